@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/plugin.hpp: write a plugin in a dozen lines.
+//
+//   struct Echo {
+//     explicit Echo(gantry::Host) {}
+//     gantry::Result<gantry::json> say(gantry::Call& call) { return call.params(); }
+//     static void define(gantry::Definition<Echo>& d) {
+//       d.id("echo").version("1.0.0").service("echo").method("echo.say", &Echo::say);
+//     }
+//   };
+//   GANTRY_PLUGIN(Echo)
+//
+// The class may also have any of these, all called serially with the handlers:
+//   Result<void> start(const PluginConfig&)       before the first call; may block. A failure: the plugin is `failed`
+//   void reconfigure(const PluginConfig&)         the configuration in force has changed, or a workspace was added
+//   void event(std::string_view topic, const json& payload)
+//   void gone(std::uint64_t origin)               that client has left
+//   void stop(Stopping)                           finish or cancel what is open; the host waits for Stopping to die
+// and its destructor joins what it started. An exception that leaves a handler answers the call with `internal`.
+//
+// Thread rule: serial, see gantry/abi.h. Includes no Asio.
+#pragma once
+
+#include <gantry/abi.h>
+
+#include <exception>
+#include <gantry/plugin/call.hpp>
+#include <gantry/plugin/definition.hpp>
+#include <gantry/plugin/host.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace gantry {
+
+/// Dies when the plugin has stopped. Move it to where the last work ends.
+class Stopping {
+ public:
+  Stopping(Host host, std::uint64_t id, Deadline deadline) : host_(std::move(host)), id_(id), deadline_(deadline) {}
+  Stopping(Stopping&& other) noexcept
+      : host_(other.host_), id_(std::exchange(other.id_, 0)), deadline_(other.deadline_) {}
+  Stopping& operator=(Stopping&&) = delete;
+  ~Stopping() {
+    if (id_ == 0) return;
+    auto msg = detail::make_msg(GANTRY_RESPONSE, id_);
+    msg.payload = detail::to_bytes("null");
+    (void)host_.raw()->send(host_.raw()->ctx, &msg);
+  }
+  /// When the host's patience ends.
+  [[nodiscard]] Deadline deadline() const { return deadline_; }
+
+ private:
+  Host host_;
+  std::uint64_t id_;
+  Deadline deadline_;
+};
+
+namespace detail {
+
+[[nodiscard]] inline Result<PluginConfig> parse_plugin_config(std::string_view text) {
+  auto doc = parse_json(text);
+  if (!doc) return std::unexpected(doc.error());
+  if (!doc->is_object()) return fail(ErrorKind::invalid_params, "the plugin configuration is no object");
+  PluginConfig config;
+  config.name = doc->value("name", "");
+  config.state_dir = doc->value("state_dir", "");
+  if (const auto it = doc->find("workspaces"); it != doc->end() && it->is_array()) {
+    for (const auto& entry : *it) config.workspaces.push_back(entry.get<std::string>());
+  }
+  config.async = doc->value("async", json::object());
+  config.settings = doc->value("settings", json::object());
+  return config;
+}
+
+/// The C side of one plugin object. Every function that the host calls is noexcept: nothing crosses but a status.
+template <class T>
+class Instance {
+ public:
+  [[nodiscard]] static const Definition<T>& definition() {
+    static const Definition<T> built = [] {
+      Definition<T> d;
+      T::define(d);
+      return d;
+    }();
+    return built;
+  }
+
+  static gantry_plugin* create(const gantry_host* host) noexcept {
+    try {
+      return &(new Instance(host))->abi_;
+    } catch (...) {
+      return nullptr;
+    }
+  }
+
+  static void describe(void* sink_ctx, void (*sink)(void*, gantry_bytes)) noexcept {
+    try {
+      const std::string manifest = definition().manifest();
+      sink(sink_ctx, to_bytes(manifest));
+    } catch (...) {
+      sink(sink_ctx, gantry_bytes{nullptr, 0});
+    }
+  }
+
+ private:
+  explicit Instance(const gantry_host* host) : host_(host) {
+    abi_.size = sizeof abi_;
+    abi_.ctx = this;
+    abi_.start = [](void* ctx, gantry_bytes config) noexcept -> std::int32_t {
+      auto* self = static_cast<Instance*>(ctx);
+      return self->guarded("start", [&] { return self->start(to_view(config)); });
+    };
+    abi_.deliver = [](void* ctx, const gantry_msg* msg) noexcept -> std::int32_t {
+      auto* self = static_cast<Instance*>(ctx);
+      return self->guarded("deliver", [&] { return self->deliver(*msg); });
+    };
+    abi_.destroy = [](void* ctx) noexcept { delete static_cast<Instance*>(ctx); };
+  }
+
+  template <class F>
+  std::int32_t guarded(const char* where, F&& body) noexcept {
+    try {
+      return body();
+    } catch (const std::exception& e) {
+      host_.log(Level::error, std::string("exception in ") + where + ": " + e.what());
+    } catch (...) {
+      host_.log(Level::error, std::string("exception in ") + where);
+    }
+    return static_cast<std::int32_t>(ErrorKind::internal);
+  }
+
+  std::int32_t start(std::string_view text) {
+    const auto config = parse_plugin_config(text);
+    if (!config) {
+      host_.log(Level::error, config.error().message);
+      return static_cast<std::int32_t>(config.error().kind);
+    }
+    impl_ = std::make_unique<T>(host_);
+    if constexpr (requires { impl_->start(*config); }) {
+      if (const Result<void> started = impl_->start(*config); !started) {
+        host_.log(Level::error, started.error().message);
+        return static_cast<std::int32_t>(started.error().kind);
+      }
+    }
+    return 0;
+  }
+
+  std::int32_t deliver(const gantry_msg& msg) {
+    switch (msg.kind) {
+      case GANTRY_CALL: return call(msg);
+      case GANTRY_ITEM: {
+        const auto state = calls_.find(msg.id);
+        if (!state) return 0;
+        if ((msg.flags & GANTRY_END) != 0) {
+          if (state->on_end) state->on_end();
+        } else if (state->on_item) {
+          state->on_item(to_view(msg.payload));
+        }
+        return 0;
+      }
+      case GANTRY_CREDIT:
+        if (const auto state = calls_.find(msg.id); state && state->credit() && state->on_credit) state->on_credit();
+        return 0;
+      case GANTRY_CANCEL:
+        if (const auto state = calls_.find(msg.id)) {
+          state->cancelled.store(true, std::memory_order_relaxed);
+          if (state->on_cancel) state->on_cancel();
+        }
+        return 0;
+      case GANTRY_EVENT: return event(msg);
+      case GANTRY_GONE:
+        if constexpr (requires { impl_->gone(msg.origin); }) impl_->gone(msg.origin);
+        return 0;
+      case GANTRY_STOP: {
+        Stopping stopping(host_, msg.id, Deadline::in(Duration(msg.budget_ns), host_.now()));
+        if constexpr (requires { impl_->stop(std::move(stopping)); }) impl_->stop(std::move(stopping));
+        return 0;
+      }
+      default: return GANTRY_INVALID;
+    }
+  }
+
+  std::int32_t call(const gantry_msg& msg) {
+    auto state = std::make_shared<CallState>(host_);
+    state->id = msg.id;
+    state->origin = msg.origin;
+    state->stream = (msg.flags & GANTRY_STREAM) != 0;
+    state->deadline = Deadline::in(Duration(msg.budget_ns), host_.now());
+    state->method = to_view(msg.topic);
+    state->params = to_view(msg.payload);
+    state->traceparent = to_view(msg.traceparent);
+    state->idempotency_key = to_view(msg.idempotency_key);
+    calls_.add(state);
+    Call call(state);
+    const auto* handler = definition().find(state->method);
+    if (handler == nullptr) {
+      call.reply_error(Error{ErrorKind::method_not_found, "no such method: " + state->method, {}});
+      return 0;
+    }
+    state->handler_thread = std::this_thread::get_id();
+    try {
+      (*handler)(*impl_, std::move(call));
+    } catch (const std::exception& e) {
+      state->handler_thread = std::thread::id();
+      state->finish(static_cast<std::int32_t>(ErrorKind::internal),
+                    error_payload(Error{ErrorKind::internal, state->method + " failed: " + e.what(), {}}));
+      return 0;
+    }
+    state->handler_thread = std::thread::id();
+    if (state->lost_to_exception) state->finish_dropped();
+    return 0;
+  }
+
+  std::int32_t event(const gantry_msg& msg) {
+    const auto topic = to_view(msg.topic);
+    if (topic == "host.plugin.config") {
+      if constexpr (requires(const PluginConfig& c) { impl_->reconfigure(c); }) {
+        if (const auto config = parse_plugin_config(to_view(msg.payload))) impl_->reconfigure(*config);
+      }
+      return 0;
+    }
+    if constexpr (requires(const json& p) { impl_->event(topic, p); }) {
+      if (const auto payload = parse_json(to_view(msg.payload))) impl_->event(topic, *payload);
+    }
+    return 0;
+  }
+
+  gantry_plugin abi_{};
+  Host host_;
+  CallTable calls_;
+  std::unique_ptr<T> impl_;  // first to go: its threads may still use the rest
+};
+
+}  // namespace detail
+
+}  // namespace gantry
+
+#define GANTRY_PLUGIN(Class)                                                                                     \
+  extern "C" __attribute__((visibility("default"))) const gantry_entry_t gantry_entry = {                        \
+      GANTRY_MAGIC, GANTRY_ABI_MAJOR, GANTRY_ABI_MINOR, sizeof(gantry_entry_t), 0,                               \
+      &gantry::detail::Instance<Class>::create, &gantry::detail::Instance<Class>::describe};

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/plugin/call.hpp: a call that a plugin has received: the right, and the duty, to answer once.
+//
+// Thread rule: a Call is move-only and used by one thread at a time, any thread; `cancelled` may be asked from any
+//   thread while the Call lives. The on_* callbacks run serially with the plugin's handlers and are destroyed there
+//   once the call is answered.
+// Never: a call goes unanswered. A Call that dies unanswered answers `internal`.
+// Streams: items wait in the Call's outbox while the caller has given no credit. The outbox holds kOutboxItems; a
+//   full one refuses with `overloaded` and on_credit tells when there is room again. The answer waits behind the items.
+#pragma once
+
+#include <gantry/plugin/host.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <gantry/deadline.hpp>
+#include <gantry/json.hpp>
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+namespace gantry {
+
+namespace detail {
+
+class CallTable;
+
+struct CallState : std::enable_shared_from_this<CallState> {
+  explicit CallState(Host host) : host(std::move(host)) {}
+
+  static constexpr std::size_t kOutboxItems = 256;
+
+  Host host;
+  std::uint64_t id = 0;
+  std::uint64_t origin = 0;
+  bool stream = false;
+  Deadline deadline;
+  std::string method;
+  std::string params;
+  std::string traceparent;
+  std::string idempotency_key;
+
+  std::atomic<bool> cancelled{false};
+  std::atomic<CallTable*> table{nullptr};
+  // While the handler runs: its thread. An exception that kills the Call on its way out answers with its own words.
+  std::atomic<std::thread::id> handler_thread{};
+  bool lost_to_exception = false;
+
+  // Touched serially only.
+  std::move_only_function<void()> on_cancel;
+  std::move_only_function<void()> on_credit;
+  std::move_only_function<void(std::string_view)> on_item;
+  std::move_only_function<void()> on_end;
+
+  struct Answer {
+    std::int32_t status;
+    std::string payload;
+  };
+
+  Mutex mutex;
+  std::deque<std::string> outbox GANTRY_GUARDED_BY(mutex);
+  std::optional<Answer> answer GANTRY_GUARDED_BY(mutex);
+  bool answered GANTRY_GUARDED_BY(mutex) = false;
+  bool refused GANTRY_GUARDED_BY(mutex) = false;
+
+  // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items in order.
+  [[nodiscard]] Result<void> item(std::string text) {
+    Lock lock(mutex);
+    if (answered || answer) return fail(ErrorKind::unavailable, "the call is answered");
+    if (!stream) return fail(ErrorKind::invalid_request, method + " was not opened as a stream");
+    if (outbox.empty()) {
+      switch (send_item(text)) {
+        case GANTRY_OK: return {};
+        case GANTRY_FULL: break;
+        case GANTRY_CLOSED: return fail(ErrorKind::cancelled, "the caller is gone");
+        default: return fail(ErrorKind::invalid_params, "the host refused a malformed item");
+      }
+    }
+    if (outbox.size() >= kOutboxItems) {
+      refused = true;
+      return fail(ErrorKind::overloaded, "the caller gives no credit");
+    }
+    outbox.push_back(std::move(text));
+    return {};
+  }
+
+  void finish(std::int32_t status, std::string payload) {
+    Lock lock(mutex);
+    if (answered || answer) return;
+    if (outbox.empty() || status != 0) {
+      outbox.clear();
+      send_answer(status, payload);
+    } else {
+      answer = Answer{status, std::move(payload)};
+    }
+  }
+
+  void finish_dropped() {
+    finish(static_cast<std::int32_t>(ErrorKind::internal),
+           R"({"message":")" + method + R"(: the plugin dropped the call"})");
+  }
+
+  /// Sends what waits. True when a refused sender may try again.
+  [[nodiscard]] bool credit() {
+    Lock lock(mutex);
+    while (!outbox.empty()) {
+      const auto status = send_item(outbox.front());
+      if (status == GANTRY_FULL) return false;
+      outbox.pop_front();
+      if (status == GANTRY_CLOSED) outbox.clear();
+    }
+    if (answer) {
+      send_answer(answer->status, answer->payload);
+      answer.reset();
+    }
+    return std::exchange(refused, false);
+  }
+
+ private:
+  [[nodiscard]] std::int32_t send_item(const std::string& text) GANTRY_REQUIRES(mutex) {
+    auto msg = make_msg(GANTRY_ITEM, id);
+    msg.payload = to_bytes(text);
+    return host.raw()->send(host.raw()->ctx, &msg);
+  }
+  inline void send_answer(std::int32_t status, const std::string& payload) GANTRY_REQUIRES(mutex);
+};
+
+/// The calls of one plugin that are open.
+class CallTable {
+ public:
+  void add(std::shared_ptr<CallState> call) {
+    call->table = this;
+    Lock lock(mutex_);
+    calls_.emplace(call->id, std::move(call));
+  }
+  [[nodiscard]] std::shared_ptr<CallState> find(std::uint64_t id) const {
+    Lock lock(mutex_);
+    const auto it = calls_.find(id);
+    return it == calls_.end() ? nullptr : it->second;
+  }
+  void remove(std::uint64_t id) {
+    std::shared_ptr<CallState> last;
+    Lock lock(mutex_);
+    const auto it = calls_.find(id);
+    if (it == calls_.end()) return;
+    last = std::move(it->second);
+    calls_.erase(it);
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
+};
+
+inline void CallState::send_answer(std::int32_t status, const std::string& payload) {
+  answered = true;
+  auto msg = make_msg(GANTRY_RESPONSE, id);
+  msg.status = status;
+  msg.payload = to_bytes(payload);
+  (void)host.raw()->send(host.raw()->ctx, &msg);
+  // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
+  (void)host.post([self = shared_from_this()] {
+    self->on_cancel = nullptr;
+    self->on_credit = nullptr;
+    self->on_item = nullptr;
+    self->on_end = nullptr;
+    if (auto* owner = self->table.exchange(nullptr)) owner->remove(self->id);
+  });
+}
+
+/// The wire's error object for an Error.
+[[nodiscard]] inline std::string error_payload(const Error& error) {
+  json object{{"message", error.message}};
+  if (!error.data.empty()) {
+    if (auto data = parse_json(error.data); data && data->is_object()) object["data"] = std::move(*data);
+  }
+  return dump_json(object);
+}
+
+}  // namespace detail
+
+class Call {
+ public:
+  explicit Call(std::shared_ptr<detail::CallState> state) : state_(std::move(state)) {}
+  Call(Call&&) noexcept = default;
+  Call& operator=(Call&& other) noexcept {
+    if (this != &other) {
+      drop();
+      state_ = std::move(other.state_);
+    }
+    return *this;
+  }
+  ~Call() { drop(); }
+
+  [[nodiscard]] const std::string& method() const { return state_->method; }
+  /// The params as they came: the text of one JSON object.
+  [[nodiscard]] const std::string& raw_params() const { return state_->params; }
+  /// The params as a document; parsed anew each time.
+  [[nodiscard]] json params() const {
+    auto doc = parse_json(state_->params.empty() ? std::string_view("{}") : std::string_view(state_->params));
+    return doc ? std::move(*doc) : json::object();
+  }
+  [[nodiscard]] std::uint64_t id() const { return state_->id; }
+  [[nodiscard]] std::uint64_t origin() const { return state_->origin; }
+  /// Was it opened as a stream? Then item() may be used.
+  [[nodiscard]] bool is_stream() const { return state_->stream; }
+  [[nodiscard]] Deadline deadline() const { return state_->deadline; }
+  [[nodiscard]] const std::string& idempotency_key() const { return state_->idempotency_key; }
+  [[nodiscard]] const std::string& traceparent() const { return state_->traceparent; }
+  [[nodiscard]] bool cancelled() const { return state_->cancelled.load(std::memory_order_relaxed); }
+
+  /// Answers. Only the first answer counts.
+  void reply(const json& result) { reply_raw(dump_json(result)); }
+  void reply(const Result<json>& result) { result ? reply(*result) : reply_error(result.error()); }
+  /// `result` is the text of one JSON value; the host refuses anything else and answers `internal`.
+  void reply_raw(std::string result) { state_->finish(0, std::move(result)); }
+  void reply_error(const Error& error) {
+    state_->finish(static_cast<std::int32_t>(error.kind), detail::error_payload(error));
+  }
+
+  /// Sends one item of the stream: now, or when the caller gives credit. `overloaded`: the outbox is full, and
+  /// on_credit will be called when it is not; `cancelled`: the caller is gone.
+  Result<void> item(const json& value) { return state_->item(dump_json(value)); }
+  Result<void> item_raw(std::string value) { return state_->item(std::move(value)); }
+
+  /// Tells the caller how far it is. `percentage` 0 to 100, or negative: unknown.
+  void progress(std::string_view message, double percentage = -1) {
+    json payload{{"message", message}};
+    if (percentage >= 0) payload["percentage"] = percentage;
+    const std::string text = dump_json(payload);
+    auto msg = detail::make_msg(GANTRY_PROGRESS, state_->id);
+    msg.payload = detail::to_bytes(text);
+    (void)state_->host.raw()->send(state_->host.raw()->ctx, &msg);
+  }
+
+  /// Lets the caller send `items` more of its own stream.
+  void grant(std::uint32_t items) {
+    auto msg = detail::make_msg(GANTRY_CREDIT, state_->id);
+    msg.credit = items;
+    (void)state_->host.raw()->send(state_->host.raw()->ctx, &msg);
+  }
+
+  /// These are set inside a handler or another serial callback, before it returns.
+  void on_cancel(std::move_only_function<void()> fn) { state_->on_cancel = std::move(fn); }
+  void on_credit(std::move_only_function<void()> fn) { state_->on_credit = std::move(fn); }
+  void on_item(std::move_only_function<void(std::string_view)> fn) { state_->on_item = std::move(fn); }
+  void on_end(std::move_only_function<void()> fn) { state_->on_end = std::move(fn); }
+
+ private:
+  void drop() {
+    if (!state_) return;
+    if (std::uncaught_exceptions() > 0 && state_->handler_thread.load() == std::this_thread::get_id()) {
+      state_->lost_to_exception = true;
+    } else {
+      state_->finish_dropped();
+    }
+    state_.reset();
+  }
+  std::shared_ptr<detail::CallState> state_;
+};
+
+}  // namespace gantry

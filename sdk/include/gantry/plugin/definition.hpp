@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/plugin/definition.hpp: what a plugin declares: its manifest and its handlers, in one place.
+//
+// Thread rule: built once, while the library is loaded; read-only afterwards.
+#pragma once
+
+#include <gantry/abi.h>
+
+#include <functional>
+#include <gantry/json.hpp>
+#include <gantry/plugin/call.hpp>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gantry {
+
+struct MethodOptions {
+  std::string summary;
+  json params = json::object();  ///< JSON Schema of params
+  json result = json::object();  ///< JSON Schema of the result
+  bool idempotent = false;       ///< the router may call it again when an attempt failed with `unavailable` or `plugin_died`
+  bool stream = false;           ///< may be opened as a stream
+  bool attach = false;           ///< a long-lived stream: no permit, no deadline
+};
+
+template <class T>
+class Definition {
+ public:
+  using Handler = std::function<void(T&, Call)>;
+
+  Definition& id(std::string value) { return set("id", std::move(value)); }
+  Definition& version(std::string value) { return set("version", std::move(value)); }
+  Definition& summary(std::string value) { return set("summary", std::move(value)); }
+  /// The first segment of the methods that this plugin answers.
+  Definition& service(std::string value) { return add("services", std::move(value)); }
+  /// Topics (patterns) that it may publish, and that it is sent.
+  Definition& publishes(std::string pattern) { return add("publishes", std::move(pattern)); }
+  Definition& subscribes(std::string pattern) { return add("subscribes", std::move(pattern)); }
+  /// Topics whose events carry the epoch and sequence of a log of its own.
+  Definition& keeps_log(std::string pattern) { return add("logs", std::move(pattern)); }
+  /// The configuration table that it is given as `settings`.
+  Definition& settings(std::string table) { return set("settings", std::move(table)); }
+  /// When it starts, besides at its first call: "workspace" (a client names one) or "start".
+  Definition& activation(std::string when) { return add("activation", std::move(when)); }
+  /// Every handler and callback returns within microseconds and never waits: they run on the host's workers.
+  Definition& nonblocking() { return set("nonblocking", true); }
+
+  /// Answered by what the handler returns.
+  Definition& method(std::string name, Result<json> (T::*handler)(Call&), MethodOptions options = {}) {
+    return declare(std::move(name), std::move(options), [handler](T& self, Call call) {
+      auto result = (self.*handler)(call);
+      call.reply(result);
+    });
+  }
+  /// Answered by the handler, now or later, through the Call that it is given.
+  Definition& method(std::string name, void (T::*handler)(Call), MethodOptions options = {}) {
+    return declare(std::move(name), std::move(options),
+                   [handler](T& self, Call call) { (self.*handler)(std::move(call)); });
+  }
+
+  [[nodiscard]] std::string manifest() const {
+    json doc = manifest_;
+    doc["abi"] = {{"major", GANTRY_ABI_MAJOR}, {"minor", GANTRY_ABI_MINOR}};
+    return doc.dump(2);
+  }
+  [[nodiscard]] const Handler* find(const std::string& method) const {
+    const auto it = handlers_.find(method);
+    return it == handlers_.end() ? nullptr : &it->second;
+  }
+
+ private:
+  Definition& set(const char* key, json value) {
+    manifest_[key] = std::move(value);
+    return *this;
+  }
+  Definition& add(const char* key, std::string value) {
+    manifest_[key].push_back(std::move(value));
+    return *this;
+  }
+  Definition& declare(std::string name, MethodOptions options, Handler handler) {
+    json entry{{"name", name}, {"params", std::move(options.params)}, {"result", std::move(options.result)}};
+    if (!options.summary.empty()) entry["summary"] = std::move(options.summary);
+    if (options.idempotent) entry["idempotent"] = true;
+    if (options.stream || options.attach) entry["stream"] = true;
+    if (options.attach) entry["attach"] = true;
+    manifest_["methods"].push_back(std::move(entry));
+    handlers_.emplace(std::move(name), std::move(handler));
+    return *this;
+  }
+
+  json manifest_ = {{"id", ""},           {"version", "0.0.0"},          {"services", json::array()},
+                    {"methods", json::array()}, {"publishes", json::array()},  {"subscribes", json::array()},
+                    {"logs", json::array()},    {"activation", json::array()}, {"isolation", {"inline"}},
+                    {"nonblocking", false},     {"reload", "overlap"}};
+  std::map<std::string, Handler> handlers_;
+};
+
+}  // namespace gantry

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/plugin/host.hpp: the host as a plugin sees it.
+//
+// Thread rule: Host is a small copyable handle; every function may be called from any thread until the plugin's
+//   object is destroyed. None blocks, none calls back into the plugin before it returns.
+#pragma once
+
+#include <gantry/abi.h>
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <gantry/deadline.hpp>
+#include <gantry/json.hpp>
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace gantry {
+
+enum class Level : std::int32_t {
+  trace = GANTRY_TRACE,
+  debug = GANTRY_DEBUG,
+  info = GANTRY_INFO,
+  warn = GANTRY_WARN,
+  error = GANTRY_ERROR,
+};
+
+/// What a plugin is started with, and told again when it changes.
+struct PluginConfig {
+  std::string name;                     ///< the plugin's name in the configuration
+  std::string state_dir;                ///< a folder of its own, created, 0700
+  std::vector<std::string> workspaces;  ///< absolute folders, canonical
+  json async = json::object();          ///< the [async] table
+  json settings = json::object();       ///< the table that the manifest names, and [plugins.NAME.settings]
+};
+
+/// Who called: `{client, version, workspace}` of host.hello, as far as they were given.
+struct OriginInfo {
+  std::string client;
+  std::string version;
+  std::string workspace;
+};
+
+namespace detail {
+
+[[nodiscard]] inline gantry_bytes to_bytes(std::string_view text) { return gantry_bytes{text.data(), text.size()}; }
+[[nodiscard]] inline std::string_view to_view(gantry_bytes bytes) {
+  return bytes.size == 0 ? std::string_view() : std::string_view(bytes.data, bytes.size);
+}
+[[nodiscard]] inline gantry_msg make_msg(gantry_kind kind, std::uint64_t id) {
+  gantry_msg msg{};
+  msg.size = sizeof msg;
+  msg.kind = static_cast<std::uint16_t>(kind);
+  msg.id = id;
+  msg.budget_ns = -1;
+  return msg;
+}
+
+using Task = std::move_only_function<void()>;
+
+inline void run_task(void* arg) {
+  const std::unique_ptr<Task> task(static_cast<Task*>(arg));
+  (*task)();
+}
+
+}  // namespace detail
+
+/// A timer that was started. Letting it go does not stop it.
+struct TimerId {
+  std::uint64_t value = 0;
+  void* node = nullptr;
+};
+
+namespace detail {
+
+/// Owns the closures of timers that have not run, so that those which never do die with the plugin.
+class TimerRegistry {
+ public:
+  struct Node {
+    TimerRegistry* registry;
+    Task run;
+  };
+  [[nodiscard]] Node* add(Task task) {
+    auto node = std::make_unique<Node>(Node{this, std::move(task)});
+    Node* key = node.get();
+    Lock lock(mutex_);
+    nodes_.emplace(key, std::move(node));
+    return key;
+  }
+  [[nodiscard]] std::unique_ptr<Node> take(Node* key) {
+    Lock lock(mutex_);
+    const auto it = nodes_.find(key);
+    if (it == nodes_.end()) return nullptr;
+    auto node = std::move(it->second);
+    nodes_.erase(it);
+    return node;
+  }
+
+ private:
+  Mutex mutex_;
+  std::unordered_map<Node*, std::unique_ptr<Node>> nodes_ GANTRY_GUARDED_BY(mutex_);
+};
+
+inline void run_timer(void* arg) {
+  auto* key = static_cast<TimerRegistry::Node*>(arg);
+  if (const auto node = key->registry->take(key)) node->run();
+}
+
+}  // namespace detail
+
+class Host {
+ public:
+  explicit Host(const gantry_host* host)
+      : host_(host),
+        timers_(static_cast<const gantry_timers*>(host->extension(host->ctx, GANTRY_TIMERS_EXT))),
+        origins_(static_cast<const gantry_origins*>(host->extension(host->ctx, GANTRY_ORIGINS_EXT))) {}
+
+  void log(Level level, std::string_view line) const {
+    host_->log(host_->ctx, static_cast<std::int32_t>(level), detail::to_bytes(line));
+  }
+
+  /// Publishes on the host's bus. `overloaded` when the bus is full; `invalid_params` for a topic that the manifest does
+  /// not list.
+  Result<void> publish(std::string_view topic, const json& payload) const { return publish(topic, {}, 0, payload); }
+
+  /// Publishes an event of the plugin's own log: `seq` grows by one with each event of `epoch`.
+  Result<void> publish(std::string_view topic, std::string_view epoch, std::uint64_t seq, const json& payload) const {
+    auto msg = detail::make_msg(GANTRY_EVENT, seq);
+    const std::string text = dump_json(payload);
+    msg.topic = detail::to_bytes(topic);
+    msg.epoch = detail::to_bytes(epoch);
+    msg.payload = detail::to_bytes(text);
+    return sent(host_->send(host_->ctx, &msg), topic);
+  }
+
+  /// Runs `task` serially with the plugin's handlers, after what was posted before. It must not throw. False when the plugin
+  /// is stopping.
+  bool post(std::move_only_function<void()> task) const {
+    auto owned = std::make_unique<detail::Task>(std::move(task));
+    if (host_->post(host_->ctx, &detail::run_task, owned.get()) != GANTRY_OK) return false;
+    (void)owned.release();
+    return true;
+  }
+
+  /// The host's clock.
+  [[nodiscard]] TimePoint now() const {
+    if (timers_ == nullptr) return std::chrono::steady_clock::now();
+    return TimePoint(Duration(timers_->now(host_->ctx)));
+  }
+
+  /// Runs `task` serially, once, `delay` from now. Empty: too many timers, or this host offers none.
+  [[nodiscard]] std::optional<TimerId> after(Duration delay, std::move_only_function<void()> task) const {
+    if (timers_ == nullptr) return std::nullopt;
+    auto* node = timer_nodes_->add(std::move(task));
+    const std::uint64_t id = timers_->start(host_->ctx, delay.count(), &detail::run_timer, node);
+    if (id == 0) {
+      (void)timer_nodes_->take(node);
+      return std::nullopt;
+    }
+    return TimerId{id, node};
+  }
+
+  /// True: the task will not run, and is destroyed. False: it has run, or is about to.
+  bool cancel(TimerId id) const {
+    if (timers_ == nullptr || id.value == 0 || timers_->cancel(host_->ctx, id.value) != 1) return false;
+    (void)timer_nodes_->take(static_cast<detail::TimerRegistry::Node*>(id.node));
+    return true;
+  }
+
+  [[nodiscard]] std::optional<OriginInfo> origin(std::uint64_t id) const {
+    if (origins_ == nullptr) return std::nullopt;
+    std::string text;
+    const int known = origins_->describe(host_->ctx, id, &text, [](void* out, gantry_bytes bytes) {
+      static_cast<std::string*>(out)->assign(detail::to_view(bytes));
+    });
+    if (known != 1) return std::nullopt;
+    const auto doc = parse_json(text);
+    if (!doc || !doc->is_object()) return std::nullopt;
+    return OriginInfo{doc->value("client", ""), doc->value("version", ""), doc->value("workspace", "")};
+  }
+
+  /// The C interface, for extensions that this class does not wrap.
+  [[nodiscard]] const gantry_host* raw() const { return host_; }
+
+  [[nodiscard]] static Result<void> sent(std::int32_t status, std::string_view what) {
+    switch (status) {
+      case GANTRY_OK: return {};
+      case GANTRY_FULL: return fail(ErrorKind::overloaded, "the host does not take more now: " + std::string(what));
+      case GANTRY_CLOSED: return fail(ErrorKind::unavailable, "it is over: " + std::string(what));
+      default: return fail(ErrorKind::invalid_params, "the host refused a malformed message: " + std::string(what));
+    }
+  }
+
+ private:
+  const gantry_host* host_;
+  const gantry_timers* timers_;
+  const gantry_origins* origins_;
+  std::shared_ptr<detail::TimerRegistry> timer_nodes_ = std::make_shared<detail::TimerRegistry>();
+};
+
+}  // namespace gantry

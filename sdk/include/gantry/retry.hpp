@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/retry.hpp: again, with a delay that doubles and saturates.
+//
+// Backoff is the arithmetic, for code that must not block; retry() is the loop, for code that may.
+//
+// Thread rule: a Backoff is used by one thread at a time. Randomness is seeded by the caller.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <gantry/deadline.hpp>
+#include <gantry/result.hpp>
+#include <random>
+#include <type_traits>
+#include <utility>
+
+namespace gantry {
+
+struct RetryPolicy {
+  int max_retries = 2;  ///< at most max_retries + 1 attempts
+  Duration initial_delay = std::chrono::milliseconds(500);
+  Duration max_delay = std::chrono::seconds(8);
+  double jitter = 0.25;  ///< a delay is shortened by up to this share of it; 0: none
+  std::uint64_t seed = 0;
+};
+
+/// The sequence of delays of a policy.
+class Backoff {
+ public:
+  explicit Backoff(RetryPolicy policy) : policy_(policy), random_(policy.seed) {}
+
+  /// The delay before the next attempt, or empty when there is none left. Doubles, saturates at max_delay.
+  [[nodiscard]] std::optional<Duration> next() {
+    if (retries_ >= policy_.max_retries) return std::nullopt;
+    Duration delay = std::min(policy_.initial_delay, policy_.max_delay);
+    for (int i = 0; i < retries_ && delay < policy_.max_delay; ++i) {
+      delay = delay > policy_.max_delay / 2 ? policy_.max_delay : delay * 2;
+    }
+    ++retries_;
+    const double share = std::uniform_real_distribution<double>(0.0, 1.0)(random_);
+    return Duration(static_cast<Duration::rep>(static_cast<double>(delay.count()) * (1.0 - policy_.jitter * share)));
+  }
+  /// Failed attempts so far.
+  [[nodiscard]] int retries() const { return retries_; }
+  void reset() { retries_ = 0; }
+
+ private:
+  RetryPolicy policy_;
+  std::mt19937_64 random_;
+  int retries_ = 0;
+};
+
+/// Calls `op` until it succeeds, `retry_if(error)` says no, or the policy is used up; returns the last result.
+/// `sleep(delay, attempt, error)` waits before the next attempt (attempt counts from 1) and returns false to give up at
+/// once: cancelled, or the deadline is nearer than the delay.
+template <class Op, class RetryIf, class Sleep>
+[[nodiscard]] auto retry(const RetryPolicy& policy, Op&& op, RetryIf&& retry_if, Sleep&& sleep)
+    -> std::invoke_result_t<Op&> {
+  Backoff backoff(policy);
+  while (true) {
+    auto result = op();
+    if (result || !retry_if(result.error())) return result;
+    const auto delay = backoff.next();
+    if (!delay || !sleep(*delay, backoff.retries(), result.error())) return result;
+  }
+}
+
+}  // namespace gantry
