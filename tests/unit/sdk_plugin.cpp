@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+#include <gantry/testing.hpp>
+
+using namespace gantry;
+
+TEST_CASE("plugin: a dozen lines answer a call") {
+  testing::TestHost host(GANTRY_BUILD_DIR "/tests/plugins/echo.so");
+  REQUIRE(host.started() == 0);
+  const auto result = host.call("echo.say", {{"a", 1}});
+  REQUIRE(result);
+  REQUIRE(*result == json{{"a", 1}});
+  REQUIRE(host.call("echo.nothing").error().kind == ErrorKind::method_not_found);
+  host.stop();
+}
