@@ -74,6 +74,14 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
     return ticket;
   }
 
+  /// A permit that is free now, or an empty one.
+  [[nodiscard]] Permit try_acquire() {
+    Lock lock(mutex_);
+    if (in_use_ >= limit_ || !waiting_.empty()) return {};
+    ++in_use_;
+    return Permit(shared_from_this());
+  }
+
   /// True: that waiter will not be called. False: it was called, or is about to be.
   bool withdraw(std::uint64_t ticket) {
     Granted dropped;

@@ -42,6 +42,7 @@ struct Event {
   std::string epoch;
   std::uint64_t seq = 0;
   json payload;
+  std::uint64_t answers = 0;  ///< how many calls the plugin had answered before it
 };
 
 namespace detail {
@@ -238,6 +239,11 @@ class TestHost {
     });
     return found;
   }
+  /// From now on the bus takes no events (`overloaded`), or takes them again.
+  void fill_bus(bool full) {
+    Lock lock(mutex_);
+    bus_full_ = full;
+  }
   [[nodiscard]] std::string log() const {
     Lock lock(mutex_);
     return log_;
@@ -342,8 +348,9 @@ class TestHost {
     ++activity_;
     changed_.notify_all();
     if (msg.kind == GANTRY_EVENT) {
+      if (bus_full_) return GANTRY_FULL;
       events_.push_back(Event{std::string(gantry::detail::to_view(msg.topic)),
-                              std::string(gantry::detail::to_view(msg.epoch)), msg.id, json::parse(payload)});
+                              std::string(gantry::detail::to_view(msg.epoch)), msg.id, json::parse(payload), answers_});
       return GANTRY_OK;
     }
     const auto it = calls_.find(msg.id);
@@ -364,6 +371,7 @@ class TestHost {
       case GANTRY_PROGRESS: call.progress.push_back(json::parse(payload)); return GANTRY_OK;
       case GANTRY_RESPONSE: {
         const auto doc = json::parse(payload);
+        ++answers_;
         if (msg.status == 0) {
           call.result.emplace(doc);
         } else {
@@ -474,6 +482,8 @@ class TestHost {
   std::map<std::uint64_t, detail::Received> calls_ GANTRY_GUARDED_BY(mutex_);
   std::map<std::uint64_t, json> origins_ GANTRY_GUARDED_BY(mutex_);
   std::vector<Event> events_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t answers_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool bus_full_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string log_ GANTRY_GUARDED_BY(mutex_);
   std::thread serial_;
 };

@@ -73,7 +73,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
   bool refused GANTRY_GUARDED_BY(mutex) = false;
 
   // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items in order.
-  [[nodiscard]] Result<void> item(std::string text) {
+  // A refused text is left as it was.
+  [[nodiscard]] Result<void> item(std::string&& text) {
     Lock lock(mutex);
     if (answered || answer) return fail(ErrorKind::unavailable, "the call is answered");
     if (!stream) return fail(ErrorKind::invalid_request, method + " was not opened as a stream");
@@ -102,6 +103,13 @@ struct CallState : std::enable_shared_from_this<CallState> {
     } else {
       answer = Answer{status, std::move(payload)};
     }
+  }
+
+  void clear_callbacks() {
+    on_cancel = nullptr;
+    on_credit = nullptr;
+    on_item = nullptr;
+    on_end = nullptr;
   }
 
   void finish_dropped() {
@@ -137,6 +145,11 @@ struct CallState : std::enable_shared_from_this<CallState> {
 /// The calls of one plugin that are open.
 class CallTable {
  public:
+  CallTable() = default;
+  CallTable(const CallTable&) = delete;
+  CallTable& operator=(const CallTable&) = delete;
+  // The plugin is going: callbacks that hold what holds their call would keep each other alive.
+  inline ~CallTable();
   void add(std::shared_ptr<CallState> call) {
     call->table = this;
     Lock lock(mutex_);
@@ -161,6 +174,14 @@ class CallTable {
   std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
 };
 
+inline CallTable::~CallTable() {
+  Lock lock(mutex_);
+  for (auto& [id, call] : calls_) {
+    call->table = nullptr;
+    call->clear_callbacks();
+  }
+}
+
 inline void CallState::send_answer(std::int32_t status, const std::string& payload) {
   answered = true;
   auto msg = make_msg(GANTRY_RESPONSE, id);
@@ -169,10 +190,7 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
   (void)host.raw()->send(host.raw()->ctx, &msg);
   // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
   (void)host.post([self = shared_from_this()] {
-    self->on_cancel = nullptr;
-    self->on_credit = nullptr;
-    self->on_item = nullptr;
-    self->on_end = nullptr;
+    self->clear_callbacks();
     if (auto* owner = self->table.exchange(nullptr)) owner->remove(self->id);
   });
 }
@@ -231,6 +249,8 @@ class Call {
   /// on_credit will be called when it is not; `cancelled`: the caller is gone.
   Result<void> item(const json& value) { return state_->item(dump_json(value)); }
   Result<void> item_raw(std::string value) { return state_->item(std::move(value)); }
+  /// The same for one who wants to try again: a refused value is left as it was.
+  Result<void> try_item_raw(std::string& value) { return state_->item(std::move(value)); }
 
   /// Tells the caller how far it is. `percentage` 0 to 100, or negative: unknown.
   void progress(std::string_view message, double percentage = -1) {

@@ -47,6 +47,8 @@ class Definition {
   Definition& activation(std::string when) { return add("activation", std::move(when)); }
   /// Every handler and callback returns within microseconds and never waits: they run on the host's workers.
   Definition& nonblocking() { return set("nonblocking", true); }
+  /// How it is replaced: "overlap" (the default), or "handover" for the owner of something exclusive.
+  Definition& reload(std::string kind) { return set("reload", std::move(kind)); }
 
   /// Answered by what the handler returns.
   Definition& method(std::string name, Result<json> (T::*handler)(Call&), MethodOptions options = {}) {

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// When no host runs, a client starts one: `gantry serve` in a session of its own. Many clients may do so at once; the hosts
+// race for the socket's lock, one wins, the others leave, and every client then connects to the winner. The started host
+// tells over a pipe that it listens, or closes the pipe when it ends; the client waits for that, not for a time.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "host/cli/client.hpp"
+#include "host/cli/paths.hpp"
+#include "host/house/house.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr int kReadyFd = 3;
+constexpr auto kPatience = std::chrono::seconds(10);
+
+// In the child: only async-signal-safe calls.
+[[noreturn]] void become_host(char* const* arguments, int ready) {
+  ::setsid();
+  const int null = ::open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; ++fd) ::dup2(null, fd);
+  if (ready == kReadyFd) {
+    ::fcntl(ready, F_SETFD, 0);
+  } else {
+    ::dup2(ready, kReadyFd);
+  }
+  ::execv(arguments[0], arguments);
+  ::_exit(127);
+}
+
+// Starts a host and waits until it listens, or has ended because another one does.
+[[nodiscard]] Result<void> start_host(const ConnectOptions& options) {
+  std::array<int, 2> ready{};
+  if (::pipe2(ready.data(), O_CLOEXEC) != 0) return fail(ErrorKind::unavailable, "no pipe for a new host");
+  std::vector<std::string> words{program_path().string(), "serve", "--socket", options.socket.string(), "--ready-fd",
+                                 std::to_string(kReadyFd)};
+  if (!options.config.empty()) words.insert(words.end(), {"--config", options.config});
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  // Twice forked: nobody has to wait for the host when it ends one day.
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (::fork() != 0) ::_exit(0);
+    become_host(arguments.data(), ready[1]);
+  }
+  ::close(ready[1]);
+  if (child < 0) {
+    ::close(ready[0]);
+    return fail(ErrorKind::unavailable, "a host could not be started: fork failed");
+  }
+  (void)::waitpid(child, nullptr, 0);
+  pollfd state{ready[0], POLLIN, 0};
+  (void)::poll(&state, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count()));
+  ::close(ready[0]);
+  return {};
+}
+
+void tell_differences(const json& hello, const ConnectOptions& options) {
+  const auto tell = [&](const std::string& what, const std::string& here, const std::string& there) {
+    if (here == there) return;
+    std::fprintf(stderr, "gantry: the host that answers on %s (pid %d) has another %s: %s, not %s\n", options.socket.c_str(),
+                 hello.value("pid", 0), what.c_str(), there.c_str(), here.c_str());
+  };
+  tell("version", std::string(kVersion), hello.value("version", ""));
+  tell("state folder", state_dir().string(), hello.value("state_dir", ""));
+  const auto config = find_config_file(options.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.config));
+  tell("configuration", config ? std::filesystem::absolute(*config).string() : "the built-in defaults",
+       hello.value("config_file", "").empty() ? "the built-in defaults" : hello.value("config_file", ""));
+}
+
+}  // namespace
+
+namespace {
+
+// Connects to the host that this client, or another one at the same moment, starts.
+[[nodiscard]] Result<Client> start_and_connect(const ConnectOptions& options) {
+  if (auto ok = check_socket_folder(options.socket.parent_path()); !ok) return std::unexpected(ok.error());
+  const auto until = std::chrono::steady_clock::now() + kPatience;
+  if (auto ok = start_host(options); !ok) return std::unexpected(ok.error());
+  while (std::chrono::steady_clock::now() < until) {
+    if (auto client = Client::connect(options.socket)) return client;
+    // Who lost the race may be told so before the winner listens.
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  return fail(ErrorKind::unavailable, "a host was started, but does not answer on " + options.socket.string() +
+                                          "; `gantry serve` shows why");
+}
+
+[[nodiscard]] Result<Client> find_host(const ConnectOptions& options) {
+  auto client = Client::connect(options.socket);
+  if (client) return client;
+  if (options.may_start) return start_and_connect(options);
+  return fail(client.error().kind, client.error().message + "; start one with `gantry serve`");
+}
+
+}  // namespace
+
+Result<Client> connect_or_start(const ConnectOptions& options) {
+  auto client = find_host(options);
+  if (!client) return client;
+  json params{{"client", options.client}, {"version", kVersion}};
+  if (!options.workspace.empty()) params["workspace"] = options.workspace;
+  const auto hello = client->call("host.hello", params, std::chrono::seconds(10));
+  if (!hello) return std::unexpected(hello.error());
+  tell_differences(*hello, options);
+  return client;
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "host/cli/client.hpp"
+#include "host/cli/commands.hpp"
+#include "host/cli/paths.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr std::uint32_t kWindow = 64;
+
+void print(const json& value) {
+  const bool tty = ::isatty(STDOUT_FILENO) == 1;
+  const std::string text = tty ? value.dump(2, ' ', false, json::error_handler_t::replace) : dump_json(value);
+  std::printf("%s\n", text.c_str());
+  (void)std::fflush(stdout);
+}
+
+}  // namespace
+
+int report_error(const Error& error) {
+  json data = json::object();
+  if (!error.data.empty()) {
+    if (auto doc = parse_json(error.data); doc && doc->is_object()) data = std::move(*doc);
+  }
+  data["kind"] = kind_name(error.kind);
+  std::fprintf(stderr, "%s\n",
+               dump_json({{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}}).c_str());
+  return 1;
+}
+
+int complain(const Error& error) {
+  std::fprintf(stderr, "gantry: %s\n", error.message.c_str());
+  return 1;
+}
+
+Result<json> parse_params(const std::vector<std::string>& words) {
+  if (words.empty()) return json::object();
+  if (words.size() == 1 && !words[0].empty() && (words[0][0] == '{' || words[0][0] == '[')) {
+    auto doc = parse_json(words[0]);
+    if (!doc) return doc;
+    if (!doc->is_object()) return fail(ErrorKind::invalid_params, "params must be one JSON object, not an array");
+    return doc;
+  }
+  json params = json::object();
+  for (const auto& word : words) {
+    const auto equals = word.find('=');
+    if (equals == std::string::npos || equals == 0)
+      return fail(ErrorKind::invalid_params, "\"" + word + "\" is neither a JSON object nor key=text nor key:=json");
+    const bool is_json = word[equals - 1] == ':';
+    const std::string key = word.substr(0, equals - (is_json ? 1 : 0));
+    if (!is_json) {
+      params[key] = word.substr(equals + 1);
+      continue;
+    }
+    auto value = parse_json(word.substr(equals + 1));
+    if (!value) return fail(ErrorKind::invalid_params, key + ": " + value.error().message);
+    params[key] = std::move(*value);
+  }
+  return params;
+}
+
+int call(const Common& common, const CallArgs& args) {
+  auto params = parse_params(args.params);
+  if (!params) return report_error(params.error());
+  ConnectOptions options;
+  options.socket = socket_path(common.socket);
+  options.config = common.config;
+  options.may_start = !common.no_start;
+  options.client = "gantry call";
+  auto client = connect_or_start(options);
+  if (!client) return report_error(client.error());
+  auto timeout = std::chrono::milliseconds(-1);
+  if (args.timeout_seconds) {
+    const auto ms = static_cast<std::int64_t>(*args.timeout_seconds * 1000);
+    (*params)["_meta"]["timeout_ms"] = ms;
+    timeout = std::chrono::milliseconds(ms + 2000);  // the host's own answer comes first
+  }
+  if (args.stream) (*params)["_meta"]["stream"] = {{"credit", kWindow}};
+  const auto on_notification = [&](const std::string& method, const json& p) {
+    if (method == "$/stream" && p.contains("item")) {
+      print(p["item"]);
+      (void)client->notify("$/credit", {{"id", p["id"]}, {"n", 1}});
+    } else if (method == "$/progress") {
+      std::fprintf(stderr, "%s\n", p.value("message", "").c_str());
+    }
+  };
+  const auto result = client->call(args.method, *params, timeout, on_notification);
+  if (!result) return report_error(result.error());
+  print(*result);
+  return 0;
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/cli/client.hpp: a blocking JSON-RPC client on the host's socket, for the command line.
+//
+// Thread rule: one thread.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <gantry/framing.hpp>
+#include <gantry/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gantry::host {
+
+class Client {
+ public:
+  using OnNotification = std::function<void(const std::string& method, const json& params)>;
+
+  /// `unavailable` when nobody listens there.
+  [[nodiscard]] static Result<Client> connect(const std::filesystem::path& socket);
+  Client(Client&& other) noexcept;
+  Client& operator=(Client&&) = delete;
+  ~Client();
+
+  /// Sends a call and waits for its answer; `timeout` negative: for ever. Notifications meanwhile go to `on_notification`.
+  [[nodiscard]] Result<json> call(const std::string& method, const json& params,
+                                  std::chrono::milliseconds timeout = std::chrono::milliseconds(-1),
+                                  const OnNotification& on_notification = {});
+  [[nodiscard]] Result<void> notify(const std::string& method, const json& params);
+
+  [[nodiscard]] Result<void> send(std::string_view message);
+  /// The next message; `timeout` when the time is up, `unavailable` when the host has closed.
+  [[nodiscard]] Result<json> receive(std::chrono::milliseconds timeout);
+  [[nodiscard]] int fd() const { return fd_; }
+
+ private:
+  explicit Client(int fd) : fd_(fd) {}
+  int fd_;
+  int next_id_ = 1;
+  FrameDecoder decoder_{std::size_t{1} << 30, Framing::lines};
+};
+
+struct ConnectOptions {
+  std::filesystem::path socket;
+  std::string config;  ///< handed to a host that is started
+  bool may_start = true;
+  std::string client = "gantry";
+  std::string workspace;  ///< named in host.hello when not empty
+};
+
+/// Connects; starts a host when none runs and says hello. A host of another version, configuration or state folder is told of
+/// on stderr.
+[[nodiscard]] Result<Client> connect_or_start(const ConnectOptions& options);
+
+}  // namespace gantry::host

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/cli/commands.hpp: what each command of `gantry` does. Each returns the exit code: 0 done, 1 failed (the reason is on
+// stderr), 2 wrong usage.
+#pragma once
+
+#include <gantry/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gantry::host {
+
+struct Common {
+  std::string socket;  ///< --socket, or empty
+  std::string config;  ///< --config, or empty
+  bool no_start = false;
+};
+
+struct ServeArgs {
+  std::string workspace;
+  int ready_fd = -1;
+};
+int serve(const Common& common, const ServeArgs& args);
+
+int status(const Common& common, bool as_json);
+int stop(const Common& common);
+int logs(bool follow);
+
+struct CallArgs {
+  std::string method;
+  std::vector<std::string> params;
+  bool stream = false;
+  std::optional<double> timeout_seconds;
+};
+int call(const Common& common, const CallArgs& args);
+/// One JSON object, or pairs: key=text, key:=json.
+[[nodiscard]] Result<json> parse_params(const std::vector<std::string>& words);
+
+struct EventsArgs {
+  std::vector<std::string> patterns;
+  std::string since;
+  bool as_json = false;
+};
+int events(const Common& common, const EventsArgs& args);
+
+struct LspArgs {
+  std::string language;
+  std::string server;
+};
+int lsp(const Common& common, const LspArgs& args);
+
+int config_check(const Common& common, const std::string& file);
+int config_show(const Common& common);
+int doctor(const Common& common);
+
+/// `{"code", "message", "data"}` on stderr, one line; returns 1.
+int report_error(const Error& error);
+/// `gantry: message` on stderr; returns 1.
+int complain(const Error& error);
+
+}  // namespace gantry::host

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <cstdlib>
+
+#include "host/cli/client.hpp"
+#include "host/cli/commands.hpp"
+#include "host/cli/paths.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+void print_event(const json& event, bool as_json) {
+  if (as_json) {
+    std::printf("%s\n", dump_json(event).c_str());
+  } else {
+    std::printf("%llu %s %s\n", static_cast<unsigned long long>(event.value("seq", 0ULL)), event.value("topic", "").c_str(),
+                dump_json(event.value("payload", json())).c_str());
+  }
+  (void)std::fflush(stdout);
+}
+
+}  // namespace
+
+int events(const Common& common, const EventsArgs& args) {
+  json params{{"topics", args.patterns.empty() ? std::vector<std::string>{"**"} : args.patterns}};
+  if (!args.since.empty()) {
+    const auto colon = args.since.find(':');
+    char* end = nullptr;
+    const auto seq = colon == std::string::npos ? 0 : std::strtoull(args.since.c_str() + colon + 1, &end, 10);
+    if (colon == std::string::npos || end == args.since.c_str() + colon + 1 || *end != '\0') {
+      std::fprintf(stderr, "gantry: --since must be EPOCH:SEQ, not %s\n", args.since.c_str());
+      return 2;
+    }
+    params["since"] = {{args.since.substr(0, colon), seq}};
+  }
+  ConnectOptions options;
+  options.socket = socket_path(common.socket);
+  options.config = common.config;
+  options.may_start = !common.no_start;
+  options.client = "gantry events";
+  auto client = connect_or_start(options);
+  if (!client) return complain(client.error());
+  const auto on_notification = [&](const std::string& method, const json& p) {
+    if (method == "$/event") print_event(p, args.as_json);
+  };
+  const auto subscribed = client->call("events.subscribe", params, std::chrono::seconds(10), on_notification);
+  if (!subscribed) return complain(subscribed.error());
+  for (const auto& [epoch, why] : subscribed->value("gaps", json::object()).items())
+    std::fprintf(stderr, "gantry: cannot go on in log %s: %s\n", epoch.c_str(), why.get<std::string>().c_str());
+  while (true) {
+    const auto message = client->receive(std::chrono::milliseconds(-1));
+    if (!message) return complain(message.error());
+    if (message->contains("method")) on_notification(message->value("method", ""), message->value("params", json::object()));
+  }
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The editor's side of lsp.attach: LSP on stdio, one stream of the host's on the socket. One thread, two descriptors. An
+// editor's message waits in its pipe while the host gives no credit; the host keeps what the editor does not read, up to the
+// credit that was given here. Messages are passed on as the bytes that they are.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+
+#include "host/cli/client.hpp"
+#include "host/cli/commands.hpp"
+#include "host/cli/paths.hpp"
+#include "host/doors/rpc/envelope.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr std::size_t kMaxMessage = std::size_t{64} << 20;
+constexpr std::uint32_t kWindow = 256;
+constexpr auto kFarewell = std::chrono::seconds(5);
+constexpr std::string_view kStreamHead = R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","item":)";
+
+[[nodiscard]] bool write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t wrote = ::write(fd, text.data(), text.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0 && errno == EAGAIN) {
+      pollfd state{fd, POLLOUT, 0};
+      (void)::poll(&state, 1, -1);
+      continue;
+    }
+    if (wrote <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  return true;
+}
+
+[[nodiscard]] std::string path_of(const std::string& uri) {
+  constexpr std::string_view kFile = "file://";
+  if (uri.compare(0, kFile.size(), kFile) != 0) return {};
+  std::string out;
+  for (std::size_t i = kFile.size(); i < uri.size(); ++i) {
+    if (uri[i] == '%' && i + 2 < uri.size()) {
+      out += static_cast<char>(std::strtol(uri.substr(i + 1, 2).c_str(), nullptr, 16));
+      i += 2;
+    } else {
+      out += uri[i];
+    }
+  }
+  return out;
+}
+
+class Shim {
+ public:
+  explicit Shim(Client& client) : host_(client.fd()) {}
+
+  [[nodiscard]] bool open(const LspArgs& args) {
+    json params{{"_meta", {{"stream", {{"credit", kWindow}}}}}};
+    if (!args.language.empty()) params["language"] = args.language;
+    if (!args.server.empty()) params["server"] = args.server;
+    return to_host(dump_json({{"jsonrpc", "2.0"}, {"id", "lsp"}, {"method", "lsp.attach"}, {"params", params}}));
+  }
+
+  int run() {
+    while (!exit_code_) {
+      const bool listen = !editor_gone_ && credit_ > 0;
+      std::array<pollfd, 2> fds{pollfd{host_, POLLIN, 0}, pollfd{listen ? STDIN_FILENO : -1, POLLIN, 0}};
+      const int wait = editor_gone_ ? static_cast<int>(std::chrono::milliseconds(kFarewell).count()) : -1;
+      const int ready = ::poll(fds.data(), fds.size(), wait);
+      if (ready < 0 && errno != EINTR) return 1;
+      if (ready == 0) return 1;  // the editor is gone and the host does not answer
+      if (ready < 0) continue;
+      if (fds[0].revents != 0) read_host();
+      if (!exit_code_ && fds[1].revents != 0) read_editor();
+    }
+    return *exit_code_;
+  }
+
+ private:
+  [[nodiscard]] bool to_host(std::string_view message) {
+    out_.clear();
+    append_frame(out_, Framing::lines, message);
+    return write_all(host_, out_);
+  }
+
+  void read_editor() {
+    constexpr std::size_t kBytes = 64 * 1024;
+    const ssize_t got = ::read(STDIN_FILENO, from_editor_.prepare(kBytes), kBytes);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (got <= 0) {
+      editor_gone_ = true;
+      (void)to_host(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","end":true}})");
+      return;
+    }
+    from_editor_.commit(static_cast<std::size_t>(got));
+    pass_editor_messages();
+  }
+
+  void pass_editor_messages() {
+    while (credit_ > 0 && !exit_code_) {
+      std::string_view message;
+      switch (from_editor_.next(message)) {
+        case FrameDecoder::Status::need_more: return;
+        case FrameDecoder::Status::message: pass_editor_message(message); break;
+        case FrameDecoder::Status::too_large:
+          std::fprintf(stderr, "gantry lsp: a message of the editor is larger than 64 MiB; it was left out\n");
+          break;
+        case FrameDecoder::Status::broken: fail_with("the editor's input: " + from_editor_.error()); return;
+      }
+    }
+  }
+
+  void pass_editor_message(std::string_view message) {
+    if (!initialized_ && message.find("\"initialize\"") != std::string_view::npos) name_workspace(message);
+    --credit_;
+    std::string item(message);
+    // A line is a message: line ends inside one are white space between its tokens.
+    for (char& c : item) {
+      if (c == '\n' || c == '\r') c = ' ';
+    }
+    std::string text;
+    text.reserve(kStreamHead.size() + item.size() + 2);
+    text += kStreamHead;
+    text += item;
+    text += "}}";
+    if (!to_host(text)) fail_with("the host is gone");
+  }
+
+  // The plugins that work on workspaces learn of the editor's.
+  void name_workspace(std::string_view message) {
+    const auto doc = parse_json(message);
+    if (!doc || doc->value("method", json()) != "initialize") return;
+    initialized_ = true;
+    const json params = doc->value("params", json::object());
+    std::string folder;
+    if (const auto it = params.find("rootUri"); it != params.end() && it->is_string()) folder = path_of(it->get<std::string>());
+    if (folder.empty()) return;
+    (void)to_host(dump_json({{"jsonrpc", "2.0"}, {"id", "hello"}, {"method", "host.hello"},
+                             {"params", {{"client", "gantry lsp"}, {"workspace", folder}}}}));
+  }
+
+  void read_host() {
+    constexpr std::size_t kBytes = 64 * 1024;
+    const ssize_t got = ::recv(host_, from_host_.prepare(kBytes), kBytes, MSG_DONTWAIT);
+    if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
+    if (got <= 0) {
+      fail_with("the host is gone");
+      return;
+    }
+    from_host_.commit(static_cast<std::size_t>(got));
+    std::string_view message;
+    std::string to_editor;
+    while (!exit_code_ && from_host_.next(message) == FrameDecoder::Status::message) take_host_message(message, to_editor);
+    if (!to_editor.empty() && !write_all(STDOUT_FILENO, to_editor)) exit_code_ = 1;
+    if (consumed_ >= kWindow / 2) {
+      (void)to_host(R"({"jsonrpc":"2.0","method":"$/credit","params":{"id":"lsp","n":)" + std::to_string(consumed_) + "}}");
+      consumed_ = 0;
+    }
+    if (credit_ > 0) pass_editor_messages();
+  }
+
+  void take_host_message(std::string_view message, std::string& to_editor) {
+    auto parsed = parser_.parse(message);
+    if (!parsed || parsed->messages.size() != 1) return;
+    const RpcMessage& m = parsed->messages.front();
+    if (m.method == "$/stream") {
+      const std::string_view item = parser_.raw_member(m.params, "item");
+      if (item.empty()) return;
+      ++consumed_;
+      append_frame(to_editor, Framing::headers, item);
+    } else if (m.method == "$/credit") {
+      const auto more = parse_json(parser_.raw_member(m.params, "n"));
+      if (more && more->is_number_unsigned()) credit_ += more->get<std::uint32_t>();
+    } else if (m.kind == RpcMessage::Kind::response && m.id == "\"lsp\"") {
+      const auto doc = parse_json(message);
+      if (doc && doc->contains("error")) {
+        fail_with((*doc)["error"].value("message", "the host ended the stream"));
+      } else {
+        exit_code_ = 0;
+      }
+    }
+  }
+
+  void fail_with(const std::string& why) {
+    std::fprintf(stderr, "gantry lsp: %s\n", why.c_str());
+    exit_code_ = 1;
+  }
+
+  const int host_;
+  FrameDecoder from_editor_{kMaxMessage, Framing::headers};
+  FrameDecoder from_host_{kMaxMessage + 4096, Framing::lines};
+  EnvelopeParser parser_{kMaxMessage + 4096, 1000, 1};
+  std::string out_;
+  std::uint64_t credit_ = 0;
+  std::uint32_t consumed_ = 0;
+  bool editor_gone_ = false;
+  bool initialized_ = false;
+  std::optional<int> exit_code_;
+};
+
+}  // namespace
+
+int lsp(const Common& common, const LspArgs& args) {
+  ConnectOptions options;
+  options.socket = socket_path(common.socket);
+  options.config = common.config;
+  options.may_start = !common.no_start;
+  options.client = "gantry lsp";
+  auto client = connect_or_start(options);
+  if (!client) return complain(client.error());
+  Shim shim(*client);
+  if (!shim.open(args)) return complain(Error{ErrorKind::unavailable, "the host is gone", {}});
+  return shim.run();
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+
+#include "host/cli/commands.hpp"
+#include "host/cli/paths.hpp"
+#include "host/house/house.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+[[nodiscard]] std::optional<Config> read_config(const Common& common, std::optional<std::filesystem::path>& file) {
+  file = find_config_file(common.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(common.config));
+  if (!file) return default_config();
+  file = std::filesystem::absolute(*file);
+  auto config = load_config(*file);
+  if (config) return std::move(*config);
+  std::fprintf(stderr, "%s\n", to_string(config.error()).c_str());
+  std::fprintf(stderr, "gantry: the configuration has mistakes; the host does not start\n");
+  return std::nullopt;
+}
+
+/// For whoever sits in front of it: what is served, how, and what happens.
+class Console {
+ public:
+  explicit Console(House& house) : house_(house) {}
+
+  void greet(const std::filesystem::path& socket) {
+    const auto config = house_.config();
+    std::printf("gantry %s\n\nsocket         %s\nconfiguration  %s\n\n%s\n", std::string(kVersion).c_str(), socket.c_str(),
+                config->file.empty() ? "built-in defaults" : config->file.c_str(), show_config(*config).c_str());
+    std::printf("plugins\n");
+    for (const auto& plugin : house_.services().status()) {
+      std::printf("  %-14s %-8s %s%s%s\n", plugin.name.c_str(), plugin.version.c_str(), plugin.state.c_str(),
+                  plugin.reason.empty() ? "" : ": ", plugin.reason.c_str());
+    }
+    std::printf("\n");
+    (void)std::fflush(stdout);
+  }
+  void follow() {
+    auto subscribed = house_.bus().subscribe({"host.plugin.*", "host.workspace.*", "ai.index.progress"},
+                                             [this] { house_.worker().post([this] { print_events(); }); });
+    if (subscribed) events_ = subscribed->subscription;
+  }
+
+ private:
+  void print_events() {
+    while (const auto next = events_->take()) {
+      const auto payload = parse_json(next->event->payload);
+      if (!payload) continue;
+      if (next->event->topic == "ai.index.progress") {
+        print_progress(*payload);
+      } else {
+        std::printf("%s %s\n", next->event->topic.c_str(), dump_json(*payload).c_str());
+      }
+    }
+    (void)std::fflush(stdout);
+  }
+  static void print_progress(const json& p) {
+    std::printf("learning %s: %lld files, %lld tokens%s\n", p.value("workspace", "").c_str(),
+                static_cast<long long>(p.value("files", 0LL)), static_cast<long long>(p.value("tokens", 0LL)),
+                p.value("done", false) ? ", done" : "");
+  }
+
+  House& house_;
+  std::shared_ptr<Subscription> events_;
+};
+
+void on_signals(boost::asio::signal_set& signals, House& house) {
+  signals.async_wait([&signals, &house](const boost::system::error_code& failed, int number) {
+    if (failed) return;
+    house.request_stop(std::string("signal ") + (number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    signals.async_wait([](const boost::system::error_code& again, int) {
+      if (!again) std::_Exit(1);  // asked twice: at once
+    });
+  });
+}
+
+}  // namespace
+
+int serve(const Common& common, const ServeArgs& args) {
+  std::signal(SIGXFSZ, SIG_IGN);  // NOLINT: a full disk is an error, not a death; before any thread
+  std::optional<std::filesystem::path> file;
+  auto config = read_config(common, file);
+  if (!config) return 1;
+  if (!args.workspace.empty()) config->host.workspaces.push_back(args.workspace);
+  HouseOptions options;
+  options.socket = socket_path(common.socket);
+  options.state_dir = state_dir();
+  options.plugin_dir = plugin_dir();
+  LogOptions log;
+  log.file = options.state_dir / "gantry.log";
+  log.level = config->log.level;
+  log.file_max_bytes = static_cast<std::uint64_t>(config->log.file_max_bytes);
+  log.files = static_cast<std::uint32_t>(config->log.files);
+  log.to_stderr = config->log.to_stderr && args.ready_fd < 0;
+  options.log = Log::open_or_stderr(std::move(log));
+  if (file) {
+    options.reload = [path = *file, workspace = args.workspace] {
+      auto fresh = load_config(path);
+      if (fresh && !workspace.empty()) fresh->host.workspaces.push_back(workspace);
+      return fresh;
+    };
+  }
+  options.config = std::move(*config);
+  const auto socket = options.socket;
+  auto house = House::build(std::move(options));
+  if (auto opened = house->open(); !opened) return complain(opened.error());
+  boost::asio::signal_set signals(house->worker().context(), SIGTERM, SIGINT);
+  on_signals(signals, *house);
+  Console console(*house);
+  if (args.ready_fd >= 0) {
+    (void)!::write(args.ready_fd, "1", 1);
+    ::close(args.ready_fd);
+  } else {
+    console.follow();
+    console.greet(socket);
+  }
+  house->run();
+  const bool clean = house->clean();
+  if (!clean) std::_Exit(0);  // a thread that does not return may still use what would be taken down now
+  return 0;
+}
+
+}  // namespace gantry::host

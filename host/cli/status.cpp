@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <fstream>
+#include <thread>
+
+#include "host/cli/client.hpp"
+#include "host/cli/commands.hpp"
+#include "host/cli/paths.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+[[nodiscard]] Result<Client> connect_only(const Common& common) {
+  ConnectOptions options;
+  options.socket = socket_path(common.socket);
+  options.config = common.config;
+  options.may_start = false;
+  return connect_or_start(options);
+}
+
+void print_status(const json& status, const json& plugins, const json& tasks) {
+  std::printf("gantry %s, pid %lld, up %.0f s, %.1f MiB\nsocket  %s\n", status.value("version", "").c_str(),
+              static_cast<long long>(status.value("pid", 0LL)), status.value("uptime_seconds", 0.0),
+              static_cast<double>(status.value("rss_bytes", 0ULL)) / 1048576.0, status.value("socket", "").c_str());
+  for (const auto& workspace : status.value("workspaces", json::array()))
+    std::printf("serves  %s\n", workspace.get<std::string>().c_str());
+  std::printf("\nplugins\n");
+  for (const auto& p : plugins) {
+    std::printf("  %-14s %-8s %-10s %s\n", p.value("name", "").c_str(), p.value("version", "").c_str(),
+                p.value("state", "").c_str(), p.value("reason", "").c_str());
+  }
+  if (tasks.empty()) return;
+  std::printf("\ntasks\n");
+  for (const auto& t : tasks) {
+    std::printf("  %-28s %-10s %6.1f s  %s%s\n", t.value("name", "").c_str(), t.value("state", "").c_str(),
+                t.value("age_seconds", 0.0), t.value("progress", "").c_str(), t.value("error", "").c_str());
+  }
+}
+
+/// Waits until nobody holds the socket's lock any more.
+[[nodiscard]] bool wait_until_free(const std::filesystem::path& socket, std::chrono::seconds patience) {
+  const std::string path = socket.string() + ".lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return true;
+  const auto until = std::chrono::steady_clock::now() + patience;
+  bool free = false;
+  while (!(free = ::flock(fd, LOCK_EX | LOCK_NB) == 0) && std::chrono::steady_clock::now() < until)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ::close(fd);
+  return free;
+}
+
+}  // namespace
+
+int status(const Common& common, bool as_json) {
+  auto client = connect_only(common);
+  if (!client) return complain(client.error());
+  const auto patience = std::chrono::seconds(10);
+  auto host = client->call("host.status", json::object(), patience);
+  if (!host) return complain(host.error());
+  const auto plugins = client->call("host.plugins", json::object(), patience);
+  const auto tasks = client->call("host.tasks", json::object(), patience);
+  if (as_json) {
+    (*host)["plugins"] = plugins.value_or(json::array());
+    (*host)["tasks"] = tasks.value_or(json::array());
+    std::printf("%s\n", dump_json(*host).c_str());
+  } else {
+    print_status(*host, plugins.value_or(json::array()), tasks.value_or(json::array()));
+  }
+  return 0;
+}
+
+int stop(const Common& common) {
+  auto client = connect_only(common);
+  if (!client) return complain(client.error());
+  if (auto answer = client->call("host.shutdown", json::object(), std::chrono::seconds(10)); !answer)
+    return complain(answer.error());
+  if (!wait_until_free(socket_path(common.socket), std::chrono::seconds(30)))
+    return complain(Error{ErrorKind::timeout, "the host was asked to stop, but still runs after 30 s", {}});
+  return 0;
+}
+
+int logs(bool follow) {
+  constexpr std::streamoff kTail = 64 * 1024;
+  const auto path = state_dir() / "gantry.log";
+  const int watch = follow ? ::inotify_init1(IN_CLOEXEC) : -1;
+  if (watch >= 0) (void)::inotify_add_watch(watch, path.parent_path().c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+  std::ifstream in(path, std::ios::binary);
+  if (!in) return complain(Error{ErrorKind::not_found, "there is no log " + path.string() + " yet", {}});
+  in.seekg(0, std::ios::end);
+  std::streamoff at = std::max<std::streamoff>(0, in.tellg() - kTail);
+  bool whole_lines = at == 0;
+  while (true) {
+    in.clear();
+    in.seekg(0, std::ios::end);
+    if (in.tellg() < at) at = 0;
+    in.seekg(at);
+    std::array<char, 8192> buffer{};
+    while (in.read(buffer.data(), buffer.size()) || in.gcount() > 0) {
+      std::string_view text(buffer.data(), static_cast<std::size_t>(in.gcount()));
+      at += in.gcount();
+      if (!whole_lines) {
+        text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
+        whole_lines = true;
+      }
+      (void)std::fwrite(text.data(), 1, text.size(), stdout);
+    }
+    if (std::fflush(stdout) != 0 || watch < 0) return 0;
+    std::array<char, 4096> events{};
+    if (::read(watch, events.data(), events.size()) < 0) return 0;
+    std::error_code failed;
+    if (std::filesystem::file_size(path, failed) < static_cast<std::uintmax_t>(at) && !failed) {
+      in.close();  // it was rotated away: go on with the new one
+      in.open(path, std::ios::binary);
+      at = 0;
+    }
+  }
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/config/check.hpp: from a TOML tree to a Config, with every mistake on the way.
+//
+// Thread rule: one thread.
+#pragma once
+
+#include <host/config/keys.hpp>
+#include <host/config/toml.hpp>
+
+namespace gantry::host {
+
+/// Collects mistakes; beyond kMaxConfigErrors it only counts.
+class Mistakes {
+ public:
+  explicit Mistakes(std::string file) : file_(std::move(file)) {}
+  void add(Place place, std::string key, std::string message);
+  [[nodiscard]] bool empty() const { return errors_.empty(); }
+  /// In the order of the file.
+  [[nodiscard]] std::vector<ConfigError> take();
+
+ private:
+  std::string file_;
+  std::vector<ConfigError> errors_;
+  std::size_t more_ = 0;
+};
+
+/// Reads all tables and values, each for itself. What is wrong keeps its default.
+void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Mistakes& mistakes);
+
+/// What only shows when several values are seen together: names that must exist, circles, values that exclude each
+/// other.
+void check_rules(const Config& config, Mistakes& mistakes);
+
+/// The value for a key as JSON, or what it had to be. Paths are made absolute by HOME.
+[[nodiscard]] std::expected<json, TomlMistake> checked_value(const Key& key, const TomlNode& node,
+                                                             const EnvLookup& env);
+
+/// A free-form value; refuses numbers that JSON does not have.
+[[nodiscard]] std::expected<json, TomlMistake> free_value(const TomlNode& node);
+
+}  // namespace gantry::host

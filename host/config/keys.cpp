@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <functional>
+#include <host/config/keys.hpp>
+#include <host/config/toml.hpp>
+#include <type_traits>
+
+namespace gantry::host {
+namespace {
+
+using std::string_view_literals::operator""sv;
+
+// The names of an enumeration in TOML, in the order of its values.
+template <class E>
+inline constexpr std::array<std::string_view, 0> kNames{};
+template <>
+inline constexpr std::array kNames<Level>{"trace"sv, "debug"sv, "info"sv, "warn"sv, "error"sv};
+template <>
+inline constexpr std::array kNames<Isolation>{"inline"sv, "child"sv};
+template <>
+inline constexpr std::array kNames<Restart>{"on_failure"sv, "never"sv};
+template <>
+inline constexpr std::array kNames<ProviderKind>{"openai"sv, "anthropic"sv, "ollama"sv, "llamacpp"sv, "embedded"sv};
+
+constexpr std::array kIsolationNotBuilt{"child"sv};
+constexpr std::array kKindsNotBuilt{"anthropic"sv, "ollama"sv, "llamacpp"sv};
+
+template <class T>
+struct Inner {
+  using Type = T;
+};
+template <class T>
+struct Inner<std::optional<T>> {
+  using Type = T;
+};
+
+template <class T>
+json encode(const T& value) {
+  if constexpr (std::is_enum_v<T>) {
+    return std::string(kNames<T>.at(static_cast<std::size_t>(value)));
+  } else {
+    return value;
+  }
+}
+template <class T>
+json encode(const std::optional<T>& value) {
+  return value ? encode(*value) : json();
+}
+
+template <class T>
+T decode(const json& from) {
+  if constexpr (std::is_enum_v<T>) {
+    const auto at = std::find(kNames<T>.begin(), kNames<T>.end(), from.get_ref<const std::string&>());
+    return static_cast<T>(at - kNames<T>.begin());
+  } else {
+    return from.get<T>();
+  }
+}
+
+template <class S, class T>
+struct MemberOf {
+  using Section = S;
+  using Value = T;
+};
+template <class S, class T>
+MemberOf<S, T> member_of(T S::*);
+
+struct More {
+  std::int64_t min = 0;
+  std::int64_t max = 0;
+  std::span<const std::string_view> not_built{};
+  bool required = false;
+  std::string_view example{};
+};
+
+template <auto Member>
+constexpr Key key(std::string_view name, KeyType type, Apply apply, std::string_view doc, More more = {}) {
+  using M = decltype(member_of(Member));
+  Key out{};
+  out.name = name;
+  out.type = type;
+  out.apply = apply;
+  out.doc = doc;
+  out.min = more.min;
+  out.max = more.max;
+  using T = typename Inner<typename M::Value>::Type;
+  if constexpr (std::is_enum_v<T>) out.choices = kNames<T>;
+  out.not_built = more.not_built;
+  out.required = more.required;
+  out.example = more.example;
+  out.get = [](const void* section) { return encode(static_cast<const typename M::Section*>(section)->*Member); };
+  out.set = [](void* section, const json& value) {
+    static_cast<typename M::Section*>(section)->*Member = decode<typename Inner<typename M::Value>::Type>(value);
+  };
+  return out;
+}
+
+constexpr std::int64_t kKiB = 1024;
+constexpr std::int64_t kMiB = 1024 * kKiB;
+constexpr std::int64_t kGiB = 1024 * kMiB;
+constexpr std::int64_t kDay = 86400;
+constexpr auto kLive = Apply::live;
+constexpr auto kRestart = Apply::restart;
+using enum KeyType;
+
+constexpr std::array kHostKeys{
+    key<&HostConfig::max_message_bytes>("max_message_bytes", integer, kLive, "the largest message from a client",
+                                        {4 * kKiB, kGiB}),
+    key<&HostConfig::max_json_depth>("max_json_depth", integer, kLive, "the deepest nesting in a message", {4, 512}),
+    key<&HostConfig::max_batch>("max_batch", integer, kLive, "requests in one JSON-RPC batch", {1, 10000}),
+    key<&HostConfig::max_connections>("max_connections", integer, kLive, "clients at once; more are closed",
+                                      {1, 65536}),
+    key<&HostConfig::max_calls_in_flight>("max_calls_in_flight", integer, kLive,
+                                          "unanswered calls on one connection; more are `overloaded`", {1, 65536}),
+    key<&HostConfig::max_outbound_bytes>("max_outbound_bytes", integer, kLive,
+                                         "bytes that wait for a client which does not read, before it is closed",
+                                         {64 * kKiB, 4 * kGiB}),
+    key<&HostConfig::max_calls_per_service>("max_calls_per_service", integer, kLive,
+                                            "calls that one service works on at once", {1, 4096}),
+    key<&HostConfig::max_waiting_per_service>("max_waiting_per_service", integer, kRestart,
+                                              "calls that wait for one service; more are `overloaded`", {0, 65536}),
+    key<&HostConfig::default_call_timeout_seconds>("default_call_timeout_seconds", integer, kLive,
+                                                   "the deadline of a call that names none", {1, kDay}),
+    key<&HostConfig::stop_budget_seconds>("stop_budget_seconds", integer, kLive,
+                                          "how long a stop waits for calls to finish before it cancels them", {0, 600}),
+    key<&HostConfig::workspaces>("workspaces", paths, kLive,
+                                 "folders that are open from the start, besides --workspace"),
+};
+
+constexpr std::array kLogKeys{
+    key<&LogConfig::level>("level", choice, kLive, "the least important records that are kept"),
+    key<&LogConfig::file_max_bytes>("file_max_bytes", integer, kRestart, "the size at which a new log file is begun",
+                                    {64 * kKiB, kGiB}),
+    key<&LogConfig::files>("files", integer, kRestart, "log files that are kept, the current one included", {1, 100}),
+    key<&LogConfig::to_stderr>("stderr", boolean, kRestart, "also log to stderr"),
+};
+
+constexpr std::array kAsyncKeys{
+    key<&AsyncConfig::max_concurrent_ai_requests>("max_concurrent_ai_requests", integer, kLive,
+                                                  "AI requests at once; more wait", {1, 256}),
+    key<&AsyncConfig::max_concurrent_lsp_requests>("max_concurrent_lsp_requests", integer, kLive,
+                                                   "requests to language servers at once; more wait", {1, 1024}),
+    key<&AsyncConfig::ai_request_timeout_seconds>(
+        "ai_request_timeout_seconds", integer, kLive,
+        "a call's total; for a stream, the time to its first item, then between items", {1, kDay}),
+    key<&AsyncConfig::lsp_request_timeout_seconds>("lsp_request_timeout_seconds", integer, kLive,
+                                                   "the time that a language server has to answer", {1, kDay}),
+    key<&AsyncConfig::max_background_tasks>("max_background_tasks", integer, kLive,
+                                            "background jobs that run at once (services and timers do not count)",
+                                            {1, 10000}),
+    key<&AsyncConfig::background_task_cleanup_interval_seconds>(
+        "background_task_cleanup_interval_seconds", integer, kLive, "how often finished jobs are forgotten", {1, kDay}),
+    key<&AsyncConfig::event_bus_buffer_size>("event_bus_buffer_size", integer, kRestart,
+                                             "events that wait for each subscriber before it is told that it lags",
+                                             {1, 1000000}),
+    key<&AsyncConfig::event_processing_concurrency>("event_processing_concurrency", integer, kRestart,
+                                                    "subscribers that events are handed to at once", {1, 256}),
+};
+
+constexpr std::array kSupervisorKeys{
+    key<&SupervisorConfig::intensity>("intensity", integer, kLive,
+                                      "restarts of one plugin within period_seconds; one more and it is quarantined",
+                                      {0, 1000}),
+    key<&SupervisorConfig::period_seconds>("period_seconds", integer, kLive, "the time over which restarts are counted",
+                                           {1, kDay}),
+    key<&SupervisorConfig::backoff_initial_ms>("backoff_initial_ms", integer, kLive,
+                                               "the wait before the first restart; it doubles with each", {1, 3600000}),
+    key<&SupervisorConfig::backoff_max_ms>("backoff_max_ms", integer, kLive, "the longest wait before a restart",
+                                           {1, 3600000}),
+};
+
+constexpr std::array kPluginKeys{
+    key<&PluginEntry::path>("path", path, kRestart, "the library; not set: looked for by name in the plugin folders",
+                            {.example = R"("/opt/tools/notes.so")"}),
+    key<&PluginEntry::enabled>("enabled", boolean, kRestart, "false: never loaded, its calls are `unavailable`"),
+    key<&PluginEntry::isolation>("isolation", choice, kRestart, "where it runs; \"child\" is not built yet",
+                                 {.not_built = kIsolationNotBuilt}),
+    key<&PluginEntry::grants>("grants", texts, kRestart, "what it may do besides answering its own calls",
+                              {.example = R"(["processes"])"}),
+    key<&PluginEntry::restart>("restart", choice, kLive, "what follows when it fails"),
+    key<&PluginEntry::settings>("settings", table, kLive, "handed to the plugin as it is",
+                                {.example = R"({ folder = "notes" })"}),
+};
+
+constexpr std::array kLspServerKeys{
+    key<&LspServerConfig::command>("command", command, kLive, "how it is started, found on PATH; needed but for clangd",
+                                   {.example = R"(["clangd-19", "--background-index"])"}),
+    key<&LspServerConfig::languages>("languages", texts, kLive,
+                                     "LSP language ids that it serves; needed but for clangd",
+                                     {.example = R"(["c", "cpp"])"}),
+    key<&LspServerConfig::root_markers>("root_markers", texts, kLive,
+                                        "names that mark the folder to start it in; not set: those of version control",
+                                        {.example = R"(["compile_commands.json", ".git"])"}),
+    key<&LspServerConfig::extensions>("extensions", texts, kLive,
+                                      "ends of names of files in its first language, besides those that are known",
+                                      {.example = R"([".cppm"])"}),
+    key<&LspServerConfig::settings>("settings", table, kLive, "given to the server as its workspace configuration",
+                                    {.example = R"({ clangd = { fallbackFlags = ["-std=c++23"] } })"}),
+};
+
+constexpr std::array kAiKeys{
+    key<&AiConfig::default_model>("default_model", text, kLive,
+                                  "for requests that name no model; \"embedded\" is always there"),
+};
+
+constexpr std::array kEmbeddedKeys{
+    key<&AiEmbeddedConfig::max_tokens>("max_tokens", integer, kLive,
+                                       "what it learns at most from one workspace; about 10 bytes each",
+                                       {1000, 64'000'000}),
+};
+
+constexpr std::array kStateKeys{
+    key<&StateConfig::max_sessions>("max_sessions", integer, kLive, "sessions that are kept", {1, 1'000'000}),
+    key<&StateConfig::max_settings>("max_settings", integer, kLive, "settings that are kept", {1, 1'000'000}),
+    key<&StateConfig::max_events>("max_events", integer, kLive, "events that are kept for those who were away",
+                                  {1, 10'000'000}),
+    key<&StateConfig::max_data_mib>("max_data_mib", integer, kLive, "MiB of sessions and settings", {1, 65'536}),
+    key<&StateConfig::max_log_mib>("max_log_mib", integer, kLive, "MiB of events", {8, 65'536}),
+};
+
+constexpr std::array kProviderKeys{
+    key<&AiProviderConfig::kind>("kind", choice, kLive, "the protocol that it speaks",
+                                 {.not_built = kKindsNotBuilt, .required = true, .example = R"("openai")"}),
+    key<&AiProviderConfig::base_url>("base_url", url, kLive, "needed for kind = \"openai\"",
+                                     {.example = R"("http://127.0.0.1:8080/v1")"}),
+    key<&AiProviderConfig::api_key_env>("api_key_env", env_name, kLive,
+                                        "the environment variable that holds the key; at most one of these three",
+                                        {.example = R"("LOCAL_KEY")"}),
+    key<&AiProviderConfig::api_key_file>("api_key_file", path, kLive, "the file that holds the key"),
+    key<&AiProviderConfig::api_key_command>("api_key_command", text, kLive, "a line for sh that prints the key"),
+    key<&AiProviderConfig::max_retries>("max_retries", integer, kLive,
+                                        "how often a failed request is sent again; not set: 2",
+                                        {.min = 0, .max = 10, .example = "2"}),
+};
+
+constexpr std::array kModelKeys{
+    key<&AiModelConfig::provider>("provider", text, kLive, "a name of [ai.providers.NAME], or \"embedded\"",
+                                  {.required = true, .example = R"("local")"}),
+    key<&AiModelConfig::model>("model", text, kLive, "its name at the provider; not set: the same",
+                               {.example = R"("name-at-the-provider")"}),
+    key<&AiModelConfig::fallback>("fallback", texts, kLive, "models to try in turn when this one fails",
+                                  {.example = R"(["embedded"])"}),
+};
+
+// `Access` is a member of Config, or a function from a Config to what the section is read into.
+template <auto Access>
+constexpr Section plain(std::string_view path, std::string_view doc, std::span<const Key> keys,
+                        std::string_view not_built = {}) {
+  return Section{path,
+                 doc,
+                 keys,
+                 {},
+                 false,
+                 not_built,
+                 [](const Config&) { return std::vector<std::string>(1); },
+                 [](const Config& config, std::string_view) -> const void* { return &std::invoke(Access, config); },
+                 [](Config& config, std::string_view) -> void* { return &std::invoke(Access, config); }};
+}
+
+// `Map` is a function from a Config to one of its maps.
+template <auto Map>
+constexpr Section named(std::string_view path, std::string_view doc, std::span<const Key> keys,
+                        std::string_view example, bool plain_names) {
+  return Section{path,
+                 doc,
+                 keys,
+                 example,
+                 plain_names,
+                 {},
+                 [](const Config& config) {
+                   std::vector<std::string> names;
+                   for (const auto& entry : Map(config)) names.push_back(entry.first);
+                   return names;
+                 },
+                 [](const Config& config, std::string_view name) -> const void* {
+                   const auto at = Map(config).find(name);
+                   return at == Map(config).end() ? nullptr : &at->second;
+                 },
+                 [](Config& config, std::string_view name) -> void* { return &Map(config)[std::string(name)]; }};
+}
+
+constexpr std::array kSections{
+    plain<&Config::host>("host", "Limits of the host itself.", kHostKeys),
+    plain<&Config::log>("log", "The host's log.", kLogKeys),
+    plain<&Config::async>("async", "How much happens at once, and how long it may take.", kAsyncKeys),
+    plain<&Config::supervisor>("supervisor", "How failed plugins are restarted.", kSupervisorKeys),
+    named<[](auto& config) -> auto& { return config.plugins; }>(
+        "plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes", true),
+    named<[](auto& config) -> auto& { return config.lsp_servers; }>(
+        "lsp.servers.*",
+        "A language server. Without any there is one, clangd; a table `clangd` changes only what it says.",
+        kLspServerKeys, "clangd", true),
+    plain<&Config::ai>("ai", "Models.", kAiKeys),
+    plain<[](auto& config) -> auto& { return config.ai.embedded; }>(
+        "ai.embedded", "The model that is learned from the workspace, on this machine.", kEmbeddedKeys),
+    named<[](auto& config) -> auto& { return config.ai.providers; }>(
+        "ai.providers.*", "An endpoint that serves models.", kProviderKeys, "local", false),
+    named<[](auto& config) -> auto& { return config.ai.models; }>("ai.models.*", "A model that requests may name.",
+                                                                  kModelKeys, "fast", false),
+    plain<&Config::state>("state", "The project state.", kStateKeys),
+    plain<&Config::http>("http", "The HTTP door.", {},
+                         "the HTTP door is not built yet, so it cannot be configured; remove the table"),
+};
+
+std::string choice_of(const Key& key) {
+  std::vector<std::string> names;
+  for (const auto name : key.choices) {
+    const bool built = std::find(key.not_built.begin(), key.not_built.end(), name) == key.not_built.end();
+    if (built) names.push_back(toml_value(std::string(name)));
+  }
+  std::string out = names.size() > 2 ? "one of " + names.front() : names.front();
+  for (std::size_t i = 1; i < names.size(); ++i) out += (names.size() == 2 ? " or " : ", ") + names[i];
+  return out;
+}
+
+}  // namespace
+
+std::span<const Section> config_sections() { return kSections; }
+
+std::string Section::table(std::string_view name) const {
+  if (!named()) return std::string(path);
+  return std::string(path.substr(0, path.size() - 1)) + toml_key(name);
+}
+
+std::string expected_value(const Key& key) {
+  switch (key.type) {
+    case boolean:
+      return "true or false";
+    case integer:
+      return "an integer from " + std::to_string(key.min) + " to " + std::to_string(key.max);
+    case text:
+      return "a string that is not empty";
+    case choice:
+      return choice_of(key);
+    case path:
+      return "an absolute path, or one that begins with ~/";
+    case url:
+      return "a URL that begins with http:// or https://";
+    case env_name:
+      return "the name of an environment variable: letters, digits and _";
+    case texts:
+      return "an array of strings";
+    case paths:
+      return "an array of absolute paths, or of such that begin with ~/";
+    case command:
+      return "a program and its arguments: an array of strings, or one string that is split at spaces";
+    case table:
+      return "a table";
+  }
+  return "";
+}
+
+}  // namespace gantry::host

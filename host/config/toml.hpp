@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/config/toml.hpp: TOML text as a plain tree that knows where each thing stands.
+//
+// The rest of this folder works on this tree, so that toml++, which is slow to compile, is included in one file only.
+//
+// Thread rule: values; no shared state.
+// Bounds: text of at most kMaxConfigBytes; keys of at most 17 parts; values nested at most 32 deep.
+#pragma once
+
+#include <gantry/json.hpp>
+#include <host/config/config.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gantry::host {
+
+enum class TomlKind { text, integer, real, boolean, moment, array, table };
+
+struct TomlMember;
+
+struct TomlNode {
+  TomlKind kind = TomlKind::table;
+  Place place;
+  json scalar;  ///< of text, integer, real, boolean; of a moment (a date or time) its text
+  std::vector<TomlNode> items;
+  std::vector<TomlMember> members;
+};
+
+struct TomlMember {
+  std::string name;
+  Place place;
+  TomlNode node;
+};
+
+struct TomlMistake {
+  Place place;
+  std::string message;
+};
+
+/// The root table, or the first mistake of syntax. Never throws on bad text.
+[[nodiscard]] std::expected<TomlNode, TomlMistake> parse_toml(std::string_view text);
+
+/// What toml++ must not be given: it crashes on keys with very many parts, and characters beyond ASCII outside of
+/// quotes and comments lead it to undefined behaviour. Empty: the text may be parsed.
+[[nodiscard]] std::optional<TomlMistake> refuse_toml(std::string_view text);
+
+/// A value as TOML on one line: `"text"`, `[1, 2]`, `{ a = 1 }`. Null has no TOML; it is written as an empty string.
+[[nodiscard]] std::string toml_value(const json& value);
+/// A part of a key: bare where that is possible, else in quotes.
+[[nodiscard]] std::string toml_key(std::string_view name);
+
+}  // namespace gantry::host

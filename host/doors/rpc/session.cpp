@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/doors/rpc/session.hpp"
+
+#include <gantry/params.hpp>
+#include <utility>
+
+#include "host/runtime/json_text.hpp"
+
+namespace gantry::host {
+
+std::string rpc_result(std::string_view id, std::string_view result) {
+  std::string text;
+  text.reserve(id.size() + result.size() + 40);
+  text += R"({"jsonrpc":"2.0","id":)";
+  text += id.empty() ? "null" : id;
+  text += R"(,"result":)";
+  text += result;
+  text += '}';
+  return text;
+}
+
+std::string rpc_error(std::string_view id, const Error& error) {
+  json data = json::object();
+  if (!error.data.empty()) {
+    if (auto more = parse_json(error.data); more && more->is_object()) data = std::move(*more);
+  }
+  data["kind"] = kind_name(error.kind);
+  const json object{{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}};
+  std::string text = R"({"jsonrpc":"2.0","id":)";
+  text += id.empty() ? "null" : id;
+  text += R"(,"error":)";
+  text += dump_json(object);
+  text += '}';
+  return text;
+}
+
+/// Gathers the answers to one batch; they leave together when the last one is there.
+class RpcSession::Batch {
+ public:
+  Batch(std::weak_ptr<RpcSession> session, std::size_t expected) : session_(std::move(session)), missing_(expected) {}
+  /// An empty text: that message gets no answer.
+  void add(std::string text) {
+    std::string all;
+    {
+      Lock lock(mutex_);
+      if (!text.empty()) {
+        answers_ += answers_.empty() ? "[" : ",";
+        answers_ += text;
+      }
+      if (--missing_ != 0 || answers_.empty()) return;
+      all = std::move(answers_);
+    }
+    all += ']';
+    if (const auto session = session_.lock()) session->send(std::move(all));
+  }
+
+ private:
+  const std::weak_ptr<RpcSession> session_;
+  Mutex mutex_;
+  std::size_t missing_ GANTRY_GUARDED_BY(mutex_);
+  std::string answers_ GANTRY_GUARDED_BY(mutex_);
+};
+
+/// The client's side of one call.
+class RpcSession::Reply final : public CallSink {
+ public:
+  Reply(std::weak_ptr<RpcSession> session, std::string id, std::shared_ptr<Batch> batch)
+      : session_(std::move(session)), id_(std::move(id)), batch_(std::move(batch)) {}
+
+  void item(std::string_view payload) override {
+    notify(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":)", R"(,"item":)", payload);
+  }
+  void item_end() override { notify(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":)", R"(,"end":)", "true"); }
+  void credit(std::uint32_t items) override {
+    notify(R"({"jsonrpc":"2.0","method":"$/credit","params":{"id":)", R"(,"n":)", std::to_string(items));
+  }
+  void progress(std::string_view payload) override {
+    // The plugin's payload is an object: {"message", "percentage"}; the id joins it.
+    auto doc = parse_json(payload);
+    if (!doc || !doc->is_object()) return;
+    std::string members = dump_json(*doc);
+    members = members.size() > 2 ? "," + members.substr(1, members.size() - 2) : "";
+    if (const auto session = session_.lock())
+      session->send(R"({"jsonrpc":"2.0","method":"$/progress","params":{"id":)" + id_ + members + "}}");
+  }
+  void answered(Result<std::string> answer) override {
+    const auto session = session_.lock();
+    if (!session) return;
+    {
+      Lock lock(session->mutex_);
+      session->calls_.erase(id_);
+      answered_ = true;
+    }
+    std::string text = answer ? rpc_result(id_, *answer) : rpc_error(id_, answer.error());
+    if (batch_) {
+      batch_->add(std::move(text));
+    } else {
+      session->send(std::move(text));
+    }
+    if (const auto wire = session->wire_.lock()) wire->call_ended();
+  }
+  [[nodiscard]] bool is_answered() const { return answered_; }
+
+ private:
+  void notify(std::string_view head, std::string_view middle, std::string_view payload) {
+    const auto session = session_.lock();
+    if (!session) return;
+    std::string text;
+    text.reserve(head.size() + id_.size() + middle.size() + payload.size() + 2);
+    text += head;
+    text += id_;
+    text += middle;
+    text += payload;
+    text += "}}";
+    session->send(std::move(text));
+  }
+  const std::weak_ptr<RpcSession> session_;
+  const std::string id_;
+  const std::shared_ptr<Batch> batch_;
+  std::atomic<bool> answered_{false};
+};
+
+RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser)
+    : deps_(deps), wire_(std::move(wire)), parser_(parser), origin_(deps.origins.add()) {}
+
+RpcSession::~RpcSession() { deps_.origins.remove(origin_); }
+
+void RpcSession::send(std::string text) {
+  if (const auto wire = wire_.lock()) wire->write(std::move(text));
+}
+
+void RpcSession::refuse(const Error& error) { send(rpc_error("", error)); }
+
+std::size_t RpcSession::calls_in_flight() const {
+  Lock lock(mutex_);
+  return calls_.size();
+}
+
+std::shared_ptr<ActiveCall> RpcSession::find_call(std::string_view id) const {
+  Lock lock(mutex_);
+  const auto it = calls_.find(std::string(id));
+  return it == calls_.end() ? nullptr : it->second;
+}
+
+void RpcSession::receive(std::string_view text) {
+  auto parsed = parser_.parse(text);
+  if (!parsed) {
+    refuse(parsed.error());
+    return;
+  }
+  std::shared_ptr<Batch> batch;
+  if (parsed->batch) batch = std::make_shared<Batch>(weak_from_this(), parsed->messages.size());
+  for (const auto& message : parsed->messages) handle(message, batch);
+}
+
+void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
+  switch (message.kind) {
+    case RpcMessage::Kind::invalid: {
+      std::string text = rpc_error(message.id, message.error);
+      if (batch) {
+        batch->add(std::move(text));
+      } else {
+        send(std::move(text));
+      }
+      return;
+    }
+    case RpcMessage::Kind::call: handle_call(message, batch); return;
+    case RpcMessage::Kind::notification: handle_notification(message); break;
+    case RpcMessage::Kind::response: break;
+  }
+  if (batch) batch->add({});
+}
+
+void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
+  const std::string id(message.id);
+  auto reply = std::make_shared<Reply>(weak_from_this(), id, batch);
+  std::optional<Error> refused;
+  {
+    Lock lock(mutex_);
+    if (closed_) return;
+    if (calls_.contains(id)) {
+      refused = Error{ErrorKind::invalid_request, "id " + id + " is in flight already", {}};
+    } else if (calls_.size() >= deps_.max_calls_in_flight) {
+      refused = Error{ErrorKind::overloaded, std::to_string(calls_.size()) + " calls of this connection are in flight",
+                      R"({"retry_after_ms":100})"};
+    } else {
+      calls_.emplace(id, nullptr);
+    }
+  }
+  if (refused) {
+    std::string text = rpc_error(id, *refused);
+    if (batch) {
+      batch->add(std::move(text));
+    } else {
+      send(std::move(text));
+    }
+    return;
+  }
+  if (handle_own(message, reply)) return;
+  CallRequest request;
+  request.method = message.method;
+  if (!message.params.empty()) request.params = message.params;
+  request.origin = origin_;
+  if (message.meta.timeout_ms)
+    request.deadline = Deadline(deps_.timers.now() + std::chrono::milliseconds(*message.meta.timeout_ms));
+  request.stream_credit = message.meta.stream_credit;
+  request.traceparent = message.meta.traceparent;
+  request.idempotency_key = message.meta.idempotency_key;
+  const auto call = deps_.router.call(std::move(request), reply);
+  Lock lock(mutex_);
+  if (reply->is_answered()) return;
+  if (const auto it = calls_.find(id); it != calls_.end()) it->second = call;
+}
+
+void RpcSession::handle_notification(const RpcMessage& message) {
+  if (message.method == "$/stream") {
+    handle_stream(message.params);
+  } else if (message.method == "$/credit") {
+    handle_credit(message.params);
+  } else if (message.method == "$/cancelRequest") {
+    if (const auto call = find_call(parser_.raw_member(message.params, "id"))) call->cancel();
+  }
+  // JSON-RPC: a notification is never answered, not even an unknown one.
+}
+
+void RpcSession::handle_stream(std::string_view params) {
+  const auto call = find_call(parser_.raw_member(params, "id"));
+  if (!call) return;  // it crossed the answer on its way
+  const std::string_view item = parser_.raw_member(params, "item");
+  if (!item.empty()) {
+    if (auto taken = call->send_item(std::string(item)); !taken) {
+      // A client that does not keep to its credit cannot be told on this item; its call ends.
+      call->cancel();
+      return;
+    }
+  }
+  if (parser_.raw_member(params, "end") == "true") call->send_end();
+}
+
+void RpcSession::handle_credit(std::string_view params) {
+  const auto call = find_call(parser_.raw_member(params, "id"));
+  const auto count = parse_json(parser_.raw_member(params, "n"));
+  if (!call || !count || !count->is_number_unsigned()) return;
+  call->give_credit(static_cast<std::uint32_t>(std::min<std::uint64_t>(count->get<std::uint64_t>(), 0xFFFFFFFF)));
+}
+
+bool RpcSession::handle_own(const RpcMessage& message, const std::shared_ptr<Reply>& reply) {
+  using Handler = Result<json> (RpcSession::*)(const json&);
+  static const std::map<std::string, Handler, std::less<>> kOwn{{"host.hello", &RpcSession::hello},
+                                                                {"events.subscribe", &RpcSession::subscribe},
+                                                                {"events.unsubscribe", &RpcSession::unsubscribe},
+                                                                {"events.publish", &RpcSession::publish}};
+  const auto own = kOwn.find(message.method);
+  if (own == kOwn.end()) return false;
+  auto params = parse_json(message.params.empty() ? std::string_view("{}") : message.params);
+  if (!params) {
+    reply->answered(std::unexpected(params.error()));
+    return true;
+  }
+  auto result = (this->*own->second)(*params);
+  if (result) {
+    reply->answered(dump_json(*result));
+  } else {
+    reply->answered(std::unexpected(result.error()));
+  }
+  return true;
+}
+
+Result<json> RpcSession::hello(const json& params) {
+  Params p(params);
+  OriginRecord record;
+  record.client = p.string("client");
+  record.version = p.string_or("version", "");
+  const auto workspace = p.maybe_string("workspace");
+  p.require(record.client.size() <= 256 && record.version.size() <= 256, "client and version may have at most 256 bytes");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (workspace) {
+    auto opened = deps_.open_workspace(*workspace);
+    if (!opened) return std::unexpected(opened.error());
+    record.workspace = std::move(*opened);
+  }
+  deps_.origins.set(origin_, std::move(record));
+  return deps_.hello();
+}
+
+Result<json> RpcSession::subscribe(const json& params) {
+  Params p(params);
+  auto topics = p.strings("topics");
+  const auto since_doc = p.maybe_object("since");
+  Since since;
+  for (const auto& [epoch, seq] : since_doc.value_or(json::object()).items()) {
+    p.require(seq.is_number_unsigned(), "since must map epochs to sequence numbers");
+    if (seq.is_number_unsigned()) since[epoch] = seq.get<std::uint64_t>();
+  }
+  p.require(since.size() <= 16, "since may name at most 16 epochs");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (subscriptions_.size() >= kMaxSubscriptions)
+    return fail(ErrorKind::overloaded, "this connection has " + std::to_string(kMaxSubscriptions) + " subscriptions already");
+  const std::weak_ptr<SessionWire> wire = wire_;
+  auto subscribed = deps_.bus.subscribe(std::move(topics), [wire] {
+    if (const auto w = wire.lock()) w->schedule_events();
+  }, since);
+  if (!subscribed) return std::unexpected(subscribed.error());
+  const std::string id = std::to_string(next_subscription_++);
+  subscriptions_[id] = Subscribed{subscribed->subscription};
+  if (const auto w = wire.lock()) w->schedule_events();  // what was replayed woke nobody
+  json gaps = json::object();
+  for (const auto& [epoch, why] : subscribed->gaps) gaps[epoch] = why;
+  return json{{"subscription", id}, {"epoch", deps_.bus.epoch()}, {"seq", subscribed->seq}, {"gaps", gaps}};
+}
+
+Result<json> RpcSession::unsubscribe(const json& params) {
+  Params p(params);
+  const std::string id = p.string("subscription");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  const auto it = subscriptions_.find(id);
+  if (it == subscriptions_.end()) return fail(ErrorKind::not_found, "this connection has no subscription " + id);
+  deps_.bus.unsubscribe(it->second.subscription);
+  subscriptions_.erase(it);
+  return json::object();
+}
+
+Result<json> RpcSession::publish(const json& params) {
+  Params p(params);
+  const std::string topic = p.string("topic");
+  const json payload = p.value("payload");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (auto ok = deps_.may_publish(topic); !ok) return std::unexpected(ok.error());
+  auto seq = deps_.bus.publish(topic, dump_json(payload));
+  if (!seq) return std::unexpected(seq.error());
+  return json{{"epoch", deps_.bus.epoch()}, {"seq", *seq}};
+}
+
+void RpcSession::deliver_events() {
+  const auto wire = wire_.lock();
+  if (!wire) return;
+  for (auto& [id, subscribed] : subscriptions_) {
+    while (wire->writable()) {
+      const auto next = subscribed.subscription->take();
+      if (!next) break;
+      const Event& event = *next->event;
+      const bool own = event.epoch == deps_.bus.epoch();
+      std::string text = R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + id + R"(","log":)" +
+                         (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) + R"(,"epoch":)" +
+                         quote_json(event.epoch) + R"(,"seq":)" + std::to_string(event.seq) + R"(,"prev":)" +
+                         std::to_string(next->prev) + R"(,"topic":")" + event.topic + R"(","payload":)" + event.payload + "}}";
+      wire->write(std::move(text));
+    }
+  }
+}
+
+void RpcSession::closed() {
+  std::unordered_map<std::string, std::shared_ptr<ActiveCall>> calls;
+  {
+    Lock lock(mutex_);
+    closed_ = true;
+    calls.swap(calls_);
+  }
+  for (auto& [id, subscribed] : subscriptions_) deps_.bus.unsubscribe(subscribed.subscription);
+  subscriptions_.clear();
+  for (auto& [id, call] : calls) {
+    if (call) call->cancel();
+  }
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/doors/rpc/unix_door.hpp: JSON-RPC on a Unix socket, for the user who runs the host and nobody else.
+//
+// Exactly one host serves a socket: whoever holds the lock on SOCKET.lock. The kernel lets go of the lock when its holder
+// dies, however it dies; a socket file that is left behind is replaced by the next holder.
+//
+// Thread rule: open() and close() on the worker's thread, or before it runs; the rest is internal to the worker.
+// Bounds: max_connections; frames and outboxes as in the limits. A client that sends something that cannot be understood as
+//   frames is closed; one that does not read is closed when its outbox is full, and is not read from while it is half full.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+
+#include "host/doors/rpc/session.hpp"
+#include "host/observe/log.hpp"
+#include "host/runtime/worker.hpp"
+
+namespace gantry::host {
+
+struct UnixDoorLimits {
+  std::size_t max_connections = 1024;
+  std::size_t max_message_bytes = std::size_t{16} << 20;
+  std::size_t max_outbound_bytes = std::size_t{64} << 20;
+  std::size_t max_json_depth = 64;
+  std::size_t max_batch = 100;
+};
+
+/// The right to serve a socket; lets go when it dies.
+class SocketLock {
+ public:
+  /// `conflict` when another host holds it; `permission_denied` when the folder is not the user's own and private.
+  [[nodiscard]] static Result<SocketLock> take(const std::filesystem::path& socket);
+  SocketLock(SocketLock&& other) noexcept;
+  SocketLock& operator=(SocketLock&&) = delete;
+  ~SocketLock();
+
+ private:
+  explicit SocketLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+/// Creates the folder with 0700 when it is missing, and refuses one that is a link, another's, or open to others.
+[[nodiscard]] Result<void> check_socket_folder(const std::filesystem::path& folder);
+
+class UnixDoor {
+ public:
+  /// Called on the worker when a client's last byte is gone.
+  using Gone = std::function<void(OriginId)>;
+
+  UnixDoor(Worker& worker, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone);
+  ~UnixDoor();
+  UnixDoor(const UnixDoor&) = delete;
+  UnixDoor& operator=(const UnixDoor&) = delete;
+
+  /// Begins to listen. The lock must be held.
+  [[nodiscard]] Result<void> open(const std::filesystem::path& socket);
+  /// Accepts no more and removes the socket file. Connections stay.
+  void stop_accepting();
+  /// Writes what can be written and closes every connection.
+  void close();
+  [[nodiscard]] std::size_t connections() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::host

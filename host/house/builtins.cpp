@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's own methods: look at it, and operate it.
+#include <unistd.h>
+
+#include <fstream>
+#include <gantry/params.hpp>
+#include <utility>
+
+#include "host/house/house.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+[[nodiscard]] double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+
+[[nodiscard]] std::uint64_t rss_bytes() {
+  std::ifstream in("/proc/self/statm");
+  std::uint64_t size = 0;
+  std::uint64_t resident = 0;
+  in >> size >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+[[nodiscard]] json no_params() { return json{{"type", "object"}, {"properties", json::object()}}; }
+
+[[nodiscard]] json one_string(const char* name) {
+  return json{{"type", "object"}, {"properties", {{name, {{"type", "string"}}}}}, {"required", {name}}};
+}
+
+[[nodiscard]] ManifestMethod method(const char* name, const char* summary, json params = no_params()) {
+  ManifestMethod out;
+  out.name = name;
+  out.summary = summary;
+  out.params = std::move(params);
+  out.result = json::object();
+  return out;
+}
+
+[[nodiscard]] Result<std::string> check_no_params(const CallRequest& request, json result) {
+  auto params = parse_json(request.params);
+  if (!params) return std::unexpected(params.error());
+  Params p(std::move(*params));
+  if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, request.method + ": " + ok.error().message);
+  return dump_json(result);
+}
+
+}  // namespace
+
+json House::status() const {
+  return json{{"version", kVersion},
+              {"pid", ::getpid()},
+              {"uptime_seconds", seconds(std::chrono::steady_clock::now() - started_)},
+              {"ready", true},
+              {"workspaces", workspaces_.list()},
+              {"socket", options_.socket.string()},
+              {"http", nullptr},
+              {"rss_bytes", rss_bytes()},
+              {"connections", door_->connections()},
+              {"state_dir", options_.state_dir.string()},
+              {"config_file", config()->file},
+              {"log_dropped", log_->dropped()}};
+}
+
+json House::plugins_json() const {
+  json out = json::array();
+  for (const auto& plugin : services_->status()) {
+    json entry{{"name", plugin.name},   {"version", plugin.version},   {"state", plugin.state},          {"isolation", plugin.isolation},
+               {"enforced", json::array()}, {"restarts", plugin.restarts}, {"open_calls", plugin.open_calls}};
+    if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+json House::services_json() const {
+  json out = json::array();
+  const auto permits = router_->permit_counts();
+  for (const auto& spec : services_->specs()) {
+    if (!spec.manifest) continue;
+    for (const auto& service : spec.manifest->services) {
+      json methods = json::array();
+      for (const auto& [name, unused] : spec.manifest->methods) {
+        if (name.substr(0, name.find('.')) == service) methods.push_back(name);
+      }
+      json entry{{"name", service}, {"plugin", spec.name}, {"methods", std::move(methods)}};
+      if (const auto counts = permits.find(service); counts != permits.end()) {
+        entry["permits"] = {{"limit", counts->second.limit}, {"in_use", counts->second.in_use},
+                            {"waiting", counts->second.waiting}, {"refused", counts->second.refused}};
+      }
+      out.push_back(std::move(entry));
+    }
+  }
+  return out;
+}
+
+json House::tasks_json() const {
+  json out = json::array();
+  const TimePoint now = timers_.now();
+  for (const auto& task : tasks_->records()) {
+    const bool live = task.state == TaskState::queued || task.state == TaskState::running;
+    json entry{{"name", task.name},
+               {"state", task_state_name(task.state)},
+               {"age_seconds", seconds((live ? now : task.ended_at) - task.queued_at)},
+               {"queue_delay_seconds", seconds((task.state == TaskState::queued ? now : task.started_at) - task.queued_at)},
+               {"runs", task.runs}};
+    if (!task.error.empty()) entry["error"] = task.error;
+    if (!task.progress.empty()) entry["progress"] = task.progress;
+    out.push_back(std::move(entry));
+  }
+  return out;
+}
+
+json House::metrics() const {
+  json methods = json::object();
+  for (const auto& [name, counts] : router_->method_counts()) {
+    methods[name] = {{"calls", counts.calls},       {"errors", counts.errors},           {"retries", counts.retries},
+                     {"in_flight", counts.in_flight}, {"seconds", seconds(counts.total)}, {"longest_seconds", seconds(counts.longest)}};
+  }
+  const auto bus = bus_.counts();
+  return json{{"methods", std::move(methods)},
+              {"events", {{"published", bus.published}, {"dropped", bus.dropped}, {"subscriptions", bus.subscriptions}}},
+              {"connections", door_->connections()},
+              {"log_dropped", log_->dropped()},
+              {"rss_bytes", rss_bytes()}};
+}
+
+// OpenRPC 1.3.2.
+json House::discover() const {
+  json methods = json::array();
+  const auto add = [&](const ManifestMethod& m) {
+    json params = json::array();
+    for (const auto& [name, schema] : m.params.value("properties", json::object()).items()) {
+      const json required = m.params.value("required", json::array());
+      params.push_back({{"name", name},
+                        {"required", std::find(required.begin(), required.end(), name) != required.end()},
+                        {"schema", schema}});
+    }
+    json entry{{"name", m.name}, {"paramStructure", "by-name"}, {"params", std::move(params)}, {"result", {{"name", "result"}, {"schema", m.result}}}};
+    if (!m.summary.empty()) entry["summary"] = m.summary;
+    if (m.stream) entry["x-gantry-stream"] = true;
+    if (m.attach) entry["x-gantry-attach"] = true;
+    methods.push_back(std::move(entry));
+  };
+  for (const auto& m : router_->builtin_methods()) add(m);
+  for (const auto& spec : services_->specs()) {
+    if (!spec.manifest || !spec.enabled) continue;
+    for (const auto& [name, m] : spec.manifest->methods) add(m);
+  }
+  return json{{"openrpc", "1.3.2"}, {"info", {{"title", "Gantry"}, {"version", kVersion}}}, {"methods", std::move(methods)}};
+}
+
+void House::add_builtins() {
+  using Look = json (House::*)() const;
+  const auto look = [this](const char* name, const char* summary, Look what) {
+    router_->add(method(name, summary),
+                 [this, what](const CallRequest& request) { return check_no_params(request, (this->*what)()); });
+  };
+  look("host.status", "How the host is", &House::status);
+  look("host.plugins", "Each plugin and its state", &House::plugins_json);
+  look("host.services", "Each service, its plugin and methods", &House::services_json);
+  look("host.tasks", "Background tasks, live and ended", &House::tasks_json);
+  look("host.metrics", "Counts of calls, events and memory", &House::metrics);
+  look("rpc.discover", "OpenRPC document of every method", &House::discover);
+}
+
+void House::add_operate_builtins() {
+  router_->add(method("host.shutdown", "Stops the host gracefully"), [this](const CallRequest& request) {
+    auto answer = check_no_params(request, json::object());
+    if (answer) request_stop("host.shutdown was called");
+    return answer;
+  });
+  router_->add(method("task.cancel", "Cancels a background task", one_string("name")), [this](const CallRequest& request) -> Result<std::string> {
+    auto params = parse_json(request.params);
+    if (!params) return std::unexpected(params.error());
+    Params p(std::move(*params));
+    const std::string name = p.string("name");
+    if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+    if (auto ok = tasks_->cancel(name); !ok) return std::unexpected(ok.error());
+    return "{}";
+  });
+  router_->add_slow(method("config.reload", "Reads the configuration file again"),
+                    [this](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+                      if (auto ok = check_no_params(request, json::object()); !ok) {
+                        sink->answered(std::move(ok));
+                        return;
+                      }
+                      auto spawned = pool_.spawn([this, sink] { sink->answered(reload_config()); });
+                      if (!spawned) sink->answered(std::unexpected(spawned.error()));
+                    });
+}
+
+Result<std::string> House::reload_config() {
+  if (!options_.reload)
+    return fail(ErrorKind::unavailable, "the host runs on its built-in configuration; start it with --config FILE to reload one");
+  auto fresh = options_.reload();
+  if (!fresh) {
+    json errors = json::array();
+    for (const auto& error : fresh.error()) errors.push_back(to_string(error));
+    return fail(ErrorKind::invalid_params, "the configuration is wrong and the old one stays in force: " + to_string(fresh.error().front()),
+                dump_json({{"errors", errors}}));
+  }
+  const auto old = config();
+  const ReloadDiff changed = diff(*old, *fresh);
+  {
+    Lock lock(mutex_);
+    config_ = std::make_shared<const Config>(*fresh);
+  }
+  const auto now = config();
+  log_->set_level(now->log.level);
+  router_->set_limits(RouterLimits{static_cast<std::size_t>(now->host.max_calls_per_service),
+                                   static_cast<std::size_t>(now->host.max_waiting_per_service),
+                                   std::chrono::seconds(now->host.default_call_timeout_seconds)});
+  tasks_->set_limits(static_cast<std::size_t>(now->async.max_background_tasks),
+                     std::chrono::seconds(now->async.background_task_cleanup_interval_seconds));
+  event_permits_->set_limit(static_cast<std::size_t>(now->async.event_processing_concurrency));
+  services_->reconfigure();
+  const json answer{{"live", changed.live}, {"restart", changed.restart}};
+  log_->write(Level::info, "config", "reloaded " + now->file + ": " + dump_json(answer));
+  (void)bus_.publish("host.config.reloaded", dump_json(answer));
+  return dump_json(answer);
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/house/house.hpp"
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "host/bus/topic.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr std::size_t kPoolSpareThreads = 4;
+constexpr std::size_t kPoolQueue = 1024;
+
+/// 128 random bits in hex.
+[[nodiscard]] std::string new_epoch() {
+  std::array<unsigned char, 16> bytes{};
+  if (::getrandom(bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) {
+    std::random_device device;
+    for (auto& byte : bytes) byte = static_cast<unsigned char>(device());
+  }
+  constexpr std::string_view kHex = "0123456789abcdef";
+  std::string out;
+  for (const unsigned char byte : bytes) {
+    out += kHex[byte >> 4U];
+    out += kHex[byte & 15U];
+  }
+  return out;
+}
+
+[[nodiscard]] RouterLimits router_limits(const Config& config) {
+  return RouterLimits{static_cast<std::size_t>(config.host.max_calls_per_service),
+                      static_cast<std::size_t>(config.host.max_waiting_per_service),
+                      std::chrono::seconds(config.host.default_call_timeout_seconds)};
+}
+
+[[nodiscard]] UnixDoorLimits door_limits(const Config& config) {
+  const auto& h = config.host;
+  return UnixDoorLimits{static_cast<std::size_t>(h.max_connections), static_cast<std::size_t>(h.max_message_bytes),
+                        static_cast<std::size_t>(h.max_outbound_bytes), static_cast<std::size_t>(h.max_json_depth),
+                        static_cast<std::size_t>(h.max_batch)};
+}
+
+[[nodiscard]] std::vector<PluginSpec> configured_plugins(const Config& config) {
+  std::vector<PluginSpec> out;
+  for (const auto& [name, entry] : config.plugins) {
+    PluginSpec spec;
+    spec.name = name;
+    spec.enabled = entry.enabled;
+    if (entry.path) spec.library = *entry.path;
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::unique_ptr<House> House::build(HouseOptions options) { return std::unique_ptr<House>(new House(std::move(options))); }
+
+House::House(HouseOptions options)
+    : options_(std::move(options)),
+      log_(options_.log),
+      timers_(options_.timers != nullptr ? *options_.timers : worker_.timers()),
+      pool_(static_cast<std::size_t>(options_.config.async.max_background_tasks) + kPoolSpareThreads, kPoolQueue,
+            [log = log_](std::string_view what) { log->write(Level::error, "pool", "a job threw: " + std::string(what)); }),
+      bus_(new_epoch(), static_cast<std::size_t>(options_.config.async.event_bus_buffer_size)),
+      event_permits_(PermitQueue::make(static_cast<std::size_t>(options_.config.async.event_processing_concurrency), 4096)),
+      config_(std::make_shared<const Config>(options_.config)) {
+  const Config& c = options_.config;
+  services_ = std::make_unique<ServiceManager>(find_plugins(options_.plugin_dir, configured_plugins(c)), plugin_deps(), pool_,
+                                               [this](const PluginSpec& spec) { return plugin_config(spec); });
+  tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, static_cast<std::size_t>(c.async.max_background_tasks),
+                                            std::chrono::seconds(c.async.background_task_cleanup_interval_seconds));
+  router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c));
+  add_builtins();
+  add_operate_builtins();
+  door_ = std::make_unique<UnixDoor>(worker_, session_deps(), *log_, door_limits(c), [this](OriginId origin) {
+    services_->gone(origin);
+    (void)bus_.publish("host.client.gone", dump_json({{"origin", origin}}));
+  });
+}
+
+House::~House() {
+  if (stopper_.joinable()) stopper_.join();
+}
+
+std::shared_ptr<const Config> House::config() const {
+  Lock lock(mutex_);
+  return config_;
+}
+
+PluginDeps House::plugin_deps() {
+  return PluginDeps{timers_,
+                    bus_,
+                    *log_,
+                    SerialQueue::Borrowed{[this] { return worker_.here(); },
+                                          [this](SerialQueue::Task task) { worker_.post(std::move(task)); }},
+                    event_permits_,
+                    [this](OriginId origin) { return origins_.describe(origin); },
+                    static_cast<std::size_t>(options_.config.host.max_message_bytes)};
+}
+
+SessionDeps House::session_deps() {
+  return SessionDeps{*router_,
+                     bus_,
+                     origins_,
+                     timers_,
+                     [this] { return hello(); },
+                     [this](const std::string& folder) { return open_workspace(folder); },
+                     [this](std::string_view topic) { return may_publish(topic); },
+                     static_cast<std::size_t>(options_.config.host.max_calls_in_flight)};
+}
+
+json House::hello() const {
+  const auto c = config();
+  return json{{"version", kVersion},
+              {"epoch", bus_.epoch()},
+              {"capabilities", {{"streams", true}, {"events", true}, {"batches", true}, {"max_message_bytes", c->host.max_message_bytes}}},
+              {"pid", ::getpid()},
+              {"socket", options_.socket.string()},
+              {"state_dir", options_.state_dir.string()},
+              {"config_file", c->file}};
+}
+
+json House::plugin_config(const PluginSpec& spec) const {
+  const auto c = config();
+  const auto state = options_.state_dir / spec.name;
+  std::error_code failed;
+  std::filesystem::create_directories(state, failed);  // the plugin says what does not work without it
+  if (!failed) std::filesystem::permissions(state, std::filesystem::perms::owner_all, failed);
+  json settings = spec.manifest && !spec.manifest->settings.empty() ? plugin_settings(*c, spec.manifest->settings) : json::object();
+  if (const auto entry = c->plugins.find(spec.name); entry != c->plugins.end()) settings.update(entry->second.settings);
+  return json{{"name", spec.name},
+              {"state_dir", state.string()},
+              {"workspaces", workspaces_.list()},
+              {"async", async_json(*c)},
+              {"settings", std::move(settings)}};
+}
+
+// What the host and its plugins say is theirs to say.
+Result<void> House::may_publish(std::string_view topic) const {
+  if (auto ok = check_topic(topic); !ok) return ok;
+  const std::string first(topic.substr(0, topic.find('.')));
+  const auto refuse = [&](const std::string& owner) {
+    return fail(ErrorKind::permission_denied, "topic " + std::string(topic) + " belongs to " + owner + "; publish on one of your own");
+  };
+  if (first == "host") return refuse("the host");
+  for (const auto& spec : services_->specs()) {
+    if (!spec.manifest) continue;
+    for (const auto& pattern : spec.manifest->publishes) {
+      if (topic_matches(pattern, topic)) return refuse("plugin " + spec.name);
+    }
+  }
+  return {};
+}
+
+Result<void> House::open() {
+  auto lock = SocketLock::take(options_.socket);
+  if (!lock) return std::unexpected(lock.error());
+  lock_.emplace(std::move(*lock));
+  if (auto ok = door_->open(options_.socket); !ok) return ok;
+  for (const auto& folder : options_.config.host.workspaces) {
+    if (auto opened = open_workspace(folder); !opened)
+      log_->write(Level::warn, "host", opened.error().message + "; it is left out");
+  }
+  for (const auto& name : services_->activated_by("start")) {
+    (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
+  }
+  log_->write(Level::info, "host", "gantry " + std::string(kVersion) + " serves " + options_.socket.string());
+  return {};
+}
+
+Result<std::string> House::open_workspace(const std::string& folder) {
+  auto added = workspaces_.add(folder);
+  if (!added) return std::unexpected(added.error());
+  if (added->is_new) {
+    log_->write(Level::info, "host", "workspace " + added->path);
+    (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
+    services_->reconfigure();
+    for (const auto& name : services_->activated_by("workspace")) {
+      (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
+    }
+  }
+  return added->path;
+}
+
+void House::run() {
+  worker_.run([this](std::string_view what) {
+    log_->write(Level::error, "worker", "an exception reached the worker: " + std::string(what));
+  });
+  if (stopper_.joinable()) stopper_.join();
+  pool_.stop();
+  log_->write(Level::info, "host", clean_ ? "stopped" : "stopped; something did not end in time");
+  log_->flush();
+}
+
+void House::request_stop(const std::string& why) {
+  {
+    Lock lock(mutex_);
+    if (std::exchange(stopping_, true)) return;
+  }
+  log_->write(Level::info, "host", "stopping: " + why);
+  worker_.post([this] {
+    door_->stop_accepting();
+    // The stopping blocks; the worker must go on to write what is answered meanwhile.
+    stopper_ = std::thread([this] { stop_all(); });
+  });
+}
+
+void House::stop_all() {
+  const Duration budget = std::chrono::seconds(config()->host.stop_budget_seconds);
+  (void)bus_.publish("host.stopping", "{}");
+  router_->drain(budget / 2);
+  clean_ = tasks_->stop(budget / 4);
+  clean_ = services_->stop_all(budget / 2) && clean_;
+  bus_.close();
+  worker_.post([this] {
+    door_->close();
+    worker_.stop();
+  });
+}
+
+}  // namespace gantry::host

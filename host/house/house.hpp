@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/house/house.hpp: the whole host, built from the bottom up and taken down from the top.
+//
+// Life: build(), open(), run() on the thread that becomes the worker, request_stop() from any thread, and run() returns.
+// Stop: no more clients; open calls get half of the budget to finish and are cancelled then; tasks and plugins get the rest;
+//   what was answered is written; the connections close.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <gantry/json.hpp>
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "host/bus/event_bus.hpp"
+#include "host/config/config.hpp"
+#include "host/doors/rpc/unix_door.hpp"
+#include "host/house/workspaces.hpp"
+#include "host/observe/log.hpp"
+#include "host/router/router.hpp"
+#include "host/runtime/worker.hpp"
+#include "host/runtime/worker_pool.hpp"
+#include "host/services/service_manager.hpp"
+#include "host/services/supervisor.hpp"
+
+namespace gantry::host {
+
+inline constexpr std::string_view kVersion = "0.1.0";
+
+struct HouseOptions {
+  Config config;
+  std::filesystem::path socket;
+  std::filesystem::path state_dir;
+  std::filesystem::path plugin_dir;
+  std::shared_ptr<Log> log;
+  /// Reads the configuration again, for config.reload. Empty: there is no file.
+  std::function<ConfigResult<Config>()> reload;
+  Timers* timers = nullptr;  ///< a test's; nullptr: the worker's
+};
+
+class House {
+ public:
+  [[nodiscard]] static std::unique_ptr<House> build(HouseOptions options);
+  ~House();
+  House(const House&) = delete;
+  House& operator=(const House&) = delete;
+
+  /// Takes the socket and listens; opens the configured workspaces.
+  [[nodiscard]] Result<void> open();
+  void run();
+  /// Any thread; also from a signal handler of the worker's io_context.
+  void request_stop(const std::string& why);
+  /// After run(): did every plugin and task end in time?
+  [[nodiscard]] bool clean() const { return clean_; }
+
+  /// A canonical path; activates the plugins that work on workspaces.
+  [[nodiscard]] Result<std::string> open_workspace(const std::string& folder);
+
+  [[nodiscard]] Worker& worker() { return worker_; }
+  [[nodiscard]] EventBus& bus() { return bus_; }
+  [[nodiscard]] Router& router() { return *router_; }
+  [[nodiscard]] ServiceManager& services() { return *services_; }
+  [[nodiscard]] TaskSupervisor& tasks() { return *tasks_; }
+  [[nodiscard]] std::shared_ptr<const Config> config() const;
+
+ private:
+  explicit House(HouseOptions options);
+  void add_builtins();
+  void add_operate_builtins();
+  [[nodiscard]] json status() const;
+  [[nodiscard]] json plugins_json() const;
+  [[nodiscard]] json services_json() const;
+  [[nodiscard]] json tasks_json() const;
+  [[nodiscard]] json metrics() const;
+  [[nodiscard]] json discover() const;
+  [[nodiscard]] json hello() const;
+  [[nodiscard]] json plugin_config(const PluginSpec& spec) const;
+  [[nodiscard]] Result<void> may_publish(std::string_view topic) const;
+  [[nodiscard]] Result<std::string> reload_config();
+  [[nodiscard]] SessionDeps session_deps();
+  [[nodiscard]] PluginDeps plugin_deps();
+  void stop_all();
+
+  HouseOptions options_;
+  const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
+  std::shared_ptr<Log> log_;
+  Worker worker_;
+  Timers& timers_;
+  WorkerPool pool_;
+  EventBus bus_;
+  Origins origins_;
+  Workspaces workspaces_;
+  std::shared_ptr<PermitQueue> event_permits_;
+  std::unique_ptr<ServiceManager> services_;
+  std::unique_ptr<TaskSupervisor> tasks_;
+  std::unique_ptr<Router> router_;
+  std::unique_ptr<UnixDoor> door_;
+  std::optional<SocketLock> lock_;
+  std::thread stopper_;
+  bool clean_ = true;
+
+  mutable Mutex mutex_;
+  std::shared_ptr<const Config> config_ GANTRY_GUARDED_BY(mutex_);
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace gantry::host

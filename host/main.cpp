@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The command line of gantry: what may be said; what is done about it lies in host/cli/.
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "host/cli/commands.hpp"
+#include "host/house/house.hpp"
+
+namespace {
+
+using namespace gantry::host;
+
+void add_serve(CLI::App& app, Common& common, ServeArgs& args) {
+  auto* serve = app.add_subcommand("serve", "run the host in the foreground");
+  serve->add_option("--config", common.config, "the configuration file")->type_name("FILE");
+  serve->add_option("--workspace", args.workspace, "a folder to serve from the start")->type_name("DIR");
+  serve->add_option("--ready-fd", args.ready_fd, "a descriptor to write a byte to once the host listens")->group("");
+}
+
+void add_call(CLI::App& app, Common& common, CallArgs& args) {
+  auto* call = app.add_subcommand("call", "call a method");
+  call->add_option("method", args.method, "for example host.status")->required();
+  call->add_option("params", args.params, "one JSON object, or pairs: key=text key:=json");
+  call->add_flag("--stream", args.stream, "open it as a stream and print items as they come");
+  call->add_option("--timeout", args.timeout_seconds, "give up after so many seconds")->check(CLI::PositiveNumber);
+  call->add_flag("--no-start", common.no_start, "do not start a host when none runs");
+}
+
+void add_events(CLI::App& app, Common& common, EventsArgs& args) {
+  auto* events = app.add_subcommand("events", "print events as they happen");
+  events->add_option("patterns", args.patterns, "topics; * is one segment, ** any number. Default: **");
+  events->add_option("--since", args.since, "go on after this event")->type_name("EPOCH:SEQ");
+  events->add_flag("--json", args.as_json, "one JSON object a line");
+  events->add_flag("--no-start", common.no_start, "do not start a host when none runs");
+}
+
+void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
+  auto* lsp = app.add_subcommand("lsp", "a language server on stdio, for an editor");
+  auto* language = lsp->add_option("--language", args.language, "the language, as LSP names it")->type_name("ID");
+  lsp->add_option("--server", args.server, "the server, as [lsp.servers.NAME] names it")->type_name("NAME")->excludes(language);
+  lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
+}
+
+int run(int argc, char** argv) {
+  CLI::App app{"Gantry: one host for the IDE services of every editor, agent and script on this machine", "gantry"};
+  app.set_version_flag("--version", std::string("gantry ") + std::string(kVersion));
+  app.require_subcommand(1);
+  app.fallthrough();
+  Common common;
+  ServeArgs serve_args;
+  CallArgs call_args;
+  EventsArgs events_args;
+  LspArgs lsp_args;
+  bool as_json = false;
+  bool follow = false;
+  std::string config_file;
+  app.add_option("--socket", common.socket, "the host's socket")->type_name("PATH");
+  add_serve(app, common, serve_args);
+  auto* status_command = app.add_subcommand("status", "how the host and its plugins are");
+  status_command->add_flag("--json", as_json, "as one JSON object");
+  app.add_subcommand("stop", "stop the host gracefully");
+  app.add_subcommand("logs", "print the end of the host's log")->add_flag("-f,--follow", follow, "and what is added to it");
+  add_call(app, common, call_args);
+  add_events(app, common, events_args);
+  add_lsp(app, common, lsp_args);
+  auto* config = app.add_subcommand("config", "check or show the configuration");
+  config->require_subcommand(1);
+  config->add_subcommand("check", "say what is wrong with a configuration file")->add_option("file", config_file, "the file");
+  config->add_subcommand("show", "print the configuration in force, and where each value comes from")
+      ->add_option("--config", common.config, "the configuration file")
+      ->type_name("FILE");
+  app.add_subcommand("doctor", "check everything that the host needs");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int code = app.exit(e);
+    return code == 0 ? 0 : 2;
+  }
+  if (app.got_subcommand("serve")) return serve(common, serve_args);
+  if (app.got_subcommand("status")) return status(common, as_json);
+  if (app.got_subcommand("stop")) return stop(common);
+  if (app.got_subcommand("logs")) return logs(follow);
+  if (app.got_subcommand("call")) return call(common, call_args);
+  if (app.got_subcommand("events")) return events(common, events_args);
+  if (app.got_subcommand("lsp")) return lsp(common, lsp_args);
+  if (app.got_subcommand("doctor")) return doctor(common);
+  if (config->got_subcommand("check")) return config_check(common, config_file);
+  return config_show(common);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "gantry: an error of its own: %s\n", e.what());
+    return 1;
+  }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/call.hpp: a call on its way, and who waits for what comes back.
+#pragma once
+
+#include <cstdint>
+#include <gantry/deadline.hpp>
+#include <gantry/result.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gantry::host {
+
+/// Which client or plugin; 0 is the host itself.
+using OriginId = std::uint64_t;
+
+struct CallRequest {
+  std::string method;
+  std::string params = "{}";  ///< the text of one JSON object, validated
+  OriginId origin = 0;
+  Deadline deadline;
+  std::optional<std::uint32_t> stream_credit;  ///< set: opened as a stream
+  std::string traceparent;
+  std::string idempotency_key;
+};
+
+/// Waits for one call. Thread rule: called from any thread, without a lock of the caller's held; must not block.
+/// `answered` is called exactly once and nothing follows it.
+class CallSink {
+ public:
+  CallSink() = default;
+  CallSink(const CallSink&) = delete;
+  CallSink& operator=(const CallSink&) = delete;
+  virtual ~CallSink() = default;
+  /// One item; within the credit that was given.
+  virtual void item(std::string_view payload) = 0;
+  /// The callee has ended its stream; the answer follows.
+  virtual void item_end() = 0;
+  /// The callee takes this many more items.
+  virtual void credit(std::uint32_t items) = 0;
+  virtual void progress(std::string_view payload) = 0;
+  /// The text of one JSON value, or an error.
+  virtual void answered(Result<std::string> answer) = 0;
+};
+
+/// Steers one call. Thread rule: any thread; nothing blocks. What comes after the answer is ignored.
+class ActiveCall {
+ public:
+  ActiveCall() = default;
+  ActiveCall(const ActiveCall&) = delete;
+  ActiveCall& operator=(const ActiveCall&) = delete;
+  virtual ~ActiveCall() = default;
+  /// An item of the caller's own stream. `overloaded`: beyond the credit that the callee gave.
+  [[nodiscard]] virtual Result<void> send_item(std::string payload) = 0;
+  virtual void send_end() = 0;
+  virtual void give_credit(std::uint32_t items) = 0;
+  /// The caller has lost interest. The answer is `cancelled`, unless one is on its way already.
+  virtual void cancel() = 0;
+};
+
+}  // namespace gantry::host

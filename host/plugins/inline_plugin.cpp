@@ -1,0 +1,453 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plugin object has one symbolic thread (serial_). Whoever loads it acts as that thread until start() has returned, and
+// again when stop() has drained the queue; in between the queue is it. What the plugin calls back (on_*) arrives on any
+// thread and touches only what mutex_ guards, or one PluginCall, which has a mutex of its own. The two are never held
+// together, and neither is held while the plugin, a sink or the bus is called.
+#include "host/plugins/inline_plugin.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "host/bus/topic.hpp"
+#include "host/plugins/library.hpp"
+#include "host/plugins/plugin_call.hpp"
+#include "host/runtime/json_text.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr std::size_t kMaxPluginJsonDepth = 1000;
+constexpr std::size_t kEventsADrain = 64;
+
+[[nodiscard]] std::string_view view(gantry_bytes bytes) {
+  return bytes.data == nullptr ? std::string_view() : std::string_view(bytes.data, bytes.size);
+}
+[[nodiscard]] gantry_bytes bytes(std::string_view text) { return gantry_bytes{text.data(), text.size()}; }
+[[nodiscard]] InlinePlugin& self(void* ctx) { return *static_cast<InlinePlugin*>(ctx); }
+
+[[nodiscard]] gantry_msg message(gantry_kind kind, std::uint64_t id) {
+  gantry_msg msg{};
+  msg.size = sizeof msg;
+  msg.kind = static_cast<std::uint16_t>(kind);
+  msg.id = id;
+  msg.budget_ns = -1;
+  return msg;
+}
+
+[[nodiscard]] bool any_matches(const std::vector<std::string>& patterns, std::string_view topic) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) { return topic_matches(p, topic); });
+}
+
+/// The wire's error of a plugin: {"message", "data"?}.
+[[nodiscard]] Error parse_error_payload(std::int32_t status, std::string_view payload, const std::string& name) {
+  const ErrorKind kind = is_error_kind(status) ? static_cast<ErrorKind>(status) : ErrorKind::internal;
+  const auto doc = parse_json(payload);
+  if (!doc || !doc->is_object()) return Error{kind, name + " answered with an error that is no object", {}};
+  const auto text = doc->find("message");
+  Error error{kind, text != doc->end() && text->is_string() ? text->get<std::string>() : name + " failed", {}};
+  if (const auto data = doc->find("data"); data != doc->end() && data->is_object()) error.data = dump_json(*data);
+  return error;
+}
+
+}  // namespace
+
+InlinePlugin::InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps)
+    : name_(std::move(name)),
+      manifest_(manifest),
+      deps_(std::move(deps)),
+      serial_(manifest.nonblocking ? SerialQueue::borrowed(deps_.workers) : SerialQueue::with_thread()) {
+  fill_host_table();
+}
+
+InlinePlugin::~InlinePlugin() {
+  if (plugin_ != nullptr) (void)stop(std::chrono::seconds(1));
+}
+
+Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(std::string name, const std::filesystem::path& library,
+                                                         const Manifest& manifest, PluginDeps deps) {
+  auto entry = load_library(library, manifest);
+  if (!entry) return std::unexpected(entry.error());
+  std::shared_ptr<InlinePlugin> plugin(new InlinePlugin(std::move(name), manifest, std::move(deps)));
+  plugin->plugin_ = (*entry)->create(&plugin->host_);
+  if (plugin->plugin_ == nullptr) return fail(ErrorKind::unavailable, "its create() returned nothing");
+  return plugin;
+}
+
+void InlinePlugin::fill_host_table() {
+  host_.size = sizeof host_;
+  host_.ctx = this;
+  host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).on_send(*msg); };
+  host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).on_post(fn, arg); };
+  host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) { self(ctx).on_log(level, view(line)); };
+  host_.cancelled = [](void* ctx, std::uint64_t id) { return self(ctx).on_cancelled(id); };
+  host_.extension = [](void*, const char* id) -> const void* {
+    static const gantry_timers timers{
+        sizeof(gantry_timers), 0,
+        [](void* c) -> std::int64_t { return self(c).deps_.timers.now().time_since_epoch().count(); },
+        [](void* c, std::int64_t delay, void (*fn)(void*), void* arg) { return self(c).on_timer_start(delay, fn, arg); },
+        [](void* c, std::uint64_t timer) { return self(c).on_timer_cancel(timer); }};
+    static const gantry_origins origins{
+        sizeof(gantry_origins), 0,
+        [](void* c, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
+          const auto described = self(c).deps_.describe_origin(origin);
+          if (!described) return 0;
+          sink(out, bytes(*described));
+          return 1;
+        }};
+    const std::string_view wanted(id);
+    if (wanted == GANTRY_TIMERS_EXT) return &timers;
+    if (wanted == GANTRY_ORIGINS_EXT) return &origins;
+    return nullptr;
+  };
+}
+
+Result<void> InlinePlugin::start(const json& config) {
+  const std::string text = dump_json(config);
+  const std::int32_t status = plugin_->start(plugin_->ctx, bytes(text));
+  if (status != 0) {
+    std::string reason;
+    {
+      Lock lock(mutex_);
+      stopping_ = true;
+      reason = last_error_;
+    }
+    serial_->close();
+    serial_->drain_here();
+    destroy_plugin();
+    const ErrorKind kind = is_error_kind(status) ? static_cast<ErrorKind>(status) : ErrorKind::unavailable;
+    return fail(kind == ErrorKind::storage_failed ? kind : ErrorKind::unavailable,
+                "it refused to start: " + (reason.empty() ? "status " + std::to_string(status) : reason));
+  }
+  subscribe_to_topics();
+  serial_->release();
+  return {};
+}
+
+void InlinePlugin::subscribe_to_topics() {
+  if (manifest_.subscribes.empty()) return;
+  const std::weak_ptr<InlinePlugin> weak = weak_from_this();
+  auto subscribed = deps_.bus.subscribe(manifest_.subscribes, [weak] {
+    const auto plugin = weak.lock();
+    if (!plugin || plugin->event_drain_scheduled_.exchange(true)) return;
+    auto granted = plugin->deps_.event_permits->acquire([weak](Permit permit) {
+      if (const auto p = weak.lock()) p->drain_events(std::move(permit));
+    });
+    if (!granted) plugin->event_drain_scheduled_ = false;
+  });
+  if (subscribed) events_ = subscribed->subscription;
+}
+
+void InlinePlugin::drain_events(Permit permit) {
+  const bool taken = deliver([weak = weak_from_this(), held = std::move(permit)](const gantry_plugin& p) mutable {
+    const auto plugin = weak.lock();
+    if (!plugin) return;
+    for (std::size_t i = 0; i < kEventsADrain; ++i) {
+      // Cleared before the queue is seen empty: an event that comes now schedules the next drain itself.
+      if (i == 0) plugin->event_drain_scheduled_ = false;
+      const auto next = plugin->events_->take();
+      if (!next) return;
+      auto msg = message(GANTRY_EVENT, next->event->seq);
+      msg.topic = bytes(next->event->topic);
+      msg.epoch = bytes(next->event->epoch);
+      msg.payload = bytes(next->event->payload);
+      (void)p.deliver(p.ctx, &msg);
+    }
+    held.release();
+    if (!plugin->event_drain_scheduled_.exchange(true)) {
+      auto again = plugin->deps_.event_permits->acquire([weak](Permit next) {
+        if (const auto q = weak.lock()) q->drain_events(std::move(next));
+      });
+      if (!again) plugin->event_drain_scheduled_ = false;
+    }
+  });
+  (void)taken;
+}
+
+std::shared_ptr<ActiveCall> InlinePlugin::call(CallRequest request, std::shared_ptr<CallSink> sink) {
+  std::shared_ptr<PluginCall> call;
+  std::optional<Error> refused;
+  {
+    Lock lock(mutex_);
+    if (stopping_) {
+      refused = Error{ErrorKind::unavailable, "plugin " + name_ + " is stopping", {}};
+    } else if (calls_.size() >= kMaxOpenCalls) {
+      refused = Error{ErrorKind::overloaded, "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
+                      R"({"retry_after_ms":100})"};
+    }
+    const std::uint64_t id = next_id_++;
+    call = std::make_shared<PluginCall>(weak_from_this(), id, request.stream_credit.value_or(0), std::move(sink));
+    if (!refused) calls_.emplace(id, call);
+  }
+  if (refused) {
+    call->finish(std::unexpected(std::move(*refused)));
+    return call;
+  }
+  deliver_call(call, request);
+  return call;
+}
+
+void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, const CallRequest& request) {
+  const bool taken = deliver([weak = weak_from_this(), call, r = request](const gantry_plugin& p) {
+    const auto plugin = weak.lock();
+    if (!plugin) return;
+    auto msg = message(GANTRY_CALL, call->id());
+    msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
+    msg.credit = r.stream_credit.value_or(0);
+    if (const auto left = r.deadline.left(plugin->deps_.timers.now())) msg.budget_ns = left->count();
+    msg.origin = r.origin;
+    msg.topic = bytes(r.method);
+    msg.payload = bytes(r.params);
+    msg.traceparent = bytes(r.traceparent);
+    msg.idempotency_key = bytes(r.idempotency_key);
+    const std::int32_t status = p.deliver(p.ctx, &msg);
+    if (status >= 0) return;
+    {
+      Lock lock(plugin->mutex_);
+      plugin->calls_.erase(call->id());
+    }
+    call->finish(fail(ErrorKind::internal, "plugin " + plugin->name_ + " could not take " + r.method));
+  });
+  if (taken) return;
+  {
+    Lock lock(mutex_);
+    calls_.erase(call->id());
+  }
+  call->finish(fail(ErrorKind::unavailable, "plugin " + name_ + " is stopping"));
+}
+
+void InlinePlugin::reconfigure(const json& config) {
+  (void)deliver([text = dump_json(config)](const gantry_plugin& p) {
+    auto msg = message(GANTRY_EVENT, 0);
+    msg.topic = bytes("host.plugin.config");
+    msg.payload = bytes(text);
+    (void)p.deliver(p.ctx, &msg);
+  });
+}
+
+void InlinePlugin::gone(OriginId origin) {
+  (void)deliver([origin](const gantry_plugin& p) {
+    auto msg = message(GANTRY_GONE, 0);
+    msg.origin = origin;
+    (void)p.deliver(p.ctx, &msg);
+  });
+}
+
+bool InlinePlugin::deliver(std::move_only_function<void(const gantry_plugin&)> send_message) {
+  return serial_->push([weak = weak_from_this(), send = std::move(send_message)]() mutable {
+    if (const auto plugin = weak.lock()) send(*plugin->plugin_);
+  });
+}
+
+bool InlinePlugin::stop(Duration budget) {
+  auto [reply, answer] = oneshot::channel<bool>();
+  std::uint64_t id = 0;
+  {
+    Lock lock(mutex_);
+    if (destroyed_) return true;
+    stopping_ = true;
+    id = next_id_++;
+    stop_reply_.emplace(id, std::move(reply));
+  }
+  if (events_) deps_.bus.unsubscribe(events_);
+  const auto until = std::chrono::steady_clock::now() + budget;
+  // Not through deliver(): the last owner may be the one who is stopping, and its weak pointers are gone.
+  (void)serial_->push([plugin = plugin_, id, budget] {
+    auto msg = message(GANTRY_STOP, id);
+    msg.budget_ns = budget.count();
+    (void)plugin->deliver(plugin->ctx, &msg);
+  });
+  const bool answered = answer.recv_for(budget).has_value();
+  serial_->close();
+  const bool returned = serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
+  if (!answered) deps_.log.write(Level::warn, name_, "did not answer `stop` within its budget");
+  if (returned) {
+    destroy_plugin();
+  } else {
+    deps_.log.write(Level::error, name_, "does not return from a delivery; it is abandoned");
+    // The stuck thread may come back: what it touches must still be there.
+    if (auto self_owner = weak_from_this().lock()) (void)new std::shared_ptr<InlinePlugin>(std::move(self_owner));
+  }
+  answer_all(Error{ErrorKind::plugin_died, "plugin " + name_ + " was stopped before it answered", {}});
+  return returned;
+}
+
+void InlinePlugin::destroy_plugin() {
+  std::vector<TimerKey> timers;
+  {
+    Lock lock(mutex_);
+    if (std::exchange(destroyed_, true)) return;
+    for (const auto& [id, key] : timers_) timers.push_back(key);
+    timers_.clear();
+  }
+  for (const auto key : timers) (void)deps_.timers.cancel(key);
+  plugin_->destroy(plugin_->ctx);
+  plugin_ = nullptr;
+}
+
+void InlinePlugin::answer_all(const Error& error) {
+  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls;
+  {
+    Lock lock(mutex_);
+    calls.swap(calls_);
+  }
+  for (auto& [id, call] : calls) call->finish(std::unexpected(error));
+}
+
+std::shared_ptr<PluginCall> InlinePlugin::find(std::uint64_t id) const {
+  Lock lock(mutex_);
+  const auto it = calls_.find(id);
+  return it == calls_.end() ? nullptr : it->second;
+}
+
+std::size_t InlinePlugin::open_calls() const {
+  Lock lock(mutex_);
+  return calls_.size();
+}
+
+std::int32_t InlinePlugin::on_send(const gantry_msg& msg) {
+  if (msg.size < sizeof(gantry_msg)) return GANTRY_INVALID;
+  if (msg.kind == GANTRY_CREDIT) {
+    const auto call = find(msg.id);
+    return call ? call->take_credit(msg.credit) : GANTRY_CLOSED;
+  }
+  const bool end = msg.kind == GANTRY_ITEM && (msg.flags & GANTRY_END) != 0;
+  if (end) {
+    const auto call = find(msg.id);
+    return call ? call->take_end() : GANTRY_CLOSED;
+  }
+  if (msg.encoding != GANTRY_JSON || msg.payload.size > deps_.max_payload_bytes) {
+    on_log(GANTRY_ERROR, "sent a payload that is no JSON, or larger than the limit; it was refused");
+    if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
+    return on_response(msg, "");
+  }
+  std::string payload;
+  payload.reserve(msg.payload.size + 64);
+  payload = view(msg.payload);
+  if (auto ok = check_json(payload, kMaxPluginJsonDepth); !ok) {
+    on_log(GANTRY_ERROR, "sent a payload that is refused: " + ok.error().message);
+    if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
+    payload.clear();
+  }
+  switch (msg.kind) {
+    case GANTRY_RESPONSE: return on_response(msg, std::move(payload));
+    case GANTRY_EVENT: return on_event(msg, std::move(payload));
+    case GANTRY_ITEM: {
+      const auto call = find(msg.id);
+      return call ? call->take_item(payload) : GANTRY_CLOSED;
+    }
+    case GANTRY_PROGRESS: {
+      const auto call = find(msg.id);
+      return call ? call->take_progress(payload) : GANTRY_CLOSED;
+    }
+    default: return GANTRY_INVALID;
+  }
+}
+
+std::int32_t InlinePlugin::on_response(const gantry_msg& msg, std::string payload) {
+  std::shared_ptr<PluginCall> call;
+  std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stopped;
+  {
+    Lock lock(mutex_);
+    if (stop_reply_ && stop_reply_->first == msg.id) {
+      stopped = std::move(stop_reply_);
+      stop_reply_.reset();
+    } else if (const auto it = calls_.find(msg.id); it != calls_.end()) {
+      call = std::move(it->second);
+      calls_.erase(it);
+    }
+  }
+  if (stopped) {
+    (void)stopped->second.send(true);
+    return GANTRY_OK;
+  }
+  if (!call) return GANTRY_CLOSED;
+  if (msg.status != 0) {
+    call->finish(std::unexpected(parse_error_payload(msg.status, payload, "plugin " + name_)));
+  } else if (payload.empty()) {
+    call->finish(fail(ErrorKind::internal, "plugin " + name_ + " answered with something that is not valid JSON"));
+  } else {
+    call->finish(std::move(payload));
+  }
+  return GANTRY_OK;
+}
+
+std::int32_t InlinePlugin::on_event(const gantry_msg& msg, std::string payload) {
+  const std::string topic(view(msg.topic));
+  if (!check_topic(topic) || !any_matches(manifest_.publishes, topic)) {
+    on_log(GANTRY_WARN, "published on \"" + topic + "\", which its manifest does not list; the event was refused");
+    return GANTRY_INVALID;
+  }
+  const bool own_log = msg.epoch.size != 0;
+  if (own_log && (!any_matches(manifest_.logs, topic) || msg.epoch.size > 64)) return GANTRY_INVALID;
+  const auto published = own_log ? deps_.bus.publish_logged(topic, std::string(view(msg.epoch)), msg.id, std::move(payload))
+                                 : deps_.bus.publish(topic, std::move(payload));
+  if (published) return GANTRY_OK;
+  return published.error().kind == ErrorKind::unavailable ? GANTRY_CLOSED : GANTRY_INVALID;
+}
+
+std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
+  if (posts_.fetch_add(1) >= kMaxPosts) {
+    posts_.fetch_sub(1);
+    return GANTRY_FULL;
+  }
+  // `this` outlives the queue's tasks: destroy comes after the queue has drained.
+  const bool taken = serial_->push([this, fn, arg] {
+    posts_.fetch_sub(1);
+    fn(arg);
+  });
+  if (!taken) posts_.fetch_sub(1);
+  return taken ? GANTRY_OK : GANTRY_CLOSED;
+}
+
+void InlinePlugin::on_log(std::int32_t level, std::string_view line) {
+  const auto known = std::clamp(level, static_cast<std::int32_t>(GANTRY_TRACE), static_cast<std::int32_t>(GANTRY_ERROR));
+  if (known == GANTRY_ERROR) {
+    Lock lock(mutex_);
+    last_error_.assign(line.substr(0, 1024));
+  }
+  deps_.log.write(static_cast<Level>(known), name_, line);
+}
+
+std::int32_t InlinePlugin::on_cancelled(std::uint64_t id) const {
+  const auto call = find(id);
+  return !call || call->over() ? 1 : 0;
+}
+
+std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg) {
+  std::uint64_t id = 0;
+  {
+    Lock lock(mutex_);
+    if (destroyed_ || timers_.size() >= kMaxTimers) return 0;
+    id = next_timer_++;
+    timers_.emplace(id, 0);
+  }
+  const auto key = deps_.timers.after(Duration(std::max<std::int64_t>(delay_ns, 0)), [weak = weak_from_this(), id, fn, arg] {
+    const auto plugin = weak.lock();
+    if (!plugin) return;
+    {
+      Lock lock(plugin->mutex_);
+      if (plugin->timers_.erase(id) == 0) return;
+    }
+    (void)plugin->serial_->push([fn, arg] { fn(arg); });
+  });
+  Lock lock(mutex_);
+  if (const auto it = timers_.find(id); it != timers_.end()) it->second = key;
+  return id;
+}
+
+std::int32_t InlinePlugin::on_timer_cancel(std::uint64_t id) {
+  TimerKey key = 0;
+  {
+    Lock lock(mutex_);
+    const auto it = timers_.find(id);
+    if (it == timers_.end()) return 0;
+    key = it->second;
+    timers_.erase(it);
+  }
+  (void)deps_.timers.cancel(key);
+  return 1;
+}
+
+}  // namespace gantry::host

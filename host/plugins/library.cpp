@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plugins/library.hpp"
+
+#include <dlfcn.h>
+
+#define BOOST_DLL_USE_STD_FS
+#include <boost/dll/shared_library.hpp>
+#include <string>
+
+namespace gantry::host {
+
+namespace {
+
+[[nodiscard]] Result<void> check_entry(const gantry_entry_t& entry, const Manifest& manifest) {
+  if (entry.magic != GANTRY_MAGIC) return fail(ErrorKind::unavailable, "its gantry_entry has another magic number: it is no plugin, or one for a later release");
+  if (entry.major != GANTRY_ABI_MAJOR) {
+    return fail(ErrorKind::unavailable, "it is built for ABI major version " + std::to_string(entry.major) +
+                                            ", this host speaks " + std::to_string(GANTRY_ABI_MAJOR) +
+                                            "; rebuild it with this host's sdk");
+  }
+  if (entry.size < sizeof(gantry_entry_t) || entry.create == nullptr || entry.describe == nullptr)
+    return fail(ErrorKind::unavailable, "its gantry_entry is incomplete");
+  std::string described;
+  entry.describe(&described, [](void* out, gantry_bytes text) {
+    static_cast<std::string*>(out)->assign(text.data == nullptr ? "" : text.data, text.size);
+  });
+  const auto own = parse_json(described);
+  if (!own) return fail(ErrorKind::unavailable, "it describes itself with " + own.error().message);
+  if (*own == manifest.document) return {};
+  std::string where;
+  for (const auto& [name, value] : own->items()) {
+    if (!manifest.document.contains(name) || manifest.document[name] != value) where += (where.empty() ? "" : ", ") + name;
+  }
+  for (const auto& [name, value] : manifest.document.items()) {
+    if (!own->contains(name)) where += (where.empty() ? "" : ", ") + name;
+  }
+  return fail(ErrorKind::unavailable, "its manifest disagrees with what it says of itself (" + where + "); build it again");
+}
+
+}  // namespace
+
+Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, const Manifest& manifest) {
+  try {
+    boost::dll::shared_library library(file, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
+    // Nothing is ever closed: from here on the loader keeps it, whatever Boost's destructor asks for.
+    (void)dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+    if (!library.has(GANTRY_ENTRY_SYMBOL))
+      return fail(ErrorKind::unavailable, "it is no Gantry plugin: it does not export gantry_entry");
+    const auto& entry = library.get<const gantry_entry_t>(GANTRY_ENTRY_SYMBOL);
+    if (auto ok = check_entry(entry, manifest); !ok) return std::unexpected(ok.error());
+    return &entry;
+  } catch (const std::exception& e) {
+    return fail(ErrorKind::unavailable, std::string("it cannot be loaded: ") + e.what());
+  }
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/library.hpp: opens a plugin's shared library with Boost.DLL, once and for ever, and checks what it is.
+//
+// Thread rule: any thread; blocks on the disk.
+#pragma once
+
+#include <gantry/abi.h>
+
+#include <filesystem>
+#include <gantry/result.hpp>
+
+#include "host/plugins/manifest.hpp"
+
+namespace gantry::host {
+
+/// The entry of the library, which stays loaded until the process ends. `unavailable` with the reason otherwise: no such
+/// file, no shared library, no plugin, another ABI, or another manifest than the one beside it.
+[[nodiscard]] Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, const Manifest& manifest);
+
+}  // namespace gantry::host

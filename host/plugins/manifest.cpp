@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plugins/manifest.hpp"
+
+#include <gantry/abi.h>
+
+#include <algorithm>
+#include <fstream>
+#include <gantry/params.hpp>
+#include <iterator>
+
+#include "host/bus/topic.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
+
+[[nodiscard]] std::vector<std::string> list(Params& p, const char* name) {
+  return p.maybe_value(name) ? p.strings(name) : std::vector<std::string>{};
+}
+
+[[nodiscard]] Result<ManifestMethod> parse_method(const json& entry) {
+  Params p(entry);
+  ManifestMethod method;
+  method.name = p.string("name");
+  method.summary = p.string_or("summary", "");
+  method.params = p.maybe_value("params").value_or(json::object());
+  method.result = p.maybe_value("result").value_or(json::object());
+  method.idempotent = p.boolean_or("idempotent", false);
+  method.stream = p.boolean_or("stream", false);
+  method.attach = p.boolean_or("attach", false);
+  if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "a method's entry: " + ok.error().message);
+  if (auto ok = check_topic(method.name); !ok) return fail(ErrorKind::invalid_params, "a method's name is no dotted name");
+  return method;
+}
+
+// Later hosts add members to the manifest; what this one does not know it leaves alone.
+[[nodiscard]] json known_members_only(const json& doc) {
+  static constexpr std::array kKnown{"id",         "version", "summary",    "abi",      "services",    "methods",
+                                     "publishes",  "subscribes", "logs",    "activation", "settings", "nonblocking"};
+  json out = json::object();
+  for (const char* name : kKnown) {
+    if (doc.contains(name)) out[name] = doc[name];
+  }
+  return out;
+}
+
+[[nodiscard]] Result<void> check(const Manifest& m) {
+  const auto wrong = [](std::string why) { return fail(ErrorKind::invalid_params, "its manifest is wrong: " + std::move(why)); };
+  if (m.id.empty() || !check_topic(m.id) || m.id.find('.') != std::string::npos)
+    return wrong("id must be one word of letters, digits, `_` and `-`");
+  if (m.abi_major != GANTRY_ABI_MAJOR) {
+    return wrong("it is built for ABI major version " + std::to_string(m.abi_major) + ", this host speaks " +
+                 std::to_string(GANTRY_ABI_MAJOR) + "; rebuild it with this host's sdk");
+  }
+  for (const auto& service : m.services) {
+    if (!check_topic(service) || service.find('.') != std::string::npos) return wrong("service \"" + service + "\" is no word");
+  }
+  for (const auto& [name, unused] : m.methods) {
+    const std::string service = name.substr(0, name.find('.'));
+    if (std::find(m.services.begin(), m.services.end(), service) == m.services.end())
+      return wrong("method " + name + " belongs to no service that it declares");
+  }
+  for (const auto* patterns : {&m.publishes, &m.subscribes, &m.logs}) {
+    for (const auto& pattern : *patterns) {
+      if (auto ok = check_pattern(pattern); !ok) return wrong(ok.error().message);
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool Manifest::activated_by(std::string_view when) const {
+  return std::find(activation.begin(), activation.end(), when) != activation.end();
+}
+
+Result<Manifest> parse_manifest(std::string_view text) {
+  auto doc = parse_json(text);
+  if (!doc) return fail(ErrorKind::invalid_params, "its manifest is " + doc.error().message);
+  if (!doc->is_object()) return fail(ErrorKind::invalid_params, "its manifest is no JSON object");
+  Params p(known_members_only(*doc));
+  Manifest m;
+  m.id = p.string("id");
+  m.version = p.string("version");
+  m.summary = p.string_or("summary", "");
+  m.services = list(p, "services");
+  m.publishes = list(p, "publishes");
+  m.subscribes = list(p, "subscribes");
+  m.logs = list(p, "logs");
+  m.activation = list(p, "activation");
+  m.settings = p.string_or("settings", "");
+  m.nonblocking = p.boolean_or("nonblocking", false);
+  Params abi(p.object("abi"));
+  m.abi_major = static_cast<std::uint32_t>(abi.integer("major", 0, 0xFFFF));
+  (void)abi.integer_or("minor", 0, 0, 0xFFFF);
+  const json methods = p.array("methods");
+  for (Params* part : {&p, &abi}) {
+    if (auto ok = part->done(); !ok)
+      return fail(ErrorKind::invalid_params, "its manifest is wrong: " + ok.error().message);
+  }
+  for (const auto& entry : methods) {
+    auto method = parse_method(entry);
+    if (!method) return fail(ErrorKind::invalid_params, "its manifest is wrong: " + method.error().message);
+    const std::string name = method->name;
+    m.methods.emplace(name, std::move(*method));
+  }
+  if (auto ok = check(m); !ok) return std::unexpected(ok.error());
+  m.document = std::move(*doc);
+  return m;
+}
+
+std::filesystem::path manifest_path(const std::filesystem::path& library) {
+  auto path = library;
+  return path.replace_extension(".json");
+}
+
+Result<Manifest> read_manifest(const std::filesystem::path& library) {
+  const auto path = manifest_path(library);
+  std::error_code failed;
+  const auto size = std::filesystem::file_size(path, failed);
+  if (failed)
+    return fail(ErrorKind::unavailable, "it has no manifest " + path.string() + " (" + failed.message() +
+                                            "); gantry_add_plugin writes one when it builds a plugin");
+  if (size > kMaxManifestBytes) return fail(ErrorKind::unavailable, path.string() + " is larger than 1 MiB");
+  std::ifstream in(path, std::ios::binary);
+  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  if (!in) return fail(ErrorKind::unavailable, path.string() + " cannot be read");
+  return parse_manifest(text);
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/manifest.hpp: what a plugin says of itself in the file beside it. Nothing is executed to read one.
+//
+// Thread rule: values; pure functions.
+#pragma once
+
+#include <filesystem>
+#include <gantry/json.hpp>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gantry::host {
+
+struct ManifestMethod {
+  std::string name;
+  std::string summary;
+  json params;
+  json result;
+  bool idempotent = false;
+  bool stream = false;
+  bool attach = false;
+};
+
+struct Manifest {
+  std::string id;
+  std::string version;
+  std::string summary;
+  std::uint32_t abi_major = 0;
+  std::vector<std::string> services;
+  std::map<std::string, ManifestMethod> methods;
+  std::vector<std::string> publishes;
+  std::vector<std::string> subscribes;
+  std::vector<std::string> logs;
+  std::vector<std::string> activation;
+  std::string settings;  ///< the configuration table that it is given
+  bool nonblocking = false;
+  json document;  ///< as it was read
+
+  [[nodiscard]] bool activated_by(std::string_view when) const;
+};
+
+[[nodiscard]] Result<Manifest> parse_manifest(std::string_view text);
+
+/// NAME.json beside NAME.so; at most 1 MiB.
+[[nodiscard]] std::filesystem::path manifest_path(const std::filesystem::path& library);
+[[nodiscard]] Result<Manifest> read_manifest(const std::filesystem::path& library);
+
+}  // namespace gantry::host

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/plugin_call.hpp: one call that an inline plugin owes an answer.
+#pragma once
+
+#include <gantry/abi.h>
+
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "host/plugins/inline_plugin.hpp"
+
+namespace gantry::host {
+
+class PluginCall final : public ActiveCall, public std::enable_shared_from_this<PluginCall> {
+ public:
+  PluginCall(std::weak_ptr<InlinePlugin> plugin, std::uint64_t id, std::uint32_t credit, std::shared_ptr<CallSink> sink)
+      : id_(id), plugin_(std::move(plugin)), sink_(std::move(sink)), out_credit_(credit) {}
+
+  // From the caller.
+  [[nodiscard]] Result<void> send_item(std::string payload) override;
+  void send_end() override;
+  void give_credit(std::uint32_t items) override;
+  void cancel() override;
+
+  // From the plugin: enum gantry_sent.
+  [[nodiscard]] std::int32_t take_item(std::string_view payload);
+  [[nodiscard]] std::int32_t take_end();
+  [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
+  [[nodiscard]] std::int32_t take_progress(std::string_view payload);
+  /// Answers, once.
+  void finish(Result<std::string> answer);
+
+  [[nodiscard]] bool over() const;
+  [[nodiscard]] std::uint64_t id() const { return id_; }
+
+ private:
+  // The one who listens, unless the call is over.
+  [[nodiscard]] std::shared_ptr<CallSink> listener() const;
+
+  const std::uint64_t id_;
+  const std::weak_ptr<InlinePlugin> plugin_;
+  mutable Mutex mutex_;
+  std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t in_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::uint64_t undelivered_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool ended_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/router/routed_call.hpp: one call on its way through the router: permit, service, attempts, answer.
+//
+// It stands between the door's sink and the plugin's call, so that whatever happens behind (a time-out, a cancel, an attempt
+// that is tried again, an answer that comes late) the door hears one answer. Each attempt has a number; what an older
+// attempt still says is dropped.
+//
+// Thread rule: any thread. mutex_ is not held while the sink, the plugin, the timers or the permits are called.
+#pragma once
+
+#include <gantry/mutex.hpp>
+#include <gantry/permits.hpp>
+#include <gantry/retry.hpp>
+#include <memory>
+#include <string>
+
+#include "host/plugins/call.hpp"
+#include "host/router/router.hpp"
+
+namespace gantry::host {
+
+class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<RoutedCall> {
+ public:
+  RoutedCall(Router& router, CallRequest request, std::shared_ptr<CallSink> sink, std::string plugin, bool idempotent,
+             bool attach);
+
+  /// Begins the way; `permits` may be empty.
+  void start(const std::shared_ptr<PermitQueue>& permits);
+  /// Answers with an error that the router itself makes, and lets the plugin know.
+  void give_up(Error error);
+  [[nodiscard]] bool is_attach() const { return attach_; }
+
+  // From the door.
+  [[nodiscard]] Result<void> send_item(std::string payload) override;
+  void send_end() override;
+  void give_credit(std::uint32_t items) override;
+  void cancel() override;
+
+ private:
+  class Attempt;
+  void with_permit(Permit permit);
+  void attempt();
+  void with_plugin(std::uint64_t number, Result<std::shared_ptr<InlinePlugin>> plugin);
+  void attempt_answered(std::uint64_t number, Result<std::string> answer);
+  [[nodiscard]] bool try_again(std::uint64_t number, const Error& error);
+  void finish(Result<std::string> answer);
+  // The door's sink while attempt `number` is the current one.
+  [[nodiscard]] std::shared_ptr<CallSink> listener(std::uint64_t number, bool item);
+  [[nodiscard]] std::shared_ptr<ActiveCall> inner() const;
+
+  Router& router_;
+  const std::string plugin_;
+  const bool idempotent_;
+  const bool attach_;
+  const TimePoint started_;
+
+  mutable Mutex mutex_;
+  CallRequest request_ GANTRY_GUARDED_BY(mutex_);
+  std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
+  std::shared_ptr<ActiveCall> inner_ GANTRY_GUARDED_BY(mutex_);
+  std::shared_ptr<PermitQueue> permits_ GANTRY_GUARDED_BY(mutex_);
+  Permit permit_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t ticket_ GANTRY_GUARDED_BY(mutex_) = 0;
+  TimerKey deadline_timer_ GANTRY_GUARDED_BY(mutex_) = 0;
+  TimerKey retry_timer_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::uint64_t number_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool items_seen_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool end_sent_ GANTRY_GUARDED_BY(mutex_) = false;
+  Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

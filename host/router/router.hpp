@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place for policy that holds for
+// every call: permits, deadlines, retry of idempotent calls, counts.
+//
+// Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first call.
+// Permits: each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is full.
+//   A stream holds its permit until its response; an attach stream takes none.
+// Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it asks; an attach stream never.
+// Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and within its deadline, when
+//   an attempt ended with `unavailable` or `plugin_died`.
+// Never: a call is answered twice, or not at all.
+#pragma once
+
+#include <functional>
+#include <gantry/mutex.hpp>
+#include <gantry/permits.hpp>
+#include <gantry/retry.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "host/observe/log.hpp"
+#include "host/plugins/call.hpp"
+#include "host/runtime/timers.hpp"
+#include "host/services/service_manager.hpp"
+
+namespace gantry::host {
+
+struct RouterLimits {
+  std::size_t max_calls_per_service = 64;
+  std::size_t max_waiting_per_service = 1024;
+  Duration default_timeout = std::chrono::seconds(60);
+};
+
+/// Counts of one method.
+struct MethodCounts {
+  std::uint64_t calls = 0;
+  std::uint64_t errors = 0;
+  std::uint64_t retries = 0;
+  std::uint64_t in_flight = 0;
+  Duration total{0};
+  Duration longest{0};
+};
+
+class RoutedCall;
+
+class Router {
+ public:
+  static constexpr RetryPolicy kRetry{.max_retries = 2,
+                                      .initial_delay = std::chrono::milliseconds(100),
+                                      .max_delay = std::chrono::seconds(2),
+                                      .jitter = 0.25};
+  /// Answers at once; runs on the caller's thread and must not block.
+  using Builtin = std::function<Result<std::string>(const CallRequest&)>;
+  /// Answers later, through the sink.
+  using SlowBuiltin = std::function<void(const CallRequest&, std::shared_ptr<CallSink>)>;
+
+  Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits);
+  ~Router();
+
+  void add(ManifestMethod method, Builtin builtin);
+  void add_slow(ManifestMethod method, SlowBuiltin builtin);
+
+  /// The sink is answered exactly once, also when the call is refused; perhaps before this returns.
+  std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink);
+
+  void set_limits(RouterLimits limits);
+  /// From now on calls are refused; blocks until the open ones are answered, at most `budget`, then cancels the rest.
+  void drain(Duration budget);
+
+  [[nodiscard]] std::map<std::string, MethodCounts> method_counts() const;
+  [[nodiscard]] std::map<std::string, PermitQueue::Counts> permit_counts() const;
+  [[nodiscard]] std::vector<ManifestMethod> builtin_methods() const;
+
+ private:
+  friend class RoutedCall;
+  struct BuiltinEntry {
+    ManifestMethod method;
+    SlowBuiltin run;
+  };
+  [[nodiscard]] Result<ServiceManager::Method> resolve(const std::string& method) const;
+  [[nodiscard]] Deadline deadline_for(const CallRequest& request, bool attach) const;
+  void count_start(const std::string& method);
+  void count_retry(const std::string& method);
+  void count_end(const std::string& method, Duration took, bool failed);
+  void open(const std::shared_ptr<RoutedCall>& call);
+  void closed(RoutedCall* call);
+
+  ServiceManager& services_;
+  Timers& timers_;
+  Log& log_;
+  std::map<std::string, BuiltinEntry, std::less<>> builtins_;
+  std::map<std::string, std::shared_ptr<PermitQueue>, std::less<>> permits_;
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  RouterLimits limits_ GANTRY_GUARDED_BY(mutex_);
+  bool draining_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::unordered_map<RoutedCall*, std::weak_ptr<RoutedCall>> open_ GANTRY_GUARDED_BY(mutex_);
+  std::map<std::string, MethodCounts, std::less<>> counts_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

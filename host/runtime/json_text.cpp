@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/runtime/json_text.hpp"
+
+#include <simdjson.h>
+
+#include <gantry/json.hpp>
+#include <memory>
+
+namespace gantry::host {
+
+Result<void> check_json(std::string& text, std::size_t max_depth) {
+  // A parser keeps the memory that its largest document needed; a rare large one gets a parser of its own.
+  constexpr std::size_t kKeptBytes = 256 * 1024;
+  thread_local std::unique_ptr<simdjson::dom::parser> kept;
+  thread_local std::size_t kept_depth = 0;
+  std::unique_ptr<simdjson::dom::parser> temporary;
+  simdjson::dom::parser* parser = nullptr;
+  if (text.size() > kKeptBytes) {
+    temporary = std::make_unique<simdjson::dom::parser>();
+    if (temporary->allocate(text.size(), max_depth)) return fail(ErrorKind::internal, "out of memory");
+    parser = temporary.get();
+  } else {
+    if (!kept || kept_depth != max_depth) {
+      kept = std::make_unique<simdjson::dom::parser>(kKeptBytes);
+      kept_depth = max_depth;
+      if (kept->allocate(4096, max_depth)) return fail(ErrorKind::internal, "out of memory");
+    }
+    if (kept->capacity() < text.size() && kept->allocate(std::min(kKeptBytes, text.size() * 2), max_depth))
+      return fail(ErrorKind::internal, "out of memory");
+    parser = kept.get();
+  }
+  text.reserve(text.size() + simdjson::SIMDJSON_PADDING);
+  const auto error = parser->parse(text.data(), text.size(), false).error();
+  if (error == simdjson::SUCCESS) return {};
+  if (error == simdjson::DEPTH_ERROR)
+    return fail(ErrorKind::invalid_request, "nested deeper than " + std::to_string(max_depth) + " levels");
+  return fail(ErrorKind::parse_error, std::string("malformed JSON: ") + simdjson::error_message(error));
+}
+
+std::string minify_json(std::string_view text) {
+  std::string out(text.size() + simdjson::SIMDJSON_PADDING, '\0');
+  std::size_t size = 0;
+  if (simdjson::minify(text.data(), text.size(), out.data(), size)) return std::string(text);
+  out.resize(size);
+  return out;
+}
+
+std::string quote_json(std::string_view text) { return dump_json(json(text)); }
+
+}  // namespace gantry::host

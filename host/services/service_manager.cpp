@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/services/service_manager.hpp"
+
+#include <algorithm>
+#include <gantry/params.hpp>
+#include <thread>
+#include <utility>
+
+namespace gantry::host {
+
+std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const std::vector<PluginSpec>& configured) {
+  std::map<std::string, PluginSpec> found;
+  std::error_code failed;
+  for (auto it = std::filesystem::directory_iterator(bundled, failed); !failed && it != std::filesystem::directory_iterator();
+       it.increment(failed)) {
+    if (it->path().extension() != ".so") continue;
+    PluginSpec spec;
+    spec.name = it->path().stem().string();
+    spec.library = it->path();
+    found[spec.name] = std::move(spec);
+  }
+  for (const auto& wanted : configured) {
+    PluginSpec& spec = found[wanted.name];
+    spec.name = wanted.name;
+    spec.enabled = wanted.enabled;
+    if (!wanted.library.empty()) spec.library = wanted.library;
+  }
+  std::vector<PluginSpec> out;
+  for (auto& [name, spec] : found) {
+    if (spec.library.empty()) {
+      spec.failure = "no such plugin: it is not in " + bundled.string() + "; set path in [plugins." + name + "]";
+    } else if (!std::filesystem::exists(spec.library, failed)) {
+      spec.failure = spec.library.string() + " does not exist; correct path in [plugins." + name + "]";
+    } else if (auto manifest = read_manifest(spec.library)) {
+      spec.manifest = std::move(*manifest);
+    } else {
+      spec.failure = manifest.error().message;
+    }
+    out.push_back(std::move(spec));
+  }
+  return out;
+}
+
+ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of)
+    : specs_(std::move(specs)), deps_(std::move(deps)), pool_(pool), config_of_(std::move(config_of)) {
+  for (const auto& spec : specs_) {
+    LazyOptions options;
+    options.clock = &deps_.timers;
+    options.spawn = [this](std::move_only_function<void()> job) {
+      auto shared = std::make_shared<std::move_only_function<void()>>(std::move(job));
+      // A full pool must not lose the attempt that others wait for.
+      if (!pool_.spawn([shared] { (*shared)(); })) std::thread([shared] { (*shared)(); }).detach();
+    };
+    Entry entry{&spec, nullptr};
+    entry.instance = std::make_unique<Lazy<InlinePlugin>>(spec.name, [this, &spec] { return construct(spec); }, options);
+    entries_.emplace(spec.name, std::move(entry));
+    if (!spec.manifest) continue;
+    for (const auto& service : spec.manifest->services) services_.emplace(service, &spec);
+  }
+}
+
+Result<ServiceManager::Method> ServiceManager::find(std::string_view method) const {
+  const std::string_view service = method.substr(0, method.find('.'));
+  const auto it = services_.find(service);
+  if (it == services_.end()) {
+    std::string hint;
+    for (const auto& spec : specs_) {
+      if (!spec.failure.empty()) hint += (hint.empty() ? "; out of order: " : ", ") + spec.name;
+    }
+    return fail(ErrorKind::method_not_found, "no such method: " + std::string(method.substr(0, 100)) + hint);
+  }
+  const PluginSpec& spec = *it->second;
+  const auto found = spec.manifest->methods.find(std::string(method));
+  if (found == spec.manifest->methods.end()) {
+    std::vector<std::string> names;
+    for (const auto& [name, unused] : spec.manifest->methods) names.push_back(name);
+    const std::string near = nearest_name(method, names);
+    return fail(ErrorKind::method_not_found, "plugin " + spec.name + " has no method " + std::string(method.substr(0, 100)) +
+                                                 (near.empty() ? "" : "; did you mean " + near + "?"));
+  }
+  if (!spec.enabled)
+    return fail(ErrorKind::unavailable, "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
+  return Method{&spec, &found->second};
+}
+
+Result<std::shared_ptr<InlinePlugin>> ServiceManager::construct(const PluginSpec& spec) {
+  {
+    Lock lock(mutex_);
+    if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
+  }
+  const auto failed = [&](const Error& error) {
+    deps_.log.write(Level::error, "plugins", spec.name + " failed: " + error.message);
+    (void)deps_.bus.publish("host.plugin.failed", dump_json({{"name", spec.name}, {"reason", error.message}}));
+    return fail(error.kind, "plugin " + spec.name + " could not be started: " + error.message, error.data);
+  };
+  if (!spec.manifest) return failed(Error{ErrorKind::unavailable, spec.failure, {}});
+  auto plugin = InlinePlugin::load(spec.name, spec.library, *spec.manifest, deps_);
+  if (!plugin) return failed(plugin.error());
+  if (auto started = (*plugin)->start(config_of_(spec)); !started) return failed(started.error());
+  deps_.log.write(Level::info, "plugins", spec.name + " " + spec.manifest->version + " is ready");
+  (void)deps_.bus.publish("host.plugin.ready", dump_json({{"name", spec.name}, {"version", spec.manifest->version}}));
+  return plugin;
+}
+
+void ServiceManager::acquire(const std::string& plugin, Acquired done) {
+  const auto it = entries_.find(plugin);
+  if (it == entries_.end()) {
+    done(fail(ErrorKind::not_found, "no plugin is named " + plugin));
+    return;
+  }
+  it->second.instance->get_async(std::move(done));
+}
+
+Result<void> ServiceManager::start(const std::string& plugin) {
+  const auto it = entries_.find(plugin);
+  if (it == entries_.end()) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
+  if (auto started = it->second.instance->get(); !started) return std::unexpected(started.error());
+  return {};
+}
+
+std::vector<PluginStatus> ServiceManager::status() const {
+  std::vector<PluginStatus> out;
+  for (const auto& [name, entry] : entries_) {
+    PluginStatus status;
+    status.name = name;
+    if (entry.spec->manifest) status.version = entry.spec->manifest->version;
+    if (!entry.spec->enabled) {
+      status.state = "disabled";
+    } else if (!entry.spec->manifest) {
+      status.state = "failed";
+      status.reason = entry.spec->failure;
+    } else {
+      switch (entry.instance->state()) {
+        case LazyState::empty: status.state = "known"; break;
+        case LazyState::constructing: status.state = "starting"; break;
+        case LazyState::ready: status.state = "ready"; break;
+        case LazyState::failed: status.state = "failed"; status.reason = entry.instance->error().message;
+      }
+      if (const auto plugin = entry.instance->peek()) status.open_calls = plugin->open_calls();
+    }
+    out.push_back(std::move(status));
+  }
+  return out;
+}
+
+std::vector<std::string> ServiceManager::activated_by(std::string_view when) const {
+  std::vector<std::string> out;
+  for (const auto& spec : specs_) {
+    if (spec.enabled && spec.manifest && spec.manifest->activated_by(when)) out.push_back(spec.name);
+  }
+  return out;
+}
+
+void ServiceManager::each_running(const std::function<void(InlinePlugin&)>& body) const {
+  for (const auto& [name, entry] : entries_) {
+    if (const auto plugin = entry.instance->peek()) body(*plugin);
+  }
+}
+
+void ServiceManager::reconfigure() {
+  for (const auto& [name, entry] : entries_) {
+    if (const auto plugin = entry.instance->peek()) plugin->reconfigure(config_of_(*entry.spec));
+  }
+}
+
+void ServiceManager::gone(OriginId origin) {
+  each_running([origin](InlinePlugin& plugin) { plugin.gone(origin); });
+}
+
+bool ServiceManager::stop_all(Duration budget) {
+  {
+    Lock lock(mutex_);
+    stopping_ = true;
+  }
+  std::atomic<bool> all{true};
+  std::vector<std::thread> stoppers;
+  each_running([&](InlinePlugin& plugin) {
+    stoppers.emplace_back([owner = plugin.shared_from_this(), budget, &all] {
+      if (!owner->stop(budget)) all = false;
+    });
+  });
+  for (auto& stopper : stoppers) stopper.join();
+  return all;
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/service_manager.hpp: which plugin answers which service, and the live instance of each, made when it is
+// first needed.
+//
+// Thread rule: any thread; acquire() does not block, stop_all() does. The set of plugins is fixed at construction.
+// Lazy and double-checked (gantry::Lazy): the first caller constructs on the worker pool, the others wait for that one
+//   attempt; a failed attempt is tried again after a back-off.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <gantry/lazy.hpp>
+#include <gantry/mutex.hpp>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/manifest.hpp"
+#include "host/runtime/worker_pool.hpp"
+
+namespace gantry::host {
+
+/// A plugin that was found or configured.
+struct PluginSpec {
+  std::string name;
+  std::filesystem::path library;
+  bool enabled = true;
+  std::optional<Manifest> manifest;
+  std::string failure;  ///< why there is no manifest
+};
+
+/// Reads the manifests of every NAME.so in `bundled` and of the plugins that are `configured` by path. The order is by name.
+[[nodiscard]] std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled,
+                                                   const std::vector<PluginSpec>& configured);
+
+struct PluginStatus {
+  std::string name;
+  std::string version;
+  std::string state;  ///< of the contract's list
+  std::string isolation = "inline";
+  std::string reason;
+  std::uint64_t restarts = 0;
+  std::size_t open_calls = 0;
+};
+
+class ServiceManager {
+ public:
+  using Acquired = std::move_only_function<void(Result<std::shared_ptr<InlinePlugin>>)>;
+  /// What a plugin is started with, and again when the configuration changed.
+  using ConfigOf = std::function<json(const PluginSpec&)>;
+
+  ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of);
+
+  struct Method {
+    const PluginSpec* plugin;
+    const ManifestMethod* method;
+  };
+  /// Who answers this method, without starting anything. `method_not_found` with the nearest name, or why its plugin is out
+  /// of order.
+  [[nodiscard]] Result<Method> find(std::string_view method) const;
+
+  void acquire(const std::string& plugin, Acquired done);
+  /// Blocks until the plugin runs or has failed.
+  [[nodiscard]] Result<void> start(const std::string& plugin);
+
+  [[nodiscard]] std::vector<PluginStatus> status() const;
+  [[nodiscard]] const std::vector<PluginSpec>& specs() const { return specs_; }
+  [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const;
+
+  /// Tells every running plugin its configuration anew.
+  void reconfigure();
+  void gone(OriginId origin);
+  /// Blocks. No plugin starts any more; those that run are stopped at the same time. True: all returned in time.
+  bool stop_all(Duration budget);
+
+ private:
+  struct Entry {
+    const PluginSpec* spec;
+    std::unique_ptr<Lazy<InlinePlugin>> instance;
+  };
+  [[nodiscard]] Result<std::shared_ptr<InlinePlugin>> construct(const PluginSpec& spec);
+  void each_running(const std::function<void(InlinePlugin&)>& body) const;
+
+  const std::vector<PluginSpec> specs_;
+  PluginDeps deps_;
+  WorkerPool& pool_;
+  const ConfigOf config_of_;
+  std::map<std::string, Entry, std::less<>> entries_;
+  std::map<std::string, const PluginSpec*, std::less<>> services_;
+  mutable Mutex mutex_;
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// dispatcher.hpp: the requests that are open, and the limit on how many of them run.
+//
+// Thread rule: the plugin's serial thread.
+// Bounds: `max_concurrent` requests run (each from its first attempt to its answer, the pauses between attempts
+//   included), kMaxWaiting wait for a permit in the order of their arrival, further ones are `overloaded`.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <gantry/permits.hpp>
+#include <gantry/plugin.hpp>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "config.hpp"
+#include "job.hpp"
+#include "model_manager.hpp"
+
+namespace gantry::ai {
+
+class Request;
+
+class Dispatcher {
+ public:
+  static constexpr std::size_t kMaxWaiting = 256;
+
+  Dispatcher(Host host, ModelManager& manager) : host_(std::move(host)), manager_(manager) {}
+  Dispatcher(const Dispatcher&) = delete;
+  Dispatcher& operator=(const Dispatcher&) = delete;
+
+  /// The limit holds from now on; a time-out holds for requests that come later.
+  void configure(std::shared_ptr<const AiConfig> config);
+  /// Answers the call, now or later, whatever happens.
+  void submit(Call call, std::shared_ptr<const Job> job, std::vector<Target> targets);
+  /// Cancels what that client has open.
+  void gone(std::uint64_t origin);
+  /// Answers everything that is open with `cancelled`.
+  void cancel_all(const char* why);
+
+  [[nodiscard]] const Host& host() const { return host_; }
+  /// Without timers nothing is retried, and time is bounded by the router alone.
+  [[nodiscard]] bool has_timers() const {
+    return host_.raw()->extension(host_.raw()->ctx, GANTRY_TIMERS_EXT) != nullptr;
+  }
+  [[nodiscard]] ModelManager& manager() { return manager_; }
+  [[nodiscard]] PermitQueue& permits() { return *permits_; }
+  void remove(std::uint64_t id) { open_.erase(id); }
+
+ private:
+  Host host_;
+  ModelManager& manager_;
+  std::shared_ptr<const AiConfig> config_ = std::make_shared<AiConfig>();
+  std::shared_ptr<PermitQueue> permits_ = PermitQueue::make(config_->max_concurrent, kMaxWaiting);
+  std::uint64_t last_id_ = 0;
+  std::map<std::uint64_t, std::shared_ptr<Request>> open_;
+};
+
+}  // namespace gantry::ai

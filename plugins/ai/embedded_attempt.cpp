@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "embedded_attempt.hpp"
+
+namespace gantry::ai {
+
+namespace {
+
+constexpr int kTokensAStep = 8;
+
+// What the last message says: a string, or the text parts of an array.
+std::string last_text(const json& messages) {
+  if (messages.empty() || !messages.back().is_object() || !messages.back().contains("content")) return {};
+  const json& content = messages.back()["content"];
+  if (content.is_string()) return content.get<std::string>();
+  std::string text;
+  if (content.is_array()) {
+    for (const auto& part : content) {
+      if (part.is_object() && part.contains("text") && part["text"].is_string())
+        text += part["text"].get<std::string>();
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+void EmbeddedAttempt::begin() {
+  PredictOptions options;
+  options.max_tokens = job_->max_tokens.value_or(kDefaultMaxTokens);
+  if (job_->kind == Job::Kind::complete) {
+    predictor_.emplace(job_->learned.model, job_->prefix, job_->suffix, options);
+    return;
+  }
+  options.one_line = false;
+  options.min_joint = 0;
+  predictor_.emplace(job_->learned.model, last_text(job_->messages), "", options);
+}
+
+EmbeddedAttempt::Step EmbeddedAttempt::step() {
+  if (!outlet_.flush()) return Step::stalled;
+  if (!predictor_) begin();
+  std::string produced;
+  bool over = false;
+  for (int i = 0; i < kTokensAStep && !over; ++i) {
+    const auto piece = predictor_->next();
+    over = !piece;
+    if (piece) produced += *piece;
+  }
+  if (!produced.empty()) emit(produced);
+  if (!outlet_.flush()) return Step::stalled;
+  if (!over) return Step::more;
+  outlet_.finish(result());
+  return Step::over;
+}
+
+void EmbeddedAttempt::emit(const std::string& text) {
+  text_ += text;
+  if (!job_->stream) return;
+  outlet_.emit(job_->kind == Job::Kind::complete ? json{{"text", text}} : json{{"delta", {{"content", text}}}});
+}
+
+json EmbeddedAttempt::result() const {
+  json result{{"finish_reason", predictor_->cut_by_length() ? "length" : "stop"}, {"ready", job_->learned.ready}};
+  if (job_->kind == Job::Kind::complete) {
+    result["text"] = text_;
+    result["confidence"] = predictor_->confidence();
+  } else {
+    const std::size_t prompt = predictor_->read();
+    const std::size_t completion = predictor_->produced();
+    result["message"] = {{"role", "assistant"}, {"content", text_}};
+    result["usage"] = {
+        {"prompt_tokens", prompt}, {"completion_tokens", completion}, {"total_tokens", prompt + completion}};
+  }
+  return result;
+}
+
+}  // namespace gantry::ai

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// embedded_attempt.hpp: one request answered by the model that was learned from the workspace.
+//
+// `ai.complete` predicts to the end of the line. `ai.chat` predicts how the text of the last message goes on: the model
+// continues text, it does not converse, and its answer is exactly that.
+//
+// Thread rule: the worker's thread. step() works for well under a millisecond, so that transfers are not kept waiting.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "embedded/predictor.hpp"
+#include "job.hpp"
+
+namespace gantry::ai {
+
+class EmbeddedAttempt {
+ public:
+  explicit EmbeddedAttempt(StartAttempt start) : job_(std::move(start.job)), outlet_(std::move(start.outlet)) {}
+
+  enum class Step { more, stalled, over };
+  /// Produces a few tokens. `stalled`: the caller of the request reads no items for now. `over`: answered.
+  [[nodiscard]] Step step();
+  [[nodiscard]] Outlet& outlet() { return outlet_; }
+
+ private:
+  void begin();
+  void emit(const std::string& text);
+  [[nodiscard]] json result() const;
+
+  std::shared_ptr<const Job> job_;
+  Outlet outlet_;
+  std::optional<Predictor> predictor_;
+  std::string text_;
+};
+
+}  // namespace gantry::ai

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model_manager.hpp"
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <algorithm>
+#include <exception>
+#include <list>
+#include <memory>
+#include <stdexcept>
+
+#include "embedded_attempt.hpp"
+#include "keys.hpp"
+#include "openai_attempt.hpp"
+
+namespace gantry::ai {
+
+namespace {
+
+constexpr int kSleepMs = 3'600'000;  // woken by commands and sockets; this only bounds a wait
+
+// What the worker's thread owns.
+class Worker {
+ public:
+  Worker(CURLM* multi, mpsc::Receiver<StartAttempt> commands)
+      : multi_(multi), commands_(std::move(commands)), keys_([multi] { (void)curl_multi_wakeup(multi); }) {}
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+  ~Worker() {
+    for (auto& transfer : transfers_) (void)curl_multi_remove_handle(multi_, transfer->handle());
+  }
+
+  void run(const std::atomic<bool>& quit) {
+    while (!quit.load()) {
+      while (auto command = commands_.try_recv()) begin(std::move(*command));
+      drop_cancelled();
+      start_waiting();
+      const bool busy = predict();
+      transfer();
+      // A prediction that has more to say is not kept waiting by the sockets.
+      const auto status = curl_multi_poll(multi_, nullptr, 0, busy ? 0 : kSleepMs, nullptr);
+      if (status != CURLM_OK) throw std::runtime_error(curl_multi_strerror(status));
+    }
+  }
+
+ private:
+  void begin(StartAttempt command) {
+    if (command.target.provider->kind == ProviderKind::embedded) {
+      predictions_.emplace_back(std::move(command));
+    } else {
+      waiting_.push_back(std::move(command));
+    }
+  }
+
+  void drop_cancelled() {
+    waiting_.remove_if([](const StartAttempt& start) { return start.outlet.cancelled(); });
+    predictions_.remove_if([](EmbeddedAttempt& attempt) { return attempt.outlet().cancelled(); });
+    for (auto it = transfers_.begin(); it != transfers_.end();) {
+      it = (*it)->outlet().cancelled() ? remove(it) : std::next(it);
+    }
+  }
+
+  // Those whose key is known.
+  void start_waiting() {
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      auto key = keys_.get(it->target.provider->key);
+      if (!key) {
+        ++it;
+        continue;
+      }
+      if (*key) {
+        start_transfer(std::move(*it), std::move(**key));
+      } else {
+        const Error& why = key->error();
+        it->outlet.finish(std::unexpected(Failure{
+            Error{why.kind, "provider \"" + it->target.provider->name + "\": " + why.message, why.data}, false, {}}));
+      }
+      it = waiting_.erase(it);
+    }
+  }
+
+  void start_transfer(StartAttempt start, std::string key) {
+    auto attempt = std::make_unique<OpenAiAttempt>(std::move(start), std::move(key));
+    const auto added = curl_multi_add_handle(multi_, attempt->handle());
+    if (added != CURLM_OK) {
+      attempt->outlet().finish(
+          std::unexpected(Failure{Error{ErrorKind::internal, curl_multi_strerror(added), {}}, false, {}}));
+      return;
+    }
+    transfers_.push_back(std::move(attempt));
+  }
+
+  // One slice of each prediction. True: there is more to do at once.
+  [[nodiscard]] bool predict() {
+    bool busy = false;
+    for (auto it = predictions_.begin(); it != predictions_.end();) {
+      auto step = EmbeddedAttempt::Step::over;
+      try {
+        step = it->step();
+      } catch (const std::exception& e) {
+        it->outlet().finish(std::unexpected(
+            Failure{Error{ErrorKind::internal, std::string("the prediction failed: ") + e.what(), {}}, false, {}}));
+      }
+      busy = busy || step == EmbeddedAttempt::Step::more;
+      it = step == EmbeddedAttempt::Step::over ? predictions_.erase(it) : std::next(it);
+    }
+    return busy;
+  }
+
+  void transfer() {
+    for (auto& attempt : transfers_) attempt->resume();
+    int running = 0;
+    if (const auto status = curl_multi_perform(multi_, &running); status != CURLM_OK) {
+      throw std::runtime_error(curl_multi_strerror(status));
+    }
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      const auto it = std::find_if(transfers_.begin(), transfers_.end(),
+                                   [&](const auto& attempt) { return attempt->handle() == message->easy_handle; });
+      if (it != transfers_.end()) (*it)->ended(message->data.result);
+    }
+    for (auto it = transfers_.begin(); it != transfers_.end();) {
+      if (!(*it)->settle()) {
+        ++it;
+        continue;
+      }
+      if ((*it)->key_refused()) keys_.forget((*it)->key_source());
+      it = remove(it);
+    }
+  }
+
+  using Transfers = std::list<std::unique_ptr<OpenAiAttempt>>;
+  Transfers::iterator remove(Transfers::iterator it) {
+    // This closes the connection, or returns it to the pool when it may be used again.
+    (void)curl_multi_remove_handle(multi_, (*it)->handle());
+    return transfers_.erase(it);
+  }
+
+  CURLM* multi_;
+  mpsc::Receiver<StartAttempt> commands_;
+  KeyRing keys_;
+  std::list<StartAttempt> waiting_;  // for a key
+  std::list<EmbeddedAttempt> predictions_;
+  Transfers transfers_;
+};
+
+}  // namespace
+
+Error worker_gone() {
+  return Error{ErrorKind::unavailable,
+               "the model worker is gone; restart the ai plugin (plugin.restart {\"name\": \"ai\"})",
+               R"({"reason":"worker_channel_closed"})"};
+}
+
+ModelManager::ModelManager(Log log) : ModelManager(std::move(log), mpsc::channel<StartAttempt>(kCommands)) {}
+
+ModelManager::ModelManager(Log log, mpsc::Channel<StartAttempt> channel)
+    : log_(std::move(log)), multi_(nullptr), commands_(std::move(channel.tx)) {
+  if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) multi_ = curl_multi_init();
+  if (multi_ == nullptr) throw std::runtime_error("libcurl does not start");
+  (void)curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 16L);
+  thread_ = std::thread([this, rx = std::move(channel.rx)]() mutable { run(std::move(rx)); });
+}
+
+ModelManager::~ModelManager() {
+  shutdown();
+  (void)curl_multi_cleanup(multi_);
+}
+
+Result<void> ModelManager::start(StartAttempt command) {
+  if (auto sent = commands_.try_send(std::move(command)); !sent) {
+    if (sent.error().kind == ErrorKind::unavailable) return std::unexpected(worker_gone());
+    return fail(ErrorKind::overloaded, "the model worker's queue is full; try again later",
+                R"({"retry_after_ms":1000})");
+  }
+  wake();
+  return {};
+}
+
+void ModelManager::wake() { (void)curl_multi_wakeup(multi_); }
+
+void ModelManager::shutdown() {
+  quit_.store(true);
+  wake();
+  if (thread_.joinable()) thread_.join();
+}
+
+void ModelManager::run(mpsc::Receiver<StartAttempt> commands) noexcept {
+  sigset_t all;
+  sigfillset(&all);
+  (void)pthread_sigmask(SIG_BLOCK, &all, nullptr);
+  try {
+    Worker(multi_, std::move(commands)).run(quit_);
+  } catch (const std::exception& e) {
+    log_(Level::error, std::string("the model worker has ended: ") + e.what());
+  }
+}
+
+}  // namespace gantry::ai

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// model_manager.hpp: the worker behind all models.
+//
+// One thread owns every transfer and every prediction. It is fed by a bounded mpsc channel of commands; each command
+// carries the sending end of a oneshot on which its one outcome returns (see job.hpp). The thread sleeps in
+// curl_multi_poll, which a command wakes: all HTTP transfers are driven at once, predictions run in small slices
+// between them, and an idle worker uses no CPU.
+//
+//   serial thread ── StartAttempt ──► mpsc ──► worker ──► curl_multi / EmbeddedAttempt
+//        ▲                                        │
+//        └── notify ◄── items: mpsc, outcome: oneshot
+//
+// When the worker is gone, be it by shutdown() or by a failure of its own, its receiving end is gone with it: start()
+// refuses with `unavailable`, and the oneshots of open attempts close. An exception in one attempt fails that attempt
+// only. Time-outs, retries and permits are not the worker's: they are the request's.
+//
+// Thread rule: start, wake and shutdown from any thread, shutdown by one.
+// Bounds: kCommands commands wait; more are refused with `overloaded`.
+#pragma once
+
+#include <curl/curl.h>
+
+#include <functional>
+#include <gantry/channel/mpsc.hpp>
+#include <gantry/plugin/host.hpp>
+#include <gantry/result.hpp>
+#include <string>
+#include <thread>
+
+#include "job.hpp"
+
+namespace gantry::ai {
+
+inline constexpr std::size_t kCommands = 1024;
+
+/// `unavailable` with data.reason "worker_channel_closed".
+[[nodiscard]] Error worker_gone();
+
+class ModelManager {
+ public:
+  using Log = std::function<void(Level, const std::string&)>;
+
+  explicit ModelManager(Log log);
+  ModelManager(const ModelManager&) = delete;
+  ModelManager& operator=(const ModelManager&) = delete;
+  ~ModelManager();
+
+  [[nodiscard]] Result<void> start(StartAttempt command);
+  /// Makes the worker look at the attempts' controls.
+  void wake();
+  /// Ends the worker and closes every open attempt without an outcome. Joins the thread.
+  void shutdown();
+
+ private:
+  ModelManager(Log log, mpsc::Channel<StartAttempt> channel);
+  void run(mpsc::Receiver<StartAttempt> commands) noexcept;
+
+  Log log_;
+  CURLM* multi_;
+  std::atomic<bool> quit_{false};
+  mpsc::Sender<StartAttempt> commands_;
+  std::thread thread_;
+};
+
+}  // namespace gantry::ai

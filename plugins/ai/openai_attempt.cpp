@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "openai_attempt.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <ctime>
+#include <exception>
+#include <new>
+#include <utility>
+
+namespace gantry::ai {
+
+namespace {
+
+template <class V>
+void set(CURL* easy, CURLoption option, V value) {
+  (void)curl_easy_setopt(easy, option, value);
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return out;
+}
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
+  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
+  return text;
+}
+
+// A proxy from the environment is not for this machine itself.
+bool is_loopback(std::string_view url) {
+  const std::size_t start = url.find("://") + 3;
+  const std::string_view host = url.substr(start, url.find('/', start) - start);
+  return host.starts_with("127.") || host.starts_with("[::1]") || host == "localhost" || host.starts_with("localhost:");
+}
+
+}  // namespace
+
+OpenAiAttempt::OpenAiAttempt(StartAttempt start, std::string key)
+    : job_(std::move(start.job)),
+      target_(std::move(start.target)),
+      outlet_(std::move(start.outlet)),
+      key_(std::move(key)),
+      easy_(curl_easy_init()),
+      stream_(job_->kind) {
+  if (easy_ == nullptr) throw std::bad_alloc();
+  prepare();
+}
+
+OpenAiAttempt::~OpenAiAttempt() {
+  curl_easy_cleanup(easy_);
+  curl_slist_free_all(headers_);
+}
+
+void OpenAiAttempt::prepare() {
+  const std::string& base = target_.provider->base_url;
+  const std::string url = base + (job_->kind == Job::Kind::chat ? "/chat/completions" : "/completions");
+  request_ = request_body();
+  set(easy_, CURLOPT_URL, url.c_str());
+  set(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
+  set(easy_, CURLOPT_FOLLOWLOCATION, 0L);
+  set(easy_, CURLOPT_NOSIGNAL, 1L);
+  // An attempt that is cancelled must not wait for the name server.
+  set(easy_, CURLOPT_QUICK_EXIT, 1L);
+  set(easy_, CURLOPT_USERAGENT, "gantry/0.1");
+  set(easy_, CURLOPT_POST, 1L);
+  set(easy_, CURLOPT_POSTFIELDS, request_.c_str());
+  set(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.size()));
+  set(easy_, CURLOPT_ERRORBUFFER, error_text_.data());
+  if (is_loopback(base)) set(easy_, CURLOPT_PROXY, "");
+  // Servers advertise keep-alive on streams and close the connection all the same.
+  if (job_->stream) set(easy_, CURLOPT_FORBID_REUSE, 1L);
+  add_header("Content-Type: application/json");
+  add_header(job_->stream ? "Accept: text/event-stream" : "Accept: application/json");
+  add_header("Expect:");
+  if (!key_.empty()) add_header("Authorization: Bearer " + key_);
+  set(easy_, CURLOPT_HTTPHEADER, headers_);
+
+  using Callback = std::size_t (*)(char*, std::size_t, std::size_t, void*);
+  const Callback body = [](char* data, std::size_t size, std::size_t count, void* self) -> std::size_t {
+    try {
+      return static_cast<OpenAiAttempt*>(self)->on_body(std::string_view(data, size * count));
+    } catch (const std::exception&) {
+      return 0;  // an error that libcurl reports as such
+    }
+  };
+  const Callback header = [](char* data, std::size_t size, std::size_t count, void* self) -> std::size_t {
+    try {
+      static_cast<OpenAiAttempt*>(self)->on_header(std::string_view(data, size * count));
+      return size * count;
+    } catch (const std::exception&) {
+      return 0;
+    }
+  };
+  set(easy_, CURLOPT_WRITEFUNCTION, body);
+  set(easy_, CURLOPT_WRITEDATA, this);
+  set(easy_, CURLOPT_HEADERFUNCTION, header);
+  set(easy_, CURLOPT_HEADERDATA, this);
+}
+
+void OpenAiAttempt::add_header(const std::string& line) {
+  curl_slist* longer = curl_slist_append(headers_, line.c_str());
+  if (longer == nullptr) throw std::bad_alloc();
+  headers_ = longer;
+}
+
+std::string OpenAiAttempt::request_body() const {
+  json body = job_->options;
+  body["model"] = target_.upstream;
+  if (job_->kind == Job::Kind::chat) {
+    body["messages"] = job_->messages;
+    if (job_->max_tokens) body["max_tokens"] = *job_->max_tokens;
+    if (job_->stream && !body.contains("stream_options")) body["stream_options"] = {{"include_usage", true}};
+  } else {
+    body["prompt"] = job_->prefix;
+    if (!job_->suffix.empty()) body["suffix"] = job_->suffix;
+    body["max_tokens"] = job_->max_tokens.value_or(kDefaultMaxTokens);
+  }
+  if (job_->stream) body["stream"] = true;
+  return dump_json(body);
+}
+
+void OpenAiAttempt::on_header(std::string_view line) {
+  if (line.starts_with("HTTP/")) {
+    retry_ = {};
+    event_stream_ = job_->stream;
+    return;
+  }
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return;
+  const std::string name = lower(trimmed(line.substr(0, colon)));
+  const std::string_view value = trimmed(line.substr(colon + 1));
+  read_retry_header(retry_, name, value, std::time(nullptr));
+  if (name == "content-type" && lower(value).starts_with("application/json")) event_stream_ = false;
+}
+
+std::size_t OpenAiAttempt::on_body(std::string_view bytes) {
+  (void)curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status_);
+  if (successful() && event_stream_) return on_stream(bytes);
+  const std::size_t limit = successful() ? kMaxBody : kMaxErrorBody;
+  received_ += bytes.size();
+  if (received_ > limit) {
+    if (successful()) refused_ = failure("sent an answer that is too large", "over 16 MiB", false);
+    return 0;
+  }
+  body_ += bytes;
+  return bytes.size();
+}
+
+std::size_t OpenAiAttempt::on_stream(std::string_view bytes) {
+  if (!outlet_.flush()) {
+    paused_ = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
+  received_ += bytes.size();
+  if (received_ > kMaxBody) {
+    refused_ = failure("sent a stream that is too large", "over 16 MiB", false);
+    return 0;
+  }
+  const auto fed = parser_.feed(bytes, [this](const SseEvent& event) -> Result<void> {
+    if (stream_.done()) return {};
+    auto item = stream_.take(event);
+    if (!item) return std::unexpected(item.error());
+    if (*item) outlet_.emit(**item);
+    return {};
+  });
+  if (fed) return bytes.size();
+  refused_ = failure("broke off its stream", fed.error().message, false);
+  return 0;
+}
+
+void OpenAiAttempt::resume() {
+  if (!outlet_.flush() || !paused_) return;
+  paused_ = false;
+  (void)curl_easy_pause(easy_, CURLPAUSE_CONT);
+}
+
+void OpenAiAttempt::ended(CURLcode code) {
+  (void)curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status_);
+  if (!outcome_) outcome_.emplace(outcome(code));
+}
+
+bool OpenAiAttempt::settle() {
+  // After [DONE] nothing follows: servers that leave the connection open are not waited for.
+  if (!outcome_ && stream_.done()) outcome_.emplace(stream_.result());
+  if (!outcome_ || !outlet_.flush()) return false;
+  outlet_.finish(std::move(*outcome_));
+  return true;
+}
+
+Outcome OpenAiAttempt::outcome(CURLcode code) {
+  if (refused_) return std::unexpected(std::move(*refused_));
+  if (status_ != 0 && !successful()) {
+    std::string what = "answered " + std::to_string(status_);
+    if (status_ >= 300 && status_ < 400) what += " (a redirect, which is not followed)";
+    return std::unexpected(failure(what, provider_words(body_), retryable_status(status_, retry_)));
+  }
+  const bool nothing = outlet_.emitted() == 0 && body_.empty();
+  if (event_stream_ && stream_.complete()) return stream_.result();
+  if (code != CURLE_OK) {
+    const char* words = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
+    const char* what = status_ == 0 ? "cannot be reached" : "cut its answer short";
+    return std::unexpected(failure(what, words, nothing && retryable_transport(code)));
+  }
+  if (!event_stream_) return whole_body();
+  return std::unexpected(
+      failure("cut its answer short", "the stream ended without a finish_reason or [DONE]", nothing));
+}
+
+Outcome OpenAiAttempt::whole_body() {
+  auto answer = read_answer(job_->kind, body_);
+  if (!answer) return std::unexpected(failure("gave no usable answer", answer.error().message, false));
+  // Asked for a stream, it has answered at once: that is one item.
+  if (job_->stream && job_->kind == Job::Kind::complete) outlet_.emit({{"text", (*answer)["text"]}});
+  if (job_->stream && job_->kind == Job::Kind::chat) {
+    outlet_.emit({{"delta", (*answer)["message"]}, {"finish_reason", (*answer)["finish_reason"]}});
+  }
+  return std::move(*answer);
+}
+
+Failure OpenAiAttempt::failure(std::string_view what, std::string_view words, bool retryable) const {
+  Failure out;
+  const std::string said = sanitised(words, key_);
+  out.error.kind = ErrorKind::upstream_failed;
+  out.error.message =
+      "provider \"" + target_.provider->name + "\" " + std::string(what) + (said.empty() ? std::string() : ": " + said);
+  json data{{"provider", target_.provider->name}};
+  if (status_ != 0) data["status"] = status_;
+  if (retry_.after) {
+    data["retry_after_ms"] = std::chrono::ceil<std::chrono::milliseconds>(*retry_.after).count();
+  }
+  out.error.data = dump_json(data);
+  out.retryable = retryable;
+  out.retry_after = retry_.after;
+  return out;
+}
+
+}  // namespace gantry::ai

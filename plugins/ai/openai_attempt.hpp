@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// openai_attempt.hpp: one HTTP request to an OpenAI-compatible server, as a libcurl transfer.
+//
+// Success is told only for an answer that is whole: for a stream a finish_reason or [DONE], else a body of the
+// announced length with a finish_reason. What failed before anything of the answer came may be tried again; what failed
+// later may not. Redirects are not followed, so a key goes to the address that it was given for and nowhere else. When
+// the caller reads no items the transfer is paused, and the provider feels it.
+//
+// Time is not measured here: the request ends an attempt by its control.
+//
+// Thread rule: the worker's thread; handle() belongs to its curl_multi while the object lives.
+// Bounds: kMaxBody bytes of an answer; kMaxErrorBody of an error's body are read.
+#pragma once
+
+#include <curl/curl.h>
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "http_retry.hpp"
+#include "job.hpp"
+#include "openai_reader.hpp"
+
+namespace gantry::ai {
+
+class OpenAiAttempt {
+ public:
+  static constexpr std::size_t kMaxBody = 16U << 20U;
+  static constexpr std::size_t kMaxErrorBody = 64U << 10U;
+
+  OpenAiAttempt(StartAttempt start, std::string key);
+  OpenAiAttempt(const OpenAiAttempt&) = delete;
+  OpenAiAttempt& operator=(const OpenAiAttempt&) = delete;
+  ~OpenAiAttempt();
+
+  [[nodiscard]] CURL* handle() const { return easy_; }
+  [[nodiscard]] Outlet& outlet() { return outlet_; }
+
+  /// Goes on when the caller reads again.
+  void resume();
+  /// libcurl is done with the transfer.
+  void ended(CURLcode code);
+  /// True: the outcome is sent; take the handle out of the curl_multi and destroy this.
+  [[nodiscard]] bool settle();
+
+  [[nodiscard]] bool key_refused() const { return status_ == 401; }
+  [[nodiscard]] const KeySource& key_source() const { return target_.provider->key; }
+
+ private:
+  void prepare();
+  void add_header(const std::string& line);
+  [[nodiscard]] std::string request_body() const;
+  [[nodiscard]] std::size_t on_body(std::string_view bytes);
+  [[nodiscard]] std::size_t on_stream(std::string_view bytes);
+  void on_header(std::string_view line);
+  [[nodiscard]] bool successful() const { return status_ >= 200 && status_ < 300; }
+  [[nodiscard]] Outcome outcome(CURLcode code);
+  [[nodiscard]] Outcome whole_body();
+  [[nodiscard]] Failure failure(std::string_view what, std::string_view words, bool retryable) const;
+
+  std::shared_ptr<const Job> job_;
+  Target target_;
+  Outlet outlet_;
+  std::string key_;
+
+  CURL* easy_;
+  curl_slist* headers_ = nullptr;
+  std::string request_;
+  std::array<char, CURL_ERROR_SIZE> error_text_{};
+
+  long status_ = 0;
+  RetryHeaders retry_;
+  bool event_stream_ = false;  // the answer is one
+  bool paused_ = false;
+  std::size_t received_ = 0;
+  std::string body_;
+  SseParser parser_;
+  OpenAiStream stream_;
+  std::optional<Failure> refused_;  // what was read cannot be accepted
+  std::optional<Outcome> outcome_;
+};
+
+}  // namespace gantry::ai

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// plugin.cpp: the ai plugin: what it declares, and from a call's params to a job.
+//
+// Thread rule: everything here runs serially. Work happens on two threads that the plugin owns: the ModelManager's
+// worker and the WorkspaceIndex's; both report back by Host::post or Host::publish. stop() answers what is open, then
+// joins both.
+#include <cmath>
+#include <gantry/params.hpp>
+#include <gantry/plugin.hpp>
+#include <optional>
+
+#include "config.hpp"
+#include "dispatcher.hpp"
+#include "embedded/workspace_index.hpp"
+#include "keys.hpp"
+#include "model_manager.hpp"
+
+namespace gantry::ai {
+
+namespace {
+
+constexpr std::int64_t kMaxTokensLimit = 1'000'000;
+
+json complete_params() {
+  return json::parse(R"({"type":"object","required":["prefix"],"additionalProperties":false,"properties":{
+    "prefix":{"type":"string","description":"the text before the cursor"},
+    "suffix":{"type":"string","description":"the text behind the cursor"},
+    "path":{"type":"string","description":"the file; tells the workspace when nothing else does"},
+    "language":{"type":"string","description":"a hint"},
+    "max_tokens":{"type":"integer","minimum":1,"maximum":1000000},
+    "model":{"type":"string"},"workspace":{"type":"string"}}})");
+}
+json complete_result() {
+  return json::parse(R"({"type":"object","required":["text","model","finish_reason"],"properties":{
+    "text":{"type":"string"},"model":{"type":"string"},"finish_reason":{"type":["string","null"]},
+    "confidence":{"type":"number","minimum":0,"maximum":1},
+    "ready":{"type":"boolean","description":"embedded model: the whole workspace was learned"},"usage":{}}})");
+}
+json chat_params() {
+  return json::parse(R"({"type":"object","required":["messages"],"properties":{
+    "messages":{"type":"array","minItems":1,"items":{"type":"object","required":["role"]}},
+    "model":{"type":"string"},"max_tokens":{"type":"integer","minimum":1,"maximum":1000000},
+    "temperature":{"type":"number"},"workspace":{"type":"string"}},
+    "description":"further members are passed to the provider as they are"})");
+}
+json chat_result() {
+  return json::parse(R"({"type":"object","required":["message","model","finish_reason","usage"],"properties":{
+    "message":{"type":"object","required":["role","content"]},"model":{"type":"string"},
+    "finish_reason":{"type":["string","null"]},"usage":{"type":["object","null"]}}})");
+}
+json models_result() {
+  return json::parse(R"({"type":"object","required":["models"],"properties":{"models":{"type":"array","items":{
+    "type":"object","required":["name","provider","ready","default"]}}}})");
+}
+
+// What must hold of `messages`, or a description of what does not.
+std::string message_mistake(const json& messages) {
+  if (messages.empty()) return "messages is empty; it must hold at least one message";
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const std::string at = "messages[" + std::to_string(i) + "]";
+    const json& message = messages[i];
+    if (!message.is_object()) return at + " must be an object {role, content}";
+    if (!message.contains("role") || !message["role"].is_string()) return at + ".role must be a string";
+    const json content = message.value("content", json());
+    if (!content.is_null() && !content.is_string() && !content.is_array()) {
+      return at + ".content must be a string, an array of parts or null";
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+class Ai {
+ public:
+  explicit Ai(Host host) : host_(std::move(host)) {}
+
+  Result<void> start(const PluginConfig& config) {
+    auto parsed = AiConfig::parse(config);
+    if (!parsed) return std::unexpected(parsed.error());
+    config_ = *parsed;
+    manager_ =
+        std::make_unique<ModelManager>([host = host_](Level level, const std::string& line) { host.log(level, line); });
+    dispatcher_ = std::make_unique<Dispatcher>(host_, *manager_);
+    dispatcher_->configure(config_);
+    index_ = std::make_unique<WorkspaceIndex>(hooks());
+    warn();
+    index_->set_workspaces(config.workspaces, config_->embedded_max_tokens);
+    return {};
+  }
+
+  void reconfigure(const PluginConfig& config) {
+    auto parsed = AiConfig::parse(config);
+    if (parsed) {
+      config_ = *parsed;
+      dispatcher_->configure(config_);
+      warn();
+    } else {
+      host_.log(Level::error, "the configuration before stays in force: " + parsed.error().message);
+    }
+    index_->set_workspaces(config.workspaces, config_->embedded_max_tokens);
+  }
+
+  void gone(std::uint64_t origin) { dispatcher_->gone(origin); }
+
+  void stop(Stopping stopping) {
+    dispatcher_->cancel_all("the ai plugin is stopping");
+    manager_->shutdown();
+    index_->stop();
+    const Stopping last = std::move(stopping);
+  }
+
+  void complete(Call call) {
+    const json document = call.params();
+    Params params(document);
+    auto job = std::make_shared<Job>();
+    job->kind = Job::Kind::complete;
+    job->stream = call.is_stream();
+    job->prefix = params.string("prefix");
+    job->suffix = params.string_or("suffix", "");
+    const std::string path = params.string_or("path", "");
+    (void)params.maybe_string("language");
+    job->max_tokens = max_tokens(params);
+    const std::string model = params.string_or("model", "");
+    const auto workspace = params.maybe_string("workspace");
+    if (auto ok = params.done(); !ok) return call.reply_error(ok.error());
+    submit(std::move(call), std::move(job), model, workspace, path);
+  }
+
+  void chat(Call call) {
+    const json document = call.params();
+    auto job = std::make_shared<Job>();
+    job->kind = Job::Kind::chat;
+    job->stream = call.is_stream();
+    json known = json::object();
+    for (const auto& [name, value] : document.items()) {
+      const bool ours = name == "messages" || name == "model" || name == "max_tokens" || name == "workspace";
+      if (ours) known[name] = value;
+      if (!ours && name != "_meta") job->options[name] = value;
+    }
+    Params params(known);
+    job->messages = params.array("messages");
+    job->max_tokens = max_tokens(params);
+    const std::string model = params.string_or("model", "");
+    const auto workspace = params.maybe_string("workspace");
+    if (known.contains("messages") && known["messages"].is_array()) {
+      const std::string mistake = message_mistake(job->messages);
+      params.require(mistake.empty(), mistake);
+    }
+    check_options(params, job->options);
+    if (auto ok = params.done(); !ok) return call.reply_error(ok.error());
+    submit(std::move(call), std::move(job), model, workspace, "");
+  }
+
+  Result<json> models(Call& call) {
+    Params params(call.params());
+    if (auto ok = params.done(); !ok) return std::unexpected(ok.error());
+    json list = json::array();
+    for (const auto& [name, model] : config_->models) {
+      json entry{{"name", name},
+                 {"provider", model.provider->name},
+                 {"default", name == config_->default_model},
+                 {"ready", true}};
+      if (!model.fallback.empty()) entry["fallback"] = model.fallback;
+      if (model.provider->kind == ProviderKind::embedded) {
+        entry["workspaces"] = workspaces();
+      } else {
+        entry["model"] = model.upstream;
+        if (const auto key = key_available(model.provider->key); !key) {
+          entry["ready"] = false;
+          entry["reason"] = key.error().message;
+        }
+      }
+      list.push_back(std::move(entry));
+    }
+    return json{{"models", std::move(list)}};
+  }
+
+  static void define(Definition<Ai>& d) {
+    d.id("ai").version("0.1.0").service("ai").settings("ai").publishes("ai.**").activation("workspace");
+    d.summary("Models: one embedded that learns the workspace, and any OpenAI-compatible server");
+    d.method("ai.complete", &Ai::complete,
+             {.summary = "Says how the text at the cursor goes on. Stream items: {text}",
+              .params = complete_params(),
+              .result = complete_result(),
+              .stream = true});
+    d.method("ai.chat", &Ai::chat,
+             {.summary = "Answers messages; the embedded model continues the text of the last one. Stream items: "
+                         "{delta, finish_reason?}",
+              .params = chat_params(),
+              .result = chat_result(),
+              .stream = true});
+    d.method("ai.models", &Ai::models,
+             {.summary = "The models that requests can name",
+              .params = json{{"type", "object"}, {"additionalProperties", false}},
+              .result = models_result(),
+              .idempotent = true});
+  }
+
+ private:
+  [[nodiscard]] static std::optional<std::size_t> max_tokens(Params& params) {
+    const auto tokens = params.maybe_integer("max_tokens", 1, kMaxTokensLimit);
+    return tokens ? std::optional<std::size_t>(static_cast<std::size_t>(*tokens)) : std::nullopt;
+  }
+
+  // Of what is passed on, only what would change the shape of the answer is looked at.
+  static void check_options(Params& params, const json& options) {
+    params.require(!options.contains("stream"), "stream is no parameter; open the call as a stream with _meta.stream");
+    params.require(!options.contains("n") || options["n"] == 1, "n must be 1: there is one answer to a call");
+    params.require(!options.contains("temperature") || options["temperature"].is_number(),
+                   "temperature must be a number");
+  }
+
+  void submit(Call call, std::shared_ptr<Job> job, const std::string& model,
+              const std::optional<std::string>& workspace, const std::string& path) {
+    auto targets = config_->chain(model);
+    if (!targets) return call.reply_error(targets.error());
+    auto folder = workspace_of(call, workspace, path);
+    if (!folder) return call.reply_error(folder.error());
+    job->learned = index_->find(*folder);
+    dispatcher_->submit(std::move(call), std::move(job), std::move(*targets));
+  }
+
+  // The one named, else the caller's, else the one that holds the file, else the only one. Empty: none.
+  [[nodiscard]] Result<std::string> workspace_of(const Call& call, const std::optional<std::string>& named,
+                                                 const std::string& path) const {
+    if (named) {
+      std::string folder = index_->around(*named);
+      if (folder.empty()) {
+        return fail(ErrorKind::not_found,
+                    "workspace \"" + named->substr(0, 200) +
+                        "\" is not known; name it in host.hello, or one of ai.models' workspaces");
+      }
+      return folder;
+    }
+    if (const auto origin = host_.origin(call.origin()); origin && !origin->workspace.empty()) {
+      if (auto folder = index_->around(origin->workspace); !folder.empty()) return folder;
+    }
+    if (!path.empty()) {
+      if (auto folder = index_->around(path); !folder.empty()) return folder;
+    }
+    const auto all = index_->list();
+    return all.size() == 1 ? all.front().workspace : std::string();
+  }
+
+  [[nodiscard]] json workspaces() const {
+    json list = json::array();
+    for (const auto& progress : index_->list()) list.push_back(shown(progress));
+    return list;
+  }
+
+  [[nodiscard]] static json shown(const IndexProgress& progress) {
+    return json{{"workspace", progress.workspace}, {"files", progress.files},         {"tokens", progress.tokens},
+                {"skipped", progress.skipped},     {"truncated", progress.truncated}, {"done", progress.done},
+                {"seconds", progress.seconds}};
+  }
+
+  [[nodiscard]] WorkspaceIndex::Hooks hooks() const {
+    WorkspaceIndex::Hooks hooks;
+    hooks.now = [host = host_] { return host.now(); };
+    hooks.log = [host = host_](Level level, const std::string& line) { host.log(level, line); };
+    hooks.progress = [host = host_](const IndexProgress& progress) {
+      if (auto sent = host.publish("ai.index.progress", shown(progress)); !sent && progress.done) {
+        host.log(Level::warn,
+                 "the end of learning " + progress.workspace + " was not announced: " + sent.error().message);
+      }
+    };
+    return hooks;
+  }
+
+  // What is allowed, but will not work.
+  void warn() const {
+    for (const auto& [name, provider] : config_->providers) {
+      if (const auto key = key_available(provider->key); !key) {
+        host_.log(Level::warn, "provider \"" + name + "\" cannot be used yet: " + key.error().message);
+      }
+    }
+  }
+
+  Host host_;
+  std::shared_ptr<const AiConfig> config_;
+  std::unique_ptr<ModelManager> manager_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<WorkspaceIndex> index_;
+};
+
+}  // namespace gantry::ai
+
+GANTRY_PLUGIN(gantry::ai::Ai)

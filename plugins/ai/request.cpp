@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "request.hpp"
+
+#include <utility>
+
+#include "dispatcher.hpp"
+
+namespace gantry::ai {
+
+namespace {
+
+RetryPolicy policy_of(const Target& target, std::uint64_t seed) {
+  RetryPolicy policy;
+  policy.max_retries = target.provider->max_retries;
+  policy.seed = seed;
+  return policy;
+}
+
+std::string seconds(Duration time) {
+  std::string text = std::to_string(std::chrono::duration<double>(time).count());
+  text.resize(text.find_last_not_of('0') + 1);
+  if (text.ends_with('.')) text.pop_back();
+  return text + " s";
+}
+
+// Adds what only the request knows.
+Error with_attempts(Error error, int attempts) {
+  json data = json::object();
+  if (auto known = parse_json(error.data); !error.data.empty() && known && known->is_object()) data = std::move(*known);
+  data["attempts"] = attempts;
+  error.data = dump_json(data);
+  return error;
+}
+
+}  // namespace
+
+Request::Request(Dispatcher& dispatcher, std::uint64_t id, Call call, std::shared_ptr<const Job> job,
+                 std::vector<Target> targets, Duration timeout)
+    : dispatcher_(dispatcher),
+      id_(id),
+      call_(std::move(call)),
+      job_(std::move(job)),
+      targets_(std::move(targets)),
+      timeout_(timeout),
+      backoff_(policy_of(targets_.front(), id)),
+      progress_(dispatcher.host().now()) {}
+
+void Request::begin() {
+  const std::weak_ptr<Request> weak = weak_from_this();
+  call_.on_cancel([weak] {
+    if (const auto self = weak.lock()) self->cancel("its caller has cancelled it");
+  });
+  call_.on_credit([weak] {
+    if (const auto self = weak.lock()) self->pump();
+  });
+  watch();
+  if (over_) return;
+  const auto ticket = dispatcher_.permits().acquire([weak](Permit permit) {
+    if (const auto self = weak.lock()) self->granted(std::move(permit));
+  });
+  if (!ticket) {
+    finish(std::unexpected(ticket.error()));
+  } else if (!over_ && !permit_) {
+    ticket_ = *ticket;
+  }
+}
+
+void Request::granted(Permit permit) {
+  if (over_) return;
+  ticket_ = 0;
+  permit_ = std::move(permit);
+  attempt();
+}
+
+void Request::attempt() {
+  ++attempts_;
+  const std::weak_ptr<Request> weak = weak_from_this();
+  auto channel = attempt_channel([weak, host = dispatcher_.host()] {
+    (void)host.post([weak] {
+      if (const auto self = weak.lock()) self->pump();
+    });
+  });
+  inlet_.emplace(std::move(channel.inlet));
+  auto sent = dispatcher_.manager().start(StartAttempt{job_, targets_[target_], std::move(channel.outlet)});
+  if (!sent) finish(std::unexpected(sent.error()));
+}
+
+void Request::pump() {
+  if (over_ || !inlet_) return;
+  inlet_->control->noticed.store(false);
+  if (!forward_items()) return;
+  // Asked before the answer: once the items have ended, so has the oneshot.
+  const bool ended = inlet_->items.drained();
+  if (!outcome_) outcome_ = inlet_->answer.try_recv();
+  if (!outcome_) {
+    if (ended) finish(std::unexpected(worker_gone()));
+    return;
+  }
+  if (!forward_items()) return;
+  Outcome outcome = std::move(*outcome_);
+  end_attempt();
+  if (!outcome) return attempt_failed(std::move(outcome.error()));
+  (*outcome)["model"] = targets_[target_].model;
+  finish(std::move(*outcome));
+}
+
+bool Request::forward_items() {
+  if (over_) return false;
+  if (held_) {
+    if (!forward(*held_)) return false;
+    held_.reset();
+  }
+  while (auto item = inlet_->items.try_recv()) {
+    // The worker had no room: now it has.
+    if (inlet_->control->stalled.exchange(false)) dispatcher_.manager().wake();
+    if (forward(*item)) continue;
+    if (!over_) held_ = std::move(item);
+    return false;
+  }
+  return true;
+}
+
+bool Request::forward(const std::string& item) {
+  if (const auto taken = call_.item_raw(item); !taken) {
+    // Without room on_credit will call again.
+    if (taken.error().kind != ErrorKind::overloaded) finish(std::unexpected(taken.error()));
+    return false;
+  }
+  ++delivered_;
+  progress_ = dispatcher_.host().now();
+  return true;
+}
+
+void Request::attempt_failed(Failure failure) {
+  if (delivered_ > 0) return finish(std::unexpected(with_attempts(std::move(failure.error), attempts_)));
+  if (failure.retryable && dispatcher_.has_timers()) {
+    if (auto delay = backoff_.next()) {
+      if (failure.retry_after) delay = failure.retry_after;
+      if (dispatcher_.host().now() + *delay < due()) {
+        dispatcher_.host().log(Level::debug, failure.error.message + "; attempt " + std::to_string(attempts_ + 1) +
+                                                 " follows in " + seconds(*delay));
+        return pause(*delay);
+      }
+    }
+  }
+  next_model(std::move(failure));
+}
+
+void Request::pause(Duration delay) {
+  pause_ = dispatcher_.host().after(delay, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->over_) return;
+    self->pause_.reset();
+    self->attempt();
+  });
+  if (!pause_) {
+    finish(fail(ErrorKind::overloaded,
+                "the host has no timer left for the pause before the next attempt; try again later",
+                R"({"retry_after_ms":1000})"));
+  }
+}
+
+void Request::next_model(Failure failure) {
+  if (target_ + 1 < targets_.size()) {
+    ++target_;
+    dispatcher_.host().log(Level::warn,
+                           failure.error.message + "; model \"" + targets_[target_].model + "\" stands in");
+    if (!first_failure_) first_failure_ = std::move(failure);
+    backoff_ = Backoff(policy_of(targets_[target_], id_));
+    return attempt();
+  }
+  Error error = std::move(failure.error);
+  if (first_failure_) {
+    first_failure_->error.message += "; and of the models that stand in, the last failed as well: " + error.message;
+    error = std::move(first_failure_->error);
+  }
+  finish(std::unexpected(with_attempts(std::move(error), attempts_)));
+}
+
+TimePoint Request::due() const {
+  const Deadline ours(progress_ + timeout_);
+  return ours.min(call_.deadline()).at();
+}
+
+// One timer is enough: when it fires early, because items have come meanwhile, it is set anew.
+void Request::watch() {
+  const Duration left = std::max(Duration(0), due() - dispatcher_.host().now());
+  watch_ = dispatcher_.host().after(left, [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->watched();
+  });
+  if (!watch_ && dispatcher_.has_timers()) {
+    finish(fail(ErrorKind::overloaded, "the host has no timer left to bound this request; try again later",
+                R"({"retry_after_ms":1000})"));
+  }
+}
+
+void Request::watched() {
+  if (over_) return;
+  watch_.reset();
+  if (dispatcher_.host().now() < due()) return watch();
+  std::string what = "model \"" + targets_[target_].model + "\" ";
+  if (held_) {
+    what = "the caller of model \"" + targets_[target_].model + "\" took no item";
+  } else if (!permit_) {
+    what += "was busy with other requests";
+  } else if (job_->stream) {
+    what += delivered_ == 0 ? "sent no first item" : "sent no further item";
+  } else {
+    what += "did not answer";
+  }
+  finish(fail(ErrorKind::timeout,
+              what + " within its time (async.ai_request_timeout_seconds is " + seconds(timeout_) + ")",
+              dump_json({{"attempts", attempts_}, {"delivered", delivered_}})));
+}
+
+void Request::cancel(const char* why) {
+  finish(fail(ErrorKind::cancelled,
+              std::string(job_->kind == Job::Kind::chat ? "ai.chat" : "ai.complete") + " was cancelled: " + why));
+}
+
+void Request::end_attempt() {
+  if (!inlet_) return;
+  inlet_->control->cancelled.store(true);
+  inlet_.reset();
+  outcome_.reset();
+  held_.reset();
+}
+
+void Request::finish(Result<json> result) {
+  if (std::exchange(over_, true)) return;
+  const auto self = shared_from_this();
+  const bool running = inlet_.has_value();
+  if (ticket_ != 0) (void)dispatcher_.permits().withdraw(std::exchange(ticket_, 0));
+  if (watch_) (void)dispatcher_.host().cancel(*watch_);
+  if (pause_) (void)dispatcher_.host().cancel(*pause_);
+  end_attempt();
+  if (running) dispatcher_.manager().wake();
+  call_.reply(result);
+  dispatcher_.remove(id_);
+  // Last: the next request begins here.
+  permit_.release();
+}
+
+}  // namespace gantry::ai

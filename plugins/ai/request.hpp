@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// request.hpp: one call from its arrival to its answer: permit, attempts, pauses, fallbacks, time-outs.
+//
+//   begin ─► wait for a permit ─► attempt ─► answer
+//                                 ▲     │ failed before its first item
+//                                 │     ▼
+//                                 └── pause (back-off or Retry-After), or the next model of the chain
+//
+// Time: a call must be answered within the time-out, counted from its arrival. For a stream it is the time to the first
+// item, and then between items; an item counts when the caller's side has taken it, so a caller that stops reading
+// times out as a provider that stops writing does. The call's own deadline holds besides. A pause that would outlast
+// what is left is not begun: the failure is answered at once. All timers are the host's.
+//
+// A cancelled, timed-out or answered request withdraws from the queue, stops its timers and ends its attempt, which
+// closes the connection to the provider.
+//
+// Thread rule: the plugin's serial thread; callbacks from elsewhere are posted there and hold a weak reference.
+// Never: more than one answer; a retry after an item was delivered; a callback into a request that is over.
+#pragma once
+
+#include <cstdint>
+#include <gantry/permits.hpp>
+#include <gantry/plugin.hpp>
+#include <gantry/retry.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "job.hpp"
+
+namespace gantry::ai {
+
+class Dispatcher;
+
+class Request : public std::enable_shared_from_this<Request> {
+ public:
+  Request(Dispatcher& dispatcher, std::uint64_t id, Call call, std::shared_ptr<const Job> job,
+          std::vector<Target> targets, Duration timeout);
+  Request(const Request&) = delete;
+  Request& operator=(const Request&) = delete;
+
+  void begin();
+  void cancel(const char* why);
+  [[nodiscard]] std::uint64_t origin() const { return call_.origin(); }
+
+ private:
+  void granted(Permit permit);
+  void attempt();
+  void pump();
+  /// Hands on the items that are there. False: the caller takes no more for now.
+  [[nodiscard]] bool forward_items();
+  [[nodiscard]] bool forward(const std::string& item);
+  void attempt_failed(Failure failure);
+  void pause(Duration delay);
+  void next_model(Failure failure);
+  void watch();
+  void watched();
+  [[nodiscard]] TimePoint due() const;
+  void end_attempt();
+  void finish(Result<json> result);
+
+  Dispatcher& dispatcher_;
+  const std::uint64_t id_;
+  Call call_;
+  std::shared_ptr<const Job> job_;
+  std::vector<Target> targets_;
+  const Duration timeout_;
+
+  std::size_t target_ = 0;
+  Backoff backoff_;
+  int attempts_ = 0;
+  std::uint64_t ticket_ = 0;  // while it waits for a permit
+  Permit permit_;
+  std::optional<Inlet> inlet_;
+  std::optional<Outcome> outcome_;        // waits for the items before it
+  std::optional<std::string> held_;       // an item that the caller had no room for
+  std::optional<Failure> first_failure_;  // of a model that others now stand in for
+  std::size_t delivered_ = 0;
+  TimePoint progress_;  // when it arrived, or its last item was taken
+  std::optional<TimerId> watch_;
+  std::optional<TimerId> pause_;
+  bool over_ = false;
+};
+
+}  // namespace gantry::ai

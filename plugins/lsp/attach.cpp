@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The editor's side of an attach session, and the line of what waits. The server's side is in attach_server.cpp.
+#include "attach.hpp"
+
+#include "messages.hpp"
+#include "uri.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+// The folder that an `initialize` names, or empty.
+[[nodiscard]] std::string root_named_in(std::string_view params) {
+  const auto doc = parse_json(params);
+  if (!doc || !doc->is_object()) return {};
+  std::vector<json> candidates;
+  if (const auto it = doc->find("workspaceFolders"); it != doc->end() && it->is_array()) {
+    for (const auto& folder : *it) {
+      if (folder.is_object() && folder.contains("uri")) candidates.push_back(folder["uri"]);
+    }
+  }
+  for (const char* key : {"rootUri", "rootPath"}) {
+    if (const auto it = doc->find(key); it != doc->end()) candidates.push_back(*it);
+  }
+  for (const auto& candidate : candidates) {
+    if (!candidate.is_string()) continue;
+    if (auto path = to_path(candidate.get<std::string>())) return *path;
+  }
+  return {};
+}
+
+}  // namespace
+
+AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root,
+                             std::string fallback, Call call)
+    : Session(std::move(context), std::move(config), root, "attached"),
+      asked_root_(std::move(root)),
+      fallback_root_(std::move(fallback)),
+      editor_(std::move(call)) {}
+
+void AttachSession::from_editor(std::string_view text) {
+  const Envelope envelope = scan(text, Scan::route);
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    receive(text, envelope, fx);
+  }
+  (void)settle(fx);
+}
+
+void AttachSession::receive(std::string_view text, const Envelope& e, Effects& fx) {
+  if (ended_) return;
+  if (!e.ok) {
+    consumed();
+    return answer_error("null", -32600, Error{ErrorKind::invalid_request, "an item must be one JSON-RPC message", {}},
+                        fx);
+  }
+  if (e.is_response()) return answer_server(text, e, fx);
+  const auto method = e.method();
+  if (method == "$/cancelRequest") return cancel(text, fx);
+  if (method == "exit") return leave(json(), fx);
+  if (greeted_ && method != "initialize") return pass_on(text, e, fx);
+  consumed();
+  if (!e.is_request()) return;  // LSP: notifications before initialize are dropped
+  if (!greeted_ && method == "initialize") return first(text, e, fx);
+  if (greeted_) {
+    return answer_error(std::string(e.id), -32600, Error{ErrorKind::invalid_request, "initialize was sent before", {}},
+                        fx);
+  }
+  answer_error(
+      std::string(e.id), -32002,
+      Error{ErrorKind::invalid_request, "the first request must be initialize, not " + std::string(method), {}}, fx);
+}
+
+void AttachSession::first(std::string_view text, const Envelope& e, Effects& fx) {
+  greeted_ = true;
+  init_id_ = e.id;
+  init_params_ = scan(text, Scan::full).params;
+  if (init_params_.empty()) init_params_ = "{}";
+  std::string root = asked_root_.empty() ? root_named_in(init_params_) : asked_root_;
+  set_root(root.empty() ? fallback_root_ : std::move(root));
+  start(fx);
+}
+
+// ---- in order
+// ---------------------------------------------------------------------------------------------------------
+
+void AttachSession::pass_on(std::string_view text, const Envelope& e, Effects& fx) {
+  if (!queue_.empty() || !takes_messages()) return wait_in_line(text, e, fx);
+  if (!e.is_request()) {
+    forward_notification(text, e, fx);
+    return consumed();
+  }
+  Permit permit;
+  if (e.method() != "shutdown") {
+    permit = context_->permits->try_acquire();
+    if (!permit) return wait_in_line(text, e, fx);
+  }
+  forward_request(text, e, next_id(), context_->host.now() + context_->timeout(), std::move(permit), fx);
+  consumed();
+}
+
+void AttachSession::wait_in_line(std::string_view text, const Envelope& e, Effects& fx) {
+  if (e.is_request() && queued_requests_ >= kMaxQueuedRequests) {
+    consumed();
+    return answer_error(std::string(e.id), kRequestFailed,
+                        Error{ErrorKind::overloaded,
+                              config().name + " has " + std::to_string(queued_requests_) +
+                                  " requests of this editor waiting; try again later",
+                              R"({"retry_after_ms":1000})"},
+                        fx);
+  }
+  if (queued_bytes_ + text.size() > kMaxQueuedBytes) {
+    const Error error{ErrorKind::overloaded,
+                      config().name + " does not take the editor's messages, and more than " +
+                          std::to_string(kMaxQueuedBytes >> 20) + " MiB of them wait; attach anew",
+                      {}};
+    return leave(std::unexpected(error), fx);
+  }
+  Queued queued{std::string(text), 0, {}};
+  if (e.is_request()) {
+    queued.request = next_id();
+    queued.deadline = context_->host.now() + context_->timeout();
+    deadlines_.emplace(queued.deadline, queued.request);
+    ++queued_requests_;
+    arm();
+  }
+  queued_bytes_ += text.size();
+  queue_.push_back(std::move(queued));
+  pump(fx);
+}
+
+void AttachSession::drop_queued(std::deque<Queued>::iterator it) {
+  queued_bytes_ -= it->text.size();
+  if (it->request != 0) {
+    --queued_requests_;
+    deadlines_.erase({it->deadline, it->request});
+  }
+  queue_.erase(it);
+  consumed();
+}
+
+void AttachSession::pump(Effects& fx) {
+  while (!queue_.empty() && takes_messages()) {
+    const Queued& head = queue_.front();
+    const Envelope e = scan(head.text, Scan::route);
+    if (head.request == 0) {
+      forward_notification(head.text, e, fx);
+    } else {
+      const bool needs_permit = e.method() != "shutdown";
+      if (needs_permit && !spare_) spare_ = context_->permits->try_acquire();
+      if (needs_permit && !spare_) {
+        if (!waiting_) fx.want_permit = waiting_ = true;
+        return;
+      }
+      forward_request(head.text, e, head.request, head.deadline, needs_permit ? std::move(spare_) : Permit(), fx);
+    }
+    drop_queued(queue_.begin());
+  }
+  if (spare_) fx.permits.push_back(std::move(spare_));
+}
+
+void AttachSession::wait_for_permit() {
+  const auto asked = context_->permits->acquire([weak = weak()](Permit permit) {
+    if (const auto self = weak.lock()) static_cast<AttachSession&>(*self).granted(std::move(permit));
+  });
+  if (asked) return;
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    waiting_ = false;
+    if (!queue_.empty() && queue_.front().request != 0) {
+      const std::string id(scan(queue_.front().text, Scan::route).id);
+      drop_queued(queue_.begin());
+      answer_error(id, kRequestFailed, asked.error(), fx);
+    }
+    pump(fx);
+  }
+  (void)settle(fx);
+}
+
+void AttachSession::granted(Permit permit) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    waiting_ = false;
+    spare_ = std::move(permit);  // it held none: one that waits has none to spare
+    pump(fx);
+  }
+  (void)settle(fx);
+}
+
+// ---- to the server
+// ----------------------------------------------------------------------------------------------------
+
+void AttachSession::forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline,
+                                    Permit permit, Effects& fx) {
+  const bool shutdown = e.method() == "shutdown";
+  if (shutdown) {
+    shutdown_ = true;
+    exit_is_wanted();
+  }
+  to_server_with_id(text, e.id, std::to_string(id), fx);
+  pending_.emplace(id, Pending{std::string(e.id), deadline, std::move(permit), shutdown});
+  deadlines_.emplace(deadline, id);
+  arm();
+}
+
+void AttachSession::forward_notification(std::string_view text, const Envelope& e, Effects& fx) {
+  const auto method = e.method();
+  if (TrackedDocuments::concerns(method)) {
+    documents_.follow(method, scan(text, Scan::full).params);
+  } else if (method == "initialized") {
+    initialized_text_ = text;
+  } else if (method == "workspace/didChangeConfiguration") {
+    configuration_text_ = text;
+  } else if (method == "workspace/didChangeWorkspaceFolders" && folder_texts_.size() < kMaxFolderChanges) {
+    folder_texts_.emplace_back(text);
+  }
+  to_server(text, fx);
+}
+
+void AttachSession::answer_server(std::string_view text, const Envelope& e, Effects& fx) {
+  consumed();
+  const auto it = server_requests_.find(own_id(e.id));
+  if (it == server_requests_.end()) return;  // the server that asked is gone
+  to_server_with_id(text, e.id, it->second, fx);
+  server_requests_.erase(it);
+}
+
+void AttachSession::cancel(std::string_view text, Effects& fx) {
+  consumed();
+  const std::string_view id = member(scan(text, Scan::full).params, "id");
+  if (id.empty()) return;
+  for (const auto& [ours, pending] : pending_) {
+    if (pending.id == id) return cancel_at_server(ours, fx);
+  }
+  for (auto it = queue_.begin(); it != queue_.end(); ++it) {
+    if (it->request == 0 || scan(it->text, Scan::route).id != id) continue;
+    drop_queued(it);
+    answer_error(std::string(id), static_cast<int>(ErrorKind::cancelled),
+                 Error{ErrorKind::cancelled, "cancelled before it was sent to " + config().name, {}}, fx);
+    return pump(fx);
+  }
+}
+
+// ---- the editor leaves, or is slow
+// -------------------------------------------------------------------------------------
+
+void AttachSession::editor_left(const Result<json>& answer) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    leave(answer, fx);
+  }
+  (void)settle(fx);
+}
+
+void AttachSession::leave(const Result<json>& answer, Effects& fx) {
+  end_stream(answer, fx);
+  end(fx);
+}
+
+void AttachSession::end_stream(const Result<json>& answer, Effects& fx) {
+  if (ended_) return;
+  ended_ = true;
+  for (auto& [id, pending] : pending_) fx.permits.push_back(std::move(pending.permit));
+  if (spare_) fx.permits.push_back(std::move(spare_));
+  pending_.clear();
+  deadlines_.clear();
+  queue_.clear();
+  queued_bytes_ = queued_requests_ = 0;
+  fx.run.push_back(
+      [self = std::static_pointer_cast<AttachSession>(shared_from_this()), answer] { self->editor_.end(answer); });
+}
+
+void AttachSession::consumed(std::uint32_t items) {
+  consumed_ += items;
+  if (consumed_ < kRegrant || editor_.blocked()) return;
+  editor_.grant(std::exchange(consumed_, 0));
+}
+
+void AttachSession::editor_gave_credit() {
+  if (!editor_.credit()) return;
+  Lock lock(mutex_);
+  resume_output();
+  consumed(0);
+}
+
+// ---- time-outs
+// ---------------------------------------------------------------------------------------------------------
+
+void AttachSession::arm() {
+  const TimePoint next = deadlines_.begin()->first;
+  if (next >= armed_for_) return;  // that timer will look, and arm the next
+  armed_for_ = next;
+  const auto timer = context_->host.after(next - context_->host.now(), [weak = weak()] {
+    if (const auto self = weak.lock()) static_cast<AttachSession&>(*self).expire();
+  });
+  if (!timer) armed_for_ = TimePoint::max();
+}
+
+void AttachSession::expire() {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    armed_for_ = TimePoint::max();
+    const TimePoint now = context_->host.now();
+    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+      const long long id = deadlines_.begin()->second;
+      deadlines_.erase(deadlines_.begin());
+      if (auto it = pending_.find(id); it != pending_.end()) {
+        const std::string editors = std::move(it->second.id);
+        fx.permits.push_back(std::move(it->second.permit));
+        pending_.erase(it);
+        cancel_at_server(id, fx);
+        answer_error(editors, kRequestFailed, Error{ErrorKind::timeout, config().name + " did not answer in time", {}},
+                     fx);
+        continue;
+      }
+      const auto it = std::find_if(queue_.begin(), queue_.end(), [&](const Queued& q) { return q.request == id; });
+      if (it == queue_.end()) continue;
+      const std::string editors(scan(it->text, Scan::route).id);
+      drop_queued(it);
+      const char* why = state() == State::ready ? " was busy until the request's time was over"
+                                                : " was not ready until the request's time was over";
+      answer_error(editors, kRequestFailed, Error{ErrorKind::timeout, config().name + why, {}}, fx);
+    }
+    pump(fx);
+    if (!deadlines_.empty()) arm();
+  }
+  (void)settle(fx);
+}
+
+}  // namespace gantry::lsp

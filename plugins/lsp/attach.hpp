@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// attach.hpp: one editor and the language server of its own.
+//
+// The editor's messages are passed on in the order in which they came. A request needs one of the permits
+// ([async] max_concurrent_lsp_requests, shared by all clients); until it has one, it and what the editor said after it
+// wait in line. `$/cancelRequest`, answers to the server and `exit` do not wait. While the server is not there
+// (starting, crashed) or does not read, everything waits likewise, and each request's time-out runs.
+//
+// Ids: towards the server every request gets an integer of ours, unique over restarts; what comes back late finds
+// nobody. Restart: the editor's own `initialize`, `initialized`, configuration, folders and open documents are said
+// again; the editor notices only that the requests that were in flight failed.
+//
+// Thread rule: the functions of the editor's side are called serially; see session.hpp for the rest.
+// Bounds: kCredit messages of the editor under way or waiting; of these kMaxQueuedRequests requests (further ones are
+//   answered `overloaded`) and kMaxQueuedBytes (more ends the stream). kMaxServerRequests unanswered requests of the
+//   server (further ones are answered with an error).
+#pragma once
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "documents.hpp"
+#include "editor.hpp"
+#include "session.hpp"
+
+namespace gantry::lsp {
+
+class AttachSession final : public Session {
+ public:
+  static constexpr std::uint32_t kCredit = 256;
+  static constexpr std::uint32_t kRegrant = 64;
+  static constexpr std::size_t kMaxQueuedRequests = 64;
+  static constexpr std::size_t kMaxQueuedBytes = std::size_t{64} << 20;
+  static constexpr std::size_t kMaxServerRequests = 1024;
+  static constexpr std::size_t kMaxFolderChanges = 64;
+
+  /// `root`: what the client asked for, or empty; `fallback`: the root when `initialize` names none either.
+  AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string fallback,
+                Call call);
+
+  void from_editor(std::string_view text);
+  /// The editor ended its direction, cancelled, or is gone.
+  void editor_left(const Result<json>& answer);
+  void editor_gave_credit();
+  [[nodiscard]] std::uint64_t origin() const { return editor_.origin(); }
+  void grant_first() { editor_.grant(kCredit); }
+
+ private:
+  struct Pending {
+    std::string id;  // the editor's, raw
+    TimePoint deadline;
+    Permit permit;
+    bool shutdown = false;
+  };
+  struct Queued {
+    std::string text;
+    long long request = 0;  // our id of it; 0: a notification
+    TimePoint deadline;
+  };
+
+  // The editor's side.
+  void receive(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void first(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void pass_on(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void wait_in_line(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline, Permit permit,
+                       Effects& fx) GANTRY_REQUIRES(mutex_);
+  void forward_notification(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void answer_server(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void cancel(std::string_view text, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void leave(const Result<json>& answer, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void consumed(std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
+
+  // The line.
+  void pump(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void drop_queued(std::deque<Queued>::iterator it) GANTRY_REQUIRES(mutex_);
+  void wait_for_permit();
+  void granted(Permit permit);
+  void arm() GANTRY_REQUIRES(mutex_);
+  void expire();
+
+  // The server's side.
+  std::string initialize_params() override GANTRY_REQUIRES(mutex_) { return init_params_; }
+  Result<void> initialized(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void ready(Effects& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
+  void message(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void down(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void gave_up(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void on_drained(ServerProcess& from) override;
+  std::size_t clients() const override GANTRY_REQUIRES(mutex_) { return ended_ ? 0 : 1; }
+  Scan scan_mode() const override { return Scan::route; }
+  bool settle(Effects& fx) override;
+
+  void replay(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void learn_encoding(std::string_view result) GANTRY_REQUIRES(mutex_);
+  void answer_error(const std::string& id, int code, const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void end_stream(const Result<json>& answer, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void malformed(const std::string& answers);
+
+  const std::string asked_root_;
+  const std::string fallback_root_;
+  Editor editor_;
+
+  bool greeted_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool answered_ GANTRY_GUARDED_BY(mutex_) = false;  // the editor's initialize
+  bool shutdown_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool ended_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::string init_id_ GANTRY_GUARDED_BY(mutex_);
+  std::string init_params_ GANTRY_GUARDED_BY(mutex_);
+  std::string initialized_text_ GANTRY_GUARDED_BY(mutex_);
+  std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);
+  TrackedDocuments documents_ GANTRY_GUARDED_BY(mutex_);
+
+  std::deque<Queued> queue_ GANTRY_GUARDED_BY(mutex_);
+  std::size_t queued_bytes_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::size_t queued_requests_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool waiting_ GANTRY_GUARDED_BY(mutex_) = false;  // for a permit
+  Permit spare_ GANTRY_GUARDED_BY(mutex_);
+  std::uint32_t consumed_ GANTRY_GUARDED_BY(mutex_) = 0;
+
+  std::unordered_map<long long, Pending> pending_ GANTRY_GUARDED_BY(mutex_);
+  std::unordered_map<long long, std::string> server_requests_ GANTRY_GUARDED_BY(mutex_);
+  std::set<std::pair<TimePoint, long long>> deadlines_ GANTRY_GUARDED_BY(mutex_);
+  TimePoint armed_for_ GANTRY_GUARDED_BY(mutex_) = TimePoint::max();
+};
+
+}  // namespace gantry::lsp

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The server's side of an attach session: its answers, its requests, its crashes.
+#include "attach.hpp"
+#include "messages.hpp"
+
+namespace gantry::lsp {
+
+void AttachSession::learn_encoding(std::string_view result) {
+  const auto doc = parse_json(result);
+  if (!doc || !doc->is_object()) return;
+  std::string name = "utf-16";
+  if (const auto it = doc->find("capabilities"); it != doc->end() && it->is_object()) {
+    if (const auto encoding = it->find("positionEncoding"); encoding != it->end() && encoding->is_string())
+      name = *encoding;
+  }
+  // clangd's own extension, older than the protocol's.
+  if (const auto it = doc->find("offsetEncoding"); it != doc->end() && it->is_string()) name = *it;
+  documents_.set_encoding(name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16);
+}
+
+Result<void> AttachSession::initialized(std::string_view text, const Envelope& e, Effects& fx) {
+  const bool refused = !e.error.empty();
+  if (answered_) {
+    if (refused) return fail(ErrorKind::unavailable, "refused initialize after a restart: " + std::string(e.error));
+    replay(fx);
+    return {};
+  }
+  std::string answer;
+  append_with_id(answer, text, e.id, init_id_);
+  fx.items.push_back({std::move(answer), init_id_});
+  answered_ = true;
+  if (!refused) {
+    learn_encoding(e.result);
+    return {};
+  }
+  leave(fail(ErrorKind::upstream_failed, config().name + " refused initialize: " + std::string(e.error)), fx);
+  return {};
+}
+
+void AttachSession::replay(Effects& fx) {
+  for (const auto* text : {&initialized_text_, &configuration_text_}) {
+    if (!text->empty()) to_server(*text, fx);
+  }
+  for (const auto& text : folder_texts_) to_server(text, fx);
+  documents_.replay([&](std::string_view message) GANTRY_NO_TSA { to_server(message, fx); });
+}
+
+void AttachSession::message(std::string_view text, const Envelope& e, Effects& fx) {
+  if (e.is_response()) {
+    const auto it = pending_.find(own_id(e.id));
+    if (it == pending_.end()) return;  // timed out, answered before, or never asked
+    Effects::Item item;
+    item.text.reserve(text.size() + it->second.id.size());
+    append_with_id(item.text, text, e.id, it->second.id);
+    item.answers = std::move(it->second.id);
+    deadlines_.erase({it->second.deadline, it->first});
+    fx.permits.push_back(std::move(it->second.permit));
+    pending_.erase(it);
+    fx.items.push_back(std::move(item));
+    return;
+  }
+  if (!e.is_request()) {
+    if (!ended_) fx.items.push_back({std::string(text), {}});
+    return;
+  }
+  if (ended_ || server_requests_.size() >= kMaxServerRequests) {
+    return to_server(error_message(std::string(e.id), kRequestFailed,
+                                   Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
+                     fx);
+  }
+  const long long id = next_id();
+  server_requests_.emplace(id, std::string(e.id));
+  Effects::Item item;
+  append_with_id(item.text, text, e.id, std::to_string(id));
+  fx.items.push_back(std::move(item));
+}
+
+void AttachSession::down(const Error& error, Effects& fx) {
+  server_requests_.clear();
+  for (auto& [id, pending] : pending_) {
+    deadlines_.erase({pending.deadline, id});
+    fx.permits.push_back(std::move(pending.permit));
+    if (pending.shutdown) {
+      fx.items.push_back({R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})", pending.id});
+    } else {
+      answer_error(pending.id, kRequestFailed, error, fx);
+    }
+  }
+  pending_.clear();
+  if (shutdown_ || documents_.lost().empty()) return;
+  leave(fail(ErrorKind::unavailable,
+             error.message + "; but " + documents_.lost() + ", so they cannot be opened again in it; attach anew"),
+        fx);
+}
+
+void AttachSession::gave_up(const Error& error, Effects& fx) {
+  if (ended_) return;
+  if (!answered_ && !init_id_.empty()) answer_error(init_id_, kRequestFailed, error, fx);
+  for (const auto& queued : queue_) {
+    if (queued.request != 0) answer_error(std::string(scan(queued.text, Scan::route).id), kRequestFailed, error, fx);
+  }
+  if (shutdown_) {
+    leave(json(), fx);
+  } else {
+    leave(std::unexpected(error), fx);
+  }
+}
+
+void AttachSession::on_drained(ServerProcess&) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    pump(fx);
+  }
+  (void)settle(fx);
+}
+
+void AttachSession::answer_error(const std::string& id, int code, const Error& error, Effects& fx) {
+  fx.items.push_back({error_message(id, code, error), id});
+}
+
+bool AttachSession::settle(Effects& fx) {
+  if (fx.flush) fx.flush->flush();
+  bool more = true;
+  for (auto& item : fx.items) {
+    switch (editor_.send(std::move(item.text))) {
+      case Editor::Sent::blocked:
+        more = false;
+        break;
+      case Editor::Sent::malformed:
+        malformed(item.answers);
+        break;
+      case Editor::Sent::ok:
+      case Editor::Sent::gone:
+        break;
+    }
+  }
+  fx.flush.reset();
+  (void)Session::settle(fx);
+  if (fx.want_permit) wait_for_permit();
+  return more;
+}
+
+// The envelope was sound, but the host found what lies in it to be no JSON.
+void AttachSession::malformed(const std::string& answers) {
+  const Error error{ErrorKind::upstream_failed, config().name + " sent malformed JSON", {}};
+  if (!answers.empty()) (void)editor_.send(error_message(answers, kRequestFailed, error));
+  Lock lock(mutex_);
+  kill_for("sent malformed JSON");
+}
+
+}  // namespace gantry::lsp

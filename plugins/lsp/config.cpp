@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "config.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <gantry/params.hpp>
+
+#include "languages.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+constexpr std::size_t kMaxServers = 64;
+
+[[nodiscard]] std::vector<std::string> clangd_command() {
+  return {find_on_path("clangd-19") || !find_on_path("clangd") ? "clangd-19" : "clangd"};
+}
+
+[[nodiscard]] const std::vector<std::string>& default_markers() {
+  static const std::vector<std::string> markers{
+      "compile_commands.json", "compile_flags.txt", ".clangd", ".git", ".hg", ".jj"};
+  return markers;
+}
+
+[[nodiscard]] ServerConfig default_clangd() {
+  ServerConfig clangd;
+  clangd.name = "clangd";
+  clangd.command = clangd_command();
+  clangd.languages = {"c", "cpp", "objective-c", "objective-cpp", "cuda-cpp"};
+  clangd.root_markers = default_markers();
+  return clangd;
+}
+
+[[nodiscard]] std::vector<std::string> words(const json& value) {
+  if (value.is_string()) return {value.get<std::string>()};
+  return value.get<std::vector<std::string>>();
+}
+
+[[nodiscard]] bool is_strings(const json& value) {
+  return value.is_array() && std::all_of(value.begin(), value.end(), [](const json& e) { return e.is_string(); });
+}
+
+[[nodiscard]] Result<ServerConfig> parse_server(const std::string& name, const json& table) {
+  const std::string key = "lsp.servers." + name;
+  Params p(table);
+  ServerConfig server = name == "clangd" ? default_clangd() : ServerConfig{};
+  server.name = name;
+  if (server.root_markers.empty()) server.root_markers = {".git", ".hg", ".jj"};
+  if (const auto command = p.maybe_value("command")) {
+    p.require((command->is_string() && !command->get<std::string>().empty()) ||
+                  (is_strings(*command) && !command->empty() && !command->front().get<std::string>().empty()),
+              "command must be a program's name, or an array of it and its arguments");
+    if (command->is_string() || is_strings(*command)) server.command = words(*command);
+  }
+  if (p.maybe_value("languages")) server.languages = p.strings("languages");
+  if (p.maybe_value("root_markers")) server.root_markers = p.strings("root_markers");
+  if (p.maybe_value("extensions")) server.extensions = p.strings("extensions");
+  server.settings = p.maybe_object("settings").value_or(json::object());
+  p.require(!server.command.empty(), "command is missing; name the program that speaks LSP on its stdio");
+  p.require(!server.languages.empty(), "languages is missing; name the language ids that it serves");
+  if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[" + key + "] " + ok.error().message);
+  return server;
+}
+
+}  // namespace
+
+bool find_on_path(std::string_view program) {
+  const char* path = std::getenv("PATH");
+  std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;
+  while (true) {
+    const auto colon = std::min(rest.find(':'), rest.size());
+    const std::string file = std::string(rest.substr(0, colon)) + "/" + std::string(program);
+    struct stat info{};
+    if (::access(file.c_str(), X_OK) == 0 && ::stat(file.c_str(), &info) == 0 && S_ISREG(info.st_mode)) return true;
+    if (colon == rest.size()) return false;
+    rest.remove_prefix(colon + 1);
+  }
+}
+
+bool ServerConfig::speaks(std::string_view language) const {
+  return std::find(languages.begin(), languages.end(), language) != languages.end();
+}
+
+const ServerConfig* Settings::named(std::string_view name) const {
+  const auto it = std::find_if(servers.begin(), servers.end(), [&](const ServerConfig& s) { return s.name == name; });
+  return it == servers.end() ? nullptr : &*it;
+}
+
+const ServerConfig* Settings::for_language(std::string_view language) const {
+  const auto it =
+      std::find_if(servers.begin(), servers.end(), [&](const ServerConfig& s) { return s.speaks(language); });
+  return it == servers.end() ? nullptr : &*it;
+}
+
+std::string Settings::language_of(std::string_view path) const {
+  const std::string_view name = path.substr(path.rfind('/') + 1);
+  for (const auto& server : servers) {
+    for (const auto& extension : server.extensions) {
+      if (name.ends_with(extension)) return server.languages.front();
+    }
+  }
+  return std::string(language_of_file(name));
+}
+
+Result<Settings> parse_settings(const PluginConfig& config) {
+  Settings settings;
+  settings.workspaces = config.workspaces;
+  Params async(config.async);
+  settings.max_requests = static_cast<std::size_t>(async.integer_or("max_concurrent_lsp_requests", 8, 1, 10'000));
+  settings.request_timeout = std::chrono::seconds(async.integer_or("lsp_request_timeout_seconds", 10, 1, 86'400));
+  // The table holds other plugins' limits too: only a mistake in these two counts, not what is unknown.
+  for (const char* key : {"max_concurrent_lsp_requests", "lsp_request_timeout_seconds"}) {
+    const auto it = config.async.find(key);
+    if (it != config.async.end() && (!it->is_number_integer() || it->get<double>() < 1)) {
+      return fail(ErrorKind::invalid_params,
+                  "[async] " + std::string(key) + " must be a positive integer, not " + dump_json(*it));
+    }
+  }
+  const json servers = config.settings.value("servers", json::object());
+  if (!servers.is_object()) return fail(ErrorKind::invalid_params, "[lsp] servers must be a table of servers");
+  if (servers.size() > kMaxServers) {
+    return fail(ErrorKind::invalid_params, "[lsp.servers] names more than " + std::to_string(kMaxServers) + " servers");
+  }
+  for (const auto& [name, table] : servers.items()) {
+    auto server = parse_server(name, table);
+    if (!server) return std::unexpected(server.error());
+    settings.servers.push_back(std::move(*server));
+  }
+  if (settings.servers.empty()) settings.servers.push_back(default_clangd());
+  return settings;
+}
+
+}  // namespace gantry::lsp

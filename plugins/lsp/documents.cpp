@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "documents.hpp"
+
+#include <simdjson.h>
+
+#include <gantry/json.hpp>
+
+namespace gantry::lsp {
+
+namespace {
+
+[[nodiscard]] std::size_t sequence_length(char lead) {
+  const auto byte = static_cast<unsigned char>(lead);
+  if (byte < 0x80) return 1;
+  if (byte >= 0xF0) return 4;
+  return byte >= 0xE0 ? 3 : 2;
+}
+
+// Where line `line` begins; npos: the text has fewer. Lines end with \n, \r\n or \r.
+[[nodiscard]] std::size_t line_start(std::string_view text, std::size_t line) {
+  std::size_t at = 0;
+  while (line > 0) {
+    at = text.find_first_of("\r\n", at);
+    if (at == std::string_view::npos) return at;
+    if (text[at] == '\r' && at + 1 < text.size() && text[at + 1] == '\n') ++at;
+    ++at;
+    --line;
+  }
+  return at;
+}
+
+struct Position {
+  std::size_t line = 0, character = 0;
+};
+
+[[nodiscard]] bool read_position(simdjson::dom::element range, const char* end, Position& out) {
+  std::uint64_t line = 0, character = 0;
+  if (range[end]["line"].get(line) != simdjson::SUCCESS) return false;
+  if (range[end]["character"].get(character) != simdjson::SUCCESS) return false;
+  out = Position{static_cast<std::size_t>(line), static_cast<std::size_t>(character)};
+  return true;
+}
+
+}  // namespace
+
+struct TrackedDocuments::Parsed {
+  simdjson::dom::element root;
+  std::string_view uri;
+};
+
+std::size_t offset_of(std::string_view text, std::size_t line, std::size_t character, Encoding encoding) {
+  std::size_t at = line_start(text, line);
+  if (at == std::string_view::npos) return text.size();
+  while (character > 0 && at < text.size() && text[at] != '\n' && text[at] != '\r') {
+    const std::size_t bytes = std::min(sequence_length(text[at]), text.size() - at);
+    std::size_t units = 1;
+    if (encoding == Encoding::utf8) units = bytes;
+    if (encoding == Encoding::utf16 && bytes == 4) units = 2;
+    if (units > character) break;
+    character -= units;
+    at += bytes;
+  }
+  return at;
+}
+
+TrackedDocuments::TrackedDocuments() : parser_(std::make_unique<simdjson::dom::parser>()) {}
+TrackedDocuments::~TrackedDocuments() = default;
+
+void TrackedDocuments::follow(std::string_view method, std::string_view params) {
+  if (!lost_.empty()) return;
+  Parsed parsed;
+  if (parser_->parse(params.data(), params.size()).get(parsed.root) != simdjson::SUCCESS ||
+      parsed.root["textDocument"]["uri"].get(parsed.uri) != simdjson::SUCCESS) {
+    return;  // no server makes sense of it either
+  }
+  if (method == "textDocument/didOpen") {
+    open(parsed);
+  } else if (method == "textDocument/didChange") {
+    change(parsed);
+  } else if (const auto it = documents_.find(std::string(parsed.uri)); it != documents_.end()) {
+    bytes_ -= it->second.text.size();
+    documents_.erase(it);
+  }
+  constexpr std::size_t kKeep = std::size_t{1} << 20;
+  if (parser_->capacity() > kKeep) parser_ = std::make_unique<simdjson::dom::parser>();
+}
+
+void TrackedDocuments::open(const Parsed& params) {
+  const auto item = params.root["textDocument"];
+  std::string_view text, language;
+  std::int64_t version = 0;
+  if (item["text"].get(text) != simdjson::SUCCESS) return;
+  (void)item["languageId"].get(language);
+  (void)item["version"].get(version);
+  auto& document = documents_[std::string(params.uri)];
+  const std::size_t before = document.text.size();
+  document = Document{std::string(language), version, std::string(text)};
+  grown(before, document.text.size());
+}
+
+void TrackedDocuments::change(const Parsed& params) {
+  const auto it = documents_.find(std::string(params.uri));
+  simdjson::dom::array changes;
+  if (it == documents_.end() || params.root["contentChanges"].get(changes) != simdjson::SUCCESS) return;
+  Document& document = it->second;
+  std::int64_t version = 0;
+  if (params.root["textDocument"]["version"].get(version) == simdjson::SUCCESS) document.version = version;
+  const std::size_t before = document.text.size();
+  for (const auto change : changes) {
+    std::string_view text;
+    if (change["text"].get(text) != simdjson::SUCCESS) return lose("a change of " + it->first + " has no text");
+    simdjson::dom::element range;
+    if (change["range"].get(range) != simdjson::SUCCESS) {
+      document.text = text;
+      continue;
+    }
+    Position start, end;
+    if (!read_position(range, "start", start) || !read_position(range, "end", end)) {
+      return lose("a change of " + it->first + " has a malformed range");
+    }
+    const std::size_t from = offset_of(document.text, start.line, start.character, encoding_);
+    const std::size_t to = offset_of(document.text, end.line, end.character, encoding_);
+    if (to < from) return lose("a change of " + it->first + " has a range that ends before it starts");
+    document.text.replace(from, to - from, text);
+  }
+  grown(before, document.text.size());
+}
+
+void TrackedDocuments::grown(std::size_t before, std::size_t after) {
+  bytes_ = bytes_ - before + after;
+  if (bytes_ > kMaxBytes) lose("the open documents exceed " + std::to_string(kMaxBytes >> 20) + " MiB");
+}
+
+void TrackedDocuments::lose(std::string why) {
+  lost_ = std::move(why);
+  documents_.clear();
+  bytes_ = 0;
+}
+
+void TrackedDocuments::replay(const std::function<void(std::string_view)>& send) const {
+  for (const auto& [uri, document] : documents_) {
+    const json message{{"jsonrpc", "2.0"},
+                       {"method", "textDocument/didOpen"},
+                       {"params",
+                        {{"textDocument",
+                          {{"uri", uri},
+                           {"languageId", document.language},
+                           {"version", document.version},
+                           {"text", document.text}}}}}};
+    send(dump_json(message));
+  }
+}
+
+}  // namespace gantry::lsp

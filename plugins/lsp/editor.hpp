@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// editor.hpp: the editor's end of an attach stream.
+//
+// Thread rule: any thread. The lock is held over the sdk's item and answer functions, which neither block nor call
+// back: so
+//   items of several threads keep one order.
+// Bounds: an item that the editor's credit does not cover yet is kept; after the first one `send` says `blocked`, and
+// the
+//   server's output is not read until `credit()` says that the rest is gone. Answers of our own may still be added:
+//   each is to a request of the editor, whose number is bounded by the credit that we give.
+#pragma once
+
+#include <deque>
+#include <gantry/mutex.hpp>
+#include <gantry/plugin/call.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace gantry::lsp {
+
+class Editor {
+ public:
+  enum class Sent { ok, blocked, malformed, gone };
+
+  explicit Editor(Call call) : origin_(call.origin()), call_(std::move(call)) {}
+
+  [[nodiscard]] Sent send(std::string text) {
+    Lock lock(mutex_);
+    if (!call_) return Sent::gone;
+    if (waiting_.empty()) {
+      const auto sent = call_->try_item_raw(text);
+      if (sent) return Sent::ok;
+      if (sent.error().kind == ErrorKind::invalid_params) return Sent::malformed;
+      if (sent.error().kind != ErrorKind::overloaded) return Sent::gone;
+    }
+    waiting_.push_back(std::move(text));
+    return Sent::blocked;
+  }
+
+  /// The editor gave credit. True: everything is sent, and the server may be heard again.
+  [[nodiscard]] bool credit() {
+    Lock lock(mutex_);
+    while (call_ && !waiting_.empty()) {
+      const auto sent = call_->try_item_raw(waiting_.front());
+      if (!sent && sent.error().kind == ErrorKind::overloaded) return false;
+      waiting_.pop_front();
+    }
+    return true;
+  }
+
+  [[nodiscard]] bool blocked() const {
+    Lock lock(mutex_);
+    return !waiting_.empty();
+  }
+
+  void grant(std::uint32_t items) {
+    Lock lock(mutex_);
+    if (call_) call_->grant(items);
+  }
+
+  /// The stream's answer; only the first counts.
+  void end(const Result<json>& result) {
+    Lock lock(mutex_);
+    if (!call_) return;
+    call_->reply(result);
+    call_.reset();
+    waiting_.clear();
+  }
+
+  [[nodiscard]] std::uint64_t origin() const { return origin_; }
+
+ private:
+  const std::uint64_t origin_;
+  mutable Mutex mutex_;
+  std::optional<Call> call_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<std::string> waiting_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::lsp

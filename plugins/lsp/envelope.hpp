@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// envelope.hpp: what kind of JSON-RPC message this is, and where its id lies, without parsing the rest.
+//
+// The scanner finds the top-level members of one JSON object and steps over their values; it builds nothing. It never
+// reads outside the text and never fails badly on malformed text: either `ok` is false, or the spans lie in the text.
+// Whether a skipped value is well-formed is the host's business, which checks each payload where it enters.
+//
+// Thread rule: values; the views point into the scanned text.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace gantry::lsp {
+
+struct Envelope {
+  bool ok = false;
+  std::string_view id;      ///< the raw token, quotes included; empty: absent
+  std::string_view params;  ///< raw values; empty: absent
+  std::string_view result;
+  std::string_view error;
+
+  [[nodiscard]] std::string_view method() const { return decoded_method.empty() ? raw_method : decoded_method; }
+  [[nodiscard]] bool is_request() const { return ok && !id.empty() && !method().empty(); }
+  [[nodiscard]] bool is_notification() const { return ok && id.empty() && !method().empty(); }
+  [[nodiscard]] bool is_response() const { return ok && !id.empty() && method().empty(); }
+
+  std::string_view raw_method;
+  std::string decoded_method;  // only when it was written with escapes
+};
+
+enum class Scan {
+  route,  ///< stops as soon as kind and id are known: `params`, `result` and `error` may be missing or a lone mark
+  full
+};
+
+[[nodiscard]] Envelope scan(std::string_view text, Scan how);
+
+/// The raw value of a member of one JSON object; empty: absent, or the text is malformed before it.
+[[nodiscard]] std::string_view member(std::string_view object, std::string_view name);
+
+/// Appends `text` with the id token `id` (a view into it) replaced by `new_id`.
+void append_with_id(std::string& out, std::string_view text, std::string_view id, std::string_view new_id);
+
+/// A raw id token as one of our own integers, or -1.
+[[nodiscard]] long long own_id(std::string_view raw);
+
+}  // namespace gantry::lsp

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// files.hpp: what the plugin wants to know of the disk.
+//
+// Thread rule: any thread; blocks on the file system, so: the worker's.
+#pragma once
+
+#include <cstdint>
+#include <gantry/result.hpp>
+#include <string>
+#include <vector>
+
+namespace gantry::lsp {
+
+/// What tells one content of a file from another.
+struct FileStamp {
+  std::int64_t modified_ns = 0;
+  std::uint64_t size = 0;
+  std::uint64_t inode = 0;
+  /// When it was looked at is so near to the last change that a further change might not show.
+  bool fresh = true;
+
+  [[nodiscard]] bool same(const FileStamp& other) const {
+    return modified_ns == other.modified_ns && size == other.size && inode == other.inode;
+  }
+};
+
+inline constexpr std::uint64_t kMaxFile = std::uint64_t{16} << 20;
+
+/// `not_found`, or `too_large` over kMaxFile. A folder has size 0 and `folder` set.
+struct FileInfo {
+  FileStamp stamp;
+  bool folder = false;
+};
+[[nodiscard]] Result<FileInfo> look_at(const std::string& path);
+
+[[nodiscard]] Result<std::string> read_file(const std::string& path);
+
+/// The nearest folder at or above `folder` with one of the markers; else the innermost of `workspaces` that contains
+/// it; else `folder`.
+[[nodiscard]] std::string find_root(const std::string& folder, const std::vector<std::string>& markers,
+                                    const std::vector<std::string>& workspaces);
+
+}  // namespace gantry::lsp

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "messages.hpp"
+
+#include <unistd.h>
+
+#include "uri.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+[[nodiscard]] std::string folder_name(const std::string& root) {
+  const auto slash = root.rfind('/');
+  return slash + 1 < root.size() ? root.substr(slash + 1) : root;
+}
+
+[[nodiscard]] json folders(const std::string& root) {
+  return json::array({{{"uri", to_uri(root)}, {"name", folder_name(root)}}});
+}
+
+// "a.b" looks up settings.a.b, and then a member that is called "a.b"; an empty section is all of it.
+[[nodiscard]] json section_of(const json& settings, const std::string& section) {
+  if (section.empty()) return settings;
+  const json* at = &settings;
+  std::string_view rest = section;
+  while (at->is_object() && !rest.empty()) {
+    const auto dot = std::min(rest.find('.'), rest.size());
+    const auto it = at->find(std::string(rest.substr(0, dot)));
+    if (it == at->end()) break;
+    at = &*it;
+    rest.remove_prefix(std::min(dot + 1, rest.size()));
+  }
+  if (rest.empty()) return *at;
+  return settings.value(section, json());
+}
+
+[[nodiscard]] json configuration(const json& params, const json& settings) {
+  json answers = json::array();
+  const auto items = params.is_object() ? params.value("items", json::array()) : json::array();
+  for (const auto& item : items) {
+    const bool named = item.is_object() && item.contains("section") && item["section"].is_string();
+    answers.push_back(section_of(settings, named ? item["section"].get<std::string>() : ""));
+  }
+  return answers;
+}
+
+}  // namespace
+
+std::string error_message(const std::string& id, int code, const Error& error) {
+  json data = json::object();
+  if (!error.data.empty()) {
+    if (auto more = parse_json(error.data); more && more->is_object()) data = std::move(*more);
+  }
+  data["kind"] = kind_name(error.kind);
+  const json body{{"code", code}, {"message", error.message}, {"data", std::move(data)}};
+  return R"({"jsonrpc":"2.0","id":)" + id + R"(,"error":)" + dump_json(body) + "}";
+}
+
+json own_initialize_params(const std::string& root) {
+  const json markup = {"markdown", "plaintext"};
+  const json links{{"linkSupport", true}};
+  json text{{"synchronization", {{"didSave", true}}},
+            {"publishDiagnostics",
+             {{"versionSupport", true}, {"relatedInformation", true}, {"codeDescriptionSupport", true}}},
+            {"hover", {{"contentFormat", markup}}},
+            {"completion", {{"completionItem", {{"documentationFormat", markup}, {"labelDetailsSupport", true}}}}},
+            {"signatureHelp", {{"signatureInformation", {{"documentationFormat", markup}}}}},
+            {"documentSymbol", {{"hierarchicalDocumentSymbolSupport", true}}},
+            {"codeAction", {{"codeActionLiteralSupport", {{"codeActionKind", {{"valueSet", json::array()}}}}}}},
+            {"rename", {{"prepareSupport", true}}},
+            {"callHierarchy", json::object()},
+            {"typeHierarchy", json::object()},
+            {"references", json::object()},
+            {"formatting", json::object()}};
+  for (const char* jump : {"definition", "declaration", "implementation", "typeDefinition"}) text[jump] = links;
+  json workspace{{"configuration", true},
+                 {"workspaceFolders", true},
+                 {"didChangeConfiguration", {{"dynamicRegistration", true}}},
+                 {"workspaceEdit", {{"documentChanges", true}}},
+                 {"symbol", json::object()}};
+  return {{"processId", ::getpid()},
+          {"clientInfo", {{"name", "gantry"}}},
+          {"rootPath", root},
+          {"rootUri", to_uri(root)},
+          {"workspaceFolders", folders(root)},
+          {"capabilities",
+           {{"textDocument", std::move(text)},
+            {"workspace", std::move(workspace)},
+            {"window", {{"workDoneProgress", true}}}}}};
+}
+
+json answer_to_server(const json& request, const ServerConfig& config, const std::string& root) {
+  const std::string method = request.value("method", "");
+  const json params = request.value("params", json());
+  json answer{{"jsonrpc", "2.0"}, {"id", request.value("id", json())}};
+  if (method == "workspace/configuration") {
+    answer["result"] = configuration(params, config.settings);
+  } else if (method == "workspace/workspaceFolders") {
+    answer["result"] = folders(root);
+  } else if (method == "workspace/applyEdit") {
+    answer["result"] = {{"applied", false}, {"failureReason", "no editor is attached to this server"}};
+  } else if (method == "window/showDocument") {
+    answer["result"] = {{"success", false}};
+  } else if (method == "client/registerCapability" || method == "client/unregisterCapability" ||
+             method == "window/workDoneProgress/create" || method == "window/showMessageRequest" ||
+             (method.starts_with("workspace/") && method.ends_with("/refresh"))) {
+    answer["result"] = nullptr;
+  } else {
+    answer["error"] = {{"code", -32601}, {"message", "this client does not serve " + method}};
+  }
+  return answer;
+}
+
+}  // namespace gantry::lsp

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// messages.hpp: the messages that we say ourselves: errors, and the client's part of the protocol for callers that are
+// no editor.
+//
+// Thread rule: pure functions.
+#pragma once
+
+#include <gantry/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "config.hpp"
+
+namespace gantry::lsp {
+
+/// LSP's RequestFailed: the code of every error of the host's that an editor sees, with `data.kind`.
+inline constexpr int kRequestFailed = -32803;
+
+/// A JSON-RPC error answer. `id`: the raw token.
+[[nodiscard]] std::string error_message(const std::string& id, int code, const Error& error);
+
+/// The params of `initialize` for a server that callers without an editor share.
+[[nodiscard]] json own_initialize_params(const std::string& root);
+
+/// The answer (with its id) to a request of such a server. No request is left unanswered.
+[[nodiscard]] json answer_to_server(const json& request, const ServerConfig& config, const std::string& root);
+
+}  // namespace gantry::lsp

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Who owns what: the queue towards the server belongs to out_mutex_, what is being written to the thread that set
+// writing_; everything that reads belongs to the reactor's thread. The reactor's handlers hold the process alive until
+// the exit was reported.
+#include "process.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "spawn.hpp"
+
+namespace gantry::lsp {
+
+void Fd::reset() {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+ServerProcess::ServerProcess(Reactor& reactor, std::weak_ptr<ProcessEvents> events)
+    : reactor_(reactor), events_(std::move(events)) {}
+
+Result<std::shared_ptr<ServerProcess>> ServerProcess::spawn(Reactor& reactor, const std::vector<std::string>& command,
+                                                            const std::string& folder,
+                                                            std::weak_ptr<ProcessEvents> events) {
+  auto child = spawn_child(command, folder);
+  if (!child) return std::unexpected(child.error());
+  std::shared_ptr<ServerProcess> self(new ServerProcess(reactor, std::move(events)));
+  self->pid_ = child->pid;
+  self->pidfd_ = std::move(child->pidfd);
+  self->out_ = std::move(child->output);
+  self->err_ = std::move(child->errors);
+  self->in_ = std::move(child->input);
+  return self;
+}
+
+ServerProcess::~ServerProcess() { destroy(); }
+
+void ServerProcess::destroy() {
+  kill_group(SIGKILL);
+  pollfd waiter{pidfd_.get(), POLLIN, 0};
+  (void)::poll(&waiter, 1, 1000);
+  Lock lock(pid_mutex_);
+  (void)reap();
+}
+
+void ServerProcess::begin() {
+  reactor_.post([self = shared_from_this()] { self->watch(); });
+}
+
+void ServerProcess::watch() {
+  auto self = shared_from_this();
+  bool watched = reactor_.add(out_.get(), EPOLLIN, [self](std::uint32_t) { self->readable(); });
+  watched = reactor_.add(err_.get(), EPOLLIN, [self](std::uint32_t) { self->errors_readable(); }) && watched;
+  watched = reactor_.add(in_.get(), EPOLLOUT | EPOLLET, [self](std::uint32_t) { self->flush(); }) && watched;
+  watched = reactor_.add(pidfd_.get(), EPOLLIN, [self](std::uint32_t) { self->exited(); }) && watched;
+  if (!watched) {
+    end_reason_ = "could not be watched: " + std::string(std::strerror(errno));
+    kill_group(SIGKILL);
+    exited();
+  }
+}
+
+// ---- towards the server
+// ----------------------------------------------------------------------------------------------
+
+void ServerProcess::queued(std::size_t bytes) {
+  if (backlog_.fetch_add(bytes, std::memory_order_relaxed) + bytes > kHighWater) was_high_ = true;
+}
+
+void ServerProcess::enqueue(std::string_view message) {
+  Lock lock(out_mutex_);
+  if (broken_ || close_wanted_) return;
+  const std::size_t before = queue_.size();
+  append_frame(queue_, Framing::headers, message);
+  queued(queue_.size() - before);
+}
+
+void ServerProcess::enqueue_with_id(std::string_view message, std::string_view id, std::string_view new_id) {
+  const auto at = static_cast<std::size_t>(id.data() - message.data());
+  Lock lock(out_mutex_);
+  if (broken_ || close_wanted_) return;
+  const std::size_t before = queue_.size();
+  queue_ += "Content-Length: ";
+  queue_ += std::to_string(message.size() - id.size() + new_id.size());
+  queue_ += "\r\n\r\n";
+  queue_ += message.substr(0, at);
+  queue_ += new_id;
+  queue_ += message.substr(at + id.size());
+  queued(queue_.size() - before);
+}
+
+void ServerProcess::close_input() {
+  {
+    Lock lock(out_mutex_);
+    close_wanted_ = true;
+  }
+  flush();
+}
+
+// True: front_ holds bytes to write. False: nothing is left, and this thread writes no more.
+bool ServerProcess::next_chunk() {
+  Lock lock(out_mutex_);
+  if (broken_) queue_.clear();
+  if (queue_.empty()) {
+    writing_ = false;
+    if (close_wanted_) (void)::shutdown(in_.get(), SHUT_WR);
+    return false;
+  }
+  front_.clear();
+  front_.swap(queue_);
+  if (queue_.capacity() > 4 * kHighWater) std::string().swap(queue_);
+  front_at_ = 0;
+  return true;
+}
+
+void ServerProcess::flush() {
+  {
+    Lock lock(out_mutex_);
+    write_again_ = true;
+    if (writing_) return;
+    writing_ = true;
+    write_again_ = false;
+  }
+  while (front_at_ < front_.size() || next_chunk()) {
+    const auto n = ::send(in_.get(), front_.data() + front_at_, front_.size() - front_at_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0) {
+      front_at_ += static_cast<std::size_t>(n);
+      backlog_.fetch_sub(static_cast<std::size_t>(n), std::memory_order_relaxed);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      Lock lock(out_mutex_);
+      // Another thread saw room in between: it went away because we write, so its sight is ours.
+      if (!std::exchange(write_again_, false)) {
+        writing_ = false;
+        return;
+      }
+    } else if (errno != EINTR) {
+      Lock lock(out_mutex_);
+      broken_ = true;
+      front_at_ = front_.size();
+    }
+  }
+  finish_flush();
+}
+
+void ServerProcess::finish_flush() {
+  {
+    Lock lock(out_mutex_);
+    if (!was_high_ || backlog() > kLowWater) return;
+    was_high_ = false;
+  }
+  reactor_.post([self = shared_from_this()] {
+    if (const auto events = self->events_.lock()) events->on_drained(*self);
+  });
+}
+
+// ---- from the server
+// -------------------------------------------------------------------------------------------------
+
+void ServerProcess::readable() {
+  constexpr std::size_t kChunk = 64 * 1024;
+  for (int round = 0; round < 16 && output_open_ && !held_; ++round) {
+    const auto n = ::read(out_.get(), decoder_.prepare(kChunk), kChunk);
+    if (n > 0) {
+      decoder_.commit(static_cast<std::size_t>(n));
+      deliver();
+      if (static_cast<std::size_t>(n) < kChunk) return;
+    } else if (n == 0) {
+      output_ended("closed its output");
+    } else if (errno != EINTR) {
+      if (errno != EAGAIN && errno != EWOULDBLOCK)
+        output_ended(std::string("could not be read: ") + std::strerror(errno));
+      return;
+    }
+  }
+}
+
+void ServerProcess::deliver() {
+  const auto events = events_.lock();
+  if (!events) return output_ended("has lost its session");
+  while (output_open_) {
+    std::string_view message;
+    switch (decoder_.next(message)) {
+      case FrameDecoder::Status::message:
+        if (events->on_message(*this, message)) break;
+        held_ = true;
+        reactor_.set(out_.get(), 0);
+        return;
+      case FrameDecoder::Status::need_more:
+        decoder_.release();
+        return;
+      case FrameDecoder::Status::too_large:
+        events->on_skipped(*this);
+        break;
+      case FrameDecoder::Status::broken:
+        output_ended("sent what is no LSP message: " + decoder_.error());
+        return;
+    }
+  }
+}
+
+void ServerProcess::resume() {
+  reactor_.post([self = shared_from_this()] {
+    if (!self->held_) return;
+    self->held_ = false;
+    self->deliver();
+    if (!self->held_ && self->output_open_) self->reactor_.set(self->out_.get(), EPOLLIN);
+  });
+}
+
+void ServerProcess::output_ended(std::string reason) {
+  output_open_ = false;
+  reactor_.remove(out_.get());
+  end_reason_ = std::move(reason);
+  if (!exit_expected_.load(std::memory_order_relaxed)) kill_group(SIGKILL);
+}
+
+void ServerProcess::errors_readable() {
+  char chunk[4096];
+  const auto n = ::read(err_.get(), chunk, sizeof chunk);
+  if (n <= 0) {
+    if (n == 0 || (errno != EAGAIN && errno != EINTR)) reactor_.remove(err_.get());
+    return;
+  }
+  Lock lock(err_mutex_);
+  tail_.append(chunk, static_cast<std::size_t>(n));
+  if (tail_.size() > kStderrTail) tail_.erase(0, tail_.size() - kStderrTail);
+}
+
+std::string ServerProcess::stderr_tail() const {
+  Lock lock(err_mutex_);
+  return tail_;
+}
+
+// ---- the end
+// ---------------------------------------------------------------------------------------------------------
+
+void ServerProcess::kill_group(int signal) {
+  // Under the lock the leader is not reaped, so its number still names this group.
+  Lock lock(pid_mutex_);
+  if (!reaped_) (void)::kill(-pid_, signal);
+}
+
+std::string ServerProcess::reap() {
+  if (reaped_) return "is gone";
+  siginfo_t info{};
+  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT | WNOHANG) != 0 || info.si_pid == 0) {
+    return "is gone";
+  }
+  (void)::kill(-pid_, SIGKILL);  // what it has started goes with it
+  (void)::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG);
+  reaped_ = true;
+  if (info.si_code == CLD_EXITED) return "exited with code " + std::to_string(info.si_status);
+  return "was killed by signal " + std::to_string(info.si_status) + " (" + ::strsignal(info.si_status) + ")";
+}
+
+void ServerProcess::exited() {
+  const auto self = shared_from_this();
+  if (output_open_ && !held_) readable();
+  errors_readable();
+  for (const int fd : {out_.get(), err_.get(), in_.get(), pidfd_.get()}) reactor_.remove(fd);
+  output_open_ = false;
+  std::string reason;
+  {
+    Lock lock(pid_mutex_);
+    reason = reap();
+  }
+  if (!end_reason_.empty()) reason = end_reason_ + " and " + reason;
+  if (const auto events = events_.lock()) events->on_exit(*this, reason);
+}
+
+}  // namespace gantry::lsp

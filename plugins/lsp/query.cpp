@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "query.hpp"
+
+#include "registry.hpp"
+#include "shared.hpp"
+#include "uri.hpp"
+
+namespace gantry::lsp {
+
+Query::Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Call call)
+    : context_(std::move(context)), registry_(std::move(registry)), ask_(std::move(ask)), call_(std::move(call)) {}
+
+void Query::begin() {
+  const auto self = shared_from_this();
+  if (!registry_->add(self)) return refuse(Error{ErrorKind::unavailable, "the lsp plugin is stopping", {}});
+  call_.on_cancel([weak = weak_from_this()] {
+    if (const auto query = weak.lock()) query->refuse(Error{ErrorKind::cancelled, "cancelled", {}});
+  });
+  const bool waits = ask_.kind == Kind::diagnostics && ask_.wait > Duration::zero();
+  auto timer = context_->host.after(waits ? ask_.wait : context_->timeout(), [weak = weak_from_this()] {
+    if (const auto query = weak.lock()) query->expired();
+  });
+  if (!timer)
+    return refuse(Error{ErrorKind::overloaded, "the host has no timer left for this call; try again later", {}});
+  {
+    Lock lock(mutex_);
+    timer_ = timer;
+  }
+  const auto ticket = context_->permits->acquire([self](Permit permit) { self->granted(std::move(permit)); });
+  if (!ticket) return refuse(ticket.error());
+  Lock lock(mutex_);
+  ticket_ = *ticket;
+}
+
+void Query::granted(Permit permit) {
+  {
+    Lock lock(mutex_);
+    if (done()) return;  // the permit goes back when this function has let go of the lock
+    permit_ = std::move(permit);
+    stage_ = "waited for the disk";
+  }
+  resolve_later();
+}
+
+void Query::resolve_later() {
+  auto posted = context_->worker.post([self = shared_from_this()] { self->resolve(); });
+  if (!posted) refuse(Error{posted.error().kind, "too many files are being read; try again later", {}});
+}
+
+void Query::resolve() {
+  if (done()) return;
+  Snapshot snapshot;
+  auto info = look_at(ask_.path);
+  if (!info) return refuse(info.error());
+  snapshot.info = *info;
+  if (info->folder && ask_.kind == Kind::diagnostics) {
+    return refuse(Error{ErrorKind::invalid_params, ask_.path + " is a folder; diagnostics are for a file", {}});
+  }
+  const auto slash = ask_.path.rfind('/');
+  const std::string folder = info->folder ? ask_.path : slash == 0 ? "/" : ask_.path.substr(0, slash);
+  auto session =
+      registry_->shared(ask_.server, find_root(folder, ask_.server.root_markers, registry_->settings()->workspaces));
+  if (!session) return refuse(session.error());
+  if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
+    auto text = read_file(ask_.path);
+    if (!text) return refuse(text.error());
+    snapshot.text = std::move(*text);
+  }
+  (*session)->run(shared_from_this(), std::move(snapshot));
+}
+
+void Query::taken(const std::shared_ptr<SharedSession>& session, long long id) {
+  Lock lock(mutex_);
+  session_ = session;
+  sent_id_ = id;
+  stage_ = id == 0 ? "waited for the server to be ready" : "waited for the server's answer";
+}
+
+long long Query::sent_id() const {
+  Lock lock(mutex_);
+  return sent_id_;
+}
+
+void Query::give_permit_back() {
+  Permit back;
+  Lock lock(mutex_);
+  back = std::move(permit_);
+}
+
+void Query::answer(std::string raw) {
+  if (done_.exchange(true)) return;
+  call_.reply_raw(std::move(raw));
+  clean_up();
+}
+
+void Query::refuse(const Error& error) {
+  if (done_.exchange(true)) return;
+  call_.reply_error(error);
+  clean_up();
+}
+
+void Query::expired() {
+  std::shared_ptr<SharedSession> session;
+  std::string stage;
+  {
+    Lock lock(mutex_);
+    session = session_.lock();
+    stage = stage_;
+  }
+  if (ask_.kind == Kind::diagnostics) {
+    return answer(session ? session->diagnostics_of(ask_.path) : no_diagnostics(ask_.path));
+  }
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(context_->timeout()).count();
+  refuse(Error{ErrorKind::timeout,
+               ask_.method + " was not answered by " + ask_.server.name + " within " + std::to_string(seconds) +
+                   " s (it " + stage + "); try again, or raise [async] lsp_request_timeout_seconds",
+               {}});
+}
+
+void Query::clean_up() {
+  const auto self = shared_from_this();
+  Permit permit;
+  std::optional<TimerId> timer;
+  std::uint64_t ticket = 0;
+  std::shared_ptr<SharedSession> session;
+  {
+    Lock lock(mutex_);
+    permit = std::move(permit_);
+    timer = std::exchange(timer_, std::nullopt);
+    ticket = ticket_;
+    session = session_.lock();
+  }
+  if (timer) (void)context_->host.cancel(*timer);
+  if (ticket != 0) (void)context_->permits->withdraw(ticket);
+  if (session) session->forget(*this);
+  registry_->remove(*this);
+}
+
+}  // namespace gantry::lsp

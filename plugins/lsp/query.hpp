@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// query.hpp: one lsp.request or lsp.diagnostics on its way: permit, disk, session, answer.
+//
+// Thread rule: begin() in the handler; everything else from any thread. It is answered once: by the server, its time,
+// its
+//   caller's leaving, or a failure, whichever comes first; the others find it done.
+// Time: a request has [async] lsp_request_timeout_seconds for all of it, a wait for a permit included; diagnostics have
+//   what their caller is willing to wait.
+#pragma once
+
+#include <atomic>
+#include <gantry/permits.hpp>
+#include <gantry/plugin/call.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "config.hpp"
+#include "context.hpp"
+#include "files.hpp"
+
+namespace gantry::lsp {
+
+class Registry;
+class SharedSession;
+
+class Query : public std::enable_shared_from_this<Query> {
+ public:
+  enum class Kind { request, diagnostics };
+  struct Ask {
+    Kind kind = Kind::request;
+    std::string path;
+    std::string language;
+    ServerConfig server;
+    std::string method;  // of a request
+    json params;
+    Duration wait{0};  // for diagnostics
+  };
+  /// The file as the disk had it. Without text: it is what the session knows.
+  struct Snapshot {
+    FileInfo info;
+    std::optional<std::string> text;
+  };
+
+  Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Call call);
+
+  void begin();
+  /// Looks at the file and hands itself to the session; on the worker. Again when the session has lost the document.
+  void resolve_later();
+
+  [[nodiscard]] const Ask& ask() const { return ask_; }
+  [[nodiscard]] bool done() const { return done_.load(std::memory_order_acquire); }
+  /// The session took it. `id`: of the request that was sent, or 0.
+  void taken(const std::shared_ptr<SharedSession>& session, long long id);
+  [[nodiscard]] long long sent_id() const;
+  void give_permit_back();
+
+  void answer(std::string raw);
+  void refuse(const Error& error);
+
+ private:
+  void granted(Permit permit);
+  void resolve();
+  void expired();
+  void clean_up();
+
+  const std::shared_ptr<Context> context_;
+  const std::shared_ptr<Registry> registry_;
+  const Ask ask_;
+  Call call_;  // of the thread that turned done_
+  std::atomic<bool> done_{false};
+
+  mutable Mutex mutex_;
+  Permit permit_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t ticket_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::optional<TimerId> timer_ GANTRY_GUARDED_BY(mutex_);
+  std::weak_ptr<SharedSession> session_ GANTRY_GUARDED_BY(mutex_);
+  long long sent_id_ GANTRY_GUARDED_BY(mutex_) = 0;
+  const char* stage_ GANTRY_GUARDED_BY(mutex_) = "waited for a free permit";
+};
+
+}  // namespace gantry::lsp

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// reactor.hpp: one thread that waits for descriptors.
+//
+// Thread rule: post() from any thread; add, set and remove on the reactor's thread only (inside a handler or a posted
+//   task). Handlers and tasks run on that thread, must not block and must not throw.
+// Never: a handler runs after its remove() has returned; anything runs after stop() has returned. What was posted and
+//   did not run is destroyed.
+// Bounds: one handler per descriptor; posts are rare (starts, resumed reading), a few for each process.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <gantry/mutex.hpp>
+#include <gantry/result.hpp>
+#include <memory>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+namespace gantry::lsp {
+
+class Reactor {
+ public:
+  using Task = std::move_only_function<void()>;
+  using Handler = std::function<void(std::uint32_t events)>;
+
+  [[nodiscard]] static Result<std::unique_ptr<Reactor>> make();
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+  ~Reactor();
+
+  void post(Task task);
+  void stop();
+
+  /// `events` as in epoll. False: the kernel refused.
+  [[nodiscard]] bool add(int fd, std::uint32_t events, Handler handler);
+  void set(int fd, std::uint32_t events);
+  void remove(int fd);
+
+ private:
+  Reactor(int epoll, int wake);
+  void run();
+  void run_posted();
+
+  const int epoll_;
+  const int wake_;
+  // A number of its own for each registration: an event that was fetched before its descriptor was closed and the
+  // number given to another must not reach the other's handler.
+  struct Entry {
+    std::uint64_t token;
+    std::shared_ptr<Handler> handler;
+  };
+  std::unordered_map<int, Entry> entries_;  // reactor's thread
+  std::unordered_map<std::uint64_t, int> fds_;
+  std::uint64_t last_token_ = 0;
+
+  Mutex mutex_;
+  std::vector<Task> posted_ GANTRY_GUARDED_BY(mutex_);
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
+
+}  // namespace gantry::lsp

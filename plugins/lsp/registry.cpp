@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "registry.hpp"
+
+#include <algorithm>
+
+namespace gantry::lsp {
+
+namespace {
+
+[[nodiscard]] std::unexpected<Error> stopping() { return fail(ErrorKind::unavailable, "the lsp plugin is stopping"); }
+
+// Sessions that are closed go; the caller lets them die outside the lock.
+template <class S>
+[[nodiscard]] std::vector<std::shared_ptr<S>> take_closed(std::vector<std::shared_ptr<S>>& from) {
+  std::vector<std::shared_ptr<S>> closed;
+  std::erase_if(from, [&](std::shared_ptr<S>& session) {
+    if (!session->closed()) return false;
+    closed.push_back(std::move(session));
+    return true;
+  });
+  return closed;
+}
+
+}  // namespace
+
+void Registry::configure(Settings settings) {
+  context_->permits->set_limit(settings.max_requests);
+  context_->timeout_ns = settings.request_timeout.count();
+  auto shared = std::make_shared<const Settings>(std::move(settings));
+  Lock lock(mutex_);
+  settings_.swap(shared);
+}
+
+std::shared_ptr<const Settings> Registry::settings() const {
+  Lock lock(mutex_);
+  return settings_;
+}
+
+std::shared_ptr<SharedSession> Registry::make_room() {
+  auto oldest = shared_.end();
+  for (auto it = shared_.begin(); it != shared_.end(); ++it) {
+    if (it->second.session->calls() > 0) continue;
+    if (oldest == shared_.end() || it->second.used < oldest->second.used) oldest = it;
+  }
+  if (oldest == shared_.end()) return nullptr;
+  auto session = std::move(oldest->second.session);
+  shared_.erase(oldest);
+  leaving_.push_back(session);
+  return session;
+}
+
+Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& config, const std::string& root) {
+  std::shared_ptr<SharedSession> out, old;
+  std::vector<std::shared_ptr<SharedSession>> closed;
+  {
+    Lock lock(mutex_);
+    if (stopping_) return stopping();
+    closed = take_closed(leaving_);
+    const auto key = std::pair(config.name, root);
+    auto it = shared_.find(key);
+    if (it != shared_.end() && (it->second.session->config() != config || it->second.session->closed())) {
+      old = std::move(it->second.session);  // its configuration is no longer in force
+      leaving_.push_back(old);
+      shared_.erase(it);
+      it = shared_.end();
+    }
+    if (it == shared_.end()) {
+      if (shared_.size() >= kMaxShared) {
+        old = make_room();
+        if (!old) {
+          return fail(ErrorKind::overloaded,
+                      std::to_string(kMaxShared) + " language servers are in use; try again later",
+                      R"({"retry_after_ms":1000})");
+        }
+      }
+      it = shared_.emplace(key, Shared{std::make_shared<SharedSession>(context_, config, root), 0}).first;
+    }
+    it->second.used = ++uses_;
+    out = it->second.session;
+  }
+  if (old) old->close(nullptr);
+  return out;
+}
+
+Result<void> Registry::add(std::shared_ptr<AttachSession> session) {
+  std::vector<std::shared_ptr<AttachSession>> closed;
+  Lock lock(mutex_);
+  if (stopping_) return stopping();
+  closed = take_closed(attached_);
+  if (attached_.size() >= kMaxAttached) {
+    return fail(ErrorKind::overloaded, std::to_string(kMaxAttached) + " editors are attached; detach one first",
+                R"({"retry_after_ms":1000})");
+  }
+  attached_.push_back(std::move(session));
+  return {};
+}
+
+bool Registry::add(const std::shared_ptr<Query>& query) {
+  Lock lock(mutex_);
+  if (stopping_) return false;
+  queries_.emplace(query.get(), query);
+  return true;
+}
+
+void Registry::remove(const Query& query) {
+  Lock lock(mutex_);
+  queries_.erase(&query);
+}
+
+std::vector<std::shared_ptr<AttachSession>> Registry::attached_by(std::uint64_t origin) const {
+  std::vector<std::shared_ptr<AttachSession>> out;
+  Lock lock(mutex_);
+  std::copy_if(attached_.begin(), attached_.end(), std::back_inserter(out),
+               [&](const auto& session) { return session->origin() == origin; });
+  return out;
+}
+
+std::vector<std::shared_ptr<Session>> Registry::sessions() const {
+  std::vector<std::shared_ptr<Session>> out;
+  Lock lock(mutex_);
+  for (const auto& [key, entry] : shared_) out.push_back(entry.session);
+  for (const auto* list : {&leaving_}) out.insert(out.end(), list->begin(), list->end());
+  out.insert(out.end(), attached_.begin(), attached_.end());
+  std::erase_if(out, [](const auto& session) { return session->closed(); });
+  return out;
+}
+
+void Registry::refuse_queries() {
+  std::vector<std::shared_ptr<Query>> open;
+  {
+    Lock lock(mutex_);
+    stopping_ = true;
+    for (const auto& [key, weak] : queries_) {
+      if (auto query = weak.lock()) open.push_back(std::move(query));
+    }
+  }
+  for (const auto& query : open) query->refuse(stopping().error());
+}
+
+void Registry::stop(std::shared_ptr<void> hold) {
+  refuse_queries();
+  for (const auto& session : sessions()) {
+    if (auto* editor = dynamic_cast<AttachSession*>(session.get())) {
+      editor->editor_left(fail(ErrorKind::unavailable, "the lsp plugin is stopping; attach anew"));
+    }
+    session->close(hold);
+  }
+}
+
+void Registry::destroy() {
+  refuse_queries();
+  for (const auto& session : sessions()) session->destroy();
+  decltype(shared_) shared;
+  decltype(attached_) attached;
+  decltype(leaving_) leaving;
+  Lock lock(mutex_);
+  shared.swap(shared_);
+  attached.swap(attached_);
+  leaving.swap(leaving_);
+}
+
+}  // namespace gantry::lsp

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// registry.hpp: the sessions and calls that are alive, and the settings in force.
+//
+// Thread rule: any thread. settings() is a snapshot that stays as it is.
+// Bounds: kMaxShared shared servers: for a further one, the unused one that was asked for longest ago is stopped, and
+// when
+//   all are in use the call is `overloaded`. kMaxAttached editors.
+// Never: a session or a call is added after stop() or destroy().
+#pragma once
+
+#include <gantry/plugin.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "attach.hpp"
+#include "config.hpp"
+#include "query.hpp"
+#include "shared.hpp"
+
+namespace gantry::lsp {
+
+class Registry {
+ public:
+  static constexpr std::size_t kMaxShared = 32;
+  static constexpr std::size_t kMaxAttached = 64;
+
+  explicit Registry(std::shared_ptr<Context> context) : context_(std::move(context)) {}
+
+  void configure(Settings settings);
+  [[nodiscard]] std::shared_ptr<const Settings> settings() const;
+
+  /// The session for this server and root; made, but not started, when there is none.
+  [[nodiscard]] Result<std::shared_ptr<SharedSession>> shared(const ServerConfig& config, const std::string& root);
+  [[nodiscard]] Result<void> add(std::shared_ptr<AttachSession> session);
+  [[nodiscard]] bool add(const std::shared_ptr<Query>& query);
+  void remove(const Query& query);
+
+  [[nodiscard]] std::vector<std::shared_ptr<AttachSession>> attached_by(std::uint64_t origin) const;
+  [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
+
+  /// Ends everything; `hold` dies when nothing is left.
+  void stop(std::shared_ptr<void> hold);
+  /// Kills what is left, with no thread of the plugin running.
+  void destroy();
+
+ private:
+  void refuse_queries();
+  [[nodiscard]] std::shared_ptr<SharedSession> make_room() GANTRY_REQUIRES(mutex_);
+
+  struct Shared {
+    std::shared_ptr<SharedSession> session;
+    std::uint64_t used = 0;
+  };
+
+  const std::shared_ptr<Context> context_;
+  mutable Mutex mutex_;
+  std::shared_ptr<const Settings> settings_ GANTRY_GUARDED_BY(mutex_) = std::make_shared<Settings>();
+  std::map<std::pair<std::string, std::string>, Shared> shared_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<AttachSession>> attached_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<SharedSession>> leaving_ GANTRY_GUARDED_BY(mutex_);
+  std::unordered_map<const Query*, std::weak_ptr<Query>> queries_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace gantry::lsp

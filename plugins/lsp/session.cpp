@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "session.hpp"
+
+#include <signal.h>
+
+#include <functional>
+
+namespace gantry::lsp {
+
+const char* name_of(Session::State state) {
+  switch (state) {
+    case Session::State::idle:
+      return "not_started";
+    case Session::State::starting:
+      return "starting";
+    case Session::State::ready:
+      return "ready";
+    case Session::State::backing_off:
+      return "backing_off";
+    case Session::State::failed:
+      return "failed";
+    case Session::State::closing:
+      return "stopping";
+    case Session::State::closed:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+Session::Session(std::shared_ptr<Context> context, ServerConfig config, std::string root, const char* kind)
+    : context_(std::move(context)),
+      config_(std::move(config)),
+      kind_(kind),
+      root_(std::move(root)),
+      // Servers that crash together (a full disk, a killed group) must not come back in step.
+      backoff_(RetryPolicy{.max_retries = 1'000'000,
+                           .initial_delay = std::chrono::milliseconds(200),
+                           .max_delay = std::chrono::seconds(30),
+                           .jitter = 0.25,
+                           .seed = std::hash<std::string>{}(config_.name + root_)}) {}
+
+Session::~Session() { destroy(); }
+
+void Session::destroy() {
+  std::shared_ptr<ServerProcess> process;
+  std::vector<std::shared_ptr<void>> holds;
+  {
+    Lock lock(mutex_);
+    state_ = State::closed;
+    process.swap(process_);
+    holds.swap(holds_);
+  }
+  if (process) process->destroy();
+}
+
+bool Session::closed() const {
+  Lock lock(mutex_);
+  return state_ == State::closed;
+}
+
+json Session::describe() const {
+  Lock lock(mutex_);
+  json out{{"name", config_.name},  {"command", config_.command}, {"languages", config_.languages},
+           {"kind", kind_},         {"state", name_of(state_)},   {"root", root_},
+           {"restarts", restarts_}, {"clients", clients()}};
+  if (process_) out["pid"] = process_->pid();
+  if (!last_error_.empty()) out["last_error"] = last_error_;
+  const std::string tail = process_ ? process_->stderr_tail() : last_tail_;
+  if (!tail.empty()) out["stderr_tail"] = tail;
+  return out;
+}
+
+Error Session::last_error() const {
+  json data = json::object();
+  if (!last_tail_.empty()) data["stderr_tail"] = last_tail_;
+  return Error{last_kind_, last_error_, dump_json(data)};
+}
+
+bool Session::settle(Effects& fx) {
+  if (fx.flush) fx.flush->flush();
+  for (auto& task : fx.run) task();
+  fx.permits.clear();
+  return true;
+}
+
+void Session::to_server(std::string_view message, Effects& fx) {
+  if (!process_) return;
+  process_->enqueue(message);
+  fx.flush = process_;
+}
+
+void Session::to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, Effects& fx) {
+  if (!process_) return;
+  process_->enqueue_with_id(message, id, new_id);
+  fx.flush = process_;
+}
+
+void Session::cancel_at_server(long long id, Effects& fx) {
+  to_server(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(id) + "}}", fx);
+}
+
+void Session::publish_later(const char* topic, json details, Effects& fx) {
+  details["name"] = config_.name;
+  details["root"] = root_;
+  details["kind"] = kind_;
+  fx.run.push_back([context = context_, topic, details = std::move(details)] { context->publish(topic, details); });
+}
+
+// ---- start
+// -----------------------------------------------------------------------------------------------------------
+
+void Session::start(Effects& fx) {
+  state_ = State::starting;
+  fx.run.push_back([self = shared_from_this(), root = root_] {
+    auto posted = self->context_->worker.post([self, root] {
+      self->started(ServerProcess::spawn(*self->context_->reactor, self->config_.command, root, self));
+    });
+    if (!posted) self->started(std::unexpected(posted.error()));
+  });
+}
+
+void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    if (state_ == State::closing) {
+      become_closed(fx);
+    } else if (state_ != State::starting) {
+      // destroyed meanwhile; the process dies with `process`
+    } else if (!process) {
+      const bool missing = process.error().kind == ErrorKind::not_found;
+      last_kind_ = ErrorKind::unavailable;
+      last_error_ = process.error().message;
+      if (missing) last_error_ += "; install it, or name another in [lsp.servers." + config_.name + "] command";
+      state_ = State::idle;
+      gave_up(last_error(), fx);
+    } else {
+      process_ = std::move(*process);
+      process_->begin();
+      publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
+      greet(fx);
+    }
+  }
+  settle(fx);
+}
+
+void Session::greet(Effects& fx) {
+  initialize_id_ = next_id();
+  to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(initialize_id_) + R"(,"method":"initialize","params":)" +
+                initialize_params() + "}",
+            fx);
+  const auto timer = context_->host.after(kInitializeTimeout, [weak = weak(), id = initialize_id_] {
+    const auto self = weak.lock();
+    if (!self) return;
+    Lock lock(self->mutex_);
+    if (self->initialize_id_ != id || !self->process_) return;
+    self->kill_for("did not answer initialize within " + std::to_string(kInitializeTimeout.count()) + " s");
+  });
+}
+
+void Session::welcomed(std::string_view text, const Envelope& envelope, Effects& fx) {
+  initialize_id_ = -1;
+  if (const auto ok = initialized(text, envelope, fx); !ok) return kill_for(ok.error().message);
+  if (state_ != State::starting) return;
+  state_ = State::ready;
+  ready(fx);
+}
+
+void Session::kill_for(std::string reason) {
+  if (!process_) return;
+  kill_reason_ = std::move(reason);
+  process_->kill_group(SIGKILL);
+}
+
+// ---- the server speaks
+// -----------------------------------------------------------------------------------------------
+
+bool Session::on_message(ServerProcess& from, std::string_view text) {
+  const Envelope envelope = scan(text, scan_mode());
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    if (process_.get() != &from) return true;
+    if (!envelope.ok) {
+      kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
+      return true;
+    }
+    const long long id =
+        envelope.is_response() && (handshake_pending() || shutdown_id_ >= 0) ? own_id(envelope.id) : -1;
+    if (id >= 0 && id == initialize_id_) {
+      const Envelope whole = scan(text, Scan::full);
+      if (state_ == State::starting) welcomed(text, whole, fx);
+    } else if (id >= 0 && id == shutdown_id_) {
+      say_exit(fx);
+    } else {
+      message(text, envelope, fx);
+    }
+  }
+  return settle(fx);
+}
+
+void Session::on_skipped(ServerProcess& from) {
+  const std::string line = config_.name + " sent a message over " + std::to_string(ServerProcess::kMaxMessage >> 20) +
+                           " MiB; it was skipped";
+  {
+    Lock lock(mutex_);
+    if (process_.get() != &from) return;
+    last_error_ = line;
+  }
+  context_->host.log(Level::warn, line);
+}
+
+// ---- the process ends
+// ------------------------------------------------------------------------------------------------
+
+void Session::on_exit(ServerProcess& from, const std::string& reason) {
+  Effects fx;
+  std::shared_ptr<ServerProcess> old;  // its destructor waits for the kernel: not under the lock
+  {
+    Lock lock(mutex_);
+    if (process_.get() != &from) return;
+    last_tail_ = from.stderr_tail();
+    publish_later("lsp.server.exited", {{"pid", from.pid()}, {"reason", reason}}, fx);
+    old.swap(process_);
+    const std::string killed_for = std::exchange(kill_reason_, {});
+    initialize_id_ = shutdown_id_ = -1;
+    if (state_ == State::closing || exit_wanted_) {
+      down(Error{ErrorKind::unavailable, config_.name + " " + reason, {}}, fx);
+      become_closed(fx);
+    } else if (std::exchange(restart_wanted_, false)) {
+      down(Error{ErrorKind::unavailable, config_.name + " is being restarted; try again", {}}, fx);
+      ++restarts_;
+      start(fx);
+    } else {
+      crashed(killed_for.empty() ? reason : killed_for, fx);
+    }
+  }
+  settle(fx);
+}
+
+void Session::crashed(const std::string& reason, Effects& fx) {
+  const TimePoint now = context_->host.now();
+  while (!crashes_.empty() && now - crashes_.front() > kCrashWindow) crashes_.pop_front();
+  crashes_.push_back(now);
+  last_kind_ = ErrorKind::unavailable;
+  last_error_ = config_.name + " " + reason;
+  down(Error{ErrorKind::unavailable, last_error_ + "; it is being restarted, try again", {}}, fx);
+  if (state_ == State::closing || state_ == State::closed) return;
+  if (crashes_.size() < kMaxCrashes) return back_off(fx);
+  state_ = State::failed;
+  last_error_ += "; it crashed " + std::to_string(kMaxCrashes) + " times within " +
+                 std::to_string(kCrashWindow.count()) + " minutes and is not started again until lsp.restart";
+  fx.run.push_back([context = context_, line = last_error_] { context->host.log(Level::error, line); });
+  gave_up(last_error(), fx);
+}
+
+void Session::back_off(Effects& fx) {
+  ++restarts_;
+  Duration delay{0};
+  if (crashes_.size() == 1) {
+    backoff_.reset();
+  } else {
+    delay = backoff_.next().value_or(std::chrono::seconds(30));
+  }
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
+  publish_later("lsp.server.restarting", {{"in_ms", ms}, {"restarts", restarts_}, {"reason", last_error_}}, fx);
+  if (delay == Duration::zero()) return start(fx);
+  state_ = State::backing_off;
+  const auto timer = context_->host.after(delay, [weak = weak(), restart = restarts_] {
+    const auto self = weak.lock();
+    if (!self) return;
+    Effects later;
+    {
+      Lock lock(self->mutex_);
+      if (self->state_ == State::backing_off && self->restarts_ == restart) self->start(later);
+    }
+    self->settle(later);
+  });
+  if (timer) return;
+  state_ = State::failed;
+  last_error_ += "; the host has no timer to restart it with";
+  gave_up(last_error(), fx);
+}
+
+void Session::restart() {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    crashes_.clear();
+    backoff_.reset();
+    if (state_ == State::ready || state_ == State::starting) {
+      if (process_) {
+        restart_wanted_ = true;
+        process_->kill_group(SIGTERM);
+        kill_later();
+      }
+    } else if (state_ == State::backing_off || state_ == State::failed) {
+      ++restarts_;
+      start(fx);
+    }
+  }
+  settle(fx);
+}
+
+// ---- close
+// -----------------------------------------------------------------------------------------------------------
+
+void Session::close(std::shared_ptr<void> hold) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    if (state_ == State::closed) return;
+    if (hold) holds_.push_back(std::move(hold));
+    end(fx);
+  }
+  settle(fx);
+}
+
+void Session::end(Effects& fx) {
+  if (state_ != State::closing && state_ != State::closed) begin_close(fx);
+}
+
+void Session::begin_close(Effects& fx) {
+  const State before = std::exchange(state_, State::closing);
+  if (!process_) {
+    if (before != State::starting) become_closed(fx);  // else started() ends it
+    return;
+  }
+  process_->expect_exit();
+  if (before == State::starting) {
+    process_->kill_group(SIGTERM);
+  } else if (exit_wanted_) {
+    say_exit(fx);
+  } else {
+    shutdown_id_ = next_id();
+    to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(shutdown_id_) + R"(,"method":"shutdown"})", fx);
+  }
+  kill_later();
+}
+
+void Session::say_exit(Effects& fx) {
+  shutdown_id_ = -1;
+  if (!process_) return;
+  to_server(R"({"jsonrpc":"2.0","method":"exit"})", fx);
+  fx.run.push_back([process = process_] { process->close_input(); });
+}
+
+void Session::kill_later() {
+  const std::weak_ptr<ServerProcess> process = process_;
+  const auto timer = context_->host.after(kExitGrace, [process] {
+    if (const auto alive = process.lock()) alive->kill_group(SIGKILL);
+  });
+  if (!timer) process_->kill_group(SIGKILL);
+}
+
+void Session::become_closed(Effects& fx) {
+  state_ = State::closed;
+  gave_up(Error{ErrorKind::unavailable, config_.name + " was stopped", {}}, fx);
+  fx.run.push_back([holds = std::exchange(holds_, {})] {});
+}
+
+}  // namespace gantry::lsp

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// session.hpp: one language server over its lives: start, handshake, crash, back-off, restart, end.
+//
+// Who owns which thread. Handlers and timers come serially from the host; the server's messages from the reactor;
+// started processes from the worker. They meet in the session's mutex, and what follows from a step (bytes to flush,
+// items for an editor, permits to give back) is collected in Effects and done after the mutex is released. Messages for
+// the server are enqueued under the mutex, so their order is that of the decisions; whoever comes next flushes them. An
+// answer for an editor is sent by the reactor's thread itself: no thread is changed on the way of a hover.
+//
+// Life:   idle -> starting -> ready -> (crash) -> backing_off -> starting ...
+//         five crashes within three minutes: failed, until restart(). close(): closing -> closed, for good.
+// The first restart happens at once, the next after 200 ms, doubling to 30 s.
+//
+// Never: a process of the session alive when its `hold` of close() is let go; a second process at the same time.
+#pragma once
+
+#include <deque>
+#include <gantry/mutex.hpp>
+#include <gantry/permits.hpp>
+#include <gantry/retry.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config.hpp"
+#include "context.hpp"
+#include "envelope.hpp"
+#include "process.hpp"
+
+namespace gantry::lsp {
+
+/// What a step leaves to be done without the lock.
+struct Effects {
+  struct Item {
+    std::string text;
+    std::string answers;  ///< the raw id of the editor's request that it answers, or empty
+  };
+  std::vector<Item> items;
+  std::shared_ptr<ServerProcess> flush;
+  std::vector<Permit> permits;
+  std::vector<std::move_only_function<void()>> run;
+  bool want_permit = false;
+};
+
+class Session : public ProcessEvents, public std::enable_shared_from_this<Session> {
+ public:
+  enum class State { idle, starting, ready, backing_off, failed, closing, closed };
+  static constexpr std::size_t kMaxCrashes = 5;
+  static constexpr std::chrono::minutes kCrashWindow{3};
+  static constexpr std::chrono::seconds kInitializeTimeout{60};
+  static constexpr std::chrono::seconds kExitGrace{2};
+
+  ~Session() override;
+
+  /// Ends: `shutdown`, `exit`, and after kExitGrace the group is killed. `hold` lives until nothing is left.
+  void close(std::shared_ptr<void> hold);
+  /// Kills the process and starts anew; the crashes so far are forgiven.
+  void restart();
+  /// The end of the house: kills and reaps at once; no thread of the plugin runs any more.
+  void destroy();
+
+  [[nodiscard]] bool closed() const;
+  [[nodiscard]] const ServerConfig& config() const { return config_; }
+  [[nodiscard]] json describe() const;
+
+ protected:
+  Session(std::shared_ptr<Context> context, ServerConfig config, std::string root, const char* kind);
+
+  // The derived class's part. All but settle() with the lock held.
+  /// The params of `initialize`, as raw text.
+  [[nodiscard]] virtual std::string initialize_params() GANTRY_REQUIRES(mutex_) = 0;
+  /// The handshake was answered; what the server must know first is enqueued here. An error: it cannot serve.
+  [[nodiscard]] virtual Result<void> initialized(std::string_view text, const Envelope& answer, Effects& fx)
+      GANTRY_REQUIRES(mutex_) = 0;
+  /// The state is ready; what waited may go.
+  virtual void ready(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  /// Any message but the answers that the session itself waits for. False: hold further ones back.
+  virtual void message(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  /// The process is gone: what was in flight fails with `error`. A restart may follow.
+  virtual void down(const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  /// No restart follows: what waits fails too.
+  virtual void gave_up(const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  [[nodiscard]] virtual std::size_t clients() const GANTRY_REQUIRES(mutex_) = 0;
+  [[nodiscard]] virtual Scan scan_mode() const = 0;
+  /// Does what Effects say. False: the receiver of the items wants no more for now.
+  virtual bool settle(Effects& fx);
+
+  void start(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void end(Effects& fx) GANTRY_REQUIRES(mutex_);
+  /// The exit that follows is not a crash.
+  void exit_is_wanted() GANTRY_REQUIRES(mutex_) { exit_wanted_ = true; }
+  void set_root(std::string root) GANTRY_REQUIRES(mutex_) { root_ = std::move(root); }
+  [[nodiscard]] State state() const GANTRY_REQUIRES(mutex_) { return state_; }
+  /// The server takes messages: it is ready, and not too much waits for it.
+  [[nodiscard]] bool takes_messages() const GANTRY_REQUIRES(mutex_) {
+    return state_ == State::ready && process_ && process_->backlog() <= ServerProcess::kHighWater;
+  }
+  /// Kills the process for a fault of its own; a crash follows that tells `reason`.
+  void kill_for(std::string reason) GANTRY_REQUIRES(mutex_);
+  void resume_output() GANTRY_REQUIRES(mutex_) {
+    if (process_) process_->resume();
+  }
+  [[nodiscard]] const std::string& root() const GANTRY_REQUIRES(mutex_) { return root_; }
+  [[nodiscard]] Error last_error() const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] long long next_id() GANTRY_REQUIRES(mutex_) { return ++last_id_; }
+  void to_server(std::string_view message, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void tell_server(const json& message, Effects& fx) GANTRY_REQUIRES(mutex_) { to_server(dump_json(message), fx); }
+  void to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, Effects& fx)
+      GANTRY_REQUIRES(mutex_);
+  /// An event, when the lock is released. name, root and kind are added.
+  void publish_later(const char* topic, json details, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void cancel_at_server(long long id, Effects& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::weak_ptr<Session> weak() { return weak_from_this(); }
+
+  const std::shared_ptr<Context> context_;
+  mutable Mutex mutex_;
+
+ private:
+  // ProcessEvents, on the reactor's thread.
+  bool on_message(ServerProcess& from, std::string_view text) final;
+  void on_skipped(ServerProcess& from) final;
+  void on_exit(ServerProcess& from, const std::string& reason) final;
+
+  void started(Result<std::shared_ptr<ServerProcess>> process);
+  void greet(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void welcomed(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void crashed(const std::string& reason, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void back_off(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void begin_close(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void say_exit(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void become_closed(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void kill_later() GANTRY_REQUIRES(mutex_);
+
+  [[nodiscard]] bool handshake_pending() const GANTRY_REQUIRES(mutex_) { return initialize_id_ >= 0; }
+
+  const ServerConfig config_;
+  const char* const kind_;
+  std::string root_ GANTRY_GUARDED_BY(mutex_);
+  State state_ GANTRY_GUARDED_BY(mutex_) = State::idle;
+  std::shared_ptr<ServerProcess> process_ GANTRY_GUARDED_BY(mutex_);
+  long long last_id_ GANTRY_GUARDED_BY(mutex_) = 0;
+  long long initialize_id_ GANTRY_GUARDED_BY(mutex_) = -1;
+  long long shutdown_id_ GANTRY_GUARDED_BY(mutex_) = -1;
+  bool exit_wanted_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool restart_wanted_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::deque<TimePoint> crashes_ GANTRY_GUARDED_BY(mutex_);
+  Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
+  std::size_t restarts_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::string last_error_ GANTRY_GUARDED_BY(mutex_);
+  std::string kill_reason_ GANTRY_GUARDED_BY(mutex_);  // why we killed it; says more than the signal
+  std::string last_tail_ GANTRY_GUARDED_BY(mutex_);
+  ErrorKind last_kind_ GANTRY_GUARDED_BY(mutex_) = ErrorKind::unavailable;
+  std::vector<std::shared_ptr<void>> holds_ GANTRY_GUARDED_BY(mutex_);
+};
+
+[[nodiscard]] const char* name_of(Session::State state);
+
+}  // namespace gantry::lsp

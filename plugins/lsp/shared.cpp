@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shared.hpp"
+
+#include <algorithm>
+#include <functional>
+
+#include "messages.hpp"
+#include "uri.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+[[nodiscard]] std::string answer_text(const std::string& path, const char* freshness, std::optional<long long> version,
+                                      const std::string& diagnostics) {
+  return R"({"uri":)" + dump_json(to_uri(path)) + R"(,"version":)" + (version ? std::to_string(*version) : "null") +
+         R"(,"freshness":")" + freshness + R"(","diagnostics":)" + (diagnostics.empty() ? "[]" : diagnostics) + "}";
+}
+
+[[nodiscard]] json notification(const char* method, json params) {
+  return {{"jsonrpc", "2.0"}, {"method", method}, {"params", std::move(params)}};
+}
+
+[[nodiscard]] Error upstream(const std::string& name, const std::string& method, std::string_view raw) {
+  const auto doc = parse_json(raw);
+  std::string words(raw.substr(0, 200));
+  json data = json::object();
+  if (doc && doc->is_object()) {
+    if (const auto it = doc->find("message"); it != doc->end() && it->is_string()) words = it->get<std::string>();
+    data["server"] = *doc;
+  }
+  return Error{ErrorKind::upstream_failed, name + " answered " + method + " with an error: " + words, dump_json(data)};
+}
+
+}  // namespace
+
+std::string no_diagnostics(const std::string& path) { return answer_text(path, "timeout", std::nullopt, ""); }
+
+bool SharedSession::knows(const std::string& path, const FileStamp& stamp) const {
+  Lock lock(mutex_);
+  const auto it = documents_.find(path);
+  return it != documents_.end() && !it->second.stamp.fresh && !stamp.fresh && it->second.stamp.same(stamp);
+}
+
+void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    const State now = state();
+    if (now == State::failed || now == State::closing || now == State::closed) {
+      refuse(std::move(query), last_error(), fx);
+    } else if (waiting_.size() >= kMaxWaiting) {
+      refuse(std::move(query),
+             Error{ErrorKind::overloaded,
+                   std::to_string(kMaxWaiting) + " calls wait for " + config().name + "; try again later",
+                   R"({"retry_after_ms":1000})"},
+             fx);
+    } else {
+      query->taken(self(), 0);
+      waiting_.push_back({std::move(query), std::move(snapshot)});
+      if (now == State::idle) start(fx);
+      serve_waiting(fx);
+    }
+  }
+  (void)settle(fx);
+}
+
+void SharedSession::serve_waiting(Effects& fx) {
+  while (!waiting_.empty() && takes_messages()) {
+    Waiting next = std::move(waiting_.front());
+    waiting_.pop_front();
+    if (next.query->done()) {
+      fx.run.push_back([query = std::move(next.query)] {});
+    } else {
+      serve(std::move(next.query), std::move(next.snapshot), fx);
+    }
+  }
+}
+
+void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, Effects& fx) {
+  const auto& ask = query->ask();
+  if (!snapshot.info.folder && !sync(ask, snapshot, fx)) {
+    fx.run.push_back([query = std::move(query)] { query->resolve_later(); });
+    return;
+  }
+  if (ask.kind == Query::Kind::diagnostics) return wait_for_diagnostics(std::move(query), fx);
+  const long long id = next_id();
+  tell_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
+  query->taken(self(), id);
+  pending_.emplace(id, std::move(query));
+}
+
+// False: the session does not have the document (any more), and the snapshot has no text.
+bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) {
+  const std::string uri = to_uri(ask.path);
+  const std::size_t hash = snapshot.text ? std::hash<std::string>{}(*snapshot.text) : 0;
+  auto it = documents_.find(ask.path);
+  if (it == documents_.end()) {
+    if (!snapshot.text) return false;
+    it = documents_.emplace(ask.path, Document{}).first;
+    it->second.version = ++last_version_;
+    it->second.hash = hash;
+    tell_server(notification("textDocument/didOpen", {{"textDocument",
+                                                     {{"uri", uri},
+                                                      {"languageId", ask.language},
+                                                      {"version", it->second.version},
+                                                      {"text", std::move(*snapshot.text)}}}}),
+              fx);
+  } else if (snapshot.text && hash != it->second.hash) {
+    it->second.version = ++last_version_;
+    it->second.changed = true;
+    it->second.hash = hash;
+    tell_server(notification("textDocument/didChange",
+                           {{"textDocument", {{"uri", uri}, {"version", it->second.version}}},
+                            {"contentChanges", json::array({{{"text", std::move(*snapshot.text)}}})}}),
+              fx);
+  }
+  it->second.stamp = snapshot.info.stamp;
+  it->second.used = ++uses_;
+  close_unused(fx);
+  return true;
+}
+
+void SharedSession::close_unused(Effects& fx) {
+  if (documents_.size() <= kMaxDocuments) return;
+  const auto oldest = std::min_element(documents_.begin(), documents_.end(),
+                                       [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
+  tell_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(oldest->first)}}}}), fx);
+  documents_.erase(oldest);
+}
+
+// ---- diagnostics
+// -------------------------------------------------------------------------------------------------------
+
+void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) {
+  const auto& document = documents_[query->ask().path];
+  const bool fresh = document.diagnosed && *document.diagnosed >= document.version;
+  if (fresh || query->ask().wait <= Duration::zero()) {
+    fx.run.push_back(
+        [query, text = diagnostics_locked(query->ask().path)]() mutable { query->answer(std::move(text)); });
+    return;
+  }
+  if (diagnostics_waiters_.size() >= kMaxWaiting) {
+    return refuse(
+        std::move(query),
+        Error{ErrorKind::overloaded, std::to_string(kMaxWaiting) + " calls wait for diagnostics; try again later",
+              R"({"retry_after_ms":1000})"},
+        fx);
+  }
+  diagnostics_waiters_.push_back({query, document.version});
+  // Waiting costs the server nothing: others may ask meanwhile.
+  fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
+}
+
+void SharedSession::published(std::string_view params, Effects& fx) {
+  const auto uri = parse_json(member(params, "uri"));
+  const std::string_view diagnostics = member(params, "diagnostics");
+  if (!uri || !uri->is_string() || diagnostics.empty() || diagnostics.size() > kMaxDiagnostics) return;
+  const auto path = to_path(uri->get<std::string>());
+  if (!path) return;
+  const auto it = documents_.find(*path);
+  if (it == documents_.end()) return;
+  Document& document = it->second;
+  std::optional<long long> version;
+  if (const long long named = own_id(member(params, "version")); named >= 0) {
+    version = named;
+  } else if (!document.changed) {
+    version = document.version;
+  }
+  if (document.diagnosed && version && *version < *document.diagnosed) return;
+  document.diagnosed = version;
+  document.diagnostics = diagnostics;
+  publish_later("lsp.diagnostics.changed", {{"uri", to_uri(*path)}, {"version", version ? json(*version) : json()}},
+                fx);
+  std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) {
+    if (waiter.query->ask().path != *path || !version || *version < waiter.version) return false;
+    fx.run.push_back(
+        [query = waiter.query, text = answer_text(*path, "fresh", version, document.diagnostics)]() mutable {
+          query->answer(std::move(text));
+        });
+    return true;
+  });
+}
+
+std::string SharedSession::diagnostics_locked(const std::string& path) const {
+  const auto it = documents_.find(path);
+  if (it == documents_.end() || it->second.diagnostics.empty()) return no_diagnostics(path);
+  const bool fresh = it->second.diagnosed && *it->second.diagnosed >= it->second.version;
+  return answer_text(path, fresh ? "fresh" : "stale", it->second.diagnosed, it->second.diagnostics);
+}
+
+std::string SharedSession::diagnostics_of(const std::string& path) const {
+  Lock lock(mutex_);
+  return diagnostics_locked(path);
+}
+
+// ---- the server
+// --------------------------------------------------------------------------------------------------------
+
+std::string SharedSession::initialize_params() { return dump_json(own_initialize_params(root())); }
+
+Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Effects& fx) {
+  if (!e.error.empty()) {
+    return fail(ErrorKind::upstream_failed, "refused initialize: " + std::string(e.error.substr(0, 500)));
+  }
+  tell_server(notification("initialized", json::object()), fx);
+  if (!config().settings.empty()) {
+    tell_server(notification("workspace/didChangeConfiguration", {{"settings", config().settings}}), fx);
+  }
+  return {};
+}
+
+void SharedSession::message(std::string_view text, const Envelope& e, Effects& fx) {
+  if (e.is_response()) return answered(e, fx);
+  if (!e.is_request()) {
+    if (e.method() == "textDocument/publishDiagnostics") published(e.params, fx);
+    return;
+  }
+  const auto request = parse_json(text);
+  if (!request) return kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
+  tell_server(answer_tell_server(*request, config(), root()), fx);
+}
+
+void SharedSession::answered(const Envelope& e, Effects& fx) {
+  const auto it = pending_.find(own_id(e.id));
+  if (it == pending_.end()) return;  // over, answered before, or never asked
+  auto query = std::move(it->second);
+  pending_.erase(it);
+  if (e.error.empty()) {
+    fx.run.push_back([query = std::move(query), result = std::string(e.result.empty() ? "null" : e.result)]() mutable {
+      query->answer(std::move(result));
+    });
+  } else {
+    auto error = upstream(config().name, query->ask().method, e.error);
+    refuse(std::move(query), std::move(error), fx);
+  }
+}
+
+void SharedSession::forget(const Query& query) {
+  std::vector<std::shared_ptr<Query>> dropped;  // may be the last to hold it
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
+      cancel_at_server(it->first, fx);
+      dropped.push_back(std::move(it->second));
+      pending_.erase(it);
+    }
+    std::erase_if(diagnostics_waiters_, [&](DiagnosticsWaiter& waiter) {
+      if (waiter.query.get() != &query) return false;
+      dropped.push_back(std::move(waiter.query));
+      return true;
+    });
+    std::erase_if(waiting_, [&](Waiting& waiting) {
+      if (waiting.query.get() != &query) return false;
+      dropped.push_back(std::move(waiting.query));
+      return true;
+    });
+  }
+  (void)settle(fx);
+}
+
+void SharedSession::down(const Error& error, Effects& fx) {
+  for (auto& [id, query] : pending_) refuse(std::move(query), error, fx);
+  for (auto& waiter : diagnostics_waiters_) refuse(std::move(waiter.query), error, fx);
+  pending_.clear();
+  diagnostics_waiters_.clear();
+  documents_.clear();
+}
+
+void SharedSession::gave_up(const Error& error, Effects& fx) {
+  for (auto& waiting : waiting_) refuse(std::move(waiting.query), error, fx);
+  waiting_.clear();
+}
+
+void SharedSession::refuse(std::shared_ptr<Query> query, Error error, Effects& fx) {
+  fx.run.push_back([query = std::move(query), error = std::move(error)] { query->refuse(error); });
+}
+
+void SharedSession::on_drained(ServerProcess&) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    serve_waiting(fx);
+  }
+  (void)settle(fx);
+}
+
+}  // namespace gantry::lsp

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// shared.hpp: one language server for all callers that are no editor (scripts, agents), for one root.
+//
+// It sees files as they are on the disk: before each request the file is opened in it, or changed when its text is
+// another than what it was told. Its own requests are answered here, from the configuration.
+//
+// Diagnostics are kept for the files that are open in it, with the version that they are for. `fresh` says that they
+// are for the text that the server was last told; a server that names no version is believed for a file's first text
+// only.
+//
+// Thread rule: any thread; see session.hpp.
+// Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
+//   diagnostics, kMaxDiagnostics bytes kept for a file (larger ones count as not sent).
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "query.hpp"
+#include "session.hpp"
+
+namespace gantry::lsp {
+
+/// The answer when nothing is known of a file.
+[[nodiscard]] std::string no_diagnostics(const std::string& path);
+
+class SharedSession final : public Session {
+ public:
+  static constexpr std::size_t kMaxDocuments = 100;
+  static constexpr std::size_t kMaxWaiting = 256;
+  static constexpr std::size_t kMaxDiagnostics = std::size_t{4} << 20;
+
+  SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
+      : Session(std::move(context), std::move(config), std::move(root), "shared") {}
+
+  /// Has the server been told the file's content of this stamp?
+  [[nodiscard]] bool knows(const std::string& path, const FileStamp& stamp) const;
+  void run(std::shared_ptr<Query> query, Query::Snapshot snapshot);
+  /// The query is over for a reason of its own; what was sent for it is cancelled.
+  void forget(const Query& query);
+  /// The answer of lsp.diagnostics as things are now.
+  [[nodiscard]] std::string diagnostics_of(const std::string& path) const;
+  [[nodiscard]] std::size_t calls() const {
+    Lock lock(mutex_);
+    return clients();
+  }
+
+ private:
+  struct Document {
+    long long version = 0;
+    FileStamp stamp;
+    std::size_t hash = 0;  // of the text that the server was told last
+    std::uint64_t used = 0;
+    bool changed = false;                // since it was opened
+    std::optional<long long> diagnosed;  // the version that `diagnostics` are for
+    std::string diagnostics;             // raw array, or empty: none came
+  };
+  struct Waiting {
+    std::shared_ptr<Query> query;
+    Query::Snapshot snapshot;
+  };
+  struct DiagnosticsWaiter {
+    std::shared_ptr<Query> query;
+    long long version;
+  };
+
+  void serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void serve_waiting(Effects& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void close_unused(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void published(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
+  void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::shared_ptr<SharedSession> self() {
+    return std::static_pointer_cast<SharedSession>(shared_from_this());
+  }
+
+  std::string initialize_params() override GANTRY_REQUIRES(mutex_);
+  Result<void> initialized(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void ready(Effects& fx) override GANTRY_REQUIRES(mutex_) { serve_waiting(fx); }
+  void message(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void down(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void gave_up(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void on_drained(ServerProcess& from) override;
+  std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
+    return pending_.size() + waiting_.size() + diagnostics_waiters_.size();
+  }
+  Scan scan_mode() const override { return Scan::full; }
+
+  std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path
+  long long last_version_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<DiagnosticsWaiter> diagnostics_waiters_ GANTRY_GUARDED_BY(mutex_);
+  std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::lsp

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// folder.hpp: the store's folder, but for the database itself.
+//
+//   state.lock      held (flock) by the one process that uses the folder; holds its pid
+//   state.identity  JSON {store_id}: written once; says that a database was here, so that an empty or missing one is
+//                   seen as a loss and never taken for a first run
+//   state.clean     JSON {epoch, seq}: written at an orderly close, removed at open; absent: the last end was a crash
+//
+// Thread rule: one thread. A FolderLock excludes other processes and other locks of this process.
+// Errors: `storage_failed` for what may pass (read-only, full, no permission); `unavailable` for what does not by
+//   itself (held by another process, not what it should be).
+#pragma once
+
+#include <cstdint>
+#include <gantry/result.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace gantry::state {
+
+class FolderLock {
+ public:
+  [[nodiscard]] static Result<FolderLock> take(const std::string& folder);
+  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FolderLock& operator=(FolderLock&&) = delete;
+  ~FolderLock();
+
+ private:
+  explicit FolderLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+struct CleanMark {
+  std::string epoch;
+  std::uint64_t seq = 0;
+};
+
+/// Creates the folder (0700) where it is missing, and returns its canonical path.
+[[nodiscard]] Result<std::string> prepare_folder(const std::string& folder);
+
+/// Empty: none was written. A damaged one is `unavailable`.
+[[nodiscard]] Result<std::optional<std::string>> read_identity(const std::string& folder);
+/// Durable when it returns.
+[[nodiscard]] Result<void> write_identity(const std::string& folder, const std::string& store_id);
+
+/// Empty: there is none, or it is damaged.
+[[nodiscard]] std::optional<CleanMark> read_clean_mark(const std::string& folder);
+[[nodiscard]] Result<void> write_clean_mark(const std::string& folder, const CleanMark& mark);
+[[nodiscard]] Result<void> remove_clean_mark(const std::string& folder);
+
+/// 128 random bits in hexadecimal.
+[[nodiscard]] std::string random_id();
+
+}  // namespace gantry::state

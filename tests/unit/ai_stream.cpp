@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Streams against a real server: items as they come, and nothing cut short reported as success.
+#include <catch2/catch.hpp>
+
+#include "ai_test_support.hpp"
+
+using namespace gantry;
+using namespace std::chrono_literals;
+using ai_test::config;
+using ai_test::data_of;
+using ai_test::hello;
+using fault::send;
+using testing::TestHost;
+
+namespace {
+
+struct Streamed {
+  std::vector<json> items;
+  Result<json> result;
+};
+
+Streamed drain(testing::TestStream stream) {
+  std::vector<json> items;
+  while (auto item = stream.next()) items.push_back(std::move(*item));
+  return Streamed{std::move(items), stream.result()};
+}
+
+// One stream with one reply.
+Streamed streamed(fault::Reply reply, std::size_t requests = 1) {
+  fault::Server server({std::move(reply)});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  auto out = drain(host.open("ai.chat", hello(), 100));
+  REQUIRE(server.requests().size() == requests);
+  host.stop();
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("ai stream: items come while the provider still writes, and the answer gathers them") {
+  fault::Server server(
+      {{send(fault::stream_head() + fault::event(fault::delta("Hel"))), fault::hold(),
+        send(fault::event(fault::delta("lo")) + fault::event(fault::delta_end()) +
+             fault::event({{"choices", json::array()}, {"usage", {{"total_tokens", 9}}}}) + fault::done())}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  auto stream = host.open("ai.chat", hello(), 100);
+  REQUIRE(*stream.next() == json{{"delta", {{"content", "Hel"}}}});
+  server.release();
+  REQUIRE(*stream.next() == json{{"delta", {{"content", "lo"}}}});
+  REQUIRE((*stream.next())["finish_reason"] == "stop");
+  REQUIRE(!stream.next());
+  const auto result = stream.result();
+  REQUIRE(result);
+  REQUIRE((*result)["message"]["content"] == "Hello");
+  REQUIRE((*result)["usage"]["total_tokens"] == 9);
+  REQUIRE((*result)["finish_reason"] == "stop");
+  REQUIRE(server.requests().at(0).body()["stream"] == true);
+  host.stop();
+}
+
+TEST_CASE("ai stream: completions come as {text}") {
+  fault::Server server({{send(fault::stream_head() + fault::event(fault::piece("x")) +
+                              fault::event(fault::piece(" + y", "length")) + fault::done())}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  const auto out = drain(host.open("ai.complete", {{"prefix", "return "}}, 100));
+  REQUIRE(out.items == std::vector<json>{{{"text", "x"}}, {{"text", " + y"}}});
+  REQUIRE((*out.result)["text"] == "x + y");
+  REQUIRE((*out.result)["finish_reason"] == "length");
+  host.stop();
+}
+
+TEST_CASE("ai stream: a null first delta, comments and CR line ends are tolerated") {
+  const json first{
+      {"choices", {{{"delta", {{"role", "assistant"}, {"content", nullptr}}}, {"finish_reason", nullptr}}}}};
+  const auto out = streamed({send(fault::stream_head() + ":\n\n: ping\r\rdata: " + first.dump() + "\r\r" +
+                                  fault::event(fault::delta("ok")) + fault::event(fault::delta_end()))});
+  REQUIRE(out.result);
+  REQUIRE((*out.result)["message"] == json{{"role", "assistant"}, {"content", "ok"}});
+  REQUIRE(out.items.front() == json{{"delta", {{"content", "ok"}}}});
+}
+
+TEST_CASE("ai stream: a finish_reason is a terminator, [DONE] is not needed") {
+  const auto out =
+      streamed({send(fault::stream_head() + fault::event(fault::delta("ok")) + fault::event(fault::delta_end()))});
+  REQUIRE(out.result);
+}
+
+TEST_CASE("ai stream: [DONE] ends it although the server keeps the connection open") {
+  const auto out =
+      streamed({send(fault::stream_head() + fault::event(fault::delta("ok")) + fault::done()), fault::hold()});
+  REQUIRE(out.result);
+  REQUIRE((*out.result)["finish_reason"].is_null());
+}
+
+TEST_CASE("ai stream: one that ends without a terminator has failed, however clean the end") {
+  const auto out = streamed({send(fault::stream_head() + fault::event(fault::delta("half")))});
+  REQUIRE(out.items.size() == 1);
+  REQUIRE(!out.result);
+  REQUIRE(out.result.error().kind == ErrorKind::upstream_failed);
+  REQUIRE(out.result.error().message.find("cut its answer short") != std::string::npos);
+}
+
+TEST_CASE("ai stream: a connection that breaks in the middle has failed, and is not tried again") {
+  fault::Server server(
+      {{send(fault::stream_head() + fault::event(fault::delta("half"))), fault::hold(), fault::reset()}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  auto stream = host.open("ai.chat", hello(), 100);
+  REQUIRE((*stream.next())["delta"]["content"] == "half");
+  server.release();
+  const auto result = stream.result();
+  REQUIRE(!result);
+  REQUIRE(result.error().kind == ErrorKind::upstream_failed);
+  REQUIRE(data_of(result.error())["attempts"] == 1);
+  host.stop();
+}
+
+TEST_CASE("ai stream: malformed events are a failure") {
+  for (const char* bad : {"data: {\"choices\": [\n\n", "data: 17\n\n", "data: \xFF\xFE{}\n\n"}) {
+    const auto out = streamed({send(fault::stream_head() + fault::event(fault::delta("a")) + bad +
+                                    fault::event(fault::delta_end()) + fault::done())});
+    REQUIRE(!out.result);
+    REQUIRE(out.result.error().kind == ErrorKind::upstream_failed);
+    REQUIRE(out.result.error().message.find("no JSON object") != std::string::npos);
+  }
+}
+
+TEST_CASE("ai stream: an error inside a stream is told with the provider's words") {
+  const json error{{"error", {{"message", "engine died"}, {"code", 500}}}};
+  for (const std::string& text : {fault::event(error), "event: error\n" + fault::event(error)}) {
+    const auto out = streamed({send(fault::stream_head() + fault::event(fault::delta("a")) + text + fault::done())});
+    REQUIRE(!out.result);
+    REQUIRE(out.result.error().message.find("engine died") != std::string::npos);
+  }
+}
+
+TEST_CASE("ai stream: a character that is split between reads arrives whole") {
+  const std::string text = fault::event(fault::delta("caf\xC3\xA9"));
+  const std::size_t half = text.find('\xC3') + 1;
+  fault::Server server({{send(fault::stream_head() + fault::event(fault::delta("a")) + text.substr(0, half)),
+                         fault::hold(), send(text.substr(half) + fault::event(fault::delta_end()))}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  auto stream = host.open("ai.chat", hello(), 100);
+  REQUIRE((*stream.next())["delta"]["content"] == "a");
+  server.release();
+  REQUIRE((*stream.next())["delta"]["content"] == "caf\xC3\xA9");
+  REQUIRE((*drain(stream).result)["message"]["content"] == "acaf\xC3\xA9");
+  host.stop();
+}
+
+TEST_CASE("ai stream: a line over a mebibyte is a failure, not a memory") {
+  const auto out = streamed({send(fault::stream_head() + "data: " + std::string((1U << 20U) + 10, 'x'))});
+  REQUIRE(!out.result);
+  REQUIRE(out.result.error().message.find("longer than 1 MiB") != std::string::npos);
+}
+
+TEST_CASE("ai stream: what breaks before the first token is tried again, later it is not") {
+  const json role{{"choices", {{{"delta", {{"role", "assistant"}, {"content", ""}}}, {"finish_reason", nullptr}}}}};
+  fault::Server server({{send(fault::stream_head() + fault::event(role))},
+                        {fault::reset()},
+                        {send(fault::stream_head() + fault::event(fault::delta("ok")) + fault::done())}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  auto stream = host.open("ai.chat", hello(), 100);
+  ai_test::wait_pause(host);
+  host.advance(500ms);
+  server.wait_requests(2);
+  ai_test::wait_pause(host);
+  host.advance(1s);
+  REQUIRE((*stream.next())["delta"]["content"] == "ok");
+  REQUIRE(drain(stream).result);
+  host.stop();
+}
+
+TEST_CASE("ai stream: a server that answers at once instead is understood") {
+  const auto out = streamed({send(fault::response(200, fault::chat_answer("all at once")))});
+  REQUIRE(out.result);
+  REQUIRE(out.items.size() == 1);
+  REQUIRE(out.items.front()["delta"]["content"] == "all at once");
+}
+
+TEST_CASE("ai stream: pieces of a tool call are passed on and joined") {
+  const auto call = [](const json& function, bool first) {
+    json piece{{"index", 0}, {"function", function}};
+    if (first) piece["id"] = "call_1";
+    return fault::event({{"choices", {{{"delta", {{"tool_calls", {piece}}}}, {"finish_reason", nullptr}}}}});
+  };
+  const auto out = streamed({send(fault::stream_head() + call({{"name", "f"}, {"arguments", "{\"a\""}}, true) +
+                                  call({{"arguments", ":1}"}}, false) + fault::event(fault::delta_end("tool_calls")))});
+  REQUIRE(out.result);
+  REQUIRE(out.items.size() == 3);
+  const json& message = (*out.result)["message"];
+  REQUIRE(message["tool_calls"].size() == 1);
+  REQUIRE(message["tool_calls"][0] ==
+          json{{"id", "call_1"}, {"function", {{"name", "f"}, {"arguments", "{\"a\":1}"}}}});
+  REQUIRE(message["content"].is_null());
+}
+
+TEST_CASE("ai stream: a caller that gives no credit loses nothing and is not run over") {
+  std::string text = fault::stream_head();
+  std::string expected;
+  for (int i = 0; i < 3000; ++i) {
+    const std::string word = std::to_string(i) + " ";
+    text += fault::event(fault::delta(word));
+    expected += word;
+  }
+  text += fault::event(fault::delta_end()) + fault::done();
+  fault::Server server({{send(text)}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  auto stream = host.open("ai.chat", hello(), 1);
+  std::string seen;
+  while (const auto item = stream.next()) {
+    if (item->at("delta").contains("content")) seen += (*item)["delta"]["content"].get<std::string>();
+    stream.credit(1);
+  }
+  REQUIRE(stream.result());
+  REQUIRE(seen == expected);
+  REQUIRE((*stream.result())["message"]["content"] == expected);
+  host.stop();
+}
