@@ -104,15 +104,15 @@ constexpr auto kRestart = Apply::restart;
 using enum KeyType;
 
 constexpr std::array kHostKeys{
-    key<&HostConfig::max_message_bytes>("max_message_bytes", integer, kLive, "the largest message from a client",
+    key<&HostConfig::max_message_bytes>("max_message_bytes", integer, kRestart, "the largest message from a client",
                                         {4 * kKiB, kGiB}),
-    key<&HostConfig::max_json_depth>("max_json_depth", integer, kLive, "the deepest nesting in a message", {4, 512}),
-    key<&HostConfig::max_batch>("max_batch", integer, kLive, "requests in one JSON-RPC batch", {1, 10000}),
-    key<&HostConfig::max_connections>("max_connections", integer, kLive, "clients at once; more are closed",
+    key<&HostConfig::max_json_depth>("max_json_depth", integer, kRestart, "the deepest nesting in a message", {4, 512}),
+    key<&HostConfig::max_batch>("max_batch", integer, kRestart, "requests in one JSON-RPC batch", {1, 10000}),
+    key<&HostConfig::max_connections>("max_connections", integer, kRestart, "clients at once; more are closed",
                                       {1, 65536}),
-    key<&HostConfig::max_calls_in_flight>("max_calls_in_flight", integer, kLive,
+    key<&HostConfig::max_calls_in_flight>("max_calls_in_flight", integer, kRestart,
                                           "unanswered calls on one connection; more are `overloaded`", {1, 65536}),
-    key<&HostConfig::max_outbound_bytes>("max_outbound_bytes", integer, kLive,
+    key<&HostConfig::max_outbound_bytes>("max_outbound_bytes", integer, kRestart,
                                          "bytes that wait for a client which does not read, before it is closed",
                                          {64 * kKiB, 4 * kGiB}),
     key<&HostConfig::max_calls_per_service>("max_calls_per_service", integer, kLive,
@@ -153,19 +153,19 @@ constexpr std::array kAsyncKeys{
     key<&AsyncConfig::event_bus_buffer_size>("event_bus_buffer_size", integer, kRestart,
                                              "events that wait for each subscriber before it is told that it lags",
                                              {1, 1000000}),
-    key<&AsyncConfig::event_processing_concurrency>("event_processing_concurrency", integer, kRestart,
+    key<&AsyncConfig::event_processing_concurrency>("event_processing_concurrency", integer, kLive,
                                                     "subscribers that events are handed to at once", {1, 256}),
 };
 
 constexpr std::array kSupervisorKeys{
-    key<&SupervisorConfig::intensity>("intensity", integer, kLive,
+    key<&SupervisorConfig::intensity>("intensity", integer, kRestart,
                                       "restarts of one plugin within period_seconds; one more and it is quarantined",
                                       {0, 1000}),
-    key<&SupervisorConfig::period_seconds>("period_seconds", integer, kLive, "the time over which restarts are counted",
+    key<&SupervisorConfig::period_seconds>("period_seconds", integer, kRestart, "the time over which restarts are counted",
                                            {1, kDay}),
-    key<&SupervisorConfig::backoff_initial_ms>("backoff_initial_ms", integer, kLive,
+    key<&SupervisorConfig::backoff_initial_ms>("backoff_initial_ms", integer, kRestart,
                                                "the wait before the first restart; it doubles with each", {1, 3600000}),
-    key<&SupervisorConfig::backoff_max_ms>("backoff_max_ms", integer, kLive, "the longest wait before a restart",
+    key<&SupervisorConfig::backoff_max_ms>("backoff_max_ms", integer, kRestart, "the longest wait before a restart",
                                            {1, 3600000}),
 };
 
@@ -177,7 +177,7 @@ constexpr std::array kPluginKeys{
                                  {.not_built = kIsolationNotBuilt}),
     key<&PluginEntry::grants>("grants", texts, kRestart, "what it may do besides answering its own calls",
                               {.example = R"(["processes"])"}),
-    key<&PluginEntry::restart>("restart", choice, kLive, "what follows when it fails"),
+    key<&PluginEntry::restart>("restart", choice, kRestart, "what follows when it fails"),
     key<&PluginEntry::settings>("settings", table, kLive, "handed to the plugin as it is",
                                 {.example = R"({ folder = "notes" })"}),
 };

@@ -42,8 +42,8 @@ struct TomlMistake {
 /// The root table, or the first mistake of syntax. Never throws on bad text.
 [[nodiscard]] std::expected<TomlNode, TomlMistake> parse_toml(std::string_view text);
 
-/// What toml++ must not be given: it crashes on keys with very many parts, and characters beyond ASCII outside of
-/// quotes and comments lead it to undefined behaviour. Empty: the text may be parsed.
+/// What toml++ must not be given: a key with very many parts makes tables so deep that their destruction overflows the
+/// stack. Empty: the text may be parsed.
 [[nodiscard]] std::optional<TomlMistake> refuse_toml(std::string_view text);
 
 /// A value as TOML on one line: `"text"`, `[1, 2]`, `{ a = 1 }`. Null has no TOML; it is written as an empty string.

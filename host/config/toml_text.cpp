@@ -29,8 +29,6 @@ class Scan {
         at_ = std::min(text_.find('\n', at_), text_.size());
       } else if (c == '"' || c == '\'') {
         skip_string(c);
-      } else if (static_cast<unsigned char>(c) >= 0x80) {
-        return mistake("a character beyond ASCII may stand only between quotes and in comments");
       } else {
         if (c == '.' && ++dots > kMaxDots) {
           return mistake("this key has more than " + std::to_string(kMaxDots + 1) + " parts");

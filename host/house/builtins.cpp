@@ -215,6 +215,9 @@ Result<std::string> House::reload_config() {
   tasks_->set_limits(static_cast<std::size_t>(now->async.max_background_tasks),
                      std::chrono::seconds(now->async.background_task_cleanup_interval_seconds));
   event_permits_->set_limit(static_cast<std::size_t>(now->async.event_processing_concurrency));
+  for (const auto& folder : now->host.workspaces) {
+    if (auto opened = open_workspace(folder); !opened) log_->write(Level::warn, "host", opened.error().message + "; it is left out");
+  }
   services_->reconfigure();
   const json answer{{"live", changed.live}, {"restart", changed.restart}};
   log_->write(Level::info, "config", "reloaded " + now->file + ": " + dump_json(answer));

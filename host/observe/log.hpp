@@ -65,7 +65,7 @@ class Log {
   void write(Level level, std::string_view component, std::string_view line) noexcept {
     if (enabled(level)) record(level, component, line);
   }
-  /// Forces what was written onto the disk. Warnings and errors are forced at once.
+  /// Forces what was written onto the disk; nothing else does.
   virtual void flush() noexcept = 0;
 
   /// Records that a sink did not take, counted for each sink.

@@ -64,6 +64,9 @@ void Worker::run(const std::function<void(std::string_view)>& on_escape) {
   while (true) {
     try {
       impl_->context.run();
+      // What was cancelled by the last tasks still holds its owners: let it go while those are alive.
+      impl_->context.restart();
+      (void)impl_->context.poll();
       return;
     } catch (const std::exception& e) {
       on_escape(e.what());

@@ -19,15 +19,20 @@ void Dispatcher::submit(Call call, std::shared_ptr<const Job> job, std::vector<T
 }
 
 void Dispatcher::gone(std::uint64_t origin) {
-  const auto open = open_;
-  for (const auto& [id, request] : open) {
-    if (request->origin() == origin) request->cancel("its client has left");
-  }
+  cancel_if([origin](const Request& request) { return request.origin() == origin; }, "its client has left");
 }
 
 void Dispatcher::cancel_all(const char* why) {
+  cancel_if([](const Request&) { return true; }, why);
+}
+
+// The newest first: those that wait leave the queue before a permit comes back that would start them.
+template <class F>
+void Dispatcher::cancel_if(F&& chosen, const char* why) {
   const auto open = open_;
-  for (const auto& [id, request] : open) request->cancel(why);
+  for (auto it = open.rbegin(); it != open.rend(); ++it) {
+    if (chosen(*it->second)) it->second->cancel(why);
+  }
 }
 
 }  // namespace gantry::ai

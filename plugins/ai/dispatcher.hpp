@@ -50,6 +50,9 @@ class Dispatcher {
   void remove(std::uint64_t id) { open_.erase(id); }
 
  private:
+  template <class F>
+  void cancel_if(F&& chosen, const char* why);
+
   Host host_;
   ModelManager& manager_;
   std::shared_ptr<const AiConfig> config_ = std::make_shared<AiConfig>();

@@ -35,6 +35,7 @@ const json* first_choice(const json& doc) {
   return &choices->front();
 }
 
+// Null when it is absent, or `object` is none.
 const json& member(const json& object, const char* name) {
   static const json absent;
   const auto it = object.find(name);
@@ -174,7 +175,7 @@ void OpenAiStream::gather_tool_calls(const json& calls) {
       gathered.push_back(piece);
       continue;
     }
-    const json& more = member(member(piece, "function").is_object() ? piece["function"] : json::object(), "arguments");
+    const json& more = member(member(piece, "function"), "arguments");
     if (!more.is_string()) continue;
     json& function = (*at)["function"];
     if (!function.is_object()) function = json::object();

@@ -315,8 +315,12 @@ void AttachSession::expire() {
         fx.permits.push_back(std::move(it->second.permit));
         pending_.erase(it);
         cancel_at_server(id, fx);
-        answer_error(editors, kRequestFailed, Error{ErrorKind::timeout, config().name + " did not answer in time", {}},
-                     fx);
+        answer_error(
+            editors, kRequestFailed,
+            Error{ErrorKind::timeout,
+                  config().name + " did not answer within the request's time ([async] lsp_request_timeout_seconds)",
+                  {}},
+            fx);
         continue;
       }
       const auto it = std::find_if(queue_.begin(), queue_.end(), [&](const Queued& q) { return q.request == id; });

@@ -66,6 +66,17 @@ constexpr std::size_t kMaxServers = 64;
   return server;
 }
 
+// The table holds other plugins' limits too: what is unknown here is theirs.
+[[nodiscard]] Result<std::int64_t> async_integer(const json& async, const char* key, std::int64_t otherwise,
+                                                 std::int64_t max) {
+  const auto it = async.find(key);
+  if (it == async.end()) return otherwise;
+  Params p(json{{key, *it}});
+  const auto value = p.integer(key, 1, max);
+  if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[async] " + ok.error().message);
+  return value;
+}
+
 }  // namespace
 
 bool find_on_path(std::string_view program) {
@@ -109,17 +120,12 @@ std::string Settings::language_of(std::string_view path) const {
 Result<Settings> parse_settings(const PluginConfig& config) {
   Settings settings;
   settings.workspaces = config.workspaces;
-  Params async(config.async);
-  settings.max_requests = static_cast<std::size_t>(async.integer_or("max_concurrent_lsp_requests", 8, 1, 10'000));
-  settings.request_timeout = std::chrono::seconds(async.integer_or("lsp_request_timeout_seconds", 10, 1, 86'400));
-  // The table holds other plugins' limits too: only a mistake in these two counts, not what is unknown.
-  for (const char* key : {"max_concurrent_lsp_requests", "lsp_request_timeout_seconds"}) {
-    const auto it = config.async.find(key);
-    if (it != config.async.end() && (!it->is_number_integer() || it->get<double>() < 1)) {
-      return fail(ErrorKind::invalid_params,
-                  "[async] " + std::string(key) + " must be a positive integer, not " + dump_json(*it));
-    }
-  }
+  const auto requests = async_integer(config.async, "max_concurrent_lsp_requests", 8, 10'000);
+  const auto timeout = async_integer(config.async, "lsp_request_timeout_seconds", 10, 86'400);
+  if (!requests) return std::unexpected(requests.error());
+  if (!timeout) return std::unexpected(timeout.error());
+  settings.max_requests = static_cast<std::size_t>(*requests);
+  settings.request_timeout = std::chrono::seconds(*timeout);
   const json servers = config.settings.value("servers", json::object());
   if (!servers.is_object()) return fail(ErrorKind::invalid_params, "[lsp] servers must be a table of servers");
   if (servers.size() > kMaxServers) {

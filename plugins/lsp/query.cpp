@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "query.hpp"
 
+#include <functional>
+
 #include "registry.hpp"
 #include "shared.hpp"
 #include "uri.hpp"
@@ -64,7 +66,8 @@ void Query::resolve() {
   if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
     auto text = read_file(ask_.path);
     if (!text) return refuse(text.error());
-    snapshot.text = std::move(*text);
+    snapshot.hash = std::hash<std::string>{}(*text);
+    snapshot.quoted_text = dump_json(json(std::move(*text)));
   }
   (*session)->run(shared_from_this(), std::move(snapshot));
 }

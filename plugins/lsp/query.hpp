@@ -37,10 +37,12 @@ class Query : public std::enable_shared_from_this<Query> {
     json params;
     Duration wait{0};  // for diagnostics
   };
-  /// The file as the disk had it. Without text: it is what the session knows.
+  /// The file as the disk had it. Without text: it is what the session knows. The text is quoted here already, where
+  /// nobody waits for a lock.
   struct Snapshot {
     FileInfo info;
-    std::optional<std::string> text;
+    std::optional<std::string> quoted_text;
+    std::size_t hash = 0;
   };
 
   Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Call call);

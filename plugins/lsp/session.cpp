@@ -149,7 +149,7 @@ void Session::greet(Effects& fx) {
   to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(initialize_id_) + R"(,"method":"initialize","params":)" +
                 initialize_params() + "}",
             fx);
-  const auto timer = context_->host.after(kInitializeTimeout, [weak = weak(), id = initialize_id_] {
+  (void)context_->host.after(kInitializeTimeout, [weak = weak(), id = initialize_id_] {
     const auto self = weak.lock();
     if (!self) return;
     Lock lock(self->mutex_);

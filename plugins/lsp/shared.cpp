@@ -2,7 +2,6 @@
 #include "shared.hpp"
 
 #include <algorithm>
-#include <functional>
 
 #include "messages.hpp"
 #include "uri.hpp"
@@ -92,27 +91,24 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
 
 // False: the session does not have the document (any more), and the snapshot has no text.
 bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) {
-  const std::string uri = to_uri(ask.path);
-  const std::size_t hash = snapshot.text ? std::hash<std::string>{}(*snapshot.text) : 0;
+  const std::string head = R"({"jsonrpc":"2.0","method":"textDocument/)";
+  const std::string uri = R"({"uri":)" + dump_json(to_uri(ask.path));
   auto it = documents_.find(ask.path);
   if (it == documents_.end()) {
-    if (!snapshot.text) return false;
+    if (!snapshot.quoted_text) return false;
     it = documents_.emplace(ask.path, Document{}).first;
     it->second.version = ++last_version_;
-    it->second.hash = hash;
-    tell_server(notification("textDocument/didOpen", {{"textDocument",
-                                                     {{"uri", uri},
-                                                      {"languageId", ask.language},
-                                                      {"version", it->second.version},
-                                                      {"text", std::move(*snapshot.text)}}}}),
+    to_server(head + R"(didOpen","params":{"textDocument":)" + uri + R"(,"languageId":)" + dump_json(ask.language) +
+                  R"(,"version":)" + std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",
               fx);
-  } else if (snapshot.text && hash != it->second.hash) {
+    it->second.hash = snapshot.hash;
+  } else if (snapshot.quoted_text && snapshot.hash != it->second.hash) {
     it->second.version = ++last_version_;
     it->second.changed = true;
-    it->second.hash = hash;
-    tell_server(notification("textDocument/didChange",
-                           {{"textDocument", {{"uri", uri}, {"version", it->second.version}}},
-                            {"contentChanges", json::array({{{"text", std::move(*snapshot.text)}}})}}),
+    it->second.hash = snapshot.hash;
+    to_server(head + R"(didChange","params":{"textDocument":)" + uri + R"(,"version":)" +
+                  std::to_string(it->second.version) + R"(},"contentChanges":[{"text":)" + *snapshot.quoted_text +
+                  "}]}}",
               fx);
   }
   it->second.stamp = snapshot.info.stamp;
@@ -218,7 +214,7 @@ void SharedSession::message(std::string_view text, const Envelope& e, Effects& f
   }
   const auto request = parse_json(text);
   if (!request) return kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
-  tell_server(answer_tell_server(*request, config(), root()), fx);
+  tell_server(answer_to_server(*request, config(), root()), fx);
 }
 
 void SharedSession::answered(const Envelope& e, Effects& fx) {

@@ -4,9 +4,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,7 +102,8 @@ Result<Child> spawn_child(const std::vector<std::string>& command, const std::st
     return fail(missing ? ErrorKind::not_found : ErrorKind::unavailable,
                 command.front() + " cannot be started: " + std::strerror(status));
   }
-  child.pidfd = Fd(::pidfd_open(child.pid, 0));
+  // glibc 2.36 declares pidfd_open for C only.
+  child.pidfd = Fd(static_cast<int>(::syscall(SYS_pidfd_open, child.pid, 0)));
   if (child.pidfd.get() < 0) {
     const int why = errno;
     (void)::kill(-child.pid, SIGKILL);

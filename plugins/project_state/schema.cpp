@@ -28,7 +28,7 @@ constexpr const char* kVersion1 = R"(
   CREATE TABLE events (
     seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, topic TEXT NOT NULL, payload TEXT NOT NULL, bytes INTEGER NOT NULL) STRICT;
   CREATE TABLE mutations (
-    seq INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, client TEXT NOT NULL, mutation TEXT NOT NULL,
+    n INTEGER PRIMARY KEY, at_ms INTEGER NOT NULL, client TEXT NOT NULL, mutation TEXT NOT NULL,
     body TEXT NOT NULL, result TEXT NOT NULL, bytes INTEGER NOT NULL, UNIQUE (client, mutation)) STRICT;
 )";
 

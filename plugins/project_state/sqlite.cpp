@@ -8,16 +8,13 @@ namespace gantry::state {
 
 namespace {
 
+[[nodiscard]] bool tells_damage(int code) {
+  return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB || code == SQLITE_IOERR_CORRUPTFS;
+}
+
 [[nodiscard]] bool poisons(int code) {
-  switch (code & 0xff) {
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      return true;
-    default:
-      break;
-  }
   // After a failed fsync the kernel may have dropped the dirty pages: what the cache shows is not what the disk holds.
-  return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC || code == SQLITE_IOERR_CORRUPTFS ||
+  return tells_damage(code) || code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC ||
          code == SQLITE_READONLY_DBMOVED;
 }
 
@@ -69,10 +66,11 @@ Result<void> Database::exec(const char* sql) {
 }
 
 Error Database::error(int code, std::string_view doing) {
-  if (poisons(code)) poisoned_ = true;
+  poisoned_ = poisoned_ || poisons(code);
+  damaged_ = damaged_ || tells_damage(code);
   const int os = sqlite3_system_errno(handle_);
   std::string message = file_ + ": " + sqlite3_errmsg(handle_);
-  if (os != 0 && (code & 0xff) != SQLITE_CORRUPT && (code & 0xff) != SQLITE_NOTADB) {
+  if (os != 0 && !tells_damage(code)) {
     message += std::string(" (") + std::strerror(os) + ")";
   }
   message += " at \"" + std::string(doing) + "\"; " + advice(code);

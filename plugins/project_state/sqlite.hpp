@@ -35,6 +35,8 @@ class Database {
   [[nodiscard]] Error error(int code, std::string_view doing);
 
   [[nodiscard]] bool poisoned() const { return poisoned_; }
+  /// SQLite found that the file is damaged or no database.
+  [[nodiscard]] bool damaged() const { return damaged_; }
   void poison() { poisoned_ = true; }
   [[nodiscard]] bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
   /// The file has been moved, replaced or deleted since it was opened.
@@ -50,6 +52,7 @@ class Database {
   sqlite3* handle_;
   std::string file_;
   bool poisoned_ = false;
+  bool damaged_ = false;
   std::unordered_map<const char*, sqlite3_stmt*> statements_;  // by the literal's address
 };
 

@@ -22,7 +22,7 @@ constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prun
   if (!row) return std::unexpected(row.error());
   if (!*row) {
     db.poison();
-    return fail(ErrorKind::storage_failed, "state.db has lost its `store` row; restore a copy of it");
+    return fail(ErrorKind::unavailable, "state.db is damaged: its `store` row is gone; restore a copy of it");
   }
   return Ledger{q.text(0),  q.count(1), q.count(2), q.count(3), q.count(4),
                 q.count(5), q.count(6), q.count(7), q.count(8)};
@@ -38,23 +38,20 @@ constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prun
 
 /// Empty: this mutation is new.
 [[nodiscard]] Result<std::optional<std::string>> recall(Database& db, const Mutation& mutation) {
-  Query q(db, "SELECT body, result, seq FROM mutations WHERE client = ? AND mutation = ?", mutation.client,
-          mutation.id);
+  Query q(db, "SELECT body, result FROM mutations WHERE client = ? AND mutation = ?", mutation.client, mutation.id);
   const auto row = q.next();
   if (!row) return std::unexpected(row.error());
   if (!*row) return std::nullopt;
   if (q.text(0) == mutation.body) return q.text(1);
   return fail(ErrorKind::conflict,
               "mutation " + mutation.id + " of client \"" + mutation.client +
-                  "\" was already used, with another body; give each change a mutation_id of its own",
-              dump_json({{"seq", q.count(2)}}));
+                  "\" was already used, with another body; give each change a mutation_id of its own");
 }
 
 [[nodiscard]] Result<void> remember(Transaction& tx, const Mutation& mutation, const std::string& result) {
   const std::uint64_t bytes = result.size() + mutation.client.size() + mutation.id.size();
-  Query q(tx.db,
-          "INSERT INTO mutations (seq, at_ms, client, mutation, body, result, bytes) VALUES (?, ?, ?, ?, ?, ?, ?)",
-          tx.ledger.seq, tx.now_ms, mutation.client, mutation.id, mutation.body, result, bytes);
+  Query q(tx.db, "INSERT INTO mutations (at_ms, client, mutation, body, result, bytes) VALUES (?, ?, ?, ?, ?, ?)",
+          tx.now_ms, mutation.client, mutation.id, mutation.body, result, bytes);
   ++tx.ledger.mutations;
   tx.ledger.mutation_bytes += bytes;
   return q.run();
@@ -83,11 +80,11 @@ constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prun
   auto& l = tx.ledger;
   std::uint64_t up_to = 0;
   {
-    Query q(tx.db, "SELECT seq, bytes, at_ms FROM mutations ORDER BY seq LIMIT ?", kPruneSteps);
+    Query q(tx.db, "SELECT n, bytes, at_ms FROM mutations ORDER BY n LIMIT ?", kPruneSteps);
     while (l.mutations > 0) {
       const auto row = q.next();
       if (!row) return std::unexpected(row.error());
-      if (!*row || q.count(0) == l.seq) break;
+      if (!*row) break;
       const bool old = q.integer(2) < tx.now_ms - tx.limits.mutation_keep_ms;
       if (!old && l.mutations <= tx.limits.max_mutations && l.mutation_bytes <= tx.limits.max_mutation_bytes) break;
       up_to = q.count(0);
@@ -96,7 +93,7 @@ constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prun
     }
   }
   if (up_to == 0) return {};
-  Query q(tx.db, "DELETE FROM mutations WHERE seq <= ?", up_to);
+  Query q(tx.db, "DELETE FROM mutations WHERE n <= ?", up_to);
   return q.run();
 }
 
@@ -152,7 +149,8 @@ Result<std::string> Store::attempt(const Command& command) {
   auto result = command.apply(tx);
   if (!result) return std::unexpected(result.error());
   std::string text = dump_json(*result);
-  if (!tx.changed()) return text;
+  // A change that altered nothing is remembered all the same: its repeat, later, must not alter something.
+  if (!tx.changed() && mutation == nullptr) return text;
 
   auto done = [&]() -> Result<void> {
     if (mutation != nullptr) {
@@ -323,7 +321,7 @@ Result<Content> Store::look(const std::string& file, bool has_identity) {
   sqlite3_db_config(db_->handle(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   auto content = identify(*db_, file);
   if (!content) {
-    if (!db_->poisoned()) return content;
+    if (!db_->damaged()) return content;
     return fail(ErrorKind::unavailable, content.error().message);
   }
   if (*content == Content::empty && has_identity) {
@@ -340,11 +338,11 @@ Result<void> Store::check(const std::string& file) {
   {
     Query q(*db_, "PRAGMA quick_check(3)");
     const auto row = q.next();
-    if (!row) return db_->poisoned() ? damaged(row.error().message) : Result<void>(std::unexpected(row.error()));
+    if (!row) return db_->damaged() ? damaged(row.error().message) : Result<void>(std::unexpected(row.error()));
     if (!*row || q.text(0) != "ok") return damaged(*row ? q.text(0) : "no answer to quick_check");
   }
   const auto ledger = read_ledger(*db_);
-  if (!ledger) return damaged(ledger.error().message);
+  if (!ledger) return db_->damaged() ? damaged(ledger.error().message) : std::unexpected(ledger.error());
   Query q(*db_, "SELECT count(*), coalesce(max(seq), ?1), coalesce(min(seq), ?1 + 1) FROM events", ledger->seq);
   const auto row = q.next();
   if (!row) return std::unexpected(row.error());

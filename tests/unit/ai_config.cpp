@@ -71,9 +71,12 @@ TEST_CASE("ai config: a mistake names its key and the nearest one that is known"
               .find("ai.models.m.fallback names \"x\"") == 0);
   REQUIRE(mistake(provider({{"kind", "openai"}, {"base_url", "http://h"}, {"api_key_env", "A"}, {"api_key_file", "B"}}))
               .find("second source") != std::string::npos);
-  REQUIRE(mistake({}, {{"max_concurrent_ai_requests", 0}}).find("async.max_concurrent_ai_requests must be") == 0);
-  REQUIRE(mistake({}, {{"ai_request_timeout_seconds", "30"}}).find("async.ai_request_timeout_seconds must be") == 0);
-  REQUIRE(mistake({}, {{"max_concurrent_lsp_requests", "not ours"}}).empty());
+  REQUIRE(
+      mistake(json::object(), {{"max_concurrent_ai_requests", 0}}).find("async.max_concurrent_ai_requests must be") ==
+      0);
+  REQUIRE(mistake(json::object(), {{"ai_request_timeout_seconds", "30"}})
+              .find("async.ai_request_timeout_seconds must be") == 0);
+  REQUIRE(mistake(json::object(), {{"max_concurrent_lsp_requests", "not ours"}}).empty());
 }
 
 TEST_CASE("ai config: a chain of fallbacks holds each model once, also when they name each other") {

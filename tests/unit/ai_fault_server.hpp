@@ -84,8 +84,8 @@ class Server {
   void wait(const char* what, F&& condition);
 
   const std::vector<Reply> script_;
+  int port_ = 0;  // before the listener, which sets it
   int listener_ = -1;
-  int port_ = 0;
   mutable gantry::Mutex mutex_;
   gantry::CondVar changed_;
   std::vector<Request> requests_ GANTRY_GUARDED_BY(mutex_);

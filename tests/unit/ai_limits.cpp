@@ -23,6 +23,7 @@ TEST_CASE("ai limits: never more requests at once than max_concurrent_ai_request
   TestHost host(ai_test::kPlugin, config(server.url(), {{"max_concurrent_ai_requests", 2}}));
   std::vector<TestStream> calls;
   for (int i = 0; i < 7; ++i) calls.push_back(host.begin("ai.chat", hello()));
+  server.wait_holding(2);
   for (int i = 0; i < 7; ++i) server.release();
   for (auto& call : calls) REQUIRE(call.result());
   REQUIRE(server.requests().size() == 7);
@@ -122,18 +123,20 @@ TEST_CASE("ai limits: comments do not keep a stream alive") {
 
 TEST_CASE("ai limits: a caller that stops reading does not hold its permit for ever") {
   std::string text = fault::stream_head();
-  for (int i = 0; i < 2000; ++i) text += fault::event(fault::delta("word "));
+  for (int i = 0; i < 1000; ++i) text += fault::event(fault::delta("word "));
   fault::Server server({{fault::send(text), fault::hold()}});
   TestHost host(ai_test::kPlugin, config(server.url()));
   auto stream = host.open("ai.chat", hello(), 1);
   REQUIRE(stream.next());
-  host.wait("the plugin to have no room left", [&] {
-    host.advance(1s);
-    return host.pending_timers() == 0;
-  });
+  server.wait_holding(1);
+  // Each of these goes through the worker and back, and takes a channel full of the stream's items along: more than
+  // enough to fill the outbox.
+  for (int i = 0; i < 30; ++i) REQUIRE(host.call("ai.complete", {{"prefix", "a b a "}, {"model", "embedded"}}));
+  host.advance(30s);
   const auto result = stream.result();
   REQUIRE(result.error().kind == ErrorKind::timeout);
   REQUIRE(result.error().message.find("the caller") != std::string::npos);
+  server.wait_disconnects(1);
   host.stop();
 }
 

@@ -38,6 +38,61 @@ Started start(ModelManager& manager, Target target, std::function<void()> notify
   return Started{std::move(sent), std::move(channel.inlet)};
 }
 
+// As much of a host as a request needs: it keeps what is sent, and runs what is posted when the test says so.
+class SmallHost {
+ public:
+  SmallHost() {
+    host_.size = sizeof host_;
+    host_.ctx = this;
+    host_.send = [](void* ctx, const gantry_msg* msg) -> std::int32_t {
+      Lock lock(self(ctx).mutex_);
+      if (msg->kind == GANTRY_RESPONSE) {
+        self(ctx).answers_.emplace_back(static_cast<ErrorKind>(msg->status), gantry::detail::to_view(msg->payload));
+      }
+      return GANTRY_OK;
+    };
+    host_.post = [](void* ctx, void (*fn)(void*), void* arg) -> std::int32_t {
+      Lock lock(self(ctx).mutex_);
+      self(ctx).posted_.emplace_back(fn, arg);
+      return GANTRY_OK;
+    };
+    host_.log = [](void*, std::int32_t, gantry_bytes) {};
+    host_.cancelled = [](void*, std::uint64_t) -> std::int32_t { return 0; };
+    host_.extension = [](void*, const char*) -> const void* { return nullptr; };
+  }
+  SmallHost(const SmallHost&) = delete;
+  SmallHost& operator=(const SmallHost&) = delete;
+  ~SmallHost() { (void)run_posted(); }
+
+  [[nodiscard]] Host host() { return Host(&host_); }
+  [[nodiscard]] Call call(std::uint64_t id) {
+    auto state = std::make_shared<gantry::detail::CallState>(host());
+    state->id = id;
+    return Call(state);
+  }
+  // False: nothing was posted.
+  bool run_posted() {
+    std::vector<std::pair<void (*)(void*), void*>> posted;
+    {
+      Lock lock(mutex_);
+      posted.swap(posted_);
+    }
+    for (const auto& [fn, arg] : posted) fn(arg);
+    return !posted.empty();
+  }
+  [[nodiscard]] std::vector<std::pair<ErrorKind, std::string>> answers() {
+    Lock lock(mutex_);
+    return answers_;
+  }
+
+ private:
+  static SmallHost& self(void* ctx) { return *static_cast<SmallHost*>(ctx); }
+  gantry_host host_{};
+  Mutex mutex_;
+  std::vector<std::pair<void (*)(void*), void*>> posted_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::pair<ErrorKind, std::string>> answers_ GANTRY_GUARDED_BY(mutex_);
+};
+
 }  // namespace
 
 TEST_CASE("ai worker: each command gets its own outcome through its own oneshot") {
@@ -73,6 +128,26 @@ TEST_CASE("ai worker: when it goes, open attempts see their oneshot closed, whic
   REQUIRE(open.inlet.items.drained());
   REQUIRE(notified == 1);
   server.wait_disconnects(1);
+}
+
+TEST_CASE("ai worker: requests that it leaves behind, and those that come later, answer worker_channel_closed") {
+  fault::Server server({{fault::hold()}});
+  SmallHost host;
+  ModelManager manager([](Level, const std::string&) {});
+  Dispatcher dispatcher(host.host(), manager);
+  const auto job = std::make_shared<Job>();
+  dispatcher.submit(host.call(1), job, {at(server.url())});
+  server.wait_holding(1);
+  REQUIRE(host.answers().empty());
+  manager.shutdown();
+  REQUIRE(host.run_posted());
+  dispatcher.submit(host.call(2), job, {at(server.url())});
+  const auto answers = host.answers();
+  REQUIRE(answers.size() == 2);
+  for (const auto& [kind, payload] : answers) {
+    REQUIRE(kind == ErrorKind::unavailable);
+    REQUIRE(json::parse(payload)["data"]["reason"] == "worker_channel_closed");
+  }
 }
 
 TEST_CASE("ai worker: an attempt whose control says cancelled is dropped") {

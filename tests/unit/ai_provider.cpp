@@ -73,14 +73,14 @@ TEST_CASE("ai provider: after a 500 the pauses double, and then the answer count
   TestHost host(ai_test::kPlugin, config(server.url()));
   auto call = host.begin("ai.chat", hello());
   wait_pause(host);
-  host.advance(374ms);  // the first is 500 ms, shortened by at most a quarter
+  host.advance(374ms);  // a pause of 500 ms, shortened by at most a quarter
   REQUIRE(host.pending_timers() == 2);
   host.advance(126ms);
   server.wait_requests(2);
   wait_pause(host);
-  host.advance(749ms);
+  host.advance(624ms);  // 1 s, likewise, and it began 375 ms after the start at the soonest
   REQUIRE(host.pending_timers() == 2);
-  host.advance(251ms);
+  host.advance(376ms);
   REQUIRE(call.result());
   REQUIRE(server.requests().size() == 3);
   host.stop();
@@ -90,10 +90,11 @@ TEST_CASE("ai provider: 500 for ever is given up after max_retries, with the pro
   fault::Server server({{fault::send(fault::response(500, json{{"error", {{"message", "the GPU is on fire"}}}}))}});
   TestHost host(ai_test::kPlugin, config(server.url(), json::object(), 3));
   auto call = host.begin("ai.chat", hello());
-  for (std::size_t attempt = 1; attempt <= 3; ++attempt) {
-    server.wait_requests(attempt);
+  std::size_t attempt = 0;
+  for (const auto pause : {500ms, 1000ms, 2000ms}) {
+    server.wait_requests(++attempt);
     wait_pause(host);
-    host.advance(8s);
+    host.advance(pause);
   }
   const auto result = call.result();
   REQUIRE(!result);

@@ -108,10 +108,10 @@ struct Faulty {
   }
 };
 
-constexpr int kChanges = 6;
+constexpr int kChanges = 3;
 json change(int n) {
   return {{"key", "k" + std::to_string(n)},
-          {"value", std::string(3000, 'v')},
+          {"value", std::string(300, 'v')},
           {"mutation", {{"client_id", "c"}, {"mutation_id", n}}}};
 }
 
@@ -134,11 +134,11 @@ void run(const std::string& folder, bool from_start) {
       if (result) {
         acknowledged[n] = *result;
       } else {
+        CAPTURE(result.error().message);
         REQUIRE(result.error().kind == ErrorKind::storage_failed);
       }
     }
-    REQUIRE((fault.struck == 0 || from_start || acknowledged.size() < kChanges || fault.operation != Operation::sync ||
-             !fault.stays));
+    if (fault.struck > 0 && !from_start) REQUIRE(acknowledged.size() < kChanges);
     fault.armed = false;
     // What was acknowledged is visible; all that was not works now, once.
     for (const auto& [n, answer] : acknowledged) {

@@ -96,6 +96,20 @@ TEST_CASE("state: a mutation that failed may be repeated and then succeeds") {
   REQUIRE(good(host.call("state.settings.set", set)) == done);
 }
 
+TEST_CASE(
+    "state: a mutation that altered nothing is remembered too, so that its repeat does not alter something later") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const json remove{{"key", "k"}, {"value", nullptr}, {"mutation", mutation("c", 1)}};
+  const json first = good(host.call("state.settings.set", remove));
+  REQUIRE(first["rev"] == 0);
+  REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
+  REQUIRE(good(host.call("state.settings.set", remove)) == first);
+  REQUIRE(good(host.call("state.settings.get", {{"key", "k"}}))["value"] == 1);
+  host.stop();
+  REQUIRE(check_store(dir.path()) == 1);
+}
+
 TEST_CASE("state: an idempotency key works like a mutation; both at once, or a malformed mutation, are refused") {
   TempDir dir;
   TestHost host(kPlugin, config(dir.path()));

@@ -29,12 +29,12 @@ namespace ondemand = simdjson::ondemand;
   if (type == ondemand::json_type::object) {
     ondemand::object object;
     if (value.get_object().get(object) || object.raw_json().get(raw)) return {};
-    return raw;
+    return trim(raw);
   }
   if (type == ondemand::json_type::array) {
     ondemand::array array;
     if (value.get_array().get(array) || array.raw_json().get(raw)) return {};
-    return raw;
+    return trim(raw);
   }
   return trim(value.raw_json_token());
 }

@@ -117,8 +117,9 @@ std::optional<std::string> Predictor::next() {
   std::string shown = render(*best, text);
   joint_ = std::min(1.0, joint_ * best->p);
   context_.push_back(best->id);
-  if (text == "(" || text == "[" || text == "{") ++depth_;
-  if (text == ")" || text == "]" || text == "}") depth_ = std::max(0, depth_ - 1);
+  // A bracket of the prefix is not one that was opened here.
+  if (!inside && (text == "(" || text == "[" || text == "{")) ++depth_;
+  if (!inside && (text == ")" || text == "]" || text == "}")) depth_ = std::max(0, depth_ - 1);
   if (!shown.empty()) {
     ++produced_;
     visible_ = visible_ || shown.find_first_not_of(" \t\n") != std::string::npos;

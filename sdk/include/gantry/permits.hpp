@@ -163,15 +163,15 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
   std::deque<Waiter> waiting_ GANTRY_GUARDED_BY(mutex_);
 };
 
+// Giving back may call others, who may touch this very object: it is empty before they do.
 inline void Permit::release() {
-  if (auto queue = std::move(queue_)) queue->give_back();
-  queue_.reset();
+  if (const auto queue = std::exchange(queue_, nullptr)) queue->give_back();
 }
 inline Permit::~Permit() { release(); }
 inline Permit& Permit::operator=(Permit&& other) noexcept {
   if (this != &other) {
-    release();
-    queue_ = std::move(other.queue_);
+    const Permit old(std::move(*this));
+    queue_ = std::exchange(other.queue_, nullptr);
   }
   return *this;
 }

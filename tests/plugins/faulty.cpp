@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plugin that does wrong on request, so that the host can be seen to cope. It is no part of the product.
+#include <gantry/params.hpp>
+#include <gantry/plugin.hpp>
+#include <map>
+
+namespace {
+
+using namespace gantry;
+
+class Faulty {
+ public:
+  explicit Faulty(Host host) : host_(std::move(host)) {}
+
+  Result<void> start(const PluginConfig& config) {
+    if (config.settings.value("refuse_to_start", false)) return fail(ErrorKind::unavailable, "told to refuse");
+    return {};
+  }
+
+  // Fails with `unavailable` the first N times that a key is used.
+  Result<json> fail_times(Call& call) {
+    Params p(call.params());
+    const std::string key = p.string("key");
+    const auto times = p.integer("times", 0, 1000);
+    if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+    const auto attempt = ++attempts_[key];
+    if (attempt <= times) return fail(ErrorKind::unavailable, "attempt " + std::to_string(attempt) + " fails");
+    return json{{"attempts", attempt}};
+  }
+  Result<json> attempts(Call& call) { return json{{"attempts", attempts_[call.params().value("key", "")]}}; }
+
+  // Answers after `delay_ms` on the host's clock.
+  void late(Call call) {
+    const auto delay = std::chrono::milliseconds(call.params().value("delay_ms", 0));
+    auto held = std::make_shared<Call>(std::move(call));
+    (void)host_.after(delay, [held] { held->reply(json{{"late", true}}); });
+  }
+
+  void never(Call call) {
+    auto held = std::make_shared<Call>(std::move(call));
+    held->on_cancel([this, id = held->id()] { cancelled_.push_back(id); });
+    held_.push_back(held);
+  }
+  Result<json> cancelled(Call&) { return json{{"count", cancelled_.size()}}; }
+  Result<json> release(Call&) {
+    held_.clear();
+    return json::object();
+  }
+
+  Result<json> throws(Call&) { throw std::runtime_error("thrown on purpose"); }
+  void throws_holding(Call) { throw std::runtime_error("thrown with the call in hand"); }
+  void drops(Call) {}
+  void twice(Call call) {
+    call.reply(json{{"answer", 1}});
+    call.reply(json{{"answer", 2}});
+  }
+  void garbage(Call call) { call.reply_raw("{not json"); }
+  void pretty(Call call) { call.reply_raw("{\n  \"a\": 1\n}"); }
+
+  // Sends as many items as it is asked for, as fast as it is allowed to, then answers how many left.
+  void flood(Call call) {
+    const auto count = call.params().value("items", 1000);
+    auto state = std::make_shared<Flood>(Flood{std::move(call), count, 0, 0});
+    state->call.on_credit([state] { state->go(); });
+    state->go();
+  }
+  Result<json> flood_events(Call& call) {
+    const auto count = call.params().value("events", 1000);
+    for (int i = 0; i < count; ++i) (void)host_.publish("faulty.flood", json{{"i", i}});
+    return json{{"published", count}};
+  }
+
+  // Echoes the caller's stream; the plugin grants as many items as it is asked to.
+  void echo_stream(Call call) {
+    const auto grant = static_cast<std::uint32_t>(call.params().value("grant", 4));
+    auto held = std::make_shared<Call>(std::move(call));
+    auto seen = std::make_shared<int>(0);
+    held->on_item([held = held.get(), seen, grant](std::string_view item) {
+      ++*seen;
+      (void)held->item_raw(std::string(item));
+      if (grant > 0) held->grant(1);
+    });
+    held->on_end([held, seen] { held->reply(json{{"seen", *seen}}); });
+    held->on_cancel([held] { held->reply_error(Error{ErrorKind::cancelled, "cancelled", {}}); });
+    if (grant > 0) held->grant(grant);
+  }
+
+  Result<json> forbidden_event(Call&) {
+    const auto sent = host_.publish("host.fake", json::object());
+    return json{{"refused", !sent}};
+  }
+  Result<json> who(Call& call) {
+    const auto origin = host_.origin(call.origin());
+    return json{{"client", origin ? origin->client : ""}, {"workspace", origin ? origin->workspace : ""}, {"gone", gone_}};
+  }
+  void gone(std::uint64_t) { ++gone_; }
+  Result<json> seen_events(Call&) { return json{{"topics", events_}}; }
+  void event(std::string_view topic, const json&) { events_.emplace_back(topic); }
+
+  static void define(Definition<Faulty>& d) {
+    MethodOptions stream;
+    stream.stream = true;
+    MethodOptions attach;
+    attach.attach = true;
+    MethodOptions idempotent;
+    idempotent.idempotent = true;
+    d.id("faulty").version("1.0.0").service("faulty").publishes("faulty.**").subscribes("test.**");
+    d.method("faulty.fail_times", &Faulty::fail_times, idempotent);
+    d.method("faulty.fail_times_once", &Faulty::fail_times);
+    d.method("faulty.attempts", &Faulty::attempts);
+    d.method("faulty.late", &Faulty::late).method("faulty.never", &Faulty::never, stream);
+    d.method("faulty.cancelled", &Faulty::cancelled).method("faulty.release", &Faulty::release);
+    d.method("faulty.throws", &Faulty::throws).method("faulty.throws_holding", &Faulty::throws_holding);
+    d.method("faulty.drops", &Faulty::drops).method("faulty.twice", &Faulty::twice);
+    d.method("faulty.garbage", &Faulty::garbage).method("faulty.pretty", &Faulty::pretty);
+    d.method("faulty.flood", &Faulty::flood, stream).method("faulty.flood_events", &Faulty::flood_events);
+    d.method("faulty.echo_stream", &Faulty::echo_stream, attach);
+    d.method("faulty.forbidden_event", &Faulty::forbidden_event).method("faulty.who", &Faulty::who);
+    d.method("faulty.seen_events", &Faulty::seen_events);
+  }
+
+ private:
+  struct Flood {
+    Call call;
+    int left;
+    int sent;
+    int refused;
+    void go() {
+      while (left > 0) {
+        if (const auto sent_ok = call.item(json{{"i", sent}}); !sent_ok) {
+          ++refused;
+          if (sent_ok.error().kind == ErrorKind::overloaded) return;
+          left = 0;
+          break;
+        }
+        ++sent;
+        --left;
+      }
+      call.reply(json{{"sent", sent}, {"refused", refused}});
+    }
+  };
+
+  Host host_;
+  std::map<std::string, std::int64_t> attempts_;
+  std::vector<std::shared_ptr<Call>> held_;
+  std::vector<std::uint64_t> cancelled_;
+  std::vector<std::string> events_;
+  int gone_ = 0;
+};
+
+}  // namespace
+
+GANTRY_PLUGIN(Faulty)

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+#include <cstring>
+#include <gantry/json.hpp>
+
+#include "host/doors/rpc/envelope.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+
+namespace {
+struct Reader {
+  EnvelopeParser parser{1 << 20, 64, 100};
+  std::string text;
+  Result<RpcParsed> operator()(std::string_view message) {
+    text.assign(message);
+    text.append(64, '\0');
+    return parser.parse(std::string_view(text.data(), message.size()));
+  }
+};
+}  // namespace
+
+TEST_CASE("envelope: id and params are handed on as the bytes that came") {
+  Reader read;
+  const auto parsed = read(R"( {"id" : "a\u0062" , "params":{ "x" : [1, 2.50] ,"s":"\"}{"}, "method":"m.n","jsonrpc":"2.0"} )");
+  REQUIRE(parsed);
+  const auto& m = parsed->messages.at(0);
+  REQUIRE(m.kind == RpcMessage::Kind::call);
+  REQUIRE(m.id == R"("a\u0062")");
+  REQUIRE(m.params == R"({ "x" : [1, 2.50] ,"s":"\"}{"})");
+  REQUIRE(m.method == "m.n");
+  REQUIRE(read.parser.raw_member(m.params, "x") == "[1, 2.50]");
+  REQUIRE(read.parser.raw_member(m.params, "s") == R"("\"}{")");
+  REQUIRE(read.parser.raw_member(m.params, "none").empty());
+}
+
+TEST_CASE("envelope: malformed text is refused also inside what is skipped") {
+  Reader read;
+  for (const char* bad : {"{", "nonsense", R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":[1,}})",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":nul}})", R"({"jsonrpc":"2.0","id":1,"method":"a"} x)",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":"\q"}})", "{\"jsonrpc\":\"2.0\",\"x\":\"\xff\"}",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":01}})"}) {
+    const auto parsed = read(bad);
+    INFO(bad);
+    REQUIRE(!parsed);
+    REQUIRE(parsed.error().kind == ErrorKind::parse_error);
+  }
+}
+
+TEST_CASE("envelope: depth is bounded") {
+  Reader read;
+  const auto nested = [](int depth) {
+    return R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":)" + std::string(static_cast<std::size_t>(depth), '[') +
+           std::string(static_cast<std::size_t>(depth), ']') + "}}";
+  };
+  REQUIRE(read(nested(60)));
+  const auto deep = read(nested(10'000));
+  REQUIRE(!deep);
+  REQUIRE(deep.error().kind == ErrorKind::invalid_request);
+  REQUIRE(read(nested(10)));
+}
+
+TEST_CASE("envelope: what is no JSON-RPC 2.0 is invalid_request, positional params are invalid_params") {
+  Reader read;
+  for (const char* bad : {R"({"id":1,"method":"a"})", R"({"jsonrpc":"1.0","id":1,"method":"a"})", R"({"jsonrpc":2.0,"id":1,"method":"a"})",
+                          R"({"jsonrpc":"2.0","id":null,"method":"a"})", R"({"jsonrpc":"2.0","id":[1],"method":"a"})",
+                          R"({"jsonrpc":"2.0","id":true,"method":"a"})", R"({"jsonrpc":"2.0","id":1,"method":7})",
+                          R"({"jsonrpc":"2.0","id":1})", R"({"jsonrpc":"2.0","id":1,"method":""})",
+                          R"({"jsonrpc":"2.0","id":1,"id":2,"method":"a"})", R"({"jsonrpc":"2.0","id":1,"method":"a","method":"b"})"}) {
+    const auto parsed = read(bad);
+    INFO(bad);
+    REQUIRE(parsed);
+    REQUIRE(parsed->messages.at(0).kind == RpcMessage::Kind::invalid);
+    REQUIRE(parsed->messages.at(0).error.kind == ErrorKind::invalid_request);
+  }
+  for (const char* bad : {R"({"jsonrpc":"2.0","id":1,"method":"a","params":[1]})", R"({"jsonrpc":"2.0","id":1,"method":"a","params":1})",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"timeout_ms":-1}}})",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"stream":{"credit":"x"}}}})",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":7}})"}) {
+    const auto parsed = read(bad);
+    INFO(bad);
+    REQUIRE(parsed->messages.at(0).error.kind == ErrorKind::invalid_params);
+    REQUIRE(parsed->messages.at(0).id == "1");
+  }
+  REQUIRE(read("7").error().kind == ErrorKind::invalid_request);
+  REQUIRE(read("[]").error().kind == ErrorKind::invalid_request);
+}
+
+TEST_CASE("envelope: a batch keeps its order, and a mistake in one message is that message's") {
+  Reader read;
+  const auto parsed = read(R"([{"jsonrpc":"2.0","id":1,"method":"a","params":{"p":1}},{"id":2},3,{"jsonrpc":"2.0","method":"n"}])");
+  REQUIRE(parsed);
+  REQUIRE(parsed->batch);
+  REQUIRE(parsed->messages.size() == 4);
+  REQUIRE(parsed->messages[0].params == R"({"p":1})");
+  REQUIRE(parsed->messages[1].kind == RpcMessage::Kind::invalid);
+  REQUIRE(parsed->messages[1].id == "2");
+  REQUIRE(parsed->messages[2].kind == RpcMessage::Kind::invalid);
+  REQUIRE(parsed->messages[3].kind == RpcMessage::Kind::notification);
+  std::string many = "[";
+  for (int i = 0; i < 101; ++i) many += std::string(i == 0 ? "" : ",") + R"({"jsonrpc":"2.0","method":"n"})";
+  REQUIRE(read(many + "]").error().kind == ErrorKind::invalid_request);
+}
+
+TEST_CASE("envelope: _meta is understood") {
+  Reader read;
+  const auto parsed = read(
+      R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"stream":{"credit":5},"timeout_ms":250,"traceparent":"00-1","idempotency_key":"k"}}})");
+  const auto& meta = parsed->messages.at(0).meta;
+  REQUIRE(meta.stream_credit == 5);
+  REQUIRE(meta.timeout_ms == 250);
+  REQUIRE(meta.traceparent == "00-1");
+  REQUIRE(meta.idempotency_key == "k");
+}

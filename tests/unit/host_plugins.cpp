@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit/host_support.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const fs::path kPlugins = GANTRY_BUILD_DIR "/tests/plugins";
+
+PluginEntry at(const fs::path& path) {
+  PluginEntry entry;
+  entry.path = path.string();
+  return entry;
+}
+
+std::string read(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+json status_of(TestHouse& t, const std::string& name) {
+  const auto plugins = t.call("host.plugins");
+  for (const auto& p : *plugins) {
+    if (p["name"] == name) return p;
+  }
+  return {};
+}
+
+/// A copy of `library` as NAME.so with a manifest of the test's.
+fs::path place(const TempDir& dir, const std::string& name, const fs::path& library, const std::string& manifest) {
+  const auto so = dir.path() / (name + ".so");
+  fs::copy_file(library, so);
+  if (!manifest.empty()) std::ofstream(dir.path() / (name + ".json")) << manifest;
+  return so;
+}
+
+std::string manifest_for(const std::string& name, int major = 0) {
+  return json{{"id", name}, {"version", "1.0.0"}, {"abi", {{"major", major}, {"minor", 1}}}, {"services", {name}},
+              {"methods", {{{"name", name + ".do"}}}}}.dump();
+}
+
+}  // namespace
+
+TEST_CASE("plugins: known until first called, then ready; the first caller starts it once") {
+  TestHouse t;
+  REQUIRE(status_of(t, "echo")["state"] == "known");
+  std::vector<TestHouse::Begun> calls;
+  for (int i = 0; i < 8; ++i) calls.push_back(t.begin("echo.say", {{"i", i}}));
+  for (auto& c : calls) REQUIRE(c.recorder->wait());
+  REQUIRE(status_of(t, "echo")["state"] == "ready");
+  const auto log = t.log_text();
+  REQUIRE(log.find("echo 1.0.0 is ready") != std::string::npos);
+  REQUIRE(log.find("echo 1.0.0 is ready", log.find("echo 1.0.0 is ready") + 1) == std::string::npos);
+}
+
+TEST_CASE("plugins: one that is missing, or no plugin, or for another ABI, or not what its manifest says, is `failed` with the reason; the others serve") {
+  TempDir dir;
+  const auto text = dir.path() / "text.so";
+  std::ofstream(text) << "this is no shared library";
+  std::ofstream(dir.path() / "text.json") << manifest_for("text");
+  auto lying = json::parse(read(kPlugins / "echo.json"));
+  lying["version"] = "9.9.9";
+  const auto liar = place(dir, "liar", kPlugins / "echo.so", lying.dump());
+  const auto stranger = place(dir, "stranger", kPlugins / "bad" / "not_a_plugin.so", manifest_for("stranger"));
+  const auto future = place(dir, "future", kPlugins / "bad" / "other_abi.so", manifest_for("future", 1));
+  const auto masked = place(dir, "masked", kPlugins / "bad" / "other_abi.so", manifest_for("masked"));
+  const auto bare = place(dir, "bare", kPlugins / "bad" / "not_a_plugin.so", "");
+  const auto broken = place(dir, "broken", kPlugins / "echo.so", "{\"id\": ");
+  TestHouse t([&](Config& c) {
+    c.plugins["missing"] = at(dir.path() / "missing.so");
+    for (const auto& [name, path] : std::map<std::string, fs::path>{{"text", text}, {"liar", liar}, {"stranger", stranger},
+                                                                    {"future", future}, {"masked", masked}, {"bare", bare}, {"broken", broken}})
+      c.plugins[name] = at(path);
+  });
+  // These are seen without loading anything.
+  const auto failed = [&](const std::string& name, const std::string& why) {
+    const auto status = status_of(t, name);
+    INFO(status.dump());
+    REQUIRE(status["state"] == "failed");
+    REQUIRE(status["reason"].get<std::string>().find(why) != std::string::npos);
+  };
+  failed("missing", "does not exist");
+  failed("future", "ABI major version 1");
+  failed("bare", "no manifest");
+  failed("broken", "malformed JSON");
+  // These at their first call.
+  REQUIRE(t.call("text.do").error().kind == ErrorKind::unavailable);
+  failed("text", "cannot be loaded");
+  REQUIRE(t.call("stranger.do").error().kind == ErrorKind::unavailable);
+  failed("stranger", "does not export gantry_entry");
+  REQUIRE(t.call("masked.do").error().kind == ErrorKind::unavailable);
+  failed("masked", "ABI major version 1");
+  REQUIRE(status_of(t, "liar")["version"] == "9.9.9");
+  REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
+  REQUIRE(t.call("echo.say", {{"a", 1}}));
+}
+
+TEST_CASE("plugins: a manifest that disagrees with the plugin is named member by member") {
+  TempDir dir;
+  auto lying = json::parse(read(kPlugins / "echo.json"));
+  lying["version"] = "9.9.9";
+  const auto liar = place(dir, "echo", kPlugins / "echo.so", lying.dump());
+  TestHouse t([&](Config& c) { c.plugins["echo"] = at(liar); });
+  const auto error = t.call("echo.say").error();
+  REQUIRE(error.kind == ErrorKind::unavailable);
+  REQUIRE(error.message.find("manifest disagrees") != std::string::npos);
+  REQUIRE(error.message.find("version") != std::string::npos);
+  REQUIRE(status_of(t, "echo")["state"] == "failed");
+}
+
+TEST_CASE("plugins: one that refuses to start is `failed` with its own words, and is tried again after the back-off") {
+  TestHouse t([](Config& c) { c.plugins["faulty"].settings = {{"refuse_to_start", true}}; });
+  auto first = t.begin("faulty.fail_times_once", {{"key", "k"}, {"times", 0}});
+  REQUIRE(first.recorder->wait().error().message.find("told to refuse") != std::string::npos);
+  REQUIRE(status_of(t, "faulty")["state"] == "failed");
+  REQUIRE(t.call("echo.say"));
+}
+
+TEST_CASE("plugins: a disabled one is `disabled` and its methods are `unavailable`") {
+  TestHouse t([](Config& c) { c.plugins["echo"].enabled = false; });
+  REQUIRE(status_of(t, "echo")["state"] == "disabled");
+  const auto error = t.call("echo.say").error();
+  REQUIRE(error.kind == ErrorKind::unavailable);
+  REQUIRE(error.message.find("enabled = true") != std::string::npos);
+}
+
+TEST_CASE("plugins: a topic that the manifest does not list is refused, and events reach those that subscribe") {
+  TestHouse t;
+  REQUIRE((*t.call("faulty.forbidden_event"))["refused"] == true);
+  REQUIRE(t.house().bus().publish("test.hello", "{}"));
+  REQUIRE(t.house().bus().publish("other.hello", "{}"));
+  eventually("the event", [&] { return (*t.call("faulty.seen_events"))["topics"] == json{"test.hello"}; });
+}
+
+TEST_CASE("plugins: a flood of events costs a subscriber its oldest, never the host's memory") {
+  TestHouse t([](Config& c) { c.async.event_bus_buffer_size = 50; });
+  auto sub = *t.house().bus().subscribe({"faulty.flood"}, [] {});
+  REQUIRE((*t.call("faulty.flood_events", {{"events", 5000}}))["published"] == 5000);
+  REQUIRE(sub.subscription->dropped() == 4950);
+}

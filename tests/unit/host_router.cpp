@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit/host_support.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+using namespace std::chrono_literals;
+
+TEST_CASE("router: an idempotent call is tried again until it succeeds, with growing delays on the host's clock") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.fail_times", {{"key", "a"}, {"times", 2}});
+  t.advance_to_next(1s);
+  t.advance_to_next(1s);
+  const auto result = recorder->wait();
+  REQUIRE(result);
+  REQUIRE((*result)["attempts"] == 3);
+  REQUIRE(t.log_text().find("faulty.fail_times failed (attempt 1)") != std::string::npos);
+  REQUIRE(t.log_text().find("faulty.fail_times failed (attempt 2)") != std::string::npos);
+}
+
+TEST_CASE("router: after max_retries + 1 attempts the last error is the answer") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.fail_times", {{"key", "b"}, {"times", 100}});
+  for (int i = 0; i < Router::kRetry.max_retries; ++i) t.advance_to_next(1s);
+  const auto result = recorder->wait();
+  REQUIRE(result.error().kind == ErrorKind::unavailable);
+  REQUIRE(result.error().message == "attempt 3 fails");
+  REQUIRE((*t.call("faulty.attempts", {{"key", "b"}}))["attempts"] == 3);
+}
+
+TEST_CASE("router: a call that is not idempotent is tried once") {
+  TestHouse t;
+  const auto result = t.call("faulty.fail_times_once", {{"key", "c"}, {"times", 1}});
+  REQUIRE(result.error().message == "attempt 1 fails");
+}
+
+TEST_CASE("router: no retry begins that could not end before the deadline") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.fail_times", {{"key", "d"}, {"times", 5}}, {}, 10ms);
+  REQUIRE(recorder->wait().error().message == "attempt 1 fails");
+}
+
+TEST_CASE("router: a call that is never answered times out at its deadline, is cancelled, and its late answer is dropped") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.never", json::object(), {}, 5s);
+  REQUIRE(t.call("echo.say", {{"a", 1}}));  // the plugins run; the call is with its own
+  t.advance_to_next(5s);
+  REQUIRE(recorder->wait().error().kind == ErrorKind::timeout);
+  eventually("the cancel", [&] { return (*t.call("faulty.cancelled"))["count"] == 1; });
+  REQUIRE(t.call("faulty.release"));
+  REQUIRE(recorder->answers() == 1);
+}
+
+TEST_CASE("router: the default deadline holds for a call that names none") {
+  TestHouse t([](Config& c) { c.host.default_call_timeout_seconds = 7; });
+  auto [recorder, call] = t.begin("faulty.never");
+  t.timers.advance(6s);
+  REQUIRE(!recorder->done());
+  t.timers.advance(1s);
+  REQUIRE(recorder->wait().error().kind == ErrorKind::timeout);
+}
+
+TEST_CASE("router: an answer that comes late on the clock, but in time, is an answer") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.late", {{"delay_ms", 2000}}, {}, 5s);
+  t.advance_to_next(2s);
+  REQUIRE((*recorder->wait())["late"] == true);
+}
+
+TEST_CASE("router: whatever a handler does, the call is answered exactly once") {
+  TestHouse t;
+  for (const auto& [method, words] : std::map<std::string, std::string>{{"faulty.throws", "thrown on purpose"},
+                                                                        {"faulty.throws_holding", "thrown with the call in hand"},
+                                                                        {"faulty.drops", "dropped the call"},
+                                                                        {"faulty.garbage", "not valid JSON"}}) {
+    auto [recorder, call] = t.begin(method);
+    const auto result = recorder->wait();
+    REQUIRE(!result);
+    REQUIRE(result.error().kind == ErrorKind::internal);
+    INFO(result.error().message);
+    REQUIRE(result.error().message.find(words) != std::string::npos);
+    REQUIRE(t.call("echo.say"));
+    REQUIRE(recorder->answers() == 1);
+  }
+  auto [recorder, call] = t.begin("faulty.twice");
+  REQUIRE((*recorder->wait())["answer"] == 1);
+  REQUIRE(t.call("faulty.cancelled"));
+  REQUIRE(recorder->answers() == 1);
+}
+
+TEST_CASE("router: a cancelled call is answered `cancelled` and the plugin is told") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.never");
+  REQUIRE(t.call("faulty.cancelled"));
+  call->cancel();
+  REQUIRE(recorder->wait().error().kind == ErrorKind::cancelled);
+  eventually("the cancel", [&] { return (*t.call("faulty.cancelled"))["count"] == 1; });
+}
+
+TEST_CASE("router: permits bound a service, those behind wait in order, and a full queue is `overloaded`") {
+  TestHouse t([](Config& c) {
+    c.host.max_calls_per_service = 2;
+    c.host.max_waiting_per_service = 1;
+  });
+  auto a = t.begin("faulty.never");
+  auto b = t.begin("faulty.never");
+  auto waits = t.begin("faulty.attempts", {{"key", "x"}});
+  auto refused = t.begin("faulty.attempts", {{"key", "x"}});
+  const auto error = refused.recorder->wait().error();
+  REQUIRE(error.kind == ErrorKind::overloaded);
+  REQUIRE(error.data.find("retry_after_ms") != std::string::npos);
+  REQUIRE(!waits.recorder->done());
+  REQUIRE(t.call("echo.say"));  // another service has permits of its own
+  a.call->cancel();
+  REQUIRE(waits.recorder->wait());
+  b.call->cancel();
+}
+
+TEST_CASE("router: a call that is cancelled while it waits for a permit never reaches the plugin") {
+  TestHouse t([](Config& c) { c.host.max_calls_per_service = 1; });
+  auto holds = t.begin("faulty.never");
+  auto waits = t.begin("faulty.fail_times_once", {{"key", "w"}, {"times", 0}});
+  waits.call->cancel();
+  REQUIRE(waits.recorder->wait().error().kind == ErrorKind::cancelled);
+  holds.call->cancel();
+  REQUIRE((*t.call("faulty.attempts", {{"key", "w"}}))["attempts"] == 0);
+}
+
+TEST_CASE("router: an unknown method is `method_not_found` with the nearest name") {
+  TestHouse t;
+  const auto unknown = t.call("host.statsu").error();
+  REQUIRE(unknown.kind == ErrorKind::method_not_found);
+  REQUIRE(unknown.message.find("host.status") != std::string::npos);
+  REQUIRE(t.call("faulty.thorws").error().message.find("faulty.throws") != std::string::npos);
+  REQUIRE(t.call("state.turn.create").error().kind == ErrorKind::method_not_found);
+}
+
+TEST_CASE("router: a stopping host refuses calls and answers those that are open") {
+  auto t = std::make_unique<TestHouse>([](Config& c) { c.host.stop_budget_seconds = 1; });
+  auto open = t->begin("faulty.never");
+  REQUIRE(t->call("echo.say"));
+  t->house().request_stop("test");
+  REQUIRE(open.recorder->wait().error().kind == ErrorKind::cancelled);
+  t.reset();
+  REQUIRE(open.recorder->answers() == 1);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "unit/host_support.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+TEST_CASE("stream: never more items than credit, all items in order, then the answer") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.flood", {{"items", 100}}, 3);
+  eventually("three items", [&] { return recorder->items().size() == 3; });
+  REQUIRE(t.call("echo.say"));
+  REQUIRE(recorder->items().size() == 3);
+  REQUIRE(!recorder->done());
+  call->give_credit(2);
+  eventually("two more", [&] { return recorder->items().size() == 5; });
+  call->give_credit(1000);
+  REQUIRE((*recorder->wait())["sent"] == 100);
+  const auto items = recorder->items();
+  REQUIRE(items.size() == 100);
+  for (std::size_t i = 0; i < items.size(); ++i) REQUIRE(json::parse(items[i])["i"] == i);
+  REQUIRE(!recorder->item_after_answer());
+}
+
+TEST_CASE("stream: a flood waits in a bounded outbox while there is no credit") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.flood", {{"items", 5000}}, 0);
+  REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
+  REQUIRE(recorder->items().empty());
+  std::uint32_t total = 0;
+  while (!recorder->done()) {
+    call->give_credit(100);
+    total += 100;
+    eventually("items or the end", [&] { return recorder->items().size() >= std::min<std::size_t>(total, 5000) || recorder->done(); });
+  }
+  REQUIRE((*recorder->wait())["sent"] == 5000);
+  REQUIRE(recorder->items().size() == 5000);
+}
+
+TEST_CASE("stream: both directions, each within its credit, until each side ends its own") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.echo_stream", {{"grant", 2}}, 100);
+  eventually("credit", [&] { return recorder->credit_given() == 2; });
+  REQUIRE(call->send_item("1"));
+  REQUIRE(call->send_item("2"));
+  eventually("echoes", [&] { return recorder->items().size() == 2; });
+  eventually("credit again", [&] { return recorder->credit_given() == 4; });
+  REQUIRE(call->send_item("3"));
+  call->send_end();
+  REQUIRE((*recorder->wait())["seen"] == 3);
+  REQUIRE(recorder->items() == std::vector<std::string>{"1", "2", "3"});
+}
+
+TEST_CASE("stream: an item beyond the callee's credit is refused") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.echo_stream", {{"grant", 0}}, 100);
+  REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
+  const auto sent = call->send_item("1");
+  REQUIRE(!sent);
+  REQUIRE(sent.error().kind == ErrorKind::overloaded);
+  call->cancel();
+}
+
+TEST_CASE("stream: an attach stream takes no permit and has no deadline") {
+  TestHouse t([](Config& c) {
+    c.host.max_calls_per_service = 1;
+    c.host.default_call_timeout_seconds = 1;
+  });
+  auto a = t.begin("faulty.echo_stream", {{"grant", 1}}, 10);
+  auto b = t.begin("faulty.echo_stream", {{"grant", 1}}, 10);
+  REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
+  t.timers.advance(std::chrono::hours(2));
+  REQUIRE(!a.recorder->done());
+  a.call->send_end();
+  b.call->send_end();
+  REQUIRE(a.recorder->wait());
+  REQUIRE(b.recorder->wait());
+}
+
+TEST_CASE("stream: a method that is no stream cannot be opened as one, and the other way round") {
+  TestHouse t;
+  REQUIRE(t.begin("faulty.attempts", {{"key", "x"}}, 1).recorder->wait().error().kind == ErrorKind::invalid_params);
+  REQUIRE(t.call("faulty.echo_stream").error().kind == ErrorKind::invalid_params);
+}

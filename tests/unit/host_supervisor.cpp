@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gantry/channel/oneshot.hpp>
+
+#include "unit/host_support.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+struct Bench {
+  TempDir dir;
+  std::shared_ptr<Log> log = Log::open_or_stderr([this] {
+    LogOptions options;
+    options.file = dir.path() / "log";
+    options.to_stderr = false;
+    options.level = Level::debug;
+    return options;
+  }());
+  ManualTimers timers;
+  WorkerPool pool{8, 100, [](std::string_view) {}};
+  EventBus bus{"epoch", 1000};
+  TaskSupervisor tasks{pool, timers, bus, *log, 2, std::chrono::seconds(300)};
+
+  [[nodiscard]] std::string state_of(const std::string& name) const {
+    for (const auto& r : tasks.records()) {
+      if (r.name == name) return std::string(task_state_name(r.state));
+    }
+    return "";
+  }
+  [[nodiscard]] std::string log_text() const {
+    std::ifstream in(dir.path() / "log");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+};
+}  // namespace
+
+TEST_CASE("tasks: a name runs once at a time, a second start is refused and says so, and it may run again after its end") {
+  Bench b;
+  auto [go, wait] = oneshot::channel<bool>();
+  auto shared = std::make_shared<oneshot::Receiver<bool>>(std::move(wait));
+  REQUIRE(b.tasks.spawn("job", [shared](TaskContext&) -> Result<void> {
+    (void)shared->recv();
+    return {};
+  }));
+  const auto second = b.tasks.spawn("job", [](TaskContext&) -> Result<void> { return {}; });
+  REQUIRE(second.error().kind == ErrorKind::conflict);
+  REQUIRE(b.log_text().find("background task job refused") != std::string::npos);
+  (void)go.send(true);
+  eventually("the end", [&] { return b.state_of("job") == "completed"; });
+  REQUIRE(b.tasks.spawn("job", [](TaskContext&) -> Result<void> { return {}; }));
+  eventually("the second run", [&] { return b.tasks.records().size() == 2 && b.tasks.records()[0].runs == 2; });
+}
+
+TEST_CASE("tasks: at most max_background_tasks run, the others wait in order") {
+  Bench b;
+  std::atomic<int> running{0};
+  std::atomic<int> most{0};
+  std::atomic<bool> go{false};
+  for (int i = 0; i < 6; ++i) {
+    REQUIRE(b.tasks.spawn("job" + std::to_string(i), [&](TaskContext&) -> Result<void> {
+      most = std::max(most.load(), ++running);
+      while (!go) std::this_thread::yield();
+      --running;
+      return {};
+    }));
+  }
+  eventually("two", [&] { return running == 2; });
+  REQUIRE(b.state_of("job5") == "queued");
+  go = true;
+  eventually("all", [&] { return b.state_of("job5") == "completed"; });
+  REQUIRE(most == 2);
+}
+
+TEST_CASE("tasks: a failure and an exception are recorded, logged, published, and harm no other") {
+  Bench b;
+  auto events = *b.bus.subscribe({"host.task.failed"}, [] {});
+  REQUIRE(b.tasks.spawn("fails", [](TaskContext&) -> Result<void> { return fail(ErrorKind::internal, "broken"); }));
+  REQUIRE(b.tasks.spawn("throws", [](TaskContext&) -> Result<void> { throw std::runtime_error("boom"); }));
+  REQUIRE(b.tasks.spawn("works", [](TaskContext&) -> Result<void> { return {}; }));
+  eventually("all", [&] {
+    return b.state_of("fails") == "failed" && b.state_of("throws") == "failed" && b.state_of("works") == "completed";
+  });
+  REQUIRE(b.log_text().find("background task throws failed: boom") != std::string::npos);
+  eventually("events", [&] { return events.subscription->take().has_value(); });
+}
+
+TEST_CASE("tasks: a running job learns of its cancel, a queued one never starts") {
+  Bench b;
+  std::atomic<bool> started{false};
+  for (const char* name : {"one", "two"}) {
+    REQUIRE(b.tasks.spawn(name, [](TaskContext& c) -> Result<void> {
+      while (!c.cancelled()) std::this_thread::yield();
+      return {};
+    }));
+  }
+  REQUIRE(b.tasks.spawn("queued", [&](TaskContext&) -> Result<void> {
+    started = true;
+    return {};
+  }));
+  REQUIRE(b.tasks.cancel("queued"));
+  REQUIRE(b.tasks.cancel("one"));
+  REQUIRE(b.tasks.cancel("two"));
+  eventually("the cancels", [&] { return b.state_of("one") == "cancelled" && b.state_of("two") == "cancelled"; });
+  REQUIRE(b.state_of("queued") == "cancelled");
+  REQUIRE(!started);
+  REQUIRE(b.tasks.cancel("nobody").error().kind == ErrorKind::not_found);
+}
+
+TEST_CASE("tasks: records are cleaned up after the interval, and no timer runs when there is nothing to clean") {
+  Bench b;
+  REQUIRE(!b.timers.next_in());
+  REQUIRE(b.tasks.spawn("job", [](TaskContext&) -> Result<void> { return {}; }));
+  eventually("the end", [&] { return b.state_of("job") == "completed" && b.timers.next_in(); });
+  b.timers.advance(std::chrono::seconds(299));
+  REQUIRE(b.state_of("job") == "completed");
+  b.timers.advance(std::chrono::seconds(1));
+  REQUIRE(b.tasks.records().empty());
+  REQUIRE(!b.timers.next_in());
+}

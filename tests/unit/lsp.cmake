@@ -1,0 +1,15 @@
+if(TARGET lsp)
+  add_executable(lsp_fake_server lsp_fake_server.cpp)
+  target_link_libraries(lsp_fake_server PRIVATE gantry::sdk)
+  gantry_use_pch(lsp_fake_server)
+  set_target_properties(lsp_fake_server PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+
+  set(LSP_DIR ${CMAKE_SOURCE_DIR}/plugins/lsp)
+  gantry_add_test(test_lsp
+    lsp_parts.cpp lsp_attach.cpp lsp_request.cpp lsp_faults.cpp lsp_clangd.cpp
+    ${LSP_DIR}/config.cpp ${LSP_DIR}/documents.cpp ${LSP_DIR}/envelope.cpp ${LSP_DIR}/files.cpp ${LSP_DIR}/process.cpp
+    ${LSP_DIR}/reactor.cpp ${LSP_DIR}/spawn.cpp ${LSP_DIR}/uri.cpp
+    LIBS simdjson::simdjson LABELS lsp concurrency)
+  target_include_directories(test_lsp PRIVATE ${LSP_DIR})
+  add_dependencies(test_lsp lsp lsp_fake_server)
+endif()

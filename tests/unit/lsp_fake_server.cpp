@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A language server that does on request what real ones do at the worst moment. It writes what it is sent into a file
+// (--log FILE), one message a line.
+//
+//   --exit-at-start   --hang-initialize   --refuse-initialize   --deaf (reads nothing after `initialized`)
+//   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
+//
+// Methods: see `request`. Documents: didOpen, didChange with full text, didClose.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <gantry/framing.hpp>
+#include <gantry/json.hpp>
+#include <iostream>
+#include <map>
+#include <string>
+#include <vector>
+
+using gantry::json;
+
+namespace {
+
+struct Options {
+  bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false;
+  std::string log;
+};
+
+class Server {
+ public:
+  explicit Server(Options options) : options_(std::move(options)) {
+    if (!options_.log.empty()) log_.open(options_.log, std::ios::app);
+  }
+
+  int run() {
+    gantry::FrameDecoder decoder(std::size_t{256} << 20, gantry::Framing::headers);
+    while (true) {
+      std::string_view text;
+      while (decoder.next(text) == gantry::FrameDecoder::Status::message) handle(std::string(text));
+      const auto n = ::read(0, decoder.prepare(65536), 65536);
+      if (n <= 0) break;
+      decoder.commit(static_cast<std::size_t>(n));
+    }
+    while (options_.ignore_exit) ::pause();
+    return 0;
+  }
+
+ private:
+  void raw(const std::string& bytes) {
+    for (std::size_t at = 0; at < bytes.size();) {
+      const auto n = ::write(1, bytes.data() + at, bytes.size() - at);
+      if (n <= 0) std::_Exit(9);
+      at += static_cast<std::size_t>(n);
+    }
+  }
+  void framed(const std::string& text) {
+    std::string frame;
+    gantry::append_frame(frame, gantry::Framing::headers, text);
+    raw(frame);
+  }
+  void send(json message) {
+    message["jsonrpc"] = "2.0";
+    framed(gantry::dump_json(message));
+  }
+  void answer(const json& id, json result) { send({{"id", id}, {"result", std::move(result)}}); }
+
+  void handle(const std::string& text) {
+    if (log_.is_open()) log_ << text << std::endl;
+    const json message = json::parse(text);
+    if (!message.contains("method")) {
+      const auto it = asked_.find(message["id"].get<std::string>());
+      if (it == asked_.end()) return;
+      answer(it->second, message);
+      asked_.erase(it);
+    } else if (message.contains("id")) {
+      request(message["id"], message["method"], message.value("params", json::object()));
+    } else {
+      notification(message["method"], message.value("params", json::object()));
+    }
+  }
+
+  void request(const json& id, const std::string& method, const json& params) {
+    if (method == "initialize") {
+      if (options_.hang_initialize) return;
+      if (options_.refuse_initialize)
+        return send({{"id", id}, {"error", {{"code", -32603}, {"message", "no licence"}}}});
+      return answer(id, {{"capabilities", {{"hoverProvider", true}}}, {"serverInfo", {{"pid", ::getpid()}}}});
+    }
+    if (method == "shutdown") {
+      if (!options_.ignore_exit) answer(id, nullptr);
+    } else if (method == "test/echo") {
+      answer(id, params);
+    } else if (method == "test/crash") {
+      std::cerr << "fatal: asked to crash" << std::endl;
+      std::_Exit(7);
+    } else if (method == "test/hang") {
+      hanging_.push_back(id);
+    } else if (method == "test/release") {
+      for (const auto& held : hanging_) answer(held, "late");
+      hanging_.clear();
+      answer(id, "released");
+    } else if (method == "test/garbage") {
+      raw("Content-Length: nonsense\r\n\r\n{}");
+    } else if (method == "test/bad_json") {
+      framed(R"({"jsonrpc":"2.0","id":)" + id.dump());
+    } else if (method == "test/twice") {
+      answer(id, 1);
+      answer(id, 2);
+      answer(999999999, "nobody asked");
+      answer("text", "nobody asked");
+    } else if (method == "test/ask") {
+      const std::string own = "ask-" + std::to_string(++last_ask_);
+      asked_[own] = id;
+      send({{"id", own}, {"method", params.at("method")}, {"params", params.value("params", json())}});
+    } else if (method == "test/notify") {
+      send({{"method", params.at("method")}, {"params", params.value("params", json())}});
+      answer(id, nullptr);
+    } else if (method == "test/flood") {
+      const std::string filler(params.value("size", 100), 'x');
+      for (int i = 0; i < params.value("count", 1); ++i)
+        send({{"method", "test/drop"}, {"params", {{"n", i}, {"fill", filler}}}});
+      answer(id, "flooded");
+    } else if (method == "test/big") {
+      const std::size_t size = std::size_t{65} << 20;
+      raw("Content-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, ' '));
+    } else if (method == "test/child") {
+      const auto child = ::fork();
+      if (child == 0) {
+        while (true) ::pause();
+      }
+      answer(id, child);
+    } else if (method == "textDocument/hover") {
+      const std::string uri = params.at("textDocument").at("uri");
+      const auto it = documents_.find(uri);
+      if (it == documents_.end())
+        return send({{"id", id}, {"error", {{"code", -32602}, {"message", "not open: " + uri}}}});
+      answer(id, {{"contents", it->second.value("text", "")}, {"version", it->second.value("version", -1)}});
+    } else {
+      send({{"id", id}, {"error", {{"code", -32601}, {"message", "no " + method}}}});
+    }
+  }
+
+  void notification(const std::string& method, const json& params) {
+    if (method == "exit" && !options_.ignore_exit) std::_Exit(0);
+    if (method == "initialized" && options_.deaf) {
+      while (true) ::pause();
+    }
+    if (method == "$/cancelRequest") {
+      for (auto it = hanging_.begin(); it != hanging_.end(); ++it) {
+        if (*it != params.at("id")) continue;
+        send({{"id", *it}, {"error", {{"code", -32800}, {"message", "cancelled"}}}});
+        hanging_.erase(it);
+        return;
+      }
+    }
+    if (method == "textDocument/didOpen") documents_[params["textDocument"]["uri"]] = params["textDocument"];
+    if (method == "textDocument/didChange") {
+      auto& document = documents_[params["textDocument"]["uri"]];
+      document["version"] = params["textDocument"]["version"];
+      for (const auto& change : params["contentChanges"]) document["text"] = change["text"];
+    }
+    if (method == "textDocument/didClose") documents_.erase(params["textDocument"]["uri"].get<std::string>());
+  }
+
+  const Options options_;
+  std::ofstream log_;
+  std::vector<json> hanging_;
+  std::map<std::string, json> asked_;
+  std::map<std::string, json> documents_;
+  int last_ask_ = 0;
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view arg = argv[i];
+    if (arg == "--exit-at-start") options.exit_at_start = true;
+    if (arg == "--hang-initialize") options.hang_initialize = true;
+    if (arg == "--refuse-initialize") options.refuse_initialize = true;
+    if (arg == "--deaf") options.deaf = true;
+    if (arg == "--ignore-exit") options.ignore_exit = true;
+    if (arg == "--log" && i + 1 < argc) options.log = argv[++i];
+  }
+  if (options.exit_at_start) {
+    std::cerr << "fatal: no such option" << std::endl;
+    return 3;
+  }
+  return Server(options).run();
+}

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+
+#include "config.hpp"
+#include "documents.hpp"
+#include "envelope.hpp"
+#include "files.hpp"
+#include "lsp_support.hpp"
+#include "uri.hpp"
+
+using namespace gantry;
+using namespace gantry::lsp;
+
+TEST_CASE("lsp envelope: finds kind and id wherever they stand, and steps over the rest") {
+  const auto full = [](std::string_view text) { return scan(text, Scan::full); };
+  const std::string request = R"( {"params":{"id":7,"x":"}\"{"},"method":"a\/b","jsonrpc":"2.0","id" : "q\"1"} )";
+  auto e = full(request);
+  REQUIRE(e.is_request());
+  REQUIRE(e.id == R"("q\"1")");
+  REQUIRE(e.method() == "a/b");
+  REQUIRE(e.params == R"({"id":7,"x":"}\"{"})");
+  REQUIRE(full(R"({"jsonrpc":"2.0","method":"m"})").is_notification());
+  e = full(R"({"id":3,"jsonrpc":"2.0","result":[1,{"id":9}]})");
+  REQUIRE(e.is_response());
+  REQUIRE(own_id(e.id) == 3);
+  REQUIRE(e.result == R"([1,{"id":9}])");
+  REQUIRE(full(R"({"\u0069d":5,"method":"m"})").id == "5");
+  REQUIRE(scan(R"({"id":1,"method":"m","params":{"a")", Scan::route).is_request());
+}
+
+TEST_CASE("lsp envelope: what is no object, or is cut off, is refused") {
+  for (const auto* text :
+       {"", " ", "[]", "3", "{", R"({"id")", R"({"id":)", R"({"id":1)", R"({"id":1,)", R"({"id":"1})", R"({"a":[1,2})",
+        R"({"a":{"b":1})", R"({"id":1}x)", R"({"id" 1})", R"({id:1})", R"({"a":"\"})"}) {
+    CAPTURE(text);
+    REQUIRE_FALSE(scan(text, Scan::full).ok);
+  }
+}
+
+TEST_CASE("lsp envelope: an id is replaced in place, and nothing else") {
+  const std::string text = R"({"id":12,"method":"m","params":{"id":12}})";
+  std::string out;
+  append_with_id(out, text, scan(text, Scan::route).id, R"("x")");
+  REQUIRE(out == R"({"id":"x","method":"m","params":{"id":12}})");
+  REQUIRE(own_id("12") == 12);
+  REQUIRE(own_id("\"12\"") == -1);
+  REQUIRE(own_id("1.5") == -1);
+}
+
+TEST_CASE("lsp uri: each spelling of a file gives one path, and a path gives one URI") {
+  REQUIRE(*to_path("file:///a/b%20c.cpp") == "/a/b c.cpp");
+  REQUIRE(*to_path("file://localhost/a/./b/../c") == "/a/c");
+  REQUIRE(*to_path("/a/b/") == "/a/b");
+  REQUIRE(to_uri("/a/b c[1]%ü.cpp") == "file:///a/b%20c%5B1%5D%25%C3%BC.cpp");
+  REQUIRE(*to_path(to_uri("/a/b c[1]%ü.cpp")) == "/a/b c[1]%ü.cpp");
+  for (const auto* bad :
+       {"", "a.cpp", "http://x/a", "file://host/a", "file:///a%2", "file:///a%zz", "file:///a%00b", "untitled:1"}) {
+    CAPTURE(bad);
+    REQUIRE(to_path(bad).error().kind == ErrorKind::invalid_params);
+  }
+}
+
+TEST_CASE("lsp documents: a position is counted in the negotiated units and clamped to its line") {
+  const std::string text = "aä😀b\nsecond\r\nthird\rlast";
+  REQUIRE(offset_of(text, 0, 0, Encoding::utf16) == 0);
+  REQUIRE(offset_of(text, 0, 2, Encoding::utf16) == 3);
+  REQUIRE(offset_of(text, 0, 4, Encoding::utf16) == 7);
+  REQUIRE(offset_of(text, 0, 3, Encoding::utf16) == 3);  // in the midst of a pair: before it
+  REQUIRE(offset_of(text, 0, 3, Encoding::utf32) == 7);
+  REQUIRE(offset_of(text, 0, 3, Encoding::utf8) == 3);
+  REQUIRE(offset_of(text, 0, 99, Encoding::utf16) == 8);
+  REQUIRE(offset_of(text, 1, 99, Encoding::utf16) == 15);
+  REQUIRE(offset_of(text, 2, 0, Encoding::utf16) == 17);
+  REQUIRE(offset_of(text, 3, 0, Encoding::utf16) == 23);
+  REQUIRE(offset_of(text, 9, 0, Encoding::utf16) == text.size());
+}
+
+namespace {
+
+json change(int line, int from, int to, const std::string& text) {
+  return {{"range", {{"start", {{"line", line}, {"character", from}}}, {"end", {{"line", line}, {"character", to}}}}},
+          {"text", text}};
+}
+json changed(int version, json changes) {
+  return {{"textDocument", {{"uri", "file:///a"}, {"version", version}}}, {"contentChanges", std::move(changes)}};
+}
+json opened(const std::string& text) {
+  return {{"textDocument", {{"uri", "file:///a"}, {"languageId", "cpp"}, {"version", 1}, {"text", text}}}};
+}
+
+}  // namespace
+
+TEST_CASE("lsp documents: full and incremental changes are followed, and replayed as they stand") {
+  TrackedDocuments documents;
+  documents.follow("textDocument/didOpen", opened("one\ntwo 😀 x\n").dump());
+  documents.follow("textDocument/didChange", changed(5, {change(1, 7, 8, "three"), change(0, 0, 3, "1")}).dump());
+  std::vector<json> replayed;
+  const auto keep = [&](std::string_view message) { replayed.push_back(json::parse(message)); };
+  documents.replay(keep);
+  REQUIRE(replayed.size() == 1);
+  REQUIRE(replayed[0]["method"] == "textDocument/didOpen");
+  REQUIRE(replayed[0]["params"]["textDocument"] ==
+          json{{"uri", "file:///a"}, {"languageId", "cpp"}, {"version", 5}, {"text", "1\ntwo 😀 three\n"}});
+  documents.follow("textDocument/didChange", changed(6, {{{"text", "all new"}}}).dump());
+  replayed.clear();
+  documents.replay(keep);
+  REQUIRE(replayed[0]["params"]["textDocument"]["text"] == "all new");
+  documents.follow("textDocument/didClose", R"({"textDocument":{"uri":"file:///a"}})");
+  replayed.clear();
+  documents.replay(keep);
+  REQUIRE(replayed.empty());
+}
+
+TEST_CASE("lsp documents: a change that makes no sense ends the following, and says so") {
+  TrackedDocuments documents;
+  documents.follow("textDocument/didOpen", opened("text").dump());
+  documents.follow("textDocument/didChange", changed(2, json::array({change(0, 3, 1, "x")})).dump());
+  REQUIRE(documents.lost().find("ends before it starts") != std::string::npos);
+  REQUIRE(documents.size() == 0);
+}
+
+TEST_CASE("lsp documents: more text than the bound is not kept") {
+  TrackedDocuments documents;
+  const std::string big(TrackedDocuments::kMaxBytes / 2 + 1, 'x');
+  auto params = opened(big);
+  documents.follow("textDocument/didOpen", params.dump());
+  REQUIRE(documents.lost().empty());
+  params["textDocument"]["uri"] = "file:///b";
+  documents.follow("textDocument/didOpen", params.dump());
+  REQUIRE(documents.lost().find("64 MiB") != std::string::npos);
+}
+
+TEST_CASE("lsp config: without servers there is clangd, and a mistake names its key") {
+  PluginConfig config;
+  auto settings = parse_settings(config);
+  REQUIRE(settings);
+  REQUIRE(settings->servers.size() == 1);
+  REQUIRE(settings->servers[0].name == "clangd");
+  REQUIRE(settings->for_language("cpp") == &settings->servers[0]);
+  REQUIRE(settings->language_of("/a/b.hpp") == "cpp");
+  REQUIRE(settings->max_requests == 8);
+  const auto message = [&](const json& servers) {
+    config.settings = {{"servers", servers}};
+    return parse_settings(config).error().message;
+  };
+  REQUIRE(message({{"x", {{"languages", {"x"}}}}}).find("[lsp.servers.x] command is missing") == 0);
+  REQUIRE(message({{"x", {{"command", "x"}}}}).find("languages is missing") != std::string::npos);
+  REQUIRE(message({{"x", {{"comand", "x"}}}}).find("did you mean \"command\"") == std::string::npos);
+  REQUIRE(
+      message({{"x", {{"command", "x"}, {"languages", {"x"}}, {"comand", "x"}}}}).find("did you mean \"command\"") !=
+      std::string::npos);
+  REQUIRE(message({{"x", {{"command", 3}, {"languages", {"x"}}}}}).find("command must be") != std::string::npos);
+  config = {};
+  config.async = {{"max_concurrent_lsp_requests", 0}};
+  REQUIRE(parse_settings(config).error().message.find("max_concurrent_lsp_requests") != std::string::npos);
+}
+
+TEST_CASE("lsp files: the root is the nearest marked folder, else the workspace, else the folder itself") {
+  lsp_test::TempDir dir;
+  dir.write("outer/.mark", "");
+  dir.write("outer/inner/deep/a.x", "");
+  dir.write("other/b.x", "");
+  REQUIRE(find_root(dir / "outer/inner/deep", {".mark"}, {}) == dir / "outer");
+  dir.write("outer/inner/.mark", "");
+  REQUIRE(find_root(dir / "outer/inner/deep", {".mark"}, {}) == dir / "outer/inner");
+  REQUIRE(find_root(dir / "other", {".mark"}, {dir.path(), dir / "othe"}) == dir.path());
+  REQUIRE(find_root(dir / "other", {".mark"}, {}) == dir / "other");
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// lsp_support.hpp: what the tests of the lsp plugin share.
+#pragma once
+
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <gantry/testing.hpp>
+#include <string>
+#include <vector>
+
+namespace lsp_test {
+
+using gantry::ErrorKind;
+using gantry::json;
+using gantry::testing::TestHost;
+using gantry::testing::TestStream;
+using gantry::testing::Time;
+
+inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/lsp.so";
+inline const std::string kFakeServer = GANTRY_BUILD_DIR "/tests/lsp_fake_server";
+
+/// A folder of its own that goes with it.
+class TempDir {
+ public:
+  TempDir() {
+    std::string name = (std::filesystem::temp_directory_path() / "gantry-lsp-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+    path_ = std::filesystem::canonical(name);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  [[nodiscard]] std::string path() const { return path_.string(); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories((path_ / name).parent_path());
+    std::ofstream(path_ / name, std::ios::trunc) << text;
+    return *this / name;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+[[nodiscard]] inline json fake_server(const TempDir& dir, std::vector<std::string> options = {}) {
+  std::vector<std::string> command{kFakeServer, "--log", dir / "log"};
+  command.insert(command.end(), options.begin(), options.end());
+  return {{"command", command}, {"languages", {"fake"}}, {"extensions", {".fake"}}, {"root_markers", {"fake.root"}}};
+}
+
+[[nodiscard]] inline json config_of(const json& servers, const TempDir& dir, json async = json::object()) {
+  return {{"name", "lsp"},
+          {"workspaces", {dir.path()}},
+          {"settings", servers.empty() ? json::object() : json{{"servers", servers}}},
+          {"async", std::move(async)}};
+}
+
+/// What the fake server was sent, in order.
+[[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir) {
+  std::vector<json> out;
+  std::ifstream in(dir / "log");
+  for (std::string line; std::getline(in, line);) {
+    if (in.eof()) break;  // a line that is still being written
+    out.push_back(json::parse(line));
+  }
+  return out;
+}
+
+[[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir, const std::string& method) {
+  std::vector<json> out;
+  for (auto& message : sent_to(dir)) {
+    if (message.value("method", "") == method) out.push_back(message);
+  }
+  return out;
+}
+
+/// The result of a call that has to succeed.
+[[nodiscard]] inline json value_of(const gantry::Result<json>& result) {
+  if (!result) FAIL("the call failed: " << result.error().message);
+  return *result;
+}
+
+[[nodiscard]] inline std::string kind_of(const json& response) { return response.at("error").at("data").at("kind"); }
+
+[[nodiscard]] inline bool alive(int pid) {
+  if (::kill(pid, 0) != 0) return false;
+  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const auto paren = text.rfind(')');
+  return paren != std::string::npos && text.size() > paren + 2 && text[paren + 2] != 'Z';
+}
+
+/// An editor at the other end of lsp.attach.
+class EditorClient {
+ public:
+  EditorClient(TestHost& host, const json& params, std::uint32_t credit = 100'000, std::uint64_t origin = 1)
+      : stream_(host.open("lsp.attach", params, credit, gantry::Duration(-1), origin)) {}
+
+  int send(const std::string& method, const json& params = json::object()) {
+    stream_.send({{"jsonrpc", "2.0"}, {"id", ++last_}, {"method", method}, {"params", params}});
+    return last_;
+  }
+  void notify(const std::string& method, const json& params = json::object()) {
+    stream_.send({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}});
+  }
+  void raw(const json& message) { stream_.send(message); }
+
+  /// The answer to a request, waiting for it; what comes in between is kept.
+  json answer(const json& id) {
+    return take([&](const json& m) { return !m.contains("method") && m.value("id", json()) == id; });
+  }
+  json ask(const std::string& method, const json& params = json::object()) { return answer(send(method, params)); }
+  /// The next request or notification of this method.
+  json said(const std::string& method) {
+    return take([&](const json& m) { return m.value("method", "") == method; });
+  }
+  template <class F>
+  json take(F wanted) {
+    for (auto it = kept_.begin(); it != kept_.end(); ++it) {
+      if (!wanted(*it)) continue;
+      auto found = *it;
+      kept_.erase(it);
+      return found;
+    }
+    while (auto item = stream_.next()) {
+      if (wanted(*item)) return *item;
+      kept_.push_back(*item);
+    }
+    throw std::runtime_error("the stream ended; result: " +
+                             (stream_.result() ? stream_.result()->dump() : stream_.result().error().message));
+  }
+
+  json initialize(const std::string& root) {
+    auto answer =
+        ask("initialize", {{"processId", nullptr}, {"rootUri", "file://" + root}, {"capabilities", json::object()}});
+    notify("initialized");
+    return answer;
+  }
+  void open(const std::string& uri, const std::string& text, const std::string& language = "fake", int version = 1) {
+    notify("textDocument/didOpen",
+           {{"textDocument", {{"uri", uri}, {"languageId", language}, {"version", version}, {"text", text}}}});
+  }
+  void cancel(const json& id) { notify("$/cancelRequest", {{"id", id}}); }
+
+  TestStream& stream() { return stream_; }
+  [[nodiscard]] const std::vector<json>& kept() const { return kept_; }
+
+ private:
+  TestStream stream_;
+  int last_ = 0;
+  std::vector<json> kept_;
+};
+
+[[nodiscard]] inline json server_entry(TestHost& host, const std::string& kind) {
+  const auto servers = host.call("lsp.servers");
+  for (const auto& server : servers->at("servers")) {
+    if (server.value("kind", "") == kind) return server;
+  }
+  return json();
+}
+
+}  // namespace lsp_test

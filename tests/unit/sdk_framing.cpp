@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+#include <gantry/framing.hpp>
+#include <gantry/params.hpp>
+
+using namespace gantry;
+using Status = FrameDecoder::Status;
+
+namespace {
+std::vector<std::string> all(FrameDecoder& decoder) {
+  std::vector<std::string> out;
+  std::string_view message;
+  while (decoder.next(message) == Status::message) out.emplace_back(message);
+  return out;
+}
+}  // namespace
+
+TEST_CASE("framing: the first byte decides between headers and lines") {
+  FrameDecoder lines(100);
+  lines.feed("  \n{\"a\":1}\r\n{}\n");
+  REQUIRE(all(lines) == std::vector<std::string>{"{\"a\":1}", "{}"});
+  REQUIRE(lines.framing() == Framing::lines);
+  FrameDecoder headers(100);
+  headers.feed("content-length: 2\r\nContent-Type: x\r\n\r\n{}Content-Length:3\r\n\r\n[1]");
+  REQUIRE(all(headers) == std::vector<std::string>{"{}", "[1]"});
+  REQUIRE(headers.framing() == Framing::headers);
+}
+
+TEST_CASE("framing: any split of the bytes gives the same messages") {
+  std::string text;
+  append_frame(text, Framing::headers, "{\"one\":1}");
+  append_frame(text, Framing::headers, "");
+  append_frame(text, Framing::headers, "{\"two\":2}");
+  for (std::size_t cut = 1; cut < text.size(); ++cut) {
+    FrameDecoder decoder(100);
+    std::vector<std::string> got;
+    for (std::size_t at = 0; at < text.size(); at += cut) {
+      decoder.feed(std::string_view(text).substr(at, cut));
+      for (auto& message : all(decoder)) got.push_back(std::move(message));
+    }
+    REQUIRE(got == std::vector<std::string>{"{\"one\":1}", "", "{\"two\":2}"});
+  }
+}
+
+TEST_CASE("framing: a message over the limit is told once, skipped, and the next one arrives") {
+  for (const auto framing : {Framing::headers, Framing::lines}) {
+    FrameDecoder decoder(10, framing);
+    std::string text;
+    append_frame(text, framing, std::string(100'000, 'x'));
+    append_frame(text, framing, "{}");
+    int too_large = 0;
+    std::vector<std::string> got;
+    for (std::size_t at = 0; at < text.size(); at += 1000) {
+      decoder.feed(std::string_view(text).substr(at, 1000));
+      std::string_view message;
+      for (auto status = decoder.next(message); status != Status::need_more; status = decoder.next(message)) {
+        if (status == Status::too_large) ++too_large;
+        if (status == Status::message) got.emplace_back(message);
+      }
+      REQUIRE(decoder.buffered() < 3000);
+    }
+    REQUIRE(too_large == 1);
+    REQUIRE(got == std::vector<std::string>{"{}"});
+  }
+}
+
+TEST_CASE("framing: headers that make no sense, or never end, break the stream") {
+  for (const std::string bad : {"Content-Length: x\r\n\r\n", "Content-Length: -1\r\n\r\n", "Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
+                                "Content-Type: a\r\n\r\n", "Content-Length\r\n\r\n", "Content-Length: 99999999999999999999999\r\n\r\n"}) {
+    FrameDecoder decoder(100);
+    decoder.feed(bad);
+    std::string_view message;
+    REQUIRE(decoder.next(message) == Status::broken);
+    REQUIRE(!decoder.error().empty());
+  }
+  FrameDecoder endless(100);
+  std::string_view message;
+  endless.feed("Content-Length: 1\r\n");
+  while (endless.next(message) == Status::need_more) {
+    endless.feed("X-Filler: yes\r\n");
+    REQUIRE(endless.buffered() <= FrameDecoder::kMaxHeader + 100);
+  }
+  REQUIRE(endless.next(message) == Status::broken);
+}
+
+TEST_CASE("params: the first mistake is told with the member's name, and an unknown member with its neighbour") {
+  Params missing(json{{"b", 1}});
+  (void)missing.string("a");
+  REQUIRE(missing.done().error().message.find("a is missing") != std::string::npos);
+  Params wrong(json{{"a", 1}});
+  (void)wrong.string("a");
+  REQUIRE(wrong.done().error().message == "a must be a string, not 1");
+  Params range(json{{"n", 11}});
+  (void)range.integer("n", 0, 10);
+  REQUIRE(range.done().error().message == "n must be an integer from 0 to 10, not 11");
+  Params unknown(json{{"topcs", 1}, {"_meta", 1}});
+  (void)unknown.maybe_value("topics");
+  REQUIRE(unknown.done().error().message == "unknown member \"topcs\"; did you mean \"topics\"?");
+  REQUIRE(Params(json::array()).done().error().kind == ErrorKind::invalid_params);
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <catch2/catch.hpp>
+#include <gantry/permits.hpp>
+#include <gantry/retry.hpp>
+
+using namespace gantry;
+using namespace std::chrono_literals;
+
+TEST_CASE("retry: at most max_retries + 1 attempts, and the last error is returned") {
+  int attempts = 0;
+  std::vector<int> logged;
+  RetryPolicy policy{.max_retries = 3, .initial_delay = 10ms, .max_delay = 1s, .jitter = 0};
+  const auto result = retry(
+      policy, [&]() -> Result<int> { return fail(ErrorKind::unavailable, "attempt " + std::to_string(++attempts)); },
+      [](const Error&) { return true; },
+      [&](Duration, int attempt, const Error&) {
+        logged.push_back(attempt);
+        return true;
+      });
+  REQUIRE(attempts == 4);
+  REQUIRE(result.error().message == "attempt 4");
+  REQUIRE(logged == std::vector<int>{1, 2, 3});
+}
+
+TEST_CASE("retry: success ends it, and so does an error that is not worth it") {
+  int attempts = 0;
+  const auto always = [](Duration, int, const Error&) { return true; };
+  const auto ok = retry(RetryPolicy{}, [&]() -> Result<int> {
+    if (++attempts == 2) return 7;
+    return fail(ErrorKind::timeout, "not yet");
+  }, [](const Error&) { return true; }, always);
+  REQUIRE(*ok == 7);
+  attempts = 0;
+  const auto bad = retry(RetryPolicy{}, [&]() -> Result<int> {
+    ++attempts;
+    return fail(ErrorKind::invalid_params, "wrong");
+  }, [](const Error& e) { return e.kind == ErrorKind::timeout; }, always);
+  REQUIRE(!bad);
+  REQUIRE(attempts == 1);
+}
+
+TEST_CASE("backoff: delays double and saturate") {
+  Backoff backoff(RetryPolicy{.max_retries = 6, .initial_delay = 100ms, .max_delay = 1s, .jitter = 0});
+  std::vector<std::int64_t> delays;
+  while (const auto delay = backoff.next()) delays.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(*delay).count());
+  REQUIRE(delays == std::vector<std::int64_t>{100, 200, 400, 800, 1000, 1000});
+}
+
+TEST_CASE("backoff: jitter shortens a delay by at most its share") {
+  Backoff backoff(RetryPolicy{.max_retries = 1000, .initial_delay = 1s, .max_delay = 1s, .jitter = 0.25, .seed = 3});
+  while (const auto delay = backoff.next()) {
+    REQUIRE(*delay <= 1s);
+    REQUIRE(*delay >= 750ms);
+  }
+}
+
+TEST_CASE("permits: never more than the limit, first come first served, refused when the queue is full") {
+  auto permits = PermitQueue::make(2, 2);
+  std::vector<std::pair<int, Permit>> held;
+  const auto take = [&](int who) { return permits->acquire([&held, who](Permit p) { held.emplace_back(who, std::move(p)); }); };
+  for (int who = 1; who <= 4; ++who) REQUIRE(take(who));
+  REQUIRE(held.size() == 2);
+  const auto fifth = take(5);
+  REQUIRE(!fifth);
+  REQUIRE(fifth.error().kind == ErrorKind::overloaded);
+  REQUIRE(fifth.error().data.find("retry_after_ms") != std::string::npos);
+  held.front().second.release();
+  REQUIRE(held.size() == 3);
+  REQUIRE(held.back().first == 3);
+  for (std::size_t i = 0; i < held.size(); ++i) {
+    Permit back = std::move(held[i].second);
+    back.release();
+  }
+  REQUIRE(held.back().first == 4);
+  REQUIRE(permits->counts().waiting == 0);
+}
+
+TEST_CASE("permits: a waiter that was withdrawn is not called") {
+  auto permits = PermitQueue::make(1, 4);
+  std::vector<Permit> held;
+  REQUIRE(permits->acquire([&](Permit p) { held.push_back(std::move(p)); }));
+  bool called = false;
+  const auto ticket = permits->acquire([&](Permit) { called = true; });
+  REQUIRE(*ticket != 0);
+  REQUIRE(permits->withdraw(*ticket));
+  held.front().release();
+  REQUIRE(!called);
+}
+
+TEST_CASE("permits: ten thousand waiters that give back at once do not recurse") {
+  auto permits = PermitQueue::make(1, 10'000);
+  std::optional<Permit> first;
+  REQUIRE(permits->acquire([&](Permit p) { first.emplace(std::move(p)); }));
+  int served = 0;
+  for (int i = 0; i < 10'000; ++i) REQUIRE(permits->acquire([&](Permit) { ++served; }));
+  first.reset();
+  REQUIRE(served == 10'000);
+}
+
+TEST_CASE("permits: a raised limit lets waiters in") {
+  auto permits = PermitQueue::make(1, 4);
+  std::vector<Permit> held;
+  for (int i = 0; i < 3; ++i) REQUIRE(permits->acquire([&](Permit p) { held.push_back(std::move(p)); }));
+  REQUIRE(held.size() == 1);
+  permits->set_limit(3);
+  REQUIRE(held.size() == 3);
+}

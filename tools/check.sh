@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# `./dev check`: format, floors, headers that stand alone, clang-tidy on what changed. Exit 1 when something is wrong.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+failed=0
+step() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+wrong() { printf '%s\n' "$*"; failed=1; }
+
+mapfile -t sources < <(git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' '*.c')
+
+step "format"
+clang-format-19 --dry-run --Werror "${sources[@]}" 2>/dev/null ||
+  wrong "not formatted: $(for f in "${sources[@]}"; do clang-format-19 --dry-run --Werror "$f" >/dev/null 2>&1 || echo "$f"; done | tr '\n' ' ')(clang-format-19 -i mends it)"
+
+# Each floor may include itself and those before it in this list; the sdk depends on nothing in host/, plugins on the sdk only.
+step "floors"
+floors=(observe config runtime bus plugins services router doors house cli)
+for i in "${!floors[@]}"; do
+  above=("${floors[@]:$((i + 1))}")
+  [ ${#above[@]} -eq 0 ] && continue
+  pattern=$(IFS='|'; echo "${above[*]}")
+  hits=$(grep -nE "#include \"host/($pattern)/" -r "host/${floors[$i]}" || true)
+  [ -z "$hits" ] || wrong "host/${floors[$i]} looks up: $hits"
+done
+hits=$(grep -nE '#include ["<]host/' -r sdk plugins || true)
+[ -z "$hits" ] || wrong "the sdk and the plugins must not include the host: $hits"
+hits=$(grep -lE '#include [<"]boost/asio' sdk/include/gantry/plugin.hpp sdk/include/gantry/plugin/*.hpp || true)
+[ -z "$hits" ] || wrong "plugin.hpp must not include Asio: $hits"
+
+# A header stands alone when a unit that includes nothing else compiles. -Wthread-safety is an error here as in the build.
+step "headers"
+flags=(-std=c++23 -fsyntax-only -I. -Isdk/include -Wall -Wextra -Wshadow -Wthread-safety -Werror)
+while read -r header; do
+  case "$header" in
+    *.h) clang-19 -std=c11 -fsyntax-only -Wall -Wextra -Wpedantic -Werror -Isdk/include -x c "$header" || wrong "$header does not stand alone" ;;
+    plugins/ai/*|plugins/lsp/*|plugins/project_state/*)
+      clang++-19 "${flags[@]}" -I"$(echo "$header" | cut -d/ -f1-2)" -x c++ -Wno-pragma-once-outside-header "$header" || wrong "$header does not stand alone" ;;
+    *) clang++-19 "${flags[@]}" -Itests -DGANTRY_BUILD_DIR='""' -DGANTRY_SOURCE_DIR='""' -x c++ -Wno-pragma-once-outside-header "$header" || wrong "$header does not stand alone" ;;
+  esac
+done < <(git ls-files -co --exclude-standard '*.hpp' '*.h' | grep -v '^cmake/')
+
+# The sdk's headers must also satisfy g++ 12.
+step "sdk headers with g++-12"
+for header in sdk/include/gantry/*.hpp sdk/include/gantry/*/*.hpp; do
+  g++-12 -std=c++23 -fsyntax-only -Isdk/include -Wall -Wextra -Werror -Wno-error=pragmas -x c++ "$header" 2>&1 | grep -v 'pragma once in main file' | grep -E 'error|warning: [^#]' | grep -v 'pragma' && wrong "$header: g++ 12"
+done
+
+step "clang-tidy on changed files"
+base=$(git merge-base HEAD origin/main 2>/dev/null || git rev-list -1 --before='1 day ago' HEAD 2>/dev/null)
+mapfile -t changed < <({ [ -n "$base" ] && git diff --name-only --diff-filter=d "$base" -- '*.cpp'; git ls-files -mo --exclude-standard '*.cpp'; } | sort -u)
+if [ "${TIDY:-changed}" = all ]; then mapfile -t changed < <(git ls-files '*.cpp'); fi
+if [ ${#changed[@]} -gt 0 ] && [ -f build/release/compile_commands.json ]; then
+  clang-tidy-19 --quiet -p build/release "${changed[@]}" 2>/dev/null | grep -E 'warning:|error:' && wrong "clang-tidy has complaints"
+fi
+
+[ "$failed" -eq 0 ] && echo "all is well"
+exit "$failed"
