@@ -11,7 +11,7 @@ export GANTRY_STATE_DIR="${GANTRY_STATE_DIR:-$run/state}"
 
 # A place in this repository's own code to hover over: the name of a function that is called there.
 file=host/router/router.cpp
-line=$(grep -n 'deadline_for(request, attach)' "$file" | head -1 | cut -d: -f1)
+line=$(grep -n 'request.deadline = deadline_for(request, attach)' "$file" | head -1 | cut -d: -f1)
 column=$(sed -n "${line}p" "$file" | awk '{print index($0, "deadline_for") - 1}')
 uri="file://$here/$file"
 
@@ -30,7 +30,7 @@ In a second terminal, from this folder:
   \$gantry call lsp.diagnostics uri=$uri wait_ms:=20000
 
   # a completion from the embedded model, learned from this repository
-  \$gantry call ai.complete path=$here/$file language=cpp prefix='  [[nodiscard]] std::shared_ptr<'
+  \$gantry call ai.complete path=$here/$file language=cpp prefix='  if (auto ok = p.done(); '
 
   # a session that survives anything: create it, kill the host, start it again (./dev run), list the sessions
   \$gantry call state.session.create name=tour

@@ -108,14 +108,20 @@ namespace {
 }  // namespace
 
 Result<Client> connect_or_start(const ConnectOptions& options) {
-  auto client = find_host(options);
-  if (!client) return client;
   json params{{"client", options.client}, {"version", kVersion}};
   if (!options.workspace.empty()) params["workspace"] = options.workspace;
-  const auto hello = client->call("host.hello", params, std::chrono::seconds(10));
-  if (!hello) return std::unexpected(hello.error());
-  tell_differences(*hello, options);
-  return client;
+  constexpr int kTries = 3;
+  for (int attempt = 1;; ++attempt) {
+    auto client = find_host(options);
+    if (!client) return client;
+    const auto hello = client->call("host.hello", params, std::chrono::seconds(10));
+    if (hello) {
+      tell_differences(*hello, options);
+      return client;
+    }
+    // A host that is just dying still takes connections: look again for one that lives.
+    if (hello.error().kind != ErrorKind::unavailable || attempt == kTries) return std::unexpected(hello.error());
+  }
 }
 
 }  // namespace gantry::host

@@ -56,7 +56,7 @@ struct AiConfig {
   std::map<std::string, ModelConfig> models;  ///< holds "embedded" always
   std::size_t max_concurrent = 4;
   Duration timeout = std::chrono::seconds(30);
-  std::size_t embedded_max_tokens = 4'000'000;  ///< per workspace; about 10 bytes each
+  std::size_t embedded_max_tokens = 4'000'000;  ///< a workspace, about 10 bytes each; for those learned from now on
 
   /// Checks everything; an error names the key in TOML's terms.
   [[nodiscard]] static Result<std::shared_ptr<const AiConfig>> parse(const PluginConfig& config);

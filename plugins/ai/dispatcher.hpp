@@ -30,6 +30,7 @@ class Dispatcher {
   Dispatcher(Host host, ModelManager& manager) : host_(std::move(host)), manager_(manager) {}
   Dispatcher(const Dispatcher&) = delete;
   Dispatcher& operator=(const Dispatcher&) = delete;
+  ~Dispatcher() { cancel_all("the ai plugin was ended"); }
 
   /// The limit holds from now on; a time-out holds for requests that come later.
   void configure(std::shared_ptr<const AiConfig> config);

@@ -68,6 +68,8 @@ void Request::begin() {
 void Request::granted(Permit permit) {
   if (over_) return;
   ticket_ = 0;
+  // The permit may come from one that has just timed out, at the same moment.
+  if (dispatcher_.host().now() >= due()) return time_out();
   permit_ = std::move(permit);
   attempt();
 }
@@ -198,6 +200,10 @@ void Request::watched() {
   if (over_) return;
   watch_.reset();
   if (dispatcher_.host().now() < due()) return watch();
+  time_out();
+}
+
+void Request::time_out() {
   std::string what = "model \"" + targets_[target_].model + "\" ";
   if (held_) {
     what = "the caller of model \"" + targets_[target_].model + "\" took no item";

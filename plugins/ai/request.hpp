@@ -57,6 +57,7 @@ class Request : public std::enable_shared_from_this<Request> {
   void next_model(Failure failure);
   void watch();
   void watched();
+  void time_out();
   [[nodiscard]] TimePoint due() const;
   void end_attempt();
   void finish(Result<json> result);

@@ -94,9 +94,11 @@ TEST_CASE("ai limits: a stream has the time-out to its first item, then between 
   host.advance(29s);
   server.release();
   REQUIRE(stream.next());
+  host.settle();      // the time of an item is when the plugin has handed it over
   host.advance(29s);  // 58 s in all
   server.release();
   REQUIRE(stream.next());
+  host.settle();
   server.wait_holding(1);
   host.advance(29999ms);
   REQUIRE(host.pending_timers() == 1);
@@ -226,6 +228,31 @@ TEST_CASE("ai limits: stopping answers everything that is open") {
   REQUIRE(running.result().error().kind == ErrorKind::cancelled);
   REQUIRE(waiting.result().error().kind == ErrorKind::cancelled);
   server.wait_disconnects(1);
+}
+
+TEST_CASE("ai limits: a plugin that is destroyed without being stopped leaves no call unanswered") {
+  fault::Server server({kSlow});
+  TestHost host(ai_test::kPlugin, config(server.url(), {{"max_concurrent_ai_requests", 1}}));
+  auto running = host.begin("ai.chat", hello());
+  server.wait_holding(1);
+  auto waiting = host.begin("ai.chat", hello());
+  host.settle();
+  host.destroy();
+  REQUIRE(running.result().error().kind == ErrorKind::cancelled);
+  REQUIRE(waiting.result().error().kind == ErrorKind::cancelled);
+}
+
+TEST_CASE("ai limits: a new time-out holds for the requests that come after it") {
+  fault::Server server({kSlow});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  host.reconfigure(config(server.url(), {{"ai_request_timeout_seconds", 5}}));
+  auto call = host.begin("ai.chat", hello());
+  server.wait_holding(1);
+  host.advance(4999ms);
+  REQUIRE(host.pending_timers() == 1);
+  host.advance(1ms);
+  REQUIRE(call.result().error().kind == ErrorKind::timeout);
+  host.stop();
 }
 
 TEST_CASE("ai limits: a bad configuration at run time leaves the one before in force") {

@@ -59,7 +59,7 @@ TEST_CASE("ai stream: items come while the provider still writes, and the answer
   host.stop();
 }
 
-TEST_CASE("ai stream: completions come as {text}") {
+TEST_CASE("ai stream: completions come as pieces of text") {
   fault::Server server({{send(fault::stream_head() + fault::event(fault::piece("x")) +
                               fault::event(fault::piece(" + y", "length")) + fault::done())}});
   TestHost host(ai_test::kPlugin, config(server.url()));
@@ -80,13 +80,13 @@ TEST_CASE("ai stream: a null first delta, comments and CR line ends are tolerate
   REQUIRE(out.items.front() == json{{"delta", {{"content", "ok"}}}});
 }
 
-TEST_CASE("ai stream: a finish_reason is a terminator, [DONE] is not needed") {
+TEST_CASE("ai stream: a finish_reason is a terminator, the DONE event is not needed") {
   const auto out =
       streamed({send(fault::stream_head() + fault::event(fault::delta("ok")) + fault::event(fault::delta_end()))});
   REQUIRE(out.result);
 }
 
-TEST_CASE("ai stream: [DONE] ends it although the server keeps the connection open") {
+TEST_CASE("ai stream: the DONE event ends it although the server keeps the connection open") {
   const auto out =
       streamed({send(fault::stream_head() + fault::event(fault::delta("ok")) + fault::done()), fault::hold()});
   REQUIRE(out.result);
@@ -169,6 +169,31 @@ TEST_CASE("ai stream: what breaks before the first token is tried again, later i
   REQUIRE((*stream.next())["delta"]["content"] == "ok");
   REQUIRE(drain(stream).result);
   host.stop();
+}
+
+TEST_CASE("ai stream: a fallback stands in before the first item, never after it") {
+  fault::Server second({{send(fault::stream_head() + fault::event(fault::delta("second")) + fault::done())}});
+  const auto both = [&](const std::string& url) {
+    json settings = config(url, json::object(), 0);
+    settings["settings"]["providers"]["other"] = {{"kind", "openai"}, {"base_url", second.url()}};
+    settings["settings"]["models"]["n"] = {{"provider", "other"}};
+    settings["settings"]["models"]["m"]["fallback"] = {"n"};
+    return settings;
+  };
+  fault::Server late({{send(fault::stream_head() + fault::event(fault::delta("half")))}});
+  TestHost one(ai_test::kPlugin, both(late.url()));
+  const auto failed = drain(one.open("ai.chat", hello(), 100));
+  REQUIRE(!failed.result);
+  REQUIRE(failed.items.size() == 1);
+  REQUIRE(second.requests().empty());
+  one.stop();
+
+  fault::Server early({{send(fault::response(500, json{{"error", "no"}}))}});
+  TestHost two(ai_test::kPlugin, both(early.url()));
+  const auto saved = drain(two.open("ai.chat", hello(), 100));
+  REQUIRE(saved.result);
+  REQUIRE((*saved.result)["model"] == "n");
+  two.stop();
 }
 
 TEST_CASE("ai stream: a server that answers at once instead is understood") {

@@ -103,6 +103,8 @@ TEST_CASE("lsp crash: delays grow, and crashes that lie apart are forgiven") {
     }
     delays.erase(delays.begin(), delays.end() - 1);
     host.advance(std::chrono::milliseconds(delays.back() + 1));
+    // The clock must not run on while the server starts: its time for that would be over.
+    host.wait("the server", [&] { return server_entry(host, "shared")["state"] == "ready"; });
     return delays.back();
   };
   REQUIRE(crash() == 0);
@@ -264,7 +266,7 @@ TEST_CASE("lsp stop: servers end politely, open calls are answered, and nothing 
   host.wait("the hang", [&] { return !sent_to(dir, "test/hang").empty(); });
   const int shared = server_entry(host, "shared")["pid"], attached = server_entry(host, "attached")["pid"];
   std::thread clock([&] {
-    host.wait("the shutdown", [&] { return !sent_to(stuck_dir, "shutdown").empty(); });
+    host.wait("the shutdown", [&] { return !sent_to(stuck_dir, "shutdown").empty() && !sent_to(dir, "exit").empty(); });
     host.advance(std::chrono::seconds(2));
   });
   host.stop();

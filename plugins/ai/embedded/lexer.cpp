@@ -12,6 +12,14 @@ constexpr std::array<std::string_view, 36> kOperators = {
     "<<=", ">>=", "...", "->*", "<=>", "===", "!==", "**=", "::", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=",
     "&&",  "||",  "+=",  "-=",  "*=",  "/=",  "%=",  "&=",  "|=", "^=", "=>", ":=", "//", "/*", "*/", "??", "?.", "##"};
 
+constexpr std::array<bool, 256> kInOperators = [] {
+  std::array<bool, 256> in{};
+  for (const auto op : kOperators) {
+    for (const char c : op) in[static_cast<unsigned char>(c)] = true;
+  }
+  return in;
+}();
+
 constexpr bool is_rule(char c) { return c == '-' || c == '=' || c == '*' || c == '#' || c == '/' || c == '~'; }
 
 std::int8_t as_gap(int columns) { return static_cast<std::int8_t>(std::clamp(columns, -120, 120)); }
@@ -89,6 +97,11 @@ std::size_t Lexer::length() const {
     const std::size_t run = std::min(rest.find_first_not_of(rest.front()), kMaxToken);
     const std::size_t size = std::min(run, rest.size());
     if (size >= 4) return size;
+  }
+  // Most punctuation stands alone: the list is looked through only where one of it can begin.
+  if (rest.size() < 2 || !kInOperators[static_cast<unsigned char>(rest[0])] ||
+      !kInOperators[static_cast<unsigned char>(rest[1])]) {
+    return 1;
   }
   for (const auto op : kOperators) {
     if (rest.starts_with(op)) return op.size();

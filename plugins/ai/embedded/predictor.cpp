@@ -64,6 +64,10 @@ Predictor::Predictor(std::shared_ptr<const SuffixModel> model, std::string_view 
 void Predictor::read_prefix(std::string_view prefix) {
   const std::string_view text = last_part(prefix, kMaxPrefix);
   if (text.size() == prefix.size() && model_) local_.append(kFileStart, 0);
+  // Most tokens of code are short.
+  local_.ids.reserve(text.size() / 3);
+  local_.gaps.reserve(text.size() / 3);
+  local_.previous.reserve(text.size() / 3);
   Lexer lexer(text);
   std::optional<Lexeme> last;
   while (auto lexeme = lexer.next()) {

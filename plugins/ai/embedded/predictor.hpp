@@ -66,8 +66,8 @@ class LocalText {
 
 class Predictor {
  public:
-  static constexpr std::size_t kMaxPrefix = 64 * 1024;
-  static constexpr std::size_t kMaxSuffix = 16 * 1024;
+  static constexpr std::size_t kMaxPrefix = 32 * 1024;
+  static constexpr std::size_t kMaxSuffix = 8 * 1024;
   static constexpr std::size_t kSample = 128;
 
   /// `model` may be null: then only the text itself teaches.
