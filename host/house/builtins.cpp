@@ -46,6 +46,22 @@ namespace {
   return dump_json(result);
 }
 
+// These concern a connection, which answers them itself (doors/rpc/session); here they are only described.
+[[nodiscard]] std::vector<ManifestMethod> connection_methods() {
+  const json text{{"type", "string"}};
+  const json texts{{"type", "array"}, {"items", text}};
+  const auto params = [](json properties, json required) {
+    return json{{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}};
+  };
+  return {method("host.hello", "Says who calls, and for which workspace",
+                 params({{"client", text}, {"version", text}, {"workspace", text}}, {"client"})),
+          method("events.subscribe", "Sends the events on these topics from now on, or after those in `since`",
+                 params({{"topics", texts}, {"since", {{"type", "object"}}}}, {"topics"})),
+          method("events.unsubscribe", "Ends a subscription", one_string("subscription")),
+          method("events.publish", "Publishes an event on a topic of one's own",
+                 params({{"topic", text}, {"payload", json::object()}}, {"topic", "payload"}))};
+}
+
 }  // namespace
 
 json House::status() const {
@@ -143,6 +159,7 @@ json House::discover() const {
     if (m.attach) entry["x-gantry-attach"] = true;
     methods.push_back(std::move(entry));
   };
+  for (const auto& m : connection_methods()) add(m);
   for (const auto& m : router_->builtin_methods()) add(m);
   for (const auto& spec : services_->specs()) {
     if (!spec.manifest || !spec.enabled) continue;
