@@ -5,6 +5,7 @@
 // tells over a pipe that it listens, or closes the pipe when it ends; the client waits for that, not for a time.
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -35,12 +36,14 @@ constexpr auto kPatience = std::chrono::seconds(10);
   } else {
     ::dup2(ready, kReadyFd);
   }
+  // A daemon must not hold on to what its first client happened to have open.
+  (void)::syscall(SYS_close_range, static_cast<unsigned>(kReadyFd + 1), ~0U, 0U);
   ::execv(arguments[0], arguments);
   ::_exit(127);
 }
 
-// Starts a host and waits until it listens, or has ended because another one does.
-[[nodiscard]] Result<void> start_host(const ConnectOptions& options) {
+// Starts a host and waits until it listens (true), or has ended (false): another one has the lock, or it cannot start.
+[[nodiscard]] Result<bool> start_host(const ConnectOptions& options) {
   std::array<int, 2> ready{};
   if (::pipe2(ready.data(), O_CLOEXEC) != 0) return fail(ErrorKind::unavailable, "no pipe for a new host");
   std::vector<std::string> words{program_path().string(), "serve", "--socket", options.socket.string(), "--ready-fd",
@@ -62,22 +65,27 @@ constexpr auto kPatience = std::chrono::seconds(10);
   }
   (void)::waitpid(child, nullptr, 0);
   pollfd state{ready[0], POLLIN, 0};
-  (void)::poll(&state, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count()));
+  char byte = 0;
+  const bool listens = ::poll(&state, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) > 0 &&
+                       ::read(ready[0], &byte, 1) == 1;
   ::close(ready[0]);
-  return {};
+  return listens;
 }
 
-void tell_differences(const json& hello, const ConnectOptions& options) {
-  const auto tell = [&](const std::string& what, const std::string& here, const std::string& there) {
+[[nodiscard]] std::vector<std::string> differences(const json& hello, const ConnectOptions& options) {
+  std::vector<std::string> notes;
+  const auto compare = [&](const std::string& what, const std::string& here, const std::string& there) {
     if (here == there) return;
-    std::fprintf(stderr, "gantry: the host that answers on %s (pid %d) has another %s: %s, not %s\n", options.socket.c_str(),
-                 hello.value("pid", 0), what.c_str(), there.c_str(), here.c_str());
+    notes.push_back("the host that answers on " + options.socket.string() + " (pid " + std::to_string(hello.value("pid", 0)) +
+                    ") has another " + what + ": " + there + ", not " + here);
   };
-  tell("version", std::string(kVersion), hello.value("version", ""));
-  tell("state folder", state_dir().string(), hello.value("state_dir", ""));
+  constexpr const char* kBuiltIn = "the built-in defaults";
+  const std::string theirs = hello.value("config_file", "");
   const auto config = find_config_file(options.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.config));
-  tell("configuration", config ? std::filesystem::absolute(*config).string() : "the built-in defaults",
-       hello.value("config_file", "").empty() ? "the built-in defaults" : hello.value("config_file", ""));
+  compare("version", std::string(kVersion), hello.value("version", ""));
+  compare("state folder", state_dir().string(), hello.value("state_dir", ""));
+  compare("configuration", config ? std::filesystem::absolute(*config).string() : kBuiltIn, theirs.empty() ? kBuiltIn : theirs);
+  return notes;
 }
 
 }  // namespace
@@ -88,11 +96,15 @@ namespace {
 [[nodiscard]] Result<Client> start_and_connect(const ConnectOptions& options) {
   if (auto ok = check_socket_folder(options.socket.parent_path()); !ok) return std::unexpected(ok.error());
   const auto until = std::chrono::steady_clock::now() + kPatience;
-  if (auto ok = start_host(options); !ok) return std::unexpected(ok.error());
   while (std::chrono::steady_clock::now() < until) {
-    if (auto client = Client::connect(options.socket)) return client;
-    // Who lost the race may be told so before the winner listens.
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    const auto listens = start_host(options);
+    if (!listens) return std::unexpected(listens.error());
+    auto client = Client::connect(options.socket);
+    if (client || client.error().kind != ErrorKind::unavailable) return client;
+    // It lost: to one that will listen in a moment, or to one that is just stopping. Look, and try again.
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    auto again = Client::connect(options.socket);
+    if (again) return again;
   }
   return fail(ErrorKind::unavailable, "a host was started, but does not answer on " + options.socket.string() +
                                           "; `gantry serve` shows why");
@@ -100,27 +112,31 @@ namespace {
 
 [[nodiscard]] Result<Client> find_host(const ConnectOptions& options) {
   auto client = Client::connect(options.socket);
-  if (client) return client;
+  if (client || client.error().kind != ErrorKind::unavailable) return client;
   if (options.may_start) return start_and_connect(options);
   return fail(client.error().kind, client.error().message + "; start one with `gantry serve`");
 }
 
 }  // namespace
 
-Result<Client> connect_or_start(const ConnectOptions& options) {
+void print_notes(const std::vector<std::string>& notes) {
+  for (const auto& note : notes) std::fprintf(stderr, "gantry: %s\n", note.c_str());
+}
+
+Result<Connected> connect_or_start(const ConnectOptions& options) {
   json params{{"client", options.client}, {"version", kVersion}};
   if (!options.workspace.empty()) params["workspace"] = options.workspace;
-  constexpr int kTries = 3;
+  constexpr int kTries = 40;
   for (int attempt = 1;; ++attempt) {
     auto client = find_host(options);
-    if (!client) return client;
+    if (!client) return std::unexpected(client.error());
     const auto hello = client->call("host.hello", params, std::chrono::seconds(10));
     if (hello) {
-      tell_differences(*hello, options);
-      return client;
+      return Connected{std::move(*client), differences(*hello, options)};
     }
-    // A host that is just dying still takes connections: look again for one that lives.
+    // A host that is just dying or stopping still takes connections: look again for one that lives.
     if (hello.error().kind != ErrorKind::unavailable || attempt == kTries) return std::unexpected(hello.error());
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
 }
 

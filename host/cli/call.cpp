@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
@@ -17,17 +18,18 @@ void print(const json& value) {
   const bool tty = ::isatty(STDOUT_FILENO) == 1;
   const std::string text = tty ? value.dump(2, ' ', false, json::error_handler_t::replace) : dump_json(value);
   std::printf("%s\n", text.c_str());
-  (void)std::fflush(stdout);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) std::exit(1);  // nobody reads any more
 }
 
 }  // namespace
 
-int report_error(const Error& error) {
+int report_error(const Error& error, const std::vector<std::string>& notes) {
   json data = json::object();
   if (!error.data.empty()) {
     if (auto doc = parse_json(error.data); doc && doc->is_object()) data = std::move(*doc);
   }
   data["kind"] = kind_name(error.kind);
+  if (!notes.empty()) data["notes"] = notes;
   std::fprintf(stderr, "%s\n",
                dump_json({{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}}).c_str());
   return 1;
@@ -67,13 +69,16 @@ Result<json> parse_params(const std::vector<std::string>& words) {
 int call(const Common& common, const CallArgs& args) {
   auto params = parse_params(args.params);
   if (!params) return report_error(params.error());
+  if (params->contains("_meta") && !(*params)["_meta"].is_object())
+    return report_error(Error{ErrorKind::invalid_params, "_meta must be an object", {}});
   ConnectOptions options;
   options.socket = socket_path(common.socket);
   options.config = common.config;
   options.may_start = !common.no_start;
   options.client = "gantry call";
-  auto client = connect_or_start(options);
-  if (!client) return report_error(client.error());
+  auto connected = connect_or_start(options);
+  if (!connected) return report_error(connected.error());
+  Client& client = connected->client;
   auto timeout = std::chrono::milliseconds(-1);
   if (args.timeout_seconds) {
     const auto ms = static_cast<std::int64_t>(*args.timeout_seconds * 1000);
@@ -84,13 +89,14 @@ int call(const Common& common, const CallArgs& args) {
   const auto on_notification = [&](const std::string& method, const json& p) {
     if (method == "$/stream" && p.contains("item")) {
       print(p["item"]);
-      (void)client->notify("$/credit", {{"id", p["id"]}, {"n", 1}});
-    } else if (method == "$/progress") {
-      std::fprintf(stderr, "%s\n", p.value("message", "").c_str());
+      (void)client.notify("$/credit", {{"id", p["id"]}, {"n", 1}});
+    } else if (method == "$/progress" && p.contains("message") && p["message"].is_string()) {
+      std::fprintf(stderr, "%s\n", p["message"].get<std::string>().c_str());
     }
   };
-  const auto result = client->call(args.method, *params, timeout, on_notification);
-  if (!result) return report_error(result.error());
+  const auto result = client.call(args.method, *params, timeout, on_notification);
+  if (!result) return report_error(result.error(), connected->notes);
+  print_notes(connected->notes);
   print(*result);
   return 0;
 }

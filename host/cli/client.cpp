@@ -26,6 +26,12 @@ Result<Client> Client::connect(const std::filesystem::path& socket) {
     ::close(fd);
     return fail(ErrorKind::unavailable, "no host answers on " + path + " (" + why + ")");
   }
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != ::geteuid()) {
+    ::close(fd);
+    return fail(ErrorKind::permission_denied, "whoever answers on " + path + " is another user's; nothing was sent");
+  }
   return Client(fd);
 }
 
@@ -83,6 +89,7 @@ Result<json> Client::call(const std::string& method, const json& params, std::ch
       left = std::max(std::chrono::milliseconds(0), std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()));
     auto message = receive(left);
     if (!message) return message;
+    if (!message->is_object()) continue;
     if (message->contains("method")) {
       if (on_notification) on_notification(message->value("method", ""), message->value("params", json::object()));
       continue;

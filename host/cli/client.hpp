@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gantry::host {
 
@@ -52,8 +53,15 @@ struct ConnectOptions {
   std::string workspace;  ///< named in host.hello when not empty
 };
 
-/// Connects; starts a host when none runs and says hello. A host of another version, configuration or state folder is told of
-/// on stderr.
-[[nodiscard]] Result<Client> connect_or_start(const ConnectOptions& options);
+struct Connected {
+  Client client;
+  /// In what the host that answers differs from what this client would have started: version, configuration, state folder.
+  std::vector<std::string> notes;
+};
+
+/// Connects and says hello; starts a host when none runs.
+[[nodiscard]] Result<Connected> connect_or_start(const ConnectOptions& options);
+/// One line for each on stderr.
+void print_notes(const std::vector<std::string>& notes);
 
 }  // namespace gantry::host

@@ -54,8 +54,8 @@ int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);
 
-/// `{"code", "message", "data"}` on stderr, one line; returns 1.
-int report_error(const Error& error);
+/// `{"code", "message", "data"}` on stderr, one line, and nothing else there: programs read it. Notes go into `data`. Returns 1.
+int report_error(const Error& error, const std::vector<std::string>& notes = {});
 /// `gantry: message` on stderr; returns 1.
 int complain(const Error& error);
 

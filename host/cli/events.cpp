@@ -17,7 +17,7 @@ void print_event(const json& event, bool as_json) {
     std::printf("%llu %s %s\n", static_cast<unsigned long long>(event.value("seq", 0ULL)), event.value("topic", "").c_str(),
                 dump_json(event.value("payload", json())).c_str());
   }
-  (void)std::fflush(stdout);
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) std::exit(1);  // nobody reads any more
 }
 
 }  // namespace
@@ -39,17 +39,19 @@ int events(const Common& common, const EventsArgs& args) {
   options.config = common.config;
   options.may_start = !common.no_start;
   options.client = "gantry events";
-  auto client = connect_or_start(options);
-  if (!client) return complain(client.error());
+  auto connected = connect_or_start(options);
+  if (!connected) return complain(connected.error());
+  print_notes(connected->notes);
+  Client& client = connected->client;
   const auto on_notification = [&](const std::string& method, const json& p) {
     if (method == "$/event") print_event(p, args.as_json);
   };
-  const auto subscribed = client->call("events.subscribe", params, std::chrono::seconds(10), on_notification);
+  const auto subscribed = client.call("events.subscribe", params, std::chrono::seconds(10), on_notification);
   if (!subscribed) return complain(subscribed.error());
   for (const auto& [epoch, why] : subscribed->value("gaps", json::object()).items())
     std::fprintf(stderr, "gantry: cannot go on in log %s: %s\n", epoch.c_str(), why.get<std::string>().c_str());
   while (true) {
-    const auto message = client->receive(std::chrono::milliseconds(-1));
+    const auto message = client.receive(std::chrono::milliseconds(-1));
     if (!message) return complain(message.error());
     if (message->contains("method")) on_notification(message->value("method", ""), message->value("params", json::object()));
   }

@@ -69,23 +69,49 @@ class Shim {
   int run() {
     while (!exit_code_) {
       const bool listen = !editor_gone_ && credit_ > 0;
-      std::array<pollfd, 2> fds{pollfd{host_, POLLIN, 0}, pollfd{listen ? STDIN_FILENO : -1, POLLIN, 0}};
-      const int wait = editor_gone_ ? static_cast<int>(std::chrono::milliseconds(kFarewell).count()) : -1;
+      // Without credit the editor is not read from, but its end is seen.
+      std::array<pollfd, 2> fds{pollfd{host_, POLLIN, 0},
+                                pollfd{editor_gone_ ? -1 : STDIN_FILENO, static_cast<short>(listen ? POLLIN : 0), 0}};
+      const int wait = unread_ ? 0 : editor_gone_ ? static_cast<int>(std::chrono::milliseconds(kFarewell).count()) : -1;
       const int ready = ::poll(fds.data(), fds.size(), wait);
       if (ready < 0 && errno != EINTR) return 1;
-      if (ready == 0) return 1;  // the editor is gone and the host does not answer
+      if (ready == 0 && !unread_) return 1;  // the editor is gone and the host does not answer
       if (ready < 0) continue;
-      if (fds[0].revents != 0) read_host();
-      if (!exit_code_ && fds[1].revents != 0) read_editor();
+      if (unread_) take_host_messages();
+      if (!exit_code_ && fds[0].revents != 0) read_host();
+      if (!exit_code_ && (fds[1].revents & (listen ? POLLIN | POLLHUP : POLLHUP)) != 0) read_editor();
     }
     return *exit_code_;
   }
 
  private:
+  // While the host takes nothing it may be waiting for us to read: what it says meanwhile is kept for later.
   [[nodiscard]] bool to_host(std::string_view message) {
     out_.clear();
     append_frame(out_, Framing::lines, message);
-    return write_all(host_, out_);
+    for (std::size_t at = 0; at < out_.size();) {
+      const ssize_t wrote = ::send(host_, out_.data() + at, out_.size() - at, MSG_DONTWAIT | MSG_NOSIGNAL);
+      if (wrote > 0) {
+        at += static_cast<std::size_t>(wrote);
+        continue;
+      }
+      if (wrote < 0 && errno != EAGAIN && errno != EINTR) return false;
+      pollfd state{host_, POLLIN | POLLOUT, 0};
+      (void)::poll(&state, 1, -1);
+      if ((state.revents & POLLIN) != 0 && !receive_some()) return false;
+    }
+    return true;
+  }
+
+  // False: the host is gone.
+  [[nodiscard]] bool receive_some() {
+    constexpr std::size_t kBytes = 64 * 1024;
+    const ssize_t got = ::recv(host_, from_host_.prepare(kBytes), kBytes, MSG_DONTWAIT);
+    if (got < 0) return errno == EINTR || errno == EAGAIN;
+    if (got == 0) return false;
+    from_host_.commit(static_cast<std::size_t>(got));
+    unread_ = true;
+    return true;
   }
 
   void read_editor() {
@@ -145,14 +171,15 @@ class Shim {
   }
 
   void read_host() {
-    constexpr std::size_t kBytes = 64 * 1024;
-    const ssize_t got = ::recv(host_, from_host_.prepare(kBytes), kBytes, MSG_DONTWAIT);
-    if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
-    if (got <= 0) {
+    if (!receive_some()) {
       fail_with("the host is gone");
       return;
     }
-    from_host_.commit(static_cast<std::size_t>(got));
+    take_host_messages();
+  }
+
+  void take_host_messages() {
+    unread_ = false;
     std::string_view message;
     std::string to_editor;
     while (!exit_code_ && from_host_.next(message) == FrameDecoder::Status::message) take_host_message(message, to_editor);
@@ -176,6 +203,10 @@ class Shim {
     } else if (m.method == "$/credit") {
       const auto more = parse_json(parser_.raw_member(m.params, "n"));
       if (more && more->is_number_unsigned()) credit_ += more->get<std::uint32_t>();
+    } else if (m.kind == RpcMessage::Kind::response && m.id.empty()) {
+      const auto doc = parse_json(message);
+      fail_with("the host could not take a message of the editor: " +
+                (doc ? doc->value("error", json::object()).value("message", "") : std::string()));
     } else if (m.kind == RpcMessage::Kind::response && m.id == "\"lsp\"") {
       const auto doc = parse_json(message);
       if (doc && doc->contains("error")) {
@@ -198,6 +229,7 @@ class Shim {
   std::string out_;
   std::uint64_t credit_ = 0;
   std::uint32_t consumed_ = 0;
+  bool unread_ = false;  ///< bytes of the host came while something was written to it
   bool editor_gone_ = false;
   bool initialized_ = false;
   std::optional<int> exit_code_;
@@ -211,9 +243,10 @@ int lsp(const Common& common, const LspArgs& args) {
   options.config = common.config;
   options.may_start = !common.no_start;
   options.client = "gantry lsp";
-  auto client = connect_or_start(options);
-  if (!client) return complain(client.error());
-  Shim shim(*client);
+  auto connected = connect_or_start(options);
+  if (!connected) return complain(connected.error());
+  print_notes(connected->notes);
+  Shim shim(connected->client);
   if (!shim.open(args)) return complain(Error{ErrorKind::unavailable, "the host is gone", {}});
   return shim.run();
 }

@@ -110,6 +110,11 @@ int serve(const Common& common, const ServeArgs& args) {
     };
   }
   options.config = std::move(*config);
+  options.on_stuck = [keep = options.log] {
+    keep->write(Level::error, "host", "something does not end; the process ends without it");
+    keep->flush();
+    std::_Exit(0);
+  };
   const auto socket = options.socket;
   auto house = House::build(std::move(options));
   if (auto opened = house->open(); !opened) return complain(opened.error());

@@ -22,7 +22,10 @@ namespace {
   options.socket = socket_path(common.socket);
   options.config = common.config;
   options.may_start = false;
-  return connect_or_start(options);
+  auto connected = connect_or_start(options);
+  if (!connected) return std::unexpected(connected.error());
+  print_notes(connected->notes);
+  return std::move(connected->client);
 }
 
 void print_status(const json& status, const json& plugins, const json& tasks) {
@@ -78,9 +81,9 @@ int status(const Common& common, bool as_json) {
 }
 
 int stop(const Common& common) {
-  auto client = connect_only(common);
-  if (!client) return complain(client.error());
-  if (auto answer = client->call("host.shutdown", json::object(), std::chrono::seconds(10)); !answer)
+  auto client = Client::connect(socket_path(common.socket));
+  if (!client) return complain(Error{client.error().kind, client.error().message + "; there is nothing to stop", {}});
+  if (auto answer = client->call("host.shutdown", json::object(), std::chrono::seconds(10)); !answer && answer.error().kind != ErrorKind::unavailable)  // `unavailable`: it is stopping already
     return complain(answer.error());
   if (!wait_until_free(socket_path(common.socket), std::chrono::seconds(30)))
     return complain(Error{ErrorKind::timeout, "the host was asked to stop, but still runs after 30 s", {}});

@@ -115,7 +115,11 @@ SessionDeps House::session_deps() {
                      static_cast<std::size_t>(options_.config.host.max_calls_in_flight)};
 }
 
-json House::hello() const {
+Result<json> House::hello() const {
+  {
+    Lock lock(mutex_);
+    if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
+  }
   const auto c = config();
   return json{{"version", kVersion},
               {"epoch", bus_.epoch()},
@@ -193,7 +197,9 @@ void House::run() {
     log_->write(Level::error, "worker", "an exception reached the worker: " + std::string(what));
   });
   if (stopper_.joinable()) stopper_.join();
-  pool_.stop();
+  clean_ = pool_.stop(std::chrono::steady_clock::now() + std::chrono::seconds(1)) && clean_;
+  stopped_.reset();
+  if (watchdog_.joinable()) watchdog_.join();
   log_->write(Level::info, "host", clean_ ? "stopped" : "stopped; something did not end in time");
   log_->flush();
 }
@@ -206,6 +212,15 @@ void House::request_stop(const std::string& why) {
   log_->write(Level::info, "host", "stopping: " + why);
   worker_.post([this] {
     door_->stop_accepting();
+    if (options_.on_stuck) {
+      auto [over, wait] = oneshot::channel<bool>();
+      stopped_.emplace(std::move(over));
+      const Duration patience = 2 * std::chrono::seconds(config()->host.stop_budget_seconds) + std::chrono::seconds(2);
+      watchdog_ = std::thread([patience, waiting = std::move(wait), stuck = options_.on_stuck] mutable {
+        const auto ended = waiting.recv_for(patience);
+        if (!ended && ended.error().kind == ErrorKind::timeout) stuck();
+      });
+    }
     // The stopping blocks; the worker must go on to write what is answered meanwhile.
     stopper_ = std::thread([this] { stop_all(); });
   });

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <gantry/channel/oneshot.hpp>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
 #include <memory>
@@ -41,6 +42,8 @@ struct HouseOptions {
   /// Reads the configuration again, for config.reload. Empty: there is no file.
   std::function<ConfigResult<Config>()> reload;
   Timers* timers = nullptr;  ///< a test's; nullptr: the worker's
+  /// Called when stopping takes twice its budget: something does not return and never will. Empty: nobody calls.
+  std::function<void()> on_stuck;
 };
 
 class House {
@@ -78,7 +81,7 @@ class House {
   [[nodiscard]] json tasks_json() const;
   [[nodiscard]] json metrics() const;
   [[nodiscard]] json discover() const;
-  [[nodiscard]] json hello() const;
+  [[nodiscard]] Result<json> hello() const;
   [[nodiscard]] json plugin_config(const PluginSpec& spec) const;
   [[nodiscard]] Result<void> may_publish(std::string_view topic) const;
   [[nodiscard]] Result<std::string> reload_config();
@@ -102,6 +105,8 @@ class House {
   std::unique_ptr<UnixDoor> door_;
   std::optional<SocketLock> lock_;
   std::thread stopper_;
+  std::optional<oneshot::Sender<bool>> stopped_;  ///< dies when the stopping is over
+  std::thread watchdog_;
   bool clean_ = true;
 
   mutable Mutex mutex_;

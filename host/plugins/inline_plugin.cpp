@@ -127,71 +127,95 @@ Result<void> InlinePlugin::start(const json& config) {
 
 void InlinePlugin::subscribe_to_topics() {
   if (manifest_.subscribes.empty()) return;
-  const std::weak_ptr<InlinePlugin> weak = weak_from_this();
-  auto subscribed = deps_.bus.subscribe(manifest_.subscribes, [weak] {
-    const auto plugin = weak.lock();
-    if (!plugin || plugin->event_drain_scheduled_.exchange(true)) return;
-    auto granted = plugin->deps_.event_permits->acquire([weak](Permit permit) {
-      if (const auto p = weak.lock()) p->drain_events(std::move(permit));
-    });
-    if (!granted) plugin->event_drain_scheduled_ = false;
+  auto subscribed = deps_.bus.subscribe(manifest_.subscribes, [weak = weak_from_this()] {
+    if (const auto plugin = weak.lock()) plugin->schedule_drain();
   });
   if (subscribed) events_ = subscribed->subscription;
 }
 
-void InlinePlugin::drain_events(Permit permit) {
-  const bool taken = deliver([weak = weak_from_this(), held = std::move(permit)](const gantry_plugin& p) mutable {
+// The permit is taken when the plugin's turn has come: who waits in its mailbox must not keep others from theirs.
+void InlinePlugin::schedule_drain() {
+  if (event_drain_scheduled_.exchange(true)) return;
+  (void)deliver([weak = weak_from_this()](const gantry_plugin&) {
     const auto plugin = weak.lock();
     if (!plugin) return;
-    for (std::size_t i = 0; i < kEventsADrain; ++i) {
-      // Cleared before the queue is seen empty: an event that comes now schedules the next drain itself.
-      if (i == 0) plugin->event_drain_scheduled_ = false;
-      const auto next = plugin->events_->take();
-      if (!next) return;
-      auto msg = message(GANTRY_EVENT, next->event->seq);
-      msg.topic = bytes(next->event->topic);
-      msg.epoch = bytes(next->event->epoch);
-      msg.payload = bytes(next->event->payload);
-      (void)p.deliver(p.ctx, &msg);
+    if (Permit permit = plugin->deps_.event_permits->try_acquire()) {
+      plugin->drain_events(std::move(permit));
+      return;
     }
-    held.release();
-    if (!plugin->event_drain_scheduled_.exchange(true)) {
-      auto again = plugin->deps_.event_permits->acquire([weak](Permit next) {
-        if (const auto q = weak.lock()) q->drain_events(std::move(next));
+    auto waits = plugin->deps_.event_permits->acquire([weak](Permit permit) {
+      const auto p = weak.lock();
+      if (!p) return;
+      (void)p->deliver([weak, held = std::move(permit)](const gantry_plugin&) mutable {
+        if (const auto q = weak.lock()) q->drain_events(std::move(held));
       });
-      if (!again) plugin->event_drain_scheduled_ = false;
-    }
+    });
+    if (!waits) plugin->event_drain_scheduled_ = false;
   });
-  (void)taken;
 }
 
-std::shared_ptr<ActiveCall> InlinePlugin::call(CallRequest request, std::shared_ptr<CallSink> sink) {
-  std::shared_ptr<PluginCall> call;
-  std::optional<Error> refused;
-  {
-    Lock lock(mutex_);
-    if (stopping_) {
-      refused = Error{ErrorKind::unavailable, "plugin " + name_ + " is stopping", {}};
-    } else if (calls_.size() >= kMaxOpenCalls) {
-      refused = Error{ErrorKind::overloaded, "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
-                      R"({"retry_after_ms":100})"};
-    }
-    const std::uint64_t id = next_id_++;
-    call = std::make_shared<PluginCall>(weak_from_this(), id, request.stream_credit.value_or(0), std::move(sink));
-    if (!refused) calls_.emplace(id, call);
+// Serial.
+void InlinePlugin::drain_events(Permit permit) {
+  // Cleared before the queue is seen empty: an event that comes now schedules the next drain itself.
+  event_drain_scheduled_ = false;
+  for (std::size_t i = 0; i < kEventsADrain; ++i) {
+    const auto next = events_->take();
+    if (!next) return;
+    auto msg = message(GANTRY_EVENT, next->event->seq);
+    msg.topic = bytes(next->event->topic);
+    msg.epoch = bytes(next->event->epoch);
+    msg.payload = bytes(next->event->payload);
+    (void)plugin_->deliver(plugin_->ctx, &msg);
   }
-  if (refused) {
-    call->finish(std::unexpected(std::move(*refused)));
-    return call;
-  }
-  deliver_call(call, request);
+  permit.release();
+  schedule_drain();  // there may be more
+}
+
+std::shared_ptr<PluginCall> InlinePlugin::open(std::shared_ptr<CallSink> sink) {
+  Lock lock(mutex_);
+  const std::uint64_t id = next_id_++;
+  auto call = std::make_shared<PluginCall>(weak_from_this(), id, std::move(sink));
+  if (!stopping_ && calls_.size() < kMaxOpenCalls) calls_.emplace(id, call);
   return call;
 }
 
-void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, const CallRequest& request) {
-  const bool taken = deliver([weak = weak_from_this(), call, r = request](const gantry_plugin& p) {
+void InlinePlugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request) {
+  std::optional<Error> refused;
+  {
+    Lock lock(mutex_);
+    if (!calls_.contains(call->id())) {
+      refused = stopping_ ? Error{ErrorKind::unavailable, "plugin " + name_ + " is stopping", {}}
+                          : Error{ErrorKind::overloaded, "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
+                                  R"({"retry_after_ms":100})"};
+    }
+  }
+  if (refused) {
+    call->finish(std::unexpected(std::move(*refused)));
+    return;
+  }
+  const bool end = call->begin(request.stream_credit.value_or(0));
+  deliver_call(call, std::move(request));
+  if (end) call->deliver_end();
+}
+
+void InlinePlugin::forget(std::uint64_t id) {
+  std::shared_ptr<PluginCall> last;
+  Lock lock(mutex_);
+  const auto it = calls_.find(id);
+  if (it == calls_.end()) return;
+  last = std::move(it->second);
+  calls_.erase(it);
+}
+
+void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
+  const bool taken = deliver([weak = weak_from_this(), call, r = std::move(request)](const gantry_plugin& p) {
     const auto plugin = weak.lock();
     if (!plugin) return;
+    if (call->over()) {  // cancelled before its turn came: the plugin never hears of it
+      plugin->forget(call->id());
+      call->finish(fail(ErrorKind::cancelled, "cancelled"));
+      return;
+    }
     auto msg = message(GANTRY_CALL, call->id());
     msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
     msg.credit = r.stream_credit.value_or(0);
@@ -203,22 +227,17 @@ void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, const C
     msg.idempotency_key = bytes(r.idempotency_key);
     const std::int32_t status = p.deliver(p.ctx, &msg);
     if (status >= 0) return;
-    {
-      Lock lock(plugin->mutex_);
-      plugin->calls_.erase(call->id());
-    }
+    plugin->forget(call->id());
     call->finish(fail(ErrorKind::internal, "plugin " + plugin->name_ + " could not take " + r.method));
   });
   if (taken) return;
-  {
-    Lock lock(mutex_);
-    calls_.erase(call->id());
-  }
+  forget(call->id());
   call->finish(fail(ErrorKind::unavailable, "plugin " + name_ + " is stopping"));
 }
 
-void InlinePlugin::reconfigure(const json& config) {
-  (void)deliver([text = dump_json(config)](const gantry_plugin& p) {
+void InlinePlugin::reconfigure(std::function<json()> config) {
+  (void)deliver([ask = std::move(config)](const gantry_plugin& p) {
+    const std::string text = dump_json(ask());
     auto msg = message(GANTRY_EVENT, 0);
     msg.topic = bytes("host.plugin.config");
     msg.payload = bytes(text);
@@ -227,10 +246,24 @@ void InlinePlugin::reconfigure(const json& config) {
 }
 
 void InlinePlugin::gone(OriginId origin) {
-  (void)deliver([origin](const gantry_plugin& p) {
-    auto msg = message(GANTRY_GONE, 0);
-    msg.origin = origin;
-    (void)p.deliver(p.ctx, &msg);
+  {
+    Lock lock(mutex_);
+    gone_.push_back(origin);
+    if (gone_.size() > 1) return;
+  }
+  (void)deliver([weak = weak_from_this()](const gantry_plugin& p) {
+    const auto plugin = weak.lock();
+    if (!plugin) return;
+    std::vector<OriginId> origins;
+    {
+      Lock lock(plugin->mutex_);
+      origins.swap(plugin->gone_);
+    }
+    for (const OriginId gone : origins) {
+      auto msg = message(GANTRY_GONE, 0);
+      msg.origin = gone;
+      (void)p.deliver(p.ctx, &msg);
+    }
   });
 }
 
@@ -426,11 +459,14 @@ std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(voi
   const auto key = deps_.timers.after(Duration(std::max<std::int64_t>(delay_ns, 0)), [weak = weak_from_this(), id, fn, arg] {
     const auto plugin = weak.lock();
     if (!plugin) return;
-    {
-      Lock lock(plugin->mutex_);
-      if (plugin->timers_.erase(id) == 0) return;
-    }
-    (void)plugin->serial_->push([fn, arg] { fn(arg); });
+    // It counts until it runs, and can be cancelled until then.
+    (void)plugin->serial_->push([p = plugin.get(), id, fn, arg] {
+      {
+        Lock lock(p->mutex_);
+        if (p->timers_.erase(id) == 0) return;
+      }
+      fn(arg);
+    });
   });
   Lock lock(mutex_);
   if (const auto it = timers_.find(id); it != timers_.end()) it->second = key;

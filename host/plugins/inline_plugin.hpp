@@ -61,9 +61,12 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   /// Blocks. After a failure the plugin is destroyed and nothing else may be called.
   [[nodiscard]] Result<void> start(const json& config);
 
-  /// The sink is answered exactly once, also when this refuses.
-  std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink);
-  void reconfigure(const json& config);
+  /// Two steps, so that the caller can be found by what comes back before anything can come back: open() enters the call into
+  /// the table, begin() delivers it. The sink is answered exactly once, also when begin() refuses.
+  [[nodiscard]] std::shared_ptr<PluginCall> open(std::shared_ptr<CallSink> sink);
+  void begin(const std::shared_ptr<PluginCall>& call, CallRequest request);
+  /// `config` is asked when the message is delivered, serially: the newest always comes last.
+  void reconfigure(std::function<json()> config);
   void gone(OriginId origin);
 
   /// Blocks at most about `budget`. False: the plugin did not return in time; what it holds is abandoned.
@@ -78,6 +81,7 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps);
   void fill_host_table();
   void subscribe_to_topics();
+  void schedule_drain();
   void drain_events(Permit permit);
 
   // What the plugin calls; any thread.
@@ -92,7 +96,8 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
 
   [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
   [[nodiscard]] bool deliver(std::move_only_function<void(const gantry_plugin&)> message);
-  void deliver_call(const std::shared_ptr<PluginCall>& call, const CallRequest& request);
+  void deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request);
+  void forget(std::uint64_t id);
   void destroy_plugin();
   void answer_all(const Error& error);
 
@@ -113,6 +118,7 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told; one message waits for all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stop_reply_ GANTRY_GUARDED_BY(mutex_);
 };

@@ -39,7 +39,19 @@ void PluginCall::send_end() {
     Lock lock(mutex_);
     if (!sink_ || ended_) return;
     ended_ = true;
+    if (!begun_) return;
   }
+  deliver_end();
+}
+
+bool PluginCall::begin(std::uint32_t credit) {
+  Lock lock(mutex_);
+  begun_ = true;
+  out_credit_ += credit;
+  return ended_;
+}
+
+void PluginCall::deliver_end() {
   if (const auto plugin = plugin_.lock()) {
     (void)plugin->deliver([id = id_](const gantry_plugin& p) {
       auto msg = message(GANTRY_ITEM, id);

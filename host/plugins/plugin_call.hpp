@@ -16,8 +16,12 @@ namespace gantry::host {
 
 class PluginCall final : public ActiveCall, public std::enable_shared_from_this<PluginCall> {
  public:
-  PluginCall(std::weak_ptr<InlinePlugin> plugin, std::uint64_t id, std::uint32_t credit, std::shared_ptr<CallSink> sink)
-      : id_(id), plugin_(std::move(plugin)), sink_(std::move(sink)), out_credit_(credit) {}
+  PluginCall(std::weak_ptr<InlinePlugin> plugin, std::uint64_t id, std::shared_ptr<CallSink> sink)
+      : id_(id), plugin_(std::move(plugin)), sink_(std::move(sink)) {}
+
+  /// The call is about to be delivered, with so much credit. True: its caller has ended its stream already; deliver_end() is due.
+  [[nodiscard]] bool begin(std::uint32_t credit);
+  void deliver_end();
 
   // From the caller.
   [[nodiscard]] Result<void> send_item(std::string payload) override;
@@ -44,7 +48,8 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   const std::weak_ptr<InlinePlugin> plugin_;
   mutable Mutex mutex_;
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
-  std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_);
+  bool begun_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t in_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t undelivered_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -4,6 +4,8 @@
 #include <functional>
 #include <utility>
 
+#include "host/plugins/plugin_call.hpp"
+
 namespace gantry::host {
 
 namespace {
@@ -58,7 +60,10 @@ void RoutedCall::start(const std::shared_ptr<PermitQueue>& permits) {
     permits_ = permits;
   }
   router_.count_start(method);
-  router_.open(shared_from_this());
+  if (!router_.open(shared_from_this())) {
+    finish(fail(ErrorKind::unavailable, "the host is stopping"));
+    return;
+  }
   if (deadline.exists()) {
     const auto key = router_.timers_.at(deadline.at(), [weak = weak_from_this(), method] {
       if (const auto call = weak.lock()) call->give_up(Error{ErrorKind::timeout, method + " was not answered within its deadline", {}});
@@ -116,26 +121,23 @@ void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Inline
     attempt_answered(number, std::unexpected(plugin.error()));
     return;
   }
+  const auto call = (*plugin)->open(std::make_shared<Attempt>(shared_from_this(), number));
   CallRequest request;
-  {
-    Lock lock(mutex_);
-    if (!sink_ || number != number_) return;
-    request = request_;
-  }
-  const auto call = (*plugin)->call(std::move(request), std::make_shared<Attempt>(shared_from_this(), number));
   bool over = false;
   bool end = false;
   {
+    // From here on credits, items and cancels go to the plugin's call; what came before is in the request.
     Lock lock(mutex_);
     over = !sink_ || number != number_;
-    if (!over) inner_ = call;
-    end = end_sent_;
+    if (!over) {
+      inner_ = call;
+      request = request_;
+      end = end_sent_;
+    }
   }
-  if (over) {
-    call->cancel();
-  } else if (end) {
-    call->send_end();
-  }
+  if (over) call->cancel();
+  if (end) call->send_end();
+  (*plugin)->begin(call, std::move(request));
 }
 
 void RoutedCall::attempt_answered(std::uint64_t number, Result<std::string> answer) {
@@ -174,12 +176,10 @@ bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
 }
 
 void RoutedCall::give_up(Error error) {
-  const auto call = inner();
-  finish(std::unexpected(std::move(error)));
-  if (call) call->cancel();
+  if (const auto call = finish(std::unexpected(std::move(error)))) call->cancel();
 }
 
-void RoutedCall::finish(Result<std::string> answer) {
+std::shared_ptr<ActiveCall> RoutedCall::finish(Result<std::string> answer) {
   std::shared_ptr<CallSink> sink;
   std::shared_ptr<PermitQueue> permits;
   Permit permit;
@@ -187,11 +187,13 @@ void RoutedCall::finish(Result<std::string> answer) {
   TimerKey retry_timer = 0;
   std::uint64_t ticket = 0;
   std::string method;
+  std::shared_ptr<ActiveCall> call;
   {
     Lock lock(mutex_);
-    if (!sink_) return;
+    if (!sink_) return nullptr;
     sink = std::move(sink_);
     sink_.reset();
+    call = std::move(inner_);
     inner_.reset();
     permits = std::move(permits_);
     permit = std::move(permit_);
@@ -206,6 +208,7 @@ void RoutedCall::finish(Result<std::string> answer) {
   router_.count_end(method, router_.timers_.now() - started_, !answer);
   sink->answered(std::move(answer));
   router_.closed(this);
+  return call;
 }
 
 std::shared_ptr<CallSink> RoutedCall::listener(std::uint64_t number, bool item) {

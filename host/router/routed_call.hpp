@@ -44,7 +44,8 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   void with_plugin(std::uint64_t number, Result<std::shared_ptr<InlinePlugin>> plugin);
   void attempt_answered(std::uint64_t number, Result<std::string> answer);
   [[nodiscard]] bool try_again(std::uint64_t number, const Error& error);
-  void finish(Result<std::string> answer);
+  /// Answers, unless that was done. The plugin's call that was open then, if any.
+  std::shared_ptr<ActiveCall> finish(Result<std::string> answer);
   // The door's sink while attempt `number` is the current one.
   [[nodiscard]] std::shared_ptr<CallSink> listener(std::uint64_t number, bool item);
   [[nodiscard]] std::shared_ptr<ActiveCall> inner() const;

@@ -112,9 +112,11 @@ void Router::set_limits(RouterLimits limits) {
   for (auto& [service, permits] : permits_) permits->set_limit(limits.max_calls_per_service);
 }
 
-void Router::open(const std::shared_ptr<RoutedCall>& call) {
+bool Router::open(const std::shared_ptr<RoutedCall>& call) {
   Lock lock(mutex_);
+  if (draining_) return false;
   open_.emplace(call.get(), call);
+  return true;
 }
 
 void Router::closed(RoutedCall* call) {

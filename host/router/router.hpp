@@ -85,7 +85,8 @@ class Router {
   void count_start(const std::string& method);
   void count_retry(const std::string& method);
   void count_end(const std::string& method, Duration took, bool failed);
-  void open(const std::shared_ptr<RoutedCall>& call);
+  /// False: the host is stopping.
+  [[nodiscard]] bool open(const std::shared_ptr<RoutedCall>& call);
   void closed(RoutedCall* call);
 
   ServiceManager& services_;

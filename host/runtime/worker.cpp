@@ -30,6 +30,10 @@ class AsioTimers final : public Timers {
   bool cancel(TimerKey key) override { return queue_.remove(key); }
 
  private:
+  struct Rearm {
+    AsioTimers& timers;
+    ~Rearm() { timers.arm(); }
+  };
   void arm() {
     const auto next = queue_.earliest();
     if (!next) return;
@@ -37,8 +41,8 @@ class AsioTimers final : public Timers {
     timer_.async_wait([this](const boost::system::error_code& failed) {
       if (failed) return;
       const auto time = now();
+      const Rearm rearm{*this};  // also when a callback throws
       while (auto due = queue_.take_due(time)) (*due)();
-      arm();
     });
   }
 
@@ -61,10 +65,12 @@ Worker::~Worker() = default;
 
 void Worker::run(const std::function<void(std::string_view)>& on_escape) {
   impl_->thread = std::this_thread::get_id();
+  bool last = false;
   while (true) {
     try {
-      impl_->context.run();
+      if (!last) impl_->context.run();
       // What was cancelled by the last tasks still holds its owners: let it go while those are alive.
+      last = true;
       impl_->context.restart();
       (void)impl_->context.poll();
       return;

@@ -9,7 +9,7 @@ namespace gantry::host {
 WorkerPool::WorkerPool(std::size_t threads, std::size_t max_queued, std::function<void(std::string_view)> on_escape)
     : max_threads_(threads == 0 ? 1 : threads), max_queued_(max_queued), on_escape_(std::move(on_escape)) {}
 
-WorkerPool::~WorkerPool() { stop(); }
+WorkerPool::~WorkerPool() { (void)stop(); }
 
 Result<void> WorkerPool::spawn(Job job) {
   {
@@ -18,23 +18,37 @@ Result<void> WorkerPool::spawn(Job job) {
     if (queue_.size() >= max_queued_)
       return fail(ErrorKind::overloaded, std::to_string(queue_.size()) + " jobs wait for the worker pool");
     queue_.push_back(std::move(job));
-    if (idle_ < queue_.size() && threads_.size() < max_threads_) threads_.emplace_back([this] { serve(); });
+    if (idle_ < queue_.size() && threads_.size() < max_threads_) {
+      ++live_;
+      threads_.emplace_back([this] { serve(); });
+    }
   }
   changed_.notify_one();
   return {};
 }
 
-void WorkerPool::stop() {
+bool WorkerPool::stop(std::chrono::steady_clock::time_point until) {
   std::vector<std::thread> threads;
   std::deque<Job> dropped;
   {
     Lock lock(mutex_);
     stopping_ = true;
-    threads.swap(threads_);
     dropped.swap(queue_);
   }
   changed_.notify_all();
+  {
+    Lock lock(mutex_);
+    while (live_ != 0) {
+      if (until == std::chrono::steady_clock::time_point::max()) {
+        changed_.wait(mutex_);
+      } else if (!changed_.wait_until(mutex_, until)) {
+        return false;
+      }
+    }
+    threads.swap(threads_);
+  }
   for (auto& thread : threads) thread.join();
+  return true;
 }
 
 void WorkerPool::serve() {
@@ -45,7 +59,11 @@ void WorkerPool::serve() {
       ++idle_;
       while (queue_.empty() && !stopping_) changed_.wait(mutex_);
       --idle_;
-      if (stopping_) return;
+      if (stopping_) {
+        --live_;
+        changed_.notify_all();
+        return;
+      }
       job = std::move(queue_.front());
       queue_.pop_front();
     }

@@ -8,6 +8,7 @@
 // The destructor waits for running jobs; queued ones are dropped.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <gantry/mutex.hpp>
@@ -28,8 +29,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   [[nodiscard]] Result<void> spawn(Job job);
-  /// Takes no more jobs and waits for those that run.
-  void stop();
+  /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be destroyed.
+  bool stop(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max());
 
  private:
   void serve();
@@ -41,6 +42,7 @@ class WorkerPool {
   CondVar changed_;
   std::deque<Job> queue_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_ GANTRY_GUARDED_BY(mutex_);
+  std::size_t live_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t idle_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
 };

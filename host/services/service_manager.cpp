@@ -87,7 +87,21 @@ Result<std::shared_ptr<InlinePlugin>> ServiceManager::construct(const PluginSpec
   {
     Lock lock(mutex_);
     if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
+    ++constructing_;
   }
+  auto plugin = load_and_start(spec);
+  {
+    Lock lock(mutex_);
+    --constructing_;
+    if (plugin) live_.push_back(*plugin);
+    changed_.notify_all();
+  }
+  // What changed while it started has found no plugin to tell.
+  if (plugin) (*plugin)->reconfigure([this, &spec] { return config_of_(spec); });
+  return plugin;
+}
+
+Result<std::shared_ptr<InlinePlugin>> ServiceManager::load_and_start(const PluginSpec& spec) {
   const auto failed = [&](const Error& error) {
     deps_.log.write(Level::error, "plugins", spec.name + " failed: " + error.message);
     (void)deps_.bus.publish("host.plugin.failed", dump_json({{"name", spec.name}, {"reason", error.message}}));
@@ -159,7 +173,7 @@ void ServiceManager::each_running(const std::function<void(InlinePlugin&)>& body
 
 void ServiceManager::reconfigure() {
   for (const auto& [name, entry] : entries_) {
-    if (const auto plugin = entry.instance->peek()) plugin->reconfigure(config_of_(*entry.spec));
+    if (const auto plugin = entry.instance->peek()) plugin->reconfigure([this, spec = entry.spec] { return config_of_(*spec); });
   }
 }
 
@@ -168,17 +182,25 @@ void ServiceManager::gone(OriginId origin) {
 }
 
 bool ServiceManager::stop_all(Duration budget) {
+  const auto until = std::chrono::steady_clock::now() + budget;
+  std::atomic<bool> all{true};
+  std::vector<std::shared_ptr<InlinePlugin>> live;
   {
     Lock lock(mutex_);
     stopping_ = true;
+    while (constructing_ != 0) {
+      if (changed_.wait_until(mutex_, until)) continue;
+      all = false;
+      break;
+    }
+    live = live_;
   }
-  std::atomic<bool> all{true};
   std::vector<std::thread> stoppers;
-  each_running([&](InlinePlugin& plugin) {
-    stoppers.emplace_back([owner = plugin.shared_from_this(), budget, &all] {
+  for (const auto& plugin : live) {
+    stoppers.emplace_back([owner = plugin, budget, &all] {
       if (!owner->stop(budget)) all = false;
     });
-  });
+  }
   for (auto& stopper : stoppers) stopper.join();
   return all;
 }

@@ -84,6 +84,7 @@ class ServiceManager {
     std::unique_ptr<Lazy<InlinePlugin>> instance;
   };
   [[nodiscard]] Result<std::shared_ptr<InlinePlugin>> construct(const PluginSpec& spec);
+  [[nodiscard]] Result<std::shared_ptr<InlinePlugin>> load_and_start(const PluginSpec& spec);
   void each_running(const std::function<void(InlinePlugin&)>& body) const;
 
   const std::vector<PluginSpec> specs_;
@@ -93,7 +94,11 @@ class ServiceManager {
   std::map<std::string, Entry, std::less<>> entries_;
   std::map<std::string, const PluginSpec*, std::less<>> services_;
   mutable Mutex mutex_;
+  CondVar changed_;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::size_t constructing_ GANTRY_GUARDED_BY(mutex_) = 0;
+  /// Every plugin that was started and not stopped, also one that becomes ready while the host stops.
+  std::vector<std::shared_ptr<InlinePlugin>> live_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

@@ -113,6 +113,7 @@ void TaskSupervisor::ended(const std::string& name, const Result<void>& result, 
     record.state = cancelled ? TaskState::cancelled : result ? TaskState::completed : TaskState::failed;
     if (!result) record.error = result.error().message;
     keep(record);
+    ++leaving_;
   }
   switch (record.state) {
     case TaskState::completed: tell("completed", record, Level::info); break;
@@ -125,6 +126,8 @@ void TaskSupervisor::ended(const std::string& name, const Result<void>& result, 
     --running_;
   }
   start_ready();
+  Lock lock(mutex_);
+  --leaving_;
   changed_.notify_all();
 }
 
@@ -213,10 +216,10 @@ bool TaskSupervisor::stop(Duration budget) {
   }
   if (timer != 0) (void)timers_.cancel(timer);
   Lock lock(mutex_);
-  while (running_ != 0) {
+  while (running_ + leaving_ != 0) {
     if (!changed_.wait_until(mutex_, until)) break;
   }
-  return running_ == 0;
+  return running_ + leaving_ == 0;
 }
 
 void TaskSupervisor::tell(const char* what, const TaskRecord& record, Level level) {

@@ -97,6 +97,7 @@ class TaskSupervisor {
   CondVar changed_;
   std::size_t max_running_ GANTRY_GUARDED_BY(mutex_);
   Duration cleanup_interval_ GANTRY_GUARDED_BY(mutex_);
+  std::size_t leaving_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< jobs whose end is being told
   std::size_t running_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   TimerKey cleanup_timer_ GANTRY_GUARDED_BY(mutex_) = 0;

@@ -53,10 +53,10 @@ TEST_CASE("tasks: a name runs once at a time, a second start is refused and says
 }
 
 TEST_CASE("tasks: at most max_background_tasks run, the others wait in order") {
-  Bench b;
-  std::atomic<int> running{0};
+  std::atomic<int> running{0};  // these outlive the jobs
   std::atomic<int> most{0};
   std::atomic<bool> go{false};
+  Bench b;
   for (int i = 0; i < 6; ++i) {
     REQUIRE(b.tasks.spawn("job" + std::to_string(i), [&](TaskContext&) -> Result<void> {
       most = std::max(most.load(), ++running);
@@ -86,8 +86,8 @@ TEST_CASE("tasks: a failure and an exception are recorded, logged, published, an
 }
 
 TEST_CASE("tasks: a running job learns of its cancel, a queued one never starts") {
-  Bench b;
   std::atomic<bool> started{false};
+  Bench b;
   for (const char* name : {"one", "two"}) {
     REQUIRE(b.tasks.spawn(name, [](TaskContext& c) -> Result<void> {
       while (!c.cancelled()) std::this_thread::yield();

@@ -9,7 +9,7 @@ if(TARGET lsp)
     lsp_parts.cpp lsp_attach.cpp lsp_request.cpp lsp_faults.cpp lsp_clangd.cpp
     ${LSP_DIR}/config.cpp ${LSP_DIR}/documents.cpp ${LSP_DIR}/envelope.cpp ${LSP_DIR}/files.cpp ${LSP_DIR}/process.cpp
     ${LSP_DIR}/reactor.cpp ${LSP_DIR}/spawn.cpp ${LSP_DIR}/uri.cpp
-    LIBS simdjson::simdjson LABELS lsp concurrency)
+    LIBS simdjson::simdjson LABELS concurrency)
   target_include_directories(test_lsp PRIVATE ${LSP_DIR})
   add_dependencies(test_lsp lsp lsp_fake_server)
 endif()

@@ -86,14 +86,14 @@ struct RawEnvelope {
   const bool has_id = !element["id"].get(id);
   const bool id_ok = has_id && (id.is_string() || id.is_number());
   // An id that cannot be used cannot be answered with, either.
-  const std::string_view usable = id_ok ? raw.id : std::string_view();
+  const std::string_view usable = id_ok && !raw.twice && raw.id.size() <= 256 ? raw.id : std::string_view();
   const auto wrong = [&](std::string why) { return refuse(usable, ErrorKind::invalid_request, std::move(why)); };
   if (raw.twice) return wrong("a member of the message appears twice");
   std::string_view version;
   if (element["jsonrpc"].get(version) || version != "2.0") return wrong(R"(the message must have "jsonrpc": "2.0")");
   if (has_id && id.is_null() && !element["method"].error()) return wrong("id must be a string or a number");
   if (has_id && !id_ok && !id.is_null()) return wrong("id must be a string or a number");
-  if (usable.size() > 256) return refuse({}, ErrorKind::invalid_request, "id is longer than 256 bytes");
+  if (raw.id.size() > 256) return refuse({}, ErrorKind::invalid_request, "id is longer than 256 bytes");
   RpcMessage message;
   message.id = usable;
   dom::element method;
@@ -108,9 +108,12 @@ struct RawEnvelope {
   message.kind = has_id ? RpcMessage::Kind::call : RpcMessage::Kind::notification;
   dom::element params;
   if (element["params"].get(params)) return message;
+  // A notification is never answered: one that is wrong is one that finds nobody.
+  if (!has_id && !params.is_object()) return message;
   if (!params.is_object()) return refuse(usable, ErrorKind::invalid_params, "params must be an object; positional params are not taken");
   message.params = raw.params;
   auto meta = read_meta(params);
+  if (!meta && !has_id) return message;
   if (!meta) return refuse(usable, meta.error().kind, meta.error().message);
   message.meta = std::move(*meta);
   return message;

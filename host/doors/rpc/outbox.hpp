@@ -22,6 +22,9 @@ namespace gantry::host {
 
 class Outbox {
  public:
+  /// So much gathers at most while it is corked.
+  static constexpr std::size_t kCorkedBytes = 256 * 1024;
+
   enum class State { empty, waiting, broken, full };
 
   Outbox(int socket, std::size_t max_bytes) : socket_(socket), max_bytes_(max_bytes) {}
@@ -31,9 +34,12 @@ class Outbox {
   [[nodiscard]] State put(Framing framing, std::string_view message) {
     Lock lock(mutex_);
     if (broken_) return State::broken;
-    if (pending_.size() - sent_ + message.size() > max_bytes_) return State::full;
+    if (pending_.size() - sent_ + message.size() > max_bytes_) {
+      if (const State state = write(); state == State::broken) return state;
+      if (pending_.size() - sent_ + message.size() > max_bytes_) return State::full;
+    }
     append_frame(pending_, framing, message);
-    return corked_ ? State::empty : write();
+    return corked_ && pending_.size() - sent_ < kCorkedBytes ? State::empty : write();
   }
   /// While corked, messages gather; uncork() writes them in one go.
   void cork() {

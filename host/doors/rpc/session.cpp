@@ -80,15 +80,20 @@ class RpcSession::Reply final : public CallSink {
     if (!doc || !doc->is_object()) return;
     std::string members = dump_json(*doc);
     members = members.size() > 2 ? "," + members.substr(1, members.size() - 2) : "";
-    if (const auto session = session_.lock())
+    const auto session = session_.lock();
+    if (!session) return;
+    Lock order(order_);
+    if (!answered_)
       session->send(R"({"jsonrpc":"2.0","method":"$/progress","params":{"id":)" + id_ + members + "}}");
   }
   void answered(Result<std::string> answer) override {
     const auto session = session_.lock();
     if (!session) return;
+    Lock order(order_);  // nothing of this call follows its answer
     {
       Lock lock(session->mutex_);
       session->calls_.erase(id_);
+      ++session->answering_;
       answered_ = true;
     }
     std::string text = answer ? rpc_result(id_, *answer) : rpc_error(id_, answer.error());
@@ -96,6 +101,10 @@ class RpcSession::Reply final : public CallSink {
       batch_->add(std::move(text));
     } else {
       session->send(std::move(text));
+    }
+    {
+      Lock lock(session->mutex_);
+      --session->answering_;
     }
     if (const auto wire = session->wire_.lock()) wire->call_ended();
   }
@@ -105,6 +114,8 @@ class RpcSession::Reply final : public CallSink {
   void notify(std::string_view head, std::string_view middle, std::string_view payload) {
     const auto session = session_.lock();
     if (!session) return;
+    Lock order(order_);
+    if (answered_) return;
     std::string text;
     text.reserve(head.size() + id_.size() + middle.size() + payload.size() + 2);
     text += head;
@@ -117,6 +128,7 @@ class RpcSession::Reply final : public CallSink {
   const std::weak_ptr<RpcSession> session_;
   const std::string id_;
   const std::shared_ptr<Batch> batch_;
+  Mutex order_;  // above the session's and the outbox's
   std::atomic<bool> answered_{false};
 };
 
@@ -133,7 +145,7 @@ void RpcSession::refuse(const Error& error) { send(rpc_error("", error)); }
 
 std::size_t RpcSession::calls_in_flight() const {
   Lock lock(mutex_);
-  return calls_.size();
+  return calls_.size() + answering_;
 }
 
 std::shared_ptr<ActiveCall> RpcSession::find_call(std::string_view id) const {
@@ -331,9 +343,9 @@ Result<json> RpcSession::publish(const json& params) {
   return json{{"epoch", deps_.bus.epoch()}, {"seq", *seq}};
 }
 
-void RpcSession::deliver_events() {
+bool RpcSession::deliver_events() {
   const auto wire = wire_.lock();
-  if (!wire) return;
+  if (!wire) return false;
   for (auto& [id, subscribed] : subscriptions_) {
     while (wire->writable()) {
       const auto next = subscribed.subscription->take();
@@ -347,6 +359,7 @@ void RpcSession::deliver_events() {
       wire->write(std::move(text));
     }
   }
+  return !subscriptions_.empty() && !wire->writable();
 }
 
 void RpcSession::closed() {

@@ -33,7 +33,7 @@ struct SessionDeps {
   Origins& origins;
   Timers& timers;
   /// Members of host.hello's answer.
-  std::function<json()> hello;
+  std::function<Result<json>()> hello;
   /// A client has named a workspace: its canonical path, or why it cannot be one.
   std::function<Result<std::string>(const std::string&)> open_workspace;
   /// May a client publish on this topic?
@@ -69,7 +69,8 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   void receive(std::string_view text);
   /// The wire could not make out a message.
   void refuse(const Error& error);
-  void deliver_events();
+  /// True: there was no room for all of them.
+  [[nodiscard]] bool deliver_events();
   /// The client is gone: its calls are cancelled, its subscriptions end.
   void closed();
   [[nodiscard]] std::size_t calls_in_flight() const;
@@ -104,6 +105,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
 
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::size_t answering_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< answers on their way to the wire
   /// Calls in flight by their id's token. A null value: the call is just being handed to the router.
   std::unordered_map<std::string, std::shared_ptr<ActiveCall>> calls_ GANTRY_GUARDED_BY(mutex_);
 };

@@ -18,6 +18,7 @@
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <thread>
 #include <unordered_set>
 #include <utility>
 
@@ -61,7 +62,13 @@ Result<SocketLock> SocketLock::take(const std::filesystem::path& socket) {
   const std::string path = socket.string() + ".lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return fail(ErrorKind::unavailable, path + " cannot be opened: " + errno_text());
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+  // `gantry stop` holds the lock for a moment to see whether it is free: one refusal is not yet an answer.
+  int failed = ::flock(fd, LOCK_EX | LOCK_NB);
+  for (int i = 0; failed != 0 && errno == EWOULDBLOCK && i < 10; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    failed = ::flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (failed != 0) {
     const bool held = errno == EWOULDBLOCK;
     const std::string why = errno_text();
     ::close(fd);
@@ -138,9 +145,20 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
     });
   }
 
+  // An exception is a mistake of ours; this connection does not survive it, the others do.
+  template <class F>
+  auto or_close(F&& body) {
+    try {
+      return body();
+    } catch (...) {
+      close();
+      throw;
+    }
+  }
+
   void read() {
     outbox_.cork();
-    const bool alive = read_some();
+    const bool alive = or_close([this] { return read_some(); });
     if (closed_) return;
     after_write(outbox_.uncork());
     decoder_.release();
@@ -221,7 +239,8 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
         asio::post(context_, [self = shared_from_this()] { self->wait_for_output(); });
         return;
       case Outbox::State::full:
-        log_.write(Level::warn, "rpc", "a client does not read: its outbox is full, the connection is closed");
+        if (!full_.exchange(true))
+          log_.write(Level::warn, "rpc", "a client does not read: its outbox is full, the connection is closed");
         [[fallthrough]];
       case Outbox::State::broken: asio::post(context_, [self = shared_from_this()] { self->close(); });
     }
@@ -241,8 +260,11 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   void deliver_events() {
     if (closed_) return;
     outbox_.cork();
-    session_->deliver_events();
-    after_write(outbox_.uncork());
+    const bool more = or_close([this] { return session_->deliver_events(); });
+    const auto state = outbox_.uncork();
+    after_write(state);
+    // Nobody will say that there is room again when the socket has taken it all.
+    if (more && state == Outbox::State::empty) schedule_events();
   }
 
   asio::io_context& context_;
@@ -258,6 +280,7 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   std::atomic<bool> events_scheduled_{false};
   std::atomic<bool> output_scheduled_{false};
   std::atomic<bool> half_closed_{false};
+  std::atomic<bool> full_{false};
   bool waiting_for_input_ = false;
   bool paused_ = false;
   bool closed_ = false;
@@ -286,8 +309,8 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
         });
         return;
       }
-      self->admit(std::move(socket));
       self->accept();
+      self->admit(std::move(socket));
     });
   }
 

@@ -97,7 +97,7 @@ class FrameDecoder {
 
   /// Gives memory back that one large message has claimed.
   void release() {
-    constexpr std::size_t kKeep = 64 * 1024;
+    constexpr std::size_t kKeep = 128 * 1024;
     if (begin_ == end_ && buffer_.size() > kKeep) {
       begin_ = end_ = scanned_ = 0;
       std::string().swap(buffer_);

@@ -168,6 +168,7 @@ class Instance {
         if (const auto state = calls_.find(msg.id)) {
           state->cancelled.store(true, std::memory_order_relaxed);
           if (state->on_cancel) state->on_cancel();
+          (void)state->credit();  // no credit comes any more: what waits for it goes, and the answer behind it
         }
         return 0;
       case GANTRY_EVENT: return event(msg);

@@ -97,7 +97,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   void finish(std::int32_t status, std::string payload) {
     Lock lock(mutex);
     if (answered || answer) return;
-    if (outbox.empty() || status != 0) {
+    if (outbox.empty() || status != 0 || cancelled.load(std::memory_order_relaxed)) {
       outbox.clear();
       send_answer(status, payload);
     } else {

@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <gantry/deadline.hpp>
 #include <gantry/json.hpp>
@@ -143,7 +144,7 @@ class Host {
   /// Runs `task` serially with the plugin's handlers, after what was posted before. It must not throw. False when the plugin
   /// is stopping.
   bool post(std::move_only_function<void()> task) const {
-    auto owned = std::make_unique<detail::Task>(std::move(task));
+    auto owned = std::make_unique<detail::Task>(guarded(std::move(task)));
     if (host_->post(host_->ctx, &detail::run_task, owned.get()) != GANTRY_OK) return false;
     (void)owned.release();
     return true;
@@ -158,7 +159,7 @@ class Host {
   /// Runs `task` serially, once, `delay` from now. Empty: too many timers, or this host offers none.
   [[nodiscard]] std::optional<TimerId> after(Duration delay, std::move_only_function<void()> task) const {
     if (timers_ == nullptr) return std::nullopt;
-    auto* node = timer_nodes_->add(std::move(task));
+    auto* node = timer_nodes_->add(guarded(std::move(task)));
     const std::uint64_t id = timers_->start(host_->ctx, delay.count(), &detail::run_timer, node);
     if (id == 0) {
       (void)timer_nodes_->take(node);
@@ -199,6 +200,22 @@ class Host {
   }
 
  private:
+  // Nothing but a log line may leave a task: it is called from C.
+  [[nodiscard]] detail::Task guarded(detail::Task task) const {
+    return [host = host_, run = std::move(task)]() mutable {
+      std::string what;
+      try {
+        run();
+        return;
+      } catch (const std::exception& e) {
+        what = std::string("exception in a posted task: ") + e.what();
+      } catch (...) {
+        what = "exception in a posted task";
+      }
+      host->log(host->ctx, GANTRY_ERROR, detail::to_bytes(what));
+    };
+  }
+
   const gantry_host* host_;
   const gantry_timers* timers_;
   const gantry_origins* origins_;
