@@ -23,7 +23,8 @@ void add_call(CLI::App& app, Common& common, CallArgs& args) {
   call->add_option("method", args.method, "for example host.status")->required();
   call->add_option("params", args.params, "one JSON object, or pairs: key=text key:=json");
   call->add_flag("--stream", args.stream, "open it as a stream and print items as they come");
-  call->add_option("--timeout", args.timeout_seconds, "give up after so many seconds")->check(CLI::Range(0.001, 86400.0));
+  call->add_option("--timeout", args.timeout_seconds, "give up after so many seconds")
+      ->check(CLI::Range(0.001, 86400.0));
   call->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
@@ -38,7 +39,9 @@ void add_events(CLI::App& app, Common& common, EventsArgs& args) {
 void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   auto* lsp = app.add_subcommand("lsp", "a language server on stdio, for an editor");
   auto* language = lsp->add_option("--language", args.language, "the language, as LSP names it")->type_name("ID");
-  lsp->add_option("--server", args.server, "the server, as [lsp.servers.NAME] names it")->type_name("NAME")->excludes(language);
+  lsp->add_option("--server", args.server, "the server, as [lsp.servers.NAME] names it")
+      ->type_name("NAME")
+      ->excludes(language);
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
@@ -60,13 +63,15 @@ int run(int argc, char** argv) {
   auto* status_command = app.add_subcommand("status", "how the host and its plugins are");
   status_command->add_flag("--json", as_json, "as one JSON object");
   app.add_subcommand("stop", "stop the host gracefully");
-  app.add_subcommand("logs", "print the end of the host's log")->add_flag("-f,--follow", follow, "and what is added to it");
+  app.add_subcommand("logs", "print the end of the host's log")
+      ->add_flag("-f,--follow", follow, "and what is added to it");
   add_call(app, common, call_args);
   add_events(app, common, events_args);
   add_lsp(app, common, lsp_args);
   auto* config = app.add_subcommand("config", "check or show the configuration");
   config->require_subcommand(1);
-  config->add_subcommand("check", "say what is wrong with a configuration file")->add_option("file", config_file, "the file");
+  config->add_subcommand("check", "say what is wrong with a configuration file")
+      ->add_option("file", config_file, "the file");
   config->add_subcommand("show", "print the configuration in force, and where each value comes from")
       ->add_option("--config", common.config, "the configuration file")
       ->type_name("FILE");

@@ -2,14 +2,15 @@
 //
 // host/bus/event_bus.hpp: publish-subscribe.
 //
-// Every event belongs to a log, named by its epoch, in which its sequence number grows. The bus's own log lives as long as
-// the bus; a plugin that keeps a log of its own (project state) publishes with its epoch and sequence.
+// Every event belongs to a log, named by its epoch, in which its sequence number grows. The bus's own log lives as long
+// as the bus; a plugin that keeps a log of its own (project state) publishes with its epoch and sequence.
 //
 // Thread rule: any thread. publish() never blocks and calls nobody back but the `wake` functions, without a lock held.
 // Order: each subscription receives events in publish order.
-// Full: a subscription holds at most `buffer` events; a full one drops its oldest. `prev` names the sequence number of the
-//   event of the same log that matched this subscription before, delivered or not: who sees a `prev` that it does not know
-//   has missed something and may subscribe again with `since`.
+// Full: a subscription holds at most `buffer` events; a full one drops its oldest. `prev` names the sequence number of
+// the
+//   event of the same log that matched this subscription before, delivered or not: who sees a `prev` that it does not
+//   know has missed something and may subscribe again with `since`.
 // Replay: the last `buffer` events are kept.
 // After close(): publish refuses with `unavailable`, what is queued can still be taken.
 #pragma once

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// When no host runs, a client starts one: `gantry serve` in a session of its own. Many clients may do so at once; the hosts
-// race for the socket's lock, one wins, the others leave, and every client then connects to the winner. The started host
-// tells over a pipe that it listens, or closes the pipe when it ends; the client waits for that, not for a time.
+// When no host runs, a client starts one: `gantry serve` in a session of its own. Many clients may do so at once; the
+// hosts race for the socket's lock, one wins, the others leave, and every client then connects to the winner. The
+// started host tells over a pipe that it listens, or closes the pipe when it ends; the client waits for that, not for a
+// time.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -46,8 +47,8 @@ constexpr auto kPatience = std::chrono::seconds(10);
 [[nodiscard]] Result<bool> start_host(const ConnectOptions& options) {
   std::array<int, 2> ready{};
   if (::pipe2(ready.data(), O_CLOEXEC) != 0) return fail(ErrorKind::unavailable, "no pipe for a new host");
-  std::vector<std::string> words{program_path().string(), "serve", "--socket", options.socket.string(), "--ready-fd",
-                                 std::to_string(kReadyFd)};
+  std::vector<std::string> words{program_path().string(), "serve",      "--socket",
+                                 options.socket.string(), "--ready-fd", std::to_string(kReadyFd)};
   if (!options.config.empty()) words.insert(words.end(), {"--config", options.config});
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
@@ -76,15 +77,17 @@ constexpr auto kPatience = std::chrono::seconds(10);
   std::vector<std::string> notes;
   const auto compare = [&](const std::string& what, const std::string& here, const std::string& there) {
     if (here == there) return;
-    notes.push_back("the host that answers on " + options.socket.string() + " (pid " + std::to_string(hello.value("pid", 0)) +
-                    ") has another " + what + ": " + there + ", not " + here);
+    notes.push_back("the host that answers on " + options.socket.string() + " (pid " +
+                    std::to_string(hello.value("pid", 0)) + ") has another " + what + ": " + there + ", not " + here);
   };
   constexpr const char* kBuiltIn = "the built-in defaults";
   const std::string theirs = hello.value("config_file", "");
-  const auto config = find_config_file(options.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.config));
+  const auto config =
+      find_config_file(options.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.config));
   compare("version", std::string(kVersion), hello.value("version", ""));
   compare("state folder", state_dir().string(), hello.value("state_dir", ""));
-  compare("configuration", config ? std::filesystem::absolute(*config).string() : kBuiltIn, theirs.empty() ? kBuiltIn : theirs);
+  compare("configuration", config ? std::filesystem::absolute(*config).string() : kBuiltIn,
+          theirs.empty() ? kBuiltIn : theirs);
   return notes;
 }
 
@@ -106,8 +109,8 @@ namespace {
     auto again = Client::connect(options.socket);
     if (again) return again;
   }
-  return fail(ErrorKind::unavailable, "a host was started, but does not answer on " + options.socket.string() +
-                                          "; `gantry serve` shows why");
+  return fail(ErrorKind::unavailable,
+              "a host was started, but does not answer on " + options.socket.string() + "; `gantry serve` shows why");
 }
 
 [[nodiscard]] Result<Client> find_host(const ConnectOptions& options) {

@@ -30,8 +30,9 @@ int report_error(const Error& error, const std::vector<std::string>& notes) {
   }
   data["kind"] = kind_name(error.kind);
   if (!notes.empty()) data["notes"] = notes;
-  std::fprintf(stderr, "%s\n",
-               dump_json({{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}}).c_str());
+  std::fprintf(
+      stderr, "%s\n",
+      dump_json({{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}}).c_str());
   return 1;
 }
 

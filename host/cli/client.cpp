@@ -17,7 +17,8 @@ Result<Client> Client::connect(const std::filesystem::path& socket) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string path = socket.string();
-  if (path.size() >= sizeof address.sun_path) return fail(ErrorKind::invalid_params, "the socket's path is too long: " + path);
+  if (path.size() >= sizeof address.sun_path)
+    return fail(ErrorKind::invalid_params, "the socket's path is too long: " + path);
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(ErrorKind::unavailable, "no socket: " + std::system_category().message(errno));
@@ -67,7 +68,8 @@ Result<json> Client::receive(std::chrono::milliseconds timeout) {
     }
     pollfd state{fd_, POLLIN, 0};
     const int ready = ::poll(&state, 1, wait);
-    if (ready < 0 && errno != EINTR) return fail(ErrorKind::unavailable, "poll: " + std::system_category().message(errno));
+    if (ready < 0 && errno != EINTR)
+      return fail(ErrorKind::unavailable, "poll: " + std::system_category().message(errno));
     if (ready <= 0) continue;
     constexpr std::size_t kBytes = 64 * 1024;
     const ssize_t got = ::recv(fd_, decoder_.prepare(kBytes), kBytes, 0);
@@ -86,7 +88,8 @@ Result<json> Client::call(const std::string& method, const json& params, std::ch
   while (true) {
     auto left = timeout;
     if (timeout.count() >= 0)
-      left = std::max(std::chrono::milliseconds(0), std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()));
+      left = std::max(std::chrono::milliseconds(0),
+                      std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()));
     auto message = receive(left);
     if (!message) return message;
     if (!message->is_object()) continue;

@@ -27,7 +27,8 @@ class Client {
   Client& operator=(Client&&) = delete;
   ~Client();
 
-  /// Sends a call and waits for its answer; `timeout` negative: for ever. Notifications meanwhile go to `on_notification`.
+  /// Sends a call and waits for its answer; `timeout` negative: for ever. Notifications meanwhile go to
+  /// `on_notification`.
   [[nodiscard]] Result<json> call(const std::string& method, const json& params,
                                   std::chrono::milliseconds timeout = std::chrono::milliseconds(-1),
                                   const OnNotification& on_notification = {});
@@ -55,7 +56,8 @@ struct ConnectOptions {
 
 struct Connected {
   Client client;
-  /// In what the host that answers differs from what this client would have started: version, configuration, state folder.
+  /// In what the host that answers differs from what this client would have started: version, configuration, state
+  /// folder.
   std::vector<std::string> notes;
 };
 

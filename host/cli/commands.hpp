@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/cli/commands.hpp: what each command of `gantry` does. Each returns the exit code: 0 done, 1 failed (the reason is on
-// stderr), 2 wrong usage.
+// host/cli/commands.hpp: what each command of `gantry` does. Each returns the exit code: 0 done, 1 failed (the reason
+// is on stderr), 2 wrong usage.
 #pragma once
 
 #include <gantry/json.hpp>
@@ -54,7 +54,8 @@ int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);
 
-/// `{"code", "message", "data"}` on stderr, one line, and nothing else there: programs read it. Notes go into `data`. Returns 1.
+/// `{"code", "message", "data"}` on stderr, one line, and nothing else there: programs read it. Notes go into `data`.
+/// Returns 1.
 int report_error(const Error& error, const std::vector<std::string>& notes = {});
 /// `gantry: message` on stderr; returns 1.
 int complain(const Error& error);

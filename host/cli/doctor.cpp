@@ -43,7 +43,8 @@ class Report {
 }
 
 [[nodiscard]] std::optional<Config> check_config(Report& report, const Common& common) {
-  const auto file = find_config_file(common.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(common.config));
+  const auto file =
+      find_config_file(common.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(common.config));
   if (!file) {
     report.good("configuration: built-in defaults");
     return default_config();
@@ -81,13 +82,15 @@ void check_servers(Report& report, const Config& config) {
   if (commands.empty()) {
     const auto clangd = !on_path("clangd-19").empty() ? on_path("clangd-19") : on_path("clangd");
     if (clangd.empty()) {
-      report.note("no clangd on PATH: C and C++ have no language server; install clangd-19 or set [lsp.servers.clangd]");
+      report.note(
+          "no clangd on PATH: C and C++ have no language server; install clangd-19 or set [lsp.servers.clangd]");
     } else {
       report.good("language server: " + clangd);
     }
   }
   for (const auto& command : commands) {
-    const bool found = command.find('/') != std::string::npos ? ::access(command.c_str(), X_OK) == 0 : !on_path(command).empty();
+    const bool found =
+        command.find('/') != std::string::npos ? ::access(command.c_str(), X_OK) == 0 : !on_path(command).empty();
     found ? report.good("language server: " + command) : report.bad("language server " + command + " is not on PATH");
   }
 }
@@ -110,7 +113,8 @@ void check_host(Report& report, const Common& common) {
   }
   report.good("a host answers on " + socket.string());
   for (const auto& plugin : *plugins) {
-    if (plugin.value("state", "") == "failed") report.bad("plugin " + plugin.value("name", "") + ": " + plugin.value("reason", ""));
+    if (plugin.value("state", "") == "failed")
+      report.bad("plugin " + plugin.value("name", "") + ": " + plugin.value("reason", ""));
   }
 }
 
@@ -161,7 +165,8 @@ int config_check(const Common& common, const std::string& file) {
 }
 
 int config_show(const Common& common) {
-  const auto path = find_config_file(common.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(common.config));
+  const auto path =
+      find_config_file(common.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(common.config));
   if (!path) {
     std::printf("%s", show_config(default_config()).c_str());
     return 0;

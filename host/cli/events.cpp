@@ -14,8 +14,8 @@ void print_event(const json& event, bool as_json) {
   if (as_json) {
     std::printf("%s\n", dump_json(event).c_str());
   } else {
-    std::printf("%llu %s %s\n", static_cast<unsigned long long>(event.value("seq", 0ULL)), event.value("topic", "").c_str(),
-                dump_json(event.value("payload", json())).c_str());
+    std::printf("%llu %s %s\n", static_cast<unsigned long long>(event.value("seq", 0ULL)),
+                event.value("topic", "").c_str(), dump_json(event.value("payload", json())).c_str());
   }
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) std::exit(1);  // nobody reads any more
 }
@@ -53,7 +53,8 @@ int events(const Common& common, const EventsArgs& args) {
   while (true) {
     const auto message = client.receive(std::chrono::milliseconds(-1));
     if (!message) return complain(message.error());
-    if (message->contains("method")) on_notification(message->value("method", ""), message->value("params", json::object()));
+    if (message->contains("method"))
+      on_notification(message->value("method", ""), message->value("params", json::object()));
   }
 }
 

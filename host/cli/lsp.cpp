@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The editor's side of lsp.attach: LSP on stdio, one stream of the host's on the socket. One thread, two descriptors. An
-// editor's message waits in its pipe while the host gives no credit; the host keeps what the editor does not read, up to the
-// credit that was given here. Messages are passed on as the bytes that they are.
+// The editor's side of lsp.attach: LSP on stdio, one stream of the host's on the socket. One thread, two descriptors.
+// An editor's message waits in its pipe while the host gives no credit; the host keeps what the editor does not read,
+// up to the credit that was given here. Messages are passed on as the bytes that they are.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -131,12 +131,17 @@ class Shim {
     while (credit_ > 0 && !exit_code_) {
       std::string_view message;
       switch (from_editor_.next(message)) {
-        case FrameDecoder::Status::need_more: return;
-        case FrameDecoder::Status::message: pass_editor_message(message); break;
+        case FrameDecoder::Status::need_more:
+          return;
+        case FrameDecoder::Status::message:
+          pass_editor_message(message);
+          break;
         case FrameDecoder::Status::too_large:
           std::fprintf(stderr, "gantry lsp: a message of the editor is larger than 64 MiB; it was left out\n");
           break;
-        case FrameDecoder::Status::broken: fail_with("the editor's input: " + from_editor_.error()); return;
+        case FrameDecoder::Status::broken:
+          fail_with("the editor's input: " + from_editor_.error());
+          return;
       }
     }
   }
@@ -164,9 +169,12 @@ class Shim {
     initialized_ = true;
     const json params = doc->value("params", json::object());
     std::string folder;
-    if (const auto it = params.find("rootUri"); it != params.end() && it->is_string()) folder = path_of(it->get<std::string>());
+    if (const auto it = params.find("rootUri"); it != params.end() && it->is_string())
+      folder = path_of(it->get<std::string>());
     if (folder.empty()) return;
-    (void)to_host(dump_json({{"jsonrpc", "2.0"}, {"id", "hello"}, {"method", "host.hello"},
+    (void)to_host(dump_json({{"jsonrpc", "2.0"},
+                             {"id", "hello"},
+                             {"method", "host.hello"},
                              {"params", {{"client", "gantry lsp"}, {"workspace", folder}}}}));
   }
 
@@ -182,10 +190,12 @@ class Shim {
     unread_ = false;
     std::string_view message;
     std::string to_editor;
-    while (!exit_code_ && from_host_.next(message) == FrameDecoder::Status::message) take_host_message(message, to_editor);
+    while (!exit_code_ && from_host_.next(message) == FrameDecoder::Status::message)
+      take_host_message(message, to_editor);
     if (!to_editor.empty() && !write_all(STDOUT_FILENO, to_editor)) exit_code_ = 1;
     if (consumed_ >= kWindow / 2) {
-      (void)to_host(R"({"jsonrpc":"2.0","method":"$/credit","params":{"id":"lsp","n":)" + std::to_string(consumed_) + "}}");
+      (void)to_host(R"({"jsonrpc":"2.0","method":"$/credit","params":{"id":"lsp","n":)" + std::to_string(consumed_) +
+                    "}}");
       consumed_ = 0;
     }
     if (credit_ > 0) pass_editor_messages();

@@ -34,8 +34,9 @@ class Console {
 
   void greet(const std::filesystem::path& socket) {
     const auto config = house_.config();
-    std::printf("gantry %s\n\nsocket         %s\nconfiguration  %s\n\n%s\n", std::string(kVersion).c_str(), socket.c_str(),
-                config->file.empty() ? "built-in defaults" : config->file.c_str(), show_config(*config).c_str());
+    std::printf("gantry %s\n\nsocket         %s\nconfiguration  %s\n\n%s\n", std::string(kVersion).c_str(),
+                socket.c_str(), config->file.empty() ? "built-in defaults" : config->file.c_str(),
+                show_config(*config).c_str());
     std::printf("plugins\n");
     for (const auto& plugin : house_.services().status()) {
       std::printf("  %-14s %-8s %s%s%s\n", plugin.name.c_str(), plugin.version.c_str(), plugin.state.c_str(),

@@ -83,7 +83,8 @@ int status(const Common& common, bool as_json) {
 int stop(const Common& common) {
   auto client = Client::connect(socket_path(common.socket));
   if (!client) return complain(Error{client.error().kind, client.error().message + "; there is nothing to stop", {}});
-  if (auto answer = client->call("host.shutdown", json::object(), std::chrono::seconds(10)); !answer && answer.error().kind != ErrorKind::unavailable)  // `unavailable`: it is stopping already
+  if (auto answer = client->call("host.shutdown", json::object(), std::chrono::seconds(10));
+      !answer && answer.error().kind != ErrorKind::unavailable)  // `unavailable`: it is stopping already
     return complain(answer.error());
   if (!wait_until_free(socket_path(common.socket), std::chrono::seconds(30)))
     return complain(Error{ErrorKind::timeout, "the host was asked to stop, but still runs after 30 s", {}});

@@ -82,8 +82,13 @@ json House::status() const {
 json House::plugins_json() const {
   json out = json::array();
   for (const auto& plugin : services_->status()) {
-    json entry{{"name", plugin.name},   {"version", plugin.version},   {"state", plugin.state},          {"isolation", plugin.isolation},
-               {"enforced", json::array()}, {"restarts", plugin.restarts}, {"open_calls", plugin.open_calls}};
+    json entry{{"name", plugin.name},
+               {"version", plugin.version},
+               {"state", plugin.state},
+               {"isolation", plugin.isolation},
+               {"enforced", json::array()},
+               {"restarts", plugin.restarts},
+               {"open_calls", plugin.open_calls}};
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     out.push_back(std::move(entry));
   }
@@ -102,8 +107,10 @@ json House::services_json() const {
       }
       json entry{{"name", service}, {"plugin", spec.name}, {"methods", std::move(methods)}};
       if (const auto counts = permits.find(service); counts != permits.end()) {
-        entry["permits"] = {{"limit", counts->second.limit}, {"in_use", counts->second.in_use},
-                            {"waiting", counts->second.waiting}, {"refused", counts->second.refused}};
+        entry["permits"] = {{"limit", counts->second.limit},
+                            {"in_use", counts->second.in_use},
+                            {"waiting", counts->second.waiting},
+                            {"refused", counts->second.refused}};
       }
       out.push_back(std::move(entry));
     }
@@ -116,11 +123,12 @@ json House::tasks_json() const {
   const TimePoint now = timers_.now();
   for (const auto& task : tasks_->records()) {
     const bool live = task.state == TaskState::queued || task.state == TaskState::running;
-    json entry{{"name", task.name},
-               {"state", task_state_name(task.state)},
-               {"age_seconds", seconds((live ? now : task.ended_at) - task.queued_at)},
-               {"queue_delay_seconds", seconds((task.state == TaskState::queued ? now : task.started_at) - task.queued_at)},
-               {"runs", task.runs}};
+    json entry{
+        {"name", task.name},
+        {"state", task_state_name(task.state)},
+        {"age_seconds", seconds((live ? now : task.ended_at) - task.queued_at)},
+        {"queue_delay_seconds", seconds((task.state == TaskState::queued ? now : task.started_at) - task.queued_at)},
+        {"runs", task.runs}};
     if (!task.error.empty()) entry["error"] = task.error;
     if (!task.progress.empty()) entry["progress"] = task.progress;
     out.push_back(std::move(entry));
@@ -131,15 +139,20 @@ json House::tasks_json() const {
 json House::metrics() const {
   json methods = json::object();
   for (const auto& [name, counts] : router_->method_counts()) {
-    methods[name] = {{"calls", counts.calls},       {"errors", counts.errors},           {"retries", counts.retries},
-                     {"in_flight", counts.in_flight}, {"seconds", seconds(counts.total)}, {"longest_seconds", seconds(counts.longest)}};
+    methods[name] = {{"calls", counts.calls},
+                     {"errors", counts.errors},
+                     {"retries", counts.retries},
+                     {"in_flight", counts.in_flight},
+                     {"seconds", seconds(counts.total)},
+                     {"longest_seconds", seconds(counts.longest)}};
   }
   const auto bus = bus_.counts();
-  return json{{"methods", std::move(methods)},
-              {"events", {{"published", bus.published}, {"dropped", bus.dropped}, {"subscriptions", bus.subscriptions}}},
-              {"connections", door_->connections()},
-              {"log_dropped", log_->dropped()},
-              {"rss_bytes", rss_bytes()}};
+  return json{
+      {"methods", std::move(methods)},
+      {"events", {{"published", bus.published}, {"dropped", bus.dropped}, {"subscriptions", bus.subscriptions}}},
+      {"connections", door_->connections()},
+      {"log_dropped", log_->dropped()},
+      {"rss_bytes", rss_bytes()}};
 }
 
 // OpenRPC 1.3.2.
@@ -153,7 +166,10 @@ json House::discover() const {
                         {"required", std::find(required.begin(), required.end(), name) != required.end()},
                         {"schema", schema}});
     }
-    json entry{{"name", m.name}, {"paramStructure", "by-name"}, {"params", std::move(params)}, {"result", {{"name", "result"}, {"schema", m.result}}}};
+    json entry{{"name", m.name},
+               {"paramStructure", "by-name"},
+               {"params", std::move(params)},
+               {"result", {{"name", "result"}, {"schema", m.result}}}};
     if (!m.summary.empty()) entry["summary"] = m.summary;
     if (m.stream) entry["x-gantry-stream"] = true;
     if (m.attach) entry["x-gantry-attach"] = true;
@@ -165,7 +181,8 @@ json House::discover() const {
     if (!spec.manifest || !spec.enabled) continue;
     for (const auto& [name, m] : spec.manifest->methods) add(m);
   }
-  return json{{"openrpc", "1.3.2"}, {"info", {{"title", "Gantry"}, {"version", kVersion}}}, {"methods", std::move(methods)}};
+  return json{
+      {"openrpc", "1.3.2"}, {"info", {{"title", "Gantry"}, {"version", kVersion}}}, {"methods", std::move(methods)}};
 }
 
 void House::add_builtins() {
@@ -188,15 +205,16 @@ void House::add_operate_builtins() {
     if (answer) request_stop("host.shutdown was called");
     return answer;
   });
-  router_->add(method("task.cancel", "Cancels a background task", one_string("name")), [this](const CallRequest& request) -> Result<std::string> {
-    auto params = parse_json(request.params);
-    if (!params) return std::unexpected(params.error());
-    Params p(std::move(*params));
-    const std::string name = p.string("name");
-    if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-    if (auto ok = tasks_->cancel(name); !ok) return std::unexpected(ok.error());
-    return "{}";
-  });
+  router_->add(method("task.cancel", "Cancels a background task", one_string("name")),
+               [this](const CallRequest& request) -> Result<std::string> {
+                 auto params = parse_json(request.params);
+                 if (!params) return std::unexpected(params.error());
+                 Params p(std::move(*params));
+                 const std::string name = p.string("name");
+                 if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+                 if (auto ok = tasks_->cancel(name); !ok) return std::unexpected(ok.error());
+                 return "{}";
+               });
   router_->add_slow(method("config.reload", "Reads the configuration file again"),
                     [this](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
                       if (auto ok = check_no_params(request, json::object()); !ok) {
@@ -210,12 +228,14 @@ void House::add_operate_builtins() {
 
 Result<std::string> House::reload_config() {
   if (!options_.reload)
-    return fail(ErrorKind::unavailable, "the host runs on its built-in configuration; start it with --config FILE to reload one");
+    return fail(ErrorKind::unavailable,
+                "the host runs on its built-in configuration; start it with --config FILE to reload one");
   auto fresh = options_.reload();
   if (!fresh) {
     json errors = json::array();
     for (const auto& error : fresh.error()) errors.push_back(to_string(error));
-    return fail(ErrorKind::invalid_params, "the configuration is wrong and the old one stays in force: " + to_string(fresh.error().front()),
+    return fail(ErrorKind::invalid_params,
+                "the configuration is wrong and the old one stays in force: " + to_string(fresh.error().front()),
                 dump_json({{"errors", errors}}));
   }
   const auto old = config();
@@ -233,7 +253,8 @@ Result<std::string> House::reload_config() {
                      std::chrono::seconds(now->async.background_task_cleanup_interval_seconds));
   event_permits_->set_limit(static_cast<std::size_t>(now->async.event_processing_concurrency));
   for (const auto& folder : now->host.workspaces) {
-    if (auto opened = open_workspace(folder); !opened) log_->write(Level::warn, "host", opened.error().message + "; it is left out");
+    if (auto opened = open_workspace(folder); !opened)
+      log_->write(Level::warn, "host", opened.error().message + "; it is left out");
   }
   services_->reconfigure();
   const json answer{{"live", changed.live}, {"restart", changed.restart}};

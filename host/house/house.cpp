@@ -59,21 +59,27 @@ constexpr std::size_t kPoolQueue = 1024;
 
 }  // namespace
 
-std::unique_ptr<House> House::build(HouseOptions options) { return std::unique_ptr<House>(new House(std::move(options))); }
+std::unique_ptr<House> House::build(HouseOptions options) {
+  return std::unique_ptr<House>(new House(std::move(options)));
+}
 
 House::House(HouseOptions options)
     : options_(std::move(options)),
       log_(options_.log),
       timers_(options_.timers != nullptr ? *options_.timers : worker_.timers()),
       pool_(static_cast<std::size_t>(options_.config.async.max_background_tasks) + kPoolSpareThreads, kPoolQueue,
-            [log = log_](std::string_view what) { log->write(Level::error, "pool", "a job threw: " + std::string(what)); }),
+            [log = log_](std::string_view what) {
+              log->write(Level::error, "pool", "a job threw: " + std::string(what));
+            }),
       bus_(new_epoch(), static_cast<std::size_t>(options_.config.async.event_bus_buffer_size)),
-      event_permits_(PermitQueue::make(static_cast<std::size_t>(options_.config.async.event_processing_concurrency), 4096)),
+      event_permits_(
+          PermitQueue::make(static_cast<std::size_t>(options_.config.async.event_processing_concurrency), 4096)),
       config_(std::make_shared<const Config>(options_.config)) {
   const Config& c = options_.config;
-  services_ = std::make_unique<ServiceManager>(find_plugins(options_.plugin_dir, configured_plugins(c)), plugin_deps(), pool_,
-                                               [this](const PluginSpec& spec) { return plugin_config(spec); });
-  tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, static_cast<std::size_t>(c.async.max_background_tasks),
+  services_ = std::make_unique<ServiceManager>(find_plugins(options_.plugin_dir, configured_plugins(c)), plugin_deps(),
+                                               pool_, [this](const PluginSpec& spec) { return plugin_config(spec); });
+  tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_,
+                                            static_cast<std::size_t>(c.async.max_background_tasks),
                                             std::chrono::seconds(c.async.background_task_cleanup_interval_seconds));
   router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c));
   add_builtins();
@@ -121,13 +127,15 @@ Result<json> House::hello() const {
     if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
   }
   const auto c = config();
-  return json{{"version", kVersion},
-              {"epoch", bus_.epoch()},
-              {"capabilities", {{"streams", true}, {"events", true}, {"batches", true}, {"max_message_bytes", c->host.max_message_bytes}}},
-              {"pid", ::getpid()},
-              {"socket", options_.socket.string()},
-              {"state_dir", options_.state_dir.string()},
-              {"config_file", c->file}};
+  return json{
+      {"version", kVersion},
+      {"epoch", bus_.epoch()},
+      {"capabilities",
+       {{"streams", true}, {"events", true}, {"batches", true}, {"max_message_bytes", c->host.max_message_bytes}}},
+      {"pid", ::getpid()},
+      {"socket", options_.socket.string()},
+      {"state_dir", options_.state_dir.string()},
+      {"config_file", c->file}};
 }
 
 json House::plugin_config(const PluginSpec& spec) const {
@@ -136,7 +144,8 @@ json House::plugin_config(const PluginSpec& spec) const {
   std::error_code failed;
   std::filesystem::create_directories(state, failed);  // the plugin says what does not work without it
   if (!failed) std::filesystem::permissions(state, std::filesystem::perms::owner_all, failed);
-  json settings = spec.manifest && !spec.manifest->settings.empty() ? plugin_settings(*c, spec.manifest->settings) : json::object();
+  json settings =
+      spec.manifest && !spec.manifest->settings.empty() ? plugin_settings(*c, spec.manifest->settings) : json::object();
   if (const auto entry = c->plugins.find(spec.name); entry != c->plugins.end()) settings.update(entry->second.settings);
   return json{{"name", spec.name},
               {"state_dir", state.string()},
@@ -150,7 +159,8 @@ Result<void> House::may_publish(std::string_view topic) const {
   if (auto ok = check_topic(topic); !ok) return ok;
   const std::string first(topic.substr(0, topic.find('.')));
   const auto refuse = [&](const std::string& owner) {
-    return fail(ErrorKind::permission_denied, "topic " + std::string(topic) + " belongs to " + owner + "; publish on one of your own");
+    return fail(ErrorKind::permission_denied,
+                "topic " + std::string(topic) + " belongs to " + owner + "; publish on one of your own");
   };
   if (first == "host") return refuse("the host");
   for (const auto& spec : services_->specs()) {

@@ -26,7 +26,8 @@ class Workspaces {
     std::error_code failed;
     const auto path = std::filesystem::canonical(folder, failed);
     if (failed) return fail(ErrorKind::not_found, "workspace " + folder + ": " + failed.message());
-    if (!std::filesystem::is_directory(path, failed)) return fail(ErrorKind::invalid_params, "workspace " + folder + " is no folder");
+    if (!std::filesystem::is_directory(path, failed))
+      return fail(ErrorKind::invalid_params, "workspace " + folder + " is no folder");
     Lock lock(mutex_);
     if (std::find(paths_.begin(), paths_.end(), path.string()) != paths_.end()) return Added{path.string(), false};
     if (paths_.size() >= kMaxWorkspaces)

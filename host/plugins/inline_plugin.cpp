@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin object has one symbolic thread (serial_). Whoever loads it acts as that thread until start() has returned, and
-// again when stop() has drained the queue; in between the queue is it. What the plugin calls back (on_*) arrives on any
-// thread and touches only what mutex_ guards, or one PluginCall, which has a mutex of its own. The two are never held
-// together, and neither is held while the plugin, a sink or the bus is called.
+// A plugin object has one symbolic thread (serial_). Whoever loads it acts as that thread until start() has returned,
+// and again when stop() has drained the queue; in between the queue is it. What the plugin calls back (on_*) arrives on
+// any thread and touches only what mutex_ guards, or one PluginCall, which has a mutex of its own. The two are never
+// held together, and neither is held while the plugin, a sink or the bus is called.
 #include "host/plugins/inline_plugin.hpp"
 
 #include <algorithm>
@@ -86,7 +86,9 @@ void InlinePlugin::fill_host_table() {
     static const gantry_timers timers{
         sizeof(gantry_timers), 0,
         [](void* c) -> std::int64_t { return self(c).deps_.timers.now().time_since_epoch().count(); },
-        [](void* c, std::int64_t delay, void (*fn)(void*), void* arg) { return self(c).on_timer_start(delay, fn, arg); },
+        [](void* c, std::int64_t delay, void (*fn)(void*), void* arg) {
+          return self(c).on_timer_start(delay, fn, arg);
+        },
         [](void* c, std::uint64_t timer) { return self(c).on_timer_cancel(timer); }};
     static const gantry_origins origins{
         sizeof(gantry_origins), 0,
@@ -185,7 +187,8 @@ void InlinePlugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest re
     Lock lock(mutex_);
     if (!calls_.contains(call->id())) {
       refused = stopping_ ? Error{ErrorKind::unavailable, "plugin " + name_ + " is stopping", {}}
-                          : Error{ErrorKind::overloaded, "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
+                          : Error{ErrorKind::overloaded,
+                                  "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
                                   R"({"retry_after_ms":100})"};
     }
   }
@@ -293,7 +296,8 @@ bool InlinePlugin::stop(Duration budget) {
   });
   const bool answered = answer.recv_for(budget).has_value();
   serial_->close();
-  const bool returned = serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
+  const bool returned =
+      serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   if (!answered) deps_.log.write(Level::warn, name_, "did not answer `stop` within its budget");
   if (returned) {
     destroy_plugin();
@@ -364,8 +368,10 @@ std::int32_t InlinePlugin::on_send(const gantry_msg& msg) {
     payload.clear();
   }
   switch (msg.kind) {
-    case GANTRY_RESPONSE: return on_response(msg, std::move(payload));
-    case GANTRY_EVENT: return on_event(msg, std::move(payload));
+    case GANTRY_RESPONSE:
+      return on_response(msg, std::move(payload));
+    case GANTRY_EVENT:
+      return on_event(msg, std::move(payload));
     case GANTRY_ITEM: {
       const auto call = find(msg.id);
       return call ? call->take_item(payload) : GANTRY_CLOSED;
@@ -374,7 +380,8 @@ std::int32_t InlinePlugin::on_send(const gantry_msg& msg) {
       const auto call = find(msg.id);
       return call ? call->take_progress(payload) : GANTRY_CLOSED;
     }
-    default: return GANTRY_INVALID;
+    default:
+      return GANTRY_INVALID;
   }
 }
 
@@ -414,8 +421,9 @@ std::int32_t InlinePlugin::on_event(const gantry_msg& msg, std::string payload) 
   }
   const bool own_log = msg.epoch.size != 0;
   if (own_log && (!any_matches(manifest_.logs, topic) || msg.epoch.size > 64)) return GANTRY_INVALID;
-  const auto published = own_log ? deps_.bus.publish_logged(topic, std::string(view(msg.epoch)), msg.id, std::move(payload))
-                                 : deps_.bus.publish(topic, std::move(payload));
+  const auto published = own_log
+                             ? deps_.bus.publish_logged(topic, std::string(view(msg.epoch)), msg.id, std::move(payload))
+                             : deps_.bus.publish(topic, std::move(payload));
   if (published) return GANTRY_OK;
   return published.error().kind == ErrorKind::unavailable ? GANTRY_CLOSED : GANTRY_INVALID;
 }
@@ -435,7 +443,8 @@ std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
 }
 
 void InlinePlugin::on_log(std::int32_t level, std::string_view line) {
-  const auto known = std::clamp(level, static_cast<std::int32_t>(GANTRY_TRACE), static_cast<std::int32_t>(GANTRY_ERROR));
+  const auto known =
+      std::clamp(level, static_cast<std::int32_t>(GANTRY_TRACE), static_cast<std::int32_t>(GANTRY_ERROR));
   if (known == GANTRY_ERROR) {
     Lock lock(mutex_);
     last_error_.assign(line.substr(0, 1024));
@@ -456,18 +465,19 @@ std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(voi
     id = next_timer_++;
     timers_.emplace(id, 0);
   }
-  const auto key = deps_.timers.after(Duration(std::max<std::int64_t>(delay_ns, 0)), [weak = weak_from_this(), id, fn, arg] {
-    const auto plugin = weak.lock();
-    if (!plugin) return;
-    // It counts until it runs, and can be cancelled until then.
-    (void)plugin->serial_->push([p = plugin.get(), id, fn, arg] {
-      {
-        Lock lock(p->mutex_);
-        if (p->timers_.erase(id) == 0) return;
-      }
-      fn(arg);
-    });
-  });
+  const auto key =
+      deps_.timers.after(Duration(std::max<std::int64_t>(delay_ns, 0)), [weak = weak_from_this(), id, fn, arg] {
+        const auto plugin = weak.lock();
+        if (!plugin) return;
+        // It counts until it runs, and can be cancelled until then.
+        (void)plugin->serial_->push([p = plugin.get(), id, fn, arg] {
+          {
+            Lock lock(p->mutex_);
+            if (p->timers_.erase(id) == 0) return;
+          }
+          fn(arg);
+        });
+      });
   Lock lock(mutex_);
   if (const auto it = timers_.find(id); it != timers_.end()) it->second = key;
   return id;

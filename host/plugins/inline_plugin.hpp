@@ -2,9 +2,11 @@
 //
 // host/plugins/inline_plugin.hpp: a plugin inside this process, behind the C boundary of gantry/abi.h.
 //
-// Life: load() and start() on a thread that may block; then calls from any thread; stop() on a thread that may block. The
+// Life: load() and start() on a thread that may block; then calls from any thread; stop() on a thread that may block.
+// The
 //   shared library is never closed.
-// Thread rule: everything but load, start and stop may be called from any thread and does not block. Calls into the plugin
+// Thread rule: everything but load, start and stop may be called from any thread and does not block. Calls into the
+// plugin
 //   are serial (SerialQueue), and no lock of ours is held across them.
 // Bounds: kMaxOpenCalls calls (more are `overloaded`), as many items as credit was given, kMaxTimers timers, kMaxPosts
 //   posted tasks; events wait in the plugin's bus subscription, whose oldest are dropped.
@@ -54,15 +56,16 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   static constexpr std::size_t kMaxPosts = 100'000;
 
   /// Blocks. The library is loaded, checked against its manifest, and its object created.
-  [[nodiscard]] static Result<std::shared_ptr<InlinePlugin>> load(std::string name, const std::filesystem::path& library,
+  [[nodiscard]] static Result<std::shared_ptr<InlinePlugin>> load(std::string name,
+                                                                  const std::filesystem::path& library,
                                                                   const Manifest& manifest, PluginDeps deps);
   ~InlinePlugin();
 
   /// Blocks. After a failure the plugin is destroyed and nothing else may be called.
   [[nodiscard]] Result<void> start(const json& config);
 
-  /// Two steps, so that the caller can be found by what comes back before anything can come back: open() enters the call into
-  /// the table, begin() delivers it. The sink is answered exactly once, also when begin() refuses.
+  /// Two steps, so that the caller can be found by what comes back before anything can come back: open() enters the
+  /// call into the table, begin() delivers it. The sink is answered exactly once, also when begin() refuses.
   [[nodiscard]] std::shared_ptr<PluginCall> open(std::shared_ptr<CallSink> sink);
   void begin(const std::shared_ptr<PluginCall>& call, CallRequest request);
   /// `config` is asked when the message is delivered, serially: the newest always comes last.

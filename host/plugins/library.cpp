@@ -12,7 +12,9 @@ namespace gantry::host {
 namespace {
 
 [[nodiscard]] Result<void> check_entry(const gantry_entry_t& entry, const Manifest& manifest) {
-  if (entry.magic != GANTRY_MAGIC) return fail(ErrorKind::unavailable, "its gantry_entry has another magic number: it is no plugin, or one for a later release");
+  if (entry.magic != GANTRY_MAGIC)
+    return fail(ErrorKind::unavailable,
+                "its gantry_entry has another magic number: it is no plugin, or one for a later release");
   if (entry.major != GANTRY_ABI_MAJOR) {
     return fail(ErrorKind::unavailable, "it is built for ABI major version " + std::to_string(entry.major) +
                                             ", this host speaks " + std::to_string(GANTRY_ABI_MAJOR) +
@@ -29,12 +31,14 @@ namespace {
   if (*own == manifest.document) return {};
   std::string where;
   for (const auto& [name, value] : own->items()) {
-    if (!manifest.document.contains(name) || manifest.document[name] != value) where += (where.empty() ? "" : ", ") + name;
+    if (!manifest.document.contains(name) || manifest.document[name] != value)
+      where += (where.empty() ? "" : ", ") + name;
   }
   for (const auto& [name, value] : manifest.document.items()) {
     if (!own->contains(name)) where += (where.empty() ? "" : ", ") + name;
   }
-  return fail(ErrorKind::unavailable, "its manifest disagrees with what it says of itself (" + where + "); build it again");
+  return fail(ErrorKind::unavailable,
+              "its manifest disagrees with what it says of itself (" + where + "); build it again");
 }
 
 }  // namespace

@@ -14,8 +14,8 @@
 
 namespace gantry::host {
 
-/// The entry of the library, which stays loaded until the process ends. `unavailable` with the reason otherwise: no such
-/// file, no shared library, no plugin, another ABI, or another manifest than the one beside it.
+/// The entry of the library, which stays loaded until the process ends. `unavailable` with the reason otherwise: no
+/// such file, no shared library, no plugin, another ABI, or another manifest than the one beside it.
 [[nodiscard]] Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, const Manifest& manifest);
 
 }  // namespace gantry::host

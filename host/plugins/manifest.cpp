@@ -32,14 +32,15 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   method.attach = p.boolean_or("attach", false);
   p.require(method.params.is_object() && method.result.is_object(), "params and result must be JSON Schema objects");
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "a method's entry: " + ok.error().message);
-  if (auto ok = check_topic(method.name); !ok) return fail(ErrorKind::invalid_params, "a method's name is no dotted name");
+  if (auto ok = check_topic(method.name); !ok)
+    return fail(ErrorKind::invalid_params, "a method's name is no dotted name");
   return method;
 }
 
 // Later hosts add members to the manifest; what this one does not know it leaves alone.
 [[nodiscard]] json known_members_only(const json& doc) {
-  static constexpr std::array kKnown{"id",         "version", "summary",    "abi",      "services",    "methods",
-                                     "publishes",  "subscribes", "logs",    "activation", "settings", "nonblocking"};
+  static constexpr std::array kKnown{"id",        "version",    "summary", "abi",        "services", "methods",
+                                     "publishes", "subscribes", "logs",    "activation", "settings", "nonblocking"};
   json out = json::object();
   for (const char* name : kKnown) {
     if (doc.contains(name)) out[name] = doc[name];
@@ -48,7 +49,9 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
 }
 
 [[nodiscard]] Result<void> check(const Manifest& m) {
-  const auto wrong = [](std::string why) { return fail(ErrorKind::invalid_params, "its manifest is wrong: " + std::move(why)); };
+  const auto wrong = [](std::string why) {
+    return fail(ErrorKind::invalid_params, "its manifest is wrong: " + std::move(why));
+  };
   if (m.id.empty() || !check_topic(m.id) || m.id.find('.') != std::string::npos)
     return wrong("id must be one word of letters, digits, `_` and `-`");
   if (m.abi_major != GANTRY_ABI_MAJOR) {
@@ -56,7 +59,8 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
                  std::to_string(GANTRY_ABI_MAJOR) + "; rebuild it with this host's sdk");
   }
   for (const auto& service : m.services) {
-    if (!check_topic(service) || service.find('.') != std::string::npos) return wrong("service \"" + service + "\" is no word");
+    if (!check_topic(service) || service.find('.') != std::string::npos)
+      return wrong("service \"" + service + "\" is no word");
   }
   for (const auto& [name, unused] : m.methods) {
     const std::string service = name.substr(0, name.find('.'));

@@ -19,7 +19,8 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   PluginCall(std::weak_ptr<InlinePlugin> plugin, std::uint64_t id, std::shared_ptr<CallSink> sink)
       : id_(id), plugin_(std::move(plugin)), sink_(std::move(sink)) {}
 
-  /// The call is about to be delivered, with so much credit. True: its caller has ended its stream already; deliver_end() is due.
+  /// The call is about to be delivered, with so much credit. True: its caller has ended its stream already;
+  /// deliver_end() is due.
   [[nodiscard]] bool begin(std::uint32_t credit);
   void deliver_end();
 

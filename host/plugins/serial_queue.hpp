@@ -5,8 +5,8 @@
 // Two kinds: with an OS thread of its own, or borrowed, where tasks run on the host's workers: on the very worker that
 // pushes (no thread switch), or through `hand_over` when the pusher is no worker or is inside a task already.
 //
-// A new queue is held: tasks wait until release(). Whoever created it may act as the symbolic thread until then, and again
-// once join() has returned true.
+// A new queue is held: tasks wait until release(). Whoever created it may act as the symbolic thread until then, and
+// again once join() has returned true.
 //
 // Thread rule: push() from any thread. Bounds are the pusher's business: each kind of message has its own.
 // After close(): what was pushed runs, push() refuses. join() waits until it has run.
@@ -26,8 +26,8 @@ class SerialQueue : public std::enable_shared_from_this<SerialQueue> {
  public:
   using Task = std::move_only_function<void()>;
   struct Borrowed {
-    std::function<bool()> on_worker;           ///< is this thread a worker?
-    std::function<void(Task)> hand_over;       ///< runs a task on a worker
+    std::function<bool()> on_worker;      ///< is this thread a worker?
+    std::function<void(Task)> hand_over;  ///< runs a task on a worker
   };
 
   [[nodiscard]] static std::shared_ptr<SerialQueue> with_thread();
@@ -41,7 +41,8 @@ class SerialQueue : public std::enable_shared_from_this<SerialQueue> {
   bool push(Task task);
   [[nodiscard]] std::size_t size() const;
   void close();
-  /// After close(): true when everything has run before `until`. A queue that is stuck is given up: its thread is let go.
+  /// After close(): true when everything has run before `until`. A queue that is stuck is given up: its thread is let
+  /// go.
   [[nodiscard]] bool join(std::chrono::steady_clock::time_point until);
 
  private:

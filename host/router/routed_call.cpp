@@ -66,7 +66,8 @@ void RoutedCall::start(const std::shared_ptr<PermitQueue>& permits) {
   }
   if (deadline.exists()) {
     const auto key = router_.timers_.at(deadline.at(), [weak = weak_from_this(), method] {
-      if (const auto call = weak.lock()) call->give_up(Error{ErrorKind::timeout, method + " was not answered within its deadline", {}});
+      if (const auto call = weak.lock())
+        call->give_up(Error{ErrorKind::timeout, method + " was not answered within its deadline", {}});
     });
     bool over = false;
     {
@@ -166,7 +167,8 @@ bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
     failed_attempts = backoff_.retries();
   }
   router_.count_retry(method);
-  router_.log_.write(Level::warn, "router", method + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
+  router_.log_.write(Level::warn, "router",
+                     method + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
   const auto key = router_.timers_.after(*delay, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) call->attempt();
   });

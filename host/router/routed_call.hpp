@@ -2,9 +2,9 @@
 //
 // host/router/routed_call.hpp: one call on its way through the router: permit, service, attempts, answer.
 //
-// It stands between the door's sink and the plugin's call, so that whatever happens behind (a time-out, a cancel, an attempt
-// that is tried again, an answer that comes late) the door hears one answer. Each attempt has a number; what an older
-// attempt still says is dropped.
+// It stands between the door's sink and the plugin's call, so that whatever happens behind (a time-out, a cancel, an
+// attempt that is tried again, an answer that comes late) the door hears one answer. Each attempt has a number; what an
+// older attempt still says is dropped.
 //
 // Thread rule: any thread. mutex_ is not held while the sink, the plugin, the timers or the permits are called.
 #pragma once

@@ -34,9 +34,10 @@ Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits 
 Router::~Router() = default;
 
 void Router::add(ManifestMethod method, Builtin builtin) {
-  add_slow(std::move(method), [run = std::move(builtin)](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
-    sink->answered(run(request));
-  });
+  add_slow(std::move(method),
+           [run = std::move(builtin)](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+             sink->answered(run(request));
+           });
 }
 
 void Router::add_slow(ManifestMethod method, SlowBuiltin builtin) {
@@ -48,7 +49,8 @@ Result<ServiceManager::Method> Router::resolve(const std::string& method) const 
   auto found = services_.find(method);
   if (found) return found;
   // A typing mistake in one of our own methods deserves the same hint.
-  if (found.error().kind == ErrorKind::method_not_found && found.error().message.find("did you mean") == std::string::npos) {
+  if (found.error().kind == ErrorKind::method_not_found &&
+      found.error().message.find("did you mean") == std::string::npos) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : builtins_) names.push_back(name);
     if (const std::string near = nearest_name(method.substr(0, 100), names); !near.empty())
@@ -89,7 +91,9 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
   } else if (request.stream_credit && !target->method->stream) {
     refused = Error{ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream", {}};
   } else if (!request.stream_credit && target->method->attach) {
-    refused = Error{ErrorKind::invalid_params, request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})", {}};
+    refused = Error{ErrorKind::invalid_params,
+                    request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})",
+                    {}};
   }
   if (refused) {
     sink->answered(std::unexpected(std::move(*refused)));

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place for policy that holds for
-// every call: permits, deadlines, retry of idempotent calls, counts.
+// host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place for policy that holds
+// for every call: permits, deadlines, retry of idempotent calls, counts.
 //
 // Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first call.
-// Permits: each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is full.
+// Permits: each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is
+// full.
 //   A stream holds its permit until its response; an attach stream takes none.
-// Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it asks; an attach stream never.
-// Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and within its deadline, when
+// Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it asks; an attach stream
+// never. Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and within its
+// deadline, when
 //   an attempt ended with `unavailable` or `plugin_died`.
 // Never: a call is answered twice, or not at all.
 #pragma once

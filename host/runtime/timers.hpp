@@ -2,7 +2,8 @@
 //
 // host/runtime/timers.hpp: the host's clock and its timers, handed to whoever needs time.
 //
-// Thread rule: any thread. Callbacks run on a worker (a test's ManualTimers: on the thread that moves the clock), one at
+// Thread rule: any thread. Callbacks run on a worker (a test's ManualTimers: on the thread that moves the clock), one
+// at
 //   a time, never inside at() or cancel().
 #pragma once
 

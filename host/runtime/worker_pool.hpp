@@ -2,8 +2,9 @@
 //
 // host/runtime/worker_pool.hpp: threads for work that blocks or computes.
 //
-// Thread rule: any thread. A job runs on one of at most `threads` threads, which are started when first needed and stay.
-// Full: spawn refuses with `overloaded` when `max_queued` jobs wait. A job that throws harms no other: it is reported
+// Thread rule: any thread. A job runs on one of at most `threads` threads, which are started when first needed and
+// stay. Full: spawn refuses with `overloaded` when `max_queued` jobs wait. A job that throws harms no other: it is
+// reported
 //   to `on_escape`.
 // The destructor waits for running jobs; queued ones are dropped.
 #pragma once
@@ -29,7 +30,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   [[nodiscard]] Result<void> spawn(Job job);
-  /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be destroyed.
+  /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be
+  /// destroyed.
   bool stop(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max());
 
  private:

@@ -11,8 +11,8 @@ namespace gantry::host {
 std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const std::vector<PluginSpec>& configured) {
   std::map<std::string, PluginSpec> found;
   std::error_code failed;
-  for (auto it = std::filesystem::directory_iterator(bundled, failed); !failed && it != std::filesystem::directory_iterator();
-       it.increment(failed)) {
+  for (auto it = std::filesystem::directory_iterator(bundled, failed);
+       !failed && it != std::filesystem::directory_iterator(); it.increment(failed)) {
     if (it->path().extension() != ".so") continue;
     PluginSpec spec;
     spec.name = it->path().stem().string();
@@ -52,7 +52,8 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
       if (!pool_.spawn([shared] { (*shared)(); })) std::thread([shared] { (*shared)(); }).detach();
     };
     Entry entry{&spec, nullptr};
-    entry.instance = std::make_unique<Lazy<InlinePlugin>>(spec.name, [this, &spec] { return construct(spec); }, options);
+    entry.instance =
+        std::make_unique<Lazy<InlinePlugin>>(spec.name, [this, &spec] { return construct(spec); }, options);
     entries_.emplace(spec.name, std::move(entry));
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) services_.emplace(service, &spec);
@@ -75,11 +76,13 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
     std::vector<std::string> names;
     for (const auto& [name, unused] : spec.manifest->methods) names.push_back(name);
     const std::string near = nearest_name(method, names);
-    return fail(ErrorKind::method_not_found, "plugin " + spec.name + " has no method " + std::string(method.substr(0, 100)) +
+    return fail(ErrorKind::method_not_found, "plugin " + spec.name + " has no method " +
+                                                 std::string(method.substr(0, 100)) +
                                                  (near.empty() ? "" : "; did you mean " + near + "?"));
   }
   if (!spec.enabled)
-    return fail(ErrorKind::unavailable, "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
+    return fail(ErrorKind::unavailable,
+                "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
   return Method{&spec, &found->second};
 }
 
@@ -145,10 +148,18 @@ std::vector<PluginStatus> ServiceManager::status() const {
       status.reason = entry.spec->failure;
     } else {
       switch (entry.instance->state()) {
-        case LazyState::empty: status.state = "known"; break;
-        case LazyState::constructing: status.state = "starting"; break;
-        case LazyState::ready: status.state = "ready"; break;
-        case LazyState::failed: status.state = "failed"; status.reason = entry.instance->error().message;
+        case LazyState::empty:
+          status.state = "known";
+          break;
+        case LazyState::constructing:
+          status.state = "starting";
+          break;
+        case LazyState::ready:
+          status.state = "ready";
+          break;
+        case LazyState::failed:
+          status.state = "failed";
+          status.reason = entry.instance->error().message;
       }
       if (const auto plugin = entry.instance->peek()) status.open_calls = plugin->open_calls();
     }
@@ -173,7 +184,8 @@ void ServiceManager::each_running(const std::function<void(InlinePlugin&)>& body
 
 void ServiceManager::reconfigure() {
   for (const auto& [name, entry] : entries_) {
-    if (const auto plugin = entry.instance->peek()) plugin->reconfigure([this, spec = entry.spec] { return config_of_(*spec); });
+    if (const auto plugin = entry.instance->peek())
+      plugin->reconfigure([this, spec = entry.spec] { return config_of_(*spec); });
   }
 }
 

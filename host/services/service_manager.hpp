@@ -34,7 +34,8 @@ struct PluginSpec {
   std::string failure;  ///< why there is no manifest
 };
 
-/// Reads the manifests of every NAME.so in `bundled` and of the plugins that are `configured` by path. The order is by name.
+/// Reads the manifests of every NAME.so in `bundled` and of the plugins that are `configured` by path. The order is by
+/// name.
 [[nodiscard]] std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled,
                                                    const std::vector<PluginSpec>& configured);
 
@@ -60,8 +61,8 @@ class ServiceManager {
     const PluginSpec* plugin;
     const ManifestMethod* method;
   };
-  /// Who answers this method, without starting anything. `method_not_found` with the nearest name, or why its plugin is out
-  /// of order.
+  /// Who answers this method, without starting anything. `method_not_found` with the nearest name, or why its plugin is
+  /// out of order.
   [[nodiscard]] Result<Method> find(std::string_view method) const;
 
   void acquire(const std::string& plugin, Acquired done);

@@ -8,11 +8,16 @@ namespace gantry::host {
 
 std::string_view task_state_name(TaskState state) {
   switch (state) {
-    case TaskState::queued: return "queued";
-    case TaskState::running: return "running";
-    case TaskState::completed: return "completed";
-    case TaskState::failed: return "failed";
-    case TaskState::cancelled: return "cancelled";
+    case TaskState::queued:
+      return "queued";
+    case TaskState::running:
+      return "running";
+    case TaskState::completed:
+      return "completed";
+    case TaskState::failed:
+      return "failed";
+    case TaskState::cancelled:
+      return "cancelled";
   }
   return "failed";
 }
@@ -45,7 +50,8 @@ Result<void> TaskSupervisor::spawn(std::string name, Job job) {
     } else if (live_.contains(name)) {
       refused = Error{ErrorKind::conflict, "task " + name + " is already running", {}};
     } else if (queue_.size() >= kMaxQueued) {
-      refused = Error{ErrorKind::overloaded, std::to_string(queue_.size()) + " tasks wait; " + name + " was not started", {}};
+      refused =
+          Error{ErrorKind::overloaded, std::to_string(queue_.size()) + " tasks wait; " + name + " was not started", {}};
     } else {
       for (const auto& old : history_) {
         if (old.name == name) record.runs = std::max(record.runs, old.runs);
@@ -86,7 +92,8 @@ void TaskSupervisor::start_ready() {
       ++running_;
     }
     tell("started", record, Level::info);
-    auto spawned = pool_.spawn([this, name, context, work = std::move(job)]() mutable { run(name, context, std::move(work)); });
+    auto spawned =
+        pool_.spawn([this, name, context, work = std::move(job)]() mutable { run(name, context, std::move(work)); });
     if (!spawned) ended(name, spawned, false);
   }
 }
@@ -116,9 +123,14 @@ void TaskSupervisor::ended(const std::string& name, const Result<void>& result, 
     ++leaving_;
   }
   switch (record.state) {
-    case TaskState::completed: tell("completed", record, Level::info); break;
-    case TaskState::cancelled: tell("cancelled", record, Level::info); break;
-    default: tell("failed", record, Level::error);
+    case TaskState::completed:
+      tell("completed", record, Level::info);
+      break;
+    case TaskState::cancelled:
+      tell("cancelled", record, Level::info);
+      break;
+    default:
+      tell("failed", record, Level::error);
   }
   schedule_cleanup();
   {
@@ -223,7 +235,8 @@ bool TaskSupervisor::stop(Duration budget) {
 }
 
 void TaskSupervisor::tell(const char* what, const TaskRecord& record, Level level) {
-  log_.write(level, "tasks", "background task " + record.name + " " + what + (record.error.empty() ? "" : ": " + record.error));
+  log_.write(level, "tasks",
+             "background task " + record.name + " " + what + (record.error.empty() ? "" : ": " + record.error));
   json payload{{"name", record.name}, {"state", task_state_name(record.state)}};
   if (!record.error.empty()) payload["error"] = record.error;
   (void)bus_.publish(std::string("host.task.") + what, dump_json(payload));

@@ -3,10 +3,11 @@
 // host/services/supervisor.hpp: background jobs: each has a name and a record, and somebody who knows of it.
 //
 // A name runs once at a time: a second start is refused. At most `max_running` jobs run, at most kMaxQueued wait behind
-// them in order. Start, end, failure and refusal are logged by name and published on `host.task.*`. Records of ended jobs
-// stay for `cleanup_interval`, at most kMaxHistory of them.
+// them in order. Start, end, failure and refusal are logged by name and published on `host.task.*`. Records of ended
+// jobs stay for `cleanup_interval`, at most kMaxHistory of them.
 //
-// Thread rule: any thread. A job runs on the worker pool and may block; it looks at its TaskContext to learn that it was
+// Thread rule: any thread. A job runs on the worker pool and may block; it looks at its TaskContext to learn that it
+// was
 //   cancelled. A job that throws fails; it harms no other.
 // stop(): cancels all, waits for the running ones at most `budget`.
 #pragma once

@@ -16,8 +16,8 @@ struct Sample {
   double cpu;
 };
 
-[[nodiscard]] Sample once(const std::vector<std::string>& words, const std::vector<std::string>& environment, const std::string& socket,
-                          const std::string& question) {
+[[nodiscard]] Sample once(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+                          const std::string& socket, const std::string& question) {
   (void)::unlink(socket.c_str());
   const auto start = Clock::now();
   Child child(words, environment, false);
@@ -36,8 +36,22 @@ struct Sample {
 void cold_start(const Options& options, std::vector<Row>& rows) {
   const std::string dir = temp_dir();
   std::filesystem::permissions(dir, std::filesystem::perms::owner_all);
-  Row ours{"cold_start", "gantry", "exec to first answer", "ms", "lower", {}, 0, "host.status; three plugins known, none loaded"};
-  Row echo{"cold_start", "asio echo", "exec to first answer", "ms", "lower", {}, 0, "bare Boost.Asio line echo on a Unix socket"};
+  Row ours{"cold_start",
+           "gantry",
+           "exec to first answer",
+           "ms",
+           "lower",
+           {},
+           0,
+           "host.status; three plugins known, none loaded"};
+  Row echo{"cold_start",
+           "asio echo",
+           "exec to first answer",
+           "ms",
+           "lower",
+           {},
+           0,
+           "bare Boost.Asio line echo on a Unix socket"};
   const std::string question = "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"host.status\"}\n";
   const int rounds = options.quick ? 7 : 31;
   for (int i = 0; i < rounds; ++i) {
@@ -49,7 +63,8 @@ void cold_start(const Options& options, std::vector<Row>& rows) {
     echo.samples.push_back(b.ms);
     echo.cpu_seconds += b.cpu;
   }
-  Row ratio{"cold_start", "gantry", "ratio to asio echo", "x", "lower", {ours.median() / echo.median()}, 0, "goal: at most 4"};
+  Row ratio{"cold_start",     "gantry", "ratio to asio echo", "x", "lower", {ours.median() / echo.median()}, 0,
+            "goal: at most 4"};
   rows.insert(rows.end(), {ours, echo, ratio});
 }
 
@@ -62,15 +77,24 @@ void idle(const Options& options, std::vector<Row>& rows) {
   const auto plugins = json::parse(read_line(fd));
   ::close(fd);
   std::string known;
-  for (const auto& p : plugins["result"]) known += p["name"].get<std::string>() + "=" + p["state"].get<std::string>() + " ";
+  for (const auto& p : plugins["result"])
+    known += p["name"].get<std::string>() + "=" + p["state"].get<std::string>() + " ";
   ::sleep(1);
   const double before = host.cpu_seconds();
   const int span = options.quick ? 10 : 60;
   ::sleep(static_cast<unsigned>(span));
   const double used = host.cpu_seconds() - before;
-  rows.push_back(Row{"idle", "gantry", "RSS", "MiB", "lower", {host.rss_mib()}, used, "no client; " + known + "; goal: at most 12"});
+  rows.push_back(Row{
+      "idle", "gantry", "RSS", "MiB", "lower", {host.rss_mib()}, used, "no client; " + known + "; goal: at most 12"});
   rows.push_back(Row{"idle", "gantry", "PSS", "MiB", "lower", {host.pss_mib()}, used, "what the host alone costs"});
-  rows.push_back(Row{"idle", "gantry", "CPU in " + std::to_string(span) + " s", "s", "lower", {used}, used, "clock ticks of 10 ms; goal: 0"});
+  rows.push_back(Row{"idle",
+                     "gantry",
+                     "CPU in " + std::to_string(span) + " s",
+                     "s",
+                     "lower",
+                     {used},
+                     used,
+                     "clock ticks of 10 ms; goal: 0"});
 }
 
 }  // namespace bench

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A hover in clangd, reached four ways: directly; through two bare relay processes; through `gantry lsp`. Each way has a
-// clangd of its own on the same file; rounds are interleaved.
+// A hover in clangd, reached four ways: directly; through two bare relay processes; through `gantry lsp`. Each way has
+// a clangd of its own on the same file; rounds are interleaved.
 #include <unistd.h>
 
 #include <fstream>
@@ -22,16 +22,19 @@ class Editor {
   void open(const std::string& root, const std::string& uri, const std::string& text) {
     (void)call("initialize", {{"processId", nullptr}, {"rootUri", "file://" + root}, {"capabilities", json::object()}});
     notify("initialized", json::object());
-    notify("textDocument/didOpen", {{"textDocument", {{"uri", uri}, {"languageId", "cpp"}, {"version", 1}, {"text", text}}}});
+    notify("textDocument/didOpen",
+           {{"textDocument", {{"uri", uri}, {"languageId", "cpp"}, {"version", 1}, {"text", text}}}});
     while (receive().value("method", "") != "textDocument/publishDiagnostics") {
     }
   }
   /// Microseconds.
   [[nodiscard]] double hover(const std::string& uri, int line, int character) {
     const auto start = Clock::now();
-    const auto answer = call("textDocument/hover", {{"textDocument", {{"uri", uri}}}, {"position", {{"line", line}, {"character", character}}}});
+    const auto answer = call("textDocument/hover", {{"textDocument", {{"uri", uri}}},
+                                                    {"position", {{"line", line}, {"character", character}}}});
     const double us = seconds_since(start) * 1e6;
-    if (!answer.is_object() || !answer.contains("contents")) throw std::runtime_error(name_ + ": no hover: " + answer.dump());
+    if (!answer.is_object() || !answer.contains("contents"))
+      throw std::runtime_error(name_ + ": no hover: " + answer.dump());
     return us;
   }
   [[nodiscard]] const std::string& name() const { return name_; }
@@ -51,7 +54,9 @@ class Editor {
         send({{"jsonrpc", "2.0"}, {"id", message["id"]}, {"result", nullptr}});
     }
   }
-  void notify(const std::string& method, const json& params) { send({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}}); }
+  void notify(const std::string& method, const json& params) {
+    send({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}});
+  }
   void send(const json& message) {
     const std::string text = message.dump();
     write_all(server_.in(), "Content-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
@@ -102,15 +107,18 @@ void hover(const Options& options, std::vector<Row>& rows) {
   ::close(connect_soon(dir + "/g.sock"));
   std::vector<std::unique_ptr<Editor>> editors;
   editors.push_back(std::make_unique<Editor>(
-      "gantry", std::vector<std::string>{options.build_dir + "/gantry", "lsp", "--socket", dir + "/g.sock", "--no-start"},
+      "gantry",
+      std::vector<std::string>{options.build_dir + "/gantry", "lsp", "--socket", dir + "/g.sock", "--no-start"},
       std::vector<std::string>{"GANTRY_STATE_DIR=" + dir + "/state"}));
-  editors.push_back(std::make_unique<Editor>("two relays", std::vector<std::string>{relay, relay, clangd}, std::vector<std::string>{}));
+  editors.push_back(std::make_unique<Editor>("two relays", std::vector<std::string>{relay, relay, clangd},
+                                             std::vector<std::string>{}));
   editors.push_back(std::make_unique<Editor>("direct", std::vector<std::string>{clangd}, std::vector<std::string>{}));
   std::vector<Row> found;
   for (auto& editor : editors) {
     editor->open(root, uri, kText);
     for (int i = 0; i < 50; ++i) (void)editor->hover(uri, 4, 52);
-    found.push_back(Row{"hover", editor->name(), "p50", "us", "lower", {}, 0, "clangd-19, one small file, polling off"});
+    found.push_back(
+        Row{"hover", editor->name(), "p50", "us", "lower", {}, 0, "clangd-19, one small file, polling off"});
   }
   const int rounds = options.quick ? 7 : 15;
   const double host_before = host.cpu_seconds();

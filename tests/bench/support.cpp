@@ -22,7 +22,8 @@ namespace bench {
 Child::Child(const std::vector<std::string>& words, const std::vector<std::string>& environment, bool piped) {
   std::array<int, 2> to{-1, -1};
   std::array<int, 2> from{-1, -1};
-  if (piped && (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0)) throw std::runtime_error("pipe");
+  if (piped && (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0))
+    throw std::runtime_error("pipe");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   if (piped) {

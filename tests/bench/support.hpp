@@ -36,10 +36,12 @@ struct Row {
     return sorted.empty() ? 0 : sorted[sorted.size() / 2];
   }
   [[nodiscard]] json to_json() const {
-    return {{"workload", workload}, {"peer", peer},   {"metric", metric},
-            {"unit", unit},         {"better", better}, {"min", samples.empty() ? 0 : *std::min_element(samples.begin(), samples.end())},
+    return {{"workload", workload}, {"peer", peer},
+            {"metric", metric},     {"unit", unit},
+            {"better", better},     {"min", samples.empty() ? 0 : *std::min_element(samples.begin(), samples.end())},
             {"median", median()},   {"max", samples.empty() ? 0 : *std::max_element(samples.begin(), samples.end())},
-            {"n", samples.size()},  {"cpu_seconds", cpu_seconds}, {"note", note}};
+            {"n", samples.size()},  {"cpu_seconds", cpu_seconds},
+            {"note", note}};
   }
 };
 

@@ -112,12 +112,14 @@ class Sandbox {
   /// More `NAME=value` for what is run.
   std::vector<std::string> environment;
 
-  [[nodiscard]] pid_t spawn(const std::vector<std::string>& words, const fs::path& out, const fs::path& err, int in = -1, int out_fd = -1) {
+  [[nodiscard]] pid_t spawn(const std::vector<std::string>& words, const fs::path& out, const fs::path& err,
+                            int in = -1, int out_fd = -1) {
     std::vector<std::string> all{GANTRY_BUILD_DIR "/gantry", "--socket", socket().string()};
     all.insert(all.end(), words.begin(), words.end());
     std::vector<std::string> env = environment;  // the first of a name counts
-    for (std::string variable : {"GANTRY_STATE_DIR=" + (dir_ / "state").string(), "XDG_CONFIG_HOME=" + (dir_ / "config").string(),
-                                 "HOME=" + dir_.string(), std::string("PATH=") + std::getenv("PATH")})
+    for (std::string variable :
+         {"GANTRY_STATE_DIR=" + (dir_ / "state").string(), "XDG_CONFIG_HOME=" + (dir_ / "config").string(),
+          "HOME=" + dir_.string(), std::string("PATH=") + std::getenv("PATH")})
       env.push_back(std::move(variable));
     for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "ASAN_SYMBOLIZER_PATH"}) {
       if (const char* value = std::getenv(name)) env.push_back(std::string(name) + "=" + value);

@@ -45,7 +45,8 @@ TEST_CASE("life: of many clients that start a host at once exactly one host come
   Sandbox box;
   std::vector<pid_t> clients;
   for (int i = 0; i < 8; ++i) {
-    clients.push_back(box.spawn({"call", "host.status"}, box.dir() / ("out" + std::to_string(i)), box.dir() / ("err" + std::to_string(i))));
+    clients.push_back(box.spawn({"call", "host.status"}, box.dir() / ("out" + std::to_string(i)),
+                                box.dir() / ("err" + std::to_string(i))));
   }
   std::set<int> pids;
   for (int i = 0; i < 8; ++i) {
@@ -109,7 +110,9 @@ TEST_CASE("life: a broken configuration is named with line and column, and no ho
   require_civil(missing);
 }
 
-TEST_CASE("life: config.reload swaps what can change live, names what cannot, and keeps the old one when the new one is wrong") {
+TEST_CASE(
+    "life: config.reload swaps what can change live, names what cannot, and keeps the old one when the new one is "
+    "wrong") {
   Sandbox box;
   box.write("g.toml", "[async]\nmax_background_tasks = 5\n[log]\nlevel = \"info\"\n");
   const pid_t pid = box.serve({"--config", (box.dir() / "g.toml").string()});
@@ -140,7 +143,8 @@ TEST_CASE("life: a state folder that cannot be written stops nothing but what ne
 TEST_CASE("commands: wrong usage is exit 2, a wrong call exit 1 with the error object, both civil") {
   Sandbox box;
   (void)box.serve();
-  for (const auto& words : std::vector<std::vector<std::string>>{{"nonsense"}, {}, {"call"}, {"events", "--since", "x"}, {"call", "a.b", "--timeout", "-1"}}) {
+  for (const auto& words : std::vector<std::vector<std::string>>{
+           {"nonsense"}, {}, {"call"}, {"events", "--since", "x"}, {"call", "a.b", "--timeout", "-1"}}) {
     const auto ran = box.run(words);
     REQUIRE(ran.code == 2);
     require_civil(ran);
@@ -179,12 +183,14 @@ TEST_CASE("commands: gantry events prints what is published, from where it was a
   Sandbox box;
   (void)box.serve();
   auto client = box.connect();
-  const auto first = client.call("events.publish", {{"topic", "mine.a"}, {"payload", {{"n", 1}}}}, std::chrono::seconds(10));
+  const auto first =
+      client.call("events.publish", {{"topic", "mine.a"}, {"payload", {{"n", 1}}}}, std::chrono::seconds(10));
   REQUIRE(client.call("events.publish", {{"topic", "mine.a"}, {"payload", {{"n", 2}}}}, std::chrono::seconds(10)));
   std::array<int, 2> out{};
   REQUIRE(::pipe(out.data()) == 0);
   const std::string since = (*first)["epoch"].get<std::string>() + ":" + std::to_string((*first)["seq"].get<int>());
-  const pid_t pid = box.spawn({"events", "mine.*", "--since", since, "--json"}, "", box.dir() / "events.err", -1, out[1]);
+  const pid_t pid =
+      box.spawn({"events", "mine.*", "--since", since, "--json"}, "", box.dir() / "events.err", -1, out[1]);
   ::close(out[1]);
   std::string text;
   std::array<char, 4096> buffer{};

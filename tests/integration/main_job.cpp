@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What `./dev run` promises, on a small project: real answers from clangd, from a model learned from the files, and a session
-// that survives kill -9.
+// What `./dev run` promises, on a small project: real answers from clangd, from a model learned from the files, and a
+// session that survives kill -9.
 #include "integration/daemon.hpp"
 
 using namespace gantry;
@@ -20,7 +20,8 @@ int broken() { return undeclared_name; }
 )");
   std::string lessons;
   for (int i = 0; i < 40; ++i) {
-    lessons += "void lesson_" + std::to_string(i) + "() {\n  for (std::size_t index = 0; index < values.size(); ++index) {\n"
+    lessons += "void lesson_" + std::to_string(i) +
+               "() {\n  for (std::size_t index = 0; index < values.size(); ++index) {\n"
                "    total_weight += values[index].weight;\n  }\n}\n";
   }
   box.write("work/lessons.cpp", "#include <vector>\n" + lessons);
@@ -34,7 +35,8 @@ TEST_CASE("main job: a hover and the diagnostics of a real file come from clangd
   (void)box.serve({"--workspace", box.work().string()});
   const std::string uri = "file://" + (box.work() / "main.cpp").string();
   const json params{{"textDocument", {{"uri", uri}}}, {"position", {{"line", 3}, {"character", 22}}}};
-  const auto hover = box.run({"call", "lsp.request", "uri=" + uri, "method=textDocument/hover", "params:=" + params.dump()});
+  const auto hover =
+      box.run({"call", "lsp.request", "uri=" + uri, "method=textDocument/hover", "params:=" + params.dump()});
   INFO(hover.err);
   REQUIRE(hover.code == 0);
   REQUIRE(hover.out.find("add_numbers") != std::string::npos);
@@ -57,10 +59,12 @@ TEST_CASE("main job: a completion is a real prediction from the files of the wor
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
   // It answers at once, and better when it has learned.
   while (text.find("weight") == std::string::npos && std::chrono::steady_clock::now() < until) {
-    const auto answer = client.call("ai.complete",
-                                    {{"prefix", "  for (std::size_t index = 0; index < values.size(); ++index) {\n    total_weight += values["},
-                                     {"path", (box.work() / "new.cpp").string()}, {"max_tokens", 12}},
-                                    std::chrono::seconds(20));
+    const auto answer = client.call(
+        "ai.complete",
+        {{"prefix", "  for (std::size_t index = 0; index < values.size(); ++index) {\n    total_weight += values["},
+         {"path", (box.work() / "new.cpp").string()},
+         {"max_tokens", 12}},
+        std::chrono::seconds(20));
     REQUIRE(answer);
     text = (*answer)["text"].get<std::string>();
     REQUIRE((*answer)["model"] == "embedded");
@@ -125,13 +129,21 @@ TEST_CASE("main job: an editor that runs gantry lsp is served by clangd, from in
     }
   };
   const std::string uri = "file://" + (box.work() / "main.cpp").string();
-  send({{"jsonrpc", "2.0"}, {"id", 1}, {"method", "initialize"},
-        {"params", {{"processId", nullptr}, {"rootUri", "file://" + box.work().string()}, {"capabilities", json::object()}}}});
+  send({{"jsonrpc", "2.0"},
+        {"id", 1},
+        {"method", "initialize"},
+        {"params",
+         {{"processId", nullptr}, {"rootUri", "file://" + box.work().string()}, {"capabilities", json::object()}}}});
   REQUIRE(answer_to(1)["result"]["capabilities"].contains("hoverProvider"));
   send({{"jsonrpc", "2.0"}, {"method", "initialized"}, {"params", json::object()}});
-  send({{"jsonrpc", "2.0"}, {"method", "textDocument/didOpen"},
-        {"params", {{"textDocument", {{"uri", uri}, {"languageId", "cpp"}, {"version", 1}, {"text", box.read("work/main.cpp")}}}}}});
-  send({{"jsonrpc", "2.0"}, {"id", 2}, {"method", "textDocument/hover"},
+  send({{"jsonrpc", "2.0"},
+        {"method", "textDocument/didOpen"},
+        {"params",
+         {{"textDocument",
+           {{"uri", uri}, {"languageId", "cpp"}, {"version", 1}, {"text", box.read("work/main.cpp")}}}}}});
+  send({{"jsonrpc", "2.0"},
+        {"id", 2},
+        {"method", "textDocument/hover"},
         {"params", {{"textDocument", {{"uri", uri}}}, {"position", {{"line", 3}, {"character", 22}}}}}});
   REQUIRE(answer_to(2)["result"].dump().find("add_numbers") != std::string::npos);
   send({{"jsonrpc", "2.0"}, {"id", 3}, {"method", "shutdown"}});

@@ -92,7 +92,8 @@ class Faulty {
   }
   Result<json> who(Call& call) {
     const auto origin = host_.origin(call.origin());
-    return json{{"client", origin ? origin->client : ""}, {"workspace", origin ? origin->workspace : ""}, {"gone", gone_}};
+    return json{
+        {"client", origin ? origin->client : ""}, {"workspace", origin ? origin->workspace : ""}, {"gone", gone_}};
   }
   void gone(std::uint64_t) { ++gone_; }
   Result<json> seen_events(Call&) { return json{{"topics", events_}}; }

@@ -106,12 +106,10 @@ TEST_CASE("config: a reload names the changed keys, and which of them need a res
       "[lsp.servers.clangd]\ncommand = ['clangd-19', '']\nlanguages = ['c', 'cpp']\nroot_markers = ['.git']\n"
       "[async]\nevent_bus_buffer_size = 5\nmax_background_tasks = 11\n");
   const auto changes = diff(before, after);
-  REQUIRE(changes.live == std::vector<std::string>{"async.max_background_tasks",
-                                                   "lsp.servers.clangd.languages", "ai.default_model",
-                                                   "ai.providers.\"odd name\"", "ai.models.fast"});
-  REQUIRE(changes.restart ==
-          std::vector<std::string>{"host.max_batch", "log.files", "async.event_bus_buffer_size", "plugins.more",
-                                   "plugins.notes"});
+  REQUIRE(changes.live == std::vector<std::string>{"async.max_background_tasks", "lsp.servers.clangd.languages",
+                                                   "ai.default_model", "ai.providers.\"odd name\"", "ai.models.fast"});
+  REQUIRE(changes.restart == std::vector<std::string>{"host.max_batch", "log.files", "async.event_bus_buffer_size",
+                                                      "plugins.more", "plugins.notes"});
 }
 
 TEST_CASE("config: every key is compared by a reload") {

@@ -11,7 +11,8 @@ using namespace gantry::host;
 namespace {
 std::vector<std::string> drain(Subscription& s) {
   std::vector<std::string> out;
-  while (auto next = s.take()) out.push_back(next->event->topic + "@" + std::to_string(next->event->seq) + "<" + std::to_string(next->prev));
+  while (auto next = s.take())
+    out.push_back(next->event->topic + "@" + std::to_string(next->event->seq) + "<" + std::to_string(next->prev));
   return out;
 }
 }  // namespace

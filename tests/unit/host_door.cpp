@@ -81,7 +81,9 @@ json request(const json& id, const std::string& method, const json& params = jso
   return {{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}};
 }
 
-std::string kind_of(const json& message) { return message.is_null() ? "closed" : message["error"]["data"]["kind"].get<std::string>(); }
+std::string kind_of(const json& message) {
+  return message.is_null() ? "closed" : message["error"]["data"]["kind"].get<std::string>();
+}
 
 }  // namespace
 
@@ -110,7 +112,8 @@ TEST_CASE("door: an answer with line ends in it is one line for a client that sp
 TEST_CASE("door: a batch is answered as one, notifications in it are not answered") {
   TestHouse t;
   Raw c(t.socket());
-  REQUIRE(c.line(json::array({request(1, "echo.say"), {{"jsonrpc", "2.0"}, {"method", "echo.say"}}, request(2, "nope.x"), 5})));
+  REQUIRE(c.line(
+      json::array({request(1, "echo.say"), {{"jsonrpc", "2.0"}, {"method", "echo.say"}}, request(2, "nope.x"), 5})));
   const auto answer = c.answer();
   REQUIRE(answer.is_array());
   REQUIRE(answer.size() == 3);
@@ -134,8 +137,8 @@ TEST_CASE("door: bad input gets the contract's error and the connection lives on
   REQUIRE(kind(R"({"jsonrpc":"2.0","id":1,"method":"echo.nothing"})") == "method_not_found");
   REQUIRE(kind(R"({"jsonrpc":"2.0","id":1,"method":"host.status","params":{"x":1}})") == "invalid_params");
   REQUIRE(kind(R"({"jsonrpc":"2.0","id":1,"method":"host.status","params":[]})") == "invalid_params");
-  REQUIRE(kind(R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":)" + std::string(10'000, '[') + std::string(10'000, ']') + "}}") ==
-          "invalid_request");
+  REQUIRE(kind(R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":)" + std::string(10'000, '[') +
+               std::string(10'000, ']') + "}}") == "invalid_request");
   REQUIRE(c.line(request(2, "echo.say")));
   REQUIRE(c.answer()["id"] == 2);
 }
@@ -259,7 +262,8 @@ TEST_CASE("door: events reach a subscriber in order with their log, and stop whe
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "events.subscribe", {{"topics", {"mine.*"}}})));
   const auto subscribed = c.answer()["result"];
-  for (int i = 0; i < 3; ++i) REQUIRE(c.line(request(10 + i, "events.publish", {{"topic", "mine.x"}, {"payload", {{"i", i}}}})));
+  for (int i = 0; i < 3; ++i)
+    REQUIRE(c.line(request(10 + i, "events.publish", {{"topic", "mine.x"}, {"payload", {{"i", i}}}})));
   std::vector<json> events;
   int answers = 0;
   while (events.size() < 3 || answers < 3) {

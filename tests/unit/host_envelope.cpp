@@ -22,7 +22,8 @@ struct Reader {
 
 TEST_CASE("envelope: id and params are handed on as the bytes that came") {
   Reader read;
-  const auto parsed = read(R"( {"id" : "a\u0062" , "params":{ "x" : [1, 2.50] ,"s":"\"}{"}, "method":"m.n","jsonrpc":"2.0"} )");
+  const auto parsed =
+      read(R"( {"id" : "a\u0062" , "params":{ "x" : [1, 2.50] ,"s":"\"}{"}, "method":"m.n","jsonrpc":"2.0"} )");
   REQUIRE(parsed);
   const auto& m = parsed->messages.at(0);
   REQUIRE(m.kind == RpcMessage::Kind::call);
@@ -36,10 +37,11 @@ TEST_CASE("envelope: id and params are handed on as the bytes that came") {
 
 TEST_CASE("envelope: malformed text is refused also inside what is skipped") {
   Reader read;
-  for (const char* bad : {"{", "nonsense", R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":[1,}})",
-                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":nul}})", R"({"jsonrpc":"2.0","id":1,"method":"a"} x)",
-                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":"\q"}})", "{\"jsonrpc\":\"2.0\",\"x\":\"\xff\"}",
-                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":01}})"}) {
+  for (const char* bad :
+       {"{", "nonsense", R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":[1,}})",
+        R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":nul}})", R"({"jsonrpc":"2.0","id":1,"method":"a"} x)",
+        R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":"\q"}})", "{\"jsonrpc\":\"2.0\",\"x\":\"\xff\"}",
+        R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":01}})"}) {
     const auto parsed = read(bad);
     INFO(bad);
     REQUIRE(!parsed);
@@ -50,8 +52,8 @@ TEST_CASE("envelope: malformed text is refused also inside what is skipped") {
 TEST_CASE("envelope: depth is bounded") {
   Reader read;
   const auto nested = [](int depth) {
-    return R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":)" + std::string(static_cast<std::size_t>(depth), '[') +
-           std::string(static_cast<std::size_t>(depth), ']') + "}}";
+    return R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":)" +
+           std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']') + "}}";
   };
   REQUIRE(read(nested(60)));
   const auto deep = read(nested(10'000));
@@ -62,21 +64,23 @@ TEST_CASE("envelope: depth is bounded") {
 
 TEST_CASE("envelope: what is no JSON-RPC 2.0 is invalid_request, positional params are invalid_params") {
   Reader read;
-  for (const char* bad : {R"({"id":1,"method":"a"})", R"({"jsonrpc":"1.0","id":1,"method":"a"})", R"({"jsonrpc":2.0,"id":1,"method":"a"})",
-                          R"({"jsonrpc":"2.0","id":null,"method":"a"})", R"({"jsonrpc":"2.0","id":[1],"method":"a"})",
-                          R"({"jsonrpc":"2.0","id":true,"method":"a"})", R"({"jsonrpc":"2.0","id":1,"method":7})",
-                          R"({"jsonrpc":"2.0","id":1})", R"({"jsonrpc":"2.0","id":1,"method":""})",
-                          R"({"jsonrpc":"2.0","id":1,"id":2,"method":"a"})", R"({"jsonrpc":"2.0","id":1,"method":"a","method":"b"})"}) {
+  for (const char* bad : {R"({"id":1,"method":"a"})", R"({"jsonrpc":"1.0","id":1,"method":"a"})",
+                          R"({"jsonrpc":2.0,"id":1,"method":"a"})", R"({"jsonrpc":"2.0","id":null,"method":"a"})",
+                          R"({"jsonrpc":"2.0","id":[1],"method":"a"})", R"({"jsonrpc":"2.0","id":true,"method":"a"})",
+                          R"({"jsonrpc":"2.0","id":1,"method":7})", R"({"jsonrpc":"2.0","id":1})",
+                          R"({"jsonrpc":"2.0","id":1,"method":""})", R"({"jsonrpc":"2.0","id":1,"id":2,"method":"a"})",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","method":"b"})"}) {
     const auto parsed = read(bad);
     INFO(bad);
     REQUIRE(parsed);
     REQUIRE(parsed->messages.at(0).kind == RpcMessage::Kind::invalid);
     REQUIRE(parsed->messages.at(0).error.kind == ErrorKind::invalid_request);
   }
-  for (const char* bad : {R"({"jsonrpc":"2.0","id":1,"method":"a","params":[1]})", R"({"jsonrpc":"2.0","id":1,"method":"a","params":1})",
-                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"timeout_ms":-1}}})",
-                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"stream":{"credit":"x"}}}})",
-                          R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":7}})"}) {
+  for (const char* bad :
+       {R"({"jsonrpc":"2.0","id":1,"method":"a","params":[1]})", R"({"jsonrpc":"2.0","id":1,"method":"a","params":1})",
+        R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"timeout_ms":-1}}})",
+        R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":{"stream":{"credit":"x"}}}})",
+        R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"_meta":7}})"}) {
     const auto parsed = read(bad);
     INFO(bad);
     REQUIRE(parsed->messages.at(0).error.kind == ErrorKind::invalid_params);
@@ -88,7 +92,8 @@ TEST_CASE("envelope: what is no JSON-RPC 2.0 is invalid_request, positional para
 
 TEST_CASE("envelope: a batch keeps its order, and a mistake in one message is that message's") {
   Reader read;
-  const auto parsed = read(R"([{"jsonrpc":"2.0","id":1,"method":"a","params":{"p":1}},{"id":2},3,{"jsonrpc":"2.0","method":"n"}])");
+  const auto parsed =
+      read(R"([{"jsonrpc":"2.0","id":1,"method":"a","params":{"p":1}},{"id":2},3,{"jsonrpc":"2.0","method":"n"}])");
   REQUIRE(parsed);
   REQUIRE(parsed->batch);
   REQUIRE(parsed->messages.size() == 4);

@@ -38,8 +38,12 @@ fs::path place(const TempDir& dir, const std::string& name, const fs::path& libr
 }
 
 std::string manifest_for(const std::string& name, int major = 0) {
-  return json{{"id", name}, {"version", "1.0.0"}, {"abi", {{"major", major}, {"minor", 1}}}, {"services", {name}},
-              {"methods", {{{"name", name + ".do"}}}}}.dump();
+  return json{{"id", name},
+              {"version", "1.0.0"},
+              {"abi", {{"major", major}, {"minor", 1}}},
+              {"services", {name}},
+              {"methods", {{{"name", name + ".do"}}}}}
+      .dump();
 }
 
 }  // namespace
@@ -56,7 +60,9 @@ TEST_CASE("plugins: known until first called, then ready; the first caller start
   REQUIRE(log.find("echo 1.0.0 is ready", log.find("echo 1.0.0 is ready") + 1) == std::string::npos);
 }
 
-TEST_CASE("plugins: one that is missing, or no plugin, or for another ABI, or not what its manifest says, is `failed` with the reason; the others serve") {
+TEST_CASE(
+    "plugins: one that is missing, or no plugin, or for another ABI, or not what its manifest says, is `failed` with "
+    "the reason; the others serve") {
   TempDir dir;
   const auto text = dir.path() / "text.so";
   std::ofstream(text) << "this is no shared library";
@@ -71,8 +77,13 @@ TEST_CASE("plugins: one that is missing, or no plugin, or for another ABI, or no
   const auto broken = place(dir, "broken", kPlugins / "echo.so", "{\"id\": ");
   TestHouse t([&](Config& c) {
     c.plugins["missing"] = at(dir.path() / "missing.so");
-    for (const auto& [name, path] : std::map<std::string, fs::path>{{"text", text}, {"liar", liar}, {"stranger", stranger},
-                                                                    {"future", future}, {"masked", masked}, {"bare", bare}, {"broken", broken}})
+    for (const auto& [name, path] : std::map<std::string, fs::path>{{"text", text},
+                                                                    {"liar", liar},
+                                                                    {"stranger", stranger},
+                                                                    {"future", future},
+                                                                    {"masked", masked},
+                                                                    {"bare", bare},
+                                                                    {"broken", broken}})
       c.plugins[name] = at(path);
   });
   // These are seen without loading anything.

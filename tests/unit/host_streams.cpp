@@ -31,7 +31,8 @@ TEST_CASE("stream: a flood waits in a bounded outbox while there is no credit") 
   while (!recorder->done()) {
     call->give_credit(100);
     total += 100;
-    eventually("items or the end", [&] { return recorder->items().size() >= std::min<std::size_t>(total, 5000) || recorder->done(); });
+    eventually("items or the end",
+               [&] { return recorder->items().size() >= std::min<std::size_t>(total, 5000) || recorder->done(); });
   }
   REQUIRE((*recorder->wait())["sent"] == 5000);
   REQUIRE(recorder->items().size() == 5000);

@@ -35,7 +35,8 @@ struct Bench {
 };
 }  // namespace
 
-TEST_CASE("tasks: a name runs once at a time, a second start is refused and says so, and it may run again after its end") {
+TEST_CASE(
+    "tasks: a name runs once at a time, a second start is refused and says so, and it may run again after its end") {
   Bench b;
   auto [go, wait] = oneshot::channel<bool>();
   auto shared = std::make_shared<oneshot::Receiver<bool>>(std::move(wait));

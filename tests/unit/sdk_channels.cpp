@@ -92,12 +92,16 @@ TEST_CASE("oneshot: one value arrives once") {
 TEST_CASE("oneshot: a time-out and a sender that is gone are told apart") {
   auto [reply, answer] = oneshot::channel<int>();
   REQUIRE(answer.recv_for(std::chrono::milliseconds(1)).error().kind == ErrorKind::timeout);
-  { auto dropped = std::move(reply); }
+  {
+    auto dropped = std::move(reply);
+  }
   REQUIRE(answer.recv_for(std::chrono::seconds(10)).error().kind == ErrorKind::unavailable);
 }
 
 TEST_CASE("oneshot: a receiver that is gone refuses the value") {
   auto [reply, answer] = oneshot::channel<int>();
-  { auto dropped = std::move(answer); }
+  {
+    auto dropped = std::move(answer);
+  }
   REQUIRE(reply.send(1).error().kind == ErrorKind::unavailable);
 }

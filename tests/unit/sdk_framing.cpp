@@ -65,8 +65,9 @@ TEST_CASE("framing: a message over the limit is told once, skipped, and the next
 }
 
 TEST_CASE("framing: headers that make no sense, or never end, break the stream") {
-  for (const std::string bad : {"Content-Length: x\r\n\r\n", "Content-Length: -1\r\n\r\n", "Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
-                                "Content-Type: a\r\n\r\n", "Content-Length\r\n\r\n", "Content-Length: 99999999999999999999999\r\n\r\n"}) {
+  for (const std::string bad :
+       {"Content-Length: x\r\n\r\n", "Content-Length: -1\r\n\r\n", "Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
+        "Content-Type: a\r\n\r\n", "Content-Length\r\n\r\n", "Content-Length: 99999999999999999999999\r\n\r\n"}) {
     FrameDecoder decoder(100);
     decoder.feed(bad);
     std::string_view message;

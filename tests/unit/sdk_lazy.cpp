@@ -39,10 +39,13 @@ TEST_CASE("lazy: a failed attempt is not remembered as success, and is tried aga
   LazyOptions options;
   options.clock = &clock;
   options.backoff.initial_delay = std::chrono::seconds(1);
-  Lazy<int> lazy("number", [&]() -> Result<std::shared_ptr<int>> {
-    if (++attempts < 3) return fail(ErrorKind::unavailable, "attempt " + std::to_string(attempts));
-    return std::make_shared<int>(1);
-  }, options);
+  Lazy<int> lazy(
+      "number",
+      [&]() -> Result<std::shared_ptr<int>> {
+        if (++attempts < 3) return fail(ErrorKind::unavailable, "attempt " + std::to_string(attempts));
+        return std::make_shared<int>(1);
+      },
+      options);
   REQUIRE(lazy.get().error().message == "attempt 1");
   REQUIRE(lazy.get().error().message == "attempt 1");
   REQUIRE(attempts == 1);

@@ -25,16 +25,22 @@ TEST_CASE("retry: at most max_retries + 1 attempts, and the last error is return
 TEST_CASE("retry: success ends it, and so does an error that is not worth it") {
   int attempts = 0;
   const auto always = [](Duration, int, const Error&) { return true; };
-  const auto ok = retry(RetryPolicy{}, [&]() -> Result<int> {
-    if (++attempts == 2) return 7;
-    return fail(ErrorKind::timeout, "not yet");
-  }, [](const Error&) { return true; }, always);
+  const auto ok = retry(
+      RetryPolicy{},
+      [&]() -> Result<int> {
+        if (++attempts == 2) return 7;
+        return fail(ErrorKind::timeout, "not yet");
+      },
+      [](const Error&) { return true; }, always);
   REQUIRE(*ok == 7);
   attempts = 0;
-  const auto bad = retry(RetryPolicy{}, [&]() -> Result<int> {
-    ++attempts;
-    return fail(ErrorKind::invalid_params, "wrong");
-  }, [](const Error& e) { return e.kind == ErrorKind::timeout; }, always);
+  const auto bad = retry(
+      RetryPolicy{},
+      [&]() -> Result<int> {
+        ++attempts;
+        return fail(ErrorKind::invalid_params, "wrong");
+      },
+      [](const Error& e) { return e.kind == ErrorKind::timeout; }, always);
   REQUIRE(!bad);
   REQUIRE(attempts == 1);
 }
@@ -42,7 +48,8 @@ TEST_CASE("retry: success ends it, and so does an error that is not worth it") {
 TEST_CASE("backoff: delays double and saturate") {
   Backoff backoff(RetryPolicy{.max_retries = 6, .initial_delay = 100ms, .max_delay = 1s, .jitter = 0});
   std::vector<std::int64_t> delays;
-  while (const auto delay = backoff.next()) delays.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(*delay).count());
+  while (const auto delay = backoff.next())
+    delays.push_back(std::chrono::duration_cast<std::chrono::milliseconds>(*delay).count());
   REQUIRE(delays == std::vector<std::int64_t>{100, 200, 400, 800, 1000, 1000});
 }
 
@@ -57,7 +64,9 @@ TEST_CASE("backoff: jitter shortens a delay by at most its share") {
 TEST_CASE("permits: never more than the limit, first come first served, refused when the queue is full") {
   auto permits = PermitQueue::make(2, 2);
   std::vector<std::pair<int, Permit>> held;
-  const auto take = [&](int who) { return permits->acquire([&held, who](Permit p) { held.emplace_back(who, std::move(p)); }); };
+  const auto take = [&](int who) {
+    return permits->acquire([&held, who](Permit p) { held.emplace_back(who, std::move(p)); });
+  };
   for (int who = 1; who <= 4; ++who) REQUIRE(take(who));
   REQUIRE(held.size() == 2);
   const auto fifth = take(5);

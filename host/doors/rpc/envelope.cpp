@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two passes over the text, both at gigabytes a second: the DOM pass validates everything and answers what a member is; the
-// on-demand pass finds where it lies. On-demand alone would accept malformed text inside what it skips.
+// Two passes over the text, both at gigabytes a second: the DOM pass validates everything and answers what a member is;
+// the on-demand pass finds where it lies. On-demand alone would accept malformed text inside what it skips.
 #include "host/doors/rpc/envelope.hpp"
 
 #include <simdjson.h>
@@ -16,7 +16,8 @@ namespace dom = simdjson::dom;
 namespace ondemand = simdjson::ondemand;
 
 [[nodiscard]] std::string_view trim(std::string_view token) {
-  while (!token.empty() && (token.back() == ' ' || token.back() == '\t' || token.back() == '\n' || token.back() == '\r'))
+  while (!token.empty() &&
+         (token.back() == ' ' || token.back() == '\t' || token.back() == '\n' || token.back() == '\r'))
     token.remove_suffix(1);
   return token;
 }
@@ -110,7 +111,8 @@ struct RawEnvelope {
   if (element["params"].get(params)) return message;
   // A notification is never answered: one that is wrong is one that finds nobody.
   if (!has_id && !params.is_object()) return message;
-  if (!params.is_object()) return refuse(usable, ErrorKind::invalid_params, "params must be an object; positional params are not taken");
+  if (!params.is_object())
+    return refuse(usable, ErrorKind::invalid_params, "params must be an object; positional params are not taken");
   message.params = raw.params;
   auto meta = read_meta(params);
   if (!meta && !has_id) return message;
@@ -146,7 +148,9 @@ struct EnvelopeParser::Impl {
     bool params_seen = false;
     ondemand::document document;
     ondemand::object members;
-    if (inner->iterate(simdjson::padded_string_view(object.data(), object.size(), object.size() + simdjson::SIMDJSON_PADDING))
+    if (inner
+            ->iterate(
+                simdjson::padded_string_view(object.data(), object.size(), object.size() + simdjson::SIMDJSON_PADDING))
             .get(document) ||
         document.get_object().get(members))
       return raw;
@@ -175,7 +179,8 @@ Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
   dom::element root;
   if (const auto error = impl_->dom->parse(text.data(), text.size(), false).get(root)) {
     if (error == simdjson::DEPTH_ERROR)
-      return fail(ErrorKind::invalid_request, "the message is nested deeper than " + std::to_string(impl_->max_depth) + " levels");
+      return fail(ErrorKind::invalid_request,
+                  "the message is nested deeper than " + std::to_string(impl_->max_depth) + " levels");
     return fail(ErrorKind::parse_error, std::string("malformed JSON: ") + simdjson::error_message(error));
   }
   RpcParsed parsed;
@@ -192,7 +197,8 @@ Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
   parsed.batch = true;
   ondemand::document document;
   ondemand::array spans;
-  if (impl_->spans->iterate(simdjson::padded_string_view(text.data(), text.size(), text.size() + simdjson::SIMDJSON_PADDING))
+  if (impl_->spans
+          ->iterate(simdjson::padded_string_view(text.data(), text.size(), text.size() + simdjson::SIMDJSON_PADDING))
           .get(document) ||
       document.get_array().get(spans))
     return fail(ErrorKind::internal, "a valid batch could not be read");
@@ -216,7 +222,9 @@ std::string_view EnvelopeParser::raw_member(std::string_view object, std::string
   if (!impl_->inner) impl_->shrink();
   ondemand::document document;
   ondemand::object members;
-  if (impl_->inner->iterate(simdjson::padded_string_view(object.data(), object.size(), object.size() + simdjson::SIMDJSON_PADDING))
+  if (impl_->inner
+          ->iterate(
+              simdjson::padded_string_view(object.data(), object.size(), object.size() + simdjson::SIMDJSON_PADDING))
           .get(document) ||
       document.get_object().get(members))
     return {};

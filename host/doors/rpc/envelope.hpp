@@ -2,8 +2,8 @@
 //
 // host/doors/rpc/envelope.hpp: what a JSON-RPC 2.0 message says on its outside.
 //
-// The whole text is validated (well-formed, UTF-8, depth), also what is skipped; params are not rebuilt but handed on as the
-// bytes that came.
+// The whole text is validated (well-formed, UTF-8, depth), also what is skipped; params are not rebuilt but handed on
+// as the bytes that came.
 //
 // Thread rule: one thread at a time. Views point into the text and live as long as it does.
 #pragma once
@@ -45,8 +45,8 @@ class EnvelopeParser {
   EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch);
   ~EnvelopeParser();
 
-  /// `text` is followed by at least 64 readable bytes. A mistake inside one message of a batch is that message's; a text that
-  /// is no message at all is the result's.
+  /// `text` is followed by at least 64 readable bytes. A mistake inside one message of a batch is that message's; a
+  /// text that is no message at all is the result's.
   [[nodiscard]] Result<RpcParsed> parse(std::string_view text);
 
   /// The bytes of one member of an object that was part of a parsed text; empty: it has none.

@@ -2,8 +2,8 @@
 //
 // host/doors/rpc/outbox.hpp: what a connection has yet to write.
 //
-// The writer that finds the socket free writes at once, on its own thread: an answer does not wait for the worker. What the
-// socket does not take stays here, in order, until the connection's worker sees it writable.
+// The writer that finds the socket free writes at once, on its own thread: an answer does not wait for the worker. What
+// the socket does not take stays here, in order, until the connection's worker sees it writable.
 //
 // Thread rule: any thread; never blocks.
 // Full: put() refuses beyond `max_bytes`; the connection is then closed by its owner.
@@ -29,8 +29,8 @@ class Outbox {
 
   Outbox(int socket, std::size_t max_bytes) : socket_(socket), max_bytes_(max_bytes) {}
 
-  /// Frames and queues `message`, and writes unless it is corked. `waiting`: somebody must call flush() when the socket is
-  /// writable.
+  /// Frames and queues `message`, and writes unless it is corked. `waiting`: somebody must call flush() when the socket
+  /// is writable.
   [[nodiscard]] State put(Framing framing, std::string_view message) {
     Lock lock(mutex_);
     if (broken_) return State::broken;
@@ -71,7 +71,8 @@ class Outbox {
   [[nodiscard]] State write() GANTRY_REQUIRES(mutex_) {
     if (broken_) return State::broken;
     while (sent_ < pending_.size()) {
-      const ssize_t wrote = ::send(socket_, pending_.data() + sent_, pending_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+      const ssize_t wrote =
+          ::send(socket_, pending_.data() + sent_, pending_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
       if (wrote < 0) {
         if (errno == EINTR) continue;
         if (errno == EAGAIN || errno == EWOULDBLOCK) return State::waiting;

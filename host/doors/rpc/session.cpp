@@ -83,8 +83,7 @@ class RpcSession::Reply final : public CallSink {
     const auto session = session_.lock();
     if (!session) return;
     Lock order(order_);
-    if (!answered_)
-      session->send(R"({"jsonrpc":"2.0","method":"$/progress","params":{"id":)" + id_ + members + "}}");
+    if (!answered_) session->send(R"({"jsonrpc":"2.0","method":"$/progress","params":{"id":)" + id_ + members + "}}");
   }
   void answered(Result<std::string> answer) override {
     const auto session = session_.lock();
@@ -176,9 +175,14 @@ void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>&
       }
       return;
     }
-    case RpcMessage::Kind::call: handle_call(message, batch); return;
-    case RpcMessage::Kind::notification: handle_notification(message); break;
-    case RpcMessage::Kind::response: break;
+    case RpcMessage::Kind::call:
+      handle_call(message, batch);
+      return;
+    case RpcMessage::Kind::notification:
+      handle_notification(message);
+      break;
+    case RpcMessage::Kind::response:
+      break;
   }
   if (batch) batch->add({});
 }
@@ -284,7 +288,8 @@ Result<json> RpcSession::hello(const json& params) {
   record.client = p.string("client");
   record.version = p.string_or("version", "");
   const auto workspace = p.maybe_string("workspace");
-  p.require(record.client.size() <= 256 && record.version.size() <= 256, "client and version may have at most 256 bytes");
+  p.require(record.client.size() <= 256 && record.version.size() <= 256,
+            "client and version may have at most 256 bytes");
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   if (workspace) {
     auto opened = deps_.open_workspace(*workspace);
@@ -307,11 +312,15 @@ Result<json> RpcSession::subscribe(const json& params) {
   p.require(since.size() <= 16, "since may name at most 16 epochs");
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   if (subscriptions_.size() >= kMaxSubscriptions)
-    return fail(ErrorKind::overloaded, "this connection has " + std::to_string(kMaxSubscriptions) + " subscriptions already");
+    return fail(ErrorKind::overloaded,
+                "this connection has " + std::to_string(kMaxSubscriptions) + " subscriptions already");
   const std::weak_ptr<SessionWire> wire = wire_;
-  auto subscribed = deps_.bus.subscribe(std::move(topics), [wire] {
-    if (const auto w = wire.lock()) w->schedule_events();
-  }, since);
+  auto subscribed = deps_.bus.subscribe(
+      std::move(topics),
+      [wire] {
+        if (const auto w = wire.lock()) w->schedule_events();
+      },
+      since);
   if (!subscribed) return std::unexpected(subscribed.error());
   const std::string id = std::to_string(next_subscription_++);
   subscriptions_[id] = Subscribed{subscribed->subscription};
@@ -353,9 +362,10 @@ bool RpcSession::deliver_events() {
       const Event& event = *next->event;
       const bool own = event.epoch == deps_.bus.epoch();
       std::string text = R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + id + R"(","log":)" +
-                         (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) + R"(,"epoch":)" +
-                         quote_json(event.epoch) + R"(,"seq":)" + std::to_string(event.seq) + R"(,"prev":)" +
-                         std::to_string(next->prev) + R"(,"topic":")" + event.topic + R"(","payload":)" + event.payload + "}}";
+                         (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) +
+                         R"(,"epoch":)" + quote_json(event.epoch) + R"(,"seq":)" + std::to_string(event.seq) +
+                         R"(,"prev":)" + std::to_string(next->prev) + R"(,"topic":")" + event.topic +
+                         R"(","payload":)" + event.payload + "}}";
       wire->write(std::move(text));
     }
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Connection lives on its worker. What arrives from other threads is a write into its Outbox, which the outbox does itself,
-// and a wish for attention (events to deliver, the socket to be watched for room, the end of the last call), which is posted
-// to the worker, at most one post of each kind at a time.
+// A Connection lives on its worker. What arrives from other threads is a write into its Outbox, which the outbox does
+// itself, and a wish for attention (events to deliver, the socket to be watched for room, the end of the last call),
+// which is posted to the worker, at most one post of each kind at a time.
 #include "host/doors/rpc/unix_door.hpp"
 
 #include <fcntl.h>
@@ -48,7 +48,7 @@ Result<void> check_socket_folder(const std::filesystem::path& folder) {
     std::filesystem::create_directories(folder.parent_path(), failed);
     if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return refuse("cannot be created: " + errno_text());
   }
-  struct stat info {};
+  struct stat info{};
   if (::lstat(folder.c_str(), &info) != 0) return refuse("cannot be looked at: " + errno_text());
   if (S_ISLNK(info.st_mode)) return refuse("is a symbolic link; use a real folder");
   if (!S_ISDIR(info.st_mode)) return refuse("is no folder");
@@ -193,13 +193,19 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
     while (!closed_) {
       std::string_view message;
       const auto status = decoder_.next(message);
-      framing_.store(decoder_.framing() == Framing::unknown ? Framing::lines : decoder_.framing(), std::memory_order_relaxed);
+      framing_.store(decoder_.framing() == Framing::unknown ? Framing::lines : decoder_.framing(),
+                     std::memory_order_relaxed);
       switch (status) {
-        case FrameDecoder::Status::need_more: return true;
-        case FrameDecoder::Status::message: session_->receive(message); break;
+        case FrameDecoder::Status::need_more:
+          return true;
+        case FrameDecoder::Status::message:
+          session_->receive(message);
+          break;
         case FrameDecoder::Status::too_large:
-          session_->refuse(Error{ErrorKind::too_large, "a message is larger than max_message_bytes (" +
-                                                           std::to_string(limits_.max_message_bytes) + " bytes); it was skipped", {}});
+          session_->refuse(Error{ErrorKind::too_large,
+                                 "a message is larger than max_message_bytes (" +
+                                     std::to_string(limits_.max_message_bytes) + " bytes); it was skipped",
+                                 {}});
           break;
         case FrameDecoder::Status::broken:
           session_->refuse(Error{ErrorKind::parse_error, decoder_.error() + "; the connection is closed", {}});
@@ -233,7 +239,8 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   // Any thread.
   void after_write(Outbox::State state) {
     switch (state) {
-      case Outbox::State::empty: return;
+      case Outbox::State::empty:
+        return;
       case Outbox::State::waiting:
         if (output_scheduled_.exchange(true)) return;
         asio::post(context_, [self = shared_from_this()] { self->wait_for_output(); });
@@ -242,7 +249,8 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
         if (!full_.exchange(true))
           log_.write(Level::warn, "rpc", "a client does not read: its outbox is full, the connection is closed");
         [[fallthrough]];
-      case Outbox::State::broken: asio::post(context_, [self = shared_from_this()] { self->close(); });
+      case Outbox::State::broken:
+        asio::post(context_, [self = shared_from_this()] { self->close(); });
     }
   }
   void wait_for_output() {
@@ -323,20 +331,20 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
     }
     if (connections.size() >= limits.max_connections) {
       log.write(Level::warn, "rpc", "refused a client: " + std::to_string(connections.size()) + " are connected");
-      const std::string text = rpc_error("", Error{ErrorKind::overloaded, "the host has no room for another connection", {}}) + "\n";
+      const std::string text =
+          rpc_error("", Error{ErrorKind::overloaded, "the host has no room for another connection", {}}) + "\n";
       (void)::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
       return;
     }
     socket.non_blocking(true);
-    auto connection = std::make_shared<Connection>(
-        worker.context(), std::move(socket), limits, log,
-        [weak = weak_from_this()](const std::shared_ptr<Connection>& ended) {
-          const auto self = weak.lock();
-          if (!self) return;
-          self->connections.erase(ended);
-          self->count = self->connections.size();
-          self->gone(ended->origin());
-        });
+    auto connection = std::make_shared<Connection>(worker.context(), std::move(socket), limits, log,
+                                                   [weak = weak_from_this()](const std::shared_ptr<Connection>& ended) {
+                                                     const auto self = weak.lock();
+                                                     if (!self) return;
+                                                     self->connections.erase(ended);
+                                                     self->count = self->connections.size();
+                                                     self->gone(ended->origin());
+                                                   });
     connections.insert(connection);
     count = connections.size();
     connection->start(deps, parser);
@@ -361,7 +369,8 @@ UnixDoor::~UnixDoor() { close(); }
 
 Result<void> UnixDoor::open(const std::filesystem::path& socket) {
   if (socket.native().size() >= sizeof(sockaddr_un{}.sun_path))
-    return fail(ErrorKind::invalid_params, "the socket's path is longer than " + std::to_string(sizeof(sockaddr_un{}.sun_path) - 1) +
+    return fail(ErrorKind::invalid_params, "the socket's path is longer than " +
+                                               std::to_string(sizeof(sockaddr_un{}.sun_path) - 1) +
                                                " bytes: " + socket.string() + "; choose another with --socket");
   (void)::unlink(socket.c_str());  // the lock is ours: whoever left it is dead
   const mode_t old = ::umask(0177);

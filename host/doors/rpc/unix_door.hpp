@@ -2,12 +2,14 @@
 //
 // host/doors/rpc/unix_door.hpp: JSON-RPC on a Unix socket, for the user who runs the host and nobody else.
 //
-// Exactly one host serves a socket: whoever holds the lock on SOCKET.lock. The kernel lets go of the lock when its holder
-// dies, however it dies; a socket file that is left behind is replaced by the next holder.
+// Exactly one host serves a socket: whoever holds the lock on SOCKET.lock. The kernel lets go of the lock when its
+// holder dies, however it dies; a socket file that is left behind is replaced by the next holder.
 //
 // Thread rule: open() and close() on the worker's thread, or before it runs; the rest is internal to the worker.
-// Bounds: max_connections; frames and outboxes as in the limits. A client that sends something that cannot be understood as
-//   frames is closed; one that does not read is closed when its outbox is full, and is not read from while it is half full.
+// Bounds: max_connections; frames and outboxes as in the limits. A client that sends something that cannot be
+// understood as
+//   frames is closed; one that does not read is closed when its outbox is full, and is not read from while it is half
+//   full.
 #pragma once
 
 #include <cstddef>

@@ -71,18 +71,18 @@ typedef struct gantry_msg {
   uint32_t size; /* sizeof(gantry_msg) */
   uint16_t kind; /* enum gantry_kind */
   uint16_t flags;
-  uint64_t id;             /* of the call; for GANTRY_EVENT from a plugin with a log of its own: the sequence number */
-  int32_t status;          /* RESPONSE: 0, or the JSON-RPC error code */
-  uint32_t credit;         /* CALL with GANTRY_STREAM, CREDIT: items */
-  int64_t budget_ns;       /* CALL, STOP: time left when the message was handed over; negative: no deadline */
-  uint64_t origin;         /* CALL, GONE: which client or plugin; 0: the host itself */
-  uint32_t encoding;       /* of the payload: enum gantry_encoding */
-  uint32_t reserved;       /* 0 */
-  gantry_bytes topic;      /* CALL: method; EVENT: topic */
+  uint64_t id;              /* of the call; for GANTRY_EVENT from a plugin with a log of its own: the sequence number */
+  int32_t status;           /* RESPONSE: 0, or the JSON-RPC error code */
+  uint32_t credit;          /* CALL with GANTRY_STREAM, CREDIT: items */
+  int64_t budget_ns;        /* CALL, STOP: time left when the message was handed over; negative: no deadline */
+  uint64_t origin;          /* CALL, GONE: which client or plugin; 0: the host itself */
+  uint32_t encoding;        /* of the payload: enum gantry_encoding */
+  uint32_t reserved;        /* 0 */
+  gantry_bytes topic;       /* CALL: method; EVENT: topic */
   gantry_bytes traceparent; /* W3C trace context, or empty */
   gantry_bytes idempotency_key;
   gantry_bytes payload;
-  gantry_bytes epoch;      /* EVENT from a plugin with a log of its own: that log's epoch; else empty */
+  gantry_bytes epoch; /* EVENT from a plugin with a log of its own: that log's epoch; else empty */
 } gantry_msg;
 
 /* What the host offers. Valid from `create` until `destroy` returns. */
@@ -111,7 +111,8 @@ typedef struct gantry_plugin {
   /* [serial] config: JSON {name, state_dir, workspaces[], async{}, settings{}}. 0, or a JSON-RPC error code after
    * logging why; after a failure only `destroy` follows. May block. */
   int32_t (*start)(void* ctx, gantry_bytes config);
-  /* [serial] Must return soon if the manifest says `nonblocking`. A negative result answers an open call with `internal`. */
+  /* [serial] Must return soon if the manifest says `nonblocking`. A negative result answers an open call with
+   * `internal`. */
   int32_t (*deliver)(void* ctx, const gantry_msg* msg);
   /* [serial] The last call. No thread of the plugin runs and no host function is called after it returns. */
   void (*destroy)(void* ctx);

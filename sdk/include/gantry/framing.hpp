@@ -180,9 +180,10 @@ class FrameDecoder {
         return false;
       }
       constexpr std::string_view kName = "content-length";
-      const bool is_length = colon == kName.size() && std::equal(kName.begin(), kName.end(), line.begin(), [](char a, char b) {
-                               return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b);
-                             });
+      const bool is_length =
+          colon == kName.size() && std::equal(kName.begin(), kName.end(), line.begin(), [](char a, char b) {
+            return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b);
+          });
       if (!is_length) continue;
       std::string_view value = line.substr(colon + 1);
       while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);

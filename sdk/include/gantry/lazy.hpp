@@ -5,11 +5,13 @@
 //   gantry::Lazy<Service> service("service", [] { return make_service(); });
 //
 // Thread rule: any thread. borrow() is one acquire load. get() waits; get_async() does not: it constructs through the
-//   `spawn` function of the options and calls back on the thread that constructed, or at once when the service is ready.
+//   `spawn` function of the options and calls back on the thread that constructed, or at once when the service is
+//   ready.
 // Single flight: the first caller constructs, the others wait for that one attempt and get its result.
 // Failure: is given to all that waited and is not remembered as success; until the back-off is over, callers get the
 //   same error at once, then the next one tries again.
-// Cycles: a service whose construction get()s itself on the same thread, directly or through others, is refused with the
+// Cycles: a service whose construction get()s itself on the same thread, directly or through others, is refused with
+// the
 //   path. No callback runs under the lock.
 // Never: a half-constructed service is seen.
 #pragma once
@@ -45,7 +47,8 @@ struct LazyOptions {
   std::function<void(std::move_only_function<void()>)> spawn;
   const Clock* clock = nullptr;  ///< must outlive the Lazy; nullptr: the system's
   /// Delays after failed attempts; max_retries does not count here.
-  RetryPolicy backoff{.initial_delay = std::chrono::milliseconds(200), .max_delay = std::chrono::seconds(30), .jitter = 0};
+  RetryPolicy backoff{
+      .initial_delay = std::chrono::milliseconds(200), .max_delay = std::chrono::seconds(30), .jitter = 0};
 };
 
 enum class LazyState { empty, constructing, ready, failed };
@@ -194,7 +197,8 @@ class Lazy {
     error_ = std::move(why);
     state_ = LazyState::failed;
     Duration delay = options_.backoff.initial_delay;
-    for (int i = 0; i < failures_ && delay < options_.backoff.max_delay; ++i) delay = std::min(delay * 2, options_.backoff.max_delay);
+    for (int i = 0; i < failures_ && delay < options_.backoff.max_delay; ++i)
+      delay = std::min(delay * 2, options_.backoff.max_delay);
     ++failures_;
     retry_at_ = now() + delay;
   }

@@ -63,9 +63,8 @@ class GANTRY_SCOPED_CAPABILITY Lock {
 /// opposite orders cannot deadlock. The same mutex twice is locked once.
 class GANTRY_SCOPED_CAPABILITY LockBoth {
  public:
-  LockBoth(Mutex& a, Mutex& b) GANTRY_ACQUIRE(a, b) GANTRY_NO_TSA
-      : first_(std::less<Mutex*>{}(&a, &b) ? a : b),
-        second_(std::less<Mutex*>{}(&a, &b) ? b : a) {
+  LockBoth(Mutex& a, Mutex& b) GANTRY_ACQUIRE(a, b) GANTRY_NO_TSA : first_(std::less<Mutex*>{}(&a, &b) ? a : b),
+                                                                    second_(std::less<Mutex*>{}(&a, &b) ? b : a) {
     first_.lock();
     if (&first_ != &second_) second_.lock();
   }
@@ -91,8 +90,7 @@ class CondVar {
   }
 
   /// False when `until` has passed.
-  [[nodiscard]] bool wait_until(Mutex& mutex, std::chrono::steady_clock::time_point until)
-      GANTRY_REQUIRES(mutex) {
+  [[nodiscard]] bool wait_until(Mutex& mutex, std::chrono::steady_clock::time_point until) GANTRY_REQUIRES(mutex) {
     std::unique_lock<std::mutex> lock(mutex.native_, std::adopt_lock);
     const auto status = native_.wait_until(lock, until);
     lock.release();

@@ -66,7 +66,9 @@ class Params {
     }
   }
 
-  [[nodiscard]] std::string string(const char* name) { return take<std::string>(name, "a string", &json::is_string).value_or(""); }
+  [[nodiscard]] std::string string(const char* name) {
+    return take<std::string>(name, "a string", &json::is_string).value_or("");
+  }
   [[nodiscard]] std::optional<std::string> maybe_string(const char* name) {
     return maybe<std::string>(name, "a string", &json::is_string);
   }
@@ -82,7 +84,8 @@ class Params {
     const json* value = find(name);
     if (value == nullptr || value->is_null()) return std::nullopt;
     const bool too_big = value->is_number_unsigned() && value->get<std::uint64_t>() > static_cast<std::uint64_t>(max);
-    if (!value->is_number_integer() || too_big || value->get<std::int64_t>() < min || value->get<std::int64_t>() > max) {
+    if (!value->is_number_integer() || too_big || value->get<std::int64_t>() < min ||
+        value->get<std::int64_t>() > max) {
       refuse(std::string(name) + " must be an integer from " + std::to_string(min) + " to " + std::to_string(max) +
              ", not " + shown(*value));
       return std::nullopt;
@@ -109,8 +112,12 @@ class Params {
   [[nodiscard]] std::optional<json> maybe_object(const char* name) {
     return maybe<json>(name, "an object", &json::is_object);
   }
-  [[nodiscard]] json object(const char* name) { return take<json>(name, "an object", &json::is_object).value_or(json::object()); }
-  [[nodiscard]] json array(const char* name) { return take<json>(name, "an array", &json::is_array).value_or(json::array()); }
+  [[nodiscard]] json object(const char* name) {
+    return take<json>(name, "an object", &json::is_object).value_or(json::object());
+  }
+  [[nodiscard]] json array(const char* name) {
+    return take<json>(name, "an array", &json::is_array).value_or(json::array());
+  }
   [[nodiscard]] std::vector<std::string> strings(const char* name) {
     std::vector<std::string> out;
     for (const auto& entry : array(name)) {

@@ -150,7 +150,8 @@ class Instance {
 
   std::int32_t deliver(const gantry_msg& msg) {
     switch (msg.kind) {
-      case GANTRY_CALL: return call(msg);
+      case GANTRY_CALL:
+        return call(msg);
       case GANTRY_ITEM: {
         const auto state = calls_.find(msg.id);
         if (!state) return 0;
@@ -171,7 +172,8 @@ class Instance {
           (void)state->credit();  // no credit comes any more: what waits for it goes, and the answer behind it
         }
         return 0;
-      case GANTRY_EVENT: return event(msg);
+      case GANTRY_EVENT:
+        return event(msg);
       case GANTRY_GONE:
         if constexpr (requires { impl_->gone(msg.origin); }) impl_->gone(msg.origin);
         return 0;
@@ -180,7 +182,8 @@ class Instance {
         if constexpr (requires { impl_->stop(std::move(stopping)); }) impl_->stop(std::move(stopping));
         return 0;
       }
-      default: return GANTRY_INVALID;
+      default:
+        return GANTRY_INVALID;
     }
   }
 
@@ -239,7 +242,12 @@ class Instance {
 
 }  // namespace gantry
 
-#define GANTRY_PLUGIN(Class)                                                                                     \
-  extern "C" __attribute__((visibility("default"))) const gantry_entry_t gantry_entry = {                        \
-      GANTRY_MAGIC, GANTRY_ABI_MAJOR, GANTRY_ABI_MINOR, sizeof(gantry_entry_t), 0,                               \
-      &gantry::detail::Instance<Class>::create, &gantry::detail::Instance<Class>::describe};
+#define GANTRY_PLUGIN(Class)                                                     \
+  extern "C" __attribute__((visibility("default")))                              \
+  const gantry_entry_t gantry_entry = {GANTRY_MAGIC,                             \
+                                       GANTRY_ABI_MAJOR,                         \
+                                       GANTRY_ABI_MINOR,                         \
+                                       sizeof(gantry_entry_t),                   \
+                                       0,                                        \
+                                       &gantry::detail::Instance<Class>::create, \
+                                       &gantry::detail::Instance<Class>::describe};

@@ -52,8 +52,8 @@ struct Received {
   std::vector<json> progress;
   bool items_ended = false;
   std::optional<Result<json>> result;
-  std::uint32_t credit = 0;        // the plugin may send this many items
-  std::uint64_t granted = 0;       // the test may send this many items
+  std::uint32_t credit = 0;   // the plugin may send this many items
+  std::uint64_t granted = 0;  // the test may send this many items
   bool cancelled = false;
 };
 }  // namespace detail
@@ -289,15 +289,16 @@ class TestHost {
       return it == self(ctx).calls_.end() || it->second.cancelled || it->second.result ? 1 : 0;
     };
     host_.extension = [](void*, const char* id) -> const void* {
-      static const gantry_timers timers{sizeof(gantry_timers), 0,
-                                        [](void* ctx) -> std::int64_t { return self(ctx).now().time_since_epoch().count(); },
-                                        [](void* ctx, std::int64_t delay, void (*fn)(void*), void* arg) -> std::uint64_t {
-                                          return self(ctx).add_timer(Duration(delay), Task{fn, arg});
-                                        },
-                                        [](void* ctx, std::uint64_t timer) -> std::int32_t {
-                                          Lock lock(self(ctx).mutex_);
-                                          return self(ctx).timers_.erase(timer) == 1 ? 1 : 0;
-                                        }};
+      static const gantry_timers timers{
+          sizeof(gantry_timers), 0,
+          [](void* ctx) -> std::int64_t { return self(ctx).now().time_since_epoch().count(); },
+          [](void* ctx, std::int64_t delay, void (*fn)(void*), void* arg) -> std::uint64_t {
+            return self(ctx).add_timer(Duration(delay), Task{fn, arg});
+          },
+          [](void* ctx, std::uint64_t timer) -> std::int32_t {
+            Lock lock(self(ctx).mutex_);
+            return self(ctx).timers_.erase(timer) == 1 ? 1 : 0;
+          }};
       static const gantry_origins origins{
           sizeof(gantry_origins), 0,
           [](void* ctx, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
@@ -367,8 +368,12 @@ class TestHost {
         --call.credit;
         call.items.push_back(payload);
         return GANTRY_OK;
-      case GANTRY_CREDIT: call.granted += msg.credit; return GANTRY_OK;
-      case GANTRY_PROGRESS: call.progress.push_back(json::parse(payload)); return GANTRY_OK;
+      case GANTRY_CREDIT:
+        call.granted += msg.credit;
+        return GANTRY_OK;
+      case GANTRY_PROGRESS:
+        call.progress.push_back(json::parse(payload));
+        return GANTRY_OK;
       case GANTRY_RESPONSE: {
         const auto doc = json::parse(payload);
         ++answers_;
@@ -380,7 +385,8 @@ class TestHost {
         }
         return GANTRY_OK;
       }
-      default: return GANTRY_INVALID;
+      default:
+        return GANTRY_INVALID;
     }
   }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The least that a relay between an editor and a server can be: relay COMMAND [ARG...] runs the command and copies bytes. */
+ * The least that a relay between an editor and a server can be: relay COMMAND [ARG...] runs the command and copies
+ * bytes. */
 #define _GNU_SOURCE
 #include <poll.h>
 #include <unistd.h>

@@ -67,8 +67,7 @@ class Sender {
       Lock lock(state_->mutex);
       if (state_->receiver_gone) return detail::closed();
       // Those who wait came first.
-      if (state_->queue.size() >= state_->capacity || state_->serving != state_->next_ticket)
-        return detail::full();
+      if (state_->queue.size() >= state_->capacity || state_->serving != state_->next_ticket) return detail::full();
       state_->queue.push_back(std::move(value));
     }
     state_->readable.notify_one();

@@ -80,10 +80,14 @@ struct CallState : std::enable_shared_from_this<CallState> {
     if (!stream) return fail(ErrorKind::invalid_request, method + " was not opened as a stream");
     if (outbox.empty()) {
       switch (send_item(text)) {
-        case GANTRY_OK: return {};
-        case GANTRY_FULL: break;
-        case GANTRY_CLOSED: return fail(ErrorKind::cancelled, "the caller is gone");
-        default: return fail(ErrorKind::invalid_params, "the host refused a malformed item");
+        case GANTRY_OK:
+          return {};
+        case GANTRY_FULL:
+          break;
+        case GANTRY_CLOSED:
+          return fail(ErrorKind::cancelled, "the caller is gone");
+        default:
+          return fail(ErrorKind::invalid_params, "the host refused a malformed item");
       }
     }
     if (outbox.size() >= kOutboxItems) {

@@ -21,9 +21,9 @@ struct MethodOptions {
   std::string summary;
   json params = json::object();  ///< JSON Schema of params
   json result = json::object();  ///< JSON Schema of the result
-  bool idempotent = false;       ///< the router may call it again when an attempt failed with `unavailable` or `plugin_died`
-  bool stream = false;           ///< may be opened as a stream
-  bool attach = false;           ///< a long-lived stream: no permit, no deadline
+  bool idempotent = false;  ///< the router may call it again when an attempt failed with `unavailable` or `plugin_died`
+  bool stream = false;      ///< may be opened as a stream
+  bool attach = false;      ///< a long-lived stream: no permit, no deadline
 };
 
 template <class T>
@@ -93,10 +93,17 @@ class Definition {
     return *this;
   }
 
-  json manifest_ = {{"id", ""},           {"version", "0.0.0"},          {"services", json::array()},
-                    {"methods", json::array()}, {"publishes", json::array()},  {"subscribes", json::array()},
-                    {"logs", json::array()},    {"activation", json::array()}, {"isolation", {"inline"}},
-                    {"nonblocking", false},     {"reload", "overlap"}};
+  json manifest_ = {{"id", ""},
+                    {"version", "0.0.0"},
+                    {"services", json::array()},
+                    {"methods", json::array()},
+                    {"publishes", json::array()},
+                    {"subscribes", json::array()},
+                    {"logs", json::array()},
+                    {"activation", json::array()},
+                    {"isolation", {"inline"}},
+                    {"nonblocking", false},
+                    {"reload", "overlap"}};
   std::map<std::string, Handler> handlers_;
 };
 

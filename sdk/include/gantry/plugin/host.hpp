@@ -127,8 +127,8 @@ class Host {
     host_->log(host_->ctx, static_cast<std::int32_t>(level), detail::to_bytes(line));
   }
 
-  /// Publishes on the host's bus. `overloaded` when the bus is full; `invalid_params` for a topic that the manifest does
-  /// not list.
+  /// Publishes on the host's bus. `overloaded` when the bus is full; `invalid_params` for a topic that the manifest
+  /// does not list.
   Result<void> publish(std::string_view topic, const json& payload) const { return publish(topic, {}, 0, payload); }
 
   /// Publishes an event of the plugin's own log: `seq` grows by one with each event of `epoch`.
@@ -141,8 +141,8 @@ class Host {
     return sent(host_->send(host_->ctx, &msg), topic);
   }
 
-  /// Runs `task` serially with the plugin's handlers, after what was posted before. It must not throw. False when the plugin
-  /// is stopping.
+  /// Runs `task` serially with the plugin's handlers, after what was posted before. It must not throw. False when the
+  /// plugin is stopping.
   bool post(std::move_only_function<void()> task) const {
     auto owned = std::make_unique<detail::Task>(guarded(std::move(task)));
     if (host_->post(host_->ctx, &detail::run_task, owned.get()) != GANTRY_OK) return false;
@@ -192,10 +192,14 @@ class Host {
 
   [[nodiscard]] static Result<void> sent(std::int32_t status, std::string_view what) {
     switch (status) {
-      case GANTRY_OK: return {};
-      case GANTRY_FULL: return fail(ErrorKind::overloaded, "the host does not take more now: " + std::string(what));
-      case GANTRY_CLOSED: return fail(ErrorKind::unavailable, "it is over: " + std::string(what));
-      default: return fail(ErrorKind::invalid_params, "the host refused a malformed message: " + std::string(what));
+      case GANTRY_OK:
+        return {};
+      case GANTRY_FULL:
+        return fail(ErrorKind::overloaded, "the host does not take more now: " + std::string(what));
+      case GANTRY_CLOSED:
+        return fail(ErrorKind::unavailable, "it is over: " + std::string(what));
+      default:
+        return fail(ErrorKind::invalid_params, "the host refused a malformed message: " + std::string(what));
     }
   }
 
