@@ -7,6 +7,7 @@
 #include "host/plugins/inline_plugin.hpp"
 
 #include <algorithm>
+#include <gantry/plugin/host.hpp>
 #include <utility>
 
 #include "host/bus/topic.hpp"
@@ -16,25 +17,16 @@
 
 namespace gantry::host {
 
+using detail::make_msg;
+using detail::to_bytes;
+using detail::to_view;
+
 namespace {
 
 constexpr std::size_t kMaxPluginJsonDepth = 1000;
 constexpr std::size_t kEventsADrain = 64;
 
-[[nodiscard]] std::string_view view(gantry_bytes bytes) {
-  return bytes.data == nullptr ? std::string_view() : std::string_view(bytes.data, bytes.size);
-}
-[[nodiscard]] gantry_bytes bytes(std::string_view text) { return gantry_bytes{text.data(), text.size()}; }
 [[nodiscard]] InlinePlugin& self(void* ctx) { return *static_cast<InlinePlugin*>(ctx); }
-
-[[nodiscard]] gantry_msg message(gantry_kind kind, std::uint64_t id) {
-  gantry_msg msg{};
-  msg.size = sizeof msg;
-  msg.kind = static_cast<std::uint16_t>(kind);
-  msg.id = id;
-  msg.budget_ns = -1;
-  return msg;
-}
 
 [[nodiscard]] bool any_matches(const std::vector<std::string>& patterns, std::string_view topic) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) { return topic_matches(p, topic); });
@@ -80,7 +72,7 @@ void InlinePlugin::fill_host_table() {
   host_.ctx = this;
   host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).on_send(*msg); };
   host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).on_post(fn, arg); };
-  host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) { self(ctx).on_log(level, view(line)); };
+  host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) { self(ctx).on_log(level, to_view(line)); };
   host_.cancelled = [](void* ctx, std::uint64_t id) { return self(ctx).on_cancelled(id); };
   host_.extension = [](void*, const char* id) -> const void* {
     static const gantry_timers timers{
@@ -95,7 +87,7 @@ void InlinePlugin::fill_host_table() {
         [](void* c, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
           const auto described = self(c).deps_.describe_origin(origin);
           if (!described) return 0;
-          sink(out, bytes(*described));
+          sink(out, to_bytes(*described));
           return 1;
         }};
     const std::string_view wanted(id);
@@ -107,7 +99,7 @@ void InlinePlugin::fill_host_table() {
 
 Result<void> InlinePlugin::start(const json& config) {
   const std::string text = dump_json(config);
-  const std::int32_t status = plugin_->start(plugin_->ctx, bytes(text));
+  const std::int32_t status = plugin_->start(plugin_->ctx, to_bytes(text));
   if (status != 0) {
     std::string reason;
     {
@@ -163,10 +155,10 @@ void InlinePlugin::drain_events(Permit permit) {
   for (std::size_t i = 0; i < kEventsADrain; ++i) {
     const auto next = events_->take();
     if (!next) return;
-    auto msg = message(GANTRY_EVENT, next->event->seq);
-    msg.topic = bytes(next->event->topic);
-    msg.epoch = bytes(next->event->epoch);
-    msg.payload = bytes(next->event->payload);
+    auto msg = make_msg(GANTRY_EVENT, next->event->seq);
+    msg.topic = to_bytes(next->event->topic);
+    msg.epoch = to_bytes(next->event->epoch);
+    msg.payload = to_bytes(next->event->payload);
     (void)plugin_->deliver(plugin_->ctx, &msg);
   }
   permit.release();
@@ -219,15 +211,15 @@ void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallReq
       call->finish(fail(ErrorKind::cancelled, "cancelled"));
       return;
     }
-    auto msg = message(GANTRY_CALL, call->id());
+    auto msg = make_msg(GANTRY_CALL, call->id());
     msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
     msg.credit = r.stream_credit.value_or(0);
     if (const auto left = r.deadline.left(plugin->deps_.timers.now())) msg.budget_ns = left->count();
     msg.origin = r.origin;
-    msg.topic = bytes(r.method);
-    msg.payload = bytes(r.params);
-    msg.traceparent = bytes(r.traceparent);
-    msg.idempotency_key = bytes(r.idempotency_key);
+    msg.topic = to_bytes(r.method);
+    msg.payload = to_bytes(r.params);
+    msg.traceparent = to_bytes(r.traceparent);
+    msg.idempotency_key = to_bytes(r.idempotency_key);
     const std::int32_t status = p.deliver(p.ctx, &msg);
     if (status >= 0) return;
     plugin->forget(call->id());
@@ -241,9 +233,9 @@ void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallReq
 void InlinePlugin::reconfigure(std::function<json()> config) {
   (void)deliver([ask = std::move(config)](const gantry_plugin& p) {
     const std::string text = dump_json(ask());
-    auto msg = message(GANTRY_EVENT, 0);
-    msg.topic = bytes("host.plugin.config");
-    msg.payload = bytes(text);
+    auto msg = make_msg(GANTRY_EVENT, 0);
+    msg.topic = to_bytes("host.plugin.config");
+    msg.payload = to_bytes(text);
     (void)p.deliver(p.ctx, &msg);
   });
 }
@@ -263,7 +255,7 @@ void InlinePlugin::gone(OriginId origin) {
       origins.swap(plugin->gone_);
     }
     for (const OriginId gone : origins) {
-      auto msg = message(GANTRY_GONE, 0);
+      auto msg = make_msg(GANTRY_GONE, 0);
       msg.origin = gone;
       (void)p.deliver(p.ctx, &msg);
     }
@@ -290,7 +282,7 @@ bool InlinePlugin::stop(Duration budget) {
   const auto until = std::chrono::steady_clock::now() + budget;
   // Not through deliver(): the last owner may be the one who is stopping, and its weak pointers are gone.
   (void)serial_->push([plugin = plugin_, id, budget] {
-    auto msg = message(GANTRY_STOP, id);
+    auto msg = make_msg(GANTRY_STOP, id);
     msg.budget_ns = budget.count();
     (void)plugin->deliver(plugin->ctx, &msg);
   });
@@ -361,7 +353,7 @@ std::int32_t InlinePlugin::on_send(const gantry_msg& msg) {
   }
   std::string payload;
   payload.reserve(msg.payload.size + 64);
-  payload = view(msg.payload);
+  payload = to_view(msg.payload);
   if (auto ok = check_json(payload, kMaxPluginJsonDepth); !ok) {
     on_log(GANTRY_ERROR, "sent a payload that is refused: " + ok.error().message);
     if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
@@ -414,16 +406,16 @@ std::int32_t InlinePlugin::on_response(const gantry_msg& msg, std::string payloa
 }
 
 std::int32_t InlinePlugin::on_event(const gantry_msg& msg, std::string payload) {
-  const std::string topic(view(msg.topic));
+  const std::string topic(to_view(msg.topic));
   if (!check_topic(topic) || !any_matches(manifest_.publishes, topic)) {
     on_log(GANTRY_WARN, "published on \"" + topic + "\", which its manifest does not list; the event was refused");
     return GANTRY_INVALID;
   }
   const bool own_log = msg.epoch.size != 0;
   if (own_log && (!any_matches(manifest_.logs, topic) || msg.epoch.size > 64)) return GANTRY_INVALID;
-  const auto published = own_log
-                             ? deps_.bus.publish_logged(topic, std::string(view(msg.epoch)), msg.id, std::move(payload))
-                             : deps_.bus.publish(topic, std::move(payload));
+  const auto published =
+      own_log ? deps_.bus.publish_logged(topic, std::string(to_view(msg.epoch)), msg.id, std::move(payload))
+              : deps_.bus.publish(topic, std::move(payload));
   if (published) return GANTRY_OK;
   return published.error().kind == ErrorKind::unavailable ? GANTRY_CLOSED : GANTRY_INVALID;
 }

@@ -2,20 +2,12 @@
 #include "host/plugins/plugin_call.hpp"
 
 #include <algorithm>
+#include <gantry/plugin/host.hpp>
 #include <limits>
 
 namespace gantry::host {
 
-namespace {
-[[nodiscard]] gantry_msg message(gantry_kind kind, std::uint64_t id) {
-  gantry_msg msg{};
-  msg.size = sizeof msg;
-  msg.kind = static_cast<std::uint16_t>(kind);
-  msg.id = id;
-  msg.budget_ns = -1;
-  return msg;
-}
-}  // namespace
+using detail::make_msg;
 
 Result<void> PluginCall::send_item(std::string payload) {
   {
@@ -26,7 +18,7 @@ Result<void> PluginCall::send_item(std::string payload) {
   }
   if (const auto plugin = plugin_.lock()) {
     (void)plugin->deliver([id = id_, text = std::move(payload)](const gantry_plugin& p) {
-      auto msg = message(GANTRY_ITEM, id);
+      auto msg = make_msg(GANTRY_ITEM, id);
       msg.payload = gantry_bytes{text.data(), text.size()};
       (void)p.deliver(p.ctx, &msg);
     });
@@ -54,7 +46,7 @@ bool PluginCall::begin(std::uint32_t credit) {
 void PluginCall::deliver_end() {
   if (const auto plugin = plugin_.lock()) {
     (void)plugin->deliver([id = id_](const gantry_plugin& p) {
-      auto msg = message(GANTRY_ITEM, id);
+      auto msg = make_msg(GANTRY_ITEM, id);
       msg.flags = GANTRY_END;
       (void)p.deliver(p.ctx, &msg);
     });
@@ -74,7 +66,7 @@ void PluginCall::give_credit(std::uint32_t items) {
   }
   if (const auto plugin = plugin_.lock()) {
     (void)plugin->deliver([self = shared_from_this()](const gantry_plugin& p) {
-      auto msg = message(GANTRY_CREDIT, self->id_);
+      auto msg = make_msg(GANTRY_CREDIT, self->id_);
       {
         Lock lock(self->mutex_);
         msg.credit = static_cast<std::uint32_t>(std::exchange(self->undelivered_credit_, 0));
@@ -92,7 +84,7 @@ void PluginCall::cancel() {
   }
   if (const auto plugin = plugin_.lock()) {
     (void)plugin->deliver([id = id_](const gantry_plugin& p) {
-      auto msg = message(GANTRY_CANCEL, id);
+      auto msg = make_msg(GANTRY_CANCEL, id);
       (void)p.deliver(p.ctx, &msg);
     });
   }
