@@ -9,7 +9,7 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
 #include "host/config/config.hpp"
-#include "host/doors/rpc/unix_door.hpp"
+#include "host/doors/rpc/socket_lock.hpp"
 #include "host/services/service_manager.hpp"
 
 namespace gantry::host {

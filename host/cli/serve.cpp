@@ -11,6 +11,7 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
 #include "host/house/house.hpp"
+#include "host/observe/ready_writer.hpp"
 
 namespace gantry::host {
 
@@ -25,6 +26,13 @@ namespace {
   std::fprintf(stderr, "%s\n", to_string(config.error()).c_str());
   std::fprintf(stderr, "gantry: the configuration has mistakes; the host does not start\n");
   return std::nullopt;
+}
+
+/// What the command line adds to the configuration, also after each reload.
+void add_workspace(Config& config, const std::string& folder) {
+  if (folder.empty()) return;
+  config.host.workspaces.push_back(folder);
+  config.given["host.workspaces"] = "--workspace";
 }
 
 /// For whoever sits in front of it: what is served, how, and what happens.
@@ -52,26 +60,24 @@ class Console {
   }
 
  private:
+  // On the worker: it must not wait for whoever looks at this terminal.
   void print_events() {
     while (const auto next = events_->take()) {
       const auto payload = parse_json(next->event->payload);
       if (!payload) continue;
-      if (next->event->topic == "ai.index.progress") {
-        print_progress(*payload);
-      } else {
-        std::printf("%s %s\n", next->event->topic.c_str(), dump_json(*payload).c_str());
-      }
+      (void)out_.write((next->event->topic == "ai.index.progress" ? progress(*payload)
+                                                                  : next->event->topic + " " + dump_json(*payload)) +
+                       "\n");
     }
-    (void)std::fflush(stdout);
   }
-  static void print_progress(const json& p) {
-    std::printf("learning %s: %lld files, %lld tokens%s\n", p.value("workspace", "").c_str(),
-                static_cast<long long>(p.value("files", 0LL)), static_cast<long long>(p.value("tokens", 0LL)),
-                p.value("done", false) ? ", done" : "");
+  [[nodiscard]] static std::string progress(const json& p) {
+    return "learning " + p.value("workspace", "") + ": " + std::to_string(p.value("files", 0LL)) + " files, " +
+           std::to_string(p.value("tokens", 0LL)) + " tokens" + (p.value("done", false) ? ", done" : "");
   }
 
   House& house_;
   std::shared_ptr<Subscription> events_;
+  ReadyWriter out_{STDOUT_FILENO};
 };
 
 void on_signals(boost::asio::signal_set& signals, House& house) {
@@ -91,7 +97,7 @@ int serve(const Common& common, const ServeArgs& args) {
   std::optional<std::filesystem::path> file;
   auto config = read_config(common, file);
   if (!config) return 1;
-  if (!args.workspace.empty()) config->host.workspaces.push_back(args.workspace);
+  add_workspace(*config, args.workspace);
   HouseOptions options;
   options.socket = socket_path(common.socket);
   options.state_dir = state_dir();
@@ -106,7 +112,7 @@ int serve(const Common& common, const ServeArgs& args) {
   if (file) {
     options.reload = [path = *file, workspace = args.workspace] {
       auto fresh = load_config(path);
-      if (fresh && !workspace.empty()) fresh->host.workspaces.push_back(workspace);
+      if (fresh) add_workspace(*fresh, workspace);
       return fresh;
     };
   }

@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/inotify.h>
 #include <unistd.h>
 
-#include <array>
 #include <cstdio>
-#include <fstream>
 #include <thread>
 
 #include "host/cli/client.hpp"
@@ -89,43 +86,6 @@ int stop(const Common& common) {
   if (!wait_until_free(socket_path(common.socket), std::chrono::seconds(30)))
     return complain(Error{ErrorKind::timeout, "the host was asked to stop, but still runs after 30 s", {}});
   return 0;
-}
-
-int logs(bool follow) {
-  constexpr std::streamoff kTail = 64 * 1024;
-  const auto path = state_dir() / "gantry.log";
-  const int watch = follow ? ::inotify_init1(IN_CLOEXEC) : -1;
-  if (watch >= 0) (void)::inotify_add_watch(watch, path.parent_path().c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO);
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return complain(Error{ErrorKind::not_found, "there is no log " + path.string() + " yet", {}});
-  in.seekg(0, std::ios::end);
-  std::streamoff at = std::max<std::streamoff>(0, in.tellg() - kTail);
-  bool whole_lines = at == 0;
-  while (true) {
-    in.clear();
-    in.seekg(0, std::ios::end);
-    if (in.tellg() < at) at = 0;
-    in.seekg(at);
-    std::array<char, 8192> buffer{};
-    while (in.read(buffer.data(), buffer.size()) || in.gcount() > 0) {
-      std::string_view text(buffer.data(), static_cast<std::size_t>(in.gcount()));
-      at += in.gcount();
-      if (!whole_lines) {
-        text.remove_prefix(std::min(text.find('\n'), text.size() - 1) + 1);
-        whole_lines = true;
-      }
-      (void)std::fwrite(text.data(), 1, text.size(), stdout);
-    }
-    if (std::fflush(stdout) != 0 || watch < 0) return 0;
-    std::array<char, 4096> events{};
-    if (::read(watch, events.data(), events.size()) < 0) return 0;
-    std::error_code failed;
-    if (std::filesystem::file_size(path, failed) < static_cast<std::uintmax_t>(at) && !failed) {
-      in.close();  // it was rotated away: go on with the new one
-      in.open(path, std::ios::binary);
-      at = 0;
-    }
-  }
 }
 
 }  // namespace gantry::host

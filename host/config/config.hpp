@@ -36,6 +36,7 @@ struct HostConfig {
   std::int64_t max_batch = 100;
   std::int64_t max_connections = 1024;
   std::int64_t max_calls_in_flight = 1024;
+  std::int64_t max_bytes_in_flight = std::int64_t{64} << 20;
   std::int64_t max_outbound_bytes = std::int64_t{64} << 20;
   std::int64_t max_calls_per_service = 64;
   std::int64_t max_waiting_per_service = 1024;
@@ -145,6 +146,7 @@ struct Config {
 
   std::string file;                                  ///< where it was read from; empty for the built-in defaults
   std::map<std::string, Place, std::less<>> places;  ///< full path of each table, key and array element in the file
+  std::map<std::string, std::string, std::less<>> given;  ///< full path of a key that something else has set, and what
 };
 
 struct ConfigError {
@@ -180,7 +182,8 @@ using EnvLookup = std::function<std::optional<std::string>(const char* name)>;
 [[nodiscard]] std::optional<std::filesystem::path> find_config_file(
     const std::optional<std::filesystem::path>& command_line, const EnvLookup& env = process_env);
 
-/// "default", or "FILE:LINE". `key` is a full path such as `async.max_background_tasks`.
+/// "default", "FILE:LINE", what else has set it (`--workspace`), or the last two joined. `key` is a full path such as
+/// `async.max_background_tasks`.
 [[nodiscard]] std::string source_of(const Config& config, std::string_view key);
 
 /// Valid TOML of the configuration in force; a comment at each key tells its source.

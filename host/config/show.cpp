@@ -93,8 +93,10 @@ json table_json(const Config& config, std::string_view table) {
 
 std::string source_of(const Config& config, std::string_view key) {
   const auto at = config.places.find(key);
-  if (at == config.places.end()) return "default";
-  return config.file + ":" + std::to_string(at->second.line);
+  const auto given = config.given.find(key);
+  const std::string place = at == config.places.end() ? "" : config.file + ":" + std::to_string(at->second.line);
+  if (given != config.given.end()) return place.empty() ? given->second : place + " and " + given->second;
+  return place.empty() ? "default" : place;
 }
 
 std::string show_config(const Config& config) {

@@ -118,7 +118,8 @@ SessionDeps House::session_deps() {
                      [this] { return hello(); },
                      [this](const std::string& folder) { return open_workspace(folder); },
                      [this](std::string_view topic) { return may_publish(topic); },
-                     static_cast<std::size_t>(options_.config.host.max_calls_in_flight)};
+                     static_cast<std::size_t>(options_.config.host.max_calls_in_flight),
+                     static_cast<std::size_t>(options_.config.host.max_bytes_in_flight)};
 }
 
 Result<json> House::hello() const {

@@ -21,6 +21,7 @@
 
 #include "host/bus/event_bus.hpp"
 #include "host/config/config.hpp"
+#include "host/doors/rpc/socket_lock.hpp"
 #include "host/doors/rpc/unix_door.hpp"
 #include "host/house/workspaces.hpp"
 #include "host/observe/log.hpp"

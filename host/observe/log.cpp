@@ -4,16 +4,15 @@
 #define SPDLOG_FMT_EXTERNAL
 #define FMT_HEADER_ONLY
 #define SPDLOG_LEVEL_NAMES {"TRACE", "DEBUG", "INFO ", "WARN ", "ERROR", "FATAL", "OFF  "}
-#include <poll.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/base_sink.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <host/observe/log.hpp>
 #include <host/observe/printable.hpp>
+#include <host/observe/ready_writer.hpp>
 #include <host/observe/rotating_file.hpp>
 #include <mutex>
 
@@ -47,18 +46,16 @@ class FileSink : public spdlog::sinks::base_sink<std::mutex> {
   std::unique_ptr<RotatingFile> file_;
 };
 
-// A reader that stands still (Ctrl-S, a pager, a full pipe) must not hold the host: what it does not take is dropped.
-// The descriptor's own O_NONBLOCK cannot serve for that: it would hold for every process that shares the terminal.
 class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit StderrSink(int fd) : fd_(fd), colours_(::isatty(fd) == 1) {}
+  explicit StderrSink(int fd) : writer_(fd), colours_(::isatty(fd) == 1) {}
 
  protected:
   void sink_it_(const spdlog::details::log_msg& msg) override {
     spdlog::memory_buf_t line;
     formatter_->format(msg, line);
     const std::string_view text = view(line);
-    std::string out = torn_ ? "\n" : "";
+    std::string out;
     if (colours_) {
       out += text.substr(0, msg.color_range_start);
       out += colour(msg.level);
@@ -68,7 +65,7 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
     } else {
       out += text;
     }
-    put(out);
+    if (!writer_.write(out)) throw spdlog::spdlog_ex("stderr takes nothing");
   }
   void flush_() override {}
 
@@ -79,30 +76,8 @@ class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
     return level >= spdlog::level::info ? "\x1b[32m" : "\x1b[90m";
   }
 
-  void put(std::string_view text) {
-    // What poll() calls writable takes a page without waiting (pipe(7)); more than that only after asking again.
-    constexpr std::size_t kStep = 4096;
-    bool begun = false;
-    while (!text.empty()) {
-      pollfd ready{fd_, POLLOUT, 0};
-      const int polled = ::poll(&ready, 1, 0);
-      if (polled < 0 && errno == EINTR) continue;
-      const bool writable = polled == 1 && (ready.revents & POLLOUT) != 0;
-      const ssize_t wrote = writable ? ::write(fd_, text.data(), std::min(text.size(), kStep)) : -1;
-      if (wrote < 0 && writable && errno == EINTR) continue;
-      if (wrote <= 0) {
-        torn_ = torn_ || begun;
-        throw spdlog::spdlog_ex("stderr takes nothing");
-      }
-      begun = true;
-      text.remove_prefix(static_cast<std::size_t>(wrote));
-    }
-    torn_ = false;
-  }
-
-  int fd_;
+  ReadyWriter writer_;
   bool colours_;
-  bool torn_ = false;  // half a line was written
 };
 
 spdlog::level::level_enum spdlog_level(Level level) {

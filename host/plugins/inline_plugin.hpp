@@ -85,6 +85,7 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   void fill_host_table();
   void subscribe_to_topics();
   void schedule_drain();
+  void try_drain();
   void drain_events(Permit permit);
 
   // What the plugin calls; any thread.

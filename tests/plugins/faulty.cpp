@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin that does wrong on request, so that the host can be seen to cope. It is no part of the product.
+// A plugin that does wrong on request, so that the host can be seen to cope. It is no part of the product. It is built
+// twice, under the names that FAULTY gives it.
+#include <unistd.h>
+
+#include <filesystem>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <map>
+#include <thread>
 
 namespace {
 
@@ -15,8 +20,14 @@ class Faulty {
 
   Result<void> start(const PluginConfig& config) {
     if (config.settings.value("refuse_to_start", false)) return fail(ErrorKind::unavailable, "told to refuse");
+    if (config.settings.value("hang", "") == "start") hang("start");
+    hangs_at_its_end_ = config.settings.value("hang", "") == "destroy";
     return {};
   }
+  ~Faulty() {
+    if (hangs_at_its_end_) hang("destroy");
+  }
+  void hangs(Call) { hang("a call"); }
 
   // Fails with `unavailable` the first N times that a key is used.
   Result<json> fail_times(Call& call) {
@@ -67,7 +78,7 @@ class Faulty {
   }
   Result<json> flood_events(Call& call) {
     const auto count = call.params().value("events", 1000);
-    for (int i = 0; i < count; ++i) (void)host_.publish("faulty.flood", json{{"i", i}});
+    for (int i = 0; i < count; ++i) (void)host_.publish(FAULTY ".flood", json{{"i", i}});
     return json{{"published", count}};
   }
 
@@ -97,7 +108,14 @@ class Faulty {
   }
   void gone(std::uint64_t) { ++gone_; }
   Result<json> seen_events(Call&) { return json{{"topics", events_}}; }
-  void event(std::string_view topic, const json&) { events_.emplace_back(topic); }
+  void event(std::string_view topic, const json& payload) {
+    block_until(payload.value("file", ""));
+    events_.emplace_back(topic);
+  }
+  Result<json> blocks(Call& call) {
+    block_until(call.params().value("file", ""));
+    return json::object();
+  }
 
   static void define(Definition<Faulty>& d) {
     MethodOptions stream;
@@ -106,19 +124,26 @@ class Faulty {
     attach.attach = true;
     MethodOptions idempotent;
     idempotent.idempotent = true;
-    d.id("faulty").version("1.0.0").service("faulty").publishes("faulty.**").subscribes("test.**");
-    d.method("faulty.fail_times", &Faulty::fail_times, idempotent);
-    d.method("faulty.fail_times_once", &Faulty::fail_times);
-    d.method("faulty.attempts", &Faulty::attempts);
-    d.method("faulty.late", &Faulty::late).method("faulty.never", &Faulty::never, stream);
-    d.method("faulty.cancelled", &Faulty::cancelled).method("faulty.release", &Faulty::release);
-    d.method("faulty.throws", &Faulty::throws).method("faulty.throws_holding", &Faulty::throws_holding);
-    d.method("faulty.drops", &Faulty::drops).method("faulty.twice", &Faulty::twice);
-    d.method("faulty.garbage", &Faulty::garbage).method("faulty.pretty", &Faulty::pretty);
-    d.method("faulty.flood", &Faulty::flood, stream).method("faulty.flood_events", &Faulty::flood_events);
-    d.method("faulty.echo_stream", &Faulty::echo_stream, attach);
-    d.method("faulty.forbidden_event", &Faulty::forbidden_event).method("faulty.who", &Faulty::who);
-    d.method("faulty.seen_events", &Faulty::seen_events);
+    d.id(FAULTY)
+        .version("1.0.0")
+        .service(FAULTY)
+        .publishes(FAULTY ".**")
+        .subscribes("test.**")
+        .subscribes("to_" FAULTY ".**");
+    d.method(FAULTY ".fail_times", &Faulty::fail_times, idempotent);
+    d.method(FAULTY ".fail_times_once", &Faulty::fail_times);
+    d.method(FAULTY ".attempts", &Faulty::attempts);
+    d.method(FAULTY ".late", &Faulty::late).method(FAULTY ".never", &Faulty::never, stream);
+    d.method(FAULTY ".cancelled", &Faulty::cancelled).method(FAULTY ".release", &Faulty::release);
+    d.method(FAULTY ".throws", &Faulty::throws).method(FAULTY ".throws_holding", &Faulty::throws_holding);
+    d.method(FAULTY ".hangs", &Faulty::hangs)
+        .method(FAULTY ".drops", &Faulty::drops)
+        .method(FAULTY ".twice", &Faulty::twice);
+    d.method(FAULTY ".garbage", &Faulty::garbage).method(FAULTY ".pretty", &Faulty::pretty);
+    d.method(FAULTY ".flood", &Faulty::flood, stream).method(FAULTY ".flood_events", &Faulty::flood_events);
+    d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
+    d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
+    d.method(FAULTY ".seen_events", &Faulty::seen_events).method(FAULTY ".blocks", &Faulty::blocks);
   }
 
  private:
@@ -142,7 +167,19 @@ class Faulty {
     }
   };
 
+  // Does not return before that file is there.
+  void block_until(const std::string& file) const {
+    if (file.empty()) return;
+    host_.log(Level::info, "blocks until " + file);
+    while (!std::filesystem::exists(file)) std::this_thread::yield();
+  }
+  [[noreturn]] void hang(const std::string& where) const {
+    host_.log(Level::info, "hangs in " + where);
+    while (true) ::pause();
+  }
+
   Host host_;
+  bool hangs_at_its_end_ = false;
   std::map<std::string, std::int64_t> attempts_;
   std::vector<std::shared_ptr<Call>> held_;
   std::vector<std::uint64_t> cancelled_;

@@ -44,6 +44,7 @@ TEST_CASE("config: the host's and the log's defaults hold when the file is empty
   REQUIRE(config.host.max_batch == 100);
   REQUIRE(config.host.max_connections == 1024);
   REQUIRE(config.host.max_calls_in_flight == 1024);
+  REQUIRE(config.host.max_bytes_in_flight == 67108864);
   REQUIRE(config.host.max_outbound_bytes == 67108864);
   REQUIRE(config.host.max_calls_per_service == 64);
   REQUIRE(config.host.max_waiting_per_service == 1024);
@@ -82,7 +83,7 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
       REQUIRE_THAT(mistakes(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
     }
   }
-  REQUIRE(seen == 30);
+  REQUIRE(seen == 31);
 }
 
 TEST_CASE("config: a plugin's table is read, and what it does not say keeps its default") {

@@ -324,6 +324,26 @@ TEST_CASE("door: more calls in flight than the limit are `overloaded`") {
   REQUIRE(kind_of(refused) == "overloaded");
 }
 
+TEST_CASE(
+    "door: params in flight beyond the limit of bytes are `overloaded`, and there is room again after an answer") {
+  TestHouse t([](Config& c) { c.host.max_bytes_in_flight = 4096; });
+  Raw c(t.socket());
+  const std::string text(3000, 'x');
+  REQUIRE(c.line(request(1, "faulty.never", {{"text", text}})));
+  REQUIRE(c.line(request(2, "echo.say", {{"text", text}})));
+  const auto refused = c.answer();
+  REQUIRE(refused["id"] == 2);
+  REQUIRE(kind_of(refused) == "overloaded");
+  REQUIRE(refused["error"]["data"]["retry_after_ms"] == 100);
+  Raw other(t.socket());
+  REQUIRE(other.line(request(1, "echo.say", {{"text", text}})));
+  REQUIRE(other.answer()["result"]["text"] == text);
+  REQUIRE(c.line({{"jsonrpc", "2.0"}, {"method", "$/cancelRequest"}, {"params", {{"id", 1}}}}));
+  REQUIRE(kind_of(c.answer()) == "cancelled");
+  REQUIRE(c.line(request(3, "echo.say", {{"text", std::string(10000, 'y')}})));  // alone it may be as large as it likes
+  REQUIRE(c.answer()["result"]["text"].get<std::string>().size() == 10000);
+}
+
 TEST_CASE("door: more connections than the limit are told so and closed") {
   TestHouse t([](Config& c) { c.host.max_connections = 1; });
   Raw first(t.socket());

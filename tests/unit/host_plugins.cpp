@@ -122,7 +122,7 @@ TEST_CASE("plugins: a manifest that disagrees with the plugin is named member by
   REQUIRE(status_of(t, "echo")["state"] == "failed");
 }
 
-TEST_CASE("plugins: one that refuses to start is `failed` with its own words, and is tried again after the back-off") {
+TEST_CASE("plugins: one that refuses to start is `failed` with its own words, and the others serve") {
   TestHouse t([](Config& c) { c.plugins["faulty"].settings = {{"refuse_to_start", true}}; });
   auto first = t.begin("faulty.fail_times_once", {{"key", "k"}, {"times", 0}});
   REQUIRE(first.recorder->wait().error().message.find("told to refuse") != std::string::npos);
@@ -151,4 +151,55 @@ TEST_CASE("plugins: a flood of events costs a subscriber its oldest, never the h
   auto sub = *t.house().bus().subscribe({"faulty.flood"}, [] {});
   REQUIRE((*t.call("faulty.flood_events", {{"events", 5000}}))["published"] == 5000);
   REQUIRE(sub.subscription->dropped() == 4950);
+}
+
+namespace {
+/// Two plugins that block where they are told to, of which one may process events at a time.
+struct OneAtATime {
+  TempDir files;
+  TestHouse t{[](Config& c) { c.async.event_processing_concurrency = 1; }};
+  OneAtATime() {
+    for (const char* plugin : {"faulty", "busy"}) REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
+  }
+  ~OneAtATime() {
+    for (const char* name : {"one", "two"}) release(name);
+  }
+  [[nodiscard]] json until(const std::string& name) const { return {{"file", (files.path() / name).string()}}; }
+  void release(const std::string& name) const { std::ofstream(files.path() / name) << ""; }
+  void publish(const std::string& topic, const json& payload) {
+    REQUIRE(t.house().bus().publish(topic, payload.dump()));
+  }
+  void wait_until_blocked(const std::string& plugin, const std::string& name) {
+    eventually("the block", [&] {
+      return t.log_text().find(plugin + ": blocks until " + (files.path() / name).string()) != std::string::npos;
+    });
+  }
+  [[nodiscard]] json seen(const std::string& plugin) { return (*t.call(plugin + ".seen_events"))["topics"]; }
+};
+}  // namespace
+
+TEST_CASE("plugins: no more than event_processing_concurrency of them process events at once") {
+  OneAtATime o;
+  o.publish("to_busy.a", o.until("one"));
+  o.wait_until_blocked("busy", "one");
+  o.publish("to_faulty.a", json::object());
+  REQUIRE(o.seen("faulty").empty());  // it is free, and was asked after its event was there
+  o.release("one");
+  eventually("both", [&] { return o.seen("faulty").size() == 1 && o.seen("busy").size() == 1; });
+}
+
+TEST_CASE("plugins: one that is busy with a call does not keep the others from processing events") {
+  OneAtATime o;
+  o.publish("to_busy.a", o.until("one"));
+  o.wait_until_blocked("busy", "one");
+  o.publish("to_faulty.a", json::object());
+  REQUIRE(o.seen("faulty").empty());  // it waits for busy
+  const auto call = o.t.begin("faulty.blocks", o.until("two"));
+  o.wait_until_blocked("faulty", "two");
+  o.release("one");  // faulty's turn, but it has no time
+  o.publish("to_busy.b", json::object());
+  eventually("the event of the other", [&] { return o.seen("busy").size() == 2; });
+  o.release("two");
+  REQUIRE(call.recorder->wait());
+  eventually("its own", [&] { return o.seen("faulty").size() == 1; });
 }

@@ -1,5 +1,6 @@
 add_executable(state_child state_child.cpp)
 target_link_libraries(state_child PRIVATE gantry::sdk ${CMAKE_DL_LIBS})
+target_include_directories(state_child PRIVATE ${PROJECT_SOURCE_DIR}/tests)
 gantry_use_pch(state_child)
 set_target_properties(state_child PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 

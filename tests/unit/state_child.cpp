@@ -30,13 +30,15 @@
 #include <random>
 #include <string>
 
+#include "other_user.hpp"
+
 namespace {
 
 using gantry::ErrorKind;
 using gantry::json;
 using gantry::testing::TestHost;
 
-constexpr int kSkip = 77;
+constexpr int kSkip = gantry::test::kSkipped;
 std::string plugin;  // NOLINT: set once in main
 
 [[noreturn]] void failed(const std::string& what) {

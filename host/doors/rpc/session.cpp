@@ -91,7 +91,10 @@ class RpcSession::Reply final : public CallSink {
     Lock order(order_);  // nothing of this call follows its answer
     {
       Lock lock(session->mutex_);
-      session->calls_.erase(id_);
+      if (const auto it = session->calls_.find(id_); it != session->calls_.end()) {
+        session->bytes_in_flight_ -= it->second.bytes;
+        session->calls_.erase(it);
+      }
       ++session->answering_;
       answered_ = true;
     }
@@ -150,7 +153,7 @@ std::size_t RpcSession::calls_in_flight() const {
 std::shared_ptr<ActiveCall> RpcSession::find_call(std::string_view id) const {
   Lock lock(mutex_);
   const auto it = calls_.find(std::string(id));
-  return it == calls_.end() ? nullptr : it->second;
+  return it == calls_.end() ? nullptr : it->second.call;
 }
 
 void RpcSession::receive(std::string_view text) {
@@ -199,8 +202,14 @@ void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Ba
     } else if (calls_.size() >= deps_.max_calls_in_flight) {
       refused = Error{ErrorKind::overloaded, std::to_string(calls_.size()) + " calls of this connection are in flight",
                       R"({"retry_after_ms":100})"};
+    } else if (!calls_.empty() && bytes_in_flight_ + message.params.size() > deps_.max_bytes_in_flight) {
+      refused = Error{ErrorKind::overloaded,
+                      "the calls of this connection in flight hold " + std::to_string(bytes_in_flight_) +
+                          " bytes of params; send this one when some are answered",
+                      R"({"retry_after_ms":100})"};
     } else {
-      calls_.emplace(id, nullptr);
+      calls_.emplace(id, InFlight{nullptr, message.params.size()});
+      bytes_in_flight_ += message.params.size();
     }
   }
   if (refused) {
@@ -225,7 +234,7 @@ void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Ba
   const auto call = deps_.router.call(std::move(request), reply);
   Lock lock(mutex_);
   if (reply->is_answered()) return;
-  if (const auto it = calls_.find(id); it != calls_.end()) it->second = call;
+  if (const auto it = calls_.find(id); it != calls_.end()) it->second.call = call;
 }
 
 void RpcSession::handle_notification(const RpcMessage& message) {
@@ -373,16 +382,17 @@ bool RpcSession::deliver_events() {
 }
 
 void RpcSession::closed() {
-  std::unordered_map<std::string, std::shared_ptr<ActiveCall>> calls;
+  std::unordered_map<std::string, InFlight> calls;
   {
     Lock lock(mutex_);
     closed_ = true;
     calls.swap(calls_);
+    bytes_in_flight_ = 0;
   }
   for (auto& [id, subscribed] : subscriptions_) deps_.bus.unsubscribe(subscribed.subscription);
   subscriptions_.clear();
-  for (auto& [id, call] : calls) {
-    if (call) call->cancel();
+  for (auto& [id, in_flight] : calls) {
+    if (in_flight.call) in_flight.call->cancel();
   }
 }
 

@@ -4,7 +4,8 @@
 // subscriptions, and the methods that concern the connection itself (host.hello, events.*).
 //
 // Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive from any thread.
-// Bounds: max_calls_in_flight calls (more are `overloaded`), 64 subscriptions.
+// Bounds: max_calls_in_flight calls, with params of max_bytes_in_flight together (more are `overloaded`; one call alone
+//   may have what max_message_bytes lets in), 64 subscriptions.
 // Never: a call is left unanswered while the client listens; two answers to one id.
 #pragma once
 
@@ -39,6 +40,7 @@ struct SessionDeps {
   /// May a client publish on this topic?
   std::function<Result<void>(std::string_view)> may_publish;
   std::size_t max_calls_in_flight;
+  std::size_t max_bytes_in_flight;
 };
 
 /// How a session reaches its client.
@@ -106,8 +108,12 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
   std::size_t answering_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< answers on their way to the wire
-  /// Calls in flight by their id's token. A null value: the call is just being handed to the router.
-  std::unordered_map<std::string, std::shared_ptr<ActiveCall>> calls_ GANTRY_GUARDED_BY(mutex_);
+  struct InFlight {
+    std::shared_ptr<ActiveCall> call;  ///< null: it is just being handed to the router
+    std::size_t bytes;                 ///< of its params
+  };
+  std::unordered_map<std::string, InFlight> calls_ GANTRY_GUARDED_BY(mutex_);  ///< by their id's token
+  std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;
 };
 
 /// The text of one response.

@@ -2,14 +2,10 @@
 //
 // host/doors/rpc/unix_door.hpp: JSON-RPC on a Unix socket, for the user who runs the host and nobody else.
 //
-// Exactly one host serves a socket: whoever holds the lock on SOCKET.lock. The kernel lets go of the lock when its
-// holder dies, however it dies; a socket file that is left behind is replaced by the next holder.
-//
 // Thread rule: open() and close() on the worker's thread, or before it runs; the rest is internal to the worker.
 // Bounds: max_connections; frames and outboxes as in the limits. A client that sends something that cannot be
-// understood as
-//   frames is closed; one that does not read is closed when its outbox is full, and is not read from while it is half
-//   full.
+//   understood as frames is closed; one that does not read is closed when its outbox is full, and is not read from
+//   while it is half full.
 #pragma once
 
 #include <cstddef>
@@ -29,23 +25,6 @@ struct UnixDoorLimits {
   std::size_t max_json_depth = 64;
   std::size_t max_batch = 100;
 };
-
-/// The right to serve a socket; lets go when it dies.
-class SocketLock {
- public:
-  /// `conflict` when another host holds it; `permission_denied` when the folder is not the user's own and private.
-  [[nodiscard]] static Result<SocketLock> take(const std::filesystem::path& socket);
-  SocketLock(SocketLock&& other) noexcept;
-  SocketLock& operator=(SocketLock&&) = delete;
-  ~SocketLock();
-
- private:
-  explicit SocketLock(int fd) : fd_(fd) {}
-  int fd_;
-};
-
-/// Creates the folder with 0700 when it is missing, and refuses one that is a link, another's, or open to others.
-[[nodiscard]] Result<void> check_socket_folder(const std::filesystem::path& folder);
 
 class UnixDoor {
  public:

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `gantry logs`: reads the host's log file, also while it grows and is rotated away (host/observe/rotating_file.hpp
+// renames it and begins a new one under the old name).
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <string_view>
+#include <utility>
+
+#include "host/cli/commands.hpp"
+#include "host/cli/paths.hpp"
+#include "host/observe/log.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr off_t kTail = 64 * 1024;
+
+class LogTail {
+ public:
+  explicit LogTail(std::filesystem::path path) : path_(std::move(path)) {}
+  LogTail(const LogTail&) = delete;
+  LogTail& operator=(const LogTail&) = delete;
+  ~LogTail() { close(); }
+
+  /// Begins at the last lines of the file. False: there is no file.
+  bool open_at_tail() {
+    if (!open()) return false;
+    const off_t size = ::lseek(fd_, 0, SEEK_END);
+    (void)::lseek(fd_, size > kTail ? size - kTail : 0, SEEK_SET);
+    in_half_a_line_ = size > kTail;
+    return true;
+  }
+  /// Prints what is there, and goes on with the next file when this one was rotated away. False: nobody reads.
+  bool print() {
+    while (true) {
+      if (!print_file()) return false;
+      if (!was_replaced()) return true;
+      if (!print_file()) return false;  // what came between the end that was seen and the renaming
+      const bool was_last = names(log_file_name(path_, 1));
+      if (!was_last) std::fprintf(stderr, "gantry: the log was rotated faster than it was read; lines are missing\n");
+      if (!open()) return true;
+      in_half_a_line_ = false;
+    }
+  }
+
+ private:
+  bool open() {
+    const int fd = ::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return false;
+    close();
+    fd_ = fd;
+    return true;
+  }
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  [[nodiscard]] bool names(const std::filesystem::path& path) const {
+    struct stat ours{};
+    struct stat there{};
+    return ::fstat(fd_, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
+           ours.st_dev == there.st_dev;
+  }
+  [[nodiscard]] bool was_replaced() const { return std::filesystem::exists(path_) && !names(path_); }
+  bool print_file() {
+    struct stat info{};
+    // A single file is emptied when it is full.
+    if (::fstat(fd_, &info) == 0 && info.st_size < ::lseek(fd_, 0, SEEK_CUR)) (void)::lseek(fd_, 0, SEEK_SET);
+    std::array<char, 8192> buffer{};
+    while (true) {
+      const ssize_t got = ::read(fd_, buffer.data(), buffer.size());
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) return std::fflush(stdout) == 0;
+      std::string_view text(buffer.data(), static_cast<std::size_t>(got));
+      if (in_half_a_line_) {
+        const auto end = text.find('\n');
+        if (end == std::string_view::npos) continue;
+        text.remove_prefix(end + 1);
+        in_half_a_line_ = false;
+      }
+      if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) return false;
+    }
+  }
+
+  const std::filesystem::path path_;
+  int fd_ = -1;
+  bool in_half_a_line_ = false;
+};
+
+}  // namespace
+
+int logs(bool follow) {
+  const auto path = state_dir() / "gantry.log";
+  // Watched before it is read: what is added in between wakes at once.
+  const int watch = follow ? ::inotify_init1(IN_CLOEXEC) : -1;
+  if (watch >= 0) (void)::inotify_add_watch(watch, path.parent_path().c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+  LogTail tail(path);
+  if (!tail.open_at_tail())
+    return complain(Error{ErrorKind::not_found, "there is no log " + path.string() + " yet", {}});
+  while (tail.print() && watch >= 0) {
+    std::array<char, 4096> events{};
+    if (::read(watch, events.data(), events.size()) < 0 && errno != EINTR) break;
+  }
+  if (watch >= 0) ::close(watch);
+  return 0;
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/doors/rpc/socket_lock.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+namespace gantry::host {
+
+namespace {
+[[nodiscard]] std::string errno_text() { return std::system_category().message(errno); }
+}  // namespace
+
+Result<void> check_socket_folder(const std::filesystem::path& folder) {
+  const auto refuse = [&](const std::string& why) {
+    return fail(ErrorKind::permission_denied, "the socket's folder " + folder.string() + " " + why);
+  };
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    std::error_code failed;
+    std::filesystem::create_directories(folder.parent_path(), failed);
+    if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return refuse("cannot be created: " + errno_text());
+  }
+  struct stat info{};
+  if (::lstat(folder.c_str(), &info) != 0) return refuse("cannot be looked at: " + errno_text());
+  if (S_ISLNK(info.st_mode)) return refuse("is a symbolic link; use a real folder");
+  if (!S_ISDIR(info.st_mode)) return refuse("is no folder");
+  if (info.st_uid != ::geteuid()) return refuse("belongs to another user");
+  if ((info.st_mode & 0077) != 0) return refuse("is open to other users; chmod 700 it");
+  return {};
+}
+
+Result<SocketLock> SocketLock::take(const std::filesystem::path& socket) {
+  if (auto ok = check_socket_folder(socket.parent_path()); !ok) return std::unexpected(ok.error());
+  const std::string path = socket.string() + ".lock";
+  const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (fd < 0) return fail(ErrorKind::unavailable, path + " cannot be opened: " + errno_text());
+  // `gantry stop` holds the lock for a moment to see whether it is free: one refusal is not yet an answer.
+  int failed = ::flock(fd, LOCK_EX | LOCK_NB);
+  for (int i = 0; failed != 0 && errno == EWOULDBLOCK && i < 10; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    failed = ::flock(fd, LOCK_EX | LOCK_NB);
+  }
+  if (failed != 0) {
+    const bool held = errno == EWOULDBLOCK;
+    const std::string why = errno_text();
+    ::close(fd);
+    if (held) return fail(ErrorKind::conflict, "another gantry serves " + socket.string() + " already");
+    return fail(ErrorKind::unavailable, path + " cannot be locked: " + why);
+  }
+  return SocketLock(fd);
+}
+
+SocketLock::SocketLock(SocketLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+SocketLock::~SocketLock() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+}  // namespace gantry::host
