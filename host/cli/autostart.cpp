@@ -51,6 +51,7 @@ constexpr auto kPatience = std::chrono::seconds(10);
                                  options.socket.string(), "--ready-fd", std::to_string(kReadyFd)};
   if (!options.config.empty()) words.insert(words.end(), {"--config", options.config});
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   // Twice forked: nobody has to wait for the host when it ends one day.

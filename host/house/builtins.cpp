@@ -239,7 +239,8 @@ Result<std::string> House::reload_config() {
                 dump_json({{"errors", errors}}));
   }
   const auto old = config();
-  const ReloadDiff changed = diff(*old, *fresh);
+  ReloadDiff changed = diff(*old, *fresh);
+  changed.restart = diff(options_.config, *fresh).restart;  // also what an earlier reload has found
   {
     Lock lock(mutex_);
     config_ = std::make_shared<const Config>(*fresh);

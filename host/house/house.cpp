@@ -127,16 +127,17 @@ Result<json> House::hello() const {
     Lock lock(mutex_);
     if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
   }
-  const auto c = config();
-  return json{
-      {"version", kVersion},
-      {"epoch", bus_.epoch()},
-      {"capabilities",
-       {{"streams", true}, {"events", true}, {"batches", true}, {"max_message_bytes", c->host.max_message_bytes}}},
-      {"pid", ::getpid()},
-      {"socket", options_.socket.string()},
-      {"state_dir", options_.state_dir.string()},
-      {"config_file", c->file}};
+  return json{{"version", kVersion},
+              {"epoch", bus_.epoch()},
+              {"capabilities",
+               {{"streams", true},
+                {"events", true},
+                {"batches", true},
+                {"max_message_bytes", options_.config.host.max_message_bytes}}},
+              {"pid", ::getpid()},
+              {"socket", options_.socket.string()},
+              {"state_dir", options_.state_dir.string()},
+              {"config_file", options_.config.file}};
 }
 
 json House::plugin_config(const PluginSpec& spec) const {

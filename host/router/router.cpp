@@ -52,6 +52,7 @@ Result<ServiceManager::Method> Router::resolve(const std::string& method) const 
   if (found.error().kind == ErrorKind::method_not_found &&
       found.error().message.find("did you mean") == std::string::npos) {
     std::vector<std::string> names;
+    names.reserve(builtins_.size());
     for (const auto& [name, unused] : builtins_) names.push_back(name);
     if (const std::string near = nearest_name(method.substr(0, 100), names); !near.empty())
       return fail(found.error().kind, found.error().message + "; did you mean " + near + "?");
@@ -191,6 +192,7 @@ std::map<std::string, PermitQueue::Counts> Router::permit_counts() const {
 
 std::vector<ManifestMethod> Router::builtin_methods() const {
   std::vector<ManifestMethod> out;
+  out.reserve(builtins_.size());
   for (const auto& [name, entry] : builtins_) out.push_back(entry.method);
   return out;
 }

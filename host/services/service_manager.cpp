@@ -8,6 +8,24 @@
 
 namespace gantry::host {
 
+namespace {
+// Of two plugins that offer one service the first by name has it; the other is out of order, and says why.
+void refuse_taken_services(std::vector<PluginSpec>& specs) {
+  std::map<std::string, std::string> owners;
+  for (auto& spec : specs) {
+    if (!spec.manifest || !spec.enabled) continue;
+    const auto taken = std::find_if(spec.manifest->services.begin(), spec.manifest->services.end(),
+                                    [&](const auto& service) { return owners.contains(service); });
+    if (taken != spec.manifest->services.end()) {
+      spec.failure = "it offers the service " + *taken + ", which plugin " + owners[*taken] + " offers already";
+      spec.manifest.reset();
+      continue;
+    }
+    for (const auto& service : spec.manifest->services) owners[service] = spec.name;
+  }
+}
+}  // namespace
+
 std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const std::vector<PluginSpec>& configured) {
   std::map<std::string, PluginSpec> found;
   std::error_code failed;
@@ -38,6 +56,7 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
     }
     out.push_back(std::move(spec));
   }
+  refuse_taken_services(out);
   return out;
 }
 
@@ -56,7 +75,10 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
         std::make_unique<Lazy<InlinePlugin>>(spec.name, [this, &spec] { return construct(spec); }, options);
     entries_.emplace(spec.name, std::move(entry));
     if (!spec.manifest) continue;
-    for (const auto& service : spec.manifest->services) services_.emplace(service, &spec);
+    for (const auto& service : spec.manifest->services) {
+      const auto [at, is_new] = services_.emplace(service, &spec);
+      if (!is_new && spec.enabled) at->second = &spec;  // the other one is disabled
+    }
   }
 }
 

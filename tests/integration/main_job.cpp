@@ -2,7 +2,7 @@
 //
 // What `./dev run` promises, on a small project: real answers from clangd, from a model learned from the files, and a
 // session that survives kill -9.
-#include "integration/daemon.hpp"
+#include "integration/editor.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -99,60 +99,17 @@ TEST_CASE("main job: an editor that runs gantry lsp is served by clangd, from in
   Sandbox box;
   write_project(box);
   (void)box.serve();
-  std::array<int, 2> in{};
-  std::array<int, 2> out{};
-  REQUIRE(::pipe2(in.data(), O_CLOEXEC) == 0);
-  REQUIRE(::pipe2(out.data(), O_CLOEXEC) == 0);
-  const pid_t pid = box.spawn({"lsp"}, "", box.dir() / "lsp.err", in[0], out[1]);
-  ::close(in[0]);
-  ::close(out[1]);
-  FrameDecoder decoder(1 << 24, Framing::headers);
-  const auto send = [&](const json& message) {
-    std::string frame;
-    append_frame(frame, Framing::headers, message.dump());
-    REQUIRE(::write(in[1], frame.data(), frame.size()) == static_cast<ssize_t>(frame.size()));
-  };
-  const auto receive = [&] {
-    std::string_view message;
-    while (decoder.next(message) != FrameDecoder::Status::message) {
-      const ssize_t got = ::read(out[0], decoder.prepare(65536), 65536);
-      INFO(box.read("lsp.err"));
-      REQUIRE(got > 0);
-      decoder.commit(static_cast<std::size_t>(got));
-    }
-    return json::parse(message);
-  };
-  const auto answer_to = [&](int id) {
-    while (true) {
-      auto message = receive();
-      if (!message.contains("method") && message["id"] == id) return message;
-    }
-  };
+  StdioEditor editor(box, {"lsp"});
   const std::string uri = "file://" + (box.work() / "main.cpp").string();
-  send({{"jsonrpc", "2.0"},
-        {"id", 1},
-        {"method", "initialize"},
-        {"params",
-         {{"processId", nullptr}, {"rootUri", "file://" + box.work().string()}, {"capabilities", json::object()}}}});
-  REQUIRE(answer_to(1)["result"]["capabilities"].contains("hoverProvider"));
-  send({{"jsonrpc", "2.0"}, {"method", "initialized"}, {"params", json::object()}});
-  send({{"jsonrpc", "2.0"},
-        {"method", "textDocument/didOpen"},
-        {"params",
-         {{"textDocument",
-           {{"uri", uri}, {"languageId", "cpp"}, {"version", 1}, {"text", box.read("work/main.cpp")}}}}}});
-  send({{"jsonrpc", "2.0"},
-        {"id", 2},
-        {"method", "textDocument/hover"},
-        {"params", {{"textDocument", {{"uri", uri}}}, {"position", {{"line", 3}, {"character", 22}}}}}});
-  REQUIRE(answer_to(2)["result"].dump().find("add_numbers") != std::string::npos);
-  send({{"jsonrpc", "2.0"}, {"id", 3}, {"method", "shutdown"}});
-  (void)answer_to(3);
-  send({{"jsonrpc", "2.0"}, {"method", "exit"}});
-  int status = 0;
-  ::waitpid(pid, &status, 0);
-  REQUIRE(WIFEXITED(status));
-  REQUIRE(WEXITSTATUS(status) == 0);
-  ::close(in[1]);
-  ::close(out[0]);
+  REQUIRE(editor.initialize(1)["result"]["capabilities"].contains("hoverProvider"));
+  (void)editor.notify(
+      "textDocument/didOpen",
+      {{"textDocument", {{"uri", uri}, {"languageId", "cpp"}, {"version", 1}, {"text", box.read("work/main.cpp")}}}});
+  (void)editor.request(2, "textDocument/hover",
+                       {{"textDocument", {{"uri", uri}}}, {"position", {{"line", 3}, {"character", 22}}}});
+  REQUIRE(editor.answer_to(2)["result"].dump().find("add_numbers") != std::string::npos);
+  (void)editor.request(3, "shutdown");
+  (void)editor.answer_to(3);
+  (void)editor.notify("exit");
+  REQUIRE(editor.wait() == 0);
 }

@@ -30,6 +30,7 @@ class StuckHost {
     (void)box.serve();  // and nothing of it is in the way of the next one
     REQUIRE(box.run({"call", "host.status", "--no-start"}).code == 0);
   }
+  void stop() const { ::kill(pid_, SIGTERM); }
   Sandbox box;
 
  private:
@@ -68,4 +69,16 @@ TEST_CASE("life: a plugin that hangs in its destroy does not keep the host from 
   host.require_a_graceful_end();
   host.wait_for("hangs in destroy");
   host.wait_for("something does not end; the process ends without it");
+}
+
+TEST_CASE("life: a client that finds the old host stopping gets a new one") {
+  StuckHost host("");  // it takes its whole budget to stop
+  const auto stuck = host.box.run({"call", "faulty.hangs", "--timeout", "0.1"});
+  REQUIRE(json::parse(stuck.err)["data"]["kind"] == "timeout");
+  const auto old = host.box.host_pid();
+  host.stop();
+  const auto ran = host.box.run({"call", "host.status"});
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  REQUIRE(json::parse(ran.out)["pid"] != *old);
 }

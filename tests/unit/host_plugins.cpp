@@ -104,8 +104,18 @@ TEST_CASE(
   failed("stranger", "does not export gantry_entry");
   REQUIRE(t.call("masked.do").error().kind == ErrorKind::unavailable);
   failed("masked", "ABI major version 1");
-  REQUIRE(status_of(t, "liar")["version"] == "9.9.9");
+  failed("liar", "the service echo, which plugin echo offers already");
   REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
+  REQUIRE(t.call("echo.say", {{"a", 1}}));
+}
+
+TEST_CASE("plugins: of two that offer one service the second is `failed` and says so") {
+  TempDir dir;
+  const auto twin = place(dir, "twin", kPlugins / "echo.so", read(kPlugins / "echo.json"));
+  TestHouse t([&](Config& c) { c.plugins["twin"] = at(twin); });
+  REQUIRE(status_of(t, "twin")["state"] == "failed");
+  REQUIRE(status_of(t, "twin")["reason"].get<std::string>().find("which plugin echo offers already") !=
+          std::string::npos);
   REQUIRE(t.call("echo.say", {{"a", 1}}));
 }
 

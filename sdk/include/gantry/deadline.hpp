@@ -39,7 +39,8 @@ class Deadline {
   }
 
   [[nodiscard]] bool exists() const { return at_.has_value(); }
-  [[nodiscard]] TimePoint at() const { return *at_; }
+  /// Ask exists() first.
+  [[nodiscard]] TimePoint at() const { return *at_; }  // NOLINT(bugprone-unchecked-optional-access)
   [[nodiscard]] bool passed(TimePoint now) const { return at_ && now >= *at_; }
   /// What is left, at least zero; empty when there is no deadline.
   [[nodiscard]] std::optional<Duration> left(TimePoint now) const {

@@ -53,7 +53,6 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
 
   /// Grants now or later. Returns a ticket for `withdraw`; 0 when it was granted at once.
   [[nodiscard]] Result<std::uint64_t> acquire(Granted granted) {
-    std::uint64_t ticket = 0;
     {
       Lock lock(mutex_);
       if (in_use_ >= limit_ || !waiting_.empty()) {
@@ -64,14 +63,13 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
                           " calls wait; try again later",
                       R"({"retry_after_ms":1000})");
         }
-        ticket = ++last_ticket_;
-        waiting_.push_back(Waiter{ticket, std::move(granted)});
-      } else {
-        ++in_use_;
+        waiting_.push_back(Waiter{++last_ticket_, std::move(granted)});
+        return last_ticket_;
       }
+      ++in_use_;
     }
-    if (ticket == 0) granted(Permit(shared_from_this()));
-    return ticket;
+    granted(Permit(shared_from_this()));
+    return 0;
   }
 
   /// A permit that is free now, or an empty one.

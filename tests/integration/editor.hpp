@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// An editor in front of `gantry lsp`: LSP on the pipes of a child process.
+#pragma once
+
+#include <gantry/framing.hpp>
+
+#include "integration/daemon.hpp"
+
+namespace gantry::host::test {
+
+class StdioEditor {
+ public:
+  StdioEditor(Sandbox& box, const std::vector<std::string>& words) : box_(box) {
+    std::array<int, 2> in{};
+    std::array<int, 2> out{};
+    REQUIRE(::pipe2(in.data(), O_CLOEXEC) == 0);
+    REQUIRE(::pipe2(out.data(), O_CLOEXEC) == 0);
+    pid_ = box.spawn(words, "", box.dir() / "lsp.err", in[0], out[1]);
+    ::close(in[0]);
+    ::close(out[1]);
+    to_ = in[1];
+    from_ = out[0];
+  }
+  StdioEditor(const StdioEditor&) = delete;
+  StdioEditor& operator=(const StdioEditor&) = delete;
+  ~StdioEditor() {
+    ::close(to_);
+    ::close(from_);
+    if (pid_ < 0) return;
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  /// Waits while the child does not read. False: it is gone. Uses nothing of Catch: any thread.
+  bool send(json message) {
+    message["jsonrpc"] = "2.0";
+    std::string frame;
+    append_frame(frame, Framing::headers, message.dump());
+    for (std::size_t at = 0; at < frame.size();) {
+      const ssize_t wrote = ::write(to_, frame.data() + at, frame.size() - at);
+      if (wrote <= 0) return false;
+      at += static_cast<std::size_t>(wrote);
+    }
+    return true;
+  }
+  bool request(int id, const std::string& method, const json& params = json::object()) {
+    return send({{"id", id}, {"method", method}, {"params", params}});
+  }
+  bool notify(const std::string& method, const json& params = json::object()) {
+    return send({{"method", method}, {"params", params}});
+  }
+  [[nodiscard]] json answer_to(int id) {
+    while (true) {
+      auto message = receive();
+      if (!message.contains("method") && message["id"] == id) return message;
+    }
+  }
+  json initialize(int id) {
+    (void)request(
+        id, "initialize",
+        {{"processId", nullptr}, {"rootUri", "file://" + box_.work().string()}, {"capabilities", json::object()}});
+    auto answer = answer_to(id);
+    (void)notify("initialized");
+    return answer;
+  }
+  /// The exit code.
+  [[nodiscard]] int wait() {
+    int status = 0;
+    ::waitpid(std::exchange(pid_, -1), &status, 0);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  }
+
+ private:
+  [[nodiscard]] json receive() {
+    std::string_view message;
+    while (decoder_.next(message) != FrameDecoder::Status::message) {
+      const ssize_t got = ::read(from_, decoder_.prepare(65536), 65536);
+      INFO(box_.read("lsp.err"));
+      REQUIRE(got > 0);
+      decoder_.commit(static_cast<std::size_t>(got));
+    }
+    return json::parse(message);
+  }
+
+  Sandbox& box_;
+  pid_t pid_ = -1;
+  int to_ = -1;
+  int from_ = -1;
+  FrameDecoder decoder_{1 << 24, Framing::headers};
+};
+
+}  // namespace gantry::host::test
