@@ -29,14 +29,15 @@ class Faulty {
   }
   void hangs(Call) { hang("a call"); }
 
-  // Fails with `unavailable` the first N times that a key is used.
+  // Fails with `code`, or `unavailable`, the first N times that a key is used.
   Result<json> fail_times(Call& call) {
     Params p(call.params());
     const std::string key = p.string("key");
     const auto times = p.integer("times", 0, 1000);
+    const auto code = p.integer_or("code", static_cast<std::int64_t>(ErrorKind::unavailable), -100'000, 0);
     if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
     const auto attempt = ++attempts_[key];
-    if (attempt <= times) return fail(ErrorKind::unavailable, "attempt " + std::to_string(attempt) + " fails");
+    if (attempt <= times) return fail(static_cast<ErrorKind>(code), "attempt " + std::to_string(attempt) + " fails");
     return json{{"attempts", attempt}};
   }
   Result<json> attempts(Call& call) { return json{{"attempts", attempts_[call.params().value("key", "")]}}; }
@@ -69,10 +70,11 @@ class Faulty {
   void garbage(Call call) { call.reply_raw("{not json"); }
   void pretty(Call call) { call.reply_raw("{\n  \"a\": 1\n}"); }
 
-  // Sends as many items as it is asked for, as fast as it is allowed to, then answers how many left.
+  // Sends as many items as it is asked for, of `size` bytes, as fast as it is allowed to; then answers how many left.
   void flood(Call call) {
     const auto count = call.params().value("items", 1000);
-    auto state = std::make_shared<Flood>(Flood{std::move(call), count, 0, 0});
+    const std::string filler(call.params().value("size", 0U), 'x');
+    auto state = std::make_shared<Flood>(Flood{std::move(call), count, 0, 0, filler});
     state->call.on_credit([state] { state->go(); });
     state->go();
   }
@@ -107,6 +109,9 @@ class Faulty {
         {"client", origin ? origin->client : ""}, {"workspace", origin ? origin->workspace : ""}, {"gone", gone_}};
   }
   void gone(std::uint64_t) { ++gone_; }
+  Result<json> meta(Call& call) {
+    return json{{"traceparent", call.traceparent()}, {"idempotency_key", call.idempotency_key()}};
+  }
   Result<json> seen_events(Call&) { return json{{"topics", events_}}; }
   void event(std::string_view topic, const json& payload) {
     block_until(payload.value("file", ""));
@@ -143,6 +148,7 @@ class Faulty {
     d.method(FAULTY ".flood", &Faulty::flood, stream).method(FAULTY ".flood_events", &Faulty::flood_events);
     d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
     d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
+    d.method(FAULTY ".meta", &Faulty::meta);
     d.method(FAULTY ".seen_events", &Faulty::seen_events).method(FAULTY ".blocks", &Faulty::blocks);
   }
 
@@ -152,9 +158,10 @@ class Faulty {
     int left;
     int sent;
     int refused;
+    std::string filler;
     void go() {
       while (left > 0) {
-        if (const auto sent_ok = call.item(json{{"i", sent}}); !sent_ok) {
+        if (const auto sent_ok = call.item(json{{"i", sent}, {"filler", filler}}); !sent_ok) {
           ++refused;
           if (sent_ok.error().kind == ErrorKind::overloaded) return;
           left = 0;

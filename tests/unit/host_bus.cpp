@@ -113,3 +113,12 @@ TEST_CASE("bus: with four publishers and a subscriber nothing is lost and the nu
   REQUIRE(in_order);
   REQUIRE(woken > 0);
 }
+
+TEST_CASE("bus: an event over 1 MiB, and more than 64 patterns, are refused") {
+  EventBus bus("e", 10);
+  REQUIRE(bus.publish("a.b", std::string(1 << 20, '1')));
+  REQUIRE(bus.publish("a.b", std::string((1 << 20) + 1, '1')).error().kind == ErrorKind::too_large);
+  REQUIRE(bus.subscribe(std::vector<std::string>(64, "a.b"), [] {}));
+  REQUIRE(bus.subscribe(std::vector<std::string>(65, "a.b"), [] {}).error().kind == ErrorKind::invalid_params);
+  REQUIRE(bus.subscribe({}, [] {}).error().kind == ErrorKind::invalid_params);
+}

@@ -229,6 +229,72 @@ TEST_CASE("door: a client that never reads costs bounded memory, and no other cl
   REQUIRE((*t.call("host.status"))["rss_bytes"].get<std::int64_t>() < (std::int64_t{1} << 30));
 }
 
+TEST_CASE("door: a client that sends and does not read is not read from, and gets every answer when it reads") {
+  TestHouse t([](Config& c) { c.host.max_outbound_bytes = 1 << 20; });
+  Raw c(t.socket());
+  const std::string payload(10'000, 'x');
+  constexpr int kCalls = 1000;  // ten times the outbox
+  std::atomic<int> sent{0};
+  std::thread writer([&] {
+    for (int i = 0; i < kCalls && c.line(request(i, "echo.say", {{"p", payload}})); ++i) ++sent;
+  });
+  // The answers to what the sockets hold, and no more, are there before the first is read.
+  eventually("the stop", [&] { return sent > 20; });
+  for (int i = 0; i < kCalls; ++i) REQUIRE(c.answer()["id"] == i);
+  writer.join();
+  REQUIRE(t.log_text().find("does not read") == std::string::npos);
+}
+
+TEST_CASE("door: a client that takes more than its outbox holds, and does not read, is closed") {
+  TestHouse t([](Config& c) { c.host.max_outbound_bytes = 1 << 20; });
+  Raw c(t.socket());
+  REQUIRE(c.line(request(
+      1, "faulty.flood", {{"items", 100'000}, {"size", 1000}, {"_meta", {{"stream", {{"credit", 100'000}}}}}})));
+  eventually("its end", [&] { return t.log_text().find("a client does not read") != std::string::npos; });
+  eventually("the end of its call", [&] {
+    const auto services = t.call("host.services");
+    return std::all_of(services->begin(), services->end(), [](const json& s) { return s["permits"]["in_use"] == 0; });
+  });
+}
+
+TEST_CASE("door: credit from the client lets more items come") {
+  TestHouse t;
+  Raw c(t.socket());
+  REQUIRE(c.line(request("s", "faulty.flood", {{"items", 3}, {"_meta", {{"stream", {{"credit", 1}}}}}})));
+  REQUIRE(c.receive()["params"]["item"]["i"] == 0);
+  REQUIRE(c.line({{"jsonrpc", "2.0"}, {"method", "$/credit"}, {"params", {{"id", "s"}, {"n", 2}}}}));
+  REQUIRE(c.receive()["params"]["item"]["i"] == 1);
+  REQUIRE(c.receive()["params"]["item"]["i"] == 2);
+  REQUIRE(c.answer()["result"]["sent"] == 3);
+}
+
+TEST_CASE("door: traceparent and idempotency_key of _meta reach the plugin") {
+  TestHouse t;
+  Raw c(t.socket());
+  REQUIRE(c.line(request(1, "faulty.meta", {{"_meta", {{"traceparent", "00-ab-cd-01"}, {"idempotency_key", "k1"}}}})));
+  REQUIRE(c.answer()["result"] == json{{"traceparent", "00-ab-cd-01"}, {"idempotency_key", "k1"}});
+}
+
+TEST_CASE("door: a connection has at most 64 subscriptions, and they end with it") {
+  TestHouse t;
+  const auto subscriptions = [&] { return (*t.call("host.metrics"))["events"]["subscriptions"].get<int>(); };
+  const int before = subscriptions();
+  {
+    Raw c(t.socket());
+    for (int i = 0; i < 64; ++i) {
+      REQUIRE(c.line(request(i, "events.subscribe", {{"topics", {"a.b"}}})));
+      REQUIRE(c.answer().contains("result"));
+    }
+    REQUIRE(c.line(request(64, "events.subscribe", {{"topics", {"a.b"}}})));
+    REQUIRE(kind_of(c.answer()) == "overloaded");
+    REQUIRE(subscriptions() == before + 64);
+    REQUIRE(c.line(request(65, "events.unsubscribe", {{"subscription", "7"}})));
+    REQUIRE(c.answer().contains("result"));
+    REQUIRE(subscriptions() == before + 63);
+  }
+  eventually("their end", [&] { return subscriptions() == before; });
+}
+
 TEST_CASE("door: streams work over the wire in both directions, with credits") {
   TestHouse t;
   Raw c(t.socket());
@@ -339,6 +405,11 @@ TEST_CASE(
   REQUIRE(other.line(request(1, "echo.say", {{"text", text}})));
   REQUIRE(other.answer()["result"]["text"] == text);
   REQUIRE(c.line({{"jsonrpc", "2.0"}, {"method", "$/cancelRequest"}, {"params", {{"id", 1}}}}));
+  REQUIRE(kind_of(c.answer()) == "cancelled");
+  REQUIRE(c.line(request(4, "faulty.never", {{"text", "short"}})));
+  REQUIRE(c.line(request(2, "echo.say", {{"text", text}})));
+  REQUIRE(c.answer()["result"]["text"] == text);
+  REQUIRE(c.line({{"jsonrpc", "2.0"}, {"method", "$/cancelRequest"}, {"params", {{"id", 4}}}}));
   REQUIRE(kind_of(c.answer()) == "cancelled");
   REQUIRE(c.line(request(3, "echo.say", {{"text", std::string(10000, 'y')}})));  // alone it may be as large as it likes
   REQUIRE(c.answer()["result"]["text"].get<std::string>().size() == 10000);

@@ -34,6 +34,14 @@ TEST_CASE("router: a call that is not idempotent is tried once") {
   REQUIRE(result.error().message == "attempt 1 fails");
 }
 
+TEST_CASE("router: an error that another attempt would not mend is answered at once") {
+  TestHouse t;
+  const auto conflict = static_cast<int>(ErrorKind::conflict);
+  const auto error = t.call("faulty.fail_times", {{"key", "c"}, {"times", 1}, {"code", conflict}}).error();
+  REQUIRE(error.kind == ErrorKind::conflict);
+  REQUIRE((*t.call("faulty.attempts", {{"key", "c"}}))["attempts"] == 1);
+}
+
 TEST_CASE("router: no retry begins that could not end before the deadline") {
   TestHouse t;
   auto [recorder, call] = t.begin("faulty.fail_times", {{"key", "d"}, {"times", 5}}, {}, 10ms);
@@ -128,6 +136,20 @@ TEST_CASE("router: a call that is cancelled while it waits for a permit never re
   REQUIRE((*t.call("faulty.attempts", {{"key", "w"}}))["attempts"] == 0);
 }
 
+TEST_CASE("router: a call that is cancelled while it waits leaves its place to another") {
+  TestHouse t([](Config& c) {
+    c.host.max_calls_per_service = 1;
+    c.host.max_waiting_per_service = 1;
+  });
+  auto holds = t.begin("faulty.never");
+  auto waits = t.begin("faulty.attempts", {{"key", "x"}});
+  waits.call->cancel();
+  auto next = t.begin("faulty.attempts", {{"key", "x"}});
+  REQUIRE(!next.recorder->done());
+  holds.call->cancel();
+  REQUIRE(next.recorder->wait());
+}
+
 TEST_CASE("router: an unknown method is `method_not_found` with the nearest name") {
   TestHouse t;
   const auto unknown = t.call("host.statsu").error();
@@ -142,7 +164,25 @@ TEST_CASE("router: a stopping host refuses calls and answers those that are open
   auto open = t->begin("faulty.never");
   REQUIRE(t->call("echo.say"));
   t->house().request_stop("test");
+  eventually("the refusal", [&] {
+    const auto refused = t->begin("echo.say").recorder->wait();
+    return !refused && refused.error().kind == ErrorKind::unavailable;
+  });
+  REQUIRE(!open.recorder->done());  // it has half of the budget to end by itself
   REQUIRE(open.recorder->wait().error().kind == ErrorKind::cancelled);
   t.reset();
   REQUIRE(open.recorder->answers() == 1);
+}
+
+TEST_CASE("router: a stopping host waits for no attach stream, and long enough for what ends by itself") {
+  auto t = std::make_unique<TestHouse>([](Config& c) { c.host.stop_budget_seconds = 3600; });
+  auto attached = t->begin("faulty.echo_stream", {{"grant", 1}}, 10);
+  REQUIRE(t->call("faulty.attempts", {{"key", "x"}}));
+  auto late = t->begin("faulty.late", {{"delay_ms", 1000}});
+  t->house().request_stop("test");
+  REQUIRE(attached.recorder->wait().error().kind == ErrorKind::cancelled);
+  REQUIRE(!late.recorder->done());
+  t->advance_to_next(std::chrono::seconds(1));
+  REQUIRE(late.recorder->wait());
+  t.reset();
 }

@@ -68,10 +68,11 @@ TEST_CASE("stream: an attach stream takes no permit and has no deadline") {
     c.host.default_call_timeout_seconds = 1;
   });
   auto a = t.begin("faulty.echo_stream", {{"grant", 1}}, 10);
-  auto b = t.begin("faulty.echo_stream", {{"grant", 1}}, 10);
+  auto b = t.begin("faulty.echo_stream", {{"grant", 1}}, 10, std::chrono::seconds(1));  // not even one that it names
   REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
   t.timers.advance(std::chrono::hours(2));
   REQUIRE(!a.recorder->done());
+  REQUIRE(!b.recorder->done());
   a.call->send_end();
   b.call->send_end();
   REQUIRE(a.recorder->wait());
