@@ -116,7 +116,7 @@ std::optional<std::filesystem::path> find_config_file(const std::optional<std::f
   } else {
     return std::nullopt;
   }
-  const auto file = folder / "gantry" / "gantry.toml";
+  auto file = folder / "gantry" / "gantry.toml";
   std::error_code error;
   const auto status = std::filesystem::status(file, error);
   // A file that cannot be looked at, for its folder's permissions say, is there: load_config will tell why.

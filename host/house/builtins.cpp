@@ -38,7 +38,7 @@ namespace {
   return out;
 }
 
-[[nodiscard]] Result<std::string> check_no_params(const CallRequest& request, json result) {
+[[nodiscard]] Result<std::string> check_no_params(const CallRequest& request, const json& result) {
   auto params = parse_json(request.params);
   if (!params) return std::unexpected(params.error());
   Params p(std::move(*params));

@@ -151,7 +151,7 @@ Result<std::unique_ptr<RotatingFile>> open_file(const LogOptions& options) {
 
 }  // namespace
 
-Result<std::shared_ptr<Log>> Log::open(LogOptions options) {
+Result<std::shared_ptr<Log>> Log::open(LogOptions options) {  // NOLINT(performance-unnecessary-value-param)
   auto file = open_file(options);
   if (!file) return std::unexpected(file.error());
   return std::make_shared<SpdlogLog>(options, std::move(*file), std::nullopt);

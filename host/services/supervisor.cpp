@@ -38,7 +38,7 @@ TaskSupervisor::TaskSupervisor(WorkerPool& pool, Timers& timers, EventBus& bus, 
 
 TaskSupervisor::~TaskSupervisor() { (void)stop(std::chrono::hours(1)); }
 
-Result<void> TaskSupervisor::spawn(std::string name, Job job) {
+Result<void> TaskSupervisor::spawn(const std::string& name, Job job) {
   TaskRecord record;
   record.name = name;
   record.queued_at = timers_.now();

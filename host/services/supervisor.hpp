@@ -67,7 +67,7 @@ class TaskSupervisor {
   ~TaskSupervisor();
 
   /// `conflict`: a job of that name is queued or runs. `overloaded`: too many wait. `unavailable`: stopping.
-  Result<void> spawn(std::string name, Job job);
+  Result<void> spawn(const std::string& name, Job job);
   /// A queued job never starts; a running one is told. `not_found`: no such job is queued or runs.
   Result<void> cancel(const std::string& name);
   /// Live jobs first, then ended ones, newest first.

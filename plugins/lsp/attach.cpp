@@ -78,8 +78,8 @@ void AttachSession::first(std::string_view text, const Envelope& e, Effects& fx)
   init_id_ = e.id;
   init_params_ = scan(text, Scan::full).params;
   if (init_params_.empty()) init_params_ = "{}";
-  std::string root = asked_root_.empty() ? root_named_in(init_params_) : asked_root_;
-  set_root(root.empty() ? fallback_root_ : std::move(root));
+  const std::string root = asked_root_.empty() ? root_named_in(init_params_) : asked_root_;
+  set_root(root.empty() ? fallback_root_ : root);
   start(fx);
 }
 
@@ -131,7 +131,7 @@ void AttachSession::wait_in_line(std::string_view text, const Envelope& e, Effec
   pump(fx);
 }
 
-void AttachSession::drop_queued(std::deque<Queued>::iterator it) {
+void AttachSession::drop_queued(std::deque<Queued>::const_iterator it) {
   queued_bytes_ -= it->text.size();
   if (it->request != 0) {
     --queued_requests_;

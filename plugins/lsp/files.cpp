@@ -81,7 +81,9 @@ std::string find_root(const std::string& folder, const std::vector<std::string>&
                       const std::vector<std::string>& workspaces) {
   for (std::string at = folder;; at = parent(at)) {
     for (const auto& marker : markers) {
-      const std::string file = (at == "/" ? at : at + "/") + marker;
+      std::string file = at;
+      if (at != "/") file += '/';
+      file += marker;
       struct stat info{};
       if (::stat(file.c_str(), &info) == 0) return at;
     }

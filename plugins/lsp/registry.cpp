@@ -137,7 +137,7 @@ void Registry::refuse_queries() {
   for (const auto& query : open) query->refuse(stopping().error());
 }
 
-void Registry::stop(std::shared_ptr<void> hold) {
+void Registry::stop(const std::shared_ptr<void>& hold) {
   refuse_queries();
   for (const auto& session : sessions()) {
     if (auto* editor = dynamic_cast<AttachSession*>(session.get())) {

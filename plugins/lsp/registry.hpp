@@ -44,7 +44,7 @@ class Registry {
   [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
 
   /// Ends everything; `hold` dies when nothing is left.
-  void stop(std::shared_ptr<void> hold);
+  void stop(const std::shared_ptr<void>& hold);
   /// Kills what is left, with no thread of the plugin running.
   void destroy();
 

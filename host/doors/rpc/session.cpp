@@ -39,7 +39,7 @@ class RpcSession::Batch {
  public:
   Batch(std::weak_ptr<RpcSession> session, std::size_t expected) : session_(std::move(session)), missing_(expected) {}
   /// An empty text: that message gets no answer.
-  void add(std::string text) {
+  void add(std::string_view text) {
     std::string all;
     {
       Lock lock(mutex_);
@@ -100,7 +100,7 @@ class RpcSession::Reply final : public CallSink {
     }
     std::string text = answer ? rpc_result(id_, *answer) : rpc_error(id_, answer.error());
     if (batch_) {
-      batch_->add(std::move(text));
+      batch_->add(text);
     } else {
       session->send(std::move(text));
     }
@@ -172,7 +172,7 @@ void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>&
     case RpcMessage::Kind::invalid: {
       std::string text = rpc_error(message.id, message.error);
       if (batch) {
-        batch->add(std::move(text));
+        batch->add(text);
       } else {
         send(std::move(text));
       }
@@ -215,7 +215,7 @@ void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Ba
   if (refused) {
     std::string text = rpc_error(id, *refused);
     if (batch) {
-      batch->add(std::move(text));
+      batch->add(text);
     } else {
       send(std::move(text));
     }

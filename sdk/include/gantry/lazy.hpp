@@ -85,23 +85,19 @@ class Lazy {
 
   /// As get(), without waiting.
   void get_async(Callback done) {
-    bool first = false;
     std::optional<Result<Value>> now;
     {
       Lock lock(mutex_);
-      if (state_ == LazyState::constructing) {
-        waiters_.push_back(std::move(done));
-        return;
-      }
-      first = begin();
-      if (first) {
-        waiters_.push_back(std::move(done));
-      } else {
+      const bool constructing = state_ == LazyState::constructing;
+      if (!constructing && !begin()) {
         now = outcome();
+      } else {
+        waiters_.push_back(std::move(done));
+        if (constructing) return;
       }
     }
-    if (!first) {
-      done(std::move(*now));
+    if (now) {
+      done(std::move(*now));  // NOLINT(bugprone-use-after-move): it was moved only where there is no `now`
     } else if (options_.spawn) {
       options_.spawn([this] { (void)construct(); });
     } else {

@@ -41,7 +41,7 @@ class Stopping {
  public:
   Stopping(Host host, std::uint64_t id, Deadline deadline) : host_(std::move(host)), id_(id), deadline_(deadline) {}
   Stopping(Stopping&& other) noexcept
-      : host_(other.host_), id_(std::exchange(other.id_, 0)), deadline_(other.deadline_) {}
+      : host_(std::move(other.host_)), id_(std::exchange(other.id_, 0)), deadline_(other.deadline_) {}
   Stopping& operator=(Stopping&&) = delete;
   ~Stopping() {
     if (id_ == 0) return;

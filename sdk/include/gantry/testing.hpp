@@ -132,7 +132,7 @@ class TestHost {
       return plugin_->deliver(plugin_->ctx, &msg);
     });
   }
-  void reconfigure(json config) {
+  void reconfigure(const json& config) {
     on_serial([this, text = config.dump()] {
       auto msg = gantry::detail::make_msg(GANTRY_EVENT, 0);
       msg.topic = gantry::detail::to_bytes("host.plugin.config");
