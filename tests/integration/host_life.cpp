@@ -145,6 +145,25 @@ TEST_CASE("life: a state folder that cannot be written stops nothing but what ne
   require_civil(refused);
 }
 
+TEST_CASE("life: the plugins that work on workspaces start when one is opened, and not before") {
+  Sandbox box;
+  (void)box.serve();
+  auto client = box.connect();
+  const auto state_of_ai = [&] {
+    const auto plugins = client.call("host.plugins", json::object(), std::chrono::seconds(20));
+    for (const auto& plugin : *plugins) {
+      if (plugin["name"] == "ai") return plugin["state"].get<std::string>();
+    }
+    return std::string();
+  };
+  REQUIRE(state_of_ai() == "known");
+  REQUIRE(
+      client.call("host.hello", {{"client", "test"}, {"workspace", box.work().string()}}, std::chrono::seconds(20)));
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (state_of_ai() != "ready" && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  REQUIRE(state_of_ai() == "ready");
+}
+
 TEST_CASE("commands: wrong usage is exit 2, a wrong call exit 1 with the error object, both civil") {
   Sandbox box;
   (void)box.serve();

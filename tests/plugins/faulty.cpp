@@ -20,10 +20,14 @@ class Faulty {
 
   Result<void> start(const PluginConfig& config) {
     if (config.settings.value("refuse_to_start", false)) return fail(ErrorKind::unavailable, "told to refuse");
+    workspaces_ = config.workspaces;
+    block_until(config.settings.value("start_file", ""));
     if (config.settings.value("hang", "") == "start") hang("start");
     hangs_at_its_end_ = config.settings.value("hang", "") == "destroy";
     return {};
   }
+  void reconfigure(const PluginConfig& config) { workspaces_ = config.workspaces; }
+  Result<json> workspaces(Call&) { return json(workspaces_); }
   ~Faulty() {
     if (hangs_at_its_end_) hang("destroy");
   }
@@ -148,7 +152,7 @@ class Faulty {
     d.method(FAULTY ".flood", &Faulty::flood, stream).method(FAULTY ".flood_events", &Faulty::flood_events);
     d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
     d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
-    d.method(FAULTY ".meta", &Faulty::meta);
+    d.method(FAULTY ".meta", &Faulty::meta).method(FAULTY ".workspaces", &Faulty::workspaces);
     d.method(FAULTY ".seen_events", &Faulty::seen_events).method(FAULTY ".blocks", &Faulty::blocks);
   }
 
@@ -186,6 +190,7 @@ class Faulty {
   }
 
   Host host_;
+  std::vector<std::string> workspaces_;
   bool hangs_at_its_end_ = false;
   std::map<std::string, std::int64_t> attempts_;
   std::vector<std::shared_ptr<Call>> held_;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "host/plugins/plugin_call.hpp"
 #include "unit/host_support.hpp"
 
 using namespace gantry;
@@ -73,6 +74,7 @@ TEST_CASE(
   const auto stranger = place(dir, "stranger", kPlugins / "bad" / "not_a_plugin.so", manifest_for("stranger"));
   const auto future = place(dir, "future", kPlugins / "bad" / "other_abi.so", manifest_for("future", 1));
   const auto masked = place(dir, "masked", kPlugins / "bad" / "other_abi.so", manifest_for("masked"));
+  const auto foreign = place(dir, "foreign", kPlugins / "bad" / "other_magic.so", manifest_for("foreign"));
   const auto bare = place(dir, "bare", kPlugins / "bad" / "not_a_plugin.so", "");
   const auto broken = place(dir, "broken", kPlugins / "echo.so", "{\"id\": ");
   TestHouse t([&](Config& c) {
@@ -82,6 +84,7 @@ TEST_CASE(
                                                                     {"stranger", stranger},
                                                                     {"future", future},
                                                                     {"masked", masked},
+                                                                    {"foreign", foreign},
                                                                     {"bare", bare},
                                                                     {"broken", broken}})
       c.plugins[name] = at(path);
@@ -104,6 +107,8 @@ TEST_CASE(
   failed("stranger", "does not export gantry_entry");
   REQUIRE(t.call("masked.do").error().kind == ErrorKind::unavailable);
   failed("masked", "ABI major version 1");
+  REQUIRE(t.call("foreign.do").error().kind == ErrorKind::unavailable);
+  failed("foreign", "another magic number");
   failed("liar", "the service echo, which plugin echo offers already");
   REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
   REQUIRE(t.call("echo.say", {{"a", 1}}));
@@ -212,4 +217,119 @@ TEST_CASE("plugins: one that is busy with a call does not keep the others from p
   o.release("two");
   REQUIRE(call.recorder->wait());
   eventually("its own", [&] { return o.seen("faulty").size() == 1; });
+}
+
+TEST_CASE("plugins: one that asks for it is started with the host, the others are not") {
+  TestHouse t;
+  eventually("its start", [&] { return status_of(t, "plain")["state"] == "ready"; });
+  REQUIRE(status_of(t, "echo")["state"] == "known");
+}
+
+TEST_CASE("plugins: one in plain C works as any other, and a delivery that it refuses is answered `internal`") {
+  TestHouse t;
+  REQUIRE((*t.call("plain.echo", {{"a", 1}}))["a"] == 1);
+  REQUIRE(t.call("plain.refuse").error().kind == ErrorKind::internal);
+}
+
+TEST_CASE("plugins: posted tasks and timers are bounded") {
+  TestHouse t;
+  REQUIRE((*t.call("plain.posts"))["taken"] == InlinePlugin::kMaxPosts);
+  REQUIRE((*t.call("plain.timers"))["taken"] == InlinePlugin::kMaxTimers);
+  REQUIRE((*t.call("plain.timers"))["taken"] == 0);
+  t.timers.advance(std::chrono::hours(1));
+  REQUIRE((*t.call("plain.timers"))["taken"] == InlinePlugin::kMaxTimers);
+}
+
+TEST_CASE("plugins: a call that is cancelled in the mailbox never reaches the plugin") {
+  TempDir files;
+  TestHouse t;
+  const auto file = files.path() / "go";
+  auto busy = t.begin("faulty.blocks", {{"file", file.string()}});
+  eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  auto next = t.begin("faulty.fail_times_once", {{"key", "w"}, {"times", 0}});
+  next.call->cancel();
+  REQUIRE(next.recorder->wait().error().kind == ErrorKind::cancelled);
+  std::ofstream(file) << "";
+  REQUIRE(busy.recorder->wait());
+  REQUIRE((*t.call("faulty.attempts", {{"key", "w"}}))["attempts"] == 0);
+}
+
+TEST_CASE("plugins: one learns of a workspace that was opened while it started") {
+  TempDir files;
+  TempDir workspace;
+  const auto file = files.path() / "go";
+  TestHouse t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
+  auto first = t.begin("faulty.workspaces");
+  eventually("its start", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  const auto opened = t.house().open_workspace(workspace.path().string());
+  REQUIRE(opened);
+  std::ofstream(file) << "";
+  REQUIRE(first.recorder->wait());
+  eventually("the workspace", [&] { return *t.call("faulty.workspaces") == json{*opened}; });
+}
+
+namespace {
+/// A plugin without a house around it.
+struct Alone {
+  TempDir dir;
+  std::shared_ptr<Log> log = Log::open_or_stderr([this] {
+    LogOptions options;
+    options.file = dir.path() / "log";
+    options.to_stderr = false;
+    return options;
+  }());
+  ManualTimers timers;
+  EventBus bus{"epoch", 100};
+  std::shared_ptr<InlinePlugin> plugin;
+  explicit Alone(const std::string& name) {
+    const auto library = kPlugins / (name + ".so");
+    const auto manifest = read_manifest(library);
+    REQUIRE(manifest);
+    PluginDeps deps{timers,
+                    bus,
+                    *log,
+                    SerialQueue::Borrowed{[] { return false; }, [](SerialQueue::Task) {}},
+                    PermitQueue::make(4, 4),
+                    [](OriginId) { return std::nullopt; },
+                    1 << 20};
+    auto loaded = InlinePlugin::load(name, library, *manifest, deps);
+    REQUIRE(loaded);
+    plugin = *loaded;
+    REQUIRE(plugin->start(json{{"name", name},
+                               {"state_dir", dir.path().string()},
+                               {"workspaces", json::array()},
+                               {"async", json::object()},
+                               {"settings", json::object()}}));
+  }
+  std::shared_ptr<Recorder> call(const std::string& method) {
+    auto recorder = std::make_shared<Recorder>();
+    CallRequest request;
+    request.method = method;
+    plugin->begin(plugin->open(recorder), std::move(request));
+    return recorder;
+  }
+};
+}  // namespace
+
+TEST_CASE(
+    "plugins: what one has not answered when it is stopped is answered `plugin_died`, and later calls are refused") {
+  Alone a("plain");
+  const auto open = a.call("plain.never");
+  eventually("the call", [&] { return a.plugin->open_calls() == 1; });
+  REQUIRE(a.plugin->stop(std::chrono::seconds(10)));
+  REQUIRE(open->wait().error().kind == ErrorKind::plugin_died);
+  REQUIRE(open->answers() == 1);
+  REQUIRE(a.call("plain.never")->wait().error().kind == ErrorKind::unavailable);
+}
+
+TEST_CASE("plugins: more open calls than the bound are `overloaded`") {
+  Alone a("plain");
+  std::vector<std::shared_ptr<PluginCall>> calls;
+  for (std::size_t i = 0; i < InlinePlugin::kMaxOpenCalls; ++i)
+    calls.push_back(a.plugin->open(std::make_shared<Recorder>()));
+  const auto error = a.call("plain.echo")->wait().error();
+  REQUIRE(error.kind == ErrorKind::overloaded);
+  REQUIRE(error.data.find("retry_after_ms") != std::string::npos);
+  calls.front()->cancel();
+  REQUIRE(a.plugin->stop(std::chrono::seconds(10)));
 }

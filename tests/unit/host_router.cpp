@@ -186,3 +186,16 @@ TEST_CASE("router: a stopping host waits for no attach stream, and long enough f
   REQUIRE(late.recorder->wait());
   t.reset();
 }
+
+TEST_CASE("router: a stopping host takes no new connection, and tells those it has") {
+  auto t = std::make_unique<TestHouse>([](Config& c) { c.host.stop_budget_seconds = 3600; });
+  auto late = t->begin("faulty.late", {{"delay_ms", 1000}});
+  auto client = t->connect();
+  t->house().request_stop("test");
+  eventually("the closed door", [&] { return !Client::connect(t->socket()); });
+  const auto hello = client.call("host.hello", {{"client", "test"}}, std::chrono::seconds(20));
+  REQUIRE(hello.error().kind == ErrorKind::unavailable);
+  t->advance_to_next(std::chrono::seconds(1));
+  REQUIRE(late.recorder->wait());
+  t.reset();
+}

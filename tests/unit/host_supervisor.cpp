@@ -119,3 +119,37 @@ TEST_CASE("tasks: records are cleaned up after the interval, and no timer runs w
   REQUIRE(b.tasks.records().empty());
   REQUIRE(!b.timers.next_in());
 }
+
+TEST_CASE("tasks: those that wait and the records of those that ended are bounded") {
+  std::atomic<bool> go{false};
+  Bench b;
+  const auto wait = [&](TaskContext&) -> Result<void> {
+    while (!go) std::this_thread::yield();
+    return {};
+  };
+  for (std::size_t i = 0; i < TaskSupervisor::kMaxQueued + 2; ++i)
+    REQUIRE(b.tasks.spawn("t" + std::to_string(i), wait));
+  REQUIRE(b.tasks.spawn("one more", wait).error().kind == ErrorKind::overloaded);
+  go = true;
+  eventually("all", [&] { return b.state_of("t" + std::to_string(TaskSupervisor::kMaxQueued + 1)) == "completed"; });
+  eventually("the end of the others", [&] { return b.tasks.spawn("another", wait).has_value(); });
+  REQUIRE(b.tasks.stop(std::chrono::seconds(20)));
+  REQUIRE(b.tasks.records().size() <= TaskSupervisor::kMaxHistory);
+}
+
+TEST_CASE("tasks: stopping tells those that run, waits for them, and starts nothing more") {
+  std::atomic<int> started{0};
+  Bench b;
+  for (int i = 0; i < 4; ++i) {
+    REQUIRE(b.tasks.spawn("t" + std::to_string(i), [&](TaskContext& context) -> Result<void> {
+      ++started;
+      while (!context.cancelled()) std::this_thread::yield();
+      return {};
+    }));
+  }
+  eventually("two", [&] { return started == 2; });
+  REQUIRE(b.tasks.stop(std::chrono::seconds(20)));
+  REQUIRE(started == 2);
+  REQUIRE(b.tasks.spawn("late", [](TaskContext&) -> Result<void> { return {}; }).error().kind ==
+          ErrorKind::unavailable);
+}
