@@ -147,8 +147,13 @@ json House::metrics() const {
                      {"longest_seconds", seconds(counts.longest)}};
   }
   const auto bus = bus_.counts();
+  const auto tasks = tasks_->counts();
+  const auto processing = event_permits_->counts();
   return json{
       {"methods", std::move(methods)},
+      {"tasks", {{"limit", tasks.limit}, {"running", tasks.running}, {"waiting", tasks.waiting}}},
+      {"event_processing",
+       {{"limit", processing.limit}, {"in_use", processing.in_use}, {"waiting", processing.waiting}}},
       {"events", {{"published", bus.published}, {"dropped", bus.dropped}, {"subscriptions", bus.subscriptions}}},
       {"connections", door_->connections()},
       {"log_dropped", log_->dropped()},

@@ -194,6 +194,11 @@ void TaskSupervisor::set_limits(std::size_t max_running, Duration cleanup_interv
   start_ready();
 }
 
+TaskSupervisor::Counts TaskSupervisor::counts() const {
+  Lock lock(mutex_);
+  return Counts{max_running_, running_, queue_.size()};
+}
+
 // One timer, and only while there is something to clean up: an idle host does not wake.
 void TaskSupervisor::schedule_cleanup() {
   Lock lock(mutex_);

@@ -73,6 +73,10 @@ class TaskSupervisor {
   /// Live jobs first, then ended ones, newest first.
   [[nodiscard]] std::vector<TaskRecord> records() const;
   void set_limits(std::size_t max_running, Duration cleanup_interval);
+  struct Counts {
+    std::size_t limit, running, waiting;
+  };
+  [[nodiscard]] Counts counts() const;
   /// True: everything has ended in time.
   bool stop(Duration budget);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -132,6 +133,42 @@ TEST_CASE(
   REQUIRE(reloaded.code == 1);
   REQUIRE(json::parse(reloaded.err)["data"]["errors"][0].get<std::string>().find("g.toml:2:") != std::string::npos);
   REQUIRE(box.host_pid() == pid);
+}
+
+TEST_CASE("life: what config.reload calls live is in force at once, in the host and in its plugins") {
+  Sandbox box;
+  box.write("g.toml", "");
+  (void)box.serve({"--config", (box.dir() / "g.toml").string()});
+  auto client = box.connect();
+  const auto ask = [&](const std::string& method) {
+    const auto answer = client.call(method, json::object(), std::chrono::seconds(20));
+    REQUIRE(answer);
+    return *answer;
+  };
+  REQUIRE(ask("lsp.servers")["servers"].size() == 1);  // it runs before the change
+  box.write("g.toml", R"([async]
+max_background_tasks = 3
+event_processing_concurrency = 2
+[host]
+max_calls_per_service = 7
+[log]
+level = "error"
+[lsp.servers.other]
+command = ["other-server"]
+languages = ["other"]
+)");
+  const auto reloaded = ask("config.reload");
+  REQUIRE(reloaded["restart"].empty());
+  REQUIRE(reloaded["live"].size() == 5);
+  const auto metrics = ask("host.metrics");
+  REQUIRE(metrics["tasks"]["limit"] == 3);
+  REQUIRE(metrics["event_processing"]["limit"] == 2);
+  for (const auto& service : ask("host.services")) REQUIRE(service["permits"]["limit"] == 7);
+  const auto servers = ask("lsp.servers")["servers"];
+  REQUIRE(std::any_of(servers.begin(), servers.end(), [](const json& s) { return s["name"] == "other"; }));
+  REQUIRE(
+      client.call("host.hello", {{"client", "test"}, {"workspace", box.work().string()}}, std::chrono::seconds(20)));
+  REQUIRE(box.read("state/gantry.log").find(box.work().string()) == std::string::npos);  // no line below `error`
 }
 
 TEST_CASE("life: a state folder that cannot be written stops nothing but what needs it") {

@@ -120,6 +120,28 @@ TEST_CASE("tasks: records are cleaned up after the interval, and no timer runs w
   REQUIRE(!b.timers.next_in());
 }
 
+TEST_CASE("tasks: task.cancel and host.tasks steer and show them") {
+  TestHouse t;
+  REQUIRE(t.house().tasks().spawn("job", [](TaskContext& context) -> Result<void> {
+    context.progress("half way");
+    while (!context.cancelled()) std::this_thread::yield();
+    return {};
+  }));
+  const auto record = [&] {
+    const auto tasks = t.call("host.tasks");
+    for (const auto& task : *tasks) {
+      if (task["name"] == "job") return task;
+    }
+    return json();
+  };
+  eventually("its progress", [&] { return record().value("progress", "") == "half way"; });
+  REQUIRE(record()["state"] == "running");
+  REQUIRE(t.call("task.cancel", {{"name", "nobody"}}).error().kind == ErrorKind::not_found);
+  REQUIRE(t.call("task.cancel").error().kind == ErrorKind::invalid_params);
+  REQUIRE(t.call("task.cancel", {{"name", "job"}}));
+  eventually("its end", [&] { return record()["state"] == "cancelled"; });
+}
+
 TEST_CASE("tasks: those that wait and the records of those that ended are bounded") {
   std::atomic<bool> go{false};
   Bench b;
