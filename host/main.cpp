@@ -85,7 +85,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("serve")) return serve(common, serve_args);
   if (app.got_subcommand("status")) return status(common, as_json);
   if (app.got_subcommand("stop")) return stop(common);
-  if (app.got_subcommand("logs")) return logs(follow);
+  if (app.got_subcommand("logs")) return logs(common, follow);
   if (app.got_subcommand("call")) return call(common, call_args);
   if (app.got_subcommand("events")) return events(common, events_args);
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);

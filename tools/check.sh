@@ -19,7 +19,7 @@ for i in "${!floors[@]}"; do
   above=("${floors[@]:$((i + 1))}")
   [ ${#above[@]} -eq 0 ] && continue
   pattern=$(IFS='|'; echo "${above[*]}")
-  hits=$(grep -nE "#include \"host/($pattern)/" -r "host/${floors[$i]}" || true)
+  hits=$(grep -nE "#include [\"<]host/($pattern)/" -r "host/${floors[$i]}" || true)
   [ -z "$hits" ] || wrong "host/${floors[$i]} looks up: $hits"
 done
 hits=$(grep -nE '#include ["<]host/' -r sdk plugins || true)

@@ -62,7 +62,11 @@ Result<std::uint64_t> EventBus::put(Event event, bool own) {
   {
     Lock lock(mutex_);
     if (closed_) return fail(ErrorKind::unavailable, "the event bus is closed");
-    if (own) event.seq = ++seq_;
+    if (own) {
+      event.seq = ++seq_;
+    } else if (!floor_.contains(event.epoch) && event.seq > 0) {
+      floor_[event.epoch] = event.seq - 1;  // a log that is older than this bus: what came before was never here
+    }
     seq = event.seq;
     ++published_;
     const auto shared = std::make_shared<const Event>(std::move(event));

@@ -43,7 +43,20 @@ constexpr auto kPatience = std::chrono::seconds(10);
   ::_exit(127);
 }
 
-// Starts a host and waits until it listens (true), or has ended (false): another one has the lock, or it cannot start.
+// All that a started host says on its pipe: "1" once it listens, else the error that it ends with (host/cli/serve.cpp).
+[[nodiscard]] std::string read_news(int fd) {
+  std::string news;
+  std::array<char, 4096> buffer{};
+  pollfd state{fd, POLLIN, 0};
+  while (news != "1" && ::poll(&state, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) > 0) {
+    const ssize_t got = ::read(fd, buffer.data(), buffer.size());
+    if (got <= 0) break;
+    news.append(buffer.data(), static_cast<std::size_t>(got));
+  }
+  return news;
+}
+
+// Starts a host and waits until it listens (true), or another one turns out to have the lock (false).
 [[nodiscard]] Result<bool> start_host(const ConnectOptions& options) {
   std::array<int, 2> ready{};
   if (::pipe2(ready.data(), O_CLOEXEC) != 0) return fail(ErrorKind::unavailable, "no pipe for a new host");
@@ -66,12 +79,14 @@ constexpr auto kPatience = std::chrono::seconds(10);
     return fail(ErrorKind::unavailable, "a host could not be started: fork failed");
   }
   (void)::waitpid(child, nullptr, 0);
-  pollfd state{ready[0], POLLIN, 0};
-  char byte = 0;
-  const bool listens = ::poll(&state, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) > 0 &&
-                       ::read(ready[0], &byte, 1) == 1;
+  const std::string news = read_news(ready[0]);
   ::close(ready[0]);
-  return listens;
+  if (news == "1") return true;
+  const auto error = parse_json(news);
+  if (!error || !error->is_object()) return false;  // it has died without a word
+  const auto kind = static_cast<ErrorKind>(error->value("code", 0));
+  if (kind == ErrorKind::conflict) return false;
+  return fail(kind, "a host could not be started: " + error->value("message", ""));
 }
 
 [[nodiscard]] std::vector<std::string> differences(const json& hello, const ConnectOptions& options) {

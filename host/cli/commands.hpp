@@ -25,7 +25,7 @@ int serve(const Common& common, const ServeArgs& args);
 
 int status(const Common& common, bool as_json);
 int stop(const Common& common);
-int logs(bool follow);
+int logs(const Common& common, bool follow);
 
 struct CallArgs {
   std::string method;

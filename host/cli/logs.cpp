@@ -14,6 +14,7 @@
 #include <string_view>
 #include <utility>
 
+#include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
 #include "host/observe/log.hpp"
@@ -97,8 +98,20 @@ class LogTail {
 
 }  // namespace
 
-int logs(bool follow) {
-  const auto path = state_dir() / "gantry.log";
+namespace {
+// The log of the host that answers on the socket, else the one of this environment's state folder.
+[[nodiscard]] std::filesystem::path log_path(const Common& common) {
+  if (auto client = Client::connect(socket_path(common.socket))) {
+    const auto status = client->call("host.status", json::object(), std::chrono::seconds(2));
+    if (status && status->contains("state_dir"))
+      return std::filesystem::path(status->value("state_dir", "")) / "gantry.log";
+  }
+  return state_dir() / "gantry.log";
+}
+}  // namespace
+
+int logs(const Common& common, bool follow) {
+  const auto path = log_path(common);
   // Watched before it is read: what is added in between wakes at once.
   const int watch = follow ? ::inotify_init1(IN_CLOEXEC) : -1;
   if (watch >= 0) (void)::inotify_add_watch(watch, path.parent_path().c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO);

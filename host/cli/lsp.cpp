@@ -10,6 +10,8 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <utility>
+#include <vector>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
@@ -53,6 +55,24 @@ constexpr std::string_view kStreamHead = R"({"jsonrpc":"2.0","method":"$/stream"
     }
   }
   return out;
+}
+
+// The folder that an `initialize` names, or empty: the first of workspaceFolders, else rootUri, else rootPath.
+[[nodiscard]] std::string root_of(const json& params) {
+  std::vector<json> named;
+  if (!params.is_object()) return {};
+  if (const auto folders = params.find("workspaceFolders"); folders != params.end() && folders->is_array()) {
+    for (const auto& folder : *folders) {
+      if (folder.is_object()) named.push_back(folder.value("uri", json()));
+    }
+  }
+  named.push_back(params.value("rootUri", json()));
+  for (const auto& uri : named) {
+    if (!uri.is_string()) continue;
+    if (auto path = path_of(uri.get<std::string>()); !path.empty()) return path;
+  }
+  const json path = params.value("rootPath", json());
+  return path.is_string() ? path.get<std::string>() : std::string();
 }
 
 class Shim {
@@ -120,10 +140,9 @@ class Shim {
     if (got < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (got <= 0) {
       editor_gone_ = true;
-      (void)to_host(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","end":true}})");
-      return;
+    } else {
+      from_editor_.commit(static_cast<std::size_t>(got));
     }
-    from_editor_.commit(static_cast<std::size_t>(got));
     pass_editor_messages();
   }
 
@@ -132,6 +151,7 @@ class Shim {
       std::string_view message;
       switch (from_editor_.next(message)) {
         case FrameDecoder::Status::need_more:
+          end_if_gone();
           return;
         case FrameDecoder::Status::message:
           pass_editor_message(message);
@@ -144,6 +164,12 @@ class Shim {
           return;
       }
     }
+  }
+
+  // Behind the last message, which may have waited for credit.
+  void end_if_gone() {
+    if (!editor_gone_ || std::exchange(ended_, true)) return;
+    (void)to_host(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","end":true}})");
   }
 
   void pass_editor_message(std::string_view message) {
@@ -168,9 +194,7 @@ class Shim {
     if (!doc || doc->value("method", json()) != "initialize") return;
     initialized_ = true;
     const json params = doc->value("params", json::object());
-    std::string folder;
-    if (const auto it = params.find("rootUri"); it != params.end() && it->is_string())
-      folder = path_of(it->get<std::string>());
+    const std::string folder = root_of(params);
     if (folder.empty()) return;
     (void)to_host(dump_json({{"jsonrpc", "2.0"},
                              {"id", "hello"},
@@ -241,6 +265,7 @@ class Shim {
   std::uint32_t consumed_ = 0;
   bool unread_ = false;  ///< bytes of the host came while something was written to it
   bool editor_gone_ = false;
+  bool ended_ = false;
   bool initialized_ = false;
   std::optional<int> exit_code_;
 };

@@ -17,15 +17,21 @@ namespace gantry::host {
 
 namespace {
 
-[[nodiscard]] std::optional<Config> read_config(const Common& common, std::optional<std::filesystem::path>& file) {
+/// Says why there is no host: on stderr, or to the client that has started it. Returns the exit code.
+int give_up(const ServeArgs& args, const Error& error) {
+  if (args.ready_fd < 0) return complain(error);
+  const std::string text = dump_json({{"code", static_cast<int>(error.kind)}, {"message", error.message}});
+  (void)!::write(args.ready_fd, text.data(), text.size());
+  return 1;
+}
+
+[[nodiscard]] Result<Config> read_config(const Common& common, std::optional<std::filesystem::path>& file) {
   file = find_config_file(common.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(common.config));
   if (!file) return default_config();
   file = std::filesystem::absolute(*file);
   auto config = load_config(*file);
   if (config) return std::move(*config);
-  std::fprintf(stderr, "%s\n", to_string(config.error()).c_str());
-  std::fprintf(stderr, "gantry: the configuration has mistakes; the host does not start\n");
-  return std::nullopt;
+  return fail(ErrorKind::invalid_params, "the configuration has mistakes:\n" + to_string(config.error()));
 }
 
 /// What the command line adds to the configuration, also after each reload.
@@ -96,7 +102,7 @@ int serve(const Common& common, const ServeArgs& args) {
   std::signal(SIGXFSZ, SIG_IGN);  // NOLINT: a full disk is an error, not a death; before any thread
   std::optional<std::filesystem::path> file;
   auto config = read_config(common, file);
-  if (!config) return 1;
+  if (!config) return give_up(args, config.error());
   add_workspace(*config, args.workspace);
   HouseOptions options;
   options.socket = socket_path(common.socket);
@@ -124,9 +130,9 @@ int serve(const Common& common, const ServeArgs& args) {
   };
   const auto socket = options.socket;
   auto house = House::build(std::move(options));
-  if (auto opened = house->open(); !opened) return complain(opened.error());
   boost::asio::signal_set signals(house->worker().context(), SIGTERM, SIGINT);
-  on_signals(signals, *house);
+  on_signals(signals, *house);  // before anybody can know that it is there
+  if (auto opened = house->open(); !opened) return give_up(args, opened.error());
   Console console(*house);
   if (args.ready_fd >= 0) {
     (void)!::write(args.ready_fd, "1", 1);

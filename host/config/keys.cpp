@@ -122,12 +122,14 @@ constexpr std::array kHostKeys{
                                             "calls that one service works on at once", {1, 4096}),
     key<&HostConfig::max_waiting_per_service>("max_waiting_per_service", integer, kRestart,
                                               "calls that wait for one service; more are `overloaded`", {0, 65536}),
-    key<&HostConfig::default_call_timeout_seconds>("default_call_timeout_seconds", integer, kLive,
-                                                   "the deadline of a call that names none", {1, kDay}),
+    key<&HostConfig::default_call_timeout_seconds>(
+        "default_call_timeout_seconds", integer, kLive,
+        "the deadline of a call that names none, but where the plugin keeps the time itself", {1, kDay}),
     key<&HostConfig::stop_budget_seconds>("stop_budget_seconds", integer, kLive,
                                           "how long a stop waits for calls to finish before it cancels them", {0, 600}),
-    key<&HostConfig::workspaces>("workspaces", paths, kLive,
-                                 "folders that are open from the start, besides --workspace"),
+    key<&HostConfig::workspaces>(
+        "workspaces", paths, kLive,
+        "folders that are open from the start, besides --workspace; a reload opens new ones and closes none"),
 };
 
 constexpr std::array kLogKeys{
@@ -153,9 +155,10 @@ constexpr std::array kAsyncKeys{
                                             {1, 10000}),
     key<&AsyncConfig::background_task_cleanup_interval_seconds>(
         "background_task_cleanup_interval_seconds", integer, kLive, "how often finished jobs are forgotten", {1, kDay}),
-    key<&AsyncConfig::event_bus_buffer_size>("event_bus_buffer_size", integer, kRestart,
-                                             "events that wait for each subscriber before it is told that it lags",
-                                             {1, 1000000}),
+    key<&AsyncConfig::event_bus_buffer_size>(
+        "event_bus_buffer_size", integer, kRestart,
+        "events that wait for each subscriber, and are kept for replay; the oldest go first, and `prev` shows the gap",
+        {1, 1000000}),
     key<&AsyncConfig::event_processing_concurrency>("event_processing_concurrency", integer, kLive,
                                                     "subscribers that events are handed to at once", {1, 256}),
 };
@@ -178,9 +181,10 @@ constexpr std::array kPluginKeys{
     key<&PluginEntry::enabled>("enabled", boolean, kRestart, "false: never loaded, its calls are `unavailable`"),
     key<&PluginEntry::isolation>("isolation", choice, kRestart, "where it runs; \"child\" is not built yet",
                                  {.not_built = kIsolationNotBuilt}),
-    key<&PluginEntry::grants>("grants", texts, kRestart, "what it may do besides answering its own calls",
+    key<&PluginEntry::grants>("grants", texts, kRestart,
+                              "what it may do besides answering its own calls; not enforced yet",
                               {.example = R"(["processes"])"}),
-    key<&PluginEntry::restart>("restart", choice, kRestart, "what follows when it fails"),
+    key<&PluginEntry::restart>("restart", choice, kRestart, "what follows when it fails; not built yet"),
     key<&PluginEntry::settings>("settings", table, kLive, "handed to the plugin as it is",
                                 {.example = R"({ folder = "notes" })"}),
 };
@@ -207,7 +211,7 @@ constexpr std::array kAiKeys{
 };
 
 constexpr std::array kEmbeddedKeys{
-    key<&AiEmbeddedConfig::max_tokens>("max_tokens", integer, kLive,
+    key<&AiEmbeddedConfig::max_tokens>("max_tokens", integer, kRestart,
                                        "what it learns at most from one workspace; about 10 bytes each",
                                        {1000, 64'000'000}),
 };
@@ -215,7 +219,7 @@ constexpr std::array kEmbeddedKeys{
 constexpr std::array kStateKeys{
     key<&StateConfig::max_sessions>("max_sessions", integer, kLive, "sessions that are kept", {1, 1'000'000}),
     key<&StateConfig::max_settings>("max_settings", integer, kLive, "settings that are kept", {1, 1'000'000}),
-    key<&StateConfig::max_events>("max_events", integer, kLive, "events that are kept for those who were away",
+    key<&StateConfig::max_events>("max_events", integer, kLive, "events that are kept in the store's log",
                                   {1, 10'000'000}),
     key<&StateConfig::max_data_mib>("max_data_mib", integer, kLive, "MiB of sessions and settings", {1, 65'536}),
     key<&StateConfig::max_log_mib>("max_log_mib", integer, kLive, "MiB of events", {8, 65'536}),
@@ -286,7 +290,8 @@ constexpr std::array kSections{
     plain<&Config::host>("host", "Limits of the host itself.", kHostKeys),
     plain<&Config::log>("log", "The host's log.", kLogKeys),
     plain<&Config::async>("async", "How much happens at once, and how long it may take.", kAsyncKeys),
-    plain<&Config::supervisor>("supervisor", "How failed plugins are restarted.", kSupervisorKeys),
+    plain<&Config::supervisor>("supervisor", "How failed plugins are restarted. Read and checked, but not built yet.",
+                               kSupervisorKeys),
     named<[](auto& config) -> auto& { return config.plugins; }>(
         "plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes", true),
     named<[](auto& config) -> auto& { return config.lsp_servers; }>(

@@ -65,10 +65,15 @@ namespace {
 }  // namespace
 
 json House::status() const {
+  bool ready = true;
+  {
+    Lock lock(mutex_);
+    ready = !stopping_;
+  }
   return json{{"version", kVersion},
               {"pid", ::getpid()},
               {"uptime_seconds", seconds(std::chrono::steady_clock::now() - started_)},
-              {"ready", true},
+              {"ready", ready},
               {"workspaces", workspaces_.list()},
               {"socket", options_.socket.string()},
               {"http", nullptr},
@@ -226,8 +231,24 @@ void House::add_operate_builtins() {
                         sink->answered(std::move(ok));
                         return;
                       }
-                      auto spawned = pool_.spawn([this, sink] { sink->answered(reload_config()); });
-                      if (!spawned) sink->answered(std::unexpected(spawned.error()));
+                      bool busy = false;
+                      {
+                        Lock lock(mutex_);
+                        busy = std::exchange(reloading_, true);
+                      }
+                      if (busy) {
+                        sink->answered(fail(ErrorKind::conflict, "the configuration is just being read again"));
+                        return;
+                      }
+                      const auto end = [this, sink](Result<std::string> answer) {
+                        {
+                          Lock lock(mutex_);
+                          reloading_ = false;
+                        }
+                        sink->answered(std::move(answer));
+                      };
+                      auto spawned = pool_.spawn([this, end] { end(reload_config()); });
+                      if (!spawned) end(std::unexpected(spawned.error()));
                     });
 }
 
@@ -255,6 +276,7 @@ Result<std::string> House::reload_config() {
   router_->set_limits(RouterLimits{static_cast<std::size_t>(now->host.max_calls_per_service),
                                    static_cast<std::size_t>(now->host.max_waiting_per_service),
                                    std::chrono::seconds(now->host.default_call_timeout_seconds)});
+  pool_.set_threads(pool_threads(*now));
   tasks_->set_limits(static_cast<std::size_t>(now->async.max_background_tasks),
                      std::chrono::seconds(now->async.background_task_cleanup_interval_seconds));
   event_permits_->set_limit(static_cast<std::size_t>(now->async.event_processing_concurrency));

@@ -13,7 +13,6 @@ namespace gantry::host {
 
 namespace {
 
-constexpr std::size_t kPoolSpareThreads = 4;
 constexpr std::size_t kPoolQueue = 1024;
 
 /// 128 random bits in hex.
@@ -59,6 +58,12 @@ constexpr std::size_t kPoolQueue = 1024;
 
 }  // namespace
 
+// A background task each, and some to spare for plugins that start and configuration that is read.
+std::size_t House::pool_threads(const Config& config) {
+  constexpr std::size_t kSpare = 4;
+  return static_cast<std::size_t>(config.async.max_background_tasks) + kSpare;
+}
+
 std::unique_ptr<House> House::build(HouseOptions options) {
   return std::unique_ptr<House>(new House(std::move(options)));
 }
@@ -67,7 +72,7 @@ House::House(HouseOptions options)
     : options_(std::move(options)),
       log_(options_.log),
       timers_(options_.timers != nullptr ? *options_.timers : worker_.timers()),
-      pool_(static_cast<std::size_t>(options_.config.async.max_background_tasks) + kPoolSpareThreads, kPoolQueue,
+      pool_(pool_threads(options_.config), kPoolQueue,
             [log = log_](std::string_view what) {
               log->write(Level::error, "pool", "a job threw: " + std::string(what));
             }),

@@ -75,6 +75,7 @@ class House {
 
  private:
   explicit House(HouseOptions options);
+  [[nodiscard]] static std::size_t pool_threads(const Config& config);
   void add_builtins();
   void add_operate_builtins();
   [[nodiscard]] json status() const;
@@ -114,6 +115,7 @@ class House {
   mutable Mutex mutex_;
   std::shared_ptr<const Config> config_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool reloading_ GANTRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace gantry::host

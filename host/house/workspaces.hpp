@@ -31,7 +31,9 @@ class Workspaces {
     Lock lock(mutex_);
     if (std::find(paths_.begin(), paths_.end(), path.string()) != paths_.end()) return Added{path.string(), false};
     if (paths_.size() >= kMaxWorkspaces)
-      return fail(ErrorKind::overloaded, "the host serves " + std::to_string(kMaxWorkspaces) + " workspaces already");
+      return fail(ErrorKind::overloaded,
+                  "the host serves " + std::to_string(kMaxWorkspaces) + " workspaces already; restart it with fewer",
+                  R"({"retry_after_ms":60000})");
     paths_.push_back(path.string());
     return Added{path.string(), true};
   }

@@ -11,6 +11,15 @@ namespace gantry::host {
 
 namespace {
 
+// Boost says "boost::dll::shared_library::load() failed (dlerror system message: WORDS): Bad file descriptor [...]".
+[[nodiscard]] std::string loaders_words(const std::string& what) {
+  constexpr std::string_view kBegin = "dlerror system message: ";
+  const auto begin = what.find(kBegin);
+  const auto end = what.rfind("):");
+  if (begin == std::string::npos || end == std::string::npos || end < begin) return "the loader refuses it";
+  return what.substr(begin + kBegin.size(), end - begin - kBegin.size());
+}
+
 [[nodiscard]] Result<void> check_entry(const gantry_entry_t& entry, const Manifest& manifest) {
   if (entry.magic != GANTRY_MAGIC)
     return fail(ErrorKind::unavailable,
@@ -54,7 +63,7 @@ Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, co
     if (auto ok = check_entry(entry, manifest); !ok) return std::unexpected(ok.error());
     return &entry;
   } catch (const std::exception& e) {
-    return fail(ErrorKind::unavailable, std::string("it cannot be loaded: ") + e.what());
+    return fail(ErrorKind::unavailable, "it cannot be loaded: " + loaders_words(e.what()));
   }
 }
 

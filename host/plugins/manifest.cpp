@@ -30,6 +30,7 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   method.idempotent = p.boolean_or("idempotent", false);
   method.stream = p.boolean_or("stream", false);
   method.attach = p.boolean_or("attach", false);
+  method.keeps_time = p.boolean_or("keeps_time", false);
   p.require(method.params.is_object() && method.result.is_object(), "params and result must be JSON Schema objects");
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "a method's entry: " + ok.error().message);
   if (auto ok = check_topic(method.name); !ok)

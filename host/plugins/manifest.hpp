@@ -20,6 +20,7 @@ struct ManifestMethod {
   json params;
   json result;
   bool idempotent = false;
+  bool keeps_time = false;  ///< the router sets no default deadline
   bool stream = false;
   bool attach = false;
 };

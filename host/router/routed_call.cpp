@@ -207,6 +207,7 @@ std::shared_ptr<ActiveCall> RoutedCall::finish(Result<std::string> answer) {
   if (deadline_timer != 0) (void)router_.timers_.cancel(deadline_timer);
   if (retry_timer != 0) (void)router_.timers_.cancel(retry_timer);
   if (ticket != 0 && permits) (void)permits->withdraw(ticket);
+  permit.release();  // before the answer: who gets it may call again at once
   router_.count_end(method, router_.timers_.now() - started_, !answer);
   sink->answered(std::move(answer));
   router_.closed(this);

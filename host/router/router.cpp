@@ -60,9 +60,9 @@ Result<ServiceManager::Method> Router::resolve(const std::string& method) const 
   return found;
 }
 
-Deadline Router::deadline_for(const CallRequest& request, bool attach) const {
-  if (attach) return {};
-  if (request.deadline.exists() || request.stream_credit) return request.deadline;
+Deadline Router::deadline_for(const CallRequest& request, const ManifestMethod& method) const {
+  if (method.attach) return {};
+  if (request.deadline.exists() || request.stream_credit || method.keeps_time) return request.deadline;
   Lock lock(mutex_);
   return Deadline(timers_.now() + limits_.default_timeout);
 }
@@ -101,7 +101,7 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
     return std::make_shared<NoCall>();
   }
   const bool attach = target->method->attach;
-  request.deadline = deadline_for(request, attach);
+  request.deadline = deadline_for(request, *target->method);
   const std::string service = request.method.substr(0, request.method.find('.'));
   auto routed = std::make_shared<RoutedCall>(*this, std::move(request), std::move(sink), target->plugin->name,
                                              target->method->idempotent, attach);

@@ -83,7 +83,7 @@ class Router {
     SlowBuiltin run;
   };
   [[nodiscard]] Result<ServiceManager::Method> resolve(const std::string& method) const;
-  [[nodiscard]] Deadline deadline_for(const CallRequest& request, bool attach) const;
+  [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method) const;
   void count_start(const std::string& method);
   void count_retry(const std::string& method);
   void count_end(const std::string& method, Duration took, bool failed);

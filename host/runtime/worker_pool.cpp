@@ -7,7 +7,7 @@
 namespace gantry::host {
 
 WorkerPool::WorkerPool(std::size_t threads, std::size_t max_queued, std::function<void(std::string_view)> on_escape)
-    : max_threads_(threads == 0 ? 1 : threads), max_queued_(max_queued), on_escape_(std::move(on_escape)) {}
+    : max_queued_(max_queued), on_escape_(std::move(on_escape)), max_threads_(threads == 0 ? 1 : threads) {}
 
 WorkerPool::~WorkerPool() { (void)stop(); }
 
@@ -16,7 +16,8 @@ Result<void> WorkerPool::spawn(Job job) {
     Lock lock(mutex_);
     if (stopping_) return fail(ErrorKind::unavailable, "the worker pool has stopped");
     if (queue_.size() >= max_queued_)
-      return fail(ErrorKind::overloaded, std::to_string(queue_.size()) + " jobs wait for the worker pool");
+      return fail(ErrorKind::overloaded, std::to_string(queue_.size()) + " jobs wait for the worker pool",
+                  R"({"retry_after_ms":100})");
     queue_.push_back(std::move(job));
     if (idle_ < queue_.size() && threads_.size() < max_threads_) {
       ++live_;
@@ -25,6 +26,11 @@ Result<void> WorkerPool::spawn(Job job) {
   }
   changed_.notify_one();
   return {};
+}
+
+void WorkerPool::set_threads(std::size_t threads) {
+  Lock lock(mutex_);
+  max_threads_ = threads == 0 ? 1 : threads;
 }
 
 bool WorkerPool::stop(std::chrono::steady_clock::time_point until) {

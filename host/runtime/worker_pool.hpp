@@ -30,6 +30,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   [[nodiscard]] Result<void> spawn(Job job);
+  /// More threads from the next job on; a lower number ends none that are there.
+  void set_threads(std::size_t threads);
   /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be
   /// destroyed.
   bool stop(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max());
@@ -37,11 +39,11 @@ class WorkerPool {
  private:
   void serve();
 
-  const std::size_t max_threads_;
   const std::size_t max_queued_;
   const std::function<void(std::string_view)> on_escape_;
   Mutex mutex_;
   CondVar changed_;
+  std::size_t max_threads_ GANTRY_GUARDED_BY(mutex_);
   std::deque<Job> queue_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::thread> threads_ GANTRY_GUARDED_BY(mutex_);
   std::size_t live_ GANTRY_GUARDED_BY(mutex_) = 0;

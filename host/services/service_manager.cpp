@@ -31,10 +31,11 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
   std::error_code failed;
   for (auto it = std::filesystem::directory_iterator(bundled, failed);
        !failed && it != std::filesystem::directory_iterator(); it.increment(failed)) {
-    if (it->path().extension() != ".so") continue;
+    // A manifest without its library is a plugin that is missing, not one that never was.
+    if (it->path().extension() != ".so" && it->path().extension() != ".json") continue;
     PluginSpec spec;
     spec.name = it->path().stem().string();
-    spec.library = it->path();
+    spec.library = std::filesystem::path(it->path()).replace_extension(".so");
     found[spec.name] = std::move(spec);
   }
   for (const auto& wanted : configured) {

@@ -15,8 +15,9 @@
 
 namespace gantry::ai {
 
-/// A provider's wish for a pause is followed up to this length.
-inline constexpr Duration kMaxRetryAfter = std::chrono::seconds(60);
+/// A provider's wish for a pause is followed whatever its length, as far as the request's deadline allows; this bounds
+/// the number that is read.
+inline constexpr Duration kMaxRetryAfter = std::chrono::hours(24);
 
 /// What a response's headers say about trying again.
 struct RetryHeaders {

@@ -149,8 +149,7 @@ class Worker {
 }  // namespace
 
 Error worker_gone() {
-  return Error{ErrorKind::unavailable,
-               "the model worker is gone; restart the ai plugin (plugin.restart {\"name\": \"ai\"})",
+  return Error{ErrorKind::unavailable, "the model worker is gone; restart the host",
                R"({"reason":"worker_channel_closed"})"};
 }
 

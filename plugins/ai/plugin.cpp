@@ -184,13 +184,15 @@ class Ai {
              {.summary = "Says how the text at the cursor goes on. Stream items: {text}",
               .params = complete_params(),
               .result = complete_result(),
-              .stream = true});
+              .stream = true,
+              .keeps_time = true});
     d.method("ai.chat", &Ai::chat,
              {.summary = "Answers messages; the embedded model continues the text of the last one. Stream items: "
                          "{delta, finish_reason?}",
               .params = chat_params(),
               .result = chat_result(),
-              .stream = true});
+              .stream = true,
+              .keeps_time = true});
     d.method("ai.models", &Ai::models,
              {.summary = "The models that requests can name",
               .params = json{{"type", "object"}, {"additionalProperties", false}},

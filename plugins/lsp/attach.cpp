@@ -115,7 +115,7 @@ void AttachSession::wait_in_line(std::string_view text, const Envelope& e, Effec
     const Error error{ErrorKind::overloaded,
                       config().name + " does not take the editor's messages, and more than " +
                           std::to_string(kMaxQueuedBytes >> 20) + " MiB of them wait; attach anew",
-                      {}};
+                      R"({"retry_after_ms":1000})"};
     return leave(std::unexpected(error), fx);
   }
   Queued queued{std::string(text), 0, {}};

@@ -284,7 +284,8 @@ void Lsp::define(Definition<Lsp>& d) {
        .params = {{"type", "object"},
                   {"properties", {{"uri", uri}, {"method", text}, {"params", json::object()}, {"language", language}}},
                   {"required", {"uri", "method"}},
-                  {"additionalProperties", false}}});
+                  {"additionalProperties", false}},
+       .keeps_time = true});
   d.method("lsp.diagnostics", &Lsp::diagnostics,
            {.summary = "The diagnostics of a file, and whether they are for its text of now",
             .params = {{"type", "object"},
@@ -300,7 +301,8 @@ void Lsp::define(Definition<Lsp>& d) {
                          {"version", {{"type", {"integer", "null"}}}},
                          {"freshness", {{"enum", {"fresh", "stale", "timeout"}}}},
                          {"diagnostics", {{"type", "array"}}}}}},
-            .idempotent = true});
+            .idempotent = true,
+            .keeps_time = true});
   d.method("lsp.servers", &Lsp::servers,
            {.summary = "The configured language servers and the running ones", .idempotent = true});
   d.method("lsp.restart", &Lsp::restart,

@@ -23,7 +23,8 @@ void Query::begin() {
     if (const auto query = weak.lock()) query->expired();
   });
   if (!timer)
-    return refuse(Error{ErrorKind::overloaded, "the host has no timer left for this call; try again later", {}});
+    return refuse(Error{ErrorKind::overloaded, "the host has no timer left for this call; try again later",
+                        R"({"retry_after_ms":1000})"});
   {
     Lock lock(mutex_);
     timer_ = timer;

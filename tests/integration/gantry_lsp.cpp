@@ -58,3 +58,29 @@ TEST_CASE("gantry lsp: what cannot be attached is said on stderr, with 1") {
   require_civil(ran);
   REQUIRE(box.run({"stop"}).code == 0);
 }
+
+TEST_CASE("gantry lsp: what was written before the end of the input is delivered before it") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  // All of it, and the end, is there before the host has given any credit.
+  std::string input;
+  const auto add = [&](const json& message) { append_frame(input, Framing::headers, message.dump()); };
+  add({{"jsonrpc", "2.0"},
+       {"id", 1},
+       {"method", "initialize"},
+       {"params", {{"rootPath", box.work().string()}, {"capabilities", json::object()}}}});
+  add({{"jsonrpc", "2.0"}, {"id", 2}, {"method", "shutdown"}});
+  add({{"jsonrpc", "2.0"}, {"method", "exit"}});
+  box.write("input", input);
+  const int in = ::open((box.dir() / "input").c_str(), O_RDONLY | O_CLOEXEC);
+  const pid_t pid = box.spawn({"lsp", "--language", "fake"}, box.dir() / "lsp.out", box.dir() / "lsp.err", in);
+  ::close(in);
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  INFO(box.read("lsp.err"));
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 0);
+  const auto out = json::parse(box.run({"call", "host.status"}).out);
+  REQUIRE(out["workspaces"] == json{fs::canonical(box.work()).string()});  // of rootPath, where nothing else is named
+}

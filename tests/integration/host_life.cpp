@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -112,6 +114,82 @@ TEST_CASE("life: a broken configuration is named with line and column, and no ho
   const auto missing = box.run({"serve", "--config", "/nowhere/gantry.toml"});
   REQUIRE(missing.code == 1);
   require_civil(missing);
+}
+
+TEST_CASE("life: a client that starts a host on a broken configuration hears at once what is wrong with it") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "[async]\nmax_concurent_ai_requests = 4\n");
+  const auto ran = box.run({"call", "host.status"});
+  REQUIRE(ran.code == 1);
+  const auto error = json::parse(ran.err);
+  REQUIRE(error["data"]["kind"] == "invalid_params");
+  REQUIRE(error["message"].get<std::string>().find("gantry.toml:2:1") != std::string::npos);
+  REQUIRE(error["message"].get<std::string>().find("max_concurrent_ai_requests") != std::string::npos);
+  require_civil(ran);
+}
+
+TEST_CASE("life: SIGINT is a graceful end as well, and a second signal ends a host that takes its time") {
+  Sandbox box;
+  const pid_t graceful = box.serve();
+  ::kill(graceful, SIGINT);
+  REQUIRE(box.wait(graceful) == 0);
+  box.write("g.toml", "[host]\nstop_budget_seconds = 600\n[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR
+                      "/tests/plugins/faulty.so\"\n");
+  const pid_t slow = box.serve({"--config", (box.dir() / "g.toml").string()});
+  auto client = box.connect();
+  REQUIRE(client.send(R"({"jsonrpc":"2.0","id":"held","method":"faulty.never"})"));
+  REQUIRE(client.call("faulty.attempts", {{"key", "x"}}, std::chrono::seconds(20)));
+  ::kill(slow, SIGTERM);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (box.read("state/gantry.log").find("stopping: signal SIGTERM") == std::string::npos &&
+         std::chrono::steady_clock::now() < until)
+    std::this_thread::yield();
+  ::kill(slow, SIGTERM);
+  REQUIRE(box.wait(slow) == 1);
+}
+
+TEST_CASE("life: a file size limit in mid-flight is storage_failed, and nothing acknowledged is lost") {
+  Sandbox box;
+  const pid_t pid = box.serve();
+  auto client = box.connect();
+  const auto set = [&](int i) {
+    return client.call("state.settings.set", {{"key", "k" + std::to_string(i)}, {"value", std::string(20'000, 'x')}},
+                       std::chrono::seconds(20));
+  };
+  REQUIRE(set(0));
+  rlimit limit{};
+  REQUIRE(::prlimit(pid, RLIMIT_FSIZE, nullptr, &limit) == 0);
+  const rlimit small{400'000, limit.rlim_max};
+  REQUIRE(::prlimit(pid, RLIMIT_FSIZE, &small, nullptr) == 0);
+  int acknowledged = 1;
+  Result<json> last;
+  while ((last = set(acknowledged))) ++acknowledged;
+  REQUIRE(last.error().kind == ErrorKind::storage_failed);
+  REQUIRE(box.host_pid() == pid);
+  REQUIRE(::prlimit(pid, RLIMIT_FSIZE, &limit, nullptr) == 0);
+  REQUIRE(set(acknowledged));
+  const auto all = client.call("state.settings.list", json::object(), std::chrono::seconds(20));
+  if (all) REQUIRE((*all)["items"].size() <= static_cast<std::size_t>(acknowledged) + 1);
+  for (int i = 0; i <= acknowledged; ++i) {
+    const auto got = client.call("state.settings.get", {{"key", "k" + std::to_string(i)}}, std::chrono::seconds(20));
+    REQUIRE(got);
+    REQUIRE((*got)["value"].is_string());
+  }
+}
+
+TEST_CASE("life: without --socket the socket is GANTRY_SOCKET, else in XDG_RUNTIME_DIR, else in /tmp/gantry-UID") {
+  Sandbox box;
+  const auto socket_of = [&](std::vector<std::string> environment) {
+    box.environment = std::move(environment);
+    box.names_socket = false;
+    const auto ran = box.run({"call", "host.status", "--no-start"});
+    return json::parse(ran.err)["message"].get<std::string>();
+  };
+  const auto at = (box.dir() / "x.sock").string();
+  REQUIRE(socket_of({"GANTRY_SOCKET=" + at, "XDG_RUNTIME_DIR=/nowhere"}).find(" " + at + " ") != std::string::npos);
+  REQUIRE(socket_of({"XDG_RUNTIME_DIR=" + box.dir().string()}).find((box.dir() / "gantry/host.sock").string()) !=
+          std::string::npos);
+  REQUIRE(socket_of({}).find("/tmp/gantry-" + std::to_string(::getuid()) + "/host.sock") != std::string::npos);
 }
 
 TEST_CASE(

@@ -41,7 +41,7 @@ class StuckHost {
 
 TEST_CASE("life: a plugin that hangs in a call times out its caller, and the host serves others and ends in time") {
   StuckHost host("");
-  const auto ran = host.box.run({"call", "faulty.hangs", "--timeout", "0.5"});
+  const auto ran = host.box.run({"call", "faulty.hangs", "--timeout", "5"});  // time enough to be loaded
   REQUIRE(ran.code == 1);
   REQUIRE(json::parse(ran.err)["data"]["kind"] == "timeout");
   host.wait_for("hangs in a call");
@@ -73,10 +73,12 @@ TEST_CASE("life: a plugin that hangs in its destroy does not keep the host from 
 
 TEST_CASE("life: a client that finds the old host stopping gets a new one") {
   StuckHost host("");  // it takes its whole budget to stop
-  const auto stuck = host.box.run({"call", "faulty.hangs", "--timeout", "0.1"});
-  REQUIRE(json::parse(stuck.err)["data"]["kind"] == "timeout");
+  auto client = host.box.connect();
+  REQUIRE(client.send(R"({"jsonrpc":"2.0","id":1,"method":"faulty.hangs"})"));
+  host.wait_for("hangs in a call");
   const auto old = host.box.host_pid();
   host.stop();
+  host.wait_for("stopping: signal SIGTERM");
   const auto ran = host.box.run({"call", "host.status"});
   INFO(ran.err);
   REQUIRE(ran.code == 0);

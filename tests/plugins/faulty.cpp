@@ -58,9 +58,15 @@ class Faulty {
     held->on_cancel([this, id = held->id()] { cancelled_.push_back(id); });
     held_.push_back(held);
   }
+  void slow(Call call) {
+    auto held = std::make_shared<Call>(std::move(call));
+    slow_.push_back(held);
+  }
   Result<json> cancelled(Call&) { return json{{"count", cancelled_.size()}}; }
   Result<json> release(Call&) {
     held_.clear();
+    for (const auto& held : slow_) held->reply(json::object());
+    slow_.clear();
     return json::object();
   }
 
@@ -152,6 +158,7 @@ class Faulty {
     d.method(FAULTY ".flood", &Faulty::flood, stream).method(FAULTY ".flood_events", &Faulty::flood_events);
     d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
     d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
+    d.method(FAULTY ".slow", &Faulty::slow, {.keeps_time = true});
     d.method(FAULTY ".meta", &Faulty::meta).method(FAULTY ".workspaces", &Faulty::workspaces);
     d.method(FAULTY ".seen_events", &Faulty::seen_events).method(FAULTY ".blocks", &Faulty::blocks);
   }
@@ -194,6 +201,7 @@ class Faulty {
   bool hangs_at_its_end_ = false;
   std::map<std::string, std::int64_t> attempts_;
   std::vector<std::shared_ptr<Call>> held_;
+  std::vector<std::shared_ptr<Call>> slow_;
   std::vector<std::uint64_t> cancelled_;
   std::vector<std::string> events_;
   int gone_ = 0;

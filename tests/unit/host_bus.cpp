@@ -122,3 +122,16 @@ TEST_CASE("bus: an event over 1 MiB, and more than 64 patterns, are refused") {
   REQUIRE(bus.subscribe(std::vector<std::string>(65, "a.b"), [] {}).error().kind == ErrorKind::invalid_params);
   REQUIRE(bus.subscribe({}, [] {}).error().kind == ErrorKind::invalid_params);
 }
+
+TEST_CASE("bus: a log that is older than the bus is resumed from what this bus has seen, and no further back") {
+  EventBus bus("e", 10);
+  REQUIRE(bus.subscribe({"s.**"}, [] {}, {{"store", 4}})->gaps.at("store") == "unknown_epoch");
+  REQUIRE(bus.publish_logged("s.a", "store", 8, "{}"));
+  REQUIRE(bus.publish_logged("s.a", "store", 9, "{}"));
+  REQUIRE(bus.subscribe({"s.**"}, [] {}, {{"store", 4}})->gaps.at("store") == "too_old");  // 5 to 7 were never here
+  const auto resumed = *bus.subscribe({"s.**"}, [] {}, {{"store", 7}});
+  REQUIRE(resumed.gaps.empty());
+  const auto first = resumed.subscription->take();
+  REQUIRE(first->event->seq == 8);
+  REQUIRE(first->prev == 7);
+}

@@ -102,7 +102,8 @@ TEST_CASE(
   failed("broken", "malformed JSON");
   // These at their first call.
   REQUIRE(t.call("text.do").error().kind == ErrorKind::unavailable);
-  failed("text", "cannot be loaded");
+  failed("text", "cannot be loaded: ");
+  REQUIRE(status_of(t, "text")["reason"].get<std::string>().find("boost") == std::string::npos);
   REQUIRE(t.call("stranger.do").error().kind == ErrorKind::unavailable);
   failed("stranger", "does not export gantry_entry");
   REQUIRE(t.call("masked.do").error().kind == ErrorKind::unavailable);

@@ -69,6 +69,26 @@ TEST_CASE("router: the default deadline holds for a call that names none") {
   REQUIRE(recorder->wait().error().kind == ErrorKind::timeout);
 }
 
+TEST_CASE("router: a plugin that keeps the time itself has as long as it takes, unless the caller says otherwise") {
+  TestHouse t([](Config& c) { c.host.default_call_timeout_seconds = 1; });
+  auto patient = t.begin("faulty.slow");
+  auto hasty = t.begin("faulty.slow", json::object(), {}, std::chrono::seconds(2));
+  REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
+  t.timers.advance(std::chrono::hours(1));
+  REQUIRE(hasty.recorder->wait().error().kind == ErrorKind::timeout);
+  REQUIRE(!patient.recorder->done());
+  REQUIRE(t.call("faulty.release"));
+  REQUIRE(patient.recorder->wait());
+}
+
+TEST_CASE("router: whoever has an answer can call again at once, though only one may") {
+  TestHouse t([](Config& c) {
+    c.host.max_calls_per_service = 1;
+    c.host.max_waiting_per_service = 0;
+  });
+  for (int i = 0; i < 500; ++i) REQUIRE(t.call("echo.say"));
+}
+
 TEST_CASE("router: an answer that comes late on the clock, but in time, is an answer") {
   TestHouse t;
   auto [recorder, call] = t.begin("faulty.late", {{"delay_ms", 2000}}, {}, 5s);
@@ -160,7 +180,7 @@ TEST_CASE("router: an unknown method is `method_not_found` with the nearest name
 }
 
 TEST_CASE("router: a stopping host refuses calls and answers those that are open") {
-  auto t = std::make_unique<TestHouse>([](Config& c) { c.host.stop_budget_seconds = 1; });
+  auto t = std::make_unique<TestHouse>([](Config& c) { c.host.stop_budget_seconds = 10; });
   auto open = t->begin("faulty.never");
   REQUIRE(t->call("echo.say"));
   t->house().request_stop("test");

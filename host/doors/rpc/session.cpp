@@ -322,7 +322,8 @@ Result<json> RpcSession::subscribe(const json& params) {
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   if (subscriptions_.size() >= kMaxSubscriptions)
     return fail(ErrorKind::overloaded,
-                "this connection has " + std::to_string(kMaxSubscriptions) + " subscriptions already");
+                "this connection has " + std::to_string(kMaxSubscriptions) + " subscriptions already; end one first",
+                R"({"retry_after_ms":1000})");
   const std::weak_ptr<SessionWire> wire = wire_;
   auto subscribed = deps_.bus.subscribe(
       std::move(topics),

@@ -278,8 +278,9 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
     }
     if (connections.size() >= limits.max_connections) {
       log.write(Level::warn, "rpc", "refused a client: " + std::to_string(connections.size()) + " are connected");
-      const std::string text =
-          rpc_error("", Error{ErrorKind::overloaded, "the host has no room for another connection", {}}) + "\n";
+      const std::string text = rpc_error("", Error{ErrorKind::overloaded, "the host has no room for another connection",
+                                                   R"({"retry_after_ms":1000})"}) +
+                               "\n";
       (void)::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
       return;
     }

@@ -19,7 +19,11 @@ using json = nlohmann::json;
   try {
     return json::parse(text);
   } catch (const json::exception& e) {
-    return fail(ErrorKind::invalid_params, std::string("malformed JSON: ") + e.what());
+    // "[json.exception.parse_error.101] parse error at line 1, column 2: ...": what follows the name is for people.
+    const std::string_view what = e.what();
+    const auto name = what.find("] ");
+    return fail(ErrorKind::invalid_params,
+                "malformed JSON: " + std::string(what.substr(name == std::string_view::npos ? 0 : name + 2)));
   }
 }
 

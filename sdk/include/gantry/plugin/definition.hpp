@@ -24,6 +24,7 @@ struct MethodOptions {
   bool idempotent = false;  ///< the router may call it again when an attempt failed with `unavailable` or `plugin_died`
   bool stream = false;      ///< may be opened as a stream
   bool attach = false;      ///< a long-lived stream: no permit, no deadline
+  bool keeps_time = false;  ///< ends in time by itself: the host sets no deadline of its own; a caller's holds
 };
 
 template <class T>
@@ -88,6 +89,7 @@ class Definition {
     if (options.idempotent) entry["idempotent"] = true;
     if (options.stream || options.attach) entry["stream"] = true;
     if (options.attach) entry["attach"] = true;
+    if (options.keeps_time) entry["keeps_time"] = true;
     manifest_["methods"].push_back(std::move(entry));
     handlers_.emplace(std::move(name), std::move(handler));
     return *this;
