@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 here=$PWD
+build="${GANTRY_BUILD:-build/release}"
 run="${GANTRY_RUN_DIR:-$here/build/run}"
 mkdir -p "$run"
 chmod 700 "$run"
@@ -20,7 +21,7 @@ cat <<TXT
 In a second terminal, from this folder:
 
   export GANTRY_SOCKET=$GANTRY_SOCKET GANTRY_STATE_DIR=$GANTRY_STATE_DIR
-  gantry=build/release/gantry
+  gantry=$build/gantry
 
   # how it is
   \$gantry status
@@ -42,4 +43,4 @@ In a second terminal, from this folder:
   \$gantry call rpc.discover
 
 TXT
-exec build/release/gantry serve --workspace "$here"
+exec "$build/gantry" serve --workspace "$here"

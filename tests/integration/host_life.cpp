@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 #include <utility>
 
 #include "integration/daemon.hpp"
@@ -355,6 +357,59 @@ void end(pid_t pid) {
   ::waitpid(pid, nullptr, 0);
 }
 }  // namespace
+
+TEST_CASE("commands: doctor fails on what keeps the host or a part of it from working, and says which") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml",
+            "[lsp.servers.x]\ncommand = [\"no-such-server\"]\nlanguages = [\"x\"]\n"
+            "[plugins.gone]\npath = \"/nowhere/gone.so\"\n");
+  const auto doctor = [&](const std::string& what) {
+    const auto ran = box.run({"doctor"});
+    INFO(ran.out);
+    REQUIRE(ran.code == 1);
+    REQUIRE(ran.out.find("FAIL  " + what) != std::string::npos);
+    require_civil(ran);
+  };
+  doctor("language server no-such-server is not on PATH");
+  doctor("plugin gone: /nowhere/gone.so does not exist");
+  box.write("config/gantry/gantry.toml", "[asnyc]\n");
+  doctor("configuration:");
+  box.write("config/gantry/gantry.toml", "");
+  box.write("file", "");
+  box.environment = {"GANTRY_STATE_DIR=" + (box.dir() / "file").string()};
+  doctor("state folder " + (box.dir() / "file").string() + " cannot be written");
+  box.environment = {"GANTRY_PLUGIN_DIR=" + box.work().string()};
+  doctor("no plugins in " + box.work().string());
+  box.environment.clear();
+  fs::create_directories(box.socket().parent_path());
+  REQUIRE(::chmod(box.socket().parent_path().c_str(), 0755) == 0);
+  doctor("the socket's folder");
+}
+
+TEST_CASE("commands: call --stream prints each item, then the answer") {
+  Sandbox box;
+  box.write("work/text.txt", "one two three four five six\none two three four five six\n");
+  (void)box.serve({"--workspace", box.work().string()});
+  const auto ran = box.run({"call", "--stream", "ai.complete", "prefix=one two three ", "max_tokens:=6"});
+  INFO(ran.err);
+  REQUIRE(ran.code == 0);
+  std::istringstream lines(ran.out);
+  std::string text;
+  json last;
+  for (std::string line; std::getline(lines, line);) {
+    last = json::parse(line);
+    if (!last.contains("model")) text += last["text"].get<std::string>();
+  }
+  REQUIRE(last["model"] == "embedded");
+  REQUIRE(last["text"] == text);
+}
+
+TEST_CASE("commands: logs shows the log of the host that answers on the socket") {
+  Sandbox box;
+  (void)box.serve();
+  box.environment = {"GANTRY_STATE_DIR=" + (box.dir() / "elsewhere").string()};
+  REQUIRE(box.run({"logs"}).out.find("serves " + box.socket().string()) != std::string::npos);
+}
 
 TEST_CASE("commands: gantry logs --follow goes on with the next file, and leaves out no line of the one before") {
   Sandbox box;

@@ -58,6 +58,10 @@ class Faulty {
     held->on_cancel([this, id = held->id()] { cancelled_.push_back(id); });
     held_.push_back(held);
   }
+  void progresses(Call call) {
+    call.progress("half way", 50);
+    call.reply(json::object());
+  }
   void slow(Call call) {
     auto held = std::make_shared<Call>(std::move(call));
     slow_.push_back(held);
@@ -158,6 +162,7 @@ class Faulty {
     d.method(FAULTY ".flood", &Faulty::flood, stream).method(FAULTY ".flood_events", &Faulty::flood_events);
     d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
     d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
+    d.method(FAULTY ".progresses", &Faulty::progresses);
     d.method(FAULTY ".slow", &Faulty::slow, {.keeps_time = true});
     d.method(FAULTY ".meta", &Faulty::meta).method(FAULTY ".workspaces", &Faulty::workspaces);
     d.method(FAULTY ".seen_events", &Faulty::seen_events).method(FAULTY ".blocks", &Faulty::blocks);

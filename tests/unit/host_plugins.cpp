@@ -115,6 +115,16 @@ TEST_CASE(
   REQUIRE(t.call("echo.say", {{"a", 1}}));
 }
 
+TEST_CASE("plugins: a bundled one whose library is gone is `failed`, not forgotten") {
+  TempDir dir;
+  std::ofstream(dir.path() / "orphan.json") << manifest_for("orphan");
+  const auto specs = find_plugins(dir.path(), {});
+  REQUIRE(specs.size() == 1);
+  REQUIRE(specs[0].name == "orphan");
+  REQUIRE(!specs[0].manifest);
+  REQUIRE(specs[0].failure.find("orphan.so does not exist") != std::string::npos);
+}
+
 TEST_CASE("plugins: of two that offer one service the second is `failed` and says so") {
   TempDir dir;
   const auto twin = place(dir, "twin", kPlugins / "echo.so", read(kPlugins / "echo.json"));

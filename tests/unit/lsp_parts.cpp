@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <sys/stat.h>
+
 #include <catch2/catch.hpp>
 
 #include "config.hpp"
@@ -153,6 +155,24 @@ TEST_CASE("lsp config: without servers there is clangd, and a mistake names its 
   config = {};
   config.async = {{"max_concurrent_lsp_requests", 0}};
   REQUIRE(parse_settings(config).error().message.find("max_concurrent_lsp_requests") != std::string::npos);
+}
+
+TEST_CASE("lsp config: clangd is clangd-19 where there is one, else clangd, else what an error should name") {
+  lsp_test::TempDir dir;
+  const std::string before = std::getenv("PATH");
+  const auto command_with = [&](const std::vector<std::string>& programs) {
+    const std::string folder = "bin" + std::to_string(programs.size()) + (programs.empty() ? "" : programs.front());
+    std::filesystem::create_directories(dir / folder);
+    for (const auto& program : programs) ::chmod(dir.write(folder + "/" + program, "").c_str(), 0755);
+    ::setenv("PATH", (dir / folder).c_str(), 1);
+    const auto settings = parse_settings({});
+    ::setenv("PATH", before.c_str(), 1);
+    return settings->servers[0].command;
+  };
+  REQUIRE(command_with({"clangd", "clangd-19"}) == std::vector<std::string>{"clangd-19"});
+  REQUIRE(command_with({"clangd-19"}) == std::vector<std::string>{"clangd-19"});
+  REQUIRE(command_with({"clangd"}) == std::vector<std::string>{"clangd"});
+  REQUIRE(command_with({}) == std::vector<std::string>{"clangd-19"});
 }
 
 TEST_CASE("lsp files: the root is the nearest marked folder, else the workspace, else the folder itself") {
