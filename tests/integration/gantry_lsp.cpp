@@ -84,3 +84,25 @@ TEST_CASE("gantry lsp: what was written before the end of the input is delivered
   const auto out = json::parse(box.run({"call", "host.status"}).out);
   REQUIRE(out["workspaces"] == json{fs::canonical(box.work()).string()});  // of rootPath, where nothing else is named
 }
+
+TEST_CASE("gantry lsp: malformed JSON inside a server's answer is an error for who asked, and the end of that server") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  const auto first = editor.initialize(0)["result"]["serverInfo"]["pid"];
+  (void)editor.request(1, "test/bad_inside");
+  const auto answer = editor.answer_to(1);
+  REQUIRE(answer["error"]["code"] == -32803);
+  REQUIRE(answer["error"]["data"]["kind"] == "upstream_failed");
+  // What still meets the dying server is answered with an error; the next one serves.
+  json echo;
+  for (int id = 2; id < 1000 && !echo.contains("result"); ++id) {
+    (void)editor.request(id, "test/echo", {{"x", 1}});
+    echo = editor.answer_to(id);
+  }
+  REQUIRE(echo["result"]["x"] == 1);
+  const auto servers = json::parse(box.run({"call", "lsp.servers"}).out)["servers"];
+  REQUIRE(servers[0]["restarts"] == 1);
+  REQUIRE(servers[0]["pid"] != first);
+}

@@ -157,6 +157,7 @@ TEST_CASE(
   const int hang = editor.send("test/hang");
   const int behind = editor.send("test/echo");
   host.wait("the hang", [&] { return !sent_to(dir, "test/hang").empty(); });
+  host.settle();  // the second has come, and its time runs
   host.advance(std::chrono::milliseconds(9'999));
   REQUIRE(sent_to(dir, "$/cancelRequest").empty());
   host.advance(std::chrono::milliseconds(1));
@@ -267,4 +268,59 @@ TEST_CASE("lsp.attach: what cannot be attached is refused with what to do") {
   REQUIRE(error.message.find("no-such-language-server") != std::string::npos);
   REQUIRE(error.message.find("[lsp.servers.missing] command") != std::string::npos);
   host.stop();
+}
+
+TEST_CASE("lsp.attach: a second initialize is refused, and the session goes on") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir.path());
+  const auto again = editor.ask("initialize", {{"capabilities", json::object()}});
+  REQUIRE(again["error"]["code"] == -32600);
+  REQUIRE(again["error"]["message"].get<std::string>().find("initialize was sent before") != std::string::npos);
+  REQUIRE(sent_to(dir, "initialize").size() == 1);
+  REQUIRE(editor.ask("test/echo", {{"x", 1}})["result"]["x"] == 1);
+  host.stop();
+}
+
+TEST_CASE("lsp.attach: the server runs in the root that initialize names") {
+  TempDir dir;
+  dir.write("project/a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir / "project");
+  REQUIRE(server_entry(host, "attached")["root"] == dir / "project");
+  host.stop();
+}
+
+TEST_CASE("lsp.attach: more unanswered questions of the server than the bound are answered for the editor") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir.path());
+  constexpr int kBound = 1024;
+  editor.notify("test/ask_many", {{"count", kBound + 1}});
+  const auto refused = [&] {
+    for (const auto& message : sent_to(dir)) {
+      if (message.contains("error")) return message;
+    }
+    return json();
+  };
+  host.wait("the refusal", [&] { return !refused().is_null(); });
+  REQUIRE(refused()["id"] == "many-" + std::to_string(kBound + 1));
+  REQUIRE(refused()["error"]["data"]["kind"] == "unavailable");
+  host.stop();
+}
+
+TEST_CASE("lsp.attach: messages that a deaf server does not take are bounded; more end the stream") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--deaf"})}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir.path());
+  const std::string filler(std::size_t{4} << 20, 'x');
+  for (int i = 0; i < 24; ++i) editor.notify("test/nothing", {{"filler", filler}});  // 96 MiB
+  const auto error = editor.stream().result().error();
+  REQUIRE(error.kind == ErrorKind::overloaded);
+  REQUIRE(error.message.find("attach anew") != std::string::npos);
+  host.destroy();
 }

@@ -4,6 +4,7 @@
 // (--log FILE), one message a line.
 //
 //   --exit-at-start   --hang-initialize   --refuse-initialize   --deaf (reads nothing after `initialized`)
+//   --utf8 (counts positions so)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // Methods: see `request`. Documents: didOpen, didChange with full text, didClose.
@@ -24,7 +25,8 @@ using gantry::json;
 namespace {
 
 struct Options {
-  bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false;
+  bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
+       utf8 = false;
   std::string log;
 };
 
@@ -86,7 +88,9 @@ class Server {
       if (options_.hang_initialize) return;
       if (options_.refuse_initialize)
         return send({{"id", id}, {"error", {{"code", -32603}, {"message", "no licence"}}}});
-      return answer(id, {{"capabilities", {{"hoverProvider", true}}}, {"serverInfo", {{"pid", ::getpid()}}}});
+      json capabilities{{"hoverProvider", true}};
+      if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
+      return answer(id, {{"capabilities", std::move(capabilities)}, {"serverInfo", {{"pid", ::getpid()}}}});
     }
     if (method == "shutdown") {
       if (!options_.ignore_exit) answer(id, nullptr);
@@ -105,6 +109,8 @@ class Server {
       raw("Content-Length: nonsense\r\n\r\n{}");
     } else if (method == "test/bad_json") {
       framed(R"({"jsonrpc":"2.0","id":)" + id.dump());
+    } else if (method == "test/bad_inside") {
+      framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":{"a":[1,}})");
     } else if (method == "test/twice") {
       answer(id, 1);
       answer(id, 2);
@@ -144,6 +150,10 @@ class Server {
 
   void notification(const std::string& method, const json& params) {
     if (method == "exit" && !options_.ignore_exit) std::_Exit(0);
+    if (method == "test/ask_many") {
+      for (int i = 1; i <= params.value("count", 0); ++i)
+        send({{"id", "many-" + std::to_string(i)}, {"method", "test/question"}, {"params", json::object()}});
+    }
     if (method == "initialized" && options_.deaf) {
       while (true) ::pause();
     }
@@ -181,6 +191,7 @@ int main(int argc, char** argv) {
     if (arg == "--exit-at-start") options.exit_at_start = true;
     if (arg == "--hang-initialize") options.hang_initialize = true;
     if (arg == "--refuse-initialize") options.refuse_initialize = true;
+    if (arg == "--utf8") options.utf8 = true;
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];

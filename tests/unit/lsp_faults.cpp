@@ -25,6 +25,7 @@ TEST_CASE("lsp crash: what was in flight fails at once, the server is back with 
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   editor.notify("workspace/didChangeConfiguration", {{"settings", {{"a", 1}}}});
+  editor.notify("workspace/didChangeWorkspaceFolders", {{"event", {{"added", json::array()}}}});
   editor.open("file:///a.fake", "old", "fake", 1);
   editor.notify("textDocument/didChange", {{"textDocument", {{"uri", "file:///a.fake"}, {"version", 4}}},
                                            {"contentChanges", {{{"text", "unsaved text"}}}}});
@@ -50,7 +51,8 @@ TEST_CASE("lsp crash: what was in flight fails at once, the server is back with 
     crashed = crashed || message["method"] == "test/crash";
   }
   REQUIRE(after == std::vector<std::string>{"initialize", "initialized", "workspace/didChangeConfiguration",
-                                            "textDocument/didOpen", "textDocument/hover"});
+                                            "workspace/didChangeWorkspaceFolders", "textDocument/didOpen",
+                                            "textDocument/hover"});
   const auto entry = server_entry(host, "attached");
   REQUIRE(entry["restarts"] == 1);
   REQUIRE(host.event("lsp.server.restarting").payload["in_ms"] == 0);
@@ -86,6 +88,41 @@ TEST_CASE(
   REQUIRE(host.call("lsp.restart", {{"server", "fak"}}).error().kind == ErrorKind::not_found);
   REQUIRE(host.call("lsp.restart", {{"server", "fake"}})->at("restarted") == 1);
   REQUIRE(host.call("lsp.request", request(file, "test/echo", {{"x", 1}}))->at("x") == 1);
+  // The crashes before are forgiven: this one is the first again.
+  REQUIRE_FALSE(host.call("lsp.request", request(file, "test/crash")));
+  REQUIRE(host.call("lsp.request", request(file, "test/echo", {{"x", 2}}))->at("x") == 2);
+  host.stop();
+}
+
+TEST_CASE("lsp.restart: a restart that was asked for is no crash, however many there are") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  for (int i = 0; i < 6; ++i) {
+    REQUIRE(host.call("lsp.request", request(file, "test/echo", {{"x", i}}))->at("x") == i);
+    REQUIRE(host.call("lsp.restart", {{"server", "fake"}})->at("restarted") == 1);
+    host.wait("the exit", [&] { return count(host, "lsp.server.exited") == static_cast<std::size_t>(i) + 1; });
+    host.wait("the next one", [&] { return server_entry(host, "shared")["state"] == "ready"; });
+  }
+  REQUIRE(count(host, "lsp.server.restarting") == 0);
+  REQUIRE(server_entry(host, "shared")["restarts"] == 6);
+  host.stop();
+}
+
+TEST_CASE("lsp crash: incremental changes are followed in the server's units") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--utf8"})}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir.path());
+  editor.open("file:///a.fake", "\u00e9 = 1\n", "fake", 1);
+  const json position{{"line", 0}, {"character", 3}};
+  const json end{{"line", 0}, {"character", 4}};
+  editor.notify("textDocument/didChange",
+                {{"textDocument", {{"uri", "file:///a.fake"}, {"version", 2}}},
+                 {"contentChanges", {{{"range", {{"start", position}, {"end", end}}}, {"text", "+"}}}}});
+  (void)editor.ask("test/crash");
+  const auto hover = editor.ask("textDocument/hover", {{"textDocument", {{"uri", "file:///a.fake"}}}});
+  REQUIRE(hover["result"]["contents"] == "\u00e9 + 1\n");
   host.stop();
 }
 

@@ -257,3 +257,55 @@ TEST_CASE("lsp.request: documents beyond the bound are closed, the longest unuse
   REQUIRE(host.call("lsp.request", hover_of(dir / "0.fake")));  // opened anew
   host.stop();
 }
+
+TEST_CASE("lsp.request: an error of the server comes with its words") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  const auto error = host.call("lsp.request", {{"uri", file}, {"method", "test/none"}}).error();
+  REQUIRE(error.kind == ErrorKind::upstream_failed);
+  REQUIRE(error.message == "fake answered test/none with an error: no test/none");
+  REQUIRE(json::parse(error.data)["server"]["code"] == -32601);
+  host.stop();
+}
+
+TEST_CASE("lsp.request: more calls than the bound wait for a server that does not come up are `overloaded`") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--hang-initialize"})}}, dir,
+                                   {{"max_concurrent_lsp_requests", 300}}));
+  std::vector<TestStream> calls;
+  for (int i = 0; i < 257; ++i) calls.push_back(host.begin("lsp.request", {{"uri", file}, {"method", "test/echo"}}));
+  const auto error = calls.back().result().error();
+  REQUIRE(error.kind == ErrorKind::overloaded);
+  REQUIRE(error.data.find("retry_after_ms") != std::string::npos);
+  host.destroy();
+}
+
+TEST_CASE("lsp.diagnostics: who waits for them holds no place of max_concurrent_lsp_requests") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {{"max_concurrent_lsp_requests", 1}}));
+  auto waits = host.begin("lsp.diagnostics", {{"uri", file}, {"wait_ms", 60'000}});
+  host.wait("the document", [&] { return !sent_to(dir, "textDocument/didOpen").empty(); });
+  REQUIRE(value_of(host.call("lsp.request", {{"uri", file}, {"method", "test/echo"}, {"params", {{"n", 1}}}}))["n"] ==
+          1);
+  waits.cancel();
+  host.stop();
+}
+
+TEST_CASE("lsp.request: calls that are cancelled while they wait for a place leave the line") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {{"max_concurrent_lsp_requests", 1}}));
+  auto holds = host.begin("lsp.request", {{"uri", file}, {"method", "test/hang"}});
+  host.wait("the hang", [&] { return !sent_to(dir, "test/hang").empty(); });
+  for (int i = 0; i < 300; ++i) {  // more than may wait
+    auto waits = host.begin("lsp.request", {{"uri", file}, {"method", "test/hang"}});
+    host.settle();
+    waits.cancel();
+    REQUIRE(waits.result().error().kind == ErrorKind::cancelled);
+  }
+  holds.cancel();
+  host.stop();
+}
