@@ -324,3 +324,18 @@ TEST_CASE("lsp.attach: messages that a deaf server does not take are bounded; mo
   REQUIRE(error.message.find("attach anew") != std::string::npos);
   host.destroy();
 }
+
+TEST_CASE("lsp.attach: at most 64 editors are attached, and a stop ends each stream with what to do") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  std::vector<TestStream> editors;
+  for (int i = 0; i < 64; ++i) editors.push_back(host.open("lsp.attach", {{"server", "fake"}}, 10));
+  const auto error = host.open("lsp.attach", {{"server", "fake"}}, 10).result().error();
+  REQUIRE(error.kind == ErrorKind::overloaded);
+  host.stop();
+  for (auto& editor : editors) {
+    const auto end = editor.result().error();
+    REQUIRE(end.kind == ErrorKind::unavailable);
+    REQUIRE(end.message.find("attach anew") != std::string::npos);
+  }
+}

@@ -99,6 +99,9 @@ class Server {
     } else if (method == "test/crash") {
       std::cerr << "fatal: asked to crash" << std::endl;
       std::_Exit(7);
+    } else if (method == "test/stderr") {
+      std::cerr << std::string(params.value("bytes", 0U), '.') << "the end\n" << std::flush;
+      answer(id, nullptr);
     } else if (method == "test/hang") {
       hanging_.push_back(id);
     } else if (method == "test/release") {

@@ -309,3 +309,55 @@ TEST_CASE("lsp.request: calls that are cancelled while they wait for a place lea
   holds.cancel();
   host.stop();
 }
+
+TEST_CASE("lsp.request: a server whose configuration has changed makes room for one of the new configuration") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  const json echo{{"uri", file}, {"method", "test/echo"}};
+  REQUIRE(host.call("lsp.request", echo));
+  const auto before = server_entry(host, "shared");
+  host.reconfigure(config_of({{"fake", fake_server(dir, {"--utf8"})}}, dir));
+  REQUIRE(host.call("lsp.request", echo));
+  host.wait("the end of the old one", [&] { return !alive(before["pid"]); });
+  const auto after = server_entry(host, "shared");
+  REQUIRE(after["command"].back() == "--utf8");
+  REQUIRE(after["pid"] != before["pid"]);
+  host.stop();
+}
+
+TEST_CASE("lsp.servers: the end of what a server wrote on stderr is kept, within a bound") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  REQUIRE(host.call("lsp.request", {{"uri", file}, {"method", "test/stderr"}, {"params", {{"bytes", 100'000}}}}));
+  const auto tail = [&] { return server_entry(host, "shared").value("stderr_tail", ""); };
+  host.wait("all of it", [&] { return tail().ends_with("the end\n"); });
+  REQUIRE(tail().size() <= 4096);
+  host.stop();
+}
+
+TEST_CASE("lsp.request: at most 32 servers are shared; one more ends the one that was not used for longest") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  const auto ask = [&](int i) {
+    const std::string project = "p" + std::to_string(i);
+    dir.write(project + "/fake.root", "");
+    const auto file = dir.write(project + "/a.fake", "");
+    REQUIRE(host.call("lsp.request", {{"uri", file}, {"method", "test/echo"}}));
+  };
+  for (int i = 0; i < 32; ++i) ask(i);
+  ask(0);
+  ask(32);
+  const auto roots = [&] {
+    std::vector<std::string> out;
+    const auto servers = host.call("lsp.servers");
+    for (const auto& server : servers->at("servers")) out.push_back(server.value("root", ""));
+    return out;
+  };
+  host.wait("the end of one", [&] { return roots().size() == 32; });
+  const auto left = roots();
+  REQUIRE(std::find(left.begin(), left.end(), dir / "p1") == left.end());
+  REQUIRE(std::find(left.begin(), left.end(), dir / "p0") != left.end());
+  host.stop();
+}
