@@ -361,3 +361,12 @@ TEST_CASE("lsp.request: at most 32 servers are shared; one more ends the one tha
   REQUIRE(std::find(left.begin(), left.end(), dir / "p0") != left.end());
   host.stop();
 }
+
+TEST_CASE("lsp.servers: settings that make no sense are refused, and the ones before stay in force") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  host.reconfigure(config_of({{"other", {{"command", 3}}}}, dir));
+  REQUIRE(host.log().find("the old [lsp] stays in force: ") != std::string::npos);
+  REQUIRE(host.call("lsp.servers")->at("servers")[0]["name"] == "fake");
+  host.stop();
+}
