@@ -95,6 +95,8 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   [[nodiscard]] std::size_t backlog() const { return backlog_.load(std::memory_order_relaxed); }
 
   void resume();
+  /// Is its output held back, for want of room?
+  [[nodiscard]] bool held() const { return held_; }
   /// The exit is wanted: a closed output is then no reason to kill.
   void expect_exit() { exit_expected_.store(true, std::memory_order_relaxed); }
   void kill_group(int signal);
@@ -137,7 +139,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
 
   // From the server: the reactor's thread.
   FrameDecoder decoder_{kMaxMessage, Framing::headers};
-  bool held_ = false;
+  std::atomic<bool> held_{false};
   bool output_open_ = true;
   std::string end_reason_;
 

@@ -64,6 +64,8 @@ json Session::describe() const {
            {"kind", kind_},         {"state", name_of(state_)},   {"root", root_},
            {"restarts", restarts_}, {"clients", clients()}};
   if (process_) out["pid"] = process_->pid();
+  if (process_ && process_->held())
+    out["waits_for_client"] = true;  // its output is not read: the client gives no credit
   if (!last_error_.empty()) out["last_error"] = last_error_;
   const std::string tail = process_ ? process_->stderr_tail() : last_tail_;
   if (!tail.empty()) out["stderr_tail"] = tail;

@@ -106,3 +106,25 @@ TEST_CASE("gantry lsp: malformed JSON inside a server's answer is an error for w
   REQUIRE(servers[0]["restarts"] == 1);
   REQUIRE(servers[0]["pid"] != first);
 }
+
+TEST_CASE("gantry lsp: a flood from the server and large messages of the editor do not wait for each other") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  constexpr int kLarge = 8;
+  const std::string filler(std::size_t{2} << 20, 'x');
+  std::thread writer([&] {
+    (void)editor.request(100, "test/flood", {{"count", 2000}, {"size", 10'000}});
+    for (int i = 1; i <= kLarge; ++i) {
+      if (!editor.notify("test/nothing", {{"filler", filler}})) return;
+    }
+    (void)editor.request(101, "test/echo", {{"x", 1}});
+  });
+  const auto flooded = editor.answer_to(100);
+  const auto echo = editor.answer_to(101);
+  writer.join();
+  REQUIRE(flooded["result"] == "flooded");
+  REQUIRE(echo["result"]["x"] == 1);
+}

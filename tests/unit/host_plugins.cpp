@@ -222,7 +222,8 @@ TEST_CASE("plugins: one that is busy with a call does not keep the others from p
   REQUIRE(o.seen("faulty").empty());  // it waits for busy
   const auto call = o.t.begin("faulty.blocks", o.until("two"));
   o.wait_until_blocked("faulty", "two");
-  o.release("one");  // faulty's turn, but it has no time
+  o.release("one");
+  eventually("the end of its turn", [&] { return o.seen("busy").size() == 1; });  // now it is faulty's, who has no time
   o.publish("to_busy.b", json::object());
   eventually("the event of the other", [&] { return o.seen("busy").size() == 2; });
   o.release("two");

@@ -190,13 +190,21 @@ TEST_CASE("lsp.attach: an editor that gives no credit loses nothing and holds th
   EditorClient other(host, {{"server", "fake"}});
   other.initialize(dir.path());
   REQUIRE(other.ask("test/echo").contains("result"));
-  // 5 MB do not fit into the pipe, the outbox and the one message that is held: the server is stuck in its write.
+  const auto held = [&] {
+    const auto all = host.call("lsp.servers");
+    for (const auto& server : all->at("servers")) {
+      if (server["name"] == "slow") return server.value("waits_for_client", false);
+    }
+    return false;
+  };
+  host.wait("the server held back", held);
   int seen = 0;
   slow.stream().credit(100);
   for (; seen < 100; ++seen) REQUIRE(slow.said("test/drop")["params"]["n"] == seen);
   slow.stream().credit(100'000);
   for (; seen < count; ++seen) REQUIRE(slow.said("test/drop")["params"]["n"] == seen);
   REQUIRE(slow.answer(flood)["result"] == "flooded");
+  REQUIRE_FALSE(held());
   host.stop();
 }
 
@@ -338,4 +346,20 @@ TEST_CASE("lsp.attach: at most 64 editors are attached, and a stop ends each str
     REQUIRE(end.kind == ErrorKind::unavailable);
     REQUIRE(end.message.find("attach anew") != std::string::npos);
   }
+}
+
+TEST_CASE("lsp.attach: what waits for a server that stands still goes on when it goes on") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  const int server = editor.initialize(dir.path())["result"]["serverInfo"]["pid"];
+  REQUIRE(editor.ask("test/echo").contains("result"));
+  ::kill(server, SIGSTOP);
+  const std::string filler(std::size_t{1} << 20, 'x');
+  for (int i = 0; i < 16; ++i) editor.notify("test/nothing", {{"filler", filler}});
+  const int last = editor.send("test/echo", {{"x", 1}});
+  host.settle();
+  ::kill(server, SIGCONT);
+  REQUIRE(editor.answer(last)["result"]["x"] == 1);  // nothing more of the editor pushes it
+  host.stop();
 }

@@ -327,3 +327,54 @@ TEST_CASE("lsp stop: a plugin destroyed as it is leaves no process") {
   }
   REQUIRE_FALSE(alive(pid));
 }
+
+TEST_CASE("lsp crash: what a server has started goes with it") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  const int child = value_of(host.call("lsp.request", request(file, "test/child")));
+  REQUIRE(alive(child));
+  REQUIRE_FALSE(host.call("lsp.request", request(file, "test/crash")));
+  host.wait("its end", [&] { return !alive(child); });
+  host.stop();
+}
+
+TEST_CASE("lsp stop: calls that wait for a server are told that the plugin stops") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--hang-initialize"})}}, dir));
+  auto waits = host.begin("lsp.request", request(file, "test/echo"));
+  host.wait("the server", [&] { return !sent_to(dir, "initialize").empty(); });
+  auto behind = host.begin("lsp.diagnostics", {{"uri", file}, {"wait_ms", 600'000}});
+  host.settle();
+  host.stop();
+  for (auto* call : {&waits, &behind}) {
+    const auto error = call->result().error();
+    REQUIRE(error.kind == ErrorKind::unavailable);
+    REQUIRE(error.message.find("stopp") != std::string::npos);
+  }
+}
+
+TEST_CASE("lsp.restart: forgives the crashes before it") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  std::size_t crashes = 0;
+  const auto crash = [&] {
+    REQUIRE_FALSE(host.call("lsp.request", request(file, "test/crash")));
+    ++crashes;
+    host.wait("the exit", [&] { return count(host, "lsp.server.exited") == crashes; });
+  };
+  for (int i = 0; i < 4; ++i) {
+    crash();
+    host.advance(std::chrono::seconds(2));
+    host.wait("the server", [&] { return server_entry(host, "shared")["state"] == "ready"; });
+  }
+  REQUIRE(host.call("lsp.restart", {{"server", "fake"}})->at("restarted") == 1);
+  ++crashes;  // an exit, and no crash
+  host.wait("the exit", [&] { return count(host, "lsp.server.exited") == crashes; });
+  host.wait("the server", [&] { return server_entry(host, "shared")["state"] == "ready"; });
+  crash();  // the fifth within three minutes would be the end
+  REQUIRE(host.call("lsp.request", request(file, "test/echo", {{"x", 1}}))->at("x") == 1);
+  host.stop();
+}

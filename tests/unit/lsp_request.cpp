@@ -370,3 +370,12 @@ TEST_CASE("lsp.servers: settings that make no sense are refused, and the ones be
   REQUIRE(host.call("lsp.servers")->at("servers")[0]["name"] == "fake");
   host.stop();
 }
+
+TEST_CASE("lsp.diagnostics: a folder has none, and that is said") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  const auto error = host.call("lsp.diagnostics", {{"uri", dir.path()}, {"language", "fake"}}).error();
+  REQUIRE(error.kind == ErrorKind::invalid_params);
+  REQUIRE(error.message.find("is a folder") != std::string::npos);
+  host.stop();
+}
