@@ -131,7 +131,7 @@ void AttachSession::wait_in_line(std::string_view text, const Envelope& e, Effec
   pump(fx);
 }
 
-void AttachSession::drop_queued(std::deque<Queued>::const_iterator it) {
+void AttachSession::drop_queued(const std::deque<Queued>::const_iterator& it) {
   queued_bytes_ -= it->text.size();
   if (it->request != 0) {
     --queued_requests_;

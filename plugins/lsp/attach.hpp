@@ -80,7 +80,7 @@ class AttachSession final : public Session {
 
   // The line.
   void pump(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void drop_queued(std::deque<Queued>::const_iterator it) GANTRY_REQUIRES(mutex_);
+  void drop_queued(const std::deque<Queued>::const_iterator& it) GANTRY_REQUIRES(mutex_);
   void wait_for_permit();
   void granted(Permit permit);
   void arm() GANTRY_REQUIRES(mutex_);
