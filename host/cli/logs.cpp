@@ -70,7 +70,7 @@ class LogTail {
     return ::fstat(fd_, &ours) == 0 && ::stat(path.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
            ours.st_dev == there.st_dev;
   }
-  [[nodiscard]] bool was_replaced() const { return std::filesystem::exists(path_) && !names(path_); }
+  [[nodiscard]] bool was_replaced() const { return ::access(path_.c_str(), F_OK) == 0 && !names(path_); }
   bool print_file() {
     struct stat info{};
     // A single file is emptied when it is full.
@@ -96,9 +96,6 @@ class LogTail {
   bool in_half_a_line_ = false;
 };
 
-}  // namespace
-
-namespace {
 // The log of the host that answers on the socket, else the one of this environment's state folder.
 [[nodiscard]] std::filesystem::path log_path(const Common& common) {
   if (auto client = Client::connect(socket_path(common.socket))) {

@@ -163,6 +163,29 @@ TEST_CASE("commands: gantry logs --follow goes on with the next file, and leaves
   REQUIRE(box.read("logs.err").empty());
 }
 
+TEST_CASE(
+    "commands: gantry logs --follow goes on in a file that was emptied, and says when it has missed a whole one") {
+  Sandbox box;
+  box.write("state/gantry.log", "a line that is longer than the next\n");
+  Output out;
+  const pid_t pid = box.spawn({"logs", "--follow"}, "", box.dir() / "logs.err", -1, out.writer());
+  out.close_writer();
+  REQUIRE(out.line() == "a line that is longer than the next");
+  ::kill(pid, SIGSTOP);
+  box.write("state/gantry.log", "two\n");  // truncates: the host does so with log.files = 1
+  ::kill(pid, SIGCONT);
+  REQUIRE(out.line() == "two");
+  ::kill(pid, SIGSTOP);
+  const auto file = [&](const char* name) { return box.dir() / "state" / name; };
+  fs::rename(file("gantry.log"), file("gantry.2.log"));
+  box.write("state/gantry.1.log", "missed\n");
+  box.write("state/gantry.log", "three\n");
+  ::kill(pid, SIGCONT);
+  REQUIRE(out.line() == "three");
+  REQUIRE(box.read("logs.err").find("lines are missing") != std::string::npos);
+  end(pid);
+}
+
 TEST_CASE("commands: gantry logs begins with a whole line") {
   Sandbox box;
   std::string text;

@@ -284,12 +284,7 @@ namespace {
 /// A plugin without a house around it.
 struct Alone {
   TempDir dir;
-  std::shared_ptr<Log> log = Log::open_or_stderr([this] {
-    LogOptions options;
-    options.file = dir.path() / "log";
-    options.to_stderr = false;
-    return options;
-  }());
+  std::shared_ptr<Log> log = log_in(dir.path() / "log");
   ManualTimers timers;
   EventBus bus{"epoch", 100};
   std::shared_ptr<InlinePlugin> plugin;

@@ -10,13 +10,7 @@ using namespace gantry::host::test;
 namespace {
 struct Bench {
   TempDir dir;
-  std::shared_ptr<Log> log = Log::open_or_stderr([this] {
-    LogOptions options;
-    options.file = dir.path() / "log";
-    options.to_stderr = false;
-    options.level = Level::debug;
-    return options;
-  }());
+  std::shared_ptr<Log> log = log_in(dir.path() / "log");
   ManualTimers timers;
   WorkerPool pool{8, 100, [](std::string_view) {}};
   EventBus bus{"epoch", 1000};

@@ -35,6 +35,14 @@ class TempDir {
   std::filesystem::path path_;
 };
 
+[[nodiscard]] inline std::shared_ptr<Log> log_in(const std::filesystem::path& file) {
+  LogOptions options;
+  options.file = file;
+  options.to_stderr = false;
+  options.level = Level::debug;
+  return Log::open_or_stderr(options);
+}
+
 /// Asks again and again until it holds; gives up after 20 s.
 template <class F>
 void eventually(const char* what, F&& condition) {
@@ -118,11 +126,7 @@ class TestHouse {
     options.socket = dir_.path() / "run" / "host.sock";
     options.state_dir = dir_.path() / "state";
     options.plugin_dir = GANTRY_BUILD_DIR "/tests/plugins";
-    LogOptions log;
-    log.file = dir_.path() / "state" / "gantry.log";
-    log.to_stderr = false;
-    log.level = Level::debug;
-    options.log = Log::open_or_stderr(log);
+    options.log = log_in(dir_.path() / "state" / "gantry.log");
     options.timers = real_time ? nullptr : &timers;
     house_ = House::build(std::move(options));
     opened_ = house_->open();
