@@ -11,22 +11,8 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <gantry/annotations.hpp>
 #include <mutex>
-
-#if defined(__clang__)
-#define GANTRY_TSA(x) __attribute__((x))
-#else
-#define GANTRY_TSA(x)
-#endif
-#define GANTRY_CAPABILITY(x) GANTRY_TSA(capability(x))
-#define GANTRY_SCOPED_CAPABILITY GANTRY_TSA(scoped_lockable)
-#define GANTRY_GUARDED_BY(x) GANTRY_TSA(guarded_by(x))
-#define GANTRY_REQUIRES(...) GANTRY_TSA(requires_capability(__VA_ARGS__))
-#define GANTRY_ACQUIRE(...) GANTRY_TSA(acquire_capability(__VA_ARGS__))
-#define GANTRY_RELEASE(...) GANTRY_TSA(release_capability(__VA_ARGS__))
-#define GANTRY_TRY_ACQUIRE(...) GANTRY_TSA(try_acquire_capability(__VA_ARGS__))
-#define GANTRY_EXCLUDES(...) GANTRY_TSA(locks_excluded(__VA_ARGS__))
-#define GANTRY_NO_TSA GANTRY_TSA(no_thread_safety_analysis)
 
 namespace gantry {
 

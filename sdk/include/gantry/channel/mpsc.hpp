@@ -1,217 +1,269 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/channel/mpsc.hpp: a bounded channel from many senders to one receiver.
+// gantry/channel/mpsc.hpp: a channel from many senders to one receiver.
 //
-//   auto [tx, rx] = gantry::mpsc::channel<Command>(64);
+//   auto [tx, rx] = gantry::mpsc::channel<Command>(64);            // bounded
+//   auto [tx, rx] = gantry::mpsc::unbounded_channel<Command>();    // for embedders; the host itself uses none
 //
-// Thread rule: Sender is copyable and each copy may be used from any thread; Receiver is move-only and used by
-//   one thread at a time.
-// Order: first in, first out, over all senders in the order in which their sends succeeded.
-// Full: try_send refuses with `overloaded`, send waits; waiting senders are served in the order of their arrival.
-// Closed: when the last Sender is gone or closed, recv drains what was accepted and then returns empty. When the
-//   Receiver is gone or closed, sends refuse with `unavailable` and what lies in the channel is destroyed.
-// Never: a value that was refused is moved from; a value that was accepted is lost while the receiver lives.
+// Thread rule: Sender is copyable; each copy is used by one thread at a time, copies by any threads at once. Receiver is
+//   move-only and used by one thread at a time. Each operation comes as try_x (never waits), x (waits with the thread,
+//   until a time or a token if given) and async_x (`co_await`, with gantry/coro.hpp).
+// Order: first in, first out, over all senders in the order in which their values were accepted; so also for each
+//   sender, and for the values of one send_many.
+// Full: try_send refuses with `overloaded`, send waits. Senders that wait are served in the order of their arrival; while
+//   one waits, try_send refuses. A waiting sender's value enters the channel in the very step that makes room for it.
+// Batches: send_many and recv_many move what there is room for, or what is there, in one step with one wake-up.
+// Cancelled, timed out: nothing was sent, or nothing was received; what happened first counts, and is reported.
+// Closed: when the last Sender is gone or closed, the receiver drains what was accepted and then sees the end. After
+//   Receiver::close() sends refuse with `unavailable`, senders that wait are woken and refused, and what was accepted can
+//   still be received; when the Receiver is gone, what it left is destroyed.
+// Never: a value that was refused is moved from; a value that was accepted is lost, doubled or overtaken while the
+//   receiver lives; a wake-up is lost; a value is moved or destroyed by two threads at once; try_x waits for more than
+//   the few instructions of another sender.
+// T is moved without exceptions. How it works, and why its memory orders suffice: docs/threads.md, model: tests/model/.
 #pragma once
 
-#include <chrono>
-#include <cstddef>
-#include <cstdint>
-#include <deque>
-#include <gantry/mutex.hpp>
-#include <gantry/result.hpp>
+#include <gantry/detail/mpsc_core.hpp>
 #include <memory>
-#include <optional>
+#include <span>
 #include <utility>
+#include <vector>
 
 namespace gantry::mpsc {
+
+/// What send_many did: the first `accepted` values are in the channel, the others are untouched.
+struct SentMany {
+  std::size_t accepted = 0;
+  Result<void> status;  ///< an error when not all were accepted
+};
 
 namespace detail {
 
 template <class T>
-struct State {
-  explicit State(std::size_t capacity) : capacity(capacity == 0 ? 1 : capacity) {}
+struct SendOne {
+  SendOp<T> op;
+  T* value;  ///< nullptr: `own`
+  std::optional<T> own;
 
-  const std::size_t capacity;
-  Mutex mutex;
-  CondVar readable;
-  CondVar writable;
-  std::deque<T> queue GANTRY_GUARDED_BY(mutex);
-  std::size_t senders GANTRY_GUARDED_BY(mutex) = 0;
-  bool receiver_gone GANTRY_GUARDED_BY(mutex) = false;
-  // Waiting senders take a number; the one whose number is served may fill the free place.
-  std::uint64_t next_ticket GANTRY_GUARDED_BY(mutex) = 0;
-  std::uint64_t serving GANTRY_GUARDED_BY(mutex) = 0;
+  SendOne(Core<T>* core, T& v) : op(core), value(&v) {}
+  SendOne(Core<T>* core, std::in_place_t, T&& v) : op(core), value(nullptr), own(std::move(v)) {}
+  bool poll() { return op.poll(values()); }
+  bool start(Waiter& waiter) { return op.start(values(), waiter); }
+  bool cancel() { return op.cancel(); }
+  Result<void> finish(WaitEnd end) { return op.finish(end); }
+
+ private:
+  std::span<T> values() { return {value != nullptr ? value : &*own, 1}; }
 };
 
-[[nodiscard]] inline std::unexpected<Error> full() { return fail(ErrorKind::overloaded, "full"); }
-[[nodiscard]] inline std::unexpected<Error> closed() { return fail(ErrorKind::unavailable, "closed"); }
+template <class T>
+struct SendMany {
+  SendOp<T> op;
+  std::span<T> values;
+
+  bool poll() { return op.poll(values); }
+  bool start(Waiter& waiter) { return op.start(values, waiter); }
+  bool cancel() { return op.cancel(); }
+  SentMany finish(WaitEnd end) {
+    auto status = op.finish(end);
+    return {op.accepted(), std::move(status)};
+  }
+};
+
+/// `R`: optional<T> (no limits: the end is all that can fail) or Result<T>.
+template <class T, class R>
+struct RecvOne {
+  RecvOp<T> op;
+
+  bool poll() { return op.poll(); }
+  bool start(Waiter& waiter) { return op.start(waiter); }
+  bool cancel() { return op.cancel(); }
+  R finish(WaitEnd end) {
+    if (auto value = op.take()) return std::move(*value);
+    if constexpr (std::is_same_v<R, std::optional<T>>) {
+      return std::nullopt;
+    } else {
+      return end == WaitEnd::complete ? closed() : wait_failed(end);
+    }
+  }
+};
+
+template <class T>
+struct RecvMany {
+  RecvOp<T> op;
+  std::vector<T>* out;
+  std::size_t max;
+
+  bool poll() { return op.poll(); }
+  bool start(Waiter& waiter) { return op.start(waiter); }
+  bool cancel() { return op.cancel(); }
+  std::size_t finish(WaitEnd /*end*/) { return op.take_many(*out, max); }
+};
 
 }  // namespace detail
 
 template <class T>
 class Sender {
  public:
-  explicit Sender(std::shared_ptr<detail::State<T>> state) : state_(std::move(state)) { join(); }
-  Sender(const Sender& other) : state_(other.state_) { join(); }
-  Sender(Sender&& other) noexcept : state_(std::move(other.state_)) {}
+  Sender(const Sender& other) : core_(other.core_) {
+    if (core_ != nullptr) core_->add_sender();
+  }
+  Sender(Sender&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
   Sender& operator=(Sender other) noexcept {
-    std::swap(state_, other.state_);
+    std::swap(core_, other.core_);
     return *this;
   }
   ~Sender() { close(); }
 
-  /// Never waits. On failure `value` is untouched.
+  /// `overloaded`: full. `unavailable`: closed. On failure `value` is untouched.
   [[nodiscard]] Result<void> try_send(T&& value) {
-    if (!state_) return detail::closed();
-    {
-      Lock lock(state_->mutex);
-      if (state_->receiver_gone) return detail::closed();
-      // Those who wait came first.
-      if (state_->queue.size() >= state_->capacity || state_->serving != state_->next_ticket) return detail::full();
-      state_->queue.push_back(std::move(value));
+    if (core_ == nullptr) return detail::closed();
+    switch (core_->try_put(std::span<T>(&value, 1)).state) {
+      case detail::Put::done:
+        return {};
+      case detail::Put::closed:
+        return detail::closed();
+      default:
+        return detail::full();
     }
-    state_->readable.notify_one();
-    return {};
   }
   [[nodiscard]] Result<void> try_send(const T& value) { return try_send(T(value)); }
-
-  /// Waits while the channel is full. On failure (`unavailable`) `value` is untouched.
-  [[nodiscard]] Result<void> send(T value) {
-    if (!state_) return detail::closed();
-    auto& s = *state_;
-    {
-      Lock lock(s.mutex);
-      const std::uint64_t ticket = s.next_ticket++;
-      while (!s.receiver_gone && (s.serving != ticket || s.queue.size() >= s.capacity)) s.writable.wait(s.mutex);
-      // When the receiver is gone nobody is served any more; order no longer matters.
-      if (s.receiver_gone) return detail::closed();
-      ++s.serving;
-      s.queue.push_back(std::move(value));
-    }
-    s.readable.notify_one();
-    s.writable.notify_all();
-    return {};
+  /// Accepts the first values that there is room for. `overloaded`: there is room for none.
+  [[nodiscard]] SentMany try_send_many(std::span<T> values) {
+    if (core_ == nullptr) return {0, detail::closed()};
+    const auto put = core_->try_put(values);
+    if (put.state == detail::Put::done) return {put.count, {}};
+    if (put.state == detail::Put::closed) return {0, detail::closed()};
+    return {put.count, detail::full()};
   }
 
+  /// Waits while the channel is full. `unavailable`, `timeout`, `cancelled`: `value` is untouched.
+  [[nodiscard]] Result<void> send(T&& value, const WaitLimits& limits = {}) {
+    if (core_ == nullptr) return detail::closed();
+    return block(detail::SendOne<T>(core_, value), limits);
+  }
+  [[nodiscard]] Result<void> send(const T& value, const WaitLimits& limits = {}) { return send(T(value), limits); }
+  [[nodiscard]] Result<void> send_for(T&& value, Duration time) {
+    return send(std::move(value), {.until = TimePoint(std::chrono::steady_clock::now() + time), .token = {}});
+  }
+  [[nodiscard]] SentMany send_many(std::span<T> values, const WaitLimits& limits = {}) {
+    if (core_ == nullptr) return {0, detail::closed()};
+    return block(detail::SendMany<T>{detail::SendOp<T>(core_), values}, limits);
+  }
+
+  /// Result<void>. The value goes into the awaiting frame first; refused, it is destroyed there.
+  [[nodiscard]] auto async_send(T value, CancelToken token = {}) {
+    return Await<detail::SendOne<T>>(std::move(token), core_, std::in_place, std::move(value));
+  }
+  /// SentMany. `values` must stay until it is complete.
+  [[nodiscard]] auto async_send_many(std::span<T> values, CancelToken token = {}) {
+    return Await<detail::SendMany<T>>(std::move(token), detail::SendOp<T>(core_), values);
+  }
+
+  /// The receiver takes no more. Another thread may have closed since.
+  [[nodiscard]] bool closed() const { return core_ == nullptr || core_->receiver_closed(); }
   /// This sender sends no more. When it was the last one, the receiver drains and then sees the end.
   void close() {
-    if (!state_) return;
-    auto state = std::move(state_);
-    state_.reset();
-    bool last = false;
-    {
-      Lock lock(state->mutex);
-      last = --state->senders == 0;
-    }
-    if (last) state->readable.notify_all();
+    if (auto* const core = std::exchange(core_, nullptr)) core->drop_sender();
   }
 
  private:
-  void join() {
-    if (!state_) return;
-    Lock lock(state_->mutex);
-    ++state_->senders;
-  }
-  std::shared_ptr<detail::State<T>> state_;
+  template <class U>
+  friend struct Channel;
+  explicit Sender(detail::Core<T>* core) : core_(core) {}
+  detail::Core<T>* core_;
 };
 
 template <class T>
 class Receiver {
  public:
-  explicit Receiver(std::shared_ptr<detail::State<T>> state) : state_(std::move(state)) {}
-  Receiver(Receiver&&) noexcept = default;
+  Receiver(Receiver&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
   Receiver& operator=(Receiver&& other) noexcept {
-    if (this != &other) {
-      close();
-      state_ = std::move(other.state_);
-    }
+    Receiver(std::move(other)).swap(*this);
     return *this;
   }
-  ~Receiver() { close(); }
+  ~Receiver() {
+    if (core_ != nullptr) core_->drop_receiver();
+  }
 
-  /// Empty when there is nothing now; ask `drained()` whether there ever will be.
-  [[nodiscard]] std::optional<T> try_recv() {
-    if (!state_) return std::nullopt;
-    std::optional<T> value;
-    {
-      Lock lock(state_->mutex);
-      value = take();
-    }
-    if (value) state_->writable.notify_all();
-    return value;
+  /// Empty when there is nothing now; ask drained() whether there ever will be.
+  [[nodiscard]] std::optional<T> try_recv() { return core_ == nullptr ? std::nullopt : core_->take(); }
+  /// Appends up to `max` values that are there now; returns how many.
+  std::size_t try_recv_many(std::vector<T>& out, std::size_t max) {
+    return core_ == nullptr ? 0 : core_->take_many(out, max);
   }
 
   /// Waits. Empty: closed and drained.
   [[nodiscard]] std::optional<T> recv() {
-    if (!state_) return std::nullopt;
-    std::optional<T> value;
-    {
-      Lock lock(state_->mutex);
-      while (state_->queue.empty() && state_->senders != 0) state_->readable.wait(state_->mutex);
-      value = take();
-    }
-    if (value) state_->writable.notify_all();
-    return value;
+    if (core_ == nullptr) return std::nullopt;
+    return block(detail::RecvOne<T, std::optional<T>>{detail::RecvOp<T>(core_)});
+  }
+  /// Waits. `unavailable`: closed and drained; `timeout`, `cancelled`: nothing came.
+  [[nodiscard]] Result<T> recv(const WaitLimits& limits) {
+    if (core_ == nullptr) return detail::closed();
+    return block(detail::RecvOne<T, Result<T>>{detail::RecvOp<T>(core_)}, limits);
+  }
+  [[nodiscard]] Result<T> recv_for(Duration time) {
+    return recv({.until = TimePoint(std::chrono::steady_clock::now() + time), .token = {}});
+  }
+  /// Waits until there is something, then appends up to `max` values. 0: closed and drained, or the limits ended it.
+  std::size_t recv_many(std::vector<T>& out, std::size_t max, const WaitLimits& limits = {}) {
+    if (core_ == nullptr || max == 0) return 0;
+    return block(detail::RecvMany<T>{detail::RecvOp<T>(core_), &out, max}, limits);
   }
 
-  /// Waits at most `time`. Empty: nothing came, or closed and drained.
-  [[nodiscard]] std::optional<T> recv_for(std::chrono::nanoseconds time) {
-    if (!state_) return std::nullopt;
-    const auto until = std::chrono::steady_clock::now() + time;
-    std::optional<T> value;
-    {
-      Lock lock(state_->mutex);
-      while (state_->queue.empty() && state_->senders != 0) {
-        if (!state_->readable.wait_until(state_->mutex, until)) break;
-      }
-      value = take();
-    }
-    if (value) state_->writable.notify_all();
-    return value;
+  /// std::optional<T>, as recv().
+  [[nodiscard]] auto async_recv() {
+    return Await<detail::RecvOne<T, std::optional<T>>>(CancelToken(), detail::RecvOp<T>(core_));
+  }
+  /// Result<T>, as recv(limits).
+  [[nodiscard]] auto async_recv(CancelToken token) {
+    return Await<detail::RecvOne<T, Result<T>>>(std::move(token), detail::RecvOp<T>(core_));
+  }
+  /// std::size_t, as recv_many. `out` must stay until it is complete.
+  [[nodiscard]] auto async_recv_many(std::vector<T>& out, std::size_t max, CancelToken token = {}) {
+    return Await<detail::RecvMany<T>>(std::move(token), detail::RecvOp<T>(core_), &out, max);
   }
 
-  /// Every sender is gone and nothing is left.
-  [[nodiscard]] bool drained() const {
-    if (!state_) return true;
-    Lock lock(state_->mutex);
-    return state_->queue.empty() && state_->senders == 0;
-  }
-
-  /// Refuses further sends, wakes waiting senders and destroys what is left, outside the lock.
+  /// Every sender is gone or refused, and nothing is left.
+  [[nodiscard]] bool drained() const { return core_ == nullptr || core_->drained(); }
+  /// Values that are there now.
+  [[nodiscard]] std::size_t size() const { return core_ == nullptr ? 0 : core_->size(); }
+  /// Refuses further sends and those that wait. What was accepted can still be received.
   void close() {
-    if (!state_) return;
-    auto state = std::move(state_);
-    state_.reset();
-    std::deque<T> left;
-    {
-      Lock lock(state->mutex);
-      state->receiver_gone = true;
-      left.swap(state->queue);
-    }
-    state->writable.notify_all();
+    if (core_ != nullptr) core_->close_receiver();
   }
 
  private:
-  [[nodiscard]] std::optional<T> take() GANTRY_REQUIRES(state_->mutex) {
-    if (state_->queue.empty()) return std::nullopt;
-    std::optional<T> value(std::move(state_->queue.front()));
-    state_->queue.pop_front();
-    return value;
-  }
-  std::shared_ptr<detail::State<T>> state_;
+  template <class U>
+  friend struct Channel;
+  explicit Receiver(detail::Core<T>* core) : core_(core) {}
+  void swap(Receiver& other) noexcept { std::swap(core_, other.core_); }
+  detail::Core<T>* core_;
 };
 
 template <class T>
 struct Channel {
   Sender<T> tx;
   Receiver<T> rx;
+
+  /// 0: unbounded.
+  [[nodiscard]] static Channel make(std::size_t capacity) {
+    auto* const core = new detail::Core<T>(capacity);
+    return Channel{Sender<T>(core), Receiver<T>(core)};
+  }
 };
 
 /// A channel that holds at most `capacity` values (at least 1).
 template <class T>
 [[nodiscard]] Channel<T> channel(std::size_t capacity) {
-  auto state = std::make_shared<detail::State<T>>(capacity);
-  return Channel<T>{Sender<T>(state), Receiver<T>(state)};
+  return Channel<T>::make(capacity == 0 ? 1 : capacity);
+}
+
+/// A channel that holds as much as there is memory for. For embedders with a bound of their own.
+template <class T>
+[[nodiscard]] Channel<T> unbounded_channel() {
+  return Channel<T>::make(0);
 }
 
 }  // namespace gantry::mpsc

@@ -4,15 +4,21 @@
 //
 //   auto [reply, answer] = gantry::oneshot::channel<Answer>();
 //
-// Thread rule: each end is move-only and used by one thread at a time; the two ends on any two threads.
-// Closed: a Sender that dies without sending closes the channel: the receiver sees empty. A Receiver that dies
-//   makes `send` refuse with `unavailable`.
-// Never: a value is delivered twice; a value that was accepted is lost while the receiver lives.
+// Thread rule: each end is move-only and used by one thread at a time; the two ends on any two threads. send() never
+//   waits. Receiving comes as try_recv (never waits), recv (waits with the thread, until a time or a token if given) and
+//   async_recv (`co_await`, with gantry/coro.hpp).
+// Closed: a Sender that dies without sending closes the channel: the receiver sees the end. A Receiver that dies makes
+//   send() refuse with `unavailable`; what was sent and not received is destroyed by the end that goes last.
+// Cancelled, timed out: nothing was received, and the receiver may wait again; a value that is there counts first.
+// Never: a value is delivered twice; a value that was accepted is lost while the receiver lives; a wake-up is lost.
+// How it works, and why its memory orders suffice: docs/threads.md, model: tests/model/.
 #pragma once
 
-#include <chrono>
-#include <gantry/mutex.hpp>
+#include <atomic>
+#include <cstdint>
+#include <gantry/detail/pool.hpp>
 #include <gantry/result.hpp>
+#include <gantry/waiting.hpp>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -20,130 +26,181 @@
 namespace gantry::oneshot {
 
 namespace detail {
+
+using gantry::detail::SmallPool;
+using gantry::detail::wake;
+
+[[nodiscard]] inline std::unexpected<Error> closed() { return fail(ErrorKind::unavailable, "closed"); }
+
+/// One word says all. Each end changes it with one RMW, so that of two changes each sees the other or is seen.
 template <class T>
-struct State {
-  Mutex mutex;
-  CondVar changed;
-  std::optional<T> value GANTRY_GUARDED_BY(mutex);
-  bool sender_gone GANTRY_GUARDED_BY(mutex) = false;
-  bool receiver_gone GANTRY_GUARDED_BY(mutex) = false;
+class Slot {
+ public:
+  Slot() = default;
+  Slot(const Slot&) = delete;
+  Slot& operator=(const Slot&) = delete;
+  static void* operator new(std::size_t size) { return SmallPool::allocate(size); }
+  static void operator delete(void* memory, std::size_t size) noexcept { SmallPool::free(memory, size); }
+
+  /// The sender's last touch, with or without a value. False: nobody will receive it.
+  bool send(std::optional<T> value) {
+    const bool sends = value.has_value();
+    if (sends) value_ = std::move(value);
+    const auto before = word_.fetch_or(kSenderDone, std::memory_order_acq_rel);
+    if ((before & kReceiverGone) != 0) {
+      delete this;
+      return false;
+    }
+    // With kCancelled the one who cancelled wakes; without, the receiver waits until this wake and the slot stays.
+    if ((before & (kWaits | kCancelled)) == kWaits) wake(waiter_);
+    return true;
+  }
+  [[nodiscard]] bool receiver_gone() const noexcept {
+    return (word_.load(std::memory_order_acquire) & kReceiverGone) != 0;
+  }
+
+  /// The value, or nothing, is final.
+  [[nodiscard]] bool done() const noexcept { return (word_.load(std::memory_order_acquire) & kSenderDone) != 0; }
+  /// After done().
+  [[nodiscard]] std::optional<T> take() { return std::exchange(value_, std::nullopt); }
+  bool enter(Waiter& waiter) {
+    waiter_ = &waiter;
+    return (word_.fetch_or(kWaits, std::memory_order_acq_rel) & (kSenderDone | kCancelled)) != 0;
+  }
+  /// Leaves a mark that enter() finds, so that it may come first.
+  bool withdraw() {
+    constexpr std::uint32_t kAll = kWaits | kSenderDone | kCancelled;
+    return (word_.fetch_or(kCancelled, std::memory_order_acq_rel) & kAll) == kWaits;
+  }
+  /// Ready for the next wait.
+  void reset() { word_.fetch_and(~(kWaits | kCancelled), std::memory_order_acq_rel); }
+  void drop_receiver() {
+    if (done() || (word_.fetch_or(kReceiverGone, std::memory_order_acq_rel) & kSenderDone) != 0) delete this;
+  }
+
+ private:
+  static constexpr std::uint32_t kSenderDone = 1;
+  static constexpr std::uint32_t kReceiverGone = 2;
+  static constexpr std::uint32_t kWaits = 4;
+  static constexpr std::uint32_t kCancelled = 8;
+  ~Slot() = default;
+
+  std::atomic<std::uint32_t> word_{0};
+  Waiter* waiter_ = nullptr;
+  std::optional<T> value_;
 };
+
+template <class T, class R>
+struct RecvOp {
+  Slot<T>* slot;
+
+  bool poll() { return slot == nullptr || slot->done(); }
+  bool start(Waiter& waiter) { return slot->enter(waiter); }
+  bool cancel() { return slot->withdraw(); }
+  R finish(WaitEnd end) {
+    if (slot != nullptr && slot->done()) {
+      if (auto value = slot->take()) return std::move(*value);
+      end = WaitEnd::complete;
+    } else if (slot != nullptr) {
+      slot->reset();
+    }
+    if constexpr (std::is_same_v<R, std::optional<T>>) {
+      return std::nullopt;
+    } else {
+      return end == WaitEnd::complete ? closed() : wait_failed(end);
+    }
+  }
+};
+
 }  // namespace detail
 
 template <class T>
 class Sender {
  public:
-  explicit Sender(std::shared_ptr<detail::State<T>> state) : state_(std::move(state)) {}
-  Sender(Sender&&) noexcept = default;
+  Sender(Sender&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
   Sender& operator=(Sender&& other) noexcept {
     if (this != &other) {
       close();
-      state_ = std::move(other.state_);
+      slot_ = std::exchange(other.slot_, nullptr);
     }
     return *this;
   }
   ~Sender() { close(); }
 
-  /// Uses up this end. Refused with `unavailable` when the receiver is gone, or a value was sent already.
-  [[nodiscard]] Result<void> send(T value) {
-    if (!state_) return fail(ErrorKind::unavailable, "closed");
-    auto state = std::move(state_);
-    state_.reset();
-    {
-      Lock lock(state->mutex);
-      if (state->receiver_gone) return fail(ErrorKind::unavailable, "closed");
-      state->value.emplace(std::move(value));
-      state->sender_gone = true;
-    }
-    state->changed.notify_all();
+  /// Uses up this end. `unavailable`: the receiver is gone, or a value was sent already; the value is destroyed.
+  Result<void> send(T value) {
+    auto* const slot = std::exchange(slot_, nullptr);
+    if (slot == nullptr || !slot->send(std::optional<T>(std::move(value)))) return detail::closed();
     return {};
   }
+  /// Nobody will receive it. Another thread may have dropped the receiver since.
+  [[nodiscard]] bool closed() const { return slot_ == nullptr || slot_->receiver_gone(); }
 
  private:
+  template <class U>
+  friend struct Channel;
+  explicit Sender(detail::Slot<T>* slot) : slot_(slot) {}
   void close() {
-    if (!state_) return;
-    {
-      Lock lock(state_->mutex);
-      state_->sender_gone = true;
-    }
-    state_->changed.notify_all();
-    state_.reset();
+    if (auto* const slot = std::exchange(slot_, nullptr)) (void)slot->send(std::nullopt);
   }
-  std::shared_ptr<detail::State<T>> state_;
+  detail::Slot<T>* slot_;
 };
 
 template <class T>
 class Receiver {
  public:
-  explicit Receiver(std::shared_ptr<detail::State<T>> state) : state_(std::move(state)) {}
-  Receiver(Receiver&&) noexcept = default;
+  Receiver(Receiver&& other) noexcept : slot_(std::exchange(other.slot_, nullptr)) {}
   Receiver& operator=(Receiver&& other) noexcept {
     if (this != &other) {
-      close();
-      state_ = std::move(other.state_);
+      if (slot_ != nullptr) slot_->drop_receiver();
+      slot_ = std::exchange(other.slot_, nullptr);
     }
     return *this;
   }
-  ~Receiver() { close(); }
-
-  /// Waits. Empty: the sender is gone without a value.
-  [[nodiscard]] std::optional<T> recv() {
-    if (!state_) return std::nullopt;
-    Lock lock(state_->mutex);
-    while (!state_->value && !state_->sender_gone) state_->changed.wait(state_->mutex);
-    return take();
+  ~Receiver() {
+    if (slot_ != nullptr) slot_->drop_receiver();
   }
 
-  /// Waits at most `time`: `unavailable` when the sender is gone without a value, `timeout` when the time is up (the
-  /// receiver may wait again).
-  [[nodiscard]] Result<T> recv_for(std::chrono::nanoseconds time) {
-    if (!state_) return fail(ErrorKind::unavailable, "closed");
-    const auto until = std::chrono::steady_clock::now() + time;
-    Lock lock(state_->mutex);
-    while (!state_->value && !state_->sender_gone) {
-      if (!state_->changed.wait_until(state_->mutex, until)) break;
-    }
-    if (state_->value) return std::move(*take());
-    if (state_->sender_gone) return fail(ErrorKind::unavailable, "closed");
-    return fail(ErrorKind::timeout, "timeout");
-  }
+  /// Does not wait. Empty: nothing yet, or never; see done().
+  [[nodiscard]] std::optional<T> try_recv() { return done() && slot_ != nullptr ? slot_->take() : std::nullopt; }
+  /// The sender has sent or is gone.
+  [[nodiscard]] bool done() const { return slot_ == nullptr || slot_->done(); }
 
-  /// Does not wait. Empty: nothing yet, or never.
-  [[nodiscard]] std::optional<T> try_recv() {
-    if (!state_) return std::nullopt;
-    Lock lock(state_->mutex);
-    return take();
+  /// Waits. Empty: the sender is gone without a value, or it was received already.
+  [[nodiscard]] std::optional<T> recv() { return block(detail::RecvOp<T, std::optional<T>>{slot_}); }
+  /// Waits. `unavailable`: as above; `timeout`, `cancelled`: nothing came so far.
+  [[nodiscard]] Result<T> recv(const WaitLimits& limits) { return block(detail::RecvOp<T, Result<T>>{slot_}, limits); }
+  [[nodiscard]] Result<T> recv_for(Duration time) {
+    return recv({.until = TimePoint(std::chrono::steady_clock::now() + time), .token = {}});
+  }
+  /// std::optional<T>, as recv().
+  [[nodiscard]] auto async_recv() { return Await<detail::RecvOp<T, std::optional<T>>>(CancelToken(), slot_); }
+  /// Result<T>, as recv(limits).
+  [[nodiscard]] auto async_recv(CancelToken token) {
+    return Await<detail::RecvOp<T, Result<T>>>(std::move(token), slot_);
   }
 
  private:
-  [[nodiscard]] std::optional<T> take() GANTRY_REQUIRES(state_->mutex) {
-    std::optional<T> value(std::move(state_->value));
-    state_->value.reset();
-    return value;
-  }
-  void close() {
-    if (!state_) return;
-    std::optional<T> left;
-    {
-      Lock lock(state_->mutex);
-      state_->receiver_gone = true;
-      left.swap(state_->value);
-    }
-    state_.reset();
-  }
-  std::shared_ptr<detail::State<T>> state_;
+  template <class U>
+  friend struct Channel;
+  explicit Receiver(detail::Slot<T>* slot) : slot_(slot) {}
+  detail::Slot<T>* slot_;
 };
 
 template <class T>
 struct Channel {
   Sender<T> reply;
   Receiver<T> answer;
+
+  [[nodiscard]] static Channel make() {
+    auto* const slot = new detail::Slot<T>;
+    return Channel{Sender<T>(slot), Receiver<T>(slot)};
+  }
 };
 
 template <class T>
 [[nodiscard]] Channel<T> channel() {
-  auto state = std::make_shared<detail::State<T>>();
-  return Channel<T>{Sender<T>(state), Receiver<T>(state)};
+  return Channel<T>::make();
 }
 
 }  // namespace gantry::oneshot

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/coro.hpp: coroutines over the channels. Opt-in; needs clang.
+//
+//   gantry::Task<int> twice(int n) { co_return 2 * n; }
+//   auto handle = gantry::spawn(executor, twice(21));     // starts it; handle.join(), or co_await handle
+//
+// Task<T> is lazy: it runs when it is awaited or spawned, and is awaited once. What is spawned runs on an executor's
+// thread; after a wait it goes on with the executor that woke it, if that is of the same group (gantry/executor.hpp).
+//
+// Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on the executor's thread.
+// Cancelling: pass a CancelToken to what waits; a coroutine that waits is never destroyed from outside. A spawned one that
+//   nobody cancels and nobody wakes stays for ever, and so does its frame.
+// Exceptions: what escapes from an awaited Task is thrown where it is awaited; from a spawned one it becomes the handle's
+//   `internal` error.
+// Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await.
+// g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is refused.
+#pragma once
+
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#error "gantry/coro.hpp: g++ 12 miscompiles coroutines; build with clang 19"
+#endif
+
+#include <coroutine>
+#include <exception>
+#include <gantry/channel/oneshot.hpp>
+#include <gantry/detail/pool.hpp>
+#include <gantry/executor.hpp>
+#include <gantry/waiting.hpp>
+#include <optional>
+#include <utility>
+#include <variant>
+
+namespace gantry {
+
+/// co_await of an operation (gantry/waiting.hpp).
+template <class Op>
+class [[nodiscard]] Await {
+ public:
+  template <class... Args>
+  explicit Await(CancelToken token, Args&&... args) : op_{std::forward<Args>(args)...}, token_(std::move(token)) {}
+  Await(const Await&) = delete;
+  Await& operator=(const Await&) = delete;
+
+  bool await_ready() {
+    if (!op_.poll()) return false;
+    complete_ = true;
+    Executor* const executor = Executor::current();
+    return executor == nullptr || executor->take_step();
+  }
+  bool await_suspend(std::coroutine_handle<> handle) {
+    Executor* const executor = Executor::current();
+    waiter_.handle = handle;
+    waiter_.executor = executor;
+    if (complete_) {  // only giving way
+      executor->schedule(waiter_);
+      return true;
+    }
+    // From start() on, another thread may run and end this frame: nothing of it is touched after it.
+    if (token_.stop_possible()) on_cancel_.emplace(std::move(token_), Cancel{op_, waiter_, cancelled_});
+    return !op_.start(waiter_);
+  }
+  decltype(auto) await_resume() {
+    on_cancel_.reset();
+    return op_.finish(cancelled_.load(std::memory_order_acquire) ? WaitEnd::cancelled : WaitEnd::complete);
+  }
+
+ private:
+  struct CoroWaiter : Waiter, Executor::Ready {
+    std::coroutine_handle<> handle;
+    Executor* executor = nullptr;
+    CoroWaiter() {
+      wake = [](Waiter& self) noexcept {
+        auto& me = static_cast<CoroWaiter&>(self);
+        me.executor->schedule_floating(me);
+      };
+      run = [](Executor::Ready& self) noexcept { static_cast<CoroWaiter&>(self).handle.resume(); };
+    }
+  };
+  using Cancel = detail::CancelWait<Op>;
+
+  Op op_;
+  CancelToken token_;
+  CoroWaiter waiter_;
+  std::atomic<bool> cancelled_{false};
+  bool complete_ = false;
+  std::optional<std::stop_callback<Cancel>> on_cancel_;  // goes first: its callback uses the others
+};
+
+template <class T>
+class Task;
+
+namespace detail {
+
+struct PooledFrame {
+  static void* operator new(std::size_t size) { return SmallPool::allocate(size); }
+  static void operator delete(void* frame, std::size_t size) noexcept { SmallPool::free(frame, size); }
+};
+
+struct Unit {};
+
+struct TaskPromiseBase : PooledFrame {
+  std::coroutine_handle<> continuation = std::noop_coroutine();
+
+  struct Final {
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class P>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> handle) noexcept {
+      return handle.promise().continuation;
+    }
+    void await_resume() noexcept {}
+  };
+  [[nodiscard]] std::suspend_always initial_suspend() noexcept { return {}; }
+  [[nodiscard]] Final final_suspend() noexcept { return {}; }
+};
+
+template <class T>
+struct TaskPromise : TaskPromiseBase {
+  std::variant<std::monostate, T, std::exception_ptr> result;
+  Task<T> get_return_object();
+  template <class U>
+  void return_value(U&& value) {
+    result.template emplace<1>(std::forward<U>(value));
+  }
+  void unhandled_exception() { result.template emplace<2>(std::current_exception()); }
+  T take() {
+    if (auto* const failed = std::get_if<2>(&result)) std::rethrow_exception(*failed);
+    return std::move(std::get<1>(result));
+  }
+};
+
+template <>
+struct TaskPromise<void> : TaskPromiseBase {
+  std::exception_ptr failed;
+  inline Task<void> get_return_object();
+  void return_void() noexcept {}
+  void unhandled_exception() { failed = std::current_exception(); }
+  void take() {
+    if (failed) std::rethrow_exception(failed);
+  }
+};
+
+}  // namespace detail
+
+template <class T = void>
+class [[nodiscard]] Task {
+ public:
+  using promise_type = detail::TaskPromise<T>;
+  using Handle = std::coroutine_handle<promise_type>;
+
+  explicit Task(Handle handle) : handle_(handle) {}
+  Task(Task&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
+  Task& operator=(Task&& other) noexcept {
+    std::swap(handle_, other.handle_);
+    return *this;
+  }
+  ~Task() {
+    if (handle_) handle_.destroy();
+  }
+
+  auto operator co_await() && noexcept {
+    struct Awaiter {
+      Handle handle;
+      [[nodiscard]] bool await_ready() const noexcept { return false; }
+      std::coroutine_handle<> await_suspend(std::coroutine_handle<> caller) noexcept {
+        handle.promise().continuation = caller;
+        return handle;
+      }
+      T await_resume() { return handle.promise().take(); }
+    };
+    return Awaiter{handle_};
+  }
+
+ private:
+  Handle handle_;
+};
+
+namespace detail {
+
+template <class T>
+Task<T> TaskPromise<T>::get_return_object() {
+  return Task<T>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+Task<void> TaskPromise<void>::get_return_object() {
+  return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
+}
+
+/// The frame that owns a spawned task. It destroys itself at its end.
+struct Spawned {
+  struct promise_type : PooledFrame, Executor::Ready {
+    promise_type() {
+      run = [](Executor::Ready& self) noexcept {
+        std::coroutine_handle<promise_type>::from_promise(static_cast<promise_type&>(self)).resume();
+      };
+    }
+    Spawned get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    [[nodiscard]] std::suspend_always initial_suspend() noexcept { return {}; }
+    [[nodiscard]] std::suspend_never final_suspend() noexcept { return {}; }
+    void return_void() noexcept {}
+    void unhandled_exception() noexcept { std::terminate(); }
+  };
+  std::coroutine_handle<promise_type> handle;
+};
+
+template <class T>
+Spawned drive(Task<T> task, oneshot::Sender<Result<T>> reply) {
+  std::optional<Result<T>> result;
+  try {
+    if constexpr (std::is_void_v<T>) {
+      co_await std::move(task);
+      result.emplace();
+    } else {
+      result.emplace(co_await std::move(task));
+    }
+  } catch (const std::exception& e) {
+    result.emplace(fail(ErrorKind::internal, e.what()));
+  } catch (...) {
+    result.emplace(fail(ErrorKind::internal, "an exception of unknown type"));
+  }
+  (void)reply.send(std::move(*result));
+}
+
+}  // namespace detail
+
+/// What spawn() started. Dropping it lets the task run on; nobody sees its end.
+template <class T>
+class JoinHandle {
+ public:
+  explicit JoinHandle(oneshot::Receiver<Result<T>> answer) : answer_(std::move(answer)) {}
+  /// Waits with this thread. `internal`: an exception escaped.
+  [[nodiscard]] Result<T> join() { return flat(answer_.recv()); }
+  [[nodiscard]] bool done() const { return answer_.done(); }
+  /// co_await handle.async_join()
+  [[nodiscard]] Task<Result<T>> async_join() && { return wait(std::move(answer_)); }
+
+ private:
+  static Result<T> flat(std::optional<Result<T>> answer) {
+    if (answer) return std::move(*answer);
+    return fail(ErrorKind::unavailable, "joined before");
+  }
+  static Task<Result<T>> wait(oneshot::Receiver<Result<T>> answer) { co_return flat(co_await answer.async_recv()); }
+  oneshot::Receiver<Result<T>> answer_;
+};
+
+/// Starts `task` on `executor`, from any thread.
+template <class T>
+JoinHandle<T> spawn(Executor& executor, Task<T> task) {
+  auto [reply, answer] = oneshot::channel<Result<T>>();
+  auto spawned = detail::drive(std::move(task), std::move(reply));
+  executor.schedule(spawned.handle.promise());
+  return JoinHandle<T>(std::move(answer));
+}
+
+/// Lets others that are ready run first.
+struct [[nodiscard]] yield {
+  struct Turn : Executor::Ready {
+    std::coroutine_handle<> handle;
+  };
+  Turn turn{};
+  [[nodiscard]] bool await_ready() const noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) noexcept {
+    turn.handle = handle;
+    turn.run = [](Executor::Ready& self) noexcept { static_cast<Turn&>(self).handle.resume(); };
+    Executor::current()->schedule(turn);
+  }
+  void await_resume() const noexcept {}
+};
+
+}  // namespace gantry

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/detail/spin.hpp: the lock inside the channels, and how to wait for something that is about to happen.
+//
+// SpinLock guards a few dozen instructions that call nobody and allocate rarely. Its unlock is a plain store, half the
+// price of a futex mutex, and that is why it is here. Nothing else is locked under it, nothing blocks under it. Who finds
+// it taken pauses, then gives its time slice away, then sleeps: a holder that was preempted, even one of lower real-time
+// priority, gets to run.
+//
+// Thread rule: any thread; not recursive; unlock by who locked.
+#pragma once
+
+#include <sched.h>
+
+#include <atomic>
+#include <cstdint>
+#include <ctime>
+#include <gantry/annotations.hpp>
+
+namespace gantry::detail {
+
+inline constexpr std::size_t kCacheLine = 64;
+
+inline void cpu_pause() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+/// 1, 2, 4 ... 64 pauses, then yields. Ends: see spent().
+class Backoff {
+ public:
+  void wait() noexcept {
+    if (round_ < kPauseRounds) {
+      for (std::uint32_t i = 0; i < (1U << round_); ++i) cpu_pause();
+    } else {
+      ::sched_yield();
+    }
+    ++round_;
+  }
+  /// Pauses and yields have had their chance: sleep.
+  [[nodiscard]] bool spent() const noexcept { return round_ >= kPauseRounds + kYieldRounds; }
+
+ private:
+  static constexpr std::uint32_t kPauseRounds = 7;
+  static constexpr std::uint32_t kYieldRounds = 6;
+  std::uint32_t round_ = 0;
+};
+
+class GANTRY_CAPABILITY("spin lock") SpinLock {
+ public:
+  SpinLock() = default;
+  SpinLock(const SpinLock&) = delete;
+  SpinLock& operator=(const SpinLock&) = delete;
+
+  void lock() noexcept GANTRY_ACQUIRE() {
+    if (taken_.exchange(true, std::memory_order_acquire)) [[unlikely]]
+      lock_slowly();
+  }
+  void unlock() noexcept GANTRY_RELEASE() { taken_.store(false, std::memory_order_release); }
+
+ private:
+  void lock_slowly() noexcept {
+    Backoff backoff;
+    do {
+      while (taken_.load(std::memory_order_relaxed)) {
+        if (backoff.spent()) {
+          const timespec nap{0, 50'000};
+          ::nanosleep(&nap, nullptr);
+        } else {
+          backoff.wait();
+        }
+      }
+    } while (taken_.exchange(true, std::memory_order_acquire));
+  }
+  std::atomic<bool> taken_{false};
+};
+
+class GANTRY_SCOPED_CAPABILITY SpinGuard {
+ public:
+  explicit SpinGuard(SpinLock& lock) noexcept GANTRY_ACQUIRE(lock) : lock_(lock) { lock_.lock(); }
+  ~SpinGuard() GANTRY_RELEASE() { lock_.unlock(); }
+  SpinGuard(const SpinGuard&) = delete;
+  SpinGuard& operator=(const SpinGuard&) = delete;
+
+ private:
+  SpinLock& lock_;
+};
+
+}  // namespace gantry::detail

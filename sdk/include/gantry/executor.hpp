@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/executor.hpp: a thread's queue of what is ready to run.
+//
+// What is ready is an intrusive node, so that scheduling allocates nothing. A node that this thread makes ready goes to
+// the end of a plain list; one that another thread makes ready is pushed on a lock-free stack, which the owner takes as a
+// whole, in order. Only the push that finds the owner asleep wakes it: one wake-up for however much follows.
+//
+// Executors of one group share the work that floats: what waits in a coroutine goes on with the member that woke it, so
+// that a message costs no thread switch. What was woken from outside the group goes on where it was.
+//
+// Thread rule: schedule() from any thread; the protected functions by the owner's thread.
+// Bounds: the queue holds nodes that live in their owners' frames; it has none of its own.
+// Never: a node runs twice for one schedule(); a wake-up is lost; a node is touched after run() was called.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <gantry/detail/spin.hpp>
+#include <gantry/waiting.hpp>
+#include <utility>
+
+namespace gantry {
+
+class Executor {
+ public:
+  struct Ready {
+    Ready* next = nullptr;
+    void (*run)(Ready&) noexcept = nullptr;
+  };
+
+  Executor(const Executor&) = delete;
+  Executor& operator=(const Executor&) = delete;
+
+  /// The one that runs on this thread, or nullptr.
+  [[nodiscard]] static Executor* current() noexcept { return here(); }
+
+  /// Runs `node` on this executor's thread, never within this call.
+  void schedule(Ready& node) noexcept {
+    if (here() == this) {
+      push(node);
+    } else {
+      push_remote(node);
+    }
+  }
+  /// Runs `node` on the calling thread's executor when that is of the same group, else on this one.
+  void schedule_floating(Ready& node) noexcept {
+    Executor* const caller = here();
+    if (caller != nullptr && caller->group_ == group_) {
+      caller->push(node);
+    } else {
+      push_remote(node);
+    }
+  }
+
+  /// Coroutines that find everything ready give way to others after so many steps.
+  static constexpr std::uint32_t kStepsATurn = 256;
+  /// By a coroutine that runs here: one more step without waiting. False: it is time to give way.
+  [[nodiscard]] bool take_step() noexcept {
+    if (steps_ == 0) return false;
+    --steps_;
+    return true;
+  }
+
+ protected:
+  /// `group`: any address that its members share; nullptr: a group of its own.
+  explicit Executor(const void* group = nullptr) noexcept : group_(group == nullptr ? this : group) {}
+  ~Executor() = default;
+
+  /// The owner sleeps and something came: wake it. Any thread. Must not block.
+  virtual void notify() noexcept = 0;
+
+  /// Makes this the thread's executor for a scope.
+  class Entered {
+   public:
+    explicit Entered(Executor& executor) noexcept : before_(std::exchange(here(), &executor)) {}
+    ~Entered() { here() = before_; }
+    Entered(const Entered&) = delete;
+    Entered& operator=(const Entered&) = delete;
+
+   private:
+    Executor* before_;
+  };
+
+  /// Runs up to `most` nodes, the oldest first. False: there was none.
+  bool run_ready(std::size_t most) noexcept {
+    if (first_ == nullptr && !take_remote()) return false;
+    for (std::size_t i = 0; i < most; ++i) {
+      // Others' nodes must not wait for ours to run out.
+      if (first_ == nullptr || i % kRemoteEvery == kRemoteEvery - 1) {
+        if (!take_remote() && first_ == nullptr) break;
+      }
+      Ready& node = *first_;
+      first_ = node.next;
+      if (first_ == nullptr) last_ = &first_;
+      steps_ = kStepsATurn;
+      node.run(node);
+    }
+    return true;
+  }
+  [[nodiscard]] bool has_ready() const noexcept {
+    return first_ != nullptr || (remote_.load(std::memory_order_relaxed) != nullptr);
+  }
+  /// True: nothing is ready, and the next schedule() from elsewhere will notify(). awake() ends that.
+  [[nodiscard]] bool fall_asleep() noexcept {
+    if (first_ != nullptr) return false;
+    Ready* none = nullptr;
+    return remote_.compare_exchange_strong(none, asleep(), std::memory_order_acq_rel);
+  }
+  void awake() noexcept {
+    Ready* expected = asleep();
+    (void)remote_.compare_exchange_strong(expected, nullptr, std::memory_order_acq_rel);
+  }
+
+ private:
+  static constexpr std::size_t kRemoteEvery = 61;
+
+  [[nodiscard]] static Executor*& here() noexcept {
+    static constinit thread_local Executor* executor = nullptr;
+    return executor;
+  }
+  [[nodiscard]] static Ready* asleep() noexcept {
+    static Ready mark;
+    return &mark;
+  }
+
+  void push(Ready& node) noexcept {
+    node.next = nullptr;
+    *last_ = &node;
+    last_ = &node.next;
+  }
+  void push_remote(Ready& node) noexcept {
+    Ready* top = remote_.load(std::memory_order_relaxed);
+    do {
+      node.next = top == asleep() ? nullptr : top;
+    } while (!remote_.compare_exchange_weak(top, &node, std::memory_order_acq_rel, std::memory_order_relaxed));
+    if (top == asleep()) notify();
+  }
+  bool take_remote() noexcept {
+    if (remote_.load(std::memory_order_relaxed) == nullptr) return false;
+    Ready* newest = remote_.exchange(nullptr, std::memory_order_acquire);
+    if (newest == asleep()) newest = nullptr;
+    Ready* oldest = nullptr;
+    while (newest != nullptr) {
+      Ready* const next = newest->next;
+      newest->next = oldest;
+      oldest = newest;
+      newest = next;
+    }
+    const bool any = oldest != nullptr;
+    while (oldest != nullptr) {
+      Ready* const next = oldest->next;
+      push(*oldest);
+      oldest = next;
+    }
+    return any;
+  }
+
+  const void* const group_;
+  Ready* first_ = nullptr;
+  Ready** last_ = &first_;
+  std::uint32_t steps_ = kStepsATurn;
+  alignas(detail::kCacheLine) std::atomic<Ready*> remote_{nullptr};
+};
+
+/// Runs on the thread that calls run(), and sleeps in a futex. For programs and tests without a loop of their own.
+class LocalExecutor final : public Executor {
+ public:
+  explicit LocalExecutor(const void* group = nullptr) noexcept : Executor(group) {}
+
+  /// Runs what becomes ready until stop(). May be called again.
+  void run() noexcept {
+    const Entered entered(*this);
+    while (!stop_.exchange(false, std::memory_order_acquire)) {
+      if (run_ready(kBatch)) continue;
+      sleep();
+    }
+  }
+  /// From any thread, or from within.
+  void stop() noexcept {
+    stop_.store(true, std::memory_order_release);
+    ring();
+  }
+
+ private:
+  static constexpr std::size_t kBatch = 128;
+
+  void sleep() noexcept {
+    const auto seen = bell_.load(std::memory_order_acquire);
+    for (detail::Backoff backoff; !backoff.spent(); backoff.wait()) {
+      if (has_ready() || stop_.load(std::memory_order_relaxed)) return;
+    }
+    if (!fall_asleep()) return;
+    if (!stop_.load(std::memory_order_acquire)) (void)detail::futex_wait(bell_, seen);
+    awake();
+  }
+  void ring() noexcept {
+    bell_.fetch_add(1, std::memory_order_acq_rel);
+    detail::futex_wake(&bell_, 1);
+  }
+  void notify() noexcept override { ring(); }
+
+  std::atomic<bool> stop_{false};
+  detail::FutexWord bell_{0};
+};
+
+}  // namespace gantry

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The C++ standard library as a peer: what each file of this folder can run.
+#pragma once
+
+#include "../common.hpp"
+
+std::vector<peer::Workload> channels();
+std::vector<peer::Workload> locks();
+std::vector<peer::Workload> reads();
