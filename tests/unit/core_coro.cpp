@@ -136,7 +136,7 @@ TEST_CASE("coro: many threads schedule on one executor, and everything runs once
     threads.emplace_back([&] {
       for (int i = 0; i < 5'000; ++i) {
         auto handle = spawn(running.executor, Count::run(&ran));
-        if (i % 16 == 0) REQUIRE(handle.join());
+        if (i % 16 == 0) (void)handle.join();
       }
     });
   }

@@ -239,7 +239,7 @@ TEST_CASE("mpsc: a coroutine that waits on one thread is woken by a plain thread
   };
   auto echo = spawn(executor, Echo::run(std::move(rx), std::move(back_tx)));
   std::thread sender([&, out = std::move(tx)] mutable {
-    for (int i = 0; i < 2000; ++i) REQUIRE(out.send(i));
+    for (int i = 0; i < 2000; ++i) (void)out.send(i);
   });
   for (int i = 0; i < 2000; ++i) REQUIRE(back_rx.recv() == i + 1);
   REQUIRE(!back_rx.recv());

@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Channels under everything at once: threads and coroutines, time-outs, cancels, close and drop at any point. Each case
+// prints its seed when it fails; GANTRY_SEED repeats it as far as the threads allow, GANTRY_STRESS=N makes it N times as
+// long. Checked: nothing accepted is lost, doubled or reordered, nothing leaks, nobody sleeps for ever.
+#include <gantry/channel/broadcast.hpp>
+#include <gantry/channel/mpsc.hpp>
+#include <gantry/channel/oneshot.hpp>
+#include <gantry/channel/watch.hpp>
+#include <gantry/coro.hpp>
+#include <thread>
+
+#include "core_support.hpp"
+
+using namespace gantry;
+using core_test::Counted;
+using core_test::Random;
+using core_test::rounds;
+
+namespace {
+
+TimePoint soon(Random& random) {
+  return std::chrono::steady_clock::now() + std::chrono::microseconds(random.below(50));
+}
+
+/// A source whose token is cancelled by another thread at any moment, again and again.
+class Canceller {
+ public:
+  explicit Canceller(std::uint64_t seed) {
+    thread_ = std::thread([this, seed] {
+      Random random(seed);
+      while (!over_) {
+        random.dawdle();
+        CancelSource old;
+        {
+          const detail::SpinGuard guard(lock_);
+          std::swap(old, source_);
+        }
+        old.request_stop();
+      }
+    });
+  }
+  ~Canceller() {
+    over_ = true;
+    thread_.join();
+  }
+  CancelToken token() {
+    const detail::SpinGuard guard(lock_);
+    return source_.get_token();
+  }
+
+ private:
+  detail::SpinLock lock_;
+  CancelSource source_;
+  std::atomic<bool> over_{false};
+  std::thread thread_;
+};
+
+enum class End { drain, close, drop };
+
+/// Sends until `most` are accepted or the channel refuses; returns how many were accepted.
+std::uint64_t send_all(mpsc::Sender<Counted> tx, std::uint64_t sender, std::uint64_t most, Random random,
+                       Canceller& canceller) {
+  std::uint64_t next = 0;
+  while (next < most) {
+    mpsc::SentMany sent;
+    const auto one = [&](Result<void> result) {
+      sent.accepted = result ? 1 : 0;
+      sent.status = std::move(result);
+    };
+    switch (random.below(5)) {
+      case 0:
+        one(tx.try_send(Counted(sender, next)));
+        break;
+      case 1:
+        one(tx.send(Counted(sender, next)));
+        break;
+      case 2:
+        one(tx.send(Counted(sender, next), {.until = soon(random), .token = {}}));
+        break;
+      case 3:
+        one(tx.send(Counted(sender, next), {.until = {}, .token = canceller.token()}));
+        break;
+      default: {
+        std::vector<Counted> batch;
+        for (auto n = 1 + random.below(6); n != 0 && next + batch.size() < most; --n)
+          batch.emplace_back(sender, next + batch.size());
+        sent = random.one_in(2) ? tx.send_many(batch, {.until = soon(random), .token = canceller.token()})
+                                : tx.try_send_many(batch);
+        for (std::size_t i = 0; i < batch.size(); ++i) {
+          if (batch[i].full == (i < sent.accepted)) std::abort();  // moved from exactly when it was accepted
+        }
+      }
+    }
+    next += sent.accepted;
+    if (!sent.status && sent.status.error().kind == ErrorKind::unavailable) return next;
+    random.dawdle();
+  }
+  return next;
+}
+
+/// What a receiver saw of each sender: 0, 1, 2 ... without a hole.
+class Seen {
+ public:
+  explicit Seen(std::size_t senders) : next_(senders) {}
+  void add(const Counted& value) { in_order_ = in_order_ && value.full && value.seq == next_[value.sender]++; }
+  [[nodiscard]] bool in_order() const { return in_order_; }
+  [[nodiscard]] std::uint64_t of(std::size_t sender) const { return next_[sender]; }
+
+ private:
+  std::vector<std::uint64_t> next_;
+  bool in_order_ = true;
+};
+
+/// Receives until the end, or for `some` values and then what `end` says. True: everything that was accepted was seen.
+bool receive_all(mpsc::Receiver<Counted> rx, Seen& seen, End end, std::uint64_t some, Random random,
+                 Canceller& canceller) {
+  std::vector<Counted> batch;
+  for (std::uint64_t received = 0;;) {
+    if (end != End::drain && received >= some) {
+      if (end == End::drop) return false;
+      rx.close();
+      end = End::drain;
+    }
+    batch.clear();
+    Result<Counted> got;
+    switch (random.below(5)) {
+      case 0:
+        if (auto value = rx.try_recv()) batch.push_back(std::move(*value));
+        break;
+      case 1:
+        if (auto value = rx.recv()) batch.push_back(std::move(*value));
+        break;
+      case 2:
+        if (auto value = rx.recv({.until = soon(random), .token = {}})) batch.push_back(std::move(*value));
+        break;
+      case 3:
+        if (auto value = rx.recv({.until = {}, .token = canceller.token()})) batch.push_back(std::move(*value));
+        break;
+      default:
+        (void)rx.recv_many(batch, 1 + random.below(8), {.until = soon(random), .token = canceller.token()});
+    }
+    for (const auto& value : batch) seen.add(value);
+    received += batch.size();
+    if (batch.empty() && rx.drained()) return true;
+    random.dawdle();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("stress: mpsc between threads, with time-outs, cancels, batches, close and drop at any point") {
+  const auto seed = core_test::seed();
+  INFO("GANTRY_SEED=" << seed);
+  Random random(seed);
+  for (int round = 0; round < rounds(60); ++round) {
+    const std::size_t senders = 1 + random.below(4);
+    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(40);
+    const auto end = static_cast<End>(random.below(3));
+    const std::uint64_t each = 600;
+    const std::uint64_t some = random.below(each * senders);
+    std::vector<std::uint64_t> accepted(senders);
+    Seen seen(senders);
+    bool complete = false;
+    {
+      Canceller canceller(random.below(1 << 30));
+      auto [tx, rx] = capacity == 0 ? mpsc::unbounded_channel<Counted>() : mpsc::channel<Counted>(capacity);
+      std::vector<std::thread> threads;
+      for (std::size_t s = 0; s < senders; ++s) {
+        threads.emplace_back([&, s, out = tx, r = Random(random.below(1 << 30))]() mutable {
+          accepted[s] = send_all(std::move(out), s, each, r, canceller);
+        });
+      }
+      tx.close();
+      complete = receive_all(std::move(rx), seen, end, some, Random(random.below(1 << 30)), canceller);
+      for (auto& thread : threads) thread.join();
+    }
+    REQUIRE(seen.in_order());
+    for (std::size_t s = 0; s < senders; ++s) {
+      if (complete) {
+        REQUIRE(seen.of(s) == accepted[s]);
+      } else {
+        REQUIRE(seen.of(s) <= accepted[s]);
+      }
+      if (end == End::drain) REQUIRE(accepted[s] == each);
+    }
+    REQUIRE(Counted::live == 0);
+  }
+}
+
+namespace {
+
+Task<std::uint64_t> send_coro(mpsc::Sender<Counted> tx, std::uint64_t sender, std::uint64_t most, std::uint64_t seed,
+                              Canceller* canceller) {
+  Random random(seed);
+  std::uint64_t next = 0;
+  while (next < most) {
+    const bool plain = random.one_in(2);
+    const auto sent = plain ? co_await tx.async_send(Counted(sender, next))
+                            : co_await tx.async_send(Counted(sender, next), canceller->token());
+    if (sent) ++next;
+    if (!sent && sent.error().kind == ErrorKind::unavailable) break;
+    if (random.one_in(16)) co_await yield();
+  }
+  co_return next;
+}
+
+Task<bool> receive_coro(mpsc::Receiver<Counted> rx, Seen* seen, End end, std::uint64_t some, std::uint64_t seed,
+                        Canceller* canceller) {
+  Random random(seed);
+  std::vector<Counted> batch;
+  for (std::uint64_t received = 0;;) {
+    if (end != End::drain && received >= some) {
+      if (end == End::drop) co_return false;
+      rx.close();
+      end = End::drain;
+    }
+    batch.clear();
+    const auto how = random.below(3);
+    if (how == 0) {
+      if (auto value = co_await rx.async_recv()) batch.push_back(std::move(*value));
+    } else if (how == 1) {
+      if (auto value = co_await rx.async_recv(canceller->token())) batch.push_back(std::move(*value));
+    } else {
+      (void)co_await rx.async_recv_many(batch, 1 + random.below(8), canceller->token());
+    }
+    for (const auto& value : batch) seen->add(value);
+    received += batch.size();
+    if (batch.empty() && rx.drained()) co_return true;
+  }
+}
+
+/// Executors on threads of their own; `together` in one group.
+class Loops {
+ public:
+  Loops(std::size_t count, bool together) {
+    for (std::size_t i = 0; i < count; ++i)
+      executors_.push_back(std::make_unique<LocalExecutor>(together ? this : nullptr));
+    for (auto& executor : executors_) threads_.emplace_back([&executor] { executor->run(); });
+  }
+  ~Loops() {
+    for (auto& executor : executors_) executor->stop();
+    for (auto& thread : threads_) thread.join();
+  }
+  LocalExecutor& operator[](std::size_t i) { return *executors_[i % executors_.size()]; }
+
+ private:
+  std::vector<std::unique_ptr<LocalExecutor>> executors_;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace
+
+TEST_CASE("stress: mpsc between coroutines on one and on two threads, with cancels, close and drop at any point") {
+  const auto seed = core_test::seed();
+  INFO("GANTRY_SEED=" << seed);
+  Random random(seed);
+  for (int round = 0; round < rounds(60); ++round) {
+    const std::size_t senders = 1 + random.below(4);
+    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(40);
+    const auto end = static_cast<End>(random.below(3));
+    const std::uint64_t each = 400;
+    std::vector<std::uint64_t> accepted(senders);
+    Seen seen(senders);
+    bool complete = false;
+    {
+      Canceller canceller(random.below(1 << 30));
+      Loops loops(1 + random.below(2), random.one_in(2));
+      auto [tx, rx] = capacity == 0 ? mpsc::unbounded_channel<Counted>() : mpsc::channel<Counted>(capacity);
+      std::vector<JoinHandle<std::uint64_t>> handles;
+      for (std::size_t s = 0; s < senders; ++s)
+        handles.push_back(spawn(loops[s], send_coro(tx, s, each, random.below(1 << 30), &canceller)));
+      tx.close();
+      auto receiver = spawn(loops[1], receive_coro(std::move(rx), &seen, end, random.below(each * senders),
+                                                   random.below(1 << 30), &canceller));
+      complete = *receiver.join();
+      for (std::size_t s = 0; s < senders; ++s) accepted[s] = *handles[s].join();
+    }
+    REQUIRE(seen.in_order());
+    for (std::size_t s = 0; s < senders; ++s) {
+      REQUIRE((complete ? seen.of(s) == accepted[s] : seen.of(s) <= accepted[s]));
+      if (end == End::drain) REQUIRE(accepted[s] == each);
+    }
+    REQUIRE(Counted::live == 0);
+  }
+}
+
+TEST_CASE("stress: oneshot, each end cancelled, timed out or dropped at any point") {
+  const auto seed = core_test::seed();
+  INFO("GANTRY_SEED=" << seed);
+  Random random(seed);
+  Canceller canceller(random.below(1 << 30));
+  auto [tx, rx] = mpsc::channel<oneshot::Sender<Counted>>(8);
+  std::atomic<std::uint64_t> sent{0};
+  std::thread sender([&, in = std::move(rx), r = Random(seed + 1)]() mutable {
+    std::uint64_t i = 0;
+    while (auto reply = in.recv()) {
+      r.dawdle();
+      if (!r.one_in(4) && reply->send(Counted(0, i++))) ++sent;
+    }
+  });
+  std::uint64_t received = 0;
+  std::uint64_t dropped = 0;
+  for (int i = 0; i < rounds(20'000); ++i) {
+    auto [reply, answer] = oneshot::channel<Counted>();
+    REQUIRE(tx.send(std::move(reply)));
+    random.dawdle();
+    if (random.one_in(8)) {
+      ++dropped;
+      continue;
+    }
+    // As often as it takes: the sender sends, or goes.
+    while (true) {
+      const auto got = random.one_in(2) ? answer.recv({.until = soon(random), .token = {}})
+                                        : answer.recv({.until = {}, .token = canceller.token()});
+      if (got) ++received;
+      if (got || got.error().kind == ErrorKind::unavailable) break;
+    }
+  }
+  tx.close();
+  sender.join();
+  REQUIRE(received <= sent);
+  REQUIRE(sent - received <= dropped);
+  REQUIRE(Counted::live == 0);
+}
+
+TEST_CASE("stress: oneshot between coroutines on two threads") {
+  const auto seed = core_test::seed();
+  INFO("GANTRY_SEED=" << seed);
+  struct Parts {
+    static Task<std::uint64_t> serve(mpsc::Receiver<oneshot::Sender<std::uint64_t>> rx) {
+      std::uint64_t n = 0;
+      while (auto reply = co_await rx.async_recv()) (void)reply->send(n++);
+      co_return n;
+    }
+    static Task<bool> ask(mpsc::Sender<oneshot::Sender<std::uint64_t>> tx, std::uint64_t seed, int times,
+                          Canceller* canceller) {
+      Random random(seed);
+      for (int i = 0; i < times; ++i) {
+        auto [reply, answer] = oneshot::channel<std::uint64_t>();
+        if (!co_await tx.async_send(std::move(reply))) co_return false;
+        if (random.one_in(8)) continue;  // dropped
+        if (random.one_in(2)) {
+          if (!co_await answer.async_recv()) co_return false;
+          continue;
+        }
+        while (true) {
+          const auto got = co_await answer.async_recv(canceller->token());
+          if (got) break;
+          if (got.error().kind != ErrorKind::cancelled) co_return false;
+        }
+      }
+      co_return true;
+    }
+  };
+  Random random(seed);
+  for (int round = 0; round < rounds(4); ++round) {
+    Canceller canceller(random.below(1 << 30));
+    Loops loops(2, round % 2 == 0);
+    auto [tx, rx] = mpsc::channel<oneshot::Sender<std::uint64_t>>(4);
+    auto server = spawn(loops[0], Parts::serve(std::move(rx)));
+    std::vector<JoinHandle<bool>> clients;
+    for (std::size_t c = 0; c < 6; ++c)
+      clients.push_back(spawn(loops[c], Parts::ask(tx, random.below(1 << 30), 1000, &canceller)));
+    tx.close();
+    for (auto& client : clients) REQUIRE(*client.join());
+    REQUIRE(*server.join() == 6000);
+  }
+}
+
+TEST_CASE("stress: broadcast, receivers that come, lag, give up and go, and every value seen or counted as missed") {
+  const auto seed = core_test::seed();
+  INFO("GANTRY_SEED=" << seed);
+  Random random(seed);
+  for (int round = 0; round < rounds(12); ++round) {
+    auto [tx, first] = broadcast::channel<Counted>(1 + random.below(70));
+    Canceller canceller(random.below(1 << 30));
+    std::vector<std::thread> threads;
+    std::atomic<int> wrong{0};
+    const std::uint64_t total = 4'000;
+    const auto receive = [&](broadcast::Receiver<Counted> rx, Random r, bool from_start) {
+      std::uint64_t next = 0;
+      bool known = from_start;
+      for (auto left = from_start ? total * 4 : r.below(total); left != 0; --left) {
+        const auto got = r.one_in(2) ? rx.recv({.until = soon(r), .token = {}})
+                                     : rx.recv({.until = {}, .token = canceller.token()});
+        if (got) {
+          if (!known) next = got->value.seq - got->missed;
+          known = true;
+          if (got->value.seq != next + got->missed) ++wrong;
+          next = got->value.seq + 1;
+        } else if (got.error().kind == ErrorKind::unavailable) {
+          if (known && next != total) ++wrong;
+          return;
+        }
+        r.dawdle();
+      }
+    };
+    threads.emplace_back(receive, std::move(first), Random(random.below(1 << 30)), true);
+    for (int i = 0; i < 3; ++i) threads.emplace_back(receive, tx.subscribe(), Random(random.below(1 << 30)), i == 0);
+    for (std::uint64_t i = 0; i < total; ++i) {
+      (void)tx.send(Counted(0, i));
+      if (random.one_in(500)) threads.emplace_back(receive, tx.subscribe(), Random(random.below(1 << 30)), false);
+      random.dawdle();
+    }
+    {
+      auto gone = std::move(tx);
+    }
+    for (auto& thread : threads) thread.join();
+    REQUIRE(wrong == 0);
+    REQUIRE(Counted::live == 0);
+  }
+}
+
+TEST_CASE("stress: watch, every watcher sees the last value and never goes back") {
+  const auto seed = core_test::seed();
+  INFO("GANTRY_SEED=" << seed);
+  Random random(seed);
+  for (int round = 0; round < rounds(20); ++round) {
+    auto [tx, rx] = watch::channel<int>(0);
+    Canceller canceller(random.below(1 << 30));
+    std::atomic<int> wrong{0};
+    std::vector<std::thread> threads;
+    for (int w = 0; w < 3; ++w) {
+      threads.emplace_back([&, mine = rx, r = Random(random.below(1 << 30))]() mutable {
+        int last = 0;
+        while (true) {
+          const auto changed = r.one_in(2) ? mine.changed({.until = soon(r), .token = {}})
+                                           : mine.changed({.until = {}, .token = canceller.token()});
+          const int now = *mine.get();
+          if (now < last) ++wrong;
+          last = now;
+          if (!changed && changed.error().kind == ErrorKind::unavailable) break;
+        }
+        if (last != 500) ++wrong;
+      });
+    }
+    for (int i = 1; i <= 500; ++i) {
+      REQUIRE(tx.send(i));
+      random.dawdle();
+    }
+    {
+      auto gone = std::move(tx);
+    }
+    for (auto& thread : threads) thread.join();
+    REQUIRE(wrong == 0);
+  }
+}
