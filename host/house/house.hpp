@@ -27,7 +27,7 @@
 #include "host/observe/log.hpp"
 #include "host/router/router.hpp"
 #include "host/runtime/worker.hpp"
-#include "host/runtime/worker_pool.hpp"
+#include <gantry/worker_pool.hpp>
 #include "host/services/service_manager.hpp"
 #include "host/services/supervisor.hpp"
 

@@ -21,7 +21,7 @@
 
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/manifest.hpp"
-#include "host/runtime/worker_pool.hpp"
+#include <gantry/worker_pool.hpp>
 
 namespace gantry::host {
 

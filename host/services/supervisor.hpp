@@ -25,7 +25,7 @@
 #include "host/bus/event_bus.hpp"
 #include "host/observe/log.hpp"
 #include "host/runtime/timers.hpp"
-#include "host/runtime/worker_pool.hpp"
+#include <gantry/worker_pool.hpp>
 
 namespace gantry::host {
 

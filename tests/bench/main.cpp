@@ -1,54 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry-bench BUILD_DIR [FILTER...] [--json FILE] [--quick]: runs the workloads whose names hold a filter and prints
-// rows.
+// gantry-bench BUILD_DIR [FILTER...] [--json FILE] [--markdown FILE] [--quick]: runs the workloads whose names hold a
+// filter and prints their rows. Beside the JSON file goes a plot of the same name that ends in .svg.
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 
-#include "support.hpp"
+#include "noise.hpp"
+#include "report.hpp"
 
-int main(int argc, char** argv) {
-  bench::Options options;
+namespace {
+
+using namespace bench;
+
+struct Arguments {
+  Options options;
   std::vector<std::string> filters;
-  std::string json_file;
+  std::string json_file, markdown_file;
+  [[nodiscard]] bool wants(const std::string& name) const {
+    return filters.empty() || std::any_of(filters.begin(), filters.end(),
+                                          [&](const auto& filter) { return name.find(filter) != std::string::npos; });
+  }
+};
+
+[[nodiscard]] Arguments parse(int argc, char** argv) {
+  Arguments arguments;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
     if (word == "--quick") {
-      options.quick = true;
+      arguments.options.quick = true;
     } else if (word == "--json" && i + 1 < argc) {
-      json_file = argv[++i];
-    } else if (options.build_dir.empty()) {
-      options.build_dir = word;
+      arguments.json_file = argv[++i];
+    } else if (word == "--markdown" && i + 1 < argc) {
+      arguments.markdown_file = argv[++i];
+    } else if (arguments.options.build_dir.empty()) {
+      arguments.options.build_dir = word;
     } else {
-      filters.push_back(word);
+      arguments.filters.push_back(word);
     }
   }
-  const std::vector<std::pair<std::string, void (*)(const bench::Options&, std::vector<bench::Row>&)>> workloads{
-      {"cold_start", bench::cold_start}, {"idle", bench::idle}, {"hover", bench::hover}};
-  std::vector<bench::Row> rows;
-  bool failed = false;
-  for (const auto& [name, run] : workloads) {
-    const bool wanted = filters.empty() || std::any_of(filters.begin(), filters.end(), [&, n = name](const auto& f) {
-                          return n.find(f) != std::string::npos;
-                        });
-    if (!wanted) continue;
+  return arguments;
+}
+
+/// The host's own workloads. Returns whether all went well.
+[[nodiscard]] bool measure_host(const Arguments& arguments, std::vector<Row>& rows) {
+  bool well = true;
+  const std::vector<std::pair<std::string, void (*)(const Options&, std::vector<Row>&)>> all{
+      {"cold_start", cold_start}, {"idle", idle}, {"hover", hover}};
+  for (const auto& [name, run] : all) {
+    if (!arguments.wants(name)) continue;
     try {
-      run(options, rows);
+      run(arguments.options, rows);
     } catch (const std::exception& e) {
       std::fprintf(stderr, "%s: %s\n", name.c_str(), e.what());
-      failed = true;
+      well = false;
     }
   }
-  bench::json all = bench::json::array();
-  std::printf("%-11s %-11s %-22s %10s %10s %10s %4s %8s  %s\n", "workload", "peer", "metric", "min", "median", "max",
-              "n", "cpu s", "note");
-  for (const auto& row : rows) {
-    const auto j = row.to_json();
-    all.push_back(j);
-    std::printf("%-11s %-11s %-22s %10.3f %10.3f %10.3f %4zu %8.3f  %s\n", row.workload.c_str(), row.peer.c_str(),
-                (row.metric + ", " + row.unit).c_str(), j["min"].get<double>(), j["median"].get<double>(),
-                j["max"].get<double>(), row.samples.size(), row.cpu_seconds, row.note.c_str());
+  print(rows);
+  return well;
+}
+
+/// The workloads of programs. Returns whether all went well.
+[[nodiscard]] bool measure_programs(const Arguments& arguments, Noise& noise, std::vector<Group>& groups) {
+  bool well = true;
+  const auto listed = list_programs(arguments.options.build_dir);
+  for (const auto& workload : workloads(listed)) {
+    if (!arguments.wants(workload.name)) continue;
+    const double spin = noise.sample();
+    Group group = measure(workload, listed, arguments.options);
+    if (group.rows.empty()) continue;
+    group.spin = std::max(spin, noise.sample());
+    print(group);
+    for (const auto& row : group.rows) {
+      if (row.failure.empty()) continue;
+      std::fprintf(stderr, "%s, %s: %s\n", workload.name.c_str(), row.label.c_str(), row.failure.c_str());
+      well = false;
+    }
+    groups.push_back(std::move(group));
   }
-  if (!json_file.empty()) std::ofstream(json_file) << all.dump(2) << "\n";
-  return failed ? 1 : 0;
+  return well;
+}
+
+void write_files(const Arguments& arguments, const Report& report, const Row& noise) {
+  if (!arguments.json_file.empty()) {
+    json all = json::array();
+    for (const auto& row : report.rows) all.push_back(row.to_json());
+    for (const auto& group : report.groups) {
+      for (const auto& row : to_rows(group)) all.push_back(row.to_json());
+    }
+    if (!report.groups.empty()) all.push_back(noise.to_json());
+    std::ofstream(arguments.json_file) << all.dump(2) << "\n";
+    std::ofstream(std::filesystem::path(arguments.json_file).replace_extension(".svg")) << plot(report);
+  }
+  if (!arguments.markdown_file.empty()) std::ofstream(arguments.markdown_file) << markdown(report);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Arguments arguments = parse(argc, argv);
+  Report report{machine(), {}, arguments.options.quick, {}, {}};
+  std::printf("%s\n", report.machine.c_str());
+  try {
+    Noise noise;
+    (void)noise.sample();
+    bool well = measure_host(arguments, report.rows);
+    well = measure_programs(arguments, noise, report.groups) && well;
+    (void)noise.sample();
+    report.noise = noise.words();
+    if (!report.groups.empty()) print_goals(report.groups);
+    std::printf("\nmachine: %s\n", report.noise.c_str());
+    write_files(arguments, report, noise.row());
+    return well ? 0 : 1;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "gantry-bench: %s\n", e.what());
+    return 1;
+  }
 }

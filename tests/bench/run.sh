@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# `./dev bench [FILTER...] [--json FILE] [--quick]`, after the release build.
+# `./dev bench [FILTER...] [--json FILE] [--markdown FILE] [--quick]`, after the release build.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cmake --build build/release --target bench -- --quiet
+tests/bench/peers/build.sh build/release/bench
 exec build/release/bench/gantry-bench "$PWD/build/release" "$@"

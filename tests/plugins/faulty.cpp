@@ -163,7 +163,7 @@ class Faulty {
     d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
     d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
     d.method(FAULTY ".progresses", &Faulty::progresses);
-    d.method(FAULTY ".slow", &Faulty::slow, {.keeps_time = true});
+    d.method(FAULTY ".slow", &Faulty::slow, {.summary = {}, .keeps_time = true});
     d.method(FAULTY ".meta", &Faulty::meta).method(FAULTY ".workspaces", &Faulty::workspaces);
     d.method(FAULTY ".seen_events", &Faulty::seen_events).method(FAULTY ".blocks", &Faulty::blocks);
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
 #include <catch2/catch.hpp>
+#include <gantry/coro.hpp>
 #include <gantry/lazy.hpp>
+#include <gantry/quiescence.hpp>
 #include <thread>
 
 using namespace gantry;
@@ -86,4 +88,177 @@ TEST_CASE("lazy: an exception in the factory is a failure, not a crash") {
   const auto result = lazy.get();
   REQUIRE(!result);
   REQUIRE(result.error().message.find("boom") != std::string::npos);
+}
+
+TEST_CASE("lazy: services that construct each other on two threads are reported with the path") {
+  // Each factory waits until the other has begun: both are then under construction, each by a thread of its own.
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> begun{0};
+    std::unique_ptr<Lazy<int>> a;
+    std::unique_ptr<Lazy<int>> b;
+    const auto needs = [&begun](std::unique_ptr<Lazy<int>>& other) -> Lazy<int>::Factory {
+      return [&begun, &other]() -> Result<std::shared_ptr<int>> {
+        ++begun;
+        while (begun < 2) std::this_thread::yield();
+        auto got = other->get();
+        if (!got) return fail(ErrorKind::unavailable, got.error().message);
+        return std::make_shared<int>(1);
+      };
+    };
+    a = std::make_unique<Lazy<int>>("a", needs(b));
+    b = std::make_unique<Lazy<int>>("b", needs(a));
+    Result<std::shared_ptr<int>> from_b;
+    std::thread other([&] { from_b = b->get(); });
+    const auto from_a = a->get();
+    other.join();
+    REQUIRE(!from_a);
+    REQUIRE(!from_b);
+    const auto& why = from_a.error().message;
+    const bool named = why.find("a -> b -> a") != std::string::npos || why.find("b -> a -> b") != std::string::npos;
+    REQUIRE(named);
+  }
+}
+
+TEST_CASE("lazy: a service that needs another one that is under construction elsewhere waits for it, and no circle is seen") {
+  for (int round = 0; round < 50; ++round) {
+    Lazy<int> base("base", []() -> Result<std::shared_ptr<int>> {
+      std::this_thread::yield();
+      return std::make_shared<int>(2);
+    });
+    Lazy<int> upper("upper", [&]() -> Result<std::shared_ptr<int>> {
+      auto below = base.get();
+      if (!below) return std::unexpected(below.error());
+      return std::make_shared<int>(**below + 1);
+    });
+    std::thread one([&] { (void)base.get(); });
+    std::thread two([&] { (void)upper.get(); });
+    const auto got = upper.get();
+    one.join();
+    two.join();
+    REQUIRE(got);
+    REQUIRE(**got == 3);
+  }
+}
+
+TEST_CASE("lazy: who gives up waiting leaves the attempt to the others") {
+  std::atomic<bool> go{false};
+  Lazy<int> lazy("slow", [&]() -> Result<std::shared_ptr<int>> {
+    while (!go) std::this_thread::yield();
+    return std::make_shared<int>(5);
+  });
+  std::thread first([&] { (void)lazy.get(); });
+  while (lazy.state() != LazyState::constructing) std::this_thread::yield();
+  const auto timed_out = lazy.get({.until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1), .token = {}});
+  REQUIRE(timed_out.error().kind == ErrorKind::timeout);
+  CancelSource cancel;
+  cancel.request_stop();
+  REQUIRE(lazy.get({.until = {}, .token = cancel.get_token()}).error().kind == ErrorKind::cancelled);
+  go = true;
+  REQUIRE(**lazy.get() == 5);
+  first.join();
+}
+
+TEST_CASE("lazy: coroutines wait for one attempt that runs elsewhere, without blocking their thread") {
+  std::vector<std::move_only_function<void()>> jobs;
+  LazyOptions options;
+  options.spawn = [&](std::move_only_function<void()> job) { jobs.push_back(std::move(job)); };
+  int attempts = 0;
+  Lazy<int> lazy(
+      "service",
+      [&]() -> Result<std::shared_ptr<int>> {
+        ++attempts;
+        return std::make_shared<int>(6);
+      },
+      options);
+  struct Parts {
+    static Task<void> ask(Lazy<int>* lazy, int* sum, LocalExecutor* executor, int* waiting) {
+      const auto got = co_await lazy->async_get();
+      *sum += **got;
+      if (--*waiting == 0) executor->stop();
+    }
+    static Task<void> run_jobs(std::vector<std::move_only_function<void()>>* jobs) {
+      for (auto& job : *jobs) job();
+      co_return;
+    }
+  };
+  LocalExecutor executor;
+  int sum = 0;
+  int waiting = 3;
+  for (int i = 0; i < 3; ++i) (void)spawn(executor, Parts::ask(&lazy, &sum, &executor, &waiting));
+  (void)spawn(executor, Parts::run_jobs(&jobs));
+  executor.run();
+  REQUIRE(sum == 18);
+  REQUIRE(attempts == 1);
+  REQUIRE(jobs.size() == 1);
+}
+
+TEST_CASE("lazy: retire waits for the sections in which the service was borrowed, and says when one does not end") {
+  struct Service {
+    std::atomic<bool>* gone;
+    explicit Service(std::atomic<bool>* flag) : gone(flag) {}
+    Service(const Service&) = delete;
+    Service& operator=(const Service&) = delete;
+    ~Service() { *gone = true; }
+  };
+  std::atomic<bool> gone{false};
+  Quiescence quiescence;
+  LazyOptions options;
+  options.quiescence = &quiescence;
+  std::optional<Lazy<Service>> lazy;
+  lazy.emplace(
+      "service", [&]() -> Result<std::shared_ptr<Service>> { return std::make_shared<Service>(&gone); }, options);
+  REQUIRE(lazy->get());
+
+  std::atomic<int> step{0};
+  std::thread borrower([&] {
+    Quiescence::Participant me(quiescence);
+    const Quiescence::Section section(me);
+    const auto* const service = lazy->borrow();
+    step = 1;
+    while (step != 2) std::this_thread::yield();
+    if (*service->gone) step = -1;
+  });
+  while (step != 1) std::this_thread::yield();
+  const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
+  REQUIRE(lazy->retire(TimePoint(soon)).error().kind == ErrorKind::timeout);
+  REQUIRE(lazy->borrow() == nullptr);
+  REQUIRE(!gone);  // kept: somebody may still use it
+  step = 2;
+  borrower.join();
+  REQUIRE(step == 2);
+  REQUIRE(lazy->get());
+  {
+    const auto old = lazy->retire();
+    REQUIRE(old);
+    REQUIRE(*old);
+  }
+  REQUIRE(gone);
+  lazy.reset();
+}
+
+TEST_CASE("quiescence: under looping readers nothing is used after it was retired") {
+  Quiescence quiescence;
+  std::atomic<int*> shared{new int(1)};
+  std::atomic<bool> over{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 3; ++t) {
+    readers.emplace_back([&] {
+      Quiescence::Participant me(quiescence);
+      while (!over) {
+        const Quiescence::Section section(me);
+        if (*shared.load(std::memory_order_acquire) < 1) ++wrong;
+      }
+    });
+  }
+  for (int i = 2; i < 300; ++i) {
+    int* const old = shared.exchange(new int(i), std::memory_order_acq_rel);
+    REQUIRE(quiescence.wait());
+    *old = 0;
+    delete old;
+  }
+  over = true;
+  for (auto& reader : readers) reader.join();
+  REQUIRE(wrong == 0);
+  delete shared.load();
 }

@@ -4,24 +4,30 @@
 //
 //   gantry::Lazy<Service> service("service", [] { return make_service(); });
 //
-// Thread rule: any thread. borrow() is one acquire load. get() waits; get_async() does not: it constructs through the
-//   `spawn` function of the options and calls back on the thread that constructed, or at once when the service is
-//   ready.
+// Thread rule: any thread. borrow() is one acquire load and writes nothing. get() waits with the thread and constructs on
+//   it. async_get() (`co_await`, with gantry/coro.hpp) and get_async() (a callback) do not block: they construct through
+//   the `spawn` function of the options, or right here without one; the callback comes on the thread that constructed, or
+//   at once when the service is ready.
+// Borrowing: the pointer is valid until the service is reset or the Lazy dies. With a Quiescence in the options it is valid
+//   until the end of the section in which it was borrowed: retire() waits for those.
 // Single flight: the first caller constructs, the others wait for that one attempt and get its result.
 // Failure: is given to all that waited and is not remembered as success; until the back-off is over, callers get the
 //   same error at once, then the next one tries again.
-// Cycles: a service whose construction get()s itself on the same thread, directly or through others, is refused with
-// the
-//   path. No callback runs under the lock.
-// Never: a half-constructed service is seen.
+// Cycles: a construction that would wait for itself, on one thread or over several, is refused with the path.
+// Cancelled, timed out: that caller waits no more; the attempt goes on for the others.
+// Never: a half-constructed service is seen; two attempts run at once; the factory or a callback runs under the lock; a
+//   wake-up is lost. How it works: docs/threads.md, model: tests/model/.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <gantry/deadline.hpp>
+#include <gantry/detail/lazy_graph.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/quiescence.hpp>
 #include <gantry/result.hpp>
 #include <gantry/retry.hpp>
+#include <gantry/waiting.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,22 +36,11 @@
 
 namespace gantry {
 
-namespace detail {
-struct Constructing {
-  const void* lazy;
-  const std::string* name;
-};
-/// The services that this thread is constructing, outermost first.
-inline std::vector<Constructing>& constructing_here() {
-  thread_local std::vector<Constructing> stack;
-  return stack;
-}
-}  // namespace detail
-
 struct LazyOptions {
   /// Runs a function that may block, elsewhere. Empty: on the caller's thread.
   std::function<void(std::move_only_function<void()>)> spawn;
-  const Clock* clock = nullptr;  ///< must outlive the Lazy; nullptr: the system's
+  const Clock* clock = nullptr;        ///< must outlive the Lazy; nullptr: the system's
+  Quiescence* quiescence = nullptr;    ///< must outlive the Lazy; nullptr: borrowers look after themselves
   /// Delays after failed attempts; max_retries does not count here.
   RetryPolicy backoff{
       .initial_delay = std::chrono::milliseconds(200), .max_delay = std::chrono::seconds(30), .jitter = 0};
@@ -65,108 +60,179 @@ class Lazy {
   Lazy(const Lazy&) = delete;
   Lazy& operator=(const Lazy&) = delete;
 
-  /// The service, or nullptr when it is not ready. Valid until the service is reset or the Lazy dies.
+  /// The service, or nullptr when it is not ready.
   [[nodiscard]] T* borrow() const noexcept { return ready_.load(std::memory_order_acquire); }
 
   /// The service; constructs it, or waits for the one who does.
-  [[nodiscard]] Result<Value> get() {
-    {
-      Lock lock(mutex_);
-      while (state_ == LazyState::constructing) {
-        if (auto cycle = find_cycle()) return fail(ErrorKind::unavailable, std::move(*cycle));
-        const auto seen = attempt_;
-        while (state_ == LazyState::constructing && attempt_ == seen) changed_.wait(mutex_);
-        if (attempt_ == seen) return outcome();
-      }
-      if (!begin()) return outcome();
-    }
-    return construct();
-  }
-
-  /// As get(), without waiting.
+  [[nodiscard]] Result<Value> get(const WaitLimits& limits = {}) { return block(GetOp(this, true), limits); }
+  /// Result<Value>, as get(), without blocking.
+  [[nodiscard]] auto async_get(CancelToken token = {}) { return Await<GetOp>(std::move(token), this, false); }
+  /// As async_get(), with a callback.
   void get_async(Callback done) {
     std::optional<Result<Value>> now;
+    bool first = false;
     {
-      Lock lock(mutex_);
-      const bool constructing = state_ == LazyState::constructing;
-      if (!constructing && !begin()) {
-        now = outcome();
+      const Lock lock(mutex_);
+      first = state_ != LazyState::constructing && begin();
+      if (first || state_ == LazyState::constructing) {
+        callbacks_.push_back(std::move(done));
       } else {
-        waiters_.push_back(std::move(done));
-        if (constructing) return;
+        now = outcome();
       }
     }
     if (now) {
       done(std::move(*now));  // NOLINT(bugprone-use-after-move): it was moved only where there is no `now`
-    } else if (options_.spawn) {
-      options_.spawn([this] { (void)construct(); });
-    } else {
-      (void)construct();
+    } else if (first) {
+      construct_elsewhere();
     }
   }
 
-  /// Forgets the service, or the failure: the next caller constructs anew. Returns what it was.
+  /// Forgets the service, or the failure: the next caller constructs anew. Returns what it was; borrowers may still use it.
   Value reset() {
-    Value old;
-    Lock lock(mutex_);
+    const Lock lock(mutex_);
     if (state_ == LazyState::constructing) return nullptr;
-    ready_.store(nullptr, std::memory_order_release);
-    old = std::move(value_);
-    value_.reset();
     state_ = LazyState::empty;
     failures_ = 0;
-    return old;
+    return take_away();
   }
-
+  /// As reset(), and waits until nobody can still use what was borrowed. `timeout`: somebody still may; the service is kept
+  /// until the Lazy dies. Not from inside a section.
+  Result<Value> retire(std::optional<TimePoint> until = std::nullopt) {
+    Value old = reset();
+    if (!old || options_.quiescence == nullptr || options_.quiescence->wait(until)) return old;
+    const Lock lock(mutex_);
+    kept_.push_back(std::move(old));
+    return fail(ErrorKind::timeout, name_ + " is still in use");
+  }
   /// As reset(), for a service that broke: until the back-off is over callers get `why`.
   Value fail_with(Error why) {
-    Value old;
-    Lock lock(mutex_);
+    const Lock lock(mutex_);
     if (state_ != LazyState::ready) return nullptr;
-    ready_.store(nullptr, std::memory_order_release);
-    old = std::move(value_);
-    value_.reset();
     failed(std::move(why));
-    return old;
+    return take_away();
   }
 
   [[nodiscard]] LazyState state() const {
-    Lock lock(mutex_);
+    const Lock lock(mutex_);
     return state_;
   }
   /// The last failure; empty message when there is none.
   [[nodiscard]] Error error() const {
-    Lock lock(mutex_);
+    const Lock lock(mutex_);
     return state_ == LazyState::failed ? error_ : Error{};
   }
   [[nodiscard]] Value peek() const {
-    Lock lock(mutex_);
+    const Lock lock(mutex_);
     return value_;
   }
 
  private:
+  /// One caller that waits for the attempt that runs, or constructs.
+  class GetOp {
+   public:
+    GetOp(Lazy* lazy, bool here) : lazy_(lazy), here_(here) {}
+
+    bool poll() {
+      if (lazy_->borrow() == nullptr) return false;
+      const Lock lock(lazy_->mutex_);
+      if (lazy_->state_ != LazyState::ready) return false;
+      result_.emplace(lazy_->value_);
+      return true;
+    }
+    bool start(Waiter& waiter) { return lazy_->enter(*this, waiter); }
+    bool cancel() {
+      const Lock lock(lazy_->mutex_);
+      cancelled_ = true;
+      if (!std::exchange(linked_, false)) return false;
+      lazy_->waiters_.remove(*this);
+      return true;
+    }
+    Result<Value> finish(WaitEnd end) {
+      if (result_) return std::move(*result_);
+      detail::LazyGraph::leave(waits_as_);
+      return wait_failed(end);
+    }
+
+   private:
+    friend class Lazy;
+    friend class detail::NodeList<GetOp>;
+    Lazy* lazy_;
+    bool here_;  ///< constructs on this thread, whatever the options say
+    const void* waits_as_ = nullptr;  ///< the construction that waits here, for the graph
+    std::optional<Result<Value>> result_;
+    // Guarded by the Lazy's mutex while it waits.
+    GetOp* next = nullptr;
+    GetOp* prev = nullptr;
+    Waiter* waiter_ = nullptr;
+    bool linked_ = false;
+    bool cancelled_ = false;
+  };
+
+  bool enter(GetOp& op, Waiter& waiter) {
+    bool first = false;
+    {
+      const Lock lock(mutex_);
+      if (op.cancelled_) return true;
+      if (state_ != LazyState::constructing) {
+        first = begin();
+        if (!first) {
+          op.result_.emplace(outcome());
+          return true;
+        }
+      } else if (op.here_) {
+        // Only a thread that constructs can be part of a circle, and it does so only where it blocks.
+        auto waits = detail::LazyGraph::enter({this, &name_});
+        if (!waits) {
+          op.result_.emplace(std::unexpected(std::move(waits.error())));
+          return true;
+        }
+        op.waits_as_ = *waits;
+      }
+      if (!first || !(op.here_ || !options_.spawn)) {
+        op.waiter_ = &waiter;
+        op.linked_ = true;
+        waiters_.push_back(op);
+      }
+    }
+    if (!first) return false;
+    if (op.here_ || !options_.spawn) {
+      op.result_.emplace(construct());
+      return true;
+    }
+    construct_elsewhere();
+    return false;
+  }
+
   // True: the caller is the one who constructs.
   [[nodiscard]] bool begin() GANTRY_REQUIRES(mutex_) {
     if (state_ == LazyState::ready) return false;
     if (state_ == LazyState::failed && now() < retry_at_) return false;
     state_ = LazyState::constructing;
-    ++attempt_;
     return true;
   }
   [[nodiscard]] Result<Value> outcome() const GANTRY_REQUIRES(mutex_) {
     if (state_ == LazyState::ready) return value_;
     return std::unexpected(error_);
   }
+  [[nodiscard]] Value take_away() GANTRY_REQUIRES(mutex_) {
+    ready_.store(nullptr, std::memory_order_release);
+    return std::exchange(value_, nullptr);
+  }
 
+  void construct_elsewhere() {
+    if (options_.spawn) {
+      options_.spawn([this] { (void)construct(); });
+    } else {
+      (void)construct();
+    }
+  }
   Result<Value> construct() {
-    auto& stack = detail::constructing_here();
-    stack.push_back({this, &name_});
     Result<Value> result = run_factory();
-    stack.pop_back();
-    std::vector<Callback> waiters;
+    std::vector<Callback> callbacks;
     {
-      Lock lock(mutex_);
-      waiters.swap(waiters_);
+      detail::WakeList woken;
+      const Lock lock(mutex_);
+      callbacks.swap(callbacks_);
       if (result) {
         value_ = *result;
         state_ = LazyState::ready;
@@ -175,18 +241,26 @@ class Lazy {
       } else {
         failed(result.error());
       }
+      while (auto* const op = waiters_.pop_front()) {
+        op->linked_ = false;
+        op->result_.emplace(result);
+        detail::LazyGraph::leave(op->waits_as_);  // its wait is over now, not when it is back on a core
+        woken.add(op->waiter_);
+      }
     }
-    changed_.notify_all();
-    for (auto& waiter : waiters) waiter(result);
+    for (auto& callback : callbacks) callback(result);
     return result;
   }
   [[nodiscard]] Result<Value> run_factory() {
+    const detail::LazyGraph::Constructing constructing({this, &name_});
     try {
       auto made = factory_();
       if (made && !*made) return fail(ErrorKind::internal, name_ + ": the factory made nothing");
       return made;
     } catch (const std::exception& e) {
       return fail(ErrorKind::unavailable, name_ + " could not be constructed: " + e.what());
+    } catch (...) {
+      return fail(ErrorKind::unavailable, name_ + " could not be constructed: an exception of unknown type");
     }
   }
   void failed(Error why) GANTRY_REQUIRES(mutex_) {
@@ -198,36 +272,24 @@ class Lazy {
     ++failures_;
     retry_at_ = now() + delay;
   }
-
-  [[nodiscard]] std::optional<std::string> find_cycle() const {
-    const auto& stack = detail::constructing_here();
-    std::string path;
-    bool inside = false;
-    for (const auto& entry : stack) {
-      inside = inside || entry.lazy == this;
-      if (inside) path += *entry.name + " -> ";
-    }
-    if (!inside) return std::nullopt;
-    return "services wait for each other in a circle: " + path + name_;
-  }
   [[nodiscard]] TimePoint now() const {
     return options_.clock != nullptr ? options_.clock->now() : TimePoint(std::chrono::steady_clock::now());
   }
 
+  std::atomic<T*> ready_{nullptr};
   const std::string name_;
   const Factory factory_;
   const LazyOptions options_;
-  std::atomic<T*> ready_{nullptr};
 
-  mutable Mutex mutex_;
-  CondVar changed_;
+  mutable Mutex mutex_{"lazy"};
   LazyState state_ GANTRY_GUARDED_BY(mutex_) = LazyState::empty;
-  std::uint64_t attempt_ GANTRY_GUARDED_BY(mutex_) = 0;
   int failures_ GANTRY_GUARDED_BY(mutex_) = 0;
   TimePoint retry_at_ GANTRY_GUARDED_BY(mutex_);
   Error error_ GANTRY_GUARDED_BY(mutex_);
   Value value_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<Callback> waiters_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<Value> kept_ GANTRY_GUARDED_BY(mutex_);  ///< retired while somebody still used them
+  detail::NodeList<GetOp> waiters_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<Callback> callbacks_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry

@@ -73,7 +73,7 @@ cxx limit limit.cpp ""
 cxx std "std/main.cpp std/channels.cpp std/locks.cpp std/reads.cpp" "std snapshot.hpp"
 cxx boost-spsc boost_spsc.cpp spsc.hpp
 cxx moodycamel moodycamel.cpp spsc.hpp
-cxx urcu urcu.cpp snapshot.hpp -lurcu-memb -lurcu-common
+cxx urcu urcu.cpp snapshot.hpp -D_LGPL_SOURCE -lurcu-memb -lurcu-common
 cxx tbb tbb.cpp "" -ltbb
 cxx zeromq zeromq.cpp "" -lzmq
 cxx asio "asio/main.cpp asio/channels.cpp asio/broadcast.cpp" asio

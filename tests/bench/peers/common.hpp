@@ -32,8 +32,8 @@ struct Message {
 };
 static_assert(sizeof(Message) == 64);
 
-constexpr std::size_t kCapacity = 1024;
-constexpr std::size_t kBurst = 256;
+inline constexpr std::size_t kCapacity = 1024;
+inline constexpr std::size_t kBurst = 256;
 
 /// Says what is wrong and ends the program.
 [[noreturn, gnu::cold, gnu::noinline]] inline void wrong(const std::string& what) {

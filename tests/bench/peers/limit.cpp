@@ -49,7 +49,9 @@ u64 acquire_load(std::size_t threads, u64 ops, Timer& timer) {
 
 int main(int argc, char** argv) {
   return run({{"spsc.480.1t+two_memcpys", "no ring, no check for room", two_memcpys},
-              {"lazy.borrow.1t+acquire_load", "", [](u64 ops, Timer& t) { return acquire_load(1, ops, t); }},
-              {"lazy.borrow.2t+acquire_load", "", [](u64 ops, Timer& t) { return acquire_load(2, ops, t); }}},
+              {"lazy.borrow.1t+acquire_load", "no check whether it is built",
+               [](u64 ops, Timer& t) { return acquire_load(1, ops, t); }},
+              {"lazy.borrow.2t+acquire_load", "no check whether it is built",
+               [](u64 ops, Timer& t) { return acquire_load(2, ops, t); }}},
              argc, argv);
 }

@@ -11,7 +11,7 @@
 namespace peer {
 
 using Map = std::unordered_map<u64, u64>;
-constexpr u64 kEntries = 1024;
+inline constexpr u64 kEntries = 1024;
 
 inline Map first_map() {
   Map map;

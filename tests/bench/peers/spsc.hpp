@@ -8,7 +8,7 @@
 namespace peer {
 
 using Block = std::array<float, 480>;
-constexpr std::size_t kRingFloats = 16'384;
+inline constexpr std::size_t kRingFloats = 16'384;
 
 inline void mark(Block& block, u64 i) { block.front() = block.back() = static_cast<float>(i % 65'536); }
 inline void check(const Block& block, u64 i) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Userspace RCU (the flavour with sys_membarrier): a change copies the whole map.
-#define _LGPL_SOURCE
+// Userspace RCU (the flavour with sys_membarrier): a change copies the whole map. Built with _LGPL_SOURCE, which puts
+// the read side inline.
 #include <urcu/urcu-memb.h>
 
 #include "snapshot.hpp"

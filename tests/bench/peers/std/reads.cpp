@@ -96,7 +96,8 @@ std::vector<Workload> reads() {
     const std::string name = "lazy.borrow." + std::to_string(n) + "t";
     all.push_back({name + "+function_static", "never destroyed before the program's end",
                    [=](u64 ops, Timer& t) { return borrow_static(n, ops, t); }});
-    all.push_back({name + "+call_once", "", [=](u64 ops, Timer& t) { return borrow_call_once(n, ops, t); }});
+    all.push_back({name + "+call_once", "the pointer is kept beside the flag",
+                   [=](u64 ops, Timer& t) { return borrow_call_once(n, ops, t); }});
     all.push_back({name + "+shared_ptr_behind_mutex", "keeps the object alive",
                    [=](u64 ops, Timer& t) { return borrow_shared_ptr(n, ops, t); }});
   }

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/detail/lock_order.hpp: in a debug build, two threads that would lock in opposite orders are found by the first
+// one that does, whether they meet or not.
+//
+// Each thread knows what it holds. Locking B while holding A adds the edge A -> B to one graph; an edge that closes a
+// circle ends the process with the names on it. So does locking what the thread holds already. A release build
+// (NDEBUG) has none of this. Each shared library has a graph of its own.
+//
+// Thread rule: any thread.
+#pragma once
+
+#if !defined(GANTRY_LOCK_ORDER)
+#if defined(NDEBUG)
+#define GANTRY_LOCK_ORDER 0
+#else
+#define GANTRY_LOCK_ORDER 1
+#endif
+#endif
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace gantry::detail {
+
+class LockOrder {
+ public:
+  /// Before waiting for `lock`.
+  static void about_to_lock(const void* lock, const char* name) {
+    auto& held = held_here();
+    if (held.empty()) return;
+    Graph& graph = all();
+    const std::lock_guard guard(graph.mutex);
+    graph.names[lock] = name;
+    for (const void* const other : held) {
+      if (other == lock) {
+        die(graph, {lock, lock}, "is locked by the thread that holds it");
+        return;
+      }
+      if (graph.edges[other].contains(lock)) continue;
+      std::vector<const void*> path{lock};
+      std::set<const void*> visited;
+      if (find_path(graph, other, path, visited)) {
+        path.push_back(lock);
+        die(graph, path, "are locked in opposite orders");
+        return;
+      }
+      graph.edges[other].insert(lock);
+    }
+  }
+  static void locked(const void* lock, const char* name) {
+    held_here().push_back(lock);
+    Graph& graph = all();
+    const std::lock_guard guard(graph.mutex);
+    graph.names[lock] = name;
+  }
+  static void unlocked(const void* lock) {
+    auto& held = held_here();
+    const auto it = std::find(held.rbegin(), held.rend(), lock);
+    if (it != held.rend()) held.erase(std::next(it).base());
+  }
+  /// Its memory may become another lock.
+  static void destroyed(const void* lock) {
+    Graph& graph = all();
+    const std::lock_guard guard(graph.mutex);
+    if (graph.names.erase(lock) == 0) return;
+    graph.edges.erase(lock);
+    for (auto& [from, to] : graph.edges) to.erase(lock);
+  }
+
+ private:
+  struct Graph {
+    std::mutex mutex;
+    std::map<const void*, std::set<const void*>> edges;
+    std::map<const void*, std::string> names;
+  };
+  // Never destroyed: locks may outlive the statics of this library.
+  static Graph& all() {
+    static Graph* const graph = new Graph;
+    return *graph;
+  }
+  static std::vector<const void*>& held_here() {
+    thread_local std::vector<const void*> held;
+    return held;
+  }
+  static bool find_path(const Graph& graph, const void* wanted, std::vector<const void*>& path,
+                        std::set<const void*>& visited) {
+    const auto it = graph.edges.find(path.back());
+    if (it == graph.edges.end()) return false;
+    for (const void* const next : it->second) {
+      if (!visited.insert(next).second) continue;
+      path.push_back(next);
+      if (next == wanted || find_path(graph, wanted, path, visited)) return true;
+      path.pop_back();
+    }
+    return false;
+  }
+  static void die(const Graph& graph, const std::vector<const void*>& path, const char* what) {
+    std::string text;
+    for (const void* const lock : path) {
+      const auto name = graph.names.find(lock);
+      text += (text.empty() ? "" : " -> ") + (name == graph.names.end() ? std::string("?") : name->second);
+    }
+    std::fprintf(stderr, "gantry: locks %s: %s\n", what, text.c_str());
+    std::abort();
+  }
+};
+
+}  // namespace gantry::detail

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/worker_pool.hpp: threads for what blocks or computes.
+//
+//   gantry::WorkerPool pool(8, 1024, on_escape);
+//   auto answer = gantry::spawn_blocking(pool, [] { return read_it(); });   // Result<oneshot::Receiver<Result<R>>>
+//   auto text = answer->recv();                                             // or co_await answer->async_recv()
+//
+// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one of at most `threads`
+//   threads, which are started when first needed and stay.
+// Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order: first in, first out.
+// Exceptions: a job that throws harms no other: spawn's are reported to `on_escape`, spawn_blocking's are its answer's
+//   `internal` error.
+// Closed: after stop() spawn refuses with `unavailable`; running jobs end, queued ones are dropped, and their answers
+//   close. The destructor stops and waits.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <gantry/channel/oneshot.hpp>
+#include <gantry/mutex.hpp>
+#include <gantry/result.hpp>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace gantry {
+
+class WorkerPool {
+ public:
+  using Job = std::move_only_function<void()>;
+
+  WorkerPool(std::size_t threads, std::size_t max_queued, std::function<void(std::string_view)> on_escape)
+      : max_queued_(max_queued), on_escape_(std::move(on_escape)), max_threads_(threads == 0 ? 1 : threads) {}
+  ~WorkerPool() { (void)stop(); }
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
+
+  [[nodiscard]] Result<void> spawn(Job&& job) {
+    bool wake = false;
+    {
+      const Lock lock(mutex_);
+      if (stopping_) return fail(ErrorKind::unavailable, "the worker pool has stopped");
+      if (queue_.size() >= max_queued_)
+        return fail(ErrorKind::overloaded, std::to_string(queue_.size()) + " jobs wait for the worker pool",
+                    R"({"retry_after_ms":100})");
+      queue_.push_back(std::move(job));
+      wake = idle_ > waking_;
+      if (wake) {
+        ++waking_;
+      } else if (threads_.size() < max_threads_) {
+        ++live_;
+        threads_.emplace_back([this] { serve(); });
+      }
+    }
+    if (wake) changed_.notify_one();
+    return {};
+  }
+  /// More threads from the next job on; a lower number ends none that are there.
+  void set_threads(std::size_t threads) {
+    const Lock lock(mutex_);
+    max_threads_ = threads == 0 ? 1 : threads;
+  }
+  /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be
+  /// destroyed.
+  bool stop(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max()) {
+    std::vector<std::thread> threads;
+    std::deque<Job> dropped;
+    {
+      const Lock lock(mutex_);
+      stopping_ = true;
+      dropped.swap(queue_);
+    }
+    changed_.notify_all();
+    {
+      const Lock lock(mutex_);
+      while (live_ != 0) {
+        if (until == std::chrono::steady_clock::time_point::max()) {
+          ended_.wait(mutex_);
+        } else if (!ended_.wait_until(mutex_, until)) {
+          return false;
+        }
+      }
+      threads.swap(threads_);
+    }
+    for (auto& thread : threads) thread.join();
+    return true;
+  }
+
+ private:
+  void serve() {
+    while (auto job = next()) {
+      try {
+        (*job)();
+      } catch (const std::exception& e) {
+        on_escape_(e.what());
+      } catch (...) {
+        on_escape_("an exception of unknown type");
+      }
+    }
+  }
+  [[nodiscard]] std::optional<Job> next() {
+    const Lock lock(mutex_);
+    while (queue_.empty() && !stopping_) {
+      ++idle_;
+      changed_.wait(mutex_);
+      --idle_;
+      if (waking_ != 0) --waking_;
+    }
+    if (stopping_) {
+      --live_;
+      ended_.notify_all();
+      return std::nullopt;
+    }
+    std::optional<Job> job(std::move(queue_.front()));
+    queue_.pop_front();
+    return job;
+  }
+
+  const std::size_t max_queued_;
+  const std::function<void(std::string_view)> on_escape_;
+  Mutex mutex_{"worker pool"};
+  CondVar changed_;
+  CondVar ended_;
+  std::size_t max_threads_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<Job> queue_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::thread> threads_ GANTRY_GUARDED_BY(mutex_);
+  std::size_t live_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::size_t idle_ GANTRY_GUARDED_BY(mutex_) = 0;    ///< sleep, or are about to look
+  std::size_t waking_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of those, were told to look
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+/// Runs `f` on the pool. The answer closes without a value when the pool stops before its turn.
+template <class F, class R = std::invoke_result_t<F&>>
+[[nodiscard]] Result<oneshot::Receiver<Result<R>>> spawn_blocking(WorkerPool& pool, F f) {
+  auto [reply, answer] = oneshot::channel<Result<R>>();
+  auto spawned = pool.spawn([work = std::move(f), out = std::move(reply)]() mutable {
+    Result<R> result = fail(ErrorKind::internal, "an exception of unknown type");
+    try {
+      if constexpr (std::is_void_v<R>) {
+        work();
+        result = {};
+      } else {
+        result = work();
+      }
+    } catch (const std::exception& e) {
+      result = fail(ErrorKind::internal, e.what());
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the result says it already
+    }
+    (void)out.send(std::move(result));
+  });
+  if (!spawned) return std::unexpected(std::move(spawned.error()));
+  return std::move(answer);
+}
+
+}  // namespace gantry

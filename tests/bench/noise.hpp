@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tests/bench/noise.hpp: how steady the machine was while others were measured.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "support.hpp"
+
+namespace bench {
+
+/// Times a fixed loop on core 0 now and then, and watches who else used the processors.
+class Noise {
+ public:
+  Noise();
+  /// Returns how many times its best time the loop took just now.
+  double sample();
+  /// One line: the loop's spread, the load average, the processor time of others and of the hypervisor.
+  [[nodiscard]] std::string words() const;
+  [[nodiscard]] Row row() const;
+
+ private:
+  struct Ticks {
+    double busy = 0;
+    double stolen = 0;
+    double total = 0;
+  };
+  [[nodiscard]] static Ticks ticks();
+  /// This process and its children, in seconds.
+  [[nodiscard]] static double own_cpu();
+
+  std::vector<double> ms_;
+  Ticks first_;
+  double first_own_ = 0;
+  double first_load_ = 0;
+};
+
+/// CPU model, cores, kernel, and the compilers' versions.
+[[nodiscard]] std::string machine();
+
+}  // namespace bench

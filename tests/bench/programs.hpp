@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tests/bench/programs.hpp: the measured programs, which speak the protocol of peers/README.md.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace bench {
+
+/// One line of a program's --list.
+struct Listed {
+  std::string program;   ///< "gantry", "tokio", "limit", ...
+  std::string path;      ///< of its executable
+  std::string argument;  ///< as listed, variant included
+  std::string workload;  ///< without the variant
+  std::string variant;   ///< "" or what follows the plus sign, with spaces for underscores
+  std::string note;
+  [[nodiscard]] std::string label() const { return variant.empty() ? program : program + " " + variant; }
+};
+
+/// What BUILD_DIR/bench/gantry-core and BUILD_DIR/bench/peer-* list. Throws when one of them does not list anything.
+[[nodiscard]] std::vector<Listed> list_programs(const std::string& build_dir);
+
+/// What one run printed.
+struct Run {
+  double ops = 0;
+  double seconds = 0;
+  double cpu_seconds = 0;
+  double max_rss_mib = 0;
+  [[nodiscard]] double speed() const { return ops / seconds; }
+};
+
+/// Runs it to its end, on core 0 alone if `one_core`. Throws with what it said when it fails or takes two minutes.
+[[nodiscard]] Run run_program(const Listed& listed, double ops, bool one_core);
+
+}  // namespace bench

@@ -1,0 +1,407 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mutex, LockBoth, Guarded, Shared, Snapshot, ShardedMap and the counters.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <gantry/counter.hpp>
+#include <gantry/guarded.hpp>
+#include <gantry/shared.hpp>
+#include <gantry/sharded_map.hpp>
+#include <gantry/snapshot.hpp>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "core_support.hpp"
+
+using namespace gantry;
+using core_test::Random;
+using core_test::rounds;
+using namespace std::chrono_literals;
+
+namespace {
+
+/// What a child process said on stderr before it was ended by SIGABRT; empty when it was not.
+std::string abort_message(void (*body)()) {
+  int ends[2];
+  REQUIRE(::pipe(ends) == 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::dup2(ends[1], 2);
+    std::signal(SIGABRT, SIG_DFL);
+    body();
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::string said;
+  char buffer[4096];
+  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<std::size_t>(n));
+  ::close(ends[0]);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? said : "";
+}
+
+}  // namespace
+
+TEST_CASE("mutex: counts holds and waits under its name") {
+  Mutex mutex("router");
+  {
+    const Lock lock(mutex);
+    REQUIRE(!mutex.try_lock());
+  }
+  REQUIRE(std::string(mutex.name()) == "router");
+  REQUIRE(mutex.counts().holds == 1);
+  REQUIRE(mutex.counts().waits == 0);
+  mutex.lock();
+  std::thread other([&] { const Lock lock(mutex); });
+  // The other one has no way in but to wait; give it back when it sleeps or is about to.
+  std::this_thread::yield();
+  mutex.unlock();
+  other.join();
+  REQUIRE(mutex.counts().holds == 3);
+}
+
+TEST_CASE("mutex: a wait is counted") {
+  Mutex mutex("busy");
+  std::uint64_t total = 0;
+  while (mutex.counts().waits == 0) {
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 4; ++t) {
+      threads.emplace_back([&] {
+        for (int i = 0; i < 10'000; ++i) {
+          const Lock lock(mutex);
+          ++total;
+        }
+      });
+    }
+    for (auto& thread : threads) thread.join();
+  }
+  REQUIRE(mutex.counts().holds == total);
+}
+
+TEST_CASE("mutex: eight threads exclude each other, and a condition reaches who waits for it") {
+  Mutex mutex;
+  CondVar changed;
+  std::uint64_t turn = 0;
+  std::vector<std::thread> threads;
+  const std::uint64_t n = 8;
+  for (std::uint64_t me = 0; me < n; ++me) {
+    threads.emplace_back([&, me] {
+      for (std::uint64_t i = 0; i < 200; ++i) {
+        const Lock lock(mutex);
+        while (turn % n != me) changed.wait(mutex);
+        ++turn;
+        changed.notify_all();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(turn == n * 200);
+}
+
+TEST_CASE("mutex: a condition that never comes ends with the time") {
+  Mutex mutex;
+  CondVar never;
+  const Lock lock(mutex);
+  while (never.wait_until(mutex, std::chrono::steady_clock::now() + 1ms)) {
+  }
+  SUCCEED();
+}
+
+TEST_CASE("lock_both: transfers in opposite directions never deadlock, and the same account twice is one") {
+  struct Account {
+    Mutex mutex{"account"};
+    long balance = 1000;
+  };
+  Account a;
+  Account b;
+  const auto transfer = [](Account& from, Account& to, long amount) {
+    const LockBoth both(from.mutex, to.mutex);
+    from.balance -= amount;
+    to.balance += amount;
+  };
+  std::thread one([&] {
+    for (int i = 0; i < 20'000; ++i) transfer(a, b, 1);
+  });
+  std::thread two([&] {
+    for (int i = 0; i < 20'000; ++i) transfer(b, a, 1);
+  });
+  one.join();
+  two.join();
+  transfer(a, a, 7);
+  REQUIRE((a.balance == 1000 && b.balance == 1000));
+}
+
+TEST_CASE("guarded: closures alone touch the value, return what they compute, and an exception leaves it usable") {
+  Guarded<std::vector<int>> numbers("numbers");
+  REQUIRE_THROWS_AS(numbers.with([](std::vector<int>& v) {
+    v.push_back(1);
+    throw std::runtime_error("half way");
+  }),
+                    std::runtime_error);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 1000; ++i) numbers.with([](auto& v) { v.push_back(1); });
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(numbers.with([](const auto& v) { return v.size(); }) == 4001);
+  Guarded<std::vector<int>> others("others");
+  with_both(numbers, others, [](auto& a, auto& b) { b.swap(a); });
+  with_both(others, others, [](auto& a, auto& b) {
+    a.push_back(2);
+    b.pop_back();
+  });
+  REQUIRE(others.with([](const auto& v) { return v.size(); }) == 4001);
+  REQUIRE(numbers.counts().holds >= 4003);
+  REQUIRE(std::string(numbers.name()) == "numbers");
+}
+
+TEST_CASE("shared: readers read together, a writer is alone, and an exception gives the lock back") {
+  Shared<std::pair<int, int>> pair("pair", 0, 0);
+  // Two readers inside at once, each waiting for the other: with one at a time this would never end.
+  std::atomic<int> inside{0};
+  const auto meet = [&] {
+    pair.read([&](const auto&) {
+      ++inside;
+      while (inside != 2) std::this_thread::yield();
+      return 0;
+    });
+  };
+  std::thread other(meet);
+  meet();
+  other.join();
+  REQUIRE_THROWS_AS(pair.write([](auto&) { throw std::runtime_error("no"); }), std::runtime_error);
+  REQUIRE_THROWS_AS(pair.read([](const auto&) { throw std::runtime_error("no"); }), std::runtime_error);
+
+  std::atomic<bool> over{false};
+  std::atomic<int> torn{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 3; ++t) {
+    readers.emplace_back([&] {
+      while (!over) torn += pair.read([](const auto& p) { return p.first == p.second ? 0 : 1; });
+    });
+  }
+  std::vector<std::thread> writers;
+  for (int t = 0; t < 2; ++t) {
+    writers.emplace_back([&] {
+      for (int i = 0; i < 3000; ++i)
+        pair.write([](auto& p) {
+          ++p.first;
+          ++p.second;
+        });
+    });
+  }
+  for (auto& writer : writers) writer.join();
+  over = true;
+  for (auto& reader : readers) reader.join();
+  REQUIRE(torn == 0);
+  REQUIRE(pair.read([](const auto& p) { return p; }) == std::pair(6000, 6000));
+  REQUIRE(pair.counts().holds == 6001);
+}
+
+TEST_CASE("shared: readers that always overlap do not keep a writer out, and looping writers do not keep readers out") {
+  Shared<int> value("value", 0);
+  std::atomic<bool> over{false};
+  std::atomic<int> readers_in{0};
+  // Each reader stays until another is in as well, or a writer was seen: without fairness one would always be inside.
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      while (!over) {
+        value.read([&](const int& v) {
+          ++readers_in;
+          for (int i = 0; i < 2000 && readers_in < 2 && v == 0; ++i) detail::cpu_pause();
+          --readers_in;
+          return 0;
+        });
+      }
+    });
+  }
+  for (int i = 0; i < 200; ++i) value.write([](int& v) { ++v; });
+  over = true;
+  for (auto& thread : threads) thread.join();
+  threads.clear();
+  REQUIRE(value.read([](int v) { return v; }) == 200);
+
+  over = false;
+  for (int t = 0; t < 3; ++t) {
+    threads.emplace_back([&] {
+      while (!over) value.write([](int& v) { ++v; });
+    });
+  }
+  for (int i = 0; i < 200; ++i) (void)value.read([](int v) { return v; });
+  over = true;
+  for (auto& thread : threads) thread.join();
+  SUCCEED();
+}
+
+TEST_CASE("snapshot: a reader sees the newest value, keeps what it holds, and lets it go") {
+  Snapshot<std::string> snapshot("one");
+  Snapshot<std::string>::Reader reader(snapshot);
+  Snapshot<std::string>::Reader other(snapshot);
+  const std::string& held = reader.get();
+  snapshot.publish("two");
+  REQUIRE(held == "one");
+  REQUIRE(other.get() == "two");
+  REQUIRE(reader.get() == "two");
+  std::weak_ptr<const std::string> watched = snapshot.load();
+  snapshot.update([](const std::string& old) { return old + "!"; });
+  REQUIRE(!watched.expired());  // both readers still hold it
+  REQUIRE(reader.get() == "two!");
+  other.release();
+  REQUIRE(watched.expired());
+  REQUIRE(other.get() == "two!");
+  REQUIRE_THROWS(snapshot.update([](const std::string&) -> std::string { throw std::runtime_error("no"); }));
+  REQUIRE(reader.get() == "two!");
+}
+
+TEST_CASE("snapshot: updates from many threads are all there, and no reader ever goes back") {
+  Snapshot<std::vector<int>> snapshot(std::vector<int>{});
+  std::atomic<bool> over{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back([&] {
+      Snapshot<std::vector<int>>::Reader reader(snapshot);
+      std::size_t last = 0;
+      while (!over) {
+        const auto& now = reader.get();
+        if (now.size() < last || (!now.empty() && now.front() != now.back())) ++wrong;
+        last = now.size();
+      }
+    });
+  }
+  std::vector<std::thread> writers;
+  for (int t = 0; t < 3; ++t) {
+    writers.emplace_back([&] {
+      for (int i = 0; i < 300; ++i)
+        snapshot.update([](const auto& old) { return std::vector<int>(old.size() + 1, static_cast<int>(old.size())); });
+    });
+  }
+  for (auto& writer : writers) writer.join();
+  over = true;
+  for (auto& reader : readers) reader.join();
+  REQUIRE(wrong == 0);
+  REQUIRE(snapshot.load()->size() == 900);
+}
+
+TEST_CASE("sharded_map: each operation on a key is one step, and the bound is exact") {
+  ShardedMap<int, std::string> map(3);
+  REQUIRE(*map.insert_or_assign(1, "one"));
+  REQUIRE(!*map.insert_or_assign(1, "uno"));
+  REQUIRE(map.find(1) == "uno");
+  REQUIRE(*map.try_insert(2, "two"));
+  REQUIRE(!*map.try_insert(2, "dos"));
+  REQUIRE(map.find(2) == "two");
+  REQUIRE(*map.insert_or_assign(3, "three"));
+  REQUIRE(map.insert_or_assign(4, "four").error().kind == ErrorKind::overloaded);
+  REQUIRE(map.try_insert(4, "four").error().kind == ErrorKind::overloaded);
+  REQUIRE(map.update(3, [](std::string& s) { s += "!"; }));
+  REQUIRE(!map.update(4, [](std::string&) {}));
+  REQUIRE(map.erase(3) == "three!");
+  REQUIRE(!map.erase(3));
+  REQUIRE(!map.contains(3));
+  REQUIRE(*map.insert_or_assign(4, "four"));
+  std::size_t seen = 0;
+  map.for_each([&](int, const std::string&) { ++seen; });
+  REQUIRE((seen == 3 && map.size() == 3));
+  map.clear();
+  REQUIRE(map.size() == 0);
+  REQUIRE(*map.insert_or_assign(9, "nine"));
+}
+
+TEST_CASE("sharded_map: many writers lose no update") {
+  ShardedMap<std::uint64_t, std::uint64_t> map;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (std::uint64_t i = 0; i < 4000; ++i) {
+        (void)map.try_insert(i % 100, 0);
+        (void)map.update(i % 100, [](auto& v) { ++v; });
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  std::uint64_t sum = 0;
+  map.for_each([&](auto, auto v) { sum += v; });
+  REQUIRE((sum == 16'000 && map.size() == 100));
+}
+
+TEST_CASE("counter: many threads lose no count") {
+  Counter one;
+  StripedCounter striped;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 10; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 5000; ++i) {
+        one.add();
+        striped.add(2);
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(one.get() == 50'000);
+  REQUIRE(striped.get() == 100'000);
+}
+
+#if GANTRY_LOCK_ORDER
+TEST_CASE("lock order: two mutexes that are ever locked in opposite orders end a debug build, with their names") {
+  const auto said = abort_message([] {
+    Mutex a("accounts");
+    Mutex b("bus");
+    Shared<int> c("cache", 0);
+    {
+      const Lock first(a);
+      const Lock second(b);
+    }
+    {
+      const Lock second(b);
+      c.write([](int&) {});
+    }
+    c.read([&](int) {
+      const Lock late(a);  // a -> b -> c -> a
+      return 0;
+    });
+  });
+  REQUIRE(said.find("opposite orders") != std::string::npos);
+  for (const char* const name : {"accounts", "bus", "cache"}) REQUIRE(said.find(name) != std::string::npos);
+}
+
+TEST_CASE("lock order: a mutex that its holder locks again ends a debug build, with its name") {
+  const auto said = abort_message([]() GANTRY_NO_TSA {
+    Mutex a("accounts");
+    a.lock();
+    a.lock();
+  });
+  REQUIRE(said.find("by the thread that holds it: accounts") != std::string::npos);
+}
+
+TEST_CASE("lock order: LockBoth, the same order twice, and memory that becomes another mutex are no inversion") {
+  const auto fine = [] {
+    auto a = std::make_unique<Mutex>("a");
+    Mutex b("b");
+    for (int i = 0; i < 3; ++i) {
+      const LockBoth both(*a, b);
+    }
+    for (int i = 0; i < 3; ++i) {
+      const LockBoth both(b, *a);
+    }
+    std::optional<Mutex> one(std::in_place, "one");
+    {
+      const Lock first(*one);
+      const Lock second(b);
+    }
+    one.reset();
+    one.emplace("another");
+    const Lock first(b);
+    const Lock second(*one);
+  };
+  fine();
+  SUCCEED();
+}
+#endif
