@@ -19,6 +19,7 @@
 #include <thread>
 #include <vector>
 
+#include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
 #include "host/config/config.hpp"
 #include "host/doors/rpc/socket_lock.hpp"
@@ -27,7 +28,6 @@
 #include "host/observe/log.hpp"
 #include "host/router/router.hpp"
 #include "host/runtime/worker.hpp"
-#include <gantry/worker_pool.hpp>
 #include "host/services/service_manager.hpp"
 #include "host/services/supervisor.hpp"
 

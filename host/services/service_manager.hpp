@@ -19,9 +19,9 @@
 #include <string_view>
 #include <vector>
 
+#include <gantry/worker_pool.hpp>
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/manifest.hpp"
-#include <gantry/worker_pool.hpp>
 
 namespace gantry::host {
 

@@ -22,10 +22,10 @@
 #include <string>
 #include <vector>
 
+#include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
 #include "host/observe/log.hpp"
 #include "host/runtime/timers.hpp"
-#include <gantry/worker_pool.hpp>
 
 namespace gantry::host {
 

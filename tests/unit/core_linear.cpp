@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Linearizability: threads record when each operation was called and when it returned, and a search looks for one order of
-// all of them that a plain queue or a plain register could have gone through, in which nothing that had returned comes
-// after what was called later. Source: Wing and Gong, "Testing and Verifying Concurrent Objects", 1993; the memory of
-// seen states is Lowe's, 2017.
+// Linearizability: threads record when each operation was called and when it returned, and a search looks for one order
+// of all of them that a plain queue or a plain register could have gone through, in which nothing that had returned
+// comes after what was called later. Source: Wing and Gong, "Testing and Verifying Concurrent Objects", 1993; the
+// memory of seen states is Lowe's, 2017.
 #include <algorithm>
 #include <deque>
 #include <functional>

@@ -7,8 +7,8 @@
 #include <csignal>
 #include <gantry/counter.hpp>
 #include <gantry/guarded.hpp>
-#include <gantry/shared.hpp>
 #include <gantry/sharded_map.hpp>
+#include <gantry/shared.hpp>
 #include <gantry/snapshot.hpp>
 #include <stdexcept>
 #include <string>
@@ -37,7 +37,8 @@ std::string abort_message(void (*body)()) {
   ::close(ends[1]);
   std::string said;
   char buffer[4096];
-  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;) said.append(buffer, static_cast<std::size_t>(n));
+  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
+    said.append(buffer, static_cast<std::size_t>(n));
   ::close(ends[0]);
   int status = 0;
   ::waitpid(child, &status, 0);

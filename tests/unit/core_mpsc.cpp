@@ -29,7 +29,9 @@ std::vector<T> drain(mpsc::Receiver<T>& rx) {
 
 }  // namespace
 
-TEST_CASE("mpsc: senders that wait are served in the order of their arrival, each as soon as there is room, before newcomers") {
+TEST_CASE(
+    "mpsc: senders that wait are served in the order of their arrival, each as soon as there is room, before "
+    "newcomers") {
   auto& core = *new mpsc::detail::Core<int>(1);  // gone with its last end
   Hand first;
   Hand second;
@@ -202,12 +204,12 @@ Task<int> send_range(mpsc::Sender<int> tx, int from, int to) {
   co_return sent;
 }
 Task<void> stop_after(LocalExecutor* executor, std::vector<JoinHandle<int>> handles) {
-  for (auto& handle : handles) (void)co_await std::move(handle).async_join();
+  for (auto& handle : handles) (void)co_await handle.async_join();
   executor->stop();
 }
 template <class Handle>
 Task<void> stop_when(LocalExecutor* executor, Handle* handle, std::optional<Result<std::vector<int>>>* out) {
-  *out = co_await std::move(*handle).async_join();
+  *out = co_await handle->async_join();
   executor->stop();
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Channels under everything at once: threads and coroutines, time-outs, cancels, close and drop at any point. Each case
-// prints its seed when it fails; GANTRY_SEED repeats it as far as the threads allow, GANTRY_STRESS=N makes it N times as
-// long. Checked: nothing accepted is lost, doubled or reordered, nothing leaks, nobody sleeps for ever.
+// prints its seed when it fails; GANTRY_SEED repeats it as far as the threads allow, GANTRY_STRESS=N makes it N times
+// as long. Checked: nothing accepted is lost, doubled or reordered, nothing leaks, nobody sleeps for ever.
 #include <gantry/channel/broadcast.hpp>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/channel/oneshot.hpp>
@@ -382,8 +382,8 @@ TEST_CASE("stress: broadcast, receivers that come, lag, give up and go, and ever
       std::uint64_t next = 0;
       bool known = from_start;
       for (auto left = from_start ? total * 4 : r.below(total); left != 0; --left) {
-        const auto got = r.one_in(2) ? rx.recv({.until = soon(r), .token = {}})
-                                     : rx.recv({.until = {}, .token = canceller.token()});
+        const auto got =
+            r.one_in(2) ? rx.recv({.until = soon(r), .token = {}}) : rx.recv({.until = {}, .token = canceller.token()});
         if (got) {
           if (!known) next = got->value.seq - got->missed;
           known = true;

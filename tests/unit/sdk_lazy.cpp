@@ -119,7 +119,8 @@ TEST_CASE("lazy: services that construct each other on two threads are reported 
   }
 }
 
-TEST_CASE("lazy: a service that needs another one that is under construction elsewhere waits for it, and no circle is seen") {
+TEST_CASE(
+    "lazy: a service that needs another one that is under construction elsewhere waits for it, and no circle is seen") {
   for (int round = 0; round < 50; ++round) {
     Lazy<int> base("base", []() -> Result<std::shared_ptr<int>> {
       std::this_thread::yield();
@@ -148,7 +149,8 @@ TEST_CASE("lazy: who gives up waiting leaves the attempt to the others") {
   });
   std::thread first([&] { (void)lazy.get(); });
   while (lazy.state() != LazyState::constructing) std::this_thread::yield();
-  const auto timed_out = lazy.get({.until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1), .token = {}});
+  const auto timed_out =
+      lazy.get({.until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1), .token = {}});
   REQUIRE(timed_out.error().kind == ErrorKind::timeout);
   CancelSource cancel;
   cancel.request_stop();

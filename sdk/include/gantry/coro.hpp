@@ -8,10 +8,12 @@
 // Task<T> is lazy: it runs when it is awaited or spawned, and is awaited once. What is spawned runs on an executor's
 // thread; after a wait it goes on with the executor that woke it, if that is of the same group (gantry/executor.hpp).
 //
-// Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on the executor's thread.
-// Cancelling: pass a CancelToken to what waits; a coroutine that waits is never destroyed from outside. A spawned one that
+// Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on the executor's
+// thread. Cancelling: pass a CancelToken to what waits; a coroutine that waits is never destroyed from outside. A
+// spawned one that
 //   nobody cancels and nobody wakes stays for ever, and so does its frame.
-// Exceptions: what escapes from an awaited Task is thrown where it is awaited; from a spawned one it becomes the handle's
+// Exceptions: what escapes from an awaited Task is thrown where it is awaited; from a spawned one it becomes the
+// handle's
 //   `internal` error.
 // Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await.
 // g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is refused.
@@ -231,7 +233,7 @@ class JoinHandle {
   [[nodiscard]] Result<T> join() { return flat(answer_.recv()); }
   [[nodiscard]] bool done() const { return answer_.done(); }
   /// co_await handle.async_join()
-  [[nodiscard]] Task<Result<T>> async_join() && { return wait(std::move(answer_)); }
+  [[nodiscard]] Task<Result<T>> async_join() { return wait(std::move(answer_)); }
 
  private:
   static Result<T> flat(std::optional<Result<T>> answer) {

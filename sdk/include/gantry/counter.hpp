@@ -6,7 +6,8 @@
 // that many can count at once without sharing a line; reading it adds them up.
 //
 // Thread rule: any thread.
-// Order: none. A count says how many, and orders nothing else; what was added before a read that happens after it is seen.
+// Order: none. A count says how many, and orders nothing else; what was added before a read that happens after it is
+// seen.
 #pragma once
 
 #include <array>

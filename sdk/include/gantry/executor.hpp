@@ -3,8 +3,8 @@
 // gantry/executor.hpp: a thread's queue of what is ready to run.
 //
 // What is ready is an intrusive node, so that scheduling allocates nothing. A node that this thread makes ready goes to
-// the end of a plain list; one that another thread makes ready is pushed on a lock-free stack, which the owner takes as a
-// whole, in order. Only the push that finds the owner asleep wakes it: one wake-up for however much follows.
+// the end of a plain list; one that another thread makes ready is pushed on a lock-free stack, which the owner takes as
+// a whole, in order. Only the push that finds the owner asleep wakes it: one wake-up for however much follows.
 //
 // Executors of one group share the work that floats: what waits in a coroutine goes on with the member that woke it, so
 // that a message costs no thread switch. What was woken from outside the group goes on where it was.

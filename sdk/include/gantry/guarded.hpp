@@ -40,7 +40,8 @@ class Guarded {
   [[nodiscard]] const char* name() const noexcept { return mutex_.name(); }
   [[nodiscard]] LockCounts counts() const noexcept { return mutex_.counts(); }
 
-  /// Runs `f(T&, T&)` with both locked, in the order of their addresses. Both may be the same: then both references are.
+  /// Runs `f(T&, T&)` with both locked, in the order of their addresses. Both may be the same: then both references
+  /// are.
   template <class F>
   friend auto with_both(Guarded& a, Guarded& b, F&& f) {
     static_assert(!std::is_reference_v<std::invoke_result_t<F, T&, T&>>, "a reference would outlive the locks");

@@ -4,11 +4,13 @@
 //
 //   gantry::Lazy<Service> service("service", [] { return make_service(); });
 //
-// Thread rule: any thread. borrow() is one acquire load and writes nothing. get() waits with the thread and constructs on
-//   it. async_get() (`co_await`, with gantry/coro.hpp) and get_async() (a callback) do not block: they construct through
-//   the `spawn` function of the options, or right here without one; the callback comes on the thread that constructed, or
-//   at once when the service is ready.
-// Borrowing: the pointer is valid until the service is reset or the Lazy dies. With a Quiescence in the options it is valid
+// Thread rule: any thread. borrow() is one acquire load and writes nothing. get() waits with the thread and constructs
+// on
+//   it. async_get() (`co_await`, with gantry/coro.hpp) and get_async() (a callback) do not block: they construct
+//   through the `spawn` function of the options, or right here without one; the callback comes on the thread that
+//   constructed, or at once when the service is ready.
+// Borrowing: the pointer is valid until the service is reset or the Lazy dies. With a Quiescence in the options it is
+// valid
 //   until the end of the section in which it was borrowed: retire() waits for those.
 // Single flight: the first caller constructs, the others wait for that one attempt and get its result.
 // Failure: is given to all that waited and is not remembered as success; until the back-off is over, callers get the
@@ -39,8 +41,8 @@ namespace gantry {
 struct LazyOptions {
   /// Runs a function that may block, elsewhere. Empty: on the caller's thread.
   std::function<void(std::move_only_function<void()>)> spawn;
-  const Clock* clock = nullptr;        ///< must outlive the Lazy; nullptr: the system's
-  Quiescence* quiescence = nullptr;    ///< must outlive the Lazy; nullptr: borrowers look after themselves
+  const Clock* clock = nullptr;      ///< must outlive the Lazy; nullptr: the system's
+  Quiescence* quiescence = nullptr;  ///< must outlive the Lazy; nullptr: borrowers look after themselves
   /// Delays after failed attempts; max_retries does not count here.
   RetryPolicy backoff{
       .initial_delay = std::chrono::milliseconds(200), .max_delay = std::chrono::seconds(30), .jitter = 0};
@@ -87,7 +89,8 @@ class Lazy {
     }
   }
 
-  /// Forgets the service, or the failure: the next caller constructs anew. Returns what it was; borrowers may still use it.
+  /// Forgets the service, or the failure: the next caller constructs anew. Returns what it was; borrowers may still use
+  /// it.
   Value reset() {
     const Lock lock(mutex_);
     if (state_ == LazyState::constructing) return nullptr;
@@ -95,8 +98,8 @@ class Lazy {
     failures_ = 0;
     return take_away();
   }
-  /// As reset(), and waits until nobody can still use what was borrowed. `timeout`: somebody still may; the service is kept
-  /// until the Lazy dies. Not from inside a section.
+  /// As reset(), and waits until nobody can still use what was borrowed. `timeout`: somebody still may; the service is
+  /// kept until the Lazy dies. Not from inside a section.
   Result<Value> retire(std::optional<TimePoint> until = std::nullopt) {
     Value old = reset();
     if (!old || options_.quiescence == nullptr || options_.quiescence->wait(until)) return old;
@@ -157,7 +160,7 @@ class Lazy {
     friend class Lazy;
     friend class detail::NodeList<GetOp>;
     Lazy* lazy_;
-    bool here_;  ///< constructs on this thread, whatever the options say
+    bool here_;                       ///< constructs on this thread, whatever the options say
     const void* waits_as_ = nullptr;  ///< the construction that waits here, for the graph
     std::optional<Result<Value>> result_;
     // Guarded by the Lazy's mutex while it waits.

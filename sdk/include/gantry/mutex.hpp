@@ -9,9 +9,11 @@
 // Waiting: a few pauses, then a futex. Not fair: who comes at the right moment may pass those who sleep; none sleeps
 //   while it is free.
 // Exceptions: a Lock gives back what it holds; the mutex stays usable (there is no poisoning).
-// Two at once: LockBoth takes them in the order of their addresses, so that two threads that name them in opposite orders
+// Two at once: LockBoth takes them in the order of their addresses, so that two threads that name them in opposite
+// orders
 //   cannot deadlock; the same mutex twice is locked once.
-// A debug build (no NDEBUG) ends the process, with the names, when two mutexes are ever locked in opposite orders or one
+// A debug build (no NDEBUG) ends the process, with the names, when two mutexes are ever locked in opposite orders or
+// one
 //   is locked twice by a thread.
 // Source: the three-state futex mutex of Drepper, "Futexes Are Tricky", 2011.
 #pragma once
@@ -141,8 +143,8 @@ class GANTRY_SCOPED_CAPABILITY LockBoth {
   Mutex& second_;
 };
 
-/// A condition variable for Mutex. Spurious wake-ups happen: wait in a loop over the condition, which is changed under the
-/// mutex.
+/// A condition variable for Mutex. Spurious wake-ups happen: wait in a loop over the condition, which is changed under
+/// the mutex.
 class CondVar {
  public:
   CondVar() = default;

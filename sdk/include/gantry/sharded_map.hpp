@@ -2,8 +2,8 @@
 //
 // gantry/sharded_map.hpp: a hash map for many writers: each key belongs to one of a few locked shards.
 //
-// Thread rule: any thread. Closures run under the lock of one shard: they must not touch the map, block or call strangers.
-// Atomic: each operation on one key. for_each, size and clear go shard by shard and see no single moment.
+// Thread rule: any thread. Closures run under the lock of one shard: they must not touch the map, block or call
+// strangers. Atomic: each operation on one key. for_each, size and clear go shard by shard and see no single moment.
 // Bound: at most `max_size` entries, if given (counted over all shards, exact); insertion is then `overloaded`.
 // Never: a reference to an entry leaves a closure as its result.
 #pragma once
@@ -129,7 +129,8 @@ class ShardedMap {
       throw;
     }
   }
-  // The map's buckets use the low bits of the hash, and std::hash of a number is the number: the shard takes mixed high ones.
+  // The map's buckets use the low bits of the hash, and std::hash of a number is the number: the shard takes mixed high
+  // ones.
   [[nodiscard]] Shard& shard_of(const K& key) const {
     const auto hash = static_cast<std::uint64_t>(Hash{}(key)) * 0x9E37'79B9'7F4A'7C15ULL;
     return (*shards_)[static_cast<std::size_t>(hash >> 59U)];

@@ -6,12 +6,15 @@
 //   routes.read([&](const Routes& r) { return r.find(topic); });
 //   routes.write([&](Routes& r) { r.add(topic, subscriber); });
 //
-// Thread rule: any thread. A closure must not touch the same Shared again (a read inside a read can wait for a writer that
+// Thread rule: any thread. A closure must not touch the same Shared again (a read inside a read can wait for a writer
+// that
 //   waits for the first), nor block, nor call strangers.
-// Fair, by phases: a writer that waits stops new readers, so looping readers cannot starve it; when it is done, the readers
+// Fair, by phases: a writer that waits stops new readers, so looping readers cannot starve it; when it is done, the
+// readers
 //   that came meanwhile go before the next writer, so looping writers cannot starve them.
 // Exceptions: what a closure throws reaches the caller; the lock is given back.
-// Counts: writers that held it, and readers and writers that waited. Reads that did not wait are not counted: that would
+// Counts: writers that held it, and readers and writers that waited. Reads that did not wait are not counted: that
+// would
 //   cost every reader a second shared line.
 // For values that are read far more often than written and can be copied, Snapshot is faster (gantry/snapshot.hpp).
 // Source: Brandenburg and Anderson, "Reader-Writer Synchronization for Shared-Memory Multiprocessor Real-Time Systems",

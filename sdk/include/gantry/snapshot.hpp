@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/snapshot.hpp: an immutable value that is replaced as a whole; readers take it without a lock or a shared count.
+// gantry/snapshot.hpp: an immutable value that is replaced as a whole; readers take it without a lock or a shared
+// count.
 //
 //   gantry::Snapshot<Routes> routes{Routes{}};
 //   gantry::Snapshot<Routes>::Reader reader(routes);    // one for each thread, or each object that a thread owns
@@ -8,9 +9,11 @@
 //   routes.update([&](const Routes& old) { return old.with(topic); });
 //
 // Thread rule: Snapshot by any thread. A Reader by one thread at a time; it must not outlive the Snapshot.
-// Reading: get() returns the newest value that was published before it, and never an older one than the same Reader saw.
+// Reading: get() returns the newest value that was published before it, and never an older one than the same Reader
+// saw.
 //   The reference is valid until the same Reader's next get() or release().
-// Writing: publish() never waits for readers. update() reads, computes and publishes as one step, one writer at a time; an
+// Writing: publish() never waits for readers. update() reads, computes and publishes as one step, one writer at a time;
+// an
 //   exception publishes nothing.
 // Memory: an old value lives until each Reader that saw it has looked again, released it, or died: at most one for each
 //   Reader. Values are destroyed outside of locks.

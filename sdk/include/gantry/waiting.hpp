@@ -10,8 +10,8 @@
 //                          the second case start() will complete at once. Any thread.
 //   R finish(WaitEnd)      the result, once, by who waits
 //
-// block() waits with the thread: some pauses, some yields, then a futex. `co_await` on Await<Op> (gantry/coro.hpp) waits
-// with a coroutine.
+// block() waits with the thread: some pauses, some yields, then a futex. `co_await` on Await<Op> (gantry/coro.hpp)
+// waits with a coroutine.
 //
 // Thread rule: an operation is used by who waits; cancel() by anybody, until who waits goes on.
 // Never: a wake-up is lost; a waiter is touched after it was woken.

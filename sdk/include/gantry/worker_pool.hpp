@@ -6,7 +6,8 @@
 //   auto answer = gantry::spawn_blocking(pool, [] { return read_it(); });   // Result<oneshot::Receiver<Result<R>>>
 //   auto text = answer->recv();                                             // or co_await answer->async_recv()
 //
-// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one of at most `threads`
+// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one of at most
+// `threads`
 //   threads, which are started when first needed and stay.
 // Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order: first in, first out.
 // Exceptions: a job that throws harms no other: spawn's are reported to `on_escape`, spawn_blocking's are its answer's

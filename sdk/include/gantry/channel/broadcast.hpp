@@ -7,17 +7,20 @@
 //   while (auto got = rx.recv()) use(got->value);      // got->missed: values lost right before this one
 //
 // Thread rule: Sender is copyable, each copy for one thread at a time, copies by any threads at once; Receiver is
-//   move-only, for one thread at a time. Receiving comes as try_recv (never waits), recv (waits with the thread, until a
-//   time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp). send() never waits.
+//   move-only, for one thread at a time. Receiving comes as try_recv (never waits), recv (waits with the thread, until
+//   a time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp). send() never waits.
 // Order: all receivers see the values in the one order in which they were sent.
-// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the oldest that is kept and
+// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the oldest that is kept
+// and
 //   is told exactly how many it missed. It delays nobody.
-// Memory: values lie in blocks of up to 32; a block lives while it holds one of the last `capacity` values or a receiver
+// Memory: values lie in blocks of up to 32; a block lives while it holds one of the last `capacity` values or a
+// receiver
 //   is in it, so at most `capacity` values, a block more, and one block for each receiver.
 // Closed: when the last Sender is gone, receivers drain and then see the end. When the last Receiver is gone, send()
 //   refuses with `unavailable`; a Sender can subscribe again.
 // Cancelled, timed out: nothing was received; what comes next is the same.
-// Never: a value is received twice, or out of order, or missed without being counted; a value is copied or destroyed under
+// Never: a value is received twice, or out of order, or missed without being counted; a value is copied or destroyed
+// under
 //   the lock.
 // T is copied out for each receiver, and moved without exceptions.
 #pragma once
@@ -88,7 +91,8 @@ class Core {
   using Cells = Block<T>;
 
   explicit Core(std::size_t capacity)
-      : capacity_(std::max<std::size_t>(capacity, 1)), block_size_(std::min<std::size_t>(std::bit_floor(capacity_), 32)) {}
+      : capacity_(std::max<std::size_t>(capacity, 1)),
+        block_size_(std::min<std::size_t>(std::bit_floor(capacity_), 32)) {}
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
   ~Core() {

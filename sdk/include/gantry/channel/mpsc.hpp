@@ -5,18 +5,20 @@
 //   auto [tx, rx] = gantry::mpsc::channel<Command>(64);            // bounded
 //   auto [tx, rx] = gantry::mpsc::unbounded_channel<Command>();    // for embedders; the host itself uses none
 //
-// Thread rule: Sender is copyable; each copy is used by one thread at a time, copies by any threads at once. Receiver is
+// Thread rule: Sender is copyable; each copy is used by one thread at a time, copies by any threads at once. Receiver
+// is
 //   move-only and used by one thread at a time. Each operation comes as try_x (never waits), x (waits with the thread,
 //   until a time or a token if given) and async_x (`co_await`, with gantry/coro.hpp).
 // Order: first in, first out, over all senders in the order in which their values were accepted; so also for each
 //   sender, and for the values of one send_many.
-// Full: try_send refuses with `overloaded`, send waits. Senders that wait are served in the order of their arrival; while
+// Full: try_send refuses with `overloaded`, send waits. Senders that wait are served in the order of their arrival;
+// while
 //   one waits, try_send refuses. A waiting sender's value enters the channel in the very step that makes room for it.
 // Batches: send_many and recv_many move what there is room for, or what is there, in one step with one wake-up.
 // Cancelled, timed out: nothing was sent, or nothing was received; what happened first counts, and is reported.
 // Closed: when the last Sender is gone or closed, the receiver drains what was accepted and then sees the end. After
-//   Receiver::close() sends refuse with `unavailable`, senders that wait are woken and refused, and what was accepted can
-//   still be received; when the Receiver is gone, what it left is destroyed.
+//   Receiver::close() sends refuse with `unavailable`, senders that wait are woken and refused, and what was accepted
+//   can still be received; when the Receiver is gone, what it left is destroyed.
 // Never: a value that was refused is moved from; a value that was accepted is lost, doubled or overtaken while the
 //   receiver lives; a wake-up is lost; a value is moved or destroyed by two threads at once; try_x waits for more than
 //   the few instructions of another sender.

@@ -6,8 +6,8 @@
 //   tx.send(changed);                 // never waits; what nobody looked at is replaced
 //   while (rx.changed()) use(*rx.get());
 //
-// Thread rule: Sender and Receiver are copyable; each copy is used by one thread at a time, copies by any threads at once.
-// Values: immutable once sent. get() hands out shared ownership, so a watcher may keep one as long as it likes.
+// Thread rule: Sender and Receiver are copyable; each copy is used by one thread at a time, copies by any threads at
+// once. Values: immutable once sent. get() hands out shared ownership, so a watcher may keep one as long as it likes.
 // Lagging: a watcher sees the newest value and no history; it is told that there was a change, not how many.
 // Closed: when the last Sender is gone, changed() reports a change that was not seen yet, then the end. When the last
 //   Receiver is gone, send() refuses with `unavailable`; has_receivers() tells.

@@ -24,7 +24,8 @@ using FutexWord = std::atomic<std::uint32_t>;
 static_assert(sizeof(FutexWord) == sizeof(std::uint32_t) && FutexWord::is_always_lock_free);
 
 /// Sleeps while `word` is `expected`, at most until `until`. False: the time is up. Wakes for no reason now and then.
-inline bool futex_wait(FutexWord& word, std::uint32_t expected, std::optional<TimePoint> until = std::nullopt) noexcept {
+inline bool futex_wait(FutexWord& word, std::uint32_t expected,
+                       std::optional<TimePoint> until = std::nullopt) noexcept {
   timespec at{};
   if (until) {
     const auto ns = until->time_since_epoch().count();

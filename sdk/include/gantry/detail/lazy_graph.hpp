@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/lazy_graph.hpp: which construction waits for which, over all threads, so that a circle is found before it
-// is waited for.
+// gantry/detail/lazy_graph.hpp: which construction waits for which, over all threads, so that a circle is found before
+// it is waited for.
 //
-// A construction runs on one thread and needs at most one other service at a time: either it constructs that one itself,
-// within its own call, or it waits for another thread that does. So each has at most one edge, and the way from a service
-// is a single path. A thread about to wait walks it under one lock; when it comes back to what this thread constructs, the
-// wait would never end. The lock is taken only when a construction needs another service, never on a fast path.
+// A construction runs on one thread and needs at most one other service at a time: either it constructs that one
+// itself, within its own call, or it waits for another thread that does. So each has at most one edge, and the way from
+// a service is a single path. A thread about to wait walks it under one lock; when it comes back to what this thread
+// constructs, the wait would never end. The lock is taken only when a construction needs another service, never on a
+// fast path.
 //
 // Thread rule: any thread. One graph for each shared library.
 #pragma once

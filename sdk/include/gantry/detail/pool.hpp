@@ -2,9 +2,9 @@
 //
 // gantry/detail/pool.hpp: memory for small objects that come and go: coroutine frames, oneshot slots.
 //
-// Each thread keeps what it freed, by size, and hands it out again without a lock. What one thread allocates another may
-// free. Bounds: kKeptBytes of each size class stay with a thread; the rest, and what is larger than kLargest, goes to
-// operator new and delete. Under asan nothing is kept, so that a use after free is seen.
+// Each thread keeps what it freed, by size, and hands it out again without a lock. What one thread allocates another
+// may free. Bounds: kKeptBytes of each size class stay with a thread; the rest, and what is larger than kLargest, goes
+// to operator new and delete. Under asan nothing is kept, so that a use after free is seen.
 //
 // Thread rule: any thread, also while its thread_locals are being destroyed.
 #pragma once

@@ -3,9 +3,9 @@
 // gantry/detail/spin.hpp: the lock inside the channels, and how to wait for something that is about to happen.
 //
 // SpinLock guards a few dozen instructions that call nobody and allocate rarely. Its unlock is a plain store, half the
-// price of a futex mutex, and that is why it is here. Nothing else is locked under it, nothing blocks under it. Who finds
-// it taken pauses, then gives its time slice away, then sleeps: a holder that was preempted, even one of lower real-time
-// priority, gets to run.
+// price of a futex mutex, and that is why it is here. Nothing else is locked under it, nothing blocks under it. Who
+// finds it taken pauses, then gives its time slice away, then sleeps: a holder that was preempted, even one of lower
+// real-time priority, gets to run.
 //
 // Thread rule: any thread; not recursive; unlock by who locked.
 #pragma once
