@@ -51,11 +51,9 @@ class [[nodiscard]] Await {
     return executor == nullptr || executor->take_step();
   }
   bool await_suspend(std::coroutine_handle<> handle) {
-    Executor* const executor = Executor::current();
-    waiter_.handle = handle;
-    waiter_.executor = executor;
+    waiter_.prepare(handle);
     if (complete_) {  // only giving way
-      executor->schedule(waiter_);
+      waiter_.executor->schedule(waiter_);
       return true;
     }
     // From start() on, another thread may run and end this frame: nothing of it is touched after it.
@@ -63,20 +61,24 @@ class [[nodiscard]] Await {
     return !op_.start(waiter_);
   }
   decltype(auto) await_resume() {
-    on_cancel_.reset();
+    if (on_cancel_) on_cancel_.reset();
     return op_.finish(cancelled_.load(std::memory_order_acquire) ? WaitEnd::cancelled : WaitEnd::complete);
   }
 
  private:
+  /// Nothing in it is set before it is needed: most awaits do not wait.
   struct CoroWaiter : Waiter, Executor::Ready {
     std::coroutine_handle<> handle;
-    Executor* executor = nullptr;
-    CoroWaiter() {
+    Executor* executor;
+    CoroWaiter() : Waiter(Unset{}), Executor::Ready(Unset{}) {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    void prepare(std::coroutine_handle<> coroutine) {
       wake = [](Waiter& self) noexcept {
         auto& me = static_cast<CoroWaiter&>(self);
         me.executor->schedule_floating(me);
       };
       run = [](Executor::Ready& self) noexcept { static_cast<CoroWaiter&>(self).handle.resume(); };
+      handle = coroutine;
+      executor = Executor::current();
     }
   };
   using Cancel = detail::CancelWait<Op>;

@@ -26,8 +26,10 @@ namespace gantry {
 class Executor {
  public:
   struct Ready {
-    Ready* next = nullptr;
-    void (*run)(Ready&) noexcept = nullptr;
+    Ready* next;
+    void (*run)(Ready&) noexcept;
+    Ready() : next(nullptr), run(nullptr) {}
+    explicit Ready(Unset /*all*/) {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
   };
 
   Executor(const Executor&) = delete;

@@ -33,10 +33,15 @@ namespace gantry {
 using CancelSource = std::stop_source;
 using CancelToken = std::stop_token;
 
+/// For nodes whose members are set when they are needed.
+struct Unset {};
+
 /// One that waits. Lives in its frame; woken once.
 struct Waiter {
-  Waiter* next = nullptr;
-  void (*wake)(Waiter&) noexcept = nullptr;
+  Waiter* next;
+  void (*wake)(Waiter&) noexcept;
+  Waiter() : next(nullptr), wake(nullptr) {}
+  explicit Waiter(Unset /*all*/) {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
 };
 
 enum class WaitEnd : std::uint8_t { complete, timeout, cancelled };

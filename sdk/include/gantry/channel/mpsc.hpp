@@ -45,11 +45,15 @@ template <class T>
 struct SendOne {
   SendOp<T> op;
   T* value;  ///< nullptr: `own`
+  bool done = false;
   std::optional<T> own;
 
   SendOne(Core<T>* core, T& v) : op(core), value(&v) {}
-  SendOne(Core<T>* core, std::in_place_t, T&& v) : op(core), value(nullptr), own(std::move(v)) {}
-  bool poll() { return op.poll(values()); }
+  /// Tries at once, and keeps the value only where that does not do.
+  SendOne(Core<T>* core, std::in_place_t, T&& v) : op(core), value(nullptr), done(op.poll(std::span<T>(&v, 1))) {
+    if (!done) own.emplace(std::move(v));
+  }
+  bool poll() { return done || op.poll(values()); }
   bool start(Waiter& waiter) { return op.start(values(), waiter); }
   bool cancel() { return op.cancel(); }
   Result<void> finish(WaitEnd end) { return op.finish(end); }
@@ -81,10 +85,10 @@ struct RecvOne {
   bool start(Waiter& waiter) { return op.start(waiter); }
   bool cancel() { return op.cancel(); }
   R finish(WaitEnd end) {
-    if (auto value = op.take()) return std::move(*value);
     if constexpr (std::is_same_v<R, std::optional<T>>) {
-      return std::nullopt;
+      return op.take();
     } else {
+      if (auto value = op.take()) return std::move(*value);
       return end == WaitEnd::complete ? closed() : wait_failed(end);
     }
   }
@@ -153,7 +157,8 @@ class Sender {
     return block(detail::SendMany<T>{detail::SendOp<T>(core_), values}, limits);
   }
 
-  /// Result<void>. The value goes into the awaiting frame first; refused, it is destroyed there.
+  /// Result<void>. Sends here and now if there is room; else the value goes into the awaiting frame, to wait when it is
+  /// awaited. Refused, it is destroyed.
   [[nodiscard]] auto async_send(T value, CancelToken token = {}) {
     return Await<detail::SendOne<T>>(std::move(token), core_, std::in_place, std::move(value));
   }

@@ -13,6 +13,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <gantry/detail/asymmetric_fence.hpp>
 #include <gantry/detail/spin.hpp>
 #include <gantry/result.hpp>
 #include <gantry/waiting.hpp>
@@ -45,7 +46,7 @@ enum class Put : std::uint8_t { done, full, closed };
 template <class T>
 class SendOp {
  public:
-  explicit SendOp(Core<T>* core) : core_(core) {}
+  explicit SendOp(Core<T>* core) : core_(core) {}  // NOLINT(cppcoreguidelines-pro-type-member-init): it is on the fast path
 
   bool poll(std::span<T> values) {
     if (core_ == nullptr) return closed_ = true;
@@ -68,11 +69,13 @@ class SendOp {
   friend class Core<T>;
   friend class NodeList<SendOp>;
   Core<T>* core_;
-  SendOp* next = nullptr;
-  SendOp* prev = nullptr;
-  Waiter* waiter_ = nullptr;
-  std::span<T> rest_;
   std::size_t accepted_ = 0;
+  // Set by enter().
+  SendOp* next;
+  SendOp* prev;
+  Waiter* waiter_;
+  T* rest_;
+  std::size_t rest_size_;
   bool tried_ = false;
   // Guarded by the core's lock while it waits.
   bool closed_ = false;
@@ -112,7 +115,9 @@ class Core {
   };
 
   /// `capacity` 0: unbounded.
-  explicit Core(std::size_t capacity) : capacity_(capacity) {}
+  explicit Core(std::size_t capacity)
+      : capacity_(capacity),
+        asymmetric_(capacity == 0 || (capacity >= kAsymmetricFrom && gantry::detail::asymmetric_fences())) {}
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
 
@@ -159,7 +164,8 @@ class Core {
     WakeList woken;
     SpinGuard guard(lock_);
     op.closed_ = (flags_.load(std::memory_order_relaxed) & kReceiverClosed) != 0;
-    op.rest_ = values;
+    op.rest_ = values.data();
+    op.rest_size_ = values.size();
     op.unfinished_ = true;
     if (op.closed_ || op.cancelled_) return true;
     op.waiter_ = nullptr;
@@ -167,6 +173,12 @@ class Core {
     waiting_.push_back(op);
     // First told, then looked: a receiver that makes room either sees this flag, or its room is seen here.
     set_flag(kSendersWait);
+    if (asymmetric_) {
+      gantry::detail::heavy_fence();
+    } else {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
+    head_seen_ = head_.load(std::memory_order_acquire);
     serve(woken);
     woken.add(std::exchange(receiver_, nullptr));
     if (!op.linked_) return true;
@@ -262,6 +274,8 @@ class Core {
   // About two KiB, a power of two.
   static constexpr std::size_t kCells = std::bit_floor(std::clamp<std::size_t>(2048 / sizeof(T), 4, 256));
   static constexpr std::size_t kKeptUnbounded = 16;
+  // In a smaller channel senders wait so often that their heavy fence would cost more than the receiver's full one.
+  static constexpr std::size_t kAsymmetricFrom = 64;
 
   struct Block {
     Block* next = nullptr;
@@ -283,7 +297,7 @@ class Core {
   }
 
   void set_flag(std::uint32_t flag) GANTRY_REQUIRES(lock_) {
-    flags_.store(flags_.load(std::memory_order_relaxed) | flag, std::memory_order_seq_cst);
+    flags_.store(flags_.load(std::memory_order_relaxed) | flag, std::memory_order_release);
   }
   void clear_flag(std::uint32_t flag) GANTRY_REQUIRES(lock_) {
     flags_.store(flags_.load(std::memory_order_relaxed) & ~flag, std::memory_order_release);
@@ -296,7 +310,7 @@ class Core {
   [[nodiscard]] std::size_t room(std::size_t wanted) GANTRY_REQUIRES(lock_) {
     if (capacity_ == 0) return wanted;
     const auto tail = tail_.load(std::memory_order_relaxed);
-    if (tail + wanted > head_seen_ + capacity_) head_seen_ = head_.load(std::memory_order_seq_cst);
+    if (tail + wanted > head_seen_ + capacity_) head_seen_ = head_.load(std::memory_order_acquire);
     return capacity_ - (tail - head_seen_);
   }
   void put(std::span<T> values) GANTRY_REQUIRES(lock_) {
@@ -326,11 +340,12 @@ class Core {
   /// Moves the values of those who wait into the room that there is.
   void serve(WakeList& woken) GANTRY_REQUIRES(lock_) {
     while (SendOp<T>* const op = waiting_.front()) {
-      const std::size_t count = std::min(op->rest_.size(), room(op->rest_.size()));
-      put(op->rest_.first(count));
-      op->rest_ = op->rest_.subspan(count);
+      const std::size_t count = std::min(op->rest_size_, room(op->rest_size_));
+      put(std::span(op->rest_, count));
+      op->rest_ += count;
+      op->rest_size_ -= count;
       op->accepted_ += count;
-      if (!op->rest_.empty()) return;
+      if (op->rest_size_ != 0) return;
       op->unfinished_ = false;
       op->linked_ = false;
       waiting_.remove(*op);
@@ -363,12 +378,16 @@ class Core {
     }
   }
   void advance(std::uint64_t to) {
-    if (capacity_ == 0) {
-      head_.store(to, std::memory_order_release);
-      return;
+    head_.store(to, std::memory_order_release);
+    if (asymmetric_) [[likely]] {
+      gantry::detail::light_fence();
+    } else if (capacity_ != 0) {
+      std::atomic_thread_fence(std::memory_order_seq_cst);
     }
-    head_.store(to, std::memory_order_seq_cst);
-    if ((flags_.load(std::memory_order_seq_cst) & kSendersWait) == 0) return;
+    if ((flags_.load(std::memory_order_relaxed) & kSendersWait) != 0) [[unlikely]]
+      serve_waiting();
+  }
+  [[gnu::noinline]] void serve_waiting() {
     WakeList woken;
     SpinGuard guard(lock_);
     serve(woken);
@@ -389,6 +408,7 @@ class Core {
   alignas(kCacheLine) std::atomic<std::uint32_t> flags_{0};
   std::atomic<std::uint32_t> halves_{2};
   const std::size_t capacity_;
+  const bool asymmetric_;   ///< how who waits for room and who makes it fence; without a bound nobody waits
   Block* first_ = nullptr;  ///< written before the first value, read after it
   std::atomic<std::size_t> senders_{1};
   std::atomic<Block*> free_{nullptr};
