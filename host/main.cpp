@@ -33,6 +33,7 @@ void add_events(CLI::App& app, Common& common, EventsArgs& args) {
   events->add_option("patterns", args.patterns, "topics; * is one segment, ** any number. Default: **");
   events->add_option("--since", args.since, "go on after this event")->type_name("EPOCH:SEQ");
   events->add_flag("--json", args.as_json, "one JSON object a line");
+  events->add_flag("--dead", args.dead, "print the events that a subscriber could not be given, and end");
   events->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 

@@ -2,49 +2,132 @@
 #include "host/bus/event_bus.hpp"
 
 #include <algorithm>
+#include <exception>
 
+#include "host/bus/bus_state.hpp"
 #include "host/bus/topic.hpp"
 
 namespace gantry::host {
 
+using bus::BusState;
+using bus::Entry;
+using bus::Graveyard;
+using bus::Node;
+using bus::Queue;
+using bus::Route;
+
 namespace {
-constexpr std::size_t kMaxEventBytes = 1024 * 1024;
-}
 
-std::optional<Delivery> Subscription::take() {
-  Lock lock(mutex_);
-  if (queue_.empty()) return std::nullopt;
-  std::optional<Delivery> next(std::move(queue_.front()));
-  queue_.pop_front();
-  return next;
-}
+/// Who is to be told, once the mutex is free. In this order: the waiters' frames may go when they are woken.
+struct Woken {
+  gantry::detail::WakeList waiters;
+  std::vector<std::shared_ptr<Subscription>> owners;
+};
 
-std::uint64_t Subscription::dropped() const {
-  Lock lock(mutex_);
-  return dropped_;
-}
-
-bool Subscription::matches(std::string_view topic) const {
-  return std::any_of(patterns_.begin(), patterns_.end(), [&](const auto& p) { return topic_matches(p, topic); });
-}
-
-bool Subscription::push(const std::shared_ptr<const Event>& event) {
-  std::optional<Delivery> oldest;
-  Lock lock(mutex_);
-  auto& prev = prev_[event->epoch];
-  const bool was_empty = queue_.empty();
-  if (queue_.size() >= buffer_) {
-    oldest = std::move(queue_.front());
-    queue_.pop_front();
-    ++dropped_;
+/// Makes room or says that the subscription is over. Under the bus's mutex.
+bool make_room(Queue& q, Graveyard& dead) {
+  const std::size_t most = q.options.buffer;
+  if (q.live < most) return true;
+  if (q.options.overflow == Overflow::disconnect) return false;
+  while (q.live >= most) {
+    const Entry oldest = q.entries.front();
+    q.entries.pop_front();
+    ++q.first_place;
+    if (oldest.node == nullptr) continue;
+    dead.drop(oldest.node);
+    --q.live;
+    ++q.dropped;
   }
-  queue_.push_back(Delivery{event, prev});
-  prev = event->seq;
+  return true;
+}
+
+/// Takes out the holes of coalesced events, and keys whose events are gone, when they are most of what is there. Under
+/// the bus's mutex.
+void compact(Queue& q) {
+  if (q.entries.size() < 2 * q.live + 64 && q.place_of_key.size() < 2 * q.live + 64) return;
+  std::deque<Entry> kept;
+  std::vector<std::uint64_t> moved(q.entries.size());
+  for (std::size_t i = 0; i < q.entries.size(); ++i) {
+    moved[i] = q.first_place + kept.size();
+    if (q.entries[i].node != nullptr) kept.push_back(q.entries[i]);
+  }
+  std::erase_if(q.place_of_key, [&](const auto& entry) { return entry.second < q.first_place; });
+  for (auto& [key, place] : q.place_of_key) place = moved[static_cast<std::size_t>(place - q.first_place)];
+  q.entries.swap(kept);
+}
+
+/// Under the bus's mutex. True: it was empty before.
+bool push(Queue& q, Node& node, bool own, bool unfiltered, const std::string* key, Graveyard& dead) {
+  if (q.end) return false;
+  auto& prev = own ? q.prev_own : q.prev[node.event.epoch];
+  if (key != nullptr) {
+    const auto [at, fresh] = q.place_of_key.try_emplace(*key, 0);
+    if (!fresh && at->second >= q.first_place) {
+      Entry& older = q.entries[static_cast<std::size_t>(at->second - q.first_place)];
+      dead.drop(std::exchange(older.node, nullptr));
+      --q.live;
+      ++q.coalesced;
+    }
+    // Holes at the front cost nothing; of those further in there are never more than entries.
+    while (!q.entries.empty() && q.entries.front().node == nullptr) {
+      q.entries.pop_front();
+      ++q.first_place;
+    }
+  }
+  const bool was_empty = q.live == 0;
+  if (!make_room(q, dead)) {
+    q.end = Error{ErrorKind::overloaded,
+                  "the subscription was full (" + std::to_string(q.live) + " events) and asked to be ended then",
+                  {}};
+    return true;
+  }
+  if (key != nullptr) {
+    compact(q);
+    q.place_of_key[*key] = q.first_place + q.entries.size();
+  }
+  q.entries.push_back(Entry{&node, prev, unfiltered});
+  ++q.live;
+  ++node.refs;
+  prev = node.event.seq;
   return was_empty;
 }
 
+/// What a subscription's functions said of an event, asked without a lock.
+struct Answer {
+  bool wanted = true;
+  std::string key;
+  std::string failed;
+};
+
+Answer ask(const Queue& q, const Event& event) {
+  Answer answer;
+  try {
+    if (q.options.filter) answer.wanted = q.options.filter(event);
+    if (answer.wanted && q.options.overflow == Overflow::coalesce)
+      answer.key = q.options.key ? q.options.key(event) : event.topic;
+  } catch (const std::exception& e) {
+    answer.wanted = false;
+    answer.failed = e.what();
+  } catch (...) {
+    answer.wanted = false;
+    answer.failed = "an exception of unknown type";
+  }
+  return answer;
+}
+
+}  // namespace
+
+EventBus::EventBus(std::string epoch, std::size_t buffer, std::function<void(const DeadLetter&)> on_dead)
+    : state_(std::make_shared<BusState>(std::move(epoch), std::max<std::size_t>(buffer, 1))) {
+  state_->on_dead = std::move(on_dead);
+}
+
+EventBus::~EventBus() { (void)end_all(); }
+
+const std::string& EventBus::epoch() const { return state_->epoch; }
+
 Result<std::uint64_t> EventBus::publish(std::string topic, std::string payload) {
-  return put(Event{std::move(topic), epoch_, 0, std::move(payload)}, true);
+  return put(Event{std::move(topic), state_->epoch, 0, std::move(payload)}, true);
 }
 
 Result<std::uint64_t> EventBus::publish_logged(std::string topic, std::string epoch, std::uint64_t seq,
@@ -52,96 +135,221 @@ Result<std::uint64_t> EventBus::publish_logged(std::string topic, std::string ep
   return put(Event{std::move(topic), std::move(epoch), seq, std::move(payload)}, false);
 }
 
+namespace {
+
+/// Under the mutex.
+const Route& route_of(BusState& s, const std::string& topic) {
+  const auto known = s.routes.find(topic);
+  if (known != s.routes.end()) return known->second;
+  if (s.routes.size() >= BusState::kMaxRoutes) s.routes.clear();
+  Route& route = s.routes[topic];
+  for (const auto& member : s.subscriptions) {
+    if (!member.queue->matches(topic)) continue;
+    route.to.push_back(member);
+    route.plain = route.plain && member.queue->plain();
+  }
+  return route;
+}
+
+/// Under the mutex. The event is stored in the log, and what fell out of it goes.
+Node& append(BusState& s, Event&& event, bool own, Graveyard& dead) {
+  if (own) {
+    event.seq = ++s.seq;
+  } else if (!s.floor.contains(event.epoch) && event.seq > 0) {
+    s.floor[event.epoch] = event.seq - 1;  // a log that is older than this bus: what came before was never here
+  }
+  ++s.published;
+  Node* const node = new Node{std::move(event), 1};
+  s.ring.push_back(node);
+  if (s.ring.size() > s.buffer) {
+    Node* const oldest = s.ring.front();
+    s.ring.pop_front();
+    auto& floor = s.floor[oldest->event.epoch];
+    floor = std::max(floor, oldest->event.seq);
+    dead.drop(oldest);
+  }
+  return *node;
+}
+
+/// Under the mutex: what `since` asks for goes into the queue, or into `gaps`.
+void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, Graveyard& dead) {
+  const Since& since = q.options.since;
+  for (const auto& [epoch, seq] : since) {
+    const auto floor = s.floor.find(epoch);
+    const bool known =
+        epoch == s.epoch || floor != s.floor.end() ||
+        std::any_of(s.ring.begin(), s.ring.end(), [&, &e = epoch](const Node* n) { return n->event.epoch == e; });
+    if (!known || (epoch == s.epoch && seq > s.seq)) {
+      gaps[epoch] = "unknown_epoch";
+    } else if (floor != s.floor.end() && seq < floor->second) {
+      gaps[epoch] = "too_old";
+    } else {
+      (epoch == s.epoch ? q.prev_own : q.prev[epoch]) = seq;
+    }
+  }
+  for (Node* const node : s.ring) {
+    const Event& event = node->event;
+    const auto from = since.find(event.epoch);
+    if (from == since.end() || event.seq <= from->second || !q.matches(event.topic)) continue;
+    (void)push(q, *node, event.epoch == s.epoch, static_cast<bool>(q.options.filter), nullptr, dead);
+  }
+}
+
+void forget(BusState& s, const Queue* queue) {
+  const auto it = std::find_if(s.subscriptions.begin(), s.subscriptions.end(),
+                               [&](const auto& member) { return member.queue == queue; });
+  if (it == s.subscriptions.end()) return;
+  s.dropped_before += queue->dropped;
+  s.coalesced_before += queue->coalesced;
+  s.subscriptions.erase(it);
+  s.routes.clear();
+  ++s.version;
+}
+
+/// Under the mutex. `answers` belong to the members of the route, in its order; empty: all want it.
+void deliver(BusState& s, Node& node, bool own, const Route& route, const std::vector<Answer>& answers, Woken& woken,
+             Graveyard& dead) {
+  std::vector<Queue*> over;
+  for (std::size_t i = 0; i < route.to.size(); ++i) {
+    const auto& [owner, queue] = route.to[i];
+    if (!answers.empty() && !answers[i].wanted) continue;
+    const bool coalesces = queue->options.overflow == Overflow::coalesce;
+    if (!push(*queue, node, own, false, coalesces ? &answers[i].key : nullptr, dead)) continue;
+    queue->waiting.take_all(woken.waiters);
+    woken.owners.push_back(owner);
+    if (queue->end) over.push_back(queue);
+  }
+  for (const Queue* const queue : over) forget(s, queue);  // `route` is gone now
+}
+
+}  // namespace
+
 Result<std::uint64_t> EventBus::put(Event event, bool own) {
   if (auto ok = check_topic(event.topic); !ok) return std::unexpected(ok.error());
   if (event.payload.size() > kMaxEventBytes)
     return fail(ErrorKind::too_large, "an event on " + event.topic + " is larger than 1 MiB");
-  std::vector<std::shared_ptr<Subscription>> woken;
-  std::shared_ptr<const Event> oldest;
+  BusState& s = *state_;
+  Woken woken;
+  Graveyard dead;
+  std::vector<Answer> answers;
+  std::vector<bus::Member> asked;
+  std::string topic;
+  std::uint64_t version = 0;
   std::uint64_t seq = 0;
-  {
-    Lock lock(mutex_);
-    if (closed_) return fail(ErrorKind::unavailable, "the event bus is closed");
-    if (own) {
-      event.seq = ++seq_;
-    } else if (!floor_.contains(event.epoch) && event.seq > 0) {
-      floor_[event.epoch] = event.seq - 1;  // a log that is older than this bus: what came before was never here
+  while (true) {
+    std::vector<bus::Member> before;  // perhaps the last owners: not under the mutex
+    {
+      const Lock lock(s.mutex);
+      if (s.closed) return fail(ErrorKind::unavailable, "the event bus is closed");
+      const Route& route = route_of(s, event.topic);
+      if (route.plain || (!asked.empty() && version == s.version)) {
+        Node& node = append(s, std::move(event), own, dead);
+        seq = node.event.seq;
+        deliver(s, node, own, route, answers, woken, dead);
+        break;
+      }
+      before.swap(asked);
+      asked = route.to;
+      version = s.version;
     }
-    seq = event.seq;
-    ++published_;
-    const auto shared = std::make_shared<const Event>(std::move(event));
-    ring_.push_back(shared);
-    if (ring_.size() > buffer_) {
-      oldest = std::move(ring_.front());
-      ring_.pop_front();
-      auto& floor = floor_[oldest->epoch];
-      floor = std::max(floor, oldest->seq);
-    }
-    for (const auto& subscription : subscriptions_) {
-      if (subscription->matches(shared->topic) && subscription->push(shared)) woken.push_back(subscription);
-    }
+    // Not under the mutex; when subscriptions have come or gone meanwhile, once more.
+    topic = event.topic;
+    answers.clear();
+    for (const auto& member : asked) answers.push_back(ask(*member.queue, event));
   }
-  for (const auto& subscription : woken) subscription->wake_();
+  for (std::size_t i = 0; i < asked.size() && i < answers.size(); ++i) {
+    if (!answers[i].failed.empty())
+      bury(Event{topic, s.epoch, seq, ""}, asked[i].queue->options.name, answers[i].failed, 1);
+  }
+  woken.waiters.wake();
+  for (const auto& owner : woken.owners) {
+    if (owner->queue_->wake) owner->queue_->wake();
+  }
   return seq;
 }
 
 Result<Subscribed> EventBus::subscribe(std::vector<std::string> patterns, std::function<void()> wake,
-                                       const Since& since) {
-  constexpr std::size_t kMaxPatterns = 64;
+                                       SubscribeOptions options) {
   if (patterns.empty()) return fail(ErrorKind::invalid_params, "topics is empty; name at least one pattern");
   if (patterns.size() > kMaxPatterns) return fail(ErrorKind::invalid_params, "more than 64 topic patterns");
   for (const auto& pattern : patterns) {
     if (auto ok = check_pattern(pattern); !ok) return std::unexpected(ok.error());
   }
+  BusState& s = *state_;
+  auto queue = std::make_unique<Queue>();
+  Queue& q = *queue;
+  q.patterns = std::move(patterns);
+  q.options = std::move(options);
+  q.options.buffer = q.options.buffer == 0 ? s.buffer : std::min(q.options.buffer, s.buffer);
+  q.wake = std::move(wake);
   Subscribed out;
-  out.subscription.reset(new Subscription(std::move(patterns), buffer_, std::move(wake)));
-  Lock lock(mutex_);
-  if (closed_) return fail(ErrorKind::unavailable, "the event bus is closed");
-  out.seq = seq_;
-  replay(*out.subscription, since, out);
-  subscriptions_.push_back(out.subscription);
+  out.subscription = std::make_shared<Subscription>(state_, std::move(queue));
+  Graveyard dead;
+  const Lock lock(s.mutex);
+  if (s.closed) return fail(ErrorKind::unavailable, "the event bus is closed");
+  out.seq = s.seq;
+  replay(s, q, out.gaps, dead);
+  if (!q.end) {
+    s.subscriptions.push_back({out.subscription, &q});
+    s.routes.clear();
+    ++s.version;
+  }
   return out;
 }
 
-void EventBus::replay(Subscription& subscription, const Since& since, Subscribed& out) {
-  for (const auto& [epoch, seq] : since) {
-    const auto floor = floor_.find(epoch);
-    const bool known = epoch == epoch_ || floor != floor_.end() ||
-                       std::any_of(ring_.begin(), ring_.end(), [&](const auto& e) { return e->epoch == epoch; });
-    if (!known || (epoch == epoch_ && seq > seq_)) {
-      out.gaps[epoch] = "unknown_epoch";
-    } else if (floor != floor_.end() && seq < floor->second) {
-      out.gaps[epoch] = "too_old";
-    } else {
-      Lock lock(subscription.mutex_);
-      subscription.prev_[epoch] = seq;
-    }
-  }
-  for (const auto& event : ring_) {
-    const auto from = since.find(event->epoch);
-    if (from == since.end() || event->seq <= from->second || !subscription.matches(event->topic)) continue;
-    (void)subscription.push(event);
-  }
+void EventBus::unsubscribe(const std::shared_ptr<Subscription>& subscription) {
+  gantry::detail::WakeList woken;
+  const Lock lock(state_->mutex);
+  Queue& q = *subscription->queue_;
+  forget(*state_, &q);
+  if (!q.end) q.end = Error{ErrorKind::unavailable, "the subscription was ended", {}};
+  q.waiting.take_all(woken);
 }
 
-void EventBus::unsubscribe(const std::shared_ptr<Subscription>& subscription) {
-  Lock lock(mutex_);
-  const auto it = std::find(subscriptions_.begin(), subscriptions_.end(), subscription);
-  if (it == subscriptions_.end()) return;
-  dropped_before_ += subscription->dropped();
-  subscriptions_.erase(it);
+std::vector<std::shared_ptr<Subscription>> EventBus::end_all() {
+  Woken woken;
+  const Lock lock(state_->mutex);
+  if (std::exchange(state_->closed, true)) return {};
+  for (const auto& [owner, queue] : state_->subscriptions) {
+    queue->end = Error{ErrorKind::unavailable, "the event bus is closed", {}};
+    queue->waiting.take_all(woken.waiters);
+    woken.owners.push_back(owner);
+  }
+  return std::move(woken.owners);
 }
 
 void EventBus::close() {
-  Lock lock(mutex_);
-  closed_ = true;
+  for (const auto& owner : end_all()) {
+    if (owner->queue_->wake) owner->queue_->wake();
+  }
+}
+
+void EventBus::bury(const Event& event, const std::string& subscriber, const std::string& error, int attempts) {
+  DeadLetter letter{event.topic, event.epoch, event.seq, event.payload.substr(0, DeadLetter::kPayload),
+                    subscriber,  error,       attempts};
+  {
+    const Lock lock(state_->mutex);
+    ++state_->dead;
+    state_->letters.push_back(letter);
+    if (state_->letters.size() > kMaxDeadLetters) state_->letters.pop_front();
+  }
+  if (state_->on_dead) state_->on_dead(letter);
+}
+
+std::vector<DeadLetter> EventBus::dead_letters() const {
+  const Lock lock(state_->mutex);
+  return {state_->letters.begin(), state_->letters.end()};
 }
 
 EventBus::Counts EventBus::counts() const {
-  Lock lock(mutex_);
-  std::uint64_t dropped = dropped_before_;
-  for (const auto& subscription : subscriptions_) dropped += subscription->dropped();
-  return Counts{published_, dropped, subscriptions_.size()};
+  const Lock lock(state_->mutex);
+  Counts counts{state_->published, state_->dropped_before, state_->coalesced_before, state_->dead,
+                state_->subscriptions.size()};
+  for (const auto& member : state_->subscriptions) {
+    counts.dropped += member.queue->dropped;
+    counts.coalesced += member.queue->coalesced;
+  }
+  return counts;
 }
 
 }  // namespace gantry::host

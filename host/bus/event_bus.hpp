@@ -5,67 +5,86 @@
 // Every event belongs to a log, named by its epoch, in which its sequence number grows. The bus's own log lives as long
 // as the bus; a plugin that keeps a log of its own (project state) publishes with its epoch and sequence.
 //
-// Thread rule: any thread. publish() never blocks and calls nobody back but the `wake` functions, without a lock held.
+// One mutex guards the bus and the queues of its subscriptions: publishing to a hundred subscribers, or taking a batch,
+// is one acquisition. An event is stored once, and counted under that mutex by the queues that hold it.
+//
+// Thread rule: any thread; a Subscription's drain() and take() by one thread at a time. publish() never blocks, and
+// calls
+//   nobody back but `wake`, `filter` and `key` functions, without a lock held.
 // Order: each subscription receives events in publish order.
-// Full: a subscription holds at most `buffer` events; a full one drops its oldest. `prev` names the sequence number of
-// the
-//   event of the same log that matched this subscription before, delivered or not: who sees a `prev` that it does not
-//   know has missed something and may subscribe again with `since`.
+// Full: as its Overflow says. `prev` names the sequence number of the event of the same log that matched this
+// subscription
+//   before, delivered or not: who sees a `prev` that it does not know has missed something and may subscribe again with
+//   `since`.
 // Replay: the last `buffer` events are kept.
-// After close(): publish refuses with `unavailable`, what is queued can still be taken.
+// After close(): publish refuses with `unavailable`, "closed"; what is queued can still be taken, then the end is seen.
+// Bounds: `buffer` events for replay, each subscription's own, kMaxDeadLetters, kMaxEventBytes an event.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
+#include <gantry/waiting.hpp>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include "host/bus/event.hpp"
 
 namespace gantry::host {
 
-struct Event {
-  std::string topic;
-  std::string epoch;
-  std::uint64_t seq = 0;
-  std::string payload;  ///< the text of one JSON value
-};
-
-struct Delivery {
-  std::shared_ptr<const Event> event;
-  std::uint64_t prev = 0;  ///< 0: the first of its log for this subscription
-};
+namespace bus {
+struct BusState;
+struct Node;
+struct Queue;
+}  // namespace bus
 
 class Subscription {
+  struct ReadyOp {
+    Subscription* subscription;
+    gantry::detail::WaitQueue::Place place{};
+    bool poll() { return subscription->has_something(); }
+    bool start(Waiter& waiter) { return subscription->enter(place, waiter); }
+    bool cancel() { return subscription->withdraw(place); }
+    bool finish(WaitEnd end) { return end == WaitEnd::complete; }
+  };
+
  public:
-  /// The next event, or empty.
+  explicit Subscription(std::shared_ptr<bus::BusState> bus, std::unique_ptr<bus::Queue> queue);
+  ~Subscription();
+  Subscription(const Subscription&) = delete;
+  Subscription& operator=(const Subscription&) = delete;
+
+  /// Hands up to `most` events to `use`, the oldest first; returns how many. They stay in memory until the next
+  /// drain().
+  std::size_t drain(std::size_t most, const std::function<void(const Event&, std::uint64_t prev)>& use);
+  /// A copy of the next one, or empty.
   [[nodiscard]] std::optional<Delivery> take();
   [[nodiscard]] std::uint64_t dropped() const;
+  /// Nothing more will come, and all was taken: why. `overloaded`: it was too slow and wanted `disconnect`.
+  [[nodiscard]] std::optional<Error> ended() const;
+
+  /// Waits until there is something, or the end. False: the limits ended it. `co_await` async_ready(), with
+  /// gantry/coro.hpp, does the same.
+  bool ready(const WaitLimits& limits = {}) { return block(ReadyOp{this}, limits); }
+  template <class Op = ReadyOp>  // looked up only where it is called
+  [[nodiscard]] auto async_ready(CancelToken token = {}) {
+    return Await<Op>(std::move(token), this);
+  }
 
  private:
   friend class EventBus;
-  Subscription(std::vector<std::string> patterns, std::size_t buffer, std::function<void()> wake)
-      : patterns_(std::move(patterns)), buffer_(buffer), wake_(std::move(wake)) {}
-  [[nodiscard]] bool matches(std::string_view topic) const;
-  // True: it was empty, wake the owner.
-  [[nodiscard]] bool push(const std::shared_ptr<const Event>& event);
+  [[nodiscard]] bool has_something() const;
+  bool enter(gantry::detail::WaitQueue::Place& place, Waiter& waiter);
+  bool withdraw(gantry::detail::WaitQueue::Place& place);
+  std::size_t take_batch(std::size_t most);
 
-  const std::vector<std::string> patterns_;
-  const std::size_t buffer_;
-  const std::function<void()> wake_;
-  mutable Mutex mutex_;
-  std::deque<Delivery> queue_ GANTRY_GUARDED_BY(mutex_);
-  std::map<std::string, std::uint64_t> prev_ GANTRY_GUARDED_BY(mutex_);
-  std::uint64_t dropped_ GANTRY_GUARDED_BY(mutex_) = 0;
+  const std::shared_ptr<bus::BusState> bus_;
+  const std::unique_ptr<bus::Queue> queue_;
 };
-
-/// Where a subscriber wants to go on, per log.
-using Since = std::map<std::string, std::uint64_t>;
 
 struct Subscribed {
   std::shared_ptr<Subscription> subscription;
@@ -76,41 +95,49 @@ struct Subscribed {
 
 class EventBus {
  public:
-  /// `epoch` names the bus's own log.
-  EventBus(std::string epoch, std::size_t buffer) : epoch_(std::move(epoch)), buffer_(buffer == 0 ? 1 : buffer) {}
+  static constexpr std::size_t kMaxEventBytes = 1024 * 1024;
+  static constexpr std::size_t kMaxDeadLetters = 256;
+  static constexpr std::size_t kMaxPatterns = 64;
+
+  /// `epoch` names the bus's own log. `on_dead` is told of each dead letter, without a lock; it must not block.
+  EventBus(std::string epoch, std::size_t buffer, std::function<void(const DeadLetter&)> on_dead = {});
+  /// Ends the subscriptions as close() does, but calls no `wake`.
+  ~EventBus();
+  EventBus(const EventBus&) = delete;
+  EventBus& operator=(const EventBus&) = delete;
 
   /// `payload` is the text of one JSON value, already validated. Returns the sequence number.
   Result<std::uint64_t> publish(std::string topic, std::string payload);
   Result<std::uint64_t> publish_logged(std::string topic, std::string epoch, std::uint64_t seq, std::string payload);
+  /// As publish(), of a value that nlohmann's to_json knows; Event::as() is the way back.
+  template <class T>
+  Result<std::uint64_t> publish_value(std::string topic, const T& value) {
+    return publish(std::move(topic), dump_json(json(value)));
+  }
 
-  /// `wake` is called when the subscription stops being empty; it must not block.
+  /// `wake` is called when the subscription stops being empty, and at its end; it must not block.
   [[nodiscard]] Result<Subscribed> subscribe(std::vector<std::string> patterns, std::function<void()> wake,
-                                             const Since& since = {});
+                                             SubscribeOptions options = {});
+  /// Takes no more; what waits can still be taken.
   void unsubscribe(const std::shared_ptr<Subscription>& subscription);
   void close();
 
-  [[nodiscard]] const std::string& epoch() const { return epoch_; }
+  /// A subscriber failed for good; the oldest letter goes when there are kMaxDeadLetters.
+  void bury(const Event& event, const std::string& subscriber, const std::string& error, int attempts);
+  /// The newest last.
+  [[nodiscard]] std::vector<DeadLetter> dead_letters() const;
+
+  [[nodiscard]] const std::string& epoch() const;
   struct Counts {
-    std::uint64_t published, dropped;
+    std::uint64_t published, dropped, coalesced, dead;
     std::size_t subscriptions;
   };
   [[nodiscard]] Counts counts() const;
 
  private:
   Result<std::uint64_t> put(Event event, bool own);
-  void replay(Subscription& subscription, const Since& since, Subscribed& out) GANTRY_REQUIRES(mutex_);
-
-  const std::string epoch_;
-  const std::size_t buffer_;
-  mutable Mutex mutex_;
-  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::uint64_t seq_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::uint64_t published_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::uint64_t dropped_before_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::deque<std::shared_ptr<const Event>> ring_ GANTRY_GUARDED_BY(mutex_);
-  /// The newest sequence number of each log that has left the ring: what lies before cannot be replayed.
-  std::map<std::string, std::uint64_t> floor_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<Subscription>> subscriptions_ GANTRY_GUARDED_BY(mutex_);
+  [[nodiscard]] std::vector<std::shared_ptr<Subscription>> end_all();
+  const std::shared_ptr<bus::BusState> state_;
 };
 
 }  // namespace gantry::host

@@ -41,6 +41,7 @@ struct EventsArgs {
   std::vector<std::string> patterns;
   std::string since;
   bool as_json = false;
+  bool dead = false;
 };
 int events(const Common& common, const EventsArgs& args);
 

@@ -20,6 +20,26 @@ void print_event(const json& event, bool as_json) {
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) std::exit(1);  // nobody reads any more
 }
 
+int print_dead(Client& client, bool as_json) {
+  const auto letters = client.call("events.dead", json::object(), std::chrono::seconds(10));
+  if (!letters) return complain(letters.error());
+  const json items = letters->value("items", json::array());
+  for (const auto& letter : items) {
+    if (as_json) {
+      std::printf("%s\n", dump_json(letter).c_str());
+    } else {
+      std::printf("%llu %s: %s failed %lld times: %s\n    %s\n",
+                  static_cast<unsigned long long>(letter.value("seq", 0ULL)), letter.value("topic", "").c_str(),
+                  letter.value("subscriber", "").c_str(), static_cast<long long>(letter.value("attempts", 0LL)),
+                  letter.value("error", "").c_str(), letter.value("payload", "").c_str());
+    }
+  }
+  const auto older = letters->value("total", 0ULL) - items.size();
+  if (older != 0)
+    std::fprintf(stderr, "gantry: %llu older ones are not kept\n", static_cast<unsigned long long>(older));
+  return 0;
+}
+
 }  // namespace
 
 int events(const Common& common, const EventsArgs& args) {
@@ -37,12 +57,13 @@ int events(const Common& common, const EventsArgs& args) {
   ConnectOptions options;
   options.socket = socket_path(common.socket);
   options.config = common.config;
-  options.may_start = !common.no_start;
+  options.may_start = !common.no_start && !args.dead;
   options.client = "gantry events";
   auto connected = connect_or_start(options);
   if (!connected) return complain(connected.error());
   print_notes(connected->notes);
   Client& client = connected->client;
+  if (args.dead) return print_dead(client, args.as_json);
   const auto on_notification = [&](const std::string& method, const json& p) {
     if (method == "$/event") print_event(p, args.as_json);
   };

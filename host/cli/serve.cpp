@@ -69,10 +69,10 @@ class Console {
   // On the worker: it must not wait for whoever looks at this terminal.
   void print_events() {
     while (const auto next = events_->take()) {
-      const auto payload = parse_json(next->event->payload);
+      const auto payload = parse_json(next->event.payload);
       if (!payload) continue;
-      (void)out_.write((next->event->topic == "ai.index.progress" ? progress(*payload)
-                                                                  : next->event->topic + " " + dump_json(*payload)) +
+      (void)out_.write((next->event.topic == "ai.index.progress" ? progress(*payload)
+                                                                 : next->event.topic + " " + dump_json(*payload)) +
                        "\n");
     }
   }

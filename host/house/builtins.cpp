@@ -56,7 +56,11 @@ namespace {
   return {method("host.hello", "Says who calls, and for which workspace",
                  params({{"client", text}, {"version", text}, {"workspace", text}}, {"client"})),
           method("events.subscribe", "Sends the events on these topics from now on, or after those in `since`",
-                 params({{"topics", texts}, {"since", {{"type", "object"}}}}, {"topics"})),
+                 params({{"topics", texts},
+                         {"since", {{"type", "object"}}},
+                         {"policy", {{"enum", {"drop_oldest", "coalesce", "disconnect"}}}},
+                         {"buffer", {{"type", "integer"}, {"minimum", 1}}}},
+                        {"topics"})),
           method("events.unsubscribe", "Ends a subscription", one_string("subscription")),
           method("events.publish", "Publishes an event on a topic of one's own",
                  params({{"topic", text}, {"payload", json::object()}}, {"topic", "payload"}))};
@@ -154,15 +158,33 @@ json House::metrics() const {
   const auto bus = bus_.counts();
   const auto tasks = tasks_->counts();
   const auto processing = event_permits_->counts();
-  return json{
-      {"methods", std::move(methods)},
-      {"tasks", {{"limit", tasks.limit}, {"running", tasks.running}, {"waiting", tasks.waiting}}},
-      {"event_processing",
-       {{"limit", processing.limit}, {"in_use", processing.in_use}, {"waiting", processing.waiting}}},
-      {"events", {{"published", bus.published}, {"dropped", bus.dropped}, {"subscriptions", bus.subscriptions}}},
-      {"connections", door_->connections()},
-      {"log_dropped", log_->dropped()},
-      {"rss_bytes", rss_bytes()}};
+  return json{{"methods", std::move(methods)},
+              {"tasks", {{"limit", tasks.limit}, {"running", tasks.running}, {"waiting", tasks.waiting}}},
+              {"event_processing",
+               {{"limit", processing.limit}, {"in_use", processing.in_use}, {"waiting", processing.waiting}}},
+              {"events",
+               {{"published", bus.published},
+                {"dropped", bus.dropped},
+                {"coalesced", bus.coalesced},
+                {"dead", bus.dead},
+                {"subscriptions", bus.subscriptions}}},
+              {"connections", door_->connections()},
+              {"log_dropped", log_->dropped()},
+              {"rss_bytes", rss_bytes()}};
+}
+
+json House::dead_letters() const {
+  json items = json::array();
+  for (const auto& letter : bus_.dead_letters()) {
+    items.push_back({{"topic", letter.topic},
+                     {"epoch", letter.epoch},
+                     {"seq", letter.seq},
+                     {"payload", letter.payload},
+                     {"subscriber", letter.subscriber},
+                     {"error", letter.error},
+                     {"attempts", letter.attempts}});
+  }
+  return json{{"items", std::move(items)}, {"total", bus_.counts().dead}};
 }
 
 // OpenRPC 1.3.2.
@@ -206,6 +228,7 @@ void House::add_builtins() {
   look("host.services", "Each service, its plugin and methods", &House::services_json);
   look("host.tasks", "Background tasks, live and ended", &House::tasks_json);
   look("host.metrics", "Counts of calls, events and memory", &House::metrics);
+  look("events.dead", "The last events that a subscriber could not be given", &House::dead_letters);
   look("rpc.discover", "OpenRPC document of every method", &House::discover);
 }
 

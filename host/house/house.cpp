@@ -76,7 +76,13 @@ House::House(HouseOptions options)
             [log = log_](std::string_view what) {
               log->write(Level::error, "pool", "a job threw: " + std::string(what));
             }),
-      bus_(new_epoch(), static_cast<std::size_t>(options_.config.async.event_bus_buffer_size)),
+      bus_(new_epoch(), static_cast<std::size_t>(options_.config.async.event_bus_buffer_size),
+           [log = log_](const DeadLetter& letter) {
+             log->write(Level::error, "bus",
+                        "event " + std::to_string(letter.seq) + " on " + letter.topic +
+                            " is a dead letter: " + letter.subscriber + " failed " + std::to_string(letter.attempts) +
+                            " times: " + letter.error);
+           }),
       event_permits_(
           PermitQueue::make(static_cast<std::size_t>(options_.config.async.event_processing_concurrency), 4096)),
       config_(std::make_shared<const Config>(options_.config)) {

@@ -83,6 +83,7 @@ class House {
   [[nodiscard]] json services_json() const;
   [[nodiscard]] json tasks_json() const;
   [[nodiscard]] json metrics() const;
+  [[nodiscard]] json dead_letters() const;
   [[nodiscard]] json discover() const;
   [[nodiscard]] Result<json> hello() const;
   [[nodiscard]] json plugin_config(const PluginSpec& spec) const;

@@ -22,6 +22,11 @@ using detail::to_bytes;
 namespace {
 
 constexpr std::size_t kEventsADrain = 64;
+constexpr RetryPolicy kEventRetries{.max_retries = 2,
+                                    .initial_delay = std::chrono::milliseconds(50),
+                                    .max_delay = std::chrono::seconds(1),
+                                    .jitter = 0,
+                                    .seed = 0};
 
 }  // namespace
 
@@ -71,9 +76,11 @@ Result<void> InlinePlugin::start(const json& config) {
 
 void InlinePlugin::subscribe_to_topics() {
   if (manifest_.subscribes.empty()) return;
-  auto subscribed = deps_.bus.subscribe(manifest_.subscribes, [weak = weak_from_this()] {
-    if (const auto plugin = weak.lock()) plugin->schedule_drain();
-  });
+  auto subscribed = deps_.bus.subscribe(manifest_.subscribes,
+                                        [weak = weak_from_this()] {
+                                          if (const auto plugin = weak.lock()) plugin->schedule_drain();
+                                        },
+                                        {.name = "plugin " + name_});
   if (subscribed) events_ = subscribed->subscription;
 }
 
@@ -103,13 +110,30 @@ void InlinePlugin::drain_events(Permit permit) {
   // Cleared before the queue is seen empty: an event that comes now schedules the next drain itself.
   event_drain_scheduled_ = false;
   for (std::size_t i = 0; i < kEventsADrain; ++i) {
-    const auto next = events_->take();
-    if (!next) return;
-    auto msg = make_msg(GANTRY_EVENT, next->event->seq);
-    msg.topic = to_bytes(next->event->topic);
-    msg.epoch = to_bytes(next->event->epoch);
-    msg.payload = to_bytes(next->event->payload);
-    (void)plugin_->deliver(plugin_->ctx, &msg);
+    if (!event_) {
+      auto next = events_->take();
+      if (!next) return;
+      event_.emplace(std::move(next->event), Backoff(kEventRetries));
+    }
+    auto msg = make_msg(GANTRY_EVENT, event_->event.seq);
+    msg.topic = to_bytes(event_->event.topic);
+    msg.epoch = to_bytes(event_->event.epoch);
+    msg.payload = to_bytes(event_->event.payload);
+    const std::int32_t status = plugin_->deliver(plugin_->ctx, &msg);
+    if (status >= 0) {
+      event_.reset();
+    } else if (const auto delay = event_->backoff.next()) {
+      // Its later events wait behind this one; no other plugin does.
+      event_drain_scheduled_ = true;
+      (void)deps_.timers.after(*delay, [weak = weak_from_this()] {
+        if (const auto plugin = weak.lock()) plugin->try_drain();
+      });
+      return;
+    } else {
+      deps_.bus.bury(event_->event, "plugin " + name_, "its handler failed with status " + std::to_string(status),
+                     event_->backoff.retries() + 1);
+      event_.reset();
+    }
   }
   permit.release();
   schedule_drain();  // there may be more

@@ -9,7 +9,9 @@
 // plugin
 //   are serial (SerialQueue), and no lock of ours is held across them.
 // Bounds: kMaxOpenCalls calls (more are `overloaded`), as many items as credit was given, kMaxTimers timers, kMaxPosts
-//   posted tasks; events wait in the plugin's bus subscription, whose oldest are dropped.
+//   posted tasks; events wait in the plugin's bus subscription, whose oldest are dropped. An event whose handler fails
+//   is delivered again, after a back-off, twice; then it becomes a dead letter of the bus, and the next one's turn
+//   comes.
 // Never: a call is left unanswered. What a stopped plugin did not answer is answered `plugin_died`.
 #pragma once
 
@@ -22,6 +24,7 @@
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
+#include <gantry/retry.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -113,6 +116,11 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<Subscription> events_;
   std::atomic<bool> event_drain_scheduled_{false};
+  struct Delivering {
+    Event event;
+    Backoff backoff;
+  };
+  std::optional<Delivering> event_;  ///< serial: the one that is being delivered, perhaps again
   std::atomic<std::size_t> posts_{0};
 
   mutable Mutex mutex_;

@@ -129,6 +129,12 @@ class Faulty {
   Result<json> seen_events(Call&) { return json{{"topics", events_}}; }
   void event(std::string_view topic, const json& payload) {
     block_until(payload.value("file", ""));
+    // Fails as often as it is told to, then takes it.
+    if (failed_events_ < payload.value("failures", 0)) {
+      ++failed_events_;
+      throw std::runtime_error("this event is not to its liking");
+    }
+    failed_events_ = 0;
     events_.emplace_back(topic);
   }
   Result<json> blocks(Call& call) {
@@ -209,6 +215,7 @@ class Faulty {
   std::vector<std::shared_ptr<Call>> slow_;
   std::vector<std::uint64_t> cancelled_;
   std::vector<std::string> events_;
+  int failed_events_ = 0;
   int gone_ = 0;
 };
 

@@ -241,3 +241,50 @@ TEST_CASE("door: a socket folder that others may enter, or that is a link, is re
   REQUIRE(check_socket_folder(link).error().message.find("symbolic link") != std::string::npos);
   REQUIRE(check_socket_folder(dir.path() / "real"));
 }
+
+TEST_CASE(
+    "door: a client's subscription that asked for it is ended with the reason when it is full, and the client lives "
+    "on") {
+  TestHouse t([](Config& c) { c.async.event_bus_buffer_size = 100; });
+  auto client = t.connect();
+  const auto subscribed = client.call(
+      "events.subscribe", {{"topics", {"test.*"}}, {"policy", "disconnect"}, {"buffer", 3}}, std::chrono::seconds(10));
+  REQUIRE(subscribed);
+  // The worker that writes is kept busy while they are published.
+  t.house().worker().post([&] {
+    for (int i = 0; i < 5; ++i) (void)t.house().bus().publish("test.a", std::to_string(i));
+  });
+  std::vector<json> got;
+  while (got.empty() || !got.back().contains("end"))
+    got.push_back((*client.receive(std::chrono::seconds(10)))["params"]);
+  REQUIRE(got.size() == 4);
+  REQUIRE(got[2]["payload"] == 2);
+  REQUIRE(got[3]["end"]["kind"] == "overloaded");
+  REQUIRE(got[3]["subscription"] == (*subscribed)["subscription"]);
+  REQUIRE(client.call("host.status", json::object(), std::chrono::seconds(10)));
+  REQUIRE(client.call("events.unsubscribe", {{"subscription", (*subscribed)["subscription"]}}, std::chrono::seconds(10))
+              .error()
+              .kind == ErrorKind::not_found);
+}
+
+TEST_CASE("door: a coalescing subscription gets the newest of each topic, and a policy that is none is refused") {
+  TestHouse t;
+  auto client = t.connect();
+  REQUIRE(client.call("events.subscribe", {{"topics", {"test.*"}}, {"policy", "newest"}}, std::chrono::seconds(10))
+              .error()
+              .kind == ErrorKind::invalid_params);
+  REQUIRE(
+      client.call("events.subscribe", {{"topics", {"test.*"}}, {"buffer", 0}}, std::chrono::seconds(10)).error().kind ==
+      ErrorKind::invalid_params);
+  REQUIRE(client.call("events.subscribe", {{"topics", {"test.*"}}, {"policy", "coalesce"}}, std::chrono::seconds(10)));
+  t.house().worker().post([&] {
+    for (int i = 0; i < 5; ++i) {
+      (void)t.house().bus().publish("test.a", std::to_string(i));
+      (void)t.house().bus().publish("test.b", std::to_string(i));
+    }
+  });
+  std::vector<json> got;
+  while (got.size() < 2) got.push_back((*client.receive(std::chrono::seconds(10)))["params"]);
+  REQUIRE((got[0]["topic"] == "test.a" && got[0]["payload"] == 4));
+  REQUIRE((got[1]["topic"] == "test.b" && got[1]["payload"] == 4));
+}

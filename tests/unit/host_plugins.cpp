@@ -179,6 +179,40 @@ TEST_CASE("plugins: a flood of events costs a subscriber its oldest, never the h
   REQUIRE(sub.subscription->dropped() == 4950);
 }
 
+TEST_CASE(
+    "plugins: an event whose handler fails is delivered again, before those behind it, and delays no other plugin") {
+  TestHouse t;
+  for (const char* plugin : {"faulty", "busy"}) REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
+  REQUIRE(t.house().bus().publish("to_faulty.a", R"({"failures":2})"));
+  REQUIRE(t.house().bus().publish("to_faulty.b", "{}"));
+  REQUIRE(t.house().bus().publish("to_busy.c", "{}"));
+  eventually("the other's", [&] { return (*t.call("busy.seen_events"))["topics"] == json{"to_busy.c"}; });
+  for (int i = 0; i < 2; ++i) t.advance_to_next(std::chrono::seconds(1));
+  eventually("its own",
+             [&] { return (*t.call("faulty.seen_events"))["topics"] == json{"to_faulty.a", "to_faulty.b"}; });
+  REQUIRE((*t.call("events.dead"))["items"].empty());
+}
+
+TEST_CASE(
+    "plugins: an event that a handler never takes becomes a dead letter, logged and counted, and the next one comes") {
+  TestHouse t;
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+  REQUIRE(t.house().bus().publish("to_faulty.a", R"({"failures":100})"));
+  REQUIRE(t.house().bus().publish("to_faulty.b", R"({"failures":100})"));
+  for (int i = 0; i < 4; ++i) t.advance_to_next(std::chrono::seconds(1));
+  eventually("the letters", [&] { return (*t.call("events.dead"))["total"] == 2; });
+  const auto dead = *t.call("events.dead");
+  const auto& letter = dead["items"][0];
+  REQUIRE(letter["topic"] == "to_faulty.a");
+  REQUIRE(letter["seq"].get<std::uint64_t>() > 0);
+  REQUIRE(letter["subscriber"] == "plugin faulty");
+  REQUIRE(letter["attempts"] == 3);
+  REQUIRE(letter["payload"] == R"({"failures":100})");
+  REQUIRE((*t.call("host.metrics"))["events"]["dead"] == 2);
+  const auto log = t.log_text();
+  REQUIRE(log.find("on to_faulty.a is a dead letter: plugin faulty failed 3 times") != std::string::npos);
+}
+
 namespace {
 /// Two plugins that block where they are told to, of which one may process events at a time.
 struct OneAtATime {

@@ -313,12 +313,23 @@ Result<json> RpcSession::subscribe(const json& params) {
   Params p(params);
   auto topics = p.strings("topics");
   const auto since_doc = p.maybe_object("since");
-  Since since;
+  SubscribeOptions options;
+  Since& since = options.since;
   for (const auto& [epoch, seq] : since_doc.value_or(json::object()).items()) {
     p.require(seq.is_number_unsigned(), "since must map epochs to sequence numbers");
     if (seq.is_number_unsigned()) since[epoch] = seq.get<std::uint64_t>();
   }
   p.require(since.size() <= 16, "since may name at most 16 epochs");
+  const auto policy = p.maybe_string("policy").value_or("drop_oldest");
+  p.require(policy == "drop_oldest" || policy == "coalesce" || policy == "disconnect",
+            "policy must be drop_oldest, coalesce or disconnect");
+  if (policy == "coalesce") options.overflow = Overflow::coalesce;
+  if (policy == "disconnect") options.overflow = Overflow::disconnect;
+  if (const auto buffer = p.maybe_integer("buffer")) {
+    p.require(*buffer >= 1, "buffer must be at least 1");
+    options.buffer = static_cast<std::size_t>(std::max<std::int64_t>(*buffer, 1));
+  }
+  options.name = "client " + std::to_string(origin_);
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   if (subscriptions_.size() >= kMaxSubscriptions)
     return fail(ErrorKind::overloaded,
@@ -330,7 +341,7 @@ Result<json> RpcSession::subscribe(const json& params) {
       [wire] {
         if (const auto w = wire.lock()) w->schedule_events();
       },
-      since);
+      std::move(options));
   if (!subscribed) return std::unexpected(subscribed.error());
   const std::string id = std::to_string(next_subscription_++);
   subscriptions_[id] = Subscribed{subscribed->subscription};
@@ -365,18 +376,24 @@ Result<json> RpcSession::publish(const json& params) {
 bool RpcSession::deliver_events() {
   const auto wire = wire_.lock();
   if (!wire) return false;
-  for (auto& [id, subscribed] : subscriptions_) {
-    while (wire->writable()) {
-      const auto next = subscribed.subscription->take();
-      if (!next) break;
-      const Event& event = *next->event;
+  for (auto it = subscriptions_.begin(); it != subscriptions_.end();) {
+    const auto& [id, subscribed] = *it;
+    const auto write = [&, &name = id](const Event& event, std::uint64_t prev) {
       const bool own = event.epoch == deps_.bus.epoch();
-      std::string text = R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + id + R"(","log":)" +
-                         (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) +
-                         R"(,"epoch":)" + quote_json(event.epoch) + R"(,"seq":)" + std::to_string(event.seq) +
-                         R"(,"prev":)" + std::to_string(next->prev) + R"(,"topic":")" + event.topic +
-                         R"(","payload":)" + event.payload + "}}";
-      wire->write(std::move(text));
+      wire->write(R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + name + R"(","log":)" +
+                  (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) + R"(,"epoch":)" +
+                  quote_json(event.epoch) + R"(,"seq":)" + std::to_string(event.seq) + R"(,"prev":)" +
+                  std::to_string(prev) + R"(,"topic":")" + event.topic + R"(","payload":)" + event.payload + "}}");
+    };
+    while (wire->writable() && subscribed.subscription->drain(1, write) != 0) {
+    }
+    const auto end = wire->writable() ? subscribed.subscription->ended() : std::nullopt;
+    if (end && end->kind == ErrorKind::overloaded) {
+      wire->write(R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + id + R"(","end":)" +
+                  dump_json({{"kind", kind_name(end->kind)}, {"message", end->message}}) + "}}");
+      it = subscriptions_.erase(it);
+    } else {
+      ++it;
     }
   }
   return !subscriptions_.empty() && !wire->writable();

@@ -129,11 +129,11 @@ class ShardedMap {
       throw;
     }
   }
-  // The map's buckets use the low bits of the hash, and std::hash of a number is the number: the shard takes mixed high
-  // ones.
+  // Folds higher bits onto the low ones, so that aligned addresses spread too. Neighbours stay neighbours, which the
+  // prime bucket counts of unordered_map like.
   [[nodiscard]] Shard& shard_of(const K& key) const {
-    const auto hash = static_cast<std::uint64_t>(Hash{}(key)) * 0x9E37'79B9'7F4A'7C15ULL;
-    return (*shards_)[static_cast<std::size_t>(hash >> 59U)];
+    const auto hash = static_cast<std::uint64_t>(Hash{}(key));
+    return (*shards_)[static_cast<std::size_t>(hash ^ hash >> 5U ^ hash >> 10U) % kShards];
   }
 
   const std::unique_ptr<Shards> shards_;

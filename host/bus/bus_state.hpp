@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/bus/bus_state.hpp: what the bus and its subscriptions share. Everything here is guarded by BusState::mutex.
+#pragma once
+
+#include <deque>
+#include <unordered_map>
+
+#include "host/bus/event_bus.hpp"
+
+namespace gantry::host::bus {
+
+using gantry::detail::WaitQueue;
+using gantry::detail::WakeList;
+
+/// An event, once, for all queues that hold it.
+struct Node {
+  Event event;
+  std::uint32_t refs = 0;
+};
+
+struct Entry {
+  Node* node = nullptr;  ///< nullptr: coalesced into a later one
+  std::uint64_t prev = 0;
+  bool unfiltered = false;  ///< replayed: the subscriber's own thread asks the filter
+};
+
+/// Events that nobody holds any more, destroyed after the mutex is free.
+class Graveyard {
+ public:
+  Graveyard() = default;
+  Graveyard(const Graveyard&) = delete;
+  Graveyard& operator=(const Graveyard&) = delete;
+  ~Graveyard() {
+    for (Node* const node : nodes_) delete node;
+  }
+  void drop(Node* node) {
+    if (node != nullptr && --node->refs == 0) nodes_.push_back(node);
+  }
+
+ private:
+  std::vector<Node*> nodes_;
+};
+
+struct Queue {
+  // Set once.
+  std::vector<std::string> patterns;
+  SubscribeOptions options;
+  std::function<void()> wake;
+
+  std::deque<Entry> entries;
+  std::size_t live = 0;  ///< entries that were not coalesced away
+  std::unordered_map<std::string, std::uint64_t> place_of_key;
+  std::uint64_t first_place = 0;  ///< of entries.front()
+  std::vector<Entry> in_hand;     ///< handed out by the drain() before
+  std::uint64_t prev_own = 0;
+  std::map<std::string, std::uint64_t> prev;  ///< of other logs than the bus's own
+  std::uint64_t dropped = 0;
+  std::uint64_t coalesced = 0;
+  std::optional<Error> end;
+  WaitQueue waiting;
+
+  [[nodiscard]] bool matches(std::string_view topic) const;
+  [[nodiscard]] bool plain() const { return !options.filter && options.overflow != Overflow::coalesce; }
+};
+
+struct Member {
+  std::shared_ptr<Subscription> owner;
+  Queue* queue;
+};
+
+/// The subscriptions that a topic reaches.
+struct Route {
+  std::vector<Member> to;
+  bool plain = true;  ///< none of them has a function to ask
+};
+
+struct BusState {
+  static constexpr std::size_t kMaxRoutes = 1024;
+
+  BusState(std::string epoch_of_bus, std::size_t most) : epoch(std::move(epoch_of_bus)), buffer(most) {}
+  BusState(const BusState&) = delete;
+  BusState& operator=(const BusState&) = delete;
+  ~BusState() {
+    for (Node* const node : ring) {
+      if (--node->refs == 0) delete node;
+    }
+  }
+
+  const std::string epoch;
+  const std::size_t buffer;
+  std::function<void(const DeadLetter&)> on_dead;
+
+  mutable Mutex mutex{"event bus"};
+  bool closed = false;
+  std::uint64_t seq = 0;
+  std::uint64_t published = 0;
+  std::uint64_t dropped_before = 0;  ///< by subscriptions that are gone
+  std::uint64_t coalesced_before = 0;
+  std::uint64_t dead = 0;
+  std::uint64_t version = 0;  ///< of `subscriptions`
+  std::deque<Node*> ring;
+  /// The newest sequence number of each log that has left the ring: what lies before cannot be replayed.
+  std::map<std::string, std::uint64_t> floor;
+  std::vector<Member> subscriptions;
+  std::unordered_map<std::string, Route>
+      routes;  ///< made when a topic is published; forgotten when subscriptions change
+  std::deque<DeadLetter> letters;
+};
+
+}  // namespace gantry::host::bus

@@ -1,0 +1,771 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// mpsc.pml: the mpsc channel (sdk/include/gantry/detail/mpsc_core.hpp, channel/mpsc.hpp, waiting.hpp), for Spin.
+//
+// Two senders send VALUES values each, by try_send, send or (-DBATCH) send_many; one receiver receives with try_recv, recv
+// and recv_many, may close at any time and go at any time. -DLIMITS: sender 0 may be cancelled, sender 1 may time out, the
+// receiver may do either. -DPOLLS: send() tries again before it waits. -DFIFO: who came later is not received earlier.
+// -DEMPTY: sender 1 also sends a batch of no values. -DBUFFERED: see below.
+//
+// What holds in every run, or Spin reports an error:
+//   * a value that was accepted is received once (or destroyed with the channel), in its sender's order; one that was
+//     refused never is. recv() reports the end only when there is one.
+//   * nobody sleeps for ever: a waiter that nobody will wake is an invalid end state.
+//   * a waiter is woken once, never after it withdrew, and nobody holds it any more when its frame ends (`owed`).
+//   * never more than CAP values; a sender that waits is served before one that came later; nobody touches a core that
+//     was deleted, and it is deleted.
+//
+// Steps. Each step is one access to what is shared without the lock (lock_, tail_, head_, flags_, the cells, senders_,
+// halves_, a waiter's word, a stop callback); what only the holder of lock_ touches (receiver_, waiting_, head_seen_, the
+// fields of a SendOp that waits) goes with the step before or after.
+//   take_lock, unlock     SpinGuard: the exchange that succeeds, the store
+//   try_put               Core::try_put: lock; room(): head_.load; put(): cells, then tail_.store; receiver_ and unlock; wake
+//   looks_full            Core::looks_full: three loads
+//   enter_sender          Core::enter(SendOp): lock and link; set_flag(kSendersWait); serve(); receiver_, linked_; unlock
+//   serve                 Core::serve: for each, room(): head_.load; put(): cells, tail_.store; at the end clear_flag
+//   withdraw_sender       Core::withdraw(SendOp)
+//   drop_sender           Core::drop_sender: senders_ RMW; lock; set_flag(kNoSenders); receiver_ and unlock; wake; drop_half
+//   available, take       Core::available, take, take_many: tail_.load; cells; advance(): head_.store, then flags_.load, then
+//                         perhaps lock, serve, unlock, wakes
+//   enter_receiver        Core::enter(RecvOp), withdraw_receiver: Core::withdraw(RecvOp)
+//   close_receiver        Core::close_receiver: two stores to flags_, the waiting ones taken; Receiver: drop_receiver
+//   wake_one, park        ThreadWaiter::wake and park, detail::park; WakeList reads `next` before it wakes
+//   Canceller             CancelWait: `cancelled`, op.cancel(), wake. The stop_callback's destructor waits for it.
+//
+// Not covered: memory orders other than the interleavings of whole accesses, so all that rests on acquire and release:
+// tail_ (cells, block links and first_ before tail_.store(release), tail_.load(acquire)), head_.store(release) of the
+// unbounded channel (no capacity, no handshake: not modelled), flags_ (release in clear_flag, acquire in ended and
+// receiver_closed), lock_ (exchange acquire, store release), senders_ and halves_ (acq_rel), the waiter's word (acq_rel),
+// the relaxed loads of looks_full. Nor the blocks: their recycling through free_ and kept_, new_block, read_cell; nor the
+// futex under park. -DBUFFERED covers the seq_cst of the one pair that needs it: enter's flags_.store and room's
+// head_.load against advance's head_.store and flags_.load. There the two stores go through a store buffer (one entry
+// each, written back at any later time); seq_cst waits for it before the load, every later store or RMW waits for it too.
+//
+// Mutations, each of which Spin must find: see BUG_ below.
+
+#ifndef CAP
+#define CAP 1
+#endif
+#ifndef VALUES
+#define VALUES 2
+#endif
+#define SENDERS 2
+#define RECEIVER 2 /* the receiver's waiter */
+#define ALL ((1 << (SENDERS * VALUES)) - 1)
+#define BIT(v) (1 << ((v) - 1))
+#define VALUE(sender, k) (1 + (sender) * VALUES + (k))
+#define ABOVE(v) ((((1 << VALUES) - 1) << ((((v) - 1) / VALUES) * VALUES)) & ~((1 << (v)) - 1))
+
+#define kSendersWait 1
+#define kReceiverClosed 2
+#define kNoSenders 4
+
+#define FULL 0
+#define DONE 1
+#define CLOSED 2
+
+#define TRY_RECV 1 /* what the receiver does */
+#define RECV 2
+#define CLOSE 3
+#define DROP 4
+
+#define NONE 0 /* no limits */
+#define TIME 1
+#define TOKEN 2
+
+/* The core. */
+bit lock_;
+byte tail_, head_, flags_;
+byte head_seen_;
+bit receiver_;
+byte waiting_[SENDERS];
+byte waiting_count;
+byte cells[SENDERS * VALUES];
+byte senders_ = SENDERS;
+byte halves_ = 2;
+
+/* The senders' operations. */
+bit linked_[SENDERS], closed_[SENDERS], unfinished_[SENDERS], has_waiter_[SENDERS];
+byte op_next[SENDERS]; /* the index of the first value of rest_ */
+byte op_rest[SENDERS]; /* its size */
+
+/* Waiters, by sender and RECEIVER; their operation's cancelled_. */
+bit alive[3], woken[3], cancelled_[3];
+bit registered[3], running[3], stopped[3]; /* the stop callback */
+bit missed[3];                             /* cancel() was false before start() was through */
+
+/* Kept for the assertions alone. */
+bit owed[3]; /* somebody has taken it and will wake it */
+byte taken, refused;
+bit deleted;
+#ifdef FIFO
+byte before[SENDERS * VALUES]; /* this value must have been received earlier, or refused */
+#endif
+
+#ifdef BUFFERED
+byte head_buffer, flags_buffer;
+bit head_pending, flags_pending;
+active proctype StoreBuffers() {
+end:
+  do
+  :: atomic { head_pending -> head_ = head_buffer; head_pending = 0; head_buffer = 0 }
+  :: atomic { flags_pending -> flags_ = flags_buffer; flags_pending = 0; flags_buffer = 0 }
+  od
+}
+#define FLAGS_DRAINED (!flags_pending)
+#define HEAD_DRAINED (!head_pending)
+#define MY_HEAD my_head
+#else
+#define FLAGS_DRAINED true
+#define HEAD_DRAINED true
+#define MY_HEAD head_
+#endif
+
+#define TAKE_LOCK !lock_ -> lock_ = 1; assert(!deleted)
+#define UNLOCK FLAGS_DRAINED -> lock_ = 0
+
+inline owe(waiter) {
+  assert(alive[waiter] && !woken[waiter] && !owed[waiter]);
+  owed[waiter] = 1
+}
+inline wake_one(waiter) {
+  atomic {
+    assert(alive[waiter] && !woken[waiter] && owed[waiter]);
+    owed[waiter] = 0;
+    woken[waiter] = 1
+  }
+}
+/* WakeList: at most two, w0 and w1, each one more than the waiter; 0: none. Added under the lock, woken outside of it. */
+inline add(waiter) {
+  owe(waiter);
+  if
+  :: w0 == 0 -> w0 = waiter + 1
+  :: else -> assert(w1 == 0); w1 = waiter + 1
+  fi
+}
+inline wake_all() {
+  if
+  :: w0 != 0 ->
+    wake_one(w0 - 1);
+#ifdef BUG_NEXT_AFTER_WAKE
+    assert(alive[w0 - 1]); /* reads waiter->next only now */
+#endif
+    w0 = 0;
+    if
+    :: w1 != 0 -> wake_one(w1 - 1); w1 = 0
+    :: else
+    fi
+  :: else
+  fi
+}
+inline unlock_and_wake() {
+  UNLOCK;
+  wake_all()
+}
+inline drop_half() {
+  atomic {
+    assert(!deleted && halves_ > 0);
+    halves_--;
+    if
+    :: halves_ == 0 -> deleted = 1
+    :: else
+    fi
+  }
+}
+
+/* room(): one load of head_, when what was seen of it is not enough. `count`: min(wanted, room). */
+inline room(wanted) {
+  if
+  :: tail_ + wanted > head_seen_ + CAP -> head_seen_ = head_
+  :: else
+  fi;
+  count = CAP - (tail_ - head_seen_);
+  assert(count <= CAP);
+  if
+  :: count > wanted -> count = wanted
+  :: else
+  fi
+}
+inline put(sender) {
+  if
+  :: count > 0 ->
+#ifdef BUG_TAIL_BEFORE_CELLS
+    tail_ = tail_ + count;
+#endif
+    d_step {
+      place = 0;
+      do
+      :: place < count ->
+#ifdef BUG_TAIL_BEFORE_CELLS
+        cells[tail_ - count + place] = VALUE(sender, op_next[sender] + place);
+#else
+        cells[tail_ + place] = VALUE(sender, op_next[sender] + place);
+#endif
+        place++
+      :: else -> break
+      od;
+      place = 0
+    };
+#ifndef BUG_TAIL_BEFORE_CELLS
+    atomic {
+      FLAGS_DRAINED -> tail_ = tail_ + count;
+      assert(tail_ - head_ <= CAP || HEAD_DRAINED == 0)
+    }
+#endif
+  :: else
+  fi
+}
+inline unlink(sender) {
+  d_step {
+    linked_[sender] = 0;
+    waiting_count--;
+    if
+    :: waiting_[0] == sender -> waiting_[0] = waiting_[1]
+    :: else
+    fi;
+    waiting_[1] = 0
+  }
+}
+
+/* Under the lock. */
+inline serve() {
+  do
+  :: atomic { waiting_count == 0 && FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait; break }
+  :: atomic {
+      waiting_count != 0 ->
+      front = waiting_[0];
+      assert(linked_[front] && alive[front]);
+      room(op_rest[front])
+    };
+    put(front);
+    atomic {
+      op_next[front] = op_next[front] + count;
+      op_rest[front] = op_rest[front] - count;
+      count = 0;
+      if
+      :: op_rest[front] != 0 -> front = 0; break
+      :: else ->
+        unfinished_[front] = 0;
+        unlink(front);
+        if
+        :: has_waiter_[front] -> add(front)
+        :: else
+        fi
+      fi;
+      front = 0
+    }
+  od
+}
+
+/* The values that op_next and op_rest say. `result`: FULL, DONE or CLOSED. */
+inline try_put(sender) {
+  atomic {
+    TAKE_LOCK;
+    count = 0;
+    if
+    :: flags_ & kReceiverClosed -> result = CLOSED
+#ifndef BUG_TRY_PASSES
+    :: !(flags_ & kReceiverClosed) && waiting_count != 0 -> result = FULL
+    :: !(flags_ & kReceiverClosed) && waiting_count == 0 -> result = DONE
+#else
+    :: !(flags_ & kReceiverClosed) -> result = DONE
+#endif
+    fi
+  };
+  if
+  :: result == DONE ->
+    atomic { room(op_rest[sender]) };
+    put(sender);
+    atomic {
+      if
+      :: count != op_rest[sender] -> result = FULL
+      :: else
+      fi;
+      op_next[sender] = op_next[sender] + count;
+      op_rest[sender] = op_rest[sender] - count;
+      if
+      :: count != 0 && receiver_ -> receiver_ = 0; add(RECEIVER)
+      :: else
+      fi;
+      count = 0
+    }
+  :: else
+  fi;
+  unlock_and_wake()
+}
+
+/* `entered`: it waits now; else start() was true. */
+inline enter_sender(sender) {
+  atomic {
+    TAKE_LOCK;
+    closed_[sender] = (flags_ & kReceiverClosed) != 0;
+    unfinished_[sender] = 1;
+    entered = 0;
+    if
+    :: !closed_[sender] && !cancelled_[sender] ->
+      has_waiter_[sender] = 0;
+      linked_[sender] = 1;
+      waiting_[waiting_count] = sender;
+      waiting_count++;
+      entered = 1
+    :: else
+    fi
+  };
+  if
+  :: entered ->
+#ifdef BUG_LOOK_THEN_TELL
+    serve();
+    if
+    :: waiting_count != 0 -> flags_ = flags_ | kSendersWait
+    :: else
+    fi;
+#else
+#ifdef BUFFERED
+    atomic { flags_buffer = flags_ | kSendersWait; flags_pending = 1 };
+#ifndef BUG_FLAG_STORE_WEAK
+    FLAGS_DRAINED;
+#endif
+#else
+    flags_ = flags_ | kSendersWait;
+#endif
+    put_any = tail_;
+    serve();
+#endif
+    atomic {
+      if
+#ifdef BUG_WAKE_FOR_NOTHING
+      :: receiver_ -> receiver_ = 0; add(RECEIVER)
+#else
+      :: receiver_ && put_any != tail_ -> receiver_ = 0; add(RECEIVER)
+#endif
+      :: else
+      fi;
+      put_any = 0;
+      entered = linked_[sender];
+      has_waiter_[sender] = linked_[sender];
+      assert(!entered || !missed[sender])
+    }
+  :: else
+  fi;
+  unlock_and_wake()
+}
+
+/* `withdrew`: what cancel() says. */
+inline withdraw_sender(sender) {
+  atomic {
+    TAKE_LOCK;
+    cancelled_[sender] = 1;
+#ifdef BUG_WITHDRAW_ANYWAY
+    withdrew = has_waiter_[sender];
+#else
+    withdrew = linked_[sender];
+#endif
+    if
+    :: linked_[sender] ->
+      unlink(sender);
+      refused = refused | (((1 << op_rest[sender]) - 1) << (VALUE(sender, op_next[sender]) - 1))
+    :: else
+    fi
+  };
+  if
+  :: waiting_count == 0 && withdrew -> atomic { FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait }
+  :: else
+  fi
+}
+inline withdraw_receiver() {
+  atomic {
+    TAKE_LOCK;
+    cancelled_[RECEIVER] = 1;
+    withdrew = receiver_; /* receiver_ is this waiter or nobody: the receiver has one operation at a time */
+    receiver_ = 0
+  }
+}
+
+/* A thread's place to wait; the stop callback enters before start(). */
+inline begin_wait(waiter) {
+  atomic {
+    assert(!alive[waiter] && !woken[waiter]);
+    alive[waiter] = 1;
+    registered[waiter] = (limits == TOKEN)
+  }
+}
+inline end_wait(waiter) {
+  atomic {
+    !running[waiter] -> registered[waiter] = 0;
+    assert(!owed[waiter]); /* nobody comes for this frame any more */
+    alive[waiter] = 0;
+    woken[waiter] = 0;
+    cancelled_[waiter] = 0;
+    missed[waiter] = 0
+  }
+}
+
+/* CancelWait, on another thread, at most once for each token's owner. */
+proctype Canceller(byte who) {
+  bit withdrew;
+  if
+  :: skip
+  :: atomic { registered[who] -> registered[who] = 0; running[who] = 1; stopped[who] = 1 };
+    if
+    :: who == RECEIVER -> withdraw_receiver()
+    :: else -> withdraw_sender(who)
+    fi;
+    atomic {
+      UNLOCK;
+      if
+      :: withdrew -> owe(who)
+      :: else -> missed[who] = 1
+      fi
+    };
+    if
+    :: withdrew -> wake_one(who)
+    :: else
+    fi;
+    running[who] = 0
+  fi
+}
+
+proctype Sender(byte me) {
+  byte k, size, limits, result, count, place, front, w0, w1, put_any;
+  bit entered, withdrew, waits, timed_out;
+#ifdef EMPTY
+  bit empty_done;
+#endif
+
+  do
+  :: k == VALUES -> break
+  :: else ->
+    /* Which operation. */
+    atomic {
+      if
+      :: size = 1
+#ifdef BATCH
+      :: size = VALUES - k
+#endif
+#ifdef EMPTY
+      :: me == 1 && !empty_done -> size = 0; empty_done = 1
+#endif
+      fi;
+      if
+#ifndef LIMIT_SENDERS
+      :: waits = 0
+#endif
+      :: waits = 1
+      fi;
+#ifdef LIMIT_SENDERS
+      if
+      :: me == 0 -> limits = TOKEN /* which nobody may ever use */
+      :: me == 1 -> limits = TIME
+      :: me == 1 -> limits = NONE
+      fi;
+#endif
+      op_next[me] = k;
+      op_rest[me] = size;
+      closed_[me] = 0;
+      unfinished_[me] = 0;
+      stopped[me] = 0;
+      has_waiter_[me] = 0;
+#ifdef FIFO
+      if
+      :: linked_[1 - me] -> before[VALUE(me, k) - 1] = VALUE(1 - me, op_next[1 - me] + op_rest[1 - me] - 1)
+      :: else
+      fi
+#endif
+    };
+    do
+    :: try_put(me);
+      if
+      :: result == FULL && waits ->
+#ifdef POLLS
+        /* looks_full() */
+        do
+        :: break
+        :: count = flags_ & kReceiverClosed;
+          if
+          :: count != 0 -> count = 0; goto again
+          :: else
+          fi;
+          count = tail_;
+          /* Unsigned: a head_ beyond the old tail_ is far more than the capacity. */
+          atomic { place = (count < head_ || count - head_ >= CAP); count = 0 };
+          if
+          :: !place -> goto again
+          :: else -> place = 0
+          fi
+        od;
+#endif
+        break
+      :: else -> goto settled
+      fi;
+      again: skip
+    od;
+
+    begin_wait(me);
+    enter_sender(me);
+    if
+    :: entered ->
+      if
+      :: woken[me]
+      :: atomic { limits == TIME && !woken[me] -> timed_out = 1 };
+        withdraw_sender(me);
+        UNLOCK;
+        if
+        :: withdrew
+        :: else -> timed_out = 0; woken[me]
+        fi;
+        withdrew = 0
+      fi
+    :: else
+    fi;
+    end_wait(me);
+    result = (closed_[me] -> CLOSED : (unfinished_[me] -> FULL : DONE));
+    assert(result != FULL || timed_out || stopped[me]);
+
+    settled: atomic {
+      assert(result != DONE || op_rest[me] == 0);
+      assert(result == DONE || op_rest[me] != 0 || size == 0);
+      refused = refused | (((1 << op_rest[me]) - 1) << (VALUE(me, op_next[me]) - 1));
+      k = k + size;
+      size = 0;
+      result = 0;
+      entered = 0;
+      timed_out = 0;
+      waits = 0;
+      limits = 0;
+      op_next[me] = 0;
+      op_rest[me] = 0;
+      closed_[me] = 0;
+      unfinished_[me] = 0;
+      has_waiter_[me] = 0;
+      stopped[me] = 0
+    }
+  od;
+
+  /* drop_sender() */
+  atomic { senders_--; entered = (senders_ == 0) };
+  if
+  :: entered ->
+    atomic { TAKE_LOCK };
+    flags_ = flags_ | kNoSenders;
+#ifndef BUG_LAST_SENDER_SILENT
+    atomic {
+      if
+      :: receiver_ -> receiver_ = 0; add(RECEIVER)
+      :: else
+      fi
+    };
+#endif
+    unlock_and_wake();
+    drop_half()
+  :: else
+  fi
+}
+
+/* available(): `count` is what it says. */
+inline available() {
+  if
+  :: MY_HEAD == tail_seen -> tail_seen = tail_
+  :: else
+  fi;
+  count = tail_seen - MY_HEAD
+}
+/* take() and take_many(): up to `most`. `got`: how many. */
+inline take(most) {
+  atomic { available(); got = (count < most -> count : most); count = 0 };
+  if
+  :: got != 0 ->
+    d_step {
+      place = 0;
+      do
+      :: place < got ->
+        value = cells[MY_HEAD + place];
+        assert(value != 0); /* and not half written */
+        cells[MY_HEAD + place] = 0;
+        assert(!(taken & BIT(value)) && !(refused & BIT(value)) && !(taken & ABOVE(value)));
+#ifdef FIFO
+        assert(before[value - 1] == 0 || ((taken | refused) & BIT(before[value - 1])));
+#endif
+        taken = taken | BIT(value);
+        place++
+      :: else -> break
+      od;
+      place = 0;
+      value = 0
+    };
+    /* advance() */
+#ifdef BUG_LOOK_THEN_MAKE_ROOM
+    seen = flags_ & kSendersWait;
+    head_ = head_ + got;
+#else
+#ifdef BUFFERED
+    atomic { HEAD_DRAINED -> my_head = my_head + got; head_buffer = my_head; head_pending = 1 };
+#ifndef BUG_HEAD_STORE_WEAK
+    HEAD_DRAINED;
+#endif
+#else
+    head_ = head_ + got;
+#endif
+    seen = flags_ & kSendersWait;
+#endif
+    if
+    :: seen ->
+      seen = 0;
+      atomic { HEAD_DRAINED && TAKE_LOCK };
+      serve();
+      unlock_and_wake()
+    :: else
+    fi
+  :: else
+  fi
+}
+inline close_receiver() {
+  atomic { HEAD_DRAINED && TAKE_LOCK };
+  flags_ = flags_ | kReceiverClosed;
+  flags_ = flags_ & ~kSendersWait;
+  atomic {
+    do
+    :: waiting_count != 0 ->
+      front = waiting_[0];
+      assert(alive[front]);
+      closed_[front] = 1;
+      unlink(front);
+      refused = refused | (((1 << op_rest[front]) - 1) << (VALUE(front, op_next[front]) - 1));
+#ifndef BUG_CLOSE_FORGETS
+      add(front)
+#endif
+    :: else -> break
+    od;
+    front = 0
+  };
+  unlock_and_wake()
+}
+
+proctype Receiver() {
+  byte does, tail_seen, count, place, value, most, got, front, w0, w1, limits;
+  bit seen, entered, withdrew, timed_out, closed;
+#ifdef BUFFERED
+  byte my_head;
+#endif
+
+  do
+  :: atomic {
+      if
+      :: does == RECV && got == 0 && !timed_out && !stopped[RECEIVER] ->
+        /* What recv() gives back means: the end. */
+        assert((flags_ & (kNoSenders | kReceiverClosed)) && MY_HEAD == tail_);
+        does = DROP
+      :: does == DROP && closed && got == 0 -> break
+      :: else
+      fi;
+      got = 0;
+      timed_out = 0;
+      limits = 0;
+      stopped[RECEIVER] = 0;
+      most = 1;
+      if
+      :: does == DROP /* and nothing else any more */
+      :: does != DROP -> does = DROP
+      :: does != DROP && !closed -> does = CLOSE
+      :: does != DROP -> does = TRY_RECV
+      :: does != DROP -> does = RECV;
+        if
+        :: skip
+#ifdef BATCH
+        :: most = 2 /* recv_many() */
+#endif
+        fi;
+#ifdef LIMIT_RECEIVER
+        if
+        :: limits = TIME
+        :: limits = TOKEN
+        fi
+#endif
+      fi
+    };
+    if
+    :: (does == CLOSE || does == DROP) && !closed -> close_receiver(); closed = 1
+    :: does == RECV ->
+      /* readable() */
+      atomic { available() };
+      if
+      :: count != 0 -> count = 0; goto ready
+      :: else
+      fi;
+      if
+      :: flags_ & (kNoSenders | kReceiverClosed) -> atomic { available(); count = 0 }; goto ready
+      :: else
+      fi;
+      begin_wait(RECEIVER);
+      /* enter(RecvOp) */
+#ifdef BUG_REGISTER_LATE
+      /* Looks, and enters in a second step. */
+      atomic {
+        TAKE_LOCK;
+        entered = !(cancelled_[RECEIVER] || (flags_ & (kNoSenders | kReceiverClosed)) || tail_ != MY_HEAD);
+        UNLOCK
+      };
+      atomic {
+        TAKE_LOCK;
+        receiver_ = entered
+      };
+#else
+      atomic { HEAD_DRAINED && TAKE_LOCK };
+      atomic {
+        entered = !(cancelled_[RECEIVER] || (flags_ & (kNoSenders | kReceiverClosed)) || tail_ != MY_HEAD);
+        receiver_ = entered;
+        assert(!entered || !missed[RECEIVER])
+      };
+#endif
+      UNLOCK;
+      if
+      :: entered ->
+        if
+        :: woken[RECEIVER]
+        :: atomic { limits == TIME && !woken[RECEIVER] -> timed_out = 1 };
+          withdraw_receiver();
+          UNLOCK;
+          if
+          :: withdrew
+          :: else -> timed_out = 0; woken[RECEIVER]
+          fi;
+          withdrew = 0
+        fi;
+        entered = 0
+      :: else
+      fi;
+      end_wait(RECEIVER);
+      ready: skip
+    :: else
+    fi;
+    if
+    :: does != CLOSE -> take(most)
+    :: else
+    fi
+  od;
+#ifdef BUFFERED
+  HEAD_DRAINED;
+#endif
+  drop_half()
+}
+
+init {
+  atomic {
+    run Sender(0);
+    run Sender(1);
+    run Receiver();
+#ifdef LIMIT_SENDERS
+    run Canceller(0);
+#endif
+#ifdef LIMIT_RECEIVER
+    run Canceller(RECEIVER);
+#endif
+  };
+  /* All have ended, except StoreBuffers. */
+#ifdef BUFFERED
+  _nr_pr == 2;
+#else
+  _nr_pr == 1;
+#endif
+  assert(deleted && head_ == tail_ && waiting_count == 0 && !receiver_);
+  assert((taken | refused) == ALL && (taken & refused) == 0)
+}
