@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <map>
 #include <thread>
 
 #include "host/cli/client.hpp"
@@ -38,9 +39,22 @@ void print_status(const json& status, const json& plugins, const json& tasks) {
   }
   if (tasks.empty()) return;
   std::printf("\ntasks\n");
+  std::map<std::string, int> depth;  // parents come first
   for (const auto& t : tasks) {
-    std::printf("  %-28s %-10s %6.1f s  %s%s\n", t.value("name", "").c_str(), t.value("state", "").c_str(),
-                t.value("age_seconds", 0.0), t.value("progress", "").c_str(), t.value("error", "").c_str());
+    const std::string name = t.value("name", "");
+    const auto parent = depth.find(t.value("parent", ""));
+    const int indent = depth[name] = parent == depth.end() ? 0 : parent->second + 2;
+    std::printf("  %*s%-*s %-11s %7.1f s", indent, "", 28 - indent, name.c_str(), t.value("state", "").c_str(),
+                t.value("age_seconds", 0.0));
+    if (const auto delay = t.value("queue_delay_seconds", 0.0); delay >= 0.1) std::printf("  queued %.1f s", delay);
+    if (const auto restarts = t.value("restarts", 0ULL); restarts != 0)
+      std::printf("  %llu restarts", static_cast<unsigned long long>(restarts));
+    for (const char* const member : {"progress", "error"}) {
+      if (t.contains(member)) std::printf("  %s", t.value(member, "").c_str());
+    }
+    for (const auto& step : t.value("slow_steps", json::array()))
+      std::printf("  slow: %s %.1f s", step.value("name", "").c_str(), step.value("seconds", 0.0));
+    std::printf("\n");
   }
 }
 

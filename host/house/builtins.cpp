@@ -131,15 +131,21 @@ json House::tasks_json() const {
   json out = json::array();
   const TimePoint now = timers_.now();
   for (const auto& task : tasks_->records()) {
-    const bool live = task.state == TaskState::queued || task.state == TaskState::running;
+    const bool live = task.ended_at == TimePoint();
+    const bool waits = task.state == TaskState::queued;
     json entry{
         {"name", task.name},
+        {"kind", task.is_scope ? "scope" : "task"},
         {"state", task_state_name(task.state)},
         {"age_seconds", seconds((live ? now : task.ended_at) - task.queued_at)},
-        {"queue_delay_seconds", seconds((task.state == TaskState::queued ? now : task.started_at) - task.queued_at)},
-        {"runs", task.runs}};
+        {"queue_delay_seconds", seconds(std::max(Duration::zero(), (waits ? now : task.started_at) - task.queued_at))},
+        {"runs", task.runs},
+        {"restarts", task.restarts}};
+    if (!task.parent.empty()) entry["parent"] = task.parent;
     if (!task.error.empty()) entry["error"] = task.error;
     if (!task.progress.empty()) entry["progress"] = task.progress;
+    for (const auto& step : task.slow_steps)
+      entry["slow_steps"].push_back({{"name", step.name}, {"seconds", seconds(step.took)}});
     out.push_back(std::move(entry));
   }
   return out;

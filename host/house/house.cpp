@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <random>
 #include <utility>
 
 #include "host/bus/topic.hpp"
@@ -35,6 +36,19 @@ constexpr std::size_t kPoolQueue = 1024;
   return RouterLimits{static_cast<std::size_t>(config.host.max_calls_per_service),
                       static_cast<std::size_t>(config.host.max_waiting_per_service),
                       std::chrono::seconds(config.host.default_call_timeout_seconds)};
+}
+
+[[nodiscard]] SupervisorLimits supervisor_limits(const Config& config) {
+  const auto& s = config.supervisor;
+  SupervisorLimits limits;
+  limits.max_running = static_cast<std::size_t>(config.async.max_background_tasks);
+  limits.cleanup_interval = std::chrono::seconds(config.async.background_task_cleanup_interval_seconds);
+  limits.intensity = static_cast<int>(s.intensity);
+  limits.period = std::chrono::seconds(s.period_seconds);
+  limits.backoff.initial_delay = std::chrono::milliseconds(s.backoff_initial_ms);
+  limits.backoff.max_delay = std::chrono::milliseconds(s.backoff_max_ms);
+  limits.backoff.seed = std::random_device()();
+  return limits;
 }
 
 [[nodiscard]] UnixDoorLimits door_limits(const Config& config) {
@@ -89,9 +103,7 @@ House::House(HouseOptions options)
   const Config& c = options_.config;
   services_ = std::make_unique<ServiceManager>(find_plugins(options_.plugin_dir, configured_plugins(c)), plugin_deps(),
                                                pool_, [this](const PluginSpec& spec) { return plugin_config(spec); });
-  tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_,
-                                            static_cast<std::size_t>(c.async.max_background_tasks),
-                                            std::chrono::seconds(c.async.background_task_cleanup_interval_seconds));
+  tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, supervisor_limits(c));
   router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c));
   add_builtins();
   add_operate_builtins();

@@ -69,10 +69,6 @@
 #define CLOSE 3
 #define DROP 4
 
-#define NONE 0 /* no limits */
-#define TIME 1
-#define TOKEN 2
-
 /* The core. */
 bit lock_;
 byte tail_, head_, flags_;
@@ -91,7 +87,7 @@ byte op_rest[SENDERS]; /* its size */
 
 /* Waiters, by sender and RECEIVER; their operation's cancelled_. */
 bit alive[3], woken[3], cancelled_[3];
-bit registered[3], running[3], stopped[3]; /* the stop callback */
+bit has_token[3], registered[3], running[3], stopped[3]; /* the stop callback */
 bit missed[3];                             /* cancel() was false before start() was through */
 
 /* Kept for the assertions alone. */
@@ -158,10 +154,6 @@ inline wake_all() {
   :: else
   fi
 }
-inline unlock_and_wake() {
-  UNLOCK;
-  wake_all()
-}
 inline drop_half() {
   atomic {
     assert(!deleted && halves_ > 0);
@@ -186,35 +178,36 @@ inline room(wanted) {
   :: else
   fi
 }
-inline put(sender) {
-  if
-  :: count > 0 ->
-#ifdef BUG_TAIL_BEFORE_CELLS
-    tail_ = tail_ + count;
-#endif
-    d_step {
-      place = 0;
-      do
-      :: place < count ->
-#ifdef BUG_TAIL_BEFORE_CELLS
-        cells[tail_ - count + place] = VALUE(sender, op_next[sender] + place);
-#else
-        cells[tail_ + place] = VALUE(sender, op_next[sender] + place);
-#endif
-        place++
-      :: else -> break
-      od;
-      place = 0
-    };
-#ifndef BUG_TAIL_BEFORE_CELLS
-    atomic {
-      FLAGS_DRAINED -> tail_ = tail_ + count;
-      assert(tail_ - head_ <= CAP || HEAD_DRAINED == 0)
-    }
-#endif
-  :: else
-  fi
+/* put(): the cells, which nobody else looks at yet; then tail_.store. */
+inline write_cells(sender, at) {
+  d_step {
+    place = 0;
+    do
+    :: place < count -> cells[at + place] = VALUE(sender, op_next[sender] + place); place++
+    :: else -> break
+    od;
+    place = 0
+  }
 }
+inline put(sender) {
+#ifdef BUG_TAIL_BEFORE_CELLS
+  tail_ = tail_ + count;
+  write_cells(sender, tail_ - count);
+#else
+  FLAGS_DRAINED -> tail_ = tail_ + count;
+#endif
+  assert(tail_ - head_ <= CAP || !HEAD_DRAINED);
+  op_next[sender] = op_next[sender] + count;
+  op_rest[sender] = op_rest[sender] - count;
+  count = 0
+}
+#ifdef BUG_TAIL_BEFORE_CELLS
+#define CELLS_FIRST(sender) skip
+#define STEP
+#else
+#define CELLS_FIRST(sender) write_cells(sender, tail_)
+#define STEP atomic
+#endif
 inline unlink(sender) {
   d_step {
     linked_[sender] = 0;
@@ -226,22 +219,31 @@ inline unlink(sender) {
     waiting_[1] = 0
   }
 }
+inline take_receiver() {
+  if
+  :: receiver_ -> receiver_ = 0; add(RECEIVER)
+  :: else
+  fi
+}
 
 /* Under the lock. */
 inline serve() {
   do
-  :: atomic { waiting_count == 0 && FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait; break }
   :: atomic {
-      waiting_count != 0 ->
-      front = waiting_[0];
-      assert(linked_[front] && alive[front]);
-      room(op_rest[front])
+      if
+      :: waiting_count == 0 -> FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait; break
+      :: else ->
+        front = waiting_[0];
+        assert(linked_[front] && alive[front]);
+        room(op_rest[front]);
+        if
+        :: count == 0 && op_rest[front] != 0 -> front = 0; break
+        :: else -> CELLS_FIRST(front)
+        fi
+      fi
     };
-    put(front);
-    atomic {
-      op_next[front] = op_next[front] + count;
-      op_rest[front] = op_rest[front] - count;
-      count = 0;
+    STEP {
+      put(front);
       if
       :: op_rest[front] != 0 -> front = 0; break
       :: else ->
@@ -262,36 +264,36 @@ inline try_put(sender) {
   atomic {
     TAKE_LOCK;
     count = 0;
+    result = FULL;
     if
     :: flags_ & kReceiverClosed -> result = CLOSED
 #ifndef BUG_TRY_PASSES
-    :: !(flags_ & kReceiverClosed) && waiting_count != 0 -> result = FULL
-    :: !(flags_ & kReceiverClosed) && waiting_count == 0 -> result = DONE
+    :: !(flags_ & kReceiverClosed) && waiting_count != 0
+    :: !(flags_ & kReceiverClosed) && waiting_count == 0 ->
 #else
-    :: !(flags_ & kReceiverClosed) -> result = DONE
+    :: !(flags_ & kReceiverClosed) ->
 #endif
+      room(op_rest[sender]);
+      if
+      :: count == op_rest[sender] -> result = DONE
+      :: else
+      fi
+    fi;
+    if
+    :: count == 0 -> UNLOCK
+    :: else -> CELLS_FIRST(sender)
     fi
   };
   if
-  :: result == DONE ->
-    atomic { room(op_rest[sender]) };
-    put(sender);
-    atomic {
-      if
-      :: count != op_rest[sender] -> result = FULL
-      :: else
-      fi;
-      op_next[sender] = op_next[sender] + count;
-      op_rest[sender] = op_rest[sender] - count;
-      if
-      :: count != 0 && receiver_ -> receiver_ = 0; add(RECEIVER)
-      :: else
-      fi;
-      count = 0
-    }
+  :: count != 0 ->
+    STEP {
+      put(sender);
+      take_receiver();
+      UNLOCK
+    };
+    wake_all()
   :: else
-  fi;
-  unlock_and_wake()
+  fi
 }
 
 /* `entered`: it waits now; else start() was true. */
@@ -307,51 +309,53 @@ inline enter_sender(sender) {
       linked_[sender] = 1;
       waiting_[waiting_count] = sender;
       waiting_count++;
-      entered = 1
-    :: else
+      entered = 1;
+      old_tail = tail_;
+      /* set_flag(kSendersWait) */
+#ifdef BUG_LOOK_THEN_TELL
+#elif defined(BUFFERED)
+      flags_buffer = flags_ | kSendersWait;
+      flags_pending = 1
+#else
+      flags_ = flags_ | kSendersWait
+#endif
+    :: else -> UNLOCK
     fi
   };
   if
   :: entered ->
-#ifdef BUG_LOOK_THEN_TELL
+#if defined(BUFFERED) && !defined(BUG_FLAG_STORE_WEAK)
+    FLAGS_DRAINED;
+#endif
     serve();
+#ifdef BUG_LOOK_THEN_TELL
     if
     :: waiting_count != 0 -> flags_ = flags_ | kSendersWait
     :: else
     fi;
-#else
-#ifdef BUFFERED
-    atomic { flags_buffer = flags_ | kSendersWait; flags_pending = 1 };
-#ifndef BUG_FLAG_STORE_WEAK
-    FLAGS_DRAINED;
-#endif
-#else
-    flags_ = flags_ | kSendersWait;
-#endif
-    put_any = tail_;
-    serve();
 #endif
     atomic {
+#ifndef BUG_WAKE_FOR_NOTHING
       if
-#ifdef BUG_WAKE_FOR_NOTHING
-      :: receiver_ -> receiver_ = 0; add(RECEIVER)
-#else
-      :: receiver_ && put_any != tail_ -> receiver_ = 0; add(RECEIVER)
-#endif
+      :: old_tail != tail_ -> take_receiver()
       :: else
       fi;
-      put_any = 0;
+#else
+      take_receiver();
+#endif
+      old_tail = 0;
       entered = linked_[sender];
       has_waiter_[sender] = linked_[sender];
-      assert(!entered || !missed[sender])
-    }
+      assert(!entered || !missed[sender]);
+      UNLOCK
+    };
+    wake_all()
   :: else
-  fi;
-  unlock_and_wake()
+  fi
 }
 
 /* `withdrew`: what cancel() says. */
-inline withdraw_sender(sender) {
+inline withdraw_sender(sender, by_canceller) {
   atomic {
     TAKE_LOCK;
     cancelled_[sender] = 1;
@@ -363,22 +367,34 @@ inline withdraw_sender(sender) {
     if
     :: linked_[sender] ->
       unlink(sender);
-      refused = refused | (((1 << op_rest[sender]) - 1) << (VALUE(sender, op_next[sender]) - 1))
+      refused = refused | (((1 << op_rest[sender]) - 1) << (VALUE(sender, op_next[sender]) - 1));
+      if
+      :: waiting_count == 0 -> FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait
+      :: else
+      fi
     :: else
-    fi
-  };
-  if
-  :: waiting_count == 0 && withdrew -> atomic { FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait }
-  :: else
-  fi
+    fi;
+    cancel_is_through(sender, by_canceller);
+    UNLOCK
+  }
 }
-inline withdraw_receiver() {
+inline withdraw_receiver(by_canceller) {
   atomic {
     TAKE_LOCK;
     cancelled_[RECEIVER] = 1;
     withdrew = receiver_; /* receiver_ is this waiter or nobody: the receiver has one operation at a time */
-    receiver_ = 0
+    receiver_ = 0;
+    cancel_is_through(RECEIVER, by_canceller);
+    UNLOCK
   }
+}
+/* For the assertions. */
+inline cancel_is_through(who, by_canceller) {
+  if
+  :: !by_canceller /* who withdraws itself wakes nobody */
+  :: by_canceller && withdrew -> owe(who)
+  :: by_canceller && !withdrew -> missed[who] = 1
+  fi
 }
 
 /* A thread's place to wait; the stop callback enters before start(). */
@@ -386,7 +402,7 @@ inline begin_wait(waiter) {
   atomic {
     assert(!alive[waiter] && !woken[waiter]);
     alive[waiter] = 1;
-    registered[waiter] = (limits == TOKEN)
+    registered[waiter] = has_token[waiter]
   }
 }
 inline end_wait(waiter) {
@@ -396,7 +412,9 @@ inline end_wait(waiter) {
     alive[waiter] = 0;
     woken[waiter] = 0;
     cancelled_[waiter] = 0;
-    missed[waiter] = 0
+    missed[waiter] = 0;
+    was_stopped = stopped[waiter]; /* in park() already before: oneshot.pml looks at that */
+    stopped[waiter] = 0
   }
 }
 
@@ -407,16 +425,9 @@ proctype Canceller(byte who) {
   :: skip
   :: atomic { registered[who] -> registered[who] = 0; running[who] = 1; stopped[who] = 1 };
     if
-    :: who == RECEIVER -> withdraw_receiver()
-    :: else -> withdraw_sender(who)
+    :: who == RECEIVER -> withdraw_receiver(true)
+    :: else -> withdraw_sender(who, true)
     fi;
-    atomic {
-      UNLOCK;
-      if
-      :: withdrew -> owe(who)
-      :: else -> missed[who] = 1
-      fi
-    };
     if
     :: withdrew -> wake_one(who)
     :: else
@@ -426,8 +437,8 @@ proctype Canceller(byte who) {
 }
 
 proctype Sender(byte me) {
-  byte k, size, limits, result, count, place, front, w0, w1, put_any;
-  bit entered, withdrew, waits, timed_out;
+  byte k, size, result, count, place, front, w0, w1, old_tail;
+  bit entered, withdrew, waits, timed, timed_out, was_stopped;
 #ifdef EMPTY
   bit empty_done;
 #endif
@@ -454,16 +465,14 @@ proctype Sender(byte me) {
       fi;
 #ifdef LIMIT_SENDERS
       if
-      :: me == 0 -> limits = TOKEN /* which nobody may ever use */
-      :: me == 1 -> limits = TIME
-      :: me == 1 -> limits = NONE
+      :: timed = 0
+      :: me == 0 -> timed = 1
       fi;
 #endif
       op_next[me] = k;
       op_rest[me] = size;
       closed_[me] = 0;
       unfinished_[me] = 0;
-      stopped[me] = 0;
       has_waiter_[me] = 0;
 #ifdef FIFO
       if
@@ -506,9 +515,8 @@ proctype Sender(byte me) {
     :: entered ->
       if
       :: woken[me]
-      :: atomic { limits == TIME && !woken[me] -> timed_out = 1 };
-        withdraw_sender(me);
-        UNLOCK;
+      :: atomic { timed && !woken[me] -> timed_out = 1 };
+        withdraw_sender(me, false);
         if
         :: withdrew
         :: else -> timed_out = 0; woken[me]
@@ -519,7 +527,7 @@ proctype Sender(byte me) {
     fi;
     end_wait(me);
     result = (closed_[me] -> CLOSED : (unfinished_[me] -> FULL : DONE));
-    assert(result != FULL || timed_out || stopped[me]);
+    assert(result != FULL || timed_out || was_stopped);
 
     settled: atomic {
       assert(result != DONE || op_rest[me] == 0);
@@ -531,13 +539,13 @@ proctype Sender(byte me) {
       entered = 0;
       timed_out = 0;
       waits = 0;
-      limits = 0;
+      timed = 0;
       op_next[me] = 0;
       op_rest[me] = 0;
       closed_[me] = 0;
       unfinished_[me] = 0;
       has_waiter_[me] = 0;
-      stopped[me] = 0
+      was_stopped = 0
     }
   od;
 
@@ -545,17 +553,14 @@ proctype Sender(byte me) {
   atomic { senders_--; entered = (senders_ == 0) };
   if
   :: entered ->
-    atomic { TAKE_LOCK };
-    flags_ = flags_ | kNoSenders;
-#ifndef BUG_LAST_SENDER_SILENT
+    atomic { TAKE_LOCK; flags_ = flags_ | kNoSenders };
     atomic {
-      if
-      :: receiver_ -> receiver_ = 0; add(RECEIVER)
-      :: else
-      fi
-    };
+#ifndef BUG_LAST_SENDER_SILENT
+      take_receiver();
 #endif
-    unlock_and_wake();
+      UNLOCK
+    };
+    wake_all();
     drop_half()
   :: else
   fi
@@ -612,17 +617,17 @@ inline take(most) {
       seen = 0;
       atomic { HEAD_DRAINED && TAKE_LOCK };
       serve();
-      unlock_and_wake()
+      UNLOCK;
+      wake_all()
     :: else
     fi
   :: else
   fi
 }
 inline close_receiver() {
-  atomic { HEAD_DRAINED && TAKE_LOCK };
-  flags_ = flags_ | kReceiverClosed;
-  flags_ = flags_ & ~kSendersWait;
+  atomic { HEAD_DRAINED && TAKE_LOCK; flags_ = flags_ | kReceiverClosed };
   atomic {
+    flags_ = flags_ & ~kSendersWait;
     do
     :: waiting_count != 0 ->
       front = waiting_[0];
@@ -635,14 +640,15 @@ inline close_receiver() {
 #endif
     :: else -> break
     od;
-    front = 0
+    front = 0;
+    UNLOCK
   };
-  unlock_and_wake()
+  wake_all()
 }
 
 proctype Receiver() {
-  byte does, tail_seen, count, place, value, most, got, front, w0, w1, limits;
-  bit seen, entered, withdrew, timed_out, closed;
+  byte does, tail_seen, count, place, value, most, got, front, w0, w1;
+  bit seen, entered, withdrew, timed, timed_out, was_stopped, closed;
 #ifdef BUFFERED
   byte my_head;
 #endif
@@ -650,7 +656,7 @@ proctype Receiver() {
   do
   :: atomic {
       if
-      :: does == RECV && got == 0 && !timed_out && !stopped[RECEIVER] ->
+      :: does == RECV && got == 0 && !timed_out && !was_stopped ->
         /* What recv() gives back means: the end. */
         assert((flags_ & (kNoSenders | kReceiverClosed)) && MY_HEAD == tail_);
         does = DROP
@@ -659,8 +665,8 @@ proctype Receiver() {
       fi;
       got = 0;
       timed_out = 0;
-      limits = 0;
-      stopped[RECEIVER] = 0;
+      timed = 0;
+      was_stopped = 0;
       most = 1;
       if
       :: does == DROP /* and nothing else any more */
@@ -676,8 +682,8 @@ proctype Receiver() {
         fi;
 #ifdef LIMIT_RECEIVER
         if
-        :: limits = TIME
-        :: limits = TOKEN
+        :: timed = 0
+        :: timed = 1
         fi
 #endif
       fi
@@ -697,33 +703,24 @@ proctype Receiver() {
       fi;
       begin_wait(RECEIVER);
       /* enter(RecvOp) */
-#ifdef BUG_REGISTER_LATE
-      /* Looks, and enters in a second step. */
       atomic {
-        TAKE_LOCK;
+        HEAD_DRAINED && TAKE_LOCK;
         entered = !(cancelled_[RECEIVER] || (flags_ & (kNoSenders | kReceiverClosed)) || tail_ != MY_HEAD);
+#ifndef BUG_REGISTER_LATE
+        receiver_ = entered;
+#endif
+        assert(!entered || !missed[RECEIVER]);
         UNLOCK
       };
-      atomic {
-        TAKE_LOCK;
-        receiver_ = entered
-      };
-#else
-      atomic { HEAD_DRAINED && TAKE_LOCK };
-      atomic {
-        entered = !(cancelled_[RECEIVER] || (flags_ & (kNoSenders | kReceiverClosed)) || tail_ != MY_HEAD);
-        receiver_ = entered;
-        assert(!entered || !missed[RECEIVER])
-      };
+#ifdef BUG_REGISTER_LATE
+      receiver_ = entered;
 #endif
-      UNLOCK;
       if
       :: entered ->
         if
         :: woken[RECEIVER]
-        :: atomic { limits == TIME && !woken[RECEIVER] -> timed_out = 1 };
-          withdraw_receiver();
-          UNLOCK;
+        :: atomic { timed && !woken[RECEIVER] -> timed_out = 1 };
+          withdraw_receiver(false);
           if
           :: withdrew
           :: else -> timed_out = 0; woken[RECEIVER]
@@ -754,9 +751,11 @@ init {
     run Sender(1);
     run Receiver();
 #ifdef LIMIT_SENDERS
+    has_token[0] = 1;
     run Canceller(0);
 #endif
 #ifdef LIMIT_RECEIVER
+    has_token[RECEIVER] = 1;
     run Canceller(RECEIVER);
 #endif
   };

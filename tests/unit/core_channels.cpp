@@ -130,6 +130,17 @@ TEST_CASE("broadcast: memory is bounded by the capacity and a block for each rec
   REQUIRE(Counted::live == 0);
 }
 
+TEST_CASE("broadcast: the largest capacity keeps everything, and a receiver that is assigned to leaves its place") {
+  auto [tx, rx] = broadcast::channel<int>(std::numeric_limits<std::size_t>::max());
+  for (int i = 0; i < 200; ++i) REQUIRE(tx.send(i));
+  for (int i = 0; i < 200; ++i) REQUIRE(rx.try_recv()->value == i);
+  auto other = tx.subscribe();
+  REQUIRE(*tx.send(200) == 2);
+  rx = std::move(other);
+  REQUIRE(*tx.send(201) == 1);
+  REQUIRE(rx.try_recv()->value == 200);
+}
+
 TEST_CASE("broadcast: when the last sender is gone, receivers drain and then see the end") {
   auto [tx, rx] = broadcast::channel<int>(4);
   auto waiting = tx.subscribe();

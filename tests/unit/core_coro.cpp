@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <gantry/channel/oneshot.hpp>
 #include <gantry/coro.hpp>
 #include <stdexcept>
 #include <thread>
@@ -143,4 +144,24 @@ TEST_CASE("coro: many threads schedule on one executor, and everything runs once
   for (auto& thread : threads) thread.join();
   REQUIRE(spawn(running.executor, add(1, 2)).join() == 3);
   REQUIRE(ran == 20'000);
+}
+
+TEST_CASE("coro: what a task owns is gone when its end is heard of") {
+  struct Owned {
+    std::atomic<bool>* gone;
+    explicit Owned(std::atomic<bool>* flag) : gone(flag) {}
+    Owned(Owned&& other) noexcept : gone(std::exchange(other.gone, nullptr)) {}
+    ~Owned() {
+      if (gone != nullptr) *gone = true;
+    }
+  };
+  struct Parts {
+    static Task<int> use(Owned owned) { co_return owned.gone != nullptr ? 1 : 0; }
+  };
+  Running running;
+  for (int i = 0; i < 200; ++i) {
+    std::atomic<bool> gone{false};
+    REQUIRE(spawn(running.executor, Parts::use(Owned(&gone))).join() == 1);
+    REQUIRE(gone);
+  }
 }

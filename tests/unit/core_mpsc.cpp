@@ -307,3 +307,46 @@ TEST_CASE("mpsc: a receiver that finds everything ready gives way to others on i
   executor.stop();
   loop.join();
 }
+
+TEST_CASE("mpsc: an empty batch is sent at once, also to a full channel, and makes no receiver see an end") {
+  auto& core = *new mpsc::detail::Core<int>(1);  // gone with its last end
+  Hand sender;
+  Hand receiver;
+  int a = 1;
+  int b = 2;
+  REQUIRE(core.try_put({&a, 1}).state == mpsc::detail::Put::done);
+  mpsc::detail::SendOp<int> wait_b(&core);
+  REQUIRE(!wait_b.start({&b, 1}, sender));
+  REQUIRE(core.try_put({}).state == mpsc::detail::Put::done);
+  REQUIRE(core.take() == 1);
+  REQUIRE(core.take() == 2);
+  mpsc::detail::RecvOp<int> recv(&core);
+  REQUIRE(!recv.start(receiver));
+  mpsc::detail::SendOp<int> nothing(&core);
+  Hand empty;
+  REQUIRE(nothing.start({}, empty));
+  REQUIRE(receiver.woken == 0);
+  core.drop_sender();
+  REQUIRE(receiver.woken == 1);
+  core.drop_receiver();
+}
+
+TEST_CASE("mpsc: the longest time is no time-out, and no values are received at once") {
+  auto [tx, rx] = mpsc::channel<int>(1);
+  std::thread sender([&, out = tx] mutable { (void)out.send(3); });
+  REQUIRE(rx.recv_for(Duration::max()) == 3);
+  sender.join();
+  std::vector<int> none;
+  REQUIRE(rx.recv_many(none, 0) == 0);
+  struct Parts {
+    static Task<std::size_t> receive_none(mpsc::Receiver<int> in) {
+      std::vector<int> out;
+      co_return co_await in.async_recv_many(out, 0);
+    }
+  };
+  LocalExecutor executor;
+  std::thread loop([&] { executor.run(); });
+  REQUIRE(spawn(executor, Parts::receive_none(std::move(rx))).join() == 0U);
+  executor.stop();
+  loop.join();
+}

@@ -14,7 +14,7 @@ struct Bench {
   ManualTimers timers;
   WorkerPool pool{8, 100, [](std::string_view) {}};
   EventBus bus{"epoch", 1000};
-  TaskSupervisor tasks{pool, timers, bus, *log, 2, std::chrono::seconds(300)};
+  TaskSupervisor tasks{pool, timers, bus, *log, {.max_running = 2}};
 
   [[nodiscard]] std::string state_of(const std::string& name) const {
     for (const auto& r : tasks.records()) {

@@ -264,3 +264,64 @@ TEST_CASE("quiescence: under looping readers nothing is used after it was retire
   REQUIRE(wrong == 0);
   delete shared.load();
 }
+
+TEST_CASE("lazy: an attempt that its spawn drops or throws at fails for all that wait, and a later call tries again") {
+  StillClock clock;
+  int spawned = 0;
+  LazyOptions options;
+  options.clock = &clock;
+  options.spawn = [&](std::move_only_function<void()> job) {
+    ++spawned;
+    if (spawned == 1) return;  // dropped, as a full pool does
+    if (spawned == 2) throw std::runtime_error("no");
+    job();
+  };
+  Lazy<int> lazy("service", []() -> Result<std::shared_ptr<int>> { return std::make_shared<int>(1); }, options);
+  for (int i = 0; i < 2; ++i) {
+    std::optional<Result<std::shared_ptr<int>>> got;
+    lazy.get_async([&](auto result) { got = std::move(result); });
+    REQUIRE(got);
+    REQUIRE(got->error().kind == ErrorKind::unavailable);
+    REQUIRE(lazy.state() == LazyState::failed);
+    clock.advance(std::chrono::minutes(1));
+  }
+  std::optional<Result<std::shared_ptr<int>>> got;
+  lazy.get_async([&](auto result) { got = std::move(result); });
+  REQUIRE(**got);
+}
+
+TEST_CASE("lazy: a job in front of the attempt may wait for it: it constructs itself, once") {
+  std::vector<std::move_only_function<void()>> queue;
+  LazyOptions options;
+  options.spawn = [&](std::move_only_function<void()> job) { queue.push_back(std::move(job)); };
+  int attempts = 0;
+  Lazy<int> lazy(
+      "service",
+      [&]() -> Result<std::shared_ptr<int>> {
+        ++attempts;
+        return std::make_shared<int>(1);
+      },
+      options);
+  int told = 0;
+  lazy.get_async([&](auto) { ++told; });
+  REQUIRE(told == 0);
+  REQUIRE(**lazy.get() == 1);  // with the attempt still in the queue
+  REQUIRE(told == 1);
+  for (auto& job : queue) job();
+  REQUIRE(attempts == 1);
+}
+
+TEST_CASE("lazy: a callback that throws keeps nobody from the result") {
+  std::vector<std::move_only_function<void()>> queue;
+  LazyOptions options;
+  options.spawn = [&](std::move_only_function<void()> job) { queue.push_back(std::move(job)); };
+  Lazy<int> lazy("service", []() -> Result<std::shared_ptr<int>> { return std::make_shared<int>(1); }, options);
+  int told = 0;
+  lazy.get_async([&](auto) {
+    ++told;
+    throw std::runtime_error("no");
+  });
+  lazy.get_async([&](auto) { ++told; });
+  queue.front()();
+  REQUIRE(told == 2);
+}

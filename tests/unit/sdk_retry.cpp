@@ -114,3 +114,53 @@ TEST_CASE("permits: a raised limit lets waiters in") {
   permits->set_limit(3);
   REQUIRE(held.size() == 3);
 }
+
+TEST_CASE("retry: each failed attempt is told with its number, and the last error is returned") {
+  std::vector<std::string> told;
+  int calls = 0;
+  const auto result = retry(
+      {.max_retries = 2, .initial_delay = std::chrono::microseconds(10)},
+      [&]() -> Result<int> { return fail(ErrorKind::unavailable, "call " + std::to_string(++calls)); },
+      {.on_failed = [&](int attempt, const Error& e) { told.push_back(std::to_string(attempt) + ": " + e.message); }});
+  REQUIRE(told == std::vector<std::string>{"1: call 1", "2: call 2", "3: call 3"});
+  REQUIRE(result.error().message == "call 3");
+}
+
+TEST_CASE("retry: success ends it, and so does an error that is not worth another attempt") {
+  int calls = 0;
+  const RetryPolicy policy{.max_retries = 5, .initial_delay = std::chrono::microseconds(10)};
+  REQUIRE(*retry(policy, [&]() -> Result<int> {
+    if (++calls < 3) return fail(ErrorKind::unavailable, "not yet");
+    return calls;
+  }) == 3);
+  calls = 0;
+  const auto refused = retry(policy,
+                             [&]() -> Result<int> {
+                               ++calls;
+                               return fail(ErrorKind::permission_denied, "no");
+                             },
+                             {.retry_if = [](const Error& e) { return e.kind == ErrorKind::unavailable; }});
+  REQUIRE(calls == 1);
+  REQUIRE(refused.error().kind == ErrorKind::permission_denied);
+}
+
+TEST_CASE("retry: a deadline that is nearer than the delay, and a cancelled token, end it at once") {
+  int calls = 0;
+  const RetryPolicy policy{
+      .max_retries = 5, .initial_delay = std::chrono::hours(1), .max_delay = std::chrono::hours(1)};
+  const auto failing = [&]() -> Result<int> {
+    ++calls;
+    return fail(ErrorKind::unavailable, "no");
+  };
+  const auto now = std::chrono::steady_clock::now();
+  REQUIRE(!retry(policy, failing, {.deadline = Deadline::in(std::chrono::minutes(1), now)}));
+  REQUIRE(calls == 1);
+  CancelSource cancel;
+  std::thread canceller;
+  REQUIRE(!retry(policy, failing, {.token = cancel.get_token(), .on_failed = [&](int, const Error&) {
+                                     // While it sleeps, or just before.
+                                     canceller = std::thread([&] { cancel.request_stop(); });
+                                   }}));
+  canceller.join();
+  REQUIRE(calls == 2);
+}

@@ -15,7 +15,9 @@
 // Exceptions: what escapes from an awaited Task is thrown where it is awaited; from a spawned one it becomes the
 // handle's
 //   `internal` error.
-// Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await.
+// Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await; no over-aligned
+// locals;
+//   to wait for anything here, a coroutine runs on an Executor (else the process ends, and says so).
 // g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is refused.
 #pragma once
 
@@ -30,6 +32,7 @@
 #include <gantry/executor.hpp>
 #include <gantry/waiting.hpp>
 #include <optional>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -78,7 +81,7 @@ class [[nodiscard]] Await {
       };
       run = [](Executor::Ready& self) noexcept { static_cast<CoroWaiter&>(self).handle.resume(); };
       handle = coroutine;
-      executor = Executor::current();
+      executor = &Executor::required();
     }
   };
   using Cancel = detail::CancelWait<Op>;
@@ -101,16 +104,22 @@ struct PooledFrame {
   static void operator delete(void* frame, std::size_t size) noexcept { SmallPool::free(frame, size); }
 };
 
-struct Unit {};
-
 struct TaskPromiseBase : PooledFrame {
-  std::coroutine_handle<> continuation = std::noop_coroutine();
+  /// Of a spawned task: its first turn.
+  struct Start : Executor::Ready {
+    std::coroutine_handle<> handle;
+    Start() : Executor::Ready(Unset{}) {}
+  };
+  std::coroutine_handle<> continuation;  ///< who awaits it; none: it was spawned
+  Start start;
 
   struct Final {
     [[nodiscard]] bool await_ready() const noexcept { return false; }
     template <class P>
     std::coroutine_handle<> await_suspend(std::coroutine_handle<P> handle) noexcept {
-      return handle.promise().continuation;
+      if (const auto next = handle.promise().continuation) return next;
+      P::finish_spawned(handle);
+      return std::noop_coroutine();
     }
     void await_resume() noexcept {}
   };
@@ -118,8 +127,39 @@ struct TaskPromiseBase : PooledFrame {
   [[nodiscard]] Final final_suspend() noexcept { return {}; }
 };
 
+/// What the promises of Task<T> and Task<void> share.
+template <class P, class T>
+struct SpawnedPromise : TaskPromiseBase {
+  std::optional<oneshot::Sender<Result<T>>> reply;
+
+  /// The frame, and what the task owns, is gone before anybody hears of its end.
+  static void finish_spawned(std::coroutine_handle<P> handle) noexcept {
+    Result<T> result = outcome(handle.promise());
+    auto reply_to = std::move(handle.promise().reply);
+    handle.destroy();
+    (void)reply_to->send(std::move(result));
+  }
+
+ private:
+  static Result<T> outcome(P& promise) noexcept {
+    try {
+      if constexpr (std::is_void_v<T>) {
+        promise.take();
+        return {};
+      } else {
+        return promise.take();
+      }
+    } catch (const std::exception& e) {
+      return fail(ErrorKind::internal, e.what());
+    } catch (...) {
+      return fail(ErrorKind::internal, "an exception of unknown type");
+    }
+  }
+};
+
 template <class T>
-struct TaskPromise : TaskPromiseBase {
+struct TaskPromise : SpawnedPromise<TaskPromise<T>, T> {
+  static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__, "coroutine frames are not over-aligned");
   std::variant<std::monostate, T, std::exception_ptr> result;
   Task<T> get_return_object();
   template <class U>
@@ -134,7 +174,7 @@ struct TaskPromise : TaskPromiseBase {
 };
 
 template <>
-struct TaskPromise<void> : TaskPromiseBase {
+struct TaskPromise<void> : SpawnedPromise<TaskPromise<void>, void> {
   std::exception_ptr failed;
   inline Task<void> get_return_object();
   void return_void() noexcept {}
@@ -175,6 +215,9 @@ class [[nodiscard]] Task {
     return Awaiter{handle_};
   }
 
+  /// For spawn().
+  [[nodiscard]] Handle release() noexcept { return std::exchange(handle_, nullptr); }
+
  private:
   Handle handle_;
 };
@@ -189,40 +232,19 @@ Task<void> TaskPromise<void>::get_return_object() {
   return Task<void>(std::coroutine_handle<TaskPromise>::from_promise(*this));
 }
 
-/// The frame that owns a spawned task. It destroys itself at its end.
-struct Spawned {
-  struct promise_type : PooledFrame, Executor::Ready {
-    promise_type() {
-      run = [](Executor::Ready& self) noexcept {
-        std::coroutine_handle<promise_type>::from_promise(static_cast<promise_type&>(self)).resume();
-      };
-    }
-    Spawned get_return_object() { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
-    [[nodiscard]] std::suspend_always initial_suspend() noexcept { return {}; }
-    [[nodiscard]] std::suspend_never final_suspend() noexcept { return {}; }
-    void return_void() noexcept {}
-    void unhandled_exception() noexcept { std::terminate(); }
-  };
-  std::coroutine_handle<promise_type> handle;
-};
-
 template <class T>
-Spawned drive(Task<T> task, oneshot::Sender<Result<T>> reply) {
-  std::optional<Result<T>> result;
-  try {
-    if constexpr (std::is_void_v<T>) {
-      co_await std::move(task);
-      result.emplace();
-    } else {
-      result.emplace(co_await std::move(task));
-    }
-  } catch (const std::exception& e) {
-    result.emplace(fail(ErrorKind::internal, e.what()));
-  } catch (...) {
-    result.emplace(fail(ErrorKind::internal, "an exception of unknown type"));
+struct JoinOp {
+  oneshot::detail::RecvOp<Result<T>, Result<Result<T>>> op;
+
+  bool poll() { return op.poll(); }
+  bool start(Waiter& waiter) { return op.start(waiter); }
+  bool cancel() { return op.cancel(); }
+  Result<T> finish(WaitEnd end) {
+    auto answer = op.finish(end);
+    if (answer) return std::move(*answer);
+    return std::unexpected(std::move(answer.error()));
   }
-  (void)reply.send(std::move(*result));
-}
+};
 
 }  // namespace detail
 
@@ -231,18 +253,18 @@ template <class T>
 class JoinHandle {
  public:
   explicit JoinHandle(oneshot::Receiver<Result<T>> answer) : answer_(std::move(answer)) {}
-  /// Waits with this thread. `internal`: an exception escaped.
-  [[nodiscard]] Result<T> join() { return flat(answer_.recv()); }
+  /// Waits with this thread; once. `internal`: an exception escaped. `timeout`, `cancelled`: it runs on. `unavailable`:
+  /// it was joined before. What the task owned is gone when this returns its result.
+  [[nodiscard]] Result<T> join(const WaitLimits& limits = {}) {
+    return block(detail::JoinOp<T>{answer_.operation()}, limits);
+  }
+  /// Result<T>, as join(). This handle must stay until it is complete.
+  [[nodiscard]] auto async_join(CancelToken token = {}) {
+    return Await<detail::JoinOp<T>>(std::move(token), answer_.operation());
+  }
   [[nodiscard]] bool done() const { return answer_.done(); }
-  /// co_await handle.async_join()
-  [[nodiscard]] Task<Result<T>> async_join() { return wait(std::move(answer_)); }
 
  private:
-  static Result<T> flat(std::optional<Result<T>> answer) {
-    if (answer) return std::move(*answer);
-    return fail(ErrorKind::unavailable, "joined before");
-  }
-  static Task<Result<T>> wait(oneshot::Receiver<Result<T>> answer) { co_return flat(co_await answer.async_recv()); }
   oneshot::Receiver<Result<T>> answer_;
 };
 
@@ -250,8 +272,14 @@ class JoinHandle {
 template <class T>
 JoinHandle<T> spawn(Executor& executor, Task<T> task) {
   auto [reply, answer] = oneshot::channel<Result<T>>();
-  auto spawned = detail::drive(std::move(task), std::move(reply));
-  executor.schedule(spawned.handle.promise());
+  const auto handle = task.release();
+  handle.promise().reply.emplace(std::move(reply));
+  auto& start = handle.promise().start;
+  start.handle = handle;
+  start.run = [](Executor::Ready& self) noexcept {
+    static_cast<detail::TaskPromiseBase::Start&>(self).handle.resume();
+  };
+  executor.schedule(start);
   return JoinHandle<T>(std::move(answer));
 }
 
@@ -265,7 +293,7 @@ struct [[nodiscard]] yield {
   void await_suspend(std::coroutine_handle<> handle) noexcept {
     turn.handle = handle;
     turn.run = [](Executor::Ready& self) noexcept { static_cast<Turn&>(self).handle.resume(); };
-    Executor::current()->schedule(turn);
+    Executor::required().schedule(turn);
   }
   void await_resume() const noexcept {}
 };

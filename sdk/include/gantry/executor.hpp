@@ -11,12 +11,18 @@
 //
 // Thread rule: schedule() from any thread; the protected functions by the owner's thread.
 // Bounds: the queue holds nodes that live in their owners' frames; it has none of its own.
+// Life: an executor outlives everybody who may schedule on it. What is ready or waits when it goes never runs, and its
+// frame
+//   stays: end the tasks first. stop() leaves what is ready to the next run(); a member of a group is stopped when the
+//   group's tasks have ended, for what floats may have come to it.
 // Never: a node runs twice for one schedule(); a wake-up is lost; a node is touched after run() was called.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <gantry/detail/spin.hpp>
 #include <gantry/waiting.hpp>
 #include <utility>
@@ -37,6 +43,16 @@ class Executor {
 
   /// The one that runs on this thread, or nullptr.
   [[nodiscard]] static Executor* current() noexcept { return here(); }
+
+  /// The one that runs on this thread. Without one the process ends.
+  [[nodiscard]] static Executor& required() noexcept {
+    Executor* const executor = here();
+    if (executor == nullptr) [[unlikely]] {
+      std::fputs("gantry: a coroutine waits on a thread that runs no gantry::Executor\n", stderr);
+      std::abort();
+    }
+    return *executor;
+  }
 
   /// Runs `node` on this executor's thread, never within this call.
   void schedule(Ready& node) noexcept {
@@ -122,10 +138,7 @@ class Executor {
     static constinit thread_local Executor* executor = nullptr;
     return executor;
   }
-  [[nodiscard]] static Ready* asleep() noexcept {
-    static Ready mark;
-    return &mark;
-  }
+  [[nodiscard]] Ready* asleep() noexcept { return &asleep_; }
 
   void push(Ready& node) noexcept {
     node.next = nullptr;
@@ -160,6 +173,7 @@ class Executor {
   }
 
   const void* const group_;
+  Ready asleep_;  ///< only its address is used: nobody is ready, and the owner sleeps
   Ready* first_ = nullptr;
   Ready** last_ = &first_;
   std::uint32_t steps_ = kStepsATurn;
@@ -174,15 +188,15 @@ class LocalExecutor final : public Executor {
   /// Runs what becomes ready until stop(). May be called again.
   void run() noexcept {
     const Entered entered(*this);
-    while (!stop_.exchange(false, std::memory_order_acquire)) {
-      if (run_ready(kBatch)) continue;
-      sleep();
+    while ((bell_.load(std::memory_order_acquire) & kStop) == 0) {
+      if (!run_ready(kBatch)) sleep();
     }
+    bell_.fetch_and(~kStop, std::memory_order_acq_rel);
   }
   /// From any thread, or from within.
   void stop() noexcept {
-    stop_.store(true, std::memory_order_release);
-    ring();
+    bell_.fetch_or(kStop, std::memory_order_acq_rel);
+    detail::futex_wake(&bell_, 1);  // by its address: it may be gone already
   }
 
  private:
@@ -191,20 +205,20 @@ class LocalExecutor final : public Executor {
   void sleep() noexcept {
     const auto seen = bell_.load(std::memory_order_acquire);
     for (detail::Backoff backoff; !backoff.spent(); backoff.wait()) {
-      if (has_ready() || stop_.load(std::memory_order_relaxed)) return;
+      if (has_ready() || bell_.load(std::memory_order_relaxed) != seen) return;
     }
-    if (!fall_asleep()) return;
-    if (!stop_.load(std::memory_order_acquire)) (void)detail::futex_wait(bell_, seen);
+    if ((seen & kStop) != 0 || !fall_asleep()) return;
+    (void)detail::futex_wait(bell_, seen);
     awake();
   }
-  void ring() noexcept {
-    bell_.fetch_add(1, std::memory_order_acq_rel);
+  void notify() noexcept override {
+    bell_.fetch_add(kRing, std::memory_order_acq_rel);
     detail::futex_wake(&bell_, 1);
   }
-  void notify() noexcept override { ring(); }
 
-  std::atomic<bool> stop_{false};
-  detail::FutexWord bell_{0};
+  static constexpr std::uint32_t kStop = 1;
+  static constexpr std::uint32_t kRing = 2;
+  detail::FutexWord bell_{0};  ///< kStop, and how often it rang
 };
 
 }  // namespace gantry

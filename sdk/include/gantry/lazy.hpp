@@ -16,6 +16,9 @@
 // Failure: is given to all that waited and is not remembered as success; until the back-off is over, callers get the
 //   same error at once, then the next one tries again.
 // Cycles: a construction that would wait for itself, on one thread or over several, is refused with the path.
+// Attempts: one that `spawn` drops, or throws at, fails with `unavailable`; one that has not begun is run by a get()
+// that
+//   would wait for it. What a callback throws is dropped. A Lazy outlives the jobs that it gave to `spawn`.
 // Cancelled, timed out: that caller waits no more; the attempt goes on for the others.
 // Never: a half-constructed service is seen; two attempts run at once; the factory or a callback runs under the lock; a
 //   wake-up is lost. How it works: docs/threads.md, model: tests/model/.
@@ -73,9 +76,11 @@ class Lazy {
   void get_async(Callback done) {
     std::optional<Result<Value>> now;
     bool first = false;
+    std::uint64_t attempt = 0;
     {
       const Lock lock(mutex_);
       first = state_ != LazyState::constructing && begin();
+      attempt = attempt_;
       if (first || state_ == LazyState::constructing) {
         callbacks_.push_back(std::move(done));
       } else {
@@ -85,7 +90,7 @@ class Lazy {
     if (now) {
       done(std::move(*now));  // NOLINT(bugprone-use-after-move): it was moved only where there is no `now`
     } else if (first) {
-      construct_elsewhere();
+      construct_elsewhere(attempt);
     }
   }
 
@@ -172,17 +177,24 @@ class Lazy {
   };
 
   bool enter(GetOp& op, Waiter& waiter) {
+    const bool here = op.here_ || !options_.spawn;
     bool first = false;
+    std::uint64_t attempt = 0;
     {
       const Lock lock(mutex_);
       if (op.cancelled_) return true;
-      if (state_ != LazyState::constructing) {
+      if (state_ == LazyState::constructing) {
+        // One that has not begun is taken over, so that a job in front of it may wait for it.
+        first = op.here_ && claim(attempt_);
+      } else {
         first = begin();
         if (!first) {
           op.result_.emplace(outcome());
           return true;
         }
-      } else if (op.here_) {
+        if (here) (void)claim(attempt_);
+      }
+      if (!first && op.here_) {
         // Only a thread that constructs can be part of a circle, and it does so only where it blocks.
         auto waits = detail::LazyGraph::enter({this, &name_});
         if (!waits) {
@@ -191,18 +203,20 @@ class Lazy {
         }
         op.waits_as_ = *waits;
       }
-      if (!first || !(op.here_ || !options_.spawn)) {
+      if (!first || !here) {
         op.waiter_ = &waiter;
         op.linked_ = true;
         waiters_.push_back(op);
       }
+      attempt = attempt_;
     }
+    // An operation that was linked may be gone by now.
     if (!first) return false;
-    if (op.here_ || !options_.spawn) {
+    if (here) {
       op.result_.emplace(construct());
       return true;
     }
-    construct_elsewhere();
+    construct_elsewhere(attempt);
     return false;
   }
 
@@ -211,7 +225,14 @@ class Lazy {
     if (state_ == LazyState::ready) return false;
     if (state_ == LazyState::failed && now() < retry_at_) return false;
     state_ = LazyState::constructing;
+    claimed_ = false;
+    ++attempt_;
     return true;
+  }
+  // True: `attempt` is the one that runs, and nobody had taken it.
+  [[nodiscard]] bool claim(std::uint64_t attempt) GANTRY_REQUIRES(mutex_) {
+    if (state_ != LazyState::constructing || attempt_ != attempt) return false;
+    return !std::exchange(claimed_, true);
   }
   [[nodiscard]] Result<Value> outcome() const GANTRY_REQUIRES(mutex_) {
     if (state_ == LazyState::ready) return value_;
@@ -222,15 +243,41 @@ class Lazy {
     return std::exchange(value_, nullptr);
   }
 
-  void construct_elsewhere() {
-    if (options_.spawn) {
-      options_.spawn([this] { (void)construct(); });
-    } else {
-      (void)construct();
+  /// A job for `spawn`. Dropped without having run, it ends its attempt with an error.
+  class Attempt {
+   public:
+    Attempt(Lazy* lazy, std::uint64_t number) : lazy_(lazy), number_(number) {}
+    Attempt(Attempt&& other) noexcept : lazy_(std::exchange(other.lazy_, nullptr)), number_(other.number_) {}
+    Attempt& operator=(Attempt&&) = delete;
+    ~Attempt() {
+      if (lazy_ != nullptr && lazy_->claim_locked(number_))
+        (void)lazy_->complete(fail(ErrorKind::unavailable, lazy_->name_ + " could not be constructed: nothing ran it"));
+    }
+    void operator()() {
+      Lazy* const lazy = std::exchange(lazy_, nullptr);
+      if (lazy->claim_locked(number_)) (void)lazy->construct();
+    }
+
+   private:
+    Lazy* lazy_;
+    std::uint64_t number_;
+  };
+  [[nodiscard]] bool claim_locked(std::uint64_t attempt) {
+    const Lock lock(mutex_);
+    return claim(attempt);
+  }
+  void construct_elsewhere(std::uint64_t attempt) {
+    if (!options_.spawn) {
+      Attempt(this, attempt)();
+      return;
+    }
+    try {
+      options_.spawn(Attempt(this, attempt));
+    } catch (...) {  // NOLINT(bugprone-empty-catch): the attempt has ended when its job went
     }
   }
-  Result<Value> construct() {
-    Result<Value> result = run_factory();
+  Result<Value> construct() { return complete(run_factory()); }
+  Result<Value> complete(Result<Value> result) {
     std::vector<Callback> callbacks;
     {
       detail::WakeList woken;
@@ -251,12 +298,17 @@ class Lazy {
         woken.add(op->waiter_);
       }
     }
-    for (auto& callback : callbacks) callback(result);
+    for (auto& callback : callbacks) {
+      try {
+        callback(result);
+      } catch (...) {  // NOLINT(bugprone-empty-catch): the others still want to know
+      }
+    }
     return result;
   }
   [[nodiscard]] Result<Value> run_factory() {
-    const detail::LazyGraph::Constructing constructing({this, &name_});
     try {
+      const detail::LazyGraph::Constructing constructing({this, &name_});
       auto made = factory_();
       if (made && !*made) return fail(ErrorKind::internal, name_ + ": the factory made nothing");
       return made;
@@ -269,9 +321,9 @@ class Lazy {
   void failed(Error why) GANTRY_REQUIRES(mutex_) {
     error_ = std::move(why);
     state_ = LazyState::failed;
-    Duration delay = options_.backoff.initial_delay;
-    for (int i = 0; i < failures_ && delay < options_.backoff.max_delay; ++i)
-      delay = std::min(delay * 2, options_.backoff.max_delay);
+    const Duration most = options_.backoff.max_delay;
+    Duration delay = std::min(options_.backoff.initial_delay, most);
+    for (int i = 0; i < failures_ && delay < most; ++i) delay = delay > most / 2 ? most : delay * 2;
     ++failures_;
     retry_at_ = now() + delay;
   }
@@ -286,6 +338,8 @@ class Lazy {
 
   mutable Mutex mutex_{"lazy"};
   LazyState state_ GANTRY_GUARDED_BY(mutex_) = LazyState::empty;
+  std::uint64_t attempt_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< counts them
+  bool claimed_ GANTRY_GUARDED_BY(mutex_) = false;       ///< somebody runs this attempt
   int failures_ GANTRY_GUARDED_BY(mutex_) = 0;
   TimePoint retry_at_ GANTRY_GUARDED_BY(mutex_);
   Error error_ GANTRY_GUARDED_BY(mutex_);

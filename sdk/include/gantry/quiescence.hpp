@@ -55,8 +55,9 @@ class Quiescence {
     explicit Section(Participant& participant) noexcept : participant_(participant) {
       if (participant_.depth_++ != 0) return;
       // Between the two fences, here and in wait(): either it sees us inside, or we see what it took away.
+      // Release: who sees this section knows that the one before is over.
       participant_.inside_.store(participant_.domain_.epoch_.load(std::memory_order_acquire),
-                                 std::memory_order_relaxed);
+                                 std::memory_order_release);
       std::atomic_thread_fence(std::memory_order_seq_cst);
     }
     ~Section() {

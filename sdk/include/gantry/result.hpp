@@ -82,6 +82,8 @@ struct Error {
   std::string message;
   /// Further members of the wire's `data`, as the text of one JSON object, or empty. Its `kind` is set by the host.
   std::string data;
+
+  friend bool operator==(const Error&, const Error&) = default;
 };
 
 template <class T>

@@ -2,15 +2,23 @@
 //
 // gantry/retry.hpp: again, with a delay that doubles and saturates.
 //
-// Backoff is the arithmetic, for code that must not block; retry() is the loop, for code that may.
+// Backoff is the arithmetic, for code that must not block; retry() is the loop, for code that may:
+//
+//   gantry::retry({.max_retries = 3}, [&] { return fetch(url); },
+//                 {.deadline = deadline, .token = token, .on_failed = [&](int attempt, const Error& e) { log(...); }});
+//
+// At most max_retries + 1 attempts; each failed one is told to `on_failed` with its number, from 1; the last error is
+// returned. It gives up early when retry_if says no, the token is cancelled, or the deadline is nearer than the delay.
 //
 // Thread rule: a Backoff is used by one thread at a time. Randomness is seeded by the caller.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <gantry/deadline.hpp>
 #include <gantry/result.hpp>
+#include <gantry/waiting.hpp>
 #include <random>
 #include <type_traits>
 #include <utility>
@@ -51,6 +59,13 @@ class Backoff {
   int retries_ = 0;
 };
 
+struct RetryOptions {
+  std::function<bool(const Error&)> retry_if{};  ///< empty: every error
+  Deadline deadline{};
+  CancelToken token{};
+  std::function<void(int attempt, const Error&)> on_failed{};
+};
+
 /// Calls `op` until it succeeds, `retry_if(error)` says no, or the policy is used up; returns the last result.
 /// `sleep(delay, attempt, error)` waits before the next attempt (attempt counts from 1) and returns false to give up at
 /// once: cancelled, or the deadline is nearer than the delay.
@@ -64,6 +79,28 @@ template <class Op, class RetryIf, class Sleep>
     const auto delay = backoff.next();
     if (!delay || !sleep(*delay, backoff.retries(), result.error())) return result;
   }
+}
+
+/// As above, and sleeps with this thread.
+template <class Op>
+[[nodiscard]] auto retry(const RetryPolicy& policy, Op&& op, const RetryOptions& options = {})
+    -> std::invoke_result_t<Op&> {
+  int attempts = 0;
+  const auto told = [&] {
+    auto result = op();
+    ++attempts;
+    if (!result && options.on_failed) options.on_failed(attempts, result.error());
+    return result;
+  };
+  return retry(
+      policy, told, [&](const Error& error) { return !options.retry_if || options.retry_if(error); },
+      [&](Duration delay, int, const Error&) {
+        const auto left = options.deadline.left(std::chrono::steady_clock::now());
+        if (options.token.stop_requested() || (left && *left <= delay)) return false;
+        detail::ThreadWaiter sleeper;
+        const std::stop_callback wake(options.token, [&] { sleeper.wake(sleeper); });
+        return !sleeper.park(time_after(delay));  // woken: cancelled
+      });
 }
 
 }  // namespace gantry

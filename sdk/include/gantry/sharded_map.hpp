@@ -129,11 +129,10 @@ class ShardedMap {
       throw;
     }
   }
-  // Folds higher bits onto the low ones, so that aligned addresses spread too. Neighbours stay neighbours, which the
-  // prime bucket counts of unordered_map like.
+  // std::hash of a number is the number: its bits are mixed, and the high ones choose.
   [[nodiscard]] Shard& shard_of(const K& key) const {
-    const auto hash = static_cast<std::uint64_t>(Hash{}(key));
-    return (*shards_)[static_cast<std::size_t>(hash ^ hash >> 5U ^ hash >> 10U) % kShards];
+    const auto hash = static_cast<std::uint64_t>(Hash{}(key)) * 0x9E37'79B9'7F4A'7C15ULL;
+    return (*shards_)[static_cast<std::size_t>(hash >> 59U)];
   }
 
   const std::unique_ptr<Shards> shards_;

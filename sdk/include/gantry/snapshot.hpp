@@ -17,7 +17,7 @@
 //   exception publishes nothing.
 // Memory: an old value lives until each Reader that saw it has looked again, released it, or died: at most one for each
 //   Reader. Values are destroyed outside of locks.
-// Never: a reader writes a line that other readers use, except after a change.
+// Never: a reader writes a line that other readers use, except in its first get() after a change, or after release().
 #pragma once
 
 #include <atomic>
@@ -60,6 +60,9 @@ class Snapshot {
   class Reader {
    public:
     explicit Reader(const Snapshot& snapshot) : snapshot_(&snapshot) {}
+    Reader(Reader&& other) noexcept
+        : snapshot_(other.snapshot_), value_(std::move(other.value_)), seen_(std::exchange(other.seen_, 0)) {}
+    Reader& operator=(Reader&&) = delete;
     [[nodiscard]] const T& get() {
       if (snapshot_->version_.load(std::memory_order_acquire) != seen_) [[unlikely]]
         refresh();

@@ -51,6 +51,12 @@ enum class WaitEnd : std::uint8_t { complete, timeout, cancelled };
   return end == WaitEnd::timeout ? fail(ErrorKind::timeout, "timeout") : fail(ErrorKind::cancelled, "cancelled");
 }
 
+/// `time` from now; the end of time when that would be beyond it.
+[[nodiscard]] inline TimePoint time_after(Duration time) {
+  const TimePoint now = std::chrono::steady_clock::now();
+  return time > TimePoint::max() - now ? TimePoint::max() : now + time;
+}
+
 /// How long a thread may wait.
 struct WaitLimits {
   std::optional<TimePoint> until;

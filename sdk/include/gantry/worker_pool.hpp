@@ -25,6 +25,7 @@
 #include <gantry/result.hpp>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -54,9 +55,10 @@ class WorkerPool {
       wake = idle_ > waking_;
       if (wake) {
         ++waking_;
-      } else if (threads_.size() < max_threads_) {
-        ++live_;
-        threads_.emplace_back([this] { serve(); });
+      } else if (threads_.size() < max_threads_ && !start_thread() && live_ == 0) {
+        job = std::move(queue_.back());
+        queue_.pop_back();
+        return fail(ErrorKind::unavailable, "the system starts no thread for the worker pool");
       }
     }
     if (wake) changed_.notify_one();
@@ -66,6 +68,15 @@ class WorkerPool {
   void set_threads(std::size_t threads) {
     const Lock lock(mutex_);
     max_threads_ = threads == 0 ? 1 : threads;
+  }
+  /// One more, for one that is stuck; and one less again, when it came back.
+  void add_thread() {
+    const Lock lock(mutex_);
+    ++max_threads_;
+  }
+  void drop_thread() {
+    const Lock lock(mutex_);
+    if (max_threads_ > 1) --max_threads_;
   }
   /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be
   /// destroyed.
@@ -78,12 +89,13 @@ class WorkerPool {
       dropped.swap(queue_);
     }
     changed_.notify_all();
+    dropped.clear();  // a running job may wait for the answer of one of these
     {
       const Lock lock(mutex_);
       while (live_ != 0) {
         if (until == std::chrono::steady_clock::time_point::max()) {
           ended_.wait(mutex_);
-        } else if (!ended_.wait_until(mutex_, until)) {
+        } else if (!ended_.wait_until(mutex_, until) && live_ != 0) {
           return false;
         }
       }
@@ -94,6 +106,16 @@ class WorkerPool {
   }
 
  private:
+  /// False: the system refused; those that are there go on.
+  [[nodiscard]] bool start_thread() GANTRY_REQUIRES(mutex_) {
+    try {
+      threads_.emplace_back([this] { serve(); });
+    } catch (const std::system_error&) {
+      return false;
+    }
+    ++live_;
+    return true;
+  }
   void serve() {
     while (auto job = next()) {
       try {
@@ -144,11 +166,12 @@ template <class F, class R = std::invoke_result_t<F&>>
   auto spawned = pool.spawn([work = std::move(f), out = std::move(reply)]() mutable {
     Result<R> result = fail(ErrorKind::internal, "an exception of unknown type");
     try {
+      F own = std::move(work);  // what it holds is gone before anybody hears of its end
       if constexpr (std::is_void_v<R>) {
-        work();
+        own();
         result = {};
       } else {
-        result = work();
+        result = own();
       }
     } catch (const std::exception& e) {
       result = fail(ErrorKind::internal, e.what());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <gantry/channel/oneshot.hpp>
 #include <gantry/coro.hpp>
 #include <memory>
 

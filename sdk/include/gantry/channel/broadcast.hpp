@@ -114,7 +114,8 @@ class Core {
       ++block.used;
       tail_.store(at + 1, std::memory_order_release);
       // At most one block falls out of the kept ones with each value.
-      if (Cells* const front = blocks_.front(); front->first + front->size + capacity_ <= at + 1) {
+      if (Cells* const front = blocks_.front();
+          at + 1 >= front->first + front->size && at + 1 - (front->first + front->size) >= capacity_) {
         blocks_.pop_front();
         front->kept = false;
         if (front->receivers == 0) old = front;
@@ -249,7 +250,8 @@ class Receiver {
   }
   Receiver(Receiver&& other) noexcept : cursor_(std::exchange(other.cursor_, {})) {}
   Receiver& operator=(Receiver&& other) noexcept {
-    std::swap(cursor_, other.cursor_);
+    Receiver moved(std::move(other));
+    std::swap(cursor_, moved.cursor_);
     return *this;
   }
   ~Receiver() {
@@ -266,9 +268,7 @@ class Receiver {
   [[nodiscard]] Result<Received<T>> recv(const WaitLimits& limits) {
     return block(detail::RecvOp<T, Result<Received<T>>>{&cursor_}, limits);
   }
-  [[nodiscard]] Result<Received<T>> recv_for(Duration time) {
-    return recv({.until = TimePoint(std::chrono::steady_clock::now() + time), .token = {}});
-  }
+  [[nodiscard]] Result<Received<T>> recv_for(Duration time) { return recv({.until = time_after(time), .token = {}}); }
   /// std::optional<Received<T>>, as recv(). This receiver must stay until it is complete.
   [[nodiscard]] auto async_recv() {
     return Await<detail::RecvOp<T, std::optional<Received<T>>>>(CancelToken(), &cursor_);

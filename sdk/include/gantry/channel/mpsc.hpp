@@ -15,7 +15,8 @@
 // while
 //   one waits, try_send refuses. A waiting sender's value enters the channel in the very step that makes room for it.
 // Batches: send_many and recv_many move what there is room for, or what is there, in one step with one wake-up.
-// Cancelled, timed out: nothing was sent, or nothing was received; what happened first counts, and is reported.
+// Cancelled, timed out: nothing was sent, or nothing was received. What can be done at once is done first, whatever the
+//   limits say; after that, what happened first counts, and is reported.
 // Closed: when the last Sender is gone or closed, the receiver drains what was accepted and then sees the end. After
 //   Receiver::close() sends refuse with `unavailable`, senders that wait are woken and refused, and what was accepted
 //   can still be received; when the Receiver is gone, what it left is destroyed.
@@ -26,7 +27,6 @@
 #pragma once
 
 #include <gantry/detail/mpsc_core.hpp>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -67,6 +67,8 @@ struct SendMany {
   SendOp<T> op;
   std::span<T> values;
 
+  SendMany(Core<T>* core, std::span<T> all) : op(core), values(all) {}
+
   bool poll() { return op.poll(values); }
   bool start(Waiter& waiter) { return op.start(values, waiter); }
   bool cancel() { return op.cancel(); }
@@ -100,7 +102,7 @@ struct RecvMany {
   std::vector<T>* out;
   std::size_t max;
 
-  bool poll() { return op.poll(); }
+  bool poll() { return max == 0 || op.poll(); }
   bool start(Waiter& waiter) { return op.start(waiter); }
   bool cancel() { return op.cancel(); }
   std::size_t finish(WaitEnd /*end*/) { return op.take_many(*out, max); }
@@ -150,11 +152,11 @@ class Sender {
   }
   [[nodiscard]] Result<void> send(const T& value, const WaitLimits& limits = {}) { return send(T(value), limits); }
   [[nodiscard]] Result<void> send_for(T&& value, Duration time) {
-    return send(std::move(value), {.until = TimePoint(std::chrono::steady_clock::now() + time), .token = {}});
+    return send(std::move(value), {.until = time_after(time), .token = {}});
   }
   [[nodiscard]] SentMany send_many(std::span<T> values, const WaitLimits& limits = {}) {
     if (core_ == nullptr) return {0, detail::closed()};
-    return block(detail::SendMany<T>{detail::SendOp<T>(core_), values}, limits);
+    return block(detail::SendMany<T>(core_, values), limits);
   }
 
   /// Result<void>. Sends here and now if there is room; else the value goes into the awaiting frame, to wait when it is
@@ -164,7 +166,7 @@ class Sender {
   }
   /// SentMany. `values` must stay until it is complete.
   [[nodiscard]] auto async_send_many(std::span<T> values, CancelToken token = {}) {
-    return Await<detail::SendMany<T>>(std::move(token), detail::SendOp<T>(core_), values);
+    return Await<detail::SendMany<T>>(std::move(token), core_, values);
   }
 
   /// The receiver takes no more. Another thread may have closed since.
@@ -210,9 +212,7 @@ class Receiver {
     if (core_ == nullptr) return detail::closed();
     return block(detail::RecvOne<T, Result<T>>{detail::RecvOp<T>(core_)}, limits);
   }
-  [[nodiscard]] Result<T> recv_for(Duration time) {
-    return recv({.until = TimePoint(std::chrono::steady_clock::now() + time), .token = {}});
-  }
+  [[nodiscard]] Result<T> recv_for(Duration time) { return recv({.until = time_after(time), .token = {}}); }
   /// Waits until there is something, then appends up to `max` values. 0: closed and drained, or the limits ended it.
   std::size_t recv_many(std::vector<T>& out, std::size_t max, const WaitLimits& limits = {}) {
     if (core_ == nullptr || max == 0) return 0;

@@ -14,13 +14,13 @@
 // How it works, and why its memory orders suffice: docs/threads.md, model: tests/model/.
 #pragma once
 
-#include <atomic>
-#include <cstdint>
+#include <gantry/detail/completion.hpp>
 #include <gantry/detail/pool.hpp>
 #include <gantry/result.hpp>
 #include <gantry/waiting.hpp>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 namespace gantry::oneshot {
@@ -28,13 +28,14 @@ namespace gantry::oneshot {
 namespace detail {
 
 using gantry::detail::SmallPool;
-using gantry::detail::wake;
 
 [[nodiscard]] inline std::unexpected<Error> closed() { return fail(ErrorKind::unavailable, "closed"); }
 
-/// One word says all. Each end changes it with one RMW, so that of two changes each sees the other or is seen.
 template <class T>
 class Slot {
+  static_assert(std::is_nothrow_move_constructible_v<T>, "a move that throws would leave the receiver without an end");
+  static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__, "slots are not over-aligned");
+
  public:
   Slot() = default;
   Slot(const Slot&) = delete;
@@ -42,51 +43,31 @@ class Slot {
   static void* operator new(std::size_t size) { return SmallPool::allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { SmallPool::free(memory, size); }
 
-  /// The sender's last touch, with or without a value. False: nobody will receive it.
-  bool send(std::optional<T> value) {
-    const bool sends = value.has_value();
-    if (sends) value_ = std::move(value);
-    const auto before = word_.fetch_or(kSenderDone, std::memory_order_acq_rel);
-    if ((before & kReceiverGone) != 0) {
-      delete this;
-      return false;
-    }
-    // With kCancelled the one who cancelled wakes; without, the receiver waits until this wake and the slot stays.
-    if ((before & (kWaits | kCancelled)) == kWaits) wake(waiter_);
-    return true;
+  /// The sender's last touch. False: nobody will receive the value.
+  bool send(T&& value) {
+    value_.emplace(std::move(value));
+    return finish();
   }
-  [[nodiscard]] bool receiver_gone() const noexcept {
-    return (word_.load(std::memory_order_acquire) & kReceiverGone) != 0;
+  /// The sender's last touch, without a value.
+  bool finish() {
+    const bool wanted = completion.finish();
+    if (!wanted) delete this;
+    return wanted;
+  }
+  /// After completion.done().
+  [[nodiscard]] std::optional<T> take() {
+    std::optional<T> value(std::move(value_));
+    value_.reset();
+    return value;
+  }
+  void drop_receiver() {
+    if (completion.leave()) delete this;
   }
 
-  /// The value, or nothing, is final.
-  [[nodiscard]] bool done() const noexcept { return (word_.load(std::memory_order_acquire) & kSenderDone) != 0; }
-  /// After done().
-  [[nodiscard]] std::optional<T> take() { return std::exchange(value_, std::nullopt); }
-  bool enter(Waiter& waiter) {
-    waiter_ = &waiter;
-    return (word_.fetch_or(kWaits, std::memory_order_acq_rel) & (kSenderDone | kCancelled)) != 0;
-  }
-  /// Leaves a mark that enter() finds, so that it may come first.
-  bool withdraw() {
-    constexpr std::uint32_t kAll = kWaits | kSenderDone | kCancelled;
-    return (word_.fetch_or(kCancelled, std::memory_order_acq_rel) & kAll) == kWaits;
-  }
-  /// Ready for the next wait.
-  void reset() { word_.fetch_and(~(kWaits | kCancelled), std::memory_order_acq_rel); }
-  void drop_receiver() {
-    if (done() || (word_.fetch_or(kReceiverGone, std::memory_order_acq_rel) & kSenderDone) != 0) delete this;
-  }
+  gantry::detail::Completion completion;
 
  private:
-  static constexpr std::uint32_t kSenderDone = 1;
-  static constexpr std::uint32_t kReceiverGone = 2;
-  static constexpr std::uint32_t kWaits = 4;
-  static constexpr std::uint32_t kCancelled = 8;
   ~Slot() = default;
-
-  std::atomic<std::uint32_t> word_{0};
-  Waiter* waiter_ = nullptr;
   std::optional<T> value_;
 };
 
@@ -94,15 +75,15 @@ template <class T, class R>
 struct RecvOp {
   Slot<T>* slot;
 
-  bool poll() { return slot == nullptr || slot->done(); }
-  bool start(Waiter& waiter) { return slot->enter(waiter); }
-  bool cancel() { return slot->withdraw(); }
+  bool poll() { return slot == nullptr || slot->completion.done(); }
+  bool start(Waiter& waiter) { return slot->completion.enter(waiter); }
+  bool cancel() { return slot->completion.withdraw(); }
   R finish(WaitEnd end) {
-    if (slot != nullptr && slot->done()) {
+    if (slot != nullptr && slot->completion.done()) {
       if (auto value = slot->take()) return std::move(*value);
       end = WaitEnd::complete;
     } else if (slot != nullptr) {
-      slot->reset();
+      slot->completion.reset();
     }
     if constexpr (std::is_same_v<R, std::optional<T>>) {
       return std::nullopt;
@@ -130,18 +111,18 @@ class Sender {
   /// Uses up this end. `unavailable`: the receiver is gone, or a value was sent already; the value is destroyed.
   Result<void> send(T value) {
     auto* const slot = std::exchange(slot_, nullptr);
-    if (slot == nullptr || !slot->send(std::optional<T>(std::move(value)))) return detail::closed();
+    if (slot == nullptr || !slot->send(std::move(value))) return detail::closed();
     return {};
   }
   /// Nobody will receive it. Another thread may have dropped the receiver since.
-  [[nodiscard]] bool closed() const { return slot_ == nullptr || slot_->receiver_gone(); }
+  [[nodiscard]] bool closed() const { return slot_ == nullptr || slot_->completion.gone(); }
 
  private:
   template <class U>
   friend struct Channel;
   explicit Sender(detail::Slot<T>* slot) : slot_(slot) {}
   void close() {
-    if (auto* const slot = std::exchange(slot_, nullptr)) (void)slot->send(std::nullopt);
+    if (auto* const slot = std::exchange(slot_, nullptr)) (void)slot->finish();
   }
   detail::Slot<T>* slot_;
 };
@@ -164,15 +145,15 @@ class Receiver {
   /// Does not wait. Empty: nothing yet, or never; see done().
   [[nodiscard]] std::optional<T> try_recv() { return done() && slot_ != nullptr ? slot_->take() : std::nullopt; }
   /// The sender has sent or is gone.
-  [[nodiscard]] bool done() const { return slot_ == nullptr || slot_->done(); }
+  [[nodiscard]] bool done() const { return slot_ == nullptr || slot_->completion.done(); }
 
   /// Waits. Empty: the sender is gone without a value, or it was received already.
   [[nodiscard]] std::optional<T> recv() { return block(detail::RecvOp<T, std::optional<T>>{slot_}); }
   /// Waits. `unavailable`: as above; `timeout`, `cancelled`: nothing came so far.
   [[nodiscard]] Result<T> recv(const WaitLimits& limits) { return block(detail::RecvOp<T, Result<T>>{slot_}, limits); }
-  [[nodiscard]] Result<T> recv_for(Duration time) {
-    return recv({.until = TimePoint(std::chrono::steady_clock::now() + time), .token = {}});
-  }
+  [[nodiscard]] Result<T> recv_for(Duration time) { return recv({.until = time_after(time), .token = {}}); }
+  /// For operations that are built upon this one (gantry/waiting.hpp).
+  [[nodiscard]] detail::RecvOp<T, Result<T>> operation() { return {slot_}; }
   /// std::optional<T>, as recv().
   [[nodiscard]] auto async_recv() { return Await<detail::RecvOp<T, std::optional<T>>>(CancelToken(), slot_); }
   /// Result<T>, as recv(limits).

@@ -12,12 +12,10 @@
 // Thread rule: any thread. One graph for each shared library.
 #pragma once
 
-#include <algorithm>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
 #include <map>
 #include <string>
-#include <vector>
 
 namespace gantry::detail {
 
@@ -31,48 +29,50 @@ class LazyGraph {
   /// This thread constructs `node` for a scope.
   class Constructing {
    public:
-    explicit Constructing(Node node) : node_(node) {
-      auto& stack = here();
-      if (!stack.empty()) add(stack.back(), node_);
-      stack.push_back(node_);
+    explicit Constructing(Node node) : node_(node), outer_(here()) {
+      if (outer_ != nullptr) add(outer_->node_, node_);
+      here() = this;
     }
     ~Constructing() {
-      auto& stack = here();
-      stack.pop_back();
-      if (!stack.empty()) remove(stack.back().lazy);
+      here() = outer_;
+      if (outer_ != nullptr) remove(outer_->node_.lazy);
     }
     Constructing(const Constructing&) = delete;
     Constructing& operator=(const Constructing&) = delete;
 
    private:
-    Node node_;
+    friend class LazyGraph;
+    const Node node_;
+    Constructing* const outer_;
   };
 
   /// This thread is about to wait for `node`. An error with the path, when that would be for ever; else what to leave()
   /// with: nullptr when this thread constructs nothing.
   [[nodiscard]] static Result<const void*> enter(Node node) {
-    const auto& stack = here();
-    if (stack.empty()) return nullptr;
+    const Constructing* const innermost = here();
+    if (innermost == nullptr) return nullptr;
     Graph& graph = all();
     const Lock lock(graph.mutex);
     const auto mine = [&](const void* lazy) {
-      return std::find_if(stack.begin(), stack.end(), [&](const Node& n) { return n.lazy == lazy; });
+      const Constructing* at = innermost;
+      while (at != nullptr && at->node_.lazy != lazy) at = at->outer_;
+      return at;
     };
     std::string elsewhere = " -> " + *node.name;
     Node at = node;
-    while (mine(at.lazy) == stack.end()) {
+    while (mine(at.lazy) == nullptr) {
       const auto edge = graph.edges.find(at.lazy);
       if (edge == graph.edges.end()) {
-        graph.edges.insert_or_assign(stack.back().lazy, node);
-        return stack.back().lazy;
+        graph.edges.insert_or_assign(innermost->node_.lazy, node);
+        return innermost->node_.lazy;
       }
       at = edge->second;
       elsewhere += " -> " + *at.name;
     }
-    std::string path = *at.name;
-    for (auto it = std::next(mine(at.lazy)); it != stack.end(); ++it) path += " -> " + *it->name;
-    path += elsewhere;
-    return fail(ErrorKind::unavailable, "services wait for each other in a circle: " + path);
+    std::string path;
+    for (const auto* mine_too = innermost; mine_too != mine(at.lazy); mine_too = mine_too->outer_)
+      path = " -> " + *mine_too->node_.name + path;
+    return fail(ErrorKind::unavailable, "services wait for each other in a circle: " + *at.name + path + elsewhere);
   }
   /// Any thread.
   static void leave(const void* waiting) {
@@ -89,10 +89,10 @@ class LazyGraph {
     static Graph* const graph = new Graph;
     return *graph;
   }
-  /// What this thread constructs, outermost first.
-  static std::vector<Node>& here() {
-    thread_local std::vector<Node> stack;
-    return stack;
+  /// What this thread constructs, the innermost.
+  static Constructing*& here() {
+    static constinit thread_local Constructing* innermost = nullptr;
+    return innermost;
   }
   static void add(Node from, Node to) {
     Graph& graph = all();

@@ -19,6 +19,8 @@
 #endif
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -33,7 +35,7 @@ class LockOrder {
  public:
   /// Before waiting for `lock`.
   static void about_to_lock(const void* lock, const char* name) {
-    auto& held = held_here();
+    const Held& held = held_here();
     if (held.empty()) return;
     Graph& graph = all();
     const std::lock_guard guard(graph.mutex);
@@ -55,16 +57,12 @@ class LockOrder {
     }
   }
   static void locked(const void* lock, const char* name) {
-    held_here().push_back(lock);
+    held_here().push(lock);
     Graph& graph = all();
     const std::lock_guard guard(graph.mutex);
     graph.names[lock] = name;
   }
-  static void unlocked(const void* lock) {
-    auto& held = held_here();
-    const auto it = std::find(held.rbegin(), held.rend(), lock);
-    if (it != held.rend()) held.erase(std::next(it).base());
-  }
+  static void unlocked(const void* lock) { held_here().remove(lock); }
   /// Its memory may become another lock.
   static void destroyed(const void* lock) {
     Graph& graph = all();
@@ -85,8 +83,35 @@ class LockOrder {
     static Graph* const graph = new Graph;
     return *graph;
   }
-  static std::vector<const void*>& held_here() {
-    thread_local std::vector<const void*> held;
+  // Without a destructor: locks are taken while a thread's other thread_locals and the statics go.
+  class Held {
+   public:
+    [[nodiscard]] const void* const* begin() const { return locks_.data(); }
+    [[nodiscard]] const void* const* end() const { return locks_.data() + size_; }
+    [[nodiscard]] bool empty() const { return size_ == 0; }
+    void push(const void* lock) {
+      if (size_ == locks_.size()) {
+        std::fputs("gantry: a thread holds more than 64 locks\n", stderr);
+        std::abort();
+      }
+      locks_[size_++] = lock;
+    }
+    void remove(const void* lock) {
+      for (std::size_t i = size_; i-- != 0;) {
+        if (locks_[i] != lock) continue;
+        std::copy(locks_.begin() + static_cast<std::ptrdiff_t>(i) + 1,
+                  locks_.begin() + static_cast<std::ptrdiff_t>(size_), locks_.begin() + static_cast<std::ptrdiff_t>(i));
+        --size_;
+        return;
+      }
+    }
+
+   private:
+    std::array<const void*, 64> locks_{};
+    std::size_t size_ = 0;
+  };
+  static Held& held_here() {
+    static constinit thread_local Held held;
     return held;
   }
   static bool find_path(const Graph& graph, const void* wanted, std::vector<const void*>& path,

@@ -46,7 +46,8 @@ enum class Put : std::uint8_t { done, full, closed };
 template <class T>
 class SendOp {
  public:
-  explicit SendOp(Core<T>* core) : core_(core) {}  // NOLINT(cppcoreguidelines-pro-type-member-init): it is on the fast path
+  explicit SendOp(Core<T>* core)
+      : core_(core) {}  // NOLINT(cppcoreguidelines-pro-type-member-init): it is on the fast path
 
   bool poll(std::span<T> values) {
     if (core_ == nullptr) return closed_ = true;
@@ -73,7 +74,7 @@ class SendOp {
   // Set by enter().
   SendOp* next;
   SendOp* prev;
-  Waiter* waiter_;
+  Waiter* waiter_;  ///< nullptr while it only enters
   T* rest_;
   std::size_t rest_size_;
   bool tried_ = false;
@@ -151,6 +152,7 @@ class Core {
     {
       SpinGuard guard(lock_);
       if ((flags_.load(std::memory_order_relaxed) & kReceiverClosed) != 0) return {Put::closed, 0};
+      if (values.empty()) return {Put::done, 0};
       if (!waiting_.empty()) return {Put::full, 0};  // those who wait came first
       count = std::min(values.size(), room(values.size()));
       put(values.first(count));
@@ -160,27 +162,33 @@ class Core {
     return {count == values.size() ? Put::done : Put::full, count};
   }
 
+  // First told, then looked: a receiver that makes room either sees the flag, or its room is seen here. In between,
+  // without the lock, others may serve, refuse or withdraw the operation; as it has no waiter yet, none of them wakes
+  // anybody.
   bool enter(SendOp<T>& op, std::span<T> values, Waiter& waiter) {
-    WakeList woken;
-    SpinGuard guard(lock_);
-    op.closed_ = (flags_.load(std::memory_order_relaxed) & kReceiverClosed) != 0;
-    op.rest_ = values.data();
-    op.rest_size_ = values.size();
-    op.unfinished_ = true;
-    if (op.closed_ || op.cancelled_) return true;
-    op.waiter_ = nullptr;
-    op.linked_ = true;
-    waiting_.push_back(op);
-    // First told, then looked: a receiver that makes room either sees this flag, or its room is seen here.
-    set_flag(kSendersWait);
+    {
+      SpinGuard guard(lock_);
+      op.closed_ = (flags_.load(std::memory_order_relaxed) & kReceiverClosed) != 0;
+      op.rest_ = values.data();
+      op.rest_size_ = values.size();
+      op.unfinished_ = true;
+      if (op.closed_ || op.cancelled_) return true;
+      op.waiter_ = nullptr;
+      op.linked_ = true;
+      waiting_.push_back(op);
+      set_flag(kSendersWait);
+    }
     if (asymmetric_) {
       gantry::detail::heavy_fence();
     } else {
       std::atomic_thread_fence(std::memory_order_seq_cst);
     }
-    head_seen_ = head_.load(std::memory_order_acquire);
+    WakeList woken;
+    SpinGuard guard(lock_);
+    const auto before = tail_.load(std::memory_order_relaxed);
     serve(woken);
-    woken.add(std::exchange(receiver_, nullptr));
+    if (tail_.load(std::memory_order_relaxed) != before) woken.add(std::exchange(receiver_, nullptr));
+    if (op.linked_ && op.cancelled_) unlink(op);
     if (!op.linked_) return true;
     op.waiter_ = &waiter;
     return false;
@@ -188,10 +196,8 @@ class Core {
   bool withdraw(SendOp<T>& op) {
     SpinGuard guard(lock_);
     op.cancelled_ = true;
-    if (!op.linked_) return false;
-    op.linked_ = false;
-    waiting_.remove(op);
-    if (waiting_.empty()) clear_flag(kSendersWait);
+    if (!op.linked_ || op.waiter_ == nullptr) return false;
+    unlink(op);
     return true;
   }
 
@@ -336,6 +342,11 @@ class Core {
     kept_.fetch_sub(1, std::memory_order_relaxed);
     block->next = nullptr;
     return block;
+  }
+  void unlink(SendOp<T>& op) GANTRY_REQUIRES(lock_) {
+    op.linked_ = false;
+    waiting_.remove(op);
+    if (waiting_.empty()) clear_flag(kSendersWait);
   }
   /// Moves the values of those who wait into the room that there is.
   void serve(WakeList& woken) GANTRY_REQUIRES(lock_) {

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gantry/channel/oneshot.hpp>
+#include <gantry/coro.hpp>
+#include <gantry/worker_pool.hpp>
+#include <stdexcept>
+#include <thread>
+
+#include "core_support.hpp"
+
+using namespace gantry;
+
+namespace {
+/// A job that runs until it is let go.
+struct Gate {
+  std::atomic<bool> open{false};
+  std::atomic<bool> entered{false};
+  void pass() {
+    entered = true;
+    while (!open) std::this_thread::yield();
+  }
+  void wait_until_entered() const {
+    while (!entered) std::this_thread::yield();
+  }
+};
+}  // namespace
+
+TEST_CASE("pool: spawn_blocking hands back results, and exceptions as errors, to threads and coroutines") {
+  WorkerPool pool(2, 100, [](std::string_view) {});
+  REQUIRE(spawn_blocking(pool, [] { return 42; })->recv() == Result<int>(42));
+  REQUIRE(spawn_blocking(pool, [] {})->recv()->has_value());
+  const auto failed = spawn_blocking(pool, []() -> int { throw std::runtime_error("broken"); })->recv();
+  REQUIRE(failed->error().kind == ErrorKind::internal);
+  REQUIRE(failed->error().message == "broken");
+  REQUIRE(!spawn_blocking(pool, []() -> int { throw 7; })->recv()->has_value());
+
+  struct Parts {
+    static Task<int> ask(WorkerPool* pool) {
+      auto answer = spawn_blocking(*pool, [] { return 43; });
+      const auto got = co_await answer->async_recv();
+      co_return got->value();
+    }
+  };
+  LocalExecutor executor;
+  std::thread loop([&] { executor.run(); });
+  REQUIRE(spawn(executor, Parts::ask(&pool)).join() == 43);
+  executor.stop();
+  loop.join();
+}
+
+TEST_CASE("pool: what a job holds is gone when its answer is there") {
+  WorkerPool pool(1, 10, [](std::string_view) {});
+  auto held = std::make_shared<int>(1);
+  REQUIRE(spawn_blocking(pool, [held] { return *held; })->recv());
+  REQUIRE(held.use_count() == 1);
+}
+
+TEST_CASE("pool: when it stops, answers of queued jobs close, also one that a running job waits for") {
+  Gate gate;
+  WorkerPool pool(1, 10, [](std::string_view) {});
+  std::optional<oneshot::Receiver<Result<int>>> queued;
+  bool closed = false;
+  const auto running = spawn_blocking(pool, [&] {
+    gate.pass();
+    closed = !queued->recv();
+  });
+  REQUIRE(running);
+  gate.wait_until_entered();
+  queued.emplace(std::move(*spawn_blocking(pool, [] { return 1; })));
+  gate.open = true;
+  REQUIRE(pool.stop());
+  REQUIRE(closed);
+  const auto late = spawn_blocking(pool, [] { return 1; });
+  REQUIRE(late.error().kind == ErrorKind::unavailable);
+}
+
+TEST_CASE("pool: a full queue refuses and leaves the job to its owner; the others run in order") {
+  Gate gate;
+  WorkerPool pool(1, 2, [](std::string_view) {});
+  REQUIRE(pool.spawn([&] { gate.pass(); }));
+  gate.wait_until_entered();
+  std::vector<int> order;
+  REQUIRE(pool.spawn([&] { order.push_back(1); }));
+  REQUIRE(pool.spawn([&] { order.push_back(2); }));
+  WorkerPool::Job third = [&] { order.push_back(3); };
+  REQUIRE(pool.spawn(std::move(third)).error().kind == ErrorKind::overloaded);
+  gate.open = true;
+  REQUIRE(third);
+  while (!pool.spawn(std::move(third))) std::this_thread::yield();
+  REQUIRE(spawn_blocking(pool, [] {})->recv());
+  REQUIRE(order == std::vector{1, 2, 3});
+}
+
+TEST_CASE("pool: a running job that outlasts the time is told, and is waited for later") {
+  Gate gate;
+  WorkerPool pool(1, 2, [](std::string_view) {});
+  REQUIRE(pool.spawn([&] { gate.pass(); }));
+  gate.wait_until_entered();
+  REQUIRE(!pool.stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(1)));
+  gate.open = true;
+  REQUIRE(pool.stop());
+}
