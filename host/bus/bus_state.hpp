@@ -3,6 +3,7 @@
 // host/bus/bus_state.hpp: what the bus and its subscriptions share. Everything here is guarded by BusState::mutex.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <unordered_map>
 
@@ -25,6 +26,36 @@ struct Entry {
   bool unfiltered = false;  ///< replayed: the subscriber's own thread asks the filter
 };
 
+/// First in, first out, in one piece of memory that grows to what was needed.
+class Entries {
+ public:
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+  [[nodiscard]] Entry& operator[](std::size_t i) { return ring_[(head_ + i) & (ring_.size() - 1)]; }
+  [[nodiscard]] Entry& front() { return (*this)[0]; }
+  void push_back(Entry entry) {
+    if (size_ == ring_.size()) [[unlikely]]
+      grow();
+    (*this)[size_++] = entry;
+  }
+  void pop_front() {
+    ++head_;
+    --size_;
+  }
+  void truncate(std::size_t size) { size_ = size; }
+
+ private:
+  void grow() {
+    std::vector<Entry> larger(std::max<std::size_t>(16, 2 * ring_.size()));
+    for (std::size_t i = 0; i < size_; ++i) larger[i] = (*this)[i];
+    ring_.swap(larger);
+    head_ = 0;
+  }
+  std::vector<Entry> ring_;  ///< a power of two
+  std::size_t head_ = 0;
+  std::size_t size_ = 0;
+};
+
 /// Events that nobody holds any more, destroyed after the mutex is free.
 class Graveyard {
  public:
@@ -43,17 +74,22 @@ class Graveyard {
 };
 
 struct Queue {
+  // What each event touches, together.
+  Entries entries;
+  std::size_t live = 0;           ///< entries that were not coalesced away
+  std::uint64_t first_place = 0;  ///< of entries.front()
+  std::uint64_t prev_own = 0;
+  std::size_t buffer = 0;
+  Overflow overflow = Overflow::drop_oldest;
+  bool over = false;  ///< `end` says why
+
   // Set once.
   std::vector<std::string> patterns;
   SubscribeOptions options;
   std::function<void()> wake;
 
-  std::deque<Entry> entries;
-  std::size_t live = 0;  ///< entries that were not coalesced away
   std::unordered_map<std::string, std::uint64_t> place_of_key;
-  std::uint64_t first_place = 0;  ///< of entries.front()
-  std::vector<Entry> in_hand;     ///< handed out by the drain() before
-  std::uint64_t prev_own = 0;
+  std::vector<Entry> in_hand;                 ///< handed out by the drain() before
   std::map<std::string, std::uint64_t> prev;  ///< of other logs than the bus's own
   std::uint64_t dropped = 0;
   std::uint64_t coalesced = 0;
@@ -61,7 +97,11 @@ struct Queue {
   WaitQueue waiting;
 
   [[nodiscard]] bool matches(std::string_view topic) const;
-  [[nodiscard]] bool plain() const { return !options.filter && options.overflow != Overflow::coalesce; }
+  void finish(Error why) {
+    if (std::exchange(over, true)) return;
+    end = std::move(why);
+  }
+  [[nodiscard]] bool plain() const { return !options.filter && overflow != Overflow::coalesce; }
 };
 
 struct Member {

@@ -26,9 +26,9 @@ struct Woken {
 
 /// Makes room or says that the subscription is over. Under the bus's mutex.
 bool make_room(Queue& q, Graveyard& dead) {
-  const std::size_t most = q.options.buffer;
+  const std::size_t most = q.buffer;
   if (q.live < most) return true;
-  if (q.options.overflow == Overflow::disconnect) return false;
+  if (q.overflow == Overflow::disconnect) return false;
   while (q.live >= most) {
     const Entry oldest = q.entries.front();
     q.entries.pop_front();
@@ -45,20 +45,20 @@ bool make_room(Queue& q, Graveyard& dead) {
 /// the bus's mutex.
 void compact(Queue& q) {
   if (q.entries.size() < 2 * q.live + 64 && q.place_of_key.size() < 2 * q.live + 64) return;
-  std::deque<Entry> kept;
   std::vector<std::uint64_t> moved(q.entries.size());
+  std::size_t kept = 0;
   for (std::size_t i = 0; i < q.entries.size(); ++i) {
-    moved[i] = q.first_place + kept.size();
-    if (q.entries[i].node != nullptr) kept.push_back(q.entries[i]);
+    moved[i] = q.first_place + kept;
+    if (q.entries[i].node != nullptr) q.entries[kept++] = q.entries[i];
   }
   std::erase_if(q.place_of_key, [&](const auto& entry) { return entry.second < q.first_place; });
   for (auto& [key, place] : q.place_of_key) place = moved[static_cast<std::size_t>(place - q.first_place)];
-  q.entries.swap(kept);
+  q.entries.truncate(kept);
 }
 
 /// Under the bus's mutex. True: it was empty before.
 bool push(Queue& q, Node& node, bool own, bool unfiltered, const std::string* key, Graveyard& dead) {
-  if (q.end) return false;
+  if (q.over) return false;
   auto& prev = own ? q.prev_own : q.prev[node.event.epoch];
   if (key != nullptr) {
     const auto [at, fresh] = q.place_of_key.try_emplace(*key, 0);
@@ -76,9 +76,9 @@ bool push(Queue& q, Node& node, bool own, bool unfiltered, const std::string* ke
   }
   const bool was_empty = q.live == 0;
   if (!make_room(q, dead)) {
-    q.end = Error{ErrorKind::overloaded,
-                  "the subscription was full (" + std::to_string(q.live) + " events) and asked to be ended then",
-                  {}};
+    q.finish(Error{ErrorKind::overloaded,
+                   "the subscription was full (" + std::to_string(q.live) + " events) and asked to be ended then",
+                   {}});
     return true;
   }
   if (key != nullptr) {
@@ -103,7 +103,7 @@ Answer ask(const Queue& q, const Event& event) {
   Answer answer;
   try {
     if (q.options.filter) answer.wanted = q.options.filter(event);
-    if (answer.wanted && q.options.overflow == Overflow::coalesce)
+    if (answer.wanted && q.overflow == Overflow::coalesce)
       answer.key = q.options.key ? q.options.key(event) : event.topic;
   } catch (const std::exception& e) {
     answer.wanted = false;
@@ -213,11 +213,11 @@ void deliver(BusState& s, Node& node, bool own, const Route& route, const std::v
   for (std::size_t i = 0; i < route.to.size(); ++i) {
     const auto& [owner, queue] = route.to[i];
     if (!answers.empty() && !answers[i].wanted) continue;
-    const bool coalesces = queue->options.overflow == Overflow::coalesce;
+    const bool coalesces = queue->overflow == Overflow::coalesce;
     if (!push(*queue, node, own, false, coalesces ? &answers[i].key : nullptr, dead)) continue;
     queue->waiting.take_all(woken.waiters);
     woken.owners.push_back(owner);
-    if (queue->end) over.push_back(queue);
+    if (queue->over) over.push_back(queue);
   }
   for (const Queue* const queue : over) forget(s, queue);  // `route` is gone now
 }
@@ -280,7 +280,8 @@ Result<Subscribed> EventBus::subscribe(std::vector<std::string> patterns, std::f
   Queue& q = *queue;
   q.patterns = std::move(patterns);
   q.options = std::move(options);
-  q.options.buffer = q.options.buffer == 0 ? s.buffer : std::min(q.options.buffer, s.buffer);
+  q.buffer = q.options.buffer == 0 ? s.buffer : std::min(q.options.buffer, s.buffer);
+  q.overflow = q.options.overflow;
   q.wake = std::move(wake);
   Subscribed out;
   out.subscription = std::make_shared<Subscription>(state_, std::move(queue));
@@ -289,7 +290,7 @@ Result<Subscribed> EventBus::subscribe(std::vector<std::string> patterns, std::f
   if (s.closed) return fail(ErrorKind::unavailable, "the event bus is closed");
   out.seq = s.seq;
   replay(s, q, out.gaps, dead);
-  if (!q.end) {
+  if (!q.over) {
     s.subscriptions.push_back({out.subscription, &q});
     s.routes.clear();
     ++s.version;
@@ -302,7 +303,7 @@ void EventBus::unsubscribe(const std::shared_ptr<Subscription>& subscription) {
   const Lock lock(state_->mutex);
   Queue& q = *subscription->queue_;
   forget(*state_, &q);
-  if (!q.end) q.end = Error{ErrorKind::unavailable, "the subscription was ended", {}};
+  q.finish(Error{ErrorKind::unavailable, "the subscription was ended", {}});
   q.waiting.take_all(woken);
 }
 
@@ -311,7 +312,7 @@ std::vector<std::shared_ptr<Subscription>> EventBus::end_all() {
   const Lock lock(state_->mutex);
   if (std::exchange(state_->closed, true)) return {};
   for (const auto& [owner, queue] : state_->subscriptions) {
-    queue->end = Error{ErrorKind::unavailable, "the event bus is closed", {}};
+    queue->finish(Error{ErrorKind::unavailable, "the event bus is closed", {}});
     queue->waiting.take_all(woken.waiters);
     woken.owners.push_back(owner);
   }

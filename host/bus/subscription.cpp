@@ -17,7 +17,7 @@ Subscription::~Subscription() {
   bus::Graveyard dead;
   const Lock lock(bus_->mutex);
   for (const auto& entry : queue_->in_hand) dead.drop(entry.node);
-  for (const auto& entry : queue_->entries) dead.drop(entry.node);
+  for (; !queue_->entries.empty(); queue_->entries.pop_front()) dead.drop(queue_->entries.front().node);
 }
 
 std::size_t Subscription::take_batch(std::size_t most) {
@@ -75,12 +75,12 @@ std::optional<Error> Subscription::ended() const {
 
 bool Subscription::has_something() const {
   const Lock lock(bus_->mutex);
-  return queue_->live != 0 || queue_->end;
+  return queue_->live != 0 || queue_->over;
 }
 
 bool Subscription::enter(gantry::detail::WaitQueue::Place& place, Waiter& waiter) {
   const Lock lock(bus_->mutex);
-  if (queue_->live != 0 || queue_->end) return true;
+  if (queue_->live != 0 || queue_->over) return true;
   return !queue_->waiting.enter(place, waiter);
 }
 

@@ -165,7 +165,7 @@ constexpr std::array kAsyncKeys{
 
 constexpr std::array kSupervisorKeys{
     key<&SupervisorConfig::intensity>("intensity", integer, kRestart,
-                                      "restarts of one plugin within period_seconds; one more and it is quarantined",
+                                      "restarts within period_seconds in one scope; one more and the scope gives up",
                                       {0, 1000}),
     key<&SupervisorConfig::period_seconds>("period_seconds", integer, kRestart,
                                            "the time over which restarts are counted", {1, kDay}),
@@ -290,8 +290,8 @@ constexpr std::array kSections{
     plain<&Config::host>("host", "Limits of the host itself.", kHostKeys),
     plain<&Config::log>("log", "The host's log.", kLogKeys),
     plain<&Config::async>("async", "How much happens at once, and how long it may take.", kAsyncKeys),
-    plain<&Config::supervisor>("supervisor", "How failed plugins are restarted. Read and checked, but not built yet.",
-                               kSupervisorKeys),
+    plain<&Config::supervisor>(
+        "supervisor", "How background tasks that fail are restarted, and in a later release plugins.", kSupervisorKeys),
     named<[](auto& config) -> auto& { return config.plugins; }>(
         "plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes", true),
     named<[](auto& config) -> auto& { return config.lsp_servers; }>(

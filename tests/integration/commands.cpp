@@ -254,3 +254,25 @@ TEST_CASE("commands: gantry events prints what is published, from where it was a
   REQUIRE(json::parse(out.line())["topic"] == "mine.b");
   end(pid);
 }
+
+TEST_CASE("commands: gantry events --dead shows what a plugin could not take, and starts no host") {
+  Sandbox box;
+  REQUIRE(box.run({"events", "--dead"}).code == 1);
+  box.write("g.toml", "[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/faulty.so\"\n");
+  (void)box.serve({"--config", (box.dir() / "g.toml").string()});
+  REQUIRE(box.run({"call", "faulty.attempts", "key=a"}).code == 0);
+  REQUIRE(box.run({"events", "--dead"}).out.empty());
+  REQUIRE(box.run({"call", "events.publish", "topic=to_faulty.a", R"(payload:={"failures":100})"}).code == 0);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (box.read("state/gantry.log").find("is a dead letter") == std::string::npos) {
+    if (std::chrono::steady_clock::now() > until) FAIL("no dead letter in the log");
+    std::this_thread::yield();
+  }
+  const auto dead = box.run({"events", "--dead"});
+  REQUIRE(dead.code == 0);
+  REQUIRE(dead.out.find("to_faulty.a: plugin faulty failed 3 times") != std::string::npos);
+  REQUIRE(dead.out.find(R"({"failures":100})") != std::string::npos);
+  const auto letter = json::parse(box.run({"events", "--dead", "--json"}).out);
+  REQUIRE(letter["topic"] == "to_faulty.a");
+  REQUIRE(letter["attempts"] == 3);
+}

@@ -1,45 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// mpsc.pml: the mpsc channel (sdk/include/gantry/detail/mpsc_core.hpp, channel/mpsc.hpp, waiting.hpp), for Spin.
+// mpsc.pml: the mpsc channel (sdk/include/gantry/detail/mpsc_core.hpp and mpsc_ops.hpp, channel/mpsc.hpp, waiting.hpp),
+// for Spin.
 //
 // Two senders send VALUES values each, by try_send, send or (-DBATCH) send_many; one receiver receives with try_recv, recv
-// and recv_many, may close at any time and go at any time. -DLIMITS: sender 0 may be cancelled, sender 1 may time out, the
-// receiver may do either. -DPOLLS: send() tries again before it waits. -DFIFO: who came later is not received earlier.
-// -DEMPTY: sender 1 also sends a batch of no values. -DBUFFERED: see below.
+// and recv_many, may close at any time and go at any time. -DLIMIT_SENDERS: sender 0 may be cancelled or time out (and all
+// sends wait). -DLIMIT_RECEIVER: the receiver may. -DPOLLS: send() tries again before it waits. -DFIFO: who came later is not
+// received earlier. -DBUFFERED: see below.
 //
 // What holds in every run, or Spin reports an error:
 //   * a value that was accepted is received once (or destroyed with the channel), in its sender's order; one that was
 //     refused never is. recv() reports the end only when there is one.
-//   * nobody sleeps for ever: a waiter that nobody will wake is an invalid end state.
+//   * nobody sleeps for ever: a waiter that nobody will wake is an invalid end state. A cancel is not overlooked (`missed`).
 //   * a waiter is woken once, never after it withdrew, and nobody holds it any more when its frame ends (`owed`).
 //   * never more than CAP values; a sender that waits is served before one that came later; nobody touches a core that
 //     was deleted, and it is deleted.
 //
-// Steps. Each step is one access to what is shared without the lock (lock_, tail_, head_, flags_, the cells, senders_,
-// halves_, a waiter's word, a stop callback); what only the holder of lock_ touches (receiver_, waiting_, head_seen_, the
-// fields of a SendOp that waits) goes with the step before or after.
-//   take_lock, unlock     SpinGuard: the exchange that succeeds, the store
-//   try_put               Core::try_put: lock; room(): head_.load; put(): cells, then tail_.store; receiver_ and unlock; wake
+// Steps. Each step makes one access to what is shared without the lock (tail_, head_, flags_, the cells, senders_, halves_,
+// a waiter's word, a stop callback). What only the holder of lock_ touches (receiver_, waiting_, head_seen_, the fields of a
+// SendOp that waits) goes with the step before or after, and so do taking lock_ (with what follows) and giving it back
+// (with what comes before): nobody can tell the difference.
+//   try_put               Core::try_put: lock; room(): head_.load; put(): cells, which nobody reads yet / tail_.store;
+//                         receiver_; unlock / wake
 //   looks_full            Core::looks_full: three loads
-//   enter_sender          Core::enter(SendOp): lock and link; set_flag(kSendersWait); serve(); receiver_, linked_; unlock
-//   serve                 Core::serve: for each, room(): head_.load; put(): cells, tail_.store; at the end clear_flag
-//   withdraw_sender       Core::withdraw(SendOp)
-//   drop_sender           Core::drop_sender: senders_ RMW; lock; set_flag(kNoSenders); receiver_ and unlock; wake; drop_half
-//   available, take       Core::available, take, take_many: tail_.load; cells; advance(): head_.store, then flags_.load, then
-//                         perhaps lock, serve, unlock, wakes
-//   enter_receiver        Core::enter(RecvOp), withdraw_receiver: Core::withdraw(RecvOp)
-//   close_receiver        Core::close_receiver: two stores to flags_, the waiting ones taken; Receiver: drop_receiver
-//   wake_one, park        ThreadWaiter::wake and park, detail::park; WakeList reads `next` before it wakes
-//   Canceller             CancelWait: `cancelled`, op.cancel(), wake. The stop_callback's destructor waits for it.
+//   enter_sender          Core::enter(SendOp): lock; link; set_flag(kSendersWait); unlock / the fence / lock; serve() /
+//                         receiver_, unlink if cancelled, linked_, waiter_; unlock / wakes
+//   serve                 Core::serve: for each that waits room(): head_.load; cells / put(): tail_.store / at the end
+//                         clear_flag
+//   withdraw_sender       Core::withdraw(SendOp), one step
+//   drop_sender           Core::drop_sender: senders_ RMW / lock; set_flag(kNoSenders) / receiver_; unlock / wake / drop_half
+//   available, take       Core::available, take, take_many: tail_.load / cells / advance(): head_.store / the fence /
+//                         flags_.load / serve_waiting(): lock, serve, unlock / wakes
+//   Receiver              Core::readable; enter(RecvOp), one step; withdraw(RecvOp), one step; drop_receiver
+//   close_receiver        Core::close_receiver: lock; set_flag(kReceiverClosed) / clear_flag; those who wait; unlock / wakes
+//   wake_one, woken       ThreadWaiter::wake and park; WakeList reads `next` before it wakes
+//   Canceller             CancelWait: op.cancel() / wake. The stop_callback's destructor waits for it.
 //
 // Not covered: memory orders other than the interleavings of whole accesses, so all that rests on acquire and release:
-// tail_ (cells, block links and first_ before tail_.store(release), tail_.load(acquire)), head_.store(release) of the
-// unbounded channel (no capacity, no handshake: not modelled), flags_ (release in clear_flag, acquire in ended and
-// receiver_closed), lock_ (exchange acquire, store release), senders_ and halves_ (acq_rel), the waiter's word (acq_rel),
-// the relaxed loads of looks_full. Nor the blocks: their recycling through free_ and kept_, new_block, read_cell; nor the
-// futex under park. -DBUFFERED covers the seq_cst of the one pair that needs it: enter's flags_.store and room's
-// head_.load against advance's head_.store and flags_.load. There the two stores go through a store buffer (one entry
-// each, written back at any later time); seq_cst waits for it before the load, every later store or RMW waits for it too.
+// tail_ (cells, block links and first_ before tail_.store(release), with tail_.load(acquire)); head_ (a cell is free before
+// head_.store(release), with room's head_.load(acquire)); flags_ (release in set_flag and clear_flag, acquire in ended and
+// receiver_closed); lock_ (exchange acquire, store release); senders_ and halves_ (acq_rel); the waiter's word (acq_rel); the
+// relaxed loads of looks_full. Nor the blocks: new_block, read_cell, their recycling through free_ and kept_; nor a channel
+// without a bound, the futex under park, an operation on a moved-from end.
+// -DBUFFERED covers the fences of the one pair that needs them: enter's set_flag, then room's head_.load, against advance's
+// head_.store, then flags_.load. Both stores go through a store buffer, one entry each, written back at any later time. A
+// fence waits for its own thread's entry; who takes the lock after the one who stored gave it back sees the store. With
+// -DASYMMETRIC the receiver has no fence and the sender's, membarrier, also waits for the receiver's entry.
 //
 // Mutations, each of which Spin must find: see BUG_ below.
 
@@ -100,7 +106,8 @@ byte before[SENDERS * VALUES]; /* this value must have been received earlier, or
 
 #ifdef BUFFERED
 byte head_buffer, flags_buffer;
-bit head_pending, flags_pending;
+bit head_pending;
+byte flags_pending; /* 1 + the sender whose store it is */
 active proctype StoreBuffers() {
 end:
   do
@@ -108,17 +115,20 @@ end:
   :: atomic { flags_pending -> flags_ = flags_buffer; flags_pending = 0; flags_buffer = 0 }
   od
 }
-#define FLAGS_DRAINED (!flags_pending)
+#define FLAGS_DRAINED (flags_pending == 0)
+#define FLAGS_DRAINED_OR_OF(sender) (flags_pending == 0 || flags_pending == 1 + sender)
 #define HEAD_DRAINED (!head_pending)
 #define MY_HEAD my_head
 #else
 #define FLAGS_DRAINED true
+#define FLAGS_DRAINED_OR_OF(sender) true
 #define HEAD_DRAINED true
 #define MY_HEAD head_
 #endif
 
-#define TAKE_LOCK !lock_ -> lock_ = 1; assert(!deleted)
-#define UNLOCK FLAGS_DRAINED -> lock_ = 0
+#define TAKE_LOCK !lock_ && FLAGS_DRAINED -> lock_ = 1; assert(!deleted)
+#define TAKE_LOCK_AGAIN(sender) !lock_ && FLAGS_DRAINED_OR_OF(sender) -> lock_ = 1; assert(!deleted)
+#define UNLOCK lock_ = 0
 
 inline owe(waiter) {
   assert(alive[waiter] && !woken[waiter] && !owed[waiter]);
@@ -194,7 +204,7 @@ inline put(sender) {
   tail_ = tail_ + count;
   write_cells(sender, tail_ - count);
 #else
-  FLAGS_DRAINED -> tail_ = tail_ + count;
+  tail_ = tail_ + count;
 #endif
   assert(tail_ - head_ <= CAP || !HEAD_DRAINED);
   op_next[sender] = op_next[sender] + count;
@@ -208,7 +218,8 @@ inline put(sender) {
 #define CELLS_FIRST(sender) write_cells(sender, tail_)
 #define STEP atomic
 #endif
-inline unlink(sender) {
+/* From the list alone. */
+inline unlist(sender) {
   d_step {
     linked_[sender] = 0;
     waiting_count--;
@@ -218,6 +229,14 @@ inline unlink(sender) {
     fi;
     waiting_[1] = 0
   }
+}
+inline unlink(sender) {
+  unlist(sender);
+  refused = refused | (((1 << op_rest[sender]) - 1) << (VALUE(sender, op_next[sender]) - 1));
+  if
+  :: waiting_count == 0 -> FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait
+  :: else
+  fi
 }
 inline take_receiver() {
   if
@@ -248,7 +267,7 @@ inline serve() {
       :: op_rest[front] != 0 -> front = 0; break
       :: else ->
         unfinished_[front] = 0;
-        unlink(front);
+        unlist(front);
         if
         :: has_waiter_[front] -> add(front)
         :: else
@@ -305,35 +324,37 @@ inline enter_sender(sender) {
     entered = 0;
     if
     :: !closed_[sender] && !cancelled_[sender] ->
-      has_waiter_[sender] = 0;
       linked_[sender] = 1;
+#ifndef BUG_WAITER_TOO_EARLY
+      has_waiter_[sender] = 0;
+#else
+      has_waiter_[sender] = 1;
+#endif
       waiting_[waiting_count] = sender;
       waiting_count++;
       entered = 1;
-      old_tail = tail_;
       /* set_flag(kSendersWait) */
 #ifdef BUG_LOOK_THEN_TELL
 #elif defined(BUFFERED)
       flags_buffer = flags_ | kSendersWait;
-      flags_pending = 1
+      flags_pending = 1 + sender;
 #else
-      flags_ = flags_ | kSendersWait
+      flags_ = flags_ | kSendersWait;
 #endif
-    :: else -> UNLOCK
-    fi
+    :: else
+    fi;
+    UNLOCK
   };
   if
   :: entered ->
-#if defined(BUFFERED) && !defined(BUG_FLAG_STORE_WEAK)
-    FLAGS_DRAINED;
+#if defined(BUFFERED) && !defined(BUG_NO_SENDER_FENCE)
+    flags_pending != 1 + sender;
+#ifdef ASYMMETRIC
+    HEAD_DRAINED;
 #endif
+#endif
+    atomic { TAKE_LOCK_AGAIN(sender); old_tail = tail_ };
     serve();
-#ifdef BUG_LOOK_THEN_TELL
-    if
-    :: waiting_count != 0 -> flags_ = flags_ | kSendersWait
-    :: else
-    fi;
-#endif
     atomic {
 #ifndef BUG_WAKE_FOR_NOTHING
       if
@@ -344,6 +365,18 @@ inline enter_sender(sender) {
       take_receiver();
 #endif
       old_tail = 0;
+#ifdef BUG_LOOK_THEN_TELL
+      if
+      :: waiting_count != 0 -> flags_ = flags_ | kSendersWait
+      :: else
+      fi;
+#endif
+#ifndef BUG_CANCEL_IN_BETWEEN
+      if
+      :: linked_[sender] && cancelled_[sender] -> unlink(sender)
+      :: else
+      fi;
+#endif
       entered = linked_[sender];
       has_waiter_[sender] = linked_[sender];
       assert(!entered || !missed[sender]);
@@ -362,16 +395,10 @@ inline withdraw_sender(sender, by_canceller) {
 #ifdef BUG_WITHDRAW_ANYWAY
     withdrew = has_waiter_[sender];
 #else
-    withdrew = linked_[sender];
+    withdrew = linked_[sender] && has_waiter_[sender];
 #endif
     if
-    :: linked_[sender] ->
-      unlink(sender);
-      refused = refused | (((1 << op_rest[sender]) - 1) << (VALUE(sender, op_next[sender]) - 1));
-      if
-      :: waiting_count == 0 -> FLAGS_DRAINED -> flags_ = flags_ & ~kSendersWait
-      :: else
-      fi
+    :: linked_[sender] && has_waiter_[sender] -> unlink(sender)
     :: else
     fi;
     cancel_is_through(sender, by_canceller);
@@ -439,9 +466,6 @@ proctype Canceller(byte who) {
 proctype Sender(byte me) {
   byte k, size, result, count, place, front, w0, w1, old_tail;
   bit entered, withdrew, waits, timed, timed_out, was_stopped;
-#ifdef EMPTY
-  bit empty_done;
-#endif
 
   do
   :: k == VALUES -> break
@@ -452,9 +476,6 @@ proctype Sender(byte me) {
       :: size = 1
 #ifdef BATCH
       :: size = VALUES - k
-#endif
-#ifdef EMPTY
-      :: me == 1 && !empty_done -> size = 0; empty_done = 1
 #endif
       fi;
       if
@@ -531,7 +552,7 @@ proctype Sender(byte me) {
 
     settled: atomic {
       assert(result != DONE || op_rest[me] == 0);
-      assert(result == DONE || op_rest[me] != 0 || size == 0);
+      assert(result == DONE || op_rest[me] != 0);
       refused = refused | (((1 << op_rest[me]) - 1) << (VALUE(me, op_next[me]) - 1));
       k = k + size;
       size = 0;
@@ -604,7 +625,7 @@ inline take(most) {
 #else
 #ifdef BUFFERED
     atomic { HEAD_DRAINED -> my_head = my_head + got; head_buffer = my_head; head_pending = 1 };
-#ifndef BUG_HEAD_STORE_WEAK
+#if !defined(ASYMMETRIC) && !defined(BUG_NO_RECEIVER_FENCE)
     HEAD_DRAINED;
 #endif
 #else
@@ -633,10 +654,13 @@ inline close_receiver() {
       front = waiting_[0];
       assert(alive[front]);
       closed_[front] = 1;
-      unlink(front);
+      unlist(front);
       refused = refused | (((1 << op_rest[front]) - 1) << (VALUE(front, op_next[front]) - 1));
 #ifndef BUG_CLOSE_FORGETS
-      add(front)
+      if
+      :: has_waiter_[front] -> add(front)
+      :: else
+      fi
 #endif
     :: else -> break
     od;
@@ -672,7 +696,9 @@ proctype Receiver() {
       :: does == DROP /* and nothing else any more */
       :: does != DROP -> does = DROP
       :: does != DROP && !closed -> does = CLOSE
+#if !defined(LIMIT_SENDERS) && !defined(LIMIT_RECEIVER)
       :: does != DROP -> does = TRY_RECV
+#endif
       :: does != DROP -> does = RECV;
         if
         :: skip

@@ -3,58 +3,21 @@
 // Channels under everything at once: threads and coroutines, time-outs, cancels, close and drop at any point. Each case
 // prints its seed when it fails; GANTRY_SEED repeats it as far as the threads allow, GANTRY_STRESS=N makes it N times
 // as long. Checked: nothing accepted is lost, doubled or reordered, nothing leaks, nobody sleeps for ever.
-#include <gantry/channel/broadcast.hpp>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/channel/oneshot.hpp>
-#include <gantry/channel/watch.hpp>
 #include <gantry/coro.hpp>
 #include <thread>
 
-#include "core_support.hpp"
+#include "core_stress.hpp"
 
 using namespace gantry;
+using core_test::Canceller;
 using core_test::Counted;
 using core_test::Random;
 using core_test::rounds;
+using core_test::soon;
 
 namespace {
-
-TimePoint soon(Random& random) {
-  return std::chrono::steady_clock::now() + std::chrono::microseconds(random.below(50));
-}
-
-/// A source whose token is cancelled by another thread at any moment, again and again.
-class Canceller {
- public:
-  explicit Canceller(std::uint64_t seed) {
-    thread_ = std::thread([this, seed] {
-      Random random(seed);
-      while (!over_) {
-        random.dawdle();
-        CancelSource old;
-        {
-          const detail::SpinGuard guard(lock_);
-          std::swap(old, source_);
-        }
-        old.request_stop();
-      }
-    });
-  }
-  ~Canceller() {
-    over_ = true;
-    thread_.join();
-  }
-  CancelToken token() {
-    const detail::SpinGuard guard(lock_);
-    return source_.get_token();
-  }
-
- private:
-  detail::SpinLock lock_;
-  CancelSource source_;
-  std::atomic<bool> over_{false};
-  std::thread thread_;
-};
 
 enum class End { drain, close, drop };
 
@@ -365,84 +328,5 @@ TEST_CASE("stress: oneshot between coroutines on two threads") {
     tx.close();
     for (auto& client : clients) REQUIRE(*client.join());
     REQUIRE(*server.join() == 6000);
-  }
-}
-
-TEST_CASE("stress: broadcast, receivers that come, lag, give up and go, and every value seen or counted as missed") {
-  const auto seed = core_test::seed();
-  INFO("GANTRY_SEED=" << seed);
-  Random random(seed);
-  for (int round = 0; round < rounds(12); ++round) {
-    auto [tx, first] = broadcast::channel<Counted>(1 + random.below(70));
-    Canceller canceller(random.below(1 << 30));
-    std::vector<std::thread> threads;
-    std::atomic<int> wrong{0};
-    const std::uint64_t total = 4'000;
-    const auto receive = [&](broadcast::Receiver<Counted> rx, Random r, bool from_start) {
-      std::uint64_t next = 0;
-      bool known = from_start;
-      for (auto left = from_start ? total * 4 : r.below(total); left != 0; --left) {
-        const auto got =
-            r.one_in(2) ? rx.recv({.until = soon(r), .token = {}}) : rx.recv({.until = {}, .token = canceller.token()});
-        if (got) {
-          if (!known) next = got->value.seq - got->missed;
-          known = true;
-          if (got->value.seq != next + got->missed) ++wrong;
-          next = got->value.seq + 1;
-        } else if (got.error().kind == ErrorKind::unavailable) {
-          if (known && next != total) ++wrong;
-          return;
-        }
-        r.dawdle();
-      }
-    };
-    threads.emplace_back(receive, std::move(first), Random(random.below(1 << 30)), true);
-    for (int i = 0; i < 3; ++i) threads.emplace_back(receive, tx.subscribe(), Random(random.below(1 << 30)), i == 0);
-    for (std::uint64_t i = 0; i < total; ++i) {
-      (void)tx.send(Counted(0, i));
-      if (random.one_in(500)) threads.emplace_back(receive, tx.subscribe(), Random(random.below(1 << 30)), false);
-      random.dawdle();
-    }
-    {
-      auto gone = std::move(tx);
-    }
-    for (auto& thread : threads) thread.join();
-    REQUIRE(wrong == 0);
-    REQUIRE(Counted::live == 0);
-  }
-}
-
-TEST_CASE("stress: watch, every watcher sees the last value and never goes back") {
-  const auto seed = core_test::seed();
-  INFO("GANTRY_SEED=" << seed);
-  Random random(seed);
-  for (int round = 0; round < rounds(20); ++round) {
-    auto [tx, rx] = watch::channel<int>(0);
-    Canceller canceller(random.below(1 << 30));
-    std::atomic<int> wrong{0};
-    std::vector<std::thread> threads;
-    for (int w = 0; w < 3; ++w) {
-      threads.emplace_back([&, mine = rx, r = Random(random.below(1 << 30))]() mutable {
-        int last = 0;
-        while (true) {
-          const auto changed = r.one_in(2) ? mine.changed({.until = soon(r), .token = {}})
-                                           : mine.changed({.until = {}, .token = canceller.token()});
-          const int now = *mine.get();
-          if (now < last) ++wrong;
-          last = now;
-          if (!changed && changed.error().kind == ErrorKind::unavailable) break;
-        }
-        if (last != 500) ++wrong;
-      });
-    }
-    for (int i = 1; i <= 500; ++i) {
-      REQUIRE(tx.send(i));
-      random.dawdle();
-    }
-    {
-      auto gone = std::move(tx);
-    }
-    for (auto& thread : threads) thread.join();
-    REQUIRE(wrong == 0);
   }
 }

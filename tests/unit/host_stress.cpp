@@ -153,18 +153,3 @@ TEST_CASE("pool: a job that throws is told, and the next one runs") {
   REQUIRE(pool.spawn([&] { ran = true; }));
   eventually("both", [&] { return told == 1 && ran; });
 }
-
-TEST_CASE("pool: more jobs than the bound are `overloaded`") {
-  std::atomic<bool> go{false};
-  WorkerPool pool(1, 2, [](std::string_view) {});
-  const auto job = [&] {
-    while (!go) std::this_thread::yield();
-  };
-  int taken = 0;
-  while (pool.spawn(job)) ++taken;
-  REQUIRE(taken >= 2);
-  REQUIRE(taken <= 3);
-  REQUIRE(pool.spawn(job).error().kind == ErrorKind::overloaded);
-  go = true;
-  REQUIRE(pool.stop());
-}

@@ -128,11 +128,6 @@ class Core {
 
   [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_acquire); }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
-  [[nodiscard]] bool ended() const {
-    const SpinGuard guard(lock_);
-    return senders_ == 0;
-  }
-
   /// From `from` into the block that holds `at`, or the oldest that is kept when that is gone; returns the place.
   std::uint64_t move_to(Cells*& block, std::uint64_t at) {
     Cells* old = nullptr;
@@ -225,7 +220,8 @@ struct RecvOp {
   Cursor<T>* cursor;
   WaitQueue::Place place{};
 
-  bool poll() { return cursor->core == nullptr || cursor->core->tail() != cursor->next || cursor->core->ended(); }
+  // The end is looked for by start(), under the lock that it takes anyway.
+  bool poll() { return cursor->core == nullptr || cursor->core->tail() != cursor->next; }
   bool start(Waiter& waiter) { return cursor->core->enter(place, cursor->next, waiter); }
   bool cancel() { return cursor->core->withdraw(place); }
   R finish(WaitEnd end) {

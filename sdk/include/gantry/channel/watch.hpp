@@ -53,10 +53,6 @@ class Core {
     return {value_, version_.load(std::memory_order_relaxed)};
   }
   [[nodiscard]] std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
-  [[nodiscard]] bool ended() const {
-    const SpinGuard guard(lock_);
-    return senders_ == 0;
-  }
   [[nodiscard]] std::size_t receivers() const {
     const SpinGuard guard(lock_);
     return receivers_;
@@ -106,7 +102,8 @@ struct ChangedOp {
   std::uint64_t* seen;
   WaitQueue::Place place{};
 
-  bool poll() { return core == nullptr || core->version() != *seen || core->ended(); }
+  // The end is looked for by start(), under the lock that it takes anyway.
+  bool poll() { return core == nullptr || core->version() != *seen; }
   bool start(Waiter& waiter) { return core->enter(place, *seen, waiter); }
   bool cancel() { return core->withdraw(place); }
   R finish(WaitEnd end) {

@@ -14,6 +14,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <gantry/detail/asymmetric_fence.hpp>
+#include <gantry/detail/mpsc_ops.hpp>
 #include <gantry/detail/spin.hpp>
 #include <gantry/result.hpp>
 #include <gantry/waiting.hpp>
@@ -28,81 +29,10 @@
 namespace gantry::mpsc::detail {
 
 using gantry::detail::kCacheLine;
-using gantry::detail::NodeList;
 using gantry::detail::SpinGuard;
 using gantry::detail::SpinLock;
 using gantry::detail::wake;
 using gantry::detail::WakeList;
-
-[[nodiscard]] inline std::unexpected<Error> full() { return fail(ErrorKind::overloaded, "full"); }
-[[nodiscard]] inline std::unexpected<Error> closed() { return fail(ErrorKind::unavailable, "closed"); }
-
-template <class T>
-class Core;
-
-enum class Put : std::uint8_t { done, full, closed };
-
-/// A send that may wait: the first `accepted()` of its values are in the channel.
-template <class T>
-class SendOp {
- public:
-  explicit SendOp(Core<T>* core)
-      : core_(core) {}  // NOLINT(cppcoreguidelines-pro-type-member-init): it is on the fast path
-
-  bool poll(std::span<T> values) {
-    if (core_ == nullptr) return closed_ = true;
-    if (std::exchange(tried_, true) && core_->looks_full()) return false;
-    const auto put = core_->try_put(values.subspan(accepted_));
-    accepted_ += put.count;
-    closed_ = put.state == Put::closed;
-    return put.state != Put::full;
-  }
-  bool start(std::span<T> values, Waiter& waiter) { return core_->enter(*this, values.subspan(accepted_), waiter); }
-  bool cancel() { return core_->withdraw(*this); }
-  Result<void> finish(WaitEnd end) {
-    if (closed_) return detail::closed();
-    if (unfinished_) return wait_failed(end);
-    return {};
-  }
-  [[nodiscard]] std::size_t accepted() const { return accepted_; }
-
- private:
-  friend class Core<T>;
-  friend class NodeList<SendOp>;
-  Core<T>* core_;
-  std::size_t accepted_ = 0;
-  // Set by enter().
-  SendOp* next;
-  SendOp* prev;
-  Waiter* waiter_;  ///< nullptr while it only enters
-  T* rest_;
-  std::size_t rest_size_;
-  bool tried_ = false;
-  // Guarded by the core's lock while it waits.
-  bool closed_ = false;
-  bool cancelled_ = false;
-  bool linked_ = false;
-  bool unfinished_ = false;  ///< the wait ended before all was accepted
-};
-
-template <class T>
-class RecvOp {
- public:
-  explicit RecvOp(Core<T>* core) : core_(core) {}
-  bool poll() { return core_ == nullptr || core_->readable(); }
-  bool start(Waiter& waiter) { return core_->enter(*this, waiter); }
-  bool cancel() { return core_->withdraw(*this); }
-  std::optional<T> take() { return core_ == nullptr ? std::nullopt : core_->take(); }
-  std::size_t take_many(std::vector<T>& out, std::size_t max) {
-    return core_ == nullptr ? 0 : core_->take_many(out, max);
-  }
-
- private:
-  friend class Core<T>;
-  Core<T>* core_;
-  Waiter* waiter_ = nullptr;
-  bool cancelled_ = false;  ///< guarded by the core's lock
-};
 
 template <class T>
 class Core {

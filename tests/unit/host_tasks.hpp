@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A supervisor with a clock that stands still, and jobs that do what they are told.
+#pragma once
+
+#include <mutex>
+
+#include "unit/host_support.hpp"
+
+namespace gantry::host::test {
+
+/// Jobs that say when they start and do what they are told; they outlive the supervisor.
+class Script {
+ public:
+  TaskSupervisor::Job job(const std::string& name) {
+    return [this, name](TaskContext& context) -> Result<void> {
+      {
+        const std::lock_guard guard(mutex_);
+        started_.push_back(name);
+        ++starts_[name];
+      }
+      while (!context.cancelled()) {
+        {
+          const std::lock_guard guard(mutex_);
+          if (const auto it = orders_.find(name); it != orders_.end()) {
+            const bool fails = it->second;
+            orders_.erase(it);
+            if (fails) return fail(ErrorKind::internal, name + " broke");
+            return {};
+          }
+        }
+        std::this_thread::yield();
+      }
+      return {};
+    };
+  }
+  void fail_now(const std::string& name) { order(name, true); }
+  void end_now(const std::string& name) { order(name, false); }
+  int starts(const std::string& name) {
+    const std::lock_guard guard(mutex_);
+    return starts_[name];
+  }
+  std::vector<std::string> started() {
+    const std::lock_guard guard(mutex_);
+    return started_;
+  }
+
+ private:
+  void order(const std::string& name, bool fails) {
+    const std::lock_guard guard(mutex_);
+    orders_[name] = fails;
+  }
+  std::mutex mutex_;
+  std::vector<std::string> started_;
+  std::map<std::string, int> starts_;
+  std::map<std::string, bool> orders_;
+};
+
+struct Tree {
+  Script script;
+  TempDir dir;
+  std::shared_ptr<Log> log = log_in(dir.path() / "log");
+  ManualTimers timers;
+  WorkerPool pool{8, 100, [](std::string_view) {}};
+  EventBus bus{"epoch", 1000};
+  TaskSupervisor tasks{pool, timers, bus, *log, {.max_running = 8}};
+
+  TaskHandle spawn(const std::string& name, TaskOptions options = {}) {
+    auto handle = tasks.spawn(name, script.job(name), std::move(options));
+    REQUIRE(handle);
+    return std::move(*handle);
+  }
+  [[nodiscard]] TaskRecord record(const std::string& name) const {
+    for (const auto& r : tasks.records()) {
+      if (r.name == name) return r;
+    }
+    return {};
+  }
+  [[nodiscard]] std::string state(const std::string& name) const {
+    const auto r = record(name);
+    return r.name.empty() ? "" : std::string(task_state_name(r.state));
+  }
+  void runs(const std::string& name, int times) {
+    eventually((name + " to run").c_str(), [&] { return script.starts(name) == times && state(name) == "running"; });
+  }
+  void reaches(const std::string& name, const std::string& wanted) {
+    eventually((name + " to be " + wanted).c_str(), [&] { return state(name) == wanted; });
+  }
+  /// Lets the back-off pass.
+  void back_off() {
+    eventually("a restart's timer", [&] { return timers.next_in() && *timers.next_in() <= std::chrono::seconds(30); });
+    timers.advance(*timers.next_in());
+  }
+  [[nodiscard]] std::string log_text() const {
+    std::ifstream in(dir.path() / "log");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+};
+
+}  // namespace gantry::host::test
