@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <gantry/channel/mpsc.hpp>
+#include <gantry/mutex.hpp>
 #include <thread>
 #include <utility>
 

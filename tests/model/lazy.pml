@@ -4,39 +4,39 @@
 // each other are in lazy_circle.pml.
 //
 // CALLERS callers ask GETS times each, with get(), co_await async_get() or get_async(); the factory makes something or fails;
-// a failure's back-off is over or not, as it likes. -DSPAWN: there is a `spawn` function, so that all but get() construct on
-// another thread. -DLIMITS: caller 0 may time out or be cancelled. RETIRERS retire (reset(), then wait(), which may
-// give up) or call fail_with() at any time, TIMES each. BORROWERS borrow in sections, TIMES each.
+// a failure's back-off is over or not, as it likes. -DSPAWN: there is a `spawn` function, so that all but get() leave the
+// attempt to a job, which is run at any later time or dropped. -DLIMITS: caller 0 may time out or be cancelled. RETIRERS
+// retire (reset(), then wait(), which may give up) or call fail_with() at any time, TIMES each. BORROWERS borrow in sections,
+// TIMES each.
 //
 // What holds in every run, or Spin reports an error:
 //   * never two attempts at once; who waited gets the result of the attempt it waited for; a service is seen whole or not
 //     at all, by callers and borrowers.
-//   * every caller ends: with a result, or by its own limit. A callback is called once.
-//   * a waiter is woken once and nobody holds it or its operation any more when its frame ends (`owed`).
+//   * every caller ends: with a result, or by its own limit. A callback is called once. A cancel is not overlooked (`missed`).
+//   * a waiter is woken once and nobody holds it or its operation any more when its frame ends (`owed`, `linked_`).
 //   * what was borrowed in a section is not retired (wait() has not returned) before the section ends.
 //
-// Steps. Each step is one access to what is shared without the mutex (mutex_ itself, ready_, epoch_, inside_, a waiter's
-// word, a stop callback), or a step of the factory; what only the holder of mutex_ touches goes with it, and a holder that
-// makes at most one such access is one step: nobody else can tell.
-//   poll                  GetOp::poll: borrow(), then under the lock state_ and value_
-//   enter                 Lazy::enter: under the lock begin(), outcome() or link; outside construct() or construct_elsewhere()
-//   ask                   Lazy::get_async
-//   construct             Lazy::construct: run_factory (two steps: half made, made); under the lock value_, state_,
-//                         ready_.store, the results of those who wait; the wakes; the callbacks
+// Steps. Each step makes one access to what is shared without the mutex (ready_, epoch_, inside_, a waiter's word, a stop
+// callback, the queue of jobs), or is a step of the factory. What only the holder of mutex_ touches goes with it, and so do
+// locking and unlocking: nobody can tell the difference.
+//   poll                  GetOp::poll: borrow() / lock; state_ and value_
+//   enter                 Lazy::enter: lock; claim(), begin(), outcome() or link / construct() or construct_elsewhere()
+//   get_async             Lazy::get_async: lock; begin() or outcome() / construct_elsewhere(), claim_locked()
+//   construct             Lazy::construct: run_factory: half made / made / complete(): lock; value_, state_, ready_.store,
+//                         the results of those who wait / each wake / each callback
 //   withdraw              GetOp::cancel; by Canceller (CancelWait) or a time-out (detail::park)
-//   Elsewhere             what runs on the thread that entered when its coroutine may already be somewhere else, and then the
-//                         spawned construct()
-//   Retirer               Lazy::reset and retire, or fail_with: under the lock state_, value_, ready_.store(nullptr).
-//                         Quiescence::wait: epoch_.fetch_add, then any_before: one inside_.load for each participant
-//   Borrower              Section: epoch_.load, inside_.store, (fence), ready_.load, two uses, inside_.store(0)
+//   Jobs                  Attempt::operator(): claim_locked() / construct(); or ~Attempt: claim_locked() / complete()
+//   Retirer               Lazy::reset and retire, or fail_with: lock; state_, value_, ready_.store(nullptr).
+//                         Quiescence::wait: epoch_.fetch_add / any_before: one inside_.load for each participant
+//   Borrower              Section: epoch_.load / inside_.store / the fence; ready_.load / two uses / inside_.store(0)
 //
 // Not covered: memory orders other than the interleavings of whole accesses, so all that rests on acquire and release:
-// ready_.store(release) in construct and take_away with ready_.load(acquire) in borrow (the service is whole for who sees the
-// pointer); epoch_ (fetch_add acq_rel, load acquire); inside_.store(0, release) with any_before's acquire (the uses are over);
-// the waiter's word; the fence in wait(), which on top of the fetch_add of epoch_ changes nothing where an RMW is a full
-// fence. -DBUFFERED covers the fence in Section: inside_.store goes through a store buffer, which the fence waits for. Nor
-// covered: the Mutex, the list of participants and its lock, nested sections, the back-off's times, what an exception in the
-// factory becomes, shared_ptr's count (what get() gave is never called retired).
+// ready_.store(release) in complete and take_away with ready_.load(acquire) in borrow (who sees the pointer sees the service);
+// epoch_ (fetch_add acq_rel, load acquire); inside_.store(release) with any_before's acquire (the uses are over); the waiter's
+// word; and the fence in wait(), which after the fetch_add of epoch_ changes nothing where an RMW is a full fence.
+// -DBUFFERED covers the fence in Section: inside_.store goes through a store buffer, which the fence waits for. Nor covered:
+// the Mutex, the list of participants and its lock, nested sections, the back-off's times, exceptions (a factory that throws
+// fails, a `spawn` that throws drops its job), shared_ptr's count (what get() gave is never called retired).
 //
 // Mutations, each of which Spin must find: see BUG_ below.
 
@@ -66,6 +66,11 @@
 #define GET 1 /* what a caller does */
 #define ASYNC_GET 2
 #define CALLBACK 3
+#ifdef SPAWN
+#define HERE (does == GET) /* constructs on this thread */
+#else
+#define HERE true
+#endif
 
 #define HALF 1 /* objects */
 #define WHOLE 2
@@ -80,6 +85,8 @@ bit mutex_;
 byte state_ = EMPTY;
 byte ready_, value_;
 byte error_; /* the attempt that failed */
+byte attempt_;
+bit claimed_;
 bit linked_[CALLERS];
 bit callbacks_[CALLERS];
 
@@ -87,10 +94,20 @@ bit callbacks_[CALLERS];
 bit alive[CALLERS], woken[CALLERS], cancelled_[CALLERS];
 byte result_[CALLERS];
 bit called[CALLERS];
-bit has_token, registered, running, stopped, missed; /* caller 0's stop callback */
+bit has_token, registered, running, stopped; /* caller 0's stop callback */
+bit missed; /* cancel() was false before start() was through */
 
-byte elsewhere; /* whose thread goes on in Elsewhere: 1 + the caller of async_get(), or NOBODYS of get_async() */
-#define NOBODYS (CALLERS + 1)
+#ifdef SPAWN
+byte jobs[ATTEMPTS + 1]; /* by attempt; 0: none */
+byte queued;             /* how many */
+#define OF_NOBODY 1
+#ifdef BUG_OP_AFTER_LINK
+#define OF(caller) (2 + (caller))
+#else
+#define OF(caller) OF_NOBODY
+#endif
+#define SPAWN_JOB(number, owner) atomic { jobs[number] = owner; queued++ }
+#endif
 
 /* Quiescence. */
 byte epoch_ = 1;
@@ -99,7 +116,6 @@ byte inside_[BORROWERS];
 #endif
 
 /* Kept for the assertions alone. */
-byte attempt;
 bit in_factory;
 byte objects[ATTEMPTS + 1];
 byte waits_for[CALLERS];
@@ -117,9 +133,16 @@ end:
   :: atomic { inside_pending[_pid] -> inside_[_pid] = inside_buffer[_pid]; inside_pending[_pid] = 0; inside_buffer[_pid] = 0 }
   od
 }
-#define OTHERS (BORROWERS + 1) /* processes that never end */
+#define BUFFERS BORROWERS
 #else
-#define OTHERS 1
+#define BUFFERS 0
+#endif
+#ifdef SPAWN
+#define OTHERS (BUFFERS + 1) /* processes that never end */
+#define JOBS_DONE (queued == 0)
+#else
+#define OTHERS BUFFERS
+#define JOBS_DONE true
 #endif
 
 inline wake_one(who) {
@@ -141,41 +164,60 @@ inline begin() {
   :: state_ == FAILED -> result = FAILURE(error_)
   :: state_ == CONSTRUCTING
   fi;
-#ifndef BUG_LOOK_THEN_BEGIN
   if
-  :: first -> state_ = CONSTRUCTING; attempt++
+  :: first -> state_ = CONSTRUCTING; claimed_ = 0; attempt_++
   :: else
   fi
+}
+/* Under the lock. `first`: `number` is the attempt that runs, nobody had it, and now this one has. */
+inline claim(number) {
+#ifdef BUG_NO_CLAIM
+  first = (state_ == CONSTRUCTING && attempt_ == number);
+#else
+  first = (state_ == CONSTRUCTING && attempt_ == number && !claimed_);
 #endif
+  claimed_ = claimed_ | first
+}
+inline claim_locked(number) {
+  atomic {
+    TAKE_MUTEX;
+    claim(number);
+    UNLOCK
+  }
 }
 
 /* `result`: what came of it. */
 inline construct() {
-  /* run_factory() */
-  atomic { assert(!in_factory); in_factory = 1; objects[attempt] = HALF };
+  run_factory();
+  complete()
+}
+inline run_factory() {
+  atomic { assert(!in_factory); in_factory = 1; objects[attempt_] = HALF };
 #ifdef BUG_PUBLISHED_EARLY
-  ready_ = attempt;
+  ready_ = attempt_;
 #endif
   atomic {
     in_factory = 0;
     if
-    :: objects[attempt] = WHOLE; result = OK(attempt)
-    :: objects[attempt] = 0; result = FAILURE(attempt)
+    :: objects[attempt_] = WHOLE; result = OK(attempt_)
+    :: objects[attempt_] = 0; result = FAILURE(attempt_)
     fi
-  };
+  }
+}
+inline complete() {
   atomic {
     TAKE_MUTEX;
     assert(state_ == CONSTRUCTING);
     if
-    :: result == OK(attempt) -> value_ = attempt; state_ = READY; ready_ = attempt
-    :: else -> error_ = attempt; state_ = FAILED
+    :: result == OK(attempt_) -> value_ = attempt_; state_ = READY; ready_ = attempt_
+    :: else -> error_ = attempt_; state_ = FAILED
     fi;
     i = 0;
     do
     :: i < CALLERS ->
       if
       :: linked_[i] ->
-        assert(alive[i] && !woken[i] && !owed[i] && waits_for[i] == attempt);
+        assert(alive[i] && !woken[i] && !owed[i] && waits_for[i] == attempt_);
         linked_[i] = 0;
         result_[i] = result;
         owed[i] = 1;
@@ -234,21 +276,61 @@ inline withdraw(who, by_canceller) {
   }
 }
 
-/* The rest of enter() or get_async() after the lock, where the attempt is begun elsewhere, and that attempt. */
-active proctype Elsewhere() {
-  byte i, result;
+#ifdef SPAWN
+/* What was given to spawn: run one after another, in any order, or dropped. */
+active proctype Jobs() {
+  byte i, result, number;
+  bit first, runs;
   bit to_wake[CALLERS], to_call[CALLERS];
 end:
   do
-  :: elsewhere != 0 ->
-#ifdef BUG_OP_AFTER_LINK
-    assert(elsewhere == NOBODYS || alive[elsewhere - 1]); /* reads op.here_ only now */
+  :: atomic {
+      if
+      :: jobs[1] != 0 -> number = 1
+#if ATTEMPTS > 1
+      :: jobs[2] != 0 -> number = 2
 #endif
-    elsewhere = 0;
-    construct();
-    result = 0
+#if ATTEMPTS > 2
+      :: jobs[3] != 0 -> number = 3
+#endif
+#if ATTEMPTS > 3
+      :: jobs[4] != 0 -> number = 4
+#endif
+      fi
+    };
+#ifdef BUG_OP_AFTER_LINK
+    /* Before it is spawned: reads op.here_ only now. */
+    assert(jobs[number] == OF_NOBODY || alive[jobs[number] - OF(0)]);
+#endif
+    atomic {
+      jobs[number] = 0;
+      queued--;
+      if
+      :: runs = 1
+      :: runs = 0
+      fi
+    };
+#ifdef BUG_DROPPED_SILENTLY
+    if
+    :: runs -> claim_locked(number)
+    :: else
+    fi;
+#else
+    claim_locked(number);
+#endif
+    if
+    :: first ->
+      if
+      :: runs -> run_factory()
+      :: else -> result = FAILURE(attempt_)
+      fi;
+      complete()
+    :: else
+    fi;
+    atomic { number = 0; result = 0; first = 0; runs = 0 }
   od
 }
+#endif
 
 proctype Canceller() {
   bit withdrew;
@@ -265,7 +347,7 @@ proctype Canceller() {
 }
 
 proctype Caller(byte me) {
-  byte does, gets, i, result, seen;
+  byte does, gets, i, result, seen, number;
   bit first, waits, timed, timed_out, withdrew, was_stopped;
   bit to_wake[CALLERS], to_call[CALLERS];
 
@@ -294,8 +376,9 @@ proctype Caller(byte me) {
       atomic {
         TAKE_MUTEX;
         begin();
+        number = attempt_;
         if
-        :: result == NO_RESULT -> callbacks_[me] = 1; waits_for[me] = attempt
+        :: result == NO_RESULT -> callbacks_[me] = 1; waits_for[me] = attempt_
         :: else
         fi;
         UNLOCK
@@ -304,9 +387,13 @@ proctype Caller(byte me) {
       :: result != NO_RESULT -> result_[me] = result
       :: result == NO_RESULT && first ->
 #ifdef SPAWN
-        elsewhere = NOBODYS;
+        SPAWN_JOB(number, OF_NOBODY);
 #else
-        construct();
+        claim_locked(number);
+        if
+        :: first -> construct()
+        :: else
+        fi;
 #endif
         called[me]
       :: else -> called[me]
@@ -348,39 +435,44 @@ proctype Caller(byte me) {
       if
       :: cancelled_[me]
       :: else ->
-        begin();
+        if
+        :: state_ == CONSTRUCTING ->
+          if
+          :: does == GET -> claim(attempt_) /* takes it over */
+          :: else
+          fi
+        :: else ->
+          begin();
+          if
+          :: first && HERE -> claimed_ = 1
+          :: else
+          fi
+        fi;
+        number = attempt_;
         if
         :: result != NO_RESULT -> result_[me] = result
         :: else ->
-#ifdef SPAWN
-          waits = (!first || does == ASYNC_GET);
-#else
-          waits = !first;
-#endif
+          waits = (!first || !HERE);
 #ifndef BUG_LINK_LATE
           linked_[me] = waits;
-          waits_for[me] = attempt;
+          waits_for[me] = attempt_;
 #endif
           assert(!waits || me != 0 || !missed)
         fi
       fi;
       UNLOCK
     };
-#ifdef BUG_LOOK_THEN_BEGIN
-    if
-    :: first -> atomic { TAKE_MUTEX; state_ = CONSTRUCTING; attempt++; waits_for[me] = attempt; UNLOCK }
-    :: else
-    fi;
-#endif
 #ifdef BUG_LINK_LATE
     if
-    :: waits -> atomic { TAKE_MUTEX; linked_[me] = 1; waits_for[me] = attempt; UNLOCK }
+    :: waits -> atomic { TAKE_MUTEX; linked_[me] = 1; waits_for[me] = attempt_; UNLOCK }
     :: else
     fi;
 #endif
     if
     :: first && !waits -> construct(); result_[me] = result
-    :: first && waits -> elsewhere = me + 1
+#ifdef SPAWN
+    :: first && waits -> SPAWN_JOB(number, OF(me))
+#endif
     :: else
     fi;
     if
@@ -416,6 +508,7 @@ proctype Caller(byte me) {
       waits_for[me] = 0;
       called[me] = 0;
       does = 0;
+      number = 0;
       result = 0;
       first = 0;
       waits = 0;
@@ -552,6 +645,6 @@ init {
 #endif
   };
   /* All have ended, and the attempts that nobody waits for any more. */
-  _nr_pr == 1 + OTHERS && state_ != CONSTRUCTING;
-  assert(!mutex_ && !in_factory && elsewhere == 0)
+  _nr_pr == 1 + OTHERS && state_ != CONSTRUCTING && JOBS_DONE;
+  assert(!mutex_ && !in_factory)
 }

@@ -7,20 +7,20 @@
 //
 // What holds in every run, or Spin reports an error:
 //   * every get() ends: a circle of waits, over any number of threads, would be an invalid end state.
-//   * without -DTIMED: what is refused is a circle: each service on the path is being constructed by a thread that waits for
-//     the next one. With it a path may end in a wait that has just been given up and has not left the graph yet.
+//   * what is refused is a circle: each service on the path is being constructed by a thread that waits for the next one.
 //   * a service has one attempt at a time; a waiter is woken once.
 //
 // Steps. The graph's mutex is held for one look or change at a time and nothing is locked under it: each is one step. What
 // only the holder of a service's mutex touches goes with the step before or after.
 //   GET                   Lazy::enter: lock; begin(), or LazyGraph::enter: the walk and the edge; link; unlock
 //   BUILD                 run_factory: LazyGraph::Constructing(), an edge from the service around it
-//   BUILT                 ~Constructing, its edge goes; Lazy::construct: lock, state_; for each who waits LazyGraph::leave;
-//                         unlock; wakes
-//   WAIT                  detail::park; GetOp::cancel; GetOp::finish: LazyGraph::leave
+//   BUILT                 ~Constructing, its edge goes / Lazy::complete: lock; state_; those who wait / LazyGraph::leave for
+//                         each / unlock / wakes
+//   WAIT                  detail::park / GetOp::cancel: lock; unlink; LazyGraph::leave; unlock
 //
-// Not covered: memory orders (all here lies under one of the mutexes; the waiter's word is acq_rel), poll(), which only
-// finds what enter() would find, other limits (lazy.pml), async_get() and get_async(), which never wait inside a factory.
+// Not covered: memory orders (all here lies under one of the mutexes; the waiter's word is acq_rel); poll(), which only
+// finds what enter() would find; other limits, async_get() and get_async(), whose attempts are taken over (lazy.pml) and
+// which never wait inside a factory; a factory that needs several services, one after the other.
 //
 // Mutations, each of which Spin must find: see BUG_ below.
 
@@ -91,7 +91,6 @@ inline walk() {
   }
 }
 inline is_a_circle() {
-#ifndef TIMED
   d_step {
     at = service;
     do
@@ -102,9 +101,6 @@ inline is_a_circle() {
       assert(at != 0) /* else its thread does not wait */
     od
   }
-#else
-  skip
-#endif
 }
 
 proctype Thread(byte me) {
@@ -168,10 +164,20 @@ proctype Thread(byte me) {
       atomic {
         !mutex_[service];
         timed_out = (linked_[me] != 0);
-        linked_[me] = 0
+        linked_[me] = 0;
+#ifndef BUG_LEAVE_AFTER_CANCEL
+        if
+        :: timed_out -> leave(waits_as[me])
+        :: else
+        fi
+#endif
       };
       if
+#ifdef BUG_LEAVE_AFTER_CANCEL
       :: timed_out -> leave(waits_as[me])
+#else
+      :: timed_out
+#endif
       :: else -> woken[me]
       fi
 #endif

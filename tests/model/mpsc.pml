@@ -94,7 +94,7 @@ byte op_rest[SENDERS]; /* its size */
 /* Waiters, by sender and RECEIVER; their operation's cancelled_. */
 bit alive[3], woken[3], cancelled_[3];
 bit has_token[3], registered[3], running[3], stopped[3]; /* the stop callback */
-bit missed[3];                             /* cancel() was false before start() was through */
+bit missed[3]; /* cancel() was false before start() was through */
 
 /* Kept for the assertions alone. */
 bit owed[3]; /* somebody has taken it and will wake it */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// oneshot.pml: the oneshot channel (sdk/include/gantry/channel/oneshot.hpp, waiting.hpp), for Spin.
+// oneshot.pml: the oneshot channel (sdk/include/gantry/channel/oneshot.hpp, detail/completion.hpp, waiting.hpp), for Spin.
 //
 // A sender sends one value or goes without. A receiver tries, or waits up to WAITS times (with no limits, until a time,
 // with a token, or both), tries again after a time-out or a cancel, and may go at any time. A canceller stops the token of
@@ -14,19 +14,21 @@
 //     holds it any more when its frame ends (`owed`); nobody sleeps for ever; a cancel is not overlooked.
 //   * waiter_ is read only while the one that wrote it stays; the value is not touched by both at once.
 //
-// Steps. Each step is one access to what is shared: word_ (each an RMW, or a load in done()), value_, waiter_, a waiter's
-// word, a stop callback.
-//   Sender                Slot::send: value_; word_.fetch_or(kSenderDone); then delete, or waiter_ and its wake
-//   done                  Slot::done: word_.load
-//   enter                 Slot::enter: waiter_; word_.fetch_or(kWaits)
-//   withdraw              Slot::withdraw: word_.fetch_or(kCancelled); by Canceller (CancelWait) or by a time-out (park)
-//   finish, reset         RecvOp::finish: done(), then take() or word_.fetch_and
-//   Receiver: drop        Slot::drop_receiver: done(), else word_.fetch_or(kReceiverGone); then perhaps delete
+// Steps. Each step is one access to what is shared: word_ (an RMW, or a load), value_, waiter_, a waiter's word, a stop
+// callback.
+//   Sender                Slot::send: value_.emplace (two steps, to see who else is there) / Completion::finish:
+//                         word_.fetch_or(kDone) / delete, or waiter_ / its wake
+//   done                  Completion::done: word_.load
+//   Receiver: enter       Completion::enter: waiter_ / word_.fetch_or(kWaits)
+//   withdraw              Completion::withdraw: word_.fetch_or(kCancelled); by Canceller (CancelWait: `cancelled` / cancel() /
+//                         wake) or by a time-out (detail::park)
+//   Receiver: finish      RecvOp::finish: done() / Slot::take (two steps), or Completion::reset: word_.fetch_and
+//   Receiver: drop        Completion::leave: done(), else word_.fetch_or(kGone) / delete
 //
 // Not covered: memory orders. The model interleaves whole accesses; that value_ and waiter_ are seen by the other end
-// rests on the acq_rel of the RMWs on word_ and the acquire of done() and receiver_gone(), the waiter's word on its
-// acq_rel. There is no pair of a store and a load of different words here that would need seq_cst. Nor covered: SmallPool,
-// the move of an end, the futex under park.
+// rests on the acq_rel of the RMWs on word_ and the acquire of done() and gone(); the waiter's word on its acq_rel. No pair
+// of a store and a load of different words here needs seq_cst. Nor covered: SmallPool, moves of an end, Sender::closed(), the
+// futex under park; that a spawned task's frame is gone before its end is told (coro.hpp).
 //
 // Mutations, each of which Spin must find: see BUG_ below.
 
@@ -34,11 +36,11 @@
 #define WAITS 3
 #endif
 
-#define kSenderDone 1
-#define kReceiverGone 2
+#define kDone 1
+#define kGone 2
 #define kWaits 4
 #define kCancelled 8
-#define kAll (kWaits | kSenderDone | kCancelled)
+#define kAll (kWaits | kDone | kCancelled)
 
 /* The slot. */
 byte word_;
@@ -78,7 +80,7 @@ inline wake_one(w) {
 
 proctype Sender() {
   byte before, w;
-  /* send(), or the end's destructor */
+  /* send(), or finish() without a value */
   atomic {
     if
     :: sends = 0
@@ -98,9 +100,9 @@ proctype Sender() {
   atomic {
     TOUCH;
     before = word_;
-    word_ = word_ | kSenderDone;
+    word_ = word_ | kDone;
     if
-    :: (before & kReceiverGone) == 0 ->
+    :: (before & kGone) == 0 ->
       accepted = sends;
 #ifdef BUG_BOTH_WAKE
       if
@@ -120,12 +122,12 @@ proctype Sender() {
   atomic { TOUCH; value_ = sends };
 #endif
   if
-  :: before & kReceiverGone ->
+  :: before & kGone ->
     free_slot()
 #ifdef BUG_BOTH_WAKE
-  :: !(before & kReceiverGone) && (before & kWaits) ->
+  :: !(before & kGone) && (before & kWaits) ->
 #else
-  :: !(before & kReceiverGone) && (before & (kWaits | kCancelled)) == kWaits ->
+  :: !(before & kGone) && (before & (kWaits | kCancelled)) == kWaits ->
 #endif
     atomic { TOUCH; w = waiter_ };
     wake_one(w)
@@ -183,7 +185,7 @@ proctype Canceller() {
 inline done() {
   atomic {
     TOUCH;
-    is_done = (word_ & kSenderDone) != 0
+    is_done = (word_ & kDone) != 0
   }
 }
 /* After done(). */
@@ -238,7 +240,7 @@ proctype Receiver() {
     atomic { TOUCH; waiter_ = number };
     atomic {
       TOUCH;
-      entered = ((word_ & (kSenderDone | kCancelled)) == 0);
+      entered = ((word_ & (kDone | kCancelled)) == 0);
       word_ = word_ | kWaits;
       assert(!entered || !missed)
     };
@@ -286,12 +288,12 @@ proctype Receiver() {
     atomic { is_done = 0; got = 0; timed = 0; token = 0; timed_out = 0; was_stopped = 0 }
   od;
 
-  /* drop_receiver() */
+  /* leave() */
   done();
 #ifdef BUG_DROP_IN_TWO_STEPS
   if
   :: is_done
-  :: else -> atomic { TOUCH; word_ = word_ | kReceiverGone }
+  :: else -> atomic { TOUCH; word_ = word_ | kGone }
   fi;
 #else
   if
@@ -299,8 +301,8 @@ proctype Receiver() {
   :: else ->
     atomic {
       TOUCH;
-      is_done = (word_ & kSenderDone) != 0;
-      word_ = word_ | kReceiverGone
+      is_done = (word_ & kDone) != 0;
+      word_ = word_ | kGone
     }
   fi;
 #endif

@@ -10,6 +10,8 @@
 #include <gantry/detail/spin.hpp>
 #include <random>
 #include <string>
+#include <thread>
+#include <utility>
 
 namespace core_test {
 

@@ -18,7 +18,8 @@
 // Cycles: a construction that would wait for itself, on one thread or over several, is refused with the path.
 // Attempts: one that `spawn` drops, or throws at, fails with `unavailable`; one that has not begun is run by a get()
 // that
-//   would wait for it. What a callback throws is dropped. A Lazy outlives the jobs that it gave to `spawn`.
+//   would wait for it. What a callback throws is dropped. A Lazy outlives the calls on it, waiting ones
+//   and those that were cancelled included, and the jobs that they gave to `spawn`.
 // Cancelled, timed out: that caller waits no more; the attempt goes on for the others.
 // Never: a half-constructed service is seen; two attempts run at once; the factory or a callback runs under the lock; a
 //   wake-up is lost. How it works: docs/threads.md, model: tests/model/.
@@ -153,11 +154,11 @@ class Lazy {
       cancelled_ = true;
       if (!std::exchange(linked_, false)) return false;
       lazy_->waiters_.remove(*this);
+      detail::LazyGraph::leave(waits_as_);  // here, where the wait ends
       return true;
     }
     Result<Value> finish(WaitEnd end) {
       if (result_) return std::move(*result_);
-      detail::LazyGraph::leave(waits_as_);
       return wait_failed(end);
     }
 
