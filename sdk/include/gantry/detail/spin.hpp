@@ -29,9 +29,22 @@ inline void cpu_pause() noexcept {
 #endif
 }
 
+/// On a single processor nothing happens while one pauses. Looked up once in a process.
+[[nodiscard]] inline bool single_processor() noexcept {
+  static constinit std::atomic<int> known{0};
+  int processors = known.load(std::memory_order_relaxed);
+  if (processors == 0) {
+    cpu_set_t set;
+    processors = ::sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 2;
+    known.store(processors, std::memory_order_relaxed);
+  }
+  return processors == 1;
+}
+
 /// 1, 2, 4 ... 64 pauses, then yields. Ends: see spent().
 class Backoff {
  public:
+  Backoff() noexcept : round_(single_processor() ? kPauseRounds : 0) {}
   void wait() noexcept {
     if (round_ < kPauseRounds) {
       for (std::uint32_t i = 0; i < (1U << round_); ++i) cpu_pause();
@@ -46,7 +59,7 @@ class Backoff {
  private:
   static constexpr std::uint32_t kPauseRounds = 7;
   static constexpr std::uint32_t kYieldRounds = 6;
-  std::uint32_t round_ = 0;
+  std::uint32_t round_;
 };
 
 class GANTRY_CAPABILITY("spin lock") SpinLock {
