@@ -243,6 +243,7 @@ Result<std::uint64_t> EventBus::put(Event event, bool own) {
       if (s.closed) return fail(ErrorKind::unavailable, "the event bus is closed");
       const Route& route = route_of(s, event.topic);
       if (route.plain || (!asked.empty() && version == s.version)) {
+        if (route.plain) answers.clear();  // those that were asked have gone; the answers were theirs
         Node& node = append(s, std::move(event), own, dead);
         seq = node.event.seq;
         deliver(s, node, own, route, answers, woken, dead);
