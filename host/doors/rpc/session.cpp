@@ -378,7 +378,8 @@ bool RpcSession::deliver_events() {
   if (!wire) return false;
   for (auto it = subscriptions_.begin(); it != subscriptions_.end();) {
     const auto& [id, subscribed] = *it;
-    const auto write = [&, &name = id](const Event& event, std::uint64_t prev) {
+    const std::function<void(const Event&, std::uint64_t)> write = [&, &name = id](const Event& event,
+                                                                                   std::uint64_t prev) {
       const bool own = event.epoch == deps_.bus.epoch();
       wire->write(R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + name + R"(","log":)" +
                   (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) + R"(,"epoch":)" +

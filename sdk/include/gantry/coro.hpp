@@ -3,21 +3,19 @@
 // gantry/coro.hpp: coroutines over the channels. Opt-in; needs clang.
 //
 //   gantry::Task<int> twice(int n) { co_return 2 * n; }
-//   auto handle = gantry::spawn(executor, twice(21));     // starts it; handle.join(), or co_await handle
+//   auto handle = gantry::spawn(executor, twice(21));     // starts it; handle.join(), or co_await handle.async_join()
 //
 // Task<T> is lazy: it runs when it is awaited or spawned, and is awaited once. What is spawned runs on an executor's
 // thread; after a wait it goes on with the executor that woke it, if that is of the same group (gantry/executor.hpp).
 //
 // Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on the executor's
-// thread. Cancelling: pass a CancelToken to what waits; a coroutine that waits is never destroyed from outside. A
-// spawned one that
-//   nobody cancels and nobody wakes stays for ever, and so does its frame.
+//   thread.
+// Cancelling: pass a CancelToken to what waits; a coroutine that waits is never destroyed from outside. A spawned one
+//   that nobody cancels and nobody wakes stays for ever, and so does its frame.
 // Exceptions: what escapes from an awaited Task is thrown where it is awaited; from a spawned one it becomes the
-// handle's
-//   `internal` error.
+//   handle's `internal` error.
 // Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await; no over-aligned
-// locals;
-//   to wait for anything here, a coroutine runs on an Executor (else the process ends, and says so).
+//   locals; to wait for anything here, a coroutine runs on an Executor (else the process ends, and says so).
 // g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is refused.
 #pragma once
 

@@ -128,7 +128,8 @@ class Core {
 
   [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_acquire); }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
-  /// From `from` into the block that holds `at`, or the oldest that is kept when that is gone; returns the place.
+
+  /// Out of `block`, into the one that holds `at`, or the oldest that is kept when that is gone; returns the place.
   std::uint64_t move_to(Cells*& block, std::uint64_t at) {
     Cells* old = nullptr;
     {
