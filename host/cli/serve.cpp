@@ -61,7 +61,7 @@ class Console {
   }
   void follow() {
     auto subscribed = house_.bus().subscribe({"host.plugin.*", "host.workspace.*", "ai.index.progress"},
-                                             [this] { house_.worker().post([this] { print_events(); }); });
+                                             [this] { house_.workers().first().post([this] { print_events(); }); });
     if (subscribed) events_ = subscribed->subscription;
   }
 
@@ -130,7 +130,7 @@ int serve(const Common& common, const ServeArgs& args) {
   };
   const auto socket = options.socket;
   auto house = House::build(std::move(options));
-  boost::asio::signal_set signals(house->worker().context(), SIGTERM, SIGINT);
+  boost::asio::signal_set signals(house->workers().first().context(), SIGTERM, SIGINT);
   on_signals(signals, *house);  // before anybody can know that it is there
   if (auto opened = house->open(); !opened) return give_up(args, opened.error());
   Console console(*house);

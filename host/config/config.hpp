@@ -30,7 +30,12 @@ inline constexpr std::size_t kMaxConfigErrors = 100;
 /// The model and the provider that are always there: no key, no network, no weights.
 inline constexpr std::string_view kEmbedded = "embedded";
 
+/// Whether an idle worker looks for work for a moment before it sleeps. `automatic`: not on a battery.
+enum class Polling { automatic, on, off };
+
 struct HostConfig {
+  std::int64_t workers = 0;
+  Polling polling = Polling::automatic;
   std::int64_t max_message_bytes = std::int64_t{16} << 20;
   std::int64_t max_json_depth = 64;
   std::int64_t max_batch = 100;

@@ -14,6 +14,8 @@ using std::string_view_literals::operator""sv;
 template <class E>
 inline constexpr std::array<std::string_view, 0> kNames{};
 template <>
+inline constexpr std::array kNames<Polling>{"auto"sv, "on"sv, "off"sv};
+template <>
 inline constexpr std::array kNames<Level>{"trace"sv, "debug"sv, "info"sv, "warn"sv, "error"sv};
 template <>
 inline constexpr std::array kNames<Isolation>{"inline"sv, "child"sv};
@@ -104,6 +106,11 @@ constexpr auto kRestart = Apply::restart;
 using enum KeyType;
 
 constexpr std::array kHostKeys{
+    key<&HostConfig::workers>("workers", integer, kRestart,
+                              "threads that serve connections; 0: one for each core that the host may use", {0, 1024}),
+    key<&HostConfig::polling>("polling", choice, kLive,
+                              "whether a worker looks for work for some microseconds before it sleeps; auto: "
+                              "unless the machine runs on its battery; never on one core"),
     key<&HostConfig::max_message_bytes>("max_message_bytes", integer, kRestart, "the largest message from a client",
                                         {4 * kKiB, kGiB}),
     key<&HostConfig::max_json_depth>("max_json_depth", integer, kRestart, "the deepest nesting in a message", {4, 512}),

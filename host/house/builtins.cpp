@@ -91,13 +91,9 @@ json House::status() const {
 json House::plugins_json() const {
   json out = json::array();
   for (const auto& plugin : services_->status()) {
-    json entry{{"name", plugin.name},
-               {"version", plugin.version},
-               {"state", plugin.state},
-               {"isolation", plugin.isolation},
-               {"enforced", json::array()},
-               {"restarts", plugin.restarts},
-               {"open_calls", plugin.open_calls}};
+    json entry{{"name", plugin.name},           {"version", plugin.version},      {"state", plugin.state},
+               {"isolation", plugin.isolation}, {"enforced", json::array()},      {"restarts", plugin.restarts},
+               {"runs_on", plugin.runs_on},     {"open_calls", plugin.open_calls}};
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     out.push_back(std::move(entry));
   }
@@ -161,10 +157,21 @@ json House::metrics() const {
                      {"seconds", seconds(counts.total)},
                      {"longest_seconds", seconds(counts.longest)}};
   }
+  json workers = json::array();
+  for (const auto& worker : workers_.counts()) {
+    workers.push_back({{"deliveries", worker.turns},
+                       {"taken_over", worker.taken_over},
+                       {"sleeps", worker.sleeps},
+                       {"polls", worker.polls},
+                       {"poll_hits", worker.poll_hits},
+                       {"polled_seconds", seconds(worker.polled)}});
+  }
   const auto bus = bus_.counts();
   const auto tasks = tasks_->counts();
   const auto processing = event_permits_->counts();
   return json{{"methods", std::move(methods)},
+              {"polling", workers_.polling()},
+              {"workers", std::move(workers)},
               {"tasks", {{"limit", tasks.limit}, {"running", tasks.running}, {"waiting", tasks.waiting}}},
               {"event_processing",
                {{"limit", processing.limit}, {"in_use", processing.in_use}, {"waiting", processing.waiting}}},
@@ -306,6 +313,7 @@ Result<std::string> House::reload_config() {
                                    static_cast<std::size_t>(now->host.max_waiting_per_service),
                                    std::chrono::seconds(now->host.default_call_timeout_seconds)});
   pool_.set_threads(pool_threads(*now));
+  set_polling(now->host.polling);
   tasks_->set_limits(static_cast<std::size_t>(now->async.max_background_tasks),
                      std::chrono::seconds(now->async.background_task_cleanup_interval_seconds));
   event_permits_->set_limit(static_cast<std::size_t>(now->async.event_processing_concurrency));

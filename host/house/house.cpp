@@ -85,7 +85,8 @@ std::unique_ptr<House> House::build(HouseOptions options) {
 House::House(HouseOptions options)
     : options_(std::move(options)),
       log_(options_.log),
-      timers_(options_.timers != nullptr ? *options_.timers : worker_.timers()),
+      workers_(static_cast<std::size_t>(options_.config.host.workers)),
+      timers_(options_.timers != nullptr ? *options_.timers : workers_.timers()),
       pool_(pool_threads(options_.config), kPoolQueue,
             [log = log_](std::string_view what) {
               log->write(Level::error, "pool", "a job threw: " + std::string(what));
@@ -107,7 +108,7 @@ House::House(HouseOptions options)
   router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c));
   add_builtins();
   add_operate_builtins();
-  door_ = std::make_unique<UnixDoor>(worker_, session_deps(), *log_, door_limits(c), [this](OriginId origin) {
+  door_ = std::make_unique<UnixDoor>(workers_, session_deps(), *log_, door_limits(c), [this](OriginId origin) {
     services_->gone(origin);
     (void)bus_.publish("host.client.gone", dump_json({{"origin", origin}}));
   });
@@ -126,8 +127,7 @@ PluginDeps House::plugin_deps() {
   return PluginDeps{timers_,
                     bus_,
                     *log_,
-                    SerialQueue::Borrowed{[this] { return worker_.here(); },
-                                          [this](SerialQueue::Task task) { worker_.post(std::move(task)); }},
+                    workers_,
                     event_permits_,
                     [this](OriginId origin) { return origins_.describe(origin); },
                     static_cast<std::size_t>(options_.config.host.max_message_bytes)};
@@ -197,7 +197,10 @@ Result<void> House::may_publish(std::string_view topic) const {
   return {};
 }
 
+void House::set_polling(Polling wanted) { workers_.set_polling(wanted != Polling::off, wanted == Polling::on); }
+
 Result<void> House::open() {
+  set_polling(options_.config.host.polling);
   auto lock = SocketLock::take(options_.socket);
   if (!lock) return std::unexpected(lock.error());
   lock_.emplace(std::move(*lock));
@@ -228,9 +231,9 @@ Result<std::string> House::open_workspace(const std::string& folder) {
 }
 
 void House::run() {
-  worker_.run([this](std::string_view what) {
-    log_->write(Level::error, "worker", "an exception reached the worker: " + std::string(what));
-  });
+  clean_ = workers_.run([this](std::string_view what) {
+    log_->write(Level::error, "worker", "an exception reached a worker: " + std::string(what));
+  }) && clean_;
   if (stopper_.joinable()) stopper_.join();
   clean_ = pool_.stop(std::chrono::steady_clock::now() + std::chrono::seconds(1)) && clean_;
   stopped_.reset();
@@ -245,7 +248,7 @@ void House::request_stop(const std::string& why) {
     if (std::exchange(stopping_, true)) return;
   }
   log_->write(Level::info, "host", "stopping: " + why);
-  worker_.post([this] {
+  workers_.first().post([this] {
     door_->stop_accepting();
     if (options_.on_stuck) {
       auto [over, wait] = oneshot::channel<bool>();
@@ -256,7 +259,7 @@ void House::request_stop(const std::string& why) {
         if (!ended && ended.error().kind == ErrorKind::timeout) stuck();
       });
     }
-    // The stopping blocks; the worker must go on to write what is answered meanwhile.
+    // The stopping blocks; the workers must go on to write what is answered meanwhile.
     stopper_ = std::thread([this] { stop_all(); });
   });
 }
@@ -268,10 +271,8 @@ void House::stop_all() {
   clean_ = tasks_->stop(budget / 4);
   clean_ = services_->stop_all(budget / 2) && clean_;
   bus_.close();
-  worker_.post([this] {
-    door_->close();
-    worker_.stop();
-  });
+  door_->close();
+  workers_.stop();
 }
 
 }  // namespace gantry::host

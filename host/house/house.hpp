@@ -2,7 +2,7 @@
 //
 // host/house/house.hpp: the whole host, built from the bottom up and taken down from the top.
 //
-// Life: build(), open(), run() on the thread that becomes the worker, request_stop() from any thread, and run()
+// Life: build(), open(), run() on the thread that then watches the workers, request_stop() from any thread, and run()
 // returns. Stop: no more clients; open calls get half of the budget to finish and are cancelled then; tasks and plugins
 // get the rest;
 //   what was answered is written; the connections close.
@@ -27,7 +27,7 @@
 #include "host/house/workspaces.hpp"
 #include "host/observe/log.hpp"
 #include "host/router/router.hpp"
-#include "host/runtime/worker.hpp"
+#include "host/runtime/workers.hpp"
 #include "host/services/service_manager.hpp"
 #include "host/services/supervisor.hpp"
 
@@ -43,7 +43,7 @@ struct HouseOptions {
   std::shared_ptr<Log> log;
   /// Reads the configuration again, for config.reload. Empty: there is no file.
   std::function<ConfigResult<Config>()> reload;
-  Timers* timers = nullptr;  ///< a test's; nullptr: the worker's
+  Timers* timers = nullptr;  ///< a test's; nullptr: the workers'
   /// Called when stopping takes twice its budget: something does not return and never will. Empty: nobody calls.
   std::function<void()> on_stuck;
 };
@@ -58,7 +58,7 @@ class House {
   /// Takes the socket and listens; opens the configured workspaces.
   [[nodiscard]] Result<void> open();
   void run();
-  /// Any thread; also from a signal handler of the worker's io_context.
+  /// Any thread; also from a signal handler of a worker's io_context.
   void request_stop(const std::string& why);
   /// After run(): did every plugin and task end in time?
   [[nodiscard]] bool clean() const { return clean_; }
@@ -66,7 +66,7 @@ class House {
   /// A canonical path; activates the plugins that work on workspaces.
   [[nodiscard]] Result<std::string> open_workspace(const std::string& folder);
 
-  [[nodiscard]] Worker& worker() { return worker_; }
+  [[nodiscard]] Workers& workers() { return workers_; }
   [[nodiscard]] EventBus& bus() { return bus_; }
   [[nodiscard]] Router& router() { return *router_; }
   [[nodiscard]] ServiceManager& services() { return *services_; }
@@ -91,12 +91,13 @@ class House {
   [[nodiscard]] Result<std::string> reload_config();
   [[nodiscard]] SessionDeps session_deps();
   [[nodiscard]] PluginDeps plugin_deps();
+  void set_polling(Polling wanted);
   void stop_all();
 
   HouseOptions options_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
   std::shared_ptr<Log> log_;
-  Worker worker_;
+  Workers workers_;
   Timers& timers_;
   WorkerPool pool_;
   EventBus bus_;

@@ -21,12 +21,25 @@ using detail::to_bytes;
 
 namespace {
 
+// A drain is one turn of the plugin's, which ends well before a turn would count as slow.
 constexpr std::size_t kEventsADrain = 64;
+constexpr Duration kDrainTime = std::chrono::milliseconds(1);
 constexpr RetryPolicy kEventRetries{.max_retries = 2,
                                     .initial_delay = std::chrono::milliseconds(50),
                                     .max_delay = std::chrono::seconds(1),
                                     .jitter = 0,
                                     .seed = 0};
+
+// A thread that is stuck in a plugin may come back: what it touches must still be there.
+void keep_for_ever(std::shared_ptr<InlinePlugin> plugin) {
+  struct Kept {
+    Mutex mutex;
+    std::vector<std::shared_ptr<InlinePlugin>> plugins GANTRY_GUARDED_BY(mutex);
+  };
+  static auto* const kept = new Kept;
+  Lock lock(kept->mutex);
+  kept->plugins.push_back(std::move(plugin));
+}
 
 }  // namespace
 
@@ -34,7 +47,13 @@ InlinePlugin::InlinePlugin(std::string name, const Manifest& manifest, PluginDep
     : name_(std::move(name)),
       manifest_(manifest),
       deps_(std::move(deps)),
-      serial_(manifest.nonblocking ? SerialQueue::borrowed(deps_.workers) : SerialQueue::with_thread()) {
+      serial_(manifest.nonblocking
+                  ? SerialQueue::borrowed({deps_.workers, deps_.timers,
+                                           [name = name_, &log = deps_.log](const std::string& why) {
+                                             log.write(Level::warn, name,
+                                                       why + "; it says `nonblocking`, and gets a thread of its own");
+                                           }})
+                  : SerialQueue::with_thread()) {
   fill_host_table();
 }
 
@@ -109,7 +128,8 @@ void InlinePlugin::try_drain() {
 void InlinePlugin::drain_events(Permit permit) {
   // Cleared before the queue is seen empty: an event that comes now schedules the next drain itself.
   event_drain_scheduled_ = false;
-  for (std::size_t i = 0; i < kEventsADrain; ++i) {
+  const TimePoint until = deps_.timers.now() + kDrainTime;
+  for (std::size_t i = 0; i < kEventsADrain && (i == 0 || deps_.timers.now() < until); ++i) {
     if (!event_) {
       auto next = events_->take();
       if (!next) return;
@@ -201,11 +221,15 @@ void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallReq
   });
   if (taken) return;
   forget(call->id());
-  call->finish(fail(ErrorKind::unavailable, "plugin " + name_ + " is stopping"));
+  call->finish(has_room() ? fail(ErrorKind::unavailable, "plugin " + name_ + " is stopping")
+                          : fail(ErrorKind::overloaded, "the mailbox of plugin " + name_ + " is full",
+                                 R"({"retry_after_ms":100})"));
 }
 
 void InlinePlugin::reconfigure(std::function<json()> config) {
-  (void)deliver([ask = std::move(config)](const gantry_plugin& p) {
+  if (reconfigure_waits_.exchange(true)) return;
+  (void)deliver([this, ask = std::move(config)](const gantry_plugin& p) {
+    reconfigure_waits_ = false;
     const std::string text = dump_json(ask());
     auto msg = make_msg(GANTRY_EVENT, 0);
     msg.topic = to_bytes("host.plugin.config");
@@ -236,12 +260,6 @@ void InlinePlugin::gone(OriginId origin) {
   });
 }
 
-bool InlinePlugin::deliver(std::move_only_function<void(const gantry_plugin&)> send_message) {
-  return serial_->push([weak = weak_from_this(), send = std::move(send_message)]() mutable {
-    if (const auto plugin = weak.lock()) send(*plugin->plugin_);
-  });
-}
-
 bool InlinePlugin::stop(Duration budget) {
   auto [reply, answer] = oneshot::channel<bool>();
   std::uint64_t id = 0;
@@ -269,8 +287,7 @@ bool InlinePlugin::stop(Duration budget) {
     destroy_plugin();
   } else {
     deps_.log.write(Level::error, name_, "does not return from a delivery; it is abandoned");
-    // The stuck thread may come back: what it touches must still be there.
-    if (auto self_owner = weak_from_this().lock()) (void)new std::shared_ptr<InlinePlugin>(std::move(self_owner));
+    keep_for_ever(weak_from_this().lock());
   }
   answer_all(Error{ErrorKind::plugin_died, "plugin " + name_ + " was stopped before it answered", {}});
   return returned;

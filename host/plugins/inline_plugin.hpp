@@ -8,10 +8,11 @@
 // Thread rule: everything but load, start and stop may be called from any thread and does not block. Calls into the
 // plugin
 //   are serial (SerialQueue), and no lock of ours is held across them.
-// Bounds: kMaxOpenCalls calls (more are `overloaded`), as many items as credit was given, kMaxTimers timers, kMaxPosts
-//   posted tasks; events wait in the plugin's bus subscription, whose oldest are dropped. An event whose handler fails
-//   is delivered again, after a back-off, twice; then it becomes a dead letter of the bus, and the next one's turn
-//   comes.
+// Bounds: kMaxOpenCalls calls (more are `overloaded`), as many items as credit was given and kMaxWaiting lets wait
+// (more
+//   are `overloaded`), kMaxTimers timers, kMaxPosts posted tasks; events wait in the plugin's bus subscription, whose
+//   oldest are dropped. An event whose handler fails is delivered again, after a back-off, twice; then it becomes a
+//   dead letter of the bus, and the next one's turn comes.
 // Never: a call is left unanswered. What a stopped plugin did not answer is answered `plugin_died`.
 #pragma once
 
@@ -44,7 +45,7 @@ struct PluginDeps {
   Timers& timers;
   EventBus& bus;
   Log& log;
-  SerialQueue::Borrowed workers;
+  Workers& workers;
   std::shared_ptr<PermitQueue> event_permits;  ///< so many plugins process events at once
   std::function<std::optional<std::string>(OriginId)> describe_origin;
   std::size_t max_payload_bytes;
@@ -57,6 +58,8 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   static constexpr std::size_t kMaxOpenCalls = 4096;
   static constexpr std::size_t kMaxTimers = 10'000;
   static constexpr std::size_t kMaxPosts = 100'000;
+  /// Messages that wait before items are refused. What remains of the mailbox is enough for the rest.
+  static constexpr std::size_t kMaxWaiting = SerialQueue::kMaxTasks / 2;
 
   /// Blocks. The library is loaded, checked against its manifest, and its object created.
   [[nodiscard]] static Result<std::shared_ptr<InlinePlugin>> load(std::string name,
@@ -79,6 +82,8 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   bool stop(Duration budget);
 
   [[nodiscard]] std::size_t open_calls() const;
+  /// Where it is delivered to now.
+  [[nodiscard]] SerialQueue::Where where() const { return serial_->where(); }
   [[nodiscard]] const std::string& name() const { return name_; }
 
  private:
@@ -102,7 +107,14 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   std::int32_t on_timer_cancel(std::uint64_t id);
 
   [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
-  [[nodiscard]] bool deliver(std::move_only_function<void(const gantry_plugin&)> message);
+  /// False: it is stopping, or its mailbox is full. `message`: void(const gantry_plugin&).
+  template <class F>
+  [[nodiscard]] bool deliver(F message) {
+    return serial_->push([weak = weak_from_this(), message = std::move(message)]() mutable {
+      if (const auto plugin = weak.lock()) message(*plugin->plugin_);
+    });
+  }
+  [[nodiscard]] bool has_room() const { return serial_->size() < kMaxWaiting; }
   void deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request);
   void forget(std::uint64_t id);
   void destroy_plugin();
@@ -116,6 +128,7 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<Subscription> events_;
   std::atomic<bool> event_drain_scheduled_{false};
+  std::atomic<bool> reconfigure_waits_{false};
   struct Delivering {
     Event event;
     Backoff backoff;

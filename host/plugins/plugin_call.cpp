@@ -10,13 +10,16 @@ namespace gantry::host {
 using detail::make_msg;
 
 Result<void> PluginCall::send_item(std::string payload) {
+  const auto plugin = plugin_.lock();
+  if (plugin && !plugin->has_room())
+    return fail(ErrorKind::overloaded, "the mailbox of plugin " + plugin->name() + " is full; its credit was too much");
   {
     Lock lock(mutex_);
     if (!sink_ || cancelled_ || ended_) return {};  // it crossed the end on its way
     if (in_credit_ == 0) return fail(ErrorKind::overloaded, "an item was sent without credit; wait for $/credit");
     --in_credit_;
   }
-  if (const auto plugin = plugin_.lock()) {
+  if (plugin) {
     (void)plugin->deliver([id = id_, text = std::move(payload)](const gantry_plugin& p) {
       auto msg = make_msg(GANTRY_ITEM, id);
       msg.payload = gantry_bytes{text.data(), text.size()};

@@ -1,125 +1,151 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/plugins/serial_queue.hpp"
 
+#include <exception>
+#include <system_error>
 #include <utility>
 
 namespace gantry::host {
 
 namespace {
-// How many tasks of borrowed queues this thread is inside of. What a task causes is handed over, not run within it.
-thread_local int inside_task = 0;
+// What close() sends when pushes are refused already must find a place.
+constexpr std::size_t kSpare = 1024;
 }  // namespace
 
+SerialQueue::SerialQueue(std::optional<Borrowed> where, mpsc::Channel<Task> channel)
+    : borrowed_(std::move(where)),
+      tx_(std::move(channel.tx)),
+      rx_(std::move(channel.rx)),
+      where_(borrowed_ ? Where::worker : Where::own_thread) {}
+
 std::shared_ptr<SerialQueue> SerialQueue::with_thread() {
-  return std::shared_ptr<SerialQueue>(new SerialQueue(std::nullopt));
+  return std::shared_ptr<SerialQueue>(new SerialQueue(std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
 }
 
 std::shared_ptr<SerialQueue> SerialQueue::borrowed(Borrowed where) {
-  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(where)));
+  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(where), mpsc::channel<Task>(kMaxTasks + kSpare)));
 }
-
-void SerialQueue::release() {
-  // The runner keeps the queue alive, so that a stuck one can be let go.
-  if (borrowed_) {
-    borrowed_->hand_over([self = shared_from_this()] { self->drain(); });
-  } else {
-    thread_ = std::thread([self = shared_from_this()] { self->serve(); });
-  }
-}
-
-void SerialQueue::drain_here() { drain(); }
 
 SerialQueue::~SerialQueue() {
   if (thread_.joinable()) thread_.detach();
 }
 
-bool SerialQueue::push(Task task) {
-  {
-    Lock lock(mutex_);
-    if (closed_) return false;
-    queue_.push_back(std::move(task));
-    if (running_) return true;
-    if (borrowed_) running_ = true;
-  }
-  if (!borrowed_) {
-    changed_.notify_one();
-  } else if (inside_task == 0 && borrowed_->on_worker()) {
-    drain();
+void SerialQueue::release() {
+  if (borrowed_) {
+    schedule();
   } else {
-    borrowed_->hand_over([self = shared_from_this()] { self->drain(); });
+    start_thread();
   }
+}
+
+// The runner keeps the queue alive, so that a stuck one can be let go.
+void SerialQueue::start_thread() {
+  Lock lock(mutex_);
+  thread_ = std::thread([self = shared_from_this()] { self->serve(); });
+}
+
+void SerialQueue::drain_here() {
+  while (auto task = rx_.try_recv()) run(*task);
+}
+
+bool SerialQueue::push(Task task) {
+  if (closed_ || rx_.size() >= kMaxTasks) return false;
+  return tx_.try_send(std::move(task)).has_value();
+}
+
+// An empty task is the last but those that crossed it.
+void SerialQueue::run(Task& task) {
+  if (task) {
+    task();
+  } else {
+    rx_.close();
+  }
+}
+
+void SerialQueue::schedule() {
+  Worker* worker = Worker::current();
+  if (worker == nullptr) worker = last_worker_.load(std::memory_order_relaxed);
+  schedule_on(worker != nullptr ? *worker : borrowed_->workers.first());
+}
+
+void SerialQueue::schedule_on(Worker& worker) {
+  worker.post([self = shared_from_this(), &worker] { self->turn(worker); });
+}
+
+void SerialQueue::turn(Worker& worker) {
+  last_worker_.store(&worker, std::memory_order_relaxed);
+  const std::shared_ptr<TurnOwner> self = shared_from_this();
+  TimePoint begun = borrowed_->clock.now();
+  for (std::size_t i = 0; i < kTasksATurn; ++i) {
+    auto task = rx_.try_recv();
+    if (!task) {
+      if (!rx_.ready_or_wake(bell_)) return;  // from here on the next turn may be running
+      if (!rx_.drained()) continue;
+      over();
+      return;
+    }
+    std::exception_ptr escaped;
+    const auto number = worker.begin_turn(self);
+    try {
+      run(*task);
+    } catch (...) {
+      escaped = std::current_exception();
+    }
+    if (!worker.end_turn(number)) {
+      task.reset();
+      serve();  // this thread is the plugin's own now
+      throw Worker::Lost{};
+    }
+    const TimePoint ended = borrowed_->clock.now();
+    const bool moved = ended - begun > kSlow && move_to_thread(ended - begun);
+    begun = ended;
+    if (escaped && !moved) schedule_on(worker);
+    if (escaped) std::rethrow_exception(escaped);
+    if (moved) return;
+  }
+  schedule_on(worker);
+}
+
+bool SerialQueue::move_to_thread(Duration took) {
+  try {
+    start_thread();
+  } catch (const std::system_error&) {
+    return false;  // no thread to be had: it stays where it is
+  }
+  where_ = Where::own_thread;
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(took).count();
+  borrowed_->on_moved("a delivery took " + std::to_string(ms) + " ms");
   return true;
 }
 
-void SerialQueue::drain() {
-  ++inside_task;
-  while (true) {
-    Task task;
-    {
-      Lock lock(mutex_);
-      if (queue_.empty()) {
-        running_ = false;
-        if (closed_) finished_ = true;
-        break;
-      }
-      task = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    task();
-  }
-  --inside_task;
-  changed_.notify_all();
+void SerialQueue::turn_lost() {
+  where_ = Where::own_thread;
+  borrowed_->on_moved("a delivery does not return, and its worker was taken over");
 }
 
 void SerialQueue::serve() {
-  while (true) {
-    Task task;
-    {
-      Lock lock(mutex_);
-      running_ = false;
-      while (queue_.empty() && !closed_) changed_.wait(mutex_);
-      if (queue_.empty()) {
-        finished_ = true;
-        break;
-      }
-      running_ = true;
-      task = std::move(queue_.front());
-      queue_.pop_front();
-    }
-    task();
-  }
-  changed_.notify_all();
+  while (auto task = rx_.recv()) run(*task);
+  over();
 }
 
-std::size_t SerialQueue::size() const {
-  Lock lock(mutex_);
-  return queue_.size();
-}
+void SerialQueue::over() { (void)over_.reply.send(true); }
 
 void SerialQueue::close() {
-  {
-    Lock lock(mutex_);
-    closed_ = true;
-    if (borrowed_ && !running_ && queue_.empty()) finished_ = true;
-  }
-  changed_.notify_all();
+  if (!closed_.exchange(true)) (void)tx_.try_send(Task());
 }
 
 bool SerialQueue::join(std::chrono::steady_clock::time_point until) {
-  bool finished = false;
+  const bool finished = over_.answer.recv({.until = until, .token = {}}).has_value();
+  std::thread thread;
   {
     Lock lock(mutex_);
-    while (!finished_) {
-      if (!changed_.wait_until(mutex_, until)) break;
-    }
-    finished = finished_;
+    thread = std::move(thread_);
   }
-  if (thread_.joinable()) {
-    if (finished) {
-      thread_.join();
-    } else {
-      thread_.detach();
-    }
+  if (!thread.joinable()) return finished;
+  if (finished) {
+    thread.join();
+  } else {
+    thread.detach();
   }
   return finished;
 }

@@ -1,63 +1,95 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/serial_queue.hpp: a plugin's symbolic thread: tasks, one at a time, in order.
+// host/plugins/serial_queue.hpp: a plugin's symbolic thread: tasks, one at a time, in order, through an mpsc channel.
 //
-// Two kinds: with an OS thread of its own, or borrowed, where tasks run on the host's workers: on the very worker that
-// pushes (no thread switch), or through `hand_over` when the pusher is no worker or is inside a task already.
+// Two kinds. One has an OS thread of its own. One is borrowed: its tasks run in turns on the host's workers, on the
+// very worker that pushes where there is one (no thread switch); a turn is posted, never run within the push. A
+// borrowed queue gets a thread of its own, for good, when a task of it takes longer than kSlow, or when one does not
+// return and its worker was taken over; then the thread that it holds becomes its own.
 //
 // A new queue is held: tasks wait until release(). Whoever created it may act as the symbolic thread until then, and
 // again once join() has returned true.
 //
-// Thread rule: push() from any thread. Bounds are the pusher's business: each kind of message has its own.
-// After close(): what was pushed runs, push() refuses. join() waits until it has run.
+// Thread rule: push() from any thread; release(), drain_here(), close() and join() by who started the plugin or stops
+// it. Full: push() refuses at kMaxTasks. Each kind of message has a bound of its own below that; what remains is for
+// items. After close(): what was pushed runs, push() refuses. join() waits until it has run.
 #pragma once
 
+#include <atomic>
 #include <chrono>
-#include <deque>
 #include <functional>
+#include <gantry/channel/mpsc.hpp>
+#include <gantry/channel/oneshot.hpp>
 #include <gantry/mutex.hpp>
 #include <memory>
-#include <optional>
+#include <string>
 #include <thread>
+
+#include "host/runtime/workers.hpp"
 
 namespace gantry::host {
 
-class SerialQueue : public std::enable_shared_from_this<SerialQueue> {
+class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<SerialQueue> {
  public:
+  static constexpr std::size_t kMaxTasks = std::size_t{1} << 18;
+  static constexpr Duration kSlow = std::chrono::milliseconds(5);
+
   using Task = std::move_only_function<void()>;
+  enum class Where : std::uint8_t { worker, own_thread };
   struct Borrowed {
-    std::function<bool()> on_worker;      ///< is this thread a worker?
-    std::function<void(Task)> hand_over;  ///< runs a task on a worker
+    Workers& workers;
+    const Timers& clock;
+    /// It has a thread of its own from now on, and why. Any thread.
+    std::function<void(const std::string& why)> on_moved;
   };
 
   [[nodiscard]] static std::shared_ptr<SerialQueue> with_thread();
   [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(Borrowed where);
-  ~SerialQueue();
+  ~SerialQueue() override;
 
   void release();
   /// For a queue that will never be released: runs what was pushed, here.
   void drain_here();
-  /// False: it is closed and the task was dropped.
+  /// False: it is closed, or full, and the task was dropped.
   bool push(Task task);
-  [[nodiscard]] std::size_t size() const;
+  [[nodiscard]] std::size_t size() const { return rx_.size(); }
+  [[nodiscard]] Where where() const { return where_; }
   void close();
   /// After close(): true when everything has run before `until`. A queue that is stuck is given up: its thread is let
   /// go.
   [[nodiscard]] bool join(std::chrono::steady_clock::time_point until);
 
+  void turn_lost() override;
+
  private:
-  explicit SerialQueue(std::optional<Borrowed> where) : borrowed_(std::move(where)) {}
+  SerialQueue(std::optional<Borrowed> where, mpsc::Channel<Task> channel);
+  static constexpr std::size_t kTasksATurn = 64;
+  /// Woken when a task comes to a borrowed queue that has none.
+  struct Bell final : Waiter {
+    explicit Bell(SerialQueue& q) : queue(q) {
+      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).queue.schedule(); };
+    }
+    SerialQueue& queue;
+  };
+  void start_thread();
+  void schedule();
+  void schedule_on(Worker& worker);
+  void turn(Worker& worker);
+  [[nodiscard]] bool move_to_thread(Duration took);
   void serve();
-  void drain();
+  void run(Task& task);
+  void over();
 
   const std::optional<Borrowed> borrowed_;
-  std::thread thread_;
-  mutable Mutex mutex_;
-  CondVar changed_;
-  std::deque<Task> queue_ GANTRY_GUARDED_BY(mutex_);
-  bool running_ GANTRY_GUARDED_BY(mutex_) = true;
-  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool finished_ GANTRY_GUARDED_BY(mutex_) = false;
+  mpsc::Sender<Task> tx_;  ///< never closed: any thread sends
+  mpsc::Receiver<Task> rx_;
+  Bell bell_{*this};
+  std::atomic<Worker*> last_worker_{nullptr};
+  std::atomic<Where> where_;
+  std::atomic<bool> closed_{false};
+  oneshot::Channel<bool> over_ = oneshot::channel<bool>();
+  Mutex mutex_;
+  std::thread thread_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

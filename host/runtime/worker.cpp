@@ -1,89 +1,177 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/runtime/worker.hpp"
 
-#include <atomic>
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/steady_timer.hpp>
-#include <thread>
-
-#include "host/runtime/timer_queue.hpp"
+#include <chrono>
+#include <fstream>
+#include <gantry/detail/spin.hpp>
+#include <string>
 
 namespace gantry::host {
 
-namespace asio = boost::asio;
-
 namespace {
+[[nodiscard]] TimePoint now() { return std::chrono::steady_clock::now(); }
 
-// One steady_timer serves the whole queue; it is touched on the worker's thread only.
-class AsioTimers final : public Timers {
- public:
-  explicit AsioTimers(asio::io_context& context) : context_(context), timer_(context) {}
-
-  [[nodiscard]] TimePoint now() const override { return std::chrono::steady_clock::now(); }
-
-  TimerKey at(TimePoint when, Callback callback) override {
-    const auto added = queue_.add(when, std::move(callback));
-    if (added.first) asio::post(context_, [this] { arm(); });
-    return added.key;
-  }
-  bool cancel(TimerKey key) override { return queue_.remove(key); }
-
- private:
-  struct Rearm {
-    AsioTimers& timers;
-    ~Rearm() { timers.arm(); }
-  };
-  void arm() {
-    const auto next = queue_.earliest();
-    if (!next) return;
-    timer_.expires_at(*next);
-    timer_.async_wait([this](const boost::system::error_code& failed) {
-      if (failed) return;
-      const auto time = now();
-      const Rearm rearm{*this};  // also when a callback throws
-      while (auto due = queue_.take_due(time)) (*due)();
-    });
-  }
-
-  asio::io_context& context_;
-  asio::steady_timer timer_;
-  TimerQueue queue_;
-};
-
+[[nodiscard]] std::string first_word(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  std::string word;
+  in >> word;
+  return word;
+}
 }  // namespace
 
-struct Worker::Impl {
-  asio::io_context context{1};
-  asio::executor_work_guard<asio::io_context::executor_type> work{context.get_executor()};
-  AsioTimers timers{context};
-  std::atomic<std::thread::id> thread;
-};
+bool on_battery(const std::filesystem::path& supplies) {
+  bool discharging = false;
+  std::error_code failed;
+  for (auto it = std::filesystem::directory_iterator(supplies, failed);
+       !failed && it != std::filesystem::directory_iterator(); it.increment(failed)) {
+    const std::string type = first_word(it->path() / "type");
+    if (type == "Battery") {
+      // A mouse has a battery as well; only the system's own counts.
+      if (first_word(it->path() / "scope") != "Device")
+        discharging = discharging || first_word(it->path() / "status") == "Discharging";
+    } else if (first_word(it->path() / "online") == "1") {
+      return false;
+    }
+  }
+  return discharging;
+}
 
-Worker::Worker() : impl_(std::make_unique<Impl>()) {}
-Worker::~Worker() = default;
+Worker*& Worker::here() {
+  static constinit thread_local Worker* worker = nullptr;
+  return worker;
+}
 
-void Worker::run(const std::function<void(std::string_view)>& on_escape) {
-  impl_->thread = std::this_thread::get_id();
-  bool last = false;
-  while (true) {
+void Worker::serve(const OnEscape& on_escape) {
+  here() = this;
+  while (!stopping_) {
     try {
-      if (!last) impl_->context.run();
-      // What was cancelled by the last tasks still holds its owners: let it go while those are alive.
-      last = true;
-      impl_->context.restart();
-      (void)impl_->context.poll();
+      run();
+    } catch (const Lost&) {
       return;
     } catch (const std::exception& e) {
       on_escape(e.what());
     }
   }
+  here() = nullptr;
 }
 
-void Worker::stop() { impl_->context.stop(); }
-void Worker::post(std::move_only_function<void()> task) { asio::post(impl_->context, std::move(task)); }
-bool Worker::here() const { return impl_->thread.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
-asio::io_context& Worker::context() { return impl_->context; }
-Timers& Worker::timers() { return impl_->timers; }
+bool Worker::run_leftovers(const OnEscape& on_escape) {
+  here() = this;
+  bool any = false;
+  while (true) {
+    try {
+      context_.restart();
+      any = context_.poll() != 0 || any;
+      break;
+    } catch (const std::exception& e) {
+      any = true;
+      on_escape(e.what());
+    }
+  }
+  here() = nullptr;
+  return any;
+}
+
+void Worker::stop() {
+  stopping_ = true;
+  context_.stop();
+}
+
+void Worker::set_polling(bool on) {
+  if (polling_.exchange(on) != on) context_.stop();  // it goes on the other way
+}
+
+void Worker::run() {
+  while (!stopping_) {
+    if (polling_) {
+      poll_or_sleep();
+    } else {
+      context_.run();
+    }
+    if (context_.stopped() && !stopping_) context_.restart();
+  }
+}
+
+void Worker::poll_or_sleep() {
+  if (context_.poll() != 0) return;
+  if (window_.length() > Duration::zero() && !saves_power() && poll_for(window_.length())) return;
+  const TimePoint asleep = now();
+  count(sleeps_);
+  context_.run_one();
+  window_.slept(now() - asleep);
+}
+
+bool Worker::saves_power() {
+  constexpr std::uint32_t kAskEvery = 1024;
+  if (!shared_.not_on_battery.load(std::memory_order_relaxed)) return false;
+  if (power_asked_++ % kAskEvery == 0) on_battery_ = on_battery();
+  return on_battery_;
+}
+
+bool Worker::poll_for(Duration window) {
+  const Worker* nobody = nullptr;
+  if (!shared_.poller.compare_exchange_strong(nobody, this, std::memory_order_relaxed)) return false;
+  // Not while it works: others may poll then. After a take-over the place is not this thread's any more.
+  const struct Leave {
+    Worker& worker;
+    ~Leave() {
+      const Worker* self = &worker;
+      if (here() == &worker) worker.shared_.poller.compare_exchange_strong(self, nullptr, std::memory_order_relaxed);
+    }
+  } leave{*this};
+  count(polls_);
+  const TimePoint begun = now();
+  bool found = false;
+  TimePoint time = begun;
+  while (!found && time - begun < window && !context_.stopped()) {
+    gantry::detail::cpu_pause();
+    time = now();
+    found = context_.poll() != 0;
+  }
+  count(polled_ns_, static_cast<std::uint64_t>((time - begun).count()));
+  if (found) count(poll_hits_);
+  return found;
+}
+
+std::uint64_t Worker::begin_turn(const std::shared_ptr<TurnOwner>& owner) {
+  if (owner_set_.owner_before(owner) || owner.owner_before(owner_set_)) {
+    owner_set_ = owner;
+    Lock lock(mutex_);
+    owner_ = owner;
+  }
+  count(turns_);
+  const std::uint64_t turn = ++last_turn_;
+  // Told first, then looked: who watches either sees the turn before it rests, or is seen to rest and woken.
+  turn_.store(turn, std::memory_order_seq_cst);
+  if (shared_.watch_rests.load(std::memory_order_seq_cst)) shared_.wake_watch();
+  return turn;
+}
+
+bool Worker::end_turn(std::uint64_t turn) {
+  if (turn_.compare_exchange_strong(turn, 0, std::memory_order_acq_rel)) return true;
+  here() = nullptr;
+  return false;
+}
+
+bool Worker::take_over(std::uint64_t turn) {
+  std::shared_ptr<TurnOwner> owner;
+  {
+    Lock lock(mutex_);
+    owner = owner_.lock();
+  }
+  // What the lost thread wrote before its turn is the new one's from here on.
+  if (!turn_.compare_exchange_strong(turn, 0, std::memory_order_acq_rel)) return false;
+  const Worker* self = this;
+  shared_.poller.compare_exchange_strong(self, nullptr, std::memory_order_relaxed);
+  count(taken_over_);
+  if (owner) owner->turn_lost();
+  return true;
+}
+
+WorkerCounts Worker::counts() const {
+  const auto get = [](const std::atomic<std::uint64_t>& counter) { return counter.load(std::memory_order_relaxed); };
+  return WorkerCounts{get(turns_), get(taken_over_), get(sleeps_),
+                      get(polls_), get(poll_hits_),  std::chrono::nanoseconds(get(polled_ns_))};
+}
 
 }  // namespace gantry::host

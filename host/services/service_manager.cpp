@@ -184,7 +184,10 @@ std::vector<PluginStatus> ServiceManager::status() const {
           status.state = "failed";
           status.reason = entry.instance->error().message;
       }
-      if (const auto plugin = entry.instance->peek()) status.open_calls = plugin->open_calls();
+      if (const auto plugin = entry.instance->peek()) {
+        status.open_calls = plugin->open_calls();
+        status.runs_on = plugin->where() == SerialQueue::Where::worker ? "workers" : "own thread";
+      }
     }
     out.push_back(std::move(status));
   }

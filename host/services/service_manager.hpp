@@ -47,6 +47,7 @@ struct PluginStatus {
   std::string reason;
   std::uint64_t restarts = 0;
   std::size_t open_calls = 0;
+  std::string runs_on;  ///< "workers" or "own thread"; empty while it does not run
 };
 
 class ServiceManager {

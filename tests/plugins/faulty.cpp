@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A plugin that does wrong on request, so that the host can be seen to cope. It is no part of the product. It is built
-// twice, under the names that FAULTY gives it.
+// three times, under the names that FAULTY gives it; as "hasty" it says that it is nonblocking, and is not.
 #include <unistd.h>
 
 #include <filesystem>
@@ -137,6 +137,7 @@ class Faulty {
     failed_events_ = 0;
     events_.emplace_back(topic);
   }
+  Result<json> thread(Call&) { return json{{"id", ::gettid()}}; }
   Result<json> blocks(Call& call) {
     block_until(call.params().value("file", ""));
     return json::object();
@@ -171,6 +172,8 @@ class Faulty {
     d.method(FAULTY ".progresses", &Faulty::progresses);
     d.method(FAULTY ".slow", &Faulty::slow, {.summary = {}, .keeps_time = true});
     d.method(FAULTY ".meta", &Faulty::meta).method(FAULTY ".workspaces", &Faulty::workspaces);
+    if (std::string_view(FAULTY) == "hasty") d.nonblocking();
+    d.method(FAULTY ".thread", &Faulty::thread);
     d.method(FAULTY ".seen_events", &Faulty::seen_events).method(FAULTY ".blocks", &Faulty::blocks);
   }
 

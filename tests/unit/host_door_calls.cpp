@@ -251,7 +251,7 @@ TEST_CASE(
       "events.subscribe", {{"topics", {"test.*"}}, {"policy", "disconnect"}, {"buffer", 3}}, std::chrono::seconds(10));
   REQUIRE(subscribed);
   // The worker that writes is kept busy while they are published.
-  t.house().worker().post([&] {
+  t.house().workers().first().post([&] {
     for (int i = 0; i < 5; ++i) (void)t.house().bus().publish("test.a", std::to_string(i));
   });
   std::vector<json> got;
@@ -277,7 +277,7 @@ TEST_CASE("door: a coalescing subscription gets the newest of each topic, and a 
       client.call("events.subscribe", {{"topics", {"test.*"}}, {"buffer", 0}}, std::chrono::seconds(10)).error().kind ==
       ErrorKind::invalid_params);
   REQUIRE(client.call("events.subscribe", {{"topics", {"test.*"}}, {"policy", "coalesce"}}, std::chrono::seconds(10)));
-  t.house().worker().post([&] {
+  t.house().workers().first().post([&] {
     for (int i = 0; i < 5; ++i) {
       (void)t.house().bus().publish("test.a", std::to_string(i));
       (void)t.house().bus().publish("test.b", std::to_string(i));

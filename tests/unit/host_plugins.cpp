@@ -321,6 +321,7 @@ struct Alone {
   std::shared_ptr<Log> log = log_in(dir.path() / "log");
   ManualTimers timers;
   EventBus bus{"epoch", 100};
+  Workers workers{1};
   std::shared_ptr<InlinePlugin> plugin;
   explicit Alone(const std::string& name) {
     const auto library = kPlugins / (name + ".so");
@@ -329,7 +330,7 @@ struct Alone {
     PluginDeps deps{timers,
                     bus,
                     *log,
-                    SerialQueue::Borrowed{[] { return false; }, [](SerialQueue::Task) {}},
+                    workers,
                     PermitQueue::make(4, 4),
                     [](OriginId) { return std::nullopt; },
                     1 << 20};

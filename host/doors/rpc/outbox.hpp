@@ -22,16 +22,17 @@ namespace gantry::host {
 
 class Outbox {
  public:
-  /// So much gathers at most while it is corked.
+  /// So much gathers at most while it is corked, or there is time.
   static constexpr std::size_t kCorkedBytes = 256 * 1024;
 
-  enum class State { empty, waiting, broken, full };
+  /// `gathered`: somebody must call flush() soon. `waiting`: somebody must when the socket is writable.
+  enum class State { empty, gathered, waiting, broken, full };
+  enum class When { now, later };
 
   Outbox(int socket, std::size_t max_bytes) : socket_(socket), max_bytes_(max_bytes) {}
 
-  /// Frames and queues `message`, and writes unless it is corked. `waiting`: somebody must call flush() when the socket
-  /// is writable.
-  [[nodiscard]] State put(Framing framing, std::string_view message) {
+  /// Frames and queues `message`, and writes, unless it is corked or there is time.
+  [[nodiscard]] State put(Framing framing, std::string_view message, When when) {
     Lock lock(mutex_);
     if (broken_) return State::broken;
     if (pending_.size() - sent_ + message.size() > max_bytes_) {
@@ -39,7 +40,9 @@ class Outbox {
       if (pending_.size() - sent_ + message.size() > max_bytes_) return State::full;
     }
     append_frame(pending_, framing, message);
-    return corked_ && pending_.size() - sent_ < kCorkedBytes ? State::empty : write();
+    if (pending_.size() - sent_ >= kCorkedBytes) return write();
+    if (corked_) return State::empty;
+    return when == When::later ? State::gathered : write();
   }
   /// While corked, messages gather; uncork() writes them in one go.
   void cork() {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Connection lives on its worker. What arrives from other threads is a write into its Outbox, which the outbox does
-// itself, and a wish for attention (events to deliver, the socket to be watched for room, the end of the last call),
-// which is posted to the worker, at most one post of each kind at a time.
+// A Connection lives on its worker. What its worker writes is gathered and leaves when the worker's turn to flush
+// comes, behind what is queued already: so the answers to calls that were read together leave together. What arrives
+// from other threads is a write into its Outbox, which the outbox does itself, and a wish for attention (events to
+// deliver, the socket to be watched for room, the end of the last call), which is posted to the worker, at most one
+// post of each kind at a time.
 #include "host/doors/rpc/unix_door.hpp"
 
 #include <poll.h>
@@ -10,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <unordered_set>
@@ -36,8 +38,8 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
  public:
   using Ended = std::function<void(const std::shared_ptr<Connection>&)>;
 
-  Connection(asio::io_context& context, Local::socket socket, const UnixDoorLimits& limits, Log& log, Ended ended)
-      : context_(context),
+  Connection(Worker& worker, Local::socket socket, const UnixDoorLimits& limits, Log& log, Ended ended)
+      : worker_(worker),
         socket_(std::move(socket)),
         fd_(socket_.native_handle()),
         limits_(limits),
@@ -55,11 +57,15 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   void write(std::string text) override {
     const Framing framing = framing_.load(std::memory_order_relaxed);
     if (framing == Framing::lines && text.find('\n') != std::string::npos) text = minify_json(text);
-    after_write(outbox_.put(framing, text));
+    if (Worker::current() == &worker_) {
+      after_write(outbox_.put(framing, text, Outbox::When::later));
+    } else {
+      after_write(outbox_.put(framing, text, Outbox::When::now));
+    }
   }
   void schedule_events() override {
     if (events_scheduled_.exchange(true)) return;
-    asio::post(context_, [self = shared_from_this()] {
+    worker_.post([self = shared_from_this()] {
       self->events_scheduled_ = false;
       self->deliver_events();
     });
@@ -67,7 +73,7 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   [[nodiscard]] bool writable() const override { return outbox_.size() < kBusyBytes; }
   void call_ended() override {
     if (!half_closed_.load(std::memory_order_relaxed)) return;
-    asio::post(context_, [self = shared_from_this()] { self->end_if_done(); });
+    worker_.post([self = shared_from_this()] { self->end_if_done(); });
   }
 
   /// Worker. What is still unwritten is tried once more.
@@ -188,16 +194,24 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
     switch (state) {
       case Outbox::State::empty:
         return;
+      case Outbox::State::gathered:
+        if (flush_scheduled_.exchange(true)) return;
+        worker_.post([self = shared_from_this()] {
+          self->flush_scheduled_ = false;
+          self->after_write(self->outbox_.flush());
+          self->end_if_done();
+        });
+        return;
       case Outbox::State::waiting:
         if (output_scheduled_.exchange(true)) return;
-        asio::post(context_, [self = shared_from_this()] { self->wait_for_output(); });
+        worker_.post([self = shared_from_this()] { self->wait_for_output(); });
         return;
       case Outbox::State::full:
         if (!full_.exchange(true))
           log_.write(Level::warn, "rpc", "a client does not read: its outbox is full, the connection is closed");
         [[fallthrough]];
       case Outbox::State::broken:
-        asio::post(context_, [self = shared_from_this()] { self->close(); });
+        worker_.post([self = shared_from_this()] { self->close(); });
     }
   }
   void wait_for_output() {
@@ -222,7 +236,7 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
     if (more && state == Outbox::State::empty) schedule_events();
   }
 
-  asio::io_context& context_;
+  Worker& worker_;
   Local::socket socket_;
   const int fd_;
   const UnixDoorLimits& limits_;
@@ -233,6 +247,7 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   std::shared_ptr<RpcSession> session_;
   std::atomic<Framing> framing_{Framing::lines};
   std::atomic<bool> events_scheduled_{false};
+  std::atomic<bool> flush_scheduled_{false};
   std::atomic<bool> output_scheduled_{false};
   std::atomic<bool> half_closed_{false};
   std::atomic<bool> full_{false};
@@ -244,40 +259,62 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
 }  // namespace
 
 struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
-  Impl(Worker& worker_in, SessionDeps deps_in, Log& log_in, UnixDoorLimits limits_in, Gone gone_in)
-      : worker(worker_in),
+  /// One worker's part. Its parser is used by that worker alone.
+  struct Part {
+    Part(Worker& w, const UnixDoorLimits& limits)
+        : worker(w), parser(limits.max_message_bytes, limits.max_json_depth, limits.max_batch) {}
+    Worker& worker;
+    EnvelopeParser parser;
+    std::unordered_set<std::shared_ptr<Connection>> connections;  ///< guarded by mutex
+  };
+
+  Impl(Workers& workers_in, SessionDeps deps_in, Log& log_in, UnixDoorLimits limits_in, Gone gone_in)
+      : workers(workers_in),
         deps(std::move(deps_in)),
         log(log_in),
         limits(limits_in),
         gone(std::move(gone_in)),
-        parser(limits.max_message_bytes, limits.max_json_depth, limits.max_batch),
-        acceptor(worker.context()) {}
+        acceptor(workers.first().context()) {
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+      parts.push_back(std::make_unique<Part>(workers.at(i), limits));
+    }
+  }
+
+  /// The part with the fewest connections; the first of several.
+  [[nodiscard]] Part& next_part() {
+    Lock lock(mutex);
+    return **std::min_element(parts.begin(), parts.end(), [](const auto& a, const auto& b) {
+      return a->connections.size() < b->connections.size();
+    });
+  }
 
   void accept() {
-    acceptor.async_accept([self = shared_from_this()](const boost::system::error_code& failed, Local::socket socket) {
+    Part& part = next_part();
+    acceptor.async_accept(part.worker.context(), [self = shared_from_this(), &part](
+                                                     const boost::system::error_code& failed, Local::socket socket) {
       if (!self->acceptor.is_open()) return;
       if (failed) {
         self->log.write(Level::warn, "rpc", "accept failed: " + failed.message());
         // Out of descriptors, say: try again, but not in a spin.
-        self->worker.timers().after(std::chrono::milliseconds(100), [self] {
+        self->workers.timers().after(std::chrono::milliseconds(100), [self] {
           if (self->acceptor.is_open()) self->accept();
         });
         return;
       }
+      self->admit(std::move(socket), part);
       self->accept();
-      self->admit(std::move(socket));
     });
   }
 
-  void admit(Local::socket socket) {
+  void admit(Local::socket socket, Part& part) {
     ucred peer{};
     socklen_t size = sizeof peer;
     if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0 || peer.uid != ::geteuid()) {
       log.write(Level::warn, "rpc", "refused a client of user " + std::to_string(peer.uid));
       return;
     }
-    if (connections.size() >= limits.max_connections) {
-      log.write(Level::warn, "rpc", "refused a client: " + std::to_string(connections.size()) + " are connected");
+    if (count >= limits.max_connections) {
+      log.write(Level::warn, "rpc", "refused a client: " + std::to_string(count) + " are connected");
       const std::string text = rpc_error("", Error{ErrorKind::overloaded, "the host has no room for another connection",
                                                    R"({"retry_after_ms":1000})"}) +
                                "\n";
@@ -285,35 +322,60 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
       return;
     }
     socket.non_blocking(true);
-    auto connection = std::make_shared<Connection>(worker.context(), std::move(socket), limits, log,
-                                                   [weak = weak_from_this()](const std::shared_ptr<Connection>& ended) {
-                                                     const auto self = weak.lock();
-                                                     if (!self) return;
-                                                     self->connections.erase(ended);
-                                                     self->count = self->connections.size();
-                                                     self->gone(ended->origin());
-                                                   });
-    connections.insert(connection);
-    count = connections.size();
-    connection->start(deps, parser);
+    auto connection =
+        std::make_shared<Connection>(part.worker, std::move(socket), limits, log,
+                                     [weak = weak_from_this(), &part](const std::shared_ptr<Connection>& ended) {
+                                       if (const auto self = weak.lock()) self->ended(ended, part);
+                                     });
+    {
+      Lock lock(mutex);
+      part.connections.insert(connection);
+    }
+    ++count;
+    part.worker.post([self = shared_from_this(), connection, &part] { connection->start(self->deps, part.parser); });
   }
 
-  Worker& worker;
+  void ended(const std::shared_ptr<Connection>& connection, Part& part) {
+    {
+      Lock lock(mutex);
+      part.connections.erase(connection);
+      changed.notify_all();
+    }
+    --count;
+    gone(connection->origin());
+  }
+
+  /// Not on a worker.
+  void close_all() {
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    Lock lock(mutex);
+    for (const auto& part : parts) {
+      for (const auto& connection : part->connections) part->worker.post([connection] { connection->close(); });
+    }
+    const auto open = [this]() GANTRY_REQUIRES(mutex) {
+      return std::any_of(parts.begin(), parts.end(), [](const auto& part) { return !part->connections.empty(); });
+    };
+    while (open() && changed.wait_until(mutex, until)) {
+    }
+  }
+
+  Workers& workers;
   SessionDeps deps;
   Log& log;
   const UnixDoorLimits limits;
   const Gone gone;
-  EnvelopeParser parser;
   Local::acceptor acceptor;
   std::filesystem::path path;
-  std::unordered_set<std::shared_ptr<Connection>> connections;
   std::atomic<std::size_t> count{0};
+  Mutex mutex;
+  CondVar changed;
+  std::vector<std::unique_ptr<Part>> parts;
 };
 
-UnixDoor::UnixDoor(Worker& worker, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone)
-    : impl_(std::make_shared<Impl>(worker, std::move(deps), log, limits, std::move(gone))) {}
+UnixDoor::UnixDoor(Workers& workers, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone)
+    : impl_(std::make_shared<Impl>(workers, std::move(deps), log, limits, std::move(gone))) {}
 
-UnixDoor::~UnixDoor() { close(); }
+UnixDoor::~UnixDoor() { stop_accepting(); }
 
 Result<void> UnixDoor::open(const std::filesystem::path& socket) {
   if (socket.native().size() >= sizeof(sockaddr_un{}.sun_path))
@@ -340,11 +402,7 @@ void UnixDoor::stop_accepting() {
   (void)::unlink(impl_->path.c_str());
 }
 
-void UnixDoor::close() {
-  stop_accepting();
-  const auto connections = impl_->connections;
-  for (const auto& connection : connections) connection->close();
-}
+void UnixDoor::close() { impl_->close_all(); }
 
 std::size_t UnixDoor::connections() const { return impl_->count; }
 

@@ -2,7 +2,9 @@
 //
 // host/doors/rpc/unix_door.hpp: JSON-RPC on a Unix socket, for the user who runs the host and nobody else.
 //
-// Thread rule: open() and close() on the worker's thread, or before it runs; the rest is internal to the worker.
+// A connection lives on one worker: the one that has the fewest when it comes.
+// Thread rule: open() before the workers run; stop_accepting() on the first worker, or when none runs; close() on none
+// of them.
 // Bounds: max_connections; frames and outboxes as in the limits. A client that sends something that cannot be
 //   understood as frames is closed; one that does not read is closed when its outbox is full, and is not read from
 //   while it is half full.
@@ -14,7 +16,7 @@
 
 #include "host/doors/rpc/session.hpp"
 #include "host/observe/log.hpp"
-#include "host/runtime/worker.hpp"
+#include "host/runtime/workers.hpp"
 
 namespace gantry::host {
 
@@ -28,10 +30,10 @@ struct UnixDoorLimits {
 
 class UnixDoor {
  public:
-  /// Called on the worker when a client's last byte is gone.
+  /// Called on its worker when a client's last byte is gone.
   using Gone = std::function<void(OriginId)>;
 
-  UnixDoor(Worker& worker, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone);
+  UnixDoor(Workers& workers, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone);
   ~UnixDoor();
   UnixDoor(const UnixDoor&) = delete;
   UnixDoor& operator=(const UnixDoor&) = delete;
@@ -40,7 +42,7 @@ class UnixDoor {
   [[nodiscard]] Result<void> open(const std::filesystem::path& socket);
   /// Accepts no more and removes the socket file. Connections stay.
   void stop_accepting();
-  /// Writes what can be written and closes every connection.
+  /// Writes what can be written and closes every connection; waits until that was done, a second at most.
   void close();
   [[nodiscard]] std::size_t connections() const;
 

@@ -232,6 +232,12 @@ class Receiver {
     return Await<detail::RecvMany<T>>(std::move(token), detail::RecvOp<T>(core_), &out, max);
   }
 
+  /// For a loop of one's own. False: there is nothing, and `waiter` will be woken, once, when there is something or the
+  /// end; until then nothing else of this receiver may be called. True: there is, now, and it will not be woken.
+  [[nodiscard]] bool ready_or_wake(Waiter& waiter) {
+    return core_ == nullptr || detail::RecvOp<T>(core_).start(waiter);
+  }
+
   /// Every sender is gone or refused, and nothing is left.
   [[nodiscard]] bool drained() const { return core_ == nullptr || core_->drained(); }
   /// Values that are there now.

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/runtime/workers.hpp: the host's workers, one for each core, their threads, their timers, and who watches them.
+//
+// Thread rule: run() is called once, on a thread that then watches; stop(), set_polling(), timers() and counts() from
+// any thread.
+// Watch: a turn (worker.hpp) that is the same at kTicks looks in a row, kTick apart, is given up: a new thread serves
+// its worker. Nobody looks while no turn is taken; idle costs nothing.
+// Never: a worker is left without a thread because a turn does not return.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "host/runtime/timers.hpp"
+#include "host/runtime/worker.hpp"
+
+namespace gantry::host {
+
+class Workers {
+ public:
+  static constexpr Duration kTick = std::chrono::milliseconds(25);
+  static constexpr int kTicks = 3;
+
+  /// 0: one for each core that this process may use.
+  explicit Workers(std::size_t count = 0);
+  ~Workers();
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  [[nodiscard]] std::size_t size() const { return workers_.size(); }
+  [[nodiscard]] Worker& at(std::size_t index) { return *workers_[index]; }
+  [[nodiscard]] Worker& first() { return *workers_.front(); }
+  /// The clock and its callbacks, which run on the first worker.
+  [[nodiscard]] Timers& timers() { return *timers_; }
+
+  /// Starts the threads and watches them until stop(). False: one of them did not end within a second; it is let go.
+  /// Throws when the system has no threads.
+  bool run(const Worker::OnEscape& on_escape);
+  void stop();
+  /// Whether idle workers look for work for a moment before they sleep; perhaps not while the machine runs on its
+  /// battery. On one core they never do.
+  void set_polling(bool on, bool on_battery_too);
+  [[nodiscard]] bool polling() const { return polling_; }
+  [[nodiscard]] std::vector<WorkerCounts> counts() const;
+
+ private:
+  struct Thread {
+    std::thread thread;
+    bool ended = false;
+  };
+  struct Seen {
+    std::uint64_t turn = 0;
+    int ticks = 0;
+  };
+  void start(std::function<void()> body);
+  /// One look at every worker. True: some turn was taken since the last.
+  bool look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns, const Worker::OnEscape& on_escape);
+  void watch(const Worker::OnEscape& on_escape);
+  void rest();
+  [[nodiscard]] bool end_threads();
+
+  WorkersShared shared_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+  std::unique_ptr<Timers> timers_;
+  std::atomic<bool> polling_{false};
+
+  mutable Mutex mutex_;
+  CondVar changed_;
+  std::vector<std::shared_ptr<Thread>> threads_ GANTRY_GUARDED_BY(mutex_);
+  bool stopped_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace gantry::host
