@@ -1,20 +1,24 @@
 #!/usr/bin/env bash
-# build.sh OUT_DIR: the peers whose toolchain and library are there, as OUT_DIR/peer-NAME; "missing: NAME (why)" for the
-# others, which is no failure. What is newer than its sources is left as it is.
+# build.sh OUT_DIR: the peers whose toolchain and library are there, as OUT_DIR/peer-NAME (the echo servers: OUT_DIR/
+# echo-NAME); "missing: NAME (why)" for the others, which is no failure. What is newer than its sources is left as it is.
 set -uo pipefail
 mkdir -p "$1"
 out="$(cd "$1" && pwd)"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-# fresh NAME SOURCES...: is OUT_DIR/peer-NAME newer than its sources and this script?
+# binary NAME: the file it is built as.
+binary() { case "$1" in echo-*) echo "$out/$1" ;; *) echo "$out/peer-$1" ;; esac; }
+
+# fresh NAME SOURCES...: is its file newer than its sources and this script?
 fresh() {
-  local binary="$out/peer-$1"
+  local binary
+  binary="$(binary "$1")"
   shift
   [ -x "$binary" ] && [ -z "$(find "$@" build.sh -type f -newer "$binary" -print -quit)" ]
 }
 
 missing() {
-  rm -f "$out/peer-$1"
+  rm -f "$(binary "$1")"
   echo "missing: $1 ($2)"
 }
 
@@ -30,7 +34,7 @@ cxx() {
   command -v clang++-19 >/dev/null || { missing "$name" "no clang++-19"; return; }
   # shellcheck disable=SC2086
   if clang++-19 -O3 -DNDEBUG -std=c++23 -Wall -Wextra -pthread $sources "$@" -o "$out/new-$name" 2>"$out/log-$name"; then
-    mv "$out/new-$name" "$out/peer-$name"
+    mv "$out/new-$name" "$(binary "$name")"
   else
     missing "$name" "$(why "$out/log-$name")"
   fi
@@ -48,25 +52,42 @@ rust() {
   if (cd "$out/rust-sources/$name" &&
     RUSTFLAGS="$once_lock" CARGO_TARGET_DIR="$out/rust" cargo build --quiet --release --offline \
       --config 'source.crates-io.replace-with="debian"' --config "source.debian.directory=\"$crates\"") 2>"$out/log-$name"; then
-    cp "$out/rust/release/peer-$name" "$out/new-$name" && mv "$out/new-$name" "$out/peer-$name"
+    cp "$out/rust/release/$(basename "$(binary "$name")")" "$out/new-$name" && mv "$out/new-$name" "$(binary "$name")"
   else
     missing "$name" "$(why "$out/log-$name")"
   fi
 }
 
+# go_peer NAME FOLDER
 go_peer() {
-  fresh go go && return
-  command -v go >/dev/null || { missing go "no go"; return; }
-  if (cd go && GO111MODULE=off GOCACHE="$out/go-cache" go build -o "$out/new-go" .) 2>"$out/log-go"; then
-    mv "$out/new-go" "$out/peer-go"
+  local name="$1" folder="$2"
+  fresh "$name" "$folder" && return
+  command -v go >/dev/null || { missing "$name" "no go"; return; }
+  if (cd "$folder" && GO111MODULE=off GOCACHE="$out/go-cache" go build -o "$out/new-$name" .) 2>"$out/log-$name"; then
+    mv "$out/new-$name" "$(binary "$name")"
   else
-    missing go "$(why "$out/log-go")"
+    missing "$name" "$(why "$out/log-$name")"
   fi
 }
 
 node_peer() {
   command -v node >/dev/null || { missing node "no node"; return; }
   install -m 755 node.js "$out/peer-node"
+}
+
+# The one package that no distribution has: the version and the checksum of its lock file, from npm, into OUT_DIR.
+vscode_jsonrpc() {
+  local name=echo-vscode-jsonrpc
+  fresh "$name" vscode_jsonrpc && return
+  command -v node >/dev/null || { missing "$name" "no node"; return; }
+  command -v npm >/dev/null || { missing "$name" "no npm"; return; }
+  rm -rf "$out/vscode-jsonrpc"
+  cp -r vscode_jsonrpc "$out/vscode-jsonrpc"
+  if (cd "$out/vscode-jsonrpc" && timeout 120 npm ci --ignore-scripts --no-audit --no-fund) >"$out/log-$name" 2>&1; then
+    ln -sfn vscode-jsonrpc/echo.js "$out/$name"
+  else
+    missing "$name" "npm: $(why "$out/log-$name")"
+  fi
 }
 
 cxx limit limit.cpp ""
@@ -82,6 +103,10 @@ rust tokio
 rust crossbeam
 rust arc-swap
 rust rust-std
-go_peer
+go_peer go go
 node_peer
+cxx echo-boost-json boost_json_echo.cpp ""
+rust echo-tokio
+go_peer echo-go go_echo
+vscode_jsonrpc
 exit 0
