@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "echo.hpp"
 #include "noise.hpp"
 #include "report.hpp"
 
@@ -60,6 +61,19 @@ struct Arguments {
   return well;
 }
 
+/// Prints it and keeps it. Returns whether all went well.
+[[nodiscard]] bool keep(Group group, std::vector<Group>& groups) {
+  bool well = true;
+  print(group);
+  for (const auto& row : group.rows) {
+    if (row.failure.empty()) continue;
+    std::fprintf(stderr, "%s, %s: %s\n", group.workload.name.c_str(), row.label.c_str(), row.failure.c_str());
+    well = false;
+  }
+  groups.push_back(std::move(group));
+  return well;
+}
+
 /// The workloads of programs. Returns whether all went well.
 [[nodiscard]] bool measure_programs(const Arguments& arguments, Noise& noise, std::vector<Group>& groups) {
   bool well = true;
@@ -70,13 +84,20 @@ struct Arguments {
     Group group = measure(workload, listed, arguments.options);
     if (group.rows.empty()) continue;
     group.spin = std::max(spin, noise.sample());
-    print(group);
-    for (const auto& row : group.rows) {
-      if (row.failure.empty()) continue;
-      std::fprintf(stderr, "%s, %s: %s\n", workload.name.c_str(), row.label.c_str(), row.failure.c_str());
-      well = false;
-    }
-    groups.push_back(std::move(group));
+    well = keep(std::move(group), groups) && well;
+  }
+  return well;
+}
+
+/// Calls through the socket. Returns whether all went well.
+[[nodiscard]] bool measure_echo(const Arguments& arguments, Noise& noise, std::vector<Group>& groups) {
+  bool well = true;
+  for (const auto& echo : echo_workloads()) {
+    if (!arguments.wants(echo.workload.name)) continue;
+    const double spin = noise.sample();
+    Group group = measure(echo, arguments.options);
+    group.spin = std::max(spin, noise.sample());
+    well = keep(std::move(group), groups) && well;
   }
   return well;
 }
@@ -105,6 +126,7 @@ int main(int argc, char** argv) {
     Noise noise;
     (void)noise.sample();
     bool well = measure_host(arguments, report.rows);
+    well = measure_echo(arguments, noise, report.groups) && well;
     well = measure_programs(arguments, noise, report.groups) && well;
     (void)noise.sample();
     report.noise = noise.words();

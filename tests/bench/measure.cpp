@@ -104,33 +104,42 @@ std::vector<double> Measured::each(const std::function<double(const Run&)>& figu
 
 std::string Outcome::words() const {
   const std::string who = peer == goal.words ? peer : goal.words + " (" + peer + ")";
+  const std::string mine = goal.ours == "gantry" ? "" : goal.ours + ": ";
   std::string text;
   if (goal.above_ns > 0) {
-    text = number(median(samples)) + " ns above " + who + ", goal at most " + number(goal.above_ns) + ": ";
+    text = mine + number(median(samples)) + " ns above " + who + ", goal at most " + number(goal.above_ns) + ": ";
     return text + (met() ? "met" : "MISSED by " + number(median(samples) - goal.above_ns) + " ns");
   }
-  text = number(ratio) + "x " + who + ", goal " + number(ratio_goal) + "x: ";
+  text = mine + number(ratio) + "x " + who + ", goal " + number(ratio_goal) + "x: ";
   return text + (met() ? "met" : "MISSED by " + number((1 - ratio / ratio_goal) * 100) + " %");
+}
+
+Group measure_rows(const Workload& workload, std::vector<Measured> measured, const Options& options,
+                   const std::function<Run(Measured&)>& once) {
+  Group group{workload, std::move(measured), {}, 1, {}};
+  auto& rows = group.rows;
+  for (int round = 0; round < plan_of(options).rounds; ++round) {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      auto& row = rows[(i + static_cast<std::size_t>(round)) % rows.size()];
+      attempt(row, [&] { row.runs.push_back(once(row)); });
+    }
+  }
+  std::sort(rows.begin(), rows.end(), [](const Measured& a, const Measured& b) { return a.speed() > b.speed(); });
+  for (const auto& goal : workload.goals) {
+    const auto ours =
+        std::find_if(rows.begin(), rows.end(), [&](const Measured& row) { return row.label == goal.ours; });
+    if (ours == rows.end() || !ours->failure.empty()) continue;
+    if (const Measured* theirs = opponent(goal, rows)) group.outcomes.push_back(compare(goal, *ours, *theirs));
+  }
+  return group;
 }
 
 Group measure(const Workload& workload, const std::vector<Listed>& listed, const Options& options) {
   const Plan plan = plan_of(options);
-  Group group{workload, candidates(workload, listed), {}, 1};
-  auto& rows = group.rows;
+  auto rows = candidates(workload, listed);
   for (auto& row : rows) attempt(row, [&] { probe(row, workload, plan); });
-  for (int round = 0; round < plan.rounds; ++round) {
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      auto& row = rows[(i + static_cast<std::size_t>(round)) % rows.size()];
-      attempt(row, [&] { row.runs.push_back(run_program(row.listed, row.ops, workload.one_core)); });
-    }
-  }
-  std::sort(rows.begin(), rows.end(), [](const Measured& a, const Measured& b) { return a.speed() > b.speed(); });
-  const auto ours = std::find_if(rows.begin(), rows.end(), [](const Measured& row) { return row.label == "gantry"; });
-  if (ours == rows.end() || !ours->failure.empty()) return group;
-  for (const auto& goal : workload.goals) {
-    if (const Measured* theirs = opponent(goal, rows)) group.outcomes.push_back(compare(goal, *ours, *theirs));
-  }
-  return group;
+  return measure_rows(workload, std::move(rows), options,
+                      [&](Measured& row) { return run_program(row.listed, row.ops, workload.one_core); });
 }
 
 std::vector<Row> to_rows(const Group& group) {
@@ -145,8 +154,11 @@ std::vector<Row> to_rows(const Group& group) {
       all.push_back({name, row.label, "throughput", "M/s", "higher",
                      row.each([](const Run& r) { return r.speed() / 1e6; }), cpu, row.note});
     else
-      all.push_back({name, row.label, "time", "ns", "lower", row.each([](const Run& r) { return 1e9 / r.speed(); }),
-                     cpu, row.note});
+      all.push_back({name, row.label, row.runs.front().p50_ns > 0 ? "p50" : "time", "ns", "lower",
+                     row.each([](const Run& r) { return 1e9 / r.speed(); }), cpu, row.note});
+    if (row.runs.front().p99_ns > 0)
+      all.push_back(
+          {name, row.label, "p99", "ns", "lower", row.each([](const Run& r) { return r.p99_ns; }), cpu, row.note});
     const auto cpu_ns = [](const Run& r) { return r.cpu_seconds / r.ops * 1e9; };
     all.push_back({name, row.label, "CPU per operation", "ns", "lower", row.each(cpu_ns), cpu, row.note});
     all.push_back({name, row.label, "max RSS", "MiB", "lower", row.each([](const Run& r) { return r.max_rss_mib; }),
@@ -154,8 +166,8 @@ std::vector<Row> to_rows(const Group& group) {
   }
   for (const auto& outcome : group.outcomes) {
     const bool above = outcome.goal.above_ns > 0;
-    all.push_back({name, "gantry", (above ? "time above " : "speed ratio to ") + outcome.peer, above ? "ns" : "x",
-                   above ? "lower" : "higher", outcome.samples, 0, outcome.words()});
+    all.push_back({name, outcome.goal.ours, (above ? "time above " : "speed ratio to ") + outcome.peer,
+                   above ? "ns" : "x", above ? "lower" : "higher", outcome.samples, 0, outcome.words()});
   }
   return all;
 }

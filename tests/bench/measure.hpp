@@ -40,8 +40,13 @@ struct Group {
   Workload workload;
   std::vector<Measured> rows;  ///< the fastest first
   std::vector<Outcome> outcomes;
-  double spin = 1;  ///< how many times its best time the fixed loop took just before
+  double spin = 1;                   ///< how many times its best time the fixed loop took just before
+  std::vector<std::string> missing;  ///< what is not installed
 };
+
+/// A round of each row in turn by `once`, then the goals.
+[[nodiscard]] Group measure_rows(const Workload& workload, std::vector<Measured> rows, const Options& options,
+                                 const std::function<Run(Measured&)>& once);
 
 /// All programs that list the workload, a round each in turn.
 [[nodiscard]] Group measure(const Workload& workload, const std::vector<Listed>& listed, const Options& options);

@@ -113,8 +113,12 @@ Run run_program(const Listed& listed, double ops, bool one_core) {
   const std::string text = output_of({listed.path, listed.argument, count}, one_core);
   const auto said = json::parse(text, nullptr, false);
   if (!said.is_object()) throw std::runtime_error("not the JSON that was expected: " + text);
-  Run run{said.at("ops").get<double>(), said.at("seconds").get<double>(), said.at("cpu_seconds").get<double>(),
-          said.at("max_rss_kib").get<double>() / 1024};
+  Run run{said.at("ops").get<double>(),
+          said.at("seconds").get<double>(),
+          said.at("cpu_seconds").get<double>(),
+          said.at("max_rss_kib").get<double>() / 1024,
+          0,
+          0};
   if (run.ops <= 0 || run.seconds <= 0) throw std::runtime_error("nothing measured: " + text);
   return run;
 }

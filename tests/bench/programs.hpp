@@ -28,7 +28,9 @@ struct Run {
   double seconds = 0;
   double cpu_seconds = 0;
   double max_rss_mib = 0;
-  [[nodiscard]] double speed() const { return ops / seconds; }
+  double p50_ns = 0;  ///< 0: operations were not timed one by one
+  double p99_ns = 0;
+  [[nodiscard]] double speed() const { return p50_ns > 0 ? 1e9 / p50_ns : ops / seconds; }
 };
 
 /// Runs it to its end, on core 0 alone if `one_core`. Throws with what it said when it fails or takes two minutes.

@@ -38,6 +38,7 @@ namespace {
   const bool rate = group.workload.unit == Unit::kRate;
   const auto values = row.each([&](const Run& run) { return rate ? run.speed() / 1e6 : 1e9 / run.speed(); });
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
+  const double p99 = median(row.each([](const Run& run) { return run.p99_ns; }));
   std::string ratio;
   for (const auto& ours : group.rows) {
     if (ours.label == "gantry" && ours.failure.empty() && &ours != &row)
@@ -49,12 +50,15 @@ namespace {
           figure(median(row.each([](const Run& run) { return run.cpu_seconds / run.ops * 1e9; }))),
           figure(median(row.each([](const Run& run) { return run.max_rss_mib; }))),
           ratio,
-          row.note};
+          (p99 > 0 ? "p99 " + with_commas(p99) + "; " : "") + row.note};
 }
 
 [[nodiscard]] std::string title(const Group& group) {
   const auto& w = group.workload;
-  std::string text = w.unit == Unit::kRate ? "million/s, higher is better" : "ns per operation, lower is better";
+  const bool timed = !group.rows.empty() && !group.rows.front().runs.empty() && group.rows.front().runs[0].p50_ns > 0;
+  std::string text = w.unit == Unit::kRate ? "million/s, higher is better"
+                     : timed               ? "p50 of a call in ns, lower is better"
+                                           : "ns per operation, lower is better";
   text += w.one_core ? "; one core" : "; all cores";
   text += "; up to " + with_commas(group.rows.empty() ? w.ops : group.rows.front().ops) + " operations a round";
   if (group.spin > 1.1) text += format("; NOISY: the fixed loop took %.2fx its best here", group.spin);
@@ -97,6 +101,7 @@ void print(const Group& group) {
     std::printf("  %-26s %9s %17s %10s %8s %8s  %s\n", c[0].c_str(), c[1].c_str(), c[2].c_str(), c[3].c_str(),
                 c[4].c_str(), c[5].c_str(), c[6].c_str());
   }
+  for (const auto& label : group.missing) std::printf("  %-26s %9s\n", label.c_str(), "missing");
   for (const auto& outcome : group.outcomes) std::printf("  goal: %s\n", outcome.words().c_str());
   std::fflush(stdout);
 }
@@ -136,6 +141,7 @@ std::string markdown(const Report& report) {
       for (const auto& cell : cells(row, group)) text += "| " + cell + " ";
       text += "|\n";
     }
+    for (const auto& label : group.missing) text += "| " + label + " | missing | | | | | not installed |\n";
     for (const auto& outcome : group.outcomes) text += "\n- " + outcome.words();
     if (!group.outcomes.empty()) text += "\n";
   }

@@ -66,6 +66,8 @@ class Child {
   [[nodiscard]] int out() const { return out_; }
   /// User and system time so far, of it alone.
   [[nodiscard]] double cpu_seconds() const;
+  /// The same by its clock: in nanoseconds instead of ticks.
+  [[nodiscard]] double clock_seconds() const;
   [[nodiscard]] double rss_mib() const;
   [[nodiscard]] double pss_mib() const;
 

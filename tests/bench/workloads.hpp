@@ -17,6 +17,7 @@ struct Goal {
   std::string words;
   double at_least = 1;
   double above_ns = 0;
+  std::string ours = "gantry";  ///< the row of Gantry that the goal is for
 };
 
 /// A row that comes from a workload of another name; `program` "" is every peer but the limits, if some program lists
