@@ -46,9 +46,11 @@ Result<TaskSupervisor::Node*> TaskSupervisor::place(const std::string& name, con
     if (it == nodes_.end()) return fail(ErrorKind::not_found, "there is no scope or task " + parent + " for " + name);
     into = it->second.get();
   }
-  if (into->cancel || into->giving_up || (!into->record.is_scope && !into->active))
-    return fail(ErrorKind::conflict,
-                (parent.empty() ? "the root scope" : parent) + " is ending; task " + name + " was not started");
+  const bool ends = into->cancel || into->giving_up || (!into->record.is_scope && !into->active);
+  if (into->restart_after || ends)
+    return fail(ErrorKind::conflict, (parent.empty() ? "the root scope" : parent) + " is " +
+                                         (into->restart_after ? "being started again" : "ending") + "; " + name +
+                                         " was not started in it");
   return into;
 }
 
@@ -175,10 +177,11 @@ void TaskSupervisor::returned(const std::string& name, std::uint64_t run, Result
       TaskRecord late;
       late.name = name;
       late.error = "after it had been abandoned";
+      count(out);
       out.tells.push_back({"came back", std::move(late), Level::warn});
     } else {
       Node& node = *it->second;
-      node.result = std::move(result);
+      if (!node.giving_up) node.result = std::move(result);
       if (node.timed_out) node.result = fail(ErrorKind::timeout, "its deadline has passed");
       job_over(node, out);
     }
@@ -299,15 +302,15 @@ bool TaskSupervisor::stop(Duration budget) {
     const Lock lock(mutex_);
     stopping_ = true;
     out.timers.push_back(std::exchange(cleanup_timer_, 0));
-    const auto children = root_->children;
-    for (Node* const child : children) request_cancel(*child, out);
+    disarm(*root_, out);
+    cancel_children(*root_, out);
   }
   flush(out);
   const Lock lock(mutex_);
   while (running_ + leaving_ != 0) {
     if (!changed_.wait_until(mutex_, until)) break;
   }
-  return running_ + leaving_ == 0;
+  return running_ + leaving_ + abandoned_ == 0;
 }
 
 void TaskSupervisor::flush(Outside& out) {

@@ -9,8 +9,10 @@
 //
 // Tree: a task or a scope has a parent, and ends before it: when a parent ends, what is in it is cancelled, and the
 // parent's end is told after theirs. Restarts follow Erlang/OTP (design principles, "Supervisor Behaviour"): policy of
-// the task, strategy and intensity of its scope, and an exponential back-off with jitter. The root scope never ends:
-// when its intensity is exceeded, what is in it is ended and stays so.
+// the task, strategy and intensity of its scope, and an exponential back-off with jitter. A scope that is started again
+// is so with what is in it, scopes included, but for what is temporary; until then it takes nothing new. Unlike there,
+// those that end together are told in the reverse order of their start, and waited for at once. The root scope never
+// ends: when its intensity is exceeded, what is in it is ended and stays so.
 //
 // Cancelling: the job's token is cancelled; after its grace it is abandoned: its record says so, its place and its name
 // are free, and its thread is replaced while no more than kMaxAbandoned are out.
@@ -56,8 +58,8 @@ class TaskSupervisor {
   TaskSupervisor(const TaskSupervisor&) = delete;
   TaskSupervisor& operator=(const TaskSupervisor&) = delete;
 
-  /// `conflict`: a task or scope of that name is there, or its parent is ending. `overloaded`: too many wait.
-  /// `not_found`: no such parent. `unavailable`: stopping.
+  /// `conflict`: a task or scope of that name is there, or its parent is ending or being started again. `overloaded`:
+  /// too many wait. `not_found`: no such parent. `unavailable`: stopping.
   Result<TaskHandle> spawn(const std::string& name, Job job, TaskOptions options = {});
   /// Errors as spawn().
   Result<void> open_scope(const std::string& name, ScopeOptions options = {});
@@ -70,7 +72,7 @@ class TaskSupervisor {
     std::size_t limit, running, waiting, abandoned;
   };
   [[nodiscard]] Counts counts() const;
-  /// True: everything has ended in time.
+  /// True: everything has ended in time, and nothing is abandoned.
   bool stop(Duration budget);
 
  private:
@@ -85,11 +87,12 @@ class TaskSupervisor {
   void returned(const std::string& name, std::uint64_t run, Result<void> result);
   void on_deadline(const std::string& name, std::uint64_t run);
   void on_grace(const std::string& name, std::uint64_t run);
-  void on_restart(const std::string& scope);
+  void on_restart(const std::string& scope, std::uint64_t run);
 
   // supervisor_tree.cpp
   void tell_to_end(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
   void request_cancel(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
+  void cancel_children(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
   void job_over(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
   void over(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool wants_restart(const Node& node) const GANTRY_REQUIRES(mutex_);
@@ -98,8 +101,10 @@ class TaskSupervisor {
   void give_up(Node& scope, Node& cause, Outside& out) GANTRY_REQUIRES(mutex_);
   void settle(Node& parent, Outside& out) GANTRY_REQUIRES(mutex_);
   void restart_when_quiet(Node& scope) GANTRY_REQUIRES(mutex_);
+  void disarm(Node& scope, Outside& out) GANTRY_REQUIRES(mutex_);
   void enqueue_again(Node& node) GANTRY_REQUIRES(mutex_);
   void remove(Node& node, TaskState state, Outside& out) GANTRY_REQUIRES(mutex_);
+  void take_out(Node& node, TaskState state, Outside& out) GANTRY_REQUIRES(mutex_);
   void keep(TaskRecord record) GANTRY_REQUIRES(mutex_);
   void count(Outside& out) GANTRY_REQUIRES(mutex_);
 

@@ -28,6 +28,7 @@ struct TaskSupervisor::Node {
   std::deque<TimePoint> restarted_at;
   bool giving_up = false;
   TimerKey restart_timer = 0;
+  std::uint64_t restart_run = 0;  ///< of that timer; another one is stale
   TimerKey deadline_timer = 0;
   TimerKey grace_timer = 0;
 

@@ -2,11 +2,17 @@
 //
 // What an end means for the tree. All of it runs under the supervisor's mutex.
 //
-//   job_over   a job has returned, or was abandoned: what it started is cancelled, and waited for
-//   over       nothing of it runs any more: it is started again, or kept for that, or removed
-//   remove     its record goes into the history, its owner is told
-//   settle     one of a parent's children was removed or stopped: is the parent now over, or quiet enough to restart?
+//   job_over         a job has returned, or was abandoned: what it started is cancelled, and waited for
+//   over             nothing of it runs any more: it is started again, or kept for that, or removed
+//   end_for_restart  its scope starts it again: it is ended with all that is in it, and what is not temporary is kept
+//   remove           its record goes into the history, its owner is told
+//   settle           one of a parent's children was removed or stopped: is the parent now over, or quiet enough to
+//                    restart?
+//
+// What is removed stays in memory until flush(): a node that is worked on is there, though perhaps no longer in the
+// tree. Of several nodes the one that was started last is told first.
 #include <algorithm>
+#include <ranges>
 #include <utility>
 
 #include "host/services/supervisor_node.hpp"
@@ -23,19 +29,24 @@ void TaskSupervisor::tell_to_end(Node& node, Outside& out) {
 void TaskSupervisor::request_cancel(Node& node, Outside& out) {
   if (std::exchange(node.cancel, true)) return;
   node.restart_after = false;
-  out.timers.push_back(std::exchange(node.restart_timer, 0));
-  const auto children = node.children;  // the last one that goes may take `node` with it
-  const bool was_active = node.active;
+  disarm(node, out);
   const bool waits = node.record.state == TaskState::queued || node.record.state == TaskState::backing_off;
-  const bool is_scope = node.record.is_scope;
-  if (was_active) tell_to_end(node, out);
-  if (waits && !is_scope) {
+  if (waits && !node.record.is_scope) {
     std::erase(queue_, node.record.name);
     remove(node, TaskState::cancelled, out);
     return;
   }
-  for (Node* const child : children) request_cancel(*child, out);
-  if (is_scope && children.empty()) over(node, out);
+  if (node.record.is_scope && node.children.empty()) {
+    over(node, out);
+    return;
+  }
+  cancel_children(node, out);  // the last one that goes may take the scope with it
+  if (node.active) tell_to_end(node, out);
+}
+
+void TaskSupervisor::cancel_children(Node& node, Outside& out) {
+  const auto children = node.children;
+  for (Node* const child : children | std::views::reverse) request_cancel(*child, out);
 }
 
 void TaskSupervisor::job_over(Node& node, Outside& out) {
@@ -45,13 +56,13 @@ void TaskSupervisor::job_over(Node& node, Outside& out) {
   take_notes(node, node.record);
   out.timers.push_back(std::exchange(node.deadline_timer, 0));
   out.timers.push_back(std::exchange(node.grace_timer, 0));
+  disarm(node, out);
   if (node.children.empty()) {
     over(node, out);
     return;
   }
   node.record.state = TaskState::ending;
-  const auto children = node.children;
-  for (Node* const child : children) request_cancel(*child, out);
+  cancel_children(node, out);
 }
 
 bool TaskSupervisor::wants_restart(const Node& node) const {
@@ -90,29 +101,36 @@ void TaskSupervisor::restart(Node& node, Outside& out) {
     return;
   }
   ++node.record.restarts;
-  node.record.state = TaskState::backing_off;
   node.restart_after = true;
-  out.tells.push_back({"restarts", node.record, Level::warn});
-  count(out);
-  const Strategy strategy = scope.record.is_scope ? scope.scope.strategy : Strategy::one_for_one;
-  if (strategy != Strategy::one_for_one) {
+  if (scope.scope.strategy != Strategy::one_for_one) {
+    disarm(scope, out);
     const auto children = scope.children;
-    const auto first =
-        strategy == Strategy::one_for_all ? children.begin() : std::find(children.begin(), children.end(), &node);
-    for (auto it = first; it != children.end(); ++it) {
-      if (*it != &node) end_for_restart(**it, out);
+    const bool all = scope.scope.strategy == Strategy::one_for_all;
+    for (Node* const child : children | std::views::reverse) {
+      if (child != &node) {
+        end_for_restart(*child, out);
+      } else if (!all) {
+        break;
+      }
     }
   }
+  node.record.state = TaskState::backing_off;  // only now: the scope is not quiet before all of them are told
+  out.tells.push_back({"restarts", node.record, Level::warn});
+  count(out);
   settle(scope, out);
 }
 
 void TaskSupervisor::end_for_restart(Node& node, Outside& out) {
-  if (node.policy() == TaskRestart::temporary || node.record.is_scope) {
-    request_cancel(node, out);
-    return;
-  }
+  if (node.policy() == TaskRestart::temporary) request_cancel(node, out);
+  if (node.cancel || node.stopped()) return;
   node.restart_after = true;
-  if (node.active) {
+  disarm(node, out);
+  if (node.record.is_scope) {
+    const auto children = node.children;
+    for (Node* const child : children | std::views::reverse) end_for_restart(*child, out);
+    settle(node, out);
+  } else if (node.active) {
+    cancel_children(node, out);
     tell_to_end(node, out);
   } else if (node.record.state == TaskState::queued) {
     std::erase(queue_, node.record.name);
@@ -127,7 +145,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
   scope.giving_up = true;
   scope.result = fail(ErrorKind::unavailable, why);
   scope.record.error = why;
-  out.timers.push_back(std::exchange(scope.restart_timer, 0));
+  disarm(scope, out);
   TaskRecord told = scope.record;
   if (is_root) told.name = "root";
   out.tells.push_back({"gave up", std::move(told), Level::error});
@@ -136,7 +154,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
   const bool comes_back = !is_root && scope.record.is_scope && scope.policy() != TaskRestart::temporary;
   cause.restart_after = comes_back;
   const auto children = scope.children;
-  for (Node* const child : children) {
+  for (Node* const child : children | std::views::reverse) {
     if (child == &cause) continue;
     if (comes_back) {
       end_for_restart(*child, out);
@@ -144,6 +162,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
       request_cancel(*child, out);
     }
   }
+  if (scope.active) tell_to_end(scope, out);  // a task whose tasks fail too often
   if (comes_back) {
     cause.record.state = TaskState::backing_off;
     settle(scope, out);
@@ -153,6 +172,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
 }
 
 void TaskSupervisor::settle(Node& parent, Outside& out) {
+  if (parent.stopped()) return;
   const bool quiet =
       std::all_of(parent.children.begin(), parent.children.end(), [](const Node* n) { return n->stopped(); });
   if (&parent == root_.get()) {
@@ -165,18 +185,22 @@ void TaskSupervisor::settle(Node& parent, Outside& out) {
       over(parent, out);
       return;
     }
-  } else if (parent.cancel ? parent.children.empty() : parent.giving_up && quiet) {
+  } else if (parent.cancel ? parent.children.empty() : (parent.giving_up || parent.restart_after) && quiet) {
     over(parent, out);
     return;
   }
-  if (!parent.giving_up && !parent.cancel) restart_when_quiet(parent);
+  if (!parent.giving_up && !parent.cancel && !parent.restart_after) restart_when_quiet(parent);
 }
 
 void TaskSupervisor::restart_when_quiet(Node& scope) {
+  const bool together = scope.scope.strategy != Strategy::one_for_one;
   bool any = false;
   for (const Node* const child : scope.children) {
-    if (child->restart_after && !child->stopped()) return;
-    any = any || child->stopped();
+    if (child->stopped()) {
+      any = true;
+    } else if (child->restart_after || (together && child->cancel)) {
+      return;
+    }
   }
   if (!any || scope.restart_timer != 0 || stopping_) return;
   RetryPolicy policy = backoff_;
@@ -184,17 +208,23 @@ void TaskSupervisor::restart_when_quiet(Node& scope) {
   Backoff backoff(policy);
   Duration delay = policy.initial_delay;
   for (std::size_t i = 0; i < scope.restarted_at.size(); ++i) delay = backoff.next().value_or(policy.max_delay);
-  scope.restart_timer = timers_.after(delay, [this, name = scope.record.name] { on_restart(name); });
+  const std::uint64_t run = scope.restart_run = ++last_run_;
+  scope.restart_timer = timers_.after(delay, [this, name = scope.record.name, run] { on_restart(name, run); });
 }
 
-void TaskSupervisor::on_restart(const std::string& scope) {
+void TaskSupervisor::disarm(Node& scope, Outside& out) {
+  out.timers.push_back(std::exchange(scope.restart_timer, 0));
+  scope.restart_run = 0;
+}
+
+void TaskSupervisor::on_restart(const std::string& scope, std::uint64_t run) {
   Outside out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(scope);
     Node* const node = scope.empty() ? root_.get() : it == nodes_.end() ? nullptr : it->second.get();
-    if (node == nullptr || stopping_ || node->cancel) return;
-    node->restart_timer = 0;
+    if (node == nullptr || node->restart_run != run) return;
+    disarm(*node, out);
     for (Node* const child : node->children) {
       if (child->stopped()) enqueue_again(*child);
     }
@@ -206,9 +236,9 @@ void TaskSupervisor::enqueue_again(Node& node) {
   node.restart_after = false;
   node.giving_up = false;
   node.result = {};
+  node.restarted_at.clear();
   if (node.record.is_scope) {
     node.record.state = TaskState::running;
-    node.restarted_at.clear();
     for (Node* const child : node.children) enqueue_again(*child);
     return;
   }
@@ -218,19 +248,19 @@ void TaskSupervisor::enqueue_again(Node& node) {
 }
 
 void TaskSupervisor::remove(Node& node, TaskState state, Outside& out) {
-  // A scope that gave up for good takes with it what it kept.
-  const auto children = node.children;
-  node.children.clear();
-  for (Node* const child : children) {
-    child->parent = root_.get();
-    root_->children.push_back(child);
-    child->cancel = true;
-    remove(*child, TaskState::failed, out);
-  }
   Node& parent = *node.parent;
+  std::erase(parent.children, &node);
+  take_out(node, state, out);
+  settle(parent, out);
+}
+
+void TaskSupervisor::take_out(Node& node, TaskState state, Outside& out) {
+  // A scope that gave up for good takes with it what it kept.
+  for (Node* const child : std::exchange(node.children, {}) | std::views::reverse)
+    take_out(*child, child->result ? TaskState::cancelled : TaskState::failed, out);
   node.record.state = state;
   node.record.ended_at = timers_.now();
-  out.timers.push_back(std::exchange(node.restart_timer, 0));
+  disarm(node, out);
   const char* const what = task_state_name(state).data();
   out.tells.push_back(
       {what, node.record, state == TaskState::completed || state == TaskState::cancelled ? Level::info : Level::error});
@@ -242,10 +272,8 @@ void TaskSupervisor::remove(Node& node, TaskState state, Outside& out) {
     out.replies.emplace_back(std::move(*node.reply), std::move(result));
   }
   keep(node.record);
-  std::erase(parent.children, &node);
   const auto owner = nodes_.extract(node.record.name);
   out.gone.push_back(std::move(owner.mapped()));
-  settle(parent, out);
 }
 
 void TaskSupervisor::keep(TaskRecord record) {

@@ -135,16 +135,13 @@ TEST_CASE("tasks: one_for_all ends and starts all again in their first order, re
     t.reaches("b", "backing_off");
     if (strategy == Strategy::one_for_all) t.reaches("a", "backing_off");
     if (strategy != Strategy::one_for_one) t.reaches("c", "backing_off");
+    // A temporary one is ended with the others, and stays so.
+    if (strategy != Strategy::one_for_one) REQUIRE(helper.wait().error().kind == ErrorKind::cancelled);
     t.back_off();
     t.runs("b", 2);
     t.runs("a", strategy == Strategy::one_for_all ? 2 : 1);
     t.runs("c", strategy == Strategy::one_for_one ? 1 : 2);
-    // A temporary one that was ended with the others stays so.
-    if (strategy == Strategy::one_for_one) {
-      REQUIRE(t.state("helper") == "running");
-    } else {
-      REQUIRE(helper.wait().error().kind == ErrorKind::cancelled);
-    }
+    REQUIRE(t.state("helper") == (strategy == Strategy::one_for_one ? "running" : "cancelled"));
     REQUIRE(t.record("b").restarts == 1);
     REQUIRE(t.record("a").restarts == 0);
   }

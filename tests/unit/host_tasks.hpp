@@ -4,6 +4,7 @@
 #pragma once
 
 #include <mutex>
+#include <set>
 
 #include "unit/host_support.hpp"
 
@@ -19,9 +20,10 @@ class Script {
         started_.push_back(name);
         ++starts_[name];
       }
-      while (!context.cancelled()) {
+      while (true) {
         {
           const std::lock_guard guard(mutex_);
+          if (context.cancelled() && !deaf_.contains(name)) return {};
           if (const auto it = orders_.find(name); it != orders_.end()) {
             const bool fails = it->second;
             orders_.erase(it);
@@ -31,8 +33,16 @@ class Script {
         }
         std::this_thread::yield();
       }
-      return {};
     };
+  }
+  /// It does not hear that it is to end, until it is let go.
+  void deafen(const std::string& name) {
+    const std::lock_guard guard(mutex_);
+    deaf_.insert(name);
+  }
+  void let_go(const std::string& name) {
+    const std::lock_guard guard(mutex_);
+    deaf_.erase(name);
   }
   void fail_now(const std::string& name) { order(name, true); }
   void end_now(const std::string& name) { order(name, false); }
@@ -54,6 +64,7 @@ class Script {
   std::vector<std::string> started_;
   std::map<std::string, int> starts_;
   std::map<std::string, bool> orders_;
+  std::set<std::string> deaf_;
 };
 
 struct Tree {
@@ -90,6 +101,10 @@ struct Tree {
   void back_off() {
     eventually("a restart's timer", [&] { return timers.next_in() && *timers.next_in() <= std::chrono::seconds(30); });
     timers.advance(*timers.next_in());
+  }
+  /// No restart is due.
+  [[nodiscard]] bool calm() const {
+    return timers.next_in().value_or(std::chrono::hours(1)) > std::chrono::seconds(30);
   }
   [[nodiscard]] std::string log_text() const {
     std::ifstream in(dir.path() / "log");

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How tasks end together: in which order they are told, what their owners hear, and what stays behind.
+#include "unit/host_tasks.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+using namespace std::chrono_literals;
+
+namespace {
+constexpr auto kPermanent = TaskRestart::permanent;
+constexpr auto kTransient = TaskRestart::transient;
+
+/// Notes when it is told to end.
+struct Told {
+  std::mutex mutex;
+  std::vector<std::string> names;
+  std::atomic<int> running{0};
+
+  TaskJob job(const std::string& name) {
+    return [this, name](TaskContext& context) -> Result<void> {
+      const std::stop_callback told(context.token(), [&] {
+        const std::lock_guard guard(mutex);
+        names.push_back(name);
+      });
+      ++running;
+      while (!context.cancelled()) std::this_thread::yield();
+      return {};
+    };
+  }
+};
+}  // namespace
+
+TEST_CASE("tasks: those that end together are told in the reverse order of their start") {
+  for (const bool by_stop : {true, false}) {
+    Told told;
+    Tree t;
+    REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
+    (void)t.tasks.spawn("a", told.job("a"), {.parent = "outer", .restart = kPermanent});
+    REQUIRE(t.tasks.open_scope("inner", {.parent = "outer"}));
+    (void)t.tasks.spawn("b", told.job("b"), {.parent = "inner", .restart = kPermanent});
+    (void)t.tasks.spawn("c", told.job("c"), {.parent = "inner"});
+    (void)t.tasks.spawn("d", told.job("d"), {.parent = "outer", .restart = kPermanent});
+    (void)t.spawn("cause", {.parent = "outer", .restart = kPermanent});
+    eventually("all", [&] { return told.running == 4; });
+    if (by_stop) {
+      REQUIRE(t.tasks.stop(20s));
+    } else {
+      t.script.fail_now("cause");
+      for (const char* const name : {"a", "b", "d", "cause"}) t.reaches(name, "backing_off");
+      t.reaches("c", "cancelled");
+    }
+    REQUIRE(told.names == std::vector<std::string>{"d", "c", "b", "a"});
+  }
+}
+
+TEST_CASE("tasks: a stop ends what is being started again, and leaves no timer behind") {
+  Tree t;
+  REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
+  auto a = t.spawn("a", {.parent = "outer", .restart = kPermanent});
+  REQUIRE(t.tasks.open_scope("inner", {.parent = "outer"}));
+  auto x = t.spawn("x", {.parent = "inner", .restart = kPermanent});
+  auto deaf = t.spawn("deaf", {.parent = "inner", .restart = kPermanent, .grace = 1h});
+  auto alone = t.spawn("alone", {.restart = kPermanent});
+  for (const char* const name : {"a", "x", "deaf", "alone"}) t.runs(name, 1);
+  t.script.deafen("deaf");
+  t.script.fail_now("a");
+  t.script.fail_now("alone");
+  for (const char* const name : {"a", "x", "alone"}) t.reaches(name, "backing_off");
+  eventually("its timer", [&] { return !t.calm(); });
+  bool ended = false;
+  std::thread stopper([&] { ended = t.tasks.stop(20s); });
+  REQUIRE(a.wait().error().kind == ErrorKind::cancelled);
+  REQUIRE(x.wait().error().kind == ErrorKind::cancelled);
+  REQUIRE(alone.wait().error().kind == ErrorKind::cancelled);
+  t.script.let_go("deaf");
+  stopper.join();
+  REQUIRE(ended);
+  REQUIRE(deaf.wait().error().kind == ErrorKind::cancelled);
+  REQUIRE((t.state("outer") == "cancelled" && t.state("inner") == "cancelled"));
+  REQUIRE(!t.timers.next_in());
+}
+
+TEST_CASE("tasks: a stop that leaves one abandoned says so") {
+  Tree t;
+  auto stuck = t.spawn("stuck", {.grace = 2s});
+  t.runs("stuck", 1);
+  t.script.deafen("stuck");
+  REQUIRE(stuck.cancel());
+  t.timers.advance(2s);
+  REQUIRE(stuck.wait().error().kind == ErrorKind::timeout);
+  REQUIRE(!t.tasks.stop(20s));
+  t.script.let_go("stuck");
+  eventually("its return", [&] { return t.tasks.counts().abandoned == 0; });
+  REQUIRE(t.tasks.stop(20s));
+}
+
+TEST_CASE("tasks: a task whose own tasks fail too often is told to end, and has failed") {
+  Tree t;
+  std::atomic<int> runs{0};
+  auto parent = *t.tasks.spawn("parent",
+                               [&](TaskContext& context) -> Result<void> {
+                                 const auto child =
+                                     context.spawn("child", t.script.job("child"), {.restart = kPermanent});
+                                 ++runs;
+                                 while (!context.cancelled()) std::this_thread::yield();
+                                 return child ? Result<void>() : std::unexpected(child.error());
+                               },
+                               {.restart = kTransient});
+  for (int i = 1; i <= 3; ++i) {
+    t.runs("child", i);
+    t.script.fail_now("child");
+    t.reaches("child", "backing_off");
+    t.back_off();
+  }
+  t.runs("child", 4);
+  t.script.fail_now("child");
+  t.reaches("parent", "backing_off");
+  REQUIRE(t.record("parent").error.find("more than 3 restarts") == 0);
+  REQUIRE(t.state("child") == "failed");
+  t.back_off();
+  eventually("its second run", [&] { return runs == 2; });
+  // The restarts of the first run are not counted in the second.
+  t.runs("child", 5);
+  t.script.fail_now("child");
+  t.reaches("child", "backing_off");
+  REQUIRE(parent.cancel());
+  REQUIRE(parent.wait().error().kind == ErrorKind::cancelled);
+}
+
+TEST_CASE("tasks: what a scope that gave up for good had kept is failed if it failed, and cancelled if it did not") {
+  Tree t;
+  REQUIRE(t.tasks.open_scope("outer", {.restart = TaskRestart::temporary, .intensity = 0}));
+  REQUIRE(t.tasks.open_scope("inner", {.parent = "outer", .intensity = 0}));
+  auto job = t.spawn("job", {.parent = "inner", .restart = kPermanent});
+  auto mate = t.spawn("mate", {.parent = "inner", .restart = kPermanent});
+  REQUIRE(t.tasks.open_scope("deep", {.parent = "inner"}));
+  auto below = t.spawn("below", {.parent = "deep", .restart = kPermanent});
+  for (const char* const name : {"job", "mate", "below"}) t.runs(name, 1);
+  t.script.fail_now("job");
+  REQUIRE(job.wait().error().message == "job broke");
+  REQUIRE(mate.wait().error().kind == ErrorKind::cancelled);
+  REQUIRE(below.wait().error().kind == ErrorKind::cancelled);
+  t.reaches("outer", "failed");
+  REQUIRE((t.state("job") == "failed" && t.state("inner") == "failed"));
+  REQUIRE((t.state("mate") == "cancelled" && t.state("below") == "cancelled" && t.state("deep") == "cancelled"));
+  REQUIRE(t.record("outer").error.find("the last of inner") != std::string::npos);
+  t.script.end_now("mate");
+  REQUIRE(t.spawn("mate").wait());
+}
+
+TEST_CASE("tasks: when too many are abandoned, the next keeps its place and its name until it returns") {
+  constexpr auto kMost = TaskSupervisor::kMaxAbandoned;
+  Tree t;
+  const auto abandon = [&](const std::string& name) {
+    t.script.deafen(name);
+    auto stuck = t.spawn(name, {.grace = 2s});
+    t.runs(name, 1);
+    REQUIRE(stuck.cancel());
+    t.timers.advance(2s);
+    return stuck;
+  };
+  // More of them than the pool has threads: each is replaced.
+  for (std::size_t i = 0; i < kMost; ++i)
+    REQUIRE(abandon("stuck" + std::to_string(i)).wait().error().kind == ErrorKind::timeout);
+  REQUIRE(t.tasks.counts().abandoned == kMost);
+  auto last = abandon("last");
+  eventually("the log", [&] { return t.log_text().find("background task last does not end") != std::string::npos; });
+  REQUIRE(t.state("last") == "running");
+  REQUIRE(t.tasks.counts().abandoned == kMost);
+  REQUIRE(t.tasks.counts().running == 1);
+  REQUIRE(t.tasks.spawn("last", t.script.job("last")).error().kind == ErrorKind::conflict);
+  t.script.let_go("last");
+  REQUIRE(last.wait().error().kind == ErrorKind::cancelled);
+  REQUIRE(t.state("last") == "cancelled");
+  for (std::size_t i = 0; i < kMost; ++i) t.script.let_go("stuck" + std::to_string(i));
+  eventually("the others' return", [&] { return t.tasks.counts().abandoned == 0; });
+  REQUIRE(t.tasks.counts().running == 0);
+}
