@@ -284,6 +284,11 @@ bool InlinePlugin::stop(Duration budget) {
       serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   if (!answered) deps_.log.write(Level::warn, name_, "did not answer `stop` within its budget");
   if (returned) {
+    // Its retry will not come. The queue has ended: this thread stands in for it.
+    if (event_)
+      deps_.bus.bury(event_->event, "plugin " + name_, "it was stopped before its handler was given it again",
+                     event_->backoff.retries());
+    event_.reset();
     destroy_plugin();
   } else {
     deps_.log.write(Level::error, name_, "does not return from a delivery; it is abandoned");

@@ -364,6 +364,19 @@ TEST_CASE(
   REQUIRE(a.call("plain.never")->wait().error().kind == ErrorKind::unavailable);
 }
 
+TEST_CASE("plugins: an event that waits for its retry when the plugin is stopped becomes a dead letter") {
+  Alone a("faulty");
+  REQUIRE(a.bus.publish("to_faulty.a", R"({"failures":100})"));
+  eventually("its retry's timer", [&] { return a.timers.next_in().has_value(); });
+  REQUIRE(a.plugin->stop(std::chrono::seconds(10)));
+  const auto letters = a.bus.dead_letters();
+  REQUIRE(letters.size() == 1);
+  REQUIRE((letters[0].topic == "to_faulty.a" && letters[0].seq == 1 && letters[0].attempts == 1));
+  REQUIRE(letters[0].payload == R"({"failures":100})");
+  REQUIRE(letters[0].subscriber == "plugin faulty");
+  REQUIRE(letters[0].error.find("stopped") != std::string::npos);
+}
+
 TEST_CASE("plugins: more open calls than the bound are `overloaded`") {
   Alone a("plain");
   std::vector<std::shared_ptr<PluginCall>> calls;
