@@ -148,4 +148,7 @@ struct BusState {
   std::deque<DeadLetter> letters;
 };
 
+/// Keeps and tells a dead letter. Not under the mutex.
+void bury(BusState& bus, const Event& event, const std::string& subscriber, const std::string& error, int attempts);
+
 }  // namespace gantry::host::bus

@@ -52,8 +52,8 @@ struct SubscribeOptions {
   std::size_t buffer = 0;  ///< events that may wait; 0: the bus's own, which is also the most
   std::string name = "a subscriber";
   /// Is the event wanted? Called on the publisher's thread, or on the subscriber's for what is replayed, without a
-  /// lock; `seq` is not set yet on the publisher's. Must be quick. An exception is no; on the publisher's thread it is
-  /// also counted and kept as a dead letter.
+  /// lock; `seq` is not set yet on the publisher's. Must be quick. An exception is no, and is
+  /// counted and kept as a dead letter.
   std::function<bool(const Event&)> filter{};
   /// For coalesce; called as `filter` is. Empty: the topic.
   std::function<std::string(const Event&)> key{};

@@ -233,7 +233,7 @@ Result<std::uint64_t> EventBus::put(Event event, bool own) {
   Graveyard dead;
   std::vector<Answer> answers;
   std::vector<bus::Member> asked;
-  std::string topic;
+  Event said{};  // what a letter needs of the event, which then belongs to the bus
   std::uint64_t version = 0;
   std::uint64_t seq = 0;
   while (true) {
@@ -254,13 +254,16 @@ Result<std::uint64_t> EventBus::put(Event event, bool own) {
       version = s.version;
     }
     // Not under the mutex; when subscriptions have come or gone meanwhile, once more.
-    topic = event.topic;
     answers.clear();
-    for (const auto& member : asked) answers.push_back(ask(*member.queue, event));
+    for (const auto& member : asked) {
+      answers.push_back(ask(*member.queue, event));
+      if (!answers.back().failed.empty() && said.topic.empty())
+        said = Event{event.topic, event.epoch, 0, event.payload.substr(0, DeadLetter::kPayload)};
+    }
   }
+  said.seq = seq;
   for (std::size_t i = 0; i < asked.size() && i < answers.size(); ++i) {
-    if (!answers[i].failed.empty())
-      bury(Event{topic, s.epoch, seq, ""}, asked[i].queue->options.name, answers[i].failed, 1);
+    if (!answers[i].failed.empty()) bury(said, asked[i].queue->options.name, answers[i].failed, 1);
   }
   woken.waiters.wake();
   for (const auto& owner : woken.owners) {
@@ -326,16 +329,21 @@ void EventBus::close() {
   }
 }
 
-void EventBus::bury(const Event& event, const std::string& subscriber, const std::string& error, int attempts) {
+void bus::bury(BusState& bus, const Event& event, const std::string& subscriber, const std::string& error,
+               int attempts) {
   DeadLetter letter{event.topic, event.epoch, event.seq, event.payload.substr(0, DeadLetter::kPayload),
                     subscriber,  error,       attempts};
   {
-    const Lock lock(state_->mutex);
-    ++state_->dead;
-    state_->letters.push_back(letter);
-    if (state_->letters.size() > kMaxDeadLetters) state_->letters.pop_front();
+    const Lock lock(bus.mutex);
+    ++bus.dead;
+    bus.letters.push_back(letter);
+    if (bus.letters.size() > EventBus::kMaxDeadLetters) bus.letters.pop_front();
   }
-  if (state_->on_dead) state_->on_dead(letter);
+  if (bus.on_dead) bus.on_dead(letter);
+}
+
+void EventBus::bury(const Event& event, const std::string& subscriber, const std::string& error, int attempts) {
+  bus::bury(*state_, event, subscriber, error, attempts);
 }
 
 std::vector<DeadLetter> EventBus::dead_letters() const {

@@ -81,6 +81,7 @@ class Subscription {
   bool enter(gantry::detail::WaitQueue::Place& place, Waiter& waiter);
   bool withdraw(gantry::detail::WaitQueue::Place& place);
   std::size_t take_batch(std::size_t most);
+  [[nodiscard]] bool wants(const Event& replayed) const;
 
   const std::shared_ptr<bus::BusState> bus_;
   const std::unique_ptr<bus::Queue> queue_;
@@ -99,7 +100,8 @@ class EventBus {
   static constexpr std::size_t kMaxDeadLetters = 256;
   static constexpr std::size_t kMaxPatterns = 64;
 
-  /// `epoch` names the bus's own log. `on_dead` is told of each dead letter, without a lock; it must not block.
+  /// `epoch` names the bus's own log. `on_dead` is told of each dead letter, without a lock; it must not block. It
+  /// lives as long as the bus and its subscriptions.
   EventBus(std::string epoch, std::size_t buffer, std::function<void(const DeadLetter&)> on_dead = {});
   /// Ends the subscriptions as close() does, but calls no `wake`.
   ~EventBus();

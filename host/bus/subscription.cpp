@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <exception>
 
 #include "host/bus/bus_state.hpp"
 #include "host/bus/topic.hpp"
@@ -38,18 +39,24 @@ std::size_t Subscription::take_batch(std::size_t most) {
   return q.in_hand.size();
 }
 
+bool Subscription::wants(const Event& replayed) const {
+  std::string failed = "an exception of unknown type";
+  try {
+    return queue_->options.filter(replayed);
+  } catch (const std::exception& e) {
+    failed = e.what();
+  } catch (...) {  // NOLINT(bugprone-empty-catch): `failed` says it already
+  }
+  bus::bury(*bus_, replayed, queue_->options.name, failed, 1);
+  return false;
+}
+
 std::size_t Subscription::drain(std::size_t most, const std::function<void(const Event&, std::uint64_t prev)>& use) {
   std::size_t used = 0;
   // Replayed events may turn out not to be wanted; then there may be more.
   while (used == 0 && take_batch(most) != 0) {
     for (const auto& entry : queue_->in_hand) {
-      if (entry.unfiltered) {
-        try {
-          if (!queue_->options.filter(entry.node->event)) continue;
-        } catch (...) {
-          continue;
-        }
-      }
+      if (entry.unfiltered && !wants(entry.node->event)) continue;
       use(entry.node->event, entry.prev);
       ++used;
     }

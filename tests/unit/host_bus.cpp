@@ -173,6 +173,32 @@ TEST_CASE("bus: a filter that throws is counted and kept as a dead letter, and h
   REQUIRE(bus.dead_letters().at(0).seq == 1);
 }
 
+TEST_CASE("bus: a filter that throws on a replayed event is counted, told and kept as a dead letter as on a live one") {
+  std::vector<std::string> told;
+  EventBus bus("epoch", 10, [&](const DeadLetter& letter) { told.push_back(letter.subscriber + ": " + letter.error); });
+  for (const char* const payload : {"1", "2", "3"}) REQUIRE(bus.publish("a.b", payload));
+  const auto picky = [](const Event& event) -> bool {
+    if (event.payload == "1") throw std::runtime_error("broken");
+    if (event.payload == "2") throw 2;
+    return true;
+  };
+  auto sub = *bus.subscribe({"**"}, [] {}, {.since = {{"epoch", 0}}, .name = "picky", .filter = picky});
+  REQUIRE(told.empty());
+  REQUIRE(drain(*sub.subscription) == std::vector<std::string>{"a.b@3<2"});
+  REQUIRE(told == std::vector<std::string>{"picky: broken", "picky: an exception of unknown type"});
+  REQUIRE(bus.counts().dead == 2);
+  const auto letters = bus.dead_letters();
+  REQUIRE((letters[0].topic == "a.b" && letters[0].seq == 1 && letters[0].payload == "1" && letters[0].attempts == 1));
+}
+
+TEST_CASE("bus: the dead letter of a filter that throws names the log of its event, and holds its payload") {
+  EventBus bus("epoch", 10);
+  auto bad = *bus.subscribe({"**"}, [] {}, {.filter = [](const Event&) -> bool { throw std::runtime_error("no"); }});
+  REQUIRE(bus.publish_logged("state.x", "store", 41, "\"kept\""));
+  const auto letter = bus.dead_letters().at(0);
+  REQUIRE((letter.epoch == "store" && letter.seq == 41 && letter.payload == "\"kept\""));
+}
+
 TEST_CASE("bus: dead letters are bounded, the oldest goes, and a long payload is cut") {
   EventBus bus("epoch", 10);
   for (std::uint64_t i = 0; i < EventBus::kMaxDeadLetters + 5; ++i)
