@@ -313,11 +313,17 @@ void EventBus::unsubscribe(const std::shared_ptr<Subscription>& subscription) {
 
 std::vector<std::shared_ptr<Subscription>> EventBus::end_all() {
   Woken woken;
-  const Lock lock(state_->mutex);
-  if (std::exchange(state_->closed, true)) return {};
-  for (const auto& [owner, queue] : state_->subscriptions) {
+  std::unordered_map<std::string, Route> routes;
+  BusState& s = *state_;
+  const Lock lock(s.mutex);
+  if (std::exchange(s.closed, true)) return {};
+  // A subscription holds what holds it: let go of all.
+  routes.swap(s.routes);
+  for (const auto& [owner, queue] : std::exchange(s.subscriptions, {})) {
     queue->finish(Error{ErrorKind::unavailable, "the event bus is closed", {}});
     queue->waiting.take_all(woken.waiters);
+    s.dropped_before += queue->dropped;
+    s.coalesced_before += queue->coalesced;
     woken.owners.push_back(owner);
   }
   return std::move(woken.owners);

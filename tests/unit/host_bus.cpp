@@ -199,6 +199,19 @@ TEST_CASE("bus: the dead letter of a filter that throws names the log of its eve
   REQUIRE((letter.epoch == "store" && letter.seq == 41 && letter.payload == "\"kept\""));
 }
 
+TEST_CASE("bus: nothing of a subscription is left when its holder and the bus are gone, in either order") {
+  for (const bool bus_first : {true, false}) {
+    const auto held = std::make_shared<int>(1);
+    auto bus = std::make_unique<EventBus>("epoch", 10);
+    auto sub = *bus->subscribe({"**"}, [held] {}, {.filter = [held](const Event&) { return true; }});
+    REQUIRE(bus->publish("a", "1"));
+    if (bus_first) bus.reset();
+    sub.subscription.reset();
+    bus.reset();
+    REQUIRE(held.use_count() == 1);
+  }
+}
+
 TEST_CASE("bus: dead letters are bounded, the oldest goes, and a long payload is cut") {
   EventBus bus("epoch", 10);
   for (std::uint64_t i = 0; i < EventBus::kMaxDeadLetters + 5; ++i)
