@@ -350,3 +350,40 @@ TEST_CASE("mpsc: the longest time is no time-out, and no values are received at 
   executor.stop();
   loop.join();
 }
+
+TEST_CASE("mpsc: the size that another thread sees is never beyond what can be there") {
+  constexpr std::size_t kMost = 8;
+  auto [tx, rx] = mpsc::channel<int>(kMost);
+  std::atomic<bool> done{false};
+  std::size_t largest = 0;
+  std::thread looks([&, &in = rx] {
+    while (!done) largest = std::max(largest, in.size());
+  });
+  std::thread sends([out = std::move(tx)] mutable {
+    for (int i = 0; i < 200'000; ++i) (void)out.send(i);
+  });
+  while (rx.recv()) {
+  }
+  sends.join();
+  done = true;
+  looks.join();
+  // It may count what was taken while it looked, hardly more than another filling.
+  REQUIRE(largest <= 200'000);
+}
+
+TEST_CASE("mpsc: a loop of one's own is woken once, when there is something or the end") {
+  auto [tx, rx] = mpsc::channel<int>(4);
+  Hand hand;
+  REQUIRE_FALSE(rx.ready_or_wake(hand));
+  REQUIRE(tx.try_send(1));
+  REQUIRE(tx.try_send(2));
+  REQUIRE(hand.woken == 1);
+  REQUIRE(rx.ready_or_wake(hand));
+  REQUIRE(rx.try_recv() == 1);
+  REQUIRE(rx.try_recv() == 2);
+  REQUIRE_FALSE(rx.ready_or_wake(hand));
+  tx.close();
+  REQUIRE(hand.woken == 2);
+  REQUIRE(rx.ready_or_wake(hand));
+  REQUIRE(rx.drained());
+}

@@ -142,8 +142,10 @@ class Core {
   [[nodiscard]] bool drained() const noexcept {
     return ended() && tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed);
   }
+  /// Any thread. The head first: a tail that was read before it may be behind it.
   [[nodiscard]] std::size_t size() const noexcept {
-    return tail_.load(std::memory_order_acquire) - head_.load(std::memory_order_relaxed);
+    const auto head = head_.load(std::memory_order_acquire);
+    return tail_.load(std::memory_order_acquire) - head;
   }
 
   std::optional<T> take() {
