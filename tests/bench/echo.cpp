@@ -15,10 +15,6 @@ namespace bench {
 
 namespace {
 
-/// Whether the host of this tree has the key `host.polling`. As long as it has not, nothing names the key, no row
-/// polls, and the goal of the polling row stands at the row on all cores. This is the one place to switch.
-constexpr bool kHostHasPolling = false;
-
 struct Server {
   std::string label;
   std::string program;  ///< in BUILD_DIR/bench; "gantry": the host
@@ -51,9 +47,9 @@ const char* const kHostNote =
   return options.build_dir + (server.program == "gantry" ? "/gantry" : "/bench/" + server.program);
 }
 
-[[nodiscard]] std::string host_config(const Options& options, [[maybe_unused]] bool polling) {
+[[nodiscard]] std::string host_config(const Options& options, bool polling) {
   std::string text;
-  if constexpr (kHostHasPolling) text += std::string("[host]\npolling = ") + (polling ? "\"on\"" : "\"off\"") + "\n";
+  text += std::string("[host]\npolling = ") + (polling ? "\"on\"" : "\"off\"") + "\n";
   return text + "[plugins.echo]\npath = \"" + options.build_dir + "/bench/plugins/echo_plugin.so\"\n";
 }
 
@@ -132,8 +128,8 @@ std::vector<EchoWorkload> echo_workloads() {
     std::string name;
     bool one_core, polling, last;
   };
-  std::vector<Place> places{{"@1core", true, false, false}, {"@2core", false, false, !kHostHasPolling}};
-  if (kHostHasPolling) places.push_back({"@2core polling", false, true, true});
+  std::vector<Place> places{
+      {"@1core", true, false, false}, {"@2core", false, false, false}, {"@2core polling", false, true, true}};
   std::vector<EchoWorkload> all;
   for (const auto& [place, one_core, polling, last] : places) {
     const auto add = [&](const std::string& name, EchoLoad load, std::vector<Goal> goals) {
