@@ -116,7 +116,7 @@ std::string Outcome::words() const {
 
 Group measure_rows(const Workload& workload, std::vector<Measured> measured, const Options& options,
                    const std::function<Run(Measured&)>& once) {
-  Group group{workload, std::move(measured), {}, 1, {}};
+  Group group{workload, std::move(measured), {}, 1, {}, {}};
   auto& rows = group.rows;
   for (int round = 0; round < plan_of(options).rounds; ++round) {
     for (std::size_t i = 0; i < rows.size(); ++i) {
@@ -128,8 +128,13 @@ Group measure_rows(const Workload& workload, std::vector<Measured> measured, con
   for (const auto& goal : workload.goals) {
     const auto ours =
         std::find_if(rows.begin(), rows.end(), [&](const Measured& row) { return row.label == goal.ours; });
-    if (ours == rows.end() || !ours->failure.empty()) continue;
-    if (const Measured* theirs = opponent(goal, rows)) group.outcomes.push_back(compare(goal, *ours, *theirs));
+    if (ours == rows.end()) continue;
+    const Measured* theirs = ours->failure.empty() ? opponent(goal, rows) : nullptr;
+    if (theirs != nullptr) {
+      group.outcomes.push_back(compare(goal, *ours, *theirs));
+    } else {
+      group.unmeasured.push_back(goal.words);
+    }
   }
   return group;
 }

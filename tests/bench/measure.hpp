@@ -40,8 +40,9 @@ struct Group {
   Workload workload;
   std::vector<Measured> rows;  ///< the fastest first
   std::vector<Outcome> outcomes;
-  double spin = 1;                   ///< how many times its best time the fixed loop took just before
-  std::vector<std::string> missing;  ///< what is not installed
+  double spin = 1;                      ///< how many times its best time the fixed loop took just before
+  std::vector<std::string> missing;     ///< what is not installed
+  std::vector<std::string> unmeasured;  ///< whom a goal names and no row shows
 };
 
 /// A round of each row in turn by `once`, then the goals.

@@ -50,7 +50,7 @@ namespace {
           figure(median(row.each([](const Run& run) { return run.cpu_seconds / run.ops * 1e9; }))),
           figure(median(row.each([](const Run& run) { return run.max_rss_mib; }))),
           ratio,
-          (p99 > 0 ? "p99 " + with_commas(p99) + "; " : "") + row.note};
+          (p99 > 0 ? "p99 " + with_commas(p99) + " ns; " : "") + row.note};
 }
 
 [[nodiscard]] std::string title(const Group& group) {
@@ -103,6 +103,7 @@ void print(const Group& group) {
   }
   for (const auto& label : group.missing) std::printf("  %-26s %9s\n", label.c_str(), "missing");
   for (const auto& outcome : group.outcomes) std::printf("  goal: %s\n", outcome.words().c_str());
+  for (const auto& peer : group.unmeasured) std::printf("  goal: %s: NOT MEASURED\n", peer.c_str());
   std::fflush(stdout);
 }
 
@@ -143,7 +144,8 @@ std::string markdown(const Report& report) {
     }
     for (const auto& label : group.missing) text += "| " + label + " | missing | | | | | not installed |\n";
     for (const auto& outcome : group.outcomes) text += "\n- " + outcome.words();
-    if (!group.outcomes.empty()) text += "\n";
+    for (const auto& peer : group.unmeasured) text += "\n- " + peer + ": NOT MEASURED";
+    if (!group.outcomes.empty() || !group.unmeasured.empty()) text += "\n";
   }
   return text;
 }
