@@ -163,23 +163,21 @@ std::shared_ptr<PluginCall> InlinePlugin::open(std::shared_ptr<CallSink> sink) {
   Lock lock(mutex_);
   const std::uint64_t id = next_id_++;
   auto call = std::make_shared<PluginCall>(weak_from_this(), id, std::move(sink));
-  if (!stopping_ && calls_.size() < kMaxOpenCalls) calls_.emplace(id, call);
+  if (stopping_) {
+    call->refuse(Error{ErrorKind::unavailable, "plugin " + name_ + " is stopping", {}});
+  } else if (calls_.size() >= kMaxOpenCalls) {
+    call->refuse(Error{ErrorKind::overloaded,
+                       "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
+                       R"({"retry_after_ms":100})"});
+  } else {
+    calls_.emplace(id, call);
+  }
   return call;
 }
 
 void InlinePlugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request) {
-  std::optional<Error> refused;
-  {
-    Lock lock(mutex_);
-    if (!calls_.contains(call->id())) {
-      refused = stopping_ ? Error{ErrorKind::unavailable, "plugin " + name_ + " is stopping", {}}
-                          : Error{ErrorKind::overloaded,
-                                  "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
-                                  R"({"retry_after_ms":100})"};
-    }
-  }
-  if (refused) {
-    call->finish(std::unexpected(std::move(*refused)));
+  if (call->refused()) {
+    call->finish(std::unexpected(std::move(*call->refused())));
     return;
   }
   const bool end = call->begin(request.stream_credit.value_or(0));

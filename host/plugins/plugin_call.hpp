@@ -19,6 +19,9 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   PluginCall(std::weak_ptr<InlinePlugin> plugin, std::uint64_t id, std::shared_ptr<CallSink> sink)
       : id_(id), plugin_(std::move(plugin)), sink_(std::move(sink)) {}
 
+  /// Before begin(), by who opened it: the plugin cannot take it.
+  void refuse(Error error) { refused_ = std::move(error); }
+  [[nodiscard]] std::optional<Error>& refused() { return refused_; }
   /// The call is about to be delivered, with so much credit. True: its caller has ended its stream already;
   /// deliver_end() is due.
   [[nodiscard]] bool begin(std::uint32_t credit);
@@ -47,6 +50,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
 
   const std::uint64_t id_;
   const std::weak_ptr<InlinePlugin> plugin_;
+  std::optional<Error> refused_;
   mutable Mutex mutex_;
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
   bool begun_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -39,49 +39,34 @@ class RoutedCall::Attempt final : public CallSink {
   const std::uint64_t number_;
 };
 
-RoutedCall::RoutedCall(Router& router, CallRequest request, std::shared_ptr<CallSink> sink, std::string plugin,
-                       bool idempotent, bool attach)
+RoutedCall::RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink)
     : router_(router),
-      plugin_(std::move(plugin)),
-      idempotent_(idempotent && !request.stream_credit),
-      attach_(attach),
+      method_(method),
+      deadline_(request.deadline),
+      may_retry_(method.manifest->idempotent && !request.stream_credit),
       started_(router.timers_.now()),
       request_(std::move(request)),
       sink_(std::move(sink)),
       backoff_(policy_for(request_)) {}
 
-void RoutedCall::start(const std::shared_ptr<PermitQueue>& permits) {
-  Deadline deadline;
-  std::string method;
-  {
-    Lock lock(mutex_);
-    deadline = request_.deadline;
-    method = request_.method;
-    permits_ = permits;
-  }
-  router_.count_start(method);
-  if (!router_.open(shared_from_this())) {
+void RoutedCall::start() {
+  method_.calls.fetch_add(1, std::memory_order_relaxed);
+  method_.in_flight.fetch_add(1, std::memory_order_relaxed);
+  if (!router_.open(*this)) {
     finish(fail(ErrorKind::unavailable, "the host is stopping"));
     return;
   }
-  if (deadline.exists()) {
-    const auto key = router_.timers_.at(deadline.at(), [weak = weak_from_this(), method] {
-      if (const auto call = weak.lock())
-        call->give_up(Error{ErrorKind::timeout, method + " was not answered within its deadline", {}});
-    });
-    bool over = false;
-    {
-      Lock lock(mutex_);
-      deadline_timer_ = key;
-      over = sink_ == nullptr;
-    }
-    if (over) (void)router_.timers_.cancel(key);
-  }
-  if (!permits) {
+  if (deadline_.exists()) start_deadline();
+  if (!method_.permits) {
     attempt();
     return;
   }
-  auto ticket = permits->acquire([self = shared_from_this()](Permit permit) { self->with_permit(std::move(permit)); });
+  if (Permit permit = method_.permits->try_acquire()) {
+    with_permit(std::move(permit));
+    return;
+  }
+  auto ticket =
+      method_.permits->acquire([self = shared_from_this()](Permit permit) { self->with_permit(std::move(permit)); });
   if (!ticket) {
     finish(std::unexpected(ticket.error()));
     return;
@@ -92,16 +77,32 @@ void RoutedCall::start(const std::shared_ptr<PermitQueue>& permits) {
     ticket_ = *ticket;
     over = sink_ == nullptr;
   }
-  if (over && *ticket != 0) (void)permits->withdraw(*ticket);
+  if (over && *ticket != 0) (void)method_.permits->withdraw(*ticket);
+}
+
+void RoutedCall::start_deadline() {
+  const auto key = router_.timers_.at(deadline_.at(), [weak = weak_from_this()] {
+    if (const auto call = weak.lock())
+      call->give_up(Error{ErrorKind::timeout, call->method_.name + " was not answered within its deadline", {}});
+  });
+  bool over = false;
+  {
+    Lock lock(mutex_);
+    deadline_timer_ = key;
+    over = sink_ == nullptr;
+  }
+  if (over) (void)router_.timers_.cancel(key);
 }
 
 void RoutedCall::with_permit(Permit permit) {
+  std::uint64_t number = 0;
   {
     Lock lock(mutex_);
     if (!sink_) return;  // given up while it waited; the permit dies here, after the lock
     permit_ = std::move(permit);
+    number = ++number_;
   }
-  attempt();
+  attempt(number);
 }
 
 void RoutedCall::attempt() {
@@ -112,7 +113,15 @@ void RoutedCall::attempt() {
     number = ++number_;
     retry_timer_ = 0;
   }
-  router_.services_.acquire(plugin_, [self = shared_from_this(), number](Result<std::shared_ptr<InlinePlugin>> plugin) {
+  attempt(number);
+}
+
+void RoutedCall::attempt(std::uint64_t number) {
+  if (auto plugin = method_.plugin->peek()) {
+    with_plugin(number, std::move(plugin));
+    return;
+  }
+  method_.plugin->get_async([self = shared_from_this(), number](Result<std::shared_ptr<InlinePlugin>> plugin) {
     self->with_plugin(number, std::move(plugin));
   });
 }
@@ -132,8 +141,12 @@ void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Inline
     over = !sink_ || number != number_;
     if (!over) {
       inner_ = call;
-      request = request_;
       end = end_sent_;
+      if (may_retry_) {
+        request = request_;
+      } else {
+        request = std::move(request_);
+      }
     }
   }
   if (over) call->cancel();
@@ -142,33 +155,27 @@ void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Inline
 }
 
 void RoutedCall::attempt_answered(std::uint64_t number, Result<std::string> answer) {
-  {
-    Lock lock(mutex_);
-    if (!sink_ || number != number_) return;
-  }
   if (!answer && try_again(number, answer.error())) return;
-  finish(std::move(answer));
+  finish(std::move(answer), number);
 }
 
 bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
-  if (!idempotent_ || (error.kind != ErrorKind::unavailable && error.kind != ErrorKind::plugin_died)) return false;
+  if (!may_retry_ || (error.kind != ErrorKind::unavailable && error.kind != ErrorKind::plugin_died)) return false;
   std::optional<Duration> delay;
-  std::string method;
   int failed_attempts = 0;
   {
     Lock lock(mutex_);
     if (!sink_ || number != number_ || items_seen_) return false;
-    const auto left = request_.deadline.left(router_.timers_.now());
+    const auto left = deadline_.left(router_.timers_.now());
     delay = backoff_.next();
     if (!delay || (left && *left <= *delay)) return false;
     ++number_;  // this attempt is over
     inner_.reset();
-    method = request_.method;
     failed_attempts = backoff_.retries();
   }
-  router_.count_retry(method);
+  method_.retries.fetch_add(1, std::memory_order_relaxed);
   router_.log_.write(Level::warn, "router",
-                     method + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
+                     method_.name + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
   const auto key = router_.timers_.after(*delay, [weak = weak_from_this()] {
     if (const auto call = weak.lock()) call->attempt();
   });
@@ -181,36 +188,32 @@ void RoutedCall::give_up(Error error) {
   if (const auto call = finish(std::unexpected(std::move(error)))) call->cancel();
 }
 
-std::shared_ptr<ActiveCall> RoutedCall::finish(Result<std::string> answer) {
+std::shared_ptr<ActiveCall> RoutedCall::finish(Result<std::string> answer, std::uint64_t number) {
   std::shared_ptr<CallSink> sink;
-  std::shared_ptr<PermitQueue> permits;
   Permit permit;
   TimerKey deadline_timer = 0;
   TimerKey retry_timer = 0;
   std::uint64_t ticket = 0;
-  std::string method;
   std::shared_ptr<ActiveCall> call;
   {
     Lock lock(mutex_);
-    if (!sink_) return nullptr;
+    if (!sink_ || (number != 0 && number != number_)) return nullptr;
     sink = std::move(sink_);
     sink_.reset();
     call = std::move(inner_);
     inner_.reset();
-    permits = std::move(permits_);
     permit = std::move(permit_);
     deadline_timer = deadline_timer_;
     retry_timer = retry_timer_;
     ticket = ticket_;
-    method = request_.method;
   }
   if (deadline_timer != 0) (void)router_.timers_.cancel(deadline_timer);
   if (retry_timer != 0) (void)router_.timers_.cancel(retry_timer);
-  if (ticket != 0 && permits) (void)permits->withdraw(ticket);
+  if (ticket != 0) (void)method_.permits->withdraw(ticket);
   permit.release();  // before the answer: who gets it may call again at once
-  router_.count_end(method, router_.timers_.now() - started_, !answer);
+  method_.count_end(router_.timers_.now() - started_, !answer);
   sink->answered(std::move(answer));
-  router_.closed(this);
+  router_.closed(*this);
   return call;
 }
 

@@ -6,6 +6,8 @@
 // attempt that is tried again, an answer that comes late) the door hears one answer. Each attempt has a number; what an
 // older attempt still says is dropped.
 //
+// The common call, whose permit is free and whose plugin runs, goes through in one go and enters mutex_ four times.
+//
 // Thread rule: any thread. mutex_ is not held while the sink, the plugin, the timers or the permits are called.
 #pragma once
 
@@ -22,14 +24,13 @@ namespace gantry::host {
 
 class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<RoutedCall> {
  public:
-  RoutedCall(Router& router, CallRequest request, std::shared_ptr<CallSink> sink, std::string plugin, bool idempotent,
-             bool attach);
+  RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink);
 
-  /// Begins the way; `permits` may be empty.
-  void start(const std::shared_ptr<PermitQueue>& permits);
+  /// Begins the way.
+  void start();
   /// Answers with an error that the router itself makes, and lets the plugin know.
   void give_up(Error error);
-  [[nodiscard]] bool is_attach() const { return attach_; }
+  [[nodiscard]] bool is_attach() const { return method_.manifest->attach; }
 
   // From the door.
   [[nodiscard]] Result<void> send_item(std::string payload) override;
@@ -38,29 +39,37 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   void cancel() override;
 
  private:
+  friend class Router;
+  friend class gantry::detail::NodeList<RoutedCall>;
   class Attempt;
+  void start_deadline();
   void with_permit(Permit permit);
   void attempt();
+  void attempt(std::uint64_t number);
   void with_plugin(std::uint64_t number, Result<std::shared_ptr<InlinePlugin>> plugin);
   void attempt_answered(std::uint64_t number, Result<std::string> answer);
   [[nodiscard]] bool try_again(std::uint64_t number, const Error& error);
-  /// Answers, unless that was done. The plugin's call that was open then, if any.
-  std::shared_ptr<ActiveCall> finish(Result<std::string> answer);
+  /// Answers, unless that was done or `number` is not the current attempt's (0: of none). The plugin's call that was
+  /// open then, if any.
+  std::shared_ptr<ActiveCall> finish(Result<std::string> answer, std::uint64_t number = 0);
   // The door's sink while attempt `number` is the current one.
   [[nodiscard]] std::shared_ptr<CallSink> listener(std::uint64_t number, bool item);
   [[nodiscard]] std::shared_ptr<ActiveCall> inner() const;
 
   Router& router_;
-  const std::string plugin_;
-  const bool idempotent_;
-  const bool attach_;
+  Router::Method& method_;
+  const Deadline deadline_;
+  const bool may_retry_;
   const TimePoint started_;
+  // In the router's list of open ones, under its lock.
+  RoutedCall* next = nullptr;
+  RoutedCall* prev = nullptr;
+  bool listed = false;
 
   mutable Mutex mutex_;
-  CallRequest request_ GANTRY_GUARDED_BY(mutex_);
+  CallRequest request_ GANTRY_GUARDED_BY(mutex_);  ///< gone with the last attempt
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
   std::shared_ptr<ActiveCall> inner_ GANTRY_GUARDED_BY(mutex_);
-  std::shared_ptr<PermitQueue> permits_ GANTRY_GUARDED_BY(mutex_);
   Permit permit_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t ticket_ GANTRY_GUARDED_BY(mutex_) = 0;
   TimerKey deadline_timer_ GANTRY_GUARDED_BY(mutex_) = 0;

@@ -22,16 +22,33 @@ class NoCall final : public ActiveCall {
 }  // namespace
 
 Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits)
-    : services_(services), timers_(timers), log_(log), limits_(limits) {
+    : services_(services), timers_(timers), log_(log), default_timeout_(limits.default_timeout) {
   for (const auto& spec : services.specs()) {
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) {
       permits_.emplace(service, PermitQueue::make(limits.max_calls_per_service, limits.max_waiting_per_service));
     }
   }
+  add_methods_of_plugins();
 }
 
 Router::~Router() = default;
+
+void Router::add_methods_of_plugins() {
+  for (const auto& spec : services_.specs()) {
+    if (!spec.manifest) continue;
+    for (const auto& [name, unused] : spec.manifest->methods) {
+      const auto found = services_.find(name);
+      if (!found || found->plugin != &spec) continue;  // it is disabled, or another plugin has the service
+      auto method = std::make_unique<Method>();
+      method->name = name;
+      method->manifest = found->method;
+      method->plugin = services_.instance(spec.name);
+      if (!found->method->attach) method->permits = permits_.at(name.substr(0, name.find('.')));
+      methods_.emplace(name, std::move(method));
+    }
+  }
+}
 
 void Router::add(ManifestMethod method, Builtin builtin) {
   add_slow(std::move(method),
@@ -41,95 +58,76 @@ void Router::add(ManifestMethod method, Builtin builtin) {
 }
 
 void Router::add_slow(ManifestMethod method, SlowBuiltin builtin) {
-  std::string name = method.name;
-  builtins_.insert_or_assign(std::move(name), BuiltinEntry{std::move(method), std::move(builtin)});
+  auto entry = std::make_unique<Method>();
+  entry->name = method.name;
+  entry->builtin = std::move(method);
+  entry->run = std::move(builtin);
+  methods_.insert_or_assign(entry->name, std::move(entry));
 }
 
-Result<ServiceManager::Method> Router::resolve(const std::string& method) const {
-  auto found = services_.find(method);
-  if (found) return found;
+Error Router::unknown(const std::string& method) const {
+  const auto found = services_.find(method);
+  Error error = found ? Error{ErrorKind::internal, "the router does not know " + method, {}} : found.error();
   // A typing mistake in one of our own methods deserves the same hint.
-  if (found.error().kind == ErrorKind::method_not_found &&
-      found.error().message.find("did you mean") == std::string::npos) {
+  if (error.kind == ErrorKind::method_not_found && error.message.find("did you mean") == std::string::npos) {
     std::vector<std::string> names;
-    names.reserve(builtins_.size());
-    for (const auto& [name, unused] : builtins_) names.push_back(name);
+    for (const auto& about : builtin_methods()) names.push_back(about.name);
     if (const std::string near = nearest_name(method.substr(0, 100), names); !near.empty())
-      return fail(found.error().kind, found.error().message + "; did you mean " + near + "?");
+      error.message += "; did you mean " + near + "?";
   }
-  return found;
+  return error;
 }
 
 Deadline Router::deadline_for(const CallRequest& request, const ManifestMethod& method) const {
   if (method.attach) return {};
   if (request.deadline.exists() || request.stream_credit || method.keeps_time) return request.deadline;
-  Lock lock(mutex_);
-  return Deadline(timers_.now() + limits_.default_timeout);
+  return Deadline(timers_.now() + default_timeout_.load(std::memory_order_relaxed));
 }
 
 std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<CallSink> sink) {
-  bool draining = false;
-  {
-    Lock lock(mutex_);
-    draining = draining_;
-  }
-  if (draining) {
-    sink->answered(fail(ErrorKind::unavailable, "the host is stopping"));
+  const auto refuse = [&](Error error) -> std::shared_ptr<ActiveCall> {
+    sink->answered(std::unexpected(std::move(error)));
+    return std::make_shared<NoCall>();
+  };
+  if (draining_.load(std::memory_order_relaxed))
+    return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
+  const auto found = methods_.find(request.method);
+  if (found == methods_.end()) return refuse(unknown(request.method));
+  Method& method = *found->second;
+  if (request.stream_credit && (method.run || !method.manifest->stream))
+    return refuse(Error{ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream", {}});
+  if (method.run) {
+    method.run(request, std::move(sink));
     return std::make_shared<NoCall>();
   }
-  if (const auto builtin = builtins_.find(request.method); builtin != builtins_.end()) {
-    if (request.stream_credit) {
-      sink->answered(fail(ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream"));
-    } else {
-      builtin->second.run(request, std::move(sink));
-    }
-    return std::make_shared<NoCall>();
-  }
-  const auto target = resolve(request.method);
-  std::optional<Error> refused;
-  if (!target) {
-    refused = target.error();
-  } else if (request.stream_credit && !target->method->stream) {
-    refused = Error{ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream", {}};
-  } else if (!request.stream_credit && target->method->attach) {
-    refused = Error{ErrorKind::invalid_params,
-                    request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})",
-                    {}};
-  }
-  if (refused) {
-    sink->answered(std::unexpected(std::move(*refused)));
-    return std::make_shared<NoCall>();
-  }
-  const bool attach = target->method->attach;
-  request.deadline = deadline_for(request, *target->method);
-  const std::string service = request.method.substr(0, request.method.find('.'));
-  auto routed = std::make_shared<RoutedCall>(*this, std::move(request), std::move(sink), target->plugin->name,
-                                             target->method->idempotent, attach);
-  routed->start(attach ? nullptr : permits_.at(service));
+  if (!request.stream_credit && method.manifest->attach)
+    return refuse(Error{ErrorKind::invalid_params,
+                        request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})",
+                        {}});
+  request.deadline = deadline_for(request, *method.manifest);
+  auto routed = std::make_shared<RoutedCall>(*this, method, std::move(request), std::move(sink));
+  routed->start();
   return routed;
 }
 
 void Router::set_limits(RouterLimits limits) {
-  {
-    Lock lock(mutex_);
-    limits_ = limits;
-  }
+  default_timeout_ = limits.default_timeout;
   for (auto& [service, permits] : permits_) permits->set_limit(limits.max_calls_per_service);
 }
 
-bool Router::open(const std::shared_ptr<RoutedCall>& call) {
+bool Router::open(RoutedCall& call) {
   Lock lock(mutex_);
-  if (draining_) return false;
-  open_.emplace(call.get(), call);
+  if (draining_.load(std::memory_order_relaxed)) return false;
+  open_.push_back(call);
+  call.listed = true;
   return true;
 }
 
-void Router::closed(RoutedCall* call) {
-  {
-    Lock lock(mutex_);
-    open_.erase(call);
-  }
-  changed_.notify_all();
+void Router::closed(RoutedCall& call) {
+  Lock lock(mutex_);
+  if (!std::exchange(call.listed, false)) return;
+  open_.remove(call);
+  if (draining_.load(std::memory_order_relaxed)) changed_.notify_all();
 }
 
 void Router::drain(Duration budget) {
@@ -138,8 +136,8 @@ void Router::drain(Duration budget) {
     std::vector<std::shared_ptr<RoutedCall>> calls;
     {
       Lock lock(mutex_);
-      for (auto& [key, weak] : open_) {
-        if (auto call = weak.lock(); call && (!attach_only || call->is_attach())) calls.push_back(std::move(call));
+      for (RoutedCall* call = open_.front(); call != nullptr; call = call->next) {
+        if (!attach_only || call->is_attach()) calls.push_back(call->shared_from_this());
       }
     }
     for (const auto& call : calls) call->give_up(Error{ErrorKind::cancelled, "the host is stopping", {}});
@@ -158,30 +156,24 @@ void Router::drain(Duration budget) {
   give_up(false);
 }
 
-void Router::count_start(const std::string& method) {
-  Lock lock(mutex_);
-  auto& counts = counts_[method];
-  ++counts.calls;
-  ++counts.in_flight;
-}
-
-void Router::count_retry(const std::string& method) {
-  Lock lock(mutex_);
-  ++counts_[method].retries;
-}
-
-void Router::count_end(const std::string& method, Duration took, bool failed) {
-  Lock lock(mutex_);
-  auto& counts = counts_[method];
-  --counts.in_flight;
-  if (failed) ++counts.errors;
-  counts.total += took;
-  counts.longest = std::max(counts.longest, took);
+void Router::Method::count_end(Duration took, bool failed) {
+  const auto ns = static_cast<std::uint64_t>(std::max(took, Duration::zero()).count());
+  in_flight.fetch_sub(1, std::memory_order_relaxed);
+  if (failed) errors.fetch_add(1, std::memory_order_relaxed);
+  total_ns.fetch_add(ns, std::memory_order_relaxed);
+  auto longest = longest_ns.load(std::memory_order_relaxed);
+  while (ns > longest && !longest_ns.compare_exchange_weak(longest, ns, std::memory_order_relaxed)) {
+  }
 }
 
 std::map<std::string, MethodCounts> Router::method_counts() const {
-  Lock lock(mutex_);
-  return {counts_.begin(), counts_.end()};
+  std::map<std::string, MethodCounts> out;
+  for (const auto& [name, m] : methods_) {
+    if (m->calls == 0) continue;
+    out.emplace(name, MethodCounts{m->calls, m->errors, m->retries, m->in_flight, std::chrono::nanoseconds(m->total_ns),
+                                   std::chrono::nanoseconds(m->longest_ns)});
+  }
+  return out;
 }
 
 std::map<std::string, PermitQueue::Counts> Router::permit_counts() const {
@@ -192,8 +184,10 @@ std::map<std::string, PermitQueue::Counts> Router::permit_counts() const {
 
 std::vector<ManifestMethod> Router::builtin_methods() const {
   std::vector<ManifestMethod> out;
-  out.reserve(builtins_.size());
-  for (const auto& [name, entry] : builtins_) out.push_back(entry.method);
+  for (const auto& [name, method] : methods_) {
+    if (method->run) out.push_back(method->builtin);
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return out;
 }
 

@@ -14,10 +14,12 @@
 // Never: a call is answered twice, or not at all.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 #include <gantry/retry.hpp>
+#include <gantry/waiting.hpp>
 #include <map>
 #include <memory>
 #include <string>
@@ -78,31 +80,37 @@ class Router {
 
  private:
   friend class RoutedCall;
-  struct BuiltinEntry {
-    ManifestMethod method;
-    SlowBuiltin run;
+  /// What is known of a method before its first call, and counted.
+  struct Method {
+    std::string name;
+    ManifestMethod builtin;  ///< the host's own
+    SlowBuiltin run;         ///< the host's own; else these:
+    const ManifestMethod* manifest = nullptr;
+    Lazy<InlinePlugin>* plugin = nullptr;
+    std::shared_ptr<PermitQueue> permits;  ///< of its service; none for an attach stream
+    std::atomic<std::uint64_t> calls{0}, errors{0}, retries{0}, in_flight{0}, total_ns{0}, longest_ns{0};
+
+    void count_end(Duration took, bool failed);
   };
-  [[nodiscard]] Result<ServiceManager::Method> resolve(const std::string& method) const;
+  void add_methods_of_plugins();
+  /// Why there is no such method.
+  [[nodiscard]] Error unknown(const std::string& method) const;
   [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method) const;
-  void count_start(const std::string& method);
-  void count_retry(const std::string& method);
-  void count_end(const std::string& method, Duration took, bool failed);
   /// False: the host is stopping.
-  [[nodiscard]] bool open(const std::shared_ptr<RoutedCall>& call);
-  void closed(RoutedCall* call);
+  [[nodiscard]] bool open(RoutedCall& call);
+  void closed(RoutedCall& call);
 
   ServiceManager& services_;
   Timers& timers_;
   Log& log_;
-  std::map<std::string, BuiltinEntry, std::less<>> builtins_;
+  std::unordered_map<std::string, std::unique_ptr<Method>> methods_;  ///< complete before the first call
   std::map<std::string, std::shared_ptr<PermitQueue>, std::less<>> permits_;
+  std::atomic<Duration> default_timeout_;
+  std::atomic<bool> draining_{false};  ///< set under mutex_
 
   mutable Mutex mutex_;
   CondVar changed_;
-  RouterLimits limits_ GANTRY_GUARDED_BY(mutex_);
-  bool draining_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::unordered_map<RoutedCall*, std::weak_ptr<RoutedCall>> open_ GANTRY_GUARDED_BY(mutex_);
-  std::map<std::string, MethodCounts, std::less<>> counts_ GANTRY_GUARDED_BY(mutex_);
+  gantry::detail::NodeList<RoutedCall> open_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

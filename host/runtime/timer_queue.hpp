@@ -2,14 +2,19 @@
 //
 // host/runtime/timer_queue.hpp: what lies behind every Timers: callbacks ordered by time.
 //
+// Almost every timer is a deadline that is cancelled soon. So one is a place in a heap and a slot with its callback; a
+// cancelled one frees its slot, and its place in the heap goes when it comes to the front, or when more than half of
+// the heap are such: memory is bounded by twice the timers that live.
+//
 // Thread rule: any thread.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <gantry/mutex.hpp>
-#include <map>
 #include <optional>
-#include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "host/runtime/timers.hpp"
 
@@ -19,47 +24,91 @@ class TimerQueue {
  public:
   struct Added {
     TimerKey key;
-    bool first;  ///< it is now the earliest
+    bool first;  ///< it is before all others
   };
   [[nodiscard]] Added add(TimePoint when, Timers::Callback callback) {
     Lock lock(mutex_);
-    const TimerKey key = ++last_key_;
-    const auto it = queue_.emplace(std::pair(when, key), std::move(callback)).first;
-    times_.emplace(key, when);
-    return Added{key, it == queue_.begin()};
+    if (free_.empty()) {
+      free_.push_back(static_cast<std::uint32_t>(slots_.size()));
+      slots_.emplace_back();
+    }
+    const std::uint32_t at = free_.back();
+    free_.pop_back();
+    Slot& slot = slots_[at];
+    slot.callback = std::move(callback);
+    slot.order = ++last_order_;
+    heap_.push_back(Place{when, slot.order, at});
+    std::push_heap(heap_.begin(), heap_.end());
+    return Added{key_of(at, slot), heap_.front().order == slot.order};
   }
   [[nodiscard]] bool remove(TimerKey key) {
     Timers::Callback dropped;  // dies after the lock
     Lock lock(mutex_);
-    const auto time = times_.find(key);
-    if (time == times_.end()) return false;
-    const auto it = queue_.find(std::pair(time->second, key));
-    dropped = std::move(it->second);
-    queue_.erase(it);
-    times_.erase(time);
+    const auto at = static_cast<std::uint32_t>(key);
+    if (at >= slots_.size() || slots_[at].order == 0 || key_of(at, slots_[at]) != key) return false;
+    dropped = release(at);
+    constexpr std::size_t kFew = 64;
+    if (heap_.size() > 2 * (slots_.size() - free_.size()) + kFew) {
+      std::erase_if(heap_, [this](const Place& place) GANTRY_REQUIRES(mutex_) { return !lives(place); });
+      std::make_heap(heap_.begin(), heap_.end());
+    }
     return true;
   }
   /// The earliest one if it is due.
   [[nodiscard]] std::optional<Timers::Callback> take_due(TimePoint now) {
     Lock lock(mutex_);
-    if (queue_.empty() || queue_.begin()->first.first > now) return std::nullopt;
-    auto first = queue_.begin();
-    std::optional<Timers::Callback> callback(std::move(first->second));
-    times_.erase(first->first.second);
-    queue_.erase(first);
+    drop_dead();
+    if (heap_.empty() || heap_.front().when > now) return std::nullopt;
+    std::optional<Timers::Callback> callback(release(heap_.front().slot));
+    pop();
     return callback;
   }
-  [[nodiscard]] std::optional<TimePoint> earliest() const {
+  [[nodiscard]] std::optional<TimePoint> earliest() {
     Lock lock(mutex_);
-    if (queue_.empty()) return std::nullopt;
-    return queue_.begin()->first.first;
+    drop_dead();
+    if (heap_.empty()) return std::nullopt;
+    return heap_.front().when;
   }
 
  private:
+  struct Slot {
+    Timers::Callback callback;
+    std::uint64_t order = 0;       ///< of the timer that has it; 0: it is free
+    std::uint32_t generation = 1;  ///< so that an old key is not taken for a new timer's
+  };
+  struct Place {
+    TimePoint when;
+    std::uint64_t order;  ///< of those at one time the first added comes first
+    std::uint32_t slot;
+    // The greatest is the front of the heap.
+    bool operator<(const Place& other) const { return std::pair(other.when, other.order) < std::pair(when, order); }
+  };
+  [[nodiscard]] static TimerKey key_of(std::uint32_t at, const Slot& slot) {
+    return (static_cast<TimerKey>(slot.generation) << 32U) | at;
+  }
+  [[nodiscard]] bool lives(const Place& place) const GANTRY_REQUIRES(mutex_) {
+    return slots_[place.slot].order == place.order;
+  }
+  [[nodiscard]] Timers::Callback release(std::uint32_t at) GANTRY_REQUIRES(mutex_) {
+    Slot& slot = slots_[at];
+    slot.order = 0;
+    slot.generation = std::max<std::uint32_t>(slot.generation + 1, 1);
+    free_.push_back(at);
+    return std::exchange(slot.callback, nullptr);
+  }
+  void pop() GANTRY_REQUIRES(mutex_) {
+    std::pop_heap(heap_.begin(), heap_.end());
+    heap_.pop_back();
+  }
+  void drop_dead() GANTRY_REQUIRES(mutex_) {
+    while (!heap_.empty() && !lives(heap_.front())) pop();
+  }
+
   mutable Mutex mutex_;
-  TimerKey last_key_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::map<std::pair<TimePoint, TimerKey>, Timers::Callback> queue_ GANTRY_GUARDED_BY(mutex_);
-  std::unordered_map<TimerKey, TimePoint> times_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t last_order_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::vector<Slot> slots_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::uint32_t> free_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<Place> heap_ GANTRY_GUARDED_BY(mutex_);
 };
 
 /// A clock that stands still until it is moved. For tests.
@@ -96,7 +145,7 @@ class ManualTimers final : public Timers {
  private:
   mutable Mutex mutex_;
   TimePoint now_ GANTRY_GUARDED_BY(mutex_){std::chrono::hours(1)};
-  TimerQueue queue_;
+  mutable TimerQueue queue_;
 };
 
 }  // namespace gantry::host

@@ -142,19 +142,15 @@ Result<std::shared_ptr<InlinePlugin>> ServiceManager::load_and_start(const Plugi
   return plugin;
 }
 
-void ServiceManager::acquire(const std::string& plugin, Acquired done) {
+Lazy<InlinePlugin>* ServiceManager::instance(const std::string& plugin) const {
   const auto it = entries_.find(plugin);
-  if (it == entries_.end()) {
-    done(fail(ErrorKind::not_found, "no plugin is named " + plugin));
-    return;
-  }
-  it->second.instance->get_async(std::move(done));
+  return it == entries_.end() ? nullptr : it->second.instance.get();
 }
 
 Result<void> ServiceManager::start(const std::string& plugin) {
-  const auto it = entries_.find(plugin);
-  if (it == entries_.end()) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
-  if (auto started = it->second.instance->get(); !started) return std::unexpected(started.error());
+  auto* const lazy = instance(plugin);
+  if (lazy == nullptr) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
+  if (auto started = lazy->get(); !started) return std::unexpected(started.error());
   return {};
 }
 

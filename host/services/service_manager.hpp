@@ -52,7 +52,6 @@ struct PluginStatus {
 
 class ServiceManager {
  public:
-  using Acquired = std::move_only_function<void(Result<std::shared_ptr<InlinePlugin>>)>;
   /// What a plugin is started with, and again when the configuration changed.
   using ConfigOf = std::function<json(const PluginSpec&)>;
 
@@ -66,7 +65,8 @@ class ServiceManager {
   /// out of order.
   [[nodiscard]] Result<Method> find(std::string_view method) const;
 
-  void acquire(const std::string& plugin, Acquired done);
+  /// The plugin's place, for calls: it lives as long as the manager. nullptr: there is no such plugin.
+  [[nodiscard]] Lazy<InlinePlugin>* instance(const std::string& plugin) const;
   /// Blocks until the plugin runs or has failed.
   [[nodiscard]] Result<void> start(const std::string& plugin);
 

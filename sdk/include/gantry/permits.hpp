@@ -119,6 +119,7 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
     {
       Lock lock(mutex_);
       --in_use_;
+      if (waiting_.empty()) return;
     }
     grant_waiting();
   }

@@ -211,10 +211,12 @@ class Instance {
       state->handler_thread = std::thread::id();
       state->finish(static_cast<std::int32_t>(ErrorKind::internal),
                     error_payload(Error{ErrorKind::internal, state->method + " failed: " + e.what(), {}}));
+      if (state->answered_by_handler) state->leave();
       return 0;
     }
     state->handler_thread = std::thread::id();
     if (state->lost_to_exception) state->finish_dropped();
+    if (state->answered_by_handler) state->leave();
     return 0;
   }
 

@@ -36,7 +36,8 @@ struct RetryPolicy {
 /// The sequence of delays of a policy.
 class Backoff {
  public:
-  explicit Backoff(RetryPolicy policy) : policy_(policy), random_(policy.seed) {}
+  explicit Backoff(RetryPolicy policy)
+      : policy_(policy), random_(static_cast<std::uint32_t>(policy.seed ^ (policy.seed >> 32U))) {}
 
   /// The delay before the next attempt, or empty when there is none left. Doubles, saturates at max_delay.
   [[nodiscard]] std::optional<Duration> next() {
@@ -55,7 +56,7 @@ class Backoff {
 
  private:
   RetryPolicy policy_;
-  std::mt19937_64 random_;
+  std::minstd_rand random_;  // small: there is a Backoff in each call
   int retries_ = 0;
 };
 

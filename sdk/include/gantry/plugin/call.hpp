@@ -14,12 +14,12 @@
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <gantry/deadline.hpp>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -54,6 +54,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   // While the handler runs: its thread. An exception that kills the Call on its way out answers with its own words.
   std::atomic<std::thread::id> handler_thread{};
   bool lost_to_exception = false;
+  bool answered_by_handler = false;  ///< on the handler's thread, while it ran
 
   // Touched serially only.
   std::move_only_function<void()> on_cancel;
@@ -67,7 +68,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   };
 
   Mutex mutex;
-  std::deque<std::string> outbox GANTRY_GUARDED_BY(mutex);
+  std::list<std::string> outbox GANTRY_GUARDED_BY(mutex);  // most calls need none
   std::optional<Answer> answer GANTRY_GUARDED_BY(mutex);
   bool answered GANTRY_GUARDED_BY(mutex) = false;
   bool refused GANTRY_GUARDED_BY(mutex) = false;
@@ -109,6 +110,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
     }
   }
 
+  /// Serially, when it is answered: nothing comes to it any more.
+  inline void leave();
   void clear_callbacks() {
     on_cancel = nullptr;
     on_credit = nullptr;
@@ -193,10 +196,16 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
   msg.payload = to_bytes(payload);
   (void)host.raw()->send(host.raw()->ctx, &msg);
   // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
-  (void)host.post([self = shared_from_this()] {
-    self->clear_callbacks();
-    if (auto* owner = self->table.exchange(nullptr)) owner->remove(self->id);
-  });
+  if (handler_thread.load() == std::this_thread::get_id()) {
+    answered_by_handler = true;  // it leaves when the handler has returned
+  } else {
+    (void)host.post([self = shared_from_this()] { self->leave(); });
+  }
+}
+
+inline void CallState::leave() {
+  clear_callbacks();
+  if (auto* const owner = table.exchange(nullptr)) owner->remove(id);
 }
 
 /// The wire's error object for an Error.
