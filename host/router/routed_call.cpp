@@ -39,12 +39,13 @@ class RoutedCall::Attempt final : public CallSink {
   const std::uint64_t number_;
 };
 
-RoutedCall::RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink)
+RoutedCall::RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink,
+                       TimePoint now)
     : router_(router),
       method_(method),
       deadline_(request.deadline),
       may_retry_(method.manifest->idempotent && !request.stream_credit),
-      started_(router.timers_.now()),
+      started_(now),
       request_(std::move(request)),
       sink_(std::move(sink)),
       backoff_(policy_for(request_)) {}

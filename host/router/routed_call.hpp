@@ -24,7 +24,8 @@ namespace gantry::host {
 
 class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<RoutedCall> {
  public:
-  RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink);
+  RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink,
+             TimePoint now);
 
   /// Begins the way.
   void start();

@@ -78,10 +78,10 @@ Error Router::unknown(const std::string& method) const {
   return error;
 }
 
-Deadline Router::deadline_for(const CallRequest& request, const ManifestMethod& method) const {
+Deadline Router::deadline_for(const CallRequest& request, const ManifestMethod& method, TimePoint now) const {
   if (method.attach) return {};
   if (request.deadline.exists() || request.stream_credit || method.keeps_time) return request.deadline;
-  return Deadline(timers_.now() + default_timeout_.load(std::memory_order_relaxed));
+  return Deadline(now + default_timeout_.load(std::memory_order_relaxed));
 }
 
 std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<CallSink> sink) {
@@ -104,8 +104,9 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
     return refuse(Error{ErrorKind::invalid_params,
                         request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})",
                         {}});
-  request.deadline = deadline_for(request, *method.manifest);
-  auto routed = std::make_shared<RoutedCall>(*this, method, std::move(request), std::move(sink));
+  const TimePoint now = timers_.now();
+  request.deadline = deadline_for(request, *method.manifest, now);
+  auto routed = std::make_shared<RoutedCall>(*this, method, std::move(request), std::move(sink), now);
   routed->start();
   return routed;
 }

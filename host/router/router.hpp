@@ -95,7 +95,7 @@ class Router {
   void add_methods_of_plugins();
   /// Why there is no such method.
   [[nodiscard]] Error unknown(const std::string& method) const;
-  [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method) const;
+  [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method, TimePoint now) const;
   /// False: the host is stopping.
   [[nodiscard]] bool open(RoutedCall& call);
   void closed(RoutedCall& call);

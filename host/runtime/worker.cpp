@@ -36,13 +36,32 @@ bool on_battery(const std::filesystem::path& supplies) {
   return discharging;
 }
 
-Worker*& Worker::here() {
-  static constinit thread_local Worker* worker = nullptr;
-  return worker;
+Worker::Here& Worker::here() {
+  static constinit thread_local Here here;
+  return here;
+}
+
+// The worker's own thread looks into the inbox before it sleeps. So does one that has taken over since the turn that
+// this thread is in began: either it sees the task, or this thread sees that it is lost.
+void Worker::ring() noexcept {
+  const Here& me = here();
+  if (me.worker == this && (me.turn == 0 || me.turn == turn_.load(std::memory_order_seq_cst))) return;
+  boost::asio::post(context_, [] {});
+}
+
+// A task at a time: one that does not return takes no other with it.
+bool Worker::run_inbox() {
+  constexpr std::size_t kBatch = 64;
+  for (std::size_t i = 0; i < kBatch; ++i) {
+    auto task = inbox_.rx.try_recv();
+    if (!task) return i != 0;
+    (*task)();
+  }
+  return true;
 }
 
 void Worker::serve(const OnEscape& on_escape) {
-  here() = this;
+  here() = Here{this, 0};
   while (!stopping_) {
     try {
       run();
@@ -52,23 +71,25 @@ void Worker::serve(const OnEscape& on_escape) {
       on_escape(e.what());
     }
   }
-  here() = nullptr;
+  here() = Here{};
 }
 
 bool Worker::run_leftovers(const OnEscape& on_escape) {
-  here() = this;
+  here() = Here{this, 0};
   bool any = false;
-  while (true) {
+  bool more = true;
+  while (more) {
     try {
       context_.restart();
-      any = context_.poll() != 0 || any;
-      break;
+      more = context_.poll() != 0;
+      more = run_inbox() || more;
+      any = any || more;
     } catch (const std::exception& e) {
       any = true;
       on_escape(e.what());
     }
   }
-  here() = nullptr;
+  here() = Here{};
   return any;
 }
 
@@ -83,21 +104,24 @@ void Worker::set_polling(bool on) {
 
 void Worker::run() {
   while (!stopping_) {
-    if (polling_) {
+    if (run_inbox()) {
+      (void)context_.poll_one();
+    } else if (polling_) {
       poll_or_sleep();
-    } else {
-      context_.run();
+    } else if (!inbox_.rx.ready_or_wake(bell_)) {
+      (void)context_.run_one();
     }
     if (context_.stopped() && !stopping_) context_.restart();
   }
 }
 
 void Worker::poll_or_sleep() {
-  if (context_.poll() != 0) return;
+  if (context_.poll_one() != 0) return;
   if (window_.length() > Duration::zero() && !saves_power() && poll_for(window_.length())) return;
+  if (inbox_.rx.ready_or_wake(bell_)) return;
   const TimePoint asleep = now();
   count(sleeps_);
-  context_.run_one();
+  (void)context_.run_one();
   window_.slept(now() - asleep);
 }
 
@@ -111,14 +135,10 @@ bool Worker::saves_power() {
 bool Worker::poll_for(Duration window) {
   const Worker* nobody = nullptr;
   if (!shared_.poller.compare_exchange_strong(nobody, this, std::memory_order_relaxed)) return false;
-  // Not while it works: others may poll then. After a take-over the place is not this thread's any more.
   const struct Leave {
-    Worker& worker;
-    ~Leave() {
-      const Worker* self = &worker;
-      if (here() == &worker) worker.shared_.poller.compare_exchange_strong(self, nullptr, std::memory_order_relaxed);
-    }
-  } leave{*this};
+    std::atomic<const Worker*>& poller;
+    ~Leave() { poller.store(nullptr, std::memory_order_relaxed); }
+  } leave{shared_.poller};
   count(polls_);
   const TimePoint begun = now();
   bool found = false;
@@ -126,7 +146,7 @@ bool Worker::poll_for(Duration window) {
   while (!found && time - begun < window && !context_.stopped()) {
     gantry::detail::cpu_pause();
     time = now();
-    found = context_.poll() != 0;
+    found = inbox_.rx.size() != 0 || context_.poll_one() != 0;  // no turn is among what Asio runs
   }
   count(polled_ns_, static_cast<std::uint64_t>((time - begun).count()));
   if (found) count(poll_hits_);
@@ -142,14 +162,16 @@ std::uint64_t Worker::begin_turn(const std::shared_ptr<TurnOwner>& owner) {
   count(turns_);
   const std::uint64_t turn = ++last_turn_;
   // Told first, then looked: who watches either sees the turn before it rests, or is seen to rest and woken.
+  here().turn = turn;
   turn_.store(turn, std::memory_order_seq_cst);
   if (shared_.watch_rests.load(std::memory_order_seq_cst)) shared_.wake_watch();
   return turn;
 }
 
 bool Worker::end_turn(std::uint64_t turn) {
+  here().turn = 0;
   if (turn_.compare_exchange_strong(turn, 0, std::memory_order_acq_rel)) return true;
-  here() = nullptr;
+  here() = Here{};
   return false;
 }
 
@@ -160,9 +182,7 @@ bool Worker::take_over(std::uint64_t turn) {
     owner = owner_.lock();
   }
   // What the lost thread wrote before its turn is the new one's from here on.
-  if (!turn_.compare_exchange_strong(turn, 0, std::memory_order_acq_rel)) return false;
-  const Worker* self = this;
-  shared_.poller.compare_exchange_strong(self, nullptr, std::memory_order_relaxed);
+  if (!turn_.compare_exchange_strong(turn, 0, std::memory_order_seq_cst)) return false;
   count(taken_over_);
   if (owner) owner->turn_lost();
   return true;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/worker.hpp: an Asio io_context and the thread that runs it. Workers (workers.hpp) has one for each core.
+// host/runtime/worker.hpp: an Asio io_context, an inbox of tasks, and the thread that runs both. Workers (workers.hpp)
+// has one for each core.
+//
+// The inbox is an mpsc channel. What the worker posts to itself costs no system call, and what others post wakes it
+// once for however much follows.
 //
 // What runs on a worker must not block. The exception is a turn: a call into a plugin that says it returns soon and may
 // be lying. A turn is the last thing its handler does, and what it causes is posted, never run on the way back; so when
@@ -8,7 +12,9 @@
 //
 // Thread rule: post() and the counts from any thread; begin_turn() and end_turn() by the worker's thread; serve() by
 // the thread that is to be it; take_over() by whoever watches.
-// Never: two threads run one worker's handlers, except the one that is stuck in a turn and the one that took over.
+// Bounds: the inbox holds kInbox tasks; each connection, plugin and timer posts a few of its own at most. What is
+// beyond goes through the io_context, in no order with the rest. Never: two threads run one worker's handlers, except
+// the one that is stuck in a turn and the one that took over.
 #pragma once
 
 #include <atomic>
@@ -18,7 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <gantry/counter.hpp>
+#include <gantry/channel/mpsc.hpp>
 #include <gantry/mutex.hpp>
 #include <memory>
 #include <string_view>
@@ -61,6 +67,8 @@ class TurnOwner {
 class Worker {
  public:
   using OnEscape = std::function<void(std::string_view)>;
+  using Task = std::move_only_function<void()>;
+  static constexpr std::size_t kInbox = std::size_t{1} << 16;
   /// Thrown by a turn's handler after its worker was taken over: its thread has nothing left to do here.
   struct Lost {};
 
@@ -69,11 +77,10 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   /// The one whose thread this is, or nullptr.
-  [[nodiscard]] static Worker* current() { return here(); }
+  [[nodiscard]] static Worker* current() { return here().worker; }
   [[nodiscard]] boost::asio::io_context& context() { return context_; }
-  template <class F>
-  void post(F&& task) {
-    boost::asio::post(context_, std::forward<F>(task));
+  void post(Task task) {
+    if (!inbox_.tx.try_send(std::move(task))) boost::asio::post(context_, std::move(task));
   }
 
   /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a handler is a mistake of
@@ -97,7 +104,20 @@ class Worker {
   [[nodiscard]] WorkerCounts counts() const;
 
  private:
-  [[nodiscard]] static Worker*& here();
+  struct Here {
+    Worker* worker = nullptr;
+    std::uint64_t turn = 0;  ///< that this thread is in
+  };
+  [[nodiscard]] static Here& here();
+  /// Woken when a task comes to an inbox that had none.
+  struct Bell final : Waiter {
+    explicit Bell(Worker& w) : worker(w) {
+      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).worker.ring(); };
+    }
+    Worker& worker;
+  };
+  void ring() noexcept;
+  bool run_inbox();
   void run();
   void poll_or_sleep();
   [[nodiscard]] bool poll_for(Duration window);
@@ -111,6 +131,8 @@ class Worker {
   // Any number of threads: the one that is lost posts as well, and what it posts must not wait for its return.
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
+  mpsc::Channel<Task> inbox_ = mpsc::channel<Task>(kInbox);
+  Bell bell_{*this};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> polling_{false};
   PollWindow window_;

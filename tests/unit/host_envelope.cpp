@@ -4,6 +4,7 @@
 #include <gantry/json.hpp>
 
 #include "host/doors/rpc/envelope.hpp"
+#include "unit/core_support.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -116,4 +117,55 @@ TEST_CASE("envelope: _meta is understood") {
   REQUIRE(meta.timeout_ms == 250);
   REQUIRE(meta.traceparent == "00-1");
   REQUIRE(meta.idempotency_key == "k");
+}
+
+TEST_CASE("envelope: each member's bytes are those of its value, whatever the text looks like") {
+  core_test::Random random(core_test::seed());
+  const std::vector<std::string> strings{"",  "a",      "\\",   "\"",      "\\\"", "}{][", "\\\\", ",:",
+                                         "é", "\u0001", "\n\t", "id\\\"x", "\"\"", "[",    "]}\\", "\xF0\x9F\x98\x80"};
+  const std::function<json(int)> value = [&](int depth) -> json {
+    switch (random.below(depth > 4 ? 5 : 7)) {
+      case 0:
+        return nullptr;
+      case 1:
+        return random.one_in(2);
+      case 2:
+        return static_cast<std::int64_t>(random.below(1'000'000)) - 500'000;
+      case 3:
+        return static_cast<double>(random.below(1000)) / 8;
+      case 4:
+        return strings[random.below(strings.size())];
+      case 5: {
+        json array = json::array();
+        for (auto i = random.below(4); i != 0; --i) array.push_back(value(depth + 1));
+        return array;
+      }
+      default: {
+        json object = json::object();
+        for (auto i = random.below(4); i != 0; --i) object[strings[random.below(strings.size())]] = value(depth + 1);
+        return object;
+      }
+    }
+  };
+  Reader read;
+  for (int i = 0; i < 2000; ++i) {
+    json params = json::object();
+    for (const auto& name : strings) {
+      if (random.one_in(3)) params[name] = value(0);
+    }
+    const json id = random.one_in(2) ? json(strings[random.below(strings.size())]) : json(random.below(1000));
+    const json message{{"jsonrpc", "2.0"}, {"id", id}, {"method", "m.n"}, {"params", params}, {"x", value(0)}};
+    const std::string text = message.dump(random.one_in(2) ? -1 : 1, random.one_in(2) ? ' ' : '\t', random.one_in(2));
+    INFO(text);
+    const auto parsed = read(text);
+    REQUIRE(parsed);
+    const auto& m = parsed->messages.at(0);
+    REQUIRE(json::parse(m.id) == id);
+    REQUIRE(json::parse(m.params) == params);
+    for (const auto& [name, member] : params.items())
+      REQUIRE(json::parse(read.parser.raw_member(m.params, name)) == member);
+    const auto batch = read("[" + text + " , 7 ," + text + "]");
+    REQUIRE(batch->messages.size() == 3);
+    REQUIRE(json::parse(batch->messages[2].params) == params);
+  }
 }

@@ -1,49 +1,106 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Two passes over the text, both at gigabytes a second: the DOM pass validates everything and answers what a member is;
-// the on-demand pass finds where it lies. On-demand alone would accept malformed text inside what it skips.
+// simdjson's DOM pass validates everything and says what a member is, but not where it lies. That is found by walking
+// the same text beside it, which is simple where the text is known to be valid.
 #include "host/doors/rpc/envelope.hpp"
 
 #include <simdjson.h>
 
+#include <cstring>
 #include <limits>
+#include <optional>
 
 namespace gantry::host {
 
 namespace {
 
 namespace dom = simdjson::dom;
-namespace ondemand = simdjson::ondemand;
 
-[[nodiscard]] std::string_view trim(std::string_view token) {
-  while (!token.empty() &&
-         (token.back() == ' ' || token.back() == '\t' || token.back() == '\n' || token.back() == '\r'))
-    token.remove_suffix(1);
-  return token;
-}
-
-// The bytes of a value; empty on an error, which the DOM pass has ruled out.
-[[nodiscard]] std::string_view raw_value(ondemand::value value) {
-  ondemand::json_type type{};
-  if (value.type().get(type)) return {};
-  std::string_view raw;
-  if (type == ondemand::json_type::object) {
-    ondemand::object object;
-    if (value.get_object().get(object) || object.raw_json().get(raw)) return {};
-    return trim(raw);
+/// Walks an object's or array's values in the order of its text, which must be valid JSON.
+class Values {
+ public:
+  explicit Values(std::string_view container) : at_(container.data()) {
+    skip_space();
+    ++at_;  // past the bracket
   }
-  if (type == ondemand::json_type::array) {
-    ondemand::array array;
-    if (value.get_array().get(array) || array.raw_json().get(raw)) return {};
-    return trim(raw);
+  /// The bytes of the next element, or with `keyed` of the next member's value. There must be one.
+  [[nodiscard]] std::string_view next(bool keyed) {
+    skip_space();
+    if (keyed) {
+      at_ = end_of_string(at_);
+      skip_space();  // and the colon
+    }
+    const char* const begin = at_;
+    at_ = end_of_value(at_);
+    return {begin, static_cast<std::size_t>(at_ - begin)};
   }
-  return trim(value.raw_json_token());
-}
 
-struct RawEnvelope {
-  std::string_view id, params;
+ private:
+  // Also what separates values.
+  void skip_space() {
+    while (*at_ == ' ' || *at_ == '\t' || *at_ == '\n' || *at_ == '\r' || *at_ == ',' || *at_ == ':') ++at_;
+  }
+  [[nodiscard]] static const char* end_of_string(const char* at) {
+    while (true) {
+      at = static_cast<const char*>(::rawmemchr(at + 1, '"'));
+      const char* before = at;
+      while (before[-1] == '\\') --before;
+      if ((at - before) % 2 == 0) return at + 1;
+    }
+  }
+  [[nodiscard]] static const char* end_of_value(const char* at) {
+    if (*at == '"') return end_of_string(at);
+    if (*at != '{' && *at != '[') {
+      while (*at != ',' && *at != ']' && *at != '}' && *at != ' ' && *at != '\t' && *at != '\r' && *at != '\n') ++at;
+      return at;
+    }
+    for (std::size_t depth = 0;;) {
+      if (*at == '"') {
+        at = end_of_string(at);
+        continue;
+      }
+      if (*at == '{' || *at == '[') ++depth;
+      if (*at == '}' || *at == ']') --depth;
+      ++at;
+      if (depth == 0) return at;
+    }
+  }
+  const char* at_;
+};
+
+/// The members of a message that matter, and the bytes of two of them.
+struct Members {
+  std::optional<dom::element> id, version, method, params;
+  std::string_view raw_id, raw_params;
+  bool answers = false;  ///< it has a result or an error
   bool twice = false;
 };
+
+[[nodiscard]] Members read_members(const dom::object& object, std::string_view text) {
+  Members out;
+  Values values(text);
+  const auto set = [&](std::optional<dom::element>& member, const dom::element& value) {
+    out.twice = out.twice || member.has_value();
+    member = value;
+  };
+  for (const auto& [key, value] : object) {
+    const std::string_view raw = values.next(true);
+    if (key == "id") {
+      set(out.id, value);
+      out.raw_id = raw;
+    } else if (key == "params") {
+      set(out.params, value);
+      out.raw_params = raw;
+    } else if (key == "method") {
+      set(out.method, value);
+    } else if (key == "jsonrpc") {
+      if (!out.version) out.version = value;
+    } else if (key == "result" || key == "error") {
+      out.answers = true;
+    }
+  }
+  return out;
+}
 
 [[nodiscard]] Result<RpcMeta> read_meta(const dom::element& params) {
   RpcMeta meta;
@@ -82,40 +139,38 @@ struct RawEnvelope {
   return message;
 }
 
-[[nodiscard]] RpcMessage read_message(const dom::element& element, const RawEnvelope& raw) {
-  dom::element id;
-  const bool has_id = !element["id"].get(id);
-  const bool id_ok = has_id && (id.is_string() || id.is_number());
+[[nodiscard]] RpcMessage read_message(const Members& m) {
+  const bool id_ok = m.id && (m.id->is_string() || m.id->is_number());
   // An id that cannot be used cannot be answered with, either.
-  const std::string_view usable = id_ok && !raw.twice && raw.id.size() <= 256 ? raw.id : std::string_view();
+  const std::string_view usable = id_ok && !m.twice && m.raw_id.size() <= 256 ? m.raw_id : std::string_view();
   const auto wrong = [&](std::string why) { return refuse(usable, ErrorKind::invalid_request, std::move(why)); };
-  if (raw.twice) return wrong("a member of the message appears twice");
+  if (m.twice) return wrong("a member of the message appears twice");
   std::string_view version;
-  if (element["jsonrpc"].get(version) || version != "2.0") return wrong(R"(the message must have "jsonrpc": "2.0")");
-  if (has_id && id.is_null() && !element["method"].error()) return wrong("id must be a string or a number");
-  if (has_id && !id_ok && !id.is_null()) return wrong("id must be a string or a number");
-  if (raw.id.size() > 256) return refuse({}, ErrorKind::invalid_request, "id is longer than 256 bytes");
+  if (!m.version || m.version->get(version) || version != "2.0")
+    return wrong(R"(the message must have "jsonrpc": "2.0")");
+  if (m.id && m.id->is_null() && m.method) return wrong("id must be a string or a number");
+  if (m.id && !id_ok && !m.id->is_null()) return wrong("id must be a string or a number");
+  if (m.raw_id.size() > 256) return refuse({}, ErrorKind::invalid_request, "id is longer than 256 bytes");
   RpcMessage message;
   message.id = usable;
-  dom::element method;
-  if (element["method"].get(method)) {
-    if (element["result"].error() && element["error"].error()) return wrong("the message has no method");
+  if (!m.method) {
+    if (!m.answers) return wrong("the message has no method");
     message.kind = RpcMessage::Kind::response;
     return message;
   }
   std::string_view name;
-  if (method.get(name) || name.empty() || name.size() > 256) return wrong("method must be a string of 1 to 256 bytes");
+  if (m.method->get(name) || name.empty() || name.size() > 256)
+    return wrong("method must be a string of 1 to 256 bytes");
   message.method = name;
-  message.kind = has_id ? RpcMessage::Kind::call : RpcMessage::Kind::notification;
-  dom::element params;
-  if (element["params"].get(params)) return message;
+  message.kind = m.id ? RpcMessage::Kind::call : RpcMessage::Kind::notification;
+  if (!m.params) return message;
   // A notification is never answered: one that is wrong is one that finds nobody.
-  if (!has_id && !params.is_object()) return message;
-  if (!params.is_object())
+  if (!m.id && !m.params->is_object()) return message;
+  if (!m.params->is_object())
     return refuse(usable, ErrorKind::invalid_params, "params must be an object; positional params are not taken");
-  message.params = raw.params;
-  auto meta = read_meta(params);
-  if (!meta && !has_id) return message;
+  message.params = m.raw_params;
+  auto meta = read_meta(*m.params);
+  if (!meta && !m.id) return message;
   if (!meta) return refuse(usable, meta.error().kind, meta.error().message);
   message.meta = std::move(*meta);
   return message;
@@ -128,54 +183,23 @@ struct EnvelopeParser::Impl {
   std::size_t max_depth;
   std::size_t max_batch;
   std::unique_ptr<dom::parser> dom;
-  std::unique_ptr<ondemand::parser> spans;
-  std::unique_ptr<ondemand::parser> inner;
+  std::unique_ptr<dom::parser> inner;  ///< for what is asked about a message that `dom` holds
 
   // A parser keeps what its largest document needed; after a large one it starts anew.
-  void shrink() {
+  void shrink(std::unique_ptr<dom::parser>& parser) const {
     constexpr std::size_t kKeptBytes = 256 * 1024;
-    if (dom && dom->capacity() <= kKeptBytes) return;
-    dom = std::make_unique<dom::parser>(max_bytes);
-    spans = std::make_unique<ondemand::parser>(max_bytes);
-    inner = std::make_unique<ondemand::parser>(max_bytes);
-    (void)dom->allocate(4096, max_depth);
-  }
-
-  [[nodiscard]] RawEnvelope envelope(std::string_view object) {
-    RawEnvelope raw;
-    bool method_seen = false;
-    bool id_seen = false;
-    bool params_seen = false;
-    ondemand::document document;
-    ondemand::object members;
-    if (inner
-            ->iterate(
-                simdjson::padded_string_view(object.data(), object.size(), object.size() + simdjson::SIMDJSON_PADDING))
-            .get(document) ||
-        document.get_object().get(members))
-      return raw;
-    for (auto member : members) {
-      std::string_view key;
-      ondemand::value value;
-      if (member.unescaped_key().get(key)) return raw;
-      bool* seen = key == "id" ? &id_seen : key == "params" ? &params_seen : key == "method" ? &method_seen : nullptr;
-      if (seen == nullptr) continue;
-      raw.twice = raw.twice || *seen;
-      *seen = true;
-      const bool is_id = seen == &id_seen;
-      if (seen == &method_seen || member.value().get(value)) continue;
-      (is_id ? raw.id : raw.params) = raw_value(value);
-    }
-    return raw;
+    if (parser && parser->capacity() <= kKeptBytes) return;
+    parser = std::make_unique<dom::parser>(max_bytes);
+    (void)parser->allocate(4096, max_depth);
   }
 };
 
 EnvelopeParser::EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch)
-    : impl_(std::make_unique<Impl>(Impl{max_bytes, max_depth, max_batch, nullptr, nullptr, nullptr})) {}
+    : impl_(std::make_unique<Impl>(Impl{max_bytes, max_depth, max_batch, nullptr, nullptr})) {}
 EnvelopeParser::~EnvelopeParser() = default;
 
 Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
-  impl_->shrink();
+  impl_->shrink(impl_->dom);
   dom::element root;
   if (const auto error = impl_->dom->parse(text.data(), text.size(), false).get(root)) {
     if (error == simdjson::DEPTH_ERROR)
@@ -184,8 +208,10 @@ Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
     return fail(ErrorKind::parse_error, std::string("malformed JSON: ") + simdjson::error_message(error));
   }
   RpcParsed parsed;
-  if (root.is_object()) {
-    parsed.messages.push_back(read_message(root, impl_->envelope(text)));
+  dom::object object;
+  if (!root.get(object)) {
+    parsed.messages.reserve(1);
+    parsed.messages.push_back(read_message(read_members(object, text)));
     return parsed;
   }
   dom::array batch;
@@ -195,22 +221,11 @@ Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
     return fail(ErrorKind::invalid_request, "a batch may hold " + std::to_string(impl_->max_batch) + " messages, not " +
                                                 std::to_string(batch.size()));
   parsed.batch = true;
-  ondemand::document document;
-  ondemand::array spans;
-  if (impl_->spans
-          ->iterate(simdjson::padded_string_view(text.data(), text.size(), text.size() + simdjson::SIMDJSON_PADDING))
-          .get(document) ||
-      document.get_array().get(spans))
-    return fail(ErrorKind::internal, "a valid batch could not be read");
-  auto element = batch.begin();
-  for (auto span : spans) {
-    ondemand::value value;
-    const dom::element current = *element;
-    ++element;
-    if (span.get(value)) return fail(ErrorKind::internal, "a valid batch could not be read");
-    const std::string_view raw = raw_value(value);
-    if (current.is_object()) {
-      parsed.messages.push_back(read_message(current, impl_->envelope(raw)));
+  Values values(text);
+  for (const dom::element element : batch) {
+    const std::string_view raw = values.next(false);
+    if (!element.get(object)) {
+      parsed.messages.push_back(read_message(read_members(object, raw)));
     } else {
       parsed.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
     }
@@ -219,21 +234,13 @@ Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
 }
 
 std::string_view EnvelopeParser::raw_member(std::string_view object, std::string_view name) {
-  if (!impl_->inner) impl_->shrink();
-  ondemand::document document;
-  ondemand::object members;
-  if (impl_->inner
-          ->iterate(
-              simdjson::padded_string_view(object.data(), object.size(), object.size() + simdjson::SIMDJSON_PADDING))
-          .get(document) ||
-      document.get_object().get(members))
-    return {};
-  for (auto member : members) {
-    std::string_view key;
-    ondemand::value value;
-    if (member.unescaped_key().get(key) || key != name) continue;
-    if (member.value().get(value)) return {};
-    return raw_value(value);
+  impl_->shrink(impl_->inner);
+  dom::object members;
+  if (object.empty() || impl_->inner->parse(object.data(), object.size(), false).get(members)) return {};
+  Values values(object);
+  for (const auto& [key, unused] : members) {
+    const std::string_view raw = values.next(true);
+    if (key == name) return raw;
   }
   return {};
 }

@@ -275,6 +275,7 @@ bool RpcSession::handle_own(const RpcMessage& message, const std::shared_ptr<Rep
                                                                 {"events.subscribe", &RpcSession::subscribe},
                                                                 {"events.unsubscribe", &RpcSession::unsubscribe},
                                                                 {"events.publish", &RpcSession::publish}};
+  if (!message.method.starts_with("host.") && !message.method.starts_with("events.")) return false;
   const auto own = kOwn.find(message.method);
   if (own == kOwn.end()) return false;
   auto params = parse_json(message.params.empty() ? std::string_view("{}") : message.params);
