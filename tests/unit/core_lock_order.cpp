@@ -1,45 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a debug build finds: locks that are ever taken in opposite orders.
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <csignal>
 #include <gantry/mutex.hpp>
 #include <gantry/shared.hpp>
 #include <memory>
 #include <string>
 
-#include "core_support.hpp"
+#include "core_child.hpp"
 
 using namespace gantry;
+using core_test::abort_message;
 
 #if GANTRY_LOCK_ORDER
-namespace {
-
-/// What a child process said on stderr before it was ended by SIGABRT; empty when it was not.
-std::string abort_message(void (*body)()) {
-  int ends[2];
-  REQUIRE(::pipe(ends) == 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    ::dup2(ends[1], 2);
-    std::signal(SIGABRT, SIG_DFL);
-    body();
-    ::_exit(0);
-  }
-  ::close(ends[1]);
-  std::string said;
-  char buffer[4096];
-  for (ssize_t n = 0; (n = ::read(ends[0], buffer, sizeof buffer)) > 0;)
-    said.append(buffer, static_cast<std::size_t>(n));
-  ::close(ends[0]);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? said : "";
-}
-
-}  // namespace
 
 TEST_CASE("lock order: two mutexes that are ever locked in opposite orders end a debug build, with their names") {
   const auto said = abort_message([] {

@@ -99,3 +99,22 @@ TEST_CASE("pool: a running job that outlasts the time is told, and is waited for
   gate.open = true;
   REQUIRE(pool.stop());
 }
+
+TEST_CASE("pool: a thread more than before also serves the jobs that wait already") {
+  for (const bool one_more : {true, false}) {
+    Gate gate;
+    WorkerPool pool(1, 10, [](std::string_view) {});
+    REQUIRE(pool.spawn([&] { gate.pass(); }));
+    gate.wait_until_entered();
+    auto waiting = spawn_blocking(pool, [] { return 1; });
+    auto also = spawn_blocking(pool, [] { return 2; });
+    if (one_more) {
+      pool.add_thread();
+    } else {
+      pool.set_threads(2);
+    }
+    REQUIRE(waiting->recv() == Result<int>(1));
+    REQUIRE(also->recv() == Result<int>(2));
+    gate.open = true;
+  }
+}

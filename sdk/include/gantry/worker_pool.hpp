@@ -64,15 +64,17 @@ class WorkerPool {
     if (wake) changed_.notify_one();
     return {};
   }
-  /// More threads from the next job on; a lower number ends none that are there.
+  /// A higher number also serves jobs that wait already; a lower one ends no thread that is there.
   void set_threads(std::size_t threads) {
     const Lock lock(mutex_);
     max_threads_ = threads == 0 ? 1 : threads;
+    start_for_waiting();
   }
   /// One more, for one that is stuck; and one less again, when it came back.
   void add_thread() {
     const Lock lock(mutex_);
     ++max_threads_;
+    start_for_waiting();
   }
   void drop_thread() {
     const Lock lock(mutex_);
@@ -115,6 +117,10 @@ class WorkerPool {
     }
     ++live_;
     return true;
+  }
+  void start_for_waiting() GANTRY_REQUIRES(mutex_) {
+    for (std::size_t i = idle_; i < queue_.size() && threads_.size() < max_threads_ && start_thread(); ++i) {
+    }
   }
   void serve() {
     while (auto job = next()) {
