@@ -26,31 +26,48 @@ TEST_CASE("mutex: counts holds and waits under its name") {
   REQUIRE(std::string(mutex.name()) == "router");
   REQUIRE(mutex.counts().holds == 1);
   REQUIRE(mutex.counts().waits == 0);
-  mutex.lock();
-  std::thread other([&] { const Lock lock(mutex); });
-  // The other one has no way in but to wait; give it back when it sleeps or is about to.
-  std::this_thread::yield();
-  mutex.unlock();
-  other.join();
-  REQUIRE(mutex.counts().holds == 3);
+  // Whoever looks while it is held has no way in but to wait. Again, until one did look in time.
+  std::uint64_t holds = 1;
+  for (const auto until = std::chrono::steady_clock::now() + 20s; mutex.counts().waits == 0;) {
+    if (std::chrono::steady_clock::now() > until) FAIL("no wait was counted");
+    std::atomic<bool> about{false};
+    mutex.lock();
+    std::thread other([&] {
+      about = true;
+      const Lock lock(mutex);
+    });
+    while (!about) std::this_thread::yield();
+    std::this_thread::yield();
+    mutex.unlock();
+    other.join();
+    holds += 2;
+  }
+  REQUIRE(mutex.counts().waits == 1);
+  REQUIRE(mutex.counts().holds == holds);
+  // What need not wait counts none.
+  for (int i = 0; i < 100; ++i) {
+    const Lock lock(mutex);
+  }
+  REQUIRE(mutex.counts().waits == 1);
+  REQUIRE(mutex.counts().holds == holds + 100);
 }
 
-TEST_CASE("mutex: a wait is counted") {
+TEST_CASE("mutex: under contention each hold is counted, and no more waits than holds") {
   Mutex mutex("busy");
   std::uint64_t total = 0;
-  while (mutex.counts().waits == 0) {
-    std::vector<std::thread> threads;
-    for (int t = 0; t < 4; ++t) {
-      threads.emplace_back([&] {
-        for (int i = 0; i < 10'000; ++i) {
-          const Lock lock(mutex);
-          ++total;
-        }
-      });
-    }
-    for (auto& thread : threads) thread.join();
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 10'000; ++i) {
+        const Lock lock(mutex);
+        ++total;
+      }
+    });
   }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(total == 40'000);
   REQUIRE(mutex.counts().holds == total);
+  REQUIRE(mutex.counts().waits < total);
 }
 
 TEST_CASE("mutex: eight threads exclude each other, and a condition reaches who waits for it") {
@@ -175,40 +192,72 @@ TEST_CASE("shared: readers read together, a writer is alone, and an exception gi
   REQUIRE(pair.counts().holds == 6001);
 }
 
-TEST_CASE("shared: readers that always overlap do not keep a writer out, and looping writers do not keep readers out") {
-  Shared<int> value("value", 0);
-  std::atomic<bool> over{false};
-  std::atomic<int> readers_in{0};
-  // Each reader stays until another is in as well, or a writer was seen: without fairness one would always be inside.
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 3; ++t) {
-    threads.emplace_back([&] {
-      while (!over) {
-        value.read([&](const int& v) {
-          ++readers_in;
-          for (int i = 0; i < 2000 && readers_in < 2 && v == 0; ++i) detail::cpu_pause();
-          --readers_in;
-          return 0;
-        });
-      }
-    });
+namespace {
+/// A closure's part: says that it is in, and stays until it is let go.
+struct Stay {
+  std::atomic<bool> in{false};
+  std::atomic<bool> go{false};
+  void operator()() {
+    in = true;
+    while (!go) std::this_thread::yield();
   }
-  for (int i = 0; i < 200; ++i) value.write([](int& v) { ++v; });
-  over = true;
-  for (auto& thread : threads) thread.join();
-  threads.clear();
-  REQUIRE(value.read([](int v) { return v; }) == 200);
+  void wait_until_in() const {
+    while (!in) std::this_thread::yield();
+  }
+};
+}  // namespace
 
-  over = false;
-  for (int t = 0; t < 3; ++t) {
-    threads.emplace_back([&] {
-      while (!over) value.write([](int& v) { ++v; });
+TEST_CASE("shared: readers that come while a writer waits go after it, so that readers cannot keep a writer out") {
+  Shared<int> value("value", 0);
+  Stay first;
+  std::thread reader([&] {
+    value.read([&](int) {
+      first();
+      return 0;
     });
+  });
+  first.wait_until_in();
+  std::thread writer([&] { value.write([](int& v) { v = 1; }); });
+  while (value.counts().waits != 1) std::this_thread::yield();  // who waits is counted before it sleeps
+  std::atomic<int> seen{-1};
+  std::thread late([&] { seen = value.read([](int v) { return v; }); });
+  while (value.counts().waits != 2 && seen == -1) std::this_thread::yield();
+  const bool passed = seen != -1;
+  first.go = true;
+  for (auto* const thread : {&reader, &writer, &late}) thread->join();
+  REQUIRE(!passed);
+  REQUIRE(seen == 1);
+}
+
+TEST_CASE("shared: readers that wait for a writer go before the next one, so that writers cannot keep readers out") {
+  for (int round = 0; round < rounds(20); ++round) {
+    Shared<int> value("value", 0);
+    Stay first;
+    std::thread writer([&] {
+      value.write([&](int& v) {
+        first();
+        v = 1;
+      });
+    });
+    first.wait_until_in();
+    std::atomic<bool> about{false};
+    std::thread next([&] {
+      about = true;
+      value.write([](int& v) { v = 2; });
+    });
+    while (!about) std::this_thread::yield();
+    std::vector<std::thread> readers;
+    std::atomic<int> wrong{0};
+    for (int t = 0; t < 2; ++t)
+      readers.emplace_back([&] { wrong += value.read([](int v) { return v; }) == 1 ? 0 : 1; });
+    while (value.counts().waits != 2) std::this_thread::yield();  // the readers; a writer is counted once it is in
+    first.go = true;
+    for (auto& thread : readers) thread.join();
+    writer.join();
+    next.join();
+    REQUIRE(wrong == 0);
+    REQUIRE(value.read([](int v) { return v; }) == 2);
   }
-  for (int i = 0; i < 200; ++i) (void)value.read([](int v) { return v; });
-  over = true;
-  for (auto& thread : threads) thread.join();
-  SUCCEED();
 }
 
 TEST_CASE("snapshot: a reader sees the newest value, keeps what it holds, and lets it go") {
