@@ -3,6 +3,7 @@
 #include <random>
 #include <thread>
 
+#include "host/bus/bus_state.hpp"
 #include "host/bus/event_bus.hpp"
 #include "host/bus/topic.hpp"
 
@@ -197,6 +198,20 @@ TEST_CASE("bus: the dead letter of a filter that throws names the log of its eve
   REQUIRE(bus.publish_logged("state.x", "store", 41, "\"kept\""));
   const auto letter = bus.dead_letters().at(0);
   REQUIRE((letter.epoch == "store" && letter.seq == 41 && letter.payload == "\"kept\""));
+}
+
+TEST_CASE("bus: what is remembered of topics is bounded, and more of them than that are delivered all the same") {
+  constexpr auto kMost = bus::BusState::kMaxRoutes;
+  EventBus bus("epoch", 10'000);
+  auto sub = *bus.subscribe({"**"}, [] {});
+  for (std::size_t i = 0; i < 3 * kMost; ++i) {
+    REQUIRE(bus.publish("t" + std::to_string(i), "1"));
+    // Each topic that is remembered holds whom it reaches.
+    REQUIRE(sub.subscription.use_count() <= static_cast<long>(kMost) + 2);
+  }
+  REQUIRE(sub.subscription.use_count() > 2);
+  REQUIRE(bus.publish("t0", "1"));
+  REQUIRE(drain(*sub.subscription).size() == 3 * kMost + 1);
 }
 
 TEST_CASE("bus: nothing of a subscription is left when its holder and the bus are gone, in either order") {
