@@ -44,6 +44,10 @@ class Script {
     const std::lock_guard guard(mutex_);
     deaf_.erase(name);
   }
+  void let_all_go() {
+    const std::lock_guard guard(mutex_);
+    deaf_.clear();
+  }
   void fail_now(const std::string& name) { order(name, true); }
   void end_now(const std::string& name) { order(name, false); }
   int starts(const std::string& name) {
@@ -75,6 +79,11 @@ struct Tree {
   WorkerPool pool{8, 100, [](std::string_view) {}};
   EventBus bus{"epoch", 1000};
   TaskSupervisor tasks{pool, timers, bus, *log, {.max_running = 8}};
+
+  Tree() = default;
+  Tree(const Tree&) = delete;
+  Tree& operator=(const Tree&) = delete;
+  ~Tree() { script.let_all_go(); }  // a test that failed half way must end
 
   TaskHandle spawn(const std::string& name, TaskOptions options = {}) {
     auto handle = tasks.spawn(name, script.job(name), std::move(options));
