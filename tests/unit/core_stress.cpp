@@ -118,7 +118,7 @@ TEST_CASE("stress: mpsc between threads, with time-outs, cancels, batches, close
   Random random(seed);
   for (int round = 0; round < rounds(60); ++round) {
     const std::size_t senders = 1 + random.below(4);
-    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(40);
+    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(100);  // on both sides of asymmetric fences
     const auto end = static_cast<End>(random.below(3));
     const std::uint64_t each = 600;
     const std::uint64_t some = random.below(each * senders);
@@ -220,7 +220,7 @@ TEST_CASE("stress: mpsc between coroutines on one and on two threads, with cance
   Random random(seed);
   for (int round = 0; round < rounds(60); ++round) {
     const std::size_t senders = 1 + random.below(4);
-    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(40);
+    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(100);  // on both sides of asymmetric fences
     const auto end = static_cast<End>(random.below(3));
     const std::uint64_t each = 400;
     std::vector<std::uint64_t> accepted(senders);

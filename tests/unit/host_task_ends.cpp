@@ -129,6 +129,80 @@ TEST_CASE("tasks: a task whose own tasks fail too often is told to end, and has 
   REQUIRE(parent.wait().error().kind == ErrorKind::cancelled);
 }
 
+TEST_CASE("tasks: the owner of a task whose own tasks failed too often hears of that, whatever its job returned") {
+  Tree t;
+  auto parent = *t.tasks.spawn("parent", [&](TaskContext& context) -> Result<void> {
+    const auto child = context.spawn("child", [](TaskContext&) { return fail(ErrorKind::internal, "broken"); },
+                                     {.restart = kPermanent});
+    while (!context.cancelled()) std::this_thread::yield();
+    return child ? Result<void>() : std::unexpected(child.error());
+  });
+  for (int i = 0; i < 3; ++i) t.back_off();
+  REQUIRE(parent.wait().error().message.find("more than 3 restarts") == 0);
+  REQUIRE(t.state("parent") == "failed");
+}
+
+TEST_CASE("tasks: a scope that is ending takes nothing new") {
+  for (const bool by_cancel : {true, false}) {
+    Tree t;
+    REQUIRE(t.tasks.open_scope("scope", {.restart = TaskRestart::temporary, .intensity = 0}));
+    auto deaf = t.spawn("deaf", {.parent = "scope", .grace = 1h});
+    auto bad = t.spawn("bad", {.parent = "scope", .restart = kPermanent});
+    t.runs("deaf", 1);
+    t.runs("bad", 1);
+    t.script.deafen("deaf");
+    if (by_cancel) {
+      REQUIRE(t.tasks.cancel("scope"));
+    } else {
+      t.script.fail_now("bad");
+    }
+    REQUIRE(!bad.wait());
+    const auto late = t.tasks.spawn("late", t.script.job("late"), {.parent = "scope"});
+    REQUIRE(late.error().message == "scope is ending; late was not started in it");
+    REQUIRE(t.tasks.open_scope("late", {.parent = "scope"}).error().kind == ErrorKind::conflict);
+    t.script.let_go("deaf");
+    REQUIRE(deaf.wait().error().kind == ErrorKind::cancelled);
+    t.reaches("scope", by_cancel ? "cancelled" : "failed");
+  }
+}
+
+TEST_CASE("tasks: scopes are bounded, and one that has ended makes room") {
+  Tree t;
+  for (std::size_t i = 0; i < TaskSupervisor::kMaxScopes; ++i) REQUIRE(t.tasks.open_scope("s" + std::to_string(i)));
+  REQUIRE(t.tasks.open_scope("more").error().kind == ErrorKind::overloaded);
+  REQUIRE(t.tasks.cancel("s0"));
+  REQUIRE(t.tasks.open_scope("more"));
+}
+
+TEST_CASE("tasks: one that the pool does not take has failed, and gives back its place") {
+  Tree t;
+  REQUIRE(t.pool.stop());
+  auto job = t.spawn("job");
+  REQUIRE(job.wait().error().kind == ErrorKind::unavailable);
+  REQUIRE(t.state("job") == "failed");
+  REQUIRE(t.tasks.counts().running == 0);
+}
+
+TEST_CASE("tasks: the last step ends with its job, and of the slow ones the newest are kept") {
+  Tree t;
+  auto job = *t.tasks.spawn("job", [&](TaskContext& context) -> Result<void> {
+    for (std::size_t i = 0; i <= TaskContext::kSlowSteps; ++i) {
+      context.step(std::to_string(i));
+      t.timers.advance(2s);
+    }
+    context.step("not slow");
+    t.timers.advance(TaskContext::kSlow);
+    context.step("last");
+    t.timers.advance(2s);
+    return {};
+  });
+  REQUIRE(job.wait());
+  const auto steps = t.record("job").slow_steps;
+  REQUIRE(steps.size() == TaskContext::kSlowSteps);
+  REQUIRE((steps.front().name == "2" && steps.back().name == "last"));
+  REQUIRE(steps[steps.size() - 2].name == std::to_string(TaskContext::kSlowSteps));
+}
+
 TEST_CASE("tasks: what a scope that gave up for good had kept is failed if it failed, and cancelled if it did not") {
   Tree t;
   REQUIRE(t.tasks.open_scope("outer", {.restart = TaskRestart::temporary, .intensity = 0}));

@@ -6,18 +6,10 @@
 #include <gantry/quiescence.hpp>
 #include <thread>
 
+#include "sdk_support.hpp"
+
 using namespace gantry;
-
-namespace {
-class StillClock final : public Clock {
- public:
-  [[nodiscard]] TimePoint now() const override { return TimePoint(Duration(now_.load())); }
-  void advance(Duration by) { now_ += by.count(); }
-
- private:
-  std::atomic<Duration::rep> now_{1'000'000'000'000};
-};
-}  // namespace
+using sdk_test::StillClock;
 
 TEST_CASE("lazy: many first callers construct once and get the same service") {
   std::atomic<int> constructed{0};
