@@ -86,7 +86,9 @@ TEST_CASE("pool: a full queue refuses and leaves the job to its owner; the other
   gate.open = true;
   REQUIRE(third);
   while (!pool.spawn(std::move(third))) std::this_thread::yield();
-  REQUIRE(spawn_blocking(pool, [] {})->recv());
+  auto last = spawn_blocking(pool, [] {});
+  while (!last) last = spawn_blocking(pool, [] {});  // the queue may still be full
+  REQUIRE(last->recv());
   REQUIRE(order == std::vector{1, 2, 3});
 }
 
@@ -117,4 +119,49 @@ TEST_CASE("pool: a thread more than before also serves the jobs that wait alread
     REQUIRE(also->recv() == Result<int>(2));
     gate.open = true;
   }
+}
+
+TEST_CASE("pool: jobs that come at once run at once, also when one thread sleeps already") {
+  for (int round = 0; round < core_test::rounds(50); ++round) {
+    WorkerPool pool(2, 10, [](std::string_view) {});
+    REQUIRE(spawn_blocking(pool, [] {})->recv());  // its thread is idle, or soon
+    std::atomic<int> in{0};
+    const auto meet = [&] {
+      ++in;
+      while (in != 2) std::this_thread::yield();
+    };
+    auto one = spawn_blocking(pool, meet);
+    auto two = spawn_blocking(pool, meet);
+    REQUIRE(one->recv());
+    REQUIRE(two->recv());
+  }
+}
+
+TEST_CASE("pool: never more jobs at once than threads, after some were added and taken back, and never none") {
+  WorkerPool one(1, 10, [](std::string_view) {});
+  one.drop_thread();
+  REQUIRE(spawn_blocking(one, [] { return 1; })->recv() == Result<int>(1));
+
+  WorkerPool pool(2, 100, [](std::string_view) {});
+  for (int i = 0; i < 3; ++i) pool.add_thread();
+  for (int i = 0; i < 3; ++i) pool.drop_thread();
+  std::atomic<int> inside{0};
+  std::atomic<int> most{0};
+  std::vector<oneshot::Receiver<Result<void>>> answers;
+  const auto crowd = [&] {
+    for (int i = 0; i < 10; ++i) {
+      answers.push_back(std::move(*spawn_blocking(pool, [&] {
+        const int now = ++inside;
+        for (int seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {
+        }
+        for (int turns = 0; turns < 100; ++turns) std::this_thread::yield();
+        --inside;
+      })));
+    }
+  };
+  crowd();
+  pool.add_thread();  // while they wait
+  crowd();
+  for (auto& answer : answers) REQUIRE(answer.recv());
+  REQUIRE(most <= 3);
 }

@@ -230,6 +230,30 @@ TEST_CASE("lazy: retire waits for the sections in which the service was borrowed
   lazy.reset();
 }
 
+TEST_CASE("quiescence: a wait lasts until the outermost of nested sections has ended, and ends with its time") {
+  Quiescence quiescence;
+  const auto past = std::chrono::steady_clock::now();
+  Quiescence::Participant me(quiescence);
+  auto gone = std::make_unique<Quiescence::Participant>(quiescence);
+  REQUIRE(quiescence.wait(past));
+  {
+    const Quiescence::Section outer(me);
+    {
+      const Quiescence::Section inner(me);
+      REQUIRE(!quiescence.wait(past));
+    }
+    REQUIRE(!quiescence.wait(past));
+    {
+      const Quiescence::Section again(me);
+      REQUIRE(!quiescence.wait(past));
+    }
+    REQUIRE(!quiescence.wait(past));
+    const Quiescence::Section other(*gone);
+  }
+  gone.reset();
+  REQUIRE(quiescence.wait(past));
+}
+
 TEST_CASE("quiescence: under looping readers nothing is used after it was retired") {
   Quiescence quiescence;
   std::atomic<int*> shared{new int(1)};

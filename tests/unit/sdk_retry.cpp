@@ -53,6 +53,30 @@ TEST_CASE("backoff: delays double and saturate") {
   REQUIRE(delays == std::vector<std::int64_t>{100, 200, 400, 800, 1000, 1000});
 }
 
+TEST_CASE("backoff: a first delay over the longest is the longest, and a reset begins anew") {
+  Backoff backoff(RetryPolicy{.max_retries = 2, .initial_delay = 5s, .max_delay = 1s, .jitter = 0});
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(backoff.next() == Duration(1s));
+    REQUIRE(backoff.next() == Duration(1s));
+    REQUIRE(!backoff.next());
+    REQUIRE(backoff.retries() == 2);
+    backoff.reset();
+    REQUIRE(backoff.retries() == 0);
+  }
+}
+
+TEST_CASE("backoff: jitter spreads the delays over its share") {
+  Backoff backoff(RetryPolicy{.max_retries = 1000, .initial_delay = 1s, .max_delay = 1s, .jitter = 0.5, .seed = 3});
+  Duration least = 1h;
+  Duration most{};
+  while (const auto delay = backoff.next()) {
+    least = std::min(least, *delay);
+    most = std::max(most, *delay);
+  }
+  REQUIRE(least < 520ms);
+  REQUIRE(most > 980ms);
+}
+
 TEST_CASE("backoff: jitter shortens a delay by at most its share") {
   Backoff backoff(RetryPolicy{.max_retries = 1000, .initial_delay = 1s, .max_delay = 1s, .jitter = 0.25, .seed = 3});
   while (const auto delay = backoff.next()) {
