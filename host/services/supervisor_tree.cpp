@@ -65,27 +65,25 @@ void TaskSupervisor::job_over(Node& node, Outside& out) {
   cancel_children(node, out);
 }
 
+// What is in a parent that ends, or in a supervisor that stops, is cancelled or kept; nothing else can come into it.
 bool TaskSupervisor::wants_restart(const Node& node) const {
-  if (stopping_ || node.cancel || node.abandoned || node.parent->cancel || node.parent->giving_up) return false;
-  if (!node.parent->record.is_scope && !node.parent->active) return false;
-  const bool failed = node.giving_up || !node.result;
-  return node.policy() == TaskRestart::permanent || (node.policy() == TaskRestart::transient && failed);
+  if (node.cancel || node.abandoned) return false;
+  return node.policy() == TaskRestart::permanent || (node.policy() == TaskRestart::transient && !node.result);
 }
 
 void TaskSupervisor::over(Node& node, Outside& out) {
   if (!node.result) node.record.error = node.result.error().message;
-  if (node.restart_after && !node.cancel && !node.abandoned && !stopping_) {
+  if (node.restart_after && !node.abandoned) {
     node.record.state = TaskState::backing_off;
     settle(*node.parent, out);
   } else if (wants_restart(node)) {
     restart(node, out);
   } else {
     remove(node,
-           node.abandoned             ? TaskState::abandoned
-           : node.giving_up           ? TaskState::failed
-           : node.cancel || stopping_ ? TaskState::cancelled
-           : node.result              ? TaskState::completed
-                                      : TaskState::failed,
+           node.abandoned ? TaskState::abandoned
+           : node.cancel  ? TaskState::cancelled
+           : node.result  ? TaskState::completed
+                          : TaskState::failed,
            out);
   }
 }
@@ -122,7 +120,7 @@ void TaskSupervisor::restart(Node& node, Outside& out) {
 
 void TaskSupervisor::end_for_restart(Node& node, Outside& out) {
   if (node.policy() == TaskRestart::temporary) request_cancel(node, out);
-  if (node.cancel || node.stopped()) return;
+  if (node.cancel) return;
   node.restart_after = true;
   disarm(node, out);
   if (node.record.is_scope) {

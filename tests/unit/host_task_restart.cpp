@@ -152,6 +152,27 @@ TEST_CASE("tasks: a failure further up calls off a restart that was due, until a
   for (const char* const name : {"a", "b", "c"}) t.runs(name, 2);
 }
 
+TEST_CASE("tasks: a restart that is due in a scope is called off when the scope itself is ended for one") {
+  Tree t;
+  REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
+  (void)t.spawn("a", {.parent = "outer", .restart = kPermanent});
+  (void)t.spawn("deaf", {.parent = "outer", .restart = kPermanent, .grace = 1h});
+  REQUIRE(t.tasks.open_scope("inner", {.parent = "outer"}));
+  (void)t.spawn("x", {.parent = "inner", .restart = kPermanent});
+  for (const char* const name : {"a", "deaf", "x"}) t.runs(name, 1);
+  t.script.fail_now("x");
+  t.reaches("x", "backing_off");
+  REQUIRE(!t.calm());
+  t.script.deafen("deaf");
+  t.script.fail_now("a");
+  t.reaches("inner", "backing_off");
+  eventually("no restart to be due", [&] { return t.calm(); });
+  t.script.let_go("deaf");
+  t.reaches("deaf", "backing_off");
+  t.back_off();
+  for (const char* const name : {"a", "deaf", "x"}) t.runs(name, 2);
+}
+
 TEST_CASE("tasks: a cancel ends a scope that is being started again, and the others start without it") {
   Tree t;
   REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));

@@ -204,7 +204,13 @@ TEST_CASE("tasks: restarts that lie further apart than the period do not count; 
   REQUIRE(job.wait().error().message == "job broke");
   REQUIRE(other.wait().error().kind == ErrorKind::cancelled);
   REQUIRE(t.log_text().find("scope root gave up") != std::string::npos);
-  auto later = t.spawn("later");
+  // It counts anew.
+  auto later = t.spawn("later", {.restart = TaskRestart::transient});
+  t.runs("later", 1);
+  t.script.fail_now("later");
+  t.reaches("later", "backing_off");
+  t.back_off();
+  t.runs("later", 2);
   t.script.end_now("later");
   REQUIRE(later.wait());
 }
