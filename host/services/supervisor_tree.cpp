@@ -187,7 +187,7 @@ void TaskSupervisor::settle(Node& parent, Outside& out) {
     over(parent, out);
     return;
   }
-  if (!parent.giving_up && !parent.cancel && !parent.restart_after) restart_when_quiet(parent);
+  if (!parent.giving_up && !parent.restart_after) restart_when_quiet(parent);
 }
 
 void TaskSupervisor::restart_when_quiet(Node& scope) {

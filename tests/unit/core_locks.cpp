@@ -280,6 +280,17 @@ TEST_CASE("snapshot: a reader sees the newest value, keeps what it holds, and le
   REQUIRE(reader.get() == "two!");
 }
 
+TEST_CASE("snapshot: a reader that was moved from and the one it became both see the newest value") {
+  Snapshot<std::string> snapshot("one");
+  Snapshot<std::string>::Reader reader(snapshot);
+  REQUIRE(reader.get() == "one");
+  Snapshot<std::string>::Reader moved(std::move(reader));
+  REQUIRE(moved.get() == "one");
+  REQUIRE(reader.get() == "one");  // NOLINT(bugprone-use-after-move): it is as if released
+  snapshot.publish("two");
+  REQUIRE((moved.get() == "two" && reader.get() == "two"));
+}
+
 TEST_CASE("snapshot: updates from many threads are all there, and no reader ever goes back") {
   Snapshot<std::vector<int>> snapshot(std::vector<int>{});
   std::atomic<bool> over{false};

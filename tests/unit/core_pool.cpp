@@ -52,6 +52,32 @@ TEST_CASE("pool: what a job holds is gone when its answer is there") {
   auto held = std::make_shared<int>(1);
   REQUIRE(spawn_blocking(pool, [held] { return *held; })->recv());
   REQUIRE(held.use_count() == 1);
+  struct Slow {
+    std::atomic<bool>* gone;
+    explicit Slow(std::atomic<bool>* flag) : gone(flag) {}
+    Slow(Slow&& other) noexcept : gone(std::exchange(other.gone, nullptr)) {}
+    ~Slow() {
+      for (int i = 0; gone != nullptr && i < 100; ++i) std::this_thread::yield();
+      if (gone != nullptr) *gone = true;
+    }
+  };
+  std::atomic<bool> gone{false};
+  REQUIRE(spawn_blocking(pool, [slow = Slow(&gone)] {})->recv());
+  REQUIRE(gone);
+}
+
+TEST_CASE("pool: a job that throws is told, and its thread goes on") {
+  std::mutex mutex;
+  std::vector<std::string> told;
+  WorkerPool pool(1, 10, [&](std::string_view what) {
+    const std::lock_guard guard(mutex);
+    told.emplace_back(what);
+  });
+  REQUIRE(pool.spawn([] { throw std::runtime_error("broken"); }));
+  REQUIRE(pool.spawn([] { throw 7; }));
+  REQUIRE(spawn_blocking(pool, [] { return 1; })->recv() == Result<int>(1));
+  const std::lock_guard guard(mutex);
+  REQUIRE(told == std::vector<std::string>{"broken", "an exception of unknown type"});
 }
 
 TEST_CASE("pool: when it stops, answers of queued jobs close, also one that a running job waits for") {
@@ -131,6 +157,7 @@ TEST_CASE("pool: jobs that come at once run at once, also when one thread sleeps
       while (in != 2) std::this_thread::yield();
     };
     auto one = spawn_blocking(pool, meet);
+    while (round % 2 == 1 && in == 0) std::this_thread::yield();
     auto two = spawn_blocking(pool, meet);
     REQUIRE(one->recv());
     REQUIRE(two->recv());

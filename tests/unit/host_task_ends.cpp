@@ -64,6 +64,8 @@ TEST_CASE("tasks: a stop ends what is being started again, and leaves no timer b
   auto deaf = t.spawn("deaf", {.parent = "inner", .restart = kPermanent, .grace = 1h});
   auto alone = t.spawn("alone", {.restart = kPermanent});
   for (const char* const name : {"a", "x", "deaf", "alone"}) t.runs(name, 1);
+  t.script.end_now("over");
+  REQUIRE(t.spawn("over").wait());  // its record is to be cleaned up
   t.script.deafen("deaf");
   t.script.fail_now("a");
   t.script.fail_now("alone");
@@ -97,8 +99,8 @@ TEST_CASE("tasks: a stop that leaves one abandoned says so") {
 }
 
 TEST_CASE("tasks: a task whose own tasks fail too often is told to end, and has failed") {
-  Tree t;
   std::atomic<int> runs{0};
+  Tree t;
   auto parent = *t.tasks.spawn("parent",
                                [&](TaskContext& context) -> Result<void> {
                                  const auto child =
@@ -164,6 +166,30 @@ TEST_CASE("tasks: a scope that is ending takes nothing new") {
     REQUIRE(deaf.wait().error().kind == ErrorKind::cancelled);
     t.reaches("scope", by_cancel ? "cancelled" : "failed");
   }
+}
+
+TEST_CASE("tasks: one that has ended leaves no timer of its deadline or its grace behind") {
+  Tree t;
+  auto timed = t.spawn("timed", {.deadline = 10s});
+  auto told = t.spawn("told", {.grace = 20s});
+  t.runs("timed", 1);
+  t.runs("told", 1);
+  t.script.end_now("timed");
+  REQUIRE(timed.wait());
+  REQUIRE(told.cancel());
+  REQUIRE(told.wait().error().kind == ErrorKind::cancelled);
+  REQUIRE(t.calm());
+}
+
+TEST_CASE("tasks: a raised limit lets those that wait start") {
+  Tree t;
+  t.tasks.set_limits(1, 300s);
+  (void)t.spawn("a");
+  (void)t.spawn("b");
+  t.runs("a", 1);
+  REQUIRE(t.state("b") == "queued");
+  t.tasks.set_limits(2, 300s);
+  t.runs("b", 1);
 }
 
 TEST_CASE("tasks: scopes are bounded, and one that has ended makes room") {

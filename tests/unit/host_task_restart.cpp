@@ -119,16 +119,90 @@ TEST_CASE("tasks: nothing of a one_for_all scope starts before all of it has end
     REQUIRE(t.tasks.open_scope("inner", {.parent = "outer"}));
     (void)t.spawn("a", {.parent = "outer", .restart = kPermanent});
     (void)t.spawn("helper", {.parent = in_scope ? "inner" : "outer", .grace = 1h});
-    t.runs("a", 1);
-    t.runs("helper", 1);
+    (void)t.spawn("x", {.parent = "inner", .restart = kPermanent});
+    for (const char* const name : {"a", "helper", "x"}) t.runs(name, 1);
     t.script.deafen("helper");
     t.script.fail_now("a");
     t.reaches("a", "backing_off");
+    t.reaches("x", "backing_off");
     REQUIRE(t.calm());
     t.script.let_go("helper");
     t.back_off();
     t.runs("a", 2);
+    t.runs("x", 2);
     REQUIRE(t.state("helper") == "cancelled");
+  }
+}
+
+TEST_CASE("tasks: a scope that gave up starts nothing before all of it has ended") {
+  Tree t;
+  REQUIRE(t.tasks.open_scope("scope", {.intensity = 0}));
+  (void)t.spawn("helper", {.parent = "scope", .grace = 1h});
+  for (const char* const name : {"a", "b"}) (void)t.spawn(name, {.parent = "scope", .restart = kPermanent});
+  for (const char* const name : {"helper", "a", "b"}) t.runs(name, 1);
+  t.script.deafen("helper");
+  t.script.fail_now("b");
+  t.reaches("b", "backing_off");
+  t.reaches("a", "backing_off");
+  REQUIRE(t.state("scope") == "running");
+  REQUIRE(t.calm());
+  t.script.let_go("helper");
+  t.back_off();
+  t.runs("a", 2);
+  t.runs("b", 2);
+}
+
+TEST_CASE("tasks: in a one_for_one scope one that ends slowly keeps no other from its restart") {
+  Tree t;
+  REQUIRE(t.tasks.open_scope("scope"));
+  (void)t.spawn("deaf", {.parent = "scope", .grace = 1h});
+  (void)t.spawn("b", {.parent = "scope", .restart = kPermanent});
+  t.runs("deaf", 1);
+  t.runs("b", 1);
+  t.script.deafen("deaf");
+  REQUIRE(t.tasks.cancel("deaf"));
+  t.script.fail_now("b");
+  t.back_off();
+  t.runs("b", 2);
+  REQUIRE(t.state("deaf") == "running");
+}
+
+TEST_CASE("tasks: a task that is ended for a restart has its own tasks ended at once, and may wait for them") {
+  std::atomic<int> ended{0};
+  Tree t;
+  REQUIRE(t.tasks.open_scope("scope", {.strategy = Strategy::one_for_all}));
+  (void)t.spawn("a", {.parent = "scope", .restart = kPermanent});
+  (void)t.tasks.spawn("waits",
+                      [&](TaskContext& context) -> Result<void> {
+                        auto child = context.spawn("child", t.script.job("child"));
+                        if (child) (void)child->wait();
+                        ++ended;
+                        return {};
+                      },
+                      {.parent = "scope", .restart = kPermanent, .grace = 1h});
+  t.runs("a", 1);
+  t.runs("child", 1);
+  t.script.fail_now("a");
+  t.reaches("waits", "backing_off");
+  REQUIRE(ended == 1);
+  t.back_off();
+  t.runs("a", 2);
+  t.runs("child", 2);
+}
+
+TEST_CASE("tasks: a restart exactly one period ago still counts, as in Erlang/OTP, an older one does not") {
+  for (const auto late : {0ns, 1ns}) {
+    Tree t;
+    REQUIRE(t.tasks.open_scope("scope", {.restart = TaskRestart::temporary, .intensity = 1, .period = 10s}));
+    (void)t.spawn("job", {.parent = "scope", .restart = kPermanent});
+    t.runs("job", 1);
+    const auto first = t.timers.now();
+    t.script.fail_now("job");
+    t.back_off();
+    t.runs("job", 2);
+    t.timers.advance(first + 10s + late - t.timers.now());
+    t.script.fail_now("job");
+    t.reaches("job", late == 0ns ? "failed" : "backing_off");
   }
 }
 
@@ -211,11 +285,11 @@ TEST_CASE("tasks: a cancel ends a scope that is being started again, and the oth
 }
 
 TEST_CASE("tasks: what fails while it is ended for a restart is no restart of its own scope") {
+  std::atomic<int> runs{0};
   Tree t;
   REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
   (void)t.spawn("a", {.parent = "outer", .restart = kPermanent});
   REQUIRE(t.tasks.open_scope("inner", {.parent = "outer", .intensity = 0}));
-  std::atomic<int> runs{0};
   (void)t.tasks.spawn("sore",
                       [&](TaskContext& context) -> Result<void> {
                         ++runs;

@@ -296,7 +296,13 @@ TEST_CASE("tasks: each change is an event") {
   REQUIRE(job.wait());
   REQUIRE(t.tasks.stop(20s));
   std::vector<std::string> topics;
-  while (const auto next = events.subscription->take()) topics.push_back(next->event.topic.substr(10));
+  while (const auto next = events.subscription->take()) {
+    topics.push_back(next->event.topic.substr(10));
+    const auto said = json::parse(next->event.payload);
+    REQUIRE(said["name"] == (topics.back() == "cancelled" ? "scope" : "job"));
+    if (topics.back() == "completed")
+      REQUIRE(said == json{{"name", "job"}, {"state", "completed"}, {"parent", "scope"}, {"error", "job broke"}});
+  }
   REQUIRE(topics == std::vector<std::string>{"started", "refused", "restarts", "started", "completed", "cancelled"});
 }
 
