@@ -286,7 +286,6 @@ bool InlinePlugin::stop(Duration budget) {
     if (event_)
       deps_.bus.bury(event_->event, "plugin " + name_, "it was stopped before its handler was given it again",
                      event_->backoff.retries());
-    event_.reset();
     destroy_plugin();
   } else {
     deps_.log.write(Level::error, name_, "does not return from a delivery; it is abandoned");

@@ -39,6 +39,11 @@ TEST_CASE("topic: names and patterns that cannot be are refused") {
   for (const char* bad : {"", "a.**b", "***", "a..*"}) REQUIRE(!check_pattern(bad));
   REQUIRE(!check_topic(std::string(300, 'a')));
   REQUIRE(check_pattern("a.*.**"));
+  const std::string deep = "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16";
+  REQUIRE(check_topic(deep));
+  REQUIRE(!check_topic(deep + ".17"));
+  REQUIRE(check_pattern("**.**.**.**"));
+  REQUIRE(!check_pattern("**.**.**.**.**"));
 }
 
 TEST_CASE("bus: a subscription gets what matches, in publish order, and knows the event before") {
