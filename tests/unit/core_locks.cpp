@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Mutex, LockBoth, Guarded, Shared, Snapshot, ShardedMap and the counters.
-#include <gantry/counter.hpp>
+// Mutex, LockBoth, Guarded, Shared and Snapshot.
 #include <gantry/guarded.hpp>
-#include <gantry/sharded_map.hpp>
 #include <gantry/shared.hpp>
 #include <gantry/snapshot.hpp>
 #include <stdexcept>
@@ -319,63 +317,4 @@ TEST_CASE("snapshot: updates from many threads are all there, and no reader ever
   for (auto& reader : readers) reader.join();
   REQUIRE(wrong == 0);
   REQUIRE(snapshot.load()->size() == 900);
-}
-
-TEST_CASE("sharded_map: each operation on a key is one step, and the bound is exact") {
-  ShardedMap<int, std::string> map(3);
-  REQUIRE(*map.insert_or_assign(1, "one"));
-  REQUIRE(!*map.insert_or_assign(1, "uno"));
-  REQUIRE(map.find(1) == "uno");
-  REQUIRE(*map.try_insert(2, "two"));
-  REQUIRE(!*map.try_insert(2, "dos"));
-  REQUIRE(map.find(2) == "two");
-  REQUIRE(*map.insert_or_assign(3, "three"));
-  REQUIRE(map.insert_or_assign(4, "four").error().kind == ErrorKind::overloaded);
-  REQUIRE(map.try_insert(4, "four").error().kind == ErrorKind::overloaded);
-  REQUIRE(map.update(3, [](std::string& s) { s += "!"; }));
-  REQUIRE(!map.update(4, [](std::string&) {}));
-  REQUIRE(map.erase(3) == "three!");
-  REQUIRE(!map.erase(3));
-  REQUIRE(!map.contains(3));
-  REQUIRE(*map.insert_or_assign(4, "four"));
-  std::size_t seen = 0;
-  map.for_each([&](int, const std::string&) { ++seen; });
-  REQUIRE((seen == 3 && map.size() == 3));
-  map.clear();
-  REQUIRE(map.size() == 0);
-  REQUIRE(*map.insert_or_assign(9, "nine"));
-}
-
-TEST_CASE("sharded_map: many writers lose no update") {
-  ShardedMap<std::uint64_t, std::uint64_t> map;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 4; ++t) {
-    threads.emplace_back([&] {
-      for (std::uint64_t i = 0; i < 4000; ++i) {
-        (void)map.try_insert(i % 100, 0);
-        (void)map.update(i % 100, [](auto& v) { ++v; });
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  std::uint64_t sum = 0;
-  map.for_each([&](auto, auto v) { sum += v; });
-  REQUIRE((sum == 16'000 && map.size() == 100));
-}
-
-TEST_CASE("counter: many threads lose no count") {
-  Counter one;
-  StripedCounter striped;
-  std::vector<std::thread> threads;
-  for (int t = 0; t < 10; ++t) {
-    threads.emplace_back([&] {
-      for (int i = 0; i < 5000; ++i) {
-        one.add();
-        striped.add(2);
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  REQUIRE(one.get() == 50'000);
-  REQUIRE(striped.get() == 100'000);
 }

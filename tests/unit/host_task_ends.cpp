@@ -84,6 +84,24 @@ TEST_CASE("tasks: a stop ends what is being started again, and leaves no timer b
   REQUIRE(!t.timers.next_in());
 }
 
+TEST_CASE("tasks: a stop waits for an end that is still being told") {
+  std::atomic<bool> telling{false};
+  std::atomic<bool> go{false};
+  Tree t;
+  auto events = *t.bus.subscribe({"host.task.completed"}, [&] {
+    telling = true;
+    while (!go) std::this_thread::yield();
+  });
+  (void)t.spawn("job");
+  t.runs("job", 1);
+  t.script.end_now("job");
+  eventually("its end to be told", [&] { return telling.load(); });
+  const bool early = t.tasks.stop(1ms);
+  go = true;
+  REQUIRE(!early);
+  REQUIRE(t.tasks.stop(20s));
+}
+
 TEST_CASE("tasks: a stop that leaves one abandoned says so") {
   Tree t;
   auto stuck = t.spawn("stuck", {.grace = 2s});
