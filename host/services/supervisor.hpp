@@ -38,7 +38,7 @@ struct SupervisorLimits {
   Duration cleanup_interval = std::chrono::seconds(300);
   int intensity = 3;
   Duration period = std::chrono::seconds(60);
-  RetryPolicy backoff{.max_retries = 1'000'000,
+  RetryPolicy backoff{.max_retries = kNoLimit,
                       .initial_delay = std::chrono::milliseconds(200),
                       .max_delay = std::chrono::seconds(30),
                       .jitter = 0.25,

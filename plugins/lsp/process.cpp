@@ -157,7 +157,9 @@ void ServerProcess::finish_flush() {
     if (!was_high_ || backlog() > kLowWater) return;
     was_high_ = false;
   }
+  if (drained_posted_.exchange(true)) return;
   reactor_.post([self = shared_from_this()] {
+    self->drained_posted_ = false;
     if (const auto events = self->events_.lock()) events->on_drained(*self);
   });
 }
@@ -208,7 +210,9 @@ void ServerProcess::deliver() {
 }
 
 void ServerProcess::resume() {
+  if (resume_posted_.exchange(true)) return;
   reactor_.post([self = shared_from_this()] {
+    self->resume_posted_ = false;
     if (!self->held_) return;
     self->held_ = false;
     self->deliver();

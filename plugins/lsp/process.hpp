@@ -140,6 +140,8 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   // From the server: the reactor's thread.
   FrameDecoder decoder_{kMaxMessage, Framing::headers};
   std::atomic<bool> held_{false};
+  std::atomic<bool> resume_posted_{false};
+  std::atomic<bool> drained_posted_{false};
   bool output_open_ = true;
   std::string end_reason_;
 

@@ -39,28 +39,23 @@ Reactor::~Reactor() {
 }
 
 void Reactor::post(Task task) {
-  bool first = false;
-  {
-    Lock lock(mutex_);
-    if (stopping_) return;
-    first = posted_.empty();
-    posted_.push_back(std::move(task));
-  }
-  if (!first) return;
+  if (stopping_) return;
+  auto tx = posted_.tx;  // a sender is used by one thread at a time
+  (void)tx.send(std::move(task));
+}
+
+void Reactor::ring() noexcept {
   const std::uint64_t one = 1;
   (void)!::write(wake_, &one, sizeof one);
 }
 
 void Reactor::stop() {
-  std::vector<Task> dropped;
-  {
-    Lock lock(mutex_);
-    stopping_ = true;
-    dropped.swap(posted_);
-  }
-  const std::uint64_t one = 1;
-  (void)!::write(wake_, &one, sizeof one);
+  stopping_ = true;
+  ring();
   if (thread_.joinable()) thread_.join();
+  posted_.rx.close();
+  while (posted_.rx.try_recv()) {
+  }
   entries_.clear();
   fds_.clear();
 }
@@ -94,40 +89,33 @@ void Reactor::remove(int fd) {
 }
 
 void Reactor::run() {
-  std::array<epoll_event, 64> events{};
-  while (true) {
-    const int n = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
-    if (n < 0 && errno != EINTR) return;
-    bool woken = false;
-    for (int i = 0; i < n; ++i) {
-      const auto token = events[static_cast<std::size_t>(i)].data.u64;
-      if (token == kWakeToken) {
-        woken = true;
-        continue;
-      }
-      const auto fd = fds_.find(token);
-      if (fd == fds_.end()) continue;
-      const auto handler = entries_.at(fd->second).handler;  // it may remove itself
-      (*handler)(events[static_cast<std::size_t>(i)].events);
+  while (!stopping_) {
+    if (auto task = posted_.rx.try_recv()) {
+      (*task)();
+    } else if (!posted_.rx.ready_or_wake(bell_) && !wait()) {
+      return;
     }
-    if (!woken) continue;
-    std::uint64_t count = 0;
-    (void)!::read(wake_, &count, sizeof count);
-    {
-      Lock lock(mutex_);
-      if (stopping_) return;
-    }
-    run_posted();
   }
 }
 
-void Reactor::run_posted() {
-  std::vector<Task> tasks;
-  {
-    Lock lock(mutex_);
-    tasks.swap(posted_);
+// False: it cannot wait any more.
+bool Reactor::wait() {
+  std::array<epoll_event, 64> events{};
+  const int n = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+  if (n < 0 && errno != EINTR) return false;
+  for (int i = 0; i < n; ++i) {
+    const auto token = events[static_cast<std::size_t>(i)].data.u64;
+    if (token == kWakeToken) {
+      std::uint64_t count = 0;
+      (void)!::read(wake_, &count, sizeof count);
+      continue;
+    }
+    const auto fd = fds_.find(token);
+    if (fd == fds_.end()) continue;
+    const auto handler = entries_.at(fd->second).handler;  // it may remove itself
+    (*handler)(events[static_cast<std::size_t>(i)].events);
   }
-  for (auto& task : tasks) task();
+  return true;
 }
 
 }  // namespace gantry::lsp

@@ -6,11 +6,14 @@
 //   task). Handlers and tasks run on that thread, must not block and must not throw.
 // Never: a handler runs after its remove() has returned; anything runs after stop() has returned. What was posted and
 //   did not run is destroyed.
-// Bounds: one handler per descriptor; posts are rare (starts, resumed reading), a few for each process.
+// Bounds: one handler per descriptor; kMaxPosts tasks that wait. A process posts three at most (process.cpp), so they
+//   never fill; if they did, post() would wait.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <gantry/channel/mpsc.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
 #include <memory>
@@ -24,6 +27,7 @@ class Reactor {
  public:
   using Task = std::move_only_function<void()>;
   using Handler = std::function<void(std::uint32_t events)>;
+  static constexpr std::size_t kMaxPosts = 4096;
 
   [[nodiscard]] static Result<std::unique_ptr<Reactor>> make();
   Reactor(const Reactor&) = delete;
@@ -40,8 +44,16 @@ class Reactor {
 
  private:
   Reactor(int epoll, int wake);
+  /// Woken when something is posted and nothing was.
+  struct Bell final : Waiter {
+    explicit Bell(Reactor& r) : reactor(r) {
+      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).reactor.ring(); };
+    }
+    Reactor& reactor;
+  };
+  void ring() noexcept;
   void run();
-  void run_posted();
+  [[nodiscard]] bool wait();
 
   const int epoll_;
   const int wake_;
@@ -55,9 +67,9 @@ class Reactor {
   std::unordered_map<std::uint64_t, int> fds_;
   std::uint64_t last_token_ = 0;
 
-  Mutex mutex_;
-  std::vector<Task> posted_ GANTRY_GUARDED_BY(mutex_);
-  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  mpsc::Channel<Task> posted_ = mpsc::channel<Task>(kMaxPosts);
+  Bell bell_{*this};
+  std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
 

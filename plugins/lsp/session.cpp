@@ -33,7 +33,7 @@ Session::Session(std::shared_ptr<Context> context, ServerConfig config, std::str
       kind_(kind),
       root_(std::move(root)),
       // Servers that crash together (a full disk, a killed group) must not come back in step.
-      backoff_(RetryPolicy{.max_retries = 1'000'000,
+      backoff_(RetryPolicy{.max_retries = kNoLimit,
                            .initial_delay = std::chrono::milliseconds(200),
                            .max_delay = std::chrono::seconds(30),
                            .jitter = 0.25,

@@ -62,7 +62,10 @@ class Lazy {
   using Callback = std::move_only_function<void(Result<Value>)>;
 
   Lazy(std::string name, Factory factory, LazyOptions options = {})
-      : name_(std::move(name)), factory_(std::move(factory)), options_(std::move(options)) {}
+      : name_(std::move(name)),
+        factory_(std::move(factory)),
+        options_(std::move(options)),
+        backoff_(without_limit(options_.backoff)) {}
   Lazy(const Lazy&) = delete;
   Lazy& operator=(const Lazy&) = delete;
 
@@ -101,7 +104,7 @@ class Lazy {
     const Lock lock(mutex_);
     if (state_ == LazyState::constructing) return nullptr;
     state_ = LazyState::empty;
-    failures_ = 0;
+    backoff_.reset();
     return take_away();
   }
   /// As reset(), and waits until nobody can still use what was borrowed. `timeout`: somebody still may; the service is
@@ -287,7 +290,7 @@ class Lazy {
       if (result) {
         value_ = *result;
         state_ = LazyState::ready;
-        failures_ = 0;
+        backoff_.reset();
         ready_.store(value_.get(), std::memory_order_release);
       } else {
         failed(result.error());
@@ -322,11 +325,11 @@ class Lazy {
   void failed(Error why) GANTRY_REQUIRES(mutex_) {
     error_ = std::move(why);
     state_ = LazyState::failed;
-    const Duration most = options_.backoff.max_delay;
-    Duration delay = std::min(options_.backoff.initial_delay, most);
-    for (int i = 0; i < failures_ && delay < most; ++i) delay = delay > most / 2 ? most : delay * 2;
-    ++failures_;
-    retry_at_ = now() + delay;
+    retry_at_ = now() + *backoff_.next();
+  }
+  [[nodiscard]] static RetryPolicy without_limit(RetryPolicy policy) {
+    policy.max_retries = kNoLimit;
+    return policy;
   }
   [[nodiscard]] TimePoint now() const {
     return options_.clock != nullptr ? options_.clock->now() : TimePoint(std::chrono::steady_clock::now());
@@ -341,7 +344,7 @@ class Lazy {
   LazyState state_ GANTRY_GUARDED_BY(mutex_) = LazyState::empty;
   std::uint64_t attempt_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< counts them
   bool claimed_ GANTRY_GUARDED_BY(mutex_) = false;       ///< somebody runs this attempt
-  int failures_ GANTRY_GUARDED_BY(mutex_) = 0;
+  Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
   TimePoint retry_at_ GANTRY_GUARDED_BY(mutex_);
   Error error_ GANTRY_GUARDED_BY(mutex_);
   Value value_ GANTRY_GUARDED_BY(mutex_);

@@ -19,11 +19,15 @@
 #include <gantry/deadline.hpp>
 #include <gantry/result.hpp>
 #include <gantry/waiting.hpp>
+#include <limits>
 #include <random>
 #include <type_traits>
 #include <utility>
 
 namespace gantry {
+
+/// For RetryPolicy::max_retries.
+inline constexpr int kNoLimit = std::numeric_limits<int>::max();
 
 struct RetryPolicy {
   int max_retries = 2;  ///< at most max_retries + 1 attempts
@@ -41,12 +45,12 @@ class Backoff {
 
   /// The delay before the next attempt, or empty when there is none left. Doubles, saturates at max_delay.
   [[nodiscard]] std::optional<Duration> next() {
-    if (retries_ >= policy_.max_retries) return std::nullopt;
+    if (retries_ >= policy_.max_retries && policy_.max_retries != kNoLimit) return std::nullopt;
     Duration delay = std::min(policy_.initial_delay, policy_.max_delay);
     for (int i = 0; i < retries_ && delay < policy_.max_delay; ++i) {
       delay = delay > policy_.max_delay / 2 ? policy_.max_delay : delay * 2;
     }
-    ++retries_;
+    if (retries_ != kNoLimit) ++retries_;
     const double share = std::uniform_real_distribution<double>(0.0, 1.0)(random_);
     return Duration(static_cast<Duration::rep>(static_cast<double>(delay.count()) * (1.0 - policy_.jitter * share)));
   }
