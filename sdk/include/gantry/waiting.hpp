@@ -221,7 +221,9 @@ template <class Op>
 template <class Op>
 auto block(Op op, const WaitLimits& limits = {}) {
   if (op.poll()) return op.finish(WaitEnd::complete);
-  for (detail::Backoff backoff; !backoff.spent();) {
+  // Not at once: each look takes a cache line from who is to bring it, and what comes in numbers is best met in numbers.
+  constexpr std::uint32_t kFirst = 4;
+  for (detail::Backoff backoff(kFirst); !backoff.spent();) {
     backoff.wait();
     if (op.poll()) return op.finish(WaitEnd::complete);
   }

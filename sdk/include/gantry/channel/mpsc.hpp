@@ -50,10 +50,10 @@ struct SendOne {
 
   SendOne(Core<T>* core, T& v) : op(core), value(&v) {}
   /// Tries at once, and keeps the value only where that does not do.
-  SendOne(Core<T>* core, std::in_place_t, T&& v) : op(core), value(nullptr), done(op.poll(std::span<T>(&v, 1))) {
+  SendOne(Core<T>* core, std::in_place_t, T&& v) : op(core), value(nullptr), done(op.poll(v)) {
     if (!done) own.emplace(std::move(v));
   }
-  bool poll() { return done || op.poll(values()); }
+  bool poll() { return done || op.poll(values().front()); }
   bool start(Waiter& waiter) { return op.start(values(), waiter); }
   bool cancel() { return op.cancel(); }
   Result<void> finish(WaitEnd end) { return op.finish(end); }
@@ -126,7 +126,7 @@ class Sender {
   /// `overloaded`: full. `unavailable`: closed. On failure `value` is untouched.
   [[nodiscard]] Result<void> try_send(T&& value) {
     if (core_ == nullptr) return detail::closed();
-    switch (core_->try_put(std::span<T>(&value, 1)).state) {
+    switch (core_->put_one(value)) {
       case detail::Put::done:
         return {};
       case detail::Put::closed:
@@ -147,8 +147,9 @@ class Sender {
 
   /// Waits while the channel is full. `unavailable`, `timeout`, `cancelled`: `value` is untouched.
   [[nodiscard]] Result<void> send(T&& value, const WaitLimits& limits = {}) {
-    if (core_ == nullptr) return detail::closed();
-    return block(detail::SendOne<T>(core_, value), limits);
+    if (core_ != nullptr && core_->put_one(value) == detail::Put::done) [[likely]]
+      return {};
+    return send_slowly(value, limits);
   }
   [[nodiscard]] Result<void> send(const T& value, const WaitLimits& limits = {}) { return send(T(value), limits); }
   [[nodiscard]] Result<void> send_for(T&& value, Duration time) {
@@ -180,6 +181,10 @@ class Sender {
   template <class U>
   friend struct Channel;
   explicit Sender(detail::Core<T>* core) : core_(core) {}
+  [[gnu::noinline]] Result<void> send_slowly(T& value, const WaitLimits& limits) {
+    if (core_ == nullptr) return detail::closed();
+    return block(detail::SendOne<T>(core_, value), limits);
+  }
   detail::Core<T>* core_;
 };
 
@@ -204,8 +209,10 @@ class Receiver {
 
   /// Waits. Empty: closed and drained.
   [[nodiscard]] std::optional<T> recv() {
-    if (core_ == nullptr) return std::nullopt;
-    return block(detail::RecvOne<T, std::optional<T>>{detail::RecvOp<T>(core_)});
+    std::optional<T> value = try_recv();
+    if (!value) [[unlikely]]
+      value = recv_slowly();
+    return value;
   }
   /// Waits. `unavailable`: closed and drained; `timeout`, `cancelled`: nothing came.
   [[nodiscard]] Result<T> recv(const WaitLimits& limits) {
@@ -251,6 +258,10 @@ class Receiver {
   template <class U>
   friend struct Channel;
   explicit Receiver(detail::Core<T>* core) : core_(core) {}
+  [[gnu::noinline]] std::optional<T> recv_slowly() {
+    if (core_ == nullptr) return std::nullopt;
+    return block(detail::RecvOne<T, std::optional<T>>{detail::RecvOp<T>(core_)});
+  }
   void swap(Receiver& other) noexcept { std::swap(core_, other.core_); }
   detail::Core<T>* core_;
 };

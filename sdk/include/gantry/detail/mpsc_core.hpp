@@ -75,6 +75,22 @@ class Core {
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed) >= capacity_;
   }
 
+  /// As try_put() with one value.
+  Put put_one(T& value) {
+    Waiter* waiting = nullptr;
+    {
+      SpinGuard guard(lock_);
+      if ((flags_.load(std::memory_order_relaxed) & (kReceiverClosed | kSendersWait)) != 0) [[unlikely]]
+        return (flags_.load(std::memory_order_relaxed) & kReceiverClosed) != 0 ? Put::closed : Put::full;
+      if (room(1) == 0) return Put::full;
+      put(std::span<T>(&value, 1));
+      waiting = receiver_;
+      if (waiting != nullptr) [[unlikely]]
+        receiver_ = nullptr;
+    }
+    wake(waiting);
+    return Put::done;
+  }
   /// Puts the first values that there is room for.
   PutResult try_put(std::span<T> values) {
     std::size_t count = 0;

@@ -32,6 +32,14 @@ class SendOp {
   explicit SendOp(Core<T>* core)
       : core_(core) {}  // NOLINT(cppcoreguidelines-pro-type-member-init): it is on the fast path
 
+  /// Of a single value.
+  bool poll(T& value) {
+    if (core_ == nullptr) return closed_ = true;
+    if (std::exchange(tried_, true) && core_->looks_full()) return false;
+    const Put put = core_->put_one(value);
+    closed_ = put == Put::closed;
+    return put != Put::full;
+  }
   bool poll(std::span<T> values) {
     if (core_ == nullptr) return closed_ = true;
     if (std::exchange(tried_, true) && core_->looks_full()) return false;

@@ -41,10 +41,10 @@ inline void cpu_pause() noexcept {
   return processors == 1;
 }
 
-/// 1, 2, 4 ... 64 pauses, then yields. Ends: see spent().
+/// 2^first ... 64 pauses, then yields. Ends: see spent().
 class Backoff {
  public:
-  Backoff() noexcept : round_(single_processor() ? kPauseRounds : 0) {}
+  explicit Backoff(std::uint32_t first = 0) noexcept : round_(single_processor() ? kPauseRounds : first) {}
   void wait() noexcept {
     if (round_ < kPauseRounds) {
       for (std::uint32_t i = 0; i < (1U << round_); ++i) cpu_pause();
