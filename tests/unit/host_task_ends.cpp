@@ -199,6 +199,48 @@ TEST_CASE("tasks: one that has ended leaves no timer of its deadline or its grac
   REQUIRE(t.calm());
 }
 
+TEST_CASE("tasks: a timer of an earlier run that comes too late does nothing to the next one") {
+  Tree t(true);
+  REQUIRE(t.tasks.open_scope("scope", {.strategy = Strategy::one_for_all}));
+  (void)t.spawn("a", {.parent = "scope", .restart = kPermanent});
+  (void)t.spawn("b", {.parent = "scope", .restart = kPermanent, .deadline = 10s, .grace = 5s});
+  t.runs("a", 1);
+  t.runs("b", 1);
+  t.script.fail_now("a");  // b is told to end: a timer for its grace
+  t.reaches("b", "backing_off");
+  t.reaches("a", "backing_off");
+  t.back_off();
+  t.runs("b", 2);
+  t.script.deafen("b");
+  t.timers.advance(9900ms);  // the first run's grace and deadline
+  REQUIRE(t.state("b") == "running");
+  REQUIRE(t.tasks.counts().abandoned == 0);
+  t.script.let_go("b");
+  std::this_thread::yield();
+  REQUIRE(t.state("b") == "running");
+}
+
+TEST_CASE("tasks: a restart that was called off too late starts nothing") {
+  Tree t(true);
+  REQUIRE(t.tasks.open_scope("scope", {.strategy = Strategy::rest_for_one}));
+  for (const char* const name : {"a", "b", "c"}) {
+    (void)t.spawn(name, {.parent = "scope", .restart = kPermanent, .grace = 1h});
+    t.runs(name, 1);
+  }
+  t.script.fail_now("c");
+  t.reaches("c", "backing_off");
+  eventually("its timer", [&] { return !t.calm(); });
+  t.script.deafen("b");
+  t.script.fail_now("a");
+  t.reaches("a", "backing_off");
+  t.timers.advance(30s);
+  REQUIRE((t.state("a") == "backing_off" && t.state("c") == "backing_off"));
+  t.script.let_go("b");
+  t.reaches("b", "backing_off");
+  t.back_off();
+  for (const char* const name : {"a", "b", "c"}) t.runs(name, 2);
+}
+
 TEST_CASE("tasks: a raised limit lets those that wait start") {
   Tree t;
   t.tasks.set_limits(1, 300s);

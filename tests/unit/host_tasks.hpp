@@ -71,6 +71,18 @@ class Script {
   std::set<std::string> deaf_;
 };
 
+/// Timers of which none can be cancelled any more: each fires, as one does that was about to.
+class LateTimers final : public Timers {
+ public:
+  explicit LateTimers(ManualTimers& timers) : timers_(timers) {}
+  [[nodiscard]] TimePoint now() const override { return timers_.now(); }
+  TimerKey at(TimePoint when, Callback callback) override { return timers_.at(when, std::move(callback)); }
+  bool cancel(TimerKey /*key*/) override { return false; }
+
+ private:
+  ManualTimers& timers_;
+};
+
 struct Tree {
   Script script;
   TempDir dir;
@@ -78,9 +90,11 @@ struct Tree {
   ManualTimers timers;
   WorkerPool pool{8, 100, [](std::string_view) {}};
   EventBus bus{"epoch", 1000};
-  TaskSupervisor tasks{pool, timers, bus, *log, {.max_running = 8}};
+  LateTimers late{timers};
+  TaskSupervisor tasks;
 
-  Tree() = default;
+  explicit Tree(bool too_late_to_cancel = false)
+      : tasks(pool, too_late_to_cancel ? static_cast<Timers&>(late) : timers, bus, *log, {.max_running = 8}) {}
   Tree(const Tree&) = delete;
   Tree& operator=(const Tree&) = delete;
   ~Tree() { script.let_all_go(); }  // a test that failed half way must end
