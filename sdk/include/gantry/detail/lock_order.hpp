@@ -21,6 +21,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -34,20 +35,21 @@ namespace gantry::detail {
 class LockOrder {
  public:
   /// Before waiting for `lock`.
-  static void about_to_lock(const void* lock, const char* name) {
+  static void about_to_lock(const void* mutex, const char* name) {
+    const Id lock = id_of(mutex);
     const Held& held = held_here();
     if (held.empty()) return;
     Graph& graph = all();
     const std::lock_guard guard(graph.mutex);
     graph.names[lock] = name;
-    for (const void* const other : held) {
+    for (const Id other : held) {
       if (other == lock) {
         die(graph, {lock, lock}, "is locked by the thread that holds it");
         return;
       }
       if (graph.edges[other].contains(lock)) continue;
-      std::vector<const void*> path{lock};
-      std::set<const void*> visited;
+      std::vector<Id> path{lock};
+      std::set<Id> visited;
       if (find_path(graph, other, path, visited)) {
         path.push_back(lock);
         die(graph, path, "are locked in opposite orders");
@@ -56,15 +58,17 @@ class LockOrder {
       graph.edges[other].insert(lock);
     }
   }
-  static void locked(const void* lock, const char* name) {
+  static void locked(const void* mutex, const char* name) {
+    const Id lock = id_of(mutex);
     held_here().push(lock);
     Graph& graph = all();
     const std::lock_guard guard(graph.mutex);
     graph.names[lock] = name;
   }
-  static void unlocked(const void* lock) { held_here().remove(lock); }
+  static void unlocked(const void* mutex) { held_here().remove(id_of(mutex)); }
   /// Its memory may become another lock.
-  static void destroyed(const void* lock) {
+  static void destroyed(const void* mutex) {
+    const Id lock = id_of(mutex);
     Graph& graph = all();
     const std::lock_guard guard(graph.mutex);
     if (graph.names.erase(lock) == 0) return;
@@ -73,10 +77,14 @@ class LockOrder {
   }
 
  private:
+  // An address that does not look like one: with it here, what leaks with a lock in it would seem to be in use.
+  using Id = std::uintptr_t;
+  static Id id_of(const void* mutex) { return ~reinterpret_cast<Id>(mutex); }
+
   struct Graph {
     std::mutex mutex;
-    std::map<const void*, std::set<const void*>> edges;
-    std::map<const void*, std::string> names;
+    std::map<Id, std::set<Id>> edges;
+    std::map<Id, std::string> names;
   };
   // Never destroyed: locks may outlive the statics of this library.
   static Graph& all() {
@@ -86,17 +94,17 @@ class LockOrder {
   // Without a destructor: locks are taken while a thread's other thread_locals and the statics go.
   class Held {
    public:
-    [[nodiscard]] const void* const* begin() const { return locks_.data(); }
-    [[nodiscard]] const void* const* end() const { return locks_.data() + size_; }
+    [[nodiscard]] const Id* begin() const { return locks_.data(); }
+    [[nodiscard]] const Id* end() const { return locks_.data() + size_; }
     [[nodiscard]] bool empty() const { return size_ == 0; }
-    void push(const void* lock) {
+    void push(Id lock) {
       if (size_ == locks_.size()) {
         std::fputs("gantry: a thread holds more than 64 locks\n", stderr);
         std::abort();
       }
       locks_[size_++] = lock;
     }
-    void remove(const void* lock) {
+    void remove(Id lock) {
       for (std::size_t i = size_; i-- != 0;) {
         if (locks_[i] != lock) continue;
         std::copy(locks_.begin() + static_cast<std::ptrdiff_t>(i) + 1,
@@ -107,18 +115,17 @@ class LockOrder {
     }
 
    private:
-    std::array<const void*, 64> locks_{};
+    std::array<Id, 64> locks_{};
     std::size_t size_ = 0;
   };
   static Held& held_here() {
     static constinit thread_local Held held;
     return held;
   }
-  static bool find_path(const Graph& graph, const void* wanted, std::vector<const void*>& path,
-                        std::set<const void*>& visited) {
+  static bool find_path(const Graph& graph, Id wanted, std::vector<Id>& path, std::set<Id>& visited) {
     const auto it = graph.edges.find(path.back());
     if (it == graph.edges.end()) return false;
-    for (const void* const next : it->second) {
+    for (const Id next : it->second) {
       if (!visited.insert(next).second) continue;
       path.push_back(next);
       if (next == wanted || find_path(graph, wanted, path, visited)) return true;
@@ -126,9 +133,9 @@ class LockOrder {
     }
     return false;
   }
-  static void die(const Graph& graph, const std::vector<const void*>& path, const char* what) {
+  static void die(const Graph& graph, const std::vector<Id>& path, const char* what) {
     std::string text;
-    for (const void* const lock : path) {
+    for (const Id lock : path) {
       const auto name = graph.names.find(lock);
       text += (text.empty() ? "" : " -> ") + (name == graph.names.end() ? std::string("?") : name->second);
     }
