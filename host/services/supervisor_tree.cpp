@@ -258,7 +258,6 @@ void TaskSupervisor::take_out(Node& node, TaskState state, Outside& out) {
     take_out(*child, child->result ? TaskState::cancelled : TaskState::failed, out);
   node.record.state = state;
   node.record.ended_at = timers_.now();
-  disarm(node, out);
   const char* const what = task_state_name(state).data();
   out.tells.push_back(
       {what, node.record, state == TaskState::completed || state == TaskState::cancelled ? Level::info : Level::error});

@@ -186,8 +186,27 @@ TEST_CASE("tasks: a scope that is ending takes nothing new") {
   }
 }
 
-TEST_CASE("tasks: one that has ended leaves no timer of its deadline or its grace behind") {
+TEST_CASE("tasks: one that has ended leaves no timer of its deadline, its grace or its own tasks behind") {
+  std::atomic<bool> go{false};
   Tree t;
+  auto parent = *t.tasks.spawn("parent", [&](TaskContext& context) -> Result<void> {
+    const auto child = context.spawn("child", t.script.job("child"), {.restart = kPermanent});
+    while (!go) std::this_thread::yield();
+    return child ? Result<void>() : std::unexpected(child.error());
+  });
+  t.runs("child", 1);
+  t.script.fail_now("child");
+  t.reaches("child", "backing_off");
+  eventually("its restart to be due", [&] { return !t.calm(); });
+  go = true;
+  REQUIRE(parent.wait());
+  REQUIRE(t.tasks.open_scope("scope"));
+  auto job = t.spawn("job", {.parent = "scope", .restart = kPermanent});
+  t.runs("job", 1);
+  t.script.fail_now("job");
+  t.reaches("job", "backing_off");
+  REQUIRE(t.tasks.cancel("scope"));
+  REQUIRE(job.wait().error().kind == ErrorKind::cancelled);
   auto timed = t.spawn("timed", {.deadline = 10s});
   auto told = t.spawn("told", {.grace = 20s});
   t.runs("timed", 1);
