@@ -125,7 +125,7 @@ TEST_CASE("tasks: nothing of a one_for_all scope starts before all of it has end
     t.script.fail_now("a");
     t.reaches("a", "backing_off");
     t.reaches("x", "backing_off");
-    REQUIRE(t.calm());
+    eventually("no restart to be due", [&] { return t.calm(); });
     t.script.let_go("helper");
     t.back_off();
     t.runs("a", 2);
@@ -145,7 +145,7 @@ TEST_CASE("tasks: a scope that gave up starts nothing before all of it has ended
   t.reaches("b", "backing_off");
   t.reaches("a", "backing_off");
   REQUIRE(t.state("scope") == "running");
-  REQUIRE(t.calm());
+  eventually("no restart to be due", [&] { return t.calm(); });
   t.script.let_go("helper");
   t.back_off();
   t.runs("a", 2);
@@ -215,7 +215,7 @@ TEST_CASE("tasks: a failure further up calls off a restart that was due, until a
   }
   t.script.fail_now("c");
   t.reaches("c", "backing_off");
-  REQUIRE(!t.calm());
+  eventually("a restart to be due", [&] { return !t.calm(); });
   t.script.deafen("b");
   t.script.fail_now("a");
   t.reaches("a", "backing_off");
@@ -236,7 +236,7 @@ TEST_CASE("tasks: a restart that is due in a scope is called off when the scope 
   for (const char* const name : {"a", "deaf", "x"}) t.runs(name, 1);
   t.script.fail_now("x");
   t.reaches("x", "backing_off");
-  REQUIRE(!t.calm());
+  eventually("a restart to be due", [&] { return !t.calm(); });
   t.script.deafen("deaf");
   t.script.fail_now("a");
   t.reaches("inner", "backing_off");
@@ -265,7 +265,7 @@ TEST_CASE("tasks: a cancel ends a scope that is being started again, and the oth
   REQUIRE(t.tasks.cancel("inner"));
   REQUIRE(y.wait().error().kind == ErrorKind::cancelled);
   REQUIRE(t.state("inner") == "running");
-  REQUIRE(t.calm());
+  eventually("no restart to be due", [&] { return t.calm(); });
   t.script.let_go("deaf");
   REQUIRE(deaf.wait().error().kind == ErrorKind::cancelled);
   t.reaches("inner", "cancelled");

@@ -289,7 +289,7 @@ TEST_CASE("tasks: each change is an event") {
   t.runs("job", 1);
   REQUIRE(!t.tasks.spawn("job", t.script.job("job")));
   t.script.fail_now("job");
-  t.reaches("job", "backing_off");
+  eventually("its restart to be told", [&] { return t.bus.counts().published == 3; });
   t.back_off();
   t.runs("job", 2);
   t.script.end_now("job");

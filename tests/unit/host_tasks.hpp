@@ -125,7 +125,7 @@ struct Tree {
     eventually("a restart's timer", [&] { return timers.next_in() && *timers.next_in() <= std::chrono::seconds(30); });
     timers.advance(*timers.next_in());
   }
-  /// No restart is due.
+  /// No restart is due. Wait for it: a timer is cancelled a moment after the state has changed.
   [[nodiscard]] bool calm() const {
     return timers.next_in().value_or(std::chrono::hours(1)) > std::chrono::seconds(30);
   }
