@@ -8,6 +8,10 @@
 
 #include "core_child.hpp"
 
+#if GANTRY_ASAN
+#include <sanitizer/lsan_interface.h>
+#endif
+
 using namespace gantry;
 using core_test::abort_message;
 
@@ -67,4 +71,16 @@ TEST_CASE("lock order: LockBoth, the same order twice, and memory that becomes a
   fine();
   SUCCEED();
 }
+
+#if GANTRY_ASAN
+TEST_CASE("lock order: what leaks with a mutex in it is still found") {
+  REQUIRE(core_test::exit_code_of([] {
+            for (int i = 0; i < 100; ++i) {
+              auto* const lost = new Mutex("lost");
+              const Lock lock(*lost);
+            }
+            return ::__lsan_do_recoverable_leak_check() != 0 ? 0 : 1;
+          }) == 0);
+}
+#endif
 #endif
