@@ -10,6 +10,7 @@
 
 #include <array>
 #include <atomic>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -20,7 +21,6 @@
 #include <optional>
 #include <string>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 
 namespace gantry {
@@ -98,7 +98,7 @@ class ShardedMap {
   }
   void clear() {
     for (Shard& shard : *shards_) {
-      std::unordered_map<K, V, Hash> old;
+      boost::unordered_flat_map<K, V, Hash> old;
       const Lock lock(shard.mutex);
       old.swap(shard.map);
       size_.fetch_sub(old.size(), std::memory_order_relaxed);
@@ -109,7 +109,7 @@ class ShardedMap {
  private:
   struct alignas(detail::kCacheLine) Shard {
     mutable Mutex mutex{"shard"};
-    std::unordered_map<K, V, Hash> map GANTRY_GUARDED_BY(mutex);
+    boost::unordered_flat_map<K, V, Hash> map GANTRY_GUARDED_BY(mutex);
   };
   using Shards = std::array<Shard, kShards>;
 

@@ -16,6 +16,7 @@
 //   close. The destructor stops and waits.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <deque>
 #include <exception>
@@ -52,12 +53,14 @@ class WorkerPool {
         return fail(ErrorKind::overloaded, std::to_string(queue_.size()) + " jobs wait for the worker pool",
                     R"({"retry_after_ms":100})");
       queue_.push_back(std::move(job));
+      queued_.store(queue_.size(), std::memory_order_relaxed);
       wake = idle_ > waking_;
       if (wake) {
         ++waking_;
       } else if (threads_.size() < max_threads_ && !start_thread() && live_ == 0) {
         job = std::move(queue_.back());
         queue_.pop_back();
+        queued_.store(queue_.size(), std::memory_order_relaxed);
         return fail(ErrorKind::unavailable, "the system starts no thread for the worker pool");
       }
     }
@@ -133,7 +136,12 @@ class WorkerPool {
       }
     }
   }
+  /// Looks for work a moment before the thread sleeps: to be woken costs more than most jobs.
+  void look() const noexcept {
+    for (detail::Backoff backoff; !backoff.spent() && queued_.load(std::memory_order_relaxed) == 0;) backoff.wait();
+  }
   [[nodiscard]] std::optional<Job> next() {
+    look();
     const Lock lock(mutex_);
     while (queue_.empty() && !stopping_) {
       ++idle_;
@@ -148,6 +156,7 @@ class WorkerPool {
     }
     std::optional<Job> job(std::move(queue_.front()));
     queue_.pop_front();
+    queued_.store(queue_.size(), std::memory_order_relaxed);
     return job;
   }
 
@@ -158,6 +167,7 @@ class WorkerPool {
   CondVar ended_;
   std::size_t max_threads_ GANTRY_GUARDED_BY(mutex_);
   std::deque<Job> queue_ GANTRY_GUARDED_BY(mutex_);
+  std::atomic<std::size_t> queued_{0};  ///< its size, for those who only look
   std::vector<std::thread> threads_ GANTRY_GUARDED_BY(mutex_);
   std::size_t live_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t idle_ GANTRY_GUARDED_BY(mutex_) = 0;    ///< sleep, or are about to look
