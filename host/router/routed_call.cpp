@@ -16,28 +16,32 @@ namespace {
 }
 }  // namespace
 
-// The sink that one attempt's plugin call speaks to.
-class RoutedCall::Attempt final : public CallSink {
- public:
-  Attempt(std::shared_ptr<RoutedCall> call, std::uint64_t number) : call_(std::move(call)), number_(number) {}
-  void item(std::string_view payload) override {
-    if (const auto sink = call_->listener(number_, true)) sink->item(payload);
-  }
-  void item_end() override {
-    if (const auto sink = call_->listener(number_, false)) sink->item_end();
-  }
-  void credit(std::uint32_t items) override {
-    if (const auto sink = call_->listener(number_, false)) sink->credit(items);
-  }
-  void progress(std::string_view payload) override {
-    if (const auto sink = call_->listener(number_, false)) sink->progress(payload);
-  }
-  void answered(Result<std::string> answer) override { call_->attempt_answered(number_, std::move(answer)); }
+void RoutedCall::Attempt::item(std::string_view payload) {
+  if (const auto sink = call_.listener(number_, true)) sink->item(payload);
+}
+void RoutedCall::Attempt::item_end() {
+  if (const auto sink = call_.listener(number_, false)) sink->item_end();
+}
+void RoutedCall::Attempt::credit(std::uint32_t items) {
+  if (const auto sink = call_.listener(number_, false)) sink->credit(items);
+}
+void RoutedCall::Attempt::progress(std::string_view payload) {
+  if (const auto sink = call_.listener(number_, false)) sink->progress(payload);
+}
+void RoutedCall::Attempt::answered(Result<std::string> answer) {
+  call_.attempt_answered(number_, std::move(answer));
+}
 
- private:
-  const std::shared_ptr<RoutedCall> call_;
-  const std::uint64_t number_;
-};
+std::shared_ptr<CallSink> RoutedCall::sink_of(std::uint64_t number) {
+  if (number == kFirst) return {shared_from_this(), &first_};
+  struct Later {
+    Later(std::shared_ptr<RoutedCall> c, std::uint64_t n) : call(std::move(c)), attempt(*call, n) {}
+    std::shared_ptr<RoutedCall> call;
+    Attempt attempt;
+  };
+  const auto later = std::make_shared<Later>(shared_from_this(), number);
+  return {later, &later->attempt};
+}
 
 RoutedCall::RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink,
                        TimePoint now)
@@ -132,7 +136,7 @@ void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Inline
     attempt_answered(number, std::unexpected(plugin.error()));
     return;
   }
-  const auto call = (*plugin)->open(std::make_shared<Attempt>(shared_from_this(), number));
+  const auto call = (*plugin)->open(sink_of(number));
   CallRequest request;
   bool over = false;
   bool end = false;

@@ -42,7 +42,22 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
  private:
   friend class Router;
   friend class gantry::detail::NodeList<RoutedCall>;
-  class Attempt;
+  /// The sink that one attempt's plugin call speaks to. It lives as long as the call.
+  class Attempt final : public CallSink {
+   public:
+    Attempt(RoutedCall& call, std::uint64_t number) : call_(call), number_(number) {}
+    void item(std::string_view payload) override;
+    void item_end() override;
+    void credit(std::uint32_t items) override;
+    void progress(std::string_view payload) override;
+    void answered(Result<std::string> answer) override;
+
+   private:
+    RoutedCall& call_;
+    const std::uint64_t number_;
+  };
+  static constexpr std::uint64_t kFirst = 1;
+  [[nodiscard]] std::shared_ptr<CallSink> sink_of(std::uint64_t number);
   void start_deadline();
   void with_permit(Permit permit);
   void attempt();
@@ -62,6 +77,7 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   const Deadline deadline_;
   const bool may_retry_;
   const TimePoint started_;
+  Attempt first_{*this, kFirst};  ///< most calls have no other
   // In the router's list of open ones, under its lock.
   RoutedCall* next = nullptr;
   RoutedCall* prev = nullptr;
