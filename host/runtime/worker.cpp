@@ -109,6 +109,7 @@ void Worker::run() {
     } else if (polling_) {
       poll_or_sleep();
     } else if (!inbox_.rx.ready_or_wake(bell_)) {
+      count(sleeps_);
       (void)context_.run_one();
     }
     if (context_.stopped() && !stopping_) context_.restart();

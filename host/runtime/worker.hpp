@@ -37,7 +37,7 @@ namespace gantry::host {
 struct WorkerCounts {
   std::uint64_t turns = 0;
   std::uint64_t taken_over = 0;
-  std::uint64_t sleeps = 0;  ///< only while polling is on
+  std::uint64_t sleeps = 0;
   std::uint64_t polls = 0;
   std::uint64_t poll_hits = 0;
   Duration polled{0};
