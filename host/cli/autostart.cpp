@@ -12,8 +12,8 @@
 
 #include <array>
 #include <cstdlib>
+#include <gantry/retry.hpp>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "host/cli/client.hpp"
@@ -111,20 +111,28 @@ constexpr auto kPatience = std::chrono::seconds(10);
 
 namespace {
 
+constexpr RetryPolicy kAgain{.max_retries = kNoLimit,
+                             .initial_delay = std::chrono::milliseconds(50),
+                             .max_delay = std::chrono::milliseconds(50),
+                             .jitter = 0};
+
 // Connects to the host that this client, or another one at the same moment, starts.
 [[nodiscard]] Result<Client> start_and_connect(const ConnectOptions& options) {
   if (auto ok = check_socket_folder(options.socket.parent_path()); !ok) return std::unexpected(ok.error());
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (std::chrono::steady_clock::now() < until) {
+  bool starts = true;
+  const auto start_one = [&]() -> Result<Client> {
+    // Another one may listen by now.
+    if (auto client = Client::connect(options.socket)) return client;
     const auto listens = start_host(options);
+    starts = listens.has_value();
     if (!listens) return std::unexpected(listens.error());
-    auto client = Client::connect(options.socket);
-    if (client || client.error().kind != ErrorKind::unavailable) return client;
-    // It lost: to one that will listen in a moment, or to one that is just stopping. Look, and try again.
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    auto again = Client::connect(options.socket);
-    if (again) return again;
-  }
+    return Client::connect(options.socket);
+  };
+  // It may lose: to one that will listen in a moment, or to one that is just stopping.
+  auto client = retry(kAgain, start_one,
+                      {.retry_if = [&](const Error& error) { return starts && error.kind == ErrorKind::unavailable; },
+                       .deadline = Deadline(time_after(kPatience))});
+  if (client || !starts || client.error().kind != ErrorKind::unavailable) return client;
   return fail(ErrorKind::unavailable,
               "a host was started, but does not answer on " + options.socket.string() + "; `gantry serve` shows why");
 }
@@ -145,18 +153,20 @@ void print_notes(const std::vector<std::string>& notes) {
 Result<Connected> connect_or_start(const ConnectOptions& options) {
   json params{{"client", options.client}, {"version", kVersion}};
   if (!options.workspace.empty()) params["workspace"] = options.workspace;
-  constexpr int kTries = 40;
-  for (int attempt = 1;; ++attempt) {
+  bool found = false;
+  const auto greet = [&]() -> Result<Connected> {
     auto client = find_host(options);
+    found = client.has_value();
     if (!client) return std::unexpected(client.error());
     const auto hello = client->call("host.hello", params, std::chrono::seconds(10));
-    if (hello) {
-      return Connected{std::move(*client), differences(*hello, options)};
-    }
-    // A host that is just dying or stopping still takes connections: look again for one that lives.
-    if (hello.error().kind != ErrorKind::unavailable || attempt == kTries) return std::unexpected(hello.error());
-    std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  }
+    if (!hello) return std::unexpected(hello.error());
+    return Connected{std::move(*client), differences(*hello, options)};
+  };
+  // A host that is just dying or stopping still takes connections: look again for one that lives.
+  RetryPolicy policy = kAgain;
+  policy.max_retries = 40;
+  return retry(policy, greet,
+               {.retry_if = [&](const Error& error) { return found && error.kind == ErrorKind::unavailable; }});
 }
 
 }  // namespace gantry::host

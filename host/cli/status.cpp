@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <gantry/retry.hpp>
 #include <map>
-#include <thread>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
@@ -63,12 +63,15 @@ void print_status(const json& status, const json& plugins, const json& tasks) {
   const std::string path = socket.string() + ".lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return true;
-  const auto until = std::chrono::steady_clock::now() + patience;
-  bool free = false;
-  while (!(free = ::flock(fd, LOCK_EX | LOCK_NB) == 0) && std::chrono::steady_clock::now() < until)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  constexpr Duration kMoment = std::chrono::milliseconds(10);
+  const auto free = retry({.max_retries = kNoLimit, .initial_delay = kMoment, .max_delay = kMoment, .jitter = 0},
+                          [&]() -> Result<void> {
+                            if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return {};
+                            return fail(ErrorKind::conflict, "it is held");
+                          },
+                          {.deadline = Deadline(time_after(patience))});
   ::close(fd);
-  return free;
+  return free.has_value();
 }
 
 }  // namespace

@@ -8,8 +8,8 @@
 
 #include <cerrno>
 #include <chrono>
+#include <gantry/retry.hpp>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 namespace gantry::host {
@@ -41,18 +41,18 @@ Result<SocketLock> SocketLock::take(const std::filesystem::path& socket) {
   const std::string path = socket.string() + ".lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (fd < 0) return fail(ErrorKind::unavailable, path + " cannot be opened: " + errno_text());
+  const auto try_lock = [&]() -> Result<void> {
+    if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return {};
+    if (errno == EWOULDBLOCK) return fail(ErrorKind::conflict, "another gantry serves " + socket.string() + " already");
+    return fail(ErrorKind::unavailable, path + " cannot be locked: " + errno_text());
+  };
   // `gantry stop` holds the lock for a moment to see whether it is free: one refusal is not yet an answer.
-  int failed = ::flock(fd, LOCK_EX | LOCK_NB);
-  for (int i = 0; failed != 0 && errno == EWOULDBLOCK && i < 10; ++i) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    failed = ::flock(fd, LOCK_EX | LOCK_NB);
-  }
-  if (failed != 0) {
-    const bool held = errno == EWOULDBLOCK;
-    const std::string why = errno_text();
+  constexpr Duration kMoment = std::chrono::milliseconds(10);
+  const auto locked = retry({.max_retries = 10, .initial_delay = kMoment, .max_delay = kMoment, .jitter = 0}, try_lock,
+                            {.retry_if = [](const Error& error) { return error.kind == ErrorKind::conflict; }});
+  if (!locked) {
     ::close(fd);
-    if (held) return fail(ErrorKind::conflict, "another gantry serves " + socket.string() + " already");
-    return fail(ErrorKind::unavailable, path + " cannot be locked: " + why);
+    return std::unexpected(locked.error());
   }
   return SocketLock(fd);
 }
