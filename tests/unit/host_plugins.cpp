@@ -327,12 +327,7 @@ struct Alone {
     const auto library = kPlugins / (name + ".so");
     const auto manifest = read_manifest(library);
     REQUIRE(manifest);
-    PluginDeps deps{timers,
-                    bus,
-                    *log,
-                    workers,
-                    PermitQueue::make(4, 4),
-                    [](OriginId) { return std::nullopt; },
+    PluginDeps deps{timers, bus, *log, workers, PermitQueue::make(4, 4), [](OriginId) { return std::nullopt; },
                     1 << 20};
     auto loaded = InlinePlugin::load(name, library, *manifest, deps);
     REQUIRE(loaded);

@@ -221,7 +221,8 @@ template <class Op>
 template <class Op>
 auto block(Op op, const WaitLimits& limits = {}) {
   if (op.poll()) return op.finish(WaitEnd::complete);
-  // Not at once: each look takes a cache line from who is to bring it, and what comes in numbers is best met in numbers.
+  // Not at once: each look takes a cache line from who is to bring it, and what comes in numbers is best met in
+  // numbers.
   constexpr std::uint32_t kFirst = 4;
   for (detail::Backoff backoff(kFirst); !backoff.spent();) {
     backoff.wait();

@@ -247,7 +247,8 @@ class Receiver {
 
   /// Every sender is gone or refused, and nothing is left.
   [[nodiscard]] bool drained() const { return core_ == nullptr || core_->drained(); }
-  /// Values that are there now. Any thread: never fewer than there were when it was called, unless some were taken since.
+  /// Values that are there now. Any thread: never fewer than there were when it was called, unless some were taken
+  /// since.
   [[nodiscard]] std::size_t size() const { return core_ == nullptr ? 0 : core_->size(); }
   /// Refuses further sends and those that wait. What was accepted can still be received.
   void close() {
