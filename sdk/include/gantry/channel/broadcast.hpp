@@ -10,18 +10,15 @@
 //   move-only, for one thread at a time. Receiving comes as try_recv (never waits), recv (waits with the thread, until
 //   a time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp). send() never waits.
 // Order: all receivers see the values in the one order in which they were sent.
-// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the oldest that is kept
-// and
-//   is told exactly how many it missed. It delays nobody.
+// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the oldest that is
+//   kept and is told exactly how many it missed. It delays nobody.
 // Memory: values lie in blocks of up to 32; a block lives while it holds one of the last `capacity` values or a
-// receiver
-//   is in it, so at most `capacity` values, a block more, and one block for each receiver.
+//   receiver is in it, so at most `capacity` values, a block more, and one block for each receiver.
 // Closed: when the last Sender is gone, receivers drain and then see the end. When the last Receiver is gone, send()
 //   refuses with `unavailable`; a Sender can subscribe again.
 // Cancelled, timed out: nothing was received; what comes next is the same.
-// Never: a value is received twice, or out of order, or missed without being counted; a value is copied or destroyed
-// under
-//   the lock.
+// Never: a value is received twice, or out of order, or missed without being counted; a value is copied or
+//   destroyed under the lock.
 // T is copied out for each receiver, and moved without exceptions.
 #pragma once
 
@@ -31,6 +28,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <gantry/detail/sequence_core.hpp>
 #include <gantry/detail/spin.hpp>
 #include <gantry/result.hpp>
 #include <gantry/waiting.hpp>
@@ -50,8 +48,8 @@ struct Received {
 
 namespace detail {
 
+using gantry::detail::SequenceCore;
 using gantry::detail::SpinGuard;
-using gantry::detail::SpinLock;
 using gantry::detail::WaitQueue;
 using gantry::detail::WakeList;
 
@@ -84,14 +82,15 @@ struct Block {
 };
 
 template <class T>
-class Core {
+class Core final : public SequenceCore {
   static_assert(std::is_nothrow_move_constructible_v<T>, "a value is moved under a lock: its move must not throw");
 
  public:
   using Cells = Block<T>;
 
   explicit Core(std::size_t capacity)
-      : capacity_(std::max<std::size_t>(capacity, 1)),
+      : SequenceCore(0),
+        capacity_(std::max<std::size_t>(capacity, 1)),
         block_size_(std::min<std::size_t>(std::bit_floor(capacity_), 32)) {}
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
@@ -107,12 +106,12 @@ class Core {
       const SpinGuard guard(lock_);
       count = receivers_;
       if (count == 0) return fail(ErrorKind::unavailable, "closed");
-      const auto at = tail_.load(std::memory_order_relaxed);
+      const auto at = sent_.load(std::memory_order_relaxed);
       if (blocks_.empty() || blocks_.back()->used == block_size_) blocks_.push_back(Cells::make(at, block_size_));
       Cells& block = *blocks_.back();
       new (static_cast<void*>(block.cells() + block.used)) T(std::move(value));
       ++block.used;
-      tail_.store(at + 1, std::memory_order_release);
+      publish(woken);
       // At most one block falls out of the kept ones with each value.
       if (Cells* const front = blocks_.front();
           at + 1 >= front->first + front->size && at + 1 - (front->first + front->size) >= capacity_) {
@@ -120,13 +119,11 @@ class Core {
         front->kept = false;
         if (front->receivers == 0) old = front;
       }
-      waiting_.take_all(woken);
     }
     Cells::destroy(old);
     return count;
   }
 
-  [[nodiscard]] std::uint64_t tail() const noexcept { return tail_.load(std::memory_order_acquire); }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
   /// Out of `block`, into the one that holds `at`, or the oldest that is kept when that is gone; returns the place.
@@ -135,8 +132,8 @@ class Core {
     {
       const SpinGuard guard(lock_);
       old = leave(block);
-      const auto tail = tail_.load(std::memory_order_relaxed);
-      if (tail > capacity_) at = std::max(at, tail - capacity_);
+      const auto sent = sent_.load(std::memory_order_relaxed);
+      if (sent > capacity_) at = std::max(at, sent - capacity_);
       block = blocks_[(at - blocks_.front()->first) / block_size_];
       ++block->receivers;
     }
@@ -144,30 +141,11 @@ class Core {
     return at;
   }
 
-  bool enter(WaitQueue::Place& place, std::uint64_t next, Waiter& waiter) {
-    const SpinGuard guard(lock_);
-    if (senders_ == 0 || tail_.load(std::memory_order_relaxed) != next) return true;
-    return !waiting_.enter(place, waiter);
-  }
-  bool withdraw(WaitQueue::Place& place) {
-    const SpinGuard guard(lock_);
-    return waiting_.withdraw(place);
-  }
-
-  void add_sender() {
-    const SpinGuard guard(lock_);
-    ++senders_;
-  }
-  void drop_sender() {
-    WakeList woken;
-    const SpinGuard guard(lock_);
-    if (--senders_ == 0) waiting_.take_all(woken);
-  }
   /// Returns where it begins.
   std::uint64_t add_receiver() {
     const SpinGuard guard(lock_);
     ++receivers_;
-    return tail_.load(std::memory_order_relaxed);
+    return sent_.load(std::memory_order_relaxed);
   }
   void drop_receiver(Cells* block) {
     Cells* old = nullptr;
@@ -189,12 +167,7 @@ class Core {
 
   const std::size_t capacity_;
   const std::size_t block_size_;
-  mutable SpinLock lock_;
-  std::atomic<std::uint64_t> tail_{0};  ///< changed under the lock, read also without
   std::deque<Cells*> blocks_ GANTRY_GUARDED_BY(lock_);
-  std::size_t senders_ GANTRY_GUARDED_BY(lock_) = 1;
-  std::size_t receivers_ GANTRY_GUARDED_BY(lock_) = 0;
-  WaitQueue waiting_ GANTRY_GUARDED_BY(lock_);
 };
 
 /// A receiver's place. Not moved while it waits.
@@ -205,10 +178,10 @@ struct Cursor {
   Block<T>* block = nullptr;
 
   std::optional<Received<T>> take() {
-    const auto tail = core->tail();
-    if (next == tail) return std::nullopt;
+    const auto sent = core->sent();
+    if (next == sent) return std::nullopt;
     std::uint64_t at = next;
-    if (tail - at > core->capacity()) at = tail - core->capacity();
+    if (sent - at > core->capacity()) at = sent - core->capacity();
     if (block == nullptr || at - block->first >= block->size) at = core->move_to(block, at);
     std::optional<Received<T>> got(std::in_place, at - next, block->cells()[at - block->first]);
     next = at + 1;
@@ -222,7 +195,7 @@ struct RecvOp {
   WaitQueue::Place place{};
 
   // The end is looked for by start(), under the lock that it takes anyway.
-  bool poll() { return cursor->core == nullptr || cursor->core->tail() != cursor->next; }
+  bool poll() { return cursor->core == nullptr || cursor->core->sent() != cursor->next; }
   bool start(Waiter& waiter) { return cursor->core->enter(place, cursor->next, waiter); }
   bool cancel() { return cursor->core->withdraw(place); }
   R finish(WaitEnd end) {
@@ -282,30 +255,19 @@ class Receiver {
 template <class T>
 class Sender {
  public:
-  explicit Sender(std::shared_ptr<detail::Core<T>> core) : core_(std::move(core)) {}
-  Sender(const Sender& other) : core_(other.core_) {
-    if (core_) core_->add_sender();
-  }
-  Sender(Sender&&) noexcept = default;
-  Sender& operator=(Sender other) noexcept {
-    core_.swap(other.core_);
-    return *this;
-  }
-  ~Sender() {
-    if (core_) core_->drop_sender();
-  }
+  explicit Sender(std::shared_ptr<detail::Core<T>> core) : share_(std::move(core)) {}
 
   /// Never waits. How many receivers it is for, or `unavailable` when there is none; then `value` is untouched.
   Result<std::size_t> send(T&& value) {
-    if (!core_) return fail(ErrorKind::unavailable, "closed");
-    return core_->send(std::move(value));
+    if (!share_.core()) return fail(ErrorKind::unavailable, "closed");
+    return share_.core()->send(std::move(value));
   }
   Result<std::size_t> send(const T& value) { return send(T(value)); }
   /// Sees what is sent from now on. Not on a moved-from sender.
-  [[nodiscard]] Receiver<T> subscribe() const { return Receiver<T>(core_); }
+  [[nodiscard]] Receiver<T> subscribe() const { return Receiver<T>(share_.core()); }
 
  private:
-  std::shared_ptr<detail::Core<T>> core_;
+  gantry::detail::SenderShare<detail::Core<T>> share_;
 };
 
 template <class T>

@@ -16,25 +16,28 @@
 #pragma once
 
 #include <cstdint>
+#include <gantry/detail/sequence_core.hpp>
 #include <gantry/detail/spin.hpp>
 #include <gantry/result.hpp>
 #include <gantry/waiting.hpp>
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 namespace gantry::watch {
 
 namespace detail {
 
+using gantry::detail::SequenceCore;
 using gantry::detail::SpinGuard;
-using gantry::detail::SpinLock;
 using gantry::detail::WaitQueue;
 using gantry::detail::WakeList;
 
+/// A value's version is how many were sent before it and with it.
 template <class T>
-class Core {
+class Core final : public SequenceCore {
  public:
-  explicit Core(std::shared_ptr<const T> value) : value_(std::move(value)) {}
+  explicit Core(std::shared_ptr<const T> value) : SequenceCore(1), value_(std::move(value)) {}
 
   Result<void> send(std::shared_ptr<const T> value) {
     WakeList woken;
@@ -42,41 +45,20 @@ class Core {
       const SpinGuard guard(lock_);
       if (receivers_ == 0) return fail(ErrorKind::unavailable, "closed");
       value_.swap(value);
-      version_.store(version_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
-      waiting_.take_all(woken);
+      publish(woken);
     }
     return {};  // the old value dies here, outside of the lock
   }
   /// The value and its version.
   [[nodiscard]] std::pair<std::shared_ptr<const T>, std::uint64_t> get() const {
     const SpinGuard guard(lock_);
-    return {value_, version_.load(std::memory_order_relaxed)};
+    return {value_, sent_.load(std::memory_order_relaxed)};
   }
-  [[nodiscard]] std::uint64_t version() const noexcept { return version_.load(std::memory_order_acquire); }
   [[nodiscard]] std::size_t receivers() const {
     const SpinGuard guard(lock_);
     return receivers_;
   }
 
-  bool enter(WaitQueue::Place& place, std::uint64_t seen, Waiter& waiter) {
-    const SpinGuard guard(lock_);
-    if (senders_ == 0 || version_.load(std::memory_order_relaxed) != seen) return true;
-    return !waiting_.enter(place, waiter);
-  }
-  bool withdraw(WaitQueue::Place& place) {
-    const SpinGuard guard(lock_);
-    return waiting_.withdraw(place);
-  }
-
-  void add_sender() {
-    const SpinGuard guard(lock_);
-    ++senders_;
-  }
-  void drop_sender() {
-    WakeList woken;
-    const SpinGuard guard(lock_);
-    if (--senders_ == 0) waiting_.take_all(woken);
-  }
   void add_receiver() {
     const SpinGuard guard(lock_);
     ++receivers_;
@@ -87,12 +69,7 @@ class Core {
   }
 
  private:
-  mutable SpinLock lock_;
-  std::atomic<std::uint64_t> version_{0};  ///< changed under the lock, read also without
   std::shared_ptr<const T> value_ GANTRY_GUARDED_BY(lock_);
-  std::size_t senders_ GANTRY_GUARDED_BY(lock_) = 1;
-  std::size_t receivers_ GANTRY_GUARDED_BY(lock_) = 1;
-  WaitQueue waiting_ GANTRY_GUARDED_BY(lock_);
 };
 
 /// A wait for a version newer than `*seen`.
@@ -103,11 +80,11 @@ struct ChangedOp {
   WaitQueue::Place place{};
 
   // The end is looked for by start(), under the lock that it takes anyway.
-  bool poll() { return core == nullptr || core->version() != *seen; }
+  bool poll() { return core == nullptr || core->sent() != *seen; }
   bool start(Waiter& waiter) { return core->enter(place, *seen, waiter); }
   bool cancel() { return core->withdraw(place); }
   R finish(WaitEnd end) {
-    const auto version = core == nullptr ? *seen : core->version();
+    const auto version = core == nullptr ? *seen : core->sent();
     const bool changed = std::exchange(*seen, version) != version;
     if constexpr (std::is_same_v<R, bool>) {
       return changed;
@@ -123,29 +100,18 @@ struct ChangedOp {
 template <class T>
 class Sender {
  public:
-  explicit Sender(std::shared_ptr<detail::Core<T>> core) : core_(std::move(core)) {}
-  Sender(const Sender& other) : core_(other.core_) {
-    if (core_) core_->add_sender();
-  }
-  Sender(Sender&&) noexcept = default;
-  Sender& operator=(Sender other) noexcept {
-    core_.swap(other.core_);
-    return *this;
-  }
-  ~Sender() {
-    if (core_) core_->drop_sender();
-  }
+  explicit Sender(std::shared_ptr<detail::Core<T>> core) : share_(std::move(core)) {}
 
   /// Never waits. `unavailable`: there is no receiver any more, and the value was dropped.
   Result<void> send(T value) { return send(std::make_shared<const T>(std::move(value))); }
   Result<void> send(std::shared_ptr<const T> value) {
-    if (!core_) return fail(ErrorKind::unavailable, "closed");
-    return core_->send(std::move(value));
+    if (!share_.core()) return fail(ErrorKind::unavailable, "closed");
+    return share_.core()->send(std::move(value));
   }
-  [[nodiscard]] bool has_receivers() const { return core_ && core_->receivers() != 0; }
+  [[nodiscard]] bool has_receivers() const { return share_.core() && share_.core()->receivers() != 0; }
 
  private:
-  std::shared_ptr<detail::Core<T>> core_;
+  gantry::detail::SenderShare<detail::Core<T>> share_;
 };
 
 template <class T>
@@ -173,7 +139,7 @@ class Receiver {
     return value;
   }
   /// Is there a value that was not seen? Does not wait.
-  [[nodiscard]] bool has_changed() const { return core_ && core_->version() != seen_; }
+  [[nodiscard]] bool has_changed() const { return core_ && core_->sent() != seen_; }
 
   /// Waits for a value that was not seen, and counts it as seen. False: every sender is gone.
   [[nodiscard]] bool changed() { return block(detail::ChangedOp<T, bool>{core_, &seen_}); }
