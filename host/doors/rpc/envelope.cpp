@@ -7,8 +7,10 @@
 #include <simdjson.h>
 
 #include <cstring>
+#include <gantry/json.hpp>
 #include <limits>
 #include <optional>
+#include <utility>
 
 namespace gantry::host {
 
@@ -243,6 +245,32 @@ std::string_view EnvelopeParser::raw_member(std::string_view object, std::string
     if (key == name) return raw;
   }
   return {};
+}
+
+std::string rpc_result(std::string_view id, std::string_view result) {
+  std::string text;
+  text.reserve(id.size() + result.size() + 40);
+  text += R"({"jsonrpc":"2.0","id":)";
+  text += id.empty() ? "null" : id;
+  text += R"(,"result":)";
+  text += result;
+  text += '}';
+  return text;
+}
+
+std::string rpc_error(std::string_view id, const Error& error) {
+  json data = json::object();
+  if (!error.data.empty()) {
+    if (auto more = parse_json(error.data); more && more->is_object()) data = std::move(*more);
+  }
+  data["kind"] = kind_name(error.kind);
+  const json object{{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}};
+  std::string text = R"({"jsonrpc":"2.0","id":)";
+  text += id.empty() ? "null" : id;
+  text += R"(,"error":)";
+  text += dump_json(object);
+  text += '}';
+  return text;
 }
 
 }  // namespace gantry::host

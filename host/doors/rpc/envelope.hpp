@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/doors/rpc/envelope.hpp: what a JSON-RPC 2.0 message says on its outside.
+// host/doors/rpc/envelope.hpp: what a JSON-RPC 2.0 message says on its outside, and the texts of responses.
 //
 // The whole text is validated (well-formed, UTF-8, depth), also what is skipped; params are not rebuilt but handed on
 // as the bytes that came.
 //
-// Thread rule: one thread at a time. Views point into the text and live as long as it does.
+// Thread rule: one thread at a time, each parser; the texts of responses from any. Views point into the text and live
+// as long as it does.
 #pragma once
 
 #include <cstdint>
@@ -56,5 +57,9 @@ class EnvelopeParser {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+/// The text of one response.
+[[nodiscard]] std::string rpc_result(std::string_view id, std::string_view result);
+[[nodiscard]] std::string rpc_error(std::string_view id, const Error& error);
 
 }  // namespace gantry::host

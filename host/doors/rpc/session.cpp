@@ -4,135 +4,10 @@
 #include <gantry/params.hpp>
 #include <utility>
 
+#include "host/doors/rpc/session_reply.hpp"
 #include "host/runtime/json_text.hpp"
 
 namespace gantry::host {
-
-std::string rpc_result(std::string_view id, std::string_view result) {
-  std::string text;
-  text.reserve(id.size() + result.size() + 40);
-  text += R"({"jsonrpc":"2.0","id":)";
-  text += id.empty() ? "null" : id;
-  text += R"(,"result":)";
-  text += result;
-  text += '}';
-  return text;
-}
-
-std::string rpc_error(std::string_view id, const Error& error) {
-  json data = json::object();
-  if (!error.data.empty()) {
-    if (auto more = parse_json(error.data); more && more->is_object()) data = std::move(*more);
-  }
-  data["kind"] = kind_name(error.kind);
-  const json object{{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}};
-  std::string text = R"({"jsonrpc":"2.0","id":)";
-  text += id.empty() ? "null" : id;
-  text += R"(,"error":)";
-  text += dump_json(object);
-  text += '}';
-  return text;
-}
-
-/// Gathers the answers to one batch; they leave together when the last one is there.
-class RpcSession::Batch {
- public:
-  Batch(std::weak_ptr<RpcSession> session, std::size_t expected) : session_(std::move(session)), missing_(expected) {}
-  /// An empty text: that message gets no answer.
-  void add(std::string_view text) {
-    std::string all;
-    {
-      Lock lock(mutex_);
-      if (!text.empty()) {
-        answers_ += answers_.empty() ? "[" : ",";
-        answers_ += text;
-      }
-      if (--missing_ != 0 || answers_.empty()) return;
-      all = std::move(answers_);
-    }
-    all += ']';
-    if (const auto session = session_.lock()) session->send(std::move(all));
-  }
-
- private:
-  const std::weak_ptr<RpcSession> session_;
-  Mutex mutex_;
-  std::size_t missing_ GANTRY_GUARDED_BY(mutex_);
-  std::string answers_ GANTRY_GUARDED_BY(mutex_);
-};
-
-/// The client's side of one call.
-class RpcSession::Reply final : public CallSink {
- public:
-  Reply(std::weak_ptr<RpcSession> session, std::string id, std::shared_ptr<Batch> batch)
-      : session_(std::move(session)), id_(std::move(id)), batch_(std::move(batch)) {}
-
-  void item(std::string_view payload) override {
-    notify(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":)", R"(,"item":)", payload);
-  }
-  void item_end() override { notify(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":)", R"(,"end":)", "true"); }
-  void credit(std::uint32_t items) override {
-    notify(R"({"jsonrpc":"2.0","method":"$/credit","params":{"id":)", R"(,"n":)", std::to_string(items));
-  }
-  void progress(std::string_view payload) override {
-    // The plugin's payload is an object: {"message", "percentage"}; the id joins it.
-    auto doc = parse_json(payload);
-    if (!doc || !doc->is_object()) return;
-    std::string members = dump_json(*doc);
-    members = members.size() > 2 ? "," + members.substr(1, members.size() - 2) : "";
-    const auto session = session_.lock();
-    if (!session) return;
-    Lock order(order_);
-    if (!answered_) session->send(R"({"jsonrpc":"2.0","method":"$/progress","params":{"id":)" + id_ + members + "}}");
-  }
-  void answered(Result<std::string> answer) override {
-    const auto session = session_.lock();
-    if (!session) return;
-    Lock order(order_);  // nothing of this call follows its answer
-    {
-      Lock lock(session->mutex_);
-      if (const auto it = session->calls_.find(id_); it != session->calls_.end()) {
-        session->bytes_in_flight_ -= it->second.bytes;
-        session->calls_.erase(it);
-      }
-      ++session->answering_;
-      answered_ = true;
-    }
-    std::string text = answer ? rpc_result(id_, *answer) : rpc_error(id_, answer.error());
-    if (batch_) {
-      batch_->add(text);
-    } else {
-      session->send(std::move(text));
-    }
-    {
-      Lock lock(session->mutex_);
-      --session->answering_;
-    }
-    if (const auto wire = session->wire_.lock()) wire->call_ended();
-  }
-  [[nodiscard]] bool is_answered() const { return answered_; }
-
- private:
-  void notify(std::string_view head, std::string_view middle, std::string_view payload) {
-    const auto session = session_.lock();
-    if (!session) return;
-    Lock order(order_);
-    if (answered_) return;
-    std::string text;
-    text.reserve(head.size() + id_.size() + middle.size() + payload.size() + 2);
-    text += head;
-    text += id_;
-    text += middle;
-    text += payload;
-    text += "}}";
-    session->send(std::move(text));
-  }
-  const std::weak_ptr<RpcSession> session_;
-  const std::string id_;
-  const std::shared_ptr<Batch> batch_;
-  Mutex order_;  // above the session's and the outbox's
-  std::atomic<bool> answered_{false};
-};
 
 RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser)
     : deps_(deps), wire_(std::move(wire)), parser_(parser), origin_(deps.origins.add()) {}
@@ -141,6 +16,14 @@ RpcSession::~RpcSession() { deps_.origins.remove(origin_); }
 
 void RpcSession::send(std::string text) {
   if (const auto wire = wire_.lock()) wire->write(std::move(text));
+}
+
+void RpcSession::answer(std::string text, const std::shared_ptr<Batch>& batch) {
+  if (batch) {
+    batch->add(text);
+  } else {
+    send(std::move(text));
+  }
 }
 
 void RpcSession::refuse(const Error& error) { send(rpc_error("", error)); }
@@ -169,15 +52,9 @@ void RpcSession::receive(std::string_view text) {
 
 void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
   switch (message.kind) {
-    case RpcMessage::Kind::invalid: {
-      std::string text = rpc_error(message.id, message.error);
-      if (batch) {
-        batch->add(text);
-      } else {
-        send(std::move(text));
-      }
+    case RpcMessage::Kind::invalid:
+      answer(rpc_error(message.id, message.error), batch);
       return;
-    }
     case RpcMessage::Kind::call:
       handle_call(message, batch);
       return;
@@ -213,12 +90,7 @@ void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Ba
     }
   }
   if (refused) {
-    std::string text = rpc_error(id, *refused);
-    if (batch) {
-      batch->add(text);
-    } else {
-      send(std::move(text));
-    }
+    answer(rpc_error(id, *refused), batch);
     return;
   }
   if (handle_own(message, reply)) return;

@@ -97,6 +97,8 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   [[nodiscard]] Result<json> publish(const json& params);
   [[nodiscard]] std::shared_ptr<ActiveCall> find_call(std::string_view id) const;
   void send(std::string text);
+  /// Alone, or with the others of its batch.
+  void answer(std::string text, const std::shared_ptr<Batch>& batch);
 
   SessionDeps& deps_;
   const std::weak_ptr<SessionWire> wire_;
@@ -115,9 +117,5 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   std::unordered_map<std::string, InFlight> calls_ GANTRY_GUARDED_BY(mutex_);  ///< by their id's token
   std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;
 };
-
-/// The text of one response.
-[[nodiscard]] std::string rpc_result(std::string_view id, std::string_view result);
-[[nodiscard]] std::string rpc_error(std::string_view id, const Error& error);
 
 }  // namespace gantry::host
