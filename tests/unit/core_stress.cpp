@@ -15,6 +15,7 @@ using core_test::Canceller;
 using core_test::Counted;
 using core_test::Random;
 using core_test::rounds;
+using core_test::some_limit;
 using core_test::soon;
 
 namespace {
@@ -75,18 +76,37 @@ class Seen {
   bool in_order_ = true;
 };
 
-/// Receives until the end, or for `some` values and then what `end` says. True: everything that was accepted was seen.
-bool receive_all(mpsc::Receiver<Counted> rx, Seen& seen, End end, std::uint64_t some, Random random,
-                 Canceller& canceller) {
-  std::vector<Counted> batch;
-  for (std::uint64_t received = 0;;) {
-    if (end != End::drain && received >= some) {
-      if (end == End::drop) return false;
-      rx.close();
-      end = End::drain;
-    }
+/// A receiver and how long it lasts: until the end, or for `some` values and then what `end` says.
+struct Reading {
+  mpsc::Receiver<Counted> rx;
+  Seen* seen;
+  End end;
+  std::uint64_t some;
+  std::uint64_t received = 0;
+  std::vector<Counted> batch{};
+
+  /// Before each look, whose values go to `batch`. False: it goes, whatever may still come.
+  bool goes_on() {
     batch.clear();
-    Result<Counted> got;
+    if (end == End::drain || received < some) return true;
+    if (end == End::drop) return false;
+    rx.close();
+    end = End::drain;
+    return true;
+  }
+  /// After each look. True: everything that was accepted was seen.
+  bool complete() {
+    for (const auto& value : batch) seen->add(value);
+    received += batch.size();
+    return batch.empty() && rx.drained();
+  }
+};
+
+/// True: everything that was accepted was seen.
+bool receive_all(Reading reading, Random random, Canceller& canceller) {
+  auto& rx = reading.rx;
+  auto& batch = reading.batch;
+  while (reading.goes_on()) {
     switch (random.below(5)) {
       case 0:
         if (auto value = rx.try_recv()) batch.push_back(std::move(*value));
@@ -103,41 +123,31 @@ bool receive_all(mpsc::Receiver<Counted> rx, Seen& seen, End end, std::uint64_t 
       default:
         (void)rx.recv_many(batch, 1 + random.below(8), {.until = soon(random), .token = canceller.token()});
     }
-    for (const auto& value : batch) seen.add(value);
-    received += batch.size();
-    if (batch.empty() && rx.drained()) return true;
+    if (reading.complete()) return true;
     random.dawdle();
   }
+  return false;
 }
 
-}  // namespace
+/// One round of either test of mpsc: what is drawn for it, and what came of it.
+struct Round {
+  std::size_t senders;
+  std::size_t capacity;  ///< 0: unbounded; on both sides of asymmetric fences
+  End end;
+  std::uint64_t each;  ///< values that a sender sends
+  std::vector<std::uint64_t> accepted{};
+  Seen seen{senders};
+  bool complete = false;
 
-TEST_CASE("stress: mpsc between threads, with time-outs, cancels, batches, close and drop at any point") {
-  const auto seed = core_test::seed();
-  INFO("GANTRY_SEED=" << seed);
-  Random random(seed);
-  for (int round = 0; round < rounds(60); ++round) {
+  static Round draw(Random& random, std::uint64_t each) {
     const std::size_t senders = 1 + random.below(4);
-    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(100);  // on both sides of asymmetric fences
-    const auto end = static_cast<End>(random.below(3));
-    const std::uint64_t each = 600;
-    const std::uint64_t some = random.below(each * senders);
-    std::vector<std::uint64_t> accepted(senders);
-    Seen seen(senders);
-    bool complete = false;
-    {
-      Canceller canceller(random.below(1 << 30));
-      auto [tx, rx] = capacity == 0 ? mpsc::unbounded_channel<Counted>() : mpsc::channel<Counted>(capacity);
-      std::vector<std::thread> threads;
-      for (std::size_t s = 0; s < senders; ++s) {
-        threads.emplace_back([&, s, out = tx, r = Random(random.below(1 << 30))]() mutable {
-          accepted[s] = send_all(std::move(out), s, each, r, canceller);
-        });
-      }
-      tx.close();
-      complete = receive_all(std::move(rx), seen, end, some, Random(random.below(1 << 30)), canceller);
-      for (auto& thread : threads) thread.join();
-    }
+    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(100);
+    return {.senders = senders, .capacity = capacity, .end = static_cast<End>(random.below(3)), .each = each};
+  }
+  [[nodiscard]] auto channel() const {
+    return capacity == 0 ? mpsc::unbounded_channel<Counted>() : mpsc::channel<Counted>(capacity);
+  }
+  void check() const {
     REQUIRE(seen.in_order());
     for (std::size_t s = 0; s < senders; ++s) {
       if (complete) {
@@ -148,6 +158,34 @@ TEST_CASE("stress: mpsc between threads, with time-outs, cancels, batches, close
       if (end == End::drain) REQUIRE(accepted[s] == each);
     }
     REQUIRE(Counted::live == 0);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("stress: mpsc between threads, with time-outs, cancels, batches, close and drop at any point") {
+  const auto seed = core_test::seed();
+  INFO("GANTRY_SEED=" << seed);
+  Random random(seed);
+  for (int i = 0; i < rounds(60); ++i) {
+    auto round = Round::draw(random, 600);
+    const std::uint64_t some = random.below(round.each * round.senders);
+    round.accepted.resize(round.senders);
+    {
+      Canceller canceller(random.below(1 << 30));
+      auto [tx, rx] = round.channel();
+      std::vector<std::thread> threads;
+      for (std::size_t s = 0; s < round.senders; ++s) {
+        threads.emplace_back([&, s, out = tx, r = Random(random.below(1 << 30))]() mutable {
+          round.accepted[s] = send_all(std::move(out), s, round.each, r, canceller);
+        });
+      }
+      tx.close();
+      round.complete = receive_all({.rx = std::move(rx), .seen = &round.seen, .end = round.end, .some = some},
+                                   Random(random.below(1 << 30)), canceller);
+      for (auto& thread : threads) thread.join();
+    }
+    round.check();
   }
 }
 
@@ -168,17 +206,11 @@ Task<std::uint64_t> send_coro(mpsc::Sender<Counted> tx, std::uint64_t sender, st
   co_return next;
 }
 
-Task<bool> receive_coro(mpsc::Receiver<Counted> rx, Seen* seen, End end, std::uint64_t some, std::uint64_t seed,
-                        Canceller* canceller) {
+Task<bool> receive_coro(Reading reading, std::uint64_t seed, Canceller* canceller) {
   Random random(seed);
-  std::vector<Counted> batch;
-  for (std::uint64_t received = 0;;) {
-    if (end != End::drain && received >= some) {
-      if (end == End::drop) co_return false;
-      rx.close();
-      end = End::drain;
-    }
-    batch.clear();
+  auto& rx = reading.rx;
+  auto& batch = reading.batch;
+  while (reading.goes_on()) {
     const auto how = random.below(3);
     if (how == 0) {
       if (auto value = co_await rx.async_recv()) batch.push_back(std::move(*value));
@@ -187,10 +219,9 @@ Task<bool> receive_coro(mpsc::Receiver<Counted> rx, Seen* seen, End end, std::ui
     } else {
       (void)co_await rx.async_recv_many(batch, 1 + random.below(8), canceller->token());
     }
-    for (const auto& value : batch) seen->add(value);
-    received += batch.size();
-    if (batch.empty() && rx.drained()) co_return true;
+    if (reading.complete()) co_return true;
   }
+  co_return false;
 }
 
 /// Executors on threads of their own; `together` in one group.
@@ -218,33 +249,24 @@ TEST_CASE("stress: mpsc between coroutines on one and on two threads, with cance
   const auto seed = core_test::seed();
   INFO("GANTRY_SEED=" << seed);
   Random random(seed);
-  for (int round = 0; round < rounds(60); ++round) {
-    const std::size_t senders = 1 + random.below(4);
-    const std::size_t capacity = random.one_in(5) ? 0 : 1 + random.below(100);  // on both sides of asymmetric fences
-    const auto end = static_cast<End>(random.below(3));
-    const std::uint64_t each = 400;
-    std::vector<std::uint64_t> accepted(senders);
-    Seen seen(senders);
-    bool complete = false;
+  for (int i = 0; i < rounds(60); ++i) {
+    auto round = Round::draw(random, 400);
     {
       Canceller canceller(random.below(1 << 30));
       Loops loops(1 + random.below(2), random.one_in(2));
-      auto [tx, rx] = capacity == 0 ? mpsc::unbounded_channel<Counted>() : mpsc::channel<Counted>(capacity);
+      auto [tx, rx] = round.channel();
       std::vector<JoinHandle<std::uint64_t>> handles;
-      for (std::size_t s = 0; s < senders; ++s)
-        handles.push_back(spawn(loops[s], send_coro(tx, s, each, random.below(1 << 30), &canceller)));
+      for (std::size_t s = 0; s < round.senders; ++s)
+        handles.push_back(spawn(loops[s], send_coro(tx, s, round.each, random.below(1 << 30), &canceller)));
       tx.close();
-      auto receiver = spawn(loops[1], receive_coro(std::move(rx), &seen, end, random.below(each * senders),
-                                                   random.below(1 << 30), &canceller));
-      complete = *receiver.join();
-      for (std::size_t s = 0; s < senders; ++s) accepted[s] = *handles[s].join();
+      const std::uint64_t some = random.below(round.each * round.senders);
+      auto receiver =
+          spawn(loops[1], receive_coro({.rx = std::move(rx), .seen = &round.seen, .end = round.end, .some = some},
+                                       random.below(1 << 30), &canceller));
+      round.complete = *receiver.join();
+      for (auto& handle : handles) round.accepted.push_back(*handle.join());
     }
-    REQUIRE(seen.in_order());
-    for (std::size_t s = 0; s < senders; ++s) {
-      REQUIRE((complete ? seen.of(s) == accepted[s] : seen.of(s) <= accepted[s]));
-      if (end == End::drain) REQUIRE(accepted[s] == each);
-    }
-    REQUIRE(Counted::live == 0);
+    round.check();
   }
 }
 
@@ -274,8 +296,7 @@ TEST_CASE("stress: oneshot, each end cancelled, timed out or dropped at any poin
     }
     // As often as it takes: the sender sends, or goes.
     while (true) {
-      const auto got = random.one_in(2) ? answer.recv({.until = soon(random), .token = {}})
-                                        : answer.recv({.until = {}, .token = canceller.token()});
+      const auto got = answer.recv(some_limit(random, canceller));
       if (got) ++received;
       if (got || got.error().kind == ErrorKind::unavailable) break;
     }

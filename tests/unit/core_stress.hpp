@@ -49,4 +49,10 @@ class Canceller {
   std::thread thread_;
 };
 
+/// A wait that ends soon, or when the canceller says so.
+inline WaitLimits some_limit(Random& random, Canceller& canceller) {
+  if (random.one_in(2)) return {.until = soon(random), .token = {}};
+  return {.until = {}, .token = canceller.token()};
+}
+
 }  // namespace core_test

@@ -11,7 +11,7 @@ using core_test::Canceller;
 using core_test::Counted;
 using core_test::Random;
 using core_test::rounds;
-using core_test::soon;
+using core_test::some_limit;
 
 TEST_CASE("stress: broadcast, receivers that come, lag, give up and go, and every value seen or counted as missed") {
   const auto seed = core_test::seed();
@@ -27,8 +27,7 @@ TEST_CASE("stress: broadcast, receivers that come, lag, give up and go, and ever
       std::uint64_t next = 0;
       bool known = from_start;
       for (auto left = from_start ? total * 4 : r.below(total); left != 0; --left) {
-        const auto got =
-            r.one_in(2) ? rx.recv({.until = soon(r), .token = {}}) : rx.recv({.until = {}, .token = canceller.token()});
+        const auto got = rx.recv(some_limit(r, canceller));
         if (got) {
           if (!known) next = got->value.seq - got->missed;
           known = true;
@@ -70,8 +69,7 @@ TEST_CASE("stress: watch, every watcher sees the last value and never goes back"
       threads.emplace_back([&, mine = rx, r = Random(random.below(1 << 30))]() mutable {
         int last = 0;
         while (true) {
-          const auto changed = r.one_in(2) ? mine.changed({.until = soon(r), .token = {}})
-                                           : mine.changed({.until = {}, .token = canceller.token()});
+          const auto changed = mine.changed(some_limit(r, canceller));
           const int now = *mine.get();
           if (now < last) ++wrong;
           last = now;
