@@ -15,13 +15,13 @@ using gantry::detail::WaitQueue;
 using gantry::detail::WakeList;
 
 /// An event, once, for all queues that hold it.
-struct Node {
+struct HeldEvent {
   Event event;
   std::uint32_t refs = 0;
 };
 
 struct Entry {
-  Node* node = nullptr;  ///< nullptr: coalesced into a later one
+  HeldEvent* node = nullptr;  ///< nullptr: coalesced into a later one
   std::uint64_t prev = 0;
   bool unfiltered = false;  ///< replayed: the subscriber's own thread asks the filter
 };
@@ -63,14 +63,14 @@ class Graveyard {
   Graveyard(const Graveyard&) = delete;
   Graveyard& operator=(const Graveyard&) = delete;
   ~Graveyard() {
-    for (Node* const node : nodes_) delete node;
+    for (HeldEvent* const node : nodes_) delete node;
   }
-  void drop(Node* node) {
+  void drop(HeldEvent* node) {
     if (node != nullptr && --node->refs == 0) nodes_.push_back(node);
   }
 
  private:
-  std::vector<Node*> nodes_;
+  std::vector<HeldEvent*> nodes_;
 };
 
 struct Queue {
@@ -122,7 +122,7 @@ struct BusState {
   BusState(const BusState&) = delete;
   BusState& operator=(const BusState&) = delete;
   ~BusState() {
-    for (Node* const node : ring) {
+    for (HeldEvent* const node : ring) {
       if (--node->refs == 0) delete node;
     }
   }
@@ -139,7 +139,7 @@ struct BusState {
   std::uint64_t coalesced_before = 0;
   std::uint64_t dead = 0;
   std::uint64_t version = 0;  ///< of `subscriptions`
-  std::deque<Node*> ring;
+  std::deque<HeldEvent*> ring;
   /// The newest sequence number of each log that has left the ring: what lies before cannot be replayed.
   std::map<std::string, std::uint64_t> floor;
   std::vector<Member> subscriptions;

@@ -12,7 +12,7 @@ namespace gantry::host {
 using bus::BusState;
 using bus::Entry;
 using bus::Graveyard;
-using bus::Node;
+using bus::HeldEvent;
 using bus::Queue;
 using bus::Route;
 
@@ -57,7 +57,7 @@ void compact(Queue& q) {
 }
 
 /// Under the bus's mutex. True: it was empty before.
-bool push(Queue& q, Node& node, bool own, bool unfiltered, const std::string* key, Graveyard& dead) {
+bool push(Queue& q, HeldEvent& node, bool own, bool unfiltered, const std::string* key, Graveyard& dead) {
   if (q.over) return false;
   auto& prev = own ? q.prev_own : q.prev[node.event.epoch];
   if (key != nullptr) {
@@ -152,17 +152,17 @@ const Route& route_of(BusState& s, const std::string& topic) {
 }
 
 /// Under the mutex. The event is stored in the log, and what fell out of it goes.
-Node& append(BusState& s, Event&& event, bool own, Graveyard& dead) {
+HeldEvent& append(BusState& s, Event&& event, bool own, Graveyard& dead) {
   if (own) {
     event.seq = ++s.seq;
   } else if (!s.floor.contains(event.epoch) && event.seq > 0) {
     s.floor[event.epoch] = event.seq - 1;  // a log that is older than this bus: what came before was never here
   }
   ++s.published;
-  Node* const node = new Node{std::move(event), 1};
+  HeldEvent* const node = new HeldEvent{std::move(event), 1};
   s.ring.push_back(node);
   if (s.ring.size() > s.buffer) {
-    Node* const oldest = s.ring.front();
+    HeldEvent* const oldest = s.ring.front();
     s.ring.pop_front();
     auto& floor = s.floor[oldest->event.epoch];
     floor = std::max(floor, oldest->event.seq);
@@ -178,7 +178,7 @@ void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, Gra
     const auto floor = s.floor.find(epoch);
     const bool known =
         epoch == s.epoch || floor != s.floor.end() ||
-        std::any_of(s.ring.begin(), s.ring.end(), [&, &e = epoch](const Node* n) { return n->event.epoch == e; });
+        std::any_of(s.ring.begin(), s.ring.end(), [&, &e = epoch](const HeldEvent* n) { return n->event.epoch == e; });
     if (!known || (epoch == s.epoch && seq > s.seq)) {
       gaps[epoch] = "unknown_epoch";
     } else if (floor != s.floor.end() && seq < floor->second) {
@@ -187,7 +187,7 @@ void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, Gra
       (epoch == s.epoch ? q.prev_own : q.prev[epoch]) = seq;
     }
   }
-  for (Node* const node : s.ring) {
+  for (HeldEvent* const node : s.ring) {
     const Event& event = node->event;
     const auto from = since.find(event.epoch);
     if (from == since.end() || event.seq <= from->second || !q.matches(event.topic)) continue;
@@ -207,8 +207,8 @@ void forget(BusState& s, const Queue* queue) {
 }
 
 /// Under the mutex. `answers` belong to the members of the route, in its order; empty: all want it.
-void deliver(BusState& s, Node& node, bool own, const Route& route, const std::vector<Answer>& answers, Woken& woken,
-             Graveyard& dead) {
+void deliver(BusState& s, HeldEvent& node, bool own, const Route& route, const std::vector<Answer>& answers,
+             Woken& woken, Graveyard& dead) {
   std::vector<Queue*> over;
   for (std::size_t i = 0; i < route.to.size(); ++i) {
     const auto& [owner, queue] = route.to[i];
@@ -244,7 +244,7 @@ Result<std::uint64_t> EventBus::put(Event event, bool own) {
       const Route& route = route_of(s, event.topic);
       if (route.plain || (!asked.empty() && version == s.version)) {
         if (route.plain) answers.clear();  // those that were asked have gone; the answers were theirs
-        Node& node = append(s, std::move(event), own, dead);
+        HeldEvent& node = append(s, std::move(event), own, dead);
         seq = node.event.seq;
         deliver(s, node, own, route, answers, woken, dead);
         break;

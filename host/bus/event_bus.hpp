@@ -38,7 +38,7 @@ namespace gantry::host {
 
 namespace bus {
 struct BusState;
-struct Node;
+struct HeldEvent;
 struct Queue;
 }  // namespace bus
 
