@@ -80,7 +80,8 @@ class Worker {
   [[nodiscard]] static Worker* current() { return here().worker; }
   [[nodiscard]] boost::asio::io_context& context() { return context_; }
   void post(Task task) {
-    if (!inbox_.tx.try_send(std::move(task))) boost::asio::post(context_, std::move(task));
+    if (inbox_.tx.try_send(std::move(task))) return;
+    boost::asio::post(context_, std::move(task));  // NOLINT(bugprone-use-after-move): what was refused is untouched
   }
 
   /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a handler is a mistake of

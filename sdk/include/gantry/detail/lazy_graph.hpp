@@ -71,7 +71,7 @@ class LazyGraph {
     }
     std::string path;
     for (const auto* mine_too = innermost; mine_too != mine(at.lazy); mine_too = mine_too->outer_)
-      path = " -> " + *mine_too->node_.name + path;
+      path.insert(0, " -> " + *mine_too->node_.name);
     return fail(ErrorKind::unavailable, "services wait for each other in a circle: " + *at.name + path + elsewhere);
   }
   /// Any thread.

@@ -167,9 +167,9 @@ class Core {
   std::optional<T> take() {
     if (available() == 0) return std::nullopt;
     const auto at = head_.load(std::memory_order_relaxed);
-    T& cell = read_cell(at);
-    std::optional<T> value(std::move(cell));
-    cell.~T();
+    T* const cell = read_cell(at);
+    std::optional<T> value(std::move(*cell));
+    std::destroy_at(cell);
     advance(at + 1);
     return value;
   }
@@ -179,9 +179,9 @@ class Core {
     out.reserve(out.size() + count);  // may throw; nothing is taken yet
     const auto at = head_.load(std::memory_order_relaxed);
     for (std::size_t i = 0; i < count; ++i) {
-      T& cell = read_cell(at + i);
-      out.push_back(std::move(cell));
-      cell.~T();
+      T* const cell = read_cell(at + i);
+      out.push_back(std::move(*cell));
+      std::destroy_at(cell);
     }
     advance(at + count);
     return count;
@@ -286,7 +286,7 @@ class Core {
     Block* block = free_.load(std::memory_order_acquire);
     while (block != nullptr && !free_.compare_exchange_weak(block, block->next, std::memory_order_acq_rel)) {
     }
-    if (block == nullptr) return new Block;
+    if (block == nullptr) return new Block;  // NOLINT(bugprone-unhandled-exception-at-new): as said above
     kept_.fetch_sub(1, std::memory_order_relaxed);
     block->next = nullptr;
     return block;
@@ -318,12 +318,12 @@ class Core {
     if (head == tail_seen_) tail_seen_ = tail_.load(std::memory_order_acquire);
     return tail_seen_ - head;
   }
-  [[nodiscard]] T& read_cell(std::uint64_t at) {
+  [[nodiscard]] T* read_cell(std::uint64_t at) {
     if ((at & (kCells - 1)) == 0) {
       Block* const old = std::exchange(head_block_, head_block_ == nullptr ? first_ : head_block_->next);
       if (old != nullptr) recycle(old);
     }
-    return *head_block_->cell(at);
+    return head_block_->cell(at);
   }
   void recycle(Block* block) {
     const std::size_t keep = capacity_ == 0 ? kKeptUnbounded : capacity_ / kCells + 1;
