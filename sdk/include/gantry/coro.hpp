@@ -139,6 +139,9 @@ struct SpawnedPromise : TaskPromiseBase {
   }
 
  private:
+  friend P;
+  SpawnedPromise() = default;
+
   static Result<T> outcome(P& promise) noexcept {
     try {
       if constexpr (std::is_void_v<T>) {

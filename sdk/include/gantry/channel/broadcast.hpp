@@ -199,12 +199,11 @@ struct RecvOp {
   bool start(Waiter& waiter) { return cursor->core->enter(place, cursor->next, waiter); }
   bool cancel() { return cursor->core->withdraw(place); }
   R finish(WaitEnd end) {
-    if (cursor->core != nullptr) {
-      if (auto got = cursor->take()) return std::move(*got);
-    }
+    auto got = cursor->core != nullptr ? cursor->take() : std::nullopt;
     if constexpr (std::is_same_v<R, std::optional<Received<T>>>) {
-      return std::nullopt;
+      return got;
     } else {
+      if (got) return std::move(*got);
       return end == WaitEnd::complete ? fail(ErrorKind::unavailable, "closed") : wait_failed(end);
     }
   }

@@ -79,15 +79,15 @@ struct RecvOp {
   bool start(Waiter& waiter) { return slot->completion.enter(waiter); }
   bool cancel() { return slot->completion.withdraw(); }
   R finish(WaitEnd end) {
-    if (slot != nullptr && slot->completion.done()) {
-      if (auto value = slot->take()) return std::move(*value);
-      end = WaitEnd::complete;
-    } else if (slot != nullptr) {
-      slot->completion.reset();
-    }
+    const bool done = slot != nullptr && slot->completion.done();
+    if (slot != nullptr && !done) slot->completion.reset();
     if constexpr (std::is_same_v<R, std::optional<T>>) {
-      return std::nullopt;
+      return done ? slot->take() : std::nullopt;
     } else {
+      if (done) {
+        if (auto value = slot->take()) return std::move(*value);
+        end = WaitEnd::complete;
+      }
       return end == WaitEnd::complete ? closed() : wait_failed(end);
     }
   }
