@@ -123,7 +123,9 @@ bool Server::read_request(int fd, Request& request) {
     const ssize_t got = ::recv(fd, buffer, sizeof buffer, 0);
     if (got <= 0) return false;
     bytes.append(buffer, static_cast<std::size_t>(got));
-    if (head != std::string::npos || (head = bytes.find("\r\n\r\n")) == std::string::npos) continue;
+    if (head != std::string::npos) continue;
+    head = bytes.find("\r\n\r\n");
+    if (head == std::string::npos) continue;
     std::size_t at = bytes.find("\r\n");
     request.line = bytes.substr(0, at);
     while (at < head) {
