@@ -28,9 +28,7 @@ void RoutedCall::Attempt::credit(std::uint32_t items) {
 void RoutedCall::Attempt::progress(std::string_view payload) {
   if (const auto sink = call_.listener(number_, false)) sink->progress(payload);
 }
-void RoutedCall::Attempt::answered(Result<std::string> answer) {
-  call_.attempt_answered(number_, std::move(answer));
-}
+void RoutedCall::Attempt::answered(Result<std::string> answer) { call_.attempt_answered(number_, std::move(answer)); }
 
 std::shared_ptr<CallSink> RoutedCall::sink_of(std::uint64_t number) {
   if (number == kFirst) return {shared_from_this(), &first_};

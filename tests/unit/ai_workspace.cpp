@@ -160,7 +160,7 @@ TEST_CASE("ai.complete: a workspace that teaches nothing gives no text and no co
   REQUIRE(learned(host, folder.name())["files"] == 0);
   const auto result = host.call("ai.complete", {{"prefix", "void something("}});
   REQUIRE(result);
-  REQUIRE((*result)["text"] == "");
+  REQUIRE((*result)["text"].get<std::string>().empty());
   REQUIRE((*result)["confidence"] == 0);
   host.stop();
 }
@@ -183,8 +183,8 @@ TEST_CASE("ai.complete: the workspace is the one named, the caller's, the file's
   REQUIRE(text(json::object(), 5) == "beta");
   REQUIRE(text({{"path", one.name() + "/sub/x.txt"}}, 6) == "alpha");
   REQUIRE(text({{"path", two.name() + "/x.txt"}}, 6) == "beta");
-  REQUIRE(text({{"path", one.name() + "-not/x.txt"}}, 6) == "");
-  REQUIRE(text(json::object(), 6) == "");
+  REQUIRE(text({{"path", one.name() + "-not/x.txt"}}, 6).empty());
+  REQUIRE(text(json::object(), 6).empty());
   const auto unknown = host.call("ai.complete", {{"prefix", "x"}, {"workspace", "/nowhere"}});
   REQUIRE(unknown.error().kind == ErrorKind::not_found);
   host.stop();

@@ -68,7 +68,7 @@ TEST_CASE("workers: a nonblocking plugin is delivered to on the worker of the co
   auto first = t.connect();
   REQUIRE(first.call("host.status", json::object(), kPatience));  // it has its place before the second comes
   auto second = t.connect();
-  REQUIRE(plugin_entry(t, "hasty")["runs_on"] == "");
+  REQUIRE(plugin_entry(t, "hasty")["runs_on"].get<std::string>().empty());
   const auto a = thread_of(t.house().workers().at(0));
   const auto b = thread_of(t.house().workers().at(1));
   REQUIRE(a != b);

@@ -198,7 +198,7 @@ TEST_CASE(
 
 TEST_CASE("lsp faults: a server that refuses initialize tells its reason") {
   TempDir dir;
-  const auto file = dir.write("a.fake", "");
+  (void)dir.write("a.fake", "");
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--refuse-initialize"})}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   REQUIRE(editor.ask("initialize")["error"]["message"] == "no licence");
