@@ -75,6 +75,7 @@ class Faulty {
   }
 
   Result<json> throws(Call&) { throw std::runtime_error("thrown on purpose"); }
+  Result<json> throws_a_number(Call&) { throw 7; }
   void throws_holding(Call) { throw std::runtime_error("thrown with the call in hand"); }
   void drops(Call) {}
   void twice(Call call) {
@@ -162,6 +163,7 @@ class Faulty {
     d.method(FAULTY ".late", &Faulty::late).method(FAULTY ".never", &Faulty::never, stream);
     d.method(FAULTY ".cancelled", &Faulty::cancelled).method(FAULTY ".release", &Faulty::release);
     d.method(FAULTY ".throws", &Faulty::throws).method(FAULTY ".throws_holding", &Faulty::throws_holding);
+    d.method(FAULTY ".throws_a_number", &Faulty::throws_a_number);
     d.method(FAULTY ".hangs", &Faulty::hangs)
         .method(FAULTY ".drops", &Faulty::drops)
         .method(FAULTY ".twice", &Faulty::twice);

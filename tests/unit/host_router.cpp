@@ -101,6 +101,7 @@ TEST_CASE("router: whatever a handler does, the call is answered exactly once") 
   for (const auto& [method, words] :
        std::map<std::string, std::string>{{"faulty.throws", "thrown on purpose"},
                                           {"faulty.throws_holding", "thrown with the call in hand"},
+                                          {"faulty.throws_a_number", "an exception of unknown type"},
                                           {"faulty.drops", "dropped the call"},
                                           {"faulty.garbage", "not valid JSON"}}) {
     auto [recorder, call] = t.begin(method);

@@ -29,6 +29,7 @@
 #include <gantry/plugin/definition.hpp>
 #include <gantry/plugin/host.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -205,17 +206,21 @@ class Instance {
       return 0;
     }
     state->handler_thread = std::this_thread::get_id();
+    std::optional<std::string> thrown;
     try {
       (*handler)(*impl_, std::move(call));
     } catch (const std::exception& e) {
-      state->handler_thread = std::thread::id();
-      state->finish(static_cast<std::int32_t>(ErrorKind::internal),
-                    error_payload(Error{ErrorKind::internal, state->method + " failed: " + e.what(), {}}));
-      if (state->answered_by_handler) state->leave();
-      return 0;
+      thrown = e.what();
+    } catch (...) {
+      thrown = "an exception of unknown type";
     }
     state->handler_thread = std::thread::id();
-    if (state->lost_to_exception) state->finish_dropped();
+    if (thrown) {
+      state->finish(static_cast<std::int32_t>(ErrorKind::internal),
+                    error_payload(Error{ErrorKind::internal, state->method + " failed: " + *thrown, {}}));
+    } else if (state->lost_to_exception) {
+      state->finish_dropped();
+    }
     if (state->answered_by_handler) state->leave();
     return 0;
   }
