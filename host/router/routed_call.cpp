@@ -179,9 +179,8 @@ bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
   method_.retries.fetch_add(1, std::memory_order_relaxed);
   router_.log_.write(Level::warn, "router",
                      method_.name + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
-  const auto key = router_.timers_.after(*delay, [weak = weak_from_this()] {
-    if (const auto call = weak.lock()) call->attempt();
-  });
+  // Between two attempts nobody else need hold it.
+  const auto key = router_.timers_.after(*delay, [self = shared_from_this()] { self->attempt(); });
   Lock lock(mutex_);
   retry_timer_ = key;
   return true;

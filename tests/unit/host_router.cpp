@@ -18,6 +18,13 @@ TEST_CASE("router: an idempotent call is tried again until it succeeds, with gro
   REQUIRE(t.log_text().find("faulty.fail_times failed (attempt 2)") != std::string::npos);
 }
 
+TEST_CASE("router: a call that waits for its next attempt is answered also when nobody holds it") {
+  TestHouse t;
+  const auto recorder = t.begin("faulty.fail_times", {{"key", "held"}, {"times", 1}}).recorder;
+  t.advance_to_next(1s);
+  REQUIRE((*recorder->wait())["attempts"] == 2);
+}
+
 TEST_CASE("router: after max_retries + 1 attempts the last error is the answer") {
   TestHouse t;
   auto [recorder, call] = t.begin("faulty.fail_times", {{"key", "b"}, {"times", 100}});
