@@ -180,7 +180,7 @@ void InlinePlugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest re
     call->finish(std::unexpected(std::move(*call->refused())));
     return;
   }
-  const bool end = call->begin(request.stream_credit.value_or(0));
+  call->begin(request.stream_credit.value_or(0));
   deliver_call(call, std::move(request));
   if (end) call->deliver_end();
 }

@@ -39,11 +39,22 @@ void PluginCall::send_end() {
   deliver_end();
 }
 
-bool PluginCall::begin(std::uint32_t credit) {
+void PluginCall::begin(std::uint32_t credit) {
   Lock lock(mutex_);
-  begun_ = true;
   out_credit_ += credit;
-  return ended_;
+}
+
+void PluginCall::begun() {
+  bool end = false;
+  bool credit = false;
+  {
+    Lock lock(mutex_);
+    begun_ = true;
+    end = sink_ && ended_;
+    credit = sink_ && undelivered_credit_ != 0;
+  }
+  if (end) deliver_end();
+  if (credit) deliver_credit();
 }
 
 void PluginCall::deliver_end() {
@@ -65,8 +76,12 @@ void PluginCall::give_credit(std::uint32_t items) {
     out_credit_ = std::min(out_credit_ + items, kMost);
     const bool waiting = undelivered_credit_ != 0;
     undelivered_credit_ = std::min(undelivered_credit_ + items, kMost);
-    if (waiting) return;
+    if (waiting || !begun_) return;
   }
+  deliver_credit();
+}
+
+void PluginCall::deliver_credit() {
   if (const auto plugin = plugin_.lock()) {
     (void)plugin->deliver([self = shared_from_this()](const gantry_plugin& p) {
       auto msg = make_msg(GANTRY_CREDIT, self->id_);

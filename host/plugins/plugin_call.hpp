@@ -22,10 +22,10 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   /// Before begin(), by who opened it: the plugin cannot take it.
   void refuse(Error error) { refused_ = std::move(error); }
   [[nodiscard]] std::optional<Error>& refused() { return refused_; }
-  /// The call is about to be delivered, with so much credit. True: its caller has ended its stream already;
-  /// deliver_end() is due.
-  [[nodiscard]] bool begin(std::uint32_t credit);
-  void deliver_end();
+  /// The call is about to be delivered, with so much credit.
+  void begin(std::uint32_t credit);
+  /// It is on its way: what its caller said meanwhile follows it, never overtakes it.
+  void begun();
 
   // From the caller.
   [[nodiscard]] Result<void> send_item(std::string payload) override;
@@ -45,6 +45,8 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::uint64_t id() const { return id_; }
 
  private:
+  void deliver_end();
+  void deliver_credit();
   // The one who listens, unless the call is over.
   [[nodiscard]] std::shared_ptr<CallSink> listener() const;
 

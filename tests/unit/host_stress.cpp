@@ -5,6 +5,9 @@
 
 #include <random>
 
+#include <gantry/detail/spin.hpp>
+
+#include "host/plugins/plugin_call.hpp"
 #include "unit/host_support.hpp"
 
 using namespace gantry;
@@ -95,6 +98,34 @@ TEST_CASE("race: an end that is sent at any moment of a stream's beginning arriv
     std::thread ender([call = stream.call] { call->send_end(); });
     ender.join();
     REQUIRE((*stream.recorder->wait())["seen"] == 0);
+  }
+}
+
+TEST_CASE("race: an end that is sent while another thread hands the call to the plugin follows the call") {
+  Moments moments;
+  TestHouse t;
+  REQUIRE(t.call("faulty.attempts"));
+  const auto plugin = t.house().services().instance("faulty")->peek();
+  for (int i = 0; i < 5000; ++i) {
+    const auto recorder = std::make_shared<Recorder>();
+    const auto call = plugin->open(recorder);
+    std::atomic<int> ready{0};
+    const auto meet = [&] {
+      ++ready;
+      while (ready != 2) gantry::detail::cpu_pause();
+    };
+    std::thread beginner([&] {
+      CallRequest request;
+      request.method = "faulty.echo_stream";
+      request.stream_credit = 1;
+      meet();
+      plugin->begin(call, std::move(request));
+    });
+    meet();
+    moments.some_time();
+    call->send_end();
+    beginner.join();
+    REQUIRE((*recorder->wait())["seen"] == 0);
   }
 }
 
