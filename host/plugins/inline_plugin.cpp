@@ -44,17 +44,19 @@ void keep_for_ever(std::shared_ptr<InlinePlugin> plugin) {
 }  // namespace
 
 InlinePlugin::InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps)
-    : name_(std::move(name)),
-      manifest_(manifest),
-      deps_(std::move(deps)),
-      serial_(manifest.nonblocking
-                  ? SerialQueue::borrowed({deps_.workers, deps_.timers,
-                                           [name = name_, &log = deps_.log](const std::string& why) {
-                                             log.write(Level::warn, name,
-                                                       why + "; it says `nonblocking`, and gets a thread of its own");
-                                           }})
-                  : SerialQueue::with_thread()) {
+    : name_(std::move(name)), manifest_(manifest), deps_(std::move(deps)), serial_(make_queue()) {
   fill_host_table();
+}
+
+std::shared_ptr<SerialQueue> InlinePlugin::make_queue() const {
+  auto on_escape = [name = name_, &log = deps_.log](std::string_view what) {
+    log.write(Level::error, name, "an exception of the host's own in a delivery: " + std::string(what));
+  };
+  if (!manifest_.nonblocking) return SerialQueue::with_thread(std::move(on_escape));
+  auto on_moved = [name = name_, &log = deps_.log](const std::string& why) {
+    log.write(Level::warn, name, why + "; it says `nonblocking`, and gets a thread of its own");
+  };
+  return SerialQueue::borrowed(std::move(on_escape), {deps_.workers, deps_.timers, std::move(on_moved)});
 }
 
 InlinePlugin::~InlinePlugin() {
@@ -182,7 +184,7 @@ void InlinePlugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest re
   }
   call->begin(request.stream_credit.value_or(0));
   deliver_call(call, std::move(request));
-  if (end) call->deliver_end();
+  call->begun();
 }
 
 void InlinePlugin::forget(std::uint64_t id) {

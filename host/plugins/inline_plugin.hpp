@@ -90,6 +90,7 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   friend class PluginCall;
 
   InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps);
+  [[nodiscard]] std::shared_ptr<SerialQueue> make_queue() const;
   void fill_host_table();
   void subscribe_to_topics();
   void schedule_drain();

@@ -2,6 +2,7 @@
 #include "host/plugins/serial_queue.hpp"
 
 #include <exception>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -12,18 +13,21 @@ namespace {
 constexpr std::size_t kSpare = 1024;
 }  // namespace
 
-SerialQueue::SerialQueue(std::optional<Borrowed> where, mpsc::Channel<Task> channel)
-    : borrowed_(std::move(where)),
+SerialQueue::SerialQueue(OnEscape on_escape, std::optional<Borrowed> where, mpsc::Channel<Task> channel)
+    : on_escape_(std::move(on_escape)),
+      borrowed_(std::move(where)),
       tx_(std::move(channel.tx)),
       rx_(std::move(channel.rx)),
       where_(borrowed_ ? Where::worker : Where::own_thread) {}
 
-std::shared_ptr<SerialQueue> SerialQueue::with_thread() {
-  return std::shared_ptr<SerialQueue>(new SerialQueue(std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
+std::shared_ptr<SerialQueue> SerialQueue::with_thread(OnEscape on_escape) {
+  return std::shared_ptr<SerialQueue>(
+      new SerialQueue(std::move(on_escape), std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
 }
 
-std::shared_ptr<SerialQueue> SerialQueue::borrowed(Borrowed where) {
-  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(where), mpsc::channel<Task>(kMaxTasks + kSpare)));
+std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnEscape on_escape, Borrowed where) {
+  return std::shared_ptr<SerialQueue>(
+      new SerialQueue(std::move(on_escape), std::move(where), mpsc::channel<Task>(kMaxTasks + kSpare)));
 }
 
 SerialQueue::~SerialQueue() {
@@ -53,13 +57,18 @@ bool SerialQueue::push(Task task) {
   return tx_.try_send(std::move(task)).has_value();
 }
 
-// An empty task is the last but those that crossed it.
+// An empty task is the last but those that crossed it. What a task holds dies serially as well: before its turn ends.
 void SerialQueue::run(Task& task) {
-  if (task) {
-    task();
-  } else {
+  if (!task) {
     rx_.close();
+    return;
   }
+  try {
+    task();
+  } catch (const std::exception& e) {
+    on_escape_(e.what());
+  }
+  task = nullptr;
 }
 
 void SerialQueue::schedule() {
@@ -84,24 +93,15 @@ void SerialQueue::turn(Worker& worker) {
       over();
       return;
     }
-    std::exception_ptr escaped;
     const auto number = worker.begin_turn(self);
-    try {
-      run(*task);
-    } catch (...) {
-      escaped = std::current_exception();
-    }
+    run(*task);
     if (!worker.end_turn(number)) {
-      task.reset();
       serve();  // this thread is the plugin's own now
       throw Worker::Lost{};
     }
     const TimePoint ended = borrowed_->clock.now();
-    const bool moved = ended - begun > kSlow && move_to_thread(ended - begun);
+    if (ended - begun > kSlow && move_to_thread(ended - begun)) return;
     begun = ended;
-    if (escaped && !moved) schedule_on(worker);
-    if (escaped) std::rethrow_exception(escaped);
-    if (moved) return;
   }
   schedule_on(worker);
 }

@@ -35,6 +35,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   static constexpr Duration kSlow = std::chrono::milliseconds(5);
 
   using Task = std::move_only_function<void()>;
+  /// Told what a task has thrown, which is a mistake of ours: the queue goes on. Serially.
+  using OnEscape = Worker::OnEscape;
   enum class Where : std::uint8_t { worker, own_thread };
   struct Borrowed {
     Workers& workers;
@@ -43,8 +45,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
     std::function<void(const std::string& why)> on_moved;
   };
 
-  [[nodiscard]] static std::shared_ptr<SerialQueue> with_thread();
-  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(Borrowed where);
+  [[nodiscard]] static std::shared_ptr<SerialQueue> with_thread(OnEscape on_escape);
+  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnEscape on_escape, Borrowed where);
   ~SerialQueue() override;
 
   void release();
@@ -62,7 +64,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void turn_lost() override;
 
  private:
-  SerialQueue(std::optional<Borrowed> where, mpsc::Channel<Task> channel);
+  SerialQueue(OnEscape on_escape, std::optional<Borrowed> where, mpsc::Channel<Task> channel);
   static constexpr std::size_t kTasksATurn = 64;
   /// Woken when a task comes to a borrowed queue that has none.
   struct Bell final : Waiter {
@@ -80,6 +82,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void run(Task& task);
   void over();
 
+  const OnEscape on_escape_;
   const std::optional<Borrowed> borrowed_;
   mpsc::Sender<Task> tx_;  ///< never closed: any thread sends
   mpsc::Receiver<Task> rx_;
