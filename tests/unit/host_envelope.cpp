@@ -39,7 +39,8 @@ TEST_CASE("envelope: id and params are handed on as the bytes that came") {
 TEST_CASE("envelope: malformed text is refused also inside what is skipped") {
   Reader read;
   for (const char* bad :
-       {"{", "nonsense", R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":[1,}})",
+       {"{", "nonsense", "\xEF\xBB\xBF{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"a\"}",
+        R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":[1,}})",
         R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":nul}})", R"({"jsonrpc":"2.0","id":1,"method":"a"} x)",
         R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":"\q"}})", "{\"jsonrpc\":\"2.0\",\"x\":\"\xff\"}",
         R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":01}})"}) {
