@@ -387,3 +387,14 @@ TEST_CASE("mpsc: a loop of one's own is woken once, when there is something or t
   REQUIRE(rx.ready_or_wake(hand));
   REQUIRE(rx.drained());
 }
+
+TEST_CASE("mpsc: a receiver that is gone wakes nobody, whatever its senders do") {
+  auto [tx, rx] = mpsc::channel<int>(1);
+  Hand hand;
+  REQUIRE_FALSE(rx.ready_or_wake(hand));
+  {
+    const auto gone = std::move(rx);
+  }
+  tx.close();
+  REQUIRE(hand.woken == 0);
+}

@@ -240,7 +240,8 @@ class Receiver {
   }
 
   /// For a loop of one's own. False: there is nothing, and `waiter` will be woken, once, when there is something or the
-  /// end, by who brings it; it may be entered again before that, and must stay until then. True: there is, now.
+  /// end, by who brings it; it may be entered again before that, and must stay until then, or until the
+  /// Receiver is gone. True: there is, now.
   [[nodiscard]] bool ready_or_wake(Waiter& waiter) {
     return core_ == nullptr || detail::RecvOp<T>(core_).start(waiter);
   }

@@ -214,8 +214,13 @@ class Core {
       woken.add(op->waiter_);
     }
   }
+  // Nor is it woken any more: the end of the last sender may come after the waiter's.
   void drop_receiver() {
     close_receiver();
+    {
+      SpinGuard guard(lock_);
+      receiver_ = nullptr;
+    }
     while (take()) {
     }
     drop_half();
