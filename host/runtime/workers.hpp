@@ -48,6 +48,8 @@ class Workers {
   void set_polling(bool on, bool on_battery_too);
   [[nodiscard]] bool polling() const { return polling_; }
   [[nodiscard]] std::vector<WorkerCounts> counts() const;
+  /// Nobody looks: no turn was taken for a while. The next one changes that.
+  [[nodiscard]] bool watch_rests() const { return shared_.watch_rests; }
 
  private:
   struct Thread {
