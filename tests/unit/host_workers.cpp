@@ -294,8 +294,13 @@ TEST_CASE("workers: one that polls finds work that comes in quick succession wit
   Workers workers(1);
   std::thread running([&] { (void)workers.run([](std::string_view) {}); });
   workers.set_polling(true, true);
-  if (workers.polling()) {                                                          // not on one core
-    eventually("the first look", [&] { return workers.counts()[0].sleeps != 0; });  // it was woken to change its way
+  if (workers.polling()) {          // not on one core
+    for (int i = 0; i < 20; ++i) {  // each change wakes it
+      const auto before = workers.counts()[0].sleeps;
+      workers.set_polling(false, true);
+      workers.set_polling(true, true);
+      eventually("another sleep", [&] { return workers.counts()[0].sleeps != before; });
+    }
     std::atomic<std::uint64_t> done{0};
     std::uint64_t posted = 0;
     core_test::Random random(core_test::seed());
