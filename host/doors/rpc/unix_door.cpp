@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A Connection lives on its worker. What its worker writes is gathered and leaves when the worker's turn to flush
-// comes, behind what is queued already: so the answers to calls that were read together leave together. What arrives
-// from other threads is a write into its Outbox, which the outbox does itself, and a wish for attention (events to
-// deliver, the socket to be watched for room, the end of the last call), which is posted to the worker, at most one
-// post of each kind at a time.
+// A Connection lives on its worker. What a worker writes, this one or another, is gathered and leaves when that worker
+// comes to flush it, behind what it has queued already: so the answers to calls that were read together leave together.
+// What arrives from other threads is a write into its Outbox, which the outbox does itself, and a wish for attention
+// (events to deliver, the socket to be watched for room, the end of the last call), which is posted to the worker, at
+// most one post of each kind at a time.
 #include "host/doors/rpc/unix_door.hpp"
 
 #include <poll.h>
@@ -57,11 +57,7 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   void write(std::string text) override {
     const Framing framing = framing_.load(std::memory_order_relaxed);
     if (framing == Framing::lines && text.find('\n') != std::string::npos) text = minify_json(text);
-    if (Worker::current() == &worker_) {
-      after_write(outbox_.put(framing, text, Outbox::When::later));
-    } else {
-      after_write(outbox_.put(framing, text, Outbox::When::now));
-    }
+    after_write(outbox_.put(framing, text, Worker::current() != nullptr ? Outbox::When::later : Outbox::When::now));
   }
   void schedule_events() override {
     if (events_scheduled_.exchange(true)) return;
@@ -195,12 +191,7 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
       case Outbox::State::empty:
         return;
       case Outbox::State::gathered:
-        if (flush_scheduled_.exchange(true)) return;
-        worker_.post([self = shared_from_this()] {
-          self->flush_scheduled_ = false;
-          self->after_write(self->outbox_.flush());
-          self->end_if_done();
-        });
+        flush_later(*Worker::current());
         return;
       case Outbox::State::waiting:
         if (output_scheduled_.exchange(true)) return;
@@ -213,6 +204,16 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
       case Outbox::State::broken:
         worker_.post([self = shared_from_this()] { self->close(); });
     }
+  }
+  // Its own worker does not wait for another's: that one may be in a turn that takes its time.
+  void flush_later(Worker& worker) {
+    std::atomic<bool>& scheduled = &worker == &worker_ ? own_flush_scheduled_ : other_flush_scheduled_;
+    if (scheduled.exchange(true)) return;
+    worker.post([self = shared_from_this(), &scheduled] {
+      scheduled = false;
+      self->after_write(self->outbox_.flush());
+      self->call_ended();
+    });
   }
   void wait_for_output() {
     if (closed_) return;
@@ -247,7 +248,8 @@ class Connection final : public SessionWire, public std::enable_shared_from_this
   std::shared_ptr<RpcSession> session_;
   std::atomic<Framing> framing_{Framing::lines};
   std::atomic<bool> events_scheduled_{false};
-  std::atomic<bool> flush_scheduled_{false};
+  std::atomic<bool> own_flush_scheduled_{false};
+  std::atomic<bool> other_flush_scheduled_{false};
   std::atomic<bool> output_scheduled_{false};
   std::atomic<bool> half_closed_{false};
   std::atomic<bool> full_{false};
