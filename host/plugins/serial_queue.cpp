@@ -67,6 +67,8 @@ void SerialQueue::run(Task& task) {
     task();
   } catch (const std::exception& e) {
     on_escape_(e.what());
+  } catch (...) {
+    on_escape_("an exception of unknown type");
   }
   task = nullptr;
 }

@@ -2,7 +2,7 @@
 //
 // host/doors/rpc/outbox.hpp: what a connection has yet to write.
 //
-// The writer that finds the socket free writes at once, on its own thread: an answer does not wait for the worker. What
+// On a worker what is written gathers until that worker flushes (When::later); any other thread writes at once. What
 // the socket does not take stays here, in order, until the connection's worker sees it writable.
 //
 // Thread rule: any thread; never blocks.

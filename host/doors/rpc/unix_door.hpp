@@ -2,7 +2,7 @@
 //
 // host/doors/rpc/unix_door.hpp: JSON-RPC on a Unix socket, for the user who runs the host and nobody else.
 //
-// A connection lives on one worker: the one that has the fewest when it comes.
+// A connection lives on one worker: the one that had the fewest when the door began to wait for it.
 // Thread rule: open() before the workers run; stop_accepting() on the first worker, or when none runs; close() on none
 // of them.
 // Bounds: max_connections; frames and outboxes as in the limits. A client that sends something that cannot be
