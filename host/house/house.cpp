@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <random>
+#include <system_error>
 #include <utility>
 
 #include "host/bus/topic.hpp"
@@ -115,6 +116,7 @@ House::House(HouseOptions options)
 }
 
 House::~House() {
+  (void)stop_asked_.reply.send(false);
   if (stopper_.joinable()) stopper_.join();
 }
 
@@ -231,6 +233,11 @@ Result<std::string> House::open_workspace(const std::string& folder) {
 }
 
 void House::run() {
+  // The stopping blocks; the workers must go on to write what is answered meanwhile. Its thread is there before it is
+  // needed: a system that gives no more must not keep the host from stopping.
+  stopper_ = std::thread([this] {
+    if (stop_asked_.answer.recv().value_or(false)) stop_all();
+  });
   clean_ = workers_.run([this](std::string_view what) {
     log_->write(Level::error, "worker", "an exception reached a worker: " + std::string(what));
   }) && clean_;
@@ -250,21 +257,27 @@ void House::request_stop(const std::string& why) {
   log_->write(Level::info, "host", "stopping: " + why);
   workers_.first().post([this] {
     door_->stop_accepting();
-    if (options_.on_stuck) {
-      auto [over, wait] = oneshot::channel<bool>();
-      stopped_.emplace(std::move(over));
-      const Duration patience = 2 * std::chrono::seconds(config()->host.stop_budget_seconds) + std::chrono::seconds(2);
-      watchdog_ = std::thread([patience, waiting = std::move(wait), stuck = options_.on_stuck] mutable {
-        const auto ended = waiting.recv_for(patience);
-        if (!ended && ended.error().kind == ErrorKind::timeout) stuck();
-      });
-    }
-    // The stopping blocks; the workers must go on to write what is answered meanwhile.
-    stopper_ = std::thread([this] { stop_all(); });
+    (void)stop_asked_.reply.send(true);
   });
 }
 
+void House::watch_the_stopping() {
+  if (!options_.on_stuck) return;
+  auto [over, wait] = oneshot::channel<bool>();
+  stopped_.emplace(std::move(over));
+  const Duration patience = 2 * std::chrono::seconds(config()->host.stop_budget_seconds) + std::chrono::seconds(2);
+  try {
+    watchdog_ = std::thread([patience, waiting = std::move(wait), stuck = options_.on_stuck] mutable {
+      const auto ended = waiting.recv_for(patience);
+      if (!ended && ended.error().kind == ErrorKind::timeout) stuck();
+    });
+  } catch (const std::system_error& e) {
+    log_->write(Level::error, "host", "nobody watches the stopping: " + std::string(e.what()));
+  }
+}
+
 void House::stop_all() {
+  watch_the_stopping();
   const Duration budget = std::chrono::seconds(config()->host.stop_budget_seconds);
   (void)bus_.publish("host.stopping", "{}");
   router_->drain(budget / 2);

@@ -93,6 +93,7 @@ class House {
   [[nodiscard]] PluginDeps plugin_deps();
   void set_polling(Polling wanted);
   void stop_all();
+  void watch_the_stopping();
 
   HouseOptions options_;
   const std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
@@ -109,6 +110,7 @@ class House {
   std::unique_ptr<Router> router_;
   std::unique_ptr<UnixDoor> door_;
   std::optional<SocketLock> lock_;
+  oneshot::Channel<bool> stop_asked_ = oneshot::channel<bool>();
   std::thread stopper_;
   std::optional<oneshot::Sender<bool>> stopped_;  ///< dies when the stopping is over
   std::thread watchdog_;

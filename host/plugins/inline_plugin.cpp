@@ -43,31 +43,46 @@ void keep_for_ever(std::shared_ptr<InlinePlugin> plugin) {
 
 }  // namespace
 
-InlinePlugin::InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps)
-    : name_(std::move(name)), manifest_(manifest), deps_(std::move(deps)), serial_(make_queue()) {
+InlinePlugin::InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps,
+                           std::shared_ptr<SerialQueue> serial)
+    : name_(std::move(name)), manifest_(manifest), deps_(std::move(deps)), serial_(std::move(serial)) {
   fill_host_table();
 }
 
-std::shared_ptr<SerialQueue> InlinePlugin::make_queue() const {
-  auto on_escape = [name = name_, &log = deps_.log](std::string_view what) {
+Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const std::string& name, bool nonblocking,
+                                                              const PluginDeps& deps) {
+  auto on_escape = [name, &log = deps.log](std::string_view what) {
     log.write(Level::error, name, "an exception of the host's own in a delivery: " + std::string(what));
   };
-  if (!manifest_.nonblocking) return SerialQueue::with_thread(std::move(on_escape));
-  auto on_moved = [name = name_, &log = deps_.log](const std::string& why) {
+  if (!nonblocking) return SerialQueue::with_thread(std::move(on_escape));
+  auto on_moved = [name, &log = deps.log](const std::string& why) {
     log.write(Level::warn, name, why + "; it says `nonblocking`, and gets a thread of its own");
   };
-  return SerialQueue::borrowed(std::move(on_escape), {deps_.workers, deps_.timers, std::move(on_moved)});
+  return SerialQueue::borrowed(std::move(on_escape), {deps.workers, deps.timers, std::move(on_moved)});
 }
 
 InlinePlugin::~InlinePlugin() {
-  if (plugin_ != nullptr) (void)stop(std::chrono::seconds(1));
+  if (!started_) {
+    give_up();
+  } else if (plugin_ != nullptr) {
+    (void)stop(std::chrono::seconds(1));
+  }
+}
+
+void InlinePlugin::give_up() {
+  serial_->close();
+  serial_->drain_here();
+  destroy_plugin();
 }
 
 Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(std::string name, const std::filesystem::path& library,
                                                          const Manifest& manifest, PluginDeps deps) {
   auto entry = load_library(library, manifest);
   if (!entry) return std::unexpected(entry.error());
-  std::shared_ptr<InlinePlugin> plugin(new InlinePlugin(std::move(name), manifest, std::move(deps)));
+  auto serial = make_queue(name, manifest.nonblocking, deps);
+  if (!serial) return std::unexpected(serial.error());
+  std::shared_ptr<InlinePlugin> plugin(
+      new InlinePlugin(std::move(name), manifest, std::move(deps), std::move(*serial)));
   plugin->plugin_ = (*entry)->create(&plugin->host_);
   if (plugin->plugin_ == nullptr) return fail(ErrorKind::unavailable, "its create() returned nothing");
   return plugin;
@@ -83,14 +98,13 @@ Result<void> InlinePlugin::start(const json& config) {
       stopping_ = true;
       reason = last_error_;
     }
-    serial_->close();
-    serial_->drain_here();
-    destroy_plugin();
+    give_up();
     const ErrorKind kind = is_error_kind(status) ? static_cast<ErrorKind>(status) : ErrorKind::unavailable;
     return fail(kind == ErrorKind::storage_failed ? kind : ErrorKind::unavailable,
                 "it refused to start: " + (reason.empty() ? "status " + std::to_string(status) : reason));
   }
   subscribe_to_topics();
+  started_ = true;
   serial_->release();
   return {};
 }
@@ -132,33 +146,69 @@ void InlinePlugin::drain_events(Permit permit) {
   event_drain_scheduled_ = false;
   const TimePoint until = deps_.timers.now() + kDrainTime;
   for (std::size_t i = 0; i < kEventsADrain && (i == 0 || deps_.timers.now() < until); ++i) {
-    if (!event_) {
-      auto next = events_->take();
-      if (!next) return;
-      event_.emplace(std::move(next->event), Backoff(kEventRetries));
-    }
-    auto msg = make_msg(GANTRY_EVENT, event_->event.seq);
-    msg.topic = to_bytes(event_->event.topic);
-    msg.epoch = to_bytes(event_->event.epoch);
-    msg.payload = to_bytes(event_->event.payload);
+    const auto delivering = next_event();
+    if (!delivering) return;
+    const Event& event = delivering->event;
+    auto msg = make_msg(GANTRY_EVENT, event.seq);
+    msg.topic = to_bytes(event.topic);
+    msg.epoch = to_bytes(event.epoch);
+    msg.payload = to_bytes(event.payload);
     const std::int32_t status = plugin_->deliver(plugin_->ctx, &msg);
-    if (status >= 0) {
-      event_.reset();
-    } else if (const auto delay = event_->backoff.next()) {
+    const auto retry = status < 0 ? delivering->backoff.next() : std::nullopt;
+    {
+      Lock lock(mutex_);
+      if (event_ != delivering) return;  // who abandoned the plugin has buried it
+      delivering->inside = false;
+      if (!retry) event_.reset();
+    }
+    if (retry) {
       // Its later events wait behind this one; no other plugin does.
       event_drain_scheduled_ = true;
-      (void)deps_.timers.after(*delay, [weak = weak_from_this()] {
+      (void)deps_.timers.after(*retry, [weak = weak_from_this()] {
         if (const auto plugin = weak.lock()) plugin->try_drain();
       });
       return;
-    } else {
-      deps_.bus.bury(event_->event, "plugin " + name_, "its handler failed with status " + std::to_string(status),
-                     event_->backoff.retries() + 1);
-      event_.reset();
     }
+    if (status < 0)
+      deps_.bus.bury(event, "plugin " + name_, "its handler failed with status " + std::to_string(status),
+                     delivering->tries);
   }
   permit.release();
   schedule_drain();  // there may be more
+}
+
+// The one that is to be tried again, or the next one. Serial.
+std::shared_ptr<InlinePlugin::Delivering> InlinePlugin::next_event() {
+  std::shared_ptr<Delivering> event;
+  {
+    Lock lock(mutex_);
+    event = event_;
+  }
+  if (!event) {
+    auto next = events_->take();
+    if (!next) return nullptr;
+    event = std::make_shared<Delivering>(std::move(next->event), Backoff(kEventRetries));
+  }
+  Lock lock(mutex_);
+  event_ = event;
+  event->inside = true;
+  ++event->tries;
+  return event;
+}
+
+// Its handler will not be given it again.
+void InlinePlugin::bury_event() {
+  std::shared_ptr<Delivering> last;
+  bool inside = false;
+  {
+    Lock lock(mutex_);
+    last = std::exchange(event_, nullptr);
+    inside = last && last->inside;
+  }
+  if (!last) return;
+  deps_.bus.bury(last->event, "plugin " + name_,
+                 inside ? "its handler did not return" : "it was stopped before its handler was given it again",
+                 last->tries);
 }
 
 std::shared_ptr<PluginCall> InlinePlugin::open(std::shared_ptr<CallSink> sink) {
@@ -283,11 +333,8 @@ bool InlinePlugin::stop(Duration budget) {
   const bool returned =
       serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   if (!answered) deps_.log.write(Level::warn, name_, "did not answer `stop` within its budget");
+  bury_event();
   if (returned) {
-    // Its retry will not come. The queue has ended: this thread stands in for it.
-    if (event_)
-      deps_.bus.bury(event_->event, "plugin " + name_, "it was stopped before its handler was given it again",
-                     event_->backoff.retries());
     destroy_plugin();
   } else {
     deps_.log.write(Level::error, name_, "does not return from a delivery; it is abandoned");
@@ -301,7 +348,7 @@ void InlinePlugin::destroy_plugin() {
   std::vector<TimerKey> timers;
   {
     Lock lock(mutex_);
-    if (std::exchange(destroyed_, true)) return;
+    if (std::exchange(destroyed_, true) || plugin_ == nullptr) return;
     for (const auto& [id, key] : timers_) timers.push_back(key);
     timers_.clear();
   }

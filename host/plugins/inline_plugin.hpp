@@ -89,13 +89,25 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
  private:
   friend class PluginCall;
 
-  InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps);
-  [[nodiscard]] std::shared_ptr<SerialQueue> make_queue() const;
+  InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps, std::shared_ptr<SerialQueue> serial);
+  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const std::string& name, bool nonblocking,
+                                                                       const PluginDeps& deps);
+  struct Delivering {
+    Delivering(Event what, Backoff between) : event(std::move(what)), backoff(std::move(between)) {}
+    const Event event;
+    Backoff backoff;      ///< serial
+    int tries = 0;        ///< under the plugin's mutex_, as the next one
+    bool inside = false;  ///< its handler has it now
+  };
   void fill_host_table();
   void subscribe_to_topics();
   void schedule_drain();
   void try_drain();
   void drain_events(Permit permit);
+  [[nodiscard]] std::shared_ptr<Delivering> next_event();
+  void bury_event();
+  /// Instead of start().
+  void give_up();
 
   // What the plugin calls; any thread.
   std::int32_t on_send(const gantry_msg& msg);
@@ -126,15 +138,11 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   PluginDeps deps_;
   gantry_host host_{};
   gantry_plugin* plugin_ = nullptr;
+  bool started_ = false;  ///< start() has released the queue
   std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<Subscription> events_;
   std::atomic<bool> event_drain_scheduled_{false};
   std::atomic<bool> reconfigure_waits_{false};
-  struct Delivering {
-    Event event;
-    Backoff backoff;
-  };
-  std::optional<Delivering> event_;  ///< serial: the one that is being delivered, perhaps again
   std::atomic<std::size_t> posts_{0};
 
   mutable Mutex mutex_;
@@ -144,7 +152,8 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told; one message waits for all of them
+  std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);         ///< not yet told; one message waits for all of them
+  std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has it, or will again
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stop_reply_ GANTRY_GUARDED_BY(mutex_);
 };

@@ -20,9 +20,15 @@ SerialQueue::SerialQueue(OnEscape on_escape, std::optional<Borrowed> where, mpsc
       rx_(std::move(channel.rx)),
       where_(borrowed_ ? Where::worker : Where::own_thread) {}
 
-std::shared_ptr<SerialQueue> SerialQueue::with_thread(OnEscape on_escape) {
-  return std::shared_ptr<SerialQueue>(
+Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape) {
+  std::shared_ptr<SerialQueue> queue(
       new SerialQueue(std::move(on_escape), std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
+  try {
+    queue->start_thread();
+  } catch (const std::system_error& e) {
+    return fail(ErrorKind::overloaded, "the system gives no thread for it: " + std::string(e.what()));
+  }
+  return queue;
 }
 
 std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnEscape on_escape, Borrowed where) {
@@ -38,17 +44,20 @@ void SerialQueue::release() {
   if (borrowed_) {
     schedule();
   } else {
-    start_thread();
+    (void)begin_.reply.send(true);
   }
 }
 
 // The runner keeps the queue alive, so that a stuck one can be let go.
 void SerialQueue::start_thread() {
   Lock lock(mutex_);
-  thread_ = std::thread([self = shared_from_this()] { self->serve(); });
+  thread_ = std::thread([self = shared_from_this()] {
+    if (self->borrowed_ || self->begin_.answer.recv().value_or(false)) self->serve();
+  });
 }
 
 void SerialQueue::drain_here() {
+  (void)begin_.reply.send(false);
   while (auto task = rx_.try_recv()) run(*task);
 }
 
@@ -103,6 +112,7 @@ void SerialQueue::turn(Worker& worker) {
     }
     const TimePoint ended = borrowed_->clock.now();
     if (ended - begun > kSlow && move_to_thread(ended - begun)) return;
+    if (worker.spend(ended - begun)) break;
     begun = ended;
   }
   schedule_on(worker);

@@ -8,7 +8,8 @@
 // return and its worker was taken over; then the thread that it holds becomes its own.
 //
 // A new queue is held: tasks wait until release(). Whoever created it may act as the symbolic thread until then, and
-// again once join() has returned true.
+// again once join() has returned true. Its thread is there from the start, so that a system that gives no thread says
+// so before the plugin has begun anything.
 //
 // Thread rule: push() from any thread; release(), drain_here(), close() and join() by who started the plugin or stops
 // it. Full: push() refuses at kMaxTasks. Each kind of message has a bound of its own below that; what remains is for
@@ -21,6 +22,7 @@
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/channel/oneshot.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/result.hpp>
 #include <memory>
 #include <string>
 #include <thread>
@@ -45,10 +47,12 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
     std::function<void(const std::string& why)> on_moved;
   };
 
-  [[nodiscard]] static std::shared_ptr<SerialQueue> with_thread(OnEscape on_escape);
+  /// `overloaded`: the system gives no thread.
+  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> with_thread(OnEscape on_escape);
   [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnEscape on_escape, Borrowed where);
   ~SerialQueue() override;
 
+  /// Once, or drain_here() instead.
   void release();
   /// For a queue that will never be released: runs what was pushed, here.
   void drain_here();
@@ -73,6 +77,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
     }
     SerialQueue& queue;
   };
+  /// Throws std::system_error when there is none to be had.
   void start_thread();
   void schedule();
   void schedule_on(Worker& worker);
@@ -90,6 +95,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   std::atomic<Worker*> last_worker_{nullptr};
   std::atomic<Where> where_;
   std::atomic<bool> closed_{false};
+  oneshot::Channel<bool> begin_ = oneshot::channel<bool>();
   oneshot::Channel<bool> over_ = oneshot::channel<bool>();
   Mutex mutex_;
   std::thread thread_ GANTRY_GUARDED_BY(mutex_);

@@ -52,7 +52,8 @@ void Worker::ring() noexcept {
 // A task at a time: one that does not return takes no other with it.
 bool Worker::run_inbox() {
   constexpr std::size_t kBatch = 64;
-  for (std::size_t i = 0; i < kBatch; ++i) {
+  spent_ = Duration::zero();
+  for (std::size_t i = 0; i < kBatch && spent_ <= kLookAfter; ++i) {
     auto task = inbox_.rx.try_recv();
     if (!task) return i != 0;
     (*task)();

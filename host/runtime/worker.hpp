@@ -69,6 +69,8 @@ class Worker {
   using OnEscape = std::function<void(std::string_view)>;
   using Task = std::move_only_function<void()>;
   static constexpr std::size_t kInbox = std::size_t{1} << 16;
+  /// No descriptor waits for longer than this much of turns, and one turn more.
+  static constexpr Duration kLookAfter = std::chrono::milliseconds(1);
   /// Thrown by a turn's handler after its worker was taken over: its thread has nothing left to do here.
   struct Lost {};
 
@@ -94,6 +96,8 @@ class Worker {
   [[nodiscard]] std::uint64_t begin_turn(const std::shared_ptr<TurnOwner>& owner);
   /// False: the worker was taken over. The handler does what it must for the turn's owner and throws Lost.
   [[nodiscard]] bool end_turn(std::uint64_t turn);
+  /// By a turn's handler. True: it is time to look at the descriptors; the handler posts the rest and returns.
+  [[nodiscard]] bool spend(Duration in_turn) { return (spent_ += in_turn) > kLookAfter; }
   /// The turn that this worker is in; 0: none.
   [[nodiscard]] std::uint64_t turn() const { return turn_.load(std::memory_order_seq_cst); }
   /// True: the thread in `turn` is lost, its owner was told, and the caller's is to serve() instead. False: the turn
@@ -139,6 +143,7 @@ class Worker {
   PollWindow window_;
   std::uint32_t power_asked_ = 0;
   bool on_battery_ = false;
+  Duration spent_{0};  ///< in turns since the descriptors were looked at
   std::uint64_t last_turn_ = 0;
   std::atomic<std::uint64_t> turn_{0};
   Mutex mutex_;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <gantry/params.hpp>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -68,8 +69,13 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
     options.clock = &deps_.timers;
     options.spawn = [this](std::move_only_function<void()> job) {
       auto shared = std::make_shared<std::move_only_function<void()>>(std::move(job));
-      // A full pool must not lose the attempt that others wait for.
-      if (!pool_.spawn([shared] { (*shared)(); })) std::thread([shared] { (*shared)(); }).detach();
+      if (pool_.spawn([shared] { (*shared)(); })) return;
+      // A full pool must not lose the attempt that others wait for; nor must a system that gives no more threads.
+      try {
+        std::thread([shared] { (*shared)(); }).detach();
+      } catch (const std::system_error&) {
+        (*shared)();
+      }
     };
     Entry entry{&spec, nullptr};
     entry.instance =
@@ -134,9 +140,14 @@ Result<std::shared_ptr<InlinePlugin>> ServiceManager::load_and_start(const Plugi
     return fail(error.kind, "plugin " + spec.name + " could not be started: " + error.message, error.data);
   };
   if (!spec.manifest) return failed(Error{ErrorKind::unavailable, spec.failure, {}});
-  auto plugin = InlinePlugin::load(spec.name, spec.library, *spec.manifest, deps_);
-  if (!plugin) return failed(plugin.error());
-  if (auto started = (*plugin)->start(config_of_(spec)); !started) return failed(started.error());
+  Result<std::shared_ptr<InlinePlugin>> plugin = nullptr;
+  try {
+    plugin = InlinePlugin::load(spec.name, spec.library, *spec.manifest, deps_);
+    if (!plugin) return failed(plugin.error());
+    if (auto started = (*plugin)->start(config_of_(spec)); !started) return failed(started.error());
+  } catch (const std::exception& e) {
+    return failed(Error{ErrorKind::internal, e.what(), {}});
+  }
   deps_.log.write(Level::info, "plugins", spec.name + " " + spec.manifest->version + " is ready");
   (void)deps_.bus.publish("host.plugin.ready", dump_json({{"name", spec.name}, {"version", spec.manifest->version}}));
   return plugin;
@@ -231,9 +242,14 @@ bool ServiceManager::stop_all(Duration budget) {
   }
   std::vector<std::thread> stoppers;
   for (const auto& plugin : live) {
-    stoppers.emplace_back([owner = plugin, budget, &all] {
+    const auto stop = [owner = plugin, budget, &all] {
       if (!owner->stop(budget)) all = false;
-    });
+    };
+    try {
+      stoppers.emplace_back(stop);
+    } catch (const std::system_error&) {
+      stop();  // no thread to be had: one after the other
+    }
   }
   for (auto& stopper : stoppers) stopper.join();
   return all;

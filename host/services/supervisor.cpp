@@ -27,7 +27,12 @@ TaskSupervisor::TaskSupervisor(WorkerPool& pool, Timers& timers, EventBus& bus, 
   root_->record.state = TaskState::running;
 }
 
-TaskSupervisor::~TaskSupervisor() { (void)stop(std::chrono::hours(1)); }
+// What was abandoned comes back to this object as well.
+TaskSupervisor::~TaskSupervisor() {
+  (void)stop(std::chrono::hours(1));
+  const Lock lock(mutex_);
+  while (running_ + leaving_ + abandoned_ != 0) changed_.wait(mutex_);
+}
 
 void TaskSupervisor::refuse(const std::string& name, const Error& why) {
   TaskRecord record;
@@ -62,9 +67,9 @@ Result<TaskHandle> TaskSupervisor::spawn(const std::string& name, Job job, TaskO
     const auto parent = place(name, options.parent);
     if (!parent) {
       refused = parent.error();
-    } else if (queue_.size() >= kMaxQueued) {
+    } else if (nodes_.size() >= kMaxQueued + scopes_ + running_) {  // also those that will be started again
       refused =
-          Error{ErrorKind::overloaded, std::to_string(queue_.size()) + " tasks wait; " + name + " was not started", {}};
+          Error{ErrorKind::overloaded, std::to_string(kMaxQueued) + " tasks wait; " + name + " was not started", {}};
     } else {
       auto node = std::make_unique<Node>();
       node->record.name = name;
@@ -95,12 +100,10 @@ Result<void> TaskSupervisor::open_scope(const std::string& name, ScopeOptions op
   {
     const Lock lock(mutex_);
     const auto parent = place(name, options.parent);
-    const auto scopes =
-        std::count_if(nodes_.begin(), nodes_.end(), [](const auto& n) { return n.second->record.is_scope; });
     if (!parent) {
       refused = parent.error();
-    } else if (static_cast<std::size_t>(scopes) >= kMaxScopes) {
-      refused = Error{ErrorKind::overloaded, std::to_string(scopes) + " scopes are open; " + name + " was not", {}};
+    } else if (scopes_ >= kMaxScopes) {
+      refused = Error{ErrorKind::overloaded, std::to_string(scopes_) + " scopes are open; " + name + " was not", {}};
     } else {
       auto node = std::make_unique<Node>();
       node->record.name = name;
@@ -112,6 +115,7 @@ Result<void> TaskSupervisor::open_scope(const std::string& name, ScopeOptions op
       node->parent = *parent;
       (*parent)->children.push_back(node.get());
       nodes_.emplace(name, std::move(node));
+      ++scopes_;
     }
   }
   if (!refused) return {};
@@ -134,7 +138,7 @@ void TaskSupervisor::start_ready() {
       Node& node = *nodes_.at(name);
       number = node.run = ++last_run_;
       node.active = true;
-      node.timed_out = false;
+      node.timed_out = node.overdue = false;
       node.context = context = std::make_shared<TaskContext>(*this, name, timers_);
       job = node.job;
       ++node.record.runs;
@@ -209,7 +213,10 @@ void TaskSupervisor::on_grace(const std::string& name, std::uint64_t run) {
     if (it == nodes_.end() || it->second->run != run || !it->second->active) return;
     Node& node = *it->second;
     if (abandoned_ >= kMaxAbandoned) {
-      out.tells.push_back({"does not end", node.record, Level::error});
+      // Once more when one of those may have come back.
+      if (!std::exchange(node.overdue, true)) out.tells.push_back({"does not end", node.record, Level::error});
+      node.grace_timer = 0;
+      tell_to_end(node, out);
     } else {
       ++abandoned_;
       pool_.add_thread();

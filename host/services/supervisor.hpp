@@ -4,8 +4,8 @@
 // of it.
 //
 // A name runs once at a time: a second start is refused. At most `max_running` jobs run, at most kMaxQueued wait behind
-// them in order. Start, end, failure, restart and refusal are logged by name and published on `host.task.*`. Records of
-// ended jobs stay for `cleanup_interval`, at most kMaxHistory of them.
+// them in order, or to be started again. Start, end, failure, restart and refusal are logged by name and published on
+// `host.task.*`. Records of ended jobs stay for `cleanup_interval`, at most kMaxHistory of them.
 //
 // Tree: a task or a scope has a parent, and ends before it: when a parent ends, what is in it is cancelled, and the
 // parent's end is told after theirs. Restarts follow Erlang/OTP (design principles, "Supervisor Behaviour"): policy of
@@ -15,7 +15,8 @@
 // ends: when its intensity is exceeded, what is in it is ended and stays so.
 //
 // Cancelling: the job's token is cancelled; after its grace it is abandoned: its record says so, its place and its name
-// are free, and its thread is replaced while no more than kMaxAbandoned are out.
+// are free, and its thread is replaced. While kMaxAbandoned are out, it keeps both and is looked at again after another
+// grace.
 //
 // Thread rule: any thread. A job runs on the worker pool and may block; it looks at its TaskContext to learn that it
 // was
@@ -54,6 +55,7 @@ class TaskSupervisor {
   static constexpr std::size_t kMaxAbandoned = 16;
 
   TaskSupervisor(WorkerPool& pool, Timers& timers, EventBus& bus, Log& log, SupervisorLimits limits);
+  /// Waits for every job, also the abandoned ones.
   ~TaskSupervisor();
   TaskSupervisor(const TaskSupervisor&) = delete;
   TaskSupervisor& operator=(const TaskSupervisor&) = delete;
@@ -130,6 +132,7 @@ class TaskSupervisor {
   std::uint64_t last_run_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t running_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t leaving_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< ends that are being told
+  std::size_t scopes_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t abandoned_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   TimerKey cleanup_timer_ GANTRY_GUARDED_BY(mutex_) = 0;

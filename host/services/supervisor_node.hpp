@@ -22,6 +22,7 @@ struct TaskSupervisor::Node {
   bool active = false;         ///< holds one of the `max_running` places
   bool cancel = false;         ///< somebody wants its end: it is not started again
   bool timed_out = false;      ///< its deadline has passed
+  bool overdue = false;        ///< its grace has passed, and there was no place among the abandoned
   bool abandoned = false;      ///< its grace has passed
   bool restart_after = false;  ///< once it has ended, it waits for its scope to start it again
   // What it restarts: a scope, or a task with tasks of its own.

@@ -269,6 +269,7 @@ void TaskSupervisor::take_out(Node& node, TaskState state, Outside& out) {
     out.replies.emplace_back(std::move(*node.reply), std::move(result));
   }
   keep(node.record);
+  if (node.record.is_scope) --scopes_;
   const auto owner = nodes_.extract(node.record.name);
   out.gone.push_back(std::move(owner.mapped()));
 }

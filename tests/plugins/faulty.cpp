@@ -90,9 +90,11 @@ class Faulty {
     const auto count = call.params().value("items", 1000);
     const std::string filler(call.params().value("size", 0U), 'x');
     auto state = std::make_shared<Flood>(Flood{std::move(call), count, 0, 0, filler});
+    last_flood_ = state;
     state->call.on_credit([state] { state->go(); });
     state->go();
   }
+  Result<json> remembers_flood(Call&) { return json(!last_flood_.expired()); }
   Result<json> flood_events(Call& call) {
     const auto count = call.params().value("events", 1000);
     for (int i = 0; i < count; ++i) (void)host_.publish(FAULTY ".flood", json{{"i", i}});
@@ -168,6 +170,7 @@ class Faulty {
         .method(FAULTY ".drops", &Faulty::drops)
         .method(FAULTY ".twice", &Faulty::twice);
     d.method(FAULTY ".garbage", &Faulty::garbage).method(FAULTY ".pretty", &Faulty::pretty);
+    d.method(FAULTY ".remembers_flood", &Faulty::remembers_flood);
     d.method(FAULTY ".flood", &Faulty::flood, stream).method(FAULTY ".flood_events", &Faulty::flood_events);
     d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
     d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
@@ -215,6 +218,7 @@ class Faulty {
   Host host_;
   std::vector<std::string> workspaces_;
   bool hangs_at_its_end_ = false;
+  std::weak_ptr<Flood> last_flood_;
   std::map<std::string, std::int64_t> attempts_;
   std::vector<std::shared_ptr<Call>> held_;
   std::vector<std::shared_ptr<Call>> slow_;

@@ -43,8 +43,7 @@ inline std::string abort_message(void (*body)()) {
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? said : "";
 }
 
-/// From here on two system calls fail for this thread, and whatever it starts, as if the system refused them. False:
-/// this system filters none.
+/// From here on two system calls fail for this process as if the system refused them. False: this system filters none.
 inline bool refuse(long one, long other, unsigned error) {
   const auto when = [](long call) {
     return sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1);
@@ -58,7 +57,7 @@ inline bool refuse(long one, long other, unsigned error) {
                                      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
   const sock_fprog filter{program.size(), program.data()};
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-         ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter, 0, 0) == 0;
+         ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
 }
 
 /// What a child's body returns when refuse() did not work.

@@ -338,6 +338,10 @@ struct Alone {
                                {"async", json::object()},
                                {"settings", json::object()}}));
   }
+  [[nodiscard]] std::string log_text() const {
+    std::ifstream in(dir.path() / "log");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
   std::shared_ptr<Recorder> call(const std::string& method) {
     auto recorder = std::make_shared<Recorder>();
     CallRequest request;
@@ -370,6 +374,21 @@ TEST_CASE("plugins: an event that waits for its retry when the plugin is stopped
   REQUIRE(letters[0].payload == R"({"failures":100})");
   REQUIRE(letters[0].subscriber == "plugin faulty");
   REQUIRE(letters[0].error.find("stopped") != std::string::npos);
+}
+
+TEST_CASE("plugins: an event whose handler does not return becomes a dead letter when its plugin is abandoned") {
+  Alone a("faulty");
+  const auto file = a.dir.path() / "go";
+  REQUIRE(a.bus.publish("to_faulty.a", json{{"file", file.string()}}.dump()));
+  eventually("the block", [&] { return a.log_text().find("blocks until") != std::string::npos; });
+  REQUIRE_FALSE(a.plugin->stop(std::chrono::milliseconds(10)));
+  const auto letters = a.bus.dead_letters();
+  REQUIRE(letters.size() == 1);
+  REQUIRE((letters[0].topic == "to_faulty.a" && letters[0].attempts == 1));
+  REQUIRE(letters[0].error == "its handler did not return");
+  std::ofstream(file) << "";
+  eventually("its return", [&] { return a.plugin->stop(std::chrono::milliseconds(10)); });
+  REQUIRE(a.bus.dead_letters().size() == 1);
 }
 
 TEST_CASE("plugins: more open calls than the bound are `overloaded`") {

@@ -132,9 +132,10 @@ class TestHouse {
     opened_ = house_->open();
     thread_ = std::thread([this] { house_->run(); });
   }
-  ~TestHouse() {
+  ~TestHouse() { end(); }
+  void end() {
     house_->request_stop("the test is over");
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   TestHouse(const TestHouse&) = delete;
   TestHouse& operator=(const TestHouse&) = delete;

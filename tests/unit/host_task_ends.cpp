@@ -329,22 +329,31 @@ TEST_CASE("tasks: what a scope that gave up for good had kept is failed if it fa
   REQUIRE(t.spawn("mate").wait());
 }
 
-TEST_CASE("tasks: when too many are abandoned, the next keeps its place and its name until it returns") {
-  constexpr auto kMost = TaskSupervisor::kMaxAbandoned;
-  Tree t;
-  const auto abandon = [&](const std::string& name) {
-    t.script.deafen(name);
-    auto stuck = t.spawn(name, {.grace = 2s});
-    t.runs(name, 1);
+namespace {
+/// As many abandoned tasks as there may be: stuck0 and so on.
+struct Abandoned : Tree {
+  static constexpr auto kMost = TaskSupervisor::kMaxAbandoned;
+  Abandoned() {
+    // More of them than the pool has threads: each is replaced.
+    for (std::size_t i = 0; i < kMost; ++i)
+      REQUIRE(abandon("stuck" + std::to_string(i)).wait().error().kind == ErrorKind::timeout);
+    REQUIRE(tasks.counts().abandoned == kMost);
+  }
+  TaskHandle abandon(const std::string& name) {
+    script.deafen(name);
+    auto stuck = spawn(name, {.grace = 2s});
+    runs(name, 1);
     REQUIRE(stuck.cancel());
-    t.timers.advance(2s);
+    timers.advance(2s);
     return stuck;
-  };
-  // More of them than the pool has threads: each is replaced.
-  for (std::size_t i = 0; i < kMost; ++i)
-    REQUIRE(abandon("stuck" + std::to_string(i)).wait().error().kind == ErrorKind::timeout);
-  REQUIRE(t.tasks.counts().abandoned == kMost);
-  auto last = abandon("last");
+  }
+};
+}  // namespace
+
+TEST_CASE("tasks: when too many are abandoned, the next keeps its place and its name until it returns") {
+  Abandoned t;
+  constexpr auto kMost = Abandoned::kMost;
+  auto last = t.abandon("last");
   eventually("the log", [&] { return t.log_text().find("background task last does not end") != std::string::npos; });
   REQUIRE(t.state("last") == "running");
   REQUIRE(t.tasks.counts().abandoned == kMost);
@@ -356,4 +365,72 @@ TEST_CASE("tasks: when too many are abandoned, the next keeps its place and its 
   for (std::size_t i = 0; i < kMost; ++i) t.script.let_go("stuck" + std::to_string(i));
   eventually("the others' return", [&] { return t.tasks.counts().abandoned == 0; });
   REQUIRE(t.tasks.counts().running == 0);
+}
+
+TEST_CASE("tasks: one for whom there was no place among the abandoned gets it when another has come back") {
+  Abandoned t;
+  auto last = t.abandon("last");
+  t.timers.advance(2s);
+  REQUIRE(t.state("last") == "running");
+  t.script.let_go("stuck0");
+  eventually("a return", [&] { return t.tasks.counts().abandoned == Abandoned::kMost - 1; });
+  t.timers.advance(2s);
+  REQUIRE(last.wait().error().kind == ErrorKind::timeout);
+  REQUIRE(t.state("last") == "abandoned");
+  REQUIRE(t.tasks.counts().abandoned == Abandoned::kMost);
+  const auto log = t.log_text();
+  const std::string told = "background task last does not end";
+  REQUIRE(log.find(told) != std::string::npos);
+  REQUIRE(log.find(told, log.find(told) + 1) == std::string::npos);  // once, however often it was looked at
+}
+
+TEST_CASE("tasks: a supervisor that is destroyed waits for what it has abandoned") {
+  /// Says when a timer is cancelled: the stopping has begun.
+  struct Watched final : Timers {
+    ManualTimers& timers;
+    Script& script;
+    Watched(ManualTimers& t, Script& s) : timers(t), script(s) {}
+    [[nodiscard]] TimePoint now() const override { return timers.now(); }
+    TimerKey at(TimePoint when, Callback callback) override { return timers.at(when, std::move(callback)); }
+    bool cancel(TimerKey key) override {
+      if (stopping) script.let_all_go();
+      return timers.cancel(key);
+    }
+    std::atomic<bool> stopping{false};
+  };
+  Tree t;
+  Watched timers(t.timers, t.script);
+  t.script.deafen("job");
+  std::atomic<bool> back{false};
+  {
+    TaskSupervisor tasks(t.pool, timers, t.bus, *t.log, {.max_running = 8});
+    auto job = tasks.spawn("job",
+                           [&, run = t.script.job("job")](TaskContext& context) mutable {
+                             auto result = run(context);
+                             back = true;
+                             return result;
+                           },
+                           {.grace = 2s});
+    REQUIRE(job);
+    eventually("its start", [&] { return t.script.starts("job") == 1; });
+    REQUIRE(job->cancel());
+    t.timers.advance(2s);
+    REQUIRE(job->wait().error().kind == ErrorKind::timeout);
+    timers.stopping = true;
+  }
+  REQUIRE(back);
+}
+
+TEST_CASE("tasks: those that wait to be started again count among those that wait") {
+  Tree t;
+  REQUIRE(t.tasks.open_scope("s", {.intensity = 100'000}));
+  const auto fails = [](TaskContext&) -> Result<void> { return fail(ErrorKind::internal, "broke"); };
+  const auto name = [](std::size_t i) { return "t" + std::to_string(i); };
+  for (std::size_t i = 0; i < TaskSupervisor::kMaxQueued; ++i) {
+    REQUIRE(t.tasks.spawn(name(i), fails, {.parent = "s", .restart = kPermanent}));
+    t.reaches(name(i), "backing_off");
+  }
+  REQUIRE(t.tasks.spawn("more", fails).error().kind == ErrorKind::overloaded);
+  REQUIRE(t.tasks.cancel("t0"));
+  REQUIRE(t.tasks.spawn("more", fails));
 }

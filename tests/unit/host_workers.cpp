@@ -82,6 +82,21 @@ TEST_CASE("workers: a nonblocking plugin is delivered to on the worker of the co
   REQUIRE(plugin_entry(t, "faulty")["runs_on"] == "own thread");
 }
 
+TEST_CASE("workers: what is answered on one worker to another's connection leaves, in order") {
+  TestHouse t([](Config& c) { c.host.workers = 2; });
+  auto first = t.connect();
+  REQUIRE(first.call("hasty.thread", json::object(), kPatience));  // it has its place before the second comes
+  Raw second(t.socket());
+  constexpr int kCalls = 10;
+  std::string calls;
+  for (int i = 0; i < kCalls; ++i) calls += request(std::to_string(i), "hasty.slow").dump() + "\n";
+  REQUIRE(second.send(calls + request("behind", "hasty.thread").dump() + "\n"));
+  REQUIRE(second.receive()["result"]["id"] == thread_of(t.house().workers().at(1)));
+  REQUIRE(first.call("hasty.release", json::object(), kPatience));
+  for (int i = 0; i < kCalls; ++i) REQUIRE(second.receive()["id"] == std::to_string(i));
+  REQUIRE(plugin_entry(t, "hasty")["runs_on"] == "workers");
+}
+
 TEST_CASE("workers: a nonblocking plugin whose delivery took more than 5 ms has a thread of its own from then on") {
   TestHouse t([](Config& c) { c.host.workers = 1; });
   REQUIRE(t.call("hasty.thread"));
@@ -198,7 +213,7 @@ TEST_CASE("workers: a borrowed queue runs its tasks one at a time and in each se
 }
 
 TEST_CASE("workers: a queue that is full refuses, and what it took before runs") {
-  auto queue = SerialQueue::with_thread([](std::string_view) {});
+  auto queue = SerialQueue::with_thread([](std::string_view) {}).value();
   std::size_t ran = 0;
   for (std::size_t i = 0; i < SerialQueue::kMaxTasks; ++i) REQUIRE(queue->push([&] { ++ran; }));
   REQUIRE_FALSE(queue->push([&] { ++ran; }));

@@ -13,3 +13,15 @@ TEST_CASE("plugin: a dozen lines answer a call") {
   REQUIRE(host.call("echo.nothing").error().kind == ErrorKind::method_not_found);
   host.stop();
 }
+
+TEST_CASE("plugin: a call that is answered while the host takes no posts leaves with the next message") {
+  testing::TestHost host(GANTRY_BUILD_DIR "/tests/plugins/faulty.so");
+  auto stream = host.open("faulty.flood", {{"items", 3}}, 1);
+  REQUIRE(stream.next());
+  host.refuse_posts(true);
+  stream.credit(2);  // the answer leaves with the last item
+  REQUIRE(stream.result());
+  REQUIRE(*host.call("faulty.remembers_flood") == false);
+  host.refuse_posts(false);
+  host.stop();
+}

@@ -1,13 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// A Connection lives on its worker. What a worker writes, this one or another, is gathered and leaves when that worker
-// comes to flush it, behind what it has queued already: so the answers to calls that were read together leave together.
-// What arrives from other threads is a write into its Outbox, which the outbox does itself, and a wish for attention
-// (events to deliver, the socket to be watched for room, the end of the last call), which is posted to the worker, at
-// most one post of each kind at a time.
 #include "host/doors/rpc/unix_door.hpp"
 
-#include <poll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,250 +8,14 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/local/stream_protocol.hpp>
-#include <cerrno>
-#include <cstring>
 #include <unordered_set>
 #include <utility>
 
-#include "host/doors/rpc/outbox.hpp"
-#include "host/runtime/json_text.hpp"
+#include "host/doors/rpc/connection.hpp"
 
 namespace gantry::host {
 
-namespace asio = boost::asio;
-using Local = asio::local::stream_protocol;
-
-namespace {
-constexpr std::size_t kReadBytes = 64 * 1024;
-constexpr std::size_t kReadsATurn = 8;
-// Above this much unwritten output no events are taken from subscriptions and nothing is read.
-constexpr std::size_t kBusyBytes = 256 * 1024;
-
-class Connection final : public SessionWire, public std::enable_shared_from_this<Connection> {
- public:
-  using Ended = std::function<void(const std::shared_ptr<Connection>&)>;
-
-  Connection(Worker& worker, Local::socket socket, const UnixDoorLimits& limits, Log& log, Ended ended)
-      : worker_(worker),
-        socket_(std::move(socket)),
-        fd_(socket_.native_handle()),
-        limits_(limits),
-        log_(log),
-        ended_(std::move(ended)),
-        decoder_(limits.max_message_bytes),
-        outbox_(fd_, limits.max_outbound_bytes) {}
-
-  void start(SessionDeps& deps, EnvelopeParser& parser) {
-    session_ = std::make_shared<RpcSession>(deps, weak_from_this(), parser);
-    wait_for_input();
-  }
-  [[nodiscard]] OriginId origin() const { return session_->origin(); }
-
-  void write(std::string text) override {
-    const Framing framing = framing_.load(std::memory_order_relaxed);
-    if (framing == Framing::lines && text.find('\n') != std::string::npos) text = minify_json(text);
-    after_write(outbox_.put(framing, text, Worker::current() != nullptr ? Outbox::When::later : Outbox::When::now));
-  }
-  void schedule_events() override {
-    if (events_scheduled_.exchange(true)) return;
-    worker_.post([self = shared_from_this()] {
-      self->events_scheduled_ = false;
-      self->deliver_events();
-    });
-  }
-  [[nodiscard]] bool writable() const override { return outbox_.size() < kBusyBytes; }
-  void call_ended() override {
-    if (!half_closed_.load(std::memory_order_relaxed)) return;
-    worker_.post([self = shared_from_this()] { self->end_if_done(); });
-  }
-
-  /// Worker. What is still unwritten is tried once more.
-  void close() {
-    if (std::exchange(closed_, true)) return;
-    (void)outbox_.flush();
-    outbox_.close();
-    boost::system::error_code ignored;
-    socket_.close(ignored);
-    session_->closed();
-    ended_(shared_from_this());
-  }
-
- private:
-  void wait_for_input() {
-    if (closed_ || half_closed_ || waiting_for_input_) return;
-    waiting_for_input_ = true;
-    socket_.async_wait(Local::socket::wait_read, [self = shared_from_this()](const boost::system::error_code& failed) {
-      self->waiting_for_input_ = false;
-      if (failed || self->closed_) return;
-      self->read();
-    });
-  }
-
-  // An exception is a mistake of ours; this connection does not survive it, the others do.
-  template <class F>
-  auto or_close(F&& body) {
-    try {
-      return body();
-    } catch (...) {
-      close();
-      throw;
-    }
-  }
-
-  void read() {
-    outbox_.cork();
-    const bool alive = or_close([this] { return read_some(); });
-    if (closed_) return;
-    after_write(outbox_.uncork());
-    decoder_.release();
-    if (closed_) return;
-    if (!alive) {
-      end_of_input();
-    } else if (writable()) {
-      wait_for_input();
-    } else {
-      paused_ = true;  // who does not read is not read from
-    }
-  }
-
-  // False: the client has closed its side.
-  [[nodiscard]] bool read_some() {
-    for (std::size_t turn = 0; turn < kReadsATurn; ++turn) {
-      const ssize_t got = ::recv(fd_, decoder_.prepare(kReadBytes), kReadBytes, MSG_DONTWAIT);
-      if (got < 0) {
-        if (errno == EINTR) continue;
-        return errno == EAGAIN || errno == EWOULDBLOCK;
-      }
-      if (got == 0) return false;
-      decoder_.commit(static_cast<std::size_t>(got));
-      if (!take_messages()) return true;
-      if (static_cast<std::size_t>(got) < kReadBytes || !writable()) return true;
-    }
-    return true;
-  }
-
-  // False: the connection is closed.
-  [[nodiscard]] bool take_messages() {
-    while (!closed_) {
-      std::string_view message;
-      const auto status = decoder_.next(message);
-      framing_.store(decoder_.framing() == Framing::unknown ? Framing::lines : decoder_.framing(),
-                     std::memory_order_relaxed);
-      switch (status) {
-        case FrameDecoder::Status::need_more:
-          return true;
-        case FrameDecoder::Status::message:
-          session_->receive(message);
-          break;
-        case FrameDecoder::Status::too_large:
-          session_->refuse(Error{ErrorKind::too_large,
-                                 "a message is larger than max_message_bytes (" +
-                                     std::to_string(limits_.max_message_bytes) + " bytes); it was skipped",
-                                 {}});
-          break;
-        case FrameDecoder::Status::broken:
-          session_->refuse(Error{ErrorKind::parse_error, decoder_.error() + "; the connection is closed", {}});
-          (void)outbox_.uncork();
-          close();
-          return false;
-      }
-    }
-    return false;
-  }
-
-  // The client may still want its answers (`printf ... | nc -U`): it is served until the last one, unless it is gone.
-  void end_of_input() {
-    pollfd state{fd_, 0, 0};
-    (void)::poll(&state, 1, 0);
-    if ((state.revents & (POLLHUP | POLLERR)) != 0) {
-      close();
-      return;
-    }
-    half_closed_ = true;
-    end_if_done();
-    if (closed_) return;
-    socket_.async_wait(Local::socket::wait_error, [self = shared_from_this()](const boost::system::error_code& failed) {
-      if (!failed) self->close();
-    });
-  }
-  void end_if_done() {
-    if (!closed_ && half_closed_ && session_->calls_in_flight() == 0 && outbox_.size() == 0) close();
-  }
-
-  // Any thread.
-  void after_write(Outbox::State state) {
-    switch (state) {
-      case Outbox::State::empty:
-        return;
-      case Outbox::State::gathered:
-        flush_later(*Worker::current());
-        return;
-      case Outbox::State::waiting:
-        if (output_scheduled_.exchange(true)) return;
-        worker_.post([self = shared_from_this()] { self->wait_for_output(); });
-        return;
-      case Outbox::State::full:
-        if (!full_.exchange(true))
-          log_.write(Level::warn, "rpc", "a client does not read: its outbox is full, the connection is closed");
-        [[fallthrough]];
-      case Outbox::State::broken:
-        worker_.post([self = shared_from_this()] { self->close(); });
-    }
-  }
-  // Its own worker does not wait for another's: that one may be in a turn that takes its time.
-  void flush_later(Worker& worker) {
-    std::atomic<bool>& scheduled = &worker == &worker_ ? own_flush_scheduled_ : other_flush_scheduled_;
-    if (scheduled.exchange(true)) return;
-    worker.post([self = shared_from_this(), &scheduled] {
-      scheduled = false;
-      self->after_write(self->outbox_.flush());
-      self->call_ended();
-    });
-  }
-  void wait_for_output() {
-    if (closed_) return;
-    socket_.async_wait(Local::socket::wait_write, [self = shared_from_this()](const boost::system::error_code& failed) {
-      self->output_scheduled_ = false;
-      if (failed || self->closed_) return;
-      self->after_write(self->outbox_.flush());
-      if (!self->writable()) return;
-      self->deliver_events();
-      if (std::exchange(self->paused_, false)) self->read();
-      self->end_if_done();
-    });
-  }
-  void deliver_events() {
-    if (closed_) return;
-    outbox_.cork();
-    const bool more = or_close([this] { return session_->deliver_events(); });
-    const auto state = outbox_.uncork();
-    after_write(state);
-    // Nobody will say that there is room again when the socket has taken it all.
-    if (more && state == Outbox::State::empty) schedule_events();
-  }
-
-  Worker& worker_;
-  Local::socket socket_;
-  const int fd_;
-  const UnixDoorLimits& limits_;
-  Log& log_;
-  const Ended ended_;
-  FrameDecoder decoder_;
-  Outbox outbox_;
-  std::shared_ptr<RpcSession> session_;
-  std::atomic<Framing> framing_{Framing::lines};
-  std::atomic<bool> events_scheduled_{false};
-  std::atomic<bool> own_flush_scheduled_{false};
-  std::atomic<bool> other_flush_scheduled_{false};
-  std::atomic<bool> output_scheduled_{false};
-  std::atomic<bool> half_closed_{false};
-  std::atomic<bool> full_{false};
-  bool waiting_for_input_ = false;
-  bool paused_ = false;
-  bool closed_ = false;
-};
-
-}  // namespace
+using Local = boost::asio::local::stream_protocol;
 
 struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   /// One worker's part. Its parser is used by that worker alone.
@@ -324,11 +81,11 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
       return;
     }
     socket.non_blocking(true);
-    auto connection =
-        std::make_shared<Connection>(part.worker, std::move(socket), limits, log,
-                                     [weak = weak_from_this(), &part](const std::shared_ptr<Connection>& ended) {
-                                       if (const auto self = weak.lock()) self->ended(ended, part);
-                                     });
+    auto connection = std::make_shared<Connection>(
+        part.worker, std::move(socket), ConnectionLimits{limits.max_message_bytes, limits.max_outbound_bytes}, log,
+        [weak = weak_from_this(), &part](const std::shared_ptr<Connection>& ended) {
+          if (const auto self = weak.lock()) self->ended(ended, part);
+        });
     {
       Lock lock(mutex);
       part.connections.insert(connection);

@@ -150,6 +150,7 @@ class Instance {
   }
 
   std::int32_t deliver(const gantry_msg& msg) {
+    calls_.let_leave();
     switch (msg.kind) {
       case GANTRY_CALL:
         return call(msg);

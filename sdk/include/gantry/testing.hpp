@@ -193,6 +193,11 @@ class TestHost : public detail::HostCore {
     });
     return found;
   }
+  /// From now on the host takes no posted tasks, or takes them again.
+  void refuse_posts(bool refuse) {
+    Lock lock(mutex_);
+    posts_refused_ = refuse;
+  }
   /// From now on the bus takes no events (`overloaded`), or takes them again.
   void fill_bus(bool full) {
     Lock lock(mutex_);

@@ -27,6 +27,7 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace gantry {
 
@@ -167,6 +168,23 @@ class CallTable {
     const auto it = calls_.find(id);
     return it == calls_.end() ? nullptr : it->second;
   }
+  /// For a call that is answered while the host takes no more posts: the next message that comes in lets it leave.
+  void leave_later(std::shared_ptr<CallState> call) {
+    Lock lock(mutex_);
+    left_.push_back(std::move(call));
+    any_left_.store(true, std::memory_order_relaxed);
+  }
+  /// Serially.
+  void let_leave() {
+    if (!any_left_.load(std::memory_order_relaxed)) return;
+    std::vector<std::shared_ptr<CallState>> left;
+    {
+      Lock lock(mutex_);
+      left.swap(left_);
+      any_left_.store(false, std::memory_order_relaxed);
+    }
+    for (const auto& call : left) call->leave();
+  }
   void remove(std::uint64_t id) {
     std::shared_ptr<CallState> last;
     Lock lock(mutex_);
@@ -179,6 +197,8 @@ class CallTable {
  private:
   mutable Mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<CallState>> left_ GANTRY_GUARDED_BY(mutex_);  ///< of calls_
+  std::atomic<bool> any_left_{false};
 };
 
 inline CallTable::~CallTable() {
@@ -199,7 +219,8 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
   if (handler_thread.load() == std::this_thread::get_id()) {
     answered_by_handler = true;  // it leaves when the handler has returned
   } else {
-    (void)host.post([self = shared_from_this()] { self->leave(); });
+    if (host.post([self = shared_from_this()] { self->leave(); })) return;
+    if (auto* const owner = table.load()) owner->leave_later(shared_from_this());
   }
 }
 

@@ -91,6 +91,7 @@ class HostCore {
       auto& h = self(ctx);
       {
         Lock lock(h.mutex_);
+        if (h.posts_refused_) return static_cast<std::int32_t>(GANTRY_FULL);
         h.queue_.push_back([fn, arg] { fn(arg); });
       }
       h.changed_.notify_all();
@@ -297,6 +298,7 @@ class HostCore {
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::map<std::uint64_t, Timer> timers_ GANTRY_GUARDED_BY(mutex_);
   std::deque<std::function<void()>> queue_ GANTRY_GUARDED_BY(mutex_);
+  bool posts_refused_ GANTRY_GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, detail::Received> calls_ GANTRY_GUARDED_BY(mutex_);
   std::map<std::uint64_t, json> origins_ GANTRY_GUARDED_BY(mutex_);
   std::vector<Event> events_ GANTRY_GUARDED_BY(mutex_);
