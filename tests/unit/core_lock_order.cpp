@@ -13,9 +13,10 @@
 #endif
 
 using namespace gantry;
-using core_test::abort_message;
 
 #if GANTRY_LOCK_ORDER
+
+using core_test::abort_message;
 
 TEST_CASE("lock order: two mutexes that are ever locked in opposite orders end a debug build, with their names") {
   const auto said = abort_message([] {

@@ -11,7 +11,6 @@
 #include "core_support.hpp"
 
 using namespace gantry;
-using core_test::Random;
 using core_test::rounds;
 using namespace std::chrono_literals;
 
