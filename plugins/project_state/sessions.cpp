@@ -4,8 +4,8 @@
 #include <array>
 #include <gantry/params.hpp>
 
-#include "cursor.hpp"
 #include "merge.hpp"
+#include "page.hpp"
 
 namespace gantry::state {
 
@@ -17,7 +17,6 @@ constexpr std::size_t kMaxRoots = 256;
 constexpr std::size_t kMaxOpenFiles = 10'000;
 constexpr std::size_t kMaxAttributes = 1 << 20;
 constexpr std::size_t kMaxSession = 2 << 20;
-constexpr std::size_t kMaxPage = 4 << 20;
 constexpr int kMaxDepth = 64;
 
 const std::array<std::string, 5> kFields{"name", "roots", "branch", "open_files", "attributes"};
@@ -221,35 +220,16 @@ Result<json> list_sessions(Database& db, const Ledger& ledger, const SessionFilt
                            const std::optional<std::string>& cursor, std::uint64_t limit) {
   const json which{filter.name.value_or(""), filter.root.value_or(""), filter.branch.value_or("")};
   const std::string list = ledger.epoch + "\nsessions\n" + dump_json(which);
-  std::uint64_t after = 0;
-  if (cursor) {
-    const auto place = read_cursor(*cursor, list);
-    if (!place) return std::unexpected(place.error());
-    after = *place;
-  }
-  json result{{"items", json::array()}, {"epoch", ledger.epoch}, {"seq", ledger.seq}};
+  const auto start = page_start(cursor, list);
+  if (!start) return std::unexpected(start.error());
   Query q(db,
-          "SELECT created_seq, id, rev, body FROM sessions WHERE created_seq > ?1 "
+          "SELECT created_seq, body, id, rev FROM sessions WHERE created_seq > ?1 "
           "AND (?2 IS NULL OR instr(body ->> '$.name', ?2) > 0) "
           "AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(body, '$.roots') AS r WHERE r.value = ?3)) "
           "AND (?4 IS NULL OR body ->> '$.branch' = ?4) ORDER BY created_seq",
-          after, filter.name, filter.root, filter.branch);
-  std::size_t bytes = 0;
-  while (true) {
-    const auto row = q.next();
-    if (!row) return std::unexpected(row.error());
-    if (!*row) return result;
-    const std::string body = q.text(3);
-    bytes += body.size();
-    if (result["items"].size() >= limit || (bytes > kMaxPage && !result["items"].empty())) {
-      result["next_cursor"] = make_cursor(after, list);
-      return result;
-    }
-    auto session = shown(q.text(1), q.count(2), body);
-    if (!session) return session;
-    result["items"].push_back(std::move(*session));
-    after = q.count(0);
-  }
+          *start, filter.name, filter.root, filter.branch);
+  return read_page(q, ledger, list, *start, limit,
+                   [&](const std::string& body) { return shown(q.text(2), q.count(3), body); });
 }
 
 }  // namespace gantry::state

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "settings.hpp"
 
-#include "cursor.hpp"
 #include "merge.hpp"
+#include "page.hpp"
 
 namespace gantry::state {
 
@@ -10,7 +10,6 @@ namespace {
 
 constexpr std::size_t kMaxKey = 256;
 constexpr std::size_t kMaxValue = 1 << 20;
-constexpr std::size_t kMaxPage = 4 << 20;
 constexpr int kMaxDepth = 64;
 constexpr std::uint64_t kForgetStep = 1000;
 
@@ -162,36 +161,20 @@ Result<json> get_setting(Database& db, const Ledger& ledger, const Scope& scope,
 Result<json> list_settings(Database& db, const Ledger& ledger, const Scope& scope, const std::string& prefix,
                            const std::optional<std::string>& cursor, std::uint64_t limit) {
   const std::string list = ledger.epoch + "\nsettings\n" + scope.stored() + "\n" + prefix;
-  std::uint64_t after = 0;
-  if (cursor) {
-    const auto place = read_cursor(*cursor, list);
-    if (!place) return std::unexpected(place.error());
-    after = *place;
-  }
-  json result{{"items", json::array()}, {"epoch", ledger.epoch}, {"seq", ledger.seq}};
+  const auto start = page_start(cursor, list);
+  if (!start) return std::unexpected(start.error());
   Query q(db,
-          "SELECT n, key, value, rev FROM settings WHERE scope = ?1 AND value IS NOT NULL AND n > ?2 "
+          "SELECT n, value, key, rev FROM settings WHERE scope = ?1 AND value IS NOT NULL AND n > ?2 "
           "AND substr(key, 1, length(?3)) = ?3 ORDER BY n",
-          scope.stored(), after, prefix);
-  std::size_t bytes = 0;
-  while (true) {
-    const auto row = q.next();
-    if (!row) return std::unexpected(row.error());
-    if (!*row) return result;
-    const std::string text = q.text(2);
-    bytes += text.size();
-    if (result["items"].size() >= limit || (bytes > kMaxPage && !result["items"].empty())) {
-      result["next_cursor"] = make_cursor(after, list);
-      return result;
-    }
-    const std::string key = q.text(1);
-    auto value = parse_value(key, text);
+          scope.stored(), *start, prefix);
+  return read_page(q, ledger, list, *start, limit, [&](const std::string& stored) -> Result<json> {
+    const std::string key = q.text(2);
+    auto value = parse_value(key, stored);
     if (!value) return value;
     json item{{"key", key}, {"value", std::move(*value)}, {"rev", q.count(3)}};
     scope.show(item);
-    result["items"].push_back(std::move(item));
-    after = q.count(0);
-  }
+    return item;
+  });
 }
 
 }  // namespace gantry::state

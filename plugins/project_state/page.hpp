@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// page.hpp: one page of a list: from a cursor on, as many rows as were asked for, within 4 MiB.
+//
+// Thread rule: as of the Database whose rows they are.
+#pragma once
+
+#include <cstdint>
+#include <gantry/json.hpp>
+#include <gantry/result.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "cursor.hpp"
+#include "sqlite.hpp"
+#include "store.hpp"
+
+namespace gantry::state {
+
+inline constexpr std::size_t kMaxPage = 4 << 20;
+
+/// The place after which the page begins; 0, before the first, without a cursor.
+[[nodiscard]] inline Result<std::uint64_t> page_start(const std::optional<std::string>& cursor,
+                                                      const std::string& list) {
+  return cursor ? read_cursor(*cursor, list) : 0;
+}
+
+/// `rows`: those after `start`, in order; column 0 is a row's place, column 1 the JSON that is stored of it, which is
+/// what counts towards the 4 MiB. `shown(stored)` makes the item, a Result<json>, of the row at which `rows` stands.
+/// There is one item at least, however large, where there is a row.
+template <class Shown>
+[[nodiscard]] Result<json> read_page(Query& rows, const Ledger& ledger, const std::string& list, std::uint64_t start,
+                                     std::uint64_t limit, const Shown& shown) {
+  json page{{"items", json::array()}, {"epoch", ledger.epoch}, {"seq", ledger.seq}};
+  auto& items = page["items"];
+  std::uint64_t last = start;
+  std::size_t bytes = 0;
+  while (true) {
+    const auto row = rows.next();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return page;
+    const std::string stored = rows.text(1);
+    bytes += stored.size();
+    if (items.size() >= limit || (bytes > kMaxPage && !items.empty())) {
+      page["next_cursor"] = make_cursor(last, list);
+      return page;
+    }
+    auto item = shown(stored);
+    if (!item) return item;
+    items.push_back(std::move(*item));
+    last = rows.count(0);
+  }
+}
+
+}  // namespace gantry::state
