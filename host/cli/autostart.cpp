@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "host/cli/client.hpp"
+#include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
 #include "host/house/house.hpp"
 
@@ -148,6 +149,15 @@ constexpr RetryPolicy kAgain{.max_retries = kNoLimit,
 
 void print_notes(const std::vector<std::string>& notes) {
   for (const auto& note : notes) std::fprintf(stderr, "gantry: %s\n", note.c_str());
+}
+
+ConnectOptions connect_options(const Common& common, std::string client) {
+  ConnectOptions options;
+  options.socket = socket_path(common.socket);
+  options.config = common.config;
+  options.may_start = !common.no_start;
+  options.client = std::move(client);
+  return options;
 }
 
 Result<Connected> connect_or_start(const ConnectOptions& options) {

@@ -72,12 +72,7 @@ int call(const Common& common, const CallArgs& args) {
   if (!params) return report_error(params.error());
   if (params->contains("_meta") && !(*params)["_meta"].is_object())
     return report_error(Error{ErrorKind::invalid_params, "_meta must be an object", {}});
-  ConnectOptions options;
-  options.socket = socket_path(common.socket);
-  options.config = common.config;
-  options.may_start = !common.no_start;
-  options.client = "gantry call";
-  auto connected = connect_or_start(options);
+  auto connected = connect_or_start(connect_options(common, "gantry call"));
   if (!connected) return report_error(connected.error());
   Client& client = connected->client;
   auto timeout = std::chrono::milliseconds(-1);

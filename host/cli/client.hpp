@@ -50,9 +50,13 @@ struct ConnectOptions {
   std::filesystem::path socket;
   std::string config;  ///< handed to a host that is started
   bool may_start = true;
-  std::string client = "gantry";
+  std::string client;
   std::string workspace;  ///< named in host.hello when not empty
 };
+
+struct Common;  // commands.hpp
+/// What the command line says of the connection.
+[[nodiscard]] ConnectOptions connect_options(const Common& common, std::string client);
 
 struct Connected {
   Client client;

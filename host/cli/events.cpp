@@ -54,11 +54,8 @@ int events(const Common& common, const EventsArgs& args) {
     }
     params["since"] = {{args.since.substr(0, colon), seq}};
   }
-  ConnectOptions options;
-  options.socket = socket_path(common.socket);
-  options.config = common.config;
-  options.may_start = !common.no_start && !args.dead;
-  options.client = "gantry events";
+  auto options = connect_options(common, "gantry events");
+  if (args.dead) options.may_start = false;
   auto connected = connect_or_start(options);
   if (!connected) return complain(connected.error());
   print_notes(connected->notes);

@@ -273,12 +273,7 @@ class Shim {
 }  // namespace
 
 int lsp(const Common& common, const LspArgs& args) {
-  ConnectOptions options;
-  options.socket = socket_path(common.socket);
-  options.config = common.config;
-  options.may_start = !common.no_start;
-  options.client = "gantry lsp";
-  auto connected = connect_or_start(options);
+  auto connected = connect_or_start(connect_options(common, "gantry lsp"));
   if (!connected) return complain(connected.error());
   print_notes(connected->notes);
   Shim shim(connected->client);

@@ -16,9 +16,7 @@ namespace gantry::host {
 namespace {
 
 [[nodiscard]] Result<Client> connect_only(const Common& common) {
-  ConnectOptions options;
-  options.socket = socket_path(common.socket);
-  options.config = common.config;
+  auto options = connect_options(common, "gantry");
   options.may_start = false;
   auto connected = connect_or_start(options);
   if (!connected) return std::unexpected(connected.error());
