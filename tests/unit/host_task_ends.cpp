@@ -239,27 +239,6 @@ TEST_CASE("tasks: a timer of an earlier run that comes too late does nothing to 
   REQUIRE(t.state("b") == "running");
 }
 
-TEST_CASE("tasks: a restart that was called off too late starts nothing") {
-  Tree t(true);
-  REQUIRE(t.tasks.open_scope("scope", {.strategy = Strategy::rest_for_one}));
-  for (const char* const name : {"a", "b", "c"}) {
-    (void)t.spawn(name, {.parent = "scope", .restart = kPermanent, .grace = 1h});
-    t.runs(name, 1);
-  }
-  t.script.fail_now("c");
-  t.reaches("c", "backing_off");
-  eventually("its timer", [&] { return !t.calm(); });
-  t.script.deafen("b");
-  t.script.fail_now("a");
-  t.reaches("a", "backing_off");
-  t.timers.advance(30s);
-  REQUIRE((t.state("a") == "backing_off" && t.state("c") == "backing_off"));
-  t.script.let_go("b");
-  t.reaches("b", "backing_off");
-  t.back_off();
-  for (const char* const name : {"a", "b", "c"}) t.runs(name, 2);
-}
-
 TEST_CASE("tasks: a raised limit lets those that wait start") {
   Tree t;
   t.tasks.set_limits(1, 300s);
