@@ -11,6 +11,7 @@ using ai_test::config;
 using ai_test::data_of;
 using ai_test::hello;
 using ai_test::wait_pause;
+using ai_test::with_fallback;
 using testing::TestHost;
 
 TEST_CASE("ai.chat: sends what it was given and returns the provider's message") {
@@ -241,11 +242,7 @@ TEST_CASE("ai provider: the key of a command is fetched once, and again after it
 TEST_CASE("ai provider: a failing model is stood in for by its fallback") {
   fault::Server first({{fault::send(fault::response(404, json{{"error", "no such model"}}))}});
   fault::Server second({{fault::send(fault::response(200, fault::chat_answer("from the second")))}});
-  json both = config(first.url());
-  both["settings"]["providers"]["other"] = {{"kind", "openai"}, {"base_url", second.url()}};
-  both["settings"]["models"]["n"] = {{"provider", "other"}};
-  both["settings"]["models"]["m"]["fallback"] = {"n"};
-  TestHost host(ai_test::kPlugin, both);
+  TestHost host(ai_test::kPlugin, with_fallback(config(first.url()), second.url()));
   const auto result = host.call("ai.chat", hello());
   REQUIRE(result);
   REQUIRE((*result)["model"] == "n");
@@ -256,11 +253,7 @@ TEST_CASE("ai provider: a failing model is stood in for by its fallback") {
 TEST_CASE("ai provider: when all fallbacks fail, the first failure is told, and the last") {
   fault::Server first({{fault::send(fault::response(404, json{{"error", "first words"}}))}});
   fault::Server second({{fault::send(fault::response(403, json{{"error", "second words"}}))}});
-  json both = config(first.url());
-  both["settings"]["providers"]["other"] = {{"kind", "openai"}, {"base_url", second.url()}};
-  both["settings"]["models"]["n"] = {{"provider", "other"}};
-  both["settings"]["models"]["m"]["fallback"] = {"n"};
-  TestHost host(ai_test::kPlugin, both);
+  TestHost host(ai_test::kPlugin, with_fallback(config(first.url()), second.url()));
   const auto result = host.call("ai.chat", hello());
   REQUIRE(!result);
   REQUIRE(data_of(result.error())["status"] == 404);

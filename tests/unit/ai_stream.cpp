@@ -10,6 +10,7 @@ using namespace std::chrono_literals;
 using ai_test::config;
 using ai_test::data_of;
 using ai_test::hello;
+using ai_test::with_fallback;
 using fault::send;
 using testing::TestHost;
 
@@ -173,13 +174,7 @@ TEST_CASE("ai stream: what breaks before the first token is tried again, later i
 
 TEST_CASE("ai stream: a fallback stands in before the first item, never after it") {
   fault::Server second({{send(fault::stream_head() + fault::event(fault::delta("second")) + fault::done())}});
-  const auto both = [&](const std::string& url) {
-    json settings = config(url, json::object(), 0);
-    settings["settings"]["providers"]["other"] = {{"kind", "openai"}, {"base_url", second.url()}};
-    settings["settings"]["models"]["n"] = {{"provider", "other"}};
-    settings["settings"]["models"]["m"]["fallback"] = {"n"};
-    return settings;
-  };
+  const auto both = [&](const std::string& url) { return with_fallback(config(url, json::object(), 0), second.url()); };
   fault::Server late({{send(fault::stream_head() + fault::event(fault::delta("half")))}});
   TestHost one(ai_test::kPlugin, both(late.url()));
   const auto failed = drain(one.open("ai.chat", hello(), 100));

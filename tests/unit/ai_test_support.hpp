@@ -24,6 +24,15 @@ inline gantry::json config(const std::string& url, gantry::json async = gantry::
             {"models", {{"m", {{"provider", "local"}, {"model", "upstream-name"}}}}}}}};
 }
 
+/// And "n", of a provider at `url`, stands in for it.
+inline gantry::json with_fallback(gantry::json one, const std::string& url) {
+  auto& settings = one["settings"];
+  settings["providers"]["other"] = {{"kind", "openai"}, {"base_url", url}};
+  settings["models"]["n"] = {{"provider", "other"}};
+  settings["models"]["m"]["fallback"] = {"n"};
+  return one;
+}
+
 inline gantry::json hello() { return {{"messages", {{{"role", "user"}, {"content", "hello"}}}}}; }
 
 /// Waits until a request pauses before its next attempt: its watch and its pause are the timers.
