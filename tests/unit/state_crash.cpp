@@ -113,6 +113,36 @@ void expect_logged(Outside& db, const json& answer) {
   }
 }
 
+/// What a writer said until it was killed.
+struct Said {
+  std::vector<json> answers;  // the acknowledged ones
+  json tried;                 // its last request
+  bool acknowledged = false;  // was that one?
+
+  void note(const json& line) {
+    if (line.contains("try")) tried = line;
+    if (line.contains("acknowledged")) answers.push_back(line["acknowledged"]);
+    acknowledged = line.contains("acknowledged");
+  }
+};
+
+/// Killed after a random number of lines, and then somewhere in what it does next.
+[[nodiscard]] Said write_until_killed(const std::string& folder, std::uint64_t seed, std::mt19937_64& random) {
+  Child child("write", folder, seed);
+  Said said;
+  const auto lines = random() % 60;
+  for (std::uint64_t i = 0; i <= lines; ++i) {
+    const json line = child.line();
+    REQUIRE(!line.is_null());
+    said.note(line);
+  }
+  for (volatile std::uint64_t spin = random() % 2'000'000; spin > 0; spin = spin - 1) {
+  }
+  child.kill();
+  for (json line = child.line(); !line.is_null(); line = child.line()) said.note(line);
+  return said;
+}
+
 }  // namespace
 
 // GANTRY_CRASH_LOOPS and GANTRY_CRASH_SEED run more, or the same again.
@@ -132,28 +162,7 @@ TEST_CASE("state: after kill -9 everything acknowledged is there, once, and the 
       dir = std::make_unique<TempDir>();
       head = 0;
     }
-    Child child("write", dir->path(), seed + loop);
-    std::vector<json> answers;
-    json tried;
-    bool was_acknowledged = false;
-    const auto note = [&](const json& line) {
-      if (line.contains("try")) tried = line;
-      if (line.contains("acknowledged")) answers.push_back(line["acknowledged"]);
-      was_acknowledged = line.contains("acknowledged");
-    };
-    // Killed after this many lines, and then somewhere in what it does next.
-    const auto lines = random() % 60;
-    for (std::uint64_t i = 0; i <= lines; ++i) {
-      const json line = child.line();
-      REQUIRE(!line.is_null());
-      note(line);
-    }
-    for (volatile std::uint64_t spin = random() % 2'000'000; spin > 0; spin = spin - 1) {
-    }
-    child.kill();
-    for (json line = child.line(); !line.is_null(); line = child.line()) {
-      note(line);
-    }
+    const auto [answers, tried, was_acknowledged] = write_until_killed(dir->path(), seed + loop, random);
     acknowledged += answers.size();
 
     TestHost host(kPlugin, config(dir->path()));
