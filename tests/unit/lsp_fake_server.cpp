@@ -7,7 +7,7 @@
 //   --utf8 (counts positions so)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
-// Methods: see `request`. Documents: didOpen, didChange with full text, didClose.
+// Methods: see `request` and `test_request`. Documents: didOpen, didChange with full text, didClose.
 #include <signal.h>
 #include <unistd.h>
 
@@ -67,6 +67,9 @@ class Server {
     framed(gantry::dump_json(message));
   }
   void answer(const json& id, json result) { send({{"id", id}, {"result", std::move(result)}}); }
+  void refuse(const json& id, int code, const std::string& why) {
+    send({{"id", id}, {"error", {{"code", code}, {"message", why}}}});
+  }
 
   void handle(const std::string& text) {
     if (log_.is_open()) log_ << text << std::endl;
@@ -85,16 +88,34 @@ class Server {
 
   void request(const json& id, const std::string& method, const json& params) {
     if (method == "initialize") {
-      if (options_.hang_initialize) return;
-      if (options_.refuse_initialize)
-        return send({{"id", id}, {"error", {{"code", -32603}, {"message", "no licence"}}}});
-      json capabilities{{"hoverProvider", true}};
-      if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
-      return answer(id, {{"capabilities", std::move(capabilities)}, {"serverInfo", {{"pid", ::getpid()}}}});
-    }
-    if (method == "shutdown") {
+      initialize(id);
+    } else if (method == "shutdown") {
       if (!options_.ignore_exit) answer(id, nullptr);
-    } else if (method == "test/echo") {
+    } else if (method == "textDocument/hover") {
+      hover(id, params);
+    } else if (!test_request(id, method, params)) {
+      refuse(id, -32601, "no " + method);
+    }
+  }
+
+  void initialize(const json& id) {
+    if (options_.hang_initialize) return;
+    if (options_.refuse_initialize) return refuse(id, -32603, "no licence");
+    json capabilities{{"hoverProvider", true}};
+    if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
+    answer(id, {{"capabilities", std::move(capabilities)}, {"serverInfo", {{"pid", ::getpid()}}}});
+  }
+
+  void hover(const json& id, const json& params) {
+    const std::string uri = params.at("textDocument").at("uri");
+    const auto it = documents_.find(uri);
+    if (it == documents_.end()) return refuse(id, -32602, "not open: " + uri);
+    answer(id, {{"contents", it->second.value("text", "")}, {"version", it->second.value("version", -1)}});
+  }
+
+  /// False: there is no such method.
+  [[nodiscard]] bool test_request(const json& id, const std::string& method, const json& params) {
+    if (method == "test/echo") {
       answer(id, params);
     } else if (method == "test/crash") {
       std::cerr << "fatal: asked to crash" << std::endl;
@@ -140,15 +161,10 @@ class Server {
         while (true) ::pause();
       }
       answer(id, child);
-    } else if (method == "textDocument/hover") {
-      const std::string uri = params.at("textDocument").at("uri");
-      const auto it = documents_.find(uri);
-      if (it == documents_.end())
-        return send({{"id", id}, {"error", {{"code", -32602}, {"message", "not open: " + uri}}}});
-      answer(id, {{"contents", it->second.value("text", "")}, {"version", it->second.value("version", -1)}});
     } else {
-      send({{"id", id}, {"error", {{"code", -32601}, {"message", "no " + method}}}});
+      return false;
     }
+    return true;
   }
 
   void notification(const std::string& method, const json& params) {
@@ -163,7 +179,7 @@ class Server {
     if (method == "$/cancelRequest") {
       for (auto it = hanging_.begin(); it != hanging_.end(); ++it) {
         if (*it != params.at("id")) continue;
-        send({{"id", *it}, {"error", {{"code", -32800}, {"message", "cancelled"}}}});
+        refuse(*it, -32800, "cancelled");
         hanging_.erase(it);
         return;
       }
