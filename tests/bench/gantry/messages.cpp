@@ -39,50 +39,44 @@ u64 tasks(std::size_t workers, bool bounded, std::size_t senders, u64 ops, Timer
   return ops;
 }
 
-u64 threads(bool bounded, std::size_t senders, u64 ops, Timer& timer) {
-  auto [tx, rx] = channel(bounded);
-  std::vector<mpsc::Sender<Message>> ends(senders, tx);
-  tx.close();
-  Team team(senders, [&](std::size_t index) {
-    auto end = std::move(ends[index]);
-    const u64 mine = share(ops, senders, index);
-    for (u64 i = 0; i < mine; ++i) {
-      if (!end.send(Message{index, i, {}})) wrong("closed");
-    }
-  });
-  Order order(senders);
-  timer.start();
-  team.go();
+void send_each(mpsc::Sender<Message> tx, u64 sender, u64 count) {
+  for (u64 i = 0; i < count; ++i) {
+    if (!tx.send(Message{sender, i, {}})) wrong("closed");
+  }
+}
+void receive_each(mpsc::Receiver<Message>& rx, Order& order) {
   while (const auto message = rx.recv()) order.got(*message);
-  timer.stop();
-  team.join();
-  order.finished(ops);
-  return ops;
 }
 
-/// As threads(), 64 at a time.
-u64 batches(bool bounded, std::size_t senders, u64 ops, Timer& timer) {
-  auto [tx, rx] = channel(bounded);
-  std::vector<mpsc::Sender<Message>> ends(senders, tx);
-  tx.close();
-  Team team(senders, [&](std::size_t index) {
-    auto end = std::move(ends[index]);
-    const u64 mine = share(ops, senders, index);
-    std::vector<Message> batch;
-    for (u64 i = 0; i < mine;) {
-      batch.clear();
-      for (; batch.size() < 64 && i < mine; ++i) batch.push_back(Message{index, i, {}});
-      if (!end.send_many(batch).status) wrong("closed");
-    }
-  });
-  Order order(senders);
+constexpr std::size_t kBatch = 64;
+
+void send_many(mpsc::Sender<Message> tx, u64 sender, u64 count) {
+  std::vector<Message> batch;
+  for (u64 i = 0; i < count;) {
+    batch.clear();
+    for (; batch.size() < kBatch && i < count; ++i) batch.push_back(Message{sender, i, {}});
+    if (!tx.send_many(batch).status) wrong("closed");
+  }
+}
+void receive_many(mpsc::Receiver<Message>& rx, Order& order) {
   std::vector<Message> got;
-  timer.start();
-  team.go();
-  while (rx.recv_many(got, 64) != 0) {
+  while (rx.recv_many(got, kBatch) != 0) {
     for (const auto& message : got) order.got(message);
     got.clear();
   }
+}
+
+/// Each sender is a thread that runs `send_all`; this one runs `receive_all`.
+template <class Send, class Receive>
+u64 threads(bool bounded, std::size_t senders, u64 ops, Timer& timer, Send send_all, Receive receive_all) {
+  auto [tx, rx] = channel(bounded);
+  std::vector<mpsc::Sender<Message>> ends(senders, tx);
+  tx.close();
+  Team team(senders, [&](std::size_t index) { send_all(std::move(ends[index]), index, share(ops, senders, index)); });
+  Order order(senders);
+  timer.start();
+  team.go();
+  receive_all(rx, order);
   timer.stop();
   team.join();
   order.finished(ops);
@@ -180,9 +174,9 @@ std::vector<Workload> messages() {
       all.push_back({name + ".mt2", strict + "; goes on with the worker that woke it",
                      [=](u64 n, Timer& t) { return tasks(2, bounded, senders, n, t); }});
       all.push_back({name + ".thr", strict + "; pauses, yields, then parks",
-                     [=](u64 n, Timer& t) { return threads(bounded, senders, n, t); }});
+                     [=](u64 n, Timer& t) { return threads(bounded, senders, n, t, send_each, receive_each); }});
       all.push_back({name + ".thr+many", strict + "; 64 a step",
-                     [=](u64 n, Timer& t) { return batches(bounded, senders, n, t); }});
+                     [=](u64 n, Timer& t) { return threads(bounded, senders, n, t, send_many, receive_many); }});
     }
   }
   all.push_back({"oneshot.ct", "close, cancel", oneshots});
