@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The least that an Asio server can be: it echoes lines on a Unix socket.
+#include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/write.hpp>
 #include <memory>
 
-using Local = boost::asio::local::stream_protocol;
+#include "echo_server.hpp"
+
+using echo_server::Local;
 
 struct Session : std::enable_shared_from_this<Session> {
   explicit Session(Local::socket s) : socket(std::move(s)) {}
@@ -23,17 +24,4 @@ struct Session : std::enable_shared_from_this<Session> {
   std::array<char, 65536> data{};
 };
 
-void accept(Local::acceptor& acceptor) {
-  acceptor.async_accept([&acceptor](auto failed, Local::socket socket) {
-    if (!failed) std::make_shared<Session>(std::move(socket))->read();
-    accept(acceptor);
-  });
-}
-
-int main(int argc, char** argv) {
-  if (argc != 2) return 2;
-  boost::asio::io_context context(1);
-  Local::acceptor acceptor(context, Local::endpoint(argv[1]));
-  accept(acceptor);
-  context.run();
-}
+int main(int argc, char** argv) { return echo_server::run<Session>(argc, argv); }

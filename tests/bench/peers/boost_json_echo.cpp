@@ -3,16 +3,16 @@
 // echo-boost-json SOCKET: JSON-RPC, a line a message, on Asio and Boost.JSON; one write answers what one read brought.
 #include <array>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json/src.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "echo_server.hpp"
+
 namespace json = boost::json;
-using Local = boost::asio::local::stream_protocol;
+using echo_server::Local;
 
 class Session : public std::enable_shared_from_this<Session> {
  public:
@@ -66,17 +66,4 @@ class Session : public std::enable_shared_from_this<Session> {
   std::string in_, out_;
 };
 
-void accept(Local::acceptor& acceptor) {
-  acceptor.async_accept([&acceptor](auto failed, Local::socket socket) {
-    if (!failed) std::make_shared<Session>(std::move(socket))->read();
-    accept(acceptor);
-  });
-}
-
-int main(int argc, char** argv) {
-  if (argc != 2) return 2;
-  boost::asio::io_context context(1);
-  Local::acceptor acceptor(context, Local::endpoint(argv[1]));
-  accept(acceptor);
-  context.run();
-}
+int main(int argc, char** argv) { return echo_server::run<Session>(argc, argv); }

@@ -105,7 +105,7 @@ rust arc-swap
 rust rust-std
 go_peer go go
 node_peer
-cxx echo-boost-json boost_json_echo.cpp ""
+cxx echo-boost-json boost_json_echo.cpp echo_server.hpp
 rust echo-tokio
 go_peer echo-go go_echo
 vscode_jsonrpc
