@@ -145,6 +145,37 @@ impl Team {
     }
 }
 
+/// Each of the senders is a thread that sends its share of `ops` messages by `send`; this one takes what `received` has
+/// until all senders are gone. `sender` is the one that they are cloned from.
+pub fn run_senders<S, F, R>(sender: S, received: R, send: F, senders: usize, ops: u64, timer: &mut Timer) -> u64
+where
+    S: Clone + Send + 'static,
+    F: Fn(&S, Message) + Copy + Send + 'static,
+    R: IntoIterator<Item = Message>,
+{
+    let mut order = Order::new(senders);
+    let mut bodies: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
+    for index in 0..senders {
+        let sender = sender.clone();
+        bodies.push(Box::new(move || {
+            for i in 0..share(ops, senders, index) {
+                send(&sender, Message::new(index, i));
+            }
+        }));
+    }
+    drop(sender);
+    let team = Team::new(bodies);
+    timer.start();
+    team.go();
+    for message in received {
+        order.got(&message);
+    }
+    timer.stop();
+    team.join();
+    order.finished(ops);
+    ops
+}
+
 /// xorshift64*: the same cheap source of keys in every program.
 pub struct Random(u64);
 

@@ -1,29 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-use common::{share, Message, Order, Team, Timer, Workload, CAPACITY};
+use common::{run_senders, Message, Order, Timer, Workload, CAPACITY};
 use crossbeam_channel::{bounded, unbounded, Receiver, Sender};
 
 fn mpsc((sender, receiver): (Sender<Message>, Receiver<Message>), senders: usize, ops: u64, timer: &mut Timer) -> u64 {
-    let mut order = Order::new(senders);
-    let mut bodies: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
-    for index in 0..senders {
-        let sender = sender.clone();
-        bodies.push(Box::new(move || {
-            for i in 0..share(ops, senders, index) {
-                sender.send(Message::new(index, i)).unwrap();
-            }
-        }));
-    }
-    drop(sender);
-    let team = Team::new(bodies);
-    timer.start();
-    team.go();
-    for message in receiver.iter() {
-        order.got(&message);
-    }
-    timer.stop();
-    team.join();
-    order.finished(ops);
-    ops
+    run_senders(sender, receiver, |s, message| s.send(message).unwrap(), senders, ops, timer)
 }
 
 fn oneshot(ops: u64, timer: &mut Timer) -> u64 {

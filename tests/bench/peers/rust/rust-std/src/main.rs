@@ -2,45 +2,17 @@
 //
 // Rust's standard library: std::sync::mpsc, and OnceLock where the compiler has it (1.70).
 #![allow(unknown_lints, unexpected_cfgs)]
-use common::{share, Message, Order, Team, Timer, Workload, CAPACITY};
-use std::sync::mpsc::{channel, sync_channel, Receiver};
-
-fn mpsc<S, F>(sender: S, receiver: Receiver<Message>, send: F, senders: usize, ops: u64, timer: &mut Timer) -> u64
-where
-    S: Clone + Send + 'static,
-    F: Fn(&S, Message) + Copy + Send + 'static,
-{
-    let mut order = Order::new(senders);
-    let mut bodies: Vec<Box<dyn FnOnce() + Send>> = Vec::new();
-    for index in 0..senders {
-        let sender = sender.clone();
-        bodies.push(Box::new(move || {
-            for i in 0..share(ops, senders, index) {
-                send(&sender, Message::new(index, i));
-            }
-        }));
-    }
-    drop(sender);
-    let team = Team::new(bodies);
-    timer.start();
-    team.go();
-    for message in receiver.iter() {
-        order.got(&message);
-    }
-    timer.stop();
-    team.join();
-    order.finished(ops);
-    ops
-}
+use common::{run_senders, Message, Order, Timer, Workload, CAPACITY};
+use std::sync::mpsc::{channel, sync_channel};
 
 fn bounded(senders: usize, ops: u64, timer: &mut Timer) -> u64 {
     let (sender, receiver) = sync_channel(CAPACITY);
-    mpsc(sender, receiver, |s, message| s.send(message).unwrap(), senders, ops, timer)
+    run_senders(sender, receiver, |s, message| s.send(message).unwrap(), senders, ops, timer)
 }
 
 fn unbounded(senders: usize, ops: u64, timer: &mut Timer) -> u64 {
     let (sender, receiver) = channel();
-    mpsc(sender, receiver, |s, message| s.send(message).unwrap(), senders, ops, timer)
+    run_senders(sender, receiver, |s, message| s.send(message).unwrap(), senders, ops, timer)
 }
 
 fn oneshot(ops: u64, timer: &mut Timer) -> u64 {
@@ -58,6 +30,7 @@ fn oneshot(ops: u64, timer: &mut Timer) -> u64 {
 
 #[cfg(once_lock)]
 fn borrow(threads: usize, ops: u64, timer: &mut Timer) -> u64 {
+    use common::{share, Team};
     use std::sync::OnceLock;
     static THING: OnceLock<Box<u64>> = OnceLock::new();
     let get = || THING.get_or_init(|| Box::new(1));
