@@ -161,8 +161,7 @@ ConnectOptions connect_options(const Common& common, std::string client) {
 }
 
 Result<Connected> connect_or_start(const ConnectOptions& options) {
-  json params{{"client", options.client}, {"version", kVersion}};
-  if (!options.workspace.empty()) params["workspace"] = options.workspace;
+  const json params{{"client", options.client}, {"version", kVersion}};
   bool found = false;
   const auto greet = [&]() -> Result<Connected> {
     auto client = find_host(options);

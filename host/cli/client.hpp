@@ -51,7 +51,6 @@ struct ConnectOptions {
   std::string config;  ///< handed to a host that is started
   bool may_start = true;
   std::string client;
-  std::string workspace;  ///< named in host.hello when not empty
 };
 
 struct Common;  // commands.hpp

@@ -93,7 +93,7 @@ class InlinePlugin : public std::enable_shared_from_this<InlinePlugin> {
   [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const std::string& name, bool nonblocking,
                                                                        const PluginDeps& deps);
   struct Delivering {
-    Delivering(Event what, Backoff between) : event(std::move(what)), backoff(std::move(between)) {}
+    Delivering(Event what, Backoff between) : event(std::move(what)), backoff(between) {}
     const Event event;
     Backoff backoff;      ///< serial
     int tries = 0;        ///< under the plugin's mutex_, as the next one
