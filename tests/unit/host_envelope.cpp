@@ -8,6 +8,7 @@
 
 using namespace gantry;
 using namespace gantry::host;
+using namespace std::string_literals;
 
 namespace {
 struct Reader {
@@ -57,10 +58,12 @@ TEST_CASE("envelope: depth is bounded") {
     return R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":)" +
            std::string(static_cast<std::size_t>(depth), '[') + std::string(static_cast<std::size_t>(depth), ']') + "}}";
   };
-  REQUIRE(read(nested(60)));
-  const auto deep = read(nested(10'000));
-  REQUIRE(!deep);
-  REQUIRE(deep.error().kind == ErrorKind::invalid_request);
+  REQUIRE(read(nested(62)));  // in params in the message
+  for (const int depth : {63, 10'000}) {
+    const auto deep = read(nested(depth));
+    REQUIRE(!deep);
+    REQUIRE(deep.error().kind == ErrorKind::invalid_request);
+  }
   REQUIRE(read(nested(10)));
 }
 
@@ -71,7 +74,8 @@ TEST_CASE("envelope: what is no JSON-RPC 2.0 is invalid_request, positional para
                           R"({"jsonrpc":"2.0","id":[1],"method":"a"})", R"({"jsonrpc":"2.0","id":true,"method":"a"})",
                           R"({"jsonrpc":"2.0","id":1,"method":7})", R"({"jsonrpc":"2.0","id":1})",
                           R"({"jsonrpc":"2.0","id":1,"method":""})", R"({"jsonrpc":"2.0","id":1,"id":2,"method":"a"})",
-                          R"({"jsonrpc":"2.0","id":1,"method":"a","method":"b"})"}) {
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","method":"b"})",
+                          R"({"jsonrpc":"2.0","id":1,"method":"a","jsonrpc":"2.0"})"}) {
     const auto parsed = read(bad);
     INFO(bad);
     REQUIRE(parsed);
@@ -105,8 +109,9 @@ TEST_CASE("envelope: a batch keeps its order, and a mistake in one message is th
   REQUIRE(parsed->messages[2].kind == RpcMessage::Kind::invalid);
   REQUIRE(parsed->messages[3].kind == RpcMessage::Kind::notification);
   std::string many = "[";
-  for (int i = 0; i < 101; ++i) many += std::string(i == 0 ? "" : ",") + R"({"jsonrpc":"2.0","method":"n"})";
-  REQUIRE(read(many + "]").error().kind == ErrorKind::invalid_request);
+  for (int i = 0; i < 100; ++i) many += std::string(i == 0 ? "" : ",") + R"({"jsonrpc":"2.0","method":"n"})";
+  REQUIRE(read(many + "]")->messages.size() == 100);
+  REQUIRE(read(many + R"(,{"jsonrpc":"2.0","method":"n"}])").error().kind == ErrorKind::invalid_request);
 }
 
 TEST_CASE("envelope: _meta is understood") {
@@ -118,6 +123,71 @@ TEST_CASE("envelope: _meta is understood") {
   REQUIRE(meta.timeout_ms == 250);
   REQUIRE(meta.traceparent == "00-1");
   REQUIRE(meta.idempotency_key == "k");
+}
+
+TEST_CASE("envelope: ids, names and the members of _meta are taken up to their bounds and no further") {
+  Reader read;
+  const auto kind = [&](const std::string& members) {
+    const auto parsed = read(R"({"jsonrpc":"2.0",)" + members + "}");
+    INFO(members);
+    REQUIRE(parsed);
+    const auto& m = parsed->messages.at(0);
+    if (m.kind != RpcMessage::Kind::invalid) return std::string("taken");
+    return std::string(kind_name(m.error.kind)) + (m.id.empty() ? "" : " id");
+  };
+  const auto text = [](std::size_t size) { return '"' + std::string(size, 'x') + '"'; };
+  const auto meta = [&](const std::string& member) {
+    return kind(R"("id":1,"method":"a","params":{"_meta":{)" + member + "}}");
+  };
+  REQUIRE(kind(R"("method":"a","id":)" + text(254)) == "taken");
+  REQUIRE(kind(R"("method":"a","id":)" + text(255)) == "invalid_request");
+  REQUIRE(kind(R"("id":1,"method":)" + text(256)) == "taken");
+  REQUIRE(kind(R"("id":1,"method":)" + text(257)) == "invalid_request id");
+  REQUIRE(meta(R"("stream":{"credit":4294967295})") == "taken");
+  REQUIRE(meta(R"("stream":{"credit":4294967296})") == "invalid_params id");
+  REQUIRE(meta(R"("timeout_ms":86400000)") == "taken");
+  REQUIRE(meta(R"("timeout_ms":86400001)") == "invalid_params id");
+  for (const std::string name : {R"("traceparent":)", R"("idempotency_key":)"}) {
+    REQUIRE(meta(name + text(256)) == "taken");
+    REQUIRE(meta(name + text(257)) == "invalid_params id");
+    REQUIRE(meta(name + "7") == "invalid_params id");
+  }
+}
+
+TEST_CASE("envelope: an id that cannot be answered with is not kept, whatever else is wrong") {
+  Reader read;
+  for (const std::string& bad :
+       {R"({"jsonrpc":"2.0","id":1,"id":2,"method":"a"})"s, R"({"jsonrpc":"2.0","id":{"a":1},"method":"a"})"s,
+        R"({"method":"a","id":")"s + std::string(300, 'x') + "\"}"}) {
+    INFO(bad);
+    const auto parsed = read(bad);
+    REQUIRE(parsed->messages.at(0).kind == RpcMessage::Kind::invalid);
+    REQUIRE(parsed->messages.at(0).id.empty());
+  }
+}
+
+TEST_CASE("envelope: what needs no answer is no mistake: a response, or a notification with params that are wrong") {
+  Reader read;
+  for (const char* response : {R"({"jsonrpc":"2.0","id":1,"result":7})", R"({"jsonrpc":"2.0","id":null,"error":{}})"})
+    REQUIRE(read(response)->messages.at(0).kind == RpcMessage::Kind::response);
+  for (const char* params : {"[1]", "7", R"({"_meta":7})", R"({"_meta":{"timeout_ms":-1}})"}) {
+    const auto parsed = read(std::string(R"({"jsonrpc":"2.0","method":"n","params":)") + params + "}");
+    INFO(params);
+    REQUIRE(parsed->messages.at(0).kind == RpcMessage::Kind::notification);
+  }
+}
+
+TEST_CASE("envelope: an error's text has its kind, its code and its data, and an id or null") {
+  const auto text = [](std::string_view id, std::string data) {
+    return json::parse(rpc_error(id, Error{ErrorKind::overloaded, "full", std::move(data)}));
+  };
+  const json error{{"code", static_cast<std::int32_t>(ErrorKind::overloaded)},
+                   {"message", "full"},
+                   {"data", {{"kind", "overloaded"}}}};
+  REQUIRE(text("7", "") == json{{"jsonrpc", "2.0"}, {"id", 7}, {"error", error}});
+  REQUIRE(text("", "[1]") == json{{"jsonrpc", "2.0"}, {"id", nullptr}, {"error", error}});
+  REQUIRE(text("7", R"({"retry_after_ms":5})")["error"]["data"] == json{{"kind", "overloaded"}, {"retry_after_ms", 5}});
+  REQUIRE(json::parse(rpc_result("", "[1]")) == json{{"jsonrpc", "2.0"}, {"id", nullptr}, {"result", {1}}});
 }
 
 TEST_CASE("envelope: each member's bytes are those of its value, whatever the text looks like") {

@@ -96,7 +96,7 @@ struct Members {
     } else if (key == "method") {
       set(out.method, value);
     } else if (key == "jsonrpc") {
-      if (!out.version) out.version = value;
+      set(out.version, value);
     } else if (key == "result" || key == "error") {
       out.answers = true;
     }
