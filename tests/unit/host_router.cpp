@@ -227,3 +227,41 @@ TEST_CASE("router: a stopping host takes no new connection, and tells those it h
   REQUIRE(late.recorder->wait());
   t.reset();
 }
+
+TEST_CASE(
+    "router: a method's calls, errors, retries, open calls and times are counted, and no method never called is "
+    "listed") {
+  TestHouse t;
+  const auto counts = [&](const std::string& method) {
+    return (*t.call("host.metrics"))["methods"].value(method, json());
+  };
+  REQUIRE(counts("faulty.late").is_null());
+  for (const int delay_ms : {2000, 1000}) {
+    const auto late = t.begin("faulty.late", {{"delay_ms", delay_ms}}).recorder;
+    REQUIRE(counts("faulty.late")["in_flight"] == 1);
+    t.advance_to_next(std::chrono::milliseconds(delay_ms));
+    REQUIRE(late->wait());
+  }
+  REQUIRE(
+      counts("faulty.late") ==
+      json{{"calls", 2}, {"errors", 0}, {"retries", 0}, {"in_flight", 0}, {"seconds", 3.0}, {"longest_seconds", 2.0}});
+  const auto mended = t.begin("faulty.fail_times", {{"key", "a"}, {"times", 1}}).recorder;
+  t.advance_to_next(1s);
+  REQUIRE(mended->wait());
+  REQUIRE(counts("faulty.fail_times")["retries"] == 1);
+  REQUIRE(counts("faulty.fail_times")["errors"] == 0);
+  REQUIRE(!t.call("faulty.fail_times_once", {{"key", "b"}, {"times", 1}}));
+  REQUIRE(counts("faulty.fail_times_once")["errors"] == 1);
+}
+
+TEST_CASE("router: what is answered leaves no timer, also when it waited for its next attempt") {
+  TestHouse t;
+  // The host's own clean-up is later than a call's default deadline.
+  const auto next = [&] { return t.timers.next_in().value_or(1h); };
+  REQUIRE(t.call("echo.say"));
+  REQUIRE(next() > 60s);
+  const auto failed = t.begin("faulty.fail_times", {{"key", "a"}, {"times", 1}});
+  eventually("the wait for the next attempt", [&] { return next() < 1s; });
+  failed.call->cancel();
+  REQUIRE(next() > 60s);
+}

@@ -84,3 +84,65 @@ TEST_CASE("stream: a method that is no stream cannot be opened as one, and the o
   REQUIRE(t.begin("faulty.attempts", {{"key", "x"}}, 1).recorder->wait().error().kind == ErrorKind::invalid_params);
   REQUIRE(t.call("faulty.echo_stream").error().kind == ErrorKind::invalid_params);
 }
+
+TEST_CASE("stream: one that names no deadline has none, and one that names one is ended by it") {
+  TestHouse t([](Config& c) { c.host.default_call_timeout_seconds = 1; });
+  auto endless = t.begin("faulty.never", json::object(), 1);
+  auto hasty = t.begin("faulty.never", json::object(), 1, std::chrono::seconds(2));
+  t.timers.advance(std::chrono::hours(1));
+  REQUIRE(hasty.recorder->wait().error().kind == ErrorKind::timeout);
+  REQUIRE(!endless.recorder->done());
+  endless.call->cancel();
+}
+
+namespace {
+
+/// A house whose plugin "faulty" does not start before it may.
+struct SlowStart {
+  TempDir files;
+  std::string file = (files.path() / "go").string();
+  TestHouse t{[this](Config& c) { c.plugins["faulty"].settings = {{"start_file", file}}; }};
+  void go() const { std::ofstream out(file); }
+};
+
+}  // namespace
+
+TEST_CASE("stream: credit and an end that come while the plugin starts reach it, and an item is refused") {
+  SlowStart s;
+  auto flood = s.t.begin("faulty.flood", {{"items", 5}}, 1);
+  auto echo = s.t.begin("faulty.echo_stream", {{"grant", 1}}, 1);
+  flood.call->give_credit(1);
+  flood.call->give_credit(1);
+  REQUIRE(echo.call->send_item("1").error().kind == ErrorKind::overloaded);
+  echo.call->send_end();
+  s.go();
+  REQUIRE((*echo.recorder->wait())["seen"] == 0);
+  REQUIRE(s.t.call("faulty.cancelled"));
+  REQUIRE(flood.recorder->items().size() == 3);
+  flood.call->cancel();
+}
+
+TEST_CASE("stream: credit that adds up to more than can be counted is as much as can be counted") {
+  SlowStart s;
+  auto [recorder, call] = s.t.begin("faulty.flood", {{"items", 100}}, 2);
+  call->give_credit(0xFFFFFFFF);
+  s.go();
+  REQUIRE((*recorder->wait())["sent"] == 100);
+}
+
+TEST_CASE("stream: a call that is cancelled while its plugin starts never reaches the handler") {
+  SlowStart s;
+  auto [recorder, call] = s.t.begin("faulty.fail_times_once", {{"key", "x"}, {"times", 0}});
+  call->cancel();
+  REQUIRE(recorder->wait().error().kind == ErrorKind::cancelled);
+  s.go();
+  REQUIRE((*s.t.call("faulty.attempts", {{"key", "x"}}))["attempts"] == 0);
+}
+
+TEST_CASE("stream: what is sent after the answer crosses it on its way, and is no mistake") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("faulty.echo_stream", {{"grant", 0}}, 10);
+  call->cancel();
+  REQUIRE(!recorder->wait());
+  REQUIRE(call->send_item("1"));
+}
