@@ -17,16 +17,16 @@ namespace {
 }  // namespace
 
 void RoutedCall::Attempt::item(std::string_view payload) {
-  if (const auto sink = call_.listener(number_, true)) sink->item(payload);
+  if (const auto sink = call_.listener(number_)) sink->item(payload);
 }
 void RoutedCall::Attempt::item_end() {
-  if (const auto sink = call_.listener(number_, false)) sink->item_end();
+  if (const auto sink = call_.listener(number_)) sink->item_end();
 }
 void RoutedCall::Attempt::credit(std::uint32_t items) {
-  if (const auto sink = call_.listener(number_, false)) sink->credit(items);
+  if (const auto sink = call_.listener(number_)) sink->credit(items);
 }
 void RoutedCall::Attempt::progress(std::string_view payload) {
-  if (const auto sink = call_.listener(number_, false)) sink->progress(payload);
+  if (const auto sink = call_.listener(number_)) sink->progress(payload);
 }
 void RoutedCall::Attempt::answered(Result<std::string> answer) { call_.attempt_answered(number_, std::move(answer)); }
 
@@ -46,7 +46,8 @@ RoutedCall::RoutedCall(Router& router, Router::Method& method, CallRequest reque
     : router_(router),
       method_(method),
       deadline_(request.deadline),
-      may_retry_(method.manifest->idempotent && !request.stream_credit),
+      stream_(request.stream_credit.has_value()),
+      may_retry_(method.manifest->idempotent && !stream_),
       started_(now),
       request_(std::move(request)),
       sink_(std::move(sink)),
@@ -168,7 +169,7 @@ bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
   int failed_attempts = 0;
   {
     Lock lock(mutex_);
-    if (!sink_ || number != number_ || items_seen_) return false;
+    if (!sink_ || number != number_) return false;
     const auto left = deadline_.left(router_.timers_.now());
     delay = backoff_.next();
     if (!delay || (left && *left <= *delay)) return false;
@@ -219,11 +220,9 @@ std::shared_ptr<ActiveCall> RoutedCall::finish(Result<std::string> answer, std::
   return call;
 }
 
-std::shared_ptr<CallSink> RoutedCall::listener(std::uint64_t number, bool item) {
+std::shared_ptr<CallSink> RoutedCall::listener(std::uint64_t number) const {
   Lock lock(mutex_);
-  if (number != number_) return nullptr;
-  items_seen_ = items_seen_ || item;
-  return sink_;
+  return number == number_ ? sink_ : nullptr;
 }
 
 std::shared_ptr<ActiveCall> RoutedCall::inner() const {
@@ -250,6 +249,7 @@ void RoutedCall::send_end() {
 }
 
 void RoutedCall::give_credit(std::uint32_t items) {
+  if (!stream_) return;  // no items come of it, so it may be tried again
   std::shared_ptr<ActiveCall> call;
   {
     Lock lock(mutex_);

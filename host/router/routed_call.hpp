@@ -69,12 +69,13 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   /// open then, if any.
   std::shared_ptr<ActiveCall> finish(Result<std::string> answer, std::uint64_t number = 0);
   // The door's sink while attempt `number` is the current one.
-  [[nodiscard]] std::shared_ptr<CallSink> listener(std::uint64_t number, bool item);
+  [[nodiscard]] std::shared_ptr<CallSink> listener(std::uint64_t number) const;
   [[nodiscard]] std::shared_ptr<ActiveCall> inner() const;
 
   Router& router_;
   Router::Method& method_;
   const Deadline deadline_;
+  const bool stream_;
   const bool may_retry_;
   const TimePoint started_;
   Attempt first_{*this, kFirst};  ///< most calls have no other
@@ -92,7 +93,6 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   TimerKey deadline_timer_ GANTRY_GUARDED_BY(mutex_) = 0;
   TimerKey retry_timer_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t number_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool items_seen_ GANTRY_GUARDED_BY(mutex_) = false;
   bool end_sent_ GANTRY_GUARDED_BY(mutex_) = false;
   Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
 };

@@ -11,7 +11,8 @@
 static const char manifest[] =
     "{\"id\":\"plain\",\"version\":\"1.0.0\",\"abi\":{\"major\":0,\"minor\":1},\"activation\":[\"start\"],\"services\":"
     "[\"plain\"],\"methods\":["
-    "{\"name\":\"plain.echo\"},{\"name\":\"plain.never\"},{\"name\":\"plain.refuse\"},{\"name\":\"plain.posts\"},{"
+    "{\"name\":\"plain.echo\"},{\"name\":\"plain.never\"},{\"name\":\"plain.item\"},{\"name\":\"plain.refuse\"},{"
+    "\"name\":\"plain.posts\"},{"
     "\"name\":\"plain.timers\"}]}";
 
 typedef struct plain {
@@ -33,6 +34,19 @@ static int32_t answer(const plain* self, uint64_t id, gantry_bytes payload) {
   msg.id = id;
   msg.encoding = GANTRY_JSON;
   msg.payload = payload;
+  return self->host->send(self->host->ctx, &msg);
+}
+
+/* Sends an item to whoever gives credit, stream or not. */
+static int32_t item(const plain* self, uint64_t id) {
+  gantry_msg msg;
+  memset(&msg, 0, sizeof msg);
+  msg.size = sizeof msg;
+  msg.kind = GANTRY_ITEM;
+  msg.id = id;
+  msg.encoding = GANTRY_JSON;
+  msg.payload.data = "1";
+  msg.payload.size = 1;
   return self->host->send(self->host->ctx, &msg);
 }
 
@@ -67,9 +81,10 @@ static int32_t deliver(void* ctx, const gantry_msg* msg) {
   const plain* self = ctx;
   const gantry_bytes null = {"null", 4};
   if (msg->kind == GANTRY_STOP) return answer(self, msg->id, null);
+  if (msg->kind == GANTRY_CREDIT) return item(self, msg->id);
   if (msg->kind != GANTRY_CALL) return 0;
   if (is(msg, "plain.echo")) return answer(self, msg->id, msg->payload);
-  if (is(msg, "plain.never")) return 0;
+  if (is(msg, "plain.never") || is(msg, "plain.item")) return 0;
   if (is(msg, "plain.posts")) return answer_count(self, msg->id, posts(self));
   if (is(msg, "plain.timers")) return answer_count(self, msg->id, timers(self));
   return GANTRY_INVALID;

@@ -146,3 +146,13 @@ TEST_CASE("stream: what is sent after the answer crosses it on its way, and is n
   REQUIRE(!recorder->wait());
   REQUIRE(call->send_item("1"));
 }
+
+TEST_CASE("stream: credit for a call that is no stream lets no item through") {
+  TestHouse t;
+  auto [recorder, call] = t.begin("plain.item");
+  REQUIRE(t.call("plain.echo"));  // answered after it: the call is with the plugin
+  call->give_credit(1);
+  REQUIRE(t.call("plain.echo"));
+  REQUIRE(recorder->items().empty());
+  call->cancel();
+}
