@@ -52,6 +52,11 @@ class Faulty {
     auto held = std::make_shared<Call>(std::move(call));
     (void)host_.after(delay, [held] { held->reply(json{{"late", true}}); });
   }
+  void fails_late(Call call) {
+    const auto delay = std::chrono::milliseconds(call.params().value("delay_ms", 0));
+    auto held = std::make_shared<Call>(std::move(call));
+    (void)host_.after(delay, [held] { held->reply_error(Error{ErrorKind::unavailable, "it fails late", {}}); });
+  }
 
   void never(Call call) {
     auto held = std::make_shared<Call>(std::move(call));
@@ -161,6 +166,10 @@ class Faulty {
         .subscribes("to_" FAULTY ".**");
     d.method(FAULTY ".fail_times", &Faulty::fail_times, idempotent);
     d.method(FAULTY ".fail_times_once", &Faulty::fail_times);
+    MethodOptions idempotent_stream = idempotent;
+    idempotent_stream.stream = true;
+    d.method(FAULTY ".fail_times_stream", &Faulty::fail_times, idempotent_stream);
+    d.method(FAULTY ".fails_late", &Faulty::fails_late, idempotent);
     d.method(FAULTY ".attempts", &Faulty::attempts);
     d.method(FAULTY ".late", &Faulty::late).method(FAULTY ".never", &Faulty::never, stream);
     d.method(FAULTY ".cancelled", &Faulty::cancelled).method(FAULTY ".release", &Faulty::release);

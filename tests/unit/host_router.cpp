@@ -41,6 +41,38 @@ TEST_CASE("router: a call that is not idempotent is tried once") {
   REQUIRE(result.error().message == "attempt 1 fails");
 }
 
+TEST_CASE("router: a stream is tried once, however idempotent its method is") {
+  TestHouse t;
+  const auto stream = t.begin("faulty.fail_times_stream", {{"key", "s"}, {"times", 1}}, 1).recorder;
+  REQUIRE(stream->wait().error().message == "attempt 1 fails");
+  const auto plain = t.begin("faulty.fail_times_stream", {{"key", "p"}, {"times", 1}}).recorder;
+  t.advance_to_next(1s);
+  REQUIRE((*plain->wait())["attempts"] == 2);
+}
+
+TEST_CASE("router: an attempt that ends with `plugin_died`, or whose plugin does not start, has failed as any other") {
+  TestHouse t([](Config& c) { c.plugins["busy"].settings = {{"refuse_to_start", true}}; });
+  const auto died = static_cast<int>(ErrorKind::plugin_died);
+  const auto mended = t.begin("faulty.fail_times", {{"key", "a"}, {"times", 1}, {"code", died}}).recorder;
+  t.advance_to_next(1s);
+  REQUIRE((*mended->wait())["attempts"] == 2);
+  const auto refused = t.begin("busy.fail_times", {{"key", "a"}, {"times", 0}}).recorder;
+  for (int i = 0; i < Router::kRetry.max_retries; ++i) t.advance_to_next(1s);
+  REQUIRE(refused->wait().error().message.find("told to refuse") != std::string::npos);
+  REQUIRE((*t.call("host.metrics"))["methods"]["busy.fail_times"]["retries"] == Router::kRetry.max_retries);
+}
+
+TEST_CASE("router: a call that was given up is not tried again, whatever its attempt still says") {
+  TestHouse t;
+  const auto [recorder, call] = t.begin("faulty.fails_late", {{"delay_ms", 500}});
+  REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));  // answered after it: the call is with the plugin
+  call->cancel();
+  REQUIRE(recorder->wait().error().kind == ErrorKind::cancelled);
+  t.advance_to_next(500ms);
+  REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
+  REQUIRE((*t.call("host.metrics"))["methods"]["faulty.fails_late"]["retries"] == 0);
+}
+
 TEST_CASE("router: an error that another attempt would not mend is answered at once") {
   TestHouse t;
   const auto conflict = static_cast<int>(ErrorKind::conflict);
