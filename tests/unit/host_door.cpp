@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The socket door, spoken to byte by byte.
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -141,6 +142,56 @@ TEST_CASE("door: a client that half-closes is served to its last answer") {
   REQUIRE(c.receive().is_null());
 }
 
+TEST_CASE("door: a client that half-closes when nothing is open is closed") {
+  TestHouse t;
+  Raw c(t.socket());
+  REQUIRE(c.line(request(1, "echo.say")));
+  REQUIRE(c.answer()["id"] == 1);
+  c.half_close();
+  REQUIRE(c.receive().is_null());
+}
+
+TEST_CASE("door: a client that half-closes and then leaves has its calls cancelled") {
+  TestHouse t([](Config& c) { c.host.workers = 1; });
+  Raw other(t.socket());
+  const auto ask = [&] {
+    REQUIRE(other.line(request(1, "faulty.cancelled")));
+    return other.answer()["result"]["count"];
+  };
+  {
+    Raw c(t.socket());
+    REQUIRE(c.line(request(1, "faulty.never")));
+    c.half_close();
+    for (int i = 0; i < 3; ++i) REQUIRE(ask() == 0);  // by then the one worker has seen it half-closed
+  }
+  eventually("the cancel", [&] { return ask() == 1; });
+}
+
+TEST_CASE("door: a client that half-closes gets all of an answer that its socket does not hold") {
+  TestHouse t;
+  Raw c(t.socket());
+  const std::string payload(std::size_t{1} << 20, 'x');
+  REQUIRE(c.line(request(1, "echo.say", {{"p", payload}})));
+  c.half_close();
+  REQUIRE(c.answer()["result"]["p"] == payload);
+  REQUIRE(c.receive().is_null());
+}
+
+TEST_CASE("door: a large message costs memory while it is on its way, and none after") {
+  TestHouse t;
+  const auto message = request(1, "faulty.cancelled", {{"p", std::string(std::size_t{4} << 20, 'x')}}).dump() + "\n";
+  const auto rss = [&] { return (*t.call("host.status"))["rss_bytes"].get<std::int64_t>(); };
+  std::vector<std::unique_ptr<Raw>> clients;
+  std::int64_t before = 0;
+  for (int i = 0; i < 40; ++i) {
+    clients.push_back(std::make_unique<Raw>(t.socket()));
+    REQUIRE(clients.back()->send(message));
+    REQUIRE(clients.back()->answer()["id"] == 1);
+    if (i == 9) before = rss();
+  }
+  REQUIRE(rss() - before < (std::int64_t{64} << 20));
+}
+
 TEST_CASE("door: no other client waits for one that never reads") {
   TestHouse t([](Config& c) { c.host.max_outbound_bytes = 1 << 20; });
   Raw stuck(t.socket());
@@ -179,8 +230,57 @@ TEST_CASE("door: a client that takes more than its outbox holds, and does not re
   REQUIRE(c.line(request(1, "faulty.flood",
                          {{"items", 100'000}, {"size", 1000}, {"_meta", {{"stream", {{"credit", 100'000}}}}}})));
   eventually("its end", [&] { return t.log_text().find("a client does not read") != std::string::npos; });
+  while (!c.receive().is_null()) {
+  }
   eventually("the end of its call", [&] {
     const auto services = t.call("host.services");
     return std::all_of(services->begin(), services->end(), [](const json& s) { return s["permits"]["in_use"] == 0; });
   });
+  const std::string log = t.log_text();
+  REQUIRE(log.find("a client does not read") == log.rfind("a client does not read"));
+}
+
+TEST_CASE("door: answers that a worker gives later all leave, though nothing is read meanwhile") {
+  TestHouse t([](Config& c) { c.host.workers = 1; });
+  Raw c(t.socket());
+  for (int i = 0; i < 3; ++i) {
+    REQUIRE(c.line(request(i, "hasty.late", {{"delay_ms", 1000}})));
+    t.advance_to_next(1s);
+    REQUIRE(c.answer()["id"] == i);
+  }
+}
+
+namespace {
+
+/// While it lives the process may open one more descriptor.
+struct OneMoreDescriptor {
+  ::rlimit before{};
+  OneMoreDescriptor() {
+    REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const int next = ::dup(0);
+    ::close(next);
+    const ::rlimit fewer{static_cast<::rlim_t>(next) + 1, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &fewer) == 0);
+  }
+  OneMoreDescriptor(const OneMoreDescriptor&) = delete;
+  OneMoreDescriptor& operator=(const OneMoreDescriptor&) = delete;
+  ~OneMoreDescriptor() { (void)::setrlimit(RLIMIT_NOFILE, &before); }
+};
+
+}  // namespace
+
+TEST_CASE("door: a client that comes when no descriptor is left is served when there is one again") {
+  TestHouse t;
+  std::ifstream log(t.dir() / "state" / "gantry.log");
+  const auto says = [&](const char* what) {
+    log.clear();
+    log.seekg(0);
+    return std::string(std::istreambuf_iterator<char>(log), {}).find(what) != std::string::npos;
+  };
+  std::optional<OneMoreDescriptor> limit(std::in_place);
+  Raw c(t.socket());  // takes it
+  eventually("the failure", [&] { return says("accept failed"); });
+  limit.reset();
+  REQUIRE(c.line(request(1, "echo.say")));
+  REQUIRE(c.answer()["id"] == 1);
 }
