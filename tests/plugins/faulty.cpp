@@ -121,6 +121,20 @@ class Faulty {
     if (grant > 0) held->grant(grant);
   }
 
+  // Both answer calls whose callbacks hold the call itself: one in the handler, the other later.
+  void answers_holding(Call call) {
+    auto held = std::make_shared<Call>(std::move(call));
+    held->reply(json::object());
+    held->on_cancel([held, token = tokens_] {});
+  }
+  void answers_at_the_end(Call call) {
+    auto held = std::make_shared<Call>(std::move(call));
+    held->on_cancel([held, token = tokens_] {});
+    held->on_end([held, token = tokens_] { held->reply(json::object()); });
+  }
+  // How many callbacks of those two are still held.
+  Result<json> held_callbacks(Call&) { return json{{"count", tokens_.use_count() - 1}}; }
+
   Result<json> forbidden_event(Call&) {
     const auto sent = host_.publish("host.fake", json::object());
     return json{{"refused", !sent}};
@@ -182,6 +196,9 @@ class Faulty {
     d.method(FAULTY ".remembers_flood", &Faulty::remembers_flood);
     d.method(FAULTY ".flood", &Faulty::flood, stream).method(FAULTY ".flood_events", &Faulty::flood_events);
     d.method(FAULTY ".echo_stream", &Faulty::echo_stream, attach);
+    d.method(FAULTY ".answers_holding", &Faulty::answers_holding);
+    d.method(FAULTY ".answers_at_the_end", &Faulty::answers_at_the_end, stream);
+    d.method(FAULTY ".held_callbacks", &Faulty::held_callbacks);
     d.method(FAULTY ".forbidden_event", &Faulty::forbidden_event).method(FAULTY ".who", &Faulty::who);
     d.method(FAULTY ".progresses", &Faulty::progresses);
     d.method(FAULTY ".slow", &Faulty::slow, {.summary = {}, .keeps_time = true});
@@ -228,6 +245,7 @@ class Faulty {
   std::vector<std::string> workspaces_;
   bool hangs_at_its_end_ = false;
   std::weak_ptr<Flood> last_flood_;
+  std::shared_ptr<int> tokens_ = std::make_shared<int>(0);
   std::map<std::string, std::int64_t> attempts_;
   std::vector<std::shared_ptr<Call>> held_;
   std::vector<std::shared_ptr<Call>> slow_;

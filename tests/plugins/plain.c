@@ -11,7 +11,8 @@
 static const char manifest[] =
     "{\"id\":\"plain\",\"version\":\"1.0.0\",\"abi\":{\"major\":0,\"minor\":1},\"activation\":[\"start\"],\"services\":"
     "[\"plain\"],\"methods\":["
-    "{\"name\":\"plain.echo\"},{\"name\":\"plain.never\"},{\"name\":\"plain.item\"},{\"name\":\"plain.refuse\"},{"
+    "{\"name\":\"plain.echo\"},{\"name\":\"plain.never\"},{\"name\":\"plain.item\"},{\"name\":\"plain.items\","
+    "\"stream\":true},{\"name\":\"plain.refuse\"},{"
     "\"name\":\"plain.posts\"},{"
     "\"name\":\"plain.timers\"}]}";
 
@@ -37,8 +38,8 @@ static int32_t answer(const plain* self, uint64_t id, gantry_bytes payload) {
   return self->host->send(self->host->ctx, &msg);
 }
 
-/* Sends an item to whoever gives credit, stream or not. */
-static int32_t item(const plain* self, uint64_t id) {
+/* Sends an item to whoever gives credit, stream or not, and says that it was the last. */
+static int32_t last_item(const plain* self, uint64_t id) {
   gantry_msg msg;
   memset(&msg, 0, sizeof msg);
   msg.size = sizeof msg;
@@ -47,6 +48,9 @@ static int32_t item(const plain* self, uint64_t id) {
   msg.encoding = GANTRY_JSON;
   msg.payload.data = "1";
   msg.payload.size = 1;
+  if (self->host->send(self->host->ctx, &msg) != GANTRY_OK) return 0;
+  msg.payload.size = 0;
+  msg.flags = GANTRY_END;
   return self->host->send(self->host->ctx, &msg);
 }
 
@@ -81,10 +85,10 @@ static int32_t deliver(void* ctx, const gantry_msg* msg) {
   const plain* self = ctx;
   const gantry_bytes null = {"null", 4};
   if (msg->kind == GANTRY_STOP) return answer(self, msg->id, null);
-  if (msg->kind == GANTRY_CREDIT) return item(self, msg->id);
+  if (msg->kind == GANTRY_CREDIT) return last_item(self, msg->id);
   if (msg->kind != GANTRY_CALL) return 0;
   if (is(msg, "plain.echo")) return answer(self, msg->id, msg->payload);
-  if (is(msg, "plain.never") || is(msg, "plain.item")) return 0;
+  if (is(msg, "plain.never") || is(msg, "plain.item") || is(msg, "plain.items")) return 0;
   if (is(msg, "plain.posts")) return answer_count(self, msg->id, posts(self));
   if (is(msg, "plain.timers")) return answer_count(self, msg->id, timers(self));
   return GANTRY_INVALID;

@@ -108,6 +108,20 @@ TEST_CASE("router: the default deadline holds for a call that names none") {
   REQUIRE(recorder->wait().error().kind == ErrorKind::timeout);
 }
 
+TEST_CASE("router: new limits hold from the next call on, and for those that wait") {
+  TestHouse t([](Config& c) { c.host.max_calls_per_service = 1; });
+  const auto first = t.begin("faulty.never");
+  const auto waits = t.begin("faulty.attempts", {{"key", "x"}}).recorder;
+  REQUIRE(!waits->done());
+  t.house().router().set_limits({.max_calls_per_service = 2, .default_timeout = 3s});
+  REQUIRE(waits->wait());
+  const auto second = t.begin("faulty.never");
+  t.timers.advance(3s);
+  REQUIRE(second.recorder->wait().error().kind == ErrorKind::timeout);
+  REQUIRE(!first.recorder->done());
+  first.call->cancel();
+}
+
 TEST_CASE("router: a plugin that keeps the time itself has as long as it takes, unless the caller says otherwise") {
   TestHouse t([](Config& c) { c.host.default_call_timeout_seconds = 1; });
   auto patient = t.begin("faulty.slow");
@@ -156,6 +170,17 @@ TEST_CASE("router: whatever a handler does, the call is answered exactly once") 
   REQUIRE((*recorder->wait())["answer"] == 1);
   REQUIRE(t.call("faulty.cancelled"));
   REQUIRE(recorder->answers() == 1);
+}
+
+TEST_CASE("router: a call that is answered lets go of what its callbacks hold, also where they hold the call") {
+  TestHouse t;
+  REQUIRE(t.call("faulty.answers_holding"));
+  REQUIRE((*t.call("faulty.held_callbacks"))["count"] == 0);
+  auto [recorder, call] = t.begin("faulty.answers_at_the_end", json::object(), 0);
+  REQUIRE((*t.call("faulty.held_callbacks"))["count"] == 2);
+  call->send_end();
+  REQUIRE(recorder->wait());
+  eventually("the end of its callbacks", [&] { return (*t.call("faulty.held_callbacks"))["count"] == 0; });
 }
 
 TEST_CASE("router: a cancelled call is answered `cancelled` and the plugin is told") {
@@ -216,6 +241,8 @@ TEST_CASE("router: an unknown method is `method_not_found` with the nearest name
   REQUIRE(unknown.kind == ErrorKind::method_not_found);
   REQUIRE(unknown.message.find("host.status") != std::string::npos);
   REQUIRE(t.call("faulty.thorws").error().message.find("faulty.throws") != std::string::npos);
+  const auto near_two = t.call("faulty.cancelle").error().message;  // and task.cancel is not far
+  REQUIRE(near_two.ends_with("faulty has no method faulty.cancelle; did you mean faulty.cancelled?"));
   REQUIRE(t.call("state.turn.create").error().kind == ErrorKind::method_not_found);
 }
 
@@ -255,6 +282,7 @@ TEST_CASE("router: a stopping host takes no new connection, and tells those it h
   eventually("the closed door", [&] { return !Client::connect(t->socket()); });
   const auto hello = client.call("host.hello", {{"client", "test"}}, std::chrono::seconds(20));
   REQUIRE(hello.error().kind == ErrorKind::unavailable);
+  REQUIRE(t->call("host.status").error().kind == ErrorKind::unavailable);
   t->advance_to_next(std::chrono::seconds(1));
   REQUIRE(late.recorder->wait());
   t.reset();

@@ -82,6 +82,7 @@ TEST_CASE("stream: an attach stream takes no permit and has no deadline") {
 TEST_CASE("stream: a method that is no stream cannot be opened as one, and the other way round") {
   TestHouse t;
   REQUIRE(t.begin("faulty.attempts", {{"key", "x"}}, 1).recorder->wait().error().kind == ErrorKind::invalid_params);
+  REQUIRE(t.begin("host.status", json::object(), 1).recorder->wait().error().kind == ErrorKind::invalid_params);
   REQUIRE(t.call("faulty.echo_stream").error().kind == ErrorKind::invalid_params);
 }
 
@@ -154,5 +155,16 @@ TEST_CASE("stream: credit for a call that is no stream lets no item through") {
   call->give_credit(1);
   REQUIRE(t.call("plain.echo"));
   REQUIRE(recorder->items().empty());
+  call->cancel();
+}
+
+TEST_CASE("stream: a plugin may end its items before it answers") {
+  TestHouse t;
+  REQUIRE(t.call("plain.echo"));  // it has started: credit reaches it by itself
+  auto [recorder, call] = t.begin("plain.items", json::object(), 0);
+  call->give_credit(1);
+  eventually("the end of the items", [&] { return recorder->item_ends() == 1; });
+  REQUIRE(recorder->items() == std::vector<std::string>{"1"});
+  REQUIRE(!recorder->done());
   call->cancel();
 }

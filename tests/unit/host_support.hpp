@@ -61,7 +61,10 @@ class Recorder final : public CallSink {
     items_.emplace_back(payload);
     late_ = late_ || answer_.has_value();
   }
-  void item_end() override {}
+  void item_end() override {
+    Lock lock(mutex_);
+    ++ends_;
+  }
   void credit(std::uint32_t items) override {
     Lock lock(mutex_);
     credit_ += items;
@@ -95,6 +98,10 @@ class Recorder final : public CallSink {
     Lock lock(mutex_);
     return items_;
   }
+  [[nodiscard]] int item_ends() const {
+    Lock lock(mutex_);
+    return ends_;
+  }
   [[nodiscard]] std::uint64_t credit_given() const {
     Lock lock(mutex_);
     return credit_;
@@ -110,6 +117,7 @@ class Recorder final : public CallSink {
   std::vector<std::string> items_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Result<std::string>> answer_ GANTRY_GUARDED_BY(mutex_);
   int answers_ GANTRY_GUARDED_BY(mutex_) = 0;
+  int ends_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool late_ GANTRY_GUARDED_BY(mutex_) = false;
 };
