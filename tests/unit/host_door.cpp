@@ -16,6 +16,41 @@ using namespace gantry::host;
 using namespace gantry::host::test;
 using namespace std::chrono_literals;
 
+TEST_CASE("door: its socket is for its user alone, and making it leaves the file mode mask as it was") {
+  const auto mask = [] {
+    const mode_t now = ::umask(0077);
+    ::umask(now);
+    return now;
+  };
+  const mode_t before = mask();
+  TestHouse t;
+  REQUIRE(t.opened());
+  REQUIRE(mask() == before);
+  struct ::stat about{};
+  REQUIRE(::stat(t.socket().c_str(), &about) == 0);
+  REQUIRE((about.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("door: a socket's path may be as long as its address can hold, and is refused with what to do when longer") {
+  for (const std::size_t size : {sizeof(sockaddr_un{}.sun_path) - 1, sizeof(sockaddr_un{}.sun_path)}) {
+    TempDir dir;
+    const auto folder = dir.path() / "run";
+    HouseOptions options;
+    options.config = default_config();
+    options.socket = folder / std::string(size - folder.native().size() - 1, 's');
+    options.state_dir = dir.path() / "state";
+    options.plugin_dir = dir.path();
+    options.log = log_in(dir.path() / "state" / "gantry.log");
+    const auto house = House::build(std::move(options));
+    const auto opened = house->open();
+    INFO((opened ? "open" : opened.error().message));
+    REQUIRE(opened.has_value() == (size < sizeof(sockaddr_un{}.sun_path)));
+    if (!opened) REQUIRE(opened.error().message.find("choose another with --socket") != std::string::npos);
+    house->request_stop("the test is over");
+    house->run();
+  }
+}
+
 TEST_CASE("door: both framings are served, and ids come back as they went") {
   TestHouse t;
   Raw lines(t.socket());
