@@ -39,7 +39,6 @@ Reactor::~Reactor() {
 }
 
 void Reactor::post(Task task) {
-  if (stopping_) return;
   auto tx = posted_.tx;  // a sender is used by one thread at a time
   (void)tx.send(std::move(task));
 }
