@@ -179,3 +179,17 @@ TEST_CASE("lsp reactor: stop() destroys the handlers, and what is posted after i
   REQUIRE(held.use_count() == 1);
   REQUIRE(!ran);
 }
+
+TEST_CASE("lsp reactor: what was posted and did not run is destroyed by stop()") {
+  const Running r;
+  const auto held = std::make_shared<int>(0);
+  std::atomic<bool> stops{false};
+  r.reactor->post([&, held] {
+    while (!stops) std::this_thread::yield();
+    // By one of them it has been told to stop; what it runs nevertheless is gone as well.
+    for (int i = 0; i < 2000; ++i) r.reactor->post([held] {});
+  });
+  stops = true;
+  r.reactor->stop();
+  REQUIRE(held.use_count() == 1);
+}
