@@ -16,7 +16,9 @@ namespace gantry::host::test {
 /// A client that says what it is told to.
 class Raw {
  public:
-  explicit Raw(const std::filesystem::path& socket) : fd_(::socket(AF_UNIX, SOCK_STREAM, 0)) {
+  explicit Raw(const std::filesystem::path& socket) : Raw(::socket(AF_UNIX, SOCK_STREAM, 0), socket) {}
+  /// With a descriptor that it has already, and that it closes.
+  Raw(int fd, const std::filesystem::path& socket) : fd_(fd) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     std::strncpy(address.sun_path, socket.c_str(), sizeof address.sun_path - 1);

@@ -287,19 +287,17 @@ TEST_CASE("door: answers that a worker gives later all leave, though nothing is 
 
 namespace {
 
-/// While it lives the process may open one more descriptor.
-struct OneMoreDescriptor {
+/// While it lives the process opens no descriptor.
+struct NoDescriptors {
   ::rlimit before{};
-  OneMoreDescriptor() {
+  NoDescriptors() {
     REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
-    const int next = ::dup(0);
-    ::close(next);
-    const ::rlimit fewer{static_cast<::rlim_t>(next) + 1, before.rlim_max};
-    REQUIRE(::setrlimit(RLIMIT_NOFILE, &fewer) == 0);
+    const ::rlimit none{1, before.rlim_max};
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &none) == 0);
   }
-  OneMoreDescriptor(const OneMoreDescriptor&) = delete;
-  OneMoreDescriptor& operator=(const OneMoreDescriptor&) = delete;
-  ~OneMoreDescriptor() { (void)::setrlimit(RLIMIT_NOFILE, &before); }
+  NoDescriptors(const NoDescriptors&) = delete;
+  NoDescriptors& operator=(const NoDescriptors&) = delete;
+  ~NoDescriptors() { (void)::setrlimit(RLIMIT_NOFILE, &before); }
 };
 
 }  // namespace
@@ -312,8 +310,10 @@ TEST_CASE("door: a client that comes when no descriptor is left is served when t
     log.seekg(0);
     return std::string(std::istreambuf_iterator<char>(log), {}).find(what) != std::string::npos;
   };
-  std::optional<OneMoreDescriptor> limit(std::in_place);
-  Raw c(t.socket());  // takes it
+  REQUIRE(t.call("plain.echo"));  // nothing else is being opened: it is the one that starts with the host
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  std::optional<NoDescriptors> limit(std::in_place);
+  Raw c(fd, t.socket());
   eventually("the failure", [&] { return says("accept failed"); });
   limit.reset();
   REQUIRE(c.line(request(1, "echo.say")));
