@@ -22,6 +22,7 @@ using namespace gantry::lsp;
 
 namespace {
 
+/// Declared after what its handlers use: they may run until it ends.
 struct Running {
   std::unique_ptr<Reactor> reactor = std::move(*Reactor::make());
   /// Runs `task` on the reactor's thread and waits for it. No other task waits behind it then.
@@ -60,16 +61,16 @@ struct Ends {
 }  // namespace
 
 TEST_CASE("lsp reactor: tasks run in their order, and a descriptor's handler when what it waits for is there") {
-  const Running r;
   std::vector<int> order;
+  const Ends ends;
+  std::atomic<std::uint32_t> seen{0};
+  std::atomic<bool> added{false};
+  const Running r;
   for (int i = 0; i < 100; ++i) r.reactor->post([&order, i] { order.push_back(i); });
   r.run([] {});
   REQUIRE(order.size() == 100);
   REQUIRE(std::is_sorted(order.begin(), order.end()));
 
-  const Ends ends;
-  std::atomic<std::uint32_t> seen{0};
-  std::atomic<bool> added{false};
   r.run([&] { added = r.reactor->add(ends.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t events) { seen = events; }); });
   REQUIRE(added);
   ends.make_readable();
@@ -79,11 +80,11 @@ TEST_CASE("lsp reactor: tasks run in their order, and a descriptor's handler whe
 }
 
 TEST_CASE("lsp reactor: what was removed is not told of, can be added again, and an unknown one is no mistake") {
-  const Running r;
   const Ends ends;
   std::atomic<int> before{0};
   std::atomic<int> after{0};
   std::atomic<bool> added{false};
+  const Running r;
   r.run([&] {
     (void)r.reactor->add(ends.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t) { ++before; });
     r.reactor->remove(ends.fds[0]);
@@ -107,12 +108,12 @@ TEST_CASE("lsp reactor: a descriptor that the kernel refuses is said to be refus
 }
 
 TEST_CASE("lsp reactor: an event that was fetched does not reach who got the same number meanwhile") {
-  const Running r;
   const Ends a;
   const Ends b;
   const Ends quiet;
   std::atomic<int> first{0};
   std::atomic<int> wrong{0};
+  const Running r;
   // Whichever handler runs first removes the other, whose number another descriptor gets.
   const auto take_the_place_of = [&](int other) {
     if (++first != 1) return;
@@ -133,11 +134,11 @@ TEST_CASE("lsp reactor: an event that was fetched does not reach who got the sam
 }
 
 TEST_CASE("lsp reactor: a handler may remove itself, and what it holds lives until it returns") {
-  const Running r;
   const Ends ends;
   auto held = std::make_shared<int>(7);
   const std::weak_ptr<int> lives = held;
   std::atomic<int> seen{0};
+  const Running r;
   ends.make_readable();
   r.run([&] {
     (void)r.reactor->add(ends.fds[0], EPOLLIN, [&, own = std::move(held)](std::uint32_t) {
