@@ -99,7 +99,7 @@ TEST_CASE("pool: when it stops, answers of queued jobs close, also one that a ru
   REQUIRE(late.error().kind == ErrorKind::unavailable);
 }
 
-TEST_CASE("pool: a full queue refuses and leaves the job to its owner; the others run in order") {
+TEST_CASE("pool: a full queue refuses and leaves the job to its owner: the others run in order") {
   Gate gate;
   WorkerPool pool(1, 2, [](std::string_view) {});
   REQUIRE(pool.spawn([&] { gate.pass(); }));

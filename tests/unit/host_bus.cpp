@@ -286,7 +286,7 @@ TEST_CASE("bus: coalescing by random keys agrees with a plain list, whatever is 
   REQUIRE(!sub.subscription->take());
 }
 
-TEST_CASE("bus: a subscription that wants it is ended when it is full; what waited is taken, then the reason is seen") {
+TEST_CASE("bus: a subscription that wants it is ended when it is full: what waited is taken, then the reason is seen") {
   EventBus bus("epoch", 100);
   int woken = 0;
   auto slow = *bus.subscribe({"**"}, [&] { ++woken; }, {.overflow = Overflow::disconnect, .buffer = 2});
@@ -300,7 +300,7 @@ TEST_CASE("bus: a subscription that wants it is ended when it is full; what wait
   REQUIRE(bus.counts().subscriptions == 1);
 }
 
-TEST_CASE("bus: a thread waits for events and sees the end; a token ends a wait") {
+TEST_CASE("bus: a thread waits for events and sees the end: a token ends a wait") {
   EventBus bus("epoch", 100);
   auto sub = *bus.subscribe({"**"}, [] {});
   CancelSource cancel;

@@ -49,7 +49,7 @@ std::string manifest_for(const std::string& name, int major = 0) {
 
 }  // namespace
 
-TEST_CASE("plugins: known until first called, then ready; the first caller starts it once") {
+TEST_CASE("plugins: known until first called, then ready: the first caller starts it once") {
   TestHouse t;
   REQUIRE(status_of(t, "echo")["state"] == "known");
   std::vector<TestHouse::Begun> calls;
@@ -63,7 +63,7 @@ TEST_CASE("plugins: known until first called, then ready; the first caller start
 
 TEST_CASE(
     "plugins: one that is missing, or no plugin, or for another ABI, or not what its manifest says, is `failed` with "
-    "the reason; the others serve") {
+    "the reason: the others serve") {
   TempDir dir;
   const auto text = dir.path() / "text.so";
   std::ofstream(text) << "this is no shared library";

@@ -346,7 +346,7 @@ TEST_CASE("tasks: a scope that has given up when its parent starts it again anyh
   REQUIRE(t.log_text().find("scope outer gave up") == std::string::npos);
 }
 
-TEST_CASE("tasks: one that is abandoned while its scope is ended for a restart stays out of it; the others come back") {
+TEST_CASE("tasks: one that is abandoned while its scope is ended for a restart stays out of it: the others come back") {
   Tree t;
   REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
   (void)t.spawn("a", {.parent = "outer", .restart = kPermanent});

@@ -182,7 +182,7 @@ TEST_CASE(
   REQUIRE(job.wait().error().kind == ErrorKind::cancelled);
 }
 
-TEST_CASE("tasks: restarts that lie further apart than the period do not count; the root gives up and lives on") {
+TEST_CASE("tasks: restarts that lie further apart than the period do not count: the root gives up and lives on") {
   Tree t;
   auto job = t.spawn("job", {.restart = TaskRestart::permanent});
   auto other = t.spawn("other");

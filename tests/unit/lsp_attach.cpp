@@ -320,7 +320,7 @@ TEST_CASE("lsp.attach: more unanswered questions of the server than the bound ar
   host.stop();
 }
 
-TEST_CASE("lsp.attach: messages that a deaf server does not take are bounded; more end the stream") {
+TEST_CASE("lsp.attach: messages that a deaf server does not take are bounded: more end the stream") {
   TempDir dir;
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--deaf"})}}, dir));
   EditorClient editor(host, {{"server", "fake"}});

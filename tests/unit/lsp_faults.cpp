@@ -60,7 +60,7 @@ TEST_CASE("lsp crash: what was in flight fails at once, the server is back with 
 }
 
 TEST_CASE(
-    "lsp crash: the second restart waits on the host's clock; five crashes in three minutes are the end until "
+    "lsp crash: the second restart waits on the host's clock: five crashes in three minutes are the end until "
     "lsp.restart") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
@@ -206,7 +206,7 @@ TEST_CASE("lsp faults: a server that refuses initialize tells its reason") {
   host.stop();
 }
 
-TEST_CASE("lsp faults: garbage instead of a message is a crash; the others are unaffected") {
+TEST_CASE("lsp faults: garbage instead of a message is a crash: the others are unaffected") {
   TempDir dir, other_dir;
   const auto servers = json{{"fake", fake_server(dir)}, {"other", fake_server(other_dir)}};
   TestHost host(kPlugin, config_of(servers, dir));
@@ -256,7 +256,7 @@ TEST_CASE("lsp faults: a message over 64 MiB is skipped, and the server serves o
 }
 
 TEST_CASE(
-    "lsp faults: a server that reads nothing stops the editor's credit; its requests time out; leaving kills it") {
+    "lsp faults: a server that reads nothing stops the editor's credit: its requests time out: leaving kills it") {
   TempDir dir;
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--deaf"})}}, dir));
   EditorClient editor(host, {{"server", "fake"}});

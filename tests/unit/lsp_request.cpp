@@ -137,7 +137,7 @@ TEST_CASE("lsp.request: the shared server's own requests are all answered, from 
   host.stop();
 }
 
-TEST_CASE("lsp.request: at most max_concurrent_lsp_requests are with the servers; cancelling one frees its place") {
+TEST_CASE("lsp.request: at most max_concurrent_lsp_requests are with the servers: cancelling one frees its place") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {{"max_concurrent_lsp_requests", 2}}));
@@ -178,7 +178,7 @@ TEST_CASE("lsp.request: times out on the host's clock, and cancels at the server
   host.stop();
 }
 
-TEST_CASE("lsp.diagnostics: fresh only for the version that the server was told last; silence is no answer") {
+TEST_CASE("lsp.diagnostics: fresh only for the version that the server was told last: silence is no answer") {
   TempDir dir;
   const auto file = dir.write("a.fake", "one");
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
@@ -337,7 +337,7 @@ TEST_CASE("lsp.servers: the end of what a server wrote on stderr is kept, within
   host.stop();
 }
 
-TEST_CASE("lsp.request: at most 32 servers are shared; one more ends the one that was not used for longest") {
+TEST_CASE("lsp.request: at most 32 servers are shared: one more ends the one that was not used for longest") {
   TempDir dir;
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
   const auto ask = [&](int i) {

@@ -199,7 +199,7 @@ TEST_CASE("state: a full disk is storage_failed, and nothing refused is stored")
 TEST_CASE("state: a read-only file system is storage_failed until it is writable") { run_scenario("read-only"); }
 TEST_CASE("state: a folder without permission is storage_failed until it has it") { run_scenario("no-access"); }
 
-TEST_CASE("state: two processes cannot have one folder; the second is told who has it") {
+TEST_CASE("state: two processes cannot have one folder: the second is told who has it") {
   TempDir dir;
   Child first("hold", dir.path());
   REQUIRE(first.line()["started"] == 0);

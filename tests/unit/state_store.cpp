@@ -110,7 +110,7 @@ TEST_CASE(
   REQUIRE(check_store(dir.path()) == 1);
 }
 
-TEST_CASE("state: an idempotency key works like a mutation; both at once, or a malformed mutation, are refused") {
+TEST_CASE("state: an idempotency key works like a mutation: both at once, or a malformed mutation, are refused") {
   TempDir dir;
   TestHost host(kPlugin, config(dir.path()));
   json body{{"name", "n"}, {"_meta", {{"idempotency_key", "abc"}}}};
