@@ -6,6 +6,7 @@
 
 #include "host/cli/commands.hpp"
 #include "host/house/house.hpp"
+#include "host/plugins/child_main.hpp"
 
 namespace {
 
@@ -100,6 +101,8 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
   try {
+    // Not for people: the host starts it, with a socket as descriptor 3.
+    if (argc > 1 && std::string_view(argv[1]) == "plugin-child") return plugin_child();
     return run(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "gantry: an error of its own: %s\n", e.what());

@@ -108,6 +108,7 @@ int serve(const Common& common, const ServeArgs& args) {
   options.socket = socket_path(common.socket);
   options.state_dir = state_dir();
   options.plugin_dir = plugin_dir();
+  options.program = program_path();
   LogOptions log;
   log.file = options.state_dir / "gantry.log";
   log.level = config->log.level;

@@ -24,7 +24,6 @@ inline constexpr std::array kNames<Restart>{"on_failure"sv, "never"sv};
 template <>
 inline constexpr std::array kNames<ProviderKind>{"openai"sv, "anthropic"sv, "ollama"sv, "llamacpp"sv, "embedded"sv};
 
-constexpr std::array kIsolationNotBuilt{"child"sv};
 constexpr std::array kKindsNotBuilt{"anthropic"sv, "ollama"sv, "llamacpp"sv};
 
 template <class T>
@@ -186,8 +185,7 @@ constexpr std::array kPluginKeys{
     key<&PluginEntry::path>("path", path, kRestart, "the library; not set: looked for by name in the plugin folders",
                             {.example = R"("/opt/tools/notes.so")"}),
     key<&PluginEntry::enabled>("enabled", boolean, kRestart, "false: never loaded, its calls are `unavailable`"),
-    key<&PluginEntry::isolation>("isolation", choice, kRestart, "where it runs; \"child\" is not built yet",
-                                 {.not_built = kIsolationNotBuilt}),
+    key<&PluginEntry::isolation>("isolation", choice, kRestart, "where it runs: in the host, or in a process of its own"),
     key<&PluginEntry::grants>("grants", texts, kRestart,
                               "what it may do besides answering its own calls; not enforced yet",
                               {.example = R"(["processes"])"}),

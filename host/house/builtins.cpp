@@ -95,6 +95,7 @@ json House::plugins_json() const {
                {"isolation", plugin.isolation}, {"enforced", json::array()},      {"restarts", plugin.restarts},
                {"runs_on", plugin.runs_on},     {"open_calls", plugin.open_calls}};
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
+    if (plugin.pid) entry["pid"] = *plugin.pid;
     out.push_back(std::move(entry));
   }
   return out;

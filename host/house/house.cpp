@@ -65,6 +65,7 @@ constexpr std::size_t kPoolQueue = 1024;
     PluginSpec spec;
     spec.name = name;
     spec.enabled = entry.enabled;
+    spec.child = entry.isolation == Isolation::child;
     if (entry.path) spec.library = *entry.path;
     out.push_back(std::move(spec));
   }
@@ -132,7 +133,8 @@ PluginDeps House::plugin_deps() {
                     workers_,
                     event_permits_,
                     [this](OriginId origin) { return origins_.describe(origin); },
-                    static_cast<std::size_t>(options_.config.host.max_message_bytes)};
+                    static_cast<std::size_t>(options_.config.host.max_message_bytes),
+                    options_.program};
 }
 
 SessionDeps House::session_deps() {

@@ -40,6 +40,7 @@ struct HouseOptions {
   std::filesystem::path socket;
   std::filesystem::path state_dir;
   std::filesystem::path plugin_dir;
+  std::filesystem::path program;  ///< `gantry` itself: it also runs plugins in processes of their own
   std::shared_ptr<Log> log;
   /// Reads the configuration again, for config.reload. Empty: there is no file.
   std::function<ConfigResult<Config>()> reload;

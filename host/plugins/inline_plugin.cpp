@@ -11,8 +11,6 @@
 #include <utility>
 
 #include "host/plugins/library.hpp"
-#include "host/plugins/plugin_call.hpp"
-#include "host/runtime/json_text.hpp"
 
 namespace gantry::host {
 
@@ -43,22 +41,20 @@ void keep_for_ever(std::shared_ptr<InlinePlugin> plugin) {
 
 }  // namespace
 
-InlinePlugin::InlinePlugin(std::string name, const Manifest& manifest, PluginDeps deps,
-                           std::shared_ptr<SerialQueue> serial)
-    : name_(std::move(name)), manifest_(manifest), deps_(std::move(deps)), serial_(std::move(serial)) {
+InlinePlugin::InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial)
+    : Plugin(std::move(basics)), serial_(std::move(serial)) {
   fill_host_table();
 }
 
-Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const std::string& name, bool nonblocking,
-                                                              const PluginDeps& deps) {
-  auto on_escape = [name, &log = deps.log](std::string_view what) {
-    log.write(Level::error, name, "an exception of the host's own in a delivery: " + std::string(what));
+Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const PluginBasics& basics, Workers& workers) {
+  auto on_escape = [port = basics.port](std::string_view what) {
+    port->log(Level::error, "an exception of the host's own in a delivery: " + std::string(what));
   };
-  if (!nonblocking) return SerialQueue::with_thread(std::move(on_escape));
-  auto on_moved = [name, &log = deps.log](const std::string& why) {
-    log.write(Level::warn, name, why + "; it says `nonblocking`, and gets a thread of its own");
+  if (!basics.manifest.nonblocking) return SerialQueue::with_thread(std::move(on_escape));
+  auto on_moved = [port = basics.port](const std::string& why) {
+    port->log(Level::warn, why + "; it says `nonblocking`, and gets a thread of its own");
   };
-  return SerialQueue::borrowed(std::move(on_escape), {deps.workers, deps.timers, std::move(on_moved)});
+  return SerialQueue::borrowed(std::move(on_escape), {workers, basics.timers, std::move(on_moved)});
 }
 
 InlinePlugin::~InlinePlugin() {
@@ -75,14 +71,13 @@ void InlinePlugin::give_up() {
   destroy_plugin();
 }
 
-Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(std::string name, const std::filesystem::path& library,
-                                                         const Manifest& manifest, PluginDeps deps) {
-  auto entry = load_library(library, manifest);
+Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::path& library, PluginBasics basics,
+                                                         Workers& workers) {
+  auto entry = load_library(library, basics.manifest);
   if (!entry) return std::unexpected(entry.error());
-  auto serial = make_queue(name, manifest.nonblocking, deps);
+  auto serial = make_queue(basics, workers);
   if (!serial) return std::unexpected(serial.error());
-  std::shared_ptr<InlinePlugin> plugin(
-      new InlinePlugin(std::move(name), manifest, std::move(deps), std::move(*serial)));
+  std::shared_ptr<InlinePlugin> plugin(new InlinePlugin(std::move(basics), std::move(*serial)));
   plugin->plugin_ = (*entry)->create(&plugin->host_);
   if (plugin->plugin_ == nullptr) return fail(ErrorKind::unavailable, "its create() returned nothing");
   return plugin;
@@ -92,12 +87,8 @@ Result<void> InlinePlugin::start(const json& config) {
   const std::string text = dump_json(config);
   const std::int32_t status = plugin_->start(plugin_->ctx, to_bytes(text));
   if (status != 0) {
-    std::string reason;
-    {
-      Lock lock(mutex_);
-      stopping_ = true;
-      reason = last_error_;
-    }
+    const std::string reason = last_error();
+    refuse_calls();
     give_up();
     const ErrorKind kind = is_error_kind(status) ? static_cast<ErrorKind>(status) : ErrorKind::unavailable;
     return fail(kind == ErrorKind::storage_failed ? kind : ErrorKind::unavailable,
@@ -110,42 +101,40 @@ Result<void> InlinePlugin::start(const json& config) {
 }
 
 void InlinePlugin::subscribe_to_topics() {
-  if (manifest_.subscribes.empty()) return;
-  auto subscribed = deps_.bus.subscribe(manifest_.subscribes,
-                                        [weak = weak_from_this()] {
-                                          if (const auto plugin = weak.lock()) plugin->schedule_drain();
-                                        },
-                                        {.name = "plugin " + name_});
-  if (subscribed) events_ = subscribed->subscription;
+  if (manifest().subscribes.empty()) return;
+  port().subscribe(manifest().subscribes, [weak = weak_self()] {
+    if (const auto plugin = weak.lock()) plugin->schedule_drain();
+  });
 }
 
 void InlinePlugin::schedule_drain() {
   if (!event_drain_scheduled_.exchange(true)) try_drain();
 }
 
-// The permit is taken when the plugin's turn has come: who waits in its mailbox must not keep others from theirs. So
-// what the queue grants is only a sign that it is worth trying again, and goes back at once.
+// Asked when the plugin's turn has come: who waits in its mailbox must not keep others from theirs.
 void InlinePlugin::try_drain() {
-  (void)deliver([weak = weak_from_this()](const gantry_plugin&) {
+  (void)push([weak = weak_self()] {
     const auto plugin = weak.lock();
     if (!plugin) return;
-    if (Permit permit = plugin->deps_.event_permits->try_acquire()) {
-      plugin->drain_events(std::move(permit));
-      return;
-    }
-    const auto waits = plugin->deps_.event_permits->acquire([weak](const Permit&) {
+    const auto go = plugin->port().begin_events([weak] {
       if (const auto p = weak.lock()) p->try_drain();
     });
-    if (!waits) plugin->event_drain_scheduled_ = false;
+    if (go == PluginPort::Go::now) plugin->drain_events();
+    if (go == PluginPort::Go::no) plugin->event_drain_scheduled_ = false;
   });
 }
 
 // Serial.
-void InlinePlugin::drain_events(Permit permit) {
+void InlinePlugin::drain_events() {
+  struct End {
+    PluginPort& port;
+    ~End() { port.end_events(); }
+  };
+  std::optional<End> end(std::in_place, port());
   // Cleared before the queue is seen empty: an event that comes now schedules the next drain itself.
   event_drain_scheduled_ = false;
-  const TimePoint until = deps_.timers.now() + kDrainTime;
-  for (std::size_t i = 0; i < kEventsADrain && (i == 0 || deps_.timers.now() < until); ++i) {
+  const TimePoint until = timers().now() + kDrainTime;
+  for (std::size_t i = 0; i < kEventsADrain && (i == 0 || timers().now() < until); ++i) {
     const auto delivering = next_event();
     if (!delivering) return;
     const Event& event = delivering->event;
@@ -153,7 +142,7 @@ void InlinePlugin::drain_events(Permit permit) {
     msg.topic = to_bytes(event.topic);
     msg.epoch = to_bytes(event.epoch);
     msg.payload = to_bytes(event.payload);
-    const std::int32_t status = plugin_->deliver(plugin_->ctx, &msg);
+    const std::int32_t status = hand(msg);
     const auto retry = status < 0 ? delivering->backoff.next() : std::nullopt;
     {
       Lock lock(mutex_);
@@ -164,16 +153,15 @@ void InlinePlugin::drain_events(Permit permit) {
     if (retry) {
       // Its later events wait behind this one; no other plugin does.
       event_drain_scheduled_ = true;
-      (void)deps_.timers.after(*retry, [weak = weak_from_this()] {
+      (void)timers().after(*retry, [weak = weak_self()] {
         if (const auto plugin = weak.lock()) plugin->try_drain();
       });
       return;
     }
-    if (status < 0)
-      deps_.bus.bury(event, "plugin " + name_, "its handler failed with status " + std::to_string(status),
-                     delivering->tries);
+    port().event_over(event, status < 0 ? "its handler failed with status " + std::to_string(status) : "",
+                      delivering->tries);
   }
-  permit.release();
+  end.reset();
   schedule_drain();  // there may be more
 }
 
@@ -185,9 +173,9 @@ std::shared_ptr<InlinePlugin::Delivering> InlinePlugin::next_event() {
     event = event_;
   }
   if (!event) {
-    auto next = events_->take();
+    auto next = port().take_event();
     if (!next) return nullptr;
-    event = std::make_shared<Delivering>(std::move(next->event), Backoff(kEventRetries));
+    event = std::make_shared<Delivering>(std::move(*next), Backoff(kEventRetries));
   }
   Lock lock(mutex_);
   event_ = event;
@@ -206,175 +194,57 @@ void InlinePlugin::bury_event() {
     inside = last && last->inside;
   }
   if (!last) return;
-  deps_.bus.bury(last->event, "plugin " + name_,
-                 inside ? "its handler did not return" : "it was stopped before its handler was given it again",
-                 last->tries);
-}
-
-std::shared_ptr<PluginCall> InlinePlugin::open(std::shared_ptr<CallSink> sink) {
-  Lock lock(mutex_);
-  const std::uint64_t id = next_id_++;
-  auto call = std::make_shared<PluginCall>(weak_from_this(), id, std::move(sink));
-  if (stopping_) {
-    call->refuse(Error{ErrorKind::unavailable, "plugin " + name_ + " is stopping", {}});
-  } else if (calls_.size() >= kMaxOpenCalls) {
-    call->refuse(Error{ErrorKind::overloaded,
-                       "plugin " + name_ + " has " + std::to_string(calls_.size()) + " open calls",
-                       R"({"retry_after_ms":100})"});
-  } else {
-    calls_.emplace(id, call);
-  }
-  return call;
-}
-
-void InlinePlugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request) {
-  if (call->refused()) {
-    call->finish(std::unexpected(std::move(*call->refused())));
-    return;
-  }
-  call->begin(request.stream_credit.value_or(0));
-  deliver_call(call, std::move(request));
-  call->begun();
-}
-
-void InlinePlugin::forget(std::uint64_t id) {
-  std::shared_ptr<PluginCall> last;
-  Lock lock(mutex_);
-  const auto it = calls_.find(id);
-  if (it == calls_.end()) return;
-  last = std::move(it->second);
-  calls_.erase(it);
-}
-
-void InlinePlugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
-  const bool taken = deliver([weak = weak_from_this(), call, r = std::move(request)](const gantry_plugin& p) {
-    const auto plugin = weak.lock();
-    if (!plugin) return;
-    if (call->over()) {  // cancelled before its turn came: the plugin never hears of it
-      plugin->forget(call->id());
-      call->finish(fail(ErrorKind::cancelled, "cancelled"));
-      return;
-    }
-    auto msg = make_msg(GANTRY_CALL, call->id());
-    msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
-    msg.credit = r.stream_credit.value_or(0);
-    if (const auto left = r.deadline.left(plugin->deps_.timers.now())) msg.budget_ns = left->count();
-    msg.origin = r.origin;
-    msg.topic = to_bytes(r.method);
-    msg.payload = to_bytes(r.params);
-    msg.traceparent = to_bytes(r.traceparent);
-    msg.idempotency_key = to_bytes(r.idempotency_key);
-    const std::int32_t status = p.deliver(p.ctx, &msg);
-    if (status >= 0) return;
-    plugin->forget(call->id());
-    call->finish(fail(ErrorKind::internal, "plugin " + plugin->name_ + " could not take " + r.method));
-  });
-  if (taken) return;
-  forget(call->id());
-  call->finish(has_room() ? fail(ErrorKind::unavailable, "plugin " + name_ + " is stopping")
-                          : fail(ErrorKind::overloaded, "the mailbox of plugin " + name_ + " is full",
-                                 R"({"retry_after_ms":100})"));
-}
-
-void InlinePlugin::reconfigure(std::function<json()> config) {
-  if (reconfigure_waits_.exchange(true)) return;
-  (void)deliver([this, ask = std::move(config)](const gantry_plugin& p) {
-    reconfigure_waits_ = false;
-    const std::string text = dump_json(ask());
-    auto msg = make_msg(GANTRY_EVENT, 0);
-    msg.topic = to_bytes("host.plugin.config");
-    msg.payload = to_bytes(text);
-    (void)p.deliver(p.ctx, &msg);
-  });
-}
-
-void InlinePlugin::gone(OriginId origin) {
-  {
-    Lock lock(mutex_);
-    gone_.push_back(origin);
-    if (gone_.size() > 1) return;
-  }
-  (void)deliver([weak = weak_from_this()](const gantry_plugin& p) {
-    const auto plugin = weak.lock();
-    if (!plugin) return;
-    std::vector<OriginId> origins;
-    {
-      Lock lock(plugin->mutex_);
-      origins.swap(plugin->gone_);
-    }
-    for (const OriginId gone : origins) {
-      auto msg = make_msg(GANTRY_GONE, 0);
-      msg.origin = gone;
-      (void)p.deliver(p.ctx, &msg);
-    }
-  });
+  port().event_over(last->event,
+                    inside ? "its handler did not return" : "it was stopped before its handler was given it again",
+                    last->tries);
 }
 
 bool InlinePlugin::stop(Duration budget) {
-  auto [reply, answer] = oneshot::channel<bool>();
-  std::uint64_t id = 0;
   {
     Lock lock(mutex_);
     if (destroyed_) return true;
-    stopping_ = true;
-    id = next_id_++;
-    stop_reply_.emplace(id, std::move(reply));
   }
-  if (events_) deps_.bus.unsubscribe(events_);
+  refuse_calls();
+  auto stopped = expect_stop();
+  port().unsubscribe();
   const auto until = std::chrono::steady_clock::now() + budget;
   // Not through deliver(): the last owner may be the one who is stopping, and its weak pointers are gone.
-  (void)serial_->push([plugin = plugin_, id, budget] {
+  (void)serial_->push([plugin = plugin_, id = stopped.first, budget] {
     auto msg = make_msg(GANTRY_STOP, id);
     msg.budget_ns = budget.count();
     (void)plugin->deliver(plugin->ctx, &msg);
   });
-  const bool answered = answer.recv_for(budget).has_value();
+  const bool answered = stopped.second.recv_for(budget).has_value();
   serial_->close();
   const bool returned =
       serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
-  if (!answered) deps_.log.write(Level::warn, name_, "did not answer `stop` within its budget");
+  if (!answered) port().log(Level::warn, "did not answer `stop` within its budget");
   bury_event();
   if (returned) {
     destroy_plugin();
   } else {
-    deps_.log.write(Level::error, name_, "does not return from a delivery; it is abandoned");
-    keep_for_ever(weak_from_this().lock());
+    port().log(Level::error, "does not return from a delivery; it is abandoned");
+    keep_for_ever(weak_self().lock());
   }
-  answer_all(Error{ErrorKind::plugin_died, "plugin " + name_ + " was stopped before it answered", {}});
+  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " was stopped before it answered", {}});
   return returned;
 }
 
 void InlinePlugin::destroy_plugin() {
-  std::vector<TimerKey> timers;
+  std::vector<TimerKey> keys;
   {
     Lock lock(mutex_);
     if (std::exchange(destroyed_, true) || plugin_ == nullptr) return;
-    for (const auto& [id, key] : timers_) timers.push_back(key);
+    for (const auto& [id, key] : timers_) keys.push_back(key);
     timers_.clear();
   }
-  for (const auto key : timers) (void)deps_.timers.cancel(key);
+  for (const auto key : keys) (void)timers().cancel(key);
   plugin_->destroy(plugin_->ctx);
   plugin_ = nullptr;
 }
 
-void InlinePlugin::answer_all(const Error& error) {
-  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls;
-  {
-    Lock lock(mutex_);
-    calls.swap(calls_);
-  }
-  for (auto& [id, call] : calls) call->finish(std::unexpected(error));
-}
-
-std::shared_ptr<PluginCall> InlinePlugin::find(std::uint64_t id) const {
-  Lock lock(mutex_);
-  const auto it = calls_.find(id);
-  return it == calls_.end() ? nullptr : it->second;
-}
-
-std::size_t InlinePlugin::open_calls() const {
-  Lock lock(mutex_);
-  return calls_.size();
+std::string InlinePlugin::runs_on() const {
+  return serial_->where() == SerialQueue::Where::worker ? "workers" : "own thread";
 }
 
 }  // namespace gantry::host

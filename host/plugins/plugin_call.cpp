@@ -20,10 +20,10 @@ Result<void> PluginCall::send_item(std::string payload) {
     --in_credit_;
   }
   if (plugin) {
-    (void)plugin->deliver([id = id_, text = std::move(payload)](const gantry_plugin& p) {
+    (void)plugin->deliver([id = id_, text = std::move(payload)](Plugin& p) {
       auto msg = make_msg(GANTRY_ITEM, id);
       msg.payload = gantry_bytes{text.data(), text.size()};
-      (void)p.deliver(p.ctx, &msg);
+      (void)p.hand(msg);
     });
   }
   return {};
@@ -39,7 +39,15 @@ void PluginCall::send_end() {
   deliver_end();
 }
 
-void PluginCall::begin(std::uint32_t credit) {
+void PluginCall::begin(CallRequest request) {
+  if (const auto plugin = plugin_.lock()) {
+    plugin->begin(shared_from_this(), std::move(request));
+  } else {
+    finish(fail(ErrorKind::plugin_died, "the plugin was stopped before it was called"));
+  }
+}
+
+void PluginCall::allow(std::uint32_t credit) {
   Lock lock(mutex_);
   out_credit_ += credit;
 }
@@ -59,10 +67,10 @@ void PluginCall::begun() {
 
 void PluginCall::deliver_end() {
   if (const auto plugin = plugin_.lock()) {
-    (void)plugin->deliver([id = id_](const gantry_plugin& p) {
+    (void)plugin->deliver([id = id_](Plugin& p) {
       auto msg = make_msg(GANTRY_ITEM, id);
       msg.flags = GANTRY_END;
-      (void)p.deliver(p.ctx, &msg);
+      (void)p.hand(msg);
     });
   }
 }
@@ -83,13 +91,13 @@ void PluginCall::give_credit(std::uint32_t items) {
 
 void PluginCall::deliver_credit() {
   if (const auto plugin = plugin_.lock()) {
-    (void)plugin->deliver([self = shared_from_this()](const gantry_plugin& p) {
+    (void)plugin->deliver([self = shared_from_this()](Plugin& p) {
       auto msg = make_msg(GANTRY_CREDIT, self->id_);
       {
         Lock lock(self->mutex_);
         msg.credit = static_cast<std::uint32_t>(std::exchange(self->undelivered_credit_, 0));
       }
-      (void)p.deliver(p.ctx, &msg);
+      (void)p.hand(msg);
     });
   }
 }
@@ -101,9 +109,9 @@ void PluginCall::cancel() {
     cancelled_ = true;
   }
   if (const auto plugin = plugin_.lock()) {
-    (void)plugin->deliver([id = id_](const gantry_plugin& p) {
+    (void)plugin->deliver([id = id_](Plugin& p) {
       auto msg = make_msg(GANTRY_CANCEL, id);
-      (void)p.deliver(p.ctx, &msg);
+      (void)p.hand(msg);
     });
   }
 }

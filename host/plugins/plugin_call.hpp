@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/plugin_call.hpp: one call that an inline plugin owes an answer.
+// host/plugins/plugin_call.hpp: one call that a plugin owes an answer.
 #pragma once
 
 #include <gantry/abi.h>
@@ -10,20 +10,22 @@
 #include <string>
 #include <utility>
 
-#include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/plugin.hpp"
 
 namespace gantry::host {
 
 class PluginCall final : public ActiveCall, public std::enable_shared_from_this<PluginCall> {
  public:
-  PluginCall(std::weak_ptr<InlinePlugin> plugin, std::uint64_t id, std::shared_ptr<CallSink> sink)
+  PluginCall(std::weak_ptr<Plugin> plugin, std::uint64_t id, std::shared_ptr<CallSink> sink)
       : id_(id), plugin_(std::move(plugin)), sink_(std::move(sink)) {}
 
   /// Before begin(), by who opened it: the plugin cannot take it.
   void refuse(Error error) { refused_ = std::move(error); }
   [[nodiscard]] std::optional<Error>& refused() { return refused_; }
+  /// Once: the plugin hears of it.
+  void begin(CallRequest request);
   /// The call is about to be delivered, with so much credit.
-  void begin(std::uint32_t credit);
+  void allow(std::uint32_t credit);
   /// It is on its way: what its caller said meanwhile follows it, never overtakes it.
   void begun();
 
@@ -51,7 +53,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::shared_ptr<CallSink> listener() const;
 
   const std::uint64_t id_;
-  const std::weak_ptr<InlinePlugin> plugin_;
+  const std::weak_ptr<Plugin> plugin_;
   std::optional<Error> refused_;
   mutable Mutex mutex_;
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);

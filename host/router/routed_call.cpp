@@ -125,12 +125,12 @@ void RoutedCall::attempt(std::uint64_t number) {
     with_plugin(number, std::move(plugin));
     return;
   }
-  method_.plugin->get_async([self = shared_from_this(), number](Result<std::shared_ptr<InlinePlugin>> plugin) {
+  method_.plugin->get_async([self = shared_from_this(), number](Result<std::shared_ptr<Plugin>> plugin) {
     self->with_plugin(number, std::move(plugin));
   });
 }
 
-void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<InlinePlugin>> plugin) {
+void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin>> plugin) {
   if (!plugin) {
     attempt_answered(number, std::unexpected(plugin.error()));
     return;
@@ -155,7 +155,7 @@ void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Inline
   }
   if (over) call->cancel();
   if (end) call->send_end();
-  (*plugin)->begin(call, std::move(request));
+  call->begin(std::move(request));
 }
 
 void RoutedCall::attempt_answered(std::uint64_t number, Result<std::string> answer) {

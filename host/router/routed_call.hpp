@@ -62,7 +62,7 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   void with_permit(Permit permit);
   void attempt();
   void attempt(std::uint64_t number);
-  void with_plugin(std::uint64_t number, Result<std::shared_ptr<InlinePlugin>> plugin);
+  void with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin>> plugin);
   void attempt_answered(std::uint64_t number, Result<std::string> answer);
   [[nodiscard]] bool try_again(std::uint64_t number, const Error& error);
   /// Answers, unless that was done or `number` is not the current attempt's (0: of none). The plugin's call that was

@@ -86,7 +86,7 @@ class Router {
     ManifestMethod builtin;  ///< the host's own
     SlowBuiltin run;         ///< the host's own; else these:
     const ManifestMethod* manifest = nullptr;
-    Lazy<InlinePlugin>* plugin = nullptr;
+    Lazy<Plugin>* plugin = nullptr;
     std::shared_ptr<PermitQueue> permits;  ///< of its service; none for an attach stream
     std::atomic<std::uint64_t> calls{0}, errors{0}, retries{0}, in_flight{0}, total_ns{0}, longest_ns{0};
 

@@ -7,9 +7,16 @@
 #include <thread>
 #include <utility>
 
+#include "host/plugins/bus_port.hpp"
+#include "host/plugins/child_plugin.hpp"
+
 namespace gantry::host {
 
 namespace {
+
+/// For a plugin in a process of its own.
+constexpr auto kStartPatience = std::chrono::seconds(30);
+
 // Of two plugins that offer one service the first by name has it; the other is out of order, and says why.
 void refuse_taken_services(std::vector<PluginSpec>& specs) {
   std::map<std::string, std::string> owners;
@@ -43,6 +50,7 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
     PluginSpec& spec = found[wanted.name];
     spec.name = wanted.name;
     spec.enabled = wanted.enabled;
+    spec.child = wanted.child;
     if (!wanted.library.empty()) spec.library = wanted.library;
   }
   std::vector<PluginSpec> out;
@@ -78,8 +86,7 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
       }
     };
     Entry entry{&spec, nullptr};
-    entry.instance =
-        std::make_unique<Lazy<InlinePlugin>>(spec.name, [this, &spec] { return construct(spec); }, options);
+    entry.instance = std::make_unique<Lazy<Plugin>>(spec.name, [this, &spec] { return construct(spec); }, options);
     entries_.emplace(spec.name, std::move(entry));
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) {
@@ -115,7 +122,7 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
   return Method{&spec, &found->second};
 }
 
-Result<std::shared_ptr<InlinePlugin>> ServiceManager::construct(const PluginSpec& spec) {
+Result<std::shared_ptr<Plugin>> ServiceManager::construct(const PluginSpec& spec) {
   {
     Lock lock(mutex_);
     if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
@@ -133,18 +140,17 @@ Result<std::shared_ptr<InlinePlugin>> ServiceManager::construct(const PluginSpec
   return plugin;
 }
 
-Result<std::shared_ptr<InlinePlugin>> ServiceManager::load_and_start(const PluginSpec& spec) {
+Result<std::shared_ptr<Plugin>> ServiceManager::load_and_start(const PluginSpec& spec) {
   const auto failed = [&](const Error& error) {
     deps_.log.write(Level::error, "plugins", spec.name + " failed: " + error.message);
     (void)deps_.bus.publish("host.plugin.failed", dump_json({{"name", spec.name}, {"reason", error.message}}));
     return fail(error.kind, "plugin " + spec.name + " could not be started: " + error.message, error.data);
   };
   if (!spec.manifest) return failed(Error{ErrorKind::unavailable, spec.failure, {}});
-  Result<std::shared_ptr<InlinePlugin>> plugin = nullptr;
+  Result<std::shared_ptr<Plugin>> plugin = nullptr;
   try {
-    plugin = InlinePlugin::load(spec.name, spec.library, *spec.manifest, deps_);
+    plugin = spec.child ? start_child(spec) : start_inline(spec);
     if (!plugin) return failed(plugin.error());
-    if (auto started = (*plugin)->start(config_of_(spec)); !started) return failed(started.error());
   } catch (const std::exception& e) {
     return failed(Error{ErrorKind::internal, e.what(), {}});
   }
@@ -153,7 +159,38 @@ Result<std::shared_ptr<InlinePlugin>> ServiceManager::load_and_start(const Plugi
   return plugin;
 }
 
-Lazy<InlinePlugin>* ServiceManager::instance(const std::string& plugin) const {
+PluginBasics ServiceManager::basics_of(const PluginSpec& spec) const {
+  return {spec.name, *spec.manifest, deps_.timers,
+          std::make_shared<BusPort>(spec.name, deps_.bus, deps_.log, deps_.describe_origin, deps_.event_permits),
+          deps_.max_payload_bytes};
+}
+
+Result<std::shared_ptr<Plugin>> ServiceManager::start_inline(const PluginSpec& spec) {
+  auto plugin = InlinePlugin::load(spec.library, basics_of(spec), deps_.workers);
+  if (!plugin) return std::unexpected(plugin.error());
+  if (auto started = (*plugin)->start(config_of_(spec)); !started) return std::unexpected(started.error());
+  return *plugin;
+}
+
+Result<std::shared_ptr<Plugin>> ServiceManager::start_child(const PluginSpec& spec) {
+  ChildDeps deps{deps_.workers, deps_.event_permits, deps_.program,
+                 [this, &spec](const std::string& why) { died(spec, why); }};
+  auto plugin = ChildPlugin::start(spec.library, basics_of(spec), std::move(deps), config_of_(spec), kStartPatience);
+  if (!plugin) return std::unexpected(plugin.error());
+  return *plugin;
+}
+
+// The next call starts it again.
+void ServiceManager::died(const PluginSpec& spec, const std::string& why) {
+  const auto was = entries_.at(spec.name).instance->reset();
+  {
+    Lock lock(mutex_);
+    std::erase(live_, was);
+  }
+  (void)deps_.bus.publish("host.plugin.died", dump_json({{"name", spec.name}, {"reason", why}}));
+}
+
+Lazy<Plugin>* ServiceManager::instance(const std::string& plugin) const {
   const auto it = entries_.find(plugin);
   return it == entries_.end() ? nullptr : it->second.instance.get();
 }
@@ -170,6 +207,7 @@ std::vector<PluginStatus> ServiceManager::status() const {
   for (const auto& [name, entry] : entries_) {
     PluginStatus status;
     status.name = name;
+    status.isolation = entry.spec->child ? "child" : "inline";
     if (entry.spec->manifest) status.version = entry.spec->manifest->version;
     if (!entry.spec->enabled) {
       status.state = "disabled";
@@ -193,7 +231,8 @@ std::vector<PluginStatus> ServiceManager::status() const {
       }
       if (const auto plugin = entry.instance->peek()) {
         status.open_calls = plugin->open_calls();
-        status.runs_on = plugin->where() == SerialQueue::Where::worker ? "workers" : "own thread";
+        status.runs_on = plugin->runs_on();
+        status.pid = plugin->pid();
       }
     }
     out.push_back(std::move(status));
@@ -209,7 +248,7 @@ std::vector<std::string> ServiceManager::activated_by(std::string_view when) con
   return out;
 }
 
-void ServiceManager::each_running(const std::function<void(InlinePlugin&)>& body) const {
+void ServiceManager::each_running(const std::function<void(Plugin&)>& body) const {
   for (const auto& [name, entry] : entries_) {
     if (const auto plugin = entry.instance->peek()) body(*plugin);
   }
@@ -223,13 +262,13 @@ void ServiceManager::reconfigure() {
 }
 
 void ServiceManager::gone(OriginId origin) {
-  each_running([origin](InlinePlugin& plugin) { plugin.gone(origin); });
+  each_running([origin](Plugin& plugin) { plugin.gone(origin); });
 }
 
 bool ServiceManager::stop_all(Duration budget) {
   const auto until = std::chrono::steady_clock::now() + budget;
   std::atomic<bool> all{true};
-  std::vector<std::shared_ptr<InlinePlugin>> live;
+  std::vector<std::shared_ptr<Plugin>> live;
   {
     Lock lock(mutex_);
     stopping_ = true;

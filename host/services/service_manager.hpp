@@ -12,6 +12,7 @@
 #include <functional>
 #include <gantry/lazy.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/permits.hpp>
 #include <map>
 #include <memory>
 #include <optional>
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include <gantry/worker_pool.hpp>
+#include "host/bus/event_bus.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/manifest.hpp"
 
@@ -30,6 +32,7 @@ struct PluginSpec {
   std::string name;
   std::filesystem::path library;
   bool enabled = true;
+  bool child = false;  ///< in a process of its own
   std::optional<Manifest> manifest;
   std::string failure;  ///< why there is no manifest
 };
@@ -39,6 +42,17 @@ struct PluginSpec {
 [[nodiscard]] std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled,
                                                    const std::vector<PluginSpec>& configured);
 
+struct PluginDeps {
+  Timers& timers;
+  EventBus& bus;
+  Log& log;
+  Workers& workers;
+  std::shared_ptr<PermitQueue> event_permits;  ///< so many plugins process events at once
+  std::function<std::optional<std::string>(OriginId)> describe_origin;
+  std::size_t max_payload_bytes;
+  std::filesystem::path program;  ///< that runs a plugin in a process of its own
+};
+
 struct PluginStatus {
   std::string name;
   std::string version;
@@ -47,7 +61,8 @@ struct PluginStatus {
   std::string reason;
   std::uint64_t restarts = 0;
   std::size_t open_calls = 0;
-  std::string runs_on;  ///< "workers" or "own thread"; empty while it does not run
+  std::string runs_on;  ///< as Plugin says; empty while it does not run
+  std::optional<int> pid;
 };
 
 class ServiceManager {
@@ -66,7 +81,7 @@ class ServiceManager {
   [[nodiscard]] Result<Method> find(std::string_view method) const;
 
   /// The plugin's place, for calls: it lives as long as the manager. nullptr: there is no such plugin.
-  [[nodiscard]] Lazy<InlinePlugin>* instance(const std::string& plugin) const;
+  [[nodiscard]] Lazy<Plugin>* instance(const std::string& plugin) const;
   /// Blocks until the plugin runs or has failed.
   [[nodiscard]] Result<void> start(const std::string& plugin);
 
@@ -83,11 +98,15 @@ class ServiceManager {
  private:
   struct Entry {
     const PluginSpec* spec;
-    std::unique_ptr<Lazy<InlinePlugin>> instance;
+    std::unique_ptr<Lazy<Plugin>> instance;
   };
-  [[nodiscard]] Result<std::shared_ptr<InlinePlugin>> construct(const PluginSpec& spec);
-  [[nodiscard]] Result<std::shared_ptr<InlinePlugin>> load_and_start(const PluginSpec& spec);
-  void each_running(const std::function<void(InlinePlugin&)>& body) const;
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> construct(const PluginSpec& spec);
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> load_and_start(const PluginSpec& spec);
+  [[nodiscard]] PluginBasics basics_of(const PluginSpec& spec) const;
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_inline(const PluginSpec& spec);
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_child(const PluginSpec& spec);
+  void died(const PluginSpec& spec, const std::string& why);
+  void each_running(const std::function<void(Plugin&)>& body) const;
 
   const std::vector<PluginSpec> specs_;
   PluginDeps deps_;
@@ -100,7 +119,7 @@ class ServiceManager {
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   std::size_t constructing_ GANTRY_GUARDED_BY(mutex_) = 0;
   /// Every plugin that was started and not stopped, also one that becomes ready while the host stops.
-  std::vector<std::shared_ptr<InlinePlugin>> live_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Plugin>> live_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

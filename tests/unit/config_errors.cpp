@@ -77,8 +77,6 @@ TEST_CASE("config: a value in the place of a table is refused") {
 }
 
 TEST_CASE("config: what is not built yet is refused, and says so") {
-  REQUIRE(mistakes("[plugins.a]\nisolation = \"child\"\n") ==
-          "g.toml:2:13: error: `plugins.a.isolation`: \"child\" is not built yet; use \"inline\"\n");
   REQUIRE(mistakes("[ai.providers.a]\nkind = \"anthropic\"\n") ==
           "g.toml:2:8: error: `ai.providers.a.kind`: \"anthropic\" is not built yet; use \"openai\" or \"embedded\"\n");
   REQUIRE(mistakes("[http]\n") ==

@@ -8,7 +8,7 @@
 #include <array>
 #include <catch2/catch.hpp>
 
-#include "host/doors/rpc/outbox.hpp"
+#include "host/runtime/outbox.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

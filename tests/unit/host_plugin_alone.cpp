@@ -3,6 +3,8 @@
 // A plugin without a house around it: what it answers, refuses and leaves behind when it is stopped.
 #include <fstream>
 
+#include "host/plugins/bus_port.hpp"
+#include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/plugin_call.hpp"
 #include "unit/host_support.hpp"
 
@@ -23,9 +25,11 @@ struct Alone {
     const auto library = std::filesystem::path(GANTRY_BUILD_DIR "/tests/plugins") / (name + ".so");
     const auto manifest = read_manifest(library);
     REQUIRE(manifest);
-    PluginDeps deps{timers, bus, *log, workers, PermitQueue::make(4, 4), [](OriginId) { return std::nullopt; },
-                    1 << 20};
-    auto loaded = InlinePlugin::load(name, library, *manifest, deps);
+    PluginBasics basics{name, *manifest, timers,
+                        std::make_shared<BusPort>(
+                            name, bus, *log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4)),
+                        1 << 20};
+    auto loaded = InlinePlugin::load(library, std::move(basics), workers);
     REQUIRE(loaded);
     plugin = *loaded;
     REQUIRE(plugin->start(json{{"name", name},
@@ -42,7 +46,7 @@ struct Alone {
     auto recorder = std::make_shared<Recorder>();
     CallRequest request;
     request.method = method;
-    plugin->begin(plugin->open(recorder), std::move(request));
+    plugin->open(recorder)->begin(std::move(request));
     return recorder;
   }
 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/inline_plugin.hpp"
 #include "unit/host_support.hpp"
 
 using namespace gantry;
@@ -180,7 +180,8 @@ TEST_CASE("plugins: a flood of events costs a subscriber its oldest, never the h
 }
 
 TEST_CASE(
-    "plugins: an event whose handler fails is delivered again, before those behind it, and delays no other plugin") {
+    "plugins: an event whose handler fails is delivered again, before those behind it, and delays no other plugin",
+    "[clock]") {
   TestHouse t;
   for (const char* plugin : {"faulty", "busy"}) REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
   REQUIRE(t.house().bus().publish("to_faulty.a", R"({"failures":2})"));
@@ -194,7 +195,8 @@ TEST_CASE(
 }
 
 TEST_CASE(
-    "plugins: an event that a handler never takes becomes a dead letter, logged and counted, and the next one comes") {
+    "plugins: an event that a handler never takes becomes a dead letter, logged and counted, and the next one comes",
+    "[clock]") {
   TestHouse t;
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
   REQUIRE(t.house().bus().publish("to_faulty.a", R"({"failures":100})"));
@@ -277,7 +279,7 @@ TEST_CASE("plugins: one in plain C works as any other, and a delivery that it re
   REQUIRE(t.call("plain.refuse").error().kind == ErrorKind::internal);
 }
 
-TEST_CASE("plugins: posted tasks and timers are bounded") {
+TEST_CASE("plugins: posted tasks and timers are bounded", "[clock]") {
   TestHouse t;
   REQUIRE((*t.call("plain.posts"))["taken"] == InlinePlugin::kMaxPosts);
   REQUIRE((*t.call("plain.timers"))["taken"] == InlinePlugin::kMaxTimers);

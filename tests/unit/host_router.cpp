@@ -62,7 +62,7 @@ TEST_CASE("router: an attempt that ends with `plugin_died`, or whose plugin does
   REQUIRE((*t.call("host.metrics"))["methods"]["busy.fail_times"]["retries"] == Router::kRetry.max_retries);
 }
 
-TEST_CASE("router: a call that was given up is not tried again, whatever its attempt still says") {
+TEST_CASE("router: a call that was given up is not tried again, whatever its attempt still says", "[clock]") {
   TestHouse t;
   const auto [recorder, call] = t.begin("faulty.fails_late", {{"delay_ms", 500}});
   REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));  // answered after it: the call is with the plugin
@@ -142,7 +142,7 @@ TEST_CASE("router: whoever has an answer can call again at once, though only one
   for (int i = 0; i < 500; ++i) REQUIRE(t.call("echo.say"));
 }
 
-TEST_CASE("router: an answer that comes late on the clock, but in time, is an answer") {
+TEST_CASE("router: an answer that comes late on the clock, but in time, is an answer", "[clock]") {
   TestHouse t;
   auto [recorder, call] = t.begin("faulty.late", {{"delay_ms", 2000}}, {}, 5s);
   t.advance_to_next(2s);
@@ -262,7 +262,7 @@ TEST_CASE("router: a stopping host refuses calls and answers those that are open
   REQUIRE(open.recorder->answers() == 1);
 }
 
-TEST_CASE("router: a stopping host waits for no attach stream, and long enough for what ends by itself") {
+TEST_CASE("router: a stopping host waits for no attach stream, and long enough for what ends by itself", "[clock]") {
   auto t = std::make_unique<TestHouse>([](Config& c) { c.host.stop_budget_seconds = 3600; });
   auto attached = t->begin("faulty.echo_stream", {{"grant", 1}}, 10);
   REQUIRE(t->call("faulty.attempts", {{"key", "x"}}));
@@ -275,7 +275,7 @@ TEST_CASE("router: a stopping host waits for no attach stream, and long enough f
   t.reset();
 }
 
-TEST_CASE("router: a stopping host takes no new connection, and tells those it has") {
+TEST_CASE("router: a stopping host takes no new connection, and tells those it has", "[clock]") {
   auto t = std::make_unique<TestHouse>([](Config& c) { c.host.stop_budget_seconds = 3600; });
   auto late = t->begin("faulty.late", {{"delay_ms", 1000}});
   auto client = t->connect();
@@ -290,7 +290,8 @@ TEST_CASE("router: a stopping host takes no new connection, and tells those it h
 
 TEST_CASE(
     "router: a method's calls, errors, retries, open calls and times are counted, and no method never called is "
-    "listed") {
+    "listed",
+    "[clock]") {
   TestHouse t;
   const auto counts = [&](const std::string& method) {
     return (*t.call("host.metrics"))["methods"].value(method, json());

@@ -130,10 +130,16 @@ class TestHouse {
     options.config = default_config();
     options.config.log.to_stderr = false;
     options.config.log.level = Level::debug;
+    if (const char* where = std::getenv("GANTRY_TEST_ISOLATION");
+        where != nullptr && std::string_view(where) == "child") {
+      for (const char* name : {"echo", "faulty", "busy", "hasty", "plain"})
+        options.config.plugins[name].isolation = Isolation::child;
+    }
     if (change) change(options.config);
     options.socket = dir_.path() / "run" / "host.sock";
     options.state_dir = dir_.path() / "state";
     options.plugin_dir = GANTRY_BUILD_DIR "/tests/plugins";
+    options.program = GANTRY_BUILD_DIR "/gantry";
     options.log = log_in(dir_.path() / "state" / "gantry.log");
     options.timers = real_time ? nullptr : &timers;
     house_ = House::build(std::move(options));

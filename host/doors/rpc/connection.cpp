@@ -19,29 +19,26 @@ constexpr std::size_t kBusyBytes = 256 * 1024;
 }  // namespace
 
 Connection::Connection(Worker& worker, Socket socket, ConnectionLimits limits, Log& log, Ended ended)
-    : worker_(worker),
-      socket_(std::move(socket)),
-      fd_(socket_.native_handle()),
+    : StreamPeer(worker, std::move(socket), limits.max_outbound_bytes),
       limits_(limits),
       log_(log),
       ended_(std::move(ended)),
-      decoder_(limits.max_message_bytes),
-      outbox_(fd_, limits.max_outbound_bytes) {}
+      decoder_(limits.max_message_bytes) {}
 
 void Connection::start(SessionDeps& deps, EnvelopeParser& parser) {
-  session_ = std::make_shared<RpcSession>(deps, weak_from_this(), parser);
+  session_ = std::make_shared<RpcSession>(deps, self(), parser);
   wait_for_input();
 }
 
 void Connection::write(std::string text) {
   const Framing framing = framing_.load(std::memory_order_relaxed);
   if (framing == Framing::lines && text.find('\n') != std::string::npos) text = minify_json(text);
-  after_write(outbox_.put(framing, text, Worker::current() != nullptr ? Outbox::When::later : Outbox::When::now));
+  after_write(outbox_.put(framing, text, when()));
 }
 
 void Connection::schedule_events() {
   if (events_scheduled_.exchange(true)) return;
-  worker_.post([self = shared_from_this()] {
+  worker_.post([self = self()] {
     self->events_scheduled_ = false;
     self->deliver_events();
   });
@@ -51,7 +48,7 @@ bool Connection::writable() const { return outbox_.size() < kBusyBytes; }
 
 void Connection::call_ended() {
   if (!half_closed_.load(std::memory_order_relaxed)) return;
-  worker_.post([self = shared_from_this()] { self->end_if_done(); });
+  worker_.post([self = self()] { self->end_if_done(); });
 }
 
 void Connection::close() {
@@ -61,13 +58,13 @@ void Connection::close() {
   boost::system::error_code ignored;
   socket_.close(ignored);
   session_->closed();
-  ended_(shared_from_this());
+  ended_(self());
 }
 
 void Connection::wait_for_input() {
   if (closed_ || half_closed_ || waiting_for_input_) return;
   waiting_for_input_ = true;
-  socket_.async_wait(Socket::wait_read, [self = shared_from_this()](const boost::system::error_code& failed) {
+  socket_.async_wait(Socket::wait_read, [self = self()](const boost::system::error_code& failed) {
     self->waiting_for_input_ = false;
     if (failed || self->closed_) return;
     self->read();
@@ -155,7 +152,7 @@ void Connection::end_of_input() {
   half_closed_ = true;
   end_if_done();
   if (closed_) return;
-  socket_.async_wait(Socket::wait_error, [self = shared_from_this()](const boost::system::error_code& failed) {
+  socket_.async_wait(Socket::wait_error, [self = self()](const boost::system::error_code& failed) {
     if (!failed) self->close();
   });
 }
@@ -164,48 +161,15 @@ void Connection::end_if_done() {
   if (!closed_ && half_closed_ && session_->calls_in_flight() == 0 && outbox_.size() == 0) close();
 }
 
-void Connection::after_write(Outbox::State state) {
-  switch (state) {
-    case Outbox::State::empty:
-      return;
-    case Outbox::State::gathered:
-      flush_later(*Worker::current());
-      return;
-    case Outbox::State::waiting:
-      if (output_scheduled_.exchange(true)) return;
-      worker_.post([self = shared_from_this()] { self->wait_for_output(); });
-      return;
-    case Outbox::State::full:
-      if (!full_.exchange(true))
-        log_.write(Level::warn, "rpc", "a client does not read: its outbox is full, the connection is closed");
-      [[fallthrough]];
-    case Outbox::State::broken:
-      worker_.post([self = shared_from_this()] { self->close(); });
-  }
+void Connection::full() {
+  log_.write(Level::warn, "rpc", "a client does not read: its outbox is full, the connection is closed");
 }
 
-// Its own worker does not wait for another's: that one may be in a turn that takes its time.
-void Connection::flush_later(Worker& worker) {
-  std::atomic<bool>& scheduled = &worker == &worker_ ? own_flush_scheduled_ : other_flush_scheduled_;
-  if (scheduled.exchange(true)) return;
-  worker.post([self = shared_from_this(), &scheduled] {
-    scheduled = false;
-    self->after_write(self->outbox_.flush());
-    self->call_ended();
-  });
-}
-
-void Connection::wait_for_output() {
-  if (closed_) return;
-  socket_.async_wait(Socket::wait_write, [self = shared_from_this()](const boost::system::error_code& failed) {
-    self->output_scheduled_ = false;
-    if (failed || self->closed_) return;
-    self->after_write(self->outbox_.flush());
-    if (!self->writable()) return;
-    self->deliver_events();
-    if (std::exchange(self->paused_, false)) self->read();
-    self->end_if_done();
-  });
+void Connection::has_room() {
+  if (!writable()) return;
+  deliver_events();
+  if (std::exchange(paused_, false)) read();
+  end_if_done();
 }
 
 void Connection::deliver_events() {

@@ -103,7 +103,7 @@ class Definition {
                     {"subscribes", json::array()},
                     {"logs", json::array()},
                     {"activation", json::array()},
-                    {"isolation", {"inline"}},
+                    {"isolation", {"inline", "child"}},
                     {"nonblocking", false},
                     {"reload", "overlap"}};
   std::map<std::string, Handler> handlers_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/doors/rpc/outbox.hpp: what a connection has yet to write.
+// host/runtime/outbox.hpp: what a connection has yet to write.
 //
 // On a worker what is written gathers until that worker flushes (When::later); any other thread writes at once. What
 // the socket does not take stays here, in order, until the connection's worker sees it writable.
@@ -33,13 +33,18 @@ class Outbox {
 
   /// Frames and queues `message`, and writes, unless it is corked or there is time.
   [[nodiscard]] State put(Framing framing, std::string_view message, When when) {
+    return put(message.size(), [&](std::string& out) { append_frame(out, framing, message); }, when);
+  }
+  /// The same of what `append` adds to a string: about `size` bytes.
+  template <class F>
+  [[nodiscard]] State put(std::size_t size, F&& append, When when) {
     Lock lock(mutex_);
     if (broken_) return State::broken;
-    if (pending_.size() - sent_ + message.size() > max_bytes_) {
+    if (pending_.size() - sent_ + size > max_bytes_) {
       if (const State state = write(); state == State::broken) return state;
-      if (pending_.size() - sent_ + message.size() > max_bytes_) return State::full;
+      if (pending_.size() - sent_ + size > max_bytes_) return State::full;
     }
-    append_frame(pending_, framing, message);
+    append(pending_);
     if (pending_.size() - sent_ >= kCorkedBytes) return write();
     if (corked_) return State::empty;
     return when == When::later ? State::gathered : write();

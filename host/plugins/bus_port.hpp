@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/bus_port.hpp: the surroundings of a plugin in the host's own process: the bus, the log, the origins.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <gantry/permits.hpp>
+
+#include "host/bus/event_bus.hpp"
+#include "host/plugins/port.hpp"
+
+namespace gantry::host {
+
+class BusPort final : public PluginPort {
+ public:
+  using DescribeOrigin = std::function<std::optional<std::string>(OriginId)>;
+
+  /// So many plugins process events at once as `permits` has.
+  BusPort(std::string plugin, EventBus& bus, Log& log, DescribeOrigin describe, std::shared_ptr<PermitQueue> permits)
+      : plugin_(std::move(plugin)),
+        bus_(bus),
+        log_(log),
+        describe_(std::move(describe)),
+        permits_(std::move(permits)) {}
+
+  void log(Level level, std::string_view line) override { log_.write(level, plugin_, line); }
+  [[nodiscard]] Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
+                                     std::string payload) override {
+    const auto published = epoch.empty()
+                               ? bus_.publish(std::move(topic), std::move(payload))
+                               : bus_.publish_logged(std::move(topic), std::move(epoch), seq, std::move(payload));
+    if (!published) return std::unexpected(published.error());
+    return {};
+  }
+  [[nodiscard]] std::optional<std::string> describe(OriginId origin) override { return describe_(origin); }
+
+  void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) override {
+    auto subscribed = bus_.subscribe(patterns, std::move(wake), {.name = "plugin " + plugin_});
+    if (subscribed) events_ = subscribed->subscription;
+  }
+  void unsubscribe() override {
+    if (events_) bus_.unsubscribe(events_);
+  }
+  // Who waits in its mailbox must not keep others from their turn. So what the queue grants later is only a sign that
+  // it is worth trying again, and goes back at once.
+  [[nodiscard]] Go begin_events(std::function<void()> again) override {
+    permit_ = permits_->try_acquire();
+    if (permit_) return Go::now;
+    return permits_->acquire([again = std::move(again)](const Permit& /*sign*/) { again(); }) ? Go::later : Go::no;
+  }
+  void end_events() override { permit_.release(); }
+  [[nodiscard]] std::optional<Event> take_event() override {
+    auto next = events_ ? events_->take() : std::nullopt;
+    if (!next) return std::nullopt;
+    return std::move(next->event);
+  }
+  void event_over(const Event& event, const std::string& failure, int tries) override {
+    if (!failure.empty()) bus_.bury(event, "plugin " + plugin_, failure, tries);
+  }
+
+ private:
+  const std::string plugin_;
+  EventBus& bus_;
+  Log& log_;
+  const DescribeOrigin describe_;
+  const std::shared_ptr<PermitQueue> permits_;
+  std::shared_ptr<Subscription> events_;
+  Permit permit_;  ///< serial
+};
+
+}  // namespace gantry::host

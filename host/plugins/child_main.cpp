@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The main thread loads, starts and stops the plugin; a worker reads the link, and delivers to a nonblocking plugin.
+#include "host/plugins/child_main.hpp"
+
+#include <sys/prctl.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <deque>
+#include <gantry/channel/mpsc.hpp>
+#include <gantry/plugin/call.hpp>
+#include <gantry/plugin/host.hpp>
+#include <unordered_map>
+#include <utility>
+
+#include "host/bus/event_bus.hpp"
+#include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/link.hpp"
+#include "host/plugins/plugin_call.hpp"
+
+namespace gantry::host {
+
+using detail::make_msg;
+using detail::to_bytes;
+using detail::to_view;
+
+namespace {
+
+constexpr int kSocket = 3;
+
+/// The host, as the plugin's instance here sees it.
+class LinkPort final : public PluginPort {
+ public:
+  void connect(std::shared_ptr<Link> link) { link_ = std::move(link); }
+
+  void log(Level level, std::string_view line) override {
+    auto msg = wire::make(wire::kLog);
+    msg.status = static_cast<std::int32_t>(level);
+    msg.payload = to_bytes(line);
+    (void)link_->send(msg);
+  }
+  [[nodiscard]] Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
+                                     std::string payload) override {
+    if (payload.size() > EventBus::kMaxEventBytes)
+      return fail(ErrorKind::too_large, "an event of " + std::to_string(payload.size()) + " bytes");
+    auto msg = make_msg(GANTRY_EVENT, seq);
+    msg.topic = to_bytes(topic);
+    msg.epoch = to_bytes(epoch);
+    msg.payload = to_bytes(payload);
+    if (!link_->send(msg)) return fail(ErrorKind::unavailable, "the host is gone");
+    return {};
+  }
+  [[nodiscard]] std::optional<std::string> describe(OriginId origin) override {
+    const Lock lock(mutex_);
+    const auto it = origins_.find(origin);
+    return it == origins_.end() ? std::nullopt : std::optional(it->second);
+  }
+  void learn(OriginId origin, std::string_view text) {
+    const Lock lock(mutex_);
+    origins_[origin] = text;
+  }
+  void forget(OriginId origin) {
+    const Lock lock(mutex_);
+    origins_.erase(origin);
+  }
+
+  void subscribe(const std::vector<std::string>& /*patterns*/, std::function<void()> wake) override {
+    const Lock lock(mutex_);
+    wake_ = std::move(wake);
+  }
+  void unsubscribe() override {
+    const Lock lock(mutex_);
+    wake_ = nullptr;
+    events_.clear();
+  }
+  [[nodiscard]] Go begin_events(std::function<void()> again) override {
+    {
+      const Lock lock(mutex_);
+      if (may_process_) return Go::now;
+      again_ = std::move(again);
+    }
+    (void)link_->send(wire::make(wire::kEventsAsk));
+    return Go::later;
+  }
+  void end_events() override {
+    {
+      const Lock lock(mutex_);
+      may_process_ = false;
+    }
+    (void)link_->send(wire::make(wire::kEventsOver));
+  }
+  void answer_events(bool go) {
+    std::function<void()> again;
+    {
+      const Lock lock(mutex_);
+      may_process_ = go;
+      again = std::exchange(again_, nullptr);
+    }
+    if (again) again();
+  }
+  [[nodiscard]] std::optional<Event> take_event() override {
+    const Lock lock(mutex_);
+    if (events_.empty()) return std::nullopt;
+    std::optional<Event> event(std::move(events_.front()));
+    events_.pop_front();
+    return event;
+  }
+  void event_over(const Event& /*event*/, const std::string& failure, int tries) override {
+    auto msg = wire::make(wire::kEventOver);
+    msg.status = tries;
+    msg.payload = to_bytes(failure);
+    (void)link_->send(msg);
+  }
+  /// The host has no more out than it may.
+  void arrived(Event event) {
+    std::function<void()> wake;
+    {
+      const Lock lock(mutex_);
+      if (!wake_) return;
+      events_.push_back(std::move(event));
+      wake = wake_;
+    }
+    wake();
+  }
+
+ private:
+  std::shared_ptr<Link> link_;
+  Mutex mutex_;
+  std::unordered_map<OriginId, std::string> origins_ GANTRY_GUARDED_BY(mutex_);
+  std::function<void()> wake_ GANTRY_GUARDED_BY(mutex_);
+  std::function<void()> again_ GANTRY_GUARDED_BY(mutex_);
+  bool may_process_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::deque<Event> events_ GANTRY_GUARDED_BY(mutex_);
+};
+
+class Child {
+ public:
+  int run() {
+    auto commands = mpsc::channel<Command>(16);
+    commands_ = &commands.tx;
+    link_ = std::make_shared<Link>(
+        workers_.first(), kSocket, kMaxStart, [this](const gantry_msg& msg) { receive(msg); },
+        [this](const std::string&) { host_is_gone(); });
+    port_->connect(link_);
+    std::thread serving([this] {
+      (void)workers_.run([this](std::string_view what) {
+        port_->log(Level::error, "an exception reached a worker: " + std::string(what));
+      });
+    });
+    link_->start();
+    while (auto command = commands.rx.recv()) {
+      if (command->what == Command::start) {
+        start(command->text);
+      } else {
+        const bool gone = command->what == Command::gone;
+        const bool clean = !plugin_ || plugin_->stop(gone ? kLastBudget : command->budget);
+        auto msg = wire::make(wire::kStopped);
+        msg.status = clean ? 1 : 0;
+        if (!gone) (void)link_->send(msg);
+        link_->close_soon();
+        if (!clean) std::_Exit(1);  // a thread is still in the plugin
+        workers_.stop();
+        serving.join();
+        return 0;
+      }
+    }
+    return 1;
+  }
+
+ private:
+  /// For a plugin whose host is gone.
+  static constexpr Duration kLastBudget = std::chrono::seconds(1);
+  static constexpr std::size_t kMaxStart = std::size_t{64} << 20;
+  struct Command {
+    enum What { start, stop, gone } what;
+    std::string text;
+    Duration budget{};
+  };
+  /// What comes back of one call, under the host's number for it.
+  class LinkSink final : public CallSink {
+   public:
+    LinkSink(Child& child, std::uint64_t id) : child_(child), id_(id) {}
+    void item(std::string_view payload) override { send(GANTRY_ITEM, 0, payload); }
+    void item_end() override { send(GANTRY_ITEM, GANTRY_END, {}); }
+    void credit(std::uint32_t items) override {
+      auto msg = make_msg(GANTRY_CREDIT, id_);
+      msg.credit = items;
+      (void)child_.link_->send(msg);
+    }
+    void progress(std::string_view payload) override { send(GANTRY_PROGRESS, 0, payload); }
+    void answered(Result<std::string> answer) override {
+      child_.forget(id_);
+      auto msg = make_msg(GANTRY_RESPONSE, id_);
+      const std::string text = answer ? std::move(*answer) : detail::error_payload(answer.error());
+      msg.status = answer ? 0 : static_cast<std::int32_t>(answer.error().kind);
+      msg.payload = to_bytes(text);
+      (void)child_.link_->send(msg);
+    }
+
+   private:
+    void send(gantry_kind kind, std::uint16_t flags, std::string_view payload) const {
+      auto msg = make_msg(kind, id_);
+      msg.flags = flags;
+      msg.payload = to_bytes(payload);
+      (void)child_.link_->send(msg);
+    }
+    Child& child_;
+    const std::uint64_t id_;
+  };
+
+  void host_is_gone() {
+    (void)commands_->try_send(Command{Command::gone, {}, {}});
+    // A plugin that hangs, even in its start, does not outlive its host.
+    (void)workers_.timers().after(2 * kLastBudget, [] { std::_Exit(1); });
+  }
+  // The worker has the plugin before the host hears that there is one.
+  void start(const std::string& text) {
+    workers_.first().post([this, result = load_and_start(text)] {
+      serving_ = plugin_.get();
+      auto msg = wire::make(wire::kStarted);
+      if (!result) {
+        msg.status = static_cast<std::int32_t>(result.error().kind);
+        msg.payload = to_bytes(result.error().message);
+      }
+      (void)link_->send(msg);
+    });
+  }
+  [[nodiscard]] Result<void> load_and_start(const std::string& text) {
+    const auto doc = parse_json(text);
+    if (!doc) return std::unexpected(doc.error());
+    auto manifest = parse_manifest(dump_json(doc->at("manifest")));
+    if (!manifest) return std::unexpected(manifest.error());
+    PluginBasics basics{doc->at("name"), std::move(*manifest), workers_.timers(), port_, doc->at("max_payload_bytes")};
+    auto plugin = InlinePlugin::load(doc->at("library").get<std::string>(), std::move(basics), workers_);
+    if (!plugin) return std::unexpected(plugin.error());
+    if (auto started = (*plugin)->start(doc->at("config")); !started) return std::unexpected(started.error());
+    plugin_ = std::move(*plugin);
+    return {};
+  }
+
+  // On the worker. The host sends nothing but `start` before it was told that the plugin has started.
+  void receive(const gantry_msg& msg) {
+    switch (msg.kind) {
+      case wire::kStart:
+        (void)commands_->try_send(Command{Command::start, std::string(to_view(msg.payload)), {}});
+        return;
+      case wire::kStop:
+        (void)commands_->try_send(Command{Command::stop, {}, Duration(msg.budget_ns)});
+        return;
+      case wire::kOrigin:
+        port_->learn(msg.origin, to_view(msg.payload));
+        return;
+      case wire::kEventsGo:
+      case wire::kEventsRetry:
+        port_->answer_events(msg.kind == wire::kEventsGo);
+        return;
+      case GANTRY_CALL:
+        call(msg);
+        return;
+      case GANTRY_EVENT:
+        if (to_view(msg.topic) == "host.plugin.config") {
+          serving_->reconfigure([text = std::string(to_view(msg.payload))] {
+            auto config = parse_json(text);
+            return config ? std::move(*config) : json::object();
+          });
+        } else {
+          port_->arrived(Event{std::string(to_view(msg.topic)), std::string(to_view(msg.epoch)), msg.id,
+                               std::string(to_view(msg.payload))});
+        }
+        return;
+      case GANTRY_GONE:
+        port_->forget(msg.origin);
+        serving_->gone(msg.origin);
+        return;
+      default:
+        of_call(msg);
+    }
+  }
+  void call(const gantry_msg& msg) {
+    CallRequest request;
+    request.method = to_view(msg.topic);
+    request.params = to_view(msg.payload);
+    request.origin = msg.origin;
+    if (msg.budget_ns >= 0) request.deadline = Deadline::in(Duration(msg.budget_ns), workers_.timers().now());
+    if ((msg.flags & GANTRY_STREAM) != 0) request.stream_credit = msg.credit;
+    request.traceparent = to_view(msg.traceparent);
+    request.idempotency_key = to_view(msg.idempotency_key);
+    const auto opened = serving_->open(std::make_shared<LinkSink>(*this, msg.id));
+    {
+      const Lock lock(mutex_);
+      calls_.emplace(msg.id, opened);
+    }
+    opened->begin(std::move(request));
+  }
+  void of_call(const gantry_msg& msg) {
+    std::shared_ptr<PluginCall> call;
+    {
+      const Lock lock(mutex_);
+      if (const auto it = calls_.find(msg.id); it != calls_.end()) call = it->second;
+    }
+    if (!call) return;  // it was answered meanwhile
+    switch (msg.kind) {
+      case GANTRY_ITEM:
+        if ((msg.flags & GANTRY_END) != 0) {
+          call->send_end();
+        } else if (const auto sent = call->send_item(std::string(to_view(msg.payload))); !sent) {
+          port_->log(Level::error, "an item was lost: " + sent.error().message);
+        }
+        return;
+      case GANTRY_CREDIT:
+        call->give_credit(msg.credit);
+        return;
+      case GANTRY_CANCEL:
+        call->cancel();
+        return;
+      default:
+        return;
+    }
+  }
+  void forget(std::uint64_t id) {
+    std::shared_ptr<PluginCall> last;
+    const Lock lock(mutex_);
+    if (const auto it = calls_.find(id); it != calls_.end()) {
+      last = std::move(it->second);
+      calls_.erase(it);
+    }
+  }
+
+  Workers workers_{1};
+  std::shared_ptr<LinkPort> port_ = std::make_shared<LinkPort>();
+  mpsc::Sender<Command>* commands_ = nullptr;
+  std::shared_ptr<Link> link_;
+  std::shared_ptr<InlinePlugin> plugin_;  ///< the main thread's
+  InlinePlugin* serving_ = nullptr;       ///< the worker's, from its start on
+  Mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+int plugin_child() {
+  (void)::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  (void)std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
+  return Child().run();
+}
+
+}  // namespace gantry::host

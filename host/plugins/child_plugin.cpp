@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plugins/child_plugin.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <cerrno>
+#include <cstring>
+#include <gantry/plugin/host.hpp>
+#include <utility>
+
+#include "host/plugins/plugin_call.hpp"
+
+namespace gantry::host {
+
+using detail::make_msg;
+using detail::to_bytes;
+using detail::to_view;
+
+namespace {
+
+constexpr std::size_t kTasks = std::size_t{1} << 16;
+/// Where a child finds its socket.
+constexpr int kChildSocket = 3;
+/// How long the process of a plugin whose socket has ended may take to end itself.
+constexpr auto kLastBreath = std::chrono::milliseconds(500);
+
+struct Actions {
+  posix_spawn_file_actions_t raw;
+  Actions() { ::posix_spawn_file_actions_init(&raw); }
+  ~Actions() { ::posix_spawn_file_actions_destroy(&raw); }
+  Actions(const Actions&) = delete;
+  Actions& operator=(const Actions&) = delete;
+};
+
+/// What a plugin's process gets of the host's environment.
+[[nodiscard]] std::vector<std::string> scrubbed_environment() {
+  std::vector<std::string> out;
+  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_CACHE_HOME"}) {
+    if (const char* value = ::getenv(name)) out.push_back(std::string(name) + "=" + value);
+  }
+  return out;
+}
+
+[[nodiscard]] std::string describe_end(const siginfo_t& info) {
+  if (info.si_code == CLD_EXITED) return "exit code " + std::to_string(info.si_status);
+  return "signal " + std::to_string(info.si_status) + " (" + ::strsignal(info.si_status) + ")";
+}
+
+}  // namespace
+
+ChildPlugin::ChildPlugin(PluginBasics basics, ChildDeps deps)
+    : Plugin(std::move(basics)),
+      deps_(std::move(deps)),
+      tasks_(mpsc::channel<std::move_only_function<void()>>(kTasks)) {
+  (void)tasks_.rx.ready_or_wake(bell_);
+}
+
+ChildPlugin::~ChildPlugin() {
+  kill();
+  (void)reap(std::chrono::steady_clock::time_point::max());
+  if (pidfd_ >= 0) ::close(pidfd_);
+  if (link_) link_->close_soon();
+}
+
+Result<void> ChildPlugin::spawn() {
+  std::array<int, 2> ends{};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return fail(ErrorKind::overloaded, std::string("the system gives no socket for it: ") + std::strerror(errno));
+  const Actions actions;
+  auto* const raw = const_cast<posix_spawn_file_actions_t*>(&actions.raw);
+  ::posix_spawn_file_actions_addopen(raw, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(raw, 1, "/dev/null", O_WRONLY, 0);
+  ::posix_spawn_file_actions_adddup2(raw, ends[1], kChildSocket);
+  ::posix_spawn_file_actions_addclosefrom_np(raw, kChildSocket + 1);
+  std::string program = deps_.program.string();
+  std::string verb = "plugin-child";
+  std::string title = name();
+  const std::array<char*, 4> argv{program.data(), verb.data(), title.data(), nullptr};
+  auto environment = scrubbed_environment();
+  std::vector<char*> env;
+  env.reserve(environment.size() + 1);
+  for (auto& entry : environment) env.push_back(entry.data());
+  env.push_back(nullptr);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setsigdefault(&attributes, &all);
+  ::posix_spawnattr_setpgroup(&attributes, 0);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
+  const int failed = ::posix_spawn(&pid_, program.c_str(), raw, &attributes, argv.data(), env.data());
+  ::posix_spawnattr_destroy(&attributes);
+  ::close(ends[1]);
+  if (failed != 0) {
+    pid_ = -1;
+    ::close(ends[0]);
+    return fail(ErrorKind::unavailable, program + " cannot be started: " + std::strerror(failed));
+  }
+  pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+  link_ = std::make_shared<Link>(
+      deps_.workers.first(), ends[0], max_payload_bytes(),
+      [weak = weak_self()](const gantry_msg& msg) {
+        if (const auto plugin = weak.lock()) plugin->receive(msg);
+      },
+      [weak = weak_self()](const std::string& why) {
+        if (const auto plugin = weak.lock()) plugin->ended(why);
+      });
+  link_->start();
+  return {};
+}
+
+Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::path& library, PluginBasics basics,
+                                                        ChildDeps deps, const json& config, Duration patience) {
+  std::shared_ptr<ChildPlugin> plugin(new ChildPlugin(std::move(basics), std::move(deps)));
+  auto [reply, answer] = oneshot::channel<Result<void>>();
+  plugin->started_.emplace(std::move(reply));
+  if (auto spawned = plugin->spawn(); !spawned) return std::unexpected(spawned.error());
+  const std::string text = dump_json({{"name", plugin->name()},
+                                      {"library", library.string()},
+                                      {"manifest", plugin->manifest().document},
+                                      {"max_payload_bytes", plugin->max_payload_bytes()},
+                                      {"config", config}});
+  auto msg = wire::make(wire::kStart);
+  msg.payload = to_bytes(text);
+  (void)plugin->link_->send(msg);
+  auto started = answer.recv_for(patience);
+  if (!started) {
+    plugin->refuse_calls();
+    plugin->kill();
+    const auto became = plugin->reap(std::chrono::steady_clock::time_point::max());
+    return fail(ErrorKind::unavailable, started.error().kind == ErrorKind::timeout
+                                            ? "it did not start in time; its process was ended"
+                                            : "its process ended while it started: " + became.value_or("unknown"));
+  }
+  if (!*started) return std::unexpected(started->error());
+  if (!plugin->manifest().subscribes.empty()) {
+    plugin->port().subscribe(plugin->manifest().subscribes, [weak = plugin->weak_self()] {
+      if (const auto p = weak.lock()) p->schedule_events();
+    });
+    plugin->schedule_events();
+  }
+  return plugin;
+}
+
+bool ChildPlugin::push(std::move_only_function<void()> task) { return tasks_.tx.try_send(std::move(task)).has_value(); }
+
+void ChildPlugin::run_tasks() noexcept {
+  do {
+    while (auto task = tasks_.rx.try_recv()) {
+      try {
+        (*task)();
+      } catch (const std::exception& e) {
+        port().log(Level::error, std::string("an exception of the host's own in a delivery: ") + e.what());
+      }
+    }
+  } while (tasks_.rx.ready_or_wake(bell_));
+}
+
+// Serial.
+std::int32_t ChildPlugin::hand(const gantry_msg& msg) {
+  if (msg.kind == GANTRY_CALL && msg.origin != 0 && known_origins_.insert(msg.origin).second) {
+    if (const auto described = port().describe(msg.origin)) {
+      auto origin = wire::make(wire::kOrigin);
+      origin.origin = msg.origin;
+      origin.payload = to_bytes(*described);
+      (void)link_->send(origin);
+    }
+  }
+  if (msg.kind == GANTRY_GONE) known_origins_.erase(msg.origin);
+  (void)link_->send(msg);  // what a link that has ended does not take is answered by who ends it
+  return GANTRY_OK;
+}
+
+// On the link's worker.
+void ChildPlugin::receive(const gantry_msg& msg) {
+  switch (msg.kind) {
+    case wire::kStarted:
+      if (!started_) return;
+      (void)std::exchange(started_, std::nullopt)
+          ->send(msg.status == 0
+                     ? Result<void>()
+                     : fail(is_error_kind(msg.status) ? static_cast<ErrorKind>(msg.status) : ErrorKind::unavailable,
+                            std::string(to_view(msg.payload))));
+      return;
+    case wire::kStopped:
+      (void)stopped_.reply.send(msg.status == 1);
+      return;
+    case wire::kLog:
+      take_log(msg.status, to_view(msg.payload));
+      return;
+    case wire::kEventOver:
+      event_over(msg);
+      return;
+    case wire::kEventsAsk:
+      ask_for_events();
+      return;
+    case wire::kEventsOver:
+      end_events();
+      return;
+    default:
+      (void)take(msg);
+  }
+}
+
+void ChildPlugin::ended(const std::string& why) {
+  started_.reset();
+  (void)stopped_.reply.send(false);
+  (void)over_.reply.send(true);
+  {
+    const Lock lock(mutex_);
+    if (stopping_) return;
+  }
+  refuse_calls();
+  // What became of the process is known a moment later.
+  auto descriptor = std::make_shared<boost::asio::posix::stream_descriptor>(deps_.workers.first().context());
+  descriptor->assign(::fcntl(pidfd_, F_DUPFD_CLOEXEC, 0));
+  const auto patience = timers().after(kLastBreath, [weak = weak_self()] {
+    if (const auto plugin = weak.lock()) plugin->kill();
+  });
+  descriptor->async_wait(boost::asio::posix::stream_descriptor::wait_read,
+                         [descriptor, why, patience, weak = weak_self()](const boost::system::error_code& /*failed*/) {
+                           const auto plugin = weak.lock();
+                           if (!plugin) return;
+                           (void)plugin->timers().cancel(patience);
+                           const auto became = plugin->reap(std::chrono::steady_clock::now());
+                           const std::string text = "plugin " + plugin->name() + " died: " + became.value_or(why);
+                           plugin->port().log(Level::error, "its process has ended: " + became.value_or(why));
+                           plugin->port().unsubscribe();
+                           plugin->bury_events("its plugin died");
+                           // First this: who is answered may call again at once.
+                           if (plugin->deps_.died) plugin->deps_.died(became.value_or(why));
+                           plugin->answer_all(Error{ErrorKind::plugin_died, text, {}});
+                         });
+}
+
+void ChildPlugin::kill() const {
+  if (pidfd_ >= 0) (void)::syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
+}
+
+std::optional<std::string> ChildPlugin::reap(std::chrono::steady_clock::time_point until) {
+  if (pidfd_ < 0) return std::nullopt;
+  constexpr auto kForEver = std::chrono::steady_clock::time_point::max();
+  pollfd watched{pidfd_, POLLIN, 0};
+  int ready = -1;
+  while (ready < 0) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    ready = ::poll(&watched, 1, until == kForEver ? -1 : std::max(0, static_cast<int>(left.count())));
+    if (ready < 0 && errno != EINTR) return std::nullopt;
+  }
+  if (ready == 0) return std::nullopt;
+  const Lock lock(mutex_);
+  if (!became_) {
+    siginfo_t info{};
+    const bool known = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &info, WEXITED) == 0;
+    became_ = known ? describe_end(info) : "unknown";
+  }
+  return became_;
+}
+
+bool ChildPlugin::stop(Duration budget) {
+  {
+    const Lock lock(mutex_);
+    if (std::exchange(stopping_, true)) return true;
+  }
+  refuse_calls();
+  port().unsubscribe();
+  auto msg = wire::make(wire::kStop);
+  msg.budget_ns = budget.count();
+  (void)link_->send(msg);
+  // Its own patience ends first, and it says what happened.
+  const auto returned = stopped_.answer.recv_for(budget + kLastBreath);
+  const bool clean = returned && *returned;
+  link_->close_soon();
+  if (!reap(std::chrono::steady_clock::now() + kLastBreath)) {
+    port().log(Level::error, "its process does not end; it is killed");
+    kill();
+    (void)reap(std::chrono::steady_clock::time_point::max());
+  }
+  bury_events("it was stopped before its handler was given it again");
+  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " was stopped before it answered", {}});
+  return clean;
+}
+
+void ChildPlugin::schedule_events() {
+  {
+    const Lock lock(mutex_);
+    if (stopping_ || std::exchange(sending_events_, true)) return;
+  }
+  const bool taken = push([weak = weak_self()] {
+    if (const auto plugin = weak.lock()) plugin->send_events();
+  });
+  if (taken) return;
+  const Lock lock(mutex_);
+  sending_events_ = false;
+}
+
+// Serial.
+void ChildPlugin::send_events() {
+  {
+    const Lock lock(mutex_);
+    sending_events_ = false;           // before the port is seen empty: an event that comes now asks again
+    if (!events_out_.empty()) return;  // the last of those that are out asks again
+  }
+  for (std::size_t i = 0; i < kEventsOut; ++i) {
+    auto event = port().take_event();
+    if (!event) return;
+    auto msg = make_msg(GANTRY_EVENT, event->seq);
+    {
+      const Lock lock(mutex_);
+      events_out_.push_back(*event);
+    }
+    msg.topic = to_bytes(event->topic);
+    msg.epoch = to_bytes(event->epoch);
+    msg.payload = to_bytes(event->payload);
+    (void)link_->send(msg);
+  }
+}
+
+void ChildPlugin::ask_for_events() {
+  Permit permit = deps_.event_permits->try_acquire();
+  if (permit) {
+    {
+      const Lock lock(mutex_);
+      events_permit_ = std::move(permit);
+    }
+    (void)link_->send(wire::make(wire::kEventsGo));
+    return;
+  }
+  const auto retry = [weak = weak_self()] {
+    if (const auto plugin = weak.lock()) (void)plugin->link_->send(wire::make(wire::kEventsRetry));
+  };
+  const auto waits = deps_.event_permits->acquire([retry](const Permit& /*sign*/) { retry(); });
+  if (!waits) (void)timers().after(std::chrono::seconds(1), retry);
+}
+
+void ChildPlugin::end_events() {
+  Permit last;
+  const Lock lock(mutex_);
+  std::swap(last, events_permit_);
+}
+
+void ChildPlugin::event_over(const gantry_msg& msg) {
+  std::optional<Event> event;
+  bool more = false;
+  {
+    const Lock lock(mutex_);
+    if (events_out_.empty()) return;
+    event = std::move(events_out_.front());
+    events_out_.pop_front();
+    more = events_out_.empty();
+  }
+  port().event_over(*event, std::string(to_view(msg.payload)), msg.status);
+  if (more) schedule_events();
+}
+
+void ChildPlugin::bury_events(const std::string& why) {
+  std::deque<Event> events;
+  {
+    const Lock lock(mutex_);
+    events.swap(events_out_);
+  }
+  end_events();
+  for (const auto& event : events) port().event_over(event, why, 1);
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/child_plugin.hpp: a plugin in a process of its own. There the same InlinePlugin runs it
+// (child_main.hpp); here is the host's half, and the process.
+//
+// Life: start() on a thread that may block; then calls from any thread; stop() on a thread that may block. When the
+// process ends by itself, `died` is told once, before the open calls are answered `plugin_died`.
+// Thread rule: as Plugin. What the plugin is told is written where it is pushed, one message at a time.
+// Bounds: kMaxWaiting unwritten bytes let no more calls and items in (`overloaded`); kEventsOut events are with the
+// child at once.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <gantry/channel/mpsc.hpp>
+#include <gantry/permits.hpp>
+#include <memory>
+#include <unordered_set>
+
+#include "host/plugins/link.hpp"
+#include "host/plugins/plugin.hpp"
+#include "host/runtime/workers.hpp"
+
+namespace gantry::host {
+
+struct ChildDeps {
+  Workers& workers;
+  std::shared_ptr<PermitQueue> event_permits;
+  std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
+  std::function<void(const std::string& why)> died;
+};
+
+class ChildPlugin final : public Plugin {
+ public:
+  static constexpr std::size_t kMaxWaiting = Link::kMaxOutbound / 2;
+  static constexpr std::size_t kEventsOut = 64;
+
+  /// Blocks until the plugin runs there, or has refused, or `patience` is over.
+  [[nodiscard]] static Result<std::shared_ptr<ChildPlugin>> start(const std::filesystem::path& library,
+                                                                  PluginBasics basics, ChildDeps deps,
+                                                                  const json& config, Duration patience);
+  ~ChildPlugin() override;
+  bool stop(Duration budget) override;
+  [[nodiscard]] std::string runs_on() const override { return "child"; }
+  [[nodiscard]] std::optional<int> pid() const override { return pid_; }
+
+ private:
+  /// Runs when a task comes to a queue that had none, on the thread that brings it.
+  struct Bell final : Waiter {
+    explicit Bell(ChildPlugin& p) : plugin(p) {
+      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).plugin.run_tasks(); };
+    }
+    ChildPlugin& plugin;
+  };
+  ChildPlugin(PluginBasics basics, ChildDeps deps);
+  [[nodiscard]] Result<void> spawn();
+  [[nodiscard]] bool push(std::move_only_function<void()> task) override;
+  std::int32_t hand(const gantry_msg& msg) override;
+  [[nodiscard]] bool has_room() const override { return link_->waiting() < kMaxWaiting; }
+  [[nodiscard]] std::weak_ptr<ChildPlugin> weak_self() {
+    return std::static_pointer_cast<ChildPlugin>(weak_from_this().lock());
+  }
+  void run_tasks() noexcept;
+  void receive(const gantry_msg& msg);
+  void ended(const std::string& why);
+  /// Waits for the process at most until then; what became of it. Any thread, more than once.
+  [[nodiscard]] std::optional<std::string> reap(std::chrono::steady_clock::time_point until);
+  void kill() const;
+
+  void schedule_events();
+  void send_events();
+  void ask_for_events();
+  void end_events();
+  void event_over(const gantry_msg& msg);
+  void bury_events(const std::string& why);
+
+  const ChildDeps deps_;
+  std::shared_ptr<Link> link_;
+  pid_t pid_ = -1;
+  int pidfd_ = -1;
+  mpsc::Channel<std::move_only_function<void()>> tasks_;
+  Bell bell_{*this};
+  std::unordered_set<OriginId> known_origins_;  ///< serial
+  std::optional<oneshot::Sender<Result<void>>> started_;
+  oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
+  oneshot::Channel<bool> over_ = oneshot::channel<bool>();  ///< the link's end
+
+  Mutex mutex_;
+  std::optional<std::string> became_ GANTRY_GUARDED_BY(mutex_);
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< with the child, the oldest first
+  Permit events_permit_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plugins/plugin.hpp"
+
+#include <algorithm>
+#include <gantry/plugin/host.hpp>
+#include <utility>
+
+#include "host/bus/topic.hpp"
+#include "host/plugins/plugin_call.hpp"
+#include "host/runtime/json_text.hpp"
+
+namespace gantry::host {
+
+using detail::make_msg;
+using detail::to_bytes;
+using detail::to_view;
+
+namespace {
+
+constexpr std::size_t kMaxPluginJsonDepth = 1000;
+
+[[nodiscard]] bool any_matches(const std::vector<std::string>& patterns, std::string_view topic) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) { return topic_matches(p, topic); });
+}
+
+/// The wire's error of a plugin: {"message", "data"?}.
+[[nodiscard]] Error parse_error_payload(std::int32_t status, std::string_view payload, const std::string& name) {
+  const ErrorKind kind = is_error_kind(status) ? static_cast<ErrorKind>(status) : ErrorKind::internal;
+  const auto doc = parse_json(payload);
+  if (!doc || !doc->is_object()) return Error{kind, name + " answered with an error that is no object", {}};
+  const auto text = doc->find("message");
+  Error error{kind, text != doc->end() && text->is_string() ? text->get<std::string>() : name + " failed", {}};
+  if (const auto data = doc->find("data"); data != doc->end() && data->is_object()) error.data = dump_json(*data);
+  return error;
+}
+
+}  // namespace
+
+std::shared_ptr<PluginCall> Plugin::open(std::shared_ptr<CallSink> sink) {
+  Lock lock(mutex_);
+  const std::uint64_t id = next_id_++;
+  auto call = std::make_shared<PluginCall>(weak_from_this(), id, std::move(sink));
+  if (stopping_) {
+    call->refuse(Error{ErrorKind::unavailable, "plugin " + name() + " is stopping", {}});
+  } else if (calls_.size() >= kMaxOpenCalls) {
+    call->refuse(Error{ErrorKind::overloaded,
+                       "plugin " + name() + " has " + std::to_string(calls_.size()) + " open calls",
+                       R"({"retry_after_ms":100})"});
+  } else {
+    calls_.emplace(id, call);
+  }
+  return call;
+}
+
+void Plugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request) {
+  if (call->refused()) {
+    call->finish(std::unexpected(std::move(*call->refused())));
+    return;
+  }
+  call->allow(request.stream_credit.value_or(0));
+  deliver_call(call, std::move(request));
+  call->begun();
+}
+
+void Plugin::forget(std::uint64_t id) {
+  std::shared_ptr<PluginCall> last;
+  Lock lock(mutex_);
+  const auto it = calls_.find(id);
+  if (it == calls_.end()) return;
+  last = std::move(it->second);
+  calls_.erase(it);
+}
+
+void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
+  const bool taken = deliver([call, r = std::move(request)](Plugin& p) {
+    if (call->over()) {  // cancelled before its turn came: the plugin never hears of it
+      p.forget(call->id());
+      call->finish(fail(ErrorKind::cancelled, "cancelled"));
+      return;
+    }
+    auto msg = make_msg(GANTRY_CALL, call->id());
+    msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
+    msg.credit = r.stream_credit.value_or(0);
+    if (const auto left = r.deadline.left(p.timers().now())) msg.budget_ns = left->count();
+    msg.origin = r.origin;
+    msg.topic = to_bytes(r.method);
+    msg.payload = to_bytes(r.params);
+    msg.traceparent = to_bytes(r.traceparent);
+    msg.idempotency_key = to_bytes(r.idempotency_key);
+    const std::int32_t status = p.hand(msg);
+    if (status >= 0) return;
+    p.forget(call->id());
+    call->finish(fail(ErrorKind::internal, "plugin " + p.name() + " could not take " + r.method));
+  });
+  if (taken) return;
+  forget(call->id());
+  call->finish(has_room() ? fail(ErrorKind::unavailable, "plugin " + name() + " is stopping")
+                          : fail(ErrorKind::overloaded, "the mailbox of plugin " + name() + " is full",
+                                 R"({"retry_after_ms":100})"));
+}
+
+void Plugin::reconfigure(std::function<json()> config) {
+  if (reconfigure_waits_.exchange(true)) return;
+  (void)deliver([ask = std::move(config)](Plugin& p) {
+    p.reconfigure_waits_ = false;
+    const std::string text = dump_json(ask());
+    auto msg = make_msg(GANTRY_EVENT, 0);
+    msg.topic = to_bytes("host.plugin.config");
+    msg.payload = to_bytes(text);
+    (void)p.hand(msg);
+  });
+}
+
+void Plugin::gone(OriginId origin) {
+  {
+    Lock lock(mutex_);
+    gone_.push_back(origin);
+    if (gone_.size() > 1) return;
+  }
+  (void)deliver([](Plugin& p) {
+    std::vector<OriginId> origins;
+    {
+      Lock lock(p.mutex_);
+      origins.swap(p.gone_);
+    }
+    for (const OriginId gone : origins) {
+      auto msg = make_msg(GANTRY_GONE, 0);
+      msg.origin = gone;
+      (void)p.hand(msg);
+    }
+  });
+}
+
+void Plugin::answer_all(const Error& error) {
+  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls;
+  {
+    Lock lock(mutex_);
+    calls.swap(calls_);
+  }
+  for (auto& [id, call] : calls) call->finish(std::unexpected(error));
+}
+
+std::shared_ptr<PluginCall> Plugin::find(std::uint64_t id) const {
+  Lock lock(mutex_);
+  const auto it = calls_.find(id);
+  return it == calls_.end() ? nullptr : it->second;
+}
+
+std::size_t Plugin::open_calls() const {
+  Lock lock(mutex_);
+  return calls_.size();
+}
+
+std::int32_t Plugin::take(const gantry_msg& msg) {
+  if (msg.size < sizeof(gantry_msg)) return GANTRY_INVALID;
+  if (msg.kind == GANTRY_CREDIT) {
+    const auto call = find(msg.id);
+    return call ? call->take_credit(msg.credit) : GANTRY_CLOSED;
+  }
+  const bool end = msg.kind == GANTRY_ITEM && (msg.flags & GANTRY_END) != 0;
+  if (end) {
+    const auto call = find(msg.id);
+    return call ? call->take_end() : GANTRY_CLOSED;
+  }
+  if (msg.encoding != GANTRY_JSON || msg.payload.size > basics_.max_payload_bytes) {
+    take_log(GANTRY_ERROR, "sent a payload that is no JSON, or larger than the limit; it was refused");
+    if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
+    return take_response(msg, "");
+  }
+  std::string payload;
+  payload.reserve(msg.payload.size + 64);
+  payload = to_view(msg.payload);
+  if (auto ok = check_json(payload, kMaxPluginJsonDepth); !ok) {
+    take_log(GANTRY_ERROR, "sent a payload that is refused: " + ok.error().message);
+    if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
+    payload.clear();
+  }
+  switch (msg.kind) {
+    case GANTRY_RESPONSE:
+      return take_response(msg, std::move(payload));
+    case GANTRY_EVENT:
+      return take_event(msg, std::move(payload));
+    case GANTRY_ITEM: {
+      const auto call = find(msg.id);
+      return call ? call->take_item(payload) : GANTRY_CLOSED;
+    }
+    case GANTRY_PROGRESS: {
+      const auto call = find(msg.id);
+      return call ? call->take_progress(payload) : GANTRY_CLOSED;
+    }
+    default:
+      return GANTRY_INVALID;
+  }
+}
+
+std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload) {
+  std::shared_ptr<PluginCall> call;
+  std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stopped;
+  {
+    Lock lock(mutex_);
+    if (stop_reply_ && stop_reply_->first == msg.id) {
+      stopped = std::move(stop_reply_);
+      stop_reply_.reset();
+    } else if (const auto it = calls_.find(msg.id); it != calls_.end()) {
+      call = std::move(it->second);
+      calls_.erase(it);
+    }
+  }
+  if (stopped) {
+    (void)stopped->second.send(true);
+    return GANTRY_OK;
+  }
+  if (!call) return GANTRY_CLOSED;
+  if (msg.status != 0) {
+    call->finish(std::unexpected(parse_error_payload(msg.status, payload, "plugin " + name())));
+  } else if (payload.empty()) {
+    call->finish(fail(ErrorKind::internal, "plugin " + name() + " answered with something that is not valid JSON"));
+  } else {
+    call->finish(std::move(payload));
+  }
+  return GANTRY_OK;
+}
+
+std::int32_t Plugin::take_event(const gantry_msg& msg, std::string payload) {
+  const std::string topic(to_view(msg.topic));
+  if (!check_topic(topic) || !any_matches(manifest().publishes, topic)) {
+    take_log(GANTRY_WARN, "published on \"" + topic + "\", which its manifest does not list; the event was refused");
+    return GANTRY_INVALID;
+  }
+  const bool own_log = msg.epoch.size != 0;
+  if (own_log && (!any_matches(manifest().logs, topic) || msg.epoch.size > 64)) return GANTRY_INVALID;
+  const auto published =
+      port().publish(topic, std::string(to_view(msg.epoch)), own_log ? msg.id : 0, std::move(payload));
+  if (published) return GANTRY_OK;
+  return published.error().kind == ErrorKind::unavailable ? GANTRY_CLOSED : GANTRY_INVALID;
+}
+
+void Plugin::take_log(std::int32_t level, std::string_view line) {
+  const auto known =
+      std::clamp(level, static_cast<std::int32_t>(GANTRY_TRACE), static_cast<std::int32_t>(GANTRY_ERROR));
+  if (known == GANTRY_ERROR) {
+    Lock lock(mutex_);
+    last_error_.assign(line.substr(0, 1024));
+  }
+  port().log(static_cast<Level>(known), line);
+}
+
+std::int32_t Plugin::is_cancelled(std::uint64_t id) const {
+  const auto call = find(id);
+  return !call || call->over() ? 1 : 0;
+}
+
+std::string Plugin::last_error() const {
+  Lock lock(mutex_);
+  return last_error_;
+}
+
+void Plugin::refuse_calls() {
+  Lock lock(mutex_);
+  stopping_ = true;
+}
+
+std::pair<std::uint64_t, oneshot::Receiver<bool>> Plugin::expect_stop() {
+  auto [reply, answer] = oneshot::channel<bool>();
+  Lock lock(mutex_);
+  const std::uint64_t id = next_id_++;
+  stop_reply_.emplace(id, std::move(reply));
+  return {id, std::move(answer)};
+}
+
+}  // namespace gantry::host

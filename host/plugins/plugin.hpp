@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/plugin.hpp: the host's half of a plugin that runs, wherever it does: in this process (InlinePlugin) or
+// in one of its own (ChildPlugin). Its open calls, what is said to it, and what it may say.
+//
+// What is said to it are tasks that run one at a time, in order: in an inline plugin's turns, or where they are pushed,
+// for a child. Each hands it a message of gantry/abi.h.
+//
+// Thread rule: any thread; nothing blocks but stop(). mutex_ and a PluginCall's own are never held together, and
+// neither while the plugin, a sink or the port is called.
+// Bounds: kMaxOpenCalls calls (more are `overloaded`), as many items as credit was given.
+// Never: a call is left unanswered. What a plugin that stopped or died did not answer is answered `plugin_died`.
+#pragma once
+
+#include <gantry/abi.h>
+
+#include <atomic>
+#include <functional>
+#include <gantry/channel/oneshot.hpp>
+#include <gantry/json.hpp>
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "host/plugins/call.hpp"
+#include "host/plugins/manifest.hpp"
+#include "host/plugins/port.hpp"
+#include "host/runtime/timers.hpp"
+
+namespace gantry::host {
+
+class PluginCall;
+
+/// What every plugin needs.
+struct PluginBasics {
+  std::string name;
+  Manifest manifest;
+  Timers& timers;
+  std::shared_ptr<PluginPort> port;
+  std::size_t max_payload_bytes;
+};
+
+class Plugin : public std::enable_shared_from_this<Plugin> {
+ public:
+  static constexpr std::size_t kMaxOpenCalls = 4096;
+
+  Plugin(const Plugin&) = delete;
+  Plugin& operator=(const Plugin&) = delete;
+  virtual ~Plugin() = default;
+
+  /// A call that stands in the table, so that what comes back finds it; its plugin hears of it at begin(). The sink is
+  /// answered exactly once, also when the plugin cannot take it.
+  [[nodiscard]] std::shared_ptr<PluginCall> open(std::shared_ptr<CallSink> sink);
+  /// `config` is asked when the message leaves, serially: the newest always comes last.
+  void reconfigure(std::function<json()> config);
+  void gone(OriginId origin);
+  /// Blocks at most about `budget`. False: the plugin did not return in time; what it holds is abandoned.
+  virtual bool stop(Duration budget) = 0;
+
+  [[nodiscard]] std::size_t open_calls() const;
+  [[nodiscard]] const std::string& name() const { return basics_.name; }
+  /// "workers", "own thread" or "child".
+  [[nodiscard]] virtual std::string runs_on() const = 0;
+  /// Of its own process.
+  [[nodiscard]] virtual std::optional<int> pid() const { return std::nullopt; }
+
+ protected:
+  friend class PluginCall;
+  explicit Plugin(PluginBasics basics) : basics_(std::move(basics)) {}
+
+  /// Runs `task` after those before it, one at a time. False: it is stopping, or its mailbox is full.
+  [[nodiscard]] virtual bool push(std::move_only_function<void()> task) = 0;
+  /// Within a task: gives it to the plugin. Negative: it was not taken.
+  virtual std::int32_t hand(const gantry_msg& msg) = 0;
+  /// For items; what remains of the mailbox is enough for the rest.
+  [[nodiscard]] virtual bool has_room() const = 0;
+
+  /// `message`: void(Plugin&), which hands something over. Not when its last owner is gone.
+  template <class F>
+  [[nodiscard]] bool deliver(F message) {
+    return push([weak = weak_from_this(), message = std::move(message)]() mutable {
+      if (const auto plugin = weak.lock()) message(*plugin);
+    });
+  }
+  /// What the plugin sends, checked: enum gantry_sent. Any thread.
+  std::int32_t take(const gantry_msg& msg);
+  void take_log(std::int32_t level, std::string_view line);
+  [[nodiscard]] std::int32_t is_cancelled(std::uint64_t id) const;
+  [[nodiscard]] std::string last_error() const;
+
+  /// No call is taken any more.
+  void refuse_calls();
+  /// The id and the receiver of the one answer to GANTRY_STOP.
+  [[nodiscard]] std::pair<std::uint64_t, oneshot::Receiver<bool>> expect_stop();
+  void answer_all(const Error& error);
+
+  [[nodiscard]] const Manifest& manifest() const { return basics_.manifest; }
+  [[nodiscard]] Timers& timers() const { return basics_.timers; }
+  [[nodiscard]] std::size_t max_payload_bytes() const { return basics_.max_payload_bytes; }
+  [[nodiscard]] PluginPort& port() const { return *basics_.port; }
+
+ private:
+  std::int32_t take_event(const gantry_msg& msg, std::string payload);
+  std::int32_t take_response(const gantry_msg& msg, std::string payload);
+  void begin(const std::shared_ptr<PluginCall>& call, CallRequest request);
+  void deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request);
+  [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
+  void forget(std::uint64_t id);
+
+  const PluginBasics basics_;
+  std::atomic<bool> reconfigure_waits_{false};
+  mutable Mutex mutex_;
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::uint64_t next_id_ GANTRY_GUARDED_BY(mutex_) = 1;
+  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told; one message waits for all of them
+  std::string last_error_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stop_reply_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/runtime/stream_peer.hpp: the writing half of a connection on a Unix stream socket, whoever is at its other end.
+//
+// A peer lives on its worker. What a worker writes, this one or another, is gathered and leaves when that worker comes
+// to flush it, behind what it has queued already: so the answers to calls that were read together leave together. What
+// arrives from other threads is a write into the Outbox, which the outbox does itself, and a wish for attention (the
+// socket to be watched for room), which is posted to the worker, at most one post of each kind at a time.
+//
+// Thread rule: put() from any thread; the rest on its worker, but for flushed().
+// Full: beyond `max_outbound` put() refuses, and full() is told.
+#pragma once
+
+#include <atomic>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <cstddef>
+#include <memory>
+
+#include "host/runtime/outbox.hpp"
+#include "host/runtime/worker.hpp"
+
+namespace gantry::host {
+
+class StreamPeer : public std::enable_shared_from_this<StreamPeer> {
+ public:
+  using Socket = boost::asio::local::stream_protocol::socket;
+  StreamPeer(const StreamPeer&) = delete;
+  StreamPeer& operator=(const StreamPeer&) = delete;
+  virtual ~StreamPeer() = default;
+
+  /// Worker. What is still unwritten is tried once more.
+  virtual void close() = 0;
+
+ protected:
+  StreamPeer(Worker& worker, Socket socket, std::size_t max_outbound)
+      : worker_(worker), socket_(std::move(socket)), fd_(socket_.native_handle()), outbox_(fd_, max_outbound) {}
+
+  /// The socket took all that waited, or there is room again for `kBusyBytes`; on the worker.
+  virtual void has_room() = 0;
+  /// Some worker has flushed.
+  virtual void flushed() {}
+  /// Once: the other end does not read; the peer is about to be closed.
+  virtual void full() = 0;
+
+  // Any thread.
+  [[nodiscard]] static Outbox::When when() {
+    return Worker::current() != nullptr ? Outbox::When::later : Outbox::When::now;
+  }
+  void after_write(Outbox::State state);
+
+  Worker& worker_;
+  Socket socket_;
+  const int fd_;
+  Outbox outbox_;
+  bool closed_ = false;
+
+ private:
+  void flush_later(Worker& worker);
+  void wait_for_output();
+
+  std::atomic<bool> own_flush_scheduled_{false};
+  std::atomic<bool> other_flush_scheduled_{false};
+  std::atomic<bool> output_scheduled_{false};
+  std::atomic<bool> full_{false};
+};
+
+}  // namespace gantry::host
