@@ -76,8 +76,8 @@ Result<void> ChildPlugin::spawn() {
   std::array<int, 2> ends{};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
     return fail(ErrorKind::overloaded, std::string("the system gives no socket for it: ") + std::strerror(errno));
-  const Actions actions;
-  auto* const raw = const_cast<posix_spawn_file_actions_t*>(&actions.raw);
+  Actions actions;
+  auto* const raw = &actions.raw;
   ::posix_spawn_file_actions_addopen(raw, 0, "/dev/null", O_RDONLY, 0);
   ::posix_spawn_file_actions_addopen(raw, 1, "/dev/null", O_WRONLY, 0);
   ::posix_spawn_file_actions_adddup2(raw, ends[1], kChildSocket);
