@@ -110,6 +110,13 @@ Result<void> ChildPlugin::spawn() {
     return fail(ErrorKind::unavailable, program + " cannot be started: " + std::strerror(failed));
   }
   pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
+  if (pidfd_ < 0) {
+    const int why = errno;
+    ::close(ends[0]);
+    (void)::kill(pid_, SIGKILL);
+    (void)::waitpid(pid_, nullptr, 0);
+    return fail(ErrorKind::overloaded, std::string("its process cannot be watched: ") + std::strerror(why));
+  }
   link_ = std::make_shared<Link>(
       deps_.workers.first(), ends[0], max_payload_bytes(),
       [weak = weak_self()](const gantry_msg& msg) {
@@ -158,6 +165,8 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
 bool ChildPlugin::push(std::move_only_function<void()> task) { return tasks_.tx.try_send(std::move(task)).has_value(); }
 
 void ChildPlugin::run_tasks() noexcept {
+  const auto self = weak_from_this().lock();  // a task may hold the last owner
+  if (!self) return;
   do {
     while (auto task = tasks_.rx.try_recv()) {
       try {
@@ -218,15 +227,20 @@ void ChildPlugin::receive(const gantry_msg& msg) {
 void ChildPlugin::ended(const std::string& why) {
   started_.reset();
   (void)stopped_.reply.send(false);
-  (void)over_.reply.send(true);
   {
     const Lock lock(mutex_);
     if (stopping_) return;
   }
   refuse_calls();
+  const int watched = ::fcntl(pidfd_, F_DUPFD_CLOEXEC, 0);
+  if (watched < 0) {  // no descriptor is left to wait with
+    kill();
+    (void)reap(std::chrono::steady_clock::time_point::max());
+    tell_death(why);
+    return;
+  }
   // What became of the process is known a moment later.
-  auto descriptor = std::make_shared<boost::asio::posix::stream_descriptor>(deps_.workers.first().context());
-  descriptor->assign(::fcntl(pidfd_, F_DUPFD_CLOEXEC, 0));
+  auto descriptor = std::make_shared<boost::asio::posix::stream_descriptor>(deps_.workers.first().context(), watched);
   const auto patience = timers().after(kLastBreath, [weak = weak_self()] {
     if (const auto plugin = weak.lock()) plugin->kill();
   });
@@ -235,15 +249,18 @@ void ChildPlugin::ended(const std::string& why) {
                            const auto plugin = weak.lock();
                            if (!plugin) return;
                            (void)plugin->timers().cancel(patience);
-                           const auto became = plugin->reap(std::chrono::steady_clock::now());
-                           const std::string text = "plugin " + plugin->name() + " died: " + became.value_or(why);
-                           plugin->port().log(Level::error, "its process has ended: " + became.value_or(why));
-                           plugin->port().unsubscribe();
-                           plugin->bury_events("its plugin died");
-                           // First this: who is answered may call again at once.
-                           if (plugin->deps_.died) plugin->deps_.died(became.value_or(why));
-                           plugin->answer_all(Error{ErrorKind::plugin_died, text, {}});
+                           plugin->tell_death(why);
                          });
+}
+
+void ChildPlugin::tell_death(const std::string& why) {
+  const std::string became = reap(std::chrono::steady_clock::now()).value_or(why);
+  port().log(Level::error, "its process has ended: " + became);
+  port().unsubscribe();
+  bury_events("its plugin died");
+  // First this: who is answered may call again at once.
+  if (deps_.died) deps_.died(became);
+  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + became, {}});
 }
 
 void ChildPlugin::kill() const {

@@ -64,6 +64,7 @@ class ChildPlugin final : public Plugin {
   void run_tasks() noexcept;
   void receive(const gantry_msg& msg);
   void ended(const std::string& why);
+  void tell_death(const std::string& why);
   /// Waits for the process at most until then; what became of it. Any thread, more than once.
   [[nodiscard]] std::optional<std::string> reap(std::chrono::steady_clock::time_point until);
   void kill() const;
@@ -84,7 +85,6 @@ class ChildPlugin final : public Plugin {
   std::unordered_set<OriginId> known_origins_;  ///< serial
   std::optional<oneshot::Sender<Result<void>>> started_;
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
-  oneshot::Channel<bool> over_ = oneshot::channel<bool>();  ///< the link's end
 
   Mutex mutex_;
   std::optional<std::string> became_ GANTRY_GUARDED_BY(mutex_);

@@ -2,8 +2,7 @@
 //
 // A plugin object has one symbolic thread (serial_). Whoever loads it acts as that thread until start() has returned,
 // and again when stop() has drained the queue; in between the queue is it. What the plugin calls back (on_*) arrives on
-// any thread and touches only what mutex_ guards, or one PluginCall, which has a mutex of its own. The two are never
-// held together, and neither is held while the plugin, a sink or the bus is called.
+// any thread and touches only what mutex_ guards, which is not held while the plugin or the port is called.
 #include "host/plugins/inline_plugin.hpp"
 
 #include <algorithm>

@@ -6,9 +6,9 @@
 // The shared library is never closed.
 // Thread rule: everything but load, start and stop may be called from any thread and does not block. Calls into the
 // plugin are serial (SerialQueue), and no lock of ours is held across them.
-// Bounds: kMaxWaiting messages let no more items in (`overloaded`), kMaxTimers timers, kMaxPosts posted tasks; events
-// wait in the port's subscription, whose oldest are dropped. An event whose handler fails is delivered again, after a
-// back-off, twice; then it becomes a dead letter of the bus, and the next one's turn comes.
+// Bounds: kMaxWaiting messages let no more calls and items in (`overloaded`), kMaxTimers timers, kMaxPosts posted
+// tasks; events wait in the port's subscription, whose oldest are dropped. An event whose handler fails is delivered
+// again, after a back-off, twice; then it becomes a dead letter of the bus, and the next one's turn comes.
 #pragma once
 
 #include <atomic>
@@ -26,7 +26,7 @@ class InlinePlugin final : public Plugin {
  public:
   static constexpr std::size_t kMaxTimers = 10'000;
   static constexpr std::size_t kMaxPosts = 100'000;
-  /// Messages that wait before items are refused. What remains of the mailbox is enough for the rest.
+  /// Messages that wait before calls and items are refused. What remains of the mailbox is enough for the rest.
   static constexpr std::size_t kMaxWaiting = SerialQueue::kMaxTasks / 2;
 
   /// Blocks. The library is loaded, checked against its manifest, and its object created.

@@ -72,26 +72,26 @@ void Plugin::forget(std::uint64_t id) {
 }
 
 void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
-  const bool taken = deliver([call, r = std::move(request)](Plugin& p) {
-    if (call->over()) {  // cancelled before its turn came: the plugin never hears of it
-      p.forget(call->id());
-      call->finish(fail(ErrorKind::cancelled, "cancelled"));
-      return;
-    }
-    auto msg = make_msg(GANTRY_CALL, call->id());
-    msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
-    msg.credit = r.stream_credit.value_or(0);
-    if (const auto left = r.deadline.left(p.timers().now())) msg.budget_ns = left->count();
-    msg.origin = r.origin;
-    msg.topic = to_bytes(r.method);
-    msg.payload = to_bytes(r.params);
-    msg.traceparent = to_bytes(r.traceparent);
-    msg.idempotency_key = to_bytes(r.idempotency_key);
-    const std::int32_t status = p.hand(msg);
-    if (status >= 0) return;
-    p.forget(call->id());
-    call->finish(fail(ErrorKind::internal, "plugin " + p.name() + " could not take " + r.method));
-  });
+  const bool taken = has_room() && deliver([call, r = std::move(request)](Plugin& p) {
+                       if (call->over()) {  // cancelled before its turn came: the plugin never hears of it
+                         p.forget(call->id());
+                         call->finish(fail(ErrorKind::cancelled, "cancelled"));
+                         return;
+                       }
+                       auto msg = make_msg(GANTRY_CALL, call->id());
+                       msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
+                       msg.credit = r.stream_credit.value_or(0);
+                       if (const auto left = r.deadline.left(p.timers().now())) msg.budget_ns = left->count();
+                       msg.origin = r.origin;
+                       msg.topic = to_bytes(r.method);
+                       msg.payload = to_bytes(r.params);
+                       msg.traceparent = to_bytes(r.traceparent);
+                       msg.idempotency_key = to_bytes(r.idempotency_key);
+                       const std::int32_t status = p.hand(msg);
+                       if (status >= 0) return;
+                       p.forget(call->id());
+                       call->finish(fail(ErrorKind::internal, "plugin " + p.name() + " could not take " + r.method));
+                     });
   if (taken) return;
   forget(call->id());
   call->finish(has_room() ? fail(ErrorKind::unavailable, "plugin " + name() + " is stopping")

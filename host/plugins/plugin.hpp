@@ -76,7 +76,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] virtual bool push(std::move_only_function<void()> task) = 0;
   /// Within a task: gives it to the plugin. Negative: it was not taken.
   virtual std::int32_t hand(const gantry_msg& msg) = 0;
-  /// For items; what remains of the mailbox is enough for the rest.
+  /// For calls and items; what remains of the mailbox is enough for the rest.
   [[nodiscard]] virtual bool has_room() const = 0;
 
   /// `message`: void(Plugin&), which hands something over. Not when its last owner is gone.

@@ -182,8 +182,14 @@ bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
                      method_.name + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
   // Between two attempts nobody else need hold it.
   const auto key = router_.timers_.after(*delay, [self = shared_from_this()] { self->attempt(); });
-  Lock lock(mutex_);
-  retry_timer_ = key;
+  {
+    Lock lock(mutex_);
+    if (sink_) {
+      retry_timer_ = key;
+      return true;
+    }
+  }
+  (void)router_.timers_.cancel(key);  // it was given up meanwhile
   return true;
 }
 

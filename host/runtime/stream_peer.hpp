@@ -7,8 +7,8 @@
 // arrives from other threads is a write into the Outbox, which the outbox does itself, and a wish for attention (the
 // socket to be watched for room), which is posted to the worker, at most one post of each kind at a time.
 //
-// Thread rule: put() from any thread; the rest on its worker, but for flushed().
-// Full: beyond `max_outbound` put() refuses, and full() is told.
+// Thread rule: the outbox, when() and after_write() from any thread; the rest on its worker, but for flushed().
+// Full: beyond `max_outbound` the outbox refuses, full() is told, and the peer is closed.
 #pragma once
 
 #include <atomic>
@@ -35,7 +35,7 @@ class StreamPeer : public std::enable_shared_from_this<StreamPeer> {
   StreamPeer(Worker& worker, Socket socket, std::size_t max_outbound)
       : worker_(worker), socket_(std::move(socket)), fd_(socket_.native_handle()), outbox_(fd_, max_outbound) {}
 
-  /// The socket took all that waited, or there is room again for `kBusyBytes`; on the worker.
+  /// The socket took more of what waited; on the worker.
   virtual void has_room() = 0;
   /// Some worker has flushed.
   virtual void flushed() {}
