@@ -317,6 +317,7 @@ TEST_CASE("tasks: those that wait to be started again count among those that wai
     REQUIRE(t.tasks.spawn(name(i), fails, {.parent = "s", .restart = kPermanent}));
     t.reaches(name(i), "backing_off");
   }
+  eventually("the last one's place", [&] { return t.tasks.counts().running == 0; });
   REQUIRE(t.tasks.spawn("more", fails).error().kind == ErrorKind::overloaded);
   REQUIRE(t.tasks.cancel("t0"));
   REQUIRE(t.tasks.spawn("more", fails));
