@@ -54,7 +54,8 @@ namespace {
     return json{{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}};
   };
   return {method("host.hello", "Says who calls, and for which workspace",
-                 params({{"client", text}, {"version", text}, {"workspace", text}}, {"client"})),
+                 params({{"client", text}, {"version", text}, {"workspace", text}, {"answers", {{"type", "boolean"}}}},
+                        {"client"})),
           method("events.subscribe", "Sends the events on these topics from now on, or after those in `since`",
                  params({{"topics", texts},
                          {"since", {{"type", "object"}}},

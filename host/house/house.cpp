@@ -134,7 +134,18 @@ PluginDeps House::plugin_deps() {
                     event_permits_,
                     [this](OriginId origin) { return origins_.describe(origin); },
                     static_cast<std::size_t>(options_.config.host.max_message_bytes),
-                    options_.program};
+                    options_.program,
+                    [this](const PluginSpec& spec) {
+                      return origins_.add({"plugin " + spec.name, spec.manifest ? spec.manifest->version : "", ""});
+                    },
+                    [this](OriginId origin) {
+                      origins_.remove(origin);
+                      services_->gone(origin);
+                    },
+                    [this](CallRequest request, std::shared_ptr<CallSink> sink) {
+                      return request.client != 0 ? origins_.call(std::move(request), std::move(sink))
+                                                 : router_->call(std::move(request), std::move(sink));
+                    }};
 }
 
 SessionDeps House::session_deps() {

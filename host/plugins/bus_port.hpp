@@ -18,14 +18,22 @@ namespace gantry::host {
 class BusPort final : public PluginPort {
  public:
   using DescribeOrigin = std::function<std::optional<std::string>(OriginId)>;
+  /// What a plugin is to those whom it calls.
+  struct Caller {
+    OriginId origin = 0;
+    MakeCall call;
+    std::function<void(OriginId)> left;
+  };
 
   /// So many plugins process events at once as `permits` has.
-  BusPort(std::string plugin, EventBus& bus, Log& log, DescribeOrigin describe, std::shared_ptr<PermitQueue> permits)
+  BusPort(std::string plugin, EventBus& bus, Log& log, DescribeOrigin describe, std::shared_ptr<PermitQueue> permits,
+          Caller caller)
       : plugin_(std::move(plugin)),
         bus_(bus),
         log_(log),
         describe_(std::move(describe)),
-        permits_(std::move(permits)) {}
+        permits_(std::move(permits)),
+        caller_(std::move(caller)) {}
 
   void log(Level level, std::string_view line) override { log_.write(level, plugin_, line); }
   [[nodiscard]] Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
@@ -37,6 +45,12 @@ class BusPort final : public PluginPort {
     return {};
   }
   [[nodiscard]] std::optional<std::string> describe(OriginId origin) override { return describe_(origin); }
+
+  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) override {
+    request.origin = caller_.origin;
+    return caller_.call(std::move(request), std::move(sink));
+  }
+  void left() override { caller_.left(caller_.origin); }
 
   void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) override {
     auto subscribed = bus_.subscribe(patterns, std::move(wake), {.name = "plugin " + plugin_});
@@ -68,6 +82,7 @@ class BusPort final : public PluginPort {
   Log& log_;
   const DescribeOrigin describe_;
   const std::shared_ptr<PermitQueue> permits_;
+  const Caller caller_;
   std::shared_ptr<Subscription> events_;
   Permit permit_;  ///< serial
 };

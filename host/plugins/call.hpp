@@ -4,12 +4,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <gantry/deadline.hpp>
+#include <gantry/descriptor.hpp>
 #include <gantry/result.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace gantry::host {
 
@@ -24,6 +27,16 @@ struct CallRequest {
   std::optional<std::uint32_t> stream_credit;  ///< set: opened as a stream
   std::string traceparent;
   std::string idempotency_key;
+  OriginId client = 0;      ///< not a service but this client is called
+  Descriptors descriptors;  ///< that go with it
+};
+
+/// The text of one JSON value, and what goes with it.
+struct Answer {
+  Answer(std::string value, Descriptors fds = {})  // NOLINT(google-explicit-constructor): most answers are text
+      : text(std::move(value)), descriptors(std::move(fds)) {}
+  std::string text;
+  Descriptors descriptors;
 };
 
 /// Waits for one call. Thread rule: called from any thread, without a lock of the caller's held; must not block.
@@ -41,9 +54,12 @@ class CallSink {
   /// The callee takes this many more items.
   virtual void credit(std::uint32_t items) = 0;
   virtual void progress(std::string_view payload) = 0;
-  /// The text of one JSON value, or an error.
-  virtual void answered(Result<std::string> answer) = 0;
+  virtual void answered(Result<Answer> answer) = 0;
 };
+
+class ActiveCall;
+/// Makes a call. The sink is answered exactly once, perhaps before this returns.
+using MakeCall = std::function<std::shared_ptr<ActiveCall>(CallRequest, std::shared_ptr<CallSink>)>;
 
 /// Steers one call. Thread rule: any thread; nothing blocks. What comes after the answer is ignored.
 class ActiveCall {
@@ -58,6 +74,15 @@ class ActiveCall {
   virtual void give_credit(std::uint32_t items) = 0;
   /// The caller has lost interest. The answer is `cancelled`, unless one is on its way already.
   virtual void cancel() = 0;
+};
+
+/// One that is over, or that cannot be steered.
+class NoCall final : public ActiveCall {
+ public:
+  [[nodiscard]] Result<void> send_item(std::string /*payload*/) override { return {}; }
+  void send_end() override {}
+  void give_credit(std::uint32_t /*items*/) override {}
+  void cancel() override {}
 };
 
 }  // namespace gantry::host

@@ -7,16 +7,14 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <deque>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/plugin/call.hpp>
 #include <gantry/plugin/host.hpp>
 #include <unordered_map>
 #include <utility>
 
-#include "host/bus/event_bus.hpp"
 #include "host/plugins/inline_plugin.hpp"
-#include "host/plugins/link.hpp"
+#include "host/plugins/link_port.hpp"
 #include "host/plugins/plugin_call.hpp"
 
 namespace gantry::host {
@@ -29,118 +27,14 @@ namespace {
 
 constexpr int kSocket = 3;
 
-/// The host, as the plugin's instance here sees it.
-class LinkPort final : public PluginPort {
- public:
-  void connect(std::shared_ptr<Link> link) { link_ = std::move(link); }
-
-  void log(Level level, std::string_view line) override {
-    auto msg = wire::make(wire::kLog);
-    msg.status = static_cast<std::int32_t>(level);
-    msg.payload = to_bytes(line);
-    (void)link_->send(msg);
-  }
-  [[nodiscard]] Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
-                                     std::string payload) override {
-    if (payload.size() > EventBus::kMaxEventBytes)
-      return fail(ErrorKind::too_large, "an event of " + std::to_string(payload.size()) + " bytes");
-    auto msg = make_msg(GANTRY_EVENT, seq);
-    msg.topic = to_bytes(topic);
-    msg.epoch = to_bytes(epoch);
-    msg.payload = to_bytes(payload);
-    if (!link_->send(msg)) return fail(ErrorKind::unavailable, "the host is gone");
-    return {};
-  }
-  [[nodiscard]] std::optional<std::string> describe(OriginId origin) override {
-    const Lock lock(mutex_);
-    const auto it = origins_.find(origin);
-    return it == origins_.end() ? std::nullopt : std::optional(it->second);
-  }
-  void learn(OriginId origin, std::string_view text) {
-    const Lock lock(mutex_);
-    origins_[origin] = text;
-  }
-  void forget(OriginId origin) {
-    const Lock lock(mutex_);
-    origins_.erase(origin);
-  }
-
-  void subscribe(const std::vector<std::string>& /*patterns*/, std::function<void()> wake) override {
-    const Lock lock(mutex_);
-    wake_ = std::move(wake);
-  }
-  void unsubscribe() override {
-    const Lock lock(mutex_);
-    wake_ = nullptr;
-    events_.clear();
-  }
-  [[nodiscard]] Go begin_events(std::function<void()> again) override {
-    {
-      const Lock lock(mutex_);
-      if (may_process_) return Go::now;
-      again_ = std::move(again);
-    }
-    (void)link_->send(wire::make(wire::kEventsAsk));
-    return Go::later;
-  }
-  void end_events() override {
-    {
-      const Lock lock(mutex_);
-      may_process_ = false;
-    }
-    (void)link_->send(wire::make(wire::kEventsOver));
-  }
-  void answer_events(bool go) {
-    std::function<void()> again;
-    {
-      const Lock lock(mutex_);
-      may_process_ = go;
-      again = std::exchange(again_, nullptr);
-    }
-    if (again) again();
-  }
-  [[nodiscard]] std::optional<Event> take_event() override {
-    const Lock lock(mutex_);
-    if (events_.empty()) return std::nullopt;
-    std::optional<Event> event(std::move(events_.front()));
-    events_.pop_front();
-    return event;
-  }
-  void event_over(const Event& /*event*/, const std::string& failure, int tries) override {
-    auto msg = wire::make(wire::kEventOver);
-    msg.status = tries;
-    msg.payload = to_bytes(failure);
-    (void)link_->send(msg);
-  }
-  /// The host has no more out than it may.
-  void arrived(Event event) {
-    std::function<void()> wake;
-    {
-      const Lock lock(mutex_);
-      if (!wake_) return;
-      events_.push_back(std::move(event));
-      wake = wake_;
-    }
-    wake();
-  }
-
- private:
-  std::shared_ptr<Link> link_;
-  Mutex mutex_;
-  std::unordered_map<OriginId, std::string> origins_ GANTRY_GUARDED_BY(mutex_);
-  std::function<void()> wake_ GANTRY_GUARDED_BY(mutex_);
-  std::function<void()> again_ GANTRY_GUARDED_BY(mutex_);
-  bool may_process_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::deque<Event> events_ GANTRY_GUARDED_BY(mutex_);
-};
-
 class Child {
  public:
   int run() {
     auto commands = mpsc::channel<Command>(16);
     commands_ = &commands.tx;
     link_ = std::make_shared<Link>(
-        workers_.first(), kSocket, kMaxStart, [this](const gantry_msg& msg) { receive(msg); },
+        workers_.first(), kSocket, kMaxStart,
+        [this](const gantry_msg& msg, Descriptors descriptors) { receive(msg, std::move(descriptors)); },
         [this](const std::string&) { host_is_gone(); });
     port_->connect(link_);
     std::thread serving([this] {
@@ -189,13 +83,13 @@ class Child {
       (void)child_.link_->send(msg);
     }
     void progress(std::string_view payload) override { send(GANTRY_PROGRESS, 0, payload); }
-    void answered(Result<std::string> answer) override {
+    void answered(Result<Answer> answer) override {
       child_.forget(id_);
       auto msg = make_msg(GANTRY_RESPONSE, id_);
-      const std::string text = answer ? std::move(*answer) : detail::error_payload(answer.error());
       msg.status = answer ? 0 : static_cast<std::int32_t>(answer.error().kind);
-      msg.payload = to_bytes(text);
-      (void)child_.link_->send(msg);
+      if (!answer) answer = Answer(detail::error_payload(answer.error()));
+      msg.payload = to_bytes(answer->text);
+      (void)child_.link_->send(msg, std::move(answer->descriptors));
     }
 
    private:
@@ -240,7 +134,11 @@ class Child {
   }
 
   // On the worker. The host sends nothing but `start` before it was told that the plugin has started.
-  void receive(const gantry_msg& msg) {
+  void receive(const gantry_msg& msg, Descriptors descriptors) {
+    if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT) {
+      port_->answer(msg, std::move(descriptors));
+      return;
+    }
     switch (msg.kind) {
       case wire::kStart:
         (void)commands_->try_send(Command{Command::start, std::string(to_view(msg.payload)), {}});
@@ -256,7 +154,7 @@ class Child {
         port_->answer_events(msg.kind == wire::kEventsGo);
         return;
       case GANTRY_CALL:
-        call(msg);
+        call(msg, std::move(descriptors));
         return;
       case GANTRY_EVENT:
         if (to_view(msg.topic) == "host.plugin.config") {
@@ -277,7 +175,7 @@ class Child {
         of_call(msg);
     }
   }
-  void call(const gantry_msg& msg) {
+  void call(const gantry_msg& msg, Descriptors descriptors) {
     CallRequest request;
     request.method = to_view(msg.topic);
     request.params = to_view(msg.payload);
@@ -286,6 +184,7 @@ class Child {
     if ((msg.flags & GANTRY_STREAM) != 0) request.stream_credit = msg.credit;
     request.traceparent = to_view(msg.traceparent);
     request.idempotency_key = to_view(msg.idempotency_key);
+    request.descriptors = std::move(descriptors);
     const auto opened = serving_->open(std::make_shared<LinkSink>(*this, msg.id));
     {
       const Lock lock(mutex_);

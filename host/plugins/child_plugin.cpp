@@ -119,8 +119,8 @@ Result<void> ChildPlugin::spawn() {
   }
   link_ = std::make_shared<Link>(
       deps_.workers.first(), ends[0], max_payload_bytes(),
-      [weak = weak_self()](const gantry_msg& msg) {
-        if (const auto plugin = weak.lock()) plugin->receive(msg);
+      [weak = weak_self()](const gantry_msg& msg, Descriptors descriptors) {
+        if (const auto plugin = weak.lock()) plugin->receive(msg, std::move(descriptors));
       },
       [weak = weak_self()](const std::string& why) {
         if (const auto plugin = weak.lock()) plugin->ended(why);
@@ -179,7 +179,7 @@ void ChildPlugin::run_tasks() noexcept {
 }
 
 // Serial.
-std::int32_t ChildPlugin::hand(const gantry_msg& msg) {
+std::int32_t ChildPlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
   if (msg.kind == GANTRY_CALL && msg.origin != 0 && known_origins_.insert(msg.origin).second) {
     if (const auto described = port().describe(msg.origin)) {
       auto origin = wire::make(wire::kOrigin);
@@ -189,12 +189,13 @@ std::int32_t ChildPlugin::hand(const gantry_msg& msg) {
     }
   }
   if (msg.kind == GANTRY_GONE) known_origins_.erase(msg.origin);
-  (void)link_->send(msg);  // what a link that has ended does not take is answered by who ends it
+  (void)link_->send(msg,
+                    std::move(descriptors));  // what a link that has ended does not take is answered by who ends it
   return GANTRY_OK;
 }
 
 // On the link's worker.
-void ChildPlugin::receive(const gantry_msg& msg) {
+void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
   switch (msg.kind) {
     case wire::kStarted:
       if (!started_) return;
@@ -220,7 +221,7 @@ void ChildPlugin::receive(const gantry_msg& msg) {
       end_events();
       return;
     default:
-      (void)take(msg);
+      (void)take(msg, std::move(descriptors));
   }
 }
 

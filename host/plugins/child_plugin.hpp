@@ -56,13 +56,13 @@ class ChildPlugin final : public Plugin {
   ChildPlugin(PluginBasics basics, ChildDeps deps);
   [[nodiscard]] Result<void> spawn();
   [[nodiscard]] bool push(std::move_only_function<void()> task) override;
-  std::int32_t hand(const gantry_msg& msg) override;
+  std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return link_->waiting() < kMaxWaiting; }
   [[nodiscard]] std::weak_ptr<ChildPlugin> weak_self() {
     return std::static_pointer_cast<ChildPlugin>(weak_from_this().lock());
   }
   void run_tasks() noexcept;
-  void receive(const gantry_msg& msg);
+  void receive(const gantry_msg& msg, Descriptors descriptors);
   void ended(const std::string& why);
   void tell_death(const std::string& why);
   /// Waits for the process at most until then; what became of it. Any thread, more than once.

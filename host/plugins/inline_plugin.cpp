@@ -82,6 +82,15 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
   return plugin;
 }
 
+// Serial.
+std::int32_t InlinePlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
+  if (descriptors.empty()) return plugin_->deliver(plugin_->ctx, &msg);
+  handed_ = std::move(descriptors);
+  const std::int32_t status = plugin_->deliver(plugin_->ctx, &msg);
+  handed_.clear();
+  return status;
+}
+
 Result<void> InlinePlugin::start(const json& config) {
   const std::string text = dump_json(config);
   const std::int32_t status = plugin_->start(plugin_->ctx, to_bytes(text));
@@ -141,7 +150,7 @@ void InlinePlugin::drain_events() {
     msg.topic = to_bytes(event.topic);
     msg.epoch = to_bytes(event.epoch);
     msg.payload = to_bytes(event.payload);
-    const std::int32_t status = hand(msg);
+    const std::int32_t status = hand(msg, {});
     const auto retry = status < 0 ? delivering->backoff.next() : std::nullopt;
     {
       Lock lock(mutex_);

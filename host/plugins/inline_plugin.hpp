@@ -50,7 +50,7 @@ class InlinePlugin final : public Plugin {
   InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial);
   [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers);
   [[nodiscard]] bool push(std::move_only_function<void()> task) override { return serial_->push(std::move(task)); }
-  std::int32_t hand(const gantry_msg& msg) override { return plugin_->deliver(plugin_->ctx, &msg); }
+  std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return serial_->size() < kMaxWaiting; }
   [[nodiscard]] std::weak_ptr<InlinePlugin> weak_self() {
     return std::static_pointer_cast<InlinePlugin>(weak_from_this().lock());
@@ -71,10 +71,13 @@ class InlinePlugin final : public Plugin {
   std::int32_t on_post(void (*fn)(void*), void* arg);
   std::uint64_t on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg);
   std::int32_t on_timer_cancel(std::uint64_t id);
+  std::int32_t on_send(const gantry_msg& msg, const std::int32_t* fds, std::uint32_t count);
+  std::uint32_t on_take(std::int32_t* fds, std::uint32_t max);
 
   gantry_host host_{};
   gantry_plugin* plugin_ = nullptr;
   bool started_ = false;  ///< start() has released the queue
+  Descriptors handed_;    ///< serial: with the message that is being delivered
   const std::shared_ptr<SerialQueue> serial_;
   std::atomic<bool> event_drain_scheduled_{false};
   std::atomic<std::size_t> posts_{0};

@@ -21,7 +21,7 @@ namespace {
 void InlinePlugin::fill_host_table() {
   host_.size = sizeof host_;
   host_.ctx = this;
-  host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).take(*msg); };
+  host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).take(*msg, {}); };
   host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).on_post(fn, arg); };
   host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) { self(ctx).take_log(level, to_view(line)); };
   host_.cancelled = [](void* ctx, std::uint64_t id) { return self(ctx).is_cancelled(id); };
@@ -41,9 +41,16 @@ void InlinePlugin::fill_host_table() {
           sink(out, to_bytes(*described));
           return 1;
         }};
+    static const gantry_descriptors descriptors{
+        sizeof(gantry_descriptors), 0,
+        [](void* c, const gantry_msg* msg, const std::int32_t* fds, std::uint32_t count) {
+          return self(c).on_send(*msg, fds, count);
+        },
+        [](void* c, std::int32_t* fds, std::uint32_t max) { return self(c).on_take(fds, max); }};
     const std::string_view wanted(id);
     if (wanted == GANTRY_TIMERS_EXT) return &timers;
     if (wanted == GANTRY_ORIGINS_EXT) return &origins;
+    if (wanted == GANTRY_DESCRIPTORS_EXT) return &descriptors;
     return nullptr;
   };
 }
@@ -60,6 +67,28 @@ std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
   });
   if (!taken) posts_.fetch_sub(1);
   return taken ? GANTRY_OK : GANTRY_CLOSED;
+}
+
+std::int32_t InlinePlugin::on_send(const gantry_msg& msg, const std::int32_t* fds, std::uint32_t count) {
+  if ((msg.kind != GANTRY_CALL && msg.kind != GANTRY_RESPONSE) || count > GANTRY_MAX_DESCRIPTORS) return GANTRY_INVALID;
+  Descriptors copies;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    auto copy = Descriptor::duplicate(fds[i]);
+    if (!copy) return copy.error().kind == ErrorKind::overloaded ? GANTRY_FULL : GANTRY_INVALID;
+    copies.push_back(std::move(*copy));
+  }
+  return take(msg, std::move(copies));
+}
+
+// Serial.
+std::uint32_t InlinePlugin::on_take(std::int32_t* fds, std::uint32_t max) {
+  std::uint32_t count = 0;
+  for (auto& descriptor : handed_) {
+    if (count == max) break;
+    fds[count++] = descriptor.release();
+  }
+  handed_.clear();
+  return count;
 }
 
 std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg) {

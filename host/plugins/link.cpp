@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -34,8 +35,11 @@ void Link::start() {
   worker_.post([link = self()] { link->wait_for_input(); });
 }
 
-bool Link::send(const gantry_msg& msg) {
-  const auto state = outbox_.put(wire::size_of(msg), [&msg](std::string& out) { wire::append(out, msg); }, when());
+bool Link::send(const gantry_msg& msg, Descriptors descriptors) {
+  const std::size_t count = descriptors.size();
+  const auto state = outbox_.put(
+      wire::size_of(msg), [&msg, count](std::string& out) { wire::append(out, msg, count); }, when(),
+      std::move(descriptors));
   after_write(state);
   return state != Outbox::State::broken && state != Outbox::State::full;
 }
@@ -52,9 +56,48 @@ void Link::wait_for_input() {
   });
 }
 
+ssize_t Link::receive_bytes(char* into, std::size_t size) {
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(Outbox::kMaxDescriptors * sizeof(int))>
+      control;  // NOLINT: written first
+  iovec bytes{into, size};
+  msghdr message{};
+  message.msg_iov = &bytes;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  const ssize_t got = ::recvmsg(fd_, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+  if (got < 0 || message.msg_controllen == 0) return got;
+  for (cmsghdr* head = CMSG_FIRSTHDR(&message); head != nullptr; head = CMSG_NXTHDR(&message, head)) {
+    if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (head->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(head) + (i * sizeof(int)), sizeof fd);
+      arrived_.emplace_back(fd);
+    }
+  }
+  return got;
+}
+
+// False: what came cannot be understood. A descriptor that the system had no room for is missing, not late.
+bool Link::receive_frames() {
+  while (!closed_) {
+    const auto frame = decoder_.next();
+    if (!frame) break;
+    if (frame->descriptors > arrived_.size()) return false;
+    Descriptors own;
+    for (std::uint32_t i = 0; i < frame->descriptors; ++i) {
+      own.push_back(std::move(arrived_.front()));
+      arrived_.pop_front();
+    }
+    receive_(frame->msg, std::move(own));
+  }
+  return !decoder_.broken() && arrived_.size() <= Outbox::kMaxDescriptors;
+}
+
 void Link::read() {
   for (std::size_t turn = 0; turn < kReadsATurn; ++turn) {
-    const ssize_t got = ::recv(fd_, decoder_.prepare(kReadBytes), kReadBytes, MSG_DONTWAIT);
+    const ssize_t got = receive_bytes(decoder_.prepare(kReadBytes), kReadBytes);
     if (got < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) break;
@@ -66,12 +109,7 @@ void Link::read() {
       return;
     }
     decoder_.commit(static_cast<std::size_t>(got));
-    while (!closed_) {
-      const auto msg = decoder_.next();
-      if (!msg) break;
-      receive_(*msg);
-    }
-    if (decoder_.broken()) {
+    if (!receive_frames()) {
       end("what came cannot be understood");
       return;
     }

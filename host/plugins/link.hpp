@@ -7,6 +7,7 @@
 // Full: send() refuses beyond kMaxOutbound bytes, and the link ends.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,7 +20,7 @@ namespace gantry::host {
 class Link final : public StreamPeer {
  public:
   static constexpr std::size_t kMaxOutbound = std::size_t{64} << 20;
-  using Receive = std::function<void(const gantry_msg&)>;
+  using Receive = std::function<void(const gantry_msg&, Descriptors)>;
   /// Why: "the other end has closed it", or what was wrong with what came.
   using Ended = std::function<void(const std::string& why)>;
 
@@ -28,7 +29,7 @@ class Link final : public StreamPeer {
 
   void start();
   /// False: it has ended, or is full.
-  bool send(const gantry_msg& msg);
+  bool send(const gantry_msg& msg, Descriptors descriptors = {});
   /// Bytes that wait to be written.
   [[nodiscard]] std::size_t waiting() const { return outbox_.size(); }
   /// What waits is tried once more.
@@ -40,12 +41,16 @@ class Link final : public StreamPeer {
   void full() override {}
   void wait_for_input();
   void read();
+  /// What recv() returns; descriptors that came are kept for their frames.
+  [[nodiscard]] ssize_t receive_bytes(char* into, std::size_t size);
+  [[nodiscard]] bool receive_frames();
   void end(const std::string& why);
   [[nodiscard]] std::shared_ptr<Link> self() { return std::static_pointer_cast<Link>(shared_from_this()); }
 
   Receive receive_;
   Ended ended_;
   wire::Decoder decoder_;
+  std::deque<Descriptor> arrived_;  ///< their frames have not come yet
 };
 
 }  // namespace gantry::host

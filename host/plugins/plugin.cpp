@@ -18,20 +18,10 @@ using detail::to_view;
 namespace {
 
 constexpr std::size_t kMaxPluginJsonDepth = 1000;
+constexpr std::size_t kMaxMethod = 256;
 
 [[nodiscard]] bool any_matches(const std::vector<std::string>& patterns, std::string_view topic) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) { return topic_matches(p, topic); });
-}
-
-/// The wire's error of a plugin: {"message", "data"?}.
-[[nodiscard]] Error parse_error_payload(std::int32_t status, std::string_view payload, const std::string& name) {
-  const ErrorKind kind = is_error_kind(status) ? static_cast<ErrorKind>(status) : ErrorKind::internal;
-  const auto doc = parse_json(payload);
-  if (!doc || !doc->is_object()) return Error{kind, name + " answered with an error that is no object", {}};
-  const auto text = doc->find("message");
-  Error error{kind, text != doc->end() && text->is_string() ? text->get<std::string>() : name + " failed", {}};
-  if (const auto data = doc->find("data"); data != doc->end() && data->is_object()) error.data = dump_json(*data);
-  return error;
 }
 
 }  // namespace
@@ -72,7 +62,7 @@ void Plugin::forget(std::uint64_t id) {
 }
 
 void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
-  const bool taken = has_room() && deliver([call, r = std::move(request)](Plugin& p) {
+  const bool taken = has_room() && deliver([call, r = std::move(request)](Plugin& p) mutable {
                        if (call->over()) {  // cancelled before its turn came: the plugin never hears of it
                          p.forget(call->id());
                          call->finish(fail(ErrorKind::cancelled, "cancelled"));
@@ -87,7 +77,7 @@ void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest r
                        msg.payload = to_bytes(r.params);
                        msg.traceparent = to_bytes(r.traceparent);
                        msg.idempotency_key = to_bytes(r.idempotency_key);
-                       const std::int32_t status = p.hand(msg);
+                       const std::int32_t status = p.hand(msg, std::move(r.descriptors));
                        if (status >= 0) return;
                        p.forget(call->id());
                        call->finish(fail(ErrorKind::internal, "plugin " + p.name() + " could not take " + r.method));
@@ -107,7 +97,7 @@ void Plugin::reconfigure(std::function<json()> config) {
     auto msg = make_msg(GANTRY_EVENT, 0);
     msg.topic = to_bytes("host.plugin.config");
     msg.payload = to_bytes(text);
-    (void)p.hand(msg);
+    (void)p.hand(msg, {});
   });
 }
 
@@ -126,7 +116,7 @@ void Plugin::gone(OriginId origin) {
     for (const OriginId gone : origins) {
       auto msg = make_msg(GANTRY_GONE, 0);
       msg.origin = gone;
-      (void)p.hand(msg);
+      (void)p.hand(msg, {});
     }
   });
 }
@@ -138,6 +128,8 @@ void Plugin::answer_all(const Error& error) {
     calls.swap(calls_);
   }
   for (auto& [id, call] : calls) call->finish(std::unexpected(error));
+  own_calls_.close();
+  port().left();
 }
 
 std::shared_ptr<PluginCall> Plugin::find(std::uint64_t id) const {
@@ -151,49 +143,67 @@ std::size_t Plugin::open_calls() const {
   return calls_.size();
 }
 
-std::int32_t Plugin::take(const gantry_msg& msg) {
-  if (msg.size < sizeof(gantry_msg)) return GANTRY_INVALID;
-  if (msg.kind == GANTRY_CREDIT) {
-    const auto call = find(msg.id);
-    return call ? call->take_credit(msg.credit) : GANTRY_CLOSED;
-  }
-  const bool end = msg.kind == GANTRY_ITEM && (msg.flags & GANTRY_END) != 0;
-  if (end) {
-    const auto call = find(msg.id);
-    return call ? call->take_end() : GANTRY_CLOSED;
-  }
-  if (msg.encoding != GANTRY_JSON || msg.payload.size > basics_.max_payload_bytes) {
-    take_log(GANTRY_ERROR, "sent a payload that is no JSON, or larger than the limit; it was refused");
-    if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
-    return take_response(msg, "");
-  }
+Result<std::string> Plugin::checked_payload(const gantry_msg& msg) const {
+  if (msg.encoding != GANTRY_JSON || msg.payload.size > basics_.max_payload_bytes)
+    return fail(ErrorKind::invalid_params, "it is no JSON, or larger than the limit");
   std::string payload;
   payload.reserve(msg.payload.size + 64);
   payload = to_view(msg.payload);
-  if (auto ok = check_json(payload, kMaxPluginJsonDepth); !ok) {
-    take_log(GANTRY_ERROR, "sent a payload that is refused: " + ok.error().message);
+  if (auto ok = check_json(payload, kMaxPluginJsonDepth); !ok) return std::unexpected(ok.error());
+  return payload;
+}
+
+std::int32_t Plugin::take(const gantry_msg& msg, Descriptors descriptors) {
+  if (msg.size < sizeof(gantry_msg)) return GANTRY_INVALID;
+  if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT) return take_own(msg, std::move(descriptors));
+  const bool end = msg.kind == GANTRY_ITEM && (msg.flags & GANTRY_END) != 0;
+  if (end || msg.kind == GANTRY_CREDIT) {
+    const auto call = find(msg.id);
+    if (!call) return GANTRY_CLOSED;
+    return end ? call->take_end() : call->take_credit(msg.credit);
+  }
+  auto payload = checked_payload(msg);
+  if (!payload) {
+    take_log(GANTRY_ERROR, "sent a payload that is refused: " + payload.error().message);
     if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
-    payload.clear();
+    payload = "";
   }
   switch (msg.kind) {
     case GANTRY_RESPONSE:
-      return take_response(msg, std::move(payload));
+      return take_response(msg, std::move(*payload), std::move(descriptors));
     case GANTRY_EVENT:
-      return take_event(msg, std::move(payload));
+      return take_event(msg, std::move(*payload));
     case GANTRY_ITEM: {
       const auto call = find(msg.id);
-      return call ? call->take_item(payload) : GANTRY_CLOSED;
+      return call ? call->take_item(*payload) : GANTRY_CLOSED;
     }
     case GANTRY_PROGRESS: {
       const auto call = find(msg.id);
-      return call ? call->take_progress(payload) : GANTRY_CLOSED;
+      return call ? call->take_progress(*payload) : GANTRY_CLOSED;
     }
     default:
       return GANTRY_INVALID;
   }
 }
 
-std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload) {
+// Of a call that the plugin makes itself.
+std::int32_t Plugin::take_own(const gantry_msg& msg, Descriptors descriptors) {
+  const bool end = msg.kind == GANTRY_ITEM && (msg.flags & GANTRY_END) != 0;
+  const bool call = msg.kind == GANTRY_CALL;
+  if (end || (!call && msg.kind != GANTRY_ITEM)) return own_calls_.take(*this, msg, {}, {});
+  auto payload = checked_payload(msg);
+  if (payload && call && payload->front() != '{')
+    payload = fail(ErrorKind::invalid_params, "the params of a call are one JSON object");
+  if (!payload || (call && (msg.topic.size == 0 || msg.topic.size > kMaxMethod || msg.traceparent.size > kMaxMethod ||
+                            msg.idempotency_key.size > kMaxMethod))) {
+    take_log(GANTRY_ERROR, "sent a call that is refused: " +
+                               (payload ? "its method, trace or key is empty or too long" : payload.error().message));
+    return GANTRY_INVALID;
+  }
+  return own_calls_.take(*this, msg, std::move(*payload), std::move(descriptors));
+}
+
+std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload, Descriptors descriptors) {
   std::shared_ptr<PluginCall> call;
   std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stopped;
   {
@@ -212,11 +222,11 @@ std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload) {
   }
   if (!call) return GANTRY_CLOSED;
   if (msg.status != 0) {
-    call->finish(std::unexpected(parse_error_payload(msg.status, payload, "plugin " + name())));
+    call->finish(std::unexpected(detail::parse_error(msg.status, payload, "plugin " + name())));
   } else if (payload.empty()) {
     call->finish(fail(ErrorKind::internal, "plugin " + name() + " answered with something that is not valid JSON"));
   } else {
-    call->finish(std::move(payload));
+    call->finish(Answer(std::move(payload), std::move(descriptors)));
   }
   return GANTRY_OK;
 }
@@ -246,6 +256,7 @@ void Plugin::take_log(std::int32_t level, std::string_view line) {
 }
 
 std::int32_t Plugin::is_cancelled(std::uint64_t id) const {
+  if ((id & GANTRY_OWN_CALL) != 0) return own_calls_.over(id) ? 1 : 0;
   const auto call = find(id);
   return !call || call->over() ? 1 : 0;
 }

@@ -28,6 +28,7 @@
 
 #include "host/plugins/call.hpp"
 #include "host/plugins/manifest.hpp"
+#include "host/plugins/own_call.hpp"
 #include "host/plugins/port.hpp"
 #include "host/runtime/timers.hpp"
 
@@ -70,12 +71,14 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
 
  protected:
   friend class PluginCall;
+  friend class OwnCall;
+  friend class OwnCalls;
   explicit Plugin(PluginBasics basics) : basics_(std::move(basics)) {}
 
   /// Runs `task` after those before it, one at a time. False: it is stopping, or its mailbox is full.
   [[nodiscard]] virtual bool push(std::move_only_function<void()> task) = 0;
   /// Within a task: gives it to the plugin. Negative: it was not taken.
-  virtual std::int32_t hand(const gantry_msg& msg) = 0;
+  virtual std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) = 0;
   /// For calls and items; what remains of the mailbox is enough for the rest.
   [[nodiscard]] virtual bool has_room() const = 0;
 
@@ -87,7 +90,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
     });
   }
   /// What the plugin sends, checked: enum gantry_sent. Any thread.
-  std::int32_t take(const gantry_msg& msg);
+  std::int32_t take(const gantry_msg& msg, Descriptors descriptors);
   void take_log(std::int32_t level, std::string_view line);
   [[nodiscard]] std::int32_t is_cancelled(std::uint64_t id) const;
   [[nodiscard]] std::string last_error() const;
@@ -96,22 +99,27 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   void refuse_calls();
   /// The id and the receiver of the one answer to GANTRY_STOP.
   [[nodiscard]] std::pair<std::uint64_t, oneshot::Receiver<bool>> expect_stop();
+  /// It is over: its calls are answered so, those of its own are given up.
   void answer_all(const Error& error);
 
   [[nodiscard]] const Manifest& manifest() const { return basics_.manifest; }
   [[nodiscard]] Timers& timers() const { return basics_.timers; }
   [[nodiscard]] std::size_t max_payload_bytes() const { return basics_.max_payload_bytes; }
   [[nodiscard]] PluginPort& port() const { return *basics_.port; }
+  [[nodiscard]] OwnCalls& own_calls() { return own_calls_; }
 
  private:
   std::int32_t take_event(const gantry_msg& msg, std::string payload);
-  std::int32_t take_response(const gantry_msg& msg, std::string payload);
+  std::int32_t take_response(const gantry_msg& msg, std::string payload, Descriptors descriptors);
+  std::int32_t take_own(const gantry_msg& msg, Descriptors descriptors);
+  [[nodiscard]] Result<std::string> checked_payload(const gantry_msg& msg) const;
   void begin(const std::shared_ptr<PluginCall>& call, CallRequest request);
   void deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request);
   [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
   void forget(std::uint64_t id);
 
   const PluginBasics basics_;
+  OwnCalls own_calls_;
   std::atomic<bool> reconfigure_waits_{false};
   mutable Mutex mutex_;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -23,7 +23,7 @@ Result<void> PluginCall::send_item(std::string payload) {
     (void)plugin->deliver([id = id_, text = std::move(payload)](Plugin& p) {
       auto msg = make_msg(GANTRY_ITEM, id);
       msg.payload = gantry_bytes{text.data(), text.size()};
-      (void)p.hand(msg);
+      (void)p.hand(msg, {});
     });
   }
   return {};
@@ -70,7 +70,7 @@ void PluginCall::deliver_end() {
     (void)plugin->deliver([id = id_](Plugin& p) {
       auto msg = make_msg(GANTRY_ITEM, id);
       msg.flags = GANTRY_END;
-      (void)p.hand(msg);
+      (void)p.hand(msg, {});
     });
   }
 }
@@ -97,7 +97,7 @@ void PluginCall::deliver_credit() {
         Lock lock(self->mutex_);
         msg.credit = static_cast<std::uint32_t>(std::exchange(self->undelivered_credit_, 0));
       }
-      (void)p.hand(msg);
+      (void)p.hand(msg, {});
     });
   }
 }
@@ -111,7 +111,7 @@ void PluginCall::cancel() {
   if (const auto plugin = plugin_.lock()) {
     (void)plugin->deliver([id = id_](Plugin& p) {
       auto msg = make_msg(GANTRY_CANCEL, id);
-      (void)p.hand(msg);
+      (void)p.hand(msg, {});
     });
   }
 }
@@ -162,7 +162,7 @@ std::int32_t PluginCall::take_progress(std::string_view payload) {
   return GANTRY_OK;
 }
 
-void PluginCall::finish(Result<std::string> answer) {
+void PluginCall::finish(Result<Answer> answer) {
   std::shared_ptr<CallSink> sink;
   {
     Lock lock(mutex_);

@@ -41,7 +41,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
   [[nodiscard]] std::int32_t take_progress(std::string_view payload);
   /// Answers, once.
-  void finish(Result<std::string> answer);
+  void finish(Result<Answer> answer);
 
   [[nodiscard]] bool over() const;
   [[nodiscard]] std::uint64_t id() const { return id_; }

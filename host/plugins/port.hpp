@@ -3,8 +3,8 @@
 // host/plugins/port.hpp: what an instance of a plugin reaches of what is around it: of the host, in the host's own
 // process; of the other end of a socket, in a child.
 //
-// Thread rule: log(), publish() and describe() from any thread; they do not block and do not call the plugin. The rest
-// as it says.
+// Thread rule: log(), publish(), describe(), call() and left() from any thread; they do not block and do not call the
+// plugin. The rest as it says.
 #pragma once
 
 #include <functional>
@@ -32,6 +32,11 @@ class PluginPort {
                                              std::string payload) = 0;
   /// JSON {client, version, workspace}. Empty: unknown, or gone.
   [[nodiscard]] virtual std::optional<std::string> describe(OriginId origin) = 0;
+
+  /// Makes a call for the plugin. The sink is answered exactly once, perhaps before this returns.
+  [[nodiscard]] virtual std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) = 0;
+  /// It will neither call nor be called any more.
+  virtual void left() = 0;
 
   /// Once, before the first of the next two. `wake`, from any thread: there may be events to take.
   virtual void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) = 0;

@@ -23,6 +23,8 @@ struct Head {
   std::uint32_t idempotency_key;
   std::uint32_t payload;
   std::uint32_t epoch;
+  std::uint32_t descriptors;
+  std::uint32_t reserved;
 };
 
 using Parts = std::array<const gantry_bytes*, 5>;
@@ -38,7 +40,7 @@ std::size_t size_of(const gantry_msg& msg) {
   return size;
 }
 
-void append(std::string& out, const gantry_msg& msg) {
+void append(std::string& out, const gantry_msg& msg, std::size_t descriptors) {
   const auto length = [](const gantry_bytes& bytes) { return static_cast<std::uint32_t>(bytes.size); };
   const Head head{static_cast<std::uint32_t>(size_of(msg)),
                   msg.kind,
@@ -53,7 +55,9 @@ void append(std::string& out, const gantry_msg& msg) {
                   length(msg.traceparent),
                   length(msg.idempotency_key),
                   length(msg.payload),
-                  length(msg.epoch)};
+                  length(msg.epoch),
+                  static_cast<std::uint32_t>(descriptors),
+                  0};
   out.append(reinterpret_cast<const char*>(&head), sizeof head);
   for (const auto* part : parts_of(msg)) {
     if (part->size != 0) out.append(part->data, part->size);
@@ -71,7 +75,7 @@ char* Decoder::prepare(std::size_t size) {
   return buffer_.data() + end_;
 }
 
-std::optional<gantry_msg> Decoder::next() {
+std::optional<Frame> Decoder::next() {
   if (broken_ || end_ - begin_ < sizeof(Head)) return std::nullopt;
   Head head;
   std::memcpy(&head, buffer_.data() + begin_, sizeof head);
@@ -104,7 +108,7 @@ std::optional<gantry_msg> Decoder::next() {
   msg.payload = take(head.payload);
   msg.epoch = take(head.epoch);
   begin_ += head.size;
-  return msg;
+  return Frame{msg, head.descriptors};
 }
 
 void Decoder::release() {

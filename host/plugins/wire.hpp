@@ -4,6 +4,7 @@
 // same program on the same machine, so numbers cross as they lie in memory.
 //
 // Thread rule: values; a Decoder is used by one thread at a time.
+// Descriptors travel beside the bytes, in the order of the frames that count them.
 // Bounds: a frame of more than the Decoder's `max_frame` bytes, or one whose parts do not add up, breaks the stream.
 #pragma once
 
@@ -41,7 +42,13 @@ enum Kind : std::uint16_t {
 
 /// How many bytes append() adds.
 [[nodiscard]] std::size_t size_of(const gantry_msg& msg);
-void append(std::string& out, const gantry_msg& msg);
+void append(std::string& out, const gantry_msg& msg, std::size_t descriptors);
+
+/// A message, and how many descriptors belong to it.
+struct Frame {
+  gantry_msg msg;
+  std::uint32_t descriptors;
+};
 
 class Decoder {
  public:
@@ -51,7 +58,7 @@ class Decoder {
   [[nodiscard]] char* prepare(std::size_t size);
   void commit(std::size_t size) { end_ += size; }
   /// The next message, which lies in the buffer; empty: there is not all of one yet, or the stream is broken.
-  [[nodiscard]] std::optional<gantry_msg> next();
+  [[nodiscard]] std::optional<Frame> next();
   [[nodiscard]] bool broken() const { return broken_; }
   /// Gives back a large buffer when it is empty.
   void release();

@@ -8,6 +8,7 @@
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -23,15 +24,36 @@ struct OriginRecord {
 
 class Origins {
  public:
-  [[nodiscard]] OriginId add() {
+  [[nodiscard]] OriginId add(OriginRecord record = {}) {
     Lock lock(mutex_);
-    records_.emplace(++last_, OriginRecord{});
+    records_.emplace(++last_, Entry{std::move(record), nullptr});
     return last_;
+  }
+  /// How it is called back; else it cannot be.
+  void answers(OriginId id, MakeCall call) {
+    Lock lock(mutex_);
+    const auto it = records_.find(id);
+    if (it != records_.end()) it->second.call = std::make_shared<const MakeCall>(std::move(call));
+  }
+  /// Calls back `request.client`.
+  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) const {
+    std::shared_ptr<const MakeCall> call;
+    bool known = false;
+    {
+      Lock lock(mutex_);
+      const auto it = records_.find(request.client);
+      known = it != records_.end();
+      if (known) call = it->second.call;
+    }
+    if (call) return (*call)(std::move(request), std::move(sink));
+    sink->answered(known ? fail(ErrorKind::method_not_found, "who called is no client, and takes no calls back")
+                         : fail(ErrorKind::unavailable, "the client is gone"));
+    return std::make_shared<NoCall>();
   }
   void set(OriginId id, OriginRecord record) {
     Lock lock(mutex_);
     const auto it = records_.find(id);
-    if (it != records_.end()) it->second = std::move(record);
+    if (it != records_.end()) it->second.record = std::move(record);
   }
   void remove(OriginId id) {
     Lock lock(mutex_);
@@ -44,7 +66,7 @@ class Origins {
       Lock lock(mutex_);
       const auto it = records_.find(id);
       if (it == records_.end()) return std::nullopt;
-      record = it->second;
+      record = it->second.record;
     }
     return dump_json({{"client", record.client}, {"version", record.version}, {"workspace", record.workspace}});
   }
@@ -54,9 +76,13 @@ class Origins {
   }
 
  private:
+  struct Entry {
+    OriginRecord record;
+    std::shared_ptr<const MakeCall> call;
+  };
   mutable Mutex mutex_;
   OriginId last_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::map<OriginId, OriginRecord> records_ GANTRY_GUARDED_BY(mutex_);
+  std::map<OriginId, Entry> records_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

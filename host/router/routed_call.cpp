@@ -14,6 +14,10 @@ namespace {
   policy.seed = request.origin * 1'000'003 + std::hash<std::string>{}(request.method);
   return policy;
 }
+// Another attempt has none of the descriptors: a call that has any is not tried again.
+[[nodiscard]] CallRequest again(const CallRequest& r) {
+  return {r.method, r.params, r.origin, r.deadline, r.stream_credit, r.traceparent, r.idempotency_key, r.client, {}};
+}
 }  // namespace
 
 void RoutedCall::Attempt::item(std::string_view payload) {
@@ -28,7 +32,7 @@ void RoutedCall::Attempt::credit(std::uint32_t items) {
 void RoutedCall::Attempt::progress(std::string_view payload) {
   if (const auto sink = call_.listener(number_)) sink->progress(payload);
 }
-void RoutedCall::Attempt::answered(Result<std::string> answer) { call_.attempt_answered(number_, std::move(answer)); }
+void RoutedCall::Attempt::answered(Result<Answer> answer) { call_.attempt_answered(number_, std::move(answer)); }
 
 std::shared_ptr<CallSink> RoutedCall::sink_of(std::uint64_t number) {
   if (number == kFirst) return {shared_from_this(), &first_};
@@ -47,7 +51,7 @@ RoutedCall::RoutedCall(Router& router, Router::Method& method, CallRequest reque
       method_(method),
       deadline_(request.deadline),
       stream_(request.stream_credit.has_value()),
-      may_retry_(method.manifest->idempotent && !stream_),
+      may_retry_(method.manifest->idempotent && !stream_ && request.descriptors.empty()),
       started_(now),
       request_(std::move(request)),
       sink_(std::move(sink)),
@@ -147,7 +151,7 @@ void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin
       inner_ = call;
       end = end_sent_;
       if (may_retry_) {
-        request = request_;
+        request = again(request_);
       } else {
         request = std::move(request_);
       }
@@ -158,7 +162,7 @@ void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin
   call->begin(std::move(request));
 }
 
-void RoutedCall::attempt_answered(std::uint64_t number, Result<std::string> answer) {
+void RoutedCall::attempt_answered(std::uint64_t number, Result<Answer> answer) {
   if (!answer && try_again(number, answer.error())) return;
   finish(std::move(answer), number);
 }
@@ -197,7 +201,7 @@ void RoutedCall::give_up(Error error) {
   if (const auto call = finish(std::unexpected(std::move(error)))) call->cancel();
 }
 
-std::shared_ptr<ActiveCall> RoutedCall::finish(Result<std::string> answer, std::uint64_t number) {
+std::shared_ptr<ActiveCall> RoutedCall::finish(Result<Answer> answer, std::uint64_t number) {
   std::shared_ptr<CallSink> sink;
   Permit permit;
   TimerKey deadline_timer = 0;

@@ -50,7 +50,7 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
     void item_end() override;
     void credit(std::uint32_t items) override;
     void progress(std::string_view payload) override;
-    void answered(Result<std::string> answer) override;
+    void answered(Result<Answer> answer) override;
 
    private:
     RoutedCall& call_;
@@ -63,11 +63,11 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   void attempt();
   void attempt(std::uint64_t number);
   void with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin>> plugin);
-  void attempt_answered(std::uint64_t number, Result<std::string> answer);
+  void attempt_answered(std::uint64_t number, Result<Answer> answer);
   [[nodiscard]] bool try_again(std::uint64_t number, const Error& error);
   /// Answers, unless that was done or `number` is not the current attempt's (0: of none). The plugin's call that was
   /// open then, if any.
-  std::shared_ptr<ActiveCall> finish(Result<std::string> answer, std::uint64_t number = 0);
+  std::shared_ptr<ActiveCall> finish(Result<Answer> answer, std::uint64_t number = 0);
   // The door's sink while attempt `number` is the current one.
   [[nodiscard]] std::shared_ptr<CallSink> listener(std::uint64_t number) const;
   [[nodiscard]] std::shared_ptr<ActiveCall> inner() const;

@@ -10,17 +10,6 @@
 
 namespace gantry::host {
 
-namespace {
-/// A call that is over, or that cannot be steered.
-class NoCall final : public ActiveCall {
- public:
-  [[nodiscard]] Result<void> send_item(std::string) override { return {}; }
-  void send_end() override {}
-  void give_credit(std::uint32_t) override {}
-  void cancel() override {}
-};
-}  // namespace
-
 Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits)
     : services_(services), timers_(timers), log_(log), default_timeout_(limits.default_timeout) {
   for (const auto& spec : services.specs()) {

@@ -6,13 +6,18 @@
 // the socket does not take stays here, in order, until the connection's worker sees it writable.
 //
 // Thread rule: any thread; never blocks.
-// Full: put() refuses beyond `max_bytes`; the connection is then closed by its owner.
+// Full: put() refuses beyond `max_bytes`, or kMaxDescriptors unsent descriptors; the connection is then closed by its
+// owner.
 #pragma once
 
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include <array>
 #include <cerrno>
 #include <cstddef>
+#include <cstring>
+#include <gantry/descriptor.hpp>
 #include <gantry/framing.hpp>
 #include <gantry/mutex.hpp>
 #include <string>
@@ -25,6 +30,9 @@ class Outbox {
   /// So much gathers at most while it is corked, or there is time.
   static constexpr std::size_t kCorkedBytes = 256 * 1024;
 
+  /// Of the kernel, for one write.
+  static constexpr std::size_t kMaxDescriptors = 253;
+
   /// `gathered`: somebody must call flush() soon. `waiting`: somebody must when the socket is writable.
   enum class State { empty, gathered, waiting, broken, full };
   enum class When { now, later };
@@ -36,15 +44,17 @@ class Outbox {
     return put(message.size(), [&](std::string& out) { append_frame(out, framing, message); }, when);
   }
   /// The same of what `append` adds to a string: about `size` bytes.
+  /// The descriptors leave with the first byte of what waits, so before the end of the message or with it.
   template <class F>
-  [[nodiscard]] State put(std::size_t size, F&& append, When when) {
+  [[nodiscard]] State put(std::size_t size, F&& append, When when, Descriptors descriptors = {}) {
     Lock lock(mutex_);
     if (broken_) return State::broken;
-    if (pending_.size() - sent_ + size > max_bytes_) {
+    if (!fits(size, descriptors.size())) {
       if (const State state = write(); state == State::broken) return state;
-      if (pending_.size() - sent_ + size > max_bytes_) return State::full;
+      if (!fits(size, descriptors.size())) return State::full;
     }
     append(pending_);
+    for (auto& descriptor : descriptors) descriptors_.push_back(std::move(descriptor));
     if (pending_.size() - sent_ >= kCorkedBytes) return write();
     if (corked_) return State::empty;
     return when == When::later ? State::gathered : write();
@@ -72,15 +82,20 @@ class Outbox {
     Lock lock(mutex_);
     broken_ = true;
     std::string().swap(pending_);
+    descriptors_.clear();
     sent_ = 0;
   }
 
  private:
+  [[nodiscard]] bool fits(std::size_t size, std::size_t descriptors) const GANTRY_REQUIRES(mutex_) {
+    return pending_.size() - sent_ + size <= max_bytes_ && descriptors_.size() + descriptors <= kMaxDescriptors;
+  }
   [[nodiscard]] State write() GANTRY_REQUIRES(mutex_) {
     if (broken_) return State::broken;
     while (sent_ < pending_.size()) {
-      const ssize_t wrote =
-          ::send(socket_, pending_.data() + sent_, pending_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+      const ssize_t wrote = descriptors_.empty() ? ::send(socket_, pending_.data() + sent_, pending_.size() - sent_,
+                                                          MSG_DONTWAIT | MSG_NOSIGNAL)
+                                                 : send_with_descriptors();
       if (wrote < 0) {
         if (errno == EINTR) continue;
         if (errno == EAGAIN || errno == EWOULDBLOCK) return State::waiting;
@@ -88,9 +103,27 @@ class Outbox {
         return State::broken;
       }
       sent_ += static_cast<std::size_t>(wrote);
+      descriptors_.clear();
       compact();
     }
     return State::empty;
+  }
+  [[nodiscard]] ssize_t send_with_descriptors() GANTRY_REQUIRES(mutex_) {
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxDescriptors * sizeof(int))> control{};
+    std::array<int, kMaxDescriptors> fds{};
+    for (std::size_t i = 0; i < descriptors_.size(); ++i) fds[i] = descriptors_[i].get();
+    iovec bytes{pending_.data() + sent_, pending_.size() - sent_};
+    msghdr message{};
+    message.msg_iov = &bytes;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = CMSG_SPACE(descriptors_.size() * sizeof(int));
+    cmsghdr* const head = CMSG_FIRSTHDR(&message);
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(descriptors_.size() * sizeof(int));
+    std::memcpy(CMSG_DATA(head), fds.data(), descriptors_.size() * sizeof(int));
+    return ::sendmsg(socket_, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
   }
   void compact() GANTRY_REQUIRES(mutex_) {
     constexpr std::size_t kKeep = 64 * 1024;
@@ -108,6 +141,7 @@ class Outbox {
   const std::size_t max_bytes_;
   mutable Mutex mutex_;
   std::string pending_ GANTRY_GUARDED_BY(mutex_);
+  Descriptors descriptors_ GANTRY_GUARDED_BY(mutex_);  ///< not yet sent
   std::size_t sent_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool corked_ GANTRY_GUARDED_BY(mutex_) = false;
   bool broken_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -161,7 +161,8 @@ Result<std::shared_ptr<Plugin>> ServiceManager::load_and_start(const PluginSpec&
 
 PluginBasics ServiceManager::basics_of(const PluginSpec& spec) const {
   return {spec.name, *spec.manifest, deps_.timers,
-          std::make_shared<BusPort>(spec.name, deps_.bus, deps_.log, deps_.describe_origin, deps_.event_permits),
+          std::make_shared<BusPort>(spec.name, deps_.bus, deps_.log, deps_.describe_origin, deps_.event_permits,
+                                    BusPort::Caller{deps_.join(spec), deps_.call, deps_.leave}),
           deps_.max_payload_bytes};
 }
 

@@ -51,6 +51,10 @@ struct PluginDeps {
   std::function<std::optional<std::string>(OriginId)> describe_origin;
   std::size_t max_payload_bytes;
   std::filesystem::path program;  ///< that runs a plugin in a process of its own
+  /// A plugin that starts becomes an origin of calls, until it has left.
+  std::function<OriginId(const PluginSpec&)> join;
+  std::function<void(OriginId)> leave;
+  MakeCall call;
 };
 
 struct PluginStatus {

@@ -70,7 +70,7 @@ class Recorder final : public CallSink {
     credit_ += items;
   }
   void progress(std::string_view) override {}
-  void answered(Result<std::string> answer) override {
+  void answered(Result<Answer> answer) override {
     Lock lock(mutex_);
     ++answers_;
     if (!answer_) answer_ = std::move(answer);
@@ -84,7 +84,7 @@ class Recorder final : public CallSink {
       if (!changed_.wait_until(mutex_, until)) FAIL("a call was not answered");
     }
     if (!*answer_) return std::unexpected(answer_->error());
-    return json::parse(**answer_);
+    return json::parse((*answer_)->text);
   }
   [[nodiscard]] bool done() const {
     Lock lock(mutex_);
@@ -115,7 +115,7 @@ class Recorder final : public CallSink {
   mutable Mutex mutex_;
   CondVar changed_;
   std::vector<std::string> items_ GANTRY_GUARDED_BY(mutex_);
-  std::optional<Result<std::string>> answer_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<Result<Answer>> answer_ GANTRY_GUARDED_BY(mutex_);
   int answers_ GANTRY_GUARDED_BY(mutex_) = 0;
   int ends_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t credit_ GANTRY_GUARDED_BY(mutex_) = 0;
@@ -132,7 +132,7 @@ class TestHouse {
     options.config.log.level = Level::debug;
     if (const char* where = std::getenv("GANTRY_TEST_ISOLATION");
         where != nullptr && std::string_view(where) == "child") {
-      for (const char* name : {"echo", "faulty", "busy", "hasty", "plain"})
+      for (const char* name : {"echo", "faulty", "busy", "hasty", "plain", "lsp_shaped", "slow_stream", "ledger"})
         options.config.plugins[name].isolation = Isolation::child;
     }
     if (change) change(options.config);

@@ -74,7 +74,7 @@ class Values {
 struct Members {
   std::optional<dom::element> id, version, method, params;
   std::string_view raw_id, raw_params;
-  bool answers = false;  ///< it has a result or an error
+  std::string_view raw_result, raw_error;
   bool twice = false;
 };
 
@@ -98,7 +98,9 @@ struct Members {
     } else if (key == "jsonrpc") {
       set(out.version, value);
     } else if (key == "result" || key == "error") {
-      out.answers = true;
+      std::string_view& member = key == "result" ? out.raw_result : out.raw_error;
+      out.twice = out.twice || !member.empty();
+      member = raw;
     }
   }
   return out;
@@ -156,8 +158,10 @@ struct Members {
   RpcMessage message;
   message.id = usable;
   if (!m.method) {
-    if (!m.answers) return wrong("the message has no method");
+    if (m.raw_result.empty() && m.raw_error.empty()) return wrong("the message has no method");
     message.kind = RpcMessage::Kind::response;
+    message.result = m.raw_result;
+    message.failure = m.raw_error;
     return message;
   }
   std::string_view name;

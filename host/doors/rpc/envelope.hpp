@@ -31,7 +31,9 @@ struct RpcMessage {
   Kind kind = Kind::invalid;
   std::string_view id;  ///< the token as it came; empty: none
   std::string method;
-  std::string_view params;  ///< one JSON object; empty: absent
+  std::string_view params;   ///< one JSON object; empty: absent
+  std::string_view result;   ///< of a response: one JSON value; empty: it is an error
+  std::string_view failure;  ///< of a response: the error object; empty: there is none
   RpcMeta meta;
   Error error;  ///< for Kind::invalid
 };

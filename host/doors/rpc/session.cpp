@@ -10,7 +10,15 @@
 namespace gantry::host {
 
 RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser)
-    : deps_(deps), wire_(std::move(wire)), parser_(parser), origin_(deps.origins.add()) {}
+    : deps_(deps),
+      wire_(std::move(wire)),
+      parser_(parser),
+      origin_(deps.origins.add()),
+      asked_(std::make_shared<ClientCalls>(wire_, deps.timers)) {
+  deps.origins.answers(origin_, [asked = asked_](CallRequest request, std::shared_ptr<CallSink> sink) {
+    return asked->call(std::move(request), std::move(sink));
+  });
+}
 
 RpcSession::~RpcSession() { deps_.origins.remove(origin_); }
 
@@ -62,6 +70,7 @@ void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>&
       handle_notification(message);
       break;
     case RpcMessage::Kind::response:
+      asked_->answered(message.id, message.result, message.failure);
       break;
   }
   if (batch) batch->add({});
@@ -170,6 +179,7 @@ Result<json> RpcSession::hello(const json& params) {
   record.client = p.string("client");
   record.version = p.string_or("version", "");
   const auto workspace = p.maybe_string("workspace");
+  const bool answers = p.boolean_or("answers", false);
   p.require(record.client.size() <= 256 && record.version.size() <= 256,
             "client and version may have at most 256 bytes");
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
@@ -179,6 +189,7 @@ Result<json> RpcSession::hello(const json& params) {
     record.workspace = std::move(*opened);
   }
   deps_.origins.set(origin_, std::move(record));
+  if (answers) asked_->allow();
   return deps_.hello();
 }
 
@@ -281,6 +292,7 @@ void RpcSession::closed() {
     calls.swap(calls_);
     bytes_in_flight_ = 0;
   }
+  asked_->close();
   for (auto& [id, subscribed] : subscriptions_) deps_.bus.unsubscribe(subscribed.subscription);
   subscriptions_.clear();
   for (auto& [id, in_flight] : calls) {

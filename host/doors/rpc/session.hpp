@@ -20,6 +20,7 @@
 #include <unordered_map>
 
 #include "host/bus/event_bus.hpp"
+#include "host/doors/rpc/client_calls.hpp"
 #include "host/doors/rpc/envelope.hpp"
 #include "host/plugins/call.hpp"
 #include "host/router/origins.hpp"
@@ -104,6 +105,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   const std::weak_ptr<SessionWire> wire_;
   EnvelopeParser& parser_;
   const OriginId origin_;
+  const std::shared_ptr<ClientCalls> asked_;
   std::uint64_t next_subscription_ = 1;
   std::map<std::string, Subscribed> subscriptions_;
 

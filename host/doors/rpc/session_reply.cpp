@@ -41,7 +41,7 @@ void RpcSession::Reply::progress(std::string_view payload) {
   notify(R"({"jsonrpc":"2.0","method":"$/progress","params":{"id":)", members, "");
 }
 
-void RpcSession::Reply::answered(Result<std::string> answer) {
+void RpcSession::Reply::answered(Result<Answer> answer) {
   const auto session = session_.lock();
   if (!session) return;
   Lock order(order_);  // nothing of this call follows its answer
@@ -54,7 +54,7 @@ void RpcSession::Reply::answered(Result<std::string> answer) {
     ++session->answering_;
     answered_ = true;
   }
-  session->answer(answer ? rpc_result(id_, *answer) : rpc_error(id_, answer.error()), batch_);
+  session->answer(answer ? rpc_result(id_, answer->text) : rpc_error(id_, answer.error()), batch_);
   {
     Lock lock(session->mutex_);
     --session->answering_;

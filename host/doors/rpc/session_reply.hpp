@@ -40,7 +40,7 @@ class RpcSession::Reply final : public CallSink {
   void item_end() override;
   void credit(std::uint32_t items) override;
   void progress(std::string_view payload) override;
-  void answered(Result<std::string> answer) override;
+  void answered(Result<Answer> answer) override;
   [[nodiscard]] bool is_answered() const { return answered_; }
 
  private:

@@ -39,13 +39,14 @@ typedef struct gantry_bytes {
 } gantry_bytes;
 
 enum gantry_kind {
-  GANTRY_CALL = 1,     /* host to plugin: a method is called. Plugin to host: it calls a service. topic = method */
+  GANTRY_CALL = 1, /* host to plugin: a method is called. Plugin to host: it calls a service, or, with `origin`, back
+                    * to that client; its id has GANTRY_OWN_CALL. topic = method */
   GANTRY_RESPONSE = 2, /* the one answer to a call, to either side's. status, payload = result or error object */
   GANTRY_ITEM = 3,     /* one item of a stream, either direction; END: this direction has ended */
   GANTRY_CREDIT = 4,   /* the receiver of items allows `credit` more */
-  GANTRY_CANCEL = 5,   /* the caller has lost interest; a response is still owed */
+  GANTRY_CANCEL = 5,   /* the caller, host or plugin, has lost interest; a response is still owed */
   GANTRY_EVENT = 6,    /* topic, payload. From a plugin: publish. To a plugin: something it subscribed to */
-  GANTRY_PROGRESS = 7, /* plugin to host, about a call: payload {"message"?, "percentage"?} */
+  GANTRY_PROGRESS = 7, /* by who was called: payload {"message"?, "percentage"?} */
   GANTRY_GONE = 8,     /* host to plugin: `origin` has left and will neither read nor send any more */
   GANTRY_STOP = 9      /* host to plugin: finish within `budget_ns`, then answer with a RESPONSE to this id */
 };
@@ -54,6 +55,10 @@ enum gantry_flag {
   GANTRY_STREAM = 1, /* CALL: opened as a stream; `credit` items may be sent to the caller at first */
   GANTRY_END = 2     /* ITEM: the last one in its direction; it carries no payload */
 };
+
+/* Set in the ids of the calls that a plugin makes, which it chooses itself: one that is open is not used again. The ids
+ * of the calls that are made to it have it not. */
+#define GANTRY_OWN_CALL (UINT64_C(1) << 63)
 
 enum gantry_encoding { GANTRY_JSON = 0, GANTRY_CBOR = 1, GANTRY_OCTETS = 2 };
 
@@ -71,14 +76,15 @@ typedef struct gantry_msg {
   uint32_t size; /* sizeof(gantry_msg) */
   uint16_t kind; /* enum gantry_kind */
   uint16_t flags;
-  uint64_t id;              /* of the call; for GANTRY_EVENT from a plugin with a log of its own: the sequence number */
-  int32_t status;           /* RESPONSE: 0, or the JSON-RPC error code */
-  uint32_t credit;          /* CALL with GANTRY_STREAM, CREDIT: items */
-  int64_t budget_ns;        /* CALL, STOP: time left when the message was handed over; negative: no deadline */
-  uint64_t origin;          /* CALL, GONE: which client or plugin; 0: the host itself */
-  uint32_t encoding;        /* of the payload: enum gantry_encoding */
-  uint32_t reserved;        /* 0 */
-  gantry_bytes topic;       /* CALL: method; EVENT: topic */
+  uint64_t id;        /* of the call; for GANTRY_EVENT from a plugin with a log of its own: the sequence number */
+  int32_t status;     /* RESPONSE: 0, or the JSON-RPC error code */
+  uint32_t credit;    /* CALL with GANTRY_STREAM, CREDIT: items */
+  int64_t budget_ns;  /* CALL, STOP: time left when the message was handed over; negative: no deadline */
+  uint64_t origin;    /* to a plugin, CALL, GONE: which client or plugin; 0: the host itself. From a plugin, CALL: the
+                       * client that is called back; 0: a service */
+  uint32_t encoding;  /* of the payload: enum gantry_encoding */
+  uint32_t reserved;  /* 0 */
+  gantry_bytes topic; /* CALL: method; EVENT: topic */
   gantry_bytes traceparent; /* W3C trace context, or empty */
   gantry_bytes idempotency_key;
   gantry_bytes payload;
@@ -154,6 +160,21 @@ typedef struct gantry_origins {
   /* [any-thread] Hands JSON {client, version, workspace} to `sink` and returns 1; 0: unknown or gone. */
   int32_t (*describe)(void* ctx, uint64_t origin, void* sink_ctx, void (*sink)(void* sink_ctx, gantry_bytes json));
 } gantry_origins;
+
+/* File descriptors with a CALL and with its answer, both ways. At most GANTRY_MAX_DESCRIPTORS each. A client outside
+ * the host can neither send nor receive them. */
+#define GANTRY_DESCRIPTORS_EXT "gantry.descriptors/1"
+#define GANTRY_MAX_DESCRIPTORS 16u
+typedef struct gantry_descriptors {
+  uint32_t size;
+  uint32_t reserved;
+  /* [any-thread] As gantry_host.send, with duplicates of `fds`. GANTRY_INVALID: the message is neither CALL nor
+   * RESPONSE, one of them is not open, or they are too many. GANTRY_FULL: no more can be duplicated now. */
+  int32_t (*send)(void* ctx, const gantry_msg* msg, const int32_t* fds, uint32_t count);
+  /* [serial] Within `deliver`: hands over those that came with the message, which are the plugin's from here on, and
+   * returns how many. What is not taken before `deliver` returns is closed, as is what `max` leaves out. */
+  uint32_t (*take)(void* ctx, int32_t* fds, uint32_t max);
+} gantry_descriptors;
 
 #ifdef __cplusplus
 }

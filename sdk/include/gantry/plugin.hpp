@@ -118,7 +118,12 @@ class Instance {
       auto* self = static_cast<Instance*>(ctx);
       return self->guarded("deliver", [&] { return self->deliver(*msg); });
     };
-    abi_.destroy = [](void* ctx) noexcept { delete static_cast<Instance*>(ctx); };
+    abi_.destroy = [](void* ctx) noexcept {
+      auto* self = static_cast<Instance*>(ctx);
+      self->impl_.reset();
+      self->host_.outgoing().clear();
+      delete self;
+    };
   }
 
   template <class F>
@@ -151,6 +156,10 @@ class Instance {
 
   std::int32_t deliver(const gantry_msg& msg) {
     calls_.let_leave();
+    if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT) {
+      host_.outgoing().deliver(msg, host_.take_descriptors());
+      return 0;
+    }
     switch (msg.kind) {
       case GANTRY_CALL:
         return call(msg);
@@ -199,6 +208,7 @@ class Instance {
     state->params = to_view(msg.payload);
     state->traceparent = to_view(msg.traceparent);
     state->idempotency_key = to_view(msg.idempotency_key);
+    state->descriptors = host_.take_descriptors();
     calls_.add(state);
     Call call(state);
     const auto* handler = definition().find(state->method);

@@ -49,6 +49,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::string params;
   std::string traceparent;
   std::string idempotency_key;
+  Descriptors descriptors;  ///< that came with it; the handler's
 
   std::atomic<bool> cancelled{false};
   std::atomic<CallTable*> table{nullptr};
@@ -73,6 +74,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::optional<Answer> answer GANTRY_GUARDED_BY(mutex);
   bool answered GANTRY_GUARDED_BY(mutex) = false;
   bool refused GANTRY_GUARDED_BY(mutex) = false;
+  Descriptors attached GANTRY_GUARDED_BY(mutex);  ///< go with the answer
 
   // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items in order.
   // A refused text is left as it was.
@@ -214,7 +216,8 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
   auto msg = make_msg(GANTRY_RESPONSE, id);
   msg.status = status;
   msg.payload = to_bytes(payload);
-  (void)host.raw()->send(host.raw()->ctx, &msg);
+  if (status != 0) attached.clear();
+  (void)send(host.raw(), host.descriptors(), msg, std::exchange(attached, {}));
   // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
   if (handler_thread.load() == std::this_thread::get_id()) {
     answered_by_handler = true;  // it leaves when the handler has returned
@@ -227,15 +230,6 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
 inline void CallState::leave() {
   clear_callbacks();
   if (auto* const owner = table.exchange(nullptr)) owner->remove(id);
-}
-
-/// The wire's error object for an Error.
-[[nodiscard]] inline std::string error_payload(const Error& error) {
-  json object{{"message", error.message}};
-  if (!error.data.empty()) {
-    if (auto data = parse_json(error.data); data && data->is_object()) object["data"] = std::move(*data);
-  }
-  return dump_json(object);
 }
 
 }  // namespace detail
@@ -269,6 +263,27 @@ class Call {
   [[nodiscard]] const std::string& idempotency_key() const { return state_->idempotency_key; }
   [[nodiscard]] const std::string& traceparent() const { return state_->traceparent; }
   [[nodiscard]] bool cancelled() const { return state_->cancelled.load(std::memory_order_relaxed); }
+
+  /// Those that came with the call; the caller's from here on.
+  [[nodiscard]] Descriptors take_descriptors() { return std::exchange(state_->descriptors, {}); }
+  /// Duplicates of these go with the answer, unless it is an error.
+  void attach(Descriptors descriptors) {
+    Lock lock(state_->mutex);
+    state_->attached = std::move(descriptors);
+  }
+  /// For calls that this one leads to: its deadline and its trace.
+  [[nodiscard]] CallOptions onward() const {
+    CallOptions options;
+    options.deadline = state_->deadline;
+    options.traceparent = state_->traceparent;
+    return options;
+  }
+  /// For a question to the client that called: the same, and it.
+  [[nodiscard]] CallOptions back() const {
+    CallOptions options = onward();
+    options.client = state_->origin;
+    return options;
+  }
 
   /// Answers. Only the first answer counts.
   void reply(const json& result) { reply_raw(dump_json(result)); }

@@ -8,13 +8,17 @@
 
 #include <gantry/abi.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <gantry/channel/oneshot.hpp>
 #include <gantry/deadline.hpp>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/plugin/message.hpp>
+#include <gantry/plugin/outgoing.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -50,19 +54,6 @@ struct OriginInfo {
 };
 
 namespace detail {
-
-[[nodiscard]] inline gantry_bytes to_bytes(std::string_view text) { return gantry_bytes{text.data(), text.size()}; }
-[[nodiscard]] inline std::string_view to_view(gantry_bytes bytes) {
-  return bytes.size == 0 ? std::string_view() : std::string_view(bytes.data, bytes.size);
-}
-[[nodiscard]] inline gantry_msg make_msg(gantry_kind kind, std::uint64_t id) {
-  gantry_msg msg{};
-  msg.size = sizeof msg;
-  msg.kind = static_cast<std::uint16_t>(kind);
-  msg.id = id;
-  msg.budget_ns = -1;
-  return msg;
-}
 
 using Task = std::move_only_function<void()>;
 
@@ -121,7 +112,8 @@ class Host {
   explicit Host(const gantry_host* host)
       : host_(host),
         timers_(static_cast<const gantry_timers*>(host->extension(host->ctx, GANTRY_TIMERS_EXT))),
-        origins_(static_cast<const gantry_origins*>(host->extension(host->ctx, GANTRY_ORIGINS_EXT))) {}
+        origins_(static_cast<const gantry_origins*>(host->extension(host->ctx, GANTRY_ORIGINS_EXT))),
+        descriptors_(static_cast<const gantry_descriptors*>(host->extension(host->ctx, GANTRY_DESCRIPTORS_EXT))) {}
 
   void log(Level level, std::string_view line) const {
     host_->log(host_->ctx, static_cast<std::int32_t>(level), detail::to_bytes(line));
@@ -139,6 +131,40 @@ class Host {
     msg.epoch = detail::to_bytes(epoch);
     msg.payload = detail::to_bytes(text);
     return sent(host_->send(host_->ctx, &msg), topic);
+  }
+
+  /// Calls a service, or back to a client. `done` runs serially, once. `overloaded`: too many calls are open;
+  /// `unavailable`: the plugin is stopping; `invalid_params`: the message was refused.
+  Result<OutgoingCall> call(std::string_view method, const json& params, CallOptions options, OnAnswer done) const {
+    const auto call = outgoing_->add(host_, std::move(options), std::move(done));
+    const CallOptions& o = call->options;
+    const std::string text = dump_json(params);
+    auto msg = detail::make_msg(GANTRY_CALL, call->id);
+    if (o.stream_credit) msg.flags = GANTRY_STREAM;
+    msg.credit = o.stream_credit.value_or(0);
+    if (const auto left = o.deadline.left(now())) msg.budget_ns = std::max<std::int64_t>(left->count(), 0);
+    msg.origin = o.client;
+    msg.topic = detail::to_bytes(method);
+    msg.payload = detail::to_bytes(text);
+    msg.traceparent = detail::to_bytes(o.traceparent);
+    msg.idempotency_key = detail::to_bytes(o.idempotency_key);
+    const OutgoingCall handle(host_, call->id);
+    if (auto ok = sent(detail::send(host_, descriptors_, msg, o.descriptors), method); !ok) {
+      (void)outgoing_->take(handle.id());
+      return std::unexpected(ok.error());
+    }
+    return handle;
+  }
+  /// The same for a thread of the plugin's own, which waits: `host.ask("greeter.greet", {...}).recv()`. Not within a
+  /// handler or callback: the answer comes behind it.
+  [[nodiscard]] oneshot::Receiver<Result<CallAnswer>> ask(std::string_view method, const json& params,
+                                                          CallOptions options = {}) const {
+    auto [reply, answer] = oneshot::channel<Result<CallAnswer>>();
+    auto shared = std::make_shared<oneshot::Sender<Result<CallAnswer>>>(std::move(reply));
+    auto made = call(method, params, std::move(options),
+                     [shared](Result<CallAnswer> got) { (void)shared->send(std::move(got)); });
+    if (!made) (void)shared->send(std::unexpected(made.error()));
+    return std::move(answer);
   }
 
   /// Runs `task` serially with the plugin's handlers, after what was posted before. It must not throw. False when the
@@ -187,6 +213,10 @@ class Host {
     return OriginInfo{doc->value("client", ""), doc->value("version", ""), doc->value("workspace", "")};
   }
 
+  /// What goes with the message that is being delivered, and the calls that the plugin has made.
+  [[nodiscard]] Descriptors take_descriptors() const { return detail::take_descriptors(host_, descriptors_); }
+  [[nodiscard]] const gantry_descriptors* descriptors() const { return descriptors_; }
+  [[nodiscard]] detail::OutgoingTable& outgoing() const { return *outgoing_; }
   /// The C interface, for extensions that this class does not wrap.
   [[nodiscard]] const gantry_host* raw() const { return host_; }
 
@@ -223,6 +253,8 @@ class Host {
   const gantry_host* host_;
   const gantry_timers* timers_;
   const gantry_origins* origins_;
+  const gantry_descriptors* descriptors_;
+  std::shared_ptr<detail::OutgoingTable> outgoing_ = std::make_shared<detail::OutgoingTable>();
   std::shared_ptr<detail::TimerRegistry> timer_nodes_ = std::make_shared<detail::TimerRegistry>();
 };
 

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/own_call.hpp: the calls that a plugin makes itself: to services, or back to a client. What comes back of
+// them is handed to the plugin as a message each, in order, under the id that it chose.
+//
+// Thread rule: any thread; nothing blocks. No lock is held while the plugin, the port or the callee is called.
+// Bounds: OwnCalls::kMaxOpen calls (more: GANTRY_FULL); items either way within the credit that the receiver gave. An
+// item that finds the plugin's mailbox full ends its call with `overloaded`.
+// Never: a call that was taken is left without its one GANTRY_RESPONSE, while the plugin lives.
+#pragma once
+
+#include <gantry/abi.h>
+
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "host/plugins/call.hpp"
+
+namespace gantry::host {
+
+class Plugin;
+
+class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCall> {
+ public:
+  OwnCall(std::weak_ptr<Plugin> plugin, std::uint64_t id) : id_(id), plugin_(std::move(plugin)) {}
+
+  /// What steers it; once.
+  void begun(std::shared_ptr<ActiveCall> call);
+
+  // From the plugin: enum gantry_sent.
+  [[nodiscard]] std::int32_t take_item(std::string payload);
+  [[nodiscard]] std::int32_t take_end();
+  [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
+  [[nodiscard]] std::int32_t take_cancel();
+  /// The plugin is no more; nothing is handed to it.
+  void drop();
+  [[nodiscard]] bool over() const;
+
+  // From the callee.
+  void item(std::string_view payload) override;
+  void item_end() override;
+  void credit(std::uint32_t items) override;
+  void progress(std::string_view payload) override;
+  void answered(Result<Answer> answer) override;
+
+ private:
+  void hand_over(gantry_kind kind, std::uint16_t flags, std::uint32_t credit, std::string payload);
+  [[nodiscard]] std::shared_ptr<ActiveCall> active() const;
+
+  const std::uint64_t id_;
+  const std::weak_ptr<Plugin> plugin_;
+  mutable Mutex mutex_;
+  std::shared_ptr<ActiveCall> call_ GANTRY_GUARDED_BY(mutex_);
+  std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< items that the plugin may send
+  bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool over_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+/// Those of one plugin that are open.
+class OwnCalls {
+ public:
+  static constexpr std::size_t kMaxOpen = 1024;
+
+  /// GANTRY_CALL, GANTRY_ITEM, GANTRY_CREDIT or GANTRY_CANCEL with an id of the plugin's own: enum gantry_sent.
+  [[nodiscard]] std::int32_t take(Plugin& plugin, const gantry_msg& msg, std::string payload, Descriptors descriptors);
+  [[nodiscard]] bool over(std::uint64_t id) const;
+  void forget(std::uint64_t id);
+  /// None is taken any more, and those that are open are cancelled.
+  void close();
+
+ private:
+  [[nodiscard]] std::int32_t begin(Plugin& plugin, const gantry_msg& msg, std::string params, Descriptors descriptors);
+  [[nodiscard]] std::shared_ptr<OwnCall> find(std::uint64_t id) const;
+
+  mutable Mutex mutex_;
+  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::unordered_map<std::uint64_t, std::shared_ptr<OwnCall>> calls_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host
