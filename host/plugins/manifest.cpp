@@ -59,6 +59,11 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
     return wrong("it is built for ABI major version " + std::to_string(m.abi_major) + ", this host speaks " +
                  std::to_string(GANTRY_ABI_MAJOR) + "; rebuild it with this host's sdk");
   }
+  if (m.abi_minor > GANTRY_ABI_MINOR) {
+    return wrong("it needs ABI version " + std::to_string(m.abi_major) + "." + std::to_string(m.abi_minor) +
+                 ", this host speaks " + std::to_string(GANTRY_ABI_MAJOR) + "." + std::to_string(GANTRY_ABI_MINOR) +
+                 "; update the host");
+  }
   for (const auto& service : m.services) {
     if (!check_topic(service) || service.find('.') != std::string::npos)
       return wrong("service \"" + service + "\" is no word");
@@ -100,7 +105,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   m.nonblocking = p.boolean_or("nonblocking", false);
   Params abi(p.object("abi"));
   m.abi_major = static_cast<std::uint32_t>(abi.integer("major", 0, 0xFFFF));
-  (void)abi.integer_or("minor", 0, 0, 0xFFFF);
+  m.abi_minor = static_cast<std::uint32_t>(abi.integer_or("minor", 0, 0, 0xFFFF));
   const json methods = p.array("methods");
   for (Params* part : {&p, &abi}) {
     if (auto ok = part->done(); !ok)

@@ -30,6 +30,7 @@ struct Manifest {
   std::string version;
   std::string summary;
   std::uint32_t abi_major = 0;
+  std::uint32_t abi_minor = 0;
   std::vector<std::string> services;
   std::map<std::string, ManifestMethod> methods;
   std::vector<std::string> publishes;

@@ -2,6 +2,7 @@
 #include "host/plugins/plugin.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <gantry/plugin/host.hpp>
 #include <utility>
 
@@ -19,6 +20,8 @@ namespace {
 
 constexpr std::size_t kMaxPluginJsonDepth = 1000;
 constexpr std::size_t kMaxMethod = 256;
+/// A message as version 1.0 has it. Later members are looked at only when `size` covers them.
+constexpr std::size_t kMessageOf1 = offsetof(gantry_msg, epoch) + sizeof(gantry_bytes);
 
 [[nodiscard]] bool any_matches(const std::vector<std::string>& patterns, std::string_view topic) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const auto& p) { return topic_matches(p, topic); });
@@ -154,7 +157,7 @@ Result<std::string> Plugin::checked_payload(const gantry_msg& msg) const {
 }
 
 std::int32_t Plugin::take(const gantry_msg& msg, Descriptors descriptors) {
-  if (msg.size < sizeof(gantry_msg)) return GANTRY_INVALID;
+  if (msg.size < kMessageOf1) return GANTRY_INVALID;
   if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT) return take_own(msg, std::move(descriptors));
   const bool end = msg.kind == GANTRY_ITEM && (msg.flags & GANTRY_END) != 0;
   if (end || msg.kind == GANTRY_CREDIT) {

@@ -9,7 +9,7 @@
 #define HOUR_NS (INT64_C(3600) * 1000 * 1000 * 1000)
 
 static const char manifest[] =
-    "{\"id\":\"plain\",\"version\":\"1.0.0\",\"abi\":{\"major\":0,\"minor\":1},\"activation\":[\"start\"],\"services\":"
+    "{\"id\":\"plain\",\"version\":\"1.0.0\",\"abi\":{\"major\":1,\"minor\":0},\"activation\":[\"start\"],\"services\":"
     "[\"plain\"],\"methods\":["
     "{\"name\":\"plain.echo\"},{\"name\":\"plain.never\"},{\"name\":\"plain.item\"},{\"name\":\"plain.items\","
     "\"stream\":true},{\"name\":\"plain.refuse\"},{"

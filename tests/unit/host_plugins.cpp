@@ -38,10 +38,10 @@ fs::path place(const TempDir& dir, const std::string& name, const fs::path& libr
   return so;
 }
 
-std::string manifest_for(const std::string& name, int major = 0) {
+std::string manifest_for(const std::string& name, int major = 1) {
   return json{{"id", name},
               {"version", "1.0.0"},
-              {"abi", {{"major", major}, {"minor", 1}}},
+              {"abi", {{"major", major}, {"minor", 0}}},
               {"services", {name}},
               {"methods", {{{"name", name + ".do"}}}}}
       .dump();
@@ -72,7 +72,7 @@ TEST_CASE(
   lying["version"] = "9.9.9";
   const auto liar = place(dir, "liar", kPlugins / "echo.so", lying.dump());
   const auto stranger = place(dir, "stranger", kPlugins / "bad" / "not_a_plugin.so", manifest_for("stranger"));
-  const auto future = place(dir, "future", kPlugins / "bad" / "other_abi.so", manifest_for("future", 1));
+  const auto future = place(dir, "future", kPlugins / "bad" / "other_abi.so", manifest_for("future", 2));
   const auto masked = place(dir, "masked", kPlugins / "bad" / "other_abi.so", manifest_for("masked"));
   const auto foreign = place(dir, "foreign", kPlugins / "bad" / "other_magic.so", manifest_for("foreign"));
   const auto bare = place(dir, "bare", kPlugins / "bad" / "not_a_plugin.so", "");
@@ -97,7 +97,7 @@ TEST_CASE(
     REQUIRE(status["reason"].get<std::string>().find(why) != std::string::npos);
   };
   failed("missing", "does not exist");
-  failed("future", "ABI major version 1");
+  failed("future", "ABI major version 2");
   failed("bare", "no manifest");
   failed("broken", "malformed JSON");
   // These at their first call.
@@ -107,7 +107,7 @@ TEST_CASE(
   REQUIRE(t.call("stranger.do").error().kind == ErrorKind::unavailable);
   failed("stranger", "does not export gantry_entry");
   REQUIRE(t.call("masked.do").error().kind == ErrorKind::unavailable);
-  failed("masked", "ABI major version 1");
+  failed("masked", "ABI major version 2");
   REQUIRE(t.call("foreign.do").error().kind == ErrorKind::unavailable);
   failed("foreign", "another magic number");
   failed("liar", "the service echo, which plugin echo offers already");

@@ -132,7 +132,7 @@ class TestHouse {
     options.config.log.level = Level::debug;
     if (const char* where = std::getenv("GANTRY_TEST_ISOLATION");
         where != nullptr && std::string_view(where) == "child") {
-      for (const char* name : {"echo", "faulty", "busy", "hasty", "plain", "lsp_shaped", "slow_stream", "ledger"})
+      for (const char* name : {"echo", "faulty", "busy", "hasty", "plain", "lsp_shaped", "slow_stream", "ledger", "v1"})
         options.config.plugins[name].isolation = Isolation::child;
     }
     if (change) change(options.config);

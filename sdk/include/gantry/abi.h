@@ -2,17 +2,20 @@
  *
  * gantry/abi.h: the boundary between the host and a plugin. C11, self-contained.
  *
- * DRAFT. The magic number says so; a later release freezes version 1.
+ * Version 1, frozen: what stands here is never changed and never taken away, only added to (docs/abi.md).
  *
  * A plugin is a shared library that exports one symbol, `gantry_entry`. Host and plugin exchange messages;
  * no C++ type, no exception and no ownership crosses. Whatever is passed in is borrowed until the call
  * returns: the receiver copies what it keeps. Nothing is freed across the boundary.
  *
- * Thread tags used below:
- *   [serial]      on the plugin's symbolic thread: never two such calls at once, happens-before is given,
+ * Each function says where and when it may be called: [thread, state].
+ *   serial        on the plugin's symbolic thread: never two such calls at once, happens-before is given,
  *                 but not always the same OS thread. The host never makes a re-entrant call.
- *   [any-thread]  from any thread, also from inside [serial] calls, between `create` and the return of `destroy`.
- *   [loading]     while the library is loaded or scanned; nothing else of this plugin runs.
+ *   any-thread    from any thread, also from inside serial calls.
+ *   loading       while the library is loaded or scanned; nothing else of this object runs.
+ *   created       from the return of `create` on; running: from the return of a successful `start` on; stopping: from
+ * the delivery of GANTRY_STOP on. Each lasts until `destroy` is called; alive: until `destroy` returns. A function
+ * without an owner's note at a pointer borrows it for the call. `ctx` is always the object's own.
  *
  * Structs grow at the end only. Each begins with its `size` as its writer knows it; a reader takes a member
  * only if `size` covers it.
@@ -27,9 +30,9 @@
 extern "C" {
 #endif
 
-#define GANTRY_MAGIC 0x44544E47u /* "GNTD": the draft */
-#define GANTRY_ABI_MAJOR 0u
-#define GANTRY_ABI_MINOR 1u
+#define GANTRY_MAGIC 0x59544E47u /* "GNTY" */
+#define GANTRY_ABI_MAJOR 1u
+#define GANTRY_ABI_MINOR 0u
 #define GANTRY_ENTRY_SYMBOL "gantry_entry"
 
 /* Borrowed bytes; `data` may be NULL when `size` is 0. Text is UTF-8 and is not terminated. */
@@ -53,7 +56,9 @@ enum gantry_kind {
 
 enum gantry_flag {
   GANTRY_STREAM = 1, /* CALL: opened as a stream; `credit` items may be sent to the caller at first */
-  GANTRY_END = 2     /* ITEM: the last one in its direction; it carries no payload */
+  GANTRY_END = 2,    /* ITEM: the last one in its direction; it carries no payload */
+  GANTRY_RESUMED = 4 /* CALL, host to plugin: the stream was opened with the instance before, which has handed it over;
+                      * topic, params, origin and id are those of then, `credit` is what is left of it */
 };
 
 /* Set in the ids of the calls that a plugin makes, which it chooses itself: one that is open is not used again. The ids
@@ -91,21 +96,22 @@ typedef struct gantry_msg {
   gantry_bytes epoch; /* EVENT from a plugin with a log of its own: that log's epoch; else empty */
 } gantry_msg;
 
-/* What the host offers. Valid from `create` until `destroy` returns. */
+/* What the host offers. The host's; valid from `create` until `destroy` returns. */
 typedef struct gantry_host {
   uint32_t size;
   uint32_t reserved;
   void* ctx;
-  /* [any-thread] Copies the message, never blocks, never calls back into the plugin. */
+  /* [any-thread, alive, once `start` was called] Copies the message, never blocks, never calls back into the plugin. */
   int32_t (*send)(void* ctx, const gantry_msg* msg);
-  /* [any-thread] Runs fn(arg) [serial], after what was posted before. Taken (GANTRY_OK) means run, exactly once,
-   * before `destroy`. */
+  /* [any-thread, alive, once `start` was called] Runs fn(arg) serially, after what was posted before. Taken (GANTRY_OK)
+   * means run, exactly once, before `destroy`; `arg` is the plugin's. */
   int32_t (*post)(void* ctx, void (*fn)(void* arg), void* arg);
-  /* [any-thread] One line; control characters are escaped by the host. level: enum gantry_level */
+  /* [any-thread, alive] One line; control characters are escaped by the host. level: enum gantry_level */
   void (*log)(void* ctx, int32_t level, gantry_bytes line);
-  /* [any-thread] 1 if the call is cancelled, over or unknown; else 0. Wait-free for the plugin's purposes: no I/O. */
+  /* [any-thread, alive] 1 if the call, made to it or its own, is cancelled, over or unknown; else 0. Does no I/O. */
   int32_t (*cancelled)(void* ctx, uint64_t id);
-  /* [any-thread] A vtable named "gantry.NAME/REV", or NULL. Plugins must work when it is NULL. */
+  /* [any-thread, alive, also within `create`] A vtable named "gantry.NAME/REV", or NULL: plugins must work then. The
+   * host's; valid while the plugin is alive; its functions take gantry_host's ctx. */
   const void* (*extension)(void* ctx, const char* id);
 } gantry_host;
 
@@ -114,13 +120,14 @@ typedef struct gantry_plugin {
   uint32_t size;
   uint32_t reserved;
   void* ctx;
-  /* [serial] config: JSON {name, state_dir, workspaces[], async{}, settings{}}. 0, or a JSON-RPC error code after
-   * logging why; after a failure only `destroy` follows. May block. */
+  /* [serial, created, once] config: JSON {name, state_dir, workspaces[], async{}, settings{}}. 0, or a JSON-RPC error
+   * code after logging why; after a failure only `destroy` follows. May block. */
   int32_t (*start)(void* ctx, gantry_bytes config);
-  /* [serial] Must return soon if the manifest says `nonblocking`. A negative result answers an open call with
+  /* [serial, running] Must return soon if the manifest says `nonblocking`. A negative result answers an open call with
    * `internal`. */
   int32_t (*deliver)(void* ctx, const gantry_msg* msg);
-  /* [serial] The last call. No thread of the plugin runs and no host function is called after it returns. */
+  /* [serial, created, once] The last call; the object is gone with it. No thread of the plugin runs and no host
+   * function is called after it returns. */
   void (*destroy)(void* ctx);
 } gantry_plugin;
 
@@ -131,7 +138,8 @@ typedef struct gantry_entry_t {
   uint16_t minor;
   uint32_t size; /* sizeof(gantry_entry_t) */
   uint32_t reserved;
-  /* [loading] NULL when out of memory. May be called several times in one process; must not call the host. */
+  /* [loading] The object, which is the plugin's until `destroy`; NULL when out of memory. May be called
+   * several times in one process, for objects that live side by side; calls nothing of the host but `extension`. */
   gantry_plugin* (*create)(const gantry_host* host);
   /* [loading] Hands the manifest (JSON) to `sink` once. Has no side effects. */
   void (*describe)(void* sink_ctx, void (*sink)(void* sink_ctx, gantry_bytes manifest));
@@ -144,11 +152,12 @@ typedef struct gantry_entry_t {
 typedef struct gantry_timers {
   uint32_t size;
   uint32_t reserved;
-  /* [any-thread] Nanoseconds on a steady clock; the origin is arbitrary. */
+  /* [any-thread, alive] Nanoseconds on a steady clock; the origin is arbitrary. */
   int64_t (*now)(void* ctx);
-  /* [any-thread] Runs fn(arg) [serial] once, `delay_ns` from now, and returns a non-zero id; 0: too many timers. */
+  /* [any-thread, alive, once `start` was called] Runs fn(arg) serially, once, `delay_ns` from now, and returns a
+   * non-zero id; 0: too many timers. What has not run when `destroy` is called never will; `arg` is the plugin's. */
   uint64_t (*start)(void* ctx, int64_t delay_ns, void (*fn)(void* arg), void* arg);
-  /* [any-thread] 1: it will not run, arg is the caller's again. 0: it has run, or is about to. */
+  /* [any-thread, alive] 1: it will not run. 0: it has run, or is about to. */
   int32_t (*cancel)(void* ctx, uint64_t id);
 } gantry_timers;
 
@@ -157,7 +166,7 @@ typedef struct gantry_timers {
 typedef struct gantry_origins {
   uint32_t size;
   uint32_t reserved;
-  /* [any-thread] Hands JSON {client, version, workspace} to `sink` and returns 1; 0: unknown or gone. */
+  /* [any-thread, alive] Hands JSON {client, version, workspace} to `sink` and returns 1; 0: unknown or gone. */
   int32_t (*describe)(void* ctx, uint64_t origin, void* sink_ctx, void (*sink)(void* sink_ctx, gantry_bytes json));
 } gantry_origins;
 
@@ -168,13 +177,30 @@ typedef struct gantry_origins {
 typedef struct gantry_descriptors {
   uint32_t size;
   uint32_t reserved;
-  /* [any-thread] As gantry_host.send, with duplicates of `fds`. GANTRY_INVALID: the message is neither CALL nor
-   * RESPONSE, one of them is not open, or they are too many. GANTRY_FULL: no more can be duplicated now. */
+  /* [any-thread, alive, once `start` was called] As gantry_host.send, with duplicates of `fds`. GANTRY_INVALID: the
+   * message is neither CALL nor RESPONSE, one of them is not open, or they are too many. GANTRY_FULL: no more can be
+   * duplicated now. */
   int32_t (*send)(void* ctx, const gantry_msg* msg, const int32_t* fds, uint32_t count);
-  /* [serial] Within `deliver`: hands over those that came with the message, which are the plugin's from here on, and
-   * returns how many. What is not taken before `deliver` returns is closed, as is what `max` leaves out. */
+  /* [serial, running] Within `deliver`: hands over those that came with the message, which are the plugin's from here
+   * on, and returns how many. What is not taken before `deliver` returns is closed, as is what `max` leaves out. */
   uint32_t (*take)(void* ctx, int32_t* fds, uint32_t max);
 } gantry_descriptors;
+
+/* What an instance leaves for the one that comes next, when the plugin is reloaded as `handover`. */
+#define GANTRY_HANDOVER_EXT "gantry.handover/1"
+typedef struct gantry_handover {
+  uint32_t size;
+  uint32_t reserved;
+  /* [any-thread, stopping] Before the RESPONSE to STOP: keeps a copy of these bytes, whatever they are; the last ones
+   * count. GANTRY_CLOSED: nobody comes next, or it is not stopping. GANTRY_FULL: more than the host's limit for a
+   * message. */
+  int32_t (*give)(void* ctx, gantry_bytes state);
+  /* [any-thread, stopping] Before the RESPONSE to STOP: this stream, which is open and unanswered, is the next one's.
+   * Nothing may be said of it here any more. GANTRY_CLOSED as above, or the call is no open stream. */
+  int32_t (*give_stream)(void* ctx, uint64_t id);
+  /* [serial, created] Within `start`: hands what the instance before has given to `sink` and returns 1; 0: nothing. */
+  int32_t (*take)(void* ctx, void* sink_ctx, void (*sink)(void* sink_ctx, gantry_bytes state));
+} gantry_handover;
 
 #ifdef __cplusplus
 }
