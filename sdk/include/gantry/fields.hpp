@@ -36,6 +36,7 @@
 #include <boost/describe/class.hpp>
 #include <boost/describe/enum.hpp>
 #include <gantry/detail/field.hpp>
+#include <gantry/detail/records.hpp>
 #include <gantry/detail/shapes.hpp>
 #include <utility>
 

@@ -26,6 +26,7 @@
 
 #include <exception>
 #include <gantry/plugin/call.hpp>
+#include <gantry/plugin/crew.hpp>
 #include <gantry/plugin/definition.hpp>
 #include <gantry/plugin/host.hpp>
 #include <memory>
@@ -37,25 +38,36 @@
 
 namespace gantry {
 
+namespace detail {
+/// Answers STOP when it dies.
+struct StopReply {
+  Host host;
+  std::uint64_t id;
+
+  StopReply(Host to, std::uint64_t stop) : host(std::move(to)), id(stop) {}
+  StopReply(const StopReply&) = delete;
+  StopReply& operator=(const StopReply&) = delete;
+  ~StopReply() {
+    auto msg = make_msg(GANTRY_RESPONSE, id);
+    msg.payload = to_bytes("null");
+    (void)host.raw()->send(host.raw()->ctx, &msg);
+  }
+};
+}  // namespace detail
+
 /// Dies when the plugin has stopped. Move it to where the last work ends.
 class Stopping {
  public:
-  Stopping(Host host, std::uint64_t id, Deadline deadline) : host_(std::move(host)), id_(id), deadline_(deadline) {}
-  Stopping(Stopping&& other) noexcept
-      : host_(std::move(other.host_)), id_(std::exchange(other.id_, 0)), deadline_(other.deadline_) {}
+  Stopping(std::shared_ptr<detail::StopReply> reply, Deadline deadline)
+      : reply_(std::move(reply)), deadline_(deadline) {}
+  Stopping(Stopping&&) noexcept = default;
   Stopping& operator=(Stopping&&) = delete;
-  ~Stopping() {
-    if (id_ == 0) return;
-    auto msg = detail::make_msg(GANTRY_RESPONSE, id_);
-    msg.payload = detail::to_bytes("null");
-    (void)host_.raw()->send(host_.raw()->ctx, &msg);
-  }
+  ~Stopping() = default;
   /// When the host's patience ends.
   [[nodiscard]] Deadline deadline() const { return deadline_; }
 
  private:
-  Host host_;
-  std::uint64_t id_;
+  std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that the crew serves
   Deadline deadline_;
 };
 
@@ -107,7 +119,7 @@ class Instance {
   }
 
  private:
-  explicit Instance(const gantry_host* host) : host_(host) {
+  explicit Instance(const gantry_host* host) : host_(host), crew_(host_) {
     abi_.size = sizeof abi_;
     abi_.ctx = this;
     abi_.start = [](void* ctx, gantry_bytes config) noexcept -> std::int32_t {
@@ -118,12 +130,13 @@ class Instance {
       auto* self = static_cast<Instance*>(ctx);
       return self->guarded("deliver", [&] { return self->deliver(*msg); });
     };
-    abi_.destroy = [](void* ctx) noexcept {
-      auto* self = static_cast<Instance*>(ctx);
-      self->impl_.reset();
-      self->host_.outgoing().clear();
-      delete self;
-    };
+    abi_.destroy = [](void* ctx) noexcept { delete static_cast<Instance*>(ctx); };
+  }
+  ~Instance() {
+    calls_.cancel_served();
+    crew_.dismiss();
+    impl_.reset();
+    host_.outgoing().clear();
   }
 
   template <class F>
@@ -156,6 +169,7 @@ class Instance {
 
   std::int32_t deliver(const gantry_msg& msg) {
     calls_.let_leave();
+    crew_.turn();
     if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT) {
       host_.outgoing().deliver(msg, host_.take_descriptors());
       return 0;
@@ -178,7 +192,7 @@ class Instance {
         return 0;
       case GANTRY_CANCEL:
         if (const auto state = calls_.find(msg.id)) {
-          state->cancelled.store(true, std::memory_order_relaxed);
+          state->cancel();
           if (state->on_cancel) state->on_cancel();
           (void)state->credit();  // no credit comes any more: what waits for it goes, and the answer behind it
         }
@@ -189,7 +203,10 @@ class Instance {
         if constexpr (requires { impl_->gone(msg.origin); }) impl_->gone(msg.origin);
         return 0;
       case GANTRY_STOP: {
-        Stopping stopping(host_, msg.id, Deadline::in(Duration(msg.budget_ns), host_.now()));
+        auto reply = std::make_shared<StopReply>(host_, msg.id);
+        Stopping stopping(reply, Deadline::in(Duration(msg.budget_ns), host_.now()));
+        crew_.stop(std::move(reply));
+        calls_.cancel_served();
         if constexpr (requires { impl_->stop(std::move(stopping)); }) impl_->stop(std::move(stopping));
         return 0;
       }
@@ -201,6 +218,7 @@ class Instance {
   std::int32_t call(const gantry_msg& msg) {
     auto state = std::make_shared<CallState>(host_);
     state->id = msg.id;
+    state->crew = &crew_;
     state->origin = msg.origin;
     state->stream = (msg.flags & GANTRY_STREAM) != 0;
     state->deadline = Deadline::in(Duration(msg.budget_ns), host_.now());
@@ -253,6 +271,7 @@ class Instance {
   gantry_plugin abi_{};
   Host host_;
   CallTable calls_;
+  Crew crew_;
   std::unique_ptr<T> impl_;  // first to go: its threads may still use the rest
 };
 

@@ -126,6 +126,11 @@ class TestHost : public detail::HostCore {
   }
   /// Destroys the plugin as it is.
   void destroy() {
+    {
+      Lock lock(mutex_);
+      closed_ = true;
+      timers_.clear();
+    }
     on_serial([this] {
       plugin_->destroy(plugin_->ctx);
       return 0;

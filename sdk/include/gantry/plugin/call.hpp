@@ -22,6 +22,7 @@
 #include <list>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -31,9 +32,14 @@
 
 namespace gantry {
 
+class Call;
+using CancelSource = std::stop_source;
+using CancelToken = std::stop_token;
+
 namespace detail {
 
 class CallTable;
+class Crew;
 
 struct CallState : std::enable_shared_from_this<CallState> {
   explicit CallState(Host host) : host(std::move(host)) {}
@@ -50,6 +56,9 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::string traceparent;
   std::string idempotency_key;
   Descriptors descriptors;  ///< that came with it; the handler's
+
+  Crew* crew = nullptr;  ///< of the plugin
+  bool served = false;   ///< serial: by the crew
 
   std::atomic<bool> cancelled{false};
   std::atomic<CallTable*> table{nullptr};
@@ -75,6 +84,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
   bool answered GANTRY_GUARDED_BY(mutex) = false;
   bool refused GANTRY_GUARDED_BY(mutex) = false;
   Descriptors attached GANTRY_GUARDED_BY(mutex);  ///< go with the answer
+  CondVar room;  ///< in the outbox, or none will be any more
+  std::optional<CancelSource> cancel_source GANTRY_GUARDED_BY(mutex);
 
   // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items in order.
   // A refused text is left as it was.
@@ -100,6 +111,39 @@ struct CallState : std::enable_shared_from_this<CallState> {
     }
     outbox.push_back(std::move(text));
     return {};
+  }
+
+  /// Waits for room.
+  [[nodiscard]] Result<void> send(std::string text) {
+    while (true) {
+      auto sent = item(std::move(text));
+      if (sent || sent.error().kind != ErrorKind::overloaded) return sent;
+      if (handler_thread.load() == std::this_thread::get_id())
+        return fail(ErrorKind::internal, method + ": send() on the plugin's own thread would wait for itself");
+      Lock lock(mutex);
+      while (outbox.size() >= kOutboxItems && !cancelled.load(std::memory_order_relaxed)) room.wait(mutex);
+      if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorKind::cancelled, "the call is cancelled");
+    }
+  }
+
+  [[nodiscard]] CancelToken cancel_token() {
+    Lock lock(mutex);
+    if (!cancel_source) {
+      cancel_source.emplace();
+      if (cancelled.load(std::memory_order_relaxed)) cancel_source->request_stop();
+    }
+    return cancel_source->get_token();
+  }
+  /// Serially.
+  void cancel() {
+    std::optional<CancelSource> source;
+    {
+      Lock lock(mutex);
+      cancelled.store(true, std::memory_order_relaxed);
+      source = cancel_source;
+    }
+    room.notify_all();
+    if (source) source->request_stop();
   }
 
   void finish(std::int32_t status, std::string payload) {
@@ -132,10 +176,12 @@ struct CallState : std::enable_shared_from_this<CallState> {
     Lock lock(mutex);
     while (!outbox.empty()) {
       const auto status = send_item(outbox.front());
-      if (status == GANTRY_FULL) return false;
+      if (status == GANTRY_FULL) break;
       outbox.pop_front();
       if (status == GANTRY_CLOSED) outbox.clear();
     }
+    if (outbox.size() < kOutboxItems) room.notify_all();
+    if (!outbox.empty()) return false;
     if (answer) {
       send_answer(answer->status, answer->payload);
       answer.reset();
@@ -187,6 +233,17 @@ class CallTable {
     }
     for (const auto& call : left) call->leave();
   }
+  /// Cancels what the crew serves: the plugin stops. Serially.
+  void cancel_served() {
+    std::vector<std::shared_ptr<CallState>> served;
+    {
+      Lock lock(mutex_);
+      for (const auto& [id, call] : calls_) {
+        if (call->served) served.push_back(call);
+      }
+    }
+    for (const auto& call : served) call->cancel();
+  }
   void remove(std::uint64_t id) {
     std::shared_ptr<CallState> last;
     Lock lock(mutex_);
@@ -232,16 +289,20 @@ inline void CallState::leave() {
   if (auto* const owner = table.exchange(nullptr)) owner->remove(id);
 }
 
+[[nodiscard]] std::shared_ptr<CallState> state_of(const Call& call);
+
 }  // namespace detail
 
 class Call {
  public:
-  explicit Call(std::shared_ptr<detail::CallState> state) : state_(std::move(state)) {}
+  explicit Call(std::shared_ptr<detail::CallState> state, bool owner = true)
+      : state_(std::move(state)), owner_(owner) {}
   Call(Call&&) noexcept = default;
   Call& operator=(Call&& other) noexcept {
     if (this != &other) {
       drop();
       state_ = std::move(other.state_);
+      owner_ = other.owner_;
     }
     return *this;
   }
@@ -262,7 +323,13 @@ class Call {
   [[nodiscard]] Deadline deadline() const { return state_->deadline; }
   [[nodiscard]] const std::string& idempotency_key() const { return state_->idempotency_key; }
   [[nodiscard]] const std::string& traceparent() const { return state_->traceparent; }
-  [[nodiscard]] bool cancelled() const { return state_->cancelled.load(std::memory_order_relaxed); }
+  /// Nobody waits for the answer any more. Known at once, also to a handler that has not returned.
+  [[nodiscard]] bool cancelled() const {
+    return state_->cancelled.load(std::memory_order_relaxed) ||
+           state_->host.raw()->cancelled(state_->host.raw()->ctx, state_->id) == 1;
+  }
+  /// For what waits: asked to stop when the plugin hears of it, not inside a handler.
+  [[nodiscard]] CancelToken cancel_token() const { return state_->cancel_token(); }
 
   /// Those that came with the call; the caller's from here on.
   [[nodiscard]] Descriptors take_descriptors() { return std::exchange(state_->descriptors, {}); }
@@ -300,6 +367,9 @@ class Call {
   Result<void> item_raw(std::string value) { return state_->item(std::move(value)); }
   /// The same for one who wants to try again: a refused value is left as it was.
   Result<void> try_item_raw(std::string& value) { return state_->item(std::move(value)); }
+  /// Sends an item, and waits for room while the outbox is full: not on the plugin's symbolic thread. `cancelled`: the
+  /// call is.
+  Result<void> send_raw(std::string value) { return state_->send(std::move(value)); }
 
   /// Tells the caller how far it is. `percentage` 0 to 100, or negative: unknown.
   void progress(std::string_view message, double percentage = -1) {
@@ -325,8 +395,10 @@ class Call {
   void on_end(std::move_only_function<void()> fn) { state_->on_end = std::move(fn); }
 
  private:
+  friend std::shared_ptr<detail::CallState> detail::state_of(const Call& call);
+
   void drop() {
-    if (!state_) return;
+    if (!state_ || !owner_) return;
     if (std::uncaught_exceptions() > 0 && state_->handler_thread.load() == std::this_thread::get_id()) {
       state_->lost_to_exception = true;
     } else {
@@ -335,6 +407,11 @@ class Call {
     state_.reset();
   }
   std::shared_ptr<detail::CallState> state_;
+  bool owner_ = true;  ///< else the answer is another's to give
 };
+
+namespace detail {
+inline std::shared_ptr<CallState> state_of(const Call& call) { return call.state_; }
+}  // namespace detail
 
 }  // namespace gantry

@@ -7,9 +7,8 @@
 
 #include <gantry/abi.h>
 
-#include <functional>
 #include <gantry/json.hpp>
-#include <gantry/plugin/call.hpp>
+#include <gantry/plugin/handler.hpp>
 #include <map>
 #include <string>
 #include <utility>
@@ -17,20 +16,10 @@
 
 namespace gantry {
 
-struct MethodOptions {
-  std::string summary;
-  json params = json::object();  ///< JSON Schema of params
-  json result = json::object();  ///< JSON Schema of the result
-  bool idempotent = false;  ///< the router may call it again when an attempt failed with `unavailable` or `plugin_died`
-  bool stream = false;      ///< may be opened as a stream
-  bool attach = false;      ///< a long-lived stream: no permit, no deadline
-  bool keeps_time = false;  ///< ends in time by itself: the host sets no deadline of its own; a caller's holds
-};
-
 template <class T>
 class Definition {
  public:
-  using Handler = std::function<void(T&, Call)>;
+  using Handler = detail::HandlerFunction<T>;
 
   Definition& id(std::string value) { return set("id", std::move(value)); }
   Definition& version(std::string value) { return set("version", std::move(value)); }
@@ -51,17 +40,11 @@ class Definition {
   /// How it is replaced: "overlap" (the default), or "handover" for the owner of something exclusive.
   Definition& reload(std::string kind) { return set("reload", std::move(kind)); }
 
-  /// Answered by what the handler returns.
-  Definition& method(std::string name, Result<json> (T::*handler)(Call&), MethodOptions options = {}) {
-    return declare(std::move(name), std::move(options), [handler](T& self, Call call) {
-      auto result = (self.*handler)(call);
-      call.reply(result);
-    });
-  }
-  /// Answered by the handler, now or later, through the Call that it is given.
-  Definition& method(std::string name, void (T::*handler)(Call), MethodOptions options = {}) {
-    return declare(std::move(name), std::move(options),
-                   [handler](T& self, Call call) { (self.*handler)(std::move(call)); });
+  /// What may answer: gantry/plugin/handler.hpp. The handler's types give the schemas that `options` leaves out.
+  template <class F>
+  Definition& method(std::string name, F handler, MethodOptions options = {}) {
+    detail::describe_handler<T, F>(options);
+    return declare(std::move(name), std::move(options), detail::make_handler<T, F>(std::move(handler)));
   }
 
   [[nodiscard]] std::string manifest() const {
@@ -87,6 +70,7 @@ class Definition {
     json entry{{"name", name}, {"params", std::move(options.params)}, {"result", std::move(options.result)}};
     if (!options.summary.empty()) entry["summary"] = std::move(options.summary);
     if (options.idempotent) entry["idempotent"] = true;
+    if (!options.item.empty()) entry["item"] = std::move(options.item);
     if (options.stream || options.attach) entry["stream"] = true;
     if (options.attach) entry["attach"] = true;
     if (options.keeps_time) entry["keeps_time"] = true;

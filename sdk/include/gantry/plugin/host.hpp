@@ -55,10 +55,10 @@ struct OriginInfo {
 
 namespace detail {
 
-using Task = std::move_only_function<void()>;
+using PostedTask = std::move_only_function<void()>;
 
 inline void run_task(void* arg) {
-  const std::unique_ptr<Task> task(static_cast<Task*>(arg));
+  const std::unique_ptr<PostedTask> task(static_cast<PostedTask*>(arg));
   (*task)();
 }
 
@@ -77,9 +77,9 @@ class TimerRegistry {
  public:
   struct Node {
     TimerRegistry* registry;
-    Task run;
+    PostedTask run;
   };
-  [[nodiscard]] Node* add(Task task) {
+  [[nodiscard]] Node* add(PostedTask task) {
     auto node = std::make_unique<Node>(Node{this, std::move(task)});
     Node* key = node.get();
     Lock lock(mutex_);
@@ -170,7 +170,7 @@ class Host {
   /// Runs `task` serially with the plugin's handlers, after what was posted before. It must not throw. False when the
   /// plugin is stopping.
   bool post(std::move_only_function<void()> task) const {
-    auto owned = std::make_unique<detail::Task>(guarded(std::move(task)));
+    auto owned = std::make_unique<detail::PostedTask>(guarded(std::move(task)));
     if (host_->post(host_->ctx, &detail::run_task, owned.get()) != GANTRY_OK) return false;
     (void)owned.release();
     return true;
@@ -235,7 +235,7 @@ class Host {
 
  private:
   // Nothing but a log line may leave a task: it is called from C.
-  [[nodiscard]] detail::Task guarded(detail::Task task) const {
+  [[nodiscard]] detail::PostedTask guarded(detail::PostedTask task) const {
     return [host = host_, run = std::move(task)]() mutable {
       std::string what;
       try {

@@ -91,6 +91,7 @@ class HostCore {
       auto& h = self(ctx);
       {
         Lock lock(h.mutex_);
+        if (h.closed_) return static_cast<std::int32_t>(GANTRY_CLOSED);
         if (h.posts_refused_) return static_cast<std::int32_t>(GANTRY_FULL);
         h.queue_.push_back([fn, arg] { fn(arg); });
       }
@@ -147,6 +148,7 @@ class HostCore {
     std::uint64_t id = 0;
     {
       Lock lock(mutex_);
+      if (closed_) return 0;
       id = next_timer_++;
       timers_[id] = Timer{at, task};
     }
@@ -298,6 +300,7 @@ class HostCore {
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::map<std::uint64_t, Timer> timers_ GANTRY_GUARDED_BY(mutex_);
   std::deque<std::function<void()>> queue_ GANTRY_GUARDED_BY(mutex_);
+  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;  ///< what was taken runs before `destroy`, nothing is taken any more
   bool posts_refused_ GANTRY_GUARDED_BY(mutex_) = false;
   std::map<std::uint64_t, detail::Received> calls_ GANTRY_GUARDED_BY(mutex_);
   std::map<std::uint64_t, json> origins_ GANTRY_GUARDED_BY(mutex_);

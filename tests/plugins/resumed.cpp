@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plugin whose handlers are coroutines. It is no part of the product.
+#include <gantry/channel/watch.hpp>
+#include <gantry/plugin.hpp>
+#include <gantry/plugin/coro.hpp>
+#include <stdexcept>
+#include <thread>
+
+namespace {
+
+using namespace gantry;
+
+struct Numbers {
+  int n = 0;
+};
+BOOST_DESCRIBE_STRUCT(Numbers, (), (n))
+
+class Resumed {
+ public:
+  explicit Resumed(Host host) : host_(std::move(host)) {}
+
+  Task<Result<Numbers>> twice(Numbers params) { co_return Numbers{co_await doubled(params.n)}; }
+  Task<Result<Numbers>> sleeps(Numbers params, Call call) {
+    ++under_way_;
+    auto slept = co_await sleep_for(host_, std::chrono::milliseconds(params.n), call.cancel_token());
+    --under_way_;
+    if (!slept) co_return std::unexpected(slept.error());
+    co_return params;
+  }
+  // Waits for another thread, which wakes it; counts the turns that ran on the plugin's symbolic thread at a time.
+  Task<Result<Numbers>> hops(Numbers params) {
+    for (int i = 0; i < params.n; ++i) {
+      auto [reply, answer] = oneshot::channel<int>();
+      std::thread([r = std::move(reply)]() mutable { (void)r.send(1); }).detach();
+      (void)co_await answer.async_recv();
+      if (inside_.exchange(true)) co_return fail(ErrorKind::internal, "two at once");
+      std::this_thread::yield();
+      inside_ = false;
+    }
+    co_return params;
+  }
+  Task<Numbers> throws(Numbers) {
+    co_await gantry::yield();
+    throw std::runtime_error("thrown after a wait");
+  }
+  Task<> nothing() { co_return; }
+  Task<Result<Numbers>> counts(Numbers params, Stream<Numbers> stream) {
+    for (int i = 0; i < params.n; ++i) {
+      if (auto sent = co_await async_send(stream, Numbers{i}); !sent) co_return std::unexpected(sent.error());
+    }
+    co_return params;
+  }
+  Numbers under_way() { return {under_way_}; }
+
+  static void define(Definition<Resumed>& d) {
+    d.id("resumed").version("1.0.0").service("resumed").method("resumed.twice", &Resumed::twice);
+    d.method("resumed.sleeps", &Resumed::sleeps).method("resumed.hops", &Resumed::hops);
+    d.method("resumed.throws", &Resumed::throws).method("resumed.nothing", &Resumed::nothing);
+    d.method("resumed.counts", &Resumed::counts).method("resumed.under_way", &Resumed::under_way);
+  }
+
+ private:
+  static Task<int> doubled(int n) { co_return 2 * n; }
+
+  Host host_;
+  int under_way_ = 0;
+  std::atomic<bool> inside_{false};
+};
+
+}  // namespace
+
+GANTRY_PLUGIN(Resumed)

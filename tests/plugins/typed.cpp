@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plugin with handlers of every shape. It is no part of the product.
+#include <gantry/channel/mpsc.hpp>
+#include <gantry/plugin.hpp>
+#include <gantry/plugin/pool.hpp>
+#include <gantry/plugin/thread.hpp>
+#include <mutex>
+
+#include <condition_variable>
+
+namespace {
+
+using namespace gantry;
+
+struct SayParams {
+  std::string text;
+  int times = 1;
+};
+BOOST_DESCRIBE_STRUCT(SayParams, (), (text, times))
+constexpr auto gantry_fields(const SayParams*) {
+  return fields(field(&SayParams::text, "what to say").required().max_length(1000),
+                field(&SayParams::times, "how often").range(1, 10));
+}
+
+struct Said {
+  std::string said;
+  std::optional<std::uint64_t> origin;
+};
+BOOST_DESCRIBE_STRUCT(Said, (), (said, origin))
+
+struct CountParams {
+  std::uint32_t to = 3;
+};
+BOOST_DESCRIBE_STRUCT(CountParams, (), (to))
+struct Tick {
+  std::uint32_t n = 0;
+};
+BOOST_DESCRIBE_STRUCT(Tick, (), (n))
+
+Said shout(const SayParams& params) { return {params.text + "!", {}}; }
+
+class Typed {
+ public:
+  explicit Typed(Host host) : host_(std::move(host)) {}
+
+  // The plugin's own thread hands what it is told to whoever asks.
+  Result<void> start(const PluginConfig&) {
+    auto started = PluginThread::start(host_, "typed-own-thread-with-a-long-name",
+                                       [rx = std::move(told_.rx), this](const CancelToken& token) mutable {
+                                         char name[16] = {};
+                                         (void)pthread_getname_np(pthread_self(), name, sizeof name);
+                                         while (auto reply = rx.recv({.until = {}, .token = token}))
+                                           (void)reply->send(name);
+                                         host_.log(Level::info, "the thread has ended");
+                                       },
+                                       {.real_time_priority = 1});
+    if (!started) return std::unexpected(started.error());
+    thread_ = std::move(*started);
+    return {};
+  }
+  Result<Said> thread_name() {
+    auto [reply, answer] = oneshot::channel<std::string>();
+    if (auto sent = told_.tx.send(std::move(reply)); !sent) return std::unexpected(sent.error());
+    return Said{answer.recv().value_or(""), {}};
+  }
+
+  Result<Said> say(const SayParams& params) {
+    if (params.text == "nothing") return fail(ErrorKind::not_found, "there is nothing to say");
+    Said out;
+    for (int i = 0; i < params.times; ++i) out.said += params.text;
+    return out;
+  }
+  Said with_call(const SayParams& params, const Call& call) const { return {params.text, call.origin()}; }
+  void nothing() {}
+  Result<void> maybe(const SayParams& params) {
+    if (params.times > 1) return fail(ErrorKind::conflict, "once is enough");
+    return {};
+  }
+  void later(SayParams params, Call call) {
+    auto held = std::make_shared<Call>(std::move(call));
+    (void)host_.post([held, text = std::move(params.text)] { held->reply(to_json(Said{text, {}})); });
+  }
+  Result<Said> count(const CountParams& params, Stream<Tick>& stream) {
+    for (std::uint32_t i = 0; i < params.to; ++i) {
+      if (auto sent = stream.item({i}); !sent) return std::unexpected(sent.error());
+    }
+    return Said{"done", {}};
+  }
+
+  Result<Said> pooled_count(const CountParams& params, Stream<Tick>& stream) {
+    for (std::uint32_t i = 0; i < params.to; ++i) {
+      if (auto sent = stream.send({i}); !sent) return std::unexpected(sent.error());
+    }
+    return Said{"done", {}};
+  }
+  // Waits until it is cancelled; then says so. Before that it says that it runs.
+  Result<Said> pooled_wait(Call& call) {
+    call.progress("runs");
+    std::mutex mutex;
+    std::condition_variable_any changed;
+    std::unique_lock lock(mutex);
+    changed.wait(lock, call.cancel_token(), [] { return false; });
+    host_.log(Level::info, "the wait has ended");
+    return Said{call.cancelled() ? "cancelled" : "not cancelled", {}};
+  }
+  Said pooled_throw() { throw std::runtime_error("thrown on the pool"); }
+  // On the plugin's own thread send() cannot wait.
+  Result<Said> sends_serially(const CountParams& params, Stream<Tick>& stream) { return pooled_count(params, stream); }
+  // Learns of its cancelling while it runs on the plugin's own thread.
+  Result<Said> spins(const Call& call) const {
+    host_.log(Level::info, "spins");
+    while (!call.cancelled()) std::this_thread::yield();
+    return Said{"heard", {}};
+  }
+
+  static void define(Definition<Typed>& d) {
+    d.id("typed").version("1.0.0").service("typed");
+    d.method("typed.say", &Typed::say, {.summary = "Says it", .idempotent = true});
+    d.method("typed.with_call", &Typed::with_call).method("typed.nothing", &Typed::nothing);
+    d.method("typed.maybe", &Typed::maybe).method("typed.later", &Typed::later);
+    d.method("typed.shout", &shout).method("typed.lambda", [](Typed& self, const SayParams& params) {
+      return self.say(params);
+    });
+    d.method("typed.count", &Typed::count).method("typed.spins", &Typed::spins);
+    d.method("typed.sends_serially", &Typed::sends_serially);
+    d.method("typed.thread_name", &Typed::thread_name);
+    d.method("typed.pooled_count", on_pool(&Typed::pooled_count)).method("typed.pooled_say", on_pool(&Typed::say));
+    d.method("typed.pooled_wait", on_pool(&Typed::pooled_wait))
+        .method("typed.pooled_throw", on_pool(&Typed::pooled_throw));
+  }
+
+ private:
+  Host host_;
+  mpsc::Channel<oneshot::Sender<std::string>> told_ = mpsc::channel<oneshot::Sender<std::string>>(4);
+  PluginThread thread_;
+};
+
+}  // namespace
+
+GANTRY_PLUGIN(Typed)
