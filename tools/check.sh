@@ -43,7 +43,7 @@ done < <(git ls-files -co --exclude-standard '*.hpp' '*.h' | grep -v '^cmake/')
 # The sdk's headers must also satisfy g++ 12.
 step "sdk headers with g++-12"
 for header in sdk/include/gantry/*.hpp sdk/include/gantry/*/*.hpp; do
-  [ "$header" = sdk/include/gantry/coro.hpp ] && continue  # which refuses it, see below
+  case "$header" in */coro.hpp) continue ;; esac  # which refuses it, see below
   said=$(echo "#include \"$header\"" | g++-12 -std=c++23 -fsyntax-only -I. -Isdk/include -Wall -Wextra -Werror -x c++ - 2>&1) ||
     wrong "$header with g++-12: $said"
 done
