@@ -170,3 +170,30 @@ TEST_CASE("lazy: a wait that is over is no part of a circle") {
     }
   }
 }
+
+TEST_CASE("lazy: what breaks before it is published fails its attempt and is not published") {
+  int made = 0;
+  Lazy<int>* self = nullptr;
+  Lazy<int> lazy("brittle", [&]() -> Made {
+    auto value = std::make_shared<int>(++made);
+    if (made == 1) self->drop(value, Error{ErrorKind::plugin_died, "it broke", {}});
+    return value;
+  });
+  self = &lazy;
+  const auto broken = lazy.get();
+  REQUIRE(broken.error().kind == ErrorKind::plugin_died);
+  REQUIRE(lazy.borrow() == nullptr);
+  REQUIRE(lazy.state() == LazyState::failed);
+  self = nullptr;
+}
+
+TEST_CASE("lazy: drop() forgets only the service that it names") {
+  Lazy<int> lazy("brittle", []() -> Made { return std::make_shared<int>(1); });
+  const auto first = *lazy.get();
+  lazy.drop(std::make_shared<int>(1), Error{});
+  REQUIRE(lazy.peek() == first);
+  lazy.drop(first, Error{});
+  REQUIRE(lazy.borrow() == nullptr);
+  REQUIRE(lazy.state() == LazyState::empty);
+  REQUIRE(*lazy.get() != first);
+}

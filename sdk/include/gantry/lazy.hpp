@@ -124,6 +124,20 @@ class Lazy {
     return take_away();
   }
 
+  /// Forgets `broken`, if that is the service; the next caller constructs anew. If it is what the attempt that runs is
+  /// about to return, that attempt fails with `why`: what breaks before it is published is not published.
+  void drop(const Value& broken, Error why) {
+    Value last;
+    const Lock lock(mutex_);
+    if (state_ == LazyState::constructing) {
+      last = std::exchange(broken_, broken);
+      why_broken_ = std::move(why);
+    } else if (state_ == LazyState::ready && value_ == broken) {
+      state_ = LazyState::empty;
+      last = take_away();
+    }
+  }
+
   [[nodiscard]] LazyState state() const {
     const Lock lock(mutex_);
     return state_;
@@ -283,10 +297,13 @@ class Lazy {
   Result<Value> construct() { return complete(run_factory()); }
   Result<Value> complete(Result<Value> result) {
     std::vector<Callback> callbacks;
+    Value broken;
     {
       detail::WakeList woken;
       const Lock lock(mutex_);
       callbacks.swap(callbacks_);
+      broken.swap(broken_);
+      if (result && broken && *result == broken) result = std::unexpected(std::move(why_broken_));
       if (result) {
         value_ = *result;
         state_ = LazyState::ready;
@@ -348,6 +365,8 @@ class Lazy {
   TimePoint retry_at_ GANTRY_GUARDED_BY(mutex_);
   Error error_ GANTRY_GUARDED_BY(mutex_);
   Value value_ GANTRY_GUARDED_BY(mutex_);
+  Value broken_ GANTRY_GUARDED_BY(mutex_);  ///< told to drop() while an attempt ran
+  Error why_broken_ GANTRY_GUARDED_BY(mutex_);
   std::vector<Value> kept_ GANTRY_GUARDED_BY(mutex_);  ///< retired while somebody still used them
   detail::NodeList<GetOp> waiters_ GANTRY_GUARDED_BY(mutex_);
   std::vector<Callback> callbacks_ GANTRY_GUARDED_BY(mutex_);
