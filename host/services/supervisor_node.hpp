@@ -4,6 +4,7 @@
 // free.
 #pragma once
 
+#include "host/services/restart_window.hpp"
 #include "host/services/supervisor.hpp"
 
 namespace gantry::host {
@@ -26,7 +27,7 @@ struct TaskSupervisor::Node {
   bool abandoned = false;      ///< its grace has passed
   bool restart_after = false;  ///< once it has ended, it waits for its scope to start it again
   // What it restarts: a scope, or a task with tasks of its own.
-  std::deque<TimePoint> restarted_at;
+  RestartWindow restarts;
   bool giving_up = false;
   TimerKey restart_timer = 0;
   std::uint64_t restart_run = 0;  ///< of that timer; another one is stale

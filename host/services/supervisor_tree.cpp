@@ -90,11 +90,8 @@ void TaskSupervisor::over(Node& node, Outside& out) {
 
 void TaskSupervisor::restart(Node& node, Outside& out) {
   Node& scope = *node.parent;
-  const TimePoint now = timers_.now();
-  const Duration period = scope.scope.period.value_or(period_);
-  scope.restarted_at.push_back(now);
-  while (scope.restarted_at.front() + period < now) scope.restarted_at.pop_front();
-  if (std::cmp_greater(scope.restarted_at.size(), scope.scope.intensity.value_or(intensity_))) {
+  if (!scope.restarts.count(timers_.now(), scope.scope.intensity.value_or(intensity_),
+                            scope.scope.period.value_or(period_))) {
     give_up(scope, node, out);
     return;
   }
@@ -176,7 +173,7 @@ void TaskSupervisor::settle(Node& parent, Outside& out) {
   if (&parent == root_.get()) {
     if (parent.giving_up && parent.children.empty()) {
       parent.giving_up = false;
-      parent.restarted_at.clear();
+      parent.restarts.clear();
     }
   } else if (!parent.record.is_scope) {
     if (!parent.active && parent.children.empty()) {
@@ -203,11 +200,9 @@ void TaskSupervisor::restart_when_quiet(Node& scope) {
   if (!any || scope.restart_timer != 0 || stopping_) return;
   RetryPolicy policy = backoff_;
   policy.seed = ++backoff_.seed;
-  Backoff backoff(policy);
-  Duration delay = policy.initial_delay;
-  for (std::size_t i = 0; i < scope.restarted_at.size(); ++i) delay = backoff.next().value_or(policy.max_delay);
   const std::uint64_t run = scope.restart_run = ++last_run_;
-  scope.restart_timer = timers_.after(delay, [this, name = scope.record.name, run] { on_restart(name, run); });
+  scope.restart_timer =
+      timers_.after(scope.restarts.delay(policy), [this, name = scope.record.name, run] { on_restart(name, run); });
 }
 
 void TaskSupervisor::disarm(Node& scope, Outside& out) {
@@ -234,7 +229,7 @@ void TaskSupervisor::enqueue_again(Node& node) {
   node.restart_after = false;
   node.giving_up = false;
   node.result = {};
-  node.restarted_at.clear();
+  node.restarts.clear();
   if (node.record.is_scope) {
     node.record.state = TaskState::running;
     for (Node* const child : node.children) enqueue_again(*child);
