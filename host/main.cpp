@@ -47,6 +47,16 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
+CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json) {
+  auto* plugin = app.add_subcommand("plugin", "look at plugins, and restart them");
+  plugin->require_subcommand(1);
+  plugin->add_subcommand("list", "each plugin and its state")->add_flag("--json", as_json, "as one JSON array");
+  plugin->add_subcommand("restart", "stop a plugin, forgive its failures, and start it")
+      ->add_option("name", name, "the plugin")
+      ->required();
+  return plugin;
+}
+
 int run(int argc, char** argv) {
   CLI::App app{"Gantry: one host for the IDE services of every editor, agent and script on this machine", "gantry"};
   app.set_version_flag("--version", std::string("gantry ") + std::string(kVersion));
@@ -60,6 +70,7 @@ int run(int argc, char** argv) {
   bool as_json = false;
   bool follow = false;
   std::string config_file;
+  std::string plugin_name;
   app.add_option("--socket", common.socket, "the host's socket")->type_name("PATH");
   add_serve(app, common, serve_args);
   auto* status_command = app.add_subcommand("status", "how the host and its plugins are");
@@ -70,6 +81,7 @@ int run(int argc, char** argv) {
   add_call(app, common, call_args);
   add_events(app, common, events_args);
   add_lsp(app, common, lsp_args);
+  const auto* plugin = add_plugin(app, plugin_name, as_json);
   auto* config = app.add_subcommand("config", "check or show the configuration");
   config->require_subcommand(1);
   config->add_subcommand("check", "say what is wrong with a configuration file")
@@ -92,6 +104,8 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("events")) return events(common, events_args);
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);
   if (app.got_subcommand("doctor")) return doctor(common);
+  if (plugin->got_subcommand("list")) return plugin_list(common, as_json);
+  if (plugin->got_subcommand("restart")) return plugin_restart(common, plugin_name);
   if (config->got_subcommand("check")) return config_check(common, config_file);
   return config_show(common);
 }

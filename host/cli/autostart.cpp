@@ -160,6 +160,15 @@ ConnectOptions connect_options(const Common& common, std::string client) {
   return options;
 }
 
+Result<Client> connect_only(const Common& common) {
+  auto options = connect_options(common, "gantry");
+  options.may_start = false;
+  auto connected = connect_or_start(options);
+  if (!connected) return std::unexpected(connected.error());
+  print_notes(connected->notes);
+  return std::move(connected->client);
+}
+
 Result<Connected> connect_or_start(const ConnectOptions& options) {
   const json params{{"client", options.client}, {"version", kVersion}};
   bool found = false;

@@ -66,6 +66,8 @@ struct Connected {
 
 /// Connects and says hello; starts a host when none runs.
 [[nodiscard]] Result<Connected> connect_or_start(const ConnectOptions& options);
+/// To a host that runs; prints the notes.
+[[nodiscard]] Result<Client> connect_only(const Common& common);
 /// One line for each on stderr.
 void print_notes(const std::vector<std::string>& notes);
 

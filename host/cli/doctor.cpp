@@ -113,7 +113,7 @@ void check_host(Report& report, const Common& common) {
   }
   report.good("a host answers on " + socket.string());
   for (const auto& plugin : *plugins) {
-    if (plugin.value("state", "") == "failed")
+    if (const auto state = plugin.value("state", ""); state == "failed" || state == "quarantined")
       report.bad("plugin " + plugin.value("name", "") + ": " + plugin.value("reason", ""));
   }
 }

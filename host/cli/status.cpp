@@ -15,15 +15,6 @@ namespace gantry::host {
 
 namespace {
 
-[[nodiscard]] Result<Client> connect_only(const Common& common) {
-  auto options = connect_options(common, "gantry");
-  options.may_start = false;
-  auto connected = connect_or_start(options);
-  if (!connected) return std::unexpected(connected.error());
-  print_notes(connected->notes);
-  return std::move(connected->client);
-}
-
 void print_status(const json& status, const json& plugins, const json& tasks) {
   std::printf("gantry %s, pid %lld, up %.0f s, %.1f MiB\nsocket  %s\n", status.value("version", "").c_str(),
               static_cast<long long>(status.value("pid", 0LL)), status.value("uptime_seconds", 0.0),

@@ -170,13 +170,16 @@ constexpr std::array kAsyncKeys{
 };
 
 constexpr std::array kSupervisorKeys{
-    key<&SupervisorConfig::intensity>("intensity", integer, kRestart,
-                                      "restarts within period_seconds in one scope; one more and the scope gives up",
-                                      {0, 1000}),
+    key<&SupervisorConfig::intensity>(
+        "intensity", integer, kRestart,
+        "restarts within period_seconds in one scope, or of one plugin; one more and the scope "
+        "gives up, the plugin is quarantined",
+        {0, 1000}),
     key<&SupervisorConfig::period_seconds>("period_seconds", integer, kRestart,
                                            "the time over which restarts are counted", {1, kDay}),
-    key<&SupervisorConfig::backoff_initial_ms>("backoff_initial_ms", integer, kRestart,
-                                               "the wait before the first restart; it doubles with each", {1, 3600000}),
+    key<&SupervisorConfig::backoff_initial_ms>(
+        "backoff_initial_ms", integer, kRestart,
+        "the wait before the first restart, a plugin's second; it doubles with each", {1, 3600000}),
     key<&SupervisorConfig::backoff_max_ms>("backoff_max_ms", integer, kRestart, "the longest wait before a restart",
                                            {1, 3600000}),
 };
@@ -190,7 +193,8 @@ constexpr std::array kPluginKeys{
     key<&PluginEntry::grants>("grants", texts, kRestart,
                               "what it may do besides answering its own calls; not enforced yet",
                               {.example = R"(["processes"])"}),
-    key<&PluginEntry::restart>("restart", choice, kRestart, "what follows when it fails; not built yet"),
+    key<&PluginEntry::restart>("restart", choice, kRestart,
+                               "when it has failed: it is started again as [supervisor] says, or stays so"),
     key<&PluginEntry::settings>("settings", table, kLive, "handed to the plugin as it is",
                                 {.example = R"({ folder = "notes" })"}),
 };
@@ -296,8 +300,8 @@ constexpr std::array kSections{
     plain<&Config::host>("host", "Limits of the host itself.", kHostKeys),
     plain<&Config::log>("log", "The host's log.", kLogKeys),
     plain<&Config::async>("async", "How much happens at once, and how long it may take.", kAsyncKeys),
-    plain<&Config::supervisor>(
-        "supervisor", "How background tasks that fail are restarted, and in a later release plugins.", kSupervisorKeys),
+    plain<&Config::supervisor>("supervisor", "How background tasks and plugins that fail are restarted.",
+                               kSupervisorKeys),
     named<[](auto& config) -> auto& { return config.plugins; }>(
         "plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes", true),
     named<[](auto& config) -> auto& { return config.lsp_servers; }>(

@@ -89,19 +89,6 @@ json House::status() const {
               {"log_dropped", log_->dropped()}};
 }
 
-json House::plugins_json() const {
-  json out = json::array();
-  for (const auto& plugin : services_->status()) {
-    json entry{{"name", plugin.name},           {"version", plugin.version},      {"state", plugin.state},
-               {"isolation", plugin.isolation}, {"enforced", json::array()},      {"restarts", plugin.restarts},
-               {"runs_on", plugin.runs_on},     {"open_calls", plugin.open_calls}};
-    if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
-    if (plugin.pid) entry["pid"] = *plugin.pid;
-    out.push_back(std::move(entry));
-  }
-  return out;
-}
-
 json House::services_json() const {
   json out = json::array();
   const auto permits = router_->permit_counts();

@@ -52,6 +52,11 @@ constexpr std::size_t kPoolQueue = 1024;
   return limits;
 }
 
+[[nodiscard]] RestartPolicy restart_policy(const Config& config) {
+  const SupervisorLimits limits = supervisor_limits(config);
+  return {.restart = true, .intensity = limits.intensity, .period = limits.period, .backoff = limits.backoff};
+}
+
 [[nodiscard]] UnixDoorLimits door_limits(const Config& config) {
   const auto& h = config.host;
   return UnixDoorLimits{static_cast<std::size_t>(h.max_connections), static_cast<std::size_t>(h.max_message_bytes),
@@ -66,6 +71,7 @@ constexpr std::size_t kPoolQueue = 1024;
     spec.name = name;
     spec.enabled = entry.enabled;
     spec.child = entry.isolation == Isolation::child;
+    spec.restart = entry.restart != Restart::never;
     if (entry.path) spec.library = *entry.path;
     out.push_back(std::move(spec));
   }
@@ -110,6 +116,7 @@ House::House(HouseOptions options)
   router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c));
   add_builtins();
   add_operate_builtins();
+  add_plugin_builtins();
   door_ = std::make_unique<UnixDoor>(workers_, session_deps(), *log_, door_limits(c), [this](OriginId origin) {
     services_->gone(origin);
     (void)bus_.publish("host.client.gone", dump_json({{"origin", origin}}));
@@ -145,7 +152,8 @@ PluginDeps House::plugin_deps() {
                     [this](CallRequest request, std::shared_ptr<CallSink> sink) {
                       return request.client != 0 ? origins_.call(std::move(request), std::move(sink))
                                                  : router_->call(std::move(request), std::move(sink));
-                    }};
+                    },
+                    restart_policy(options_.config)};
 }
 
 SessionDeps House::session_deps() {

@@ -79,8 +79,10 @@ class House {
   [[nodiscard]] static std::size_t pool_threads(const Config& config);
   void add_builtins();
   void add_operate_builtins();
+  void add_plugin_builtins();
   [[nodiscard]] json status() const;
   [[nodiscard]] json plugins_json() const;
+  void restart_plugin(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
   [[nodiscard]] json services_json() const;
   [[nodiscard]] json tasks_json() const;
   [[nodiscard]] json metrics() const;

@@ -15,7 +15,7 @@
 
 namespace gantry::host {
 
-class BusPort final : public PluginPort {
+class BusPort : public PluginPort {
  public:
   using DescribeOrigin = std::function<std::optional<std::string>(OriginId)>;
   /// What a plugin is to those whom it calls.

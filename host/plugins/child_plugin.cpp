@@ -51,9 +51,10 @@ struct Actions {
   return out;
 }
 
-[[nodiscard]] std::string describe_end(const siginfo_t& info) {
-  if (info.si_code == CLD_EXITED) return "exit code " + std::to_string(info.si_status);
-  return "signal " + std::to_string(info.si_status) + " (" + ::strsignal(info.si_status) + ")";
+[[nodiscard]] Death describe_end(const siginfo_t& info) {
+  const int status = info.si_status;
+  if (info.si_code == CLD_EXITED) return {.reason = "exit code " + std::to_string(status), .exit_code = status};
+  return {.reason = "signal " + std::to_string(status) + " (" + ::strsignal(status) + ")", .signal = status};
 }
 
 }  // namespace
@@ -147,10 +148,11 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
   if (!started) {
     plugin->refuse_calls();
     plugin->kill();
-    const auto became = plugin->reap(std::chrono::steady_clock::time_point::max());
-    return fail(ErrorKind::unavailable, started.error().kind == ErrorKind::timeout
-                                            ? "it did not start in time; its process was ended"
-                                            : "its process ended while it started: " + became.value_or("unknown"));
+    const auto became = plugin->reap(std::chrono::steady_clock::time_point::max()).value_or(Death{"unknown"});
+    if (started.error().kind == ErrorKind::timeout)
+      return fail(ErrorKind::unavailable, "it did not start in time; its process was ended");
+    return fail(ErrorKind::unavailable, "its process ended while it started: " + became.reason,
+                dump_json(became.details()));
   }
   if (!*started) return std::unexpected(started->error());
   if (!plugin->manifest().subscribes.empty()) {
@@ -226,11 +228,12 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
 }
 
 void ChildPlugin::ended(const std::string& why) {
+  const bool starting = started_.has_value();
   started_.reset();
   (void)stopped_.reply.send(false);
   {
     const Lock lock(mutex_);
-    if (stopping_) return;
+    if (stopping_ || starting) return;  // who waits for its start or its end sees to it
   }
   refuse_calls();
   const int watched = ::fcntl(pidfd_, F_DUPFD_CLOEXEC, 0);
@@ -255,20 +258,20 @@ void ChildPlugin::ended(const std::string& why) {
 }
 
 void ChildPlugin::tell_death(const std::string& why) {
-  const std::string became = reap(std::chrono::steady_clock::now()).value_or(why);
-  port().log(Level::error, "its process has ended: " + became);
+  const Death became = reap(std::chrono::steady_clock::now()).value_or(Death{why});
+  port().log(Level::error, "its process has ended: " + became.reason);
   port().unsubscribe();
   bury_events("its plugin died");
   // First this: who is answered may call again at once.
-  if (deps_.died) deps_.died(became);
-  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + became, {}});
+  if (deps_.died) deps_.died(shared_from_this(), became);
+  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + became.reason, {}});
 }
 
 void ChildPlugin::kill() const {
   if (pidfd_ >= 0) (void)::syscall(SYS_pidfd_send_signal, pidfd_, SIGKILL, nullptr, 0);
 }
 
-std::optional<std::string> ChildPlugin::reap(std::chrono::steady_clock::time_point until) {
+std::optional<Death> ChildPlugin::reap(std::chrono::steady_clock::time_point until) {
   if (pidfd_ < 0) return std::nullopt;
   constexpr auto kForEver = std::chrono::steady_clock::time_point::max();
   pollfd watched{pidfd_, POLLIN, 0};
@@ -283,7 +286,7 @@ std::optional<std::string> ChildPlugin::reap(std::chrono::steady_clock::time_poi
   if (!became_) {
     siginfo_t info{};
     const bool known = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &info, WEXITED) == 0;
-    became_ = known ? describe_end(info) : "unknown";
+    became_ = known ? describe_end(info) : Death{"unknown"};
   }
   return became_;
 }

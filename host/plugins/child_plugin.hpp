@@ -18,6 +18,7 @@
 #include <memory>
 #include <unordered_set>
 
+#include "host/plugins/death.hpp"
 #include "host/plugins/link.hpp"
 #include "host/plugins/plugin.hpp"
 #include "host/runtime/workers.hpp"
@@ -28,7 +29,7 @@ struct ChildDeps {
   Workers& workers;
   std::shared_ptr<PermitQueue> event_permits;
   std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
-  std::function<void(const std::string& why)> died;
+  OnDeath died;
 };
 
 class ChildPlugin final : public Plugin {
@@ -66,7 +67,7 @@ class ChildPlugin final : public Plugin {
   void ended(const std::string& why);
   void tell_death(const std::string& why);
   /// Waits for the process at most until then; what became of it. Any thread, more than once.
-  [[nodiscard]] std::optional<std::string> reap(std::chrono::steady_clock::time_point until);
+  [[nodiscard]] std::optional<Death> reap(std::chrono::steady_clock::time_point until);
   void kill() const;
 
   void schedule_events();
@@ -87,7 +88,7 @@ class ChildPlugin final : public Plugin {
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
 
   Mutex mutex_;
-  std::optional<std::string> became_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;
   std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< with the child, the oldest first

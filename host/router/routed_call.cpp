@@ -129,6 +129,7 @@ void RoutedCall::attempt(std::uint64_t number) {
     with_plugin(number, std::move(plugin));
     return;
   }
+  if (may_retry_ && wait_for_plugin(number)) return;
   method_.plugin->get_async([self = shared_from_this(), number](Result<std::shared_ptr<Plugin>> plugin) {
     self->with_plugin(number, std::move(plugin));
   });
@@ -136,7 +137,9 @@ void RoutedCall::attempt(std::uint64_t number) {
 
 void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin>> plugin) {
   if (!plugin) {
-    attempt_answered(number, std::unexpected(plugin.error()));
+    const Error& error = plugin.error();
+    if (method_.plugin->held_for() && try_again(number, error)) return;  // not one that is held until it is released
+    finish(std::unexpected(error), number);
     return;
   }
   const auto call = (*plugin)->open(sink_of(number));
@@ -167,6 +170,21 @@ void RoutedCall::attempt_answered(std::uint64_t number, Result<Answer> answer) {
   finish(std::move(answer), number);
 }
 
+// Its plugin backs off after a failure: that is worth waiting for within the deadline.
+bool RoutedCall::wait_for_plugin(std::uint64_t number) {
+  const auto held = method_.plugin->held_for();
+  if (!held || *held == Duration::zero()) return false;
+  {
+    Lock lock(mutex_);
+    if (!sink_ || number != number_) return false;
+    const auto left = deadline_.left(router_.timers_.now());
+    if (left && *left <= *held) return false;
+    ++number_;
+  }
+  attempt_after(*held);
+  return true;
+}
+
 bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
   if (!may_retry_ || (error.kind != ErrorKind::unavailable && error.kind != ErrorKind::plugin_died)) return false;
   std::optional<Duration> delay;
@@ -184,17 +202,21 @@ bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
   method_.retries.fetch_add(1, std::memory_order_relaxed);
   router_.log_.write(Level::warn, "router",
                      method_.name + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
+  attempt_after(*delay);
+  return true;
+}
+
+void RoutedCall::attempt_after(Duration delay) {
   // Between two attempts nobody else need hold it.
-  const auto key = router_.timers_.after(*delay, [self = shared_from_this()] { self->attempt(); });
+  const auto key = router_.timers_.after(delay, [self = shared_from_this()] { self->attempt(); });
   {
     Lock lock(mutex_);
     if (sink_) {
       retry_timer_ = key;
-      return true;
+      return;
     }
   }
   (void)router_.timers_.cancel(key);  // it was given up meanwhile
-  return true;
 }
 
 void RoutedCall::give_up(Error error) {

@@ -65,6 +65,8 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   void with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin>> plugin);
   void attempt_answered(std::uint64_t number, Result<Answer> answer);
   [[nodiscard]] bool try_again(std::uint64_t number, const Error& error);
+  [[nodiscard]] bool wait_for_plugin(std::uint64_t number);
+  void attempt_after(Duration delay);
   /// Answers, unless that was done or `number` is not the current attempt's (0: of none). The plugin's call that was
   /// open then, if any.
   std::shared_ptr<ActiveCall> finish(Result<Answer> answer, std::uint64_t number = 0);

@@ -10,7 +10,7 @@
 // Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it asks; an attach stream
 // never. Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and within its
 // deadline, when
-//   an attempt ended with `unavailable` or `plugin_died`.
+//   an attempt ended with `unavailable` or `plugin_died`. While its plugin backs off it waits, which is no attempt.
 // Never: a call is answered twice, or not at all.
 #pragma once
 
@@ -86,7 +86,7 @@ class Router {
     ManifestMethod builtin;  ///< the host's own
     SlowBuiltin run;         ///< the host's own; else these:
     const ManifestMethod* manifest = nullptr;
-    Lazy<Plugin>* plugin = nullptr;
+    PluginSlot* plugin = nullptr;
     std::shared_ptr<PermitQueue> permits;  ///< of its service; none for an attach stream
     std::atomic<std::uint64_t> calls{0}, errors{0}, retries{0}, in_flight{0}, total_ns{0}, longest_ns{0};
 

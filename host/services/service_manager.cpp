@@ -17,6 +17,20 @@ namespace {
 /// For a plugin in a process of its own.
 constexpr auto kStartPatience = std::chrono::seconds(30);
 
+/// What a plugin logs is also evidence, should it die.
+class SlotPort final : public BusPort {
+ public:
+  template <class... Rest>
+  explicit SlotPort(PluginSlot& slot, Rest&&... rest) : BusPort(std::forward<Rest>(rest)...), slot_(slot) {}
+  void log(Level level, std::string_view line) override {
+    slot_.keep_line(line);
+    BusPort::log(level, line);
+  }
+
+ private:
+  PluginSlot& slot_;
+};
+
 // Of two plugins that offer one service the first by name has it; the other is out of order, and says why.
 void refuse_taken_services(std::vector<PluginSpec>& specs) {
   std::map<std::string, std::string> owners;
@@ -51,6 +65,7 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
     spec.name = wanted.name;
     spec.enabled = wanted.enabled;
     spec.child = wanted.child;
+    spec.restart = wanted.restart;
     if (!wanted.library.empty()) spec.library = wanted.library;
   }
   std::vector<PluginSpec> out;
@@ -73,27 +88,35 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
 ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of)
     : specs_(std::move(specs)), deps_(std::move(deps)), pool_(pool), config_of_(std::move(config_of)) {
   for (const auto& spec : specs_) {
-    LazyOptions options;
-    options.clock = &deps_.timers;
-    options.spawn = [this](std::move_only_function<void()> job) {
-      auto shared = std::make_shared<std::move_only_function<void()>>(std::move(job));
-      if (pool_.spawn([shared] { (*shared)(); })) return;
-      // A full pool must not lose the attempt that others wait for; nor must a system that gives no more threads.
-      try {
-        std::thread([shared] { (*shared)(); }).detach();
-      } catch (const std::system_error&) {
-        (*shared)();
-      }
-    };
-    Entry entry{&spec, nullptr};
-    entry.instance = std::make_unique<Lazy<Plugin>>(spec.name, [this, &spec] { return construct(spec); }, options);
-    entries_.emplace(spec.name, std::move(entry));
+    Entry& entry = entries_[spec.name];
+    entry.spec = &spec;
+    RestartPolicy policy = deps_.restarts;
+    policy.restart = spec.restart;
+    policy.backoff.seed += entries_.size() << 16U;
+    entry.slot =
+        std::make_unique<PluginSlot>(spec.name, policy, [this, &entry] { return construct(entry); }, lazy_options());
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) {
       const auto [at, is_new] = services_.emplace(service, &spec);
       if (!is_new && spec.enabled) at->second = &spec;  // the other one is disabled
     }
   }
+}
+
+LazyOptions ServiceManager::lazy_options() {
+  LazyOptions options;
+  options.clock = &deps_.timers;
+  options.spawn = [this](std::move_only_function<void()> job) {
+    auto shared = std::make_shared<std::move_only_function<void()>>(std::move(job));
+    if (pool_.spawn([shared] { (*shared)(); })) return;
+    // A full pool must not lose the attempt that others wait for; nor must a system that gives no more threads.
+    try {
+      std::thread([shared] { (*shared)(); }).detach();
+    } catch (const std::system_error&) {
+      (*shared)();
+    }
+  };
+  return options;
 }
 
 Result<ServiceManager::Method> ServiceManager::find(std::string_view method) const {
@@ -122,85 +145,158 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
   return Method{&spec, &found->second};
 }
 
-Result<std::shared_ptr<Plugin>> ServiceManager::construct(const PluginSpec& spec) {
+Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   {
     Lock lock(mutex_);
     if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
     ++constructing_;
   }
-  auto plugin = load_and_start(spec);
+  stop_retired(entry);
+  auto plugin = load_and_start(entry);
   {
     Lock lock(mutex_);
     --constructing_;
-    if (plugin) live_.push_back(*plugin);
+    if (plugin && !entry.slot->is_dead(*plugin)) live_.push_back(*plugin);
     changed_.notify_all();
   }
   // What changed while it started has found no plugin to tell.
-  if (plugin) (*plugin)->reconfigure([this, &spec] { return config_of_(spec); });
+  if (plugin) (*plugin)->reconfigure([this, &entry] { return config_of_(*entry.spec); });
   return plugin;
 }
 
-Result<std::shared_ptr<Plugin>> ServiceManager::load_and_start(const PluginSpec& spec) {
+void ServiceManager::stop_retired(Entry& entry) {
+  const Instance old = entry.slot->retired();
+  if (!old) return;
+  const bool returned = old->stop(kGrace);
+  {
+    Lock lock(mutex_);
+    std::erase(live_, old);
+    abandoned_ = abandoned_ || !returned;
+  }
+  entry.slot->drained();
+  tell("stopped", *entry.spec);
+}
+
+Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry) {
+  const PluginSpec& spec = *entry.spec;
+  if (!spec.enabled)
+    return fail(ErrorKind::unavailable,
+                "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
+  entry.slot->starts();
   const auto failed = [&](const Error& error) {
-    deps_.log.write(Level::error, "plugins", spec.name + " failed: " + error.message);
-    (void)deps_.bus.publish("host.plugin.failed", dump_json({{"name", spec.name}, {"reason", error.message}}));
+    tell("failed", spec, error.message);
+    follow(entry, entry.slot->failed_to_start(error));
     return fail(error.kind, "plugin " + spec.name + " could not be started: " + error.message, error.data);
   };
   if (!spec.manifest) return failed(Error{ErrorKind::unavailable, spec.failure, {}});
-  Result<std::shared_ptr<Plugin>> plugin = nullptr;
+  tell("starting", spec);
+  Result<Instance> plugin = nullptr;
   try {
-    plugin = spec.child ? start_child(spec) : start_inline(spec);
+    plugin = spec.child ? start_child(entry) : start_inline(entry);
     if (!plugin) return failed(plugin.error());
   } catch (const std::exception& e) {
     return failed(Error{ErrorKind::internal, e.what(), {}});
   }
-  deps_.log.write(Level::info, "plugins", spec.name + " " + spec.manifest->version + " is ready");
-  (void)deps_.bus.publish("host.plugin.ready", dump_json({{"name", spec.name}, {"version", spec.manifest->version}}));
+  tell("ready", spec, {}, {{"version", spec.manifest->version}});
   return plugin;
 }
 
-PluginBasics ServiceManager::basics_of(const PluginSpec& spec) const {
+PluginBasics ServiceManager::basics_of(const Entry& entry) const {
+  const PluginSpec& spec = *entry.spec;
   return {spec.name, *spec.manifest, deps_.timers,
-          std::make_shared<BusPort>(spec.name, deps_.bus, deps_.log, deps_.describe_origin, deps_.event_permits,
-                                    BusPort::Caller{deps_.join(spec), deps_.call, deps_.leave}),
+          std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
+                                     deps_.event_permits, BusPort::Caller{deps_.join(spec), deps_.call, deps_.leave}),
           deps_.max_payload_bytes};
 }
 
-Result<std::shared_ptr<Plugin>> ServiceManager::start_inline(const PluginSpec& spec) {
-  auto plugin = InlinePlugin::load(spec.library, basics_of(spec), deps_.workers);
+Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry) {
+  auto plugin = InlinePlugin::load(entry.spec->library, basics_of(entry), deps_.workers);
   if (!plugin) return std::unexpected(plugin.error());
-  if (auto started = (*plugin)->start(config_of_(spec)); !started) return std::unexpected(started.error());
+  if (auto started = (*plugin)->start(config_of_(*entry.spec)); !started) return std::unexpected(started.error());
   return *plugin;
 }
 
-Result<std::shared_ptr<Plugin>> ServiceManager::start_child(const PluginSpec& spec) {
+Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry) {
   ChildDeps deps{deps_.workers, deps_.event_permits, deps_.program,
-                 [this, &spec](const std::string& why) { died(spec, why); }};
-  auto plugin = ChildPlugin::start(spec.library, basics_of(spec), std::move(deps), config_of_(spec), kStartPatience);
+                 [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
+  auto plugin = ChildPlugin::start(entry.spec->library, basics_of(entry), std::move(deps), config_of_(*entry.spec),
+                                   kStartPatience);
   if (!plugin) return std::unexpected(plugin.error());
   return *plugin;
 }
 
-// The next call starts it again.
-void ServiceManager::died(const PluginSpec& spec, const std::string& why) {
-  const auto was = entries_.at(spec.name).instance->reset();
+void ServiceManager::died(Entry& entry, const Instance& instance, const Death& death) {
+  const auto verdict = entry.slot->died(instance, death);
   {
     Lock lock(mutex_);
-    std::erase(live_, was);
+    std::erase(live_, instance);
   }
-  (void)deps_.bus.publish("host.plugin.died", dump_json({{"name", spec.name}, {"reason", why}}));
+  tell("died", *entry.spec, death.reason, death.details());
+  follow(entry, verdict);
 }
 
-Lazy<Plugin>* ServiceManager::instance(const std::string& plugin) const {
+// Who has an activation of its own runs without being called: it does not wait for the next call either.
+void ServiceManager::follow(Entry& entry, const PluginSlot::Verdict& verdict) {
+  const PluginSpec& spec = *entry.spec;
+  if (verdict.what == PluginSlot::Verdict::quarantined) tell("quarantined", spec, verdict.message);
+  if (verdict.what != PluginSlot::Verdict::may_start) return;
+  const auto ms = std::chrono::ceil<std::chrono::milliseconds>(verdict.after).count();
+  if (ms != 0) tell("backing_off", spec, verdict.message, {{"retry_after_ms", ms}});
+  if (!spec.manifest || spec.manifest->activation.empty()) return;
+  const auto again = [&entry] {
+    entry.slot->get_async([](const Result<Instance>&) {});  // what comes of it is told
+  };
+  Lock lock(mutex_);
+  if (!stopping_) entry.restart = deps_.timers.after(verdict.after, again);
+}
+
+void ServiceManager::tell(const char* what, const PluginSpec& spec, const std::string& reason, json more) const {
+  const std::string_view state(what);
+  const Level level = state == "failed" || state == "died" || state == "quarantined" ? Level::error
+                      : state == "backing_off"                                       ? Level::warn
+                                                                                     : Level::info;
+  std::string line = spec.name + " ";
+  if (state == "failed") {
+    line += "failed";
+  } else {
+    if (state == "ready" && spec.manifest) line += spec.manifest->version + " ";
+    if (state == "died" || state == "stopped") {
+      line += state;
+    } else {
+      line += "is ";
+      line += state == "backing_off" ? "backing off" : state;
+    }
+  }
+  deps_.log.write(level, "plugins", line + (reason.empty() ? "" : ": " + reason));
+  more["name"] = spec.name;
+  if (!reason.empty()) more["reason"] = reason;
+  (void)deps_.bus.publish("host.plugin." + std::string(state), dump_json(more));
+}
+
+PluginSlot* ServiceManager::instance(const std::string& plugin) const {
   const auto it = entries_.find(plugin);
-  return it == entries_.end() ? nullptr : it->second.instance.get();
+  return it == entries_.end() ? nullptr : it->second.slot.get();
 }
 
 Result<void> ServiceManager::start(const std::string& plugin) {
-  auto* const lazy = instance(plugin);
-  if (lazy == nullptr) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
-  if (auto started = lazy->get(); !started) return std::unexpected(started.error());
+  auto* const slot = instance(plugin);
+  if (slot == nullptr) {
+    std::vector<std::string> names;
+    for (const auto& [name, unused] : entries_) names.push_back(name);
+    const std::string near = nearest_name(plugin, names);
+    return fail(ErrorKind::not_found,
+                "no plugin is named " + plugin + (near.empty() ? "" : "; did you mean " + near + "?"));
+  }
+  if (auto started = slot->get(); !started) return std::unexpected(started.error());
   return {};
+}
+
+Result<void> ServiceManager::restart(const std::string& plugin) {
+  if (const auto it = entries_.find(plugin); it != entries_.end()) {
+    it->second.slot->release();
+    if (it->second.slot->retire()) tell("draining", *it->second.spec);
+  }
+  return start(plugin);
 }
 
 std::vector<PluginStatus> ServiceManager::status() const {
@@ -216,21 +312,12 @@ std::vector<PluginStatus> ServiceManager::status() const {
       status.state = "failed";
       status.reason = entry.spec->failure;
     } else {
-      switch (entry.instance->state()) {
-        case LazyState::empty:
-          status.state = "known";
-          break;
-        case LazyState::constructing:
-          status.state = "starting";
-          break;
-        case LazyState::ready:
-          status.state = "ready";
-          break;
-        case LazyState::failed:
-          status.state = "failed";
-          status.reason = entry.instance->error().message;
-      }
-      if (const auto plugin = entry.instance->peek()) {
+      auto view = entry.slot->view();
+      status.state = std::move(view.state);
+      status.reason = std::move(view.reason);
+      status.restarts = view.restarts;
+      status.evidence = std::move(view.evidence);
+      if (const auto& plugin = view.instance) {
         status.open_calls = plugin->open_calls();
         status.runs_on = plugin->runs_on();
         status.pid = plugin->pid();
@@ -251,13 +338,13 @@ std::vector<std::string> ServiceManager::activated_by(std::string_view when) con
 
 void ServiceManager::each_running(const std::function<void(Plugin&)>& body) const {
   for (const auto& [name, entry] : entries_) {
-    if (const auto plugin = entry.instance->peek()) body(*plugin);
+    if (const auto plugin = entry.slot->peek()) body(*plugin);
   }
 }
 
 void ServiceManager::reconfigure() {
   for (const auto& [name, entry] : entries_) {
-    if (const auto plugin = entry.instance->peek())
+    if (const auto plugin = entry.slot->peek())
       plugin->reconfigure([this, spec = entry.spec] { return config_of_(*spec); });
   }
 }
@@ -269,17 +356,21 @@ void ServiceManager::gone(OriginId origin) {
 bool ServiceManager::stop_all(Duration budget) {
   const auto until = std::chrono::steady_clock::now() + budget;
   std::atomic<bool> all{true};
-  std::vector<std::shared_ptr<Plugin>> live;
+  std::vector<Instance> live;
+  std::vector<TimerKey> restarts;
   {
     Lock lock(mutex_);
     stopping_ = true;
+    for (auto& [name, entry] : entries_) restarts.push_back(std::exchange(entry.restart, 0));
     while (constructing_ != 0) {
       if (changed_.wait_until(mutex_, until)) continue;
       all = false;
       break;
     }
     live = live_;
+    if (abandoned_) all = false;
   }
+  for (const auto key : restarts) (void)deps_.timers.cancel(key);
   std::vector<std::thread> stoppers;
   for (const auto& plugin : live) {
     const auto stop = [owner = plugin, budget, &all] {

@@ -4,13 +4,14 @@
 // first needed.
 //
 // Thread rule: any thread; acquire() does not block, stop_all() does. The set of plugins is fixed at construction.
-// Lazy and double-checked (gantry::Lazy): the first caller constructs on the worker pool, the others wait for that one
-//   attempt; a failed attempt is tried again after a back-off.
+// Each has a PluginSlot: the first caller starts it on the worker pool, the others wait for that one attempt; what
+// fails
+//   is started again as the slot allows: by the next caller, or, if it has an activation of its own, by the manager.
+// Every change of state is published on host.plugin.* and logged.
 #pragma once
 
 #include <filesystem>
 #include <functional>
-#include <gantry/lazy.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 #include <map>
@@ -24,6 +25,7 @@
 #include "host/bus/event_bus.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/manifest.hpp"
+#include "host/services/plugin_slot.hpp"
 
 namespace gantry::host {
 
@@ -32,7 +34,8 @@ struct PluginSpec {
   std::string name;
   std::filesystem::path library;
   bool enabled = true;
-  bool child = false;  ///< in a process of its own
+  bool child = false;   ///< in a process of its own
+  bool restart = true;  ///< when it has failed
   std::optional<Manifest> manifest;
   std::string failure;  ///< why there is no manifest
 };
@@ -55,6 +58,7 @@ struct PluginDeps {
   std::function<OriginId(const PluginSpec&)> join;
   std::function<void(OriginId)> leave;
   MakeCall call;
+  RestartPolicy restarts;
 };
 
 struct PluginStatus {
@@ -64,6 +68,7 @@ struct PluginStatus {
   std::string isolation = "inline";
   std::string reason;
   std::uint64_t restarts = 0;
+  json evidence;  ///< of its last death; null: there was none
   std::size_t open_calls = 0;
   std::string runs_on;  ///< as Plugin says; empty while it does not run
   std::optional<int> pid;
@@ -73,6 +78,7 @@ class ServiceManager {
  public:
   /// What a plugin is started with, and again when the configuration changed.
   using ConfigOf = std::function<json(const PluginSpec&)>;
+  static constexpr Duration kGrace = std::chrono::seconds(5);
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of);
 
@@ -85,9 +91,12 @@ class ServiceManager {
   [[nodiscard]] Result<Method> find(std::string_view method) const;
 
   /// The plugin's place, for calls: it lives as long as the manager. nullptr: there is no such plugin.
-  [[nodiscard]] Lazy<Plugin>* instance(const std::string& plugin) const;
+  [[nodiscard]] PluginSlot* instance(const std::string& plugin) const;
   /// Blocks until the plugin runs or has failed.
   [[nodiscard]] Result<void> start(const std::string& plugin);
+  /// By hand, whatever its state: one that runs is stopped first, within kGrace; what it was held back for is forgiven.
+  /// Blocks as start() does.
+  [[nodiscard]] Result<void> restart(const std::string& plugin);
 
   [[nodiscard]] std::vector<PluginStatus> status() const;
   [[nodiscard]] const std::vector<PluginSpec>& specs() const { return specs_; }
@@ -102,14 +111,20 @@ class ServiceManager {
  private:
   struct Entry {
     const PluginSpec* spec;
-    std::unique_ptr<Lazy<Plugin>> instance;
+    std::unique_ptr<PluginSlot> slot;
+    TimerKey restart = 0;  ///< under mutex_
   };
-  [[nodiscard]] Result<std::shared_ptr<Plugin>> construct(const PluginSpec& spec);
-  [[nodiscard]] Result<std::shared_ptr<Plugin>> load_and_start(const PluginSpec& spec);
-  [[nodiscard]] PluginBasics basics_of(const PluginSpec& spec) const;
-  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_inline(const PluginSpec& spec);
-  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_child(const PluginSpec& spec);
-  void died(const PluginSpec& spec, const std::string& why);
+  using Instance = PluginSlot::Instance;
+  [[nodiscard]] LazyOptions lazy_options();
+  [[nodiscard]] Result<Instance> construct(Entry& entry);
+  void stop_retired(Entry& entry);
+  [[nodiscard]] Result<Instance> load_and_start(Entry& entry);
+  [[nodiscard]] PluginBasics basics_of(const Entry& entry) const;
+  [[nodiscard]] Result<Instance> start_inline(Entry& entry);
+  [[nodiscard]] Result<Instance> start_child(Entry& entry);
+  void died(Entry& entry, const Instance& instance, const Death& death);
+  void follow(Entry& entry, const PluginSlot::Verdict& verdict);
+  void tell(const char* what, const PluginSpec& spec, const std::string& reason = {}, json more = json::object()) const;
   void each_running(const std::function<void(Plugin&)>& body) const;
 
   const std::vector<PluginSpec> specs_;
@@ -121,9 +136,10 @@ class ServiceManager {
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool abandoned_ GANTRY_GUARDED_BY(mutex_) = false;  ///< an instance has not returned, and never may
   std::size_t constructing_ GANTRY_GUARDED_BY(mutex_) = 0;
   /// Every plugin that was started and not stopped, also one that becomes ready while the host stops.
-  std::vector<std::shared_ptr<Plugin>> live_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<Instance> live_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

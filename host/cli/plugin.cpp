@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+
+#include "host/cli/client.hpp"
+#include "host/cli/commands.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(10);
+/// A plugin that does not stop, and then one that does not start.
+constexpr auto kRestartPatience = std::chrono::seconds(60);
+
+void print_evidence(const json& evidence) {
+  std::printf("      last died %s", evidence.value("died_at", "").c_str());
+  if (const auto pattern = evidence.value("core_pattern", ""); !pattern.empty())
+    std::printf(", core files: %s", pattern.c_str());
+  std::printf("\n");
+  for (const auto& line : evidence.value("last_log", json::array()))
+    std::printf("      | %s\n", line.get<std::string>().c_str());
+}
+
+}  // namespace
+
+int plugin_list(const Common& common, bool as_json) {
+  auto client = connect_only(common);
+  if (!client) return complain(client.error());
+  const auto plugins = client->call("host.plugins", json::object(), kPatience);
+  if (!plugins) return complain(plugins.error());
+  if (as_json) {
+    std::printf("%s\n", dump_json(*plugins).c_str());
+    return 0;
+  }
+  for (const auto& p : *plugins) {
+    const std::string state = p.value("state", "");
+    std::printf("%-14s %-8s %-12s %-7s %s\n", p.value("name", "").c_str(), p.value("version", "").c_str(),
+                state.c_str(), p.value("isolation", "").c_str(), p.value("reason", "").c_str());
+    if ((state == "quarantined" || state == "failed") && p.contains("evidence")) print_evidence(p["evidence"]);
+  }
+  return 0;
+}
+
+int plugin_restart(const Common& common, const std::string& name) {
+  auto client = connect_only(common);
+  if (!client) return complain(client.error());
+  const auto answer = client->call("plugin.restart", {{"name", name}}, kRestartPatience);
+  if (!answer) return complain(answer.error());
+  std::printf("%s is ready\n", name.c_str());
+  return 0;
+}
+
+}  // namespace gantry::host
