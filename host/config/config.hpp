@@ -73,6 +73,7 @@ struct SupervisorConfig {
   std::int64_t period_seconds = 60;
   std::int64_t backoff_initial_ms = 200;
   std::int64_t backoff_max_ms = 30000;
+  std::int64_t hung_seconds = 60;
 };
 
 enum class Isolation { in_line, child };

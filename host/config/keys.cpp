@@ -182,6 +182,11 @@ constexpr std::array kSupervisorKeys{
         "the wait before the first restart, a plugin's second; it doubles with each", {1, 3600000}),
     key<&SupervisorConfig::backoff_max_ms>("backoff_max_ms", integer, kRestart, "the longest wait before a restart",
                                            {1, 3600000}),
+    key<&SupervisorConfig::hung_seconds>(
+        "hung_seconds", integer, kRestart,
+        "a plugin that does not return from a call, event, task or timer for so long hangs: its process is killed, an "
+        "inline one is abandoned and replaced; 0: nobody looks",
+        {0, kDay}),
 };
 
 constexpr std::array kPluginKeys{

@@ -153,7 +153,8 @@ PluginDeps House::plugin_deps() {
                       return request.client != 0 ? origins_.call(std::move(request), std::move(sink))
                                                  : router_->call(std::move(request), std::move(sink));
                     },
-                    restart_policy(options_.config)};
+                    restart_policy(options_.config),
+                    std::chrono::seconds(options_.config.supervisor.hung_seconds)};
 }
 
 SessionDeps House::session_deps() {

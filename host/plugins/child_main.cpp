@@ -126,7 +126,15 @@ class Child {
     auto manifest = parse_manifest(dump_json(doc->at("manifest")));
     if (!manifest) return std::unexpected(manifest.error());
     PluginBasics basics{doc->at("name"), std::move(*manifest), workers_.timers(), port_, doc->at("max_payload_bytes")};
-    auto plugin = InlinePlugin::load(doc->at("library").get<std::string>(), std::move(basics), workers_);
+    // The host ends this process and answers what is open.
+    HungWatch watch{Duration(doc->at("hung_after_ns").get<std::int64_t>()),
+                    [link = link_](InlinePlugin&, const Death& death) {
+                      auto msg = wire::make(wire::kHung);
+                      msg.payload = to_bytes(death.reason);
+                      (void)link->send(msg);
+                    }};
+    auto plugin =
+        InlinePlugin::load(doc->at("library").get<std::string>(), std::move(basics), workers_, std::move(watch));
     if (!plugin) return std::unexpected(plugin.error());
     if (auto started = (*plugin)->start(doc->at("config")); !started) return std::unexpected(started.error());
     plugin_ = std::move(*plugin);

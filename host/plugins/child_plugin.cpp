@@ -140,6 +140,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
                                       {"library", library.string()},
                                       {"manifest", plugin->manifest().document},
                                       {"max_payload_bytes", plugin->max_payload_bytes()},
+                                      {"hung_after_ns", plugin->deps_.hung_after.count()},
                                       {"config", config}});
   auto msg = wire::make(wire::kStart);
   msg.payload = to_bytes(text);
@@ -213,6 +214,10 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
     case wire::kLog:
       take_log(msg.status, to_view(msg.payload));
       return;
+    case wire::kHung:
+      hung_ = to_view(msg.payload);
+      kill();
+      return;
     case wire::kEventOver:
       event_over(msg);
       return;
@@ -258,7 +263,8 @@ void ChildPlugin::ended(const std::string& why) {
 }
 
 void ChildPlugin::tell_death(const std::string& why) {
-  const Death became = reap(std::chrono::steady_clock::now()).value_or(Death{why});
+  const auto end = reap(std::chrono::steady_clock::now());
+  const Death became = hung_ ? Death{*hung_} : end.value_or(Death{why});
   port().log(Level::error, "its process has ended: " + became.reason);
   port().unsubscribe();
   bury_events("its plugin died");

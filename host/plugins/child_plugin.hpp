@@ -29,6 +29,7 @@ struct ChildDeps {
   Workers& workers;
   std::shared_ptr<PermitQueue> event_permits;
   std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
+  Duration hung_after;            ///< a delivery that takes longer is a death; zero: nobody looks
   OnDeath died;
 };
 
@@ -87,6 +88,7 @@ class ChildPlugin final : public Plugin {
   std::optional<oneshot::Sender<Result<void>>> started_;
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
 
+  std::optional<std::string> hung_;  ///< the link's worker's: why its process was killed
   Mutex mutex_;
   std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -15,6 +15,7 @@ namespace gantry::host {
 
 using detail::make_msg;
 using detail::to_bytes;
+using detail::to_view;
 
 namespace {
 
@@ -71,19 +72,34 @@ void InlinePlugin::give_up() {
 }
 
 Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::path& library, PluginBasics basics,
-                                                         Workers& workers) {
+                                                         Workers& workers, HungWatch watch) {
   auto entry = load_library(library, basics.manifest);
   if (!entry) return std::unexpected(entry.error());
   auto serial = make_queue(basics, workers);
   if (!serial) return std::unexpected(serial.error());
   std::shared_ptr<InlinePlugin> plugin(new InlinePlugin(std::move(basics), std::move(*serial)));
+  plugin->start_watching(std::move(watch));
   plugin->plugin_ = (*entry)->create(&plugin->host_);
   if (plugin->plugin_ == nullptr) return fail(ErrorKind::unavailable, "its create() returned nothing");
   return plugin;
 }
 
+void InlinePlugin::start_watching(HungWatch watch) {
+  const Duration patience = watch.hung ? watch.patience : Duration::zero();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
+  watch_ = std::make_shared<DeliveryWatch>(
+      timers(), patience, [weak = weak_self(), hung = std::move(watch.hung), seconds](const std::string& what) {
+        if (const auto plugin = weak.lock())
+          hung(*plugin, Death{.reason = "hung in " + what + " for " + std::to_string(seconds) + " s"});
+      });
+}
+
 // Serial.
 std::int32_t InlinePlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
+  const Inside inside(*this, msg.kind == GANTRY_STOP   ? "its stop"
+                             : msg.kind == GANTRY_GONE ? "the news of a client that is gone"
+                             : msg.topic.size != 0     ? to_view(msg.topic)
+                                                       : "a stream");
   if (descriptors.empty()) return plugin_->deliver(plugin_->ctx, &msg);
   handed_ = std::move(descriptors);
   const std::int32_t status = plugin_->deliver(plugin_->ctx, &msg);
@@ -212,6 +228,8 @@ bool InlinePlugin::stop(Duration budget) {
     Lock lock(mutex_);
     if (destroyed_) return true;
   }
+  if (ending_.exchange(true) && abandoned_) return false;
+  watch_->end();
   refuse_calls();
   auto stopped = expect_stop();
   port().unsubscribe();
@@ -236,6 +254,22 @@ bool InlinePlugin::stop(Duration budget) {
   }
   answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " was stopped before it answered", {}});
   return returned;
+}
+
+void InlinePlugin::abandon(const Death& death, const OnDeath& told) {
+  if (ending_.exchange(true)) return;
+  abandoned_ = true;
+  watch_->end();
+  refuse_calls();
+  port().unsubscribe();
+  serial_->close();
+  // It may have returned just now. That is not worth a thread that waits for its end.
+  (void)serial_->join(std::chrono::steady_clock::now());
+  port().log(Level::error, death.reason + "; it is abandoned");
+  keep_for_ever(weak_self().lock());
+  bury_event();
+  told(shared_from_this(), death);
+  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + death.reason, {}});
 }
 
 void InlinePlugin::destroy_plugin() {

@@ -17,10 +17,20 @@
 #include <memory>
 #include <unordered_map>
 
+#include "host/plugins/death.hpp"
+#include "host/plugins/delivery_watch.hpp"
 #include "host/plugins/plugin.hpp"
 #include "host/plugins/serial_queue.hpp"
 
 namespace gantry::host {
+
+class InlinePlugin;
+
+/// For a delivery that has not returned for `patience`; told once, on a worker. Zero: nobody looks.
+struct HungWatch {
+  Duration patience{};
+  std::function<void(InlinePlugin& plugin, const Death& death)> hung{};
+};
 
 class InlinePlugin final : public Plugin {
  public:
@@ -31,12 +41,15 @@ class InlinePlugin final : public Plugin {
 
   /// Blocks. The library is loaded, checked against its manifest, and its object created.
   [[nodiscard]] static Result<std::shared_ptr<InlinePlugin>> load(const std::filesystem::path& library,
-                                                                  PluginBasics basics, Workers& workers);
+                                                                  PluginBasics basics, Workers& workers,
+                                                                  HungWatch watch = {});
   ~InlinePlugin() override;
 
   /// Blocks. After a failure the plugin is destroyed and nothing else may be called.
   [[nodiscard]] Result<void> start(const json& config);
   bool stop(Duration budget) override;
+  /// Does not block: gives up a plugin that hangs, with its thread. `told` is called before its calls are answered.
+  void abandon(const Death& death, const OnDeath& told);
   [[nodiscard]] std::string runs_on() const override;
 
  private:
@@ -47,7 +60,19 @@ class InlinePlugin final : public Plugin {
     int tries = 0;        ///< under the plugin's mutex_, as the next one
     bool inside = false;  ///< its handler has it now
   };
+  /// While the plugin is called, by its symbolic thread.
+  class Inside {
+   public:
+    Inside(InlinePlugin& plugin, std::string_view what) noexcept : watch_(*plugin.watch_) { watch_.enter(what); }
+    ~Inside() { watch_.leave(); }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    DeliveryWatch& watch_;
+  };
   InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial);
+  void start_watching(HungWatch watch);
   [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers);
   [[nodiscard]] bool push(std::move_only_function<void()> task) override { return serial_->push(std::move(task)); }
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
@@ -79,6 +104,9 @@ class InlinePlugin final : public Plugin {
   bool started_ = false;  ///< start() has released the queue
   Descriptors handed_;    ///< serial: with the message that is being delivered
   const std::shared_ptr<SerialQueue> serial_;
+  std::shared_ptr<DeliveryWatch> watch_;
+  std::atomic<bool> ending_{false};  ///< stop() or abandon() has begun; the other one leaves it alone
+  std::atomic<bool> abandoned_{false};
   std::atomic<bool> event_drain_scheduled_{false};
   std::atomic<std::size_t> posts_{0};
 

@@ -63,6 +63,7 @@ std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
   // `this` outlives the queue's tasks: destroy comes after the queue has drained.
   const bool taken = serial_->push([this, fn, arg] {
     posts_.fetch_sub(1);
+    const Inside inside(*this, "a posted task");
     fn(arg);
   });
   if (!taken) posts_.fetch_sub(1);
@@ -108,6 +109,7 @@ std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(voi
         Lock lock(p->mutex_);
         if (p->timers_.erase(id) == 0) return;
       }
+      const Inside inside(*p, "a timer");
       fn(arg);
     });
   });

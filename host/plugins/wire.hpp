@@ -30,6 +30,7 @@ enum Kind : std::uint16_t {
   kEventsGo,        ///< to the child: it may process them, until it says
   kEventsOver,      ///< that it is done
   kEventsRetry,     ///< to the child: it may ask again
+  kHung,            ///< payload: what its plugin does not return from, and for how long
   kOrigin,          ///< to the child. origin; payload: what `gantry.origins/1` says of it
 };
 

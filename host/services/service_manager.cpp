@@ -210,14 +210,18 @@ PluginBasics ServiceManager::basics_of(const Entry& entry) const {
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry) {
-  auto plugin = InlinePlugin::load(entry.spec->library, basics_of(entry), deps_.workers);
+  HungWatch watch{
+      deps_.hung_after, [this, &entry](InlinePlugin& hung, const Death& death) {
+        hung.abandon(death, [this, &entry](const Instance& instance, const Death& why) { died(entry, instance, why); });
+      }};
+  auto plugin = InlinePlugin::load(entry.spec->library, basics_of(entry), deps_.workers, std::move(watch));
   if (!plugin) return std::unexpected(plugin.error());
   if (auto started = (*plugin)->start(config_of_(*entry.spec)); !started) return std::unexpected(started.error());
   return *plugin;
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry) {
-  ChildDeps deps{deps_.workers, deps_.event_permits, deps_.program,
+  ChildDeps deps{deps_.workers, deps_.event_permits, deps_.program, deps_.hung_after,
                  [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
   auto plugin = ChildPlugin::start(entry.spec->library, basics_of(entry), std::move(deps), config_of_(*entry.spec),
                                    kStartPatience);
@@ -226,10 +230,21 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry) {
 }
 
 void ServiceManager::died(Entry& entry, const Instance& instance, const Death& death) {
-  const auto verdict = entry.slot->died(instance, death);
+  auto verdict = entry.slot->died(instance, death);
+  bool too_many = false;
   {
     Lock lock(mutex_);
     std::erase(live_, instance);
+    if (!entry.spec->child) {
+      abandoned_ = true;
+      too_many = ++entry.abandoned >= kMaxAbandoned;
+    }
+  }
+  if (too_many && verdict.what != PluginSlot::Verdict::quarantined) {
+    const std::string why = std::to_string(kMaxAbandoned) + " instances of it hang in this process, the last one " +
+                            death.reason + "; run it with isolation = \"child\"";
+    entry.slot->quarantine(why);
+    verdict = {PluginSlot::Verdict::quarantined, {}, why};
   }
   tell("died", *entry.spec, death.reason, death.details());
   follow(entry, verdict);

@@ -59,6 +59,7 @@ struct PluginDeps {
   std::function<void(OriginId)> leave;
   MakeCall call;
   RestartPolicy restarts;
+  Duration hung_after{};  ///< zero: nobody looks
 };
 
 struct PluginStatus {
@@ -79,6 +80,8 @@ class ServiceManager {
   /// What a plugin is started with, and again when the configuration changed.
   using ConfigOf = std::function<json(const PluginSpec&)>;
   static constexpr Duration kGrace = std::chrono::seconds(5);
+  /// Instances of a plugin that hang inside this process: one more is not started before it is asked for by hand.
+  static constexpr int kMaxAbandoned = 4;
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of);
 
@@ -112,7 +115,8 @@ class ServiceManager {
   struct Entry {
     const PluginSpec* spec;
     std::unique_ptr<PluginSlot> slot;
-    TimerKey restart = 0;  ///< under mutex_
+    TimerKey restart = 0;  ///< under mutex_, as the next one
+    int abandoned = 0;     ///< instances that hang in this process
   };
   using Instance = PluginSlot::Instance;
   [[nodiscard]] LazyOptions lazy_options();

@@ -23,7 +23,7 @@ TEST_CASE("config: an unknown key that belongs to another table is sent there") 
 TEST_CASE("config: an unknown key like no other is answered with those that are known") {
   REQUIRE(mistakes("[supervisor]\nzq = 1\n") ==
           "g.toml:2:1: error: unknown key `zq` in [supervisor]; known there are `backoff_initial_ms`, "
-          "`backoff_max_ms`, `intensity`, `period_seconds`\n");
+          "`backoff_max_ms`, `hung_seconds`, `intensity`, `period_seconds`\n");
   REQUIRE(mistakes("[plugins]\nx = 1\n") == "g.toml:2:5: error: `plugins.x` must be a table: write [plugins.x]\n");
 }
 

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A handler that does not return is found, and its plugin replaced.
+#include "host/plugins/delivery_watch.hpp"
+#include "unit/host_support.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct Watched {
+  ManualTimers timers;
+  std::vector<std::string> told;
+  std::shared_ptr<DeliveryWatch> watch =
+      std::make_shared<DeliveryWatch>(timers, 8s, [this](const std::string& what) { told.push_back(what); });
+  /// The looks that are due now.
+  int looks = 0;
+  void pass(Duration time) {
+    for (Duration left = time; left > 0s; left -= 1s) {
+      if (const auto next = timers.next_in(); next && *next <= 1s) ++looks;
+      timers.advance(1s);
+    }
+  }
+};
+
+json entry_of(TestHouse& t, const std::string& name) {
+  for (auto& plugin : *t.call("host.plugins")) {
+    if (plugin["name"] == name) return plugin;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+TEST_CASE("hung: a delivery is told once, by its name, after the patience and at most a quarter of it more") {
+  Watched w;
+  w.watch->enter("first");
+  w.watch->leave();
+  w.pass(1s);
+  w.watch->enter("a.long_name_of_a_method_that_is_cut_off_after_so_many_characters_as_there_is_room_for");
+  w.pass(7s);
+  REQUIRE(w.told.empty());
+  w.pass(3s);
+  REQUIRE(w.told == std::vector<std::string>{"a.long_name_of_a_method_that_is_cut_off_after_so_many_characters"});
+  w.pass(60s);
+  REQUIRE(w.told.size() == 1);
+}
+
+TEST_CASE("hung: many deliveries that return are none, and a plugin that is idle wakes nobody") {
+  Watched w;
+  for (int i = 0; i < 100; ++i) {
+    w.watch->enter("m");
+    w.pass(1s);
+    w.watch->leave();
+  }
+  REQUIRE(w.told.empty());
+  w.pass(10s);
+  REQUIRE_FALSE(w.timers.next_in());
+  w.watch->enter("m");
+  REQUIRE(w.timers.next_in());
+}
+
+TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its calls get `plugin_died`") {
+  for (const std::string name : {"faulty", "hasty"}) {
+    TestHouse t;
+    auto hangs = t.begin(name + ".hangs", json::object(), {}, 1h);
+    auto waits = t.begin(name + ".attempts", {{"key", ""}}, {}, 1h);
+    eventually("it", [&] { return t.log_text().find("hangs in a call") != std::string::npos; });
+    for (int i = 0; i < 5; ++i) t.timers.advance(15s);
+    const auto error = hangs.recorder->wait().error();
+    REQUIRE(error.kind == ErrorKind::plugin_died);
+    REQUIRE(error.message == "plugin " + name + " died: hung in " + name + ".hangs for 60 s");
+    REQUIRE(waits.recorder->wait().error().kind == ErrorKind::plugin_died);
+    REQUIRE(t.call(name + ".attempts", {{"key", ""}}));
+    REQUIRE(entry_of(t, name)["restarts"] == 1);
+    REQUIRE(entry_of(t, name)["evidence"]["reason"] == "hung in " + name + ".hangs for 60 s");
+    t.end();
+    REQUIRE_FALSE(t.house().clean());
+  }
+}
+
+TEST_CASE("hung: an inline plugin that hangs again and again is quarantined before it has all the threads") {
+  TestHouse t([](Config& c) { c.supervisor.period_seconds = 1; });
+  for (int i = 0; i < ServiceManager::kMaxAbandoned; ++i) {
+    auto hangs = t.begin("faulty.hangs", json::object(), {}, 1h);
+    eventually("its start", [&] { return entry_of(t, "faulty")["open_calls"] == 1; });
+    eventually("it", [&] {
+      t.timers.advance(15s);
+      return hangs.recorder->done();
+    });
+  }
+  REQUIRE(entry_of(t, "faulty")["state"] == "quarantined");
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}).error().message.find("4 instances of it hang") != std::string::npos);
+}
+
+TEST_CASE("hung: a child that hangs is killed, and the death says in what") {
+  TestHouse t(
+      [](Config& c) {
+        c.plugins["faulty"].isolation = Isolation::child;
+        c.supervisor.hung_seconds = 1;
+      },
+      true);
+  auto hangs = t.begin("faulty.hangs");
+  const auto error = hangs.recorder->wait().error();
+  REQUIRE(error.kind == ErrorKind::plugin_died);
+  REQUIRE(error.message == "plugin faulty died: hung in faulty.hangs for 1 s");
+  REQUIRE(entry_of(t, "faulty")["evidence"]["reason"] == "hung in faulty.hangs for 1 s");
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+}
+
+TEST_CASE("hung: with hung_seconds = 0 nobody looks") {
+  TestHouse t([](Config& c) { c.supervisor.hung_seconds = 0; });
+  auto blocks = t.begin("faulty.blocks", {{"file", (t.dir() / "go").string()}}, {}, 1h);
+  eventually("it", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  for (int i = 0; i < 20; ++i) t.timers.advance(15s);
+  REQUIRE_FALSE(blocks.recorder->done());
+  std::ofstream(t.dir() / "go") << "go";
+  REQUIRE(blocks.recorder->wait());
+}
