@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <gantry/params.hpp>
 #include <host/config/check.hpp>
+#include <host/config/grants.hpp>
 #include <host/observe/printable.hpp>
 #include <set>
 
@@ -37,6 +38,7 @@ class Rules {
               ") must not be less than `supervisor.backoff_initial_ms` (" +
               std::to_string(supervisor.backoff_initial_ms) + ")");
     }
+    for (const auto& [name, plugin] : config_.plugins) check_grants("plugins." + toml_key(name) + ".grants", plugin);
     for (const auto& [name, server] : config_.lsp_servers) {
       if (name != kBuiltInServer) check_server("lsp.servers." + toml_key(name));
     }
@@ -53,6 +55,14 @@ class Rules {
  private:
   [[nodiscard]] bool is_model(const std::string& name) const {
     return name == kEmbedded || config_.ai.models.contains(name);
+  }
+
+  void check_grants(const std::string& key, const PluginEntry& plugin) {
+    if (!plugin.grants) return;
+    for (std::size_t i = 0; i < plugin.grants->size(); ++i) {
+      if (const auto grant = parse_grant((*plugin.grants)[i]); !grant)
+        add(key + "[" + std::to_string(i) + "]", key, ticked(key) + ": " + printable(grant.error().message, 400));
+    }
   }
 
   void check_server(const std::string& table) {

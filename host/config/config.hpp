@@ -83,7 +83,8 @@ struct PluginEntry {
   std::optional<std::string> path;  ///< absolute; not set: looked for by name in the plugin folders
   bool enabled = true;
   Isolation isolation = Isolation::in_line;
-  std::vector<std::string> grants;
+  std::optional<std::vector<std::string>> grants;  ///< not set: what a plugin asks for that came with the host
+  std::optional<std::int64_t> max_memory_mib;
   Restart restart = Restart::on_failure;
   json settings = json::object();
 };

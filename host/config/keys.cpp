@@ -195,9 +195,14 @@ constexpr std::array kPluginKeys{
     key<&PluginEntry::enabled>("enabled", boolean, kRestart, "false: never loaded, its calls are `unavailable`"),
     key<&PluginEntry::isolation>("isolation", choice, kRestart,
                                  "where it runs: in the host, or in a process of its own"),
-    key<&PluginEntry::grants>("grants", texts, kRestart,
-                              "what it may do besides answering its own calls; not enforced yet",
-                              {.example = R"(["processes"])"}),
+    key<&PluginEntry::grants>(
+        "grants", texts, kRestart,
+        "what it may do of what its manifest asks for: network, processes, client, read:PATH, write:PATH, "
+        "call:PATTERN, publish:PATTERN, subscribe:PATTERN; not set: all of it if it came with the host",
+        {.example = R"(["processes", "read:workspace"])"}),
+    key<&PluginEntry::max_memory_mib>("max_memory_mib", integer, kRestart,
+                                      "MiB of address space that a process of its own may have; not set: no limit",
+                                      {.min = 64, .max = 1 << 24, .example = "4096"}),
     key<&PluginEntry::restart>("restart", choice, kRestart,
                                "when it has failed: it is started again as [supervisor] says, or stays so"),
     key<&PluginEntry::settings>("settings", table, kLive, "handed to the plugin as it is",
