@@ -72,6 +72,14 @@ constexpr std::size_t kPoolQueue = 1024;
     spec.enabled = entry.enabled;
     spec.child = entry.isolation == Isolation::child;
     spec.restart = entry.restart != Restart::never;
+    spec.max_memory_mib = entry.max_memory_mib;
+    if (entry.grants) {
+      auto& granted = spec.granted.emplace();
+      for (const auto& text : *entry.grants) {
+        if (auto grant = parse_grant(text))
+          granted.push_back(std::move(*grant));  // all are: the configuration was checked
+      }
+    }
     if (entry.path) spec.library = *entry.path;
     out.push_back(std::move(spec));
   }
@@ -138,6 +146,7 @@ PluginDeps House::plugin_deps() {
                     bus_,
                     *log_,
                     workers_,
+                    spawner_,
                     event_permits_,
                     [this](OriginId origin) { return origins_.describe(origin); },
                     static_cast<std::size_t>(options_.config.host.max_message_bytes),

@@ -27,6 +27,7 @@
 #include "host/house/workspaces.hpp"
 #include "host/observe/log.hpp"
 #include "host/router/router.hpp"
+#include "host/runtime/spawner.hpp"
 #include "host/runtime/workers.hpp"
 #include "host/services/service_manager.hpp"
 #include "host/services/supervisor.hpp"
@@ -104,6 +105,7 @@ class House {
   Workers workers_;
   Timers& timers_;
   WorkerPool pool_;
+  Spawner spawner_;  ///< outlives the plugins: their processes die with it
   EventBus bus_;
   Origins origins_;
   Workspaces workspaces_;

@@ -25,8 +25,10 @@ json House::plugins_json() const {
   json out = json::array();
   for (const auto& plugin : services_->status()) {
     json entry{{"name", plugin.name},           {"version", plugin.version},      {"state", plugin.state},
-               {"isolation", plugin.isolation}, {"enforced", json::array()},      {"restarts", plugin.restarts},
+               {"isolation", plugin.isolation}, {"enforced", plugin.enforced},    {"restarts", plugin.restarts},
                {"runs_on", plugin.runs_on},     {"open_calls", plugin.open_calls}};
+    if (!plugin.grants.empty()) entry["grants"] = plugin.grants;
+    if (!plugin.unenforced.empty()) entry["unenforced"] = plugin.unenforced;
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     if (!plugin.evidence.is_null()) entry["evidence"] = plugin.evidence;
     if (plugin.pid) entry["pid"] = *plugin.pid;

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The main thread loads, starts and stops the plugin; a worker reads the link, and delivers to a nonblocking plugin.
+// The main thread reads what it is to start, confines the process while it is the only thread, loads, starts and stops
+// the plugin; a worker reads the link, and delivers to a nonblocking plugin.
 #include "host/plugins/child_main.hpp"
 
+#include <poll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/plugin/call.hpp>
@@ -13,6 +19,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "host/plugins/confine.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/link_port.hpp"
 #include "host/plugins/plugin_call.hpp"
@@ -26,10 +33,13 @@ using detail::to_view;
 namespace {
 
 constexpr int kSocket = 3;
+constexpr std::size_t kMaxStart = std::size_t{64} << 20;
 
 class Child {
  public:
-  int run() {
+  /// `start`: what the host says first.
+  int run(const json& start) {
+    const auto confined = be_confined(start);
     auto commands = mpsc::channel<Command>(16);
     commands_ = &commands.tx;
     link_ = std::make_shared<Link>(
@@ -43,33 +53,25 @@ class Child {
       });
     });
     link_->start();
-    while (auto command = commands.rx.recv()) {
-      if (command->what == Command::start) {
-        start(command->text);
-      } else {
-        const bool gone = command->what == Command::gone;
-        const bool clean = !plugin_ || plugin_->stop(gone ? kLastBudget : command->budget);
-        auto msg = wire::make(wire::kStopped);
-        msg.status = clean ? 1 : 0;
-        if (!gone) (void)link_->send(msg);
-        link_->close_soon();
-        if (!clean) std::_Exit(1);  // a thread is still in the plugin
-        workers_.stop();
-        serving.join();
-        return 0;
-      }
-    }
-    return 1;
+    tell_started(start, confined);
+    const auto command = commands.rx.recv();
+    const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
+    auto msg = wire::make(wire::kStopped);
+    msg.status = clean ? 1 : 0;
+    if (!command->gone) (void)link_->send(msg);
+    link_->close_soon();
+    if (!clean) std::_Exit(1);  // a thread is still in the plugin
+    workers_.stop();
+    serving.join();
+    return 0;
   }
 
  private:
   /// For a plugin whose host is gone.
   static constexpr Duration kLastBudget = std::chrono::seconds(1);
-  static constexpr std::size_t kMaxStart = std::size_t{64} << 20;
   struct Command {
-    enum What { start, stop, gone } what;
-    std::string text;
-    Duration budget{};
+    bool gone;  ///< the host is; else it says stop
+    Duration budget;
   };
   /// What comes back of one call, under the host's number for it.
   class LinkSink final : public CallSink {
@@ -104,39 +106,51 @@ class Child {
   };
 
   void host_is_gone() {
-    (void)commands_->try_send(Command{Command::gone, {}, {}});
+    (void)commands_->try_send(Command{true, {}});
     // A plugin that hangs, even in its start, does not outlive its host.
     (void)workers_.timers().after(2 * kLastBudget, [] { std::_Exit(1); });
   }
+  [[nodiscard]] static Result<Confined> be_confined(const json& start) {
+    const auto wanted = confinement_of(start.at("confinement"));
+    if (!wanted) return std::unexpected(wanted.error());
+    // Where it is not there, the plugin says what does not work without it.
+    if (!wanted->folder.empty()) (void)!::chdir(wanted->folder.c_str());
+    return confine(*wanted);
+  }
   // The worker has the plugin before the host hears that there is one.
-  void start(const std::string& text) {
-    workers_.first().post([this, result = load_and_start(text)] {
+  void tell_started(const json& start, const Result<Confined>& confined) {
+    if (confined) {
+      for (const auto& note : confined->notes) port_->log(Level::warn, note);
+    }
+    auto result = confined ? load_and_start(start) : Result<void>(std::unexpected(confined.error()));
+    json level = json::array({"parent_death"});
+    if (confined) {
+      for (const auto& what : confined->enforced) level.push_back(what);
+    }
+    workers_.first().post([this, result = std::move(result), level = dump_json(level)] {
       serving_ = plugin_.get();
       auto msg = wire::make(wire::kStarted);
-      if (!result) {
-        msg.status = static_cast<std::int32_t>(result.error().kind);
-        msg.payload = to_bytes(result.error().message);
-      }
+      msg.status = result ? 0 : static_cast<std::int32_t>(result.error().kind);
+      msg.payload = to_bytes(result ? level : result.error().message);
       (void)link_->send(msg);
     });
   }
-  [[nodiscard]] Result<void> load_and_start(const std::string& text) {
-    const auto doc = parse_json(text);
-    if (!doc) return std::unexpected(doc.error());
-    auto manifest = parse_manifest(dump_json(doc->at("manifest")));
+  [[nodiscard]] Result<void> load_and_start(const json& start) {
+    auto manifest = parse_manifest(dump_json(start.at("manifest")));
     if (!manifest) return std::unexpected(manifest.error());
-    PluginBasics basics{doc->at("name"), std::move(*manifest), workers_.timers(), port_, doc->at("max_payload_bytes")};
+    PluginBasics basics{start.at("name"), std::move(*manifest), workers_.timers(), port_,
+                        start.at("max_payload_bytes")};
     // The host ends this process and answers what is open.
-    HungWatch watch{Duration(doc->at("hung_after_ns").get<std::int64_t>()),
+    HungWatch watch{Duration(start.at("hung_after_ns").get<std::int64_t>()),
                     [link = link_](InlinePlugin&, const Death& death) {
                       auto msg = wire::make(wire::kHung);
                       msg.payload = to_bytes(death.reason);
                       (void)link->send(msg);
                     }};
     auto plugin =
-        InlinePlugin::load(doc->at("library").get<std::string>(), std::move(basics), workers_, std::move(watch));
+        InlinePlugin::load(start.at("library").get<std::string>(), std::move(basics), workers_, std::move(watch));
     if (!plugin) return std::unexpected(plugin.error());
-    if (auto started = (*plugin)->start(doc->at("config")); !started) return std::unexpected(started.error());
+    if (auto started = (*plugin)->start(start.at("config")); !started) return std::unexpected(started.error());
     plugin_ = std::move(*plugin);
     return {};
   }
@@ -148,11 +162,8 @@ class Child {
       return;
     }
     switch (msg.kind) {
-      case wire::kStart:
-        (void)commands_->try_send(Command{Command::start, std::string(to_view(msg.payload)), {}});
-        return;
       case wire::kStop:
-        (void)commands_->try_send(Command{Command::stop, {}, Duration(msg.budget_ns)});
+        (void)commands_->try_send(Command{false, Duration(msg.budget_ns)});
         return;
       case wire::kOrigin:
         port_->learn(msg.origin, to_view(msg.payload));
@@ -244,12 +255,43 @@ class Child {
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
 };
 
+/// The host's first message. It sends no other before it was told that the plugin has started. Empty: the host is gone.
+[[nodiscard]] std::optional<json> read_start() {
+  wire::Decoder decoder(kMaxStart);
+  constexpr std::size_t kReadBytes = 64 * 1024;
+  while (!decoder.broken()) {
+    if (const auto msg = decoder.next()) {
+      auto start = msg->kind == wire::kStart ? parse_json(to_view(msg->payload)) : fail(ErrorKind::internal, "");
+      return start ? std::optional<json>(std::move(*start)) : std::nullopt;
+    }
+    const ssize_t got = ::recv(kSocket, decoder.prepare(kReadBytes), kReadBytes, 0);
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return std::nullopt;
+    decoder.commit(static_cast<std::size_t>(got));
+  }
+  return std::nullopt;
+}
+
+/// The kernel ends this process when the host is gone, whatever the plugin does then.
+[[nodiscard]] bool die_with_host() {
+  if (::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return false;
+  // Has it gone before? Then nobody has the other end of the socket.
+  pollfd socket{kSocket, POLLRDHUP, 0};
+  return ::poll(&socket, 1, 0) == 0;
+}
+
 }  // namespace
 
 int plugin_child() {
-  (void)::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
   (void)std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
-  return Child().run();
+  if (!die_with_host()) return 1;
+  const auto start = read_start();
+  if (!start) return 1;
+  const int code = Child().run(*start);
+  // The plugin has stopped. What its library's statics would do now could only go wrong, and the leak checker of a
+  // sanitizer cannot trace a process that may not be traced.
+  (void)std::fflush(nullptr);
+  std::_Exit(code);
 }
 
 }  // namespace gantry::host

@@ -4,10 +4,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,25 +27,20 @@ using detail::to_view;
 namespace {
 
 constexpr std::size_t kTasks = std::size_t{1} << 16;
-/// Where a child finds its socket.
-constexpr int kChildSocket = 3;
 /// How long the process of a plugin whose socket has ended may take to end itself.
 constexpr auto kLastBreath = std::chrono::milliseconds(500);
 
-struct Actions {
-  posix_spawn_file_actions_t raw;
-  Actions() { ::posix_spawn_file_actions_init(&raw); }
-  ~Actions() { ::posix_spawn_file_actions_destroy(&raw); }
-  Actions(const Actions&) = delete;
-  Actions& operator=(const Actions&) = delete;
-};
-
 /// What a plugin's process gets of the host's environment.
-[[nodiscard]] std::vector<std::string> scrubbed_environment() {
+[[nodiscard]] std::vector<std::string> scrubbed_environment(const std::string& folder) {
   std::vector<std::string> out;
-  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "TMPDIR", "XDG_CACHE_HOME"}) {
+  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME",
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+                           "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"
+#endif
+       }) {
     if (const char* value = ::getenv(name)) out.push_back(std::string(name) + "=" + value);
   }
+  if (!folder.empty()) out.push_back("TMPDIR=" + folder);
   return out;
 }
 
@@ -56,6 +49,19 @@ struct Actions {
   if (info.si_code == CLD_EXITED) return {.reason = "exit code " + std::to_string(status), .exit_code = status};
   return {.reason = "signal " + std::to_string(status) + " (" + ::strsignal(status) + ")", .signal = status};
 }
+/// Two connected ends; the second one goes to the child.
+struct Ends {
+  std::array<int, 2> fds{-1, -1};
+  Ends() = default;
+  ~Ends() {
+    for (const int fd : fds) {
+      if (fd >= 0) ::close(fd);
+    }
+  }
+  Ends(const Ends&) = delete;
+  Ends& operator=(const Ends&) = delete;
+  [[nodiscard]] int take_first() { return std::exchange(fds[0], -1); }
+};
 
 }  // namespace
 
@@ -71,55 +77,33 @@ ChildPlugin::~ChildPlugin() {
   (void)reap(std::chrono::steady_clock::time_point::max());
   if (pidfd_ >= 0) ::close(pidfd_);
   if (link_) link_->close_soon();
+  if (output_) output_->finish();
 }
 
 Result<void> ChildPlugin::spawn() {
-  std::array<int, 2> ends{};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
-    return fail(ErrorKind::overloaded, std::string("the system gives no socket for it: ") + std::strerror(errno));
-  Actions actions;
-  auto* const raw = &actions.raw;
-  ::posix_spawn_file_actions_addopen(raw, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(raw, 1, "/dev/null", O_WRONLY, 0);
-  ::posix_spawn_file_actions_adddup2(raw, ends[1], kChildSocket);
-  ::posix_spawn_file_actions_addclosefrom_np(raw, kChildSocket + 1);
-  std::string program = deps_.program.string();
-  std::string verb = "plugin-child";
-  std::string title = name();
-  const std::array<char*, 4> argv{program.data(), verb.data(), title.data(), nullptr};
-  auto environment = scrubbed_environment();
-  std::vector<char*> env;
-  env.reserve(environment.size() + 1);
-  for (auto& entry : environment) env.push_back(entry.data());
-  env.push_back(nullptr);
-  posix_spawnattr_t attributes;
-  ::posix_spawnattr_init(&attributes);
-  sigset_t none;
-  sigset_t all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  ::posix_spawnattr_setsigmask(&attributes, &none);
-  ::posix_spawnattr_setsigdefault(&attributes, &all);
-  ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-  const int failed = ::posix_spawn(&pid_, program.c_str(), raw, &attributes, argv.data(), env.data());
-  ::posix_spawnattr_destroy(&attributes);
-  ::close(ends[1]);
-  if (failed != 0) {
-    pid_ = -1;
-    ::close(ends[0]);
-    return fail(ErrorKind::unavailable, program + " cannot be started: " + std::strerror(failed));
-  }
-  pidfd_ = static_cast<int>(::syscall(SYS_pidfd_open, pid_, 0));
-  if (pidfd_ < 0) {
-    const int why = errno;
-    ::close(ends[0]);
-    (void)::kill(pid_, SIGKILL);
-    (void)::waitpid(pid_, nullptr, 0);
-    return fail(ErrorKind::overloaded, std::string("its process cannot be watched: ") + std::strerror(why));
-  }
+  const auto no_ends = [] {
+    return fail(ErrorKind::overloaded, std::string("the system gives no descriptors for it: ") + std::strerror(errno));
+  };
+  Ends socket;
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket.fds.data()) != 0) return no_ends();
+  Ends output;
+  if (::pipe2(output.fds.data(), O_CLOEXEC) != 0) return no_ends();
+  SpawnRequest request;
+  request.program = deps_.program;
+  request.argv = {deps_.program.string(), "plugin-child", name()};
+  request.environment = scrubbed_environment(deps_.confinement.folder);
+  // It finds its socket at 3.
+  request.descriptors = {-1, output.fds[1], output.fds[1], socket.fds[1]};
+  auto spawned = deps_.spawner.spawn(request);
+  if (!spawned) return std::unexpected(spawned.error());
+  pid_ = spawned->pid;
+  pidfd_ = spawned->pidfd;
+  output_ =
+      std::make_shared<ChildOutput>(deps_.workers.first(), deps_.workers.timers(), output.take_first(),
+                                    [port = shared_port()](std::string_view line) { port->log(Level::info, line); });
+  output_->start();
   link_ = std::make_shared<Link>(
-      deps_.workers.first(), ends[0], max_payload_bytes(),
+      deps_.workers.first(), socket.take_first(), max_payload_bytes(),
       [weak = weak_self()](const gantry_msg& msg, Descriptors descriptors) {
         if (const auto plugin = weak.lock()) plugin->receive(msg, std::move(descriptors));
       },
@@ -141,6 +125,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
                                       {"manifest", plugin->manifest().document},
                                       {"max_payload_bytes", plugin->max_payload_bytes()},
                                       {"hung_after_ns", plugin->deps_.hung_after.count()},
+                                      {"confinement", to_json(plugin->deps_.confinement)},
                                       {"config", config}});
   auto msg = wire::make(wire::kStart);
   msg.payload = to_bytes(text);
@@ -152,7 +137,11 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     const auto became = plugin->reap(std::chrono::steady_clock::time_point::max()).value_or(Death{"unknown"});
     if (started.error().kind == ErrorKind::timeout)
       return fail(ErrorKind::unavailable, "it did not start in time; its process was ended");
-    return fail(ErrorKind::unavailable, "its process ended while it started: " + became.reason,
+    plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kLastBreath);
+    const auto said = plugin->last_output();
+    return fail(ErrorKind::unavailable,
+                "its process ended while it started: " + became.reason +
+                    (said.empty() ? "" : "; the last that it said: " + said.back()),
                 dump_json(became.details()));
   }
   if (!*started) return std::unexpected(started->error());
@@ -201,12 +190,7 @@ std::int32_t ChildPlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
 void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
   switch (msg.kind) {
     case wire::kStarted:
-      if (!started_) return;
-      (void)std::exchange(started_, std::nullopt)
-          ->send(msg.status == 0
-                     ? Result<void>()
-                     : fail(is_error_kind(msg.status) ? static_cast<ErrorKind>(msg.status) : ErrorKind::unavailable,
-                            std::string(to_view(msg.payload))));
+      started(msg);
       return;
     case wire::kStopped:
       (void)stopped_.reply.send(msg.status == 1);
@@ -230,6 +214,28 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
     default:
       (void)take(msg, std::move(descriptors));
   }
+}
+
+void ChildPlugin::started(const gantry_msg& msg) {
+  if (!started_) return;
+  Result<void> result;
+  if (msg.status != 0) {
+    result = fail(is_error_kind(msg.status) ? static_cast<ErrorKind>(msg.status) : ErrorKind::unavailable,
+                  std::string(to_view(msg.payload)));
+  } else if (const auto level = parse_json(to_view(msg.payload)); level && level->is_array()) {
+    // What the host has seen to itself, and what the child says of itself.
+    const Lock lock(mutex_);
+    enforced_ = {"environment", "descriptors"};
+    for (const auto& what : *level) enforced_.push_back(what.get<std::string>());
+  } else {
+    result = fail(ErrorKind::internal, "its process does not say how it is confined");
+  }
+  (void)std::exchange(started_, std::nullopt)->send(std::move(result));
+}
+
+std::vector<std::string> ChildPlugin::enforced() const {
+  const Lock lock(mutex_);
+  return enforced_;
 }
 
 void ChildPlugin::ended(const std::string& why) {
@@ -262,9 +268,11 @@ void ChildPlugin::ended(const std::string& why) {
                          });
 }
 
+// On the worker that reads its output.
 void ChildPlugin::tell_death(const std::string& why) {
   const auto end = reap(std::chrono::steady_clock::now());
   const Death became = hung_ ? Death{*hung_} : end.value_or(Death{why});
+  output_->read_rest();
   port().log(Level::error, "its process has ended: " + became.reason);
   port().unsubscribe();
   bury_events("its plugin died");

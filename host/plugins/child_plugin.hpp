@@ -18,18 +18,23 @@
 #include <memory>
 #include <unordered_set>
 
+#include "host/plugins/child_output.hpp"
+#include "host/plugins/confine.hpp"
 #include "host/plugins/death.hpp"
 #include "host/plugins/link.hpp"
 #include "host/plugins/plugin.hpp"
+#include "host/runtime/spawner.hpp"
 #include "host/runtime/workers.hpp"
 
 namespace gantry::host {
 
 struct ChildDeps {
   Workers& workers;
+  Spawner& spawner;
   std::shared_ptr<PermitQueue> event_permits;
   std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
-  Duration hung_after;            ///< a delivery that takes longer is a death; zero: nobody looks
+  Confinement confinement;
+  Duration hung_after;  ///< a delivery that takes longer is a death; zero: nobody looks
   OnDeath died;
 };
 
@@ -46,6 +51,8 @@ class ChildPlugin final : public Plugin {
   bool stop(Duration budget) override;
   [[nodiscard]] std::string runs_on() const override { return "child"; }
   [[nodiscard]] std::optional<int> pid() const override { return pid_; }
+  [[nodiscard]] std::vector<std::string> enforced() const override;
+  [[nodiscard]] std::vector<std::string> last_output() const override { return output_->last_lines(); }
 
  private:
   /// Runs when a task comes to a queue that had none, on the thread that brings it.
@@ -65,6 +72,7 @@ class ChildPlugin final : public Plugin {
   }
   void run_tasks() noexcept;
   void receive(const gantry_msg& msg, Descriptors descriptors);
+  void started(const gantry_msg& msg);
   void ended(const std::string& why);
   void tell_death(const std::string& why);
   /// Waits for the process at most until then; what became of it. Any thread, more than once.
@@ -80,6 +88,7 @@ class ChildPlugin final : public Plugin {
 
   const ChildDeps deps_;
   std::shared_ptr<Link> link_;
+  std::shared_ptr<ChildOutput> output_;
   pid_t pid_ = -1;
   int pidfd_ = -1;
   mpsc::Channel<std::move_only_function<void()>> tasks_;
@@ -89,7 +98,8 @@ class ChildPlugin final : public Plugin {
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
 
   std::optional<std::string> hung_;  ///< the link's worker's: why its process was killed
-  Mutex mutex_;
+  mutable Mutex mutex_;
+  std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -40,8 +40,9 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
 
 // Later hosts add members to the manifest; what this one does not know it leaves alone.
 [[nodiscard]] json known_members_only(const json& doc) {
-  static constexpr std::array kKnown{"id",        "version",    "summary", "abi",        "services", "methods",
-                                     "publishes", "subscribes", "logs",    "activation", "settings", "nonblocking"};
+  static constexpr std::array kKnown{"id",       "version",     "summary",    "abi",  "services",
+                                     "methods",  "publishes",   "subscribes", "logs", "activation",
+                                     "settings", "nonblocking", "grants"};
   json out = json::object();
   for (const char* name : kKnown) {
     if (doc.contains(name)) out[name] = doc[name];
@@ -103,6 +104,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   m.activation = list(p, "activation");
   m.settings = p.string_or("settings", "");
   m.nonblocking = p.boolean_or("nonblocking", false);
+  const auto grants = list(p, "grants");
   Params abi(p.object("abi"));
   m.abi_major = static_cast<std::uint32_t>(abi.integer("major", 0, 0xFFFF));
   m.abi_minor = static_cast<std::uint32_t>(abi.integer_or("minor", 0, 0, 0xFFFF));
@@ -110,6 +112,11 @@ Result<Manifest> parse_manifest(std::string_view text) {
   for (Params* part : {&p, &abi}) {
     if (auto ok = part->done(); !ok)
       return fail(ErrorKind::invalid_params, "its manifest is wrong: " + ok.error().message);
+  }
+  for (const auto& asked : grants) {
+    auto grant = parse_grant(asked);
+    if (!grant) return fail(ErrorKind::invalid_params, "its manifest is wrong: " + grant.error().message);
+    m.grants.push_back(std::move(*grant));
   }
   for (const auto& entry : methods) {
     auto method = parse_method(entry);

@@ -12,6 +12,8 @@
 #include <string_view>
 #include <vector>
 
+#include "host/config/grants.hpp"
+
 namespace gantry::host {
 
 struct ManifestMethod {
@@ -37,7 +39,8 @@ struct Manifest {
   std::vector<std::string> subscribes;
   std::vector<std::string> logs;
   std::vector<std::string> activation;
-  std::string settings;  ///< the configuration table that it is given
+  std::vector<Grant> grants;  ///< that it asks for
+  std::string settings;       ///< the configuration table that it is given
   bool nonblocking = false;
   json document;  ///< as it was read
 

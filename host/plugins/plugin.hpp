@@ -68,6 +68,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] virtual std::string runs_on() const = 0;
   /// Of its own process.
   [[nodiscard]] virtual std::optional<int> pid() const { return std::nullopt; }
+  /// What holds that process to its grants (host/plugins/confine.hpp).
+  [[nodiscard]] virtual std::vector<std::string> enforced() const { return {}; }
+  /// The last lines that the process wrote to stdout and stderr, at most 20.
+  [[nodiscard]] virtual std::vector<std::string> last_output() const { return {}; }
 
  protected:
   friend class PluginCall;
@@ -107,6 +111,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] std::size_t max_payload_bytes() const { return basics_.max_payload_bytes; }
   [[nodiscard]] PluginPort& port() const { return *basics_.port; }
   [[nodiscard]] OwnCalls& own_calls() { return own_calls_; }
+  [[nodiscard]] const std::shared_ptr<PluginPort>& shared_port() const { return basics_.port; }
 
  private:
   std::int32_t take_event(const gantry_msg& msg, std::string payload);

@@ -31,6 +31,47 @@ class SlotPort final : public BusPort {
   PluginSlot& slot_;
 };
 
+[[nodiscard]] std::string home() {
+  const char* value = ::getenv("HOME");
+  return value == nullptr ? "" : value;
+}
+
+[[nodiscard]] std::vector<std::string> texts(const std::vector<Grant>& grants) {
+  std::vector<std::string> out;
+  out.reserve(grants.size());
+  for (const auto& grant : grants) out.push_back(to_string(grant));
+  return out;
+}
+
+/// `config`: what the plugin is handed.
+[[nodiscard]] Confinement confinement_for(const PluginSpec& spec, const json& config) {
+  Confinement out;
+  out.folder = config.value("state_dir", "");
+  const auto grants = spec.grants();
+  const GrantPlaces places{home(), std::filesystem::path(out.folder).parent_path().string(),
+                           config.value("workspaces", std::vector<std::string>{})};
+  out.read = granted_paths(grants, GrantKind::read, places);
+  out.read.push_back(spec.library.parent_path().string());
+  out.write = granted_paths(grants, GrantKind::write, places);
+  out.network = has_grant(grants, GrantKind::network);
+  out.processes = has_grant(grants, GrantKind::processes);
+  out.max_memory_mib = spec.max_memory_mib;
+  return out;
+}
+
+/// What `plugin` asks for that only the kernel could hold it to, and does not.
+[[nodiscard]] std::vector<std::string> unenforced(const Manifest& manifest, const std::vector<std::string>& enforced) {
+  const auto holds = [&](std::string_view what) {
+    return std::any_of(enforced.begin(), enforced.end(), [&](const auto& e) { return e.starts_with(what); });
+  };
+  std::vector<std::string> out;
+  for (const auto& grant : manifest.grants) {
+    const bool is_path = grant.kind == GrantKind::read || grant.kind == GrantKind::write;
+    if (needs_kernel(grant) && !holds(is_path ? "landlock" : "seccomp")) out.push_back(to_string(grant));
+  }
+  return out;
+}
+
 // Of two plugins that offer one service the first by name has it; the other is out of order, and says why.
 void refuse_taken_services(std::vector<PluginSpec>& specs) {
   std::map<std::string, std::string> owners;
@@ -48,6 +89,12 @@ void refuse_taken_services(std::vector<PluginSpec>& specs) {
 }
 }  // namespace
 
+std::vector<Grant> PluginSpec::grants() const {
+  if (!manifest) return {};
+  if (!granted) return bundled ? manifest->grants : std::vector<Grant>{};
+  return effective_grants(manifest->grants, *granted, home());
+}
+
 std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const std::vector<PluginSpec>& configured) {
   std::map<std::string, PluginSpec> found;
   std::error_code failed;
@@ -58,6 +105,7 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
     PluginSpec spec;
     spec.name = it->path().stem().string();
     spec.library = std::filesystem::path(it->path()).replace_extension(".so");
+    spec.bundled = true;
     found[spec.name] = std::move(spec);
   }
   for (const auto& wanted : configured) {
@@ -66,7 +114,12 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
     spec.enabled = wanted.enabled;
     spec.child = wanted.child;
     spec.restart = wanted.restart;
-    if (!wanted.library.empty()) spec.library = wanted.library;
+    spec.granted = wanted.granted;
+    spec.max_memory_mib = wanted.max_memory_mib;
+    if (!wanted.library.empty()) {
+      spec.library = wanted.library;
+      spec.bundled = false;
+    }
   }
   std::vector<PluginSpec> out;
   for (auto& [name, spec] : found) {
@@ -221,10 +274,16 @@ Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry) {
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry) {
-  ChildDeps deps{deps_.workers, deps_.event_permits, deps_.program, deps_.hung_after,
+  const PluginSpec& spec = *entry.spec;
+  const json config = config_of_(spec);
+  ChildDeps deps{deps_.workers,
+                 deps_.spawner,
+                 deps_.event_permits,
+                 deps_.program,
+                 confinement_for(spec, config),
+                 deps_.hung_after,
                  [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
-  auto plugin = ChildPlugin::start(entry.spec->library, basics_of(entry), std::move(deps), config_of_(*entry.spec),
-                                   kStartPatience);
+  auto plugin = ChildPlugin::start(spec.library, basics_of(entry), std::move(deps), config, kStartPatience);
   if (!plugin) return std::unexpected(plugin.error());
   return *plugin;
 }
@@ -320,6 +379,7 @@ std::vector<PluginStatus> ServiceManager::status() const {
     PluginStatus status;
     status.name = name;
     status.isolation = entry.spec->child ? "child" : "inline";
+    status.grants = texts(entry.spec->grants());
     if (entry.spec->manifest) status.version = entry.spec->manifest->version;
     if (!entry.spec->enabled) {
       status.state = "disabled";
@@ -336,7 +396,9 @@ std::vector<PluginStatus> ServiceManager::status() const {
         status.open_calls = plugin->open_calls();
         status.runs_on = plugin->runs_on();
         status.pid = plugin->pid();
+        status.enforced = plugin->enforced();
       }
+      if (!entry.spec->child || status.pid) status.unenforced = unenforced(*entry.spec->manifest, status.enforced);
     }
     out.push_back(std::move(status));
   }

@@ -25,6 +25,7 @@
 #include "host/bus/event_bus.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/manifest.hpp"
+#include "host/runtime/spawner.hpp"
 #include "host/services/plugin_slot.hpp"
 
 namespace gantry::host {
@@ -34,10 +35,16 @@ struct PluginSpec {
   std::string name;
   std::filesystem::path library;
   bool enabled = true;
-  bool child = false;   ///< in a process of its own
-  bool restart = true;  ///< when it has failed
+  bool child = false;                         ///< in a process of its own
+  bool restart = true;                        ///< when it has failed
+  bool bundled = false;                       ///< it lies in the host's own plugin folder
+  std::optional<std::vector<Grant>> granted;  ///< not set: what it asks for if it is bundled, else nothing
+  std::optional<std::int64_t> max_memory_mib;
   std::optional<Manifest> manifest;
   std::string failure;  ///< why there is no manifest
+
+  /// What the manifest asks for and the configuration grants.
+  [[nodiscard]] std::vector<Grant> grants() const;
 };
 
 /// Reads the manifests of every NAME.so in `bundled` and of the plugins that are `configured` by path. The order is by
@@ -50,6 +57,7 @@ struct PluginDeps {
   EventBus& bus;
   Log& log;
   Workers& workers;
+  Spawner& spawner;
   std::shared_ptr<PermitQueue> event_permits;  ///< so many plugins process events at once
   std::function<std::optional<std::string>(OriginId)> describe_origin;
   std::size_t max_payload_bytes;
@@ -73,6 +81,9 @@ struct PluginStatus {
   std::size_t open_calls = 0;
   std::string runs_on;  ///< as Plugin says; empty while it does not run
   std::optional<int> pid;
+  std::vector<std::string> enforced;  ///< as Plugin says
+  std::vector<std::string> grants;
+  std::vector<std::string> unenforced;  ///< that it asks for: nothing holds it to what was granted of these
 };
 
 class ServiceManager {

@@ -179,6 +179,7 @@ class Ai {
 
   static void define(Definition<Ai>& d) {
     d.id("ai").version("0.1.0").service("ai").settings("ai").publishes("ai.**").activation("workspace");
+    d.grant("network").grant("processes").grant("read:workspace");
     d.summary("Models: one embedded that learns the workspace, and any OpenAI-compatible server");
     d.method("ai.complete", &Ai::complete,
              {.summary = "Says how the text at the cursor goes on. Stream items: {text}",

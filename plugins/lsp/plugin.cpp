@@ -270,6 +270,7 @@ void Lsp::define(Definition<Lsp>& d) {
   const json language{{"type", "string"}, {"description", "an LSP language id; by the file's name when absent"}};
   d.id("lsp").version("0.1.0").summary("Language servers for editors, agents and scripts").service("lsp");
   d.settings("lsp").publishes("lsp.**").nonblocking();
+  d.grant("processes").grant("read:workspace");
   d.method("lsp.attach", &Lsp::attach,
            {.summary = "One editor's LSP connection: each item is one JSON-RPC message, both ways",
             .params = {{"type", "object"},

@@ -37,6 +37,9 @@ class Definition {
   Definition& activation(std::string when) { return add("activation", std::move(when)); }
   /// Every handler and callback returns within microseconds and never waits: they run on the host's workers.
   Definition& nonblocking() { return set("nonblocking", true); }
+  /// What it needs besides answering its own calls: "network", "processes", "read:workspace", "write:~/.cache/x", ...
+  /// It has what the configuration grants of it; a plugin in a process of its own is held to that.
+  Definition& grant(std::string what) { return add("grants", std::move(what)); }
   /// How it is replaced: "overlap" (the default), or "handover" for the owner of something exclusive.
   Definition& reload(std::string kind) { return set("reload", std::move(kind)); }
 

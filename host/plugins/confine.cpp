@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/plugins/confine.hpp"
+
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <gantry/params.hpp>
+
+namespace gantry::host {
+
+namespace {
+
+// A plugin needs a few files. One that leaks them shall hear of it before the system's table is full.
+constexpr rlim_t kMaxFiles = 4096;
+
+[[nodiscard]] Result<void> lower(__rlimit_resource what, const char* name, rlim_t most) {
+  rlimit limit{};
+  if (::getrlimit(what, &limit) != 0) return not_confined(name, errno);
+  limit.rlim_max = std::min(limit.rlim_max, most);
+  limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max);
+  if (::setrlimit(what, &limit) != 0) return not_confined(name, errno);
+  return {};
+}
+
+// The size of a core file stays as the host was started with: it is evidence, and its place is the system's to say.
+// Threads are counted for the user, not for the process, so they have no limit here.
+[[nodiscard]] Result<void> limit_resources(const Confinement& confinement) {
+  if (!confinement.processes) {  // those that it starts may need more
+    if (auto ok = lower(RLIMIT_NOFILE, "RLIMIT_NOFILE", kMaxFiles); !ok) return ok;
+  }
+  if (!confinement.max_memory_mib) return {};
+  return lower(RLIMIT_AS, "RLIMIT_AS", static_cast<rlim_t>(*confinement.max_memory_mib) << 20U);
+}
+
+// A host that root has started would give them to its plugins: to read every file, say.
+[[nodiscard]] Result<void> drop_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  const std::array<__user_cap_data_struct, _LINUX_CAPABILITY_U32S_3> none{};
+  if (::syscall(SYS_capset, &header, none.data()) != 0) return not_confined("capset", errno);
+  return {};
+}
+
+}  // namespace
+
+std::unexpected<Error> not_confined(const std::string& what, int error) {
+  return fail(ErrorKind::unavailable, "its process cannot be confined: " + what + ": " + std::strerror(error));
+}
+
+json to_json(const Confinement& c) {
+  json out{
+      {"folder", c.folder}, {"read", c.read}, {"write", c.write}, {"network", c.network}, {"processes", c.processes}};
+  if (c.max_memory_mib) out["max_memory_mib"] = *c.max_memory_mib;
+  return out;
+}
+
+Result<Confinement> confinement_of(const json& doc) {
+  Params p(doc);
+  Confinement out;
+  out.folder = p.string("folder");
+  out.read = p.strings("read");
+  out.write = p.strings("write");
+  out.network = p.boolean_or("network", false);
+  out.processes = p.boolean_or("processes", false);
+  out.max_memory_mib = p.maybe_integer("max_memory_mib");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  return out;
+}
+
+Result<Confined> confine(const Confinement& confinement) {
+  Confined out;
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return not_confined("PR_SET_NO_NEW_PRIVS", errno);
+  out.enforced.emplace_back("no_new_privs");
+  if (auto ok = limit_resources(confinement); !ok) return std::unexpected(ok.error());
+  out.enforced.emplace_back("rlimits");
+  if (auto ok = drop_capabilities(); !ok) return std::unexpected(ok.error());
+  out.enforced.emplace_back("capabilities");
+  const auto paths = restrict_paths(confinement, out.notes);
+  if (!paths) return std::unexpected(paths.error());
+  if (*paths > 0) {
+    out.enforced.push_back("landlock:" + std::to_string(*paths));
+  } else {
+    out.notes.emplace_back("this kernel has no Landlock: the plugin may open every file that its user may");
+  }
+  const auto calls = restrict_calls(confinement);
+  if (!calls) return std::unexpected(calls.error());
+  if (*calls) {
+    out.enforced.emplace_back("seccomp");
+  } else {
+    out.notes.emplace_back("this kernel has no seccomp filters: the plugin may use the network and start processes");
+  }
+  return out;
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/confine.hpp: what a plugin's own process takes from itself before it loads the plugin, for ever: the
+// kernel holds every later thread and process of it to that.
+//
+// It is no jail for code that looks for holes in the kernel. It keeps a plugin that errs, and one that is curious, from
+// what it was not granted.
+//
+// Thread rule: once, on the only thread of the process.
+#pragma once
+
+#include <cstdint>
+#include <gantry/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gantry::host {
+
+struct Confinement {
+  std::string folder;  ///< its own, to write in; it works there
+  std::vector<std::string> read;
+  std::vector<std::string> write;
+  bool network = false;
+  bool processes = false;
+  std::optional<std::int64_t> max_memory_mib;  ///< of address space
+};
+[[nodiscard]] json to_json(const Confinement& confinement);
+[[nodiscard]] Result<Confinement> confinement_of(const json& doc);
+
+/// The level that was reached.
+struct Confined {
+  /// "no_new_privs", "rlimits", "capabilities", "landlock:7" (with the version of it that the kernel has), "seccomp"
+  std::vector<std::string> enforced;
+  std::vector<std::string> notes;  ///< sentences for the log: what the kernel lacks, what was granted and is not there
+};
+
+/// `unavailable` when the kernel refuses something that it offers: then nothing must be loaded.
+[[nodiscard]] Result<Confined> confine(const Confinement& confinement);
+
+// Its parts:
+/// Landlock: paths, TCP ports, and what is outside of this process. The version; 0: the kernel has none.
+[[nodiscard]] Result<int> restrict_paths(const Confinement& confinement, std::vector<std::string>& notes);
+/// seccomp. False: the kernel has none.
+[[nodiscard]] Result<bool> restrict_calls(const Confinement& confinement);
+[[nodiscard]] std::unexpected<Error> not_confined(const std::string& what, int error);
+
+}  // namespace gantry::host

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Which files a plugin in a process of its own may open.
+#include <unistd.h>
+
+#include "unit/sandbox_support.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+TEST_CASE("sandbox: without grants a plugin writes in its own folder, reads what programs need, and that is all") {
+  ConfinedHouse t;
+  t.needs("landlock");
+  const std::filesystem::path own = (*t.call("prober.folder"))["path"].get<std::string>();
+  REQUIRE(t.tried("prober.writes", at(own / "a")) == 0);
+  REQUIRE(t.tried("prober.reads", at(own / "a")) == 0);
+  REQUIRE(t.tried("prober.writes", at("b")) == 0);  // it works there
+  REQUIRE(std::filesystem::exists(own / "b"));
+  REQUIRE(t.tried("prober.reads", at(GANTRY_BUILD_DIR "/tests/plugins/prober.json")) == 0);
+  REQUIRE(t.tried("prober.reads", at("/etc/passwd")) == 0);
+  REQUIRE(t.tried("prober.writes", at("/dev/null")) == 0);
+  REQUIRE(t.tried("prober.reads", at("/proc/self/maps")) == 0);
+
+  put(t.dir() / "secret");
+  REQUIRE(t.tried("prober.reads", at(t.dir() / "secret")) == EACCES);
+  REQUIRE(t.tried("prober.writes", at(t.dir() / "secret")) == EACCES);
+  REQUIRE(t.tried("prober.writes", at(t.dir() / "new")) == EACCES);
+  REQUIRE(t.tried("prober.reads", at(t.dir() / "state" / "gantry.log")) == EACCES);
+  REQUIRE(t.tried("prober.writes", at(GANTRY_BUILD_DIR "/tests/plugins/prober.json")) == EACCES);
+  REQUIRE(t.tried("prober.writes", at("/etc/passwd")) == EACCES);
+  REQUIRE(t.tried("prober.reads", at("/proc/" + std::to_string(::getpid()) + "/environ")) == EACCES);
+}
+
+TEST_CASE("sandbox: what a plugin could not open it cannot give another mode either") {
+  ConfinedHouse t;
+  t.needs("seccomp");
+  put(t.dir() / "secret");
+  std::filesystem::permissions(t.dir() / "secret", std::filesystem::perms::owner_read);
+  REQUIRE(t.tried("prober.changes_mode", at(t.dir() / "secret")) == EPERM);
+}
+
+TEST_CASE("sandbox: of a path that is asked for and one that is granted the inner one is open, as far as both say") {
+  const TempDir dir;
+  put(dir.path() / "open" / "a");
+  put(dir.path() / "closed" / "a");
+  ConfinedHouse t(grants({"write:" + (dir.path() / "open").string(), "write:$STATE"}));
+  t.needs("landlock");
+  std::filesystem::create_directories(t.dir() / "state" / "shared");
+  REQUIRE(t.tried("asker.reads", at(dir.path() / "open" / "a")) == 0);  // it asks to read everything, and not to write
+  REQUIRE(t.tried("asker.writes", at(dir.path() / "open" / "a")) == EACCES);
+  REQUIRE(t.tried("asker.reads", at(dir.path() / "closed" / "a")) == EACCES);
+  REQUIRE(t.tried("asker.writes", at(t.dir() / "state" / "shared" / "a")) == 0);  // it asks for no more of $STATE
+  REQUIRE(t.tried("asker.writes", at(t.dir() / "state" / "other")) == EACCES);
+  REQUIRE(t.entry("asker")["grants"] ==
+          json{"read:" + (dir.path() / "open").string(), "read:$STATE", "write:$STATE/shared"});
+}
+
+TEST_CASE("sandbox: a workspace is open by a grant of its own") {
+  const TempDir workspace;
+  put(workspace.path() / "main.cpp");
+  const auto in = [&](std::vector<std::string> granted) {
+    ConfinedHouse t([&](Config& c) {
+      c.host.workspaces = {workspace.path().string()};
+      grants(std::move(granted))(c);
+    });
+    t.needs("landlock");
+    return t.tried("asker.reads", at(workspace.path() / "main.cpp"));
+  };
+  REQUIRE(in({"network"}) == EACCES);
+  REQUIRE(in({"read:workspace"}) == 0);
+}
+
+TEST_CASE("sandbox: what is granted and not asked for stays closed") {
+  const TempDir dir;
+  put(dir.path() / "a");
+  ConfinedHouse t(
+      [&](Config& c) { c.plugins["prober"].grants = {"read:" + dir.path().string(), "network", "processes"}; });
+  t.needs("landlock");
+  REQUIRE(t.tried("prober.reads", at(dir.path() / "a")) == EACCES);
+  REQUIRE(t.tried("prober.socket", {{"family", AF_INET}}) == EACCES);
+  REQUIRE(t.tried("prober.forks") == EPERM);
+  REQUIRE_FALSE(t.entry("prober").contains("grants"));
+}
+
+TEST_CASE("sandbox: a plugin that came with the host has what it asks for, any other one what is granted to it") {
+  const TempDir elsewhere;
+  for (const char* file : {"asker.so", "asker.json"})
+    std::filesystem::copy(std::string(GANTRY_BUILD_DIR "/tests/plugins/") + file, elsewhere.path() / file);
+  const auto in = [](const std::function<void(Config&)>& change) {
+    ConfinedHouse t(change);
+    t.needs("seccomp");
+    return t.tried("asker.socket", {{"family", AF_INET}});
+  };
+  const auto from_elsewhere = [&](Config& c) { c.plugins["asker"].path = (elsewhere.path() / "asker.so").string(); };
+  REQUIRE(in({}) == 0);
+  REQUIRE(in(grants({})) == EACCES);
+  REQUIRE(in(from_elsewhere) == EACCES);
+  REQUIRE(in([&](Config& c) {
+            from_elsewhere(c);
+            grants({"network"})(c);
+          }) == 0);
+}
