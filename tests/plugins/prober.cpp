@@ -18,8 +18,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <gantry/plugin.hpp>
 #include <string>
@@ -165,7 +167,24 @@ class Prober {
     delete freed;
     return json(*static_cast<volatile int*>(freed));  // NOLINT: on purpose
   }
-  void stands_still(Call) { (void)::raise(SIGSTOP); }
+  // No thread of this process does anything from here on, so nobody sees that the host is gone.
+  void freezes(Call) {
+    static std::atomic<int> frozen;
+    (void)::signal(SIGHUP, SIG_IGN);
+    (void)::signal(SIGUSR1, [](int) {
+      ++frozen;
+      for (;;) ::pause();
+    });
+    int others = 0;
+    DIR* const threads = ::opendir("/proc/self/task");
+    while (const dirent* entry = ::readdir(threads)) {
+      const int thread = std::atoi(entry->d_name);
+      if (thread != 0 && thread != ::gettid() && ::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR1) == 0) ++others;
+    }
+    while (frozen < others) std::this_thread::yield();
+    (void)std::fprintf(stderr, "frozen\n");
+    for (;;) ::pause();
+  }
   void spins(Call) {
     for (volatile bool for_ever = true; for_ever;) {
     }
@@ -186,7 +205,7 @@ class Prober {
     d.method(PROBER ".environment", &P::environment).method(PROBER ".descriptors", &P::descriptors);
     d.method(PROBER ".prints", &P::prints).method(PROBER ".dies", &P::dies).method(PROBER ".spins", &P::spins);
     d.method(PROBER ".misuses_memory", &P::misuses_memory);
-    d.method(PROBER ".stands_still", &P::stands_still);
+    d.method(PROBER ".freezes", &P::freezes);
   }
 
  private:

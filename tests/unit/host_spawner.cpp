@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <set>
 
 #include "host/runtime/spawner.hpp"
@@ -126,6 +127,7 @@ TEST_CASE("spawner: descriptors lie where they were placed, also when they cross
 
 TEST_CASE(
     "spawner: what asks to die with its parent lives as long as the spawner, not as the thread that asked for it") {
+  (void)std::signal(SIGPIPE, SIG_IGN);
   auto spawner = std::make_unique<Spawner>();
   Pipe in;
   Pipe out;
@@ -141,6 +143,8 @@ TEST_CASE(
     request.argv = {"setpriv", "--pdeathsig", "KILL", "cat"};
     request.descriptors = {in.from, out.to, -1};
     process = spawner->spawn(request).value_or(Spawned{});
+    Pipe::shut(in.from);
+    Pipe::shut(out.to);
     asked = process.pid > 0 && echoes('a');  // it has asked by now
   }).join();
   REQUIRE(asked);
