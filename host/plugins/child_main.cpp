@@ -260,8 +260,9 @@ class Child {
   wire::Decoder decoder(kMaxStart);
   constexpr std::size_t kReadBytes = 64 * 1024;
   while (!decoder.broken()) {
-    if (const auto msg = decoder.next()) {
-      auto start = msg->kind == wire::kStart ? parse_json(to_view(msg->payload)) : fail(ErrorKind::internal, "");
+    if (const auto frame = decoder.next()) {
+      if (frame->msg.kind != wire::kStart) return std::nullopt;
+      auto start = parse_json(to_view(frame->msg.payload));
       return start ? std::optional<json>(std::move(*start)) : std::nullopt;
     }
     const ssize_t got = ::recv(kSocket, decoder.prepare(kReadBytes), kReadBytes, 0);

@@ -274,7 +274,7 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
   msg.status = status;
   msg.payload = to_bytes(payload);
   if (status != 0) attached.clear();
-  (void)send(host.raw(), host.descriptors(), msg, std::exchange(attached, {}));
+  (void)send_msg(host.raw(), host.descriptors(), msg, std::exchange(attached, {}));
   // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
   if (handler_thread.load() == std::this_thread::get_id()) {
     answered_by_handler = true;  // it leaves when the handler has returned

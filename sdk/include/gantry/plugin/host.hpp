@@ -149,7 +149,7 @@ class Host {
     msg.traceparent = detail::to_bytes(o.traceparent);
     msg.idempotency_key = detail::to_bytes(o.idempotency_key);
     const OutgoingCall handle(host_, call->id);
-    if (auto ok = sent(detail::send(host_, descriptors_, msg, o.descriptors), method); !ok) {
+    if (auto ok = sent(detail::send_msg(host_, descriptors_, msg, o.descriptors), method); !ok) {
       (void)outgoing_->take(handle.id());
       return std::unexpected(ok.error());
     }
