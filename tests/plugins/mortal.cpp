@@ -44,7 +44,7 @@ class Mortal {
   static void define(Definition<Mortal>& d) {
     MethodOptions idempotent;
     idempotent.idempotent = true;
-    d.id(NAME).version("1.0.0").service(NAME).settings(NAME).subscribes("to_" NAME ".**");
+    d.id(NAME).version("1.0.0").grant("write:/").service(NAME).settings(NAME).subscribes("to_" NAME ".**");
     d.method(NAME ".pid", &Mortal::pid).method(NAME ".events", &Mortal::events).method(NAME ".never", &Mortal::never);
     d.method(NAME ".dies", &Mortal::dies, idempotent).method(NAME ".dies_once", &Mortal::dies);
     MORE;

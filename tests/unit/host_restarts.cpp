@@ -128,7 +128,7 @@ TEST_CASE("restarts: one that fails to start is held back as one that died, inli
 
 TEST_CASE("restarts: a process that ends while it starts is seen with its signal, and counts") {
   PluginSet t({"mortal"}, Isolation::child, [](Config& c) {
-    c.plugins["mortal"].settings = {{"in_start", {{"file", "%/state/mortal/starts"}, {"times", 1}, {"signal", SIGSEGV}}}};
+    c.plugins["mortal"].settings = {{"in_start", {{"file", "%/starts"}, {"times", 1}, {"signal", SIGSEGV}}}};
   });
   REQUIRE(t.call("mortal.pid").error().message.find("signal 11") != std::string::npos);
   REQUIRE(t.entry("mortal")["evidence"]["signal"] == SIGSEGV);
