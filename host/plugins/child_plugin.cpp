@@ -32,16 +32,20 @@ constexpr std::size_t kTasks = std::size_t{1} << 16;
 constexpr auto kLastBreath = std::chrono::milliseconds(500);
 
 /// What a plugin's process gets of the host's environment.
-[[nodiscard]] std::vector<std::string> scrubbed_environment(const std::string& folder) {
+[[nodiscard]] std::vector<std::string> scrubbed_environment(const Confinement& confinement) {
   std::vector<std::string> out;
-  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME",
-#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-                           "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"
-#endif
-       }) {
+  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME"}) {
     if (const char* value = ::getenv(name)) out.push_back(std::string(name) + "=" + value);
   }
-  if (!folder.empty()) out.push_back("TMPDIR=" + folder);
+  if (!confinement.folder.empty()) out.push_back("TMPDIR=" + confinement.folder);
+  if constexpr (kSanitized) {
+    const std::string limit =
+        confinement.max_memory_mib ? ":hard_rss_limit_mb=" + std::to_string(*confinement.max_memory_mib) : "";
+    for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) {
+      const char* value = ::getenv(name);
+      out.push_back(std::string(name) + "=" + (value == nullptr ? "" : value) + limit);
+    }
+  }
   return out;
 }
 
@@ -92,7 +96,7 @@ Result<void> ChildPlugin::spawn() {
   SpawnRequest request;
   request.program = deps_.program;
   request.argv = {deps_.program.string(), "plugin-child", name()};
-  request.environment = scrubbed_environment(deps_.confinement.folder);
+  request.environment = scrubbed_environment(deps_.confinement);
   // It finds its socket at 3.
   request.descriptors = {-1, output.fds[1], output.fds[1], socket.fds[1]};
   auto spawned = deps_.spawner.spawn(request);
@@ -111,6 +115,10 @@ Result<void> ChildPlugin::spawn() {
       [weak = weak_self()](const std::string& why) {
         if (const auto plugin = weak.lock()) plugin->ended(why);
       });
+  if (auto ok = watch_process(); !ok) {
+    kill();
+    return ok;
+  }
   link_->start();
   return {};
 }
@@ -248,25 +256,38 @@ void ChildPlugin::ended(const std::string& why) {
     if (stopping_ || starting) return;  // who waits for its start or its end sees to it
   }
   refuse_calls();
-  const int watched = ::fcntl(pidfd_, F_DUPFD_CLOEXEC, 0);
-  if (watched < 0) {  // no descriptor is left to wait with
-    kill();
-    (void)reap(std::chrono::steady_clock::time_point::max());
+  if (exited_) {
     tell_death(why);
     return;
   }
-  // What became of the process is known a moment later.
-  auto descriptor = std::make_shared<boost::asio::posix::stream_descriptor>(deps_.workers.first().context(), watched);
-  const auto patience = timers().after(kLastBreath, [weak = weak_self()] {
+  // What becomes of the process is known a moment later.
+  why_ = why;
+  patience_ = deps_.workers.timers().after(kLastBreath, [weak = weak_self()] {
     if (const auto plugin = weak.lock()) plugin->kill();
   });
+}
+
+// A process that it has left behind may hold the socket open: the end of the link alone says too little.
+Result<void> ChildPlugin::watch_process() {
+  auto watched = Descriptor::duplicate(pidfd_);
+  if (!watched) return std::unexpected(watched.error());
+  auto descriptor =
+      std::make_shared<boost::asio::posix::stream_descriptor>(deps_.workers.first().context(), watched->release());
   descriptor->async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                         [descriptor, why, patience, weak = weak_self()](const boost::system::error_code& /*failed*/) {
-                           const auto plugin = weak.lock();
-                           if (!plugin) return;
-                           (void)plugin->timers().cancel(patience);
-                           plugin->tell_death(why);
+                         [descriptor, weak = weak_self()](const boost::system::error_code& /*failed*/) {
+                           if (const auto plugin = weak.lock()) plugin->process_ended();
                          });
+  return {};
+}
+
+void ChildPlugin::process_ended() {
+  exited_ = true;
+  if (!why_) {
+    link_->finish("its process has ended");
+    return;
+  }
+  (void)deps_.workers.timers().cancel(patience_);
+  tell_death(*why_);
 }
 
 // On the worker that reads its output.
@@ -299,6 +320,7 @@ std::optional<Death> ChildPlugin::reap(std::chrono::steady_clock::time_point unt
   if (ready == 0) return std::nullopt;
   const Lock lock(mutex_);
   if (!became_) {
+    (void)::kill(-pid_, SIGKILL);  // what it has left behind; until it is waited for the group's number is its own
     siginfo_t info{};
     const bool known = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &info, WEXITED) == 0;
     became_ = known ? describe_end(info) : Death{"unknown"};

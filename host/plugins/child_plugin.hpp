@@ -73,6 +73,8 @@ class ChildPlugin final : public Plugin {
   void run_tasks() noexcept;
   void receive(const gantry_msg& msg, Descriptors descriptors);
   void started(const gantry_msg& msg);
+  [[nodiscard]] Result<void> watch_process();
+  void process_ended();
   void ended(const std::string& why);
   void tell_death(const std::string& why);
   /// Waits for the process at most until then; what became of it. Any thread, more than once.
@@ -97,6 +99,10 @@ class ChildPlugin final : public Plugin {
   std::optional<oneshot::Sender<Result<void>>> started_;
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
 
+  // The worker's:
+  bool exited_ = false;
+  std::optional<std::string> why_;   ///< the link has ended, the process not yet
+  TimerKey patience_ = 0;            ///< and how long that may last
   std::optional<std::string> hung_;  ///< the link's worker's: why its process was killed
   mutable Mutex mutex_;
   std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);

@@ -35,7 +35,7 @@ constexpr rlim_t kMaxFiles = 4096;
   if (!confinement.processes) {  // those that it starts may need more
     if (auto ok = lower(RLIMIT_NOFILE, "RLIMIT_NOFILE", kMaxFiles); !ok) return ok;
   }
-  if (!confinement.max_memory_mib) return {};
+  if (!confinement.max_memory_mib || kSanitized) return {};
   return lower(RLIMIT_AS, "RLIMIT_AS", static_cast<rlim_t>(*confinement.max_memory_mib) << 20U);
 }
 

@@ -17,6 +17,13 @@
 
 namespace gantry::host {
 
+/// A build with a sanitizer, which maps more addresses than any limit allows: there it is told the limit instead.
+#if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+inline constexpr bool kSanitized = true;
+#else
+inline constexpr bool kSanitized = false;
+#endif
+
 struct Confinement {
   std::string folder;  ///< its own, to write in; it works there
   std::vector<std::string> read;

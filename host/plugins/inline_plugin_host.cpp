@@ -21,7 +21,10 @@ namespace {
 void InlinePlugin::fill_host_table() {
   host_.size = sizeof host_;
   host_.ctx = this;
-  host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).take(*msg, {}); };
+  host_.send = [](void* ctx, const gantry_msg* msg) {
+    // An abandoned one that comes back has nobody to speak to.
+    return self(ctx).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : self(ctx).take(*msg, {});
+  };
   host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).on_post(fn, arg); };
   host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) { self(ctx).take_log(level, to_view(line)); };
   host_.cancelled = [](void* ctx, std::uint64_t id) { return self(ctx).is_cancelled(id); };
@@ -56,6 +59,7 @@ void InlinePlugin::fill_host_table() {
 }
 
 std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
+  if (abandoned_) return GANTRY_CLOSED;
   if (posts_.fetch_add(1) >= kMaxPosts) {
     posts_.fetch_sub(1);
     return GANTRY_FULL;
@@ -72,6 +76,7 @@ std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
 
 std::int32_t InlinePlugin::on_send(const gantry_msg& msg, const std::int32_t* fds, std::uint32_t count) {
   if ((msg.kind != GANTRY_CALL && msg.kind != GANTRY_RESPONSE) || count > GANTRY_MAX_DESCRIPTORS) return GANTRY_INVALID;
+  if (abandoned_) return GANTRY_CLOSED;
   Descriptors copies;
   for (std::uint32_t i = 0; i < count; ++i) {
     auto copy = Descriptor::duplicate(fds[i]);
@@ -93,6 +98,7 @@ std::uint32_t InlinePlugin::on_take(std::int32_t* fds, std::uint32_t max) {
 }
 
 std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg) {
+  if (abandoned_) return 0;
   std::uint64_t id = 0;
   {
     Lock lock(mutex_);

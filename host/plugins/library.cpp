@@ -30,8 +30,9 @@ namespace {
                                             "; rebuild it with this host's sdk");
   }
   if (entry.minor > GANTRY_ABI_MINOR) {
-    return fail(ErrorKind::unavailable, "it needs ABI version 1." + std::to_string(entry.minor) + ", this host speaks 1." +
-                                            std::to_string(GANTRY_ABI_MINOR) + "; update the host");
+    return fail(ErrorKind::unavailable, "it needs ABI version 1." + std::to_string(entry.minor) +
+                                            ", this host speaks 1." + std::to_string(GANTRY_ABI_MINOR) +
+                                            "; update the host");
   }
   if (entry.size < sizeof(gantry_entry_t) || entry.create == nullptr || entry.describe == nullptr)
     return fail(ErrorKind::unavailable, "its gantry_entry is incomplete");

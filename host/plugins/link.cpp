@@ -95,28 +95,37 @@ bool Link::receive_frames() {
   return !decoder_.broken() && arrived_.size() <= Outbox::kMaxDescriptors;
 }
 
-void Link::read() {
-  for (std::size_t turn = 0; turn < kReadsATurn; ++turn) {
-    const ssize_t got = receive_bytes(decoder_.prepare(kReadBytes), kReadBytes);
-    if (got < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) break;
-      end(std::string("it cannot be read: ") + std::strerror(errno));
-      return;
-    }
-    if (got == 0) {
-      end("the other end has closed it");
-      return;
-    }
-    decoder_.commit(static_cast<std::size_t>(got));
-    if (!receive_frames()) {
-      end("what came cannot be understood");
-      return;
-    }
-    if (static_cast<std::size_t>(got) < kReadBytes) break;
+bool Link::read_once() {
+  ssize_t got = -1;
+  do {
+    got = receive_bytes(decoder_.prepare(kReadBytes), kReadBytes);
+  } while (got < 0 && errno == EINTR);
+  if (got < 0) {
+    if (errno != EAGAIN && errno != EWOULDBLOCK) end(std::string("it cannot be read: ") + std::strerror(errno));
+    return false;
   }
+  if (got == 0) {
+    end("the other end has closed it");
+    return false;
+  }
+  decoder_.commit(static_cast<std::size_t>(got));
+  if (!receive_frames()) end("what came cannot be understood");
+  return !closed_;
+}
+
+void Link::read() {
+  for (std::size_t turn = 0; turn < kReadsATurn && read_once(); ++turn) {
+  }
+  if (closed_) return;
   decoder_.release();
   wait_for_input();
+}
+
+void Link::finish(const std::string& why) {
+  if (closed_) return;
+  while (read_once()) {
+  }
+  end(why);
 }
 
 void Link::end(const std::string& why) {

@@ -34,6 +34,9 @@ class Link final : public StreamPeer {
   [[nodiscard]] std::size_t waiting() const { return outbox_.size(); }
   /// What waits is tried once more.
   void close_soon();
+  /// Worker. Nobody writes at the other end any more, though it may be open still: what has come is handed over, then
+  /// the link ends.
+  void finish(const std::string& why);
   void close() override { end("it was closed"); }
 
  private:
@@ -44,6 +47,8 @@ class Link final : public StreamPeer {
   /// What recv() returns; descriptors that came are kept for their frames.
   [[nodiscard]] ssize_t receive_bytes(char* into, std::size_t size);
   [[nodiscard]] bool receive_frames();
+  /// Frames from what the socket has, once. False: it has nothing now, or the link has ended.
+  [[nodiscard]] bool read_once();
   void end(const std::string& why);
   [[nodiscard]] std::shared_ptr<Link> self() { return std::static_pointer_cast<Link>(shared_from_this()); }
 

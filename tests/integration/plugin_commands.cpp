@@ -19,7 +19,7 @@ void with_mortal(Sandbox& box, const std::string& more = {}) {
 
 }  // namespace
 
-TEST_CASE("plugin commands: list shows each plugin, and of one that is quarantined why; restart releases it") {
+TEST_CASE("plugin commands: list shows each plugin, and of one that is quarantined why, and restart releases it") {
   Sandbox box;
   with_mortal(box, "[supervisor]\nintensity = 0\n");
   (void)box.serve();
