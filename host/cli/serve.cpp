@@ -12,6 +12,7 @@
 #include "host/cli/paths.hpp"
 #include "host/house/house.hpp"
 #include "host/observe/ready_writer.hpp"
+#include "host/plugins/crash_mark.hpp"
 
 namespace gantry::host {
 
@@ -99,6 +100,7 @@ void on_signals(boost::asio::signal_set& signals, House& house) {
 }  // namespace
 
 int serve(const Common& common, const ServeArgs& args) {
+  mark_fatal_signals();
   std::signal(SIGXFSZ, SIG_IGN);  // NOLINT: a full disk is an error, not a death; before any thread
   std::optional<std::filesystem::path> file;
   auto config = read_config(common, file);

@@ -163,7 +163,8 @@ PluginDeps House::plugin_deps() {
                                                  : router_->call(std::move(request), std::move(sink));
                     },
                     restart_policy(options_.config),
-                    std::chrono::seconds(options_.config.supervisor.hung_seconds)};
+                    std::chrono::seconds(options_.config.supervisor.hung_seconds),
+                    options_.state_dir / ".crashed"};
 }
 
 SessionDeps House::session_deps() {

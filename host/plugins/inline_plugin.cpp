@@ -85,6 +85,7 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
 }
 
 void InlinePlugin::start_watching(HungWatch watch) {
+  crash_file_ = std::move(watch.crash_file);
   const Duration patience = watch.hung ? watch.patience : Duration::zero();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
   watch_ = std::make_shared<DeliveryWatch>(

@@ -17,6 +17,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "host/plugins/crash_mark.hpp"
 #include "host/plugins/death.hpp"
 #include "host/plugins/delivery_watch.hpp"
 #include "host/plugins/plugin.hpp"
@@ -26,10 +27,13 @@ namespace gantry::host {
 
 class InlinePlugin;
 
-/// For a delivery that has not returned for `patience`; told once, on a worker. Zero: nobody looks.
+/// For a delivery that does not return.
 struct HungWatch {
+  /// After so long it is told, once, on a worker. Zero: nobody looks.
   Duration patience{};
   std::function<void(InlinePlugin& plugin, const Death& death)> hung{};
+  /// What a delivery that ends the process leaves behind (crash_mark.hpp); empty: nothing.
+  std::string crash_file{};
 };
 
 class InlinePlugin final : public Plugin {
@@ -63,13 +67,17 @@ class InlinePlugin final : public Plugin {
   /// While the plugin is called, by its symbolic thread.
   class Inside {
    public:
-    Inside(InlinePlugin& plugin, std::string_view what) noexcept : watch_(*plugin.watch_) { watch_.enter(what); }
+    Inside(InlinePlugin& plugin, std::string_view what) noexcept
+        : watch_(*plugin.watch_), mark_(plugin.crash_file_.empty() ? nullptr : plugin.crash_file_.c_str()) {
+      watch_.enter(what);
+    }
     ~Inside() { watch_.leave(); }
     Inside(const Inside&) = delete;
     Inside& operator=(const Inside&) = delete;
 
    private:
     DeliveryWatch& watch_;
+    const DeliveryMark mark_;
   };
   InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial);
   void start_watching(HungWatch watch);
@@ -105,6 +113,7 @@ class InlinePlugin final : public Plugin {
   Descriptors handed_;    ///< serial: with the message that is being delivered
   const std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<DeliveryWatch> watch_;
+  std::string crash_file_;           ///< constant once it is loaded
   std::atomic<bool> ending_{false};  ///< stop() or abandon() has begun; the other one leaves it alone
   std::atomic<bool> abandoned_{false};
   std::atomic<bool> event_drain_scheduled_{false};

@@ -148,12 +148,27 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
     policy.backoff.seed += entries_.size() << 16U;
     entry.slot =
         std::make_unique<PluginSlot>(spec.name, policy, [this, &entry] { return construct(entry); }, lazy_options());
+    hold_back_the_blamed(entry);
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) {
       const auto [at, is_new] = services_.emplace(service, &spec);
       if (!is_new && spec.enabled) at->second = &spec;  // the other one is disabled
     }
   }
+}
+
+// A mark stays until the plugin has been started by hand, and has not ended that host either.
+void ServiceManager::hold_back_the_blamed(Entry& entry) {
+  const auto file = crash_file(entry);
+  if (file.empty() || entry.spec->child) return;
+  const auto blame = read_crash_mark(file);
+  if (!blame) return;
+  entry.slot->quarantine(*blame + "; run it with isolation = \"child\"");
+  tell("quarantined", *entry.spec, *blame);
+}
+
+std::filesystem::path ServiceManager::crash_file(const Entry& entry) const {
+  return deps_.crash_dir.empty() ? std::filesystem::path() : deps_.crash_dir / entry.spec->name;
 }
 
 LazyOptions ServiceManager::lazy_options() {
@@ -263,10 +278,13 @@ PluginBasics ServiceManager::basics_of(const Entry& entry) const {
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry) {
+  const StartMark mark(crash_file(entry));
   HungWatch watch{
-      deps_.hung_after, [this, &entry](InlinePlugin& hung, const Death& death) {
+      deps_.hung_after,
+      [this, &entry](InlinePlugin& hung, const Death& death) {
         hung.abandon(death, [this, &entry](const Instance& instance, const Death& why) { died(entry, instance, why); });
-      }};
+      },
+      crash_file(entry).string()};
   auto plugin = InlinePlugin::load(entry.spec->library, basics_of(entry), deps_.workers, std::move(watch));
   if (!plugin) return std::unexpected(plugin.error());
   if (auto started = (*plugin)->start(config_of_(*entry.spec)); !started) return std::unexpected(started.error());

@@ -67,7 +67,8 @@ struct PluginDeps {
   std::function<void(OriginId)> leave;
   MakeCall call;
   RestartPolicy restarts;
-  Duration hung_after{};  ///< zero: nobody looks
+  Duration hung_after{};              ///< zero: nobody looks
+  std::filesystem::path crash_dir{};  ///< for the marks of plugins that end the host; empty: none are kept
 };
 
 struct PluginStatus {
@@ -131,6 +132,8 @@ class ServiceManager {
   };
   using Instance = PluginSlot::Instance;
   [[nodiscard]] LazyOptions lazy_options();
+  void hold_back_the_blamed(Entry& entry);
+  [[nodiscard]] std::filesystem::path crash_file(const Entry& entry) const;
   [[nodiscard]] Result<Instance> construct(Entry& entry);
   void stop_retired(Entry& entry);
   [[nodiscard]] Result<Instance> load_and_start(Entry& entry);

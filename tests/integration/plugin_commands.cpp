@@ -11,10 +11,17 @@ namespace {
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-void with_mortal(Sandbox& box, const std::string& more = {}) {
+void with_mortal(Sandbox& box, const std::string& more = {}, const std::string& isolation = "child") {
   box.write("config/gantry/gantry.toml", "[plugins.mortal]\npath = \"" GANTRY_BUILD_DIR
-                                         "/tests/plugins/more/mortal.so\"\nisolation = \"child\"\n" +
-                                             more);
+                                         "/tests/plugins/more/mortal.so\"\nisolation = \"" +
+                                             isolation + "\"\n" + more);
+}
+
+json mortal(Sandbox& box) {
+  for (auto& plugin : *box.connect().call("host.plugins", json::object(), std::chrono::seconds(5))) {
+    if (plugin["name"] == "mortal") return plugin;
+  }
+  return nullptr;
 }
 
 }  // namespace
@@ -49,4 +56,33 @@ TEST_CASE("plugin commands: restart of a plugin that is not there says so, and s
   const auto unknown = box.run({"plugin", "restart", "mortel"});
   REQUIRE(unknown.code == 1);
   REQUIRE(has(unknown.err, "no plugin is named mortel; did you mean mortal?"));
+}
+
+TEST_CASE(
+    "plugin commands: an inline plugin that ends the host is held back at the next start, until it is restarted") {
+  Sandbox box;
+  const auto deaths = (box.dir() / "deaths").string();
+  std::string blame;
+  SECTION("while it starts, even without a signal") {
+    with_mortal(box, "settings = { in_start = { file = \"" + deaths + "\", times = 1 } }\n", "inline");
+    blame = "it was being started when the host with pid ";
+  }
+  SECTION("while it is called") {
+    with_mortal(box, "", "inline");
+    blame = "it was being called when the host with pid ";
+  }
+  const pid_t first = box.serve();
+  REQUIRE(box.run({"call", "--no-start", "mortal.dies_once", "file=" + deaths, "signal:=6"}).code == 1);
+  REQUIRE(box.wait(first) != 0);
+  for (int i = 0; i < 2; ++i) {  // also by a host after the next
+    const pid_t next = box.serve();
+    REQUIRE(mortal(box)["state"] == "quarantined");
+    REQUIRE(mortal(box)["reason"].get<std::string>().find(blame + std::to_string(first) + " died") == 0);
+    REQUIRE(box.run({"call", "mortal.pid"}).err.find(blame) != std::string::npos);
+    if (i == 1) REQUIRE(box.run({"plugin", "restart", "mortal"}).code == 0);
+    REQUIRE(box.run({"stop"}).code == 0);
+    REQUIRE(box.wait(next) == 0);
+  }
+  (void)box.serve();
+  REQUIRE(box.run({"call", "mortal.pid"}).code == 0);
 }

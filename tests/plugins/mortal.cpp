@@ -58,7 +58,7 @@ class Mortal {
     std::ofstream(file, std::ios::app) << 'x' << std::flush;
     if (std::filesystem::file_size(file) > how.value("times", 1U)) return;
     if (const int signal = how.value("signal", 0); signal != 0) {
-      (void)::signal(signal, SIG_DFL);
+      if (signal == SIGSEGV) (void)::signal(signal, SIG_DFL);  // a sanitizer has its own
       (void)::raise(signal);
     }
     ::_exit(7);
