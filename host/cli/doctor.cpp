@@ -137,7 +137,7 @@ int doctor(const Common& common) {
   for (const auto& spec : specs) {
     if (!spec.enabled) {
       report.note("plugin " + spec.name + " is disabled");
-    } else if (spec.manifest) {
+    } else if (spec.failure.empty()) {
       report.good("plugin " + spec.name + " " + spec.manifest->version);
     } else {
       report.bad("plugin " + spec.name + ": " + spec.failure);

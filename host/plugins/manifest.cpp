@@ -38,11 +38,23 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   return method;
 }
 
+[[nodiscard]] Result<ManifestNeed> parse_need(const json& entry) {
+  Params p(entry);
+  ManifestNeed need;
+  need.id = p.string("id");
+  const std::string version = p.string_or("version", "*");
+  if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "an entry of needs: " + ok.error().message);
+  auto range = VersionRange::parse(version);
+  if (!range) return fail(ErrorKind::invalid_params, "needs " + need.id + ": " + range.error().message);
+  need.version = std::move(*range);
+  return need;
+}
+
 // Later hosts add members to the manifest; what this one does not know it leaves alone.
 [[nodiscard]] json known_members_only(const json& doc) {
   static constexpr std::array kKnown{"id",       "version",     "summary",    "abi",  "services",
                                      "methods",  "publishes",   "subscribes", "logs", "activation",
-                                     "settings", "nonblocking", "grants"};
+                                     "settings", "nonblocking", "grants", "needs"};
   json out = json::object();
   for (const char* name : kKnown) {
     if (doc.contains(name)) out[name] = doc[name];
@@ -109,6 +121,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   m.abi_major = static_cast<std::uint32_t>(abi.integer("major", 0, 0xFFFF));
   m.abi_minor = static_cast<std::uint32_t>(abi.integer_or("minor", 0, 0, 0xFFFF));
   const json methods = p.array("methods");
+  const json needs = p.maybe_value("needs") ? p.array("needs") : json::array();
   for (Params* part : {&p, &abi}) {
     if (auto ok = part->done(); !ok)
       return fail(ErrorKind::invalid_params, "its manifest is wrong: " + ok.error().message);
@@ -123,6 +136,11 @@ Result<Manifest> parse_manifest(std::string_view text) {
     if (!method) return fail(ErrorKind::invalid_params, "its manifest is wrong: " + method.error().message);
     const std::string name = method->name;
     m.methods.emplace(name, std::move(*method));
+  }
+  for (const auto& entry : needs) {
+    auto need = parse_need(entry);
+    if (!need) return fail(ErrorKind::invalid_params, "its manifest is wrong: " + need.error().message);
+    m.needs.push_back(std::move(*need));
   }
   if (auto ok = check(m); !ok) return std::unexpected(ok.error());
   m.document = std::move(*doc);

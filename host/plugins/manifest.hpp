@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "host/config/grants.hpp"
+#include "host/plugins/version.hpp"
 
 namespace gantry::host {
 
@@ -27,6 +28,12 @@ struct ManifestMethod {
   bool attach = false;
 };
 
+/// Another plugin, without which this one does not run.
+struct ManifestNeed {
+  std::string id;
+  VersionRange version;
+};
+
 struct Manifest {
   std::string id;
   std::string version;
@@ -39,6 +46,7 @@ struct Manifest {
   std::vector<std::string> subscribes;
   std::vector<std::string> logs;
   std::vector<std::string> activation;
+  std::vector<ManifestNeed> needs;
   std::vector<Grant> grants;  ///< that it asks for
   std::string settings;       ///< the configuration table that it is given
   bool nonblocking = false;

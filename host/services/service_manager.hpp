@@ -4,6 +4,7 @@
 // first needed.
 //
 // Thread rule: any thread; acquire() does not block, stop_all() does. The set of plugins is fixed at construction.
+// A plugin starts after those that it needs and stops before them; when one of them is started again, so is it.
 // Each has a PluginSlot: the first caller starts it on the worker pool, the others wait for that one attempt; what
 // fails
 //   is started again as the slot allows: by the next caller, or, if it has an activation of its own, by the manager.
@@ -24,33 +25,11 @@
 #include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
 #include "host/plugins/inline_plugin.hpp"
-#include "host/plugins/manifest.hpp"
 #include "host/runtime/spawner.hpp"
+#include "host/services/plugin_graph.hpp"
 #include "host/services/plugin_slot.hpp"
 
 namespace gantry::host {
-
-/// A plugin that was found or configured.
-struct PluginSpec {
-  std::string name;
-  std::filesystem::path library;
-  bool enabled = true;
-  bool child = false;                         ///< in a process of its own
-  bool restart = true;                        ///< when it has failed
-  bool bundled = false;                       ///< it lies in the host's own plugin folder
-  std::optional<std::vector<Grant>> granted;  ///< not set: what it asks for if it is bundled, else nothing
-  std::optional<std::int64_t> max_memory_mib;
-  std::optional<Manifest> manifest;
-  std::string failure;  ///< why there is no manifest
-
-  /// What the manifest asks for and the configuration grants.
-  [[nodiscard]] std::vector<Grant> grants() const;
-};
-
-/// Reads the manifests of every NAME.so in `bundled` and of the plugins that are `configured` by path. The order is by
-/// name.
-[[nodiscard]] std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled,
-                                                   const std::vector<PluginSpec>& configured);
 
 struct PluginDeps {
   Timers& timers;
@@ -136,19 +115,26 @@ class ServiceManager {
   [[nodiscard]] std::filesystem::path crash_file(const Entry& entry) const;
   [[nodiscard]] Result<Instance> construct(Entry& entry);
   void stop_retired(Entry& entry);
+  [[nodiscard]] Result<void> start_needs(const PluginSpec& spec);
+  [[nodiscard]] std::vector<Entry*> retire_dependents(const std::string& name);
+  void start_again(const std::vector<Entry*>& dependents);
+  void run_elsewhere(std::move_only_function<void()> job);
   [[nodiscard]] Result<Instance> load_and_start(Entry& entry);
   [[nodiscard]] PluginBasics basics_of(const Entry& entry) const;
   [[nodiscard]] Result<Instance> start_inline(Entry& entry);
   [[nodiscard]] Result<Instance> start_child(Entry& entry);
   void died(Entry& entry, const Instance& instance, const Death& death);
-  void follow(Entry& entry, const PluginSlot::Verdict& verdict);
+  void follow(Entry& entry, const PluginSlot::Verdict& verdict, std::vector<Entry*> dependents);
   void tell(const char* what, const PluginSpec& spec, const std::string& reason = {}, json more = json::object()) const;
+  void chain_reasons(std::vector<PluginStatus>& all) const;
+  [[nodiscard]] static bool stop_together(const std::vector<Instance>& plugins, Duration budget);
   void each_running(const std::function<void(Plugin&)>& body) const;
 
   const std::vector<PluginSpec> specs_;
   PluginDeps deps_;
   WorkerPool& pool_;
   const ConfigOf config_of_;
+  const PluginGraph graph_;
   std::map<std::string, Entry, std::less<>> entries_;
   std::map<std::string, const PluginSpec*, std::less<>> services_;
   mutable Mutex mutex_;

@@ -35,6 +35,11 @@ class Definition {
   Definition& settings(std::string table) { return set("settings", std::move(table)); }
   /// When it starts, besides at its first call: "workspace" (a client names one) or "start".
   Definition& activation(std::string when) { return add("activation", std::move(when)); }
+  /// Another plugin, by its id, that runs whenever this one does: `>=1.2 <2`, `^1.2`, `=1.2.3`; any version without one.
+  Definition& needs(std::string plugin, std::string version = "*") {
+    manifest_["needs"].push_back({{"id", std::move(plugin)}, {"version", std::move(version)}});
+    return *this;
+  }
   /// Every handler and callback returns within microseconds and never waits: they run on the host's workers.
   Definition& nonblocking() { return set("nonblocking", true); }
   /// What it needs besides answering its own calls: "network", "processes", "read:workspace", "write:~/.cache/x", ...

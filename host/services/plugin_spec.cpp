@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/services/plugin_spec.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <map>
+#include <system_error>
+#include <utility>
+
+#include "host/services/plugin_graph.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+// Of two plugins that offer one service the first by name has it; the other is out of order, and says why.
+void refuse_taken_services(std::vector<PluginSpec>& specs) {
+  std::map<std::string, std::string> owners;
+  for (auto& spec : specs) {
+    if (!spec.manifest || !spec.enabled) continue;
+    const auto taken = std::find_if(spec.manifest->services.begin(), spec.manifest->services.end(),
+                                    [&](const auto& service) { return owners.contains(service); });
+    if (taken != spec.manifest->services.end()) {
+      spec.failure = "it offers the service " + *taken + ", which plugin " + owners[*taken] + " offers already";
+      spec.manifest.reset();
+      continue;
+    }
+    for (const auto& service : spec.manifest->services) owners[service] = spec.name;
+  }
+}
+
+}  // namespace
+
+std::string home_folder() {
+  const char* value = ::getenv("HOME");
+  return value == nullptr ? "" : value;
+}
+
+std::vector<Grant> PluginSpec::grants() const {
+  if (!manifest) return {};
+  if (!granted) return bundled ? manifest->grants : std::vector<Grant>{};
+  return effective_grants(manifest->grants, *granted, home_folder());
+}
+
+std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const std::vector<PluginSpec>& configured) {
+  std::map<std::string, PluginSpec> found;
+  std::error_code failed;
+  for (auto it = std::filesystem::directory_iterator(bundled, failed);
+       !failed && it != std::filesystem::directory_iterator(); it.increment(failed)) {
+    // A manifest without its library is a plugin that is missing, not one that never was.
+    if (it->path().extension() != ".so" && it->path().extension() != ".json") continue;
+    PluginSpec spec;
+    spec.name = it->path().stem().string();
+    spec.library = std::filesystem::path(it->path()).replace_extension(".so");
+    spec.bundled = true;
+    found[spec.name] = std::move(spec);
+  }
+  for (const auto& wanted : configured) {
+    PluginSpec& spec = found[wanted.name];
+    spec.name = wanted.name;
+    spec.enabled = wanted.enabled;
+    spec.child = wanted.child;
+    spec.restart = wanted.restart;
+    spec.granted = wanted.granted;
+    spec.max_memory_mib = wanted.max_memory_mib;
+    if (!wanted.library.empty()) {
+      spec.library = wanted.library;
+      spec.bundled = false;
+    }
+  }
+  std::vector<PluginSpec> out;
+  for (auto& [name, spec] : found) {
+    if (spec.library.empty()) {
+      spec.failure = "no such plugin: it is not in " + bundled.string() + "; set path in [plugins." + name + "]";
+    } else if (!std::filesystem::exists(spec.library, failed)) {
+      spec.failure = spec.library.string() + " does not exist; correct path in [plugins." + name + "]";
+    } else if (auto manifest = read_manifest(spec.library)) {
+      spec.manifest = std::move(*manifest);
+    } else {
+      spec.failure = manifest.error().message;
+    }
+    out.push_back(std::move(spec));
+  }
+  refuse_taken_services(out);
+  refuse_unmet_needs(out);
+  return out;
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/plugin_spec.hpp: which plugins there are.
+//
+// Thread rule: values; pure functions.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/plugins/manifest.hpp"
+
+namespace gantry::host {
+
+/// A plugin that was found or configured.
+struct PluginSpec {
+  std::string name;
+  std::filesystem::path library;
+  bool enabled = true;
+  bool bundled = false;                       ///< it lies in the host's own plugin folder
+  std::optional<std::vector<Grant>> granted;  ///< not set: what it asks for if it is bundled, else nothing
+  std::optional<std::int64_t> max_memory_mib;
+  bool child = false;   ///< in a process of its own
+  bool restart = true;  ///< when it has failed
+  std::optional<Manifest> manifest;
+  std::string failure;  ///< why it cannot run: there is no manifest, or what it needs is not there
+
+  /// What the manifest asks for and the configuration grants.
+  [[nodiscard]] std::vector<Grant> grants() const;
+};
+
+/// $HOME, or nothing.
+[[nodiscard]] std::string home_folder();
+
+/// Reads the manifests of every NAME.so in `bundled` and of the plugins that are `configured` by path. The order is by
+/// name.
+[[nodiscard]] std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled,
+                                                   const std::vector<PluginSpec>& configured);
+
+}  // namespace gantry::host
