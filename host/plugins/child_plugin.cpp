@@ -49,11 +49,6 @@ constexpr auto kLastBreath = std::chrono::milliseconds(500);
   return out;
 }
 
-[[nodiscard]] Death describe_end(const siginfo_t& info) {
-  const int status = info.si_status;
-  if (info.si_code == CLD_EXITED) return {.reason = "exit code " + std::to_string(status), .exit_code = status};
-  return {.reason = "signal " + std::to_string(status) + " (" + ::strsignal(status) + ")", .signal = status};
-}
 /// Two connected ends; the second one goes to the child.
 struct Ends {
   std::array<int, 2> fds{-1, -1};
@@ -323,7 +318,7 @@ std::optional<Death> ChildPlugin::reap(std::chrono::steady_clock::time_point unt
     (void)::kill(-pid_, SIGKILL);  // what it has left behind; until it is waited for the group's number is its own
     siginfo_t info{};
     const bool known = ::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd_), &info, WEXITED) == 0;
-    became_ = known ? describe_end(info) : Death{"unknown"};
+    became_ = known ? death_of(info) : Death{"unknown"};
   }
   return became_;
 }

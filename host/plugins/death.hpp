@@ -5,6 +5,9 @@
 // Thread rule: values.
 #pragma once
 
+#include <signal.h>
+
+#include <cstring>
 #include <functional>
 #include <gantry/json.hpp>
 #include <memory>
@@ -28,6 +31,13 @@ struct Death {
     return out;
   }
 };
+
+/// As waitid() tells it.
+[[nodiscard]] inline Death death_of(const siginfo_t& info) {
+  const int status = info.si_status;
+  if (info.si_code == CLD_EXITED) return {.reason = "exit code " + std::to_string(status), .exit_code = status};
+  return {.reason = "signal " + std::to_string(status) + " (" + ::strsignal(status) + ")", .signal = status};
+}
 
 /// Told once, from any thread, before the instance's open calls are answered.
 using OnDeath = std::function<void(const std::shared_ptr<Plugin>& instance, const Death& death)>;

@@ -185,7 +185,7 @@ void ServiceManager::chain_reasons(std::vector<PluginStatus>& all) const {
 std::vector<std::string> ServiceManager::activated_by(std::string_view when) const {
   std::vector<std::string> out;
   for (const auto& spec : specs_) {
-    if (spec.enabled && spec.manifest && spec.manifest->activated_by(when)) out.push_back(spec.name);
+    if (spec.enabled && spec.failure.empty() && spec.manifest->activated_by(when)) out.push_back(spec.name);
   }
   return out;
 }

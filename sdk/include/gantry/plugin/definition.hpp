@@ -35,7 +35,8 @@ class Definition {
   Definition& settings(std::string table) { return set("settings", std::move(table)); }
   /// When it starts, besides at its first call: "workspace" (a client names one) or "start".
   Definition& activation(std::string when) { return add("activation", std::move(when)); }
-  /// Another plugin, by its id, that runs whenever this one does: `>=1.2 <2`, `^1.2`, `=1.2.3`; any version without one.
+  /// Another plugin, by its id, that runs whenever this one does: `>=1.2 <2`, `^1.2`, `=1.2.3`; any version without
+  /// one.
   Definition& needs(std::string plugin, std::string version = "*") {
     manifest_["needs"].push_back({{"id", std::move(plugin)}, {"version", std::move(version)}});
     return *this;
