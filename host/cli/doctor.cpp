@@ -10,6 +10,7 @@
 #include "host/cli/paths.hpp"
 #include "host/config/config.hpp"
 #include "host/doors/rpc/socket_lock.hpp"
+#include "host/services/plugin_settings.hpp"
 #include "host/services/service_manager.hpp"
 
 namespace gantry::host {
@@ -49,7 +50,7 @@ class Report {
     report.good("configuration: built-in defaults");
     return default_config();
   }
-  auto config = load_config(*file);
+  auto config = load_checked_config(*file, plugin_dir());
   if (config) {
     report.good("configuration: " + file->string());
     return std::move(*config);
@@ -155,7 +156,7 @@ int config_check(const Common& common, const std::string& file) {
     std::printf("there is no configuration file; the built-in defaults hold\n");
     return 0;
   }
-  const auto config = load_config(*path);
+  const auto config = load_checked_config(*path, plugin_dir());
   if (config) {
     std::printf("%s: ok\n", path->c_str());
     return 0;
@@ -171,7 +172,7 @@ int config_show(const Common& common) {
     std::printf("%s", show_config(default_config()).c_str());
     return 0;
   }
-  const auto config = load_config(*path);
+  const auto config = load_checked_config(*path, plugin_dir());
   if (!config) {
     std::fprintf(stderr, "%s\n", to_string(config.error()).c_str());
     return 1;

@@ -13,6 +13,7 @@
 #include "host/house/house.hpp"
 #include "host/observe/ready_writer.hpp"
 #include "host/plugins/crash_mark.hpp"
+#include "host/services/plugin_settings.hpp"
 
 namespace gantry::host {
 
@@ -30,7 +31,7 @@ int give_up(const ServeArgs& args, const Error& error) {
   file = find_config_file(common.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(common.config));
   if (!file) return default_config();
   file = std::filesystem::absolute(*file);
-  auto config = load_config(*file);
+  auto config = load_checked_config(*file, plugin_dir());
   if (config) return std::move(*config);
   return fail(ErrorKind::invalid_params, "the configuration has mistakes:\n" + to_string(config.error()));
 }
@@ -120,7 +121,7 @@ int serve(const Common& common, const ServeArgs& args) {
   options.log = Log::open_or_stderr(std::move(log));
   if (file) {
     options.reload = [path = *file, workspace = args.workspace] {
-      auto fresh = load_config(path);
+      auto fresh = load_checked_config(path, plugin_dir());
       if (fresh) add_workspace(*fresh, workspace);
       return fresh;
     };

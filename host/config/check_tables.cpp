@@ -96,7 +96,10 @@ class Walk {
   void remember(const std::string& path, const TomlNode& node) {
     config_.places[path] = node.place;
     for (std::size_t i = 0; i < node.items.size() && i < kMaxItems; ++i) {
-      config_.places[path + "[" + std::to_string(i) + "]"] = node.items[i].place;
+      remember(path + "[" + std::to_string(i) + "]", node.items[i]);
+    }
+    for (std::size_t i = 0; i < node.members.size() && i < kMaxItems; ++i) {
+      remember(joined(path, toml_key(node.members[i].name)), node.members[i].node);
     }
   }
 

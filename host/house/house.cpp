@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "host/bus/topic.hpp"
+#include "host/services/plugin_settings.hpp"
 
 namespace gantry::host {
 
@@ -64,28 +65,6 @@ constexpr std::size_t kPoolQueue = 1024;
                         static_cast<std::size_t>(h.max_batch)};
 }
 
-[[nodiscard]] std::vector<PluginSpec> configured_plugins(const Config& config) {
-  std::vector<PluginSpec> out;
-  for (const auto& [name, entry] : config.plugins) {
-    PluginSpec spec;
-    spec.name = name;
-    spec.enabled = entry.enabled;
-    spec.child = entry.isolation == Isolation::child;
-    spec.restart = entry.restart != Restart::never;
-    spec.max_memory_mib = entry.max_memory_mib;
-    if (entry.grants) {
-      auto& granted = spec.granted.emplace();
-      for (const auto& text : *entry.grants) {
-        if (auto grant = parse_grant(text))
-          granted.push_back(std::move(*grant));  // all are: the configuration was checked
-      }
-    }
-    if (entry.path) spec.library = *entry.path;
-    out.push_back(std::move(spec));
-  }
-  return out;
-}
-
 }  // namespace
 
 // A background task each, and some to spare for plugins that start and configuration that is read.
@@ -118,8 +97,8 @@ House::House(HouseOptions options)
           PermitQueue::make(static_cast<std::size_t>(options_.config.async.event_processing_concurrency), 4096)),
       config_(std::make_shared<const Config>(options_.config)) {
   const Config& c = options_.config;
-  services_ = std::make_unique<ServiceManager>(find_plugins(options_.plugin_dir, configured_plugins(c)), plugin_deps(),
-                                               pool_, [this](const PluginSpec& spec) { return plugin_config(spec); });
+  services_ = std::make_unique<ServiceManager>(plugins_of(c, options_.plugin_dir), plugin_deps(), pool_,
+                                               [this](const PluginSpec& spec) { return plugin_config(spec); });
   tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, supervisor_limits(c));
   router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c));
   add_builtins();

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <gantry/params.hpp>
 #include <iterator>
+#include <span>
+#include <utility>
 
 #include "host/bus/topic.hpp"
 
@@ -20,18 +22,41 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   return p.maybe_value(name) ? p.strings(name) : std::vector<std::string>{};
 }
 
+// Later hosts add members to the manifest; what this one does not know it leaves alone.
+[[nodiscard]] json known_members_only(const json& doc, std::span<const char* const> known) {
+  if (!doc.is_object()) return doc;
+  json out = json::object();
+  for (const char* name : known) {
+    if (doc.contains(name)) out[name] = doc[name];
+  }
+  return out;
+}
+
+constexpr std::array kKnown{"id",       "version",         "summary",     "abi",   "services",
+                            "methods",  "publishes",       "subscribes",  "logs",  "activation",
+                            "settings", "settings_schema", "nonblocking", "grants", "needs"};
+constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", "item",
+                                    "errors", "idempotent", "stream", "attach", "keeps_time"};
+
 [[nodiscard]] Result<ManifestMethod> parse_method(const json& entry) {
-  Params p(entry);
+  Params p(known_members_only(entry, kKnownOfMethod));
   ManifestMethod method;
   method.name = p.string("name");
   method.summary = p.string_or("summary", "");
-  method.params = p.maybe_value("params").value_or(json::object());
-  method.result = p.maybe_value("result").value_or(json::object());
+  for (const auto& [name, schema] :
+       {std::pair{"params", &method.params}, {"result", &method.result}, {"item", &method.item}}) {
+    *schema = p.maybe_value(name).value_or(json::object());
+    p.require(schema->is_object(), std::string(name) + " must be a JSON Schema object");
+  }
+  for (const auto& name : list(p, "errors")) {
+    const auto kind =
+        std::find_if(kErrorKinds.begin(), kErrorKinds.end(), [&](const auto& k) { return k.name == name; });
+    if (kind != kErrorKinds.end()) method.errors.push_back(kind->kind);
+  }
   method.idempotent = p.boolean_or("idempotent", false);
   method.stream = p.boolean_or("stream", false);
   method.attach = p.boolean_or("attach", false);
   method.keeps_time = p.boolean_or("keeps_time", false);
-  p.require(method.params.is_object() && method.result.is_object(), "params and result must be JSON Schema objects");
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "a method's entry: " + ok.error().message);
   if (auto ok = check_topic(method.name); !ok)
     return fail(ErrorKind::invalid_params, "a method's name is no dotted name");
@@ -48,18 +73,6 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   if (!range) return fail(ErrorKind::invalid_params, "needs " + need.id + ": " + range.error().message);
   need.version = std::move(*range);
   return need;
-}
-
-// Later hosts add members to the manifest; what this one does not know it leaves alone.
-[[nodiscard]] json known_members_only(const json& doc) {
-  static constexpr std::array kKnown{"id",       "version",     "summary",    "abi",  "services",
-                                     "methods",  "publishes",   "subscribes", "logs", "activation",
-                                     "settings", "nonblocking", "grants", "needs"};
-  json out = json::object();
-  for (const char* name : kKnown) {
-    if (doc.contains(name)) out[name] = doc[name];
-  }
-  return out;
 }
 
 [[nodiscard]] Result<void> check(const Manifest& m) {
@@ -104,7 +117,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   auto doc = parse_json(text);
   if (!doc) return fail(ErrorKind::invalid_params, "its manifest is " + doc.error().message);
   if (!doc->is_object()) return fail(ErrorKind::invalid_params, "its manifest is no JSON object");
-  Params p(known_members_only(*doc));
+  Params p(known_members_only(*doc, kKnown));
   Manifest m;
   m.id = p.string("id");
   m.version = p.string("version");
@@ -115,6 +128,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   m.logs = list(p, "logs");
   m.activation = list(p, "activation");
   m.settings = p.string_or("settings", "");
+  m.settings_schema = p.maybe_object("settings_schema").value_or(json());
   m.nonblocking = p.boolean_or("nonblocking", false);
   const auto grants = list(p, "grants");
   Params abi(p.object("abi"));

@@ -22,6 +22,8 @@ struct ManifestMethod {
   std::string summary;
   json params;
   json result;
+  json item = json::object();     ///< of a stream; empty: nothing is said of them
+  std::vector<ErrorKind> errors;  ///< that it may answer, besides those of any call
   bool idempotent = false;
   bool keeps_time = false;  ///< the router sets no default deadline
   bool stream = false;
@@ -49,6 +51,7 @@ struct Manifest {
   std::vector<ManifestNeed> needs;
   std::vector<Grant> grants;  ///< that it asks for
   std::string settings;       ///< the configuration table that it is given
+  json settings_schema;       ///< of [plugins.NAME.settings]; null: nothing is said of them
   bool nonblocking = false;
   json document;  ///< as it was read
 

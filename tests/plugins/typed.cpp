@@ -29,6 +29,22 @@ struct Said {
 };
 BOOST_DESCRIBE_STRUCT(Said, (), (said, origin))
 
+struct Limits {
+  std::uint32_t most = 1000;
+};
+BOOST_DESCRIBE_STRUCT(Limits, (), (most))
+constexpr auto gantry_fields(const Limits*) { return fields(field(&Limits::most, "ticks of a count").max(10'000)); }
+struct Settings {
+  std::string ending = "!";
+  std::optional<std::string> refuse;
+  std::vector<std::string> words;
+  Limits limits;
+};
+BOOST_DESCRIBE_STRUCT(Settings, (), (ending, refuse, words, limits))
+constexpr auto gantry_fields(const Settings*) {
+  return fields(field(&Settings::ending, "what follows what is said").max_length(3));
+}
+
 struct CountParams {
   std::uint32_t to = 3;
 };
@@ -45,7 +61,9 @@ class Typed {
   explicit Typed(Host host) : host_(std::move(host)) {}
 
   // The plugin's own thread hands what it is told to whoever asks.
-  Result<void> start(const PluginConfig&) {
+  Result<void> start(const PluginConfig& config, const Settings& settings) {
+    if (settings.refuse) return fail(ErrorKind::unavailable, *settings.refuse);
+    reconfigure(config, settings);
     auto started = PluginThread::start(host_, "typed-own-thread-with-a-long-name",
                                        [rx = std::move(told_.rx), this](const CancelToken& token) mutable {
                                          char name[16] = {};
@@ -59,6 +77,8 @@ class Typed {
     thread_ = std::move(*started);
     return {};
   }
+  void reconfigure(const PluginConfig&, const Settings& settings) { settings_ = settings; }
+  Said ending() { return {settings_.ending, {}}; }
   Result<Said> thread_name() {
     auto [reply, answer] = oneshot::channel<std::string>();
     if (auto sent = told_.tx.send(std::move(reply)); !sent) return std::unexpected(sent.error());
@@ -116,7 +136,8 @@ class Typed {
 
   static void define(Definition<Typed>& d) {
     d.id("typed").version("1.0.0").service("typed");
-    d.method("typed.say", &Typed::say, {.summary = "Says it", .idempotent = true});
+    d.method("typed.say", &Typed::say, {.summary = "Says it", .errors = {ErrorKind::not_found}, .idempotent = true});
+    d.method("typed.ending", &Typed::ending);
     d.method("typed.with_call", &Typed::with_call).method("typed.nothing", &Typed::nothing);
     d.method("typed.maybe", &Typed::maybe).method("typed.later", &Typed::later);
     d.method("typed.shout", &shout).method("typed.lambda", [](Typed& self, const SayParams& params) {
@@ -132,6 +153,7 @@ class Typed {
 
  private:
   Host host_;
+  Settings settings_;
   mpsc::Channel<oneshot::Sender<std::string>> told_ = mpsc::channel<oneshot::Sender<std::string>>(4);
   PluginThread thread_;
 };

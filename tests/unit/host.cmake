@@ -1,8 +1,41 @@
-gantry_add_test(test_host host_router.cpp host_streams.cpp host_plugins.cpp host_plugin_alone.cpp host_bus.cpp host_bus_ends.cpp host_supervisor.cpp host_task_tree.cpp
-                host_task_restart.cpp host_task_ends.cpp host_task_abandoned.cpp host_envelope.cpp host_door.cpp host_door_calls.cpp host_stress.cpp host_workers.cpp host_worker_turns.cpp host_timers.cpp host_system.cpp host_child.cpp host_bad.cpp host_abi.cpp host_calls.cpp host_calls_back.cpp host_restarts.cpp host_hung.cpp host_graph.cpp host_outbox.cpp
-                host_spawner.cpp sandbox_paths.cpp sandbox_calls.cpp sandbox_output.cpp
-                LIBS gantry_cli LABELS concurrency)
-add_dependencies(test_host gantry echo faulty busy hasty plain lsp_shaped slow_stream ledger v1 bad prober asker not_a_plugin other_abi other_magic)
+gantry_add_test(test_host
+  host_abi.cpp
+  host_bad.cpp
+  host_bus.cpp
+  host_bus_ends.cpp
+  host_calls.cpp
+  host_calls_back.cpp
+  host_child.cpp
+  host_door.cpp
+  host_door_calls.cpp
+  host_envelope.cpp
+  host_graph.cpp
+  host_hung.cpp
+  host_outbox.cpp
+  host_plugin_alone.cpp
+  host_plugins.cpp
+  host_restarts.cpp
+  host_router.cpp
+  host_spawner.cpp
+  host_streams.cpp
+  host_stress.cpp
+  host_supervisor.cpp
+  host_system.cpp
+  host_task_abandoned.cpp
+  host_task_ends.cpp
+  host_task_restart.cpp
+  host_task_tree.cpp
+  host_timers.cpp
+  host_typed.cpp
+  host_worker_turns.cpp
+  host_workers.cpp
+  sandbox_calls.cpp
+  sandbox_output.cpp
+  sandbox_paths.cpp
+  LIBS gantry_cli LABELS concurrency)
+add_dependencies(test_host gantry
+  echo faulty busy hasty plain lsp_shaped slow_stream ledger typed resumed v1 bad
+  prober asker not_a_plugin other_abi other_magic)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})
 

@@ -132,7 +132,8 @@ class TestHouse {
     options.config.log.level = Level::debug;
     if (const char* where = std::getenv("GANTRY_TEST_ISOLATION");
         where != nullptr && std::string_view(where) == "child") {
-      for (const char* name : {"echo", "faulty", "busy", "hasty", "plain", "lsp_shaped", "slow_stream", "ledger", "v1"})
+      for (const char* name : {"echo", "faulty", "busy", "hasty", "plain", "lsp_shaped", "slow_stream", "ledger", "v1",
+                               "typed", "resumed"})
         options.config.plugins[name].isolation = Isolation::child;
     }
     if (change) change(options.config);

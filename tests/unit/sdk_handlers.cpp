@@ -53,6 +53,7 @@ TEST_CASE("handler: its types are the manifest's schemas") {
   const json manifest = host.manifest();
   const json& say = method(manifest, "typed.say");
   REQUIRE(say["idempotent"] == true);
+  REQUIRE(say["errors"] == json{"not_found"});
   REQUIRE(say["params"]["required"] == json{"text"});
   REQUIRE(say["params"]["properties"]["times"] ==
           json{{"type", "integer"}, {"minimum", 1}, {"maximum", 10}, {"default", 1}, {"description", "how often"}});
@@ -63,6 +64,21 @@ TEST_CASE("handler: its types are the manifest's schemas") {
   REQUIRE(count["item"]["properties"].contains("n"));
   REQUIRE(method(manifest, "typed.nothing")["params"]["additionalProperties"] == false);
   host.stop();
+}
+
+TEST_CASE("handler: settings are a struct, at the start and when they change") {
+  testing::TestHost host(kTyped, {{"settings", {{"ending", "?"}}}});
+  REQUIRE(*host.call("typed.ending") == json{{"said", "?"}});
+  host.reconfigure({{"settings", {{"ending", "!!"}}}});
+  REQUIRE(*host.call("typed.ending") == json{{"said", "!!"}});
+  host.reconfigure({{"settings", {{"ending", "much too long"}}}});
+  REQUIRE(*host.call("typed.ending") == json{{"said", "!!"}});
+  REQUIRE(host.log().find("/ending must be a string of at most 3 characters, not of 13") != std::string::npos);
+  REQUIRE(host.manifest()["settings_schema"]["properties"]["ending"]["default"] == "!");
+  host.stop();
+  testing::TestHost wrong(kTyped, {{"settings", {{"endin", "?"}}}});
+  REQUIRE(wrong.started() == static_cast<std::int32_t>(ErrorKind::invalid_params));
+  REQUIRE(wrong.log().find(R"(settings has an unknown member "endin"; did you mean "ending"?)") != std::string::npos);
 }
 
 TEST_CASE("handler: a stream's items are structs") {

@@ -14,6 +14,8 @@
 // The class may also have any of these, all called serially with the handlers:
 //   Result<void> start(const PluginConfig&)       before the first call; may block. A failure: the plugin is `failed`
 //   void reconfigure(const PluginConfig&)         the configuration in force has changed, or a workspace was added
+//                                                 Both may take a second argument, const Settings&: a described struct
+//                                                 that [plugins.NAME.settings] is checked against and read into
 //   void event(std::string_view topic, const json& payload)
 //   void gone(std::uint64_t origin)               that client has left
 //   void stop(Stopping)                           finish or cancel what is open; the host waits for Stopping to die
@@ -34,6 +36,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 namespace gantry {
@@ -88,14 +91,38 @@ namespace detail {
   return config;
 }
 
+/// The struct that T::start takes its settings as; void: none.
+template <class F>
+struct SettingsOf {
+  using type = void;
+};
+template <class T, class R, class S, bool N>
+struct SettingsOf<R (T::*)(const PluginConfig&, const S&) noexcept(N)> {
+  using type = S;
+};
+template <class T>
+[[nodiscard]] constexpr auto start_of() {
+  if constexpr (requires { &T::start; }) {
+    return &T::start;
+  } else {
+    return nullptr;
+  }
+}
+
 /// The C side of one plugin object. Every function that the host calls is noexcept: nothing crosses but a status.
 template <class T>
 class Instance {
  public:
+  using Settings = typename SettingsOf<decltype(start_of<T>())>::type;
+  static constexpr bool kTakesSettings = !std::is_void_v<Settings>;
+
   [[nodiscard]] static const Definition<T>& definition() {
     static const Definition<T> built = [] {
       Definition<T> d;
       T::define(d);
+      if constexpr (kTakesSettings) {
+        if (!d.has_settings()) d.template settings<Settings>();
+      }
       return d;
     }();
     return built;
@@ -158,11 +185,16 @@ class Instance {
       return static_cast<std::int32_t>(config.error().kind);
     }
     impl_ = std::make_unique<T>(host_);
-    if constexpr (requires { impl_->start(*config); }) {
-      if (const Result<void> started = impl_->start(*config); !started) {
-        host_.log(Level::error, started.error().message);
-        return static_cast<std::int32_t>(started.error().kind);
-      }
+    Result<void> started;
+    if constexpr (kTakesSettings) {
+      const auto settings = from_json<Settings>(config->settings, "settings");
+      started = settings ? impl_->start(*config, *settings) : std::unexpected(settings.error());
+    } else if constexpr (requires { impl_->start(*config); }) {
+      started = impl_->start(*config);
+    }
+    if (!started) {
+      host_.log(Level::error, started.error().message);
+      return static_cast<std::int32_t>(started.error().kind);
     }
     return 0;
   }
@@ -257,15 +289,27 @@ class Instance {
   std::int32_t event(const gantry_msg& msg) {
     const auto topic = to_view(msg.topic);
     if (topic == "host.plugin.config") {
-      if constexpr (requires(const PluginConfig& c) { impl_->reconfigure(c); }) {
-        if (const auto config = parse_plugin_config(to_view(msg.payload))) impl_->reconfigure(*config);
-      }
+      if (const auto config = parse_plugin_config(to_view(msg.payload))) reconfigure(*config);
       return 0;
     }
     if constexpr (requires(const json& p) { impl_->event(topic, p); }) {
       if (const auto payload = parse_json(to_view(msg.payload))) impl_->event(topic, *payload);
     }
     return 0;
+  }
+
+  void reconfigure(const PluginConfig& config) {
+    if constexpr (kTakesSettings) {
+      if constexpr (requires(const Settings& s) { impl_->reconfigure(config, s); }) {
+        if (const auto settings = from_json<Settings>(config.settings, "settings")) {
+          impl_->reconfigure(config, *settings);
+        } else {
+          host_.log(Level::error, "the settings before stay in force: " + settings.error().message);
+        }
+      }
+    } else if constexpr (requires { impl_->reconfigure(config); }) {
+      impl_->reconfigure(config);
+    }
   }
 
   gantry_plugin abi_{};

@@ -31,7 +31,13 @@ class Definition {
   Definition& subscribes(std::string pattern) { return add("subscribes", std::move(pattern)); }
   /// Topics whose events carry the epoch and sequence of a log of its own.
   Definition& keeps_log(std::string pattern) { return add("logs", std::move(pattern)); }
-  /// The configuration table that it is given as `settings`.
+  /// What [plugins.NAME.settings] may hold: the host refuses a configuration that does not fit. A plugin whose `start`
+  /// takes its settings has said so already.
+  template <class S>
+  Definition& settings() {
+    return set("settings_schema", schema_of<S>());
+  }
+  /// The configuration table of the host that it is given as `settings`, besides its own.
   Definition& settings(std::string table) { return set("settings", std::move(table)); }
   /// When it starts, besides at its first call: "workspace" (a client names one) or "start".
   Definition& activation(std::string when) { return add("activation", std::move(when)); }
@@ -56,6 +62,7 @@ class Definition {
     return declare(std::move(name), std::move(options), detail::make_handler<T, F>(std::move(handler)));
   }
 
+  [[nodiscard]] bool has_settings() const { return manifest_.contains("settings_schema"); }
   [[nodiscard]] std::string manifest() const {
     json doc = manifest_;
     doc["abi"] = {{"major", GANTRY_ABI_MAJOR}, {"minor", GANTRY_ABI_MINOR}};
@@ -78,6 +85,7 @@ class Definition {
   Definition& declare(std::string name, MethodOptions options, Handler handler) {
     json entry{{"name", name}, {"params", std::move(options.params)}, {"result", std::move(options.result)}};
     if (!options.summary.empty()) entry["summary"] = std::move(options.summary);
+    for (const ErrorKind kind : options.errors) entry["errors"].push_back(kind_name(kind));
     if (options.idempotent) entry["idempotent"] = true;
     if (!options.item.empty()) entry["item"] = std::move(options.item);
     if (options.stream || options.attach) entry["stream"] = true;

@@ -20,14 +20,16 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace gantry {
 
 struct MethodOptions {
   std::string summary;
-  json params = json::object();  ///< JSON Schema of params; a typed handler gives it
-  json result = json::object();  ///< of the result; a typed handler gives it
-  json item = json::object();    ///< of a stream's items; a handler that takes a Stream gives it
+  json params = json::object();        ///< JSON Schema of params; a typed handler gives it
+  json result = json::object();        ///< of the result; a typed handler gives it
+  json item = json::object();          ///< of a stream's items; a handler that takes a Stream gives it
+  std::vector<ErrorKind> errors = {};  ///< that it may answer, besides those of any call
   bool idempotent = false;  ///< the router may call it again when an attempt failed with `unavailable` or `plugin_died`
   bool stream = false;      ///< may be opened as a stream
   bool attach = false;      ///< a long-lived stream: no permit, no deadline

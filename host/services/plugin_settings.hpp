@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/plugin_settings.hpp: the plugins that a configuration leads to, and whether their settings are right.
+//
+// Thread rule: pure functions, which read the manifests.
+#pragma once
+
+#include <filesystem>
+#include <vector>
+
+#include "host/config/config.hpp"
+#include "host/services/service_manager.hpp"
+
+namespace gantry::host {
+
+/// Those in `plugin_dir` and those of [plugins.*], with their manifests.
+[[nodiscard]] std::vector<PluginSpec> plugins_of(const Config& config, const std::filesystem::path& plugin_dir);
+
+/// The configuration, or what is wrong with [plugins.NAME.settings] by the schemas of the plugins. What a manifest does
+/// not describe, or a plugin that is not there, is right.
+[[nodiscard]] ConfigResult<Config> check_settings(Config config, const std::vector<PluginSpec>& plugins);
+
+/// load_config, then check_settings.
+[[nodiscard]] ConfigResult<Config> load_checked_config(const std::filesystem::path& file,
+                                                       const std::filesystem::path& plugin_dir);
+
+}  // namespace gantry::host
