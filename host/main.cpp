@@ -21,7 +21,9 @@ void add_serve(CLI::App& app, Common& common, ServeArgs& args) {
 
 void add_call(CLI::App& app, Common& common, CallArgs& args) {
   auto* call = app.add_subcommand("call", "call a method");
-  call->add_option("method", args.method, "for example host.status")->required();
+  call->set_help_flag();
+  call->add_flag("-h,--help", args.help, "print this, or with a METHOD what it takes and answers");
+  call->add_option("method", args.method, "for example host.status");
   call->add_option("params", args.params, "one JSON object, or pairs: key=text key:=json");
   call->add_flag("--stream", args.stream, "open it as a stream and print items as they come");
   call->add_option("--timeout", args.timeout_seconds, "give up after so many seconds")
@@ -92,6 +94,10 @@ int run(int argc, char** argv) {
   app.add_subcommand("doctor", "check everything that the host needs");
   try {
     app.parse(argc, argv);
+    if (app.got_subcommand("call") && call_args.method.empty()) {
+      if (call_args.help) throw CLI::CallForHelp();
+      throw CLI::RequiredError("method");
+    }
   } catch (const CLI::ParseError& e) {
     const int code = app.exit(e);
     return code == 0 ? 0 : 2;
@@ -100,6 +106,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("status")) return status(common, as_json);
   if (app.got_subcommand("stop")) return stop(common);
   if (app.got_subcommand("logs")) return logs(common, follow);
+  if (app.got_subcommand("call") && call_args.help) return call_help(common, call_args.method);
   if (app.got_subcommand("call")) return call(common, call_args);
   if (app.got_subcommand("events")) return events(common, events_args);
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);

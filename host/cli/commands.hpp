@@ -31,9 +31,12 @@ struct CallArgs {
   std::string method;
   std::vector<std::string> params;
   bool stream = false;
+  bool help = false;
   std::optional<double> timeout_seconds;
 };
 int call(const Common& common, const CallArgs& args);
+/// Prints what rpc.discover says of it.
+int call_help(const Common& common, const std::string& method);
 /// One JSON object, or pairs: key=text, key:=json.
 [[nodiscard]] Result<json> parse_params(const std::vector<std::string>& words);
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "host/house/house.hpp"
+#include "host/house/open_rpc.hpp"
 
 namespace gantry::host {
 
@@ -189,34 +190,14 @@ json House::dead_letters() const {
   return json{{"items", std::move(items)}, {"total", bus_.counts().dead}};
 }
 
-// OpenRPC 1.3.2.
 json House::discover() const {
-  json methods = json::array();
-  const auto add = [&](const ManifestMethod& m) {
-    json params = json::array();
-    for (const auto& [name, schema] : m.params.value("properties", json::object()).items()) {
-      const json required = m.params.value("required", json::array());
-      params.push_back({{"name", name},
-                        {"required", std::find(required.begin(), required.end(), name) != required.end()},
-                        {"schema", schema}});
-    }
-    json entry{{"name", m.name},
-               {"paramStructure", "by-name"},
-               {"params", std::move(params)},
-               {"result", {{"name", "result"}, {"schema", m.result}}}};
-    if (!m.summary.empty()) entry["summary"] = m.summary;
-    if (m.stream) entry["x-gantry-stream"] = true;
-    if (m.attach) entry["x-gantry-attach"] = true;
-    methods.push_back(std::move(entry));
-  };
-  for (const auto& m : connection_methods()) add(m);
-  for (const auto& m : router_->builtin_methods()) add(m);
+  std::vector<ManifestMethod> methods = connection_methods();
+  for (const auto& m : router_->builtin_methods()) methods.push_back(m);
   for (const auto& spec : services_->specs()) {
     if (!spec.manifest || !spec.enabled) continue;
-    for (const auto& [name, m] : spec.manifest->methods) add(m);
+    for (const auto& [name, m] : spec.manifest->methods) methods.push_back(m);
   }
-  return json{
-      {"openrpc", "1.3.2"}, {"info", {{"title", "Gantry"}, {"version", kVersion}}}, {"methods", std::move(methods)}};
+  return open_rpc(methods, kVersion);
 }
 
 void House::add_builtins() {

@@ -13,6 +13,41 @@ constexpr const char* kTyped = "[plugins.typed]\npath = \"" GANTRY_BUILD_DIR "/t
 
 }  // namespace
 
+TEST_CASE("described: call --help says what a method takes, answers and sends") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", kTyped);
+  (void)box.serve();
+  const auto ran = box.run({"call", "typed.say", "--help"});
+  INFO(ran.out << ran.err);
+  REQUIRE(ran.code == 0);
+  REQUIRE(ran.out.starts_with("typed.say: Says it\n"));
+  for (const char* line : {"text   a string of at most 1000 characters; needed", "what to say",
+                           "times  an integer from 1 to 10; default 1", "said", "not_found, and those of any call",
+                           "gantry call typed.say text=TEXT"})
+    REQUIRE(ran.out.find(line) != std::string::npos);
+  const auto stream = box.run({"call", "typed.count", "-h"});
+  REQUIRE(stream.out.find("\nitems\n  n  an integer from 0 to 4294967295") != std::string::npos);
+  REQUIRE(stream.out.find("gantry call typed.count --stream") != std::string::npos);
+  // Schemas that were written by hand, and the host's own.
+  for (const char* method : {"ai.complete", "state.session.create", "events.subscribe", "host.status"}) {
+    const auto help = box.run({"call", method, "--help"});
+    REQUIRE(help.code == 0);
+    REQUIRE(help.out.starts_with(method));
+    require_civil(help);
+  }
+}
+
+TEST_CASE("described: call --help without a method is the command's, with an unknown one names the nearest") {
+  Sandbox box;
+  const auto own = box.run({"call", "--help"});
+  REQUIRE(own.code == 0);
+  REQUIRE(own.out.find("--timeout") != std::string::npos);
+  (void)box.serve();
+  const auto unknown = box.run({"call", "host.statsu", "--help"});
+  REQUIRE(unknown.code == 1);
+  REQUIRE(unknown.err.find("did you mean host.status?") != std::string::npos);
+}
+
 TEST_CASE("described: wrong settings of a plugin are found by config check, and no host starts on them") {
   Sandbox box;
   box.write("config/gantry/gantry.toml", std::string(kTyped) + "[plugins.typed.settings]\nendin = \"?\"\n");

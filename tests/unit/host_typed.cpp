@@ -81,6 +81,27 @@ TEST_CASE("plugins: a folder of its own is there when it starts, and nobody else
   REQUIRE(std::filesystem::status(folder).permissions() == std::filesystem::perms::owner_all);
 }
 
+TEST_CASE("discover: a typed method is described by its types, those that must be there first") {
+  TestHouse t;
+  const auto document = t.call("rpc.discover");
+  std::map<std::string, json> methods;
+  for (const auto& method : (*document)["methods"]) methods[method["name"]] = method;
+  const json& say = methods["typed.say"];
+  REQUIRE(say["summary"] == "Says it");
+  REQUIRE(say["params"].size() == 2);
+  REQUIRE(say["params"][0] ==
+          json{{"name", "text"},
+               {"required", true},
+               {"description", "what to say"},
+               {"schema", {{"type", "string"}, {"maxLength", 1000}, {"description", "what to say"}}}});
+  REQUIRE(say["params"][1]["required"] == false);
+  REQUIRE(say["result"]["schema"]["required"] == json{"said"});
+  REQUIRE(say["errors"] == json::parse(R"([{"code":-32007,"message":"not_found"}])"));
+  REQUIRE(say["x-gantry-idempotent"] == true);
+  REQUIRE(methods["typed.count"]["x-gantry-stream"] == true);
+  REQUIRE(methods["typed.count"]["x-gantry-item"]["properties"].contains("n"));
+}
+
 TEST_CASE("settings: a plugin's are checked by what it says of them, with file, line, column and key") {
   REQUIRE(mistakes("[plugins.typed.settings]\nending = \"?\"\nlimits = { most = 7 }\n").empty());
   REQUIRE(mistakes("[plugins.typed.settings]\nendin = \"?\"\n") ==
