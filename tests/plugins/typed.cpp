@@ -124,6 +124,16 @@ class Typed {
     host_.log(Level::info, "the wait has ended");
     return Said{call.cancelled() ? "cancelled" : "not cancelled", {}};
   }
+  // Whatever is asked of it, until it is released.
+  Said pooled_hold(Call& call) {
+    call.progress("runs");
+    while (!released_) released_.wait(false);
+    return {"released", {}};
+  }
+  void release() {
+    released_ = true;
+    released_.notify_all();
+  }
   Said pooled_throw() { throw std::runtime_error("thrown on the pool"); }
   // On the plugin's own thread send() cannot wait.
   Result<Said> sends_serially(const CountParams& params, Stream<Tick>& stream) { return pooled_count(params, stream); }
@@ -147,6 +157,7 @@ class Typed {
     d.method("typed.sends_serially", &Typed::sends_serially);
     d.method("typed.thread_name", &Typed::thread_name);
     d.method("typed.pooled_count", on_pool(&Typed::pooled_count)).method("typed.pooled_say", on_pool(&Typed::say));
+    d.method("typed.pooled_hold", on_pool(&Typed::pooled_hold)).method("typed.release", &Typed::release);
     d.method("typed.pooled_wait", on_pool(&Typed::pooled_wait))
         .method("typed.pooled_throw", on_pool(&Typed::pooled_throw));
   }
@@ -154,6 +165,7 @@ class Typed {
  private:
   Host host_;
   Settings settings_;
+  std::atomic<bool> released_{false};
   mpsc::Channel<oneshot::Sender<std::string>> told_ = mpsc::channel<oneshot::Sender<std::string>>(4);
   PluginThread thread_;
 };

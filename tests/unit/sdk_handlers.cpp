@@ -163,6 +163,19 @@ TEST_CASE("pool: stop cancels what runs there and waits for it") {
   REQUIRE(*waits.result() == json{{"said", "cancelled"}});
 }
 
+TEST_CASE("pool: stop is not answered while a handler runs there, and no other begins") {
+  testing::TestHost host(kTyped);
+  auto holds = host.begin("typed.pooled_hold");
+  host.wait("it to run", [&] { return !holds.progress().empty(); });
+  auto stopping = host.begin_stop();
+  REQUIRE_FALSE(stopping.answered());
+  REQUIRE(host.call("typed.pooled_say", {{"text", "a"}}).error().kind == ErrorKind::unavailable);
+  REQUIRE(host.call("typed.release"));
+  REQUIRE(*holds.result() == json{{"said", "released"}});
+  REQUIRE(stopping.result());
+  host.destroy();
+}
+
 TEST_CASE("pool: destroying a plugin that was not told to stop ends what runs there") {
   testing::TestHost host(kTyped);
   auto waits = host.begin("typed.pooled_wait");

@@ -38,6 +38,7 @@ class TestStream {
   inline std::optional<json> next();
   /// The answer, waiting for it.
   inline Result<json> result();
+  [[nodiscard]] inline bool answered() const;
   inline void credit(std::uint32_t items);
   /// Sends an item to the plugin, waiting for its credit.
   inline void send(const json& item);
@@ -111,6 +112,11 @@ class TestHost : public detail::HostCore {
   }
   /// Sends STOP, waits for the answer, destroys the plugin.
   void stop(Duration budget = std::chrono::seconds(5)) {
+    (void)begin_stop(budget).result();
+    destroy();
+  }
+  /// Sends STOP and returns when it has been delivered.
+  [[nodiscard]] TestStream begin_stop(Duration budget = std::chrono::seconds(5)) {
     const auto id = next_id_++;
     {
       Lock lock(mutex_);
@@ -121,8 +127,7 @@ class TestHost : public detail::HostCore {
       msg.budget_ns = budget.count();
       return plugin_->deliver(plugin_->ctx, &msg);
     });
-    (void)TestStream(*this, id).result();
-    destroy();
+    return TestStream(*this, id);
   }
   /// Destroys the plugin as it is.
   void destroy() {
@@ -247,6 +252,10 @@ inline Result<json> TestStream::result() {
     return result.has_value();
   });
   return *result;
+}
+inline bool TestStream::answered() const {
+  Lock lock(host_->mutex_);
+  return host_->calls_.at(id_).result.has_value();
 }
 inline void TestStream::credit(std::uint32_t items) {
   {
