@@ -54,6 +54,13 @@ struct Tick {
 };
 BOOST_DESCRIBE_STRUCT(Tick, (), (n))
 
+void wait_for(const CancelToken& token) {
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  std::unique_lock lock(mutex);
+  changed.wait(lock, token, [] { return false; });
+}
+
 Said shout(const SayParams& params) { return {params.text + "!", {}}; }
 
 class Typed {
@@ -117,10 +124,7 @@ class Typed {
   // Waits until it is cancelled; then says so. Before that it says that it runs.
   Result<Said> pooled_wait(Call& call) {
     call.progress("runs");
-    std::mutex mutex;
-    std::condition_variable_any changed;
-    std::unique_lock lock(mutex);
-    changed.wait(lock, call.cancel_token(), [] { return false; });
+    wait_for(call.cancel_token());
     host_.log(Level::info, "the wait has ended");
     return Said{call.cancelled() ? "cancelled" : "not cancelled", {}};
   }

@@ -216,7 +216,7 @@ TEST_CASE("coroutine: many wait at once, and each goes on when its time has come
   host.stop();
 }
 
-TEST_CASE("coroutine: goes on serially, whoever wakes it") {
+TEST_CASE("coroutine: goes on on the plugin's thread, whoever wakes it") {
   testing::TestHost host(kResumed);
   std::vector<testing::TestStream> calls;
   for (int i = 0; i < 8; ++i) calls.push_back(host.begin("resumed.hops", {{"n", 20}}));
