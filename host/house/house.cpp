@@ -100,7 +100,10 @@ House::House(HouseOptions options)
   services_ = std::make_unique<ServiceManager>(plugins_of(c, options_.plugin_dir), plugin_deps(), pool_,
                                                [this](const PluginSpec& spec) { return plugin_config(spec); });
   tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, supervisor_limits(c));
-  router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c));
+  router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c),
+                                     [this](CallRequest request, std::shared_ptr<CallSink> sink) {
+                                       return origins_.call(std::move(request), std::move(sink));
+                                     });
   add_builtins();
   add_operate_builtins();
   add_plugin_builtins();
@@ -138,8 +141,7 @@ PluginDeps House::plugin_deps() {
                       services_->gone(origin);
                     },
                     [this](CallRequest request, std::shared_ptr<CallSink> sink) {
-                      return request.client != 0 ? origins_.call(std::move(request), std::move(sink))
-                                                 : router_->call(std::move(request), std::move(sink));
+                      return router_->call(std::move(request), std::move(sink));
                     },
                     restart_policy(options_.config),
                     std::chrono::seconds(options_.config.supervisor.hung_seconds),

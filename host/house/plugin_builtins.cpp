@@ -28,6 +28,7 @@ json House::plugins_json() const {
                {"isolation", plugin.isolation}, {"enforced", plugin.enforced},    {"restarts", plugin.restarts},
                {"runs_on", plugin.runs_on},     {"open_calls", plugin.open_calls}};
     if (!plugin.grants.empty()) entry["grants"] = plugin.grants;
+    if (plugin.refusals != 0) entry["refusals"] = plugin.refusals;
     if (!plugin.unenforced.empty()) entry["unenforced"] = plugin.unenforced;
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     if (!plugin.evidence.is_null()) entry["evidence"] = plugin.evidence;

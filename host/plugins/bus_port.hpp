@@ -23,6 +23,7 @@ class BusPort : public PluginPort {
     OriginId origin = 0;
     MakeCall call;
     std::function<void(OriginId)> left;
+    std::shared_ptr<const CallerRights> rights = nullptr;
   };
 
   /// So many plugins process events at once as `permits` has.
@@ -48,6 +49,7 @@ class BusPort : public PluginPort {
 
   [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) override {
     request.origin = caller_.origin;
+    request.rights = caller_.rights;
     return caller_.call(std::move(request), std::move(sink));
   }
   void left() override { caller_.left(caller_.origin); }

@@ -19,6 +19,18 @@ namespace gantry::host {
 /// Which client or plugin; 0 is the host itself.
 using OriginId = std::uint64_t;
 
+/// What a plugin that calls may do. Thread rule: any thread.
+class CallerRights {
+ public:
+  CallerRights() = default;
+  CallerRights(const CallerRights&) = delete;
+  CallerRights& operator=(const CallerRights&) = delete;
+  virtual ~CallerRights() = default;
+  /// `permission_denied`, which names the grant that is missing.
+  [[nodiscard]] virtual Result<void> may_call(const std::string& method) const = 0;
+  [[nodiscard]] virtual Result<void> may_call_back() const = 0;
+};
+
 struct CallRequest {
   std::string method;
   std::string params = "{}";  ///< the text of one JSON object, validated
@@ -27,8 +39,9 @@ struct CallRequest {
   std::optional<std::uint32_t> stream_credit;  ///< set: opened as a stream
   std::string traceparent;
   std::string idempotency_key;
-  OriginId client = 0;      ///< not a service but this client is called
-  Descriptors descriptors;  ///< that go with it
+  OriginId client = 0;                                   ///< not a service but this client is called
+  Descriptors descriptors;                               ///< that go with it
+  std::shared_ptr<const CallerRights> rights = nullptr;  ///< of the plugin that calls; none: it may
 };
 
 /// The text of one JSON value, and what goes with it.

@@ -138,6 +138,8 @@ class Child {
   [[nodiscard]] Result<void> load_and_start(const json& start) {
     auto manifest = parse_manifest(dump_json(start.at("manifest")));
     if (!manifest) return std::unexpected(manifest.error());
+    manifest->publishes = start.at("publishes").get<std::vector<std::string>>();  // those that are granted
+    manifest->subscribes = start.at("subscribes").get<std::vector<std::string>>();
     PluginBasics basics{start.at("name"), std::move(*manifest), workers_.timers(), port_,
                         start.at("max_payload_bytes")};
     // The host ends this process and answers what is open.

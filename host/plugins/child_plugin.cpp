@@ -127,6 +127,8 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
   const std::string text = dump_json({{"name", plugin->name()},
                                       {"library", library.string()},
                                       {"manifest", plugin->manifest().document},
+                                      {"publishes", plugin->manifest().publishes},
+                                      {"subscribes", plugin->manifest().subscribes},
                                       {"max_payload_bytes", plugin->max_payload_bytes()},
                                       {"hung_after_ns", plugin->deps_.hung_after.count()},
                                       {"confinement", to_json(plugin->deps_.confinement)},

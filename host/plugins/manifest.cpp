@@ -32,8 +32,8 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   return out;
 }
 
-constexpr std::array kKnown{"id",       "version",         "summary",     "abi",   "services",
-                            "methods",  "publishes",       "subscribes",  "logs",  "activation",
+constexpr std::array kKnown{"id",       "version",         "summary",     "abi",    "services",
+                            "methods",  "publishes",       "subscribes",  "logs",   "activation",
                             "settings", "settings_schema", "nonblocking", "grants", "needs"};
 constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", "item",
                                     "errors", "idempotent", "stream", "attach", "keeps_time"};
@@ -130,7 +130,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   m.settings = p.string_or("settings", "");
   m.settings_schema = p.maybe_object("settings_schema").value_or(json());
   m.nonblocking = p.boolean_or("nonblocking", false);
-  const auto grants = list(p, "grants");
+  auto grants = list(p, "grants");
   Params abi(p.object("abi"));
   m.abi_major = static_cast<std::uint32_t>(abi.integer("major", 0, 0xFFFF));
   m.abi_minor = static_cast<std::uint32_t>(abi.integer_or("minor", 0, 0, 0xFFFF));
@@ -139,6 +139,17 @@ Result<Manifest> parse_manifest(std::string_view text) {
   for (Params* part : {&p, &abi}) {
     if (auto ok = part->done(); !ok)
       return fail(ErrorKind::invalid_params, "its manifest is wrong: " + ok.error().message);
+  }
+  const auto is_own = [&m](std::string_view topic) {
+    const auto first = topic.substr(0, topic.find('.'));
+    return first == m.id || std::find(m.services.begin(), m.services.end(), first) != m.services.end();
+  };
+  // Who lists topics of others asks for them.
+  for (const auto& topic : m.publishes) {
+    if (!is_own(topic)) grants.push_back("publish:" + topic);
+  }
+  for (const auto& topic : m.subscribes) {
+    if (!is_own(topic)) grants.push_back("subscribe:" + topic);
   }
   for (const auto& asked : grants) {
     auto grant = parse_grant(asked);

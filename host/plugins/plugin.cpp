@@ -237,7 +237,8 @@ std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload, D
 std::int32_t Plugin::take_event(const gantry_msg& msg, std::string payload) {
   const std::string topic(to_view(msg.topic));
   if (!check_topic(topic) || !any_matches(manifest().publishes, topic)) {
-    take_log(GANTRY_WARN, "published on \"" + topic + "\", which its manifest does not list; the event was refused");
+    take_log(GANTRY_WARN, "published on \"" + topic +
+                              "\", which its manifest does not list, or nothing grants; the event was refused");
     return GANTRY_INVALID;
   }
   const bool own_log = msg.epoch.size != 0;

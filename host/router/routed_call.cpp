@@ -16,7 +16,8 @@ namespace {
 }
 // Another attempt has none of the descriptors: a call that has any is not tried again.
 [[nodiscard]] CallRequest again(const CallRequest& r) {
-  return {r.method, r.params, r.origin, r.deadline, r.stream_credit, r.traceparent, r.idempotency_key, r.client, {}};
+  return {r.method,      r.params,          r.origin, r.deadline, r.stream_credit,
+          r.traceparent, r.idempotency_key, r.client, {},         r.rights};
 }
 }  // namespace
 

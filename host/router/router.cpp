@@ -10,8 +10,12 @@
 
 namespace gantry::host {
 
-Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits)
-    : services_(services), timers_(timers), log_(log), default_timeout_(limits.default_timeout) {
+Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits, MakeCall back)
+    : services_(services),
+      back_(std::move(back)),
+      timers_(timers),
+      log_(log),
+      default_timeout_(limits.default_timeout) {
   for (const auto& spec : services.specs()) {
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) {
@@ -80,6 +84,12 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
   };
   if (draining_.load(std::memory_order_relaxed))
     return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
+  if (request.rights) {
+    const auto& rights = *request.rights;
+    if (auto ok = request.client != 0 ? rights.may_call_back() : rights.may_call(request.method); !ok)
+      return refuse(std::move(ok.error()));
+  }
+  if (request.client != 0) return back_(std::move(request), std::move(sink));
   const auto found = methods_.find(request.method);
   if (found == methods_.end()) return refuse(unknown(request.method));
   Method& method = *found->second;

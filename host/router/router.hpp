@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place for policy that holds
-// for every call: permits, deadlines, retry of idempotent calls, counts.
+// for every call: what plugins are granted, permits, deadlines, retry of idempotent calls, counts.
 //
 // Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first call.
 // Permits: each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is
@@ -61,7 +61,8 @@ class Router {
   /// Answers later, through the sink.
   using SlowBuiltin = std::function<void(const CallRequest&, std::shared_ptr<CallSink>)>;
 
-  Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits);
+  /// `back`: how a client is called back.
+  Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits, MakeCall back = {});
   ~Router();
 
   void add(ManifestMethod method, Builtin builtin);
@@ -101,6 +102,7 @@ class Router {
   void closed(RoutedCall& call);
 
   ServiceManager& services_;
+  const MakeCall back_;
   Timers& timers_;
   Log& log_;
   std::unordered_map<std::string, std::unique_ptr<Method>> methods_;  ///< complete before the first call

@@ -45,6 +45,8 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
     policy.backoff.seed += entries_.size() << 16U;
     entry.slot =
         std::make_unique<PluginSlot>(spec.name, policy, [this, &entry] { return construct(entry); }, lazy_options());
+    entry.rights = std::make_shared<PluginRights>(
+        spec, [this, &spec](const std::string& missing, const std::string& wanted) { audit(spec, missing, wanted); });
     hold_back_the_blamed(entry);
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) {
@@ -114,6 +116,13 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
   return Method{&spec, &found->second};
 }
 
+void ServiceManager::audit(const PluginSpec& spec, const std::string& missing, const std::string& wanted) const {
+  deps_.log.write(Level::warn, "audit",
+                  "plugin " + spec.name + " was refused " + wanted + ": it lacks the grant " + missing);
+  (void)deps_.bus.publish("host.audit.refused",
+                          dump_json({{"plugin", spec.name}, {"grant", missing}, {"wanted", wanted}}));
+}
+
 PluginSlot* ServiceManager::instance(const std::string& plugin) const {
   const auto it = entries_.find(plugin);
   return it == entries_.end() ? nullptr : it->second.slot.get();
@@ -139,6 +148,7 @@ std::vector<PluginStatus> ServiceManager::status() const {
     status.name = name;
     status.isolation = entry.spec->child ? "child" : "inline";
     status.grants = texts(entry.spec->grants());
+    status.refusals = entry.rights->refusals();
     if (entry.spec->manifest) status.version = entry.spec->manifest->version;
     if (!entry.spec->enabled) {
       status.state = "disabled";

@@ -27,6 +27,7 @@
 #include "host/plugins/inline_plugin.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/services/plugin_graph.hpp"
+#include "host/services/plugin_rights.hpp"
 #include "host/services/plugin_slot.hpp"
 
 namespace gantry::host {
@@ -62,6 +63,7 @@ struct PluginStatus {
   std::string runs_on;  ///< as Plugin says; empty while it does not run
   std::optional<int> pid;
   std::vector<std::string> enforced;  ///< as Plugin says
+  std::uint64_t refusals = 0;         ///< of what was not granted
   std::vector<std::string> grants;
   std::vector<std::string> unenforced;  ///< that it asks for: nothing holds it to what was granted of these
 };
@@ -108,6 +110,7 @@ class ServiceManager {
     std::unique_ptr<PluginSlot> slot;
     TimerKey restart = 0;  ///< under mutex_, as the next one
     int abandoned = 0;     ///< instances that hang in this process
+    std::shared_ptr<const PluginRights> rights;
   };
   using Instance = PluginSlot::Instance;
   [[nodiscard]] LazyOptions lazy_options();
@@ -126,6 +129,7 @@ class ServiceManager {
   void died(Entry& entry, const Instance& instance, const Death& death);
   void follow(Entry& entry, const PluginSlot::Verdict& verdict, std::vector<Entry*> dependents);
   void tell(const char* what, const PluginSpec& spec, const std::string& reason = {}, json more = json::object()) const;
+  void audit(const PluginSpec& spec, const std::string& missing, const std::string& wanted) const;
   void chain_reasons(std::vector<PluginStatus>& all) const;
   [[nodiscard]] static bool stop_together(const std::vector<Instance>& plugins, Duration budget);
   void each_running(const std::function<void(Plugin&)>& body) const;

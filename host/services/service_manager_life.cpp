@@ -141,9 +141,13 @@ void ServiceManager::start_again(const std::vector<Entry*>& dependents) {
 
 PluginBasics ServiceManager::basics_of(const Entry& entry) const {
   const PluginSpec& spec = *entry.spec;
-  return {spec.name, *spec.manifest, deps_.timers,
+  Manifest manifest = *spec.manifest;
+  manifest.publishes = entry.rights->granted_topics(GrantKind::publish, manifest.publishes);
+  manifest.subscribes = entry.rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
+  BusPort::Caller caller{deps_.join(spec), deps_.call, deps_.leave, entry.rights};
+  return {spec.name, std::move(manifest), deps_.timers,
           std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
-                                     deps_.event_permits, BusPort::Caller{deps_.join(spec), deps_.call, deps_.leave}),
+                                     deps_.event_permits, std::move(caller)),
           deps_.max_payload_bytes};
 }
 

@@ -178,7 +178,7 @@ struct LspShaped {
   void gone(std::uint64_t origin) { left.push_back(origin); }
 
   static void define(gantry::Definition<LspShaped>& d) {
-    d.id("lsp_shaped").version("1.0.0").service("lsp_shaped");
+    d.id("lsp_shaped").version("1.0.0").service("lsp_shaped").grant("call:**").grant("client");
     d.method("lsp_shaped.relay", &LspShaped::relay).method("lsp_shaped.ask", &LspShaped::ask);
     d.method("lsp_shaped.tunnel", &LspShaped::tunnel, {.summary = "A stream", .stream = true});
     d.method("lsp_shaped.pipe", &LspShaped::pipe).method("lsp_shaped.fetch", &LspShaped::fetch);

@@ -10,6 +10,7 @@ gantry_add_test(test_host
   host_door_calls.cpp
   host_envelope.cpp
   host_graph.cpp
+  host_grants.cpp
   host_hung.cpp
   host_outbox.cpp
   host_plugin_alone.cpp
@@ -41,7 +42,7 @@ add_dependencies(test_host ${mortal_plugins})
 
 # The same plugins in processes of their own: what passes here and above is one promise kept twice. What is tagged
 # [clock] moves the clock of the host, which is not a child's.
-foreach(part plugins stream router calls abi)
+foreach(part plugins stream router calls abi grants)
   catch_discover_tests(test_host DISCOVERY_MODE PRE_TEST TEST_PREFIX "child-" TEST_SPEC "${part}:*" "~[clock]" EXTRA_ARGS -w NoTests
                        PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77 LABELS concurrency ENVIRONMENT GANTRY_TEST_ISOLATION=child)
 endforeach()

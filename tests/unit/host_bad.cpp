@@ -20,7 +20,7 @@ struct BadHouse {
             [&](Config& c) {
               c.plugins["bad"].path = GANTRY_BUILD_DIR "/tests/plugins/bad/bad.so";
               c.plugins["bad"].isolation = isolation;
-              c.plugins["bad"].grants = std::vector<std::string>{"call:bad.*"};
+              c.plugins["bad"].grants = std::vector<std::string>{"subscribe:to_bad.*"};
               c.supervisor.hung_seconds = 1;
               c.supervisor.intensity = 100;
               c.supervisor.backoff_initial_ms = 1;
@@ -145,8 +145,7 @@ TEST_CASE("bad: a flood of everything ends, and the others are served meanwhile"
 TEST_CASE("bad: what it forks is refused without the grant, and goes with it if it has the grant") {
   BadHouse refused(Isolation::child);
   REQUIRE((*refused.house.call("bad.forks"))["pid"] == -1);
-  BadHouse t(Isolation::child,
-             [](Config& c) { c.plugins["bad"].grants = std::vector<std::string>{"processes", "call:bad.*"}; });
+  BadHouse t(Isolation::child, [](Config& c) { c.plugins["bad"].grants = std::vector<std::string>{"processes"}; });
   const pid_t left = (*t.house.call("bad.forks"))["pid"];
   REQUIRE(left > 0);
   REQUIRE(::kill(left, 0) == 0);

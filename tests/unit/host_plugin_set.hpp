@@ -23,7 +23,7 @@ class PluginSet {
           for (const auto& name : names) {
             c.plugins[name].path = GANTRY_BUILD_DIR "/tests/plugins/more/" + name + ".so";
             c.plugins[name].isolation = isolation;
-            c.plugins[name].grants = {"write:" + dir_.path().string()};
+            c.plugins[name].grants = {"write:" + dir_.path().string(), "publish:**", "subscribe:**", "call:**"};
           }
           if (change) change(c);
           for (auto& [name, entry] : c.plugins) entry.settings = json::parse(resolve(entry.settings.dump()));

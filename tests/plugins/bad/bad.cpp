@@ -137,7 +137,7 @@ class Bad {
     for (int i = 0; i < 11'000; ++i) {
       (void)host_.after(std::chrono::hours(1), [] {});
       (void)answer(static_cast<std::uint64_t>(i), "1");
-      if (i % 5 != 0) continue;
+      if (i % 9 != 0) continue;
       (void)host_.post([] {});
       (void)host_.publish("bad.noise", json{{"i", i}});
       (void)host_.call("bad.never", json::object(), {}, nullptr);
@@ -175,7 +175,7 @@ class Bad {
 
   static void define(Definition<Bad>& d) {
     d.id("bad").version("1.0.0").service("bad").settings("bad").publishes("bad.*").subscribes("to_bad.*");
-    d.grant("processes").grant("call:bad.*");
+    d.grant("processes");
     d.method("bad.segfault", &Bad::segfault).method("bad.aborts", &Bad::aborts).method("bad.exits", &Bad::exits);
     d.method("bad.overflows", &Bad::overflows).method("bad.allocates", &Bad::allocates);
     d.method("bad.spins", &Bad::spins).method("bad.deadlocks", &Bad::deadlocks).method("bad.blocks", &Bad::blocks);

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/services/plugin_rights.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "host/bus/topic.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+[[nodiscard]] std::vector<std::string> own_words(const PluginSpec& spec) {
+  if (!spec.manifest) return {};
+  auto out = spec.manifest->services;
+  out.push_back(spec.manifest->id);
+  return out;
+}
+
+[[nodiscard]] bool allows(const std::vector<Grant>& grants, GrantKind kind, std::string_view name) {
+  return std::any_of(grants.begin(), grants.end(),
+                     [&](const Grant& grant) { return grant.kind == kind && topic_matches(grant.of, name); });
+}
+
+}  // namespace
+
+PluginRights::PluginRights(const PluginSpec& spec, Tell tell)
+    : plugin_(spec.name),
+      asked_(spec.manifest ? spec.manifest->grants : std::vector<Grant>{}),
+      grants_(spec.grants()),
+      own_(own_words(spec)),
+      tell_(std::move(tell)) {}
+
+bool PluginRights::is_own(std::string_view name) const {
+  const auto first = name.substr(0, name.find('.'));
+  return std::find(own_.begin(), own_.end(), first) != own_.end();
+}
+
+Result<void> PluginRights::may_call(const std::string& method) const {
+  if (is_own(method) || allows(grants_, GrantKind::call, method)) return {};
+  return refuse("call:" + method, method);
+}
+
+Result<void> PluginRights::may_call_back() const {
+  if (has_grant(grants_, GrantKind::client)) return {};
+  return refuse("client", "a call back to a client");
+}
+
+std::vector<std::string> PluginRights::granted_topics(GrantKind kind, const std::vector<std::string>& patterns) const {
+  std::vector<std::string> out;
+  for (const auto& pattern : patterns) {
+    const Grant wanted{kind, pattern};
+    const auto effective = effective_grants({wanted}, grants_, {});
+    if (is_own(pattern)) {
+      out.push_back(pattern);
+    } else if (effective.empty()) {
+      count(to_string(wanted), "its manifest's topics");
+    }
+    for (const auto& grant : effective) out.push_back(grant.of);  // perhaps less than all of it
+  }
+  return out;
+}
+
+std::unexpected<Error> PluginRights::refuse(const std::string& missing, const std::string& wanted) const {
+  count(missing, wanted);
+  const auto grant = parse_grant(missing);
+  const bool asks = grant && !effective_grants(asked_, {*grant}, {}).empty();
+  return fail(ErrorKind::permission_denied,
+              "plugin " + plugin_ + " lacks the grant " + missing + "; " +
+                  (asks ? "add it to grants in [plugins." + plugin_ + "]" : "its manifest does not ask for it either"),
+              R"({"grant":")" + missing + "\"}");
+}
+
+void PluginRights::count(const std::string& missing, const std::string& wanted) const {
+  refusals_.fetch_add(1, std::memory_order_relaxed);
+  {
+    Lock lock(mutex_);
+    if (told_.size() >= kMaxTold || !told_.insert(missing).second) return;
+  }
+  tell_(missing, wanted);
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/plugin_rights.hpp: what one plugin may call, publish and hear. Its own services and topics (those whose
+// first word is its id or a service of its own) are its own; for the rest its grants decide.
+//
+// Thread rule: any thread. `tell` is called without a lock held.
+// Bounds: kMaxTold different refusals are told, each once; all are counted.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <gantry/mutex.hpp>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/plugins/call.hpp"
+#include "host/services/plugin_spec.hpp"
+
+namespace gantry::host {
+
+class PluginRights final : public CallerRights {
+ public:
+  static constexpr std::size_t kMaxTold = 64;
+  /// A grant that is missing, by its text, and what it was missing for.
+  using Tell = std::function<void(const std::string& missing, const std::string& wanted)>;
+
+  PluginRights(const PluginSpec& spec, Tell tell);
+
+  /// `permission_denied`, which names the grant.
+  [[nodiscard]] Result<void> may_call(const std::string& method) const override;
+  [[nodiscard]] Result<void> may_call_back() const override;
+  /// Of the topics that its manifest lists those that it may have; the others are told.
+  [[nodiscard]] std::vector<std::string> granted_topics(GrantKind kind, const std::vector<std::string>& patterns) const;
+  /// Since the host has started.
+  [[nodiscard]] std::uint64_t refusals() const { return refusals_.load(std::memory_order_relaxed); }
+
+ private:
+  [[nodiscard]] bool is_own(std::string_view name) const;
+  [[nodiscard]] std::unexpected<Error> refuse(const std::string& missing, const std::string& wanted) const;
+  void count(const std::string& missing, const std::string& wanted) const;
+
+  const std::string plugin_;
+  const std::vector<Grant> asked_;
+  const std::vector<Grant> grants_;
+  const std::vector<std::string> own_;
+  const Tell tell_;
+  mutable std::atomic<std::uint64_t> refusals_{0};
+  mutable Mutex mutex_;
+  mutable std::set<std::string> told_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host
