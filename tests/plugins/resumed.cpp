@@ -16,6 +16,15 @@ struct Numbers {
 };
 BOOST_DESCRIBE_STRUCT(Numbers, (), (n))
 
+struct Question {
+  std::string method;
+};
+BOOST_DESCRIBE_STRUCT(Question, (), (method))
+struct Said {
+  std::string said;
+};
+BOOST_DESCRIBE_STRUCT(Said, (), (said))
+
 class Resumed {
  public:
   explicit Resumed(Host host) : host_(std::move(host)) {}
@@ -39,6 +48,14 @@ class Resumed {
     }
     co_return params;
   }
+  // Asks another plugin, which may never answer.
+  Task<Result<Said>> asks(Question params) {
+    auto answer = host_.ask(params.method, {{"text", "asked"}});
+    auto came = co_await answer.async_recv();
+    if (!came) co_return fail(ErrorKind::unavailable, "there was no answer");
+    if (!*came) co_return std::unexpected(came->error());
+    co_return from_json<Said>((*came)->value);
+  }
   Task<Numbers> throws(Numbers) {
     co_await gantry::yield();
     throw std::runtime_error("thrown after a wait");
@@ -55,6 +72,7 @@ class Resumed {
   static void define(Definition<Resumed>& d) {
     d.id("resumed").version("1.0.0").service("resumed").method("resumed.twice", &Resumed::twice);
     d.method("resumed.sleeps", &Resumed::sleeps).method("resumed.hops", &Resumed::hops);
+    d.method("resumed.asks", &Resumed::asks);
     d.method("resumed.throws", &Resumed::throws).method("resumed.nothing", &Resumed::nothing);
     d.method("resumed.counts", &Resumed::counts).method("resumed.under_way", &Resumed::under_way);
   }

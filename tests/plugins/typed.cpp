@@ -77,6 +77,7 @@ class Typed {
                                          (void)pthread_getname_np(pthread_self(), name, sizeof name);
                                          while (auto reply = rx.recv({.until = {}, .token = token}))
                                            (void)reply->send(name);
+                                         wait_for(token);
                                          host_.log(Level::info, "the thread has ended");
                                        },
                                        {.real_time_priority = 1});

@@ -161,6 +161,7 @@ class Instance {
   }
   ~Instance() {
     calls_.cancel_served();
+    host_.outgoing().clear();  // what the crew waits for ends
     crew_.dismiss();
     impl_.reset();
     host_.outgoing().clear();

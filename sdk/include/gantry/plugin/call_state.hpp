@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What stands behind a gantry::Call (gantry/plugin/call.hpp), and the calls of one plugin that are open.
+#pragma once
+
+#include <gantry/plugin/host.hpp>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <gantry/deadline.hpp>
+#include <gantry/json.hpp>
+#include <gantry/mutex.hpp>
+#include <list>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace gantry {
+
+class Call;
+using CancelSource = std::stop_source;
+using CancelToken = std::stop_token;
+
+namespace detail {
+
+class CallTable;
+class Crew;
+
+struct CallState : std::enable_shared_from_this<CallState> {
+  explicit CallState(Host host) : host(std::move(host)) {}
+
+  static constexpr std::size_t kOutboxItems = 256;
+
+  Host host;
+  std::uint64_t id = 0;
+  std::uint64_t origin = 0;
+  bool stream = false;
+  Deadline deadline;
+  std::string method;
+  std::string params;
+  std::string traceparent;
+  std::string idempotency_key;
+  Descriptors descriptors;  ///< that came with it; the handler's
+
+  Crew* crew = nullptr;  ///< of the plugin
+  bool served = false;   ///< serial: by the crew
+
+  std::atomic<bool> cancelled{false};
+  std::atomic<CallTable*> table{nullptr};
+  // While the handler runs: its thread. An exception that kills the Call on its way out answers with its own words.
+  std::atomic<std::thread::id> handler_thread{};
+  bool lost_to_exception = false;
+  bool answered_by_handler = false;  ///< on the handler's thread, while it ran
+
+  // Touched serially only.
+  std::move_only_function<void()> on_cancel;
+  std::move_only_function<void()> on_credit;
+  std::move_only_function<void(std::string_view)> on_item;
+  std::move_only_function<void()> on_end;
+
+  struct Answer {
+    std::int32_t status;
+    std::string payload;
+  };
+
+  Mutex mutex;
+  std::list<std::string> outbox GANTRY_GUARDED_BY(mutex);  // most calls need none
+  std::optional<Answer> answer GANTRY_GUARDED_BY(mutex);
+  bool answered GANTRY_GUARDED_BY(mutex) = false;
+  bool refused GANTRY_GUARDED_BY(mutex) = false;
+  Descriptors attached GANTRY_GUARDED_BY(mutex);  ///< go with the answer
+  CondVar room;                                   ///< in the outbox, or none will be any more
+  std::optional<CancelSource> cancel_source GANTRY_GUARDED_BY(mutex);
+
+  // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items in order.
+  // A refused text is left as it was.
+  [[nodiscard]] Result<void> item(std::string&& text) {
+    Lock lock(mutex);
+    if (answered || answer) return fail(ErrorKind::unavailable, "the call is answered");
+    if (!stream) return fail(ErrorKind::invalid_request, method + " was not opened as a stream");
+    if (outbox.empty()) {
+      switch (send_item(text)) {
+        case GANTRY_OK:
+          return {};
+        case GANTRY_FULL:
+          break;
+        case GANTRY_CLOSED:
+          return fail(ErrorKind::cancelled, "the caller is gone");
+        default:
+          return fail(ErrorKind::invalid_params, "the host refused a malformed item");
+      }
+    }
+    if (outbox.size() >= kOutboxItems) {
+      refused = true;
+      return fail(ErrorKind::overloaded, "the caller gives no credit");
+    }
+    outbox.push_back(std::move(text));
+    return {};
+  }
+
+  /// Waits for room.
+  [[nodiscard]] Result<void> send(std::string text) {
+    while (true) {
+      auto sent = item(std::move(text));
+      if (sent || sent.error().kind != ErrorKind::overloaded) return sent;
+      if (handler_thread.load() == std::this_thread::get_id())
+        return fail(ErrorKind::internal, method + ": send() on the plugin's own thread would wait for itself");
+      Lock lock(mutex);
+      while (outbox.size() >= kOutboxItems && !cancelled.load(std::memory_order_relaxed)) room.wait(mutex);
+      if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorKind::cancelled, "the call is cancelled");
+    }
+  }
+
+  [[nodiscard]] CancelToken cancel_token() {
+    Lock lock(mutex);
+    if (!cancel_source) {
+      cancel_source.emplace();
+      if (cancelled.load(std::memory_order_relaxed)) cancel_source->request_stop();
+    }
+    return cancel_source->get_token();
+  }
+  /// Serially.
+  void cancel() {
+    std::optional<CancelSource> source;
+    {
+      Lock lock(mutex);
+      cancelled.store(true, std::memory_order_relaxed);
+      source = cancel_source;
+    }
+    room.notify_all();
+    if (source) source->request_stop();
+  }
+
+  void finish(std::int32_t status, std::string payload) {
+    Lock lock(mutex);
+    if (answered || answer) return;
+    if (outbox.empty() || status != 0 || cancelled.load(std::memory_order_relaxed)) {
+      outbox.clear();
+      send_answer(status, payload);
+    } else {
+      answer = Answer{status, std::move(payload)};
+    }
+  }
+
+  /// Serially, when it is answered: nothing comes to it any more.
+  inline void leave();
+  void clear_callbacks() {
+    on_cancel = nullptr;
+    on_credit = nullptr;
+    on_item = nullptr;
+    on_end = nullptr;
+  }
+
+  void finish_dropped() {
+    finish(static_cast<std::int32_t>(ErrorKind::internal),
+           R"({"message":")" + method + R"(: the plugin dropped the call"})");
+  }
+
+  /// Sends what waits. True when a refused sender may try again.
+  [[nodiscard]] bool credit() {
+    Lock lock(mutex);
+    while (!outbox.empty()) {
+      const auto status = send_item(outbox.front());
+      if (status == GANTRY_FULL) break;
+      outbox.pop_front();
+      if (status == GANTRY_CLOSED) outbox.clear();
+    }
+    if (outbox.size() < kOutboxItems) room.notify_all();
+    if (!outbox.empty()) return false;
+    if (answer) {
+      send_answer(answer->status, answer->payload);
+      answer.reset();
+    }
+    return std::exchange(refused, false);
+  }
+
+ private:
+  [[nodiscard]] std::int32_t send_item(const std::string& text) GANTRY_REQUIRES(mutex) {
+    auto msg = make_msg(GANTRY_ITEM, id);
+    msg.payload = to_bytes(text);
+    return host.raw()->send(host.raw()->ctx, &msg);
+  }
+  inline void send_answer(std::int32_t status, const std::string& payload) GANTRY_REQUIRES(mutex);
+};
+
+/// The calls of one plugin that are open.
+class CallTable {
+ public:
+  CallTable() = default;
+  CallTable(const CallTable&) = delete;
+  CallTable& operator=(const CallTable&) = delete;
+  // The plugin is going: callbacks that hold what holds their call would keep each other alive.
+  inline ~CallTable();
+  void add(std::shared_ptr<CallState> call) {
+    call->table = this;
+    Lock lock(mutex_);
+    calls_.emplace(call->id, std::move(call));
+  }
+  [[nodiscard]] std::shared_ptr<CallState> find(std::uint64_t id) const {
+    Lock lock(mutex_);
+    const auto it = calls_.find(id);
+    return it == calls_.end() ? nullptr : it->second;
+  }
+  /// For a call that is answered while the host takes no more posts: the next message that comes in lets it leave.
+  void leave_later(std::shared_ptr<CallState> call) {
+    Lock lock(mutex_);
+    left_.push_back(std::move(call));
+    any_left_.store(true, std::memory_order_relaxed);
+  }
+  /// Serially.
+  void let_leave() {
+    if (!any_left_.load(std::memory_order_relaxed)) return;
+    std::vector<std::shared_ptr<CallState>> left;
+    {
+      Lock lock(mutex_);
+      left.swap(left_);
+      any_left_.store(false, std::memory_order_relaxed);
+    }
+    for (const auto& call : left) call->leave();
+  }
+  /// Cancels what the crew serves: the plugin stops. Serially.
+  void cancel_served() {
+    std::vector<std::shared_ptr<CallState>> served;
+    {
+      Lock lock(mutex_);
+      for (const auto& [id, call] : calls_) {
+        if (call->served) served.push_back(call);
+      }
+    }
+    for (const auto& call : served) call->cancel();
+  }
+  void remove(std::uint64_t id) {
+    std::shared_ptr<CallState> last;
+    Lock lock(mutex_);
+    const auto it = calls_.find(id);
+    if (it == calls_.end()) return;
+    last = std::move(it->second);
+    calls_.erase(it);
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<CallState>> left_ GANTRY_GUARDED_BY(mutex_);  ///< of calls_
+  std::atomic<bool> any_left_{false};
+};
+
+inline CallTable::~CallTable() {
+  Lock lock(mutex_);
+  for (auto& [id, call] : calls_) {
+    call->table = nullptr;
+    call->clear_callbacks();
+  }
+}
+
+inline void CallState::send_answer(std::int32_t status, const std::string& payload) {
+  answered = true;
+  auto msg = make_msg(GANTRY_RESPONSE, id);
+  msg.status = status;
+  msg.payload = to_bytes(payload);
+  if (status != 0) attached.clear();
+  (void)send_msg(host.raw(), host.descriptors(), msg, std::exchange(attached, {}));
+  // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
+  if (handler_thread.load() == std::this_thread::get_id()) {
+    answered_by_handler = true;  // it leaves when the handler has returned
+  } else {
+    if (host.post([self = shared_from_this()] { self->leave(); })) return;
+    if (auto* const owner = table.load()) owner->leave_later(shared_from_this());
+  }
+}
+
+inline void CallState::leave() {
+  clear_callbacks();
+  if (auto* const owner = table.exchange(nullptr)) owner->remove(id);
+}
+
+[[nodiscard]] std::shared_ptr<CallState> state_of(const Call& call);
+
+}  // namespace detail
+
+}  // namespace gantry
