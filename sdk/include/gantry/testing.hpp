@@ -217,6 +217,11 @@ class TestHost : public detail::HostCore {
     Lock lock(mutex_);
     return log_;
   }
+  /// From now on `handler` answers this method when the plugin calls it; what has none is `method_not_found`.
+  void on_call(const std::string& method, OnCall handler) {
+    Lock lock(mutex_);
+    on_calls_.insert_or_assign(method, std::move(handler));
+  }
   void describe_origin(std::uint64_t origin, json info) {
     Lock lock(mutex_);
     origins_[origin] = std::move(info);

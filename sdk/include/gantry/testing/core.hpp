@@ -34,6 +34,11 @@ struct Event {
   std::uint64_t answers = 0;  ///< how many calls the plugin had answered before it
 };
 
+/// Answers a call that the plugin has made: once, from any thread.
+using Reply = std::function<void(Result<CallAnswer>)>;
+/// Stands for the host, or for another plugin's method. Runs serially with the plugin's handlers.
+using OnCall = std::function<void(const json& params, Reply reply)>;
+
 namespace detail {
 /// What the test side of one call has received.
 struct Received {
@@ -131,7 +136,20 @@ class HostCore {
             sink(out, gantry::detail::to_bytes(text));
             return 1;
           }};
+      static const gantry_descriptors descriptors{
+          sizeof(gantry_descriptors), 0,
+          // Whatever goes with a message of the plugin's is not looked at.
+          [](void* ctx, const gantry_msg* msg, const std::int32_t*, std::uint32_t) { return self(ctx).take(*msg); },
+          [](void* ctx, std::int32_t* fds, std::uint32_t max) -> std::uint32_t {
+            Descriptors came = std::exchange(self(ctx).came_, {});
+            std::uint32_t count = 0;
+            for (auto& fd : came) {
+              if (count < max) fds[count++] = fd.release();
+            }
+            return count;
+          }};
       const std::string_view name(id);
+      if (name == GANTRY_DESCRIPTORS_EXT) return &descriptors;
       if (name == GANTRY_TIMERS_EXT) return &timers;
       if (name == GANTRY_ORIGINS_EXT) return &origins;
       return nullptr;
@@ -163,7 +181,49 @@ class HostCore {
     return first;
   }
 
+  /// A call that the plugin makes. What it says of it later (items, credit, a cancel) is not looked at.
+  std::int32_t take_own(const gantry_msg& msg) {
+    const std::string method(gantry::detail::to_view(msg.topic));
+    Reply reply = [this, id = msg.id](Result<CallAnswer> answer) { deliver_answer(id, std::move(answer)); };
+    auto task = [this, method, reply = std::move(reply), params = json::parse(gantry::detail::to_view(msg.payload))] {
+      OnCall handler;
+      {
+        Lock lock(mutex_);
+        if (const auto it = on_calls_.find(method); it != on_calls_.end()) handler = it->second;
+      }
+      if (handler) return handler(params, reply);
+      reply(fail(ErrorKind::method_not_found, "this test answers no " + method + "; see on_call"));
+    };
+    {
+      Lock lock(mutex_);
+      if (closed_) return GANTRY_CLOSED;
+      queue_.push_back(std::move(task));
+    }
+    changed_.notify_all();
+    return GANTRY_OK;
+  }
+  void deliver_answer(std::uint64_t id, Result<CallAnswer> answer) {
+    post([this, id, shared = std::make_shared<Result<CallAnswer>>(std::move(answer))] {
+      {
+        Lock lock(mutex_);
+        if (closed_) return;
+        ++activity_;
+      }
+      auto& got = *shared;
+      auto msg = gantry::detail::make_msg(GANTRY_RESPONSE, id);
+      if (!got) msg.status = static_cast<std::int32_t>(got.error().kind);
+      const std::string text = got ? got->value.dump() : gantry::detail::error_payload(got.error());
+      msg.payload = gantry::detail::to_bytes(text);
+      if (got) came_ = std::move(got->descriptors);
+      (void)plugin_->deliver(plugin_->ctx, &msg);
+      came_.clear();
+      changed_.notify_all();
+    });
+  }
+
   std::int32_t take(const gantry_msg& msg) {
+    if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT)
+      return msg.kind == GANTRY_CALL ? take_own(msg) : static_cast<std::int32_t>(GANTRY_OK);
     const std::string payload(gantry::detail::to_view(msg.payload));
     Lock lock(mutex_);
     ++activity_;
@@ -308,7 +368,9 @@ class HostCore {
   std::uint64_t answers_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool bus_full_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string log_ GANTRY_GUARDED_BY(mutex_);
+  Descriptors came_;  ///< serial: with the answer that is being delivered
   std::thread serial_;
+  std::map<std::string, OnCall> on_calls_ GANTRY_GUARDED_BY(mutex_);  ///< goes first: what they hold may still reply
 };
 }  // namespace detail
 
