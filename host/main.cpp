@@ -3,10 +3,12 @@
 // The command line of gantry: what may be said; what is done about it lies in host/cli/.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdlib>
 
 #include "host/cli/commands.hpp"
 #include "host/house/house.hpp"
 #include "host/plugins/child_main.hpp"
+#include "host/services/helper_guard.hpp"
 
 namespace {
 
@@ -124,6 +126,7 @@ int main(int argc, char** argv) {
   try {
     // Not for people: the host starts it, with a socket as descriptor 3.
     if (argc > 1 && std::string_view(argv[1]) == "plugin-child") return plugin_child();
+    if (argc > 1 && std::string_view(argv[1]) == "helper-guard") std::_Exit(helper_guard());
     return run(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "gantry: an error of its own: %s\n", e.what());

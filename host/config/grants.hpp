@@ -4,7 +4,7 @@
 // grants; what both say is in force.
 //
 //   network             sockets of IPv4 and IPv6
-//   processes           starting processes
+//   processes           having the host start helper processes (process.spawn)
 //   client              calling back to the client that called it
 //   read:PATH           reading a file, or a folder and all that is in it
 //   write:PATH          that, and changing it

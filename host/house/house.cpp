@@ -99,6 +99,9 @@ House::House(HouseOptions options)
   const Config& c = options_.config;
   services_ = std::make_unique<ServiceManager>(plugins_of(c, options_.plugin_dir), plugin_deps(), pool_,
                                                [this](const PluginSpec& spec) { return plugin_config(spec); });
+  launcher_ = std::make_unique<Launcher>(
+      LauncherDeps{workers_, timers_, spawner_, pool_, bus_, *log_, options_.program,
+                   [this](const std::string& plugin) { return services_->granted(plugin); }});
   tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, supervisor_limits(c));
   router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c),
                                      [this](CallRequest request, std::shared_ptr<CallSink> sink) {
@@ -134,9 +137,13 @@ PluginDeps House::plugin_deps() {
                     static_cast<std::size_t>(options_.config.host.max_message_bytes),
                     options_.program,
                     [this](const PluginSpec& spec) {
-                      return origins_.add({"plugin " + spec.name, spec.manifest ? spec.manifest->version : "", ""});
+                      const auto origin =
+                          origins_.add({"plugin " + spec.name, spec.manifest ? spec.manifest->version : "", ""});
+                      launcher_->join(origin, spec.name);
+                      return origin;
                     },
                     [this](OriginId origin) {
+                      launcher_->leave(origin);
                       origins_.remove(origin);
                       services_->gone(origin);
                     },
@@ -296,6 +303,7 @@ void House::stop_all() {
   router_->drain(budget / 2);
   clean_ = tasks_->stop(budget / 4);
   clean_ = services_->stop_all(budget / 2) && clean_;
+  clean_ = launcher_->stop(budget / 4) && clean_;
   bus_.close();
   door_->close();
   workers_.stop();

@@ -29,6 +29,7 @@
 #include "host/router/router.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/runtime/workers.hpp"
+#include "host/services/launcher.hpp"
 #include "host/services/service_manager.hpp"
 #include "host/services/supervisor.hpp"
 
@@ -110,6 +111,7 @@ class House {
   Origins origins_;
   Workspaces workspaces_;
   std::shared_ptr<PermitQueue> event_permits_;
+  std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<ServiceManager> services_;
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;

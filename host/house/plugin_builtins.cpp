@@ -39,6 +39,11 @@ json House::plugins_json() const {
 }
 
 void House::add_plugin_builtins() {
+  for (auto& process : Launcher::methods()) {
+    router_->add_slow(std::move(process), [this](const CallRequest& request, std::shared_ptr<CallSink> sink) {
+      launcher_->call(request, std::move(sink));
+    });
+  }
   ManifestMethod restart;
   restart.name = "plugin.restart";
   restart.summary = "Stops a plugin if it runs, forgives its failures, and starts it";

@@ -31,24 +31,6 @@ constexpr std::size_t kTasks = std::size_t{1} << 16;
 /// How long the process of a plugin whose socket has ended may take to end itself.
 constexpr auto kLastBreath = std::chrono::milliseconds(500);
 
-/// What a plugin's process gets of the host's environment.
-[[nodiscard]] std::vector<std::string> scrubbed_environment(const Confinement& confinement) {
-  std::vector<std::string> out;
-  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME"}) {
-    if (const char* value = ::getenv(name)) out.push_back(std::string(name) + "=" + value);
-  }
-  if (!confinement.folder.empty()) out.push_back("TMPDIR=" + confinement.folder);
-  if constexpr (kSanitized) {
-    const std::string limit =
-        confinement.max_memory_mib ? ":hard_rss_limit_mb=" + std::to_string(*confinement.max_memory_mib) : "";
-    for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) {
-      const char* value = ::getenv(name);
-      out.push_back(std::string(name) + "=" + (value == nullptr ? "" : value) + limit);
-    }
-  }
-  return out;
-}
-
 /// Two connected ends; the second one goes to the child.
 struct Ends {
   std::array<int, 2> fds{-1, -1};

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <gantry/params.hpp>
 
@@ -70,6 +71,23 @@ Result<Confinement> confinement_of(const json& doc) {
   out.processes = p.boolean_or("processes", false);
   out.max_memory_mib = p.maybe_integer("max_memory_mib");
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  return out;
+}
+
+std::vector<std::string> scrubbed_environment(const Confinement& confinement) {
+  std::vector<std::string> out;
+  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME"}) {
+    if (const char* value = ::getenv(name)) out.push_back(std::string(name) + "=" + value);
+  }
+  if (!confinement.folder.empty()) out.push_back("TMPDIR=" + confinement.folder);
+  if constexpr (kSanitized) {
+    const std::string limit =
+        confinement.max_memory_mib ? ":hard_rss_limit_mb=" + std::to_string(*confinement.max_memory_mib) : "";
+    for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"}) {
+      const char* value = ::getenv(name);
+      out.push_back(std::string(name) + "=" + (value == nullptr ? "" : value) + limit);
+    }
+  }
   return out;
 }
 

@@ -29,11 +29,14 @@ struct Confinement {
   std::vector<std::string> read;
   std::vector<std::string> write;
   bool network = false;
-  bool processes = false;
+  bool processes = false;                      ///< starting programs, also those that lie in what is granted
   std::optional<std::int64_t> max_memory_mib;  ///< of address space
 };
 [[nodiscard]] json to_json(const Confinement& confinement);
 [[nodiscard]] Result<Confinement> confinement_of(const json& doc);
+
+/// What such a process gets of the host's environment: NAME=value. What is temporary goes into its folder.
+[[nodiscard]] std::vector<std::string> scrubbed_environment(const Confinement& confinement);
 
 /// The level that was reached.
 struct Confined {

@@ -28,6 +28,7 @@ struct ManifestMethod {
   bool keeps_time = false;  ///< the router sets no default deadline
   bool stream = false;
   bool attach = false;
+  bool while_stopping = false;  ///< of the host's own: it serves plugins that stop
 };
 
 /// Another plugin, without which this one does not run.

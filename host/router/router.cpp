@@ -82,15 +82,17 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
     sink->answered(std::unexpected(std::move(error)));
     return std::make_shared<NoCall>();
   };
-  if (draining_.load(std::memory_order_relaxed))
-    return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
   if (request.rights) {
     const auto& rights = *request.rights;
     if (auto ok = request.client != 0 ? rights.may_call_back() : rights.may_call(request.method); !ok)
       return refuse(std::move(ok.error()));
   }
+  if (request.client != 0 && draining_.load(std::memory_order_relaxed))
+    return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
   if (request.client != 0) return back_(std::move(request), std::move(sink));
   const auto found = methods_.find(request.method);
+  if (draining_.load(std::memory_order_relaxed) && (found == methods_.end() || !found->second->builtin.while_stopping))
+    return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
   if (found == methods_.end()) return refuse(unknown(request.method));
   Method& method = *found->second;
   if (request.stream_credit && (method.run || !method.manifest->stream))

@@ -24,6 +24,7 @@
 
 #include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
+#include "host/plugins/confine.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/services/plugin_graph.hpp"
@@ -85,6 +86,9 @@ class ServiceManager {
   /// Who answers this method, without starting anything. `method_not_found` with the nearest name, or why its plugin is
   /// out of order.
   [[nodiscard]] Result<Method> find(std::string_view method) const;
+
+  /// What this plugin was granted, `processes` for its helpers. `not_found`.
+  [[nodiscard]] Result<Confinement> granted(const std::string& plugin) const;
 
   /// The plugin's place, for calls: it lives as long as the manager. nullptr: there is no such plugin.
   [[nodiscard]] PluginSlot* instance(const std::string& plugin) const;

@@ -165,14 +165,22 @@ Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry) {
   return *plugin;
 }
 
+Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
+  const auto it = entries_.find(plugin);
+  if (it == entries_.end()) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
+  return confinement_for(*it->second.spec, config_of_(*it->second.spec));
+}
+
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry) {
   const PluginSpec& spec = *entry.spec;
   const json config = config_of_(spec);
+  Confinement confinement = confinement_for(spec, config);
+  confinement.processes = false;  // the host starts them for it (launcher.hpp)
   ChildDeps deps{deps_.workers,
                  deps_.spawner,
                  deps_.event_permits,
                  deps_.program,
-                 confinement_for(spec, config),
+                 std::move(confinement),
                  deps_.hung_after,
                  [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
   auto plugin = ChildPlugin::start(spec.library, basics_of(entry), std::move(deps), config, kStartPatience);

@@ -30,13 +30,15 @@ gantry_add_test(test_host
   host_typed.cpp
   host_worker_turns.cpp
   host_workers.cpp
+  launcher_life.cpp
+  launcher_profile.cpp
   sandbox_calls.cpp
   sandbox_output.cpp
   sandbox_paths.cpp
   LIBS gantry_cli LABELS concurrency)
 add_dependencies(test_host gantry
   echo faulty busy hasty plain lsp_shaped slow_stream ledger typed resumed v1 bad
-  prober asker not_a_plugin other_abi other_magic)
+  prober asker keeper loafer not_a_plugin other_abi other_magic)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})
 
