@@ -9,6 +9,8 @@
 #include <gantry/permits.hpp>
 #include <gantry/plugin/host.hpp>
 #include <memory>
+#include <random>
+#include <string>
 #include <utility>
 
 #include "reactor.hpp"
@@ -28,6 +30,10 @@ struct Context {
     reactor->stop();
   }
   [[nodiscard]] Duration timeout() const { return Duration(timeout_ns.load(std::memory_order_relaxed)); }
+  /// For a helper process: none has ever had it.
+  [[nodiscard]] std::string next_name(const std::string& server) {
+    return server + " " + std::to_string(instance) + "-" + std::to_string(last_name.fetch_add(1) + 1);
+  }
   /// Events are told, not guaranteed: a full bus loses them.
   void publish(const char* topic, const json& payload) const { (void)host.publish(topic, payload); }
 
@@ -35,6 +41,8 @@ struct Context {
   const std::unique_ptr<Reactor> reactor;
   Worker worker;
   const std::shared_ptr<PermitQueue> permits;
+  const unsigned instance = std::random_device()();
+  std::atomic<unsigned> last_name{0};
   std::atomic<std::int64_t> timeout_ns{std::chrono::nanoseconds(std::chrono::seconds(10)).count()};
 };
 

@@ -8,8 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
-
-#include "process.hpp"
+#include <gantry/descriptor.hpp>
 
 namespace gantry::lsp {
 
@@ -58,7 +57,7 @@ Result<FileInfo> look_at(const std::string& path) {
 }
 
 Result<std::string> read_file(const std::string& path) {
-  const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (fd.get() < 0) return no_file(path, errno);
   std::string text;
   constexpr std::size_t kChunk = std::size_t{1} << 16;

@@ -3,10 +3,13 @@
 // The lsp plugin: language servers for editors (lsp.attach) and for everyone else.
 //
 // Threads: the handlers here run serially and never wait, so the plugin is nonblocking; one thread waits for the
-// servers' descriptors (reactor.hpp), one does what may block (worker.hpp: files, starting processes). See session.hpp
-// for how they meet.
+// servers' descriptors (reactor.hpp), one does what may block (worker.hpp: files). The host starts the servers. See
+// session.hpp for how they meet.
+#include <signal.h>
+
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
+#include <gantry/plugin/process.hpp>
 
 #include "registry.hpp"
 #include "uri.hpp"
@@ -67,6 +70,7 @@ class Lsp {
     context_ = std::make_shared<Context>(host_, std::move(*reactor));
     registry_ = std::make_shared<Registry>(context_);
     registry_->configure(std::move(*settings));
+    end_servers_of_others();
     return {};
   }
 
@@ -91,6 +95,7 @@ class Lsp {
   static void define(Definition<Lsp>& d);
 
  private:
+  void end_servers_of_others();
   [[nodiscard]] Result<Query::Ask> ask_for(Params& p);
   [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,
                                                 const std::optional<std::string>& language) const;
@@ -100,6 +105,16 @@ class Lsp {
   std::shared_ptr<Context> context_;
   std::shared_ptr<Registry> registry_;
 };
+
+// Of an instance that has died, and will not speak to them again. One that still drains claims its own.
+void Lsp::end_servers_of_others() {
+  (void)host_.call("process.list", json::object(), {}, [host = host_](Result<CallAnswer> answer) {
+    if (!answer) return;
+    for (const auto& helper : answer->value.value("helpers", json::array())) {
+      if (!helper.value("claimed", true)) signal_process(host, helper.value("name", ""), SIGKILL);
+    }
+  });
+}
 
 // ---- editors
 // -----------------------------------------------------------------------------------------------------------
@@ -270,7 +285,9 @@ void Lsp::define(Definition<Lsp>& d) {
   const json language{{"type", "string"}, {"description", "an LSP language id; by the file's name when absent"}};
   d.id("lsp").version("0.1.0").summary("Language servers for editors, agents and scripts").service("lsp");
   d.settings("lsp").publishes("lsp.**").nonblocking();
-  d.grant("processes").grant("read:workspace");
+  // They are also its servers': toolchains lie in many places, and keep what they download.
+  d.grant("processes").grant("network").grant("read:/").grant("write:workspace").grant("write:~/.cache");
+  d.grant("write:~/.cargo/registry").grant("write:~/.cargo/git").grant("write:~/go/pkg");
   d.method("lsp.attach", &Lsp::attach,
            {.summary = "One editor's LSP connection: each item is one JSON-RPC message, both ways",
             .params = {{"type", "object"},

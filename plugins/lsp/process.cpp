@@ -6,54 +6,42 @@
 #include "process.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 
-#include "spawn.hpp"
-
 namespace gantry::lsp {
 
-void Fd::reset() {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = -1;
+ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ProcessEvents> events)
+    : reactor_(reactor),
+      host_(std::move(host)),
+      events_(std::move(events)),
+      name_(std::move(helper.name)),
+      pid_(helper.pid),
+      in_(std::move(helper.input)),
+      out_(std::move(helper.output)),
+      err_(std::move(helper.errors)) {
+  for (const int fd : {out_.get(), err_.get()}) (void)::fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
-ServerProcess::ServerProcess(Reactor& reactor, std::weak_ptr<ProcessEvents> events)
-    : reactor_(reactor), events_(std::move(events)) {}
-
-Result<std::shared_ptr<ServerProcess>> ServerProcess::spawn(Reactor& reactor, const std::vector<std::string>& command,
-                                                            const std::string& folder,
-                                                            std::weak_ptr<ProcessEvents> events) {
-  auto child = spawn_child(command, folder);
-  if (!child) return std::unexpected(child.error());
-  std::shared_ptr<ServerProcess> self(new ServerProcess(reactor, std::move(events)));
-  self->pid_ = child->pid;
-  self->pidfd_ = std::move(child->pidfd);
-  self->out_ = std::move(child->output);
-  self->err_ = std::move(child->errors);
-  self->in_ = std::move(child->input);
-  return self;
-}
-
-ServerProcess::~ServerProcess() { destroy(); }
-
-void ServerProcess::destroy() {
-  kill_group(SIGKILL);
-  pollfd waiter{pidfd_.get(), POLLIN, 0};
-  (void)::poll(&waiter, 1, 1000);
-  Lock lock(pid_mutex_);
-  (void)reap();
-}
+ServerProcess::~ServerProcess() { kill_group(SIGKILL); }
 
 void ServerProcess::begin() {
   reactor_.post([self = shared_from_this()] { self->watch(); });
+  const auto tell = [self = shared_from_this()](std::string reason) {
+    self->reactor_.post([self, reason = std::move(reason)] { self->exited(reason); });
+  };
+  auto made = await_process(host_, name_, [tell](const Result<ProcessEnd>& end) {
+    if (!end) return tell("is lost: " + end.error().message);
+    if (end->exit_code) return tell("exited with code " + std::to_string(*end->exit_code));
+    const int signal = end->signal.value_or(SIGKILL);
+    tell("was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")");
+  });
+  if (!made) tell("is lost: " + made.error().message);
 }
 
 void ServerProcess::watch() {
@@ -61,11 +49,9 @@ void ServerProcess::watch() {
   bool watched = reactor_.add(out_.get(), EPOLLIN, [self](std::uint32_t) { self->readable(); });
   watched = reactor_.add(err_.get(), EPOLLIN, [self](std::uint32_t) { self->errors_readable(); }) && watched;
   watched = reactor_.add(in_.get(), EPOLLOUT | EPOLLET, [self](std::uint32_t) { self->flush(); }) && watched;
-  watched = reactor_.add(pidfd_.get(), EPOLLIN, [self](std::uint32_t) { self->exited(); }) && watched;
   if (!watched) {
     end_reason_ = "could not be watched: " + std::string(std::strerror(errno));
     kill_group(SIGKILL);
-    exited();
   }
 }
 
@@ -248,35 +234,16 @@ std::string ServerProcess::stderr_tail() const {
 // ---------------------------------------------------------------------------------------------------------
 
 void ServerProcess::kill_group(int signal) {
-  // Under the lock the leader is not reaped, so its number still names this group.
-  Lock lock(pid_mutex_);
-  if (!reaped_) (void)::kill(-pid_, signal);
+  if (!gone_.load(std::memory_order_relaxed)) signal_process(host_, name_, signal);
 }
 
-std::string ServerProcess::reap() {
-  if (reaped_) return "is gone";
-  siginfo_t info{};
-  if (::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOWAIT | WNOHANG) != 0 || info.si_pid == 0) {
-    return "is gone";
-  }
-  (void)::kill(-pid_, SIGKILL);  // what it has started goes with it
-  (void)::waitid(P_PID, static_cast<id_t>(pid_), &info, WEXITED | WNOHANG);
-  reaped_ = true;
-  if (info.si_code == CLD_EXITED) return "exited with code " + std::to_string(info.si_status);
-  return "was killed by signal " + std::to_string(info.si_status) + " (" + ::strsignal(info.si_status) + ")";
-}
-
-void ServerProcess::exited() {
-  const auto self = shared_from_this();
+void ServerProcess::exited(std::string reason) {
   if (output_open_ && !held_) readable();
   errors_readable();
-  for (const int fd : {out_.get(), err_.get(), in_.get(), pidfd_.get()}) reactor_.remove(fd);
+  for (const int fd : {out_.get(), err_.get(), in_.get()}) reactor_.remove(fd);
   output_open_ = false;
-  std::string reason;
-  {
-    Lock lock(pid_mutex_);
-    reason = reap();
-  }
+  kill_group(SIGKILL);  // of one that is lost
+  gone_.store(true, std::memory_order_relaxed);
   if (!end_reason_.empty()) reason = end_reason_ + " and " + reason;
   if (const auto events = events_.lock()) events->on_exit(*this, reason);
 }

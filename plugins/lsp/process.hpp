@@ -2,25 +2,23 @@
 //
 // process.hpp: one running language server: its messages in, its messages out, its end.
 //
-// The server gets a process group of its own, a socket as stdin (so that writing to a dead server raises no signal),
-// and pipes as stdout and stderr. No other descriptor of the host is open in it.
+// It is a helper process, which the host starts, confines and ends (gantry/plugin/process.hpp), with a socket as stdin
+// and pipes as stdout and stderr.
 //
-// Thread rule: spawn() blocks and belongs on a worker. enqueue, flush, close_input, kill_group, resume and the getters
-// are
-//   for any thread and never block. The events come from the reactor's thread, one at a time.
+// Thread rule: everything but the destructor is for any thread and never blocks. The events come from the reactor's
+//   thread, one at a time.
 // Order: messages reach the server in the order of their enqueue calls, whoever flushes.
 // Bounds: `backlog()` counts what the server has not taken; its users hold back above kHighWater. A message from the
 //   server over kMaxMessage is skipped and reported. The last kStderrTail bytes of stderr are kept.
-// Never: an event after on_exit, which comes exactly once for a process whose begin() succeeded; a process of the group
-//   alive after on_exit, or after destruction.
+// Never: an event after on_exit, which comes exactly once after begin(), unless the plugin ends first; anything of the
+//   server alive after on_exit.
 #pragma once
-
-#include <sys/types.h>
 
 #include <atomic>
 #include <cstddef>
 #include <gantry/framing.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/plugin/process.hpp>
 #include <gantry/result.hpp>
 #include <memory>
 #include <string>
@@ -48,24 +46,6 @@ class ProcessEvents {
   virtual void on_exit(ServerProcess& from, const std::string& reason) = 0;
 };
 
-/// Descriptors that close themselves.
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() { reset(); }
-  void reset();
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_ = -1;
-};
-
 class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
  public:
   static constexpr std::size_t kMaxMessage = std::size_t{64} << 20;
@@ -73,13 +53,10 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   static constexpr std::size_t kLowWater = std::size_t{256} << 10;
   static constexpr std::size_t kStderrTail = 4096;
 
-  /// `not_found` when there is no such program.
-  [[nodiscard]] static Result<std::shared_ptr<ServerProcess>> spawn(Reactor& reactor,
-                                                                    const std::vector<std::string>& command,
-                                                                    const std::string& folder,
-                                                                    std::weak_ptr<ProcessEvents> events);
+  ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ProcessEvents> events);
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
+  /// Kills what is left.
   ~ServerProcess();
 
   /// Starts the events. Call once.
@@ -99,16 +76,13 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   [[nodiscard]] bool held() const { return held_; }
   /// The exit is wanted: a closed output is then no reason to kill.
   void expect_exit() { exit_expected_.store(true, std::memory_order_relaxed); }
+  /// SIGKILL ends all that it has started, too.
   void kill_group(int signal);
-  /// Kills the group and waits briefly for the kernel to be done with it. For the end of the house.
-  void destroy();
 
-  [[nodiscard]] pid_t pid() const { return pid_; }
+  [[nodiscard]] int pid() const { return pid_; }
   [[nodiscard]] std::string stderr_tail() const;
 
  private:
-  ServerProcess(Reactor& reactor, std::weak_ptr<ProcessEvents> events);
-
   void queued(std::size_t bytes) GANTRY_REQUIRES(out_mutex_);
   [[nodiscard]] bool next_chunk();
   void finish_flush();
@@ -117,13 +91,14 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   void deliver();
   void output_ended(std::string reason);
   void errors_readable();
-  void exited();
-  [[nodiscard]] std::string reap() GANTRY_REQUIRES(pid_mutex_);
+  void exited(std::string reason);
 
   Reactor& reactor_;
+  const Host host_;
   const std::weak_ptr<ProcessEvents> events_;
-  pid_t pid_ = -1;
-  Fd pidfd_, in_, out_, err_;
+  const std::string name_;  ///< as the host knows it
+  const int pid_;
+  const Descriptor in_, out_, err_;
 
   // Towards the server. One thread writes at a time (`writing_`), without the lock; front_ is that thread's.
   mutable Mutex out_mutex_;
@@ -148,8 +123,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   mutable Mutex err_mutex_;
   std::string tail_ GANTRY_GUARDED_BY(err_mutex_);
 
-  Mutex pid_mutex_;
-  bool reaped_ GANTRY_GUARDED_BY(pid_mutex_) = false;
+  std::atomic<bool> gone_{false};
   std::atomic<bool> exit_expected_{false};
 };
 

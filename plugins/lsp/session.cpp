@@ -50,7 +50,7 @@ void Session::destroy() {
     process.swap(process_);
     holds.swap(holds_);
   }
-  if (process) process->destroy();
+  if (process) process->kill_group(SIGKILL);
 }
 
 bool Session::closed() const {
@@ -113,11 +113,21 @@ void Session::publish_later(const char* topic, json details, Effects& fx) {
 
 void Session::start(Effects& fx) {
   state_ = State::starting;
-  fx.run.push_back([self = shared_from_this(), root = root_] {
-    auto posted = self->context_->worker.post([self, root] {
-      self->started(ServerProcess::spawn(*self->context_->reactor, self->config_.command, root, self));
+  // What the plugin was granted holds for its servers. A name of its own for each: a server that runs already was
+  // greeted by another instance, and cannot be greeted again.
+  ProcessRequest request{.name = context_->next_name(config_.name),
+                         .argv = config_.command,
+                         .cwd = root_,
+                         .read = {"/"},
+                         .write = {"/"},
+                         .network = true};
+  fx.run.push_back([self = shared_from_this(), request = std::move(request)] {
+    const auto& context = *self->context_;
+    auto asked = spawn_process(context.host, request, [self, &context](Result<HelperProcess> helper) {
+      if (!helper) return self->started(std::unexpected(helper.error()));
+      self->started(std::make_shared<ServerProcess>(*context.reactor, context.host, std::move(*helper), self));
     });
-    if (!posted) self->started(std::unexpected(posted.error()));
+    if (!asked) self->started(std::unexpected(asked.error()));
   });
 }
 
@@ -125,7 +135,12 @@ void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
   Effects fx;
   {
     Lock lock(mutex_);
-    if (state_ == State::closing) {
+    if (state_ == State::closing && process) {
+      process_ = std::move(*process);
+      process_->begin();
+      process_->expect_exit();
+      process_->kill_group(SIGKILL);
+    } else if (state_ == State::closing) {
       become_closed(fx);
     } else if (state_ != State::starting) {
       // destroyed meanwhile; the process dies with `process`

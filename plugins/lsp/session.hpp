@@ -2,8 +2,8 @@
 //
 // session.hpp: one language server over its lives: start, handshake, crash, back-off, restart, end.
 //
-// Who owns which thread. Handlers and timers come serially from the host; the server's messages from the reactor;
-// started processes from the worker. They meet in the session's mutex, and what follows from a step (bytes to flush,
+// Who owns which thread. Handlers, timers and started processes come serially from the host; the server's messages from
+// the reactor. They meet in the session's mutex, and what follows from a step (bytes to flush,
 // items for an editor, permits to give back) is collected in Effects and done after the mutex is released. Messages for
 // the server are enqueued under the mutex, so their order is that of the decisions; whoever comes next flushes them. An
 // answer for an editor is sent by the reactor's thread itself: no thread is changed on the way of a hover.
@@ -12,7 +12,8 @@
 //         five crashes within three minutes: failed, until restart(). close(): closing -> closed, for good.
 // The first restart happens at once, the next after 200 ms, doubling to 30 s.
 //
-// Never: a process of the session alive when its `hold` of close() is let go; a second process at the same time.
+// Never: anything of the session's server alive when its `hold` of close() is let go; a second process at the same
+// time.
 #pragma once
 
 #include <deque>
@@ -59,7 +60,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void close(std::shared_ptr<void> hold);
   /// Kills the process and starts anew; the crashes so far are forgiven.
   void restart();
-  /// The end of the house: kills and reaps at once; no thread of the plugin runs any more.
+  /// The end of the house: kills at once; no thread of the plugin runs any more.
   void destroy();
 
   [[nodiscard]] bool closed() const;

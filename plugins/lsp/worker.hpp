@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// worker.hpp: one thread for what may block: files and starting processes.
+// worker.hpp: one thread for what may block: files.
 //
 // Thread rule: post() from any thread; tasks run one after the other, in the order in which they were posted. A task
 //   must not throw.

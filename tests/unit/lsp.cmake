@@ -8,8 +8,8 @@ if(TARGET lsp)
   gantry_add_test(test_lsp
     lsp_parts.cpp lsp_reactor.cpp lsp_attach.cpp lsp_request.cpp lsp_faults.cpp lsp_clangd.cpp
     ${LSP_DIR}/config.cpp ${LSP_DIR}/documents.cpp ${LSP_DIR}/envelope.cpp ${LSP_DIR}/files.cpp ${LSP_DIR}/process.cpp
-    ${LSP_DIR}/reactor.cpp ${LSP_DIR}/spawn.cpp ${LSP_DIR}/uri.cpp
-    LIBS simdjson::simdjson LABELS concurrency)
+    ${LSP_DIR}/reactor.cpp ${LSP_DIR}/uri.cpp
+    LIBS simdjson::simdjson gantry_services LABELS concurrency)
   target_include_directories(test_lsp PRIVATE ${LSP_DIR})
-  add_dependencies(test_lsp lsp lsp_fake_server)
+  add_dependencies(test_lsp gantry lsp lsp_fake_server)
 endif()

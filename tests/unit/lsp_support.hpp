@@ -12,13 +12,22 @@
 #include <string>
 #include <vector>
 
+#include "unit/process_support.hpp"
+
 namespace lsp_test {
 
 using gantry::ErrorKind;
 using gantry::json;
-using gantry::testing::TestHost;
 using gantry::testing::TestStream;
 using gantry::testing::Time;
+
+/// Whose launcher is the host's own.
+struct TestHost : gantry::testing::TestHost {
+  explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual)
+      : gantry::testing::TestHost(file, config, time) {
+    gantry::host::test::serve_processes(*this, "lsp");
+  }
+};
 
 inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/lsp.so";
 inline const std::string kFakeServer = GANTRY_BUILD_DIR "/tests/lsp_fake_server";
