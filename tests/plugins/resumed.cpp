@@ -70,7 +70,7 @@ class Resumed {
   Numbers under_way() { return {under_way_}; }
 
   static void define(Definition<Resumed>& d) {
-    d.id("resumed").version("1.0.0").service("resumed").method("resumed.twice", &Resumed::twice);
+    d.id("resumed").version("1.0.0").service("resumed").method("resumed.twice", &Resumed::twice).grant("call:**");
     d.method("resumed.sleeps", &Resumed::sleeps).method("resumed.hops", &Resumed::hops);
     d.method("resumed.asks", &Resumed::asks);
     d.method("resumed.throws", &Resumed::throws).method("resumed.nothing", &Resumed::nothing);
