@@ -52,10 +52,13 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
 }
 
 CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json) {
-  auto* plugin = app.add_subcommand("plugin", "look at plugins, and restart them");
+  auto* plugin = app.add_subcommand("plugin", "look at plugins, restart and reload them");
   plugin->require_subcommand(1);
   plugin->add_subcommand("list", "each plugin and its state")->add_flag("--json", as_json, "as one JSON array");
   plugin->add_subcommand("restart", "stop a plugin, forgive its failures, and start it")
+      ->add_option("name", name, "the plugin")
+      ->required();
+  plugin->add_subcommand("reload", "put a plugin's new build in the place of the one that runs; calls go on")
       ->add_option("name", name, "the plugin")
       ->required();
   return plugin;
@@ -114,7 +117,9 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);
   if (app.got_subcommand("doctor")) return doctor(common);
   if (plugin->got_subcommand("list")) return plugin_list(common, as_json);
-  if (plugin->got_subcommand("restart")) return plugin_restart(common, plugin_name);
+  for (const char* verb : {"restart", "reload"}) {
+    if (plugin->got_subcommand(verb)) return plugin_operate(common, verb, plugin_name);
+  }
   if (config->got_subcommand("check")) return config_check(common, config_file);
   return config_show(common);
 }

@@ -55,7 +55,8 @@ struct LspArgs {
 int lsp(const Common& common, const LspArgs& args);
 
 int plugin_list(const Common& common, bool as_json);
-int plugin_restart(const Common& common, const std::string& name);
+/// `verb`: "restart" or "reload".
+int plugin_operate(const Common& common, const std::string& verb, const std::string& name);
 
 int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);

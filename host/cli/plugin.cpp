@@ -41,12 +41,12 @@ int plugin_list(const Common& common, bool as_json) {
   return 0;
 }
 
-int plugin_restart(const Common& common, const std::string& name) {
+int plugin_operate(const Common& common, const std::string& verb, const std::string& name) {
   auto client = connect_only(common);
   if (!client) return complain(client.error());
-  const auto answer = client->call("plugin.restart", {{"name", name}}, kRestartPatience);
+  const auto answer = client->call("plugin." + verb, {{"name", name}}, kRestartPatience);
   if (!answer) return complain(answer.error());
-  std::printf("%s is ready\n", name.c_str());
+  std::printf("%s %s is ready\n", name.c_str(), answer->value("version", "").c_str());
   return 0;
 }
 

@@ -93,7 +93,8 @@ json House::status() const {
 json House::services_json() const {
   json out = json::array();
   const auto permits = router_->permit_counts();
-  for (const auto& spec : services_->specs()) {
+  const auto plugins = services_->table();
+  for (const auto& spec : plugins->specs()) {
     if (!spec.manifest) continue;
     for (const auto& service : spec.manifest->services) {
       json methods = json::array();
@@ -193,7 +194,8 @@ json House::dead_letters() const {
 json House::discover() const {
   std::vector<ManifestMethod> methods = connection_methods();
   for (const auto& m : router_->builtin_methods()) methods.push_back(m);
-  for (const auto& spec : services_->specs()) {
+  const auto plugins = services_->table();
+  for (const auto& spec : plugins->specs()) {
     if (!spec.manifest || !spec.enabled) continue;
     for (const auto& [name, m] : spec.manifest->methods) methods.push_back(m);
   }

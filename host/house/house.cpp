@@ -152,7 +152,9 @@ PluginDeps House::plugin_deps() {
                     },
                     restart_policy(options_.config),
                     std::chrono::seconds(options_.config.supervisor.hung_seconds),
-                    options_.state_dir / ".crashed"};
+                    options_.state_dir / ".crashed",
+                    options_.state_dir / ".reloaded",
+                    [this] { router_->plugins_changed(); }};
 }
 
 SessionDeps House::session_deps() {
@@ -210,7 +212,8 @@ Result<void> House::may_publish(std::string_view topic) const {
                 "topic " + std::string(topic) + " belongs to " + owner + "; publish on one of your own");
   };
   if (first == "host") return refuse("the host");
-  for (const auto& spec : services_->specs()) {
+  const auto plugins = services_->table();
+  for (const auto& spec : plugins->specs()) {
     if (!spec.manifest) continue;
     for (const auto& pattern : spec.manifest->publishes) {
       if (topic_matches(pattern, topic)) return refuse("plugin " + spec.name);

@@ -84,7 +84,8 @@ class House {
   void add_plugin_builtins();
   [[nodiscard]] json status() const;
   [[nodiscard]] json plugins_json() const;
-  void restart_plugin(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
+  using PluginJob = Result<void> (ServiceManager::*)(const std::string& plugin);
+  void operate_plugin(PluginJob job, const CallRequest& request, const std::shared_ptr<CallSink>& sink);
   [[nodiscard]] json services_json() const;
   [[nodiscard]] json tasks_json() const;
   [[nodiscard]] json metrics() const;

@@ -44,30 +44,40 @@ void House::add_plugin_builtins() {
       launcher_->call(request, std::move(sink));
     });
   }
-  ManifestMethod restart;
-  restart.name = "plugin.restart";
-  restart.summary = "Stops a plugin if it runs, forgives its failures, and starts it";
-  restart.params = json{{"type", "object"}, {"properties", {{"name", {{"type", "string"}}}}}, {"required", {"name"}}};
-  restart.result = json::object();
-  router_->add_slow(std::move(restart), [this](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
-    restart_plugin(request, sink);
-  });
+  const auto add = [this](const char* name, const char* summary, PluginJob job) {
+    ManifestMethod method;
+    method.name = name;
+    method.summary = summary;
+    method.params = json{{"type", "object"}, {"properties", {{"name", {{"type", "string"}}}}}, {"required", {"name"}}};
+    method.result = json::object();
+    router_->add_slow(std::move(method),
+                      [this, job](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+                        operate_plugin(job, request, sink);
+                      });
+  };
+  add("plugin.restart", "Stops a plugin if it runs, forgives its failures, and starts it", &ServiceManager::restart);
+  add("plugin.reload", "Puts a plugin's build of now in the place of the one that runs; calls go on",
+      &ServiceManager::reload);
 }
 
 // Answers as soon as it runs again, or has failed.
-void House::restart_plugin(const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+void House::operate_plugin(PluginJob job, const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
   auto name = name_in(request);
   if (!name) {
     sink->answered(std::move(name));
     return;
   }
-  auto spawned = pool_.spawn([this, sink, plugin = *name] {
-    const auto restarted = services_->restart(plugin);
-    if (!restarted) {
-      sink->answered(std::unexpected(restarted.error()));
+  auto spawned = pool_.spawn([this, sink, job, plugin = *name] {
+    const auto done = (*services_.*job)(plugin);
+    if (!done) {
+      sink->answered(std::unexpected(done.error()));
       return;
     }
-    sink->answered(dump_json({{"name", plugin}, {"restarts", services_->instance(plugin)->view().restarts}}));
+    const auto table = services_->table();
+    const auto spec = PluginTable::share(table, plugin);
+    sink->answered(dump_json({{"name", plugin},
+                              {"version", spec->manifest ? spec->manifest->version : ""},
+                              {"restarts", services_->instance(plugin)->view().restarts}}));
   });
   if (!spawned) sink->answered(std::unexpected(spawned.error()));
 }

@@ -34,7 +34,7 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
 
 constexpr std::array kKnown{"id",       "version",         "summary",     "abi",    "services",
                             "methods",  "publishes",       "subscribes",  "logs",   "activation",
-                            "settings", "settings_schema", "nonblocking", "grants", "needs"};
+                            "settings", "settings_schema", "nonblocking", "grants", "needs", "reload"};
 constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", "item",
                                     "errors", "idempotent", "stream", "attach", "keeps_time"};
 
@@ -130,6 +130,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   m.settings = p.string_or("settings", "");
   m.settings_schema = p.maybe_object("settings_schema").value_or(json());
   m.nonblocking = p.boolean_or("nonblocking", false);
+  const std::string reload = p.string_or("reload", "overlap");
   auto grants = list(p, "grants");
   Params abi(p.object("abi"));
   m.abi_major = static_cast<std::uint32_t>(abi.integer("major", 0, 0xFFFF));
@@ -151,6 +152,9 @@ Result<Manifest> parse_manifest(std::string_view text) {
   for (const auto& topic : m.subscribes) {
     if (!is_own(topic)) grants.push_back("subscribe:" + topic);
   }
+  if (reload != "overlap" && reload != "handover")
+    return fail(ErrorKind::invalid_params, "its manifest is wrong: reload must be \"overlap\" or \"handover\"");
+  m.handover = reload == "handover";
   for (const auto& asked : grants) {
     auto grant = parse_grant(asked);
     if (!grant) return fail(ErrorKind::invalid_params, "its manifest is wrong: " + grant.error().message);

@@ -54,7 +54,8 @@ struct Manifest {
   std::string settings;       ///< the configuration table that it is given
   json settings_schema;       ///< of [plugins.NAME.settings]; null: nothing is said of them
   bool nonblocking = false;
-  json document;  ///< as it was read
+  bool handover = false;  ///< on reload the old one stops before the new one starts; else they overlap
+  json document;          ///< as it was read
 
   [[nodiscard]] bool activated_by(std::string_view when) const;
 };

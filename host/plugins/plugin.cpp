@@ -51,17 +51,53 @@ void Plugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request)
     return;
   }
   call->allow(request.stream_credit.value_or(0));
+  if (request.stream_credit) {
+    const auto declared = manifest().methods.find(request.method);
+    if (declared != manifest().methods.end() && declared->second.attach) call->attach();
+  }
   deliver_call(call, std::move(request));
   call->begun();
+}
+
+std::shared_ptr<PluginCall> Plugin::take_out(std::uint64_t id) {
+  const auto it = calls_.find(id);
+  if (it == calls_.end()) return nullptr;
+  auto call = std::move(it->second);
+  calls_.erase(it);
+  if (stopping_ && calls_.empty()) idle_.notify_all();
+  return call;
 }
 
 void Plugin::forget(std::uint64_t id) {
   std::shared_ptr<PluginCall> last;
   Lock lock(mutex_);
-  const auto it = calls_.find(id);
-  if (it == calls_.end()) return;
-  last = std::move(it->second);
-  calls_.erase(it);
+  last = take_out(id);
+}
+
+bool Plugin::drain(std::chrono::steady_clock::time_point until) {
+  std::vector<std::shared_ptr<PluginCall>> attached;
+  {
+    Lock lock(mutex_);
+    stopping_ = true;
+    for (const auto& [id, call] : calls_) {
+      if (call->is_attach()) attached.push_back(call);
+    }
+    for (const auto& call : attached) (void)take_out(call->id());
+  }
+  for (const auto& call : attached)
+    call->finish(fail(ErrorKind::plugin_died, "plugin " + name() + " was replaced by a new build; open it again"));
+  decltype(calls_) late;
+  {
+    Lock lock(mutex_);
+    while (!calls_.empty()) {
+      if (!idle_.wait_until(mutex_, until)) break;
+    }
+    calls_.swap(late);
+  }
+  for (auto& [id, call] : late)
+    call->finish(fail(ErrorKind::plugin_died,
+                      "plugin " + name() + " was replaced by a new build, and did not answer within the grace"));
+  return late.empty();
 }
 
 void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
@@ -129,6 +165,7 @@ void Plugin::answer_all(const Error& error) {
   {
     Lock lock(mutex_);
     calls.swap(calls_);
+    idle_.notify_all();
   }
   for (auto& [id, call] : calls) call->finish(std::unexpected(error));
   own_calls_.close();
@@ -214,9 +251,8 @@ std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload, D
     if (stop_reply_ && stop_reply_->first == msg.id) {
       stopped = std::move(stop_reply_);
       stop_reply_.reset();
-    } else if (const auto it = calls_.find(msg.id); it != calls_.end()) {
-      call = std::move(it->second);
-      calls_.erase(it);
+    } else {
+      call = take_out(msg.id);
     }
   }
   if (stopped) {

@@ -59,6 +59,9 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// `config` is asked when the message leaves, serially: the newest always comes last.
   void reconfigure(std::function<json()> config);
   void gone(OriginId origin);
+  /// Takes no more calls and blocks until those that are open are answered, at most until then. False: some were not,
+  /// and are answered `plugin_died`, as an attach stream, which never ends by itself, is at once.
+  bool drain(std::chrono::steady_clock::time_point until);
   /// Blocks at most about `budget`. False: the plugin did not return in time; what it holds is abandoned.
   virtual bool stop(Duration budget) = 0;
 
@@ -122,11 +125,13 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   void deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request);
   [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
   void forget(std::uint64_t id);
+  [[nodiscard]] std::shared_ptr<PluginCall> take_out(std::uint64_t id) GANTRY_REQUIRES(mutex_);
 
   const PluginBasics basics_;
   OwnCalls own_calls_;
   std::atomic<bool> reconfigure_waits_{false};
   mutable Mutex mutex_;
+  CondVar idle_;  ///< no call is open any more
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   std::uint64_t next_id_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);

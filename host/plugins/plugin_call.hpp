@@ -5,6 +5,7 @@
 
 #include <gantry/abi.h>
 
+#include <atomic>
 #include <gantry/mutex.hpp>
 #include <memory>
 #include <string>
@@ -26,6 +27,9 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   void begin(CallRequest request);
   /// The call is about to be delivered, with so much credit.
   void allow(std::uint32_t credit);
+  /// It never ends by itself.
+  void attach() { attach_ = true; }
+  [[nodiscard]] bool is_attach() const { return attach_; }
   /// It is on its way: what its caller said meanwhile follows it, never overtakes it.
   void begun();
 
@@ -55,6 +59,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   const std::uint64_t id_;
   const std::weak_ptr<Plugin> plugin_;
   std::optional<Error> refused_;
+  std::atomic<bool> attach_{false};
   mutable Mutex mutex_;
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
   bool begun_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -46,36 +46,36 @@ std::shared_ptr<CallSink> RoutedCall::sink_of(std::uint64_t number) {
   return {later, &later->attempt};
 }
 
-RoutedCall::RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink,
-                       TimePoint now)
+RoutedCall::RoutedCall(Router& router, std::shared_ptr<Router::Method> method, CallRequest request,
+                       std::shared_ptr<CallSink> sink, TimePoint now)
     : router_(router),
-      method_(method),
+      method_(std::move(method)),
       deadline_(request.deadline),
       stream_(request.stream_credit.has_value()),
-      may_retry_(method.manifest->idempotent && !stream_ && request.descriptors.empty()),
+      may_retry_(method_->about.idempotent && !stream_ && request.descriptors.empty()),
       started_(now),
       request_(std::move(request)),
       sink_(std::move(sink)),
       backoff_(policy_for(request_)) {}
 
 void RoutedCall::start() {
-  method_.calls.fetch_add(1, std::memory_order_relaxed);
-  method_.in_flight.fetch_add(1, std::memory_order_relaxed);
+  method_->calls.fetch_add(1, std::memory_order_relaxed);
+  method_->in_flight.fetch_add(1, std::memory_order_relaxed);
   if (!router_.open(*this)) {
     finish(fail(ErrorKind::unavailable, "the host is stopping"));
     return;
   }
   if (deadline_.exists()) start_deadline();
-  if (!method_.permits) {
+  if (!method_->permits) {
     attempt();
     return;
   }
-  if (Permit permit = method_.permits->try_acquire()) {
+  if (Permit permit = method_->permits->try_acquire()) {
     with_permit(std::move(permit));
     return;
   }
   auto ticket =
-      method_.permits->acquire([self = shared_from_this()](Permit permit) { self->with_permit(std::move(permit)); });
+      method_->permits->acquire([self = shared_from_this()](Permit permit) { self->with_permit(std::move(permit)); });
   if (!ticket) {
     finish(std::unexpected(ticket.error()));
     return;
@@ -86,13 +86,13 @@ void RoutedCall::start() {
     ticket_ = *ticket;
     over = sink_ == nullptr;
   }
-  if (over && *ticket != 0) (void)method_.permits->withdraw(*ticket);
+  if (over && *ticket != 0) (void)method_->permits->withdraw(*ticket);
 }
 
 void RoutedCall::start_deadline() {
   const auto key = router_.timers_.at(deadline_.at(), [weak = weak_from_this()] {
     if (const auto call = weak.lock())
-      call->give_up(Error{ErrorKind::timeout, call->method_.name + " was not answered within its deadline", {}});
+      call->give_up(Error{ErrorKind::timeout, call->method_->name + " was not answered within its deadline", {}});
   });
   bool over = false;
   {
@@ -126,12 +126,12 @@ void RoutedCall::attempt() {
 }
 
 void RoutedCall::attempt(std::uint64_t number) {
-  if (auto plugin = method_.plugin->peek()) {
+  if (auto plugin = method_->plugin->peek()) {
     with_plugin(number, std::move(plugin));
     return;
   }
   if (may_retry_ && wait_for_plugin(number)) return;
-  method_.plugin->get_async([self = shared_from_this(), number](Result<std::shared_ptr<Plugin>> plugin) {
+  method_->plugin->get_async([self = shared_from_this(), number](Result<std::shared_ptr<Plugin>> plugin) {
     self->with_plugin(number, std::move(plugin));
   });
 }
@@ -139,11 +139,16 @@ void RoutedCall::attempt(std::uint64_t number) {
 void RoutedCall::with_plugin(std::uint64_t number, Result<std::shared_ptr<Plugin>> plugin) {
   if (!plugin) {
     const Error& error = plugin.error();
-    if (method_.plugin->held_for() && try_again(number, error)) return;  // not one that is held until it is released
+    if (method_->plugin->held_for() && try_again(number, error)) return;  // not one that is held until it is released
     finish(std::unexpected(error), number);
     return;
   }
   const auto call = (*plugin)->open(sink_of(number));
+  // It came too late for this instance, which never saw it, and there is another one, or will be.
+  if (call->refused() && call->refused()->kind == ErrorKind::unavailable && method_->plugin->peek() != *plugin) {
+    attempt(number);
+    return;
+  }
   CallRequest request;
   bool over = false;
   bool end = false;
@@ -173,7 +178,7 @@ void RoutedCall::attempt_answered(std::uint64_t number, Result<Answer> answer) {
 
 // Its plugin backs off after a failure: that is worth waiting for within the deadline.
 bool RoutedCall::wait_for_plugin(std::uint64_t number) {
-  const auto held = method_.plugin->held_for();
+  const auto held = method_->plugin->held_for();
   if (!held || *held == Duration::zero()) return false;
   {
     Lock lock(mutex_);
@@ -200,9 +205,9 @@ bool RoutedCall::try_again(std::uint64_t number, const Error& error) {
     inner_.reset();
     failed_attempts = backoff_.retries();
   }
-  method_.retries.fetch_add(1, std::memory_order_relaxed);
+  method_->retries.fetch_add(1, std::memory_order_relaxed);
   router_.log_.write(Level::warn, "router",
-                     method_.name + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
+                     method_->name + " failed (attempt " + std::to_string(failed_attempts) + "): " + error.message);
   attempt_after(*delay);
   return true;
 }
@@ -245,9 +250,9 @@ std::shared_ptr<ActiveCall> RoutedCall::finish(Result<Answer> answer, std::uint6
   }
   if (deadline_timer != 0) (void)router_.timers_.cancel(deadline_timer);
   if (retry_timer != 0) (void)router_.timers_.cancel(retry_timer);
-  if (ticket != 0) (void)method_.permits->withdraw(ticket);
+  if (ticket != 0) (void)method_->permits->withdraw(ticket);
   permit.release();  // before the answer: who gets it may call again at once
-  method_.count_end(router_.timers_.now() - started_, !answer);
+  method_->count_end(router_.timers_.now() - started_, !answer);
   sink->answered(std::move(answer));
   router_.closed(*this);
   return call;

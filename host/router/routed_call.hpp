@@ -24,14 +24,14 @@ namespace gantry::host {
 
 class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<RoutedCall> {
  public:
-  RoutedCall(Router& router, Router::Method& method, CallRequest request, std::shared_ptr<CallSink> sink,
-             TimePoint now);
+  RoutedCall(Router& router, std::shared_ptr<Router::Method> method, CallRequest request,
+             std::shared_ptr<CallSink> sink, TimePoint now);
 
   /// Begins the way.
   void start();
   /// Answers with an error that the router itself makes, and lets the plugin know.
   void give_up(Error error);
-  [[nodiscard]] bool is_attach() const { return method_.manifest->attach; }
+  [[nodiscard]] bool is_attach() const { return method_->about.attach; }
 
   // From the door.
   [[nodiscard]] Result<void> send_item(std::string payload) override;
@@ -75,7 +75,7 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::shared_ptr<ActiveCall> inner() const;
 
   Router& router_;
-  Router::Method& method_;
+  const std::shared_ptr<Router::Method> method_;  ///< with the table that it was found in
   const Deadline deadline_;
   const bool stream_;
   const bool may_retry_;

@@ -15,32 +15,58 @@ Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits 
       back_(std::move(back)),
       timers_(timers),
       log_(log),
-      default_timeout_(limits.default_timeout) {
-  for (const auto& spec : services.specs()) {
-    if (!spec.manifest) continue;
-    for (const auto& service : spec.manifest->services) {
-      permits_.emplace(service, PermitQueue::make(limits.max_calls_per_service, limits.max_waiting_per_service));
-    }
-  }
-  add_methods_of_plugins();
+      default_timeout_(limits.default_timeout),
+      max_calls_per_service_(limits.max_calls_per_service),
+      max_waiting_per_service_(limits.max_waiting_per_service) {
+  plugins_changed();
 }
 
 Router::~Router() = default;
 
-void Router::add_methods_of_plugins() {
-  for (const auto& spec : services_.specs()) {
+void Router::plugins_changed() {
+  table_.update([this](const Table& old) { return with_methods_of_plugins(old); });
+}
+
+// What is as it was keeps its counts, and services their permits.
+Router::Table Router::with_methods_of_plugins(const Table& old) const {
+  Table next;
+  for (const auto& [name, method] : old.methods) {
+    if (method->run) next.methods.emplace(name, method);
+  }
+  const auto plugins = services_.table();
+  for (const auto& spec : plugins->specs()) {
     if (!spec.manifest) continue;
-    for (const auto& [name, unused] : spec.manifest->methods) {
+    for (const auto& service : spec.manifest->services) {
+      const auto known = old.permits.find(service);
+      next.permits.emplace(service, known != old.permits.end()
+                                        ? known->second
+                                        : PermitQueue::make(max_calls_per_service_, max_waiting_per_service_));
+    }
+    for (const auto& [name, declared] : spec.manifest->methods) {
       const auto found = services_.find(name);
-      if (!found || found->plugin != &spec) continue;  // it is disabled, or another plugin has the service
-      auto method = std::make_unique<Method>();
+      if (!found || found->plugin.get() != &spec) continue;  // it is disabled, or another plugin has the service
+      auto method = std::make_shared<Method>();
       method->name = name;
-      method->manifest = found->method;
+      auto& about = method->about;
+      about.name = name;
+      about.idempotent = declared.idempotent;
+      about.keeps_time = declared.keeps_time;
+      about.stream = declared.stream;
+      about.attach = declared.attach;
       method->plugin = services_.instance(spec.name);
-      if (!found->method->attach) method->permits = permits_.at(name.substr(0, name.find('.')));
-      methods_.emplace(name, std::move(method));
+      if (!about.attach) method->permits = next.permits.at(name.substr(0, name.find('.')));
+      if (const auto known = old.methods.find(name); known != old.methods.end() && method->is_as(*known->second))
+        method = known->second;
+      next.methods.emplace(name, std::move(method));
     }
   }
+  return next;
+}
+
+bool Router::Method::is_as(const Method& other) const {
+  return !other.run && plugin == other.plugin && permits == other.permits &&
+         about.idempotent == other.about.idempotent && about.keeps_time == other.about.keeps_time &&
+         about.stream == other.about.stream && about.attach == other.about.attach;
 }
 
 void Router::add(ManifestMethod method, Builtin builtin) {
@@ -51,11 +77,15 @@ void Router::add(ManifestMethod method, Builtin builtin) {
 }
 
 void Router::add_slow(ManifestMethod method, SlowBuiltin builtin) {
-  auto entry = std::make_unique<Method>();
+  auto entry = std::make_shared<Method>();
   entry->name = method.name;
-  entry->builtin = std::move(method);
+  entry->about = std::move(method);
   entry->run = std::move(builtin);
-  methods_.insert_or_assign(entry->name, std::move(entry));
+  table_.update([&](const Table& old) {
+    Table next = old;
+    next.methods.insert_or_assign(entry->name, entry);
+    return next;
+  });
 }
 
 Error Router::unknown(const std::string& method) const {
@@ -90,31 +120,36 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
   if (request.client != 0 && draining_.load(std::memory_order_relaxed))
     return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
   if (request.client != 0) return back_(std::move(request), std::move(sink));
-  const auto found = methods_.find(request.method);
-  if (draining_.load(std::memory_order_relaxed) && (found == methods_.end() || !found->second->builtin.while_stopping))
+  auto table = table_.load();
+  const auto found = table->methods.find(request.method);
+  if (draining_.load(std::memory_order_relaxed) &&
+      (found == table->methods.end() || !found->second->about.while_stopping))
     return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
-  if (found == methods_.end()) return refuse(unknown(request.method));
+  if (found == table->methods.end()) return refuse(unknown(request.method));
   Method& method = *found->second;
-  if (request.stream_credit && (method.run || !method.manifest->stream))
+  if (request.stream_credit && (method.run || !method.about.stream))
     return refuse(Error{ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream", {}});
   if (method.run) {
     method.run(request, std::move(sink));
     return std::make_shared<NoCall>();
   }
-  if (!request.stream_credit && method.manifest->attach)
+  if (!request.stream_credit && method.about.attach)
     return refuse(Error{ErrorKind::invalid_params,
                         request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})",
                         {}});
   const TimePoint now = timers_.now();
-  request.deadline = deadline_for(request, *method.manifest, now);
-  auto routed = std::make_shared<RoutedCall>(*this, method, std::move(request), std::move(sink), now);
+  request.deadline = deadline_for(request, method.about, now);
+  auto routed = std::make_shared<RoutedCall>(*this, std::shared_ptr<Method>(std::move(table), &method),
+                                             std::move(request), std::move(sink), now);
   routed->start();
   return routed;
 }
 
 void Router::set_limits(RouterLimits limits) {
   default_timeout_ = limits.default_timeout;
-  for (auto& [service, permits] : permits_) permits->set_limit(limits.max_calls_per_service);
+  max_calls_per_service_ = limits.max_calls_per_service;
+  const auto table = table_.load();
+  for (const auto& [service, permits] : table->permits) permits->set_limit(limits.max_calls_per_service);
 }
 
 bool Router::open(RoutedCall& call) {
@@ -170,7 +205,8 @@ void Router::Method::count_end(Duration took, bool failed) {
 
 std::map<std::string, MethodCounts> Router::method_counts() const {
   std::map<std::string, MethodCounts> out;
-  for (const auto& [name, m] : methods_) {
+  const auto table = table_.load();
+  for (const auto& [name, m] : table->methods) {
     if (m->calls == 0) continue;
     out.emplace(name, MethodCounts{m->calls, m->errors, m->retries, m->in_flight, std::chrono::nanoseconds(m->total_ns),
                                    std::chrono::nanoseconds(m->longest_ns)});
@@ -180,14 +216,16 @@ std::map<std::string, MethodCounts> Router::method_counts() const {
 
 std::map<std::string, PermitQueue::Counts> Router::permit_counts() const {
   std::map<std::string, PermitQueue::Counts> out;
-  for (const auto& [service, permits] : permits_) out.emplace(service, permits->counts());
+  const auto table = table_.load();
+  for (const auto& [service, permits] : table->permits) out.emplace(service, permits->counts());
   return out;
 }
 
 std::vector<ManifestMethod> Router::builtin_methods() const {
   std::vector<ManifestMethod> out;
-  for (const auto& [name, method] : methods_) {
-    if (method->run) out.push_back(method->builtin);
+  const auto table = table_.load();
+  for (const auto& [name, method] : table->methods) {
+    if (method->run) out.push_back(method->about);
   }
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   return out;

@@ -3,9 +3,9 @@
 // host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place for policy that holds
 // for every call: what plugins are granted, permits, deadlines, retry of idempotent calls, counts.
 //
-// Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first call.
-// Permits: each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is
-// full.
+// Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first call; those of
+// plugins are another table after a reload (plugins_changed()): a call keeps the one in which it was found. Permits:
+// each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is full.
 //   A stream holds its permit until its response; an attach stream takes none.
 // Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it asks; an attach stream
 // never. Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and within its
@@ -19,6 +19,7 @@
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 #include <gantry/retry.hpp>
+#include <gantry/snapshot.hpp>
 #include <gantry/waiting.hpp>
 #include <map>
 #include <memory>
@@ -71,6 +72,8 @@ class Router {
   /// The sink is answered exactly once, also when the call is refused; perhaps before this returns.
   std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink);
 
+  /// Takes the methods of plugins from the service manager again.
+  void plugins_changed();
   void set_limits(RouterLimits limits);
   /// From now on calls are refused; blocks until the open ones are answered, at most `budget`, then cancels the rest.
   void drain(Duration budget);
@@ -84,16 +87,22 @@ class Router {
   /// What is known of a method before its first call, and counted.
   struct Method {
     std::string name;
-    ManifestMethod builtin;  ///< the host's own
-    SlowBuiltin run;         ///< the host's own; else these:
-    const ManifestMethod* manifest = nullptr;
+    ManifestMethod about;  ///< its params and result: of the host's own only
+    SlowBuiltin run;       ///< the host's own; else these:
     PluginSlot* plugin = nullptr;
     std::shared_ptr<PermitQueue> permits;  ///< of its service; none for an attach stream
     std::atomic<std::uint64_t> calls{0}, errors{0}, retries{0}, in_flight{0}, total_ns{0}, longest_ns{0};
 
     void count_end(Duration took, bool failed);
+    [[nodiscard]] bool is_as(const Method& other) const;
   };
-  void add_methods_of_plugins();
+  using Methods = std::unordered_map<std::string, std::shared_ptr<Method>>;
+  using Permits = std::map<std::string, std::shared_ptr<PermitQueue>, std::less<>>;
+  struct Table {
+    Methods methods;
+    Permits permits;  ///< of each service
+  };
+  [[nodiscard]] Table with_methods_of_plugins(const Table& old) const;
   /// Why there is no such method.
   [[nodiscard]] Error unknown(const std::string& method) const;
   [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method, TimePoint now) const;
@@ -105,9 +114,10 @@ class Router {
   const MakeCall back_;
   Timers& timers_;
   Log& log_;
-  std::unordered_map<std::string, std::unique_ptr<Method>> methods_;  ///< complete before the first call
-  std::map<std::string, std::shared_ptr<PermitQueue>, std::less<>> permits_;
+  Snapshot<Table> table_{Table{}};
   std::atomic<Duration> default_timeout_;
+  std::atomic<std::size_t> max_calls_per_service_;
+  const std::size_t max_waiting_per_service_;
   std::atomic<bool> draining_{false};  ///< set under mutex_
 
   mutable Mutex mutex_;

@@ -24,12 +24,13 @@ namespace {
 
 }  // namespace
 
-PluginRights::PluginRights(const PluginSpec& spec, Tell tell)
+PluginRights::PluginRights(const PluginSpec& spec, std::shared_ptr<std::atomic<std::uint64_t>> refusals, Tell tell)
     : plugin_(spec.name),
       asked_(spec.manifest ? spec.manifest->grants : std::vector<Grant>{}),
       grants_(spec.grants()),
       own_(own_words(spec)),
-      tell_(std::move(tell)) {}
+      tell_(std::move(tell)),
+      refusals_(std::move(refusals)) {}
 
 bool PluginRights::is_own(std::string_view name) const {
   const auto first = name.substr(0, name.find('.'));
@@ -73,7 +74,7 @@ std::unexpected<Error> PluginRights::refuse(const std::string& missing, const st
 }
 
 void PluginRights::count(const std::string& missing, const std::string& wanted) const {
-  refusals_.fetch_add(1, std::memory_order_relaxed);
+  refusals_->fetch_add(1, std::memory_order_relaxed);
   {
     Lock lock(mutex_);
     if (told_.size() >= kMaxTold || !told_.insert(missing).second) return;

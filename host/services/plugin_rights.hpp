@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <gantry/mutex.hpp>
+#include <memory>
 #include <set>
 #include <string>
 #include <string_view>
@@ -27,15 +28,14 @@ class PluginRights final : public CallerRights {
   /// A grant that is missing, by its text, and what it was missing for.
   using Tell = std::function<void(const std::string& missing, const std::string& wanted)>;
 
-  PluginRights(const PluginSpec& spec, Tell tell);
+  /// `refusals`: counted there.
+  PluginRights(const PluginSpec& spec, std::shared_ptr<std::atomic<std::uint64_t>> refusals, Tell tell);
 
   /// `permission_denied`, which names the grant.
   [[nodiscard]] Result<void> may_call(const std::string& method) const override;
   [[nodiscard]] Result<void> may_call_back() const override;
   /// Of the topics that its manifest lists those that it may have; the others are told.
   [[nodiscard]] std::vector<std::string> granted_topics(GrantKind kind, const std::vector<std::string>& patterns) const;
-  /// Since the host has started.
-  [[nodiscard]] std::uint64_t refusals() const { return refusals_.load(std::memory_order_relaxed); }
 
  private:
   [[nodiscard]] bool is_own(std::string_view name) const;
@@ -47,7 +47,7 @@ class PluginRights final : public CallerRights {
   const std::vector<Grant> grants_;
   const std::vector<std::string> own_;
   const Tell tell_;
-  mutable std::atomic<std::uint64_t> refusals_{0};
+  const std::shared_ptr<std::atomic<std::uint64_t>> refusals_;
   mutable Mutex mutex_;
   mutable std::set<std::string> told_ GANTRY_GUARDED_BY(mutex_);
 };

@@ -84,7 +84,7 @@ PluginSlot::Verdict PluginSlot::died(const Instance& instance, const Death& deat
   auto verdict = judge(death.reason, death.details(), false);
   {
     const Lock lock(mutex_);
-    dead_ = instance;
+    note_death(instance);
   }
   // Only now: who finds no instance must find the verdict.
   lazy_.drop(instance, Error{ErrorKind::plugin_died, "plugin " + name_ + " died: " + death.reason, {}});
@@ -159,14 +159,37 @@ void PluginSlot::drained() {
   last.swap(retired_);
 }
 
-void PluginSlot::starts() {
+void PluginSlot::starts(bool reload) {
   const Lock lock(mutex_);
-  ++starts_;
+  if (!reload || starts_ == 0) ++starts_;
+}
+
+// Whichever of replace() and is_aside() is first under the lock, the other one knows.
+Result<std::optional<PluginSlot::Instance>> PluginSlot::replace(const Instance& next) {
+  const Lock lock(mutex_);
+  if (has_died(next)) return fail(ErrorKind::plugin_died, "plugin " + name_ + " died as soon as it had started");
+  return lazy_.replace(next);
+}
+
+bool PluginSlot::is_aside(const Instance& instance) {
+  const Lock lock(mutex_);
+  note_death(instance);
+  if (retired_ == instance) return true;
+  return lazy_.state() != LazyState::constructing && lazy_.peek() != instance;
+}
+
+void PluginSlot::note_death(const Instance& instance) {
+  std::erase_if(dead_, [](const auto& dead) { return dead.expired(); });
+  dead_.push_back(instance);
+}
+
+bool PluginSlot::has_died(const Instance& instance) const {
+  return std::ranges::any_of(dead_, [&](const auto& dead) { return dead.lock() == instance; });
 }
 
 bool PluginSlot::is_dead(const Instance& instance) const {
   const Lock lock(mutex_);
-  return dead_.lock() == instance;
+  return has_died(instance);
 }
 
 void PluginSlot::keep_line(std::string_view line) {

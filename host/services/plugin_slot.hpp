@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/plugins/death.hpp"
 #include "host/plugins/plugin.hpp"
@@ -71,7 +72,14 @@ class PluginSlot {
   /// By a start, before it goes on. It is draining until drained().
   [[nodiscard]] Instance retired() const;
   void drained();
-  void starts();
+  /// `reload`: it is no restart.
+  void starts(bool reload = false);
+
+  /// `next`, which runs, takes the place of the one that runs, if one does; that one is given back. Nothing: a start
+  /// runs; wait for it with get(). `plugin_died`: so has it.
+  [[nodiscard]] Result<std::optional<Instance>> replace(const Instance& next);
+  /// `instance` has died, and calls do not go to it: it has not taken its place yet, or has left it.
+  [[nodiscard]] bool is_aside(const Instance& instance);
 
   /// Also of an instance that has not returned from its start.
   [[nodiscard]] bool is_dead(const Instance& instance) const;
@@ -88,6 +96,8 @@ class PluginSlot {
 
  private:
   enum class Held : std::uint8_t { no, quarantined, failed };
+  void note_death(const Instance& instance) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool has_died(const Instance& instance) const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] Verdict judge(const std::string& reason, json details, bool starting);
   [[nodiscard]] std::optional<Error> refusal() const;
   [[nodiscard]] std::string by_hand() const { return "start it by `gantry plugin restart " + name_ + "`"; }
@@ -107,7 +117,7 @@ class PluginSlot {
   std::uint64_t starts_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<std::string> lines_ GANTRY_GUARDED_BY(mutex_);
   Instance retired_ GANTRY_GUARDED_BY(mutex_);
-  std::weak_ptr<Plugin> dead_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::weak_ptr<Plugin>> dead_ GANTRY_GUARDED_BY(mutex_);  ///< those that somebody still holds
 };
 
 }  // namespace gantry::host

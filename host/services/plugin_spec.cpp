@@ -42,6 +42,11 @@ std::vector<Grant> PluginSpec::grants() const {
   return effective_grants(manifest->grants, *granted, home_folder());
 }
 
+void refuse_what_does_not_fit(std::vector<PluginSpec>& specs) {
+  refuse_taken_services(specs);
+  refuse_unmet_needs(specs);
+}
+
 std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const std::vector<PluginSpec>& configured) {
   std::map<std::string, PluginSpec> found;
   std::error_code failed;
@@ -81,8 +86,7 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
     }
     out.push_back(std::move(spec));
   }
-  refuse_taken_services(out);
-  refuse_unmet_needs(out);
+  refuse_what_does_not_fit(out);
   return out;
 }
 

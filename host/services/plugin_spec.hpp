@@ -18,6 +18,7 @@ namespace gantry::host {
 struct PluginSpec {
   std::string name;
   std::filesystem::path library;
+  std::filesystem::path copy;  ///< of it, that is opened instead; empty: there is none
   bool enabled = true;
   bool bundled = false;                       ///< it lies in the host's own plugin folder
   std::optional<std::vector<Grant>> granted;  ///< not set: what it asks for if it is bundled, else nothing
@@ -27,6 +28,7 @@ struct PluginSpec {
   std::optional<Manifest> manifest;
   std::string failure;  ///< why it cannot run: there is no manifest, or what it needs is not there
 
+  [[nodiscard]] const std::filesystem::path& opened() const { return copy.empty() ? library : copy; }
   /// What the manifest asks for and the configuration grants.
   [[nodiscard]] std::vector<Grant> grants() const;
 };
@@ -38,5 +40,8 @@ struct PluginSpec {
 /// name.
 [[nodiscard]] std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled,
                                                    const std::vector<PluginSpec>& configured);
+
+/// Those that cannot run beside the others, or without them, are out of order: their `failure` says why.
+void refuse_what_does_not_fit(std::vector<PluginSpec>& specs);
 
 }  // namespace gantry::host

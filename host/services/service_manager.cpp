@@ -36,38 +36,47 @@ namespace {
 }  // namespace
 
 ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of)
-    : specs_(std::move(specs)), deps_(std::move(deps)), pool_(pool), config_of_(std::move(config_of)), graph_(specs_) {
-  for (const auto& spec : specs_) {
+    : deps_(std::move(deps)),
+      pool_(pool),
+      config_of_(std::move(config_of)),
+      copies_(deps_.copies_dir),
+      table_(std::make_shared<const PluginTable>(std::move(specs))) {
+  const auto all = table();
+  for (const auto& spec : all->specs()) {
     Entry& entry = entries_[spec.name];
-    entry.spec = &spec;
+    entry.name = spec.name;
     RestartPolicy policy = deps_.restarts;
     policy.restart = spec.restart;
     policy.backoff.seed += entries_.size() << 16U;
     entry.slot =
         std::make_unique<PluginSlot>(spec.name, policy, [this, &entry] { return construct(entry); }, lazy_options());
-    entry.rights = std::make_shared<PluginRights>(
-        spec, [this, &spec](const std::string& missing, const std::string& wanted) { audit(spec, missing, wanted); });
     hold_back_the_blamed(entry);
-    if (!spec.manifest) continue;
-    for (const auto& service : spec.manifest->services) {
-      const auto [at, is_new] = services_.emplace(service, &spec);
-      if (!is_new && spec.enabled) at->second = &spec;  // the other one is disabled
-    }
   }
+}
+
+PluginTablePtr ServiceManager::table() const {
+  Lock lock(mutex_);
+  return table_;
+}
+
+ServiceManager::Build ServiceManager::build_of(const Entry& entry) const {
+  auto all = table();
+  auto spec = PluginTable::share(all, entry.name);
+  return {std::move(all), std::move(spec)};
 }
 
 // A mark stays until the plugin has been started by hand, and has not ended that host either.
 void ServiceManager::hold_back_the_blamed(Entry& entry) {
   const auto file = crash_file(entry);
-  if (file.empty() || entry.spec->child) return;
+  if (file.empty() || spec_of(entry)->child) return;
   const auto blame = read_crash_mark(file);
   if (!blame) return;
   entry.slot->quarantine(*blame + "; run it with isolation = \"child\"");
-  tell("quarantined", *entry.spec, *blame);
+  tell("quarantined", entry.name, *blame);
 }
 
 std::filesystem::path ServiceManager::crash_file(const Entry& entry) const {
-  return deps_.crash_dir.empty() ? std::filesystem::path() : deps_.crash_dir / entry.spec->name;
+  return deps_.crash_dir.empty() ? std::filesystem::path() : deps_.crash_dir / entry.name;
 }
 
 LazyOptions ServiceManager::lazy_options() {
@@ -90,15 +99,16 @@ void ServiceManager::run_elsewhere(std::move_only_function<void()> job) {
 
 Result<ServiceManager::Method> ServiceManager::find(std::string_view method) const {
   const std::string_view service = method.substr(0, method.find('.'));
-  const auto it = services_.find(service);
-  if (it == services_.end()) {
+  const auto all = table();
+  const PluginSpec* const owner = all->of_service(service);
+  if (owner == nullptr) {
     std::string hint;
-    for (const auto& spec : specs_) {
+    for (const auto& spec : all->specs()) {
       if (!spec.failure.empty()) hint += (hint.empty() ? "; out of order: " : ", ") + spec.name;
     }
     return fail(ErrorKind::method_not_found, "no such method: " + std::string(method.substr(0, 100)) + hint);
   }
-  const PluginSpec& spec = *it->second;
+  const PluginSpec& spec = *owner;
   const auto found = spec.manifest->methods.find(std::string(method));
   if (found == spec.manifest->methods.end()) {
     std::vector<std::string> names;
@@ -113,14 +123,14 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
                 "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
   if (!spec.failure.empty())
     return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
-  return Method{&spec, &found->second};
+  return Method{{all, &spec}, &found->second};
 }
 
-void ServiceManager::audit(const PluginSpec& spec, const std::string& missing, const std::string& wanted) const {
+void ServiceManager::audit(const std::string& plugin, const std::string& missing, const std::string& wanted) const {
   deps_.log.write(Level::warn, "audit",
-                  "plugin " + spec.name + " was refused " + wanted + ": it lacks the grant " + missing);
+                  "plugin " + plugin + " was refused " + wanted + ": it lacks the grant " + missing);
   (void)deps_.bus.publish("host.audit.refused",
-                          dump_json({{"plugin", spec.name}, {"grant", missing}, {"wanted", wanted}}));
+                          dump_json({{"plugin", plugin}, {"grant", missing}, {"wanted", wanted}}));
 }
 
 PluginSlot* ServiceManager::instance(const std::string& plugin) const {
@@ -128,33 +138,42 @@ PluginSlot* ServiceManager::instance(const std::string& plugin) const {
   return it == entries_.end() ? nullptr : it->second.slot.get();
 }
 
-Result<void> ServiceManager::start(const std::string& plugin) {
-  auto* const slot = instance(plugin);
-  if (slot == nullptr) {
+Result<ServiceManager::Entry*> ServiceManager::entry_of(const std::string& plugin) {
+  const auto it = entries_.find(plugin);
+  if (it == entries_.end()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : entries_) names.push_back(name);
     const std::string near = nearest_name(plugin, names);
     return fail(ErrorKind::not_found,
                 "no plugin is named " + plugin + (near.empty() ? "" : "; did you mean " + near + "?"));
   }
-  if (auto started = slot->get(); !started) return std::unexpected(started.error());
+  return &it->second;
+}
+
+Result<void> ServiceManager::start(const std::string& plugin) {
+  const auto entry = entry_of(plugin);
+  if (!entry) return std::unexpected(entry.error());
+  if (auto started = (*entry)->slot->get(); !started) return std::unexpected(started.error());
   return {};
 }
 
 std::vector<PluginStatus> ServiceManager::status() const {
   std::vector<PluginStatus> out;
-  for (const auto& [name, entry] : entries_) {
+  const auto all = table();
+  for (const auto& spec : all->specs()) {
+    const std::string& name = spec.name;
+    const Entry& entry = entries_.at(name);
     PluginStatus status;
     status.name = name;
-    status.isolation = entry.spec->child ? "child" : "inline";
-    status.grants = texts(entry.spec->grants());
-    status.refusals = entry.rights->refusals();
-    if (entry.spec->manifest) status.version = entry.spec->manifest->version;
-    if (!entry.spec->enabled) {
+    status.isolation = spec.child ? "child" : "inline";
+    status.grants = texts(spec.grants());
+    status.refusals = entry.refusals->load(std::memory_order_relaxed);
+    if (spec.manifest) status.version = spec.manifest->version;
+    if (!spec.enabled) {
       status.state = "disabled";
-    } else if (!entry.spec->failure.empty()) {
+    } else if (!spec.failure.empty()) {
       status.state = "failed";
-      status.reason = entry.spec->failure;
+      status.reason = spec.failure;
     } else {
       auto view = entry.slot->view();
       status.state = std::move(view.state);
@@ -167,22 +186,22 @@ std::vector<PluginStatus> ServiceManager::status() const {
         status.pid = plugin->pid();
         status.enforced = plugin->enforced();
       }
-      if (!entry.spec->child || status.pid) status.unenforced = unenforced(*entry.spec->manifest, status.enforced);
+      if (!spec.child || status.pid) status.unenforced = unenforced(*spec.manifest, status.enforced);
     }
     out.push_back(std::move(status));
   }
-  chain_reasons(out);
+  chain_reasons(out, all->graph());
   return out;
 }
 
 // A plugin that does not run fails with what it needs.
-void ServiceManager::chain_reasons(std::vector<PluginStatus>& all) const {
+void ServiceManager::chain_reasons(std::vector<PluginStatus>& all, const PluginGraph& graph) {
   std::map<std::string_view, PluginStatus*> by_name;
   for (auto& status : all) by_name[status.name] = &status;
-  for (const auto& name : graph_.order()) {
+  for (const auto& name : graph.order()) {
     PluginStatus& status = *by_name.at(name);
     if (status.state != "known" && status.state != "failed") continue;
-    for (const auto& need : graph_.needs_of(name)) {
+    for (const auto& need : graph.needs_of(name)) {
       const PluginStatus& needed = *by_name.at(need);
       if (needed.state != "failed" && needed.state != "quarantined") continue;
       status.state = "failed";
@@ -194,7 +213,8 @@ void ServiceManager::chain_reasons(std::vector<PluginStatus>& all) const {
 
 std::vector<std::string> ServiceManager::activated_by(std::string_view when) const {
   std::vector<std::string> out;
-  for (const auto& spec : specs_) {
+  const auto all = table();
+  for (const auto& spec : all->specs()) {
     if (spec.enabled && spec.failure.empty() && spec.manifest->activated_by(when)) out.push_back(spec.name);
   }
   return out;
@@ -209,7 +229,7 @@ void ServiceManager::each_running(const std::function<void(Plugin&)>& body) cons
 void ServiceManager::reconfigure() {
   for (const auto& [name, entry] : entries_) {
     if (const auto plugin = entry.slot->peek())
-      plugin->reconfigure([this, spec = entry.spec] { return config_of_(*spec); });
+      plugin->reconfigure([this, &entry] { return config_of_(*spec_of(entry)); });
   }
 }
 

@@ -8,9 +8,11 @@
 // Each has a PluginSlot: the first caller starts it on the worker pool, the others wait for that one attempt; what
 // fails
 //   is started again as the slot allows: by the next caller, or, if it has an activation of its own, by the manager.
+// A reload puts another build in a running one's place; the table of plugins is then another one (plugin_table.hpp).
 // Every change of state is published on host.plugin.* and logged.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <gantry/mutex.hpp>
@@ -26,10 +28,11 @@
 #include "host/bus/event_bus.hpp"
 #include "host/plugins/confine.hpp"
 #include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/library_copies.hpp"
 #include "host/runtime/spawner.hpp"
-#include "host/services/plugin_graph.hpp"
 #include "host/services/plugin_rights.hpp"
 #include "host/services/plugin_slot.hpp"
+#include "host/services/plugin_table.hpp"
 
 namespace gantry::host {
 
@@ -48,8 +51,11 @@ struct PluginDeps {
   std::function<void(OriginId)> leave;
   MakeCall call;
   RestartPolicy restarts;
-  Duration hung_after{};              ///< zero: nobody looks
-  std::filesystem::path crash_dir{};  ///< for the marks of plugins that end the host; empty: none are kept
+  Duration hung_after{};               ///< zero: nobody looks
+  std::filesystem::path crash_dir{};   ///< for the marks of plugins that end the host; empty: none are kept
+  std::filesystem::path copies_dir{};  ///< for libraries that were reloaded; empty: none can be
+  /// The table of plugins is another one.
+  std::function<void()> changed{};
 };
 
 struct PluginStatus {
@@ -76,11 +82,15 @@ class ServiceManager {
   static constexpr Duration kGrace = std::chrono::seconds(5);
   /// Instances of a plugin that hang inside this process: one more is not started before it is asked for by hand.
   static constexpr int kMaxAbandoned = 4;
+  /// Of one plugin, replaced by reloads, that end their calls.
+  static constexpr int kMaxEnding = 4;
+  /// Of one plugin, in this process: none is ever closed.
+  static constexpr int kMaxBuilds = 1000;
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of);
 
   struct Method {
-    const PluginSpec* plugin;
+    PluginSpecPtr plugin;
     const ManifestMethod* method;
   };
   /// Who answers this method, without starting anything. `method_not_found` with the nearest name, or why its plugin is
@@ -98,8 +108,14 @@ class ServiceManager {
   /// Blocks as start() does.
   [[nodiscard]] Result<void> restart(const std::string& plugin);
 
+  /// Reads the manifest again and puts the library as it is now in the place of the instance that runs, if one does, by
+  /// overlap or handover as the manifests say (either says handover: handover). Calls go on. Blocks until the new one
+  /// runs; the old one ends its calls within kGrace after that. After an error all is as before. `conflict`: another
+  /// reload runs. `overloaded`: too many old instances end their calls still, or too many builds are in this process.
+  [[nodiscard]] Result<void> reload(const std::string& plugin);
+
   [[nodiscard]] std::vector<PluginStatus> status() const;
-  [[nodiscard]] const std::vector<PluginSpec>& specs() const { return specs_; }
+  [[nodiscard]] PluginTablePtr table() const;
   [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const;
 
   /// Tells every running plugin its configuration anew.
@@ -109,47 +125,72 @@ class ServiceManager {
   bool stop_all(Duration budget);
 
  private:
-  struct Entry {
-    const PluginSpec* spec;
-    std::unique_ptr<PluginSlot> slot;
-    TimerKey restart = 0;  ///< under mutex_, as the next one
-    int abandoned = 0;     ///< instances that hang in this process
-    std::shared_ptr<const PluginRights> rights;
-  };
   using Instance = PluginSlot::Instance;
+  /// A plugin as it is to be started.
+  struct Build {
+    PluginTablePtr table;
+    PluginSpecPtr spec;
+  };
+  struct Entry {
+    std::string name;
+    std::unique_ptr<PluginSlot> slot;
+    TimerKey restart = 0;  ///< under mutex_, as what follows
+    int abandoned = 0;     ///< instances that hang in this process
+    int ending = 0;        ///< instances that were replaced and end their calls
+    /// Of what was not granted.
+    std::shared_ptr<std::atomic<std::uint64_t>> refusals = std::make_shared<std::atomic<std::uint64_t>>(0);
+    int builds = 0;                       ///< that were loaded into this process
+    std::filesystem::path kept{};         ///< a copy of the build that the host has started
+    std::optional<Build> next{};          ///< the next start is to try this
+    std::optional<Result<void>> tried{};  ///< what became of it
+  };
   [[nodiscard]] LazyOptions lazy_options();
   void hold_back_the_blamed(Entry& entry);
   [[nodiscard]] std::filesystem::path crash_file(const Entry& entry) const;
+  [[nodiscard]] PluginSpecPtr spec_of(const Entry& entry) const { return PluginTable::share(table(), entry.name); }
+  [[nodiscard]] Build build_of(const Entry& entry) const;
+  [[nodiscard]] Result<Entry*> entry_of(const std::string& plugin);
   [[nodiscard]] Result<Instance> construct(Entry& entry);
-  void stop_retired(Entry& entry);
-  [[nodiscard]] Result<void> start_needs(const PluginSpec& spec);
+  [[nodiscard]] Result<Instance> try_next(Entry& entry, const Build& next);
+  void stop_retired(Entry& entry, bool drain);
+  [[nodiscard]] bool begin_work();
+  void end_work(const Instance& started);
+  [[nodiscard]] Result<Build> next_build(Entry& entry);
+  void keep_build(Entry& entry, const PluginSpec& spec);
+  [[nodiscard]] Result<void> reload_through_start(Entry& entry, const Build& next, bool runs);
+  [[nodiscard]] Result<void> reload_by_overlap(Entry& entry, const Build& next);
+  void adopt(Entry& entry, const Build& next);
+  void end_old(Entry& entry, Instance old);
+  [[nodiscard]] Result<void> start_needs(const Build& build);
   [[nodiscard]] std::vector<Entry*> retire_dependents(const std::string& name);
   void start_again(const std::vector<Entry*>& dependents);
   void run_elsewhere(std::move_only_function<void()> job);
-  [[nodiscard]] Result<Instance> load_and_start(Entry& entry);
-  [[nodiscard]] PluginBasics basics_of(const Entry& entry) const;
-  [[nodiscard]] Result<Instance> start_inline(Entry& entry);
-  [[nodiscard]] Result<Instance> start_child(Entry& entry);
+  /// `trial`: of a new build, whose failure does not count.
+  [[nodiscard]] Result<Instance> load_and_start(Entry& entry, const Build& build, bool trial);
+  [[nodiscard]] PluginBasics basics_of(const Entry& entry, const PluginSpec& spec) const;
+  [[nodiscard]] Result<Instance> start_inline(Entry& entry, const PluginSpec& spec);
+  [[nodiscard]] Result<Instance> start_child(Entry& entry, const PluginSpec& spec);
   void died(Entry& entry, const Instance& instance, const Death& death);
   void follow(Entry& entry, const PluginSlot::Verdict& verdict, std::vector<Entry*> dependents);
-  void tell(const char* what, const PluginSpec& spec, const std::string& reason = {}, json more = json::object()) const;
-  void audit(const PluginSpec& spec, const std::string& missing, const std::string& wanted) const;
-  void chain_reasons(std::vector<PluginStatus>& all) const;
+  void tell(const char* what, const std::string& name, const std::string& reason = {},
+            json more = json::object()) const;
+  void audit(const std::string& plugin, const std::string& missing, const std::string& wanted) const;
+  static void chain_reasons(std::vector<PluginStatus>& all, const PluginGraph& graph);
   [[nodiscard]] static bool stop_together(const std::vector<Instance>& plugins, Duration budget);
   void each_running(const std::function<void(Plugin&)>& body) const;
 
-  const std::vector<PluginSpec> specs_;
   PluginDeps deps_;
   WorkerPool& pool_;
   const ConfigOf config_of_;
-  const PluginGraph graph_;
-  std::map<std::string, Entry, std::less<>> entries_;
-  std::map<std::string, const PluginSpec*, std::less<>> services_;
+  LibraryCopies copies_;
+  std::map<std::string, Entry, std::less<>> entries_;  ///< the same plugins for ever
   mutable Mutex mutex_;
   CondVar changed_;
+  PluginTablePtr table_ GANTRY_GUARDED_BY(mutex_);
+  bool reloading_ GANTRY_GUARDED_BY(mutex_) = false;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool abandoned_ GANTRY_GUARDED_BY(mutex_) = false;  ///< an instance has not returned, and never may
-  std::size_t constructing_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool abandoned_ GANTRY_GUARDED_BY(mutex_) = false;   ///< an instance has not returned, and never may
+  std::size_t working_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< starts and ends of plugins that run now
   /// Every plugin that was started and not stopped, also one that becomes ready while the host stops.
   std::vector<Instance> live_ GANTRY_GUARDED_BY(mutex_);
 };

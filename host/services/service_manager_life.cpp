@@ -42,7 +42,7 @@ class SlotPort final : public BusPort {
   const GrantPlaces places{home_folder(), std::filesystem::path(out.folder).parent_path().string(),
                            config.value("workspaces", std::vector<std::string>{})};
   out.read = granted_paths(grants, GrantKind::read, places);
-  out.read.push_back(spec.library.parent_path().string());
+  out.read.push_back(spec.opened().parent_path().string());
   out.write = granted_paths(grants, GrantKind::write, places);
   out.network = has_grant(grants, GrantKind::network);
   out.processes = has_grant(grants, GrantKind::processes);
@@ -53,27 +53,43 @@ class SlotPort final : public BusPort {
 }  // namespace
 
 Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
+  if (!begin_work()) return fail(ErrorKind::unavailable, "the host is stopping");
+  std::optional<Build> next;
   {
     Lock lock(mutex_);
-    if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
-    ++constructing_;
+    next = std::exchange(entry.next, std::nullopt);
   }
-  stop_retired(entry);
-  auto plugin = load_and_start(entry);
-  {
-    Lock lock(mutex_);
-    --constructing_;
-    if (plugin && !entry.slot->is_dead(*plugin)) live_.push_back(*plugin);
-    changed_.notify_all();
-  }
+  const bool ran = entry.slot->retired() != nullptr;
+  stop_retired(entry, next.has_value());
+  Result<Instance> plugin = next ? try_next(entry, *next) : load_and_start(entry, build_of(entry), false);
+  // Its calls have waited, and are the old build's again.
+  if (!plugin && next && ran) plugin = load_and_start(entry, build_of(entry), false);
+  end_work(plugin && !entry.slot->is_dead(*plugin) ? *plugin : nullptr);
   // What changed while it started has found no plugin to tell.
-  if (plugin) (*plugin)->reconfigure([this, &entry] { return config_of_(*entry.spec); });
+  if (plugin) (*plugin)->reconfigure([this, &entry] { return config_of_(*spec_of(entry)); });
   return plugin;
 }
 
-void ServiceManager::stop_retired(Entry& entry) {
+// False: the host is stopping. Who stops it waits for those that have begun.
+bool ServiceManager::begin_work() {
+  Lock lock(mutex_);
+  if (stopping_) return false;
+  ++working_;
+  return true;
+}
+
+void ServiceManager::end_work(const Instance& started) {
+  Lock lock(mutex_);
+  --working_;
+  if (started) live_.push_back(started);
+  changed_.notify_all();
+}
+
+// `drain`: its calls may end first.
+void ServiceManager::stop_retired(Entry& entry, bool drain) {
   const Instance old = entry.slot->retired();
   if (!old) return;
+  if (drain) (void)old->drain(std::chrono::steady_clock::now() + kGrace);
   const bool returned = old->stop(kGrace);
   {
     Lock lock(mutex_);
@@ -81,40 +97,42 @@ void ServiceManager::stop_retired(Entry& entry) {
     abandoned_ = abandoned_ || !returned;
   }
   entry.slot->drained();
-  tell("stopped", *entry.spec);
+  tell("stopped", entry.name);
 }
 
-Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry) {
-  const PluginSpec& spec = *entry.spec;
+Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, const Build& build, bool trial) {
+  const PluginSpec& spec = *build.spec;
   if (!spec.enabled)
     return fail(ErrorKind::unavailable,
                 "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
   if (!spec.failure.empty())
     return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
-  if (auto ok = start_needs(spec); !ok) return std::unexpected(ok.error());
-  entry.slot->starts();
+  if (auto ok = start_needs(build); !ok) return std::unexpected(ok.error());
+  entry.slot->starts(trial);
   const auto failed = [&](const Error& error) {
-    tell("failed", spec, error.message);
-    follow(entry, entry.slot->failed_to_start(error), {});
+    tell("failed", spec.name, error.message);
+    if (!trial) follow(entry, entry.slot->failed_to_start(error), {});
     return fail(error.kind, "plugin " + spec.name + " could not be started: " + error.message, error.data);
   };
-  tell("starting", spec);
+  tell("starting", spec.name);
   Result<Instance> plugin = nullptr;
   try {
-    plugin = spec.child ? start_child(entry) : start_inline(entry);
+    keep_build(entry, spec);
+    plugin = spec.child ? start_child(entry, spec) : start_inline(entry, spec);
     if (!plugin) return failed(plugin.error());
   } catch (const std::exception& e) {
     return failed(Error{ErrorKind::internal, e.what(), {}});
   }
-  tell("ready", spec, {}, {{"version", spec.manifest->version}});
+  tell("ready", spec.name, {}, {{"version", spec.manifest->version}});
   return plugin;
 }
 
 // Not a failure of its own: it is tried again as soon as what it needs can be.
-Result<void> ServiceManager::start_needs(const PluginSpec& spec) {
-  for (const auto& need : graph_.needs_of(spec.name)) {
+Result<void> ServiceManager::start_needs(const Build& build) {
+  for (const auto& need : build.table->graph().needs_of(build.spec->name)) {
     if (auto started = entries_.at(need).slot->get(); !started)
-      return fail(started.error().kind, "plugin " + spec.name + " needs " + need + ": " + started.error().message,
+      return fail(started.error().kind,
+                  "plugin " + build.spec->name + " needs " + need + ": " + started.error().message,
                   started.error().data);
   }
   return {};
@@ -123,10 +141,11 @@ Result<void> ServiceManager::start_needs(const PluginSpec& spec) {
 // Those that run, and are to be stopped by the start that follows: what needs others comes last.
 std::vector<ServiceManager::Entry*> ServiceManager::retire_dependents(const std::string& name) {
   std::vector<Entry*> out;
-  for (const auto& dependent : graph_.dependents_of(name)) {
+  const auto all = table();
+  for (const auto& dependent : all->graph().dependents_of(name)) {
     Entry& entry = entries_.at(dependent);
     if (!entry.slot->retire()) continue;
-    tell("draining", *entry.spec, "it needs " + name);
+    tell("draining", entry.name, "it needs " + name);
     out.push_back(&entry);
   }
   return out;
@@ -135,23 +154,26 @@ std::vector<ServiceManager::Entry*> ServiceManager::retire_dependents(const std:
 // What needs others first: its start stops the instance that it replaces, and then starts what it needs.
 void ServiceManager::start_again(const std::vector<Entry*>& dependents) {
   for (Entry* const dependent : dependents | std::views::reverse) {
-    if (auto started = dependent->slot->get(); !started) tell("failed", *dependent->spec, started.error().message);
+    if (auto started = dependent->slot->get(); !started) tell("failed", dependent->name, started.error().message);
   }
 }
 
-PluginBasics ServiceManager::basics_of(const Entry& entry) const {
-  const PluginSpec& spec = *entry.spec;
+PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spec) const {
+  const auto rights = std::make_shared<PluginRights>(
+      spec, entry.refusals, [this, plugin = spec.name](const std::string& missing, const std::string& wanted) {
+        audit(plugin, missing, wanted);
+      });
   Manifest manifest = *spec.manifest;
-  manifest.publishes = entry.rights->granted_topics(GrantKind::publish, manifest.publishes);
-  manifest.subscribes = entry.rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
-  BusPort::Caller caller{deps_.join(spec), deps_.call, deps_.leave, entry.rights};
+  manifest.publishes = rights->granted_topics(GrantKind::publish, manifest.publishes);
+  manifest.subscribes = rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
+  BusPort::Caller caller{deps_.join(spec), deps_.call, deps_.leave, rights};
   return {spec.name, std::move(manifest), deps_.timers,
           std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
                                      deps_.event_permits, std::move(caller)),
           deps_.max_payload_bytes};
 }
 
-Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry) {
+Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, const PluginSpec& spec) {
   const StartMark mark(crash_file(entry));
   HungWatch watch{
       deps_.hung_after,
@@ -159,20 +181,15 @@ Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry) {
         hung.abandon(death, [this, &entry](const Instance& instance, const Death& why) { died(entry, instance, why); });
       },
       crash_file(entry).string()};
-  auto plugin = InlinePlugin::load(entry.spec->library, basics_of(entry), deps_.workers, std::move(watch));
+  auto plugin = InlinePlugin::load(spec.opened(), basics_of(entry, spec), deps_.workers, std::move(watch));
   if (!plugin) return std::unexpected(plugin.error());
-  if (auto started = (*plugin)->start(config_of_(*entry.spec)); !started) return std::unexpected(started.error());
+  if (auto started = (*plugin)->start(config_of_(spec)); !started) return std::unexpected(started.error());
   return *plugin;
 }
 
-Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
-  const auto it = entries_.find(plugin);
-  if (it == entries_.end()) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
-  return confinement_for(*it->second.spec, config_of_(*it->second.spec));
-}
-
-Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry) {
-  const PluginSpec& spec = *entry.spec;
+Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& wanted) {
+  PluginSpec spec = wanted;
+  if (spec.copy.empty()) spec.copy = entry.kept;
   const json config = config_of_(spec);
   Confinement confinement = confinement_for(spec, config);
   confinement.processes = false;  // the host starts them for it (launcher.hpp)
@@ -183,41 +200,49 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry) {
                  std::move(confinement),
                  deps_.hung_after,
                  [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
-  auto plugin = ChildPlugin::start(spec.library, basics_of(entry), std::move(deps), config, kStartPatience);
+  auto plugin = ChildPlugin::start(spec.opened(), basics_of(entry, spec), std::move(deps), config, kStartPatience);
   if (!plugin) return std::unexpected(plugin.error());
   return *plugin;
 }
 
 void ServiceManager::died(Entry& entry, const Instance& instance, const Death& death) {
-  auto verdict = entry.slot->died(instance, death);
+  const bool aside = entry.slot->is_aside(instance);
+  const bool child = instance->pid().has_value();
+  std::optional<PluginSlot::Verdict> judged;
+  if (!aside) judged = entry.slot->died(instance, death);
   bool too_many = false;
   {
     Lock lock(mutex_);
     std::erase(live_, instance);
-    if (!entry.spec->child) {
+    if (!child) {
       abandoned_ = true;
       too_many = ++entry.abandoned >= kMaxAbandoned;
     }
   }
+  if (aside) {  // another one has its place, and goes on
+    tell("died", entry.name, death.reason, death.details());
+    return;
+  }
+  auto verdict = std::move(*judged);
   if (too_many && verdict.what != PluginSlot::Verdict::quarantined) {
     const std::string why = std::to_string(kMaxAbandoned) + " instances of it hang in this process, the last one " +
                             death.reason + "; run it with isolation = \"child\"";
     entry.slot->quarantine(why);
     verdict = {PluginSlot::Verdict::quarantined, {}, why};
   }
-  tell("died", *entry.spec, death.reason, death.details());
-  follow(entry, verdict, retire_dependents(entry.spec->name));
+  tell("died", entry.name, death.reason, death.details());
+  follow(entry, verdict, retire_dependents(entry.name));
 }
 
 // Who has an activation of its own runs without being called: it does not wait for the next call either. Nor do those
 // that ran and need it: they are stopped in any case.
 void ServiceManager::follow(Entry& entry, const PluginSlot::Verdict& verdict, std::vector<Entry*> dependents) {
-  const PluginSpec& spec = *entry.spec;
+  const auto spec = spec_of(entry);
   const bool may_start = verdict.what == PluginSlot::Verdict::may_start;
-  if (verdict.what == PluginSlot::Verdict::quarantined) tell("quarantined", spec, verdict.message);
+  if (verdict.what == PluginSlot::Verdict::quarantined) tell("quarantined", entry.name, verdict.message);
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(verdict.after).count();
-  if (may_start && ms != 0) tell("backing_off", spec, verdict.message, {{"retry_after_ms", ms}});
-  const bool start = may_start && spec.manifest && !spec.manifest->activation.empty();
+  if (may_start && ms != 0) tell("backing_off", entry.name, verdict.message, {{"retry_after_ms", ms}});
+  const bool start = may_start && spec->manifest && !spec->manifest->activation.empty();
   if (!start && dependents.empty()) return;
   auto again = [this, &entry, start, dependents = std::move(dependents)] {
     run_elsewhere([this, &entry, start, dependents] {
@@ -229,16 +254,16 @@ void ServiceManager::follow(Entry& entry, const PluginSlot::Verdict& verdict, st
   if (!stopping_) entry.restart = deps_.timers.after(verdict.after, std::move(again));
 }
 
-void ServiceManager::tell(const char* what, const PluginSpec& spec, const std::string& reason, json more) const {
+void ServiceManager::tell(const char* what, const std::string& name, const std::string& reason, json more) const {
   const std::string_view state(what);
   const Level level = state == "failed" || state == "died" || state == "quarantined" ? Level::error
                       : state == "backing_off"                                       ? Level::warn
                                                                                      : Level::info;
-  std::string line = spec.name + " ";
+  std::string line = name + " ";
   if (state == "failed") {
     line += "failed";
   } else {
-    if (state == "ready" && spec.manifest) line += spec.manifest->version + " ";
+    if (state == "ready") line += more.value("version", "") + " ";
     if (state == "died" || state == "stopped") {
       line += state;
     } else {
@@ -247,18 +272,18 @@ void ServiceManager::tell(const char* what, const PluginSpec& spec, const std::s
     }
   }
   deps_.log.write(level, "plugins", line + (reason.empty() ? "" : ": " + reason));
-  more["name"] = spec.name;
+  more["name"] = name;
   if (!reason.empty()) more["reason"] = reason;
   (void)deps_.bus.publish("host.plugin." + std::string(state), dump_json(more));
 }
 
 Result<void> ServiceManager::restart(const std::string& plugin) {
-  const auto it = entries_.find(plugin);
-  if (it == entries_.end()) return start(plugin);
-  Entry& entry = it->second;
+  const auto found = entry_of(plugin);
+  if (!found) return std::unexpected(found.error());
+  Entry& entry = **found;
   const auto dependents = retire_dependents(plugin);
   entry.slot->release();
-  if (entry.slot->retire()) tell("draining", *entry.spec);
+  if (entry.slot->retire()) tell("draining", entry.name);
   start_again(dependents);
   return start(plugin);
 }
@@ -289,7 +314,7 @@ bool ServiceManager::stop_all(Duration budget) {
     Lock lock(mutex_);
     stopping_ = true;
     for (auto& [name, entry] : entries_) restarts.push_back(std::exchange(entry.restart, 0));
-    while (constructing_ != 0) {
+    while (working_ != 0) {
       if (changed_.wait_until(mutex_, until)) continue;
       all = false;
       break;
@@ -300,7 +325,8 @@ bool ServiceManager::stop_all(Duration budget) {
   for (const auto key : restarts) (void)deps_.timers.cancel(key);
   // Those that need others first.
   std::map<std::size_t, std::vector<Instance>, std::greater<>> levels;
-  for (auto& plugin : live) levels[graph_.level_of(plugin->name())].push_back(std::move(plugin));
+  const auto all_plugins = table();
+  for (auto& plugin : live) levels[all_plugins->graph().level_of(plugin->name())].push_back(std::move(plugin));
   auto left = static_cast<int>(levels.size());
   for (const auto& [level, plugins] : levels) {
     const Duration now = std::max<Duration>(until - std::chrono::steady_clock::now(), Duration::zero());

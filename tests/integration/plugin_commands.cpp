@@ -43,7 +43,7 @@ TEST_CASE("plugin commands: list shows each plugin, and of one that is quarantin
   }));
   const auto restart = box.run({"plugin", "restart", "mortal"});
   REQUIRE(restart.code == 0);
-  REQUIRE(restart.out == "mortal is ready\n");
+  REQUIRE(restart.out == "mortal 1.0.0 is ready\n");
   REQUIRE(box.run({"call", "mortal.pid"}).code == 0);
 }
 

@@ -15,6 +15,7 @@ gantry_add_test(test_host
   host_outbox.cpp
   host_plugin_alone.cpp
   host_plugins.cpp
+  host_reload.cpp
   host_restarts.cpp
   host_router.cpp
   host_spawner.cpp
@@ -41,6 +42,8 @@ add_dependencies(test_host gantry
   prober asker keeper loafer not_a_plugin other_abi other_magic)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})
+get_property(swap_plugins GLOBAL PROPERTY GANTRY_SWAP_PLUGINS)
+add_dependencies(test_host ${swap_plugins})
 
 # The same plugins in processes of their own: what passes here and above is one promise kept twice. What is tagged
 # [clock] moves the clock of the host, which is not a child's.

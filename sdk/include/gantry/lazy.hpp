@@ -138,6 +138,17 @@ class Lazy {
     }
   }
 
+  /// `next`, which was made elsewhere, is the service from now on. Returns the one before it, perhaps nullptr; nothing,
+  /// and `next` is not taken, while an attempt runs. Borrowers may still use the old one.
+  std::optional<Value> replace(const Value& next) {
+    const Lock lock(mutex_);
+    if (state_ == LazyState::constructing) return std::nullopt;
+    state_ = LazyState::ready;
+    backoff_.reset();
+    ready_.store(next.get(), std::memory_order_release);
+    return std::exchange(value_, next);
+  }
+
   [[nodiscard]] LazyState state() const {
     const Lock lock(mutex_);
     return state_;

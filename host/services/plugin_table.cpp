@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/services/plugin_table.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace gantry::host {
+
+PluginTable::PluginTable(std::vector<PluginSpec> specs) : specs_(std::move(specs)), graph_(specs_) {
+  for (const auto& spec : specs_) {
+    if (!spec.manifest) continue;
+    for (const auto& service : spec.manifest->services) {
+      const auto [at, is_new] = services_.emplace(service, &spec);
+      if (!is_new && spec.enabled) at->second = &spec;  // the other one is disabled
+    }
+  }
+}
+
+const PluginSpec* PluginTable::of_service(std::string_view service) const {
+  const auto it = services_.find(service);
+  return it == services_.end() ? nullptr : it->second;
+}
+
+PluginSpecPtr PluginTable::share(const PluginTablePtr& table, std::string_view name) {
+  return {table, &*std::ranges::lower_bound(table->specs_, name, {}, &PluginSpec::name)};
+}
+
+Result<PluginTablePtr> PluginTable::with(const PluginTable& old, PluginSpec next) {
+  std::vector<PluginSpec> specs = old.specs_;
+  // Who has a manifest and does not run waits for what it needs: that is looked at anew.
+  for (auto& spec : specs) {
+    if (spec.manifest) spec.failure.clear();
+  }
+  const std::string name = next.name;
+  *std::ranges::lower_bound(specs, name, {}, &PluginSpec::name) = std::move(next);
+  refuse_what_does_not_fit(specs);
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    if (specs[i].failure.empty()) continue;
+    if (specs[i].name == name)
+      return fail(ErrorKind::unavailable, "plugin " + name + " is out of order: " + specs[i].failure);
+    if (old.specs_[i].failure.empty() && specs[i].enabled)
+      return fail(ErrorKind::unavailable, "plugin " + specs[i].name + " could not run any more: " + specs[i].failure);
+  }
+  return std::make_shared<const PluginTable>(std::move(specs));
+}
+
+}  // namespace gantry::host

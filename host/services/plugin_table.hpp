@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/plugin_table.hpp: all plugins as they are at one time. A reload makes another table; who works with the
+// old one keeps it.
+//
+// Thread rule: constant once made.
+#pragma once
+
+#include <functional>
+#include <gantry/result.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/services/plugin_graph.hpp"
+#include "host/services/plugin_spec.hpp"
+
+namespace gantry::host {
+
+class PluginTable;
+using PluginTablePtr = std::shared_ptr<const PluginTable>;
+/// It keeps the table that it lies in.
+using PluginSpecPtr = std::shared_ptr<const PluginSpec>;
+
+class PluginTable {
+ public:
+  explicit PluginTable(std::vector<PluginSpec> specs);
+  PluginTable(const PluginTable&) = delete;
+  PluginTable& operator=(const PluginTable&) = delete;
+
+  /// By name.
+  [[nodiscard]] const std::vector<PluginSpec>& specs() const { return specs_; }
+  [[nodiscard]] const PluginGraph& graph() const { return graph_; }
+  /// nullptr: there is none.
+  [[nodiscard]] const PluginSpec* of_service(std::string_view service) const;
+  /// `name` is one of them.
+  [[nodiscard]] static PluginSpecPtr share(const PluginTablePtr& table, std::string_view name);
+  /// `next` in the place of the plugin of that name. `unavailable`: it cannot run so, or another one could not any
+  /// more.
+  [[nodiscard]] static Result<PluginTablePtr> with(const PluginTable& old, PluginSpec next);
+
+ private:
+  const std::vector<PluginSpec> specs_;
+  const PluginGraph graph_;
+  std::map<std::string, const PluginSpec*, std::less<>> services_;
+};
+
+}  // namespace gantry::host

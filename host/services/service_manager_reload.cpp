@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How a new build takes the place of the one that runs, while calls come.
+//
+// Overlap: the new instance starts beside the old one, takes its place in the slot, and only then does the old one
+// refuse calls. A call that had the old one in its hand and comes too late was never seen by a plugin: the router takes
+// it to the slot again. Handover: the old instance leaves the slot first, so that calls wait there for the start, as
+// they do for any; the start lets the old one end its calls, stops it, and tries the new build, or else the old one
+// again.
+#include <gantry/params.hpp>
+#include <utility>
+
+#include "host/services/service_manager.hpp"
+
+namespace gantry::host {
+
+// The one that the host has started lies where an author's next build will: a process started later would open that.
+void ServiceManager::keep_build(Entry& entry, const PluginSpec& spec) {
+  if (!spec.child || !spec.manifest->handover || !spec.copy.empty() || !entry.kept.empty()) return;
+  if (auto copy = copies_.take(spec.name, spec.library)) entry.kept = std::move(*copy);
+}
+
+Result<void> ServiceManager::reload(const std::string& plugin) {
+  const auto found = entry_of(plugin);
+  if (!found) return std::unexpected(found.error());
+  Entry& entry = **found;
+  {
+    Lock lock(mutex_);
+    if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
+    if (reloading_) return fail(ErrorKind::conflict, "another reload runs; reload " + plugin + " when it has ended");
+    if (entry.ending >= kMaxEnding)
+      return fail(ErrorKind::overloaded,
+                  std::to_string(kMaxEnding) + " old instances of plugin " + plugin + " end their calls still",
+                  R"({"retry_after_ms":1000})");
+    reloading_ = true;
+  }
+  struct Over {
+    ServiceManager& manager;
+    ~Over() {
+      Lock lock(manager.mutex_);
+      manager.reloading_ = false;
+    }
+  };
+  const Over over{*this};
+  const auto next = next_build(entry);
+  if (!next) return std::unexpected(next.error());
+  const auto old = spec_of(entry);
+  const bool handover = next->spec->manifest->handover || (old->manifest && old->manifest->handover);
+  const bool runs = entry.slot->peek() != nullptr;
+  auto done = runs && !handover ? reload_by_overlap(entry, *next) : reload_through_start(entry, *next, runs);
+  if (!done) LibraryCopies::drop(next->spec->copy);
+  return done;
+}
+
+Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
+  const auto old = table();
+  PluginSpec next = *PluginTable::share(old, entry.name);
+  const auto wrong = [&](const std::string& why) {
+    return fail(ErrorKind::unavailable, "plugin " + entry.name + " cannot be reloaded: " + why);
+  };
+  if (!next.enabled) return wrong("it is disabled; set enabled = true in [plugins." + entry.name + "]");
+  if (next.library.empty()) return wrong(next.failure);
+  auto manifest = read_manifest(next.library);
+  if (!manifest) return wrong(manifest.error().message);
+  if (!next.child) {
+    Lock lock(mutex_);
+    if (entry.builds >= kMaxBuilds)
+      return fail(ErrorKind::overloaded, std::to_string(kMaxBuilds) + " builds of plugin " + entry.name +
+                                             " are in this process; restart the host, or run it with isolation = "
+                                             "\"child\"");
+  }
+  auto copy = copies_.take(entry.name, next.library);
+  if (!copy) return wrong(copy.error().message);
+  next.manifest = std::move(*manifest);
+  next.failure.clear();
+  next.copy = *copy;
+  const auto refuse = [&](const std::string& why) {
+    LibraryCopies::drop(*copy);
+    return wrong(why);
+  };
+  if (!next.child) {
+    const auto unique = unique_symbols(*copy);
+    if (!unique) return refuse(unique.error().message);
+    if (!unique->empty())
+      return refuse(
+          "its library has symbols that exist once in a process, so that a new build would use those of the "
+          "old one (" +
+          unique->front() + (unique->size() > 1 ? " and others" : "") +
+          "); build it with hidden visibility or -fno-gnu-unique, or run it with isolation = \"child\"");
+  }
+  auto fitting = PluginTable::with(*old, std::move(next));
+  if (!fitting) return refuse(fitting.error().message);
+  Lock lock(mutex_);
+  ++entry.builds;
+  return Build{*fitting, PluginTable::share(*fitting, entry.name)};
+}
+
+// From here on everything that is asked of the plugin is asked of the new build.
+void ServiceManager::adopt(Entry& entry, const Build& next) {
+  PluginTablePtr old;
+  std::filesystem::path kept;
+  {
+    Lock lock(mutex_);
+    old = std::exchange(table_, next.table);
+    kept = std::exchange(entry.kept, {});
+  }
+  LibraryCopies::drop(PluginTable::share(old, entry.name)->copy);
+  LibraryCopies::drop(kept);
+  if (deps_.changed) deps_.changed();
+}
+
+// In a start.
+Result<ServiceManager::Instance> ServiceManager::try_next(Entry& entry, const Build& next) {
+  auto plugin = load_and_start(entry, next, true);
+  if (plugin) adopt(entry, next);
+  Lock lock(mutex_);
+  entry.tried = plugin ? Result<void>() : std::unexpected(plugin.error());
+  return plugin;
+}
+
+Result<void> ServiceManager::reload_through_start(Entry& entry, const Build& next, bool runs) {
+  // A start that runs already has not seen what it is to try: then once more.
+  constexpr int kTimes = 3;
+  for (int i = 0; i < kTimes; ++i) {
+    {
+      Lock lock(mutex_);
+      entry.next = next;
+      entry.tried.reset();
+    }
+    entry.slot->release();
+    if (entry.slot->retire()) tell("draining", entry.name);
+    const auto started = entry.slot->get();
+    std::optional<Result<void>> tried;
+    {
+      Lock lock(mutex_);
+      tried = std::exchange(entry.tried, std::nullopt);
+      entry.next.reset();
+    }
+    if (!tried && !started) return std::unexpected(started.error());
+    if (!tried) continue;
+    if (!*tried && runs && started)
+      return fail(tried->error().kind, tried->error().message + "; the build before it was started again",
+                  tried->error().data);
+    return *tried;
+  }
+  return fail(ErrorKind::conflict, "plugin " + entry.name + " was being started all the time; reload it again");
+}
+
+Result<void> ServiceManager::reload_by_overlap(Entry& entry, const Build& next) {
+  if (!begin_work()) return fail(ErrorKind::unavailable, "the host is stopping");
+  const auto made = load_and_start(entry, next, true);
+  end_work(made ? *made : nullptr);
+  if (!made) return fail(made.error().kind, made.error().message + "; the build before it goes on", made.error().data);
+  std::optional<Instance> old;
+  for (;;) {
+    auto replaced = entry.slot->replace(*made);
+    if (!replaced) {
+      Lock lock(mutex_);
+      std::erase(live_, *made);
+      return std::unexpected(replaced.error());
+    }
+    if ((old = std::move(*replaced))) break;
+    (void)entry.slot->get();  // the old one died meanwhile, and was started again by who called it
+  }
+  adopt(entry, next);
+  (*made)->reconfigure([this, &entry] { return config_of_(*spec_of(entry)); });
+  if (*old) end_old(entry, std::move(*old));
+  return {};
+}
+
+// Elsewhere: who asked for the reload has what was asked for.
+void ServiceManager::end_old(Entry& entry, Instance old) {
+  {
+    Lock lock(mutex_);
+    ++entry.ending;
+    ++working_;
+  }
+  run_elsewhere([this, &entry, ending = std::move(old)] {
+    (void)ending->drain(std::chrono::steady_clock::now() + kGrace);
+    const bool returned = ending->stop(kGrace);
+    {
+      Lock lock(mutex_);
+      std::erase(live_, ending);
+      abandoned_ = abandoned_ || !returned;
+      --entry.ending;
+      --working_;
+      changed_.notify_all();
+    }
+    tell("stopped", entry.name, "a new build has replaced it");
+  });
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A new build takes the place of the one that runs: by overlap and by handover, inline and in a process, under load.
+#include <atomic>
+#include <thread>
+
+#include "unit/host_plugin_set.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Kind {
+  std::string mode;
+  Isolation isolation;
+};
+const std::vector<Kind> kKinds{{"overlap", Isolation::in_line},
+                               {"handover", Isolation::in_line},
+                               {"overlap", Isolation::child},
+                               {"handover", Isolation::child}};
+
+/// A house with the plugin `swap`, whose library is whichever build was put there last.
+class Swapping {
+  TempDir dir_;
+
+ public:
+  explicit Swapping(const Kind& kind)
+      : mode(kind.mode),
+        set(prepared(kind.mode), kind.isolation, [this](Config& c) { c.plugins["swap"].path = library().string(); }) {}
+
+  [[nodiscard]] fs::path library() const { return dir_.path() / "swap.so"; }
+  /// As a linker does: another file under the same name.
+  void put(const std::string& build) const {
+    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + build;
+    for (const char* kind : {".json", ".so"}) {
+      const auto made = dir_.path() / (std::string("made") + kind);
+      fs::copy_file(from.string() + kind, made, fs::copy_options::overwrite_existing);
+      fs::rename(made, dir_.path() / (std::string("swap") + kind));
+    }
+  }
+  void put_of_mode(const std::string& build) const { put(mode + "_" + build); }
+  Result<json> reload() { return set.call("plugin.reload", {{"name", "swap"}}); }
+  [[nodiscard]] int build() { return set.call("swap.build").value()["build"]; }
+
+  const std::string mode;
+  PluginSet set;
+
+ private:
+  [[nodiscard]] std::vector<std::string> prepared(const std::string& of) const {
+    put(of + "_1");
+    return {"swap"};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("reload: no call of thousands is lost or fails while builds follow each other, each way, each kind") {
+  for (const auto& kind : kKinds) {
+    INFO(kind.mode << (kind.isolation == Isolation::child ? " child" : " inline"));
+    Swapping t(kind);
+    REQUIRE(t.build() == 1);
+    constexpr int kThreads = 4;
+    constexpr int kReloads = 6;
+    std::atomic<bool> over{false};
+    std::atomic<int> answered{0};
+    std::array<std::string, kThreads> failures;
+    std::vector<std::thread> callers;
+    for (int i = 0; i < kThreads; ++i) {
+      callers.emplace_back([&, i] {
+        while (!over && failures[i].empty()) {
+          std::vector<TestHouse::Begun> some;
+          for (int n = 0; n < 8; ++n) some.push_back(t.set.begin("swap.build"));
+          for (auto& begun : some) {
+            if (auto answer = begun.recorder->wait(); !answer) failures[i] = answer.error().message;
+            ++answered;
+          }
+        }
+      });
+    }
+    std::string wrong;
+    for (int i = 0; i < kReloads && wrong.empty(); ++i) {
+      t.put_of_mode(i % 2 == 0 ? "2" : "1");
+      const auto before = answered.load();
+      for (;;) {
+        const auto reloaded = t.reload();
+        if (reloaded) break;
+        if (reloaded.error().kind == ErrorKind::overloaded) continue;  // the old ones end their calls
+        wrong = reloaded.error().message;
+        break;
+      }
+      eventually("calls after it", [&] { return answered > before + 400 || over; });
+      if (wrong.empty() && t.build() != (i % 2 == 0 ? 2 : 1)) wrong = "the old build answers";
+    }
+    over = true;
+    for (auto& caller : callers) caller.join();
+    REQUIRE(wrong.empty());
+    for (const auto& failure : failures) REQUIRE(failure.empty());
+    REQUIRE(answered > kReloads * 400);
+    REQUIRE(t.set.entry("swap")["state"] == "ready");
+    REQUIRE(t.set.entry("swap")["restarts"] == 0);
+  }
+}
+
+TEST_CASE("reload: what a manifest says is so from the reload on, methods and version") {
+  for (const auto& kind : kKinds) {
+    Swapping t(kind);
+    REQUIRE(t.set.call("swap.more").error().kind == ErrorKind::method_not_found);
+    t.put_of_mode("2");
+    REQUIRE(t.reload().value()["version"] == "2.0.0");
+    REQUIRE(t.set.call("swap.more").value()["build"] == 2);
+    REQUIRE(t.set.entry("swap")["version"] == "2.0.0");
+    t.put_of_mode("1");
+    REQUIRE(t.reload());
+    REQUIRE(t.set.call("swap.more").error().kind == ErrorKind::method_not_found);
+  }
+}
+
+TEST_CASE("reload: a build that does not start leaves the one before it running, and says why") {
+  for (const auto& kind : kKinds) {
+    INFO(kind.mode << (kind.isolation == Isolation::child ? " child" : " inline"));
+    Swapping t(kind);
+    REQUIRE(t.build() == 1);
+    REQUIRE(t.set.call("swap.count").value()["count"] == 1);
+    t.put_of_mode("bad");
+    const auto refused = t.reload().error();
+    REQUIRE(refused.kind == ErrorKind::unavailable);
+    REQUIRE(refused.message.find("this build refuses to start") != std::string::npos);
+    REQUIRE(t.build() == 1);
+    // An overlapping one has never been away.
+    REQUIRE(t.set.call("swap.count").value()["count"] == (kind.mode == "overlap" ? 2 : 1));
+    REQUIRE(t.set.entry("swap")["state"] == "ready");
+    REQUIRE(t.set.entry("swap")["version"] == "1.0.0");
+    t.put_of_mode("2");
+    REQUIRE(t.reload());
+    REQUIRE(t.build() == 2);
+  }
+}
+
+TEST_CASE("reload: a call that is open ends at the instance that has it, while others go to the new one") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    Swapping t({"overlap", isolation});
+    auto held = t.set.begin("swap.hold");
+    eventually("the call to be there", [&] { return t.set.entry("swap")["open_calls"] == 1; });
+    t.put("overlap_2");
+    REQUIRE(t.reload());
+    REQUIRE(t.build() == 2);
+    REQUIRE_FALSE(held.recorder->done());
+    // Nobody else can reach the old one: what it does not answer within the grace is answered for it.
+    REQUIRE(held.recorder->wait().error().kind == ErrorKind::plugin_died);
+    REQUIRE(t.build() == 2);
+  }
+}
+
+TEST_CASE("reload: the owner of a database keeps every entry through reloads, and no call fails") {
+  TestHouse t;
+  std::atomic<bool> over{false};
+  std::string failure;
+  std::int64_t added = 0;
+  std::thread caller([&] {
+    while (!over && failure.empty()) {
+      const auto answer = t.call("ledger.add", {{"n", 1}});
+      if (!answer) failure = answer.error().message;
+      ++added;
+    }
+  });
+  std::string wrong;
+  for (int i = 0; i < 4 && wrong.empty(); ++i) {
+    if (const auto reloaded = t.call("plugin.reload", {{"name", "ledger"}}); !reloaded)
+      wrong = reloaded.error().message;
+  }
+  over = true;
+  caller.join();
+  REQUIRE(wrong.empty());
+  REQUIRE(failure.empty());
+  REQUIRE(t.call("ledger.sum").value()["entries"] == added);
+}
+
+TEST_CASE("reload: inline, a library with symbols that exist once in a process is refused, in a process it is not") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    Swapping t({"overlap", isolation});
+    REQUIRE(t.build() == 1);
+    t.put("unique");
+    const auto reloaded = t.reload();
+    if (isolation == Isolation::child) {
+      REQUIRE(reloaded);
+      REQUIRE(t.build() == 4);
+      continue;
+    }
+    REQUIRE(reloaded.error().message.find("exist once in a process") != std::string::npos);
+    REQUIRE(reloaded.error().message.find("swap_only_one") != std::string::npos);
+    REQUIRE(t.build() == 1);
+  }
+}
+
+TEST_CASE("reload: copies of libraries are for this user alone, and at most one for a plugin is kept") {
+  Swapping t({"overlap", Isolation::in_line});
+  REQUIRE(t.build() == 1);
+  const auto folder = t.set.test().dir() / "state" / ".reloaded";
+  const auto kept = [&] { return std::distance(fs::directory_iterator(folder), fs::directory_iterator()); };
+  for (const char* build : {"2", "1", "bad"}) {
+    t.put_of_mode(build);
+    (void)t.reload();
+    REQUIRE(kept() == 1);
+  }
+  REQUIRE((fs::status(folder).permissions() & fs::perms::all) == fs::perms::owner_all);
+}
+
+TEST_CASE("reload: what is no plugin, or has no manifest, is refused with what to do") {
+  Swapping t({"overlap", Isolation::in_line});
+  REQUIRE(t.build() == 1);
+  REQUIRE(t.set.call("plugin.reload", {{"name", "swop"}}).error().message.find("did you mean swap?") !=
+          std::string::npos);
+  fs::remove(t.library());
+  std::ofstream(t.library()) << "no library";
+  REQUIRE(t.reload().error().message.find("is no shared library") != std::string::npos);
+  fs::remove(manifest_path(t.library()));
+  REQUIRE(t.reload().error().message.find("it has no manifest") != std::string::npos);
+  REQUIRE(t.build() == 1);
+}
