@@ -18,6 +18,7 @@ void add_serve(CLI::App& app, Common& common, ServeArgs& args) {
   auto* serve = app.add_subcommand("serve", "run the host in the foreground");
   serve->add_option("--config", common.config, "the configuration file")->type_name("FILE");
   serve->add_option("--workspace", args.workspace, "a folder to serve from the start")->type_name("DIR");
+  serve->add_flag("--watch", args.watch, "reload plugins whose libraries are built anew");
   serve->add_option("--ready-fd", args.ready_fd, "a descriptor to write a byte to once the host listens")->group("");
 }
 

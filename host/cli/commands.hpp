@@ -20,6 +20,7 @@ struct Common {
 struct ServeArgs {
   std::string workspace;
   int ready_fd = -1;
+  bool watch = false;
 };
 int serve(const Common& common, const ServeArgs& args);
 

@@ -112,6 +112,7 @@ int serve(const Common& common, const ServeArgs& args) {
   options.state_dir = state_dir();
   options.plugin_dir = plugin_dir();
   options.program = program_path();
+  options.watch = args.watch;
   LogOptions log;
   log.file = options.state_dir / "gantry.log";
   log.level = config->log.level;

@@ -234,6 +234,10 @@ Result<void> House::open() {
     if (auto opened = open_workspace(folder); !opened)
       log_->write(Level::warn, "host", opened.error().message + "; it is left out");
   }
+  if (options_.watch) {
+    watch_ = std::make_shared<LibraryWatch>(workers_, timers_, pool_, *services_, *log_);
+    if (auto ok = watch_->start(); !ok) return ok;
+  }
   for (const auto& name : services_->activated_by("start")) {
     (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
   }
@@ -303,6 +307,7 @@ void House::stop_all() {
   watch_the_stopping();
   const Duration budget = std::chrono::seconds(config()->host.stop_budget_seconds);
   (void)bus_.publish("host.stopping", "{}");
+  if (watch_) watch_->stop();
   router_->drain(budget / 2);
   clean_ = tasks_->stop(budget / 4);
   clean_ = services_->stop_all(budget / 2) && clean_;

@@ -24,6 +24,7 @@
 #include "host/config/config.hpp"
 #include "host/doors/rpc/socket_lock.hpp"
 #include "host/doors/rpc/unix_door.hpp"
+#include "host/house/library_watch.hpp"
 #include "host/house/workspaces.hpp"
 #include "host/observe/log.hpp"
 #include "host/router/router.hpp"
@@ -46,6 +47,7 @@ struct HouseOptions {
   std::shared_ptr<Log> log;
   /// Reads the configuration again, for config.reload. Empty: there is no file.
   std::function<ConfigResult<Config>()> reload;
+  bool watch = false;        ///< plugins whose libraries are built anew are reloaded
   Timers* timers = nullptr;  ///< a test's; nullptr: the workers'
   /// Called when stopping takes twice its budget: something does not return and never will. Empty: nobody calls.
   std::function<void()> on_stuck;
@@ -114,6 +116,7 @@ class House {
   std::shared_ptr<PermitQueue> event_permits_;
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<ServiceManager> services_;
+  std::shared_ptr<LibraryWatch> watch_;  ///< if it was asked for
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<UnixDoor> door_;

@@ -18,16 +18,19 @@ class PluginSet {
   TestHouse house_;
 
  public:
-  PluginSet(const std::vector<std::string>& names, Isolation isolation, const std::function<void(Config&)>& change = {})
-      : house_([&](Config& c) {
-          for (const auto& name : names) {
-            c.plugins[name].path = GANTRY_BUILD_DIR "/tests/plugins/more/" + name + ".so";
-            c.plugins[name].isolation = isolation;
-            c.plugins[name].grants = {"write:" + dir_.path().string(), "publish:**", "subscribe:**", "call:**"};
-          }
-          if (change) change(c);
-          for (auto& [name, entry] : c.plugins) entry.settings = json::parse(resolve(entry.settings.dump()));
-        }),
+  PluginSet(const std::vector<std::string>& names, Isolation isolation, const std::function<void(Config&)>& change = {},
+            bool watch = false)
+      : house_(
+            [&](Config& c) {
+              for (const auto& name : names) {
+                c.plugins[name].path = GANTRY_BUILD_DIR "/tests/plugins/more/" + name + ".so";
+                c.plugins[name].isolation = isolation;
+                c.plugins[name].grants = {"write:" + dir_.path().string(), "publish:**", "subscribe:**", "call:**"};
+              }
+              if (change) change(c);
+              for (auto& [name, entry] : c.plugins) entry.settings = json::parse(resolve(entry.settings.dump()));
+            },
+            false, watch),
         timers(house_.timers) {}
 
   [[nodiscard]] House& house() { return house_.house(); }

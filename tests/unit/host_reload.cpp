@@ -29,9 +29,11 @@ class Swapping {
   TempDir dir_;
 
  public:
-  explicit Swapping(const Kind& kind)
+  explicit Swapping(const Kind& kind, bool watch = false)
       : mode(kind.mode),
-        set(prepared(kind.mode), kind.isolation, [this](Config& c) { c.plugins["swap"].path = library().string(); }) {}
+        set(
+            prepared(kind.mode), kind.isolation, [this](Config& c) { c.plugins["swap"].path = library().string(); },
+            watch) {}
 
   [[nodiscard]] fs::path library() const { return dir_.path() / "swap.so"; }
   /// As a linker does: another file under the same name.
@@ -221,4 +223,22 @@ TEST_CASE("reload: what is no plugin, or has no manifest, is refused with what t
   fs::remove(manifest_path(t.library()));
   REQUIRE(t.reload().error().message.find("it has no manifest") != std::string::npos);
   REQUIRE(t.build() == 1);
+}
+
+TEST_CASE("reload: whoever watches reloads a plugin whose library was built anew, once it is quiet") {
+  Swapping t({"overlap", Isolation::in_line}, true);
+  REQUIRE(t.build() == 1);
+  const auto live = [&](int build) { return t.set.entry("swap")["version"] == std::to_string(build) + ".0.0"; };
+  for (const int build : {2, 1}) {
+    t.put_of_mode(std::to_string(build));
+    while (!live(build)) t.set.advance_to_next_or(LibraryWatch::kQuiet, [&] { return live(build); });
+    REQUIRE(t.build() == build);
+  }
+  // What cannot be loaded is no end of it.
+  t.put_of_mode("bad");
+  const auto told = [&] { return t.set.test().log_text().find("this build refuses to start") != std::string::npos; };
+  while (!told()) t.set.advance_to_next_or(LibraryWatch::kQuiet, told);
+  REQUIRE(t.build() == 1);
+  t.put_of_mode("2");
+  while (!live(2)) t.set.advance_to_next_or(LibraryWatch::kQuiet, [&] { return live(2); });
 }

@@ -125,8 +125,9 @@ class Recorder final : public CallSink {
 class TestHouse {
  public:
   /// `change` may alter the configuration before the host is built.
-  explicit TestHouse(const std::function<void(Config&)>& change = {}, bool real_time = false) {
+  explicit TestHouse(const std::function<void(Config&)>& change = {}, bool real_time = false, bool watch = false) {
     HouseOptions options;
+    options.watch = watch;
     options.config = default_config();
     options.config.log.to_stderr = false;
     options.config.log.level = Level::debug;
