@@ -187,6 +187,13 @@ Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, cons
   return *plugin;
 }
 
+Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
+  const auto all = table();
+  if (!entries_.contains(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
+  const auto spec = PluginTable::share(all, plugin);
+  return confinement_for(*spec, config_of_(*spec));
+}
+
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& wanted) {
   PluginSpec spec = wanted;
   if (spec.copy.empty()) spec.copy = entry.kept;
