@@ -38,7 +38,8 @@ constexpr std::size_t kMaxStart = std::size_t{64} << 20;
 class Child {
  public:
   /// `start`: what the host says first.
-  int run(const json& start) {
+  int run(const json& start, std::shared_ptr<const std::string> handed_over) {
+    handed_over_ = std::move(handed_over);
     const auto confined = be_confined(start);
     auto commands = mpsc::channel<Command>(16);
     commands_ = &commands.tx;
@@ -55,9 +56,15 @@ class Child {
     link_->start();
     tell_started(start, confined);
     const auto command = commands.rx.recv();
+    if (plugin_ && command->heir) plugin_->expect_heir();
     const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
     auto msg = wire::make(wire::kStopped);
     msg.status = clean ? 1 : 0;
+    const auto given = plugin_ ? plugin_->given() : nullptr;
+    if (given) {
+      msg.credit = 1;
+      msg.payload = to_bytes(*given);
+    }
     if (!command->gone) (void)link_->send(msg);
     link_->close_soon();
     if (!clean) std::_Exit(1);  // a thread is still in the plugin
@@ -72,6 +79,7 @@ class Child {
   struct Command {
     bool gone;  ///< the host is; else it says stop
     Duration budget;
+    bool heir = false;  ///< another instance comes next
   };
   /// What comes back of one call, under the host's number for it.
   class LinkSink final : public CallSink {
@@ -140,8 +148,8 @@ class Child {
     if (!manifest) return std::unexpected(manifest.error());
     manifest->publishes = start.at("publishes").get<std::vector<std::string>>();  // those that are granted
     manifest->subscribes = start.at("subscribes").get<std::vector<std::string>>();
-    PluginBasics basics{start.at("name"), std::move(*manifest), workers_.timers(), port_,
-                        start.at("max_payload_bytes")};
+    PluginBasics basics{start.at("name"), std::move(*manifest), workers_.timers(), port_, start.at("max_payload_bytes"),
+                        handed_over_};
     // The host ends this process and answers what is open.
     HungWatch watch{Duration(start.at("hung_after_ns").get<std::int64_t>()),
                     [link = link_](InlinePlugin&, const Death& death) {
@@ -165,7 +173,7 @@ class Child {
     }
     switch (msg.kind) {
       case wire::kStop:
-        (void)commands_->try_send(Command{false, Duration(msg.budget_ns)});
+        (void)commands_->try_send(Command{false, Duration(msg.budget_ns), msg.status == 1});
         return;
       case wire::kOrigin:
         port_->learn(msg.origin, to_view(msg.payload));
@@ -248,6 +256,7 @@ class Child {
   }
 
   Workers workers_{1};
+  std::shared_ptr<const std::string> handed_over_;  ///< constant once it runs
   std::shared_ptr<LinkPort> port_ = std::make_shared<LinkPort>();
   mpsc::Sender<Command>* commands_ = nullptr;
   std::shared_ptr<Link> link_;
@@ -257,15 +266,21 @@ class Child {
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
 };
 
+struct Start {
+  json document;
+  std::shared_ptr<const std::string> handed_over;  ///< nullptr: nothing
+};
 /// The host's first message. It sends no other before it was told that the plugin has started. Empty: the host is gone.
-[[nodiscard]] std::optional<json> read_start() {
+[[nodiscard]] std::optional<Start> read_start() {
   wire::Decoder decoder(kMaxStart);
   constexpr std::size_t kReadBytes = 64 * 1024;
   while (!decoder.broken()) {
     if (const auto frame = decoder.next()) {
       if (frame->msg.kind != wire::kStart) return std::nullopt;
       auto start = parse_json(to_view(frame->msg.payload));
-      return start ? std::optional<json>(std::move(*start)) : std::nullopt;
+      if (!start) return std::nullopt;
+      const bool given = frame->msg.status == 1;
+      return Start{std::move(*start), given ? std::make_shared<const std::string>(to_view(frame->msg.epoch)) : nullptr};
     }
     const ssize_t got = ::recv(kSocket, decoder.prepare(kReadBytes), kReadBytes, 0);
     if (got < 0 && errno == EINTR) continue;
@@ -288,9 +303,9 @@ class Child {
 int plugin_child() {
   (void)std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
   if (!die_with_host()) return 1;
-  const auto start = read_start();
+  auto start = read_start();
   if (!start) return 1;
-  const int code = Child().run(*start);
+  const int code = Child().run(start->document, std::move(start->handed_over));
   // The plugin has stopped. What its library's statics would do now could only go wrong, and the leak checker of a
   // sanitizer cannot trace a process that may not be traced.
   (void)std::fflush(nullptr);

@@ -117,6 +117,10 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
                                       {"config", config}});
   auto msg = wire::make(wire::kStart);
   msg.payload = to_bytes(text);
+  if (const auto* const state = plugin->handed_over()) {
+    msg.status = 1;
+    msg.epoch = to_bytes(*state);
+  }
   (void)plugin->link_->send(msg);
   auto started = answer.recv_for(patience);
   if (!started) {
@@ -181,6 +185,7 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
       started(msg);
       return;
     case wire::kStopped:
+      if (msg.credit == 1) (void)take_gift(to_view(msg.payload));
       (void)stopped_.reply.send(msg.status == 1);
       return;
     case wire::kLog:
@@ -316,6 +321,7 @@ bool ChildPlugin::stop(Duration budget) {
   port().unsubscribe();
   auto msg = wire::make(wire::kStop);
   msg.budget_ns = budget.count();
+  msg.status = has_heir() ? 1 : 0;
   (void)link_->send(msg);
   // Its own patience ends first, and it says what happened.
   const auto returned = stopped_.answer.recv_for(budget + kLastBreath);

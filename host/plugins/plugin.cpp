@@ -306,6 +306,30 @@ std::string Plugin::last_error() const {
   return last_error_;
 }
 
+void Plugin::expect_heir() {
+  Lock lock(mutex_);
+  heir_ = true;
+}
+
+bool Plugin::has_heir() const {
+  Lock lock(mutex_);
+  return heir_;
+}
+
+std::shared_ptr<const std::string> Plugin::given() const {
+  Lock lock(mutex_);
+  return given_;
+}
+
+std::int32_t Plugin::take_gift(std::string_view state) {
+  if (state.size() > basics_.max_payload_bytes) return GANTRY_FULL;
+  auto kept = std::make_shared<const std::string>(state);
+  Lock lock(mutex_);
+  if (!heir_ || !stopping_) return GANTRY_CLOSED;
+  given_.swap(kept);
+  return GANTRY_OK;
+}
+
 void Plugin::refuse_calls() {
   Lock lock(mutex_);
   stopping_ = true;

@@ -43,6 +43,7 @@ struct PluginBasics {
   Timers& timers;
   std::shared_ptr<PluginPort> port;
   std::size_t max_payload_bytes;
+  std::shared_ptr<const std::string> handed_over{};  ///< by the instance before; nullptr: nothing
 };
 
 class Plugin : public std::enable_shared_from_this<Plugin> {
@@ -62,6 +63,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// Takes no more calls and blocks until those that are open are answered, at most until then. False: some were not,
   /// and are answered `plugin_died`, as an attach stream, which never ends by itself, is at once.
   bool drain(std::chrono::steady_clock::time_point until);
+  /// Before stop(): another instance comes next, to which it may give something.
+  void expect_heir();
+  /// After stop(): what it has given. nullptr: nothing.
+  [[nodiscard]] std::shared_ptr<const std::string> given() const;
   /// Blocks at most about `budget`. False: the plugin did not return in time; what it holds is abandoned.
   virtual bool stop(Duration budget) = 0;
 
@@ -101,6 +106,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   void take_log(std::int32_t level, std::string_view line);
   [[nodiscard]] std::int32_t is_cancelled(std::uint64_t id) const;
   [[nodiscard]] std::string last_error() const;
+  /// For its heir, while it stops: enum gantry_sent.
+  std::int32_t take_gift(std::string_view state);
+  [[nodiscard]] bool has_heir() const;
+  [[nodiscard]] const std::string* handed_over() const { return basics_.handed_over.get(); }
 
   /// No call is taken any more.
   void refuse_calls();
@@ -137,6 +146,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
   std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told; one message waits for all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
+  bool heir_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<const std::string> given_ GANTRY_GUARDED_BY(mutex_);
   std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stop_reply_ GANTRY_GUARDED_BY(mutex_);
 };
 

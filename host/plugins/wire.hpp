@@ -20,10 +20,11 @@ namespace gantry::host::wire {
 
 /// Beyond those of enum gantry_kind.
 enum Kind : std::uint16_t {
-  kStart = 0x8001,  ///< to the child. payload: what it is to load, and its configuration
+  kStart = 0x8001,  ///< to the child. payload: what it is to load, and its configuration; status 1: epoch has what the
+                    ///< instance before has given
   kStarted,         ///< status: 0, or the error's kind; payload: why not
-  kStop,            ///< to the child. budget_ns
-  kStopped,         ///< status 1: everything of it has returned
+  kStop,            ///< to the child. budget_ns; status 1: another instance comes next
+  kStopped,         ///< status 1: everything of it has returned; credit 1: payload has what it gives to the next one
   kLog,             ///< status: enum gantry_level; payload: one line
   kEventOver,       ///< status: how often it was tried; payload: why its handler never took it, or empty
   kEventsAsk,       ///< the plugin's turn has come, and it has events

@@ -139,10 +139,11 @@ class ServiceManager {
     int ending = 0;        ///< instances that were replaced and end their calls
     /// Of what was not granted.
     std::shared_ptr<std::atomic<std::uint64_t>> refusals = std::make_shared<std::atomic<std::uint64_t>>(0);
-    int builds = 0;                       ///< that were loaded into this process
-    std::filesystem::path kept{};         ///< a copy of the build that the host has started
-    std::optional<Build> next{};          ///< the next start is to try this
-    std::optional<Result<void>> tried{};  ///< what became of it
+    int builds = 0;                                    ///< that were loaded into this process
+    std::filesystem::path kept{};                      ///< a copy of the build that the host has started
+    std::optional<Build> next{};                       ///< the next start is to try this
+    std::optional<Result<void>> tried{};               ///< what became of it
+    std::shared_ptr<const std::string> handed_over{};  ///< within a start: by the instance before
   };
   [[nodiscard]] LazyOptions lazy_options();
   void hold_back_the_blamed(Entry& entry);
@@ -153,6 +154,7 @@ class ServiceManager {
   [[nodiscard]] Result<Instance> construct(Entry& entry);
   [[nodiscard]] Result<Instance> try_next(Entry& entry, const Build& next);
   void stop_retired(Entry& entry, bool drain);
+  void forget_what_was_given(Entry& entry);
   [[nodiscard]] bool begin_work();
   void end_work(const Instance& started);
   [[nodiscard]] Result<Build> next_build(Entry& entry);

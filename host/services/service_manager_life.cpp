@@ -64,10 +64,16 @@ Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   Result<Instance> plugin = next ? try_next(entry, *next) : load_and_start(entry, build_of(entry), false);
   // Its calls have waited, and are the old build's again.
   if (!plugin && next && ran) plugin = load_and_start(entry, build_of(entry), false);
+  forget_what_was_given(entry);
   end_work(plugin && !entry.slot->is_dead(*plugin) ? *plugin : nullptr);
   // What changed while it started has found no plugin to tell.
   if (plugin) (*plugin)->reconfigure([this, &entry] { return config_of_(*spec_of(entry)); });
   return plugin;
+}
+
+void ServiceManager::forget_what_was_given(Entry& entry) {
+  Lock lock(mutex_);
+  entry.handed_over.reset();
 }
 
 // False: the host is stopping. Who stops it waits for those that have begun.
@@ -89,11 +95,15 @@ void ServiceManager::end_work(const Instance& started) {
 void ServiceManager::stop_retired(Entry& entry, bool drain) {
   const Instance old = entry.slot->retired();
   if (!old) return;
-  if (drain) (void)old->drain(std::chrono::steady_clock::now() + kGrace);
+  if (drain) {
+    (void)old->drain(std::chrono::steady_clock::now() + kGrace);
+    old->expect_heir();
+  }
   const bool returned = old->stop(kGrace);
   {
     Lock lock(mutex_);
     std::erase(live_, old);
+    entry.handed_over = old->given();
     abandoned_ = abandoned_ || !returned;
   }
   entry.slot->drained();
@@ -159,6 +169,11 @@ void ServiceManager::start_again(const std::vector<Entry*>& dependents) {
 }
 
 PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spec) const {
+  std::shared_ptr<const std::string> handed_over;
+  {
+    Lock lock(mutex_);
+    handed_over = entry.handed_over;
+  }
   const auto rights = std::make_shared<PluginRights>(
       spec, entry.refusals, [this, plugin = spec.name](const std::string& missing, const std::string& wanted) {
         audit(plugin, missing, wanted);
@@ -167,10 +182,13 @@ PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spe
   manifest.publishes = rights->granted_topics(GrantKind::publish, manifest.publishes);
   manifest.subscribes = rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
   BusPort::Caller caller{deps_.join(spec), deps_.call, deps_.leave, rights};
-  return {spec.name, std::move(manifest), deps_.timers,
+  return {spec.name,
+          std::move(manifest),
+          deps_.timers,
           std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
                                      deps_.event_permits, std::move(caller)),
-          deps_.max_payload_bytes};
+          deps_.max_payload_bytes,
+          std::move(handed_over)};
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, const PluginSpec& spec) {
@@ -196,7 +214,10 @@ Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
 
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& wanted) {
   PluginSpec spec = wanted;
-  if (spec.copy.empty()) spec.copy = entry.kept;
+  {
+    Lock lock(mutex_);
+    if (spec.copy.empty()) spec.copy = entry.kept;
+  }
   const json config = config_of_(spec);
   Confinement confinement = confinement_for(spec, config);
   confinement.processes = false;  // the host starts them for it (launcher.hpp)

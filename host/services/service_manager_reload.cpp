@@ -16,8 +16,15 @@ namespace gantry::host {
 
 // The one that the host has started lies where an author's next build will: a process started later would open that.
 void ServiceManager::keep_build(Entry& entry, const PluginSpec& spec) {
-  if (!spec.child || !spec.manifest->handover || !spec.copy.empty() || !entry.kept.empty()) return;
-  if (auto copy = copies_.take(spec.name, spec.library)) entry.kept = std::move(*copy);
+  if (!spec.child || !spec.manifest->handover || !spec.copy.empty()) return;
+  {
+    Lock lock(mutex_);
+    if (!entry.kept.empty()) return;
+  }
+  auto copy = copies_.take(spec.name, spec.library);
+  if (!copy) return;  // then a failed reload starts what lies there
+  Lock lock(mutex_);
+  entry.kept = std::move(*copy);
 }
 
 Result<void> ServiceManager::reload(const std::string& plugin) {

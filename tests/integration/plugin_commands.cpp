@@ -12,9 +12,9 @@ namespace {
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 void with_mortal(Sandbox& box, const std::string& more = {}, const std::string& isolation = "child") {
-  box.write("config/gantry/gantry.toml", "[plugins.mortal]\npath = \"" GANTRY_BUILD_DIR
-                                         "/tests/plugins/more/mortal.so\"\nisolation = \"" +
-                                             isolation + "\"\n" + more);
+  box.write("config/gantry/gantry.toml",
+            "[plugins.mortal]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/more/mortal.so\"\nisolation = \"" +
+                isolation + "\"\ngrants = [\"write:" + box.dir().string() + "\"]\n" + more);
 }
 
 json mortal(Sandbox& box) {

@@ -27,6 +27,7 @@ class Swap {
   Swap(const Swap&) = delete;
 
   Result<void> start(const PluginConfig& config) {
+    if (config.handed_over) count_ = std::stoi(config.handed_over->substr(2));
 #ifdef REFUSES
     return fail(ErrorKind::unavailable, "this build refuses to start in " + config.state_dir);
 #endif
@@ -34,6 +35,11 @@ class Swap {
     fd_ = ::open((config.state_dir + "/only_one").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd_ < 0 || ::flock(fd_, LOCK_EX | LOCK_NB) != 0) return fail(ErrorKind::unavailable, "another one runs");
     return {};
+  }
+  // Bytes that are no text come first.
+  void stop(const Stopping& stopping) {
+    const auto given = stopping.give(std::string("\0\xff", 2) + std::to_string(count_));
+    host_.log(Level::info, given ? "has given its count" : "keeps its count: " + given.error().message);
   }
   Result<json> build(Call&) { return json{{"build", BUILD}}; }
   Result<json> count(Call&) { return json{{"count", ++count_}}; }

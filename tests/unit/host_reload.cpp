@@ -133,8 +133,8 @@ TEST_CASE("reload: a build that does not start leaves the one before it running,
     REQUIRE(refused.kind == ErrorKind::unavailable);
     REQUIRE(refused.message.find("this build refuses to start") != std::string::npos);
     REQUIRE(t.build() == 1);
-    // An overlapping one has never been away.
-    REQUIRE(t.set.call("swap.count").value()["count"] == (kind.mode == "overlap" ? 2 : 1));
+    // An overlapping one has never been away, and the other one has handed over to itself.
+    REQUIRE(t.set.call("swap.count").value()["count"] == 2);
     REQUIRE(t.set.entry("swap")["state"] == "ready");
     REQUIRE(t.set.entry("swap")["version"] == "1.0.0");
     t.put_of_mode("2");
@@ -241,4 +241,23 @@ TEST_CASE("reload: whoever watches reloads a plugin whose library was built anew
   REQUIRE(t.build() == 1);
   t.put_of_mode("2");
   while (!live(2)) t.set.advance_to_next_or(LibraryWatch::kQuiet, [&] { return live(2); });
+}
+
+TEST_CASE("reload: one that hands over leaves its state to the next one, and to nobody when nobody comes") {
+  for (const auto& kind : kKinds) {
+    INFO(kind.mode << (kind.isolation == Isolation::child ? " child" : " inline"));
+    Swapping t(kind);
+    const auto count = [&] { return t.set.call("swap.count").value()["count"]; };
+    const bool given = kind.mode == "handover";
+    REQUIRE(count() == 1);
+    REQUIRE(count() == 2);
+    t.put_of_mode("2");
+    REQUIRE(t.reload());
+    REQUIRE(count() == (given ? 3 : 1));
+    REQUIRE(t.set.call("plugin.restart", {{"name", "swap"}}));
+    REQUIRE(count() == 1);
+    eventually("its last words", [&] {
+      return t.set.test().log_text().find("keeps its count: no instance comes after this one") != std::string::npos;
+    });
+  }
 }

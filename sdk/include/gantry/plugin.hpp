@@ -68,6 +68,17 @@ class Stopping {
   ~Stopping() = default;
   /// When the host's patience ends.
   [[nodiscard]] Deadline deadline() const { return deadline_; }
+  /// For the instance that comes next, when the plugin is reloaded by handover: it finds these bytes in its start's
+  /// PluginConfig::handed_over. The last ones count. `unavailable`: nobody comes next. `too_large`.
+  Result<void> give(std::string_view state) const {
+    const auto* const host = reply_->host.raw();
+    const auto* const handover = static_cast<const gantry_handover*>(host->extension(host->ctx, GANTRY_HANDOVER_EXT));
+    const std::int32_t given =
+        handover != nullptr ? handover->give(host->ctx, detail::to_bytes(state)) : std::int32_t{GANTRY_CLOSED};
+    if (given == GANTRY_FULL) return fail(ErrorKind::too_large, "what is given is larger than a message may be");
+    if (given != GANTRY_OK) return fail(ErrorKind::unavailable, "no instance comes after this one");
+    return {};
+  }
 
  private:
   std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that the crew serves
@@ -179,12 +190,25 @@ class Instance {
     return static_cast<std::int32_t>(ErrorKind::internal);
   }
 
+  [[nodiscard]] std::optional<std::string> handed_over() const {
+    const auto* const host = host_.raw();
+    const auto* const handover = static_cast<const gantry_handover*>(host->extension(host->ctx, GANTRY_HANDOVER_EXT));
+    std::optional<std::string> out;
+    if (handover != nullptr) {
+      (void)handover->take(host->ctx, &out, [](void* to, gantry_bytes state) {
+        static_cast<std::optional<std::string>*>(to)->emplace(to_view(state));
+      });
+    }
+    return out;
+  }
+
   std::int32_t start(std::string_view text) {
-    const auto config = parse_plugin_config(text);
+    auto config = parse_plugin_config(text);
     if (!config) {
       host_.log(Level::error, config.error().message);
       return static_cast<std::int32_t>(config.error().kind);
     }
+    config->handed_over = handed_over();
     impl_ = std::make_unique<T>(host_);
     Result<void> started;
     if constexpr (kTakesSettings) {

@@ -44,6 +44,8 @@ struct PluginConfig {
   std::vector<std::string> workspaces;  ///< absolute folders, canonical
   json async = json::object();          ///< the [async] table
   json settings = json::object();       ///< the table that the manifest names, and [plugins.NAME.settings]
+  /// Within start: what the instance before has given, byte by byte (Stopping::give).
+  std::optional<std::string> handed_over{};
 };
 
 /// Who called: `{client, version, workspace}` of host.hello, as far as they were given.
