@@ -24,7 +24,7 @@ const json kRelay{{"method", "echo.say"}};
 
 }  // namespace
 
-TEST_CASE("grants: a plugin calls what it is granted and what is its own; the rest is `permission_denied` by name") {
+TEST_CASE("grants: a plugin calls what it is granted and what is its own, the rest is `permission_denied` by name") {
   TestHouse t(granting("lsp_shaped", {"call:echo.*"}));
   REQUIRE(t.call("lsp_shaped.relay", kRelay));
   REQUIRE(t.call("lsp_shaped.relay", {{"method", "lsp_shaped.caller"}}));
@@ -71,7 +71,7 @@ TEST_CASE("grants: topics of others are heard and published on only with a grant
   eventually("its own event", [&] { return heard->subscription->take().has_value(); });
 }
 
-TEST_CASE("grants: each refusal is counted; the first of a kind is logged and published on host.audit.refused") {
+TEST_CASE("grants: each refusal is counted, the first of a kind is logged and published on host.audit.refused") {
   TestHouse t(granting("lsp_shaped", {}));
   auto audit = t.house().bus().subscribe({"host.audit.**"}, [] {});
   REQUIRE(audit);
