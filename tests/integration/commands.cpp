@@ -258,7 +258,8 @@ TEST_CASE("commands: gantry events prints what is published, from where it was a
 TEST_CASE("commands: gantry events --dead shows what a plugin could not take, and starts no host") {
   Sandbox box;
   REQUIRE(box.run({"events", "--dead"}).code == 1);
-  box.write("g.toml", "[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/faulty.so\"\n");
+  box.write("g.toml", "[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR
+                      "/tests/plugins/faulty.so\"\ngrants = [\"subscribe:to_faulty.**\"]\n");
   (void)box.serve({"--config", (box.dir() / "g.toml").string()});
   REQUIRE(box.run({"call", "faulty.attempts", "key=a"}).code == 0);
   REQUIRE(box.run({"events", "--dead"}).out.empty());
