@@ -32,9 +32,9 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   return out;
 }
 
-constexpr std::array kKnown{"id",       "version",         "summary",     "abi",    "services",
-                            "methods",  "publishes",       "subscribes",  "logs",   "activation",
-                            "settings", "settings_schema", "nonblocking", "grants", "needs", "reload"};
+constexpr std::array kKnown{"id",          "version",    "summary", "abi",        "services", "methods",
+                            "publishes",   "subscribes", "logs",    "activation", "settings", "settings_schema",
+                            "nonblocking", "grants",     "needs",   "reload"};
 constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", "item",
                                     "errors", "idempotent", "stream", "attach", "keeps_time"};
 

@@ -51,8 +51,8 @@ namespace gantry::detail {
 }
 
 /// enum gantry_sent. With descriptors the host duplicates them; without `ext` it takes none.
-[[nodiscard]] inline std::int32_t send_msg(const gantry_host* host, const gantry_descriptors* ext, const gantry_msg& msg,
-                                       const Descriptors& descriptors) {
+[[nodiscard]] inline std::int32_t send_msg(const gantry_host* host, const gantry_descriptors* ext,
+                                           const gantry_msg& msg, const Descriptors& descriptors) {
   if (descriptors.empty()) return host->send(host->ctx, &msg);
   if (ext == nullptr || descriptors.size() > GANTRY_MAX_DESCRIPTORS) return GANTRY_INVALID;
   std::array<std::int32_t, GANTRY_MAX_DESCRIPTORS> fds{};
