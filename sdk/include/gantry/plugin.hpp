@@ -128,15 +128,17 @@ class Instance {
   static constexpr bool kTakesSettings = !std::is_void_v<Settings>;
 
   [[nodiscard]] static const Definition<T>& definition() {
-    static const Definition<T> built = [] {
-      Definition<T> d;
+    // Never destroyed: a thread may still be in the plugin when the process ends.
+    static const auto* const built = [] {
+      auto* const kept = new Definition<T>;
+      Definition<T>& d = *kept;
       T::define(d);
       if constexpr (kTakesSettings) {
         if (!d.has_settings()) d.template settings<Settings>();
       }
-      return d;
+      return kept;
     }();
-    return built;
+    return *built;
   }
 
   static gantry_plugin* create(const gantry_host* host) noexcept {
