@@ -103,6 +103,8 @@ House::House(HouseOptions options)
       LauncherDeps{workers_, timers_, spawner_, pool_, bus_, *log_, options_.program,
                    [this](const std::string& plugin) { return services_->granted(plugin); }});
   tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, supervisor_limits(c));
+  plugin_tasks_ = std::make_unique<PluginTasks>(*tasks_, *services_, timers_,
+                                                [this](OriginId origin) { return launcher_->plugin_of(origin); });
   router_ = std::make_unique<Router>(*services_, timers_, *log_, router_limits(c),
                                      [this](CallRequest request, std::shared_ptr<CallSink> sink) {
                                        return origins_.call(std::move(request), std::move(sink));
@@ -238,6 +240,7 @@ Result<void> House::open() {
     watch_ = std::make_shared<LibraryWatch>(workers_, timers_, pool_, *services_, *log_);
     if (auto ok = watch_->start(); !ok) return ok;
   }
+  services_->arm_activations();
   for (const auto& name : services_->activated_by("start")) {
     (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
   }

@@ -31,6 +31,7 @@
 #include "host/runtime/spawner.hpp"
 #include "host/runtime/workers.hpp"
 #include "host/services/launcher.hpp"
+#include "host/services/plugin_tasks.hpp"
 #include "host/services/service_manager.hpp"
 #include "host/services/supervisor.hpp"
 
@@ -117,6 +118,7 @@ class House {
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<ServiceManager> services_;
   std::shared_ptr<LibraryWatch> watch_;  ///< if it was asked for
+  std::unique_ptr<PluginTasks> plugin_tasks_;  ///< outlives its jobs
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<UnixDoor> door_;

@@ -44,6 +44,8 @@ void House::add_plugin_builtins() {
       launcher_->call(request, std::move(sink));
     });
   }
+  for (auto& task : PluginTasks::methods())
+    router_->add(std::move(task), [this](const CallRequest& request) { return plugin_tasks_->call(request); });
   const auto add = [this](const char* name, const char* summary, PluginJob job) {
     ManifestMethod method;
     method.name = name;

@@ -26,15 +26,16 @@ class BusPort : public PluginPort {
     std::shared_ptr<const CallerRights> rights = nullptr;
   };
 
-  /// So many plugins process events at once as `permits` has.
+  /// So many plugins process events at once as `permits` has. `since`: its subscription begins there, not now.
   BusPort(std::string plugin, EventBus& bus, Log& log, DescribeOrigin describe, std::shared_ptr<PermitQueue> permits,
-          Caller caller)
+          Caller caller, Since since = {})
       : plugin_(std::move(plugin)),
         bus_(bus),
         log_(log),
         describe_(std::move(describe)),
         permits_(std::move(permits)),
-        caller_(std::move(caller)) {}
+        caller_(std::move(caller)),
+        since_(std::move(since)) {}
 
   void log(Level level, std::string_view line) override { log_.write(level, plugin_, line); }
   [[nodiscard]] Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
@@ -55,7 +56,7 @@ class BusPort : public PluginPort {
   void left() override { caller_.left(caller_.origin); }
 
   void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) override {
-    auto subscribed = bus_.subscribe(patterns, std::move(wake), {.name = "plugin " + plugin_});
+    auto subscribed = bus_.subscribe(patterns, std::move(wake), {.since = since_, .name = "plugin " + plugin_});
     if (subscribed) events_ = subscribed->subscription;
   }
   void unsubscribe() override {
@@ -85,6 +86,7 @@ class BusPort : public PluginPort {
   const DescribeOrigin describe_;
   const std::shared_ptr<PermitQueue> permits_;
   const Caller caller_;
+  const Since since_;
   std::shared_ptr<Subscription> events_;
   Permit permit_;  ///< serial
 };

@@ -42,6 +42,7 @@ struct CallRequest {
   OriginId client = 0;                                   ///< not a service but this client is called
   Descriptors descriptors;                               ///< that go with it
   std::shared_ptr<const CallerRights> rights = nullptr;  ///< of the plugin that calls; none: it may
+  bool background = false;                               ///< nobody waits for it; it makes way for a new build
 };
 
 /// The text of one JSON value, and what goes with it.

@@ -20,6 +20,7 @@
 #include <utility>
 
 #include "host/plugins/confine.hpp"
+#include "host/plugins/handover.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/link_port.hpp"
 #include "host/plugins/plugin_call.hpp"
@@ -38,7 +39,7 @@ constexpr std::size_t kMaxStart = std::size_t{64} << 20;
 class Child {
  public:
   /// `start`: what the host says first.
-  int run(const json& start, std::shared_ptr<const std::string> handed_over) {
+  int run(const json& start, std::shared_ptr<Handover> handed_over) {
     handed_over_ = std::move(handed_over);
     const auto confined = be_confined(start);
     auto commands = mpsc::channel<Command>(16);
@@ -58,14 +59,7 @@ class Child {
     const auto command = commands.rx.recv();
     if (plugin_ && command->heir) plugin_->expect_heir();
     const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
-    auto msg = wire::make(wire::kStopped);
-    msg.status = clean ? 1 : 0;
-    const auto given = plugin_ ? plugin_->given() : nullptr;
-    if (given) {
-      msg.credit = 1;
-      msg.payload = to_bytes(*given);
-    }
-    if (!command->gone) (void)link_->send(msg);
+    tell_stopped(*command, clean);
     link_->close_soon();
     if (!clean) std::_Exit(1);  // a thread is still in the plugin
     workers_.stop();
@@ -113,6 +107,34 @@ class Child {
     const std::uint64_t id_;
   };
 
+  void tell_stopped(const Command& command, bool clean) {
+    const auto given = plugin_ ? plugin_->given() : nullptr;
+    if (given) give_back_streams(*given);
+    if (command.gone) return;
+    auto msg = wire::make(wire::kStopped);
+    msg.status = clean ? 1 : 0;
+    if (given && given->state() != nullptr) {
+      msg.credit = 1;
+      msg.payload = to_bytes(*given->state());
+    }
+    (void)link_->send(msg);
+  }
+  // What this plugin was not given any more is the next one's.
+  void give_back_streams(Handover& given) {
+    (void)port_->streams_are_given(std::chrono::steady_clock::now() + kLastBudget);
+    for (const auto& stream : given.take_streams()) {
+      const auto rest = stream->undelivered();
+      auto msg = wire::make(wire::kUndelivered);
+      msg.id = stream->id();
+      for (const auto& item : rest.items) {
+        msg.payload = to_bytes(item);
+        (void)link_->send(msg);
+      }
+      msg.payload = {};
+      msg.flags = GANTRY_END;
+      if (rest.end) (void)link_->send(msg);
+    }
+  }
   void host_is_gone() {
     (void)commands_->try_send(Command{true, {}});
     // A plugin that hangs, even in its start, does not outlive its host.
@@ -175,6 +197,9 @@ class Child {
       case wire::kStop:
         (void)commands_->try_send(Command{false, Duration(msg.budget_ns), msg.status == 1});
         return;
+      case wire::kGaveStream:
+        port_->stream_is_given(msg.id);
+        return;
       case wire::kOrigin:
         port_->learn(msg.origin, to_view(msg.payload));
         return;
@@ -214,7 +239,8 @@ class Child {
     request.traceparent = to_view(msg.traceparent);
     request.idempotency_key = to_view(msg.idempotency_key);
     request.descriptors = std::move(descriptors);
-    const auto opened = serving_->open(std::make_shared<LinkSink>(*this, msg.id));
+    const auto opened = serving_->open(std::make_shared<LinkSink>(*this, msg.id), msg.id);
+    if ((msg.flags & GANTRY_RESUMED) != 0) opened->resumed_by_host();
     {
       const Lock lock(mutex_);
       calls_.emplace(msg.id, opened);
@@ -256,7 +282,7 @@ class Child {
   }
 
   Workers workers_{1};
-  std::shared_ptr<const std::string> handed_over_;  ///< constant once it runs
+  std::shared_ptr<Handover> handed_over_;  ///< constant once it runs
   std::shared_ptr<LinkPort> port_ = std::make_shared<LinkPort>();
   mpsc::Sender<Command>* commands_ = nullptr;
   std::shared_ptr<Link> link_;
@@ -268,7 +294,7 @@ class Child {
 
 struct Start {
   json document;
-  std::shared_ptr<const std::string> handed_over;  ///< nullptr: nothing
+  std::shared_ptr<Handover> handed_over;  ///< nullptr: nothing
 };
 /// The host's first message. It sends no other before it was told that the plugin has started. Empty: the host is gone.
 [[nodiscard]] std::optional<Start> read_start() {
@@ -280,7 +306,9 @@ struct Start {
       auto start = parse_json(to_view(frame->msg.payload));
       if (!start) return std::nullopt;
       const bool given = frame->msg.status == 1;
-      return Start{std::move(*start), given ? std::make_shared<const std::string>(to_view(frame->msg.epoch)) : nullptr};
+      return Start{std::move(*start), given ? std::make_shared<Handover>("", std::string(to_view(frame->msg.epoch)),
+                                                                         Handover::Streams(), 1)
+                                            : nullptr};
     }
     const ssize_t got = ::recv(kSocket, decoder.prepare(kReadBytes), kReadBytes, 0);
     if (got < 0 && errno == EINTR) continue;

@@ -17,7 +17,7 @@
 #include <gantry/plugin/host.hpp>
 #include <utility>
 
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/handover.hpp"
 
 namespace gantry::host {
 
@@ -137,6 +137,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
                 dump_json(became.details()));
   }
   if (!*started) return std::unexpected(started->error());
+  plugin->resume_streams();
   if (!plugin->manifest().subscribes.empty()) {
     plugin->port().subscribe(plugin->manifest().subscribes, [weak = plugin->weak_self()] {
       if (const auto p = weak.lock()) p->schedule_events();
@@ -185,8 +186,17 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
       started(msg);
       return;
     case wire::kStopped:
-      if (msg.credit == 1) (void)take_gift(to_view(msg.payload));
-      (void)stopped_.reply.send(msg.status == 1);
+      stopped(msg);
+      return;
+    case wire::kGiveStream:
+      give_stream(msg.id);
+      return;
+    case wire::kUndelivered:
+      if ((msg.flags & GANTRY_END) != 0) {
+        undelivered_[msg.id].end = true;
+      } else {
+        undelivered_[msg.id].items.emplace_back(to_view(msg.payload));
+      }
       return;
     case wire::kLog:
       take_log(msg.status, to_view(msg.payload));
@@ -224,6 +234,29 @@ void ChildPlugin::started(const gantry_msg& msg) {
     result = fail(ErrorKind::internal, "its process does not say how it is confined");
   }
   (void)std::exchange(started_, std::nullopt)->send(std::move(result));
+}
+
+void ChildPlugin::stopped(const gantry_msg& msg) {
+  if (msg.credit == 1) (void)take_gift(to_view(msg.payload));
+  for (const auto& stream : given_streams()) {
+    if (auto rest = undelivered_.extract(stream->id())) stream->put_back(std::move(rest.mapped()));
+  }
+  {
+    const Lock lock(mutex_);
+    stopped_said_ = true;
+  }
+  (void)stopped_.reply.send(msg.status == 1);
+}
+
+// What is being written to it just now comes before the word that there is no more.
+void ChildPlugin::give_stream(std::uint64_t id) {
+  (void)take_stream(id);
+  auto msg = wire::make(wire::kGaveStream);
+  msg.id = id;
+  const bool taken = push([weak = weak_self(), msg] {
+    if (const auto plugin = weak.lock()) (void)plugin->link_->send(msg);
+  });
+  if (!taken) (void)link_->send(msg);
 }
 
 std::vector<std::string> ChildPlugin::enforced() const {
@@ -333,7 +366,13 @@ bool ChildPlugin::stop(Duration budget) {
     (void)reap(std::chrono::steady_clock::time_point::max());
   }
   bury_events("it was stopped before its handler was given it again");
-  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " was stopped before it answered", {}});
+  bool said = false;
+  {
+    const Lock lock(mutex_);
+    said = stopped_said_;
+  }
+  if (!said) take_back();
+  answer_all(unanswered());
   return clean;
 }
 

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/permits.hpp>
+#include <map>
 #include <memory>
 #include <unordered_set>
 
@@ -23,6 +24,7 @@
 #include "host/plugins/death.hpp"
 #include "host/plugins/link.hpp"
 #include "host/plugins/plugin.hpp"
+#include "host/plugins/plugin_call.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/runtime/workers.hpp"
 
@@ -73,6 +75,8 @@ class ChildPlugin final : public Plugin {
   void run_tasks() noexcept;
   void receive(const gantry_msg& msg, Descriptors descriptors);
   void started(const gantry_msg& msg);
+  void stopped(const gantry_msg& msg);
+  void give_stream(std::uint64_t id);
   [[nodiscard]] Result<void> watch_process();
   void process_ended();
   void ended(const std::string& why);
@@ -101,13 +105,16 @@ class ChildPlugin final : public Plugin {
 
   // The worker's:
   bool exited_ = false;
-  std::optional<std::string> why_;   ///< the link has ended, the process not yet
-  TimerKey patience_ = 0;            ///< and how long that may last
-  std::optional<std::string> hung_;  ///< the link's worker's: why its process was killed
+  std::optional<std::string> why_;  ///< the link has ended, the process not yet
+  TimerKey patience_ = 0;           ///< and how long that may last
+  // The link's worker's:
+  std::optional<std::string> hung_;                               ///< why its process was killed
+  std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that it gives to the next one
   mutable Mutex mutex_;
   std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool stopped_said_ GANTRY_GUARDED_BY(mutex_) = false;
   bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;
   std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< with the child, the oldest first
   Permit events_permit_ GANTRY_GUARDED_BY(mutex_);

@@ -121,6 +121,7 @@ Result<void> InlinePlugin::start(const json& config) {
   }
   subscribe_to_topics();
   started_ = true;
+  resume_streams();
   serial_->release();
   return {};
 }
@@ -130,6 +131,7 @@ void InlinePlugin::subscribe_to_topics() {
   port().subscribe(manifest().subscribes, [weak = weak_self()] {
     if (const auto plugin = weak.lock()) plugin->schedule_drain();
   });
+  schedule_drain();  // there may be some already
 }
 
 void InlinePlugin::schedule_drain() {
@@ -253,7 +255,7 @@ bool InlinePlugin::stop(Duration budget) {
     port().log(Level::error, "does not return from a delivery; it is abandoned");
     keep_for_ever(weak_self().lock());
   }
-  answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " was stopped before it answered", {}});
+  answer_all(unanswered());
   return returned;
 }
 

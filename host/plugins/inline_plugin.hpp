@@ -104,6 +104,7 @@ class InlinePlugin final : public Plugin {
   std::int32_t on_post(void (*fn)(void*), void* arg);
   std::uint64_t on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg);
   std::int32_t on_timer_cancel(std::uint64_t id);
+  std::int32_t give_stream(std::uint64_t id);
   std::int32_t on_send(const gantry_msg& msg, const std::int32_t* fds, std::uint32_t count);
   std::uint32_t on_take(std::int32_t* fds, std::uint32_t max);
 

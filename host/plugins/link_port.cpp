@@ -178,6 +178,30 @@ void LinkPort::answer_events(bool go) {
   if (again) again();
 }
 
+void LinkPort::gave_stream(std::uint64_t id) {
+  {
+    const Lock lock(mutex_);
+    giving_.insert(id);
+  }
+  auto msg = wire::make(wire::kGiveStream);
+  msg.id = id;
+  (void)link_->send(msg);
+}
+
+void LinkPort::stream_is_given(std::uint64_t id) {
+  const Lock lock(mutex_);
+  giving_.erase(id);
+  if (giving_.empty()) given_.notify_all();
+}
+
+bool LinkPort::streams_are_given(std::chrono::steady_clock::time_point until) {
+  const Lock lock(mutex_);
+  while (!giving_.empty()) {
+    if (!given_.wait_until(mutex_, until)) return giving_.empty();
+  }
+  return true;
+}
+
 std::optional<Event> LinkPort::take_event() {
   const Lock lock(mutex_);
   if (events_.empty()) return std::nullopt;

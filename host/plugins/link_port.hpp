@@ -3,14 +3,18 @@
 // host/plugins/link_port.hpp: the host, as a plugin's instance in a process of its own sees it: what it asks goes over
 // the link, what comes back is handed in by who reads the link.
 //
-// Thread rule: as PluginPort; learn(), forget(), answer(), answer_events() and arrived() by who reads the link.
+// Thread rule: as PluginPort; learn(), forget(), answer(), answer_events(), arrived() and stream_is_given() by who
+// reads the
+//   link.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <gantry/mutex.hpp>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -29,6 +33,7 @@ class LinkPort final : public PluginPort {
   [[nodiscard]] std::optional<std::string> describe(OriginId origin) override;
   [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) override;
   void left() override {}
+  void gave_stream(std::uint64_t id) override;
   void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) override;
   void unsubscribe() override;
   [[nodiscard]] Go begin_events(std::function<void()> again) override;
@@ -41,6 +46,10 @@ class LinkPort final : public PluginPort {
   /// What the host says of a call that was made here.
   void answer(const gantry_msg& msg, Descriptors descriptors);
   void answer_events(bool go);
+  /// The host sends no more of a stream that was given away.
+  void stream_is_given(std::uint64_t id);
+  /// Blocks until that is so of all of them. False: not by then.
+  [[nodiscard]] bool streams_are_given(std::chrono::steady_clock::time_point until);
   /// The host has no more out than it may.
   void arrived(Event event);
 
@@ -54,6 +63,8 @@ class LinkPort final : public PluginPort {
   std::function<void()> again_ GANTRY_GUARDED_BY(mutex_);
   bool may_process_ GANTRY_GUARDED_BY(mutex_) = false;
   std::deque<Event> events_ GANTRY_GUARDED_BY(mutex_);
+  CondVar given_;
+  std::set<std::uint64_t> giving_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

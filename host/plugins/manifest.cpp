@@ -99,8 +99,8 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
     if (std::find(m.services.begin(), m.services.end(), service) == m.services.end())
       return wrong("method " + name + " belongs to no service that it declares");
   }
-  for (const auto* patterns : {&m.publishes, &m.subscribes, &m.logs}) {
-    for (const auto& pattern : *patterns) {
+  for (const auto& patterns : {m.publishes, m.subscribes, m.logs, m.activating_topics(), m.activating_languages()}) {
+    for (const auto& pattern : patterns) {
       if (auto ok = check_pattern(pattern); !ok) return wrong(ok.error().message);
     }
   }
@@ -111,6 +111,30 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
 
 bool Manifest::activated_by(std::string_view when) const {
   return std::find(activation.begin(), activation.end(), when) != activation.end();
+}
+
+namespace {
+
+constexpr std::string_view kOnEvent = "on_event:";
+constexpr std::string_view kOnLanguage = "on_language:";
+/// The `lsp` plugin publishes there when the first document of a language is opened.
+constexpr std::string_view kLanguageTopic = "lsp.language.";
+
+[[nodiscard]] std::vector<std::string> after(std::string_view kind, const std::vector<std::string>& activation,
+                                             std::string_view head) {
+  std::vector<std::string> out;
+  for (const auto& when : activation) {
+    if (when.starts_with(kind)) out.push_back(std::string(head) + when.substr(kind.size()));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> Manifest::activating_topics() const { return after(kOnEvent, activation, ""); }
+
+std::vector<std::string> Manifest::activating_languages() const {
+  return after(kOnLanguage, activation, kLanguageTopic);
 }
 
 Result<Manifest> parse_manifest(std::string_view text) {
@@ -151,6 +175,10 @@ Result<Manifest> parse_manifest(std::string_view text) {
   }
   for (const auto& topic : m.subscribes) {
     if (!is_own(topic)) grants.push_back("subscribe:" + topic);
+  }
+  for (const auto& topic : m.activating_topics()) {
+    if (!is_own(topic) && std::find(m.subscribes.begin(), m.subscribes.end(), topic) == m.subscribes.end())
+      grants.push_back("subscribe:" + topic);
   }
   if (reload != "overlap" && reload != "handover")
     return fail(ErrorKind::invalid_params, "its manifest is wrong: reload must be \"overlap\" or \"handover\"");

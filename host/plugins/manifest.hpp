@@ -58,6 +58,10 @@ struct Manifest {
   json document;          ///< as it was read
 
   [[nodiscard]] bool activated_by(std::string_view when) const;
+  /// Topics (patterns) whose first event starts it: those of `on_event:PATTERN`.
+  [[nodiscard]] std::vector<std::string> activating_topics() const;
+  /// The topics that tell of the languages of `on_language:ID`.
+  [[nodiscard]] std::vector<std::string> activating_languages() const;
 };
 
 [[nodiscard]] Result<Manifest> parse_manifest(std::string_view text);

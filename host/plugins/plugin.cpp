@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "host/bus/topic.hpp"
+#include "host/plugins/handover.hpp"
 #include "host/plugins/plugin_call.hpp"
 #include "host/runtime/json_text.hpp"
 
@@ -29,9 +30,14 @@ constexpr std::size_t kMessageOf1 = offsetof(gantry_msg, epoch) + sizeof(gantry_
 
 }  // namespace
 
-std::shared_ptr<PluginCall> Plugin::open(std::shared_ptr<CallSink> sink) {
+Plugin::Plugin(PluginBasics basics) : basics_(std::move(basics)) {
+  if (basics_.handed_over) next_id_ = basics_.handed_over->next_id();
+}
+
+std::shared_ptr<PluginCall> Plugin::open(std::shared_ptr<CallSink> sink, std::uint64_t id) {
   Lock lock(mutex_);
-  const std::uint64_t id = next_id_++;
+  if (id == 0) id = next_id_;
+  next_id_ = std::max(next_id_, id + 1);
   auto call = std::make_shared<PluginCall>(weak_from_this(), id, std::move(sink));
   if (stopping_) {
     call->refuse(Error{ErrorKind::unavailable, "plugin " + name() + " is stopping", {}});
@@ -51,9 +57,12 @@ void Plugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request)
     return;
   }
   call->allow(request.stream_credit.value_or(0));
+  if (request.background) call->background();
   if (request.stream_credit) {
     const auto declared = manifest().methods.find(request.method);
     if (declared != manifest().methods.end() && declared->second.attach) call->attach();
+    call->stream();
+    if (manifest().handover) call->keep(request);
   }
   deliver_call(call, std::move(request));
   call->begun();
@@ -64,7 +73,7 @@ std::shared_ptr<PluginCall> Plugin::take_out(std::uint64_t id) {
   if (it == calls_.end()) return nullptr;
   auto call = std::move(it->second);
   calls_.erase(it);
-  if (stopping_ && calls_.empty()) idle_.notify_all();
+  if (stopping_) idle_.notify_all();
   return call;
 }
 
@@ -74,41 +83,17 @@ void Plugin::forget(std::uint64_t id) {
   last = take_out(id);
 }
 
-bool Plugin::drain(std::chrono::steady_clock::time_point until) {
-  std::vector<std::shared_ptr<PluginCall>> attached;
-  {
-    Lock lock(mutex_);
-    stopping_ = true;
-    for (const auto& [id, call] : calls_) {
-      if (call->is_attach()) attached.push_back(call);
-    }
-    for (const auto& call : attached) (void)take_out(call->id());
-  }
-  for (const auto& call : attached)
-    call->finish(fail(ErrorKind::plugin_died, "plugin " + name() + " was replaced by a new build; open it again"));
-  decltype(calls_) late;
-  {
-    Lock lock(mutex_);
-    while (!calls_.empty()) {
-      if (!idle_.wait_until(mutex_, until)) break;
-    }
-    calls_.swap(late);
-  }
-  for (auto& [id, call] : late)
-    call->finish(fail(ErrorKind::plugin_died,
-                      "plugin " + name() + " was replaced by a new build, and did not answer within the grace"));
-  return late.empty();
-}
-
 void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
   const bool taken = has_room() && deliver([call, r = std::move(request)](Plugin& p) mutable {
-                       if (call->over()) {  // cancelled before its turn came: the plugin never hears of it
+                       // Cancelled before its turn came: the plugin never hears of it.
+                       if (call->over() && !call->is_resumed()) {
                          p.forget(call->id());
                          call->finish(fail(ErrorKind::cancelled, "cancelled"));
                          return;
                        }
                        auto msg = make_msg(GANTRY_CALL, call->id());
                        msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
+                       if (call->is_resumed()) msg.flags |= GANTRY_RESUMED;
                        msg.credit = r.stream_credit.value_or(0);
                        if (const auto left = r.deadline.left(p.timers().now())) msg.budget_ns = left->count();
                        msg.origin = r.origin;
@@ -304,30 +289,6 @@ std::int32_t Plugin::is_cancelled(std::uint64_t id) const {
 std::string Plugin::last_error() const {
   Lock lock(mutex_);
   return last_error_;
-}
-
-void Plugin::expect_heir() {
-  Lock lock(mutex_);
-  heir_ = true;
-}
-
-bool Plugin::has_heir() const {
-  Lock lock(mutex_);
-  return heir_;
-}
-
-std::shared_ptr<const std::string> Plugin::given() const {
-  Lock lock(mutex_);
-  return given_;
-}
-
-std::int32_t Plugin::take_gift(std::string_view state) {
-  if (state.size() > basics_.max_payload_bytes) return GANTRY_FULL;
-  auto kept = std::make_shared<const std::string>(state);
-  Lock lock(mutex_);
-  if (!heir_ || !stopping_) return GANTRY_CLOSED;
-  given_.swap(kept);
-  return GANTRY_OK;
 }
 
 void Plugin::refuse_calls() {

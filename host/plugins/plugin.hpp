@@ -34,6 +34,7 @@
 
 namespace gantry::host {
 
+class Handover;
 class PluginCall;
 
 /// What every plugin needs.
@@ -43,7 +44,7 @@ struct PluginBasics {
   Timers& timers;
   std::shared_ptr<PluginPort> port;
   std::size_t max_payload_bytes;
-  std::shared_ptr<const std::string> handed_over{};  ///< by the instance before; nullptr: nothing
+  std::shared_ptr<Handover> handed_over{};  ///< by the instance before; nullptr: there was none
 };
 
 class Plugin : public std::enable_shared_from_this<Plugin> {
@@ -55,18 +56,19 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   virtual ~Plugin() = default;
 
   /// A call that stands in the table, so that what comes back finds it; its plugin hears of it at begin(). The sink is
-  /// answered exactly once, also when the plugin cannot take it.
-  [[nodiscard]] std::shared_ptr<PluginCall> open(std::shared_ptr<CallSink> sink);
+  /// answered exactly once, also when the plugin cannot take it. `id`: the host's, in a process of its own.
+  [[nodiscard]] std::shared_ptr<PluginCall> open(std::shared_ptr<CallSink> sink, std::uint64_t id = 0);
   /// `config` is asked when the message leaves, serially: the newest always comes last.
   void reconfigure(std::function<json()> config);
   void gone(OriginId origin);
   /// Takes no more calls and blocks until those that are open are answered, at most until then. False: some were not,
-  /// and are answered `plugin_died`, as an attach stream, which never ends by itself, is at once.
+  /// and are answered `plugin_died`, as an attach stream, which never ends by itself, is at once. While an heir is
+  /// expected streams are left open, and attach streams are not waited for: they may be given to it.
   bool drain(std::chrono::steady_clock::time_point until);
-  /// Before stop(): another instance comes next, to which it may give something.
+  /// Before drain() and stop(): another instance comes next, to which it may give something.
   void expect_heir();
-  /// After stop(): what it has given. nullptr: nothing.
-  [[nodiscard]] std::shared_ptr<const std::string> given() const;
+  /// Once, after stop(): what it has given; nothing more is taken. nullptr: no heir was expected.
+  [[nodiscard]] std::shared_ptr<Handover> given();
   /// Blocks at most about `budget`. False: the plugin did not return in time; what it holds is abandoned.
   virtual bool stop(Duration budget) = 0;
 
@@ -85,7 +87,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   friend class PluginCall;
   friend class OwnCall;
   friend class OwnCalls;
-  explicit Plugin(PluginBasics basics) : basics_(std::move(basics)) {}
+  explicit Plugin(PluginBasics basics);
 
   /// Runs `task` after those before it, one at a time. False: it is stopping, or its mailbox is full.
   [[nodiscard]] virtual bool push(std::move_only_function<void()> task) = 0;
@@ -108,8 +110,14 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] std::string last_error() const;
   /// For its heir, while it stops: enum gantry_sent.
   std::int32_t take_gift(std::string_view state);
+  std::int32_t take_stream(std::uint64_t id);
+  /// Its end was no proper one: it had not given all that belongs together.
+  void take_back();
   [[nodiscard]] bool has_heir() const;
-  [[nodiscard]] const std::string* handed_over() const { return basics_.handed_over.get(); }
+  [[nodiscard]] const std::string* handed_over() const;
+  /// Once it has started: the streams that the instance before has given are its own. Ahead of its first call.
+  void resume_streams();
+  [[nodiscard]] std::vector<std::shared_ptr<PluginCall>> given_streams() const;
 
   /// No call is taken any more.
   void refuse_calls();
@@ -117,6 +125,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] std::pair<std::uint64_t, oneshot::Receiver<bool>> expect_stop();
   /// It is over: its calls are answered so, those of its own are given up.
   void answer_all(const Error& error);
+  /// What those hear whom it did not answer before it was stopped.
+  [[nodiscard]] Error unanswered() const;
 
   [[nodiscard]] const Manifest& manifest() const { return basics_.manifest; }
   [[nodiscard]] Timers& timers() const { return basics_.timers; }
@@ -135,19 +145,21 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
   void forget(std::uint64_t id);
   [[nodiscard]] std::shared_ptr<PluginCall> take_out(std::uint64_t id) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool none_will_end() const GANTRY_REQUIRES(mutex_);
 
   const PluginBasics basics_;
   OwnCalls own_calls_;
   std::atomic<bool> reconfigure_waits_{false};
   mutable Mutex mutex_;
-  CondVar idle_;  ///< no call is open any more
+  CondVar idle_;  ///< fewer calls are open, while it stops
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   std::uint64_t next_id_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
   std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told; one message waits for all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   bool heir_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::shared_ptr<const std::string> given_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<PluginCall>> given_streams_ GANTRY_GUARDED_BY(mutex_);
   std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stop_reply_ GANTRY_GUARDED_BY(mutex_);
 };
 

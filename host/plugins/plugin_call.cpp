@@ -3,30 +3,60 @@
 
 #include <algorithm>
 #include <gantry/plugin/host.hpp>
+#include <iterator>
 #include <limits>
+#include <utility>
 
 namespace gantry::host {
 
 using detail::make_msg;
 
+namespace {
+constexpr std::uint64_t kMostCredit = std::numeric_limits<std::uint32_t>::max();
+}  // namespace
+
+std::shared_ptr<Plugin> PluginCall::plugin() const {
+  Lock lock(mutex_);
+  return plugin_.lock();
+}
+
+bool PluginCall::is_with(const Plugin& plugin) const { return begun_ && plugin_.lock().get() == &plugin; }
+
 Result<void> PluginCall::send_item(std::string payload) {
-  const auto plugin = plugin_.lock();
-  if (plugin && !plugin->has_room())
-    return fail(ErrorKind::overloaded, "the mailbox of plugin " + plugin->name() + " is full; its credit was too much");
+  if (const auto owner = plugin(); owner && !owner->has_room())
+    return fail(ErrorKind::overloaded, "the mailbox of plugin " + owner->name() + " is full; its credit was too much");
   {
     Lock lock(mutex_);
     if (!sink_ || cancelled_ || ended_) return {};  // it crossed the end on its way
     if (in_credit_ == 0) return fail(ErrorKind::overloaded, "an item was sent without credit; wait for $/credit");
     --in_credit_;
+    items_.push_back(std::move(payload));
+    if (!begun_) return {};
   }
-  if (plugin) {
-    (void)plugin->deliver([id = id_, text = std::move(payload)](Plugin& p) {
-      auto msg = make_msg(GANTRY_ITEM, id);
-      msg.payload = gantry_bytes{text.data(), text.size()};
-      (void)p.hand(msg, {});
+  deliver_item();
+  return {};
+}
+
+std::optional<std::string> PluginCall::next_item(const Plugin& plugin) {
+  Lock lock(mutex_);
+  if (items_.empty() || !is_with(plugin)) return std::nullopt;
+  std::optional<std::string> text(std::move(items_.front()));
+  items_.pop_front();
+  return text;
+}
+
+void PluginCall::hand_item(Plugin& plugin, std::uint64_t id, const std::string& text) {
+  auto msg = make_msg(GANTRY_ITEM, id);
+  msg.payload = gantry_bytes{text.data(), text.size()};
+  (void)plugin.hand(msg, {});
+}
+
+void PluginCall::deliver_item() {
+  if (const auto owner = plugin()) {
+    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
+      if (const auto text = self->next_item(p)) hand_item(p, self->id_, *text);
     });
   }
-  return {};
 }
 
 void PluginCall::send_end() {
@@ -40,8 +70,8 @@ void PluginCall::send_end() {
 }
 
 void PluginCall::begin(CallRequest request) {
-  if (const auto plugin = plugin_.lock()) {
-    plugin->begin(shared_from_this(), std::move(request));
+  if (const auto owner = plugin()) {
+    owner->begin(shared_from_this(), std::move(request));
   } else {
     finish(fail(ErrorKind::plugin_died, "the plugin was stopped before it was called"));
   }
@@ -53,22 +83,34 @@ void PluginCall::allow(std::uint32_t credit) {
 }
 
 void PluginCall::begun() {
+  std::size_t items = 0;
   bool end = false;
   bool credit = false;
+  bool cancelled = false;
   {
     Lock lock(mutex_);
     begun_ = true;
-    end = sink_ && ended_;
+    items = items_.size();
+    end = sink_ && ended_ && !end_handed_;
     credit = sink_ && undelivered_credit_ != 0;
+    cancelled = sink_ && cancelled_;
   }
+  for (; items != 0; --items) deliver_item();
   if (end) deliver_end();
   if (credit) deliver_credit();
+  if (cancelled) deliver_cancel();
 }
 
+// It may overtake items whose deliveries are pushed by another thread just now: then it takes them along.
 void PluginCall::deliver_end() {
-  if (const auto plugin = plugin_.lock()) {
-    (void)plugin->deliver([id = id_](Plugin& p) {
-      auto msg = make_msg(GANTRY_ITEM, id);
+  if (const auto owner = plugin()) {
+    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
+      while (const auto text = self->next_item(p)) hand_item(p, self->id_, *text);
+      {
+        Lock lock(self->mutex_);
+        if (!self->is_with(p) || std::exchange(self->end_handed_, true)) return;
+      }
+      auto msg = make_msg(GANTRY_ITEM, self->id_);
       msg.flags = GANTRY_END;
       (void)p.hand(msg, {});
     });
@@ -77,27 +119,27 @@ void PluginCall::deliver_end() {
 
 // Credit that arrives before the plugin has looked at the last is added up: one message waits at most.
 void PluginCall::give_credit(std::uint32_t items) {
-  constexpr std::uint64_t kMost = std::numeric_limits<std::uint32_t>::max();
   {
     Lock lock(mutex_);
     if (!sink_ || items == 0) return;
-    out_credit_ = std::min(out_credit_ + items, kMost);
+    out_credit_ = std::min(out_credit_ + items, kMostCredit);
     const bool waiting = undelivered_credit_ != 0;
-    undelivered_credit_ = std::min(undelivered_credit_ + items, kMost);
+    undelivered_credit_ = std::min(undelivered_credit_ + items, kMostCredit);
     if (waiting || !begun_) return;
   }
   deliver_credit();
 }
 
 void PluginCall::deliver_credit() {
-  if (const auto plugin = plugin_.lock()) {
-    (void)plugin->deliver([self = shared_from_this()](Plugin& p) {
+  if (const auto owner = plugin()) {
+    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
       auto msg = make_msg(GANTRY_CREDIT, self->id_);
       {
         Lock lock(self->mutex_);
+        if (!self->is_with(p)) return;
         msg.credit = static_cast<std::uint32_t>(std::exchange(self->undelivered_credit_, 0));
       }
-      (void)p.hand(msg, {});
+      if (msg.credit != 0) (void)p.hand(msg, {});
     });
   }
 }
@@ -107,13 +149,67 @@ void PluginCall::cancel() {
     Lock lock(mutex_);
     if (!sink_ || cancelled_) return;
     cancelled_ = true;
+    if (!begun_) return;
   }
-  if (const auto plugin = plugin_.lock()) {
-    (void)plugin->deliver([id = id_](Plugin& p) {
-      auto msg = make_msg(GANTRY_CANCEL, id);
+  deliver_cancel();
+}
+
+void PluginCall::deliver_cancel() {
+  if (const auto owner = plugin()) {
+    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
+      {
+        Lock lock(self->mutex_);
+        if (!self->is_with(p)) return;
+      }
+      auto msg = make_msg(GANTRY_CANCEL, self->id_);
       (void)p.hand(msg, {});
     });
   }
+}
+
+void PluginCall::keep(const CallRequest& r) {
+  Lock lock(mutex_);
+  opening_ = Opening{r.method, r.params, r.origin, r.deadline, r.traceparent, r.idempotency_key};
+  kept_ = true;
+}
+
+void PluginCall::park() {
+  Lock lock(mutex_);
+  begun_ = false;
+}
+
+PluginCall::Undelivered PluginCall::undelivered() {
+  Lock lock(mutex_);
+  return {std::exchange(items_, {}), ended_ && !end_handed_};
+}
+
+void PluginCall::put_back(Undelivered undelivered) {
+  Lock lock(mutex_);
+  items_.insert(items_.begin(), std::make_move_iterator(undelivered.items.begin()),
+                std::make_move_iterator(undelivered.items.end()));
+  if (undelivered.end) end_handed_ = false;
+}
+
+void PluginCall::resume(const std::shared_ptr<Plugin>& heir) {
+  CallRequest request;
+  resumed_ = true;
+  {
+    Lock lock(mutex_);
+    const Opening& o = *opening_;
+    plugin_ = heir;
+    // All that is left of it: what the instance before was not told of is part of that.
+    const auto credit = static_cast<std::uint32_t>(std::min<std::uint64_t>(out_credit_, kMostCredit));
+    undelivered_credit_ = 0;
+    request = {o.method, o.params, o.origin, o.deadline, credit, o.traceparent, o.idempotency_key};
+  }
+  heir->deliver_call(shared_from_this(), std::move(request));
+  begun();
+}
+
+void PluginCall::resumed_by_host() {
+  resumed_ = true;
+  Lock lock(mutex_);
+  in_credit_ = kMostCredit;
 }
 
 std::shared_ptr<CallSink> PluginCall::listener() const {
@@ -148,7 +244,7 @@ std::int32_t PluginCall::take_credit(std::uint32_t items) {
   {
     Lock lock(mutex_);
     if (!sink_ || cancelled_) return GANTRY_CLOSED;
-    in_credit_ = std::min<std::uint64_t>(in_credit_ + items, std::numeric_limits<std::uint32_t>::max());
+    in_credit_ = std::min(in_credit_ + items, kMostCredit);
     sink = sink_;
   }
   sink->credit(items);

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/plugins/plugin_call.hpp: one call that a plugin owes an answer.
+//
+// A stream may pass from an instance of its plugin to the next one: park(), then resume(). What its caller says
+// meanwhile waits here, in order, behind what the instance before was not given any more.
 #pragma once
 
 #include <gantry/abi.h>
 
 #include <atomic>
+#include <deque>
 #include <gantry/mutex.hpp>
 #include <memory>
 #include <string>
@@ -30,8 +34,32 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   /// It never ends by itself.
   void attach() { attach_ = true; }
   [[nodiscard]] bool is_attach() const { return attach_; }
+  /// It is cancelled as soon as its plugin is to be replaced.
+  void background() { background_ = true; }
+  [[nodiscard]] bool is_background() const { return background_; }
+  /// Before its delivery: it is a stream, which is opened again so for another instance.
+  void keep(const CallRequest& opening);
+  [[nodiscard]] bool is_kept() const { return kept_; }
+  void stream() { stream_ = true; }
+  [[nodiscard]] bool is_stream() const { return stream_; }
   /// It is on its way: what its caller said meanwhile follows it, never overtakes it.
   void begun();
+
+  /// A stream of keep(): its plugin hears no more of it.
+  void park();
+  /// Of one that is parked: what its plugin was sent and has not been given. In a process of its own only.
+  struct Undelivered {
+    std::deque<std::string> items;
+    bool end = false;
+  };
+  [[nodiscard]] Undelivered undelivered();
+  /// That comes before what waits here.
+  void put_back(Undelivered undelivered);
+  /// It is `heir`'s, in whose table it stands, from now on.
+  void resume(const std::shared_ptr<Plugin>& heir);
+  /// In a process of its own: it is opened by a host that has resumed it, and that counts the credit of its items.
+  void resumed_by_host();
+  [[nodiscard]] bool is_resumed() const { return resumed_; }
 
   // From the caller.
   [[nodiscard]] Result<void> send_item(std::string payload) override;
@@ -51,16 +79,39 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::uint64_t id() const { return id_; }
 
  private:
+  void deliver_item();
   void deliver_end();
   void deliver_credit();
+  void deliver_cancel();
+  [[nodiscard]] bool is_with(const Plugin& plugin) const GANTRY_REQUIRES(mutex_);
+  /// The next item for `plugin`; empty: there is none, or the call is no longer with it.
+  [[nodiscard]] std::optional<std::string> next_item(const Plugin& plugin);
+  [[nodiscard]] std::shared_ptr<Plugin> plugin() const;
+  static void hand_item(Plugin& plugin, std::uint64_t id, const std::string& text);
   // The one who listens, unless the call is over.
   [[nodiscard]] std::shared_ptr<CallSink> listener() const;
 
+  /// What a stream is opened with.
+  struct Opening {
+    std::string method;
+    std::string params;
+    OriginId origin;
+    Deadline deadline;
+    std::string traceparent;
+    std::string idempotency_key;
+  };
+
   const std::uint64_t id_;
-  const std::weak_ptr<Plugin> plugin_;
   std::optional<Error> refused_;
   std::atomic<bool> attach_{false};
+  std::atomic<bool> background_{false};
+  std::atomic<bool> stream_{false};
+  std::atomic<bool> kept_{false};
+  std::atomic<bool> resumed_{false};
   mutable Mutex mutex_;
+  std::weak_ptr<Plugin> plugin_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<Opening> opening_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< that its plugin is to be given
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
   bool begun_ GANTRY_GUARDED_BY(mutex_) = false;
   std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
@@ -68,6 +119,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   std::uint64_t undelivered_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
   bool ended_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool end_handed_ GANTRY_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace gantry::host

@@ -24,6 +24,9 @@ enum Kind : std::uint16_t {
                     ///< instance before has given
   kStarted,         ///< status: 0, or the error's kind; payload: why not
   kStop,            ///< to the child. budget_ns; status 1: another instance comes next
+  kGiveStream,      ///< id: a stream that it gives to the next one. From here on the host keeps what comes for it,
+  kGaveStream,      ///< to the child: and says so, behind the last that was sent
+  kUndelivered,     ///< id, payload: an item of such a stream that its plugin was not given; END: nor its end
   kStopped,         ///< status 1: everything of it has returned; credit 1: payload has what it gives to the next one
   kLog,             ///< status: enum gantry_level; payload: one line
   kEventOver,       ///< status: how often it was tried; payload: why its handler never took it, or empty

@@ -74,6 +74,8 @@ class Launcher {
   /// An instance of `plugin` makes calls under this origin, from now on and until it has left.
   void join(OriginId origin, const std::string& plugin);
   void leave(OriginId origin);
+  /// Whose instance calls under this origin.
+  [[nodiscard]] std::optional<std::string> plugin_of(OriginId origin) const;
 
   /// No helper is started any more; kills all of them. False: some had not ended within `budget`.
   bool stop(Duration budget);

@@ -69,16 +69,18 @@ std::vector<ManifestMethod> Launcher::methods() {
                  {"name"})};
 }
 
+std::optional<std::string> Launcher::plugin_of(OriginId origin) const {
+  const Lock lock(mutex_);
+  const auto it = plugins_.find(origin);
+  return it == plugins_.end() ? std::nullopt : std::optional(it->second);
+}
+
 Result<Launcher::Caller> Launcher::caller(const CallRequest& request) const {
-  Caller out{request.origin, {}, {}};
-  {
-    const Lock lock(mutex_);
-    const auto it = plugins_.find(request.origin);
-    if (it == plugins_.end())
-      return fail(ErrorKind::permission_denied,
-                  request.method + " is for plugins that have the grant \"processes\"; a client has none");
-    out.plugin = it->second;
-  }
+  const auto plugin = plugin_of(request.origin);
+  if (!plugin)
+    return fail(ErrorKind::permission_denied,
+                request.method + " is for plugins that have the grant \"processes\"; a client has none");
+  Caller out{request.origin, *plugin, {}};
   auto granted = deps_.granted(out.plugin);
   if (!granted) return std::unexpected(granted.error());
   if (!granted->processes)

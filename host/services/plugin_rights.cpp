@@ -38,7 +38,8 @@ bool PluginRights::is_own(std::string_view name) const {
 }
 
 Result<void> PluginRights::may_call(const std::string& method) const {
-  if (method.starts_with("process.")) return {};  // the launcher asks for `processes`
+  if (method.starts_with("process.")) return {};                 // the launcher asks for `processes`
+  if (method == "task.run" || method == "task.stop") return {};  // of its own methods and tasks only
   if (is_own(method) || allows(grants_, GrantKind::call, method)) return {};
   return refuse("call:" + method, method);
 }

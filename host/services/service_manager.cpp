@@ -220,6 +220,52 @@ std::vector<std::string> ServiceManager::activated_by(std::string_view when) con
   return out;
 }
 
+std::shared_ptr<PluginRights> ServiceManager::rights_of(const Entry& entry, const PluginSpec& spec) const {
+  return std::make_shared<PluginRights>(
+      spec, entry.refusals, [this, plugin = spec.name](const std::string& missing, const std::string& wanted) {
+        audit(plugin, missing, wanted);
+      });
+}
+
+void ServiceManager::arm_activations() {
+  const auto all = table();
+  for (const auto& spec : all->specs()) {
+    if (!spec.enabled || !spec.failure.empty()) continue;
+    Entry& entry = entries_.at(spec.name);
+    auto topics = rights_of(entry, spec)->granted_topics(GrantKind::subscribe, spec.manifest->activating_topics());
+    // Of a language it learns no more than that there is one.
+    for (auto& topic : spec.manifest->activating_languages()) topics.push_back(std::move(topic));
+    if (topics.empty()) continue;
+    auto activation =
+        std::make_shared<Activation>(deps_.bus, [this, &entry](const Since& since) { activate(entry, since); });
+    {
+      Lock lock(mutex_);
+      entry.activation = activation;
+    }
+    if (auto armed = activation->arm(spec.name, std::move(topics)); !armed)
+      deps_.log.write(Level::error, "plugins", spec.name + " is not activated by events: " + armed.error().message);
+  }
+}
+
+void ServiceManager::activate(Entry& entry, const Since& since) {
+  if (entry.slot->peek() == nullptr) {
+    Lock lock(mutex_);
+    entry.since = since;
+  }
+  run_elsewhere([this, &entry] { (void)entry.slot->get(); });  // what comes of it is told
+}
+
+void ServiceManager::disarm_activations() {
+  for (auto& [name, entry] : entries_) {
+    std::shared_ptr<Activation> activation;
+    {
+      Lock lock(mutex_);
+      activation.swap(entry.activation);
+    }
+    if (activation) activation->disarm();
+  }
+}
+
 void ServiceManager::each_running(const std::function<void(Plugin&)>& body) const {
   for (const auto& [name, entry] : entries_) {
     if (const auto plugin = entry.slot->peek()) body(*plugin);

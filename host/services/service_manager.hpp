@@ -27,9 +27,11 @@
 #include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
 #include "host/plugins/confine.hpp"
+#include "host/plugins/handover.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/plugins/library_copies.hpp"
 #include "host/runtime/spawner.hpp"
+#include "host/services/activation.hpp"
 #include "host/services/plugin_rights.hpp"
 #include "host/services/plugin_slot.hpp"
 #include "host/services/plugin_table.hpp"
@@ -88,6 +90,9 @@ class ServiceManager {
   static constexpr int kMaxBuilds = 1000;
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of);
+  ServiceManager(const ServiceManager&) = delete;
+  ServiceManager& operator=(const ServiceManager&) = delete;
+  ~ServiceManager() { disarm_activations(); }
 
   struct Method {
     PluginSpecPtr plugin;
@@ -117,6 +122,9 @@ class ServiceManager {
   [[nodiscard]] std::vector<PluginStatus> status() const;
   [[nodiscard]] PluginTablePtr table() const;
   [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const;
+  /// Once: from now on a plugin that is activated by an event, or by a language, starts with the first that comes. It
+  /// is given that event, if it has subscribed to it.
+  void arm_activations();
 
   /// Tells every running plugin its configuration anew.
   void reconfigure();
@@ -139,11 +147,13 @@ class ServiceManager {
     int ending = 0;        ///< instances that were replaced and end their calls
     /// Of what was not granted.
     std::shared_ptr<std::atomic<std::uint64_t>> refusals = std::make_shared<std::atomic<std::uint64_t>>(0);
-    int builds = 0;                                    ///< that were loaded into this process
-    std::filesystem::path kept{};                      ///< a copy of the build that the host has started
-    std::optional<Build> next{};                       ///< the next start is to try this
-    std::optional<Result<void>> tried{};               ///< what became of it
-    std::shared_ptr<const std::string> handed_over{};  ///< within a start: by the instance before
+    int builds = 0;                            ///< that were loaded into this process
+    std::filesystem::path kept{};              ///< a copy of the build that the host has started
+    std::optional<Build> next{};               ///< the next start is to try this
+    std::optional<Result<void>> tried{};       ///< what became of it
+    std::shared_ptr<Handover> handed_over{};   ///< within a start: by the instance before
+    std::shared_ptr<Activation> activation{};  ///< by an event that has not come
+    Since since{};                             ///< until it runs: where that event was
   };
   [[nodiscard]] LazyOptions lazy_options();
   void hold_back_the_blamed(Entry& entry);
@@ -155,6 +165,9 @@ class ServiceManager {
   [[nodiscard]] Result<Instance> try_next(Entry& entry, const Build& next);
   void stop_retired(Entry& entry, bool drain);
   void forget_what_was_given(Entry& entry);
+  void disarm_activations();
+  void activate(Entry& entry, const Since& since);
+  [[nodiscard]] std::shared_ptr<PluginRights> rights_of(const Entry& entry, const PluginSpec& spec) const;
   [[nodiscard]] bool begin_work();
   void end_work(const Instance& started);
   [[nodiscard]] Result<Build> next_build(Entry& entry);

@@ -68,12 +68,20 @@ Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   end_work(plugin && !entry.slot->is_dead(*plugin) ? *plugin : nullptr);
   // What changed while it started has found no plugin to tell.
   if (plugin) (*plugin)->reconfigure([this, &entry] { return config_of_(*spec_of(entry)); });
+  if (plugin) {
+    Lock lock(mutex_);
+    entry.since.clear();
+  }
   return plugin;
 }
 
 void ServiceManager::forget_what_was_given(Entry& entry) {
-  Lock lock(mutex_);
-  entry.handed_over.reset();
+  std::shared_ptr<Handover> given;
+  {
+    Lock lock(mutex_);
+    given.swap(entry.handed_over);
+  }
+  if (given) given->give_up();
 }
 
 // False: the host is stopping. Who stops it waits for those that have begun.
@@ -96,14 +104,15 @@ void ServiceManager::stop_retired(Entry& entry, bool drain) {
   const Instance old = entry.slot->retired();
   if (!old) return;
   if (drain) {
-    (void)old->drain(std::chrono::steady_clock::now() + kGrace);
     old->expect_heir();
+    (void)old->drain(std::chrono::steady_clock::now() + kGrace);
   }
   const bool returned = old->stop(kGrace);
+  auto given = old->given();
   {
     Lock lock(mutex_);
     std::erase(live_, old);
-    entry.handed_over = old->given();
+    entry.handed_over = std::move(given);
     abandoned_ = abandoned_ || !returned;
   }
   entry.slot->drained();
@@ -169,15 +178,14 @@ void ServiceManager::start_again(const std::vector<Entry*>& dependents) {
 }
 
 PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spec) const {
-  std::shared_ptr<const std::string> handed_over;
+  std::shared_ptr<Handover> handed_over;
+  Since since;
   {
     Lock lock(mutex_);
     handed_over = entry.handed_over;
+    since = entry.since;
   }
-  const auto rights = std::make_shared<PluginRights>(
-      spec, entry.refusals, [this, plugin = spec.name](const std::string& missing, const std::string& wanted) {
-        audit(plugin, missing, wanted);
-      });
+  const auto rights = rights_of(entry, spec);
   Manifest manifest = *spec.manifest;
   manifest.publishes = rights->granted_topics(GrantKind::publish, manifest.publishes);
   manifest.subscribes = rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
@@ -186,7 +194,7 @@ PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spe
           std::move(manifest),
           deps_.timers,
           std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
-                                     deps_.event_permits, std::move(caller)),
+                                     deps_.event_permits, std::move(caller), std::move(since)),
           deps_.max_payload_bytes,
           std::move(handed_over)};
 }
@@ -334,6 +342,7 @@ bool ServiceManager::stop_together(const std::vector<Instance>& plugins, Duratio
 }
 
 bool ServiceManager::stop_all(Duration budget) {
+  disarm_activations();
   const auto until = std::chrono::steady_clock::now() + budget;
   bool all = true;
   std::vector<Instance> live;

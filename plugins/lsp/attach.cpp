@@ -210,7 +210,7 @@ void AttachSession::forward_request(std::string_view text, const Envelope& e, lo
 void AttachSession::forward_notification(std::string_view text, const Envelope& e, Effects& fx) {
   const auto method = e.method();
   if (TrackedDocuments::concerns(method)) {
-    documents_.follow(method, scan(text, Scan::full).params);
+    language_opened(documents_.follow(method, scan(text, Scan::full).params), fx);
   } else if (method == "initialized") {
     initialized_text_ = text;
   } else if (method == "workspace/didChangeConfiguration") {

@@ -35,7 +35,7 @@ struct Context {
     return server + " " + std::to_string(instance) + "-" + std::to_string(last_name.fetch_add(1) + 1);
   }
   /// Events are told, not guaranteed: a full bus loses them.
-  void publish(const char* topic, const json& payload) const { (void)host.publish(topic, payload); }
+  void publish(const std::string& topic, const json& payload) const { (void)host.publish(topic, payload); }
 
   const Host host;
   const std::unique_ptr<Reactor> reactor;

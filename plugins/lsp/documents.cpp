@@ -66,15 +66,16 @@ std::size_t offset_of(std::string_view text, std::size_t line, std::size_t chara
 TrackedDocuments::TrackedDocuments() : parser_(std::make_unique<simdjson::dom::parser>()) {}
 TrackedDocuments::~TrackedDocuments() = default;
 
-void TrackedDocuments::follow(std::string_view method, std::string_view params) {
-  if (!lost_.empty()) return;
+std::string TrackedDocuments::follow(std::string_view method, std::string_view params) {
+  std::string opened;
+  if (!lost_.empty()) return opened;
   Parsed parsed;
   if (parser_->parse(params.data(), params.size()).get(parsed.root) != simdjson::SUCCESS ||
       parsed.root["textDocument"]["uri"].get(parsed.uri) != simdjson::SUCCESS) {
-    return;  // no server makes sense of it either
+    return opened;  // no server makes sense of it either
   }
   if (method == "textDocument/didOpen") {
-    open(parsed);
+    opened = open(parsed);
   } else if (method == "textDocument/didChange") {
     change(parsed);
   } else if (const auto it = documents_.find(std::string(parsed.uri)); it != documents_.end()) {
@@ -83,19 +84,21 @@ void TrackedDocuments::follow(std::string_view method, std::string_view params) 
   }
   constexpr std::size_t kKeep = std::size_t{1} << 20;
   if (parser_->capacity() > kKeep) parser_ = std::make_unique<simdjson::dom::parser>();
+  return opened;
 }
 
-void TrackedDocuments::open(const Parsed& params) {
+std::string TrackedDocuments::open(const Parsed& params) {
   const auto item = params.root["textDocument"];
   std::string_view text, language;
   std::int64_t version = 0;
-  if (item["text"].get(text) != simdjson::SUCCESS) return;
+  if (item["text"].get(text) != simdjson::SUCCESS) return {};
   (void)item["languageId"].get(language);
   (void)item["version"].get(version);
   auto& document = documents_[std::string(params.uri)];
   const std::size_t before = document.text.size();
   document = Document{std::string(language), version, std::string(text)};
   grown(before, document.text.size());
+  return std::string(language);
 }
 
 void TrackedDocuments::change(const Parsed& params) {

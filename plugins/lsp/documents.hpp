@@ -44,7 +44,8 @@ class TrackedDocuments {
 
   void set_encoding(Encoding encoding) { encoding_ = encoding; }
   /// `params`: the raw text of that notification's params.
-  void follow(std::string_view method, std::string_view params);
+  /// Returns the language of the document that is opened by it, if one is.
+  std::string follow(std::string_view method, std::string_view params);
   /// Empty while the texts are known.
   [[nodiscard]] const std::string& lost() const { return lost_; }
   [[nodiscard]] std::size_t size() const { return documents_.size(); }
@@ -59,7 +60,7 @@ class TrackedDocuments {
   };
   struct Parsed;
 
-  void open(const Parsed& params);
+  std::string open(const Parsed& params);
   void change(const Parsed& params);
   void lose(std::string why);
   void grown(std::size_t before, std::size_t after);

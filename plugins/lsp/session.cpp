@@ -3,6 +3,8 @@
 
 #include <signal.h>
 
+#include <algorithm>
+#include <cctype>
 #include <functional>
 
 namespace gantry::lsp {
@@ -101,11 +103,22 @@ void Session::cancel_at_server(long long id, Effects& fx) {
   to_server(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(id) + "}}", fx);
 }
 
-void Session::publish_later(const char* topic, json details, Effects& fx) {
+// Each once: others start by it (`on_language:ID`). What no topic can name is not told.
+void Session::language_opened(const std::string& language, Effects& fx) {
+  const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-'; };
+  if (language.empty() || language.size() > kMaxLanguage || !std::all_of(language.begin(), language.end(), is_word) ||
+      languages_.size() >= kMaxLanguages || !languages_.insert(language).second)
+    return;
+  publish_later("lsp.language." + language, {{"language", language}}, fx);
+}
+
+void Session::publish_later(std::string topic, json details, Effects& fx) {
   details["name"] = config_.name;
   details["root"] = root_;
   details["kind"] = kind_;
-  fx.run.push_back([context = context_, topic, details = std::move(details)] { context->publish(topic, details); });
+  fx.run.push_back([context = context_, topic = std::move(topic), details = std::move(details)] {
+    context->publish(topic, details);
+  });
 }
 
 // ---- start

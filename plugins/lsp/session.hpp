@@ -22,6 +22,7 @@
 #include <gantry/retry.hpp>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -112,7 +113,9 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, Effects& fx)
       GANTRY_REQUIRES(mutex_);
   /// An event, when the lock is released. name, root and kind are added.
-  void publish_later(const char* topic, json details, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void publish_later(std::string topic, json details, Effects& fx) GANTRY_REQUIRES(mutex_);
+  /// A document of it was opened.
+  void language_opened(const std::string& language, Effects& fx) GANTRY_REQUIRES(mutex_);
   void cancel_at_server(long long id, Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::weak_ptr<Session> weak() { return weak_from_this(); }
 
@@ -155,6 +158,9 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::string last_tail_ GANTRY_GUARDED_BY(mutex_);
   ErrorKind last_kind_ GANTRY_GUARDED_BY(mutex_) = ErrorKind::unavailable;
   std::vector<std::shared_ptr<void>> holds_ GANTRY_GUARDED_BY(mutex_);
+  static constexpr std::size_t kMaxLanguage = 64;
+  static constexpr std::size_t kMaxLanguages = 256;
+  std::set<std::string> languages_ GANTRY_GUARDED_BY(mutex_);  ///< that were told
 };
 
 [[nodiscard]] const char* name_of(Session::State state);

@@ -98,6 +98,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effec
     if (!snapshot.quoted_text) return false;
     it = documents_.emplace(ask.path, Document{}).first;
     it->second.version = ++last_version_;
+    language_opened(ask.language, fx);
     to_server(head + R"(didOpen","params":{"textDocument":)" + uri + R"(,"languageId":)" + dump_json(ask.language) +
                   R"(,"version":)" + std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",
               fx);

@@ -139,6 +139,34 @@ class Typed {
     released_ = true;
     released_.notify_all();
   }
+  Result<Said> pooled_fail(Call& call) {
+    const int run = ++runs_;
+    call.progress("run " + std::to_string(run));
+    if (run <= call.params().value("fails", 0)) return fail(ErrorKind::conflict, "it fails");
+    return Said{"at last", {}};
+  }
+  // Has the host run one of its methods in the background: {name, method, params, restart, deadline_ms}.
+  void task(Call call) {
+    const json params = call.params();
+    BackgroundTask task{.name = params["name"], .method = params["method"]};
+    task.params = params.value("params", json::object());
+    if (params.value("restart", "") == "on_failure") task.restart = BackgroundTask::Restart::on_failure;
+    if (params.value("restart", "") == "always") task.restart = BackgroundTask::Restart::always;
+    if (params.contains("deadline_ms")) task.deadline = std::chrono::milliseconds(params["deadline_ms"]);
+    pass_on(std::move(call), [&](auto done) { return run_task(host_, task, std::move(done)); });
+  }
+  void end_task(Call call) {
+    const std::string name = call.params()["name"];
+    pass_on(std::move(call), [&](auto done) { return stop_task(host_, name, std::move(done)); });
+  }
+  template <class F>
+  void pass_on(Call call, F make) {
+    auto held = std::make_shared<Call>(std::move(call));
+    const Result<void> made = make([held](Result<void> done) {
+      held->reply(done ? Result<json>(json::object()) : std::unexpected(std::move(done.error())));
+    });
+    if (!made) held->reply_error(made.error());
+  }
   Said pooled_throw() { throw std::runtime_error("thrown on the pool"); }
   // On the plugin's own thread send() cannot wait.
   Result<Said> sends_serially(const CountParams& params, Stream<Tick>& stream) { return pooled_count(params, stream); }
@@ -165,12 +193,15 @@ class Typed {
     d.method("typed.pooled_hold", on_pool(&Typed::pooled_hold)).method("typed.release", &Typed::release);
     d.method("typed.pooled_wait", on_pool(&Typed::pooled_wait))
         .method("typed.pooled_throw", on_pool(&Typed::pooled_throw));
+    d.method("typed.pooled_fail", on_pool(&Typed::pooled_fail));
+    d.method("typed.task", &Typed::task).method("typed.end_task", &Typed::end_task);
   }
 
  private:
   Host host_;
   Settings settings_;
   std::atomic<bool> released_{false};
+  std::atomic<int> runs_{0};
   mpsc::Channel<oneshot::Sender<std::string>> told_ = mpsc::channel<oneshot::Sender<std::string>>(4);
   PluginThread thread_;
 };

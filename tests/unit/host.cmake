@@ -13,9 +13,12 @@ gantry_add_test(test_host
   host_grants.cpp
   host_hung.cpp
   host_outbox.cpp
+  host_activation.cpp
   host_plugin_alone.cpp
+  host_plugin_tasks.cpp
   host_plugins.cpp
   host_reload.cpp
+  host_reload_streams.cpp
   host_restarts.cpp
   host_router.cpp
   host_spawner.cpp
@@ -42,12 +45,14 @@ add_dependencies(test_host gantry
   prober asker keeper loafer not_a_plugin other_abi other_magic)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})
+get_property(starter_plugins GLOBAL PROPERTY GANTRY_STARTER_PLUGINS)
+add_dependencies(test_host ${starter_plugins})
 get_property(swap_plugins GLOBAL PROPERTY GANTRY_SWAP_PLUGINS)
 add_dependencies(test_host ${swap_plugins})
 
 # The same plugins in processes of their own: what passes here and above is one promise kept twice. What is tagged
 # [clock] moves the clock of the host, which is not a child's.
-foreach(part plugins stream router calls abi grants)
+foreach(part plugins stream router calls abi grants "plugin tasks")
   catch_discover_tests(test_host DISCOVERY_MODE PRE_TEST TEST_PREFIX "child-" TEST_SPEC "${part}:*" "~[clock]" EXTRA_ARGS -w NoTests
                        PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77 LABELS concurrency ENVIRONMENT GANTRY_TEST_ISOLATION=child)
 endforeach()

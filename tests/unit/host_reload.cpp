@@ -4,62 +4,12 @@
 #include <atomic>
 #include <thread>
 
-#include "unit/host_plugin_set.hpp"
+#include "unit/host_swapping.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
 using namespace gantry::host::test;
 using namespace std::chrono_literals;
-
-namespace {
-
-namespace fs = std::filesystem;
-
-struct Kind {
-  std::string mode;
-  Isolation isolation;
-};
-const std::vector<Kind> kKinds{{"overlap", Isolation::in_line},
-                               {"handover", Isolation::in_line},
-                               {"overlap", Isolation::child},
-                               {"handover", Isolation::child}};
-
-/// A house with the plugin `swap`, whose library is whichever build was put there last.
-class Swapping {
-  TempDir dir_;
-
- public:
-  explicit Swapping(const Kind& kind, bool watch = false)
-      : mode(kind.mode),
-        set(
-            prepared(kind.mode), kind.isolation, [this](Config& c) { c.plugins["swap"].path = library().string(); },
-            watch) {}
-
-  [[nodiscard]] fs::path library() const { return dir_.path() / "swap.so"; }
-  /// As a linker does: another file under the same name.
-  void put(const std::string& build) const {
-    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + build;
-    for (const char* kind : {".json", ".so"}) {
-      const auto made = dir_.path() / (std::string("made") + kind);
-      fs::copy_file(from.string() + kind, made, fs::copy_options::overwrite_existing);
-      fs::rename(made, dir_.path() / (std::string("swap") + kind));
-    }
-  }
-  void put_of_mode(const std::string& build) const { put(mode + "_" + build); }
-  Result<json> reload() { return set.call("plugin.reload", {{"name", "swap"}}); }
-  [[nodiscard]] int build() { return set.call("swap.build").value()["build"]; }
-
-  const std::string mode;
-  PluginSet set;
-
- private:
-  [[nodiscard]] std::vector<std::string> prepared(const std::string& of) const {
-    put(of + "_1");
-    return {"swap"};
-  }
-};
-
-}  // namespace
 
 TEST_CASE("reload: no call of thousands is lost or fails while builds follow each other, each way, each kind") {
   for (const auto& kind : kKinds) {

@@ -31,6 +31,7 @@
 #include <gantry/plugin/crew.hpp>
 #include <gantry/plugin/definition.hpp>
 #include <gantry/plugin/host.hpp>
+#include <gantry/plugin/task.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,7 @@
 #include <thread>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace gantry {
 
@@ -71,16 +73,23 @@ class Stopping {
   /// For the instance that comes next, when the plugin is reloaded by handover: it finds these bytes in its start's
   /// PluginConfig::handed_over. The last ones count. `unavailable`: nobody comes next. `too_large`.
   Result<void> give(std::string_view state) const {
-    const auto* const host = reply_->host.raw();
-    const auto* const handover = static_cast<const gantry_handover*>(host->extension(host->ctx, GANTRY_HANDOVER_EXT));
-    const std::int32_t given =
-        handover != nullptr ? handover->give(host->ctx, detail::to_bytes(state)) : std::int32_t{GANTRY_CLOSED};
+    const auto* const handover = extension();
+    const std::int32_t given = handover != nullptr ? handover->give(reply_->host.raw()->ctx, detail::to_bytes(state))
+                                                   : std::int32_t{GANTRY_CLOSED};
     if (given == GANTRY_FULL) return fail(ErrorKind::too_large, "what is given is larger than a message may be");
     if (given != GANTRY_OK) return fail(ErrorKind::unavailable, "no instance comes after this one");
     return {};
   }
+  /// Gives an open stream to it as well: there the method is called again, with Call::resumed(), and what the caller
+  /// says meanwhile follows. Returns the items that still wait for the caller's credit: they are the next one's to
+  /// send. `unavailable`: nobody comes next, or it is no open stream; the call is still to be answered.
+  Result<std::vector<std::string>> give(Call& call) const { return detail::state_of(call)->give(extension()); }
 
  private:
+  [[nodiscard]] const gantry_handover* extension() const {
+    const auto* const host = reply_->host.raw();
+    return static_cast<const gantry_handover*>(host->extension(host->ctx, GANTRY_HANDOVER_EXT));
+  }
   std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that the crew serves
   Deadline deadline_;
 };
@@ -280,6 +289,7 @@ class Instance {
     state->crew = &crew_;
     state->origin = msg.origin;
     state->stream = (msg.flags & GANTRY_STREAM) != 0;
+    state->resumed = (msg.flags & GANTRY_RESUMED) != 0;
     state->deadline = Deadline::in(Duration(msg.budget_ns), host_.now());
     state->method = to_view(msg.topic);
     state->params = to_view(msg.payload);

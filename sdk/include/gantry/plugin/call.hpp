@@ -52,6 +52,9 @@ class Call {
   [[nodiscard]] std::uint64_t origin() const { return state_->origin; }
   /// Was it opened as a stream? Then item() may be used.
   [[nodiscard]] bool is_stream() const { return state_->stream; }
+  /// It was opened with the instance before, which has given it to this one (Stopping::give): id(), params and origin
+  /// are those of then.
+  [[nodiscard]] bool resumed() const { return state_->resumed; }
   [[nodiscard]] Deadline deadline() const { return state_->deadline; }
   [[nodiscard]] const std::string& idempotency_key() const { return state_->idempotency_key; }
   [[nodiscard]] const std::string& traceparent() const { return state_->traceparent; }

@@ -12,6 +12,7 @@
 #include <gantry/deadline.hpp>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
+#include <iterator>
 #include <list>
 #include <memory>
 #include <optional>
@@ -43,6 +44,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::uint64_t id = 0;
   std::uint64_t origin = 0;
   bool stream = false;
+  bool resumed = false;
   Deadline deadline;
   std::string method;
   std::string params;
@@ -150,6 +152,9 @@ struct CallState : std::enable_shared_from_this<CallState> {
     }
   }
 
+  /// While the plugin stops: the stream is the next instance's. The items that have waited for credit.
+  [[nodiscard]] inline Result<std::vector<std::string>> give(const gantry_handover* handover);
+
   /// Serially, when it is answered: nothing comes to it any more.
   inline void leave();
   void clear_callbacks() {
@@ -189,6 +194,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
     return host.raw()->send(host.raw()->ctx, &msg);
   }
   inline void send_answer(std::int32_t status, const std::string& payload) GANTRY_REQUIRES(mutex);
+  inline void leave_soon();
 };
 
 /// The calls of one plugin that are open.
@@ -268,13 +274,35 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
   msg.payload = to_bytes(payload);
   if (status != 0) attached.clear();
   (void)send_msg(host.raw(), host.descriptors(), msg, std::exchange(attached, {}));
-  // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
+  leave_soon();
+}
+
+// The callbacks may hold what holds this call: they die serially, and not inside one of their own.
+inline void CallState::leave_soon() {
   if (handler_thread.load() == std::this_thread::get_id()) {
     answered_by_handler = true;  // it leaves when the handler has returned
   } else {
     if (host.post([self = shared_from_this()] { self->leave(); })) return;
     if (auto* const owner = table.load()) owner->leave_later(shared_from_this());
   }
+}
+
+inline Result<std::vector<std::string>> CallState::give(const gantry_handover* handover) {
+  std::vector<std::string> unsent;
+  {
+    Lock lock(mutex);
+    if (answered || answer) return fail(ErrorKind::unavailable, method + " is answered");
+    const std::int32_t given =
+        handover != nullptr ? handover->give_stream(host.raw()->ctx, id) : std::int32_t{GANTRY_CLOSED};
+    if (given != GANTRY_OK)
+      return fail(ErrorKind::unavailable, method + ": no instance comes after this one, or it is no open stream");
+    answered = true;
+    unsent.assign(std::make_move_iterator(outbox.begin()), std::make_move_iterator(outbox.end()));
+    outbox.clear();
+    leave_soon();
+  }
+  room.notify_all();
+  return unsent;
 }
 
 inline void CallState::leave() {

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/handover.hpp: what an instance of a plugin leaves for the one that comes next.
+//
+// Thread rule: any thread. Whoever drops it answers the streams that nobody has taken with `plugin_died`.
+// Bounds: streams, those that were open (Plugin::kMaxOpenCalls).
+#pragma once
+
+#include <cstdint>
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "host/plugins/plugin_call.hpp"
+
+namespace gantry::host {
+
+class Handover {
+ public:
+  using Streams = std::vector<std::shared_ptr<PluginCall>>;
+
+  /// `next_id`: calls of the next one have this id and higher ones, so that the streams keep theirs.
+  Handover(std::string plugin, std::optional<std::string> state, Streams streams, std::uint64_t next_id)
+      : plugin_(std::move(plugin)), state_(std::move(state)), next_id_(next_id), streams_(std::move(streams)) {}
+  Handover(const Handover&) = delete;
+  Handover& operator=(const Handover&) = delete;
+  ~Handover() { give_up(); }
+
+  /// Nobody comes who takes the streams.
+  void give_up() {
+    for (const auto& stream : take_streams())
+      stream->finish(fail(ErrorKind::plugin_died, "plugin " + plugin_ + " could not be started again; open it again"));
+  }
+  /// nullptr: nothing was given.
+  [[nodiscard]] const std::string* state() const { return state_ ? &*state_ : nullptr; }
+  [[nodiscard]] std::uint64_t next_id() const { return next_id_; }
+  /// By the instance that runs now: once.
+  [[nodiscard]] Streams take_streams() {
+    Lock lock(mutex_);
+    return std::exchange(streams_, {});
+  }
+
+ private:
+  const std::string plugin_;
+  const std::optional<std::string> state_;
+  const std::uint64_t next_id_;
+  Mutex mutex_;
+  Streams streams_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

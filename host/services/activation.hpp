@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/activation.hpp: waits for the first event on some topics, for a plugin that starts by it.
+//
+// Thread rule: any thread; nothing blocks. `fired` is called once, on the thread that publishes or arms, without a lock
+// held: it must not block. Not after disarm() has returned, but for one that is under way.
+#pragma once
+
+#include <functional>
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "host/bus/event_bus.hpp"
+
+namespace gantry::host {
+
+class Activation : public std::enable_shared_from_this<Activation> {
+ public:
+  /// Where a subscription begins that is to have the event, too.
+  using Fired = std::function<void(const Since& since)>;
+
+  Activation(EventBus& bus, Fired fired) : bus_(bus), fired_(std::move(fired)) {}
+  Activation(const Activation&) = delete;
+  Activation& operator=(const Activation&) = delete;
+  ~Activation() { disarm(); }
+
+  /// Once. `invalid_params`: a pattern is none.
+  [[nodiscard]] Result<void> arm(const std::string& plugin, std::vector<std::string> patterns) {
+    auto subscribed = bus_.subscribe(std::move(patterns),
+                                     [weak = weak_from_this()] {
+                                       if (const auto self = weak.lock()) self->rung();
+                                     },
+                                     {.name = "the activation of plugin " + plugin});
+    if (!subscribed) return std::unexpected(subscribed.error());
+    bool has_rung = false;
+    {
+      Lock lock(mutex_);
+      events_ = std::move(subscribed->subscription);
+      has_rung = rung_;
+    }
+    if (has_rung) fire();
+    return {};
+  }
+  void disarm() {
+    std::shared_ptr<Subscription> events;
+    {
+      Lock lock(mutex_);
+      events.swap(events_);
+    }
+    if (events) bus_.unsubscribe(events);
+  }
+
+ private:
+  void rung() {
+    {
+      Lock lock(mutex_);
+      rung_ = true;
+      if (!events_) return;  // who arms it sees to it
+    }
+    fire();
+  }
+  void fire() {
+    std::shared_ptr<Subscription> events;
+    {
+      Lock lock(mutex_);
+      events.swap(events_);
+    }
+    if (!events) return;
+    const auto first = events->take();
+    bus_.unsubscribe(events);
+    if (first) fired_({{first->event.epoch, first->event.seq - 1}});
+  }
+
+  EventBus& bus_;
+  const Fired fired_;
+  Mutex mutex_;
+  bool rung_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<Subscription> events_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/services/plugin_tasks.hpp"
+
+#include <gantry/channel/oneshot.hpp>
+#include <gantry/params.hpp>
+#include <utility>
+
+#include "host/plugins/plugin_call.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr std::size_t kMaxName = 64;
+constexpr std::int64_t kMaxDeadlineMs = std::int64_t{24} * 60 * 60 * 1000;
+/// An instance that is found and has left its place when it is called: then the one that has it now.
+constexpr int kMaxSwaps = 16;
+
+/// What comes of the call that a task is. It outlives the task when the plugin does not answer in time.
+class TaskSink final : public CallSink {
+ public:
+  TaskSink(TaskContext& context, oneshot::Sender<Result<void>> end) : context_(&context), end_(std::move(end)) {}
+  void item(std::string_view /*payload*/) override {}
+  void item_end() override {}
+  void credit(std::uint32_t /*items*/) override {}
+  void progress(std::string_view payload) override {
+    const auto doc = parse_json(payload);
+    if (!doc || !doc->is_object()) return;
+    std::string text = doc->value("message", "");
+    if (const auto percentage = doc->find("percentage"); percentage != doc->end() && percentage->is_number())
+      text += (text.empty() ? "" : ", ") + std::to_string(static_cast<int>(percentage->get<double>())) + " %";
+    Lock lock(mutex_);
+    if (context_ != nullptr) context_->progress(std::move(text));
+  }
+  void answered(Result<Answer> answer) override {
+    (void)end_.send(answer ? Result<void>() : std::unexpected(std::move(answer.error())));
+  }
+  /// The task is over: it is told nothing more.
+  void leave() {
+    Lock lock(mutex_);
+    context_ = nullptr;
+  }
+
+ private:
+  Mutex mutex_;
+  TaskContext* context_ GANTRY_GUARDED_BY(mutex_);
+  oneshot::Sender<Result<void>> end_;
+};
+
+[[nodiscard]] Result<Params> params_of(const CallRequest& request) {
+  auto params = parse_json(request.params);
+  if (!params) return std::unexpected(params.error());
+  return Params(std::move(*params));
+}
+
+[[nodiscard]] bool is_word(std::string_view name) {
+  return !name.empty() && name.size() <= kMaxName &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+             std::string_view::npos;
+}
+
+}  // namespace
+
+std::vector<ManifestMethod> PluginTasks::methods() {
+  const json text{{"type", "string"}};
+  const auto method = [](const char* called, const char* summary, json properties, json required) {
+    ManifestMethod out;
+    out.name = called;
+    out.summary = summary;
+    out.params = {{"type", "object"}, {"properties", std::move(properties)}, {"required", std::move(required)}};
+    out.result = json::object();
+    return out;
+  };
+  return {
+      method("task.run", "For plugins: runs one of the plugin's own methods as a background task",
+             {{"name", text},
+              {"method", text},
+              {"params", {{"type", "object"}}},
+              {"restart", {{"enum", {"never", "on_failure", "always"}}}},
+              {"deadline_ms", {{"type", "integer"}, {"minimum", 1}, {"maximum", kMaxDeadlineMs}}}},
+             {"name", "method"}),
+      method("task.stop", "For plugins: cancels a background task of the plugin's own", {{"name", text}}, {"name"})};
+}
+
+Result<std::string> PluginTasks::call(const CallRequest& request) {
+  const auto plugin = plugin_of_(request.origin);
+  if (!plugin)
+    return fail(ErrorKind::permission_denied, request.method + " is for plugins; a client has no tasks of its own");
+  return request.method == "task.run" ? run(request, *plugin) : stop(request, *plugin);
+}
+
+Result<PluginTasks::Order> PluginTasks::order_in(const CallRequest& request, const std::string& plugin) const {
+  auto params = params_of(request);
+  if (!params) return std::unexpected(params.error());
+  Params& p = *params;
+  Order out;
+  out.name = p.string("name");
+  out.method = p.string("method");
+  out.params = dump_json(p.maybe_object("params").value_or(json::object()));
+  const std::string restart = p.string_or("restart", "never");
+  if (const auto deadline = p.maybe_integer("deadline_ms", 1, kMaxDeadlineMs))
+    out.options.deadline = std::chrono::milliseconds(*deadline);
+  p.require(is_word(out.name), "name must be one word of letters, digits, `_` and `-`, at most 64");
+  p.require(restart == "never" || restart == "on_failure" || restart == "always",
+            R"(restart must be "never", "on_failure" or "always")");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  out.options.restart = restart == "always"       ? TaskRestart::permanent
+                        : restart == "on_failure" ? TaskRestart::transient
+                                                  : TaskRestart::temporary;
+  const auto found = services_.find(out.method);
+  if (!found) return std::unexpected(found.error());
+  if (found->plugin->name != plugin)
+    return fail(ErrorKind::permission_denied,
+                out.method + " is no method of plugin " + plugin + ": a task runs one of its plugin's own");
+  if (found->method->attach)
+    return fail(ErrorKind::invalid_params, out.method + " is an attach stream, which never ends by itself");
+  return out;
+}
+
+Result<std::string> PluginTasks::run(const CallRequest& request, const std::string& plugin) {
+  auto order = order_in(request, plugin);
+  if (!order) return std::unexpected(order.error());
+  const std::string name = task_name(plugin, order->name);
+  TaskOptions options = order->options;
+  options.parent = "plugin:" + plugin;
+  // One that has given up is gone, and another one takes its place.
+  if (auto scope = tasks_.open_scope(options.parent, {.restart = TaskRestart::temporary});
+      !scope && scope.error().kind != ErrorKind::conflict)
+    return std::unexpected(scope.error());
+  auto task = tasks_.spawn(
+      name, [this, plugin, order = std::move(*order)](TaskContext& context) { return work(context, plugin, order); },
+      std::move(options));
+  if (!task) return std::unexpected(task.error());
+  return dump_json({{"name", name}});
+}
+
+Result<std::string> PluginTasks::stop(const CallRequest& request, const std::string& plugin) {
+  auto params = params_of(request);
+  if (!params) return std::unexpected(params.error());
+  const std::string name = params->string("name");
+  if (auto ok = params->done(); !ok) return std::unexpected(ok.error());
+  if (auto ok = tasks_.cancel(task_name(plugin, name)); !ok) return std::unexpected(ok.error());
+  return std::string("{}");
+}
+
+Result<void> PluginTasks::work(TaskContext& context, const std::string& plugin, const Order& order) {
+  PluginSlot& slot = *services_.instance(plugin);
+  auto [reply, answer] = oneshot::channel<Result<void>>();
+  const auto sink = std::make_shared<TaskSink>(context, std::move(reply));
+  struct Leave {
+    TaskSink& sink;
+    ~Leave() { sink.leave(); }
+  };
+  const Leave leave{*sink};
+  std::shared_ptr<PluginCall> call;
+  for (int i = 0; i < kMaxSwaps && !call; ++i) {
+    const auto instance = slot.get();
+    if (!instance) return std::unexpected(instance.error());
+    auto opened = (*instance)->open(sink);
+    const bool late = opened->refused() && opened->refused()->kind == ErrorKind::unavailable;
+    if (!late || slot.peek() == *instance) call = std::move(opened);
+  }
+  if (!call) return fail(ErrorKind::unavailable, "plugin " + plugin + " was replaced all the time");
+  CallRequest request;
+  request.method = order.method;
+  request.params = order.params;
+  request.background = true;
+  if (order.options.deadline) request.deadline = Deadline::in(*order.options.deadline, clock_.now());
+  call->begin(std::move(request));
+  auto end = answer.recv({.until = {}, .token = context.token()});
+  if (!end && end.error().kind == ErrorKind::cancelled) {
+    // It is over when the plugin says so; the supervisor's grace bounds the wait.
+    call->cancel();
+    return answer.recv().value_or(std::unexpected(end.error()));
+  }
+  if (!end) return std::unexpected(std::move(end.error()));
+  return std::move(*end);
+}
+
+}  // namespace gantry::host
