@@ -16,7 +16,7 @@ namespace gantry::host {
 
 // The one that the host has started lies where an author's next build will: a process started later would open that.
 void ServiceManager::keep_build(Entry& entry, const PluginSpec& spec) {
-  if (!spec.child || !spec.manifest->handover || !spec.copy.empty()) return;
+  if (!spec.child || !spec.copy.empty()) return;
   {
     Lock lock(mutex_);
     if (!entry.kept.empty()) return;

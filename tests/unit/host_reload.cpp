@@ -2,6 +2,7 @@
 //
 // A new build takes the place of the one that runs: by overlap and by handover, inline and in a process, under load.
 #include <atomic>
+#include <csignal>
 #include <thread>
 
 #include "unit/host_swapping.hpp"
@@ -88,6 +89,19 @@ TEST_CASE("reload: a build that does not start leaves the one before it running,
     REQUIRE(t.set.entry("swap")["state"] == "ready");
     REQUIRE(t.set.entry("swap")["version"] == "1.0.0");
     t.put_of_mode("2");
+    REQUIRE(t.reload());
+    REQUIRE(t.build() == 2);
+  }
+}
+
+TEST_CASE("reload: a process that dies is started again with the build that ran, whatever lies there by now") {
+  for (const char* mode : {"overlap", "handover"}) {
+    Swapping t({mode, Isolation::child});
+    REQUIRE(t.build() == 1);
+    t.put_of_mode("2");
+    REQUIRE(::kill(t.set.entry("swap")["pid"], SIGKILL) == 0);
+    eventually("its death", [&] { return t.set.entry("swap").contains("evidence"); });
+    REQUIRE(t.build() == 1);
     REQUIRE(t.reload());
     REQUIRE(t.build() == 2);
   }
