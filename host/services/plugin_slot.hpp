@@ -48,6 +48,7 @@ class PluginSlot {
   PluginSlot(std::string name, RestartPolicy policy, Factory factory, LazyOptions options);
 
   [[nodiscard]] Instance peek() const { return lazy_.peek(); }
+  [[nodiscard]] bool is_starting() const { return lazy_.state() == LazyState::constructing; }
   /// The instance; starts one, or waits for the start that runs. `unavailable`: it is held back, and why.
   void get_async(Lazy<Plugin>::Callback done);
   [[nodiscard]] Result<Instance> get();

@@ -147,13 +147,14 @@ class ServiceManager {
     int ending = 0;        ///< instances that were replaced and end their calls
     /// Of what was not granted.
     std::shared_ptr<std::atomic<std::uint64_t>> refusals = std::make_shared<std::atomic<std::uint64_t>>(0);
-    int builds = 0;                            ///< that were loaded into this process
-    std::filesystem::path kept{};              ///< a copy of the build that the host has started
-    std::optional<Build> next{};               ///< the next start is to try this
-    std::optional<Result<void>> tried{};       ///< what became of it
-    std::shared_ptr<Handover> handed_over{};   ///< within a start: by the instance before
-    std::shared_ptr<Activation> activation{};  ///< by an event that has not come
-    Since since{};                             ///< until it runs: where that event was
+    int builds = 0;                                               ///< that were loaded into this process
+    std::filesystem::path kept{};                                 ///< a copy of the build that the host has started
+    std::optional<Build> next{};                                  ///< the next start is to try this
+    std::optional<Result<void>> tried{};                          ///< what became of it
+    std::shared_ptr<Handover> handed_over{};                      ///< within a start: by the instance before
+    std::shared_ptr<Activation> activation{};                     ///< by an event that has not come
+    Since since{};                                                ///< until it runs: where that event was
+    std::map<std::string, std::weak_ptr<Plugin>> started_with{};  ///< the instances of what it needs
   };
   [[nodiscard]] LazyOptions lazy_options();
   void hold_back_the_blamed(Entry& entry);
@@ -176,7 +177,8 @@ class ServiceManager {
   [[nodiscard]] Result<void> reload_by_overlap(Entry& entry, const Build& next);
   void adopt(Entry& entry, const Build& next);
   void end_old(Entry& entry, Instance old);
-  [[nodiscard]] Result<void> start_needs(const Build& build);
+  [[nodiscard]] Result<void> start_needs(Entry& entry, const Build& build);
+  [[nodiscard]] bool has_outlived_a_need(const Entry& entry) const;
   [[nodiscard]] std::vector<Entry*> retire_dependents(const std::string& name);
   void start_again(const std::vector<Entry*>& dependents);
   void run_elsewhere(std::move_only_function<void()> job);

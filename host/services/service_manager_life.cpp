@@ -126,7 +126,7 @@ Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, co
                 "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
   if (!spec.failure.empty())
     return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
-  if (auto ok = start_needs(build); !ok) return std::unexpected(ok.error());
+  if (auto ok = start_needs(entry, build); !ok) return std::unexpected(ok.error());
   entry.slot->starts(trial);
   const auto failed = [&](const Error& error) {
     tell("failed", spec.name, error.message);
@@ -147,25 +147,45 @@ Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, co
 }
 
 // Not a failure of its own: it is tried again as soon as what it needs can be.
-Result<void> ServiceManager::start_needs(const Build& build) {
+Result<void> ServiceManager::start_needs(Entry& entry, const Build& build) {
+  std::map<std::string, std::weak_ptr<Plugin>> with;
   for (const auto& need : build.table->graph().needs_of(build.spec->name)) {
-    if (auto started = entries_.at(need).slot->get(); !started)
+    auto started = entries_.at(need).slot->get();
+    if (!started)
       return fail(started.error().kind,
                   "plugin " + build.spec->name + " needs " + need + ": " + started.error().message,
                   started.error().data);
+    with.emplace(need, *started);
   }
+  Lock lock(mutex_);
+  entry.started_with = std::move(with);
   return {};
 }
 
-// Those that run, and are to be stopped by the start that follows: what needs others comes last.
+// What it needed when it started has gone, or another instance has its place.
+bool ServiceManager::has_outlived_a_need(const Entry& entry) const {
+  decltype(entry.started_with) with;
+  {
+    Lock lock(mutex_);
+    with = entry.started_with;
+  }
+  return std::ranges::any_of(with, [this](const auto& need) {
+    const auto instance = need.second.lock();
+    return !instance || entries_.at(need.first).slot->peek() != instance;
+  });
+}
+
+// Those that run, and are to be stopped by the start that follows, and those that are being started, perhaps with what
+// is no more: what needs others comes last.
 std::vector<ServiceManager::Entry*> ServiceManager::retire_dependents(const std::string& name) {
   std::vector<Entry*> out;
   const auto all = table();
   for (const auto& dependent : all->graph().dependents_of(name)) {
     Entry& entry = entries_.at(dependent);
-    if (!entry.slot->retire()) continue;
-    tell("draining", entry.name, "it needs " + name);
-    out.push_back(&entry);
+    const bool starting = entry.slot->is_starting();  // before the next look: it may become ready meanwhile
+    const bool retired = entry.slot->retire();
+    if (retired) tell("draining", entry.name, "it needs " + name);
+    if (retired || starting) out.push_back(&entry);
   }
   return out;
 }
@@ -173,7 +193,12 @@ std::vector<ServiceManager::Entry*> ServiceManager::retire_dependents(const std:
 // What needs others first: its start stops the instance that it replaces, and then starts what it needs.
 void ServiceManager::start_again(const std::vector<Entry*>& dependents) {
   for (Entry* const dependent : dependents | std::views::reverse) {
-    if (auto started = dependent->slot->get(); !started) tell("failed", dependent->name, started.error().message);
+    auto started = dependent->slot->get();
+    if (started && has_outlived_a_need(*dependent) && dependent->slot->retire()) {
+      tell("draining", dependent->name, "what it needs has gone while it started");
+      started = dependent->slot->get();
+    }
+    if (!started) tell("failed", dependent->name, started.error().message);
   }
 }
 

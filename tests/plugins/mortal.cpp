@@ -9,6 +9,7 @@
 #include <fstream>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
+#include <thread>
 
 #ifndef MORE
 #define MORE
@@ -25,6 +26,8 @@ class Mortal {
   Result<void> start(const PluginConfig& config) {
     diary_ = config.settings.value("diary", "");
     write("starts");
+    const std::string until = config.settings.value("start_file", "");  // it starts when that is there
+    while (!until.empty() && !std::filesystem::exists(until)) std::this_thread::yield();
     perish(config.settings.value("in_start", json::object()));
     if (config.settings.value("refuse", false)) return fail(ErrorKind::unavailable, "told to refuse");
     return {};

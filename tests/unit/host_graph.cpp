@@ -168,6 +168,23 @@ TEST_CASE("graph: those that need a plugin that died are started again after it,
   REQUIRE(t.entry("mortal")["restarts"] == 0);
 }
 
+TEST_CASE("graph: one that is being started when what it needs dies is started again with the next one") {
+  PluginSet t({"base", "middle"}, Isolation::child, [](Config& c) {
+    c.plugins["base"].settings = {{"diary", "%/diary"}};
+    c.plugins["middle"].settings = {{"diary", "%/diary"}, {"start_file", "%/go"}};
+  });
+  const auto call = t.begin("middle.pid");
+  eventually("its start", [&] { return t.lines("diary").size() == 2; });
+  REQUIRE(::kill(t.entry("base")["pid"], SIGKILL) == 0);
+  t.advance_to_next(0s);
+  std::ofstream(t.file("go")) << "";
+  eventually("both", [&] { return t.entry("base")["state"] == "ready" && t.entry("middle")["restarts"] == 1; });
+  REQUIRE(call.recorder->wait());
+  REQUIRE(t.call("middle.pid"));
+  REQUIRE(t.lines("diary") ==
+          std::vector<std::string>{"base starts", "middle starts", "middle stops", "base starts", "middle starts"});
+}
+
 TEST_CASE(
     "graph: when one is quarantined, those that need it are stopped and `failed` with its reason, until restart") {
   PluginSet t({"base", "middle", "top"}, Isolation::child, [](Config& c) { c.supervisor.intensity = 0; });
