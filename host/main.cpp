@@ -52,8 +52,8 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
-CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json) {
-  auto* plugin = app.add_subcommand("plugin", "look at plugins, restart and reload them");
+CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json, PluginNewArgs& args) {
+  auto* plugin = app.add_subcommand("plugin", "look at plugins, restart and reload them, begin one");
   plugin->require_subcommand(1);
   plugin->add_subcommand("list", "each plugin and its state")->add_flag("--json", as_json, "as one JSON array");
   plugin->add_subcommand("restart", "stop a plugin, forgive its failures, and start it")
@@ -62,6 +62,10 @@ CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json) {
   plugin->add_subcommand("reload", "put a plugin's new build in the place of the one that runs; calls go on")
       ->add_option("name", name, "the plugin")
       ->required();
+  auto* fresh = plugin->add_subcommand("new", "write a project for a plugin of your own");
+  fresh->add_option("name", args.name, "the plugin: one word of letters, digits, _ and -")->required();
+  fresh->add_option("--dir", args.folder, "the project's folder, empty or new; default: NAME")->type_name("DIR");
+  fresh->add_option("--lang", args.language, "c++ (default) or c")->check(CLI::IsMember({"c++", "c"}));
   return plugin;
 }
 
@@ -79,6 +83,7 @@ int run(int argc, char** argv) {
   bool follow = false;
   std::string config_file;
   std::string plugin_name;
+  PluginNewArgs new_args;
   app.add_option("--socket", common.socket, "the host's socket")->type_name("PATH");
   add_serve(app, common, serve_args);
   auto* status_command = app.add_subcommand("status", "how the host and its plugins are");
@@ -89,7 +94,7 @@ int run(int argc, char** argv) {
   add_call(app, common, call_args);
   add_events(app, common, events_args);
   add_lsp(app, common, lsp_args);
-  const auto* plugin = add_plugin(app, plugin_name, as_json);
+  const auto* plugin = add_plugin(app, plugin_name, as_json, new_args);
   auto* config = app.add_subcommand("config", "check or show the configuration");
   config->require_subcommand(1);
   config->add_subcommand("check", "say what is wrong with a configuration file")
@@ -118,6 +123,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);
   if (app.got_subcommand("doctor")) return doctor(common);
   if (plugin->got_subcommand("list")) return plugin_list(common, as_json);
+  if (plugin->got_subcommand("new")) return plugin_new(new_args);
   for (const char* verb : {"restart", "reload"}) {
     if (plugin->got_subcommand(verb)) return plugin_operate(common, verb, plugin_name);
   }

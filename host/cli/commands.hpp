@@ -59,6 +59,14 @@ int plugin_list(const Common& common, bool as_json);
 /// `verb`: "restart" or "reload".
 int plugin_operate(const Common& common, const std::string& verb, const std::string& name);
 
+struct PluginNewArgs {
+  std::string name;
+  std::string folder;  ///< empty: NAME in the current one
+  std::string language = "c++";
+};
+/// Writes a project that builds outside of this repository.
+int plugin_new(const PluginNewArgs& args);
+
 int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);

@@ -20,6 +20,13 @@ namespace {
   const passwd* user = ::getpwuid(::getuid());
   return user == nullptr ? "/" : user->pw_dir;
 }
+/// In a build it lies beside the program, installed in a folder of the prefix.
+[[nodiscard]] fs::path beside_program(const char* name, const char* installed) {
+  const auto here = program_path().parent_path();
+  std::error_code failed;
+  if (fs::is_directory(here / name, failed)) return here / name;
+  return here.parent_path() / installed / "gantry" / name;
+}
 }  // namespace
 
 fs::path socket_path(const std::string& given) {
@@ -42,10 +49,9 @@ fs::path program_path() {
 
 fs::path plugin_dir() {
   if (auto from_env = env("GANTRY_PLUGIN_DIR"); !from_env.empty()) return fs::absolute(from_env);
-  const auto here = program_path().parent_path();
-  std::error_code failed;
-  if (fs::is_directory(here / "plugins", failed)) return here / "plugins";
-  return here.parent_path() / "lib" / "gantry" / "plugins";
+  return beside_program("plugins", "lib");
 }
+
+fs::path template_dir() { return beside_program("template", "share"); }
 
 }  // namespace gantry::host

@@ -17,4 +17,7 @@ namespace gantry::host {
 /// $GANTRY_PLUGIN_DIR, else `plugins` beside the program, else ../lib/gantry/plugins.
 [[nodiscard]] std::filesystem::path plugin_dir();
 
+/// `template` beside the program, else ../share/gantry/template.
+[[nodiscard]] std::filesystem::path template_dir();
+
 }  // namespace gantry::host

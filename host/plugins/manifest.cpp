@@ -79,8 +79,7 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
   const auto wrong = [](std::string why) {
     return fail(ErrorKind::invalid_params, "its manifest is wrong: " + std::move(why));
   };
-  if (m.id.empty() || !check_topic(m.id) || m.id.find('.') != std::string::npos)
-    return wrong("id must be one word of letters, digits, `_` and `-`");
+  if (auto ok = check_plugin_id(m.id); !ok) return wrong(ok.error().message);
   if (m.abi_major != GANTRY_ABI_MAJOR) {
     return wrong("it is built for ABI major version " + std::to_string(m.abi_major) + ", this host speaks " +
                  std::to_string(GANTRY_ABI_MAJOR) + "; rebuild it with this host's sdk");
@@ -108,6 +107,11 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
 }
 
 }  // namespace
+
+Result<void> check_plugin_id(std::string_view id) {
+  if (check_topic(id) && id.find('.') == std::string_view::npos) return {};
+  return fail(ErrorKind::invalid_params, "id must be one word of letters, digits, `_` and `-`");
+}
 
 bool Manifest::activated_by(std::string_view when) const {
   return std::find(activation.begin(), activation.end(), when) != activation.end();

@@ -64,6 +64,7 @@ struct Manifest {
   [[nodiscard]] std::vector<std::string> activating_languages() const;
 };
 
+[[nodiscard]] Result<void> check_plugin_id(std::string_view id);
 [[nodiscard]] Result<Manifest> parse_manifest(std::string_view text);
 
 /// NAME.json beside NAME.so; at most 1 MiB.
