@@ -18,10 +18,10 @@ TEST_CASE("plugin: a call that is answered while the host takes no posts leaves 
   testing::TestHost host(GANTRY_BUILD_DIR "/tests/plugins/faulty.so");
   auto stream = host.open("faulty.flood", {{"items", 3}}, 1);
   REQUIRE(stream.next());
-  host.refuse_posts(true);
+  host.fill(testing::Lane::posts);
   stream.credit(2);  // the answer leaves with the last item
   REQUIRE(stream.result());
   REQUIRE(*host.call("faulty.remembers_flood") == false);
-  host.refuse_posts(false);
+  host.open(testing::Lane::posts);
   host.stop();
 }

@@ -7,8 +7,17 @@
 //   auto stream = host.open("ai.complete", params, 16);
 //   while (auto item = stream.next()) ...
 //
-// The plugin gets a serial thread, credits are enforced as the host does, events and log lines are kept, and timers run
-// on a clock that stands still until the test moves it (`advance`), or on the real one (Time::real).
+// The plugin gets a serial thread, credits are enforced as the host does, what it sends is kept, and timers run on a
+// clock that stands still until the test moves it (`advance`), or on the real one (Time::real).
+//
+// Every channel between the two ends in the test, which may fill it, stall it, close it and look into it:
+//   fill(lane)    the plugin is told GANTRY_FULL: `overloaded`
+//   stall(lane)   what it sends is taken, and nothing becomes of it before open(lane)
+//   close(lane)   the plugin is told GANTRY_CLOSED: `unavailable`
+// of Lane::events (what it publishes), calls (that it makes), posts and timers; a call's own items have the same in
+// CallEnd. pause() stalls the other direction: all that would run in the plugin waits until resume().
+//
+// Calls that the plugin makes are answered by on_call, or one by one: stall(Lane::calls), then made(METHOD).
 //
 // Thread rule: the test's functions may be called from any thread. Waits give up after 20 s and say so.
 #pragma once
@@ -18,7 +27,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <gantry/json.hpp>
-#include <gantry/testing/core.hpp>
+#include <gantry/testing/ends.hpp>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -28,35 +37,13 @@
 
 namespace gantry::testing {
 
-class TestHost;
-
-/// A call opened as a stream. Cancel is not implied by destruction; the TestHost cancels nothing.
-class TestStream {
+class TestHost : public detail::HostPort {
  public:
-  TestStream(TestHost& host, std::uint64_t id) : host_(&host), id_(id) {}
-  /// The next item, waiting for it; empty when the call was answered.
-  inline std::optional<json> next();
-  /// The answer, waiting for it.
-  inline Result<json> result();
-  [[nodiscard]] inline bool answered() const;
-  inline void credit(std::uint32_t items);
-  /// Sends an item to the plugin, waiting for its credit.
-  inline void send(const json& item);
-  inline void end();
-  inline void cancel();
-  [[nodiscard]] inline std::vector<json> progress();
-  [[nodiscard]] std::uint64_t id() const { return id_; }
-
- private:
-  TestHost* host_;
-  std::uint64_t id_;
-};
-
-class TestHost : public detail::HostCore {
- public:
-  /// `config`: members of the start configuration, as in gantry/abi.h. Throws std::runtime_error when it does not load.
-  explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual)
-      : HostCore(time) {
+  /// `config`: members of the start configuration, as in gantry/abi.h. `handed_over`: by an instance before, as after a
+  /// reload. Throws std::runtime_error when it does not load.
+  explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual,
+                    std::optional<std::string> handed_over = std::nullopt)
+      : HostPort(time) {
     void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed
     if (library == nullptr) throw std::runtime_error(dlerror());
     const auto* entry = static_cast<const gantry_entry_t*>(dlsym(library, GANTRY_ENTRY_SYMBOL));
@@ -64,6 +51,10 @@ class TestHost : public detail::HostCore {
     entry->describe(&manifest_, [](void* out, gantry_bytes text) {
       static_cast<std::string*>(out)->assign(gantry::detail::to_view(text));
     });
+    {
+      Lock lock(mutex_);
+      handed_over_ = std::move(handed_over);
+    }
     fill_host();
     serial_ = std::thread([this] { run(); });
     started_ = on_serial([this, entry, text = config.dump()] {
@@ -81,25 +72,50 @@ class TestHost : public detail::HostCore {
   [[nodiscard]] std::int32_t started() const { return started_; }
   [[nodiscard]] json manifest() const { return json::parse(manifest_); }
 
+  // ---- calls to the plugin ---------------------------------------------------------------------------------------
+
   [[nodiscard]] Result<json> call(const std::string& method, const json& params = json::object(),
                                   Duration budget = Duration(-1), std::uint64_t origin = 1) {
-    return TestStream(*this, send_call(method, params, 0, 0, budget, origin)).result();
+    return begin(method, params, budget, origin).result();
   }
   [[nodiscard]] TestStream open(const std::string& method, const json& params, std::uint32_t credit,
                                 Duration budget = Duration(-1), std::uint64_t origin = 1) {
-    return TestStream(*this, send_call(method, params, GANTRY_STREAM, credit, budget, origin));
+    return begin(method, params, CallWith{.credit = credit, .budget = budget, .origin = origin});
   }
   /// Starts a call and does not wait.
   [[nodiscard]] TestStream begin(const std::string& method, const json& params = json::object(),
                                  Duration budget = Duration(-1), std::uint64_t origin = 1) {
-    return TestStream(*this, send_call(method, params, 0, 0, budget, origin));
+    return begin(method, params, CallWith{.budget = budget, .origin = origin});
+  }
+  [[nodiscard]] TestStream begin(const std::string& method, const json& params, CallWith with) {
+    return TestStream(*this, send_call(method, params, std::move(with)));
+  }
+  /// Calls that were made to the plugin and have no answer.
+  [[nodiscard]] std::size_t open_calls() const {
+    Lock lock(mutex_);
+    return static_cast<std::size_t>(std::count_if(calls_.begin(), calls_.end(), [](const auto& entry) {
+      return (entry.first & GANTRY_OWN_CALL) == 0 && !entry.second.result && !entry.second.closed;
+    }));
   }
 
+  // ---- what else the plugin hears ---------------------------------------------------------------------------------
+
+  /// An event that it has subscribed to.
+  void publish(const std::string& topic, const json& payload, const std::string& epoch = "test",
+               std::uint64_t seq = 1) {
+    post([this, topic, text = payload.dump(), epoch, seq] {
+      auto msg = gantry::detail::make_msg(GANTRY_EVENT, seq);
+      msg.topic = gantry::detail::to_bytes(topic);
+      msg.epoch = gantry::detail::to_bytes(epoch);
+      msg.payload = gantry::detail::to_bytes(text);
+      (void)hand(msg);
+    });
+  }
   void gone(std::uint64_t origin) {
     on_serial([this, origin] {
       auto msg = gantry::detail::make_msg(GANTRY_GONE, 0);
       msg.origin = origin;
-      return plugin_->deliver(plugin_->ctx, &msg);
+      return hand(msg);
     });
   }
   void reconfigure(const json& config) {
@@ -107,7 +123,7 @@ class TestHost : public detail::HostCore {
       auto msg = gantry::detail::make_msg(GANTRY_EVENT, 0);
       msg.topic = gantry::detail::to_bytes("host.plugin.config");
       msg.payload = gantry::detail::to_bytes(text);
-      return plugin_->deliver(plugin_->ctx, &msg);
+      return hand(msg);
     });
   }
   /// Sends STOP, waits for the answer, destroys the plugin.
@@ -121,19 +137,28 @@ class TestHost : public detail::HostCore {
     {
       Lock lock(mutex_);
       calls_[id];
+      stopping_ = true;
     }
     on_serial([this, id, budget] {
       auto msg = gantry::detail::make_msg(GANTRY_STOP, id);
       msg.budget_ns = budget.count();
-      return plugin_->deliver(plugin_->ctx, &msg);
+      return hand(msg);
     });
     return TestStream(*this, id);
   }
+  /// What it has given to the instance that comes next, as at a reload by handover.
+  [[nodiscard]] std::optional<std::string> given() const {
+    Lock lock(mutex_);
+    return given_;
+  }
   /// Destroys the plugin as it is.
   void destroy() {
+    resume();
     {
       Lock lock(mutex_);
       closed_ = true;
+      for (auto& task : stalled_posts_) queue_.push_back(std::move(task));  // taken means run
+      stalled_posts_.clear();
       timers_.clear();
     }
     on_serial([this] {
@@ -149,42 +174,78 @@ class TestHost : public detail::HostCore {
     serial_.join();
   }
 
-  /// Moves the clock; timers that fall due run, in order, before it returns.
-  void advance(Duration by) {
-    TimePoint target;
+  // ---- the ends of what it sends -----------------------------------------------------------------------------------
+
+  void fill(Lane lane) { set_gate(lane, Gate::full); }
+  void stall(Lane lane) { set_gate(lane, Gate::stalled); }
+  void close(Lane lane) { set_gate(lane, Gate::closed); }
+  /// What has stalled goes on.
+  void open(Lane lane) {
+    set_gate(lane, Gate::open);
+    if (lane == Lane::calls) ask_for_held();
+  }
+  /// What is there and goes no further now: events and posts that have stalled, unanswered calls, timers that wait.
+  [[nodiscard]] std::size_t waiting(Lane lane) const {
+    Lock lock(mutex_);
+    switch (lane) {
+      case Lane::events:
+        return stalled_events_.size();
+      case Lane::posts:
+        return stalled_posts_.size();
+      case Lane::timers:
+        return timers_.size();
+      case Lane::calls:
+        break;
+    }
+    return static_cast<std::size_t>(std::count_if(calls_.begin(), calls_.end(), [](const auto& entry) {
+      return (entry.first & GANTRY_OWN_CALL) != 0 && !entry.second.result;
+    }));
+  }
+  /// From now on nothing runs in the plugin: calls, items, events, posted tasks and timers wait, in order.
+  void pause() {
+    Lock lock(mutex_);
+    paused_ = true;
+  }
+  void resume() {
     {
       Lock lock(mutex_);
-      target = now_ + by;
+      paused_ = false;
     }
-    while (true) {
-      std::optional<Task> due;
-      {
-        Lock lock(mutex_);
-        const auto first = first_timer();
-        if (first == timers_.end() || first->second.at > target) {
-          now_ = target;
-          break;
-        }
-        now_ = std::max(now_, first->second.at);
-        due = first->second.task;
-        timers_.erase(first);
-      }
-      on_serial([&] {
-        due->fn(due->arg);
-        return 0;
-      });
-    }
-    settle();
+    changed_.notify_all();
   }
-  /// Returns when everything posted so far has run.
-  void settle() {
-    on_serial([] { return 0; });
-  }
-  [[nodiscard]] std::size_t pending_timers() const {
+  /// What waits to run in the plugin.
+  [[nodiscard]] std::size_t mailbox() const {
     Lock lock(mutex_);
-    return timers_.size();
+    return queue_.size();
   }
 
+  /// From now on `handler` answers this method when the plugin calls it; what has none is `method_not_found`.
+  void on_call(const std::string& method, OnCall handler) {
+    Lock lock(mutex_);
+    on_calls_.insert_or_assign(method, std::move(handler));
+  }
+  /// The first call of this method that the plugin has made and nobody has answered, waiting for it. Lane::calls is
+  /// stalled; from here on the call is the test's to answer.
+  [[nodiscard]] MadeCall made(const std::string& method) {
+    std::uint64_t id = 0;
+    wait(method.c_str(), [&] {
+      Lock lock(mutex_);
+      const auto it = std::find_if(calls_.begin(), calls_.end(), [&](const auto& entry) {
+        return entry.second.held && entry.second.method == method;
+      });
+      if (it == calls_.end()) return false;
+      it->second.held = false;
+      id = it->first;
+      return true;
+    });
+    return MadeCall(*this, id);
+  }
+
+  /// Everything that it has sent, in order; the last 10,000 of it.
+  [[nodiscard]] std::vector<Message> messages() const {
+    Lock lock(mutex_);
+    return {messages_.begin(), messages_.end()};
+  }
   [[nodiscard]] std::vector<Event> events() const {
     Lock lock(mutex_);
     return events_;
@@ -203,94 +264,53 @@ class TestHost : public detail::HostCore {
     });
     return found;
   }
-  /// From now on the host takes no posted tasks, or takes them again.
-  void refuse_posts(bool refuse) {
-    Lock lock(mutex_);
-    posts_refused_ = refuse;
-  }
-  /// From now on the bus takes no events (`overloaded`), or takes them again.
-  void fill_bus(bool full) {
-    Lock lock(mutex_);
-    bus_full_ = full;
-  }
   [[nodiscard]] std::string log() const {
     Lock lock(mutex_);
     return log_;
-  }
-  /// From now on `handler` answers this method when the plugin calls it; what has none is `method_not_found`.
-  void on_call(const std::string& method, OnCall handler) {
-    Lock lock(mutex_);
-    on_calls_.insert_or_assign(method, std::move(handler));
   }
   void describe_origin(std::uint64_t origin, json info) {
     Lock lock(mutex_);
     origins_[origin] = std::move(info);
   }
 
- private:
-  friend class TestStream;
+  // ---- time
+  // ----------------------------------------------------------------------------------------------------------
 
+  /// Moves the clock; timers that fall due run, in order, before it returns.
+  void advance(Duration by) {
+    TimePoint target;
+    {
+      Lock lock(mutex_);
+      target = now_ + by;
+    }
+    while (true) {
+      std::optional<Timer> due;
+      {
+        Lock lock(mutex_);
+        due = take_timer(target);
+        if (!due) {
+          now_ = target;
+          break;
+        }
+        now_ = std::max(now_, due->at);
+      }
+      on_serial([&] {
+        due->task();
+        return 0;
+      });
+    }
+    settle();
+  }
+  /// Returns when everything posted so far has run.
+  void settle() {
+    on_serial([] { return 0; });
+  }
+  [[nodiscard]] std::size_t pending_timers() const { return waiting(Lane::timers); }
+
+ private:
   std::string manifest_;
   std::int32_t started_ = 0;
   bool destroyed_ = false;
 };
-
-inline std::optional<json> TestStream::next() {
-  std::optional<json> item;
-  host_->wait("an item", [&] {
-    Lock lock(host_->mutex_);
-    auto& call = host_->calls_.at(id_);
-    if (!call.items.empty()) {
-      item = json::parse(call.items.front());
-      call.items.pop_front();
-      return true;
-    }
-    return call.result.has_value();
-  });
-  return item;
-}
-inline Result<json> TestStream::result() {
-  std::optional<Result<json>> result;
-  host_->wait("an answer", [&] {
-    Lock lock(host_->mutex_);
-    result = host_->calls_.at(id_).result;
-    return result.has_value();
-  });
-  return *result;
-}
-inline bool TestStream::answered() const {
-  Lock lock(host_->mutex_);
-  return host_->calls_.at(id_).result.has_value();
-}
-inline void TestStream::credit(std::uint32_t items) {
-  {
-    Lock lock(host_->mutex_);
-    host_->calls_.at(id_).credit += items;
-  }
-  host_->deliver(GANTRY_CREDIT, id_, 0, items, "");
-}
-inline void TestStream::send(const json& item) {
-  host_->wait("credit from the plugin", [&] {
-    Lock lock(host_->mutex_);
-    auto& call = host_->calls_.at(id_);
-    if (call.result) return true;
-    if (call.granted == 0) return false;
-    --call.granted;
-    return true;
-  });
-  host_->deliver(GANTRY_ITEM, id_, 0, 0, item.dump());
-}
-inline void TestStream::end() { host_->deliver(GANTRY_ITEM, id_, GANTRY_END, 0, ""); }
-inline void TestStream::cancel() {
-  {
-    Lock lock(host_->mutex_);
-    host_->calls_.at(id_).cancelled = true;
-  }
-  host_->deliver(GANTRY_CANCEL, id_, 0, 0, "");
-}
-inline std::vector<json> TestStream::progress() {
-  Lock lock(host_->mutex_);
-  return host_->calls_.at(id_).progress;
-}
 
 }  // namespace gantry::testing

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/testing/core.hpp: what a plugin under test sees of its host (gantry/testing.hpp): a serial thread, timers, and
-// everything it sends, kept.
+// gantry/testing/core.hpp: what a plugin under test runs on (gantry/testing.hpp): a serial thread, timers, and what the
+// test keeps of it.
 //
 // Thread rule: any thread; mutex_ guards all that changes, and is never held while the plugin is called.
+// Bounds: the last kMaxMessages messages are kept; all else is bounded by what the test lets come.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/plugin.hpp>
+#include <gantry/testing/records.hpp>
 #include <map>
 #include <optional>
 #include <stdexcept>
@@ -22,37 +24,8 @@
 #include <utility>
 #include <vector>
 
-namespace gantry::testing {
+namespace gantry::testing::detail {
 
-enum class Time { manual, real };
-
-struct Event {
-  std::string topic;
-  std::string epoch;
-  std::uint64_t seq = 0;
-  json payload;
-  std::uint64_t answers = 0;  ///< how many calls the plugin had answered before it
-};
-
-/// Answers a call that the plugin has made: once, from any thread.
-using Reply = std::function<void(Result<CallAnswer>)>;
-/// Stands for the host, or for another plugin's method. Runs serially with the plugin's handlers.
-using OnCall = std::function<void(const json& params, Reply reply)>;
-
-namespace detail {
-/// What the test side of one call has received.
-struct Received {
-  std::deque<std::string> items;
-  std::vector<json> progress;
-  bool items_ended = false;
-  std::optional<Result<json>> result;
-  std::uint32_t credit = 0;   // the plugin may send this many items
-  std::uint64_t granted = 0;  // the test may send this many items
-  bool cancelled = false;
-};
-}  // namespace detail
-
-namespace detail {
 class HostCore {
  public:
   /// Waits until `condition` holds; it is asked again after each message from the plugin.
@@ -72,88 +45,52 @@ class HostCore {
   }
 
  protected:
+  static constexpr std::size_t kMaxMessages = 10'000;
+
   explicit HostCore(Time time) : time_(time) {}
   HostCore(const HostCore&) = delete;
   HostCore& operator=(const HostCore&) = delete;
   ~HostCore() = default;
 
-  struct Task {
-    void (*fn)(void*) = nullptr;
-    void* arg = nullptr;
-  };
+  using Task = std::function<void()>;
   struct Timer {
     TimePoint at;
     Task task;
   };
+  enum class Gate : std::uint8_t { open, full, stalled, closed };
 
-  [[nodiscard]] static HostCore& self(void* ctx) { return *static_cast<HostCore*>(ctx); }
-
-  void fill_host() {
-    host_.size = sizeof host_;
-    host_.ctx = static_cast<HostCore*>(this);
-    host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).take(*msg); };
-    host_.post = [](void* ctx, void (*fn)(void*), void* arg) {
-      auto& h = self(ctx);
-      {
-        Lock lock(h.mutex_);
-        if (h.closed_) return static_cast<std::int32_t>(GANTRY_CLOSED);
-        if (h.posts_refused_) return static_cast<std::int32_t>(GANTRY_FULL);
-        h.queue_.push_back([fn, arg] { fn(arg); });
+  [[nodiscard]] Gate& gate(Lane lane) GANTRY_REQUIRES(mutex_) { return gates_[static_cast<std::size_t>(lane)]; }
+  void set_gate(Lane lane, Gate to) {
+    {
+      Lock lock(mutex_);
+      gate(lane) = to;
+      if (to != Gate::stalled && lane == Lane::posts) {
+        for (auto& task : stalled_posts_) queue_.push_back(std::move(task));
+        stalled_posts_.clear();
       }
-      h.changed_.notify_all();
-      return static_cast<std::int32_t>(GANTRY_OK);
-    };
-    host_.log = [](void* ctx, std::int32_t, gantry_bytes line) {
-      Lock lock(self(ctx).mutex_);
-      self(ctx).log_ += std::string(gantry::detail::to_view(line)) + "\n";
-    };
-    host_.cancelled = [](void* ctx, std::uint64_t id) {
-      Lock lock(self(ctx).mutex_);
-      const auto it = self(ctx).calls_.find(id);
-      return it == self(ctx).calls_.end() || it->second.cancelled || it->second.result ? 1 : 0;
-    };
-    host_.extension = [](void*, const char* id) -> const void* {
-      static const gantry_timers timers{
-          sizeof(gantry_timers), 0,
-          [](void* ctx) -> std::int64_t { return self(ctx).now().time_since_epoch().count(); },
-          [](void* ctx, std::int64_t delay, void (*fn)(void*), void* arg) -> std::uint64_t {
-            return self(ctx).add_timer(Duration(delay), Task{fn, arg});
-          },
-          [](void* ctx, std::uint64_t timer) -> std::int32_t {
-            Lock lock(self(ctx).mutex_);
-            return self(ctx).timers_.erase(timer) == 1 ? 1 : 0;
-          }};
-      static const gantry_origins origins{
-          sizeof(gantry_origins), 0,
-          [](void* ctx, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-            std::string text;
-            {
-              Lock lock(self(ctx).mutex_);
-              const auto it = self(ctx).origins_.find(origin);
-              if (it == self(ctx).origins_.end()) return 0;
-              text = it->second.dump();
-            }
-            sink(out, gantry::detail::to_bytes(text));
-            return 1;
-          }};
-      static const gantry_descriptors descriptors{
-          sizeof(gantry_descriptors), 0,
-          // Whatever goes with a message of the plugin's is not looked at.
-          [](void* ctx, const gantry_msg* msg, const std::int32_t*, std::uint32_t) { return self(ctx).take(*msg); },
-          [](void* ctx, std::int32_t* fds, std::uint32_t max) -> std::uint32_t {
-            Descriptors came = std::exchange(self(ctx).came_, {});
-            std::uint32_t count = 0;
-            for (auto& fd : came) {
-              if (count < max) fds[count++] = fd.release();
-            }
-            return count;
-          }};
-      const std::string_view name(id);
-      if (name == GANTRY_DESCRIPTORS_EXT) return &descriptors;
-      if (name == GANTRY_TIMERS_EXT) return &timers;
-      if (name == GANTRY_ORIGINS_EXT) return &origins;
-      return nullptr;
-    };
+      if (to != Gate::stalled && lane == Lane::events) {
+        for (auto& event : stalled_events_) events_.push_back(std::move(event));
+        stalled_events_.clear();
+      }
+      ++activity_;
+    }
+    changed_.notify_all();
+  }
+  /// What `send` or `post` answers where the lane takes nothing.
+  [[nodiscard]] std::optional<std::int32_t> refusal(Lane lane) GANTRY_REQUIRES(mutex_) {
+    if (closed_ || gate(lane) == Gate::closed) return GANTRY_CLOSED;
+    if (gate(lane) == Gate::full) return GANTRY_FULL;
+    return std::nullopt;
+  }
+
+  std::int32_t take_post(Task task) {
+    {
+      Lock lock(mutex_);
+      if (const auto refused = refusal(Lane::posts)) return *refused;
+      (gate(Lane::posts) == Gate::stalled ? stalled_posts_ : queue_).push_back(std::move(task));
+    }
+    changed_.notify_all();
+    return GANTRY_OK;
   }
 
   [[nodiscard]] TimePoint now() const {
@@ -166,14 +103,23 @@ class HostCore {
     std::uint64_t id = 0;
     {
       Lock lock(mutex_);
-      if (closed_) return 0;
+      if (refusal(Lane::timers)) return 0;
       id = next_timer_++;
-      timers_[id] = Timer{at, task};
+      timers_[id] = Timer{at, std::move(task)};
     }
     changed_.notify_all();
     return id;
   }
+  /// The one that is due by `time` and comes first.
+  [[nodiscard]] std::optional<Timer> take_timer(TimePoint time) GANTRY_REQUIRES(mutex_) {
+    const auto first = first_timer();
+    if (first == timers_.end() || first->second.at > time) return std::nullopt;
+    Timer out = std::move(first->second);
+    timers_.erase(first);
+    return out;
+  }
   [[nodiscard]] std::map<std::uint64_t, Timer>::iterator first_timer() GANTRY_REQUIRES(mutex_) {
+    if (gate(Lane::timers) == Gate::stalled) return timers_.end();
     auto first = timers_.begin();
     for (auto it = timers_.begin(); it != timers_.end(); ++it) {
       if (it->second.at < first->second.at) first = it;
@@ -181,113 +127,12 @@ class HostCore {
     return first;
   }
 
-  /// A call that the plugin makes. What it says of it later (items, credit, a cancel) is not looked at.
-  std::int32_t take_own(const gantry_msg& msg) {
-    const std::string method(gantry::detail::to_view(msg.topic));
-    Reply reply = [this, id = msg.id](Result<CallAnswer> answer) { deliver_answer(id, std::move(answer)); };
-    auto task = [this, method, reply = std::move(reply), params = json::parse(gantry::detail::to_view(msg.payload))] {
-      OnCall handler;
-      {
-        Lock lock(mutex_);
-        if (const auto it = on_calls_.find(method); it != on_calls_.end()) handler = it->second;
-      }
-      if (handler) return handler(params, reply);
-      reply(fail(ErrorKind::method_not_found, "this test answers no " + method + "; see on_call"));
-    };
-    {
-      Lock lock(mutex_);
-      if (closed_) return GANTRY_CLOSED;
-      queue_.push_back(std::move(task));
-    }
-    changed_.notify_all();
-    return GANTRY_OK;
-  }
-  void deliver_answer(std::uint64_t id, Result<CallAnswer> answer) {
-    post([this, id, shared = std::make_shared<Result<CallAnswer>>(std::move(answer))] {
-      {
-        Lock lock(mutex_);
-        if (closed_) return;
-        ++activity_;
-      }
-      auto& got = *shared;
-      auto msg = gantry::detail::make_msg(GANTRY_RESPONSE, id);
-      if (!got) msg.status = static_cast<std::int32_t>(got.error().kind);
-      const std::string text = got ? got->value.dump() : gantry::detail::error_payload(got.error());
-      msg.payload = gantry::detail::to_bytes(text);
-      if (got) came_ = std::move(got->descriptors);
-      (void)plugin_->deliver(plugin_->ctx, &msg);
-      came_.clear();
-      changed_.notify_all();
-    });
-  }
-
-  std::int32_t take(const gantry_msg& msg) {
-    if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT)
-      return msg.kind == GANTRY_CALL ? take_own(msg) : static_cast<std::int32_t>(GANTRY_OK);
-    const std::string payload(gantry::detail::to_view(msg.payload));
-    Lock lock(mutex_);
-    ++activity_;
-    changed_.notify_all();
-    if (msg.kind == GANTRY_EVENT) {
-      if (bus_full_) return GANTRY_FULL;
-      events_.push_back(Event{std::string(gantry::detail::to_view(msg.topic)),
-                              std::string(gantry::detail::to_view(msg.epoch)), msg.id, json::parse(payload), answers_});
-      return GANTRY_OK;
-    }
-    const auto it = calls_.find(msg.id);
-    if (it == calls_.end()) return GANTRY_INVALID;
-    auto& call = it->second;
-    if (call.result) return GANTRY_CLOSED;
-    switch (msg.kind) {
-      case GANTRY_ITEM:
-        if ((msg.flags & GANTRY_END) != 0) {
-          call.items_ended = true;
-          return GANTRY_OK;
-        }
-        if (call.credit == 0) return GANTRY_FULL;
-        --call.credit;
-        call.items.push_back(payload);
-        return GANTRY_OK;
-      case GANTRY_CREDIT:
-        call.granted += msg.credit;
-        return GANTRY_OK;
-      case GANTRY_PROGRESS:
-        call.progress.push_back(json::parse(payload));
-        return GANTRY_OK;
-      case GANTRY_RESPONSE: {
-        const auto doc = json::parse(payload);
-        ++answers_;
-        if (msg.status == 0) {
-          call.result.emplace(doc);
-        } else {
-          call.result.emplace(fail(static_cast<ErrorKind>(msg.status), doc.value("message", ""),
-                                   doc.contains("data") ? doc["data"].dump() : ""));
-        }
-        return GANTRY_OK;
-      }
-      default:
-        return GANTRY_INVALID;
-    }
-  }
-
-  std::uint64_t send_call(const std::string& method, const json& params, std::uint16_t flags, std::uint32_t credit,
-                          Duration budget, std::uint64_t origin) {
-    const std::uint64_t id = next_id_++;
-    {
-      Lock lock(mutex_);
-      calls_[id].credit = credit;
-    }
-    post([this, id, method, text = params.dump(), flags, credit, budget, origin] {
-      auto msg = gantry::detail::make_msg(GANTRY_CALL, id);
-      msg.topic = gantry::detail::to_bytes(method);
-      msg.payload = gantry::detail::to_bytes(text);
-      msg.flags = flags;
-      msg.credit = credit;
-      msg.budget_ns = budget.count();
-      msg.origin = origin;
-      (void)plugin_->deliver(plugin_->ctx, &msg);
-    });
-    return id;
+  /// Hands a message to the plugin, with descriptors. Serially.
+  std::int32_t hand(const gantry_msg& msg, Descriptors descriptors = {}) {
+    came_ = std::move(descriptors);
+    const std::int32_t status = plugin_->deliver(plugin_->ctx, &msg);
+    came_.clear();
+    return status;
   }
   void deliver(gantry_kind kind, std::uint64_t id, std::uint16_t flags, std::uint32_t credit, std::string payload) {
     post([this, kind, id, flags, credit, text = std::move(payload)] {
@@ -295,11 +140,11 @@ class HostCore {
       msg.flags = flags;
       msg.credit = credit;
       msg.payload = gantry::detail::to_bytes(text);
-      (void)plugin_->deliver(plugin_->ctx, &msg);
+      (void)hand(msg);
     });
   }
 
-  void post(std::function<void()> task) {
+  void post(Task task) {
     {
       Lock lock(mutex_);
       queue_.push_back(std::move(task));
@@ -310,6 +155,10 @@ class HostCore {
   std::int32_t on_serial(F body) {
     std::atomic<bool> done{false};
     std::int32_t status = 0;
+    {
+      Lock lock(mutex_);
+      if (paused_) throw std::runtime_error("the plugin is paused: resume() it first");
+    }
     post([&] {
       status = body();
       Lock lock(mutex_);
@@ -321,30 +170,9 @@ class HostCore {
     return status;
   }
 
+  /// The serial thread.
   void run() {
-    while (true) {
-      std::function<void()> task;
-      {
-        Lock lock(mutex_);
-        while (queue_.empty() && !quit_) {
-          if (time_ == Time::manual || timers_.empty()) {
-            changed_.wait(mutex_);
-            continue;
-          }
-          const auto first = first_timer();
-          if (first->second.at <= std::chrono::steady_clock::now()) {
-            queue_.push_back([t = first->second.task] { t.fn(t.arg); });
-            timers_.erase(first);
-          } else {
-            (void)changed_.wait_until(mutex_, first->second.at);
-          }
-        }
-        if (queue_.empty()) return;
-        task = std::move(queue_.front());
-        queue_.pop_front();
-      }
-      task();
-    }
+    while (auto task = next_task()) task();
   }
 
   const Time time_;
@@ -356,22 +184,46 @@ class HostCore {
   CondVar changed_;
   std::uint64_t activity_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool quit_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool paused_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;  ///< what was taken runs before `destroy`, nothing is taken any more
+  std::array<Gate, 4> gates_ GANTRY_GUARDED_BY(mutex_){};
   TimePoint now_ GANTRY_GUARDED_BY(mutex_){std::chrono::hours(1)};
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::map<std::uint64_t, Timer> timers_ GANTRY_GUARDED_BY(mutex_);
-  std::deque<std::function<void()>> queue_ GANTRY_GUARDED_BY(mutex_);
-  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;  ///< what was taken runs before `destroy`, nothing is taken any more
-  bool posts_refused_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::map<std::uint64_t, detail::Received> calls_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<Task> queue_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<Task> stalled_posts_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<Event> stalled_events_ GANTRY_GUARDED_BY(mutex_);
+  std::map<std::uint64_t, OpenCall> calls_ GANTRY_GUARDED_BY(mutex_);
   std::map<std::uint64_t, json> origins_ GANTRY_GUARDED_BY(mutex_);
   std::vector<Event> events_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<Message> messages_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t answers_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool bus_full_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string log_ GANTRY_GUARDED_BY(mutex_);
-  Descriptors came_;  ///< serial: with the answer that is being delivered
+  std::optional<std::string> handed_over_ GANTRY_GUARDED_BY(mutex_);  ///< to the plugin
+  std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);        ///< by it
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  Descriptors came_;  ///< serial: with what is being delivered
   std::thread serial_;
   std::map<std::string, OnCall> on_calls_ GANTRY_GUARDED_BY(mutex_);  ///< goes first: what they hold may still reply
-};
-}  // namespace detail
 
-}  // namespace gantry::testing
+ private:
+  /// Waits for it; empty: it is over.
+  [[nodiscard]] Task next_task() {
+    Lock lock(mutex_);
+    while ((queue_.empty() || paused_) && !quit_) {
+      if (paused_ || time_ == Time::manual || first_timer() == timers_.end()) {
+        changed_.wait(mutex_);
+      } else if (auto due = take_timer(std::chrono::steady_clock::now())) {
+        queue_.push_back(std::move(due->task));
+      } else {
+        (void)changed_.wait_until(mutex_, first_timer()->second.at);
+      }
+    }
+    if (queue_.empty()) return {};
+    Task task = std::move(queue_.front());
+    queue_.pop_front();
+    return task;
+  }
+};
+
+}  // namespace gantry::testing::detail

@@ -1,5 +1,4 @@
-/* plugin_name: what it is for, in one line. On gantry/abi.h alone, which says of each function when it may be called.
- */
+/* plugin_name: what it is for, in one line. gantry/abi.h says of each function when it may be called. */
 #include <gantry/abi.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gantry/testing/port.hpp: the host's side of gantry/abi.h for a plugin under test (gantry/testing.hpp).
+//
+// Thread rule: any thread.
+#pragma once
+
+#include <algorithm>
+#include <gantry/testing/core.hpp>
+#include <memory>
+#include <span>
+#include <string_view>
+
+namespace gantry::testing {
+class CallEnd;
+class TestStream;
+class MadeCall;
+}  // namespace gantry::testing
+
+namespace gantry::testing::detail {
+
+class HostPort : public HostCore {
+ protected:
+  explicit HostPort(Time time) : HostCore(time) {}
+  ~HostPort() = default;
+
+  void fill_host() {
+    host_.size = sizeof host_;
+    host_.ctx = static_cast<HostPort*>(this);
+    host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).take(*msg, {}); };
+    host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).take_post([fn, arg] { fn(arg); }); };
+    host_.log = [](void* ctx, std::int32_t, gantry_bytes line) {
+      Lock lock(self(ctx).mutex_);
+      self(ctx).log_ += std::string(gantry::detail::to_view(line)) + "\n";
+    };
+    host_.cancelled = [](void* ctx, std::uint64_t id) {
+      Lock lock(self(ctx).mutex_);
+      const auto it = self(ctx).calls_.find(id);
+      if (it == self(ctx).calls_.end()) return 1;
+      return it->second.cancelled || it->second.closed || it->second.result ? 1 : 0;
+    };
+    host_.extension = [](void*, const char* id) -> const void* {
+      const std::string_view name(id);
+      if (name == GANTRY_DESCRIPTORS_EXT) return descriptors();
+      if (name == GANTRY_TIMERS_EXT) return timers();
+      if (name == GANTRY_ORIGINS_EXT) return origins();
+      if (name == GANTRY_HANDOVER_EXT) return handover();
+      return nullptr;
+    };
+  }
+
+  std::uint64_t send_call(const std::string& method, const json& params, CallWith with) {
+    const std::uint64_t id = next_id_++;
+    {
+      Lock lock(mutex_);
+      calls_[id].credit = with.credit.value_or(0);
+    }
+    post([this, id, method, text = params.dump(), with = std::make_shared<CallWith>(std::move(with))] {
+      auto msg = gantry::detail::make_msg(GANTRY_CALL, id);
+      msg.topic = gantry::detail::to_bytes(method);
+      msg.payload = gantry::detail::to_bytes(text);
+      if (with->credit) msg.flags = GANTRY_STREAM;
+      msg.credit = with->credit.value_or(0);
+      msg.budget_ns = with->budget.count();
+      msg.origin = with->origin;
+      msg.traceparent = gantry::detail::to_bytes(with->traceparent);
+      msg.idempotency_key = gantry::detail::to_bytes(with->idempotency_key);
+      (void)hand(msg, std::move(with->descriptors));
+    });
+    return id;
+  }
+
+  /// Of a call that the plugin has made. Only the first one counts.
+  void answer_own(std::uint64_t id, Result<CallAnswer> answer) {
+    {
+      Lock lock(mutex_);
+      const auto it = calls_.find(id);
+      if (closed_ || it == calls_.end() || it->second.result) return;
+      it->second.result.emplace(answer ? Result<json>(answer->value) : std::unexpected(answer.error()));
+      it->second.held = false;
+      ++activity_;
+    }
+    changed_.notify_all();
+    post([this, id, shared = std::make_shared<Result<CallAnswer>>(std::move(answer))] {
+      auto& got = *shared;
+      auto msg = gantry::detail::make_msg(GANTRY_RESPONSE, id);
+      if (!got) msg.status = static_cast<std::int32_t>(got.error().kind);
+      const std::string text = got ? got->value.dump() : gantry::detail::error_payload(got.error());
+      msg.payload = gantry::detail::to_bytes(text);
+      (void)hand(msg, got ? std::move(got->descriptors) : Descriptors{});
+    });
+  }
+  /// Those that wait for an answer are put to the handlers of their methods.
+  void ask_for_held() {
+    std::vector<std::uint64_t> held;
+    {
+      Lock lock(mutex_);
+      for (auto& [id, call] : calls_) {
+        if (std::exchange(call.held, false)) held.push_back(id);
+      }
+    }
+    for (const auto id : held) ask(id);
+  }
+
+ private:
+  friend class gantry::testing::CallEnd;
+  friend class gantry::testing::TestStream;
+  friend class gantry::testing::MadeCall;
+
+  [[nodiscard]] static HostPort& self(void* ctx) { return *static_cast<HostPort*>(ctx); }
+
+  [[nodiscard]] static const gantry_timers* timers() {
+    static const gantry_timers table{
+        sizeof(gantry_timers), 0, [](void* ctx) -> std::int64_t { return self(ctx).now().time_since_epoch().count(); },
+        [](void* ctx, std::int64_t delay, void (*fn)(void*), void* arg) -> std::uint64_t {
+          return self(ctx).add_timer(Duration(delay), [fn, arg] { fn(arg); });
+        },
+        [](void* ctx, std::uint64_t timer) -> std::int32_t {
+          Lock lock(self(ctx).mutex_);
+          return self(ctx).timers_.erase(timer) == 1 ? 1 : 0;
+        }};
+    return &table;
+  }
+  [[nodiscard]] static const gantry_origins* origins() {
+    static const gantry_origins table{
+        sizeof(gantry_origins), 0,
+        [](void* ctx, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
+          std::string text;
+          {
+            Lock lock(self(ctx).mutex_);
+            const auto it = self(ctx).origins_.find(origin);
+            if (it == self(ctx).origins_.end()) return 0;
+            text = it->second.dump();
+          }
+          sink(out, gantry::detail::to_bytes(text));
+          return 1;
+        }};
+    return &table;
+  }
+  [[nodiscard]] static const gantry_descriptors* descriptors() {
+    static const gantry_descriptors table{
+        sizeof(gantry_descriptors), 0,
+        [](void* ctx, const gantry_msg* msg, const std::int32_t* fds, std::uint32_t count) -> std::int32_t {
+          if ((msg->kind != GANTRY_CALL && msg->kind != GANTRY_RESPONSE) || count > GANTRY_MAX_DESCRIPTORS)
+            return GANTRY_INVALID;
+          Descriptors copies;
+          for (const auto fd : std::span(fds, count)) {
+            auto copy = Descriptor::duplicate(fd);
+            if (!copy) return copy.error().kind == ErrorKind::overloaded ? GANTRY_FULL : GANTRY_INVALID;
+            copies.push_back(std::move(*copy));
+          }
+          return self(ctx).take(*msg, std::move(copies));
+        },
+        [](void* ctx, std::int32_t* fds, std::uint32_t max) -> std::uint32_t {
+          Descriptors came = std::exchange(self(ctx).came_, {});
+          std::uint32_t count = 0;
+          for (auto& fd : came) {
+            if (count < max) fds[count++] = fd.release();
+          }
+          return count;
+        }};
+    return &table;
+  }
+  [[nodiscard]] static const gantry_handover* handover() {
+    static const gantry_handover table{sizeof(gantry_handover), 0,
+                                       [](void* ctx, gantry_bytes state) -> std::int32_t {
+                                         Lock lock(self(ctx).mutex_);
+                                         if (!self(ctx).stopping_) return GANTRY_CLOSED;
+                                         self(ctx).given_.emplace(gantry::detail::to_view(state));
+                                         return GANTRY_OK;
+                                       },
+                                       [](void*, std::uint64_t) { return static_cast<std::int32_t>(GANTRY_CLOSED); },
+                                       [](void* ctx, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
+                                         std::optional<std::string> state;
+                                         {
+                                           Lock lock(self(ctx).mutex_);
+                                           state = self(ctx).handed_over_;
+                                         }
+                                         if (!state) return 0;
+                                         sink(out, gantry::detail::to_bytes(*state));
+                                         return 1;
+                                       }};
+    return &table;
+  }
+
+  /// Whatever the plugin sends.
+  std::int32_t take(const gantry_msg& msg, Descriptors descriptors) {
+    const auto text = gantry::detail::to_view(msg.payload);
+    auto payload = text.empty() ? Result<json>(json()) : parse_json(text);
+    std::optional<std::uint64_t> to_ask;
+    std::int32_t sent = GANTRY_INVALID;
+    {
+      Lock lock(mutex_);
+      if (payload || msg.kind == GANTRY_RESPONSE) sent = take_in(msg, payload, std::move(descriptors));
+      if (sent == GANTRY_OK && msg.kind == GANTRY_CALL && gate(Lane::calls) != Gate::stalled) {
+        calls_.at(msg.id).held = false;
+        to_ask = msg.id;
+      }
+      messages_.push_back(Message{static_cast<gantry_kind>(msg.kind), msg.id,
+                                  std::string(gantry::detail::to_view(msg.topic)), payload ? *payload : json(),
+                                  msg.status, msg.flags, msg.credit, sent});
+      if (messages_.size() > kMaxMessages) messages_.pop_front();
+      ++activity_;
+    }
+    changed_.notify_all();
+    if (to_ask) ask(*to_ask);
+    return sent;
+  }
+  std::int32_t take_in(const gantry_msg& msg, const Result<json>& payload, Descriptors descriptors)
+      GANTRY_REQUIRES(mutex_) {
+    if (msg.kind == GANTRY_EVENT) return take_event(msg, *payload);
+    const bool own = (msg.id & GANTRY_OWN_CALL) != 0;
+    if (msg.kind == GANTRY_CALL) return own ? take_own(msg, *payload, std::move(descriptors)) : GANTRY_INVALID;
+    const auto it = calls_.find(msg.id);
+    if (it == calls_.end() || it->second.result || it->second.closed) return GANTRY_CLOSED;
+    OpenCall& call = it->second;
+    switch (msg.kind) {
+      case GANTRY_ITEM:
+        return take_item(call, msg);
+      case GANTRY_CREDIT:
+        call.granted += msg.credit;
+        return GANTRY_OK;
+      case GANTRY_PROGRESS:
+        if (own) return GANTRY_INVALID;
+        call.progress.push_back(*payload);
+        return GANTRY_OK;
+      case GANTRY_CANCEL:
+        if (!own) return GANTRY_INVALID;
+        if (std::exchange(call.cancelled, true)) return GANTRY_CLOSED;
+        return GANTRY_OK;
+      case GANTRY_RESPONSE:
+        if (own) return GANTRY_INVALID;
+        ++answers_;
+        call.descriptors = std::move(descriptors);
+        call.result.emplace(answer_of(msg, payload));
+        return GANTRY_OK;
+      default:
+        return GANTRY_INVALID;
+    }
+  }
+  static Result<json> answer_of(const gantry_msg& msg, const Result<json>& payload) {
+    if (!payload) return fail(ErrorKind::internal, "the plugin's answer is " + payload.error().message);
+    if (msg.status == 0) return *payload;
+    return std::unexpected(gantry::detail::parse_error(msg.status, dump_json(*payload), "the plugin"));
+  }
+  static std::int32_t take_item(OpenCall& call, const gantry_msg& msg) {
+    if (call.cancelled) return GANTRY_CLOSED;
+    if ((msg.flags & GANTRY_END) != 0) {
+      call.items_ended = true;
+      return GANTRY_OK;
+    }
+    if (call.credit == 0) return GANTRY_FULL;
+    --call.credit;
+    call.items.emplace_back(gantry::detail::to_view(msg.payload));
+    return GANTRY_OK;
+  }
+  std::int32_t take_event(const gantry_msg& msg, const json& payload) GANTRY_REQUIRES(mutex_) {
+    if (const auto refused = refusal(Lane::events)) return *refused;
+    Event event{std::string(gantry::detail::to_view(msg.topic)), std::string(gantry::detail::to_view(msg.epoch)),
+                msg.id, payload, answers_};
+    if (gate(Lane::events) == Gate::stalled) {
+      stalled_events_.push_back(std::move(event));
+    } else {
+      events_.push_back(std::move(event));
+    }
+    return GANTRY_OK;
+  }
+  std::int32_t take_own(const gantry_msg& msg, const json& payload, Descriptors descriptors) GANTRY_REQUIRES(mutex_) {
+    if (const auto refused = refusal(Lane::calls)) return *refused;
+    const auto before = calls_.find(msg.id);
+    if (before != calls_.end() && !before->second.result) return GANTRY_INVALID;
+    if (msg.topic.size == 0 || !payload.is_object()) return GANTRY_INVALID;
+    if (before != calls_.end()) calls_.erase(before);
+    OpenCall& call = calls_[msg.id];
+    call.method = gantry::detail::to_view(msg.topic);
+    call.params = payload;
+    call.stream = (msg.flags & GANTRY_STREAM) != 0;
+    call.granted = call.stream ? msg.credit : 0;
+    call.client = msg.origin;
+    call.traceparent = gantry::detail::to_view(msg.traceparent);
+    call.idempotency_key = gantry::detail::to_view(msg.idempotency_key);
+    call.budget_ns = msg.budget_ns;
+    call.descriptors = std::move(descriptors);
+    call.held = true;
+    return GANTRY_OK;
+  }
+
+  /// Puts a call of the plugin's to whoever stands for its method.
+  void ask(std::uint64_t id) {
+    post([this, id] {
+      OnCall handler;
+      std::string method;
+      json params;
+      {
+        Lock lock(mutex_);
+        const auto& call = calls_.at(id);
+        if (call.result) return;
+        method = call.method;
+        params = call.params;
+        if (const auto it = on_calls_.find(method); it != on_calls_.end()) handler = it->second;
+      }
+      const Reply reply = [this, id](Result<CallAnswer> answer) { answer_own(id, std::move(answer)); };
+      if (handler) return handler(params, reply);
+      reply(fail(ErrorKind::method_not_found, "this test answers no " + method + "; see on_call"));
+    });
+  }
+};
+
+}  // namespace gantry::testing::detail
