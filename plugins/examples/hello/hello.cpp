@@ -17,7 +17,8 @@ struct Hello {
   explicit Hello(gantry::Host) {}
   Greeting greet(const Person& who) { return {"Hello, " + who.name + "!"}; }
   static void define(gantry::Definition<Hello>& d) {
-    d.id("hello").version("1.0.0").service("hello").method("hello.greet", &Hello::greet, {.summary = "Greets somebody"});
+    d.id("hello").version("1.0.0").service("hello").method("hello.greet", &Hello::greet,
+                                                           {.summary = "Greets somebody"});
   }
 };
 GANTRY_PLUGIN(Hello)
