@@ -86,8 +86,8 @@ using Names = std::array<std::pair<std::string, std::string>, 3>;
 
 [[nodiscard]] Result<void> write_project(const PluginNewArgs& args, const fs::path& folder) {
   std::error_code failed;
-  if (fs::exists(folder, failed) && !fs::is_empty(folder, failed))
-    return fail(ErrorKind::conflict, folder.string() + " is not empty; name another folder by --dir");
+  if (fs::exists(folder, failed) && !(fs::is_directory(folder, failed) && fs::is_empty(folder, failed)))
+    return fail(ErrorKind::conflict, folder.string() + " is no empty folder; name another one by --dir");
   const auto source = template_dir();
   if (!fs::is_directory(source / args.language, failed)) {
     return fail(ErrorKind::not_found,

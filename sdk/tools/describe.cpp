@@ -6,6 +6,7 @@
 #include <gantry/abi.h>
 
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 namespace {
@@ -24,7 +25,8 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: gantry-describe PLUGIN.so OUT.json\n");
     return 2;
   }
-  void* library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
+  // A name without a slash would be looked for in the system's folders.
+  void* library = dlopen(std::filesystem::absolute(argv[1]).c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) return refuse(argv[1], dlerror());
   const auto* entry = static_cast<const gantry_entry_t*>(dlsym(library, GANTRY_ENTRY_SYMBOL));
   if (entry == nullptr) return refuse(argv[1], "it does not export gantry_entry");

@@ -112,10 +112,11 @@ class Sandbox {
   /// More `NAME=value` for what is run.
   std::vector<std::string> environment;
   bool names_socket = true;
+  std::string program = GANTRY_BUILD_DIR "/gantry";
 
   [[nodiscard]] pid_t spawn(const std::vector<std::string>& words, const fs::path& out, const fs::path& err,
                             int in = -1, int out_fd = -1) {
-    std::vector<std::string> all{GANTRY_BUILD_DIR "/gantry"};
+    std::vector<std::string> all{program};
     if (names_socket) all.insert(all.end(), {"--socket", socket().string()});
     all.insert(all.end(), words.begin(), words.end());
     std::vector<std::string> env = environment;  // the first of a name counts

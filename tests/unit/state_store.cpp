@@ -35,14 +35,14 @@ TEST_CASE("state: an answer leaves before its event, and events carry the log's 
 TEST_CASE("state: a full bus delays events and loses none") {
   TempDir dir;
   TestHost host(kPlugin, config(dir.path()));
-  host.fill(testing::Lane::events);
+  host.fill(gantry::testing::Lane::events);
   for (int i = 0; i < 40; ++i) REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", i}}));
   host.settle();
   REQUIRE(host.events().empty());
   REQUIRE(host.pending_timers() == 1);
   host.advance(std::chrono::seconds(1));
   REQUIRE(host.pending_timers() == 1);
-  host.open(testing::Lane::events);
+  host.open(gantry::testing::Lane::events);
   host.advance(std::chrono::seconds(1));
   const auto events = host.events();
   REQUIRE(events.size() == 40);

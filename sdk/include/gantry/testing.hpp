@@ -26,6 +26,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <gantry/json.hpp>
 #include <gantry/testing/ends.hpp>
 #include <optional>
@@ -44,7 +45,8 @@ class TestHost : public detail::HostPort {
   explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual,
                     std::optional<std::string> handed_over = std::nullopt)
       : HostPort(time) {
-    void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);  // never closed
+    // Never closed. A name without a slash would be looked for in the system's folders.
+    void* library = dlopen(std::filesystem::absolute(file).c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) throw std::runtime_error(dlerror());
     const auto* entry = static_cast<const gantry_entry_t*>(dlsym(library, GANTRY_ENTRY_SYMBOL));
     if (entry == nullptr) throw std::runtime_error(file + " does not export gantry_entry");
