@@ -20,7 +20,7 @@ namespace {
   return what.substr(begin + kBegin.size(), end - begin - kBegin.size());
 }
 
-[[nodiscard]] Result<void> check_entry(const gantry_entry_t& entry, const Manifest& manifest) {
+[[nodiscard]] Result<void> check_entry(const gantry_entry_t& entry) {
   if (entry.magic != GANTRY_MAGIC)
     return fail(ErrorKind::unavailable,
                 "its gantry_entry has another magic number: it is no plugin, or one for a later release");
@@ -36,28 +36,12 @@ namespace {
   }
   if (entry.size < sizeof(gantry_entry_t) || entry.create == nullptr || entry.describe == nullptr)
     return fail(ErrorKind::unavailable, "its gantry_entry is incomplete");
-  std::string described;
-  entry.describe(&described, [](void* out, gantry_bytes text) {
-    static_cast<std::string*>(out)->assign(text.data == nullptr ? "" : text.data, text.size);
-  });
-  const auto own = parse_json(described);
-  if (!own) return fail(ErrorKind::unavailable, "it describes itself with " + own.error().message);
-  if (*own == manifest.document) return {};
-  std::string where;
-  for (const auto& [name, value] : own->items()) {
-    if (!manifest.document.contains(name) || manifest.document[name] != value)
-      where += (where.empty() ? "" : ", ") + name;
-  }
-  for (const auto& [name, value] : manifest.document.items()) {
-    if (!own->contains(name)) where += (where.empty() ? "" : ", ") + name;
-  }
-  return fail(ErrorKind::unavailable,
-              "its manifest disagrees with what it says of itself (" + where + "); build it again");
+  return {};
 }
 
 }  // namespace
 
-Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, const Manifest& manifest) {
+Result<const gantry_entry_t*> open_library(const std::filesystem::path& file) {
   try {
     boost::dll::shared_library library(file, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
     // Nothing is ever closed: from here on the loader keeps it, whatever Boost's destructor asks for.
@@ -65,11 +49,41 @@ Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, co
     if (!library.has(GANTRY_ENTRY_SYMBOL))
       return fail(ErrorKind::unavailable, "it is no Gantry plugin: it does not export gantry_entry");
     const auto& entry = library.get<const gantry_entry_t>(GANTRY_ENTRY_SYMBOL);
-    if (auto ok = check_entry(entry, manifest); !ok) return std::unexpected(ok.error());
+    if (auto ok = check_entry(entry); !ok) return std::unexpected(ok.error());
     return &entry;
   } catch (const std::exception& e) {
     return fail(ErrorKind::unavailable, "it cannot be loaded: " + loaders_words(e.what()));
   }
+}
+
+std::string describe(const gantry_entry_t& entry) {
+  std::string described;
+  entry.describe(&described, [](void* out, gantry_bytes text) {
+    static_cast<std::string*>(out)->assign(text.data == nullptr ? "" : text.data, text.size);
+  });
+  return described;
+}
+
+Result<void> check_described(const std::string& described, const json& manifest) {
+  const auto own = parse_json(described);
+  if (!own) return fail(ErrorKind::unavailable, "it describes itself with " + own.error().message);
+  if (*own == manifest) return {};
+  std::string where;
+  for (const auto& [name, value] : own->items()) {
+    if (!manifest.contains(name) || manifest[name] != value) where += (where.empty() ? "" : ", ") + name;
+  }
+  for (const auto& [name, value] : manifest.items()) {
+    if (!own->contains(name)) where += (where.empty() ? "" : ", ") + name;
+  }
+  return fail(ErrorKind::unavailable,
+              "its manifest disagrees with what it says of itself (" + where + "); build it again");
+}
+
+Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, const Manifest& manifest) {
+  auto entry = open_library(file);
+  if (!entry) return entry;
+  if (auto ok = check_described(describe(**entry), manifest.document); !ok) return std::unexpected(ok.error());
+  return entry;
 }
 
 }  // namespace gantry::host

@@ -9,10 +9,18 @@
 
 #include <filesystem>
 #include <gantry/result.hpp>
+#include <string>
 
 #include "host/plugins/manifest.hpp"
 
 namespace gantry::host {
+
+/// The entry of the library, whatever its manifest is; as load_library() otherwise.
+[[nodiscard]] Result<const gantry_entry_t*> open_library(const std::filesystem::path& file);
+/// The manifest that is compiled into it.
+[[nodiscard]] std::string describe(const gantry_entry_t& entry);
+/// `unavailable`, with the members that differ.
+[[nodiscard]] Result<void> check_described(const std::string& described, const json& manifest);
 
 /// The entry of the library, which stays loaded until the process ends. `unavailable` with the reason otherwise: no
 /// such file, no shared library, no plugin, another ABI, or another manifest than the one beside it.

@@ -12,13 +12,8 @@
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
 #include <string>
-#include <vector>
 
 namespace gantry::host {
-
-/// The symbols of a shared library that the loader binds once in a process, whatever asks for them: a second build
-/// beside the first one would use the first one's. Reads the file; nothing is executed.
-[[nodiscard]] Result<std::vector<std::string>> unique_symbols(const std::filesystem::path& library);
 
 class LibraryCopies {
  public:

@@ -10,6 +10,7 @@
 #include <gantry/params.hpp>
 #include <utility>
 
+#include "host/plugins/elf.hpp"
 #include "host/services/service_manager.hpp"
 
 namespace gantry::host {
@@ -86,13 +87,14 @@ Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
     return wrong(why);
   };
   if (!next.child) {
-    const auto unique = unique_symbols(*copy);
-    if (!unique) return refuse(unique.error().message);
-    if (!unique->empty())
+    const auto library = read_elf(*copy);
+    if (!library) return refuse(library.error().message);
+    const auto& unique = library->unique;
+    if (!unique.empty())
       return refuse(
           "its library has symbols that exist once in a process, so that a new build would use those of the "
           "old one (" +
-          unique->front() + (unique->size() > 1 ? " and others" : "") +
+          unique.front() + (unique.size() > 1 ? " and others" : "") +
           "); build it with hidden visibility or -fno-gnu-unique, or run it with isolation = \"child\"");
   }
   auto fitting = PluginTable::with(*old, std::move(next));
