@@ -71,6 +71,7 @@ static unsigned posts(const plain* self) {
 static unsigned timers(const plain* self) {
   const gantry_timers* clock = self->host->extension(self->host->ctx, GANTRY_TIMERS_EXT);
   unsigned taken = 0;
+  if (clock == NULL) return 0;
   while (taken < 1000000 && clock->start(self->host->ctx, HOUR_NS, nothing, NULL) != 0) ++taken;
   return taken;
 }
@@ -86,6 +87,10 @@ static int32_t deliver(void* ctx, const gantry_msg* msg) {
   const gantry_bytes null = {"null", 4};
   if (msg->kind == GANTRY_STOP) return answer(self, msg->id, null);
   if (msg->kind == GANTRY_CREDIT) return last_item(self, msg->id);
+  if (msg->kind == GANTRY_CANCEL) {
+    (void)answer(self, msg->id, null);
+    return 0;
+  }
   if (msg->kind != GANTRY_CALL) return 0;
   if (is(msg, "plain.echo")) return answer(self, msg->id, msg->payload);
   if (is(msg, "plain.never") || is(msg, "plain.item") || is(msg, "plain.items")) return 0;

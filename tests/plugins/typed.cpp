@@ -129,15 +129,19 @@ class Typed {
     host_.log(Level::info, "the wait has ended");
     return Said{call.cancelled() ? "cancelled" : "not cancelled", {}};
   }
-  // Whatever is asked of it, until it is released.
-  Said pooled_hold(Call& call) {
+  // Until it is released; or cancelled, unless it is to be stubborn.
+  Said pooled_hold(const SayParams& params, Call& call) {
     call.progress("runs");
-    while (!released_) released_.wait(false);
-    return {"released", {}};
+    const CancelToken token = params.text == "stubborn" ? CancelToken() : call.cancel_token();
+    std::unique_lock lock(hold_);
+    return {changed_.wait(lock, token, [this] { return released_; }) ? "released" : "cancelled", {}};
   }
   void release() {
-    released_ = true;
-    released_.notify_all();
+    {
+      const std::lock_guard lock(hold_);
+      released_ = true;
+    }
+    changed_.notify_all();
   }
   Result<Said> pooled_fail(Call& call) {
     const int run = ++runs_;
@@ -200,8 +204,10 @@ class Typed {
  private:
   Host host_;
   Settings settings_;
-  std::atomic<bool> released_{false};
   std::atomic<int> runs_{0};
+  std::mutex hold_;
+  std::condition_variable_any changed_;
+  bool released_ = false;
   mpsc::Channel<oneshot::Sender<std::string>> told_ = mpsc::channel<oneshot::Sender<std::string>>(4);
   PluginThread thread_;
 };

@@ -36,7 +36,7 @@ void with_time(TestHouse& t, F&& holds) {
 
 TEST_CASE("plugin tasks: one of a plugin's methods runs in the background with its progress, and ends as it does") {
   TestHouse t;
-  REQUIRE(t.call("typed.task", {{"name", "hold"}, {"method", "typed.pooled_hold"}}));
+  REQUIRE(t.call("typed.task", {{"name", "hold"}, {"method", "typed.pooled_hold"}, {"params", {{"text", "x"}}}}));
   eventually("its progress", [&] { return record(t, "typed:hold").value("progress", "") == "runs"; });
   REQUIRE(record(t, "typed:hold")["state"] == "running");
   REQUIRE(record(t, "typed:hold")["parent"] == "plugin:typed");
@@ -88,8 +88,9 @@ TEST_CASE("plugin tasks: one that outlasts its deadline is cancelled, and has fa
 TEST_CASE("plugin tasks: what is no task of the plugin's own is refused with the reason") {
   TestHouse t;
   const auto refused = [&](const json& params) { return t.call("typed.task", params).error(); };
-  REQUIRE(t.call("typed.task", {{"name", "hold"}, {"method", "typed.pooled_hold"}}));
-  REQUIRE(refused({{"name", "hold"}, {"method", "typed.pooled_hold"}}).kind == ErrorKind::conflict);
+  REQUIRE(t.call("typed.task", {{"name", "hold"}, {"method", "typed.pooled_hold"}, {"params", {{"text", "x"}}}}));
+  REQUIRE(refused({{"name", "hold"}, {"method", "typed.pooled_hold"}, {"params", {{"text", "x"}}}}).kind ==
+          ErrorKind::conflict);
   REQUIRE(refused({{"name", "x"}, {"method", "echo.say"}}).kind == ErrorKind::permission_denied);
   REQUIRE(refused({{"name", "x"}, {"method", "typed.nonsense"}}).kind == ErrorKind::method_not_found);
   REQUIRE(refused({{"name", "x y"}, {"method", "typed.say"}}).message.find("one word") != std::string::npos);

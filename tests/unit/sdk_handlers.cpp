@@ -165,7 +165,7 @@ TEST_CASE("pool: stop cancels what runs there and waits for it") {
 
 TEST_CASE("pool: stop is not answered while a handler runs there, and no other begins") {
   testing::TestHost host(kTyped);
-  auto holds = host.begin("typed.pooled_hold");
+  auto holds = host.begin("typed.pooled_hold", {{"text", "stubborn"}});
   host.wait("it to run", [&] { return !holds.progress().empty(); });
   auto stopping = host.begin_stop();
   REQUIRE_FALSE(stopping.answered());
