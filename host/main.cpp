@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "host/check/case_main.hpp"
 #include "host/cli/commands.hpp"
 #include "host/house/house.hpp"
 #include "host/plugins/child_main.hpp"
@@ -52,8 +53,21 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
-CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json, PluginNewArgs& args) {
-  auto* plugin = app.add_subcommand("plugin", "look at plugins, restart and reload them, begin one");
+void add_plugin_check(CLI::App& plugin, PluginCheckArgs& args) {
+  auto* check =
+      plugin.add_subcommand("check", "try whether a plugin keeps what it must promise; CALLS all its methods");
+  check->add_option("file", args.file, "the plugin's library")->type_name("FILE");
+  check->add_option("--only", args.only, "this case; may be given again")->type_name("CASE");
+  auto* seed = check->add_option("--seed", args.seed, "of what is random")->type_name("N");
+  check->add_option("--reproduce", args.reproduce, "repeat the fuzz case with this seed")
+      ->type_name("SEED")
+      ->excludes(seed);
+  check->add_flag("--json", args.as_json, "as one JSON object");
+  check->add_flag("--list", args.list, "print the cases, and end");
+}
+
+CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json, PluginNewArgs& args, PluginCheckArgs& check) {
+  auto* plugin = app.add_subcommand("plugin", "look at plugins, restart and reload them, begin one, check one");
   plugin->require_subcommand(1);
   plugin->add_subcommand("list", "each plugin and its state")->add_flag("--json", as_json, "as one JSON array");
   plugin->add_subcommand("restart", "stop a plugin, forgive its failures, and start it")
@@ -66,6 +80,7 @@ CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json, PluginNewA
   fresh->add_option("name", args.name, "the plugin: one word of letters, digits, _ and -")->required();
   fresh->add_option("--dir", args.folder, "the project's folder, empty or new; default: NAME")->type_name("DIR");
   fresh->add_option("--lang", args.language, "c++ (default) or c")->check(CLI::IsMember({"c++", "c"}));
+  add_plugin_check(*plugin, check);
   return plugin;
 }
 
@@ -79,6 +94,7 @@ int run(int argc, char** argv) {
   CallArgs call_args;
   EventsArgs events_args;
   LspArgs lsp_args;
+  PluginCheckArgs check_args;
   bool as_json = false;
   bool follow = false;
   std::string config_file;
@@ -94,7 +110,7 @@ int run(int argc, char** argv) {
   add_call(app, common, call_args);
   add_events(app, common, events_args);
   add_lsp(app, common, lsp_args);
-  const auto* plugin = add_plugin(app, plugin_name, as_json, new_args);
+  const auto* plugin = add_plugin(app, plugin_name, as_json, new_args, check_args);
   auto* config = app.add_subcommand("config", "check or show the configuration");
   config->require_subcommand(1);
   config->add_subcommand("check", "say what is wrong with a configuration file")
@@ -124,6 +140,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("doctor")) return doctor(common);
   if (plugin->got_subcommand("list")) return plugin_list(common, as_json);
   if (plugin->got_subcommand("new")) return plugin_new(new_args);
+  if (plugin->got_subcommand("check")) return plugin_check(check_args);
   for (const char* verb : {"restart", "reload"}) {
     if (plugin->got_subcommand(verb)) return plugin_operate(common, verb, plugin_name);
   }
@@ -136,9 +153,10 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
   try {
-    // Not for people: the host starts it, with a socket as descriptor 3.
+    // Not for people: a host, or a check, starts it, with a socket or pipe as descriptor 3.
     if (argc > 1 && std::string_view(argv[1]) == "plugin-child") return plugin_child();
     if (argc > 1 && std::string_view(argv[1]) == "helper-guard") std::_Exit(helper_guard());
+    if (argc > 2 && std::string_view(argv[1]) == "plugin-check-case") return check::case_main(argv[2]);
     return run(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "gantry: an error of its own: %s\n", e.what());

@@ -14,7 +14,7 @@ clang-format-19 --dry-run --Werror "${sources[@]}" 2>/dev/null ||
 
 # Each floor may include itself and those before it in this list; the sdk depends on nothing in host/, plugins on the sdk only.
 step "floors"
-floors=(observe config runtime bus plugins services router doors house cli)
+floors=(observe config runtime bus plugins services check router doors house cli)
 for i in "${!floors[@]}"; do
   above=("${floors[@]:$((i + 1))}")
   [ ${#above[@]} -eq 0 ] && continue

@@ -4,6 +4,7 @@
 // is on stderr), 2 wrong usage.
 #pragma once
 
+#include <cstdint>
 #include <gantry/json.hpp>
 #include <optional>
 #include <string>
@@ -66,6 +67,17 @@ struct PluginNewArgs {
 };
 /// Writes a project that builds outside of this repository.
 int plugin_new(const PluginNewArgs& args);
+
+struct PluginCheckArgs {
+  std::string file;
+  std::vector<std::string> only;
+  std::optional<std::uint64_t> seed;
+  std::optional<std::uint64_t> reproduce;  ///< the seed of a fuzz case
+  bool as_json = false;
+  bool list = false;
+};
+/// Needs no host.
+int plugin_check(const PluginCheckArgs& args);
 
 int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The same calls, one after the other, to the plugin inside this process, twice, and in a process of its own: what
+// comes back must be the same. What differs between the two inline runs already (a time, a random id) is compared by
+// its shape: which members, of which types. What differs even then is named, and not compared.
+//
+// Here the plugin runs behind the host's own code, InlinePlugin and ChildPlugin, with a port that has nobody behind it.
+#include <algorithm>
+#include <map>
+#include <thread>
+
+#include "host/check/drive.hpp"
+#include "host/check/lone_port.hpp"
+#include "host/plugins/child_plugin.hpp"
+#include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/plugin_call.hpp"
+
+namespace gantry::host::check {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kRounds = 3;
+constexpr std::size_t kMaxPayload = std::size_t{16} << 20;
+constexpr std::uint32_t kCredit = 16;
+constexpr Duration kAnswerWithin = std::chrono::seconds(1);
+constexpr std::size_t kMaxItems = 64;
+
+/// What came back from one call.
+struct Line {
+  std::string kind;  ///< "result", or the error's
+  json value;        ///< the result
+  std::vector<json> items;
+  bool impatient = false;  ///< it was cancelled: how far it had come is chance
+
+  [[nodiscard]] friend bool operator==(const Line&, const Line&) = default;
+};
+
+/// Of a value: its members and their types.
+[[nodiscard]] json shape(const json& value) {
+  if (value.is_object()) {
+    json out = json::object();
+    for (const auto& [name, member] : value.items()) out[name] = shape(member);
+    return out;
+  }
+  if (value.is_array()) return json::array({value.empty() ? json() : shape(value.front())});
+  return value.is_number() ? "number" : value.type_name();
+}
+[[nodiscard]] Line shape(const Line& line) { return {line.kind, shape(line.value), {}, line.impatient}; }
+
+class Recording final : public CallSink {
+ public:
+  void item(std::string_view payload) override {
+    const Lock lock(mutex_);
+    if (line_.items.size() < kMaxItems) line_.items.push_back(parse_json(payload).value_or(nullptr));
+  }
+  void item_end() override {}
+  void credit(std::uint32_t) override {}
+  void progress(std::string_view) override {}
+  void answered(Result<Answer> answer) override {
+    const Lock lock(mutex_);
+    line_.kind = answer ? "result" : std::string(kind_name(answer.error().kind));
+    if (answer) line_.value = parse_json(answer->text).value_or(nullptr);
+    done_ = true;
+    changed_.notify_all();
+  }
+  [[nodiscard]] bool wait(Duration patience) {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    const Lock lock(mutex_);
+    while (!done_) {
+      if (!changed_.wait_until(mutex_, until)) return done_;
+    }
+    return true;
+  }
+  [[nodiscard]] Line line() const {
+    const Lock lock(mutex_);
+    return line_;
+  }
+
+ private:
+  mutable Mutex mutex_{"recording"};
+  CondVar changed_;
+  Line line_ GANTRY_GUARDED_BY(mutex_);
+  bool done_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+/// What each method has answered, and what was published.
+struct Transcript {
+  std::map<std::string, std::vector<Line>> methods;
+  std::vector<std::string> topics;
+};
+
+[[nodiscard]] Line ask(Plugin& plugin, const ManifestMethod& method, const json& params) {
+  auto recording = std::make_shared<Recording>();
+  CallRequest request;
+  request.method = method.name;
+  request.params = dump_json(params);
+  request.origin = 1;
+  if (method.stream) request.stream_credit = kCredit;
+  const auto call = plugin.open(recording);
+  call->begin(std::move(request));
+  const bool in_time = recording->wait(kAnswerWithin);
+  if (!in_time) {
+    call->cancel();
+    (void)recording->wait(kGrace);
+  }
+  Line line = recording->line();
+  line.impatient = !in_time;
+  return line;
+}
+
+/// The house around the plugin.
+class Room {
+ public:
+  explicit Room(Subject& s) : s_(s), watch_([this] { (void)workers_.run([](std::string_view) {}); }) {}
+  Room(const Room&) = delete;
+  Room& operator=(const Room&) = delete;
+  ~Room() {
+    workers_.stop();
+    watch_.join();
+  }
+
+  [[nodiscard]] Result<Transcript> run(bool child) {
+    std::error_code failed;
+    fs::remove_all(s_.folder / "state", failed);  // each begins with nothing
+    const json config = s_.config();
+    auto port = std::make_shared<LonePort>(s_.report);
+    auto plugin = child ? start_child(port, config) : start_inline(port, config);
+    if (!plugin) return std::unexpected(plugin.error());
+    Transcript out;
+    Values values(s_.seed);
+    std::set<std::string> slow;
+    for (int round = 0; round < kRounds; ++round) {
+      for (const auto& [name, method] : s_.manifest.methods) {
+        const json params = values.params(method.params, round == 0 ? Wish::least : Wish::some);
+        if (slow.contains(name)) continue;
+        const Line line = ask(**plugin, method, params);
+        if (line.impatient) slow.insert(name);
+        out.methods[name].push_back(line);
+      }
+    }
+    const bool stopped = (*plugin)->stop(kStopBudget);
+    if (!stopped) return fail(ErrorKind::timeout, "it did not stop");
+    out.topics = port->published();
+    return out;
+  }
+
+ private:
+  [[nodiscard]] PluginBasics basics(std::shared_ptr<LonePort> port) {
+    return {s_.manifest.id, s_.manifest, workers_.timers(), std::move(port), kMaxPayload};
+  }
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_inline(std::shared_ptr<LonePort> port, const json& config) {
+    auto plugin = InlinePlugin::load(s_.library, basics(std::move(port)), workers_);
+    if (!plugin) return std::unexpected(plugin.error());
+    if (auto started = (*plugin)->start(config); !started) return std::unexpected(started.error());
+    return *plugin;
+  }
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_child(std::shared_ptr<LonePort> port, const json& config) {
+    // As the host confines it, with all that it asks for.
+    Confinement confinement;
+    confinement.folder = config.value("state_dir", "");
+    const GrantPlaces places{s_.folder.string(), s_.folder.string(), {}};
+    confinement.read = granted_paths(s_.manifest.grants, GrantKind::read, places);
+    confinement.read.push_back(s_.library.parent_path().string());
+    confinement.write = granted_paths(s_.manifest.grants, GrantKind::write, places);
+    confinement.network = has_grant(s_.manifest.grants, GrantKind::network);
+    auto plugin = ChildPlugin::start(
+        s_.library, basics(std::move(port)),
+        ChildDeps{workers_, spawner_, PermitQueue::make(4, 64), "/proc/self/exe", std::move(confinement),
+                  Duration::zero(), [](const std::shared_ptr<Plugin>&, const Death&) {}},
+        config, kLongPatience);
+    if (!plugin) return std::unexpected(plugin.error());
+    return *plugin;
+  }
+
+  Subject& s_;
+  Workers workers_{1};
+  Spawner spawner_;
+  std::thread watch_;
+};
+
+[[nodiscard]] std::vector<Line> shapes(const std::vector<Line>& lines) {
+  std::vector<Line> out;
+  std::transform(lines.begin(), lines.end(), std::back_inserter(out), [](const Line& line) { return shape(line); });
+  return out;
+}
+[[nodiscard]] bool any_impatient(const std::vector<Line>& lines) {
+  return std::any_of(lines.begin(), lines.end(), [](const Line& line) { return line.impatient; });
+}
+[[nodiscard]] std::string text_of(const Line& line) {
+  return line.kind + " " + dump_json(line.value).substr(0, 200) + " after " + std::to_string(line.items.size()) +
+         " items";
+}
+
+[[nodiscard]] Outcome differs(const std::string& method, const std::vector<Line>& inside,
+                              const std::vector<Line>& child) {
+  std::size_t at = 0;
+  while (at + 1 < std::min(inside.size(), child.size()) && inside[at] == child[at]) ++at;
+  return Outcome::failed(
+      "inside the host and in a process of its own the plugin answers alike",
+      method + " does not: " + text_of(inside[at]) + " inline, " + text_of(child[at]) + " in a child",
+      "do not depend on the process: its threads, environment, working folder; and ask in the "
+      "manifest for the grants that are needed: a child is held to them");
+}
+
+[[nodiscard]] Outcome compare(const Transcript& once, const Transcript& again, const Transcript& child) {
+  std::size_t exact = 0;
+  std::size_t by_shape = 0;
+  std::string left_out;
+  for (const auto& [name, lines] : once.methods) {
+    const auto& second = again.methods.at(name);
+    const auto& other = child.methods.at(name);
+    if (any_impatient(lines) || any_impatient(second) || any_impatient(other) ||
+        (lines != second && shapes(lines) != shapes(second))) {
+      left_out += (left_out.empty() ? "" : ", ") + name;
+    } else if (lines == second) {
+      if (lines != other) return differs(name, lines, other);
+      ++exact;
+    } else {
+      if (shapes(lines) != shapes(other)) return differs(name, shapes(lines), shapes(other));
+      ++by_shape;
+    }
+  }
+  if (once.topics == again.topics && once.topics != child.topics)
+    return Outcome::failed(
+        "inside the host and in a process of its own the plugin publishes the same events",
+        std::to_string(once.topics.size()) + " events inline, " + std::to_string(child.topics.size()) + " in a child",
+        "publish before the call is answered, or before the plugin stops");
+  const std::string note = std::to_string(exact) + " methods the same, " + std::to_string(by_shape) +
+                           " of the same shape" + (left_out.empty() ? "" : "; not comparable: " + left_out);
+  return exact + by_shape == 0 ? Outcome::skipped(note) : Outcome::passed(note);
+}
+
+}  // namespace
+
+Outcome check_transcript(Subject& s) {
+  const json isolation = s.manifest.document.value("isolation", json::array({"inline", "child"}));
+  if (std::find(isolation.begin(), isolation.end(), "child") == isolation.end())
+    return Outcome::skipped("its manifest does not allow a process of its own");
+  Room room(s);
+  std::vector<Transcript> runs;
+  for (const bool child : {false, false, true}) {
+    auto run = room.run(child);
+    if (!run)
+      return Outcome::failed(std::string("it runs ") + (child ? "in a process of its own" : "inside the host"),
+                             run.error().message, "run it so in a host: [plugins.NAME] isolation");
+    runs.push_back(std::move(*run));
+  }
+  return compare(runs[0], runs[1], runs[2]);
+}
+
+}  // namespace gantry::host::check
