@@ -53,6 +53,15 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
+void add_trust(CLI::App& app, Common& common, TrustArgs& args) {
+  auto* trust = app.add_subcommand("trust", "trust a plugin with what it asks for");
+  auto* plugin = trust->add_option("--plugin", args.plugin, "the plugin")->type_name("NAME");
+  auto* list = trust->add_flag("--list", args.list, "print what is trusted")->excludes(plugin);
+  trust->add_flag("--revoke", args.revoke, "take trust back")->excludes(list);
+  trust->add_flag("--yes", args.yes, "do not ask");
+  trust->add_flag("--no-start", common.no_start, "do not start a host when none runs");
+}
+
 void add_plugin_check(CLI::App& plugin, PluginCheckArgs& args) {
   auto* check =
       plugin.add_subcommand("check", "try whether a plugin keeps what it must promise; CALLS all its methods");
@@ -95,6 +104,7 @@ int run(int argc, char** argv) {
   EventsArgs events_args;
   LspArgs lsp_args;
   PluginCheckArgs check_args;
+  TrustArgs trust_args;
   bool as_json = false;
   bool follow = false;
   std::string config_file;
@@ -110,6 +120,7 @@ int run(int argc, char** argv) {
   add_call(app, common, call_args);
   add_events(app, common, events_args);
   add_lsp(app, common, lsp_args);
+  add_trust(app, common, trust_args);
   const auto* plugin = add_plugin(app, plugin_name, as_json, new_args, check_args);
   auto* config = app.add_subcommand("config", "check or show the configuration");
   config->require_subcommand(1);
@@ -137,6 +148,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("call")) return call(common, call_args);
   if (app.got_subcommand("events")) return events(common, events_args);
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);
+  if (app.got_subcommand("trust")) return trust(common, trust_args);
   if (app.got_subcommand("doctor")) return doctor(common);
   if (plugin->got_subcommand("list")) return plugin_list(common, as_json);
   if (plugin->got_subcommand("new")) return plugin_new(new_args);

@@ -79,6 +79,15 @@ struct PluginCheckArgs {
 /// Needs no host.
 int plugin_check(const PluginCheckArgs& args);
 
+struct TrustArgs {
+  std::string folder;  ///< not a plugin but this folder's `.gantry.toml`
+  std::string plugin;
+  bool list = false;
+  bool revoke = false;
+  bool yes = false;  ///< nobody is asked
+};
+int trust(const Common& common, const TrustArgs& args);
+
 int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);

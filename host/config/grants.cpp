@@ -180,6 +180,19 @@ std::vector<Grant> effective_grants(const std::vector<Grant>& asked, const std::
   return out;
 }
 
+std::vector<Grant> uncovered_grants(const std::vector<Grant>& asked, const std::vector<Grant>& granted,
+                                    const std::string& home) {
+  std::vector<Grant> out;
+  for (const auto& wish : asked) {
+    const bool covered = std::any_of(granted.begin(), granted.end(), [&](const Grant& leave) {
+      const auto grant = both(at_home(wish, home), at_home(leave, home));
+      return grant && *grant == at_home(wish, home);
+    });
+    if (!covered) out.push_back(wish);
+  }
+  return out;
+}
+
 bool has_grant(const std::vector<Grant>& grants, GrantKind kind) {
   return std::any_of(grants.begin(), grants.end(), [kind](const Grant& grant) { return grant.kind == kind; });
 }

@@ -45,6 +45,10 @@ struct Grant {
 [[nodiscard]] std::vector<Grant> effective_grants(const std::vector<Grant>& asked, const std::vector<Grant>& granted,
                                                   const std::string& home);
 
+/// Those of `asked` that nothing in `granted` holds all of.
+[[nodiscard]] std::vector<Grant> uncovered_grants(const std::vector<Grant>& asked, const std::vector<Grant>& granted,
+                                                  const std::string& home);
+
 [[nodiscard]] bool has_grant(const std::vector<Grant>& grants, GrantKind kind);
 
 /// The folders and files behind all grants of this kind, absolute. What has no place (no home, no workspace) is left

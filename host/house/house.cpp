@@ -95,10 +95,12 @@ House::House(HouseOptions options)
            }),
       event_permits_(
           PermitQueue::make(static_cast<std::size_t>(options_.config.async.event_processing_concurrency), 4096)),
+      trust_(options_.state_dir / "trust.json"),
       config_(std::make_shared<const Config>(options_.config)) {
   const Config& c = options_.config;
-  services_ = std::make_unique<ServiceManager>(plugins_of(c, options_.plugin_dir), plugin_deps(), pool_,
+  services_ = std::make_unique<ServiceManager>(trusted_plugins(), plugin_deps(), pool_,
                                                [this](const PluginSpec& spec) { return plugin_config(spec); });
+  trust_desk_ = std::make_unique<TrustDesk>(trust_, *services_, bus_, *log_);
   launcher_ = std::make_unique<Launcher>(
       LauncherDeps{workers_, timers_, spawner_, pool_, bus_, *log_, options_.program,
                    [this](const std::string& plugin) { return services_->granted(plugin); }});
@@ -112,6 +114,7 @@ House::House(HouseOptions options)
   add_builtins();
   add_operate_builtins();
   add_plugin_builtins();
+  add_trust_builtins();
   door_ = std::make_unique<UnixDoor>(workers_, session_deps(), *log_, door_limits(c), [this](OriginId origin) {
     services_->gone(origin);
     (void)bus_.publish("host.client.gone", dump_json({{"origin", origin}}));
@@ -241,11 +244,15 @@ Result<void> House::open() {
     if (auto ok = watch_->start(); !ok) return ok;
   }
   services_->arm_activations();
-  for (const auto& name : services_->activated_by("start")) {
-    (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
-  }
+  start_activated("start");
   log_->write(Level::info, "host", "gantry " + std::string(kVersion) + " serves " + options_.socket.string());
   return {};
+}
+
+void House::start_activated(std::string_view when) {
+  for (const auto& name : services_->activated_by(when)) {
+    (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
+  }
 }
 
 Result<std::string> House::open_workspace(const std::string& folder) {
@@ -255,9 +262,7 @@ Result<std::string> House::open_workspace(const std::string& folder) {
     log_->write(Level::info, "host", "workspace " + added->path);
     (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
     services_->reconfigure();
-    for (const auto& name : services_->activated_by("workspace")) {
-      (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
-    }
+    start_activated("workspace");
   }
   return added->path;
 }

@@ -25,6 +25,7 @@
 #include "host/doors/rpc/socket_lock.hpp"
 #include "host/doors/rpc/unix_door.hpp"
 #include "host/house/library_watch.hpp"
+#include "host/house/trust_desk.hpp"
 #include "host/house/workspaces.hpp"
 #include "host/observe/log.hpp"
 #include "host/router/router.hpp"
@@ -34,6 +35,7 @@
 #include "host/services/plugin_tasks.hpp"
 #include "host/services/service_manager.hpp"
 #include "host/services/supervisor.hpp"
+#include "host/services/trust_store.hpp"
 
 namespace gantry::host {
 
@@ -85,6 +87,9 @@ class House {
   void add_builtins();
   void add_operate_builtins();
   void add_plugin_builtins();
+  void add_trust_builtins();
+  [[nodiscard]] std::vector<PluginSpec> trusted_plugins();
+  void start_activated(std::string_view when);
   [[nodiscard]] json status() const;
   [[nodiscard]] json plugins_json() const;
   using PluginJob = Result<void> (ServiceManager::*)(const std::string& plugin);
@@ -115,8 +120,10 @@ class House {
   Origins origins_;
   Workspaces workspaces_;
   std::shared_ptr<PermitQueue> event_permits_;
+  TrustStore trust_;
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<ServiceManager> services_;
+  std::unique_ptr<TrustDesk> trust_desk_;
   std::shared_ptr<LibraryWatch> watch_;  ///< if it was asked for
   std::unique_ptr<PluginTasks> plugin_tasks_;  ///< outlives its jobs
   std::unique_ptr<TaskSupervisor> tasks_;

@@ -30,6 +30,7 @@ json House::plugins_json() const {
     if (!plugin.grants.empty()) entry["grants"] = plugin.grants;
     if (plugin.refusals != 0) entry["refusals"] = plugin.refusals;
     if (!plugin.unenforced.empty()) entry["unenforced"] = plugin.unenforced;
+    if (!plugin.untrusted.empty()) entry["untrusted"] = plugin.untrusted;
     if (!plugin.reason.empty()) entry["reason"] = plugin.reason;
     if (!plugin.evidence.is_null()) entry["evidence"] = plugin.evidence;
     if (plugin.pid) entry["pid"] = *plugin.pid;

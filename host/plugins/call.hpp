@@ -26,9 +26,9 @@ class CallerRights {
   CallerRights(const CallerRights&) = delete;
   CallerRights& operator=(const CallerRights&) = delete;
   virtual ~CallerRights() = default;
-  /// `permission_denied`, which names the grant that is missing.
-  [[nodiscard]] virtual Result<void> may_call(const std::string& method) const = 0;
-  [[nodiscard]] virtual Result<void> may_call_back() const = 0;
+  /// `permission_denied`, which names the grant that is missing. `traceparent`: of the call, for what is told of it.
+  [[nodiscard]] virtual Result<void> may_call(const std::string& method, std::string_view traceparent) const = 0;
+  [[nodiscard]] virtual Result<void> may_call_back(std::string_view traceparent) const = 0;
 };
 
 struct CallRequest {

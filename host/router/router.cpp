@@ -114,7 +114,8 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
   };
   if (request.rights) {
     const auto& rights = *request.rights;
-    if (auto ok = request.client != 0 ? rights.may_call_back() : rights.may_call(request.method); !ok)
+    const auto& trace = request.traceparent;
+    if (auto ok = request.client != 0 ? rights.may_call_back(trace) : rights.may_call(request.method, trace); !ok)
       return refuse(std::move(ok.error()));
   }
   if (request.client != 0 && draining_.load(std::memory_order_relaxed))
@@ -125,7 +126,11 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
   if (draining_.load(std::memory_order_relaxed) &&
       (found == table->methods.end() || !found->second->about.while_stopping))
     return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
-  if (found == table->methods.end()) return refuse(unknown(request.method));
+  if (found == table->methods.end()) {
+    auto error = unknown(request.method);
+    if (error.kind == ErrorKind::permission_denied) services_.note_untrusted_call(request.method, request.traceparent);
+    return refuse(std::move(error));
+  }
   Method& method = *found->second;
   if (request.stream_credit && (method.run || !method.about.stream))
     return refuse(Error{ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream", {}});

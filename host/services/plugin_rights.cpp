@@ -37,16 +37,22 @@ bool PluginRights::is_own(std::string_view name) const {
   return std::find(own_.begin(), own_.end(), first) != own_.end();
 }
 
-Result<void> PluginRights::may_call(const std::string& method) const {
+Result<void> PluginRights::may_call(const std::string& method, std::string_view traceparent) const {
+  if (method.starts_with("trust.")) {
+    count("call:" + method, method, traceparent);
+    return fail(ErrorKind::permission_denied,
+                "plugin " + plugin_ + " may not call " + method + ": what is trusted is for people to decide",
+                dump_json({{"grant", "call:" + method}}));
+  }
   if (method.starts_with("process.")) return {};                 // the launcher asks for `processes`
   if (method == "task.run" || method == "task.stop") return {};  // of its own methods and tasks only
   if (is_own(method) || allows(grants_, GrantKind::call, method)) return {};
-  return refuse("call:" + method, method);
+  return refuse("call:" + method, method, traceparent);
 }
 
-Result<void> PluginRights::may_call_back() const {
+Result<void> PluginRights::may_call_back(std::string_view traceparent) const {
   if (has_grant(grants_, GrantKind::client)) return {};
-  return refuse("client", "a call back to a client");
+  return refuse("client", "a call back to a client", traceparent);
 }
 
 std::vector<std::string> PluginRights::granted_topics(GrantKind kind, const std::vector<std::string>& patterns) const {
@@ -57,30 +63,31 @@ std::vector<std::string> PluginRights::granted_topics(GrantKind kind, const std:
     if (is_own(pattern)) {
       out.push_back(pattern);
     } else if (effective.empty()) {
-      count(to_string(wanted), "its manifest's topics");
+      count(to_string(wanted), "its manifest's topics", {});
     }
     for (const auto& grant : effective) out.push_back(grant.of);  // perhaps less than all of it
   }
   return out;
 }
 
-std::unexpected<Error> PluginRights::refuse(const std::string& missing, const std::string& wanted) const {
-  count(missing, wanted);
+std::unexpected<Error> PluginRights::refuse(const std::string& missing, const std::string& wanted,
+                                            std::string_view traceparent) const {
+  count(missing, wanted, traceparent);
   const auto grant = parse_grant(missing);
   const bool asks = grant && !effective_grants(asked_, {*grant}, {}).empty();
   return fail(ErrorKind::permission_denied,
               "plugin " + plugin_ + " lacks the grant " + missing + "; " +
                   (asks ? "add it to grants in [plugins." + plugin_ + "]" : "its manifest does not ask for it either"),
-              R"({"grant":")" + missing + "\"}");
+              dump_json({{"grant", missing}}));
 }
 
-void PluginRights::count(const std::string& missing, const std::string& wanted) const {
+void PluginRights::count(const std::string& missing, const std::string& wanted, std::string_view traceparent) const {
   refusals_->fetch_add(1, std::memory_order_relaxed);
   {
     Lock lock(mutex_);
     if (told_.size() >= kMaxTold || !told_.insert(missing).second) return;
   }
-  tell_(missing, wanted);
+  tell_(missing, wanted, traceparent);
 }
 
 }  // namespace gantry::host

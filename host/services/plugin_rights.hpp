@@ -25,22 +25,23 @@ namespace gantry::host {
 class PluginRights final : public CallerRights {
  public:
   static constexpr std::size_t kMaxTold = 64;
-  /// A grant that is missing, by its text, and what it was missing for.
-  using Tell = std::function<void(const std::string& missing, const std::string& wanted)>;
+  /// A grant that is missing, by its text, what it was missing for, and the traceparent of that call.
+  using Tell = std::function<void(const std::string& missing, const std::string& wanted, std::string_view traceparent)>;
 
   /// `refusals`: counted there.
   PluginRights(const PluginSpec& spec, std::shared_ptr<std::atomic<std::uint64_t>> refusals, Tell tell);
 
-  /// `permission_denied`, which names the grant.
-  [[nodiscard]] Result<void> may_call(const std::string& method) const override;
-  [[nodiscard]] Result<void> may_call_back() const override;
+  /// `permission_denied`, which names the grant. What is for people to decide no grant gives.
+  [[nodiscard]] Result<void> may_call(const std::string& method, std::string_view traceparent) const override;
+  [[nodiscard]] Result<void> may_call_back(std::string_view traceparent) const override;
   /// Of the topics that its manifest lists those that it may have; the others are told.
   [[nodiscard]] std::vector<std::string> granted_topics(GrantKind kind, const std::vector<std::string>& patterns) const;
 
  private:
   [[nodiscard]] bool is_own(std::string_view name) const;
-  [[nodiscard]] std::unexpected<Error> refuse(const std::string& missing, const std::string& wanted) const;
-  void count(const std::string& missing, const std::string& wanted) const;
+  [[nodiscard]] std::unexpected<Error> refuse(const std::string& missing, const std::string& wanted,
+                                              std::string_view traceparent) const;
+  void count(const std::string& missing, const std::string& wanted, std::string_view traceparent) const;
 
   const std::string plugin_;
   const std::vector<Grant> asked_;

@@ -38,8 +38,33 @@ std::string home_folder() {
 
 std::vector<Grant> PluginSpec::grants() const {
   if (!manifest) return {};
-  if (!granted) return bundled ? manifest->grants : std::vector<Grant>{};
-  return effective_grants(manifest->grants, *granted, home_folder());
+  if (!granted && bundled) return manifest->grants;
+  return effective_grants(manifest->grants, granted ? *granted : trusted, home_folder());
+}
+
+std::vector<Grant> PluginSpec::untrusted() const {
+  if (!manifest || !needs_trust()) return {};
+  return uncovered_grants(manifest->grants, trusted, home_folder());
+}
+
+std::string PluginSpec::untrusted_reason() const {
+  std::string all;
+  for (const auto& grant : untrusted()) all += (all.empty() ? "" : ", ") + to_string(grant);
+  return "it asks for " + all + ", which it was not trusted with: run `gantry trust --plugin " + name + "`";
+}
+
+std::optional<Error> PluginSpec::trust_error() const {
+  const auto grants = grant_texts(untrusted());
+  if (grants.empty()) return std::nullopt;
+  return Error{ErrorKind::permission_denied, "plugin " + name + " waits for trust: " + untrusted_reason(),
+               dump_json({{"plugin", name}, {"grant", grants.front()}, {"grants", grants}})};
+}
+
+std::vector<std::string> grant_texts(const std::vector<Grant>& grants) {
+  std::vector<std::string> out;
+  out.reserve(grants.size());
+  for (const auto& grant : grants) out.push_back(to_string(grant));
+  return out;
 }
 
 void refuse_what_does_not_fit(std::vector<PluginSpec>& specs) {

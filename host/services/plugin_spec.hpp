@@ -21,7 +21,8 @@ struct PluginSpec {
   std::filesystem::path copy;  ///< of it, that is opened instead; empty: there is none
   bool enabled = true;
   bool bundled = false;                       ///< it lies in the host's own plugin folder
-  std::optional<std::vector<Grant>> granted;  ///< not set: what it asks for if it is bundled, else nothing
+  std::optional<std::vector<Grant>> granted;  ///< not set: what it asks for if it is bundled, else what is trusted
+  std::vector<Grant> trusted{};               ///< what it may ask for, as the user has agreed to
   std::optional<std::int64_t> max_memory_mib;
   bool child = false;   ///< in a process of its own
   bool restart = true;  ///< when it has failed
@@ -29,9 +30,18 @@ struct PluginSpec {
   std::string failure;  ///< why it cannot run: there is no manifest, or what it needs is not there
 
   [[nodiscard]] const std::filesystem::path& opened() const { return copy.empty() ? library : copy; }
-  /// What the manifest asks for and the configuration grants.
+  /// What the manifest asks for and the configuration grants, or the user has trusted it with.
   [[nodiscard]] std::vector<Grant> grants() const;
+  /// Whether it runs only when the user has agreed to all that it asks for.
+  [[nodiscard]] bool needs_trust() const { return !bundled && !granted; }
+  /// What it asks for that nobody has agreed to: it does not run before somebody has.
+  [[nodiscard]] std::vector<Grant> untrusted() const;
+  [[nodiscard]] std::string untrusted_reason() const;
+  /// `permission_denied`, which names what it waits for; empty: nothing.
+  [[nodiscard]] std::optional<Error> trust_error() const;
 };
+
+[[nodiscard]] std::vector<std::string> grant_texts(const std::vector<Grant>& grants);
 
 /// $HOME, or nothing.
 [[nodiscard]] std::string home_folder();

@@ -25,6 +25,12 @@ PluginSpecPtr PluginTable::share(const PluginTablePtr& table, std::string_view n
   return {table, &*std::ranges::lower_bound(table->specs_, name, {}, &PluginSpec::name)};
 }
 
+PluginTablePtr PluginTable::trusting(const PluginTable& old, std::string_view name, std::vector<Grant> grants) {
+  std::vector<PluginSpec> specs = old.specs_;
+  std::ranges::lower_bound(specs, name, {}, &PluginSpec::name)->trusted = std::move(grants);
+  return std::make_shared<const PluginTable>(std::move(specs));
+}
+
 Result<PluginTablePtr> PluginTable::with(const PluginTable& old, PluginSpec next) {
   std::vector<PluginSpec> specs = old.specs_;
   // Who has a manifest and does not run waits for what it needs: that is looked at anew.

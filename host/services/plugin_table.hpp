@@ -40,6 +40,9 @@ class PluginTable {
   /// `next` in the place of the plugin of that name. `unavailable`: it cannot run so, or another one could not any
   /// more.
   [[nodiscard]] static Result<PluginTablePtr> with(const PluginTable& old, PluginSpec next);
+  /// The same plugins; `name` is trusted with these.
+  [[nodiscard]] static PluginTablePtr trusting(const PluginTable& old, std::string_view name,
+                                               std::vector<Grant> grants);
 
  private:
   const std::vector<PluginSpec> specs_;

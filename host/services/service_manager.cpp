@@ -13,13 +13,6 @@ namespace gantry::host {
 
 namespace {
 
-[[nodiscard]] std::vector<std::string> texts(const std::vector<Grant>& grants) {
-  std::vector<std::string> out;
-  out.reserve(grants.size());
-  for (const auto& grant : grants) out.push_back(to_string(grant));
-  return out;
-}
-
 /// What `plugin` asks for that only the kernel could hold it to, and does not.
 [[nodiscard]] std::vector<std::string> unenforced(const Manifest& manifest, const std::vector<std::string>& enforced) {
   const auto holds = [&](std::string_view what) {
@@ -123,14 +116,8 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
                 "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
   if (!spec.failure.empty())
     return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
+  if (auto waits = spec.trust_error()) return std::unexpected(std::move(*waits));
   return Method{{all, &spec}, &found->second};
-}
-
-void ServiceManager::audit(const std::string& plugin, const std::string& missing, const std::string& wanted) const {
-  deps_.log.write(Level::warn, "audit",
-                  "plugin " + plugin + " was refused " + wanted + ": it lacks the grant " + missing);
-  (void)deps_.bus.publish("host.audit.refused",
-                          dump_json({{"plugin", plugin}, {"grant", missing}, {"wanted", wanted}}));
 }
 
 PluginSlot* ServiceManager::instance(const std::string& plugin) const {
@@ -166,7 +153,7 @@ std::vector<PluginStatus> ServiceManager::status() const {
     PluginStatus status;
     status.name = name;
     status.isolation = spec.child ? "child" : "inline";
-    status.grants = texts(spec.grants());
+    status.grants = grant_texts(spec.grants());
     status.refusals = entry.refusals->load(std::memory_order_relaxed);
     if (spec.manifest) status.version = spec.manifest->version;
     if (!spec.enabled) {
@@ -174,6 +161,9 @@ std::vector<PluginStatus> ServiceManager::status() const {
     } else if (!spec.failure.empty()) {
       status.state = "failed";
       status.reason = spec.failure;
+    } else if (status.untrusted = grant_texts(spec.untrusted()); !status.untrusted.empty()) {
+      status.state = "disabled";
+      status.reason = spec.untrusted_reason();
     } else {
       auto view = entry.slot->view();
       status.state = std::move(view.state);
@@ -203,7 +193,7 @@ void ServiceManager::chain_reasons(std::vector<PluginStatus>& all, const PluginG
     if (status.state != "known" && status.state != "failed") continue;
     for (const auto& need : graph.needs_of(name)) {
       const PluginStatus& needed = *by_name.at(need);
-      if (needed.state != "failed" && needed.state != "quarantined") continue;
+      if (needed.state != "failed" && needed.state != "quarantined" && needed.state != "disabled") continue;
       status.state = "failed";
       status.reason = "it needs " + need + ", which is " + needed.state + ": " + needed.reason;
       break;
@@ -215,15 +205,17 @@ std::vector<std::string> ServiceManager::activated_by(std::string_view when) con
   std::vector<std::string> out;
   const auto all = table();
   for (const auto& spec : all->specs()) {
-    if (spec.enabled && spec.failure.empty() && spec.manifest->activated_by(when)) out.push_back(spec.name);
+    if (spec.enabled && spec.failure.empty() && spec.manifest->activated_by(when) && spec.untrusted().empty())
+      out.push_back(spec.name);
   }
   return out;
 }
 
 std::shared_ptr<PluginRights> ServiceManager::rights_of(const Entry& entry, const PluginSpec& spec) const {
   return std::make_shared<PluginRights>(
-      spec, entry.refusals, [this, plugin = spec.name](const std::string& missing, const std::string& wanted) {
-        audit(plugin, missing, wanted);
+      spec, entry.refusals,
+      [this, plugin = spec.name](const std::string& missing, const std::string& wanted, std::string_view traceparent) {
+        audit(plugin, missing, wanted, traceparent);
       });
 }
 

@@ -75,6 +75,7 @@ struct PluginStatus {
   std::uint64_t refusals = 0;         ///< of what was not granted
   std::vector<std::string> grants;
   std::vector<std::string> unenforced;  ///< that it asks for: nothing holds it to what was granted of these
+  std::vector<std::string> untrusted;   ///< that it asks for and waits for
 };
 
 class ServiceManager {
@@ -119,6 +120,14 @@ class ServiceManager {
   /// reload runs. `overloaded`: too many old instances end their calls still, or too many builds are in this process.
   [[nodiscard]] Result<void> reload(const std::string& plugin);
 
+  /// What the user has agreed to that this plugin asks for is another set, which `commit` makes sure of and gives, or
+  /// leaves all as it was. In force at once: a plugin that waited for it may start; one that runs and asks for more is
+  /// stopped, and those that need it. Blocks for both. `conflict`: a reload runs.
+  [[nodiscard]] Result<void> change_trust(const std::string& plugin,
+                                          const std::function<Result<std::vector<Grant>>()>& commit);
+  /// A call was refused because the plugin that has this method waits for trust: counted and, once, told.
+  void note_untrusted_call(std::string_view method, std::string_view traceparent);
+
   [[nodiscard]] std::vector<PluginStatus> status() const;
   [[nodiscard]] PluginTablePtr table() const;
   [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const;
@@ -155,6 +164,7 @@ class ServiceManager {
     std::shared_ptr<Activation> activation{};                     ///< by an event that has not come
     Since since{};                                                ///< until it runs: where that event was
     std::map<std::string, std::weak_ptr<Plugin>> started_with{};  ///< the instances of what it needs
+    std::atomic<bool> untrusted_told{false};
   };
   [[nodiscard]] LazyOptions lazy_options();
   void hold_back_the_blamed(Entry& entry);
@@ -191,7 +201,11 @@ class ServiceManager {
   void follow(Entry& entry, const PluginSlot::Verdict& verdict, std::vector<Entry*> dependents);
   void tell(const char* what, const std::string& name, const std::string& reason = {},
             json more = json::object()) const;
-  void audit(const std::string& plugin, const std::string& missing, const std::string& wanted) const;
+  void audit(const std::string& plugin, const std::string& missing, const std::string& wanted,
+             std::string_view traceparent) const;
+  void audit_granted(const PluginSpec& spec) const;
+  void stop_untrusted(Entry& entry);
+  [[nodiscard]] std::optional<Error> refuse_untrusted(Entry& entry, const PluginSpec& next) const;
   static void chain_reasons(std::vector<PluginStatus>& all, const PluginGraph& graph);
   [[nodiscard]] static bool stop_together(const std::vector<Instance>& plugins, Duration budget);
   void each_running(const std::function<void(Plugin&)>& body) const;

@@ -126,6 +126,7 @@ Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, co
                 "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
   if (!spec.failure.empty())
     return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
+  if (auto waits = spec.trust_error()) return std::unexpected(std::move(*waits));
   if (auto ok = start_needs(entry, build); !ok) return std::unexpected(ok.error());
   entry.slot->starts(trial);
   const auto failed = [&](const Error& error) {
@@ -142,6 +143,7 @@ Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, co
   } catch (const std::exception& e) {
     return failed(Error{ErrorKind::internal, e.what(), {}});
   }
+  audit_granted(spec);
   tell("ready", spec.name, {}, {{"version", spec.manifest->version}});
   return plugin;
 }

@@ -82,6 +82,10 @@ Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
   next.manifest = std::move(*manifest);
   next.failure.clear();
   next.copy = *copy;
+  if (auto waits = refuse_untrusted(entry, next)) {
+    LibraryCopies::drop(*copy);
+    return std::unexpected(std::move(*waits));
+  }
   const auto refuse = [&](const std::string& why) {
     LibraryCopies::drop(*copy);
     return wrong(why);

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `gantry trust`: shows what is asked for, and says yes to exactly that.
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+
+#include "host/cli/client.hpp"
+#include "host/cli/commands.hpp"
+#include "host/observe/printable.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+constexpr auto kPatience = std::chrono::seconds(60);  // what is revoked is stopped first
+
+// What a manifest or a project says is printed by one line each, without control characters.
+[[nodiscard]] std::string shown(const json& text) {
+  return printable(text.is_string() ? text.get<std::string>() : dump_json(text), 400);
+}
+
+void print_list(const json& list) {
+  for (const auto& [name, entry] : list.value("plugins", json::object()).items()) {
+    std::printf("plugin  %s  %s\n", shown(name).c_str(), shown(entry.value("library", "")).c_str());
+    for (const auto& grant : entry.value("grants", json::array())) std::printf("        %s\n", shown(grant).c_str());
+  }
+  for (const auto& [path, entry] : list.value("folders", json::object()).items())
+    std::printf("folder  %s\n        %s\n", shown(path).c_str(), shown(entry.value("digest", "")).c_str());
+}
+
+/// No terminal: nobody can be asked.
+[[nodiscard]] Result<bool> agreed(const TrustArgs& args, const std::string& question) {
+  if (args.yes) return true;
+  if (::isatty(STDIN_FILENO) != 1)
+    return fail(ErrorKind::invalid_params, "there is no terminal to ask on; look at the above and say --yes");
+  std::printf("%s [y/N] ", question.c_str());
+  (void)std::fflush(stdout);
+  std::array<char, 16> line{};
+  return std::fgets(line.data(), line.size(), stdin) != nullptr && (line[0] == 'y' || line[0] == 'Y');
+}
+
+[[nodiscard]] Result<void> trust_plugin(Client& client, const TrustArgs& args) {
+  const auto look = client.call("trust.look", {{"plugin", args.plugin}}, kPatience);
+  if (!look) return std::unexpected(look.error());
+  const auto grants = look->value("grants", json::array());
+  const auto untrusted = look->value("untrusted", json::array());
+  std::printf("plugin %s %s, %s\n", shown(args.plugin).c_str(), shown(look->value("version", "")).c_str(),
+              shown(look->value("library", "")).c_str());
+  for (const auto& grant : grants) {
+    const bool waits = std::find(untrusted.begin(), untrusted.end(), grant) != untrusted.end();
+    std::printf("  %s%s\n", shown(grant).c_str(), waits ? "  (new)" : "");
+  }
+  if (grants.empty()) std::printf("  it asks for nothing\n");
+  if (untrusted.empty()) {
+    std::printf("nothing waits for trust\n");
+    return {};
+  }
+  const auto yes = agreed(args, "Trust it with what is new?");
+  if (!yes) return std::unexpected(yes.error());
+  if (!*yes) return fail(ErrorKind::cancelled, "plugin " + args.plugin + " is not trusted with more than before");
+  const auto done = client.call("trust.plugin", {{"name", args.plugin}, {"grants", grants}}, kPatience);
+  if (!done) return std::unexpected(done.error());
+  std::printf("trusted\n");
+  if (done->contains("reload")) return fail(ErrorKind::unavailable, shown(done->at("reload")));
+  return {};
+}
+
+}  // namespace
+
+int trust(const Common& common, const TrustArgs& args) {
+  auto connected = connect_or_start(connect_options(common, "gantry trust"));
+  if (!connected) return complain(connected.error());
+  print_notes(connected->notes);
+  Client& client = connected->client;
+  if (args.list) {
+    const auto list = client.call("trust.list", json::object(), kPatience);
+    if (!list) return complain(list.error());
+    print_list(*list);
+    return 0;
+  }
+  if (args.revoke) {
+    const auto done = client.call("trust.revoke", {{"plugin", args.plugin}}, kPatience);
+    if (!done) return complain(done.error());
+    std::printf("plugin %s is not trusted any more\n", shown(args.plugin).c_str());
+    return 0;
+  }
+  const auto done = trust_plugin(client, args);
+  return done ? 0 : complain(done.error());
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How trust is part of the house: what plugins are trusted with at its start, and the methods about it.
+#include <utility>
+
+#include "host/house/house.hpp"
+#include "host/services/plugin_settings.hpp"
+
+namespace gantry::host {
+
+std::vector<PluginSpec> House::trusted_plugins() {
+  if (auto loaded = trust_.load(); !loaded) log_->write(Level::error, "audit", loaded.error().message);
+  auto specs = plugins_of(options_.config, options_.plugin_dir);
+  for (auto& spec : specs) {
+    if (!spec.needs_trust()) continue;
+    spec.trusted = trust_.grants_of(spec.name, spec.library);
+    if (spec.enabled && spec.failure.empty() && !spec.untrusted().empty())
+      log_->write(Level::warn, "audit", "plugin " + spec.name + " waits for trust: " + spec.untrusted_reason());
+  }
+  return specs;
+}
+
+void House::add_trust_builtins() {
+  for (auto& method : TrustDesk::methods()) {
+    router_->add_slow(std::move(method), [this](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+      CallRequest asked;
+      asked.method = request.method;
+      asked.params = request.params;
+      asked.traceparent = request.traceparent;
+      auto spawned = pool_.spawn([this, sink, job = std::move(asked)] {
+        auto answer = trust_desk_->call(job);
+        // Who was waiting for trust and is to run without being called.
+        if (answer && job.method == "trust.plugin") {
+          start_activated("start");
+          if (!workspaces_.list().empty()) start_activated("workspace");
+        }
+        sink->answered(answer ? Result<Answer>(dump_json(*answer)) : std::unexpected(std::move(answer.error())));
+      });
+      if (!spawned) sink->answered(std::unexpected(spawned.error()));
+    });
+  }
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/house/trust_desk.hpp: the methods `trust.*`: what waits for the user's trust, and what the user says.
+//
+// Who trusts names what it has seen (the grants of a plugin, the digest of a file): if that has changed meanwhile, the
+// answer is `conflict` and nothing is trusted. Plugins may call none of these (host/services/plugin_rights.hpp).
+//
+// Thread rule: any thread that may block.
+#pragma once
+
+#include <gantry/json.hpp>
+#include <string>
+#include <vector>
+
+#include "host/bus/event_bus.hpp"
+#include "host/observe/log.hpp"
+#include "host/plugins/call.hpp"
+#include "host/plugins/manifest.hpp"
+#include "host/services/service_manager.hpp"
+#include "host/services/trust_store.hpp"
+
+namespace gantry::host {
+
+class TrustDesk {
+ public:
+  TrustDesk(TrustStore& store, ServiceManager& services, EventBus& bus, Log& log)
+      : store_(store), services_(services), bus_(bus), log_(log) {}
+
+  [[nodiscard]] static std::vector<ManifestMethod> methods();
+  /// One of methods().
+  [[nodiscard]] Result<json> call(const CallRequest& request);
+
+ private:
+  /// What a plugin asks for in the manifest that lies beside its library now.
+  struct Asks {
+    PluginSpec spec;
+    bool is_new = false;  ///< the host has another manifest of it
+  };
+  [[nodiscard]] Result<Asks> asks_of(const std::string& plugin) const;
+  [[nodiscard]] Result<json> look(const std::string& plugin) const;
+  [[nodiscard]] Result<json> trust_plugin(const std::string& plugin, const std::vector<std::string>& seen,
+                                          std::string_view traceparent);
+  [[nodiscard]] Result<json> revoke_plugin(const std::string& plugin, std::string_view traceparent);
+  void tell(const char* what, const std::string& line, json event, std::string_view traceparent) const;
+
+  TrustStore& store_;
+  ServiceManager& services_;
+  EventBus& bus_;
+  Log& log_;
+};
+
+}  // namespace gantry::host

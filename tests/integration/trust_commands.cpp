@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// `gantry trust` as people type it.
+#include "integration/daemon.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+
+bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+void with_wanting(Sandbox& box, int build) {
+  const std::string library = GANTRY_BUILD_DIR "/tests/plugins/more/wanting_" + std::to_string(build) + ".so";
+  box.write("config/gantry/gantry.toml", "[plugins.wanting]\npath = \"" + library + "\"\n");
+}
+
+}  // namespace
+
+TEST_CASE("trust commands: what a plugin asks for is shown and without a terminal only --yes agrees to it") {
+  Sandbox box;
+  with_wanting(box, 3);
+  const auto asked = box.run({"trust", "--plugin", "wanting"});  // starts a host
+  INFO(asked.out << asked.err);
+  REQUIRE(asked.code == 1);
+  REQUIRE(has(asked.out, "  call:**  (new)\n  network  (new)\n"));
+  REQUIRE(has(asked.err, "there is no terminal to ask on"));
+  const auto refused = box.run({"call", "wanting.build"});
+  REQUIRE(refused.code == 1);
+  REQUIRE(json::parse(refused.err)["data"]["kind"] == "permission_denied");
+  REQUIRE(has(box.run({"plugin", "list"}).out, "disabled     inline  it asks for call:**, network"));
+  const auto agreed = box.run({"trust", "--plugin", "wanting", "--yes"});
+  REQUIRE(agreed.code == 0);
+  REQUIRE(has(agreed.out, "\ntrusted\n"));
+  REQUIRE(box.run({"call", "wanting.build"}).code == 0);
+  REQUIRE(has(box.run({"trust", "--plugin", "wanting"}).out, "nothing waits for trust"));
+}
+
+TEST_CASE("trust commands: what was trusted is listed and lasts over a restart until it is revoked") {
+  Sandbox box;
+  with_wanting(box, 2);
+  REQUIRE(box.run({"trust", "--plugin", "wanting", "--yes"}).code == 0);
+  REQUIRE(box.run({"stop"}).code == 0);
+  REQUIRE(box.run({"call", "wanting.build"}).code == 0);
+  const auto list = box.run({"trust", "--list"});
+  REQUIRE(has(list.out, "plugin  wanting  "));
+  REQUIRE(has(list.out, "        call:echo.*\n"));
+  REQUIRE(box.run({"trust", "--plugin", "wanting", "--revoke"}).code == 0);
+  REQUIRE(box.run({"call", "wanting.build"}).code == 1);
+  REQUIRE(box.run({"trust", "--list"}).out.empty());
+  const auto twice = box.run({"trust", "--plugin", "wanting", "--revoke"});
+  REQUIRE(twice.code == 1);
+  REQUIRE(has(twice.err, "plugin wanting was not trusted"));
+}
+
+TEST_CASE("trust commands: a plugin that is not there is said to be so") {
+  Sandbox box;
+  const auto unknown = box.run({"trust", "--plugin", "wanting", "--yes"});
+  REQUIRE(unknown.code == 1);
+  REQUIRE(has(unknown.err, "no plugin is named wanting"));
+}
