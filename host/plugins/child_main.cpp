@@ -197,6 +197,9 @@ class Child {
       case wire::kStop:
         (void)commands_->try_send(Command{false, Duration(msg.budget_ns), msg.status == 1});
         return;
+      case wire::kPing:
+        (void)link_->send(wire::make(wire::kPong));
+        return;
       case wire::kGaveStream:
         port_->stream_is_given(msg.id);
         return;

@@ -174,6 +174,7 @@ std::int32_t ChildPlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
     }
   }
   if (msg.kind == GANTRY_GONE) known_origins_.erase(msg.origin);
+  if (msg.kind == GANTRY_CALL) watch_silence();
   (void)link_->send(msg,
                     std::move(descriptors));  // what a link that has ended does not take is answered by who ends it
   return GANTRY_OK;
@@ -181,6 +182,7 @@ std::int32_t ChildPlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
 
 // On the link's worker.
 void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
+  heard_.store(true, std::memory_order_relaxed);
   switch (msg.kind) {
     case wire::kStarted:
       started(msg);
@@ -200,6 +202,8 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
       return;
     case wire::kLog:
       take_log(msg.status, to_view(msg.payload));
+      return;
+    case wire::kPong:
       return;
     case wire::kHung:
       hung_ = to_view(msg.payload);
@@ -318,6 +322,36 @@ void ChildPlugin::tell_death(const std::string& why) {
   // First this: who is answered may call again at once.
   if (deps_.died) deps_.died(shared_from_this(), became);
   answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + became.reason, {}});
+}
+
+void ChildPlugin::watch_silence() {
+  if (deps_.hung_after == Duration::zero() || watching_.exchange(true)) return;
+  (void)timers().after(deps_.hung_after, [weak = weak_self()] {
+    const auto plugin = weak.lock();
+    if (!plugin) return;
+    plugin->deps_.workers.first().post([weak] {
+      if (const auto p = weak.lock()) p->look_for_silence();
+    });
+  });
+}
+
+// On the link's worker.
+void ChildPlugin::look_for_silence() {
+  const bool heard = heard_.exchange(false, std::memory_order_relaxed);
+  watching_ = false;  // before the calls are looked at: one that comes now watches itself
+  if (open_calls() == 0) {
+    pinged_ = false;
+    return;
+  }
+  if (pinged_ && !heard) {
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deps_.hung_after).count();
+    hung_ = "stands still: its process has said nothing for " + std::to_string(seconds) + " s, and answers no ping";
+    kill();
+    return;
+  }
+  pinged_ = true;
+  (void)link_->send(wire::make(wire::kPing));
+  watch_silence();
 }
 
 void ChildPlugin::kill() const {

@@ -8,6 +8,8 @@
 // Thread rule: as Plugin. What the plugin is told is written where it is pushed, one message at a time.
 // Bounds: kMaxWaiting unwritten bytes let no more calls and items in (`overloaded`); kEventsOut events are with the
 // child at once.
+// A process that says nothing for twice `hung_after` while calls are open, and does not answer a ping, is killed: it
+// stands still as a whole (SIGSTOP, say), so that its own watch cannot tell.
 #pragma once
 
 #include <sys/types.h>
@@ -81,6 +83,8 @@ class ChildPlugin final : public Plugin {
   void process_ended();
   void ended(const std::string& why);
   void tell_death(const std::string& why);
+  void watch_silence();
+  void look_for_silence();
   /// Waits for the process at most until then; what became of it. Any thread, more than once.
   [[nodiscard]] std::optional<Death> reap(std::chrono::steady_clock::time_point until);
   void kill() const;
@@ -108,7 +112,10 @@ class ChildPlugin final : public Plugin {
   std::optional<std::string> why_;  ///< the link has ended, the process not yet
   TimerKey patience_ = 0;           ///< and how long that may last
   // The link's worker's:
-  std::optional<std::string> hung_;                               ///< why its process was killed
+  std::optional<std::string> hung_;  ///< why its process was killed
+  bool pinged_ = false;
+  std::atomic<bool> heard_{false};                                ///< since the last ping
+  std::atomic<bool> watching_{false};                             ///< a look is due
   std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that it gives to the next one
   mutable Mutex mutex_;
   std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);

@@ -34,8 +34,10 @@ enum Kind : std::uint16_t {
   kEventsGo,        ///< to the child: it may process them, until it says
   kEventsOver,      ///< that it is done
   kEventsRetry,     ///< to the child: it may ask again
-  kHung,            ///< payload: what its plugin does not return from, and for how long
-  kOrigin,          ///< to the child. origin; payload: what `gantry.origins/1` says of it
+  kPing,            ///< to the child: is anybody there?
+  kPong,
+  kHung,    ///< payload: what its plugin does not return from, and for how long
+  kOrigin,  ///< to the child. origin; payload: what `gantry.origins/1` says of it
 };
 
 [[nodiscard]] inline gantry_msg make(Kind kind) {

@@ -220,23 +220,26 @@ std::shared_ptr<PluginRights> ServiceManager::rights_of(const Entry& entry, cons
 }
 
 void ServiceManager::arm_activations() {
-  const auto all = table();
-  for (const auto& spec : all->specs()) {
-    if (!spec.enabled || !spec.failure.empty()) continue;
-    Entry& entry = entries_.at(spec.name);
-    auto topics = rights_of(entry, spec)->granted_topics(GrantKind::subscribe, spec.manifest->activating_topics());
-    // Of a language it learns no more than that there is one.
-    for (auto& topic : spec.manifest->activating_languages()) topics.push_back(std::move(topic));
-    if (topics.empty()) continue;
-    auto activation =
-        std::make_shared<Activation>(deps_.bus, [this, &entry](const Since& since) { activate(entry, since); });
-    {
-      Lock lock(mutex_);
-      entry.activation = activation;
-    }
-    if (auto armed = activation->arm(spec.name, std::move(topics)); !armed)
-      deps_.log.write(Level::error, "plugins", spec.name + " is not activated by events: " + armed.error().message);
+  for (auto& [name, entry] : entries_) arm_activation(entry);
+}
+
+// Also of one that was not trusted with a topic when the host began.
+void ServiceManager::arm_activation(Entry& entry) {
+  const auto spec = spec_of(entry);
+  if (!spec->enabled || !spec->failure.empty() || spec->trust_error() || entry.slot->peek() != nullptr) return;
+  auto topics = rights_of(entry, *spec)->granted_topics(GrantKind::subscribe, spec->manifest->activating_topics());
+  // Of a language it learns no more than that there is one.
+  for (auto& topic : spec->manifest->activating_languages()) topics.push_back(std::move(topic));
+  if (topics.empty()) return;
+  auto activation =
+      std::make_shared<Activation>(deps_.bus, [this, &entry](const Since& since) { activate(entry, since); });
+  {
+    Lock lock(mutex_);
+    if (entry.activation) return;
+    entry.activation = activation;
   }
+  if (auto armed = activation->arm(spec->name, std::move(topics)); !armed)
+    deps_.log.write(Level::error, "plugins", spec->name + " is not activated by events: " + armed.error().message);
 }
 
 void ServiceManager::activate(Entry& entry, const Since& since) {

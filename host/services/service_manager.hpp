@@ -135,6 +135,11 @@ class ServiceManager {
   /// is given that event, if it has subscribed to it.
   void arm_activations();
 
+  /// Of those that run in a process of their own: that of now opens folders to them which that of their start did not.
+  [[nodiscard]] std::vector<std::string> confined_too_narrowly() const;
+  /// Starts the build that runs once more in its own place, as reload() does, with what it may reach now.
+  [[nodiscard]] Result<void> renew(const std::string& plugin);
+
   /// Tells every running plugin its configuration anew.
   void reconfigure();
   void gone(OriginId origin);
@@ -165,6 +170,7 @@ class ServiceManager {
     Since since{};                                                ///< until it runs: where that event was
     std::map<std::string, std::weak_ptr<Plugin>> started_with{};  ///< the instances of what it needs
     std::atomic<bool> untrusted_told{false};
+    std::optional<Confinement> confined{};  ///< what the process was started with that was started last
   };
   [[nodiscard]] LazyOptions lazy_options();
   void hold_back_the_blamed(Entry& entry);
@@ -177,6 +183,9 @@ class ServiceManager {
   void stop_retired(Entry& entry, bool drain);
   void forget_what_was_given(Entry& entry);
   void disarm_activations();
+  void arm_activation(Entry& entry);
+  [[nodiscard]] Result<void> begin_reload(Entry& entry, bool wait);
+  void end_reload();
   void activate(Entry& entry, const Since& since);
   [[nodiscard]] std::shared_ptr<PluginRights> rights_of(const Entry& entry, const PluginSpec& spec) const;
   [[nodiscard]] bool begin_work();

@@ -256,6 +256,10 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const
   const json config = config_of_(spec);
   Confinement confinement = confinement_for(spec, config);
   confinement.processes = false;  // the host starts them for it (launcher.hpp)
+  {
+    Lock lock(mutex_);
+    entry.confined = confinement_for(wanted, config);
+  }
   ChildDeps deps{deps_.workers,
                  deps_.spawner,
                  deps_.event_permits,
@@ -377,6 +381,7 @@ bool ServiceManager::stop_all(Duration budget) {
   {
     Lock lock(mutex_);
     stopping_ = true;
+    changed_.notify_all();
     for (auto& [name, entry] : entries_) restarts.push_back(std::exchange(entry.restart, 0));
     while (working_ != 0) {
       if (changed_.wait_until(mutex_, until)) continue;

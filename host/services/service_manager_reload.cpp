@@ -32,22 +32,10 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   const auto found = entry_of(plugin);
   if (!found) return std::unexpected(found.error());
   Entry& entry = **found;
-  {
-    Lock lock(mutex_);
-    if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
-    if (reloading_) return fail(ErrorKind::conflict, "another reload runs; reload " + plugin + " when it has ended");
-    if (entry.ending >= kMaxEnding)
-      return fail(ErrorKind::overloaded,
-                  std::to_string(kMaxEnding) + " old instances of plugin " + plugin + " end their calls still",
-                  R"({"retry_after_ms":1000})");
-    reloading_ = true;
-  }
+  if (auto ok = begin_reload(entry, false); !ok) return ok;
   struct Over {
     ServiceManager& manager;
-    ~Over() {
-      Lock lock(manager.mutex_);
-      manager.reloading_ = false;
-    }
+    ~Over() { manager.end_reload(); }
   };
   const Over over{*this};
   const auto next = next_build(entry);
@@ -58,6 +46,56 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   auto done = runs && !handover ? reload_by_overlap(entry, *next) : reload_through_start(entry, *next, runs);
   if (!done) LibraryCopies::drop(next->spec->copy);
   return done;
+}
+
+Result<void> ServiceManager::begin_reload(Entry& entry, bool wait) {
+  Lock lock(mutex_);
+  while (wait && reloading_ && !stopping_) changed_.wait(mutex_);
+  if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
+  if (reloading_) return fail(ErrorKind::conflict, "another reload runs; reload " + entry.name + " when it has ended");
+  if (entry.ending >= kMaxEnding)
+    return fail(ErrorKind::overloaded,
+                std::to_string(kMaxEnding) + " old instances of plugin " + entry.name + " end their calls still",
+                R"({"retry_after_ms":1000})");
+  reloading_ = true;
+  return {};
+}
+
+void ServiceManager::end_reload() {
+  Lock lock(mutex_);
+  reloading_ = false;
+  changed_.notify_all();
+}
+
+std::vector<std::string> ServiceManager::confined_too_narrowly() const {
+  std::vector<std::string> out;
+  for (const auto& [name, entry] : entries_) {
+    const auto running = entry.slot->peek();
+    if (!running || !running->pid()) continue;
+    std::optional<Confinement> then;
+    {
+      Lock lock(mutex_);
+      then = entry.confined;
+    }
+    const auto now = granted(name);
+    if (then && now && (then->read != now->read || then->write != now->write)) out.push_back(name);
+  }
+  return out;
+}
+
+Result<void> ServiceManager::renew(const std::string& plugin) {
+  const auto found = entry_of(plugin);
+  if (!found) return std::unexpected(found.error());
+  Entry& entry = **found;
+  if (auto ok = begin_reload(entry, true); !ok) return ok;
+  struct Over {
+    ServiceManager& manager;
+    ~Over() { manager.end_reload(); }
+  };
+  const Over over{*this};
+  if (entry.slot->peek() == nullptr) return {};  // its next start knows what it may
+  const auto same = build_of(entry);
+  return same.spec->manifest->handover ? reload_through_start(entry, same, true) : reload_by_overlap(entry, same);
 }
 
 Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
@@ -114,6 +152,7 @@ void ServiceManager::adopt(Entry& entry, const Build& next) {
   std::filesystem::path kept;
   {
     Lock lock(mutex_);
+    if (next.spec == PluginTable::share(table_, entry.name)) return;  // it is renewed
     old = std::exchange(table_, next.table);
     kept = std::exchange(entry.kept, {});
   }

@@ -63,7 +63,11 @@ Result<void> ServiceManager::change_trust(const std::string& plugin,
   if (!grants) return std::unexpected(grants.error());
   entry.untrusted_told = false;
   if (deps_.changed) deps_.changed();
-  if (!spec_of(entry)->untrusted().empty()) stop_untrusted(entry);
+  if (!spec_of(entry)->untrusted().empty()) {
+    stop_untrusted(entry);
+  } else {
+    arm_activation(entry);
+  }
   return {};
 }
 

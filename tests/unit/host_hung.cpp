@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A handler that does not return is found, and its plugin replaced.
+#include <signal.h>
+
 #include "host/plugins/delivery_watch.hpp"
 #include "unit/host_support.hpp"
 
@@ -80,6 +82,39 @@ TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its call
     t.end();
     REQUIRE_FALSE(t.house().clean());
   }
+}
+
+TEST_CASE("hung: a process that stands still as a whole is found while calls are open, killed and replaced") {
+  TestHouse t([](Config& c) { c.plugins["faulty"].isolation = Isolation::child; });
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+  REQUIRE(::kill(entry_of(t, "faulty")["pid"].get<int>(), SIGSTOP) == 0);
+  auto waits = t.begin("faulty.attempts", {{"key", ""}}, {}, 1h);
+  while (!waits.recorder->done()) {
+    std::optional<Duration> next;
+    eventually("a look, or the end", [&] {
+      next = t.timers.next_in();
+      return waits.recorder->done() || (next && *next <= 60s);
+    });
+    if (!waits.recorder->done()) t.timers.advance(*next);
+  }
+  const auto error = waits.recorder->wait().error();
+  REQUIRE(error.kind == ErrorKind::plugin_died);
+  REQUIRE(error.message.find("stands still: its process has said nothing for 60 s") != std::string::npos);
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+}
+
+TEST_CASE("hung: a process that is slow and answers is none that stands still") {
+  TestHouse t([](Config& c) { c.plugins["typed"].isolation = Isolation::child; });
+  auto waits = t.begin("typed.pooled_wait", json::object(), {}, 1h);
+  eventually("the call", [&] { return entry_of(t, "typed")["open_calls"] == 1; });
+  for (int i = 0; i < 10; ++i) {
+    eventually("the next look", [&] { return t.timers.next_in() && *t.timers.next_in() <= 60s; });
+    t.timers.advance(60s);
+    REQUIRE(entry_of(t, "typed")["restarts"] == 0);
+    REQUIRE(t.call("typed.say", {{"text", "x"}}));
+  }
+  REQUIRE_FALSE(waits.recorder->done());
+  waits.call->cancel();
 }
 
 TEST_CASE("hung: an inline plugin that hangs again and again is quarantined before it has all the threads") {

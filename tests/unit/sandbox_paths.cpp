@@ -71,6 +71,19 @@ TEST_CASE("sandbox: a workspace is open by a grant of its own") {
   REQUIRE(in({"read:workspace"}) == 0);
 }
 
+TEST_CASE("sandbox: a workspace that is opened later is open to those that run already, and their calls go on") {
+  const TempDir workspace;
+  put(workspace.path() / "main.cpp");
+  ConfinedHouse t(grants({"read:workspace"}));
+  t.needs("landlock");
+  REQUIRE(t.tried("asker.reads", at(workspace.path() / "main.cpp")) == EACCES);
+  const int before = t.entry("prober")["pid"];
+  REQUIRE(t.house().open_workspace(workspace.path().string()));
+  eventually("the workspace", [&] { return t.tried("asker.reads", at(workspace.path() / "main.cpp")) == 0; });
+  REQUIRE(t.entry("asker")["restarts"] == 0);
+  REQUIRE(t.entry("prober")["pid"] == before);  // it was granted no workspace
+}
+
 TEST_CASE("sandbox: what is granted and not asked for stays closed") {
   const TempDir dir;
   put(dir.path() / "a");
