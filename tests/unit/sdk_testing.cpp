@@ -5,6 +5,7 @@
 
 #include <catch2/catch.hpp>
 #include <gantry/testing.hpp>
+#include <thread>
 
 using namespace gantry;
 using testing::Lane;
@@ -117,6 +118,14 @@ TEST_CASE("testing: items go to the plugin by the credit that it gives") {
 
 TEST_CASE("testing: a paused plugin hears nothing until it goes on and then all of it in order") {
   TestHost host(kFaulty);
+  for (int i = 0; i < 200; ++i) {
+    host.pause();
+    auto waits = host.begin("faulty.seen_events");
+    for (int n = 0; n < 20; ++n) std::this_thread::yield();
+    REQUIRE(host.mailbox() == 1);
+    host.resume();
+    REQUIRE(waits.result());
+  }
   host.pause();
   auto first = host.begin("faulty.never");
   auto second = host.begin("faulty.cancelled");
