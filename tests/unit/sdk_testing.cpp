@@ -186,8 +186,11 @@ TEST_CASE("testing: a plugin's call that has stalled is looked at and answered b
   REQUIRE_FALSE(call.is_stream());
   REQUIRE_FALSE(call.cancelled());
   REQUIRE_FALSE(outer.answered());
+  host.pause();
   call.answer(json{{"chosen", 1}});
   call.answer(json{{"chosen", 2}});
+  REQUIRE(host.mailbox() == 1);
+  host.resume();
   REQUIRE((*outer.result())["relayed"] == json{{"chosen", 1}});
   REQUIRE(host.waiting(Lane::calls) == 0);
 
