@@ -294,6 +294,7 @@ Result<std::string> House::reload_config() {
       log_->write(Level::warn, "host", opened.error().message + "; it is left out");
   }
   services_->reconfigure();
+  renew_confined();
   const json answer{{"live", changed.live}, {"restart", changed.restart}};
   log_->write(Level::info, "config", "reloaded " + now->file + ": " + dump_json(answer));
   (void)bus_.publish("host.config.reloaded", dump_json(answer));

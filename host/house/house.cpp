@@ -262,9 +262,7 @@ Result<std::string> House::open_workspace(const std::string& folder) {
     log_->write(Level::info, "host", "workspace " + added->path);
     (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
     services_->reconfigure();
-    for (const auto& name : services_->confined_too_narrowly()) {
-      (void)tasks_->spawn("renew-plugin:" + name, [this, name](TaskContext&) { return services_->renew(name); });
-    }
+    renew_confined();
     start_activated("workspace");
   }
   return added->path;

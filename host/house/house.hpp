@@ -103,6 +103,8 @@ class House {
   [[nodiscard]] json plugin_config(const PluginSpec& spec) const;
   [[nodiscard]] Result<void> may_publish(std::string_view topic) const;
   [[nodiscard]] Result<std::string> reload_config();
+  /// Plugins that run, and may reach something else from now on.
+  void renew_confined();
   [[nodiscard]] SessionDeps session_deps();
   [[nodiscard]] PluginDeps plugin_deps();
   void set_polling(Polling wanted);
@@ -124,7 +126,7 @@ class House {
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<ServiceManager> services_;
   std::unique_ptr<TrustDesk> trust_desk_;
-  std::shared_ptr<LibraryWatch> watch_;  ///< if it was asked for
+  std::shared_ptr<LibraryWatch> watch_;        ///< if it was asked for
   std::unique_ptr<PluginTasks> plugin_tasks_;  ///< outlives its jobs
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;

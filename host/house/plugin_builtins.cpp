@@ -63,6 +63,12 @@ void House::add_plugin_builtins() {
       &ServiceManager::reload);
 }
 
+void House::renew_confined() {
+  for (const auto& name : services_->confined_too_narrowly()) {
+    (void)tasks_->spawn("renew-plugin:" + name, [this, name](TaskContext&) { return services_->renew(name); });
+  }
+}
+
 // Answers as soon as it runs again, or has failed.
 void House::operate_plugin(PluginJob job, const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
   auto name = name_in(request);

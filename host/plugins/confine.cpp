@@ -79,6 +79,9 @@ std::vector<std::string> scrubbed_environment(const Confinement& confinement) {
   for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME"}) {
     if (const char* value = ::getenv(name)) out.push_back(std::string(name) + "=" + value);
   }
+  for (const auto& name : confinement.environment) {
+    if (const char* value = ::getenv(name.c_str())) out.push_back(name + "=" + value);
+  }
   if (!confinement.folder.empty()) out.push_back("TMPDIR=" + confinement.folder);
   if constexpr (kSanitized) {
     const std::string limit =

@@ -31,6 +31,7 @@ struct Confinement {
   bool network = false;
   bool processes = false;                      ///< starting programs, also those that lie in what is granted
   std::optional<std::int64_t> max_memory_mib;  ///< of address space
+  std::vector<std::string> environment{};      ///< variables that it is given besides; the host alone looks at them
 };
 [[nodiscard]] json to_json(const Confinement& confinement);
 [[nodiscard]] Result<Confinement> confinement_of(const json& doc);

@@ -34,6 +34,17 @@ class SlotPort final : public BusPort {
   PluginSlot& slot_;
 };
 
+/// Where the table of models says that keys lie: the plugin that came with the host and is given that table reads them
+/// there.
+void open_key_sources(Confinement& out, const json& settings) {
+  for (const auto& [name, provider] : settings.value("providers", json::object()).items()) {
+    if (const auto env = provider.find("api_key_env"); env != provider.end() && env->is_string())
+      out.environment.push_back(*env);
+    if (const auto file = provider.find("api_key_file"); file != provider.end() && file->is_string())
+      out.read.push_back(*file);
+  }
+}
+
 /// `config`: what the plugin is handed.
 [[nodiscard]] Confinement confinement_for(const PluginSpec& spec, const json& config) {
   Confinement out;
@@ -47,6 +58,8 @@ class SlotPort final : public BusPort {
   out.network = has_grant(grants, GrantKind::network);
   out.processes = has_grant(grants, GrantKind::processes);
   out.max_memory_mib = spec.max_memory_mib;
+  if (spec.bundled && spec.manifest && spec.manifest->settings == "ai")
+    open_key_sources(out, config.value("settings", json::object()));
   return out;
 }
 

@@ -78,7 +78,8 @@ std::vector<std::string> ServiceManager::confined_too_narrowly() const {
       then = entry.confined;
     }
     const auto now = granted(name);
-    if (then && now && (then->read != now->read || then->write != now->write)) out.push_back(name);
+    if (then && now && (then->read != now->read || then->write != now->write || then->environment != now->environment))
+      out.push_back(name);
   }
   return out;
 }

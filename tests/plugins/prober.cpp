@@ -192,6 +192,7 @@ class Prober {
 
   static void define(Definition<Prober>& d) {
     d.id(PROBER).version("1.0.0").service(PROBER);
+    if (std::string_view(PROBER) == "keyed") d.settings("ai");
     if (std::string_view(PROBER) == "asker")
       d.grant("network").grant("processes").grant("read:/").grant("write:$STATE/shared").grant("read:workspace");
     using P = Prober;

@@ -84,6 +84,30 @@ TEST_CASE("sandbox: a workspace that is opened later is open to those that run a
   REQUIRE(t.entry("prober")["pid"] == before);  // it was granted no workspace
 }
 
+TEST_CASE("sandbox: the plugin that is given the table of models alone reads the keys that it names") {
+  const TempDir keys;
+  put(keys.path() / "key");
+  put(keys.path() / "other");
+  ::setenv("GANTRY_TEST_KEY", "a key", 1);
+  const auto has_variable = [](TestHouse& t, const std::string& plugin) {
+    const auto environment = t.call(plugin + ".environment").value();
+    return std::any_of(environment.begin(), environment.end(),
+                       [](const json& entry) { return entry.get<std::string>().starts_with("GANTRY_TEST_KEY="); });
+  };
+  ConfinedHouse t([&](Config& c) {
+    c.plugins["keyed"].isolation = Isolation::child;
+    c.ai.providers["by_variable"].api_key_env = "GANTRY_TEST_KEY";
+    c.ai.providers["by_file"].api_key_file = (keys.path() / "key").string();
+  });
+  t.needs("landlock");
+  REQUIRE(t.tried("keyed.reads", at(keys.path() / "key")) == 0);
+  REQUIRE(t.tried("keyed.reads", at(keys.path() / "other")) == EACCES);
+  REQUIRE(t.tried("prober.reads", at(keys.path() / "key")) == EACCES);
+  REQUIRE(has_variable(t, "keyed"));
+  REQUIRE_FALSE(has_variable(t, "prober"));
+  ::unsetenv("GANTRY_TEST_KEY");
+}
+
 TEST_CASE("sandbox: what is granted and not asked for stays closed") {
   const TempDir dir;
   put(dir.path() / "a");

@@ -148,6 +148,11 @@ class TestHost : public detail::HostPort {
     });
     return TestStream(*this, id);
   }
+  /// The streams that it has given to the instance that comes next, by their ids: CallWith::resumes.
+  [[nodiscard]] std::vector<std::uint64_t> given_streams() const {
+    Lock lock(mutex_);
+    return given_streams_;
+  }
   /// What it has given to the instance that comes next, as at a reload by handover.
   [[nodiscard]] std::optional<std::string> given() const {
     Lock lock(mutex_);

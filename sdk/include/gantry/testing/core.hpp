@@ -201,6 +201,7 @@ class HostCore {
   std::string log_ GANTRY_GUARDED_BY(mutex_);
   std::optional<std::string> handed_over_ GANTRY_GUARDED_BY(mutex_);  ///< to the plugin
   std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);        ///< by it
+  std::vector<std::uint64_t> given_streams_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   Descriptors came_;  ///< serial: with what is being delivered
   std::thread serial_;

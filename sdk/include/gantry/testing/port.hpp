@@ -50,16 +50,19 @@ class HostPort : public HostCore {
   }
 
   std::uint64_t send_call(const std::string& method, const json& params, CallWith with) {
-    const std::uint64_t id = next_id_++;
+    const std::uint64_t id = with.resumes ? *with.resumes : next_id_++;
     {
       Lock lock(mutex_);
+      next_id_ = std::max<std::uint64_t>(next_id_, id + 1);
       calls_[id].credit = with.credit.value_or(0);
+      calls_[id].stream = with.credit.has_value();
     }
     post([this, id, method, text = params.dump(), with = std::make_shared<CallWith>(std::move(with))] {
       auto msg = gantry::detail::make_msg(GANTRY_CALL, id);
       msg.topic = gantry::detail::to_bytes(method);
       msg.payload = gantry::detail::to_bytes(text);
       if (with->credit) msg.flags = GANTRY_STREAM;
+      if (with->resumes) msg.flags |= GANTRY_RESUMED;
       msg.credit = with->credit.value_or(0);
       msg.budget_ns = with->budget.count();
       msg.origin = with->origin;
@@ -162,24 +165,33 @@ class HostPort : public HostCore {
     return &table;
   }
   [[nodiscard]] static const gantry_handover* handover() {
-    static const gantry_handover table{sizeof(gantry_handover), 0,
-                                       [](void* ctx, gantry_bytes state) -> std::int32_t {
-                                         Lock lock(self(ctx).mutex_);
-                                         if (!self(ctx).stopping_) return GANTRY_CLOSED;
-                                         self(ctx).given_.emplace(gantry::detail::to_view(state));
-                                         return GANTRY_OK;
-                                       },
-                                       [](void*, std::uint64_t) { return static_cast<std::int32_t>(GANTRY_CLOSED); },
-                                       [](void* ctx, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-                                         std::optional<std::string> state;
-                                         {
-                                           Lock lock(self(ctx).mutex_);
-                                           state = self(ctx).handed_over_;
-                                         }
-                                         if (!state) return 0;
-                                         sink(out, gantry::detail::to_bytes(*state));
-                                         return 1;
-                                       }};
+    static const gantry_handover table{
+        sizeof(gantry_handover), 0,
+        [](void* ctx, gantry_bytes state) -> std::int32_t {
+          Lock lock(self(ctx).mutex_);
+          if (!self(ctx).stopping_) return GANTRY_CLOSED;
+          self(ctx).given_.emplace(gantry::detail::to_view(state));
+          return GANTRY_OK;
+        },
+        [](void* ctx, std::uint64_t id) -> std::int32_t {
+          Lock lock(self(ctx).mutex_);
+          const auto it = self(ctx).calls_.find(id);
+          if (!self(ctx).stopping_ || it == self(ctx).calls_.end() || !it->second.stream || it->second.result)
+            return GANTRY_CLOSED;
+          it->second.closed = true;
+          self(ctx).given_streams_.push_back(id);
+          return GANTRY_OK;
+        },
+        [](void* ctx, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
+          std::optional<std::string> state;
+          {
+            Lock lock(self(ctx).mutex_);
+            state = self(ctx).handed_over_;
+          }
+          if (!state) return 0;
+          sink(out, gantry::detail::to_bytes(*state));
+          return 1;
+        }};
     return &table;
   }
 

@@ -52,6 +52,8 @@ struct CallWith {
   std::string traceparent{};
   std::string idempotency_key{};
   Descriptors descriptors{};  ///< the plugin's from here on
+  /// A stream that the instance before has given (TestHost::given_streams): its id. `credit` is what is left of it.
+  std::optional<std::uint64_t> resumes{};
 };
 
 /// Answers a call that the plugin has made: once, from any thread.
