@@ -213,7 +213,8 @@ void BareHost::say(Message message) {
     if (message.kind == GANTRY_CALL) {
       auto& call = state_->calls[message.id];
       call.method = message.topic;
-      call.credit = (message.flags & GANTRY_STREAM) != 0 ? message.credit : 0;
+      call.stream = (message.flags & GANTRY_STREAM) != 0;
+      call.credit = call.stream ? message.credit : 0;
       ++state_->unanswered;
     }
     if (const auto it = state_->calls.find(message.id); it != state_->calls.end()) {
@@ -284,7 +285,7 @@ void BareHost::be_generous() {
   state_->generous = true;
 }
 
-BareHost::Stopped BareHost::stop(Duration budget) {
+BareHost::Stopped BareHost::stop(Duration budget, Duration patience) {
   const std::uint64_t id = next_id();
   {
     const Lock lock(state_->mutex);
@@ -296,7 +297,7 @@ BareHost::Stopped BareHost::stop(Duration budget) {
   say({.kind = GANTRY_STOP, .id = id, .budget_ns = budget.count(), .origin = 0});
   out.answered = wait_until(*state_, budget, [&]() GANTRY_NO_TSA { return state_->stop_answers > 0; });
   out.took = std::chrono::steady_clock::now() - begun;
-  out.returned = settle(std::chrono::seconds(1));
+  out.returned = settle(patience);
   return out;
 }
 

@@ -9,7 +9,7 @@
 //
 // Thread rule: everything by the one thread that owns it. What the plugin calls back comes from any thread, also after
 // its end: what it finds then (bare_host_table.cpp) is never freed.
-// Bounds: those of the host (InlinePlugin::kMaxTimers, kMaxPosts, OwnCalls); kMaxFaults faults are kept. Waits have a
+// Bounds: kMaxPosts, the host's for timers and calls of the plugin's; kMaxFaults faults are kept. Waits have a
 // patience; a thread that is stuck in the plugin is left to the end of the process.
 #pragma once
 
@@ -47,6 +47,7 @@ struct FaultSeen {
 /// What has become of a call.
 struct CallSeen {
   std::string method;
+  bool stream = false;
   bool answered = false;
   std::int32_t status = 0;
   bool refused = false;       ///< `deliver` has returned a negative result
@@ -86,6 +87,7 @@ struct HostState;
 class BareHost {
  public:
   static constexpr std::size_t kMaxFaults = 64;
+  static constexpr std::size_t kMaxPosts = 10'000;
 
   BareHost(const gantry_entry_t& entry, CaseReport& report, HostOptions options = {});
   BareHost(const BareHost&) = delete;
@@ -102,8 +104,8 @@ class BareHost {
     bool returned = false;  ///< from the delivery
     Duration took{};
   };
-  /// Waits for the answer as long as the budget is, and a little.
-  [[nodiscard]] Stopped stop(Duration budget);
+  /// Waits for the answer as long as the budget is, then for what is in the plugin to return.
+  [[nodiscard]] Stopped stop(Duration budget, Duration patience);
   /// False: it did not return.
   [[nodiscard]] bool destroy(Duration patience);
 

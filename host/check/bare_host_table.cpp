@@ -180,7 +180,7 @@ std::int32_t HostState::post(void (*fn)(void*), void* arg) {
   if (!is_there("post")) return GANTRY_CLOSED;
   const Lock lock(mutex);
   if (closed()) return GANTRY_CLOSED;
-  if (posts >= InlinePlugin::kMaxPosts || refuses()) return GANTRY_FULL;
+  if (posts >= BareHost::kMaxPosts || refuses()) return GANTRY_FULL;
   ++posts;
   tasks.emplace_back([this, fn, arg] {
     {

@@ -12,7 +12,7 @@ namespace gantry::host::check {
 Outcome check_overload(Subject& s) {
   constexpr std::size_t kCalls = Plugin::kMaxOpenCalls;
   constexpr unsigned kRefuseEvery = 3;
-  constexpr auto kStorm = std::chrono::seconds(5);
+  constexpr auto kStorm = std::chrono::seconds(3);
   if (s.manifest.methods.empty()) return Outcome::skipped("it has no method");
   return with_plugin(s, {.skip_cancelled = true, .refuse_every = kRefuseEvery}, [&](Drive& drive) {
     auto& host = drive.host();
@@ -31,10 +31,10 @@ Outcome check_overload(Subject& s) {
     (void)host.wait_for_all(kStorm);
     host.be_generous();
     const std::size_t waiting = host.open().size();
-    drive.end_calls(std::chrono::seconds(10));
+    drive.end_calls();
     const auto outcome =
         drive.judge(counted(kCalls, s.manifest.methods.size()) + " at once, " + std::to_string(kCalls - waiting) +
-                        " answered within 5 s, the rest when they were cancelled",
+                        " answered within 3 s, the rest when they were cancelled",
                     {}, {Fault::answered_twice, Fault::answered_late});
     if (is_failure(outcome.status)) return outcome;
     // It is as it was before.

@@ -27,6 +27,14 @@ constexpr const char* kBuildWithSdk = "build it with gantry_add_plugin, which hi
   return Outcome::failed("a shared library of this machine", error.message, "name the file that the build has made");
 }
 
+[[nodiscard]] std::string all_of(const std::filesystem::path& file) {
+  std::error_code failed;
+  std::string out(std::filesystem::file_size(file, failed), '\0');
+  std::ifstream in(file, std::ios::binary);
+  in.read(out.data(), static_cast<std::streamsize>(out.size()));
+  return out;
+}
+
 /// What a C++ library that is linked statically cannot be without: the words with which it ends a process.
 constexpr std::array<std::pair<const char*, const char*>, 2> kRuntimes{
     std::pair{"libstdc++.so", "terminate called after throwing an instance of"},
@@ -40,7 +48,10 @@ Outcome check_exports(Subject& s) {
   std::vector<std::string> others;
   std::copy_if(elf->exported.begin(), elf->exported.end(), std::back_inserter(others),
                [](const auto& name) { return name != GANTRY_ENTRY_SYMBOL; });
-  if (others.size() == elf->exported.size())
+  // Those of binding UNIQUE are the next case's.
+  std::erase_if(others,
+                [&](const auto& name) { return std::count(elf->unique.begin(), elf->unique.end(), name) != 0; });
+  if (std::count(elf->exported.begin(), elf->exported.end(), GANTRY_ENTRY_SYMBOL) == 0)
     return Outcome::failed("gantry_entry is exported", "it is not: " + (others.empty() ? "nothing is" : listed(others)),
                            "write GANTRY_PLUGIN(Class), or define `const gantry_entry_t gantry_entry` with default "
                            "visibility and C linkage");
@@ -61,8 +72,7 @@ Outcome check_unique_symbols(Subject& s) {
 Outcome check_libstdcxx(Subject& s) {
   const auto elf = read_elf(s.library);
   if (!elf) return unreadable(elf.error());
-  std::ifstream in(s.library, std::ios::binary);
-  const std::string bytes((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  const std::string bytes = all_of(s.library);
   std::string linked;
   for (const auto& [library, words] : kRuntimes) {
     const auto needed = std::find_if(elf->needed.begin(), elf->needed.end(),

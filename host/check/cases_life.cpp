@@ -138,7 +138,7 @@ Outcome check_stop(Subject& s) {
         (void)drive.call(name, dump_json(drive.values().params(method.params, Wish::least)));
     }
     drive.free_thread();
-    const auto stopped = drive.host().stop(kStopBudget);
+    const auto stopped = drive.host().stop(kStopBudget, kLongPatience);
     const std::string when = busy ? " with a call of each method open" : " while nothing was open";
     if (!stopped.answered)
       return Outcome::failed(
@@ -162,7 +162,7 @@ Outcome check_send_after_stop(Subject& s) {
   }
   drive.free_thread();
   const std::size_t open = drive.host().open().size();
-  (void)drive.host().stop(kStopBudget);
+  (void)drive.host().stop(kStopBudget, kLongPatience);
   if (!drive.host().destroy(kLongPatience)) return does_not_end();
   std::this_thread::sleep_for(kAfterlife);  // for what is still there to show itself
   for (const auto& seen : drive.host().faults()) {

@@ -107,11 +107,10 @@ void Drive::cancel(std::uint64_t id) { host_.say({.kind = GANTRY_CANCEL, .id = i
 bool Drive::finish(std::uint64_t id, Duration patience) {
   const auto until = std::chrono::steady_clock::now() + patience;
   const auto left = [&] { return until - std::chrono::steady_clock::now(); };
-  // A call that is no stream has no credit, and needs none.
   while (host_.wait_for_need(id, left())) {
     const auto seen = host_.seen(id);
     if (seen.answered) return true;
-    if (seen.items == 0 || seen.items >= kMostItems) break;
+    if (!seen.stream || seen.items >= kMostItems) break;
     host_.say({.kind = GANTRY_CREDIT, .id = id, .credit = kCredit});
   }
   if (host_.wait_for(id, left())) return true;
@@ -144,7 +143,7 @@ void Drive::free_thread() {
 }
 
 bool Drive::end() {
-  const auto stopped = host_.stop(std::chrono::seconds(1));
+  const auto stopped = host_.stop(std::chrono::seconds(1), kLongPatience);
   return stopped.returned && host_.destroy(kLongPatience);
 }
 

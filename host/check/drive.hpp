@@ -20,8 +20,8 @@
 
 namespace gantry::host::check {
 
-inline constexpr Duration kPatience = std::chrono::milliseconds(200);
-inline constexpr Duration kGrace = std::chrono::seconds(3);
+inline constexpr Duration kPatience = std::chrono::milliseconds(100);
+inline constexpr Duration kGrace = std::chrono::seconds(10);
 /// That a plugin gets to stop; what a host gives by default is more.
 inline constexpr Duration kStopBudget = std::chrono::seconds(5);
 /// For what may block: `start`, `destroy`.
