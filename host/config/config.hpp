@@ -95,6 +95,7 @@ struct LspServerConfig {
   std::optional<std::vector<std::string>> root_markers;
   std::optional<std::vector<std::string>> extensions;
   json settings = json::object();
+  std::optional<bool> runs_project_code;  ///< not set: as is known of the program
 };
 
 enum class ProviderKind { openai, anthropic, ollama, llamacpp, embedded };

@@ -72,6 +72,7 @@ struct More {
   std::span<const std::string_view> not_built{};
   bool required = false;
   std::string_view example{};
+  ProjectUse project = ProjectUse::never;
 };
 
 template <auto Member>
@@ -89,6 +90,7 @@ constexpr Key key(std::string_view name, KeyType type, Apply apply, std::string_
   out.not_built = more.not_built;
   out.required = more.required;
   out.example = more.example;
+  out.project = more.project;
   out.get = [](const void* section) { return encode(static_cast<const typename M::Section*>(section)->*Member); };
   out.set = [](void* section, const json& value) {
     static_cast<typename M::Section*>(section)->*Member = decode<typename Inner<typename M::Value>::Type>(value);
@@ -198,7 +200,8 @@ constexpr std::array kPluginKeys{
     key<&PluginEntry::grants>(
         "grants", texts, kRestart,
         "what it may do of what its manifest asks for: network, processes, client, read:PATH, write:PATH, "
-        "call:PATTERN, publish:PATTERN, subscribe:PATTERN; not set: all of it if it came with the host",
+        "call:PATTERN, publish:PATTERN, subscribe:PATTERN; not set: all of it if it came with the host, else what "
+        "`gantry trust` was told",
         {.example = R"(["processes", "read:workspace"])"}),
     key<&PluginEntry::max_memory_mib>("max_memory_mib", integer, kRestart,
                                       "MiB of address space that a process of its own may have; not set: no limit",
@@ -206,28 +209,38 @@ constexpr std::array kPluginKeys{
     key<&PluginEntry::restart>("restart", choice, kRestart,
                                "when it has failed: it is started again as [supervisor] says, or stays so"),
     key<&PluginEntry::settings>("settings", table, kLive, "handed to the plugin as it is",
-                                {.example = R"({ folder = "notes" })"}),
+                                {.example = R"({ folder = "notes" })", .project = ProjectUse::trusted}),
 };
 
 constexpr std::array kLspServerKeys{
-    key<&LspServerConfig::command>("command", command, kLive, "how it is started, found on PATH; needed but for clangd",
-                                   {.example = R"(["clangd-19", "--background-index"])"}),
+    key<&LspServerConfig::command>(
+        "command", command, kLive, "how it is started, found on PATH; needed but for clangd",
+        {.example = R"(["clangd-19", "--background-index"])", .project = ProjectUse::trusted}),
     key<&LspServerConfig::languages>("languages", texts, kLive,
                                      "LSP language ids that it serves; needed but for clangd",
-                                     {.example = R"(["c", "cpp"])"}),
-    key<&LspServerConfig::root_markers>("root_markers", texts, kLive,
-                                        "names that mark the folder to start it in; not set: those of version control",
-                                        {.example = R"(["compile_commands.json", ".git"])"}),
+                                     {.example = R"(["c", "cpp"])", .project = ProjectUse::safe}),
+    key<&LspServerConfig::root_markers>(
+        "root_markers", texts, kLive, "names that mark the folder to start it in; not set: those of version control",
+        {.example = R"(["compile_commands.json", ".git"])", .project = ProjectUse::safe}),
     key<&LspServerConfig::extensions>("extensions", texts, kLive,
                                       "ends of names of files in its first language, besides those that are known",
-                                      {.example = R"([".cppm"])"}),
-    key<&LspServerConfig::settings>("settings", table, kLive, "given to the server as its workspace configuration",
-                                    {.example = R"({ clangd = { fallbackFlags = ["-std=c++23"] } })"}),
+                                      {.example = R"([".cppm"])", .project = ProjectUse::safe}),
+    key<&LspServerConfig::settings>(
+        "settings", table, kLive,
+        "given to the server as its workspace configuration; the member of the server's own name also as its "
+        "initializationOptions",
+        {.example = R"({ clangd = { fallbackFlags = ["-std=c++23"] } })", .project = ProjectUse::safe_if_known}),
+    key<&LspServerConfig::runs_project_code>(
+        "runs_project_code", boolean, kLive,
+        "whether it runs code of the project (build scripts, macros, plugins), and so only in a workspace that `gantry "
+        "trust` was told of; not set: whether its program is known to",
+        {.example = "true"}),
 };
 
 constexpr std::array kAiKeys{
     key<&AiConfig::default_model>("default_model", text, kLive,
-                                  "for requests that name no model; \"embedded\" is always there"),
+                                  "for requests that name no model; \"embedded\" is always there",
+                                  {.project = ProjectUse::safe}),
 };
 
 constexpr std::array kEmbeddedKeys{
@@ -348,6 +361,20 @@ std::span<const Section> config_sections() { return kSections; }
 std::string Section::table(std::string_view name) const {
   if (!named()) return std::string(path);
   return std::string(path.substr(0, path.size() - 1)) + toml_key(name);
+}
+
+std::string_view project_note(ProjectUse use) {
+  switch (use) {
+    case ProjectUse::never:
+      return "";
+    case ProjectUse::trusted:
+      return "a project may set it once it is trusted";
+    case ProjectUse::safe_if_known:
+      return "a project may set it: for clangd, for others once it is trusted";
+    case ProjectUse::safe:
+      return "a project may set it";
+  }
+  return "";
 }
 
 std::string expected_value(const Key& key) {

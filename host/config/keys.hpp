@@ -16,6 +16,13 @@ namespace gantry::host {
 
 enum class KeyType { boolean, integer, text, choice, path, url, env_name, texts, paths, command, table };
 enum class Apply { live, restart };
+/// What a key is to a project's `.gantry.toml`.
+enum class ProjectUse {
+  never,          ///< the host's alone
+  trusted,        ///< in force once the user trusts the project
+  safe_if_known,  ///< in the table of a server that the host knows itself safe, else trusted: it may name commands
+  safe            ///< runs no command, loads no code, names no endpoint, reads no key
+};
 
 struct Key {
   std::string_view name;
@@ -28,6 +35,7 @@ struct Key {
   std::span<const std::string_view> not_built;  ///< those of the choices that this version refuses
   bool required = false;
   std::string_view example;  ///< TOML, for config/gantry.toml; needed where there is no default to show
+  ProjectUse project = ProjectUse::never;
   /// The value in a section's struct as JSON; null when it is not set.
   json (*get)(const void* section) = nullptr;
   /// `value` has been checked against all of the above.
@@ -56,6 +64,9 @@ struct Section {
 /// Bounds of each text, and of each array and the tables of one kind, in the file.
 inline constexpr std::size_t kMaxTextBytes = 4096;
 inline constexpr std::size_t kMaxItems = 256;
+
+/// For people; empty: a project cannot set it.
+[[nodiscard]] std::string_view project_note(ProjectUse use);
 
 /// "an integer from 1 to 64", "one of "a" and "b"", ...
 [[nodiscard]] std::string expected_value(const Key& key);

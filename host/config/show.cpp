@@ -19,7 +19,8 @@ void show_table(const Config& config, const Section& section, const std::string&
       out += "# " + std::string(key.name) + " is not set\n";
       continue;
     }
-    const std::string source = source_of(config, table + "." + std::string(key.name));
+    std::string source = source_of(config, table + "." + std::string(key.name));
+    if (const auto note = project_note(key.project); !note.empty()) source += "; " + std::string(note);
     out += std::string(key.name) + " = " + toml_value(value) + "  # " + printable(source, 1024) + "\n";
   }
 }
@@ -27,7 +28,9 @@ void show_table(const Config& config, const Section& section, const std::string&
 void document_key(const Key& key, const json& standard, bool example, std::string& out) {
   out += "# " + std::string(key.doc) + "\n#   " + expected_value(key);
   if (key.required) out += "; needed";
-  out += key.apply == Apply::live ? "; changes by a reload\n" : "; changes by a restart\n";
+  out += key.apply == Apply::live ? "; changes by a reload" : "; changes by a restart";
+  if (const auto note = project_note(key.project); !note.empty()) out += "; " + std::string(note);
+  out += "\n";
   const std::string name = (example ? "#" : "") + std::string(key.name) + " = ";
   const std::string standard_text = standard.is_null() ? "not set" : toml_value(standard);
   const bool shows_default = key.example.empty() && !standard.is_null();
@@ -117,7 +120,10 @@ std::string documented_config() {
       "$GANTRY_CONFIG.\n"
       "# A line that begins with `#` and no space is an example: take the `#` away to use it.\n"
       "# `gantry config check` finds mistakes; `gantry config show` prints what is in force, and where it comes "
-      "from.\n";
+      "from.\n"
+      "# A project has a file of its own, .gantry.toml, at the root of its workspace: what it may set says so below, "
+      "and what\n"
+      "# has to be trusted first waits for `gantry trust`.\n";
   for (const auto& section : config_sections()) {
     const bool example = section.named();
     const std::string name(section.example);

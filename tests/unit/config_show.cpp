@@ -122,6 +122,7 @@ TEST_CASE("config: every key is compared by a reload") {
       const json value = key.get(section.make(config, name));
       section.make(other, name);
       json changed = value.is_null()             ? (key.type == KeyType::integer                                 ? json(1)
+                                                    : key.type == KeyType::boolean                               ? json(true)
                                                     : key.type == KeyType::texts || key.type == KeyType::command ? json{"x"}
                                                                                                                  : json("x"))
                      : value.is_boolean()        ? json(!value.get<bool>())
