@@ -238,11 +238,20 @@ Result<std::shared_ptr<const AiConfig>> AiConfig::parse(const PluginConfig& conf
   if (const auto& error = embedded.done(); !error.empty()) return wrong(error);
   if (const auto& error = ai.done(); !error.empty()) return wrong(error);
   if (auto ok = check_names(*out); !ok) return std::unexpected(ok.error());
+  for (const auto& [workspace, its_own] : config.workspace_settings) {
+    const std::string model = its_own.is_object() ? its_own.value("default_model", "") : "";
+    if (out->models.contains(model)) out->default_in_workspace[workspace] = model;  // the host has checked it
+  }
   return out;
 }
 
-Result<std::vector<Target>> AiConfig::chain(const std::string& model) const {
-  std::vector<std::string> order{model.empty() ? default_model : model};
+const std::string& AiConfig::default_for(const std::string& workspace) const {
+  const auto own = default_in_workspace.find(workspace);
+  return own == default_in_workspace.end() ? default_model : own->second;
+}
+
+Result<std::vector<Target>> AiConfig::chain(const std::string& model, const std::string& workspace) const {
+  std::vector<std::string> order{model.empty() ? default_for(workspace) : model};
   if (!models.contains(order.front())) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : models) names.push_back(name);

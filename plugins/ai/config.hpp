@@ -52,6 +52,7 @@ struct Target {
 
 struct AiConfig {
   std::string default_model = kEmbedded;
+  std::map<std::string, std::string> default_in_workspace;  ///< of projects that have one of their own
   std::map<std::string, std::shared_ptr<const ProviderConfig>> providers;
   std::map<std::string, ModelConfig> models;  ///< holds "embedded" always
   std::size_t max_concurrent = 4;
@@ -61,8 +62,9 @@ struct AiConfig {
   /// Checks everything; an error names the key in TOML's terms.
   [[nodiscard]] static Result<std::shared_ptr<const AiConfig>> parse(const PluginConfig& config);
 
-  /// The model and, in order, those that stand in for it, each once. Empty name: the default.
-  [[nodiscard]] Result<std::vector<Target>> chain(const std::string& model) const;
+  /// The model and, in order, those that stand in for it, each once. Empty name: the default there.
+  [[nodiscard]] Result<std::vector<Target>> chain(const std::string& model, const std::string& workspace = {}) const;
+  [[nodiscard]] const std::string& default_for(const std::string& workspace) const;
 };
 
 }  // namespace gantry::ai

@@ -217,10 +217,10 @@ class Ai {
 
   void submit(Call call, std::shared_ptr<Job> job, const std::string& model,
               const std::optional<std::string>& workspace, const std::string& path) {
-    auto targets = config_->chain(model);
-    if (!targets) return call.reply_error(targets.error());
     auto folder = workspace_of(call, workspace, path);
     if (!folder) return call.reply_error(folder.error());
+    auto targets = config_->chain(model, *folder);
+    if (!targets) return call.reply_error(targets.error());
     job->learned = index_->find(*folder);
     dispatcher_->submit(std::move(call), std::move(job), std::move(*targets));
   }

@@ -33,10 +33,11 @@ namespace {
 }  // namespace
 
 AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root,
-                             std::string fallback, Call call)
+                             std::string fallback, Call call, MayRun may_run)
     : Session(std::move(context), std::move(config), root, "attached"),
       asked_root_(std::move(root)),
       fallback_root_(std::move(fallback)),
+      may_run_(std::move(may_run)),
       editor_(std::move(call)) {}
 
 void AttachSession::from_editor(std::string_view text) {
@@ -78,8 +79,13 @@ void AttachSession::first(std::string_view text, const Envelope& e, Effects& fx)
   init_id_ = e.id;
   init_params_ = scan(text, Scan::full).params;
   if (init_params_.empty()) init_params_ = "{}";
-  const std::string root = asked_root_.empty() ? root_named_in(init_params_) : asked_root_;
-  set_root(root.empty() ? fallback_root_ : root);
+  const std::string named = asked_root_.empty() ? root_named_in(init_params_) : asked_root_;
+  const std::string& where = named.empty() ? fallback_root_ : named;
+  if (const auto may = may_run_(config(), where); !may) {
+    answer_error(init_id_, kRequestFailed, may.error(), fx);
+    return leave(std::unexpected(may.error()), fx);
+  }
+  set_root(where);
   start(fx);
 }
 

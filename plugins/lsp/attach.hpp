@@ -18,6 +18,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -41,9 +42,12 @@ class AttachSession final : public Session {
   static constexpr std::size_t kMaxServerRequests = 1024;
   static constexpr std::size_t kMaxFolderChanges = 64;
 
+  /// Whether this server may run in this root.
+  using MayRun = std::function<Result<void>(const ServerConfig& config, const std::string& root)>;
+
   /// `root`: what the client asked for, or empty; `fallback`: the root when `initialize` names none either.
   AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string fallback,
-                Call call);
+                Call call, MayRun may_run);
 
   void from_editor(std::string_view text);
   /// The editor ended its direction, cancelled, or is gone.
@@ -106,6 +110,7 @@ class AttachSession final : public Session {
 
   const std::string asked_root_;
   const std::string fallback_root_;
+  const MayRun may_run_;
   Editor editor_;
 
   bool greeted_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <gantry/params.hpp>
 
@@ -44,6 +45,27 @@ constexpr std::size_t kMaxServers = 64;
   return value.is_array() && std::all_of(value.begin(), value.end(), [](const json& e) { return e.is_string(); });
 }
 
+/// Those that are known to: they run build scripts, macros or plugins of the project as soon as they open it.
+[[nodiscard]] bool runs_project_code(std::string_view program) {
+  constexpr std::array<std::string_view, 16> kKnown{"astro-ls",
+                                                    "elixir-ls",
+                                                    "haskell-language-server",
+                                                    "haskell-language-server-wrapper",
+                                                    "jdtls",
+                                                    "julia",
+                                                    "kotlin-language-server",
+                                                    "metals",
+                                                    "ruby-lsp",
+                                                    "rust-analyzer",
+                                                    "solargraph",
+                                                    "svelteserver",
+                                                    "tsserver",
+                                                    "typescript-language-server",
+                                                    "vscode-eslint-language-server",
+                                                    "vue-language-server"};
+  return std::find(kKnown.begin(), kKnown.end(), program.substr(program.rfind('/') + 1)) != kKnown.end();
+}
+
 [[nodiscard]] Result<ServerConfig> parse_server(const std::string& name, const json& table) {
   const std::string key = "lsp.servers." + name;
   Params p(table);
@@ -60,6 +82,8 @@ constexpr std::size_t kMaxServers = 64;
   if (p.maybe_value("root_markers")) server.root_markers = p.strings("root_markers");
   if (p.maybe_value("extensions")) server.extensions = p.strings("extensions");
   server.settings = p.maybe_object("settings").value_or(json::object());
+  server.runs_project_code =
+      p.boolean_or("runs_project_code", !server.command.empty() && runs_project_code(server.command.front()));
   p.require(!server.command.empty(), "command is missing; name the program that speaks LSP on its stdio");
   p.require(!server.languages.empty(), "languages is missing; name the language ids that it serves");
   if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[" + key + "] " + ok.error().message);
@@ -75,6 +99,22 @@ constexpr std::size_t kMaxServers = 64;
   const auto value = p.integer(key, 1, max);
   if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[async] " + ok.error().message);
   return value;
+}
+
+[[nodiscard]] Result<Servers> parse_servers(const json& settings) {
+  const json servers = settings.value("servers", json::object());
+  if (!servers.is_object()) return fail(ErrorKind::invalid_params, "[lsp] servers must be a table of servers");
+  if (servers.size() > kMaxServers) {
+    return fail(ErrorKind::invalid_params, "[lsp.servers] names more than " + std::to_string(kMaxServers) + " servers");
+  }
+  Servers out;
+  for (const auto& [name, table] : servers.items()) {
+    auto server = parse_server(name, table);
+    if (!server) return std::unexpected(server.error());
+    out.servers.push_back(std::move(*server));
+  }
+  if (out.servers.empty()) out.servers.push_back(default_clangd());
+  return out;
 }
 
 }  // namespace
@@ -96,18 +136,18 @@ bool ServerConfig::speaks(std::string_view language) const {
   return std::find(languages.begin(), languages.end(), language) != languages.end();
 }
 
-const ServerConfig* Settings::named(std::string_view name) const {
+const ServerConfig* Servers::named(std::string_view name) const {
   const auto it = std::find_if(servers.begin(), servers.end(), [&](const ServerConfig& s) { return s.name == name; });
   return it == servers.end() ? nullptr : &*it;
 }
 
-const ServerConfig* Settings::for_language(std::string_view language) const {
+const ServerConfig* Servers::for_language(std::string_view language) const {
   const auto it =
       std::find_if(servers.begin(), servers.end(), [&](const ServerConfig& s) { return s.speaks(language); });
   return it == servers.end() ? nullptr : &*it;
 }
 
-std::string Settings::language_of(std::string_view path) const {
+std::string Servers::language_of(std::string_view path) const {
   const std::string_view name = path.substr(path.rfind('/') + 1);
   for (const auto& server : servers) {
     for (const auto& extension : server.extensions) {
@@ -117,26 +157,42 @@ std::string Settings::language_of(std::string_view path) const {
   return std::string(language_of_file(name));
 }
 
+const Servers& Settings::at(std::string_view path) const {
+  const auto own = in_workspace.find(folder_around(workspaces, path));
+  return own == in_workspace.end() ? *this : own->second;
+}
+
+Result<void> Settings::may_run(const ServerConfig& server, std::string_view path) const {
+  if (!server.runs_project_code) return {};
+  const std::string workspace = folder_around(workspaces, path);
+  if (std::find(trusted.begin(), trusted.end(), workspace) != trusted.end()) return {};
+  return fail(ErrorKind::permission_denied,
+              server.name + " runs code of the project that it serves, and " +
+                  (workspace.empty() ? std::string(path) + " lies in no workspace that is trusted"
+                                     : workspace + " is not trusted: run `gantry trust " + workspace + "`"));
+}
+
 Result<Settings> parse_settings(const PluginConfig& config) {
   Settings settings;
   settings.workspaces = config.workspaces;
+  settings.trusted = config.trusted_workspaces;
   const auto requests = async_integer(config.async, "max_concurrent_lsp_requests", 8, 10'000);
   const auto timeout = async_integer(config.async, "lsp_request_timeout_seconds", 10, 86'400);
   if (!requests) return std::unexpected(requests.error());
   if (!timeout) return std::unexpected(timeout.error());
   settings.max_requests = static_cast<std::size_t>(*requests);
   settings.request_timeout = std::chrono::seconds(*timeout);
-  const json servers = config.settings.value("servers", json::object());
-  if (!servers.is_object()) return fail(ErrorKind::invalid_params, "[lsp] servers must be a table of servers");
-  if (servers.size() > kMaxServers) {
-    return fail(ErrorKind::invalid_params, "[lsp.servers] names more than " + std::to_string(kMaxServers) + " servers");
+  auto servers = parse_servers(config.settings);
+  if (!servers) return std::unexpected(servers.error());
+  static_cast<Servers&>(settings) = std::move(*servers);
+  for (const auto& [workspace, table] : config.workspace_settings) {
+    auto its_own = parse_servers(table);
+    if (its_own) {
+      settings.in_workspace.emplace(workspace, std::move(*its_own));
+    } else {
+      settings.refused.push_back(workspace + ": " + its_own.error().message);
+    }
   }
-  for (const auto& [name, table] : servers.items()) {
-    auto server = parse_server(name, table);
-    if (!server) return std::unexpected(server.error());
-    settings.servers.push_back(std::move(*server));
-  }
-  if (settings.servers.empty()) settings.servers.push_back(default_clangd());
   return settings;
 }
 

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <ctime>
 #include <gantry/descriptor.hpp>
+#include <gantry/plugin/host.hpp>
 
 namespace gantry::lsp {
 
@@ -30,10 +31,6 @@ namespace {
 [[nodiscard]] std::string parent(const std::string& path) {
   const auto slash = path.rfind('/');
   return slash == 0 || slash == std::string::npos ? "/" : path.substr(0, slash);
-}
-
-[[nodiscard]] bool contains(const std::string& folder, const std::string& path) {
-  return path == folder || (path.starts_with(folder) && (folder.ends_with('/') || path[folder.size()] == '/'));
 }
 
 }  // namespace
@@ -88,11 +85,8 @@ std::string find_root(const std::string& folder, const std::vector<std::string>&
     }
     if (at == "/") break;
   }
-  std::string best;
-  for (const auto& workspace : workspaces) {
-    if (contains(workspace, folder) && workspace.size() > best.size()) best = workspace;
-  }
-  return best.empty() ? folder : best;
+  std::string workspace = folder_around(workspaces, folder);
+  return workspace.empty() ? folder : workspace;
 }
 
 }  // namespace gantry::lsp

@@ -56,7 +56,7 @@ std::string error_message(const std::string& id, int code, const Error& error) {
   return R"({"jsonrpc":"2.0","id":)" + id + R"(,"error":)" + dump_json(body) + "}";
 }
 
-json own_initialize_params(const std::string& root) {
+json own_initialize_params(const ServerConfig& config, const std::string& root) {
   const json markup = {"markdown", "plaintext"};
   const json links{{"linkSupport", true}};
   json text{{"synchronization", {{"didSave", true}}},
@@ -78,15 +78,18 @@ json own_initialize_params(const std::string& root) {
                  {"didChangeConfiguration", {{"dynamicRegistration", true}}},
                  {"workspaceEdit", {{"documentChanges", true}}},
                  {"symbol", json::object()}};
-  return {{"processId", ::getpid()},
-          {"clientInfo", {{"name", "gantry"}}},
-          {"rootPath", root},
-          {"rootUri", to_uri(root)},
-          {"workspaceFolders", folders(root)},
-          {"capabilities",
-           {{"textDocument", std::move(text)},
-            {"workspace", std::move(workspace)},
-            {"window", {{"workDoneProgress", true}}}}}};
+  json out{{"processId", ::getpid()},
+           {"clientInfo", {{"name", "gantry"}}},
+           {"rootPath", root},
+           {"rootUri", to_uri(root)},
+           {"workspaceFolders", folders(root)},
+           {"capabilities",
+            {{"textDocument", std::move(text)},
+             {"workspace", std::move(workspace)},
+             {"window", {{"workDoneProgress", true}}}}}};
+  if (const auto options = config.settings.find(config.name); options != config.settings.end() && options->is_object())
+    out["initializationOptions"] = *options;
+  return out;
 }
 
 json answer_to_server(const json& request, const ServerConfig& config, const std::string& root) {

@@ -20,8 +20,9 @@ inline constexpr int kRequestFailed = -32803;
 /// A JSON-RPC error answer. `id`: the raw token.
 [[nodiscard]] std::string error_message(const std::string& id, int code, const Error& error);
 
-/// The params of `initialize` for a server that callers without an editor share.
-[[nodiscard]] json own_initialize_params(const std::string& root);
+/// The params of `initialize` for a server that callers without an editor share. Its initializationOptions are the
+/// member of its settings that has its name: clangd takes its fallback flags nowhere else.
+[[nodiscard]] json own_initialize_params(const ServerConfig& config, const std::string& root);
 
 /// The answer (with its id) to a request of such a server. No request is left unanswered.
 [[nodiscard]] json answer_to_server(const json& request, const ServerConfig& config, const std::string& root);

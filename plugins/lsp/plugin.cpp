@@ -69,7 +69,7 @@ class Lsp {
     if (!reactor) return std::unexpected(reactor.error());
     context_ = std::make_shared<Context>(host_, std::move(*reactor));
     registry_ = std::make_shared<Registry>(context_);
-    registry_->configure(std::move(*settings));
+    configure(std::move(*settings));
     end_servers_of_others();
     return {};
   }
@@ -77,7 +77,7 @@ class Lsp {
   void reconfigure(const PluginConfig& config) {
     auto settings = parse_settings(config);
     if (!settings) return host_.log(Level::error, "the old [lsp] stays in force: " + settings.error().message);
-    registry_->configure(std::move(*settings));
+    configure(std::move(*settings));
   }
 
   void gone(std::uint64_t origin) {
@@ -95,10 +95,15 @@ class Lsp {
   static void define(Definition<Lsp>& d);
 
  private:
+  void configure(Settings settings) {
+    for (const auto& why : settings.refused) host_.log(Level::error, "the user's servers hold in " + why);
+    registry_->configure(std::move(settings));
+  }
   void end_servers_of_others();
   [[nodiscard]] Result<Query::Ask> ask_for(Params& p);
   [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,
-                                                const std::optional<std::string>& language) const;
+                                                const std::optional<std::string>& language,
+                                                std::string_view place) const;
   [[nodiscard]] std::string home_of(std::uint64_t origin) const;
 
   const Host host_;
@@ -119,9 +124,11 @@ void Lsp::end_servers_of_others() {
 // ---- editors
 // -----------------------------------------------------------------------------------------------------------
 
-Result<ServerConfig> Lsp::server_for(const std::optional<std::string>& name,
-                                     const std::optional<std::string>& language) const {
-  const auto settings = registry_->settings();
+// Of those that are configured for what lies at `place`.
+Result<ServerConfig> Lsp::server_for(const std::optional<std::string>& name, const std::optional<std::string>& language,
+                                     std::string_view place) const {
+  const auto all_settings = registry_->settings();
+  const Servers* const settings = &all_settings->at(place);
   std::vector<std::string> names;
   for (const auto& server : settings->servers) names.push_back(server.name);
   if (name) {
@@ -158,8 +165,6 @@ void Lsp::attach(Call call) {
     return call.reply_error(
         Error{ErrorKind::invalid_request, "lsp.attach must be opened as a stream; `gantry lsp` does that", {}});
   }
-  auto server = server_for(name, language);
-  if (!server) return call.reply_error(server.error());
   std::string folder;
   if (root) {
     auto path = to_path(*root);
@@ -167,6 +172,8 @@ void Lsp::attach(Call call) {
     folder = std::move(*path);
   }
   const std::string home = home_of(call.origin());
+  auto server = server_for(name, language, folder.empty() ? home : folder);
+  if (!server) return call.reply_error(server.error());
   // The callbacks belong to the call, and the session holds the call: they must not hold the session.
   auto weak = std::make_shared<std::weak_ptr<AttachSession>>();
   call.on_item([weak](std::string_view text) {
@@ -182,7 +189,10 @@ void Lsp::attach(Call call) {
     if (const auto session = weak->lock()) session->editor_gave_credit();
   });
   auto session =
-      std::make_shared<AttachSession>(context_, std::move(*server), std::move(folder), home, std::move(call));
+      std::make_shared<AttachSession>(context_, std::move(*server), std::move(folder), home, std::move(call),
+                                      [registry = registry_](const ServerConfig& config, const std::string& place) {
+                                        return registry->settings()->may_run(config, place);
+                                      });
   *weak = session;
   if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
   session->grant_first();
@@ -201,14 +211,16 @@ Result<Query::Ask> Lsp::ask_for(Params& p) {
   const auto settings = registry_->settings();
   Query::Ask ask;
   ask.path = std::move(*path);
-  ask.language = language ? *language : settings->language_of(ask.path);
+  const Servers& servers = settings->at(ask.path);
+  ask.language = language ? *language : servers.language_of(ask.path);
   if (ask.language.empty()) {
     return fail(ErrorKind::not_found, "the language of " + ask.path +
                                           " is not known by its name; pass language, or name its extension in "
                                           "[lsp.servers.NAME] extensions");
   }
-  const auto* server = settings->for_language(ask.language);
+  const auto* server = servers.for_language(ask.language);
   if (server == nullptr) return no_server(ask.language);
+  if (const auto may = settings->may_run(*server, ask.path); !may) return std::unexpected(may.error());
   ask.server = *server;
   return ask;
 }
@@ -247,16 +259,24 @@ Result<json> Lsp::servers(Call& call) {
   const auto settings = registry_->settings();
   const auto sessions = registry_->sessions();
   for (const auto& session : sessions) out.push_back(session->describe());
-  for (const auto& server : settings->servers) {
+  const auto add = [&](const ServerConfig& server, const std::string& workspace) {
     const bool runs =
         std::any_of(sessions.begin(), sessions.end(), [&](const auto& s) { return s->config().name == server.name; });
-    if (runs) continue;
+    if (runs) return;
     out.push_back({{"name", server.name},
                    {"command", server.command},
                    {"languages", server.languages},
                    {"state", name_of(Session::State::idle)},
                    {"restarts", 0},
                    {"clients", 0}});
+    if (!workspace.empty()) out.back()["workspace"] = workspace;
+  };
+  for (const auto& server : settings->servers) add(server, {});
+  for (const auto& [workspace, own] : settings->in_workspace) {
+    for (const auto& server : own.servers) {
+      if (const auto* users = settings->named(server.name); users == nullptr || *users != server)
+        add(server, workspace);
+    }
   }
   return json{{"servers", std::move(out)}};
 }
@@ -265,7 +285,7 @@ Result<json> Lsp::restart(Call& call) {
   Params p(call.params());
   const std::string name = p.string("server");
   if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  const auto server = server_for(name, std::nullopt);
+  const auto server = server_for(name, std::nullopt, {});
   std::size_t restarted = 0;
   for (const auto& session : registry_->sessions()) {
     if (session->config().name != name) continue;

@@ -61,8 +61,7 @@ void Query::resolve() {
   }
   const auto slash = ask_.path.rfind('/');
   const std::string folder = info->folder ? ask_.path : slash == 0 ? "/" : ask_.path.substr(0, slash);
-  auto session =
-      registry_->shared(ask_.server, find_root(folder, ask_.server.root_markers, registry_->settings()->workspaces));
+  auto session = find_session(folder);
   if (!session) return refuse(session.error());
   if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
     auto text = read_file(ask_.path);
@@ -71,6 +70,20 @@ void Query::resolve() {
     snapshot.quoted_text = dump_json(json(std::move(*text)));
   }
   (*session)->run(shared_from_this(), std::move(snapshot));
+}
+
+// By the configuration of now: while the query waited, what may run there was perhaps decided anew.
+Result<std::shared_ptr<SharedSession>> Query::find_session(const std::string& folder) const {
+  while (true) {
+    const auto settings = registry_->settings();
+    const auto* const server = settings->at(ask_.path).named(ask_.server.name);
+    if (server == nullptr)
+      return fail(ErrorKind::not_found, "language server " + ask_.server.name + " is not configured any more");
+    if (const auto may = settings->may_run(*server, ask_.path); !may) return std::unexpected(may.error());
+    auto session =
+        registry_->shared(*server, find_root(folder, server->root_markers, settings->workspaces), ask_.path, settings);
+    if (!session || *session) return session;
+  }
 }
 
 void Query::taken(const std::shared_ptr<SharedSession>& session, long long id) {

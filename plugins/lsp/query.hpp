@@ -64,6 +64,7 @@ class Query : public std::enable_shared_from_this<Query> {
  private:
   void granted(Permit permit);
   void resolve();
+  [[nodiscard]] Result<std::shared_ptr<SharedSession>> find_session(const std::string& folder) const;
   void expired();
   void clean_up();
 

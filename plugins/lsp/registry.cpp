@@ -27,8 +27,29 @@ void Registry::configure(Settings settings) {
   context_->permits->set_limit(settings.max_requests);
   context_->timeout_ns = settings.request_timeout.count();
   auto shared = std::make_shared<const Settings>(std::move(settings));
-  Lock lock(mutex_);
-  settings_.swap(shared);
+  std::vector<std::shared_ptr<SharedSession>> ends;
+  {
+    Lock lock(mutex_);
+    settings_.swap(shared);
+    ends = take_those_that_may_not_run();
+  }
+  for (const auto& session : ends) session->close(nullptr);
+}
+
+// Another command holds there by now, or it runs code that is not trusted any more. What else has changed is seen
+// when it is asked for.
+std::vector<std::shared_ptr<SharedSession>> Registry::take_those_that_may_not_run() {
+  std::vector<std::shared_ptr<SharedSession>> out;
+  std::erase_if(shared_, [&](auto& entry) GANTRY_NO_TSA {
+    const auto& config = entry.second.session->config();
+    const std::string& place = entry.second.place;
+    const auto* const now = settings_->at(place).named(config.name);
+    if (now != nullptr && now->command == config.command && settings_->may_run(*now, place)) return false;
+    leaving_.push_back(entry.second.session);
+    out.push_back(std::move(entry.second.session));
+    return true;
+  });
+  return out;
 }
 
 std::shared_ptr<const Settings> Registry::settings() const {
@@ -49,12 +70,15 @@ std::shared_ptr<SharedSession> Registry::make_room() {
   return session;
 }
 
-Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& config, const std::string& root) {
+Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& config, const std::string& root,
+                                                        const std::string& place,
+                                                        const std::shared_ptr<const Settings>& seen) {
   std::shared_ptr<SharedSession> out, old;
   std::vector<std::shared_ptr<SharedSession>> closed;
   {
     Lock lock(mutex_);
     if (stopping_) return stopping();
+    if (seen != settings_) return nullptr;
     closed = take_closed(leaving_);
     const auto key = std::pair(config.name, root);
     auto it = shared_.find(key);
@@ -73,8 +97,9 @@ Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& conf
                       R"({"retry_after_ms":1000})");
         }
       }
-      it = shared_.emplace(key, Shared{std::make_shared<SharedSession>(context_, config, root), 0}).first;
+      it = shared_.emplace(key, Shared{std::make_shared<SharedSession>(context_, config, root), {}, 0}).first;
     }
+    it->second.place = place;
     it->second.used = ++uses_;
     out = it->second.session;
   }

@@ -34,8 +34,11 @@ class Registry {
   void configure(Settings settings);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
 
-  /// The session for this server and root; made, but not started, when there is none.
-  [[nodiscard]] Result<std::shared_ptr<SharedSession>> shared(const ServerConfig& config, const std::string& root);
+  /// The session for this server and root; made, but not started, when there is none. `place`: what it was asked for.
+  /// nullptr: `seen` is not in force any more, and with it perhaps not `config`.
+  [[nodiscard]] Result<std::shared_ptr<SharedSession>> shared(const ServerConfig& config, const std::string& root,
+                                                              const std::string& place,
+                                                              const std::shared_ptr<const Settings>& seen);
   [[nodiscard]] Result<void> add(std::shared_ptr<AttachSession> session);
   [[nodiscard]] bool add(const std::shared_ptr<Query>& query);
   void remove(const Query& query);
@@ -51,9 +54,11 @@ class Registry {
  private:
   void refuse_queries();
   [[nodiscard]] std::shared_ptr<SharedSession> make_room() GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::vector<std::shared_ptr<SharedSession>> take_those_that_may_not_run() GANTRY_REQUIRES(mutex_);
 
   struct Shared {
     std::shared_ptr<SharedSession> session;
+    std::string place;  ///< that it was asked for last
     std::uint64_t used = 0;
   };
 

@@ -194,7 +194,7 @@ std::string SharedSession::diagnostics_of(const std::string& path) const {
 // ---- the server
 // --------------------------------------------------------------------------------------------------------
 
-std::string SharedSession::initialize_params() { return dump_json(own_initialize_params(root())); }
+std::string SharedSession::initialize_params() { return dump_json(own_initialize_params(config(), root())); }
 
 Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Effects& fx) {
   if (!e.error.empty()) {

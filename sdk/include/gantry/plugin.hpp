@@ -108,6 +108,12 @@ namespace detail {
   }
   config.async = doc->value("async", json::object());
   config.settings = doc->value("settings", json::object());
+  if (const auto it = doc->find("workspace_settings"); it != doc->end() && it->is_object()) {
+    for (const auto& [workspace, settings] : it->items()) config.workspace_settings[workspace] = settings;
+  }
+  if (const auto it = doc->find("trusted_workspaces"); it != doc->end() && it->is_array()) {
+    for (const auto& entry : *it) config.trusted_workspaces.push_back(entry.get<std::string>());
+  }
   return config;
 }
 

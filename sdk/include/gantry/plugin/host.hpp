@@ -19,6 +19,7 @@
 #include <gantry/mutex.hpp>
 #include <gantry/plugin/message.hpp>
 #include <gantry/plugin/outgoing.hpp>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -37,6 +38,17 @@ enum class Level : std::int32_t {
   error = GANTRY_ERROR,
 };
 
+/// The innermost of these folders that is this path or holds it; empty: none.
+[[nodiscard]] inline std::string folder_around(const std::vector<std::string>& folders, std::string_view path) {
+  std::string best;
+  for (const auto& folder : folders) {
+    const bool holds = path.starts_with(folder) &&
+                       (path.size() == folder.size() || folder.ends_with('/') || path[folder.size()] == '/');
+    if (holds && folder.size() > best.size()) best = folder;
+  }
+  return best;
+}
+
 /// What a plugin is started with, and told again when it changes.
 struct PluginConfig {
   std::string name;                     ///< the plugin's name in the configuration
@@ -46,6 +58,20 @@ struct PluginConfig {
   json settings = json::object();       ///< the table that the manifest names, and [plugins.NAME.settings]
   /// Within start: what the instance before has given, byte by byte (Stopping::give).
   std::optional<std::string> handed_over{};
+  /// Workspaces whose project has settings of its own that are in force, with these; the others have `settings`.
+  std::map<std::string, json, std::less<>> workspace_settings{};
+  /// Workspaces whose projects the user trusts: in another one no code of the project's is to be run.
+  std::vector<std::string> trusted_workspaces{};
+
+  /// Those that hold for what lies there.
+  [[nodiscard]] const json& settings_at(std::string_view path) const {
+    const auto own = workspace_settings.find(folder_around(workspaces, path));
+    return own == workspace_settings.end() ? settings : own->second;
+  }
+  [[nodiscard]] bool is_trusted(std::string_view path) const {
+    const auto& all = trusted_workspaces;
+    return std::find(all.begin(), all.end(), folder_around(workspaces, path)) != all.end();
+  }
 };
 
 /// Who called: `{client, version, workspace}` of host.hello, as far as they were given.
