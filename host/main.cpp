@@ -54,9 +54,11 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
 }
 
 void add_trust(CLI::App& app, Common& common, TrustArgs& args) {
-  auto* trust = app.add_subcommand("trust", "trust a plugin with what it asks for");
-  auto* plugin = trust->add_option("--plugin", args.plugin, "the plugin")->type_name("NAME");
-  auto* list = trust->add_flag("--list", args.list, "print what is trusted")->excludes(plugin);
+  auto* trust = app.add_subcommand("trust", "trust a project's .gantry.toml, or a plugin with what it asks for");
+  auto* folder = trust->add_option("folder", args.folder, "the project's folder; default: the working folder");
+  folder->type_name("DIR");
+  auto* plugin = trust->add_option("--plugin", args.plugin, "the plugin")->type_name("NAME")->excludes(folder);
+  auto* list = trust->add_flag("--list", args.list, "print what is trusted")->excludes(plugin)->excludes(folder);
   trust->add_flag("--revoke", args.revoke, "take trust back")->excludes(list);
   trust->add_flag("--yes", args.yes, "do not ask");
   trust->add_flag("--no-start", common.no_start, "do not start a host when none runs");

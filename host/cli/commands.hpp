@@ -80,8 +80,8 @@ struct PluginCheckArgs {
 int plugin_check(const PluginCheckArgs& args);
 
 struct TrustArgs {
-  std::string folder;  ///< not a plugin but this folder's `.gantry.toml`
-  std::string plugin;
+  std::string folder;  ///< whose `.gantry.toml`; empty: of the working folder
+  std::string plugin;  ///< not a folder but this plugin
   bool list = false;
   bool revoke = false;
   bool yes = false;  ///< nobody is asked

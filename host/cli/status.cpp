@@ -21,6 +21,13 @@ void print_status(const json& status, const json& plugins, const json& tasks) {
               static_cast<double>(status.value("rss_bytes", 0ULL)) / 1048576.0, status.value("socket", "").c_str());
   for (const auto& workspace : status.value("workspaces", json::array()))
     std::printf("serves  %s\n", workspace.get<std::string>().c_str());
+  for (const auto& project : status.value("projects", json::array())) {
+    std::printf("project %s: %s\n", project.value("file", "").c_str(), project.value("state", "").c_str());
+    for (const auto& key : project.value("waiting", json::array()))
+      std::printf("        waits for `gantry trust`: %s\n", key.get<std::string>().c_str());
+    for (const auto& error : project.value("errors", json::array()))
+      std::printf("        %s\n", error.get<std::string>().c_str());
+  }
   std::printf("\nplugins\n");
   for (const auto& p : plugins) {
     std::printf("  %-14s %-8s %-10s %s\n", p.value("name", "").c_str(), p.value("version", "").c_str(),

@@ -3,8 +3,10 @@
 // `gantry trust`: shows what is asked for, and says yes to exactly that.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
@@ -67,6 +69,40 @@ void print_list(const json& list) {
   return {};
 }
 
+[[nodiscard]] Result<void> trust_folder(Client& client, const TrustArgs& args, const std::string& folder) {
+  const auto look = client.call("trust.look", {{"folder", folder}}, kPatience);
+  if (!look) return std::unexpected(look.error());
+  const std::string file = look->value("file", "");
+  std::printf("%s%s\n", shown(folder).c_str(), file.empty() ? ": it has no .gantry.toml" : "/.gantry.toml");
+  if (look->contains("errors")) {
+    for (const auto& error : look->at("errors")) std::printf("  %s\n", shown(error).c_str());
+    return fail(ErrorKind::invalid_params, "it has mistakes, and nothing of it is in force; correct them first");
+  }
+  for (const auto& key : look->value("keys", json::array())) {
+    std::printf("  %s = %s%s\n", shown(key.at("key")).c_str(), printable(key.value("value", ""), 4000).c_str(),
+                key.value("safe", false) ? "" : "  (needs trust)");
+  }
+  if (look->value("trusted", false)) {
+    std::printf("it is trusted as it is\n");
+    return {};
+  }
+  const auto yes = agreed(args, "Trust this folder? All of the above is in force then, and servers may run its code.");
+  if (!yes) return std::unexpected(yes.error());
+  if (!*yes) return fail(ErrorKind::cancelled, "the folder is not trusted");
+  const auto done = client.call("trust.folder", {{"path", folder}, {"digest", look->at("digest")}}, kPatience);
+  if (!done) return std::unexpected(done.error());
+  std::printf("trusted until its .gantry.toml changes\n");
+  for (const auto& error : done->value("errors", json::array())) std::printf("  %s\n", shown(error).c_str());
+  return {};
+}
+
+[[nodiscard]] Result<void> revoke(Client& client, const TrustArgs& args, const std::string& folder) {
+  const json what = args.plugin.empty() ? json{{"folder", folder}} : json{{"plugin", args.plugin}};
+  if (auto done = client.call("trust.revoke", what, kPatience); !done) return std::unexpected(done.error());
+  std::printf("%s is not trusted any more\n", shown(args.plugin.empty() ? folder : "plugin " + args.plugin).c_str());
+  return {};
+}
+
 }  // namespace
 
 int trust(const Common& common, const TrustArgs& args) {
@@ -80,13 +116,10 @@ int trust(const Common& common, const TrustArgs& args) {
     print_list(*list);
     return 0;
   }
-  if (args.revoke) {
-    const auto done = client.call("trust.revoke", {{"plugin", args.plugin}}, kPatience);
-    if (!done) return complain(done.error());
-    std::printf("plugin %s is not trusted any more\n", shown(args.plugin).c_str());
-    return 0;
-  }
-  const auto done = trust_plugin(client, args);
+  const auto folder = std::filesystem::absolute(args.folder.empty() ? "." : args.folder).lexically_normal().string();
+  const auto done = args.revoke           ? revoke(client, args, folder)
+                    : args.plugin.empty() ? trust_folder(client, args, folder)
+                                          : trust_plugin(client, args);
   return done ? 0 : complain(done.error());
 }
 

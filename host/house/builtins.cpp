@@ -71,6 +71,8 @@ namespace {
 }  // namespace
 
 json House::status() const {
+  json projects = json::array();
+  for (const auto& project : projects_.list()) projects.push_back(to_json(project));
   bool ready = true;
   {
     Lock lock(mutex_);
@@ -81,6 +83,7 @@ json House::status() const {
               {"uptime_seconds", seconds(std::chrono::steady_clock::now() - started_)},
               {"ready", ready},
               {"workspaces", workspaces_.list()},
+              {"projects", std::move(projects)},
               {"socket", options_.socket.string()},
               {"http", nullptr},
               {"rss_bytes", rss_bytes()},
@@ -293,6 +296,7 @@ Result<std::string> House::reload_config() {
     if (auto opened = open_workspace(folder); !opened)
       log_->write(Level::warn, "host", opened.error().message + "; it is left out");
   }
+  for (const auto& workspace : workspaces_.list()) (void)read_project(workspace);
   services_->reconfigure();
   renew_confined();
   const json answer{{"live", changed.live}, {"restart", changed.restart}};

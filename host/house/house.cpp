@@ -96,11 +96,19 @@ House::House(HouseOptions options)
       event_permits_(
           PermitQueue::make(static_cast<std::size_t>(options_.config.async.event_processing_concurrency), 4096)),
       trust_(options_.state_dir / "trust.json"),
+      projects_(trust_),
       config_(std::make_shared<const Config>(options_.config)) {
   const Config& c = options_.config;
   services_ = std::make_unique<ServiceManager>(trusted_plugins(), plugin_deps(), pool_,
                                                [this](const PluginSpec& spec) { return plugin_config(spec); });
-  trust_desk_ = std::make_unique<TrustDesk>(trust_, *services_, bus_, *log_);
+  trust_desk_ =
+      std::make_unique<TrustDesk>(TrustDesk::Deps{trust_, *services_, bus_, *log_, [this] { return config(); },
+                                                  [this](const std::string& folder) {
+                                                    if (!workspaces_.has(folder)) return std::vector<std::string>{};
+                                                    auto read = read_project(folder);
+                                                    services_->reconfigure();
+                                                    return read.project.errors;
+                                                  }});
   launcher_ = std::make_unique<Launcher>(
       LauncherDeps{workers_, timers_, spawner_, pool_, bus_, *log_, options_.program,
                    [this](const std::string& plugin) { return services_->granted(plugin); }});
@@ -198,14 +206,29 @@ json House::plugin_config(const PluginSpec& spec) const {
   std::error_code failed;
   std::filesystem::create_directories(state, failed);  // the plugin says what does not work without it
   if (!failed) std::filesystem::permissions(state, std::filesystem::perms::owner_all, failed);
-  json settings =
-      spec.manifest && !spec.manifest->settings.empty() ? plugin_settings(*c, spec.manifest->settings) : json::object();
-  if (const auto entry = c->plugins.find(spec.name); entry != c->plugins.end()) settings.update(entry->second.settings);
-  return json{{"name", spec.name},
-              {"state_dir", state.string()},
-              {"workspaces", workspaces_.list()},
-              {"async", async_json(*c)},
-              {"settings", std::move(settings)}};
+  const json settings = settings_of(spec, *c);
+  json in_workspaces = json::object();
+  for (const auto& project : projects_.list()) {
+    if (!project.config) continue;
+    if (json its_own = settings_of(spec, *project.config); its_own != settings)
+      in_workspaces[project.workspace] = std::move(its_own);
+  }
+  json out{{"name", spec.name},
+           {"state_dir", state.string()},
+           {"workspaces", workspaces_.list()},
+           {"async", async_json(*c)},
+           {"settings", settings}};
+  if (!in_workspaces.empty()) out["workspace_settings"] = std::move(in_workspaces);
+  if (auto trusted = projects_.trusted(); !trusted.empty()) out["trusted_workspaces"] = std::move(trusted);
+  return out;
+}
+
+json House::settings_of(const PluginSpec& spec, const Config& config) const {
+  json settings = spec.manifest && !spec.manifest->settings.empty() ? plugin_settings(config, spec.manifest->settings)
+                                                                    : json::object();
+  if (const auto entry = config.plugins.find(spec.name); entry != config.plugins.end())
+    settings.update(entry->second.settings);
+  return settings;
 }
 
 // What the host and its plugins say is theirs to say.
@@ -258,13 +281,17 @@ void House::start_activated(std::string_view when) {
 Result<std::string> House::open_workspace(const std::string& folder) {
   auto added = workspaces_.add(folder);
   if (!added) return std::unexpected(added.error());
-  if (added->is_new) {
-    log_->write(Level::info, "host", "workspace " + added->path);
-    (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
-    services_->reconfigure();
-    renew_confined();
-    start_activated("workspace");
+  if (!added->is_new) {
+    // Whoever opens it again has perhaps changed its file.
+    if (read_project(added->path).changed) services_->reconfigure();
+    return added->path;
   }
+  log_->write(Level::info, "host", "workspace " + added->path);
+  (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
+  (void)read_project(added->path);
+  services_->reconfigure();
+  renew_confined();
+  start_activated("workspace");
   return added->path;
 }
 

@@ -25,6 +25,7 @@
 #include "host/doors/rpc/socket_lock.hpp"
 #include "host/doors/rpc/unix_door.hpp"
 #include "host/house/library_watch.hpp"
+#include "host/house/projects.hpp"
 #include "host/house/trust_desk.hpp"
 #include "host/house/workspaces.hpp"
 #include "host/observe/log.hpp"
@@ -90,6 +91,8 @@ class House {
   void add_trust_builtins();
   [[nodiscard]] std::vector<PluginSpec> trusted_plugins();
   void start_activated(std::string_view when);
+  Projects::Read read_project(const std::string& workspace);
+  [[nodiscard]] json settings_of(const PluginSpec& spec, const Config& config) const;
   [[nodiscard]] json status() const;
   [[nodiscard]] json plugins_json() const;
   using PluginJob = Result<void> (ServiceManager::*)(const std::string& plugin);
@@ -123,6 +126,7 @@ class House {
   Workspaces workspaces_;
   std::shared_ptr<PermitQueue> event_permits_;
   TrustStore trust_;
+  Projects projects_;
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<ServiceManager> services_;
   std::unique_ptr<TrustDesk> trust_desk_;

@@ -20,6 +20,32 @@ std::vector<PluginSpec> House::trusted_plugins() {
   return specs;
 }
 
+// A mistake in it is said, and stops nothing.
+Projects::Read House::read_project(const std::string& workspace) {
+  auto read = projects_.read(
+      workspace, [this] { return config(); },
+      [this](Config merged) { return check_settings(std::move(merged), services_->table()->specs()); });
+  const Project& project = read.project;
+  if (!read.changed) return read;
+  const auto joined = [](const std::vector<std::string>& words) {
+    std::string out;
+    for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
+    return out;
+  };
+  for (const auto& error : project.errors) log_->write(Level::error, "config", error + "; nothing of it is in force");
+  if (!project.keys.empty()) log_->write(Level::info, "config", project.file + " is in force: " + joined(project.keys));
+  if (!project.waits.empty())
+    log_->write(
+        Level::warn, "audit",
+        project.file + " waits for trust (" + joined(project.waits) + "): run `gantry trust " + workspace + "`");
+  (void)bus_.publish("host.workspace.config", dump_json(to_json(project)));
+  if (project.granted.empty()) return read;
+  log_->write(Level::info, "audit", project.file + " is granted " + joined(project.granted) + " (trust)");
+  (void)bus_.publish("host.audit.granted",
+                     dump_json({{"folder", workspace}, {"keys", project.granted}, {"by", "trust"}}));
+  return read;
+}
+
 void House::add_trust_builtins() {
   for (auto& method : TrustDesk::methods()) {
     router_->add_slow(std::move(method), [this](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {

@@ -2,10 +2,13 @@
 #include "host/house/trust_desk.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <gantry/params.hpp>
 #include <set>
 #include <utility>
 
+#include "host/config/project.hpp"
+#include "host/config/toml.hpp"
 #include "host/observe/trace.hpp"
 
 namespace gantry::host {
@@ -16,6 +19,22 @@ namespace {
   std::string out;
   for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
   return out.empty() ? "nothing" : out;
+}
+
+[[nodiscard]] Result<std::string> canonical_folder(const std::string& folder) {
+  std::error_code failed;
+  const auto path = std::filesystem::canonical(folder, failed);
+  if (failed) return fail(ErrorKind::not_found, "folder " + folder.substr(0, 1000) + ": " + failed.message());
+  if (!folder.starts_with('/')) return fail(ErrorKind::invalid_params, "the folder must be an absolute path");
+  return path.string();
+}
+
+/// Without a path: there is none.
+[[nodiscard]] Result<ProjectFile> file_in(const std::string& folder) {
+  auto file = read_project_file(folder);
+  if (!file) return std::unexpected(file.error());
+  if (*file) return std::move(**file);
+  return ProjectFile{{}, {}, std::string(TrustStore::kNoFile)};
 }
 
 }  // namespace
@@ -34,32 +53,44 @@ std::vector<ManifestMethod> TrustDesk::methods() {
   };
   return {
       method("trust.list", "What the user has trusted", json::object(), json::array()),
-      method("trust.look", "What a plugin asks for, and what of it waits for trust", {{"plugin", text}}, {"plugin"}),
+      method("trust.look", "What a plugin asks for, or a folder's .gantry.toml sets, and what of it waits for trust",
+             {{"plugin", text}, {"folder", text}}, json::array()),
       method("trust.plugin", "Trusts a plugin with what it asks for: `grants`, as they were seen",
              {{"name", text}, {"grants", texts}}, {"name", "grants"}),
-      method("trust.revoke", "Takes trust back; what runs by it is stopped", {{"plugin", text}}, {"plugin"})};
+      method("trust.folder", "Trusts a folder's .gantry.toml as it is: `digest`, as it was seen",
+             {{"path", text}, {"digest", text}}, {"path", "digest"}),
+      method("trust.revoke", "Takes trust back; what runs by it is stopped", {{"plugin", text}, {"folder", text}},
+             json::array())};
 }
 
 Result<json> TrustDesk::call(const CallRequest& request) {
   auto doc = parse_json(request.params);
   if (!doc) return std::unexpected(doc.error());
   Params p(std::move(*doc));
-  if (request.method == "trust.list") {
+  const std::string& method = request.method;
+  const std::string& trace = request.traceparent;
+  if (method == "trust.plugin" || method == "trust.folder") {
+    const bool is_plugin = method == "trust.plugin";
+    const std::string name = p.string(is_plugin ? "name" : "path");
+    const auto grants = is_plugin ? p.strings("grants") : std::vector<std::string>{};
+    const std::string digest = is_plugin ? "" : p.string("digest");
     if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-    return store_.list();
+    return is_plugin ? trust_plugin(name, grants, trace) : trust_folder(name, digest, trace);
   }
-  const bool trusts = request.method == "trust.plugin";
-  const std::string plugin = p.string(trusts ? "name" : "plugin");
-  const auto seen = trusts ? p.strings("grants") : std::vector<std::string>{};
+  const bool list = method == "trust.list";
+  const auto plugin = list ? std::nullopt : p.maybe_string("plugin");
+  const auto folder = list ? std::nullopt : p.maybe_string("folder");
+  p.require(list || plugin.has_value() != folder.has_value(), "name a plugin or a folder");
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  if (trusts) return trust_plugin(plugin, seen, request.traceparent);
-  return request.method == "trust.look" ? look(plugin) : revoke_plugin(plugin, request.traceparent);
+  if (list) return deps_.store.list();
+  if (method == "trust.look") return plugin ? look(*plugin) : look_folder(*folder);
+  return plugin ? revoke_plugin(*plugin, trace) : revoke_folder(*folder, trace);
 }
 
 Result<TrustDesk::Asks> TrustDesk::asks_of(const std::string& plugin) const {
-  if (services_.instance(plugin) == nullptr)
+  if (deps_.services.instance(plugin) == nullptr)
     return fail(ErrorKind::not_found, "no plugin is named " + plugin + "; `gantry plugin list` says which there are");
-  const auto table = services_.table();
+  const auto table = deps_.services.table();
   Asks out{*PluginTable::share(table, plugin), false};
   if (out.spec.library.empty()) return fail(ErrorKind::unavailable, "plugin " + plugin + ": " + out.spec.failure);
   auto manifest = read_manifest(out.spec.library);
@@ -97,10 +128,10 @@ Result<json> TrustDesk::trust_plugin(const std::string& plugin, const std::vecto
   if (std::set(grants.begin(), grants.end()) != std::set(seen.begin(), seen.end()))
     return fail(ErrorKind::conflict, "plugin " + plugin + " asks for " + joined(grants) + " by now, not for " +
                                          joined(seen) + "; look at it again with trust.look");
-  auto done = services_.change_trust(plugin, [&]() -> Result<std::vector<Grant>> {
-    if (auto kept = store_.trust_plugin(plugin, spec.library, spec.manifest->grants); !kept)
+  auto done = deps_.services.change_trust(plugin, [&]() -> Result<std::vector<Grant>> {
+    if (auto kept = deps_.store.trust_plugin(plugin, spec.library, spec.manifest->grants); !kept)
       return std::unexpected(kept.error());
-    return store_.grants_of(plugin, spec.library);
+    return deps_.store.grants_of(plugin, spec.library);
   });
   if (!done) return std::unexpected(done.error());
   tell("trusted", "plugin " + plugin + " is trusted with " + joined(grants),
@@ -108,17 +139,17 @@ Result<json> TrustDesk::trust_plugin(const std::string& plugin, const std::vecto
   json answer{{"plugin", plugin}, {"grants", grants}};
   if (!asks->is_new) return answer;
   // What was agreed to is the manifest that lies there now.
-  if (auto reloaded = services_.reload(plugin); !reloaded) answer["reload"] = reloaded.error().message;
+  if (auto reloaded = deps_.services.reload(plugin); !reloaded) answer["reload"] = reloaded.error().message;
   return answer;
 }
 
 Result<json> TrustDesk::revoke_plugin(const std::string& plugin, std::string_view traceparent) {
   auto revoked = Result<void>();
-  if (services_.instance(plugin) == nullptr) {  // one that is not configured any more
-    revoked = store_.revoke_plugin(plugin);
+  if (deps_.services.instance(plugin) == nullptr) {  // one that is not configured any more
+    revoked = deps_.store.revoke_plugin(plugin);
   } else {
-    revoked = services_.change_trust(plugin, [&]() -> Result<std::vector<Grant>> {
-      if (auto gone = store_.revoke_plugin(plugin); !gone) return std::unexpected(gone.error());
+    revoked = deps_.services.change_trust(plugin, [&]() -> Result<std::vector<Grant>> {
+      if (auto gone = deps_.store.revoke_plugin(plugin); !gone) return std::unexpected(gone.error());
       return std::vector<Grant>{};
     });
   }
@@ -127,10 +158,57 @@ Result<json> TrustDesk::revoke_plugin(const std::string& plugin, std::string_vie
   return json{{"plugin", plugin}};
 }
 
+Result<json> TrustDesk::look_folder(const std::string& folder) const {
+  const auto path = canonical_folder(folder);
+  if (!path) return std::unexpected(path.error());
+  const auto file = file_in(*path);
+  if (!file) return std::unexpected(file.error());
+  const bool trusted = deps_.store.digest_of(*path) == file->digest;
+  json out{{"folder", *path}, {"file", file->path}, {"digest", file->digest}, {"trusted", trusted}};
+  const auto users = deps_.config();
+  const auto project = project_config(*file, *users, true);
+  if (!project) {
+    for (const auto& error : project.error()) out["errors"].push_back(to_string(error));
+    return out;
+  }
+  out["keys"] = json::array();
+  for (const auto& key : project->keys)
+    out["keys"].push_back({{"key", key.key}, {"value", toml_value(key.value)}, {"safe", key.safe}});
+  return out;
+}
+
+Result<json> TrustDesk::trust_folder(const std::string& folder, const std::string& seen, std::string_view traceparent) {
+  const auto path = canonical_folder(folder);
+  if (!path) return std::unexpected(path.error());
+  const auto file = file_in(*path);
+  if (!file) return std::unexpected(file.error());
+  if (file->digest != seen)
+    return fail(ErrorKind::conflict, std::string(kProjectFile) + " in " + *path +
+                                         " is not as you have seen it any more; look at it again with trust.look");
+  const auto users = deps_.config();
+  if (const auto project = project_config(*file, *users, true); !project)
+    return fail(ErrorKind::invalid_params, "nothing of it is trusted: " + to_string(project.error().front()));
+  if (auto kept = deps_.store.trust_folder(*path, file->digest); !kept) return std::unexpected(kept.error());
+  tell("trusted", "folder " + *path + " is trusted, " + std::string(kProjectFile) + " with the SHA-256 " + file->digest,
+       {{"folder", *path}, {"digest", file->digest}}, traceparent);
+  json answer{{"folder", *path}, {"digest", file->digest}};
+  if (const auto errors = deps_.folder_changed(*path); !errors.empty()) answer["errors"] = errors;
+  return answer;
+}
+
+// A folder that is gone can be revoked, too.
+Result<json> TrustDesk::revoke_folder(const std::string& folder, std::string_view traceparent) {
+  const std::string path = canonical_folder(folder).value_or(folder);
+  if (auto gone = deps_.store.revoke_folder(path); !gone) return std::unexpected(gone.error());
+  tell("revoked", "folder " + path + " is not trusted any more", {{"folder", path}}, traceparent);
+  (void)deps_.folder_changed(path);
+  return json{{"folder", path}};
+}
+
 void TrustDesk::tell(const char* what, const std::string& line, json event, std::string_view traceparent) const {
-  log_.write(Level::warn, "audit", line + trace_note(traceparent));
+  deps_.log.write(Level::warn, "audit", line + trace_note(traceparent));
   if (const auto trace = trace_id(traceparent); !trace.empty()) event["trace"] = trace;
-  (void)bus_.publish("host.audit." + std::string(what), dump_json(event));
+  (void)deps_.bus.publish("host.audit." + std::string(what), dump_json(event));
 }
 
 }  // namespace gantry::host

@@ -8,11 +8,14 @@
 // Thread rule: any thread that may block.
 #pragma once
 
+#include <functional>
 #include <gantry/json.hpp>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "host/bus/event_bus.hpp"
+#include "host/config/config.hpp"
 #include "host/observe/log.hpp"
 #include "host/plugins/call.hpp"
 #include "host/plugins/manifest.hpp"
@@ -23,8 +26,16 @@ namespace gantry::host {
 
 class TrustDesk {
  public:
-  TrustDesk(TrustStore& store, ServiceManager& services, EventBus& bus, Log& log)
-      : store_(store), services_(services), bus_(bus), log_(log) {}
+  struct Deps {
+    TrustStore& store;
+    ServiceManager& services;
+    EventBus& bus;
+    Log& log;
+    std::function<std::shared_ptr<const Config>()> config;
+    /// What is in force of this folder's file may be something else now: what is wrong with it.
+    std::function<std::vector<std::string>(const std::string& folder)> folder_changed;
+  };
+  explicit TrustDesk(Deps deps) : deps_(std::move(deps)) {}
 
   [[nodiscard]] static std::vector<ManifestMethod> methods();
   /// One of methods().
@@ -41,12 +52,13 @@ class TrustDesk {
   [[nodiscard]] Result<json> trust_plugin(const std::string& plugin, const std::vector<std::string>& seen,
                                           std::string_view traceparent);
   [[nodiscard]] Result<json> revoke_plugin(const std::string& plugin, std::string_view traceparent);
+  [[nodiscard]] Result<json> look_folder(const std::string& folder) const;
+  [[nodiscard]] Result<json> trust_folder(const std::string& folder, const std::string& seen,
+                                          std::string_view traceparent);
+  [[nodiscard]] Result<json> revoke_folder(const std::string& folder, std::string_view traceparent);
   void tell(const char* what, const std::string& line, json event, std::string_view traceparent) const;
 
-  TrustStore& store_;
-  ServiceManager& services_;
-  EventBus& bus_;
-  Log& log_;
+  const Deps deps_;
 };
 
 }  // namespace gantry::host

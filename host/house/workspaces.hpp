@@ -37,6 +37,10 @@ class Workspaces {
     paths_.push_back(path.string());
     return Added{path.string(), true};
   }
+  [[nodiscard]] bool has(const std::string& path) const {
+    Lock lock(mutex_);
+    return std::find(paths_.begin(), paths_.end(), path) != paths_.end();
+  }
   [[nodiscard]] std::vector<std::string> list() const {
     Lock lock(mutex_);
     return paths_;

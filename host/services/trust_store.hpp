@@ -22,6 +22,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/config/grants.hpp"
@@ -34,6 +35,8 @@ class TrustStore {
   static constexpr std::size_t kMaxPlugins = 256;
   static constexpr std::size_t kMaxGrants = 256;
   static constexpr std::size_t kMaxFolders = 1024;
+  /// The digest of a folder that has no `.gantry.toml`: it is not trusted any more as soon as there is one.
+  static constexpr std::string_view kNoFile = "none";
 
   explicit TrustStore(std::filesystem::path file) : file_(std::move(file)) {}
   TrustStore(const TrustStore&) = delete;

@@ -60,3 +60,40 @@ TEST_CASE("trust commands: a plugin that is not there is said to be so") {
   REQUIRE(unknown.code == 1);
   REQUIRE(has(unknown.err, "no plugin is named wanting"));
 }
+
+TEST_CASE("trust commands: a project's file is shown and trusted as it is and not any more when it changes") {
+  Sandbox box;
+  box.write("work/.gantry.toml", "[lsp.servers.mine]\ncommand = [\"./mine\"]\nlanguages = [\"mine\"]\n");
+  (void)box.serve({"--workspace", box.work().string()});
+  const auto status = box.run({"status"});
+  REQUIRE(has(status.out, "/work/.gantry.toml: waiting\n"));
+  REQUIRE(has(status.out, "waits for `gantry trust`: lsp.servers.mine.command\n"));
+  const auto asked = box.run({"trust", box.work().string()});
+  REQUIRE(asked.code == 1);
+  REQUIRE(has(asked.out, "  lsp.servers.mine.command = [\"./mine\"]  (needs trust)\n"));
+  REQUIRE(has(asked.err, "there is no terminal to ask on"));
+  const auto agreed = box.run({"trust", box.work().string(), "--yes"});
+  INFO(agreed.out << agreed.err);
+  REQUIRE(agreed.code == 0);
+  REQUIRE(has(box.run({"status"}).out, "/work/.gantry.toml: in_force\n"));
+  REQUIRE(has(box.run({"trust", "--list"}).out, "folder  " + fs::canonical(box.work()).string() + "\n"));
+  REQUIRE(has(box.run({"trust", box.work().string()}).out, "it is trusted as it is\n"));
+  box.write("work/.gantry.toml", "[lsp.servers.mine]\ncommand = [\"./other\"]\nlanguages = [\"mine\"]\n");
+  auto client = box.connect();
+  REQUIRE(client.call("host.hello", {{"client", "test"}, {"workspace", box.work().string()}}));
+  REQUIRE(has(box.run({"status"}).out, "/work/.gantry.toml: waiting\n"));
+  REQUIRE(box.run({"trust", box.work().string(), "--revoke"}).code == 0);
+  REQUIRE(box.run({"trust", "--list"}).out.empty());
+}
+
+TEST_CASE("trust commands: a project's file with a mistake is said to have it and nothing is trusted") {
+  Sandbox box;
+  box.write("work/.gantry.toml", "[host]\nworkers = 1\n");
+  (void)box.serve({"--workspace", box.work().string()});
+  const auto wrong = box.run({"trust", box.work().string(), "--yes"});
+  REQUIRE(wrong.code == 1);
+  REQUIRE(has(wrong.out, ".gantry.toml:2:11: error: `host.workers` is not for a project to set"));
+  REQUIRE(has(wrong.err, "it has mistakes"));
+  REQUIRE(has(box.run({"status"}).out, ".gantry.toml: wrong\n"));
+  REQUIRE(box.run({"trust", "--list"}).out.empty());
+}

@@ -17,6 +17,14 @@ class Wanting {
  public:
   explicit Wanting(Host host) : host_(std::move(host)) {}
 
+  Result<void> start(const PluginConfig& config) {
+    config_ = config;
+    return {};
+  }
+  void reconfigure(const PluginConfig& config) { config_ = config; }
+
+  /// Those that hold at `path`.
+  Result<json> settings(Call& call) { return config_.settings_at(call.params().at("path").get<std::string>()); }
   Result<json> build(Call&) { return json{{"build", BUILD}}; }
   Result<json> traced(Call& call) { return json{{"traceparent", call.traceparent()}}; }
   /// Another method, `method`, with `params`, in this call's trace.
@@ -35,11 +43,12 @@ class Wanting {
     d.id("wanting").version(std::to_string(BUILD) + ".0.0").service("wanting");
     ASKS;
     d.method("wanting.build", &Wanting::build).method("wanting.relays", &Wanting::relays);
-    d.method("wanting.traced", &Wanting::traced);
+    d.method("wanting.traced", &Wanting::traced).method("wanting.settings", &Wanting::settings);
   }
 
  private:
   Host host_;
+  PluginConfig config_;
 };
 
 }  // namespace

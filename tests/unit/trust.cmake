@@ -1,2 +1,6 @@
-gantry_add_test(test_trust trust_plugins.cpp trust_store.cpp LIBS gantry_cli LABELS concurrency)
-add_dependencies(test_trust gantry echo lsp_shaped wanting_1 wanting_2 wanting_3)
+gantry_add_test(test_trust trust_plugins.cpp trust_store.cpp project_config.cpp project_house.cpp
+                LIBS gantry_cli LABELS concurrency)
+add_dependencies(test_trust gantry echo faulty lsp_shaped wanting_1 wanting_2 wanting_3)
+if(TARGET lsp_fake_server)
+  add_dependencies(test_trust lsp lsp_fake_server)
+endif()
