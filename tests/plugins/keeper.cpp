@@ -20,17 +20,21 @@ class Keeper {
  public:
   explicit Keeper(Host host) : host_(std::move(host)) {}
 
-  /// Whatever `process.spawn` takes.
+  /// Whatever `process.spawn` takes, in this call's trace.
   void spawn(Call call) {
     auto shared = std::make_shared<Call>(std::move(call));
-    const json params = shared->params();
-    auto made = host_.call("process.spawn", params, {}, [this, shared, params](Result<CallAnswer> answer) {
-      if (!answer) return shared->reply_error(answer.error());
-      json value = answer->value;
-      value["descriptors"] = answer->descriptors.size();
-      ends_[params.at("name")] = std::move(answer->descriptors);
-      shared->reply(value);
-    });
+    json params = shared->params();
+    params.erase("_meta");
+    CallOptions options;
+    options.traceparent = shared->traceparent();
+    auto made =
+        host_.call("process.spawn", params, std::move(options), [this, shared, params](Result<CallAnswer> answer) {
+          if (!answer) return shared->reply_error(answer.error());
+          json value = answer->value;
+          value["descriptors"] = answer->descriptors.size();
+          ends_[params.at("name")] = std::move(answer->descriptors);
+          shared->reply(value);
+        });
     if (!made) shared->reply_error(made.error());
   }
   /// Any other method, `of`, with the rest of the params.

@@ -1,6 +1,6 @@
-gantry_add_test(test_trust trust_plugins.cpp trust_store.cpp project_config.cpp project_house.cpp
+gantry_add_test(test_trust trust_plugins.cpp trust_store.cpp project_config.cpp project_house.cpp trace.cpp
                 LIBS gantry_cli LABELS concurrency)
-add_dependencies(test_trust gantry echo faulty lsp_shaped wanting_1 wanting_2 wanting_3)
+add_dependencies(test_trust gantry echo faulty lsp_shaped keeper wanting_1 wanting_2 wanting_3)
 if(TARGET lsp_fake_server)
   add_dependencies(test_trust lsp lsp_fake_server)
 endif()
