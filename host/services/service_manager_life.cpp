@@ -53,7 +53,8 @@ void open_key_sources(Confinement& out, const json& settings) {
   const GrantPlaces places{home_folder(), std::filesystem::path(out.folder).parent_path().string(),
                            config.value("workspaces", std::vector<std::string>{})};
   out.read = granted_paths(grants, GrantKind::read, places);
-  out.read.push_back(spec.opened().parent_path().string());
+  out.read.push_back(spec.library.parent_path().string());
+  if (!spec.copy.empty()) out.read.push_back(spec.copy.parent_path().string());
   out.write = granted_paths(grants, GrantKind::write, places);
   out.network = has_grant(grants, GrantKind::network);
   out.processes = has_grant(grants, GrantKind::processes);

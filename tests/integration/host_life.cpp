@@ -133,7 +133,7 @@ TEST_CASE("life: SIGINT is a graceful end as well, and a second signal ends a ho
   ::kill(graceful, SIGINT);
   REQUIRE(box.wait(graceful) == 0);
   box.write("g.toml", "[host]\nstop_budget_seconds = 600\n[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR
-                      "/tests/plugins/faulty.so\"\n");
+                      "/tests/plugins/faulty.so\"\ngrants = []\n");
   const pid_t slow = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
   REQUIRE(client.send(R"({"jsonrpc":"2.0","id":"held","method":"faulty.never"})"));

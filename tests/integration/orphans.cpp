@@ -33,7 +33,7 @@ TEST_CASE("life: the processes of plugins die with a host that is killed, also o
   std::string config;
   for (const std::string name : {"prober", "asker", "faulty"}) {
     config += "[plugins." + name + "]\nisolation = \"child\"\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/" + name +
-              ".so\"\n";
+              ".so\"\ngrants = []\n";
   }
   box.write("g.toml", config);
   const pid_t host = box.serve({"--config", (box.dir() / "g.toml").string()});

@@ -14,7 +14,7 @@ struct Greeting {
 BOOST_DESCRIBE_STRUCT(Greeting, (), (text))
 
 struct Hello {
-  explicit Hello(const gantry::Hostexplicit Hello(gantry::Host) {}) {}
+  explicit Hello(const gantry::Host&) {}
   Greeting greet(const Person& who) { return {"Hello, " + who.name + "!"}; }
   static void define(gantry::Definition<Hello>& d) {
     d.id("hello").version("1.0.0").service("hello").method("hello.greet", &Hello::greet,

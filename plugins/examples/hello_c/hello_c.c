@@ -20,6 +20,10 @@ static gantry_bytes bytes(const char* text) {
   return out;
 }
 
+static int is(gantry_bytes topic, const char* name) {
+  return topic.size == strlen(name) && memcmp(topic.data, name, topic.size) == 0;
+}
+
 /* Every call is answered once: here, or later and from any thread. `status` is 0, or the code of an error. */
 static int32_t answer(const plugin* self, uint64_t call, int32_t status, gantry_bytes payload) {
   gantry_msg msg;
@@ -54,11 +58,16 @@ static int32_t greet(const plugin* self, const gantry_msg* msg) {
   return sent;
 }
 
+static int32_t call(const plugin* self, const gantry_msg* msg) {
+  if (is(msg->topic, "hello_c.greet")) return greet(self, msg);
+  return answer(self, msg->id, -32601, bytes("{\"message\":\"no such method\"}"));
+}
+
 /* Messages come one at a time. Whatever is in `msg` is borrowed until this returns. */
 static int32_t deliver(void* ctx, const gantry_msg* msg) {
   switch (msg->kind) {
     case GANTRY_CALL:
-      return greet(ctx, msg); /* the only method that the manifest names, so no other comes */
+      return call(ctx, msg);
     case GANTRY_STOP:
       return answer(ctx, msg->id, 0, bytes("null"));
     default:
