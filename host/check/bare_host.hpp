@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <gantry/deadline.hpp>
 #include <gantry/json.hpp>
 #include <optional>

@@ -11,46 +11,34 @@ namespace {
 constexpr std::uint32_t kCredit = 4;
 constexpr std::uint64_t kMostItems = 64;
 
-[[nodiscard]] const char* advice_for(Fault fault) {
+/// What a fault breaks, and how to mend it.
+struct Law {
+  const char* rule;
+  const char* advice;
+};
+[[nodiscard]] Law law_of(Fault fault) {
   switch (fault) {
     case Fault::exception:
-      return "catch what a handler throws and answer `internal`; no exception may leave a function of the C boundary";
+      return {"no exception crosses the boundary",
+              "catch what a handler throws and answer `internal`; none may leave a function of the C boundary"};
     case Fault::answered_twice:
     case Fault::answered_late:
-      return "send one RESPONSE for each call; forget the call when it is answered";
+      return {"each call is answered once", "send one RESPONSE for each call; forget the call when it is answered"};
     case Fault::unknown_call:
-      return "answer with the id that came with the call";
+      return {"only calls that were made are answered", "answer with the id that came with the call"};
     case Fault::bad_answer:
-      return "answer with JSON in UTF-8, and with 0 or a code of the contract as status";
+      return {"an answer is valid JSON with a status of the contract",
+              "answer with JSON in UTF-8, and with 0 or a code of the contract as status"};
     case Fault::malformed:
-      return "set `size` to sizeof(gantry_msg) of the header that it is built with";
+      return {"messages are as gantry/abi.h has them",
+              "set `size` to sizeof(gantry_msg) of the header that it is built with"};
     case Fault::too_early:
-      return "call nothing of the host but `extension` and `log` before `start`";
+      return {"the host is not used before `start`", "call nothing of the host but `extension` before `start`"};
     case Fault::too_late:
-      return "join the plugin's threads in `destroy`, and let nothing of it run after";
+      return {"the host is not used after `destroy` has returned",
+              "join the plugin's threads in `destroy`, and let nothing of it run after"};
   }
-  return "";
-}
-
-[[nodiscard]] const char* rule_of(Fault fault) {
-  switch (fault) {
-    case Fault::exception:
-      return "no exception crosses the boundary";
-    case Fault::answered_twice:
-    case Fault::answered_late:
-      return "each call is answered once";
-    case Fault::unknown_call:
-      return "only calls that were made are answered";
-    case Fault::bad_answer:
-      return "an answer is valid JSON with a status of the contract";
-    case Fault::malformed:
-      return "messages are as gantry/abi.h has them";
-    case Fault::too_early:
-      return "the host is not used before `start`";
-    case Fault::too_late:
-      return "the host is not used after `destroy` has returned";
-  }
-  return "";
+  return {"", ""};
 }
 
 }  // namespace
@@ -175,10 +163,10 @@ Outcome Drive::judge(std::string note, std::initializer_list<Fault> fatal,
   std::vector<Fault> worst{Fault::exception};
   worst.insert(worst.end(), fatal);
   if (const auto it = first_of(worst); it != faults.end())
-    return Outcome::failed(rule_of(it->fault), it->what, advice_for(it->fault));
+    return Outcome::failed(law_of(it->fault).rule, it->what, law_of(it->fault).advice);
   if (auto unanswered = judge_unanswered()) return *unanswered;
   if (const auto it = first_of(tolerated); it != faults.end())
-    return Outcome::warned(rule_of(it->fault), it->what + "; the host drops it", advice_for(it->fault));
+    return Outcome::warned(law_of(it->fault).rule, it->what + "; the host drops it", law_of(it->fault).advice);
   return Outcome::passed(std::move(note));
 }
 

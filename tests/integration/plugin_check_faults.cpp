@@ -179,7 +179,7 @@ TEST_CASE("check: a plugin that keeps memory of each life fails growth alone") {
 }
 
 TEST_CASE("check: a plugin that drops calls when it has many fails overload alone") {
-  fails_alone("drops_when_full", "overload", "failed", "no answer to bad.later");
+  fails_alone("drops_when_many", "overload", "failed", "no answer to bad.later");
 }
 
 TEST_CASE("check: a plugin that answers otherwise in a process of its own fails transcript alone") {

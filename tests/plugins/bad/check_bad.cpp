@@ -171,7 +171,7 @@ class Bad {
     }
     {
       const std::lock_guard lock(mutex_);
-      if (is("drops_when_full") && queue_.size() > 1000) {
+      if (is("drops_when_many") && ++later_calls_ > 1000) {
         open_.erase(id);
         return 0;
       }
@@ -192,10 +192,8 @@ class Bad {
     while (true) {
       changed_.wait(lock, [this] { return quit_ || !queue_.empty(); });
       if (quit_) return;
-      if (is("drops_when_full") || is("loses_cancelled")) {
-        const auto pause = std::chrono::milliseconds(is("loses_cancelled") ? 10 : 1);
-        if (changed_.wait_for(lock, pause, [this] { return quit_; })) return;
-      }
+      if (is("loses_cancelled") && changed_.wait_for(lock, std::chrono::milliseconds(10), [this] { return quit_; }))
+        return;
       const bool mixes = is("mixes_calls") && queue_.size() > 1;
       const auto id = queue_.front();
       queue_.pop_front();
@@ -239,6 +237,7 @@ class Bad {
   std::condition_variable changed_;
   std::set<std::uint64_t> open_;
   std::deque<std::uint64_t> queue_;
+  int later_calls_ = 0;
   bool quit_ = false;
   std::thread worker_;
 };
