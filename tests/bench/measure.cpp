@@ -88,6 +88,13 @@ void attempt(Measured& row, const std::function<void()>& step) {
   return outcome;
 }
 
+/// Beside a goal that nobody else has a part in.
+[[nodiscard]] Outcome judge(const Goal& goal, const Measured& ours) {
+  Outcome outcome{goal, "", ours.each([](const Run& run) { return 1e9 / run.speed(); }), 0, 1};
+  outcome.ratio = goal.at_most_ns / median(outcome.samples);
+  return outcome;
+}
+
 [[nodiscard]] std::string number(double value) {
   std::array<char, 32> text{};
   std::snprintf(text.data(), text.size(), std::abs(value) < 10 ? "%.2f" : "%.1f", value);
@@ -106,6 +113,10 @@ std::string Outcome::words() const {
   const std::string who = peer == goal.words ? peer : goal.words + " (" + peer + ")";
   const std::string mine = goal.ours == "gantry" ? "" : goal.ours + ": ";
   std::string text;
+  if (goal.at_most_ns > 0) {
+    text = mine + number(median(samples)) + " ns, goal at most " + number(goal.at_most_ns) + ": ";
+    return text + (met() ? "met" : "MISSED by " + number((1 - ratio) * 100) + " %");
+  }
   if (goal.above_ns > 0) {
     text = mine + number(median(samples)) + " ns above " + who + ", goal at most " + number(goal.above_ns) + ": ";
     return text + (met() ? "met" : "MISSED by " + number(median(samples) - goal.above_ns) + " ns");
@@ -129,6 +140,10 @@ Group measure_rows(const Workload& workload, std::vector<Measured> measured, con
     const auto ours =
         std::find_if(rows.begin(), rows.end(), [&](const Measured& row) { return row.label == goal.ours; });
     if (ours == rows.end()) continue;
+    if (goal.at_most_ns > 0) {
+      if (ours->failure.empty()) group.outcomes.push_back(judge(goal, *ours));
+      continue;
+    }
     const Measured* theirs = ours->failure.empty() ? opponent(goal, rows) : nullptr;
     if (theirs != nullptr) {
       group.outcomes.push_back(compare(goal, *ours, *theirs));
@@ -170,6 +185,7 @@ std::vector<Row> to_rows(const Group& group) {
                    cpu, row.note});
   }
   for (const auto& outcome : group.outcomes) {
+    if (outcome.goal.at_most_ns > 0) continue;  // the row says it
     const bool above = outcome.goal.above_ns > 0;
     all.push_back({name, outcome.goal.ours, (above ? "time above " : "speed ratio to ") + outcome.peer,
                    above ? "ns" : "x", above ? "lower" : "higher", outcome.samples, 0, outcome.words()});

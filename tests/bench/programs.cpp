@@ -95,8 +95,10 @@ std::vector<Listed> list_programs(const std::string& build_dir) {
     if (name.starts_with("peer-")) found.emplace_back(name.substr(5), file.path());
   }
   std::sort(found.begin(), found.end());
-  if (const std::string ours = dir + "/gantry-core"; std::filesystem::exists(ours))
-    found.emplace(found.begin(), "gantry", ours);
+  for (const char* name : {"/gantry-plugins", "/gantry-core"}) {
+    if (const std::string ours = dir + name; std::filesystem::exists(ours))
+      found.emplace(found.begin(), "gantry", ours);
+  }
   std::vector<Listed> all;
   for (const auto& [name, path] : found) {
     try {
@@ -117,8 +119,8 @@ Run run_program(const Listed& listed, double ops, bool one_core) {
           said.at("seconds").get<double>(),
           said.at("cpu_seconds").get<double>(),
           said.at("max_rss_kib").get<double>() / 1024,
-          0,
-          0};
+          said.value("p50_ns", 0.0),
+          said.value("p99_ns", 0.0)};
   if (run.ops <= 0 || run.seconds <= 0) throw std::runtime_error("nothing measured: " + text);
   return run;
 }

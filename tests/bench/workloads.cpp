@@ -86,6 +86,29 @@ void shared_state(std::vector<Workload>& all) {
   all.push_back({"lazy.borrow.2t", "lazy.borrow.2t", 1e9, false, Unit::kTime, {near}, {}});
 }
 
+/// Whatever others do.
+[[nodiscard]] Goal within(double ns) { return {{}, "itself", 1, 0, "gantry", ns}; }
+
+void plugins(std::vector<Workload>& all) {
+  const auto times = [](double most, const std::string& limit) { return of("limit " + limit, 1 / most); };
+  for (const bool one_core : {true, false}) {
+    const std::string place = one_core ? "@1core" : "@2core";
+    all.push_back(
+        {"plugin.call.thread" + place, "plugin.call.thread", 5e4, one_core, Unit::kTime, {times(2, "eventfd")}, {}});
+    all.push_back(
+        {"plugin.call.nonblocking" + place, "plugin.call.nonblocking", 4e5, one_core, Unit::kTime, {within(1000)}, {}});
+    all.push_back(
+        {"plugin.call.child" + place, "plugin.call.child", 5e4, one_core, Unit::kTime, {times(2.5, "socketpair")}, {}});
+  }
+  for (const auto& [mode, rate] : {std::pair{"nonblocking", 1.2e6}, {"thread", 1.2e6}, {"child", 3e5}}) {
+    const std::string name = std::string("plugin.depth256.") + mode;
+    all.push_back({name, name, 1e6, true, Unit::kRate, {within(1e9 / rate)}, {}});
+  }
+  all.push_back({"plugin.killed", "plugin.killed", 20, false, Unit::kTime, {within(300e6)}, {}});
+  all.push_back({"plugin.load100", "plugin.load100", 100, false, Unit::kTime, {within(1e6)}, {}});
+  all.push_back({"plugin.scan100", "plugin.scan100", 1000, false, Unit::kTime, {within(5e4)}, {}});
+}
+
 }  // namespace
 
 std::vector<Workload> workloads(const std::vector<Listed>& listed) {
@@ -94,6 +117,7 @@ std::vector<Workload> workloads(const std::vector<Listed>& listed) {
   events(all);
   tasks_and_blocks(all);
   shared_state(all);
+  plugins(all);
   for (const auto& one : listed) {
     const bool known = std::any_of(all.begin(), all.end(), [&](const Workload& w) {
       return w.argument == one.workload ||

@@ -11,13 +11,14 @@
 namespace bench {
 
 /// Gantry is to be `at_least` times as fast as the fastest of `peers` (none named: of all peers), or, if `above_ns` is
-/// set, to take at most so much longer for an operation.
+/// set, to take at most so much longer for an operation, or, if `at_most_ns` is, so long, whatever others do.
 struct Goal {
   std::vector<std::string> peers;
   std::string words;
   double at_least = 1;
   double above_ns = 0;
   std::string ours = "gantry";  ///< the row of Gantry that the goal is for
+  double at_most_ns = 0;
 };
 
 /// A row that comes from a workload of another name; `program` "" is every peer but the limits, if some program lists

@@ -65,8 +65,11 @@ class Timer {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - at_).count();
     cpu_seconds = cpu_now() - cpu_;
   }
+  /// Of one operation, where each is timed: the row is then about their median.
+  void sample(double nanoseconds) { ns.push_back(static_cast<float>(nanoseconds)); }
   double seconds = 0;
   double cpu_seconds = 0;
+  std::vector<float> ns;
 
  private:
   static double cpu_now() {
@@ -186,8 +189,14 @@ inline int run(const std::vector<Workload>& workloads, int argc, char** argv) {
   (void)found->run(std::max<u64>(1, ops / 10), warm_up);
   Timer timer;
   const u64 done = found->run(ops, timer);
-  std::printf("{\"ops\":%llu,\"seconds\":%.9f,\"cpu_seconds\":%.6f,\"max_rss_kib\":%ld}\n",
-              static_cast<unsigned long long>(done), timer.seconds, timer.cpu_seconds, max_rss_kib());
+  std::sort(timer.ns.begin(), timer.ns.end());
+  const auto percentile = [&](double part) {
+    return timer.ns.empty() ? 0.0 : timer.ns[static_cast<std::size_t>(static_cast<double>(timer.ns.size() - 1) * part)];
+  };
+  std::printf(
+      "{\"ops\":%llu,\"seconds\":%.9f,\"cpu_seconds\":%.6f,\"max_rss_kib\":%ld,\"p50_ns\":%.0f,\"p99_ns\":%.0f}\n",
+      static_cast<unsigned long long>(done), timer.seconds, timer.cpu_seconds, max_rss_kib(), percentile(0.5),
+      percentile(0.99));
   std::fflush(stdout);
   return 0;
 }

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A whole host inside the program, without clients: calls go to its plugins as the router makes them.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "common.hpp"
+#include "host/house/house.hpp"
+
+std::vector<peer::Workload> plugin_life();
+
+namespace plugins {
+
+using namespace gantry;
+using namespace gantry::host;
+
+/// A folder of the program's own, removed at its end.
+class Folder {
+ public:
+  Folder() {
+    std::string pattern = "/tmp/gantry-bench-XXXXXX";
+    path_ = ::mkdtemp(pattern.data());
+  }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// `configure` names the plugins.
+class RunningHost {
+ public:
+  explicit RunningHost(const std::function<void(Config&)>& configure) {
+    HouseOptions options;
+    options.config = default_config();
+    options.config.supervisor.intensity = 1000;
+    configure(options.config);
+    options.socket = folder_.path() / "run" / "host.sock";
+    options.state_dir = folder_.path() / "state";
+    options.plugin_dir = folder_.path() / "none";
+    options.program = GANTRY_BUILD_DIR "/gantry";
+    LogOptions log;
+    log.file = folder_.path() / "log";
+    log.to_stderr = false;
+    log.level = Level::warn;
+    options.log = Log::open_or_stderr(log);
+    house_ = House::build(std::move(options));
+    peer::require(house_->open().has_value(), "the host does not open");
+    thread_ = std::thread([this] { house_->run(); });
+  }
+  RunningHost(const RunningHost&) = delete;
+  RunningHost& operator=(const RunningHost&) = delete;
+  ~RunningHost() {
+    house_->request_stop("measured");
+    thread_.join();
+  }
+  [[nodiscard]] House& house() { return *house_; }
+  /// Started, if need be.
+  [[nodiscard]] std::shared_ptr<Plugin> plugin(const std::string& name) {
+    auto plugin = house_->services().instance(name)->get();
+    if (!plugin) peer::wrong(plugin.error().message);
+    return *plugin;
+  }
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path(); }
+
+ private:
+  Folder folder_;
+  std::unique_ptr<House> house_;
+  std::thread thread_;
+};
+
+inline void use(Config& config, const std::string& name, const std::filesystem::path& library, bool child = false) {
+  config.plugins[name].path = library.string();
+  config.plugins[name].isolation = child ? Isolation::child : Isolation::in_line;
+}
+
+inline const std::filesystem::path kPlugins = GANTRY_BUILD_DIR "/bench/plugins";
+
+}  // namespace plugins
