@@ -21,8 +21,14 @@ const std::string kParams = R"({"n":123456789,"text":"the quick brown fox jumps 
 /// So many calls at once until all are made; each is begun where the answer to one before came, on the worker.
 class Load {
  public:
-  Load(Plugin& plugin, Worker& worker, std::string method, u64 depth, u64 ops)
-      : plugin_(plugin), worker_(worker), method_(std::move(method)), depth_(std::min(depth, ops)), left_(ops) {}
+  /// `router`: they go through it; else to the plugin itself.
+  Load(Plugin& plugin, Router* router, Worker& worker, std::string method, u64 depth, u64 ops)
+      : plugin_(plugin),
+        router_(router),
+        worker_(worker),
+        method_(std::move(method)),
+        depth_(std::min(depth, ops)),
+        left_(ops) {}
 
   void run(Timer* timer) {
     timer_ = depth_ == 1 ? timer : nullptr;
@@ -57,7 +63,11 @@ class Load {
     request.method = method_;
     request.params = kParams;
     request.origin = 1;
-    plugin_.open(slot)->begin(std::move(request));
+    if (router_ != nullptr) {
+      (void)router_->call(std::move(request), slot);
+    } else {
+      plugin_.open(slot)->begin(std::move(request));
+    }
   }
   // On the worker.
   void next(const std::shared_ptr<Slot>& slot) {
@@ -71,6 +81,7 @@ class Load {
   }
 
   Plugin& plugin_;
+  Router* const router_;
   Worker& worker_;
   const std::string method_;
   const u64 depth_;
@@ -93,6 +104,7 @@ struct Mode {
   const char* file;
   bool child;
   const char* note;
+  bool routed = false;
 };
 
 u64 calls(const Mode& mode, u64 depth, u64 ops, Timer& timer) {
@@ -100,9 +112,10 @@ u64 calls(const Mode& mode, u64 depth, u64 ops, Timer& timer) {
   const auto plugin = running.plugin(mode.plugin);
   auto& worker = running.house().workers().first();
   const std::string method = std::string(mode.plugin) + ".echo";
-  Load(*plugin, worker, method, depth, 1000).run(nullptr);
+  Router* const router = mode.routed ? &running.house().router() : nullptr;
+  Load(*plugin, router, worker, method, depth, 1000).run(nullptr);
   const double before = cpu_of(plugin->pid());
-  Load load(*plugin, worker, method, depth, ops);
+  Load load(*plugin, router, worker, method, depth, ops);
   timer.start();
   load.run(&timer);
   timer.stop();
@@ -116,7 +129,9 @@ int main(int argc, char** argv) {
   constexpr Mode kModes[] = {
       {"thread", "echo_thread", "echo_thread", false, "a plugin with a thread of its own, behind the C ABI"},
       {"nonblocking", "echo", "echo_plugin", false, "a plugin on the worker that calls it, behind the C ABI"},
-      {"child", "echo_thread", "echo_thread", true, "a plugin in a confined process; CPU of both, memory of the host"},
+      {"nonblocking+router", "echo", "echo_plugin", false, "through the router: permit, deadline, counts", true},
+      {"child", "echo", "echo_plugin", true, "a plugin in a confined process; CPU of both, memory of the host"},
+      {"child+thread", "echo_thread", "echo_thread", true, "with a thread of its own there"},
   };
   auto all = plugin_life();
   for (const auto& mode : kModes) {
