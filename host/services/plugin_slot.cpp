@@ -2,23 +2,14 @@
 #include "host/services/plugin_slot.hpp"
 
 #include <algorithm>
-#include <array>
-#include <ctime>
 #include <fstream>
 #include <utility>
+
+#include "host/observe/wall_clock.hpp"
 
 namespace gantry::host {
 
 namespace {
-
-[[nodiscard]] std::string wall_clock() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  std::array<char, 32> text{};
-  const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return {text.data(), size};
-}
 
 /// Where a core file of a process that died by a signal may lie.
 [[nodiscard]] std::string core_pattern() {

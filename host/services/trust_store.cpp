@@ -7,24 +7,16 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 #include <gantry/descriptor.hpp>
 #include <utility>
+
+#include "host/observe/wall_clock.hpp"
 
 namespace gantry::host {
 
 namespace {
-
-[[nodiscard]] std::string wall_clock() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  ::gmtime_r(&now, &parts);
-  std::array<char, 32> text{};
-  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
-}
 
 [[nodiscard]] std::string library_key(const std::filesystem::path& library) {
   return std::filesystem::absolute(library).lexically_normal().string();
