@@ -51,6 +51,18 @@ TEST_CASE("ai config: nothing but defaults is a whole configuration") {
   REQUIRE(chain->front().model == "embedded");
 }
 
+TEST_CASE("ai config: a project's default model holds in its workspace alone") {
+  PluginConfig config;
+  config.settings = {{"models", {{"fast", {{"provider", "embedded"}}}}}};
+  config.workspace_settings["/mine"] = {{"default_model", "fast"}};
+  config.workspace_settings["/wrong"] = {{"default_model", "gone"}};
+  const auto parsed = AiConfig::parse(config).value();
+  REQUIRE(parsed->chain("", "/mine")->front().model == "fast");
+  REQUIRE(parsed->chain("embedded", "/mine")->front().model == "embedded");
+  for (const char* elsewhere : {"", "/other", "/wrong"})
+    REQUIRE(parsed->chain("", elsewhere)->front().model == "embedded");
+}
+
 TEST_CASE("ai config: a mistake names its key and the nearest one that is known") {
   const json openai{{"kind", "openai"}, {"base_url", "http://h/v1"}};
   REQUIRE(mistake(provider({{"kind", "anthropic"}})).find("ai.providers.p.kind is \"anthropic\"") == 0);

@@ -69,6 +69,21 @@ TEST_CASE("clangd: hover, definition and diagnostics for callers without an edit
   REQUIRE_FALSE(alive(entry["pid"]));
 }
 
+TEST_CASE("clangd: fallback flags of a project's own settings hold for its files") {
+  const TempDir dir;  // no compile flags anywhere around it
+  const auto file = dir.write("a.cpp", "static_assert(FROM_THE_PROJECT == 7);\n");
+  auto config = config_of(no_index(), dir);
+  const json clangd{{"command", {"clangd-19", "--background-index=false"}},
+                    {"settings", {{"clangd", {{"fallbackFlags", {"-DFROM_THE_PROJECT=7"}}}}}}};
+  config["workspace_settings"] = {{dir.path(), {{"servers", {{"clangd", clangd}}}}}};
+  TestHost host(kPlugin, config, Time::real);
+  REQUIRE(host.started() == 0);
+  const auto diagnostics = host.call("lsp.diagnostics", {{"uri", file}, {"wait_ms", 60'000}});
+  REQUIRE(diagnostics);
+  REQUIRE(diagnostics->at("freshness") == "fresh");
+  REQUIRE(diagnostics->at("diagnostics") == json::array());
+}
+
 TEST_CASE("clangd: an editor's session, with incremental changes and diagnostics") {
   Project project;
   auto host = real_host(project);

@@ -157,6 +157,44 @@ TEST_CASE("lsp config: without servers there is clangd, and a mistake names its 
   REQUIRE(parse_settings(config).error().message.find("max_concurrent_lsp_requests") != std::string::npos);
 }
 
+TEST_CASE("lsp config: a workspace has servers of its own where its project has and those of the user around it") {
+  PluginConfig config;
+  config.workspaces = {"/src", "/src/inner", "/src2"};
+  config.workspace_settings["/src"] = {{"servers", {{"mine", {{"command", "mine"}, {"languages", {"x"}}}}}}};
+  config.workspace_settings["/src2"] = {{"servers", {{"wrong", {{"command", "x"}}}}}};
+  const auto settings = parse_settings(config);
+  REQUIRE(settings);
+  REQUIRE(settings->at("/src/a.cpp").named("mine"));
+  REQUIRE(settings->at("/src").for_language("x"));
+  for (const char* path : {"/src/inner/a", "/src2/a", "/srcs/a", "/", ""}) {
+    INFO(path);
+    REQUIRE_FALSE(settings->at(path).named("mine"));
+    REQUIRE(settings->at(path).named("clangd"));
+  }
+  REQUIRE(settings->refused.size() == 1);
+  REQUIRE(settings->refused[0].find("/src2: [lsp.servers.wrong] languages is missing") == 0);
+}
+
+TEST_CASE("lsp config: a server that runs code of projects may only where the workspace is trusted") {
+  PluginConfig config;
+  config.workspaces = {"/mine", "/other"};
+  config.trusted_workspaces = {"/mine"};
+  config.settings["servers"] = {
+      {"known", {{"command", "/opt/bin/rust-analyzer"}, {"languages", {"rust"}}}},
+      {"cleared", {{"command", "rust-analyzer"}, {"languages", {"x"}}, {"runs_project_code", false}}},
+      {"said", {{"command", "x"}, {"languages", {"y"}}, {"runs_project_code", true}}},
+      {"plain", {{"command", "x"}, {"languages", {"z"}}}}};
+  const auto settings = parse_settings(config);
+  REQUIRE(settings);
+  for (const char* name : {"known", "said"}) {
+    INFO(name);
+    REQUIRE(settings->may_run(*settings->named(name), "/mine/a"));
+    for (const char* path : {"/other/a", "/elsewhere", "/mine2"})
+      REQUIRE(settings->may_run(*settings->named(name), path).error().kind == ErrorKind::permission_denied);
+  }
+  for (const char* name : {"cleared", "plain"}) REQUIRE(settings->may_run(*settings->named(name), "/other/a"));
+}
+
 TEST_CASE("lsp config: clangd is clangd-19 where there is one, else clangd, else what an error should name") {
   lsp_test::TempDir dir;
   const std::string before = std::getenv("PATH");
