@@ -18,7 +18,7 @@ constexpr std::array kCases{
     Case{"libstdcxx", "the C++ library is linked dynamically, so that exceptions can be caught across libraries",
          Needs::file, seconds(10), check_libstdcxx},
     Case{"loads", "it loads with every symbol bound at once, for this ABI, and describes itself", Needs::file,
-         seconds(20), check_loads},
+         seconds(10), check_loads},
     Case{"manifest", "the manifest beside it is the one that is compiled into it", Needs::loaded, seconds(10),
          check_manifest},
     Case{"start", "it starts, stops and is destroyed, and asks for nothing before", Needs::loaded, seconds(90),

@@ -87,6 +87,10 @@ TEST_CASE("check: a plugin for another boundary fails loads alone, and what need
   REQUIRE(checked.of("stop")["note"] == "it does not load: see `loads`");
 }
 
+TEST_CASE("check: a plugin that never comes back is ended when its case has had its time") {
+  fails_alone("hangs", "loads", "timed_out", "the case was not over after 10 s, and was killed");
+}
+
 TEST_CASE("check: a manifest that is not the one in the library fails manifest alone, and so does none") {
   Sandbox box;
   const auto library = with_fault(box, "a");
