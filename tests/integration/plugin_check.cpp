@@ -105,6 +105,26 @@ TEST_CASE("check: what a plugin crashes on, logs and leaves running is shown, an
   REQUIRE(has(evidence, "message: call 1 bad.aborts {}"));
 }
 
+TEST_CASE("check: processes that a plugin starts end with their case") {
+  Sandbox box;
+  for (const char* ending : {".so", ".json"})
+    fs::copy_file(kTestPlugins / "bad" / (std::string("check_bad") + ending),
+                  box.work() / (std::string("leaves_process") + ending));
+  REQUIRE(check(box, box.work() / "leaves_process.so", {"answers_once"}).code == 0);
+  const std::string pid = box.read("work/leaves_process.pid");
+  REQUIRE_FALSE(pid.empty());
+  const auto lives = [&] {  // killed, but perhaps nobody has waited for it
+    std::ifstream in("/proc/" + pid + "/stat");
+    std::string number;
+    std::string name;
+    std::string state;
+    return in >> number >> name >> state && state != "Z";
+  };
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (lives() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  REQUIRE_FALSE(lives());
+}
+
 TEST_CASE("check: the folders of the cases are gone afterwards") {
   Sandbox box;
   fs::create_directory(box.dir() / "tmp");

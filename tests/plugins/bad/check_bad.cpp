@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <stdexcept>
@@ -29,16 +30,19 @@ constexpr std::string_view kManifest = R"({
     {"name": "bad.later", "params": {"type": "object", "properties": {}}},
     {"name": "bad.stream", "stream": true, "params": {"type": "object", "properties": {}}}]})";
 
-/// The name of this library's file, without its ending.
-const std::string& fault() {
-  static const std::string* const name = [] {
+/// This library's file, without its ending.
+const std::string& own_path() {
+  static const std::string* const path = [] {
     Dl_info info{};
     (void)dladdr(kManifest.data(), &info);
-    std::string path = info.dli_fname == nullptr ? "" : info.dli_fname;
-    path.erase(0, path.rfind('/') + 1);
-    return new std::string(path.substr(0, path.rfind('.')));
+    const std::string file = info.dli_fname == nullptr ? "" : info.dli_fname;
+    return new std::string(file.substr(0, file.rfind('.')));
   }();
-  return *name;
+  return *path;
+}
+std::string_view fault() {
+  const std::string_view path = own_path();
+  return path.substr(path.rfind('/') + 1);
 }
 bool is(const char* what) { return fault() == what; }
 
@@ -157,6 +161,11 @@ class Bad {
   std::int32_t now(std::uint64_t id) {
     if (is("leaves_thread")) {
       std::thread([] { std::this_thread::sleep_for(std::chrono::hours(1)); }).detach();
+    }
+    if (is("leaves_process")) {
+      const pid_t child = ::fork();
+      while (child == 0) (void)::pause();
+      std::ofstream(own_path() + ".pid") << child << std::flush;
     }
     if (is("leaves_descriptor")) (void)::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (is("garbage")) return send_answer(id, "{");
