@@ -25,8 +25,8 @@ namespace {
 constexpr std::string_view kManifest = R"({
   "id": "check_bad", "version": "1.0.0", "abi": {"major": 1, "minor": 0}, "services": ["bad"],
   "publishes": ["bad.*"], "methods": [
-    {"name": "bad.now", "params": {"type": "object", "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}},
-     "required": ["n"]}},
+    {"name": "bad.now", "params": {"type": "object", "required": ["n"],
+     "properties": {"n": {"type": "integer", "minimum": 0, "maximum": 9}}}},
     {"name": "bad.later", "params": {"type": "object", "properties": {}}},
     {"name": "bad.stream", "stream": true, "params": {"type": "object", "properties": {}}}]})";
 
