@@ -98,6 +98,18 @@ TEST_CASE("testing: nothing that is said to an end that is closed is heard") {
   host.stop();
 }
 
+TEST_CASE("testing: a call that was cancelled takes no more items") {
+  TestHost host(kFaulty);
+  auto stream = host.open("faulty.flood", {{"items", 10}}, 1);
+  host.settle();
+  stream.cancel();
+  host.settle();
+  REQUIRE(said_to(host, GANTRY_ITEM).back() == GANTRY_CLOSED);
+  REQUIRE(stream.next());
+  REQUIRE_FALSE(stream.next());
+  host.stop();
+}
+
 TEST_CASE("testing: items go to the plugin by the credit that it gives") {
   TestHost host(kFaulty);
   auto stream = host.open("faulty.echo_stream", {{"grant", 2}}, 10);
