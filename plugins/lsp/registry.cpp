@@ -30,7 +30,10 @@ void Registry::configure(Settings settings) {
   std::vector<std::shared_ptr<SharedSession>> ends;
   {
     Lock lock(mutex_);
-    settings_.swap(shared);
+    {
+      Lock leaf(settings_mutex_);
+      settings_.swap(shared);
+    }
     ends = take_those_that_may_not_run();
   }
   for (const auto& session : ends) session->close(nullptr);
@@ -40,11 +43,12 @@ void Registry::configure(Settings settings) {
 // when it is asked for.
 std::vector<std::shared_ptr<SharedSession>> Registry::take_those_that_may_not_run() {
   std::vector<std::shared_ptr<SharedSession>> out;
+  const auto settings = this->settings();
   std::erase_if(shared_, [&](auto& entry) GANTRY_NO_TSA {
     const auto& config = entry.second.session->config();
     const std::string& place = entry.second.place;
-    const auto* const now = settings_->at(place).named(config.name);
-    if (now != nullptr && now->command == config.command && settings_->may_run(*now, place)) return false;
+    const auto* const now = settings->at(place).named(config.name);
+    if (now != nullptr && now->command == config.command && settings->may_run(*now, place)) return false;
     leaving_.push_back(entry.second.session);
     out.push_back(std::move(entry.second.session));
     return true;
@@ -53,7 +57,7 @@ std::vector<std::shared_ptr<SharedSession>> Registry::take_those_that_may_not_ru
 }
 
 std::shared_ptr<const Settings> Registry::settings() const {
-  Lock lock(mutex_);
+  Lock lock(settings_mutex_);
   return settings_;
 }
 
@@ -78,7 +82,7 @@ Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& conf
   {
     Lock lock(mutex_);
     if (stopping_) return stopping();
-    if (seen != settings_) return nullptr;
+    if (seen != settings()) return nullptr;
     closed = take_closed(leaving_);
     const auto key = std::pair(config.name, root);
     auto it = shared_.find(key);

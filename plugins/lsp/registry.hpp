@@ -64,7 +64,8 @@ class Registry {
 
   const std::shared_ptr<Context> context_;
   mutable Mutex mutex_;
-  std::shared_ptr<const Settings> settings_ GANTRY_GUARDED_BY(mutex_) = std::make_shared<Settings>();
+  mutable Mutex settings_mutex_;  ///< a leaf: a session asks with its own lock held, which is taken under mutex_
+  std::shared_ptr<const Settings> settings_ GANTRY_GUARDED_BY(settings_mutex_) = std::make_shared<Settings>();
   std::map<std::pair<std::string, std::string>, Shared> shared_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<AttachSession>> attached_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<SharedSession>> leaving_ GANTRY_GUARDED_BY(mutex_);
