@@ -56,7 +56,7 @@ TEST_CASE("same in both modes: typed handlers, their checks, streams, pool and s
     talk.hear_progress(waits);
     talk.cancel(waits);
     (void)talk.answer(waits);
-    const int held = talk.open("typed.pooled_hold");
+    const int held = talk.open("typed.pooled_hold", {{"text", "x"}});
     talk.hear_progress(held);
     (void)talk.call("typed.release");
     (void)talk.answer(held);
@@ -161,6 +161,28 @@ TEST_CASE("same in both modes: a plugin in C") {
     talk.cancel(items);
     (void)talk.answer(items);
     for (const char* method : {"plain.refuse", "plain.posts", "plain.timers", "plain.echo"}) (void)talk.call(method);
+  });
+}
+
+TEST_CASE("same in both modes: the examples") {
+  Stage stage;
+  for (const char* const name : {"hello", "hello_c", "ticker", "greeter"})
+    stage.plugins[name] = GANTRY_BUILD_DIR "/tests/examples/" + std::string(name) + ".so";
+  same_in_both_modes(stage, [](Talk& talk, Sandbox&) {
+    (void)talk.call("hello.greet", {{"name", "Ada"}});
+    (void)talk.call("hello.greet", {{"name", 1}});
+    (void)talk.call("hello_c.greet", {{"who", "Ada"}});
+    (void)talk.call("hello_c.nothing");
+    (void)talk.call("greeter.welcome", {{"names", {"Ada", "Grace"}}});
+    const int counts = talk.open("ticker.count", {{"to", 5}}, 2);
+    talk.hear_items(counts, 2);
+    talk.credit(counts, 10);
+    (void)talk.answer(counts);
+    const int left = talk.open("ticker.count", {{"to", 1000}}, 3);
+    talk.hear_items(left, 3);
+    talk.cancel(left);
+    (void)talk.answer(left);
+    (void)talk.call("rpc.discover");
   });
 }
 

@@ -152,15 +152,15 @@ class Typed {
   // Has the host run one of its methods in the background: {name, method, params, restart, deadline_ms}.
   void task(Call call) {
     const json params = call.params();
-    BackgroundTask task{.name = params["name"], .method = params["method"]};
+    BackgroundTask task{.name = params.value("name", ""), .method = params.value("method", "")};
     task.params = params.value("params", json::object());
     if (params.value("restart", "") == "on_failure") task.restart = BackgroundTask::Restart::on_failure;
     if (params.value("restart", "") == "always") task.restart = BackgroundTask::Restart::always;
-    if (params.contains("deadline_ms")) task.deadline = std::chrono::milliseconds(params["deadline_ms"]);
+    if (const auto ms = params.value("deadline_ms", 0); ms > 0) task.deadline = std::chrono::milliseconds(ms);
     pass_on(std::move(call), [&](auto done) { return run_task(host_, task, std::move(done)); });
   }
   void end_task(Call call) {
-    const std::string name = call.params()["name"];
+    const std::string name = call.params().value("name", "");
     pass_on(std::move(call), [&](auto done) { return stop_task(host_, name, std::move(done)); });
   }
   template <class F>

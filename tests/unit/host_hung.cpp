@@ -87,7 +87,13 @@ TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its call
 TEST_CASE("hung: a process that stands still as a whole is found while calls are open, killed and replaced") {
   TestHouse t([](Config& c) { c.plugins["faulty"].isolation = Isolation::child; });
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
-  REQUIRE(::kill(entry_of(t, "faulty")["pid"].get<int>(), SIGSTOP) == 0);
+  const int pid = entry_of(t, "faulty")["pid"];
+  REQUIRE(::kill(pid, SIGSTOP) == 0);
+  eventually("it to stand still", [&] {
+    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+    const std::string stat((std::istreambuf_iterator<char>(in)), {});
+    return stat.find(") T ") != std::string::npos;
+  });
   auto waits = t.begin("faulty.attempts", {{"key", ""}}, {}, 1h);
   while (!waits.recorder->done()) {
     std::optional<Duration> next;
