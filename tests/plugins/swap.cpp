@@ -96,6 +96,12 @@ class Swap {
                  });
     if (!made) held->reply_error(made.error());
   }
+  // Counts at once, and says so a while later.
+  void later(Call call) {
+    auto held = std::make_shared<Call>(std::move(call));
+    (void)host_.after(std::chrono::milliseconds(20),
+                      [held, answer = json{{"count", ++count_}}] { held->reply(answer); });
+  }
   void hold(Call call) { held_.push_back(std::make_shared<Call>(std::move(call))); }
 
   static void define(Definition<Swap>& d) {
@@ -104,6 +110,7 @@ class Swap {
     d.method("swap.work", &Swap::work).method("swap.begin_work", &Swap::begin_work);
     d.method("swap.hold", &Swap::hold).method("swap.streams", &Swap::streams);
     d.method("swap.echo", &Swap::echo, {.attach = true}).method("swap.echo_stream", &Swap::echo, {.stream = true});
+    d.method("swap.later", &Swap::later);
     if (BUILD == 2) d.method("swap.more", &Swap::build);
   }
 
