@@ -32,7 +32,7 @@ constexpr int kInlineReloads = 20;
 // What the allocator keeps differs by some MiB from one look to the next, with payloads of up to 400 KB, and each build
 // that stays has a part of its own. Ten minutes make 700,000 calls after the first look: a leak of 25 bytes a call
 // shows.
-constexpr std::size_t kNoiseKib = 16 * 1024;
+[[maybe_unused]] constexpr std::size_t kNoiseKib = 16 * 1024;
 // The host's pool starts its threads when they are first needed, and keeps them: one for background tasks, four spare.
 constexpr std::size_t kPoolThreads = 5;
 
