@@ -106,7 +106,7 @@ TEST_CASE("same in both modes: the model that learns the workspace") {
   });
 }
 
-TEST_CASE("same in both modes: language servers, with clangd") {
+TEST_CASE("same in both modes: language servers with the real clangd") {
   Stage stage;
   stage.plugins["lsp"] = "";
   stage.config = "[async]\nlsp_request_timeout_seconds = 60\n";
@@ -158,7 +158,7 @@ TEST_CASE("same in both modes: language servers, with clangd") {
 }
 
 // Also those that nobody has written a script for.
-TEST_CASE("same in both modes: whatever comes with the host, asked for everything with nothing and with too much") {
+TEST_CASE("same in both modes: whatever comes with the host is asked for everything with nothing and with too much") {
   Stage stage;
   for (const auto& file : fs::recursive_directory_iterator(GANTRY_BUILD_DIR "/plugins")) {
     auto manifest = file.path();

@@ -26,7 +26,7 @@ TEST_CASE("same in both modes: a plugin that echoes") {
   });
 }
 
-TEST_CASE("same in both modes: typed handlers, their checks, streams, pool and settings") {
+TEST_CASE("same in both modes: typed handlers with checks and streams and a pool and settings") {
   Stage stage = stage_of({"typed"});
   stage.config = "[plugins.typed.settings]\nending = \"?!\"\n";
   same_in_both_modes(stage, [](Talk& talk, Sandbox&) {
@@ -85,7 +85,7 @@ TEST_CASE("same in both modes: coroutines and what they wait for") {
   });
 }
 
-TEST_CASE("same in both modes: a stream that is slow, waits for credit and is cancelled") {
+TEST_CASE("same in both modes: a stream that is slow and waits for credit and is cancelled") {
   same_in_both_modes(stage_of({"slow_stream"}), [](Talk& talk, Sandbox&) {
     (void)talk.answer(talk.open("slow_stream.run", {{"items", 5}, {"every_ms", 1}}, 10));
     const int some = talk.open("slow_stream.run", {{"items", 3}, {"every_ms", 0}}, 1);
@@ -102,7 +102,7 @@ TEST_CASE("same in both modes: a stream that is slow, waits for credit and is ca
   });
 }
 
-TEST_CASE("same in both modes: a plugin that calls others and its client, tunnels, and passes descriptors") {
+TEST_CASE("same in both modes: a plugin that calls others and its client and passes streams and descriptors") {
   same_in_both_modes(stage_of({"lsp_shaped", "echo", "faulty"}), [](Talk& talk, Sandbox& box) {
     const auto relay = [](const std::string& method, const json& params) {
       return json{{"method", method}, {"params", params}};
@@ -137,7 +137,7 @@ TEST_CASE("same in both modes: a plugin that calls others and its client, tunnel
   });
 }
 
-TEST_CASE("same in both modes: the owner of a database, also when it is reloaded and restarted") {
+TEST_CASE("same in both modes: the owner of a database that is reloaded") {
   same_in_both_modes(stage_of({"ledger"}), [](Talk& talk, Sandbox&) {
     for (const json& n : {json(1), json(-5), json("x"), json(2'000'000)}) (void)talk.call("ledger.add", {{"n", n}});
     (void)talk.call("ledger.sum");

@@ -94,7 +94,7 @@ TEST_CASE("reload: a build that does not start leaves the one before it running,
   }
 }
 
-TEST_CASE("reload: a process that dies is started again with the build that ran, whatever lies there by now") {
+TEST_CASE("reload: a process that dies is started again with the build that ran whatever lies there by now") {
   for (const char* mode : {"overlap", "handover"}) {
     Swapping t({mode, Isolation::child});
     REQUIRE(t.build() == 1);
