@@ -4,6 +4,7 @@
 #include <gantry/abi.h>
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <gantry/params.hpp>
 #include <iterator>
@@ -75,6 +76,13 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
   return need;
 }
 
+/// First in methods that the host answers, and in topics that it publishes on: whose they are may use them freely.
+[[nodiscard]] bool is_word_of_the_host(std::string_view word) {
+  constexpr std::array<std::string_view, 8> kWords{"config",  "events", "host", "plugin",
+                                                   "process", "rpc",    "task", "trust"};
+  return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
+}
+
 [[nodiscard]] Result<void> check(const Manifest& m) {
   const auto wrong = [](std::string why) {
     return fail(ErrorKind::invalid_params, "its manifest is wrong: " + std::move(why));
@@ -90,6 +98,7 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
                  "; update the host");
   }
   for (const auto& service : m.services) {
+    if (is_word_of_the_host(service)) return wrong("service \"" + service + "\" is the host's own");
     if (!check_topic(service) || service.find('.') != std::string::npos)
       return wrong("service \"" + service + "\" is no word");
   }
@@ -109,6 +118,7 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
 }  // namespace
 
 Result<void> check_plugin_id(std::string_view id) {
+  if (is_word_of_the_host(id)) return fail(ErrorKind::invalid_params, "id must not be a word of the host's own");
   if (check_topic(id) && id.find('.') == std::string_view::npos) return {};
   return fail(ErrorKind::invalid_params, "id must be one word of letters, digits, `_` and `-`");
 }

@@ -108,6 +108,23 @@ TEST_CASE("graph: a circle is named from each of its plugins, and from those tha
                                              {"self", "self 1.0 -> self" + end}});
 }
 
+TEST_CASE("graph: words of the host are no plugin's, neither its id nor a service") {
+  const auto wrong = [](const std::string& id, const std::string& service) {
+    const json manifest{{"id", id},
+                        {"version", "1.0.0"},
+                        {"abi", {{"major", GANTRY_ABI_MAJOR}}},
+                        {"services", {service}},
+                        {"methods", json::array()}};
+    const auto parsed = parse_manifest(manifest.dump());
+    return parsed ? std::string() : parsed.error().message;
+  };
+  REQUIRE(wrong("weather", "weather") == "");
+  for (const std::string word : {"host", "events", "rpc", "plugin", "process", "task", "trust", "config"}) {
+    REQUIRE(wrong(word, "weather").find("id must not be a word of the host's own") != std::string::npos);
+    REQUIRE(wrong("weather", word).find("service \"" + word + "\" is the host's own") != std::string::npos);
+  }
+}
+
 TEST_CASE("graph: a need with a range that is none makes the manifest wrong") {
   Folder f;
   f.add("a", "1.0", json::array({need("b", "about 2")}));
