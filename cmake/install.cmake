@@ -18,7 +18,7 @@ configure_file(sdk/cmake/gantry-sdk.pc.in ${CMAKE_BINARY_DIR}/gantry-sdk.pc @ONL
 install(FILES ${CMAKE_BINARY_DIR}/gantry-sdk.pc DESTINATION lib/pkgconfig)
 
 install(DIRECTORY sdk/template plugins/examples DESTINATION share/gantry)
-install(FILES config/gantry.toml docs/plugin-authors.md DESTINATION share/gantry)
+install(FILES config/gantry.toml docs/plugin-authors.md docs/plugin-check.md DESTINATION share/gantry)
 
 # And in a build, where host/cli/paths.hpp looks first.
 file(CREATE_LINK ${CMAKE_SOURCE_DIR}/sdk/template ${CMAKE_BINARY_DIR}/template SYMBOLIC)
