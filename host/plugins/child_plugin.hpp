@@ -113,7 +113,7 @@ class ChildPlugin final : public Plugin {
   TimerKey patience_ = 0;           ///< and how long that may last
   // The link's worker's:
   std::optional<std::string> hung_;  ///< why its process was killed
-  bool pinged_ = false;
+  std::optional<std::chrono::steady_clock::time_point> pinged_{};
   std::atomic<bool> heard_{false};                                ///< since the last ping
   std::atomic<bool> watching_{false};                             ///< a look is due
   std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that it gives to the next one

@@ -184,7 +184,7 @@ class ServiceManager {
   void forget_what_was_given(Entry& entry);
   void disarm_activations();
   void arm_activation(Entry& entry);
-  [[nodiscard]] Result<void> begin_reload(Entry& entry, bool wait);
+  [[nodiscard]] Result<void> begin_reload(Entry& entry, bool renewal);
   void end_reload();
   void activate(Entry& entry, const Since& since);
   [[nodiscard]] std::shared_ptr<PluginRights> rights_of(const Entry& entry, const PluginSpec& spec) const;
@@ -228,6 +228,7 @@ class ServiceManager {
   CondVar changed_;
   PluginTablePtr table_ GANTRY_GUARDED_BY(mutex_);
   bool reloading_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool renewing_ GANTRY_GUARDED_BY(mutex_) = false;  ///< what reloads is a renewal, which nobody has asked for
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   bool abandoned_ GANTRY_GUARDED_BY(mutex_) = false;   ///< an instance has not returned, and never may
   std::size_t working_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< starts and ends of plugins that run now

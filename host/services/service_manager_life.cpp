@@ -270,10 +270,6 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const
   const json config = config_of_(spec);
   Confinement confinement = confinement_for(spec, config);
   confinement.processes = false;  // the host starts them for it (launcher.hpp)
-  {
-    Lock lock(mutex_);
-    entry.confined = confinement_for(wanted, config);
-  }
   ChildDeps deps{deps_.workers,
                  deps_.spawner,
                  deps_.event_permits,
@@ -283,6 +279,8 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const
                  [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
   auto plugin = ChildPlugin::start(spec.opened(), basics_of(entry, spec), std::move(deps), config, kStartPatience);
   if (!plugin) return std::unexpected(plugin.error());
+  Lock lock(mutex_);
+  entry.confined = confinement_for(wanted, config);
   return *plugin;
 }
 

@@ -48,9 +48,9 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   return done;
 }
 
-Result<void> ServiceManager::begin_reload(Entry& entry, bool wait) {
+Result<void> ServiceManager::begin_reload(Entry& entry, bool renewal) {
   Lock lock(mutex_);
-  while (wait && reloading_ && !stopping_) changed_.wait(mutex_);
+  while ((renewal || renewing_) && reloading_ && !stopping_) changed_.wait(mutex_);
   if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
   if (reloading_) return fail(ErrorKind::conflict, "another reload runs; reload " + entry.name + " when it has ended");
   if (entry.ending >= kMaxEnding)
@@ -58,12 +58,14 @@ Result<void> ServiceManager::begin_reload(Entry& entry, bool wait) {
                 std::to_string(kMaxEnding) + " old instances of plugin " + entry.name + " end their calls still",
                 R"({"retry_after_ms":1000})");
   reloading_ = true;
+  renewing_ = renewal;
   return {};
 }
 
 void ServiceManager::end_reload() {
   Lock lock(mutex_);
   reloading_ = false;
+  renewing_ = false;
   changed_.notify_all();
 }
 

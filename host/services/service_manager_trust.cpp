@@ -59,6 +59,7 @@ Result<void> ServiceManager::change_trust(const std::string& plugin,
     Lock lock(mutex_);
     if (next) std::swap(table_, next);
     reloading_ = false;
+    changed_.notify_all();
   }
   if (!grants) return std::unexpected(grants.error());
   entry.untrusted_told = false;

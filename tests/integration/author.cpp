@@ -129,7 +129,8 @@ TEST_CASE("author: plugin new refuses what cannot be a plugin and what would be 
   const auto fresh = (box.dir() / "fresh").string();
   for (const char* name : {"", "a.b", "a b", "a/b", "..", "\xc3\xa4"})
     refused({"plugin", "new", name, "--dir", fresh}, "cannot be a plugin: id must be one word of letters, digits");
-  for (const char* name : {"host", "ai", "test"}) refused({"plugin", "new", name, "--dir", fresh}, "is taken");
+  refused({"plugin", "new", "host", "--dir", fresh}, "cannot be a plugin: id must not be a word of the host");
+  for (const char* name : {"ai", "test"}) refused({"plugin", "new", name, "--dir", fresh}, "is taken");
   refused({"plugin", "new", "mine", "--dir", (box.dir() / "full").string()}, "is no empty folder");
   refused({"plugin", "new", "mine", "--dir", (box.dir() / "full/mine.txt").string()}, "is no empty folder");
   REQUIRE(box.read("full/mine.txt") == "keep me");

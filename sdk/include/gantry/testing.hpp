@@ -170,6 +170,7 @@ class TestHost : public detail::HostPort {
     }
     on_serial([this] {
       plugin_->destroy(plugin_->ctx);
+      plugin_ = nullptr;
       return 0;
     });
     destroyed_ = true;

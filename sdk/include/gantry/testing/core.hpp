@@ -127,8 +127,9 @@ class HostCore {
     return first;
   }
 
-  /// Hands a message to the plugin, with descriptors. Serially.
+  /// Hands a message to the plugin, with descriptors, unless that is gone. Serially.
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors = {}) {
+    if (plugin_ == nullptr) return GANTRY_CLOSED;
     came_ = std::move(descriptors);
     const std::int32_t status = plugin_->deliver(plugin_->ctx, &msg);
     came_.clear();
