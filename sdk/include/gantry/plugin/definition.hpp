@@ -39,9 +39,9 @@ class Definition {
   }
   /// The configuration table of the host that it is given as `settings`, besides its own.
   Definition& settings(std::string table) { return set("settings", std::move(table)); }
-  /// When it starts, besides at its first call: "start"; "workspace" (a client names one); "on_event:PATTERN" (the first
-  /// event, which it is then given if it subscribes to it); "on_language:ID" (the first document of that language is
-  /// opened with a language server).
+  /// When it starts, besides at its first call: "start"; "workspace" (a client names one); "on_event:PATTERN" (the
+  /// first event, which it is then given if it subscribes to it); "on_language:ID" (the first document of that language
+  /// is opened with a language server).
   Definition& activation(std::string when) { return add("activation", std::move(when)); }
   /// Another plugin, by its id, that runs whenever this one does: `>=1.2 <2`, `^1.2`, `=1.2.3`; any version without
   /// one.

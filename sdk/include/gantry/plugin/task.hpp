@@ -42,7 +42,7 @@ inline Result<void> run_task(const Host& host, const BackgroundTask& task,
                              std::move_only_function<void(Result<void>)> done = {}) {
   const char* const restart = task.restart == BackgroundTask::Restart::always       ? "always"
                               : task.restart == BackgroundTask::Restart::on_failure ? "on_failure"
-                                                                        : "never";
+                                                                                    : "never";
   json params{{"name", task.name}, {"method", task.method}, {"params", task.params}, {"restart", restart}};
   if (task.deadline) params["deadline_ms"] = std::chrono::ceil<std::chrono::milliseconds>(*task.deadline).count();
   auto made = host.call("task.run", params, {}, [done = std::move(done)](Result<CallAnswer> answer) mutable {
