@@ -55,6 +55,11 @@ void print_list(const json& list) {
     std::printf("  %s%s\n", shown(grant).c_str(), waits ? "  (new)" : "");
   }
   if (grants.empty()) std::printf("  it asks for nothing\n");
+  if (look->value("decided_by", "") == "configuration") {
+    std::printf("grants in [plugins.%s] of the configuration decide: trust does not apply\n",
+                shown(args.plugin).c_str());
+    return {};
+  }
   if (untrusted.empty()) {
     std::printf("nothing waits for trust\n");
     return {};

@@ -79,6 +79,7 @@ void House::operate_plugin(PluginJob job, const CallRequest& request, const std:
   auto spawned = pool_.spawn([this, sink, job, plugin = *name] {
     const auto done = (*services_.*job)(plugin);
     if (!done) {
+      log_->write(Level::warn, "plugins", done.error().message);
       sink->answered(std::unexpected(done.error()));
       return;
     }
