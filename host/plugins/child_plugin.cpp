@@ -182,7 +182,7 @@ std::int32_t ChildPlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
 
 // On the link's worker.
 void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
-  heard_.store(true, std::memory_order_relaxed);
+  heard_ = true;
   switch (msg.kind) {
     case wire::kStarted:
       started(msg);
@@ -325,7 +325,8 @@ void ChildPlugin::tell_death(const std::string& why) {
 }
 
 void ChildPlugin::watch_silence() {
-  if (deps_.hung_after == Duration::zero() || watching_.exchange(true)) return;
+  if (deps_.hung_after == Duration::zero() || watching_.load(std::memory_order_relaxed)) return;
+  if (watching_.exchange(true)) return;
   (void)timers().after(deps_.hung_after, [weak = weak_self()] {
     const auto plugin = weak.lock();
     if (!plugin) return;
@@ -337,7 +338,7 @@ void ChildPlugin::watch_silence() {
 
 // On the link's worker.
 void ChildPlugin::look_for_silence() {
-  const bool heard = heard_.exchange(false, std::memory_order_relaxed);
+  const bool heard = std::exchange(heard_, false);
   watching_ = false;  // before the calls are looked at: one that comes now watches itself
   if (open_calls() == 0) {
     pinged_.reset();

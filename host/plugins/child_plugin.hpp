@@ -114,9 +114,9 @@ class ChildPlugin final : public Plugin {
   // The link's worker's:
   std::optional<std::string> hung_;  ///< why its process was killed
   std::optional<std::chrono::steady_clock::time_point> pinged_{};
-  std::atomic<bool> heard_{false};                                ///< since the last ping
-  std::atomic<bool> watching_{false};                             ///< a look is due
+  bool heard_ = false;                                            ///< since the last ping
   std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that it gives to the next one
+  std::atomic<bool> watching_{false};                             ///< a look is due
   mutable Mutex mutex_;
   std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);

@@ -135,7 +135,7 @@ class ServiceManager {
   /// is given that event, if it has subscribed to it.
   void arm_activations();
 
-  /// Of those that run in a process of their own: that of now opens folders to them which that of their start did not.
+  /// Those that run in a process of their own, and may read, write or see other variables now than when it began.
   [[nodiscard]] std::vector<std::string> confined_too_narrowly() const;
   /// Starts the build that runs once more in its own place, as reload() does, with what it may reach now.
   [[nodiscard]] Result<void> renew(const std::string& plugin);

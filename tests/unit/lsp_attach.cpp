@@ -27,6 +27,25 @@ TEST_CASE("lsp.attach: an editor's session from initialize to exit") {
   host.stop();
 }
 
+TEST_CASE("lsp.attach: the first document of each language is told, once, and what no topic can name is not") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir.path());
+  int number = 0;
+  for (const char* const language : {"rust", "rust", "c++", "", "go-mod"}) {
+    editor.open("file:///" + std::to_string(++number), "x", language);
+  }
+  (void)editor.ask("textDocument/hover", {{"textDocument", {{"uri", "file:///1"}}}});
+  (void)host.event("lsp.language.go-mod");
+  std::vector<std::string> told;
+  for (const auto& event : host.events()) {
+    if (event.topic.starts_with("lsp.language.")) told.push_back(event.payload["language"]);
+  }
+  REQUIRE(told == std::vector<std::string>{"rust", "go-mod"});
+  host.stop();
+}
+
 TEST_CASE("lsp.attach: string ids come back as they were, and the server sees integers of ours") {
   TempDir dir;
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));

@@ -32,6 +32,17 @@ json notify_diagnostics(const std::string& file, json version, const std::string
 
 }  // namespace
 
+TEST_CASE("lsp.request: the first file of a language is told") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "first");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  for (int i = 0; i < 2; ++i) REQUIRE(host.call("lsp.request", hover_of(file)));
+  int told = 0;
+  for (const auto& event : host.events()) told += event.topic.starts_with("lsp.language.") ? 1 : 0;
+  REQUIRE(told == 1);
+  host.stop();
+}
+
 TEST_CASE("lsp.request: opens the file as it is on the disk, and changes it when it has changed") {
   TempDir dir;
   const auto file = dir.write("a b.fake", "first");
