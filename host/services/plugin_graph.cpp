@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <functional>
 #include <set>
+#include <utility>
 
 namespace gantry::host {
 
@@ -119,7 +120,7 @@ PluginGraph::PluginGraph(const std::vector<PluginSpec>& specs) {
     (void)level(name);
     order_.push_back(name);
   }
-  std::ranges::stable_sort(order_, {}, [&](const std::string& name) { return levels_.at(name); });
+  std::ranges::sort(order_, {}, [&](const std::string& name) { return std::pair(levels_.at(name), name); });
 }
 
 const std::vector<std::string>& PluginGraph::needs_of(const std::string& name) const { return needs_.at(name); }

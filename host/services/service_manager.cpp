@@ -247,7 +247,7 @@ void ServiceManager::activate(Entry& entry, const Since& since) {
     Lock lock(mutex_);
     entry.since = since;
   }
-  run_elsewhere([this, &entry] { (void)entry.slot->get(); });  // what comes of it is told
+  run_elsewhere([&entry] { (void)entry.slot->get(); });  // what comes of it is told
 }
 
 void ServiceManager::disarm_activations() {
