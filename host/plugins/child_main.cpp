@@ -60,6 +60,7 @@ class Child {
     if (plugin_ && command->heir) plugin_->expect_heir();
     const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
     tell_stopped(*command, clean);
+    (void)link_->write_out(std::chrono::steady_clock::now() + kLastWrite);  // what it leaves may be large
     link_->close_soon();
     if (!clean) std::_Exit(1);  // a thread is still in the plugin
     workers_.stop();
@@ -70,6 +71,8 @@ class Child {
  private:
   /// For a plugin whose host is gone.
   static constexpr Duration kLastBudget = std::chrono::seconds(1);
+  /// The host ends the process before, when its patience is shorter.
+  static constexpr std::chrono::seconds kLastWrite{5};
   struct Command {
     bool gone;  ///< the host is; else it says stop
     Duration budget;

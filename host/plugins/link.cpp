@@ -2,6 +2,7 @@
 #include "host/plugins/link.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -42,6 +43,17 @@ bool Link::send(const gantry_msg& msg, Descriptors descriptors) {
       std::move(descriptors));
   after_write(state);
   return state != Outbox::State::broken && state != Outbox::State::full;
+}
+
+bool Link::write_out(std::chrono::steady_clock::time_point until) {
+  auto state = outbox_.flush();
+  while (state == Outbox::State::waiting) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+    pollfd room{fd_, POLLOUT, 0};
+    if (left.count() <= 0 || ::poll(&room, 1, static_cast<int>(left.count())) == 0) return false;
+    state = outbox_.flush();
+  }
+  return state == Outbox::State::empty;
 }
 
 void Link::close_soon() {

@@ -7,6 +7,7 @@
 // Full: send() refuses beyond kMaxOutbound bytes, and the link ends.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -32,6 +33,9 @@ class Link final : public StreamPeer {
   bool send(const gantry_msg& msg, Descriptors descriptors = {});
   /// Bytes that wait to be written.
   [[nodiscard]] std::size_t waiting() const { return outbox_.size(); }
+  /// Returns when all that waits is written. It blocks: for a thread that is no worker. False: not until then, or the
+  /// link has ended.
+  bool write_out(std::chrono::steady_clock::time_point until);
   /// What waits is tried once more.
   void close_soon();
   /// Worker. Nobody writes at the other end any more, though it may be open still: what has come is handed over, then

@@ -53,6 +53,12 @@ class AttachSession final : public Session {
   /// The editor ended its direction, cancelled, or is gone.
   void editor_left(const Result<json>& answer);
   void editor_gave_credit();
+  /// The editor's stream goes to the instance that comes next: with what waits for its credit, which is returned.
+  /// Otherwise it is answered here.
+  [[nodiscard]] Result<std::vector<std::string>> give_editor(const Stopping& stopping);
+  /// Before take_up().
+  void take_up_editor(std::vector<std::string> unsent) { editor_.take_up(std::move(unsent)); }
+  [[nodiscard]] std::uint64_t call() const { return editor_.call(); }
   [[nodiscard]] std::uint64_t origin() const { return editor_.origin(); }
   void grant_first() { editor_.grant(kCredit); }
 
@@ -100,6 +106,8 @@ class AttachSession final : public Session {
   void on_drained(ServerProcess& from) override;
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) { return ended_ ? 0 : 1; }
   Scan scan_mode() const override { return Scan::route; }
+  json put_down_own(Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
   bool settle(Effects& fx) override;
 
   void replay(Effects& fx) GANTRY_REQUIRES(mutex_);

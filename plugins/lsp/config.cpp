@@ -132,6 +132,26 @@ bool find_on_path(std::string_view program) {
   }
 }
 
+json to_json(const ServerConfig& server) {
+  return {{"name", server.name},
+          {"command", server.command},
+          {"languages", server.languages},
+          {"root_markers", server.root_markers},
+          {"extensions", server.extensions},
+          {"settings", server.settings},
+          {"runs_project_code", server.runs_project_code}};
+}
+
+ServerConfig server_from(const json& value) {
+  return {.name = value.at("name"),
+          .command = value.at("command"),
+          .languages = value.at("languages"),
+          .root_markers = value.at("root_markers"),
+          .extensions = value.at("extensions"),
+          .settings = value.at("settings"),
+          .runs_project_code = value.at("runs_project_code")};
+}
+
 bool ServerConfig::speaks(std::string_view language) const {
   return std::find(languages.begin(), languages.end(), language) != languages.end();
 }

@@ -29,6 +29,9 @@ struct ServerConfig {
   bool operator==(const ServerConfig&) const = default;
   [[nodiscard]] bool speaks(std::string_view language) const;
 };
+[[nodiscard]] json to_json(const ServerConfig& server);
+/// Of what to_json() has made. Throws json::exception.
+[[nodiscard]] ServerConfig server_from(const json& value);
 
 struct Servers {
   std::vector<ServerConfig> servers;  ///< in the order of their names

@@ -140,6 +140,23 @@ void TrackedDocuments::lose(std::string why) {
   bytes_ = 0;
 }
 
+json TrackedDocuments::put_down() const {
+  json documents = json::array();
+  for (const auto& [uri, document] : documents_)
+    documents.push_back({uri, document.language, document.version, document.text});
+  return {{"documents", std::move(documents)}, {"encoding", static_cast<int>(encoding_)}, {"lost", lost_}};
+}
+
+void TrackedDocuments::take_up(const json& left) {
+  lost_ = left.at("lost");
+  encoding_ = static_cast<Encoding>(left.at("encoding").get<int>());
+  for (const auto& each : left.at("documents")) {
+    Document document{each.at(1), each.at(2), each.at(3)};
+    grown(0, document.text.size());
+    documents_.insert_or_assign(each.at(0).get<std::string>(), std::move(document));
+  }
+}
+
 void TrackedDocuments::replay(const std::function<void(std::string_view)>& send) const {
   for (const auto& [uri, document] : documents_) {
     const json message{{"jsonrpc", "2.0"},

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <gantry/json.hpp>
 #include <map>
 #include <memory>
 #include <string>
@@ -49,6 +50,10 @@ class TrackedDocuments {
   /// Empty while the texts are known.
   [[nodiscard]] const std::string& lost() const { return lost_; }
   [[nodiscard]] std::size_t size() const { return documents_.size(); }
+  /// For the instance of the plugin that comes next, whose take_up() goes on with it.
+  [[nodiscard]] json put_down() const;
+  /// Throws json::exception when it is not what put_down() returns.
+  void take_up(const json& left);
   /// A didOpen notification for each document, by URI.
   void replay(const std::function<void(std::string_view message)>& send) const;
 

@@ -13,10 +13,12 @@
 
 #include <deque>
 #include <gantry/mutex.hpp>
-#include <gantry/plugin/call.hpp>
+#include <gantry/plugin.hpp>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace gantry::lsp {
 
@@ -24,7 +26,7 @@ class Editor {
  public:
   enum class Sent { ok, blocked, malformed, gone };
 
-  explicit Editor(Call call) : origin_(call.origin()), call_(std::move(call)) {}
+  explicit Editor(Call call) : origin_(call.origin()), id_(call.id()), call_(std::move(call)) {}
 
   [[nodiscard]] Sent send(std::string text) {
     Lock lock(mutex_);
@@ -69,10 +71,29 @@ class Editor {
     waiting_.clear();
   }
 
+  /// The stream is the next instance's, with the items that are returned.
+  [[nodiscard]] Result<std::vector<std::string>> give(const Stopping& stopping) {
+    Lock lock(mutex_);
+    if (!call_) return fail(ErrorKind::unavailable, "the editor has gone");
+    auto unsent = stopping.give(*call_);
+    if (!unsent) return unsent;
+    unsent->insert(unsent->end(), std::make_move_iterator(waiting_.begin()), std::make_move_iterator(waiting_.end()));
+    waiting_.clear();
+    call_.reset();
+    return unsent;
+  }
+  /// First of all.
+  void take_up(std::vector<std::string> unsent) {
+    Lock lock(mutex_);
+    waiting_.assign(std::make_move_iterator(unsent.begin()), std::make_move_iterator(unsent.end()));
+  }
+
   [[nodiscard]] std::uint64_t origin() const { return origin_; }
+  /// Its stream's id, which stays when it is given.
+  [[nodiscard]] std::uint64_t call() const { return id_; }
 
  private:
-  const std::uint64_t origin_;
+  const std::uint64_t origin_, id_;
   mutable Mutex mutex_;
   std::optional<Call> call_ GANTRY_GUARDED_BY(mutex_);
   std::deque<std::string> waiting_ GANTRY_GUARDED_BY(mutex_);

@@ -10,6 +10,7 @@
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <gantry/plugin/process.hpp>
+#include <set>
 
 #include "registry.hpp"
 #include "uri.hpp"
@@ -49,6 +50,11 @@ void name_document(json& params, const std::string& path, bool always) {
   }
 }
 
+[[nodiscard]] std::string name_of_process(const json& session) {
+  const auto it = session.find("process");
+  return it == session.end() ? std::string() : it->value("name", "");
+}
+
 }  // namespace
 
 class Lsp {
@@ -69,6 +75,7 @@ class Lsp {
     if (!reactor) return std::unexpected(reactor.error());
     context_ = std::make_shared<Context>(host_, std::move(*reactor));
     registry_ = std::make_shared<Registry>(context_);
+    if (config.handed_over && !config.handed_over->empty()) take_up(*config.handed_over);
     configure(std::move(*settings));
     end_servers_of_others();
     return {};
@@ -84,7 +91,12 @@ class Lsp {
     for (const auto& session : registry_->attached_by(origin)) session->editor_left(json());
   }
 
-  void stop(Stopping stopping) { registry_->stop(std::make_shared<Stopping>(std::move(stopping))); }
+  void stop(Stopping stopping) {
+    auto held = std::make_shared<Stopping>(std::move(stopping));
+    const bool another_comes = held->give("").has_value();
+    if (!another_comes) return registry_->stop(held);
+    hand_over(held);
+  }
 
   void attach(Call call);
   void request(Call call);
@@ -100,6 +112,11 @@ class Lsp {
     registry_->configure(std::move(settings));
   }
   void end_servers_of_others();
+  void hand_over(const std::shared_ptr<Stopping>& stopping);
+  void take_up(const std::string& handed_over);
+  void attach_again(Call call);
+  [[nodiscard]] std::shared_ptr<AttachSession> attach_to(ServerConfig server, std::string root, std::string home,
+                                                         Call call);
   [[nodiscard]] Result<Query::Ask> ask_for(Params& p);
   [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,
                                                 const std::optional<std::string>& language,
@@ -109,16 +126,63 @@ class Lsp {
   const Host host_;
   std::shared_ptr<Context> context_;
   std::shared_ptr<Registry> registry_;
+  std::unordered_map<std::uint64_t, LeftEditor> left_;  ///< by the instance before, until their streams come
 };
 
-// Of an instance that has died, and will not speak to them again. One that still drains claims its own.
+// Of an instance that has died: what it has said to them last, and in which words, nobody knows any more. One that
+// still drains claims its own.
 void Lsp::end_servers_of_others() {
-  (void)host_.call("process.list", json::object(), {}, [host = host_](Result<CallAnswer> answer) {
+  std::set<std::string> kept;
+  for (const auto& [call, left] : left_) kept.insert(name_of_process(left.session));
+  (void)host_.call("process.list", json::object(), {}, [host = host_, kept](Result<CallAnswer> answer) {
     if (!answer) return;
     for (const auto& helper : answer->value.value("helpers", json::array())) {
-      if (!helper.value("claimed", true)) signal_process(host, helper.value("name", ""), SIGKILL);
+      const std::string name = helper.value("name", "");
+      if (!helper.value("claimed", true) && !kept.contains(name)) signal_process(host, name, SIGKILL);
     }
   });
+}
+
+// ---- from one instance to the next
+// --------------------------------------------------------------------------------------
+
+void Lsp::hand_over(const std::shared_ptr<Stopping>& stopping) {
+  auto leaving = registry_->sessions();
+  std::erase_if(leaving, [](const auto& session) { return !session->closing(); });
+  if (!leaving.empty()) {
+    // These end first, each within its grace. The last lets go on the reactor's thread.
+    const std::shared_ptr<void> last(nullptr, [this, stopping](void*) {
+      (void)host_.post([this, stopping] { hand_over(stopping); });  // refused: no turn comes any more, and it ends so
+    });
+    for (const auto& session : leaving) session->close(last);
+    return;
+  }
+  context_->stop();
+  registry_->hand_over(*stopping);
+}
+
+void Lsp::take_up(const std::string& handed_over) try {
+  left_ = registry_->take_up(handed_over);
+} catch (const json::exception& e) {
+  host_.log(Level::error, std::string("what the instance before has handed over makes no sense: ") + e.what());
+}
+
+void Lsp::attach_again(Call call) {
+  auto left = left_.extract(call.id());
+  const Error anew{
+      ErrorKind::unavailable, "the lsp plugin was reloaded, and could not go on with this; attach anew", {}};
+  if (!left) return call.reply_error(anew);
+  const json& own = left.mapped().session["own"];
+  const auto session = attach_to(server_from(left.mapped().session["server"]), own.value("asked_root", ""),
+                                 own.value("fallback_root", "/"), std::move(call));
+  if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
+  try {
+    session->take_up_editor(std::move(left.mapped().unsent));
+    session->take_up(left.mapped().session);
+    session->editor_gave_credit();
+  } catch (const json::exception&) {
+    session->editor_left(std::unexpected(anew));
+  }
 }
 
 // ---- editors
@@ -156,6 +220,7 @@ std::string Lsp::home_of(std::uint64_t origin) const {
 }
 
 void Lsp::attach(Call call) {
+  if (call.resumed()) return attach_again(std::move(call));
   Params p(call.params());
   const auto language = p.maybe_string("language");
   const auto name = p.maybe_string("server");
@@ -174,6 +239,12 @@ void Lsp::attach(Call call) {
   const std::string home = home_of(call.origin());
   auto server = server_for(name, language, folder.empty() ? home : folder);
   if (!server) return call.reply_error(server.error());
+  const auto session = attach_to(std::move(*server), std::move(folder), home, std::move(call));
+  if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
+  session->grant_first();
+}
+
+std::shared_ptr<AttachSession> Lsp::attach_to(ServerConfig server, std::string root, std::string home, Call call) {
   // The callbacks belong to the call, and the session holds the call: they must not hold the session.
   auto weak = std::make_shared<std::weak_ptr<AttachSession>>();
   call.on_item([weak](std::string_view text) {
@@ -189,13 +260,12 @@ void Lsp::attach(Call call) {
     if (const auto session = weak->lock()) session->editor_gave_credit();
   });
   auto session =
-      std::make_shared<AttachSession>(context_, std::move(*server), std::move(folder), home, std::move(call),
+      std::make_shared<AttachSession>(context_, std::move(server), std::move(root), std::move(home), std::move(call),
                                       [registry = registry_](const ServerConfig& config, const std::string& place) {
                                         return registry->settings()->may_run(config, place);
                                       });
   *weak = session;
-  if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
-  session->grant_first();
+  return session;
 }
 
 // ---- everyone else
@@ -304,7 +374,7 @@ void Lsp::define(Definition<Lsp>& d) {
   const json uri{{"type", "string"}, {"description", "a file:// URI, or an absolute path"}};
   const json language{{"type", "string"}, {"description", "an LSP language id; by the file's name when absent"}};
   d.id("lsp").version("0.1.0").summary("Language servers for editors, agents and scripts").service("lsp");
-  d.settings("lsp").publishes("lsp.**").nonblocking();
+  d.settings("lsp").publishes("lsp.**").nonblocking().reload("handover");
   // They are also its servers': toolchains lie in many places, and keep what they download.
   d.grant("processes").grant("network").grant("read:/").grant("write:workspace").grant("write:~/.cache");
   d.grant("write:~/.cargo/registry").grant("write:~/.cargo/git").grant("write:~/go/pkg");

@@ -22,6 +22,7 @@ ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, 
       events_(std::move(events)),
       name_(std::move(helper.name)),
       pid_(helper.pid),
+      warm_(helper.warm),
       in_(std::move(helper.input)),
       out_(std::move(helper.output)),
       err_(std::move(helper.errors)) {
@@ -29,6 +30,24 @@ ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, 
 }
 
 ServerProcess::~ServerProcess() { kill_group(SIGKILL); }
+
+std::optional<ServerProcess::Left> ServerProcess::put_down() {
+  Lock lock(out_mutex_);
+  if (broken_ || !output_open_ || decoder_.skipping() || !decoder_.error().empty()) return std::nullopt;
+  Left left{std::string(decoder_.held()), front_.substr(front_at_) + queue_, stderr_tail(), close_wanted_};
+  gone_ = true;
+  return left;
+}
+
+void ServerProcess::take_up(Left left) {
+  Lock lock(out_mutex_);
+  decoder_.feed(left.unread);
+  queue_ = std::move(left.unsent);
+  queued(queue_.size());
+  close_wanted_ = left.close_wanted;
+  Lock errors(err_mutex_);
+  tail_ = std::move(left.stderr_tail);
+}
 
 void ServerProcess::begin() {
   reactor_.post([self = shared_from_this()] { self->watch(); });
@@ -51,8 +70,10 @@ void ServerProcess::watch() {
   watched = reactor_.add(in_.get(), EPOLLOUT | EPOLLET, [self](std::uint32_t) { self->flush(); }) && watched;
   if (!watched) {
     end_reason_ = "could not be watched: " + std::string(std::strerror(errno));
-    kill_group(SIGKILL);
+    return kill_group(SIGKILL);
   }
+  flush();
+  if (decoder_.buffered() > 0) deliver();  // of before; what comes now will be told
 }
 
 // ---- towards the server

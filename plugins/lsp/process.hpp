@@ -10,7 +10,8 @@
 // Order: messages reach the server in the order of their enqueue calls, whoever flushes.
 // Bounds: `backlog()` counts what the server has not taken; its users hold back above kHighWater. A message from the
 //   server over kMaxMessage is skipped and reported. The last kStderrTail bytes of stderr are kept.
-// Never: an event after on_exit, which comes exactly once after begin(), unless the plugin ends first; anything of the
+// Never: an event after on_exit, which comes exactly once after begin(), unless put_down() or the plugin's end is
+// first; anything of the
 //   server alive after on_exit.
 #pragma once
 
@@ -21,6 +22,7 @@
 #include <gantry/plugin/process.hpp>
 #include <gantry/result.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +64,19 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   /// Starts the events. Call once.
   void begin();
 
+  /// What goes to and fro when one instance of the plugin ends and the next goes on with the server.
+  struct Left {
+    std::string unread;  ///< of its output
+    std::string unsent;
+    std::string stderr_tail;
+    bool close_wanted = false;
+  };
+  /// Ends here; the server lives on. Once no other thread comes, the reactor's included. Nothing: it is to be killed,
+  /// which the destructor does, since nobody could go on with it.
+  [[nodiscard]] std::optional<Left> put_down();
+  /// Before begin().
+  void take_up(Left left);
+
   void enqueue(std::string_view message);
   /// The same, with the id token (a view into `message`) replaced.
   void enqueue_with_id(std::string_view message, std::string_view id, std::string_view new_id);
@@ -80,6 +95,9 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   void kill_group(int signal);
 
   [[nodiscard]] int pid() const { return pid_; }
+  [[nodiscard]] const std::string& name() const { return name_; }
+  /// It ran before it was asked for here: it is the one that another instance has left.
+  [[nodiscard]] bool warm() const { return warm_; }
   [[nodiscard]] std::string stderr_tail() const;
 
  private:
@@ -98,6 +116,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   const std::weak_ptr<ProcessEvents> events_;
   const std::string name_;  ///< as the host knows it
   const int pid_;
+  const bool warm_;
   const Descriptor in_, out_, err_;
 
   // Towards the server. One thread writes at a time (`writing_`), without the lock; front_ is that thread's.

@@ -24,6 +24,12 @@
 
 namespace gantry::lsp {
 
+/// An editor's session that was handed over, until its stream comes.
+struct LeftEditor {
+  json session;  ///< as Session::put_down() has made it
+  std::vector<std::string> unsent;
+};
+
 class Registry {
  public:
   static constexpr std::size_t kMaxShared = 32;
@@ -45,6 +51,11 @@ class Registry {
 
   [[nodiscard]] std::vector<std::shared_ptr<AttachSession>> attached_by(std::uint64_t origin) const;
   [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
+
+  /// Gives everything to the instance of the plugin that comes next. Once no other thread of the plugin runs.
+  void hand_over(const Stopping& stopping);
+  /// Those that are shared, of what was handed over. Returns the editors' sessions, by the ids of their streams.
+  [[nodiscard]] std::unordered_map<std::uint64_t, LeftEditor> take_up(const std::string& handed_over);
 
   /// Ends everything; `hold` dies when nothing is left.
   void stop(const std::shared_ptr<void>& hold);

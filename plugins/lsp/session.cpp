@@ -60,6 +60,11 @@ bool Session::closed() const {
   return state_ == State::closed;
 }
 
+bool Session::closing() const {
+  Lock lock(mutex_);
+  return state_ == State::closing;
+}
+
 json Session::describe() const {
   Lock lock(mutex_);
   json out{{"name", config_.name},  {"command", config_.command}, {"languages", config_.languages},
@@ -126,9 +131,9 @@ void Session::publish_later(std::string topic, json details, Effects& fx) {
 
 void Session::start(Effects& fx) {
   state_ = State::starting;
-  // What the plugin was granted holds for its servers. A name of its own for each: a server that runs already was
-  // greeted by another instance, and cannot be greeted again.
-  ProcessRequest request{.name = context_->next_name(config_.name),
+  // What the plugin was granted holds for its servers. A name of its own for each, so that none is met that runs
+  // already, unless it is taken up: it cannot be greeted again.
+  ProcessRequest request{.name = taken_up_ ? taken_up_->name : context_->next_name(config_.name),
                          .argv = config_.command,
                          .cwd = root_,
                          .read = {"/"},
@@ -163,12 +168,11 @@ void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
       last_error_ = process.error().message;
       if (missing) last_error_ += "; install it, or name another in [lsp.servers." + config_.name + "] command";
       state_ = State::idle;
+      taken_up_.reset();
       gave_up(last_error(), fx);
     } else {
       process_ = std::move(*process);
-      process_->begin();
-      publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
-      greet(fx);
+      meet(std::exchange(taken_up_, std::nullopt), fx);
     }
   }
   settle(fx);
@@ -179,6 +183,10 @@ void Session::greet(Effects& fx) {
   to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(initialize_id_) + R"(,"method":"initialize","params":)" +
                 initialize_params() + "}",
             fx);
+  await_welcome();
+}
+
+void Session::await_welcome() {
   (void)context_->host.after(kInitializeTimeout, [weak = weak(), id = initialize_id_] {
     const auto self = weak.lock();
     if (!self) return;

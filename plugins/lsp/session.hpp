@@ -12,6 +12,9 @@
 //         five crashes within three minutes: failed, until restart(). close(): closing -> closed, for good.
 // The first restart happens at once, the next after 200 ms, doubling to 30 s.
 //
+// Reload: put_down() and take_up() (handover.cpp) carry a session from one instance of the plugin to the next; its
+// server does not notice.
+//
 // Never: anything of the session's server alive when its `hold` of close() is let go; a second process at the same
 // time.
 #pragma once
@@ -64,7 +67,16 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// The end of the house: kills at once; no thread of the plugin runs any more.
   void destroy();
 
+  /// For the instance of the plugin that comes next, as text of CBOR when it is written down: all that take_up() needs.
+  /// Closed from here on. Its server lives on, or is killed when nobody could go on with it. Once no other thread of
+  /// the plugin runs.
+  [[nodiscard]] json put_down();
+  /// Goes on. The first call. Throws json::exception when `left` is not what put_down() has made.
+  void take_up(const json& left);
+
   [[nodiscard]] bool closed() const;
+  /// The server is on its way out.
+  [[nodiscard]] bool closing() const;
   [[nodiscard]] const ServerConfig& config() const { return config_; }
   [[nodiscard]] json describe() const;
 
@@ -87,6 +99,9 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   virtual void gave_up(const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual std::size_t clients() const GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual Scan scan_mode() const = 0;
+  /// The derived class's part of put_down() and take_up(). What is open is the next one's: nothing is answered here.
+  [[nodiscard]] virtual json put_down_own(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void take_up_own(const json& left) GANTRY_REQUIRES(mutex_) = 0;
   /// Does what Effects say. False: the receiver of the items wants no more for now.
   virtual bool settle(Effects& fx);
 
@@ -130,6 +145,14 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
 
   void started(Result<std::shared_ptr<ServerProcess>> process);
   void greet(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void await_welcome() GANTRY_REQUIRES(mutex_);
+  struct TakenUp {
+    std::string name;  ///< of the process
+    bool ready = false;
+    long long initialize_id = -1;
+    ServerProcess::Left left;
+  };
+  void meet(std::optional<TakenUp> taken, Effects& fx) GANTRY_REQUIRES(mutex_);
   void welcomed(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_);
   void crashed(const std::string& reason, Effects& fx) GANTRY_REQUIRES(mutex_);
   void back_off(Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -145,6 +168,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::string root_ GANTRY_GUARDED_BY(mutex_);
   State state_ GANTRY_GUARDED_BY(mutex_) = State::idle;
   std::shared_ptr<ServerProcess> process_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<TakenUp> taken_up_ GANTRY_GUARDED_BY(mutex_);  ///< until its process is there again
   long long last_id_ GANTRY_GUARDED_BY(mutex_) = 0;
   long long initialize_id_ GANTRY_GUARDED_BY(mutex_) = -1;
   long long shutdown_id_ GANTRY_GUARDED_BY(mutex_) = -1;

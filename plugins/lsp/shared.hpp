@@ -89,6 +89,8 @@ class SharedSession final : public Session {
   void message(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  json put_down_own(Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
   void on_drained(ServerProcess& from) override;
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
     return pending_.size() + waiting_.size() + diagnostics_waiters_.size();

@@ -71,7 +71,7 @@ class StdioEditor {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 
- private:
+  /// The next message of any kind.
   [[nodiscard]] json receive() {
     std::string_view message;
     while (decoder_.next(message) != FrameDecoder::Status::message) {
@@ -83,6 +83,7 @@ class StdioEditor {
     return json::parse(message);
   }
 
+ private:
   Sandbox& box_;
   pid_t pid_ = -1;
   int to_ = -1;

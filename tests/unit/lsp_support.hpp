@@ -27,6 +27,12 @@ struct TestHost : gantry::testing::TestHost {
       : gantry::testing::TestHost(file, config, time) {
     gantry::host::test::serve_processes(*this, "lsp");
   }
+  explicit TestHost(const std::string& file, const json& config, const std::string& handed_over)
+      : gantry::testing::TestHost(file, config, Time::manual, handed_over) {
+    gantry::host::test::serve_processes(*this, "lsp");
+  }
+  /// For good: no other instance comes.
+  void stop() { gantry::testing::TestHost::stop(std::chrono::seconds(5), false); }
 };
 
 inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/lsp.so";

@@ -55,6 +55,10 @@ class FrameDecoder {
   /// Bytes held.
   [[nodiscard]] std::size_t buffered() const { return end_ - begin_; }
 
+  /// They themselves, until the next call: fed to another decoder it goes on here, unless this one is skipping.
+  [[nodiscard]] std::string_view held() const { return std::string_view(buffer_).substr(begin_, end_ - begin_); }
+  [[nodiscard]] bool skipping() const { return skip_left_ > 0 || skip_line_; }
+
   /// Room for at least `size` bytes, to be filled by the caller; then commit(). Invalidates messages.
   [[nodiscard]] char* prepare(std::size_t size) {
     if (begin_ == end_) begin_ = end_ = scanned_ = 0;

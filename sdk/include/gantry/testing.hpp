@@ -129,17 +129,19 @@ class TestHost : public detail::HostPort {
     });
   }
   /// Sends STOP, waits for the answer, destroys the plugin.
-  void stop(Duration budget = std::chrono::seconds(5)) {
-    (void)begin_stop(budget).result();
+  /// `next_comes`: as at a reload by handover, so that it may give something; else what it gives is refused.
+  void stop(Duration budget = std::chrono::seconds(5), bool next_comes = true) {
+    (void)begin_stop(budget, next_comes).result();
     destroy();
   }
   /// Sends STOP and returns when it has been delivered.
-  [[nodiscard]] TestStream begin_stop(Duration budget = std::chrono::seconds(5)) {
+  [[nodiscard]] TestStream begin_stop(Duration budget = std::chrono::seconds(5), bool next_comes = true) {
     const auto id = next_id_++;
     {
       Lock lock(mutex_);
       calls_[id];
       stopping_ = true;
+      next_comes_ = next_comes;
     }
     on_serial([this, id, budget] {
       auto msg = gantry::detail::make_msg(GANTRY_STOP, id);

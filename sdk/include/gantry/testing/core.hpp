@@ -204,7 +204,8 @@ class HostCore {
   std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);        ///< by it
   std::vector<std::uint64_t> given_streams_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
-  Descriptors came_;  ///< serial: with what is being delivered
+  bool next_comes_ GANTRY_GUARDED_BY(mutex_) = true;  ///< another instance, after it
+  Descriptors came_;                                  ///< serial: with what is being delivered
   std::thread serial_;
   std::map<std::string, OnCall> on_calls_ GANTRY_GUARDED_BY(mutex_);  ///< goes first: what they hold may still reply
 

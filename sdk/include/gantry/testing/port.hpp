@@ -165,33 +165,33 @@ class HostPort : public HostCore {
     return &table;
   }
   [[nodiscard]] static const gantry_handover* handover() {
-    static const gantry_handover table{
-        sizeof(gantry_handover), 0,
-        [](void* ctx, gantry_bytes state) -> std::int32_t {
-          Lock lock(self(ctx).mutex_);
-          if (!self(ctx).stopping_) return GANTRY_CLOSED;
-          self(ctx).given_.emplace(gantry::detail::to_view(state));
-          return GANTRY_OK;
-        },
-        [](void* ctx, std::uint64_t id) -> std::int32_t {
-          Lock lock(self(ctx).mutex_);
-          const auto it = self(ctx).calls_.find(id);
-          if (!self(ctx).stopping_ || it == self(ctx).calls_.end() || !it->second.stream || it->second.result)
-            return GANTRY_CLOSED;
-          it->second.closed = true;
-          self(ctx).given_streams_.push_back(id);
-          return GANTRY_OK;
-        },
-        [](void* ctx, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-          std::optional<std::string> state;
-          {
-            Lock lock(self(ctx).mutex_);
-            state = self(ctx).handed_over_;
-          }
-          if (!state) return 0;
-          sink(out, gantry::detail::to_bytes(*state));
-          return 1;
-        }};
+    static const gantry_handover table{sizeof(gantry_handover), 0,
+                                       [](void* ctx, gantry_bytes state) -> std::int32_t {
+                                         Lock lock(self(ctx).mutex_);
+                                         if (!self(ctx).stopping_ || !self(ctx).next_comes_) return GANTRY_CLOSED;
+                                         self(ctx).given_.emplace(gantry::detail::to_view(state));
+                                         return GANTRY_OK;
+                                       },
+                                       [](void* ctx, std::uint64_t id) -> std::int32_t {
+                                         Lock lock(self(ctx).mutex_);
+                                         const auto it = self(ctx).calls_.find(id);
+                                         if (!self(ctx).stopping_ || !self(ctx).next_comes_ ||
+                                             it == self(ctx).calls_.end() || !it->second.stream || it->second.result)
+                                           return GANTRY_CLOSED;
+                                         it->second.closed = true;
+                                         self(ctx).given_streams_.push_back(id);
+                                         return GANTRY_OK;
+                                       },
+                                       [](void* ctx, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
+                                         std::optional<std::string> state;
+                                         {
+                                           Lock lock(self(ctx).mutex_);
+                                           state = self(ctx).handed_over_;
+                                         }
+                                         if (!state) return 0;
+                                         sink(out, gantry::detail::to_bytes(*state));
+                                         return 1;
+                                       }};
     return &table;
   }
 

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one instance of the plugin leaves for the next when it is reloaded: each session with its server, which runs on
+// and is not told; of an editor its stream as well. It is written as CBOR, since bytes that are no UTF-8 are in it.
+//
+// Bounds: kMost bytes. Of an editor for which there is no room the texts of its documents are left out, which only a
+// crash of its server would need; if that is not enough it attaches anew.
+#include <signal.h>
+
+#include <algorithm>
+
+#include "messages.hpp"
+#include "registry.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+constexpr int kFormat = 1;
+constexpr std::size_t kMost = std::size_t{32} << 20;
+constexpr const char* kNoRoom = "the open documents were too large to be handed over when the plugin was reloaded";
+
+[[nodiscard]] std::int64_t left_until(TimePoint end, TimePoint now) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(end - now).count();
+}
+[[nodiscard]] TimePoint time_of(const json& left, TimePoint now) {
+  return now + std::chrono::milliseconds(left.get<std::int64_t>());
+}
+
+/// What does not fit is not there.
+class Baggage {
+ public:
+  /// False: no room.
+  [[nodiscard]] bool add(json& list, const json& left, const std::vector<std::string>* unsent = nullptr,
+                         std::uint64_t call = 0) {
+    json entry{{"session", left}};
+    if (unsent != nullptr) {
+      entry["call"] = call;
+      entry["unsent"] = *unsent;
+    }
+    auto packed = json::to_cbor(entry);
+    if (bytes_ + packed.size() > kMost) return false;
+    bytes_ += packed.size();
+    list.push_back(json::binary(std::move(packed)));
+    return true;
+  }
+
+ private:
+  std::size_t bytes_ = 0;
+};
+
+void kill_server(const Host& host, const json& left) {
+  if (const auto it = left.find("process"); it != left.end()) signal_process(host, it->value("name", ""), SIGKILL);
+}
+
+}  // namespace
+
+// ---- a session
+// ---------------------------------------------------------------------------------------------------------
+
+json Session::put_down() {
+  std::shared_ptr<ServerProcess> process;  // this and its permits die without the lock: others run at once
+  Effects fx;
+  Lock lock(mutex_);
+  json out{{"server", to_json(config_)},    {"root", root_},           {"last_id", last_id_},
+           {"restarts", restarts_},         {"languages", languages_}, {"exit_wanted", exit_wanted_},
+           {"begun", state_ != State::idle}};
+  out["own"] = put_down_own(fx);
+  process.swap(process_);
+  const bool dies = restart_wanted_ || !kill_reason_.empty();
+  if (auto left = process && !dies ? process->put_down() : std::nullopt) {
+    out["process"] = {{"name", process->name()},
+                      {"ready", state_ == State::ready},
+                      {"initialize_id", initialize_id_},
+                      {"unread", left->unread},
+                      {"unsent", left->unsent},
+                      {"tail", left->stderr_tail},
+                      {"close_wanted", left->close_wanted}};
+  } else if (process) {
+    out["restarts"] = restarts_ + 1;
+  }
+  state_ = State::closed;
+  return out;
+}
+
+void Session::take_up(const json& left) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    root_ = left.at("root");
+    last_id_ = left.at("last_id");
+    restarts_ = left.at("restarts");
+    languages_ = left.at("languages").get<std::set<std::string>>();
+    exit_wanted_ = left.at("exit_wanted");
+    take_up_own(left.at("own"));
+    if (const auto it = left.find("process"); it != left.end()) {
+      taken_up_ = TakenUp{.name = it->at("name"),
+                          .ready = it->at("ready"),
+                          .initialize_id = it->at("initialize_id"),
+                          .left = {.unread = it->at("unread"),
+                                   .unsent = it->at("unsent"),
+                                   .stderr_tail = it->at("tail"),
+                                   .close_wanted = it->at("close_wanted")}};
+      start(fx);
+    } else if (left.at("begun")) {
+      down(Error{ErrorKind::unavailable, config_.name + " is being restarted; try again", {}}, fx);
+      if (state_ == State::idle) start(fx);
+    }
+  }
+  settle(fx);
+}
+
+// The process is there: a new one, or the one that was left.
+void Session::meet(std::optional<TakenUp> taken, Effects& fx) {
+  const bool goes_on = taken && process_->warm();
+  if (goes_on) process_->take_up(std::move(taken->left));
+  process_->begin();
+  if (goes_on) {
+    initialize_id_ = taken->initialize_id;
+    if (!taken->ready) return await_welcome();
+    state_ = State::ready;
+    return ready(fx);
+  }
+  if (taken) {
+    ++restarts_;
+    last_error_ = config_.name + " ended while the plugin was reloaded";
+    down(Error{ErrorKind::unavailable, last_error_ + "; it is being restarted, try again", {}}, fx);
+    if (state_ != State::starting) return;
+  }
+  publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
+  greet(fx);
+}
+
+// ---- an editor's
+// -------------------------------------------------------------------------------------------------------
+
+json AttachSession::put_down_own(Effects& fx) {
+  const TimePoint now = context_->host.now();
+  json pending = json::array(), asked = json::array(), queue = json::array();
+  for (const auto& [id, each] : pending_)
+    pending.push_back({id, each.id, left_until(each.deadline, now), each.shutdown});
+  for (const auto& [id, text] : server_requests_) asked.push_back({id, text});
+  for (const auto& each : queue_) {
+    const auto left = each.request == 0 ? 0 : left_until(each.deadline, now);
+    queue.push_back({each.text, each.request, left});
+  }
+  json out{{"asked_root", asked_root_},
+           {"fallback_root", fallback_root_},
+           {"greeted", greeted_},
+           {"answered", answered_},
+           {"shutdown", shutdown_},
+           {"consumed", consumed_},
+           {"init_id", init_id_},
+           {"init_params", init_params_},
+           {"initialized", initialized_text_},
+           {"configuration", configuration_text_},
+           {"folders", folder_texts_},
+           {"documents", documents_.put_down()},
+           {"pending", std::move(pending)},
+           {"server_requests", std::move(asked)},
+           {"queue", std::move(queue)}};
+  ended_ = true;
+  for (auto& [id, each] : pending_) fx.permits.push_back(std::move(each.permit));
+  if (spare_) fx.permits.push_back(std::move(spare_));
+  pending_.clear();
+  deadlines_.clear();
+  queue_.clear();
+  return out;
+}
+
+Result<std::vector<std::string>> AttachSession::give_editor(const Stopping& stopping) {
+  auto unsent = editor_.give(stopping);
+  if (!unsent) editor_.end(fail(ErrorKind::unavailable, "the lsp plugin is stopping; attach anew"));
+  return unsent;
+}
+
+void AttachSession::take_up_own(const json& left) {
+  const TimePoint now = context_->host.now();
+  greeted_ = left.at("greeted");
+  answered_ = left.at("answered");
+  shutdown_ = left.at("shutdown");
+  consumed_ = left.at("consumed");
+  init_id_ = left.at("init_id");
+  init_params_ = left.at("init_params");
+  initialized_text_ = left.at("initialized");
+  configuration_text_ = left.at("configuration");
+  folder_texts_ = left.at("folders").get<std::vector<std::string>>();
+  documents_.take_up(left.at("documents"));
+  for (const auto& each : left.at("pending")) {
+    const long long id = each.at(0);
+    const TimePoint deadline = time_of(each.at(2), now);
+    const bool shutdown = each.at(3);
+    // A place is counted again; if there are fewer by now, those that are with the servers already stay there.
+    pending_.emplace(id,
+                     Pending{each.at(1), deadline, shutdown ? Permit() : context_->permits->try_acquire(), shutdown});
+    deadlines_.emplace(deadline, id);
+  }
+  for (const auto& each : left.at("server_requests")) server_requests_.emplace(each.at(0), each.at(1));
+  for (const auto& each : left.at("queue")) {
+    Queued queued{each.at(0), each.at(1), time_of(each.at(2), now)};
+    queued_bytes_ += queued.text.size();
+    if (queued.request != 0) {
+      deadlines_.emplace(queued.deadline, queued.request);
+      ++queued_requests_;
+    }
+    queue_.push_back(std::move(queued));
+  }
+  if (!deadlines_.empty()) arm();
+}
+
+// ---- a shared one
+// ------------------------------------------------------------------------------------------------------
+
+json SharedSession::put_down_own(Effects&) {
+  json documents = json::array();
+  for (const auto& [path, d] : documents_) {
+    documents.push_back({{"path", path},
+                         {"version", d.version},
+                         {"stamp", {d.stamp.modified_ns, d.stamp.size, d.stamp.inode, d.stamp.fresh}},
+                         {"hash", d.hash},
+                         {"used", d.used},
+                         {"changed", d.changed},
+                         {"diagnosed", d.diagnosed ? json(*d.diagnosed) : json()},
+                         {"diagnostics", d.diagnostics}});
+  }
+  return {{"documents", std::move(documents)}, {"last_version", last_version_}, {"uses", uses_}};
+}
+
+void SharedSession::take_up_own(const json& left) {
+  last_version_ = left.at("last_version");
+  uses_ = left.at("uses");
+  for (const auto& each : left.at("documents")) {
+    const json& stamp = each.at("stamp");
+    const json& diagnosed = each.at("diagnosed");
+    documents_.insert_or_assign(
+        each.at("path").get<std::string>(),
+        Document{.version = each.at("version"),
+                 .stamp = {stamp.at(0), stamp.at(1), stamp.at(2), stamp.at(3)},
+                 .hash = each.at("hash"),
+                 .used = each.at("used"),
+                 .changed = each.at("changed"),
+                 .diagnosed = diagnosed.is_null() ? std::nullopt : std::optional(diagnosed.get<long long>()),
+                 .diagnostics = each.at("diagnostics")});
+  }
+}
+
+// ---- all of them
+// -------------------------------------------------------------------------------------------------------
+
+void Registry::hand_over(const Stopping& stopping) {
+  refuse_queries();
+  Baggage baggage;
+  json all{{"format", kFormat}, {"editors", json::array()}, {"shared", json::array()}};
+  decltype(shared_) shared;
+  decltype(attached_) attached;
+  {
+    Lock lock(mutex_);
+    shared.swap(shared_);
+    attached.swap(attached_);
+  }
+  for (const auto& editor : attached) {
+    if (editor->closed()) continue;
+    json left = editor->put_down();
+    auto unsent = editor->give_editor(stopping);
+    if (!unsent) {
+      kill_server(context_->host, left);
+      continue;
+    }
+    if (baggage.add(all["editors"], left, &*unsent, editor->call())) continue;
+    left["own"]["documents"] = {{"documents", json::array()}, {"encoding", 0}, {"lost", kNoRoom}};
+    if (!baggage.add(all["editors"], left, &*unsent, editor->call())) kill_server(context_->host, left);
+  }
+  for (auto& [key, entry] : shared) {
+    if (entry.session->closed()) continue;
+    json left = entry.session->put_down();
+    left["place"] = entry.place;
+    if (!left.contains("process")) continue;
+    if (!baggage.add(all["shared"], left)) kill_server(context_->host, left);
+  }
+  const auto packed = json::to_cbor(all);
+  if (const auto given = stopping.give(std::string(packed.begin(), packed.end())); !given)
+    context_->host.log(Level::error, "language servers do not outlive the reload: " + given.error().message);
+}
+
+std::unordered_map<std::uint64_t, LeftEditor> Registry::take_up(const std::string& handed_over) {
+  std::unordered_map<std::uint64_t, LeftEditor> editors;
+  const json all = json::from_cbor(handed_over);
+  if (all.at("format") != kFormat) return editors;
+  for (const auto& packed : all.at("editors")) {
+    json entry = json::from_cbor(packed.get_binary());
+    const std::uint64_t call = entry.at("call");
+    editors.emplace(call, LeftEditor{std::move(entry.at("session")), std::move(entry.at("unsent"))});
+  }
+  for (const auto& packed : all.at("shared")) {
+    const json left = json::from_cbor(packed.get_binary()).at("session");
+    const auto session =
+        std::make_shared<SharedSession>(context_, server_from(left.at("server")), left.at("root").get<std::string>());
+    session->take_up(left);
+    Lock lock(mutex_);
+    shared_.insert_or_assign({session->config().name, left.at("root").get<std::string>()},
+                             Shared{session, left.at("place"), ++uses_});
+  }
+  return editors;
+}
+
+}  // namespace gantry::lsp
