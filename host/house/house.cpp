@@ -152,7 +152,7 @@ PluginDeps House::plugin_deps() {
                     [this](const PluginSpec& spec) {
                       const auto origin =
                           origins_.add({"plugin " + spec.name, spec.manifest ? spec.manifest->version : "", ""});
-                      launcher_->join(origin, spec.name);
+                      launcher_->join(origin, spec.name, spec.child);
                       return origin;
                     },
                     [this](OriginId origin) {

@@ -15,10 +15,13 @@ namespace gantry::host {
 
 namespace {
 
-[[nodiscard]] Result<Answer> handed_over(const std::string& name, const Helper& helper, bool warm) {
+[[nodiscard]] Result<Answer> handed_over(const std::string& name, const Helper& helper, bool warm,
+                                         const std::string& note = {}) {
   auto descriptors = helper.descriptors();
   if (!descriptors) return std::unexpected(descriptors.error());
-  return Answer(dump_json({{"name", name}, {"pid", helper.pid()}, {"warm", warm}}), std::move(*descriptors));
+  json answer{{"name", name}, {"pid", helper.pid()}, {"warm", warm}};
+  if (!note.empty()) answer["note"] = note;
+  return Answer(dump_json(answer), std::move(*descriptors));
 }
 
 }  // namespace
@@ -50,23 +53,26 @@ Launcher::~Launcher() {
 // ---- who asks
 // --------------------------------------------------------------------------------------------------------------
 
-void Launcher::join(OriginId origin, const std::string& plugin) {
+void Launcher::join(OriginId origin, const std::string& plugin, bool own_process) {
   const Lock lock(mutex_);
-  plugins_[origin] = plugin;
+  plugins_[origin] = {plugin, own_process};
 }
 
 void Launcher::leave(OriginId origin) {
   std::vector<Waiting> gone;
   {
     const Lock lock(mutex_);
-    if (plugins_.erase(origin) == 0) return;
+    const auto leaver = plugins_.extract(origin);
+    if (!leaver) return;
     const auto theirs = [origin](const Waiting& waiting) { return waiting.origin == origin; };
     for (const auto& [key, entry] : entries_) {
       for (auto* list : {&entry->starters, &entry->waiters}) {
         std::copy_if(list->begin(), list->end(), std::back_inserter(gone), theirs);
         std::erase_if(*list, theirs);
       }
-      if (entry->claims.erase(origin) != 0 && entry->claims.empty()) unclaimed(entry);
+      if (entry->claims.erase(origin) == 0) continue;
+      if (!leaver.mapped().own_process) entry->note.clear();
+      if (entry->claims.empty()) unclaimed(entry);
     }
   }
   for (const auto& waiting : gone) {
@@ -105,6 +111,7 @@ void Launcher::spawn(const Caller& caller, const CallRequest& request, const std
   const Key key{caller.plugin, order->name};
   std::shared_ptr<Entry> entry;
   std::shared_ptr<Helper> runs;
+  std::string note;
   std::optional<Error> refused;
   TimerKey claimed = 0;
   {
@@ -124,6 +131,7 @@ void Launcher::spawn(const Caller& caller, const CallRequest& request, const std
         it->second->claims.insert(caller.origin);
         claimed = std::exchange(it->second->unclaimed, 0);
         runs = it->second->helper;
+        note = it->second->note;
         if (!runs) it->second->starters.push_back({caller.origin, sink});
       }
     } else if (stopping_) {
@@ -145,7 +153,7 @@ void Launcher::spawn(const Caller& caller, const CallRequest& request, const std
   }
   if (claimed != 0) (void)deps_.timers.cancel(claimed);
   if (refused) sink->answered(std::unexpected(*refused));
-  if (runs) sink->answered(handed_over(order->name, *runs, true));
+  if (runs) sink->answered(handed_over(order->name, *runs, true, note));
   if (!entry) return;
   auto job = [this, key, entry, command = std::move(order->command), granted = caller.granted,
               traceparent = request.traceparent] {

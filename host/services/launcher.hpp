@@ -11,6 +11,10 @@
 // Thread rule: any thread; nothing blocks but stop() and the destructor, which comes after the workers and the pool
 //   have ended. mutex_ is a leaf: nothing is called under it
 //   but the timers.
+// An instance may leave a note with a helper, for the one that comes after its own death: it goes with the answer that
+// hands the helper out. What an instance in the host's process has noted goes when it leaves, since a thread of it may
+// still speak with the helper.
+//
 // Bounds: LauncherLimits of helpers (`overloaded`); one that no instance claims any more is killed after
 // kUnclaimed;
 //   of each plugin the ends of the last kEnded are remembered for process.wait.
@@ -60,6 +64,7 @@ struct LauncherDeps {
 class Launcher {
  public:
   static constexpr std::size_t kEnded = 64;
+  static constexpr std::size_t kMaxNote = std::size_t{64} << 10;
   static constexpr Duration kUnclaimed = std::chrono::seconds(60);
 
   explicit Launcher(LauncherDeps deps) : deps_(std::move(deps)) {}
@@ -71,8 +76,9 @@ class Launcher {
   /// One of methods(). `permission_denied`: its origin is no plugin with the grant `processes`.
   void call(const CallRequest& request, std::shared_ptr<CallSink> sink);
 
-  /// An instance of `plugin` makes calls under this origin, from now on and until it has left.
-  void join(OriginId origin, const std::string& plugin);
+  /// An instance of `plugin` makes calls under this origin, from now on and until it has left. `own_process`: nothing
+  /// of it runs any more then.
+  void join(OriginId origin, const std::string& plugin, bool own_process);
   void leave(OriginId origin);
   /// Whose instance calls under this origin.
   [[nodiscard]] std::optional<std::string> plugin_of(OriginId origin) const;
@@ -95,6 +101,7 @@ class Launcher {
     std::vector<Waiting> starters;   ///< the first one has it started, the others find it warm
     std::vector<Waiting> waiters;
     std::set<OriginId> claims;
+    std::string note;
     TimerKey unclaimed = 0;
     int signal = 0;       ///< as soon as it runs
     bool ending = false;  ///< it is killed
@@ -121,6 +128,7 @@ class Launcher {
   void ended(const Key& key, const std::shared_ptr<Entry>& entry);
   void unclaimed(const std::shared_ptr<Entry>& entry) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] Result<void> kill(const Caller& caller, const CallRequest& request);
+  [[nodiscard]] Result<void> note(const Caller& caller, const CallRequest& request);
   [[nodiscard]] Result<std::string> list(const Caller& caller, const CallRequest& request) const;
   void wait(const Caller& caller, const CallRequest& request, const std::shared_ptr<CallSink>& sink);
   void give_up(const std::weak_ptr<Entry>& entry, const std::shared_ptr<CallSink>& sink);
@@ -130,7 +138,11 @@ class Launcher {
   mutable Mutex mutex_;
   CondVar changed_;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::map<OriginId, std::string> plugins_ GANTRY_GUARDED_BY(mutex_);
+  struct Member {
+    std::string plugin;
+    bool own_process;
+  };
+  std::map<OriginId, Member> plugins_ GANTRY_GUARDED_BY(mutex_);
   std::map<Key, std::shared_ptr<Entry>> entries_ GANTRY_GUARDED_BY(mutex_);
   std::map<std::string, std::deque<Ended>> ended_ GANTRY_GUARDED_BY(mutex_);
 };

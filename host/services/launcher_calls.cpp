@@ -64,6 +64,8 @@ std::vector<ManifestMethod> Launcher::methods() {
                  {"name", "argv"}),
           method("process.kill", "For plugins: signals a helper's group; with SIGKILL nothing of it is left",
                  {{"name", text}, {"signal", {{"type", "integer"}, {"minimum", 1}, {"maximum", 64}}}}, {"name"}),
+          method("process.note", "For plugins: keeps a text with a helper, for the instance that comes after a death",
+                 {{"name", text}, {"note", text}}, {"name", "note"}),
           method("process.list", "For plugins: the helpers that run", json::object(), json::array()),
           method("process.wait", "For plugins: answers when a helper has ended, with all that it has started", name,
                  {"name"})};
@@ -72,7 +74,7 @@ std::vector<ManifestMethod> Launcher::methods() {
 std::optional<std::string> Launcher::plugin_of(OriginId origin) const {
   const Lock lock(mutex_);
   const auto it = plugins_.find(origin);
-  return it == plugins_.end() ? std::nullopt : std::optional(it->second);
+  return it == plugins_.end() ? std::nullopt : std::optional(it->second.plugin);
 }
 
 Result<Launcher::Caller> Launcher::caller(const CallRequest& request) const {
@@ -101,6 +103,9 @@ void Launcher::call(const CallRequest& request, std::shared_ptr<CallSink> sink) 
     spawn(*who, request, sink);
   } else if (request.method == "process.wait") {
     wait(*who, request, sink);
+  } else if (request.method == "process.note") {
+    const auto noted = note(*who, request);
+    sink->answered(noted ? Result<Answer>("{}") : std::unexpected(noted.error()));
   } else if (request.method == "process.kill") {
     const auto killed = kill(*who, request);
     sink->answered(killed ? Result<Answer>("{}") : std::unexpected(killed.error()));
@@ -171,6 +176,20 @@ Result<void> Launcher::kill(const Caller& caller, const CallRequest& request) {
   return helper->signal(number);
 }
 
+Result<void> Launcher::note(const Caller& caller, const CallRequest& request) {
+  auto params = params_of(request);
+  if (!params) return std::unexpected(params.error());
+  const std::string name = params->string("name");
+  std::string text = params->string("note");
+  params->require(text.size() <= kMaxNote, "note must have 65536 bytes at most");
+  if (auto ok = params->done(); !ok) return ok;
+  const Lock lock(mutex_);
+  const auto it = entries_.find({caller.plugin, name});
+  if (it == entries_.end()) return no_helper(name);
+  it->second->note.swap(text);
+  return {};
+}
+
 Result<std::string> Launcher::list(const Caller& caller, const CallRequest& request) const {
   auto params = params_of(request);
   if (!params) return std::unexpected(params.error());
@@ -181,6 +200,7 @@ Result<std::string> Launcher::list(const Caller& caller, const CallRequest& requ
     if (key.first != caller.plugin) continue;
     json helper{{"name", key.second}, {"argv", entry->command.argv}, {"claimed", !entry->claims.empty()}};
     if (entry->helper) helper["pid"] = entry->helper->pid();
+    if (!entry->note.empty()) helper["note"] = entry->note;
     out.push_back(std::move(helper));
   }
   return dump_json({{"helpers", std::move(out)}});

@@ -108,6 +108,7 @@ class AttachSession final : public Session {
   Scan scan_mode() const override { return Scan::route; }
   json put_down_own(Effects& fx) override GANTRY_REQUIRES(mutex_);
   void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
+  void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // it speaks its editor's words, who is gone
   bool settle(Effects& fx) override;
 
   void replay(Effects& fx) GANTRY_REQUIRES(mutex_);

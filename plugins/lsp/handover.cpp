@@ -113,6 +113,7 @@ void Session::take_up(const json& left) {
 // The process is there: a new one, or the one that was left.
 void Session::meet(std::optional<TakenUp> taken, Effects& fx) {
   const bool goes_on = taken && process_->warm();
+  if (goes_on && taken->orphaned) return ask_whether_alive(fx);
   if (goes_on) process_->take_up(std::move(taken->left));
   process_->begin();
   if (goes_on) {

@@ -77,7 +77,7 @@ class Lsp {
     registry_ = std::make_shared<Registry>(context_);
     if (config.handed_over && !config.handed_over->empty()) take_up(*config.handed_over);
     configure(std::move(*settings));
-    end_servers_of_others();
+    recover_servers();
     return {};
   }
 
@@ -111,7 +111,7 @@ class Lsp {
     for (const auto& why : settings.refused) host_.log(Level::error, "the user's servers hold in " + why);
     registry_->configure(std::move(settings));
   }
-  void end_servers_of_others();
+  void recover_servers();
   void hand_over(const std::shared_ptr<Stopping>& stopping);
   void take_up(const std::string& handed_over);
   void attach_again(Call call);
@@ -129,18 +129,20 @@ class Lsp {
   std::unordered_map<std::uint64_t, LeftEditor> left_;  ///< by the instance before, until their streams come
 };
 
-// Of an instance that has died: what it has said to them last, and in which words, nobody knows any more. One that
-// still drains claims its own.
-void Lsp::end_servers_of_others() {
+// Those that an instance which has died has left: taken over, or ended. One that still drains claims its own.
+void Lsp::recover_servers() {
   std::set<std::string> kept;
   for (const auto& [call, left] : left_) kept.insert(name_of_process(left.session));
-  (void)host_.call("process.list", json::object(), {}, [host = host_, kept](Result<CallAnswer> answer) {
-    if (!answer) return;
-    for (const auto& helper : answer->value.value("helpers", json::array())) {
+  const auto listed = [host = host_, registry = registry_, kept](Result<CallAnswer> answer) {
+    const json helpers = answer ? answer->value.value("helpers", json::array()) : json::array();
+    for (const auto& helper : helpers) {
       const std::string name = helper.value("name", "");
-      if (!helper.value("claimed", true) && !kept.contains(name)) signal_process(host, name, SIGKILL);
+      if (helper.value("claimed", true) || kept.contains(name)) continue;
+      if (!registry->recover(name, helper.value("note", ""))) signal_process(host, name, SIGKILL);
     }
-  });
+    registry->recovery_ended();
+  };
+  if (!host_.call("process.list", json::object(), {}, listed)) registry_->recovery_ended();
 }
 
 // ---- from one instance to the next

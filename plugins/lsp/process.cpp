@@ -12,7 +12,10 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <charconv>
 #include <cstring>
+
+#include "envelope.hpp"
 
 namespace gantry::lsp {
 
@@ -177,10 +180,16 @@ void ServerProcess::finish_flush() {
 void ServerProcess::readable() {
   constexpr std::size_t kChunk = 64 * 1024;
   for (int round = 0; round < 16 && output_open_ && !held_; ++round) {
-    const auto n = ::read(out_.get(), decoder_.prepare(kChunk), kChunk);
+    char* const into = decoder_.prepare(kChunk);
+    const auto n = ::read(out_.get(), into, kChunk);
     if (n > 0) {
-      decoder_.commit(static_cast<std::size_t>(n));
-      deliver();
+      if (sought_) {
+        unsynced_.append(into, static_cast<std::size_t>(n));
+        seek();
+      } else {
+        decoder_.commit(static_cast<std::size_t>(n));
+      }
+      if (!sought_) deliver();
       if (static_cast<std::size_t>(n) < kChunk) return;
     } else if (n == 0) {
       output_ended("closed its output");
@@ -190,6 +199,31 @@ void ServerProcess::readable() {
       return;
     }
   }
+}
+
+// A header in what is dropped may lie within a text: so its body must be the answer. What may still become it is kept.
+void ServerProcess::seek() {
+  constexpr std::string_view kHeader = "Content-Length: ", kBlank = "\r\n\r\n";
+  std::size_t keep = unsynced_.size() - std::min(unsynced_.size(), kHeader.size() - 1);
+  for (auto at = unsynced_.find(kHeader); at != std::string::npos; at = unsynced_.find(kHeader, at + 1)) {
+    const auto blank = unsynced_.find(kBlank, at);
+    std::size_t length = 0;
+    const char* const digits = unsynced_.data() + at + kHeader.size();
+    (void)std::from_chars(digits, unsynced_.data() + unsynced_.size(), length);
+    if (blank == std::string::npos || unsynced_.size() - blank - kBlank.size() < length) {
+      keep = std::min(keep, at);
+      continue;
+    }
+    const auto body = std::string_view(unsynced_).substr(blank + kBlank.size(), length);
+    const Envelope e = scan(body, Scan::route);
+    if (!e.is_response() || own_id(e.id) != *sought_) continue;
+    sought_.reset();
+    decoder_.feed(std::string_view(unsynced_).substr(at));
+    std::string().swap(unsynced_);
+    return;
+  }
+  unsynced_.erase(0, keep);
+  if (unsynced_.size() > kMaxMessage) output_ended("did not answer after the plugin's death");
 }
 
 void ServerProcess::deliver() {

@@ -76,6 +76,9 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   [[nodiscard]] std::optional<Left> put_down();
   /// Before begin().
   void take_up(Left left);
+  /// Before begin(), of one whose plugin has died: what comes before the answer to this id is dropped, since nobody
+  /// knows where in a message it begins.
+  void seek_answer(long long id) { sought_ = id; }
 
   void enqueue(std::string_view message);
   /// The same, with the id token (a view into `message`) replaced.
@@ -107,6 +110,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   void watch();
   void readable();
   void deliver();
+  void seek();
   void output_ended(std::string reason);
   void errors_readable();
   void exited(std::string reason);
@@ -133,6 +137,8 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
 
   // From the server: the reactor's thread.
   FrameDecoder decoder_{kMaxMessage, Framing::headers};
+  std::optional<long long> sought_;
+  std::string unsynced_;
   std::atomic<bool> held_{false};
   std::atomic<bool> resume_posted_{false};
   std::atomic<bool> drained_posted_{false};

@@ -51,7 +51,7 @@ void Query::resolve_later() {
 }
 
 void Query::resolve() {
-  if (done()) return;
+  if (done() || registry_->wait_for_recovery(shared_from_this())) return;
   Snapshot snapshot;
   auto info = look_at(ask_.path);
   if (!info) return refuse(info.error());

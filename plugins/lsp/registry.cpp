@@ -182,7 +182,9 @@ void Registry::destroy() {
   decltype(shared_) shared;
   decltype(attached_) attached;
   decltype(leaving_) leaving;
+  decltype(waiting_) waiting;
   Lock lock(mutex_);
+  waiting.swap(waiting_);
   shared.swap(shared_);
   attached.swap(attached_);
   leaving.swap(leaving_);

@@ -57,6 +57,12 @@ class Registry {
   /// Those that are shared, of what was handed over. Returns the editors' sessions, by the ids of their streams.
   [[nodiscard]] std::unordered_map<std::uint64_t, LeftEditor> take_up(const std::string& handed_over);
 
+  /// Takes over a server that an instance which has died has left behind with this note. False: it is of no use.
+  [[nodiscard]] bool recover(const std::string& process, const std::string& note);
+  /// Until recovery_ended() calls wait, so that none starts a server beside one that is there. False: go on.
+  [[nodiscard]] bool wait_for_recovery(const std::shared_ptr<Query>& query);
+  void recovery_ended();
+
   /// Ends everything; `hold` dies when nothing is left.
   void stop(const std::shared_ptr<void>& hold);
   /// Kills what is left, with no thread of the plugin running.
@@ -83,6 +89,8 @@ class Registry {
   std::unordered_map<const Query*, std::weak_ptr<Query>> queries_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool recovering_ GANTRY_GUARDED_BY(mutex_) = true;
+  std::vector<std::shared_ptr<Query>> waiting_ GANTRY_GUARDED_BY(mutex_);  ///< each has a permit
 };
 
 }  // namespace gantry::lsp

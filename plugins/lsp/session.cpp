@@ -228,6 +228,12 @@ bool Session::on_message(ServerProcess& from, std::string_view text) {
     if (id >= 0 && id == initialize_id_) {
       const Envelope whole = scan(text, Scan::full);
       if (state_ == State::starting) welcomed(text, whole, fx);
+    } else if (id >= 0 && id == alive_id_) {  // whatever it says
+      alive_id_ = -1;
+      if (state_ == State::starting) {
+        state_ = State::ready;
+        ready(fx);
+      }
     } else if (id >= 0 && id == shutdown_id_) {
       say_exit(fx);
     } else {
@@ -261,7 +267,7 @@ void Session::on_exit(ServerProcess& from, const std::string& reason) {
     publish_later("lsp.server.exited", {{"pid", from.pid()}, {"reason", reason}}, fx);
     old.swap(process_);
     const std::string killed_for = std::exchange(kill_reason_, {});
-    initialize_id_ = shutdown_id_ = -1;
+    initialize_id_ = shutdown_id_ = alive_id_ = -1;
     if (state_ == State::closing || exit_wanted_) {
       down(Error{ErrorKind::unavailable, config_.name + " " + reason, {}}, fx);
       become_closed(fx);

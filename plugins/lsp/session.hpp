@@ -57,6 +57,10 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   static constexpr std::chrono::minutes kCrashWindow{3};
   static constexpr std::chrono::seconds kInitializeTimeout{60};
   static constexpr std::chrono::seconds kExitGrace{2};
+  /// For a server whose plugin has died, to say that it is there.
+  static constexpr std::chrono::seconds kRecoveryTimeout{5};
+  /// So often a note tells of the last id.
+  static constexpr long long kIdsNoted = 1'000'000;
 
   ~Session() override;
 
@@ -73,6 +77,10 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   [[nodiscard]] json put_down();
   /// Goes on. The first call. Throws json::exception when `left` is not what put_down() has made.
   void take_up(const json& left);
+
+  /// Goes on with the server that runs under this name, and whose plugin has died: if it answers. The first call.
+  /// `note`: as note_process() was told; throws json::exception when it is not.
+  void recover(const std::string& name, const json& note);
 
   [[nodiscard]] bool closed() const;
   /// The server is on its way out.
@@ -102,6 +110,10 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// The derived class's part of put_down() and take_up(). What is open is the next one's: nothing is answered here.
   [[nodiscard]] virtual json put_down_own(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
   virtual void take_up_own(const json& left) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void recover_own(const json& note) GANTRY_REQUIRES(mutex_) = 0;
+  /// For recover().
+  [[nodiscard]] json note() const GANTRY_REQUIRES(mutex_);
+  void note_at_process(const json& note) GANTRY_REQUIRES(mutex_);
   /// Does what Effects say. False: the receiver of the items wants no more for now.
   virtual bool settle(Effects& fx);
 
@@ -150,8 +162,10 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
     std::string name;  ///< of the process
     bool ready = false;
     long long initialize_id = -1;
-    ServerProcess::Left left;
+    ServerProcess::Left left{};
+    bool orphaned = false;  ///< nobody has put it down
   };
+  void ask_whether_alive(Effects& fx) GANTRY_REQUIRES(mutex_);
   void meet(std::optional<TakenUp> taken, Effects& fx) GANTRY_REQUIRES(mutex_);
   void welcomed(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_);
   void crashed(const std::string& reason, Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -161,7 +175,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void become_closed(Effects& fx) GANTRY_REQUIRES(mutex_);
   void kill_later() GANTRY_REQUIRES(mutex_);
 
-  [[nodiscard]] bool handshake_pending() const GANTRY_REQUIRES(mutex_) { return initialize_id_ >= 0; }
+  [[nodiscard]] bool handshake_pending() const GANTRY_REQUIRES(mutex_) { return initialize_id_ >= 0 || alive_id_ >= 0; }
 
   const ServerConfig config_;
   const char* const kind_;
@@ -172,6 +186,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   long long last_id_ GANTRY_GUARDED_BY(mutex_) = 0;
   long long initialize_id_ GANTRY_GUARDED_BY(mutex_) = -1;
   long long shutdown_id_ GANTRY_GUARDED_BY(mutex_) = -1;
+  long long alive_id_ GANTRY_GUARDED_BY(mutex_) = -1;  ///< of the question whether it is in order
   bool exit_wanted_ GANTRY_GUARDED_BY(mutex_) = false;
   bool restart_wanted_ GANTRY_GUARDED_BY(mutex_) = false;
   std::deque<TimePoint> crashes_ GANTRY_GUARDED_BY(mutex_);

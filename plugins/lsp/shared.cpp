@@ -84,6 +84,7 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   }
   if (ask.kind == Query::Kind::diagnostics) return wait_for_diagnostics(std::move(query), fx);
   const long long id = next_id();
+  if (id % kIdsNoted == 0) note_documents();
   tell_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
   query->taken(self(), id);
   pending_.emplace(id, std::move(query));
@@ -98,6 +99,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effec
     if (!snapshot.quoted_text) return false;
     it = documents_.emplace(ask.path, Document{}).first;
     it->second.version = ++last_version_;
+    note_documents();
     language_opened(ask.language, fx);
     to_server(head + R"(didOpen","params":{"textDocument":)" + uri + R"(,"languageId":)" + dump_json(ask.language) +
                   R"(,"version":)" + std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",

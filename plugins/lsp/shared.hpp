@@ -85,12 +85,15 @@ class SharedSession final : public Session {
 
   std::string initialize_params() override GANTRY_REQUIRES(mutex_);
   Result<void> initialized(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void ready(Effects& fx) override GANTRY_REQUIRES(mutex_) { serve_waiting(fx); }
+  void ready(Effects& fx) override GANTRY_REQUIRES(mutex_);
   void message(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
   json put_down_own(Effects& fx) override GANTRY_REQUIRES(mutex_);
   void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
+  void recover_own(const json& note) override GANTRY_REQUIRES(mutex_);
+  /// What is open from here on, for an instance that comes after this one's death. Before the server is told.
+  void note_documents() GANTRY_REQUIRES(mutex_);
   void on_drained(ServerProcess& from) override;
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
     return pending_.size() + waiting_.size() + diagnostics_waiters_.size();
@@ -98,6 +101,7 @@ class SharedSession final : public Session {
   Scan scan_mode() const override { return Scan::full; }
 
   std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path
+  std::vector<std::string> left_open_ GANTRY_GUARDED_BY(mutex_);                   // by an instance that has died
   long long last_version_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Language servers that go on while the lsp plugin is reloaded, for editors behind `gantry lsp` and for callers, in
-// both modes.
+// both modes; and those that callers share when its process dies.
 #include "integration/editor.hpp"
 
 using namespace gantry;
@@ -12,14 +12,17 @@ namespace {
 
 constexpr auto kPatience = std::chrono::seconds(60);
 
-void serve(Sandbox& box, const std::vector<std::string>& options = {}) {
+void serve(Sandbox& box, const std::vector<std::string>& options, const std::string& isolation) {
   json command{GANTRY_BUILD_DIR "/tests/lsp_fake_server", "--log", (box.work() / "said").string()};
   for (const auto& option : options) command.push_back(option);
-  const std::string isolation = GENERATE("inline", "child");
-  box.write("g.toml", "[log]\nstderr = false\n[plugins.lsp]\nisolation = \"" + isolation +
-                          "\"\n[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = " +
+  box.write("g.toml", "[log]\nstderr = false\n[supervisor]\nintensity = 100\n[plugins.lsp]\nisolation = \"" +
+                          isolation + "\"\n[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = " +
                           command.dump() + "\nlanguages = [\"fake\"]\nextensions = [\".fake\"]\n");
   (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
+}
+
+void serve(Sandbox& box, const std::vector<std::string>& options = {}) {
+  serve(box, options, GENERATE("inline", "child"));
 }
 
 void reload(Client& client) {
@@ -296,4 +299,127 @@ TEST_CASE("lsp reload: the real clangd keeps what it has read, in a process that
     reload(client);
     REQUIRE(hovers() == first);
   }
+}
+
+// ---- it dies
+// ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Orphans {
+  Sandbox box;
+  Client client;
+
+  Orphans() : client(begin(box)) {}
+  static Client begin(Sandbox& box) {
+    serve(box, {}, "child");
+    box.write("work/a.fake", "one");
+    return box.connect();
+  }
+  [[nodiscard]] Result<json> ask(const std::string& method, json params = json::object()) {
+    return client.call("lsp.request",
+                       {{"uri", (box.work() / "a.fake").string()}, {"method", method}, {"params", std::move(params)}},
+                       kPatience);
+  }
+  [[nodiscard]] std::string hover() {
+    auto result = ask("textDocument/hover");
+    while (!result && result.error().message.find("backing off") != std::string::npos)
+      result = ask("textDocument/hover");
+    if (!result) FAIL(result.error().message);
+    return result->at("contents");
+  }
+  [[nodiscard]] json plugin() {
+    for (const auto& entry : *client.call("host.plugins", json::object(), kPatience)) {
+      if (entry["name"] == "lsp") return entry;
+    }
+    return json::object();
+  }
+  void kill_plugin() {
+    const auto before = plugin();
+    ::kill(before.at("pid").get<pid_t>(), SIGKILL);
+    wait_for("the plugin's end", [&] {
+      const auto now = plugin();
+      return now["state"] != "ready" || now["pid"] != before["pid"];
+    });
+  }
+  [[nodiscard]] json server_pid() { return server(client, "shared")["pid"]; }
+};
+
+}  // namespace
+
+TEST_CASE("lsp death: a server that callers share is warm for the next instance, which opens its files anew") {
+  Orphans t;
+  REQUIRE(t.hover() == "one");
+  const auto pid = t.server_pid();
+  for (int deaths = 1; deaths <= 3; ++deaths) {
+    t.kill_plugin();
+    const std::string text = "text " + std::to_string(deaths);
+    t.box.write("work/a.fake", text);
+    REQUIRE(t.hover() == text);
+    REQUIRE(t.server_pid() == pid);
+    REQUIRE(said(t.box, "textDocument/didClose").size() == static_cast<std::size_t>(deaths));
+    REQUIRE(said(t.box, "textDocument/didOpen").size() == static_cast<std::size_t>(deaths) + 1);
+  }
+  REQUIRE(said(t.box, "initialize").size() == 1);
+  // No id was given twice: an answer to one that died with the plugin would be taken for another's.
+  std::set<json> ids;
+  for (const auto& hover : said(t.box, "textDocument/hover")) REQUIRE(ids.insert(hover["id"]).second);
+}
+
+TEST_CASE("lsp death: what the server was saying then is dropped, to the byte, and it serves on") {
+  Orphans t;
+  REQUIRE(t.hover() == "one");
+  const auto pid = t.server_pid();
+  for (int round = 0; round < 5; ++round) {
+    std::thread asks([&] {
+      Client other = t.box.connect();
+      (void)other.call("lsp.request",
+                       {{"uri", (t.box.work() / "a.fake").string()},
+                        {"method", "test/flood"},
+                        {"params", {{"count", 300}, {"size", 20'000}}}},
+                       kPatience);
+    });
+    wait_for("the flood", [&] { return said(t.box, "test/flood").size() == static_cast<std::size_t>(round) + 1; });
+    t.kill_plugin();
+    asks.join();
+    REQUIRE(t.hover() == "one");
+    REQUIRE(t.server_pid() == pid);
+  }
+}
+
+TEST_CASE("lsp death: a server that was told half of a message is started anew") {
+  Orphans t;
+  REQUIRE(t.hover() == "one");
+  const pid_t first = t.server_pid();
+  ::kill(first, SIGSTOP);
+  std::thread asks([&] {
+    Client other = t.box.connect();
+    (void)other.call("lsp.request",
+                     {{"uri", (t.box.work() / "a.fake").string()},
+                      {"method", "test/echo"},
+                      {"params", {{"fill", std::string(std::size_t{8} << 20, 'x')}}}},
+                     kPatience);
+  });
+  // Its socket holds less than that.
+  wait_for("the request", [&] { return server(t.client, "shared")["clients"] == 1; });
+  for (int i = 0; i < 20; ++i) (void)server(t.client, "shared");
+  t.kill_plugin();
+  asks.join();
+  ::kill(first, SIGCONT);
+  REQUIRE(t.hover() == "one");
+  REQUIRE(t.server_pid() != first);
+  REQUIRE(server(t.client, "shared")["last_error"].get<std::string>().find("did not answer after the plugin") !=
+          std::string::npos);
+}
+
+TEST_CASE("lsp death: a server of another configuration than the one of now is not kept") {
+  Orphans t;
+  REQUIRE(t.hover() == "one");
+  const pid_t first = t.server_pid();
+  t.kill_plugin();
+  t.box.write("g.toml", t.box.read("g.toml") + "settings = { a = 1 }\n");
+  REQUIRE(t.client.call("config.reload", json::object(), kPatience));
+  REQUIRE(t.hover() == "one");
+  REQUIRE(t.server_pid() != first);
+  wait_for("the end of the first", [&] { return ::kill(first, 0) != 0; });
 }

@@ -81,6 +81,8 @@ TEST_CASE("launcher: a helper outlives the instance that asked for it, and is wa
   const auto first = t.spawn("counter", helper);
   t.write("counter", "x\n");
   REQUIRE(t.line("counter") == "1");
+  REQUIRE(t.ask("process.note", {{"name", "counter"}, {"note", "zero"}}));
+  REQUIRE(t.ask("process.note", {{"name", "counter"}, {"note", "one"}}));
   if (child) {
     REQUIRE(t.call("keeper.dies").error().kind == ErrorKind::plugin_died);
   } else {
@@ -88,9 +90,15 @@ TEST_CASE("launcher: a helper outlives the instance that asked for it, and is wa
   }
   const auto second = t.spawn("counter", helper);
   REQUIRE(second["warm"] == true);
+  // Inline a thread of the old one might still speak with it.
+  REQUIRE(second.value("note", "") == (child ? "one" : ""));
   REQUIRE(second["pid"] == first["pid"]);
   t.write("counter", "x\n");
   REQUIRE(t.line("counter") == "2");
+  REQUIRE(t.ask("process.note", {{"name", "nobody"}, {"note", "x"}}).error().kind == ErrorKind::not_found);
+  const std::string most(Launcher::kMaxNote, 'x');
+  REQUIRE(t.ask("process.note", {{"name", "counter"}, {"note", most}}));
+  REQUIRE(t.ask("process.note", {{"name", "counter"}, {"note", most + "x"}}).error().kind == ErrorKind::invalid_params);
 }
 
 TEST_CASE("launcher: a helper that no instance claims is ended after a minute, one that is claimed again is not") {
@@ -130,8 +138,8 @@ TEST_CASE("launcher: a host that stops leaves no helper, and a plugin that stops
 
 TEST_CASE("launcher: a plugin has so many helpers and no more, and so have all together") {
   LauncherAlone t({.per_plugin = 2, .in_all = 3});
-  t.launcher().join(1, "one");
-  t.launcher().join(2, "two");
+  t.launcher().join(1, "one", false);
+  t.launcher().join(2, "two", false);
   const auto call = [&](OriginId plugin, const char* method, const json& params) {
     const auto recorder = std::make_shared<Recorder>();
     t.call(plugin, method, params, recorder);
@@ -155,7 +163,7 @@ TEST_CASE("launcher: a plugin has so many helpers and no more, and so have all t
 
 TEST_CASE("launcher: who waits for a helper's end gives up with the deadline, or when it leaves") {
   LauncherAlone t;
-  t.launcher().join(1, "one");
+  t.launcher().join(1, "one", false);
   const auto spawned = std::make_shared<Recorder>();
   t.call(1, "process.spawn", {{"name", "a"}, {"argv", {"sleep", "1000"}}}, spawned);
   REQUIRE(spawned->wait());

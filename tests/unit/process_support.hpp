@@ -81,7 +81,7 @@ inline void serve_processes(testing::TestHost& host, const std::string& plugin) 
   };
   constexpr OriginId kOrigin = 1;
   const auto alone = std::make_shared<LauncherAlone>();
-  alone->launcher().join(kOrigin, plugin);
+  alone->launcher().join(kOrigin, plugin, false);
   for (const auto& method : Launcher::methods()) {
     host.on_call(method.name, [alone, name = method.name](const json& params, testing::Reply reply) {
       alone->call(kOrigin, name, params, std::make_shared<Sink>(std::move(reply)));

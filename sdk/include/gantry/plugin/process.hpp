@@ -39,7 +39,8 @@ struct ProcessRequest {
 struct HelperProcess {
   std::string name;
   int pid = -1;
-  bool warm = false;  ///< it ran already: an earlier call has started it, perhaps of an instance that is gone
+  bool warm = false;      ///< it ran already: an earlier call has started it, perhaps of an instance that is gone
+  std::string note = {};  ///< what that one has noted (note_process)
   Descriptor
       input;  ///< a socket. The host keeps a copy of it: shutdown(SHUT_WR) ends the helper's input, close() does not
   Descriptor output;  ///< a pipe; with `one_socket` nothing: it is `input`
@@ -72,6 +73,7 @@ inline Result<void> spawn_process(const Host& host, const ProcessRequest& reques
     out.name = answer->value.value("name", "");
     out.pid = answer->value.value("pid", -1);
     out.warm = answer->value.value("warm", false);
+    out.note = answer->value.value("note", "");
     out.input = std::move(fds.front());
     if (!one) out.output = std::move(fds[1]);
     out.errors = std::move(fds.back());
@@ -93,6 +95,13 @@ inline Result<void> await_process(const Host& host, const std::string& name,
         run(end);
       });
   return made ? Result<void>() : std::unexpected(made.error());
+}
+
+/// What the next instance is to know of it if this one dies: it gets the last note with the helper, and in
+/// `process.list`. Where it does not run in a process of its own it gets none: a thread of this one may live on then.
+/// At most 64 KiB.
+inline void note_process(const Host& host, const std::string& name, const std::string& note) {
+  (void)host.call("process.note", {{"name", name}, {"note", note}}, {}, nullptr);
 }
 
 /// To its group; SIGKILL ends all that it has started as well.

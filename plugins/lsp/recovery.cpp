@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Servers that outlive the plugin's process when it dies. What was being said is lost, so a server is kept only if it
+// proves to be in order: it is asked something, and must answer within kRecoveryTimeout. One that waits for the rest of
+// a message that nobody can finish does not, and is started anew. What it says before that answer is dropped, and the
+// documents that were open are closed: the next call opens them as the disk has them.
+//
+// A note at the helper process says whose it is: its configuration, its root, its documents and the last id. Editors'
+// servers are not kept, since their streams ended with the plugin.
+#include "messages.hpp"
+#include "registry.hpp"
+#include "uri.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+constexpr int kFormat = 1;
+/// Behind all versions that a document may have had.
+constexpr long long kVersions = 1'000'000;
+/// Some servers know no larger ids. One that has come there is not recovered.
+constexpr long long kLargestId = 2'000'000'000;
+
+}  // namespace
+
+json Session::note() const {
+  return {{"format", kFormat},
+          {"server", to_json(config_)},
+          {"root", root_},
+          {"last_id", last_id_},
+          {"languages", languages_}};
+}
+
+void Session::note_at_process(const json& note) {
+  if (!process_) return;
+  auto text = dump_json(note);
+  if (text.size() > std::size_t{64} << 10) text.clear();  // more than the host keeps: it is not recovered
+  note_process(context_->host, process_->name(), text);
+}
+
+void Session::recover(const std::string& name, const json& note) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    last_id_ = (note.at("last_id").get<long long>() / kIdsNoted + 2) * kIdsNoted;
+    languages_ = note.at("languages").get<std::set<std::string>>();
+    recover_own(note);
+    taken_up_ = TakenUp{.name = name, .orphaned = true};
+    start(fx);
+  }
+  settle(fx);
+}
+
+void Session::ask_whether_alive(Effects& fx) {
+  alive_id_ = next_id();
+  process_->seek_answer(alive_id_);
+  process_->begin();
+  // By the protocol, a request of a name that begins so and is not known must be answered with an error.
+  to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(alive_id_) + R"(,"method":"$/gantry/alive"})", fx);
+  (void)context_->host.after(kRecoveryTimeout, [weak = weak(), id = alive_id_] {
+    const auto self = weak.lock();
+    if (!self) return;
+    Lock lock(self->mutex_);
+    if (self->alive_id_ == id) self->kill_for("did not answer after the plugin had died");
+  });
+}
+
+void SharedSession::note_documents() {
+  json all = note();
+  all["last_version"] = last_version_;
+  json& paths = all["documents"] = left_open_;
+  for (const auto& [path, document] : documents_) paths.push_back(path);
+  note_at_process(all);
+}
+
+void SharedSession::recover_own(const json& note) {
+  last_version_ = note.at("last_version").get<long long>() + kVersions;
+  left_open_ = note.at("documents").get<std::vector<std::string>>();
+}
+
+void SharedSession::ready(Effects& fx) {
+  for (const auto& path : std::exchange(left_open_, {}))
+    to_server(R"({"jsonrpc":"2.0","method":"textDocument/didClose","params":{"textDocument":{"uri":)" +
+                  dump_json(to_uri(path)) + "}}}",
+              fx);
+  note_documents();
+  serve_waiting(fx);
+}
+
+bool Registry::recover(const std::string& process, const std::string& text) try {
+  const json note = json::parse(text);
+  if (note.at("format") != kFormat || note.at("last_id") > kLargestId) return false;
+  const ServerConfig server = server_from(note.at("server"));
+  const std::string root = note.at("root");
+  const auto settings = this->settings();
+  const auto* const now = settings->at(root).named(server.name);
+  if (now == nullptr || *now != server || !settings->may_run(server, root)) return false;
+  const auto session = std::make_shared<SharedSession>(context_, server, root);
+  {
+    Lock lock(mutex_);
+    if (stopping_ || shared_.size() >= kMaxShared) return false;
+    if (!shared_.emplace(std::pair(server.name, root), Shared{session, root, ++uses_}).second) return false;
+  }
+  session->recover(process, note);
+  return true;
+} catch (const json::exception&) {
+  return false;
+}
+
+bool Registry::wait_for_recovery(const std::shared_ptr<Query>& query) {
+  Lock lock(mutex_);
+  if (recovering_ && !stopping_) waiting_.push_back(query);
+  return recovering_ && !stopping_;
+}
+
+void Registry::recovery_ended() {
+  std::vector<std::shared_ptr<Query>> waiting;
+  {
+    Lock lock(mutex_);
+    recovering_ = false;
+    waiting.swap(waiting_);
+  }
+  for (const auto& query : waiting) query->resolve_later();
+}
+
+}  // namespace gantry::lsp
