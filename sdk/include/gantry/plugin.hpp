@@ -145,13 +145,13 @@ class Instance {
   [[nodiscard]] static const Definition<T>& definition() {
     // Never destroyed: a thread may still be in the plugin when the process ends.
     static const auto* const built = [] {
-      auto* const kept = new Definition<T>;
+      auto kept = std::make_unique<Definition<T>>();  // define may throw, and is tried again then
       Definition<T>& d = *kept;
       T::define(d);
       if constexpr (kTakesSettings) {
         if (!d.has_settings()) d.template settings<Settings>();
       }
-      return kept;
+      return kept.release();
     }();
     return *built;
   }
