@@ -4,11 +4,11 @@
 #include <unistd.h>
 
 #include <fstream>
-#include <gantry/params.hpp>
 #include <utility>
 
 #include "host/house/house.hpp"
 #include "host/house/open_rpc.hpp"
+#include "host/services/request_params.hpp"
 
 namespace gantry::host {
 
@@ -40,10 +40,9 @@ namespace {
 }
 
 [[nodiscard]] Result<std::string> check_no_params(const CallRequest& request, const json& result) {
-  auto params = parse_json(request.params);
+  auto params = params_of(request);
   if (!params) return std::unexpected(params.error());
-  Params p(std::move(*params));
-  if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, request.method + ": " + ok.error().message);
+  if (auto ok = params->done(); !ok) return fail(ErrorKind::invalid_params, request.method + ": " + ok.error().message);
   return dump_json(result);
 }
 
@@ -228,12 +227,9 @@ void House::add_operate_builtins() {
   });
   router_->add(method("task.cancel", "Cancels a background task", one_string("name")),
                [this](const CallRequest& request) -> Result<std::string> {
-                 auto params = parse_json(request.params);
-                 if (!params) return std::unexpected(params.error());
-                 Params p(std::move(*params));
-                 const std::string name = p.string("name");
-                 if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-                 if (auto ok = tasks_->cancel(name); !ok) return std::unexpected(ok.error());
+                 const auto name = only_param(request, "name");
+                 if (!name) return std::unexpected(name.error());
+                 if (auto ok = tasks_->cancel(*name); !ok) return std::unexpected(ok.error());
                  return "{}";
                });
   router_->add_slow(method("config.reload", "Reads the configuration file again"),

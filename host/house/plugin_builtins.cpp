@@ -1,25 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The host's own methods about its plugins.
-#include <gantry/params.hpp>
 #include <utility>
 
 #include "host/house/house.hpp"
+#include "host/services/request_params.hpp"
 
 namespace gantry::host {
-
-namespace {
-
-[[nodiscard]] Result<std::string> name_in(const CallRequest& request) {
-  auto params = parse_json(request.params);
-  if (!params) return std::unexpected(params.error());
-  Params p(std::move(*params));
-  std::string name = p.string("name");
-  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  return name;
-}
-
-}  // namespace
 
 json House::plugins_json() const {
   json out = json::array();
@@ -71,7 +58,7 @@ void House::renew_confined() {
 
 // Answers as soon as it runs again, or has failed.
 void House::operate_plugin(PluginJob job, const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
-  auto name = name_in(request);
+  auto name = only_param(request, "name");
   if (!name) {
     sink->answered(std::move(name));
     return;

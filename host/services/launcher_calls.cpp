@@ -4,30 +4,16 @@
 #include <signal.h>
 
 #include <algorithm>
-#include <gantry/params.hpp>
 #include <utility>
 
 #include "host/services/launcher.hpp"
+#include "host/services/request_params.hpp"
 
 namespace gantry::host {
 
 namespace {
 
 constexpr std::size_t kMaxName = 128;
-
-[[nodiscard]] Result<Params> params_of(const CallRequest& request) {
-  auto params = parse_json(request.params);
-  if (!params) return std::unexpected(params.error());
-  return Params(std::move(*params));
-}
-
-[[nodiscard]] Result<std::string> name_in(const CallRequest& request) {
-  auto params = params_of(request);
-  if (!params) return std::unexpected(params.error());
-  std::string name = params->string("name");
-  if (auto ok = params->done(); !ok) return std::unexpected(ok.error());
-  return name;
-}
 
 [[nodiscard]] bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
 
@@ -207,7 +193,7 @@ Result<std::string> Launcher::list(const Caller& caller, const CallRequest& requ
 }
 
 void Launcher::wait(const Caller& caller, const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
-  const auto name = name_in(request);
+  const auto name = only_param(request, "name");
   if (!name) {
     sink->answered(std::unexpected(name.error()));
     return;

@@ -2,10 +2,10 @@
 #include "host/services/plugin_tasks.hpp"
 
 #include <gantry/channel/oneshot.hpp>
-#include <gantry/params.hpp>
 #include <utility>
 
 #include "host/plugins/plugin_call.hpp"
+#include "host/services/request_params.hpp"
 
 namespace gantry::host {
 
@@ -46,12 +46,6 @@ class TaskSink final : public CallSink {
   TaskContext* context_ GANTRY_GUARDED_BY(mutex_);
   oneshot::Sender<Result<void>> end_;
 };
-
-[[nodiscard]] Result<Params> params_of(const CallRequest& request) {
-  auto params = parse_json(request.params);
-  if (!params) return std::unexpected(params.error());
-  return Params(std::move(*params));
-}
 
 [[nodiscard]] bool is_word(std::string_view name) {
   return !name.empty() && name.size() <= kMaxName &&
@@ -135,11 +129,9 @@ Result<std::string> PluginTasks::run(const CallRequest& request, const std::stri
 }
 
 Result<std::string> PluginTasks::stop(const CallRequest& request, const std::string& plugin) {
-  auto params = params_of(request);
-  if (!params) return std::unexpected(params.error());
-  const std::string name = params->string("name");
-  if (auto ok = params->done(); !ok) return std::unexpected(ok.error());
-  if (auto ok = tasks_.cancel(task_name(plugin, name)); !ok) return std::unexpected(ok.error());
+  const auto name = only_param(request, "name");
+  if (!name) return std::unexpected(name.error());
+  if (auto ok = tasks_.cancel(task_name(plugin, *name)); !ok) return std::unexpected(ok.error());
   return std::string("{}");
 }
 
