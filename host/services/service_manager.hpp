@@ -184,8 +184,14 @@ class ServiceManager {
   void forget_what_was_given(Entry& entry);
   void disarm_activations();
   void arm_activation(Entry& entry);
-  [[nodiscard]] Result<void> begin_reload(Entry& entry, bool renewal);
-  void end_reload();
+  /// Tables are changed one at a time. `again`: what to do when another change runs.
+  [[nodiscard]] Result<void> begin_change(const std::string& again, bool renewal);
+  void end_change();
+  struct Change {
+    ServiceManager& manager;
+    ~Change() { manager.end_change(); }
+  };
+  [[nodiscard]] Result<void> has_room_for_another(const Entry& entry) const;
   void activate(Entry& entry, const Since& since);
   [[nodiscard]] std::shared_ptr<PluginRights> rights_of(const Entry& entry, const PluginSpec& spec) const;
   [[nodiscard]] bool begin_work();
@@ -227,8 +233,8 @@ class ServiceManager {
   mutable Mutex mutex_;
   CondVar changed_;
   PluginTablePtr table_ GANTRY_GUARDED_BY(mutex_);
-  bool reloading_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool renewing_ GANTRY_GUARDED_BY(mutex_) = false;  ///< what reloads is a renewal, which nobody has asked for
+  bool changing_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool renewing_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the change is a renewal, which nobody has asked for
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   bool abandoned_ GANTRY_GUARDED_BY(mutex_) = false;   ///< an instance has not returned, and never may
   std::size_t working_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< starts and ends of plugins that run now

@@ -32,12 +32,9 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   const auto found = entry_of(plugin);
   if (!found) return std::unexpected(found.error());
   Entry& entry = **found;
-  if (auto ok = begin_reload(entry, false); !ok) return ok;
-  struct Over {
-    ServiceManager& manager;
-    ~Over() { manager.end_reload(); }
-  };
-  const Over over{*this};
+  if (auto ok = begin_change("reload " + plugin, false); !ok) return ok;
+  const Change change{*this};
+  if (auto ok = has_room_for_another(entry); !ok) return ok;
   const auto next = next_build(entry);
   if (!next) return std::unexpected(next.error());
   const auto old = spec_of(entry);
@@ -48,25 +45,31 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   return done;
 }
 
-Result<void> ServiceManager::begin_reload(Entry& entry, bool renewal) {
+// Nobody is told to come again because of a renewal: that is waited for, and it waits for the others.
+Result<void> ServiceManager::begin_change(const std::string& again, bool renewal) {
   Lock lock(mutex_);
-  while ((renewal || renewing_) && reloading_ && !stopping_) changed_.wait(mutex_);
+  while ((renewal || renewing_) && changing_ && !stopping_) changed_.wait(mutex_);
   if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
-  if (reloading_) return fail(ErrorKind::conflict, "another reload runs; reload " + entry.name + " when it has ended");
-  if (entry.ending >= kMaxEnding)
-    return fail(ErrorKind::overloaded,
-                std::to_string(kMaxEnding) + " old instances of plugin " + entry.name + " end their calls still",
-                R"({"retry_after_ms":1000})");
-  reloading_ = true;
+  if (changing_) return fail(ErrorKind::conflict, "another reload runs; " + again + " when it has ended");
+  changing_ = true;
   renewing_ = renewal;
   return {};
 }
 
-void ServiceManager::end_reload() {
+void ServiceManager::end_change() {
   Lock lock(mutex_);
-  reloading_ = false;
+  changing_ = false;
   renewing_ = false;
   changed_.notify_all();
+}
+
+Result<void> ServiceManager::has_room_for_another(const Entry& entry) const {
+  Lock lock(mutex_);
+  if (entry.ending >= kMaxEnding)
+    return fail(ErrorKind::overloaded,
+                std::to_string(kMaxEnding) + " old instances of plugin " + entry.name + " end their calls still",
+                R"({"retry_after_ms":1000})");
+  return {};
 }
 
 std::vector<std::string> ServiceManager::confined_too_narrowly() const {
@@ -90,12 +93,9 @@ Result<void> ServiceManager::renew(const std::string& plugin) {
   const auto found = entry_of(plugin);
   if (!found) return std::unexpected(found.error());
   Entry& entry = **found;
-  if (auto ok = begin_reload(entry, true); !ok) return ok;
-  struct Over {
-    ServiceManager& manager;
-    ~Over() { manager.end_reload(); }
-  };
-  const Over over{*this};
+  if (auto ok = begin_change({}, true); !ok) return ok;
+  const Change change{*this};
+  if (auto ok = has_room_for_another(entry); !ok) return ok;
   if (entry.slot->peek() == nullptr) return {};  // its next start knows what it may
   const auto same = build_of(entry);
   return same.spec->manifest->handover ? reload_through_start(entry, same, true) : reload_by_overlap(entry, same);

@@ -45,23 +45,16 @@ Result<void> ServiceManager::change_trust(const std::string& plugin,
   const auto found = entry_of(plugin);
   if (!found) return std::unexpected(found.error());
   Entry& entry = **found;
+  // A reload puts a table in place that it has made from the one of its beginning.
+  if (auto ok = begin_change("trust " + plugin, false); !ok) return ok;
   {
-    // A reload puts a table in place that it has made from the one of its beginning.
+    const Change change{*this};
+    auto grants = commit();
+    if (!grants) return std::unexpected(grants.error());
+    auto next = PluginTable::trusting(*table(), plugin, std::move(*grants));
     Lock lock(mutex_);
-    if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
-    if (std::exchange(reloading_, true))
-      return fail(ErrorKind::conflict, "a reload runs; trust " + plugin + " when it has ended");
+    std::swap(table_, next);
   }
-  auto grants = commit();
-  PluginTablePtr next;
-  if (grants) next = PluginTable::trusting(*table(), plugin, std::move(*grants));
-  {
-    Lock lock(mutex_);
-    if (next) std::swap(table_, next);
-    reloading_ = false;
-    changed_.notify_all();
-  }
-  if (!grants) return std::unexpected(grants.error());
   entry.untrusted_told = false;
   if (deps_.changed) deps_.changed();
   if (!spec_of(entry)->untrusted().empty()) {
