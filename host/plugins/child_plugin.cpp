@@ -128,7 +128,10 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     plugin->kill();
     const auto became = plugin->reap(std::chrono::steady_clock::time_point::max()).value_or(Death{"unknown"});
     if (started.error().kind == ErrorKind::timeout)
-      return fail(ErrorKind::unavailable, "it did not start in time; its process was ended");
+      return fail(ErrorKind::unavailable,
+                  "it did not start within " +
+                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(patience).count()) +
+                      " s; its process was ended");
     plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kLastBreath);
     const auto said = plugin->last_output();
     return fail(ErrorKind::unavailable,

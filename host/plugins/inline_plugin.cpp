@@ -119,11 +119,24 @@ Result<void> InlinePlugin::start(const json& config) {
     return fail(kind == ErrorKind::storage_failed ? kind : ErrorKind::unavailable,
                 "it refused to start: " + (reason.empty() ? "status " + std::to_string(status) : reason));
   }
+  if (start_over_.exchange(true)) return fail(ErrorKind::unavailable, "it has started too late");
   subscribe_to_topics();
   started_ = true;
   resume_streams();
   serial_->release();
   return {};
+}
+
+bool InlinePlugin::abandon_start() {
+  if (start_over_.exchange(true)) return false;
+  ending_ = true;
+  abandoned_ = true;
+  watch_->end();
+  refuse_calls();
+  serial_->drop();
+  own_calls().close();
+  keep_for_ever(weak_self().lock());
+  return true;
 }
 
 void InlinePlugin::subscribe_to_topics() {

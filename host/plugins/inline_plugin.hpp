@@ -52,6 +52,8 @@ class InlinePlugin final : public Plugin {
   /// Blocks. After a failure the plugin is destroyed and nothing else may be called.
   [[nodiscard]] Result<void> start(const json& config);
   bool stop(Duration budget) override;
+  /// Gives up a plugin whose start() has not returned, with the thread that is in it. False: it has returned.
+  [[nodiscard]] bool abandon_start();
   /// Does not block: gives up a plugin that hangs, with its thread. `told` is called before its calls are answered.
   void abandon(const Death& death, const OnDeath& told);
   [[nodiscard]] std::string runs_on() const override;
@@ -114,8 +116,9 @@ class InlinePlugin final : public Plugin {
   Descriptors handed_;    ///< serial: with the message that is being delivered
   const std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<DeliveryWatch> watch_;
-  std::string crash_file_;           ///< constant once it is loaded
-  std::atomic<bool> ending_{false};  ///< stop() or abandon() has begun; the other one leaves it alone
+  std::string crash_file_;               ///< constant once it is loaded
+  std::atomic<bool> ending_{false};      ///< stop() or abandon() has begun; the other one leaves it alone
+  std::atomic<bool> start_over_{false};  ///< its start() has returned, or was given up; the other one leaves it alone
   std::atomic<bool> abandoned_{false};
   std::atomic<bool> event_drain_scheduled_{false};
   std::atomic<std::size_t> posts_{0};

@@ -26,7 +26,9 @@ void InlinePlugin::fill_host_table() {
     return self(ctx).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : self(ctx).take(*msg, {});
   };
   host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).on_post(fn, arg); };
-  host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) { self(ctx).take_log(level, to_view(line)); };
+  host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) {
+    if (!self(ctx).abandoned_) self(ctx).take_log(level, to_view(line));
+  };
   host_.cancelled = [](void* ctx, std::uint64_t id) { return self(ctx).is_cancelled(id); };
   host_.extension = [](void*, const char* id) -> const void* {
     static const gantry_timers timers{
@@ -39,7 +41,7 @@ void InlinePlugin::fill_host_table() {
     static const gantry_origins origins{
         sizeof(gantry_origins), 0,
         [](void* c, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-          const auto described = self(c).port().describe(origin);
+          const auto described = self(c).abandoned_ ? std::nullopt : self(c).port().describe(origin);
           if (!described) return 0;
           sink(out, to_bytes(*described));
           return 1;

@@ -61,6 +61,17 @@ void SerialQueue::drain_here() {
   while (auto task = rx_.try_recv()) run(*task);
 }
 
+void SerialQueue::drop() {
+  closed_ = true;
+  (void)begin_.reply.send(false);
+  std::thread thread;
+  {
+    Lock lock(mutex_);
+    thread = std::move(thread_);
+  }
+  if (thread.joinable()) thread.join();
+}
+
 bool SerialQueue::push(Task task) {
   if (closed_ || rx_.size() >= kMaxTasks) return false;
   return tx_.try_send(std::move(task)).has_value();

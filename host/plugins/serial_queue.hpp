@@ -11,9 +11,9 @@
 // again once join() has returned true. Its thread is there from the start, so that a system that gives no thread says
 // so before the plugin has begun anything.
 //
-// Thread rule: push() from any thread; release(), drain_here(), close() and join() by who started the plugin or stops
-// it. Full: push() refuses at kMaxTasks. Each kind of message has a bound of its own below that; what remains is for
-// items. After close(): what was pushed runs, push() refuses. join() waits until it has run.
+// Thread rule: push() from any thread; release(), drain_here(), drop(), close() and join() by who started the plugin or
+// stops it. Full: push() refuses at kMaxTasks. Each kind of message has a bound of its own below that; what remains is
+// for items. After close(): what was pushed runs, push() refuses. join() waits until it has run.
 #pragma once
 
 #include <atomic>
@@ -56,6 +56,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void release();
   /// For a queue that will never be released: runs what was pushed, here.
   void drain_here();
+  /// The same, but what was pushed is never run.
+  void drop();
   /// False: it is closed, or full, and the task was dropped.
   bool push(Task task);
   [[nodiscard]] std::size_t size() const { return rx_.size(); }

@@ -53,6 +53,14 @@ std::string PluginSpec::untrusted_reason() const {
   return "it asks for " + all + ", which it was not trusted with: run `gantry trust --plugin " + name + "`";
 }
 
+std::optional<Error> PluginSpec::refusal() const {
+  if (!enabled)
+    return Error{
+        ErrorKind::unavailable, "plugin " + name + " is disabled; set enabled = true in [plugins." + name + "]", {}};
+  if (!failure.empty()) return Error{ErrorKind::unavailable, "plugin " + name + " is out of order: " + failure, {}};
+  return trust_error();
+}
+
 std::optional<Error> PluginSpec::trust_error() const {
   const auto grants = grant_texts(untrusted());
   if (grants.empty()) return std::nullopt;

@@ -30,6 +30,8 @@ struct PluginSpec {
   std::string failure;  ///< why it cannot run: there is no manifest, or what it needs is not there
 
   [[nodiscard]] const std::filesystem::path& opened() const { return copy.empty() ? library : copy; }
+  /// It came with the host and is given the table of models: it alone reads the keys that this names.
+  [[nodiscard]] bool reads_keys() const { return bundled && manifest && manifest->settings == "ai"; }
   /// What the manifest asks for and the configuration grants, or the user has trusted it with.
   [[nodiscard]] std::vector<Grant> grants() const;
   /// Whether it runs only when the user has agreed to all that it asks for.
@@ -37,6 +39,8 @@ struct PluginSpec {
   /// What it asks for that nobody has agreed to: it does not run before somebody has.
   [[nodiscard]] std::vector<Grant> untrusted() const;
   [[nodiscard]] std::string untrusted_reason() const;
+  /// Why it must not be started or called: it is disabled, out of order, or waits for trust.
+  [[nodiscard]] std::optional<Error> refusal() const;
   /// `permission_denied`, which names what it waits for; empty: nothing.
   [[nodiscard]] std::optional<Error> trust_error() const;
 };

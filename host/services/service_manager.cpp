@@ -111,12 +111,7 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
                                                  std::string(method.substr(0, 100)) +
                                                  (near.empty() ? "" : "; did you mean " + near + "?"));
   }
-  if (!spec.enabled)
-    return fail(ErrorKind::unavailable,
-                "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
-  if (!spec.failure.empty())
-    return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
-  if (auto waits = spec.trust_error()) return std::unexpected(std::move(*waits));
+  if (auto refused = spec.refusal()) return std::unexpected(std::move(*refused));
   return Method{{all, &spec}, &found->second};
 }
 
@@ -205,8 +200,7 @@ std::vector<std::string> ServiceManager::activated_by(std::string_view when) con
   std::vector<std::string> out;
   const auto all = table();
   for (const auto& spec : all->specs()) {
-    if (spec.enabled && spec.failure.empty() && spec.manifest->activated_by(when) && spec.untrusted().empty())
-      out.push_back(spec.name);
+    if (!spec.refusal() && spec.manifest->activated_by(when)) out.push_back(spec.name);
   }
   return out;
 }
@@ -226,7 +220,7 @@ void ServiceManager::arm_activations() {
 // Also of one that was not trusted with a topic when the host began.
 void ServiceManager::arm_activation(Entry& entry) {
   const auto spec = spec_of(entry);
-  if (!spec->enabled || !spec->failure.empty() || spec->trust_error() || entry.slot->peek() != nullptr) return;
+  if (spec->refusal() || entry.slot->peek() != nullptr) return;
   auto topics = rights_of(entry, *spec)->granted_topics(GrantKind::subscribe, spec->manifest->activating_topics());
   // Of a language it learns no more than that there is one.
   for (auto& topic : spec->manifest->activating_languages()) topics.push_back(std::move(topic));

@@ -28,7 +28,7 @@
 #include "host/bus/event_bus.hpp"
 #include "host/plugins/confine.hpp"
 #include "host/plugins/handover.hpp"
-#include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/inline_start.hpp"
 #include "host/plugins/library_copies.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/services/activation.hpp"
@@ -83,6 +83,8 @@ class ServiceManager {
   /// What a plugin is started with, and again when the configuration changed.
   using ConfigOf = std::function<json(const PluginSpec&)>;
   static constexpr Duration kGrace = std::chrono::seconds(5);
+  /// For a start; then it has failed, and what it runs on is ended or, inside this process, let go.
+  static constexpr Duration kStartPatience = std::chrono::seconds(30);
   /// Instances of a plugin that hang inside this process: one more is not started before it is asked for by hand.
   static constexpr int kMaxAbandoned = 4;
   /// Of one plugin, replaced by reloads, that end their calls.
@@ -212,7 +214,9 @@ class ServiceManager {
   [[nodiscard]] PluginBasics basics_of(const Entry& entry, const PluginSpec& spec) const;
   [[nodiscard]] Result<Instance> start_inline(Entry& entry, const PluginSpec& spec);
   [[nodiscard]] Result<Instance> start_child(Entry& entry, const PluginSpec& spec);
+  [[nodiscard]] InlineStart::Started finish(Entry& entry, const std::shared_ptr<InlineStart>& start);
   void died(Entry& entry, const Instance& instance, const Death& death);
+  void hold_back_the_hanging(Entry& entry, PluginSlot::Verdict& verdict, const std::string& reason);
   void follow(Entry& entry, const PluginSlot::Verdict& verdict, std::vector<Entry*> dependents);
   void tell(const char* what, const std::string& name, const std::string& reason = {},
             json more = json::object()) const;
@@ -238,6 +242,8 @@ class ServiceManager {
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   bool abandoned_ GANTRY_GUARDED_BY(mutex_) = false;   ///< an instance has not returned, and never may
   std::size_t working_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< starts and ends of plugins that run now
+  std::vector<std::shared_ptr<InlineStart>> starting_ GANTRY_GUARDED_BY(mutex_);
+  bool waits_for_no_start_ GANTRY_GUARDED_BY(mutex_) = false;  ///< any more: the host has waited long enough
   /// Every plugin that was started and not stopped, also one that becomes ready while the host stops.
   std::vector<Instance> live_ GANTRY_GUARDED_BY(mutex_);
 };

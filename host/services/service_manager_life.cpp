@@ -8,63 +8,9 @@
 #include <thread>
 #include <utility>
 
-#include "host/plugins/bus_port.hpp"
-#include "host/plugins/child_plugin.hpp"
-#include "host/plugins/crash_mark.hpp"
 #include "host/services/service_manager.hpp"
 
 namespace gantry::host {
-
-namespace {
-
-/// For a plugin in a process of its own.
-constexpr auto kStartPatience = std::chrono::seconds(30);
-
-/// What a plugin logs is also evidence, should it die.
-class SlotPort final : public BusPort {
- public:
-  template <class... Rest>
-  explicit SlotPort(PluginSlot& slot, Rest&&... rest) : BusPort(std::forward<Rest>(rest)...), slot_(slot) {}
-  void log(Level level, std::string_view line) override {
-    slot_.keep_line(line);
-    BusPort::log(level, line);
-  }
-
- private:
-  PluginSlot& slot_;
-};
-
-/// Where the table of models says that keys lie: the plugin that came with the host and is given that table reads them
-/// there.
-void open_key_sources(Confinement& out, const json& settings) {
-  for (const auto& [name, provider] : settings.value("providers", json::object()).items()) {
-    if (const auto env = provider.find("api_key_env"); env != provider.end() && env->is_string())
-      out.environment.push_back(*env);
-    if (const auto file = provider.find("api_key_file"); file != provider.end() && file->is_string())
-      out.read.push_back(*file);
-  }
-}
-
-/// `config`: what the plugin is handed.
-[[nodiscard]] Confinement confinement_for(const PluginSpec& spec, const json& config) {
-  Confinement out;
-  out.folder = config.value("state_dir", "");
-  const auto grants = spec.grants();
-  const GrantPlaces places{home_folder(), std::filesystem::path(out.folder).parent_path().string(),
-                           config.value("workspaces", std::vector<std::string>{})};
-  out.read = granted_paths(grants, GrantKind::read, places);
-  out.read.push_back(spec.library.parent_path().string());
-  if (!spec.copy.empty()) out.read.push_back(spec.copy.parent_path().string());
-  out.write = granted_paths(grants, GrantKind::write, places);
-  out.network = has_grant(grants, GrantKind::network);
-  out.processes = has_grant(grants, GrantKind::processes);
-  out.max_memory_mib = spec.max_memory_mib;
-  if (spec.bundled && spec.manifest && spec.manifest->settings == "ai")
-    open_key_sources(out, config.value("settings", json::object()));
-  return out;
-}
-
-}  // namespace
 
 Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   if (!begin_work()) return fail(ErrorKind::unavailable, "the host is stopping");
@@ -127,39 +73,10 @@ void ServiceManager::stop_retired(Entry& entry, bool drain) {
     Lock lock(mutex_);
     std::erase(live_, old);
     entry.handed_over = std::move(given);
-    abandoned_ = abandoned_ || !returned;
+    abandoned_ = abandoned_ || (!returned && !old->pid());  // of a process nothing is left
   }
   entry.slot->drained();
   tell("stopped", entry.name);
-}
-
-Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, const Build& build, bool trial) {
-  const PluginSpec& spec = *build.spec;
-  if (!spec.enabled)
-    return fail(ErrorKind::unavailable,
-                "plugin " + spec.name + " is disabled; set enabled = true in [plugins." + spec.name + "]");
-  if (!spec.failure.empty())
-    return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
-  if (auto waits = spec.trust_error()) return std::unexpected(std::move(*waits));
-  if (auto ok = start_needs(entry, build); !ok) return std::unexpected(ok.error());
-  entry.slot->starts(trial);
-  const auto failed = [&](const Error& error) {
-    tell("failed", spec.name, error.message);
-    if (!trial) follow(entry, entry.slot->failed_to_start(error), {});
-    return fail(error.kind, "plugin " + spec.name + " could not be started: " + error.message, error.data);
-  };
-  tell("starting", spec.name);
-  Result<Instance> plugin = nullptr;
-  try {
-    keep_build(entry, spec);
-    plugin = spec.child ? start_child(entry, spec) : start_inline(entry, spec);
-    if (!plugin) return failed(plugin.error());
-  } catch (const std::exception& e) {
-    return failed(Error{ErrorKind::internal, e.what(), {}});
-  }
-  audit_granted(spec);
-  tell("ready", spec.name, {}, {{"version", spec.manifest->version}});
-  return plugin;
 }
 
 // Not a failure of its own: it is tried again as soon as what it needs can be.
@@ -218,84 +135,17 @@ void ServiceManager::start_again(const std::vector<Entry*>& dependents) {
   }
 }
 
-PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spec) const {
-  std::shared_ptr<Handover> handed_over;
-  Since since;
-  {
-    Lock lock(mutex_);
-    handed_over = entry.handed_over;
-    since = entry.since;
-  }
-  const auto rights = rights_of(entry, spec);
-  Manifest manifest = *spec.manifest;
-  manifest.publishes = rights->granted_topics(GrantKind::publish, manifest.publishes);
-  manifest.subscribes = rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
-  BusPort::Caller caller{deps_.join(spec), deps_.call, deps_.leave, rights};
-  return {spec.name,
-          std::move(manifest),
-          deps_.timers,
-          std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
-                                     deps_.event_permits, std::move(caller), std::move(since)),
-          deps_.max_payload_bytes,
-          std::move(handed_over)};
-}
-
-Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, const PluginSpec& spec) {
-  const StartMark mark(crash_file(entry));
-  HungWatch watch{
-      deps_.hung_after,
-      [this, &entry](InlinePlugin& hung, const Death& death) {
-        hung.abandon(death, [this, &entry](const Instance& instance, const Death& why) { died(entry, instance, why); });
-      },
-      crash_file(entry).string()};
-  auto plugin = InlinePlugin::load(spec.opened(), basics_of(entry, spec), deps_.workers, std::move(watch));
-  if (!plugin) return std::unexpected(plugin.error());
-  if (auto started = (*plugin)->start(config_of_(spec)); !started) return std::unexpected(started.error());
-  return *plugin;
-}
-
-Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
-  const auto all = table();
-  if (!entries_.contains(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
-  const auto spec = PluginTable::share(all, plugin);
-  return confinement_for(*spec, config_of_(*spec));
-}
-
-Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& wanted) {
-  PluginSpec spec = wanted;
-  {
-    Lock lock(mutex_);
-    if (spec.copy.empty()) spec.copy = entry.kept;
-  }
-  const json config = config_of_(spec);
-  Confinement confinement = confinement_for(spec, config);
-  confinement.processes = false;  // the host starts them for it (launcher.hpp)
-  ChildDeps deps{deps_.workers,
-                 deps_.spawner,
-                 deps_.event_permits,
-                 deps_.program,
-                 std::move(confinement),
-                 deps_.hung_after,
-                 [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
-  auto plugin = ChildPlugin::start(spec.opened(), basics_of(entry, spec), std::move(deps), config, kStartPatience);
-  if (!plugin) return std::unexpected(plugin.error());
-  Lock lock(mutex_);
-  entry.confined = confinement_for(wanted, config);
-  return *plugin;
-}
-
 void ServiceManager::died(Entry& entry, const Instance& instance, const Death& death) {
   const bool aside = entry.slot->is_aside(instance);
   const bool child = instance->pid().has_value();
   std::optional<PluginSlot::Verdict> judged;
   if (!aside) judged = entry.slot->died(instance, death);
-  bool too_many = false;
   {
     Lock lock(mutex_);
     std::erase(live_, instance);
     if (!child) {
       abandoned_ = true;
-      too_many = ++entry.abandoned >= kMaxAbandoned;
+      ++entry.abandoned;
     }
   }
   if (aside) {  // another one has its place, and goes on
@@ -303,14 +153,23 @@ void ServiceManager::died(Entry& entry, const Instance& instance, const Death& d
     return;
   }
   auto verdict = std::move(*judged);
-  if (too_many && verdict.what != PluginSlot::Verdict::quarantined) {
-    const std::string why = std::to_string(kMaxAbandoned) + " instances of it hang in this process, the last one " +
-                            death.reason + "; run it with isolation = \"child\"";
-    entry.slot->quarantine(why);
-    verdict = {PluginSlot::Verdict::quarantined, {}, why};
-  }
+  hold_back_the_hanging(entry, verdict, death.reason);
   tell("died", entry.name, death.reason, death.details());
   follow(entry, verdict, retire_dependents(entry.name));
+}
+
+// Whatever has failed last.
+void ServiceManager::hold_back_the_hanging(Entry& entry, PluginSlot::Verdict& verdict, const std::string& reason) {
+  {
+    Lock lock(mutex_);
+    if (entry.abandoned < kMaxAbandoned) return;
+  }
+  if (verdict.what == PluginSlot::Verdict::quarantined) return;
+  const std::string why = std::to_string(kMaxAbandoned) +
+                          " instances of it hang in this process, the last failure: " + reason +
+                          "; run it with isolation = \"child\"";
+  entry.slot->quarantine(why);
+  verdict = {PluginSlot::Verdict::quarantined, {}, why};
 }
 
 // Who has an activation of its own runs without being called: it does not wait for the next call either. Nor do those
@@ -390,6 +249,7 @@ bool ServiceManager::stop_all(Duration budget) {
   bool all = true;
   std::vector<Instance> live;
   std::vector<TimerKey> restarts;
+  std::vector<std::shared_ptr<InlineStart>> hanging;
   {
     Lock lock(mutex_);
     stopping_ = true;
@@ -400,9 +260,12 @@ bool ServiceManager::stop_all(Duration budget) {
       all = false;
       break;
     }
+    waits_for_no_start_ = true;
+    hanging = starting_;
     live = live_;
     if (abandoned_) all = false;
   }
+  for (const auto& start : hanging) start->give_up("the host is stopping");
   for (const auto key : restarts) (void)deps_.timers.cancel(key);
   // Those that need others first.
   std::map<std::size_t, std::vector<Instance>, std::greater<>> levels;

@@ -236,7 +236,7 @@ void ServiceManager::end_old(Entry& entry, Instance old) {
     {
       Lock lock(mutex_);
       std::erase(live_, ending);
-      abandoned_ = abandoned_ || !returned;
+      abandoned_ = abandoned_ || (!returned && !ending->pid());
       --entry.ending;
       --working_;
       changed_.notify_all();

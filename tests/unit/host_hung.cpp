@@ -84,6 +84,103 @@ TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its call
   }
 }
 
+TEST_CASE("hung: an inline plugin whose start hangs has failed after its time and everybody else is served") {
+  struct Case {
+    std::string name, method, where;
+  };
+  for (const auto& [name, method, where] :
+       {Case{"faulty", "faulty.fail_times_once", "start"}, Case{"hasty", "hasty.fail_times_once", "start"},
+        Case{"plain", "plain.echo", "create"}}) {
+    INFO(name);
+    ::setenv("GANTRY_TEST_HANG", where.c_str(), 1);  // for who has no settings
+    TestHouse t([&name = name, &where = where](Config& c) { c.plugins[name].settings = {{"hang", where}}; });
+    const auto first = t.begin(method, {{"key", ""}}, {}, 1h);
+    const auto second = t.begin(method, {{"key", ""}}, {}, 1h);
+    eventually("it", [&t, &where = where] { return t.log_text().find("hangs in " + where) != std::string::npos; });
+    REQUIRE(t.call("echo.say", {{"a", 1}}));
+    REQUIRE(entry_of(t, name)["state"] == "starting");
+    t.timers.advance(ServiceManager::kStartPatience);
+    const auto error = first.recorder->wait().error();
+    REQUIRE(error.kind == ErrorKind::unavailable);
+    REQUIRE(error.message.find("it did not start within 30 s; its thread is abandoned") != std::string::npos);
+    REQUIRE(second.recorder->wait().error().kind == ErrorKind::unavailable);
+    REQUIRE(first.recorder->answers() == 1);
+    if (name != "plain") REQUIRE(entry_of(t, name)["state"] == "failed");  // that one starts by itself
+    REQUIRE(t.call("echo.say", {{"a", 1}}));
+    ::unsetenv("GANTRY_TEST_HANG");
+    t.end();
+    REQUIRE_FALSE(t.house().clean());
+  }
+}
+
+TEST_CASE("hung: a start that returns too late is not used and the next one serves") {
+  const TempDir dir;
+  const auto file = dir.path() / "go";
+  TestHouse t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
+  const auto waits = t.begin("faulty.fail_times_once", {{"key", ""}}, {}, 1h);
+  eventually("it", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  t.timers.advance(ServiceManager::kStartPatience);
+  REQUIRE(waits.recorder->wait().error().kind == ErrorKind::unavailable);
+  std::ofstream(file) << "go";
+  for (int i = 0; i < 3; ++i) REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+  REQUIRE(entry_of(t, "faulty")["restarts"] == 1);
+  // The one before goes on with what it has: the same process, and nobody's plugin.
+  REQUIRE(t.call("plugin.restart", {{"name", "faulty"}}));
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+}
+
+TEST_CASE("hung: starts that hang again and again are quarantined before they have all the threads") {
+  TestHouse t([](Config& c) {
+    c.plugins["faulty"].settings = {{"hang", "start"}};
+    c.supervisor.period_seconds = 1;
+  });
+  for (int i = 0; i < ServiceManager::kMaxAbandoned; ++i) {
+    const auto waits = t.begin("faulty.fail_times_once", {{"key", ""}}, {}, 1h);
+    eventually("it", [&] {
+      if (entry_of(t, "faulty")["state"] == "starting") t.timers.advance(ServiceManager::kStartPatience);
+      return waits.recorder->done();
+    });
+  }
+  REQUIRE(entry_of(t, "faulty")["state"] == "quarantined");
+  const auto error = t.call("faulty.attempts", {{"key", ""}}).error();
+  REQUIRE(error.message.find("4 instances of it hang") != std::string::npos);
+}
+
+TEST_CASE("hung: a new build whose start hangs leaves the one before it in its place") {
+  const TempDir dir;
+  const auto file = dir.path() / "go";
+  std::ofstream(file) << "go";
+  TestHouse t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
+  REQUIRE_FALSE(t.call("faulty.fail_times_once", {{"key", "kept"}, {"times", 1}}));
+  std::filesystem::remove(file);
+  const auto reload = t.begin("plugin.reload", {{"name", "faulty"}});
+  const auto count = [&] {
+    const auto log = t.log_text();
+    std::size_t times = 0;
+    for (auto at = log.find("blocks until"); at != std::string::npos; at = log.find("blocks until", at + 1)) ++times;
+    return times;
+  };
+  eventually("the new build", [&] { return count() == 2; });
+  t.timers.advance(ServiceManager::kStartPatience);
+  const auto error = reload.recorder->wait().error();
+  REQUIRE(error.message.find("it did not start within 30 s") != std::string::npos);
+  REQUIRE(error.message.find("the build before it goes on") != std::string::npos);
+  REQUIRE((*t.call("faulty.attempts", {{"key", "kept"}}))["attempts"] == 1);
+}
+
+TEST_CASE("hung: a host stops within its budget while a start hangs") {
+  TestHouse t([](Config& c) {
+    c.plugins["faulty"].settings = {{"hang", "start"}};
+    c.host.stop_budget_seconds = 1;
+  });
+  const auto waits = t.begin("faulty.fail_times_once", {{"key", ""}}, {}, 1h);
+  eventually("it", [&] { return t.log_text().find("hangs in start") != std::string::npos; });
+  t.end();
+  REQUIRE_FALSE(waits.recorder->wait());
+  REQUIRE(waits.recorder->answers() == 1);
+  REQUIRE_FALSE(t.house().clean());
+}
+
 TEST_CASE("hung: a process that stands still as a whole is found while calls are open, killed and replaced") {
   TestHouse t([](Config& c) { c.plugins["faulty"].isolation = Isolation::child; });
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How one instance of a plugin comes to run, inside this process or in one of its own, and what it may reach there.
+#include <algorithm>
+#include <utility>
+
+#include "host/plugins/bus_port.hpp"
+#include "host/plugins/child_plugin.hpp"
+#include "host/plugins/crash_mark.hpp"
+#include "host/services/service_manager.hpp"
+
+namespace gantry::host {
+
+namespace {
+
+/// What a plugin logs is also evidence, should it die.
+class SlotPort final : public BusPort {
+ public:
+  template <class... Rest>
+  explicit SlotPort(PluginSlot& slot, Rest&&... rest) : BusPort(std::forward<Rest>(rest)...), slot_(slot) {}
+  void log(Level level, std::string_view line) override {
+    slot_.keep_line(line);
+    BusPort::log(level, line);
+  }
+
+ private:
+  PluginSlot& slot_;
+};
+
+/// Where the table of models says that keys lie. What a command prints, the host says (key_commands.hpp).
+void open_key_sources(Confinement& out, const json& settings) {
+  for (const auto& [name, provider] : settings.value("providers", json::object()).items()) {
+    if (const auto env = provider.find("api_key_env"); env != provider.end() && env->is_string())
+      out.environment.push_back(*env);
+    if (const auto file = provider.find("api_key_file"); file != provider.end() && file->is_string())
+      out.read.push_back(*file);
+  }
+}
+
+/// `config`: what the plugin is handed.
+[[nodiscard]] Confinement confinement_for(const PluginSpec& spec, const json& config) {
+  Confinement out;
+  out.folder = config.value("state_dir", "");
+  const auto grants = spec.grants();
+  const GrantPlaces places{home_folder(), std::filesystem::path(out.folder).parent_path().string(),
+                           config.value("workspaces", std::vector<std::string>{})};
+  out.read = granted_paths(grants, GrantKind::read, places);
+  out.read.push_back(spec.library.parent_path().string());
+  if (!spec.copy.empty()) out.read.push_back(spec.copy.parent_path().string());
+  out.write = granted_paths(grants, GrantKind::write, places);
+  out.network = has_grant(grants, GrantKind::network);
+  out.processes = has_grant(grants, GrantKind::processes);
+  out.max_memory_mib = spec.max_memory_mib;
+  if (spec.reads_keys()) open_key_sources(out, config.value("settings", json::object()));
+  return out;
+}
+
+}  // namespace
+
+Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, const Build& build, bool trial) {
+  const PluginSpec& spec = *build.spec;
+  if (auto refused = spec.refusal()) return std::unexpected(std::move(*refused));
+  if (auto ok = start_needs(entry, build); !ok) return std::unexpected(ok.error());
+  entry.slot->starts(trial);
+  const auto failed = [&](const Error& error) {
+    tell("failed", spec.name, error.message);
+    if (!trial) {
+      auto verdict = entry.slot->failed_to_start(error);
+      hold_back_the_hanging(entry, verdict, error.message);
+      follow(entry, verdict, {});
+    }
+    return fail(error.kind, "plugin " + spec.name + " could not be started: " + error.message, error.data);
+  };
+  tell("starting", spec.name);
+  Result<Instance> plugin = nullptr;
+  try {
+    keep_build(entry, spec);
+    plugin = spec.child ? start_child(entry, spec) : start_inline(entry, spec);
+    if (!plugin) return failed(plugin.error());
+  } catch (const std::exception& e) {
+    return failed(Error{ErrorKind::internal, e.what(), {}});
+  }
+  audit_granted(spec);
+  tell("ready", spec.name, {}, {{"version", spec.manifest->version}});
+  return plugin;
+}
+
+PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spec) const {
+  std::shared_ptr<Handover> handed_over;
+  Since since;
+  {
+    Lock lock(mutex_);
+    handed_over = entry.handed_over;
+    since = entry.since;
+  }
+  const auto rights = rights_of(entry, spec);
+  Manifest manifest = *spec.manifest;
+  manifest.publishes = rights->granted_topics(GrantKind::publish, manifest.publishes);
+  manifest.subscribes = rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
+  BusPort::Caller caller{deps_.join(spec), deps_.call, deps_.leave, rights};
+  return {spec.name,
+          std::move(manifest),
+          deps_.timers,
+          std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
+                                     deps_.event_permits, std::move(caller), std::move(since)),
+          deps_.max_payload_bytes,
+          std::move(handed_over)};
+}
+
+Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, const PluginSpec& spec) {
+  const StartMark mark(crash_file(entry));
+  HungWatch watch{
+      deps_.hung_after,
+      [this, &entry](InlinePlugin& hung, const Death& death) {
+        hung.abandon(death, [this, &entry](const Instance& instance, const Death& why) { died(entry, instance, why); });
+      },
+      crash_file(entry).string()};
+  auto basics = basics_of(entry, spec);
+  const auto port = basics.port;
+  auto begun = InlineStart::begin(spec.opened(), std::move(basics), deps_.workers, std::move(watch), config_of_(spec));
+  auto plugin = begun ? finish(entry, *begun) : std::unexpected(begun.error());
+  if (plugin) return *plugin;
+  port->left();
+  return std::unexpected(plugin.error());
+}
+
+// One that hangs has its thread for good, and what it holds.
+InlineStart::Started ServiceManager::finish(Entry& entry, const std::shared_ptr<InlineStart>& start) {
+  const auto patience = deps_.timers.after(kStartPatience, [start] {
+    constexpr auto kSeconds = std::chrono::duration_cast<std::chrono::seconds>(kStartPatience).count();
+    start->give_up("it did not start within " + std::to_string(kSeconds) + " s; its thread is abandoned");
+  });
+  bool give_up = false;
+  {
+    Lock lock(mutex_);
+    starting_.push_back(start);
+    give_up = waits_for_no_start_;
+  }
+  if (give_up) start->give_up("the host is stopping");
+  auto plugin = start->wait();
+  (void)deps_.timers.cancel(patience);
+  Lock lock(mutex_);
+  std::erase(starting_, start);
+  if (start->is_given_up()) {
+    abandoned_ = true;
+    ++entry.abandoned;
+  }
+  return plugin;
+}
+
+Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
+  const auto all = table();
+  if (!entries_.contains(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
+  const auto spec = PluginTable::share(all, plugin);
+  return confinement_for(*spec, config_of_(*spec));
+}
+
+Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& wanted) {
+  PluginSpec spec = wanted;
+  {
+    Lock lock(mutex_);
+    if (spec.copy.empty()) spec.copy = entry.kept;
+  }
+  const json config = config_of_(spec);
+  Confinement confinement = confinement_for(spec, config);
+  confinement.processes = false;  // the host starts them for it (launcher.hpp)
+  ChildDeps deps{deps_.workers,
+                 deps_.spawner,
+                 deps_.event_permits,
+                 deps_.program,
+                 std::move(confinement),
+                 deps_.hung_after,
+                 [this, &entry](const Instance& instance, const Death& death) { died(entry, instance, death); }};
+  auto basics = basics_of(entry, spec);
+  const auto port = basics.port;
+  auto plugin = ChildPlugin::start(spec.opened(), std::move(basics), std::move(deps), config, kStartPatience);
+  if (!plugin) {
+    port->left();
+    return std::unexpected(plugin.error());
+  }
+  Lock lock(mutex_);
+  entry.confined = confinement_for(wanted, config);
+  return *plugin;
+}
+
+}  // namespace gantry::host
