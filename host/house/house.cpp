@@ -112,6 +112,8 @@ House::House(HouseOptions options)
   launcher_ = std::make_unique<Launcher>(
       LauncherDeps{workers_, timers_, spawner_, pool_, bus_, *log_, options_.program,
                    [this](const std::string& plugin) { return services_->granted(plugin); }});
+  key_commands_ = std::make_unique<KeyCommands>(
+      spawner_, [this](OriginId asker, const std::string& provider) { return key_command(asker, provider); });
   tasks_ = std::make_unique<TaskSupervisor>(pool_, timers_, bus_, *log_, supervisor_limits(c));
   plugin_tasks_ = std::make_unique<PluginTasks>(*tasks_, *services_, timers_,
                                                 [this](OriginId origin) { return launcher_->plugin_of(origin); });
@@ -156,6 +158,7 @@ PluginDeps House::plugin_deps() {
                       return origin;
                     },
                     [this](OriginId origin) {
+                      key_commands_->leave(origin);
                       launcher_->leave(origin);
                       origins_.remove(origin);
                       services_->gone(origin);
@@ -347,6 +350,7 @@ void House::stop_all() {
   router_->drain(budget / 2);
   clean_ = tasks_->stop(budget / 4);
   clean_ = services_->stop_all(budget / 2) && clean_;
+  key_commands_->stop();
   clean_ = launcher_->stop(budget / 4) && clean_;
   bus_.close();
   door_->close();

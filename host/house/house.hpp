@@ -32,6 +32,7 @@
 #include "host/router/router.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/runtime/workers.hpp"
+#include "host/services/key_commands.hpp"
 #include "host/services/launcher.hpp"
 #include "host/services/plugin_tasks.hpp"
 #include "host/services/service_manager.hpp"
@@ -93,6 +94,8 @@ class House {
   void start_activated(std::string_view when);
   Projects::Read read_project(const std::string& workspace);
   [[nodiscard]] json settings_of(const PluginSpec& spec, const Config& config) const;
+  /// The api_key_command of this provider, as the user's own configuration has it, for who may know its key.
+  [[nodiscard]] Result<std::string> key_command(OriginId asker, const std::string& provider) const;
   [[nodiscard]] json status() const;
   [[nodiscard]] json plugins_json() const;
   using PluginJob = Result<void> (ServiceManager::*)(const std::string& plugin);
@@ -128,6 +131,7 @@ class House {
   TrustStore trust_;
   Projects projects_;
   std::unique_ptr<Launcher> launcher_;
+  std::unique_ptr<KeyCommands> key_commands_;
   std::unique_ptr<ServiceManager> services_;
   std::unique_ptr<TrustDesk> trust_desk_;
   std::shared_ptr<LibraryWatch> watch_;        ///< if it was asked for

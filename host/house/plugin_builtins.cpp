@@ -34,6 +34,9 @@ void House::add_plugin_builtins() {
   }
   for (auto& task : PluginTasks::methods())
     router_->add(std::move(task), [this](const CallRequest& request) { return plugin_tasks_->call(request); });
+  router_->add_slow(KeyCommands::method(), [this](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+    key_commands_->call(request, sink);
+  });
   const auto add = [this](const char* name, const char* summary, PluginJob job) {
     ManifestMethod method;
     method.name = name;
@@ -48,6 +51,25 @@ void House::add_plugin_builtins() {
   add("plugin.restart", "Stops a plugin if it runs, forgives its failures, and starts it", &ServiceManager::restart);
   add("plugin.reload", "Puts a plugin's build of now in the place of the one that runs; calls go on",
       &ServiceManager::reload);
+}
+
+Result<std::string> House::key_command(OriginId asker, const std::string& provider) const {
+  const auto plugin = launcher_->plugin_of(asker);
+  const auto table = services_->table();
+  const auto spec = plugin ? PluginTable::share(table, *plugin) : nullptr;
+  if (!spec || !spec->reads_keys())
+    return fail(ErrorKind::permission_denied,
+                std::string(KeyCommands::kMethod) +
+                    " is for the plugin that came with the host and is given the table of models");
+  json found = settings_of(*spec, *config());  // without what projects say
+  for (const std::string& name : {std::string("providers"), provider, std::string("api_key_command")}) {
+    const auto member = found.find(name);
+    if (member == found.end())
+      return fail(ErrorKind::not_found, "provider \"" + provider.substr(0, 200) + "\" has no api_key_command");
+    found = json(*member);
+  }
+  if (!found.is_string()) return fail(ErrorKind::invalid_params, "api_key_command must be text");
+  return found.get<std::string>();
 }
 
 void House::renew_confined() {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "host/bus/topic.hpp"
+#include "host/services/key_commands.hpp"
 
 namespace gantry::host {
 
@@ -29,6 +30,7 @@ PluginRights::PluginRights(const PluginSpec& spec, std::shared_ptr<std::atomic<s
       asked_(spec.manifest ? spec.manifest->grants : std::vector<Grant>{}),
       grants_(spec.grants()),
       own_(own_words(spec)),
+      reads_keys_(spec.reads_keys()),
       tell_(std::move(tell)),
       refusals_(std::move(refusals)) {}
 
@@ -38,12 +40,15 @@ bool PluginRights::is_own(std::string_view name) const {
 }
 
 Result<void> PluginRights::may_call(const std::string& method, std::string_view traceparent) const {
-  if (method.starts_with("trust.")) {
+  const auto never = [&](const char* why) {
     count("call:" + method, method, traceparent);
-    return fail(ErrorKind::permission_denied,
-                "plugin " + plugin_ + " may not call " + method + ": what is trusted is for people to decide",
+    return fail(ErrorKind::permission_denied, "plugin " + plugin_ + " may not call " + method + ": " + why,
                 dump_json({{"grant", "call:" + method}}));
-  }
+  };
+  if (method.starts_with("trust.")) return never("what is trusted is for people to decide");
+  if (method == KeyCommands::kMethod && !reads_keys_)
+    return never("keys are for the plugin that came with the host and is given the table of models");
+  if (method == KeyCommands::kMethod) return {};
   if (method.starts_with("process.")) return {};                 // the launcher asks for `processes`
   if (method == "task.run" || method == "task.stop") return {};  // of its own methods and tasks only
   if (is_own(method) || allows(grants_, GrantKind::call, method)) return {};

@@ -31,7 +31,7 @@ class PluginRights final : public CallerRights {
   /// `refusals`: counted there.
   PluginRights(const PluginSpec& spec, std::shared_ptr<std::atomic<std::uint64_t>> refusals, Tell tell);
 
-  /// `permission_denied`, which names the grant. What is for people to decide no grant gives.
+  /// `permission_denied`, which names the grant. What is for people to decide no grant gives, nor does one give keys.
   [[nodiscard]] Result<void> may_call(const std::string& method, std::string_view traceparent) const override;
   [[nodiscard]] Result<void> may_call_back(std::string_view traceparent) const override;
   /// Of the topics that its manifest lists those that it may have; the others are told.
@@ -47,6 +47,7 @@ class PluginRights final : public CallerRights {
   const std::vector<Grant> asked_;
   const std::vector<Grant> grants_;
   const std::vector<std::string> own_;
+  const bool reads_keys_;
   const Tell tell_;
   const std::shared_ptr<std::atomic<std::uint64_t>> refusals_;
   mutable Mutex mutex_;

@@ -2,13 +2,7 @@
 #include "keys.hpp"
 
 #include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,8 +10,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <gantry/mutex.hpp>
-#include <new>
-#include <thread>
 
 namespace gantry::ai {
 
@@ -64,92 +56,6 @@ Result<std::string> read_file(const std::string& path, bool contents) {
   return text;
 }
 
-// Runs `sh -c command` in a process group of its own, with its output into `out`. 0: it did not start.
-pid_t spawn(const std::string& command, int out) {
-  posix_spawn_file_actions_t actions;
-  posix_spawnattr_t attributes;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawnattr_init(&attributes);
-  posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
-  posix_spawn_file_actions_adddup2(&actions, out, 1);
-  posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
-  sigset_t none;
-  sigemptyset(&none);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  posix_spawnattr_setpgroup(&attributes, 0);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK);
-  std::string shell = "sh";
-  std::string flag = "-c";
-  std::string line = command;
-  char* const argv[] = {shell.data(), flag.data(), line.data(), nullptr};
-  pid_t pid = 0;
-  if (posix_spawn(&pid, "/bin/sh", &actions, &attributes, argv, environ) != 0) pid = 0;
-  posix_spawn_file_actions_destroy(&actions);
-  posix_spawnattr_destroy(&attributes);
-  return pid;
-}
-
-enum class Ended { output, time, stopped };
-
-// Reads until the end of the output, the time or the stop, whichever is first.
-Ended read_output(int fd, int stop, std::string& text) {
-  const auto until = std::chrono::steady_clock::now() + kCommandTime;
-  while (text.size() <= kMaxKey) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-    if (left.count() <= 0) return Ended::time;
-    pollfd fds[2] = {{fd, POLLIN, 0}, {stop, POLLIN, 0}};
-    const int ready = ::poll(fds, 2, static_cast<int>(left.count()));
-    if (ready < 0 && errno != EINTR) break;
-    if (ready <= 0) continue;
-    if (fds[1].revents != 0) return Ended::stopped;
-    char buffer[4096];
-    const ssize_t got = ::read(fd, buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    text.append(buffer, static_cast<std::size_t>(got));
-  }
-  return Ended::output;
-}
-
-// Waits a moment for a command that has closed its output, when `stop` is given; then ends its group. Its wait status.
-int reap(pid_t pid, int stop) {
-  if (const int fd = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)); fd >= 0 && stop >= 0) {
-    pollfd fds[2] = {{fd, POLLIN, 0}, {stop, POLLIN, 0}};
-    (void)::poll(fds, 2, 1000);
-    (void)::close(fd);
-  } else if (fd >= 0) {
-    (void)::close(fd);
-  }
-  siginfo_t exited{};
-  const bool over =
-      ::waitid(P_PID, static_cast<id_t>(pid), &exited, WEXITED | WNOHANG | WNOWAIT) == 0 && exited.si_pid != 0;
-  if (!over) (void)::kill(-pid, SIGKILL);
-  int status = 0;
-  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
-  }
-  return status;
-}
-
-Result<std::string> run_command(const std::string& command, int stop) {
-  int pipe[2];
-  if (::pipe2(pipe, O_CLOEXEC) != 0)
-    return no_key("api_key_command cannot be run: " + std::string(std::strerror(errno)));
-  const pid_t pid = spawn(command, pipe[1]);
-  (void)::close(pipe[1]);
-  std::string text;
-  const Ended ended = pid == 0 ? Ended::output : read_output(pipe[0], stop, text);
-  (void)::close(pipe[0]);
-  if (pid == 0) return no_key("api_key_command cannot be run: there is no /bin/sh to start");
-  const int status = reap(pid, ended == Ended::output ? stop : -1);
-  if (ended == Ended::time) return no_key("api_key_command gave no key within 10 s and was ended");
-  if (ended == Ended::stopped) return no_key("api_key_command was ended: the host is stopping");
-  if (!WIFEXITED(status)) return no_key("api_key_command was ended by a signal");
-  if (WEXITSTATUS(status) != 0) {
-    return no_key("api_key_command failed with exit status " + std::to_string(WEXITSTATUS(status)));
-  }
-  return checked(std::move(text), "api_key_command");
-}
-
 }  // namespace
 
 Result<void> key_available(const KeySource& source) {
@@ -163,26 +69,14 @@ Result<void> key_available(const KeySource& source) {
 }
 
 struct KeyRing::Command {
-  Command() : stop(::eventfd(0, EFD_CLOEXEC)) {}
-  ~Command() {
-    const std::uint64_t one = 1;
-    (void)!::write(stop, &one, sizeof one);
-    if (thread.joinable()) thread.join();
-    (void)::close(stop);
-  }
-  Command(const Command&) = delete;
-  Command& operator=(const Command&) = delete;
-
-  int stop;
+  explicit Command(std::string of) : line(std::move(of)) {}
+  const std::string line;
   Mutex mutex;
   std::optional<Result<std::string>> key GANTRY_GUARDED_BY(mutex);
-  std::thread thread;
 };
 
-KeyRing::KeyRing(std::function<void()> wake) : wake_(std::move(wake)) {}
-KeyRing::~KeyRing() = default;
-
-std::optional<Result<std::string>> KeyRing::get(const KeySource& source) {
+std::optional<Result<std::string>> KeyRing::get(const ProviderConfig& provider) {
+  const KeySource& source = provider.key;
   switch (source.kind) {
     case KeySource::Kind::none:
       return Result<std::string>(std::string());
@@ -197,19 +91,20 @@ std::optional<Result<std::string>> KeyRing::get(const KeySource& source) {
     case KeySource::Kind::command:
       break;
   }
-  auto& command = commands_[source.value];
+  return of_command(provider);
+}
+
+std::optional<Result<std::string>> KeyRing::of_command(const ProviderConfig& provider) {
+  const auto known = commands_.find(provider.name);
+  if (known != commands_.end() && known->second->line != provider.key.value) commands_.erase(known);
+  auto& command = commands_[provider.name];
   if (!command) {
-    command = std::make_unique<Command>();
-    command->thread = std::thread([line = source.value, &answer = *command, wake = wake_] {
-      Result<std::string> key = no_key("api_key_command cannot be run: out of memory");
-      try {
-        key = run_command(line, answer.stop);
-      } catch (const std::bad_alloc&) {
-        // Told as it is.
-      }
+    command = std::make_shared<Command>(provider.key.value);
+    run_(provider.name, [answer = command, wake = wake_](Result<std::string> printed) {
+      auto key = printed ? checked(std::move(*printed), "api_key_command") : std::move(printed);
       {
-        Lock lock(answer.mutex);
-        answer.key.emplace(std::move(key));
+        Lock lock(answer->mutex);
+        answer->key.emplace(std::move(key));
       }
       wake();
     });
@@ -221,12 +116,10 @@ std::optional<Result<std::string>> KeyRing::get(const KeySource& source) {
     key = command->key;
   }
   // A failure is told once; the next request runs the command again.
-  if (key && !*key) commands_.erase(source.value);
+  if (key && !*key) commands_.erase(provider.name);
   return key;
 }
 
-void KeyRing::forget(const KeySource& source) {
-  if (source.kind == KeySource::Kind::command) commands_.erase(source.value);
-}
+void KeyRing::forget(const ProviderConfig& provider) { commands_.erase(provider.name); }
 
 }  // namespace gantry::ai

@@ -23,8 +23,10 @@ constexpr int kSleepMs = 3'600'000;  // woken by commands and sockets; this only
 // What the worker's thread owns.
 class Worker {
  public:
-  Worker(CURLM* multi, mpsc::Receiver<StartAttempt> commands)
-      : multi_(multi), commands_(std::move(commands)), keys_([multi] { (void)curl_multi_wakeup(multi); }) {}
+  Worker(CURLM* multi, mpsc::Receiver<StartAttempt> commands, RunKeyCommand keys)
+      : multi_(multi),
+        commands_(std::move(commands)),
+        keys_(std::move(keys), [multi] { (void)curl_multi_wakeup(multi); }) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker() {
@@ -64,7 +66,7 @@ class Worker {
   // Those whose key is known.
   void start_waiting() {
     for (auto it = waiting_.begin(); it != waiting_.end();) {
-      auto key = keys_.get(it->target.provider->key);
+      auto key = keys_.get(*it->target.provider);
       if (!key) {
         ++it;
         continue;
@@ -126,7 +128,7 @@ class Worker {
         ++it;
         continue;
       }
-      if ((*it)->key_refused()) keys_.forget((*it)->key_source());
+      if ((*it)->key_refused()) keys_.forget((*it)->provider());
       it = remove(it);
     }
   }
@@ -153,10 +155,11 @@ Error worker_gone() {
                R"({"reason":"worker_channel_closed"})"};
 }
 
-ModelManager::ModelManager(Log log) : ModelManager(std::move(log), mpsc::channel<StartAttempt>(kCommands)) {}
+ModelManager::ModelManager(Log log, RunKeyCommand keys)
+    : ModelManager(std::move(log), std::move(keys), mpsc::channel<StartAttempt>(kCommands)) {}
 
-ModelManager::ModelManager(Log log, mpsc::Channel<StartAttempt> channel)
-    : log_(std::move(log)), multi_(nullptr), commands_(std::move(channel.tx)) {
+ModelManager::ModelManager(Log log, RunKeyCommand keys, mpsc::Channel<StartAttempt> channel)
+    : log_(std::move(log)), run_key_command_(std::move(keys)), multi_(nullptr), commands_(std::move(channel.tx)) {
   if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK) multi_ = curl_multi_init();
   if (multi_ == nullptr) throw std::runtime_error("libcurl does not start");
   (void)curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, 16L);
@@ -191,7 +194,7 @@ void ModelManager::run(mpsc::Receiver<StartAttempt> commands) noexcept {
   sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, nullptr);
   try {
-    Worker(multi_, std::move(commands)).run(quit_);
+    Worker(multi_, std::move(commands), run_key_command_).run(quit_);
   } catch (const std::exception& e) {
     log_(Level::error, std::string("the model worker has ended: ") + e.what());
   }

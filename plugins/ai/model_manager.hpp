@@ -29,6 +29,7 @@
 #include <thread>
 
 #include "job.hpp"
+#include "keys.hpp"
 
 namespace gantry::ai {
 
@@ -41,7 +42,7 @@ class ModelManager {
  public:
   using Log = std::function<void(Level, const std::string&)>;
 
-  explicit ModelManager(Log log);
+  ModelManager(Log log, RunKeyCommand keys);
   ModelManager(const ModelManager&) = delete;
   ModelManager& operator=(const ModelManager&) = delete;
   ~ModelManager();
@@ -53,10 +54,11 @@ class ModelManager {
   void shutdown();
 
  private:
-  ModelManager(Log log, mpsc::Channel<StartAttempt> channel);
+  ModelManager(Log log, RunKeyCommand keys, mpsc::Channel<StartAttempt> channel);
   void run(mpsc::Receiver<StartAttempt> commands) noexcept;
 
   Log log_;
+  RunKeyCommand run_key_command_;
   CURLM* multi_;
   std::atomic<bool> quit_{false};
   mpsc::Sender<StartAttempt> commands_;

@@ -48,7 +48,7 @@ class OpenAiAttempt {
   [[nodiscard]] bool settle();
 
   [[nodiscard]] bool key_refused() const { return status_ == 401; }
-  [[nodiscard]] const KeySource& key_source() const { return target_.provider->key; }
+  [[nodiscard]] const ProviderConfig& provider() const { return *target_.provider; }
 
  private:
   void prepare();

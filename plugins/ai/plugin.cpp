@@ -80,8 +80,8 @@ class Ai {
     auto parsed = AiConfig::parse(config);
     if (!parsed) return std::unexpected(parsed.error());
     config_ = *parsed;
-    manager_ =
-        std::make_unique<ModelManager>([host = host_](Level level, const std::string& line) { host.log(level, line); });
+    manager_ = std::make_unique<ModelManager>(
+        [host = host_](Level level, const std::string& line) { host.log(level, line); }, run_key_command());
     dispatcher_ = std::make_unique<Dispatcher>(host_, *manager_);
     dispatcher_->configure(config_);
     index_ = std::make_unique<WorkspaceIndex>(hooks());
@@ -179,7 +179,7 @@ class Ai {
 
   static void define(Definition<Ai>& d) {
     d.id("ai").version("0.1.0").service("ai").settings("ai").publishes("ai.**").activation("workspace");
-    d.grant("network").grant("processes").grant("read:workspace");
+    d.grant("network").grant("read:workspace");
     d.summary("Models: one embedded that learns the workspace, and any OpenAI-compatible server");
     d.method("ai.complete", &Ai::complete,
              {.summary = "Says how the text at the cursor goes on. Stream items: {text}",
@@ -270,6 +270,18 @@ class Ai {
       }
     };
     return hooks;
+  }
+
+  // The host does it: a plugin in a process of its own starts none.
+  [[nodiscard]] RunKeyCommand run_key_command() const {
+    return [host = host_](const std::string& provider, std::function<void(Result<std::string>)> done) {
+      const auto told = std::make_shared<std::function<void(Result<std::string>)>>(std::move(done));
+      auto asked = host.call("config.secret", {{"provider", provider}}, {}, [told](Result<CallAnswer> answer) {
+        (*told)(answer ? Result<std::string>(answer->value.value("secret", ""))
+                       : std::unexpected(std::move(answer.error())));
+      });
+      if (!asked) (*told)(std::unexpected(asked.error()));
+    };
   }
 
   // What is allowed, but will not work.

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "integration/both_modes.hpp"
+#include "unit/ai_fault_server.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -104,6 +105,38 @@ TEST_CASE("same in both modes: the model that learns the workspace") {
     (void)talk.call("ai.complete", {{"prefix", "x"}, {"max_tokens", 0}});
     (void)talk.call("ai.embed");
   });
+}
+
+TEST_CASE("same in both modes: a provider whose key a command prints") {
+  // The first key is refused once: then the command is run again.
+  const fault::Reply good{fault::send(fault::response(200, fault::chat_answer("well")))};
+  const fault::Reply refused{fault::send(fault::response(401, json{{"error", {{"message", "expired"}}}}))};
+  fault::Server server({good, refused, good, good, refused, good});
+  const auto provider = [&](const std::string& name, const std::string& command) {
+    return "[ai.providers." + name + "]\nkind = \"openai\"\nmax_retries = 0\nbase_url = \"" + server.url() +
+           "\"\napi_key_command = '" + command + "'\n[ai.models." + name + "]\nprovider = \"" + name + "\"\n";
+  };
+  Stage stage;
+  stage.plugins["ai"] = "";
+  stage.config =
+      provider("good", "echo run >> $GANTRY_STATE_DIR/runs; echo key-$(grep -c run $GANTRY_STATE_DIR/runs)") +
+      provider("failing", "echo secret; exit 3") + provider("empty", "true") + provider("odd", "echo a b") +
+      provider("long", "yes") + provider("slow", "sleep 1000");
+  same_in_both_modes(stage, [](Talk& talk, Sandbox&) {
+    const auto chat = [](const std::string& model) {
+      return json{{"model", model}, {"messages", json::array({{{"role", "user"}, {"content", "how are you?"}}})}};
+    };
+    for (const char* model : {"good", "good", "good", "failing", "failing", "empty", "odd", "long"})
+      (void)talk.call("ai.chat", chat(model));
+    const int slow = talk.open("ai.chat", chat("slow"), 1);
+    talk.cancel(slow);
+    (void)talk.answer(slow);
+    (void)talk.call("ai.models");
+  });
+  std::vector<std::string> keys;
+  for (const auto& request : server.requests()) keys.push_back(request.headers.at("authorization"));
+  REQUIRE(keys == std::vector<std::string>{"Bearer key-1", "Bearer key-1", "Bearer key-2", "Bearer key-1",
+                                           "Bearer key-1", "Bearer key-2"});
 }
 
 TEST_CASE("same in both modes: language servers with the real clangd") {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin that has helper processes started and speaks with them. It is built as "keeper", which may have some, and as
-// "loafer", which may not.
+// A plugin that has helper processes started and speaks with them. It is built as "keeper", which may have some, as
+// "loafer", which may not, and as "key_holder", which is given the table of models.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -70,6 +70,7 @@ class Keeper {
   static void define(Definition<Keeper>& d) {
     const std::string name = KEEPER;
     d.id(name).version("1.0.0").service(name);
+    if (name == "key_holder") d.settings("ai");
     if (name == "keeper") d.grant("processes").grant("read:/").grant("write:$STATE/shared").grant("network");
     d.method(name + ".spawn", &Keeper::spawn);
     d.method(name + ".ask", &Keeper::ask, {.summary = "asks the host", .keeps_time = true});

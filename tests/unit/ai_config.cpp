@@ -20,22 +20,20 @@ std::string mistake(const json& settings, const json& async = json::object()) {
 
 json provider(json members) { return {{"providers", {{"p", std::move(members)}}}}; }
 
-// The key, waiting for a command.
+ProviderConfig with_key(KeySource::Kind kind, const std::string& value) {
+  ProviderConfig out;
+  out.name = "p";
+  out.key = {kind, value};
+  return out;
+}
+
+// The key of one whose command the host has run at once, if it has one.
 Result<std::string> key(KeySource::Kind kind, const std::string& value) {
-  Mutex mutex;
-  CondVar woken;
-  bool ready = false;
-  KeyRing ring([&] {
-    Lock lock(mutex);
-    ready = true;
-    woken.notify_all();
-  });
-  const KeySource source{kind, value};
-  while (true) {
-    if (auto got = ring.get(source)) return *got;
-    Lock lock(mutex);
-    while (!ready) woken.wait(mutex);
-  }
+  KeyRing ring([&](const std::string&, const auto& done) { done(value); }, [] {});
+  const auto provider = with_key(kind, value);
+  auto got = ring.get(provider);
+  if (!got) got = ring.get(provider);
+  return *got;
 }
 
 }  // namespace
@@ -128,12 +126,36 @@ TEST_CASE("ai keys: come from a variable, a private file or a command, and else 
   REQUIRE(key(KeySource::Kind::environment, "GANTRY_TEST_KEY") == "sk-env");
   REQUIRE(::unsetenv("GANTRY_TEST_KEY") == 0);
   REQUIRE(key(KeySource::Kind::environment, "GANTRY_TEST_KEY").error().kind == ErrorKind::unavailable);
-  REQUIRE(key(KeySource::Kind::command, "echo sk-command; echo second line") == "sk-command");
-  REQUIRE(key(KeySource::Kind::command, "exit 3").error().message.find("exit status 3") != std::string::npos);
-  REQUIRE(key(KeySource::Kind::command, "printf 'a b'").error().message.find("cannot carry") != std::string::npos);
+  REQUIRE(key(KeySource::Kind::command, " sk-command \nsecond line") == "sk-command");
+  REQUIRE(key(KeySource::Kind::command, "").error().message.find("is empty") != std::string::npos);
+  REQUIRE(key(KeySource::Kind::command, "a b").error().message.find("cannot carry") != std::string::npos);
 }
 
-TEST_CASE("ai keys: a command that never ends is ended with the ring") {
-  KeyRing ring([] {});
-  REQUIRE(!ring.get(KeySource{KeySource::Kind::command, "sleep 1000"}));
+TEST_CASE("ai keys: the host is asked once while it answers, and again after a failure, a refusal or another command") {
+  std::vector<std::function<void(Result<std::string>)>> asked;
+  int woken = 0;
+  KeyRing ring([&](const std::string&, auto done) { asked.push_back(std::move(done)); }, [&] { ++woken; });
+  const auto provider = with_key(KeySource::Kind::command, "one");
+  REQUIRE_FALSE(ring.get(provider));
+  REQUIRE_FALSE(ring.get(provider));
+  REQUIRE(asked.size() == 1);
+  asked.back()(fail(ErrorKind::unavailable, "exit status 3"));
+  REQUIRE(woken == 1);
+  REQUIRE(ring.get(provider)->error().message == "exit status 3");
+  REQUIRE_FALSE(ring.get(provider));
+  REQUIRE(asked.size() == 2);
+  asked.back()("k1");
+  REQUIRE(*ring.get(provider) == "k1");
+  REQUIRE(*ring.get(provider) == "k1");
+  REQUIRE(asked.size() == 2);
+  ring.forget(provider);
+  REQUIRE_FALSE(ring.get(provider));
+  asked.back()("k2");
+  REQUIRE(*ring.get(provider) == "k2");
+  const auto other = with_key(KeySource::Kind::command, "two");
+  REQUIRE_FALSE(ring.get(other));
+  asked.back()("k3");
+  asked.front()("too late");
+  REQUIRE(*ring.get(other) == "k3");
+  REQUIRE(asked.size() == 4);
 }

@@ -96,7 +96,7 @@ class SmallHost {
 }  // namespace
 
 TEST_CASE("ai worker: each command gets its own outcome through its own oneshot") {
-  ModelManager manager([](Level, const std::string&) {});
+  ModelManager manager([](Level, const std::string&) {}, {});
   std::vector<Started> started;
   for (int i = 0; i < 50; ++i) started.push_back(start(manager, embedded()));
   for (auto& one : started) {
@@ -109,7 +109,7 @@ TEST_CASE("ai worker: each command gets its own outcome through its own oneshot"
 }
 
 TEST_CASE("ai worker: when it is gone, new commands are refused and say so") {
-  ModelManager manager([](Level, const std::string&) {});
+  ModelManager manager([](Level, const std::string&) {}, {});
   manager.shutdown();
   const auto late = start(manager, embedded());
   REQUIRE(!late.sent);
@@ -119,7 +119,7 @@ TEST_CASE("ai worker: when it is gone, new commands are refused and say so") {
 
 TEST_CASE("ai worker: when it goes, open attempts see their oneshot closed, which is no time-out") {
   fault::Server server({{fault::hold()}});
-  ModelManager manager([](Level, const std::string&) {});
+  ModelManager manager([](Level, const std::string&) {}, {});
   std::atomic<int> notified{0};
   auto open = start(manager, at(server.url()), [&] { ++notified; });
   server.wait_holding(1);
@@ -133,7 +133,7 @@ TEST_CASE("ai worker: when it goes, open attempts see their oneshot closed, whic
 TEST_CASE("ai worker: requests that it leaves behind, and those that come later, answer worker_channel_closed") {
   fault::Server server({{fault::hold()}});
   SmallHost host;
-  ModelManager manager([](Level, const std::string&) {});
+  ModelManager manager([](Level, const std::string&) {}, {});
   Dispatcher dispatcher(host.host(), manager);
   const auto job = std::make_shared<Job>();
   dispatcher.submit(host.call(1), job, {at(server.url())});
@@ -152,7 +152,7 @@ TEST_CASE("ai worker: requests that it leaves behind, and those that come later,
 
 TEST_CASE("ai worker: an attempt whose control says cancelled is dropped") {
   fault::Server server({{fault::hold()}});
-  ModelManager manager([](Level, const std::string&) {});
+  ModelManager manager([](Level, const std::string&) {}, {});
   auto open = start(manager, at(server.url()));
   server.wait_holding(1);
   open.inlet.control->cancelled.store(true);

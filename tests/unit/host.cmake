@@ -12,6 +12,7 @@ gantry_add_test(test_host
   host_graph.cpp
   host_grants.cpp
   host_hung.cpp
+  host_key_commands.cpp
   host_outbox.cpp
   host_activation.cpp
   host_plugin_alone.cpp
@@ -42,7 +43,7 @@ gantry_add_test(test_host
   LIBS gantry_cli LABELS concurrency)
 add_dependencies(test_host gantry
   echo faulty busy hasty plain lsp_shaped slow_stream ledger typed resumed v1 bad
-  prober asker keyed keeper loafer not_a_plugin other_abi other_magic)
+  prober asker keyed keeper loafer key_holder not_a_plugin other_abi other_magic)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})
 get_property(starter_plugins GLOBAL PROPERTY GANTRY_STARTER_PLUGINS)
