@@ -111,9 +111,9 @@ class Child {
   };
 
   void tell_stopped(const Command& command, bool clean) {
+    if (command.gone) return;
     const auto given = plugin_ ? plugin_->given() : nullptr;
     if (given) give_back_streams(*given);
-    if (command.gone) return;
     auto msg = wire::make(wire::kStopped);
     msg.status = clean ? 1 : 0;
     if (given && given->state() != nullptr) {
@@ -124,7 +124,7 @@ class Child {
   }
   // What this plugin was not given any more is the next one's.
   void give_back_streams(Handover& given) {
-    (void)port_->streams_are_given(std::chrono::steady_clock::now() + kLastBudget);
+    port_->wait_until_given();  // what came after this would be lost
     for (const auto& stream : given.take_streams()) {
       const auto rest = stream->undelivered();
       auto msg = wire::make(wire::kUndelivered);

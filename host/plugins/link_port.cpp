@@ -194,12 +194,9 @@ void LinkPort::stream_is_given(std::uint64_t id) {
   if (giving_.empty()) given_.notify_all();
 }
 
-bool LinkPort::streams_are_given(std::chrono::steady_clock::time_point until) {
+void LinkPort::wait_until_given() {
   const Lock lock(mutex_);
-  while (!giving_.empty()) {
-    if (!given_.wait_until(mutex_, until)) return giving_.empty();
-  }
-  return true;
+  while (!giving_.empty()) given_.wait(mutex_);
 }
 
 std::optional<Event> LinkPort::take_event() {

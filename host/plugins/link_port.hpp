@@ -48,8 +48,8 @@ class LinkPort final : public PluginPort {
   void answer_events(bool go);
   /// The host sends no more of a stream that was given away.
   void stream_is_given(std::uint64_t id);
-  /// Blocks until that is so of all of them. False: not by then.
-  [[nodiscard]] bool streams_are_given(std::chrono::steady_clock::time_point until);
+  /// Blocks until that is so of all of them. A host that does not say so in time ends this process.
+  void wait_until_given();
   /// The host has no more out than it may.
   void arrived(Event event);
 

@@ -6,6 +6,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <gantry/plugin.hpp>
 #include <map>
 #include <memory>
@@ -29,6 +30,8 @@ class Swap {
   Swap(const Swap&) = delete;
 
   Result<void> start(const PluginConfig& config) {
+    state_dir_ = config.state_dir;
+    hangs_after_giving_ = config.settings.value("hangs_after_giving", false);
     if (config.handed_over) {
       const auto state = json::parse(config.handed_over->substr(2));
       count_ = state["count"];
@@ -50,10 +53,18 @@ class Swap {
       const auto unsent = stopping.give(*stream->call);
       if (unsent) streams.push_back({{"id", id}, {"seen", stream->seen}, {"unsent", *unsent}});
     }
+    if (!streams.empty() && hangs_after_giving_) {
+      host_.log(Level::info, "has given its streams");
+      for (;;) ::pause();
+    }
     const auto given = stopping.give(std::string("\0\xff", 2) + json{{"count", count_}, {"streams", streams}}.dump());
+    if (!streams.empty()) std::ofstream(state_dir_ + "/given") << "given";
     host_.log(Level::info, given ? "has given its count" : "keeps its count: " + given.error().message);
   }
   Result<json> build(Call&) { return json{{"build", BUILD}}; }
+  Result<json> reads(Call& call) {
+    return json{{"read", std::ifstream(call.params().at("path").get<std::string>()).good()}};
+  }
   Result<json> count(Call&) { return json{{"count", ++count_}}; }
   // Sends each item back with its number, and with the build that has seen it.
   void echo(Call call) {
@@ -105,12 +116,12 @@ class Swap {
   void hold(Call call) { held_.push_back(std::make_shared<Call>(std::move(call))); }
 
   static void define(Definition<Swap>& d) {
-    d.id("swap").version(std::to_string(BUILD) + ".0.0").service("swap").reload(MODE);
+    d.id("swap").version(std::to_string(BUILD) + ".0.0").service("swap").reload(MODE).grant("read:workspace");
     d.method("swap.build", &Swap::build).method("swap.count", &Swap::count);
     d.method("swap.work", &Swap::work).method("swap.begin_work", &Swap::begin_work);
     d.method("swap.hold", &Swap::hold).method("swap.streams", &Swap::streams);
     d.method("swap.echo", &Swap::echo, {.attach = true}).method("swap.echo_stream", &Swap::echo, {.stream = true});
-    d.method("swap.later", &Swap::later);
+    d.method("swap.later", &Swap::later).method("swap.reads", &Swap::reads);
     if (BUILD == 2) d.method("swap.more", &Swap::build);
   }
 
@@ -124,6 +135,8 @@ class Swap {
 
   Host host_;
   int fd_ = -1;
+  std::string state_dir_;
+  bool hangs_after_giving_ = false;
   int count_ = 0;
   std::vector<std::shared_ptr<Call>> held_;
   std::map<std::uint64_t, std::shared_ptr<Stream>> streams_;

@@ -19,6 +19,7 @@ gantry_add_test(test_host
   host_plugin_tasks.cpp
   host_plugins.cpp
   host_reload.cpp
+  host_reload_ends.cpp
   host_reload_streams.cpp
   host_restarts.cpp
   host_router.cpp

@@ -16,27 +16,6 @@ const std::vector<Isolation> kIsolations{Isolation::in_line, Isolation::child};
 
 [[nodiscard]] Swapping handing_over(Isolation isolation) { return Swapping({"handover", isolation}); }
 
-/// Items come back in order, each once; the builds that have seen them.
-[[nodiscard]] std::set<int> builds_of(const Recorder& recorder, int count) {
-  std::set<int> builds;
-  const auto items = recorder.items();
-  REQUIRE(items.size() == static_cast<std::size_t>(count));
-  for (int i = 0; i < count; ++i) {
-    const auto item = json::parse(items[static_cast<std::size_t>(i)]);
-    REQUIRE(item["n"] == i);
-    REQUIRE(item["item"] == i);
-    builds.insert(item["build"].get<int>());
-  }
-  return builds;
-}
-
-/// Sends numbers as credit allows.
-void send_numbers(const TestHouse::Begun& stream, int from, int to) {
-  for (int i = from; i < to; ++i) {
-    eventually("credit", [&] { return stream.call->send_item(std::to_string(i)).has_value(); });
-  }
-}
-
 }  // namespace
 
 TEST_CASE("reload: streams go on at the next instance, and none of thousands of items is lost, doubled or late") {
@@ -57,7 +36,7 @@ TEST_CASE("reload: streams go on at the next instance, and none of thousands of 
         senders.emplace_back([&, stream] {
           for (int part = 0; part <= reloads_in_all; ++part) {
             eventually("the reload before", [&] { return reloads >= part; });
-            send_numbers(stream, 100 * part, 100 * (part + 1));
+            Swapping::send_numbers(stream, 100 * part, 100 * (part + 1));
           }
         });
       }
@@ -75,7 +54,7 @@ TEST_CASE("reload: streams go on at the next instance, and none of thousands of 
         INFO((answer ? "" : answer.error().message) << ", " << stream.recorder->items().size() << " items");
         REQUIRE(answer);
         REQUIRE((*answer)["seen"] == items_in_all);
-        REQUIRE(builds_of(*stream.recorder, items_in_all) == std::set<int>{1, 2});
+        REQUIRE(Swapping::builds_of(*stream.recorder, items_in_all) == std::set<int>{1, 2});
         REQUIRE(stream.recorder->answers() == 1);
         REQUIRE_FALSE(stream.recorder->item_after_answer());
       }
@@ -88,7 +67,7 @@ TEST_CASE("reload: items that wait for the caller's credit go along with their s
   for (const auto isolation : kIsolations) {
     auto t = handing_over(isolation);
     const auto stream = t.set.test().begin("swap.echo", {}, 2);
-    send_numbers(stream, 0, 6);
+    Swapping::send_numbers(stream, 0, 6);
     eventually("two of them", [&] { return stream.recorder->items().size() == 2; });
     t.put_of_mode("2");
     REQUIRE(t.reload());
@@ -99,7 +78,7 @@ TEST_CASE("reload: items that wait for the caller's credit go along with their s
     const auto answer = stream.recorder->wait().value();
     REQUIRE(answer["seen"] == 6);
     REQUIRE(answer["build"] == 2);
-    REQUIRE(builds_of(*stream.recorder, 6).contains(1));
+    REQUIRE(Swapping::builds_of(*stream.recorder, 6).contains(1));
   }
 }
 
@@ -107,12 +86,12 @@ TEST_CASE("reload: a stream that its caller cancels meanwhile is still told to t
   for (const auto isolation : kIsolations) {
     auto t = handing_over(isolation);
     const auto kept = t.set.test().begin("swap.echo", {}, 100);
-    send_numbers(kept, 0, 3);
+    Swapping::send_numbers(kept, 0, 3);
     eventually("echoes", [&] { return kept.recorder->items().size() == 3; });
     // Two starts fail; what was given waits for the third.
     t.put_of_mode("bad");
     REQUIRE_FALSE(t.reload());
-    send_numbers(kept, 3, 5);
+    Swapping::send_numbers(kept, 3, 5);
     kept.call->cancel();
     REQUIRE(kept.recorder->wait().error().kind == ErrorKind::cancelled);
     t.put_of_mode("2");
@@ -125,13 +104,13 @@ TEST_CASE("reload: a build that does not start leaves the streams with the one b
   for (const auto isolation : kIsolations) {
     auto t = handing_over(isolation);
     const auto stream = t.set.test().begin("swap.echo", {}, 100);
-    send_numbers(stream, 0, 3);
+    Swapping::send_numbers(stream, 0, 3);
     t.put_of_mode("bad");
     REQUIRE_FALSE(t.reload());
-    send_numbers(stream, 3, 6);
+    Swapping::send_numbers(stream, 3, 6);
     stream.call->send_end();
     REQUIRE(stream.recorder->wait().value() == json{{"seen", 6}, {"build", 1}});
-    REQUIRE(builds_of(*stream.recorder, 6) == std::set<int>{1});
+    REQUIRE(Swapping::builds_of(*stream.recorder, 6) == std::set<int>{1});
   }
 }
 

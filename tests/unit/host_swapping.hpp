@@ -3,6 +3,8 @@
 // A house with a plugin of which there are several builds.
 #pragma once
 
+#include <set>
+
 #include "unit/host_plugin_set.hpp"
 
 namespace gantry::host::test {
@@ -23,10 +25,14 @@ class Swapping {
   TempDir dir_;
 
  public:
-  explicit Swapping(const Kind& kind, bool watch = false)
+  explicit Swapping(const Kind& kind, bool watch = false, const std::function<void(Config&)>& change = {})
       : mode(kind.mode),
         set(
-            prepared(kind.mode), kind.isolation, [this](Config& c) { c.plugins["swap"].path = library().string(); },
+            prepared(kind.mode), kind.isolation,
+            [&](Config& c) {
+              c.plugins["swap"].path = library().string();
+              if (change) change(c);
+            },
             watch) {}
 
   [[nodiscard]] fs::path library() const { return dir_.path() / "swap.so"; }
@@ -40,6 +46,25 @@ class Swapping {
     }
   }
   void put_of_mode(const std::string& build) const { put(mode + "_" + build); }
+  /// Numbers, as credit allows.
+  static void send_numbers(const TestHouse::Begun& stream, int from, int to) {
+    for (int i = from; i < to; ++i) {
+      eventually("credit", [&] { return stream.call->send_item(std::to_string(i)).has_value(); });
+    }
+  }
+  /// They came back in order, each once; the builds that have seen them.
+  [[nodiscard]] static std::set<int> builds_of(const Recorder& recorder, int count) {
+    std::set<int> builds;
+    const auto items = recorder.items();
+    REQUIRE(items.size() == static_cast<std::size_t>(count));
+    for (int i = 0; i < count; ++i) {
+      const auto item = json::parse(items[static_cast<std::size_t>(i)]);
+      REQUIRE(item["n"] == i);
+      REQUIRE(item["item"] == i);
+      builds.insert(item["build"].get<int>());
+    }
+    return builds;
+  }
   Result<json> reload() { return set.call("plugin.reload", {{"name", "swap"}}); }
   [[nodiscard]] int build() { return set.call("swap.build").value()["build"]; }
 
