@@ -156,6 +156,19 @@ TEST_CASE("plugins: one that refuses to start is `failed` with its own words, an
   REQUIRE(t.call("echo.say"));
 }
 
+TEST_CASE(
+    "plugins: one that refuses to start is no origin of calls any more, and the others are told that it has gone") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    TestHouse t([&](Config& c) {
+      c.plugins["busy"].settings = {{"refuse_to_start", true}};
+      c.plugins["busy"].isolation = isolation;
+    });
+    REQUIRE((*t.call("faulty.who"))["gone"] == 0);
+    REQUIRE(t.call("busy.fail_times_once", {{"key", "k"}}).error().kind == ErrorKind::unavailable);
+    eventually("the news", [&] { return (*t.call("faulty.who"))["gone"] == 1; });
+  }
+}
+
 TEST_CASE("plugins: a disabled one is `disabled` and its methods are `unavailable`") {
   TestHouse t([](Config& c) { c.plugins["echo"].enabled = false; });
   REQUIRE(status_of(t, "echo")["state"] == "disabled");
