@@ -13,7 +13,7 @@ install(DIRECTORY sdk/include/gantry DESTINATION include)
 install(EXPORT gantry-sdk-targets NAMESPACE gantry:: DESTINATION ${package})
 write_basic_package_version_file(${CMAKE_BINARY_DIR}/gantry-sdk-config-version.cmake COMPATIBILITY SameMajorVersion)
 install(FILES sdk/cmake/gantry-sdk-config.cmake ${CMAKE_BINARY_DIR}/gantry-sdk-config-version.cmake
-              sdk/cmake/gantry_add_plugin.cmake sdk/cmake/plugin.map DESTINATION ${package})
+              sdk/cmake/gantry_add_plugin.cmake sdk/cmake/place_plugin.sh sdk/cmake/plugin.map DESTINATION ${package})
 configure_file(sdk/cmake/gantry-sdk.pc.in ${CMAKE_BINARY_DIR}/gantry-sdk.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/gantry-sdk.pc DESTINATION lib/pkgconfig)
 

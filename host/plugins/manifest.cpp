@@ -237,4 +237,19 @@ Result<Manifest> read_manifest(const std::filesystem::path& library) {
   return parse_manifest(text);
 }
 
+// A build moves the manifest first (sdk/cmake/place_plugin.sh): who has the old one and the new library finds another
+// manifest now.
+Result<Manifest> read_manifest_with(const std::filesystem::path& library, const std::function<Result<void>()>& take) {
+  constexpr int kTimes = 3;
+  auto manifest = read_manifest(library);
+  for (int i = 0; i < kTimes && manifest; ++i) {
+    if (auto taken = take(); !taken) return std::unexpected(taken.error());
+    auto again = read_manifest(library);
+    if (again && again->document == manifest->document) return manifest;
+    manifest = std::move(again);
+  }
+  if (!manifest) return manifest;
+  return fail(ErrorKind::conflict, library.string() + " is being built anew all the time; reload it again");
+}
+
 }  // namespace gantry::host

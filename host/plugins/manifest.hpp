@@ -6,6 +6,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <gantry/json.hpp>
 #include <map>
 #include <string>
@@ -70,5 +71,9 @@ struct Manifest {
 /// NAME.json beside NAME.so; at most 1 MiB.
 [[nodiscard]] std::filesystem::path manifest_path(const std::filesystem::path& library);
 [[nodiscard]] Result<Manifest> read_manifest(const std::filesystem::path& library);
+/// The manifest of the library that `take` takes meanwhile: a build may move both into place just then, and then both
+/// are taken once more. `conflict`: that happened all the time; reload it again.
+[[nodiscard]] Result<Manifest> read_manifest_with(const std::filesystem::path& library,
+                                                  const std::function<Result<void>()>& take);
 
 }  // namespace gantry::host

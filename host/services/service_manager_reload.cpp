@@ -109,8 +109,6 @@ Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
   };
   if (!next.enabled) return wrong("it is disabled; set enabled = true in [plugins." + entry.name + "]");
   if (next.library.empty()) return wrong(next.failure);
-  auto manifest = read_manifest(next.library);
-  if (!manifest) return wrong(manifest.error().message);
   if (!next.child) {
     Lock lock(mutex_);
     if (entry.builds >= kMaxBuilds)
@@ -118,8 +116,17 @@ Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
                                              " are in this process; restart the host, or run it with isolation = "
                                              "\"child\"");
   }
-  auto copy = copies_.take(entry.name, next.library);
-  if (!copy) return wrong(copy.error().message);
+  Result<std::filesystem::path> copy;
+  auto manifest = read_manifest_with(next.library, [&]() -> Result<void> {
+    if (copy) LibraryCopies::drop(*copy);
+    copy = copies_.take(entry.name, next.library);
+    return copy ? Result<void>() : std::unexpected(copy.error());
+  });
+  if (!manifest) {
+    if (copy) LibraryCopies::drop(*copy);
+    if (manifest.error().kind == ErrorKind::conflict) return std::unexpected(manifest.error());
+    return wrong(manifest.error().message);
+  }
   next.manifest = std::move(*manifest);
   next.failure.clear();
   next.copy = *copy;

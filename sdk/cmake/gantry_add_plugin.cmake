@@ -1,9 +1,10 @@
 # gantry_add_plugin(NAME SOURCES... [OUTPUT_DIRECTORY DIR])
 #
-# Builds NAME.so, which exports `gantry_entry` and nothing else, and writes its manifest NAME.json beside it, by running
-# the plugin's `describe` in a process of its own. Both lie in DIR, else in CMAKE_LIBRARY_OUTPUT_DIRECTORY, else in
-# <build>/plugins. C++ sources are compiled as C++23. With GANTRY_CHECK on, the build fails when `gantry plugin check` finds
-# something wrong.
+# Builds NAME.so, which exports `gantry_entry` and nothing else, and its manifest NAME.json, for which the plugin's
+# `describe` is run in a process of its own. Both lie in DIR, else in CMAKE_LIBRARY_OUTPUT_DIRECTORY, else in
+# <build>/plugins; with GANTRY_CHECK on, only once `gantry plugin check` has found nothing wrong, else the build fails and
+# they stay as they were (place_plugin.sh). $<TARGET_FILE:NAME> is what was linked, without a manifest and unchecked: name
+# DIR/NAME.so. C++ sources are compiled as C++23.
 set(GANTRY_SDK_CMAKE_DIR ${CMAKE_CURRENT_LIST_DIR})
 
 function(gantry_add_plugin name)
@@ -22,13 +23,14 @@ function(gantry_add_plugin name)
   target_link_options(${name} PRIVATE -Wl,--version-script=${GANTRY_SDK_CMAKE_DIR}/plugin.map)
   set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX ".so" DEFINE_SYMBOL ""
                         CXX_STANDARD 23 CXX_STANDARD_REQUIRED ON CXX_EXTENSIONS OFF
-                        LIBRARY_OUTPUT_DIRECTORY ${ARG_OUTPUT_DIRECTORY})
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_CURRENT_BINARY_DIR}/${name}.linked)
   set(check)
   if(GANTRY_CHECK)
-    set(check COMMAND $<TARGET_FILE:gantry::gantry> plugin check $<TARGET_FILE:${name}>)
+    set(check $<TARGET_FILE:gantry::gantry>)
   endif()
   add_custom_command(TARGET ${name} POST_BUILD
-    COMMAND $<TARGET_FILE:gantry::gantry-describe> $<TARGET_FILE:${name}> ${ARG_OUTPUT_DIRECTORY}/${name}.json
-    ${check}
+    COMMAND sh ${GANTRY_SDK_CMAKE_DIR}/place_plugin.sh $<TARGET_FILE:${name}> ${ARG_OUTPUT_DIRECTORY}
+            $<TARGET_FILE:gantry::gantry-describe> ${check}
+    BYPRODUCTS ${ARG_OUTPUT_DIRECTORY}/${name}.so ${ARG_OUTPUT_DIRECTORY}/${name}.json
     VERBATIM)
 endfunction()

@@ -72,6 +72,49 @@ TEST_CASE("author: a plugin is begun and built and tested and called and changed
   REQUIRE(json::parse(a.run({"call", "word-count.greet", "who=Ada"}).out) == json{{"text", "Hello, Ada?"}});
 }
 
+TEST_CASE("author: a build that fails its check leaves the good one in its place and is tried again") {
+  Author a;
+  a.begin("c");
+  const std::string generator = GENERATE("Ninja", "Unix Makefiles");
+  if (generator != "Ninja" && a.shell("command -v make").code != 0) {
+    WARN("there is no make here");
+    return;
+  }
+  INFO(generator);
+  a.require_shell("cd project; CC=gcc-12 CXX=g++-12 cmake -G '" + generator +
+                  "' -B build -DBUILD_TESTING=OFF; cmake --build build");
+  const auto plugins = a.project() / "build/plugins";
+  const auto library = a.read(plugins / "word-count.so");
+  const auto manifest = a.read(plugins / "word-count.json");
+  const auto source = a.project() / "src/word-count.c";
+  const auto good = a.read(source);
+  a.change(source, "int32_t sent;", "int32_t sent;\n  abort();");
+  a.change(source, "0.1.0", "0.2.0");
+  const auto aside = (plugins / "word-count.unchecked/word-count.so").string();
+  for (int i = 0; i < 2; ++i) {
+    const auto failed = a.shell("cd project; cmake --build build");
+    INFO(failed.out);
+    REQUIRE(failed.code != 0);
+    REQUIRE(has(failed.out, "word-count.greet"));
+    REQUIRE(has(failed.out, "gantry plugin check " + aside));
+    REQUIRE(a.read(plugins / "word-count.so") == library);
+    REQUIRE(a.read(plugins / "word-count.json") == manifest);
+  }
+  const auto by_hand = a.run({"plugin", "check", aside, "--only", "manifest", "--only", "answers_once"});
+  INFO(by_hand.out);
+  REQUIRE(by_hand.code == 1);
+  REQUIRE(has(by_hand.out, "passed    manifest"));
+  REQUIRE(has(by_hand.out, "crashed   answers_once"));
+  (void)a.serve({"--config", (a.project() / "build/gantry.toml").string()});
+  REQUIRE(a.run({"call", "word-count.greet"}).code == 0);
+
+  a.write(source, good);
+  a.change(source, "0.1.0", "0.3.0");
+  a.require_shell("cd project; cmake --build build");
+  REQUIRE_FALSE(fs::exists(fs::path(aside).parent_path()));
+  REQUIRE(a.run({"plugin", "reload", "word-count"}).out == "word-count 0.3.0 is ready\n");
+}
+
 TEST_CASE("author: a project passes its test with g++ too and loads into the host itself") {
   Author a;
   a.begin();

@@ -328,3 +328,32 @@ TEST_CASE("plugins: one learns of a workspace that was opened while it started")
   REQUIRE(first.recorder->wait());
   eventually("the workspace", [&] { return *t.call("faulty.workspaces") == json{*opened}; });
 }
+
+TEST_CASE("plugins: a build that comes between the reading of a manifest and of its library is read as a whole") {
+  const TempDir dir;
+  const auto library = dir.path() / "a.so";
+  const auto build = [&](int number) {
+    std::ifstream in(GANTRY_BUILD_DIR "/tests/plugins/echo.json");
+    auto manifest = json::parse(in);
+    manifest["version"] = std::to_string(number) + ".0.0";
+    std::ofstream(manifest_path(library)) << manifest.dump();
+    std::ofstream(library) << number;
+  };
+  std::string taken;
+  int builds = 1;
+  int times = 0;
+  const auto read = [&] {
+    build(1);
+    return read_manifest_with(library, [&]() -> Result<void> {
+      if (++times <= builds) build(1 + times);
+      std::ifstream(library) >> taken;
+      return {};
+    });
+  };
+  const auto manifest = read();
+  REQUIRE(manifest);
+  REQUIRE(manifest->version == "2.0.0");
+  REQUIRE(taken == "2");
+  builds = 1000;
+  REQUIRE(read().error().kind == ErrorKind::conflict);
+}
