@@ -3,6 +3,7 @@
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
+#include "host/observe/printable.hpp"
 
 namespace gantry::host {
 
@@ -13,10 +14,14 @@ constexpr auto kPatience = std::chrono::seconds(10);
 constexpr auto kRestartPatience = std::chrono::seconds(60);
 
 void print_evidence(const json& evidence) {
-  std::printf("      last died %s", evidence.value("died_at", "").c_str());
-  if (const auto pattern = evidence.value("core_pattern", ""); !pattern.empty())
-    std::printf(", core files: %s", pattern.c_str());
-  std::printf("\n");
+  std::string calls;
+  for (const auto& method : evidence.value("calls", json::array()))
+    calls += (calls.empty() ? "" : ", ") + printable(method.get<std::string>(), 100);
+  if (const auto more = evidence.value("more_calls", std::size_t{0}); more != 0)
+    calls += " and " + std::to_string(more) + " more";
+  std::printf("      last died %s%s%s\n", evidence.value("died_at", "").c_str(),
+              calls.empty() ? "" : ", with calls open: ", calls.c_str());
+  if (const auto core = evidence.value("core", ""); !core.empty()) std::printf("      core file: %s\n", core.c_str());
   for (const auto& line : evidence.value("last_log", json::array()))
     std::printf("      | %s\n", line.get<std::string>().c_str());
 }

@@ -126,7 +126,8 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
   if (!started) {
     plugin->refuse_calls();
     plugin->kill();
-    const auto became = plugin->reap(std::chrono::steady_clock::time_point::max()).value_or(Death{"unknown"});
+    auto became = plugin->reap(std::chrono::steady_clock::time_point::max()).value_or(Death{"unknown"});
+    became.folder = plugin->deps_.confinement.folder;
     if (started.error().kind == ErrorKind::timeout)
       return fail(ErrorKind::unavailable,
                   "it did not start within " +
@@ -317,7 +318,9 @@ void ChildPlugin::process_ended() {
 // On the worker that reads its output.
 void ChildPlugin::tell_death(const std::string& why) {
   const auto end = reap(std::chrono::steady_clock::now());
-  const Death became = hung_ ? Death{*hung_} : end.value_or(Death{why});
+  Death became = hung_ ? Death{*hung_} : end.value_or(Death{why});
+  became.calls = open_methods();
+  became.folder = deps_.confinement.folder;
   output_->read_rest();
   port().log(Level::error, "its process has ended: " + became.reason);
   port().unsubscribe();

@@ -284,7 +284,9 @@ void InlinePlugin::abandon(const Death& death, const OnDeath& told) {
   port().log(Level::error, death.reason + "; it is abandoned");
   keep_for_ever(weak_self().lock());
   bury_event();
-  told(shared_from_this(), death);
+  Death with_calls = death;
+  with_calls.calls = open_methods();
+  told(shared_from_this(), with_calls);
   answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + death.reason, {}});
 }
 

@@ -56,6 +56,7 @@ void Plugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request)
     call->finish(std::unexpected(std::move(*call->refused())));
     return;
   }
+  call->name(request.method);
   call->allow(request.stream_credit.value_or(0));
   if (request.background) call->background();
   if (request.stream_credit) {
@@ -161,6 +162,22 @@ std::shared_ptr<PluginCall> Plugin::find(std::uint64_t id) const {
   Lock lock(mutex_);
   const auto it = calls_.find(id);
   return it == calls_.end() ? nullptr : it->second;
+}
+
+OpenMethods Plugin::open_methods() const {
+  std::vector<std::shared_ptr<PluginCall>> calls;
+  {
+    Lock lock(mutex_);
+    for (const auto& [id, call] : calls_) calls.push_back(call);
+  }
+  std::ranges::sort(calls, {}, &PluginCall::id);
+  OpenMethods out;
+  for (const auto& call : calls) {
+    if (out.oldest.size() == OpenMethods::kMax) break;
+    out.oldest.push_back(call->method());
+  }
+  out.more = calls.size() - out.oldest.size();
+  return out;
 }
 
 std::size_t Plugin::open_calls() const {

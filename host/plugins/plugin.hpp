@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "host/plugins/call.hpp"
+#include "host/plugins/death.hpp"
 #include "host/plugins/manifest.hpp"
 #include "host/plugins/own_call.hpp"
 #include "host/plugins/port.hpp"
@@ -73,6 +74,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   virtual bool stop(Duration budget) = 0;
 
   [[nodiscard]] std::size_t open_calls() const;
+  [[nodiscard]] OpenMethods open_methods() const;
   [[nodiscard]] const std::string& name() const { return basics_.name; }
   /// "workers", "own thread" or "child".
   [[nodiscard]] virtual std::string runs_on() const = 0;

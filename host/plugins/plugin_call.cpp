@@ -77,6 +77,16 @@ void PluginCall::begin(CallRequest request) {
   }
 }
 
+void PluginCall::name(const std::string& method) {
+  Lock lock(mutex_);
+  method_ = method;
+}
+
+std::string PluginCall::method() const {
+  Lock lock(mutex_);
+  return method_;
+}
+
 void PluginCall::allow(std::uint32_t credit) {
   Lock lock(mutex_);
   out_credit_ += credit;

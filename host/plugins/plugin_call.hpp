@@ -29,6 +29,10 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::optional<Error>& refused() { return refused_; }
   /// Once: the plugin hears of it.
   void begin(CallRequest request);
+  /// Before its delivery.
+  void name(const std::string& method);
+  /// Empty before begin().
+  [[nodiscard]] std::string method() const;
   /// The call is about to be delivered, with so much credit.
   void allow(std::uint32_t credit);
   /// It never ends by itself.
@@ -110,6 +114,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   std::atomic<bool> resumed_{false};
   mutable Mutex mutex_;
   std::weak_ptr<Plugin> plugin_ GANTRY_GUARDED_BY(mutex_);
+  std::string method_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Opening> opening_ GANTRY_GUARDED_BY(mutex_);
   std::deque<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< that its plugin is to be given
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);

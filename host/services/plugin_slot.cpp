@@ -2,7 +2,6 @@
 #include "host/services/plugin_slot.hpp"
 
 #include <algorithm>
-#include <fstream>
 #include <utility>
 
 #include "host/observe/wall_clock.hpp"
@@ -10,14 +9,6 @@
 namespace gantry::host {
 
 namespace {
-
-/// Where a core file of a process that died by a signal may lie.
-[[nodiscard]] std::string core_pattern() {
-  std::ifstream in("/proc/sys/kernel/core_pattern");
-  std::string pattern;
-  std::getline(in, pattern);
-  return pattern;
-}
 
 /// The slot decides when the next attempt may begin.
 [[nodiscard]] LazyOptions without_back_off(LazyOptions options) {
@@ -88,7 +79,6 @@ PluginSlot::Verdict PluginSlot::failed_to_start(const Error& error) {
 }
 
 PluginSlot::Verdict PluginSlot::judge(const std::string& reason, json details, bool starting) {
-  if (details.contains("signal")) details["core_pattern"] = core_pattern();
   details["died_at"] = wall_clock();
   details["reason"] = reason;
   const Lock lock(mutex_);

@@ -170,6 +170,9 @@ std::vector<PluginStatus> ServiceManager::status() const {
         status.runs_on = plugin->runs_on();
         status.pid = plugin->pid();
         status.enforced = plugin->enforced();
+      } else if (spec.child) {
+        Lock lock(mutex_);
+        status.enforced = entry.enforced;
       }
       if (!spec.child || status.pid) status.unenforced = unenforced(*spec.manifest, status.enforced);
     }

@@ -71,7 +71,7 @@ struct PluginStatus {
   std::size_t open_calls = 0;
   std::string runs_on;  ///< as Plugin says; empty while it does not run
   std::optional<int> pid;
-  std::vector<std::string> enforced;  ///< as Plugin says
+  std::vector<std::string> enforced;  ///< as Plugin says; of the last instance, while none runs
   std::uint64_t refusals = 0;         ///< of what was not granted
   std::vector<std::string> grants;
   std::vector<std::string> unenforced;  ///< that it asks for: nothing holds it to what was granted of these
@@ -173,6 +173,7 @@ class ServiceManager {
     std::map<std::string, std::weak_ptr<Plugin>> started_with{};  ///< the instances of what it needs
     std::atomic<bool> untrusted_told{false};
     std::optional<Confinement> confined{};  ///< what the process was started with that was started last
+    std::vector<std::string> enforced{};    ///< what holds that process to it
   };
   [[nodiscard]] LazyOptions lazy_options();
   void hold_back_the_blamed(Entry& entry);

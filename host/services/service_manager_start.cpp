@@ -178,8 +178,10 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const
     port->left();
     return std::unexpected(plugin.error());
   }
+  auto enforced = (*plugin)->enforced();
   Lock lock(mutex_);
   entry.confined = confinement_for(wanted, config);
+  entry.enforced = std::move(enforced);
   return *plugin;
 }
 

@@ -36,6 +36,7 @@ TEST_CASE("plugin commands: list shows each plugin, and of one that is quarantin
   REQUIRE(list.code == 0);
   INFO(list.out);
   REQUIRE(has(list.out, "mortal         1.0.0    quarantined  child   it failed 1 time within 60 s"));
+  REQUIRE(has(list.out, ", with calls open: mortal.dies_once\n      core file: "));
   REQUIRE(has(list.out, "| its last words"));
   const auto as_json = json::parse(box.run({"plugin", "list", "--json"}).out);
   REQUIRE(std::any_of(as_json.begin(), as_json.end(), [](const json& p) {

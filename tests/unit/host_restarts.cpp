@@ -80,10 +80,50 @@ TEST_CASE("restarts: the evidence has the exit code and what the plugin said las
   REQUIRE(error.kind == ErrorKind::plugin_died);
   const auto evidence = t.entry("mortal")["evidence"];
   REQUIRE(evidence["exit_code"] == 7);
+  REQUIRE(evidence["calls"] == json{"mortal.dies_once"});
+  REQUIRE_FALSE(evidence.contains("more_calls"));
   REQUIRE_FALSE(evidence.contains("signal"));
   REQUIRE(evidence["reason"] == "exit code 7");
   const auto lines = evidence["last_log"].get<std::vector<std::string>>();
   REQUIRE(std::find(lines.begin(), lines.end(), "its last words") != lines.end());
+}
+
+TEST_CASE("restarts: the evidence names the calls that were open, the oldest first and of many not all") {
+  PluginSet t({"mortal"}, Isolation::child);
+  auto heard = *t.house().bus().subscribe({"host.plugin.died"}, [] {});
+  REQUIRE(t.call("mortal.pid"));
+  std::vector<TestHouse::Begun> open;
+  for (int i = 0; i < 10; ++i) open.push_back(t.begin("mortal.never"));
+  eventually("all of them", [&] { return t.entry("mortal")["open_calls"] == 10; });
+  const auto last = t.begin("mortal.dies_once", {{"file", t.file("deaths")}});
+  REQUIRE(last.recorder->wait().error().kind == ErrorKind::plugin_died);
+  const auto evidence = t.entry("mortal")["evidence"];
+  REQUIRE(evidence["calls"] == json(std::vector<std::string>(8, "mortal.never")));
+  REQUIRE(evidence["more_calls"] == 3);
+  REQUIRE(json::parse(heard.subscription->take()->event.payload)["more_calls"] == 3);
+}
+
+TEST_CASE("restarts: the evidence says what the kernel does with a core file, not its pattern alone") {
+  REQUIRE(core_text("|/usr/lib/systemd/systemd-coredump %P %u", true, "/state/a")
+              .starts_with("the kernel gives it to /usr/lib/systemd/systemd-coredump; `coredumpctl`"));
+  REQUIRE(core_text("|/usr/bin/apport", false, "/state/a").find("gives it to /usr/bin/apport,") != std::string::npos);
+  REQUIRE(core_text("core", true, "/state/a").starts_with("none is written: RLIMIT_CORE is 0"));
+  REQUIRE(core_text("core", false, "/state/a").ends_with("\"core\" says, in /state/a"));
+  REQUIRE(core_text("/cores/%p", false, "/state/a").ends_with("says, if the plugin may write there"));
+  PluginSet t({"mortal"}, Isolation::child);
+  REQUIRE(t.call("mortal.pid"));
+  kill_it(t, "mortal");
+  REQUIRE_FALSE(t.entry("mortal")["evidence"]["core"].get<std::string>().empty());
+}
+
+TEST_CASE("restarts: what held the last instance to its grants is shown while none runs") {
+  PluginSet t({"mortal"}, Isolation::child);
+  REQUIRE(t.entry("mortal")["enforced"].empty());
+  REQUIRE(t.call("mortal.pid"));
+  const auto enforced = t.entry("mortal")["enforced"];
+  REQUIRE_FALSE(enforced.empty());
+  kill_it(t, "mortal");
+  REQUIRE(t.entry("mortal")["enforced"] == enforced);
 }
 
 TEST_CASE("restarts: an idempotent call outlives two deaths and waits for the back-off, another one outlives none") {
