@@ -225,6 +225,12 @@ void BareHost::say(Message message) {
   state_->queue([this, m = std::move(message)]() mutable { deliver(m); });
 }
 
+std::string BareHost::method_of(std::uint64_t id) const {
+  const Lock lock(state_->mutex);
+  const auto it = state_->calls.find(id);
+  return it == state_->calls.end() ? "" : it->second.method;
+}
+
 void BareHost::be_quiet() { state_->quiet = true; }
 
 // Serial.
@@ -240,7 +246,7 @@ void BareHost::deliver(Message& m) {
       return;
     }
   }
-  if (!state_->quiet) state_->report.step(text_of(m));
+  if (!state_->quiet) state_->report.step(text_of(m), method_of(m.id));
   auto msg = make_msg(GANTRY_CALL, m.id);
   msg.kind = m.kind;
   msg.topic = to_bytes(m.topic);

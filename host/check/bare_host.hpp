@@ -135,6 +135,7 @@ class BareHost {
   /// Runs it on the symbolic thread. False: it did not return within `patience`.
   [[nodiscard]] bool run(std::function<void()> task, Duration patience);
   void deliver(Message& message);
+  [[nodiscard]] std::string method_of(std::uint64_t id) const;
 
   const gantry_entry_t& entry_;
   detail::HostState* const state_;   ///< never freed

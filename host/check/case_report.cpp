@@ -20,8 +20,9 @@ void CaseReport::write(const json& line) {
   }
 }
 
-void CaseReport::tell(const char* kind, std::string_view line) {
-  const json doc{{kind, printable(line, kMaxLine)}};
+std::string CaseReport::printed(std::string_view line) { return printable(line, kMaxLine); }
+
+void CaseReport::tell(const json& doc) {
   const Lock lock(mutex_);
   if (++lines_ <= kMaxLines) write(doc);
 }

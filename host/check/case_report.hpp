@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/check/case_report.hpp: what a case's process tells the validator while it runs, so that it is known when the
-// process dies: lines of JSON on a pipe, {"log": line}, {"step": message}, {"outcome": {...}}.
+// process dies: lines of JSON on a pipe, {"log": line}, {"step": message, "method": of its
+// call}, {"outcome": {...}}.
 //
 // Thread rule: any thread. Blocks while the validator reads; it always reads.
 // Bounds: kMaxLines lines are told, kMaxLine bytes of each; more are dropped.
@@ -22,13 +23,16 @@ class CaseReport {
   /// `fd` stays the caller's.
   explicit CaseReport(int fd) : fd_(fd) {}
   /// The plugin has logged it.
-  void log(std::string_view line) { tell("log", line); }
-  /// What is about to be said to the plugin.
-  void step(std::string_view line) { tell("step", line); }
+  void log(std::string_view line) { tell({{"log", printed(line)}}); }
+  /// What is about to be said to the plugin. `method`: of the call that it is about; empty: of none.
+  void step(std::string_view line, std::string_view method) {
+    tell({{"step", printed(line)}, {"method", printed(method)}});
+  }
   void outcome(const Outcome& outcome);
 
  private:
-  void tell(const char* kind, std::string_view line);
+  [[nodiscard]] static std::string printed(std::string_view line);
+  void tell(const json& doc);
   void write(const json& line) GANTRY_REQUIRES(mutex_);
 
   const int fd_;

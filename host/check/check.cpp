@@ -106,7 +106,10 @@ struct Heard {
     const auto doc = parse_json(line);
     if (!doc || !doc->is_object()) return;
     if (doc->contains("outcome")) outcome = outcome_of((*doc)["outcome"]);
-    if (doc->contains("step")) keep(steps, "message: " + doc->value("step", ""));
+    if (doc->contains("step")) {
+      keep(steps, "message: " + doc->value("step", ""));
+      method = doc->value("method", "");
+    }
     if (doc->contains("log")) keep(logs, "log: " + doc->value("log", ""));
   }
   [[nodiscard]] std::vector<std::string> evidence(bool with_steps) const {
@@ -116,6 +119,7 @@ struct Heard {
     out.insert(out.end(), output.begin(), output.end());
     return out;
   }
+  std::string method;  ///< of the call that the last step is about
   std::deque<std::string> steps;
   std::deque<std::string> logs;
   std::deque<std::string> output;
@@ -195,6 +199,7 @@ class CaseProcess {
                                       "run the case under a debugger or with a build with -fsanitize=address; the last "
                                       "message is what it was given before");
     outcome.status = Status::crashed;
+    if (in_time && !heard_.method.empty()) outcome.defective = {heard_.method};
     if (!in_time) {
       outcome.status = Status::timed_out;
       outcome.happened = "the case was not over after " + std::to_string(one.bound.count()) + " s, and was killed";
@@ -224,7 +229,7 @@ Result<std::vector<CaseResult>> check_plugin(const CheckOptions& options,
   Spawner spawner;
   std::vector<CaseResult> results;
   Needs reached = Needs::started;
-  std::vector<std::string> silent;
+  std::vector<std::string> leave_out;
   for (const Case* one : chosen) {
     CaseResult result{one, {}};
     if (one->needs > reached) {
@@ -232,7 +237,7 @@ Result<std::vector<CaseResult>> check_plugin(const CheckOptions& options,
           Outcome::skipped(reached == Needs::file ? "it does not load: see `loads`" : "it does not start: see `start`");
     } else {
       const auto begun = Clock::now();
-      auto outcome = CaseProcess::run(spawner, options, *one, silent);
+      auto outcome = CaseProcess::run(spawner, options, *one, leave_out);
       if (!outcome) return std::unexpected(outcome.error());
       result.outcome = std::move(*outcome);
       result.took = Clock::now() - begun;
@@ -240,8 +245,11 @@ Result<std::vector<CaseResult>> check_plugin(const CheckOptions& options,
     const std::string_view name = one->name;
     if (is_failure(result.outcome.status) && name == "loads") reached = Needs::file;
     if (is_failure(result.outcome.status) && name == "start") reached = std::min(reached, Needs::loaded);
-    // It has failed one case; the others are about the rest.
-    if (name == "answers_once") silent = result.outcome.silent;
+    // They have failed one case; the others are about the rest.
+    if (name == "answers_once" || (result.outcome.status == Status::crashed && name != "unknown_topic")) {
+      result.left_out = result.outcome.defective;
+      leave_out.insert(leave_out.end(), result.left_out.begin(), result.left_out.end());
+    }
     told(result);
     results.push_back(std::move(result));
   }

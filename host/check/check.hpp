@@ -31,6 +31,7 @@ struct CaseResult {
   const Case* which;
   Outcome outcome;
   Duration took{};
+  std::vector<std::string> left_out{};  ///< methods that the cases after it do without
 };
 
 /// Each result is also told as it comes. `unavailable`: there is no folder or process to be had.

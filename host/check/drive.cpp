@@ -148,7 +148,7 @@ std::optional<Outcome> Drive::judge_unanswered() const {
   auto outcome = Outcome::failed("each call is answered, at the latest when it was cancelled",
                                  "no answer to " + which + ", though it was cancelled and waited for",
                                  "answer a cancelled call as well: with what there is, or with `cancelled`");
-  outcome.silent = std::move(methods);
+  outcome.defective = std::move(methods);
   return outcome;
 }
 

@@ -12,13 +12,9 @@ constexpr std::array<std::string_view, 6> kNames{"passed", "failed", "warning", 
 std::string_view status_name(Status status) { return kNames.at(static_cast<std::size_t>(status)); }
 
 json to_json(const Outcome& outcome) {
-  return {{"status", status_name(outcome.status)},
-          {"note", outcome.note},
-          {"expected", outcome.expected},
-          {"happened", outcome.happened},
-          {"advice", outcome.advice},
-          {"evidence", outcome.evidence},
-          {"silent", outcome.silent}};
+  return {{"status", status_name(outcome.status)}, {"note", outcome.note},     {"expected", outcome.expected},
+          {"happened", outcome.happened},          {"advice", outcome.advice}, {"evidence", outcome.evidence},
+          {"defective", outcome.defective}};
 }
 
 Outcome outcome_of(const json& doc) {
@@ -32,7 +28,7 @@ Outcome outcome_of(const json& doc) {
   out.happened = doc.value("happened", "");
   out.advice = doc.value("advice", "");
   out.evidence = doc.value("evidence", std::vector<std::string>{});
-  out.silent = doc.value("silent", std::vector<std::string>{});
+  out.defective = doc.value("defective", std::vector<std::string>{});
   return out;
 }
 

@@ -33,8 +33,8 @@ struct Outcome {
   std::string expected;  ///< these three of what is a failure or a warning
   std::string happened;
   std::string advice;
-  std::vector<std::string> evidence{};  ///< the last messages and log lines
-  std::vector<std::string> silent{};    ///< methods that answer nothing; later cases leave them out
+  std::vector<std::string> evidence{};   ///< the last messages and log lines
+  std::vector<std::string> defective{};  ///< methods that answer nothing, or were called when it crashed
 
   [[nodiscard]] static Outcome passed(std::string note) { return {Status::passed, std::move(note), {}, {}, {}}; }
   [[nodiscard]] static Outcome skipped(std::string note) { return {Status::skipped, std::move(note), {}, {}, {}}; }

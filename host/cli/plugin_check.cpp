@@ -42,6 +42,8 @@ void print(const CaseResult& result) {
        {std::pair{"expected", &outcome.expected}, {"happened", &outcome.happened}, {"to do", &outcome.advice}}) {
     if (!text->empty()) std::printf("            %-9s %s\n", what, printable(*text, kMaxShown).c_str());
   }
+  for (const auto& method : result.left_out)
+    std::printf("            left out  %s, of the cases that follow\n", printable(method, kMaxShown).c_str());
   for (const auto& line : outcome.evidence) std::printf("            | %s\n", printable(line, kMaxShown).c_str());
   (void)std::fflush(stdout);
 }
@@ -51,6 +53,7 @@ void print(const CaseResult& result) {
   doc["case"] = result.which->name;
   doc["shows"] = result.which->shows;
   doc["seconds"] = seconds(result.took);
+  if (!result.left_out.empty()) doc["left_out"] = result.left_out;
   return doc;
 }
 

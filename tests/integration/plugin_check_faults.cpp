@@ -122,6 +122,15 @@ TEST_CASE("check: a plugin with a method that never answers fails answers_once a
   fails_alone("never", "answers_once", "failed", "no answer to bad.later");
 }
 
+TEST_CASE("check: a plugin with a method that crashes fails answers_once alone, and the rest goes on without it") {
+  Sandbox box;
+  const auto library = with_fault(box, "dies_of_calls");
+  fails_alone(box, library, "answers_once", "crashed", "signal 6 (Aborted)");
+  const auto checked = check(box, library, {"answers_once", "bare_host"});
+  REQUIRE(checked.of("answers_once")["left_out"] == json{"bad.now"});
+  REQUIRE(checked.of("bare_host")["note"].get<std::string>().find("of 2 methods") != std::string::npos);
+}
+
 TEST_CASE("check: a plugin that needs an extension fails bare_host alone") {
   fails_alone("bare", "bare_host", "crashed", "the plugin's process has ended");
 }
