@@ -118,8 +118,7 @@ Result<std::string> PluginTasks::run(const CallRequest& request, const std::stri
   TaskOptions options = order->options;
   options.parent = "plugin:" + plugin;
   // One that has given up is gone, and another one takes its place.
-  if (auto scope = tasks_.open_scope(options.parent, {.restart = TaskRestart::temporary});
-      !scope && scope.error().kind != ErrorKind::conflict)
+  if (auto scope = tasks_.open_scope(options.parent, {.may_exist = true, .restart = TaskRestart::temporary}); !scope)
     return std::unexpected(scope.error());
   auto task = tasks_.spawn(
       name, [this, plugin, order = std::move(*order)](TaskContext& context) { return work(context, plugin, order); },

@@ -38,13 +38,16 @@ void TaskSupervisor::refuse(const std::string& name, const Error& why) {
   TaskRecord record;
   record.name = name;
   record.error = why.message;
-  tell("refused", record, Level::warn);
+  // Whoever asked is told, and knows what to do.
+  tell("refused", record, why.kind == ErrorKind::conflict ? Level::info : Level::warn);
 }
 
 Result<TaskSupervisor::Node*> TaskSupervisor::place(const std::string& name, const std::string& parent) {
   if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping; task " + name + " was not started");
   if (name.empty()) return fail(ErrorKind::invalid_params, "a task needs a name");
-  if (nodes_.contains(name)) return fail(ErrorKind::conflict, "task " + name + " is already running");
+  if (nodes_.contains(name))
+    return fail(ErrorKind::conflict,
+                "task " + name + " runs already; a name runs once at a time: wait for its end, or cancel it");
   Node* into = root_.get();
   if (!parent.empty()) {
     const auto it = nodes_.find(parent);
@@ -99,6 +102,8 @@ Result<void> TaskSupervisor::open_scope(const std::string& name, ScopeOptions op
   std::optional<Error> refused;
   {
     const Lock lock(mutex_);
+    if (const auto it = nodes_.find(name); options.may_exist && it != nodes_.end() && it->second->record.is_scope)
+      return {};
     const auto parent = place(name, options.parent);
     if (!parent) {
       refused = parent.error();

@@ -33,6 +33,7 @@ void TaskSupervisor::request_cancel(Node& node, Outside& out) {
   const bool waits = node.record.state == TaskState::queued || node.record.state == TaskState::backing_off;
   if (waits && !node.record.is_scope) {
     std::erase(queue_, node.record.name);
+    node.record.error.clear();  // of a run before
     remove(node, TaskState::cancelled, out);
     return;
   }
@@ -72,7 +73,13 @@ bool TaskSupervisor::wants_restart(const Node& node) const {
 }
 
 void TaskSupervisor::over(Node& node, Outside& out) {
-  if (!node.result) node.record.error = node.result.error().message;
+  // That it was cancelled is its state; what went wrong in a run before is not why it ended.
+  const bool failed = !node.result && !(node.cancel && node.result.error().kind == ErrorKind::cancelled);
+  if (failed) {
+    node.record.error = node.result.error().message;
+  } else if (node.cancel) {
+    node.record.error.clear();
+  }
   if (node.restart_after && !node.abandoned) {
     node.record.state = TaskState::backing_off;
     settle(*node.parent, out);

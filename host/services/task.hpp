@@ -45,6 +45,7 @@ struct TaskOptions {
 
 struct ScopeOptions {
   std::string parent{};
+  bool may_exist = false;  ///< one of that name that is open is as good
   Strategy strategy = Strategy::one_for_one;
   TaskRestart restart = TaskRestart::transient;  ///< of the scope as a whole, after it gave up
   /// More restarts than this within the period: the scope gives up, ends all that is in it, and has failed in its

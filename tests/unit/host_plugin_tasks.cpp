@@ -101,6 +101,29 @@ TEST_CASE("plugin tasks: what is no task of the plugin's own is refused with the
   REQUIRE(t.call("typed.release"));
 }
 
+TEST_CASE("plugin tasks: only a name that runs already is refused, in words for who asked, and is no warning") {
+  TestHouse t;
+  auto heard = *t.house().bus().subscribe({"host.task.refused"}, [] {});
+  const auto hold = [&](const char* name) {
+    return t.call("typed.task", {{"name", name}, {"method", "typed.pooled_hold"}, {"params", {{"text", "x"}}}});
+  };
+  REQUIRE(hold("one"));
+  REQUIRE(hold("two"));
+  REQUIRE_FALSE(heard.subscription->take());
+  const auto refused = hold("two").error();
+  REQUIRE(refused.kind == ErrorKind::conflict);
+  REQUIRE(refused.message.find("task typed:two runs already; a name runs once at a time") != std::string::npos);
+  REQUIRE(json::parse(heard.subscription->take()->event.payload)["name"] == "typed:two");
+  std::istringstream lines(t.log_text());
+  std::string told;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("typed:two refused") != std::string::npos) told = line;
+  }
+  INFO(told);
+  REQUIRE(told.find("INFO") != std::string::npos);
+  REQUIRE(t.call("typed.release"));
+}
+
 TEST_CASE("tasks of a plugin: a reload does not wait for one, and it goes on with the new build") {
   for (const auto& kind : kKinds) {
     INFO(kind.mode << (kind.isolation == Isolation::child ? " child" : " inline"));

@@ -55,6 +55,24 @@ TEST_CASE("tasks: those that end together are told in the reverse order of their
   }
 }
 
+TEST_CASE("tasks: one that is cancelled shows no error of an earlier run") {
+  Tree t;
+  for (const std::string name : {"waits", "runs"}) {
+    (void)t.spawn(name, {.restart = kTransient});
+    t.runs(name, 1);
+    t.script.fail_now(name);
+    t.reaches(name, "backing_off");
+    if (name == "runs") {
+      t.back_off();
+      t.runs(name, 2);
+    }
+    REQUIRE(t.record(name).error == name + " broke");
+    REQUIRE(t.tasks.cancel(name));
+    t.reaches(name, "cancelled");
+    REQUIRE(t.record(name).error.empty());
+  }
+}
+
 TEST_CASE("tasks: a stop ends what is being started again, and leaves no timer behind") {
   Tree t;
   REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
