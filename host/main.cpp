@@ -30,6 +30,7 @@ void add_call(CLI::App& app, Common& common, CallArgs& args) {
   call->add_option("method", args.method, "for example host.status");
   call->add_option("params", args.params, "one JSON object, or pairs: key=text key:=json");
   call->add_flag("--stream", args.stream, "open it as a stream and print items as they come");
+  call->add_flag("--json", args.as_json, "results and errors as one line of JSON each, on a terminal as well");
   call->add_option("--timeout", args.timeout_seconds, "give up after so many seconds")
       ->check(CLI::Range(0.001, 86400.0));
   call->add_flag("--no-start", common.no_start, "do not start a host when none runs");

@@ -14,27 +14,14 @@ namespace {
 
 constexpr std::uint32_t kWindow = 64;
 
-void print(const json& value) {
-  const bool tty = ::isatty(STDOUT_FILENO) == 1;
-  const std::string text = tty ? value.dump(2, ' ', false, json::error_handler_t::replace) : dump_json(value);
+void print(const json& value, bool as_json) {
+  const bool for_people = !as_json && ::isatty(STDOUT_FILENO) == 1;
+  const std::string text = for_people ? value.dump(2, ' ', false, json::error_handler_t::replace) : dump_json(value);
   std::printf("%s\n", text.c_str());
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) std::exit(1);  // nobody reads any more
 }
 
 }  // namespace
-
-int report_error(const Error& error, const std::vector<std::string>& notes) {
-  json data = json::object();
-  if (!error.data.empty()) {
-    if (auto doc = parse_json(error.data); doc && doc->is_object()) data = std::move(*doc);
-  }
-  data["kind"] = kind_name(error.kind);
-  if (!notes.empty()) data["notes"] = notes;
-  std::fprintf(
-      stderr, "%s\n",
-      dump_json({{"code", static_cast<std::int32_t>(error.kind)}, {"message", error.message}, {"data", data}}).c_str());
-  return 1;
-}
 
 int complain(const Error& error) {
   std::fprintf(stderr, "gantry: %s\n", error.message.c_str());
@@ -69,11 +56,11 @@ Result<json> parse_params(const std::vector<std::string>& words) {
 
 int call(const Common& common, const CallArgs& args) {
   auto params = parse_params(args.params);
-  if (!params) return report_error(params.error());
+  if (!params) return report_error(params.error(), args);
   if (params->contains("_meta") && !(*params)["_meta"].is_object())
-    return report_error(Error{ErrorKind::invalid_params, "_meta must be an object", {}});
+    return report_error(Error{ErrorKind::invalid_params, "_meta must be an object", {}}, args);
   auto connected = connect_or_start(connect_options(common, "gantry call"));
-  if (!connected) return report_error(connected.error());
+  if (!connected) return report_error(connected.error(), args);
   Client& client = connected->client;
   auto timeout = std::chrono::milliseconds(-1);
   if (args.timeout_seconds) {
@@ -84,16 +71,16 @@ int call(const Common& common, const CallArgs& args) {
   if (args.stream) (*params)["_meta"]["stream"] = {{"credit", kWindow}};
   const auto on_notification = [&](const std::string& method, const json& p) {
     if (method == "$/stream" && p.contains("item")) {
-      print(p["item"]);
+      print(p["item"], args.as_json);
       (void)client.notify("$/credit", {{"id", p["id"]}, {"n", 1}});
     } else if (method == "$/progress" && p.contains("message") && p["message"].is_string()) {
       std::fprintf(stderr, "%s\n", p["message"].get<std::string>().c_str());
     }
   };
   const auto result = client.call(args.method, *params, timeout, on_notification);
-  if (!result) return report_error(result.error(), connected->notes);
+  if (!result) return report_error(result.error(), args, connected->notes);
   print_notes(connected->notes);
-  print(*result);
+  print(*result, args.as_json);
   return 0;
 }
 

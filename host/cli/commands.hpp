@@ -34,6 +34,7 @@ struct CallArgs {
   std::vector<std::string> params;
   bool stream = false;
   bool help = false;
+  bool as_json = false;
   std::optional<double> timeout_seconds;
 };
 int call(const Common& common, const CallArgs& args);
@@ -92,9 +93,12 @@ int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);
 
-/// `{"code", "message", "data"}` on stderr, one line, and nothing else there: programs read it. Notes go into `data`.
-/// Returns 1.
-int report_error(const Error& error, const std::vector<std::string>& notes = {});
+/// What went wrong with a call, on stderr. `{"code", "message", "data"}`, one line, and nothing else there: programs
+/// read it. Notes go into `data`, and `data.hint` is hint_of(). In lines for people where stdout and stderr are
+/// terminals, unless they ask for JSON. Returns 1.
+int report_error(const Error& error, const CallArgs& args, const std::vector<std::string>& notes = {});
+/// What to type instead, if the command line is what was wrong; else empty.
+[[nodiscard]] std::string hint_of(const Error& error, const CallArgs& args);
 /// `gantry: message` on stderr; returns 1.
 int complain(const Error& error);
 

@@ -161,7 +161,7 @@ int config_check(const Common& common, const std::string& file) {
     std::printf("%s: ok\n", path->c_str());
     return 0;
   }
-  std::fprintf(stderr, "%s\n", to_string(config.error()).c_str());
+  std::fprintf(stderr, "%s", to_string(config.error()).c_str());
   return 1;
 }
 

@@ -88,14 +88,30 @@ void Router::add_slow(ManifestMethod method, SlowBuiltin builtin) {
   });
 }
 
+// Of a service that is mistyped as well; else, of one that has no such method.
+std::string Router::near_method(const std::string& method) const {
+  const auto table = table_.load();
+  std::vector<std::string> names;
+  std::vector<std::string> services;
+  for (const auto& [name, unused] : table->methods) {
+    names.push_back(name);
+    services.push_back(name.substr(0, name.find('.')));
+  }
+  const auto close = [](const std::string& wanted, const std::string& near) {
+    return !near.empty() && edit_distance(wanted, near) <= std::max<std::size_t>(2, wanted.size() / 4);
+  };
+  if (std::string near = nearest_name(method, names); close(method, near)) return near;
+  const std::string service = method.substr(0, method.find('.'));
+  if (std::string near = nearest_name(service, services); close(service, near)) return "a method of " + near;
+  return {};
+}
+
 Error Router::unknown(const std::string& method) const {
   const auto found = services_.find(method);
   Error error = found ? Error{ErrorKind::internal, "the router does not know " + method, {}} : found.error();
   // A typing mistake in one of our own methods deserves the same hint.
   if (error.kind == ErrorKind::method_not_found && error.message.find("did you mean") == std::string::npos) {
-    std::vector<std::string> names;
-    for (const auto& about : builtin_methods()) names.push_back(about.name);
-    if (const std::string near = nearest_name(method.substr(0, 100), names); !near.empty())
+    if (const std::string near = near_method(method.substr(0, 100)); !near.empty())
       error.message += "; did you mean " + near + "?";
   }
   return error;

@@ -104,6 +104,7 @@ class Router {
   };
   [[nodiscard]] Table with_methods_of_plugins(const Table& old) const;
   /// Why there is no such method.
+  [[nodiscard]] std::string near_method(const std::string& method) const;
   [[nodiscard]] Error unknown(const std::string& method) const;
   [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method, TimePoint now) const;
   /// False: the host is stopping.

@@ -37,6 +37,51 @@ TEST_CASE("commands: wrong usage is exit 2, a wrong call exit 1 with the error o
   }
 }
 
+TEST_CASE("commands: call says what to type when the command line is what was wrong") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml",
+            "[plugins.typed]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/typed.so\"\ngrants = []\n");
+  (void)box.serve();
+  const auto hint = [&](const std::vector<std::string>& words) -> std::string {
+    const auto ran = box.run(words);
+    INFO(ran.err);
+    REQUIRE(ran.code == 1);
+    return json::parse(ran.err)["data"].value("hint", "");
+  };
+  REQUIRE(hint({"call", "typed.count", "to=3", "--stream"}) == "to=... passes text; did you mean to:=3?");
+  REQUIRE(hint({"call", "typed.count", "to=three", "--stream"}).empty());
+  REQUIRE(hint({"call", "typed.count", "to:=\"3\"", "--stream"}).empty());
+  REQUIRE(hint({"call", "lsp.attach"}) == "open it with --stream");
+  REQUIRE(hint({"call", "typed.say", "text=x", "--stream"}) == "leave out --stream");
+}
+
+TEST_CASE("commands: call tells people on a terminal what went wrong in lines, and as JSON when it is asked to") {
+  Sandbox box;
+  (void)box.serve();
+  const auto on_terminal = [&](const std::vector<std::string>& words) {
+    const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE((terminal >= 0 && ::grantpt(terminal) == 0 && ::unlockpt(terminal) == 0));
+    const fs::path other = ::ptsname(terminal);
+    const int held = ::open(other.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    const pid_t pid = box.spawn(words, other, other);
+    int status = 0;
+    ::waitpid(pid, &status, 0);
+    REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 1));
+    std::array<char, 4096> bytes{};
+    const ssize_t got = ::read(terminal, bytes.data(), bytes.size());
+    ::close(held);
+    ::close(terminal);
+    std::string text(bytes.data(), static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    std::erase(text, '\r');
+    return text;
+  };
+  REQUIRE(on_terminal({"call", "events.subscribe", "topics=[\"a\"]"}) ==
+          "gantry: invalid_params: topics must be an array, not \"[\\\"a\\\"]\"\n"
+          "  hint: topics=... passes text; did you mean topics:=[\"a\"]?\n");
+  const auto as_json = json::parse(on_terminal({"call", "nope.nope", "--json"}));
+  REQUIRE(as_json["data"]["kind"] == "method_not_found");
+}
+
 TEST_CASE("commands: status, logs, config show and doctor say what is") {
   Sandbox box;
   (void)box.serve({"--workspace", box.work().string()});

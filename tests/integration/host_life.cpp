@@ -109,6 +109,7 @@ TEST_CASE("life: a broken configuration is named with line and column, and no ho
   const auto broken = box.run({"config", "check", (box.dir() / "broken.toml").string()});
   REQUIRE(broken.code == 1);
   REQUIRE(broken.err.find("broken.toml:1:") != std::string::npos);
+  REQUIRE(broken.err.find("\n\n") == std::string::npos);
   require_civil(broken);
   const auto missing = box.run({"serve", "--config", "/nowhere/gantry.toml"});
   REQUIRE(missing.code == 1);

@@ -247,6 +247,10 @@ TEST_CASE("router: an unknown method is `method_not_found` with the nearest name
   const auto near_two = t.call("faulty.cancelle").error().message;  // and task.cancel is not far
   REQUIRE(near_two.ends_with("faulty has no method faulty.cancelle; did you mean faulty.cancelled?"));
   REQUIRE(t.call("state.turn.create").error().kind == ErrorKind::method_not_found);
+  // Also where the service is mistyped, and of one that nobody could mean nothing is said.
+  REQUIRE(t.call("fualty.throws").error().message.ends_with("did you mean faulty.throws?"));
+  REQUIRE(t.call("fauly.something_else").error().message.ends_with("did you mean a method of faulty?"));
+  REQUIRE(t.call("quite.different").error().message.find("did you mean") == std::string::npos);
 }
 
 TEST_CASE("router: a stopping host refuses calls and answers those that are open") {
