@@ -88,32 +88,38 @@ void Router::add_slow(ManifestMethod method, SlowBuiltin builtin) {
   });
 }
 
-// Of a service that is mistyped as well; else, of one that has no such method.
+// Of a service that is mistyped as well; else what there is of the service that is meant.
 std::string Router::near_method(const std::string& method) const {
+  constexpr std::size_t kMost = 5;
   const auto table = table_.load();
+  const std::string service = method.substr(0, method.find('.'));
   std::vector<std::string> names;
   std::vector<std::string> services;
+  std::vector<std::string> siblings;
   for (const auto& [name, unused] : table->methods) {
     names.push_back(name);
     services.push_back(name.substr(0, name.find('.')));
+    if (services.back() == service) siblings.push_back(name);
   }
   const auto close = [](const std::string& wanted, const std::string& near) {
     return !near.empty() && edit_distance(wanted, near) <= std::max<std::size_t>(2, wanted.size() / 4);
   };
-  if (std::string near = nearest_name(method, names); close(method, near)) return near;
-  const std::string service = method.substr(0, method.find('.'));
-  if (std::string near = nearest_name(service, services); close(service, near)) return "a method of " + near;
-  return {};
+  if (const std::string near = nearest_name(method, names); close(method, near)) return "; did you mean " + near + "?";
+  if (siblings.empty()) {
+    const std::string near = nearest_name(service, services);
+    return close(service, near) ? "; did you mean a method of " + near + "?" : "";
+  }
+  std::string out = "; there is ";
+  for (std::size_t i = 0; i < std::min(siblings.size(), kMost); ++i) out += (i == 0 ? "" : ", ") + siblings[i];
+  return siblings.size() > kMost ? out + " and " + std::to_string(siblings.size() - kMost) + " more" : out;
 }
 
 Error Router::unknown(const std::string& method) const {
   const auto found = services_.find(method);
   Error error = found ? Error{ErrorKind::internal, "the router does not know " + method, {}} : found.error();
   // A typing mistake in one of our own methods deserves the same hint.
-  if (error.kind == ErrorKind::method_not_found && error.message.find("did you mean") == std::string::npos) {
-    if (const std::string near = near_method(method.substr(0, 100)); !near.empty())
-      error.message += "; did you mean " + near + "?";
-  }
+  if (error.kind == ErrorKind::method_not_found && error.message.find("did you mean") == std::string::npos)
+    error.message += near_method(method.substr(0, 100));
   return error;
 }
 

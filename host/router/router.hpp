@@ -103,8 +103,9 @@ class Router {
     Permits permits;  ///< of each service
   };
   [[nodiscard]] Table with_methods_of_plugins(const Table& old) const;
-  /// Why there is no such method.
+  /// What may have been meant by a method that there is not, as the end of a sentence; empty: nothing is near it.
   [[nodiscard]] std::string near_method(const std::string& method) const;
+  /// Why there is no such method.
   [[nodiscard]] Error unknown(const std::string& method) const;
   [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method, TimePoint now) const;
   /// False: the host is stopping.

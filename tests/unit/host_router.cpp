@@ -250,6 +250,7 @@ TEST_CASE("router: an unknown method is `method_not_found` with the nearest name
   // Also where the service is mistyped, and of one that nobody could mean nothing is said.
   REQUIRE(t.call("fualty.throws").error().message.ends_with("did you mean faulty.throws?"));
   REQUIRE(t.call("fauly.something_else").error().message.ends_with("did you mean a method of faulty?"));
+  REQUIRE(t.call("echo.something_else").error().message.find("; there is echo.") != std::string::npos);
   REQUIRE(t.call("quite.different").error().message.find("did you mean") == std::string::npos);
 }
 
