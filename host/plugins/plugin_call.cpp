@@ -210,7 +210,7 @@ void PluginCall::resume(const std::shared_ptr<Plugin>& heir) {
     // All that is left of it: what the instance before was not told of is part of that.
     const auto credit = static_cast<std::uint32_t>(std::min<std::uint64_t>(out_credit_, kMostCredit));
     undelivered_credit_ = 0;
-    request = {o.method, o.params, o.origin, o.deadline, credit, o.traceparent, o.idempotency_key, {}};
+    request = {o.method, o.params, o.origin, o.deadline, credit, o.traceparent, o.idempotency_key, 0, {}};
   }
   heir->deliver_call(shared_from_this(), std::move(request));
   begun();
