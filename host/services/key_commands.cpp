@@ -61,7 +61,8 @@ Ended read_output(int fd, int stop, Duration patience, std::string& text) {
   return Ended::too_much;
 }
 
-// One that has closed its output has a moment to end by itself; then its group is ended.
+// One that has closed its output has a moment to end by itself, and may leave an agent running; else its group is ended,
+// also when the shell itself has ended already: until it is waited for the group's number is its own.
 siginfo_t reap(const Spawned& process, int stop, bool has_closed) {
   if (has_closed) {
     pollfd fds[2] = {{process.pidfd, POLLIN, 0}, {stop, POLLIN, 0}};
@@ -69,7 +70,7 @@ siginfo_t reap(const Spawned& process, int stop, bool has_closed) {
     (void)::poll(fds, 2, static_cast<int>(patience.count()));
   }
   pollfd ended{process.pidfd, POLLIN, 0};
-  if (::poll(&ended, 1, 0) != 1) (void)::kill(-process.pid, SIGKILL);
+  if (!has_closed || ::poll(&ended, 1, 0) != 1) (void)::kill(-process.pid, SIGKILL);
   siginfo_t info{};
   while (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(process.pidfd), &info, WEXITED) != 0) {
     if (errno != EINTR) break;
