@@ -166,6 +166,9 @@ TEST_CASE("hung: a new build whose start hangs leaves the one before it in its p
   REQUIRE(error.message.find("it did not start within 30 s") != std::string::npos);
   REQUIRE(error.message.find("the build before it goes on") != std::string::npos);
   REQUIRE((*t.call("faulty.attempts", {{"key", "kept"}}))["attempts"] == 1);
+  std::ofstream(file) << "go";
+  for (int i = 0; i < 3; ++i) REQUIRE(t.call("plugin.restart", {{"name", "faulty"}}));
+  REQUIRE((*t.call("faulty.attempts", {{"key", "kept"}}))["attempts"] == 0);
 }
 
 TEST_CASE("hung: a host stops within its budget while a start hangs") {
