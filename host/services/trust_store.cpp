@@ -19,6 +19,7 @@ namespace gantry::host {
 namespace {
 
 [[nodiscard]] std::string library_key(const std::filesystem::path& library) {
+  if (library.empty()) return {};  // of one that is nowhere
   return std::filesystem::absolute(library).lexically_normal().string();
 }
 
