@@ -3,7 +3,9 @@
 // The host's own methods: look at it, and operate it.
 #include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
+#include <iterator>
 #include <utility>
 
 #include "host/house/house.hpp"
@@ -272,13 +274,21 @@ Result<std::string> House::reload_config() {
                 dump_json({{"errors", errors}}));
   }
   const auto old = config();
-  ReloadDiff changed = diff(*old, *fresh);
-  changed.restart = diff(options_.config, *fresh).restart;  // also what an earlier reload has found
   {
     Lock lock(mutex_);
     config_ = std::make_shared<const Config>(*fresh);
   }
   const auto now = config();
+  auto added = add_new_plugins();
+  if (!added) log_->write(Level::warn, "plugins", "plugins that are new are not looked for: " + added.error().message);
+  ReloadDiff changed = diff(*old, *now);
+  for (const auto& name : added.value_or(std::vector<std::string>{})) {
+    std::ranges::copy_if(changed.restart, std::back_inserter(changed.live),
+                         [&](const auto& key) { return key == "plugins." + name; });
+    if (const auto table = now->plugins.find(name); table != now->plugins.end())
+      options_.config.plugins.insert_or_assign(name, table->second);  // it runs with that from its start
+  }
+  changed.restart = diff(options_.config, *now).restart;  // also what an earlier reload has found
   log_->set_level(now->log.level);
   router_->set_limits(RouterLimits{static_cast<std::size_t>(now->host.max_calls_per_service),
                                    static_cast<std::size_t>(now->host.max_waiting_per_service),
@@ -295,7 +305,8 @@ Result<std::string> House::reload_config() {
   for (const auto& workspace : workspaces_.list()) (void)read_project(workspace);
   services_->reconfigure();
   renew_confined();
-  const json answer{{"live", changed.live}, {"restart", changed.restart}};
+  json answer{{"live", changed.live}, {"restart", changed.restart}};
+  if (added && !added->empty()) answer["plugins"] = *added;
   log_->write(Level::info, "config", "reloaded " + now->file + ": " + dump_json(answer));
   (void)bus_.publish("host.config.reloaded", dump_json(answer));
   return dump_json(answer);

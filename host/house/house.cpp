@@ -99,7 +99,8 @@ House::House(HouseOptions options)
       projects_(trust_),
       config_(std::make_shared<const Config>(options_.config)) {
   const Config& c = options_.config;
-  services_ = std::make_unique<ServiceManager>(trusted_plugins(), plugin_deps(), pool_,
+  if (auto loaded = trust_.load(); !loaded) log_->write(Level::error, "audit", loaded.error().message);
+  services_ = std::make_unique<ServiceManager>(trusted_plugins(c), plugin_deps(), pool_,
                                                [this](const PluginSpec& spec) { return plugin_config(spec); });
   trust_desk_ =
       std::make_unique<TrustDesk>(TrustDesk::Deps{trust_, *services_, bus_, *log_, [this] { return config(); },
@@ -275,8 +276,9 @@ Result<void> House::open() {
   return {};
 }
 
-void House::start_activated(std::string_view when) {
+void House::start_activated(std::string_view when, const std::vector<std::string>* of) {
   for (const auto& name : services_->activated_by(when)) {
+    if (of != nullptr && std::ranges::find(*of, name) == of->end()) continue;
     (void)tasks_->spawn("start-plugin:" + name, [this, name](TaskContext&) { return services_->start(name); });
   }
 }

@@ -90,8 +90,11 @@ class House {
   void add_operate_builtins();
   void add_plugin_builtins();
   void add_trust_builtins();
-  [[nodiscard]] std::vector<PluginSpec> trusted_plugins();
-  void start_activated(std::string_view when);
+  /// Those of the configuration and of the plugin folder, with what each is trusted with.
+  [[nodiscard]] std::vector<PluginSpec> trusted_plugins(const Config& config);
+  /// Those that have come since; their names. In force at once.
+  [[nodiscard]] Result<std::vector<std::string>> add_new_plugins();
+  void start_activated(std::string_view when, const std::vector<std::string>* of = nullptr);
   Projects::Read read_project(const std::string& workspace);
   [[nodiscard]] json settings_of(const PluginSpec& spec, const Config& config) const;
   /// The api_key_command of this provider, as the user's own configuration has it, for who may know its key.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -17,27 +18,36 @@ LibraryWatch::LibraryWatch(Workers& workers, Timers& timers, WorkerPool& pool, S
     : timers_(timers), pool_(pool), services_(services), log_(log), inotify_(workers.first().context()) {}
 
 Result<void> LibraryWatch::start() {
-  const auto no_watch = [](const std::string& what) {
-    return fail(ErrorKind::unavailable, what + " cannot be watched: " + std::strerror(errno));
-  };
   const int fd = ::inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-  if (fd < 0) return no_watch("plugins");
+  if (fd < 0) return fail(ErrorKind::unavailable, std::string("plugins cannot be watched: ") + std::strerror(errno));
   inotify_.assign(fd);
   const auto table = services_.table();
-  for (const auto& spec : table->specs()) {
-    if (!spec.enabled || spec.library.empty()) continue;
-    auto folder = spec.library.parent_path();
-    if (folder.empty()) folder = ".";
-    const int number = ::inotify_add_watch(fd, folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
-    if (number < 0) {
-      log_.write(Level::warn, "plugins", no_watch(folder.string()).error().message);
-      continue;
-    }
-    for (const auto& file : {spec.library, manifest_path(spec.library)})
-      plugins_[number][file.filename().string()] = spec.name;
-  }
+  for (const auto& spec : table->specs()) watch(spec);
   wait();
   return {};
+}
+
+void LibraryWatch::add(const std::string& plugin) {
+  boost::asio::post(inotify_.get_executor(), [weak = weak_from_this(), plugin] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const auto table = self->services_.table();
+    self->watch(*PluginTable::share(table, plugin));
+  });
+}
+
+void LibraryWatch::watch(const PluginSpec& spec) {
+  if (!spec.enabled || spec.library.empty()) return;
+  auto folder = spec.library.parent_path();
+  if (folder.empty()) folder = ".";
+  const int number =
+      ::inotify_add_watch(inotify_.native_handle(), folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
+  if (number < 0) {
+    log_.write(Level::warn, "plugins", folder.string() + " cannot be watched: " + std::strerror(errno));
+    return;
+  }
+  for (const auto& file : {spec.library, manifest_path(spec.library)})
+    plugins_[number][file.filename().string()] = spec.name;
 }
 
 void LibraryWatch::wait() {

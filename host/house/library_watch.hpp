@@ -32,10 +32,13 @@ class LibraryWatch : public std::enable_shared_from_this<LibraryWatch> {
 
   /// Watches the folders of all plugins that are enabled. `unavailable`: the system gives no watch.
   [[nodiscard]] Result<void> start();
+  /// That plugin too, which the services know: any thread.
+  void add(const std::string& plugin);
   /// Nothing is reloaded any more, but for what runs.
   void stop();
 
  private:
+  void watch(const PluginSpec& spec);
   void wait();
   void read();
   void changed(int folder, std::string_view file);
@@ -49,7 +52,7 @@ class LibraryWatch : public std::enable_shared_from_this<LibraryWatch> {
   Log& log_;
   boost::asio::posix::stream_descriptor inotify_;
   std::map<int, std::map<std::string, std::string, std::less<>>>
-      plugins_;  ///< by folder and file; constant once started
+      plugins_;  ///< by folder and file; the worker's, once started
   Mutex mutex_{"library watch"};
   bool stopped_ GANTRY_GUARDED_BY(mutex_) = false;
   bool reloading_ GANTRY_GUARDED_BY(mutex_) = false;

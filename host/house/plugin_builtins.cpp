@@ -72,6 +72,19 @@ Result<std::string> House::key_command(OriginId asker, const std::string& provid
   return found.get<std::string>();
 }
 
+Result<std::vector<std::string>> House::add_new_plugins() {
+  auto added = services_->add(trusted_plugins(*config()));
+  if (!added) return added;
+  for (const auto& name : *added) {
+    log_->write(Level::info, "plugins", name + " is new here");
+    (void)bus_.publish("host.plugin.known", dump_json({{"name", name}}));
+    if (watch_) watch_->add(name);
+  }
+  start_activated("start", &*added);
+  if (!workspaces_.list().empty()) start_activated("workspace", &*added);
+  return added;
+}
+
 void House::renew_confined() {
   for (const auto& name : services_->confined_too_narrowly()) {
     (void)tasks_->spawn("renew-plugin:" + name, [this, name](TaskContext&) { return services_->renew(name); });
@@ -86,6 +99,13 @@ void House::operate_plugin(PluginJob job, const CallRequest& request, const std:
     return;
   }
   auto spawned = pool_.spawn([this, sink, job, plugin = *name] {
+    // What has come into the folder is found as soon as it is asked for.
+    if (job == &ServiceManager::reload && services_->instance(plugin) == nullptr) {
+      if (auto added = add_new_plugins(); !added) {
+        sink->answered(std::unexpected(added.error()));
+        return;
+      }
+    }
     const auto done = (*services_.*job)(plugin);
     if (!done) {
       log_->write(Level::warn, "plugins", done.error().message);

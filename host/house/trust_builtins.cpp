@@ -8,11 +8,10 @@
 
 namespace gantry::host {
 
-std::vector<PluginSpec> House::trusted_plugins() {
-  if (auto loaded = trust_.load(); !loaded) log_->write(Level::error, "audit", loaded.error().message);
-  auto specs = plugins_of(options_.config, options_.plugin_dir);
+std::vector<PluginSpec> House::trusted_plugins(const Config& config) {
+  auto specs = plugins_of(config, options_.plugin_dir);
   for (auto& spec : specs) {
-    if (!spec.needs_trust()) continue;
+    if (!spec.needs_trust() || (services_ && services_->instance(spec.name) != nullptr)) continue;
     spec.trusted = trust_.grants_of(spec.name, spec.library);
     if (spec.enabled && spec.failure.empty() && !spec.untrusted().empty())
       log_->write(Level::warn, "audit", "plugin " + spec.name + " waits for trust: " + spec.untrusted_reason());

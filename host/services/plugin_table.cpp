@@ -2,6 +2,7 @@
 #include "host/services/plugin_table.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace gantry::host {
@@ -28,6 +29,22 @@ PluginSpecPtr PluginTable::share(const PluginTablePtr& table, std::string_view n
 PluginTablePtr PluginTable::trusting(const PluginTable& old, std::string_view name, std::vector<Grant> grants) {
   std::vector<PluginSpec> specs = old.specs_;
   std::ranges::lower_bound(specs, name, {}, &PluginSpec::name)->trusted = std::move(grants);
+  return std::make_shared<const PluginTable>(std::move(specs));
+}
+
+Result<PluginTablePtr> PluginTable::adding(const PluginTable& old, std::vector<PluginSpec> fresh) {
+  std::vector<PluginSpec> specs = old.specs_;
+  specs.insert(specs.end(), std::move_iterator(fresh.begin()), std::move_iterator(fresh.end()));
+  std::ranges::sort(specs, {}, &PluginSpec::name);
+  for (auto& spec : specs) {
+    if (spec.manifest) spec.failure.clear();
+  }
+  refuse_what_does_not_fit(specs);
+  for (const auto& before : old.specs_) {
+    const auto& now = *std::ranges::lower_bound(specs, before.name, {}, &PluginSpec::name);
+    if (before.failure.empty() && now.enabled && !now.failure.empty())
+      return fail(ErrorKind::unavailable, "plugin " + now.name + " could not run any more: " + now.failure);
+  }
   return std::make_shared<const PluginTable>(std::move(specs));
 }
 

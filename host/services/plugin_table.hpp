@@ -6,6 +6,7 @@
 // Thread rule: constant once made.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <gantry/result.hpp>
 #include <map>
@@ -35,11 +36,16 @@ class PluginTable {
   [[nodiscard]] const PluginGraph& graph() const { return graph_; }
   /// nullptr: there is none.
   [[nodiscard]] const PluginSpec* of_service(std::string_view service) const;
+  [[nodiscard]] bool has(std::string_view name) const {
+    return std::ranges::binary_search(specs_, name, {}, &PluginSpec::name);
+  }
   /// `name` is one of them.
   [[nodiscard]] static PluginSpecPtr share(const PluginTablePtr& table, std::string_view name);
   /// `next` in the place of the plugin of that name. `unavailable`: it cannot run so, or another one could not any
   /// more.
   [[nodiscard]] static Result<PluginTablePtr> with(const PluginTable& old, PluginSpec next);
+  /// With those, which are new to it, as well. `unavailable`: one that is there could not run any more.
+  [[nodiscard]] static Result<PluginTablePtr> adding(const PluginTable& old, std::vector<PluginSpec> fresh);
   /// The same plugins; `name` is trusted with these.
   [[nodiscard]] static PluginTablePtr trusting(const PluginTable& old, std::string_view name,
                                                std::vector<Grant> grants);

@@ -35,16 +35,19 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
       copies_(deps_.copies_dir),
       table_(std::make_shared<const PluginTable>(std::move(specs))) {
   const auto all = table();
-  for (const auto& spec : all->specs()) {
-    Entry& entry = entries_[spec.name];
-    entry.name = spec.name;
-    RestartPolicy policy = deps_.restarts;
-    policy.restart = spec.restart;
-    policy.backoff.seed += entries_.size() << 16U;
-    entry.slot =
-        std::make_unique<PluginSlot>(spec.name, policy, [this, &entry] { return construct(entry); }, lazy_options());
-    hold_back_the_blamed(entry);
-  }
+  for (const auto& spec : all->specs()) make_entry(spec);
+}
+
+// Nobody looks for it before it is in a table.
+void ServiceManager::make_entry(const PluginSpec& spec) {
+  Entry& entry = entries_[spec.name];
+  entry.name = spec.name;
+  RestartPolicy policy = deps_.restarts;
+  policy.restart = spec.restart;
+  policy.backoff.seed += entries_.size() << 16U;
+  entry.slot =
+      std::make_unique<PluginSlot>(spec.name, policy, [this, &entry] { return construct(entry); }, lazy_options());
+  hold_back_the_blamed(entry, spec);
 }
 
 PluginTablePtr ServiceManager::table() const {
@@ -59,9 +62,9 @@ ServiceManager::Build ServiceManager::build_of(const Entry& entry) const {
 }
 
 // A mark stays until the plugin has been started by hand, and has not ended that host either.
-void ServiceManager::hold_back_the_blamed(Entry& entry) {
+void ServiceManager::hold_back_the_blamed(Entry& entry, const PluginSpec& spec) {
   const auto file = crash_file(entry);
-  if (file.empty() || spec_of(entry)->child) return;
+  if (file.empty() || spec.child) return;
   const auto blame = read_crash_mark(file);
   if (!blame) return;
   entry.slot->quarantine(*blame + "; run it with isolation = \"child\"");
@@ -97,7 +100,9 @@ Result<ServiceManager::Method> ServiceManager::find(std::string_view method) con
   if (owner == nullptr) {
     std::string hint;
     for (const auto& spec : all->specs()) {
-      if (!spec.failure.empty()) hint += (hint.empty() ? "; out of order: " : ", ") + spec.name;
+      if (spec.failure.empty()) continue;
+      hint += (hint.empty() ? "; out of order: " : ", ") + spec.name;
+      if (spec.name == service) hint += " (" + spec.failure + ")";  // whose service it would be, most likely
     }
     return fail(ErrorKind::method_not_found, "no such method: " + std::string(method.substr(0, 100)) + hint);
   }
@@ -122,9 +127,10 @@ PluginSlot* ServiceManager::instance(const std::string& plugin) const {
 
 Result<ServiceManager::Entry*> ServiceManager::entry_of(const std::string& plugin) {
   const auto it = entries_.find(plugin);
-  if (it == entries_.end()) {
+  const auto all = table();  // one that is just being added is not there yet
+  if (it == entries_.end() || !all->has(plugin)) {
     std::vector<std::string> names;
-    for (const auto& [name, unused] : entries_) names.push_back(name);
+    for (const auto& spec : all->specs()) names.push_back(spec.name);
     const std::string near = nearest_name(plugin, names);
     return fail(ErrorKind::not_found,
                 "no plugin is named " + plugin + (near.empty() ? "" : "; did you mean " + near + "?"));
@@ -217,7 +223,8 @@ std::shared_ptr<PluginRights> ServiceManager::rights_of(const Entry& entry, cons
 }
 
 void ServiceManager::arm_activations() {
-  for (auto& [name, entry] : entries_) arm_activation(entry);
+  const auto all = table();
+  for (const auto& spec : all->specs()) arm_activation(entries_.at(spec.name));
 }
 
 // Also of one that was not trusted with a topic when the host began.

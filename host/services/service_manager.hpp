@@ -3,7 +3,7 @@
 // host/services/service_manager.hpp: which plugin answers which service, and the live instance of each, made when it is
 // first needed.
 //
-// Thread rule: any thread; acquire() does not block, stop_all() does. The set of plugins is fixed at construction.
+// Thread rule: any thread; acquire() does not block, stop_all() does. Plugins may come (add()), none ever goes.
 // A plugin starts after those that it needs and stops before them; when one of them is started again, so is it.
 // Each has a PluginSlot: the first caller starts it on the worker pool, the others wait for that one attempt; what
 // fails
@@ -32,6 +32,7 @@
 #include "host/plugins/library_copies.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/services/activation.hpp"
+#include "host/services/growing_map.hpp"
 #include "host/services/plugin_rights.hpp"
 #include "host/services/plugin_slot.hpp"
 #include "host/services/plugin_table.hpp"
@@ -91,6 +92,7 @@ class ServiceManager {
   static constexpr int kMaxEnding = 4;
   /// Of one plugin, in this process: none is ever closed.
   static constexpr int kMaxBuilds = 1000;
+  static constexpr std::size_t kMaxPlugins = 1000;
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of);
   ServiceManager(const ServiceManager&) = delete;
@@ -121,6 +123,10 @@ class ServiceManager {
   /// runs; the old one ends its calls within kGrace after that. After an error all is as before. `conflict`: another
   /// reload runs. `overloaded`: too many old instances end their calls still, or too many builds are in this process.
   [[nodiscard]] Result<void> reload(const std::string& plugin);
+
+  /// Of `found` those that are new are known from now on, and start as any other does; one by which another could not
+  /// run any more is `failed`, and says so. The names. `conflict`: a reload runs. `overloaded`: there are kMaxPlugins.
+  [[nodiscard]] Result<std::vector<std::string>> add(std::vector<PluginSpec> found);
 
   /// What the user has agreed to that this plugin asks for is another set, which `commit` makes sure of and gives, or
   /// leaves all as it was. In force at once: a plugin that waited for it may start; one that runs and asks for more is
@@ -163,6 +169,7 @@ class ServiceManager {
     int ending = 0;        ///< instances that were replaced and end their calls
     /// Of what was not granted.
     std::shared_ptr<std::atomic<std::uint64_t>> refusals = std::make_shared<std::atomic<std::uint64_t>>(0);
+    bool has_run = false;                                         ///< a build of it
     int builds = 0;                                               ///< that were loaded into this process
     std::filesystem::path kept{};                                 ///< a copy of the build that the host has started
     std::optional<Build> next{};                                  ///< the next start is to try this
@@ -176,13 +183,15 @@ class ServiceManager {
     std::vector<std::string> enforced{};    ///< what holds that process to it
   };
   [[nodiscard]] LazyOptions lazy_options();
-  void hold_back_the_blamed(Entry& entry);
+  void make_entry(const PluginSpec& spec);
+  void hold_back_the_blamed(Entry& entry, const PluginSpec& spec);
   [[nodiscard]] std::filesystem::path crash_file(const Entry& entry) const;
   [[nodiscard]] PluginSpecPtr spec_of(const Entry& entry) const { return PluginTable::share(table(), entry.name); }
   [[nodiscard]] Build build_of(const Entry& entry) const;
   [[nodiscard]] Result<Entry*> entry_of(const std::string& plugin);
   [[nodiscard]] Result<Instance> construct(Entry& entry);
   [[nodiscard]] Result<Instance> try_next(Entry& entry, const Build& next);
+  [[nodiscard]] Result<void> take_rebuilt(Entry& entry);
   void stop_retired(Entry& entry, bool drain);
   void forget_what_was_given(Entry& entry);
   void disarm_activations();
@@ -195,6 +204,7 @@ class ServiceManager {
     ~Change() { manager.end_change(); }
   };
   [[nodiscard]] Result<void> has_room_for_another(const Entry& entry) const;
+  [[nodiscard]] PluginTablePtr table_with(std::vector<PluginSpec> fresh) const;
   void activate(Entry& entry, const Since& since);
   [[nodiscard]] std::shared_ptr<PluginRights> rights_of(const Entry& entry, const PluginSpec& spec) const;
   [[nodiscard]] bool begin_work();
@@ -234,7 +244,7 @@ class ServiceManager {
   WorkerPool& pool_;
   const ConfigOf config_of_;
   LibraryCopies copies_;
-  std::map<std::string, Entry, std::less<>> entries_;  ///< the same plugins for ever
+  GrowingMap<Entry> entries_;
   mutable Mutex mutex_;
   CondVar changed_;
   PluginTablePtr table_ GANTRY_GUARDED_BY(mutex_);

@@ -21,7 +21,14 @@ Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   }
   const bool ran = entry.slot->retired() != nullptr;
   stop_retired(entry, next.has_value());
-  Result<Instance> plugin = next ? try_next(entry, *next) : load_and_start(entry, build_of(entry), false);
+  Result<Instance> plugin = nullptr;
+  if (next) {
+    plugin = try_next(entry, *next);
+  } else if (auto may = take_rebuilt(entry); !may) {
+    plugin = std::unexpected(std::move(may.error()));
+  } else {
+    plugin = load_and_start(entry, build_of(entry), false);
+  }
   // Its calls have waited, and are the old build's again.
   if (!plugin && next && ran) plugin = load_and_start(entry, build_of(entry), false);
   forget_what_was_given(entry);
@@ -31,6 +38,7 @@ Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   if (plugin) {
     Lock lock(mutex_);
     entry.since.clear();
+    entry.has_run = true;
   }
   return plugin;
 }

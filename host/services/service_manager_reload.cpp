@@ -7,6 +7,7 @@
 // it to the slot again. Handover: the old instance leaves the slot first, so that calls wait there for the start, as
 // they do for any; the start lets the old one end its calls, stops it, and tries the new build, or else the old one
 // again.
+#include <algorithm>
 #include <gantry/params.hpp>
 #include <utility>
 
@@ -101,6 +102,48 @@ Result<void> ServiceManager::renew(const std::string& plugin) {
   return same.spec->manifest->handover ? reload_through_start(entry, same, true) : reload_by_overlap(entry, same);
 }
 
+Result<std::vector<std::string>> ServiceManager::add(std::vector<PluginSpec> found) {
+  const auto is_known = [this](const PluginSpec& spec) { return entries_.contains(spec.name); };
+  std::vector<std::string> names;
+  if (std::ranges::all_of(found, is_known)) return names;
+  if (auto ok = begin_change("ask again", false); !ok) return std::unexpected(ok.error());
+  std::erase_if(found, is_known);
+  if (entries_.size() + found.size() > kMaxPlugins) {
+    end_change();
+    return fail(ErrorKind::overloaded, "there are " + std::to_string(entries_.size()) + " plugins, and " +
+                                           std::to_string(found.size()) + " more would be too many; restart the host");
+  }
+  for (const auto& spec : found) {
+    names.push_back(spec.name);
+    make_entry(spec);
+  }
+  auto next = table_with(std::move(found));
+  {
+    Lock lock(mutex_);
+    std::swap(table_, next);
+  }
+  end_change();
+  if (deps_.changed) deps_.changed();
+  for (const auto& name : names) arm_activation(entries_.at(name));
+  return names;
+}
+
+// All of them, or else each on its own: who takes from another stays out of order.
+PluginTablePtr ServiceManager::table_with(std::vector<PluginSpec> fresh) const {
+  auto next = table();
+  if (auto all = PluginTable::adding(*next, fresh)) return *all;
+  for (auto& spec : fresh) {
+    auto with = PluginTable::adding(*next, {spec});
+    if (!with) {
+      spec.failure = with.error().message;
+      spec.manifest.reset();
+      with = PluginTable::adding(*next, {std::move(spec)});
+    }
+    if (with) next = *with;
+  }
+  return next;
+}
+
 Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
   const auto old = table();
   PluginSpec next = *PluginTable::share(old, entry.name);
@@ -178,6 +221,29 @@ Result<ServiceManager::Instance> ServiceManager::try_next(Entry& entry, const Bu
   Lock lock(mutex_);
   entry.tried = plugin ? Result<void>() : std::unexpected(plugin.error());
   return plugin;
+}
+
+// In the first start of a plugin that was built anew since the host has read its manifest: what lies there now is it.
+// Not while a reload runs, which may be what waits for this start. `permission_denied`: it asks for more by now.
+Result<void> ServiceManager::take_rebuilt(Entry& entry) {
+  const auto spec = spec_of(entry);
+  if (!spec->manifest || !spec->enabled) return {};
+  {
+    Lock lock(mutex_);
+    if (entry.has_run) return {};
+  }
+  const auto now = read_manifest(spec->library);
+  if (!now || now->document == spec->manifest->document) return {};
+  {
+    Lock lock(mutex_);
+    if (stopping_ || std::exchange(changing_, true)) return {};
+  }
+  const auto next = next_build(entry);
+  if (next) adopt(entry, *next);
+  end_change();
+  if (next) deps_.log.write(Level::info, "plugins", entry.name + " was built anew before it was started");
+  if (!next && next.error().kind == ErrorKind::permission_denied) return std::unexpected(next.error());
+  return {};  // what else is wrong with it, its start finds
 }
 
 Result<void> ServiceManager::reload_through_start(Entry& entry, const Build& next, bool runs) {

@@ -150,7 +150,7 @@ InlineStart::Started ServiceManager::finish(Entry& entry, const std::shared_ptr<
 
 Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
   const auto all = table();
-  if (!entries_.contains(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
+  if (!all->has(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
   const auto spec = PluginTable::share(all, plugin);
   return confinement_for(*spec, config_of_(*spec));
 }

@@ -87,3 +87,69 @@ TEST_CASE(
   (void)box.serve();
   REQUIRE(box.run({"call", "mortal.pid"}).code == 0);
 }
+
+TEST_CASE(
+    "plugin commands: a plugin that comes while the host runs is found by its reload and by one of the configuration") {
+  Sandbox box;
+  const fs::path built = GANTRY_BUILD_DIR "/tests/plugins";
+  const auto folder = box.dir() / "plugins";
+  fs::create_directory(folder);
+  const auto put = [&](const fs::path& from, const std::string& name) {
+    for (const char* kind : {".json", ".so"}) fs::copy_file(from.string() + kind, folder / (name + kind));
+  };
+  put(built / "echo", "echo");
+  box.environment = {"GANTRY_PLUGIN_DIR=" + folder.string()};
+  box.write("config/gantry/gantry.toml", "");
+  (void)box.serve();
+  REQUIRE(box.run({"call", "plain.hello"}).code == 1);
+  REQUIRE(has(box.run({"plugin", "reload", "plain"}).err, "no plugin is named plain"));
+
+  put(built / "plain", "plain");
+  REQUIRE(box.run({"plugin", "reload", "plain"}).out == "plain 1.0.0 is ready\n");
+  REQUIRE(has(box.run({"plugin", "list"}).out, "plain          1.0.0    ready "));
+  REQUIRE(has(box.run({"call", "rpc.discover"}).out, "\"plain."));
+
+  // Another one, by a table of its own, and one that would take from a plugin that is there.
+  with_mortal(box);
+  put(built / "echo", "another");
+  const auto reloaded = json::parse(box.run({"call", "config.reload"}).out);
+  INFO(reloaded.dump());
+  REQUIRE(reloaded["plugins"] == json{"another", "mortal"});
+  REQUIRE(reloaded["restart"].empty());
+  REQUIRE(std::ranges::find(reloaded["live"], json("plugins.mortal")) != reloaded["live"].end());
+  REQUIRE(box.run({"call", "mortal.pid"}).code == 0);
+  REQUIRE(mortal(box)["isolation"] == "child");
+  REQUIRE(has(box.run({"plugin", "list"}).out, "plugin echo could not run any more: it offers the service echo"));
+  REQUIRE(box.run({"call", "echo.say"}).code == 0);
+  const auto again = json::parse(box.run({"call", "config.reload"}).out);
+  REQUIRE(again == json{{"live", json::array()}, {"restart", json::array()}});
+}
+
+TEST_CASE("plugin commands: a table of a plugin that is nowhere keeps no host from its start") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "[plugins.nowhere]\nisolation = \"child\"\n");
+  (void)box.serve();
+  REQUIRE(has(box.run({"plugin", "list"}).out, "no such plugin: it is not in "));
+}
+
+TEST_CASE("plugin commands: a host that watches reloads also a plugin that has come while it ran") {
+  Sandbox box;
+  const auto folder = box.dir() / "plugins";
+  fs::create_directory(folder);
+  const auto put = [&](const std::string& build) {
+    for (const char* kind : {".json", ".so"}) {
+      fs::copy_file(GANTRY_BUILD_DIR "/tests/plugins/more/" + build + kind, folder / "new",
+                    fs::copy_options::overwrite_existing);
+      fs::rename(folder / "new", folder / (std::string("swap") + kind));
+    }
+  };
+  box.environment = {"GANTRY_PLUGIN_DIR=" + folder.string()};
+  (void)box.serve({"--watch"});
+  put("swap_overlap_1");
+  REQUIRE(box.run({"plugin", "reload", "swap"}).out == "swap 1.0.0 is ready\n");
+  put("swap_overlap_2");
+  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!has(box.run({"plugin", "list"}).out, "swap           2.0.0    ready")) {
+    REQUIRE(std::chrono::steady_clock::now() < until);
+  }
+}

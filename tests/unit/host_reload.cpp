@@ -225,3 +225,19 @@ TEST_CASE("reload: one that hands over leaves its state to the next one, and to 
     });
   }
 }
+
+TEST_CASE(
+    "reload: a plugin that was built anew before its first start runs as it lies there, with its manifest of now") {
+  for (const auto& kind : kKinds) {
+    INFO(kind.mode << (kind.isolation == Isolation::child ? " child" : " inline"));
+    Swapping t(kind);
+    REQUIRE(t.set.entry("swap")["version"] == "1.0.0");
+    t.put_of_mode("2");
+    REQUIRE(t.build() == 2);
+    REQUIRE(t.set.entry("swap")["version"] == "2.0.0");
+    REQUIRE(t.set.call("swap.more"));  // which the build before does not have
+    t.put_of_mode("1");
+    REQUIRE(t.set.call("plugin.restart", {{"name", "swap"}}));
+    REQUIRE(t.build() == 2);  // once it has run, only a reload changes it
+  }
+}
