@@ -25,7 +25,7 @@
 namespace gantry {
 
 struct MethodOptions {
-  std::string summary;
+  std::string summary = {};
   json params = json::object();        ///< JSON Schema of params; a typed handler gives it
   json result = json::object();        ///< of the result; a typed handler gives it
   json item = json::object();          ///< of a stream's items; a handler that takes a Stream gives it
