@@ -28,6 +28,18 @@ struct Watched {
   }
 };
 
+/// A call whose deadline is not reached while the clock runs on.
+TestHouse::Begun begin_patiently(TestHouse& t, const std::string& method) {
+  return t.begin(method, {{"key", ""}}, {}, std::chrono::hours(1'000'000));
+}
+/// Moves the clock on until a start has taken too long for this call.
+void let_start_time_out(TestHouse& t, const TestHouse::Begun& begun) {
+  eventually("the end of its patience", [&] {
+    t.timers.advance(ServiceManager::kStartPatience);
+    return begun.recorder->done();
+  });
+}
+
 json entry_of(TestHouse& t, const std::string& name) {
   for (auto& plugin : *t.call("host.plugins")) {
     if (plugin["name"] == name) return plugin;
@@ -94,12 +106,12 @@ TEST_CASE("hung: an inline plugin whose start hangs has failed after its time an
     INFO(name);
     ::setenv("GANTRY_TEST_HANG", where.c_str(), 1);  // for who has no settings
     TestHouse t([&name = name, &where = where](Config& c) { c.plugins[name].settings = {{"hang", where}}; });
-    const auto first = t.begin(method, {{"key", ""}}, {}, 1h);
-    const auto second = t.begin(method, {{"key", ""}}, {}, 1h);
+    const auto first = begin_patiently(t, method);
+    const auto second = begin_patiently(t, method);
     eventually("it", [&t, &where = where] { return t.log_text().find("hangs in " + where) != std::string::npos; });
     REQUIRE(t.call("echo.say", {{"a", 1}}));
     REQUIRE(entry_of(t, name)["state"] == "starting");
-    t.timers.advance(ServiceManager::kStartPatience);
+    let_start_time_out(t, first);
     const auto error = first.recorder->wait().error();
     REQUIRE(error.kind == ErrorKind::unavailable);
     REQUIRE(error.message.find("it did not start within 30 s; its thread is abandoned") != std::string::npos);
@@ -117,9 +129,9 @@ TEST_CASE("hung: a start that returns too late is not used and the next one serv
   const TempDir dir;
   const auto file = dir.path() / "go";
   TestHouse t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
-  const auto waits = t.begin("faulty.fail_times_once", {{"key", ""}}, {}, 1h);
+  const auto waits = begin_patiently(t, "faulty.fail_times_once");
   eventually("it", [&] { return t.log_text().find("blocks until") != std::string::npos; });
-  t.timers.advance(ServiceManager::kStartPatience);
+  let_start_time_out(t, waits);
   REQUIRE(waits.recorder->wait().error().kind == ErrorKind::unavailable);
   std::ofstream(file) << "go";
   for (int i = 0; i < 3; ++i) REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
@@ -135,11 +147,7 @@ TEST_CASE("hung: starts that hang again and again are quarantined before they ha
     c.supervisor.period_seconds = 1;
   });
   for (int i = 0; i < ServiceManager::kMaxAbandoned; ++i) {
-    const auto waits = t.begin("faulty.fail_times_once", {{"key", ""}}, {}, 1h);
-    eventually("it", [&] {
-      if (entry_of(t, "faulty")["state"] == "starting") t.timers.advance(ServiceManager::kStartPatience);
-      return waits.recorder->done();
-    });
+    let_start_time_out(t, begin_patiently(t, "faulty.fail_times_once"));
   }
   REQUIRE(entry_of(t, "faulty")["state"] == "quarantined");
   const auto error = t.call("faulty.attempts", {{"key", ""}}).error();
@@ -161,7 +169,7 @@ TEST_CASE("hung: a new build whose start hangs leaves the one before it in its p
     return times;
   };
   eventually("the new build", [&] { return count() == 2; });
-  t.timers.advance(ServiceManager::kStartPatience);
+  let_start_time_out(t, reload);
   const auto error = reload.recorder->wait().error();
   REQUIRE(error.message.find("it did not start within 30 s") != std::string::npos);
   REQUIRE(error.message.find("the build before it goes on") != std::string::npos);
@@ -176,7 +184,7 @@ TEST_CASE("hung: a host stops within its budget while a start hangs") {
     c.plugins["faulty"].settings = {{"hang", "start"}};
     c.host.stop_budget_seconds = 1;
   });
-  const auto waits = t.begin("faulty.fail_times_once", {{"key", ""}}, {}, 1h);
+  const auto waits = begin_patiently(t, "faulty.fail_times_once");
   eventually("it", [&] { return t.log_text().find("hangs in start") != std::string::npos; });
   t.end();
   REQUIRE_FALSE(waits.recorder->wait());
