@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What the plugin's methods take, and which server is meant.
+#include <algorithm>
+
+#include "plugin.hpp"
+#include "uri.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+// These speak of the connection, which callers of lsp.request share, or are notifications.
+[[nodiscard]] bool is_ours_to_say(const std::string& method) {
+  return method == "initialize" || method == "initialized" || method == "shutdown" || method == "exit" ||
+         method.starts_with("$/") || method.starts_with("textDocument/did") || method.starts_with("workspace/did") ||
+         method.starts_with("notebookDocument/did") || method.starts_with("window/");
+}
+
+[[nodiscard]] std::unexpected<Error> no_server(const std::string& language) {
+  return fail(ErrorKind::not_found,
+              "no language server for \"" + language + "\"; add it to the languages of one in [lsp.servers.NAME]");
+}
+
+// A file may be spelt in several ways; the server knows it by the one that it was opened with.
+void name_document(json& params, const std::string& path, bool always) {
+  if (!params.is_object()) return;
+  const auto it = params.find("textDocument");
+  if (it == params.end()) {
+    if (always) params["textDocument"] = {{"uri", to_uri(path)}};
+    return;
+  }
+  if (!it->is_object()) return;
+  const auto uri = it->find("uri");
+  if (uri == it->end()) {
+    (*it)["uri"] = to_uri(path);
+  } else if (uri->is_string()) {
+    if (const auto named = to_path(uri->get<std::string>()); named && *named == path) *uri = to_uri(path);
+  }
+}
+
+}  // namespace
+
+// ---- editors
+// -----------------------------------------------------------------------------------------------------------
+
+// Of those that are configured for what lies at `place`.
+Result<ServerConfig> Lsp::server_for(const std::optional<std::string>& name, const std::optional<std::string>& language,
+                                     std::string_view place) const {
+  const auto all_settings = registry_->settings();
+  const Servers* const settings = &all_settings->at(place);
+  std::vector<std::string> names;
+  for (const auto& server : settings->servers) names.push_back(server.name);
+  if (name) {
+    if (const auto* server = settings->named(*name)) return *server;
+    const auto near = nearest_name(*name, names);
+    return fail(ErrorKind::not_found, "no language server \"" + *name + "\" in [lsp.servers]" +
+                                          (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+  }
+  if (language) {
+    if (const auto* server = settings->for_language(*language)) return *server;
+    return no_server(*language);
+  }
+  if (settings->servers.size() == 1) return settings->servers.front();
+  std::string all;
+  for (const auto& each : names) all += (all.empty() ? "" : ", ") + each;
+  return fail(ErrorKind::invalid_params,
+              "several language servers are configured (" + all + "); name one with server, or a language");
+}
+
+// Where a server runs when nobody names a root: the client's workspace, else the host's first.
+std::string Lsp::home_of(std::uint64_t origin) const {
+  if (const auto info = host_.origin(origin); info && info->workspace.starts_with("/")) return info->workspace;
+  const auto settings = registry_->settings();
+  return settings->workspaces.empty() ? "/" : settings->workspaces.front();
+}
+
+void Lsp::attach(Call call) {
+  if (call.resumed()) return attach_again(std::move(call));
+  Params p(call.params());
+  const auto language = p.maybe_string("language");
+  const auto name = p.maybe_string("server");
+  const auto root = p.maybe_string("root");
+  if (const auto ok = p.done(); !ok) return call.reply_error(ok.error());
+  if (!call.is_stream()) {
+    return call.reply_error(
+        Error{ErrorKind::invalid_request, "lsp.attach must be opened as a stream; `gantry lsp` does that", {}});
+  }
+  std::string folder;
+  if (root) {
+    auto path = to_path(*root);
+    if (!path) return call.reply_error(Error{ErrorKind::invalid_params, "root: " + path.error().message, {}});
+    folder = std::move(*path);
+  }
+  const std::string home = home_of(call.origin());
+  auto server = server_for(name, language, folder.empty() ? home : folder);
+  if (!server) return call.reply_error(server.error());
+  const auto session = attach_to(std::move(*server), std::move(folder), home, std::move(call));
+  if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
+  session->grant_first();
+}
+
+std::shared_ptr<AttachSession> Lsp::attach_to(ServerConfig server, std::string root, std::string home, Call call) {
+  // The callbacks belong to the call, and the session holds the call: they must not hold the session.
+  auto weak = std::make_shared<std::weak_ptr<AttachSession>>();
+  call.on_item([weak](std::string_view text) {
+    if (const auto session = weak->lock()) session->from_editor(text);
+  });
+  call.on_end([weak] {
+    if (const auto session = weak->lock()) session->editor_left(json());
+  });
+  call.on_cancel([weak] {
+    if (const auto session = weak->lock()) session->editor_left(fail(ErrorKind::cancelled, "cancelled"));
+  });
+  call.on_credit([weak] {
+    if (const auto session = weak->lock()) session->editor_gave_credit();
+  });
+  auto session =
+      std::make_shared<AttachSession>(context_, std::move(server), std::move(root), std::move(home), std::move(call),
+                                      [registry = registry_](const ServerConfig& config, const std::string& place) {
+                                        return registry->settings()->may_run(config, place);
+                                      });
+  *weak = session;
+  return session;
+}
+
+// ---- everyone else
+// -----------------------------------------------------------------------------------------------------
+
+Result<Query::Ask> Lsp::ask_for(Params& p) {
+  const std::string uri = p.string("uri");
+  const auto language = p.maybe_string("language");
+  const auto ok = p.done();
+  if (!ok) return std::unexpected(ok.error());
+  auto path = to_path(uri);
+  if (!path) return std::unexpected(path.error());
+  const auto settings = registry_->settings();
+  Query::Ask ask;
+  ask.path = std::move(*path);
+  const Servers& servers = settings->at(ask.path);
+  ask.language = language ? *language : servers.language_of(ask.path);
+  if (ask.language.empty()) {
+    return fail(ErrorKind::not_found, "the language of " + ask.path +
+                                          " is not known by its name; pass language, or name its extension in "
+                                          "[lsp.servers.NAME] extensions");
+  }
+  const auto* server = servers.for_language(ask.language);
+  if (server == nullptr) return no_server(ask.language);
+  if (const auto may = settings->may_run(*server, ask.path); !may) return std::unexpected(may.error());
+  ask.server = *server;
+  return ask;
+}
+
+void Lsp::request(Call call) {
+  Params p(call.params());
+  const std::string method = p.string("method");
+  json params = p.maybe_value("params").value_or(json::object());
+  p.require(params.is_object() || params.is_array() || params.is_null(), "params must be an object");
+  p.require(!is_ours_to_say(method),
+            method + " is not for callers: the plugin opens files and keeps the server's life itself");
+  auto ask = ask_for(p);
+  if (!ask) return call.reply_error(ask.error());
+  if (params.is_null()) params = json::object();
+  name_document(params, ask->path, method.starts_with("textDocument/"));
+  ask->method = method;
+  ask->params = std::move(params);
+  std::make_shared<Query>(context_, registry_, std::move(*ask), std::move(call))->begin();
+}
+
+void Lsp::diagnostics(Call call) {
+  Params p(call.params());
+  const auto default_wait = std::chrono::duration_cast<std::chrono::milliseconds>(context_->timeout()).count();
+  const auto wait = p.integer_or("wait_ms", std::min<std::int64_t>(default_wait, kMaxWaitMs), 0, kMaxWaitMs);
+  auto ask = ask_for(p);
+  if (!ask) return call.reply_error(ask.error());
+  ask->kind = Query::Kind::diagnostics;
+  ask->wait = std::chrono::milliseconds(wait);
+  std::make_shared<Query>(context_, registry_, std::move(*ask), std::move(call))->begin();
+}
+
+Result<json> Lsp::servers(Call& call) {
+  Params p(call.params());
+  if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  json out = json::array();
+  const auto settings = registry_->settings();
+  const auto sessions = registry_->sessions();
+  for (const auto& session : sessions) out.push_back(session->describe());
+  const auto add = [&](const ServerConfig& server, const std::string& workspace) {
+    const bool runs =
+        std::any_of(sessions.begin(), sessions.end(), [&](const auto& s) { return s->config().name == server.name; });
+    if (runs) return;
+    out.push_back({{"name", server.name},
+                   {"command", server.command},
+                   {"languages", server.languages},
+                   {"state", name_of(Session::State::idle)},
+                   {"restarts", 0},
+                   {"clients", 0}});
+    if (!workspace.empty()) out.back()["workspace"] = workspace;
+  };
+  for (const auto& server : settings->servers) add(server, {});
+  for (const auto& [workspace, own] : settings->in_workspace) {
+    for (const auto& server : own.servers) {
+      if (const auto* users = settings->named(server.name); users == nullptr || *users != server)
+        add(server, workspace);
+    }
+  }
+  return json{{"servers", std::move(out)}};
+}
+
+Result<json> Lsp::restart(Call& call) {
+  Params p(call.params());
+  const std::string name = p.string("server");
+  if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  const auto server = server_for(name, std::nullopt, {});
+  std::size_t restarted = 0;
+  for (const auto& session : registry_->sessions()) {
+    if (session->config().name != name) continue;
+    session->restart();
+    ++restarted;
+  }
+  if (!server && restarted == 0) return std::unexpected(server.error());
+  return json{{"server", name}, {"restarted", restarted}};
+}
+
+}  // namespace gantry::lsp

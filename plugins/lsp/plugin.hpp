@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// plugin.hpp: the lsp plugin: language servers for editors (lsp.attach) and for everyone else.
+//
+// Threads: the handlers here run serially and never wait, so the plugin is nonblocking; one thread waits for the
+// servers' descriptors (reactor.hpp), one does what may block (worker.hpp: files). The host starts the servers. See
+// session.hpp for how they meet.
+#pragma once
+
+#include <cstdint>
+#include <gantry/params.hpp>
+#include <gantry/plugin.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "registry.hpp"
+
+namespace gantry::lsp {
+
+/// The most that lsp.diagnostics waits.
+inline constexpr std::int64_t kMaxWaitMs = 600'000;
+
+class Lsp {
+ public:
+  explicit Lsp(Host host) : host_(std::move(host)) {}
+  Lsp(const Lsp&) = delete;
+  Lsp& operator=(const Lsp&) = delete;
+  ~Lsp() {
+    if (!context_) return;
+    context_->stop();
+    registry_->destroy();
+  }
+
+  Result<void> start(const PluginConfig& config) {
+    auto settings = parse_settings(config);
+    if (!settings) return std::unexpected(settings.error());
+    auto reactor = Reactor::make();
+    if (!reactor) return std::unexpected(reactor.error());
+    context_ = std::make_shared<Context>(host_, std::move(*reactor));
+    registry_ = std::make_shared<Registry>(context_);
+    if (config.handed_over && !config.handed_over->empty()) take_up(*config.handed_over);
+    configure(std::move(*settings));
+    recover_servers();
+    return {};
+  }
+
+  void reconfigure(const PluginConfig& config) {
+    auto settings = parse_settings(config);
+    if (!settings) return host_.log(Level::error, "the old [lsp] stays in force: " + settings.error().message);
+    configure(std::move(*settings));
+  }
+
+  void gone(std::uint64_t origin) {
+    for (const auto& session : registry_->attached_by(origin)) session->editor_left(json());
+  }
+
+  void stop(Stopping stopping) {
+    auto held = std::make_shared<Stopping>(std::move(stopping));
+    const bool another_comes = held->give("").has_value();
+    if (!another_comes) return registry_->stop(held);
+    hand_over(held);
+  }
+
+  void attach(Call call);
+  void request(Call call);
+  void diagnostics(Call call);
+  Result<json> servers(Call& call);
+  Result<json> restart(Call& call);
+
+  static void define(Definition<Lsp>& d);
+
+ private:
+  void configure(Settings settings) {
+    for (const auto& why : settings.refused) host_.log(Level::error, "the user's servers hold in " + why);
+    registry_->configure(std::move(settings));
+  }
+  void recover_servers();
+  void hand_over(const std::shared_ptr<Stopping>& stopping);
+  void take_up(const std::string& handed_over);
+  void attach_again(Call call);
+  [[nodiscard]] std::shared_ptr<AttachSession> attach_to(ServerConfig server, std::string root, std::string home,
+                                                         Call call);
+  [[nodiscard]] Result<Query::Ask> ask_for(Params& p);
+  [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,
+                                                const std::optional<std::string>& language,
+                                                std::string_view place) const;
+  [[nodiscard]] std::string home_of(std::uint64_t origin) const;
+
+  const Host host_;
+  std::shared_ptr<Context> context_;
+  std::shared_ptr<Registry> registry_;
+  std::unordered_map<std::uint64_t, LeftEditor> left_;  ///< by the instance before, until their streams come
+};
+
+}  // namespace gantry::lsp
