@@ -61,8 +61,8 @@ Ended read_output(int fd, int stop, Duration patience, std::string& text) {
   return Ended::too_much;
 }
 
-// One that has closed its output has a moment to end by itself, and may leave an agent running; else its group is ended,
-// also when the shell itself has ended already: until it is waited for the group's number is its own.
+// One that has closed its output has a moment to end by itself, and may leave an agent running; else its group is
+// ended, also when the shell itself has ended already: until it is waited for the group's number is its own.
 siginfo_t reap(const Spawned& process, int stop, bool has_closed) {
   if (has_closed) {
     pollfd fds[2] = {{process.pidfd, POLLIN, 0}, {stop, POLLIN, 0}};

@@ -275,16 +275,23 @@ TEST_CASE("lsp reload: texts that are too large to be handed over are missed onl
   REQUIRE(box.read("lsp.err").find("too large to be handed over") != std::string::npos);
 }
 
-TEST_CASE("lsp reload: the real clangd keeps what it has read, in a process that may start none too") {
-  const std::string isolation = GENERATE("inline", "child");
+namespace {
+
+struct Clangd {
   Sandbox box;
-  box.write("g.toml", "[log]\nstderr = false\n[plugins.lsp]\nisolation = \"" + isolation +
-                          "\"\n[async]\nlsp_request_timeout_seconds = 60\n");
-  box.write("work/compile_flags.txt", "-std=c++20\n");
-  box.write("work/a.cpp", "/// Adds two numbers.\nint add(int a, int b) { return a + b; }\nint x = add(1, 2);\n");
-  (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
-  auto client = box.connect();
-  const auto hovers = [&] {
+  Client client;
+
+  explicit Clangd(const std::string& isolation) : client(begin(box, isolation)) {}
+  static Client begin(Sandbox& box, const std::string& isolation) {
+    box.write("g.toml", "[log]\nstderr = false\n[plugins.lsp]\nisolation = \"" + isolation +
+                            "\"\n[async]\nlsp_request_timeout_seconds = 60\n");
+    box.write("work/compile_flags.txt", "-std=c++20\n");
+    box.write("work/a.cpp", "/// Adds two numbers.\nint add(int a, int b) { return a + b; }\nint x = add(1, 2);\n");
+    (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
+    return box.connect();
+  }
+  /// The server's process.
+  pid_t hovers() {
     const auto result = client.call("lsp.request",
                                     {{"uri", (box.work() / "a.cpp").string()},
                                      {"method", "textDocument/hover"},
@@ -293,12 +300,50 @@ TEST_CASE("lsp reload: the real clangd keeps what it has read, in a process that
     if (!result) FAIL(result.error().message);
     REQUIRE(result->at("contents")["value"].get<std::string>().find("Adds two numbers") != std::string::npos);
     return server(client, "shared")["pid"].get<pid_t>();
-  };
-  const pid_t first = hovers();
-  for (int i = 0; i < 3; ++i) {
-    reload(client);
-    REQUIRE(hovers() == first);
   }
+  [[nodiscard]] json plugin() {
+    for (const auto& entry : *client.call("host.plugins", json::object(), kPatience)) {
+      if (entry["name"] == "lsp") return entry;
+    }
+    return json();
+  }
+};
+
+[[nodiscard]] std::string stat_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string text((std::istreambuf_iterator<char>(in)), {});
+  const auto name_ends = text.rfind(") ");
+  return name_ends == std::string::npos ? "" : text.substr(name_ends + 2);
+}
+[[nodiscard]] bool lives(pid_t pid) { return !stat_of(pid).empty() && stat_of(pid)[0] != 'Z'; }
+
+}  // namespace
+
+TEST_CASE("lsp reload: the real clangd keeps what it has read, in a process that may start none too") {
+  Clangd t(GENERATE("inline", "child"));
+  const pid_t first = t.hovers();
+  for (int i = 0; i < 3; ++i) {
+    reload(t.client);
+    REQUIRE(t.hovers() == first);
+  }
+}
+
+TEST_CASE("lsp death: the real clangd is warm after its plugin's process was killed, which could start none itself") {
+  Clangd t("child");
+  const pid_t first = t.hovers();
+  const auto before = t.plugin();
+  REQUIRE(before["enforced"].dump().find("seccomp") != std::string::npos);
+  REQUIRE(std::stoi(stat_of(first).substr(2)) != before["pid"].get<pid_t>());  // its parent
+  ::kill(before["pid"].get<pid_t>(), SIGKILL);
+  wait_for("the plugin's end", [&] {
+    const auto now = t.plugin();
+    return now["state"] != "ready" || now["pid"] != before["pid"];
+  });
+  REQUIRE(lives(first));
+  REQUIRE(t.hovers() == first);
+  REQUIRE(t.plugin()["pid"] != before["pid"]);
+  REQUIRE(t.box.run({"stop"}).code == 0);
+  wait_for("the end of the server", [&] { return !lives(first); });
 }
 
 // ---- it dies
