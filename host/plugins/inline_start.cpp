@@ -1,29 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/plugins/inline_start.hpp"
 
+#include <functional>
 #include <system_error>
 
 namespace gantry::host {
 
-Result<std::shared_ptr<InlineStart>> InlineStart::begin(std::filesystem::path library, PluginBasics basics,
-                                                        Workers& workers, HungWatch watch, json config) {
+std::shared_ptr<InlineStart> InlineStart::begin(std::filesystem::path library, PluginBasics basics, Workers& workers,
+                                                HungWatch watch, json config) {
   std::shared_ptr<InlineStart> start(new InlineStart);
+  // It keeps itself alive: who has let it go holds it no more.
+  const auto job = std::make_shared<std::move_only_function<void()>>(
+      [start, library = std::move(library), basics = std::move(basics), &workers, watch = std::move(watch),
+       config = std::move(config)]() mutable {
+        Started ended = fail(ErrorKind::internal, "out of memory");
+        try {
+          ended = start->run(library, std::move(basics), workers, std::move(watch), config);
+        } catch (const std::exception& e) {
+          ended = fail(ErrorKind::internal, e.what());
+        }
+        Lock lock(start->mutex_);
+        start->ended_.emplace(std::move(ended));
+        start->changed_.notify_all();
+      });
   try {
-    // It keeps itself alive: who has let it go holds it no more.
-    start->thread_ = std::thread([start, library = std::move(library), basics = std::move(basics), &workers,
-                                  watch = std::move(watch), config = std::move(config)]() mutable {
-      Started ended = fail(ErrorKind::internal, "out of memory");
-      try {
-        ended = start->run(library, std::move(basics), workers, std::move(watch), config);
-      } catch (const std::exception& e) {
-        ended = fail(ErrorKind::internal, e.what());
-      }
-      Lock lock(start->mutex_);
-      start->ended_.emplace(std::move(ended));
-      start->changed_.notify_all();
-    });
-  } catch (const std::system_error& e) {
-    return fail(ErrorKind::overloaded, "the system gives no thread to start it: " + std::string(e.what()));
+    start->thread_ = std::thread([job] { (*job)(); });
+  } catch (const std::system_error&) {
+    (*job)();  // the system gives no thread
   }
   return start;
 }
@@ -62,7 +65,7 @@ InlineStart::Started InlineStart::wait() {
 }
 
 InlineStart::Started InlineStart::end() {
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
   Lock lock(mutex_);
   given_up_.reset();
   return std::move(*ended_);

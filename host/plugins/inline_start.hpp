@@ -29,9 +29,9 @@ class InlineStart {
   InlineStart(const InlineStart&) = delete;
   InlineStart& operator=(const InlineStart&) = delete;
 
-  /// `overloaded`: the system gives no thread.
-  [[nodiscard]] static Result<std::shared_ptr<InlineStart>> begin(std::filesystem::path library, PluginBasics basics,
-                                                                  Workers& workers, HungWatch watch, json config);
+  /// Where the system gives no thread it happens here, and is over on return, without a limit.
+  [[nodiscard]] static std::shared_ptr<InlineStart> begin(std::filesystem::path library, PluginBasics basics,
+                                                          Workers& workers, HungWatch watch, json config);
   /// Until it has started, has failed, or was given up.
   [[nodiscard]] Started wait();
   /// wait() returns, with this, unless it has ended.

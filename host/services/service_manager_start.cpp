@@ -117,8 +117,9 @@ Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, cons
       crash_file(entry).string()};
   auto basics = basics_of(entry, spec);
   const auto port = basics.port;
-  auto begun = InlineStart::begin(spec.opened(), std::move(basics), deps_.workers, std::move(watch), config_of_(spec));
-  auto plugin = begun ? finish(entry, *begun) : std::unexpected(begun.error());
+  const auto begun =
+      InlineStart::begin(spec.opened(), std::move(basics), deps_.workers, std::move(watch), config_of_(spec));
+  auto plugin = finish(entry, begun);
   if (plugin) return *plugin;
   port->left();
   return std::unexpected(plugin.error());

@@ -249,7 +249,7 @@ TEST_CASE("same in both modes: a plugin that does wrong") {
     talk.hear_items(flood, 4);
     talk.credit(flood, 9);
     (void)talk.answer(flood);
-    (void)talk.call("faulty.remembers_flood");
+    talk.until("faulty.remembers_flood", json::object(), [](const json& remembers) { return remembers == false; });
     const int greedy = talk.open("faulty.echo_stream", {{"grant", 0}}, 1);
     talk.item(greedy, {{"beyond", "its credit"}});
     (void)talk.answer(greedy);

@@ -26,10 +26,11 @@ class Reloading {
   Reloading(std::string mode, std::string isolation) : mode_(std::move(mode)), isolation_(std::move(isolation)) {
     put(1);
     box_.write("g.toml", "[log]\nlevel = \"warn\"\n[plugins.swap]\npath = \"" + (box_.dir() / "swap.so").string() +
-                             "\"\nisolation = \"" + isolation_ + "\"\n");
+                             "\"\nisolation = \"" + isolation_ + "\"\ngrants = [\"read:workspace\"]\n");
     (void)box_.serve({"--config", (box_.dir() / "g.toml").string()});
     // Only what runs is there to be replaced: until then a library lies beside the manifest that the host has read.
-    REQUIRE(box_.connect().call("swap.build", json::object(), kPatience));
+    if (const auto runs = box_.connect().call("swap.build", json::object(), kPatience); !runs)
+      FAIL(runs.error().message);
   }
 
   void call_while_it_is_reloaded(int calls) {
