@@ -3,8 +3,8 @@
 // What one instance of the plugin leaves for the next when it is reloaded: each session with its server, which runs on
 // and is not told; of an editor its stream as well. It is written as CBOR, since bytes that are no UTF-8 are in it.
 //
-// Bounds: kMost bytes. Of an editor for which there is no room the texts of its documents are left out, which only a
-// crash of its server would need; if that is not enough it attaches anew.
+// Bounds: kMost bytes, or what the host takes. Of an editor for which there is no room the texts of its documents are
+// left out, which only a crash of its server would need; if that is not enough it attaches anew.
 #include <signal.h>
 
 #include <algorithm>
@@ -18,6 +18,7 @@ namespace {
 
 constexpr int kFormat = 1;
 constexpr std::size_t kMost = std::size_t{32} << 20;
+constexpr std::size_t kLeast = std::size_t{64} << 10;
 constexpr const char* kNoRoom = "the open documents were too large to be handed over when the plugin was reloaded";
 
 [[nodiscard]] std::int64_t left_until(TimePoint end, TimePoint now) {
@@ -27,30 +28,35 @@ constexpr const char* kNoRoom = "the open documents were too large to be handed 
   return now + std::chrono::milliseconds(left.get<std::int64_t>());
 }
 
-/// What does not fit is not there.
-class Baggage {
- public:
-  /// False: no room.
-  [[nodiscard]] bool add(json& list, const json& left, const std::vector<std::string>* unsent = nullptr,
-                         std::uint64_t call = 0) {
-    json entry{{"session", left}};
-    if (unsent != nullptr) {
-      entry["call"] = call;
-      entry["unsent"] = *unsent;
-    }
+/// All that is left, as text. What finds no room within `most` bytes is not in it, but in `dropped`.
+[[nodiscard]] std::string pack(const std::vector<json>& editors, const std::vector<json>& shared, std::size_t most,
+                               std::vector<json>& dropped) {
+  json all{{"format", kFormat}, {"editors", json::array()}, {"shared", json::array()}};
+  std::size_t bytes = 0;
+  const auto add = [&](const char* list, const json& entry) {
     auto packed = json::to_cbor(entry);
-    if (bytes_ + packed.size() > kMost) return false;
-    bytes_ += packed.size();
-    list.push_back(json::binary(std::move(packed)));
+    if (bytes + packed.size() > most) return false;
+    bytes += packed.size();
+    all[list].push_back(json::binary(std::move(packed)));
     return true;
+  };
+  dropped.clear();
+  for (const auto& editor : editors) {
+    if (add("editors", editor)) continue;
+    json less = editor;
+    less["session"]["own"]["documents"] = {{"documents", json::array()}, {"encoding", 0}, {"lost", kNoRoom}};
+    if (!add("editors", less)) dropped.push_back(editor);
   }
+  for (const auto& session : shared) {
+    if (!add("shared", session)) dropped.push_back(session);
+  }
+  const auto packed = json::to_cbor(all);
+  return {packed.begin(), packed.end()};
+}
 
- private:
-  std::size_t bytes_ = 0;
-};
-
-void kill_server(const Host& host, const json& left) {
-  if (const auto it = left.find("process"); it != left.end()) signal_process(host, it->value("name", ""), SIGKILL);
+void kill_server(const Host& host, const json& session) {
+  if (const auto it = session.find("process"); it != session.end())
+    signal_process(host, it->value("name", ""), SIGKILL);
 }
 
 }  // namespace
@@ -250,8 +256,6 @@ void SharedSession::take_up_own(const json& left) {
 
 void Registry::hand_over(const Stopping& stopping) {
   refuse_queries();
-  Baggage baggage;
-  json all{{"format", kFormat}, {"editors", json::array()}, {"shared", json::array()}};
   decltype(shared_) shared;
   decltype(attached_) attached;
   {
@@ -259,28 +263,28 @@ void Registry::hand_over(const Stopping& stopping) {
     shared.swap(shared_);
     attached.swap(attached_);
   }
+  std::vector<json> editors, sessions, dropped;
   for (const auto& editor : attached) {
     if (editor->closed()) continue;
     json left = editor->put_down();
-    auto unsent = editor->give_editor(stopping);
-    if (!unsent) {
+    if (auto unsent = editor->give_editor(stopping)) {
+      editors.push_back({{"session", std::move(left)}, {"call", editor->call()}, {"unsent", std::move(*unsent)}});
+    } else {
       kill_server(context_->host, left);
-      continue;
     }
-    if (baggage.add(all["editors"], left, &*unsent, editor->call())) continue;
-    left["own"]["documents"] = {{"documents", json::array()}, {"encoding", 0}, {"lost", kNoRoom}};
-    if (!baggage.add(all["editors"], left, &*unsent, editor->call())) kill_server(context_->host, left);
   }
   for (auto& [key, entry] : shared) {
     if (entry.session->closed()) continue;
     json left = entry.session->put_down();
-    left["place"] = entry.place;
-    if (!left.contains("process")) continue;
-    if (!baggage.add(all["shared"], left)) kill_server(context_->host, left);
+    if (left.contains("process")) sessions.push_back({{"session", std::move(left)}, {"place", entry.place}});
   }
-  const auto packed = json::to_cbor(all);
-  if (const auto given = stopping.give(std::string(packed.begin(), packed.end())); !given)
-    context_->host.log(Level::error, "language servers do not outlive the reload: " + given.error().message);
+  Result<void> given;
+  for (std::size_t most = kMost; most >= kLeast; most /= 2) {  // how much the host takes is its configuration's to say
+    given = stopping.give(pack(editors, sessions, most, dropped));
+    if (given || given.error().kind != ErrorKind::too_large) break;
+  }
+  if (!given) context_->host.log(Level::error, "language servers do not outlive the reload: " + given.error().message);
+  for (const auto& entry : dropped) kill_server(context_->host, entry["session"]);
 }
 
 std::unordered_map<std::uint64_t, LeftEditor> Registry::take_up(const std::string& handed_over) {
@@ -293,13 +297,13 @@ std::unordered_map<std::uint64_t, LeftEditor> Registry::take_up(const std::strin
     editors.emplace(call, LeftEditor{std::move(entry.at("session")), std::move(entry.at("unsent"))});
   }
   for (const auto& packed : all.at("shared")) {
-    const json left = json::from_cbor(packed.get_binary()).at("session");
-    const auto session =
-        std::make_shared<SharedSession>(context_, server_from(left.at("server")), left.at("root").get<std::string>());
+    const json entry = json::from_cbor(packed.get_binary());
+    const json& left = entry.at("session");
+    const std::string root = left.at("root");
+    const auto session = std::make_shared<SharedSession>(context_, server_from(left.at("server")), root);
     session->take_up(left);
     Lock lock(mutex_);
-    shared_.insert_or_assign({session->config().name, left.at("root").get<std::string>()},
-                             Shared{session, left.at("place"), ++uses_});
+    shared_.insert_or_assign({session->config().name, root}, Shared{session, entry.at("place"), ++uses_});
   }
   return editors;
 }
