@@ -74,7 +74,7 @@ class Launcher {
 
   [[nodiscard]] static std::vector<ManifestMethod> methods();
   /// One of methods(). `permission_denied`: its origin is no plugin with the grant `processes`.
-  void call(const CallRequest& request, std::shared_ptr<CallSink> sink);
+  void call(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
 
   /// An instance of `plugin` makes calls under this origin, from now on and until it has left. `own_process`: nothing
   /// of it runs any more then.

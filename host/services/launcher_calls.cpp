@@ -80,7 +80,7 @@ Result<Launcher::Caller> Launcher::caller(const CallRequest& request) const {
   return out;
 }
 
-void Launcher::call(const CallRequest& request, std::shared_ptr<CallSink> sink) {
+void Launcher::call(const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
   const auto who = caller(request);
   if (!who) {
     deps_.log.write(Level::warn, "launcher", who.error().message);
