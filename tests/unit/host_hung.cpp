@@ -28,6 +28,8 @@ struct Watched {
   }
 };
 
+void look_at_deliveries(Config& c) { c.supervisor.hung_seconds = 60; }
+
 /// A call whose deadline is not reached while the clock runs on.
 TestHouse::Begun begin_patiently(TestHouse& t, const std::string& method) {
   return t.begin(method, {{"key", ""}}, {}, std::chrono::hours(1'000'000));
@@ -79,7 +81,7 @@ TEST_CASE("hung: many deliveries that return are none, and a plugin that is idle
 
 TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its calls get `plugin_died`") {
   for (const std::string name : {"faulty", "hasty"}) {
-    TestHouse t;
+    TestHouse t(look_at_deliveries);
     auto hangs = t.begin(name + ".hangs", json::object(), {}, 1h);
     auto waits = t.begin(name + ".attempts", {{"key", ""}}, {}, 1h);
     eventually("it", [&] { return t.log_text().find("hangs in a call") != std::string::npos; });
@@ -193,7 +195,10 @@ TEST_CASE("hung: a host stops within its budget while a start hangs") {
 }
 
 TEST_CASE("hung: a process that stands still as a whole is found while calls are open, killed and replaced") {
-  TestHouse t([](Config& c) { c.plugins["faulty"].isolation = Isolation::child; });
+  TestHouse t([](Config& c) {
+    look_at_deliveries(c);
+    c.plugins["faulty"].isolation = Isolation::child;
+  });
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
   const int pid = entry_of(t, "faulty")["pid"];
   REQUIRE(::kill(pid, SIGSTOP) == 0);
@@ -219,7 +224,10 @@ TEST_CASE("hung: a process that stands still as a whole is found while calls are
 }
 
 TEST_CASE("hung: a process that is slow and answers is none that stands still") {
-  TestHouse t([](Config& c) { c.plugins["typed"].isolation = Isolation::child; });
+  TestHouse t([](Config& c) {
+    look_at_deliveries(c);
+    c.plugins["typed"].isolation = Isolation::child;
+  });
   auto waits = t.begin("typed.pooled_wait", json::object(), {}, 1h);
   eventually("the call", [&] { return entry_of(t, "typed")["open_calls"] == 1; });
   for (int i = 0; i < 10; ++i) {
@@ -233,7 +241,10 @@ TEST_CASE("hung: a process that is slow and answers is none that stands still") 
 }
 
 TEST_CASE("hung: an inline plugin that hangs again and again is quarantined before it has all the threads") {
-  TestHouse t([](Config& c) { c.supervisor.period_seconds = 1; });
+  TestHouse t([](Config& c) {
+    look_at_deliveries(c);
+    c.supervisor.period_seconds = 1;
+  });
   for (int i = 0; i < ServiceManager::kMaxAbandoned; ++i) {
     auto hangs = t.begin("faulty.hangs", json::object(), {}, 1h);
     eventually("its start", [&] { return entry_of(t, "faulty")["open_calls"] == 1; });
@@ -262,7 +273,7 @@ TEST_CASE("hung: a child that hangs is killed, and the death says in what") {
 }
 
 TEST_CASE("hung: with hung_seconds = 0 nobody looks") {
-  TestHouse t([](Config& c) { c.supervisor.hung_seconds = 0; });
+  TestHouse t;  // that is how it sets it up
   auto blocks = t.begin("faulty.blocks", {{"file", (t.dir() / "go").string()}}, {}, 1h);
   eventually("it", [&] { return t.log_text().find("blocks until") != std::string::npos; });
   for (int i = 0; i < 20; ++i) t.timers.advance(15s);

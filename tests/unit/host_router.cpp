@@ -324,10 +324,8 @@ TEST_CASE(
 }
 
 TEST_CASE("router: what is answered leaves no timer, also when it waited for its next attempt") {
-  TestHouse t([](Config& c) {
-    c.supervisor.hung_seconds = 0;
-    c.plugins["plain"].enabled = false;  // it starts with the host, which sets it a limit
-  });
+  // It starts with the host, which sets it a limit.
+  TestHouse t([](Config& c) { c.plugins["plain"].enabled = false; });
   // The host's own clean-up is later than a call's default deadline.
   const auto next = [&] { return t.timers.next_in().value_or(1h); };
   REQUIRE(t.call("echo.say"));

@@ -137,6 +137,8 @@ class TestHouse {
                                "typed", "resumed"})
         options.config.plugins[name].isolation = Isolation::child;
     }
+    // A clock that a test moves would find a delivery that is only just being made to have hung.
+    if (!real_time) options.config.supervisor.hung_seconds = 0;
     if (change) change(options.config);
     options.socket = dir_.path() / "run" / "host.sock";
     options.state_dir = dir_.path() / "state";

@@ -21,7 +21,11 @@ namespace gantry::host::test {
 inline const json kWithDaemon{"sh", "-c", "(setsid sleep 1000 >/dev/null 2>&1 & echo $!); echo $$; exec sleep 1000"};
 
 struct KeeperHouse : TestHouse {
-  explicit KeeperHouse(const std::function<void(Config&)>& change = {}) : TestHouse(change) {}
+  explicit KeeperHouse(const std::function<void(Config&)>& change = {})
+      : TestHouse([&change](Config& c) {
+          c.plugins["plain"].enabled = false;  // it starts with the host, which sets it a limit
+          if (change) change(c);
+        }) {}
 
   [[nodiscard]] Result<json> try_spawn(const std::string& name, const json& argv, json more = json::object()) {
     more["name"] = name;
