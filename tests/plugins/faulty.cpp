@@ -22,6 +22,11 @@ class Faulty {
     if (config.settings.value("refuse_to_start", false)) return fail(ErrorKind::unavailable, "told to refuse");
     workspaces_ = config.workspaces;
     block_until(config.settings.value("start_file", ""));
+    if (const std::string other = config.settings.value("call_in_start", ""); !other.empty())
+      (void)host_.call(other, json::object(), {}, [host = host_](Result<CallAnswer> answer) {
+        host.log(Level::info,
+                 "in its start it was answered " + (answer ? answer->value.dump() : answer.error().message));
+      });
     if (config.settings.value("hang", "") == "start") hang("start");
     hangs_at_its_end_ = config.settings.value("hang", "") == "destroy";
     return {};

@@ -23,16 +23,25 @@ using gantry::testing::Time;
 
 /// Whose launcher is the host's own.
 struct TestHost : gantry::testing::TestHost {
+  using Prepare = std::function<void(gantry::testing::TestHost&)>;
   explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual)
-      : gantry::testing::TestHost(file, config, time) {
-    gantry::host::test::serve_processes(*this, "lsp");
-  }
+      : TestHost(file, config, time, std::nullopt) {}
   explicit TestHost(const std::string& file, const json& config, const std::string& handed_over)
-      : gantry::testing::TestHost(file, config, Time::manual, handed_over) {
-    gantry::host::test::serve_processes(*this, "lsp");
-  }
+      : TestHost(file, config, Time::manual, handed_over) {}
+  /// `prepare` may take the place of the launcher's methods.
+  explicit TestHost(const std::string& file, const json& config, const Prepare& prepare)
+      : TestHost(file, config, Time::manual, std::nullopt, prepare) {}
   /// For good: no other instance comes.
   void stop() { gantry::testing::TestHost::stop(std::chrono::seconds(5), false); }
+
+ private:
+  TestHost(const std::string& file, const json& config, Time time, std::optional<std::string> handed_over,
+           const Prepare& prepare = {})
+      : gantry::testing::TestHost(file, config, time, std::move(handed_over),
+                                  [&prepare](gantry::testing::TestHost& host) {
+                                    gantry::host::test::serve_processes(host, "lsp");
+                                    if (prepare) prepare(host);
+                                  }) {}
 };
 
 inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/lsp.so";

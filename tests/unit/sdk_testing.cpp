@@ -362,3 +362,18 @@ TEST_CASE("testing: a stream that an instance has given is resumed by the next o
   REQUIRE((*resumed.result())["seen"] == 2);
   next.stop();
 }
+
+TEST_CASE("testing: what a plugin calls in its start is answered by what was set up before") {
+  const json config{{"settings", {{"call_in_start", "other.first"}}}};
+  TestHost answered(kFaulty, config, testing::Time::manual, {}, [](TestHost& host) {
+    host.on_call("other.first",
+                 [](const json&, const testing::Reply& reply) { reply(CallAnswer{json{{"a", 1}}, {}}); });
+  });
+  REQUIRE(answered.started() == 0);
+  answered.wait("the answer",
+                [&] { return answered.log().find(R"(in its start it was answered {"a":1})") != std::string::npos; });
+  TestHost held(kFaulty, config, testing::Time::manual, {}, [](TestHost& host) { host.stall(Lane::calls); });
+  held.made("other.first").answer(json(2));
+  held.settle();
+  REQUIRE(held.log().find("in its start it was answered 2") != std::string::npos);
+}

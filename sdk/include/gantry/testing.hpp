@@ -27,6 +27,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <gantry/json.hpp>
 #include <gantry/testing/ends.hpp>
 #include <optional>
@@ -41,9 +42,11 @@ namespace gantry::testing {
 class TestHost : public detail::HostPort {
  public:
   /// `config`: members of the start configuration, as in gantry/abi.h. `handed_over`: by an instance before, as after a
-  /// reload. Throws std::runtime_error when it does not load.
+  /// reload. `before_start` may set its ends up (on_call, stall, ...): a plugin may call others in its start.
+  /// Throws std::runtime_error when it does not load.
   explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual,
-                    std::optional<std::string> handed_over = std::nullopt)
+                    std::optional<std::string> handed_over = std::nullopt,
+                    const std::function<void(TestHost&)>& before_start = {})
       : HostPort(time) {
     // Never closed. A name without a slash would be looked for in the system's folders.
     void* library = dlopen(std::filesystem::absolute(file).c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -58,6 +61,7 @@ class TestHost : public detail::HostPort {
       handed_over_ = std::move(handed_over);
     }
     fill_host();
+    if (before_start) before_start(*this);
     serial_ = std::thread([this] { run(); });
     started_ = on_serial([this, entry, text = config.dump()] {
       plugin_ = entry->create(&host_);
