@@ -10,8 +10,6 @@ namespace gantry::host::test {
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(90);
-
 const std::set<std::string> kNeverTheSame{
     "pid",         "origin",                                // numbers that the system or the host gives
     "epoch",       "log",        "cursor",  "next_cursor",  // of a log, which is another one each time

@@ -26,7 +26,6 @@ constexpr int kClients = 16;
 constexpr std::size_t kCallsEach = 80;
 constexpr auto kKillEvery = 100ms;
 constexpr auto kReloadEvery = 50ms;
-constexpr auto kPatience = 60s;
 // Inline, each build stays in the process for ever (docs/abi.md): so many in each half of a storm.
 constexpr int kInlineReloads = 20;
 // What the allocator keeps differs by some MiB from one look to the next, with payloads of up to 400 KB, and each build

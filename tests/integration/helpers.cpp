@@ -7,32 +7,6 @@ using namespace gantry;
 using namespace gantry::host;
 using namespace gantry::host::test;
 
-namespace {
-
-constexpr auto kPatience = std::chrono::seconds(20);
-
-[[nodiscard]] bool lives(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  const auto name_ends = text.rfind(") ");
-  return name_ends != std::string::npos && text[name_ends + 2] != 'Z';
-}
-[[nodiscard]] pid_t parent_of(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  return std::stoi(text.substr(text.rfind(") ") + 4));
-}
-template <class F>
-void wait_for(const char* what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
-    std::this_thread::yield();
-  }
-}
-
-}  // namespace
-
 TEST_CASE("helpers: those of a host that is killed die with it, also what has left its group, session and parent") {
   Sandbox box;
   box.write("g.toml", "[plugins.keeper]\nisolation = \"child\"\ngrants = [\"processes\"]\npath = \"" GANTRY_BUILD_DIR

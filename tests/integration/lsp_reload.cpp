@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Language servers that go on while the lsp plugin is reloaded, for editors behind `gantry lsp` and for callers, in
-// both modes; and those that callers share when its process dies.
-#include "integration/editor.hpp"
+// both modes.
+#include "integration/lsp_servers.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -10,46 +10,8 @@ using namespace gantry::host::test;
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(60);
-
-void serve(Sandbox& box, const std::vector<std::string>& options, const std::string& isolation) {
-  json command{GANTRY_BUILD_DIR "/tests/lsp_fake_server", "--log", (box.work() / "said").string()};
-  for (const auto& option : options) command.push_back(option);
-  box.write("g.toml", "[log]\nstderr = false\n[supervisor]\nintensity = 100\n[plugins.lsp]\nisolation = \"" +
-                          isolation + "\"\n[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = " +
-                          command.dump() + "\nlanguages = [\"fake\"]\nextensions = [\".fake\"]\n");
-  (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
-}
-
 void serve(Sandbox& box, const std::vector<std::string>& options = {}) {
   serve(box, options, GENERATE("inline", "child"));
-}
-
-void reload(Client& client) {
-  const auto done = client.call("plugin.reload", {{"name", "lsp"}}, kPatience);
-  if (!done) FAIL(done.error().message);
-}
-[[nodiscard]] json server(Client& client, const std::string& kind) {
-  for (const auto& entry : client.call("lsp.servers", json::object(), kPatience)->at("servers")) {
-    if (entry.value("kind", "") == kind) return entry;
-  }
-  return json::object();
-}
-[[nodiscard]] std::vector<json> said(const Sandbox& box, const std::string& method) {
-  std::vector<json> out;
-  std::istringstream lines(box.read("work/said"));
-  for (std::string line; std::getline(lines, line) && !lines.eof();) {
-    if (auto message = json::parse(line); message.value("method", "") == method) out.push_back(std::move(message));
-  }
-  return out;
-}
-template <class F>
-void wait_for(const char* what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
-    std::this_thread::yield();
-  }
 }
 void open_document(StdioEditor& editor, const std::string& text, const std::string& name = "a") {
   (void)editor.notify(
@@ -276,50 +238,6 @@ TEST_CASE("lsp reload: texts that are too large to be handed over are missed onl
   REQUIRE(box.read("lsp.err").find("too large to be handed over") != std::string::npos);
 }
 
-namespace {
-
-struct Clangd {
-  Sandbox box;
-  Client client;
-
-  explicit Clangd(const std::string& isolation) : client(begin(box, isolation)) {}
-  static Client begin(Sandbox& box, const std::string& isolation) {
-    box.write("g.toml", "[log]\nstderr = false\n[plugins.lsp]\nisolation = \"" + isolation +
-                            "\"\n[async]\nlsp_request_timeout_seconds = 60\n");
-    box.write("work/compile_flags.txt", "-std=c++20\n");
-    box.write("work/a.cpp", "/// Adds two numbers.\nint add(int a, int b) { return a + b; }\nint x = add(1, 2);\n");
-    (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
-    return box.connect();
-  }
-  /// The server's process.
-  pid_t hovers() {
-    const auto result = client.call("lsp.request",
-                                    {{"uri", (box.work() / "a.cpp").string()},
-                                     {"method", "textDocument/hover"},
-                                     {"params", {{"position", {{"line", 2}, {"character", 9}}}}}},
-                                    std::chrono::seconds(90));
-    if (!result) FAIL(result.error().message);
-    REQUIRE(result->at("contents")["value"].get<std::string>().find("Adds two numbers") != std::string::npos);
-    return server(client, "shared")["pid"].get<pid_t>();
-  }
-  [[nodiscard]] json plugin() {
-    for (const auto& entry : *client.call("host.plugins", json::object(), kPatience)) {
-      if (entry["name"] == "lsp") return entry;
-    }
-    return json();
-  }
-};
-
-[[nodiscard]] std::string stat_of(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  const auto name_ends = text.rfind(") ");
-  return name_ends == std::string::npos ? "" : text.substr(name_ends + 2);
-}
-[[nodiscard]] bool lives(pid_t pid) { return !stat_of(pid).empty() && stat_of(pid)[0] != 'Z'; }
-
-}  // namespace
-
 TEST_CASE("lsp reload: the real clangd keeps what it has read, in a process that may start none too") {
   Clangd t(GENERATE("inline", "child"));
   const pid_t first = t.hovers();
@@ -327,145 +245,4 @@ TEST_CASE("lsp reload: the real clangd keeps what it has read, in a process that
     reload(t.client);
     REQUIRE(t.hovers() == first);
   }
-}
-
-TEST_CASE("lsp death: the real clangd is warm after its plugin's process was killed, which could start none itself") {
-  Clangd t("child");
-  const pid_t first = t.hovers();
-  const auto before = t.plugin();
-  REQUIRE(before["enforced"].dump().find("seccomp") != std::string::npos);
-  REQUIRE(std::stoi(stat_of(first).substr(2)) != before["pid"].get<pid_t>());  // its parent
-  ::kill(before["pid"].get<pid_t>(), SIGKILL);
-  wait_for("the plugin's end", [&] {
-    const auto now = t.plugin();
-    return now["state"] != "ready" || now["pid"] != before["pid"];
-  });
-  REQUIRE(lives(first));
-  REQUIRE(t.hovers() == first);
-  REQUIRE(t.plugin()["pid"] != before["pid"]);
-  REQUIRE(t.box.run({"stop"}).code == 0);
-  wait_for("the end of the server", [&] { return !lives(first); });
-}
-
-// ---- it dies
-// ---------------------------------------------------------------------------------------------------------
-
-namespace {
-
-struct Orphans {
-  Sandbox box;
-  Client client;
-
-  Orphans() : client(begin(box)) {}
-  static Client begin(Sandbox& box) {
-    serve(box, {}, "child");
-    box.write("work/a.fake", "one");
-    return box.connect();
-  }
-  [[nodiscard]] Result<json> ask(const std::string& method, json params = json::object()) {
-    return client.call("lsp.request",
-                       {{"uri", (box.work() / "a.fake").string()}, {"method", method}, {"params", std::move(params)}},
-                       kPatience);
-  }
-  [[nodiscard]] std::string hover() {
-    auto result = ask("textDocument/hover");
-    while (!result && result.error().message.find("backing off") != std::string::npos)
-      result = ask("textDocument/hover");
-    if (!result) FAIL(result.error().message);
-    return result->at("contents");
-  }
-  [[nodiscard]] json plugin() {
-    for (const auto& entry : *client.call("host.plugins", json::object(), kPatience)) {
-      if (entry["name"] == "lsp") return entry;
-    }
-    return json::object();
-  }
-  void kill_plugin() {
-    const auto before = plugin();
-    ::kill(before.at("pid").get<pid_t>(), SIGKILL);
-    wait_for("the plugin's end", [&] {
-      const auto now = plugin();
-      return now["state"] != "ready" || now["pid"] != before["pid"];
-    });
-  }
-  [[nodiscard]] json server_pid() { return server(client, "shared")["pid"]; }
-};
-
-}  // namespace
-
-TEST_CASE("lsp death: a server that callers share is warm for the next instance, which opens its files anew") {
-  Orphans t;
-  REQUIRE(t.hover() == "one");
-  const auto pid = t.server_pid();
-  for (int deaths = 1; deaths <= 3; ++deaths) {
-    t.kill_plugin();
-    const std::string text = "text " + std::to_string(deaths);
-    t.box.write("work/a.fake", text);
-    REQUIRE(t.hover() == text);
-    REQUIRE(t.server_pid() == pid);
-    REQUIRE(said(t.box, "textDocument/didClose").size() == static_cast<std::size_t>(deaths));
-    REQUIRE(said(t.box, "textDocument/didOpen").size() == static_cast<std::size_t>(deaths) + 1);
-  }
-  REQUIRE(said(t.box, "initialize").size() == 1);
-  // No id was given twice: an answer to one that died with the plugin would be taken for another's.
-  std::set<json> ids;
-  for (const auto& hover : said(t.box, "textDocument/hover")) REQUIRE(ids.insert(hover["id"]).second);
-}
-
-TEST_CASE("lsp death: what the server was saying then is dropped, to the byte, and it serves on") {
-  Orphans t;
-  REQUIRE(t.hover() == "one");
-  const auto pid = t.server_pid();
-  for (int round = 0; round < 5; ++round) {
-    std::thread asks([&] {
-      Client other = t.box.connect();
-      (void)other.call("lsp.request",
-                       {{"uri", (t.box.work() / "a.fake").string()},
-                        {"method", "test/flood"},
-                        {"params", {{"count", 300}, {"size", 20'000}}}},
-                       kPatience);
-    });
-    wait_for("the flood", [&] { return said(t.box, "test/flood").size() == static_cast<std::size_t>(round) + 1; });
-    t.kill_plugin();
-    asks.join();
-    REQUIRE(t.hover() == "one");
-    REQUIRE(t.server_pid() == pid);
-  }
-}
-
-TEST_CASE("lsp death: a server that was told half of a message is started anew") {
-  Orphans t;
-  REQUIRE(t.hover() == "one");
-  const pid_t first = t.server_pid();
-  ::kill(first, SIGSTOP);
-  std::thread asks([&] {
-    Client other = t.box.connect();
-    (void)other.call("lsp.request",
-                     {{"uri", (t.box.work() / "a.fake").string()},
-                      {"method", "test/echo"},
-                      {"params", {{"fill", std::string(std::size_t{8} << 20, 'x')}}}},
-                     kPatience);
-  });
-  // Its socket holds less than that.
-  wait_for("the request", [&] { return server(t.client, "shared")["clients"] == 1; });
-  for (int i = 0; i < 20; ++i) (void)server(t.client, "shared");
-  t.kill_plugin();
-  asks.join();
-  ::kill(first, SIGCONT);
-  REQUIRE(t.hover() == "one");
-  REQUIRE(t.server_pid() != first);
-  REQUIRE(server(t.client, "shared")["last_error"].get<std::string>().find("did not answer after the plugin") !=
-          std::string::npos);
-}
-
-TEST_CASE("lsp death: a server of another configuration than the one of now is not kept") {
-  Orphans t;
-  REQUIRE(t.hover() == "one");
-  const pid_t first = t.server_pid();
-  t.kill_plugin();
-  t.box.write("g.toml", t.box.read("g.toml") + "settings = { a = 1 }\n");
-  REQUIRE(t.client.call("config.reload", json::object(), kPatience));
-  REQUIRE(t.hover() == "one");
-  REQUIRE(t.server_pid() != first);
-  wait_for("the end of the first", [&] { return ::kill(first, 0) != 0; });
 }

@@ -9,25 +9,6 @@ using namespace gantry;
 using namespace gantry::host;
 using namespace gantry::host::test;
 
-namespace {
-
-[[nodiscard]] char state_of(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  const auto name_ends = text.rfind(") ");
-  return name_ends == std::string::npos ? '-' : text[name_ends + 2];
-}
-template <class F>
-void wait_for(const char* what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
-    std::this_thread::yield();
-  }
-}
-
-}  // namespace
-
 TEST_CASE("life: the processes of plugins die with a host that is killed, also one that spins and one that is frozen") {
   Sandbox box;
   std::string config;
@@ -39,9 +20,9 @@ TEST_CASE("life: the processes of plugins die with a host that is killed, also o
   const pid_t host = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
   for (const char* method : {"prober.folder", "asker.folder", "faulty.attempts"})
-    REQUIRE(client.call(method, json::object(), std::chrono::seconds(20)));
+    REQUIRE(client.call(method, json::object(), kPatience));
   std::map<std::string, pid_t> pids;
-  for (const auto& plugin : *client.call("host.plugins", json::object(), std::chrono::seconds(20))) {
+  for (const auto& plugin : *client.call("host.plugins", json::object(), kPatience)) {
     if (plugin.contains("pid")) pids[plugin["name"]] = plugin["pid"];
   }
   REQUIRE(pids.size() == 3);
@@ -50,8 +31,7 @@ TEST_CASE("life: the processes of plugins die with a host that is killed, also o
   wait_for("one to freeze", [&] { return box.read("state/gantry.log").find(" prober: frozen") != std::string::npos; });
   ::kill(host, SIGKILL);
   REQUIRE(box.wait(host) == 128 + SIGKILL);
-  for (const auto& [name, pid] : pids) {
-    const auto gone = [&] { return state_of(pid) == '-' || state_of(pid) == 'Z'; };
-    wait_for(name.c_str(), gone);
+  for (const auto& [name, process] : pids) {
+    wait_for(name, [pid = process] { return !lives(pid); });
   }
 }

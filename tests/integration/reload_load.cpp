@@ -18,8 +18,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr auto kCallEvery = 1ms;
 constexpr auto kReloadEvery = 250ms;  // inline no build is ever closed, and a process takes 1000 of them
-constexpr auto kPatience = 60s;
-constexpr int kInFlight = 1000;  // a connection may have 1024
+constexpr int kInFlight = 1000;       // a connection may have 1024
 
 class Reloading {
  public:

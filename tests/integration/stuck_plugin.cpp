@@ -17,11 +17,7 @@ class StuckHost {
     pid_ = box.serve({"--config", (box.dir() / "g.toml").string()});
   }
   void wait_for(const std::string& line) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (box.read("state/gantry.log").find(line) == std::string::npos) {
-      if (std::chrono::steady_clock::now() > until) FAIL("not in the log: " << line);
-      std::this_thread::yield();
-    }
+    test::wait_for(line, [&] { return box.read("state/gantry.log").find(line) != std::string::npos; });
   }
   void require_a_graceful_end() {
     ::kill(pid_, SIGTERM);
