@@ -10,6 +10,12 @@
 
 namespace gantry::host {
 
+namespace {
+
+[[nodiscard]] std::string service_of(const std::string& method) { return method.substr(0, method.find('.')); }
+
+}  // namespace
+
 Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits, MakeCall back)
     : services_(services),
       back_(std::move(back)),
@@ -43,8 +49,7 @@ Router::Table Router::with_methods_of_plugins(const Table& old) const {
                                         : PermitQueue::make(max_calls_per_service_, max_waiting_per_service_));
     }
     for (const auto& [name, declared] : spec.manifest->methods) {
-      const auto found = services_.find(name);
-      if (!found || found->plugin.get() != &spec) continue;  // it is disabled, or another plugin has the service
+      if (spec.refusal() || plugins->of_service(service_of(name)) != &spec) continue;  // or another plugin has it
       auto method = std::make_shared<Method>();
       method->name = name;
       auto& about = method->about;
@@ -54,7 +59,7 @@ Router::Table Router::with_methods_of_plugins(const Table& old) const {
       about.stream = declared.stream;
       about.attach = declared.attach;
       method->plugin = services_.instance(spec.name);
-      if (!about.attach) method->permits = next.permits.at(name.substr(0, name.find('.')));
+      if (!about.attach) method->permits = next.permits.at(service_of(name));
       if (const auto known = old.methods.find(name); known != old.methods.end() && method->is_as(*known->second))
         method = known->second;
       next.methods.emplace(name, std::move(method));
@@ -92,13 +97,13 @@ void Router::add_slow(ManifestMethod method, SlowBuiltin builtin) {
 std::string Router::near_method(const std::string& method) const {
   constexpr std::size_t kMost = 5;
   const auto table = table_.load();
-  const std::string service = method.substr(0, method.find('.'));
+  const std::string service = service_of(method);
   std::vector<std::string> names;
   std::vector<std::string> services;
   std::vector<std::string> siblings;
   for (const auto& [name, unused] : table->methods) {
     names.push_back(name);
-    services.push_back(name.substr(0, name.find('.')));
+    services.push_back(service_of(name));
     if (services.back() == service) siblings.push_back(name);
   }
   const auto close = [](const std::string& wanted, const std::string& near) {
@@ -116,7 +121,8 @@ std::string Router::near_method(const std::string& method) const {
 
 Error Router::unknown(const std::string& method) const {
   const auto found = services_.find(method);
-  Error error = found ? Error{ErrorKind::internal, "the router does not know " + method, {}} : found.error();
+  if (found) return {ErrorKind::unavailable, "the plugin of " + method + " is just being added", {}};
+  Error error = found.error();
   // A typing mistake in one of our own methods deserves the same hint.
   if (error.kind == ErrorKind::method_not_found && error.message.find("did you mean") == std::string::npos)
     error.message += near_method(method.substr(0, 100));

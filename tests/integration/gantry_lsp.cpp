@@ -9,7 +9,8 @@ namespace {
 
 void configure_fake_server(Sandbox& box) {
   box.write("config/gantry/gantry.toml",
-            "[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
+            "[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
+            "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
 }
 
 }  // namespace
@@ -125,6 +126,9 @@ TEST_CASE("gantry lsp: a flood from the server and large messages of the editor 
   const auto flooded = editor.answer_to(100);
   const auto echo = editor.answer_to(101);
   writer.join();
+  INFO(flooded.dump() << " " << echo.dump());
+  REQUIRE(flooded.contains("result"));
   REQUIRE(flooded["result"] == "flooded");
+  REQUIRE(echo.contains("result"));
   REQUIRE(echo["result"]["x"] == 1);
 }

@@ -95,7 +95,7 @@ class Bad {
   }
 
   std::int32_t deliver(const gantry_msg& msg) {
-    const auto before = std::exchange(last_, {msg.kind, msg.id, msg.budget_ns});
+    const auto before = std::exchange(last_, {msg.kind, msg.id, msg.budget_ns, std::chrono::steady_clock::now()});
     switch (msg.kind) {
       case GANTRY_CALL:
         return call(msg);
@@ -103,7 +103,9 @@ class Bad {
         if (is_open(msg.id)) answer_stream(msg.id);
         return 0;
       case GANTRY_CANCEL:
-        if (is("loses_cancelled") && before.kind == GANTRY_CALL && before.id == msg.id && before.budget_ns < 0) {
+        // Not one that is cancelled because this machine let it wait.
+        if (is("loses_cancelled") && before.kind == GANTRY_CALL && before.id == msg.id && before.budget_ns < 0 &&
+            std::chrono::steady_clock::now() - before.came < std::chrono::milliseconds(50)) {
           (void)close(msg.id);
           return 0;
         }
@@ -240,6 +242,7 @@ class Bad {
     std::uint16_t kind = 0;
     std::uint64_t id = 0;
     std::int64_t budget_ns = 0;
+    std::chrono::steady_clock::time_point came;
   };
   const gantry_host* const host_;
   Last last_;  ///< serial
