@@ -285,13 +285,6 @@ class Chaos {
     if (process >= 0) ::close(process);
     return {};
   }
-  [[nodiscard]] static pid_t parent_of(pid_t pid) {
-    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-    const std::string text((std::istreambuf_iterator<char>(in)), {});
-    const auto name_ends = text.rfind(") ");
-    return name_ends == std::string::npos ? -1 : std::stoi(text.substr(name_ends + 4));
-  }
-
   std::string change_something(Client& client, ChaosClient::Random& random) {
     const int what = std::uniform_int_distribution<int>(0, 9)(random);
     if (what < 2) return reconfigure(client, random, what == 0);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "host/cli/client.hpp"
+#include "process_stat.hpp"
 
 namespace gantry::host::test {
 
@@ -36,19 +37,6 @@ void wait_for(const std::string& what, F&& condition) {
     std::this_thread::yield();
   }
 }
-
-/// /proc/PID/stat from the state on; nothing: there is no such process.
-[[nodiscard]] inline std::string stat_of(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  const auto name_ends = text.rfind(") ");
-  return name_ends == std::string::npos ? "" : text.substr(name_ends + 2);
-}
-[[nodiscard]] inline bool lives(pid_t pid) {
-  const auto stat = stat_of(pid);
-  return !stat.empty() && stat[0] != 'Z';
-}
-[[nodiscard]] inline pid_t parent_of(pid_t pid) { return std::stoi(stat_of(pid).substr(2)); }
 
 /// A finished command.
 struct Ran {

@@ -113,16 +113,8 @@ TEST_CASE("check: processes that a plugin starts end with their case") {
   REQUIRE(check(box, box.work() / "leaves_process.so", {"answers_once"}).code == 0);
   const std::string pid = box.read("work/leaves_process.pid");
   REQUIRE_FALSE(pid.empty());
-  const auto lives = [&] {  // killed, but perhaps nobody has waited for it
-    std::ifstream in("/proc/" + pid + "/stat");
-    std::string number;
-    std::string name;
-    std::string state;
-    return in >> number >> name >> state && state != "Z";
-  };
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (lives() && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-  REQUIRE_FALSE(lives());
+  // Killed, but perhaps nobody has waited for it.
+  wait_for("its end", [&] { return !lives(std::stoi(pid)); });
 }
 
 TEST_CASE("check: the folders of the cases are gone afterwards") {

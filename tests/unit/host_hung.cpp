@@ -102,15 +102,17 @@ TEST_CASE("hung: an inline plugin whose start hangs has failed after its time an
   struct Case {
     std::string name, method, where;
   };
-  for (const auto& [name, method, where] :
+  for (const auto& [plugin, method, point] :
        {Case{"faulty", "faulty.fail_times_once", "start"}, Case{"hasty", "hasty.fail_times_once", "start"},
         Case{"plain", "plain.echo", "create"}}) {
+    const std::string name = plugin;
+    const std::string where = point;
     INFO(name);
     ::setenv("GANTRY_TEST_HANG", where.c_str(), 1);  // for who has no settings
-    TestHouse t([&name = name, &where = where](Config& c) { c.plugins[name].settings = {{"hang", where}}; });
+    TestHouse t([&](Config& c) { c.plugins[name].settings = {{"hang", where}}; });
     const auto first = begin_patiently(t, method);
     const auto second = begin_patiently(t, method);
-    eventually("it", [&t, &where = where] { return t.log_text().find("hangs in " + where) != std::string::npos; });
+    eventually("it", [&] { return t.log_text().find("hangs in " + where) != std::string::npos; });
     REQUIRE(t.call("echo.say", {{"a", 1}}));
     REQUIRE(entry_of(t, name)["state"] == "starting");
     let_start_time_out(t, first);
@@ -202,11 +204,7 @@ TEST_CASE("hung: a process that stands still as a whole is found while calls are
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
   const int pid = entry_of(t, "faulty")["pid"];
   REQUIRE(::kill(pid, SIGSTOP) == 0);
-  eventually("it to stand still", [&] {
-    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-    const std::string stat((std::istreambuf_iterator<char>(in)), {});
-    return stat.find(") T ") != std::string::npos;
-  });
+  eventually("it to stand still", [&] { return state_of(pid) == 'T'; });
   // The clock runs ahead: a ping has half a second of real time to be answered.
   auto waits = t.begin("faulty.attempts", {{"key", ""}}, {}, std::chrono::hours(100'000));
   while (!waits.recorder->done()) {

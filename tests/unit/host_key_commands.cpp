@@ -162,12 +162,6 @@ TEST_CASE("keys: a command that takes too long is ended") {
 }
 
 TEST_CASE("keys: what a command has started and that holds its output is ended with it though its shell has ended") {
-  const auto state_of = [](pid_t pid) {
-    std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-    std::string text((std::istreambuf_iterator<char>(in)), {});
-    const auto name_ends = text.rfind(") ");
-    return name_ends == std::string::npos ? 'X' : text[name_ends + 2];
-  };
   Alone t{std::chrono::hours(1)};
   const auto asked = t.ask("sleep 1000 & echo $! > " + t.file("new") + "; echo $$ > " + t.file("shell") + "; mv " +
                            t.file("new") + " " + t.file("pid"));
@@ -176,7 +170,7 @@ TEST_CASE("keys: what a command has started and that holds its output is ended w
   eventually("the end of the shell", [&] { return state_of(shell) == 'Z'; });
   REQUIRE_FALSE(asked->done());
   t.commands.leave(1);
-  eventually("the end of what it left", [&] { return state_of(left) == 'X' || state_of(left) == 'Z'; });
+  eventually("the end of what it left", [&] { return !lives(left); });
 }
 
 TEST_CASE("keys: a command is ended when all who asked have left and not before") {

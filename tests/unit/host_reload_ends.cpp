@@ -37,12 +37,6 @@ class Standstill {
   std::promise<void> end_;
 };
 
-[[nodiscard]] bool is_there(pid_t pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  const std::string stat((std::istreambuf_iterator<char>(in)), {});
-  return !stat.empty() && stat.find(") Z ") == std::string::npos;
-}
-
 /// With a stream that was echoed three items.
 struct Echoing {
   explicit Echoing(Isolation isolation, const std::function<void(Config&)>& change = {})
@@ -124,7 +118,7 @@ TEST_CASE("reload: no item is lost however late the host says that it has taken 
     eventually("what it gives", [&] { return fs::exists(e.in_state("given")); });
     // It must not end before the host has said so: there is nothing else to wait for.
     const auto until = std::chrono::steady_clock::now() + 1500ms;
-    while (is_there(pid) && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    while (lives(pid) && std::chrono::steady_clock::now() < until) std::this_thread::yield();
     Swapping::send_numbers(e.stream, 3, 6);
   });
   const auto reloaded = reload.recorder->wait();
@@ -140,7 +134,7 @@ TEST_CASE("reload: a stream that the host never takes over ends with its process
   Swapping& t = e.t;
   const pid_t pid = t.set.entry("swap")["pid"];
   const auto reload =
-      e.reload_standing_still([&] { eventually("the end of its process", [&] { return !is_there(pid); }); });
+      e.reload_standing_still([&] { eventually("the end of its process", [&] { return !lives(pid); }); });
   const auto error = e.stream.recorder->wait().error();
   REQUIRE(error.kind == ErrorKind::plugin_died);
   REQUIRE(reload.recorder->wait());

@@ -14,6 +14,7 @@
 #include "host/cli/client.hpp"
 #include "host/house/house.hpp"
 #include "host/runtime/timer_queue.hpp"
+#include "process_stat.hpp"
 
 namespace gantry::host::test {
 

@@ -10,13 +10,6 @@
 
 namespace gantry::host::test {
 
-[[nodiscard]] inline bool lives(int pid) {
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string text((std::istreambuf_iterator<char>(in)), {});
-  const auto name_ends = text.rfind(") ");
-  return name_ends != std::string::npos && text[name_ends + 2] != 'Z';
-}
-
 /// Prints the number of a process that has left its group, its session and its parent, then its own, and stays.
 inline const json kWithDaemon{"sh", "-c", "(setsid sleep 1000 >/dev/null 2>&1 & echo $!); echo $$; exec sleep 1000"};
 

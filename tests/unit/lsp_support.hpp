@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "process_stat.hpp"
 #include "unit/process_support.hpp"
 
 namespace lsp_test {
@@ -113,14 +114,7 @@ class TempDir {
 
 [[nodiscard]] inline std::string kind_of(const json& response) { return response.at("error").at("data").at("kind"); }
 
-[[nodiscard]] inline bool alive(int pid) {
-  if (::kill(pid, 0) != 0) return false;
-  std::ifstream stat("/proc/" + std::to_string(pid) + "/stat");
-  std::string text;
-  std::getline(stat, text);
-  const auto paren = text.rfind(')');
-  return paren != std::string::npos && text.size() > paren + 2 && text[paren + 2] != 'Z';
-}
+[[nodiscard]] inline bool alive(int pid) { return gantry::host::test::lives(pid); }
 
 /// An editor at the other end of lsp.attach.
 class EditorClient {
