@@ -262,6 +262,7 @@ bool InlinePlugin::stop(Duration budget) {
       serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   if (!answered) port().log(Level::warn, "did not answer `stop` within its budget");
   bury_event();
+  answer_open(unanswered());  // what it says of them now, in its destructors, is no answer
   if (returned) {
     destroy_plugin();
   } else {

@@ -146,7 +146,7 @@ void Plugin::gone(OriginId origin) {
   });
 }
 
-void Plugin::answer_all(const Error& error) {
+void Plugin::answer_open(const Error& error) {
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls;
   {
     Lock lock(mutex_);
@@ -154,6 +154,10 @@ void Plugin::answer_all(const Error& error) {
     idle_.notify_all();
   }
   for (auto& [id, call] : calls) call->finish(std::unexpected(error));
+}
+
+void Plugin::answer_all(const Error& error) {
+  answer_open(error);
   own_calls_.close();
   port().left();
 }

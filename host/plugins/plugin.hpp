@@ -125,6 +125,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   void refuse_calls();
   /// The id and the receiver of the one answer to GANTRY_STOP.
   [[nodiscard]] std::pair<std::uint64_t, oneshot::Receiver<bool>> expect_stop();
+  /// The calls that it has not answered are answered so.
+  void answer_open(const Error& error);
   /// It is over: its calls are answered so, those of its own are given up.
   void answer_all(const Error& error);
   /// What those hear whom it did not answer before it was stopped.

@@ -20,6 +20,7 @@ static const char manifest[] =
 typedef struct plain {
   gantry_plugin plugin;
   const gantry_host* host;
+  uint64_t open; /* the last call of plain.never */
 } plain;
 
 static void nothing(void* arg) { (void)arg; }
@@ -84,7 +85,7 @@ static int32_t start(void* ctx, gantry_bytes config) {
 }
 
 static int32_t deliver(void* ctx, const gantry_msg* msg) {
-  const plain* self = ctx;
+  plain* self = ctx;
   const gantry_bytes null = {"null", 4};
   if (msg->kind == GANTRY_STOP) return answer(self, msg->id, null);
   if (msg->kind == GANTRY_CREDIT) return last_item(self, msg->id);
@@ -94,13 +95,20 @@ static int32_t deliver(void* ctx, const gantry_msg* msg) {
   }
   if (msg->kind != GANTRY_CALL) return 0;
   if (is(msg, "plain.echo")) return answer(self, msg->id, msg->payload);
+  if (is(msg, "plain.never")) self->open = msg->id;
   if (is(msg, "plain.never") || is(msg, "plain.item") || is(msg, "plain.items")) return 0;
   if (is(msg, "plain.posts")) return answer_count(self, msg->id, posts(self));
   if (is(msg, "plain.timers")) return answer_count(self, msg->id, timers(self));
   return GANTRY_INVALID;
 }
 
-static void destroy(void* ctx) { free(ctx); }
+/* Answers what is open, though it has stopped. */
+static void destroy(void* ctx) {
+  plain* self = ctx;
+  const gantry_bytes late = {"\"late\"", 6};
+  if (self->open != 0) (void)answer(self, self->open, late);
+  free(self);
+}
 
 // It does not return where the environment says so.
 static void hang_if_told(const gantry_host* host) {

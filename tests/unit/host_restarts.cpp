@@ -203,6 +203,27 @@ TEST_CASE("restarts: plugin.restart stops one that runs and starts it, and calls
   }
 }
 
+TEST_CASE("restarts: a call that is open when its plugin is stopped gets `plugin_died` whatever it says in its end") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    TestHouse t([&](Config& c) {
+      for (const char* name : {"faulty", "plain"}) c.plugins[name].isolation = isolation;
+    });
+    const auto dropped = t.begin("faulty.never");
+    const auto held = t.begin("faulty.echo_stream", {{"grant", 1}}, 10);
+    const auto answered_in_destroy = t.begin("plain.never");
+    eventually("credit", [&] { return held.recorder->credit_given() != 0; });
+    REQUIRE(t.call("plain.echo"));
+    for (const char* name : {"faulty", "plain"}) REQUIRE(t.call("plugin.restart", {{"name", name}}));
+    for (const auto* begun : {&dropped, &held, &answered_in_destroy}) {
+      const auto result = begun->recorder->wait();
+      REQUIRE_FALSE(result);
+      REQUIRE(result.error().kind == ErrorKind::plugin_died);
+      REQUIRE(result.error().message.find("stopped before it answered") != std::string::npos);
+      REQUIRE(begun->recorder->answers() == 1);
+    }
+  }
+}
+
 TEST_CASE("restarts: plugin.restart lifts a quarantine, starts one that never ran, and knows its plugins") {
   PluginSet t({"mortal"}, Isolation::child, [](Config& c) { c.supervisor.intensity = 0; });
   REQUIRE(t.call("plugin.restart", {{"name", "mortal"}}));

@@ -363,6 +363,20 @@ TEST_CASE("testing: a stream that an instance has given is resumed by the next o
   next.stop();
 }
 
+TEST_CASE("testing: a call that a plugin drops because it stops was not answered by a mistake") {
+  TestHost host(kFaulty);
+  auto drops = host.begin("faulty.drops");
+  auto never = host.begin("faulty.never");
+  auto stream = host.open("faulty.echo_stream", {{"grant", 1}}, 10);
+  host.settle();
+  host.stop();
+  REQUIRE(drops.result().error().kind == ErrorKind::internal);
+  for (auto* left : {&never, &stream}) {
+    REQUIRE(left->result().error().kind == ErrorKind::plugin_died);
+    REQUIRE(left->result().error().message.find("stopped before it answered") != std::string::npos);
+  }
+}
+
 TEST_CASE("testing: what a plugin calls in its start is answered by what was set up before") {
   const json config{{"settings", {{"call_in_start", "other.first"}}}};
   TestHost answered(kFaulty, config, testing::Time::manual, {}, [](TestHost& host) {

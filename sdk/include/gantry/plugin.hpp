@@ -188,7 +188,7 @@ class Instance {
     abi_.destroy = [](void* ctx) noexcept { delete static_cast<Instance*>(ctx); };
   }
   ~Instance() {
-    calls_.cancel_served();
+    calls_.stop();
     host_.outgoing().clear();  // what the crew waits for ends
     crew_.dismiss();
     impl_.reset();
@@ -280,7 +280,7 @@ class Instance {
         auto reply = std::make_shared<StopReply>(host_, msg.id);
         Stopping stopping(reply, Deadline::in(Duration(msg.budget_ns), host_.now()));
         crew_.stop(std::move(reply));
-        calls_.cancel_served();
+        calls_.stop();
         if constexpr (requires { impl_->stop(std::move(stopping)); }) impl_->stop(std::move(stopping));
         return 0;
       }

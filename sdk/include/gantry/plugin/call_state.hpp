@@ -56,6 +56,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   bool served = false;   ///< serial: by the crew
 
   std::atomic<bool> cancelled{false};
+  std::atomic<bool> stopping{false};  ///< the plugin is
   std::atomic<CallTable*> table{nullptr};
   // While the handler runs: its thread. An exception that kills the Call on its way out answers with its own words.
   std::atomic<std::thread::id> handler_thread{};
@@ -164,9 +165,12 @@ struct CallState : std::enable_shared_from_this<CallState> {
     on_end = nullptr;
   }
 
+  /// One that stops lets go of what it has open: that is no mistake of its own.
   void finish_dropped() {
-    finish(static_cast<std::int32_t>(ErrorKind::internal),
-           R"({"message":")" + method + R"(: the plugin dropped the call"})");
+    const bool stops = stopping.load(std::memory_order_relaxed);
+    finish(static_cast<std::int32_t>(stops ? ErrorKind::plugin_died : ErrorKind::internal),
+           R"({"message":")" + method +
+               (stops ? R"(: the plugin was stopped before it answered"})" : R"(: the plugin dropped the call"})"));
   }
 
   /// Sends what waits. True when a refused sender may try again.
@@ -232,12 +236,13 @@ class CallTable {
     }
     for (const auto& call : left) call->leave();
   }
-  /// Cancels what the crew serves: the plugin stops. Serially.
-  void cancel_served() {
+  /// The plugin stops: cancels what the crew serves. Serially.
+  void stop() {
     std::vector<std::shared_ptr<CallState>> served;
     {
       Lock lock(mutex_);
       for (const auto& [id, call] : calls_) {
+        call->stopping.store(true, std::memory_order_relaxed);
         if (call->served) served.push_back(call);
       }
     }
