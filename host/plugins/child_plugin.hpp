@@ -59,6 +59,8 @@ class ChildPlugin final : public Plugin {
   [[nodiscard]] std::vector<std::string> last_output() const override { return output_->last_lines(); }
 
  private:
+  /// How long a process whose socket has ended may take to end itself, and one to answer a ping.
+  static constexpr auto kLastBreath = std::chrono::milliseconds(500);
   /// Runs when a task comes to a queue that had none, on the thread that brings it.
   struct Bell final : Waiter {
     explicit Bell(ChildPlugin& p) : plugin(p) {
