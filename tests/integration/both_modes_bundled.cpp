@@ -94,7 +94,8 @@ TEST_CASE("same in both modes: the model that learns the workspace") {
     const json messages = json::array({{{"role", "user"}, {"content", prefix}}});
     (void)talk.call("ai.chat", {{"messages", messages}, {"max_tokens", 8}});
     (void)talk.answer(talk.open("ai.chat", {{"messages", messages}, {"max_tokens", 8}}, 100));
-    const int slow = talk.open("ai.complete", complete, 1);
+    // More than one item, so that it waits for credit.
+    const int slow = talk.open("ai.chat", {{"messages", messages}, {"max_tokens", 8}}, 1);
     talk.hear_items(slow, 1);
     talk.cancel(slow);
     (void)talk.answer(slow);
