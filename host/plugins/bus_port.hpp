@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 
 #include "host/bus/event_bus.hpp"
@@ -57,21 +58,39 @@ class BusPort : public PluginPort {
 
   void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) override {
     auto subscribed = bus_.subscribe(patterns, std::move(wake), {.since = since_, .name = "plugin " + plugin_});
-    if (subscribed) events_ = subscribed->subscription;
+    if (!subscribed) return;
+    {
+      const Lock lock(mutex_);
+      if (!left_) events_ = subscribed->subscription;
+      if (!left_) return;
+    }
+    bus_.unsubscribe(subscribed->subscription);  // it died meanwhile
   }
   void unsubscribe() override {
-    if (events_) bus_.unsubscribe(events_);
+    {
+      const Lock lock(mutex_);
+      left_ = true;
+    }
+    if (const auto events = this->events()) bus_.unsubscribe(events);
   }
   // Who waits in its mailbox must not keep others from their turn. So what the queue grants later is only a sign that
   // it is worth trying again, and goes back at once.
   [[nodiscard]] Go begin_events(std::function<void()> again) override {
-    permit_ = permits_->try_acquire();
-    if (permit_) return Go::now;
+    if (auto permit = permits_->try_acquire()) {
+      const Lock lock(mutex_);
+      permit_ = std::move(permit);
+      return Go::now;
+    }
     return permits_->acquire([again = std::move(again)](const Permit& /*sign*/) { again(); }) ? Go::later : Go::no;
   }
-  void end_events() override { permit_.release(); }
+  void end_events() override {
+    Permit last;  // given back without the lock
+    const Lock lock(mutex_);
+    last = std::move(permit_);
+  }
   [[nodiscard]] std::optional<Event> take_event() override {
-    auto next = events_ ? events_->take() : std::nullopt;
+    const auto events = this->events();
+    auto next = events ? events->take() : std::nullopt;
     if (!next) return std::nullopt;
     return std::move(next->event);
   }
@@ -80,6 +99,11 @@ class BusPort : public PluginPort {
   }
 
  private:
+  [[nodiscard]] std::shared_ptr<Subscription> events() const {
+    const Lock lock(mutex_);
+    return events_;
+  }
+
   const std::string plugin_;
   EventBus& bus_;
   Log& log_;
@@ -87,8 +111,10 @@ class BusPort : public PluginPort {
   const std::shared_ptr<PermitQueue> permits_;
   const Caller caller_;
   const Since since_;
-  std::shared_ptr<Subscription> events_;
-  Permit permit_;  ///< serial
+  mutable Mutex mutex_;
+  bool left_ GANTRY_GUARDED_BY(mutex_) = false;  ///< unsubscribe() was called
+  std::shared_ptr<Subscription> events_ GANTRY_GUARDED_BY(mutex_);
+  Permit permit_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

@@ -265,7 +265,8 @@ class Child {
         if ((msg.flags & GANTRY_END) != 0) {
           call->send_end();
         } else if (const auto sent = call->send_item(std::string(to_view(msg.payload))); !sent) {
-          port_->log(Level::error, "an item was lost: " + sent.error().message);
+          call->cancel();  // a stream does not go on with a hole in it
+          call->finish(std::unexpected(sent.error()));
         }
         return;
       case GANTRY_CREDIT:

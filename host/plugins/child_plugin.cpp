@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -190,11 +191,7 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
       give_stream(msg.id);
       return;
     case wire::kUndelivered:
-      if ((msg.flags & GANTRY_END) != 0) {
-        undelivered_[msg.id].end = true;
-      } else {
-        undelivered_[msg.id].items.emplace_back(to_view(msg.payload));
-      }
+      take_undelivered(msg);
       return;
     case wire::kLog:
       take_log(msg.status, to_view(msg.payload));
@@ -257,6 +254,19 @@ void ChildPlugin::give_stream(std::uint64_t id) {
     if (const auto plugin = weak.lock()) (void)plugin->link_->send(msg);
   });
   if (!taken) (void)link_->send(msg);
+}
+
+void ChildPlugin::take_undelivered(const gantry_msg& msg) {
+  const auto given = given_streams();
+  const auto is_it = [&](const auto& stream) { return stream->id() == msg.id; };
+  if (std::ranges::none_of(given, is_it)) return;
+  undelivered_bytes_ += msg.payload.size;
+  if (undelivered_bytes_ > kMaxUndelivered) return link_->finish("it leaves more items than a host keeps");
+  if ((msg.flags & GANTRY_END) != 0) {
+    undelivered_[msg.id].end = true;
+  } else {
+    undelivered_[msg.id].items.emplace_back(to_view(msg.payload));
+  }
 }
 
 std::vector<std::string> ChildPlugin::enforced() const {

@@ -61,6 +61,8 @@ class ChildPlugin final : public Plugin {
  private:
   /// How long a process whose socket has ended may take to end itself, and one to answer a ping.
   static constexpr auto kLastBreath = std::chrono::milliseconds(500);
+  /// Bytes of items that were on their way into streams which it gives to the next one. More: it is killed.
+  static constexpr std::size_t kMaxUndelivered = std::size_t{256} << 20;
   /// Runs when a task comes to a queue that had none, on the thread that brings it.
   struct Bell final : Waiter {
     explicit Bell(ChildPlugin& p) : plugin(p) {
@@ -80,6 +82,7 @@ class ChildPlugin final : public Plugin {
   void receive(const gantry_msg& msg, Descriptors descriptors);
   void started(const gantry_msg& msg);
   void stopped(const gantry_msg& msg);
+  void take_undelivered(const gantry_msg& msg);
   void give_stream(std::uint64_t id);
   [[nodiscard]] Result<void> watch_process();
   void process_ended();
@@ -118,7 +121,8 @@ class ChildPlugin final : public Plugin {
   std::optional<std::chrono::steady_clock::time_point> pinged_{};
   bool heard_ = false;                                            ///< since the last ping
   std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that it gives to the next one
-  std::atomic<bool> watching_{false};                             ///< a look is due
+  std::size_t undelivered_bytes_ = 0;
+  std::atomic<bool> watching_{false};  ///< a look is due
   mutable Mutex mutex_;
   std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);

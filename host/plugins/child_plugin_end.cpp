@@ -160,7 +160,7 @@ bool ChildPlugin::stop(Duration budget) {
     const Lock lock(mutex_);
     said = stopped_said_;
   }
-  if (!said) take_back();
+  if (!said || !clean) take_back();  // what it has given may be the half of it
   answer_all(unanswered());
   return clean;
 }

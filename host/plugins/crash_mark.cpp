@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fstream>
+#include <string>
 #include <system_error>
 
 namespace gantry::host {
@@ -56,6 +57,20 @@ void on_fatal_signal(int signal, siginfo_t* info, void*) noexcept {
 
 }  // namespace
 
+namespace {
+
+/// A process that has ended and that nobody has waited for is none.
+[[nodiscard]] bool runs(pid_t pid) {
+  if (::kill(pid, 0) != 0 && errno != EPERM) return false;
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string stat;
+  std::getline(in, stat);
+  const auto name_ends = stat.rfind(") ");
+  return name_ends == std::string::npos || (stat[name_ends + 2] != 'Z' && stat[name_ends + 2] != 'X');
+}
+
+}  // namespace
+
 StartMark::StartMark(std::filesystem::path file) : file_(std::move(file)) {
   if (file_.empty()) return;
   std::error_code failed;
@@ -72,7 +87,7 @@ std::optional<std::string> read_crash_mark(const std::filesystem::path& file) {
   pid_t pid = 0;
   int signal = 0;
   if (!(in >> pid >> signal)) return std::nullopt;
-  if (::kill(pid, 0) == 0 || errno == EPERM) return std::nullopt;
+  if (runs(pid)) return std::nullopt;
   const std::string who = "the host with pid " + std::to_string(pid);
   if (signal == 0) return "it was being started when " + who + " died";
   return "it was being called when " + who + " died of signal " + std::to_string(signal) + " (" + ::strsignal(signal) +

@@ -68,6 +68,7 @@ InlinePlugin::~InlinePlugin() {
 void InlinePlugin::give_up() {
   serial_->close();
   serial_->drain_here();
+  own_calls().close();
   destroy_plugin();
 }
 
@@ -176,7 +177,7 @@ void InlinePlugin::drain_events() {
   const TimePoint until = timers().now() + kDrainTime;
   for (std::size_t i = 0; i < kEventsADrain && (i == 0 || timers().now() < until); ++i) {
     const auto delivering = next_event();
-    if (!delivering) return;
+    if (!delivering) return;  // or its time has not come, and its timer has been set
     const Event& event = delivering->event;
     auto msg = make_msg(GANTRY_EVENT, event.seq);
     msg.topic = to_bytes(event.topic);
@@ -189,6 +190,7 @@ void InlinePlugin::drain_events() {
       if (event_ != delivering) return;  // who abandoned the plugin has buried it
       delivering->inside = false;
       if (!retry) event_.reset();
+      if (retry) delivering->not_before = timers().now() + *retry;
     }
     if (retry) {
       // Its later events wait behind this one; no other plugin does.
@@ -219,6 +221,7 @@ std::shared_ptr<InlinePlugin::Delivering> InlinePlugin::next_event() {
   }
   Lock lock(mutex_);
   event_ = event;
+  if (timers().now() < event->not_before) return nullptr;
   event->inside = true;
   ++event->tries;
   return event;
@@ -234,6 +237,7 @@ void InlinePlugin::bury_event() {
     inside = last && last->inside;
   }
   if (!last) return;
+  if (inside) port().end_events();  // whoever hangs in it does so without a permit
   port().event_over(last->event,
                     inside ? "its handler did not return" : "it was stopped before its handler was given it again",
                     last->tries);
@@ -241,10 +245,23 @@ void InlinePlugin::bury_event() {
 
 bool InlinePlugin::stop(Duration budget) {
   {
+    const auto until = std::chrono::steady_clock::now() + budget;
     Lock lock(mutex_);
+    while (being_stopped_ && stop_over_.wait_until(mutex_, until)) {
+    }
+    if (being_stopped_) return false;
     if (destroyed_) return true;
+    if (ending_.exchange(true) && abandoned_) return false;
+    being_stopped_ = true;
   }
-  if (ending_.exchange(true) && abandoned_) return false;
+  const bool returned = stop_it(budget);
+  Lock lock(mutex_);
+  being_stopped_ = false;
+  stop_over_.notify_all();
+  return returned;
+}
+
+bool InlinePlugin::stop_it(Duration budget) {
   watch_->end();
   refuse_calls();
   auto stopped = expect_stop();
@@ -261,8 +278,10 @@ bool InlinePlugin::stop(Duration budget) {
   const bool returned =
       serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   if (!answered) port().log(Level::warn, "did not answer `stop` within its budget");
+  if (!answered || !returned) take_back();  // what it has given may be the half of it
   bury_event();
   answer_open(unanswered());  // what it says of them now, in its destructors, is no answer
+  own_calls().close();        // nobody is there to hear of one that it makes now
   if (returned) {
     destroy_plugin();
   } else {

@@ -62,8 +62,9 @@ class InlinePlugin final : public Plugin {
   struct Delivering {
     Delivering(Event what, Backoff between) : event(std::move(what)), backoff(between) {}
     const Event event;
-    Backoff backoff;      ///< serial
-    int tries = 0;        ///< under the plugin's mutex_, as the next one
+    Backoff backoff;  ///< serial
+    int tries = 0;    ///< under the plugin's mutex_, as the next ones
+    TimePoint not_before{};
     bool inside = false;  ///< its handler has it now
   };
   /// While the plugin is called, by its symbolic thread.
@@ -101,6 +102,7 @@ class InlinePlugin final : public Plugin {
   /// Instead of start().
   void give_up();
   void destroy_plugin();
+  [[nodiscard]] bool stop_it(Duration budget);
 
   // What the plugin calls; any thread.
   std::int32_t on_post(void (*fn)(void*), void* arg);
@@ -125,6 +127,8 @@ class InlinePlugin final : public Plugin {
 
   mutable Mutex mutex_;
   bool destroyed_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool being_stopped_ GANTRY_GUARDED_BY(mutex_) = false;  ///< by one thread at a time
+  CondVar stop_over_;
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
   std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has it, or will again

@@ -125,8 +125,22 @@ void OwnCall::credit(std::uint32_t items) {
     Lock lock(mutex_);
     if (over_ || cancelled_) return;
     out_credit_ = std::min(out_credit_ + items, kMostCredit);
+    untold_credit_ = std::min(untold_credit_ + items, kMostCredit);
+    if (std::exchange(credit_waits_, true)) return;
   }
-  hand_over(GANTRY_CREDIT, 0, items, {});
+  const auto plugin = plugin_.lock();
+  const bool taken = plugin && plugin->deliver([self = shared_from_this()](Plugin& p) {
+    auto msg = make_msg(GANTRY_CREDIT, self->id_);
+    {
+      Lock lock(self->mutex_);
+      self->credit_waits_ = false;
+      msg.credit = static_cast<std::uint32_t>(std::exchange(self->untold_credit_, 0));
+    }
+    if (msg.credit != 0) (void)p.hand(msg, {});
+  });
+  if (taken) return;
+  Lock lock(mutex_);
+  credit_waits_ = false;  // what comes next takes it along
 }
 
 void OwnCall::progress(std::string_view payload) {

@@ -54,6 +54,8 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   mutable Mutex mutex_;
   std::shared_ptr<ActiveCall> call_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< items that the plugin may send
+  std::uint64_t untold_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool credit_waits_ GANTRY_GUARDED_BY(mutex_) = false;  ///< one message, for all of it
   bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
   bool over_ GANTRY_GUARDED_BY(mutex_) = false;
 };

@@ -34,6 +34,9 @@ Plugin::Plugin(PluginBasics basics) : basics_(std::move(basics)) {
   if (basics_.handed_over) next_id_ = basics_.handed_over->next_id();
 }
 
+// One that has not started was never stopped either.
+Plugin::~Plugin() { own_calls_.close(); }
+
 std::shared_ptr<PluginCall> Plugin::open(std::shared_ptr<CallSink> sink, std::uint64_t id) {
   Lock lock(mutex_);
   if (id == 0) id = next_id_;
@@ -67,6 +70,17 @@ void Plugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request)
   }
   deliver_call(call, std::move(request));
   call->begun();
+  if (call->is_attach() || call->is_background()) stopping_has_begun(*call);
+}
+
+// drain() may have seen it before it was marked as what it is.
+void Plugin::stopping_has_begun(PluginCall& call) {
+  {
+    Lock lock(mutex_);
+    if (!stopping_) return;
+    idle_.notify_all();
+  }
+  if (call.is_background()) call.cancel();
 }
 
 std::shared_ptr<PluginCall> Plugin::take_out(std::uint64_t id) {
@@ -116,7 +130,7 @@ void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest r
 
 void Plugin::reconfigure(std::function<json()> config) {
   if (reconfigure_waits_.exchange(true)) return;
-  (void)deliver([ask = std::move(config)](Plugin& p) {
+  const bool taken = deliver([ask = std::move(config)](Plugin& p) {
     p.reconfigure_waits_ = false;
     const std::string text = dump_json(ask());
     auto msg = make_msg(GANTRY_EVENT, 0);
@@ -124,18 +138,20 @@ void Plugin::reconfigure(std::function<json()> config) {
     msg.payload = to_bytes(text);
     (void)p.hand(msg, {});
   });
+  if (!taken) reconfigure_waits_ = false;
 }
 
 void Plugin::gone(OriginId origin) {
   {
     Lock lock(mutex_);
     gone_.push_back(origin);
-    if (gone_.size() > 1) return;
+    if (std::exchange(gone_waits_, true)) return;
   }
-  (void)deliver([](Plugin& p) {
+  const bool taken = deliver([](Plugin& p) {
     std::vector<OriginId> origins;
     {
       Lock lock(p.mutex_);
+      p.gone_waits_ = false;
       origins.swap(p.gone_);
     }
     for (const OriginId gone : origins) {
@@ -144,6 +160,9 @@ void Plugin::gone(OriginId origin) {
       (void)p.hand(msg, {});
     }
   });
+  if (taken) return;
+  Lock lock(mutex_);
+  gone_waits_ = false;  // the next one takes it along
 }
 
 void Plugin::answer_open(const Error& error) {
@@ -305,6 +324,11 @@ std::int32_t Plugin::is_cancelled(std::uint64_t id) const {
   if ((id & GANTRY_OWN_CALL) != 0) return own_calls_.over(id) ? 1 : 0;
   const auto call = find(id);
   return !call || call->over() ? 1 : 0;
+}
+
+bool Plugin::is_stopping() const {
+  Lock lock(mutex_);
+  return stopping_;
 }
 
 std::string Plugin::last_error() const {

@@ -54,7 +54,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
 
   Plugin(const Plugin&) = delete;
   Plugin& operator=(const Plugin&) = delete;
-  virtual ~Plugin() = default;
+  virtual ~Plugin();
 
   /// A call that stands in the table, so that what comes back finds it; its plugin hears of it at begin(). The sink is
   /// answered exactly once, also when the plugin cannot take it. `id`: the host's, in a process of its own.
@@ -66,6 +66,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// and are answered `plugin_died`, as an attach stream, which never ends by itself, is at once. While an heir is
   /// expected streams are left open, and attach streams are not waited for: they may be given to it.
   bool drain(std::chrono::steady_clock::time_point until);
+  /// It takes no more calls.
+  [[nodiscard]] bool is_stopping() const;
   /// Before drain() and stop(): another instance comes next, to which it may give something.
   void expect_heir();
   /// Once, after stop(): what it has given; nothing more is taken. nullptr: no heir was expected.
@@ -149,6 +151,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
   void forget(std::uint64_t id);
   [[nodiscard]] std::shared_ptr<PluginCall> take_out(std::uint64_t id) GANTRY_REQUIRES(mutex_);
+  void stopping_has_begun(PluginCall& call);
   [[nodiscard]] bool none_will_end() const GANTRY_REQUIRES(mutex_);
 
   const PluginBasics basics_;
@@ -159,7 +162,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   std::uint64_t next_id_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told; one message waits for all of them
+  std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told
+  bool gone_waits_ GANTRY_GUARDED_BY(mutex_) = false;     ///< one message, for all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   bool heir_ GANTRY_GUARDED_BY(mutex_) = false;
   std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);

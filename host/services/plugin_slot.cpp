@@ -114,6 +114,10 @@ void PluginSlot::quarantine(const std::string& why) {
 
 void PluginSlot::release() {
   const Lock lock(mutex_);
+  forgive();
+}
+
+void PluginSlot::forgive() {
   held_ = Held::no;
   window_.clear();
   opens_at_ = {};
@@ -138,6 +142,8 @@ void PluginSlot::drained() {
   Instance last;
   const Lock lock(mutex_);
   last.swap(retired_);
+  std::erase_if(aside_, [](const auto& aside) { return aside.expired(); });
+  if (last) aside_.push_back(last);  // its death may be told later
 }
 
 void PluginSlot::starts(bool reload) {
@@ -149,13 +155,25 @@ void PluginSlot::starts(bool reload) {
 Result<std::optional<PluginSlot::Instance>> PluginSlot::replace(const Instance& next) {
   const Lock lock(mutex_);
   if (has_died(next)) return fail(ErrorKind::plugin_died, "plugin " + name_ + " died as soon as it had started");
-  return lazy_.replace(next);
+  auto before = lazy_.replace(next);
+  if (!before) return before;
+  if (!*before) before = std::exchange(retired_, nullptr);  // no start comes any more that would stop it
+  std::erase_if(aside_, [&](const auto& aside) { return aside.expired() || aside.lock() == next; });
+  if (*before) aside_.push_back(*before);
+  // One that runs is not held back, whatever became of the one before it meanwhile.
+  if (held_ != Held::no || opens_at_ > clock_.now()) forgive();
+  return before;
+}
+
+void PluginSlot::put_aside(const Instance& instance) {
+  const Lock lock(mutex_);
+  aside_.push_back(instance);
 }
 
 bool PluginSlot::is_aside(const Instance& instance) {
   const Lock lock(mutex_);
   note_death(instance);
-  if (retired_ == instance) return true;
+  if (retired_ == instance || is_one_of(aside_, instance)) return true;
   return lazy_.state() != LazyState::constructing && lazy_.peek() != instance;
 }
 
@@ -164,9 +182,11 @@ void PluginSlot::note_death(const Instance& instance) {
   dead_.push_back(instance);
 }
 
-bool PluginSlot::has_died(const Instance& instance) const {
-  return std::ranges::any_of(dead_, [&](const auto& dead) { return dead.lock() == instance; });
+bool PluginSlot::is_one_of(const std::vector<std::weak_ptr<Plugin>>& list, const Instance& instance) {
+  return std::ranges::any_of(list, [&](const auto& one) { return one.lock() == instance; });
 }
+
+bool PluginSlot::has_died(const Instance& instance) const { return is_one_of(dead_, instance); }
 
 bool PluginSlot::is_dead(const Instance& instance) const {
   const Lock lock(mutex_);

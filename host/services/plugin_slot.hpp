@@ -76,7 +76,10 @@ class PluginSlot {
   /// `reload`: it is no restart.
   void starts(bool reload = false);
 
-  /// `next`, which runs, takes the place of the one that runs, if one does; that one is given back. Nothing: a start
+  /// `instance` runs, and is to replace() the one that is called.
+  void put_aside(const Instance& instance);
+  /// `next`, which runs, takes the place of the one that runs, or was retired, if there is one; that one is given back,
+  /// to be stopped. Nothing: a start
   /// runs; wait for it with get(). `plugin_died`: so has it.
   [[nodiscard]] Result<std::optional<Instance>> replace(const Instance& next);
   /// `instance` has died, and calls do not go to it: it has not taken its place yet, or has left it.
@@ -97,6 +100,8 @@ class PluginSlot {
 
  private:
   enum class Held : std::uint8_t { no, quarantined, failed };
+  void forgive() GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] static bool is_one_of(const std::vector<std::weak_ptr<Plugin>>& list, const Instance& instance);
   void note_death(const Instance& instance) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool has_died(const Instance& instance) const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] Verdict judge(const std::string& reason, json details, bool starting);
@@ -118,7 +123,8 @@ class PluginSlot {
   std::uint64_t starts_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<std::string> lines_ GANTRY_GUARDED_BY(mutex_);
   Instance retired_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::weak_ptr<Plugin>> dead_ GANTRY_GUARDED_BY(mutex_);  ///< those that somebody still holds
+  std::vector<std::weak_ptr<Plugin>> dead_ GANTRY_GUARDED_BY(mutex_);   ///< those that somebody still holds
+  std::vector<std::weak_ptr<Plugin>> aside_ GANTRY_GUARDED_BY(mutex_);  ///< not called yet, or not any more; as above
 };
 
 }  // namespace gantry::host

@@ -42,6 +42,8 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, W
 void ServiceManager::make_entry(const PluginSpec& spec) {
   Entry& entry = entries_[spec.name];
   entry.name = spec.name;
+  if (spec.enabled && !spec.failure.empty())
+    deps_.log.write(Level::warn, "plugins", spec.name + " cannot run: " + spec.failure);
   RestartPolicy policy = deps_.restarts;
   policy.restart = spec.restart;
   policy.backoff.seed += entries_.size() << 16U;
@@ -279,7 +281,19 @@ void ServiceManager::reconfigure() {
 }
 
 void ServiceManager::gone(OriginId origin) {
-  each_running([origin](Plugin& plugin) { plugin.gone(origin); });
+  for (auto& [name, entry] : entries_) {
+    if (const auto plugin = entry.slot->peek()) plugin->gone(origin);
+    const auto leaving = entry.slot->retired();
+    if (leaving) leaving->gone(origin);
+    if (!leaving && !entry.slot->is_starting()) continue;
+    Instance coming;
+    {
+      Lock lock(mutex_);
+      coming = entry.coming.lock();
+      if (!coming && entry.gone.size() < kMaxGone) entry.gone.push_back(origin);
+    }
+    if (coming) coming->gone(origin);  // a second time harms nobody
+  }
 }
 
 }  // namespace gantry::host

@@ -93,6 +93,8 @@ class ServiceManager {
   /// Of one plugin, in this process: none is ever closed.
   static constexpr int kMaxBuilds = 1000;
   static constexpr std::size_t kMaxPlugins = 1000;
+  /// Clients that leave while a plugin starts and are told to it afterwards.
+  static constexpr std::size_t kMaxGone = 4096;
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of);
   ServiceManager(const ServiceManager&) = delete;
@@ -114,8 +116,9 @@ class ServiceManager {
   [[nodiscard]] PluginSlot* instance(const std::string& plugin) const;
   /// Blocks until the plugin runs or has failed.
   [[nodiscard]] Result<void> start(const std::string& plugin);
-  /// By hand, whatever its state: one that runs is stopped first, within kGrace; what it was held back for is forgiven.
-  /// Blocks as start() does.
+  /// By hand, whatever its state: one that runs is stopped first, within kGrace, and its build is started again; one
+  /// that does not run is started with the build that lies there by now. What it was held back for is forgiven. Blocks
+  /// as start() does.
   [[nodiscard]] Result<void> restart(const std::string& plugin);
 
   /// Reads the manifest again and puts the library as it is now in the place of the instance that runs, if one does, by
@@ -172,9 +175,12 @@ class ServiceManager {
     bool has_run = false;                                         ///< a build of it
     int builds = 0;                                               ///< that were loaded into this process
     std::filesystem::path kept{};                                 ///< a copy of the build that the host has started
+    std::optional<std::filesystem::file_time_type> built{};       ///< when the library was written that runs, or ran
     std::optional<Build> next{};                                  ///< the next start is to try this
     std::optional<Result<void>> tried{};                          ///< what became of it
     std::shared_ptr<Handover> handed_over{};                      ///< within a start: by the instance before
+    std::vector<OriginId> gone{};                                 ///< who has left while it starts
+    std::weak_ptr<Plugin> coming{};                               ///< within a start: it is told itself
     std::shared_ptr<Activation> activation{};                     ///< by an event that has not come
     Since since{};                                                ///< until it runs: where that event was
     std::map<std::string, std::weak_ptr<Plugin>> started_with{};  ///< the instances of what it needs
@@ -192,6 +198,8 @@ class ServiceManager {
   [[nodiscard]] Result<Instance> construct(Entry& entry);
   [[nodiscard]] Result<Instance> try_next(Entry& entry, const Build& next);
   [[nodiscard]] Result<void> take_rebuilt(Entry& entry);
+  void note_built(Entry& entry, const PluginSpec& spec);
+  [[nodiscard]] bool was_rebuilt(const Entry& entry) const;
   void stop_retired(Entry& entry, bool drain);
   void forget_what_was_given(Entry& entry);
   void disarm_activations();

@@ -18,6 +18,7 @@ Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   {
     Lock lock(mutex_);
     next = std::exchange(entry.next, std::nullopt);
+    entry.coming.reset();
   }
   const bool ran = entry.slot->retired() != nullptr;
   stop_retired(entry, next.has_value());
@@ -35,10 +36,19 @@ Result<ServiceManager::Instance> ServiceManager::construct(Entry& entry) {
   end_work(plugin && !entry.slot->is_dead(*plugin) ? *plugin : nullptr);
   // What changed while it started has found no plugin to tell.
   if (plugin) (*plugin)->reconfigure([this, &entry] { return config_of_(*spec_of(entry)); });
-  if (plugin) {
+  std::vector<OriginId> gone;
+  {
     Lock lock(mutex_);
-    entry.since.clear();
-    entry.has_run = true;
+    gone.swap(entry.gone);
+    if (plugin) {
+      entry.coming = *plugin;
+      entry.since.clear();
+      entry.has_run = true;
+    }
+  }
+  // What it was handed may still know them.
+  for (const OriginId origin : gone) {
+    if (plugin) (*plugin)->gone(origin);
   }
   return plugin;
 }
@@ -227,6 +237,10 @@ Result<void> ServiceManager::restart(const std::string& plugin) {
   const auto found = entry_of(plugin);
   if (!found) return std::unexpected(found.error());
   Entry& entry = **found;
+  if (entry.slot->peek() == nullptr && !entry.slot->is_starting() && was_rebuilt(entry)) {
+    auto done = reload(plugin);
+    if (done || done.error().kind != ErrorKind::conflict) return done;
+  }
   const auto dependents = retire_dependents(plugin);
   entry.slot->release();
   if (entry.slot->retire()) tell("draining", entry.name);

@@ -17,7 +17,29 @@
 namespace gantry::host {
 
 // The one that the host has started lies where an author's next build will: a process started later would open that.
+void ServiceManager::note_built(Entry& entry, const PluginSpec& spec) {
+  std::error_code failed;
+  const auto written = std::filesystem::last_write_time(spec.library, failed);
+  if (failed) return;
+  Lock lock(mutex_);
+  entry.built = written;
+}
+
+bool ServiceManager::was_rebuilt(const Entry& entry) const {
+  const auto spec = spec_of(entry);
+  std::error_code failed;
+  const auto written = std::filesystem::last_write_time(spec->library, failed);
+  Lock lock(mutex_);
+  return !failed && entry.built && *entry.built != written;
+}
+
 void ServiceManager::keep_build(Entry& entry, const PluginSpec& spec) {
+  bool is_first = false;
+  {
+    Lock lock(mutex_);
+    is_first = !entry.built;
+  }
+  if (is_first && spec.copy.empty()) note_built(entry, spec);
   if (!spec.child || !spec.copy.empty()) return;
   {
     Lock lock(mutex_);
@@ -160,6 +182,7 @@ Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
                                              "\"child\"");
   }
   Result<std::filesystem::path> copy;
+  note_built(entry, next);
   auto manifest = read_manifest_with(next.library, [&]() -> Result<void> {
     if (copy) LibraryCopies::drop(*copy);
     copy = copies_.take(entry.name, next.library);
@@ -264,7 +287,7 @@ Result<void> ServiceManager::reload_through_start(Entry& entry, const Build& nex
       tried = std::exchange(entry.tried, std::nullopt);
       entry.next.reset();
     }
-    if (!tried && !started) return std::unexpected(started.error());
+    if (!started && (!tried || *tried)) return std::unexpected(started.error());
     if (!tried) continue;
     if (!*tried && runs && started)
       return fail(tried->error().kind, tried->error().message + "; the build before it was started again",
@@ -277,6 +300,7 @@ Result<void> ServiceManager::reload_through_start(Entry& entry, const Build& nex
 Result<void> ServiceManager::reload_by_overlap(Entry& entry, const Build& next) {
   if (!begin_work()) return fail(ErrorKind::unavailable, "the host is stopping");
   const auto made = load_and_start(entry, next, true);
+  if (made) entry.slot->put_aside(*made);
   end_work(made ? *made : nullptr);
   if (!made) return fail(made.error().kind, made.error().message + "; the build before it goes on", made.error().data);
   std::optional<Instance> old;

@@ -8,6 +8,7 @@ gantry_add_test(test_host
   host_child.cpp
   host_door.cpp
   host_door_calls.cpp
+  host_ends.cpp
   host_envelope.cpp
   host_graph.cpp
   host_grants.cpp
@@ -43,7 +44,7 @@ gantry_add_test(test_host
   sandbox_paths.cpp
   LIBS gantry_cli LABELS concurrency)
 add_dependencies(test_host gantry
-  echo faulty busy hasty plain lsp_shaped slow_stream ledger typed resumed v1 bad
+  echo faulty busy hasty plain clingy lsp_shaped slow_stream ledger typed resumed v1 bad
   prober asker keyed keeper loafer key_holder not_a_plugin other_abi other_magic)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})

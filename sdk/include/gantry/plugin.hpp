@@ -135,6 +135,29 @@ template <class T>
   }
 }
 
+/// A member that is meant for the host and that it could not call is never called, without a word: so it is refused
+/// here. `start` and `reconfigure` are known by their PluginConfig, `stop` by having no parameter, `event` by its text.
+template <class F>
+struct Parameters {
+  static constexpr bool config_first = false, none = false, text_first_of_two = false;
+};
+template <class R, class First, class... Rest>
+struct Parameters<R(First, Rest...)> {
+  static constexpr bool config_first = std::is_same_v<std::remove_cvref_t<First>, PluginConfig>;
+  static constexpr bool none = false;
+  static constexpr bool text_first_of_two = sizeof...(Rest) == 1 && std::is_constructible_v<First, std::string_view>;
+};
+template <class R>
+struct Parameters<R()> {
+  static constexpr bool config_first = false, none = true, text_first_of_two = false;
+};
+template <class F>
+struct ParametersOf : Parameters<void(int)> {};
+template <class T, class R, class... A, bool N>
+struct ParametersOf<R (T::*)(A...) noexcept(N)> : Parameters<R(A...)> {};
+template <class T, class R, class... A, bool N>
+struct ParametersOf<R (T::*)(A...) const noexcept(N)> : Parameters<R(A...)> {};
+
 /// The C side of one plugin object. Every function that the host calls is noexcept: nothing crosses but a status.
 template <class T>
 class Instance {
@@ -175,6 +198,7 @@ class Instance {
 
  private:
   explicit Instance(const gantry_host* host) : host_(host), crew_(host_) {
+    check_members();
     abi_.size = sizeof abi_;
     abi_.ctx = this;
     abi_.start = [](void* ctx, gantry_bytes config) noexcept -> std::int32_t {
@@ -187,8 +211,34 @@ class Instance {
     };
     abi_.destroy = [](void* ctx) noexcept { delete static_cast<Instance*>(ctx); };
   }
+  static constexpr void check_members() {
+    if constexpr (requires { &T::start; })
+      static_assert(
+          !ParametersOf<decltype(&T::start)>::config_first || kTakesSettings || requires(T& t, const PluginConfig& c) {
+            t.start(c);
+          }, "start is: Result<void> start(const gantry::PluginConfig&), or with const SETTINGS& behind it");
+    if constexpr (requires { &T::reconfigure; })
+      static_assert(!ParametersOf<decltype(&T::reconfigure)>::config_first || takes_new_config(),
+                    "reconfigure is: void reconfigure(const gantry::PluginConfig&), or, where start takes settings, "
+                    "with const SETTINGS& behind it");
+    if constexpr (requires { &T::stop; })
+      static_assert(!ParametersOf<decltype(&T::stop)>::none, "stop is: void stop(gantry::Stopping)");
+    if constexpr (requires { &T::event; })
+      static_assert(
+          !ParametersOf<decltype(&T::event)>::text_first_of_two ||
+              requires(T& t, std::string_view topic, const json& p) { t.event(topic, p); },
+          "event is: void event(std::string_view topic, const gantry::json& payload)");
+  }
+  [[nodiscard]] static constexpr bool takes_new_config() {
+    if constexpr (kTakesSettings) {
+      return requires(T& t, const PluginConfig& c, const Settings& s) { t.reconfigure(c, s); };
+    } else {
+      return requires(T& t, const PluginConfig& c) { t.reconfigure(c); };
+    }
+  }
+
   ~Instance() {
-    calls_.stop();
+    calls_.end();
     host_.outgoing().clear();  // what the crew waits for ends
     crew_.dismiss();
     impl_.reset();
@@ -274,14 +324,18 @@ class Instance {
       case GANTRY_EVENT:
         return event(msg);
       case GANTRY_GONE:
-        if constexpr (requires { impl_->gone(msg.origin); }) impl_->gone(msg.origin);
+        if constexpr (requires { impl_->gone(msg.origin); }) {
+          if (impl_) impl_->gone(msg.origin);
+        }
         return 0;
       case GANTRY_STOP: {
         auto reply = std::make_shared<StopReply>(host_, msg.id);
         Stopping stopping(reply, Deadline::in(Duration(msg.budget_ns), host_.now()));
         crew_.stop(std::move(reply));
         calls_.stop();
-        if constexpr (requires { impl_->stop(std::move(stopping)); }) impl_->stop(std::move(stopping));
+        if constexpr (requires { impl_->stop(std::move(stopping)); }) {
+          if (impl_) impl_->stop(std::move(stopping));
+        }
         return 0;
       }
       default:
@@ -309,6 +363,10 @@ class Instance {
       call.reply_error(Error{ErrorKind::method_not_found, "no such method: " + state->method, {}});
       return 0;
     }
+    if (!impl_) {
+      call.reply_error(Error{ErrorKind::unavailable, "the plugin has not started", {}});
+      return 0;
+    }
     state->handler_thread = std::this_thread::get_id();
     std::optional<std::string> thrown;
     try {
@@ -330,6 +388,7 @@ class Instance {
   }
 
   std::int32_t event(const gantry_msg& msg) {
+    if (!impl_) return 0;
     const auto topic = to_view(msg.topic);
     if (topic == "host.plugin.config") {
       if (const auto config = parse_plugin_config(to_view(msg.payload))) reconfigure(*config);

@@ -236,18 +236,10 @@ class CallTable {
     }
     for (const auto& call : left) call->leave();
   }
-  /// The plugin stops: cancels what the crew serves. Serially.
-  void stop() {
-    std::vector<std::shared_ptr<CallState>> served;
-    {
-      Lock lock(mutex_);
-      for (const auto& [id, call] : calls_) {
-        call->stopping.store(true, std::memory_order_relaxed);
-        if (call->served) served.push_back(call);
-      }
-    }
-    for (const auto& call : served) call->cancel();
-  }
+  /// The plugin stops: cancels what the crew serves; what is open besides may still be answered. Serially.
+  void stop() { cancel(true); }
+  /// The plugin is destroyed: who waits for a caller's credit does so in vain. Serially.
+  void end() { cancel(false); }
   void remove(std::uint64_t id) {
     std::shared_ptr<CallState> last;
     Lock lock(mutex_);
@@ -258,6 +250,18 @@ class CallTable {
   }
 
  private:
+  void cancel(bool only_served) {
+    std::vector<std::shared_ptr<CallState>> calls;
+    {
+      Lock lock(mutex_);
+      for (const auto& [id, call] : calls_) {
+        call->stopping.store(true, std::memory_order_relaxed);
+        if (call->served || !only_served) calls.push_back(call);
+      }
+    }
+    for (const auto& call : calls) call->cancel();
+  }
+
   mutable Mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<CallState>> left_ GANTRY_GUARDED_BY(mutex_);  ///< of calls_
@@ -265,11 +269,13 @@ class CallTable {
 };
 
 inline CallTable::~CallTable() {
-  Lock lock(mutex_);
-  for (auto& [id, call] : calls_) {
-    call->table = nullptr;
-    call->clear_callbacks();
+  std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls;
+  {
+    Lock lock(mutex_);
+    calls.swap(calls_);
   }
+  for (auto& [id, call] : calls) call->table = nullptr;
+  for (auto& [id, call] : calls) call->clear_callbacks();  // which may let go of other calls
 }
 
 inline void CallState::send_answer(std::int32_t status, const std::string& payload) {

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What is left when an instance of a plugin ends, and who has its place then.
+#include "host/plugins/bus_port.hpp"
+#include "host/plugins/inline_plugin.hpp"
+#include "host/services/plugin_slot.hpp"
+#include "unit/door_client.hpp"
+#include "unit/host_plugin_set.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+
+constexpr std::array kIsolations{Isolation::in_line, Isolation::child};
+
+[[nodiscard]] std::size_t count_of(const std::string& text, const std::string& what) {
+  std::size_t times = 0;
+  for (auto at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++times;
+  return times;
+}
+
+/// A slot whose instances are of the plugin `plain`.
+struct Slot {
+  TempDir dir;
+  std::shared_ptr<Log> log = log_in(dir.path() / "log");
+  ManualTimers timers;
+  EventBus bus{"epoch", 100};
+  Workers workers{1};
+  std::function<void()> in_start = [] {};
+  PluginSlot slot{"plain", RestartPolicy{},
+                  [this]() -> Result<PluginSlot::Instance> {
+                    in_start();
+                    return make();
+                  },
+                  [this] {
+                    LazyOptions out;
+                    out.clock = &timers;
+                    return out;
+                  }()};
+
+  PluginSlot::Instance make() {
+    const std::filesystem::path library = GANTRY_BUILD_DIR "/tests/plugins/plain.so";
+    PluginBasics basics{"plain", *read_manifest(library), timers,
+                        std::make_shared<BusPort>(
+                            "plain", bus, *log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
+                            BusPort::Caller{0, nullptr, [](OriginId) {}}),
+                        1 << 20};
+    auto loaded = InlinePlugin::load(library, std::move(basics), workers);
+    REQUIRE(loaded);
+    REQUIRE((*loaded)->start(json::object()));
+    return *loaded;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("ends: an instance that was retired is given back when another takes its place before the next start") {
+  Slot t;
+  const auto first = *t.slot.get();
+  REQUIRE(t.slot.retire());
+  const auto next = t.make();
+  const auto replaced = t.slot.replace(next);
+  REQUIRE(replaced);
+  REQUIRE(*replaced);
+  REQUIRE(**replaced == first);
+  REQUIRE(t.slot.retired() == nullptr);
+  REQUIRE(t.slot.view().state == "ready");
+}
+
+TEST_CASE("ends: an instance that takes the place of one that was held back is not held back") {
+  Slot t;
+  const auto first = *t.slot.get();
+  t.slot.quarantine("it died too often");
+  REQUIRE_FALSE(t.slot.get());
+  const auto next = t.make();
+  REQUIRE(t.slot.replace(next));
+  REQUIRE(*t.slot.get() == next);
+  REQUIRE(t.slot.held_for() == Duration::zero());
+}
+
+TEST_CASE("ends: the death of an instance that was replaced or is not in place yet is not its successor's") {
+  Slot t;
+  const auto first = *t.slot.get();
+  const auto second = t.make();
+  REQUIRE(**t.slot.replace(second) == first);
+  (void)t.slot.died(second, Death{.reason = "killed"});
+  const auto trial = t.make();
+  t.slot.put_aside(trial);
+  bool first_is_aside = false;
+  bool trial_is_aside = false;
+  t.in_start = [&] {
+    first_is_aside = t.slot.is_aside(first);
+    trial_is_aside = t.slot.is_aside(trial);
+  };
+  REQUIRE(t.slot.get());
+  REQUIRE(first_is_aside);
+  REQUIRE(trial_is_aside);
+}
+
+TEST_CASE("ends: a plugin that was unsubscribed before it had subscribed has no subscription") {
+  Slot t;
+  BusPort port(
+      "p", t.bus, *t.log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
+      BusPort::Caller{0, nullptr, [](OriginId) {}});
+  port.unsubscribe();
+  port.subscribe({"a.**"}, [] {});
+  REQUIRE(t.bus.counts().subscriptions == 0);
+}
+
+TEST_CASE("ends: an event handler that hangs does not keep its permit") {
+  TestHouse t([](Config& c) {
+    c.supervisor.hung_seconds = 60;
+    c.async.event_processing_concurrency = 1;
+  });
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+  REQUIRE(t.house().bus().publish("to_faulty.a", json{{"file", (t.dir() / "go").string()}}.dump()));
+  eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  const auto in_use = [&] { return (*t.call("host.metrics"))["event_processing"]["in_use"].get<int>(); };
+  REQUIRE(in_use() == 1);
+  for (int i = 0; i < 5; ++i) t.timers.advance(std::chrono::seconds(15));
+  REQUIRE(in_use() == 0);
+  std::ofstream(t.dir() / "go") << "go";
+  eventually("the dead letter", [&] { return !t.house().bus().dead_letters().empty(); });
+}
+
+TEST_CASE("ends: a plugin whose destructor waits for its threads is not held by what they wait for") {
+  for (const auto isolation : kIsolations) {
+    PluginSet t({"clingy"}, isolation);
+    REQUIRE(t.call("clingy.asks_on"));
+    const auto stream = t.test().begin("clingy.sends_on", json::object(), 1);
+    eventually("its item", [&] { return stream.recorder->items().size() == 1; });
+    REQUIRE(t.call("plugin.restart", {{"name", "clingy"}}));
+    REQUIRE(stream.recorder->wait().error().kind == ErrorKind::plugin_died);
+    REQUIRE(t.entry("clingy")["state"] == "ready");
+    REQUIRE(t.entry("clingy")["evidence"].is_null());
+  }
+}
+
+TEST_CASE("ends: calls that hold each other go with their plugin") {
+  for (const auto isolation : kIsolations) {
+    PluginSet t({"clingy"}, isolation);
+    std::vector<TestHouse::Begun> calls;
+    for (int i = 0; i < 10; ++i) calls.push_back(t.begin("clingy.pairs"));
+    eventually("the calls", [&] { return t.entry("clingy")["open_calls"] == 10; });
+    REQUIRE(t.call("plugin.restart", {{"name", "clingy"}}));
+    for (const auto& call : calls) REQUIRE(call.recorder->wait().error().kind == ErrorKind::plugin_died);
+  }
+}
+
+TEST_CASE("ends: what a plugin has called in a start that failed is cancelled") {
+  for (const auto isolation : kIsolations) {
+    PluginSet t({"clingy"}, isolation,
+                [](Config& c) { c.plugins["clingy"].settings = {{"calls", "faulty.never"}, {"refuses", true}}; });
+    REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+    REQUIRE_FALSE(t.call("clingy.asks_on"));
+    // Or before it was told of the call at all.
+    eventually("the cancellation",
+               [&] { return t.call("faulty.cancelled")->at("count") == 1 || t.entry("faulty")["open_calls"] == 0; });
+  }
+}
+
+TEST_CASE("ends: a client that leaves while a plugin starts is told to it afterwards") {
+  for (const auto isolation : kIsolations) {
+    const TempDir dir;
+    const auto file = dir.path() / "go";
+    std::ofstream(file) << "go";
+    TestHouse t([&](Config& c) {
+      c.plugins["faulty"].isolation = isolation;
+      c.plugins["faulty"].settings = {{"start_file", file.string()}};
+      c.plugins["faulty"].grants = std::vector<std::string>{"read:" + dir.path().string()};
+    });
+    REQUIRE((*t.call("faulty.who"))["gone"] == 0);
+    std::filesystem::remove(file);
+    const auto times = [&] { return count_of(t.log_text(), "blocks until"); };
+    REQUIRE(times() == 1);
+    const auto restarted = t.begin("plugin.restart", {{"name", "faulty"}});
+    eventually("the next start", [&] { return times() == 2; });
+    {
+      Raw client(t.socket());
+      client.line(request(1, "host.status"));
+      REQUIRE(client.answer()["result"]["connections"] == 1);
+    }
+    eventually("its end", [&] { return (*t.call("host.status"))["connections"] == 0; });
+    std::ofstream(file) << "go";
+    REQUIRE(restarted.recorder->wait());
+    REQUIRE((*t.call("faulty.who"))["gone"] == 2);  // the client, and the instance before
+  }
+}
+
+TEST_CASE("ends: an event that failed waits for its time though another one comes meanwhile") {
+  TestHouse t;
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+  const auto failures = [&] { return count_of(t.log_text(), "not to its liking"); };
+  const auto file = t.dir() / "go";
+  REQUIRE(t.house().bus().publish("to_faulty.a", json{{"file", file.string()}, {"failures", 1}}.dump()));
+  eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  REQUIRE(t.house().bus().publish("to_faulty.b", "{}"));  // while its handler runs
+  std::ofstream(file) << "go";
+  eventually("the failure", [&] { return failures() == 1; });
+  REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
+  REQUIRE(t.call("faulty.seen_events")->at("topics").empty());
+  t.advance_to_next(std::chrono::seconds(10));
+  eventually("both", [&] { return t.call("faulty.seen_events")->at("topics") == json{"to_faulty.a", "to_faulty.b"}; });
+  REQUIRE(failures() == 1);
+}
