@@ -74,7 +74,10 @@ int call(const Common& common, const CallArgs& args) {
       print(p["item"], args.as_json);
       (void)client.notify("$/credit", {{"id", p["id"]}, {"n", 1}});
     } else if (method == "$/progress" && p.contains("message") && p["message"].is_string()) {
-      std::fprintf(stderr, "%s\n", p["message"].get<std::string>().c_str());
+      std::string text = p["message"];
+      if (const auto percentage = p.find("percentage"); percentage != p.end() && percentage->is_number())
+        text += (text.empty() ? "" : ", ") + std::to_string(static_cast<int>(percentage->get<double>())) + " %";
+      std::fprintf(stderr, "%s\n", text.c_str());
     }
   };
   const auto result = client.call(args.method, *params, timeout, on_notification);

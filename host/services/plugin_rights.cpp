@@ -80,10 +80,12 @@ std::unexpected<Error> PluginRights::refuse(const std::string& missing, const st
   count(missing, wanted, traceparent);
   const auto grant = parse_grant(missing);
   const bool asks = grant && !effective_grants(asked_, {*grant}, {}).empty();
-  return fail(ErrorKind::permission_denied,
-              "plugin " + plugin_ + " lacks the grant " + missing + "; " +
-                  (asks ? "add it to grants in [plugins." + plugin_ + "]" : "its manifest does not ask for it either"),
-              dump_json({{"grant", missing}}));
+  return fail(
+      ErrorKind::permission_denied,
+      "plugin " + plugin_ + " lacks the grant " + missing + "; " +
+          (asks ? "add it to grants in [plugins." + plugin_ + "], which is in force from the host's next start on"
+                : "its manifest does not ask for it either"),
+      dump_json({{"grant", missing}}));
 }
 
 void PluginRights::count(const std::string& missing, const std::string& wanted, std::string_view traceparent) const {

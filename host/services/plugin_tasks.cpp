@@ -134,7 +134,19 @@ Result<std::string> PluginTasks::stop(const CallRequest& request, const std::str
   return std::string("{}");
 }
 
+// Another instance that is wished for is no failure of the task, which is called again there.
 Result<void> PluginTasks::work(TaskContext& context, const std::string& plugin, const Order& order) {
+  const PluginSlot& slot = *services_.instance(plugin);
+  while (true) {
+    std::shared_ptr<Plugin> instance;
+    auto end = work_once(context, plugin, order, instance);
+    const bool replaced = !end && instance && instance->is_stopping() && !slot.is_dead(instance);
+    if (!replaced || context.cancelled() || order.options.restart == TaskRestart::temporary) return end;
+  }
+}
+
+Result<void> PluginTasks::work_once(TaskContext& context, const std::string& plugin, const Order& order,
+                                    std::shared_ptr<Plugin>& by) {
   PluginSlot& slot = *services_.instance(plugin);
   auto [reply, answer] = oneshot::channel<Result<void>>();
   const auto sink = std::make_shared<TaskSink>(context, std::move(reply));
@@ -147,7 +159,8 @@ Result<void> PluginTasks::work(TaskContext& context, const std::string& plugin, 
   for (int i = 0; i < kMaxSwaps && !call; ++i) {
     const auto instance = slot.get();
     if (!instance) return std::unexpected(instance.error());
-    auto opened = (*instance)->open(sink);
+    by = *instance;
+    auto opened = by->open(sink);
     const bool late = opened->refused() && opened->refused()->kind == ErrorKind::unavailable;
     if (!late || slot.peek() == *instance) call = std::move(opened);
   }

@@ -51,6 +51,9 @@ class PluginTasks {
   [[nodiscard]] Result<std::string> run(const CallRequest& request, const std::string& plugin);
   [[nodiscard]] Result<std::string> stop(const CallRequest& request, const std::string& plugin);
   [[nodiscard]] Result<void> work(TaskContext& context, const std::string& plugin, const Order& order);
+  /// `by`: the instance that it was called on; null: there is none.
+  [[nodiscard]] Result<void> work_once(TaskContext& context, const std::string& plugin, const Order& order,
+                                       std::shared_ptr<Plugin>& by);
 
   TaskSupervisor& tasks_;
   ServiceManager& services_;

@@ -31,7 +31,8 @@ TEST_CASE("grants: a plugin calls what it is granted and what is its own, the re
   const auto refused = t.call("lsp_shaped.relay", {{"method", "host.status"}}).error();
   REQUIRE(refused.kind == ErrorKind::permission_denied);
   REQUIRE(refused.message ==
-          "plugin lsp_shaped lacks the grant call:host.status; add it to grants in [plugins.lsp_shaped]");
+          "plugin lsp_shaped lacks the grant call:host.status; add it to grants in [plugins.lsp_shaped], which is in "
+          "force from the host's next start on");
   REQUIRE(json::parse(refused.data)["grant"] == "call:host.status");
 }
 

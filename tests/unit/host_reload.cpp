@@ -107,6 +107,20 @@ TEST_CASE("reload: a process that dies is started again with the build that ran 
   }
 }
 
+TEST_CASE("reload: a restart by hand of one that does not run takes the build that lies there by now") {
+  Swapping t({"overlap", Isolation::child}, false, [](Config& c) { c.plugins["swap"].restart = Restart::never; });
+  REQUIRE(t.build() == 1);
+  REQUIRE(::kill(t.set.entry("swap")["pid"].get<int>(), SIGKILL) == 0);
+  eventually("its end", [&] { return t.set.entry("swap")["state"] == "failed"; });
+  t.put_of_mode("2");
+  REQUIRE_FALSE(t.set.call("swap.build"));
+  REQUIRE(t.set.call("plugin.restart", {{"name", "swap"}}));
+  REQUIRE(t.build() == 2);
+  t.put_of_mode("1");
+  REQUIRE(t.set.call("plugin.restart", {{"name", "swap"}}));
+  REQUIRE(t.build() == 2);  // one that runs goes on with its own
+}
+
 TEST_CASE("reload: a call that is open ends at the instance that has it, while others go to the new one") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
     Swapping t({"overlap", isolation});

@@ -391,3 +391,13 @@ TEST_CASE("testing: what a plugin calls in its start is answered by what was set
   held.settle();
   REQUIRE(held.log().find("in its start it was answered 2") != std::string::npos);
 }
+
+TEST_CASE("testing: a plugin that has refused to start answers no call and an empty configuration is none") {
+  TestHost host(kFaulty, {{"settings", {{"refuse_to_start", true}}}});
+  REQUIRE(host.started() != 0);
+  TestHost broken(kFaulty, json::array());
+  REQUIRE(broken.started() != 0);
+  REQUIRE(broken.call("faulty.attempts", {{"key", ""}}).error().message == "the plugin has not started");
+  TestHost empty(kFaulty, {});
+  REQUIRE(empty.started() == 0);
+}

@@ -63,7 +63,7 @@ class TestHost : public detail::HostPort {
     fill_host();
     if (before_start) before_start(*this);
     serial_ = std::thread([this] { run(); });
-    started_ = on_serial([this, entry, text = config.dump()] {
+    started_ = on_serial([this, entry, text = config.is_null() ? std::string("{}") : config.dump()] {
       plugin_ = entry->create(&host_);
       return plugin_->start(plugin_->ctx, gantry::detail::to_bytes(text));
     });

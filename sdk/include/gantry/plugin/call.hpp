@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <type_traits>
 #include <utility>
 
 namespace gantry {
@@ -89,7 +90,12 @@ class Call {
 
   /// Answers. Only the first answer counts.
   void reply(const json& result) { reply_raw(dump_json(result)); }
-  void reply(const Result<json>& result) { result ? reply(*result) : reply_error(result.error()); }
+  template <class R>
+    requires(std::is_convertible_v<R, Result<json>> && !std::is_convertible_v<R, json>)  // a list in braces is json
+  void reply(const R& answer) {
+    const Result<json>& result = answer;
+    result ? reply(*result) : reply_error(result.error());
+  }
   /// `result` is the text of one JSON value; the host refuses anything else and answers `internal`.
   void reply_raw(std::string result) { state_->finish(0, std::move(result)); }
   void reply_error(const Error& error) {

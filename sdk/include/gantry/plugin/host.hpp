@@ -158,7 +158,10 @@ class Host {
     msg.topic = detail::to_bytes(topic);
     msg.epoch = detail::to_bytes(epoch);
     msg.payload = detail::to_bytes(text);
-    return sent(host_->send(host_->ctx, &msg), topic);
+    const std::int32_t status = host_->send(host_->ctx, &msg);
+    if (status != GANTRY_INVALID) return sent(status, topic);
+    return fail(ErrorKind::invalid_params, "the host refused an event on " + std::string(topic) +
+                                               ": its manifest does not list the topic, or nothing grants it");
   }
 
   /// Calls a service, or back to a client. `done` runs serially, once. `overloaded`: too many calls are open;
