@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What is left when an instance of a plugin ends, and who has its place then.
+#include <sys/wait.h>
+
 #include "host/plugins/bus_port.hpp"
+#include "host/plugins/crash_mark.hpp"
 #include "host/plugins/inline_plugin.hpp"
 #include "host/services/plugin_slot.hpp"
 #include "unit/door_client.hpp"
@@ -204,4 +207,18 @@ TEST_CASE("ends: an event that failed waits for its time though another one come
   t.advance_to_next(std::chrono::seconds(10));
   eventually("both", [&] { return t.call("faulty.seen_events")->at("topics") == json{"to_faulty.a", "to_faulty.b"}; });
   REQUIRE(failures() == 1);
+}
+
+TEST_CASE("ends: a mark of a host that is dead and that nobody has waited for yet counts") {
+  const TempDir dir;
+  const pid_t dead = ::fork();
+  if (dead == 0) ::_exit(0);
+  eventually("its end", [&] { return state_of(dead) == 'Z'; });
+  std::ofstream(dir.path() / "mark") << dead << " 11\n";
+  const auto blame = read_crash_mark(dir.path() / "mark");
+  REQUIRE(::waitpid(dead, nullptr, 0) == dead);
+  REQUIRE(blame);
+  REQUIRE(blame->find("died of signal 11") != std::string::npos);
+  std::ofstream(dir.path() / "mark") << ::getpid() << " 11\n";
+  REQUIRE_FALSE(read_crash_mark(dir.path() / "mark"));
 }
