@@ -9,8 +9,8 @@
 #include <gantry/abi.h>
 
 #include <atomic>
-#include <deque>
 #include <gantry/mutex.hpp>
+#include <list>
 #include <memory>
 #include <string>
 #include <utility>
@@ -53,7 +53,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   void park();
   /// Of one that is parked: what its plugin was sent and has not been given. In a process of its own only.
   struct Undelivered {
-    std::deque<std::string> items;
+    std::list<std::string> items;
     bool end = false;
   };
   [[nodiscard]] Undelivered undelivered();
@@ -116,7 +116,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   std::weak_ptr<Plugin> plugin_ GANTRY_GUARDED_BY(mutex_);
   std::string method_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Opening> opening_ GANTRY_GUARDED_BY(mutex_);
-  std::deque<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< that its plugin is to be given
+  std::list<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< that its plugin is to be given
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
   bool begun_ GANTRY_GUARDED_BY(mutex_) = false;
   std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
