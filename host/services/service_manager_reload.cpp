@@ -16,7 +16,7 @@
 
 namespace gantry::host {
 
-// The one that the host has started lies where an author's next build will: a process started later would open that.
+// Of a build that is tried, also when it is refused: a restart by hand then goes back to the one before it.
 void ServiceManager::note_built(Entry& entry, const PluginSpec& spec) {
   std::error_code failed;
   const auto written = std::filesystem::last_write_time(spec.library, failed);
@@ -33,6 +33,7 @@ bool ServiceManager::was_rebuilt(const Entry& entry) const {
   return !failed && entry.built && *entry.built != written;
 }
 
+// The one that the host has started lies where an author's next build will: a process started later would open that.
 void ServiceManager::keep_build(Entry& entry, const PluginSpec& spec) {
   bool is_first = false;
   {

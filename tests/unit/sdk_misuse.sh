@@ -4,7 +4,7 @@ set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-compile() { # COMPILER MEMBERS
+compile() { # COMPILER MEMBERS SOURCE_DIR
   cat >"$work/p.cpp" <<CPP
 #include <gantry/plugin.hpp>
 struct S {

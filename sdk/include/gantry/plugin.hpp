@@ -31,6 +31,7 @@
 #include <gantry/plugin/crew.hpp>
 #include <gantry/plugin/definition.hpp>
 #include <gantry/plugin/host.hpp>
+#include <gantry/plugin/members.hpp>
 #include <gantry/plugin/task.hpp>
 #include <memory>
 #include <optional>
@@ -135,29 +136,6 @@ template <class T>
   }
 }
 
-/// A member that is meant for the host and that it could not call is never called, without a word: so it is refused
-/// here. `start` and `reconfigure` are known by their PluginConfig, `stop` by having no parameter, `event` by its text.
-template <class F>
-struct Parameters {
-  static constexpr bool config_first = false, none = false, text_first_of_two = false;
-};
-template <class R, class First, class... Rest>
-struct Parameters<R(First, Rest...)> {
-  static constexpr bool config_first = std::is_same_v<std::remove_cvref_t<First>, PluginConfig>;
-  static constexpr bool none = false;
-  static constexpr bool text_first_of_two = sizeof...(Rest) == 1 && std::is_constructible_v<First, std::string_view>;
-};
-template <class R>
-struct Parameters<R()> {
-  static constexpr bool config_first = false, none = true, text_first_of_two = false;
-};
-template <class F>
-struct ParametersOf : Parameters<void(int)> {};
-template <class T, class R, class... A, bool N>
-struct ParametersOf<R (T::*)(A...) noexcept(N)> : Parameters<R(A...)> {};
-template <class T, class R, class... A, bool N>
-struct ParametersOf<R (T::*)(A...) const noexcept(N)> : Parameters<R(A...)> {};
-
 /// The C side of one plugin object. Every function that the host calls is noexcept: nothing crosses but a status.
 template <class T>
 class Instance {
@@ -198,7 +176,7 @@ class Instance {
 
  private:
   explicit Instance(const gantry_host* host) : host_(host), crew_(host_) {
-    check_members();
+    check_members<T, Settings>();
     abi_.size = sizeof abi_;
     abi_.ctx = this;
     abi_.start = [](void* ctx, gantry_bytes config) noexcept -> std::int32_t {
@@ -211,32 +189,6 @@ class Instance {
     };
     abi_.destroy = [](void* ctx) noexcept { delete static_cast<Instance*>(ctx); };
   }
-  static constexpr void check_members() {
-    if constexpr (requires { &T::start; })
-      static_assert(
-          !ParametersOf<decltype(&T::start)>::config_first || kTakesSettings || requires(T& t, const PluginConfig& c) {
-            t.start(c);
-          }, "start is: Result<void> start(const gantry::PluginConfig&), or with const SETTINGS& behind it");
-    if constexpr (requires { &T::reconfigure; })
-      static_assert(!ParametersOf<decltype(&T::reconfigure)>::config_first || takes_new_config(),
-                    "reconfigure is: void reconfigure(const gantry::PluginConfig&), or, where start takes settings, "
-                    "with const SETTINGS& behind it");
-    if constexpr (requires { &T::stop; })
-      static_assert(!ParametersOf<decltype(&T::stop)>::none, "stop is: void stop(gantry::Stopping)");
-    if constexpr (requires { &T::event; })
-      static_assert(
-          !ParametersOf<decltype(&T::event)>::text_first_of_two ||
-              requires(T& t, std::string_view topic, const json& p) { t.event(topic, p); },
-          "event is: void event(std::string_view topic, const gantry::json& payload)");
-  }
-  [[nodiscard]] static constexpr bool takes_new_config() {
-    if constexpr (kTakesSettings) {
-      return requires(T& t, const PluginConfig& c, const Settings& s) { t.reconfigure(c, s); };
-    } else {
-      return requires(T& t, const PluginConfig& c) { t.reconfigure(c); };
-    }
-  }
-
   ~Instance() {
     calls_.end();
     host_.outgoing().clear();  // what the crew waits for ends
