@@ -20,6 +20,11 @@ namespace {
   return std::to_string(std::chrono::ceil<std::chrono::milliseconds>(d).count());
 }
 
+/// Without holding it for a moment: whoever lets go of it last ends it, which must not happen under a lock.
+[[nodiscard]] bool is(const std::weak_ptr<Plugin>& one, const PluginSlot::Instance& instance) {
+  return !one.owner_before(instance) && !instance.owner_before(one);
+}
+
 }  // namespace
 
 PluginSlot::PluginSlot(std::string name, RestartPolicy policy, Factory factory, LazyOptions options)
@@ -158,7 +163,7 @@ Result<std::optional<PluginSlot::Instance>> PluginSlot::replace(const Instance& 
   auto before = lazy_.replace(next);
   if (!before) return before;
   if (!*before) before = std::exchange(retired_, nullptr);  // no start comes any more that would stop it
-  std::erase_if(aside_, [&](const auto& aside) { return aside.expired() || aside.lock() == next; });
+  std::erase_if(aside_, [&](const auto& aside) { return aside.expired() || is(aside, next); });
   if (*before) aside_.push_back(*before);
   // One that runs is not held back, whatever became of the one before it meanwhile.
   if (held_ != Held::no || opens_at_ > clock_.now()) forgive();
@@ -167,6 +172,7 @@ Result<std::optional<PluginSlot::Instance>> PluginSlot::replace(const Instance& 
 
 void PluginSlot::put_aside(const Instance& instance) {
   const Lock lock(mutex_);
+  std::erase_if(aside_, [](const auto& aside) { return aside.expired(); });
   aside_.push_back(instance);
 }
 
@@ -183,7 +189,7 @@ void PluginSlot::note_death(const Instance& instance) {
 }
 
 bool PluginSlot::is_one_of(const std::vector<std::weak_ptr<Plugin>>& list, const Instance& instance) {
-  return std::ranges::any_of(list, [&](const auto& one) { return one.lock() == instance; });
+  return std::ranges::any_of(list, [&](const auto& one) { return is(one, instance); });
 }
 
 bool PluginSlot::has_died(const Instance& instance) const { return is_one_of(dead_, instance); }
