@@ -7,22 +7,13 @@
 #include <cerrno>
 #include <cstdio>
 #include <host/observe/log.hpp>
+#include <host/observe/private_folders.hpp>
 #include <host/observe/rotating_file.hpp>
 
 namespace gantry::host {
 namespace {
 
 std::error_code last_error() { return {errno, std::generic_category()}; }
-
-std::error_code make_folders(const std::filesystem::path& folder) {
-  if (folder.empty() || folder == folder.root_path()) return {};
-  if (::mkdir(folder.c_str(), 0700) == 0) return {};
-  if (errno == EEXIST) return {};
-  if (errno != ENOENT) return last_error();
-  if (auto error = make_folders(folder.parent_path())) return error;
-  if (::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return {};
-  return last_error();
-}
 
 }  // namespace
 
@@ -45,38 +36,49 @@ void RotatingFile::close() {
 }
 
 std::error_code RotatingFile::open() {
-  close();
-  if (auto error = make_folders(file_.parent_path())) return error;
+  if (auto error = make_private_folders(file_.parent_path())) return error;
   // O_NONBLOCK: a named pipe in its place must not hold the host.
-  fd_ = ::open(file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-  if (fd_ < 0) return last_error();
+  const int fd = ::open(file_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  if (fd < 0) return last_error();
   struct stat info{};
   std::error_code error;
-  if (::fstat(fd_, &info) != 0) {
+  if (::fstat(fd, &info) != 0) {
     error = last_error();
   } else if (!S_ISREG(info.st_mode)) {
     error = std::make_error_code(std::errc::not_supported);
-  } else if ((info.st_mode & 077U) != 0 && ::fchmod(fd_, 0600) != 0) {
+  } else if ((info.st_mode & 077U) != 0 && ::fchmod(fd, 0600) != 0) {
     error = last_error();
   }
   if (error) {
-    close();
+    ::close(fd);
     return error;
   }
+  close();
+  fd_ = fd;
+  device_ = info.st_dev;
+  inode_ = info.st_ino;
   size_ = static_cast<std::uint64_t>(info.st_size);
   return {};
 }
 
-// Not open, or deleted by someone since: what is written then is lost.
-bool RotatingFile::is_gone() const {
+// Also learns what others have made of the file: another host of this state folder may write to it, too.
+bool RotatingFile::is_in_place() {
+  struct stat info{};
+  if (fd_ < 0 || ::lstat(file_.c_str(), &info) != 0 || info.st_dev != device_ || info.st_ino != inode_) return false;
+  size_ = static_cast<std::uint64_t>(info.st_size);
+  return true;
+}
+
+bool RotatingFile::is_deleted() const {
   struct stat info{};
   return fd_ < 0 || ::fstat(fd_, &info) != 0 || info.st_nlink == 0;
 }
 
 std::error_code RotatingFile::append(std::string_view line) {
   if (line.size() > max_bytes_) return std::make_error_code(std::errc::file_too_large);
-  if (is_gone()) {
-    if (auto error = open()) return error;
+  if (!is_in_place()) {
+    // One that was only renamed, and whose name cannot be had again, still takes lines.
+    if (auto error = open(); error && is_deleted()) return error;
   }
   if (auto error = make_room(line.size())) return error;
   std::size_t done = 0;
@@ -116,6 +118,7 @@ std::error_code RotatingFile::rotate() {
     const auto to_name = log_file_name(file_, to);
     if (std::rename(from_name.c_str(), to_name.c_str()) != 0 && errno != ENOENT) return last_error();
   }
+  close();  // nothing may go into the old one any more
   return open();
 }
 

@@ -7,9 +7,8 @@
 //
 // Thread rule: one thread at a time.
 // Bounds: at most `files` files of at most `max_bytes` each. A line longer than that is refused.
-// Never: half a line in a file; a wait other than for the disk. After an error, and when the file was deleted, the next
-// append
-//   tries to open it again.
+// Never: half a line in a file; a wait other than for the disk. After an error, and when the file was deleted or
+//   renamed, the next append opens a new one under its name.
 #pragma once
 
 #include <sys/types.h>
@@ -35,7 +34,8 @@ class RotatingFile {
   [[nodiscard]] std::error_code sync();
 
  private:
-  [[nodiscard]] bool is_gone() const;
+  [[nodiscard]] bool is_in_place();
+  [[nodiscard]] bool is_deleted() const;
   [[nodiscard]] std::error_code make_room(std::uint64_t bytes);
   [[nodiscard]] std::error_code rotate();
   void close();
@@ -44,6 +44,8 @@ class RotatingFile {
   std::uint64_t max_bytes_;
   std::uint32_t files_;
   int fd_ = -1;
+  dev_t device_ = 0;
+  ino_t inode_ = 0;
   std::uint64_t size_ = 0;
 };
 

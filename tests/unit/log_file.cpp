@@ -156,6 +156,51 @@ TEST_CASE("log: a file that was deleted is made again, with its folder") {
   REQUIRE(log->dropped() == 0);
 }
 
+TEST_CASE("log: a file that was renamed is followed by a new one under its name") {
+  const Folder folder;
+  const auto file = folder.path / "g.log";
+  const auto log = opened(options(file));
+  log->write(Level::info, "a", "1");
+  fs::rename(file, folder.path / "g.log.1");
+  log->write(Level::info, "a", "2");
+  REQUIRE(text_of(folder.path / "g.log.1") == "2026-01-31T12:00:00.123Z INFO  a: 1\n");
+  REQUIRE(text_of(file) == "2026-01-31T12:00:00.123Z INFO  a: 2\n");
+  REQUIRE(mode(file) == 0600);
+  // Another one in its place is not written over.
+  fs::rename(file, folder.path / "g.log.2");
+  std::ofstream(file) << "theirs\n";
+  log->write(Level::info, "a", "3");
+  REQUIRE(text_of(file) == "theirs\n2026-01-31T12:00:00.123Z INFO  a: 3\n");
+  REQUIRE(log->dropped() == 0);
+}
+
+TEST_CASE("log: a file that was renamed takes the lines for which no new one can be made") {
+  const Folder folder;
+  const auto file = folder.path / "g.log";
+  const auto log = opened(options(file));
+  fs::rename(file, folder.path / "moved");
+  fs::create_symlink("nowhere", file);
+  log->write(Level::info, "a", "1");
+  REQUIRE(text_of(folder.path / "moved") == "2026-01-31T12:00:00.123Z INFO  a: 1\n");
+  REQUIRE(log->dropped() == 0);
+}
+
+TEST_CASE("log: a file that another one shortens or writes to is rotated by what is in it") {
+  const Folder folder;
+  const auto file = folder.path / "g.log";
+  auto options = log_test::options(file);
+  options.file_max_bytes = kMaxLogLine;
+  const auto log = opened(std::move(options));
+  const std::string long_text(kMaxLogLine / 2, 'x');
+  log->write(Level::info, "a", long_text);
+  fs::resize_file(file, 0);
+  log->write(Level::info, "a", long_text);
+  REQUIRE(!fs::exists(folder.path / "g.1.log"));
+  std::ofstream(file, std::ios::app) << long_text;
+  log->write(Level::info, "a", "next");
+  REQUIRE(fs::exists(folder.path / "g.1.log"));
+}
+
 TEST_CASE("log: when the next file cannot be opened records are dropped, and taken again once it can") {
   const Folder folder;
   auto options = log_test::options(folder.path / "logs" / "g.log");
