@@ -47,9 +47,73 @@ TEST_CASE("envelope: malformed text is refused also inside what is skipped") {
         R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":01}})"}) {
     const auto parsed = read(bad);
     INFO(bad);
-    REQUIRE(!parsed);
-    REQUIRE(parsed.error().kind == ErrorKind::parse_error);
+    const auto& error = parsed ? parsed->messages.at(0).error : parsed.error();
+    REQUIRE(error.kind == ErrorKind::parse_error);
   }
+}
+
+TEST_CASE("envelope: a text that cannot be taken is refused under its id, as far as its brackets and quotes show one") {
+  Reader read;
+  const auto text = [](const std::string& params, const std::string& id = R"("q1")") {
+    return R"({"jsonrpc":"2.0", "id" : )" + id + R"(,"method":"a.b","params":{"x":)" + params + "}}";
+  };
+  for (const std::string& bad :
+       {R"("\ud83d")"s, R"("\ude80 tail")"s, R"("\q")"s, "18446744073709551616"s, "-9223372036854775809"s, "1e400"s,
+        "01"s, "nul"s, "\"\xff\""s, R"({"}":["]","\"",{"id":7}], "y" : 1e400})"s, "1e400 , \"id\":7"s}) {
+    const auto parsed = read(text(bad));
+    INFO(bad);
+    REQUIRE(parsed);
+    const auto& m = parsed->messages.at(0);
+    REQUIRE(m.kind == RpcMessage::Kind::invalid);
+    REQUIRE(m.id == R"("q1")");
+    REQUIRE(m.error.kind == ErrorKind::parse_error);
+  }
+  const auto id_of = [&](const std::string& message) {
+    const auto parsed = read(message);
+    return parsed ? std::string(parsed->messages.at(0).id) : std::string();
+  };
+  REQUIRE(id_of(text("1e400", "-7")) == "-7");
+  REQUIRE(id_of(text("1", "18446744073709551616")) == "18446744073709551616");  // it can be answered with
+  for (const std::string& id :
+       {R"("\ud83d")"s, "1e400"s, "null"s, "[1]"s, "nul"s, "\"\xff\""s, '"' + std::string(256, 'x') + '"'})
+    REQUIRE(id_of(text("1e400", id)).empty());
+  REQUIRE(id_of(R"({"jsonrpc":"2.0","id":1,"id":2,"method":"a","params":{"x":1e400}})").empty());
+  for (const char* broken :
+       {R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":1e400)", R"({"id":1,"x":"\ud83d)",
+        R"({"id":1,"x":1e400} x)", R"({"id":1,"x":1e400]})", R"({"id":1 "x":1e400})", "{", "{\"", "\\"}) {
+    INFO(broken);
+    REQUIRE(!read(broken));
+  }
+}
+
+TEST_CASE("envelope: the messages of a batch are taken but for the one whose text cannot be") {
+  Reader read;
+  const auto parsed = read(R"([{"jsonrpc":"2.0","id":1,"method":"a","params":{"p":1}},)"
+                           R"( {"jsonrpc":"2.0","id":2,"method":"b","params":{"p":"\ud83d"}} , 3, )"
+                           R"({"jsonrpc":"2.0","method":"n","params":{"p":1e400}}])");
+  REQUIRE(parsed);
+  REQUIRE(parsed->batch);
+  REQUIRE(parsed->messages.size() == 4);
+  REQUIRE(parsed->messages[0].kind == RpcMessage::Kind::call);
+  REQUIRE(parsed->messages[0].params == R"({"p":1})");
+  REQUIRE(parsed->messages[1].id == "2");
+  REQUIRE(parsed->messages[1].error.kind == ErrorKind::parse_error);
+  REQUIRE(parsed->messages[2].error.kind == ErrorKind::invalid_request);
+  REQUIRE(parsed->messages[3].id.empty());
+  std::string many = R"([{"jsonrpc":"2.0","id":1,"method":"n","params":{"p":1e400}})";
+  for (int i = 0; i < 100; ++i) many += R"(,{"jsonrpc":"2.0","method":"n"})";
+  REQUIRE(read(many + "]").error().kind == ErrorKind::invalid_request);
+}
+
+TEST_CASE("envelope: an answer of the client's that cannot be taken ends what it answers") {
+  Reader read;
+  const auto parsed = read(R"({"jsonrpc":"2.0","id":"g1","result":{"x":"\ud83d"}})");
+  REQUIRE(parsed);
+  const auto& m = parsed->messages.at(0);
+  REQUIRE(m.kind == RpcMessage::Kind::response);
+  REQUIRE(m.id == R"("g1")");
+  REQUIRE(m.result.empty());
+  REQUIRE(json::parse(m.failure)["code"] == static_cast<int>(ErrorKind::parse_error));
 }
 
 TEST_CASE("envelope: depth is bounded") {
@@ -61,8 +125,9 @@ TEST_CASE("envelope: depth is bounded") {
   REQUIRE(read(nested(62)));  // in params in the message
   for (const int depth : {63, 10'000}) {
     const auto deep = read(nested(depth));
-    REQUIRE(!deep);
-    REQUIRE(deep.error().kind == ErrorKind::invalid_request);
+    REQUIRE(deep);
+    REQUIRE(deep->messages.at(0).error.kind == ErrorKind::invalid_request);
+    REQUIRE(deep->messages.at(0).id == "1");
   }
   REQUIRE(read(nested(10)));
 }

@@ -12,6 +12,8 @@
 #include <optional>
 #include <utility>
 
+#include "host/doors/rpc/loose_text.hpp"
+
 namespace gantry::host {
 
 namespace {
@@ -184,6 +186,55 @@ struct Members {
 
 }  // namespace
 
+namespace {
+
+[[nodiscard]] Error refusal_of(simdjson::error_code error, std::size_t max_depth) {
+  switch (error) {
+    case simdjson::DEPTH_ERROR:
+      return {
+          ErrorKind::invalid_request, "the message is nested deeper than " + std::to_string(max_depth) + " levels", {}};
+    case simdjson::STRING_ERROR:
+      return {ErrorKind::parse_error,
+              "a string of the message has an escape that is none, or half of a surrogate pair (\\ud83d without its "
+              "other half); send whole characters, or \\ufffd",
+              {}};
+    case simdjson::NUMBER_ERROR:
+      return {ErrorKind::parse_error,
+              "a number of the message is malformed, or beyond 64 bits or a double; send a number that fits, or a "
+              "string",
+              {}};
+    case simdjson::UTF8_ERROR:
+      return {ErrorKind::parse_error, "the message is no UTF-8; send its text in UTF-8", {}};
+    default:
+      return {ErrorKind::parse_error, std::string("malformed JSON: ") + simdjson::error_message(error), {}};
+  }
+}
+
+// A message whose text no parser takes, under the id that it has as far as can be seen.
+[[nodiscard]] RpcMessage refuse_text(std::string_view text, const Error& why) {
+  constexpr std::string_view kAnswerRefused =
+      R"({"code":-32700,"message":"the client's answer could not be read: its text is no JSON that the host takes"})";
+  std::string_view id;
+  bool has_method = false;
+  bool twice = false;
+  const bool matches = each_loose_member(text, [&](std::string_view key, std::string_view value) {
+    has_method = has_method || key == "method";
+    if (key != "id") return;
+    twice = twice || !id.empty();
+    id = value;
+  });
+  const bool may_be_id =
+      !id.empty() && (id.front() == '"' || id.front() == '-' || (id.front() >= '0' && id.front() <= '9'));
+  if (!matches || twice || !may_be_id || id.size() > 256 || !json::accept(id)) id = {};
+  RpcMessage message = refuse(id, why.kind, why.message);
+  if (has_method || id.empty()) return message;
+  message.kind = RpcMessage::Kind::response;
+  message.failure = kAnswerRefused;
+  return message;
+}
+
+}  // namespace
+
 struct EnvelopeParser::Impl {
   std::size_t max_bytes;
   std::size_t max_depth;
@@ -207,12 +258,8 @@ EnvelopeParser::~EnvelopeParser() = default;
 Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
   impl_->shrink(impl_->dom);
   dom::element root;
-  if (const auto error = impl_->dom->parse(text.data(), text.size(), false).get(root)) {
-    if (error == simdjson::DEPTH_ERROR)
-      return fail(ErrorKind::invalid_request,
-                  "the message is nested deeper than " + std::to_string(impl_->max_depth) + " levels");
-    return fail(ErrorKind::parse_error, std::string("malformed JSON: ") + simdjson::error_message(error));
-  }
+  if (const auto error = impl_->dom->parse(text.data(), text.size(), false).get(root))
+    return salvage(text, refusal_of(error, impl_->max_depth));
   RpcParsed parsed;
   dom::object object;
   if (!root.get(object)) {
@@ -223,15 +270,47 @@ Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
   dom::array batch;
   if (root.get(batch)) return fail(ErrorKind::invalid_request, "a message must be an object, or an array of them");
   if (batch.size() == 0) return fail(ErrorKind::invalid_request, "a batch must not be empty");
-  if (batch.size() > impl_->max_batch)
-    return fail(ErrorKind::invalid_request, "a batch may hold " + std::to_string(impl_->max_batch) + " messages, not " +
-                                                std::to_string(batch.size()));
+  if (batch.size() > impl_->max_batch) return too_many(batch.size());
   parsed.batch = true;
   Values values(text);
   for (const dom::element element : batch) {
     const std::string_view raw = values.next(false);
     if (!element.get(object)) {
       parsed.messages.push_back(read_message(read_members(object, raw)));
+    } else {
+      parsed.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
+    }
+  }
+  return parsed;
+}
+
+std::unexpected<Error> EnvelopeParser::too_many(std::size_t messages) const {
+  return fail(ErrorKind::invalid_request,
+              "a batch may hold " + std::to_string(impl_->max_batch) + " messages, not " + std::to_string(messages));
+}
+
+// One message, or of a batch those that are wrong; the others are taken.
+Result<RpcParsed> EnvelopeParser::salvage(std::string_view text, Error why) {
+  RpcParsed parsed;
+  std::vector<std::string_view> elements;
+  std::size_t count = 0;
+  const bool batch = each_loose_element(text, [&](std::string_view element) {
+    if (count++ < impl_->max_batch) elements.push_back(element);
+  });
+  if (!batch) {
+    parsed.messages.push_back(refuse_text(text, why));
+    if (parsed.messages.front().id.empty()) return std::unexpected(std::move(why));
+    return parsed;
+  }
+  if (count > impl_->max_batch) return too_many(count);
+  parsed.batch = true;
+  for (const std::string_view element : elements) {
+    dom::element root;
+    dom::object object;
+    if (const auto error = impl_->dom->parse(element.data(), element.size(), false).get(root)) {
+      parsed.messages.push_back(refuse_text(element, refusal_of(error, impl_->max_depth)));
+    } else if (!root.get(object)) {
+      parsed.messages.push_back(read_message(read_members(object, element)));
     } else {
       parsed.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
     }
