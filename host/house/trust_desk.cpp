@@ -9,6 +9,7 @@
 
 #include "host/config/project.hpp"
 #include "host/config/toml.hpp"
+#include "host/house/workspaces.hpp"
 #include "host/observe/trace.hpp"
 
 namespace gantry::host {
@@ -19,14 +20,6 @@ namespace {
   std::string out;
   for (const auto& word : words) out += (out.empty() ? "" : ", ") + word;
   return out.empty() ? "nothing" : out;
-}
-
-[[nodiscard]] Result<std::string> canonical_folder(const std::string& folder) {
-  std::error_code failed;
-  const auto path = std::filesystem::canonical(folder, failed);
-  if (failed) return fail(ErrorKind::not_found, "folder " + folder.substr(0, 1000) + ": " + failed.message());
-  if (!folder.starts_with('/')) return fail(ErrorKind::invalid_params, "the folder must be an absolute path");
-  return path.string();
 }
 
 /// Without a path: there is none.
@@ -159,7 +152,7 @@ Result<json> TrustDesk::revoke_plugin(const std::string& plugin, std::string_vie
 }
 
 Result<json> TrustDesk::look_folder(const std::string& folder) const {
-  const auto path = canonical_folder(folder);
+  const auto path = canonical_folder("folder", folder);
   if (!path) return std::unexpected(path.error());
   const auto file = file_in(*path);
   if (!file) return std::unexpected(file.error());
@@ -178,7 +171,7 @@ Result<json> TrustDesk::look_folder(const std::string& folder) const {
 }
 
 Result<json> TrustDesk::trust_folder(const std::string& folder, const std::string& seen, std::string_view traceparent) {
-  const auto path = canonical_folder(folder);
+  const auto path = canonical_folder("folder", folder);
   if (!path) return std::unexpected(path.error());
   const auto file = file_in(*path);
   if (!file) return std::unexpected(file.error());
@@ -198,7 +191,7 @@ Result<json> TrustDesk::trust_folder(const std::string& folder, const std::strin
 
 // A folder that is gone can be revoked, too.
 Result<json> TrustDesk::revoke_folder(const std::string& folder, std::string_view traceparent) {
-  const std::string path = canonical_folder(folder).value_or(folder);
+  const std::string path = canonical_folder("folder", folder).value_or(folder);
   if (auto gone = deps_.store.revoke_folder(path); !gone) return std::unexpected(gone.error());
   tell("revoked", "folder " + path + " is not trusted any more", {{"folder", path}}, traceparent);
   (void)deps_.folder_changed(path);

@@ -12,7 +12,24 @@
 #include <string>
 #include <vector>
 
+#include "host/runtime/json_text.hpp"
+
 namespace gantry::host {
+
+/// The canonical path of a folder that a client names. `invalid_params`: the path is relative (to whose working
+/// folder?), or no UTF-8, which JSON could not name. `not_found`. `what` it is, for the message.
+[[nodiscard]] inline Result<std::string> canonical_folder(const char* what, const std::string& folder) {
+  constexpr std::size_t kShown = 1000;
+  const std::string named = std::string(what) + " " + folder.substr(0, kShown);
+  if (!folder.starts_with('/') || folder.find('\0') != std::string::npos)
+    return fail(ErrorKind::invalid_params, named + " is no absolute path; name the whole path");
+  std::error_code failed;
+  const auto path = std::filesystem::canonical(folder, failed);
+  if (!is_utf8(folder) || (!failed && !is_utf8(path.native())))
+    return fail(ErrorKind::invalid_params, named + " is refused: its path is no UTF-8; rename the folder");
+  if (failed) return fail(ErrorKind::not_found, named + ": " + failed.message());
+  return path.string();
+}
 
 class Workspaces {
  public:
@@ -22,10 +39,12 @@ class Workspaces {
     bool is_new;
   };
 
+  /// Errors as canonical_folder(); `overloaded`: there are kMaxWorkspaces.
   [[nodiscard]] Result<Added> add(const std::string& folder) {
+    const auto canonical = canonical_folder("workspace", folder);
+    if (!canonical) return std::unexpected(canonical.error());
+    const std::filesystem::path path(*canonical);
     std::error_code failed;
-    const auto path = std::filesystem::canonical(folder, failed);
-    if (failed) return fail(ErrorKind::not_found, "workspace " + folder + ": " + failed.message());
     if (!std::filesystem::is_directory(path, failed))
       return fail(ErrorKind::invalid_params, "workspace " + folder + " is no folder");
     Lock lock(mutex_);

@@ -45,6 +45,8 @@ std::string minify_json(std::string_view text) {
   return out;
 }
 
+bool is_utf8(std::string_view text) { return simdjson::validate_utf8(text.data(), text.size()); }
+
 std::string quote_json(std::string_view text) { return dump_json(json(text)); }
 
 }  // namespace gantry::host

@@ -19,6 +19,8 @@ namespace gantry::host {
 /// `text` (valid JSON) without the white space between its tokens.
 [[nodiscard]] std::string minify_json(std::string_view text);
 
+[[nodiscard]] bool is_utf8(std::string_view text);
+
 /// A JSON string literal for `text`; invalid UTF-8 becomes U+FFFD.
 [[nodiscard]] std::string quote_json(std::string_view text);
 

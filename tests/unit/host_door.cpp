@@ -89,6 +89,46 @@ TEST_CASE("door: a batch is answered as one, notifications in it are not answere
   REQUIRE(kind_of(by_id["null"]) == "invalid_request");
 }
 
+TEST_CASE("door: a request whose text cannot be taken is answered under its id, and the connection lives on") {
+  TestHouse t;
+  Raw c(t.socket());
+  const auto refused = [&](const std::string& params, const json& id) {
+    REQUIRE(
+        c.send(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"method":"echo.say","params":{"a":)" + params + "}}\n"));
+    const auto answer = c.answer();
+    REQUIRE(answer["id"] == id);
+    REQUIRE(kind_of(answer) == "parse_error");
+    return answer["error"]["message"].get<std::string>();
+  };
+  REQUIRE(refused(R"("\ud83d")", "half").find("surrogate") != std::string::npos);
+  REQUIRE(refused("18446744073709551616", 7).find("64 bits") != std::string::npos);
+  REQUIRE(refused("1e400", 8).find("number") != std::string::npos);
+  REQUIRE(refused("\"\xff\"", 9).find("UTF-8") != std::string::npos);
+  REQUIRE(c.line(request(10, "echo.say")));
+  REQUIRE(c.answer()["id"] == 10);
+}
+
+TEST_CASE("door: a workspace must be an absolute path in UTF-8") {
+  TestHouse t;
+  Raw c(t.socket());
+  std::filesystem::create_directory(t.dir() / "no\xff");
+  std::filesystem::create_directory_symlink(t.dir() / "no\xff", t.dir() / "link");
+  const auto hello = [&](const std::string& workspace) {
+    REQUIRE(c.line(request(1, "host.hello", {{"client", "test"}, {"workspace", workspace}})));
+    return c.answer();
+  };
+  for (const std::string& bad :
+       {std::string("."), std::string("work"), std::string(), std::string("/tmp\0x", 6), (t.dir() / "link").string()}) {
+    const auto answer = hello(bad);
+    INFO(bad);
+    REQUIRE(kind_of(answer) == "invalid_params");
+  }
+  REQUIRE(hello((t.dir() / "link").string())["error"]["message"].get<std::string>().find("no UTF-8") !=
+          std::string::npos);
+  REQUIRE(t.house().open_workspace((t.dir() / "no\xff").string()).error().kind == ErrorKind::invalid_params);
+  REQUIRE(hello(t.dir().string()).contains("result"));
+}
+
 TEST_CASE("door: bad input gets the contract's error and the connection lives on") {
   TestHouse t;
   Raw c(t.socket());
