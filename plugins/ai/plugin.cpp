@@ -231,6 +231,9 @@ class Ai {
     if (named) {
       std::string folder = index_->around(*named);
       if (folder.empty()) {
+        for (const auto& progress : index_->list()) {
+          if (progress.workspace == *named) return fail(ErrorKind::not_found, *named + " is " + progress.refused);
+        }
         return fail(ErrorKind::not_found,
                     "workspace \"" + named->substr(0, 200) +
                         "\" is not known; name it in host.hello, or one of ai.models' workspaces");
@@ -254,9 +257,11 @@ class Ai {
   }
 
   [[nodiscard]] static json shown(const IndexProgress& progress) {
-    return json{{"workspace", progress.workspace}, {"files", progress.files},         {"tokens", progress.tokens},
-                {"skipped", progress.skipped},     {"truncated", progress.truncated}, {"done", progress.done},
-                {"seconds", progress.seconds}};
+    json out{{"workspace", progress.workspace}, {"files", progress.files},         {"tokens", progress.tokens},
+             {"skipped", progress.skipped},     {"truncated", progress.truncated}, {"done", progress.done},
+             {"seconds", progress.seconds}};
+    if (!progress.refused.empty()) out["refused"] = progress.refused;
+    return out;
   }
 
   [[nodiscard]] WorkspaceIndex::Hooks hooks() const {

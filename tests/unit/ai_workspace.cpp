@@ -205,6 +205,30 @@ TEST_CASE("ai index: workspaces come and go while the plugin runs") {
   host.stop();
 }
 
+TEST_CASE(
+    "ai index: workspaces beyond those that can be learned are said: in an event, by ai.models, to who names one") {
+  std::vector<Folder> folders(17);
+  std::vector<std::string> names;
+  for (const auto& folder : folders) names.push_back(folder.name());
+  TestHost host(ai_test::kPlugin, serving(names));
+  const auto is_last = [&](const json& entry) {
+    return entry.value("workspace", "") == names.back() &&
+           entry.value("refused", "").find("16 other workspaces are") != std::string::npos;
+  };
+  json told = json::object();
+  while (!is_last(told)) told = host.event("ai.index.progress").payload;
+  const auto models = host.call("ai.models");
+  const auto& listed = (*models)["models"][0]["workspaces"];
+  REQUIRE(listed.size() == 17);
+  REQUIRE(std::count_if(listed.begin(), listed.end(), is_last) == 1);
+  const auto named = host.call("ai.complete", {{"prefix", "x"}, {"workspace", names.back()}});
+  REQUIRE(named.error().message.find("16 other workspaces are") != std::string::npos);
+  names.erase(names.begin());
+  host.reconfigure(serving(names));
+  (void)learned(host, names.back());
+  host.stop();
+}
+
 TEST_CASE("ai index: a workspace over its token limit is learned in part, and that is told") {
   const Folder folder;
   for (int i = 0; i < 10; ++i) {

@@ -33,7 +33,8 @@ struct WorkspaceIndex::Task {
 };
 
 void WorkspaceIndex::set_workspaces(const std::vector<std::string>& folders, std::size_t max_tokens) {
-  std::vector<std::string> too_many;
+  std::vector<IndexProgress> too_many;
+  std::vector<std::string> said;                            // before
   std::vector<std::shared_ptr<const SuffixModel>> dropped;  // freed outside the lock
   bool work = false;
   {
@@ -52,18 +53,25 @@ void WorkspaceIndex::set_workspaces(const std::vector<std::string>& folders, std
     for (const auto& folder : folders) {
       if (entries_.contains(folder)) continue;
       if (entries_.size() >= kMaxWorkspaces) {
-        too_many.push_back(folder);
+        IndexProgress refused;
+        refused.workspace = folder;
+        refused.refused = "not learned: " + std::to_string(kMaxWorkspaces) +
+                          " other workspaces are; start the host with fewer of them";
+        too_many.push_back(std::move(refused));
         continue;
       }
       entries_[folder].progress.workspace = folder;
       queue_.push_back(folder);
     }
+    for (const auto& before : refused_) said.push_back(before.workspace);
+    refused_ = too_many;
     work = !queue_.empty() && !quit_;
   }
   changed_.notify_all();
-  for (const auto& folder : too_many) {
-    hooks_.log(Level::warn, "workspace " + folder + " is not learned: " + std::to_string(kMaxWorkspaces) +
-                                " others are; drop one of them first");
+  for (const auto& refused : too_many) {
+    if (std::find(said.begin(), said.end(), refused.workspace) != said.end()) continue;
+    hooks_.log(Level::warn, "workspace " + refused.workspace + " is " + refused.refused);
+    hooks_.progress(refused);
   }
   if (work && !thread_.joinable()) thread_ = std::thread([this] { run(); });
 }
@@ -99,6 +107,7 @@ std::vector<IndexProgress> WorkspaceIndex::list() const {
   std::vector<IndexProgress> all;
   Lock lock(mutex_);
   for (const auto& [folder, entry] : entries_) all.push_back(entry.progress);
+  all.insert(all.end(), refused_.begin(), refused_.end());
   return all;
 }
 

@@ -7,8 +7,9 @@
 // left to learn. A workspace that is named again after it was dropped is learned anew.
 //
 // Thread rule: set_workspaces and stop from one thread; find and list from any. The callbacks are called on the
-//   index's thread, without a lock, and not after stop() has returned.
-// Bounds: Limits; kMaxWorkspaces at once, further ones are not learned and logged.
+//   index's thread, without a lock, and not after stop() has returned; those for a workspace that is not learned by
+//   set_workspaces.
+// Bounds: Limits; kMaxWorkspaces at once, further ones are not learned, and list() and the log say so.
 #pragma once
 
 #include <atomic>
@@ -43,6 +44,7 @@ struct IndexProgress {
   bool done = false;
   bool truncated = false;  ///< a limit left files out
   double seconds = 0;
+  std::string refused;  ///< why it is not learned; else empty
 };
 
 class WorkspaceIndex {
@@ -69,7 +71,7 @@ class WorkspaceIndex {
   /// The known workspace that is `path` or the innermost one around it; empty: none.
   [[nodiscard]] std::string around(std::string_view path) const;
   [[nodiscard]] Learned find(const std::string& workspace) const;
-  /// The last progress of each.
+  /// The last progress of each, and then those that are not learned.
   [[nodiscard]] std::vector<IndexProgress> list() const;
 
  private:
@@ -89,6 +91,7 @@ class WorkspaceIndex {
   mutable Mutex mutex_;
   CondVar changed_;
   std::map<std::string, Entry> entries_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<IndexProgress> refused_ GANTRY_GUARDED_BY(mutex_);  // the host's bound on workspaces is theirs
   std::vector<std::string> queue_ GANTRY_GUARDED_BY(mutex_);
   std::string current_ GANTRY_GUARDED_BY(mutex_);
   std::size_t max_tokens_ GANTRY_GUARDED_BY(mutex_) = 0;
