@@ -3,6 +3,7 @@
 // The command line of gantry: what may be said; what is done about it lies in host/cli/.
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 
 #include "host/check/case_main.hpp"
@@ -172,7 +173,8 @@ int main(int argc, char** argv) {
     if (argc > 1 && std::string_view(argv[1]) == "plugin-child") return plugin_child();
     if (argc > 1 && std::string_view(argv[1]) == "helper-guard") std::_Exit(helper_guard());
     if (argc > 2 && std::string_view(argv[1]) == "plugin-check-case") return check::case_main(argv[2]);
-    return run(argc, argv);
+    const int code = run(argc, argv);
+    return output_is_written() || code != 0 ? code : 1;
   } catch (const std::exception& e) {
     std::fprintf(stderr, "gantry: an error of its own: %s\n", e.what());
     return 1;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <system_error>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
@@ -18,10 +20,22 @@ void print(const json& value, bool as_json) {
   const bool for_people = !as_json && ::isatty(STDOUT_FILENO) == 1;
   const std::string text = for_people ? value.dump(2, ' ', false, json::error_handler_t::replace) : dump_json(value);
   std::printf("%s\n", text.c_str());
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) std::exit(1);  // nobody reads any more
+  if (!output_is_written()) std::exit(1);
 }
 
 }  // namespace
+
+bool output_is_written() {
+  if (std::ferror(stdout) != 0) {
+    // When a buffer was full before: nobody has kept the reason.
+    std::fprintf(stderr, "gantry: the output cannot be written\n");
+    return false;
+  }
+  if (std::fflush(stdout) == 0) return true;
+  if (errno != EPIPE)
+    std::fprintf(stderr, "gantry: the output cannot be written: %s\n", std::system_category().message(errno).c_str());
+  return false;
+}
 
 int complain(const Error& error) {
   std::fprintf(stderr, "gantry: %s\n", error.message.c_str());

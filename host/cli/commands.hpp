@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/cli/commands.hpp: what each command of `gantry` does. Each returns the exit code: 0 done, 1 failed (the reason
-// is on stderr), 2 wrong usage.
+// is on stderr), 2 wrong usage. What a command prints goes to stdout by <cstdio>; main() finds out whether that was
+// written, commands that go on printing do so themselves.
 #pragma once
 
 #include <cstdint>
@@ -101,5 +102,7 @@ int report_error(const Error& error, const CallArgs& args, const std::vector<std
 [[nodiscard]] std::string hint_of(const Error& error, const CallArgs& args);
 /// `gantry: message` on stderr; returns 1.
 int complain(const Error& error);
+/// Was all that was printed written? Else says on stderr why not, but for a pipe that its reader has closed.
+[[nodiscard]] bool output_is_written();
 
 }  // namespace gantry::host

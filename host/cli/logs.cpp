@@ -47,7 +47,10 @@ class LogTail {
       if (!was_replaced()) return true;
       if (!print_file()) return false;  // what came between the end that was seen and the renaming
       const bool was_last = names(log_file_name(path_, 1));
-      if (!was_last) std::fprintf(stderr, "gantry: the log was rotated faster than it was read; lines are missing\n");
+      if (!was_last)
+        std::fprintf(
+            stderr,
+            "gantry: the log was renamed by others, or rotated faster than it was read; lines may be missing\n");
       if (!open()) return true;
       in_half_a_line_ = false;
     }
@@ -79,7 +82,7 @@ class LogTail {
     while (true) {
       const ssize_t got = ::read(fd_, buffer.data(), buffer.size());
       if (got < 0 && errno == EINTR) continue;
-      if (got <= 0) return std::fflush(stdout) == 0;
+      if (got <= 0) return output_is_written();
       std::string_view text(buffer.data(), static_cast<std::size_t>(got));
       if (in_half_a_line_) {
         const auto end = text.find('\n');
@@ -120,7 +123,7 @@ int logs(const Common& common, bool follow) {
     if (::read(watch, events.data(), events.size()) < 0 && errno != EINTR) break;
   }
   if (watch >= 0) ::close(watch);
-  return 0;
+  return std::ferror(stdout) == 0 ? 0 : 1;
 }
 
 }  // namespace gantry::host
