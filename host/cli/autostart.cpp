@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // When no host runs, a client starts one: `gantry serve` in a session of its own. Many clients may do so at once; the
-// hosts race for the socket's lock, one wins, the others leave, and every client then connects to the winner. The
-// started host tells over a pipe that it listens, or closes the pipe when it ends; the client waits for that, not for a
-// time.
+// hosts race for the lock of the state folder, one wins, the others leave, and every client then connects to the
+// winner, wherever that listens. The started host tells over a pipe that it listens, or closes the pipe when it ends;
+// the client waits for that, not for a time.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/syscall.h>
@@ -19,7 +19,9 @@
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
+#include "host/doors/rpc/listener.hpp"
 #include "host/house/house.hpp"
+#include "host/house/state_lock.hpp"
 
 namespace gantry::host {
 
@@ -92,25 +94,25 @@ constexpr auto kPatience = std::chrono::seconds(10);
 
 [[nodiscard]] std::vector<std::string> differences(const json& hello, const ConnectOptions& options) {
   std::vector<std::string> notes;
+  const std::string socket = hello.value("socket", options.socket.string());
   const auto compare = [&](const std::string& what, const std::string& here, const std::string& there) {
     if (here == there) return;
-    notes.push_back("the host that answers on " + options.socket.string() + " (pid " +
-                    std::to_string(hello.value("pid", 0)) + ") has another " + what + ": " + there + ", not " + here);
+    notes.push_back("the host that answers on " + socket + " (pid " + std::to_string(hello.value("pid", 0)) +
+                    ") has another " + what + ": " + there + ", not " + here);
   };
   constexpr const char* kBuiltIn = "the built-in defaults";
   const std::string theirs = hello.value("config_file", "");
   const auto config =
       find_config_file(options.config.empty() ? std::nullopt : std::optional<std::filesystem::path>(options.config));
+  if (options.socket_is_named) compare("socket", options.socket.string(), socket);
   compare("version", std::string(kVersion), hello.value("version", ""));
-  compare("state folder", state_dir().string(), hello.value("state_dir", ""));
+  compare("state folder", options.state_dir.string(), hello.value("state_dir", ""));
   compare("configuration", config ? std::filesystem::absolute(*config).string() : kBuiltIn,
           theirs.empty() ? kBuiltIn : theirs);
+  for (const auto& warning : hello.value("warnings", json::array()))
+    notes.push_back("the host says: " + warning.get<std::string>());
   return notes;
 }
-
-}  // namespace
-
-namespace {
 
 constexpr RetryPolicy kAgain{.max_retries = kNoLimit,
                              .initial_delay = std::chrono::milliseconds(50),
@@ -119,14 +121,16 @@ constexpr RetryPolicy kAgain{.max_retries = kNoLimit,
 
 // Connects to the host that this client, or another one at the same moment, starts.
 [[nodiscard]] Result<Client> start_and_connect(const ConnectOptions& options) {
-  if (auto ok = check_socket_folder(options.socket.parent_path()); !ok) return std::unexpected(ok.error());
   bool starts = true;
   const auto start_one = [&]() -> Result<Client> {
-    // Another one may listen by now.
-    if (auto client = Client::connect(options.socket)) return client;
+    // Another one may listen, or have the state folder, by now.
+    auto client = find_host(options);
+    if (client || client.error().kind != ErrorKind::unavailable) return client;
+    if (find_state_holder(options.state_dir)) return client;
     const auto listens = start_host(options);
     starts = listens.has_value();
     if (!listens) return std::unexpected(listens.error());
+    if (!*listens) return fail(ErrorKind::unavailable, "another host was faster, and does not answer yet");
     return Client::connect(options.socket);
   };
   // It may lose: to one that will listen in a moment, or to one that is just stopping.
@@ -134,15 +138,18 @@ constexpr RetryPolicy kAgain{.max_retries = kNoLimit,
                       {.retry_if = [&](const Error& error) { return starts && error.kind == ErrorKind::unavailable; },
                        .deadline = Deadline(time_after(kPatience))});
   if (client || !starts || client.error().kind != ErrorKind::unavailable) return client;
+  if (find_state_holder(options.state_dir)) return client;
   return fail(ErrorKind::unavailable,
               "a host was started, but does not answer on " + options.socket.string() + "; `gantry serve` shows why");
 }
 
-[[nodiscard]] Result<Client> find_host(const ConnectOptions& options) {
-  auto client = Client::connect(options.socket);
+[[nodiscard]] Result<Client> find_or_start(const ConnectOptions& options) {
+  auto client = find_host(options);
   if (client || client.error().kind != ErrorKind::unavailable) return client;
-  if (options.may_start) return start_and_connect(options);
-  return fail(client.error().kind, client.error().message + "; start one with `gantry serve`");
+  if (find_state_holder(options.state_dir)) return client;
+  if (!options.may_start) return fail(client.error().kind, client.error().message + "; start one with `gantry serve`");
+  if (auto ok = check_socket_folder(options.socket.parent_path()); !ok) return std::unexpected(ok.error());
+  return start_and_connect(options);
 }
 
 }  // namespace
@@ -154,6 +161,8 @@ void print_notes(const std::vector<std::string>& notes) {
 ConnectOptions connect_options(const Common& common, std::string client) {
   ConnectOptions options;
   options.socket = socket_path(common.socket);
+  options.socket_is_named = socket_is_named(common.socket);
+  options.state_dir = state_dir();
   options.config = common.config;
   options.may_start = !common.no_start;
   options.client = std::move(client);
@@ -173,7 +182,7 @@ Result<Connected> connect_or_start(const ConnectOptions& options) {
   const json params{{"client", options.client}, {"version", kVersion}};
   bool found = false;
   const auto greet = [&]() -> Result<Connected> {
-    auto client = find_host(options);
+    auto client = find_or_start(options);
     found = client.has_value();
     if (!client) return std::unexpected(client.error());
     const auto hello = client->call("host.hello", params, std::chrono::seconds(10));

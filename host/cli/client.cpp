@@ -11,14 +11,15 @@
 #include <system_error>
 #include <utility>
 
+#include "host/doors/rpc/listener.hpp"
+
 namespace gantry::host {
 
 Result<Client> Client::connect(const std::filesystem::path& socket) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   const std::string path = socket.string();
-  if (path.size() >= sizeof address.sun_path)
-    return fail(ErrorKind::invalid_params, "the socket's path is too long: " + path);
+  if (auto ok = check_socket_path(socket); !ok) return std::unexpected(ok.error());
   std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return fail(ErrorKind::unavailable, "no socket: " + std::system_category().message(errno));
@@ -33,11 +34,14 @@ Result<Client> Client::connect(const std::filesystem::path& socket) {
     ::close(fd);
     return fail(ErrorKind::permission_denied, "whoever answers on " + path + " is another user's; nothing was sent");
   }
-  return Client(fd);
+  return Client(fd, peer.pid);
 }
 
 Client::Client(Client&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), next_id_(other.next_id_), decoder_(std::size_t{1} << 30, Framing::lines) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      pid_(other.pid_),
+      next_id_(other.next_id_),
+      decoder_(std::size_t{1} << 30, Framing::lines) {}
 
 Client::~Client() {
   if (fd_ >= 0) ::close(fd_);

@@ -5,6 +5,8 @@
 // Thread rule: one thread.
 #pragma once
 
+#include <sys/types.h>
+
 #include <chrono>
 #include <filesystem>
 #include <functional>
@@ -38,17 +40,22 @@ class Client {
   /// The next message; `timeout` when the time is up, `unavailable` when the host has closed.
   [[nodiscard]] Result<json> receive(std::chrono::milliseconds timeout);
   [[nodiscard]] int fd() const { return fd_; }
+  /// The host's process; 0 where that cannot be seen from here.
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
-  explicit Client(int fd) : fd_(fd) {}
+  Client(int fd, pid_t pid) : fd_(fd), pid_(pid) {}
   int fd_;
+  pid_t pid_;
   int next_id_ = 1;
   FrameDecoder decoder_{std::size_t{1} << 30, Framing::lines};
 };
 
 struct ConnectOptions {
   std::filesystem::path socket;
-  std::string config;  ///< handed to a host that is started
+  bool socket_is_named = false;     ///< by the user, for this client
+  std::filesystem::path state_dir;  ///< whoever has it answers where nobody does on the socket
+  std::string config;               ///< handed to a host that is started
   bool may_start = true;
   std::string client;
 };
@@ -64,7 +71,10 @@ struct Connected {
   std::vector<std::string> notes;
 };
 
-/// Connects and says hello; starts a host when none runs.
+/// Connects to the host that listens on the socket, else to the one that has the state folder: it is woken, and given
+/// some seconds to make its socket anew. `unavailable`: there is none.
+[[nodiscard]] Result<Client> find_host(const ConnectOptions& options);
+/// Connects and says hello; starts a host when none runs, and has the state folder.
 [[nodiscard]] Result<Connected> connect_or_start(const ConnectOptions& options);
 /// To a host that runs; prints the notes.
 [[nodiscard]] Result<Client> connect_only(const Common& common);

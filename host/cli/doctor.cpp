@@ -9,7 +9,9 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
 #include "host/config/config.hpp"
-#include "host/doors/rpc/socket_lock.hpp"
+#include "host/doors/rpc/listener.hpp"
+#include "host/house/house.hpp"
+#include "host/house/state_lock.hpp"
 #include "host/services/plugin_settings.hpp"
 #include "host/services/service_manager.hpp"
 
@@ -97,22 +99,33 @@ void check_servers(Report& report, const Config& config) {
 }
 
 void check_host(Report& report, const Common& common) {
-  const auto socket = socket_path(common.socket);
-  if (auto ok = check_socket_folder(socket.parent_path()); !ok) {
-    report.bad(ok.error().message);
+  const auto options = connect_options(common, "gantry doctor");
+  for (const auto& checked : {check_socket_path(options.socket), check_socket_folder(options.socket.parent_path())}) {
+    if (checked) continue;
+    report.bad(checked.error().message);
     return;
   }
-  auto client = Client::connect(socket);
+  auto client = find_host(options);
   if (!client) {
-    report.note("no host runs on " + socket.string());
+    if (find_state_holder(options.state_dir)) {
+      report.bad(client.error().message);
+    } else {
+      report.note("no host runs on " + options.socket.string());
+    }
     return;
   }
+  const auto hello =
+      client->call("host.hello", {{"client", options.client}, {"version", kVersion}}, std::chrono::seconds(5));
+  const std::string socket = hello ? hello->value("socket", "") : options.socket.string();
   const auto plugins = client->call("host.plugins", json::object(), std::chrono::seconds(5));
   if (!plugins) {
-    report.bad("the host on " + socket.string() + " does not answer: " + plugins.error().message);
+    report.bad("the host on " + socket + " does not answer: " + plugins.error().message);
     return;
   }
-  report.good("a host answers on " + socket.string());
+  report.good("a host answers on " + socket + ", pid " + std::to_string(client->pid()));
+  if (socket != options.socket) report.note("not on " + options.socket.string() + "; it has the state folder");
+  for (const auto& warning : hello ? hello->value("warnings", json::array()) : json::array())
+    report.bad(warning.get<std::string>());
   for (const auto& plugin : *plugins) {
     if (const auto state = plugin.value("state", ""); state == "failed" || state == "quarantined")
       report.bad("plugin " + plugin.value("name", "") + ": " + plugin.value("reason", ""));

@@ -101,7 +101,7 @@ class LogTail {
 
 // The log of the host that answers on the socket, else the one of this environment's state folder.
 [[nodiscard]] std::filesystem::path log_path(const Common& common) {
-  if (auto client = Client::connect(socket_path(common.socket))) {
+  if (auto client = find_host(connect_options(common, "gantry logs"))) {
     const auto status = client->call("host.status", json::object(), std::chrono::seconds(2));
     if (status && status->contains("state_dir"))
       return std::filesystem::path(status->value("state_dir", "")) / "gantry.log";

@@ -15,8 +15,13 @@ namespace {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
+// A relative one counts as not set (XDG Base Directory Specification 0.8).
+[[nodiscard]] std::string absolute_env(const char* name) {
+  auto value = env(name);
+  return value.starts_with('/') ? value : std::string();
+}
 [[nodiscard]] std::string home() {
-  if (auto from_env = env("HOME"); !from_env.empty()) return from_env;
+  if (auto from_env = absolute_env("HOME"); !from_env.empty()) return from_env;
   const passwd* user = ::getpwuid(::getuid());
   return user == nullptr ? "/" : user->pw_dir;
 }
@@ -32,14 +37,35 @@ namespace {
 fs::path socket_path(const std::string& given) {
   if (!given.empty()) return fs::absolute(given);
   if (auto from_env = env("GANTRY_SOCKET"); !from_env.empty()) return fs::absolute(from_env);
-  if (auto runtime = env("XDG_RUNTIME_DIR"); !runtime.empty()) return fs::path(runtime) / "gantry" / "host.sock";
-  return fs::path("/tmp") / ("gantry-" + std::to_string(::getuid())) / "host.sock";
+  if (auto runtime = absolute_env("XDG_RUNTIME_DIR"); !runtime.empty())
+    return fs::path(runtime) / "gantry" / "host.sock";
+  return fallback_socket();
 }
+
+fs::path fallback_socket() { return fs::path("/tmp") / ("gantry-" + std::to_string(::getuid())) / "host.sock"; }
+
+bool socket_is_named(const std::string& given) { return !given.empty() || !env("GANTRY_SOCKET").empty(); }
 
 fs::path state_dir() {
   if (auto from_env = env("GANTRY_STATE_DIR"); !from_env.empty()) return fs::absolute(from_env);
-  if (auto xdg = env("XDG_STATE_HOME"); !xdg.empty()) return fs::path(xdg) / "gantry";
+  if (auto xdg = absolute_env("XDG_STATE_HOME"); !xdg.empty()) return fs::path(xdg) / "gantry";
   return fs::path(home()) / ".local" / "state" / "gantry";
+}
+
+Result<void> check_working_folder(const std::vector<GivenPath>& given) {
+  std::error_code failed;
+  (void)fs::current_path(failed);
+  if (!failed) return {};
+  std::vector<GivenPath> all = given;
+  for (const char* name : {"GANTRY_SOCKET", "GANTRY_CONFIG", "GANTRY_STATE_DIR", "GANTRY_PLUGIN_DIR"})
+    all.push_back({"$" + std::string(name), env(name)});
+  for (const auto& [what, path] : all) {
+    if (path.empty() || path.starts_with('/')) continue;
+    return fail(ErrorKind::not_found, what + " is " + path +
+                                          ", which is relative to the working folder, and that was deleted; name an "
+                                          "absolute path, or change to a folder that exists");
+  }
+  return {};
 }
 
 fs::path program_path() {

@@ -4,14 +4,26 @@
 #pragma once
 
 #include <filesystem>
+#include <gantry/result.hpp>
 #include <string>
+#include <vector>
 
 namespace gantry::host {
 
 /// `--socket`, else $GANTRY_SOCKET, else $XDG_RUNTIME_DIR/gantry/host.sock, else /tmp/gantry-UID/host.sock. Absolute.
 [[nodiscard]] std::filesystem::path socket_path(const std::string& given);
+/// /tmp/gantry-UID/host.sock.
+[[nodiscard]] std::filesystem::path fallback_socket();
+/// By `--socket` or $GANTRY_SOCKET, not by what holds for everybody.
+[[nodiscard]] bool socket_is_named(const std::string& given);
 /// $GANTRY_STATE_DIR, else $XDG_STATE_HOME/gantry, else ~/.local/state/gantry.
 [[nodiscard]] std::filesystem::path state_dir();
+struct GivenPath {
+  std::string what;  ///< who gave it: `--config`, ...
+  std::string path;  ///< empty: nobody did
+};
+/// `not_found` when the working folder was deleted and one of these, or of the variables of this file, is relative.
+[[nodiscard]] Result<void> check_working_folder(const std::vector<GivenPath>& given);
 /// This program's own file.
 [[nodiscard]] std::filesystem::path program_path();
 /// $GANTRY_PLUGIN_DIR, else `plugins` beside the program, else ../lib/gantry/plugins.

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
 #include "host/cli/commands.hpp"
@@ -79,6 +80,7 @@ class Console {
     }
   }
   [[nodiscard]] static std::string progress(const json& p) {
+    if (p.contains("refused")) return p.value("workspace", "") + " is " + p.value("refused", "");
     return "learning " + p.value("workspace", "") + ": " + std::to_string(p.value("files", 0LL)) + " files, " +
            std::to_string(p.value("tokens", 0LL)) + " tokens" + (p.value("done", false) ? ", done" : "");
   }
@@ -91,7 +93,8 @@ class Console {
 void on_signals(boost::asio::signal_set& signals, House& house) {
   signals.async_wait([&signals, &house](const boost::system::error_code& failed, int number) {
     if (failed) return;
-    house.request_stop(std::string("signal ") + (number == SIGTERM ? "SIGTERM" : "SIGINT"));
+    const char* const name = ::sigabbrev_np(number);
+    house.request_stop("signal SIG" + std::string(name == nullptr ? "?" : name));
     signals.async_wait([](const boost::system::error_code& again, int) {
       if (!again) std::_Exit(1);  // asked twice: at once
     });
@@ -106,9 +109,13 @@ int serve(const Common& common, const ServeArgs& args) {
   std::optional<std::filesystem::path> file;
   auto config = read_config(common, file);
   if (!config) return give_up(args, config.error());
-  add_workspace(*config, args.workspace);
+  const std::string workspace =
+      args.workspace.empty() ? "" : std::filesystem::absolute(args.workspace).lexically_normal().string();
+  add_workspace(*config, workspace);
   HouseOptions options;
   options.socket = socket_path(common.socket);
+  if (options.socket != fallback_socket()) options.fallback_socket = fallback_socket();
+  options.needs_state = args.ready_fd >= 0;  // a client that starts a host wants the state folder's
   options.state_dir = state_dir();
   options.plugin_dir = plugin_dir();
   options.program = program_path();
@@ -121,7 +128,7 @@ int serve(const Common& common, const ServeArgs& args) {
   log.to_stderr = config->log.to_stderr && args.ready_fd < 0;
   options.log = Log::open_or_stderr(std::move(log));
   if (file) {
-    options.reload = [path = *file, workspace = args.workspace] {
+    options.reload = [path = *file, workspace] {
       auto fresh = load_checked_config(path, plugin_dir());
       if (fresh) add_workspace(*fresh, workspace);
       return fresh;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
-#include <sys/file.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
-#include <gantry/retry.hpp>
 #include <map>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
-#include "host/cli/paths.hpp"
+#include "host/house/state_lock.hpp"
 
 namespace gantry::host {
 
@@ -21,6 +21,8 @@ void print_status(const json& status, const json& plugins, const json& tasks) {
               static_cast<double>(status.value("rss_bytes", 0ULL)) / 1048576.0, status.value("socket", "").c_str());
   for (const auto& workspace : status.value("workspaces", json::array()))
     std::printf("serves  %s\n", workspace.get<std::string>().c_str());
+  for (const auto& warning : status.value("warnings", json::array()))
+    std::printf("warning %s\n", warning.get<std::string>().c_str());
   for (const auto& project : status.value("projects", json::array())) {
     std::printf("project %s: %s\n", project.value("file", "").c_str(), project.value("state", "").c_str());
     for (const auto& key : project.value("waiting", json::array()))
@@ -54,20 +56,57 @@ void print_status(const json& status, const json& plugins, const json& tasks) {
   }
 }
 
-/// Waits until nobody holds the socket's lock any more.
-[[nodiscard]] bool wait_until_free(const std::filesystem::path& socket, std::chrono::seconds patience) {
-  const std::string path = socket.string() + ".lock";
-  const int fd = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
-  if (fd < 0) return true;
-  constexpr Duration kMoment = std::chrono::milliseconds(10);
-  const auto free = retry({.max_retries = kNoLimit, .initial_delay = kMoment, .max_delay = kMoment, .jitter = 0},
-                          [&]() -> Result<void> {
-                            if (::flock(fd, LOCK_EX | LOCK_NB) == 0) return {};
-                            return fail(ErrorKind::conflict, "it is held");
-                          },
-                          {.deadline = Deadline(time_after(patience))});
-  ::close(fd);
-  return free.has_value();
+constexpr auto kStopPatience = std::chrono::seconds(30);
+
+/// A process that can be waited for though it is nobody's child; -1: it cannot be seen from here.
+class Process {
+ public:
+  explicit Process(pid_t pid) : fd_(pid > 0 ? static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)) : -1) {}
+  Process(const Process&) = delete;
+  Process& operator=(const Process&) = delete;
+  ~Process() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  [[nodiscard]] bool is_known() const { return fd_ >= 0; }
+  [[nodiscard]] bool send(int signal) const { return ::syscall(SYS_pidfd_send_signal, fd_, signal, nullptr, 0) == 0; }
+  [[nodiscard]] bool ends_within(std::chrono::milliseconds patience) const {
+    pollfd ended{fd_, POLLIN, 0};
+    return ::poll(&ended, 1, static_cast<int>(patience.count())) == 1;
+  }
+
+ private:
+  int fd_;
+};
+
+[[nodiscard]] int wait_for_end(const Process& process, pid_t pid) {
+  if (process.ends_within(kStopPatience)) return 0;
+  return complain(Error{
+      ErrorKind::timeout,
+      "the host was asked to stop, but still runs after 30 s; `kill -9 " + std::to_string(pid) + "` ends it at once",
+      {}});
+}
+
+[[nodiscard]] int shut_down(Client& client) {
+  const Process process(client.pid());
+  if (auto answer = client.call("host.shutdown", json::object(), std::chrono::seconds(10));
+      !answer && answer.error().kind != ErrorKind::unavailable)  // `unavailable`: it is stopping already
+    return complain(answer.error());
+  if (process.is_known()) return wait_for_end(process, client.pid());
+  // In another container, say: its connections are the last that it closes.
+  while (client.receive(kStopPatience)) {
+  }
+  return 0;
+}
+
+// One that has the state folder and answers nowhere.
+[[nodiscard]] int stop_holder(const ConnectOptions& options, const Error& why) {
+  const auto holder = find_state_holder(options.state_dir);
+  const Process process(holder ? holder->pid : 0);
+  // Read again: the pid was the holder's when the process was opened.
+  const auto again = find_state_holder(options.state_dir);
+  if (!process.is_known() || !again || again->pid != holder->pid) return complain(why);
+  if (!process.send(SIGTERM)) return complain(why);
+  return wait_for_end(process, holder->pid);
 }
 
 }  // namespace
@@ -91,14 +130,23 @@ int status(const Common& common, bool as_json) {
 }
 
 int stop(const Common& common) {
-  auto client = Client::connect(socket_path(common.socket));
-  if (!client) return complain(Error{client.error().kind, client.error().message + "; there is nothing to stop", {}});
-  if (auto answer = client->call("host.shutdown", json::object(), std::chrono::seconds(10));
-      !answer && answer.error().kind != ErrorKind::unavailable)  // `unavailable`: it is stopping already
-    return complain(answer.error());
-  if (!wait_until_free(socket_path(common.socket), std::chrono::seconds(30)))
-    return complain(Error{ErrorKind::timeout, "the host was asked to stop, but still runs after 30 s", {}});
-  return 0;
+  const auto options = connect_options(common, "gantry stop");
+  auto client = Client::connect(options.socket);
+  if (client) return shut_down(*client);
+  if (client.error().kind != ErrorKind::unavailable) return complain(client.error());
+  const auto holder = find_state_holder(options.state_dir);
+  const auto refuse = [&](const std::string& why) {
+    return complain(Error{client.error().kind, client.error().message + "; " + why, {}});
+  };
+  if (!holder) return refuse("there is nothing to stop");
+  // Perhaps it was another one that is meant, and that has ended.
+  if (options.socket_is_named && !holder->socket.empty() && holder->socket != options.socket)
+    return refuse("the host with pid " + std::to_string(holder->pid) + " has the state folder: `gantry stop --socket " +
+                  holder->socket.string() + "` stops that");
+  auto found = find_host(options);
+  if (found) return shut_down(*found);
+  if (found.error().kind == ErrorKind::unavailable) return stop_holder(options, found.error());
+  return complain(found.error());
 }
 
 }  // namespace gantry::host

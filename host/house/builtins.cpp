@@ -79,19 +79,21 @@ json House::status() const {
     Lock lock(mutex_);
     ready = !stopping_;
   }
-  return json{{"version", kVersion},
-              {"pid", ::getpid()},
-              {"uptime_seconds", seconds(std::chrono::steady_clock::now() - started_)},
-              {"ready", ready},
-              {"workspaces", workspaces_.list()},
-              {"projects", std::move(projects)},
-              {"socket", options_.socket.string()},
-              {"http", nullptr},
-              {"rss_bytes", rss_bytes()},
-              {"connections", door_->connections()},
-              {"state_dir", options_.state_dir.string()},
-              {"config_file", config()->file},
-              {"log_dropped", log_->dropped()}};
+  json out{{"version", kVersion},
+           {"pid", ::getpid()},
+           {"uptime_seconds", seconds(std::chrono::steady_clock::now() - started_)},
+           {"ready", ready},
+           {"workspaces", workspaces_.list()},
+           {"projects", std::move(projects)},
+           {"socket", door_->socket().string()},
+           {"http", nullptr},
+           {"rss_bytes", rss_bytes()},
+           {"connections", door_->connections()},
+           {"state_dir", options_.state_dir.string()},
+           {"config_file", config()->file},
+           {"log_dropped", log_->dropped()}};
+  if (auto wrong = places_->warnings(); !wrong.empty()) out["warnings"] = std::move(wrong);
+  return out;
 }
 
 json House::services_json() const {

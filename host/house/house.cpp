@@ -130,6 +130,9 @@ House::House(HouseOptions options)
     services_->gone(origin);
     (void)bus_.publish("host.client.gone", dump_json({{"origin", origin}}));
   });
+  places_ = std::make_unique<Places>(
+      Places::Deps{workers_, timers_, *log_, *door_},
+      Places::Options{options_.socket, options_.fallback_socket, options_.state_dir, options_.needs_state});
 }
 
 House::~House() {
@@ -171,7 +174,8 @@ PluginDeps House::plugin_deps() {
                     std::chrono::seconds(options_.config.supervisor.hung_seconds),
                     options_.state_dir / ".crashed",
                     options_.state_dir / ".reloaded",
-                    [this] { router_->plugins_changed(); }};
+                    [this] { router_->plugins_changed(); },
+                    [this](const PluginSpec& spec) { return places_->may_start(spec); }};
 }
 
 SessionDeps House::session_deps() {
@@ -191,17 +195,19 @@ Result<json> House::hello() const {
     Lock lock(mutex_);
     if (stopping_) return fail(ErrorKind::unavailable, "the host is stopping");
   }
-  return json{{"version", kVersion},
-              {"epoch", bus_.epoch()},
-              {"capabilities",
-               {{"streams", true},
-                {"events", true},
-                {"batches", true},
-                {"max_message_bytes", options_.config.host.max_message_bytes}}},
-              {"pid", ::getpid()},
-              {"socket", options_.socket.string()},
-              {"state_dir", options_.state_dir.string()},
-              {"config_file", options_.config.file}};
+  json out{{"version", kVersion},
+           {"epoch", bus_.epoch()},
+           {"capabilities",
+            {{"streams", true},
+             {"events", true},
+             {"batches", true},
+             {"max_message_bytes", options_.config.host.max_message_bytes}}},
+           {"pid", ::getpid()},
+           {"socket", door_->socket().string()},
+           {"state_dir", options_.state_dir.string()},
+           {"config_file", options_.config.file}};
+  if (auto wrong = places_->warnings(); !wrong.empty()) out["warnings"] = std::move(wrong);
+  return out;
 }
 
 json House::plugin_config(const PluginSpec& spec) const {
@@ -258,10 +264,7 @@ void House::set_polling(Polling wanted) { workers_.set_polling(wanted != Polling
 
 Result<void> House::open() {
   set_polling(options_.config.host.polling);
-  auto lock = SocketLock::take(options_.socket);
-  if (!lock) return std::unexpected(lock.error());
-  lock_.emplace(std::move(*lock));
-  if (auto ok = door_->open(options_.socket); !ok) return ok;
+  if (auto ok = places_->open(); !ok) return ok;
   for (const auto& folder : options_.config.host.workspaces) {
     if (auto opened = open_workspace(folder); !opened)
       log_->write(Level::warn, "host", opened.error().message + "; it is left out");
@@ -324,6 +327,7 @@ void House::request_stop(const std::string& why) {
   }
   log_->write(Level::info, "host", "stopping: " + why);
   workers_.first().post([this] {
+    places_->stop();
     door_->stop_accepting();
     (void)stop_asked_.reply.send(true);
   });

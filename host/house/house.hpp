@@ -22,9 +22,9 @@
 #include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
 #include "host/config/config.hpp"
-#include "host/doors/rpc/socket_lock.hpp"
 #include "host/doors/rpc/unix_door.hpp"
 #include "host/house/library_watch.hpp"
+#include "host/house/places.hpp"
 #include "host/house/projects.hpp"
 #include "host/house/trust_desk.hpp"
 #include "host/house/workspaces.hpp"
@@ -46,7 +46,11 @@ inline constexpr std::string_view kVersion = "0.1.0";
 struct HouseOptions {
   Config config;
   std::filesystem::path socket;
+  /// Where it listens while `socket` was removed and cannot be made anew. Empty: nowhere.
+  std::filesystem::path fallback_socket;
   std::filesystem::path state_dir;
+  /// Refuses to open() where another host has the state folder. Else this one runs without what needs it.
+  bool needs_state = false;
   std::filesystem::path plugin_dir;
   std::filesystem::path program;  ///< `gantry` itself: it also runs plugins in processes of their own
   std::shared_ptr<Log> log;
@@ -65,7 +69,8 @@ class House {
   House(const House&) = delete;
   House& operator=(const House&) = delete;
 
-  /// Takes the socket and listens; opens the configured workspaces.
+  /// Takes the state folder and the socket, and listens; opens the configured workspaces. `conflict`: another host has
+  /// the socket, or (needs_state) the state folder.
   [[nodiscard]] Result<void> open();
   void run();
   /// Any thread; also from a signal handler of a worker's io_context.
@@ -142,7 +147,7 @@ class House {
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<UnixDoor> door_;
-  std::optional<SocketLock> lock_;
+  std::unique_ptr<Places> places_;
   oneshot::Channel<bool> stop_asked_ = oneshot::channel<bool>();
   std::thread stopper_;
   std::optional<oneshot::Sender<bool>> stopped_;  ///< dies when the stopping is over

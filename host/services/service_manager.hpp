@@ -59,6 +59,8 @@ struct PluginDeps {
   std::filesystem::path copies_dir{};  ///< for libraries that were reloaded; empty: none can be
   /// The table of plugins is another one.
   std::function<void()> changed{};
+  /// May this plugin start now? Asked before each start, where one may block; not a failure of the plugin's.
+  std::function<Result<void>(const PluginSpec&)> may_start{};
 };
 
 struct PluginStatus {

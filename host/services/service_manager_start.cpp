@@ -60,6 +60,9 @@ void open_key_sources(Confinement& out, const json& settings) {
 Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, const Build& build, bool trial) {
   const PluginSpec& spec = *build.spec;
   if (auto refused = spec.refusal()) return std::unexpected(std::move(*refused));
+  if (deps_.may_start) {
+    if (auto may = deps_.may_start(spec); !may) return std::unexpected(std::move(may.error()));
+  }
   if (auto ok = start_needs(entry, build); !ok) return std::unexpected(ok.error());
   entry.slot->starts(trial);
   const auto failed = [&](const Error& error) {

@@ -16,6 +16,7 @@ gantry_add_test(test_host
   host_key_commands.cpp
   host_outbox.cpp
   host_activation.cpp
+  host_places.cpp
   host_plugin_alone.cpp
   host_plugin_tasks.cpp
   host_plugins.cpp

@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "host/doors/rpc/listener.hpp"
 #include "unit/door_client.hpp"
 
 using namespace gantry;
@@ -216,7 +217,7 @@ TEST_CASE("door: more connections than the limit are told so and closed") {
 TEST_CASE("door: exactly one host serves a socket, and the leftovers of a dead one are replaced") {
   TestHouse t;
   REQUIRE(t.opened());
-  const auto second = SocketLock::take(t.socket());
+  const auto second = Listener::open(t.socket());
   REQUIRE(!second);
   REQUIRE(second.error().kind == ErrorKind::conflict);
   TempDir dir;
@@ -225,7 +226,8 @@ TEST_CASE("door: exactly one host serves a socket, and the leftovers of a dead o
   ::chmod((dir.path() / "run").c_str(), 0700);
   std::ofstream(socket) << "left behind";
   std::ofstream(socket.string() + ".lock") << "";
-  REQUIRE(SocketLock::take(socket));
+  REQUIRE(Listener::open(socket));
+  REQUIRE(!std::filesystem::exists(socket));
 }
 
 TEST_CASE("door: a socket folder that others may enter, or that is a link, is refused") {

@@ -2,16 +2,17 @@
 #include "host/doors/rpc/unix_door.hpp"
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <optional>
 #include <unordered_set>
 #include <utility>
 
 #include "host/doors/rpc/connection.hpp"
+#include "host/doors/rpc/listener.hpp"
 
 namespace gantry::host {
 
@@ -28,12 +29,7 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   };
 
   Impl(Workers& workers_in, SessionDeps deps_in, Log& log_in, UnixDoorLimits limits_in, Gone gone_in)
-      : workers(workers_in),
-        deps(std::move(deps_in)),
-        log(log_in),
-        limits(limits_in),
-        gone(std::move(gone_in)),
-        acceptor(workers.first().context()) {
+      : workers(workers_in), deps(std::move(deps_in)), log(log_in), limits(limits_in), gone(std::move(gone_in)) {
     for (std::size_t i = 0; i < workers.size(); ++i) {
       parts.push_back(std::make_unique<Part>(workers.at(i), limits));
     }
@@ -47,22 +43,45 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
     });
   }
 
-  void accept() {
+  // Of one listener; another one may have taken its place when a client comes.
+  void accept(const std::shared_ptr<Local::acceptor>& from) {
     Part& part = next_part();
-    acceptor.async_accept(part.worker.context(), [self = shared_from_this(), &part](
-                                                     const boost::system::error_code& failed, Local::socket socket) {
-      if (!self->acceptor.is_open()) return;
+    from->async_accept(part.worker.context(), [self = shared_from_this(), from, &part](
+                                                  const boost::system::error_code& failed, Local::socket socket) {
+      if (!from->is_open()) return;
       if (failed) {
         self->log.write(Level::warn, "rpc", "accept failed: " + failed.message());
         // Out of descriptors, say: try again, but not in a spin.
-        self->workers.timers().after(std::chrono::milliseconds(100), [self] {
-          if (self->acceptor.is_open()) self->accept();
+        self->workers.timers().after(std::chrono::milliseconds(100), [self, from] {
+          if (from->is_open()) self->accept(from);
         });
         return;
       }
       self->admit(std::move(socket), part);
-      self->accept();
+      self->accept(from);
     });
+  }
+
+  /// On the first worker, or when none runs.
+  void listen() {
+    const auto old = std::exchange(acceptor, std::make_shared<Local::acceptor>(workers.first().context()));
+    acceptor->assign(Local(), listener->take_fd());
+    {
+      Lock lock(mutex);
+      path = listener->socket();
+    }
+    accept(acceptor);
+    if (!old) return;
+    // Who had connected before its name went.
+    boost::system::error_code failed;
+    old->non_blocking(true, failed);
+    while (!failed) {
+      Part& part = next_part();
+      Local::socket socket(part.worker.context());
+      old->accept(socket, failed);
+      if (!failed) admit(std::move(socket), part);
+    }
+    old->close(failed);
   }
 
   void admit(Local::socket socket, Part& part) {
@@ -123,12 +142,13 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   Log& log;
   const UnixDoorLimits limits;
   const Gone gone;
-  Local::acceptor acceptor;
-  std::filesystem::path path;
+  std::optional<Listener> listener;           ///< the first worker's
+  std::shared_ptr<Local::acceptor> acceptor;  ///< the first worker's
   std::atomic<std::size_t> count{0};
   Mutex mutex;
   CondVar changed;
   std::vector<std::unique_ptr<Part>> parts;
+  std::filesystem::path path GANTRY_GUARDED_BY(mutex);
 };
 
 UnixDoor::UnixDoor(Workers& workers, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone)
@@ -137,28 +157,34 @@ UnixDoor::UnixDoor(Workers& workers, SessionDeps deps, Log& log, UnixDoorLimits 
 UnixDoor::~UnixDoor() { stop_accepting(); }
 
 Result<void> UnixDoor::open(const std::filesystem::path& socket) {
-  if (socket.native().size() >= sizeof(sockaddr_un{}.sun_path))
-    return fail(ErrorKind::invalid_params, "the socket's path is longer than " +
-                                               std::to_string(sizeof(sockaddr_un{}.sun_path) - 1) +
-                                               " bytes: " + socket.string() + "; choose another with --socket");
-  (void)::unlink(socket.c_str());  // the lock is ours: whoever left it is dead
-  const mode_t old = ::umask(0177);
-  boost::system::error_code failed;
-  impl_->acceptor.open(Local(), failed);
-  if (!failed) impl_->acceptor.bind(Local::endpoint(socket.string()), failed);
-  if (!failed) impl_->acceptor.listen(256, failed);
-  ::umask(old);
-  if (failed) return fail(ErrorKind::unavailable, "cannot listen on " + socket.string() + ": " + failed.message());
-  impl_->path = socket;
-  impl_->accept();
+  auto listener = Listener::open(socket);
+  if (!listener) return std::unexpected(listener.error());
+  impl_->listener.emplace(std::move(*listener));
+  impl_->listen();
   return {};
 }
 
+bool UnixDoor::in_place() const { return impl_->listener && impl_->listener->in_place(); }
+
+Result<void> UnixDoor::renew(const std::filesystem::path& socket) {
+  if (!is_open()) return fail(ErrorKind::unavailable, "the host accepts no more clients");
+  if (auto ok = impl_->listener->renew(socket); !ok) return ok;
+  impl_->listen();
+  return {};
+}
+
+bool UnixDoor::is_open() const { return impl_->acceptor && impl_->acceptor->is_open(); }
+
+std::filesystem::path UnixDoor::socket() const {
+  Lock lock(impl_->mutex);
+  return impl_->path;
+}
+
 void UnixDoor::stop_accepting() {
-  if (!impl_->acceptor.is_open()) return;
+  if (!is_open()) return;
   boost::system::error_code ignored;
-  impl_->acceptor.close(ignored);
-  (void)::unlink(impl_->path.c_str());
+  impl_->acceptor->close(ignored);
+  impl_->listener->remove();
 }
 
 void UnixDoor::close() { impl_->close_all(); }

@@ -3,9 +3,9 @@
 // host/doors/rpc/unix_door.hpp: JSON-RPC on a Unix socket, for the user who runs the host and nobody else.
 //
 // A connection lives on one worker: the one that had the fewest when the door began to wait for it.
-// Thread rule: open() before the workers run; stop_accepting() on the first worker, or when none runs; close() on none
-// of them.
-// Bounds: max_connections; frames and outboxes as in the limits. A client that sends something that cannot be
+// Thread rule: open() before the workers run; in_place(), renew() and stop_accepting() on the first worker, or when
+// none runs; close() on none of them; the rest from any. Bounds: max_connections; frames and outboxes as in the limits.
+// A client that sends something that cannot be
 //   understood as frames is closed; one that does not read is closed when its outbox is full, and is not read from
 //   while it is half full.
 #pragma once
@@ -38,10 +38,17 @@ class UnixDoor {
   UnixDoor(const UnixDoor&) = delete;
   UnixDoor& operator=(const UnixDoor&) = delete;
 
-  /// Begins to listen. The lock must be held.
+  /// Takes the socket's lock and begins to listen; errors as Listener::open().
   [[nodiscard]] Result<void> open(const std::filesystem::path& socket);
-  /// Accepts no more and removes the socket file. Connections stay.
+  /// Do the socket, its lock and its folder still have their names? They may have been removed from outside.
+  [[nodiscard]] bool in_place() const;
+  /// Listens on `socket` from now on, where it may have listened before; errors as Listener::renew(). Connections stay.
+  [[nodiscard]] Result<void> renew(const std::filesystem::path& socket);
+  /// Where it listens; empty before open().
+  [[nodiscard]] std::filesystem::path socket() const;
+  /// Accepts no more and removes the socket file, if that is its own. Connections and the lock stay.
   void stop_accepting();
+  [[nodiscard]] bool is_open() const;
   /// Writes what can be written and closes every connection; waits until that was done, a second at most.
   void close();
   [[nodiscard]] std::size_t connections() const;
