@@ -8,6 +8,8 @@
 
 #include "host/check/case_main.hpp"
 #include "host/cli/commands.hpp"
+#include "host/cli/inherited.hpp"
+#include "host/cli/paths.hpp"
 #include "host/house/house.hpp"
 #include "host/plugins/child_main.hpp"
 #include "host/services/helper_guard.hpp"
@@ -144,6 +146,9 @@ int run(int argc, char** argv) {
     const int code = app.exit(e);
     return code == 0 ? 0 : 2;
   }
+  const std::vector<GivenPath> given{
+      {"--socket", common.socket}, {"--config", common.config}, {"--workspace", serve_args.workspace}};
+  if (auto ok = check_working_folder(given); !ok) return complain(ok.error());
   if (app.got_subcommand("serve")) return serve(common, serve_args);
   if (app.got_subcommand("status")) return status(common, as_json);
   if (app.got_subcommand("stop")) return stop(common);
@@ -167,7 +172,9 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  open_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
+  std::signal(SIGCHLD, SIG_DFL);  // NOLINT: a parent that ignores it hands that down, and no child's end is told then
   try {
     // Not for people: a host, or a check, starts it, with a socket or pipe as descriptor 3.
     if (argc > 1 && std::string_view(argv[1]) == "plugin-child") return plugin_child();

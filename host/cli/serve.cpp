@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "host/cli/commands.hpp"
+#include "host/cli/inherited.hpp"
 #include "host/cli/paths.hpp"
 #include "host/house/house.hpp"
 #include "host/observe/ready_writer.hpp"
@@ -104,6 +105,8 @@ void on_signals(boost::asio::signal_set& signals, House& house) {
 }  // namespace
 
 int serve(const Common& common, const ServeArgs& args) {
+  drop_inherited();
+  continue_behind_first_process();
   mark_fatal_signals();
   std::signal(SIGXFSZ, SIG_IGN);  // NOLINT: a full disk is an error, not a death; before any thread
   std::optional<std::filesystem::path> file;
@@ -141,8 +144,10 @@ int serve(const Common& common, const ServeArgs& args) {
     std::_Exit(0);
   };
   const auto socket = options.socket;
+  // All paths are absolute by now. A folder that somebody works in must not be held by a daemon.
+  if (::chdir("/") != 0) options.log->write(Level::warn, "host", "the working folder cannot be left");
   auto house = House::build(std::move(options));
-  boost::asio::signal_set signals(house->workers().first().context(), SIGTERM, SIGINT);
+  boost::asio::signal_set signals(house->workers().first().context(), SIGTERM, SIGINT, SIGHUP);
   on_signals(signals, *house);  // before anybody can know that it is there
   if (auto opened = house->open(); !opened) return give_up(args, opened.error());
   Console console(*house);

@@ -121,7 +121,14 @@ int trust(const Common& common, const TrustArgs& args) {
     print_list(*list);
     return 0;
   }
-  const auto folder = std::filesystem::absolute(args.folder.empty() ? "." : args.folder).lexically_normal().string();
+  std::error_code failed;
+  const auto absolute = std::filesystem::absolute(args.folder.empty() ? "." : args.folder, failed);
+  if (failed)
+    return complain(Error{
+        ErrorKind::not_found,
+        "the working folder cannot be found: " + failed.message() + "; name the project's folder by an absolute path",
+        {}});
+  const auto folder = absolute.lexically_normal().string();
   const auto done = args.revoke           ? revoke(client, args, folder)
                     : args.plugin.empty() ? trust_folder(client, args, folder)
                                           : trust_plugin(client, args);

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a parent hands down to a host, and what a host does not take from it.
+#include <sched.h>
+
+#include <csignal>
+#include <sstream>
+#include <utility>
+
+#include "integration/daemon.hpp"
+#include "other_user.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+
+/// The value of a line of /proc/PID/status.
+[[nodiscard]] std::string status_line(pid_t pid, const std::string& name) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/status");
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with(name + ":\t")) return line.substr(name.size() + 2);
+  }
+  return {};
+}
+
+[[nodiscard]] std::uint64_t signal_set(pid_t pid, const std::string& name) {
+  return std::stoull(status_line(pid, name), nullptr, 16);
+}
+
+[[nodiscard]] std::string link_of(pid_t pid, const std::string& name) {
+  std::error_code failed;
+  return fs::read_symlink("/proc/" + std::to_string(pid) + "/" + name, failed).string();
+}
+
+/// Ignores and blocks what can be, and closes the descriptors 0 to 2: the worst parent.
+void be_a_bad_parent() {
+  for (int number = 1; number < NSIG; ++number) {
+    if (number != SIGKILL && number != SIGSTOP) (void)std::signal(number, SIG_IGN);
+  }
+  sigset_t all;
+  ::sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  for (int fd = 0; fd < 3; ++fd) ::close(fd);
+}
+
+/// Runs `gantry WORDS...` as the child of a bad parent, which is this process for that moment: Sandbox::spawn() passes
+/// on what is ignored and blocked.
+[[nodiscard]] pid_t spawn_badly(const Sandbox& box, const std::vector<std::string>& words) {
+  std::vector<std::string> all{box.program, "--socket", box.socket().string()};
+  all.insert(all.end(), words.begin(), words.end());
+  std::vector<char*> argv;
+  for (auto& word : all) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const pid_t pid = ::fork();
+  if (pid != 0) return pid;
+  ::setenv("GANTRY_STATE_DIR", (box.dir() / "state").c_str(), 1);
+  ::setenv("XDG_CONFIG_HOME", (box.dir() / "config").c_str(), 1);
+  if (::chdir(box.work().c_str()) != 0) ::_exit(126);
+  be_a_bad_parent();
+  ::execv(argv[0], argv.data());
+  ::_exit(127);
+}
+
+void require_clean(pid_t pid) {
+  const auto bit = [](int number) { return std::uint64_t{1} << static_cast<unsigned>(number - 1); };
+  // While a thread is started all are blocked for a moment.
+  wait_for("signals that are not blocked", [&] { return signal_set(pid, "SigBlk") == 0; });
+  REQUIRE(signal_set(pid, "SigIgn") == (bit(SIGPIPE) | bit(SIGXFSZ)));
+  REQUIRE(link_of(pid, "cwd") == "/");
+  for (const char* fd : {"fd/0", "fd/1", "fd/2"}) REQUIRE(link_of(pid, fd) == "/dev/null");
+}
+
+}  // namespace
+
+TEST_CASE(
+    "inherited: a host begins with no signal blocked or ignored, /dev/null where nothing is open, and / as folder") {
+  Sandbox box;
+  const pid_t pid = spawn_badly(box, {"serve"});
+  wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
+  require_clean(pid);
+  // How a child of its own has ended is told, which needs SIGCHLD.
+  box.write("config/gantry/gantry.toml", "[plugins.project_state]\nisolation = \"child\"\n");
+  ::kill(pid, SIGTERM);
+  REQUIRE(box.wait(pid) == 0);
+  const pid_t second = spawn_badly(box, {"serve"});
+  wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
+  auto client = box.connect();
+  REQUIRE(client.call("state.settings.list", json::object(), kPatience));
+  const auto state = [&] {
+    const auto plugins = client.call("host.plugins", json::object(), kPatience);
+    for (const auto& plugin : *plugins) {
+      if (plugin["name"] == "project_state") return plugin;
+    }
+    return json();
+  };
+  ::kill(state()["pid"].get<pid_t>(), SIGKILL);
+  wait_for("the evidence", [&] { return state().contains("evidence"); });
+  REQUIRE(state()["evidence"]["signal"] == SIGKILL);
+  ::kill(second, SIGTERM);
+  REQUIRE(box.wait(second) == 0);
+}
+
+TEST_CASE("inherited: a host that a client starts takes nothing of that client's, either") {
+  Sandbox box;
+  const pid_t client = spawn_badly(box, {"call", "host.status"});
+  int status = 0;
+  REQUIRE(::waitpid(client, &status, 0) == client);
+  REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 1));  // its own output could not be written
+  const auto pid = box.host_pid();
+  REQUIRE(pid);
+  require_clean(*pid);
+  REQUIRE(box.run({"stop"}).code == 0);
+}
+
+TEST_CASE("inherited: what is relative to the client's folder is found though the host leaves that folder") {
+  Sandbox box;
+  box.write("work/g.toml", "[async]\nmax_background_tasks = 5\n");
+  const pid_t pid = spawn_badly(box, {"serve", "--workspace", ".", "--config", "g.toml"});
+  wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
+  auto client = box.connect();
+  const auto status = client.call("host.status", json::object(), kPatience);
+  REQUIRE((*status)["workspaces"] == json{box.work().string()});
+  REQUIRE((*status)["config_file"] == (box.work() / "g.toml").string());
+  REQUIRE(client.call("config.reload", json::object(), kPatience));
+  ::kill(pid, SIGTERM);
+  REQUIRE(box.wait(pid) == 0);
+}
+
+TEST_CASE(
+    "inherited: a working folder that was deleted is said at once where a path is relative to it, and hurts nobody "
+    "else") {
+  Sandbox box;
+  const auto in_a_deleted_folder = [&](const std::vector<std::string>& environment, std::vector<std::string> words) {
+    fs::create_directory(box.dir() / "gone");
+    const fs::path before = fs::current_path();
+    fs::current_path(box.dir() / "gone");
+    fs::remove(box.dir() / "gone");
+    box.environment = environment;
+    auto ran = box.run(words);
+    fs::current_path(before);
+    box.environment.clear();
+    return ran;
+  };
+  for (const auto& [environment, words, what] :
+       std::vector<std::tuple<std::vector<std::string>, std::vector<std::string>, std::string>>{
+           {{"GANTRY_CONFIG=g.toml"}, {"call", "host.status"}, "$GANTRY_CONFIG is g.toml"},
+           {{"GANTRY_CONFIG=g.toml"}, {"config", "show"}, "$GANTRY_CONFIG is g.toml"},
+           {{"GANTRY_STATE_DIR=state"}, {"serve"}, "$GANTRY_STATE_DIR is state"},
+           {{}, {"serve", "--workspace", "."}, "--workspace is ."},
+           {{}, {"status", "--socket", "s"}, "--socket is s"}}) {
+    box.names_socket = words[0] != "status";
+    const auto ran = in_a_deleted_folder(environment, words);
+    INFO(ran.err);
+    REQUIRE(ran.code == 1);
+    REQUIRE(ran.err.find(what + ", which is relative to the working folder, and that was deleted") !=
+            std::string::npos);
+    require_civil(ran);
+  }
+  box.names_socket = true;
+  REQUIRE(in_a_deleted_folder({}, {"call", "host.status"}).code == 0);
+  const auto trust = in_a_deleted_folder({}, {"trust"});
+  REQUIRE(trust.err.find("the working folder cannot be found") != std::string::npos);
+  REQUIRE(box.run({"stop"}).code == 0);
+}
+
+TEST_CASE("inherited: SIGHUP stops a host as SIGTERM does") {
+  Sandbox box;
+  const pid_t pid = box.serve();
+  ::kill(pid, SIGHUP);
+  REQUIRE(box.wait(pid) == 0);
+  REQUIRE(box.read("state/gantry.log").find("stopping: signal SIGHUP") != std::string::npos);
+  REQUIRE(!fs::exists(box.socket()));
+}
+
+TEST_CASE("inherited: as the first process of a container a host waits for orphans, and ends as it is told to") {
+  if (::geteuid() != 0) gantry::test::skip("only root makes a pid namespace");
+  Sandbox box;
+  // A command that leaves a process behind, which ends at once.
+  box.write("config/gantry/gantry.toml",
+            "[ai]\ndefault_model = \"m\"\n[ai.providers.p]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\n"
+            "api_key_command = \"(setsid sh -c 'echo $$ > " +
+                (box.dir() / "orphan").string() +
+                "; exec sleep 0' >/dev/null 2>&1 &); echo key\"\nmax_retries = 0\n[ai.models.m]\nprovider = \"p\"\n");
+  box.environment = {"ASAN_OPTIONS=detect_leaks=0"};  // it looks itself up in a /proc of the other namespace
+  const pid_t outside = ::fork();
+  if (outside == 0) {
+    if (::unshare(CLONE_NEWPID) != 0) ::_exit(gantry::test::kSkipped);
+    const pid_t first = box.spawn({"serve"}, box.dir() / "serve.out", box.dir() / "serve.err");
+    std::ofstream(box.dir() / "first") << first << std::endl;
+    int status = 0;
+    ::waitpid(first, &status, 0);
+    ::_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 99);
+  }
+  std::optional<Client> client;
+  int early = 0;
+  wait_for("the host", [&] {
+    if (::waitpid(outside, &early, WNOHANG) == outside) return true;
+    if (auto connected = Client::connect(box.socket())) client.emplace(std::move(*connected));
+    return client.has_value();
+  });
+  if (!client) {
+    if (WIFEXITED(early) && WEXITSTATUS(early) == gantry::test::kSkipped)
+      gantry::test::skip("this system makes no pid namespace");
+    FAIL("the host ended: " << box.read("serve.err"));
+  }
+  std::istringstream written(box.read("first"));
+  pid_t first = 0;
+  written >> first;
+  REQUIRE(status_line(first, "NSpid").ends_with("\t1"));
+  const auto refused = client->call("ai.chat", {{"messages", {{{"role", "user"}, {"content", "x"}}}}}, kPatience);
+  INFO((refused ? "answered" : refused.error().message));
+  wait_for("the orphan", [&] { return !box.read("orphan").empty(); });
+  // What its first process has not waited for stays, as a zombie of that process.
+  const auto children_of_first = [&] {
+    std::set<pid_t> children;
+    for (const auto& entry : fs::directory_iterator("/proc")) {
+      const auto name = entry.path().filename().string();
+      if (name.find_first_not_of("0123456789") != std::string::npos) continue;
+      if (status_line(std::stoi(name), "PPid") == std::to_string(first)) children.insert(std::stoi(name));
+    }
+    return children;
+  };
+  wait_for("the orphan to be waited for", [&] { return children_of_first() == std::set<pid_t>{client->pid()}; });
+  ::kill(first, SIGTERM);
+  int status = 0;
+  REQUIRE(::waitpid(outside, &status, 0) == outside);
+  REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  REQUIRE(box.read("state/gantry.log").find("stopping: signal SIGTERM") != std::string::npos);
+}
