@@ -1,70 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "embedded/gitignore.hpp"
 
-#include <fnmatch.h>
+#include <strings.h>
 
 #include <algorithm>
-#include <span>
 
 namespace gantry::ai {
 
 namespace {
 
-std::vector<std::string> split(std::string_view text) {
-  std::vector<std::string> parts;
-  while (!text.empty()) {
-    const std::size_t slash = text.find('/');
-    if (slash != 0) parts.emplace_back(text.substr(0, slash));
-    text.remove_prefix(slash == std::string_view::npos ? text.size() : slash + 1);
-  }
-  return parts;
-}
+constexpr std::string_view kWildcards = "*?[\\";
 
-bool match(std::span<const std::string> pattern, std::span<const std::string> path) {
-  if (pattern.empty()) return path.empty();
-  if (pattern.front() == "**") {
-    // At the end it stands for what is inside, not for the folder itself.
-    if (pattern.size() == 1) return !path.empty();
-    for (std::size_t skip = 0; skip <= path.size(); ++skip) {
-      if (match(pattern.subspan(1), path.subspan(skip))) return true;
+// Spaces at the end do not count, but for one that a backslash precedes.
+std::string_view without_spaces(std::string_view line) {
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] == '\\') {
+      if (i + 1 == line.size()) return line;
+      end = ++i + 1;
+    } else if (line[i] != ' ') {
+      end = i + 1;
     }
-    return false;
   }
-  if (path.empty() || fnmatch(pattern.front().c_str(), path.front().c_str(), 0) != 0) return false;
-  return match(pattern.subspan(1), path.subspan(1));
+  return line.substr(0, end);
 }
 
 }  // namespace
 
-Gitignore::Gitignore(std::string_view text) {
-  while (!text.empty() && patterns_.size() < kMaxPatterns) {
+Gitignore::Gitignore(std::string_view text, bool fold) : fold_(fold) {
+  if (text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);
+  while (!text.empty()) {
     const std::size_t end = text.find('\n');
     std::string_view line = text.substr(0, end);
     text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-    while (line.ends_with('\r') || (line.ends_with(' ') && !line.ends_with("\\ "))) line.remove_suffix(1);
-    if (line.empty() || line.front() == '#' || line.size() > 1024) continue;
-    Pattern pattern;
-    if (line.front() == '!') {
-      pattern.negated = true;
-      line.remove_prefix(1);
-    }
-    if (line.ends_with('/')) {
-      pattern.folders_only = true;
-      line.remove_suffix(1);
-    }
-    const bool anchored = line.find('/') != std::string_view::npos;
-    pattern.parts = split(line);
-    if (!anchored) pattern.parts.insert(pattern.parts.begin(), "**");
-    if (pattern.parts.empty() || std::count(pattern.parts.begin(), pattern.parts.end(), "**") > 4) continue;
-    patterns_.push_back(std::move(pattern));
+    if (line.starts_with('#')) continue;
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    add(without_spaces(line.substr(0, line.find('\0'))));
   }
 }
 
+void Gitignore::add(std::string_view line) {
+  Pattern pattern;
+  if (line.starts_with('!')) {
+    pattern.negated = true;
+    line.remove_prefix(1);
+  }
+  const std::size_t first_wildcard = line.find_first_of(kWildcards);
+  pattern.ends_with = line.starts_with('*') && line.find_first_of(kWildcards, 1) == std::string_view::npos;
+  if (line.ends_with('/')) {
+    pattern.folders_only = true;
+    line.remove_suffix(1);
+  }
+  if (line.empty()) return;  // a lone ! or /: mentions nothing
+  pattern.name_only = !line.contains('/');
+  pattern.ends_with = pattern.ends_with && pattern.name_only;
+  std::size_t literal = std::min(first_wildcard, line.size());
+  if (!pattern.name_only && line.starts_with('/')) {
+    line.remove_prefix(1);
+    --literal;
+  }
+  if (pattern.ends_with) {
+    pattern.literal = line.substr(1);
+  } else {
+    if (pattern.name_only && literal < line.size()) literal = 0;
+    pattern.literal = line.substr(0, literal);
+    if (literal < line.size()) pattern.rest.emplace(line.substr(literal), !pattern.name_only, fold_);
+  }
+  patterns_.push_back(std::move(pattern));
+}
+
+bool Gitignore::same(std::string_view a, std::string_view b) const {
+  return a.size() == b.size() && (fold_ ? ::strncasecmp(a.data(), b.data(), a.size()) == 0 : a == b);
+}
+
+bool Gitignore::matches(const Pattern& pattern, std::string_view text) const {
+  const std::string& literal = pattern.literal;
+  if (text.size() < literal.size()) return false;
+  if (pattern.ends_with) return same(text.substr(text.size() - literal.size()), literal);
+  if (!same(text.substr(0, literal.size()), literal)) return false;
+  text.remove_prefix(literal.size());
+  return pattern.rest ? pattern.rest->matches(text) : text.empty();
+}
+
 std::optional<bool> Gitignore::ignored(std::string_view path, bool is_folder) const {
-  const auto parts = split(path);
+  while (path.starts_with('/')) path.remove_prefix(1);
+  const std::string_view name = path.substr(path.rfind('/') + 1);
   for (auto pattern = patterns_.rbegin(); pattern != patterns_.rend(); ++pattern) {
     if (pattern->folders_only && !is_folder) continue;
-    if (match(pattern->parts, parts)) return !pattern->negated;
+    if (matches(*pattern, pattern->name_only ? name : path)) return !pattern->negated;
   }
   return std::nullopt;
 }

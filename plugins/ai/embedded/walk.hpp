@@ -3,8 +3,8 @@
 // embedded/walk.hpp: the text files of a workspace, in an order that does not change from run to run.
 //
 // Regular files only: links are not followed, so there are no loops, and a FIFO or a device is never opened. Hidden
-// names, folders of build products and packages, what .gitignore excludes, key files, binary files, files that are not
-// UTF-8, and machine-made ones (very long lines) are passed over.
+// names, folders of build products and packages, what git ignores (git_rules.hpp), key files, binary files, files that
+// are not UTF-8, and machine-made ones (very long lines) are passed over.
 //
 // Thread rule: any one thread; the walk blocks on the disk.
 // Bounds: WalkLimits; files over max_file_bytes are passed over.
@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <vector>
 
 namespace gantry::ai {
 
@@ -28,10 +29,11 @@ struct WalkLimits {
 struct WalkCounts {
   std::size_t files = 0;    ///< given to `each`
   std::size_t skipped = 0;  ///< regular files that were passed over
-  bool complete = true;     ///< false: a limit, `stop` or `each` ended it early
+  bool complete = true;     ///< false: a limit, `stop`, `each`, or rules that cannot be read have left something out
+  std::vector<std::string> notes{};  ///< what people should know of what was passed over
 };
 
-/// Calls `each(text)` for every file, until it returns false or `stop` is true.
+/// `root` is absolute and canonical. Calls `each(text)` for every file, until it returns false or `stop` is true.
 [[nodiscard]] WalkCounts walk_text_files(const std::filesystem::path& root, const WalkLimits& limits,
                                          const std::atomic<bool>& stop,
                                          const std::function<bool(const std::string& text)>& each);

@@ -156,6 +156,7 @@ void WorkspaceIndex::learn(const std::string& workspace, std::size_t max_tokens)
     return true;
   });
   if (abandon_.load(std::memory_order_relaxed)) return;
+  for (const auto& note : counts.notes) hooks_.log(Level::warn, note);
   task.progress.skipped = counts.skipped;
   task.progress.truncated = full || !counts.complete;
   publish(task, std::move(corpus), true);
