@@ -80,11 +80,17 @@ class Rules {
           "[" + printable(table, 200) + "] needs `base_url` for kind = \"openai\": the endpoint's URL, up to /v1");
     }
     if (provider.kind == ProviderKind::embedded) {
-      for (const char* key : {"base_url", "api_key_env", "api_key_file", "api_key_command", "max_retries"}) {
+      for (const char* key : {"base_url", "api_key_env", "api_key_file", "api_key_command", "max_retries", "omit"}) {
         if (!given(table + "." + key)) continue;
         add(table + "." + key, {}, ticked(table + "." + key) + " means nothing for kind = \"embedded\"; remove it");
       }
       return;
+    }
+    check_endpoint(table + ".base_url", provider.base_url.value_or(""));
+    for (const auto& name : provider.omit.value_or(std::vector<std::string>())) {
+      if (name != "messages" && name != "prompt") continue;
+      add(table + ".omit", {},
+          ticked(table + ".omit") + " must not hold \"" + name + "\": without it there is no request");
     }
     const char* first = nullptr;
     for (const char* key : {"api_key_env", "api_key_file", "api_key_command"}) {
@@ -94,6 +100,19 @@ class Rules {
             ticked(table + "." + key) + " and `" + first + "` exclude each other: a provider has one key");
       }
       first = first == nullptr ? key : first;
+    }
+  }
+
+  // What people paste: an address with the path that the `ai` plugin adds itself.
+  void check_endpoint(const std::string& key, std::string_view url) {
+    while (url.ends_with('/')) url.remove_suffix(1);
+    for (const std::string_view path :
+         {"/chat/completions", "/completions", "/responses", "/embeddings", "/messages"}) {
+      if (!url.ends_with(path)) continue;
+      add(key, {},
+          ticked(key) + " must end before the endpoint's path, which is added to it; write \"" +
+              printable(url.substr(0, url.size() - path.size()), 200) + "\"");
+      return;
     }
   }
 

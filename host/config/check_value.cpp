@@ -2,6 +2,8 @@
 //
 // One value against its row in the table of keys.
 #include <algorithm>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
 #include <cmath>
 #include <host/config/check.hpp>
 #include <host/observe/printable.hpp>
@@ -75,21 +77,16 @@ Checked check_path(const Key& key, const TomlNode& node, const EnvLookup& env) {
 Checked check_url(const Key& key, const TomlNode& node) {
   auto checked = check_text(key, node);
   if (!checked) return checked;
-  std::string_view text = node.scalar.get_ref<const std::string&>();
-  if (text.find(' ') != std::string_view::npos) return refuse(node, "must not contain spaces");
-  if (text.starts_with("http://")) {
-    text.remove_prefix(7);
-  } else if (text.starts_with("https://")) {
-    text.remove_prefix(8);
-  } else {
-    return expected_here(key, node);
-  }
+  const auto url = boost::urls::parse_uri(node.scalar.get_ref<const std::string&>());
+  if (!url) return refuse(node, "is no URL as RFC 3986 has them; a space or a % must be written as %20 or %25");
+  const bool http = url->scheme_id() == boost::urls::scheme::http || url->scheme_id() == boost::urls::scheme::https;
+  if (!http || !url->has_authority()) return expected_here(key, node);
   // Such an address could carry a secret into a log line.
-  if (text.find_first_of("@?#") != std::string_view::npos) {
+  if (url->has_userinfo() || url->has_query() || url->has_fragment()) {
     return refuse(node, "must not have a user, a query or a fragment; a key has a place of its own (api_key_env)");
   }
-  const auto host = text.substr(0, text.find('/'));
-  if (host.empty() || host.starts_with(':')) return refuse(node, "names no host");
+  if (url->host().empty()) return refuse(node, "names no host");
+  if (url->has_port() && url->port_number() == 0) return refuse(node, "names no port from 1 to 65535");
   return checked;
 }
 

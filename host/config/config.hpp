@@ -107,6 +107,7 @@ struct AiProviderConfig {
   std::optional<std::string> api_key_file;     ///< absolute
   std::optional<std::string> api_key_command;  ///< for sh -c
   std::optional<std::int64_t> max_retries;
+  std::optional<std::vector<std::string>> omit;  ///< members of a request that are not sent
 };
 
 struct AiModelConfig {

@@ -260,7 +260,8 @@ constexpr std::array kStateKeys{
 constexpr std::array kProviderKeys{
     key<&AiProviderConfig::kind>("kind", choice, kLive, "the protocol that it speaks",
                                  {.not_built = kKindsNotBuilt, .required = true, .example = R"("openai")"}),
-    key<&AiProviderConfig::base_url>("base_url", url, kLive, "needed for kind = \"openai\"",
+    key<&AiProviderConfig::base_url>("base_url", url, kLive,
+                                     "needed for kind = \"openai\"; up to /v1, without an endpoint's path",
                                      {.example = R"("http://127.0.0.1:8080/v1")"}),
     key<&AiProviderConfig::api_key_env>("api_key_env", env_name, kLive,
                                         "the environment variable that holds the key; at most one of these three",
@@ -270,6 +271,9 @@ constexpr std::array kProviderKeys{
     key<&AiProviderConfig::max_retries>("max_retries", integer, kLive,
                                         "how often a failed request is sent again; not set: 2",
                                         {.min = 0, .max = 10, .example = "2"}),
+    key<&AiProviderConfig::omit>("omit", texts, kLive,
+                                 "members of a request that the server refuses: they are not sent",
+                                 {.example = R"(["stream_options"])"}),
 };
 
 constexpr std::array kModelKeys{
@@ -334,7 +338,9 @@ constexpr std::array kSections{
     plain<[](auto& config) -> auto& { return config.ai.embedded; }>(
         "ai.embedded", "The model that is learned from the workspace, on this machine.", kEmbeddedKeys),
     named<[](auto& config) -> auto& { return config.ai.providers; }>(
-        "ai.providers.*", "An endpoint that serves models.", kProviderKeys, "local", false),
+        "ai.providers.*",
+        "An endpoint that serves models. Proxies are those of curl: http_proxy, https_proxy, all_proxy, no_proxy.",
+        kProviderKeys, "local", false),
     named<[](auto& config) -> auto& { return config.ai.models; }>("ai.models.*", "A model that requests may name.",
                                                                   kModelKeys, "fast", false),
     plain<&Config::state>("state", "The project state.", kStateKeys),

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "config.hpp"
 
+#include <curl/curl.h>
+
 #include <algorithm>
 #include <cmath>
 #include <gantry/params.hpp>
+#include <memory>
+#include <new>
 
 namespace gantry::ai {
 
@@ -91,25 +95,65 @@ class Table {
   std::string error_;
 };
 
-// Addresses that could carry a secret into a log line are refused: keys have places of their own.
+struct FreeUrl {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+
+// A part of a URL, or empty.
+std::string part_of(CURLU* url, CURLUPart part) {
+  char* text = nullptr;
+  std::string out;
+  if (curl_url_get(url, part, &text, 0) == CURLUE_OK) out = text;
+  curl_free(text);
+  return out;
+}
+
+// What people paste behind the base: the path that Gantry adds itself.
+std::string without_endpoint(std::string url) {
+  for (const std::string_view endpoint :
+       {"/chat/completions", "/completions", "/responses", "/embeddings", "/messages"}) {
+    if (url.ends_with(endpoint)) return url.substr(0, url.size() - endpoint.size());
+  }
+  return url;
+}
+
+// Read by the parser that will read it for the request. Addresses that could carry a secret into a log line are
+// refused: keys have places of their own.
 std::string base_url(Table& table) {
   std::string url = table.string("base_url");
   if (url.empty()) {
     table.refuse("base_url", "is missing; it must be an address such as \"http://127.0.0.1:8080/v1\"");
     return url;
   }
-  const bool http = url.starts_with("http://") || url.starts_with("https://");
-  if (!http) table.refuse("base_url", "must begin with http:// or https://");
-  if (url.find_first_of("@?#") != std::string::npos) {
+  const std::unique_ptr<CURLU, FreeUrl> parsed(curl_url());
+  if (parsed == nullptr) throw std::bad_alloc();
+  const CURLUcode code = curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), CURLU_NON_SUPPORT_SCHEME);
+  const std::string scheme = part_of(parsed.get(), CURLUPART_SCHEME);
+  if (code == CURLUE_BAD_SCHEME || (code == CURLUE_OK && scheme != "http" && scheme != "https")) {
+    table.refuse("base_url", "must begin with http:// or https://");
+  } else if (code != CURLUE_OK) {
+    table.refuse("base_url", std::string("is no URL: ") + curl_url_strerror(code));
+  }
+  for (const CURLUPart part : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_QUERY, CURLUPART_FRAGMENT}) {
+    if (part_of(parsed.get(), part).empty()) continue;
     table.refuse("base_url",
                  "must not hold a user, a query or a fragment; name the key with api_key_env, api_key_file "
                  "or api_key_command");
   }
-  if (std::any_of(url.begin(), url.end(), [](unsigned char c) { return c <= ' ' || c == 0x7F; })) {
-    table.refuse("base_url", "must not hold spaces or control characters");
-  }
   while (url.ends_with('/')) url.pop_back();
+  if (const std::string base = without_endpoint(url); base != url) {
+    table.refuse("base_url", "must end before the endpoint's path, which Gantry adds; write \"" + base + "\"");
+  }
   return url;
+}
+
+// Without these there is no request.
+std::vector<std::string> omitted(Table& table) {
+  auto names = table.strings("omit");
+  for (const auto& name : names) {
+    if (name == "messages" || name == "prompt") table.refuse("omit", "must not hold \"" + name + "\"");
+  }
+  return names;
 }
 
 KeySource key_source(Table& table) {
@@ -134,6 +178,7 @@ ProviderConfig provider(const std::string& name, Table& table) {
   if (kind == "openai") {
     out.base_url = base_url(table);
     out.key = key_source(table);
+    out.omit = omitted(table);
     out.max_retries = static_cast<int>(table.number("max_retries", out.max_retries, 0, 10, true));
   } else if (kind == kEmbedded) {
     out.kind = ProviderKind::embedded;
@@ -175,7 +220,7 @@ Result<void> read_providers(AiConfig& out, Table& ai) {
 
 Result<void> read_models(AiConfig& out, Table& ai) {
   auto built_in = std::make_shared<const ProviderConfig>(
-      ProviderConfig{.name = kEmbedded, .kind = ProviderKind::embedded, .base_url = {}, .key = {}});
+      ProviderConfig{.name = kEmbedded, .kind = ProviderKind::embedded, .base_url = {}, .key = {}, .omit = {}});
   std::string error;
   ai.tables("models", [&](const std::string& name, Table table) {
     ModelConfig model{name, nullptr, {}, {}};

@@ -34,6 +34,7 @@ struct ProviderConfig {
   std::string base_url;  ///< without a slash at its end
   KeySource key;
   int max_retries = 2;
+  std::vector<std::string> omit;  ///< members of a request that it is not sent
 };
 
 struct ModelConfig {

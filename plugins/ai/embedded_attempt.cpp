@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "embedded_attempt.hpp"
 
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
 namespace gantry::ai {
 
 namespace {
@@ -46,21 +50,44 @@ EmbeddedAttempt::Step EmbeddedAttempt::step() {
     over = !piece;
     if (piece) produced += *piece;
   }
-  if (!produced.empty()) emit(produced);
+  over = take(produced) || over;
+  if (over) emit(std::exchange(held_, {}));
   if (!outlet_.flush()) return Step::stalled;
   if (!over) return Step::more;
   outlet_.finish(result());
   return Step::over;
 }
 
+bool EmbeddedAttempt::take(const std::string& text) {
+  held_ += text;
+  std::size_t first = std::string::npos;
+  std::size_t may_begin = 0;  // bytes at the end
+  for (const auto& stop : job_->stop) {
+    first = std::min(first, held_.find(stop));
+    for (std::size_t size = std::min(stop.size() - 1, held_.size()); size > may_begin; --size) {
+      if (std::string_view(held_).ends_with(std::string_view(stop).substr(0, size))) may_begin = size;
+    }
+  }
+  if (first != std::string::npos) {
+    held_.resize(first);
+    stopped_ = true;
+    return true;
+  }
+  emit(held_.substr(0, held_.size() - may_begin));
+  held_.erase(0, held_.size() - may_begin);
+  return false;
+}
+
 void EmbeddedAttempt::emit(const std::string& text) {
+  if (text.empty()) return;
   text_ += text;
   if (!job_->stream) return;
   outlet_.emit(job_->kind == Job::Kind::complete ? json{{"text", text}} : json{{"delta", {{"content", text}}}});
 }
 
 json EmbeddedAttempt::result() const {
-  json result{{"finish_reason", predictor_->cut_by_length() ? "length" : "stop"}, {"ready", job_->learned.ready}};
+  json result{{"finish_reason", !stopped_ && predictor_->cut_by_length() ? "length" : "stop"},
+              {"ready", job_->learned.ready}};
   if (job_->kind == Job::Kind::complete) {
     result["text"] = text_;
     result["confidence"] = predictor_->confidence();

@@ -3,7 +3,8 @@
 // embedded_attempt.hpp: one request answered by the model that was learned from the workspace.
 //
 // `ai.complete` predicts to the end of the line. `ai.chat` predicts how the text of the last message goes on: the model
-// continues text, it does not converse, and its answer is exactly that.
+// continues text, it does not converse, and its answer is exactly that. It ends before the first of the request's
+// `stop` texts; what may be the beginning of one is held back until more is known.
 //
 // Thread rule: the worker's thread. step() works for well under a millisecond, so that transfers are not kept waiting.
 #pragma once
@@ -29,12 +30,16 @@ class EmbeddedAttempt {
  private:
   void begin();
   void emit(const std::string& text);
+  /// Takes what was predicted; true: it holds a stop text, before which everything ends.
+  [[nodiscard]] bool take(const std::string& text);
   [[nodiscard]] json result() const;
 
   std::shared_ptr<const Job> job_;
   Outlet outlet_;
   std::optional<Predictor> predictor_;
   std::string text_;
+  std::string held_;  // may begin a stop text
+  bool stopped_ = false;
 };
 
 }  // namespace gantry::ai

@@ -22,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "config.hpp"
 #include "embedded/workspace_index.hpp"
@@ -34,8 +35,9 @@ struct Job {
   bool stream = false;
   std::string prefix;  ///< complete
   std::string suffix;
-  json messages = json::array();  ///< chat
-  json options = json::object();  ///< chat: members that the provider gets as they are
+  json messages = json::array();    ///< chat
+  json options = json::object();    ///< members that the provider gets as they are
+  std::vector<std::string> stop{};  ///< of the options: texts before which the answer ends
   std::optional<std::size_t> max_tokens;
   Learned learned;  ///< of the workspace that is meant
 };

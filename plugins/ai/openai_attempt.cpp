@@ -8,6 +8,8 @@
 #include <new>
 #include <utility>
 
+#include "provider_words.hpp"
+
 namespace gantry::ai {
 
 namespace {
@@ -24,19 +26,6 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.front()))) text.remove_prefix(1);
-  while (!text.empty() && std::isspace(static_cast<unsigned char>(text.back()))) text.remove_suffix(1);
-  return text;
-}
-
-// A proxy from the environment is not for this machine itself.
-bool is_loopback(std::string_view url) {
-  const std::size_t start = url.find("://") + 3;
-  const std::string_view host = url.substr(start, url.find('/', start) - start);
-  return host.starts_with("127.") || host.starts_with("[::1]") || host == "localhost" || host.starts_with("localhost:");
-}
-
 }  // namespace
 
 OpenAiAttempt::OpenAiAttempt(StartAttempt start, std::string key)
@@ -45,7 +34,7 @@ OpenAiAttempt::OpenAiAttempt(StartAttempt start, std::string key)
       outlet_(std::move(start.outlet)),
       key_(std::move(key)),
       easy_(curl_easy_init()),
-      stream_(job_->kind) {
+      answer_(job_->kind, job_->stream, [this](const json& item) { outlet_.emit(item); }) {
   if (easy_ == nullptr) throw std::bad_alloc();
   prepare();
 }
@@ -56,10 +45,9 @@ OpenAiAttempt::~OpenAiAttempt() {
 }
 
 void OpenAiAttempt::prepare() {
-  const std::string& base = target_.provider->base_url;
-  const std::string url = base + (job_->kind == Job::Kind::chat ? "/chat/completions" : "/completions");
+  url_ = target_.provider->base_url + (job_->kind == Job::Kind::chat ? "/chat/completions" : "/completions");
   request_ = request_body();
-  set(easy_, CURLOPT_URL, url.c_str());
+  set(easy_, CURLOPT_URL, url_.c_str());
   set(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
   set(easy_, CURLOPT_FOLLOWLOCATION, 0L);
   set(easy_, CURLOPT_NOSIGNAL, 1L);
@@ -70,11 +58,12 @@ void OpenAiAttempt::prepare() {
   set(easy_, CURLOPT_POSTFIELDS, request_.c_str());
   set(easy_, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.size()));
   set(easy_, CURLOPT_ERRORBUFFER, error_text_.data());
-  if (is_loopback(base)) set(easy_, CURLOPT_PROXY, "");
+  set(easy_, CURLOPT_ACCEPT_ENCODING, "");  // whatever libcurl can unpack
   // Servers advertise keep-alive on streams and close the connection all the same.
   if (job_->stream) set(easy_, CURLOPT_FORBID_REUSE, 1L);
   add_header("Content-Type: application/json");
   add_header(job_->stream ? "Accept: text/event-stream" : "Accept: application/json");
+  if (job_->stream) add_header("Accept-Encoding: identity");
   add_header("Expect:");
   if (!key_.empty()) add_header("Authorization: Bearer " + key_);
   set(easy_, CURLOPT_HTTPHEADER, headers_);
@@ -120,13 +109,14 @@ std::string OpenAiAttempt::request_body() const {
     body["max_tokens"] = job_->max_tokens.value_or(kDefaultMaxTokens);
   }
   if (job_->stream) body["stream"] = true;
+  if (!job_->stream) body.erase("stream_options");
+  for (const auto& name : target_.provider->omit) body.erase(name);
   return dump_json(body);
 }
 
 void OpenAiAttempt::on_header(std::string_view line) {
   if (line.starts_with("HTTP/")) {
     retry_ = {};
-    event_stream_ = job_->stream;
     return;
   }
   const std::size_t colon = line.find(':');
@@ -134,42 +124,24 @@ void OpenAiAttempt::on_header(std::string_view line) {
   const std::string name = lower(trimmed(line.substr(0, colon)));
   const std::string_view value = trimmed(line.substr(colon + 1));
   read_retry_header(retry_, name, value, std::time(nullptr));
-  if (name == "content-type" && lower(value).starts_with("application/json")) event_stream_ = false;
 }
 
 std::size_t OpenAiAttempt::on_body(std::string_view bytes) {
   (void)curl_easy_getinfo(easy_, CURLINFO_RESPONSE_CODE, &status_);
-  if (successful() && event_stream_) return on_stream(bytes);
-  const std::size_t limit = successful() ? kMaxBody : kMaxErrorBody;
-  received_ += bytes.size();
-  if (received_ > limit) {
-    if (successful()) refused_ = failure("sent an answer that is too large", "over 16 MiB", false);
-    return 0;
+  if (!successful()) {
+    if (error_body_.size() + bytes.size() > kMaxErrorBody) return 0;
+    error_body_ += bytes;
+    return bytes.size();
   }
-  body_ += bytes;
-  return bytes.size();
-}
-
-std::size_t OpenAiAttempt::on_stream(std::string_view bytes) {
   if (!outlet_.flush()) {
     paused_ = true;
     return CURL_WRITEFUNC_PAUSE;
   }
-  received_ += bytes.size();
-  if (received_ > kMaxBody) {
-    refused_ = failure("sent a stream that is too large", "over 16 MiB", false);
+  if (auto fed = answer_.feed(bytes); !fed) {
+    refused_ = failure(fed.error().what, fed.error().words, false);
     return 0;
   }
-  const auto fed = parser_.feed(bytes, [this](const SseEvent& event) -> Result<void> {
-    if (stream_.done()) return {};
-    auto item = stream_.take(event);
-    if (!item) return std::unexpected(item.error());
-    if (*item) outlet_.emit(**item);
-    return {};
-  });
-  if (fed) return bytes.size();
-  refused_ = failure("broke off its stream", fed.error().message, false);
-  return 0;
+  return bytes.size();
 }
 
 void OpenAiAttempt::resume() {
@@ -185,7 +157,7 @@ void OpenAiAttempt::ended(CURLcode code) {
 
 bool OpenAiAttempt::settle() {
   // After [DONE] nothing follows: servers that leave the connection open are not waited for.
-  if (!outcome_ && stream_.done()) outcome_.emplace(stream_.result());
+  if (!outcome_ && answer_.done()) outcome_.emplace(outcome(CURLE_OK));
   if (!outcome_ || !outlet_.flush()) return false;
   outlet_.finish(std::move(*outcome_));
   return true;
@@ -196,38 +168,29 @@ Outcome OpenAiAttempt::outcome(CURLcode code) {
   if (status_ != 0 && !successful()) {
     std::string what = "answered " + std::to_string(status_);
     if (status_ >= 300 && status_ < 400) what += " (a redirect, which is not followed)";
-    return std::unexpected(failure(what, provider_words(body_), retryable_status(status_, retry_)));
+    return std::unexpected(failure(what, provider_words(error_body_), retryable_status(status_, retry_)));
   }
-  const bool nothing = outlet_.emitted() == 0 && body_.empty();
-  if (event_stream_ && stream_.complete()) return stream_.result();
-  if (code != CURLE_OK) {
-    const char* words = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
-    const char* what = status_ == 0 ? "cannot be reached" : "cut its answer short";
-    return std::unexpected(failure(what, words, nothing && retryable_transport(code)));
+  const char* words = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
+  if (status_ == 0 && code != CURLE_OK) {
+    return std::unexpected(failure("cannot be reached", words, retryable_transport(code)));
   }
-  if (!event_stream_) return whole_body();
-  return std::unexpected(
-      failure("cut its answer short", "the stream ended without a finish_reason or [DONE]", nothing));
-}
-
-Outcome OpenAiAttempt::whole_body() {
-  auto answer = read_answer(job_->kind, body_);
-  if (!answer) return std::unexpected(failure("gave no usable answer", answer.error().message, false));
-  // Asked for a stream, it has answered at once: that is one item.
-  if (job_->stream && job_->kind == Job::Kind::complete) outlet_.emit({{"text", (*answer)["text"]}});
-  if (job_->stream && job_->kind == Job::Kind::chat) {
-    outlet_.emit({{"delta", (*answer)["message"]}, {"finish_reason", (*answer)["finish_reason"]}});
-  }
-  return std::move(*answer);
+  auto answer = answer_.end(code == CURLE_OK);
+  if (answer) return std::move(*answer);
+  NoAnswer& no = answer.error();
+  if (no.cut && code != CURLE_OK) no.words = words;
+  const bool again =
+      no.cut && outlet_.emitted() == 0 && !answer_.begun() && (code == CURLE_OK || retryable_transport(code));
+  return std::unexpected(failure(no.what, no.words, again));
 }
 
 Failure OpenAiAttempt::failure(std::string_view what, std::string_view words, bool retryable) const {
   Failure out;
   const std::string said = sanitised(words, key_);
   out.error.kind = ErrorKind::upstream_failed;
-  out.error.message =
-      "provider \"" + target_.provider->name + "\" " + std::string(what) + (said.empty() ? std::string() : ": " + said);
-  json data{{"provider", target_.provider->name}};
+  const std::string url = sanitised(url_, key_);
+  out.error.message = "provider \"" + target_.provider->name + "\" (" + url + ") " + std::string(what) +
+                      (said.empty() ? std::string() : ": " + said);
+  json data{{"provider", target_.provider->name}, {"url", url}};
   if (status_ != 0) data["status"] = status_;
   if (retry_.after) {
     data["retry_after_ms"] = std::chrono::ceil<std::chrono::milliseconds>(*retry_.after).count();

@@ -2,15 +2,21 @@
 //
 // openai_attempt.hpp: one HTTP request to an OpenAI-compatible server, as a libcurl transfer.
 //
-// Success is told only for an answer that is whole: for a stream a finish_reason or [DONE], else a body of the
-// announced length with a finish_reason. What failed before anything of the answer came may be tried again; what failed
-// later may not. Redirects are not followed, so a key goes to the address that it was given for and nowhere else. When
-// the caller reads no items the transfer is paused, and the provider feels it.
+// Success is told only for an answer that is whole (openai_answer.hpp). What failed before anything
+// of the answer came may be tried again; what failed later may not, nor what a server would only
+// say again. Redirects are not followed, so a key goes to the address that it was given for and
+// nowhere else. Proxies are libcurl's matter: the variables http_proxy, https_proxy, all_proxy and
+// no_proxy hold as they do for curl, for addresses of this machine too. When the caller reads no
+// items the transfer is paused, and the provider feels it.
+//
+// Compressed answers are read. They are asked for where the answer comes whole; of a stream a
+// compressor would hold back the small events.
 //
 // Time is not measured here: the request ends an attempt by its control.
 //
 // Thread rule: the worker's thread; handle() belongs to its curl_multi while the object lives.
-// Bounds: kMaxBody bytes of an answer; kMaxErrorBody of an error's body are read.
+// Bounds: OpenAiAnswer::kMaxBody bytes of an answer, once it is unpacked; kMaxErrorBody of an
+// error's body are read.
 #pragma once
 
 #include <curl/curl.h>
@@ -23,13 +29,12 @@
 
 #include "http_retry.hpp"
 #include "job.hpp"
-#include "openai_reader.hpp"
+#include "openai_answer.hpp"
 
 namespace gantry::ai {
 
 class OpenAiAttempt {
  public:
-  static constexpr std::size_t kMaxBody = 16U << 20U;
   static constexpr std::size_t kMaxErrorBody = 64U << 10U;
 
   OpenAiAttempt(StartAttempt start, std::string key);
@@ -55,11 +60,9 @@ class OpenAiAttempt {
   void add_header(const std::string& line);
   [[nodiscard]] std::string request_body() const;
   [[nodiscard]] std::size_t on_body(std::string_view bytes);
-  [[nodiscard]] std::size_t on_stream(std::string_view bytes);
   void on_header(std::string_view line);
   [[nodiscard]] bool successful() const { return status_ >= 200 && status_ < 300; }
   [[nodiscard]] Outcome outcome(CURLcode code);
-  [[nodiscard]] Outcome whole_body();
   [[nodiscard]] Failure failure(std::string_view what, std::string_view words, bool retryable) const;
 
   std::shared_ptr<const Job> job_;
@@ -69,17 +72,15 @@ class OpenAiAttempt {
 
   CURL* easy_;
   curl_slist* headers_ = nullptr;
+  std::string url_;
   std::string request_;
   std::array<char, CURL_ERROR_SIZE> error_text_{};
 
   long status_ = 0;
   RetryHeaders retry_;
-  bool event_stream_ = false;  // the answer is one
   bool paused_ = false;
-  std::size_t received_ = 0;
-  std::string body_;
-  SseParser parser_;
-  OpenAiStream stream_;
+  std::string error_body_;
+  OpenAiAnswer answer_;
   std::optional<Failure> refused_;  // what was read cannot be accepted
   std::optional<Outcome> outcome_;
 };

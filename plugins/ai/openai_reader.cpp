@@ -1,201 +1,139 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "openai_reader.hpp"
 
-#include <algorithm>
+#include "provider_words.hpp"
 
 namespace gantry::ai {
 
 namespace {
 
-constexpr std::size_t kMaxWords = 500;
-
 std::unexpected<Error> broken(std::string why) { return fail(ErrorKind::upstream_failed, std::move(why)); }
 
-// {"error": {"message": ...}}, {"error": "..."}, {"message": ...}, {"detail": ...}; empty when it is none of these.
-std::string error_message(const json& doc) {
-  if (!doc.is_object()) return {};
-  const auto text = [](const json& value) -> std::string {
-    if (value.is_string()) return value.get<std::string>();
-    if (value.is_object() && value.contains("message") && value["message"].is_string()) {
-      return value["message"].get<std::string>();
-    }
-    return value.is_null() ? std::string() : dump_json(value);
-  };
-  for (const char* name : {"error", "message", "detail"}) {
-    if (const auto it = doc.find(name); it != doc.end()) {
-      if (auto words = text(*it); !words.empty()) return words;
-    }
+// An error's words; a document whose error says nothing is shown as it is.
+std::string error_words(const json& doc) {
+  auto words = error_message(doc);
+  return words.empty() ? dump_json(doc) : words;
+}
+
+// The reason, or null for what servers write when there is none yet.
+json finish_of(const json& choice) {
+  const json& reason = member(choice, "finish_reason");
+  if (!reason.is_string() || reason == "" || reason == "null" || reason == "None") return {};
+  return reason;
+}
+
+// A choice that says that it has failed.
+std::string choice_error(const json& choice) {
+  if (is_error(choice)) return error_words(choice);
+  return member(choice, "finish_reason") == "error" ? "it ended its answer with the finish_reason \"error\"" : "";
+}
+
+// What a choice says, by whichever of its names: a server may answer whole where a delta is due.
+json said_in(const json& choice) {
+  for (const char* name : {"delta", "message"}) {
+    if (const json& said = member(choice, name); said.is_object()) return said;
   }
+  if (const json& text = member(choice, "text"); text.is_string()) return json{{"content", text}};
   return {};
-}
-
-const json* first_choice(const json& doc) {
-  const auto choices = doc.find("choices");
-  if (choices == doc.end() || !choices->is_array() || choices->empty() || !choices->front().is_object()) return nullptr;
-  return &choices->front();
-}
-
-// Null when it is absent, or `object` is none.
-const json& member(const json& object, const char* name) {
-  static const json absent;
-  const auto it = object.find(name);
-  return it == object.end() ? absent : *it;
-}
-
-bool says_something(const json& value) {
-  return !value.is_null() && !(value.is_string() && value.get_ref<const std::string&>().empty()) &&
-         !((value.is_array() || value.is_object()) && value.empty());
 }
 
 }  // namespace
 
-std::string sanitised(std::string_view words, std::string_view secret) {
-  std::string out;
-  for (std::size_t i = 0; i < words.size() && out.size() < kMaxWords; ++i) {
-    if (!secret.empty() && words.substr(i).starts_with(secret)) {
-      out += "[key]";
-      i += secret.size() - 1;
-      continue;
-    }
-    const char c = words[i];
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-    if (!control) out += c;
-    if (control && !out.empty() && out.back() != ' ') out += ' ';
-  }
-  if (out.size() >= kMaxWords) {
-    std::size_t end = kMaxWords;
-    while (end > 0 && (static_cast<unsigned char>(out[end - 1]) & 0xC0U) == 0x80) --end;
-    if (end > 0 && static_cast<unsigned char>(out[end - 1]) >= 0xC0) --end;
-    out.resize(end);
-    out += "...";
-  }
-  while (out.ends_with(' ')) out.pop_back();
-  return out;
-}
-
-std::string provider_words(std::string_view body) {
-  if (const auto doc = parse_json(body)) {
-    if (auto words = error_message(*doc); !words.empty()) return words;
-  }
-  return std::string(body);
-}
-
-Result<json> read_answer(Job::Kind kind, std::string_view body) {
-  const auto doc = parse_json(body);
-  if (!doc || !doc->is_object()) return broken("its answer is no JSON object: " + std::string(body.substr(0, 200)));
-  if (says_something(member(*doc, "error"))) return broken(error_message(*doc));
-  const json* choice = first_choice(*doc);
-  if (choice == nullptr) return broken("its answer holds no choices");
-  const json& finish = member(*choice, "finish_reason");
-  if (!finish.is_string()) return broken("its answer was cut short: it has no finish_reason");
-  json result{{"finish_reason", finish}, {"usage", member(*doc, "usage")}};
-  if (kind == Job::Kind::chat) {
-    const json& message = member(*choice, "message");
-    if (!message.is_object()) return broken("its answer holds no message");
-    result["message"] = message;
-    if (!message.contains("role")) result["message"]["role"] = "assistant";
-    if (!message.contains("content")) result["message"]["content"] = nullptr;
-  } else {
-    const json& text = member(*choice, "text");
-    if (!text.is_string()) return broken("its answer holds no text");
+Result<json> read_answer(Job::Kind kind, const json& doc) {
+  if (!doc.is_object()) return broken(error_words(doc));
+  if (is_error(doc)) return broken(error_words(doc));
+  const json& choices = member(doc, "choices");
+  if (!choices.is_array() || choices.empty()) return broken("it holds no choices: " + error_words(doc));
+  const json& choice = choices.front();
+  if (auto words = choice_error(choice); !words.empty()) return broken(std::move(words));
+  json message = said_in(choice);
+  if (!message.is_object()) return broken("its choice holds no message: " + dump_json(choice));
+  flatten_content(message);
+  json result{{"finish_reason", finish_of(choice)}, {"usage", member(doc, "usage")}};
+  if (kind == Job::Kind::complete) {
+    const json& text = member(message, "content");
+    if (!text.is_string()) return broken("its choice holds no text: " + dump_json(choice));
     result["text"] = text;
+    return result;
   }
+  if (!member(message, "role").is_string()) message["role"] = "assistant";
+  if (!message.contains("content")) message["content"] = nullptr;
+  result["message"] = std::move(message);
   return result;
 }
 
+// The choice that came first; there may be others, although one was asked for.
+const json* OpenAiStream::choice_of(const json& doc) {
+  const json& choices = member(doc, "choices");
+  if (!choices.is_array()) return nullptr;
+  for (const auto& choice : choices) {
+    if (!choice.is_object()) continue;
+    const json& index = member(choice, "index");
+    if (index_.is_null()) index_ = index;
+    if (index.is_null() || index == index_) return &choice;
+  }
+  return nullptr;
+}
+
 Result<std::optional<json>> OpenAiStream::take(const SseEvent& event) {
-  if (event.data == "[DONE]") {
+  const std::string_view data = trimmed(event.data);
+  if (data.starts_with("[DONE]")) {
     done_ = true;
     return std::nullopt;
   }
-  const auto doc = parse_json(event.data);
-  if (event.name == "error") return broken(doc ? provider_words(event.data) : event.data);
+  if (event.name == "error") return broken(provider_words(data));
+  const auto doc = mender_.next(data);
   if (!doc || !doc->is_object()) {
-    return broken("an event of its stream is no JSON object: " + event.data.substr(0, 200));
+    odd_words_ = provider_words(data).substr(0, 1000);
+    const bool named = !event.name.empty() && event.name != "message";
+    if (named || finished()) return std::nullopt;
+    return broken("an event of its stream is no JSON object: " + odd_words_);
   }
-  if (says_something(member(*doc, "error"))) return broken(error_message(*doc));
+  if (is_error(*doc)) return broken(error_words(*doc));
   if (const json& usage = member(*doc, "usage"); usage.is_object()) usage_ = usage;
-  const json* choice = first_choice(*doc);
-  if (choice == nullptr) return std::nullopt;
-  const json& finish = member(*choice, "finish_reason");
-  if (finish.is_string()) finish_reason_ = finish;
-  if (kind_ == Job::Kind::chat) return take_delta(*choice);
-  const json& text = member(*choice, "text");
-  if (!text.is_string() || text.get_ref<const std::string&>().empty()) return std::nullopt;
-  text_ += text.get_ref<const std::string&>();
-  return json{{"text", text}};
+  const json* choice = choice_of(*doc);
+  if (choice == nullptr) {
+    if (auto words = error_message(*doc); !words.empty()) odd_words_ = words.substr(0, 1000);
+    return std::nullopt;
+  }
+  if (auto words = choice_error(*choice); !words.empty()) return broken(std::move(words));
+  json finish = finish_of(*choice);
+  if (!finish.is_null()) finish_reason_ = finish;
+  return take_delta(*choice, finish);
 }
 
-std::optional<json> OpenAiStream::take_delta(const json& choice) {
-  const json& delta = member(choice, "delta");
+std::optional<json> OpenAiStream::take_delta(const json& choice, const json& finish) {
+  json delta = said_in(choice);
+  // Behind deltas a message repeats them.
+  const bool repeats = !message_.empty() && !member(choice, "delta").is_object() && choice.contains("message");
+  if (!delta.is_object() || repeats) delta = json::object();
+  flatten_content(delta);
+  message_.add(delta);
+  if (kind_ == Job::Kind::complete) {
+    const json& text = member(delta, "content");
+    if (!text.is_string() || !truthy(text)) return std::nullopt;
+    return json{{"text", text}};
+  }
   json item{{"delta", json::object()}};
-  bool says = false;
-  if (delta.is_object()) {
-    gather(delta);
-    for (const auto& [name, value] : delta.items()) {
-      if (!says_something(value)) continue;
-      item["delta"][name] = value;
-      says = says || name != "role";
-    }
-  }
-  if (const json& finish = member(choice, "finish_reason"); finish.is_string()) {
-    item["finish_reason"] = finish;
-    says = true;
-  }
   // A delta that only names the role is no token: until one comes, the attempt may be made again.
-  if (!says) return std::nullopt;
-  return item;
-}
-
-void OpenAiStream::gather(const json& delta) {
+  bool says = !finish.is_null();
+  if (says) item["finish_reason"] = finish;
   for (const auto& [name, value] : delta.items()) {
-    if (name == "content" && value.is_string()) {
-      text_ += value.get_ref<const std::string&>();
-    } else if (name == "tool_calls") {
-      gather_tool_calls(value);
-    } else if (value.is_string() && message_.contains(name) && message_[name].is_string() && name != "role") {
-      message_[name].get_ref<std::string&>() += value.get_ref<const std::string&>();
-    } else if (says_something(value)) {
-      message_[name] = value;
-    }
+    if (says_nothing(value)) continue;
+    item["delta"][name] = value;
+    says = says || name != "role";
   }
-}
-
-// Pieces of one call carry its index; their arguments are joined.
-void OpenAiStream::gather_tool_calls(const json& calls) {
-  if (!calls.is_array()) return;
-  json& gathered = message_["tool_calls"];
-  if (!gathered.is_array()) gathered = json::array();
-  for (const auto& piece : calls) {
-    if (!piece.is_object()) continue;
-    const json& index = member(piece, "index");
-    const auto at = std::find_if(gathered.begin(), gathered.end(),
-                                 [&](const json& call) { return member(call, "index") == index; });
-    if (at == gathered.end() || index.is_null()) {
-      gathered.push_back(piece);
-      continue;
-    }
-    const json& more = member(member(piece, "function"), "arguments");
-    if (!more.is_string()) continue;
-    json& function = (*at)["function"];
-    if (!function.is_object()) function = json::object();
-    if (!member(function, "arguments").is_string()) function["arguments"] = "";
-    function["arguments"].get_ref<std::string&>() += more.get_ref<const std::string&>();
-  }
+  return says ? std::optional(std::move(item)) : std::nullopt;
 }
 
 json OpenAiStream::result() {
   json result{{"finish_reason", finish_reason_}, {"usage", usage_}};
+  json message = message_.take();
   if (kind_ == Job::Kind::complete) {
-    result["text"] = text_;
-    return result;
+    result["text"] = message["content"].is_string() ? message["content"] : json("");
+  } else {
+    result["message"] = std::move(message);
   }
-  if (message_.contains("tool_calls")) {
-    for (auto& call : message_["tool_calls"]) call.erase("index");
-  }
-  message_["role"] = message_.value("role", "assistant");
-  message_["content"] = text_.empty() && message_.contains("tool_calls") ? json() : json(text_);
-  result["message"] = std::move(message_);
   return result;
 }
 

@@ -2,10 +2,12 @@
 //
 // openai_reader.hpp: what an OpenAI-compatible server answers, as Gantry's items and results.
 //
-// A stream is complete only when a finish_reason or [DONE] was seen. Tolerated, because real servers send them: a first
-// delta without content, a usage chunk with empty choices, chunks without choices. Never tolerated: text that is no
-// JSON object, an error object or event under status 200. Members of a delta or message that Gantry does not know
-// (tool calls, reasoning) pass through.
+// A stream is complete when a finish_reason came, or [DONE] behind something of an answer; an empty
+// or "null" finish_reason is none. Tolerated, because real servers send them: a first delta without
+// content, a usage chunk with empty choices, chunks without choices, named events that are no JSON,
+// a whole answer as one event, and what JsonMender mends. Never tolerated before the answer is
+// complete: other text that is no JSON object; and never an error object or event under status 200.
+// Members of a delta or message that Gantry does not know (reasoning, refusals) pass through.
 //
 // Thread rule: one thread.
 // Bounds: the text that is gathered is bounded by the caller's bound on bytes read.
@@ -16,20 +18,16 @@
 #include <string>
 #include <string_view>
 
+#include "gathered_message.hpp"
 #include "job.hpp"
+#include "json_mender.hpp"
 #include "sse_parser.hpp"
 
 namespace gantry::ai {
 
-/// A provider's words as they may be shown: one line, valid UTF-8, at most 500 bytes, without `secret`.
-[[nodiscard]] std::string sanitised(std::string_view words, std::string_view secret);
-
-/// The message in an error body, in any of the forms that servers use, else the body itself.
-[[nodiscard]] std::string provider_words(std::string_view body);
-
-/// The result in the body of an answer that was no stream. The error's message is the provider's own, or says what is
-/// wrong with the body.
-[[nodiscard]] Result<json> read_answer(Job::Kind kind, std::string_view body);
+/// The result in a whole answer. The error's message is the provider's own, or says what is wrong
+/// with the document.
+[[nodiscard]] Result<json> read_answer(Job::Kind kind, const json& doc);
 
 class OpenAiStream {
  public:
@@ -39,22 +37,27 @@ class OpenAiStream {
   [[nodiscard]] Result<std::optional<json>> take(const SseEvent& event);
   /// [DONE] was seen: nothing follows.
   [[nodiscard]] bool done() const { return done_; }
+  /// A finish_reason was seen.
+  [[nodiscard]] bool finished() const { return !finish_reason_.is_null(); }
   /// The answer is whole.
-  [[nodiscard]] bool complete() const { return done_ || !finish_reason_.is_null(); }
+  [[nodiscard]] bool complete() const { return finished() || (done_ && !message_.empty()); }
+  /// The words of the last event that was no part of an answer; empty: there was none.
+  [[nodiscard]] const std::string& odd_words() const { return odd_words_; }
   /// The result, gathered from the items.
   [[nodiscard]] json result();
 
  private:
-  [[nodiscard]] std::optional<json> take_delta(const json& choice);
-  void gather(const json& delta);
-  void gather_tool_calls(const json& calls);
+  [[nodiscard]] const json* choice_of(const json& doc);
+  [[nodiscard]] std::optional<json> take_delta(const json& choice, const json& finish);
 
   Job::Kind kind_;
   bool done_ = false;
+  JsonMender mender_;
+  json index_;  // of the choice that is read
   json finish_reason_;
   json usage_;
-  std::string text_;
-  json message_ = json::object();
+  GatheredMessage message_;
+  std::string odd_words_;
 };
 
 }  // namespace gantry::ai

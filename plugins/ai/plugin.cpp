@@ -21,6 +21,7 @@ namespace gantry::ai {
 namespace {
 
 constexpr std::int64_t kMaxTokensLimit = 1'000'000;
+constexpr std::size_t kMaxStops = 16;
 
 json complete_params() {
   return json::parse(R"({"type":"object","required":["prefix"],"additionalProperties":false,"properties":{
@@ -28,8 +29,10 @@ json complete_params() {
     "suffix":{"type":"string","description":"the text behind the cursor"},
     "path":{"type":"string","description":"the file; tells the workspace when nothing else does"},
     "language":{"type":"string","description":"a hint"},
-    "max_tokens":{"type":"integer","minimum":1,"maximum":1000000},
-    "model":{"type":"string"},"workspace":{"type":"string"}}})");
+    "max_tokens":{"type":["integer","null"],"minimum":1,"maximum":1000000},
+    "stop":{"type":["string","array","null"],"items":{"type":"string"},"description":"texts before which the answer ends"},
+    "temperature":{"type":["number","null"]},"stream":{"type":["boolean","null"]},
+    "model":{"type":["string","null"]},"workspace":{"type":["string","null"]}}})");
 }
 json complete_result() {
   return json::parse(R"({"type":"object","required":["text","model","finish_reason"],"properties":{
@@ -40,9 +43,10 @@ json complete_result() {
 json chat_params() {
   return json::parse(R"({"type":"object","required":["messages"],"properties":{
     "messages":{"type":"array","minItems":1,"items":{"type":"object","required":["role"]}},
-    "model":{"type":"string"},"max_tokens":{"type":"integer","minimum":1,"maximum":1000000},
-    "temperature":{"type":"number"},"workspace":{"type":"string"}},
-    "description":"further members are passed to the provider as they are"})");
+    "model":{"type":["string","null"]},"max_tokens":{"type":["integer","null"],"minimum":1,"maximum":1000000},
+    "stop":{"type":["string","array","null"],"items":{"type":"string"},"description":"texts before which the answer ends"},
+    "temperature":{"type":["number","null"]},"stream":{"type":["boolean","null"]},"workspace":{"type":["string","null"]}},
+    "description":"further members are passed to the provider as they are; those that are null are left out"})");
 }
 json chat_result() {
   return json::parse(R"({"type":"object","required":["message","model","finish_reason","usage"],"properties":{
@@ -122,6 +126,10 @@ class Ai {
     const std::string path = params.string_or("path", "");
     (void)params.maybe_string("language");
     job->max_tokens = max_tokens(params);
+    json options = json::object();
+    for (const char* name : {"stop", "temperature", "stream"})
+      options[name] = params.maybe_value(name).value_or(json());
+    take_options(params, *job, options);
     const std::string model = params.string_or("model", "");
     const auto workspace = params.maybe_string("workspace");
     if (auto ok = params.done(); !ok) return call.reply_error(ok.error());
@@ -134,10 +142,11 @@ class Ai {
     job->kind = Job::Kind::chat;
     job->stream = call.is_stream();
     json known = json::object();
+    json options = json::object();
     for (const auto& [name, value] : document.items()) {
       const bool ours = name == "messages" || name == "model" || name == "max_tokens" || name == "workspace";
       if (ours) known[name] = value;
-      if (!ours && name != "_meta") job->options[name] = value;
+      if (!ours && name != "_meta") options[name] = value;
     }
     Params params(known);
     job->messages = params.array("messages");
@@ -148,7 +157,7 @@ class Ai {
       const std::string mistake = message_mistake(job->messages);
       params.require(mistake.empty(), mistake);
     }
-    check_options(params, job->options);
+    take_options(params, *job, options);
     if (auto ok = params.done(); !ok) return call.reply_error(ok.error());
     submit(std::move(call), std::move(job), model, workspace, "");
   }
@@ -207,12 +216,26 @@ class Ai {
     return tokens ? std::optional<std::size_t>(static_cast<std::size_t>(*tokens)) : std::nullopt;
   }
 
-  // Of what is passed on, only what would change the shape of the answer is looked at.
-  static void check_options(Params& params, const json& options) {
-    params.require(!options.contains("stream"), "stream is no parameter; open the call as a stream with _meta.stream");
+  // Of what is passed on, only what would change the shape of the answer is looked at, and `stop`, which the embedded
+  // model heeds as well. What is null is left out.
+  static void take_options(Params& params, Job& job, const json& given) {
+    for (const auto& [name, value] : given.items()) {
+      if (!value.is_null() && name != "stream") job.options[name] = value;
+    }
+    const json stream = given.value("stream", json());
+    params.require(stream.is_null() || stream.is_boolean(), "stream must be true or false");
+    params.require(stream != true || job.stream, "stream is no parameter; open the call as a stream with _meta.stream");
+    const json& options = job.options;
     params.require(!options.contains("n") || options["n"] == 1, "n must be 1: there is one answer to a call");
     params.require(!options.contains("temperature") || options["temperature"].is_number(),
                    "temperature must be a number");
+    const json stop = options.value("stop", json());
+    const json stops = stop.is_array() ? stop : stop.is_null() ? json::array() : json::array({stop});
+    params.require(stops.size() <= kMaxStops, "stop must hold at most 16 texts");
+    for (const auto& text : stops) {
+      params.require(text.is_string(), "stop must be a string or an array of strings");
+      if (text.is_string() && text != "") job.stop.push_back(text);
+    }
   }
 
   void submit(Call call, std::shared_ptr<Job> job, const std::string& model,

@@ -4,11 +4,14 @@
 //
 // Lines end with CRLF, LF or CR, also when a CRLF is split between two reads; one leading BOM is dropped; a line that
 // begins with ':' is a comment; the data lines of an event are joined with LF; a blank line dispatches, but never an
-// event without data; an event that is unfinished at the end of the bytes is dropped, because nothing more is fed.
-// `id` and `retry` are read over: nobody reconnects here.
+// event without data. `id` and `retry` are read over: nobody reconnects here.
+//
+// Beyond them: an event that is unfinished when the bytes end well is given by finish(), for its reader to judge; and
+// lines that are no fields of an event stream are kept as stray(), because servers put errors and whole answers there.
 //
 // Thread rule: one thread.
 // Bounds: a line over kMaxLine or an event over kMaxEvent is `too_large`; the parser must not be fed after an error.
+// The first kMaxLine bytes of stray lines are kept.
 #pragma once
 
 #include <cstddef>
@@ -51,6 +54,18 @@ class SseParser {
     return {};
   }
 
+  /// The bytes have ended: what is unfinished counts as finished.
+  template <class Sink>
+  [[nodiscard]] Result<void> finish(Sink&& sink) {
+    if (!line_.empty()) {
+      if (auto taken = end_line(sink); !taken) return taken;
+    }
+    return dispatch(sink);
+  }
+
+  /// Lines that are no fields, each with LF.
+  [[nodiscard]] const std::string& stray() const { return stray_; }
+
  private:
   template <class Sink>
   [[nodiscard]] Result<void> end_line(Sink& sink) {
@@ -88,6 +103,9 @@ class SseParser {
       if (has_data_) data_ += '\n';
       data_ += value;
       has_data_ = true;
+    } else if (name != "id" && name != "retry" && stray_.size() + line.size() < kMaxLine) {
+      stray_ += line;
+      stray_ += '\n';
     }
     return {};
   }
@@ -95,6 +113,7 @@ class SseParser {
   std::string line_;
   std::string name_;
   std::string data_;
+  std::string stray_;
   bool has_data_ = false;
   bool after_cr_ = false;
   bool first_line_ = true;

@@ -89,6 +89,35 @@ TEST_CASE("ai config: a mistake names its key and the nearest one that is known"
   REQUIRE(mistake(json::object(), {{"max_concurrent_lsp_requests", "not ours"}}).empty());
 }
 
+TEST_CASE("ai config: a base URL is read by the parser that asks it, and an endpoint's path behind it is refused") {
+  const auto url = [](const std::string& text) { return mistake(provider({{"kind", "openai"}, {"base_url", text}})); };
+  for (const char* good : {"http://h", "HTTPS://h:443/v1/", "http://[::1]:8080/v1", "http://127.0.0.1/a%20b"}) {
+    REQUIRE(url(good).empty());
+  }
+  for (const char* bad :
+       {"http://", "http://h:port/v1", "http://h:65536/v1", "http://[::1/v1", "http://h h/v1", "http://h/\tv1"}) {
+    INFO(bad);
+    REQUIRE(url(bad).find("ai.providers.p.base_url is no URL: ") == 0);
+  }
+  for (const char* bad : {"h/v1", "ftp://h/v1", "file:///v1"})
+    REQUIRE(url(bad).find("must begin with http") != std::string::npos);
+  for (const char* bad : {"http://u@h/v1", "http://:p@h/v1", "http://h/v1?k=1", "http://h/v1#f"}) {
+    REQUIRE(url(bad).find("must not hold a user, a query or a fragment") != std::string::npos);
+  }
+  for (const char* path : {"/chat/completions", "/completions/", "/responses", "/embeddings", "/messages"}) {
+    REQUIRE(url(std::string("http://h/v1") + path).find("write \"http://h/v1\"") != std::string::npos);
+  }
+}
+
+TEST_CASE("ai config: members that are not sent are named by a list, and never hold the question itself") {
+  const auto omit = [](const json& names) {
+    return mistake(provider({{"kind", "openai"}, {"base_url", "http://h"}, {"omit", names}}));
+  };
+  REQUIRE(omit({"stream_options", "temperature"}).empty());
+  REQUIRE(omit("stream_options") == "ai.providers.p.omit must be an array of strings");
+  REQUIRE(omit({"prompt"}) == "ai.providers.p.omit must not hold \"prompt\"");
+}
+
 TEST_CASE("ai config: a chain of fallbacks holds each model once, also when they name each other") {
   PluginConfig config;
   config.settings = {{"default_model", "a"},

@@ -70,14 +70,31 @@ std::set<std::string> by_git(const fs::path& folder, const std::string& below = 
 // begins.
 class Home {
  public:
-  Home() {
-    REQUIRE(::setenv("HOME", folder_.name().c_str(), 1) == 0);
-    REQUIRE(::unsetenv("XDG_CONFIG_HOME") == 0);
+  Home() : before_(value("HOME")), config_before_(value("XDG_CONFIG_HOME")) {
+    put("HOME", folder_.name());
+    put("XDG_CONFIG_HOME", std::nullopt);
+  }
+  Home(const Home&) = delete;
+  Home& operator=(const Home&) = delete;
+  ~Home() {
+    put("HOME", before_);
+    put("XDG_CONFIG_HOME", config_before_);
   }
   [[nodiscard]] const Folder& folder() const { return folder_; }
 
  private:
+  using Value = std::optional<std::string>;
+  static Value value(const char* name) {
+    const char* text = std::getenv(name);
+    return text == nullptr ? Value() : Value(text);
+  }
+  static void put(const char* name, const Value& value) {
+    (void)(value ? ::setenv(name, value->c_str(), 1) : ::unsetenv(name));
+  }
+
   Folder folder_;
+  Value before_;
+  Value config_before_;
 };
 
 class Generator {

@@ -9,23 +9,14 @@ using namespace gantry;
 using namespace std::chrono_literals;
 using ai_test::config;
 using ai_test::data_of;
+using ai_test::drain;
 using ai_test::hello;
+using ai_test::Streamed;
 using ai_test::with_fallback;
 using fault::send;
 using testing::TestHost;
 
 namespace {
-
-struct Streamed {
-  std::vector<json> items;
-  Result<json> result;
-};
-
-Streamed drain(testing::TestStream stream) {
-  std::vector<json> items;
-  while (auto item = stream.next()) items.push_back(std::move(*item));
-  return Streamed{std::move(items), stream.result()};
-}
 
 // One stream with one reply.
 Streamed streamed(fault::Reply reply, std::size_t requests = 1) {

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <gantry/testing.hpp>
 #include <string>
+#include <vector>
 
 #include "ai_fault_server.hpp"
 
@@ -42,6 +43,17 @@ inline void wait_pause(gantry::testing::TestHost& host) {
 
 inline gantry::json data_of(const gantry::Error& error) {
   return error.data.empty() ? gantry::json::object() : gantry::json::parse(error.data);
+}
+
+struct Streamed {
+  std::vector<gantry::json> items;
+  gantry::Result<gantry::json> result;
+};
+
+inline Streamed drain(gantry::testing::TestStream stream) {
+  std::vector<gantry::json> items;
+  while (auto item = stream.next()) items.push_back(std::move(*item));
+  return Streamed{std::move(items), stream.result()};
 }
 
 /// A folder that goes away.

@@ -101,10 +101,35 @@ TEST_CASE("config: paths, URLs and names of variables have their form") {
       mistakes(provider + "base_url = 'http://me:secret@h/v1'\n") ==
       "g.toml:3:12: error: `ai.providers.p.base_url` must not have a user, a query or a fragment; a key has a place of "
       "its own (api_key_env)\n");
+  REQUIRE(mistakes(provider + "base_url = 'http://h h/v1'\n").find("is no URL as RFC 3986 has them") !=
+          std::string::npos);
+  REQUIRE(mistakes(provider + "base_url = 'http://[::1/v1'\n").find("is no URL") != std::string::npos);
+  REQUIRE(mistakes(provider + "base_url = 'http://h:65536/v1'\n") ==
+          "g.toml:3:12: error: `ai.providers.p.base_url` names no port from 1 to 65535\n");
+  for (const char* good : {"http://h", "HTTPS://h:443/v1/", "http://[::1]:8080/a%20b"}) {
+    REQUIRE(mistakes(provider + "base_url = '" + good + "'\n").empty());
+  }
   REQUIRE(mistakes(provider + "base_url = 'http://h'\nmax_retries = 11\n") ==
           "g.toml:4:15: error: `ai.providers.p.max_retries` must be an integer from 0 to 10, not 11\n");
   REQUIRE(mistakes("[ai]\ndefault_model = '" + std::string(5000, 'x') + "'\n") ==
           "g.toml:2:17: error: `ai.default_model` must be at most 4096 bytes long, not 5000\n");
+}
+
+TEST_CASE("config: an endpoint's path behind a base URL is refused with what to write instead") {
+  const std::string provider = "[ai.providers.p]\nkind = 'openai'\nbase_url = 'http://h/v1";
+  for (const char* path : {"/chat/completions", "/completions", "/completions/", "/responses", "/embeddings"}) {
+    REQUIRE(mistakes(provider + path + "'\n") ==
+            "g.toml:3:12: error: `ai.providers.p.base_url` must end before the endpoint's path, which is added to it; "
+            "write \"http://h/v1\"\n");
+  }
+}
+
+TEST_CASE("config: members that a provider is not sent are names, and never the question itself") {
+  const std::string provider = "[ai.providers.p]\nkind = 'openai'\nbase_url = 'http://h/v1'\nomit = ";
+  REQUIRE(mistakes(provider + "['stream_options', 'temperature']\n").empty());
+  REQUIRE(mistakes(provider + "['messages']\n") ==
+          "g.toml:4:8: error: `ai.providers.p.omit` must not hold \"messages\": without it there is no request\n");
+  REQUIRE_FALSE(mistakes(provider + "'stream_options'\n").empty());
 }
 
 TEST_CASE("config: a key in the place of its variable's name is not repeated") {

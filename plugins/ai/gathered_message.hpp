@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// gathered_message.hpp: the message that the deltas of a stream add up to.
+//
+// Content is joined. Tool calls are joined by their index; pieces without one go by their id, else
+// to the last call. Two calls may share an index: a piece begins another call when it brings
+// another id, or, without ids, another name, or the same name once the arguments before it are
+// whole. A name or an id may come after the first piece. Whatever else deltas hold is merged: texts
+// are joined, objects member by member, arrays by `index` or one behind the other.
+//
+// Thread rule: one thread.
+// Bounds: the caller's, on bytes read.
+#pragma once
+
+#include <gantry/json.hpp>
+#include <string>
+
+namespace gantry::ai {
+
+/// Servers send content as a text, or as an array of parts. Of parts it becomes the text of those
+/// that are text; the others are kept, in order, as `content_parts`.
+void flatten_content(json& message);
+
+/// Null, or an empty text, array or object.
+[[nodiscard]] bool says_nothing(const json& value);
+
+class GatheredMessage {
+ public:
+  void add(const json& delta);
+  /// Something of an answer has come: more than a role.
+  [[nodiscard]] bool empty() const { return text_.empty() && !said_; }
+  /// The message; it has a role and a content.
+  [[nodiscard]] json take();
+
+ private:
+  void add_tool_calls(const json& pieces);
+  [[nodiscard]] json& call_of(const json& piece);
+
+  std::string text_;
+  bool said_ = false;
+  json message_ = json::object();
+};
+
+}  // namespace gantry::ai

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// openai_answer.hpp: the bytes of one answer under a status of success, whatever form they have.
+//
+// The form is told by the bytes, not by the Content-Type, which servers and gateways get wrong:
+// what begins with { or [ is a whole JSON answer, what begins with < is a page, anything else an
+// event stream. Each is taken whether a stream was asked for or not. What is glued to it (a [DONE]
+// behind a whole answer, an error without a frame in a stream) is told for what it is.
+//
+// Thread rule: one thread.
+// Bounds: kMaxBody bytes.
+#pragma once
+
+#include <cstddef>
+#include <expected>
+#include <functional>
+#include <gantry/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "job.hpp"
+#include "openai_reader.hpp"
+#include "sse_parser.hpp"
+
+namespace gantry::ai {
+
+/// Why bytes are no answer.
+struct NoAnswer {
+  std::string what;   ///< how it goes on behind "the provider ..."
+  std::string words;  ///< the server's, or what exactly is wrong
+  bool cut = false;   ///< it only ends too early: its transport may know why
+};
+
+class OpenAiAnswer {
+ public:
+  static constexpr std::size_t kMaxBody = 16U << 20U;
+
+  /// `emit` takes the items for a caller that reads a stream; else it is not called.
+  OpenAiAnswer(Job::Kind kind, bool stream, std::function<void(const json&)> emit)
+      : kind_(kind), stream_asked_(stream), emit_(stream ? std::move(emit) : [](const json&) {}), stream_(kind) {}
+
+  /// Takes bytes; not after a failure.
+  [[nodiscard]] std::expected<void, NoAnswer> feed(std::string_view bytes);
+  /// Nothing follows: a server that leaves the connection open is not waited for.
+  [[nodiscard]] bool done() const { return stream_.done(); }
+  /// A whole answer has begun, and nobody has seen any of it.
+  [[nodiscard]] bool begun() const { return form_ == Form::whole; }
+  /// The result. `clean`: the transport has not been cut short.
+  [[nodiscard]] std::expected<json, NoAnswer> end(bool clean);
+
+ private:
+  enum class Form { unknown, whole, events };
+  [[nodiscard]] std::expected<void, NoAnswer> events(std::string_view bytes);
+  [[nodiscard]] Result<void> take(const SseEvent& event);
+  [[nodiscard]] std::expected<json, NoAnswer> end_whole(bool clean);
+  [[nodiscard]] std::expected<json, NoAnswer> end_events(bool clean);
+  [[nodiscard]] std::expected<json, NoAnswer> whole(const json& doc);
+
+  Job::Kind kind_;
+  bool stream_asked_;
+  std::function<void(const json&)> emit_;
+  Form form_ = Form::unknown;
+  std::size_t received_ = 0;
+  std::string body_;  // of a whole answer, or the beginning that does not yet tell the form
+  SseParser parser_;
+  OpenAiStream stream_;
+};
+
+}  // namespace gantry::ai
