@@ -50,8 +50,9 @@ json chat_params() {
 }
 json chat_result() {
   return json::parse(R"({"type":"object","required":["message","model","finish_reason","usage"],"properties":{
-    "message":{"type":"object","required":["role","content"]},"model":{"type":"string"},
-    "finish_reason":{"type":["string","null"]},"usage":{"type":["object","null"]}}})");
+    "message":{"type":"object","required":["role","content"],"properties":{
+      "content_parts":{"type":"array","description":"what was no text of a content that came in parts"}}},
+    "model":{"type":"string"},"finish_reason":{"type":["string","null"]},"usage":{"type":["object","null"]}}})");
 }
 json models_result() {
   return json::parse(R"({"type":"object","required":["models"],"properties":{"models":{"type":"array","items":{

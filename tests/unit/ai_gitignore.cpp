@@ -49,7 +49,7 @@ std::string run(const std::string& command) {
   return out;
 }
 
-void init(const fs::path& folder) { (void)run("git init -q '" + folder.string() + "'"); }
+void init(const fs::path& folder) { (void)run("git init -q --template= '" + folder.string() + "'"); }
 
 // What git does not ignore, but for hidden names, which nobody learns; `below`: the names'
 // beginning in their texts.
@@ -205,18 +205,17 @@ TEST_CASE("ai gitignore: on generated trees exactly what git does not ignore is 
     const std::string inner = grow(make, tree);
     home.folder().write(".config/git/ignore", make.chance(30) ? make.rules() : "");
     auto expected = by_git(tree.path());
-    // A repository within another is a matter of its own, where the one around it does not ignore
-    // it.
-    if (!inner.empty() &&
-        (run("cd '" + tree.name() + "' && git ls-files -oz --exclude-standard --directory .") + '\0').size() > 1) {
+    // A repository within another is a matter of its own, where the one around it does not ignore it.
+    if (!inner.empty()) {
       const std::string folder = inner.substr(0, inner.size() - 1);
-      if (std::system(("cd '" + tree.name() + "' && git check-ignore -q -- '" + folder + "'").c_str()) != 0) {
-        expected.merge(by_git(tree.path() / inner, inner));
-      }
+      const std::string ask = "cd '" + tree.name() + "' && git check-ignore -q -- '" + folder + "'";
+      if (std::system(ask.c_str()) != 0) expected.merge(by_git(tree.path() / inner, inner));
     }
+    const auto got = learned(tree.path());
+    if (got == expected) continue;
     CAPTURE(seed, i, inner,
             run("cd '" + tree.name() + "' && grep -rn '' --include=.gitignore . .git/info/exclude; true"));
-    REQUIRE(learned(tree.path()) == expected);
+    REQUIRE(got == expected);
   }
 }
 
