@@ -38,16 +38,82 @@ void LibraryWatch::add(const std::string& plugin) {
 
 void LibraryWatch::watch(const PluginSpec& spec) {
   if (!spec.enabled || spec.library.empty()) return;
-  auto folder = spec.library.parent_path();
-  if (folder.empty()) folder = ".";
-  const int number =
-      ::inotify_add_watch(inotify_.native_handle(), folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_ONLYDIR);
-  if (number < 0) {
-    log_.write(Level::warn, "plugins", folder.string() + " cannot be watched: " + std::strerror(errno));
-    return;
+  std::error_code failed;
+  for (const auto& file : {spec.library, manifest_path(spec.library)}) {
+    watch_file(spec.name, file);
+    if (const auto behind = std::filesystem::weakly_canonical(file, failed); !failed && behind != file)
+      watch_file(spec.name, behind);
   }
-  for (const auto& file : {spec.library, manifest_path(spec.library)})
-    plugins_[number][file.filename().string()] = spec.name;
+}
+
+// While the file's folder is not there, the nearest folder above is watched for what leads to the file's folder.
+void LibraryWatch::watch_file(const std::string& plugin, const std::filesystem::path& file) {
+  auto folder = file.parent_path();
+  if (folder.empty()) folder = ".";
+  std::string name = file.filename().string();
+  bool is_there = true;
+  for (;;) {
+    const int number = watch_folder(folder);
+    if (number < 0) {
+      const int why = errno;
+      if ((why == ENOENT || why == ENOTDIR) && folder.has_parent_path() && folder.has_relative_path()) {
+        name = folder.filename().string();
+        folder = folder.parent_path();
+        is_there = false;
+        continue;
+      }
+      log_.write(Level::warn, "plugins", folder.string() + " cannot be watched: " + std::strerror(why));
+      return;
+    }
+    auto& watched = folders_[number];
+    watched.path = folder;
+    if (is_there) {
+      watched.files[name] = plugin;
+      return;
+    }
+    watched.awaited[name].insert(plugin);
+    std::error_code failed;
+    if (!std::filesystem::is_directory(folder / name, failed)) return;
+    // The folder has come before this one was watched: from the beginning.
+    folder = file.parent_path();
+    name = file.filename().string();
+    is_there = true;
+  }
+}
+
+/// Negative: errno says why.
+int LibraryWatch::watch_folder(const std::filesystem::path& folder) {
+  return ::inotify_add_watch(inotify_.native_handle(), folder.c_str(),
+                             IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_MOVE_SELF | IN_ONLYDIR);
+}
+
+// Their folders have come or gone.
+void LibraryWatch::watch_anew(const std::set<std::string>& plugins) {
+  const auto table = services_.table();
+  for (const auto& plugin : plugins) {
+    if (!table->has(plugin)) continue;
+    forget(plugin);
+    const auto spec = PluginTable::share(table, plugin);
+    watch(*spec);
+    std::error_code failed;
+    if (std::filesystem::exists(spec->library, failed)) changed(plugin);
+  }
+  for (auto it = folders_.begin(); it != folders_.end();) {
+    if (!it->second.empty()) {
+      ++it;
+      continue;
+    }
+    (void)::inotify_rm_watch(inotify_.native_handle(), it->first);
+    it = folders_.erase(it);
+  }
+}
+
+void LibraryWatch::forget(const std::string& plugin) {
+  for (auto& [number, folder] : folders_) {
+    std::erase_if(folder.files, [&](const auto& file) { return file.second == plugin; });
+    for (auto& [name, plugins] : folder.awaited) plugins.erase(plugin);
+    std::erase_if(folder.awaited, [](const auto& awaited) { return awaited.second.empty(); });
+  }
 }
 
 void LibraryWatch::wait() {
@@ -70,25 +136,51 @@ void LibraryWatch::read() {
       inotify_event event{};
       std::memcpy(&event, &buffer[at], sizeof event);
       if ((event.mask & IN_Q_OVERFLOW) != 0) {
-        for (const auto& [folder, files] : plugins_) {
-          for (const auto& [file, unused] : files) changed(folder, file);
-        }
-      } else if (event.len != 0) {
-        changed(event.wd, &buffer[at + sizeof event]);
+        std::set<std::string> all;
+        const auto table = services_.table();
+        for (const auto& spec : table->specs()) all.insert(spec.name);
+        watch_anew(all);
+      } else {
+        heard(event.wd, event.mask, event.len == 0 ? std::string_view() : &buffer[at + sizeof event]);
       }
       at += sizeof event + event.len;
     }
   }
 }
 
-void LibraryWatch::changed(int folder, std::string_view file) {
-  const auto files = plugins_.find(folder);
-  if (files == plugins_.end()) return;
-  const auto plugin = files->second.find(file);
-  if (plugin == files->second.end()) return;
+void LibraryWatch::heard(int number, std::uint32_t what, std::string_view name) {
+  const auto at = folders_.find(number);
+  if (at == folders_.end()) return;
+  if ((what & IN_IGNORED) != 0) {  // the folder is gone, or was renamed and is not watched any more
+    std::set<std::string> plugins;
+    for (const auto& [file, plugin] : at->second.files) plugins.insert(plugin);
+    for (const auto& [folder, waiting] : at->second.awaited) plugins.insert(waiting.begin(), waiting.end());
+    folders_.erase(at);
+    return watch_anew(plugins);
+  }
+  if ((what & IN_MOVE_SELF) != 0) {
+    (void)::inotify_rm_watch(inotify_.native_handle(), number);  // IN_IGNORED follows
+    return;
+  }
+  if (const auto awaited = at->second.awaited.find(name); awaited != at->second.awaited.end()) {
+    const auto plugins = awaited->second;
+    return watch_anew(plugins);
+  }
+  const auto file = at->second.files.find(name);
+  if (file == at->second.files.end()) return;
+  if ((what & IN_CREATE) != 0) {
+    // A file that is only being made will be written and closed; a link is complete, and leads to another library.
+    std::error_code failed;
+    if (std::filesystem::is_symlink(at->second.path / name, failed)) watch_anew({std::string(file->second)});
+    return;
+  }
+  changed(file->second);
+}
+
+void LibraryWatch::changed(const std::string& plugin) {
   {
     const Lock lock(mutex_);
-    waiting_.insert(plugin->second);
+    waiting_.insert(plugin);
   }
   arm();
 }

@@ -221,6 +221,64 @@ TEST_CASE("reload: whoever watches reloads a plugin whose library was built anew
   while (!live(2)) t.set.advance_to_next_or(LibraryWatch::kQuiet, [&] { return live(2); });
 }
 
+TEST_CASE(
+    "reload: whoever watches goes on when a folder of libraries is removed and made anew, or another takes its place") {
+  Swapping t({"overlap", Isolation::in_line}, true);
+  REQUIRE(t.build() == 1);
+  const auto folder = t.library().parent_path();
+  const fs::path beside = folder.string() + ".beside";
+  const auto comes = [&](int build) {
+    INFO("build " << build);
+    const auto live = [&] { return t.set.entry("swap")["version"] == std::to_string(build) + ".0.0"; };
+    eventually("the build that was put there", [&] {
+      if (!live()) t.set.advance_to_next_or(LibraryWatch::kQuiet, live);
+      return live();
+    });
+    REQUIRE(t.build() == build);
+  };
+  fs::remove_all(folder);
+  fs::create_directory(folder);
+  t.put_of_mode("2");
+  comes(2);
+  t.put_of_mode("1");
+  comes(1);
+  fs::rename(folder, beside);
+  fs::create_directory(folder);
+  t.put_of_mode("2");
+  comes(2);
+  t.put_of_mode("1");
+  comes(1);
+  fs::remove_all(beside);
+}
+
+TEST_CASE("reload: whoever watches sees what a library that is a link leads to, and another link in its place") {
+  Swapping t({"overlap", Isolation::in_line}, true, [](Config&) {});
+  REQUIRE(t.build() == 1);
+  const auto folder = t.library().parent_path();
+  const auto live = [&](int build) { return t.set.entry("swap")["version"] == std::to_string(build) + ".0.0"; };
+  const auto comes = [&](int build) {
+    INFO("build " << build);
+    while (!live(build)) t.set.advance_to_next_or(LibraryWatch::kQuiet, [&] { return live(build); });
+    REQUIRE(t.build() == build);
+  };
+  const TempDir far;
+  const auto built = [&](const std::string& build) {
+    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + t.mode + "_" + build;
+    for (const char* kind : {".json", ".so"}) {
+      fs::copy_file(from.string() + kind, far.path() / "made", fs::copy_options::overwrite_existing);
+      fs::rename(far.path() / "made", far.path() / (std::string("swap") + kind));
+    }
+  };
+  built("2");
+  for (const char* kind : {".json", ".so"}) {
+    fs::remove(folder / (std::string("swap") + kind));
+    fs::create_symlink(far.path() / (std::string("swap") + kind), folder / (std::string("swap") + kind));
+  }
+  comes(2);
+  built("1");
+  comes(1);
+}
+
 TEST_CASE("reload: one that hands over leaves its state to the next one, and to nobody when nobody comes") {
   for (const auto& kind : kKinds) {
     INFO(kind.mode << (kind.isolation == Isolation::child ? " child" : " inline"));
