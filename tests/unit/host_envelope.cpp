@@ -161,6 +161,16 @@ TEST_CASE("envelope: what is no JSON-RPC 2.0 is invalid_request, positional para
   REQUIRE(read("[]").error().kind == ErrorKind::invalid_request);
 }
 
+TEST_CASE("envelope: params that are null are absent") {
+  Reader read;
+  for (const char* id : {R"("id":1,)", ""}) {
+    const auto parsed = read(std::string(R"({"jsonrpc":"2.0",)") + id + R"("method":"a","params":null})");
+    REQUIRE(parsed);
+    REQUIRE(parsed->messages.at(0).kind == (*id != '\0' ? RpcMessage::Kind::call : RpcMessage::Kind::notification));
+    REQUIRE(parsed->messages.at(0).params.empty());
+  }
+}
+
 TEST_CASE("envelope: a batch keeps its order, and a mistake in one message is that message's") {
   Reader read;
   const auto parsed =

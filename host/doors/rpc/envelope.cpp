@@ -171,7 +171,7 @@ struct Members {
     return wrong("method must be a string of 1 to 256 bytes");
   message.method = name;
   message.kind = m.id ? RpcMessage::Kind::call : RpcMessage::Kind::notification;
-  if (!m.params) return message;
+  if (!m.params || m.params->is_null()) return message;  // null: what many client libraries send for none
   // A notification is never answered: one that is wrong is one that finds nobody.
   if (!m.id && !m.params->is_object()) return message;
   if (!m.params->is_object())
