@@ -33,10 +33,21 @@ struct Descriptor {
   }
 };
 
+std::string cannot_open(const std::filesystem::path& file, int why) {
+  std::error_code failed;
+  for (const auto& path : {file, file.parent_path()}) {
+    if (why != ENOENT || !std::filesystem::is_symlink(path, failed)) continue;
+    const auto target = std::filesystem::read_symlink(path, failed);
+    return (path == file ? "is a link to " : "lies in a link to ") + printable(target.native(), kMaxFileNameShown) +
+           ", which does not exist; correct or remove the link";
+  }
+  return "cannot be opened: " + errno_text(why);
+}
+
 std::expected<std::string, std::string> read_file(const std::filesystem::path& file) {
   // Without O_NONBLOCK a named pipe would hold the host at its start for ever.
   const Descriptor in{::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
-  if (in.fd < 0) return std::unexpected("cannot be opened: " + errno_text(errno));
+  if (in.fd < 0) return std::unexpected(cannot_open(file, errno));
   struct stat info{};
   if (::fstat(in.fd, &info) != 0) return std::unexpected("cannot be read: " + errno_text(errno));
   if (S_ISDIR(info.st_mode)) return std::unexpected("is a folder; name the file in it");
@@ -118,10 +129,15 @@ std::optional<std::filesystem::path> find_config_file(const std::optional<std::f
   }
   auto file = folder / "gantry" / "gantry.toml";
   std::error_code error;
-  const auto status = std::filesystem::status(file, error);
-  // A file that cannot be looked at, for its folder's permissions say, is there: load_config will tell why.
-  if (status.type() == std::filesystem::file_type::not_found) return std::nullopt;
-  return file;
+  const auto is_missing = [&](const std::filesystem::path& path) {
+    return std::filesystem::symlink_status(path, error).type() == std::filesystem::file_type::not_found;
+  };
+  // A file that cannot be looked at, for its folder's permissions say, is there: load_config will tell why. So is a
+  // link that leads nowhere, and a file in a folder that is such a link.
+  if (!is_missing(file)) return file;
+  const bool folder_leads_nowhere =
+      !is_missing(file.parent_path()) && !std::filesystem::exists(file.parent_path(), error);
+  return folder_leads_nowhere ? std::optional(file) : std::nullopt;
 }
 
 }  // namespace gantry::host

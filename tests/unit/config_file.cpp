@@ -111,3 +111,23 @@ TEST_CASE("config: no file in the XDG folder means the defaults") {
   REQUIRE_FALSE(find_config_file(std::nullopt, env({{"HOME", folder.path.string()}})));
   REQUIRE_FALSE(find_config_file(std::nullopt, env({})));
 }
+
+TEST_CASE("config: a file that is a link to nothing, or lies in one, is no missing file") {
+  const Folder folder;
+  const auto home = folder.path / ".config";
+  fs::create_directories(home / "gantry");
+  const auto nowhere = folder.path / "dotfiles" / "gantry.toml";
+  const auto file = home / "gantry" / "gantry.toml";
+  fs::create_symlink(nowhere, file);
+  const auto variables = env({{"HOME", folder.path.string()}});
+  REQUIRE(find_config_file(std::nullopt, variables) == file);
+  REQUIRE(mistakes(file) == file.string() + ": error: is a link to " + nowhere.string() +
+                                ", which does not exist; correct or remove the link\n");
+  fs::remove_all(home / "gantry");
+  fs::create_symlink(folder.path / "dotfiles", home / "gantry");
+  REQUIRE(find_config_file(std::nullopt, variables) == file);
+  REQUIRE(mistakes(file) == file.string() + ": error: lies in a link to " + (folder.path / "dotfiles").string() +
+                                ", which does not exist; correct or remove the link\n");
+  fs::create_directories(folder.path / "dotfiles");
+  REQUIRE_FALSE(find_config_file(std::nullopt, variables));
+}
