@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The command line of gantry: what may be said; what is done about it lies in host/cli/.
+#include <sys/prctl.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
@@ -175,6 +177,7 @@ int main(int argc, char** argv) {
   open_standard_descriptors();
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
   std::signal(SIGCHLD, SIG_DFL);  // NOLINT: a parent that ignores it hands that down, and no child's end is told then
+  (void)::prctl(PR_SET_NAME, "gantry");  // started by kOwnProgram it would be called `exe`
   try {
     // Not for people: a host, or a check, starts it, with a socket or pipe as descriptor 3.
     if (argc > 1 && std::string_view(argv[1]) == "plugin-child") return plugin_child();

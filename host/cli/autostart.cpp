@@ -155,7 +155,7 @@ constexpr RetryPolicy kAgain{.max_retries = kNoLimit,
 }  // namespace
 
 void print_notes(const std::vector<std::string>& notes) {
-  for (const auto& note : notes) std::fprintf(stderr, "gantry: %s\n", note.c_str());
+  for (const auto& note : notes) std::fprintf(stderr, "gantry: %s\n", shown(std::string_view(note)).c_str());
 }
 
 ConnectOptions connect_options(const Common& common, std::string client) {
@@ -185,7 +185,7 @@ Result<Connected> connect_or_start(const ConnectOptions& options) {
     auto client = find_or_start(options);
     found = client.has_value();
     if (!client) return std::unexpected(client.error());
-    const auto hello = client->call("host.hello", params, std::chrono::seconds(10));
+    const auto hello = client->call("host.hello", params, options.patience);
     if (!hello) return std::unexpected(hello.error());
     return Connected{std::move(*client), differences(*hello, options)};
   };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -9,6 +10,8 @@
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
+#include "host/observe/printable.hpp"
+#include "host/runtime/json_text.hpp"
 
 namespace gantry::host {
 
@@ -37,12 +40,35 @@ bool output_is_written() {
   return false;
 }
 
+std::string shown(std::string_view text) {
+  constexpr std::size_t kMaxLine = 4096;
+  return printable_lines(text, kMaxLine);
+}
+
+json shown(json value) {
+  if (value.is_string()) return shown(std::string_view(value.get_ref<const std::string&>()));
+  for (auto& element : value) {
+    if (value.is_structured()) element = shown(std::move(element));
+  }
+  return value;
+}
+
 int complain(const Error& error) {
-  std::fprintf(stderr, "gantry: %s\n", error.message.c_str());
+  std::fprintf(stderr, "gantry: %s\n", shown(std::string_view(error.message)).c_str());
   return 1;
 }
 
+Result<void> check_utf8(const std::vector<std::string>& words) {
+  for (const auto& word : words) {
+    if (!is_utf8(word))
+      return fail(ErrorKind::invalid_params,
+                  "\"" + shown(std::string_view(word)) + "\" is no UTF-8; give it in UTF-8, or rename what it names");
+  }
+  return {};
+}
+
 Result<json> parse_params(const std::vector<std::string>& words) {
+  if (auto ok = check_utf8(words); !ok) return std::unexpected(ok.error());
   if (words.empty()) return json::object();
   if (words.size() == 1 && !words[0].empty() && (words[0][0] == '{' || words[0][0] == '[')) {
     auto doc = parse_json(words[0]);
@@ -71,9 +97,14 @@ Result<json> parse_params(const std::vector<std::string>& words) {
 int call(const Common& common, const CallArgs& args) {
   auto params = parse_params(args.params);
   if (!params) return report_error(params.error(), args);
+  if (auto ok = check_utf8({args.method}); !ok) return report_error(ok.error(), args);
   if (params->contains("_meta") && !(*params)["_meta"].is_object())
     return report_error(Error{ErrorKind::invalid_params, "_meta must be an object", {}}, args);
-  auto connected = connect_or_start(connect_options(common, "gantry call"));
+  auto options = connect_options(common, "gantry call");
+  if (args.timeout_seconds)
+    options.patience =
+        std::min(options.patience, std::chrono::milliseconds(static_cast<std::int64_t>(*args.timeout_seconds * 1000)));
+  auto connected = connect_or_start(options);
   if (!connected) return report_error(connected.error(), args);
   Client& client = connected->client;
   auto timeout = std::chrono::milliseconds(-1);
@@ -91,7 +122,7 @@ int call(const Common& common, const CallArgs& args) {
       std::string text = p["message"];
       if (const auto percentage = p.find("percentage"); percentage != p.end() && percentage->is_number())
         text += (text.empty() ? "" : ", ") + std::to_string(static_cast<int>(percentage->get<double>())) + " %";
-      std::fprintf(stderr, "%s\n", text.c_str());
+      std::fprintf(stderr, "%s\n", shown(std::string_view(text)).c_str());
     }
   };
   const auto result = client.call(args.method, *params, timeout, on_notification);

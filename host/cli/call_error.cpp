@@ -40,22 +40,19 @@ constexpr std::size_t kMaxShown = 2000;
   return {};
 }
 
-[[nodiscard]] std::string shown(const json& value) {
+[[nodiscard]] std::string as_text(const json& value) {
   if (!value.is_array()) return value.is_string() ? value.get<std::string>() : dump_json(value);
   std::string out;
-  for (const auto& one : value) out += (out.empty() ? "" : ", ") + shown(one);
+  for (const auto& one : value) out += (out.empty() ? "" : ", ") + as_text(one);
   return out;
 }
 
 void print_for_people(const Error& error, const json& data, const std::vector<std::string>& notes) {
   const std::string head = "gantry: " + std::string(kind_name(error.kind)) + ": " + error.message;
-  for (std::size_t at = 0; at < head.size();) {
-    const auto end = std::min(head.find('\n', at), head.size());
-    std::fprintf(stderr, "%s\n", printable(head.substr(at, end - at), kMaxShown).c_str());
-    at = end + 1;
-  }
+  std::fprintf(stderr, "%s\n", printable_lines(head, kMaxShown).c_str());
   for (const auto& [name, value] : data.items())
-    std::fprintf(stderr, "  %s: %s\n", printable(name, kMaxShown).c_str(), printable(shown(value), kMaxShown).c_str());
+    std::fprintf(stderr, "  %s: %s\n", printable(name, kMaxShown).c_str(),
+                 printable(as_text(value), kMaxShown).c_str());
   for (const auto& note : notes) std::fprintf(stderr, "  note: %s\n", printable(note, kMaxShown).c_str());
 }
 

@@ -34,12 +34,13 @@ Result<Client> Client::connect(const std::filesystem::path& socket) {
     ::close(fd);
     return fail(ErrorKind::permission_denied, "whoever answers on " + path + " is another user's; nothing was sent");
   }
-  return Client(fd, peer.pid);
+  return Client(fd, peer.pid, path);
 }
 
 Client::Client(Client&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
       pid_(other.pid_),
+      socket_(std::move(other.socket_)),
       next_id_(other.next_id_),
       decoder_(std::size_t{1} << 30, Framing::lines) {}
 
@@ -59,6 +60,15 @@ Result<void> Client::send(std::string_view message) {
   return {};
 }
 
+std::unexpected<Error> Client::no_answer() const {
+  const std::string pid = std::to_string(pid_);
+  return fail(
+      ErrorKind::timeout,
+      "the host on " + socket_ + (pid_ > 0 ? " (pid " + pid + ")" : "") + " gives no answer in time" +
+          (pid_ > 0 ? "; see whether it is stopped (`kill -CONT " + pid + "`), or end it (`kill -9 " + pid + "`)"
+                    : ""));
+}
+
 Result<json> Client::receive(std::chrono::milliseconds timeout) {
   const auto until = std::chrono::steady_clock::now() + timeout;
   while (true) {
@@ -67,7 +77,7 @@ Result<json> Client::receive(std::chrono::milliseconds timeout) {
     int wait = -1;
     if (timeout.count() >= 0) {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
-      if (left.count() < 0) return fail(ErrorKind::timeout, "no answer in time");
+      if (left.count() < 0) return no_answer();
       wait = static_cast<int>(std::min<std::int64_t>(left.count() + 1, 1'000'000));
     }
     pollfd state{fd_, POLLIN, 0};

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace gantry::host {
@@ -37,16 +38,19 @@ class Client {
   [[nodiscard]] Result<void> notify(const std::string& method, const json& params);
 
   [[nodiscard]] Result<void> send(std::string_view message);
-  /// The next message; `timeout` when the time is up, `unavailable` when the host has closed.
+  /// The next message; `timeout` when the time is up (the message names the socket and the process), `unavailable` when
+  /// the host has closed.
   [[nodiscard]] Result<json> receive(std::chrono::milliseconds timeout);
   [[nodiscard]] int fd() const { return fd_; }
   /// The host's process; 0 where that cannot be seen from here.
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
-  Client(int fd, pid_t pid) : fd_(fd), pid_(pid) {}
+  Client(int fd, pid_t pid, std::string socket) : fd_(fd), pid_(pid), socket_(std::move(socket)) {}
+  [[nodiscard]] std::unexpected<Error> no_answer() const;
   int fd_;
   pid_t pid_;
+  std::string socket_;
   int next_id_ = 1;
   FrameDecoder decoder_{std::size_t{1} << 30, Framing::lines};
 };
@@ -58,6 +62,7 @@ struct ConnectOptions {
   std::string config;               ///< handed to a host that is started
   bool may_start = true;
   std::string client;
+  std::chrono::milliseconds patience = std::chrono::seconds(10);  ///< with a host that does not say hello
 };
 
 struct Common;  // commands.hpp

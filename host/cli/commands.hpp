@@ -9,6 +9,7 @@
 #include <gantry/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gantry::host {
@@ -94,12 +95,19 @@ int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);
 
+/// `invalid_params` when one of these is no UTF-8. What goes over the socket is UTF-8: another encoding's name would
+/// become another name there.
+[[nodiscard]] Result<void> check_utf8(const std::vector<std::string>& words);
 /// What went wrong with a call, on stderr. `{"code", "message", "data"}`, one line, and nothing else there: programs
 /// read it. Notes go into `data`, and `data.hint` is hint_of(). In lines for people where stdout and stderr are
 /// terminals, unless they ask for JSON. Returns 1.
 int report_error(const Error& error, const CallArgs& args, const std::vector<std::string>& notes = {});
 /// What to type instead, if the command line is what was wrong; else empty.
 [[nodiscard]] std::string hint_of(const Error& error, const CallArgs& args);
+/// Text that comes from elsewhere (a plugin, a server, a file) as it may go to a terminal: without control characters.
+[[nodiscard]] std::string shown(std::string_view text);
+/// All strings of it so.
+[[nodiscard]] json shown(json value);
 /// `gantry: message` on stderr; returns 1.
 int complain(const Error& error);
 /// Was all that was printed written? Else says on stderr why not, but for a pipe that its reader has closed.

@@ -21,15 +21,18 @@ namespace {
 
 class Report {
  public:
-  void good(const std::string& what) { std::printf("ok    %s\n", what.c_str()); }
+  void good(const std::string& what) { say("ok", what); }
   void bad(const std::string& what) {
-    std::printf("FAIL  %s\n", what.c_str());
+    say("FAIL", what);
     failed_ = true;
   }
-  void note(const std::string& what) { std::printf("note  %s\n", what.c_str()); }
+  void note(const std::string& what) { say("note", what); }
   [[nodiscard]] int exit_code() const { return failed_ ? 1 : 0; }
 
  private:
+  static void say(const char* verdict, std::string_view what) {
+    std::printf("%-5s %s\n", verdict, shown(what).c_str());
+  }
   bool failed_ = false;
 };
 

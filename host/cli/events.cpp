@@ -28,10 +28,11 @@ int print_dead(Client& client, bool as_json) {
     if (as_json) {
       std::printf("%s\n", dump_json(letter).c_str());
     } else {
+      const auto text = [&](const char* member) { return shown(std::string_view(letter.value(member, ""))); };
       std::printf("%llu %s: %s failed %lld times: %s\n    %s\n",
-                  static_cast<unsigned long long>(letter.value("seq", 0ULL)), letter.value("topic", "").c_str(),
-                  letter.value("subscriber", "").c_str(), static_cast<long long>(letter.value("attempts", 0LL)),
-                  letter.value("error", "").c_str(), letter.value("payload", "").c_str());
+                  static_cast<unsigned long long>(letter.value("seq", 0ULL)), text("topic").c_str(),
+                  text("subscriber").c_str(), static_cast<long long>(letter.value("attempts", 0LL)),
+                  text("error").c_str(), text("payload").c_str());
     }
   }
   const auto older = letters->value("total", 0ULL) - items.size();
@@ -43,6 +44,9 @@ int print_dead(Client& client, bool as_json) {
 }  // namespace
 
 int events(const Common& common, const EventsArgs& args) {
+  for (const auto& words : {args.patterns, std::vector{args.since}}) {
+    if (auto ok = check_utf8(words); !ok) return complain(ok.error());
+  }
   json params{{"topics", args.patterns.empty() ? std::vector<std::string>{"**"} : args.patterns}};
   if (!args.since.empty()) {
     const auto colon = args.since.find(':');

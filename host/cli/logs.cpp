@@ -3,6 +3,7 @@
 // `gantry logs`: reads the host's log file, also while it grows and is rotated away (host/observe/rotating_file.hpp
 // renames it and begins a new one under the old name).
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,7 +12,9 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include "host/cli/client.hpp"
@@ -99,6 +102,38 @@ class LogTail {
   bool in_half_a_line_ = false;
 };
 
+/// Waits for something to happen in a folder. Where the system gives no inotify, a second goes by instead, as with
+/// `tail -f`.
+class LogWatch {
+ public:
+  explicit LogWatch(const std::filesystem::path& folder) : fd_(::inotify_init1(IN_CLOEXEC)) {
+    if (fd_ >= 0 && ::inotify_add_watch(fd_, folder.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO) >= 0) return;
+    std::fprintf(stderr, "gantry: %s cannot be watched (%s); the log is looked at each second\n", folder.c_str(),
+                 std::system_category().message(errno).c_str());
+    close();
+  }
+  LogWatch(const LogWatch&) = delete;
+  LogWatch& operator=(const LogWatch&) = delete;
+  ~LogWatch() { close(); }
+
+  void wait() {
+    constexpr int kSecond = 1000;
+    std::array<char, 4096> events{};
+    if (fd_ < 0) {
+      (void)::poll(nullptr, 0, kSecond);
+    } else if (::read(fd_, events.data(), events.size()) < 0 && errno != EINTR) {
+      close();
+    }
+  }
+
+ private:
+  void close() {
+    if (fd_ >= 0) ::close(fd_);
+    fd_ = -1;
+  }
+  int fd_;
+};
+
 // The log of the host that answers on the socket, else the one of this environment's state folder.
 [[nodiscard]] std::filesystem::path log_path(const Common& common) {
   if (auto client = find_host(connect_options(common, "gantry logs"))) {
@@ -112,17 +147,12 @@ class LogTail {
 
 int logs(const Common& common, bool follow) {
   const auto path = log_path(common);
-  // Watched before it is read: what is added in between wakes at once.
-  const int watch = follow ? ::inotify_init1(IN_CLOEXEC) : -1;
-  if (watch >= 0) (void)::inotify_add_watch(watch, path.parent_path().c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO);
+  std::optional<LogWatch> watch;  // before the log is read: what is added in between wakes at once
+  if (follow) watch.emplace(path.parent_path());
   LogTail tail(path);
   if (!tail.open_at_tail())
     return complain(Error{ErrorKind::not_found, "there is no log " + path.string() + " yet", {}});
-  while (tail.print() && watch >= 0) {
-    std::array<char, 4096> events{};
-    if (::read(watch, events.data(), events.size()) < 0 && errno != EINTR) break;
-  }
-  if (watch >= 0) ::close(watch);
+  while (tail.print() && watch) watch->wait();
   return std::ferror(stdout) == 0 ? 0 : 1;
 }
 

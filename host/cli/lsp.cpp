@@ -252,7 +252,7 @@ class Shim {
   }
 
   void fail_with(const std::string& why) {
-    std::fprintf(stderr, "gantry lsp: %s\n", why.c_str());
+    std::fprintf(stderr, "gantry lsp: %s\n", shown(std::string_view(why)).c_str());
     exit_code_ = 1;
   }
 

@@ -24,8 +24,11 @@ struct GivenPath {
 };
 /// `not_found` when the working folder was deleted and one of these, or of the variables of this file, is relative.
 [[nodiscard]] Result<void> check_working_folder(const std::vector<GivenPath>& given);
-/// This program's own file.
+/// This program's own file, as it was named when it was started: an upgrade may have put another one there.
 [[nodiscard]] std::filesystem::path program_path();
+/// What a process of this program starts to run this program once more: the very file that it runs itself, whatever
+/// lies under its name by now.
+inline constexpr const char* kOwnProgram = "/proc/self/exe";
 /// $GANTRY_PLUGIN_DIR, else `plugins` beside the program, else ../lib/gantry/plugins.
 [[nodiscard]] std::filesystem::path plugin_dir();
 

@@ -37,7 +37,7 @@ int plugin_list(const Common& common, bool as_json) {
     std::printf("%s\n", dump_json(*plugins).c_str());
     return 0;
   }
-  for (const auto& p : *plugins) {
+  for (const auto& p : shown(*plugins)) {
     const std::string state = p.value("state", "");
     std::printf("%-14s %-8s %-12s %-7s %s\n", p.value("name", "").c_str(), p.value("version", "").c_str(),
                 state.c_str(), p.value("isolation", "").c_str(), p.value("reason", "").c_str());

@@ -77,7 +77,7 @@ void print(const CaseResult& result) {
   if (args.file.empty() || !std::filesystem::is_regular_file(options.library, failed))
     return fail(ErrorKind::not_found, args.file.empty() ? "name the plugin's library: gantry plugin check FILE"
                                                         : "there is no file " + args.file);
-  options.program = program_path();
+  options.program = kOwnProgram;
   std::vector<std::string> names;
   for (const auto& one : check::cases()) names.emplace_back(one.name);
   std::vector<std::string> only = args.only;

@@ -58,7 +58,7 @@ class Console {
     std::printf("plugins\n");
     for (const auto& plugin : house_.services().status()) {
       std::printf("  %-14s %-8s %s%s%s\n", plugin.name.c_str(), plugin.version.c_str(), plugin.state.c_str(),
-                  plugin.reason.empty() ? "" : ": ", plugin.reason.c_str());
+                  plugin.reason.empty() ? "" : ": ", shown(std::string_view(plugin.reason)).c_str());
     }
     std::printf("\n");
     (void)std::fflush(stdout);
@@ -121,7 +121,7 @@ int serve(const Common& common, const ServeArgs& args) {
   options.needs_state = args.ready_fd >= 0;  // a client that starts a host wants the state folder's
   options.state_dir = state_dir();
   options.plugin_dir = plugin_dir();
-  options.program = program_path();
+  options.program = kOwnProgram;
   options.watch = args.watch;
   LogOptions log;
   log.file = options.state_dir / "gantry.log";
@@ -129,14 +129,15 @@ int serve(const Common& common, const ServeArgs& args) {
   log.file_max_bytes = static_cast<std::uint64_t>(config->log.file_max_bytes);
   log.files = static_cast<std::uint32_t>(config->log.files);
   log.to_stderr = config->log.to_stderr && args.ready_fd < 0;
+  log.colours = colours_are_wanted(std::getenv("NO_COLOR"), std::getenv("TERM"));
   options.log = Log::open_or_stderr(std::move(log));
-  if (file) {
-    options.reload = [path = *file, workspace] {
-      auto fresh = load_checked_config(path, plugin_dir());
-      if (fresh) add_workspace(*fresh, workspace);
-      return fresh;
-    };
-  }
+  // Where no file was named, and none was there, one may have come since.
+  options.reload = [file, workspace]() -> ConfigResult<Config> {
+    const auto path = file ? file : find_config_file(std::nullopt);
+    auto fresh = path ? load_checked_config(*path, plugin_dir()) : ConfigResult<Config>(default_config());
+    if (fresh) add_workspace(*fresh, workspace);
+    return fresh;
+  };
   options.config = std::move(*config);
   options.on_stuck = [keep = options.log] {
     keep->write(Level::error, "host", "something does not end; the process ends without it");

@@ -124,7 +124,7 @@ int status(const Common& common, bool as_json) {
     (*host)["tasks"] = tasks.value_or(json::array());
     std::printf("%s\n", dump_json(*host).c_str());
   } else {
-    print_status(*host, plugins.value_or(json::array()), tasks.value_or(json::array()));
+    print_status(shown(*host), shown(plugins.value_or(json::array())), shown(tasks.value_or(json::array())));
   }
   return 0;
 }

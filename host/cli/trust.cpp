@@ -19,17 +19,17 @@ namespace {
 constexpr auto kPatience = std::chrono::seconds(60);  // what is revoked is stopped first
 
 // What a manifest or a project says is printed by one line each, without control characters.
-[[nodiscard]] std::string shown(const json& text) {
+[[nodiscard]] std::string one_line(const json& text) {
   return printable(text.is_string() ? text.get<std::string>() : dump_json(text), 400);
 }
 
 void print_list(const json& list) {
   for (const auto& [name, entry] : list.value("plugins", json::object()).items()) {
-    std::printf("plugin  %s  %s\n", shown(name).c_str(), shown(entry.value("library", "")).c_str());
-    for (const auto& grant : entry.value("grants", json::array())) std::printf("        %s\n", shown(grant).c_str());
+    std::printf("plugin  %s  %s\n", one_line(name).c_str(), one_line(entry.value("library", "")).c_str());
+    for (const auto& grant : entry.value("grants", json::array())) std::printf("        %s\n", one_line(grant).c_str());
   }
   for (const auto& [path, entry] : list.value("folders", json::object()).items())
-    std::printf("folder  %s\n        %s\n", shown(path).c_str(), shown(entry.value("digest", "")).c_str());
+    std::printf("folder  %s\n        %s\n", one_line(path).c_str(), one_line(entry.value("digest", "")).c_str());
 }
 
 /// No terminal: nobody can be asked.
@@ -48,16 +48,16 @@ void print_list(const json& list) {
   if (!look) return std::unexpected(look.error());
   const auto grants = look->value("grants", json::array());
   const auto untrusted = look->value("untrusted", json::array());
-  std::printf("plugin %s %s, %s\n", shown(args.plugin).c_str(), shown(look->value("version", "")).c_str(),
-              shown(look->value("library", "")).c_str());
+  std::printf("plugin %s %s, %s\n", one_line(args.plugin).c_str(), one_line(look->value("version", "")).c_str(),
+              one_line(look->value("library", "")).c_str());
   for (const auto& grant : grants) {
     const bool waits = std::find(untrusted.begin(), untrusted.end(), grant) != untrusted.end();
-    std::printf("  %s%s\n", shown(grant).c_str(), waits ? "  (new)" : "");
+    std::printf("  %s%s\n", one_line(grant).c_str(), waits ? "  (new)" : "");
   }
   if (grants.empty()) std::printf("  it asks for nothing\n");
   if (look->value("decided_by", "") == "configuration") {
     std::printf("grants in [plugins.%s] of the configuration decide: trust does not apply\n",
-                shown(args.plugin).c_str());
+                one_line(args.plugin).c_str());
     return {};
   }
   if (untrusted.empty()) {
@@ -70,7 +70,7 @@ void print_list(const json& list) {
   const auto done = client.call("trust.plugin", {{"name", args.plugin}, {"grants", grants}}, kPatience);
   if (!done) return std::unexpected(done.error());
   std::printf("trusted\n");
-  if (done->contains("reload")) return fail(ErrorKind::unavailable, shown(done->at("reload")));
+  if (done->contains("reload")) return fail(ErrorKind::unavailable, one_line(done->at("reload")));
   return {};
 }
 
@@ -78,13 +78,13 @@ void print_list(const json& list) {
   const auto look = client.call("trust.look", {{"folder", folder}}, kPatience);
   if (!look) return std::unexpected(look.error());
   const std::string file = look->value("file", "");
-  std::printf("%s%s\n", shown(folder).c_str(), file.empty() ? ": it has no .gantry.toml" : "/.gantry.toml");
+  std::printf("%s%s\n", one_line(folder).c_str(), file.empty() ? ": it has no .gantry.toml" : "/.gantry.toml");
   if (look->contains("errors")) {
-    for (const auto& error : look->at("errors")) std::printf("  %s\n", shown(error).c_str());
+    for (const auto& error : look->at("errors")) std::printf("  %s\n", one_line(error).c_str());
     return fail(ErrorKind::invalid_params, "it has mistakes, and nothing of it is in force; correct them first");
   }
   for (const auto& key : look->value("keys", json::array())) {
-    std::printf("  %s = %s%s\n", shown(key.at("key")).c_str(), printable(key.value("value", ""), 4000).c_str(),
+    std::printf("  %s = %s%s\n", one_line(key.at("key")).c_str(), printable(key.value("value", ""), 4000).c_str(),
                 key.value("safe", false) ? "" : "  (needs trust)");
   }
   if (look->value("trusted", false)) {
@@ -97,20 +97,21 @@ void print_list(const json& list) {
   const auto done = client.call("trust.folder", {{"path", folder}, {"digest", look->at("digest")}}, kPatience);
   if (!done) return std::unexpected(done.error());
   std::printf("trusted until its .gantry.toml changes\n");
-  for (const auto& error : done->value("errors", json::array())) std::printf("  %s\n", shown(error).c_str());
+  for (const auto& error : done->value("errors", json::array())) std::printf("  %s\n", one_line(error).c_str());
   return {};
 }
 
 [[nodiscard]] Result<void> revoke(Client& client, const TrustArgs& args, const std::string& folder) {
   const json what = args.plugin.empty() ? json{{"folder", folder}} : json{{"plugin", args.plugin}};
   if (auto done = client.call("trust.revoke", what, kPatience); !done) return std::unexpected(done.error());
-  std::printf("%s is not trusted any more\n", shown(args.plugin.empty() ? folder : "plugin " + args.plugin).c_str());
+  std::printf("%s is not trusted any more\n", one_line(args.plugin.empty() ? folder : "plugin " + args.plugin).c_str());
   return {};
 }
 
 }  // namespace
 
 int trust(const Common& common, const TrustArgs& args) {
+  if (auto ok = check_utf8({args.folder, args.plugin}); !ok) return complain(ok.error());
   auto connected = connect_or_start(connect_options(common, "gantry trust"));
   if (!connected) return complain(connected.error());
   print_notes(connected->notes);

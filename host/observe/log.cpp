@@ -48,7 +48,7 @@ class FileSink : public spdlog::sinks::base_sink<std::mutex> {
 
 class StderrSink : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit StderrSink(int fd) : writer_(fd), colours_(::isatty(fd) == 1) {}
+  StderrSink(int fd, bool colours) : writer_(fd), colours_(colours && ::isatty(fd) == 1) {}
 
  protected:
   void sink_it_(const spdlog::details::log_msg& msg) override {
@@ -101,7 +101,7 @@ class SpdlogLog final : public Log {
   SpdlogLog(const LogOptions& options, std::unique_ptr<RotatingFile> file, std::optional<Error> problem)
       : Log(options.level), clock_(options.clock), problem_(std::move(problem)), logger_("gantry") {
     if (file != nullptr) logger_.sinks().push_back(std::make_shared<FileSink>(std::move(file)));
-    if (options.to_stderr) logger_.sinks().push_back(std::make_shared<StderrSink>(options.stderr_fd));
+    if (options.to_stderr) logger_.sinks().push_back(std::make_shared<StderrSink>(options.stderr_fd, options.colours));
     logger_.set_level(spdlog::level::trace);
     if (!logger_.sinks().empty()) logger_.set_pattern(kPattern, spdlog::pattern_time_type::utc);
     logger_.set_error_handler([this](const std::string&) { dropped_.fetch_add(1, std::memory_order_relaxed); });
@@ -155,6 +155,11 @@ Result<std::shared_ptr<Log>> Log::open(LogOptions options) {  // NOLINT(performa
   auto file = open_file(options);
   if (!file) return std::unexpected(file.error());
   return std::make_shared<SpdlogLog>(options, std::move(*file), std::nullopt);
+}
+
+bool colours_are_wanted(const char* no_color, const char* term) {
+  if (no_color != nullptr && *no_color != '\0') return false;
+  return term == nullptr || std::string_view(term) != "dumb";
 }
 
 std::shared_ptr<Log> Log::open_or_stderr(LogOptions options) {

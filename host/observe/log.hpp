@@ -36,9 +36,13 @@ struct LogOptions {
   std::uint64_t file_max_bytes = std::uint64_t{8} << 20;  ///< at least kMaxLogLine
   std::uint32_t files = 4;                                ///< the current one included; at least 1
   bool to_stderr = true;
-  int stderr_fd = 2;  ///< borrowed; gets colours if it is a terminal
+  int stderr_fd = 2;    ///< borrowed
+  bool colours = true;  ///< on stderr, if that is a terminal
   std::function<std::chrono::system_clock::time_point()> clock = std::chrono::system_clock::now;
 };
+
+/// What the variables NO_COLOR (https://no-color.org) and TERM say; nullptr: not set.
+[[nodiscard]] bool colours_are_wanted(const char* no_color, const char* term);
 
 /// `gantry.log`, `gantry.1.log`, `gantry.2.log`, ...: the newest first.
 [[nodiscard]] std::filesystem::path log_file_name(const std::filesystem::path& file, std::uint32_t index);

@@ -88,4 +88,15 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
   return out;
 }
 
+std::string printable_lines(std::string_view text, std::size_t max_bytes) {
+  std::string out;
+  while (true) {
+    const auto end = text.find('\n');
+    out += printable(text.substr(0, end), max_bytes);
+    if (end == std::string_view::npos) return out;
+    out += '\n';
+    text.remove_prefix(end + 1);
+  }
+}
+
 }  // namespace gantry::host

@@ -16,5 +16,7 @@
 namespace gantry::host {
 
 [[nodiscard]] std::string printable(std::string_view text, std::size_t max_bytes);
+/// The same for text of several lines: a newline stays, `max_bytes` bound each line.
+[[nodiscard]] std::string printable_lines(std::string_view text, std::size_t max_bytes);
 
 }  // namespace gantry::host

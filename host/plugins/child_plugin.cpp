@@ -65,7 +65,7 @@ Result<void> ChildPlugin::spawn() {
   if (::pipe2(output.fds.data(), O_CLOEXEC) != 0) return no_ends();
   SpawnRequest request;
   request.program = deps_.program;
-  request.argv = {deps_.program.string(), "plugin-child", name()};
+  request.argv = {"gantry", "plugin-child", name()};
   request.environment = scrubbed_environment(deps_.confinement);
   // It finds its socket at 3.
   request.descriptors = {-1, output.fds[1], output.fds[1], socket.fds[1]};

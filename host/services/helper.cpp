@@ -105,7 +105,7 @@ Result<std::shared_ptr<Helper>> Helper::start(Spawner& spawner, const std::files
   }
   SpawnRequest request;
   request.program = gantry;
-  request.argv = {gantry.string(), "helper-guard", command.argv.front()};
+  request.argv = {"gantry", "helper-guard", command.argv.front()};
   request.environment = scrubbed_environment(granted);
   request.descriptors = {input->theirs.get(), command.one_socket ? input->theirs.get() : output->theirs.get(),
                          errors->theirs.get(), control->theirs.get()};

@@ -82,6 +82,41 @@ TEST_CASE("commands: call tells people on a terminal what went wrong in lines, a
   REQUIRE(as_json["data"]["kind"] == "method_not_found");
 }
 
+TEST_CASE("commands: arguments that are no UTF-8 are refused by what sends them, and nothing is changed") {
+  Sandbox box;
+  (void)box.serve();
+  const auto refused = [&](const std::vector<std::string>& words) {
+    const auto ran = box.run(words);
+    INFO(ran.err);
+    REQUIRE(ran.code == 1);
+    REQUIRE(ran.err.find("xe9") != std::string::npos);
+    REQUIRE(ran.err.find("is no UTF-8") != std::string::npos);
+    require_civil(ran);
+  };
+  refused({"call", "state.session.create", "name=caf\xe9"});
+  refused({"call", "caf\xe9.get"});
+  refused({"events", "caf\xe9.*"});
+  refused({"trust", (box.work() / "caf\xe9").string(), "--yes"});
+  auto client = box.connect();
+  REQUIRE(client.call("state.session.list", json::object(), kPatience).value()["items"].empty());
+}
+
+TEST_CASE("commands: a host that is stopped is named, and a time-out that was asked for is kept") {
+  Sandbox box;
+  const pid_t host = box.serve();
+  ::kill(host, SIGSTOP);
+  const auto ran = box.run({"call", "host.status", "--timeout", "0.2"});
+  ::kill(host, SIGCONT);
+  INFO(ran.err);
+  REQUIRE(ran.code == 1);
+  const auto error = json::parse(ran.err);
+  REQUIRE(error["data"]["kind"] == "timeout");
+  const std::string message = error["message"];
+  REQUIRE(message.find(box.socket().string()) != std::string::npos);
+  REQUIRE(message.find("pid " + std::to_string(host)) != std::string::npos);
+  require_civil(ran);
+}
+
 TEST_CASE("commands: status, logs, config show and doctor say what is") {
   Sandbox box;
   (void)box.serve({"--workspace", box.work().string()});

@@ -278,3 +278,43 @@ TEST_CASE("life: the plugins that work on workspaces start when one is opened, a
   while (state_of_ai() != "ready" && std::chrono::steady_clock::now() < until) std::this_thread::yield();
   REQUIRE(state_of_ai() == "ready");
 }
+
+TEST_CASE(
+    "life: a host whose program is replaced, or removed, starts the processes of its plugins as the same program") {
+  for (const bool replaced : {true, false}) {
+    INFO((replaced ? "replaced" : "removed"));
+    Sandbox box;
+    const fs::path folder = fs::path(GANTRY_BUILD_DIR) / ("upgraded-" + std::to_string(::getpid()));
+    fs::remove_all(folder);
+    fs::create_directories(folder);
+    fs::create_hard_link(GANTRY_BUILD_DIR "/gantry", folder / "gantry");  // the same file system, and no copy
+    box.program = (folder / "gantry").string();
+    box.environment = {"GANTRY_PLUGIN_DIR=" GANTRY_BUILD_DIR "/plugins"};
+    box.write("config/gantry/gantry.toml", "[plugins.project_state]\nisolation = \"child\"\n");
+    (void)box.serve();
+    fs::remove(folder / "gantry");
+    if (replaced) {
+      std::ofstream(folder / "gantry") << "#!/bin/sh\necho another release >&2\nexit 64\n";
+      fs::permissions(folder / "gantry", fs::perms::owner_all);
+    }
+    const auto answer = box.connect().call("state.session.list", json::object(), kPatience);
+    fs::remove_all(folder);
+    INFO((answer ? "" : answer.error().message));
+    REQUIRE(answer);
+  }
+}
+
+TEST_CASE("life: a configuration that came after the start, where none was named, is read by config.reload") {
+  Sandbox box;
+  (void)box.serve();
+  auto client = box.connect();
+  box.write("config/gantry/gantry.toml", "[async]\nmax_concurrent_ai_requests = 2\n");
+  const auto changed = client.call("config.reload", json::object(), kPatience);
+  INFO((changed ? "" : changed.error().message));
+  REQUIRE(changed);
+  REQUIRE((*changed)["live"] == json::array({"async.max_concurrent_ai_requests"}));
+  fs::remove(box.dir() / "config/gantry/gantry.toml");
+  const auto back = client.call("config.reload", json::object(), kPatience);
+  REQUIRE(back);
+  REQUIRE((*back)["live"] == json::array({"async.max_concurrent_ai_requests"}));
+}

@@ -153,3 +153,24 @@ TEST_CASE("plugin commands: a host that watches reloads also a plugin that has c
     REQUIRE(std::chrono::steady_clock::now() < until);
   }
 }
+
+TEST_CASE("plugin commands: what a plugin said reaches a terminal without control characters, by every command") {
+  Sandbox box;
+  const std::string deaths = (box.dir() / "deaths").string();
+  with_mortal(box, "settings = { in_start = { file = \"" + deaths +
+                       "\", times = 9, says = \"\\u001b]0;OWNED\\u0007\\u001b[2Jall is well\" } }\n");
+  (void)box.serve();
+  const auto call = box.run({"call", "mortal.pid"});
+  INFO(call.err);
+  REQUIRE(has(call.err, "all is well"));  // in JSON, which escapes it
+  for (const auto& words : std::vector<std::vector<std::string>>{{"plugin", "list"},
+                                                                 {"status"},
+                                                                 {"doctor"},
+                                                                 {"plugin", "restart", "mortal"},
+                                                                 {"plugin", "reload", "mortal"}}) {
+    const auto ran = box.run(words);
+    INFO(words.front() << ": " << ran.out << ran.err);
+    REQUIRE(has(ran.out + ran.err, "\\x1b[2Jall is well"));
+    REQUIRE(!has(ran.out + ran.err, "\x1b"));
+  }
+}

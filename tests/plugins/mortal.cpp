@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cstdio>
+
 #include <filesystem>
 #include <fstream>
 #include <gantry/params.hpp>
@@ -54,12 +56,14 @@ class Mortal {
   }
 
  private:
-  // {file, times, signal}: the first `times` times, counted in the file. Without a signal it exits with 7.
+  // {file, times, signal, says}: the first `times` times, counted in the file. Without a signal it exits with 7. What
+  // it says goes to stderr as it is.
   static void perish(const json& how) {
     const std::string file = how.value("file", "");
     if (file.empty()) return;
     std::ofstream(file, std::ios::app) << 'x' << std::flush;
     if (std::filesystem::file_size(file) > how.value("times", 1U)) return;
+    (void)::dprintf(STDERR_FILENO, "%s\n", how.value("says", "").c_str());
     if (const int signal = how.value("signal", 0); signal != 0) {
       if (signal == SIGSEGV) (void)::signal(signal, SIG_DFL);  // a sanitizer has its own
       (void)::raise(signal);

@@ -39,21 +39,33 @@ TEST_CASE("log: nothing goes to stderr when it is off") {
   REQUIRE(pipe.taken().empty());
 }
 
-TEST_CASE("log: the level has a colour on a terminal") {
-  const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-  REQUIRE(terminal >= 0);
-  REQUIRE(::grantpt(terminal) == 0);
-  REQUIRE(::unlockpt(terminal) == 0);
-  const int fd = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
-  REQUIRE(fd >= 0);
-  opened(to(fd))->write(Level::error, "a", "x");
-  char buffer[256];
-  const ssize_t got = ::read(terminal, buffer, sizeof buffer);
-  ::close(fd);
-  ::close(terminal);
-  REQUIRE(got > 0);
-  REQUIRE(std::string(buffer, static_cast<std::size_t>(got)) ==
-          "2026-01-31T12:00:00.123Z \x1b[31mERROR\x1b[0m a: x\r\n");
+TEST_CASE("log: the level has a colour on a terminal, unless none are wanted") {
+  for (const bool colours : {true, false}) {
+    const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    REQUIRE(terminal >= 0);
+    REQUIRE(::grantpt(terminal) == 0);
+    REQUIRE(::unlockpt(terminal) == 0);
+    const int fd = ::open(::ptsname(terminal), O_RDWR | O_NOCTTY | O_CLOEXEC);
+    REQUIRE(fd >= 0);
+    auto options = to(fd);
+    options.colours = colours;
+    opened(std::move(options))->write(Level::error, "a", "x");
+    char buffer[256];
+    const ssize_t got = ::read(terminal, buffer, sizeof buffer);
+    ::close(fd);
+    ::close(terminal);
+    REQUIRE(got > 0);
+    REQUIRE(std::string(buffer, static_cast<std::size_t>(got)) ==
+            (colours ? "2026-01-31T12:00:00.123Z \x1b[31mERROR\x1b[0m a: x\r\n"
+                     : "2026-01-31T12:00:00.123Z ERROR a: x\r\n"));
+  }
+}
+
+TEST_CASE("log: NO_COLOR and a terminal that is dumb want no colours") {
+  REQUIRE(colours_are_wanted(nullptr, "xterm"));
+  REQUIRE(colours_are_wanted("", nullptr));
+  REQUIRE_FALSE(colours_are_wanted("1", "xterm"));
+  REQUIRE_FALSE(colours_are_wanted(nullptr, "dumb"));
 }
 
 TEST_CASE("log: a reader of stderr that stands still loses records, but does not stop the host") {
