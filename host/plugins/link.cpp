@@ -144,8 +144,7 @@ void Link::end(const std::string& why) {
   if (std::exchange(closed_, true)) return;
   (void)outbox_.flush();
   outbox_.close();
-  boost::system::error_code ignored;
-  socket_.close(ignored);
+  close_socket();
   const auto ended = std::exchange(ended_, nullptr);
   worker_.post([link = self()] { link->receive_ = nullptr; });  // it may be what has brought us here
   if (ended) ended(why);

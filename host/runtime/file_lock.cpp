@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <gantry/detail/closed_in_forks.hpp>
 #include <gantry/retry.hpp>
 #include <system_error>
 #include <utility>
@@ -24,6 +25,7 @@ Result<FileLock> FileLock::take(const std::filesystem::path& file, bool waits) {
   const auto once = [&]() -> Result<FileLock> {
     const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (fd < 0) return refused(file, "opened");
+    gantry::detail::ClosedInForks::add(fd);
     FileLock lock(file, fd);
     if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK) return fail(ErrorKind::conflict, file.string() + " is locked by another process");
@@ -46,7 +48,9 @@ FileLock& FileLock::operator=(FileLock&& other) noexcept {
 }
 
 FileLock::~FileLock() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ < 0) return;
+  gantry::detail::ClosedInForks::remove(fd_);
+  ::close(fd_);
 }
 
 bool FileLock::in_place() const {

@@ -3,6 +3,13 @@
 
 namespace gantry::host {
 
+void StreamPeer::close_socket() {
+  if (!socket_.is_open()) return;
+  gantry::detail::ClosedInForks::remove(fd_);
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+}
+
 void StreamPeer::after_write(Outbox::State state) {
   switch (state) {
     case Outbox::State::empty:

@@ -14,6 +14,7 @@
 #include <atomic>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cstddef>
+#include <gantry/detail/closed_in_forks.hpp>
 #include <memory>
 
 #include "host/runtime/outbox.hpp"
@@ -26,14 +27,16 @@ class StreamPeer : public std::enable_shared_from_this<StreamPeer> {
   using Socket = boost::asio::local::stream_protocol::socket;
   StreamPeer(const StreamPeer&) = delete;
   StreamPeer& operator=(const StreamPeer&) = delete;
-  virtual ~StreamPeer() = default;
+  virtual ~StreamPeer() { close_socket(); }
 
   /// Worker. What is still unwritten is tried once more.
   virtual void close() = 0;
 
  protected:
   StreamPeer(Worker& worker, Socket socket, std::size_t max_outbound)
-      : worker_(worker), socket_(std::move(socket)), fd_(socket_.native_handle()), outbox_(fd_, max_outbound) {}
+      : worker_(worker), socket_(std::move(socket)), fd_(socket_.native_handle()), outbox_(fd_, max_outbound) {
+    gantry::detail::ClosedInForks::add(fd_);
+  }
 
   /// The socket took more of what waited; on the worker.
   virtual void has_room() = 0;
@@ -47,6 +50,7 @@ class StreamPeer : public std::enable_shared_from_this<StreamPeer> {
     return Worker::current() != nullptr ? Outbox::When::later : Outbox::When::now;
   }
   void after_write(Outbox::State state);
+  void close_socket();
 
   Worker& worker_;
   Socket socket_;

@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <gantry/detail/closed_in_forks.hpp>
 #include <gantry/json.hpp>
 
 namespace gantry::state {
@@ -84,6 +85,7 @@ Result<FolderLock> FolderLock::take(const std::string& folder) {
   const std::string file = folder + "/state.lock";
   const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, kFileMode);
   if (fd < 0) return failed("open " + file, errno);
+  detail::ClosedInForks::add(fd);  // the lock is its open file's: a forked child would hold it as well
   FolderLock lock(fd);
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return failed("lock " + file, errno);
@@ -102,7 +104,9 @@ Result<FolderLock> FolderLock::take(const std::string& folder) {
 }
 
 FolderLock::~FolderLock() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ < 0) return;
+  detail::ClosedInForks::remove(fd_);
+  ::close(fd_);
 }
 
 Result<std::string> prepare_folder(const std::string& folder) {

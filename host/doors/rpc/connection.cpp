@@ -55,8 +55,7 @@ void Connection::close() {
   if (std::exchange(closed_, true)) return;
   (void)outbox_.flush();
   outbox_.close();
-  boost::system::error_code ignored;
-  socket_.close(ignored);
+  close_socket();
   session_->closed();
   ended_(self());
 }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <gantry/detail/closed_in_forks.hpp>
 #include <optional>
 #include <unordered_set>
 #include <utility>
@@ -66,6 +67,7 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   void listen() {
     const auto old = std::exchange(acceptor, std::make_shared<Local::acceptor>(workers.first().context()));
     acceptor->assign(Local(), listener->take_fd());
+    gantry::detail::ClosedInForks::add(acceptor->native_handle());
     {
       Lock lock(mutex);
       path = listener->socket();
@@ -182,6 +184,7 @@ std::filesystem::path UnixDoor::socket() const {
 
 void UnixDoor::stop_accepting() {
   if (!is_open()) return;
+  gantry::detail::ClosedInForks::remove(impl_->acceptor->native_handle());
   boost::system::error_code ignored;
   impl_->acceptor->close(ignored);
   impl_->listener->remove();
