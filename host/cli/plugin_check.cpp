@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <array>
 #include <cstdio>
+#include <gantry/decimal.hpp>
 #include <gantry/params.hpp>
 #include <map>
 #include <random>
@@ -35,8 +35,8 @@ int list_cases() {
 
 void print(const CaseResult& result) {
   const auto& outcome = result.outcome;
-  std::printf("%-10s%-21s%6.2f s  %s\n", std::string(check::status_name(outcome.status)).c_str(), result.which->name,
-              seconds(result.took),
+  std::printf("%-10s%-21s%6s s  %s\n", std::string(check::status_name(outcome.status)).c_str(), result.which->name,
+              decimal(seconds(result.took), 2).c_str(),
               printable(outcome.note.empty() ? result.which->shows : outcome.note, kMaxShown).c_str());
   for (const auto& [what, text] :
        {std::pair{"expected", &outcome.expected}, {"happened", &outcome.happened}, {"to do", &outcome.advice}}) {
@@ -65,9 +65,7 @@ void print(const CaseResult& result) {
     out += (first ? "" : ", ") + std::to_string(count) + " " + std::string(check::status_name(status));
     first = false;
   }
-  std::array<char, 32> time{};
-  (void)std::snprintf(time.data(), time.size(), ", in %.1f s", took);
-  return out + time.data();
+  return out + ", in " + decimal(took, 1) + " s";
 }
 
 [[nodiscard]] Result<check::CheckOptions> options_of(const PluginCheckArgs& args) {

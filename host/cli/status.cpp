@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <gantry/decimal.hpp>
 #include <map>
 
 #include "host/cli/client.hpp"
@@ -16,9 +17,10 @@ namespace gantry::host {
 namespace {
 
 void print_status(const json& status, const json& plugins, const json& tasks) {
-  std::printf("gantry %s, pid %lld, up %.0f s, %.1f MiB\nsocket  %s\n", status.value("version", "").c_str(),
-              static_cast<long long>(status.value("pid", 0LL)), status.value("uptime_seconds", 0.0),
-              static_cast<double>(status.value("rss_bytes", 0ULL)) / 1048576.0, status.value("socket", "").c_str());
+  std::printf("gantry %s, pid %lld, up %s s, %s MiB\nsocket  %s\n", status.value("version", "").c_str(),
+              static_cast<long long>(status.value("pid", 0LL)), decimal(status.value("uptime_seconds", 0.0), 0).c_str(),
+              decimal(static_cast<double>(status.value("rss_bytes", 0ULL)) / 1048576.0, 1).c_str(),
+              status.value("socket", "").c_str());
   for (const auto& workspace : status.value("workspaces", json::array()))
     std::printf("serves  %s\n", workspace.get<std::string>().c_str());
   for (const auto& warning : status.value("warnings", json::array()))
@@ -42,16 +44,17 @@ void print_status(const json& status, const json& plugins, const json& tasks) {
     const std::string name = t.value("name", "");
     const auto parent = depth.find(t.value("parent", ""));
     const int indent = depth[name] = parent == depth.end() ? 0 : parent->second + 2;
-    std::printf("  %*s%-*s %-11s %7.1f s", indent, "", 28 - indent, name.c_str(), t.value("state", "").c_str(),
-                t.value("age_seconds", 0.0));
-    if (const auto delay = t.value("queue_delay_seconds", 0.0); delay >= 0.1) std::printf("  queued %.1f s", delay);
+    std::printf("  %*s%-*s %-11s %7s s", indent, "", 28 - indent, name.c_str(), t.value("state", "").c_str(),
+                decimal(t.value("age_seconds", 0.0), 1).c_str());
+    if (const auto delay = t.value("queue_delay_seconds", 0.0); delay >= 0.1)
+      std::printf("  queued %s s", decimal(delay, 1).c_str());
     if (const auto restarts = t.value("restarts", 0ULL); restarts != 0)
       std::printf("  %llu restarts", static_cast<unsigned long long>(restarts));
     for (const char* const member : {"progress", "error"}) {
       if (t.contains(member)) std::printf("  %s", t.value(member, "").c_str());
     }
     for (const auto& step : t.value("slow_steps", json::array()))
-      std::printf("  slow: %s %.1f s", step.value("name", "").c_str(), step.value("seconds", 0.0));
+      std::printf("  slow: %s %s s", step.value("name", "").c_str(), decimal(step.value("seconds", 0.0), 1).c_str());
     std::printf("\n");
   }
 }

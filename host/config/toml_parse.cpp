@@ -23,6 +23,7 @@
 
 #include <host/config/toml.hpp>
 #include <host/observe/printable.hpp>
+#include <locale>
 #include <sstream>
 
 namespace gantry::host {
@@ -33,6 +34,7 @@ Place place_of(const toml::source_region& region) { return Place{region.begin.li
 template <class T>
 std::string as_text(const T& value) {
   std::ostringstream out;
+  out.imbue(std::locale::classic());
   out << value;
   return out.str();
 }

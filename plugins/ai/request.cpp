@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "request.hpp"
 
+#include <gantry/decimal.hpp>
 #include <utility>
 
 #include "dispatcher.hpp"
@@ -17,7 +18,7 @@ RetryPolicy policy_of(const Target& target, std::uint64_t seed) {
 }
 
 std::string seconds(Duration time) {
-  std::string text = std::to_string(std::chrono::duration<double>(time).count());
+  std::string text = decimal(std::chrono::duration<double>(time).count(), 6);
   text.resize(text.find_last_not_of('0') + 1);
   if (text.ends_with('.')) text.pop_back();
   return text + " s";

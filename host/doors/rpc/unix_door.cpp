@@ -83,6 +83,7 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
       old->accept(socket, failed);
       if (!failed) admit(std::move(socket), part);
     }
+    gantry::detail::ClosedInForks::remove(old->native_handle());
     old->close(failed);
   }
 
