@@ -4,7 +4,8 @@
 //
 // A repeat is answered with the original result; the same id with another body is `conflict`. An idempotency key (in
 // the message, or in `_meta`) alone does the same under a client of its own; both at once are `invalid_params`.
-// Remembered are successes, for 24 h, and at most Limits::max_mutations of them in Limits::max_mutation_bytes.
+// Remembered are successes, for 24 h of the time in which the store is open, whatever the time of day is set to, and at
+// most Limits::max_mutations of them in Limits::max_mutation_bytes.
 //
 // Thread rule: pure functions.
 #pragma once

@@ -78,6 +78,10 @@ class ProjectState {
     if (!limits) return std::unexpected(limits.error());
     store_ = std::make_unique<Store>(
         Store::Options{config.state_dir, *limits, &wall_ms,
+                       [host = host_] {
+                         const auto now = host.now().time_since_epoch();
+                         return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+                       },
                        [host = host_](Level level, const std::string& line) { host.log(level, line); }});
     publisher_ = std::make_unique<Publisher>(host_, *store_);
     if (auto opened = store_->ensure_open(); !opened) {

@@ -146,8 +146,8 @@ Result<json> create_session(Transaction& tx, const json& fields) {
                      " sessions, as many as [state] max_sessions allows; delete some, or raise it");
   }
   json session = patched(json::object(), fields);
-  session["created_ms"] = tx.now_ms;
-  session["updated_ms"] = tx.now_ms;
+  session["created_ms"] = tx.now.wall_ms;
+  session["updated_ms"] = tx.now.wall_ms;
   const std::string body = body_of(session);
   if (body.size() > kMaxSession)
     return too_large("a session may have 2 MiB of JSON, not " + std::to_string(body.size()));
@@ -176,7 +176,7 @@ Result<json> update_session(Transaction& tx, const std::string& id, std::optiona
   json session = patched(*before, patch);
   // The patch was in bounds; what it was merged into may now be out of them.
   if (auto ok = check_attributes(session["attributes"]); !ok) return std::unexpected(ok.error());
-  session["updated_ms"] = tx.now_ms;
+  session["updated_ms"] = tx.now.wall_ms;
   const std::string body = dump_json(session);
   if (body.size() > kMaxSession)
     return too_large("a session may have 2 MiB of JSON, not " + std::to_string(body.size()));

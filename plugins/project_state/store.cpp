@@ -51,7 +51,7 @@ constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prun
 [[nodiscard]] Result<void> remember(Transaction& tx, const Mutation& mutation, const std::string& result) {
   const std::uint64_t bytes = result.size() + mutation.client.size() + mutation.id.size();
   Query q(tx.db, "INSERT INTO mutations (at_ms, client, mutation, body, result, bytes) VALUES (?, ?, ?, ?, ?, ?)",
-          tx.now_ms, mutation.client, mutation.id, mutation.body, result, bytes);
+          tx.now.mutation_ms, mutation.client, mutation.id, mutation.body, result, bytes);
   ++tx.ledger.mutations;
   tx.ledger.mutation_bytes += bytes;
   return q.run();
@@ -85,7 +85,7 @@ constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prun
       const auto row = q.next();
       if (!row) return std::unexpected(row.error());
       if (!*row) break;
-      const bool old = q.integer(2) < tx.now_ms - tx.limits.mutation_keep_ms;
+      const bool old = q.integer(2) < tx.now.mutation_ms - tx.limits.mutation_keep_ms;
       if (!old && l.mutations <= tx.limits.max_mutations && l.mutation_bytes <= tx.limits.max_mutation_bytes) break;
       up_to = q.count(0);
       --l.mutations;
@@ -105,7 +105,7 @@ Result<void> Transaction::append(std::string_view topic, json payload) {
   changed_ = true;
   ++ledger.seq;
   ledger.log_bytes += text.size();
-  Query q(db, "INSERT INTO events (seq, at_ms, topic, payload, bytes) VALUES (?, ?, ?, ?, ?)", ledger.seq, now_ms,
+  Query q(db, "INSERT INTO events (seq, at_ms, topic, payload, bytes) VALUES (?, ?, ?, ?, ?)", ledger.seq, now.wall_ms,
           topic, text, static_cast<std::uint64_t>(text.size()));
   return q.run();
 }
@@ -144,7 +144,7 @@ Result<std::string> Store::attempt(const Command& command) {
   }
   auto ledger = read_ledger(*db_);
   if (!ledger) return std::unexpected(ledger.error());
-  Transaction tx(*db_, options_.limits, std::move(*ledger), mutation, options_.wall_ms());
+  Transaction tx(*db_, options_.limits, std::move(*ledger), mutation, now());
 
   auto result = command.apply(tx);
   if (!result) return std::unexpected(result.error());
@@ -267,6 +267,7 @@ Result<void> Store::connect(const std::string& folder) {
     if (auto ok = check(file); !ok) return ok;
   }
   if (auto ok = migrate(*db_, random_id(), options_.wall_ms()); !ok) return ok;
+  if (auto ok = set_mutation_clock(); !ok) return ok;
 
   std::string store_id;
   {
@@ -328,6 +329,16 @@ Result<Content> Store::look(const std::string& file, bool has_identity) {
     return fail(ErrorKind::unavailable, file + " holds nothing, yet a store has been here" + start_empty);
   }
   return content;
+}
+
+/// The clock of the mutations goes on from the newest of them: it stands still while the store is closed, and knows
+/// nothing of the time of day, which may be set to any other at any moment.
+Result<void> Store::set_mutation_clock() {
+  Query q(*db_, "SELECT at_ms FROM mutations ORDER BY n DESC LIMIT 1");
+  const auto row = q.next();
+  if (!row) return std::unexpected(row.error());
+  mutation_offset_ms_ = (*row ? q.integer(0) : 0) - options_.steady_ms();
+  return {};
 }
 
 /// After a crash: is the file sound, and the log without a hole?

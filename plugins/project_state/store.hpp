@@ -40,7 +40,7 @@ struct Limits {
   std::uint64_t max_log_bytes = 256ULL << 20;
   std::uint64_t max_mutations = 100'000;
   std::uint64_t max_mutation_bytes = 64ULL << 20;
-  std::int64_t mutation_keep_ms = 24LL * 60 * 60 * 1000;
+  std::int64_t mutation_keep_ms = 24LL * 60 * 60 * 1000;  ///< of time in which the store is open
 };
 
 /// The store's one row of counts; as of the transaction that read it.
@@ -67,8 +67,12 @@ struct Mutation {
 /// What a command sees while it runs.
 class Transaction {
  public:
-  Transaction(Database& db, const Limits& limits, Ledger ledger_before, const Mutation* mutation, std::int64_t now_ms)
-      : db(db), limits(limits), ledger(std::move(ledger_before)), now_ms(now_ms), mutation_(mutation) {}
+  struct Now {
+    std::int64_t wall_ms;      ///< for people
+    std::int64_t mutation_ms;  ///< what the age of mutations is told by
+  };
+  Transaction(Database& db, const Limits& limits, Ledger ledger_before, const Mutation* mutation, Now now)
+      : db(db), limits(limits), ledger(std::move(ledger_before)), now(now), mutation_(mutation) {}
 
   /// Appends to the log; once per command. `payload` gets the mutation as `cause`. The event's seq is then ledger.seq.
   [[nodiscard]] Result<void> append(std::string_view topic, json payload);
@@ -79,7 +83,7 @@ class Transaction {
   Database& db;
   const Limits& limits;
   Ledger ledger;
-  const std::int64_t now_ms;
+  const Now now;
 
  private:
   const Mutation* mutation_;
@@ -103,6 +107,8 @@ class Store {
     std::string folder;
     Limits limits;
     std::function<std::int64_t()> wall_ms;
+    /// Of a clock that only goes on, from wherever.
+    std::function<std::int64_t()> steady_ms;
     std::function<void(Level, const std::string&)> log;
   };
 
@@ -140,11 +146,16 @@ class Store {
   [[nodiscard]] Result<void> settle_lineage(const std::optional<CleanMark>& clean);
   [[nodiscard]] Result<std::string> attempt(const Command& command);
   void drop_if_poisoned();
+  [[nodiscard]] Result<void> set_mutation_clock();
+  [[nodiscard]] Transaction::Now now() const {
+    return {options_.wall_ms(), options_.steady_ms() + mutation_offset_ms_};
+  }
 
   Options options_;
   std::string folder_;  // canonical, while open
   std::optional<FolderLock> lock_;
   std::unique_ptr<Database> db_;
+  std::int64_t mutation_offset_ms_ = 0;  // between the steady clock and that of the mutations
   // As of the last commit or open. A store that reopens behind it has lost something.
   CleanMark head_;
   CleanMark opened_at_;

@@ -210,3 +210,35 @@ TEST_CASE("state: mutations are remembered for a day") {
   host.stop();
   check_store(dir.path());
 }
+
+TEST_CASE("state: a day of a mutation is one in which the store is open") {
+  TempDir dir;
+  const json once{{"name", "once"}, {"mutation", mutation("c", 1)}};
+  TestHost host(kPlugin, config(dir.path()));
+  const json first = good(host.call("state.session.create", once));
+  host.advance(std::chrono::hours(23));
+  REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
+  REQUIRE(good(host.call("state.session.create", once)) == first);
+  host.advance(std::chrono::hours(2));
+  REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", 2}}));
+  REQUIRE(good(host.call("state.session.create", once))["session"]["id"] != first["session"]["id"]);
+  host.stop();
+  check_store(dir.path());
+}
+
+TEST_CASE("state: mutations are remembered whatever the time of day was set to meanwhile") {
+  TempDir dir;
+  const json once{{"name", "once"}, {"mutation", mutation("c", 1)}};
+  // What they are remembered with is no time of day, so that one which is far from the system's changes nothing.
+  for (const char* jump : {"at_ms - 400 * 86400000", "at_ms + 3000 * 86400000", "at_ms - 10 * 86400000"}) {
+    TestHost host(kPlugin, config(dir.path()));
+    const json first = good(host.call("state.session.create", once));
+    host.stop();
+    Outside(dir.path()).run(std::string("UPDATE mutations SET at_ms = ") + jump);
+    TestHost next(kPlugin, config(dir.path()));
+    REQUIRE(next.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
+    REQUIRE(good(next.call("state.session.create", once)) == first);
+    next.stop();
+  }
+  check_store(dir.path());
+}
