@@ -19,7 +19,7 @@ constexpr int kReport = 3;
 
 [[nodiscard]] Outcome run(const Case& one, Subject& subject, const std::vector<std::string>& leave_out) {
   if (one.needs != Needs::file) {
-    const auto entry = open_library(subject.library);
+    const auto entry = open_library(subject.library, subject.library);
     if (!entry) return Outcome::failed("it loads", entry.error().message, "see the case `loads`");
     auto manifest = parse_manifest(describe(**entry));
     if (!manifest) return Outcome::failed("it describes itself", manifest.error().message, "see the case `loads`");

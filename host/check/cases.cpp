@@ -74,11 +74,8 @@ json Subject::config(const std::string& name) const {
   std::filesystem::create_directories(state, failed);
   json settings = json::object();
   if (manifest.settings_schema.is_object()) settings = Values(seed).params(manifest.settings_schema, Wish::least);
-  return {{"name", manifest.id},
-          {"state_dir", state.string()},
-          {"workspaces", json::array()},
-          {"async", async_json(default_config())},
-          {"settings", std::move(settings)}};
+  return {{"name", manifest.id},         {"state_dir", state.string()},           {"library", library.string()},
+          {"workspaces", json::array()}, {"async", async_json(default_config())}, {"settings", std::move(settings)}};
 }
 
 }  // namespace gantry::host::check

@@ -89,7 +89,7 @@ Outcome check_libstdcxx(Subject& s) {
 }
 
 Outcome check_loads(Subject& s) {
-  const auto entry = open_library(s.library);
+  const auto entry = open_library(s.library, s.library);
   if (!entry)
     return Outcome::failed("it loads with RTLD_NOW and RTLD_LOCAL, and its gantry_entry is one of this ABI",
                            entry.error().message, "link what it needs, and build it with this host's sdk");

@@ -150,7 +150,9 @@ int doctor(const Common& common) {
     configured.push_back(std::move(spec));
   }
   const auto specs = find_plugins(plugin_dir(), configured);
-  if (specs.empty()) report.bad("no plugins in " + plugin_dir().string());
+  const auto unreadable = unreadable_folder(plugin_dir());
+  if (!unreadable.empty()) report.bad(unreadable);
+  if (specs.empty() && unreadable.empty()) report.bad("no plugins in " + plugin_dir().string());
   for (const auto& spec : specs) {
     if (!spec.enabled) {
       report.note("plugin " + spec.name + " is disabled");

@@ -173,7 +173,7 @@ PluginDeps House::plugin_deps() {
                     restart_policy(options_.config),
                     std::chrono::seconds(options_.config.supervisor.hung_seconds),
                     options_.state_dir / ".crashed",
-                    options_.state_dir / ".reloaded",
+                    options_.state_dir / ".libraries",
                     [this] { router_->plugins_changed(); },
                     [this](const PluginSpec& spec) { return places_->may_start(spec); }};
 }
@@ -225,6 +225,7 @@ json House::plugin_config(const PluginSpec& spec) const {
   }
   json out{{"name", spec.name},
            {"state_dir", state.string()},
+           {"library", spec.library.string()},
            {"workspaces", workspaces_.list()},
            {"async", async_json(*c)},
            {"settings", settings}};

@@ -10,6 +10,7 @@ namespace gantry::host {
 
 std::vector<PluginSpec> House::trusted_plugins(const Config& config) {
   auto specs = plugins_of(config, options_.plugin_dir);
+  if (const auto why = unreadable_folder(options_.plugin_dir); !why.empty()) log_->write(Level::warn, "plugins", why);
   for (auto& spec : specs) {
     if (!spec.needs_trust() || (services_ && services_->instance(spec.name) != nullptr)) continue;
     spec.trusted = trust_.grants_of(spec.name, spec.library);

@@ -173,8 +173,13 @@ class Child {
     if (!manifest) return std::unexpected(manifest.error());
     manifest->publishes = start.at("publishes").get<std::vector<std::string>>();  // those that are granted
     manifest->subscribes = start.at("subscribes").get<std::vector<std::string>>();
-    PluginBasics basics{start.at("name"), std::move(*manifest), workers_.timers(), port_, start.at("max_payload_bytes"),
-                        handed_over_};
+    PluginBasics basics{start.at("name"),
+                        std::move(*manifest),
+                        workers_.timers(),
+                        port_,
+                        start.at("max_payload_bytes"),
+                        handed_over_,
+                        start.at("origin").get<std::string>()};
     // The host ends this process and answers what is open.
     HungWatch watch{Duration(start.at("hung_after_ns").get<std::int64_t>()),
                     [link = link_](InlinePlugin&, const Death& death) {

@@ -101,6 +101,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
   if (auto spawned = plugin->spawn(); !spawned) return std::unexpected(spawned.error());
   const std::string text = dump_json({{"name", plugin->name()},
                                       {"library", library.string()},
+                                      {"origin", plugin->origin_of(library).string()},
                                       {"manifest", plugin->manifest().document},
                                       {"publishes", plugin->manifest().publishes},
                                       {"subscribes", plugin->manifest().subscribes},

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A mark is `PID 0` while a plugin starts, and `PID SIGNAL` when a delivery has ended the process.
+// A mark is `PID 0 STARTS` while a plugin starts. When a fatal signal in it has ended the process the mark is
+// `PID SIGNAL 1` if that was in its start, else `PID SIGNAL 0`.
 #include "host/plugins/crash_mark.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -34,20 +36,28 @@ std::array<struct sigaction, kFatal.size()> before{};
   return at;
 }
 
-void write_mark(const char* file, int signal) noexcept {
+void write_mark(const char* file, int signal, int starts) noexcept {
   const int fd = ::open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return;
   std::array<char, 32> text{};
   auto size = append(text.data(), 0, static_cast<unsigned>(::getpid()));
   text[size++] = ' ';
   size = append(text.data(), size, static_cast<unsigned>(signal));
+  text[size++] = ' ';
+  size = append(text.data(), size, static_cast<unsigned>(starts));
   text[size++] = '\n';
   (void)!::write(fd, text.data(), size);
   (void)::close(fd);
 }
 
+/// What the processor has found in this thread, or the process has sent itself (abort()); not what another has sent.
+[[nodiscard]] bool arose_here(const siginfo_t* info) noexcept {
+  return info == nullptr || info->si_code > 0 || info->si_pid == ::getpid();
+}
+
 void on_fatal_signal(int signal, siginfo_t* info, void*) noexcept {
-  if (const char* const file = DeliveryMark::current()) write_mark(file, signal);
+  const auto inside = DeliveryMark::current();
+  if (inside.file != nullptr && arose_here(info)) write_mark(inside.file, signal, inside.start ? 1 : 0);
   for (std::size_t i = 0; i < kFatal.size(); ++i) {
     if (kFatal[i] == signal) (void)::sigaction(signal, &before[i], nullptr);
   }
@@ -71,27 +81,36 @@ namespace {
 
 }  // namespace
 
-StartMark::StartMark(std::filesystem::path file) : file_(std::move(file)) {
+StartMark::StartMark(std::filesystem::path file, const std::optional<CrashMark>& old) : file_(std::move(file)) {
   if (file_.empty()) return;
   std::error_code failed;
   std::filesystem::create_directories(file_.parent_path(), failed);
-  write_mark(file_.c_str(), 0);
+  write_mark(file_.c_str(), 0, old ? old->starts + 1 : 1);
 }
 
-StartMark::~StartMark() {
-  if (!file_.empty()) (void)::unlink(file_.c_str());
+StartMark::~StartMark() { remove_crash_mark(file_); }
+
+void remove_crash_mark(const std::filesystem::path& file) {
+  if (!file.empty()) (void)::unlink(file.c_str());
 }
 
-std::optional<std::string> read_crash_mark(const std::filesystem::path& file) {
+std::optional<CrashMark> read_crash_mark(const std::filesystem::path& file) {
+  constexpr int kMost = 1000;  // more in a row say no more
   std::ifstream in(file);
-  pid_t pid = 0;
-  int signal = 0;
-  if (!(in >> pid >> signal)) return std::nullopt;
-  if (runs(pid)) return std::nullopt;
+  CrashMark mark;
+  if (!(in >> mark.pid >> mark.signal) || runs(mark.pid)) return std::nullopt;
+  if (!(in >> mark.starts)) mark.starts = mark.signal == 0 ? 1 : 0;  // of a host that did not count
+  mark.starts = std::clamp(mark.starts, 0, kMost);
+  return mark;
+}
+
+std::string CrashMark::text() const {
   const std::string who = "the host with pid " + std::to_string(pid);
-  if (signal == 0) return "it was being started when " + who + " died";
-  return "it was being called when " + who + " died of signal " + std::to_string(signal) + " (" + ::strsignal(signal) +
-         ")";
+  if (signal != 0)
+    return std::string("it was being ") + (starts == 0 ? "called" : "started") + " when " + who + " died of signal " +
+           std::to_string(signal) + " (" + ::strsignal(signal) + ")";
+  if (starts < 2) return "it was being started when " + who + " died";
+  return "it was being started when " + who + " died, and each of the " + std::to_string(starts - 1) + " before that";
 }
 
 void mark_fatal_signals() {

@@ -3,9 +3,13 @@
 
 #include <elf.h>
 
+#include <algorithm>
+#include <bit>
+#include <cerrno>
 #include <cstring>
 #include <fstream>
 #include <span>
+#include <string_view>
 #include <system_error>
 
 namespace gantry::host {
@@ -14,6 +18,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+#if defined(__x86_64__)
+constexpr std::uint16_t kMachine = EM_X86_64;
+#elif defined(__aarch64__)
+constexpr std::uint16_t kMachine = EM_AARCH64;
+#elif defined(__riscv)
+constexpr std::uint16_t kMachine = EM_RISCV;
+#else
+#error "which machine's libraries does this one load?"
+#endif
+constexpr unsigned char kData = std::endian::native == std::endian::little ? ELFDATA2LSB : ELFDATA2MSB;
 constexpr std::uintmax_t kMaxLibraryBytes = std::uintmax_t{4} << 30;
 
 /// A file of which parts are read; what lies outside of it is an error.
@@ -41,6 +55,8 @@ class ElfFile {
     out.resize(section.sh_size / sizeof(T));
     return read(section.sh_offset, std::span<T>(out));
   }
+  [[nodiscard]] std::uintmax_t size() const { return size_; }
+  [[nodiscard]] bool is_open() const { return in_.is_open(); }
 
  private:
   std::ifstream in_;
@@ -70,10 +86,50 @@ class Names {
          (visibility == STV_DEFAULT || visibility == STV_PROTECTED);
 }
 
+void add_folders(std::vector<std::string>& out, std::string_view joined) {
+  while (!joined.empty()) {
+    const auto end = std::min(joined.find(':'), joined.size());
+    if (end != 0) out.emplace_back(joined.substr(0, end));
+    joined.remove_prefix(std::min(end + 1, joined.size()));
+  }
+}
+
 }  // namespace
 
-Result<ElfFacts> read_elf(const fs::path& library) {
-  const auto wrong = [&](const char* why) { return fail(ErrorKind::unavailable, library.string() + " " + why); };
+Result<void> check_segments(const fs::path& library, const std::string& shown) {
+  const auto wrong = [&](const std::string& why) { return fail(ErrorKind::unavailable, shown + " " + why); };
+  ElfFile file(library);
+  if (!file.is_open()) return wrong(std::string("cannot be read: ") + std::strerror(errno));
+  Elf64_Ehdr header{};
+  if (!file.read(0, header)) return wrong("is no shared library: the file is too short for an ELF header");
+  if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return wrong("is no shared library (invalid ELF header)");
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != kData || header.e_machine != kMachine)
+    return wrong("is for another architecture (ELF machine " + std::to_string(header.e_machine) +
+                 "), this host is for " + std::to_string(kMachine));
+  if (header.e_type != ET_DYN) return wrong("is no shared library (ELF type " + std::to_string(header.e_type) + ")");
+  const auto cut = [&](std::uint64_t end) {
+    return wrong("is cut short: it has " + std::to_string(file.size()) + " bytes and says that it has " +
+                 std::to_string(end) + " at least; build or copy it again");
+  };
+  std::vector<Elf64_Phdr> segments(header.e_phnum);
+  if (header.e_phnum == 0 || header.e_phentsize != sizeof(Elf64_Phdr))
+    return wrong("is no shared library (it has no program headers)");
+  if (!file.read(header.e_phoff, std::span<Elf64_Phdr>(segments)))
+    return cut(header.e_phoff + segments.size() * sizeof(Elf64_Phdr));
+  for (const auto& segment : segments) {
+    if (segment.p_filesz == 0) continue;
+    const std::uint64_t end = segment.p_offset + segment.p_filesz;
+    if (end < segment.p_offset || (segment.p_type == PT_LOAD && segment.p_filesz > segment.p_memsz))
+      return wrong("is no shared library (a segment of it is larger than it can be)");
+    if (end > file.size()) return cut(end);
+  }
+  return {};
+}
+
+Result<ElfFacts> read_elf(const fs::path& library, const std::string& shown) {
+  const auto wrong = [&](const char* why) {
+    return fail(ErrorKind::unavailable, (shown.empty() ? library.string() : shown) + " " + why);
+  };
   ElfFile file(library);
   Elf64_Ehdr header{};
   if (!file.read(0, header) || std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0 ||
@@ -99,6 +155,7 @@ Result<ElfFacts> read_elf(const fs::path& library) {
     }
     for (const auto& entry : entries) {
       if (entry.d_tag == DT_NEEDED) out.needed.push_back(names.at(entry.d_un.d_val));
+      if (entry.d_tag == DT_RUNPATH || entry.d_tag == DT_RPATH) add_folders(out.run_path, names.at(entry.d_un.d_val));
     }
   }
   return out;

@@ -74,7 +74,7 @@ void InlinePlugin::give_up() {
 
 Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::path& library, PluginBasics basics,
                                                          Workers& workers, HungWatch watch) {
-  auto entry = load_library(library, basics.manifest);
+  auto entry = load_library(library, basics.library.empty() ? library : basics.library, basics.manifest);
   if (!entry) return std::unexpected(entry.error());
   auto serial = make_queue(basics, workers);
   if (!serial) return std::unexpected(serial.error());

@@ -43,7 +43,8 @@ class InlinePlugin final : public Plugin {
   /// Messages that wait before calls and items are refused. What remains of the mailbox is enough for the rest.
   static constexpr std::size_t kMaxWaiting = SerialQueue::kMaxTasks / 2;
 
-  /// Blocks. The library is loaded, checked against its manifest, and its object created.
+  /// Blocks. The library is loaded, checked against its manifest, and its object created. `library`: what is opened,
+  /// a copy perhaps of what `basics` name.
   [[nodiscard]] static Result<std::shared_ptr<InlinePlugin>> load(const std::filesystem::path& library,
                                                                   PluginBasics basics, Workers& workers,
                                                                   HungWatch watch = {});

@@ -14,6 +14,8 @@ std::shared_ptr<InlineStart> InlineStart::begin(std::filesystem::path library, P
       [start, library = std::move(library), basics = std::move(basics), &workers, watch = std::move(watch),
        config = std::move(config)]() mutable {
         Started ended = fail(ErrorKind::internal, "out of memory");
+        const std::string crash_file = watch.crash_file;
+        const DeliveryMark mark(crash_file.empty() ? nullptr : crash_file.c_str(), true);
         try {
           ended = start->run(library, std::move(basics), workers, std::move(watch), config);
         } catch (const std::exception& e) {

@@ -6,6 +6,9 @@
 #define BOOST_DLL_USE_STD_FS
 #include <boost/dll/shared_library.hpp>
 #include <string>
+#include <system_error>
+
+#include "host/plugins/elf.hpp"
 
 namespace gantry::host {
 
@@ -39,9 +42,43 @@ namespace {
   return {};
 }
 
+[[nodiscard]] std::string with_origin(std::string words, const std::string& file, const std::string& origin) {
+  for (auto at = words.find(file); at != std::string::npos; at = words.find(file, at + origin.size()))
+    words.replace(at, file.size(), origin);
+  return words;
+}
+
+/// What it looks for in $ORIGIN, its own folder, is there, and not beside the copy.
+[[nodiscard]] Result<void> open_neighbours(const std::filesystem::path& file, const std::filesystem::path& origin) {
+  const auto facts = read_elf(file, origin.string());
+  if (!facts) return {};  // without sections, which the loader does not need
+  for (const auto& needed : facts->needed) {
+    for (const auto& written : facts->run_path) {
+      std::string folder = with_origin(written, "${ORIGIN}", origin.parent_path());
+      folder = with_origin(std::move(folder), "$ORIGIN", origin.parent_path());
+      const auto neighbour = std::filesystem::path(folder) / needed;
+      std::error_code failed;
+      if (folder == written || needed.contains('/') || !std::filesystem::exists(neighbour, failed)) continue;
+      if (auto whole = check_segments(neighbour, neighbour.string()); !whole) return whole;
+      if (::dlopen(neighbour.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE) == nullptr)
+        return fail(ErrorKind::unavailable, std::string("it cannot be loaded: ") + ::dlerror());
+      break;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
-Result<const gantry_entry_t*> open_library(const std::filesystem::path& file) {
+Result<const gantry_entry_t*> open_library(const std::filesystem::path& file, const std::filesystem::path& origin) {
+  // Where it is loaded already, nothing is read of the file.
+  if (::dlopen(file.c_str(), RTLD_NOW | RTLD_NOLOAD) == nullptr) {
+    if (auto whole = check_segments(file, origin.string()); !whole)
+      return fail(whole.error().kind, "it cannot be loaded: " + whole.error().message);
+    if (file != origin) {
+      if (auto opened = open_neighbours(file, origin); !opened) return std::unexpected(opened.error());
+    }
+  }
   try {
     boost::dll::shared_library library(file, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local);
     // Nothing is ever closed: from here on the loader keeps it, whatever Boost's destructor asks for.
@@ -52,7 +89,7 @@ Result<const gantry_entry_t*> open_library(const std::filesystem::path& file) {
     if (auto ok = check_entry(entry); !ok) return std::unexpected(ok.error());
     return &entry;
   } catch (const std::exception& e) {
-    return fail(ErrorKind::unavailable, "it cannot be loaded: " + loaders_words(e.what()));
+    return fail(ErrorKind::unavailable, "it cannot be loaded: " + with_origin(loaders_words(e.what()), file, origin));
   }
 }
 
@@ -79,8 +116,9 @@ Result<void> check_described(const std::string& described, const json& manifest)
               "its manifest disagrees with what it says of itself (" + where + "); build it again");
 }
 
-Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, const Manifest& manifest) {
-  auto entry = open_library(file);
+Result<const gantry_entry_t*> load_library(const std::filesystem::path& file, const std::filesystem::path& origin,
+                                           const Manifest& manifest) {
+  auto entry = open_library(file, origin);
   if (!entry) return entry;
   if (auto ok = check_described(describe(**entry), manifest.document); !ok) return std::unexpected(ok.error());
   return entry;

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <fstream>
 #include <gantry/params.hpp>
 #include <iterator>
@@ -227,11 +229,17 @@ Result<Manifest> read_manifest(const std::filesystem::path& library) {
   const auto path = manifest_path(library);
   std::error_code failed;
   const auto size = std::filesystem::file_size(path, failed);
+  if (failed && failed != std::errc::no_such_file_or_directory && failed != std::errc::not_a_directory)
+    return fail(ErrorKind::unavailable, "its manifest " + path.string() + " cannot be looked at: " + failed.message() +
+                                            "; make its folder accessible for this user");
   if (failed)
     return fail(ErrorKind::unavailable, "it has no manifest " + path.string() + " (" + failed.message() +
                                             "); gantry_add_plugin writes one when it builds a plugin");
   if (size > kMaxManifestBytes) return fail(ErrorKind::unavailable, path.string() + " is larger than 1 MiB");
   std::ifstream in(path, std::ios::binary);
+  if (!in)
+    return fail(ErrorKind::unavailable,
+                path.string() + " cannot be read: " + std::strerror(errno) + "; make it readable for this user");
   const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
   if (!in) return fail(ErrorKind::unavailable, path.string() + " cannot be read");
   return parse_manifest(text);

@@ -15,6 +15,7 @@
 #include <gantry/abi.h>
 
 #include <atomic>
+#include <filesystem>
 #include <functional>
 #include <gantry/channel/oneshot.hpp>
 #include <gantry/json.hpp>
@@ -46,6 +47,7 @@ struct PluginBasics {
   std::shared_ptr<PluginPort> port;
   std::size_t max_payload_bytes;
   std::shared_ptr<Handover> handed_over{};  ///< by the instance before; nullptr: there was none
+  std::filesystem::path library{};          ///< where the user has it, which may not be what is opened; empty: it is
 };
 
 class Plugin : public std::enable_shared_from_this<Plugin> {
@@ -137,6 +139,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] const Manifest& manifest() const { return basics_.manifest; }
   [[nodiscard]] Timers& timers() const { return basics_.timers; }
   [[nodiscard]] std::size_t max_payload_bytes() const { return basics_.max_payload_bytes; }
+  /// Where the user has the library, of which `opened` may be a copy.
+  [[nodiscard]] const std::filesystem::path& origin_of(const std::filesystem::path& opened) const {
+    return basics_.library.empty() ? opened : basics_.library;
+  }
   [[nodiscard]] PluginPort& port() const { return *basics_.port; }
   [[nodiscard]] OwnCalls& own_calls() { return own_calls_; }
   [[nodiscard]] const std::shared_ptr<PluginPort>& shared_port() const { return basics_.port; }

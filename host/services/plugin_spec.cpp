@@ -80,6 +80,14 @@ void refuse_what_does_not_fit(std::vector<PluginSpec>& specs) {
   refuse_unmet_needs(specs);
 }
 
+std::string unreadable_folder(const std::filesystem::path& folder) {
+  std::error_code failed;
+  const std::filesystem::directory_iterator tried(folder, failed);
+  if (!failed || failed == std::errc::no_such_file_or_directory) return {};
+  return "the plugin folder " + folder.string() + " cannot be read: " + failed.message() +
+         "; make it readable for this user";
+}
+
 std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const std::vector<PluginSpec>& configured) {
   std::map<std::string, PluginSpec> found;
   std::error_code failed;
@@ -110,8 +118,12 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
   for (auto& [name, spec] : found) {
     if (spec.library.empty()) {
       spec.failure = "no such plugin: it is not in " + bundled.string() + "; set path in [plugins." + name + "]";
-    } else if (!std::filesystem::exists(spec.library, failed)) {
+    } else if (const auto there = std::filesystem::status(spec.library, failed);
+               there.type() == std::filesystem::file_type::not_found) {
       spec.failure = spec.library.string() + " does not exist; correct path in [plugins." + name + "]";
+    } else if (there.type() == std::filesystem::file_type::none) {
+      spec.failure = spec.library.string() + " cannot be looked at: " + failed.message() +
+                     "; make its folder accessible for this user";
     } else if (auto manifest = read_manifest(spec.library)) {
       spec.manifest = std::move(*manifest);
     } else {

@@ -55,6 +55,9 @@ struct PluginSpec {
 [[nodiscard]] std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled,
                                                    const std::vector<PluginSpec>& configured);
 
+/// Why nothing is found there, for people; empty: it can be read, or is not there.
+[[nodiscard]] std::string unreadable_folder(const std::filesystem::path& folder);
+
 /// Those that cannot run beside the others, or without them, are out of order: their `failure` says why.
 void refuse_what_does_not_fit(std::vector<PluginSpec>& specs);
 

@@ -7,8 +7,6 @@
 #include <thread>
 #include <utility>
 
-#include "host/plugins/crash_mark.hpp"
-
 namespace gantry::host {
 
 namespace {
@@ -63,14 +61,24 @@ ServiceManager::Build ServiceManager::build_of(const Entry& entry) const {
   return {std::move(all), std::move(spec)};
 }
 
-// A mark stays until the plugin has been started by hand, and has not ended that host either.
+// A mark that is evidence stays until the plugin has been started by hand, and has not ended that host either. What
+// came with the host is tried in a process of its own first: people depend on it, and there it can end no host.
 void ServiceManager::hold_back_the_blamed(Entry& entry, const PluginSpec& spec) {
   const auto file = crash_file(entry);
   if (file.empty() || spec.child) return;
-  const auto blame = read_crash_mark(file);
-  if (!blame) return;
-  entry.slot->quarantine(*blame + "; run it with isolation = \"child\"");
-  tell("quarantined", entry.name, *blame);
+  const auto mark = read_crash_mark(file);
+  if (!mark) return;
+  const std::string blame = mark->text();
+  entry.mark = mark;
+  if (!mark->is_evidence()) {
+    deps_.log.write(Level::info, "plugins", entry.name + " is started as ever, though " + blame);
+  } else if (spec.bundled) {
+    entry.own_process = true;
+    deps_.log.write(Level::warn, "plugins", entry.name + " is run in a process of its own: " + blame);
+  } else {
+    entry.slot->quarantine(blame + "; run it with isolation = \"child\"");
+    tell("quarantined", entry.name, blame);
+  }
 }
 
 std::filesystem::path ServiceManager::crash_file(const Entry& entry) const {
@@ -155,7 +163,8 @@ std::vector<PluginStatus> ServiceManager::status() const {
     const Entry& entry = entries_.at(name);
     PluginStatus status;
     status.name = name;
-    status.isolation = spec.child ? "child" : "inline";
+    const bool child = spec.child || has_own_process(entry);
+    status.isolation = child ? "child" : "inline";
     status.grants = grant_texts(spec.grants());
     status.refusals = entry.refusals->load(std::memory_order_relaxed);
     if (spec.manifest) status.version = spec.manifest->version;
@@ -178,11 +187,11 @@ std::vector<PluginStatus> ServiceManager::status() const {
         status.runs_on = plugin->runs_on();
         status.pid = plugin->pid();
         status.enforced = plugin->enforced();
-      } else if (spec.child) {
+      } else if (child) {
         Lock lock(mutex_);
         status.enforced = entry.enforced;
       }
-      if (!spec.child || status.pid) status.unenforced = unenforced(*spec.manifest, status.enforced);
+      if (!child || status.pid) status.unenforced = unenforced(*spec.manifest, status.enforced);
     }
     out.push_back(std::move(status));
   }

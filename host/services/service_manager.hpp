@@ -27,6 +27,7 @@
 #include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
 #include "host/plugins/confine.hpp"
+#include "host/plugins/crash_mark.hpp"
 #include "host/plugins/handover.hpp"
 #include "host/plugins/inline_start.hpp"
 #include "host/plugins/library_copies.hpp"
@@ -56,7 +57,7 @@ struct PluginDeps {
   RestartPolicy restarts;
   Duration hung_after{};               ///< zero: nobody looks
   std::filesystem::path crash_dir{};   ///< for the marks of plugins that end the host; empty: none are kept
-  std::filesystem::path copies_dir{};  ///< for libraries that were reloaded; empty: none can be
+  std::filesystem::path copies_dir{};  ///< for the copies of libraries that run; empty: they are in memory
   /// The table of plugins is another one.
   std::function<void()> changed{};
   /// May this plugin start now? Asked before each start, where one may block; not a failure of the plugin's.
@@ -177,6 +178,8 @@ class ServiceManager {
     bool has_run = false;                                         ///< a build of it
     int builds = 0;                                               ///< that were loaded into this process
     std::filesystem::path kept{};                                 ///< a copy of the build that the host has started
+    std::optional<CrashMark> mark{};                              ///< what hosts that are gone have left
+    bool own_process = false;                                     ///< whatever is configured: it may end a host
     std::optional<std::filesystem::file_time_type> built{};       ///< when the library was written that runs, or ran
     std::optional<Build> next{};                                  ///< the next start is to try this
     std::optional<Result<void>> tried{};                          ///< what became of it
@@ -220,7 +223,11 @@ class ServiceManager {
   [[nodiscard]] bool begin_work();
   void end_work(const Instance& started);
   [[nodiscard]] Result<Build> next_build(Entry& entry);
-  void keep_build(Entry& entry, const PluginSpec& spec);
+  [[nodiscard]] Result<void> keep_build(Entry& entry, const PluginSpec& spec);
+  /// As it is to be started: what is opened, and whether in a process of its own.
+  [[nodiscard]] Result<PluginSpec> as_started(Entry& entry, const PluginSpec& wanted);
+  [[nodiscard]] bool has_own_process(const Entry& entry) const;
+  void outlived_its_start(Entry& entry);
   [[nodiscard]] Result<void> reload_through_start(Entry& entry, const Build& next, bool runs);
   [[nodiscard]] Result<void> reload_by_overlap(Entry& entry, const Build& next);
   void adopt(Entry& entry, const Build& next);

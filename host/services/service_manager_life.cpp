@@ -237,6 +237,11 @@ Result<void> ServiceManager::restart(const std::string& plugin) {
   const auto found = entry_of(plugin);
   if (!found) return std::unexpected(found.error());
   Entry& entry = **found;
+  {
+    Lock lock(mutex_);
+    entry.own_process = false;
+    entry.mark.reset();
+  }
   if (entry.slot->peek() == nullptr && !entry.slot->is_starting() && was_rebuilt(entry)) {
     auto done = reload(plugin);
     if (done || done.error().kind != ErrorKind::conflict) return done;

@@ -33,23 +33,33 @@ bool ServiceManager::was_rebuilt(const Entry& entry) const {
   return !failed && entry.built && *entry.built != written;
 }
 
-// The one that the host has started lies where an author's next build will: a process started later would open that.
-void ServiceManager::keep_build(Entry& entry, const PluginSpec& spec) {
+// The one that the host has started lies where an author's next build will: who writes there writes into whatever runs
+// it, and a process started later would open that. One that has never run is taken anew when it was mended.
+Result<void> ServiceManager::keep_build(Entry& entry, const PluginSpec& spec) {
+  if (!spec.copy.empty()) return {};
+  std::filesystem::path kept;
   bool is_first = false;
+  bool has_run = false;
   {
     Lock lock(mutex_);
+    kept = entry.kept;
     is_first = !entry.built;
+    has_run = entry.has_run;
   }
-  if (is_first && spec.copy.empty()) note_built(entry, spec);
-  if (!spec.child || !spec.copy.empty()) return;
-  {
-    Lock lock(mutex_);
-    if (!entry.kept.empty()) return;
+  std::error_code failed;
+  const bool is_there = !kept.empty() && (!spec.child || std::filesystem::exists(kept, failed));
+  if (is_there && (has_run || !was_rebuilt(entry))) return {};
+  if (is_first || !has_run) note_built(entry, spec);
+  auto copy = spec.child ? copies_.take(spec.name, spec.library) : copies_.take_anywhere(spec.name, spec.library);
+  if (!copy) {
+    // A process of its own may open what lies there: no other dies of it.
+    if (spec.child && copy.error().kind == ErrorKind::storage_failed) return {};
+    return std::unexpected(copy.error());
   }
-  auto copy = copies_.take(spec.name, spec.library);
-  if (!copy) return;  // then a failed reload starts what lies there
+  LibraryCopies::drop(kept);
   Lock lock(mutex_);
   entry.kept = std::move(*copy);
+  return {};
 }
 
 Result<void> ServiceManager::reload(const std::string& plugin) {
@@ -206,7 +216,7 @@ Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
     return wrong(why);
   };
   if (!next.child) {
-    const auto library = read_elf(*copy);
+    const auto library = read_elf(*copy, next.library.string());
     if (!library) return refuse(library.error().message);
     const auto& unique = library->unique;
     if (!unique.empty())

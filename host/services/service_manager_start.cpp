@@ -77,8 +77,9 @@ Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, co
   tell("starting", spec.name);
   Result<Instance> plugin = nullptr;
   try {
-    keep_build(entry, spec);
-    plugin = spec.child ? start_child(entry, spec) : start_inline(entry, spec);
+    const auto started = as_started(entry, spec);
+    if (!started) return failed(started.error());
+    plugin = started->child ? start_child(entry, *started) : start_inline(entry, *started);
     if (!plugin) return failed(plugin.error());
   } catch (const std::exception& e) {
     return failed(Error{ErrorKind::internal, e.what(), {}});
@@ -86,6 +87,30 @@ Result<ServiceManager::Instance> ServiceManager::load_and_start(Entry& entry, co
   audit_granted(spec);
   tell("ready", spec.name, {}, {{"version", spec.manifest->version}});
   return plugin;
+}
+
+Result<PluginSpec> ServiceManager::as_started(Entry& entry, const PluginSpec& wanted) {
+  PluginSpec spec = wanted;
+  spec.child = spec.child || has_own_process(entry);
+  if (auto kept = keep_build(entry, spec); !kept) return std::unexpected(kept.error());
+  Lock lock(mutex_);
+  if (spec.copy.empty()) spec.copy = entry.kept;
+  return spec;
+}
+
+bool ServiceManager::has_own_process(const Entry& entry) const {
+  Lock lock(mutex_);
+  return entry.own_process;
+}
+
+// This process has outlived it as well: that others ended meanwhile was not its doing. A fatal signal was.
+void ServiceManager::outlived_its_start(Entry& entry) {
+  {
+    Lock lock(mutex_);
+    if (!entry.mark || entry.mark->signal != 0) return;
+    entry.mark.reset();
+  }
+  remove_crash_mark(crash_file(entry));
 }
 
 PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spec) const {
@@ -107,11 +132,17 @@ PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spe
           std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
                                      deps_.event_permits, std::move(caller), std::move(since)),
           deps_.max_payload_bytes,
-          std::move(handed_over)};
+          std::move(handed_over),
+          spec.library};
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, const PluginSpec& spec) {
-  const StartMark mark(crash_file(entry));
+  std::optional<CrashMark> before;
+  {
+    Lock lock(mutex_);
+    before = entry.mark;
+  }
+  const StartMark mark(crash_file(entry), before);
   HungWatch watch{
       deps_.hung_after,
       [this, &entry](InlinePlugin& hung, const Death& death) {
@@ -123,6 +154,7 @@ Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, cons
   const auto begun =
       InlineStart::begin(spec.opened(), std::move(basics), deps_.workers, std::move(watch), config_of_(spec));
   auto plugin = finish(entry, begun);
+  outlived_its_start(entry);
   if (plugin) return *plugin;
   port->left();
   return std::unexpected(plugin.error());
@@ -159,12 +191,7 @@ Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
   return confinement_for(*spec, config_of_(*spec));
 }
 
-Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& wanted) {
-  PluginSpec spec = wanted;
-  {
-    Lock lock(mutex_);
-    if (spec.copy.empty()) spec.copy = entry.kept;
-  }
+Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& spec) {
   const json config = config_of_(spec);
   Confinement confinement = confinement_for(spec, config);
   confinement.processes = false;  // the host starts them for it (launcher.hpp)
@@ -182,8 +209,11 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const
     port->left();
     return std::unexpected(plugin.error());
   }
+  outlived_its_start(entry);
   auto enforced = (*plugin)->enforced();
+  PluginSpec wanted = spec;
   Lock lock(mutex_);
+  if (wanted.copy == entry.kept) wanted.copy.clear();  // as granted() sees it
   entry.confined = confinement_for(wanted, config);
   entry.enforced = std::move(enforced);
   return *plugin;

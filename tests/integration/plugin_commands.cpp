@@ -64,8 +64,8 @@ TEST_CASE(
   Sandbox box;
   const auto deaths = (box.dir() / "deaths").string();
   std::string blame;
-  SECTION("while it starts, even without a signal") {
-    with_mortal(box, "settings = { in_start = { file = \"" + deaths + "\", times = 1 } }\n", "inline");
+  SECTION("while it starts") {
+    with_mortal(box, "settings = { in_start = { file = \"" + deaths + "\", times = 1, signal = 6 } }\n", "inline");
     blame = "it was being started when the host with pid ";
   }
   SECTION("while it is called") {

@@ -14,6 +14,7 @@ gantry_add_test(test_host
   host_grants.cpp
   host_hung.cpp
   host_key_commands.cpp
+  host_libraries.cpp
   host_outbox.cpp
   host_activation.cpp
   host_places.cpp
@@ -45,7 +46,7 @@ gantry_add_test(test_host
   sandbox_paths.cpp
   LIBS gantry_cli LABELS concurrency)
 add_dependencies(test_host gantry
-  echo faulty busy hasty plain clingy lsp_shaped slow_stream ledger typed resumed v1 bad
+  echo faulty busy hasty plain clingy meddler leaning lsp_shaped slow_stream ledger typed resumed v1 bad
   prober asker keyed keeper loafer key_holder not_a_plugin other_abi other_magic)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})

@@ -218,7 +218,67 @@ TEST_CASE("ends: a mark of a host that is dead and that nobody has waited for ye
   const auto blame = read_crash_mark(dir.path() / "mark");
   REQUIRE(::waitpid(dead, nullptr, 0) == dead);
   REQUIRE(blame);
-  REQUIRE(blame->find("died of signal 11") != std::string::npos);
+  REQUIRE(blame->is_evidence());
+  REQUIRE(blame->text().find("died of signal 11") != std::string::npos);
   std::ofstream(dir.path() / "mark") << ::getpid() << " 11\n";
   REQUIRE_FALSE(read_crash_mark(dir.path() / "mark"));
+}
+
+TEST_CASE(
+    "ends: a process that ended during a start is no evidence, two in a row are, and one that was outlived ends the "
+    "row") {
+  const TempDir dir;
+  const auto file = dir.path() / "mark";
+  const auto die_in_a_start = [&](const std::optional<CrashMark>& before) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const StartMark mark(file, before);
+      ::_exit(0);
+    }
+    REQUIRE(::waitpid(child, nullptr, 0) == child);
+    const auto left = read_crash_mark(file);
+    REQUIRE(left);
+    REQUIRE(left->pid == child);
+    return *left;
+  };
+  const auto first = die_in_a_start(std::nullopt);
+  REQUIRE_FALSE(first.is_evidence());
+  REQUIRE(die_in_a_start(first).is_evidence());
+  {
+    const StartMark outlived(file, first);
+  }
+  REQUIRE_FALSE(read_crash_mark(file));
+  REQUIRE_FALSE(die_in_a_start(std::nullopt).is_evidence());
+}
+
+TEST_CASE("ends: a fatal signal inside a plugin is evidence, one that another process has sent is none") {
+  const TempDir dir;
+  const std::string file = dir.path() / "mark";
+  const auto dies = [&](bool by_itself) {
+    std::array<int, 2> ready{};
+    REQUIRE(::pipe(ready.data()) == 0);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      for (const int signal : {SIGABRT, SIGSEGV}) (void)::signal(signal, SIG_DFL);  // NOLINT: a sanitizer's, Catch's
+      mark_fatal_signals();
+      const DeliveryMark mark(file.c_str());
+      (void)!::write(ready[1], "x", 1);
+      if (by_itself) (void)::raise(SIGSEGV);
+      while (true) (void)::pause();
+    }
+    char byte = 0;
+    REQUIRE(::read(ready[0], &byte, 1) == 1);
+    if (!by_itself) ::kill(child, SIGSEGV);
+    int status = 0;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    REQUIRE(WIFSIGNALED(status));
+    REQUIRE(WTERMSIG(status) == SIGSEGV);
+    for (const int fd : ready) ::close(fd);
+    return read_crash_mark(file);
+  };
+  REQUIRE_FALSE(dies(false));
+  const auto left = dies(true);
+  REQUIRE(left);
+  REQUIRE(left->is_evidence());
+  REQUIRE(left->text().find("it was being called when") == 0);
 }

@@ -180,7 +180,7 @@ TEST_CASE("reload: inline, a library with symbols that exist once in a process i
 TEST_CASE("reload: copies of libraries are for this user alone, and at most one for a plugin is kept") {
   Swapping t({"overlap", Isolation::in_line});
   REQUIRE(t.build() == 1);
-  const auto folder = t.set.test().dir() / "state" / ".reloaded";
+  const auto folder = t.set.test().dir() / "state" / ".libraries";
   const auto kept = [&] { return std::distance(fs::directory_iterator(folder), fs::directory_iterator()); };
   for (const char* build : {"2", "1", "bad"}) {
     t.put_of_mode(build);

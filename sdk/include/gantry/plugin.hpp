@@ -104,6 +104,7 @@ namespace detail {
   PluginConfig config;
   config.name = doc->value("name", "");
   config.state_dir = doc->value("state_dir", "");
+  config.library = doc->value("library", "");
   if (const auto it = doc->find("workspaces"); it != doc->end() && it->is_array()) {
     for (const auto& entry : *it) config.workspaces.push_back(entry.get<std::string>());
   }

@@ -62,6 +62,8 @@ struct PluginConfig {
   std::map<std::string, json, std::less<>> workspace_settings{};
   /// Workspaces whose projects the user trusts: in another one no code of the project's is to be run.
   std::vector<std::string> trusted_workspaces{};
+  /// Its library, where the user has it: what runs is a copy, whose path dladdr() gives. Empty: an older host.
+  std::string library{};
 
   /// Those that hold for what lies there.
   [[nodiscard]] const json& settings_at(std::string_view path) const {
@@ -160,8 +162,9 @@ class Host {
     msg.payload = detail::to_bytes(text);
     const std::int32_t status = host_->send(host_->ctx, &msg);
     if (status != GANTRY_INVALID) return sent(status, topic);
-    return fail(ErrorKind::invalid_params, "the host refused an event on " + std::string(topic) +
-                                               ": its manifest does not list the topic, or nothing grants it");
+    return fail(ErrorKind::invalid_params,
+                "the host refused an event on " + std::string(topic) +
+                    ": its manifest does not list the topic, nothing grants it, or it is over 1 MiB");
   }
 
   /// Calls a service, or back to a client. `done` runs serially, once. `overloaded`: too many calls are open;
