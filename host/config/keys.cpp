@@ -111,8 +111,8 @@ constexpr std::array kHostKeys{
     key<&HostConfig::polling>("polling", choice, kLive,
                               "whether a worker looks for work for some microseconds before it sleeps; auto: "
                               "unless the machine runs on its battery; never on one core"),
-    key<&HostConfig::max_message_bytes>("max_message_bytes", integer, kRestart, "the largest message from a client",
-                                        {4 * kKiB, kGiB}),
+    key<&HostConfig::max_message_bytes>("max_message_bytes", integer, kRestart,
+                                        "the largest message from a client, and answer of a plugin", {4 * kKiB, kGiB}),
     key<&HostConfig::max_json_depth>("max_json_depth", integer, kRestart, "the deepest nesting in a message", {4, 512}),
     key<&HostConfig::max_batch>("max_batch", integer, kRestart, "requests in one JSON-RPC batch", {1, 10000}),
     key<&HostConfig::max_connections>("max_connections", integer, kRestart, "clients at once; more are closed",

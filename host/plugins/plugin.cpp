@@ -209,8 +209,13 @@ std::size_t Plugin::open_calls() const {
 }
 
 Result<std::string> Plugin::checked_payload(const gantry_msg& msg) const {
-  if (msg.encoding != GANTRY_JSON || msg.payload.size > basics_.max_payload_bytes)
-    return fail(ErrorKind::invalid_params, "it is no JSON, or larger than the limit");
+  if (msg.encoding != GANTRY_JSON) return fail(ErrorKind::invalid_params, "it is no JSON");
+  const std::size_t limit = basics_.max_payload_bytes;
+  if (msg.payload.size > limit)
+    return fail(ErrorKind::too_large,
+                "it has " + std::to_string(msg.payload.size) + " bytes, a message may have " + std::to_string(limit) +
+                    " (host.max_message_bytes)",
+                dump_json({{"limit", limit}}));
   std::string payload;
   payload.reserve(msg.payload.size + 64);
   payload = to_view(msg.payload);
@@ -231,11 +236,10 @@ std::int32_t Plugin::take(const gantry_msg& msg, Descriptors descriptors) {
   if (!payload) {
     take_log(GANTRY_ERROR, "sent a payload that is refused: " + payload.error().message);
     if (msg.kind != GANTRY_RESPONSE) return GANTRY_INVALID;
-    payload = "";
   }
   switch (msg.kind) {
     case GANTRY_RESPONSE:
-      return take_response(msg, std::move(*payload), std::move(descriptors));
+      return take_response(msg, std::move(payload), std::move(descriptors));
     case GANTRY_EVENT:
       return take_event(msg, std::move(*payload));
     case GANTRY_ITEM: {
@@ -268,7 +272,7 @@ std::int32_t Plugin::take_own(const gantry_msg& msg, Descriptors descriptors) {
   return own_calls_.take(*this, msg, std::move(*payload), std::move(descriptors));
 }
 
-std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload, Descriptors descriptors) {
+std::int32_t Plugin::take_response(const gantry_msg& msg, Result<std::string> payload, Descriptors descriptors) {
   std::shared_ptr<PluginCall> call;
   std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stopped;
   {
@@ -286,11 +290,16 @@ std::int32_t Plugin::take_response(const gantry_msg& msg, std::string payload, D
   }
   if (!call) return GANTRY_CLOSED;
   if (msg.status != 0) {
-    call->finish(std::unexpected(detail::parse_error(msg.status, payload, "plugin " + name())));
-  } else if (payload.empty()) {
-    call->finish(fail(ErrorKind::internal, "plugin " + name() + " answered with something that is not valid JSON"));
+    call->finish(std::unexpected(detail::parse_error(msg.status, payload.value_or(""), "plugin " + name())));
+  } else if (payload) {
+    call->finish(Answer(std::move(*payload), std::move(descriptors)));
+  } else if (payload.error().kind == ErrorKind::too_large) {
+    call->finish(fail(
+        ErrorKind::too_large,
+        "the answer of plugin " + name() + " is too large: " + payload.error().message + "; ask for less at a time",
+        payload.error().data));
   } else {
-    call->finish(Answer(std::move(payload), std::move(descriptors)));
+    call->finish(fail(ErrorKind::internal, "plugin " + name() + " answered with something that is not valid JSON"));
   }
   return GANTRY_OK;
 }

@@ -149,7 +149,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
 
  private:
   std::int32_t take_event(const gantry_msg& msg, std::string payload);
-  std::int32_t take_response(const gantry_msg& msg, std::string payload, Descriptors descriptors);
+  /// `payload`: that of `msg`, or why it is refused.
+  std::int32_t take_response(const gantry_msg& msg, Result<std::string> payload, Descriptors descriptors);
   std::int32_t take_own(const gantry_msg& msg, Descriptors descriptors);
   [[nodiscard]] Result<std::string> checked_payload(const gantry_msg& msg) const;
   void begin(const std::shared_ptr<PluginCall>& call, CallRequest request);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls that plugins make: to services of other plugins, of the host, of their own; with streams and descriptors.
-#include "unit/host_support.hpp"
+#include "unit/host_plugin_set.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -127,4 +127,22 @@ TEST_CASE("calls: a plugin has so many calls open at most, and all end with it")
   REQUIRE((*t.call("lsp_shaped.many", {{"count", 1100}}))["taken"] == 1024);
   eventually("they arrive", [&] { return open_calls(t, "faulty") == 1024; });
   REQUIRE(t.call("echo.say"));
+}
+
+TEST_CASE("calls: an answer over the limit is `too_large`, with the limit, and one at the limit is whole") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    PluginSet t({"meddler"}, isolation, [](Config& c) { c.host.max_message_bytes = 100'000; });
+    const auto whole = t.call("meddler.big", {{"bytes", 100'000 - 2}});  // and its quotes
+    REQUIRE(whole);
+    REQUIRE(whole->get<std::string>().size() == 100'000 - 2);
+    for (const std::size_t bytes : {std::size_t{100'000 - 1}, std::size_t{10'000'000}}) {
+      const auto over = t.call("meddler.big", {{"bytes", bytes}});
+      REQUIRE_FALSE(over);
+      REQUIRE(over.error().kind == ErrorKind::too_large);
+      INFO(over.error().message);
+      REQUIRE(over.error().message.find("a message may have 100000 (host.max_message_bytes)") != std::string::npos);
+      REQUIRE(json::parse(over.error().data)["limit"] == 100'000);
+    }
+    REQUIRE(t.call("meddler.pid"));
+  }
 }

@@ -98,7 +98,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
         case GANTRY_CLOSED:
           return fail(ErrorKind::cancelled, "the caller is gone");
         default:
-          return fail(ErrorKind::invalid_params, "the host refused a malformed item");
+          return fail(ErrorKind::invalid_params,
+                      "the host refused an item: it is malformed, or larger than a message may be");
       }
     }
     if (outbox.size() >= kOutboxItems) {

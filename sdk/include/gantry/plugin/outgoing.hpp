@@ -160,7 +160,8 @@ class OutgoingCall {
       case GANTRY_CLOSED:
         return fail(ErrorKind::unavailable, "the call is over");
       default:
-        return fail(ErrorKind::invalid_params, "the host refused a malformed item");
+        return fail(ErrorKind::invalid_params,
+                    "the host refused an item: it is malformed, or larger than a message may be");
     }
   }
   /// No more items come from here.
