@@ -241,7 +241,16 @@ TEST_CASE("ai forms: half a text is never mended into a whole one") {
          "no JSON object");
   failed(streamed(event(word("a")) + R"(data: {"choices":[{"delta":{"content":"b"},"finish_reason":"sto)"), "cut its");
   failed(streamed(R"({"choices":[{"message":{"content":"b"},"finish_reason":"stop"}])"), "no JSON object");
-  failed(streamed("data: " + std::string(1000, '[') + std::string(1000, ']') + "\n\n"), "no JSON object");
+}
+
+TEST_CASE("ai forms: an answer that is nested too deep is refused, for whoever walks it needs stack for each level") {
+  const auto nested = [](std::size_t levels) {
+    return R"({"choices":[{"message":{"content":"a","x":)" + std::string(levels, '[') + std::string(levels, ']') +
+           "}}]}";
+  };
+  REQUIRE(text_of(streamed(nested(100))) == "a");
+  failed(streamed(nested(200'000)), "no JSON object");
+  failed(streamed("data: " + nested(200'000) + "\n\n"), "no JSON object");
 }
 
 TEST_CASE("ai forms: an event that the end of the bytes finishes counts when it is whole") {

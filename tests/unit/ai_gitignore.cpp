@@ -268,7 +268,8 @@ TEST_CASE("ai gitignore: the user's own file of rules holds, wherever the config
   home.folder().write("theirs", "keep\n");
   REQUIRE(learned(tree.path()) == std::set<std::string>{"one", "two"});
   // A project's configuration that names other files is not followed there.
-  tree.write(".git/config", "[include]\n\tpath = " + home.folder().name() + "/theirs\n");
+  home.folder().write("named", "[core]\n\texcludesFile = " + home.folder().name() + "/theirs\n");
+  tree.write(".git/config", "[include]\n\tpath = " + home.folder().name() + "/named\n");
   REQUIRE(learned(tree.path()) == std::set<std::string>{"keep", "one"});
 }
 

@@ -118,7 +118,10 @@ bool GitRules::read_rules(const fs::path& file, bool own, Folder& folder) {
   // git follows no link for a .gitignore.
   const auto rules = read_regular(file, kMaxRules, own ? Links::refuse : Links::follow);
   if (rules.state == FileText::State::refused) {
-    note(file.string() + " cannot be read: what it may be about is not learned: " + rules.why);
+    note(file.string() + " cannot be read: " + rules.why +
+         "; what it may be about is not learned. Let it be read; a plugin in a process of its own needs the grant "
+         "read:" +
+         file.string());
     return false;
   }
   Gitignore patterns(rules.text, folder.fold);
