@@ -120,7 +120,8 @@ class Sandbox {
     auto client = Client::connect(socket());
     if (!client) return std::nullopt;
     const auto status = client->call("host.status", json::object(), std::chrono::seconds(5));
-    return status ? std::optional<pid_t>(status->value("pid", 0)) : std::nullopt;
+    // As it is called from here: it may be in a pid namespace of its own.
+    return status ? std::optional<pid_t>(client->pid()) : std::nullopt;
   }
   /// More `NAME=value` for what is run.
   std::vector<std::string> environment;

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <csignal>
+#include <functional>
 #include <sstream>
 #include <utility>
 
@@ -45,9 +46,9 @@ void be_a_bad_parent() {
   for (int fd = 0; fd < 3; ++fd) ::close(fd);
 }
 
-/// Runs `gantry WORDS...` as the child of a bad parent, which is this process for that moment: Sandbox::spawn() passes
-/// on what is ignored and blocked.
-[[nodiscard]] pid_t spawn_badly(const Sandbox& box, const std::vector<std::string>& words) {
+/// Runs `gantry WORDS...` in the work folder, with what `be_bad` has made of the process.
+[[nodiscard]] pid_t spawn_badly(const Sandbox& box, const std::vector<std::string>& words,
+                                const std::function<void()>& be_bad = be_a_bad_parent) {
   std::vector<std::string> all{box.program, "--socket", box.socket().string()};
   all.insert(all.end(), words.begin(), words.end());
   std::vector<char*> argv;
@@ -58,7 +59,7 @@ void be_a_bad_parent() {
   ::setenv("GANTRY_STATE_DIR", (box.dir() / "state").c_str(), 1);
   ::setenv("XDG_CONFIG_HOME", (box.dir() / "config").c_str(), 1);
   if (::chdir(box.work().c_str()) != 0) ::_exit(126);
-  be_a_bad_parent();
+  be_bad();
   ::execv(argv[0], argv.data());
   ::_exit(127);
 }
@@ -165,6 +166,24 @@ TEST_CASE(
   REQUIRE(box.run({"stop"}).code == 0);
 }
 
+TEST_CASE("inherited: a command that waits for processes of its own hears how they end though SIGCHLD was ignored") {
+  Sandbox box;
+  const fs::path bad = GANTRY_BUILD_DIR "/tests/plugins/bad/check_bad.so";
+  const auto library = box.work() / "dies_of_truncated.so";  // the name is the fault
+  fs::copy_file(bad, library);
+  fs::copy_file(fs::path(bad).replace_extension(".json"), fs::path(library).replace_extension(".json"));
+  const int out = ::open((box.dir() / "out").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+  const pid_t pid =
+      spawn_badly(box, {"plugin", "check", library.string(), "--only", "truncated_payloads", "--json"}, [out] {
+        (void)std::signal(SIGCHLD, SIG_IGN);
+        ::dup2(out, STDOUT_FILENO);
+      });
+  ::close(out);
+  REQUIRE(box.wait(pid) == 1);
+  const auto checked = json::parse(box.read("out"));
+  REQUIRE(checked["cases"][0]["happened"].get<std::string>().find("signal 6 (Aborted)") != std::string::npos);
+}
+
 TEST_CASE("inherited: SIGHUP stops a host as SIGTERM does") {
   Sandbox box;
   const pid_t pid = box.serve();
@@ -208,6 +227,15 @@ TEST_CASE("inherited: as the first process of a container a host waits for orpha
   std::istringstream written(box.read("first"));
   pid_t first = 0;
   written >> first;
+  struct Namespace {
+    pid_t first;
+    pid_t outside;
+    ~Namespace() {
+      if (outside <= 0) return;  // it has ended
+      ::kill(first, SIGKILL);    // and with it all that is in there
+      ::waitpid(outside, nullptr, 0);
+    }
+  } alive{first, outside};
   REQUIRE(status_line(first, "NSpid").ends_with("\t1"));
   const auto refused = client->call("ai.chat", {{"messages", {{{"role", "user"}, {"content", "x"}}}}}, kPatience);
   INFO((refused ? "answered" : refused.error().message));
@@ -226,6 +254,7 @@ TEST_CASE("inherited: as the first process of a container a host waits for orpha
   ::kill(first, SIGTERM);
   int status = 0;
   REQUIRE(::waitpid(outside, &status, 0) == outside);
+  alive.outside = 0;
   REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
   REQUIRE(box.read("state/gantry.log").find("stopping: signal SIGTERM") != std::string::npos);
 }
