@@ -101,7 +101,7 @@ Result<void> check_segments(const fs::path& library, const std::string& shown) {
   ElfFile file(library);
   if (!file.is_open()) return wrong(std::string("cannot be read: ") + std::strerror(errno));
   Elf64_Ehdr header{};
-  if (!file.read(0, header)) return wrong("is no shared library: the file is too short for an ELF header");
+  if (!file.read(0, header)) return wrong("is no shared library (file too short)");
   if (std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) return wrong("is no shared library (invalid ELF header)");
   if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_ident[EI_DATA] != kData || header.e_machine != kMachine)
     return wrong("is for another architecture (ELF machine " + std::to_string(header.e_machine) +

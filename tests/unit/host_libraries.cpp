@@ -68,8 +68,7 @@ TEST_CASE("libraries: one that is cut short is refused before it is loaded, by n
       Lying t(isolation, [&](const fs::path& library) { fs::resize_file(library, size); });
       const auto why = t.refusal();
       INFO(why);
-      REQUIRE((has(why, "is cut short: it has " + std::to_string(size) + " bytes") ||
-               has(why, "is too short for an ELF header")));
+      REQUIRE((has(why, "is cut short: it has " + std::to_string(size) + " bytes") || has(why, "(file too short)")));
       REQUIRE(has(why, t.library().string()));
       REQUIRE_FALSE(has(why, ".libraries"));
     }

@@ -102,7 +102,7 @@ TEST_CASE(
   failed("broken", "malformed JSON");
   // These at their first call.
   REQUIRE(t.call("text.do").error().kind == ErrorKind::unavailable);
-  failed("text", "cannot be loaded: " + text.string() + ": ");  // and then the loader's own words
+  failed("text", "cannot be loaded: " + text.string() + " is no shared library");
   REQUIRE(status_of(t, "text")["reason"].get<std::string>().find("boost") == std::string::npos);
   REQUIRE(t.call("stranger.do").error().kind == ErrorKind::unavailable);
   failed("stranger", "does not export gantry_entry");
