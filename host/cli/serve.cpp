@@ -15,7 +15,11 @@
 #include "host/house/house.hpp"
 #include "host/observe/ready_writer.hpp"
 #include "host/plugins/crash_mark.hpp"
+#include "host/runtime/own_signals.hpp"
 #include "host/services/plugin_settings.hpp"
+
+/// A sanitizer's, where there is one: what it would look for when a process ends as others do.
+extern "C" void __lsan_do_leak_check() __attribute__((weak));
 
 namespace gantry::host {
 
@@ -102,12 +106,20 @@ void on_signals(boost::asio::signal_set& signals, House& house) {
   });
 }
 
-}  // namespace
+// Without what libraries of plugins have left for the end of the process: a static destructor or an atexit handler may
+// crash, or not return.
+[[noreturn]] void end_process(int code) {
+  if (!output_is_written() && code == 0) code = 1;
+  (void)std::fflush(stderr);
+  if (&__lsan_do_leak_check != nullptr) __lsan_do_leak_check();
+  std::_Exit(code);
+}
 
-int serve(const Common& common, const ServeArgs& args) {
+int run_host(const Common& common, const ServeArgs& args) {
   drop_inherited();
   continue_behind_first_process();
   mark_fatal_signals();
+  block_broken_pipes();
   std::signal(SIGXFSZ, SIG_IGN);  // NOLINT: a full disk is an error, not a death; before any thread
   std::optional<std::filesystem::path> file;
   auto config = read_config(common, file);
@@ -150,6 +162,7 @@ int serve(const Common& common, const ServeArgs& args) {
   auto house = House::build(std::move(options));
   boost::asio::signal_set signals(house->workers().first().context(), SIGTERM, SIGINT, SIGHUP);
   on_signals(signals, *house);  // before anybody can know that it is there
+  keep_signals();
   if (auto opened = house->open(); !opened) return give_up(args, opened.error());
   Console console(*house);
   if (args.ready_fd >= 0) {
@@ -164,5 +177,9 @@ int serve(const Common& common, const ServeArgs& args) {
   if (!clean) std::_Exit(0);  // a thread that does not return may still use what would be taken down now
   return 0;
 }
+
+}  // namespace
+
+int serve(const Common& common, const ServeArgs& args) { end_process(run_host(common, args)); }
 
 }  // namespace gantry::host

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "host/plugins/library.hpp"
+#include "host/runtime/own_signals.hpp"
 
 namespace gantry::host {
 
@@ -39,6 +40,14 @@ void keep_for_ever(std::shared_ptr<InlinePlugin> plugin) {
   kept->plugins.push_back(std::move(plugin));
 }
 
+void mend_signals_of(PluginPort& port) {
+  const auto names = mend_signals();
+  if (names.empty()) return;
+  port.log(Level::warn, "it has changed what this process does about " + names +
+                            ", which the host depends on; that was put right. Leave signals alone, or run it with "
+                            "isolation = \"child\"");
+}
+
 }  // namespace
 
 InlinePlugin::InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial)
@@ -46,15 +55,18 @@ InlinePlugin::InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> ser
   fill_host_table();
 }
 
-Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const PluginBasics& basics, Workers& workers) {
+Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const PluginBasics& basics, Workers& workers,
+                                                              bool mends_signals) {
   auto on_escape = [port = basics.port](std::string_view what) {
     port->log(Level::error, "an exception of the host's own in a delivery: " + std::string(what));
   };
-  if (!basics.manifest.nonblocking) return SerialQueue::with_thread(std::move(on_escape));
+  SerialQueue::OnIdle on_idle;
+  if (mends_signals) on_idle = [port = basics.port] { mend_signals_of(*port); };
+  if (!basics.manifest.nonblocking) return SerialQueue::with_thread(std::move(on_escape), std::move(on_idle));
   auto on_moved = [port = basics.port](const std::string& why) {
     port->log(Level::warn, why + "; it says `nonblocking`, and gets a thread of its own");
   };
-  return SerialQueue::borrowed(std::move(on_escape), {workers, basics.timers, std::move(on_moved)});
+  return SerialQueue::borrowed(std::move(on_escape), {workers, basics.timers, std::move(on_moved)}, std::move(on_idle));
 }
 
 InlinePlugin::~InlinePlugin() {
@@ -76,7 +88,7 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
                                                          Workers& workers, HungWatch watch) {
   auto entry = load_library(library, basics.library.empty() ? library : basics.library, basics.manifest);
   if (!entry) return std::unexpected(entry.error());
-  auto serial = make_queue(basics, workers);
+  auto serial = make_queue(basics, workers, watch.mends_signals);
   if (!serial) return std::unexpected(serial.error());
   std::shared_ptr<InlinePlugin> plugin(new InlinePlugin(std::move(basics), std::move(*serial)));
   plugin->start_watching(std::move(watch));
@@ -87,6 +99,7 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
 
 void InlinePlugin::start_watching(HungWatch watch) {
   crash_file_ = std::move(watch.crash_file);
+  mends_signals_ = watch.mends_signals;
   const Duration patience = watch.hung ? watch.patience : Duration::zero();
   const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
   watch_ = std::make_shared<DeliveryWatch>(
@@ -120,6 +133,7 @@ Result<void> InlinePlugin::start(const json& config) {
     return fail(kind == ErrorKind::storage_failed ? kind : ErrorKind::unavailable,
                 "it refused to start: " + (reason.empty() ? "status " + std::to_string(status) : reason));
   }
+  if (mends_signals_) mend_signals_of(port());
   if (start_over_.exchange(true)) return fail(ErrorKind::unavailable, "it has started too late");
   subscribe_to_topics();
   started_ = true;

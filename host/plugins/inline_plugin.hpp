@@ -27,13 +27,15 @@ namespace gantry::host {
 
 class InlinePlugin;
 
-/// For a delivery that does not return.
+/// For what a delivery may do to the process that it runs in: not return, end it, change its signals.
 struct HungWatch {
   /// After so long it is told, once, on a worker. Zero: nobody looks.
   Duration patience{};
   std::function<void(InlinePlugin& plugin, const Death& death)> hung{};
   /// What a delivery that ends the process leaves behind (crash_mark.hpp); empty: nothing.
   std::string crash_file{};
+  /// Between its deliveries: what it has made of the process's signals is put right (own_signals.hpp).
+  bool mends_signals = false;
 };
 
 class InlinePlugin final : public Plugin {
@@ -85,7 +87,8 @@ class InlinePlugin final : public Plugin {
   };
   InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial);
   void start_watching(HungWatch watch);
-  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers);
+  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers,
+                                                                       bool mends_signals);
   [[nodiscard]] bool push(std::move_only_function<void()> task) override { return serial_->push(std::move(task)); }
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return serial_->size() < kMaxWaiting; }
@@ -120,6 +123,7 @@ class InlinePlugin final : public Plugin {
   const std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<DeliveryWatch> watch_;
   std::string crash_file_;               ///< constant once it is loaded
+  bool mends_signals_ = false;           ///< likewise
   std::atomic<bool> ending_{false};      ///< stop() or abandon() has begun; the other one leaves it alone
   std::atomic<bool> start_over_{false};  ///< its start() has returned, or was given up; the other one leaves it alone
   std::atomic<bool> abandoned_{false};

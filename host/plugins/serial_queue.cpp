@@ -13,16 +13,17 @@ namespace {
 constexpr std::size_t kSpare = 1024;
 }  // namespace
 
-SerialQueue::SerialQueue(OnEscape on_escape, std::optional<Borrowed> where, mpsc::Channel<Task> channel)
+SerialQueue::SerialQueue(OnEscape on_escape, OnIdle on_idle, std::optional<Borrowed> where, mpsc::Channel<Task> channel)
     : on_escape_(std::move(on_escape)),
+      on_idle_(std::move(on_idle)),
       borrowed_(std::move(where)),
       tx_(std::move(channel.tx)),
       rx_(std::move(channel.rx)),
       where_(borrowed_ ? Where::worker : Where::own_thread) {}
 
-Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape) {
+Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape, OnIdle on_idle) {
   std::shared_ptr<SerialQueue> queue(
-      new SerialQueue(std::move(on_escape), std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
+      new SerialQueue(std::move(on_escape), std::move(on_idle), std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
   try {
     queue->start_thread();
   } catch (const std::system_error& e) {
@@ -31,9 +32,9 @@ Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape
   return queue;
 }
 
-std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnEscape on_escape, Borrowed where) {
-  return std::shared_ptr<SerialQueue>(
-      new SerialQueue(std::move(on_escape), std::move(where), mpsc::channel<Task>(kMaxTasks + kSpare)));
+std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnEscape on_escape, Borrowed where, OnIdle on_idle) {
+  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(on_escape), std::move(on_idle), std::move(where),
+                                                      mpsc::channel<Task>(kMaxTasks + kSpare)));
 }
 
 SerialQueue::~SerialQueue() {
@@ -91,6 +92,11 @@ void SerialQueue::run(Task& task) {
     on_escape_("an exception of unknown type");
   }
   task = nullptr;
+  has_run_ = true;
+}
+
+void SerialQueue::rest() {
+  if (std::exchange(has_run_, false) && on_idle_) on_idle_();
 }
 
 void SerialQueue::schedule() {
@@ -110,6 +116,7 @@ void SerialQueue::turn(Worker& worker) {
   for (std::size_t i = 0; i < kTasksATurn; ++i) {
     auto task = rx_.try_recv();
     if (!task) {
+      rest();
       if (!rx_.ready_or_wake(bell_)) return;  // from here on the next turn may be running
       if (!rx_.drained()) continue;
       over();
@@ -147,7 +154,12 @@ void SerialQueue::turn_lost() {
 }
 
 void SerialQueue::serve() {
-  while (auto task = rx_.recv()) run(*task);
+  auto task = rx_.recv();
+  while (task) {
+    run(*task);
+    if (on_idle_ && rx_.size() == 0) rest();
+    task = rx_.recv();
+  }
   over();
 }
 

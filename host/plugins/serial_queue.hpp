@@ -39,6 +39,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   using Task = std::move_only_function<void()>;
   /// Told what a task has thrown, which is a mistake of ours: the queue goes on. Serially.
   using OnEscape = Worker::OnEscape;
+  /// Runs, serially, when something has run and nothing waits. Must not throw.
+  using OnIdle = std::function<void()>;
   enum class Where : std::uint8_t { worker, own_thread };
   struct Borrowed {
     Workers& workers;
@@ -48,8 +50,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   };
 
   /// `overloaded`: the system gives no thread.
-  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> with_thread(OnEscape on_escape);
-  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnEscape on_escape, Borrowed where);
+  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> with_thread(OnEscape on_escape, OnIdle on_idle = {});
+  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnEscape on_escape, Borrowed where, OnIdle on_idle = {});
   ~SerialQueue() override;
 
   /// Once, or drain_here() instead.
@@ -70,7 +72,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void turn_lost() override;
 
  private:
-  SerialQueue(OnEscape on_escape, std::optional<Borrowed> where, mpsc::Channel<Task> channel);
+  SerialQueue(OnEscape on_escape, OnIdle on_idle, std::optional<Borrowed> where, mpsc::Channel<Task> channel);
   static constexpr std::size_t kTasksATurn = 64;
   /// Woken when a task comes to a borrowed queue that has none.
   struct Bell final : Waiter {
@@ -87,9 +89,12 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   [[nodiscard]] bool move_to_thread(Duration took);
   void serve();
   void run(Task& task);
+  void rest();
   void over();
 
   const OnEscape on_escape_;
+  const OnIdle on_idle_;
+  bool has_run_ = false;  ///< serial: since it rested
   const std::optional<Borrowed> borrowed_;
   mpsc::Sender<Task> tx_;  ///< never closed: any thread sends
   mpsc::Receiver<Task> rx_;

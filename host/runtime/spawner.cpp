@@ -13,6 +13,8 @@
 #include <system_error>
 #include <utility>
 
+#include "host/runtime/own_signals.hpp"
+
 namespace gantry::host {
 
 namespace {
@@ -92,6 +94,7 @@ struct Copies {
 }
 
 [[nodiscard]] Result<Spawned> start(const SpawnRequest& request) {
+  (void)mend_signals();  // how it ends must come to light
   Actions actions;
   Copies copies;
   const Attributes attributes;

@@ -148,7 +148,7 @@ Result<ServiceManager::Instance> ServiceManager::start_inline(Entry& entry, cons
       [this, &entry](InlinePlugin& hung, const Death& death) {
         hung.abandon(death, [this, &entry](const Instance& instance, const Death& why) { died(entry, instance, why); });
       },
-      crash_file(entry).string()};
+      crash_file(entry).string(), !spec.bundled};
   auto basics = basics_of(entry, spec);
   const auto port = basics.port;
   const auto begun =
