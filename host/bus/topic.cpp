@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "host/config/segments.hpp"
+
 namespace gantry::host {
 
 namespace {
@@ -52,22 +54,8 @@ Result<void> check_topic(std::string_view topic) { return check(topic, false, "t
 Result<void> check_pattern(std::string_view pattern) { return check(pattern, true, "topic pattern"); }
 
 bool topic_matches(std::string_view pattern, std::string_view topic) {
-  while (true) {
-    if (pattern.empty()) return topic.empty();
-    const auto [want, pattern_rest] = split_first(pattern);
-    if (want == "**") {
-      if (pattern_rest.empty()) return true;
-      for (std::string_view rest = topic;; rest = split_first(rest).second) {
-        if (topic_matches(pattern_rest, rest)) return true;
-        if (rest.empty()) return false;
-      }
-    }
-    if (topic.empty()) return false;
-    const auto [have, topic_rest] = split_first(topic);
-    if (want != "*" && want != have) return false;
-    pattern = pattern_rest;
-    topic = topic_rest;
-  }
+  return segments_match(pattern, topic,
+                        [](std::string_view want, std::string_view have) { return want == "*" || want == have; });
 }
 
 }  // namespace gantry::host

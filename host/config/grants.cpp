@@ -8,6 +8,8 @@
 #include <optional>
 #include <span>
 
+#include "host/config/segments.hpp"
+
 namespace gantry::host {
 
 namespace {
@@ -92,14 +94,11 @@ constexpr std::size_t kMaxPattern = 256;
   return inner.starts_with(outer) && inner[outer.size()] == '/';
 }
 
-using Segments = std::span<const std::string_view>;
 /// Whether all that `inner` matches `outer` matches too. It may say no where they are equal in another way.
-[[nodiscard]] bool pattern_within(Segments inner, Segments outer) {
-  if (outer.empty()) return inner.empty();
-  if (outer.front() == "**")
-    return pattern_within(inner, outer.subspan(1)) || (!inner.empty() && pattern_within(inner.subspan(1), outer));
-  if (inner.empty() || inner.front() == "**") return false;
-  return (outer.front() == "*" || outer.front() == inner.front()) && pattern_within(inner.subspan(1), outer.subspan(1));
+[[nodiscard]] bool pattern_within(std::string_view inner, std::string_view outer) {
+  return segments_match(outer, inner, [](std::string_view want, std::string_view have) {
+    return want == "*" ? have != "**" : want == have;
+  });
 }
 
 [[nodiscard]] bool within(const Grant& inner, const Grant& outer) {
@@ -109,7 +108,7 @@ using Segments = std::span<const std::string_view>;
     case Takes::path:
       return path_within(inner.of, outer.of);
     case Takes::pattern:
-      return pattern_within(split(inner.of, '.'), split(outer.of, '.'));
+      return pattern_within(inner.of, outer.of);
   }
   return false;
 }

@@ -75,6 +75,18 @@ TEST_CASE("config: what is asked for and granted is in force, and of two that ov
   REQUIRE(both({"publish:a.*"}, {"publish:*.b"}).empty());
 }
 
+TEST_CASE("config: a pattern of a grant is compared in linear time, however many `**` are in it") {
+  std::string deep;
+  std::string other;
+  for (int i = 0; i < 15; ++i) {
+    deep += "**.";
+    other += "a.";
+  }
+  REQUIRE(both({"call:" + other + "a"}, {"call:" + deep + "never"}).empty());
+  REQUIRE(both({"call:" + deep + "never"}, {"call:**"}) == Texts{"call:" + deep + "never"});
+  REQUIRE(both({"call:a.**.b.*.c"}, {"call:**.b.**.c"}) == Texts{"call:a.**.b.*.c"});
+}
+
 TEST_CASE("config: the places of a grant become the folders that they are") {
   const auto grants =
       parsed({"read:/a", "read:~/x", "read:$STATE/y", "read:workspace", "write:$WORKSPACE/z", "write:/b", "network"});
