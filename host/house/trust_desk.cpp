@@ -89,7 +89,7 @@ Result<TrustDesk::Asks> TrustDesk::asks_of(const std::string& plugin) const {
   auto manifest = read_manifest(out.spec.library);
   if (!manifest) return std::unexpected(manifest.error());
   out.is_new = !out.spec.manifest || out.spec.manifest->document != manifest->document;
-  out.spec.manifest = std::move(*manifest);
+  out.spec.take(std::move(*manifest));
   return out;
 }
 

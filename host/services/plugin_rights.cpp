@@ -14,7 +14,7 @@ namespace {
 [[nodiscard]] std::vector<std::string> own_words(const PluginSpec& spec) {
   if (!spec.manifest) return {};
   auto out = spec.manifest->services;
-  out.push_back(spec.manifest->id);
+  out.push_back(spec.name);
   return out;
 }
 

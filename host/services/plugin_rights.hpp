@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/services/plugin_rights.hpp: what one plugin may call, publish and hear. Its own services and topics (those whose
-// first word is its id or a service of its own) are its own; for the rest its grants decide.
+// first word is its name or a service of its own) are its own; for the rest its grants decide.
 //
 // Thread rule: any thread. `tell` is called without a lock held.
 // Bounds: kMaxTold different refusals are told, each once; all are counted.

@@ -13,19 +13,35 @@ namespace gantry::host {
 
 namespace {
 
-// Of two plugins that offer one service the first by name has it; the other is out of order, and says why.
-void refuse_taken_services(std::vector<PluginSpec>& specs) {
-  std::map<std::string, std::string> owners;
-  for (auto& spec : specs) {
-    if (!spec.manifest || !spec.enabled) continue;
-    const auto taken = std::find_if(spec.manifest->services.begin(), spec.manifest->services.end(),
-                                    [&](const auto& service) { return owners.contains(service); });
-    if (taken != spec.manifest->services.end()) {
-      spec.failure = "it offers the service " + *taken + ", which plugin " + owners[*taken] + " offers already";
-      spec.manifest.reset();
+/// What nobody else may be called: its name, and its services.
+[[nodiscard]] std::vector<std::string> words_of(const PluginSpec& spec) {
+  auto words = spec.manifest->services;
+  words.push_back(spec.name);
+  return words;
+}
+
+// A plugin whose name or service is another's would answer that one's calls, and hear and publish on its topics. What
+// came with the host wins, then the first by name; the other is out of order, and says why.
+void refuse_taken_words(std::vector<PluginSpec>& specs) {
+  std::vector<PluginSpec*> order;
+  for (auto& spec : specs) order.push_back(&spec);
+  std::ranges::stable_partition(order, [](const PluginSpec* spec) { return spec->bundled; });
+  std::map<std::string, const PluginSpec*> owners;
+  for (PluginSpec* const spec : order) {
+    if (!spec->manifest || !spec->enabled) continue;
+    const auto words = words_of(*spec);
+    const auto taken = std::ranges::find_if(words, [&](const auto& word) { return owners.contains(word); });
+    if (taken != words.end()) {
+      const PluginSpec& owner = *owners[*taken];
+      const bool is_name = taken == words.end() - 1;
+      spec->failure = (is_name ? "its name, " + *taken + "," : "the service " + *taken + ", which it offers,") +
+                      " is a name or service of plugin " + owner.name +
+                      (owner.bundled ? ", which came with the host" : "") +
+                      "; disable that one, or choose another word";
+      spec->manifest.reset();
       continue;
     }
-    for (const auto& service : spec.manifest->services) owners[service] = spec.name;
+    for (const auto& word : words) owners[word] = spec;
   }
 }
 
@@ -34,6 +50,18 @@ void refuse_taken_services(std::vector<PluginSpec>& specs) {
 std::string home_folder() {
   const char* value = ::getenv("HOME");
   return value == nullptr ? "" : value;
+}
+
+void PluginSpec::take(Manifest said) {
+  manifest = std::move(said);
+  manifest->id = name;
+}
+
+std::string PluginSpec::warning() const {
+  const std::string said = manifest ? manifest->document.value("id", name) : name;
+  if (said == name) return {};
+  return "its manifest says that its id is " + said + "; what counts is its name, " + name +
+         ": topics and methods of " + said + " are not its own";
 }
 
 std::vector<Grant> PluginSpec::grants() const {
@@ -76,7 +104,7 @@ std::vector<std::string> grant_texts(const std::vector<Grant>& grants) {
 }
 
 void refuse_what_does_not_fit(std::vector<PluginSpec>& specs) {
-  refuse_taken_services(specs);
+  refuse_taken_words(specs);
   refuse_unmet_needs(specs);
 }
 
@@ -125,7 +153,7 @@ std::vector<PluginSpec> find_plugins(const std::filesystem::path& bundled, const
       spec.failure = spec.library.string() + " cannot be looked at: " + failed.message() +
                      "; make its folder accessible for this user";
     } else if (auto manifest = read_manifest(spec.library)) {
-      spec.manifest = std::move(*manifest);
+      spec.take(std::move(*manifest));
     } else {
       spec.failure = manifest.error().message;
     }

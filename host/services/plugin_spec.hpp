@@ -29,6 +29,10 @@ struct PluginSpec {
   std::optional<Manifest> manifest;
   std::string failure;  ///< why it cannot run: there is no manifest, or what it needs is not there
 
+  /// `said` is its manifest. Its id is the name of its table, whatever the manifest says.
+  void take(Manifest said);
+  /// What is wrong with it, and does not keep it from running; empty: nothing.
+  [[nodiscard]] std::string warning() const;
   [[nodiscard]] const std::filesystem::path& opened() const { return copy.empty() ? library : copy; }
   /// It came with the host and is given the table of models: it alone reads the keys that this names.
   [[nodiscard]] bool reads_keys() const { return bundled && manifest && manifest->settings == "ai"; }

@@ -42,6 +42,8 @@ void ServiceManager::make_entry(const PluginSpec& spec) {
   entry.name = spec.name;
   if (spec.enabled && !spec.failure.empty())
     deps_.log.write(Level::warn, "plugins", spec.name + " cannot run: " + spec.failure);
+  if (const auto warning = spec.warning(); !warning.empty())
+    deps_.log.write(Level::warn, "plugins", spec.name + ": " + warning);
   RestartPolicy policy = deps_.restarts;
   policy.restart = spec.restart;
   policy.backoff.seed += entries_.size() << 16U;

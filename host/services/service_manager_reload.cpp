@@ -204,7 +204,7 @@ Result<ServiceManager::Build> ServiceManager::next_build(Entry& entry) {
     if (manifest.error().kind == ErrorKind::conflict) return std::unexpected(manifest.error());
     return wrong(manifest.error().message);
   }
-  next.manifest = std::move(*manifest);
+  next.take(std::move(*manifest));
   next.failure.clear();
   next.copy = *copy;
   if (auto waits = refuse_untrusted(entry, next)) {
