@@ -18,6 +18,18 @@ using gantry::detail::WakeList;
 struct HeldEvent {
   Event event;
   std::uint32_t refs = 0;
+  [[nodiscard]] std::size_t bytes() const {
+    return sizeof(HeldEvent) + event.topic.size() + event.epoch.size() + event.payload.size();
+  }
+};
+
+struct Queue;
+
+/// What may wait for several subscriptions together.
+struct Share {
+  std::size_t most = EventBus::kMaxWaitingBytes;
+  std::size_t held = 0;
+  std::vector<Queue*> queues;
 };
 
 struct Entry {
@@ -81,7 +93,9 @@ struct Queue {
   std::uint64_t prev_own = 0;
   std::size_t buffer = 0;
   Overflow overflow = Overflow::drop_oldest;
-  bool over = false;  ///< `end` says why
+  bool over = false;      ///< `end` says why
+  std::size_t bytes = 0;  ///< of what waits
+  std::shared_ptr<Share> share;
 
   // Set once.
   std::vector<std::string> patterns;
@@ -101,6 +115,15 @@ struct Queue {
     if (std::exchange(over, true)) return;
     end = std::move(why);
   }
+  /// An event of so many bytes waits from now on, or does not any more.
+  void hold(std::size_t size) {
+    bytes += size;
+    share->held += size;
+  }
+  void let_go(std::size_t size) {
+    bytes -= size;
+    share->held -= size;
+  }
   [[nodiscard]] bool plain() const { return !options.filter && overflow != Overflow::coalesce; }
 };
 
@@ -113,6 +136,12 @@ struct Member {
 struct Route {
   std::vector<Member> to;
   bool plain = true;  ///< none of them has a function to ask
+};
+
+/// A log that a plugin keeps.
+struct Log {
+  LogOwner owner;
+  std::uint64_t number = 0;  ///< the older, the smaller
 };
 
 struct BusState {
@@ -140,6 +169,9 @@ struct BusState {
   std::uint64_t dead = 0;
   std::uint64_t version = 0;  ///< of `subscriptions`
   std::deque<HeldEvent*> ring;
+  std::size_t ring_bytes = 0;
+  std::map<std::string, Log> logs;  ///< but the bus's own, by epoch
+  std::uint64_t logs_named = 0;
   /// The newest sequence number of each log that has left the ring: what lies before cannot be replayed.
   std::map<std::string, std::uint64_t> floor;
   std::vector<Member> subscriptions;

@@ -9,10 +9,15 @@
 #include <gantry/json.hpp>
 #include <gantry/result.hpp>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 
 namespace gantry::host {
+
+namespace bus {
+struct Share;
+}  // namespace bus
 
 struct Event {
   std::string topic;
@@ -29,6 +34,12 @@ struct Event {
       return fail(ErrorKind::invalid_params, "the payload of an event on " + topic + " is no such value: " + e.what());
     }
   }
+};
+
+/// Whose a log of its own is.
+struct LogOwner {
+  std::string plugin;
+  bool bundled = false;  ///< it came with the host
 };
 
 struct Delivery {
@@ -50,6 +61,9 @@ struct SubscribeOptions {
   Since since{};
   Overflow overflow = Overflow::drop_oldest;
   std::size_t buffer = 0;  ///< events that may wait; 0: the bus's own, which is also the most
+  /// The bytes that may wait are counted for all subscriptions of this share together, as EventBus::share() made it;
+  /// nullptr: it has one of its own.
+  std::shared_ptr<bus::Share> share{};
   std::string name = "a subscriber";
   /// Is the event wanted? Called on the publisher's thread, or on the subscriber's for what is replayed, without a
   /// lock; `seq` is not set yet on the publisher's. Must be quick. An exception is no, and is

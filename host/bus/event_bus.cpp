@@ -24,19 +24,40 @@ struct Woken {
   std::vector<std::shared_ptr<Subscription>> owners;
 };
 
-/// Makes room or says that the subscription is over. Under the bus's mutex.
-bool make_room(Queue& q, Graveyard& dead) {
-  const std::size_t most = q.buffer;
-  if (q.live < most) return true;
-  if (q.overflow == Overflow::disconnect) return false;
-  while (q.live >= most) {
+/// There must be one. Under the bus's mutex.
+void drop_oldest(Queue& q, Graveyard& dead) {
+  while (true) {
     const Entry oldest = q.entries.front();
     q.entries.pop_front();
     ++q.first_place;
     if (oldest.node == nullptr) continue;
+    q.let_go(oldest.node->bytes());
     dead.drop(oldest.node);
     --q.live;
     ++q.dropped;
+    return;
+  }
+}
+
+/// Of those that share with `q`, itself among them, the one that holds most and may lose some of it; nullptr: none.
+[[nodiscard]] Queue* fullest(const Queue& q) {
+  Queue* out = nullptr;
+  for (Queue* const each : q.share->queues) {
+    if (each->live == 0 || each->overflow == Overflow::disconnect) continue;
+    if (out == nullptr || each->bytes > out->bytes) out = each;
+  }
+  return out;
+}
+
+/// Makes room for `size` bytes, or says that there is none. Under the bus's mutex.
+[[nodiscard]] bool make_room(Queue& q, std::size_t size, Graveyard& dead) {
+  const bool drops = q.overflow != Overflow::disconnect;
+  if (!drops && (q.live >= q.buffer || q.share->held + size > q.share->most)) return false;
+  while (q.live >= q.buffer) drop_oldest(q, dead);
+  while (q.share->held + size > q.share->most) {
+    Queue* const from = fullest(q);
+    if (from == nullptr) return false;
+    drop_oldest(*from, dead);
   }
   return true;
 }
@@ -64,6 +85,7 @@ bool push(Queue& q, HeldEvent& node, bool own, bool unfiltered, const std::strin
     const auto [at, fresh] = q.place_of_key.try_emplace(*key, 0);
     if (!fresh && at->second >= q.first_place) {
       Entry& older = q.entries[static_cast<std::size_t>(at->second - q.first_place)];
+      q.let_go(older.node->bytes());
       dead.drop(std::exchange(older.node, nullptr));
       --q.live;
       ++q.coalesced;
@@ -75,7 +97,12 @@ bool push(Queue& q, HeldEvent& node, bool own, bool unfiltered, const std::strin
     }
   }
   const bool was_empty = q.live == 0;
-  if (!make_room(q, dead)) {
+  if (!make_room(q, node.bytes(), dead)) {
+    if (q.overflow != Overflow::disconnect) {  // what is full belongs to others that must not lose anything
+      ++q.dropped;
+      prev = node.event.seq;
+      return false;
+    }
     q.finish(Error{ErrorKind::overloaded,
                    "the subscription was full (" + std::to_string(q.live) + " events) and asked to be ended then",
                    {}});
@@ -86,6 +113,7 @@ bool push(Queue& q, HeldEvent& node, bool own, bool unfiltered, const std::strin
     q.place_of_key[*key] = q.first_place + q.entries.size();
   }
   q.entries.push_back(Entry{&node, prev, unfiltered});
+  q.hold(node.bytes());
   ++q.live;
   ++node.refs;
   prev = node.event.seq;
@@ -127,15 +155,55 @@ EventBus::~EventBus() { (void)end_all(); }
 const std::string& EventBus::epoch() const { return state_->epoch; }
 
 Result<std::uint64_t> EventBus::publish(std::string topic, std::string payload) {
-  return put(Event{std::move(topic), state_->epoch, 0, std::move(payload)}, true);
+  return put(Event{std::move(topic), state_->epoch, 0, std::move(payload)}, nullptr);
 }
 
 Result<std::uint64_t> EventBus::publish_logged(std::string topic, std::string epoch, std::uint64_t seq,
-                                               std::string payload) {
-  return put(Event{std::move(topic), std::move(epoch), seq, std::move(payload)}, false);
+                                               std::string payload, const LogOwner& owner) {
+  return put(Event{std::move(topic), std::move(epoch), seq, std::move(payload)}, &owner);
 }
 
+std::shared_ptr<bus::Share> EventBus::share() { return std::make_shared<bus::Share>(); }
+
 namespace {
+
+/// Under the mutex: nothing of the log is known any more.
+void forget_log(BusState& s, const std::string& epoch, Graveyard& dead) {
+  std::erase_if(s.ring, [&](HeldEvent* node) {
+    if (node->event.epoch != epoch) return false;
+    s.ring_bytes -= node->bytes();
+    dead.drop(node);
+    return true;
+  });
+  s.floor.erase(epoch);
+  for (const auto& member : s.subscriptions) member.queue->prev.erase(epoch);
+  s.logs.erase(epoch);
+}
+
+/// Under the mutex.
+[[nodiscard]] Result<void> claim(BusState& s, const std::string& epoch, const LogOwner& owner, Graveyard& dead) {
+  const auto refuse = [&](const std::string& whose) {
+    return fail(ErrorKind::permission_denied, "the log of epoch " + epoch + " is " + whose + ", not plugin " +
+                                                  owner.plugin + "'s; name a random epoch of its own");
+  };
+  if (epoch == s.epoch) return refuse("the bus's own");
+  if (const auto known = s.logs.find(epoch); known != s.logs.end()) {
+    const LogOwner& other = known->second.owner;
+    if (other.plugin == owner.plugin) return {};
+    if (other.bundled || !owner.bundled) return refuse("plugin " + other.plugin + "'s");
+    forget_log(s, epoch, dead);
+  }
+  std::size_t count = 0;
+  auto oldest = s.logs.end();
+  for (auto it = s.logs.begin(); it != s.logs.end(); ++it) {
+    if (it->second.owner.plugin != owner.plugin) continue;
+    ++count;
+    if (oldest == s.logs.end() || it->second.number < oldest->second.number) oldest = it;
+  }
+  if (count >= EventBus::kMaxLogs) forget_log(s, std::string(oldest->first), dead);
+  s.logs.emplace(epoch, bus::Log{owner, ++s.logs_named});
+  return {};
+}
 
 /// Under the mutex.
 const Route& route_of(BusState& s, const std::string& topic) {
@@ -161,11 +229,13 @@ HeldEvent& append(BusState& s, Event&& event, bool own, Graveyard& dead) {
   ++s.published;
   HeldEvent* const node = new HeldEvent{std::move(event), 1};
   s.ring.push_back(node);
-  if (s.ring.size() > s.buffer) {
+  s.ring_bytes += node->bytes();
+  while (s.ring.size() > s.buffer || s.ring_bytes > EventBus::kMaxKeptBytes) {
     HeldEvent* const oldest = s.ring.front();
     s.ring.pop_front();
     auto& floor = s.floor[oldest->event.epoch];
     floor = std::max(floor, oldest->event.seq);
+    s.ring_bytes -= oldest->bytes();
     dead.drop(oldest);
   }
   return *node;
@@ -224,7 +294,17 @@ void deliver(BusState& s, HeldEvent& node, bool own, const Route& route, const s
 
 }  // namespace
 
-Result<std::uint64_t> EventBus::put(Event event, bool own) {
+Result<void> EventBus::claim_log(const std::string& epoch, std::uint64_t head, const LogOwner& owner) {
+  Graveyard dead;
+  const Lock lock(state_->mutex);
+  if (auto ok = claim(*state_, epoch, owner, dead); !ok) return ok;
+  state_->floor.try_emplace(epoch, head);
+  return {};
+}
+
+// `owner`: of the event's log; nullptr: the bus's own.
+Result<std::uint64_t> EventBus::put(Event event, const LogOwner* owner) {
+  const bool own = owner == nullptr;
   if (auto ok = check_topic(event.topic); !ok) return std::unexpected(ok.error());
   if (event.payload.size() > kMaxEventBytes)
     return fail(ErrorKind::too_large, "an event on " + event.topic + " is larger than 1 MiB");
@@ -241,6 +321,9 @@ Result<std::uint64_t> EventBus::put(Event event, bool own) {
     {
       const Lock lock(s.mutex);
       if (s.closed) return fail(ErrorKind::unavailable, "the event bus is closed");
+      if (!own) {
+        if (auto ok = claim(s, event.epoch, *owner, dead); !ok) return std::unexpected(ok.error());
+      }
       const Route& route = route_of(s, event.topic);
       if (route.plain || (!asked.empty() && version == s.version)) {
         if (route.plain) answers.clear();  // those that were asked have gone; the answers were theirs
@@ -266,8 +349,8 @@ Result<std::uint64_t> EventBus::put(Event event, bool own) {
     if (!answers[i].failed.empty()) bury(said, asked[i].queue->options.name, answers[i].failed, 1);
   }
   woken.waiters.wake();
-  for (const auto& owner : woken.owners) {
-    if (owner->queue_->wake) owner->queue_->wake();
+  for (const auto& woken_one : woken.owners) {
+    if (woken_one->queue_->wake) woken_one->queue_->wake();
   }
   return seq;
 }
@@ -287,10 +370,12 @@ Result<Subscribed> EventBus::subscribe(std::vector<std::string> patterns, std::f
   q.buffer = q.options.buffer == 0 ? s.buffer : std::min(q.options.buffer, s.buffer);
   q.overflow = q.options.overflow;
   q.wake = std::move(wake);
+  q.share = q.options.share ? q.options.share : share();
   Subscribed out;
   out.subscription = std::make_shared<Subscription>(state_, std::move(queue));
   Graveyard dead;
   const Lock lock(s.mutex);
+  q.share->queues.push_back(&q);
   if (s.closed) return fail(ErrorKind::unavailable, "the event bus is closed");
   out.seq = s.seq;
   replay(s, q, out.gaps, dead);

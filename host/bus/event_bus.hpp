@@ -3,7 +3,8 @@
 // host/bus/event_bus.hpp: publish-subscribe.
 //
 // Every event belongs to a log, named by its epoch, in which its sequence number grows. The bus's own log lives as long
-// as the bus; a plugin that keeps a log of its own (project state) publishes with its epoch and sequence.
+// as the bus; a plugin that keeps a log of its own (project state) publishes with its epoch and sequence. A log belongs
+// to the plugin that named its epoch first; one that came with the host has it even then.
 //
 // One mutex guards the bus and the queues of its subscriptions: publishing to a hundred subscribers, or taking a batch,
 // is one acquisition. An event is stored once, and counted under that mutex by the queues that hold it.
@@ -12,13 +13,15 @@
 // calls
 //   nobody back but `wake`, `filter` and `key` functions, without a lock held.
 // Order: each subscription receives events in publish order.
-// Full: as its Overflow says. `prev` names the sequence number of the event of the same log that matched this
-// subscription
+// Full: as its Overflow says; by bytes, the subscription of the share that holds most loses its oldest. `prev` names
+// the sequence number of the event of the same log that matched this subscription
 //   before, delivered or not: who sees a `prev` that it does not know has missed something and may subscribe again with
 //   `since`.
-// Replay: the last `buffer` events are kept.
+// Replay: the last `buffer` events are kept, of kMaxKeptBytes at most.
 // After close(): publish refuses with `unavailable`, "closed"; what is queued can still be taken, then the end is seen.
-// Bounds: `buffer` events for replay, each subscription's own, kMaxDeadLetters, kMaxEventBytes an event.
+// Bounds: `buffer` events and kMaxKeptBytes for replay; each subscription's own number and kMaxWaitingBytes of its
+// share;
+//   kMaxLogs of a plugin (its oldest is forgotten); kMaxDeadLetters; kMaxEventBytes an event.
 #pragma once
 
 #include <cstdint>
@@ -97,6 +100,9 @@ struct Subscribed {
 class EventBus {
  public:
   static constexpr std::size_t kMaxEventBytes = 1024 * 1024;
+  static constexpr std::size_t kMaxKeptBytes = std::size_t{32} << 20;
+  static constexpr std::size_t kMaxWaitingBytes = std::size_t{64} << 20;
+  static constexpr std::size_t kMaxLogs = 64;
   static constexpr std::size_t kMaxDeadLetters = 256;
   static constexpr std::size_t kMaxPatterns = 64;
 
@@ -110,7 +116,13 @@ class EventBus {
 
   /// `payload` is the text of one JSON value, already validated. Returns the sequence number.
   Result<std::uint64_t> publish(std::string topic, std::string payload);
-  Result<std::uint64_t> publish_logged(std::string topic, std::string epoch, std::uint64_t seq, std::string payload);
+  /// `permission_denied`: the log is another plugin's, or the bus's own.
+  Result<std::uint64_t> publish_logged(std::string topic, std::string epoch, std::uint64_t seq, std::string payload,
+                                       const LogOwner& owner = {});
+  /// Before its first event: the log of this epoch is `owner`'s, and ends with `head`. As publish_logged().
+  [[nodiscard]] Result<void> claim_log(const std::string& epoch, std::uint64_t head, const LogOwner& owner);
+  /// For subscriptions that are to hold kMaxWaitingBytes together: of one client, say.
+  [[nodiscard]] static std::shared_ptr<bus::Share> share();
   /// As publish(), of a value that nlohmann's to_json knows; Event::as() is the way back.
   template <class T>
   Result<std::uint64_t> publish_value(std::string topic, const T& value) {
@@ -137,7 +149,7 @@ class EventBus {
   [[nodiscard]] Counts counts() const;
 
  private:
-  Result<std::uint64_t> put(Event event, bool own);
+  Result<std::uint64_t> put(Event event, const LogOwner* owner);
   [[nodiscard]] std::vector<std::shared_ptr<Subscription>> end_all();
   const std::shared_ptr<bus::BusState> state_;
 };

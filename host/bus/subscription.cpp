@@ -19,6 +19,8 @@ Subscription::~Subscription() {
   const Lock lock(bus_->mutex);
   for (const auto& entry : queue_->in_hand) dead.drop(entry.node);
   for (; !queue_->entries.empty(); queue_->entries.pop_front()) dead.drop(queue_->entries.front().node);
+  queue_->let_go(queue_->bytes);
+  std::erase(queue_->share->queues, queue_.get());
 }
 
 std::size_t Subscription::take_batch(std::size_t most) {
@@ -30,6 +32,7 @@ std::size_t Subscription::take_batch(std::size_t most) {
   while (!q.entries.empty() && q.in_hand.size() < most) {
     if (q.entries.front().node != nullptr) {
       q.in_hand.push_back(q.entries.front());
+      q.let_go(q.entries.front().node->bytes());
       --q.live;
     }
     q.entries.pop_front();

@@ -28,7 +28,7 @@ class LonePort final : public PluginPort {
   [[nodiscard]] Result<void> publish(std::string topic, std::string /*epoch*/, std::uint64_t /*seq*/,
                                      std::string /*payload*/) override {
     const Lock lock(mutex_);
-    if (topics_.size() < kMaxEvents) topics_.push_back(std::move(topic));
+    if (!topic.empty() && topics_.size() < kMaxEvents) topics_.push_back(std::move(topic));
     return {};
   }
   [[nodiscard]] std::optional<std::string> describe(OriginId /*origin*/) override {

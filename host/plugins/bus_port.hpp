@@ -28,9 +28,9 @@ class BusPort : public PluginPort {
   };
 
   /// So many plugins process events at once as `permits` has. `since`: its subscription begins there, not now.
-  BusPort(std::string plugin, EventBus& bus, Log& log, DescribeOrigin describe, std::shared_ptr<PermitQueue> permits,
+  BusPort(LogOwner plugin, EventBus& bus, Log& log, DescribeOrigin describe, std::shared_ptr<PermitQueue> permits,
           Caller caller, Since since = {})
-      : plugin_(std::move(plugin)),
+      : owner_(std::move(plugin)),
         bus_(bus),
         log_(log),
         describe_(std::move(describe)),
@@ -38,12 +38,13 @@ class BusPort : public PluginPort {
         caller_(std::move(caller)),
         since_(std::move(since)) {}
 
-  void log(Level level, std::string_view line) override { log_.write(level, plugin_, line); }
+  void log(Level level, std::string_view line) override { log_.write(level, owner_.plugin, line); }
   [[nodiscard]] Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
                                      std::string payload) override {
-    const auto published = epoch.empty()
-                               ? bus_.publish(std::move(topic), std::move(payload))
-                               : bus_.publish_logged(std::move(topic), std::move(epoch), seq, std::move(payload));
+    if (topic.empty()) return bus_.claim_log(epoch, seq, owner_);
+    const auto published =
+        epoch.empty() ? bus_.publish(std::move(topic), std::move(payload))
+                      : bus_.publish_logged(std::move(topic), std::move(epoch), seq, std::move(payload), owner_);
     if (!published) return std::unexpected(published.error());
     return {};
   }
@@ -57,7 +58,7 @@ class BusPort : public PluginPort {
   void left() override { caller_.left(caller_.origin); }
 
   void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) override {
-    auto subscribed = bus_.subscribe(patterns, std::move(wake), {.since = since_, .name = "plugin " + plugin_});
+    auto subscribed = bus_.subscribe(patterns, std::move(wake), {.since = since_, .name = "plugin " + owner_.plugin});
     if (!subscribed) return;
     {
       const Lock lock(mutex_);
@@ -95,7 +96,7 @@ class BusPort : public PluginPort {
     return std::move(next->event);
   }
   void event_over(const Event& event, const std::string& failure, int tries) override {
-    if (!failure.empty()) bus_.bury(event, "plugin " + plugin_, failure, tries);
+    if (!failure.empty()) bus_.bury(event, "plugin " + owner_.plugin, failure, tries);
   }
 
  private:
@@ -104,7 +105,7 @@ class BusPort : public PluginPort {
     return events_;
   }
 
-  const std::string plugin_;
+  const LogOwner owner_;
   EventBus& bus_;
   Log& log_;
   const DescribeOrigin describe_;

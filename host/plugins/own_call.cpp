@@ -187,12 +187,19 @@ std::int32_t OwnCalls::take(Plugin& plugin, const gantry_msg& msg, std::string p
 
 std::int32_t OwnCalls::begin(Plugin& plugin, const gantry_msg& msg, std::string params, Descriptors descriptors) {
   const bool stream = (msg.flags & GANTRY_STREAM) != 0;
-  auto call = std::make_shared<OwnCall>(plugin.weak_from_this(), msg.id);
+  auto call = std::make_shared<OwnCall>(plugin.weak_from_this(), msg.id, params.size());
   {
     Lock lock(mutex_);
     if (closed_) return GANTRY_CLOSED;
     if (calls_.size() >= kMaxOpen) return GANTRY_FULL;
+    if (!calls_.empty() && bytes_ + params.size() > kMaxOpenBytes) return GANTRY_FULL;
     if (!calls_.emplace(msg.id, call).second) return GANTRY_INVALID;
+    bytes_ += params.size();
+  }
+  if (msg.origin != 0 && !plugin.serves(msg.origin)) {
+    call->answered(fail(ErrorKind::permission_denied,
+                        "plugin " + plugin.name() + " may ask a client only while a call of that client is open"));
+    return GANTRY_OK;
   }
   CallRequest request;
   request.method = to_view(msg.topic);
@@ -224,6 +231,7 @@ void OwnCalls::forget(std::uint64_t id) {
   const auto it = calls_.find(id);
   if (it == calls_.end()) return;
   last = std::move(it->second);
+  bytes_ -= last->bytes();
   calls_.erase(it);
 }
 
@@ -232,6 +240,7 @@ void OwnCalls::close() {
   {
     Lock lock(mutex_);
     closed_ = true;
+    bytes_ = 0;
     calls.swap(calls_);
   }
   for (const auto& [id, call] : calls) call->drop();

@@ -4,9 +4,11 @@
 // them is handed to the plugin as a message each, in order, under the id that it chose.
 //
 // Thread rule: any thread; nothing blocks. No lock is held while the plugin, the port or the callee is called.
-// Bounds: OwnCalls::kMaxOpen calls (more: GANTRY_FULL); items either way within the credit that the receiver gave. An
-// item that finds the plugin's mailbox full ends its call with `overloaded`.
-// Never: a call that was taken is left without its one GANTRY_RESPONSE, while the plugin lives.
+// Bounds: OwnCalls::kMaxOpen calls, with params of kMaxOpenBytes together (more: GANTRY_FULL; one call alone may have
+// what a payload may); items either way within the credit that the receiver gave. An item that finds the plugin's
+// mailbox full ends its call with `overloaded`.
+// Never: a call that was taken is left without its one GANTRY_RESPONSE, while the plugin lives. A client is asked that
+// has no call of its own open at the plugin.
 #pragma once
 
 #include <gantry/abi.h>
@@ -24,7 +26,11 @@ class Plugin;
 
 class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCall> {
  public:
-  OwnCall(std::weak_ptr<Plugin> plugin, std::uint64_t id) : id_(id), plugin_(std::move(plugin)) {}
+  OwnCall(std::weak_ptr<Plugin> plugin, std::uint64_t id, std::size_t bytes)
+      : id_(id), bytes_(bytes), plugin_(std::move(plugin)) {}
+
+  /// Of its params.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
   /// What steers it; once.
   void begun(std::shared_ptr<ActiveCall> call);
@@ -50,6 +56,7 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   [[nodiscard]] std::shared_ptr<ActiveCall> active() const;
 
   const std::uint64_t id_;
+  const std::size_t bytes_;
   const std::weak_ptr<Plugin> plugin_;
   mutable Mutex mutex_;
   std::shared_ptr<ActiveCall> call_ GANTRY_GUARDED_BY(mutex_);
@@ -64,6 +71,7 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
 class OwnCalls {
  public:
   static constexpr std::size_t kMaxOpen = 1024;
+  static constexpr std::size_t kMaxOpenBytes = std::size_t{64} << 20;
 
   /// GANTRY_CALL, GANTRY_ITEM, GANTRY_CREDIT or GANTRY_CANCEL with an id of the plugin's own: enum gantry_sent.
   [[nodiscard]] std::int32_t take(Plugin& plugin, const gantry_msg& msg, std::string payload, Descriptors descriptors);
@@ -78,6 +86,7 @@ class OwnCalls {
 
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::size_t bytes_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of the params of all
   std::unordered_map<std::uint64_t, std::shared_ptr<OwnCall>> calls_ GANTRY_GUARDED_BY(mutex_);
 };
 

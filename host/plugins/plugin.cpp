@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::size_t kMaxPluginJsonDepth = 1000;
 constexpr std::size_t kMaxMethod = 256;
+constexpr std::size_t kMaxEpoch = 64;
 /// A message as version 1.0 has it. Later members are looked at only when `size` covers them.
 constexpr std::size_t kMessageOf1 = offsetof(gantry_msg, epoch) + sizeof(gantry_bytes);
 
@@ -59,7 +60,7 @@ void Plugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request)
     call->finish(std::unexpected(std::move(*call->refused())));
     return;
   }
-  call->name(request.method);
+  call->name(request.method, request.origin);
   call->allow(request.stream_credit.value_or(0));
   if (request.background) call->background();
   if (request.stream_credit) {
@@ -187,6 +188,11 @@ std::shared_ptr<PluginCall> Plugin::find(std::uint64_t id) const {
   return it == calls_.end() ? nullptr : it->second;
 }
 
+bool Plugin::serves(OriginId origin) const {
+  Lock lock(mutex_);
+  return std::any_of(calls_.begin(), calls_.end(), [&](const auto& call) { return call.second->origin() == origin; });
+}
+
 OpenMethods Plugin::open_methods() const {
   std::vector<std::shared_ptr<PluginCall>> calls;
   {
@@ -306,16 +312,19 @@ std::int32_t Plugin::take_response(const gantry_msg& msg, Result<std::string> pa
 
 std::int32_t Plugin::take_event(const gantry_msg& msg, std::string payload) {
   const std::string topic(to_view(msg.topic));
-  if (!check_topic(topic) || !any_matches(manifest().publishes, topic)) {
+  const bool names_log = topic.empty() && msg.epoch.size != 0 && !manifest().logs.empty();
+  if (!names_log && (!check_topic(topic) || !any_matches(manifest().publishes, topic))) {
     take_log(GANTRY_WARN, "published on \"" + topic +
                               "\", which its manifest does not list, or nothing grants; the event was refused");
     return GANTRY_INVALID;
   }
   const bool own_log = msg.epoch.size != 0;
-  if (own_log && (!any_matches(manifest().logs, topic) || msg.epoch.size > 64)) return GANTRY_INVALID;
+  if (own_log && ((!names_log && !any_matches(manifest().logs, topic)) || msg.epoch.size > kMaxEpoch))
+    return GANTRY_INVALID;
   const auto published =
       port().publish(topic, std::string(to_view(msg.epoch)), own_log ? msg.id : 0, std::move(payload));
   if (published) return GANTRY_OK;
+  if (published.error().kind == ErrorKind::permission_denied) take_log(GANTRY_WARN, published.error().message);
   return published.error().kind == ErrorKind::unavailable ? GANTRY_CLOSED : GANTRY_INVALID;
 }
 

@@ -78,6 +78,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   virtual bool stop(Duration budget) = 0;
 
   [[nodiscard]] std::size_t open_calls() const;
+  /// A call of this client's, or plugin's, is open.
+  [[nodiscard]] bool serves(OriginId origin) const;
   [[nodiscard]] OpenMethods open_methods() const;
   [[nodiscard]] const std::string& name() const { return basics_.name; }
   /// "workers", "own thread" or "child".

@@ -77,7 +77,8 @@ void PluginCall::begin(CallRequest request) {
   }
 }
 
-void PluginCall::name(const std::string& method) {
+void PluginCall::name(const std::string& method, OriginId origin) {
+  origin_ = origin;
   Lock lock(mutex_);
   method_ = method;
 }

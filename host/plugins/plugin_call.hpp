@@ -29,10 +29,12 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::optional<Error>& refused() { return refused_; }
   /// Once: the plugin hears of it.
   void begin(CallRequest request);
-  /// Before its delivery.
-  void name(const std::string& method);
+  /// Before its delivery: what is called, and who calls.
+  void name(const std::string& method, OriginId origin);
   /// Empty before begin().
   [[nodiscard]] std::string method() const;
+  /// 0 before begin().
+  [[nodiscard]] OriginId origin() const { return origin_; }
   /// The call is about to be delivered, with so much credit.
   void allow(std::uint32_t credit);
   /// It never ends by itself.
@@ -107,6 +109,7 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
 
   const std::uint64_t id_;
   std::optional<Error> refused_;
+  std::atomic<OriginId> origin_{0};
   std::atomic<bool> attach_{false};
   std::atomic<bool> background_{false};
   std::atomic<bool> stream_{false};

@@ -28,6 +28,8 @@ class PluginPort {
 
   virtual void log(Level level, std::string_view line) = 0;
   /// `epoch` empty: an event of the bus's log, `seq` is not looked at. The topic is one that the manifest allows.
+  /// Empty: nothing is published; the log of `epoch` is the plugin's, and ends with `seq`. `permission_denied`: it is
+  /// another's.
   [[nodiscard]] virtual Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
                                              std::string payload) = 0;
   /// JSON {client, version, workspace}. Empty: unknown, or gone.

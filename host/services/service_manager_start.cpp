@@ -129,8 +129,8 @@ PluginBasics ServiceManager::basics_of(const Entry& entry, const PluginSpec& spe
   return {spec.name,
           std::move(manifest),
           deps_.timers,
-          std::make_shared<SlotPort>(*entry.slot, spec.name, deps_.bus, deps_.log, deps_.describe_origin,
-                                     deps_.event_permits, std::move(caller), std::move(since)),
+          std::make_shared<SlotPort>(*entry.slot, LogOwner{spec.name, spec.bundled}, deps_.bus, deps_.log,
+                                     deps_.describe_origin, deps_.event_permits, std::move(caller), std::move(since)),
           deps_.max_payload_bytes,
           std::move(handed_over),
           spec.library};

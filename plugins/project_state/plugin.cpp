@@ -87,6 +87,8 @@ class ProjectState {
     if (auto opened = store_->ensure_open(); !opened) {
       if (opened.error().kind != ErrorKind::storage_failed) return opened;
       host_.log(Level::warn, "calls are answered with storage_failed until this is mended: " + opened.error().message);
+    } else {
+      publisher_->announce();
     }
     return {};
   }

@@ -30,7 +30,7 @@ class Publisher {
   /// with the next call.
   void send_committed() {
     const CleanMark head = store_.head();
-    if (head.epoch != place_.epoch) place_ = store_.opened_at();  // another log: its past is not news
+    announce();
     while (place_.seq < head.seq) {
       const auto events = store_.events_after(place_.seq, kBatch);
       if (!events || events->empty()) return;
@@ -38,6 +38,13 @@ class Publisher {
         if (!send(head.epoch, event)) return;
       }
     }
+  }
+
+  /// The host learns whose log this is before its first event.
+  void announce() {
+    if (store_.head().epoch == place_.epoch) return;
+    place_ = store_.opened_at();  // another log: its past is not news
+    host_.claim_log(place_.epoch, place_.seq);
   }
 
   void stop() {

@@ -37,12 +37,13 @@ struct LspShaped {
 
   // Calls {method, params} and answers what comes back; a cancel is passed on.
   void relay(gantry::Call call) { pass_on(std::move(call), false); }
-  // The same, of the client that called.
+  // The same, of the client that called, or of the one whose number is {client}.
   void ask(gantry::Call call) { pass_on(std::move(call), true); }
 
   void pass_on(gantry::Call call, bool back) {
     const json params = call.params();
     auto options = back ? call.back() : call.onward();
+    if (back) options.client = params.value("client", options.client);
     if (params.contains("timeout_ms"))
       options.deadline = gantry::Deadline::in(std::chrono::milliseconds(params["timeout_ms"]), host.now());
     auto shared = std::make_shared<gantry::Call>(std::move(call));
@@ -161,11 +162,12 @@ struct LspShaped {
     out["credit for none"] = host.raw()->send(host.raw()->ctx, &unknown);
     return out;
   }
-  // Makes {count} calls that nobody answers, and says how many were taken.
+  // Makes {count} calls that nobody answers, each of {bytes}, and says how many were taken.
   gantry::Result<json> many(gantry::Call& call) {
     int taken = 0;
+    const json params{{"p", std::string(call.params().value("bytes", std::size_t{0}), 'x')}};
     for (int i = 0; i < call.params()["count"].get<int>(); ++i) {
-      if (host.call("faulty.never", json::object(), {}, nullptr)) ++taken;
+      if (host.call("faulty.never", params, {}, nullptr)) ++taken;
     }
     return json{{"taken", taken}};
   }

@@ -47,8 +47,8 @@ struct Slot {
     const std::filesystem::path library = GANTRY_BUILD_DIR "/tests/plugins/plain.so";
     PluginBasics basics{"plain", *read_manifest(library), timers,
                         std::make_shared<BusPort>(
-                            "plain", bus, *log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
-                            BusPort::Caller{0, nullptr, [](OriginId) {}}),
+                            LogOwner{"plain"}, bus, *log, [](OriginId) { return std::nullopt; },
+                            PermitQueue::make(4, 4), BusPort::Caller{0, nullptr, [](OriginId) {}}),
                         1 << 20};
     auto loaded = InlinePlugin::load(library, std::move(basics), workers);
     REQUIRE(loaded);
@@ -105,7 +105,7 @@ TEST_CASE("ends: the death of an instance that was replaced or is not in place y
 TEST_CASE("ends: a plugin that was unsubscribed before it had subscribed has no subscription") {
   Slot t;
   BusPort port(
-      "p", t.bus, *t.log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
+      LogOwner{"p"}, t.bus, *t.log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
       BusPort::Caller{0, nullptr, [](OriginId) {}});
   port.unsubscribe();
   port.subscribe({"a.**"}, [] {});

@@ -27,7 +27,7 @@ struct Alone {
     REQUIRE(manifest);
     PluginBasics basics{name, *manifest, timers,
                         std::make_shared<BusPort>(
-                            name, bus, *log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
+                            LogOwner{name}, bus, *log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
                             BusPort::Caller{0, nullptr, [](OriginId) {}}),
                         1 << 20};
     auto loaded = InlinePlugin::load(library, std::move(basics), workers);

@@ -64,6 +64,42 @@ TEST_CASE("framing: a message over the limit is told once, skipped, and the next
   }
 }
 
+TEST_CASE("framing: a message that is given up half-way is skipped to its end, and the next one arrives") {
+  const std::string message(1000, 'x');
+  for (const auto framing : {Framing::lines, Framing::headers}) {
+    std::string text;
+    append_frame(text, framing, message);
+    for (const std::size_t half : {std::size_t{40}, std::size_t{500}, text.size() - 1}) {
+      FrameDecoder decoder(4000, framing);
+      REQUIRE_FALSE(decoder.abandon());
+      decoder.feed(std::string_view(text).substr(0, half));
+      REQUIRE(all(decoder).empty());
+      REQUIRE(decoder.abandon());
+      REQUIRE(decoder.buffered() == 0);
+      decoder.feed(std::string_view(text).substr(half));
+      REQUIRE(all(decoder).empty());
+      decoder.feed(text);
+      REQUIRE(all(decoder) == std::vector<std::string>{message});
+    }
+  }
+}
+
+TEST_CASE("framing: the memory of a decoder is what its largest message needs, and is given back") {
+  constexpr std::size_t kMost = std::size_t{3} << 20;
+  constexpr std::size_t kChunk = std::size_t{64} << 10;
+  FrameDecoder decoder(kMost, Framing::lines);
+  const std::string chunk(kChunk, 'x');
+  for (std::size_t sent = 0; sent < kMost; sent += kChunk) decoder.feed(chunk);
+  REQUIRE(decoder.allocated() >= kMost);
+  REQUIRE(decoder.allocated() <= kMost + 2 * kChunk);
+  decoder.feed("\nnext");
+  REQUIRE(all(decoder).size() == 1);
+  decoder.release();
+  REQUIRE(decoder.allocated() < kChunk);
+  decoder.feed(" one\n");
+  REQUIRE(all(decoder) == std::vector<std::string>{"next one"});
+}
+
 TEST_CASE("framing: headers that make no sense, or never end, break the stream") {
   for (const std::string bad :
        {"Content-Length: x\r\n\r\n", "Content-Length: -1\r\n\r\n", "Content-Length: 1\r\nContent-Length: 1\r\n\r\n",

@@ -16,6 +16,8 @@ constexpr std::size_t kReadBytes = 64 * 1024;
 constexpr std::size_t kReadsATurn = 8;
 // Above this much unwritten output no events are taken from subscriptions and nothing is read.
 constexpr std::size_t kBusyBytes = 256 * 1024;
+// What every connection may hold of a message that has not come to its end.
+constexpr std::size_t kSmallMessage = 256 * 1024;
 }  // namespace
 
 Connection::Connection(Worker& worker, Socket socket, ConnectionLimits limits, Log& log, Ended ended)
@@ -55,6 +57,7 @@ void Connection::close() {
   if (std::exchange(closed_, true)) return;
   (void)outbox_.flush();
   outbox_.close();
+  limits_.unfinished->held -= std::exchange(unfinished_, 0);
   close_socket();
   session_->closed();
   ended_(self());
@@ -85,8 +88,9 @@ void Connection::read() {
   outbox_.cork();
   const bool alive = or_close([this] { return read_some(); });
   if (closed_) return;
-  after_write(outbox_.uncork());
   decoder_.release();
+  weigh_unfinished();
+  after_write(outbox_.uncork());
   if (closed_) return;
   if (!alive) {
     end_of_input();
@@ -138,6 +142,25 @@ bool Connection::take_messages() {
     }
   }
   return false;
+}
+
+// Who begins large messages on many connections and ends none would else make the host hold all of them. The client is
+// told and may send its message again; the connection lives on.
+void Connection::weigh_unfinished() {
+  auto& all = *limits_.unfinished;
+  const auto weigh = [&] {
+    const std::size_t now = decoder_.allocated() > kSmallMessage ? decoder_.allocated() : 0;
+    const std::size_t before = std::exchange(unfinished_, now);
+    return all.held += now - before;
+  };
+  const std::size_t before = unfinished_;
+  if (weigh() <= all.most || unfinished_ <= before || !decoder_.abandon()) return;
+  decoder_.release();
+  (void)weigh();
+  session_->refuse(Error{ErrorKind::overloaded,
+                         "unfinished messages of the host's clients hold " + std::to_string(all.most) +
+                             " bytes already; this one was skipped: send it again",
+                         R"({"retry_after_ms":1000})"});
 }
 
 // The client may still want its answers (`printf ... | nc -U`): it is served until the last one, unless it is gone.

@@ -9,7 +9,7 @@
 // Thread rule: start(), close() and what the socket says on its worker; write(), schedule_events(), writable() and
 // call_ended() from any thread.
 // Full: who does not read is not read from, and gets no events, while kBusyBytes wait; beyond max_outbound_bytes the
-// connection is closed.
+// connection is closed. An unfinished message that is large while all of them hold too much is skipped, `overloaded`.
 #pragma once
 
 #include <atomic>
@@ -26,9 +26,17 @@
 
 namespace gantry::host {
 
+/// What the messages that have not come to their end hold, those of all connections. Any thread.
+struct UnfinishedBytes {
+  explicit UnfinishedBytes(std::size_t limit) : most(limit) {}
+  const std::size_t most;
+  std::atomic<std::size_t> held{0};
+};
+
 struct ConnectionLimits {
   std::size_t max_message_bytes;
   std::size_t max_outbound_bytes;
+  std::shared_ptr<UnfinishedBytes> unfinished;
 };
 
 class Connection final : public SessionWire, public StreamPeer {
@@ -57,6 +65,7 @@ class Connection final : public SessionWire, public StreamPeer {
   [[nodiscard]] bool read_some();
   /// False: the connection is closed.
   [[nodiscard]] bool take_messages();
+  void weigh_unfinished();
   void end_of_input();
   void end_if_done();
   void has_room() override;
@@ -75,6 +84,7 @@ class Connection final : public SessionWire, public StreamPeer {
   std::atomic<bool> half_closed_{false};
   bool waiting_for_input_ = false;
   bool paused_ = false;
+  std::size_t unfinished_ = 0;  ///< what it has added to those of all
 };
 
 }  // namespace gantry::host

@@ -9,6 +9,10 @@
 
 namespace gantry::host {
 
+namespace {
+constexpr std::size_t kMaxOwnParams = 4 * EventBus::kMaxEventBytes;
+}
+
 RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser)
     : deps_(deps),
       wire_(std::move(wire)),
@@ -159,6 +163,12 @@ bool RpcSession::handle_own(const RpcMessage& message, const std::shared_ptr<Rep
   if (!message.method.starts_with("host.") && !message.method.starts_with("events.")) return false;
   const auto own = kOwn.find(message.method);
   if (own == kOwn.end()) return false;
+  // These are rebuilt as trees, which take many times their size.
+  if (message.params.size() > kMaxOwnParams) {
+    reply->answered(fail(ErrorKind::too_large, "params of " + message.method + " may have " +
+                                                   std::to_string(kMaxOwnParams) + " bytes; an event at most 1 MiB"));
+    return true;
+  }
   auto params = parse_json(message.params.empty() ? std::string_view("{}") : message.params);
   if (!params) {
     reply->answered(std::unexpected(params.error()));
@@ -213,6 +223,7 @@ Result<json> RpcSession::subscribe(const json& params) {
     p.require(*buffer >= 1, "buffer must be at least 1");
     options.buffer = static_cast<std::size_t>(std::max<std::int64_t>(*buffer, 1));
   }
+  options.share = share_;
   options.name = "client " + std::to_string(origin_);
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   if (subscriptions_.size() >= kMaxSubscriptions)

@@ -5,7 +5,7 @@
 //
 // Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive from any thread.
 // Bounds: max_calls_in_flight calls, with params of max_bytes_in_flight together (more are `overloaded`; one call alone
-//   may have what max_message_bytes lets in), 64 subscriptions.
+//   may have what max_message_bytes lets in), 64 subscriptions, for which EventBus::kMaxWaitingBytes wait together.
 // Never: a call is left unanswered while the client listens; two answers to one id.
 #pragma once
 
@@ -108,6 +108,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   const std::shared_ptr<ClientCalls> asked_;
   std::uint64_t next_subscription_ = 1;
   std::map<std::string, Subscribed> subscriptions_;
+  const std::shared_ptr<bus::Share> share_ = EventBus::share();  ///< of what waits for them
 
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -19,6 +19,11 @@ namespace gantry::host {
 
 using Local = boost::asio::local::stream_protocol;
 
+namespace {
+/// Of the largest size that may be on their way at the same time, on all connections.
+constexpr std::size_t kUnfinishedMessages = 8;
+}  // namespace
+
 struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   /// One worker's part. Its parser is used by that worker alone.
   struct Part {
@@ -30,7 +35,12 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   };
 
   Impl(Workers& workers_in, SessionDeps deps_in, Log& log_in, UnixDoorLimits limits_in, Gone gone_in)
-      : workers(workers_in), deps(std::move(deps_in)), log(log_in), limits(limits_in), gone(std::move(gone_in)) {
+      : workers(workers_in),
+        deps(std::move(deps_in)),
+        log(log_in),
+        limits(limits_in),
+        gone(std::move(gone_in)),
+        unfinished(std::make_shared<UnfinishedBytes>(kUnfinishedMessages * limits.max_message_bytes)) {
     for (std::size_t i = 0; i < workers.size(); ++i) {
       parts.push_back(std::make_unique<Part>(workers.at(i), limits));
     }
@@ -103,11 +113,12 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
       return;
     }
     socket.non_blocking(true);
-    auto connection = std::make_shared<Connection>(
-        part.worker, std::move(socket), ConnectionLimits{limits.max_message_bytes, limits.max_outbound_bytes}, log,
-        [weak = weak_from_this(), &part](const std::shared_ptr<Connection>& ended) {
-          if (const auto self = weak.lock()) self->ended(ended, part);
-        });
+    auto connection =
+        std::make_shared<Connection>(part.worker, std::move(socket),
+                                     ConnectionLimits{limits.max_message_bytes, limits.max_outbound_bytes, unfinished},
+                                     log, [weak = weak_from_this(), &part](const std::shared_ptr<Connection>& ended) {
+                                       if (const auto self = weak.lock()) self->ended(ended, part);
+                                     });
     {
       Lock lock(mutex);
       part.connections.insert(connection);
@@ -145,6 +156,7 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   Log& log;
   const UnixDoorLimits limits;
   const Gone gone;
+  const std::shared_ptr<UnfinishedBytes> unfinished;
   std::optional<Listener> listener;           ///< the first worker's
   std::shared_ptr<Local::acceptor> acceptor;  ///< the first worker's
   std::atomic<std::size_t> count{0};

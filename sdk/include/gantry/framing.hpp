@@ -54,6 +54,8 @@ class FrameDecoder {
   [[nodiscard]] const std::string& error() const { return error_; }
   /// Bytes held.
   [[nodiscard]] std::size_t buffered() const { return end_ - begin_; }
+  /// Bytes of memory that hold them, and have room for more.
+  [[nodiscard]] std::size_t allocated() const { return buffer_.size(); }
 
   /// They themselves, until the next call: fed to another decoder it goes on here, unless this one is skipping.
   [[nodiscard]] std::string_view held() const { return std::string_view(buffer_).substr(begin_, end_ - begin_); }
@@ -68,7 +70,9 @@ class FrameDecoder {
       end_ -= begin_;
       begin_ = 0;
     }
-    if (end_ + size + kPadding > buffer_.size()) buffer_.resize(std::max(end_ + size + kPadding, buffer_.size() * 2));
+    const std::size_t needed = end_ + size + kPadding;
+    const std::size_t most = max_message_ + kMaxHeader + size + kPadding;  // no message needs more
+    if (needed > buffer_.size()) buffer_.resize(std::max(needed, std::min(buffer_.size() * 2, most)));
     return buffer_.data() + end_;
   }
   void commit(std::size_t size) { end_ += size; }
@@ -99,13 +103,32 @@ class FrameDecoder {
     }
   }
 
+  /// After next() has said need_more: what is held of a message is dropped, and the rest of it will be skipped. False:
+  /// nothing is held of any but a header.
+  bool abandon() {
+    if (begin_ == end_ || skipping() || !error_.empty()) return false;
+    if (framing_ == Framing::lines) {
+      skip_line_ = true;
+    } else {
+      const std::string_view held(buffer_.data() + begin_, end_ - begin_);
+      const std::size_t blank = held.substr(0, kMaxHeader).find("\r\n\r\n");
+      std::size_t length = 0;
+      if (blank == std::string_view::npos || !content_length(held.substr(0, blank), length)) return false;
+      skip_left_ = length - (held.size() - blank - 4);
+    }
+    begin_ = end_;
+    return true;
+  }
+
   /// Gives memory back that one large message has claimed.
   void release() {
     constexpr std::size_t kKeep = 128 * 1024;
-    if (begin_ == end_ && buffer_.size() > kKeep) {
-      begin_ = end_ = scanned_ = 0;
-      std::string().swap(buffer_);
-    }
+    if (buffer_.size() <= kKeep || end_ - begin_ > kKeep / 2) return;
+    std::string rest(buffer_, begin_, end_ - begin_);
+    scanned_ -= std::min(scanned_, begin_);
+    end_ = rest.size();
+    begin_ = 0;
+    buffer_.swap(rest);
   }
 
  private:

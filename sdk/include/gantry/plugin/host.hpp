@@ -167,6 +167,16 @@ class Host {
                     ": its manifest does not list the topic, nothing grants it, or it is over 1 MiB");
   }
 
+  /// Says which log is the plugin's own, and its newest event, before it publishes of it: from then on no other plugin
+  /// can publish under this epoch, and a client that has seen all of it resumes. A host that does not know this ignores
+  /// it. For a plugin whose manifest lists topics of a log.
+  void claim_log(std::string_view epoch, std::uint64_t head) const {
+    auto msg = detail::make_msg(GANTRY_EVENT, head);
+    msg.epoch = detail::to_bytes(epoch);
+    msg.payload = detail::to_bytes("null");
+    (void)host_->send(host_->ctx, &msg);
+  }
+
   /// Calls a service, or back to a client. `done` runs serially, once. `overloaded`: too many calls are open;
   /// `unavailable`: the plugin is stopping; `invalid_params`: the message was refused.
   Result<OutgoingCall> call(std::string_view method, const json& params, CallOptions options, OnAnswer done) const {

@@ -267,6 +267,7 @@ class HostPort : public HostCore {
     return GANTRY_OK;
   }
   std::int32_t take_event(const gantry_msg& msg, const json& payload) GANTRY_REQUIRES(mutex_) {
+    if (msg.topic.size == 0) return msg.epoch.size == 0 ? GANTRY_INVALID : GANTRY_OK;  // it names its log
     if (const auto refused = refusal(Lane::events)) return *refused;
     Event event{std::string(gantry::detail::to_view(msg.topic)), std::string(gantry::detail::to_view(msg.epoch)),
                 msg.id, payload, answers_};
