@@ -164,9 +164,14 @@ class Room {
     Confinement confinement;
     confinement.folder = config.value("state_dir", "");
     const GrantPlaces places{s_.folder.string(), s_.folder.string(), {}};
-    confinement.read = granted_paths(s_.manifest.grants, GrantKind::read, places);
+    const auto paths = [&](GrantKind kind) {
+      std::vector<std::string> out;
+      for (auto& granted : granted_paths(s_.manifest.grants, kind, places)) out.push_back(std::move(granted.path));
+      return out;
+    };
+    confinement.read = paths(GrantKind::read);
     confinement.read.push_back(s_.library.parent_path().string());
-    confinement.write = granted_paths(s_.manifest.grants, GrantKind::write, places);
+    confinement.write = paths(GrantKind::write);
     confinement.network = has_grant(s_.manifest.grants, GrantKind::network);
     auto plugin = ChildPlugin::start(
         s_.library, basics(std::move(port)),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <boost/asio/signal_set.hpp>
@@ -118,6 +119,8 @@ void on_signals(boost::asio::signal_set& signals, House& house) {
 int run_host(const Common& common, const ServeArgs& args) {
   drop_inherited();
   continue_behind_first_process();
+  // Its memory, environment and descriptors are not for other processes of its user. A crash makes it dumpable again.
+  (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
   mark_fatal_signals();
   block_broken_pipes();
   std::signal(SIGXFSZ, SIG_IGN);  // NOLINT: a full disk is an error, not a death; before any thread

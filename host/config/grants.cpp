@@ -196,19 +196,22 @@ bool has_grant(const std::vector<Grant>& grants, GrantKind kind) {
   return std::any_of(grants.begin(), grants.end(), [kind](const Grant& grant) { return grant.kind == kind; });
 }
 
-std::vector<std::string> granted_paths(const std::vector<Grant>& grants, GrantKind kind, const GrantPlaces& places) {
-  std::vector<std::string> out;
+std::vector<GrantedPath> granted_paths(const std::vector<Grant>& grants, GrantKind kind, const GrantPlaces& places) {
+  std::vector<GrantedPath> out;
   for (const auto& grant : grants) {
     if (grant.kind != kind) continue;
     const auto slash = grant.of.find('/');
     const std::string first = grant.of.substr(0, slash);
     const std::string rest = slash == std::string::npos ? "" : grant.of.substr(slash);
+    const auto beneath = [&](const std::string& place) { out.push_back({place + rest, rest.empty() ? "" : place}); };
     if (first == "$WORKSPACE") {
-      for (const auto& workspace : places.workspaces) out.push_back(workspace + rest);
+      for (const auto& workspace : places.workspaces) beneath(workspace);
     } else if (first.empty()) {
-      out.push_back(grant.of);
-    } else if (const auto& place = first == "~" ? places.home : places.state; !place.empty()) {
-      out.push_back(place + rest);
+      out.push_back({grant.of, ""});
+    } else if (first == "$STATE" && !places.state.empty()) {
+      beneath(places.state);
+    } else if (first == "~" && !places.home.empty()) {
+      out.push_back({places.home + rest, ""});
     }
   }
   return out;

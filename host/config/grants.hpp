@@ -51,14 +51,19 @@ struct Grant {
 
 [[nodiscard]] bool has_grant(const std::vector<Grant>& grants, GrantKind kind);
 
-/// The folders and files behind all grants of this kind, absolute. What has no place (no home, no workspace) is left
-/// out.
+/// A folder or file behind a grant, absolute.
+struct GrantedPath {
+  std::string path;
+  std::string within;  ///< of $STATE/... and $WORKSPACE/...: what it must not lead out of; else empty
+  bool operator==(const GrantedPath&) const = default;
+};
+/// The folders and files behind all grants of this kind. What has no place (no home, no workspace) is left out.
 struct GrantPlaces {
   std::string home;
   std::string state;
   std::vector<std::string> workspaces;
 };
-[[nodiscard]] std::vector<std::string> granted_paths(const std::vector<Grant>& grants, GrantKind kind,
+[[nodiscard]] std::vector<GrantedPath> granted_paths(const std::vector<Grant>& grants, GrantKind kind,
                                                      const GrantPlaces& places);
 
 }  // namespace gantry::host

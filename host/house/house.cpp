@@ -265,6 +265,7 @@ void House::set_polling(Polling wanted) { workers_.set_polling(wanted != Polling
 
 Result<void> House::open() {
   set_polling(options_.config.host.polling);
+  resolve_grants();
   if (auto ok = places_->open(); !ok) return ok;
   for (const auto& folder : options_.config.host.workspaces) {
     if (auto opened = open_workspace(folder); !opened)
@@ -287,17 +288,24 @@ void House::start_activated(std::string_view when, const std::vector<std::string
   }
 }
 
+void House::resolve_grants() const {
+  services_->resolve_grants({home_folder(), options_.state_dir.string(), workspaces_.list()});
+}
+
 Result<std::string> House::open_workspace(const std::string& folder) {
   auto added = workspaces_.add(folder);
   if (!added) return std::unexpected(added.error());
+  const bool is_another = services_->renew_workspace(added->path);
   if (!added->is_new) {
     // Whoever opens it again has perhaps changed its file.
     if (read_project(added->path).changed) services_->reconfigure();
+    if (is_another) renew_confined();
     return added->path;
   }
   log_->write(Level::info, "host", "workspace " + added->path);
   (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
   (void)read_project(added->path);
+  resolve_grants();
   services_->reconfigure();
   renew_confined();
   start_activated("workspace");

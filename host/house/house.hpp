@@ -119,6 +119,7 @@ class House {
   [[nodiscard]] Result<std::string> reload_config();
   /// Plugins that run, and may reach something else from now on.
   void renew_confined();
+  void resolve_grants() const;
   [[nodiscard]] SessionDeps session_deps();
   [[nodiscard]] PluginDeps plugin_deps();
   void set_polling(Polling wanted);

@@ -55,8 +55,10 @@ std::unexpected<Error> not_confined(const std::string& what, int error) {
 }
 
 json to_json(const Confinement& c) {
-  json out{
-      {"folder", c.folder}, {"read", c.read}, {"write", c.write}, {"network", c.network}, {"processes", c.processes}};
+  json pinned = json::object();
+  for (const auto& [path, id] : c.pinned) pinned[path] = {id.device, id.inode};
+  json out{{"folder", c.folder},   {"read", c.read},           {"write", c.write},
+           {"network", c.network}, {"processes", c.processes}, {"pinned", std::move(pinned)}};
   if (c.max_memory_mib) out["max_memory_mib"] = *c.max_memory_mib;
   return out;
 }
@@ -70,6 +72,11 @@ Result<Confinement> confinement_of(const json& doc) {
   out.network = p.boolean_or("network", false);
   out.processes = p.boolean_or("processes", false);
   out.max_memory_mib = p.maybe_integer("max_memory_mib");
+  for (const auto& [path, id] : p.object("pinned").items()) {
+    const bool fits = id.is_array() && id.size() == 2 && id[0].is_number_unsigned() && id[1].is_number_unsigned();
+    p.require(fits, "pinned must map paths to [device, inode]");
+    if (fits) out.pinned[path] = {id[0].get<std::uint64_t>(), id[1].get<std::uint64_t>()};
+  }
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   return out;
 }
@@ -94,7 +101,7 @@ std::vector<std::string> scrubbed_environment(const Confinement& confinement) {
   return out;
 }
 
-Result<Confined> confine(const Confinement& confinement) {
+Result<Confined> confine(const Confinement& confinement, int newest_landlock) {
   Confined out;
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return not_confined("PR_SET_NO_NEW_PRIVS", errno);
   out.enforced.emplace_back("no_new_privs");
@@ -102,14 +109,14 @@ Result<Confined> confine(const Confinement& confinement) {
   out.enforced.emplace_back("rlimits");
   if (auto ok = drop_capabilities(); !ok) return std::unexpected(ok.error());
   out.enforced.emplace_back("capabilities");
-  const auto paths = restrict_paths(confinement, out.notes);
+  const auto paths = restrict_paths(confinement, out.notes, newest_landlock);
   if (!paths) return std::unexpected(paths.error());
   if (*paths > 0) {
     out.enforced.push_back("landlock:" + std::to_string(*paths));
   } else {
     out.notes.emplace_back("this kernel has no Landlock: the plugin may open every file that its user may");
   }
-  const auto calls = restrict_calls(confinement);
+  const auto calls = restrict_calls(confinement, *paths);
   if (!calls) return std::unexpected(calls.error());
   if (*calls) {
     out.enforced.emplace_back("seccomp");

@@ -11,9 +11,13 @@
 
 #include <cstdint>
 #include <gantry/json.hpp>
+#include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "host/plugins/pinned_paths.hpp"
 
 namespace gantry::host {
 
@@ -32,6 +36,8 @@ struct Confinement {
   bool processes = false;                      ///< starting programs, also those that lie in what is granted
   std::optional<std::int64_t> max_memory_mib;  ///< of address space
   std::vector<std::string> environment{};      ///< variables that it is given besides; the host alone looks at them
+  /// Of the paths above: those that stay closed unless they are these files and folders.
+  std::map<std::string, FileId> pinned{};
 };
 [[nodiscard]] json to_json(const Confinement& confinement);
 [[nodiscard]] Result<Confinement> confinement_of(const json& doc);
@@ -46,14 +52,22 @@ struct Confined {
   std::vector<std::string> notes;  ///< sentences for the log: what the kernel lacks, what was granted and is not there
 };
 
-/// `unavailable` when the kernel refuses something that it offers: then nothing must be loaded.
-[[nodiscard]] Result<Confined> confine(const Confinement& confinement);
+/// Whatever version of Landlock the kernel has.
+inline constexpr int kAnyLandlock = std::numeric_limits<int>::max();
+
+/// `unavailable` when the kernel refuses something that it offers: then nothing must be loaded. `newest_landlock`: no
+/// more of Landlock is used than that version of it knows, as on an older kernel.
+[[nodiscard]] Result<Confined> confine(const Confinement& confinement, int newest_landlock = kAnyLandlock);
 
 // Its parts:
 /// Landlock: paths, TCP ports, and what is outside of this process. The version; 0: the kernel has none.
-[[nodiscard]] Result<int> restrict_paths(const Confinement& confinement, std::vector<std::string>& notes);
-/// seccomp. False: the kernel has none.
-[[nodiscard]] Result<bool> restrict_calls(const Confinement& confinement);
+[[nodiscard]] Result<int> restrict_paths(const Confinement& confinement, std::vector<std::string>& notes,
+                                         int newest = kAnyLandlock);
+/// seccomp. False: the kernel has none. `landlock`: what restrict_paths() has reached; what it lacks is refused here,
+/// as far as a filter of system calls can.
+[[nodiscard]] Result<bool> restrict_calls(const Confinement& confinement, int landlock);
+/// seccomp as well: what acts on a process that is named by its number may name this one, or none (0).
+[[nodiscard]] Result<void> restrict_calls_on_others();
 [[nodiscard]] std::unexpected<Error> not_confined(const std::string& what, int error);
 
 }  // namespace gantry::host

@@ -8,8 +8,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <gantry/descriptor.hpp>
 
 #include "host/plugins/confine.hpp"
 
@@ -88,29 +90,22 @@ constexpr std::array kForNetwork{
     Place{"/run/NetworkManager", kRead},
 };
 
-struct Descriptor {
-  int fd;
-  explicit Descriptor(int f) : fd(f) {}
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-};
-
 class Rules {
  public:
+  enum class Place : std::uint8_t { open, absent, another };
+
   Rules(int ruleset, Rights known) : ruleset_(ruleset), known_(known) {}
 
-  /// False: there is nothing at this path.
-  [[nodiscard]] Result<bool> allow(const char* path, Rights rights) const {
+  /// `pinned`: what alone may be there; nullptr: anything.
+  [[nodiscard]] Result<Place> allow(const char* path, Rights rights, const FileId* pinned = nullptr) const {
     const Descriptor place(::open(path, O_PATH | O_CLOEXEC));
     struct stat info{};
-    if (place.fd < 0 || ::fstat(place.fd, &info) != 0) return false;
+    if (!place || ::fstat(place.get(), &info) != 0) return Place::absent;
+    if (pinned != nullptr && *pinned != FileId{info.st_dev, info.st_ino}) return Place::another;
     if (!S_ISDIR(info.st_mode)) rights &= kOfFiles;
-    const Rule rule{rights & known_, place.fd};
+    const Rule rule{rights & known_, place.get()};
     if (::syscall(kAddRule, ruleset_, kPathBeneath, &rule, 0) != 0) return not_confined(path, errno);
-    return true;
+    return Place::open;
   }
   template <class Places>
   [[nodiscard]] Result<void> allow(const Places& places) const {
@@ -145,9 +140,14 @@ class Rules {
     if (auto ok = rules.allow(kForNetwork); !ok) return ok;
   }
   const auto granted = [&](const std::string& path, Rights rights) -> Result<void> {
-    const auto allowed = rules.allow(path.c_str(), confinement.processes ? rights | kExecute : rights);
+    const auto pin = confinement.pinned.find(path);
+    const FileId* const id = pin == confinement.pinned.end() ? nullptr : &pin->second;
+    const auto allowed = rules.allow(path.c_str(), confinement.processes ? rights | kExecute : rights, id);
     if (!allowed) return std::unexpected(allowed.error());
-    if (!*allowed) notes.push_back(path + " is granted and cannot be opened now: it stays closed");
+    if (*allowed == Rules::Place::absent)
+      notes.push_back(path + " is granted and cannot be opened now: it stays closed");
+    if (*allowed == Rules::Place::another)
+      notes.push_back(path + " is granted and is not the file or folder that the host found there: it stays closed");
     return {};
   };
   for (const auto& path : confinement.read) {
@@ -161,17 +161,18 @@ class Rules {
 
 }  // namespace
 
-Result<int> restrict_paths(const Confinement& confinement, std::vector<std::string>& notes) {
-  const int version = static_cast<int>(::syscall(kCreateRuleset, nullptr, 0, kAskVersion));
+Result<int> restrict_paths(const Confinement& confinement, std::vector<std::string>& notes, int newest) {
+  const int version = std::min(static_cast<int>(::syscall(kCreateRuleset, nullptr, 0, kAskVersion)), newest);
   if (version <= 0) return 0;
   Ruleset ruleset;
   ruleset.paths = known_paths(version);
   if (version >= 4 && !confinement.network) ruleset.ports = bit(0) | bit(1);
   if (version >= 6) ruleset.scopes = bit(0) | bit(1);
   const Descriptor rules(static_cast<int>(::syscall(kCreateRuleset, &ruleset, size_for(version), 0)));
-  if (rules.fd < 0) return not_confined("landlock_create_ruleset", errno);
-  if (auto ok = allow_all(Rules(rules.fd, ruleset.paths), confinement, notes); !ok) return std::unexpected(ok.error());
-  if (::syscall(kRestrictSelf, rules.fd, 0) != 0) return not_confined("landlock_restrict_self", errno);
+  if (!rules) return not_confined("landlock_create_ruleset", errno);
+  if (auto ok = allow_all(Rules(rules.get(), ruleset.paths), confinement, notes); !ok)
+    return std::unexpected(ok.error());
+  if (::syscall(kRestrictSelf, rules.get(), 0) != 0) return not_confined("landlock_restrict_self", errno);
   return version;
 }
 

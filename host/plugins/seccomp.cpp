@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The system calls that a plugin's process has no use for. They fail, so that a plugin hears of it; it is not ended.
+#include <asm/sockios.h>
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -18,7 +20,14 @@ namespace gantry::host {
 
 namespace {
 
-constexpr int kFchmodat2 = 452;  // younger than libseccomp's headers
+// Younger than libseccomp's headers; their numbers are the same on every machine.
+constexpr int kProcessMrelease = 448;
+constexpr int kFchmodat2 = 452;
+constexpr int kSetxattrat = 463;
+constexpr int kRemovexattrat = 466;
+constexpr int kOpenTreeAttr = 467;
+constexpr int kFileSetattr = 469;
+constexpr int kPrSchedCore = 62;
 
 /// Arguments are 64 bits wide, and the kernel looks at the lower half of an int only. So what is refused by value is
 /// compared under a mask, and what is let through is compared whole.
@@ -64,12 +73,22 @@ class Filter {
 void refuse_always(Filter& f) {
   // to look into other processes and to take what they have
   f.refuse({SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(process_madvise),
-            SCMP_SYS(pidfd_getfd), SCMP_SYS(kcmp), SCMP_SYS(perf_event_open)});
+            SCMP_SYS(pidfd_getfd), SCMP_SYS(kcmp), SCMP_SYS(perf_event_open), kProcessMrelease});
+  f.refuse_if(SCMP_SYS(prctl), {has(0, kPrSchedCore)});
+  // to speak with any other process of the user's, past Landlock
+  f.refuse({SCMP_SYS(shmget), SCMP_SYS(shmat), SCMP_SYS(shmdt), SCMP_SYS(shmctl), SCMP_SYS(msgget), SCMP_SYS(msgsnd),
+            SCMP_SYS(msgrcv), SCMP_SYS(msgctl), SCMP_SYS(semget), SCMP_SYS(semop), SCMP_SYS(semtimedop),
+            SCMP_SYS(semctl), SCMP_SYS(mq_open), SCMP_SYS(mq_unlink)});
+  // to change what a file is like by its path, which Landlock does not look at
+  f.refuse({kSetxattrat, kRemovexattrat, kFileSetattr});
   // to rearrange the file system, or to see another one
-  f.refuse({SCMP_SYS(mount), SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(move_mount),
-            SCMP_SYS(open_tree), SCMP_SYS(fsopen), SCMP_SYS(fsconfig), SCMP_SYS(fsmount), SCMP_SYS(fspick),
-            SCMP_SYS(mount_setattr), SCMP_SYS(unshare), SCMP_SYS(setns), SCMP_SYS(open_by_handle_at),
-            SCMP_SYS(fanotify_init), SCMP_SYS(quotactl), SCMP_SYS(swapon), SCMP_SYS(swapoff), SCMP_SYS(acct)});
+  f.refuse({SCMP_SYS(mount),         SCMP_SYS(umount2),       SCMP_SYS(pivot_root),
+            SCMP_SYS(chroot),        SCMP_SYS(move_mount),    SCMP_SYS(open_tree),
+            SCMP_SYS(fsopen),        SCMP_SYS(fsconfig),      SCMP_SYS(fsmount),
+            SCMP_SYS(fspick),        SCMP_SYS(mount_setattr), kOpenTreeAttr,
+            SCMP_SYS(unshare),       SCMP_SYS(setns),         SCMP_SYS(open_by_handle_at),
+            SCMP_SYS(fanotify_init), SCMP_SYS(quotactl),      SCMP_SYS(quotactl_fd),
+            SCMP_SYS(swapon),        SCMP_SYS(swapoff),       SCMP_SYS(acct)});
   // parts of the kernel that its exploits have come through; io_uring passes by this filter as well
   f.refuse({SCMP_SYS(bpf), SCMP_SYS(userfaultfd), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
             SCMP_SYS(io_uring_register), SCMP_SYS(keyctl), SCMP_SYS(add_key), SCMP_SYS(request_key)});
@@ -127,14 +146,34 @@ void refuse_processes(Filter& f, bool processes) {
   f.refuse_if(SCMP_SYS(utimensat), {is(1, SCMP_CMP_NE, 0)});
 }
 
+// What later versions of Landlock hold, and this kernel's does not.
+void refuse_what_landlock_lacks(Filter& f, int landlock) {
+  if (landlock < 6) {  // a signal of one's choice to a process of one's choice, when a descriptor is ready
+    for (const scmp_datum_t command : {F_SETOWN, F_SETOWN_EX, F_SETSIG})
+      f.refuse_if(SCMP_SYS(fcntl), {has(1, command)});
+    for (const scmp_datum_t request : {FIOSETOWN, SIOCSPGRP}) f.refuse_if(SCMP_SYS(ioctl), {has(1, request)});
+  }
+  if (landlock >= 3) return;
+  // to empty a file that one may not write. An access mode of 3 asks for nothing, and truncates all the same.
+  f.refuse({SCMP_SYS(truncate)}, EACCES);
+  constexpr scmp_datum_t kLooked = O_TRUNC | O_ACCMODE;
+  for (const scmp_datum_t mode : {O_RDONLY, O_ACCMODE}) {
+    f.refuse_if(SCMP_SYS(open), {has(1, O_TRUNC | mode, kLooked)}, EACCES);
+    f.refuse_if(SCMP_SYS(openat), {has(2, O_TRUNC | mode, kLooked)}, EACCES);
+  }
+  f.refuse({SCMP_SYS(openat2)}, ENOSYS);  // its flags lie in memory, where no filter looks
+}
+
 }  // namespace
 
-Result<bool> restrict_calls(const Confinement& confinement) {
+Result<bool> restrict_calls(const Confinement& confinement, int landlock) {
   if (::prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0) return false;
   Filter filter;
   refuse_always(filter);
   refuse_sockets(filter, confinement.network);
   refuse_processes(filter, confinement.processes);
+  refuse_what_landlock_lacks(filter, landlock);
+  if (auto ok = restrict_calls_on_others(); !ok) return std::unexpected(ok.error());
   if (const int failed = filter.load(); failed != 0) return not_confined("seccomp", failed);
   return true;
 }

@@ -132,8 +132,8 @@ void say(const json& what) {
   std::abort();
 }
 
-/// Starts it and tells the host. Empty: it did not start, and the host knows.
-[[nodiscard]] std::optional<pid_t> start(const json& order) {
+/// Starts it and tells the host. Empty: it did not start, and the host knows. `null`: /dev/null.
+[[nodiscard]] std::optional<pid_t> start(const json& order, int null) {
   std::array<int, 2> report{-1, -1};
   const pid_t guard = ::getpid();
   const pid_t pid = ::pipe2(report.data(), O_CLOEXEC) == 0 ? ::fork() : -1;
@@ -149,9 +149,7 @@ void say(const json& what) {
   }
   ::close(report[1]);
   // Who waits for the end of the helper's output must not wait for this process.
-  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (int fd = 0; fd < kSocket; ++fd) (void)::dup2(null, fd);
-  ::close(null);
   std::string said;
   std::array<char, 1024> chunk;
   while (true) {
@@ -183,13 +181,13 @@ void say(const json& what) {
   return ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
 }
 
-void kill_children() {
-  const int fd = open_children();
+/// `list`: as open_children() has opened it.
+void kill_children(int list) {
   std::string text;
   std::array<char, 4096> chunk;
-  for (ssize_t got = 0; (got = ::read(fd, chunk.data(), chunk.size())) > 0;)
+  (void)::lseek(list, 0, SEEK_SET);
+  for (ssize_t got = 0; (got = ::read(list, chunk.data(), chunk.size())) > 0;)
     text.append(chunk.data(), static_cast<std::size_t>(got));
-  ::close(fd);
   const char* at = text.c_str();
   for (char* end = nullptr;; at = end) {
     const long pid = std::strtol(at, &end, 10);
@@ -210,10 +208,10 @@ void kill_children() {
 }
 
 /// Until nobody is left: each that ends leaves its own children to this process.
-void kill_all(int ended, pid_t helper, std::optional<json>& became) {
+void kill_all(int list, int ended, pid_t helper, std::optional<json>& became) {
   constexpr int kLookAgainMs = 100;  // the list of children may miss one while another ends
   do {
-    kill_children();
+    kill_children(list);
     pollfd someone{ended, POLLIN, 0};
     (void)::poll(&someone, 1, kLookAgainMs);
     signalfd_siginfo ignored;
@@ -236,21 +234,22 @@ int helper_guard() {
   sigemptyset(&child);
   sigaddset(&child, SIGCHLD);
   const int ended = ::signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  // All that is opened is opened before there is a helper, which could use up what the system gives.
+  const int children = open_children();
+  const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   Lines lines;
   std::optional<pid_t> helper;
   {
     const auto line = lines.next(true);
     const auto order = line ? parse_json(*line) : fail(ErrorKind::unavailable, "the host is gone");
     if (!order) return 1;
-    const int children = open_children();
-    if (children < 0 || ended < 0) {
+    if (children < 0 || ended < 0 || null < 0) {
       say(error_json(Error{ErrorKind::unavailable,
                            "this kernel does not say what a helper leaves behind (/proc/PID/task/PID/children)",
                            {}}));
       return 1;
     }
-    ::close(children);
-    helper = start(*order);
+    helper = start(*order, null);
   }
   if (!helper) return 1;
   (void)::malloc_trim(0);
@@ -269,7 +268,7 @@ int helper_guard() {
     }
     if (lines.closed()) break;
   }
-  kill_all(ended, *helper, became);
+  kill_all(children, ended, *helper, became);
   if (became) say(*became);
   return 0;
 }

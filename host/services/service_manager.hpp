@@ -31,6 +31,7 @@
 #include "host/plugins/handover.hpp"
 #include "host/plugins/inline_start.hpp"
 #include "host/plugins/library_copies.hpp"
+#include "host/plugins/pinned_paths.hpp"
 #include "host/runtime/spawner.hpp"
 #include "host/services/activation.hpp"
 #include "host/services/growing_map.hpp"
@@ -149,6 +150,10 @@ class ServiceManager {
   /// is given that event, if it has subscribed to it.
   void arm_activations();
 
+  /// Resolves the paths of every plugin's grants, as far as they are there: from then on each must be what it is now.
+  void resolve_grants(const GrantPlaces& places) const;
+  /// The user has named this workspace, perhaps again: it is what is there now. True: it was another folder before.
+  bool renew_workspace(const std::string& folder) const;
   /// Those that run in a process of their own, and may read, write or see other variables now than when it began.
   [[nodiscard]] std::vector<std::string> confined_too_narrowly() const;
   /// Starts the build that runs once more in its own place, as reload() does, with what it may reach now.
@@ -261,6 +266,7 @@ class ServiceManager {
   WorkerPool& pool_;
   const ConfigOf config_of_;
   LibraryCopies copies_;
+  const std::unique_ptr<PinnedPaths> pins_ = std::make_unique<PinnedPaths>();
   GrowingMap<Entry> entries_;
   mutable Mutex mutex_;
   CondVar changed_;

@@ -117,11 +117,25 @@ std::vector<std::string> ServiceManager::confined_too_narrowly() const {
       then = entry.confined;
     }
     const auto now = granted(name);
-    if (then && now && (then->read != now->read || then->write != now->write || then->environment != now->environment))
+    if (then && now &&
+        (then->read != now->read || then->write != now->write || then->environment != now->environment ||
+         then->pinned != now->pinned))
       out.push_back(name);
   }
   return out;
 }
+
+void ServiceManager::resolve_grants(const GrantPlaces& places) const {
+  const auto all = table();
+  for (const auto& spec : all->specs()) {
+    for (const GrantKind kind : {GrantKind::read, GrantKind::write}) {
+      for (const auto& granted : granted_paths(spec.grants(), kind, places))
+        (void)pins_->resolve(granted.path, granted.within);
+    }
+  }
+}
+
+bool ServiceManager::renew_workspace(const std::string& folder) const { return pins_->renew(folder); }
 
 Result<void> ServiceManager::renew(const std::string& plugin) {
   const auto found = entry_of(plugin);

@@ -38,16 +38,32 @@ void open_key_sources(Confinement& out, const json& settings) {
 }
 
 /// `config`: what the plugin is handed.
-[[nodiscard]] Confinement confinement_for(const PluginSpec& spec, const json& config) {
+[[nodiscard]] Confinement confinement_for(const PluginSpec& spec, const json& config, PinnedPaths& pins) {
   Confinement out;
   out.folder = config.value("state_dir", "");
+  const std::filesystem::path folder = out.folder;
   const auto grants = spec.grants();
-  const GrantPlaces places{home_folder(), std::filesystem::path(out.folder).parent_path().string(),
+  const GrantPlaces places{home_folder(), folder.parent_path().string(),
                            config.value("workspaces", std::vector<std::string>{})};
-  out.read = granted_paths(grants, GrantKind::read, places);
+  // What cannot be resolved is there for the log, and stays closed: nothing has the id of nothing.
+  const auto pinned = [&](GrantKind kind) {
+    std::vector<std::string> paths;
+    for (const auto& granted : granted_paths(grants, kind, places)) {
+      const auto pin = pins.resolve(granted.path, granted.within);
+      paths.push_back(pin ? pin->path : granted.path);
+      out.pinned[paths.back()] = pin ? pin->id : FileId{};
+    }
+    return paths;
+  };
+  // Its own folder is no link, whoever may write where it is.
+  const auto state = pins.resolve(places.state);
+  const auto own = pins.resolve(out.folder);
+  const bool is_own = state && own && own->path == state->path / folder.filename();
+  out.read = pinned(GrantKind::read);
   out.read.push_back(spec.library.parent_path().string());
   if (!spec.copy.empty()) out.read.push_back(spec.copy.parent_path().string());
-  out.write = granted_paths(grants, GrantKind::write, places);
+  out.write = pinned(GrantKind::write);
+  out.pinned[out.folder] = is_own ? own->id : FileId{};
   out.network = has_grant(grants, GrantKind::network);
   out.processes = has_grant(grants, GrantKind::processes);
   out.max_memory_mib = spec.max_memory_mib;
@@ -188,12 +204,12 @@ Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
   const auto all = table();
   if (!all->has(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
   const auto spec = PluginTable::share(all, plugin);
-  return confinement_for(*spec, config_of_(*spec));
+  return confinement_for(*spec, config_of_(*spec), *pins_);
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& spec) {
   const json config = config_of_(spec);
-  Confinement confinement = confinement_for(spec, config);
+  Confinement confinement = confinement_for(spec, config, *pins_);
   confinement.processes = false;  // the host starts them for it (launcher.hpp)
   ChildDeps deps{deps_.workers,
                  deps_.spawner,
@@ -214,7 +230,7 @@ Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const
   PluginSpec wanted = spec;
   Lock lock(mutex_);
   if (wanted.copy == entry.kept) wanted.copy.clear();  // as granted() sees it
-  entry.confined = confinement_for(wanted, config);
+  entry.confined = confinement_for(wanted, config, *pins_);
   entry.enforced = std::move(enforced);
   return *plugin;
 }

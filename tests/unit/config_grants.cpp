@@ -91,9 +91,11 @@ TEST_CASE("config: the places of a grant become the folders that they are") {
   const auto grants =
       parsed({"read:/a", "read:~/x", "read:$STATE/y", "read:workspace", "write:$WORKSPACE/z", "write:/b", "network"});
   const GrantPlaces places{"/home/u", "/state", {"/w1", "/w2"}};
-  REQUIRE(granted_paths(grants, GrantKind::read, places) == Texts{"/a", "/home/u/x", "/state/y", "/w1", "/w2"});
-  REQUIRE(granted_paths(grants, GrantKind::write, places) == Texts{"/w1/z", "/w2/z", "/b"});
-  REQUIRE(granted_paths(grants, GrantKind::read, {}) == Texts{"/a"});
+  using Paths = std::vector<GrantedPath>;
+  REQUIRE(granted_paths(grants, GrantKind::read, places) ==
+          Paths{{"/a", ""}, {"/home/u/x", ""}, {"/state/y", "/state"}, {"/w1", ""}, {"/w2", ""}});
+  REQUIRE(granted_paths(grants, GrantKind::write, places) == Paths{{"/w1/z", "/w1"}, {"/w2/z", "/w2"}, {"/b", ""}});
+  REQUIRE(granted_paths(grants, GrantKind::read, {}) == Paths{{"/a", ""}});
   REQUIRE(has_grant(grants, GrantKind::network));
   REQUIRE_FALSE(has_grant(grants, GrantKind::processes));
 }
