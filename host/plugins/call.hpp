@@ -63,6 +63,9 @@ class CallSink {
   virtual ~CallSink() = default;
   /// One item; within the credit that was given.
   virtual void item(std::string_view payload) = 0;
+  /// False: bytes that were sent before still wait, so an item had better wait too. Later ActiveCall::give_credit() tells
+  /// of room, with 0 items. A leaf: it takes no lock that is held over a call.
+  [[nodiscard]] virtual bool has_room() const { return true; }
   /// The callee has ended its stream; the answer follows.
   virtual void item_end() = 0;
   /// The callee takes this many more items.
@@ -85,6 +88,7 @@ class ActiveCall {
   /// An item of the caller's own stream. `overloaded`: beyond the credit that the callee gave.
   [[nodiscard]] virtual Result<void> send_item(std::string payload) = 0;
   virtual void send_end() = 0;
+  /// 0: there is room again (CallSink::has_room).
   virtual void give_credit(std::uint32_t items) = 0;
   /// The caller has lost interest. The answer is `cancelled`, unless one is on its way already.
   virtual void cancel() = 0;

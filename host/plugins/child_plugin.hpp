@@ -75,6 +75,7 @@ class ChildPlugin final : public Plugin {
   [[nodiscard]] bool push(std::move_only_function<void()> task) override;
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return link_->waiting() < kMaxWaiting; }
+  [[nodiscard]] bool tries_again() const override { return false; }  // its process has sent the item by its credit
   [[nodiscard]] std::weak_ptr<ChildPlugin> weak_self() {
     return std::static_pointer_cast<ChildPlugin>(weak_from_this().lock());
   }

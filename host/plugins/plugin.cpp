@@ -250,7 +250,8 @@ std::int32_t Plugin::take(const gantry_msg& msg, Descriptors descriptors) {
       return take_event(msg, std::move(*payload));
     case GANTRY_ITEM: {
       const auto call = find(msg.id);
-      return call ? call->take_item(*payload) : GANTRY_CLOSED;
+      if (!call) return GANTRY_CLOSED;
+      return tries_again() ? call->take_item(*payload) : call->take_item_for_good(std::move(*payload));
     }
     case GANTRY_PROGRESS: {
       const auto call = find(msg.id);

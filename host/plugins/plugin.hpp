@@ -103,6 +103,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   virtual std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) = 0;
   /// For calls and items; what remains of the mailbox is enough for the rest.
   [[nodiscard]] virtual bool has_room() const = 0;
+  /// May an item that finds no room at its caller be refused, since the plugin tries again? Otherwise it waits here.
+  [[nodiscard]] virtual bool tries_again() const { return true; }
 
   /// `message`: void(Plugin&), which hands something over. Not when its last owner is gone.
   template <class F>

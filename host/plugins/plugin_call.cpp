@@ -103,7 +103,7 @@ void PluginCall::begun() {
     begun_ = true;
     items = items_.size();
     end = sink_ && ended_ && !end_handed_;
-    credit = sink_ && undelivered_credit_ != 0;
+    credit = sink_ && (undelivered_credit_ != 0 || room_untold_);
     cancelled = sink_ && cancelled_;
   }
   for (; items != 0; --items) deliver_item();
@@ -130,15 +130,21 @@ void PluginCall::deliver_end() {
 
 // Credit that arrives before the plugin has looked at the last is added up: one message waits at most.
 void PluginCall::give_credit(std::uint32_t items) {
+  bool tell = false;
+  bool late = false;
   {
     Lock lock(mutex_);
-    if (!sink_ || items == 0) return;
+    if (!sink_) return;
+    const bool held_back = std::exchange(held_back_, false);
+    late = held_back && !late_.items.empty();
+    const bool waiting = undelivered_credit_ != 0 || room_untold_;
     out_credit_ = std::min(out_credit_ + items, kMostCredit);
-    const bool waiting = undelivered_credit_ != 0;
     undelivered_credit_ = std::min(undelivered_credit_ + items, kMostCredit);
-    if (waiting || !begun_) return;
+    room_untold_ = room_untold_ || (held_back && !late);
+    tell = begun_ && !waiting && (undelivered_credit_ != 0 || room_untold_);
   }
-  deliver_credit();
+  if (tell) deliver_credit();
+  if (late) send_late();
 }
 
 void PluginCall::deliver_credit() {
@@ -149,20 +155,26 @@ void PluginCall::deliver_credit() {
         Lock lock(self->mutex_);
         if (!self->is_with(p)) return;
         msg.credit = static_cast<std::uint32_t>(std::exchange(self->undelivered_credit_, 0));
+        if (!std::exchange(self->room_untold_, false) && msg.credit == 0) return;
       }
-      if (msg.credit != 0) (void)p.hand(msg, {});
+      (void)p.hand(msg, {});
     });
   }
 }
 
 void PluginCall::cancel() {
+  bool tell = false;
+  std::optional<Result<Answer>> answer;
   {
     Lock lock(mutex_);
     if (!sink_ || cancelled_) return;
     cancelled_ = true;
-    if (!begun_) return;
+    tell = begun_;
+    late_.items.clear();
+    answer.swap(late_.answer);
   }
-  deliver_cancel();
+  if (tell) deliver_cancel();
+  if (answer) finish(std::move(*answer));
 }
 
 void PluginCall::deliver_cancel() {
@@ -211,6 +223,7 @@ void PluginCall::resume(const std::shared_ptr<Plugin>& heir) {
     // All that is left of it: what the instance before was not told of is part of that.
     const auto credit = static_cast<std::uint32_t>(std::min<std::uint64_t>(out_credit_, kMostCredit));
     undelivered_credit_ = 0;
+    room_untold_ = false;
     request = {o.method, o.params, o.origin, o.deadline, credit, o.traceparent, o.idempotency_key, 0, {}};
   }
   heir->deliver_call(shared_from_this(), std::move(request));
@@ -236,14 +249,83 @@ std::int32_t PluginCall::take_item(std::string_view payload) {
     Lock lock(mutex_);
     if (!sink_ || cancelled_) return GANTRY_CLOSED;
     if (out_credit_ == 0) return GANTRY_FULL;
-    --out_credit_;
     sink = sink_;
+  }
+  if (!finds_room(*sink)) return GANTRY_FULL;
+  {
+    Lock lock(mutex_);
+    if (!sink_ || cancelled_) return GANTRY_CLOSED;
+    if (out_credit_ == 0) return GANTRY_FULL;
+    --out_credit_;
   }
   sink->item(payload);
   return GANTRY_OK;
 }
 
+// Room may come while this looks: it looks again once whoever gives room can see that somebody waits.
+bool PluginCall::finds_room(const CallSink& sink) {
+  if (sink.has_room()) return true;
+  {
+    Lock lock(mutex_);
+    held_back_ = true;
+  }
+  if (!sink.has_room()) return false;
+  Lock lock(mutex_);
+  held_back_ = false;
+  return true;
+}
+
+std::int32_t PluginCall::take_item_for_good(std::string payload) {
+  {
+    Lock lock(mutex_);
+    if (!sink_ || cancelled_) return GANTRY_CLOSED;
+    if (out_credit_ == 0) return GANTRY_FULL;
+    --out_credit_;
+    late_.items.push_back(std::move(payload));
+  }
+  send_late();
+  return GANTRY_OK;
+}
+
+// One thread sends at a time, in order; another leaves its item to that one.
+void PluginCall::send_late() {
+  while (true) {
+    std::shared_ptr<CallSink> sink;
+    std::string text;
+    {
+      Lock lock(mutex_);
+      if (!sink_ || late_.sending) return;
+      if (late_.items.empty()) break;
+      late_.sending = true;
+      sink = sink_;
+      text = std::move(late_.items.front());
+      late_.items.pop_front();
+    }
+    const bool room = finds_room(*sink);
+    if (room) sink->item(text);
+    Lock lock(mutex_);
+    late_.sending = false;
+    if (room) continue;
+    late_.items.push_front(std::move(text));
+    if (held_back_) return;  // else room has come meanwhile
+  }
+  bool end = false;
+  std::optional<Result<Answer>> answer;
+  {
+    Lock lock(mutex_);
+    end = std::exchange(late_.end, false);
+    answer.swap(late_.answer);
+  }
+  if (end) (void)take_end();
+  if (answer) finish(std::move(*answer));
+}
+
 std::int32_t PluginCall::take_end() {
+  {
+    Lock lock(mutex_);
+    late_.end = sink_ && !cancelled_ && (late_.sending || !late_.items.empty());
+    if (late_.end) return GANTRY_OK;
+  }
   const auto sink = listener();
   if (!sink) return GANTRY_CLOSED;
   sink->item_end();
@@ -273,8 +355,13 @@ void PluginCall::finish(Result<Answer> answer) {
   std::shared_ptr<CallSink> sink;
   {
     Lock lock(mutex_);
+    if (sink_ && !cancelled_ && (late_.sending || !late_.items.empty())) {
+      late_.answer = std::move(answer);  // behind the items
+      return;
+    }
     sink = std::move(sink_);
     sink_.reset();
+    late_.items.clear();
   }
   if (sink) sink->answered(std::move(answer));
 }

@@ -74,7 +74,10 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   void cancel() override;
 
   // From the plugin: enum gantry_sent.
+  /// GANTRY_FULL: no credit, or the caller has no room; the plugin hears of it by GANTRY_CREDIT when there is some.
   [[nodiscard]] std::int32_t take_item(std::string_view payload);
+  /// The same for a plugin that cannot try again: what finds no room waits here, within the credit.
+  [[nodiscard]] std::int32_t take_item_for_good(std::string payload);
   [[nodiscard]] std::int32_t take_end();
   [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
   [[nodiscard]] std::int32_t take_progress(std::string_view payload);
@@ -94,6 +97,9 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::optional<std::string> next_item(const Plugin& plugin);
   [[nodiscard]] std::shared_ptr<Plugin> plugin() const;
   static void hand_item(Plugin& plugin, std::uint64_t id, const std::string& text);
+  /// False: give_credit(0) will come.
+  [[nodiscard]] bool finds_room(const CallSink& sink);
+  void send_late();
   // The one who listens, unless the call is over.
   [[nodiscard]] std::shared_ptr<CallSink> listener() const;
 
@@ -121,6 +127,15 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   std::optional<Opening> opening_ GANTRY_GUARDED_BY(mutex_);
   std::list<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< that its plugin is to be given
   std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
+  bool held_back_ GANTRY_GUARDED_BY(mutex_) = false;  ///< until there is room
+  bool room_untold_ GANTRY_GUARDED_BY(mutex_) = false;
+  struct Late {  ///< what waits for room: items, then the end of them, then the answer
+    std::list<std::string> items;
+    bool sending = false;
+    bool end = false;
+    std::optional<Result<Answer>> answer;
+  };
+  Late late_ GANTRY_GUARDED_BY(mutex_);
   bool begun_ GANTRY_GUARDED_BY(mutex_) = false;
   std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t in_credit_ GANTRY_GUARDED_BY(mutex_) = 0;

@@ -24,6 +24,10 @@ namespace {
 void RoutedCall::Attempt::item(std::string_view payload) {
   if (const auto sink = call_.listener(number_)) sink->item(payload);
 }
+bool RoutedCall::Attempt::has_room() const {
+  const auto sink = call_.listener(number_);
+  return !sink || sink->has_room();
+}
 void RoutedCall::Attempt::item_end() {
   if (const auto sink = call_.listener(number_)) sink->item_end();
 }

@@ -47,6 +47,7 @@ class RoutedCall final : public ActiveCall, public std::enable_shared_from_this<
    public:
     Attempt(RoutedCall& call, std::uint64_t number) : call_(call), number_(number) {}
     void item(std::string_view payload) override;
+    [[nodiscard]] bool has_room() const override;
     void item_end() override;
     void credit(std::uint32_t items) override;
     void progress(std::string_view payload) override;

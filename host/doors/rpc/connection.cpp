@@ -190,6 +190,8 @@ void Connection::full() {
 void Connection::has_room() {
   if (!writable()) return;
   deliver_events();
+  if (closed_) return;
+  session_->has_room();
   if (std::exchange(paused_, false)) read();
   end_if_done();
 }

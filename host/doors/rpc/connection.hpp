@@ -8,8 +8,9 @@
 //
 // Thread rule: start(), close() and what the socket says on its worker; write(), schedule_events(), writable() and
 // call_ended() from any thread.
-// Full: who does not read is not read from, and gets no events, while kBusyBytes wait; beyond max_outbound_bytes the
-// connection is closed. An unfinished message that is large while all of them hold too much is skipped, `overloaded`.
+// Full: who does not read is not read from, and gets no events nor items of streams, while kBusyBytes wait; beyond
+// max_outbound_bytes the connection is closed.
+// An unfinished message that is large while all of them hold too much is skipped, `overloaded`.
 #pragma once
 
 #include <atomic>

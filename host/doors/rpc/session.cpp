@@ -3,6 +3,7 @@
 
 #include <gantry/params.hpp>
 #include <utility>
+#include <vector>
 
 #include "host/doors/rpc/session_reply.hpp"
 #include "host/runtime/json_text.hpp"
@@ -293,6 +294,17 @@ bool RpcSession::deliver_events() {
     }
   }
   return !subscriptions_.empty() && !wire->writable();
+}
+
+void RpcSession::has_room() {
+  std::vector<std::shared_ptr<ActiveCall>> calls;
+  {
+    Lock lock(mutex_);
+    for (const auto& [id, in_flight] : calls_) {
+      if (in_flight.call) calls.push_back(in_flight.call);
+    }
+  }
+  for (const auto& call : calls) call->give_credit(0);
 }
 
 void RpcSession::closed() {

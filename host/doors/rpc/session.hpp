@@ -74,6 +74,8 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   void refuse(const Error& error);
   /// True: there was no room for all of them.
   [[nodiscard]] bool deliver_events();
+  /// The wire is writable again: streams that were held back go on.
+  void has_room();
   /// The client is gone: its calls are cancelled, its subscriptions end.
   void closed();
   [[nodiscard]] std::size_t calls_in_flight() const;

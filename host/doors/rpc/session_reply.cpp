@@ -24,6 +24,12 @@ void RpcSession::Reply::item(std::string_view payload) {
   notify(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":)", R"(,"item":)", payload);
 }
 
+bool RpcSession::Reply::has_room() const {
+  const auto session = session_.lock();
+  const auto wire = session ? session->wire_.lock() : nullptr;
+  return !wire || wire->writable();
+}
+
 void RpcSession::Reply::item_end() {
   notify(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":)", R"(,"end":)", "true");
 }

@@ -37,6 +37,7 @@ class RpcSession::Reply final : public CallSink {
       : session_(std::move(session)), id_(std::move(id)), batch_(std::move(batch)) {}
 
   void item(std::string_view payload) override;
+  [[nodiscard]] bool has_room() const override;
   void item_end() override;
   void credit(std::uint32_t items) override;
   void progress(std::string_view payload) override;

@@ -6,8 +6,9 @@
 //   thread while the Call lives. The on_* callbacks run serially with the plugin's handlers and are destroyed there
 //   once the call is answered.
 // Never: a call goes unanswered. A Call that dies unanswered answers `internal`.
-// Streams: items wait in the Call's outbox while the caller has given no credit. The outbox holds kOutboxItems; a
-//   full one refuses with `overloaded` and on_credit tells when there is room again. The answer waits behind the items.
+// Streams: items wait in the Call's outbox while the caller has given no credit, or does not take the bytes that it was
+//   sent. The outbox holds kOutboxItems of kOutboxBytes together, or one that is larger; a full one refuses with
+//   `overloaded` and on_credit tells when there is room again. The answer waits behind the items.
 #pragma once
 
 #include <gantry/plugin/call_state.hpp>
@@ -108,6 +109,9 @@ class Call {
   Result<void> item_raw(std::string value) { return state_->item(std::move(value)); }
   /// The same for one who wants to try again: a refused value is left as it was.
   Result<void> try_item_raw(std::string& value) { return state_->item(std::move(value)); }
+  /// Sends one item only if the caller takes it now: none waits in the outbox. `overloaded`: it does not, and on_credit
+  /// will be called; `invalid_params`: the host takes no such item.
+  Result<void> item_now(const std::string& value) { return state_->item_now(value); }
   /// Sends an item, and waits for room while the outbox is full: not on the plugin's symbolic thread. `cancelled`: the
   /// call is.
   Result<void> send_raw(std::string value) { return state_->send(std::move(value)); }

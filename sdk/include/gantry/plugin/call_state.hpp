@@ -39,6 +39,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   explicit CallState(Host host) : host(std::move(host)) {}
 
   static constexpr std::size_t kOutboxItems = 256;
+  static constexpr std::size_t kOutboxBytes = std::size_t{4} << 20;  ///< or one item that is larger
 
   Host host;
   std::uint64_t id = 0;
@@ -76,6 +77,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
 
   Mutex mutex;
   std::list<std::string> outbox GANTRY_GUARDED_BY(mutex);  // most calls need none
+  std::size_t outbox_bytes GANTRY_GUARDED_BY(mutex) = 0;
   std::optional<Answer> answer GANTRY_GUARDED_BY(mutex);
   bool answered GANTRY_GUARDED_BY(mutex) = false;
   bool refused GANTRY_GUARDED_BY(mutex) = false;
@@ -102,12 +104,26 @@ struct CallState : std::enable_shared_from_this<CallState> {
                       "the host refused an item: it is malformed, or larger than a message may be");
       }
     }
-    if (outbox.size() >= kOutboxItems) {
+    if (outbox_is_full(text.size())) {
       refused = true;
       return fail(ErrorKind::overloaded, "the caller gives no credit");
     }
+    outbox_bytes += text.size();
     outbox.push_back(std::move(text));
     return {};
+  }
+
+  /// One that does not wait in the outbox.
+  [[nodiscard]] Result<void> item_now(const std::string& text) {
+    Lock lock(mutex);
+    if (answered || answer) return fail(ErrorKind::unavailable, "the call is answered");
+    if (!stream) return fail(ErrorKind::invalid_request, method + " was not opened as a stream");
+    const std::int32_t sent = outbox.empty() ? send_item(text) : std::int32_t{GANTRY_FULL};
+    if (sent == GANTRY_OK) return {};
+    if (sent == GANTRY_CLOSED) return fail(ErrorKind::cancelled, "the caller is gone");
+    if (sent != GANTRY_FULL) return fail(ErrorKind::invalid_params, "the host refused a malformed item");
+    refused = true;
+    return fail(ErrorKind::overloaded, "the caller gives no credit");
   }
 
   /// Waits for room.
@@ -118,7 +134,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
       if (handler_thread.load() == std::this_thread::get_id())
         return fail(ErrorKind::internal, method + ": send() on the plugin's own thread would wait for itself");
       Lock lock(mutex);
-      while (outbox.size() >= kOutboxItems && !cancelled.load(std::memory_order_relaxed)) room.wait(mutex);
+      while (outbox_is_full(text.size()) && !cancelled.load(std::memory_order_relaxed)) room.wait(mutex);
       if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorKind::cancelled, "the call is cancelled");
     }
   }
@@ -148,6 +164,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
     if (answered || answer) return;
     if (outbox.empty() || status != 0 || cancelled.load(std::memory_order_relaxed)) {
       outbox.clear();
+      outbox_bytes = 0;
       send_answer(status, payload);
     } else {
       answer = Answer{status, std::move(payload)};
@@ -180,10 +197,12 @@ struct CallState : std::enable_shared_from_this<CallState> {
     while (!outbox.empty()) {
       const auto status = send_item(outbox.front());
       if (status == GANTRY_FULL) break;
+      outbox_bytes -= outbox.front().size();
       outbox.pop_front();
       if (status == GANTRY_CLOSED) outbox.clear();
     }
-    if (outbox.size() < kOutboxItems) room.notify_all();
+    if (outbox.empty()) outbox_bytes = 0;
+    if (!outbox_is_full(0)) room.notify_all();
     if (!outbox.empty()) return false;
     if (answer) {
       send_answer(answer->status, answer->payload);
@@ -193,6 +212,9 @@ struct CallState : std::enable_shared_from_this<CallState> {
   }
 
  private:
+  [[nodiscard]] bool outbox_is_full(std::size_t more) const GANTRY_REQUIRES(mutex) {
+    return outbox.size() >= kOutboxItems || (!outbox.empty() && outbox_bytes + more > kOutboxBytes);
+  }
   [[nodiscard]] std::int32_t send_item(const std::string& text) GANTRY_REQUIRES(mutex) {
     auto msg = make_msg(GANTRY_ITEM, id);
     msg.payload = to_bytes(text);
@@ -311,6 +333,7 @@ inline Result<std::vector<std::string>> CallState::give(const gantry_handover* h
     answered = true;
     unsent.assign(std::make_move_iterator(outbox.begin()), std::make_move_iterator(outbox.end()));
     outbox.clear();
+    outbox_bytes = 0;
     leave_soon();
   }
   room.notify_all();
