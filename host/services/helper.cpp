@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,7 +15,10 @@
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <gantry/plugin/host.hpp>
 #include <utility>
+
+#include "host/services/plugin_spec.hpp"
 
 namespace gantry::host {
 
@@ -66,6 +70,19 @@ struct Pair {
   return out;
 }
 
+// What lies in both.
+[[nodiscard]] std::vector<std::string> in_both(const std::vector<std::string>& some,
+                                               const std::vector<std::string>& others) {
+  std::vector<std::string> out;
+  for (const auto& path : some) {
+    if (!folder_around(others, path).empty()) out.push_back(path);
+  }
+  for (const auto& path : others) {
+    if (!folder_around(some, path).empty() && std::ranges::find(out, path) == out.end()) out.push_back(path);
+  }
+  return out;
+}
+
 [[nodiscard]] json order_of(const HelperCommand& command, Confinement granted, const std::string& traceparent) {
   granted.processes = true;  // so far as it is confined: it may start programs
   granted.network = granted.network && command.network;
@@ -82,6 +99,13 @@ struct Pair {
           {"asked", to_json(asked)}};
 }
 
+// On a fresh account it is not there yet, and what is not there cannot be opened to a helper. Its parents are the
+// user's to make.
+void make_cache_folder(const Confinement& granted) {
+  const std::string cache = home_folder() + "/.cache";
+  if (std::ranges::find(granted.write, cache) != granted.write.end()) (void)::mkdir(cache.c_str(), 0700);
+}
+
 }  // namespace
 
 json to_json(const HelperEnd& end) {
@@ -95,6 +119,7 @@ Result<std::shared_ptr<Helper>> Helper::start(Spawner& spawner, const std::files
                                               const HelperCommand& command, const Confinement& granted,
                                               const std::string& traceparent) {
   const std::string order = dump_json(order_of(command, granted, traceparent)) + "\n";
+  make_cache_folder(granted);
   if (order.size() > kMaxOrder) return fail(ErrorKind::too_large, "the command and its environment are over 1 MiB");
   auto control = socket_pair();
   auto input = socket_pair();
@@ -119,6 +144,7 @@ Result<std::shared_ptr<Helper>> Helper::start(Spawner& spawner, const std::files
   helper->ends_.push_back(std::move(errors->ours));
   for (auto* pair : {&control, &input, &output, &errors}) (*pair)->theirs.close();
   if (auto ok = helper->handshake(order); !ok) return std::unexpected(ok.error());
+  helper->writable_ = in_both(granted.write, command.write);
   return helper;
 }
 

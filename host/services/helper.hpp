@@ -64,6 +64,8 @@ class Helper {
   /// Readable when nothing is left of it.
   [[nodiscard]] int guard() const { return guard_.get(); }
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
+  /// The folders and files in which it may write: as far as it asked for them and its plugin was granted them.
+  [[nodiscard]] const std::vector<std::string>& writable() const { return writable_; }
   /// Of stdin, stdout and stderr; of the socket and stderr. `overloaded`: the host has no more.
   [[nodiscard]] Result<Descriptors> descriptors() const;
   /// To its group. `overloaded`: its guard takes no more now.
@@ -82,6 +84,7 @@ class Helper {
   Descriptor control_;
   Descriptors ends_;
   std::vector<std::string> notes_;
+  std::vector<std::string> writable_;
 };
 
 }  // namespace gantry::host

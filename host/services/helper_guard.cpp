@@ -74,11 +74,23 @@ void say(const json& what) {
   return {{"error", error.message}, {"kind", static_cast<int>(error.kind)}};
 }
 
+// A program without a slash is looked for on the PATH that it is given: not the one of the shell where the editor runs.
+[[nodiscard]] std::string where_searched(const std::string& program) {
+  constexpr std::size_t kMost = 1000;
+  if (program.find('/') != std::string::npos) return {};
+  const char* const path = std::getenv("PATH");
+  if (path == nullptr) return "; the host has no PATH, so the system's folders were searched";
+  std::string shown(path);
+  if (shown.size() > kMost) shown = shown.substr(0, kMost) + "...";
+  return "; the host's PATH was searched, not the editor's or the shell's of now: " + shown;
+}
+
 [[nodiscard]] Error cannot_run(const std::string& program, int error) {
   const ErrorKind kind = error == ENOENT || error == ENOTDIR ? ErrorKind::not_found
                          : error == EACCES                   ? ErrorKind::permission_denied
                                                              : ErrorKind::unavailable;
   std::string message = program + " cannot be started: " + std::strerror(error);
+  if (kind == ErrorKind::not_found) message += where_searched(program);
   if (error == EACCES) message += "; it, or what it needs, may lie outside of what the plugin was granted (read:PATH)";
   return Error{kind, std::move(message), {}};
 }

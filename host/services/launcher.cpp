@@ -19,7 +19,7 @@ namespace {
                                          const std::string& note = {}) {
   auto descriptors = helper.descriptors();
   if (!descriptors) return std::unexpected(descriptors.error());
-  json answer{{"name", name}, {"pid", helper.pid()}, {"warm", warm}};
+  json answer{{"name", name}, {"pid", helper.pid()}, {"warm", warm}, {"write", helper.writable()}};
   if (!note.empty()) answer["note"] = note;
   return Answer(dump_json(answer), std::move(*descriptors));
 }
@@ -187,8 +187,9 @@ void Launcher::started(const Key& key, const std::shared_ptr<Entry>& entry, Resu
   deps_.log.write(Level::info, "launcher",
                   key.first + " runs helper \"" + key.second + "\": " + entry->command.argv.front() + ", process " +
                       std::to_string((*helper)->pid()));
-  for (const auto& note : (*helper)->notes())
-    deps_.log.write(Level::debug, "launcher", key.first + ": helper \"" + key.second + "\": " + note);
+  std::string notes;
+  for (const auto& note : (*helper)->notes()) notes += (notes.empty() ? "" : "; ") + note;
+  if (!notes.empty()) deps_.log.write(Level::info, "launcher", key.first + ": helper \"" + key.second + "\": " + notes);
   bool warm = false;
   for (const auto& starter : starters)
     starter.sink->answered(handed_over(key.second, **helper, std::exchange(warm, true)));

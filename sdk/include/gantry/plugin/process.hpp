@@ -41,6 +41,7 @@ struct HelperProcess {
   int pid = -1;
   bool warm = false;      ///< it ran already: an earlier call has started it, perhaps of an instance that is gone
   std::string note = {};  ///< what that one has noted (note_process)
+  std::vector<std::string> write = {};  ///< where it may write: what was asked for and is granted, as of its start
   Descriptor
       input;  ///< a socket. The host keeps a copy of it: shutdown(SHUT_WR) ends the helper's input, close() does not
   Descriptor output;  ///< a pipe; with `one_socket` nothing: it is `input`
@@ -74,6 +75,7 @@ inline Result<void> spawn_process(const Host& host, const ProcessRequest& reques
     out.pid = answer->value.value("pid", -1);
     out.warm = answer->value.value("warm", false);
     out.note = answer->value.value("note", "");
+    out.write = answer->value.value("write", std::vector<std::string>{});
     out.input = std::move(fds.front());
     if (!one) out.output = std::move(fds[1]);
     out.errors = std::move(fds.back());
