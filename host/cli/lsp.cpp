@@ -2,7 +2,9 @@
 //
 // The editor's side of lsp.attach: LSP on stdio, one stream of the host's on the socket. One thread, two descriptors.
 // An editor's message waits in its pipe while the host gives no credit; the host keeps what the editor does not read,
-// up to the credit that was given here. Messages are passed on as the bytes that they are.
+// up to the credit that was given here and to the bytes that it keeps for a client. Messages are passed on as the bytes
+// that they are. What is no UTF-8, or half a surrogate pair, is replaced; a message that the host does not take even so
+// is left out, answered with an error if it is a request, and told of. The session goes on.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,20 +12,28 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <gantry/repair.hpp>
 #include <utility>
 #include <vector>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
+#include "host/cli/lsp_message.hpp"
 #include "host/cli/paths.hpp"
 #include "host/doors/rpc/envelope.hpp"
+#include "host/runtime/json_text.hpp"
 
 namespace gantry::host {
 
 namespace {
 
 constexpr std::size_t kMaxMessage = std::size_t{64} << 20;
-constexpr std::uint32_t kWindow = 256;
+constexpr std::uint32_t kWindow = 64;
+constexpr std::size_t kSmall = 4096;    // bytes of a message that may be `shutdown` or `exit`
+constexpr std::size_t kPadding = 64;    // that the parser reads behind a text
+constexpr int kRequestFailed = -32803;  // LSP's
 constexpr auto kFarewell = std::chrono::seconds(5);
 constexpr std::string_view kStreamHead = R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","item":)";
 
@@ -42,37 +52,12 @@ constexpr std::string_view kStreamHead = R"({"jsonrpc":"2.0","method":"$/stream"
   return true;
 }
 
-[[nodiscard]] std::string path_of(const std::string& uri) {
-  constexpr std::string_view kFile = "file://";
-  if (uri.compare(0, kFile.size(), kFile) != 0) return {};
-  std::string out;
-  for (std::size_t i = kFile.size(); i < uri.size(); ++i) {
-    if (uri[i] == '%' && i + 2 < uri.size()) {
-      out += static_cast<char>(std::strtol(uri.substr(i + 1, 2).c_str(), nullptr, 16));
-      i += 2;
-    } else {
-      out += uri[i];
-    }
-  }
-  return out;
-}
-
-// The folder that an `initialize` names, or empty: the first of workspaceFolders, else rootUri, else rootPath.
-[[nodiscard]] std::string root_of(const json& params) {
-  std::vector<json> named;
-  if (!params.is_object()) return {};
-  if (const auto folders = params.find("workspaceFolders"); folders != params.end() && folders->is_array()) {
-    for (const auto& folder : *folders) {
-      if (folder.is_object()) named.push_back(folder.value("uri", json()));
-    }
-  }
-  named.push_back(params.value("rootUri", json()));
-  for (const auto& uri : named) {
-    if (!uri.is_string()) continue;
-    if (auto path = path_of(uri.get<std::string>()); !path.empty()) return path;
-  }
-  const json path = params.value("rootPath", json());
-  return path.is_string() ? path.get<std::string>() : std::string();
+/// Where the editor is; empty: nobody knows.
+[[nodiscard]] std::string working_folder() {
+  std::error_code failed;
+  if (auto here = std::filesystem::current_path(failed).string(); !failed) return here;
+  const char* const named = std::getenv("PWD");  // the folder has been removed
+  return named != nullptr && *named == '/' ? named : "";
 }
 
 class Shim {
@@ -83,6 +68,9 @@ class Shim {
     json params{{"_meta", {{"stream", {{"credit", kWindow}}}}}};
     if (!args.language.empty()) params["language"] = args.language;
     if (!args.server.empty()) params["server"] = args.server;
+    if (auto here = working_folder(); !here.empty()) params["cwd"] = std::move(here);
+    // What it takes is known before it gives credit.
+    if (!to_host(dump_json(hello("limits")))) return false;
     return to_host(dump_json({{"jsonrpc", "2.0"}, {"id", "lsp"}, {"method", "lsp.attach"}, {"params", params}}));
   }
 
@@ -157,7 +145,7 @@ class Shim {
           pass_editor_message(message);
           break;
         case FrameDecoder::Status::too_large:
-          std::fprintf(stderr, "gantry lsp: a message of the editor is larger than 64 MiB; it was left out\n");
+          say("a message of the editor is larger than 64 MiB; it was left out");
           break;
         case FrameDecoder::Status::broken:
           fail_with("the editor's input: " + from_editor_.error());
@@ -173,33 +161,86 @@ class Shim {
   }
 
   void pass_editor_message(std::string_view message) {
-    if (!initialized_ && message.find("\"initialize\"") != std::string_view::npos) name_workspace(message);
-    --credit_;
-    std::string item(message);
+    const auto repaired = repaired_json(message);
+    if (repaired) {
+      say("a message of the editor has bytes that are no UTF-8, or half a surrogate pair: U+FFFD takes their place");
+      message = *repaired;
+    }
+    look_at(message);
+    if (kStreamHead.size() + message.size() + 2 > most_bytes_)
+      return leave_out(message, ErrorKind::too_large,
+                       "the host takes " + std::to_string(most_bytes_) + " bytes ([host] max_message_bytes)");
+    std::string text;
+    text.reserve(kStreamHead.size() + message.size() + 2 + kPadding);
+    text += kStreamHead;
+    text += message;
+    text += "}}";
     // A line is a message: line ends inside one are white space between its tokens.
-    for (char& c : item) {
+    for (char& c : text) {
       if (c == '\n' || c == '\r') c = ' ';
     }
-    std::string text;
-    text.reserve(kStreamHead.size() + item.size() + 2);
-    text += kStreamHead;
-    text += item;
-    text += "}}";
+    if (const auto sound = check_json(text, most_depth_); !sound)
+      return leave_out(message, sound.error().kind, sound.error().message);
+    --credit_;
     if (!to_host(text)) fail_with("the host is gone");
   }
 
-  // The plugins that work on workspaces learn of the editor's.
-  void name_workspace(std::string_view message) {
-    const auto doc = parse_json(message);
-    if (!doc || doc->value("method", json()) != "initialize") return;
-    initialized_ = true;
-    const json params = doc->value("params", json::object());
-    const std::string folder = root_of(params);
-    if (folder.empty()) return;
-    (void)to_host(dump_json({{"jsonrpc", "2.0"},
-                             {"id", "hello"},
-                             {"method", "host.hello"},
-                             {"params", {{"client", "gantry lsp"}, {"workspace", folder}}}}));
+  // Some say more than that they are to be passed on.
+  void look_at(std::string_view message) {
+    const auto holds = [&](std::string_view word) { return message.find(word) != std::string_view::npos; };
+    if (message.size() <= kSmall && (holds("\"shutdown\"") || holds("\"exit\""))) {
+      const auto head = head_of(message);
+      shut_down_ = shut_down_ || (head.method == "shutdown" && !head.id.is_null());
+      left_early_ = left_early_ || (head.method == "exit" && !shut_down_);
+    }
+    if (!initialized_ && holds("\"initialize\"") && head_of(message).method == "initialize") {
+      initialized_ = true;
+      if (const auto doc = parse_json(message))
+        name_workspaces(folders_of_initialize(doc->value("params", json::object())));
+    } else if (initialized_ && holds("\"workspace/didChangeWorkspaceFolders\"")) {
+      const auto doc = parse_json(message);
+      if (doc && doc->is_object() && doc->value("method", json()) == "workspace/didChangeWorkspaceFolders")
+        name_workspaces(folders_added(doc->value("params", json::object())));
+    }
+  }
+
+  // The plugins that work on workspaces learn of the editor's, and its server may write there. The first is the
+  // client's, so it is named last.
+  void name_workspaces(const std::vector<std::string>& folders) {
+    if (folders.empty()) return;
+    if (first_folder_.empty()) first_folder_ = folders.front();
+    for (const auto& folder : folders) {
+      if (folder != first_folder_) (void)to_host(dump_json(hello("hello", folder)));
+    }
+    (void)to_host(dump_json(hello("hello", first_folder_)));
+  }
+
+  [[nodiscard]] static json hello(const char* id, const std::string& workspace = {}) {
+    json params{{"client", "gantry lsp"}};
+    if (!workspace.empty()) params["workspace"] = workspace;
+    return {{"jsonrpc", "2.0"}, {"id", id}, {"method", "host.hello"}, {"params", std::move(params)}};
+  }
+
+  // The host does not take it: the editor is told, and all else goes on.
+  void leave_out(std::string_view message, ErrorKind kind, const std::string& why) {
+    const auto head = head_of(message);
+    const std::string what = "a message of the editor" + (head.method.empty() ? "" : " (" + head.method + ")") +
+                             " of " + std::to_string(message.size()) + " bytes was left out: " + why;
+    say(what);
+    const json error{{"code", kind == ErrorKind::parse_error ? static_cast<int>(kind) : kRequestFailed},
+                     {"message", what},
+                     {"data", {{"kind", kind_name(kind)}}}};
+    if (!head.method.empty() && head.id.is_null()) {
+      to_editor({{"jsonrpc", "2.0"}, {"method", "window/logMessage"}, {"params", {{"type", 2}, {"message", what}}}});
+    } else if (!head.method.empty() || kind == ErrorKind::parse_error) {
+      to_editor({{"jsonrpc", "2.0"}, {"id", head.id}, {"error", error}});
+    }
+  }
+
+  void to_editor(const json& message) {
+    std::string text;
+    append_frame(text, Framing::headers, dump_json(message));
+    if (!write_all(STDOUT_FILENO, text)) exit_code_ = 1;
   }
 
   void read_host() {
@@ -238,21 +279,39 @@ class Shim {
       const auto more = parse_json(parser_.raw_member(m.params, "n"));
       if (more && more->is_number_unsigned()) credit_ += more->get<std::uint32_t>();
     } else if (m.kind == RpcMessage::Kind::response && m.id.empty()) {
-      const auto doc = parse_json(message);
-      fail_with("the host could not take a message of the editor: " +
-                (doc ? doc->value("error", json::object()).value("message", "") : std::string()));
+      ++credit_;  // it has gone by without reaching anybody
+      say("the host could not take a message of the editor: " + error_in(message));
+    } else if (m.kind == RpcMessage::Kind::response && m.id == "\"limits\"") {
+      learn_limits(message);
+    } else if (m.kind == RpcMessage::Kind::response && m.id == "\"hello\"" && !m.failure.empty()) {
+      say(error_in(message));
     } else if (m.kind == RpcMessage::Kind::response && m.id == "\"lsp\"") {
       const auto doc = parse_json(message);
       if (doc && doc->contains("error")) {
         fail_with((*doc)["error"].value("message", "the host ended the stream"));
       } else {
-        exit_code_ = 0;
+        exit_code_ = left_early_ ? 1 : 0;  // as LSP has it: `exit` without `shutdown` is a failure
       }
     }
   }
 
+  void learn_limits(std::string_view message) {
+    const auto doc = parse_json(message);
+    const json result = doc ? doc->value("result", json::object()) : json::object();
+    const json limits = result.value("capabilities", json::object());
+    most_bytes_ = limits.value("max_message_bytes", most_bytes_);
+    most_depth_ = limits.value("max_json_depth", most_depth_);
+  }
+
+  [[nodiscard]] static std::string error_in(std::string_view message) {
+    const auto doc = parse_json(message);
+    return doc ? doc->value("error", json::object()).value("message", "") : std::string();
+  }
+
+  static void say(std::string_view what) { std::fprintf(stderr, "gantry lsp: %s\n", shown(what).c_str()); }
+
   void fail_with(const std::string& why) {
-    std::fprintf(stderr, "gantry lsp: %s\n", shown(std::string_view(why)).c_str());
+    say(why);
     exit_code_ = 1;
   }
 
@@ -267,6 +326,11 @@ class Shim {
   bool editor_gone_ = false;
   bool ended_ = false;
   bool initialized_ = false;
+  bool shut_down_ = false;
+  bool left_early_ = false;  ///< `exit` came before `shutdown`
+  std::string first_folder_;
+  std::size_t most_bytes_ = kMaxMessage;
+  std::size_t most_depth_ = 1000;
   std::optional<int> exit_code_;
 };
 
