@@ -27,7 +27,7 @@ const Section* section_at(std::string_view pattern) {
   return nullptr;
 }
 
-// `lsp` and `lsp.servers` are no sections, but lead to one.
+// `lsp.servers` is no section, but leads to one.
 bool leads_to_section(std::string_view pattern) {
   const std::string prefix = std::string(pattern) + ".";
   const auto sections = config_sections();

@@ -142,12 +142,18 @@ struct Place {
   std::uint32_t column = 0;
 };
 
+struct LspConfig {
+  std::int64_t editor_request_timeout_seconds = 0;
+  std::int64_t editor_max_concurrent_requests = 0;
+};
+
 struct Config {
   HostConfig host;
   LogConfig log;
   AsyncConfig async;
   SupervisorConfig supervisor;
   std::map<std::string, PluginEntry, std::less<>> plugins;
+  LspConfig lsp;
   std::map<std::string, LspServerConfig, std::less<>> lsp_servers;
   AiConfig ai;
   StateConfig state;

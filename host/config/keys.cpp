@@ -150,13 +150,17 @@ constexpr std::array kLogKeys{
 constexpr std::array kAsyncKeys{
     key<&AsyncConfig::max_concurrent_ai_requests>("max_concurrent_ai_requests", integer, kLive,
                                                   "AI requests at once; more wait", {1, 256}),
-    key<&AsyncConfig::max_concurrent_lsp_requests>("max_concurrent_lsp_requests", integer, kLive,
-                                                   "requests to language servers at once; more wait", {1, 1024}),
+    key<&AsyncConfig::max_concurrent_lsp_requests>(
+        "max_concurrent_lsp_requests", integer, kLive,
+        "requests of lsp.request and lsp.diagnostics, so of agents and scripts, at once; "
+        "more wait",
+        {1, 1024}),
     key<&AsyncConfig::ai_request_timeout_seconds>(
         "ai_request_timeout_seconds", integer, kLive,
         "a call's total; for a stream, the time to its first item, then between items", {1, kDay}),
-    key<&AsyncConfig::lsp_request_timeout_seconds>("lsp_request_timeout_seconds", integer, kLive,
-                                                   "the time that a language server has to answer", {1, kDay}),
+    key<&AsyncConfig::lsp_request_timeout_seconds>(
+        "lsp_request_timeout_seconds", integer, kLive,
+        "the time that a language server has to answer lsp.request; for editors see [lsp]", {1, kDay}),
     key<&AsyncConfig::max_background_tasks>("max_background_tasks", integer, kLive,
                                             "background jobs that run at once (services and timers do not count)",
                                             {1, 10000}),
@@ -322,6 +326,18 @@ constexpr Section named(std::string_view path, std::string_view doc, std::span<c
                  [](Config& config, std::string_view name) -> void* { return &Map(config)[std::string(name)]; }};
 }
 
+constexpr std::array kLspKeys{
+    key<&LspConfig::editor_request_timeout_seconds>(
+        "editor_request_timeout_seconds", integer, kLive,
+        "the time that a server has to answer a request of an editor, which cancels its own; but for "
+        "workspace/diagnostic "
+        "and workspace/executeCommand, and while the user is asked something; 0: none",
+        {0, kDay}),
+    key<&LspConfig::editor_max_concurrent_requests>(
+        "editor_max_concurrent_requests", integer, kLive,
+        "requests of all editors at once, but for the same; more wait; 0: as many as they send", {0, 10000}),
+};
+
 constexpr std::array kSections{
     plain<&Config::host>("host", "Limits of the host itself.", kHostKeys),
     plain<&Config::log>("log", "The host's log.", kLogKeys),
@@ -330,6 +346,7 @@ constexpr std::array kSections{
                                kSupervisorKeys),
     named<[](auto& config) -> auto& { return config.plugins; }>(
         "plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes", true),
+    plain<&Config::lsp>("lsp", "Language servers.", kLspKeys),
     named<[](auto& config) -> auto& { return config.lsp_servers; }>(
         "lsp.servers.*",
         "A language server. Without any there is one, clangd; a table `clangd` changes only what it says.",

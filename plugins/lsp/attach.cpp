@@ -10,34 +10,19 @@ namespace gantry::lsp {
 
 namespace {
 
-// The folder that an `initialize` names, or empty.
-[[nodiscard]] std::string root_named_in(std::string_view params) {
-  const auto doc = parse_json(params);
-  if (!doc || !doc->is_object()) return {};
-  std::vector<json> candidates;
-  if (const auto it = doc->find("workspaceFolders"); it != doc->end() && it->is_array()) {
-    for (const auto& folder : *it) {
-      if (folder.is_object() && folder.contains("uri")) candidates.push_back(folder["uri"]);
-    }
-  }
-  for (const char* key : {"rootUri", "rootPath"}) {
-    if (const auto it = doc->find(key); it != doc->end()) candidates.push_back(*it);
-  }
-  for (const auto& candidate : candidates) {
-    if (!candidate.is_string()) continue;
-    if (auto path = to_path(candidate.get<std::string>())) return *path;
-  }
-  return {};
+// Held by the server until something changes, or until the user has answered; or the last of all.
+[[nodiscard]] bool waits_by_design(std::string_view method) {
+  return method == "workspace/diagnostic" || method == "workspace/executeCommand" || method == "shutdown";
 }
 
 }  // namespace
 
-AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root,
-                             std::string fallback, Call call, MayRun may_run)
+AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string home,
+                             Call call, Rules rules)
     : Session(std::move(context), std::move(config), root, "attached"),
       asked_root_(std::move(root)),
-      fallback_root_(std::move(fallback)),
-      may_run_(std::move(may_run)),
+      home_(std::move(home)),
+      rules_(std::move(rules)),
       editor_(std::move(call)) {}
 
 void AttachSession::from_editor(std::string_view text) {
@@ -54,8 +39,10 @@ void AttachSession::receive(std::string_view text, const Envelope& e, Effects& f
   if (ended_) return;
   if (!e.ok) {
     consumed();
-    return answer_error("null", -32600, Error{ErrorKind::invalid_request, "an item must be one JSON-RPC message", {}},
-                        fx);
+    const auto begin = text.find_first_not_of(" \t\r\n");
+    const bool batch = begin != std::string_view::npos && text[begin] == '[';
+    const char* const why = batch ? "LSP has no batches: send each message by itself" : "this is no JSON-RPC message";
+    return answer_error("null", -32600, Error{ErrorKind::invalid_request, why, {}}, fx);
   }
   if (e.is_response()) return answer_server(text, e, fx);
   const auto method = e.method();
@@ -74,21 +61,6 @@ void AttachSession::receive(std::string_view text, const Envelope& e, Effects& f
       Error{ErrorKind::invalid_request, "the first request must be initialize, not " + std::string(method), {}}, fx);
 }
 
-void AttachSession::first(std::string_view text, const Envelope& e, Effects& fx) {
-  greeted_ = true;
-  init_id_ = e.id;
-  init_params_ = scan(text, Scan::full).params;
-  if (init_params_.empty()) init_params_ = "{}";
-  const std::string named = asked_root_.empty() ? root_named_in(init_params_) : asked_root_;
-  const std::string& where = named.empty() ? fallback_root_ : named;
-  if (const auto may = may_run_(config(), where); !may) {
-    answer_error(init_id_, kRequestFailed, may.error(), fx);
-    return leave(std::unexpected(may.error()), fx);
-  }
-  set_root(where);
-  start(fx);
-}
-
 // ---- in order
 // ---------------------------------------------------------------------------------------------------------
 
@@ -99,11 +71,11 @@ void AttachSession::pass_on(std::string_view text, const Envelope& e, Effects& f
     return consumed();
   }
   Permit permit;
-  if (e.method() != "shutdown") {
-    permit = context_->permits->try_acquire();
+  if (needs_permit(e.method())) {
+    permit = context_->editor_permits->try_acquire();
     if (!permit) return wait_in_line(text, e, fx);
   }
-  forward_request(text, e, next_id(), context_->host.now() + context_->timeout(), std::move(permit), fx);
+  forward_request(text, e, next_id(), deadline_of(e.method()), std::move(permit), fx);
   consumed();
 }
 
@@ -124,13 +96,12 @@ void AttachSession::wait_in_line(std::string_view text, const Envelope& e, Effec
                       R"({"retry_after_ms":1000})"};
     return leave(std::unexpected(error), fx);
   }
-  Queued queued{std::string(text), 0, {}};
+  Queued queued{std::string(text), 0, TimePoint::max()};
   if (e.is_request()) {
     queued.request = next_id();
-    queued.deadline = context_->host.now() + context_->timeout();
-    deadlines_.emplace(queued.deadline, queued.request);
+    queued.deadline = deadline_of(e.method());
     ++queued_requests_;
-    arm();
+    watch_deadline(queued.deadline, queued.request);
   }
   queued_bytes_ += text.size();
   queue_.push_back(std::move(queued));
@@ -154,13 +125,13 @@ void AttachSession::pump(Effects& fx) {
     if (head.request == 0) {
       forward_notification(head.text, e, fx);
     } else {
-      const bool needs_permit = e.method() != "shutdown";
-      if (needs_permit && !spare_) spare_ = context_->permits->try_acquire();
-      if (needs_permit && !spare_) {
+      const bool needs_one = needs_permit(e.method());
+      if (needs_one && !spare_) spare_ = context_->editor_permits->try_acquire();
+      if (needs_one && !spare_) {
         if (!waiting_) fx.want_permit = waiting_ = true;
         return;
       }
-      forward_request(head.text, e, head.request, head.deadline, needs_permit ? std::move(spare_) : Permit(), fx);
+      forward_request(head.text, e, head.request, head.deadline, needs_one ? std::move(spare_) : Permit(), fx);
     }
     drop_queued(queue_.begin());
   }
@@ -168,7 +139,7 @@ void AttachSession::pump(Effects& fx) {
 }
 
 void AttachSession::wait_for_permit() {
-  const auto asked = context_->permits->acquire([weak = weak()](Permit permit) {
+  const auto asked = context_->editor_permits->acquire([weak = weak()](Permit permit) {
     if (const auto self = weak.lock()) static_cast<AttachSession&>(*self).granted(std::move(permit));
   });
   if (asked) return;
@@ -209,8 +180,7 @@ void AttachSession::forward_request(std::string_view text, const Envelope& e, lo
   }
   to_server_with_id(text, e.id, std::to_string(id), fx);
   pending_.emplace(id, Pending{std::string(e.id), deadline, std::move(permit), shutdown});
-  deadlines_.emplace(deadline, id);
-  arm();
+  watch_deadline(deadline, id);
 }
 
 void AttachSession::forward_notification(std::string_view text, const Envelope& e, Effects& fx) {
@@ -221,8 +191,10 @@ void AttachSession::forward_notification(std::string_view text, const Envelope& 
     initialized_text_ = text;
   } else if (method == "workspace/didChangeConfiguration") {
     configuration_text_ = text;
-  } else if (method == "workspace/didChangeWorkspaceFolders" && folder_texts_.size() < kMaxFolderChanges) {
-    folder_texts_.emplace_back(text);
+  } else if (method == "workspace/didChangeWorkspaceFolders") {
+    if (folder_texts_.size() < kMaxFolderChanges) folder_texts_.emplace_back(text);
+    to_server(text, fx);
+    return folders_changed(scan(text, Scan::full).params, fx);
   }
   to_server(text, fx);
 }
@@ -288,14 +260,40 @@ void AttachSession::consumed(std::uint32_t items) {
 }
 
 void AttachSession::editor_gave_credit() {
-  if (!editor_.credit()) return;
+  std::vector<std::string> refused_items;
+  const bool all_sent = editor_.credit(refused_items);
+  for (const auto& text : refused_items) refused(text);
+  if (!all_sent) return;
   Lock lock(mutex_);
   resume_output();
   consumed(0);
 }
 
-// ---- time-outs
-// ---------------------------------------------------------------------------------------------------------
+// ---- limits
+// ------------------------------------------------------------------------------------------------------------
+
+bool AttachSession::needs_permit(std::string_view method) const {
+  return context_->editors_need_permits.load(std::memory_order_relaxed) && !waits_by_design(method);
+}
+
+TimePoint AttachSession::deadline_of(std::string_view method) const {
+  return waits_by_design(method) ? TimePoint::max() : context_->editor_deadline();
+}
+
+void AttachSession::watch_deadline(TimePoint deadline, long long id) {
+  if (deadline == TimePoint::max()) return;
+  deadlines_.emplace(deadline, id);
+  arm();
+}
+
+// Nobody knows which of the open requests waits for the answer.
+void AttachSession::user_is_asked(Effects& fx) {
+  for (auto& [id, pending] : pending_) {
+    if (pending.permit) fx.permits.push_back(std::move(pending.permit));
+    deadlines_.erase({pending.deadline, id});
+    pending.deadline = TimePoint::max();
+  }
+}
 
 void AttachSession::arm() {
   const TimePoint next = deadlines_.begin()->first;
@@ -324,7 +322,7 @@ void AttachSession::expire() {
         answer_error(
             editors, kRequestFailed,
             Error{ErrorKind::timeout,
-                  config().name + " did not answer within the request's time ([async] lsp_request_timeout_seconds)",
+                  config().name + " did not answer within the request's time ([lsp] editor_request_timeout_seconds)",
                   {}},
             fx);
         continue;

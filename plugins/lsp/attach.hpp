@@ -2,19 +2,27 @@
 //
 // attach.hpp: one editor and the language server of its own.
 //
-// The editor's messages are passed on in the order in which they came. A request needs one of the permits
-// ([async] max_concurrent_lsp_requests, shared by all clients); until it has one, it and what the editor said after it
-// wait in line. `$/cancelRequest`, answers to the server and `exit` do not wait. While the server is not there
-// (starting, crashed) or does not read, everything waits likewise, and each request's time-out runs.
+// The editor's messages are passed on in the order in which they came. `$/cancelRequest`, answers to the server and
+// `exit` do not wait; while the server is not there (starting, crashed) or does not read, all else waits in line.
+//
+// Limits are off unless [lsp] sets them: an editor cancels its own requests. With editor_max_concurrent_requests a
+// request needs one of the permits that all editors share; until it has one, it and what the editor said after it wait
+// in line. With editor_request_timeout_seconds it is answered by us when its time is over. Neither holds for what waits
+// by design: `workspace/diagnostic` (held until something changes), `workspace/executeCommand`, and all that is open
+// when the server asks the user something, from then on.
 //
 // Ids: towards the server every request gets an integer of ours, unique over restarts; what comes back late finds
 // nobody. Restart: the editor's own `initialize`, `initialized`, configuration, folders and open documents are said
-// again; the editor notices only that the requests that were in flight failed.
+// again; what the dead server had standing at the editor (questions, progress, registrations) is ended. The editor
+// notices only that the requests that were in flight failed.
+//
+// Where it runs: in the root that `initialize` names first, if that is a folder; else in the editor's own working
+// folder, or the nearest above it that is there.
 //
 // Thread rule: the functions of the editor's side are called serially; see session.hpp for the rest.
 // Bounds: kCredit messages of the editor under way or waiting; of these kMaxQueuedRequests requests (further ones are
 //   answered `overloaded`) and kMaxQueuedBytes (more ends the stream). kMaxServerRequests unanswered requests of the
-//   server (further ones are answered with an error).
+//   server (further ones are answered with an error). kMaxFolders workspace folders that are followed.
 #pragma once
 
 #include <deque>
@@ -30,6 +38,7 @@
 #include "documents.hpp"
 #include "editor.hpp"
 #include "session.hpp"
+#include "standing.hpp"
 
 namespace gantry::lsp {
 
@@ -41,13 +50,18 @@ class AttachSession final : public Session {
   static constexpr std::size_t kMaxQueuedBytes = std::size_t{64} << 20;
   static constexpr std::size_t kMaxServerRequests = 1024;
   static constexpr std::size_t kMaxFolderChanges = 64;
+  static constexpr std::size_t kMaxFolders = 256;
 
-  /// Whether this server may run in this root.
-  using MayRun = std::function<Result<void>(const ServerConfig& config, const std::string& root)>;
+  /// What the settings of now say.
+  struct Rules {
+    /// Whether this server may run in this root.
+    std::function<Result<void>(const ServerConfig& config, const std::string& root)> may_run;
+    std::function<std::vector<std::string>()> workspaces;
+  };
 
-  /// `root`: what the client asked for, or empty; `fallback`: the root when `initialize` names none either.
-  AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string fallback,
-                Call call, MayRun may_run);
+  /// `root`: what the client asked for, or empty; `home`: where the editor is, for when no root is named that is there.
+  AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string home, Call call,
+                Rules rules);
 
   void from_editor(std::string_view text);
   /// The editor ended its direction, cancelled, or is gone.
@@ -64,20 +78,24 @@ class AttachSession final : public Session {
 
  private:
   struct Pending {
-    std::string id;  // the editor's, raw
-    TimePoint deadline;
+    std::string id;      // the editor's, raw
+    TimePoint deadline;  // max(): none
     Permit permit;
     bool shutdown = false;
   };
   struct Queued {
     std::string text;
     long long request = 0;  // our id of it; 0: a notification
-    TimePoint deadline;
+    TimePoint deadline;     // max(): none
   };
 
   // The editor's side.
   void receive(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   void first(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void find_root(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void start_in(const std::string& root);
+  void cannot_start(const Error& error);
+  void folders_changed(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
   void pass_on(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   void wait_in_line(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   void forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline, Permit permit,
@@ -87,6 +105,12 @@ class AttachSession final : public Session {
   void cancel(std::string_view text, Effects& fx) GANTRY_REQUIRES(mutex_);
   void leave(const Result<json>& answer, Effects& fx) GANTRY_REQUIRES(mutex_);
   void consumed(std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
+
+  // Limits.
+  [[nodiscard]] bool needs_permit(std::string_view method) const;
+  [[nodiscard]] TimePoint deadline_of(std::string_view method) const;
+  void watch_deadline(TimePoint deadline, long long id) GANTRY_REQUIRES(mutex_);
+  void user_is_asked(Effects& fx) GANTRY_REQUIRES(mutex_);
 
   // The line.
   void pump(Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -111,15 +135,22 @@ class AttachSession final : public Session {
   void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // it speaks its editor's words, who is gone
   bool settle(Effects& fx) override;
 
+  std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return folders_; }
+  void not_begun(Effects& fx) override GANTRY_REQUIRES(mutex_);
+
+  void ask_editor(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void pass_cancel(std::string_view text, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void end_what_stands(Effects& fx) GANTRY_REQUIRES(mutex_);
   void replay(Effects& fx) GANTRY_REQUIRES(mutex_);
   void learn_encoding(std::string_view result) GANTRY_REQUIRES(mutex_);
   void answer_error(const std::string& id, int code, const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_);
   void end_stream(const Result<json>& answer, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void malformed(const std::string& answers);
+  /// The host took no such item: whoever waits for it is told.
+  void refused(const std::string& text);
 
   const std::string asked_root_;
-  const std::string fallback_root_;
-  const MayRun may_run_;
+  const std::string home_;
+  const Rules rules_;
   Editor editor_;
 
   bool greeted_ GANTRY_GUARDED_BY(mutex_) = false;
@@ -131,6 +162,8 @@ class AttachSession final : public Session {
   std::string initialized_text_ GANTRY_GUARDED_BY(mutex_);
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::string> folders_ GANTRY_GUARDED_BY(mutex_);  // the editor's, as paths
+  Standing standing_ GANTRY_GUARDED_BY(mutex_);
   TrackedDocuments documents_ GANTRY_GUARDED_BY(mutex_);
 
   std::deque<Queued> queue_ GANTRY_GUARDED_BY(mutex_);

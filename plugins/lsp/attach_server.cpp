@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The server's side of an attach session: its answers, its requests, its crashes.
+#include <gantry/repair.hpp>
+
 #include "attach.hpp"
 #include "messages.hpp"
 
 namespace gantry::lsp {
 
 void AttachSession::learn_encoding(std::string_view result) {
-  const auto doc = parse_json(result);
+  const auto repaired = repaired_json(result);
+  const auto doc = parse_json(repaired ? std::string_view(*repaired) : result);
   if (!doc || !doc->is_object()) return;
   std::string name = "utf-16";
   if (const auto it = doc->find("capabilities"); it != doc->end() && it->is_object()) {
@@ -28,7 +31,7 @@ Result<void> AttachSession::initialized(std::string_view text, const Envelope& e
   }
   std::string answer;
   append_with_id(answer, text, e.id, init_id_);
-  fx.items.push_back({std::move(answer), init_id_});
+  fx.items.push_back(std::move(answer));
   answered_ = true;
   if (!refused) {
     learn_encoding(e.result);
@@ -50,39 +53,71 @@ void AttachSession::message(std::string_view text, const Envelope& e, Effects& f
   if (e.is_response()) {
     const auto it = pending_.find(own_id(e.id));
     if (it == pending_.end()) return;  // timed out, answered before, or never asked
-    Effects::Item item;
-    item.text.reserve(text.size() + it->second.id.size());
-    append_with_id(item.text, text, e.id, it->second.id);
-    item.answers = std::move(it->second.id);
+    std::string item;
+    item.reserve(text.size() + it->second.id.size());
+    append_with_id(item, text, e.id, it->second.id);
     deadlines_.erase({it->second.deadline, it->first});
     fx.permits.push_back(std::move(it->second.permit));
     pending_.erase(it);
     fx.items.push_back(std::move(item));
     return;
   }
-  if (!e.is_request()) {
-    if (!ended_) fx.items.push_back({std::string(text), {}});
-    return;
+  const auto method = e.method();
+  if (Standing::concerns(method)) standing_.follow(method, scan(text, Scan::full).params);
+  if (e.is_request()) {
+    ask_editor(text, e, fx);
+  } else if (method == "$/cancelRequest") {
+    pass_cancel(text, fx);
+  } else if (!ended_) {
+    fx.items.emplace_back(text);
   }
+}
+
+void AttachSession::ask_editor(std::string_view text, const Envelope& e, Effects& fx) {
   if (ended_ || server_requests_.size() >= kMaxServerRequests) {
     return to_server(error_message(std::string(e.id), kRequestFailed,
                                    Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
                      fx);
   }
+  const auto method = e.method();
+  if (method == "window/showMessageRequest" || method == "window/showDocument" || method == "workspace/applyEdit")
+    user_is_asked(fx);
   const long long id = next_id();
   server_requests_.emplace(id, std::string(e.id));
-  Effects::Item item;
-  append_with_id(item.text, text, e.id, std::to_string(id));
+  std::string item;
+  append_with_id(item, text, e.id, std::to_string(id));
   fx.items.push_back(std::move(item));
 }
 
+// The editor was asked under an id of ours. One that has answered already is not told.
+void AttachSession::pass_cancel(std::string_view text, Effects& fx) {
+  const Envelope whole = scan(text, Scan::full);
+  const auto id = member(whole.params, "id");
+  for (const auto& [ours, theirs] : server_requests_) {
+    if (id != theirs) continue;
+    std::string item;
+    append_with_id(item, text, id, std::to_string(ours));
+    fx.items.push_back(std::move(item));
+    return;
+  }
+}
+
+// The server is gone, and another takes its place: its questions are withdrawn, its progress and what it has registered
+// end.
+void AttachSession::end_what_stands(Effects& fx) {
+  for (const auto& [ours, theirs] : server_requests_)
+    fx.items.push_back(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(ours) + "}}");
+  for (auto& message : standing_.end(std::to_string(next_id()))) fx.items.push_back(std::move(message));
+}
+
 void AttachSession::down(const Error& error, Effects& fx) {
+  if (!ended_ && !shutdown_) end_what_stands(fx);
   server_requests_.clear();
   for (auto& [id, pending] : pending_) {
     deadlines_.erase({pending.deadline, id});
     fx.permits.push_back(std::move(pending.permit));
     if (pending.shutdown) {
-      fx.items.push_back({R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})", pending.id});
+      fx.items.push_back(R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})");
     } else {
       answer_error(pending.id, kRequestFailed, error, fx);
     }
@@ -117,19 +152,19 @@ void AttachSession::on_drained(ServerProcess&) {
 }
 
 void AttachSession::answer_error(const std::string& id, int code, const Error& error, Effects& fx) {
-  fx.items.push_back({error_message(id, code, error), id});
+  fx.items.push_back(error_message(id, code, error));
 }
 
 bool AttachSession::settle(Effects& fx) {
   if (fx.flush) fx.flush->flush();
   bool more = true;
   for (auto& item : fx.items) {
-    switch (editor_.send(std::move(item.text))) {
+    switch (editor_.send(item)) {
       case Editor::Sent::blocked:
         more = false;
         break;
-      case Editor::Sent::malformed:
-        malformed(item.answers);
+      case Editor::Sent::refused:
+        refused(item);
         break;
       case Editor::Sent::ok:
       case Editor::Sent::gone:
@@ -142,12 +177,28 @@ bool AttachSession::settle(Effects& fx) {
   return more;
 }
 
-// The envelope was sound, but the host found what lies in it to be no JSON.
-void AttachSession::malformed(const std::string& answers) {
-  const Error error{ErrorKind::upstream_failed, config().name + " sent malformed JSON", {}};
-  if (!answers.empty()) (void)editor_.send(error_message(answers, kRequestFailed, error));
-  Lock lock(mutex_);
-  kill_for("sent malformed JSON");
+// The envelope was sound, but the host takes no such message: it is no JSON, nested too deep, or too large. The others
+// are as good as before.
+void AttachSession::refused(const std::string& text) {
+  const Envelope e = scan(text, Scan::route);
+  const std::string what =
+      config().name + " sent a message of " + std::to_string(text.size()) +
+      " bytes that the host does not pass on: it is malformed JSON, nested too deep, or larger than "
+      "[host] max_message_bytes";
+  context_->host.log(Level::warn, what + (e.method().empty() ? "" : " (" + std::string(e.method()) + ")"));
+  const Error error{ErrorKind::upstream_failed, what, {}};
+  if (e.is_response()) {
+    std::string answer = error_message(std::string(e.id), kRequestFailed, error);
+    (void)editor_.send(answer);
+  } else if (e.is_request()) {
+    Effects fx;
+    {
+      Lock lock(mutex_);
+      const auto asked = server_requests_.extract(own_id(e.id));
+      if (asked) to_server(error_message(asked.mapped(), kRequestFailed, error), fx);
+    }
+    (void)Session::settle(fx);
+  }
 }
 
 }  // namespace gantry::lsp

@@ -90,14 +90,15 @@ constexpr std::size_t kMaxServers = 64;
   return server;
 }
 
-// The table holds other plugins' limits too: what is unknown here is theirs.
-[[nodiscard]] Result<std::int64_t> async_integer(const json& async, const char* key, std::int64_t otherwise,
-                                                 std::int64_t max) {
-  const auto it = async.find(key);
-  if (it == async.end()) return otherwise;
+// The tables hold more than that: what is unknown here is others'.
+[[nodiscard]] Result<std::int64_t> integer_of(const json& settings, const char* table, const char* key,
+                                              std::int64_t otherwise, std::int64_t min, std::int64_t max) {
+  const auto it = settings.find(key);
+  if (it == settings.end()) return otherwise;
   Params p(json{{key, *it}});
-  const auto value = p.integer(key, 1, max);
-  if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[async] " + ok.error().message);
+  const auto value = p.integer(key, min, max);
+  if (const auto ok = p.done(); !ok)
+    return fail(ErrorKind::invalid_params, std::string(table) + " " + ok.error().message);
   return value;
 }
 
@@ -196,12 +197,18 @@ Result<Settings> parse_settings(const PluginConfig& config) {
   Settings settings;
   settings.workspaces = config.workspaces;
   settings.trusted = config.trusted_workspaces;
-  const auto requests = async_integer(config.async, "max_concurrent_lsp_requests", 8, 10'000);
-  const auto timeout = async_integer(config.async, "lsp_request_timeout_seconds", 10, 86'400);
-  if (!requests) return std::unexpected(requests.error());
-  if (!timeout) return std::unexpected(timeout.error());
+  constexpr std::int64_t kMostRequests = 10'000, kDay = 86'400;
+  const auto requests = integer_of(config.async, "[async]", "max_concurrent_lsp_requests", 8, 1, kMostRequests);
+  const auto timeout = integer_of(config.async, "[async]", "lsp_request_timeout_seconds", 10, 1, kDay);
+  const auto of_editors = integer_of(config.settings, "[lsp]", "editor_max_concurrent_requests", 0, 0, kMostRequests);
+  const auto editors_time = integer_of(config.settings, "[lsp]", "editor_request_timeout_seconds", 0, 0, kDay);
+  for (const auto* value : {&requests, &timeout, &of_editors, &editors_time}) {
+    if (!*value) return std::unexpected(value->error());
+  }
   settings.max_requests = static_cast<std::size_t>(*requests);
   settings.request_timeout = std::chrono::seconds(*timeout);
+  settings.editor_max_requests = static_cast<std::size_t>(*of_editors);
+  settings.editor_request_timeout = std::chrono::seconds(*editors_time);
   auto servers = parse_servers(config.settings);
   if (!servers) return std::unexpected(servers.error());
   static_cast<Servers&>(settings) = std::move(*servers);

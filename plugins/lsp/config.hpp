@@ -48,6 +48,8 @@ struct Settings : Servers {
   std::vector<std::string> workspaces;
   std::size_t max_requests = 8;
   Duration request_timeout = std::chrono::seconds(10);
+  std::size_t editor_max_requests = 0;  ///< 0: as many as they send
+  Duration editor_request_timeout{0};   ///< 0: none
 
   std::vector<std::string> trusted;  ///< of the workspaces
 

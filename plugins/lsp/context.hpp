@@ -23,13 +23,22 @@ struct Context {
   static constexpr std::size_t kMaxWaiting = 256;
 
   Context(Host host_in, std::unique_ptr<Reactor> reactor_in)
-      : host(std::move(host_in)), reactor(std::move(reactor_in)), permits(PermitQueue::make(8, kMaxWaiting)) {}
+      : host(std::move(host_in)),
+        reactor(std::move(reactor_in)),
+        permits(PermitQueue::make(8, kMaxWaiting)),
+        editor_permits(PermitQueue::make(1, kMaxWaiting)) {}
 
   void stop() {
     worker.stop();
     reactor->stop();
   }
+  /// Of callers that are no editor.
   [[nodiscard]] Duration timeout() const { return Duration(timeout_ns.load(std::memory_order_relaxed)); }
+  /// When a request of an editor that comes now has to be answered; max(): whenever it is.
+  [[nodiscard]] TimePoint editor_deadline() const {
+    const Duration time(editor_timeout_ns.load(std::memory_order_relaxed));
+    return time == Duration::zero() ? TimePoint::max() : host.now() + time;
+  }
   /// For a helper process: none has ever had it.
   [[nodiscard]] std::string next_name(const std::string& server) {
     return server + " " + std::to_string(instance) + "-" + std::to_string(last_name.fetch_add(1) + 1);
@@ -40,9 +49,12 @@ struct Context {
   const Host host;
   const std::unique_ptr<Reactor> reactor;
   Worker worker;
-  const std::shared_ptr<PermitQueue> permits;
+  const std::shared_ptr<PermitQueue> permits;         ///< of callers that are no editor
+  const std::shared_ptr<PermitQueue> editor_permits;  ///< of editors, if they need any
   const unsigned instance = std::random_device()();
   std::atomic<unsigned> last_name{0};
+  std::atomic<bool> editors_need_permits{false};
+  std::atomic<std::int64_t> editor_timeout_ns{0};
   std::atomic<std::int64_t> timeout_ns{std::chrono::nanoseconds(std::chrono::seconds(10)).count()};
 };
 

@@ -5,15 +5,17 @@
 // Thread rule: any thread. The lock is held over the sdk's item and answer functions, which neither block nor call
 // back: so
 //   items of several threads keep one order.
-// Bounds: an item that the editor's credit does not cover yet is kept; after the first one `send` says `blocked`, and
-// the
-//   server's output is not read until `credit()` says that the rest is gone. Answers of our own may still be added:
-//   each is to a request of the editor, whose number is bounded by the credit that we give.
+// Bounds: an item that the editor does not take now, for want of credit or of room, is kept; after the first one `send`
+//   says `blocked`, and the server's output is not read until `credit()` says that the rest is gone. Answers of our own
+//   may still be added: each is to a request of the editor, whose number is bounded by the credit that we give.
+// A text that is no UTF-8, or half a surrogate pair, is repaired. What the host does not take even so is refused, and
+//   lost.
 #pragma once
 
 #include <deque>
 #include <gantry/mutex.hpp>
 #include <gantry/plugin.hpp>
+#include <gantry/repair.hpp>
 #include <iterator>
 #include <optional>
 #include <string>
@@ -24,29 +26,33 @@ namespace gantry::lsp {
 
 class Editor {
  public:
-  enum class Sent { ok, blocked, malformed, gone };
+  enum class Sent { ok, blocked, refused, gone };
 
   explicit Editor(Call call) : origin_(call.origin()), id_(call.id()), call_(std::move(call)) {}
 
-  [[nodiscard]] Sent send(std::string text) {
+  /// `refused`: `text` is as it was.
+  [[nodiscard]] Sent send(std::string& text) {
+    if (auto repaired = repaired_json(text)) text.swap(*repaired);
     Lock lock(mutex_);
     if (!call_) return Sent::gone;
     if (waiting_.empty()) {
-      const auto sent = call_->try_item_raw(text);
+      const auto sent = call_->item_now(text);
       if (sent) return Sent::ok;
-      if (sent.error().kind == ErrorKind::invalid_params) return Sent::malformed;
+      if (sent.error().kind == ErrorKind::invalid_params) return Sent::refused;
       if (sent.error().kind != ErrorKind::overloaded) return Sent::gone;
     }
     waiting_.push_back(std::move(text));
     return Sent::blocked;
   }
 
-  /// The editor gave credit. True: everything is sent, and the server may be heard again.
-  [[nodiscard]] bool credit() {
+  /// The editor gave credit, or has room. True: everything is sent, and the server may be heard again. `refused` gets
+  /// what the host does not take.
+  [[nodiscard]] bool credit(std::vector<std::string>& refused) {
     Lock lock(mutex_);
     while (call_ && !waiting_.empty()) {
-      const auto sent = call_->try_item_raw(waiting_.front());
+      const auto sent = call_->item_now(waiting_.front());
       if (!sent && sent.error().kind == ErrorKind::overloaded) return false;
+      if (!sent && sent.error().kind == ErrorKind::invalid_params) refused.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
     return true;

@@ -174,6 +174,22 @@ std::string_view member(std::string_view object, std::string_view name) {
   return found;
 }
 
+std::string with_null(std::string_view object, std::string_view name) {
+  std::string out;
+  const char* kept = object.data();
+  (void)walk(object, [&](std::string_view key, Scanner& s) {
+    const auto value = s.value();
+    if (value.empty()) return Visited::broken;
+    if (key != name) return Visited::on;  // on: the last of several would count
+    out.append(kept, value.data());
+    out += "null";
+    kept = value.data() + value.size();
+    return Visited::on;
+  });
+  out.append(kept, object.data() + object.size());
+  return out;
+}
+
 void append_with_id(std::string& out, std::string_view text, std::string_view id, std::string_view new_id) {
   const auto at = static_cast<std::size_t>(id.data() - text.data());
   out.append(text.substr(0, at));

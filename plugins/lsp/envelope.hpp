@@ -40,6 +40,9 @@ enum class Scan {
 /// The raw value of a member of one JSON object; empty: absent, or the text is malformed before it.
 [[nodiscard]] std::string_view member(std::string_view object, std::string_view name);
 
+/// `object` (one JSON object) with its member of this name, if it has one, set to null.
+[[nodiscard]] std::string with_null(std::string_view object, std::string_view name);
+
 /// Appends `text` with the id token `id` (a view into it) replaced by `new_id`.
 void append_with_id(std::string& out, std::string_view text, std::string_view id, std::string_view new_id);
 

@@ -73,6 +73,17 @@ Result<std::string> read_file(const std::string& path) {
   }
 }
 
+std::string folder_that_exists(const std::string& wanted, const std::string& home) {
+  const auto is_folder = [](const std::string& path) {
+    struct stat info{};
+    return ::stat(path.c_str(), &info) == 0 && S_ISDIR(info.st_mode);
+  };
+  if (!wanted.empty() && is_folder(wanted)) return wanted;
+  std::string at = home;
+  while (at != "/" && !is_folder(at)) at = parent(at);
+  return at;
+}
+
 std::string find_root(const std::string& folder, const std::vector<std::string>& markers,
                       const std::vector<std::string>& workspaces) {
   for (std::string at = folder;; at = parent(at)) {

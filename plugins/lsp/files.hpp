@@ -36,6 +36,9 @@ struct FileInfo {
 
 [[nodiscard]] Result<std::string> read_file(const std::string& path);
 
+/// `wanted`, if that is a folder; else `home`, or the nearest above it that is there.
+[[nodiscard]] std::string folder_that_exists(const std::string& wanted, const std::string& home);
+
 /// The nearest folder at or above `folder` with one of the markers; else the innermost of `workspaces` that contains
 /// it; else `folder`.
 [[nodiscard]] std::string find_root(const std::string& folder, const std::vector<std::string>& markers,

@@ -16,16 +16,18 @@ namespace gantry::lsp {
 
 namespace {
 
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 constexpr std::size_t kMost = std::size_t{32} << 20;
 constexpr std::size_t kLeast = std::size_t{64} << 10;
 constexpr const char* kNoRoom = "the open documents were too large to be handed over when the plugin was reloaded";
 
-[[nodiscard]] std::int64_t left_until(TimePoint end, TimePoint now) {
+// null: never.
+[[nodiscard]] json left_until(TimePoint end, TimePoint now) {
+  if (end == TimePoint::max()) return {};
   return std::chrono::duration_cast<std::chrono::milliseconds>(end - now).count();
 }
 [[nodiscard]] TimePoint time_of(const json& left, TimePoint now) {
-  return now + std::chrono::milliseconds(left.get<std::int64_t>());
+  return left.is_null() ? TimePoint::max() : now + std::chrono::milliseconds(left.get<std::int64_t>());
 }
 
 /// All that is left, as text. What finds no room within `most` bytes is not in it, but in `dropped`.
@@ -111,6 +113,8 @@ void Session::take_up(const json& left) {
     } else if (left.at("begun")) {
       down(Error{ErrorKind::unavailable, config_.name + " is being restarted; try again", {}}, fx);
       if (state_ == State::idle) start(fx);
+    } else {
+      not_begun(fx);
     }
   }
   settle(fx);
@@ -145,14 +149,14 @@ json AttachSession::put_down_own(Effects& fx) {
   const TimePoint now = context_->host.now();
   json pending = json::array(), asked = json::array(), queue = json::array();
   for (const auto& [id, each] : pending_)
-    pending.push_back({id, each.id, left_until(each.deadline, now), each.shutdown});
+    pending.push_back({id, each.id, left_until(each.deadline, now), each.shutdown, static_cast<bool>(each.permit)});
   for (const auto& [id, text] : server_requests_) asked.push_back({id, text});
   for (const auto& each : queue_) {
-    const auto left = each.request == 0 ? 0 : left_until(each.deadline, now);
+    const auto left = left_until(each.deadline, now);
     queue.push_back({each.text, each.request, left});
   }
   json out{{"asked_root", asked_root_},
-           {"fallback_root", fallback_root_},
+           {"home", home_},
            {"greeted", greeted_},
            {"answered", answered_},
            {"shutdown", shutdown_},
@@ -162,6 +166,8 @@ json AttachSession::put_down_own(Effects& fx) {
            {"initialized", initialized_text_},
            {"configuration", configuration_text_},
            {"folders", folder_texts_},
+           {"folder_paths", folders_},
+           {"standing", standing_.put_down()},
            {"documents", documents_.put_down()},
            {"pending", std::move(pending)},
            {"server_requests", std::move(asked)},
@@ -192,27 +198,28 @@ void AttachSession::take_up_own(const json& left) {
   initialized_text_ = left.at("initialized");
   configuration_text_ = left.at("configuration");
   folder_texts_ = left.at("folders").get<std::vector<std::string>>();
+  folders_ = left.at("folder_paths").get<std::vector<std::string>>();
+  standing_.take_up(left.at("standing"));
   documents_.take_up(left.at("documents"));
   for (const auto& each : left.at("pending")) {
     const long long id = each.at(0);
     const TimePoint deadline = time_of(each.at(2), now);
-    const bool shutdown = each.at(3);
+    const bool held_permit = each.at(4);
     // A place is counted again; if there are fewer by now, those that are with the servers already stay there.
-    pending_.emplace(id,
-                     Pending{each.at(1), deadline, shutdown ? Permit() : context_->permits->try_acquire(), shutdown});
-    deadlines_.emplace(deadline, id);
+    pending_.emplace(id, Pending{each.at(1), deadline, held_permit ? context_->editor_permits->try_acquire() : Permit(),
+                                 each.at(3)});
+    watch_deadline(deadline, id);
   }
   for (const auto& each : left.at("server_requests")) server_requests_.emplace(each.at(0), each.at(1));
   for (const auto& each : left.at("queue")) {
     Queued queued{each.at(0), each.at(1), time_of(each.at(2), now)};
     queued_bytes_ += queued.text.size();
     if (queued.request != 0) {
-      deadlines_.emplace(queued.deadline, queued.request);
+      watch_deadline(queued.deadline, queued.request);
       ++queued_requests_;
     }
     queue_.push_back(std::move(queued));
   }
-  if (!deadlines_.empty()) arm();
 }
 
 // ---- a shared one
@@ -230,12 +237,16 @@ json SharedSession::put_down_own(Effects&) {
                          {"diagnosed", d.diagnosed ? json(*d.diagnosed) : json()},
                          {"diagnostics", d.diagnostics}});
   }
-  return {{"documents", std::move(documents)}, {"last_version", last_version_}, {"uses", uses_}};
+  return {{"documents", std::move(documents)},
+          {"last_version", last_version_},
+          {"uses", uses_},
+          {"save", static_cast<int>(save_)}};
 }
 
 void SharedSession::take_up_own(const json& left) {
   last_version_ = left.at("last_version");
   uses_ = left.at("uses");
+  save_ = static_cast<Save>(left.at("save").get<int>());
   for (const auto& each : left.at("documents")) {
     const json& stamp = each.at("stamp");
     const json& diagnosed = each.at("diagnosed");

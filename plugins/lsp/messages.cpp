@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "messages.hpp"
 
-#include <unistd.h>
-
 #include "uri.hpp"
 
 namespace gantry::lsp {
@@ -78,7 +76,7 @@ json own_initialize_params(const ServerConfig& config, const std::string& root) 
                  {"didChangeConfiguration", {{"dynamicRegistration", true}}},
                  {"workspaceEdit", {{"documentChanges", true}}},
                  {"symbol", json::object()}};
-  json out{{"processId", ::getpid()},
+  json out{{"processId", nullptr},  // it could not find out whether that process lives (attach_root.cpp)
            {"clientInfo", {{"name", "gantry"}}},
            {"rootPath", root},
            {"rootUri", to_uri(root)},

@@ -10,8 +10,16 @@ namespace gantry::lsp {
 
 namespace {
 
-// These speak of the connection, which callers of lsp.request share, or are notifications.
+// The server does not answer these. Others are known only to who sends them.
+[[nodiscard]] bool is_notification(const std::string& method) {
+  return method == "textDocument/didSave" || method == "textDocument/willSave" ||
+         method == "workspace/didChangeWatchedFiles" || method == "workspace/didCreateFiles" ||
+         method == "workspace/didRenameFiles" || method == "workspace/didDeleteFiles";
+}
+
+// These speak of the connection, which callers of lsp.request share, or of the documents that are open in it.
 [[nodiscard]] bool is_ours_to_say(const std::string& method) {
+  if (is_notification(method)) return false;
   return method == "initialize" || method == "initialized" || method == "shutdown" || method == "exit" ||
          method.starts_with("$/") || method.starts_with("textDocument/did") || method.starts_with("workspace/did") ||
          method.starts_with("notebookDocument/did") || method.starts_with("window/");
@@ -81,6 +89,7 @@ void Lsp::attach(Call call) {
   const auto language = p.maybe_string("language");
   const auto name = p.maybe_string("server");
   const auto root = p.maybe_string("root");
+  const auto cwd = p.maybe_string("cwd");
   if (const auto ok = p.done(); !ok) return call.reply_error(ok.error());
   if (!call.is_stream()) {
     return call.reply_error(
@@ -92,7 +101,12 @@ void Lsp::attach(Call call) {
     if (!path) return call.reply_error(Error{ErrorKind::invalid_params, "root: " + path.error().message, {}});
     folder = std::move(*path);
   }
-  const std::string home = home_of(call.origin());
+  std::string home = home_of(call.origin());
+  if (cwd) {
+    auto path = to_path(*cwd);
+    if (!path) return call.reply_error(Error{ErrorKind::invalid_params, "cwd: " + path.error().message, {}});
+    home = std::move(*path);
+  }
   auto server = server_for(name, language, folder.empty() ? home : folder);
   if (!server) return call.reply_error(server.error());
   const auto session = attach_to(std::move(*server), std::move(folder), home, std::move(call));
@@ -115,11 +129,13 @@ std::shared_ptr<AttachSession> Lsp::attach_to(ServerConfig server, std::string r
   call.on_credit([weak] {
     if (const auto session = weak->lock()) session->editor_gave_credit();
   });
-  auto session =
-      std::make_shared<AttachSession>(context_, std::move(server), std::move(root), std::move(home), std::move(call),
-                                      [registry = registry_](const ServerConfig& config, const std::string& place) {
-                                        return registry->settings()->may_run(config, place);
-                                      });
+  AttachSession::Rules rules{.may_run =
+                                 [registry = registry_](const ServerConfig& config, const std::string& place) {
+                                   return registry->settings()->may_run(config, place);
+                                 },
+                             .workspaces = [registry = registry_] { return registry->settings()->workspaces; }};
+  auto session = std::make_shared<AttachSession>(context_, std::move(server), std::move(root), std::move(home),
+                                                 std::move(call), std::move(rules));
   *weak = session;
   return session;
 }
@@ -155,6 +171,7 @@ void Lsp::request(Call call) {
   Params p(call.params());
   const std::string method = p.string("method");
   json params = p.maybe_value("params").value_or(json::object());
+  const bool notifies = p.boolean_or("notification", is_notification(method));
   p.require(params.is_object() || params.is_array() || params.is_null(), "params must be an object");
   p.require(!is_ours_to_say(method),
             method + " is not for callers: the plugin opens files and keeps the server's life itself");
@@ -163,6 +180,7 @@ void Lsp::request(Call call) {
   if (params.is_null()) params = json::object();
   name_document(params, ask->path, method.starts_with("textDocument/"));
   ask->method = method;
+  if (notifies) ask->kind = Query::Kind::notification;
   ask->params = std::move(params);
   std::make_shared<Query>(context_, registry_, std::move(*ask), std::move(call))->begin();
 }

@@ -66,7 +66,7 @@ void Lsp::attach_again(Call call) {
   if (!left) return call.reply_error(anew);
   const json& own = left.mapped().session["own"];
   const auto session = attach_to(server_from(left.mapped().session["server"]), own.value("asked_root", ""),
-                                 own.value("fallback_root", "/"), std::move(call));
+                                 own.value("home", "/"), std::move(call));
   if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
   try {
     session->take_up_editor(std::move(left.mapped().unsent));
@@ -84,6 +84,8 @@ void Lsp::define(Definition<Lsp>& d) {
   const json text{{"type", "string"}};
   const json uri{{"type", "string"}, {"description", "a file:// URI, or an absolute path"}};
   const json language{{"type", "string"}, {"description", "an LSP language id; by the file's name when absent"}};
+  const json cwd{{"type", "string"},
+                 {"description", "where the editor is: the server runs there when no root is named that is a folder"}};
   d.id("lsp").version("0.1.0").summary("Language servers for editors, agents and scripts").service("lsp");
   d.settings("lsp").publishes("lsp.**").nonblocking().reload("handover");
   // They are also its servers': toolchains lie in many places, and keep what they download.
@@ -92,19 +94,25 @@ void Lsp::define(Definition<Lsp>& d) {
   d.method("lsp.attach", &Lsp::attach,
            {.summary = "One editor's LSP connection: each item is one JSON-RPC message, both ways",
             .params = {{"type", "object"},
-                       {"properties", {{"language", language}, {"server", text}, {"root", uri}}},
+                       {"properties", {{"language", language}, {"server", text}, {"root", uri}, {"cwd", cwd}}},
                        {"additionalProperties", false}},
             .result = {{"type", "null"}},
             .stream = true,
             .attach = true});
-  d.method(
-      "lsp.request", &Lsp::request,
-      {.summary = "Asks the language server of a file, as it is on the disk",
-       .params = {{"type", "object"},
-                  {"properties", {{"uri", uri}, {"method", text}, {"params", json::object()}, {"language", language}}},
-                  {"required", {"uri", "method"}},
-                  {"additionalProperties", false}},
-       .keeps_time = true});
+  d.method("lsp.request", &Lsp::request,
+           {.summary = "Asks or tells the language server of a file, as it is on the disk; null for what it is told",
+            .params = {{"type", "object"},
+                       {"properties",
+                        {{"uri", uri},
+                         {"method", text},
+                         {"params", json::object()},
+                         {"language", language},
+                         {"notification",
+                          {{"type", "boolean"},
+                           {"description", "the server does not answer it; by the method's name when absent"}}}}},
+                       {"required", {"uri", "method"}},
+                       {"additionalProperties", false}},
+            .keeps_time = true});
   d.method("lsp.diagnostics", &Lsp::diagnostics,
            {.summary = "The diagnostics of a file, and whether they are for its text of now",
             .params = {{"type", "object"},

@@ -25,6 +25,7 @@ ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, 
       events_(std::move(events)),
       name_(std::move(helper.name)),
       pid_(helper.pid),
+      writable_(std::move(helper.write)),
       warm_(helper.warm),
       in_(std::move(helper.input)),
       out_(std::move(helper.output)),
@@ -241,7 +242,7 @@ void ServerProcess::deliver() {
         decoder_.release();
         return;
       case FrameDecoder::Status::too_large:
-        events->on_skipped(*this);
+        events->on_skipped(*this, decoder_.held());
         break;
       case FrameDecoder::Status::broken:
         output_ended("sent what is no LSP message: " + decoder_.error());

@@ -43,8 +43,8 @@ class ProcessEvents {
   [[nodiscard]] virtual bool on_message(ServerProcess& from, std::string_view text) = 0;
   /// The backlog fell from above kHighWater to below kLowWater.
   virtual void on_drained(ServerProcess& from) = 0;
-  /// A message over the limit was skipped.
-  virtual void on_skipped(ServerProcess& from) = 0;
+  /// A message over the limit is skipped. `beginning`: what is there of it.
+  virtual void on_skipped(ServerProcess& from, std::string_view beginning) = 0;
   virtual void on_exit(ServerProcess& from, const std::string& reason) = 0;
 };
 
@@ -98,6 +98,8 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   void kill_group(int signal);
 
   [[nodiscard]] int pid() const { return pid_; }
+  /// The folders in which it may write.
+  [[nodiscard]] const std::vector<std::string>& writable() const { return writable_; }
   [[nodiscard]] const std::string& name() const { return name_; }
   /// It ran before it was asked for here: it is the one that another instance has left.
   [[nodiscard]] bool warm() const { return warm_; }
@@ -120,6 +122,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   const std::weak_ptr<ProcessEvents> events_;
   const std::string name_;  ///< as the host knows it
   const int pid_;
+  const std::vector<std::string> writable_;
   const bool warm_;
   const Descriptor in_, out_, err_;
 

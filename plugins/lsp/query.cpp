@@ -54,15 +54,20 @@ void Query::resolve() {
   if (done() || registry_->wait_for_recovery(shared_from_this())) return;
   Snapshot snapshot;
   auto info = look_at(ask_.path);
+  const bool is_folder = info && info->folder;
+  // What is told of a file may be that it is gone.
+  if (!info && info.error().kind == ErrorKind::not_found && ask_.kind == Kind::notification)
+    info = FileInfo{.stamp = {}, .folder = true};
   if (!info) return refuse(info.error());
   snapshot.info = *info;
-  if (info->folder && ask_.kind == Kind::diagnostics) {
+  if (is_folder && ask_.kind == Kind::diagnostics) {
     return refuse(Error{ErrorKind::invalid_params, ask_.path + " is a folder; diagnostics are for a file", {}});
   }
   const auto slash = ask_.path.rfind('/');
-  const std::string folder = info->folder ? ask_.path : slash == 0 ? "/" : ask_.path.substr(0, slash);
+  const std::string folder = is_folder ? ask_.path : slash == 0 ? "/" : ask_.path.substr(0, slash);
   auto session = find_session(folder);
   if (!session) return refuse(session.error());
+  (*session)->look_around(registry_->settings()->workspaces);
   if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
     auto text = read_file(ask_.path);
     if (!text) return refuse(text.error());

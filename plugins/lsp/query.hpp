@@ -27,13 +27,13 @@ class SharedSession;
 
 class Query : public std::enable_shared_from_this<Query> {
  public:
-  enum class Kind { request, diagnostics };
+  enum class Kind { request, notification, diagnostics };
   struct Ask {
     Kind kind = Kind::request;
     std::string path;
     std::string language;
     ServerConfig server;
-    std::string method;  // of a request
+    std::string method;  // but for diagnostics
     json params;
     Duration wait{0};  // for diagnostics
   };
@@ -48,7 +48,7 @@ class Query : public std::enable_shared_from_this<Query> {
   Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Call call);
 
   void begin();
-  /// Looks at the file and hands itself to the session; on the worker. Again when the session has lost the document.
+  /// Looks at the disk and hands itself to the session; on the worker. Again when the session has lost the document.
   void resolve_later();
 
   [[nodiscard]] const Ask& ask() const { return ask_; }

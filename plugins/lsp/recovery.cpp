@@ -84,6 +84,7 @@ void SharedSession::ready(Effects& fx) {
                   dump_json(to_uri(path)) + "}}}",
               fx);
   note_documents();
+  tell_changes(fx);
   serve_waiting(fx);
 }
 

@@ -26,6 +26,9 @@ template <class S>
 void Registry::configure(Settings settings) {
   context_->permits->set_limit(settings.max_requests);
   context_->timeout_ns = settings.request_timeout.count();
+  context_->editors_need_permits = settings.editor_max_requests > 0;
+  context_->editor_permits->set_limit(settings.editor_max_requests > 0 ? settings.editor_max_requests : kNoLimit);
+  context_->editor_timeout_ns = settings.editor_request_timeout.count();
   auto shared = std::make_shared<const Settings>(std::move(settings));
   std::vector<std::shared_ptr<SharedSession>> ends;
   {
@@ -37,6 +40,8 @@ void Registry::configure(Settings settings) {
     ends = take_those_that_may_not_run();
   }
   for (const auto& session : ends) session->close(nullptr);
+  const auto now = this->settings();
+  for (const auto& session : sessions()) session->workspaces_are(now->workspaces);
 }
 
 // Another command holds there by now, or it runs code that is not trusted any more. What else has changed is seen

@@ -6,6 +6,9 @@
 #include <algorithm>
 #include <cctype>
 #include <functional>
+#include <gantry/repair.hpp>
+
+#include "messages.hpp"
 
 namespace gantry::lsp {
 
@@ -169,10 +172,12 @@ void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
       if (missing) last_error_ += "; install it, or name another in [lsp.servers." + config_.name + "] command";
       state_ = State::idle;
       taken_up_.reset();
+      fx.run.push_back([context = context_, line = last_error_] { context->host.log(Level::warn, line); });
       gave_up(last_error(), fx);
     } else {
       process_ = std::move(*process);
       meet(std::exchange(taken_up_, std::nullopt), fx);
+      widen(workspaces_, fx);  // opened while it was being started
     }
   }
   settle(fx);
@@ -214,6 +219,9 @@ void Session::kill_for(std::string reason) {
 // -----------------------------------------------------------------------------------------------
 
 bool Session::on_message(ServerProcess& from, std::string_view text) {
+  // What an editor is sent is looked at on its way (editor.hpp).
+  const auto repaired = scan_mode() == Scan::full ? repaired_json(text) : std::nullopt;
+  if (repaired) text = *repaired;
   const Envelope envelope = scan(text, scan_mode());
   Effects fx;
   {
@@ -243,15 +251,22 @@ bool Session::on_message(ServerProcess& from, std::string_view text) {
   return settle(fx);
 }
 
-void Session::on_skipped(ServerProcess& from) {
+// Who waits for it is told, if its id stands before what is large.
+void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
   const std::string line = config_.name + " sent a message over " + std::to_string(ServerProcess::kMaxMessage >> 20) +
                            " MiB; it was skipped";
+  const Envelope e = scan(beginning, Scan::route);
+  Effects fx;
   {
     Lock lock(mutex_);
     if (process_.get() != &from) return;
     last_error_ = line;
+    const std::string error = error_message(std::string(e.id), kRequestFailed, Error{ErrorKind::too_large, line, {}});
+    if (e.is_response()) message(error, scan(error, Scan::full), fx);
+    if (e.is_request()) to_server(error, fx);
   }
   context_->host.log(Level::warn, line);
+  (void)settle(fx);
 }
 
 // ---- the process ends
@@ -288,6 +303,7 @@ void Session::crashed(const std::string& reason, Effects& fx) {
   crashes_.push_back(now);
   last_kind_ = ErrorKind::unavailable;
   last_error_ = config_.name + " " + reason;
+  log_failure(fx);
   down(Error{ErrorKind::unavailable, last_error_ + "; it is being restarted, try again", {}}, fx);
   if (state_ == State::closing || state_ == State::closed) return;
   if (crashes_.size() < kMaxCrashes) return back_off(fx);
@@ -296,6 +312,22 @@ void Session::crashed(const std::string& reason, Effects& fx) {
                  std::to_string(kCrashWindow.count()) + " minutes and is not started again until lsp.restart";
   fx.run.push_back([context = context_, line = last_error_] { context->host.log(Level::error, line); });
   gave_up(last_error(), fx);
+}
+
+// Where people look first when a server does not work.
+void Session::log_failure(Effects& fx) {
+  fx.run.push_back([context = context_, line = last_error_, name = config_.name, tail = last_tail_] {
+    context->host.log(Level::warn, line);
+    std::vector<std::string_view> lines;
+    for (std::string_view rest = tail; !rest.empty();) {
+      const auto end = std::min(rest.find('\n'), rest.size());
+      if (end != 0) lines.push_back(rest.substr(0, end));
+      rest.remove_prefix(std::min(end + 1, rest.size()));
+    }
+    constexpr std::size_t kMostLines = 20;
+    if (lines.size() > kMostLines) lines.erase(lines.begin(), lines.end() - kMostLines);
+    for (const auto each : lines) context->host.log(Level::warn, name + " on stderr: " + std::string(each));
+  });
 }
 
 void Session::back_off(Effects& fx) {
@@ -333,15 +365,42 @@ void Session::restart() {
     crashes_.clear();
     backoff_.reset();
     if (state_ == State::ready || state_ == State::starting) {
-      if (process_) {
-        restart_wanted_ = true;
-        process_->kill_group(SIGTERM);
-        kill_later();
-      }
+      replace_process();
     } else if (state_ == State::backing_off || state_ == State::failed) {
       ++restarts_;
       start(fx);
     }
+  }
+  settle(fx);
+}
+
+void Session::replace_process() {
+  if (!process_) return;
+  restart_wanted_ = true;
+  process_->kill_group(SIGTERM);
+  kill_later();
+}
+
+void Session::widen(const std::vector<std::string>& workspaces, Effects& fx) {
+  if (!process_ || restart_wanted_ || (state_ != State::ready && state_ != State::starting)) return;
+  for (const auto& folder : folders()) {
+    const auto workspace = folder_around(workspaces, folder);
+    if (workspace.empty() || !folder_around(process_->writable(), folder).empty()) continue;
+    if (!widened_for_.insert(workspace).second) continue;  // it is not granted, so a new one may not either
+    fx.run.push_back([context = context_, line = config_.name + " is started anew, so that it may write in " +
+                                                 workspace + ", which was opened after it was started"] {
+      context->host.log(Level::info, line);
+    });
+    return replace_process();
+  }
+}
+
+void Session::workspaces_are(const std::vector<std::string>& workspaces) {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    workspaces_ = workspaces;
+    widen(workspaces, fx);
   }
   settle(fx);
 }

@@ -39,11 +39,7 @@ namespace gantry::lsp {
 
 /// What a step leaves to be done without the lock.
 struct Effects {
-  struct Item {
-    std::string text;
-    std::string answers;  ///< the raw id of the editor's request that it answers, or empty
-  };
-  std::vector<Item> items;
+  std::vector<std::string> items;  ///< for the editor
   std::shared_ptr<ServerProcess> flush;
   std::vector<Permit> permits;
   std::vector<std::move_only_function<void()>> run;
@@ -68,6 +64,8 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void close(std::shared_ptr<void> hold);
   /// Kills the process and starts anew; the crashes so far are forgiven.
   void restart();
+  /// These are open by now.
+  void workspaces_are(const std::vector<std::string>& workspaces);
   /// The end of the house: kills at once; no thread of the plugin runs any more.
   void destroy();
 
@@ -111,6 +109,10 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   [[nodiscard]] virtual json put_down_own(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
   virtual void take_up_own(const json& left) GANTRY_REQUIRES(mutex_) = 0;
   virtual void recover_own(const json& note) GANTRY_REQUIRES(mutex_) = 0;
+  /// It was taken up before its server was asked for.
+  virtual void not_begun(Effects&) GANTRY_REQUIRES(mutex_) {}
+  /// Those that its server works in.
+  [[nodiscard]] virtual std::vector<std::string> folders() const GANTRY_REQUIRES(mutex_) = 0;
   /// For recover().
   [[nodiscard]] json note() const GANTRY_REQUIRES(mutex_);
   void note_at_process(const json& note) GANTRY_REQUIRES(mutex_);
@@ -119,6 +121,11 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
 
   void start(Effects& fx) GANTRY_REQUIRES(mutex_);
   void end(Effects& fx) GANTRY_REQUIRES(mutex_);
+  /// Restarts a server that works in one of these workspaces and may not write there, since it was started before: what
+  /// a process may open cannot grow.
+  void widen(const std::vector<std::string>& workspaces, Effects& fx) GANTRY_REQUIRES(mutex_);
+  /// Kills it to start anew at once; no crash is counted.
+  void replace_process() GANTRY_REQUIRES(mutex_);
   /// The exit that follows is not a crash.
   void exit_is_wanted() GANTRY_REQUIRES(mutex_) { exit_wanted_ = true; }
   void set_root(std::string root) GANTRY_REQUIRES(mutex_) { root_ = std::move(root); }
@@ -152,7 +159,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
  private:
   // ProcessEvents, on the reactor's thread.
   bool on_message(ServerProcess& from, std::string_view text) final;
-  void on_skipped(ServerProcess& from) final;
+  void on_skipped(ServerProcess& from, std::string_view beginning) final;
   void on_exit(ServerProcess& from, const std::string& reason) final;
 
   void started(Result<std::shared_ptr<ServerProcess>> process);
@@ -169,6 +176,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void meet(std::optional<TakenUp> taken, Effects& fx) GANTRY_REQUIRES(mutex_);
   void welcomed(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_);
   void crashed(const std::string& reason, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void log_failure(Effects& fx) GANTRY_REQUIRES(mutex_);
   void back_off(Effects& fx) GANTRY_REQUIRES(mutex_);
   void begin_close(Effects& fx) GANTRY_REQUIRES(mutex_);
   void say_exit(Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -199,7 +207,9 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::vector<std::shared_ptr<void>> holds_ GANTRY_GUARDED_BY(mutex_);
   static constexpr std::size_t kMaxLanguage = 64;
   static constexpr std::size_t kMaxLanguages = 256;
-  std::set<std::string> languages_ GANTRY_GUARDED_BY(mutex_);  ///< that were told
+  std::vector<std::string> workspaces_ GANTRY_GUARDED_BY(mutex_);  ///< as workspaces_are() has told last
+  std::set<std::string> widened_for_ GANTRY_GUARDED_BY(mutex_);    ///< workspaces that it was restarted for
+  std::set<std::string> languages_ GANTRY_GUARDED_BY(mutex_);      ///< that were told
 };
 
 [[nodiscard]] const char* name_of(Session::State state);

@@ -35,12 +35,6 @@ namespace {
 
 std::string no_diagnostics(const std::string& path) { return answer_text(path, "timeout", std::nullopt, ""); }
 
-bool SharedSession::knows(const std::string& path, const FileStamp& stamp) const {
-  Lock lock(mutex_);
-  const auto it = documents_.find(path);
-  return it != documents_.end() && !it->second.stamp.fresh && !stamp.fresh && it->second.stamp.same(stamp);
-}
-
 void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) {
   Effects fx;
   {
@@ -65,7 +59,7 @@ void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) 
 }
 
 void SharedSession::serve_waiting(Effects& fx) {
-  while (!waiting_.empty() && takes_messages()) {
+  while (!waiting_.empty() && takes_messages() && !replacing_) {
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     if (next.query->done()) {
@@ -83,49 +77,12 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
     return;
   }
   if (ask.kind == Query::Kind::diagnostics) return wait_for_diagnostics(std::move(query), fx);
+  if (ask.kind == Query::Kind::notification) return notify(std::move(query), fx);
   const long long id = next_id();
   if (id % kIdsNoted == 0) note_documents();
   tell_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
   query->taken(self(), id);
   pending_.emplace(id, std::move(query));
-}
-
-// False: the session does not have the document (any more), and the snapshot has no text.
-bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) {
-  const std::string head = R"({"jsonrpc":"2.0","method":"textDocument/)";
-  const std::string uri = R"({"uri":)" + dump_json(to_uri(ask.path));
-  auto it = documents_.find(ask.path);
-  if (it == documents_.end()) {
-    if (!snapshot.quoted_text) return false;
-    it = documents_.emplace(ask.path, Document{}).first;
-    it->second.version = ++last_version_;
-    note_documents();
-    language_opened(ask.language, fx);
-    to_server(head + R"(didOpen","params":{"textDocument":)" + uri + R"(,"languageId":)" + dump_json(ask.language) +
-                  R"(,"version":)" + std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",
-              fx);
-    it->second.hash = snapshot.hash;
-  } else if (snapshot.quoted_text && snapshot.hash != it->second.hash) {
-    it->second.version = ++last_version_;
-    it->second.changed = true;
-    it->second.hash = snapshot.hash;
-    to_server(head + R"(didChange","params":{"textDocument":)" + uri + R"(,"version":)" +
-                  std::to_string(it->second.version) + R"(},"contentChanges":[{"text":)" + *snapshot.quoted_text +
-                  "}]}}",
-              fx);
-  }
-  it->second.stamp = snapshot.info.stamp;
-  it->second.used = ++uses_;
-  close_unused(fx);
-  return true;
-}
-
-void SharedSession::close_unused(Effects& fx) {
-  if (documents_.size() <= kMaxDocuments) return;
-  const auto oldest = std::min_element(documents_.begin(), documents_.end(),
-                                       [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
-  tell_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(oldest->first)}}}}), fx);
-  documents_.erase(oldest);
 }
 
 // ---- diagnostics
@@ -173,10 +130,8 @@ void SharedSession::published(std::string_view params, Effects& fx) {
                 fx);
   std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) {
     if (waiter.query->ask().path != *path || !version || *version < waiter.version) return false;
-    fx.run.push_back(
-        [query = waiter.query, text = answer_text(*path, "fresh", version, document.diagnostics)]() mutable {
-          query->answer(std::move(text));
-        });
+    // It looks at the disk once more: what has changed meanwhile, the server perhaps did not see.
+    fx.run.push_back([query = waiter.query] { query->resolve_later(); });
     return true;
   });
 }
@@ -184,7 +139,7 @@ void SharedSession::published(std::string_view params, Effects& fx) {
 std::string SharedSession::diagnostics_locked(const std::string& path) const {
   const auto it = documents_.find(path);
   if (it == documents_.end() || it->second.diagnostics.empty()) return no_diagnostics(path);
-  const bool fresh = it->second.diagnosed && *it->second.diagnosed >= it->second.version;
+  const bool fresh = it->second.diagnosed && *it->second.diagnosed >= it->second.version && !it->second.disturbed;
   return answer_text(path, fresh ? "fresh" : "stale", it->second.diagnosed, it->second.diagnostics);
 }
 
@@ -202,6 +157,13 @@ Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Eff
   if (!e.error.empty()) {
     return fail(ErrorKind::upstream_failed, "refused initialize: " + std::string(e.error.substr(0, 500)));
   }
+  const auto result = parse_json(e.result);
+  const json capabilities = result && result->is_object() ? result->value("capabilities", json::object()) : json();
+  const json sync = capabilities.is_object() ? capabilities.value("textDocumentSync", json()) : json();
+  const json save = sync.is_object() ? sync.value("save", json()) : json(sync.is_number() && sync != 0);
+  save_ = Save::none;
+  if (save.is_object() || save == true) save_ = Save::plain;
+  if (save.is_object() && save.value("includeText", json()) == true) save_ = Save::with_text;
   tell_server(notification("initialized", json::object()), fx);
   if (!config().settings.empty()) {
     tell_server(notification("workspace/didChangeConfiguration", {{"settings", config().settings}}), fx);
@@ -260,8 +222,15 @@ void SharedSession::forget(const Query& query) {
 }
 
 void SharedSession::down(const Error& error, Effects& fx) {
-  for (auto& [id, query] : pending_) refuse(std::move(query), error, fx);
-  for (auto& waiter : diagnostics_waiters_) refuse(std::move(waiter.query), error, fx);
+  const bool replaced = std::exchange(replacing_, false);
+  const auto lose = [&](std::shared_ptr<Query> query) GANTRY_NO_TSA {
+    // What a command has done already must not be done twice.
+    if (!replaced || query->ask().method == "workspace/executeCommand") return refuse(std::move(query), error, fx);
+    fx.run.push_back([again = std::move(query)] { again->resolve_later(); });
+  };
+  for (auto& [id, query] : pending_) lose(std::move(query));
+  for (auto& waiter : diagnostics_waiters_) lose(std::move(waiter.query));
+  untold_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
   documents_.clear();

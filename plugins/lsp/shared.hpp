@@ -5,9 +5,14 @@
 // It sees files as they are on the disk: before each request the file is opened in it, or changed when its text is
 // another than what it was told. Its own requests are answered here, from the configuration.
 //
+// What else changes on the disk, in the root and the workspace around it, is seen at the next call (watch.hpp) and told
+// before it (`workspace/didChangeWatchedFiles`); a document may depend on it, so the server is told its text again, as
+// a new version. A clangd is started anew when the compilation database or its flags change: it would not look for half
+// a minute. The same when more has changed than was seen.
+//
 // Diagnostics are kept for the files that are open in it, with the version that they are for. `fresh` says that they
-// are for the text that the server was last told; a server that names no version is believed for a file's first text
-// only.
+// are for the text that the server was last told, and that nothing has changed since that is seen; a server that names
+// no version is believed for a file's first text only.
 //
 // Thread rule: any thread; see session.hpp.
 // Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
@@ -24,6 +29,7 @@
 
 #include "query.hpp"
 #include "session.hpp"
+#include "watch.hpp"
 
 namespace gantry::lsp {
 
@@ -39,7 +45,9 @@ class SharedSession final : public Session {
   SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
       : Session(std::move(context), std::move(config), std::move(root), "shared") {}
 
-  /// Has the server been told the file's content of this stamp?
+  /// Looks for changes on the disk and tells the server of them. On the worker, before what follows.
+  void look_around(const std::vector<std::string>& workspaces);
+  /// Has the server been told the file's content of this stamp, and has nothing changed that it may depend on?
   [[nodiscard]] bool knows(const std::string& path, const FileStamp& stamp) const;
   void run(std::shared_ptr<Query> query, Query::Snapshot snapshot);
   /// The query is over for a reason of its own; what was sent for it is cancelled.
@@ -58,6 +66,7 @@ class SharedSession final : public Session {
     std::size_t hash = 0;  // of the text that the server was told last
     std::uint64_t used = 0;
     bool changed = false;                // since it was opened
+    bool disturbed = false;              // something else has changed since the server was told of it last
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
     std::string diagnostics;             // raw array, or empty: none came
   };
@@ -74,6 +83,10 @@ class SharedSession final : public Session {
   void serve_waiting(Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
   void close_unused(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void say_saved(const std::string& uri, const std::string& quoted_text, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void notify(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void changed_on_disk(const Changes& changes, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void tell_changes(Effects& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
   void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -95,11 +108,18 @@ class SharedSession final : public Session {
   /// What is open from here on, for an instance that comes after this one's death. Before the server is told.
   void note_documents() GANTRY_REQUIRES(mutex_);
   void on_drained(ServerProcess& from) override;
+  std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return {root()}; }
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
     return pending_.size() + waiting_.size() + diagnostics_waiters_.size();
   }
   Scan scan_mode() const override { return Scan::full; }
 
+  enum class Save { none, plain, with_text };
+
+  std::unique_ptr<TreeWatch> watch_;  ///< the worker's
+  Changes untold_ GANTRY_GUARDED_BY(mutex_);
+  bool replacing_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the process, for what has changed: calls go to the next one
+  Save save_ GANTRY_GUARDED_BY(mutex_) = Save::none;
   std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path
   std::vector<std::string> left_open_ GANTRY_GUARDED_BY(mutex_);                   // by an instance that has died
   long long last_version_ GANTRY_GUARDED_BY(mutex_) = 0;

@@ -126,6 +126,7 @@ class Sandbox {
   /// More `NAME=value` for what is run.
   std::vector<std::string> environment;
   bool names_socket = true;
+  std::string cwd;  ///< of what is run; empty: the test's own
   std::string program = GANTRY_BUILD_DIR "/gantry";
 
   [[nodiscard]] pid_t spawn(const std::vector<std::string>& words, const fs::path& out, const fs::path& err,
@@ -143,6 +144,7 @@ class Sandbox {
     }
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
+    if (!cwd.empty()) posix_spawn_file_actions_addchdir_np(&actions, cwd.c_str());
     if (in >= 0) {
       posix_spawn_file_actions_adddup2(&actions, in, 0);
     } else {

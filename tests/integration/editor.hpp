@@ -35,8 +35,11 @@ class StdioEditor {
   /// Waits while the child does not read. False: it is gone. Uses nothing of Catch: any thread.
   bool send(json message) {
     message["jsonrpc"] = "2.0";
+    return send_text(message.dump());
+  }
+  bool send_text(const std::string& message) {
     std::string frame;
-    append_frame(frame, Framing::headers, message.dump());
+    append_frame(frame, Framing::headers, message);
     for (std::size_t at = 0; at < frame.size();) {
       const ssize_t wrote = ::write(to_, frame.data() + at, frame.size() - at);
       if (wrote <= 0) return false;
@@ -50,6 +53,7 @@ class StdioEditor {
   bool notify(const std::string& method, const json& params = json::object()) {
     return send({{"method", method}, {"params", params}});
   }
+  [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] json answer_to(int id) {
     while (true) {
       auto message = receive();

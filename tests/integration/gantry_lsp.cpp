@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <tuple>
+
 #include "integration/editor.hpp"
 
 using namespace gantry;
@@ -86,28 +88,198 @@ TEST_CASE("gantry lsp: what was written before the end of the input is delivered
   REQUIRE(out["workspaces"] == json{fs::canonical(box.work()).string()});  // of rootPath, where nothing else is named
 }
 
-TEST_CASE("gantry lsp: malformed JSON inside a server's answer is an error for who asked, and the end of that server") {
+TEST_CASE("gantry lsp: malformed JSON inside a server's answer is an error for who asked, and the server serves on") {
   Sandbox box;
   configure_fake_server(box);
   (void)box.serve();
   StdioEditor editor(box, {"lsp", "--server", "fake"});
-  const auto first = editor.initialize(0)["result"]["serverInfo"]["pid"];
-  (void)editor.request(1, "test/bad_inside");
-  const auto answer = editor.answer_to(1);
+  (void)editor.initialize(0);
+  for (const auto& [id, method, params] :
+       {std::tuple(1, "test/bad_inside", json::object()), {2, "test/deep", json{{"depth", 2000}}}}) {
+    (void)editor.request(id, method, params);
+    const auto answer = editor.answer_to(id);
+    REQUIRE(answer["error"]["code"] == -32803);
+    REQUIRE(answer["error"]["data"]["kind"] == "upstream_failed");
+  }
+  (void)editor.request(3, "test/echo", {{"x", 1}});
+  REQUIRE(editor.answer_to(3)["result"]["x"] == 1);
+  REQUIRE(json::parse(box.run({"call", "lsp.servers"}).out)["servers"][0]["restarts"] == 0);
+}
+
+TEST_CASE("gantry lsp: an editor's text that is no UTF-8, or half a surrogate pair, is replaced and passed on") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  (void)editor.send_text(R"({"jsonrpc":"2.0","id":1,"method":"test/echo","params":{"text":"cut \ud83d"}})");
+  REQUIRE(editor.answer_to(1)["result"]["text"] == "cut \uFFFD");
+  (void)editor.send_text("{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"test/echo\",\"params\":{\"text\":\"cut \xC3\"}}");
+  REQUIRE(editor.answer_to(2)["result"]["text"] == "cut \uFFFD");
+  REQUIRE(box.read("lsp.err").find("U+FFFD") != std::string::npos);
+}
+
+TEST_CASE("gantry lsp: a message that the host does not take is left out, answered and told of, and the rest goes on") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml",
+            "[host]\nmax_message_bytes = 65536\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
+            "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  const std::string large(70'000, 'x');
+  (void)editor.notify("test/nothing", {{"text", large}});
+  const auto said = editor.receive();
+  REQUIRE(said["method"] == "window/logMessage");
+  REQUIRE(said["params"]["message"].get<std::string>().find("max_message_bytes") != std::string::npos);
+  (void)editor.request(1, "test/echo", {{"text", large}});
+  auto answer = editor.answer_to(1);
   REQUIRE(answer["error"]["code"] == -32803);
-  REQUIRE(answer["error"]["data"]["kind"] == "upstream_failed");
-  // What still meets the dying server is answered with an error; the next one serves.
-  json echo;
-  int id = 1;
-  wait_for("the next one to serve", [&] {
-    (void)editor.request(++id, "test/echo", {{"x", 1}});
-    echo = editor.answer_to(id);
-    return echo.contains("result");
-  });
-  REQUIRE(echo["result"]["x"] == 1);
-  const auto servers = json::parse(box.run({"call", "lsp.servers"}).out)["servers"];
-  REQUIRE(servers[0]["restarts"] == 1);
-  REQUIRE(servers[0]["pid"] != first);
+  REQUIRE(answer["error"]["data"]["kind"] == "too_large");
+  (void)editor.send_text(R"({"jsonrpc":"2.0","id":2,"method":"test/echo","params":)" + std::string(500, '[') +
+                         std::string(500, ']') + "}");
+  REQUIRE(editor.answer_to(2)["error"]["data"]["kind"] == "invalid_request");
+  (void)editor.send_text(R"({"jsonrpc":"2.0","id":3,"method":"test/echo","params":{"number":1e400}})");
+  REQUIRE(editor.answer_to(3)["error"]["data"]["kind"] == "parse_error");
+  (void)editor.send_text("{\"jsonrpc\": nonsense");
+  REQUIRE(editor.receive()["error"]["code"] == -32700);
+  for (int i = 10; i < 200; ++i) {  // more than the host's credit
+    (void)editor.send_text("nonsense");
+    (void)editor.receive();
+  }
+  (void)editor.request(4, "test/echo", {{"x", 1}});
+  REQUIRE(editor.answer_to(4)["result"]["x"] == 1);
+}
+
+TEST_CASE("gantry lsp: a batch is refused in our words, also as the first message, and the session begins after it") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.send_text(R"([{"jsonrpc":"2.0","id":1,"method":"initialize","params":{}}])");
+  const auto refused = editor.receive();
+  REQUIRE(refused["id"].is_null());
+  REQUIRE(refused["error"]["message"] == "LSP has no batches: send each message by itself");
+  REQUIRE(editor.initialize(2)["result"].contains("capabilities"));
+  REQUIRE(box.read("lsp.err").empty());
+}
+
+TEST_CASE("gantry lsp: `exit` without `shutdown` ends with 1, and after it with 0") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  for (const bool asked : {false, true}) {
+    StdioEditor editor(box, {"lsp", "--server", "fake"});
+    (void)editor.initialize(0);
+    (void)editor.notify("test/nothing", {{"text", "\"shutdown\""}});
+    if (asked) {
+      (void)editor.request(1, "shutdown");
+      REQUIRE(editor.answer_to(1).contains("result"));
+    }
+    (void)editor.notify("exit");
+    REQUIRE(editor.wait() == (asked ? 0 : 1));
+  }
+}
+
+TEST_CASE("gantry lsp: an editor that is stopped by a signal loses nothing, however large what it does not read") {
+  for (const auto* isolation : {"inline", "child"}) {
+    Sandbox box;
+    box.write("config/gantry/gantry.toml", "[host]\nmax_outbound_bytes = 1048576\n[plugins.lsp]\nisolation = \"" +
+                                               std::string(isolation) +
+                                               "\"\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
+                                               "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
+    (void)box.serve();
+    StdioEditor editor(box, {"lsp", "--server", "fake"});
+    (void)editor.initialize(0);
+    ::kill(editor.pid(), SIGSTOP);
+    constexpr int kItems = 120;                                                    // more than it gives credit for
+    (void)editor.request(1, "test/flood", {{"count", kItems}, {"size", 30'000}});  // waits in the pipe
+    ::kill(editor.pid(), SIGCONT);
+    REQUIRE(editor.receive()["params"]["n"] == 0);  // it has begun
+    ::kill(editor.pid(), SIGSTOP);
+    wait_for("the server to be held back", [&] {
+      const auto servers = json::parse(box.run({"call", "lsp.servers"}).out)["servers"];
+      return servers[0].value("waits_for_client", false);
+    });
+    ::kill(editor.pid(), SIGCONT);
+    for (int i = 1; i < kItems; ++i) REQUIRE(editor.receive()["params"]["n"] == i);
+    REQUIRE(editor.answer_to(1)["result"] == "flooded");
+  }
+}
+
+TEST_CASE("gantry lsp: an editor that names no root is served in its own working folder") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve({"--workspace", box.work().string()});
+  fs::create_directory(box.dir() / "mine");
+  box.cwd = (box.dir() / "mine").string();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.request(0, "initialize", {{"rootUri", nullptr}, {"capabilities", json::object()}});
+  REQUIRE(editor.answer_to(0).contains("result"));
+  (void)editor.request(1, "test/cwd");
+  REQUIRE(editor.answer_to(1)["result"] == fs::canonical(box.cwd).string());
+}
+
+TEST_CASE("gantry lsp: a server may write in every folder of the workspace, also in one that comes later") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  for (const auto* name : {"one", "two", "later", "never"}) fs::create_directory(box.dir() / name);
+  const auto folder = [&](const char* name) {
+    return json{{"uri", "file://" + (box.dir() / name).string()}, {"name", name}};
+  };
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.request(0, "initialize",
+                       {{"workspaceFolders", {folder("one"), folder("two")}}, {"capabilities", json::object()}});
+  REQUIRE(editor.answer_to(0).contains("result"));
+  (void)editor.notify("initialized");
+  int id = 0;
+  const auto may_write = [&](const char* name) {
+    const auto file = (box.dir() / name / "written").string();
+    json answer;
+    wait_for("an answer", [&] {  // what meets the old server is answered with an error
+      (void)editor.request(++id, "test/write", {{"path", file}});
+      answer = editor.answer_to(id);
+      return answer.contains("result");
+    });
+    return answer["result"] == true;
+  };
+  const auto pid = [&] { return json::parse(box.run({"call", "lsp.servers"}).out)["servers"][0]["pid"]; };
+  const auto first = pid();
+  REQUIRE(may_write("one"));
+  REQUIRE(may_write("two"));
+  REQUIRE_FALSE(may_write("later"));
+  REQUIRE(pid() == first);
+  (void)editor.notify("workspace/didChangeWorkspaceFolders",
+                      {{"event", {{"added", {folder("later")}}, {"removed", json::array()}}}});
+  wait_for("the new server", [&] { return may_write("later"); });
+  REQUIRE(pid() != first);
+  REQUIRE(may_write("one"));
+  REQUIRE_FALSE(may_write("never"));
+}
+
+TEST_CASE("gantry lsp: a cache folder that is not there yet is made for the server, and what is not there is logged") {
+  Sandbox box;  // whose folder is the home
+  configure_fake_server(box);
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  (void)editor.request(1, "test/write", {{"path", (box.dir() / ".cache/written").string()}});
+  REQUIRE(editor.answer_to(1)["result"] == true);
+  const auto log = box.run({"logs"}).out;
+  REQUIRE(log.find((box.dir() / "go/pkg").string() + " is granted and cannot be opened now") != std::string::npos);
+}
+
+TEST_CASE("gantry lsp: what a failing server wrote on stderr is in `gantry logs`") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  (void)editor.request(1, "test/crash");
+  REQUIRE(editor.answer_to(1).contains("error"));
+  wait_for("the log",
+           [&] { return box.run({"logs"}).out.find("fake on stderr: fatal: asked to crash") != std::string::npos; });
 }
 
 TEST_CASE("gantry lsp: a flood from the server and large messages of the editor do not wait for each other") {

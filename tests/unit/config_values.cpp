@@ -83,7 +83,7 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
       REQUIRE_THAT(mistakes(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
     }
   }
-  REQUIRE(seen == 33);
+  REQUIRE(seen == 35);
 }
 
 TEST_CASE("config: a plugin's table is read, and what it does not say keeps its default") {
@@ -143,7 +143,9 @@ settings = { a = 1 }
            {"models",
             {{"fast", {{"provider", "local"}, {"model", "m:7b"}, {"fallback", {"small one", "embedded"}}}},
              {"small one", {{"provider", "embedded"}, {"fallback", json::array()}}}}}});
-  REQUIRE(plugin_settings(config, "lsp") == json{{"servers",
+  REQUIRE(plugin_settings(config, "lsp") == json{{"editor_request_timeout_seconds", 0},
+                                                 {"editor_max_concurrent_requests", 0},
+                                                 {"servers",
                                                   {{"clangd",
                                                     {{"command", {"clangd-19", "--background-index"}},
                                                      {"languages", {"cpp"}},
@@ -158,7 +160,9 @@ TEST_CASE("config: tables for plugins are there by default") {
                                                 {"embedded", {{"max_tokens", 4000000}}},
                                                 {"providers", json::object()},
                                                 {"models", json::object()}});
-  REQUIRE(plugin_settings(config, "lsp") == json{{"servers", json::object()}});
+  REQUIRE(plugin_settings(config, "lsp") == json{{"editor_request_timeout_seconds", 0},
+                                                 {"editor_max_concurrent_requests", 0},
+                                                 {"servers", json::object()}});
   REQUIRE(plugin_settings(config, "state") == json{{"max_sessions", 100000},
                                                    {"max_settings", 100000},
                                                    {"max_events", 100000},

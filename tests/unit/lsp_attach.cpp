@@ -64,7 +64,9 @@ TEST_CASE("lsp.attach: before initialize requests are refused, notifications dro
   editor.notify("textDocument/didOpen");
   REQUIRE(editor.ask("textDocument/hover")["error"]["code"] == -32002);
   editor.raw(json::array({1, 2}));
-  REQUIRE(editor.answer(json())["error"]["code"] == -32600);
+  const auto batch = editor.answer(json())["error"];
+  REQUIRE(batch["code"] == -32600);
+  REQUIRE(batch["message"] == "LSP has no batches: send each message by itself");
   editor.notify("exit");
   REQUIRE(value_of(editor.stream().result()).is_null());
   REQUIRE(sent_to(dir).empty());
@@ -106,9 +108,9 @@ TEST_CASE("lsp.attach: the server's requests are answered by the editor, each un
   host.stop();
 }
 
-TEST_CASE("lsp.attach: max_concurrent_lsp_requests holds, and what comes after a waiting request waits behind it") {
+TEST_CASE("lsp.attach: editor_max_concurrent_requests holds, and what comes after a waiting request waits behind it") {
   TempDir dir;
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {{"max_concurrent_lsp_requests", 2}}));
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {}, {{"editor_max_concurrent_requests", 2}}));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   const int first = editor.send("test/hang", {{"n", 1}});
@@ -126,10 +128,10 @@ TEST_CASE("lsp.attach: max_concurrent_lsp_requests holds, and what comes after a
   host.stop();
 }
 
-TEST_CASE("lsp.attach: permits are shared by all clients, and a raised limit takes effect at once") {
+TEST_CASE("lsp.attach: permits are shared by all editors, and a raised limit takes effect at once") {
   TempDir one, two;
   const auto servers = json{{"one", fake_server(one)}, {"two", fake_server(two)}};
-  TestHost host(kPlugin, config_of(servers, one, {{"max_concurrent_lsp_requests", 1}}));
+  TestHost host(kPlugin, config_of(servers, one, {}, {{"editor_max_concurrent_requests", 1}}));
   EditorClient a(host, {{"server", "one"}}), b(host, {{"server", "two"}});
   a.initialize(one.path());
   b.initialize(two.path());
@@ -140,7 +142,7 @@ TEST_CASE("lsp.attach: permits are shared by all clients, and a raised limit tak
   b.cancel(cancelled);  // answered by us: it was not sent
   REQUIRE(b.answer(cancelled)["error"]["code"] == -32800);
   REQUIRE(sent_to(two, "test/echo").empty());
-  host.reconfigure(config_of(servers, one, {{"max_concurrent_lsp_requests", 2}}));
+  host.reconfigure(config_of(servers, one, {}, {{"editor_max_concurrent_requests", 2}}));
   REQUIRE(b.answer(waits).contains("result"));
   a.cancel(held);
   a.answer(held);
@@ -149,7 +151,7 @@ TEST_CASE("lsp.attach: permits are shared by all clients, and a raised limit tak
 
 TEST_CASE("lsp.attach: more waiting requests than the bound are answered overloaded") {
   TempDir dir;
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {{"max_concurrent_lsp_requests", 1}}));
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {}, {{"editor_max_concurrent_requests", 1}}));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   const int held = editor.send("test/hang");
@@ -169,8 +171,8 @@ TEST_CASE(
     "lsp.attach: a request that is not answered in time is answered by us, cancelled there, and its late answer "
     "dropped") {
   TempDir dir;
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir,
-                                   {{"lsp_request_timeout_seconds", 10}, {"max_concurrent_lsp_requests", 1}}));
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {},
+                                   {{"editor_request_timeout_seconds", 10}, {"editor_max_concurrent_requests", 1}}));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   const int hang = editor.send("test/hang");
@@ -190,7 +192,7 @@ TEST_CASE(
   REQUIRE(editor.ask("test/release")["result"] == "released");
   for (const auto& kept : editor.kept()) REQUIRE(kept.value("id", json()) != hang);
   // A new time-out holds from the next request on.
-  host.reconfigure(config_of({{"fake", fake_server(dir)}}, dir, {{"lsp_request_timeout_seconds", 2}}));
+  host.reconfigure(config_of({{"fake", fake_server(dir)}}, dir, {}, {{"editor_request_timeout_seconds", 2}}));
   const int soon = editor.send("test/hang");
   host.wait("the hang", [&] { return sent_to(dir, "test/hang").size() == 2; });
   host.advance(std::chrono::seconds(2));

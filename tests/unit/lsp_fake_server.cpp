@@ -4,7 +4,7 @@
 // (--log FILE), one message a line.
 //
 //   --exit-at-start   --hang-initialize   --refuse-initialize   --deaf (reads nothing after `initialized`)
-//   --utf8 (counts positions so)
+//   --utf8 (counts positions so)   --save, --save-text (wants to hear of saved documents, with their text)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // Methods: see `request` and `test_request`. Documents: didOpen, didChange with full text, didClose.
@@ -30,7 +30,7 @@ namespace {
 
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
-       utf8 = false;
+       utf8 = false, save = false, save_text = false;
   std::string log;
 };
 
@@ -107,6 +107,8 @@ class Server {
     if (options_.refuse_initialize) return refuse(id, -32603, "no licence");
     json capabilities{{"hoverProvider", true}};
     if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
+    if (options_.save) capabilities["textDocumentSync"] = {{"change", 1}, {"save", true}};
+    if (options_.save_text) capabilities["textDocumentSync"] = {{"change", 1}, {"save", {{"includeText", true}}}};
     answer(id, {{"capabilities", std::move(capabilities)}, {"serverInfo", {{"pid", ::getpid()}}}});
   }
 
@@ -127,7 +129,7 @@ class Server {
     } else if (method == "test/stderr") {
       std::cerr << std::string(params.value("bytes", 0U), '.') << "the end\n" << std::flush;
       answer(id, nullptr);
-    } else if (method == "test/hang") {
+    } else if (method == "test/hang" || method == "workspace/diagnostic" || method == "workspace/executeCommand") {
       hanging_.push_back(id);
     } else if (method == "test/release") {
       for (const auto& held : hanging_) answer(held, "late");
@@ -139,6 +141,20 @@ class Server {
       framed(R"({"jsonrpc":"2.0","id":)" + id.dump());
     } else if (method == "test/bad_inside") {
       framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":{"a":[1,}})");
+    } else if (method == "test/half") {  // of a surrogate pair
+      framed(R"({"jsonrpc":"2.0","method":"test/cut","params":{"text":"\ud83d"}})");
+      framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":"cut \udc00 here"})");
+    } else if (method == "test/no_utf8") {
+      framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + ",\"result\":\"cut \xC3 here\"}");
+    } else if (method == "test/deep") {
+      const auto depth = params.at("depth").get<std::size_t>();
+      framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":)" + std::string(depth, '[') +
+             std::string(depth, ']') + "}");
+    } else if (method == "test/cwd") {
+      std::string here(4096, '\0');
+      answer(id, ::getcwd(here.data(), here.size()) == nullptr ? "" : here.c_str());
+    } else if (method == "test/write") {
+      answer(id, std::ofstream(params.at("path").get<std::string>()).good());
     } else if (method == "test/twice") {
       answer(id, 1);
       answer(id, 2);
@@ -159,6 +175,9 @@ class Server {
     } else if (method == "test/big") {
       const std::size_t size = std::size_t{65} << 20;
       raw("Content-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, ' '));
+    } else if (method == "test/big_answer") {
+      framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":")" + std::string(std::size_t{65} << 20, 'x') +
+             "\"}");
     } else if (method == "test/child") {
       const auto child = ::fork();
       if (child == 0) {
@@ -215,6 +234,8 @@ int main(int argc, char** argv) {
     if (arg == "--hang-initialize") options.hang_initialize = true;
     if (arg == "--refuse-initialize") options.refuse_initialize = true;
     if (arg == "--utf8") options.utf8 = true;
+    if (arg == "--save") options.save = true;
+    if (arg == "--save-text") options.save_text = true;
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];

@@ -258,7 +258,8 @@ TEST_CASE("lsp faults: a message over 64 MiB is skipped, and the server serves o
 TEST_CASE(
     "lsp faults: a server that reads nothing stops the editor's credit: its requests time out: leaving kills it") {
   TempDir dir;
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--deaf"})}}, dir));
+  TestHost host(kPlugin,
+                config_of({{"fake", fake_server(dir, {"--deaf"})}}, dir, {}, {{"editor_request_timeout_seconds", 10}}));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   const std::string text(100'000, 'x');
@@ -279,7 +280,7 @@ TEST_CASE(
 
 TEST_CASE("lsp faults: an editor gone in the midst of everything leaves no permit behind") {
   TempDir dir;
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {{"max_concurrent_lsp_requests", 1}}));
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {}, {{"editor_max_concurrent_requests", 1}}));
   {
     EditorClient editor(host, {{"server", "fake"}}, 1'000, 5);
     editor.initialize(dir.path());
@@ -386,10 +387,10 @@ TEST_CASE("lsp reload: what makes no sense is told and left, and its streams say
     const auto bytes = json::to_cbor(value);
     return std::string(bytes.begin(), bytes.end());
   };
-  const std::string whole = cbor({{"format", 1}, {"editors", json::array()}, {"shared", json::array()}});
+  const std::string whole = cbor({{"format", 2}, {"editors", json::array()}, {"shared", json::array()}});
   for (const auto& [state, logged] :
-       {std::pair(std::string("\xff nonsense"), true), std::pair(cbor({{"format", 1}, {"editors", {1, 2}}}), true),
-        std::pair(whole.substr(0, whole.size() - 3), true), std::pair(cbor({{"format", 2}}), false),
+       {std::pair(std::string("\xff nonsense"), true), std::pair(cbor({{"format", 2}, {"editors", {1, 2}}}), true),
+        std::pair(whole.substr(0, whole.size() - 3), true), std::pair(cbor({{"format", 1}}), false),
         std::pair(std::string(), false)}) {
     TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir), state);
     REQUIRE((host.log().find("makes no sense") != std::string::npos) == logged);

@@ -49,6 +49,13 @@ TEST_CASE("lsp envelope: an id is replaced in place, and nothing else") {
   REQUIRE(own_id("1.5") == -1);
 }
 
+TEST_CASE("lsp envelope: a member of an object is set to null, and nothing else") {
+  REQUIRE(with_null(R"({"a":{"p":1}, "p" : 12 ,"b":"\"p\":1"})", "p") == R"({"a":{"p":1}, "p" : null ,"b":"\"p\":1"})");
+  REQUIRE(with_null(R"({"p":{"x":[1,2]},"q":3,"\u0070":"again"})", "p") == R"({"p":null,"q":3,"\u0070":null})");
+  REQUIRE(with_null(R"({"q":1})", "p") == R"({"q":1})");
+  REQUIRE(with_null("{}", "p") == "{}");
+}
+
 TEST_CASE("lsp uri: each spelling of a file gives one path, and a path gives one URI") {
   REQUIRE(*to_path("file:///a/b%20c.cpp") == "/a/b c.cpp");
   REQUIRE(*to_path("file://localhost/a/./b/../c") == "/a/c");

@@ -61,7 +61,10 @@ class TempDir {
   ~TempDir() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
+    std::filesystem::remove(log(), ignored);
   }
+  /// Of the fake server; beside the folder, in which nothing changes by it.
+  [[nodiscard]] std::string log() const { return path_.string() + ".log"; }
   [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   [[nodiscard]] std::string path() const { return path_.string(); }
   std::string write(const std::string& name, const std::string& text) const {
@@ -75,22 +78,22 @@ class TempDir {
 };
 
 [[nodiscard]] inline json fake_server(const TempDir& dir, std::vector<std::string> options = {}) {
-  std::vector<std::string> command{kFakeServer, "--log", dir / "log"};
+  std::vector<std::string> command{kFakeServer, "--log", dir.log()};
   command.insert(command.end(), options.begin(), options.end());
   return {{"command", command}, {"languages", {"fake"}}, {"extensions", {".fake"}}, {"root_markers", {"fake.root"}}};
 }
 
-[[nodiscard]] inline json config_of(const json& servers, const TempDir& dir, json async = json::object()) {
-  return {{"name", "lsp"},
-          {"workspaces", {dir.path()}},
-          {"settings", servers.empty() ? json::object() : json{{"servers", servers}}},
-          {"async", std::move(async)}};
+/// `lsp`: of the [lsp] table, besides the servers.
+[[nodiscard]] inline json config_of(const json& servers, const TempDir& dir, json async = json::object(),
+                                    json lsp = json::object()) {
+  if (!servers.empty()) lsp["servers"] = servers;
+  return {{"name", "lsp"}, {"workspaces", {dir.path()}}, {"settings", std::move(lsp)}, {"async", std::move(async)}};
 }
 
 /// What the fake server was sent, in order.
 [[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir) {
   std::vector<json> out;
-  std::ifstream in(dir / "log");
+  std::ifstream in(dir.log());
   for (std::string line; std::getline(in, line);) {
     if (in.eof()) break;  // a line that is still being written
     out.push_back(json::parse(line));

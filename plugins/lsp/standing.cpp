@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "standing.hpp"
+
+#include "envelope.hpp"
+
+namespace gantry::lsp {
+
+void Standing::follow(std::string_view method, std::string_view params) {
+  if (method == "$/progress") {
+    const std::string token(member(params, "token"));
+    const auto kind = member(member(params, "value"), "kind");
+    if (kind == R"("end")") progress_.erase(token);
+    if (kind == R"("begin")" && !token.empty() && progress_.size() < kMaxProgress) progress_.insert(token);
+    return;
+  }
+  const bool begins = method == "client/registerCapability";
+  const auto all = parse_json(member(params, begins ? "registrations" : "unregisterations"));  // spelt so
+  if (!all || !all->is_array()) return;
+  for (const auto& each : *all) {
+    if (!each.is_object() || !each.contains("id") || !each["id"].is_string()) continue;
+    const std::string id = each["id"];
+    if (!begins) {
+      registrations_.erase(id);
+    } else if (each.contains("method") && each["method"].is_string() && registrations_.size() < kMaxRegistrations) {
+      registrations_.insert_or_assign(id, each["method"].get<std::string>());
+    }
+  }
+}
+
+std::vector<std::string> Standing::end(const std::string& id) {
+  std::vector<std::string> out;
+  for (const auto& token : progress_)
+    out.push_back(R"({"jsonrpc":"2.0","method":"$/progress","params":{"token":)" + token +
+                  R"(,"value":{"kind":"end","message":"the language server is restarted"}}})");
+  json all = json::array();
+  for (const auto& [registration, method] : registrations_) all.push_back({{"id", registration}, {"method", method}});
+  if (!all.empty())
+    out.push_back(R"({"jsonrpc":"2.0","id":)" + id +
+                  R"(,"method":"client/unregisterCapability","params":{"unregisterations":)" + dump_json(all) + "}}");
+  progress_.clear();
+  registrations_.clear();
+  return out;
+}
+
+json Standing::put_down() const { return {{"progress", progress_}, {"registrations", registrations_}}; }
+
+void Standing::take_up(const json& left) {
+  progress_ = left.at("progress").get<std::set<std::string>>();
+  registrations_ = left.at("registrations").get<std::map<std::string, std::string>>();
+}
+
+}  // namespace gantry::lsp

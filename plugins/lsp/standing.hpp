@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// standing.hpp: what a server has standing at its editor: progress that has begun, and what it has registered. When the
+// server dies and another takes its place without a word, that is ended in its name.
+//
+// Thread rule: one thread at a time.
+// Bounds: kMaxProgress and kMaxRegistrations; what is beyond is not followed, so not ended either.
+#pragma once
+
+#include <cstddef>
+#include <gantry/json.hpp>
+#include <map>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gantry::lsp {
+
+class Standing {
+ public:
+  static constexpr std::size_t kMaxProgress = 1024;
+  static constexpr std::size_t kMaxRegistrations = 1024;
+
+  [[nodiscard]] static bool concerns(std::string_view method) {
+    return method == "$/progress" || method == "client/registerCapability" || method == "client/unregisterCapability";
+  }
+  /// The server said this to the editor. `params`: the raw text.
+  void follow(std::string_view method, std::string_view params);
+  /// The messages that end all of it; nothing stands any more. `id`: the raw id of the request among them.
+  [[nodiscard]] std::vector<std::string> end(const std::string& id);
+
+  [[nodiscard]] json put_down() const;
+  /// Throws json::exception when it is not what put_down() returns.
+  void take_up(const json& left);
+
+ private:
+  std::set<std::string> progress_;                    ///< raw tokens
+  std::map<std::string, std::string> registrations_;  ///< their methods, by id
+};
+
+}  // namespace gantry::lsp
