@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Language servers as people install them from npm (tests/npm), under the profile that the host gives to all. They are
+// built on vscode-languageserver, which ends a server that may not find out whether its client lives.
+#include "integration/editor.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+
+constexpr const char* kModules = GANTRY_BUILD_DIR "/npm/node_modules/";
+
+struct NpmServer {
+  Sandbox box;
+
+  NpmServer(const std::string& name, const std::string& script, const std::string& argument,
+            const std::string& language) {
+    const json command{"node", "--require", GANTRY_SOURCE_DIR "/tests/npm/impatient.js", kModules + script, argument};
+    box.write("g.toml", "[log]\nstderr = false\n[async]\nlsp_request_timeout_seconds = 90\n[lsp.servers." + name +
+                            "]\ncommand = " + command.dump() + "\nlanguages = [\"" + language + "\"]\n");
+    (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
+  }
+  [[nodiscard]] std::string uri(const char* file) const { return "file://" + (box.work() / file).string(); }
+  void require_no_restarts() {
+    for (const auto& server : json::parse(box.run({"call", "lsp.servers"}).out)["servers"]) {
+      INFO(server.dump());
+      REQUIRE(server["restarts"] == 0);
+    }
+  }
+  /// An editor with this document open, which says that it is this process.
+  void greet(StdioEditor& editor, const char* file, const char* language) {
+    (void)editor.request(
+        0, "initialize",
+        {{"processId", ::getpid()}, {"rootUri", "file://" + box.work().string()}, {"capabilities", json::object()}});
+    REQUIRE(editor.answer_to(0)["result"].contains("capabilities"));
+    (void)editor.notify("initialized");
+    (void)editor.notify("textDocument/didOpen", {{"textDocument",
+                                                  {{"uri", uri(file)},
+                                                   {"languageId", language},
+                                                   {"version", 1},
+                                                   {"text", box.read(fs::path("work") / file)}}}});
+  }
+  [[nodiscard]] json symbols(StdioEditor& editor, int id, const char* file) const {
+    (void)editor.request(id, "textDocument/documentSymbol", {{"textDocument", {{"uri", uri(file)}}}});
+    return editor.answer_to(id);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("npm: bash-language-server serves an editor and callers, and one process does for as long as they live") {
+  NpmServer t("bash", "bash-language-server/out/cli.js", "start", "shellscript");
+  t.box.write("work/a.sh", "greet() { echo hello; }\ngreet\n");
+  StdioEditor editor(t.box, {"lsp", "--server", "bash"});
+  t.greet(editor, "a.sh", "shellscript");
+  constexpr int kTimes = 30;  // its watchdog has looked by then
+  for (int id = 1; id <= kTimes; ++id) {
+    const auto answer = t.symbols(editor, id, "a.sh");
+    INFO(answer.dump());
+    REQUIRE(answer["result"][0]["name"] == "greet");
+  }
+  auto client = t.box.connect();
+  wait_for("its answer to a caller", [&] {  // it reads what was opened when it has the time
+    const json params{{"uri", t.uri("a.sh")}, {"method", "textDocument/documentSymbol"}};
+    const auto called = client.call("lsp.request", params, kPatience * 2);
+    if (!called) FAIL(called.error().message);
+    return called->is_array() && !called->empty() && called->front()["name"] == "greet";
+  });
+  t.require_no_restarts();
+}
+
+TEST_CASE("npm: pyright serves an editor and callers, whose diagnostics follow what another file says on the disk") {
+  NpmServer t("pyright", "pyright/langserver.index.js", "--stdio", "python");
+  t.box.write("work/helper.py", "def twice(n: int) -> int:\n    return 2 * n\n");
+  t.box.write("work/a.py", "from helper import twice\n\nanswer: int = twice(21)\n");
+  StdioEditor editor(t.box, {"lsp", "--server", "pyright"});
+  t.greet(editor, "a.py", "python");
+  constexpr int kTimes = 10;
+  for (int id = 1; id <= kTimes; ++id) {
+    const auto answer = t.symbols(editor, id, "a.py");
+    INFO(answer.dump());
+    REQUIRE(answer.contains("result"));
+  }
+  auto client = t.box.connect();
+  const auto diagnostics = [&] {
+    const auto got = client.call("lsp.diagnostics", {{"uri", t.uri("a.py")}, {"wait_ms", 60'000}}, kPatience * 2);
+    if (!got) FAIL(got.error().message);
+    return *got;
+  };
+  auto now = diagnostics();
+  INFO(now.dump());
+  REQUIRE(now["freshness"] == "fresh");
+  REQUIRE(now["diagnostics"].empty());
+  t.box.write("work/helper.py", "def twice(n: int) -> str:\n    return 'two'\n");
+  now = diagnostics();
+  INFO(now.dump());
+  REQUIRE(now["freshness"] == "fresh");
+  REQUIRE(now["diagnostics"].size() == 1);
+  t.require_no_restarts();
+}
