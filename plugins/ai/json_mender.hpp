@@ -4,9 +4,10 @@
 //
 // Text that parses is taken as it is. Else it is mended and tried again: bytes that are no UTF-8
 // become U+FFFD, as the decoder of a browser does it; NaN and Infinity, as Python writes them,
-// become null; half a surrogate pair becomes U+FFFD, but in a stream it is joined with the other
-// half where the next text brings that (servers that cut answers into pieces of UTF-16 split
-// characters so). Nothing else is mended: text that is cut short stays an error.
+// become null; half a surrogate pair becomes U+FFFD. The first half at the end of a string of a stream
+// is joined with the other half that the next text brings (servers that cut answers into pieces of
+// UTF-16 split characters so), and is left out where none comes. Nothing else is mended: text that
+// is cut short stays an error.
 //
 // Thread rule: one thread.
 // Bounds: kMaxDepth levels; deeper text is an error, so that nobody who walks the document runs out

@@ -18,7 +18,7 @@ std::string error_words(const json& doc) {
 // The reason, or null for what servers write when there is none yet.
 json finish_of(const json& choice) {
   const json& reason = member(choice, "finish_reason");
-  if (!reason.is_string() || reason == "" || reason == "null" || reason == "None") return {};
+  if (!reason.is_string() || says_nothing(reason) || reason == "null" || reason == "None") return {};
   return reason;
 }
 

@@ -235,7 +235,7 @@ class Ai {
     params.require(stops.size() <= kMaxStops, "stop must hold at most 16 texts");
     for (const auto& text : stops) {
       params.require(text.is_string(), "stop must be a string or an array of strings");
-      if (text.is_string() && text != "") job.stop.push_back(text);
+      if (text.is_string() && !text.get_ref<const std::string&>().empty()) job.stop.push_back(text);
     }
   }
 
