@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "embedded/gitignore.hpp"
 
-#include <strings.h>
-
 #include <algorithm>
 
 namespace gantry::ai {
@@ -10,6 +8,8 @@ namespace gantry::ai {
 namespace {
 
 constexpr std::string_view kWildcards = "*?[\\";
+
+char lowered(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c; }
 
 // Spaces at the end do not count, but for one that a backslash precedes.
 std::string_view without_spaces(std::string_view line) {
@@ -70,7 +70,8 @@ void Gitignore::add(std::string_view line) {
 }
 
 bool Gitignore::same(std::string_view a, std::string_view b) const {
-  return a.size() == b.size() && (fold_ ? ::strncasecmp(a.data(), b.data(), a.size()) == 0 : a == b);
+  if (!fold_) return a == b;
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lowered(x) == lowered(y); });
 }
 
 bool Gitignore::matches(const Pattern& pattern, std::string_view text) const {
