@@ -158,6 +158,18 @@ TEST_CASE("libraries: what the loader refuses names the user's file and what is 
     INFO(why);
     REQUIRE(has(why, "libstdcxx.so.9"));
     REQUIRE_FALSE(has(why, ".libraries"));
+    // A symbol that nobody has: here the loader names the file that it has opened.
+    Lying lost(isolation, [](const fs::path& library) {
+      std::ifstream in(library, std::ios::binary);
+      const std::string bytes((std::istreambuf_iterator<char>(in)), {});
+      const auto at = bytes.find(std::string("\0__cxa_allocate_exception\0", 26));
+      REQUIRE(at != std::string::npos);
+      overwrite(library, at + 1, "__cxa_allocate_exceptiox");
+    });
+    const auto symbol = lost.refusal();
+    INFO(symbol);
+    REQUIRE(has(symbol, lost.library().string() + ": undefined symbol: __cxa_allocate_excepti"));
+    REQUIRE_FALSE(has(symbol, ".libraries"));
   }
 }
 
