@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A mark is `PID 0 STARTS` while a plugin starts. When a fatal signal in it has ended the process the mark is
-// `PID SIGNAL 1` if that was in its start, else `PID SIGNAL 0`.
+// A mark is `PID 0 STARTS BORN` while a plugin starts. When a fatal signal in it has ended the process the mark is
+// `PID SIGNAL 1 BORN` if that was in its start, else `PID SIGNAL 0 BORN`. BORN is when the process was started, in the
+// kernel's ticks since the machine's start: the number alone may be another process's by now, or, in a container, be
+// the same for each host.
 #include "host/plugins/crash_mark.hpp"
 
 #include <fcntl.h>
@@ -11,9 +13,13 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <locale>
+#include <sstream>
 #include <string>
 #include <system_error>
 
@@ -26,8 +32,8 @@ constexpr std::array kFatal{SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
 std::array<struct sigaction, kFatal.size()> before{};
 
 // Everything here may be called in a signal handler.
-[[nodiscard]] std::size_t append(char* out, std::size_t at, unsigned number) noexcept {
-  std::array<char, 12> digits{};
+[[nodiscard]] std::size_t append(char* out, std::size_t at, std::uint64_t number) noexcept {
+  std::array<char, 20> digits{};
   std::size_t count = 0;
   do {
     digits[count++] = static_cast<char>('0' + number % 10);
@@ -37,15 +43,20 @@ std::array<struct sigaction, kFatal.size()> before{};
   return at;
 }
 
+/// When this process was started, once somebody has asked: reading it is nothing for a signal handler.
+std::atomic<std::uint64_t> born{0};
+
 void write_mark(const char* file, int signal, int starts) noexcept {
   const int fd = ::open(file, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
   if (fd < 0) return;
-  std::array<char, 32> text{};
+  std::array<char, 80> text{};
   auto size = append(text.data(), 0, static_cast<unsigned>(::getpid()));
   text[size++] = ' ';
   size = append(text.data(), size, static_cast<unsigned>(signal));
   text[size++] = ' ';
   size = append(text.data(), size, static_cast<unsigned>(starts));
+  text[size++] = ' ';
+  size = append(text.data(), size, born.load(std::memory_order_relaxed));
   text[size++] = '\n';
   (void)!::write(fd, text.data(), size);
   (void)::close(fd);
@@ -71,14 +82,43 @@ void on_fatal_signal(int signal, siginfo_t* info, void*) noexcept {
 
 namespace {
 
-/// A process that has ended and that nobody has waited for is none.
-[[nodiscard]] bool runs(pid_t pid) {
+/// Of /proc/PID/stat (proc(5)).
+struct ProcessStat {
+  std::string name;
+  char state = '?';
+  std::uint64_t born = 0;
+};
+[[nodiscard]] std::optional<ProcessStat> stat_of(const std::string& pid) {
+  std::ifstream in("/proc/" + pid + "/stat");
+  std::string text;
+  std::getline(in, text);
+  const auto name = text.find('(');
+  const auto name_ends = text.rfind(") ");
+  if (name == std::string::npos || name_ends == std::string::npos) return std::nullopt;
+  ProcessStat out{.name = text.substr(name + 1, name_ends - name - 1)};
+  std::istringstream rest(text.substr(name_ends + 2));
+  rest.imbue(std::locale::classic());
+  rest >> out.state;
+  constexpr int kBetween = 18;  // ppid to itrealvalue
+  std::string skipped;
+  for (int i = 0; i < kBetween; ++i) rest >> skipped;
+  if (!(rest >> out.born)) return std::nullopt;
+  return out;
+}
+
+/// Is the process that has left the mark still there? One that has ended and that nobody has waited for is not.
+[[nodiscard]] bool runs(pid_t pid, std::uint64_t since) {
   if (::kill(pid, 0) != 0 && errno != EPERM) return false;
-  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
-  std::string stat;
-  std::getline(in, stat);
-  const auto name_ends = stat.rfind(") ");
-  return name_ends == std::string::npos || (stat[name_ends + 2] != 'Z' && stat[name_ends + 2] != 'X');
+  const auto stat = stat_of(std::to_string(pid));
+  if (!stat) return true;
+  if (stat->state == 'Z' || stat->state == 'X') return false;
+  if (since != 0) return stat->born == since;
+  return pid != ::getpid() && stat->name == "gantry";  // of a host that did not write when it was started
+}
+
+void learn_own_birth() {
+  if (born != 0) return;
+  if (const auto own = stat_of("self")) born = own->born;
 }
 
 }  // namespace
@@ -87,6 +127,7 @@ StartMark::StartMark(std::filesystem::path file, const std::optional<CrashMark>&
   if (file_.empty()) return;
   std::error_code failed;
   std::filesystem::create_directories(file_.parent_path(), failed);
+  learn_own_birth();
   write_mark(file_.c_str(), 0, old ? old->starts + 1 : 1);
 }
 
@@ -100,8 +141,11 @@ std::optional<CrashMark> read_crash_mark(const std::filesystem::path& file) {
   constexpr int kMost = 1000;  // more in a row say no more
   std::ifstream in(file);
   CrashMark mark;
-  if (!(in >> mark.pid >> mark.signal) || runs(mark.pid)) return std::nullopt;
+  if (!(in >> mark.pid >> mark.signal)) return std::nullopt;
   if (!(in >> mark.starts)) mark.starts = mark.signal == 0 ? 1 : 0;  // of a host that did not count
+  std::uint64_t since = 0;
+  (void)(in >> since);
+  if (runs(mark.pid, since)) return std::nullopt;
   mark.starts = std::clamp(mark.starts, 0, kMost);
   return mark;
 }
@@ -116,6 +160,7 @@ std::string CrashMark::text() const {
 }
 
 void mark_fatal_signals() {
+  learn_own_birth();
   struct sigaction action{};
   action.sa_sigaction = on_fatal_signal;
   action.sa_flags = SA_SIGINFO | SA_ONSTACK;

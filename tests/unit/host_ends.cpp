@@ -220,8 +220,21 @@ TEST_CASE("ends: a mark of a host that is dead and that nobody has waited for ye
   REQUIRE(blame);
   REQUIRE(blame->is_evidence());
   REQUIRE(blame->text().find("died of signal 11") != std::string::npos);
-  std::ofstream(dir.path() / "mark") << ::getpid() << " 11\n";
-  REQUIRE_FALSE(read_crash_mark(dir.path() / "mark"));
+}
+
+TEST_CASE("ends: a mark whose process has a number that is another's by now, or this host's own, counts") {
+  const TempDir dir;
+  const auto file = dir.path() / "mark";
+  {
+    const StartMark own(file);
+    REQUIRE_FALSE(read_crash_mark(file));  // its process still runs
+  }
+  for (const pid_t reused : {::getpid(), ::getppid()}) {
+    std::ofstream(file) << reused << " 11 0 1\n";  // whose process was started at another time
+    REQUIRE(read_crash_mark(file));
+    std::ofstream(file) << reused << " 11\n";  // of a host that did not write that; neither is called gantry
+    REQUIRE(read_crash_mark(file));
+  }
 }
 
 TEST_CASE(
