@@ -80,7 +80,8 @@ bool PinnedPaths::renew(const std::string& folder) {
   Entry& entry = entries_[{folder, {}}];
   const bool was_another = !entry.pin.path.empty() && entry.pin.id != now->id;
   entry.pin = std::move(*now);
-  return was_another;
+  const auto resolved = std::erase_if(entries_, [&](const auto& each) { return each.first.second == folder; });
+  return was_another || resolved != 0;
 }
 
 }  // namespace gantry::host

@@ -37,7 +37,8 @@ class PinnedPaths {
   /// What `path` led to when it was first there. `not_found`: it is not there yet. `permission_denied`: it leads out of
   /// the folder `within` (empty: it may lead anywhere), or it came after it was first asked for, and by a link.
   [[nodiscard]] Result<Pin> resolve(const std::string& path, const std::string& within = {});
-  /// The user has named this folder, which is no link, anew: it is what is there now. True: it was another one before.
+  /// The user has named this folder, which is no link, anew: it is what is there now, and what is to lie within it is
+  /// resolved anew. True: it was another one before, or something within was resolved.
   bool renew(const std::string& folder);
 
  private:

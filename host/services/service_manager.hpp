@@ -152,7 +152,8 @@ class ServiceManager {
 
   /// Resolves the paths of every plugin's grants, as far as they are there: from then on each must be what it is now.
   void resolve_grants(const GrantPlaces& places) const;
-  /// The user has named this workspace, perhaps again: it is what is there now. True: it was another folder before.
+  /// The user has named this workspace, perhaps again: it is what is there now. True: it, or something that was granted
+  /// in it, may be another one than before.
   bool renew_workspace(const std::string& folder) const;
   /// Those that run in a process of their own, and may read, write or see other variables now than when it began.
   [[nodiscard]] std::vector<std::string> confined_too_narrowly() const;

@@ -76,6 +76,14 @@ TEST_CASE("security: a path of a workspace does not lead out of it") {
   REQUIRE(pins.resolve(s.open / "out", s.open).error().kind == ErrorKind::permission_denied);
   REQUIRE(pins.resolve(s.open / "link", s.open)->path == s.open / "in");
   REQUIRE(pins.resolve(s.open / "out")->path == s.secret);  // whoever grants that by name means it
+  // What is made anew in a workspace is open when that is named anew, and no link is then either.
+  const auto before = pins.resolve(s.open / "in", s.open)->id;
+  fs::rename(s.open / "in", s.open / "old");
+  fs::create_directory(s.open / "in");
+  REQUIRE(pins.resolve(s.open / "in", s.open)->id == before);
+  REQUIRE(pins.renew(s.open));
+  REQUIRE(pins.resolve(s.open / "in", s.open)->id != before);
+  REQUIRE(pins.resolve(s.open / "out", s.open).error().kind == ErrorKind::permission_denied);
 }
 
 TEST_CASE("security: a workspace within another that becomes a link opens nothing, to a plugin or a helper") {
