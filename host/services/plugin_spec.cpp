@@ -24,8 +24,11 @@ namespace {
 // came with the host wins, then the first by name; the other is out of order, and says why.
 void refuse_taken_words(std::vector<PluginSpec>& specs) {
   std::vector<PluginSpec*> order;
-  for (auto& spec : specs) order.push_back(&spec);
-  std::ranges::stable_partition(order, [](const PluginSpec* spec) { return spec->bundled; });
+  for (const bool bundled : {true, false}) {
+    for (auto& spec : specs) {
+      if (spec.bundled == bundled) order.push_back(&spec);
+    }
+  }
   std::map<std::string, const PluginSpec*> owners;
   for (PluginSpec* const spec : order) {
     if (!spec->manifest || !spec->enabled) continue;
@@ -33,11 +36,14 @@ void refuse_taken_words(std::vector<PluginSpec>& specs) {
     const auto taken = std::ranges::find_if(words, [&](const auto& word) { return owners.contains(word); });
     if (taken != words.end()) {
       const PluginSpec& owner = *owners[*taken];
-      const bool is_name = taken == words.end() - 1;
-      spec->failure = (is_name ? "its name, " + *taken + "," : "the service " + *taken + ", which it offers,") +
-                      " is a name or service of plugin " + owner.name +
-                      (owner.bundled ? ", which came with the host" : "") +
-                      "; disable that one, or choose another word";
+      const bool offered = std::ranges::find(owner.manifest->services, *taken) != owner.manifest->services.end();
+      if (taken == words.end() - 1) {
+        spec->failure = "its name, " + *taken + ", is a service of plugin " + owner.name;
+      } else {
+        spec->failure = "it offers the service " + *taken + ", which " +
+                        (offered ? "plugin " + owner.name + " offers already" : "is the name of another plugin");
+      }
+      if (owner.bundled) spec->failure += "; that one came with the host";
       spec->manifest.reset();
       continue;
     }
