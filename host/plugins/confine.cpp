@@ -83,8 +83,15 @@ Result<Confinement> confinement_of(const json& doc) {
 
 std::vector<std::string> scrubbed_environment(const Confinement& confinement) {
   std::vector<std::string> out;
-  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME"}) {
+  const auto pass = [&](const char* name) {
     if (const char* value = ::getenv(name)) out.push_back(std::string(name) + "=" + value);
+  };
+  for (const char* name : {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "XDG_CACHE_HOME"}) pass(name);
+  if (confinement.network) {
+    for (const char* name :
+         {"http_proxy", "https_proxy", "all_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"})
+      pass(name);
+    for (const char* name : kCertificateVariables) pass(name);
   }
   for (const auto& name : confinement.environment) {
     if (const char* value = ::getenv(name.c_str())) out.push_back(name + "=" + value);

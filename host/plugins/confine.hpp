@@ -9,6 +9,7 @@
 // Thread rule: once, on the only thread of the process.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <gantry/json.hpp>
 #include <limits>
@@ -42,7 +43,11 @@ struct Confinement {
 [[nodiscard]] json to_json(const Confinement& confinement);
 [[nodiscard]] Result<Confinement> confinement_of(const json& doc);
 
-/// What such a process gets of the host's environment: NAME=value. What is temporary goes into its folder.
+/// The files and folders of certificates that OpenSSL and curl are told to use.
+inline constexpr std::array kCertificateVariables{"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE"};
+
+/// What such a process gets of the host's environment: NAME=value. With the network also the variables that name
+/// proxies (which may hold a password) and certificates. What is temporary goes into its folder.
 [[nodiscard]] std::vector<std::string> scrubbed_environment(const Confinement& confinement);
 
 /// The level that was reached.

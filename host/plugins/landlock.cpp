@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <gantry/descriptor.hpp>
 
 #include "host/plugins/confine.hpp"
@@ -83,11 +84,12 @@ constexpr std::array kSystem{
     Place{"/dev/random", kReadFile},
     Place{"/dev/urandom", kReadFile},
 };
-// Where /etc/resolv.conf leads to.
+// What the resolver reads. These files are often links out of /etc; a rule is for what a link leads to. The folders are
+// for those that are replaced while the process runs.
 constexpr std::array kForNetwork{
-    Place{"/run/systemd/resolve", kRead},
-    Place{"/run/resolvconf", kRead},
-    Place{"/run/NetworkManager", kRead},
+    Place{"/etc/resolv.conf", kReadFile}, Place{"/etc/hosts", kReadFile},      Place{"/etc/nsswitch.conf", kReadFile},
+    Place{"/etc/gai.conf", kReadFile},    Place{"/etc/host.conf", kReadFile},  Place{"/run/systemd/resolve", kRead},
+    Place{"/run/resolvconf", kRead},      Place{"/run/NetworkManager", kRead},
 };
 
 class Rules {
@@ -138,6 +140,11 @@ class Rules {
   if (auto ok = rules.allow(kSystem); !ok) return ok;
   if (confinement.network) {
     if (auto ok = rules.allow(kForNetwork); !ok) return ok;
+    for (const char* name : kCertificateVariables) {
+      const char* const path = std::getenv(name);
+      if (path == nullptr || *path == '\0') continue;
+      if (auto ok = rules.allow(path, kRead); !ok) return std::unexpected(ok.error());
+    }
   }
   const auto granted = [&](const std::string& path, Rights rights) -> Result<void> {
     const auto pin = confinement.pinned.find(path);

@@ -1,8 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Which files a plugin in a process of its own may open.
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdlib>
+
+#include "host/plugins/confine.hpp"
 #include "unit/sandbox_support.hpp"
 
 using namespace gantry;
@@ -140,4 +148,53 @@ TEST_CASE("sandbox: a plugin that came with the host has what it asks for, any o
             from_elsewhere(c);
             grants({"network"})(c);
           }) == 0);
+}
+
+TEST_CASE("sandbox: with the network what resolver settings lead to, and what names certificates, can be read") {
+  const TempDir dir;
+  put(dir.path() / "resolv.conf");
+  put(dir.path() / "ca.pem");
+  const auto can_read = [&](bool network, const std::filesystem::path& file) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      constexpr int kSkipped = 2;
+      if (::unshare(CLONE_NEWNS) != 0 || ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0 ||
+          ::mount("none", "/etc", "tmpfs", 0, nullptr) != 0 ||
+          ::symlink((dir.path() / "resolv.conf").c_str(), "/etc/resolv.conf") != 0)
+        ::_exit(kSkipped);
+      (void)::setenv("SSL_CERT_FILE", (dir.path() / "ca.pem").c_str(), 1);
+      Confinement confinement;
+      confinement.network = network;
+      std::vector<std::string> notes;
+      const auto level =
+          ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? restrict_paths(confinement, notes) : Result<int>(0);
+      if (!level || *level == 0) ::_exit(kSkipped);
+      ::_exit(::open(file.c_str(), O_RDONLY | O_CLOEXEC) >= 0 ? 0 : 1);
+    }
+    const int code = gantry::test::exit_code(child);
+    if (code == 2) gantry::test::skip("no mount namespace, or no Landlock");
+    return code == 0;
+  };
+  for (const auto& file : {std::filesystem::path("/etc/resolv.conf"), dir.path() / "ca.pem"}) {
+    INFO(file);
+    REQUIRE(can_read(true, file));
+    REQUIRE_FALSE(can_read(false, file));
+  }
+}
+
+TEST_CASE("sandbox: with the network the variables that name proxies and certificates are passed on, and not without") {
+  const char* const kVariable = "https_proxy";
+  const std::string old = std::getenv(kVariable) == nullptr ? "" : std::getenv(kVariable);
+  (void)::setenv(kVariable, "http://proxy.example:3128", 1);
+  Confinement confinement;
+  const auto passed = [&] {
+    const auto all = scrubbed_environment(confinement);
+    return std::ranges::find(all, "https_proxy=http://proxy.example:3128") != all.end();
+  };
+  const bool without = passed();
+  confinement.network = true;
+  const bool with = passed();
+  old.empty() ? ::unsetenv(kVariable) : ::setenv(kVariable, old.c_str(), 1);
+  REQUIRE(with);
+  REQUIRE_FALSE(without);
 }
