@@ -11,21 +11,6 @@ namespace {
 
 constexpr int kTokensAStep = 8;
 
-// What the last message says: a string, or the text parts of an array.
-std::string last_text(const json& messages) {
-  if (messages.empty() || !messages.back().is_object() || !messages.back().contains("content")) return {};
-  const json& content = messages.back()["content"];
-  if (content.is_string()) return content.get<std::string>();
-  std::string text;
-  if (content.is_array()) {
-    for (const auto& part : content) {
-      if (part.is_object() && part.contains("text") && part["text"].is_string())
-        text += part["text"].get<std::string>();
-    }
-  }
-  return text;
-}
-
 }  // namespace
 
 void EmbeddedAttempt::begin() {
@@ -37,7 +22,7 @@ void EmbeddedAttempt::begin() {
   }
   options.one_line = false;
   options.min_joint = 0;
-  predictor_.emplace(job_->learned.model, last_text(job_->messages), "", options);
+  predictor_.emplace(job_->learned.model, job_->prefix, "", options);
 }
 
 EmbeddedAttempt::Step EmbeddedAttempt::step() {

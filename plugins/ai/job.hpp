@@ -26,6 +26,7 @@
 
 #include "config.hpp"
 #include "embedded/workspace_index.hpp"
+#include "members.hpp"
 
 namespace gantry::ai {
 
@@ -33,10 +34,10 @@ struct Job {
   enum class Kind { complete, chat };
   Kind kind = Kind::complete;
   bool stream = false;
-  std::string prefix;  ///< complete
+  std::string prefix;  ///< complete: before the cursor; chat: what the last message says
   std::string suffix;
-  json messages = json::array();    ///< chat
-  json options = json::object();    ///< members that the provider gets as they are
+  std::string messages;             ///< chat; JSON, as it was given
+  std::vector<Member> options;      ///< members that the provider gets as they are
   std::vector<std::string> stop{};  ///< of the options: texts before which the answer ends
   std::optional<std::size_t> max_tokens;
   Learned learned;  ///< of the workspace that is meant

@@ -97,21 +97,32 @@ void OpenAiAttempt::add_header(const std::string& line) {
 }
 
 std::string OpenAiAttempt::request_body() const {
-  json body = job_->options;
-  body["model"] = target_.upstream;
+  const std::vector<std::string>& omit = target_.provider->omit;
+  std::string body;
+  const auto add = [&](const std::string& name, const std::string& text) {
+    if (std::find(omit.begin(), omit.end(), name) != omit.end()) return;
+    body += (body.empty() ? "{" : ",") + dump_json(name) + ":" + text;
+  };
+  add("model", dump_json(target_.upstream));
+  bool stream_options = false;
   if (job_->kind == Job::Kind::chat) {
-    body["messages"] = job_->messages;
-    if (job_->max_tokens) body["max_tokens"] = *job_->max_tokens;
-    if (job_->stream && !body.contains("stream_options")) body["stream_options"] = {{"include_usage", true}};
+    add("messages", job_->messages);
+    if (job_->max_tokens) add("max_tokens", std::to_string(*job_->max_tokens));
   } else {
-    body["prompt"] = job_->prefix;
-    if (!job_->suffix.empty()) body["suffix"] = job_->suffix;
-    body["max_tokens"] = job_->max_tokens.value_or(kDefaultMaxTokens);
+    add("prompt", dump_json(job_->prefix));
+    if (!job_->suffix.empty()) add("suffix", dump_json(job_->suffix));
+    add("max_tokens", std::to_string(job_->max_tokens.value_or(kDefaultMaxTokens)));
   }
-  if (job_->stream) body["stream"] = true;
-  if (!job_->stream) body.erase("stream_options");
-  for (const auto& name : target_.provider->omit) body.erase(name);
-  return dump_json(body);
+  for (const auto& [name, text] : job_->options) {
+    const bool of_stream = name == "stream_options";
+    stream_options = stream_options || of_stream;
+    if (job_->stream || !of_stream) add(name, text);
+  }
+  if (job_->stream) add("stream", "true");
+  if (job_->stream && job_->kind == Job::Kind::chat && !stream_options) {
+    add("stream_options", R"({"include_usage":true})");
+  }
+  return body.empty() ? "{}" : body + "}";
 }
 
 void OpenAiAttempt::on_header(std::string_view line) {

@@ -15,6 +15,7 @@
 #include "embedded/workspace_index.hpp"
 #include "keys.hpp"
 #include "model_manager.hpp"
+#include "provider_words.hpp"
 
 namespace gantry::ai {
 
@@ -46,7 +47,7 @@ json chat_params() {
     "model":{"type":["string","null"]},"max_tokens":{"type":["integer","null"],"minimum":1,"maximum":1000000},
     "stop":{"type":["string","array","null"],"items":{"type":"string"},"description":"texts before which the answer ends"},
     "temperature":{"type":["number","null"]},"stream":{"type":["boolean","null"]},"workspace":{"type":["string","null"]}},
-    "description":"further members are passed to the provider as they are; those that are null are left out"})");
+    "description":"further members are passed to the provider as they are, in their order; those that are null are left out"})");
 }
 json chat_result() {
   return json::parse(R"({"type":"object","required":["message","model","finish_reason","usage"],"properties":{
@@ -73,6 +74,21 @@ std::string message_mistake(const json& messages) {
     }
   }
   return {};
+}
+
+// What the last message says: a string, or the text parts of an array.
+std::string last_text(const json& messages) {
+  if (messages.empty() || !messages.back().is_object() || !messages.back().contains("content")) return {};
+  const json& content = messages.back()["content"];
+  if (content.is_string()) return content.get<std::string>();
+  std::string text;
+  if (content.is_array()) {
+    for (const auto& part : content) {
+      if (part.is_object() && part.contains("text") && part["text"].is_string())
+        text += part["text"].get<std::string>();
+    }
+  }
+  return text;
 }
 
 }  // namespace
@@ -127,10 +143,13 @@ class Ai {
     const std::string path = params.string_or("path", "");
     (void)params.maybe_string("language");
     job->max_tokens = max_tokens(params);
-    json options = json::object();
-    for (const char* name : {"stop", "temperature", "stream"})
-      options[name] = params.maybe_value(name).value_or(json());
-    take_options(params, *job, options);
+    json given = json::object();
+    std::vector<Member> options;
+    for (const char* name : {"stop", "temperature", "stream"}) {
+      given[name] = params.maybe_value(name).value_or(json());
+      options.push_back(Member{name, dump_json(given[name])});
+    }
+    take_options(params, *job, given, std::move(options));
     const std::string model = params.string_or("model", "");
     const auto workspace = params.maybe_string("workspace");
     if (auto ok = params.done(); !ok) return call.reply_error(ok.error());
@@ -143,22 +162,26 @@ class Ai {
     job->kind = Job::Kind::chat;
     job->stream = call.is_stream();
     json known = json::object();
-    json options = json::object();
-    for (const auto& [name, value] : document.items()) {
+    std::vector<Member> options;
+    const bool given = document.is_object() && !document.empty();
+    for (auto& one : given ? members_of(call.raw_params()) : std::vector<Member>()) {
+      const std::string& name = one.name;
       const bool ours = name == "messages" || name == "model" || name == "max_tokens" || name == "workspace";
-      if (ours) known[name] = value;
-      if (!ours && name != "_meta") options[name] = value;
+      if (ours) known[name] = document[name];
+      if (name == "messages") job->messages = std::move(one.text);
+      if (!ours && name != "_meta") options.push_back(std::move(one));
     }
     Params params(known);
-    job->messages = params.array("messages");
+    const json messages = params.array("messages");
     job->max_tokens = max_tokens(params);
     const std::string model = params.string_or("model", "");
     const auto workspace = params.maybe_string("workspace");
     if (known.contains("messages") && known["messages"].is_array()) {
-      const std::string mistake = message_mistake(job->messages);
+      const std::string mistake = message_mistake(messages);
       params.require(mistake.empty(), mistake);
     }
-    take_options(params, *job, options);
+    job->prefix = last_text(messages);
+    take_options(params, *job, document, std::move(options));
     if (auto ok = params.done(); !ok) return call.reply_error(ok.error());
     submit(std::move(call), std::move(job), model, workspace, "");
   }
@@ -219,18 +242,17 @@ class Ai {
 
   // Of what is passed on, only what would change the shape of the answer is looked at, and `stop`, which the embedded
   // model heeds as well. What is null is left out.
-  static void take_options(Params& params, Job& job, const json& given) {
-    for (const auto& [name, value] : given.items()) {
-      if (!value.is_null() && name != "stream") job.options[name] = value;
-    }
-    const json stream = given.value("stream", json());
+  static void take_options(Params& params, Job& job, const json& given, std::vector<Member> options) {
+    std::erase_if(options, [](const Member& option) { return option.text == "null" || option.name == "stream"; });
+    job.options = std::move(options);
+    const json& stream = member(given, "stream");
     params.require(stream.is_null() || stream.is_boolean(), "stream must be true or false");
     params.require(stream != true || job.stream, "stream is no parameter; open the call as a stream with _meta.stream");
-    const json& options = job.options;
-    params.require(!options.contains("n") || options["n"] == 1, "n must be 1: there is one answer to a call");
-    params.require(!options.contains("temperature") || options["temperature"].is_number(),
-                   "temperature must be a number");
-    const json stop = options.value("stop", json());
+    const json& n = member(given, "n");
+    params.require(n.is_null() || n == 1, "n must be 1: there is one answer to a call");
+    const json& temperature = member(given, "temperature");
+    params.require(temperature.is_null() || temperature.is_number(), "temperature must be a number");
+    const json& stop = member(given, "stop");
     const json stops = stop.is_array() ? stop : stop.is_null() ? json::array() : json::array({stop});
     params.require(stops.size() <= kMaxStops, "stop must hold at most 16 texts");
     for (const auto& text : stops) {

@@ -136,6 +136,25 @@ TEST_CASE("ai request: the embedded model ends before a stop text") {
   host.stop();
 }
 
+TEST_CASE("ai request: what a provider is sent is the caller's own text, its members in their order") {
+  const std::string schema =
+      R"({"type":"object","properties":{"reasoning":{"type":"string"},"answer":{"enum":["},{","\\\""]},"again":{}},"required":[]})";
+  const std::string tools = R"([{"type":"function","function":{"name":"f","parameters":)" + schema + "}}]";
+  const std::string format = R"({"type":"json_schema","json_schema":{"name":"r","schema":)" + schema + "}}";
+  const std::string messages = R"([{"role":"user","content":"x","b":1.0,"a":12345678901234567890123}])";
+  const std::string others =
+      R"("tools":[1], "t\u006fols" : )" + tools + R"(,"z":{},"response_format":)" + format + R"(,"seed":-0.0)";
+  fault::Server server({{send(fault::response(200, fault::chat_answer("x")))}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  const std::string params =
+      R"({"_meta":{"a":"}"},"messages":)" + messages + R"(, "max_tokens":9,"n":null,)" + others + R"(,"model" : "m"})";
+  REQUIRE(host.begin("ai.chat", json(), {.raw_params = params}).result());
+  REQUIRE(server.requests().at(0).text == R"({"model":"upstream-name","messages":)" + messages +
+                                              R"(,"max_tokens":9,"tools":)" + tools + R"(,"z":{},"response_format":)" +
+                                              format + R"(,"seed":-0.0})");
+  host.stop();
+}
+
 TEST_CASE("ai request: compressed answers are read, and asked for where they come whole") {
   const std::string headers = "Content-Encoding: gzip\r\n";
   const std::string events = fault::event(fault::delta("unpacked")) + fault::event(fault::delta_end()) + fault::done();

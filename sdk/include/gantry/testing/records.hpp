@@ -54,6 +54,7 @@ struct CallWith {
   Descriptors descriptors{};  ///< the plugin's from here on
   /// A stream that the instance before has given (TestHost::given_streams): its id. `credit` is what is left of it.
   std::optional<std::uint64_t> resumes{};
+  std::string raw_params{};  ///< not empty: the params as a client wrote them, in place of the document
 };
 
 /// Answers a call that the plugin has made: once, from any thread.
