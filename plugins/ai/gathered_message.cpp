@@ -27,22 +27,14 @@ json* with_index(json& entries, const json& index) {
   return found == entries.rend() ? nullptr : &*found;
 }
 
-// Documents are at most JsonMender::kMaxDepth levels deep.
-void merge(json& into, const json& piece, std::string_view name) {
-  if (into.is_string() && piece.is_string() && !is_name(name)) {
-    into.get_ref<std::string&>() += piece.get_ref<const std::string&>();
-  } else if (into.is_object() && piece.is_object()) {
-    for (const auto& [key, value] : piece.items()) merge(into[key], value, key);
-  } else if (into.is_array() && piece.is_array()) {
-    for (const auto& entry : piece) {
-      const json& index = member(entry, "index");
-      json* same = index.is_null() ? nullptr : with_index(into, index);
-      if (same != nullptr) merge(*same, entry, "");
-      if (same == nullptr) into.push_back(entry);
-    }
-  } else if (!says_nothing(piece)) {
-    into = piece;
-  }
+constexpr std::size_t kNode = 32;  // about what a value costs beside its text
+
+// What is kept of a document, in bytes. Documents are at most JsonMender::kMaxDepth levels deep.
+std::size_t weight(const json& value) {
+  std::size_t bytes = kNode + text_of(value).size();
+  if (!value.is_structured()) return bytes;
+  for (const auto& [name, entry] : value.items()) bytes += weight(entry) + (value.is_object() ? name.size() : 0);
+  return bytes;
 }
 
 // Arguments are a text that holds JSON; some servers send the JSON itself.
@@ -88,16 +80,46 @@ void flatten_content(json& message) {
   if (!others.empty()) message["content_parts"] = std::move(others);
 }
 
+json& GatheredMessage::at(json& object, const std::string& name) {
+  if (!object.contains(name)) size_ += kNode + name.size();
+  return object[name];
+}
+
+void GatheredMessage::merge(json& into, const json& piece, std::string_view name) {
+  if (into.is_string() && piece.is_string() && !is_name(name)) {
+    into.get_ref<std::string&>() += piece.get_ref<const std::string&>();
+    size_ += text_of(piece).size();
+  } else if (into.is_object() && piece.is_object()) {
+    for (const auto& [key, value] : piece.items()) merge(at(into, key), value, key);
+  } else if (into.is_array() && piece.is_array()) {
+    for (const auto& entry : piece) {
+      const json& index = member(entry, "index");
+      json* same = index.is_null() ? nullptr : with_index(into, index);
+      if (same != nullptr) {
+        merge(*same, entry, "");
+      } else {
+        size_ += weight(entry);
+        into.push_back(entry);
+      }
+    }
+  } else if (!says_nothing(piece)) {
+    size_ += weight(piece);
+    size_ -= std::min(size_, weight(into));
+    into = piece;
+  }
+}
+
 void GatheredMessage::add(const json& delta) {
   for (const auto& [name, value] : delta.items()) {
     if (says_nothing(value)) continue;
     said_ = said_ || name != "role";
     if (name == "content" && value.is_string()) {
       text_ += value.get_ref<const std::string&>();
+      size_ += text_of(value).size();
     } else if (name == "tool_calls") {
       add_tool_calls(value);
     } else {
-      merge(message_[name], value, name);
+      merge(at(message_, name), value, name);
     }
   }
 }
@@ -116,6 +138,7 @@ json& GatheredMessage::call_of(const json& piece) {
   }
   if (call != nullptr && !begins_another(*call, piece)) return *call;
   calls.push_back(json::object());
+  size_ += kNode;
   return calls.back();
 }
 
@@ -126,15 +149,17 @@ void GatheredMessage::add_tool_calls(const json& pieces) {
     if (!piece.is_object()) continue;
     json& call = call_of(piece);
     for (const auto& [name, value] : piece.items()) {
-      if (name != "function" && !says_nothing(value)) merge(call[name], value, name);
+      if (name != "function" && !says_nothing(value)) merge(at(call, name), value, name);
     }
     const json& function = member(piece, "function");
     if (!function.is_object()) continue;
     json& known = call["function"];
     if (!known.is_object()) known = json{{"arguments", ""}};
-    known["arguments"].get_ref<std::string&>() += arguments_of(function);
+    const std::string arguments = arguments_of(function);
+    known["arguments"].get_ref<std::string&>() += arguments;
+    size_ += arguments.size();
     for (const auto& [name, value] : function.items()) {
-      if (name != "arguments" && !says_nothing(value)) merge(known[name], value, name);
+      if (name != "arguments" && !says_nothing(value)) merge(at(known, name), value, name);
     }
   }
 }

@@ -9,11 +9,13 @@
 // are joined, objects member by member, arrays by `index` or one behind the other.
 //
 // Thread rule: one thread.
-// Bounds: the caller's, on bytes read.
+// Bounds: the caller's, on size().
 #pragma once
 
+#include <cstddef>
 #include <gantry/json.hpp>
 #include <string>
+#include <string_view>
 
 namespace gantry::ai {
 
@@ -29,13 +31,19 @@ class GatheredMessage {
   void add(const json& delta);
   /// Something of an answer has come: more than a role.
   [[nodiscard]] bool empty() const { return text_.empty() && !said_; }
+  /// About how many bytes are kept. What a later piece replaces does not count.
+  [[nodiscard]] std::size_t size() const { return size_; }
   /// The message; it has a role and a content.
   [[nodiscard]] json take();
 
  private:
+  /// The member, counted when it is new.
+  [[nodiscard]] json& at(json& object, const std::string& name);
+  void merge(json& into, const json& piece, std::string_view name);
   void add_tool_calls(const json& pieces);
   [[nodiscard]] json& call_of(const json& piece);
 
+  std::size_t size_ = 0;
   std::string text_;
   bool said_ = false;
   json message_ = json::object();

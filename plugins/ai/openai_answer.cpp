@@ -16,6 +16,8 @@ std::unexpected<NoAnswer> no_answer(std::string what, std::string words, bool cu
   return std::unexpected(NoAnswer{std::move(what), std::move(words), cut});
 }
 
+std::unexpected<NoAnswer> too_large() { return no_answer("sent an answer that is too large", "over 16 MiB"); }
+
 // Whether lines that are no fields of an event stream tell an error.
 bool tells_error(std::string_view stray) {
   if (stray.starts_with("error:")) return true;
@@ -31,9 +33,8 @@ std::string_view without_bom(std::string_view text) {
 }  // namespace
 
 std::expected<void, NoAnswer> OpenAiAnswer::feed(std::string_view bytes) {
-  received_ += bytes.size();
-  if (received_ > kMaxBody) return no_answer("sent an answer that is too large", "over 16 MiB");
   if (form_ == Form::events) return events(bytes);
+  if (body_.size() + bytes.size() > kMaxBody) return too_large();
   body_ += bytes;
   if (form_ == Form::whole) return {};
   const std::string_view text = without_bom(body_);
@@ -45,6 +46,7 @@ std::expected<void, NoAnswer> OpenAiAnswer::feed(std::string_view bytes) {
 std::expected<void, NoAnswer> OpenAiAnswer::events(std::string_view bytes) {
   const auto fed = parser_.feed(bytes, [this](const SseEvent& event) { return take(event); });
   if (!fed) return no_answer("broke off its stream", fed.error().message);
+  if (stream_.size() > kMaxBody) return too_large();
   return {};
 }
 

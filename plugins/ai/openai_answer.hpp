@@ -8,7 +8,9 @@
 // behind a whole answer, an error without a frame in a stream) is told for what it is.
 //
 // Thread rule: one thread.
-// Bounds: kMaxBody bytes.
+// Bounds: kMaxBody bytes of what is kept: of a whole answer its body, of a stream what its deltas add
+// up to. What a stream has on the wire beside that is not counted; a stream that goes on for ever ends by its request's
+// time-out between items, by its caller or by this bound.
 #pragma once
 
 #include <cstddef>
@@ -60,7 +62,6 @@ class OpenAiAnswer {
   bool stream_asked_;
   std::function<void(const json&)> emit_;
   Form form_ = Form::unknown;
-  std::size_t received_ = 0;
   std::string body_;  // of a whole answer, or the beginning that does not yet tell the form
   SseParser parser_;
   OpenAiStream stream_;

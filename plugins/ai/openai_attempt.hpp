@@ -15,8 +15,8 @@
 // Time is not measured here: the request ends an attempt by its control.
 //
 // Thread rule: the worker's thread; handle() belongs to its curl_multi while the object lives.
-// Bounds: OpenAiAnswer::kMaxBody bytes of an answer, once it is unpacked; kMaxErrorBody of an
-// error's body are read.
+// Bounds: those of OpenAiAnswer, once an answer is unpacked; kMaxErrorBody of an error's body are
+// read.
 #pragma once
 
 #include <curl/curl.h>

@@ -10,7 +10,7 @@
 // Members of a delta or message that Gantry does not know (reasoning, refusals) pass through.
 //
 // Thread rule: one thread.
-// Bounds: the text that is gathered is bounded by the caller's bound on bytes read.
+// Bounds: what is gathered is bounded by the caller, on size().
 #pragma once
 
 #include <gantry/json.hpp>
@@ -41,6 +41,8 @@ class OpenAiStream {
   [[nodiscard]] bool finished() const { return !finish_reason_.is_null(); }
   /// The answer is whole.
   [[nodiscard]] bool complete() const { return finished() || (done_ && !message_.empty()); }
+  /// About how many bytes are kept of what came.
+  [[nodiscard]] std::size_t size() const { return message_.size(); }
   /// The words of the last event that was no part of an answer; empty: there was none.
   [[nodiscard]] const std::string& odd_words() const { return odd_words_; }
   /// The result, gathered from the items.

@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 
 #include "ai_test_support.hpp"
+#include "gathered_message.hpp"
 
 using namespace gantry;
 using namespace std::chrono_literals;
@@ -144,6 +145,45 @@ TEST_CASE("ai stream: a line over a mebibyte is a failure, not a memory") {
   const auto out = streamed({send(fault::stream_head() + "data: " + std::string((1U << 20U) + 10, 'x'))});
   REQUIRE(!out.result);
   REQUIRE(out.result.error().message.find("longer than 1 MiB") != std::string::npos);
+}
+
+TEST_CASE("ai stream: an answer is as long as what it says, not as its bytes on the wire") {
+  const std::string frame = ": " + std::string(900'000, 'f') + "\n\n";
+  fault::Reply reply{send(fault::stream_head())};
+  for (int i = 0; i < 20; ++i) reply.push_back(send(frame));
+  reply.push_back(send(fault::event(fault::delta("ok")) + fault::event(fault::delta_end()) + fault::done()));
+  const auto out = streamed(std::move(reply));
+  INFO((out.result ? "" : out.result.error().message));
+  REQUIRE(out.result);
+  REQUIRE((*out.result)["message"]["content"] == "ok");
+}
+
+TEST_CASE("ai stream: what an answer adds up to is bounded") {
+  const json many{{"content", "x"}, {"many", std::vector<int>(100'000)}};
+  const std::string text = fault::event({{"choices", {{{"delta", many}, {"finish_reason", nullptr}}}}});
+  fault::Reply reply{send(fault::stream_head())};
+  for (int i = 0; i < 7; ++i) reply.push_back(send(text));
+  const auto out = streamed(std::move(reply));
+  REQUIRE(out.result.error().message.find("too large: over 16 MiB") != std::string::npos);
+}
+
+TEST_CASE("ai stream: what is kept of each member counts, what is said again counts once") {
+  const std::string much(100'000, 'x');
+  const json call{{"index", 0}, {"function", {{"name", "f"}, {"arguments", much}}}};
+  const auto size_of_two = [](const json& delta) {
+    ai::GatheredMessage message;
+    message.add(delta);
+    message.add(delta);
+    return message.size();
+  };
+  const json entry{{"text", much}};
+  for (const json& delta : {json{{"content", much}}, json{{"reasoning", much}},
+                            json{{"tool_calls", json::array({call})}}, json{{"details", json::array({entry})}}}) {
+    REQUIRE(size_of_two(delta) >= 2 * much.size());
+    REQUIRE(size_of_two(delta) < 2 * much.size() + 1000);
+  }
+  REQUIRE(size_of_two({{"id", much}}) >= much.size());
+  REQUIRE(size_of_two({{"id", much}}) < much.size() + 1000);
 }
 
 TEST_CASE("ai stream: what breaks before the first token is tried again, later it is not") {
