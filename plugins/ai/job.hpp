@@ -60,6 +60,8 @@ struct AttemptControl {
   std::atomic<bool> cancelled{false};  ///< set by the request: end it, nobody reads the outcome
   std::atomic<bool> stalled{false};    ///< set by the worker: the items' channel was full
   std::atomic<bool> noticed{false};    ///< a notification is under way
+  std::atomic<bool> complete{false};   ///< set by the worker: the answer is whole, only its end has not come
+  std::atomic<bool> enough{false};     ///< set by the request: a complete answer is the outcome, as it is
 };
 
 inline constexpr std::size_t kAttemptItems = 64;
@@ -85,6 +87,11 @@ class Outlet {
   ~Outlet() { close(); }
 
   [[nodiscard]] bool cancelled() const { return control_->cancelled.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool enough() const { return control_->enough.load(std::memory_order_relaxed); }
+  /// Tells that the answer is whole, although its end has not come.
+  void complete() {
+    if (!control_->complete.exchange(true)) tell();
+  }
   /// Items that were emitted so far.
   [[nodiscard]] std::size_t emitted() const { return emitted_; }
 

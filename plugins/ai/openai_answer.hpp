@@ -45,6 +45,8 @@ class OpenAiAnswer {
   [[nodiscard]] std::expected<void, NoAnswer> feed(std::string_view bytes);
   /// Nothing follows: a server that leaves the connection open is not waited for.
   [[nodiscard]] bool done() const { return stream_.done(); }
+  /// A finish_reason came: what may follow is usage, and the end.
+  [[nodiscard]] bool complete() const { return stream_.finished(); }
   /// A whole answer has begun, and nobody has seen any of it.
   [[nodiscard]] bool begun() const { return form_ == Form::whole; }
   /// The result. `clean`: the transport has not been cut short.

@@ -152,6 +152,7 @@ std::size_t OpenAiAttempt::on_body(std::string_view bytes) {
     refused_ = failure(fed.error().what, fed.error().words, false);
     return 0;
   }
+  if (answer_.complete()) outlet_.complete();
   return bytes.size();
 }
 
@@ -168,7 +169,8 @@ void OpenAiAttempt::ended(CURLcode code) {
 
 bool OpenAiAttempt::settle() {
   // After [DONE] nothing follows: servers that leave the connection open are not waited for.
-  if (!outcome_ && answer_.done()) outcome_.emplace(outcome(CURLE_OK));
+  const bool over = answer_.done() || (answer_.complete() && outlet_.enough());
+  if (!outcome_ && over) outcome_.emplace(outcome(CURLE_OK));
   if (!outcome_ || !outlet_.flush()) return false;
   outlet_.finish(std::move(*outcome_));
   return true;

@@ -91,6 +91,7 @@ void Request::attempt() {
 void Request::pump() {
   if (over_ || !inlet_) return;
   inlet_->control->noticed.store(false);
+  if (inlet_->control->complete.load() && !linger_ && !inlet_->control->enough.load()) linger();
   if (!forward_items()) return;
   // Asked before the answer: once the items have ended, so has the oneshot.
   const bool ended = inlet_->items.drained();
@@ -149,6 +150,22 @@ void Request::attempt_failed(Failure failure) {
   next_model(std::move(failure));
 }
 
+void Request::linger() {
+  linger_ = dispatcher_.host().after(kLinger, [weak = weak_from_this()] {
+    const auto self = weak.lock();
+    if (!self || self->over_) return;
+    self->linger_.reset();
+    self->take_complete();
+  });
+  if (!linger_) take_complete();
+}
+
+// The worker answers at once with what it has.
+void Request::take_complete() {
+  inlet_->control->enough.store(true);
+  dispatcher_.manager().wake();
+}
+
 void Request::pause(Duration delay) {
   pause_ = dispatcher_.host().after(delay, [weak = weak_from_this()] {
     const auto self = weak.lock();
@@ -181,6 +198,7 @@ void Request::next_model(Failure failure) {
 }
 
 TimePoint Request::due() const {
+  if (grace_) return *grace_;
   const Deadline ours(progress_ + timeout_);
   return ours.min(call_.deadline()).at();
 }
@@ -205,6 +223,11 @@ void Request::watched() {
 }
 
 void Request::time_out() {
+  if (inlet_ && inlet_->control->complete.load() && !held_ && !grace_) {
+    grace_ = dispatcher_.host().now() + kLinger;
+    take_complete();
+    return watch();
+  }
   std::string what = "model \"" + targets_[target_].model + "\" ";
   if (held_) {
     what = "the caller of model \"" + targets_[target_].model + "\" took no item";
@@ -229,6 +252,9 @@ void Request::end_attempt() {
   if (!inlet_) return;
   inlet_->control->cancelled.store(true);
   inlet_.reset();
+  if (linger_) (void)dispatcher_.host().cancel(*linger_);
+  linger_.reset();
+  grace_.reset();
   outcome_.reset();
   held_.reset();
 }

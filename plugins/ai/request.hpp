@@ -12,6 +12,9 @@
 // times out as a provider that stops writing does. The call's own deadline holds besides. A pause that would outlast
 // what is left is not begun: the failure is answered at once. All timers are the host's.
 //
+// An answer is complete when its finish_reason has come. Some servers then say neither [DONE] nor goodbye: kLinger is
+// left for usage, then the answer is the outcome. A complete answer is also the outcome when its time has passed.
+//
 // A cancelled, timed-out or answered request withdraws from the queue, stops its timers and ends its attempt, which
 // closes the connection to the provider.
 //
@@ -34,6 +37,9 @@ namespace gantry::ai {
 
 class Dispatcher;
 
+/// How long a complete answer waits for what may follow.
+inline constexpr Duration kLinger = std::chrono::milliseconds(1500);
+
 class Request : public std::enable_shared_from_this<Request> {
  public:
   Request(Dispatcher& dispatcher, std::uint64_t id, Call call, std::shared_ptr<const Job> job,
@@ -53,6 +59,8 @@ class Request : public std::enable_shared_from_this<Request> {
   [[nodiscard]] bool forward_items();
   [[nodiscard]] bool forward(const std::string& item);
   void attempt_failed(Failure failure);
+  void linger();
+  void take_complete();
   void pause(Duration delay);
   void next_model(Failure failure);
   void watch();
@@ -82,6 +90,8 @@ class Request : public std::enable_shared_from_this<Request> {
   TimePoint progress_;  // when it arrived, or its last item was taken
   std::optional<TimerId> watch_;
   std::optional<TimerId> pause_;
+  std::optional<TimerId> linger_;
+  std::optional<TimePoint> grace_;  // for a complete answer whose time has passed
   bool over_ = false;
 };
 

@@ -86,6 +86,67 @@ TEST_CASE("ai stream: the DONE event ends it although the server keeps the conne
   REQUIRE((*out.result)["finish_reason"].is_null());
 }
 
+TEST_CASE("ai stream: a finish_reason ends it although nothing follows, after a moment that is left for usage") {
+  const json usage{{"choices", json::array()}, {"usage", {{"total_tokens", 9}}}};
+  fault::Server server(
+      {{send(fault::stream_head() + fault::event(fault::delta("ok")) + fault::event(fault::delta_end())), fault::hold(),
+        send(fault::event(usage) + ": ping\n\n"), fault::hold()}});
+  const auto ask = [&](TestHost& host, bool stream) {
+    return stream ? host.open("ai.chat", hello(), 100) : host.begin("ai.chat", hello());
+  };
+  std::size_t asked = 0;
+  for (const bool stream : {true, false}) {
+    TestHost host(ai_test::kPlugin, config(server.url()));
+    auto call = ask(host, stream);
+    // The request's own time, and the moment.
+    host.wait("the moment for usage", [&] { return host.pending_timers() == 2; });
+    server.release();
+    server.wait_holding(1);
+    host.advance(1499ms);
+    REQUIRE(host.pending_timers() == 2);
+    host.advance(1ms);
+    const auto out = drain(std::move(call));
+    INFO((out.result ? "" : out.result.error().message));
+    REQUIRE(out.result);
+    REQUIRE((*out.result)["message"]["content"] == "ok");
+    REQUIRE((*out.result)["finish_reason"] == "stop");
+    server.wait_disconnects(++asked);
+    host.stop();
+  }
+}
+
+TEST_CASE("ai stream: usage that comes within the moment is in the answer") {
+  const json usage{{"choices", json::array()}, {"usage", {{"total_tokens", 9}}}};
+  fault::Server server(
+      {{send(fault::stream_head() + fault::event(fault::delta_end())), fault::hold(), send(fault::event(usage))}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  auto stream = host.open("ai.chat", hello(), 100);
+  host.wait("the moment for usage", [&] { return host.pending_timers() == 2; });
+  server.release();
+  const auto result = stream.result();
+  REQUIRE(result);
+  REQUIRE((*result)["usage"]["total_tokens"] == 9);
+  REQUIRE(host.pending_timers() == 0);
+  host.stop();
+}
+
+TEST_CASE("ai stream: a complete one whose time has passed has not failed") {
+  fault::Server server(
+      {{send(fault::stream_head() + fault::event(fault::delta("ok")) + fault::event(fault::delta_end())),
+        fault::hold()}});
+  TestHost host(ai_test::kPlugin, config(server.url(), {{"ai_request_timeout_seconds", 1}}));
+  for (const Duration deadline : {Duration(-1), Duration(500ms)}) {
+    auto call = host.begin("ai.chat", hello(), deadline);
+    host.wait("the moment for usage", [&] { return host.pending_timers() == 2; });
+    host.advance(1s);
+    const auto result = call.result();
+    INFO((result ? "" : result.error().message));
+    REQUIRE(result);
+    REQUIRE((*result)["message"]["content"] == "ok");
+  }
+  host.stop();
+}
+
 TEST_CASE("ai stream: one that ends without a terminator has failed, however clean the end") {
   const auto out = streamed({send(fault::stream_head() + fault::event(fault::delta("half")))});
   REQUIRE(out.items.size() == 1);
