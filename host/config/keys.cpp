@@ -285,7 +285,9 @@ constexpr std::array kModelKeys{
                                   {.required = true, .example = R"("local")"}),
     key<&AiModelConfig::model>("model", text, kLive, "its name at the provider; not set: the same",
                                {.example = R"("name-at-the-provider")"}),
-    key<&AiModelConfig::fallback>("fallback", texts, kLive, "models to try in turn when this one fails",
+    key<&AiModelConfig::fallback>("fallback", texts, kLive,
+                                  "models to try in turn when this one fails, or is silent: of a whole answer this one "
+                                  "gets two thirds of the time that is left",
                                   {.example = R"(["embedded"])"}),
 };
 

@@ -5,6 +5,7 @@
 // Thread rule: built on the serial thread, immutable afterwards; shared by pointer.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <gantry/deadline.hpp>
 #include <gantry/plugin/host.hpp>
@@ -34,7 +35,8 @@ struct ProviderConfig {
   std::string base_url;  ///< without a slash at its end
   KeySource key;
   int max_retries = 2;
-  std::vector<std::string> omit;  ///< members of a request that it is not sent
+  Duration connect_timeout = std::chrono::seconds(5);  ///< to a connection that is ready for the request
+  std::vector<std::string> omit;                       ///< members of a request that it is not sent
 };
 
 struct ModelConfig {

@@ -51,6 +51,8 @@ void OpenAiAttempt::prepare() {
   set(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
   set(easy_, CURLOPT_FOLLOWLOCATION, 0L);
   set(easy_, CURLOPT_NOSIGNAL, 1L);
+  const auto connect = std::chrono::ceil<std::chrono::milliseconds>(target_.provider->connect_timeout);
+  set(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));
   // An attempt that is cancelled must not wait for the name server.
   set(easy_, CURLOPT_QUICK_EXIT, 1L);
   set(easy_, CURLOPT_USERAGENT, "gantry/0.1");

@@ -12,7 +12,9 @@
 // Compressed answers are read. They are asked for where the answer comes whole; of a stream a
 // compressor would hold back the small events.
 //
-// Time is not measured here: the request ends an attempt by its control.
+// Time is not measured here but for the way to the server: a machine that is off does not answer, and
+// the connection has failed when ProviderConfig::connect_timeout has passed. All other time is the
+// request's, which ends an attempt by its control.
 //
 // Thread rule: the worker's thread; handle() belongs to its curl_multi while the object lives.
 // Bounds: those of OpenAiAnswer, once an answer is unpacked; kMaxErrorBody of an error's body are

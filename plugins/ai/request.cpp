@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "request.hpp"
 
+#include <algorithm>
 #include <gantry/decimal.hpp>
 #include <utility>
 
@@ -72,7 +73,8 @@ void Request::granted(Permit permit) {
   // The permit may come from one that has just timed out, at the same moment.
   if (dispatcher_.host().now() >= due()) return time_out();
   permit_ = std::move(permit);
-  attempt();
+  begin_model();
+  if (!over_) attempt();
 }
 
 void Request::attempt() {
@@ -181,13 +183,16 @@ void Request::pause(Duration delay) {
 }
 
 void Request::next_model(Failure failure) {
-  if (target_ + 1 < targets_.size()) {
+  if (has_successor()) {
     ++target_;
     dispatcher_.host().log(Level::warn,
                            failure.error.message + "; model \"" + targets_[target_].model + "\" stands in");
     if (!first_failure_) first_failure_ = std::move(failure);
     backoff_ = Backoff(policy_of(targets_[target_], id_));
-    return attempt();
+    if (job_->stream) progress_ = dispatcher_.host().now();
+    begin_model();
+    if (!over_) attempt();
+    return;
   }
   Error error = std::move(failure.error);
   if (first_failure_) {
@@ -197,10 +202,21 @@ void Request::next_model(Failure failure) {
   finish(std::unexpected(with_attempts(std::move(error), attempts_)));
 }
 
+void Request::begin_model() {
+  share_end_.reset();
+  const TimePoint now = dispatcher_.host().now();
+  if (has_successor()) {
+    const Deadline end = job_->stream ? call_.deadline() : Deadline(due());
+    if (const auto left = end.left(now)) share_end_ = now + *left * 2 / 3;
+  }
+  if (watch_) (void)dispatcher_.host().cancel(*watch_);
+  watch();
+}
+
 TimePoint Request::due() const {
   if (grace_) return *grace_;
-  const Deadline ours(progress_ + timeout_);
-  return ours.min(call_.deadline()).at();
+  const TimePoint at = Deadline(progress_ + timeout_).min(call_.deadline()).at();
+  return share_end_ && delivered_ == 0 ? std::min(at, *share_end_) : at;
 }
 
 // One timer is enough: when it fires early, because items have come meanwhile, it is set anew.
@@ -228,6 +244,21 @@ void Request::time_out() {
     take_complete();
     return watch();
   }
+  Error error = timed_out();
+  const TimePoint now = dispatcher_.host().now();
+  const bool time_left = !call_.deadline().passed(now) && (job_->stream || now < progress_ + timeout_);
+  if (permit_ && !held_ && delivered_ == 0 && has_successor() && time_left) {
+    if (pause_) (void)dispatcher_.host().cancel(*pause_);
+    pause_.reset();
+    end_attempt();
+    dispatcher_.manager().wake();
+    return next_model(Failure{std::move(error), false, {}});
+  }
+  if (first_failure_) error.message += "; the model that it stands in for has failed: " + first_failure_->error.message;
+  finish(std::unexpected(std::move(error)));
+}
+
+Error Request::timed_out() const {
   std::string what = "model \"" + targets_[target_].model + "\" ";
   if (held_) {
     what = "the caller of model \"" + targets_[target_].model + "\" took no item";
@@ -238,9 +269,10 @@ void Request::time_out() {
   } else {
     what += "did not answer";
   }
-  finish(fail(ErrorKind::timeout,
-              what + " within its time (async.ai_request_timeout_seconds is " + seconds(timeout_) + ")",
-              dump_json({{"attempts", attempts_}, {"delivered", delivered_}})));
+  const bool share = share_end_ && dispatcher_.host().now() < Deadline(progress_ + timeout_).min(call_.deadline()).at();
+  what += share ? " within its share of the time" : " within its time";
+  return Error{ErrorKind::timeout, what + " (async.ai_request_timeout_seconds is " + seconds(timeout_) + ")",
+               dump_json({{"attempts", attempts_}, {"delivered", delivered_}})};
 }
 
 void Request::cancel(const char* why) {

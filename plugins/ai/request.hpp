@@ -3,7 +3,7 @@
 // request.hpp: one call from its arrival to its answer: permit, attempts, pauses, fallbacks, time-outs.
 //
 //   begin ─► wait for a permit ─► attempt ─► answer
-//                                 ▲     │ failed before its first item
+//                                 ▲     │ failed, or was silent, before its first item
 //                                 │     ▼
 //                                 └── pause (back-off or Retry-After), or the next model of the chain
 //
@@ -11,6 +11,10 @@
 // item, and then between items; an item counts when the caller's side has taken it, so a caller that stops reading
 // times out as a provider that stops writing does. The call's own deadline holds besides. A pause that would outlast
 // what is left is not begun: the failure is answered at once. All timers are the host's.
+//
+// A model that has a successor in the chain does not get all of the time: of a whole answer, two thirds of what is
+// left; the next model gets two thirds of what is left then, and the last one the rest. A stream has the whole time-out
+// to its first item with each model; of the call's own deadline its models get shares in the same way.
 //
 // An answer is complete when its finish_reason has come. Some servers then say neither [DONE] nor goodbye: kLinger is
 // left for usage, then the answer is the outcome. A complete answer is also the outcome when its time has passed.
@@ -63,6 +67,10 @@ class Request : public std::enable_shared_from_this<Request> {
   void take_complete();
   void pause(Duration delay);
   void next_model(Failure failure);
+  /// The model's time begins.
+  void begin_model();
+  [[nodiscard]] bool has_successor() const { return target_ + 1 < targets_.size(); }
+  [[nodiscard]] Error timed_out() const;
   void watch();
   void watched();
   void time_out();
@@ -87,7 +95,8 @@ class Request : public std::enable_shared_from_this<Request> {
   std::optional<std::string> held_;       // an item that the caller had no room for
   std::optional<Failure> first_failure_;  // of a model that others now stand in for
   std::size_t delivered_ = 0;
-  TimePoint progress_;  // when it arrived, or its last item was taken
+  TimePoint progress_;                  // when it arrived, its last item was taken, or a stream's next model began
+  std::optional<TimePoint> share_end_;  // of a model that has a successor
   std::optional<TimerId> watch_;
   std::optional<TimerId> pause_;
   std::optional<TimerId> linger_;

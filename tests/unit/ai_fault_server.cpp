@@ -20,13 +20,13 @@ using gantry::Lock;
 
 namespace {
 
-int listen_on_loopback(int& port) {
+int listen_on_loopback(int& port, int backlog = 64) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  if (fd < 0 || ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(fd, 64) != 0 ||
+  if (fd < 0 || ::bind(fd, reinterpret_cast<sockaddr*>(&address), size) != 0 || ::listen(fd, backlog) != 0 ||
       ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) {
     throw std::runtime_error("no socket for the fault server");
   }
@@ -236,6 +236,21 @@ std::vector<Request> Server::requests() const {
 std::size_t Server::most_at_once() const {
   Lock lock(mutex_);
   return most_open_;
+}
+
+Blackhole::Blackhole() {
+  sockets_.push_back(listen_on_loopback(port_, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(static_cast<std::uint16_t>(port_));
+  for (int i = 0; i < 4; ++i) {
+    sockets_.push_back(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    (void)::connect(sockets_.back(), reinterpret_cast<sockaddr*>(&address), sizeof address);
+  }
+}
+Blackhole::~Blackhole() {
+  for (const int fd : sockets_) (void)::close(fd);
 }
 
 int refused_port() {

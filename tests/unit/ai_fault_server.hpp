@@ -100,6 +100,20 @@ class Server {
   std::thread acceptor_;
 };
 
+/// An address that takes no connection and refuses none, as that of a machine that is off: its queue is full.
+class Blackhole {
+ public:
+  Blackhole();
+  Blackhole(const Blackhole&) = delete;
+  Blackhole& operator=(const Blackhole&) = delete;
+  ~Blackhole();
+  [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/v1"; }
+
+ private:
+  std::vector<int> sockets_;
+  int port_ = 0;
+};
+
 /// A port on which nobody listens.
 int refused_port();
 

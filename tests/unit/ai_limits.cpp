@@ -11,6 +11,7 @@ using ai_test::config;
 using ai_test::data_of;
 using ai_test::hello;
 using ai_test::wait_pause;
+using ai_test::with_fallback;
 using testing::TestHost;
 using testing::TestStream;
 
@@ -107,6 +108,84 @@ TEST_CASE("ai limits: a stream has the time-out to its first item, then between 
   REQUIRE(stream.result().error().kind == ErrorKind::timeout);
   REQUIRE(data_of(stream.result().error())["delivered"] == 2);
   server.wait_disconnects(1);
+  host.stop();
+}
+
+TEST_CASE("ai limits: a silent model that has a successor has two thirds of the time of a whole answer") {
+  fault::Server silent({kSlow});
+  fault::Server good({{fault::send(fault::response(200, fault::chat_answer("stood in")))}});
+  TestHost host(ai_test::kPlugin, with_fallback(config(silent.url()), good.url()));
+  auto call = host.begin("ai.chat", hello());
+  silent.wait_holding(1);
+  host.advance(19999ms);
+  REQUIRE(host.open_calls() == 1);
+  REQUIRE(good.requests().empty());
+  host.advance(1ms);
+  const auto result = call.result();
+  REQUIRE(result);
+  REQUIRE((*result)["message"]["content"] == "stood in");
+  REQUIRE((*result)["model"] == "n");
+  silent.wait_disconnects(1);
+  REQUIRE(host.pending_timers() == 0);
+  host.stop();
+}
+
+TEST_CASE("ai limits: a stream has the whole time to its first item with each model of the chain") {
+  fault::Server silent({{fault::send(fault::stream_head()), fault::hold()}});
+  fault::Server good(
+      {{fault::hold(), fault::send(fault::stream_head() + fault::event(fault::delta("stood in")) + fault::done())}});
+  TestHost host(ai_test::kPlugin, with_fallback(config(silent.url()), good.url()));
+  auto stream = host.open("ai.chat", hello(), 100);
+  silent.wait_holding(1);
+  host.advance(29999ms);
+  REQUIRE(good.requests().empty());
+  host.advance(1ms);
+  good.wait_holding(1);
+  host.advance(29s);
+  good.release();
+  REQUIRE((*stream.next())["delta"]["content"] == "stood in");
+  REQUIRE(stream.result());
+  host.stop();
+}
+
+TEST_CASE("ai limits: the deadline of a stream is shared among the models of the chain") {
+  fault::Server silent({kSlow});
+  fault::Server good({{fault::send(fault::stream_head() + fault::event(fault::delta("stood in")) + fault::done())}});
+  TestHost host(ai_test::kPlugin, with_fallback(config(silent.url()), good.url()));
+  auto stream = host.open("ai.chat", hello(), 100, 9s);
+  silent.wait_holding(1);
+  host.advance(6s);
+  REQUIRE(stream.result());
+  host.stop();
+}
+
+TEST_CASE("ai limits: a stream that has delivered does not go on to another model") {
+  fault::Server half({{fault::send(fault::stream_head() + fault::event(fault::delta("half"))), fault::hold()}});
+  fault::Server good({{fault::send(fault::stream_head() + fault::event(fault::delta("other")) + fault::done())}});
+  TestHost host(ai_test::kPlugin, with_fallback(config(half.url()), good.url()));
+  auto stream = host.open("ai.chat", hello(), 100);
+  REQUIRE(stream.next());
+  host.settle();
+  host.advance(30s);
+  REQUIRE(stream.result().error().kind == ErrorKind::timeout);
+  REQUIRE(good.requests().empty());
+  host.stop();
+}
+
+TEST_CASE("ai limits: when all models are silent the time-out is the call's, and names both") {
+  fault::Server one({kSlow});
+  fault::Server two({kSlow});
+  TestHost host(ai_test::kPlugin, with_fallback(config(one.url()), two.url()));
+  auto call = host.begin("ai.chat", hello());
+  one.wait_holding(1);
+  host.advance(20s);
+  two.wait_holding(1);
+  host.advance(10s);
+  const auto result = call.result();
+  REQUIRE(result.error().kind == ErrorKind::timeout);
+  REQUIRE(data_of(result.error())["attempts"] == 2);
+  for (const char* name : {"\"m\"", "\"n\""}) REQUIRE(result.error().message.find(name) != std::string::npos);
+  two.wait_disconnects(1);
   host.stop();
 }
 

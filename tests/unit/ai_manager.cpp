@@ -160,3 +160,20 @@ TEST_CASE("ai worker: an attempt whose control says cancelled is dropped") {
   server.wait_disconnects(1);
   REQUIRE(!open.inlet.answer.recv());
 }
+
+TEST_CASE("ai worker: a machine that does not answer cannot be reached, and may be asked again") {
+  const fault::Blackhole hole;
+  Target target = at(hole.url());
+  auto provider = std::make_shared<ProviderConfig>(*target.provider);
+  REQUIRE(provider->connect_timeout == std::chrono::seconds(5));
+  provider->connect_timeout = std::chrono::milliseconds(20);
+  target.provider = provider;
+  ModelManager manager([](Level, const std::string&) {}, {});
+  auto started = start(manager, target);
+  REQUIRE(started.sent);
+  const auto outcome = started.inlet.answer.recv();
+  REQUIRE(outcome);
+  REQUIRE(!*outcome);
+  REQUIRE(outcome->error().retryable);
+  REQUIRE(outcome->error().error.message.find("cannot be reached") != std::string::npos);
+}
