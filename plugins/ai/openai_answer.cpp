@@ -73,6 +73,7 @@ std::expected<json, NoAnswer> OpenAiAnswer::whole(const json& doc) {
   if (kind_ == Job::Kind::chat) {
     json item{{"delta", (*answer)["message"]}};
     if (!(*answer)["finish_reason"].is_null()) item["finish_reason"] = (*answer)["finish_reason"];
+    if (answer->contains("logprobs")) item["logprobs"] = (*answer)["logprobs"];
     emit_(item);
   }
   return std::move(*answer);

@@ -39,7 +39,10 @@ class OpenAiAnswer {
 
   /// `emit` takes the items for a caller that reads a stream; else it is not called.
   OpenAiAnswer(Job::Kind kind, bool stream, std::function<void(const json&)> emit)
-      : kind_(kind), stream_asked_(stream), emit_(stream ? std::move(emit) : [](const json&) {}), stream_(kind) {}
+      : kind_(kind),
+        stream_asked_(stream),
+        emit_(stream ? std::move(emit) : [](const json&) {}),
+        stream_(kind, stream) {}
 
   /// Takes bytes; not after a failure.
   [[nodiscard]] std::expected<void, NoAnswer> feed(std::string_view bytes);

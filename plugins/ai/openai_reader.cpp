@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "openai_reader.hpp"
 
+#include <algorithm>
+
 #include "provider_words.hpp"
 
 namespace gantry::ai {
@@ -37,6 +39,14 @@ json said_in(const json& choice) {
   return {};
 }
 
+// The tokens' probabilities, or null when there are none.
+json logprobs_of(const json& choice) {
+  const json& logprobs = member(choice, "logprobs");
+  if (!logprobs.is_object()) return says_nothing(logprobs) ? json() : logprobs;
+  const bool says = std::any_of(logprobs.begin(), logprobs.end(), [](const json& part) { return !says_nothing(part); });
+  return says ? logprobs : json();
+}
+
 }  // namespace
 
 Result<json> read_answer(Job::Kind kind, const json& doc) {
@@ -59,6 +69,7 @@ Result<json> read_answer(Job::Kind kind, const json& doc) {
   if (!member(message, "role").is_string()) message["role"] = "assistant";
   if (!message.contains("content")) message["content"] = nullptr;
   result["message"] = std::move(message);
+  if (json logprobs = logprobs_of(choice); !logprobs.is_null()) result["logprobs"] = std::move(logprobs);
   return result;
 }
 
@@ -118,6 +129,11 @@ std::optional<json> OpenAiStream::take_delta(const json& choice, const json& fin
   // A delta that only names the role is no token: until one comes, the attempt may be made again.
   bool says = !finish.is_null();
   if (says) item["finish_reason"] = finish;
+  if (json logprobs = logprobs_of(choice); !logprobs.is_null()) {
+    says = true;
+    if (!items_) logprobs_.add({{"logprobs", logprobs}});
+    item["logprobs"] = std::move(logprobs);
+  }
   for (const auto& [name, value] : delta.items()) {
     if (says_nothing(value)) continue;
     item["delta"][name] = value;
@@ -133,6 +149,7 @@ json OpenAiStream::result() {
     result["text"] = message["content"].is_string() ? message["content"] : json("");
   } else {
     result["message"] = std::move(message);
+    if (json gathered = logprobs_.take(); gathered.contains("logprobs")) result["logprobs"] = gathered["logprobs"];
   }
   return result;
 }

@@ -9,6 +9,9 @@
 // complete: other text that is no JSON object; and never an error object or event under status 200.
 // Members of a delta or message that Gantry does not know (reasoning, refusals) pass through.
 //
+// The choice's logprobs are in the items, and in the result of an answer whose items nobody takes; they
+// are many times as long as the text, and are not kept beside items.
+//
 // Thread rule: one thread.
 // Bounds: what is gathered is bounded by the caller, on size().
 #pragma once
@@ -31,7 +34,8 @@ namespace gantry::ai {
 
 class OpenAiStream {
  public:
-  explicit OpenAiStream(Job::Kind kind) : kind_(kind) {}
+  /// `items`: somebody takes them.
+  OpenAiStream(Job::Kind kind, bool items) : kind_(kind), items_(items) {}
 
   /// Takes one event. A value: the item for the caller.
   [[nodiscard]] Result<std::optional<json>> take(const SseEvent& event);
@@ -42,7 +46,7 @@ class OpenAiStream {
   /// The answer is whole.
   [[nodiscard]] bool complete() const { return finished() || (done_ && !message_.empty()); }
   /// About how many bytes are kept of what came.
-  [[nodiscard]] std::size_t size() const { return message_.size(); }
+  [[nodiscard]] std::size_t size() const { return message_.size() + logprobs_.size(); }
   /// The words of the last event that was no part of an answer; empty: there was none.
   [[nodiscard]] const std::string& odd_words() const { return odd_words_; }
   /// The result, gathered from the items.
@@ -53,12 +57,14 @@ class OpenAiStream {
   [[nodiscard]] std::optional<json> take_delta(const json& choice, const json& finish);
 
   Job::Kind kind_;
+  bool items_;
   bool done_ = false;
   JsonMender mender_;
   json index_;  // of the choice that is read
   json finish_reason_;
   json usage_;
   GatheredMessage message_;
+  GatheredMessage logprobs_;
   std::string odd_words_;
 };
 

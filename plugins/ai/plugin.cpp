@@ -53,7 +53,8 @@ json chat_result() {
   return json::parse(R"({"type":"object","required":["message","model","finish_reason","usage"],"properties":{
     "message":{"type":"object","required":["role","content"],"properties":{
       "content_parts":{"type":"array","description":"what was no text of a content that came in parts"}}},
-    "model":{"type":"string"},"finish_reason":{"type":["string","null"]},"usage":{"type":["object","null"]}}})");
+    "model":{"type":"string"},"finish_reason":{"type":["string","null"]},"usage":{"type":["object","null"]},
+    "logprobs":{"description":"when they were asked for; those of a stream are in its items"}}})");
 }
 json models_result() {
   return json::parse(R"({"type":"object","required":["models"],"properties":{"models":{"type":"array","items":{
@@ -222,7 +223,7 @@ class Ai {
               .keeps_time = true});
     d.method("ai.chat", &Ai::chat,
              {.summary = "Answers messages; the embedded model continues the text of the last one. Stream items: "
-                         "{delta, finish_reason?}",
+                         "{delta, finish_reason?, logprobs?}",
               .params = chat_params(),
               .result = chat_result(),
               .stream = true,

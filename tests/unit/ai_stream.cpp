@@ -307,6 +307,38 @@ TEST_CASE("ai stream: pieces of a tool call are passed on and joined") {
   REQUIRE(message["content"].is_null());
 }
 
+TEST_CASE("ai stream: logprobs are in the items, and in an answer that comes whole") {
+  const auto logprobs = [](std::vector<std::string> tokens) {
+    json content = json::array();
+    for (const auto& token : tokens) content.push_back({{"token", token}, {"logprob", -0.25}, {"bytes", nullptr}});
+    return json{{"content", content}, {"refusal", nullptr}};
+  };
+  const auto event = [](const std::string& text, const json& lp) {
+    json chunk = fault::delta(text);
+    chunk["choices"][0]["logprobs"] = lp;
+    return fault::event(chunk);
+  };
+  json whole = fault::chat_answer("yes sir");
+  whole["choices"][0]["logprobs"] = logprobs({"yes", " sir"});
+  const std::string nothing = event("", {{"content", json::array()}, {"refusal", nullptr}});
+  const std::string events = fault::stream_head() + nothing + event("yes", logprobs({"yes"})) +
+                             event(" sir", logprobs({" sir"})) + fault::event(fault::delta_end()) + fault::done();
+  fault::Server server({{send(fault::response(200, whole))}, {send(fault::response(200, whole))}, {send(events)}});
+  TestHost host(ai_test::kPlugin, config(server.url()));
+  REQUIRE((*host.call("ai.chat", hello()))["logprobs"] == logprobs({"yes", " sir"}));
+  REQUIRE(drain(host.open("ai.chat", hello(), 9)).items.at(0)["logprobs"] == logprobs({"yes", " sir"}));
+  const auto stream = drain(host.open("ai.chat", hello(), 9));
+  REQUIRE(stream.items.size() == 3);
+  REQUIRE(stream.items[0] == json{{"delta", {{"content", "yes"}}}, {"logprobs", logprobs({"yes"})}});
+  REQUIRE(stream.items[1]["logprobs"] == logprobs({" sir"}));
+  REQUIRE(!stream.items[2].contains("logprobs"));
+  REQUIRE(!stream.result->contains("logprobs"));
+  // A stream that nobody has asked for.
+  const auto joined = host.call("ai.chat", hello());
+  REQUIRE((*joined)["logprobs"]["content"] == logprobs({"yes", " sir"})["content"]);
+  host.stop();
+}
+
 TEST_CASE("ai stream: a caller that gives no credit loses nothing and is not run over") {
   std::string text = fault::stream_head();
   std::string expected;
