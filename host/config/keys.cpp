@@ -358,7 +358,8 @@ constexpr std::array kSections{
         "ai.embedded", "The model that is learned from the workspace, on this machine.", kEmbeddedKeys),
     named<[](auto& config) -> auto& { return config.ai.providers; }>(
         "ai.providers.*",
-        "An endpoint that serves models. Proxies are those of curl: http_proxy, https_proxy, all_proxy, no_proxy.",
+        "An endpoint that serves models. Proxies and certificates are those of curl: http_proxy, https_proxy, "
+        "all_proxy, no_proxy; SSL_CERT_FILE, SSL_CERT_DIR, CURL_CA_BUNDLE.",
         kProviderKeys, "local", false),
     named<[](auto& config) -> auto& { return config.ai.models; }>("ai.models.*", "A model that requests may name.",
                                                                   kModelKeys, "fast", false),

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <ctime>
 #include <exception>
 #include <new>
@@ -24,6 +25,23 @@ std::string lower(std::string_view text) {
   std::transform(out.begin(), out.end(), out.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return out;
+}
+
+// By the curl tool's rules; libcurl itself reads none of these variables.
+void trust_as_curl_does(CURL* easy) {
+  const auto variable = [&](const char* name, CURLoption option) {
+    const char* value = std::getenv(name);
+    const bool given = value != nullptr && *value != '\0';
+    if (given) set(easy, option, value);
+    return given;
+  };
+  if (variable("CURL_CA_BUNDLE", CURLOPT_CAINFO)) return;
+  (void)variable("SSL_CERT_DIR", CURLOPT_CAPATH);
+  (void)variable("SSL_CERT_FILE", CURLOPT_CAINFO);
+}
+
+bool is_certificate(CURLcode code) {
+  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE;
 }
 
 }  // namespace
@@ -51,6 +69,7 @@ void OpenAiAttempt::prepare() {
   set(easy_, CURLOPT_PROTOCOLS_STR, "http,https");
   set(easy_, CURLOPT_FOLLOWLOCATION, 0L);
   set(easy_, CURLOPT_NOSIGNAL, 1L);
+  trust_as_curl_does(easy_);
   const auto connect = std::chrono::ceil<std::chrono::milliseconds>(target_.provider->connect_timeout);
   set(easy_, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect.count()));
   // An attempt that is cancelled must not wait for the name server.
@@ -187,7 +206,11 @@ Outcome OpenAiAttempt::outcome(CURLcode code) {
   }
   const char* words = error_text_[0] != '\0' ? error_text_.data() : curl_easy_strerror(code);
   if (status_ == 0 && code != CURLE_OK) {
-    return std::unexpected(failure("cannot be reached", words, retryable_transport(code)));
+    std::string why = words;
+    if (is_certificate(code)) {
+      why += "; a private CA's certificate is named by SSL_CERT_FILE in the host's environment when the host starts";
+    }
+    return std::unexpected(failure("cannot be reached", why, retryable_transport(code)));
   }
   auto answer = answer_.end(code == CURLE_OK);
   if (answer) return std::move(*answer);

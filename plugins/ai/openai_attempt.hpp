@@ -6,8 +6,9 @@
 // of the answer came may be tried again; what failed later may not, nor what a server would only
 // say again. Redirects are not followed, so a key goes to the address that it was given for and
 // nowhere else. Proxies are libcurl's matter: the variables http_proxy, https_proxy, all_proxy and
-// no_proxy hold as they do for curl, for addresses of this machine too. When the caller reads no
-// items the transfer is paused, and the provider feels it.
+// no_proxy hold as they do for curl, for addresses of this machine too. CURL_CA_BUNDLE, SSL_CERT_DIR
+// and SSL_CERT_FILE hold as for the curl tool. When the caller reads no items the transfer is
+// paused, and the provider feels it.
 //
 // Compressed answers are read. They are asked for where the answer comes whole; of a stream a
 // compressor would hold back the small events.
