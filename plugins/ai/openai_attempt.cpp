@@ -139,7 +139,8 @@ std::string OpenAiAttempt::request_body() const {
     stream_options = stream_options || of_stream;
     if (job_->stream || !of_stream) add(name, text);
   }
-  if (job_->stream) add("stream", "true");
+  // Some servers stream unless they are told not to.
+  add("stream", job_->stream ? "true" : "false");
   if (job_->stream && job_->kind == Job::Kind::chat && !stream_options) {
     add("stream_options", R"({"include_usage":true})");
   }

@@ -35,7 +35,7 @@ TEST_CASE("ai.chat: sends what it was given and returns the provider's message")
   REQUIRE(body["temperature"] == 0.5);
   REQUIRE(body["tools"] == params["tools"]);
   REQUIRE(body["max_tokens"] == 7);
-  REQUIRE(!body.contains("stream"));
+  REQUIRE(body["stream"] == false);
   host.stop();
 }
 
