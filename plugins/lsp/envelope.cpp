@@ -154,7 +154,7 @@ Envelope scan(std::string_view text, Scan how) {
       e.params = value;
     } else if (key == "result") {
       e.result = value;
-    } else if (key == "error") {
+    } else if (key == "error" && value != "null") {
       e.error = value;
     }
     return Visited::on;

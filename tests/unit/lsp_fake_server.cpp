@@ -5,6 +5,7 @@
 //
 //   --exit-at-start   --hang-initialize   --refuse-initialize   --deaf (reads nothing after `initialized`)
 //   --utf8 (counts positions so)   --save, --save-text (wants to hear of saved documents, with their text)
+//   --error-null (beside each result)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // Methods: see `request` and `test_request`. Documents: didOpen, didChange with full text, didClose.
@@ -30,7 +31,7 @@ namespace {
 
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
-       utf8 = false, save = false, save_text = false;
+       utf8 = false, save = false, save_text = false, error_null = false;
   std::string log;
 };
 
@@ -68,6 +69,7 @@ class Server {
   }
   void send(json message) {
     message["jsonrpc"] = "2.0";
+    if (options_.error_null && message.contains("result")) message["error"] = nullptr;
     framed(gantry::dump_json(message));
   }
   void answer(const json& id, json result) { send({{"id", id}, {"result", std::move(result)}}); }
@@ -236,6 +238,7 @@ int main(int argc, char** argv) {
     if (arg == "--utf8") options.utf8 = true;
     if (arg == "--save") options.save = true;
     if (arg == "--save-text") options.save_text = true;
+    if (arg == "--error-null") options.error_null = true;
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];

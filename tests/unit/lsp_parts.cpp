@@ -30,6 +30,14 @@ TEST_CASE("lsp envelope: finds kind and id wherever they stand, and steps over t
   REQUIRE(scan(R"({"id":1,"method":"m","params":{"a")", Scan::route).is_request());
 }
 
+TEST_CASE("lsp envelope: an error that is null is none") {
+  const auto e = scan(R"({"id":1,"result":{"a":null},"error": null})", Scan::full);
+  REQUIRE(e.is_response());
+  REQUIRE(e.error.empty());
+  REQUIRE(e.result == R"({"a":null})");
+  REQUIRE(scan(R"({"id":1,"error":{"code":1},"result":null})", Scan::full).error == R"({"code":1})");
+}
+
 TEST_CASE("lsp envelope: what is no object, or is cut off, is refused") {
   for (const auto* text :
        {"", " ", "[]", "3", "{", R"({"id")", R"({"id":)", R"({"id":1)", R"({"id":1,)", R"({"id":"1})", R"({"a":[1,2})",
