@@ -132,7 +132,7 @@ TEST_CASE("places: clients that had connected when the socket went are served, a
   REQUIRE(after.answer()["id"] == 3);
 }
 
-TEST_CASE("places: exactly one host has a state folder; one that needs it does not serve without, another one does") {
+TEST_CASE("places: exactly one host has a state folder: one that needs it does not serve without, another one does") {
   TempDir dir;
   Placed first(dir.path() / "one" / "host.sock", {});
   REQUIRE(first.opened);
