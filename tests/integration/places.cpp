@@ -47,7 +47,7 @@ TEST_CASE("places: a host whose socket, lock or folder is removed or moved serve
            [&] { fs::remove_all(run), fs::create_directory(run), fs::permissions(run, fs::perms::owner_all); }}) {
     spoil();
     REQUIRE(asked(box) == pid);
-    wait_for("the socket and its lock", [&] { return fs::exists(box.socket()) && fs::exists(lock); });
+    wait_for("the socket and its lock", [&] { return Client::connect(box.socket()).has_value() && fs::exists(lock); });
     REQUIRE(box.connect().pid() == pid);
   }
   struct stat about{};
