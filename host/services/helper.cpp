@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -99,13 +98,6 @@ struct Pair {
           {"asked", to_json(asked)}};
 }
 
-// On a fresh account it is not there yet, and what is not there cannot be opened to a helper. Its parents are the
-// user's to make.
-void make_cache_folder(const Confinement& granted) {
-  const std::string cache = home_folder() + "/.cache";
-  if (std::ranges::find(granted.write, cache) != granted.write.end()) (void)::mkdir(cache.c_str(), 0700);
-}
-
 }  // namespace
 
 json to_json(const HelperEnd& end) {
@@ -119,7 +111,6 @@ Result<std::shared_ptr<Helper>> Helper::start(Spawner& spawner, const std::files
                                               const HelperCommand& command, const Confinement& granted,
                                               const std::string& traceparent) {
   const std::string order = dump_json(order_of(command, granted, traceparent)) + "\n";
-  make_cache_folder(granted);
   if (order.size() > kMaxOrder) return fail(ErrorKind::too_large, "the command and its environment are over 1 MiB");
   auto control = socket_pair();
   auto input = socket_pair();

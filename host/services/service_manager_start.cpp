@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // How one instance of a plugin comes to run, inside this process or in one of its own, and what it may reach there.
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -69,6 +71,16 @@ void open_key_sources(Confinement& out, const json& settings) {
   out.max_memory_mib = spec.max_memory_mib;
   if (spec.reads_keys()) open_key_sources(out, config.value("settings", json::object()));
   return out;
+}
+
+/// For a plugin's helpers. On a fresh account it is not there yet, and what is not there when a path is resolved stays
+/// closed. Its parents are the user's to make.
+void make_cache_folder(const PluginSpec& spec, const json& config) {
+  const std::string cache = home_folder() + "/.cache";
+  const GrantPlaces places{home_folder(), config.value("state_dir", ""), {}};
+  const auto writes = granted_paths(spec.grants(), GrantKind::write, places);
+  if (std::ranges::any_of(writes, [&](const auto& granted) { return granted.path == cache; }))
+    (void)::mkdir(cache.c_str(), 0700);
 }
 
 }  // namespace
@@ -204,7 +216,9 @@ Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
   const auto all = table();
   if (!all->has(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
   const auto spec = PluginTable::share(all, plugin);
-  return confinement_for(*spec, config_of_(*spec), *pins_);
+  const json config = config_of_(*spec);
+  make_cache_folder(*spec, config);
+  return confinement_for(*spec, config, *pins_);
 }
 
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& spec) {
