@@ -8,7 +8,9 @@
 namespace gantry::host::test {
 
 inline void serve(Sandbox& box, const std::vector<std::string>& options, const std::string& isolation) {
-  json command{GANTRY_BUILD_DIR "/tests/lsp_fake_server", "--log", (box.work() / "said").string()};
+  // Within the workspace, where the server may write, and where what it writes is no change of the project's.
+  fs::create_directories(box.work() / ".cache");
+  json command{GANTRY_BUILD_DIR "/tests/lsp_fake_server", "--log", (box.work() / ".cache" / "said").string()};
   for (const auto& option : options) command.push_back(option);
   box.write("g.toml", "[log]\nstderr = false\n[supervisor]\nintensity = 100\n[plugins.lsp]\nisolation = \"" +
                           isolation + "\"\n[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = " +
@@ -28,7 +30,7 @@ inline void reload(Client& client) {
 }
 [[nodiscard]] inline std::vector<json> said(const Sandbox& box, const std::string& method) {
   std::vector<json> out;
-  std::istringstream lines(box.read("work/said"));
+  std::istringstream lines(box.read("work/.cache/said"));
   for (std::string line; std::getline(lines, line) && !lines.eof();) {
     if (auto message = json::parse(line); message.value("method", "") == method) out.push_back(std::move(message));
   }
