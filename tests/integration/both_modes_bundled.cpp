@@ -207,6 +207,9 @@ TEST_CASE("same in both modes: whatever comes with the host is asked for everyth
     for (const auto& service : talk.call("host.services")["result"]) {
       if (stage.plugins.contains(service["plugin"])) services.insert(service["name"]);
     }
+    // The workspace is learned in the background.
+    talk.until("ai.models", json::object(),
+               [](const json& result) { return dump_json(result).find("\"done\":false") == std::string::npos; });
     for (const auto& method : described) {
       const auto name = method["name"].get<std::string>();
       if (!services.contains(name.substr(0, name.find('.')))) continue;
