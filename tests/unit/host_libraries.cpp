@@ -59,10 +59,25 @@ void overwrite(const fs::path& file, std::size_t at, const std::string& bytes) {
   return text.find(part) != std::string::npos;
 }
 
+/// Where the last segment that is loaded ends. What follows, for debuggers, nobody loads.
+[[nodiscard]] std::uintmax_t loaded_end(const fs::path& library) {
+  std::ifstream in(library, std::ios::binary);
+  Elf64_Ehdr header{};
+  in.read(reinterpret_cast<char*>(&header), sizeof header);
+  in.seekg(static_cast<std::streamoff>(header.e_phoff));
+  std::uintmax_t end = 0;
+  for (int i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr segment{};
+    in.read(reinterpret_cast<char*>(&segment), sizeof segment);
+    if (segment.p_type == PT_LOAD) end = std::max<std::uintmax_t>(end, segment.p_offset + segment.p_filesz);
+  }
+  return end;
+}
+
 }  // namespace
 
 TEST_CASE("libraries: one that is cut short is refused before it is loaded, by name and with its sizes") {
-  const auto whole = fs::file_size(kMore / "base.so");
+  const auto whole = loaded_end(kMore / "base.so");
   for (const auto isolation : kIsolations) {
     for (const auto size : {whole / 2, whole / 8, std::uintmax_t{100}, std::uintmax_t{3}, std::uintmax_t{0}}) {
       Lying t(isolation, [&](const fs::path& library) { fs::resize_file(library, size); });
@@ -80,19 +95,8 @@ TEST_CASE("libraries: the segments of one are compared with its file") {
   const auto library = dir.path() / "base.so";
   fs::copy_file(kMore / "base.so", library);
   REQUIRE(check_segments(library, "it"));
-  std::uint64_t end = 0;  // of the last segment that is loaded
-  {
-    std::ifstream in(library, std::ios::binary);
-    Elf64_Ehdr header{};
-    in.read(reinterpret_cast<char*>(&header), sizeof header);
-    in.seekg(static_cast<std::streamoff>(header.e_phoff));
-    for (int i = 0; i < header.e_phnum; ++i) {
-      Elf64_Phdr segment{};
-      in.read(reinterpret_cast<char*>(&segment), sizeof segment);
-      if (segment.p_type == PT_LOAD) end = std::max(end, segment.p_offset + segment.p_filesz);
-    }
-  }
-  fs::resize_file(library, end);  // what follows, for debuggers, nobody loads
+  const auto end = loaded_end(library);
+  fs::resize_file(library, end);
   REQUIRE(check_segments(library, "it"));
   fs::resize_file(library, end - 1);
   REQUIRE(has(check_segments(library, "it").error().message, "it is cut short: it has " + std::to_string(end - 1) +
