@@ -63,8 +63,8 @@ class CallSink {
   virtual ~CallSink() = default;
   /// One item; within the credit that was given.
   virtual void item(std::string_view payload) = 0;
-  /// False: bytes that were sent before still wait, so an item had better wait too. Later ActiveCall::give_credit() tells
-  /// of room, with 0 items. A leaf: it takes no lock that is held over a call.
+  /// False: bytes that were sent before still wait, so an item had better wait too. Later ActiveCall::give_credit()
+  /// tells of room, with 0 items. A leaf: it takes no lock that is held over a call.
   [[nodiscard]] virtual bool has_room() const { return true; }
   /// The callee has ended its stream; the answer follows.
   virtual void item_end() = 0;

@@ -19,7 +19,7 @@ struct Envelope {
   std::string_view id;      ///< the raw token, quotes included; empty: absent
   std::string_view params;  ///< raw values; empty: absent
   std::string_view result;
-  std::string_view error;   ///< null, which some libraries write beside each result, counts as absent
+  std::string_view error;  ///< null, which some libraries write beside each result, counts as absent
 
   [[nodiscard]] std::string_view method() const { return decoded_method.empty() ? raw_method : decoded_method; }
   [[nodiscard]] bool is_request() const { return ok && !id.empty() && !method().empty(); }

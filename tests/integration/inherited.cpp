@@ -66,7 +66,8 @@ void be_a_bad_parent() {
 
 void require_clean(pid_t pid) {
   const auto bit = [](int number) { return std::uint64_t{1} << static_cast<unsigned>(number - 1); };
-  // SIGPIPE alone, and by the host itself: whatever a plugin makes of it. While a thread is started all are for a moment.
+  // SIGPIPE alone, and by the host itself: whatever a plugin makes of it. While a thread is started all are for a
+  // moment.
   wait_for("signals that are not blocked", [&] { return signal_set(pid, "SigBlk") == bit(SIGPIPE); });
   REQUIRE(signal_set(pid, "SigIgn") == (bit(SIGPIPE) | bit(SIGXFSZ)));
   REQUIRE(link_of(pid, "cwd") == "/");
