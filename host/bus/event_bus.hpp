@@ -10,18 +10,15 @@
 // is one acquisition. An event is stored once, and counted under that mutex by the queues that hold it.
 //
 // Thread rule: any thread; a Subscription's drain() and take() by one thread at a time. publish() never blocks, and
-// calls
-//   nobody back but `wake`, `filter` and `key` functions, without a lock held.
+// calls nobody back but the `wake`, `filter` and `key` functions, without a lock held.
 // Order: each subscription receives events in publish order.
 // Full: as its Overflow says; by bytes, the subscription of the share that holds most loses its oldest. `prev` names
-// the sequence number of the event of the same log that matched this subscription
-//   before, delivered or not: who sees a `prev` that it does not know has missed something and may subscribe again with
-//   `since`.
+// the sequence number of the event of the same log that matched this subscription before, delivered or not. Who sees a
+// `prev` that is not known has missed something, and may subscribe again with `since`.
 // Replay: the last `buffer` events are kept, of kMaxKeptBytes at most.
 // After close(): publish refuses with `unavailable`, "closed"; what is queued can still be taken, then the end is seen.
-// Bounds: `buffer` events and kMaxKeptBytes for replay; each subscription's own number and kMaxWaitingBytes of its
-// share;
-//   kMaxLogs of a plugin (its oldest is forgotten); kMaxDeadLetters; kMaxEventBytes an event.
+// Bounds: `buffer` events and kMaxKeptBytes for replay; each subscription's own number, and kMaxWaitingBytes of its
+// share; kMaxLogs of a plugin (its oldest is forgotten); kMaxDeadLetters; kMaxEventBytes an event.
 #pragma once
 
 #include <cstdint>
