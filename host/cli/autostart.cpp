@@ -109,6 +109,7 @@ constexpr auto kPatience = std::chrono::seconds(10);
   compare("state folder", options.state_dir.string(), hello.value("state_dir", ""));
   compare("configuration", config ? std::filesystem::absolute(*config).string() : kBuiltIn,
           theirs.empty() ? kBuiltIn : theirs);
+  if (const auto note = ignored_runtime_dir(); note && !options.socket_is_named) notes.push_back(*note);
   for (const auto& warning : hello.value("warnings", json::array()))
     notes.push_back("the host says: " + warning.get<std::string>());
   return notes;

@@ -67,16 +67,17 @@ Result<void> check_utf8(const std::vector<std::string>& words) {
   return {};
 }
 
-Result<json> parse_params(const std::vector<std::string>& words) {
+Result<nlohmann::ordered_json> parse_params(const std::vector<std::string>& words) {
+  using nlohmann::ordered_json;
   if (auto ok = check_utf8(words); !ok) return std::unexpected(ok.error());
-  if (words.empty()) return json::object();
+  if (words.empty()) return ordered_json::object();
   if (words.size() == 1 && !words[0].empty() && (words[0][0] == '{' || words[0][0] == '[')) {
-    auto doc = parse_json(words[0]);
-    if (!doc) return doc;
-    if (!doc->is_object()) return fail(ErrorKind::invalid_params, "params must be one JSON object, not an array");
-    return doc;
+    if (auto doc = parse_json(words[0]); !doc) return std::unexpected(doc.error());
+    auto ordered = ordered_json::parse(words[0]);
+    if (!ordered.is_object()) return fail(ErrorKind::invalid_params, "params must be one JSON object, not an array");
+    return ordered;
   }
-  json params = json::object();
+  ordered_json params = ordered_json::object();
   for (const auto& word : words) {
     const auto equals = word.find('=');
     if (equals == std::string::npos || equals == 0)
@@ -87,9 +88,10 @@ Result<json> parse_params(const std::vector<std::string>& words) {
       params[key] = word.substr(equals + 1);
       continue;
     }
-    auto value = parse_json(word.substr(equals + 1));
-    if (!value) return fail(ErrorKind::invalid_params, key + ": " + value.error().message);
-    params[key] = std::move(*value);
+    const std::string text = word.substr(equals + 1);
+    if (auto value = parse_json(text); !value)
+      return fail(ErrorKind::invalid_params, key + ": " + value.error().message);
+    params[key] = ordered_json::parse(text);
   }
   return params;
 }
@@ -125,7 +127,9 @@ int call(const Common& common, const CallArgs& args) {
       std::fprintf(stderr, "%s\n", shown(std::string_view(text)).c_str());
     }
   };
-  const auto result = client.call(args.method, *params, timeout, on_notification);
+  const auto result =
+      client.call_with_text(args.method, params->dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace),
+                            timeout, on_notification);
   if (!result) return report_error(result.error(), args, connected->notes);
   print_notes(connected->notes);
   print(*result, args.as_json);

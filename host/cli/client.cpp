@@ -95,9 +95,16 @@ Result<json> Client::receive(std::chrono::milliseconds timeout) {
 
 Result<json> Client::call(const std::string& method, const json& params, std::chrono::milliseconds timeout,
                           const OnNotification& on_notification) {
+  return call_with_text(method, dump_json(params), timeout, on_notification);
+}
+
+Result<json> Client::call_with_text(const std::string& method, const std::string& params,
+                                    std::chrono::milliseconds timeout, const OnNotification& on_notification) {
   const int id = next_id_++;
-  if (auto ok = send(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}})); !ok)
-    return std::unexpected(ok.error());
+  const auto sent = send(R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + R"(,"method":)" + dump_json(method) +
+                         R"(,"params":)" + params + "}");
+  // A host that takes no more clients says so before it closes, and may do both before it is asked.
+  if (!sent) timeout = std::chrono::milliseconds(0);
   const auto until = std::chrono::steady_clock::now() + timeout;
   while (true) {
     auto left = timeout;
@@ -105,7 +112,7 @@ Result<json> Client::call(const std::string& method, const json& params, std::ch
       left = std::max(std::chrono::milliseconds(0),
                       std::chrono::duration_cast<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()));
     auto message = receive(left);
-    if (!message) return message;
+    if (!message) return sent ? message : std::unexpected(sent.error());
     if (!message->is_object()) continue;
     if (message->contains("method")) {
       if (on_notification) on_notification(message->value("method", ""), message->value("params", json::object()));

@@ -35,6 +35,10 @@ class Client {
   [[nodiscard]] Result<json> call(const std::string& method, const json& params,
                                   std::chrono::milliseconds timeout = std::chrono::milliseconds(-1),
                                   const OnNotification& on_notification = {});
+  /// With the text of the params as it is: a document loses the order of an object's members.
+  [[nodiscard]] Result<json> call_with_text(const std::string& method, const std::string& params,
+                                            std::chrono::milliseconds timeout,
+                                            const OnNotification& on_notification = {});
   [[nodiscard]] Result<void> notify(const std::string& method, const json& params);
 
   [[nodiscard]] Result<void> send(std::string_view message);

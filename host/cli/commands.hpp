@@ -42,8 +42,8 @@ struct CallArgs {
 int call(const Common& common, const CallArgs& args);
 /// Prints what rpc.discover says of it.
 int call_help(const Common& common, const std::string& method);
-/// One JSON object, or pairs: key=text, key:=json.
-[[nodiscard]] Result<json> parse_params(const std::vector<std::string>& words);
+/// One JSON object, or pairs: key=text, key:=json. The order of members is kept: in a schema, say, it has a meaning.
+[[nodiscard]] Result<nlohmann::ordered_json> parse_params(const std::vector<std::string>& words);
 
 struct EventsArgs {
   std::vector<std::string> patterns;

@@ -12,6 +12,7 @@
 #include "host/doors/rpc/listener.hpp"
 #include "host/house/house.hpp"
 #include "host/house/state_lock.hpp"
+#include "host/observe/private_folders.hpp"
 #include "host/services/plugin_settings.hpp"
 #include "host/services/service_manager.hpp"
 
@@ -65,9 +66,9 @@ class Report {
 }
 
 void check_state_folder(Report& report) {
+  if (auto ok = check_state_dir_owner(); !ok) return report.bad(ok.error().message);
   const auto folder = state_dir();
-  std::error_code failed;
-  std::filesystem::create_directories(folder, failed);
+  std::error_code failed = make_private_folders(folder);
   const auto probe = folder / (".doctor-" + std::to_string(::getpid()));
   std::ofstream out(probe);
   out << "x";
@@ -103,6 +104,7 @@ void check_servers(Report& report, const Config& config) {
 
 void check_host(Report& report, const Common& common) {
   const auto options = connect_options(common, "gantry doctor");
+  if (const auto note = ignored_runtime_dir(); note && !options.socket_is_named) report.note(*note);
   for (const auto& checked : {check_socket_path(options.socket), check_socket_folder(options.socket.parent_path())}) {
     if (checked) continue;
     report.bad(checked.error().message);

@@ -2,6 +2,7 @@
 #include "host/cli/paths.hpp"
 
 #include <pwd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -25,6 +26,10 @@ namespace {
   const passwd* user = ::getpwuid(::getuid());
   return user == nullptr ? "/" : user->pw_dir;
 }
+[[nodiscard]] std::string user_name(uid_t uid) {
+  const passwd* user = ::getpwuid(uid);
+  return user == nullptr ? "user " + std::to_string(uid) : user->pw_name;
+}
 /// In a build it lies beside the program, installed in a folder of the prefix.
 [[nodiscard]] fs::path beside_program(const char* name, const char* installed) {
   const auto here = program_path().parent_path();
@@ -37,9 +42,29 @@ namespace {
 fs::path socket_path(const std::string& given) {
   if (!given.empty()) return fs::absolute(given);
   if (auto from_env = env("GANTRY_SOCKET"); !from_env.empty()) return fs::absolute(from_env);
-  if (auto runtime = absolute_env("XDG_RUNTIME_DIR"); !runtime.empty())
+  if (auto runtime = absolute_env("XDG_RUNTIME_DIR"); !runtime.empty() && !ignored_runtime_dir())
     return fs::path(runtime) / "gantry" / "host.sock";
   return fallback_socket();
+}
+
+// "The directory MUST be owned by the user" (XDG Base Directory Specification 0.8), and a login makes it, not a
+// program.
+std::optional<std::string> ignored_runtime_dir() {
+  const auto runtime = absolute_env("XDG_RUNTIME_DIR");
+  if (runtime.empty()) return std::nullopt;
+  struct stat info{};
+  std::string why;
+  if (::stat(runtime.c_str(), &info) != 0) {
+    why = "is not there";
+  } else if (!S_ISDIR(info.st_mode)) {
+    why = "is no folder";
+  } else if (info.st_uid != ::geteuid()) {
+    why = "belongs to " + user_name(info.st_uid);
+  } else {
+    return std::nullopt;
+  }
+  return "$XDG_RUNTIME_DIR is ignored: " + runtime + " " + why + "; the socket's folder is " +
+         fallback_socket().parent_path().string();
 }
 
 fs::path fallback_socket() { return fs::path("/tmp") / ("gantry-" + std::to_string(::getuid())) / "host.sock"; }
@@ -50,6 +75,21 @@ fs::path state_dir() {
   if (auto from_env = env("GANTRY_STATE_DIR"); !from_env.empty()) return fs::absolute(from_env);
   if (auto xdg = absolute_env("XDG_STATE_HOME"); !xdg.empty()) return fs::path(xdg) / "gantry";
   return fs::path(home()) / ".local" / "state" / "gantry";
+}
+
+Result<void> check_state_dir_owner() {
+  if (!env("GANTRY_STATE_DIR").empty()) return {};
+  const auto wanted = state_dir();
+  struct stat info{};
+  auto folder = wanted;
+  while (::stat(folder.c_str(), &info) != 0 && folder.has_relative_path()) folder = folder.parent_path();
+  // System folders are root's; whose an unmapped user's are (in a container, on NFS) cannot be told.
+  constexpr uid_t kUnmapped = 65534;
+  if (info.st_uid == ::geteuid() || info.st_uid == 0 || info.st_uid == kUnmapped) return {};
+  return fail(ErrorKind::permission_denied,
+              "the state folder would be " + wanted.string() + ", but " + folder.string() + " belongs to " +
+                  user_name(info.st_uid) + ", and gantry runs as " + user_name(::geteuid()) +
+                  "; set HOME to a folder of that user's own (`sudo -H`), or name a folder ($GANTRY_STATE_DIR)");
 }
 
 Result<void> check_working_folder(const std::vector<GivenPath>& given) {

@@ -5,19 +5,27 @@
 
 #include <filesystem>
 #include <gantry/result.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace gantry::host {
 
 /// `--socket`, else $GANTRY_SOCKET, else $XDG_RUNTIME_DIR/gantry/host.sock, else /tmp/gantry-UID/host.sock. Absolute.
+/// A runtime folder that is missing, or is not this user's own, counts as not set.
 [[nodiscard]] std::filesystem::path socket_path(const std::string& given);
+/// Why $XDG_RUNTIME_DIR counts as not set, for the user; nullopt: it counts, or is not set.
+[[nodiscard]] std::optional<std::string> ignored_runtime_dir();
 /// /tmp/gantry-UID/host.sock.
 [[nodiscard]] std::filesystem::path fallback_socket();
 /// By `--socket` or $GANTRY_SOCKET, not by what holds for everybody.
 [[nodiscard]] bool socket_is_named(const std::string& given);
 /// $GANTRY_STATE_DIR, else $XDG_STATE_HOME/gantry, else ~/.local/state/gantry.
 [[nodiscard]] std::filesystem::path state_dir();
+/// `permission_denied` when state_dir() follows from a home that is another user's (`sudo` with the caller's $HOME):
+/// files of this user there would keep that user's own host from starting. A folder that $GANTRY_STATE_DIR names may be
+/// anybody's.
+[[nodiscard]] Result<void> check_state_dir_owner();
 struct GivenPath {
   std::string what;  ///< who gave it: `--config`, ...
   std::string path;  ///< empty: nobody did

@@ -16,6 +16,7 @@
 #include "host/house/house.hpp"
 #include "host/observe/ready_writer.hpp"
 #include "host/plugins/crash_mark.hpp"
+#include "host/runtime/open_files.hpp"
 #include "host/runtime/own_signals.hpp"
 #include "host/services/plugin_settings.hpp"
 
@@ -121,10 +122,12 @@ int run_host(const Common& common, const ServeArgs& args) {
   continue_behind_first_process();
   // Its memory, environment and descriptors are not for other processes of its user. A crash makes it dumpable again.
   (void)::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  raise_open_files();
   mark_fatal_signals();
   block_broken_pipes();
   std::signal(SIGXFSZ, SIG_IGN);  // NOLINT: a full disk is an error, not a death; before any thread
   std::optional<std::filesystem::path> file;
+  if (auto ok = check_state_dir_owner(); !ok) return give_up(args, ok.error());  // before anything is made there
   auto config = read_config(common, file);
   if (!config) return give_up(args, config.error());
   const std::string workspace =
@@ -159,6 +162,8 @@ int run_host(const Common& common, const ServeArgs& args) {
     keep->flush();
     std::_Exit(0);
   };
+  if (const auto note = ignored_runtime_dir(); note && !socket_is_named(common.socket))
+    options.log->write(Level::warn, "host", *note);
   const auto socket = options.socket;
   // All paths are absolute by now. A folder that somebody works in must not be held by a daemon.
   if (::chdir("/") != 0) options.log->write(Level::warn, "host", "the working folder cannot be left");

@@ -91,8 +91,11 @@ class Process {
 
 [[nodiscard]] int shut_down(Client& client) {
   const Process process(client.pid());
-  if (auto answer = client.call("host.shutdown", json::object(), std::chrono::seconds(10));
-      !answer && answer.error().kind != ErrorKind::unavailable)  // `unavailable`: it is stopping already
+  auto answer = client.call("host.shutdown", json::object(), std::chrono::seconds(10));
+  // It has no room for this client, and was not asked. A signal needs none.
+  if (!answer && answer.error().kind == ErrorKind::overloaded && process.is_known() && process.send(SIGTERM))
+    return wait_for_end(process, client.pid());
+  if (!answer && answer.error().kind != ErrorKind::unavailable)  // `unavailable`: it is stopping already
     return complain(answer.error());
   if (process.is_known()) return wait_for_end(process, client.pid());
   // In another container, say: its connections are the last that it closes.

@@ -303,6 +303,11 @@ Result<std::string> House::open_workspace(const std::string& folder) {
     if (is_another) renew_confined();
     return added->path;
   }
+  for (const auto& gone : added->forgotten) {
+    projects_.forget(gone);
+    log_->write(Level::info, "host", "workspace " + gone + " is forgotten: its folder is gone");
+    (void)bus_.publish("host.workspace.closed", dump_json({{"workspace", gone}}));
+  }
   log_->write(Level::info, "host", "workspace " + added->path);
   (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
   (void)read_project(added->path);

@@ -80,6 +80,11 @@ Projects::Read Projects::read(const std::string& workspace, const std::function<
   return {std::move(project), changed};
 }
 
+void Projects::forget(const std::string& workspace) {
+  const Lock lock(mutex_);
+  projects_.erase(workspace);
+}
+
 std::vector<Project> Projects::list() const {
   std::vector<Project> out;
   const Lock lock(mutex_);

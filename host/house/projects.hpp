@@ -52,6 +52,8 @@ class Projects {
   /// `base` is asked for the user's configuration.
   Read read(const std::string& workspace, const std::function<std::shared_ptr<const Config>()>& base,
             const Check& check);
+  /// As if it had never been read.
+  void forget(const std::string& workspace);
   /// Those that have a file.
   [[nodiscard]] std::vector<Project> list() const;
   [[nodiscard]] std::vector<std::string> trusted() const;

@@ -2,7 +2,8 @@
 //
 // host/house/workspaces.hpp: the folders that clients work in.
 //
-// Thread rule: any thread. Bound: kMaxWorkspaces; more are refused.
+// Thread rule: any thread. Bound: kMaxWorkspaces; then those whose folders are gone are forgotten, and more are
+// refused.
 #pragma once
 
 #include <algorithm>
@@ -37,6 +38,7 @@ class Workspaces {
   struct Added {
     std::string path;  ///< canonical
     bool is_new;
+    std::vector<std::string> forgotten;  ///< their folders are gone, and the place was needed
   };
 
   /// Errors as canonical_folder(); `overloaded`: there are kMaxWorkspaces.
@@ -48,13 +50,15 @@ class Workspaces {
     if (!std::filesystem::is_directory(path, failed))
       return fail(ErrorKind::invalid_params, "workspace " + folder + " is no folder");
     Lock lock(mutex_);
-    if (std::find(paths_.begin(), paths_.end(), path.string()) != paths_.end()) return Added{path.string(), false};
+    if (std::find(paths_.begin(), paths_.end(), path.string()) != paths_.end()) return Added{path.string(), false, {}};
+    std::vector<std::string> forgotten;
+    if (paths_.size() >= kMaxWorkspaces) forgotten = forget_gone();
     if (paths_.size() >= kMaxWorkspaces)
       return fail(ErrorKind::overloaded,
                   "the host serves " + std::to_string(kMaxWorkspaces) + " workspaces already; restart it with fewer",
                   R"({"retry_after_ms":60000})");
     paths_.push_back(path.string());
-    return Added{path.string(), true};
+    return Added{path.string(), true, std::move(forgotten)};
   }
   [[nodiscard]] bool has(const std::string& path) const {
     Lock lock(mutex_);
@@ -66,6 +70,18 @@ class Workspaces {
   }
 
  private:
+  [[nodiscard]] std::vector<std::string> forget_gone() GANTRY_REQUIRES(mutex_) {
+    std::vector<std::string> out;
+    std::erase_if(paths_, [&out](const std::string& path) {
+      std::error_code failed;
+      // What cannot be told (no permission, a network that does not answer) is there.
+      const bool gone = std::filesystem::status(path, failed).type() == std::filesystem::file_type::not_found;
+      if (gone) out.push_back(path);
+      return gone;
+    });
+    return out;
+  }
+
   mutable Mutex mutex_;
   std::vector<std::string> paths_ GANTRY_GUARDED_BY(mutex_);
 };

@@ -21,11 +21,11 @@ namespace {
 // A plugin needs a few files. One that leaks them shall hear of it before the system's table is full.
 constexpr rlim_t kMaxFiles = 4096;
 
-[[nodiscard]] Result<void> lower(__rlimit_resource what, const char* name, rlim_t most) {
+[[nodiscard]] Result<void> lower(__rlimit_resource what, const char* name, rlim_t soft, rlim_t hard) {
   rlimit limit{};
   if (::getrlimit(what, &limit) != 0) return not_confined(name, errno);
-  limit.rlim_max = std::min(limit.rlim_max, most);
-  limit.rlim_cur = std::min(limit.rlim_cur, limit.rlim_max);
+  limit.rlim_max = std::min(limit.rlim_max, hard);
+  limit.rlim_cur = std::min({limit.rlim_cur, soft, limit.rlim_max});
   if (::setrlimit(what, &limit) != 0) return not_confined(name, errno);
   return {};
 }
@@ -33,11 +33,14 @@ constexpr rlim_t kMaxFiles = 4096;
 // The size of a core file stays as the host was started with: it is evidence, and its place is the system's to say.
 // Threads are counted for the user, not for the process, so they have no limit here.
 [[nodiscard]] Result<void> limit_resources(const Confinement& confinement) {
-  if (!confinement.processes) {  // those that it starts may need more
-    if (auto ok = lower(RLIMIT_NOFILE, "RLIMIT_NOFILE", kMaxFiles); !ok) return ok;
-  }
+  // Those that start programs may raise theirs: such a program may need more.
+  if (auto ok = lower(RLIMIT_NOFILE, "RLIMIT_NOFILE", static_cast<rlim_t>(confinement.open_files),
+                      confinement.processes ? RLIM_INFINITY : kMaxFiles);
+      !ok)
+    return ok;
   if (!confinement.max_memory_mib || kSanitized) return {};
-  return lower(RLIMIT_AS, "RLIMIT_AS", static_cast<rlim_t>(*confinement.max_memory_mib) << 20U);
+  const auto bytes = static_cast<rlim_t>(*confinement.max_memory_mib) << 20U;
+  return lower(RLIMIT_AS, "RLIMIT_AS", bytes, bytes);
 }
 
 // A host that root has started would give them to its plugins: to read every file, say.
@@ -57,8 +60,9 @@ std::unexpected<Error> not_confined(const std::string& what, int error) {
 json to_json(const Confinement& c) {
   json pinned = json::object();
   for (const auto& [path, id] : c.pinned) pinned[path] = {id.device, id.inode};
-  json out{{"folder", c.folder},   {"read", c.read},           {"write", c.write},
-           {"network", c.network}, {"processes", c.processes}, {"pinned", std::move(pinned)}};
+  json out{{"folder", c.folder},         {"read", c.read},           {"write", c.write},
+           {"network", c.network},       {"processes", c.processes}, {"open_files", c.open_files},
+           {"pinned", std::move(pinned)}};
   if (c.max_memory_mib) out["max_memory_mib"] = *c.max_memory_mib;
   return out;
 }
@@ -72,6 +76,7 @@ Result<Confinement> confinement_of(const json& doc) {
   out.network = p.boolean_or("network", false);
   out.processes = p.boolean_or("processes", false);
   out.max_memory_mib = p.maybe_integer("max_memory_mib");
+  out.open_files = p.integer("open_files", 1, kNoOpenFilesLimit);
   for (const auto& [path, id] : p.object("pinned").items()) {
     const bool fits = id.is_array() && id.size() == 2 && id[0].is_number_unsigned() && id[1].is_number_unsigned();
     p.require(fits, "pinned must map paths to [device, inode]");

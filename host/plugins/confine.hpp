@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "host/plugins/pinned_paths.hpp"
+#include "host/runtime/open_files.hpp"
 
 namespace gantry::host {
 
@@ -37,6 +38,7 @@ struct Confinement {
   bool processes = false;                      ///< starting programs, also those that lie in what is granted
   std::optional<std::int64_t> max_memory_mib;  ///< of address space
   std::vector<std::string> environment{};      ///< variables that it is given besides; the host alone looks at them
+  std::int64_t open_files = inherited_open_files();  ///< the soft limit; the host's own is higher
   /// Of the paths above: those that stay closed unless they are these files and folders.
   std::map<std::string, FileId> pinned{};
 };

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What the commands print, and how they end.
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 
 #include <array>
+#include <cstring>
 #include <sstream>
 #include <utility>
 
@@ -356,4 +359,58 @@ TEST_CASE("commands: gantry events --dead shows what a plugin could not take, an
   const auto letter = json::parse(box.run({"events", "--dead", "--json"}).out);
   REQUIRE(letter["topic"] == "to_faulty.a");
   REQUIRE(letter["attempts"] == 3);
+}
+
+TEST_CASE("commands: a host with no room for another client says so to each command, and can be stopped") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "[host]\nmax_connections = 1\n");
+  const pid_t pid = box.serve();
+  std::optional<Client> first;
+  wait_for("the only place", [&] {
+    first.emplace(box.connect());
+    return first->call("host.status", json::object(), kPatience).has_value();
+  });
+  const auto ran = box.run({"call", "host.status"});
+  REQUIRE(ran.code == 1);
+  REQUIRE(json::parse(ran.err)["data"]["kind"] == "overloaded");
+  REQUIRE(box.run({"status"}).err.find("no room for another connection") != std::string::npos);
+  REQUIRE(box.run({"stop"}).code == 0);
+  REQUIRE(box.wait(pid) == 0);
+}
+
+TEST_CASE("commands: call sends the members of its params in the order in which they were written") {
+  Sandbox box;
+  // Nobody but who reads the bytes sees the order.
+  const int listener = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  fs::create_directory(box.socket().parent_path());
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, box.socket().c_str(), sizeof address.sun_path - 1);
+  REQUIRE(::bind(listener, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  REQUIRE(::listen(listener, 4) == 0);
+  for (const auto& words : std::vector<std::vector<std::string>>{{R"({"z":{"y":1,"x":2},"a":[{"d":3,"c":4}]})"},
+                                                                 {R"(z:={"y":1,"x":2})", R"(a:=[{"d":3,"c":4}])"}}) {
+    std::vector<std::string> all{"call", "a.b"};
+    all.insert(all.end(), words.begin(), words.end());
+    const pid_t client = box.spawn(all, box.dir() / "out.txt", box.dir() / "err.txt");
+    const int peer = ::accept(listener, nullptr, nullptr);
+    FrameDecoder decoder(1 << 20, Framing::lines);
+    const auto next = [&] {
+      std::string_view message;
+      while (decoder.next(message) != FrameDecoder::Status::message) {
+        const ssize_t got = ::recv(peer, decoder.prepare(4096), 4096, 0);
+        REQUIRE(got > 0);
+        decoder.commit(static_cast<std::size_t>(got));
+      }
+      return std::string(message);
+    };
+    REQUIRE(json::parse(next())["method"] == "host.hello");
+    const std::string hello = R"({"jsonrpc":"2.0","id":1,"result":{}})"
+                              "\n";
+    REQUIRE(::send(peer, hello.data(), hello.size(), 0) > 0);
+    REQUIRE(next().find(R"("params":{"z":{"y":1,"x":2},"a":[{"d":3,"c":4}]})") != std::string::npos);
+    ::close(peer);
+    ::waitpid(client, nullptr, 0);
+  }
+  ::close(listener);
 }

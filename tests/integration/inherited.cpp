@@ -2,6 +2,7 @@
 //
 // What a parent hands down to a host, and what a host does not take from it.
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <csignal>
 #include <functional>
@@ -258,4 +259,31 @@ TEST_CASE("inherited: as the first process of a container a host waits for orpha
   alive.outside = 0;
   REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
   REQUIRE(box.read("state/gantry.log").find("stopping: signal SIGTERM") != std::string::npos);
+}
+
+TEST_CASE("inherited: a host raises its limit of open files, and what it starts has the one that it was started with") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "[plugins.project_state]\nisolation = \"child\"\n");
+  ::rlimit hard{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &hard) == 0);
+  const rlim_t few = 300;
+  const pid_t pid = spawn_badly(box, {"serve"}, [&] {
+    const ::rlimit limit{few, hard.rlim_max};
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  });
+  wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
+  const auto soft_of = [](pid_t process) {
+    ::rlimit limit{};
+    REQUIRE(::prlimit(process, RLIMIT_NOFILE, nullptr, &limit) == 0);
+    return limit.rlim_cur;
+  };
+  REQUIRE(soft_of(pid) == std::min<rlim_t>(hard.rlim_max, 65'536));
+  auto client = box.connect();
+  REQUIRE(client.call("state.settings.list", json::object(), kPatience));
+  const auto plugins = client.call("host.plugins", json::object(), kPatience);
+  for (const auto& plugin : *plugins) {
+    if (plugin["name"] == "project_state") REQUIRE(soft_of(plugin["pid"].get<pid_t>()) == few);
+  }
+  ::kill(pid, SIGTERM);
+  REQUIRE(box.wait(pid) == 0);
 }

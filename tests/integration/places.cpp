@@ -9,6 +9,7 @@
 
 #include "host/house/state_lock.hpp"
 #include "integration/daemon.hpp"
+#include "other_user.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -83,6 +84,7 @@ TEST_CASE("places: a host whose state folder's lock is removed takes it again, a
 TEST_CASE("places: a client whose runtime folder is another one finds the host that has the state folder") {
   Sandbox box;
   box.names_socket = false;
+  for (const char* name : {"one", "two"}) fs::create_directory(box.dir() / name);
   box.environment = {"XDG_RUNTIME_DIR=" + (box.dir() / "one").string()};
   const pid_t pid = asked(box);
   box.environment = {"XDG_RUNTIME_DIR=" + (box.dir() / "two").string()};
@@ -260,4 +262,51 @@ TEST_CASE("places: relative XDG folders count as not set") {
   const auto status = json::parse(box.run({"call", "host.status"}).out);
   REQUIRE(status["state_dir"] == (box.dir() / ".local/state/gantry").string());
   REQUIRE(status["config_file"] == "");
+}
+
+TEST_CASE("places: a runtime folder that is missing or not this user's own counts as not set, which is said") {
+  if (::geteuid() != 0) gantry::test::skip("only root can give a folder to another user");
+  constexpr uid_t kOther = 12345;
+  Sandbox box;
+  (void)box.serve();
+  const auto others = box.dir() / "others";
+  fs::create_directory(others);
+  REQUIRE(::chown(others.c_str(), kOther, kOther) == 0);
+  box.names_socket = false;
+  for (const auto& [folder, why] : std::vector<std::pair<fs::path, std::string>>{
+           {others, "belongs to user 12345"}, {box.dir() / "missing", "is not there"}}) {
+    box.environment = {"XDG_RUNTIME_DIR=" + folder.string()};
+    const auto ran = box.run({"call", "host.status"});  // of the host that has the state folder
+    INFO(ran.err);
+    REQUIRE(ran.code == 0);
+    REQUIRE(ran.err.find("$XDG_RUNTIME_DIR is ignored: " + folder.string() + " " + why) != std::string::npos);
+    REQUIRE(ran.err.find("/tmp/gantry-0") != std::string::npos);
+    REQUIRE(box.run({"doctor"}).out.find("is ignored") != std::string::npos);
+    REQUIRE(!fs::exists(folder / "gantry"));
+  }
+  box.environment = {"XDG_RUNTIME_DIR=" + others.string(), "GANTRY_STATE_DIR=" + (box.dir() / "nobodys").string()};
+  const auto none = box.run({"call", "host.status", "--no-start"});
+  REQUIRE(json::parse(none.err)["message"].get<std::string>().find("/tmp/gantry-0/host.sock") != std::string::npos);
+}
+
+TEST_CASE("places: a host that would keep its state in another user's home does not start, and leaves nothing there") {
+  if (::geteuid() != 0) gantry::test::skip("only root can write in another user's home");
+  constexpr uid_t kOther = 12345;
+  Sandbox box;
+  const auto home = box.dir() / "home";
+  fs::create_directory(home);
+  REQUIRE(::chown(home.c_str(), kOther, kOther) == 0);
+  box.environment = {"HOME=" + home.string(), "GANTRY_STATE_DIR="};
+  for (const auto& words : std::vector<std::vector<std::string>>{{"serve"}, {"call", "host.status"}, {"doctor"}}) {
+    const auto ran = box.run(words);
+    INFO(words[0] << ": " << ran.out << ran.err);
+    REQUIRE(ran.code == 1);
+    REQUIRE((ran.out + ran.err).find("belongs to user 12345, and gantry runs as root") != std::string::npos);
+    REQUIRE((ran.out + ran.err).find("`sudo -H`") != std::string::npos);
+  }
+  REQUIRE(fs::is_empty(home));
+  // Who names the folder means it.
+  box.environment = {"HOME=" + home.string(), "GANTRY_STATE_DIR=" + (home / "state").string()};
+  REQUIRE(box.run({"call", "host.status"}).code == 0);
+  REQUIRE(box.run({"stop"}).code == 0);
 }

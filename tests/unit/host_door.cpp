@@ -337,6 +337,22 @@ TEST_CASE("door: answers that a worker gives later all leave, though nothing is 
   }
 }
 
+TEST_CASE("door: a client for which there is no room reads why, whatever it has sent, and is closed after a second") {
+  TestHouse t([](Config& c) { c.host.max_connections = 1; });
+  Raw first(t.socket());
+  REQUIRE(first.line(request(1, "echo.say")));
+  REQUIRE(first.answer()["id"] == 1);
+  Raw second(t.socket());
+  // More than a socket holds: who does not read it lets the client wait, and who closes meanwhile takes the answer
+  // away.
+  for (int i = 0; i < 32; ++i) REQUIRE(second.line(request(i, "echo.say", {{"text", std::string(65536, 'x')}})));
+  const auto refusal = second.answer();
+  REQUIRE(refusal["error"]["data"]["kind"] == "overloaded");
+  REQUIRE(refusal["error"]["message"].get<std::string>().find("1 clients are connected") != std::string::npos);
+  REQUIRE(second.receive().is_null());
+  eventually("the end", [&] { return !second.send("x"); });
+}
+
 namespace {
 
 /// While it lives the process opens no descriptor.
@@ -375,4 +391,31 @@ TEST_CASE("door: a client that comes when no descriptor is left is served when t
   limit.reset();
   REQUIRE(c.line(request(1, "echo.say")));
   REQUIRE(c.answer()["id"] == 1);
+}
+
+TEST_CASE("door: a client that comes when no descriptor is left for a second is told so, and later ones are served") {
+#if defined(__has_feature)
+#if __has_feature(undefined_behavior_sanitizer)
+  gantry::test::skip("this build's sanitizer opens descriptors of its own; the one with tsan runs this");
+#endif
+#endif
+  TestHouse t({}, true);
+  REQUIRE(t.call("plain.echo"));
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  const int later = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  std::vector<int> all;
+  ::rlimit before{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &before) == 0);
+  const ::rlimit few{256, before.rlim_max};
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+  for (int copy = 0; (copy = ::dup(fd)) >= 0;) all.push_back(copy);
+  Raw c(fd, t.socket());
+  const auto refusal = c.answer();
+  for (const int copy : all) ::close(copy);
+  REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
+  REQUIRE(refusal["error"]["data"]["kind"] == "overloaded");
+  REQUIRE(refusal["error"]["message"].get<std::string>().find("ulimit -n") != std::string::npos);
+  Raw next(later, t.socket());
+  REQUIRE(next.line(request(1, "echo.say")));
+  REQUIRE(next.answer()["id"] == 1);
 }

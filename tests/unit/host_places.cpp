@@ -188,3 +188,30 @@ TEST_CASE(
   const auto next = StateLock::take(dir.path());
   REQUIRE(find_state_holder(dir.path())->pid == 0);
 }
+
+TEST_CASE("workspaces: those whose folders are gone make room for others, and are told to be closed") {
+  TestHouse t;
+  const TempDir dir;
+  const auto root = std::filesystem::canonical(dir.path());
+  const auto folder = [&](std::size_t i) { return root / std::to_string(i); };
+  auto client = t.connect();
+  const auto open = [&](std::size_t i) {
+    std::filesystem::create_directory(folder(i));
+    return client.call("host.hello", {{"client", "test"}, {"workspace", folder(i).string()}});
+  };
+  constexpr std::size_t kMost = Workspaces::kMaxWorkspaces;
+  for (std::size_t i = 0; i < kMost; ++i) REQUIRE(open(i));
+  const auto refused = open(kMost);
+  REQUIRE((!refused && refused.error().kind == ErrorKind::overloaded));
+  const auto told = t.house().bus().subscribe({"host.workspace.closed"}, [] {});
+  for (const std::size_t gone : {3, 7}) std::filesystem::remove(folder(gone));
+  REQUIRE(open(kMost));
+  std::vector<json> closed;
+  while (const auto event = told->subscription->take()) closed.push_back(json::parse(event->event.payload));
+  REQUIRE(closed == std::vector<json>{{{"workspace", folder(3).string()}}, {{"workspace", folder(7).string()}}});
+  REQUIRE(open(kMost + 1));
+  REQUIRE(!open(kMost + 2));
+  const auto served = t.call("host.status").value()["workspaces"].get<std::vector<std::string>>();
+  REQUIRE(served.size() == kMost);
+  for (const std::size_t gone : {3, 7}) REQUIRE(std::ranges::find(served, folder(gone).string()) == served.end());
+}

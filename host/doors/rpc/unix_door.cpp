@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/doors/rpc/unix_door.hpp"
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <gantry/detail/closed_in_forks.hpp>
 #include <optional>
 #include <unordered_set>
@@ -22,6 +25,12 @@ using Local = boost::asio::local::stream_protocol;
 namespace {
 /// Of the largest size that may be on their way at the same time, on all connections.
 constexpr std::size_t kUnfinishedMessages = 8;
+/// Clients that are refused: how many may read why at the same time, and for how long at most.
+constexpr std::size_t kMaxRefused = 64;
+constexpr Duration kRefusedPatience = std::chrono::seconds(1);
+/// Out of descriptors: the pause between two tries, and after how many who waits is told.
+constexpr Duration kPause = std::chrono::milliseconds(100);
+constexpr int kTriesUntilTold = 10;
 }  // namespace
 
 struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
@@ -46,6 +55,10 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
     }
   }
 
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+  ~Impl() { (void)::close(spare); }
+
   /// The part with the fewest connections; the first of several.
   [[nodiscard]] Part& next_part() {
     Lock lock(mutex);
@@ -61,15 +74,65 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
                                                   const boost::system::error_code& failed, Local::socket socket) {
       if (!from->is_open()) return;
       if (failed) {
-        self->log.write(Level::warn, "rpc", "accept failed: " + failed.message());
         // Out of descriptors, say: try again, but not in a spin.
-        self->workers.timers().after(std::chrono::milliseconds(100), [self, from] {
+        self->log.write(Level::warn, "rpc", "accept failed: " + failed.message());
+        if (++self->failures % kTriesUntilTold == 0) self->refuse_with_spare(*from);
+        self->workers.timers().after(kPause, [self, from] {
           if (from->is_open()) self->accept(from);
         });
         return;
       }
+      self->failures = 0;
       self->admit(std::move(socket), part);
       self->accept(from);
+    });
+  }
+
+  // Gives up the descriptor that was kept for this: who would else wait without end is told.
+  void refuse_with_spare(Local::acceptor& from) {
+    (void)::close(std::exchange(spare, -1));
+    const int fd = ::accept4(from.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd >= 0) {
+      say_no_room(fd, "no descriptor is left (ulimit -n)");
+      (void)::close(fd);
+    }
+    spare = open_spare();
+  }
+  [[nodiscard]] static int open_spare() { return ::open("/dev/null", O_RDONLY | O_CLOEXEC); }
+
+  static void say_no_room(int fd, const std::string& why) {
+    const std::string text =
+        rpc_error("", Error{ErrorKind::overloaded, "the host has no room for another connection: " + why,
+                            R"({"retry_after_ms":1000})"}) +
+        "\n";
+    (void)::send(fd, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)::shutdown(fd, SHUT_WR);
+  }
+
+  // A socket that is closed before what came on it was read resets the connection, and the answer with it. So what
+  // comes is read and thrown away until the client closes, or its time is over.
+  void refuse(Local::socket socket) {
+    say_no_room(socket.native_handle(), std::to_string(count) + " clients are connected");
+    if (refused >= kMaxRefused) return;
+    ++refused;
+    const auto kept = std::make_shared<Local::socket>(std::move(socket));
+    workers.timers().after(kRefusedPatience, [weak = std::weak_ptr(kept)] {
+      const auto socket_then = weak.lock();
+      if (!socket_then) return;
+      boost::asio::post(socket_then->get_executor(), [socket_then] {
+        boost::system::error_code ignored;
+        socket_then->close(ignored);
+      });
+    });
+    throw_away(kept, std::make_shared<std::array<char, 4096>>());
+  }
+  void throw_away(const std::shared_ptr<Local::socket>& from, const std::shared_ptr<std::array<char, 4096>>& buffer) {
+    from->async_read_some(boost::asio::buffer(*buffer), [self = shared_from_this(), from, buffer](
+                                                            const boost::system::error_code& ended, std::size_t) {
+      if (!ended) return self->throw_away(from, buffer);
+      --self->refused;
+      boost::system::error_code ignored;
+      from->close(ignored);
     });
   }
 
@@ -106,11 +169,7 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
     }
     if (count >= limits.max_connections) {
       log.write(Level::warn, "rpc", "refused a client: " + std::to_string(count) + " are connected");
-      const std::string text = rpc_error("", Error{ErrorKind::overloaded, "the host has no room for another connection",
-                                                   R"({"retry_after_ms":1000})"}) +
-                               "\n";
-      (void)::send(socket.native_handle(), text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-      return;
+      return refuse(std::move(socket));
     }
     socket.non_blocking(true);
     auto connection =
@@ -160,6 +219,9 @@ struct UnixDoor::Impl : std::enable_shared_from_this<UnixDoor::Impl> {
   std::optional<Listener> listener;           ///< the first worker's
   std::shared_ptr<Local::acceptor> acceptor;  ///< the first worker's
   std::atomic<std::size_t> count{0};
+  std::atomic<std::size_t> refused{0};
+  int failures = 0;  ///< to accept, in a row; one accept runs at a time
+  int spare = open_spare();
   Mutex mutex;
   CondVar changed;
   std::vector<std::unique_ptr<Part>> parts;

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/runtime/open_files.hpp: how many descriptors a process may have open.
+//
+// The usual soft limit (1024) is there for programs that use select(); a host with a thousand clients needs more, and
+// what it starts in a process of its own begins with the limit that the host was started with.
+//
+// Thread rule: raise_open_files() before any thread is started; the other one from any thread.
+#pragma once
+
+#include <cstdint>
+
+namespace gantry::host {
+
+/// Raises the soft limit to the hard one, to 65,536 at most.
+void raise_open_files();
+/// The soft limit that this process was started with; kNoOpenFilesLimit where there was none.
+[[nodiscard]] std::int64_t inherited_open_files();
+inline constexpr std::int64_t kNoOpenFilesLimit = std::int64_t{1} << 30;  ///< more than any kernel allows
+
+}  // namespace gantry::host
