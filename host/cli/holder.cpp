@@ -20,8 +20,13 @@ constexpr auto kMoment = std::chrono::milliseconds(20);
     return fail(ErrorKind::unavailable, "a host has the state folder " + state_dir.string() +
                                             ", but has not said on which socket it serves; look for it with `pgrep "
                                             "gantry`");
-  return fail(ErrorKind::unavailable, "the host with pid " + std::to_string(holder.pid) + " has the state folder " +
-                                          state_dir.string() + ", but does not answer on " + holder.socket.string() +
+  const std::string who = "the host with pid " + std::to_string(holder.pid);
+  if (!holder.is_here())
+    return fail(ErrorKind::unavailable, who + " of another machine or container has the state folder " +
+                                            state_dir.string() +
+                                            "; stop it there, or use another folder here ($GANTRY_STATE_DIR)");
+  return fail(ErrorKind::unavailable, who + " has the state folder " + state_dir.string() +
+                                          ", but does not answer on " + holder.socket.string() +
                                           "; `gantry stop` ends it");
 }
 

@@ -110,7 +110,7 @@ class Process {
   const Process process(holder ? holder->pid : 0);
   // Read again: the pid was the holder's when the process was opened.
   const auto again = find_state_holder(options.state_dir);
-  if (!process.is_known() || !again || again->pid != holder->pid) return complain(why);
+  if (!process.is_known() || !again || again->pid != holder->pid || !again->is_here()) return complain(why);
   if (!process.send(SIGTERM)) return complain(why);
   return wait_for_end(process, holder->pid);
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "host/observe/private_folders.hpp"
+#include "host/runtime/process_stat.hpp"
 
 namespace gantry::host {
 
@@ -40,6 +41,8 @@ struct Descriptor {
     holder.pid = pid->get<pid_t>();
   if (const auto socket = record->find("socket"); socket != record->end() && socket->is_string())
     holder.socket = socket->get<std::string>();
+  if (const auto born = record->find("born"); born != record->end() && born->is_number_unsigned())
+    holder.born = born->get<std::uint64_t>();
   return holder;
 }
 
@@ -53,6 +56,11 @@ std::optional<StateHolder> find_state_holder(const std::filesystem::path& state_
   return read_record(in.fd);
 }
 
+bool StateHolder::is_here() const {
+  const auto stat = pid > 0 ? process_stat(pid) : std::nullopt;
+  return stat && stat->born == born;
+}
+
 // The holder watches the attributes of its file (place_watch.hpp).
 void wake_state_holder(const std::filesystem::path& state_dir) {
   (void)::utimensat(AT_FDCWD, lock_file(state_dir).c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
@@ -60,7 +68,9 @@ void wake_state_holder(const std::filesystem::path& state_dir) {
 
 std::string held_by(const StateHolder& holder, const std::filesystem::path& state_dir) {
   std::string who;
-  if (holder.pid != 0) who = " (pid " + std::to_string(holder.pid) + ", socket " + holder.socket.string() + ")";
+  if (holder.pid != 0)
+    who = " (pid " + std::to_string(holder.pid) + (holder.is_here() ? "" : " of another machine or container") +
+          ", socket " + holder.socket.string() + ")";
   return "another gantry" + who + " has the state folder " + state_dir.string() +
          "; stop it, or use another folder ($GANTRY_STATE_DIR)";
 }
@@ -81,7 +91,9 @@ Result<StateLock> StateLock::take(const std::filesystem::path& state_dir, bool w
 }
 
 void StateLock::tell(const std::filesystem::path& socket) const {
-  const std::string text = dump_json({{"pid", ::getpid()}, {"socket", socket.string()}}) + "\n";
+  const auto stat = process_stat(::getpid());
+  const std::string text =
+      dump_json({{"pid", ::getpid()}, {"born", stat ? stat->born : 0}, {"socket", socket.string()}}) + "\n";
   // Without room on the disk clients find this host by its socket alone.
   if (::ftruncate(lock_.fd(), 0) == 0) (void)!::pwrite(lock_.fd(), text.data(), text.size(), 0);
 }

@@ -9,6 +9,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <gantry/result.hpp>
 #include <optional>
@@ -21,6 +22,10 @@ namespace gantry::host {
 struct StateHolder {
   pid_t pid = 0;                 ///< 0: it has not said so yet
   std::filesystem::path socket;  ///< empty: it has not said so yet
+  std::uint64_t born = 0;        ///< as in process_stat.hpp
+  /// Is the process of that number, seen from here, this holder? Not where it runs on another machine that shares the
+  /// folder, or in another container.
+  [[nodiscard]] bool is_here() const;
 };
 
 /// nullopt: nobody has it, or who has it cannot be found out.

@@ -18,10 +18,10 @@
 #include <cstdint>
 #include <cstring>
 #include <fstream>
-#include <locale>
-#include <sstream>
 #include <string>
 #include <system_error>
+
+#include "host/runtime/process_stat.hpp"
 
 namespace gantry::host {
 
@@ -78,38 +78,10 @@ void on_fatal_signal(int signal, siginfo_t* info, void*) noexcept {
   if (info == nullptr || info->si_code <= 0) (void)::raise(signal);
 }
 
-}  // namespace
-
-namespace {
-
-/// Of /proc/PID/stat (proc(5)).
-struct ProcessStat {
-  std::string name;
-  char state = '?';
-  std::uint64_t born = 0;
-};
-[[nodiscard]] std::optional<ProcessStat> stat_of(const std::string& pid) {
-  std::ifstream in("/proc/" + pid + "/stat");
-  std::string text;
-  std::getline(in, text);
-  const auto name = text.find('(');
-  const auto name_ends = text.rfind(") ");
-  if (name == std::string::npos || name_ends == std::string::npos) return std::nullopt;
-  ProcessStat out{.name = text.substr(name + 1, name_ends - name - 1)};
-  std::istringstream rest(text.substr(name_ends + 2));
-  rest.imbue(std::locale::classic());
-  rest >> out.state;
-  constexpr int kBetween = 18;  // ppid to itrealvalue
-  std::string skipped;
-  for (int i = 0; i < kBetween; ++i) rest >> skipped;
-  if (!(rest >> out.born)) return std::nullopt;
-  return out;
-}
-
 /// Is the process that has left the mark still there? One that has ended and that nobody has waited for is not.
 [[nodiscard]] bool runs(pid_t pid, std::uint64_t since) {
   if (::kill(pid, 0) != 0 && errno != EPERM) return false;
-  const auto stat = stat_of(std::to_string(pid));
+  const auto stat = process_stat(pid);
   if (!stat) return true;
   if (stat->state == 'Z' || stat->state == 'X') return false;
   if (since != 0) return stat->born == since;
@@ -118,7 +90,7 @@ struct ProcessStat {
 
 void learn_own_birth() {
   if (born != 0) return;
-  if (const auto own = stat_of("self")) born = own->born;
+  if (const auto own = process_stat(::getpid())) born = own->born;
 }
 
 }  // namespace

@@ -217,6 +217,26 @@ TEST_CASE("places: gantry stop ends the holder of the state folder also when tha
   REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
 }
 
+TEST_CASE("places: a process that only has the number of a holder on another machine is not stopped in its place") {
+  Sandbox box;
+  const pid_t innocent = ::fork();
+  if (innocent == 0) {
+    (void)std::signal(SIGTERM, SIG_DFL);
+    while (true) ::pause();
+  }
+  const auto lock = StateLock::take(box.dir() / "state");
+  REQUIRE(lock);
+  // As it is read by all who share the folder: with the number and the birth of a process that runs elsewhere.
+  box.write("state/host.lock", json{{"pid", innocent}, {"born", 1}, {"socket", box.socket().string()}}.dump());
+  const auto stop = box.run({"stop"});
+  REQUIRE(stop.code == 1);
+  REQUIRE(stop.err.find("of another machine or container") != std::string::npos);
+  REQUIRE(::waitpid(innocent, nullptr, WNOHANG) == 0);
+  REQUIRE(StateLock::take(box.dir() / "state", false).error().message.find("of another machine") != std::string::npos);
+  ::kill(innocent, SIGKILL);
+  ::waitpid(innocent, nullptr, 0);
+}
+
 TEST_CASE("places: a socket's path that is too long is said with what to do by whoever is given it") {
   Sandbox box;
   box.names_socket = false;

@@ -58,7 +58,7 @@ class Swap {
       for (;;) ::pause();
     }
     const auto given = stopping.give(std::string("\0\xff", 2) + json{{"count", count_}, {"streams", streams}}.dump());
-    if (!streams.empty()) std::ofstream(state_dir_ + "/given") << "given";
+    if (!streams.empty() && !state_dir_.empty()) std::ofstream(state_dir_ + "/given") << "given";
     host_.log(Level::info, given ? "has given its count" : "keeps its count: " + given.error().message);
   }
   Result<json> build(Call&) { return json{{"build", BUILD}}; }
