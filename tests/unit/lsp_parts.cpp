@@ -239,3 +239,20 @@ TEST_CASE("lsp files: the root is the nearest marked folder, else the workspace,
   REQUIRE(find_root(dir / "other", {".mark"}, {dir.path(), dir / "othe"}) == dir.path());
   REQUIRE(find_root(dir / "other", {".mark"}, {}) == dir / "other");
 }
+
+TEST_CASE("lsp files: a marker above the workspace does not make a root") {
+  lsp_test::TempDir home;
+  home.write(".mark", "");
+  home.write("work/lib/deep/a.x", "");
+  const std::vector<std::string> workspaces{home / "work"};
+  REQUIRE(find_root(home / "work/lib/deep", {".mark"}, workspaces) == home / "work");
+  REQUIRE(find_root(home / "work", {".mark"}, workspaces) == home / "work");
+  home.write("work/lib/.mark", "");
+  REQUIRE(find_root(home / "work/lib/deep", {".mark"}, workspaces) == home / "work/lib");
+  home.write("work/.mark", "");
+  REQUIRE(find_root(home / "work/other", {".mark"}, workspaces) == home / "work");
+  // The innermost workspace counts, and what lies in none is looked for as before.
+  REQUIRE(find_root(home / "work/lib/deep", {".mark"}, {home.path(), home / "work/lib/deep"}) ==
+          home / "work/lib/deep");
+  REQUIRE(find_root(home / "elsewhere", {".mark"}, workspaces) == home.path());
+}
