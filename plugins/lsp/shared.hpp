@@ -96,6 +96,7 @@ class SharedSession final : public Session {
     return std::static_pointer_cast<SharedSession>(shared_from_this());
   }
 
+  std::chrono::seconds initialize_timeout() const override { return config().initialize_timeout; }
   std::string initialize_params() override GANTRY_REQUIRES(mutex_);
   Result<void> initialized(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
   void ready(Effects& fx) override GANTRY_REQUIRES(mutex_);

@@ -3,7 +3,9 @@
 // A language server that does on request what real ones do at the worst moment. It writes what it is sent into a file
 // (--log FILE), one message a line.
 //
-//   --exit-at-start   --hang-initialize   --refuse-initialize   --deaf (reads nothing after `initialized`)
+//   --exit-at-start   --hang-initialize   --refuse-initialize
+//   --initialize-when FIFO (answers initialize when something is written there)
+//   --deaf (reads nothing after `initialized`)
 //   --utf8 (counts positions so)   --save, --save-text (wants to hear of saved documents, with their text)
 //   --error-null (beside each result)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
@@ -32,7 +34,7 @@ namespace {
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
        utf8 = false, save = false, save_text = false, error_null = false;
-  std::string log;
+  std::string log, initialize_when;
 };
 
 class Server {
@@ -106,6 +108,7 @@ class Server {
 
   void initialize(const json& id) {
     if (options_.hang_initialize) return;
+    if (!options_.initialize_when.empty()) (void)std::ifstream(options_.initialize_when).get();
     if (options_.refuse_initialize) return refuse(id, -32603, "no licence");
     json capabilities{{"hoverProvider", true}};
     if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
@@ -241,6 +244,7 @@ int main(int argc, char** argv) {
     if (arg == "--error-null") options.error_null = true;
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
+    if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];
   }
   if (options.exit_at_start) {

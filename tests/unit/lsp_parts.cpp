@@ -167,6 +167,16 @@ TEST_CASE("lsp config: without servers there is clangd, and a mistake names its 
       message({{"x", {{"command", "x"}, {"languages", {"x"}}, {"comand", "x"}}}}).find("did you mean \"command\"") !=
       std::string::npos);
   REQUIRE(message({{"x", {{"command", 3}, {"languages", {"x"}}}}}).find("command must be") != std::string::npos);
+  const auto with_time = [&](const json& seconds) {
+    const json server{{"command", "x"}, {"languages", {"x"}}, {"initialize_timeout_seconds", seconds}};
+    config.settings = {{"servers", {{"x", server}}}};
+    return parse_settings(config);
+  };
+  REQUIRE(settings->servers[0].initialize_timeout == std::chrono::seconds(300));
+  REQUIRE(with_time(0)->servers[0].initialize_timeout == std::chrono::seconds(0));
+  REQUIRE(server_from(to_json(with_time(7)->servers[0])).initialize_timeout == std::chrono::seconds(7));
+  for (const json& wrong : {json(-1), json(86'401), json("7")})
+    REQUIRE(with_time(wrong).error().message.find("[lsp.servers.x] initialize_timeout_seconds") == 0);
   config = {};
   config.async = {{"max_concurrent_lsp_requests", 0}};
   REQUIRE(parse_settings(config).error().message.find("max_concurrent_lsp_requests") != std::string::npos);
