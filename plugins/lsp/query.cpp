@@ -68,6 +68,7 @@ void Query::resolve() {
   auto session = find_session(folder);
   if (!session) return refuse(session.error());
   (*session)->look_around(registry_->settings()->workspaces);
+  (*session)->look_at_documents(info->folder ? std::string() : ask_.path);
   if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
     auto text = read_file(ask_.path);
     if (!text) return refuse(text.error());

@@ -2,8 +2,11 @@
 //
 // shared.hpp: one language server for all callers that are no editor (scripts, agents), for one root.
 //
-// It sees files as they are on the disk: before each request the file is opened in it, or changed when its text is
-// another than what it was told. Its own requests are answered here, from the configuration.
+// It sees files as they are on the disk: before each request the file is opened in it, or changed
+// when its text is another than what it was told. So are all other documents that are open in it:
+// for the server their text comes from us, not from the disk. Each is looked at (stat) before each
+// request, whatever the watch has seen; those that are gone are closed. Its own requests are
+// answered here, from the configuration.
 //
 // What else changes on the disk, in the root and the workspace around it, is seen at the next call (watch.hpp) and told
 // before it (`workspace/didChangeWatchedFiles`); a document may depend on it, so the server is told its text again, as
@@ -16,7 +19,9 @@
 //
 // Thread rule: any thread; see session.hpp.
 // Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
-//   diagnostics, kMaxDiagnostics bytes kept for a file (larger ones count as not sent).
+//   diagnostics, kMaxDiagnostics bytes kept for a file (larger ones count as not sent). kMaxTexts
+//   bytes of documents that have changed are told before one request; the rest is closed, which
+//   makes the server read the disk, and opened again when it is asked about.
 #pragma once
 
 #include <deque>
@@ -41,12 +46,16 @@ class SharedSession final : public Session {
   static constexpr std::size_t kMaxDocuments = 100;
   static constexpr std::size_t kMaxWaiting = 256;
   static constexpr std::size_t kMaxDiagnostics = std::size_t{4} << 20;
+  static constexpr std::size_t kMaxTexts = std::size_t{16} << 20;
 
   SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
       : Session(std::move(context), std::move(config), std::move(root), "shared") {}
 
   /// Looks for changes on the disk and tells the server of them. On the worker, before what follows.
   void look_around(const std::vector<std::string>& workspaces);
+  /// Compares the documents that are open, but for this one, with the disk, and tells the server
+  /// what has become of them. On the worker, after look_around().
+  void look_at_documents(const std::string& but);
   /// Has the server been told the file's content of this stamp, and has nothing changed that it may depend on?
   [[nodiscard]] bool knows(const std::string& path, const FileStamp& stamp) const;
   void run(std::shared_ptr<Query> query, Query::Snapshot snapshot);
@@ -82,6 +91,12 @@ class SharedSession final : public Session {
   void serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
   void serve_waiting(Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
+  struct OnDisk;
+  void tell_text(const std::string& path, Document& document, const std::string& quoted_text, std::size_t hash,
+                 Effects& fx) GANTRY_REQUIRES(mutex_);
+  void became(const std::string& path, const FileStamp& before, const OnDisk& now, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void disturb_others(const std::string& path) GANTRY_REQUIRES(mutex_);
+  void say_closed(const std::string& path, Effects& fx) GANTRY_REQUIRES(mutex_);
   void close_unused(Effects& fx) GANTRY_REQUIRES(mutex_);
   void say_saved(const std::string& uri, const std::string& quoted_text, Effects& fx) GANTRY_REQUIRES(mutex_);
   void notify(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);

@@ -75,6 +75,17 @@ TEST_CASE("lsp.request: a server has initialize_timeout_seconds to start, by def
   t.host.stop();
 }
 
+TEST_CASE("lsp.request: a call that waited for a server to start is about the file as it is by then") {
+  Slow t;
+  auto call = t.host.begin("lsp.request", {{"uri", t.file}, {"method", "textDocument/hover"}});
+  t.wait_for_initialize();
+  t.host.wait("the call to wait", [&] { return server_entry(t.host, "shared")["clients"] == 1; });
+  t.dir.write("a.fake", "changed meanwhile");
+  t.answer_initialize();
+  REQUIRE(value_of(call.result())["contents"] == "changed meanwhile");
+  t.host.stop();
+}
+
 TEST_CASE("lsp stop: a server that is being started ends at once") {
   Slow t(0);
   auto call = t.begin();
