@@ -148,6 +148,14 @@ std::string SharedSession::diagnostics_of(const std::string& path) const {
   return diagnostics_locked(path);
 }
 
+// Those of a server that is gone hold no more. An editor's are withdrawn by Standing.
+void SharedSession::tell_withdrawn(Effects& fx) {
+  for (const auto& [path, document] : documents_) {
+    if (document.diagnostics.empty() || is_empty_array(document.diagnostics)) continue;
+    publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", nullptr}}, fx);
+  }
+}
+
 // ---- the server
 // --------------------------------------------------------------------------------------------------------
 
@@ -233,6 +241,7 @@ void SharedSession::down(const Error& error, Effects& fx) {
   untold_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
+  if (state() != State::closing) tell_withdrawn(fx);
   documents_.clear();
 }
 

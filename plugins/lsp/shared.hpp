@@ -104,6 +104,7 @@ class SharedSession final : public Session {
   void tell_changes(Effects& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void tell_withdrawn(Effects& fx) GANTRY_REQUIRES(mutex_);
   void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);

@@ -8,6 +8,7 @@
 #include "envelope.hpp"
 #include "files.hpp"
 #include "lsp_support.hpp"
+#include "standing.hpp"
 #include "uri.hpp"
 
 using namespace gantry;
@@ -36,6 +37,11 @@ TEST_CASE("lsp envelope: an error that is null is none") {
   REQUIRE(e.error.empty());
   REQUIRE(e.result == R"({"a":null})");
   REQUIRE(scan(R"({"id":1,"error":{"code":1},"result":null})", Scan::full).error == R"({"code":1})");
+}
+
+TEST_CASE("lsp envelope: an array without elements is told from all else") {
+  for (const auto* empty : {"[]", "[ ]", "[\n\t]"}) REQUIRE(is_empty_array(empty));
+  for (const auto* other : {"", "[", "[[]]", "[1]", "{}", "null", "]", " "}) REQUIRE_FALSE(is_empty_array(other));
 }
 
 TEST_CASE("lsp envelope: what is no object, or is cut off, is refused") {
@@ -145,6 +151,30 @@ TEST_CASE("lsp documents: more text than the bound is not kept") {
   params["textDocument"]["uri"] = "file:///b";
   documents.follow("textDocument/didOpen", params.dump());
   REQUIRE(documents.lost().find("64 MiB") != std::string::npos);
+}
+
+TEST_CASE("lsp standing: files with diagnostics beyond the bound are not followed, and those within it are") {
+  Standing standing;
+  const auto follow = [&](std::size_t i, const char* diagnostics) {
+    standing.follow("textDocument/publishDiagnostics",
+                    R"({"uri":"file:///)" + std::to_string(i) + R"(","diagnostics":)" + diagnostics + "}");
+  };
+  for (std::size_t i = 0; i <= Standing::kMaxDiagnosed; ++i) follow(i, "[{}]");
+  follow(0, "[]");
+  follow(Standing::kMaxDiagnosed + 1, "[{}]");  // there is room again
+  Standing next;
+  next.take_up(standing.put_down());
+  const auto ended = next.end("1");
+  REQUIRE(ended.size() == Standing::kMaxDiagnosed);
+  const auto withdrawn = [&](std::size_t i) {
+    return std::ranges::any_of(
+        ended, [&](const auto& text) { return json::parse(text)["params"]["uri"] == "file:///" + std::to_string(i); });
+  };
+  REQUIRE(withdrawn(1));
+  REQUIRE(withdrawn(Standing::kMaxDiagnosed + 1));
+  REQUIRE_FALSE(withdrawn(0));
+  REQUIRE_FALSE(withdrawn(Standing::kMaxDiagnosed));
+  REQUIRE(next.end("2").empty());
 }
 
 TEST_CASE("lsp config: without servers there is clangd, and a mistake names its key") {
