@@ -15,7 +15,11 @@
 //
 // Diagnostics are kept for the files that are open in it, with the version that they are for. `fresh` says that they
 // are for the text that the server was last told, and that nothing has changed since that is seen; a server that names
-// no version is believed for a file's first text only.
+// no version is believed for a file's first text only. Many servers publish an empty list as soon
+// as they are told a text, and the real one when they have looked at it. So an empty list is not
+// fresh while the server reports progress, nor, if it is the first for its text, before kQuietTime
+// has passed without another; a second one that names the version is believed at once, and so is
+// each list that is not empty.
 //
 // Thread rule: any thread; see session.hpp.
 // Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
@@ -34,6 +38,7 @@
 
 #include "query.hpp"
 #include "session.hpp"
+#include "standing.hpp"
 #include "watch.hpp"
 
 namespace gantry::lsp {
@@ -47,6 +52,9 @@ class SharedSession final : public Session {
   static constexpr std::size_t kMaxWaiting = 256;
   static constexpr std::size_t kMaxDiagnostics = std::size_t{4} << 20;
   static constexpr std::size_t kMaxTexts = std::size_t{16} << 20;
+  /// Long enough for a second list that follows the first as soon as a file of usual size is
+  /// checked, or for progress to begin; short enough to be waited for at each text without errors.
+  static constexpr std::chrono::milliseconds kQuietTime{400};
 
   SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
       : Session(std::move(context), std::move(config), std::move(root), "shared") {}
@@ -78,6 +86,9 @@ class SharedSession final : public Session {
     bool disturbed = false;              // something else has changed since the server was told of it last
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
     std::string diagnostics;             // raw array, or empty: none came
+    bool heard = false;                  // some came for `version`
+    /// From when on a list without entries is believed; max(): not while there is progress.
+    TimePoint quiet_until = TimePoint::min();
   };
   struct Waiting {
     std::shared_ptr<Query> query;
@@ -105,6 +116,11 @@ class SharedSession final : public Session {
   void wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
   void tell_withdrawn(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void progressed(std::string_view params) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool is_believed(const Document& document) const GANTRY_REQUIRES(mutex_);
+  void wake_waiters(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void await_quiet() GANTRY_REQUIRES(mutex_);
+  void quiet_is_over();
   void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -143,6 +159,8 @@ class SharedSession final : public Session {
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);
   std::vector<DiagnosticsWaiter> diagnostics_waiters_ GANTRY_GUARDED_BY(mutex_);
+  Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // of it the progress alone
+  bool awaits_quiet_ GANTRY_GUARDED_BY(mutex_) = false;
   std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);
 };
 

@@ -151,6 +151,7 @@ void SharedSession::tell_text(const std::string& path, Document& document, const
   if (hash != document.hash) disturb_others(path);
   document.version = ++last_version_;
   document.changed = true;
+  document.heard = false;
   document.hash = hash;
   const std::string uri = opening(path);
   to_server(R"({"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":)" + uri + R"(,"version":)" +

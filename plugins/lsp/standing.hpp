@@ -36,6 +36,9 @@ class Standing {
   /// The messages that end all of it; nothing stands any more. `id`: the raw id of the request among them.
   [[nodiscard]] std::vector<std::string> end(const std::string& id);
 
+  /// Something has begun that has not ended.
+  [[nodiscard]] bool in_progress() const { return !progress_.empty(); }
+
   [[nodiscard]] json put_down() const;
   /// Throws json::exception when it is not what put_down() returns.
   void take_up(const json& left);
