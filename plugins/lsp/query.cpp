@@ -104,6 +104,13 @@ long long Query::sent_id() const {
   return sent_id_;
 }
 
+unsigned Query::pauses() {
+  Lock lock(mutex_);
+  sent_id_ = 0;
+  stage_ = "waited to be asked again";
+  return ++retries_;
+}
+
 void Query::give_permit_back() {
   Permit back;
   Lock lock(mutex_);

@@ -264,7 +264,7 @@ void SharedSession::answered(const Envelope& e, Effects& fx) {
     fx.run.push_back([query = std::move(query), result = std::string(e.result.empty() ? "null" : e.result)]() mutable {
       query->answer(std::move(result));
     });
-  } else {
+  } else if (!ask_again(query, e.error)) {
     auto error = upstream(config().name, query->ask().method, e.error);
     refuse(std::move(query), std::move(error), fx);
   }
@@ -283,6 +283,11 @@ void SharedSession::forget(const Query& query) {
     std::erase_if(diagnostics_waiters_, [&](DiagnosticsWaiter& waiter) {
       if (waiter.query.get() != &query) return false;
       dropped.push_back(std::move(waiter.query));
+      return true;
+    });
+    std::erase_if(pausing_, [&](std::shared_ptr<Query>& pausing) {
+      if (pausing.get() != &query) return false;
+      dropped.push_back(std::move(pausing));
       return true;
     });
     std::erase_if(waiting_, [&](Waiting& waiting) {
@@ -314,6 +319,7 @@ void SharedSession::down(const Error& error, Effects& fx) {
 void SharedSession::gave_up(const Error& error, Effects& fx) {
   for (auto& waiting : waiting_) refuse(std::move(waiting.query), error, fx);
   waiting_.clear();
+  for (auto& query : std::exchange(pausing_, {})) refuse(std::move(query), error, fx);
 }
 
 void SharedSession::refuse(std::shared_ptr<Query> query, Error error, Effects& fx) {

@@ -21,6 +21,10 @@
 // has passed without another; a second one that names the version is believed at once, and so is
 // each list that is not empty.
 //
+// A request that only reads is asked again when the server answers that its content was modified,
+// or that it has cancelled it itself: kMaxRetries times, with a pause before each, within the
+// caller's time (shared_retry.cpp).
+//
 // Thread rule: any thread; see session.hpp.
 // Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
 //   diagnostics, kMaxDiagnostics bytes kept for a file (larger ones count as not sent). kMaxTexts
@@ -55,6 +59,9 @@ class SharedSession final : public Session {
   /// Long enough for a second list that follows the first as soon as a file of usual size is
   /// checked, or for progress to begin; short enough to be waited for at each text without errors.
   static constexpr std::chrono::milliseconds kQuietTime{400};
+  static constexpr unsigned kMaxRetries = 3;
+  /// Before the first retry; twice as long before each further one.
+  static constexpr std::chrono::milliseconds kFirstPause{100};
 
   SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
       : Session(std::move(context), std::move(config), std::move(root), "shared") {}
@@ -121,6 +128,8 @@ class SharedSession final : public Session {
   void wake_waiters(Effects& fx) GANTRY_REQUIRES(mutex_);
   void await_quiet() GANTRY_REQUIRES(mutex_);
   void quiet_is_over();
+  [[nodiscard]] bool ask_again(const std::shared_ptr<Query>& query, std::string_view error) GANTRY_REQUIRES(mutex_);
+  void pause_is_over(const std::shared_ptr<Query>& query);
   void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -143,7 +152,7 @@ class SharedSession final : public Session {
   void on_drained(ServerProcess& from) override;
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return {root()}; }
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
-    return pending_.size() + waiting_.size() + diagnostics_waiters_.size();
+    return pending_.size() + waiting_.size() + diagnostics_waiters_.size() + pausing_.size();
   }
   Scan scan_mode() const override { return Scan::full; }
 
@@ -159,6 +168,7 @@ class SharedSession final : public Session {
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);
   std::vector<DiagnosticsWaiter> diagnostics_waiters_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Query>> pausing_ GANTRY_GUARDED_BY(mutex_);  ///< until they are asked again
   Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // of it the progress alone
   bool awaits_quiet_ GANTRY_GUARDED_BY(mutex_) = false;
   std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);

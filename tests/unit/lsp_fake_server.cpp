@@ -10,6 +10,8 @@
 //   --error-null (beside each result)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
+// A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
+// method.
 // Methods: see `request` and `test_request`. Documents: didOpen, didChange with full text, didClose.
 #include <signal.h>
 #include <unistd.h>
@@ -99,6 +101,9 @@ class Server {
       initialize(id);
     } else if (method == "shutdown") {
       if (!options_.ignore_exit) answer(id, nullptr);
+    } else if (const auto error = params.find("test/refuse"); error != params.end()) {
+      if (++refused_[method] > error->at("times").get<int>()) return answer(id, {{"asked", refused_[method]}});
+      send({{"id", id}, {"error", error->at("error")}});
     } else if (method == "textDocument/hover") {
       hover(id, params);
     } else if (!test_request(id, method, params)) {
@@ -226,6 +231,7 @@ class Server {
   std::vector<json> hanging_;
   std::map<std::string, json> asked_;
   std::map<std::string, json> documents_;
+  std::map<std::string, int> refused_;
   int last_ask_ = 0;
 };
 
