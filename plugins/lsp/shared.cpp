@@ -155,7 +155,7 @@ void SharedSession::progressed(std::string_view params) {
 }
 
 bool SharedSession::is_believed(const Document& document) const {
-  if (!is_empty_array(document.diagnostics)) return true;
+  if (is_clangd(config()) || !is_empty_array(document.diagnostics)) return true;
   return !standing_.in_progress() && context_->host.now() >= document.quiet_until;
 }
 

@@ -19,7 +19,8 @@
 // as they are told a text, and the real one when they have looked at it. So an empty list is not
 // fresh while the server reports progress, nor, if it is the first for its text, before kQuietTime
 // has passed without another; a second one that names the version is believed at once, and so is
-// each list that is not empty.
+// each list that is not empty. A clangd is always believed: it publishes what it has found, and its
+// progress is that of an index on which diagnostics do not depend.
 //
 // A request that only reads is asked again when the server answers that its content was modified,
 // or that it has cancelled it itself: kMaxRetries times, with a pause before each, within the
@@ -49,6 +50,8 @@ namespace gantry::lsp {
 
 /// The answer when nothing is known of a file.
 [[nodiscard]] std::string no_diagnostics(const std::string& path);
+
+[[nodiscard]] bool is_clangd(const ServerConfig& config);
 
 class SharedSession final : public Session {
  public:

@@ -18,11 +18,6 @@ namespace {
 
 [[nodiscard]] std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-// It keeps what it knows of compile commands for 5 s, and that there are none for 30.
-[[nodiscard]] bool is_clangd(const ServerConfig& config) {
-  return name_of(config.command.front()).starts_with("clangd");
-}
-
 // What is known to be in another language is nothing that a C file can include. Of other servers nobody knows what they
 // read.
 [[nodiscard]] bool may_matter(const std::string& path, const ServerConfig& config) {
@@ -31,6 +26,7 @@ namespace {
   return !is_clangd(config) || language.empty() || name == "compile_commands.json" || config.speaks(language);
 }
 
+// Which clangd keeps for 5 s, and that there are none for 30.
 [[nodiscard]] bool has_compile_commands(const Changes& changes) {
   return std::ranges::any_of(changes.files, [](const auto& change) {
     const auto name = name_of(change.first);
@@ -56,6 +52,8 @@ namespace {
 }
 
 }  // namespace
+
+bool is_clangd(const ServerConfig& config) { return name_of(config.command.front()).starts_with("clangd"); }
 
 // ---- what has changed
 // ------------------------------------------------------------------------------------------------------

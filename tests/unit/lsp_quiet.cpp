@@ -120,6 +120,24 @@ TEST_CASE("lsp.diagnostics: an empty list is not fresh while the server reports 
   }
 }
 
+TEST_CASE("lsp.diagnostics: an empty list of clangd is fresh at once, while it builds its index, too") {
+  TempDir dir, bin;
+  const auto file = dir.write("a.fake", "text");
+  std::filesystem::create_symlink(kFakeServer, bin / "clangd-99");
+  auto server = fake_server(dir);
+  server["command"][0] = bin / "clangd-99";
+  TestHost host(kPlugin, config_of({{"clangd", server}}, dir));
+  const auto say = [&](const std::string& method, const json& params) {
+    const json message{{"method", method}, {"params", params}};
+    REQUIRE(host.call("lsp.request", {{"uri", file}, {"method", "test/notify"}, {"params", message}}));
+  };
+  say("$/progress", {{"token", "index"}, {"value", {{"kind", "begin"}, {"title", "x"}}}});
+  auto waits = host.begin("lsp.diagnostics", {{"uri", file}, {"wait_ms", 60'000}});
+  say("textDocument/publishDiagnostics", {{"uri", "file://" + file}, {"version", 1}, {"diagnostics", json::array()}});
+  REQUIRE(waits.result()->at("freshness") == "fresh");
+  host.stop();
+}
+
 TEST_CASE("lsp.diagnostics: the progress of a server that has crashed holds nothing back") {
   Quiet t;
   t.progress("begin");
