@@ -96,6 +96,7 @@ struct LspServerConfig {
   std::optional<std::vector<std::string>> extensions;
   json settings = json::object();
   std::optional<bool> runs_project_code;  ///< not set: as is known of the program
+  std::int64_t initialize_timeout_seconds = 300;
 };
 
 enum class ProviderKind { openai, anthropic, ollama, llamacpp, embedded };

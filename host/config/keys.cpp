@@ -238,6 +238,11 @@ constexpr std::array kLspServerKeys{
         "whether it runs code of the project (build scripts, macros, plugins), and so only in a workspace that `gantry "
         "trust` was told of; not set: whether its program is known to",
         {.example = "true"}),
+    key<&LspServerConfig::initialize_timeout_seconds>(
+        "initialize_timeout_seconds", integer, kLive,
+        "the time that it has to answer `initialize` when scripts and agents share it, before it is started anew; a "
+        "call that comes meanwhile keeps its own time; 0: no limit",
+        {.max = 86'400, .project = ProjectUse::safe}),
 };
 
 constexpr std::array kAiKeys{

@@ -16,6 +16,7 @@ namespace gantry::lsp {
 namespace {
 
 constexpr std::size_t kMaxServers = 64;
+constexpr std::int64_t kDay = 86'400;
 
 [[nodiscard]] std::vector<std::string> clangd_command() {
   return {find_on_path("clangd-19") || !find_on_path("clangd") ? "clangd-19" : "clangd"};
@@ -84,6 +85,8 @@ constexpr std::size_t kMaxServers = 64;
   server.settings = p.maybe_object("settings").value_or(json::object());
   server.runs_project_code =
       p.boolean_or("runs_project_code", !server.command.empty() && runs_project_code(server.command.front()));
+  server.initialize_timeout =
+      std::chrono::seconds(p.integer_or("initialize_timeout_seconds", kDefaultInitializeTimeout.count(), 0, kDay));
   p.require(!server.command.empty(), "command is missing; name the program that speaks LSP on its stdio");
   p.require(!server.languages.empty(), "languages is missing; name the language ids that it serves");
   if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[" + key + "] " + ok.error().message);
@@ -140,17 +143,21 @@ json to_json(const ServerConfig& server) {
           {"root_markers", server.root_markers},
           {"extensions", server.extensions},
           {"settings", server.settings},
-          {"runs_project_code", server.runs_project_code}};
+          {"runs_project_code", server.runs_project_code},
+          {"initialize_timeout", server.initialize_timeout.count()}};
 }
 
 ServerConfig server_from(const json& value) {
-  return {.name = value.at("name"),
-          .command = value.at("command"),
-          .languages = value.at("languages"),
-          .root_markers = value.at("root_markers"),
-          .extensions = value.at("extensions"),
-          .settings = value.at("settings"),
-          .runs_project_code = value.at("runs_project_code")};
+  return {
+      .name = value.at("name"),
+      .command = value.at("command"),
+      .languages = value.at("languages"),
+      .root_markers = value.at("root_markers"),
+      .extensions = value.at("extensions"),
+      .settings = value.at("settings"),
+      .runs_project_code = value.at("runs_project_code"),
+      // Absent: of a build that had no such key.
+      .initialize_timeout = std::chrono::seconds(value.value("initialize_timeout", kDefaultInitializeTimeout.count()))};
 }
 
 bool ServerConfig::speaks(std::string_view language) const {
@@ -197,7 +204,7 @@ Result<Settings> parse_settings(const PluginConfig& config) {
   Settings settings;
   settings.workspaces = config.workspaces;
   settings.trusted = config.trusted_workspaces;
-  constexpr std::int64_t kMostRequests = 10'000, kDay = 86'400;
+  constexpr std::int64_t kMostRequests = 10'000;
   const auto requests = integer_of(config.async, "[async]", "max_concurrent_lsp_requests", 8, 1, kMostRequests);
   const auto timeout = integer_of(config.async, "[async]", "lsp_request_timeout_seconds", 10, 1, kDay);
   const auto of_editors = integer_of(config.settings, "[lsp]", "editor_max_concurrent_requests", 0, 0, kMostRequests);

@@ -17,6 +17,9 @@
 
 namespace gantry::lsp {
 
+/// Servers of large projects in Java or Kotlin need minutes.
+inline constexpr std::chrono::seconds kDefaultInitializeTimeout{300};
+
 struct ServerConfig {
   std::string name;
   std::vector<std::string> command;
@@ -25,6 +28,8 @@ struct ServerConfig {
   std::vector<std::string> extensions;    ///< ".xyz", for files that the built-in table does not know
   json settings = json::object();         ///< what workspace/configuration is answered with
   bool runs_project_code = false;         ///< only in workspaces that are trusted
+  /// In which it must answer `initialize`, when callers share it; 0: whenever it does.
+  std::chrono::seconds initialize_timeout = kDefaultInitializeTimeout;
 
   bool operator==(const ServerConfig&) const = default;
   [[nodiscard]] bool speaks(std::string_view language) const;

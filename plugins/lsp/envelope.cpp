@@ -174,6 +174,11 @@ std::string_view member(std::string_view object, std::string_view name) {
   return found;
 }
 
+bool is_empty_array(std::string_view value) {
+  const auto first = value.find_first_not_of(" \t\r\n", value.find('[') == 0 ? 1 : value.size());
+  return first != std::string_view::npos && value[first] == ']';
+}
+
 std::string with_null(std::string_view object, std::string_view name) {
   std::string out;
   const char* kept = object.data();

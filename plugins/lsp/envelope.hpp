@@ -40,6 +40,9 @@ enum class Scan {
 /// The raw value of a member of one JSON object; empty: absent, or the text is malformed before it.
 [[nodiscard]] std::string_view member(std::string_view object, std::string_view name);
 
+/// Whether this raw value is an array without elements.
+[[nodiscard]] bool is_empty_array(std::string_view value);
+
 /// `object` (one JSON object) with its member of this name, if it has one, set to null.
 [[nodiscard]] std::string with_null(std::string_view object, std::string_view name);
 

@@ -86,6 +86,7 @@ std::string folder_that_exists(const std::string& wanted, const std::string& hom
 
 std::string find_root(const std::string& folder, const std::vector<std::string>& markers,
                       const std::vector<std::string>& workspaces) {
+  std::string workspace = folder_around(workspaces, folder);
   for (std::string at = folder;; at = parent(at)) {
     for (const auto& marker : markers) {
       std::string file = at;
@@ -94,9 +95,8 @@ std::string find_root(const std::string& folder, const std::vector<std::string>&
       struct stat info{};
       if (::stat(file.c_str(), &info) == 0) return at;
     }
-    if (at == "/") break;
+    if (at == "/" || at == workspace) break;
   }
-  std::string workspace = folder_around(workspaces, folder);
   return workspace.empty() ? folder : workspace;
 }
 

@@ -39,8 +39,9 @@ struct FileInfo {
 /// `wanted`, if that is a folder; else `home`, or the nearest above it that is there.
 [[nodiscard]] std::string folder_that_exists(const std::string& wanted, const std::string& home);
 
-/// The nearest folder at or above `folder` with one of the markers; else the innermost of `workspaces` that contains
-/// it; else `folder`.
+/// The nearest folder at or above `folder` with one of the markers, but none above the innermost of
+/// `workspaces` that contains it: a marker there (a .git in the home folder) is not the project's.
+/// Else that workspace; in no workspace, `folder`.
 [[nodiscard]] std::string find_root(const std::string& folder, const std::vector<std::string>& markers,
                                     const std::vector<std::string>& workspaces);
 

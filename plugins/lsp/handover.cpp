@@ -238,6 +238,7 @@ json SharedSession::put_down_own(Effects&) {
                          {"diagnostics", d.diagnostics}});
   }
   return {{"documents", std::move(documents)},
+          {"standing", standing_.put_down()},
           {"last_version", last_version_},
           {"uses", uses_},
           {"save", static_cast<int>(save_)}};
@@ -247,6 +248,10 @@ void SharedSession::take_up_own(const json& left) {
   last_version_ = left.at("last_version");
   uses_ = left.at("uses");
   save_ = static_cast<Save>(left.at("save").get<int>());
+  if (const auto standing = left.find("standing"); standing != left.end()) standing_.take_up(*standing);
+  // Perhaps it was not quiet yet.
+  const TimePoint quiet_until =
+      standing_.in_progress() ? TimePoint::max() : context_->host.now() + SharedSession::kQuietTime;
   for (const auto& each : left.at("documents")) {
     const json& stamp = each.at("stamp");
     const json& diagnosed = each.at("diagnosed");
@@ -258,7 +263,9 @@ void SharedSession::take_up_own(const json& left) {
                  .used = each.at("used"),
                  .changed = each.at("changed"),
                  .diagnosed = diagnosed.is_null() ? std::nullopt : std::optional(diagnosed.get<long long>()),
-                 .diagnostics = each.at("diagnostics")});
+                 .diagnostics = each.at("diagnostics"),
+                 .heard = !diagnosed.is_null(),
+                 .quiet_until = quiet_until});
   }
 }
 

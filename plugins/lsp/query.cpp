@@ -68,6 +68,7 @@ void Query::resolve() {
   auto session = find_session(folder);
   if (!session) return refuse(session.error());
   (*session)->look_around(registry_->settings()->workspaces);
+  (*session)->look_at_documents(info->folder ? std::string() : ask_.path);
   if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
     auto text = read_file(ask_.path);
     if (!text) return refuse(text.error());
@@ -101,6 +102,13 @@ void Query::taken(const std::shared_ptr<SharedSession>& session, long long id) {
 long long Query::sent_id() const {
   Lock lock(mutex_);
   return sent_id_;
+}
+
+unsigned Query::pauses() {
+  Lock lock(mutex_);
+  sent_id_ = 0;
+  stage_ = "waited to be asked again";
+  return ++retries_;
 }
 
 void Query::give_permit_back() {

@@ -56,6 +56,8 @@ class Query : public std::enable_shared_from_this<Query> {
   /// The session took it. `id`: of the request that was sent, or 0.
   void taken(const std::shared_ptr<SharedSession>& session, long long id);
   [[nodiscard]] long long sent_id() const;
+  /// The session will ask again. Returns how often it has.
+  [[nodiscard]] unsigned pauses();
   void give_permit_back();
 
   void answer(std::string raw);
@@ -80,6 +82,7 @@ class Query : public std::enable_shared_from_this<Query> {
   std::optional<TimerId> timer_ GANTRY_GUARDED_BY(mutex_);
   std::weak_ptr<SharedSession> session_ GANTRY_GUARDED_BY(mutex_);
   long long sent_id_ GANTRY_GUARDED_BY(mutex_) = 0;
+  unsigned retries_ GANTRY_GUARDED_BY(mutex_) = 0;
   const char* stage_ GANTRY_GUARDED_BY(mutex_) = "waited for a free permit";
 };
 

@@ -85,7 +85,9 @@ void SharedSession::ready(Effects& fx) {
               fx);
   note_documents();
   tell_changes(fx);
-  serve_waiting(fx);
+  // What waited was read from the disk before the server was there, which may be minutes ago.
+  for (auto& waiting : std::exchange(waiting_, {}))
+    fx.run.push_back([query = std::move(waiting.query)] { query->resolve_later(); });
 }
 
 bool Registry::recover(const std::string& process, const std::string& text) try {

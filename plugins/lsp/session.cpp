@@ -192,17 +192,25 @@ void Session::greet(Effects& fx) {
 }
 
 void Session::await_welcome() {
-  (void)context_->host.after(kInitializeTimeout, [weak = weak(), id = initialize_id_] {
+  const auto time = initialize_timeout();
+  if (time == std::chrono::seconds::zero()) return;
+  welcome_timer_ = context_->host.after(time, [weak = weak(), id = initialize_id_, time] {
     const auto self = weak.lock();
     if (!self) return;
     Lock lock(self->mutex_);
     if (self->initialize_id_ != id || !self->process_) return;
-    self->kill_for("did not answer initialize within " + std::to_string(kInitializeTimeout.count()) + " s");
+    self->kill_for("did not answer initialize within " + std::to_string(time.count()) + " s");
   });
+}
+
+// It may be set to a day: it must not wait for as long after each restart.
+void Session::end_welcome_time() {
+  if (const auto timer = std::exchange(welcome_timer_, std::nullopt)) (void)context_->host.cancel(*timer);
 }
 
 void Session::welcomed(std::string_view text, const Envelope& envelope, Effects& fx) {
   initialize_id_ = -1;
+  end_welcome_time();
   if (const auto ok = initialized(text, envelope, fx); !ok) return kill_for(ok.error().message);
   if (state_ != State::starting) return;
   state_ = State::ready;
@@ -283,6 +291,7 @@ void Session::on_exit(ServerProcess& from, const std::string& reason) {
     old.swap(process_);
     const std::string killed_for = std::exchange(kill_reason_, {});
     initialize_id_ = shutdown_id_ = alive_id_ = -1;
+    end_welcome_time();
     if (state_ == State::closing || exit_wanted_) {
       down(Error{ErrorKind::unavailable, config_.name + " " + reason, {}}, fx);
       become_closed(fx);

@@ -51,6 +51,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   enum class State { idle, starting, ready, backing_off, failed, closing, closed };
   static constexpr std::size_t kMaxCrashes = 5;
   static constexpr std::chrono::minutes kCrashWindow{3};
+  /// For a server of an editor.
   static constexpr std::chrono::seconds kInitializeTimeout{60};
   static constexpr std::chrono::seconds kExitGrace{2};
   /// For a server whose plugin has died, to say that it is there.
@@ -90,6 +91,8 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   Session(std::shared_ptr<Context> context, ServerConfig config, std::string root, const char* kind);
 
   // The derived class's part. All but settle() with the lock held.
+  /// The time that the server has to answer `initialize`; 0: no limit.
+  [[nodiscard]] virtual std::chrono::seconds initialize_timeout() const { return kInitializeTimeout; }
   /// The params of `initialize`, as raw text.
   [[nodiscard]] virtual std::string initialize_params() GANTRY_REQUIRES(mutex_) = 0;
   /// The handshake was answered; what the server must know first is enqueued here. An error: it cannot serve.
@@ -165,6 +168,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void started(Result<std::shared_ptr<ServerProcess>> process);
   void greet(Effects& fx) GANTRY_REQUIRES(mutex_);
   void await_welcome() GANTRY_REQUIRES(mutex_);
+  void end_welcome_time() GANTRY_REQUIRES(mutex_);
   struct TakenUp {
     std::string name;  ///< of the process
     bool ready = false;
@@ -193,6 +197,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::optional<TakenUp> taken_up_ GANTRY_GUARDED_BY(mutex_);  ///< until its process is there again
   long long last_id_ GANTRY_GUARDED_BY(mutex_) = 0;
   long long initialize_id_ GANTRY_GUARDED_BY(mutex_) = -1;
+  std::optional<TimerId> welcome_timer_ GANTRY_GUARDED_BY(mutex_);  ///< while `initialize` is not answered
   long long shutdown_id_ GANTRY_GUARDED_BY(mutex_) = -1;
   long long alive_id_ GANTRY_GUARDED_BY(mutex_) = -1;  ///< of the question whether it is in order
   bool exit_wanted_ GANTRY_GUARDED_BY(mutex_) = false;

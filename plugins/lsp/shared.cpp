@@ -90,7 +90,7 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
 
 void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) {
   const auto& document = documents_[query->ask().path];
-  const bool fresh = document.diagnosed && *document.diagnosed >= document.version;
+  const bool fresh = document.diagnosed && *document.diagnosed >= document.version && is_believed(document);
   if (fresh || query->ask().wait <= Duration::zero()) {
     fx.run.push_back(
         [query, text = diagnostics_locked(query->ask().path)]() mutable { query->answer(std::move(text)); });
@@ -104,6 +104,7 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, Effects& 
         fx);
   }
   diagnostics_waiters_.push_back({query, document.version});
+  await_quiet();
   // Waiting costs the server nothing: others may ask meanwhile.
   fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
 }
@@ -126,26 +127,97 @@ void SharedSession::published(std::string_view params, Effects& fx) {
   if (document.diagnosed && version && *version < *document.diagnosed) return;
   document.diagnosed = version;
   document.diagnostics = diagnostics;
+  if (version && *version >= document.version) {
+    const bool first = !std::exchange(document.heard, true);
+    if (!is_empty_array(diagnostics) || (!first && own_id(member(params, "version")) >= 0)) {
+      document.quiet_until = TimePoint::min();
+    } else if (first) {
+      document.quiet_until = standing_.in_progress() ? TimePoint::max() : context_->host.now() + kQuietTime;
+    }
+  }
   publish_later("lsp.diagnostics.changed", {{"uri", to_uri(*path)}, {"version", version ? json(*version) : json()}},
                 fx);
-  std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) {
-    if (waiter.query->ask().path != *path || !version || *version < waiter.version) return false;
+  wake_waiters(fx);
+  await_quiet();
+}
+
+// It must not be taken for all that the server has to say while it works.
+void SharedSession::progressed(std::string_view params) {
+  const bool before = standing_.in_progress();
+  standing_.follow("$/progress", params);
+  if (standing_.in_progress() == before) return;
+  const TimePoint now = context_->host.now();
+  for (auto& [path, document] : documents_) {
+    if (!before && document.quiet_until > now) document.quiet_until = TimePoint::max();
+    if (before && document.quiet_until == TimePoint::max()) document.quiet_until = now + kQuietTime;
+  }
+  await_quiet();
+}
+
+bool SharedSession::is_believed(const Document& document) const {
+  if (is_clangd(config()) || !is_empty_array(document.diagnostics)) return true;
+  return !standing_.in_progress() && context_->host.now() >= document.quiet_until;
+}
+
+void SharedSession::wake_waiters(Effects& fx) {
+  std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) GANTRY_NO_TSA {
+    const auto it = documents_.find(waiter.query->ask().path);
+    if (it == documents_.end() || !it->second.diagnosed || *it->second.diagnosed < waiter.version) return false;
+    if (!is_believed(it->second)) return false;
     // It looks at the disk once more: what has changed meanwhile, the server perhaps did not see.
     fx.run.push_back([query = waiter.query] { query->resolve_later(); });
     return true;
   });
 }
 
+// One timer, for the first of those that are waited for. Without one a caller learns of it when its
+// time is over.
+void SharedSession::await_quiet() {
+  if (awaits_quiet_) return;
+  const TimePoint now = context_->host.now();
+  TimePoint next = TimePoint::max();
+  for (const auto& waiter : diagnostics_waiters_) {
+    const auto it = documents_.find(waiter.query->ask().path);
+    if (it != documents_.end() && it->second.quiet_until > now) next = std::min(next, it->second.quiet_until);
+  }
+  if (next == TimePoint::max()) return;
+  const auto timer = context_->host.after(next - now, [weak = weak()] {
+    if (const auto self = weak.lock()) static_cast<SharedSession&>(*self).quiet_is_over();
+  });
+  awaits_quiet_ = timer.has_value();
+}
+
+void SharedSession::quiet_is_over() {
+  Effects fx;
+  {
+    Lock lock(mutex_);
+    awaits_quiet_ = false;
+    wake_waiters(fx);
+    await_quiet();
+  }
+  (void)settle(fx);
+}
+
 std::string SharedSession::diagnostics_locked(const std::string& path) const {
   const auto it = documents_.find(path);
   if (it == documents_.end() || it->second.diagnostics.empty()) return no_diagnostics(path);
-  const bool fresh = it->second.diagnosed && *it->second.diagnosed >= it->second.version && !it->second.disturbed;
+  const Document& document = it->second;
+  const bool fresh =
+      document.diagnosed && *document.diagnosed >= document.version && !document.disturbed && is_believed(document);
   return answer_text(path, fresh ? "fresh" : "stale", it->second.diagnosed, it->second.diagnostics);
 }
 
 std::string SharedSession::diagnostics_of(const std::string& path) const {
   Lock lock(mutex_);
   return diagnostics_locked(path);
+}
+
+// Those of a server that is gone hold no more. An editor's are withdrawn by Standing.
+void SharedSession::tell_withdrawn(Effects& fx) {
+  for (const auto& [path, document] : documents_) {
+    if (document.diagnostics.empty() || is_empty_array(document.diagnostics)) continue;
+    publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", nullptr}}, fx);
+  }
 }
 
 // ---- the server
@@ -175,6 +247,7 @@ void SharedSession::message(std::string_view text, const Envelope& e, Effects& f
   if (e.is_response()) return answered(e, fx);
   if (!e.is_request()) {
     if (e.method() == "textDocument/publishDiagnostics") published(e.params, fx);
+    if (e.method() == "$/progress") progressed(e.params);
     return;
   }
   const auto request = parse_json(text);
@@ -191,7 +264,7 @@ void SharedSession::answered(const Envelope& e, Effects& fx) {
     fx.run.push_back([query = std::move(query), result = std::string(e.result.empty() ? "null" : e.result)]() mutable {
       query->answer(std::move(result));
     });
-  } else {
+  } else if (!ask_again(query, e.error)) {
     auto error = upstream(config().name, query->ask().method, e.error);
     refuse(std::move(query), std::move(error), fx);
   }
@@ -210,6 +283,11 @@ void SharedSession::forget(const Query& query) {
     std::erase_if(diagnostics_waiters_, [&](DiagnosticsWaiter& waiter) {
       if (waiter.query.get() != &query) return false;
       dropped.push_back(std::move(waiter.query));
+      return true;
+    });
+    std::erase_if(pausing_, [&](std::shared_ptr<Query>& pausing) {
+      if (pausing.get() != &query) return false;
+      dropped.push_back(std::move(pausing));
       return true;
     });
     std::erase_if(waiting_, [&](Waiting& waiting) {
@@ -233,12 +311,15 @@ void SharedSession::down(const Error& error, Effects& fx) {
   untold_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
+  if (state() != State::closing) tell_withdrawn(fx);
   documents_.clear();
+  standing_ = {};
 }
 
 void SharedSession::gave_up(const Error& error, Effects& fx) {
   for (auto& waiting : waiting_) refuse(std::move(waiting.query), error, fx);
   waiting_.clear();
+  for (auto& query : std::exchange(pausing_, {})) refuse(std::move(query), error, fx);
 }
 
 void SharedSession::refuse(std::shared_ptr<Query> query, Error error, Effects& fx) {

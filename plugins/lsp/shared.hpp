@@ -2,8 +2,11 @@
 //
 // shared.hpp: one language server for all callers that are no editor (scripts, agents), for one root.
 //
-// It sees files as they are on the disk: before each request the file is opened in it, or changed when its text is
-// another than what it was told. Its own requests are answered here, from the configuration.
+// It sees files as they are on the disk: before each request the file is opened in it, or changed
+// when its text is another than what it was told. So are all other documents that are open in it:
+// for the server their text comes from us, not from the disk. Each is looked at (stat) before each
+// request, whatever the watch has seen; those that are gone are closed. Its own requests are
+// answered here, from the configuration.
 //
 // What else changes on the disk, in the root and the workspace around it, is seen at the next call (watch.hpp) and told
 // before it (`workspace/didChangeWatchedFiles`); a document may depend on it, so the server is told its text again, as
@@ -12,11 +15,22 @@
 //
 // Diagnostics are kept for the files that are open in it, with the version that they are for. `fresh` says that they
 // are for the text that the server was last told, and that nothing has changed since that is seen; a server that names
-// no version is believed for a file's first text only.
+// no version is believed for a file's first text only. Many servers publish an empty list as soon
+// as they are told a text, and the real one when they have looked at it. So an empty list is not
+// fresh while the server reports progress, nor, if it is the first for its text, before kQuietTime
+// has passed without another; a second one that names the version is believed at once, and so is
+// each list that is not empty. A clangd is always believed: it publishes what it has found, and its
+// progress is that of an index on which diagnostics do not depend.
+//
+// A request that only reads is asked again when the server answers that its content was modified,
+// or that it has cancelled it itself: kMaxRetries times, with a pause before each, within the
+// caller's time (shared_retry.cpp).
 //
 // Thread rule: any thread; see session.hpp.
 // Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
-//   diagnostics, kMaxDiagnostics bytes kept for a file (larger ones count as not sent).
+//   diagnostics, kMaxDiagnostics bytes kept for a file (larger ones count as not sent). kMaxTexts
+//   bytes of documents that have changed are told before one request; the rest is closed, which
+//   makes the server read the disk, and opened again when it is asked about.
 #pragma once
 
 #include <deque>
@@ -29,6 +43,7 @@
 
 #include "query.hpp"
 #include "session.hpp"
+#include "standing.hpp"
 #include "watch.hpp"
 
 namespace gantry::lsp {
@@ -36,17 +51,29 @@ namespace gantry::lsp {
 /// The answer when nothing is known of a file.
 [[nodiscard]] std::string no_diagnostics(const std::string& path);
 
+[[nodiscard]] bool is_clangd(const ServerConfig& config);
+
 class SharedSession final : public Session {
  public:
   static constexpr std::size_t kMaxDocuments = 100;
   static constexpr std::size_t kMaxWaiting = 256;
   static constexpr std::size_t kMaxDiagnostics = std::size_t{4} << 20;
+  static constexpr std::size_t kMaxTexts = std::size_t{16} << 20;
+  /// Long enough for a second list that follows the first as soon as a file of usual size is
+  /// checked, or for progress to begin; short enough to be waited for at each text without errors.
+  static constexpr std::chrono::milliseconds kQuietTime{400};
+  static constexpr unsigned kMaxRetries = 3;
+  /// Before the first retry; twice as long before each further one.
+  static constexpr std::chrono::milliseconds kFirstPause{100};
 
   SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
       : Session(std::move(context), std::move(config), std::move(root), "shared") {}
 
   /// Looks for changes on the disk and tells the server of them. On the worker, before what follows.
   void look_around(const std::vector<std::string>& workspaces);
+  /// Compares the documents that are open, but for this one, with the disk, and tells the server
+  /// what has become of them. On the worker, after look_around().
+  void look_at_documents(const std::string& but);
   /// Has the server been told the file's content of this stamp, and has nothing changed that it may depend on?
   [[nodiscard]] bool knows(const std::string& path, const FileStamp& stamp) const;
   void run(std::shared_ptr<Query> query, Query::Snapshot snapshot);
@@ -69,6 +96,9 @@ class SharedSession final : public Session {
     bool disturbed = false;              // something else has changed since the server was told of it last
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
     std::string diagnostics;             // raw array, or empty: none came
+    bool heard = false;                  // some came for `version`
+    /// From when on a list without entries is believed; max(): not while there is progress.
+    TimePoint quiet_until = TimePoint::min();
   };
   struct Waiting {
     std::shared_ptr<Query> query;
@@ -82,6 +112,12 @@ class SharedSession final : public Session {
   void serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
   void serve_waiting(Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
+  struct OnDisk;
+  void tell_text(const std::string& path, Document& document, const std::string& quoted_text, std::size_t hash,
+                 Effects& fx) GANTRY_REQUIRES(mutex_);
+  void became(const std::string& path, const FileStamp& before, const OnDisk& now, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void disturb_others(const std::string& path) GANTRY_REQUIRES(mutex_);
+  void say_closed(const std::string& path, Effects& fx) GANTRY_REQUIRES(mutex_);
   void close_unused(Effects& fx) GANTRY_REQUIRES(mutex_);
   void say_saved(const std::string& uri, const std::string& quoted_text, Effects& fx) GANTRY_REQUIRES(mutex_);
   void notify(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -89,6 +125,14 @@ class SharedSession final : public Session {
   void tell_changes(Effects& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void tell_withdrawn(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void progressed(std::string_view params) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool is_believed(const Document& document) const GANTRY_REQUIRES(mutex_);
+  void wake_waiters(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void await_quiet() GANTRY_REQUIRES(mutex_);
+  void quiet_is_over();
+  [[nodiscard]] bool ask_again(const std::shared_ptr<Query>& query, std::string_view error) GANTRY_REQUIRES(mutex_);
+  void pause_is_over(const std::shared_ptr<Query>& query);
   void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);
@@ -96,6 +140,7 @@ class SharedSession final : public Session {
     return std::static_pointer_cast<SharedSession>(shared_from_this());
   }
 
+  std::chrono::seconds initialize_timeout() const override { return config().initialize_timeout; }
   std::string initialize_params() override GANTRY_REQUIRES(mutex_);
   Result<void> initialized(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
   void ready(Effects& fx) override GANTRY_REQUIRES(mutex_);
@@ -110,7 +155,7 @@ class SharedSession final : public Session {
   void on_drained(ServerProcess& from) override;
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return {root()}; }
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
-    return pending_.size() + waiting_.size() + diagnostics_waiters_.size();
+    return pending_.size() + waiting_.size() + diagnostics_waiters_.size() + pausing_.size();
   }
   Scan scan_mode() const override { return Scan::full; }
 
@@ -126,6 +171,9 @@ class SharedSession final : public Session {
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);
   std::vector<DiagnosticsWaiter> diagnostics_waiters_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Query>> pausing_ GANTRY_GUARDED_BY(mutex_);  ///< until they are asked again
+  Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // of it the progress alone
+  bool awaits_quiet_ GANTRY_GUARDED_BY(mutex_) = false;
   std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);
 };
 

@@ -18,11 +18,6 @@ namespace {
 
 [[nodiscard]] std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
-// It keeps what it knows of compile commands for 5 s, and that there are none for 30.
-[[nodiscard]] bool is_clangd(const ServerConfig& config) {
-  return name_of(config.command.front()).starts_with("clangd");
-}
-
 // What is known to be in another language is nothing that a C file can include. Of other servers nobody knows what they
 // read.
 [[nodiscard]] bool may_matter(const std::string& path, const ServerConfig& config) {
@@ -31,12 +26,16 @@ namespace {
   return !is_clangd(config) || language.empty() || name == "compile_commands.json" || config.speaks(language);
 }
 
+// Which clangd keeps for 5 s, and that there are none for 30.
 [[nodiscard]] bool has_compile_commands(const Changes& changes) {
   return std::ranges::any_of(changes.files, [](const auto& change) {
     const auto name = name_of(change.first);
     return name == "compile_commands.json" || name == "compile_flags.txt";
   });
 }
+
+// The beginning of a text document's description.
+[[nodiscard]] std::string opening(const std::string& path) { return R"({"uri":)" + dump_json(to_uri(path)); }
 
 // As a caller has sent them.
 [[nodiscard]] Changes changes_in(const json& params) {
@@ -53,6 +52,8 @@ namespace {
 }
 
 }  // namespace
+
+bool is_clangd(const ServerConfig& config) { return name_of(config.command.front()).starts_with("clangd"); }
 
 // ---- what has changed
 // ------------------------------------------------------------------------------------------------------
@@ -117,8 +118,6 @@ bool SharedSession::knows(const std::string& path, const FileStamp& stamp) const
 
 // False: the session does not have the document (any more), or has to tell it again, and the snapshot has no text.
 bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) {
-  const std::string head = R"({"jsonrpc":"2.0","method":"textDocument/)";
-  const std::string uri = R"({"uri":)" + dump_json(to_uri(ask.path));
   auto it = documents_.find(ask.path);
   if (it == documents_.end()) {
     if (!snapshot.quoted_text) return false;
@@ -126,29 +125,117 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effec
     it->second.version = ++last_version_;
     note_documents();
     language_opened(ask.language, fx);
-    to_server(head + R"(didOpen","params":{"textDocument":)" + uri + R"(,"languageId":)" + dump_json(ask.language) +
-                  R"(,"version":)" + std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",
+    to_server(R"({"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":)" + opening(ask.path) +
+                  R"(,"languageId":)" + dump_json(ask.language) + R"(,"version":)" +
+                  std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",
               fx);
     it->second.hash = snapshot.hash;
   } else if (it->second.disturbed && !snapshot.quoted_text) {
     return false;
   } else if (snapshot.quoted_text && (snapshot.hash != it->second.hash || it->second.disturbed)) {
-    // Of a text that it knows, clangd would say nothing unless it finds an included file changed.
-    const bool force = snapshot.hash == it->second.hash && is_clangd(config());
-    it->second.version = ++last_version_;
-    it->second.changed = true;
     it->second.disturbed = false;
-    it->second.hash = snapshot.hash;
-    to_server(head + R"(didChange","params":{"textDocument":)" + uri + R"(,"version":)" +
-                  std::to_string(it->second.version) + R"(},"contentChanges":[{"text":)" + *snapshot.quoted_text +
-                  (force ? R"(}],"forceRebuild":true}})" : "}]}}"),
-              fx);
-    if (!force) say_saved(uri, *snapshot.quoted_text, fx);  // clangd would do that alone, and say nothing
+    tell_text(ask.path, it->second, *snapshot.quoted_text, snapshot.hash, fx);
   }
   it->second.stamp = snapshot.info.stamp;
   it->second.used = ++uses_;
   close_unused(fx);
   return true;
+}
+
+void SharedSession::tell_text(const std::string& path, Document& document, const std::string& quoted_text,
+                              std::size_t hash, Effects& fx) {
+  // Of a text that it knows, clangd would say nothing unless it finds an included file changed.
+  const bool force = hash == document.hash && is_clangd(config());
+  if (hash != document.hash) disturb_others(path);
+  document.version = ++last_version_;
+  document.changed = true;
+  document.heard = false;
+  document.hash = hash;
+  const std::string uri = opening(path);
+  to_server(R"({"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":)" + uri + R"(,"version":)" +
+                std::to_string(document.version) + R"(},"contentChanges":[{"text":)" + quoted_text +
+                (force ? R"(}],"forceRebuild":true}})" : "}]}}"),
+            fx);
+  if (!force) say_saved(uri, quoted_text, fx);  // clangd would do that alone, and say nothing
+}
+
+// ---- documents that nobody asks about now
+// ------------------------------------------------------------------------------
+
+/// A document as the disk has it: a file with its text, unless that is as it was, or nothing to
+/// keep open.
+struct SharedSession::OnDisk {
+  std::optional<FileStamp> stamp;
+  std::size_t hash = 0;
+  std::optional<std::string> quoted_text;
+};
+
+// One text at a time: all of them together may be large.
+void SharedSession::look_at_documents(const std::string& but) {
+  struct Open {
+    std::string path;
+    FileStamp stamp;
+    std::size_t hash;
+  };
+  std::vector<Open> open;
+  {
+    Lock lock(mutex_);
+    if (state() != State::ready || replacing_) return;
+    for (const auto& [path, document] : documents_) {
+      if (path != but) open.push_back({path, document.stamp, document.hash});
+    }
+  }
+  std::size_t bytes = 0;
+  for (const auto& [path, stamp, hash] : open) {
+    const auto info = look_at(path);
+    if (info && !info->folder && !stamp.fresh && info->stamp.same(stamp)) continue;
+    OnDisk now;
+    auto text = info && !info->folder ? read_file(path) : fail(ErrorKind::not_found, "");
+    if (text) {
+      now.stamp = info->stamp;
+      now.hash = std::hash<std::string>{}(*text);
+      if (now.hash != hash) {
+        bytes += text->size();
+        now.quoted_text = dump_json(json(std::move(*text)));
+      }
+      if (now.quoted_text && bytes > kMaxTexts) now = {};
+    }
+    Effects fx;
+    {
+      Lock lock(mutex_);
+      became(path, stamp, now, fx);
+    }
+    (void)settle(fx);
+  }
+}
+
+// `before`: of the document that was looked at. It is another one by now if somebody has told its
+// text meanwhile.
+void SharedSession::became(const std::string& path, const FileStamp& before, const OnDisk& now, Effects& fx) {
+  const auto it = documents_.find(path);
+  if (it == documents_.end() || !it->second.stamp.same(before) || state() != State::ready || replacing_) return;
+  if (now.stamp) it->second.stamp = *now.stamp;
+  if (now.stamp && !now.quoted_text) return;  // touched
+  if (now.stamp) return tell_text(path, it->second, *now.quoted_text, now.hash, fx);
+  documents_.erase(it);
+  disturb_others(path);
+  note_documents();
+  say_closed(path, fx);
+  std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) {
+    if (waiter.query->ask().path != path) return false;
+    fx.run.push_back([query = waiter.query] { query->resolve_later(); });
+    return true;
+  });
+}
+
+// The watch may not have seen it.
+void SharedSession::disturb_others(const std::string& path) {
+  if (!may_matter(path, config())) return;
+  for (auto& [other, document] : documents_) document.disturbed = document.disturbed || other != path;
+}
+
+void SharedSession::say_closed(const std::string& path, Effects& fx) {
+  tell_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(path)}}}}), fx);
 }
 
 // The text is on the disk: servers that check what is saved do so now.
@@ -163,7 +250,7 @@ void SharedSession::close_unused(Effects& fx) {
   if (documents_.size() <= kMaxDocuments) return;
   const auto oldest = std::min_element(documents_.begin(), documents_.end(),
                                        [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
-  tell_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(oldest->first)}}}}), fx);
+  say_closed(oldest->first, fx);
   documents_.erase(oldest);
 }
 

@@ -13,6 +13,16 @@ void Standing::follow(std::string_view method, std::string_view params) {
     if (kind == R"("begin")" && !token.empty() && progress_.size() < kMaxProgress) progress_.insert(token);
     return;
   }
+  if (method == "textDocument/publishDiagnostics") {
+    const std::string uri(member(params, "uri"));
+    if (!uri.starts_with('"') || uri.size() > kMaxUri) return;
+    if (is_empty_array(member(params, "diagnostics"))) {
+      diagnosed_.erase(uri);
+    } else if (diagnosed_.size() < kMaxDiagnosed) {
+      diagnosed_.insert(uri);
+    }
+    return;
+  }
   const bool begins = method == "client/registerCapability";
   const auto all = parse_json(member(params, begins ? "registrations" : "unregisterations"));  // spelt so
   if (!all || !all->is_array()) return;
@@ -37,16 +47,23 @@ std::vector<std::string> Standing::end(const std::string& id) {
   if (!all.empty())
     out.push_back(R"({"jsonrpc":"2.0","id":)" + id +
                   R"(,"method":"client/unregisterCapability","params":{"unregisterations":)" + dump_json(all) + "}}");
+  for (const auto& uri : diagnosed_)
+    out.push_back(R"({"jsonrpc":"2.0","method":"textDocument/publishDiagnostics","params":{"uri":)" + uri +
+                  R"(,"diagnostics":[]}})");
   progress_.clear();
   registrations_.clear();
+  diagnosed_.clear();
   return out;
 }
 
-json Standing::put_down() const { return {{"progress", progress_}, {"registrations", registrations_}}; }
+json Standing::put_down() const {
+  return {{"progress", progress_}, {"registrations", registrations_}, {"diagnosed", diagnosed_}};
+}
 
 void Standing::take_up(const json& left) {
   progress_ = left.at("progress").get<std::set<std::string>>();
   registrations_ = left.at("registrations").get<std::map<std::string, std::string>>();
+  diagnosed_ = left.value("diagnosed", std::set<std::string>());  // absent: of a build that did not follow them
 }
 
 }  // namespace gantry::lsp

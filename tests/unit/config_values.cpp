@@ -149,7 +149,7 @@ settings = { a = 1 }
                                                   {{"clangd",
                                                     {{"command", {"clangd-19", "--background-index"}},
                                                      {"languages", {"cpp"}},
-
+                                                     {"initialize_timeout_seconds", 300},
                                                      {"settings", {{"a", 1}}}}}}}});
   REQUIRE(plugin_settings(config, "host") == json::object());
 }

@@ -66,7 +66,7 @@ TEST_CASE("lsp.diagnostics: what changes while they are waited for makes them st
   t.host.wait("the wait", [&] { return calls() == 1; });
   const pid_t server = server_entry(t.host, "shared")["pid"];
   ::kill(server, SIGSTOP);
-  const json params{{"uri", "file://" + t.file}, {"version", 1}, {"diagnostics", json::array()}};
+  const json params{{"uri", "file://" + t.file}, {"version", 1}, {"diagnostics", {{{"message", "x"}}}}};
   auto publishes =
       t.host.begin("lsp.request", {{"uri", t.file},
                                    {"method", "test/notify"},

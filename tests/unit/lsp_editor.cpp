@@ -236,6 +236,41 @@ TEST_CASE("lsp crash: progress, registrations and questions of the dead server e
   host.stop();
 }
 
+TEST_CASE("lsp crash: diagnostics of the dead server are withdrawn at the editor, also of files that are not open") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir.path());
+  editor.open("file:///open.fake", "x");
+  const auto publish = [&](const std::string& uri, const json& diagnostics) {
+    (void)editor.ask("test/notify", {{"method", "textDocument/publishDiagnostics"},
+                                     {"params", {{"uri", uri}, {"diagnostics", diagnostics}}}});
+    REQUIRE(editor.said("textDocument/publishDiagnostics")["params"]["diagnostics"] == diagnostics);
+  };
+  const json wrong{{{"message", "wrong"}}};
+  publish("file:///open.fake", wrong);
+  publish("file:///closed%20\u00e9.fake", wrong);
+  publish("file:///mended.fake", wrong);
+  publish("file:///mended.fake", json::array());
+  publish("file:///clean.fake", json::array());
+  REQUIRE(kind_of(editor.ask("test/crash")) == "unavailable");
+  std::set<std::string> withdrawn;
+  for (int i = 0; i < 2; ++i) {
+    const auto said = editor.said("textDocument/publishDiagnostics")["params"];
+    REQUIRE(said["diagnostics"] == json::array());
+    withdrawn.insert(said["uri"]);
+  }
+  REQUIRE(withdrawn == std::set<std::string>{"file:///open.fake", "file:///closed%20\u00e9.fake"});
+  // What the next one says stands, and what was withdrawn is not so again.
+  publish("file:///open.fake", wrong);
+  (void)editor.ask("test/crash");
+  host.advance(std::chrono::seconds(1));
+  REQUIRE(editor.said("textDocument/publishDiagnostics")["params"]["uri"] == "file:///open.fake");
+  REQUIRE(editor.ask("test/echo", {{"x", 1}})["result"]["x"] == 1);
+  for (const auto& kept : editor.kept()) REQUIRE_FALSE(kept.contains("method"));
+  host.stop();
+}
+
 TEST_CASE("lsp crash: what the server wrote on stderr, and how it ended, is in the log") {
   TempDir dir;
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));

@@ -3,11 +3,15 @@
 // A language server that does on request what real ones do at the worst moment. It writes what it is sent into a file
 // (--log FILE), one message a line.
 //
-//   --exit-at-start   --hang-initialize   --refuse-initialize   --deaf (reads nothing after `initialized`)
+//   --exit-at-start   --hang-initialize   --refuse-initialize
+//   --initialize-when FIFO (answers initialize when something is written there)
+//   --deaf (reads nothing after `initialized`)
 //   --utf8 (counts positions so)   --save, --save-text (wants to hear of saved documents, with their text)
 //   --error-null (beside each result)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
+// A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
+// method.
 // Methods: see `request` and `test_request`. Documents: didOpen, didChange with full text, didClose.
 #include <signal.h>
 #include <unistd.h>
@@ -32,7 +36,7 @@ namespace {
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
        utf8 = false, save = false, save_text = false, error_null = false;
-  std::string log;
+  std::string log, initialize_when;
 };
 
 class Server {
@@ -97,6 +101,9 @@ class Server {
       initialize(id);
     } else if (method == "shutdown") {
       if (!options_.ignore_exit) answer(id, nullptr);
+    } else if (const auto error = params.find("test/refuse"); error != params.end()) {
+      if (++refused_[method] > error->at("times").get<int>()) return answer(id, {{"asked", refused_[method]}});
+      send({{"id", id}, {"error", error->at("error")}});
     } else if (method == "textDocument/hover") {
       hover(id, params);
     } else if (!test_request(id, method, params)) {
@@ -106,6 +113,7 @@ class Server {
 
   void initialize(const json& id) {
     if (options_.hang_initialize) return;
+    if (!options_.initialize_when.empty()) (void)std::ifstream(options_.initialize_when).get();
     if (options_.refuse_initialize) return refuse(id, -32603, "no licence");
     json capabilities{{"hoverProvider", true}};
     if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
@@ -223,6 +231,7 @@ class Server {
   std::vector<json> hanging_;
   std::map<std::string, json> asked_;
   std::map<std::string, json> documents_;
+  std::map<std::string, int> refused_;
   int last_ask_ = 0;
 };
 
@@ -241,6 +250,7 @@ int main(int argc, char** argv) {
     if (arg == "--error-null") options.error_null = true;
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
+    if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];
   }
   if (options.exit_at_start) {

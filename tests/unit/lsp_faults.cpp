@@ -178,7 +178,9 @@ TEST_CASE(
     "lsp faults: a server that hangs in initialize is given up by callers after their time, and killed after its own") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--hang-initialize"})}}, dir));
+  auto server = fake_server(dir, {"--hang-initialize"});
+  server["initialize_timeout_seconds"] = 60;
+  TestHost host(kPlugin, config_of({{"fake", server}}, dir));
   auto call = host.begin("lsp.request", request(file, "test/echo"));
   auto diagnostics = host.begin("lsp.diagnostics", {{"uri", file}, {"wait_ms", 1000}});
   host.wait("initialize", [&] { return !sent_to(dir, "initialize").empty(); });

@@ -8,6 +8,7 @@
 #include "envelope.hpp"
 #include "files.hpp"
 #include "lsp_support.hpp"
+#include "standing.hpp"
 #include "uri.hpp"
 
 using namespace gantry;
@@ -36,6 +37,11 @@ TEST_CASE("lsp envelope: an error that is null is none") {
   REQUIRE(e.error.empty());
   REQUIRE(e.result == R"({"a":null})");
   REQUIRE(scan(R"({"id":1,"error":{"code":1},"result":null})", Scan::full).error == R"({"code":1})");
+}
+
+TEST_CASE("lsp envelope: an array without elements is told from all else") {
+  for (const auto* empty : {"[]", "[ ]", "[\n\t]"}) REQUIRE(is_empty_array(empty));
+  for (const auto* other : {"", "[", "[[]]", "[1]", "{}", "null", "]", " "}) REQUIRE_FALSE(is_empty_array(other));
 }
 
 TEST_CASE("lsp envelope: what is no object, or is cut off, is refused") {
@@ -147,6 +153,30 @@ TEST_CASE("lsp documents: more text than the bound is not kept") {
   REQUIRE(documents.lost().find("64 MiB") != std::string::npos);
 }
 
+TEST_CASE("lsp standing: files with diagnostics beyond the bound are not followed, and those within it are") {
+  Standing standing;
+  const auto follow = [&](std::size_t i, const char* diagnostics) {
+    standing.follow("textDocument/publishDiagnostics",
+                    R"({"uri":"file:///)" + std::to_string(i) + R"(","diagnostics":)" + diagnostics + "}");
+  };
+  for (std::size_t i = 0; i <= Standing::kMaxDiagnosed; ++i) follow(i, "[{}]");
+  follow(0, "[]");
+  follow(Standing::kMaxDiagnosed + 1, "[{}]");  // there is room again
+  Standing next;
+  next.take_up(standing.put_down());
+  const auto ended = next.end("1");
+  REQUIRE(ended.size() == Standing::kMaxDiagnosed);
+  const auto withdrawn = [&](std::size_t i) {
+    return std::ranges::any_of(
+        ended, [&](const auto& text) { return json::parse(text)["params"]["uri"] == "file:///" + std::to_string(i); });
+  };
+  REQUIRE(withdrawn(1));
+  REQUIRE(withdrawn(Standing::kMaxDiagnosed + 1));
+  REQUIRE_FALSE(withdrawn(0));
+  REQUIRE_FALSE(withdrawn(Standing::kMaxDiagnosed));
+  REQUIRE(next.end("2").empty());
+}
+
 TEST_CASE("lsp config: without servers there is clangd, and a mistake names its key") {
   PluginConfig config;
   auto settings = parse_settings(config);
@@ -167,6 +197,16 @@ TEST_CASE("lsp config: without servers there is clangd, and a mistake names its 
       message({{"x", {{"command", "x"}, {"languages", {"x"}}, {"comand", "x"}}}}).find("did you mean \"command\"") !=
       std::string::npos);
   REQUIRE(message({{"x", {{"command", 3}, {"languages", {"x"}}}}}).find("command must be") != std::string::npos);
+  const auto with_time = [&](const json& seconds) {
+    const json server{{"command", "x"}, {"languages", {"x"}}, {"initialize_timeout_seconds", seconds}};
+    config.settings = {{"servers", {{"x", server}}}};
+    return parse_settings(config);
+  };
+  REQUIRE(settings->servers[0].initialize_timeout == std::chrono::seconds(300));
+  REQUIRE(with_time(0)->servers[0].initialize_timeout == std::chrono::seconds(0));
+  REQUIRE(server_from(to_json(with_time(7)->servers[0])).initialize_timeout == std::chrono::seconds(7));
+  for (const json& wrong : {json(-1), json(86'401), json("7")})
+    REQUIRE(with_time(wrong).error().message.find("[lsp.servers.x] initialize_timeout_seconds") == 0);
   config = {};
   config.async = {{"max_concurrent_lsp_requests", 0}};
   REQUIRE(parse_settings(config).error().message.find("max_concurrent_lsp_requests") != std::string::npos);
@@ -238,4 +278,21 @@ TEST_CASE("lsp files: the root is the nearest marked folder, else the workspace,
   REQUIRE(find_root(dir / "outer/inner/deep", {".mark"}, {}) == dir / "outer/inner");
   REQUIRE(find_root(dir / "other", {".mark"}, {dir.path(), dir / "othe"}) == dir.path());
   REQUIRE(find_root(dir / "other", {".mark"}, {}) == dir / "other");
+}
+
+TEST_CASE("lsp files: a marker above the workspace does not make a root") {
+  lsp_test::TempDir home;
+  home.write(".mark", "");
+  home.write("work/lib/deep/a.x", "");
+  const std::vector<std::string> workspaces{home / "work"};
+  REQUIRE(find_root(home / "work/lib/deep", {".mark"}, workspaces) == home / "work");
+  REQUIRE(find_root(home / "work", {".mark"}, workspaces) == home / "work");
+  home.write("work/lib/.mark", "");
+  REQUIRE(find_root(home / "work/lib/deep", {".mark"}, workspaces) == home / "work/lib");
+  home.write("work/.mark", "");
+  REQUIRE(find_root(home / "work/other", {".mark"}, workspaces) == home / "work");
+  // The innermost workspace counts, and what lies in none is looked for as before.
+  REQUIRE(find_root(home / "work/lib/deep", {".mark"}, {home.path(), home / "work/lib/deep"}) ==
+          home / "work/lib/deep");
+  REQUIRE(find_root(home / "elsewhere", {".mark"}, workspaces) == home.path());
 }

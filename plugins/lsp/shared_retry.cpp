@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Answers of a server that mean "not now": ContentModified, when something has changed while it worked on a request,
+// and ServerCancelled, unless it says that the request is not to be made again. An editor knows these codes and gets
+// them as they are. A script would take them for failures.
+#include <algorithm>
+#include <array>
+
+#include "shared.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+constexpr int kContentModified = -32801;
+constexpr int kServerCancelled = -32802;
+
+// Those whose answer is information. Not those whose answer is an edit (rename, formatting, codeAction,
+// willSaveWaitUntil), for a text that the caller has seen; not workspace/executeCommand, which may have done
+// a part; not what resolves an item of an earlier answer; not what no specification names.
+[[nodiscard]] bool only_reads(std::string_view method) {
+  static constexpr auto kReads = std::to_array<std::string_view>({"callHierarchy/incomingCalls",
+                                                                  "callHierarchy/outgoingCalls",
+                                                                  "textDocument/codeLens",
+                                                                  "textDocument/colorPresentation",
+                                                                  "textDocument/completion",
+                                                                  "textDocument/declaration",
+                                                                  "textDocument/definition",
+                                                                  "textDocument/diagnostic",
+                                                                  "textDocument/documentColor",
+                                                                  "textDocument/documentHighlight",
+                                                                  "textDocument/documentLink",
+                                                                  "textDocument/documentSymbol",
+                                                                  "textDocument/foldingRange",
+                                                                  "textDocument/hover",
+                                                                  "textDocument/implementation",
+                                                                  "textDocument/inlayHint",
+                                                                  "textDocument/inlineCompletion",
+                                                                  "textDocument/inlineValue",
+                                                                  "textDocument/linkedEditingRange",
+                                                                  "textDocument/moniker",
+                                                                  "textDocument/prepareCallHierarchy",
+                                                                  "textDocument/prepareRename",
+                                                                  "textDocument/prepareTypeHierarchy",
+                                                                  "textDocument/references",
+                                                                  "textDocument/selectionRange",
+                                                                  "textDocument/semanticTokens/full",
+                                                                  "textDocument/semanticTokens/full/delta",
+                                                                  "textDocument/semanticTokens/range",
+                                                                  "textDocument/signatureHelp",
+                                                                  "textDocument/typeDefinition",
+                                                                  "typeHierarchy/subtypes",
+                                                                  "typeHierarchy/supertypes",
+                                                                  "workspace/diagnostic",
+                                                                  "workspace/symbol"});
+  return std::ranges::find(kReads, method) != kReads.end();
+}
+
+[[nodiscard]] bool means_later(std::string_view error) {
+  const auto doc = parse_json(error);
+  if (!doc || !doc->is_object()) return false;
+  const json code = doc->value("code", json()), data = doc->value("data", json());
+  if (code == kContentModified) return true;
+  return code == kServerCancelled && !(data.is_object() && data.value("retriggerRequest", json()) == false);
+}
+
+}  // namespace
+
+// False: the error is the caller's.
+bool SharedSession::ask_again(const std::shared_ptr<Query>& query, std::string_view error) {
+  if (!only_reads(query->ask().method) || !means_later(error)) return false;
+  const unsigned retry = query->pauses();
+  if (retry > kMaxRetries) return false;
+  const auto timer =
+      context_->host.after(kFirstPause * (1U << (retry - 1)), [weak = weak(), again = std::weak_ptr<Query>(query)] {
+        const auto self = weak.lock();
+        const auto asked = again.lock();
+        if (self && asked) static_cast<SharedSession&>(*self).pause_is_over(asked);
+      });
+  if (timer) pausing_.push_back(query);
+  return timer.has_value();
+}
+
+void SharedSession::pause_is_over(const std::shared_ptr<Query>& query) {
+  {
+    Lock lock(mutex_);
+    if (std::erase(pausing_, query) == 0) return;
+  }
+  query->resolve_later();
+}
+
+}  // namespace gantry::lsp
