@@ -2,7 +2,7 @@
 #include "host/cli/lsp_message.hpp"
 
 #include <algorithm>
-#include <cstdlib>
+#include <gantry/file_uri.hpp>
 #include <utility>
 
 namespace gantry::host {
@@ -67,26 +67,16 @@ class Members {
   std::string_view rest_;
 };
 
-[[nodiscard]] std::string path_of(const std::string& uri) {
-  constexpr std::string_view kFile = "file://";
-  if (uri.compare(0, kFile.size(), kFile) != 0) return {};
-  std::string out;
-  for (std::size_t i = kFile.size(); i < uri.size(); ++i) {
-    if (uri[i] == '%' && i + 2 < uri.size()) {
-      out += static_cast<char>(std::strtol(uri.substr(i + 1, 2).c_str(), nullptr, 16));
-      i += 2;
-    } else {
-      out += uri[i];
-    }
-  }
-  return out;
+// What is no folder of this machine is the server's alone.
+void add_folder(const json& uri, std::vector<std::string>& out) {
+  if (auto path = to_path(uri.get<std::string>())) out.push_back(std::move(*path));
 }
 
 void add_folders(const json& folders, std::vector<std::string>& out) {
   if (!folders.is_array()) return;
   for (const auto& folder : folders) {
     if (!folder.is_object() || !folder.contains("uri") || !folder["uri"].is_string()) continue;
-    if (auto path = path_of(folder["uri"].get<std::string>()); !path.empty()) out.push_back(std::move(path));
+    add_folder(folder["uri"], out);
   }
 }
 
@@ -111,10 +101,9 @@ std::vector<std::string> folders_of_initialize(const json& params) {
   if (!params.is_object()) return out;
   add_folders(params.value("workspaceFolders", json()), out);
   if (!out.empty()) return out;
-  if (const json root = params.value("rootUri", json()); root.is_string()) {
-    if (auto path = path_of(root.get<std::string>()); !path.empty()) out.push_back(std::move(path));
+  for (const char* key : {"rootUri", "rootPath"}) {
+    if (const json root = params.value(key, json()); out.empty() && root.is_string()) add_folder(root, out);
   }
-  if (const json root = params.value("rootPath", json()); out.empty() && root.is_string()) out.push_back(root);
   return out;
 }
 

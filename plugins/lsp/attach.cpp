@@ -4,7 +4,6 @@
 #include "attach.hpp"
 
 #include "messages.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 

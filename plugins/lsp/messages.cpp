@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "messages.hpp"
 
-#include "uri.hpp"
+#include <gantry/file_uri.hpp>
 
 namespace gantry::lsp {
 

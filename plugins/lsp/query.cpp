@@ -5,7 +5,6 @@
 
 #include "registry.hpp"
 #include "shared.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 

@@ -2,9 +2,9 @@
 #include "shared.hpp"
 
 #include <algorithm>
+#include <gantry/file_uri.hpp>
 
 #include "messages.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 

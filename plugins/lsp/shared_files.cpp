@@ -2,11 +2,11 @@
 //
 // What the server is told of the disk: the documents that are asked about, and what has changed besides.
 #include <algorithm>
+#include <gantry/file_uri.hpp>
 
 #include "languages.hpp"
 #include "messages.hpp"
 #include "shared.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 

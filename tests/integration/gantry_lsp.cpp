@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
 #include <tuple>
 
 #include "integration/editor.hpp"
@@ -149,6 +150,28 @@ TEST_CASE("gantry lsp: a message that the host does not take is left out, answer
   }
   (void)editor.request(4, "test/echo", {{"x", 1}});
   REQUIRE(editor.answer_to(4)["result"]["x"] == 1);
+}
+
+TEST_CASE(
+    "gantry lsp: folders of every spelling are workspaces, and what is no folder of this machine is the server's") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  for (const auto* name : {"one", "t:wo", "three"}) fs::create_directory(box.dir() / name);
+  const auto path = [&](const char* name) { return (fs::canonical(box.dir()) / name).string(); };
+  json folders = json::array();
+  for (const auto& uri : {"file:" + path("one"), "file://localhost" + path("t%3awo"), "file://" + path("three/"),
+                          "file://server" + path("one"), std::string("untitled:1")})
+    folders.push_back({{"uri", uri}, {"name", "x"}});
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.request(0, "initialize", {{"workspaceFolders", folders}, {"capabilities", json::object()}});
+  REQUIRE(editor.answer_to(0).contains("result"));
+  const auto out = json::parse(box.run({"call", "host.status"}).out);
+  REQUIRE(std::set<json>(out["workspaces"].begin(), out["workspaces"].end()) ==
+          std::set<json>{path("one"), path("t:wo"), path("three")});
+  (void)editor.request(1, "test/cwd");
+  REQUIRE(editor.answer_to(1)["result"] == path("one"));
+  REQUIRE(box.read("lsp.err").empty());
 }
 
 TEST_CASE("gantry lsp: a batch is refused in our words, also as the first message, and the session begins after it") {

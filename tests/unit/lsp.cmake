@@ -8,7 +8,7 @@ if(TARGET lsp)
   gantry_add_test(test_lsp
     lsp_parts.cpp lsp_watch.cpp lsp_reactor.cpp lsp_attach.cpp lsp_editor.cpp lsp_request.cpp lsp_disk.cpp lsp_faults.cpp lsp_recovery.cpp lsp_clangd.cpp lsp_dialects.cpp
     ${LSP_DIR}/config.cpp ${LSP_DIR}/documents.cpp ${LSP_DIR}/envelope.cpp ${LSP_DIR}/files.cpp ${LSP_DIR}/process.cpp
-    ${LSP_DIR}/reactor.cpp ${LSP_DIR}/uri.cpp ${LSP_DIR}/watch.cpp
+    ${LSP_DIR}/reactor.cpp ${LSP_DIR}/watch.cpp
     LIBS simdjson::simdjson gantry_services LABELS concurrency)
   target_include_directories(test_lsp PRIVATE ${LSP_DIR})
   add_dependencies(test_lsp gantry lsp lsp_fake_server)

@@ -2,13 +2,13 @@
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <gantry/file_uri.hpp>
 
 #include "config.hpp"
 #include "documents.hpp"
 #include "envelope.hpp"
 #include "files.hpp"
 #include "lsp_support.hpp"
-#include "uri.hpp"
 
 using namespace gantry;
 using namespace gantry::lsp;
@@ -62,6 +62,31 @@ TEST_CASE("lsp envelope: a member of an object is set to null, and nothing else"
   REQUIRE(with_null(R"({"p":{"x":[1,2]},"q":3,"\u0070":"again"})", "p") == R"({"p":null,"q":3,"\u0070":null})");
   REQUIRE(with_null(R"({"q":1})", "p") == R"({"q":1})");
   REQUIRE(with_null("{}", "p") == "{}");
+}
+
+TEST_CASE(
+    "lsp uri: a file is the same with one slash or three, at localhost, encoded or not, and with a slash behind") {
+  for (const auto* uri :
+       {"file:///a/b:c", "file:/a/b:c", "FILE:/a/b:c", "file://localhost/a/b:c", "file://LocalHost/a/b:c",
+        "file:///a/b%3Ac", "file:///a/b%3ac", "file:///%61/b:c", "file:///a/b:c/", "file:/a//b:c//",
+        "file:///a/./x/../b:c", "file:////a/b:c", "/a/b:c", "/a/b:c/"}) {
+    CAPTURE(uri);
+    REQUIRE(*to_path(uri) == "/a/b:c");
+  }
+  REQUIRE(*to_path("file:///") == "/");
+  REQUIRE(*to_path("file:/a b[1]/C#/what?/\xC3\xBC") == "/a b[1]/C#/what?/\xC3\xBC");
+  REQUIRE(*to_path("/100%25") == "/100%25");  // a path is no URI
+}
+
+TEST_CASE("lsp uri: what is no file of this machine is refused with why") {
+  const auto why = [](const char* uri) { return to_path(uri).error().message; };
+  for (const auto* other : {"file://server/a", "file://localhost.example/a", "file://127.0.0.1/a", "file://a%2Fb/c"})
+    REQUIRE(why(other).find("names the host \"") != std::string::npos);
+  for (const auto* other : {"untitled:Untitled-1", "jar:file:///a.jar!/B.class", "deno:/https/x", "http://localhost/a",
+                            "file:a", "file:", "file://", "file://localhost", "a/b", "", "fil", "file"})
+    REQUIRE(why(other).find("is neither a file: URI of this machine nor an absolute path") != std::string::npos);
+  REQUIRE(is_file_uri("file://server/a"));
+  REQUIRE_FALSE(is_file_uri("jar:file:///a.jar!/B.class"));
 }
 
 TEST_CASE("lsp uri: each spelling of a file gives one path, and a path gives one URI") {
@@ -128,6 +153,21 @@ TEST_CASE("lsp documents: full and incremental changes are followed, and replaye
   REQUIRE(replayed.empty());
 }
 
+TEST_CASE("lsp documents: two spellings of one URI are one document, which is opened again under the first") {
+  TrackedDocuments documents;
+  documents.follow("textDocument/didOpen", opened("one").dump());
+  auto other = changed(2, {{{"text", "two"}}});
+  other["textDocument"]["uri"] = "file:/%61";
+  documents.follow("textDocument/didChange", other.dump());
+  documents.replay([&](std::string_view message) {
+    const auto document = json::parse(message)["params"]["textDocument"];
+    REQUIRE(document["uri"] == "file:///a");
+    REQUIRE(document["text"] == "two");
+  });
+  documents.follow("textDocument/didClose", R"({"textDocument":{"uri":"file://localhost/a"}})");
+  REQUIRE(documents.size() == 0);
+}
+
 TEST_CASE("lsp documents: a change that makes no sense ends the following, and says so") {
   TrackedDocuments documents;
   documents.follow("textDocument/didOpen", opened("text").dump());
@@ -139,11 +179,12 @@ TEST_CASE("lsp documents: a change that makes no sense ends the following, and s
 TEST_CASE("lsp documents: more text than the bound is not kept") {
   TrackedDocuments documents;
   const std::string big(TrackedDocuments::kMaxBytes / 2 + 1, 'x');
-  auto params = opened(big);
-  documents.follow("textDocument/didOpen", params.dump());
+  const auto open = [&](const std::string& uri) {
+    documents.follow("textDocument/didOpen", R"({"textDocument":{"uri":")" + uri + R"(","text":")" + big + "\"}}");
+  };
+  open("file:///a");
   REQUIRE(documents.lost().empty());
-  params["textDocument"]["uri"] = "file:///b";
-  documents.follow("textDocument/didOpen", params.dump());
+  open("file:///b");
   REQUIRE(documents.lost().find("64 MiB") != std::string::npos);
 }
 
