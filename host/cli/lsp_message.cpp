@@ -67,6 +67,17 @@ class Members {
   std::string_view rest_;
 };
 
+// Also one that no double holds, which the parser refuses.
+[[nodiscard]] bool is_number(std::string_view token) {
+  const auto mark = std::min(token.find_first_of("eE"), token.size());
+  const auto mantissa = parse_json(token.substr(0, mark));
+  if (!mantissa || !mantissa->is_number()) return false;
+  if (mark == token.size()) return true;
+  auto exponent = token.substr(mark + 1);
+  if (exponent.starts_with('+') || exponent.starts_with('-')) exponent.remove_prefix(1);
+  return !exponent.empty() && exponent.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
 // What is no folder of this machine is the server's alone.
 void add_folder(const json& uri, std::vector<std::string>& out) {
   if (auto path = to_path(uri.get<std::string>())) out.push_back(std::move(*path));
@@ -89,7 +100,7 @@ LspHead head_of(std::string_view message) {
   while (members.next(name, value)) {
     if (name == "\"method\"" || name == "\"id\"") {
       const auto doc = parse_json(value);
-      if (name == "\"id\"" && doc && (doc->is_string() || doc->is_number())) head.id = *doc;
+      if (name == "\"id\"" && ((doc && doc->is_string()) || is_number(value))) head.id = value;
       if (name == "\"method\"" && doc && doc->is_string()) head.method = *doc;
     }
   }

@@ -94,7 +94,7 @@ void AttachSession::pass_cancel(std::string_view text, Effects& fx) {
   const Envelope whole = scan(text, Scan::full);
   const auto id = member(whole.params, "id");
   for (const auto& [ours, theirs] : server_requests_) {
-    if (id != theirs) continue;
+    if (!same_id(id, theirs)) continue;
     std::string item;
     append_with_id(item, text, id, std::to_string(ours));
     fx.items.push_back(std::move(item));

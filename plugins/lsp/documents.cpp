@@ -3,8 +3,10 @@
 
 #include <simdjson.h>
 
+#include <cmath>
 #include <gantry/file_uri.hpp>
 #include <gantry/json.hpp>
+#include <optional>
 #include <utility>
 
 namespace gantry::lsp {
@@ -31,6 +33,16 @@ namespace {
   return at;
 }
 
+// A whole number, also as some libraries write one: 3.0.
+[[nodiscard]] std::optional<std::int64_t> whole_number(simdjson::simdjson_result<simdjson::dom::element> value) {
+  std::int64_t whole = 0;
+  double real = 0;
+  if (value.get(whole) == simdjson::SUCCESS) return whole;
+  constexpr double kExact = 9007199254740992.0;  // 2 to the power of 53
+  if (value.get(real) != simdjson::SUCCESS || !(std::abs(real) <= kExact) || std::trunc(real) != real) return {};
+  return static_cast<std::int64_t>(real);
+}
+
 // Two spellings of one file's URI are one document.
 [[nodiscard]] std::string key_of(std::string_view uri) {
   auto path = to_path(uri);
@@ -42,11 +54,19 @@ struct Position {
 };
 
 [[nodiscard]] bool read_position(simdjson::dom::element range, const char* end, Position& out) {
-  std::uint64_t line = 0, character = 0;
-  if (range[end]["line"].get(line) != simdjson::SUCCESS) return false;
-  if (range[end]["character"].get(character) != simdjson::SUCCESS) return false;
-  out = Position{static_cast<std::size_t>(line), static_cast<std::size_t>(character)};
-  return true;
+  const auto read = [&](const char* name, std::size_t& number) {
+    std::uint64_t plain = 0;
+    const auto value = range[end][name];
+    if (value.get(plain) == simdjson::SUCCESS) {
+      number = static_cast<std::size_t>(plain);
+      return true;
+    }
+    const auto whole = whole_number(value);
+    if (!whole || *whole < 0) return false;
+    number = static_cast<std::size_t>(*whole);
+    return true;
+  };
+  return read("line", out.line) && read("character", out.character);
 }
 
 }  // namespace
@@ -98,10 +118,9 @@ std::string TrackedDocuments::follow(std::string_view method, std::string_view p
 std::string TrackedDocuments::open(const Parsed& params) {
   const auto item = params.root["textDocument"];
   std::string_view text, language;
-  std::int64_t version = 0;
   if (item["text"].get(text) != simdjson::SUCCESS) return {};
   (void)item["languageId"].get(language);
-  (void)item["version"].get(version);
+  const auto version = whole_number(item["version"]).value_or(0);
   auto& document = documents_[key_of(params.uri)];
   const std::size_t before = document.text.size();
   document = Document{std::string(params.uri), std::string(language), version, std::string(text)};
@@ -114,8 +133,7 @@ void TrackedDocuments::change(const Parsed& params) {
   simdjson::dom::array changes;
   if (it == documents_.end() || params.root["contentChanges"].get(changes) != simdjson::SUCCESS) return;
   Document& document = it->second;
-  std::int64_t version = 0;
-  if (params.root["textDocument"]["version"].get(version) == simdjson::SUCCESS) document.version = version;
+  if (const auto version = whole_number(params.root["textDocument"]["version"])) document.version = *version;
   const std::size_t before = document.text.size();
   for (const auto change : changes) {
     std::string_view text;

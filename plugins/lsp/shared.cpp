@@ -177,9 +177,9 @@ void SharedSession::message(std::string_view text, const Envelope& e, Effects& f
     if (e.method() == "textDocument/publishDiagnostics") published(e.params, fx);
     return;
   }
-  const auto request = parse_json(text);
-  if (!request) return kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
-  tell_server(answer_to_server(*request, config(), root()), fx);
+  const auto params = parse_json(e.params.empty() ? "null" : e.params);
+  if (!params) return kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
+  to_server(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
 }
 
 void SharedSession::answered(const Envelope& e, Effects& fx) {

@@ -46,7 +46,7 @@ namespace {
   for (const auto& each : changes) {
     if (!each.is_object()) continue;
     const json uri = each.value("uri", json()), type = each.value("type", json());
-    if (!uri.is_string() || !type.is_number_integer() || type < 1 || type > 3) continue;
+    if (!uri.is_string() || (type != 1 && type != 2 && type != 3)) continue;  // 2.0 is 2
     if (const auto path = to_path(uri.get<std::string>())) out.add(*path, static_cast<FileChange>(type.get<int>()));
   }
   return out;

@@ -152,6 +152,31 @@ TEST_CASE("gantry lsp: a message that the host does not take is left out, answer
   REQUIRE(editor.answer_to(4)["result"]["x"] == 1);
 }
 
+TEST_CASE("gantry lsp: ids come back as the editor has written them, whatever number that is") {
+  Sandbox box;
+  configure_fake_server(box);
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  const auto ask = [&](const std::string& id) {
+    (void)editor.send_text(R"({"jsonrpc":"2.0","id":)" + id + R"(,"method":"test/echo","params":{"x":1}})");
+    auto answer = editor.receive_text();
+    INFO(answer);
+    REQUIRE(answer.find(R"("id":)" + id + ",") != std::string::npos);
+    return json::parse(answer.replace(answer.find(id), id.size(), "0"));
+  };
+  for (const char* id : {"1.0", "1e0", "-7", "1.50", "18446744073709551615", R"("a\/b")"})
+    REQUIRE(ask(id)["result"]["x"] == 1);
+  // The host takes no such numbers. Who asked is told under the id even so.
+  for (const char* id : {"18446744073709551616", "123456789012345678901234567890", "1e400", "-1E+400"})
+    REQUIRE(ask(id)["error"]["data"]["kind"] == "parse_error");
+  (void)editor.send_text(R"({"jsonrpc":"2.0","id":9.0,"method":"test/hang"})");
+  (void)editor.send_text(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":9}})");
+  const auto cancelled = editor.receive_text();
+  REQUIRE(cancelled.find(R"("id":9.0)") != std::string::npos);
+  REQUIRE(cancelled.find("-32800") != std::string::npos);
+}
+
 TEST_CASE(
     "gantry lsp: folders of every spelling are workspaces, and what is no folder of this machine is the server's") {
   Sandbox box;

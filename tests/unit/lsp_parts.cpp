@@ -3,6 +3,7 @@
 
 #include <catch2/catch.hpp>
 #include <gantry/file_uri.hpp>
+#include <limits>
 
 #include "config.hpp"
 #include "documents.hpp"
@@ -55,6 +56,54 @@ TEST_CASE("lsp envelope: an id is replaced in place, and nothing else") {
   REQUIRE(own_id("12") == 12);
   REQUIRE(own_id("\"12\"") == -1);
   REQUIRE(own_id("1.5") == -1);
+}
+
+TEST_CASE("lsp envelope: a number is the same id however it is written, and no other number is") {
+  for (const auto* one : {"1", "1.0", "1e0", "1.000E+0", "10e-1", "0.1e1", "100e-02"}) {
+    CAPTURE(one);
+    REQUIRE(own_id(one) == 1);
+    REQUIRE(same_id(one, "1"));
+    REQUIRE_FALSE(same_id(one, "10"));
+    REQUIRE_FALSE(same_id(one, "-1"));
+    REQUIRE_FALSE(same_id(one, R"("1")"));
+  }
+  REQUIRE(whole_number("9223372036854775807") == 9223372036854775807LL);
+  REQUIRE(whole_number("-9.223372036854775808e18") == std::numeric_limits<long long>::min());
+  REQUIRE(whole_number("-0.0") == 0);
+  REQUIRE(whole_number("0e99999999999999999999999") == std::nullopt);
+  for (const auto* none : {"1.5",
+                           "9223372036854775808",
+                           "1e19",
+                           "1e400",
+                           "1e99999999999999999999",
+                           "1e-1",
+                           "-",
+                           "",
+                           ".5",
+                           "1.",
+                           "1e",
+                           "1e+",
+                           "1e+-1",
+                           "1ee1",
+                           "0x1",
+                           "true",
+                           "null",
+                           "\"1\"",
+                           "[1]",
+                           "1 "}) {
+    CAPTURE(none);
+    REQUIRE(whole_number(none) == std::nullopt);
+    REQUIRE(own_id(none) == -1);
+  }
+  REQUIRE(own_id("-1") == -1);
+  REQUIRE(same_id("1.5", "15e-1"));
+  REQUIRE(same_id("18446744073709551617", "18446744073709551617.0"));
+  REQUIRE_FALSE(same_id("18446744073709551617", "18446744073709551616"));
+  REQUIRE(same_id("1e400", "10e399"));
+  REQUIRE_FALSE(same_id("1e99999999999999999999", "1e99999999999999999998"));
+  REQUIRE(same_id(R"("a\/b")", R"("a/b")"));
+  REQUIRE_FALSE(same_id(R"("a\/b")", R"("a/c")"));
+  REQUIRE_FALSE(same_id("", "1"));
 }
 
 TEST_CASE("lsp envelope: a member of an object is set to null, and nothing else") {
@@ -151,6 +200,30 @@ TEST_CASE("lsp documents: full and incremental changes are followed, and replaye
   replayed.clear();
   documents.replay(keep);
   REQUIRE(replayed.empty());
+}
+
+TEST_CASE(
+    "lsp documents: versions and positions that are written as 3.0 are whole numbers, and larger ones no others") {
+  TrackedDocuments documents;
+  const auto known = [&] {
+    json document;
+    documents.replay([&](std::string_view message) { document = json::parse(message)["params"]["textDocument"]; });
+    return document;
+  };
+  documents.follow("textDocument/didOpen",
+                   R"({"textDocument":{"uri":"file:///a","languageId":"cpp","version":3.0,"text":"one\ntwo\n"}})");
+  REQUIRE(known()["version"].dump() == "3");
+  const auto change_to = [&](const std::string& version) {
+    documents.follow("textDocument/didChange",
+                     R"({"textDocument":{"uri":"file:///a","version":)" + version +
+                         R"(},"contentChanges":[{"range":{"start":{"line":1.0,"character":0e0},)"
+                         R"("end":{"line":1e0,"character":3.0}},"text":"2"}]})");
+    REQUIRE(documents.lost().empty());
+    REQUIRE(known()["text"] == "one\n2\n");
+    return known()["version"].dump();
+  };
+  REQUIRE(change_to("4e0") == "4");
+  for (const char* const none : {"4.5", "1e300", "18446744073709551615", "-1e300"}) REQUIRE(change_to(none) == "4");
 }
 
 TEST_CASE("lsp documents: two spellings of one URI are one document, which is opened again under the first") {
