@@ -114,22 +114,24 @@ void SharedSession::published(std::string_view params, Effects& fx) {
   if (!uri || !uri->is_string() || diagnostics.empty() || diagnostics.size() > kMaxDiagnostics) return;
   const auto path = to_path(uri->get<std::string>());
   if (!path) return;
-  const auto it = documents_.find(*path);
-  if (it == documents_.end()) return;
-  Document& document = it->second;
   std::optional<long long> version;
-  if (const long long named = own_id(member(params, "version")); named >= 0) {
-    version = named;
-  } else if (!document.changed) {
-    version = document.version;
+  if (const long long named = own_id(member(params, "version")); named >= 0) version = named;
+  for (auto& [opened_as, document] : documents_) {
+    document.named = document.named || opened_as == *path;
+    if (opened_as == *path || (document.real_path == *path && !document.named))
+      diagnosed(opened_as, document, version, diagnostics, fx);
   }
+}
+
+void SharedSession::diagnosed(const std::string& path, Document& document, std::optional<long long> version,
+                              std::string_view diagnostics, Effects& fx) {
+  if (!version && !document.changed) version = document.version;
   if (document.diagnosed && version && *version < *document.diagnosed) return;
   document.diagnosed = version;
   document.diagnostics = diagnostics;
-  publish_later("lsp.diagnostics.changed", {{"uri", to_uri(*path)}, {"version", version ? json(*version) : json()}},
-                fx);
+  publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", version ? json(*version) : json()}}, fx);
   std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) {
-    if (waiter.query->ask().path != *path || !version || *version < waiter.version) return false;
+    if (waiter.query->ask().path != path || !version || *version < waiter.version) return false;
     // It looks at the disk once more: what has changed meanwhile, the server perhaps did not see.
     fx.run.push_back([query = waiter.query] { query->resolve_later(); });
     return true;

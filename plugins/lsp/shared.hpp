@@ -10,9 +10,11 @@
 // a new version. A clangd is started anew when the compilation database or its flags change: it would not look for half
 // a minute. The same when more has changed than was seen.
 //
-// Diagnostics are kept for the files that are open in it, with the version that they are for. `fresh` says that they
-// are for the text that the server was last told, and that nothing has changed since that is seen; a server that names
-// no version is believed for a file's first text only.
+// Diagnostics are kept for the files that are open in it, with the version that they are for.
+// `fresh` says that they are for the text that the server was last told, and that nothing has
+// changed since that is seen; a server that names no version is believed for a file's first text
+// only. A server that publishes under the path that a symbolic link leads to means the document
+// that was opened by the link, unless it publishes under the path of the link, too.
 //
 // Thread rule: any thread; see session.hpp.
 // Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
@@ -65,6 +67,8 @@ class SharedSession final : public Session {
     FileStamp stamp;
     std::size_t hash = 0;  // of the text that the server was told last
     std::uint64_t used = 0;
+    std::string real_path;               // which some servers publish under
+    bool named = false;                  // the server has published under the path that it was opened with
     bool changed = false;                // since it was opened
     bool disturbed = false;              // something else has changed since the server was told of it last
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
@@ -89,6 +93,8 @@ class SharedSession final : public Session {
   void tell_changes(Effects& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void diagnosed(const std::string& path, Document& document, std::optional<long long> version,
+                 std::string_view diagnostics, Effects& fx) GANTRY_REQUIRES(mutex_);
   void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);

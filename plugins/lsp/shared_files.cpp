@@ -146,6 +146,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effec
     if (!force) say_saved(uri, *snapshot.quoted_text, fx);  // clangd would do that alone, and say nothing
   }
   it->second.stamp = snapshot.info.stamp;
+  it->second.real_path = std::move(snapshot.real_path);
   it->second.used = ++uses_;
   close_unused(fx);
   return true;
