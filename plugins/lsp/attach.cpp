@@ -210,6 +210,7 @@ void AttachSession::cancel(std::string_view text, Effects& fx) {
   consumed();
   const std::string_view id = member(scan(text, Scan::full).params, "id");
   if (id.empty()) return;
+  if (!answered_ && same_id(init_id_, id)) return cancel_initialize(fx);
   for (const auto& [ours, pending] : pending_) {
     if (same_id(pending.id, id)) return cancel_at_server(ours, fx);
   }

@@ -192,12 +192,14 @@ void Session::greet(Effects& fx) {
 }
 
 void Session::await_welcome() {
-  (void)context_->host.after(kInitializeTimeout, [weak = weak(), id = initialize_id_] {
+  const auto time = initialize_timeout();
+  if (time == std::chrono::seconds::zero()) return;
+  (void)context_->host.after(time, [weak = weak(), id = initialize_id_, time] {
     const auto self = weak.lock();
     if (!self) return;
     Lock lock(self->mutex_);
     if (self->initialize_id_ != id || !self->process_) return;
-    self->kill_for("did not answer initialize within " + std::to_string(kInitializeTimeout.count()) + " s");
+    self->kill_for("did not answer initialize within " + std::to_string(time.count()) + " s");
   });
 }
 

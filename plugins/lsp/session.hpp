@@ -92,6 +92,8 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   // The derived class's part. All but settle() with the lock held.
   /// The params of `initialize`, as raw text.
   [[nodiscard]] virtual std::string initialize_params() GANTRY_REQUIRES(mutex_) = 0;
+  /// The time that the server has to answer `initialize`; 0: no limit.
+  [[nodiscard]] virtual std::chrono::seconds initialize_timeout() const { return kInitializeTimeout; }
   /// The handshake was answered; what the server must know first is enqueued here. An error: it cannot serve.
   [[nodiscard]] virtual Result<void> initialized(std::string_view text, const Envelope& answer, Effects& fx)
       GANTRY_REQUIRES(mutex_) = 0;
@@ -151,6 +153,9 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// A document of it was opened.
   void language_opened(const std::string& language, Effects& fx) GANTRY_REQUIRES(mutex_);
   void cancel_at_server(long long id, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void cancel_initialize(Effects& fx) GANTRY_REQUIRES(mutex_) {
+    if (initialize_id_ >= 0) cancel_at_server(initialize_id_, fx);
+  }
   [[nodiscard]] std::weak_ptr<Session> weak() { return weak_from_this(); }
 
   const std::shared_ptr<Context> context_;

@@ -114,7 +114,7 @@ class Server {
   }
 
   void initialize(const json& id) {
-    if (options_.hang_initialize) return;
+    if (options_.hang_initialize) return hanging_.push_back(id);
     if (options_.refuse_initialize) return refuse(id, -32603, "no licence");
     json capabilities{{"hoverProvider", true}};
     if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
