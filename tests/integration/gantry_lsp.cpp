@@ -152,6 +152,29 @@ TEST_CASE("gantry lsp: a message that the host does not take is left out, answer
   REQUIRE(editor.answer_to(4)["result"]["x"] == 1);
 }
 
+TEST_CASE("gantry lsp: an answer or a question that is larger than the host passes on is too_large, with the limit") {
+  const auto* const isolation = GENERATE("inline", "child");
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 65536\n[plugins.lsp]\nisolation = \"" +
+                                             std::string(isolation) +
+                                             "\"\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
+                                             "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
+  (void)box.serve();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  (void)editor.request(1, "test/large", {{"size", 70'000}});
+  const auto error = editor.answer_to(1)["error"];
+  REQUIRE(error["code"] == -32803);
+  REQUIRE(error["data"] == json{{"kind", "too_large"}, {"limit", 65536}});
+  REQUIRE(error["message"].get<std::string>().find("65536 bytes ([host] max_message_bytes)") != std::string::npos);
+  (void)editor.request(2, "test/ask_large", {{"size", 70'000}});
+  REQUIRE(editor.answer_to(2)["result"]["error"]["data"]["kind"] == "too_large");
+  (void)editor.request(3, "test/deep", {{"depth", 2000}});
+  REQUIRE(editor.answer_to(3)["error"]["data"]["kind"] == "upstream_failed");
+  (void)editor.request(4, "test/large", {{"size", 60'000}});
+  REQUIRE(editor.answer_to(4)["result"].get<std::string>().size() == 60'000);
+}
+
 TEST_CASE("gantry lsp: ids come back as the editor has written them, whatever number that is") {
   Sandbox box;
   configure_fake_server(box);

@@ -191,6 +191,13 @@ class Server {
     } else if (method == "test/big_answer") {
       framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":")" + std::string(std::size_t{65} << 20, 'x') +
              "\"}");
+    } else if (method == "test/large") {
+      answer(id, std::string(params.at("size").get<std::size_t>(), 'x'));
+    } else if (method == "test/ask_large") {
+      asked_["\"large\""] = id;
+      send({{"id", "large"},
+            {"method", "test/question"},
+            {"params", std::string(params.at("size").get<std::size_t>(), 'x')}});
     } else if (method == "test/child") {
       const auto child = ::fork();
       if (child == 0) {
