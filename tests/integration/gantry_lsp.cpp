@@ -260,6 +260,7 @@ TEST_CASE("gantry lsp: an editor that is stopped by a signal loses nothing, howe
                                                "\"\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
                                                "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
     (void)box.serve();
+    auto client = box.connect();
     StdioEditor editor(box, {"lsp", "--server", "fake"});
     (void)editor.initialize(0);
     ::kill(editor.pid(), SIGSTOP);
@@ -269,11 +270,11 @@ TEST_CASE("gantry lsp: an editor that is stopped by a signal loses nothing, howe
     REQUIRE(editor.receive()["params"]["n"] == 0);  // it has begun
     ::kill(editor.pid(), SIGSTOP);
     wait_for("the server to be held back", [&] {
-      const auto servers = json::parse(box.run({"call", "lsp.servers"}).out)["servers"];
-      return servers[0].value("waits_for_client", false);
+      const auto servers = client.call("lsp.servers", json::object(), kPatience);
+      return servers && servers->at("servers")[0].value("waits_for_client", false);
     });
     ::kill(editor.pid(), SIGCONT);
-    for (int i = 1; i < kItems; ++i) REQUIRE(editor.receive()["params"]["n"] == i);
+    for (int i = 1; i < kItems; ++i) REQUIRE(editor.receive_text() == flood_item(i, 30'000));
     REQUIRE(editor.answer_to(1)["result"] == "flooded");
   }
 }
@@ -359,12 +360,13 @@ TEST_CASE("gantry lsp: a flood from the server and large messages of the editor 
   (void)box.serve();
   StdioEditor editor(box, {"lsp", "--server", "fake"});
   (void)editor.initialize(0);
-  constexpr int kLarge = 8;
-  const std::string filler(std::size_t{2} << 20, 'x');
+  constexpr int kLarge = 4;  // more than all that lies between holds, as the flood is
+  const std::string large = R"({"jsonrpc":"2.0","method":"test/nothing","params":{"filler":")" +
+                            std::string(std::size_t{2} << 20, 'x') + "\"}}";
   std::thread writer([&] {
-    (void)editor.request(100, "test/flood", {{"count", 2000}, {"size", 10'000}});
+    (void)editor.request(100, "test/flood", {{"count", 500}, {"size", 10'000}});
     for (int i = 1; i <= kLarge; ++i) {
-      if (!editor.notify("test/nothing", {{"filler", filler}})) return;
+      if (!editor.send_text(large)) return;
     }
     (void)editor.request(101, "test/echo", {{"x", 1}});
   });
