@@ -190,7 +190,7 @@ class Shim {
     const auto holds = [&](std::string_view word) { return message.find(word) != std::string_view::npos; };
     if (message.size() <= kSmall && (holds("\"shutdown\"") || holds("\"exit\""))) {
       const auto head = head_of(message);
-      shut_down_ = shut_down_ || (head.method == "shutdown" && !head.id.is_null());
+      shut_down_ = shut_down_ || (head.method == "shutdown" && !head.id.empty());
       left_early_ = left_early_ || (head.method == "exit" && !shut_down_);
     }
     if (!initialized_ && holds("\"initialize\"") && head_of(message).method == "initialize") {
@@ -230,16 +230,18 @@ class Shim {
     const json error{{"code", kind == ErrorKind::parse_error ? static_cast<int>(kind) : kRequestFailed},
                      {"message", what},
                      {"data", {{"kind", kind_name(kind)}}}};
-    if (!head.method.empty() && head.id.is_null()) {
-      to_editor({{"jsonrpc", "2.0"}, {"method", "window/logMessage"}, {"params", {{"type", 2}, {"message", what}}}});
+    if (!head.method.empty() && head.id.empty()) {
+      to_editor(dump_json(
+          {{"jsonrpc", "2.0"}, {"method", "window/logMessage"}, {"params", {{"type", 2}, {"message", what}}}}));
     } else if (!head.method.empty() || kind == ErrorKind::parse_error) {
-      to_editor({{"jsonrpc", "2.0"}, {"id", head.id}, {"error", error}});
+      to_editor(R"({"jsonrpc":"2.0","id":)" + (head.id.empty() ? "null" : head.id) + R"(,"error":)" + dump_json(error) +
+                "}");
     }
   }
 
-  void to_editor(const json& message) {
+  void to_editor(std::string_view message) {
     std::string text;
-    append_frame(text, Framing::headers, dump_json(message));
+    append_frame(text, Framing::headers, message);
     if (!write_all(STDOUT_FILENO, text)) exit_code_ = 1;
   }
 

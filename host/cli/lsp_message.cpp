@@ -2,7 +2,7 @@
 #include "host/cli/lsp_message.hpp"
 
 #include <algorithm>
-#include <cstdlib>
+#include <gantry/file_uri.hpp>
 #include <utility>
 
 namespace gantry::host {
@@ -67,26 +67,27 @@ class Members {
   std::string_view rest_;
 };
 
-[[nodiscard]] std::string path_of(const std::string& uri) {
-  constexpr std::string_view kFile = "file://";
-  if (uri.compare(0, kFile.size(), kFile) != 0) return {};
-  std::string out;
-  for (std::size_t i = kFile.size(); i < uri.size(); ++i) {
-    if (uri[i] == '%' && i + 2 < uri.size()) {
-      out += static_cast<char>(std::strtol(uri.substr(i + 1, 2).c_str(), nullptr, 16));
-      i += 2;
-    } else {
-      out += uri[i];
-    }
-  }
-  return out;
+// Also one that no double holds, which the parser refuses.
+[[nodiscard]] bool is_number(std::string_view token) {
+  const auto mark = std::min(token.find_first_of("eE"), token.size());
+  const auto mantissa = parse_json(token.substr(0, mark));
+  if (!mantissa || !mantissa->is_number()) return false;
+  if (mark == token.size()) return true;
+  auto exponent = token.substr(mark + 1);
+  if (exponent.starts_with('+') || exponent.starts_with('-')) exponent.remove_prefix(1);
+  return !exponent.empty() && exponent.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+// What is no folder of this machine is the server's alone.
+void add_folder(const json& uri, std::vector<std::string>& out) {
+  if (auto path = to_path(uri.get<std::string>())) out.push_back(std::move(*path));
 }
 
 void add_folders(const json& folders, std::vector<std::string>& out) {
   if (!folders.is_array()) return;
   for (const auto& folder : folders) {
     if (!folder.is_object() || !folder.contains("uri") || !folder["uri"].is_string()) continue;
-    if (auto path = path_of(folder["uri"].get<std::string>()); !path.empty()) out.push_back(std::move(path));
+    add_folder(folder["uri"], out);
   }
 }
 
@@ -99,7 +100,7 @@ LspHead head_of(std::string_view message) {
   while (members.next(name, value)) {
     if (name == "\"method\"" || name == "\"id\"") {
       const auto doc = parse_json(value);
-      if (name == "\"id\"" && doc && (doc->is_string() || doc->is_number())) head.id = *doc;
+      if (name == "\"id\"" && ((doc && doc->is_string()) || is_number(value))) head.id = value;
       if (name == "\"method\"" && doc && doc->is_string()) head.method = *doc;
     }
   }
@@ -111,10 +112,9 @@ std::vector<std::string> folders_of_initialize(const json& params) {
   if (!params.is_object()) return out;
   add_folders(params.value("workspaceFolders", json()), out);
   if (!out.empty()) return out;
-  if (const json root = params.value("rootUri", json()); root.is_string()) {
-    if (auto path = path_of(root.get<std::string>()); !path.empty()) out.push_back(std::move(path));
+  for (const char* key : {"rootUri", "rootPath"}) {
+    if (const json root = params.value(key, json()); out.empty() && root.is_string()) add_folder(root, out);
   }
-  if (const json root = params.value("rootPath", json()); out.empty() && root.is_string()) out.push_back(root);
   return out;
 }
 

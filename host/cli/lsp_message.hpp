@@ -14,7 +14,7 @@ namespace gantry::host {
 
 /// As far as the text is JSON: also of a text that the host cannot take.
 struct LspHead {
-  json id;  ///< null: it has none
+  std::string id;  ///< the raw token of a string or a number; empty: it has none
   std::string method;
 };
 [[nodiscard]] LspHead head_of(std::string_view message);

@@ -229,7 +229,8 @@ json House::plugin_config(const PluginSpec& spec) const {
            {"library", spec.library.string()},
            {"workspaces", workspaces_.list()},
            {"async", async_json(*c)},
-           {"settings", settings}};
+           {"settings", settings},
+           {"max_message_bytes", options_.config.host.max_message_bytes}};
   if (!in_workspaces.empty()) out["workspace_settings"] = std::move(in_workspaces);
   if (auto trusted = projects_.trusted(); !trusted.empty()) out["trusted_workspaces"] = std::move(trusted);
   return out;

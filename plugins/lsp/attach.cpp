@@ -4,7 +4,6 @@
 #include "attach.hpp"
 
 #include "messages.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 
@@ -211,13 +210,16 @@ void AttachSession::cancel(std::string_view text, Effects& fx) {
   consumed();
   const std::string_view id = member(scan(text, Scan::full).params, "id");
   if (id.empty()) return;
+  if (!answered_ && same_id(init_id_, id)) return cancel_initialize(fx);
   for (const auto& [ours, pending] : pending_) {
-    if (pending.id == id) return cancel_at_server(ours, fx);
+    if (same_id(pending.id, id)) return cancel_at_server(ours, fx);
   }
   for (auto it = queue_.begin(); it != queue_.end(); ++it) {
-    if (it->request == 0 || scan(it->text, Scan::route).id != id) continue;
+    if (it->request == 0) continue;
+    const std::string editors(scan(it->text, Scan::route).id);
+    if (!same_id(editors, id)) continue;
     drop_queued(it);
-    answer_error(std::string(id), static_cast<int>(ErrorKind::cancelled),
+    answer_error(editors, static_cast<int>(ErrorKind::cancelled),
                  Error{ErrorKind::cancelled, "cancelled before it was sent to " + config().name, {}}, fx);
     return pump(fx);
   }

@@ -5,11 +5,14 @@
 // The editor's messages are passed on in the order in which they came. `$/cancelRequest`, answers to the server and
 // `exit` do not wait; while the server is not there (starting, crashed) or does not read, all else waits in line.
 //
-// Limits are off unless [lsp] sets them: an editor cancels its own requests. With editor_max_concurrent_requests a
-// request needs one of the permits that all editors share; until it has one, it and what the editor said after it wait
-// in line. With editor_request_timeout_seconds it is answered by us when its time is over. Neither holds for what waits
-// by design: `workspace/diagnostic` (held until something changes), `workspace/executeCommand`, and all that is open
-// when the server asks the user something, from then on.
+// Limits are off unless [lsp] sets them: an editor cancels its own requests, and waits for
+// `initialize` as long as it likes, for which some servers need minutes; when it leaves meanwhile,
+// its server ends at once. With editor_max_concurrent_requests a request needs one of the permits
+// that all editors share; until it has one, it and what the editor said after it wait in line. With
+// editor_request_timeout_seconds it is answered by us when its time is over. Neither holds for what
+// waits by design: `workspace/diagnostic` (held until something changes),
+// `workspace/executeCommand`, and all that is open when the server asks the user something, from
+// then on.
 //
 // Ids: towards the server every request gets an integer of ours, unique over restarts; what comes back late finds
 // nobody. Restart: the editor's own `initialize`, `initialized`, configuration, folders and open documents are said
@@ -130,6 +133,7 @@ class AttachSession final : public Session {
   void on_drained(ServerProcess& from) override;
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) { return ended_ ? 0 : 1; }
   Scan scan_mode() const override { return Scan::route; }
+  std::chrono::seconds initialize_timeout() const override { return std::chrono::seconds::zero(); }
   json put_down_own(Effects& fx) override GANTRY_REQUIRES(mutex_);
   void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
   void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // it speaks its editor's words, who is gone

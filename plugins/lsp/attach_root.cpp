@@ -2,36 +2,45 @@
 //
 // Where an editor's server runs, and the folders that the editor has open.
 #include <algorithm>
+#include <gantry/file_uri.hpp>
 
 #include "attach.hpp"
 #include "files.hpp"
 #include "messages.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 
 namespace {
 
-// Those that are paths of this machine, of an array of workspace folders or their URIs.
-void add_paths(const json& folders, std::vector<std::string>& out) {
+// A path of this machine, if that is what the URI names; else it is the server's alone. `wrong`: why
+// a file URI names none.
+void add_path(const std::string& uri, std::vector<std::string>& out, std::string& wrong) {
+  auto path = to_path(uri);
+  if (!path) {
+    if (is_file_uri(uri)) wrong = path.error().message;
+  } else if (out.size() < AttachSession::kMaxFolders) {
+    out.push_back(std::move(*path));
+  }
+}
+
+// Of an array of workspace folders.
+void add_paths(const json& folders, std::vector<std::string>& out, std::string& wrong) {
   if (!folders.is_array()) return;
   for (const auto& folder : folders) {
     if (!folder.is_object() || !folder.contains("uri") || !folder["uri"].is_string()) continue;
-    auto path = to_path(folder["uri"].get<std::string>());
-    if (path && out.size() < AttachSession::kMaxFolders) out.push_back(std::move(*path));
+    add_path(folder["uri"].get<std::string>(), out, wrong);
   }
 }
 
 // The folders that an `initialize` names: workspaceFolders, else rootUri, else rootPath.
-[[nodiscard]] std::vector<std::string> folders_named_in(std::string_view params) {
+[[nodiscard]] std::vector<std::string> folders_named_in(std::string_view params, std::string& wrong) {
   std::vector<std::string> out;
   const auto doc = parse_json(params);
   if (!doc || !doc->is_object()) return out;
-  add_paths(doc->value("workspaceFolders", json()), out);
+  add_paths(doc->value("workspaceFolders", json()), out, wrong);
   for (const char* key : {"rootUri", "rootPath"}) {
     const json root = doc->value(key, json());
-    if (!out.empty() || !root.is_string()) continue;
-    if (auto path = to_path(root.get<std::string>())) out.push_back(std::move(*path));
+    if (out.empty() && root.is_string()) add_path(root.get<std::string>(), out, wrong);
   }
   return out;
 }
@@ -45,7 +54,13 @@ void AttachSession::first(std::string_view text, const Envelope& e, Effects& fx)
   // A server may ask for ever whether the process that it is told of lives, and end itself when it may not know: a
   // process that is confined may not signal others (Landlock, since Linux 6.12). The host ends its servers itself.
   init_params_ = with_null(whole.params.empty() ? "{}" : whole.params, "processId");
-  folders_ = folders_named_in(init_params_);
+  std::string wrong;
+  folders_ = folders_named_in(init_params_, wrong);
+  if (!wrong.empty()) {
+    fx.run.push_back([context = context_, line = config().name + " does not run in a folder of its editor: " + wrong] {
+      context->host.log(Level::warn, line);
+    });
+  }
   find_root(fx);
 }
 
@@ -97,9 +112,10 @@ void AttachSession::folders_changed(std::string_view params, Effects& fx) {
   const json event = doc && doc->is_object() ? doc->value("event", json::object()) : json::object();
   if (!event.is_object()) return;
   std::vector<std::string> removed;
-  add_paths(event.value("removed", json()), removed);
+  std::string ignored;
+  add_paths(event.value("removed", json()), removed, ignored);
   std::erase_if(folders_, [&](const auto& path) { return std::ranges::find(removed, path) != removed.end(); });
-  add_paths(event.value("added", json()), folders_);
+  add_paths(event.value("added", json()), folders_, ignored);
   widen(rules_.workspaces(), fx);
 }
 

@@ -94,7 +94,7 @@ void AttachSession::pass_cancel(std::string_view text, Effects& fx) {
   const Envelope whole = scan(text, Scan::full);
   const auto id = member(whole.params, "id");
   for (const auto& [ours, theirs] : server_requests_) {
-    if (id != theirs) continue;
+    if (!same_id(id, theirs)) continue;
     std::string item;
     append_with_id(item, text, id, std::to_string(ours));
     fx.items.push_back(std::move(item));
@@ -177,16 +177,19 @@ bool AttachSession::settle(Effects& fx) {
   return more;
 }
 
-// The envelope was sound, but the host takes no such message: it is no JSON, nested too deep, or too large. The others
-// are as good as before.
+// The envelope was sound, but the host takes no such message: it is too large, no JSON, or nested
+// too deep. The others are as good as before.
 void AttachSession::refused(const std::string& text) {
   const Envelope e = scan(text, Scan::route);
-  const std::string what =
-      config().name + " sent a message of " + std::to_string(text.size()) +
-      " bytes that the host does not pass on: it is malformed JSON, nested too deep, or larger than "
-      "[host] max_message_bytes";
+  const std::size_t most = context_->max_message_bytes;
+  const bool too_large = most != 0 && text.size() > most;
+  const std::string what = config().name + " sent a message of " + std::to_string(text.size()) +
+                           " bytes that the host does not pass on: " +
+                           (too_large ? "it takes " + std::to_string(most) + " bytes ([host] max_message_bytes)"
+                                      : std::string("it is malformed JSON, or nested too deep"));
   context_->host.log(Level::warn, what + (e.method().empty() ? "" : " (" + std::string(e.method()) + ")"));
-  const Error error{ErrorKind::upstream_failed, what, {}};
+  const Error error = too_large ? Error{ErrorKind::too_large, what, dump_json({{"limit", most}})}
+                                : Error{ErrorKind::upstream_failed, what, {}};
   if (e.is_response()) {
     std::string answer = error_message(std::string(e.id), kRequestFailed, error);
     (void)editor_.send(answer);

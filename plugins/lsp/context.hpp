@@ -22,9 +22,10 @@ struct Context {
   /// Calls and editors that wait for a permit, over all clients.
   static constexpr std::size_t kMaxWaiting = 256;
 
-  Context(Host host_in, std::unique_ptr<Reactor> reactor_in)
+  Context(Host host_in, std::unique_ptr<Reactor> reactor_in, std::size_t max_message_bytes_in)
       : host(std::move(host_in)),
         reactor(std::move(reactor_in)),
+        max_message_bytes(max_message_bytes_in),
         permits(PermitQueue::make(8, kMaxWaiting)),
         editor_permits(PermitQueue::make(1, kMaxWaiting)) {}
 
@@ -48,6 +49,7 @@ struct Context {
 
   const Host host;
   const std::unique_ptr<Reactor> reactor;
+  const std::size_t max_message_bytes;  ///< that the host takes; 0: it does not say
   Worker worker;
   const std::shared_ptr<PermitQueue> permits;         ///< of callers that are no editor
   const std::shared_ptr<PermitQueue> editor_permits;  ///< of editors, if they need any

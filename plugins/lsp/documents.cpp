@@ -3,7 +3,11 @@
 
 #include <simdjson.h>
 
+#include <cmath>
+#include <gantry/file_uri.hpp>
 #include <gantry/json.hpp>
+#include <optional>
+#include <utility>
 
 namespace gantry::lsp {
 
@@ -29,16 +33,40 @@ namespace {
   return at;
 }
 
+// A whole number, also as some libraries write one: 3.0.
+[[nodiscard]] std::optional<std::int64_t> whole_number(simdjson::simdjson_result<simdjson::dom::element> value) {
+  std::int64_t whole = 0;
+  double real = 0;
+  if (value.get(whole) == simdjson::SUCCESS) return whole;
+  constexpr double kExact = 9007199254740992.0;  // 2 to the power of 53
+  if (value.get(real) != simdjson::SUCCESS || !(std::abs(real) <= kExact) || std::trunc(real) != real) return {};
+  return static_cast<std::int64_t>(real);
+}
+
+// Two spellings of one file's URI are one document.
+[[nodiscard]] std::string key_of(std::string_view uri) {
+  auto path = to_path(uri);
+  return path ? std::move(*path) : std::string(uri);
+}
+
 struct Position {
   std::size_t line = 0, character = 0;
 };
 
 [[nodiscard]] bool read_position(simdjson::dom::element range, const char* end, Position& out) {
-  std::uint64_t line = 0, character = 0;
-  if (range[end]["line"].get(line) != simdjson::SUCCESS) return false;
-  if (range[end]["character"].get(character) != simdjson::SUCCESS) return false;
-  out = Position{static_cast<std::size_t>(line), static_cast<std::size_t>(character)};
-  return true;
+  const auto read = [&](const char* name, std::size_t& number) {
+    std::uint64_t plain = 0;
+    const auto value = range[end][name];
+    if (value.get(plain) == simdjson::SUCCESS) {
+      number = static_cast<std::size_t>(plain);
+      return true;
+    }
+    const auto whole = whole_number(value);
+    if (!whole || *whole < 0) return false;
+    number = static_cast<std::size_t>(*whole);
+    return true;
+  };
+  return read("line", out.line) && read("character", out.character);
 }
 
 }  // namespace
@@ -78,7 +106,7 @@ std::string TrackedDocuments::follow(std::string_view method, std::string_view p
     opened = open(parsed);
   } else if (method == "textDocument/didChange") {
     change(parsed);
-  } else if (const auto it = documents_.find(std::string(parsed.uri)); it != documents_.end()) {
+  } else if (const auto it = documents_.find(key_of(parsed.uri)); it != documents_.end()) {
     bytes_ -= it->second.text.size();
     documents_.erase(it);
   }
@@ -90,28 +118,26 @@ std::string TrackedDocuments::follow(std::string_view method, std::string_view p
 std::string TrackedDocuments::open(const Parsed& params) {
   const auto item = params.root["textDocument"];
   std::string_view text, language;
-  std::int64_t version = 0;
   if (item["text"].get(text) != simdjson::SUCCESS) return {};
   (void)item["languageId"].get(language);
-  (void)item["version"].get(version);
-  auto& document = documents_[std::string(params.uri)];
+  const auto version = whole_number(item["version"]).value_or(0);
+  auto& document = documents_[key_of(params.uri)];
   const std::size_t before = document.text.size();
-  document = Document{std::string(language), version, std::string(text)};
+  document = Document{std::string(params.uri), std::string(language), version, std::string(text)};
   grown(before, document.text.size());
   return std::string(language);
 }
 
 void TrackedDocuments::change(const Parsed& params) {
-  const auto it = documents_.find(std::string(params.uri));
+  const auto it = documents_.find(key_of(params.uri));
   simdjson::dom::array changes;
   if (it == documents_.end() || params.root["contentChanges"].get(changes) != simdjson::SUCCESS) return;
   Document& document = it->second;
-  std::int64_t version = 0;
-  if (params.root["textDocument"]["version"].get(version) == simdjson::SUCCESS) document.version = version;
+  if (const auto version = whole_number(params.root["textDocument"]["version"])) document.version = *version;
   const std::size_t before = document.text.size();
   for (const auto change : changes) {
     std::string_view text;
-    if (change["text"].get(text) != simdjson::SUCCESS) return lose("a change of " + it->first + " has no text");
+    if (change["text"].get(text) != simdjson::SUCCESS) return lose("a change of " + it->second.uri + " has no text");
     simdjson::dom::element range;
     if (change["range"].get(range) != simdjson::SUCCESS) {
       document.text = text;
@@ -119,11 +145,11 @@ void TrackedDocuments::change(const Parsed& params) {
     }
     Position start, end;
     if (!read_position(range, "start", start) || !read_position(range, "end", end)) {
-      return lose("a change of " + it->first + " has a malformed range");
+      return lose("a change of " + it->second.uri + " has a malformed range");
     }
     const std::size_t from = offset_of(document.text, start.line, start.character, encoding_);
     const std::size_t to = offset_of(document.text, end.line, end.character, encoding_);
-    if (to < from) return lose("a change of " + it->first + " has a range that ends before it starts");
+    if (to < from) return lose("a change of " + it->second.uri + " has a range that ends before it starts");
     document.text.replace(from, to - from, text);
   }
   grown(before, document.text.size());
@@ -142,8 +168,8 @@ void TrackedDocuments::lose(std::string why) {
 
 json TrackedDocuments::put_down() const {
   json documents = json::array();
-  for (const auto& [uri, document] : documents_)
-    documents.push_back({uri, document.language, document.version, document.text});
+  for (const auto& [key, document] : documents_)
+    documents.push_back({document.uri, document.language, document.version, document.text});
   return {{"documents", std::move(documents)}, {"encoding", static_cast<int>(encoding_)}, {"lost", lost_}};
 }
 
@@ -151,19 +177,19 @@ void TrackedDocuments::take_up(const json& left) {
   lost_ = left.at("lost");
   encoding_ = static_cast<Encoding>(left.at("encoding").get<int>());
   for (const auto& each : left.at("documents")) {
-    Document document{each.at(1), each.at(2), each.at(3)};
+    Document document{each.at(0), each.at(1), each.at(2), each.at(3)};
     grown(0, document.text.size());
-    documents_.insert_or_assign(each.at(0).get<std::string>(), std::move(document));
+    documents_.insert_or_assign(key_of(document.uri), std::move(document));
   }
 }
 
 void TrackedDocuments::replay(const std::function<void(std::string_view)>& send) const {
-  for (const auto& [uri, document] : documents_) {
+  for (const auto& [key, document] : documents_) {
     const json message{{"jsonrpc", "2.0"},
                        {"method", "textDocument/didOpen"},
                        {"params",
                         {{"textDocument",
-                          {{"uri", uri},
+                          {{"uri", document.uri},
                            {"languageId", document.language},
                            {"version", document.version},
                            {"text", document.text}}}}}};

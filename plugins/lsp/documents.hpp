@@ -54,11 +54,12 @@ class TrackedDocuments {
   [[nodiscard]] json put_down() const;
   /// Throws json::exception when it is not what put_down() returns.
   void take_up(const json& left);
-  /// A didOpen notification for each document, by URI.
+  /// A didOpen notification for each document, under the URI that it was opened with.
   void replay(const std::function<void(std::string_view message)>& send) const;
 
  private:
   struct Document {
+    std::string uri;  // as it was opened
     std::string language;
     long long version = 0;
     std::string text;
@@ -71,7 +72,7 @@ class TrackedDocuments {
   void grown(std::size_t before, std::size_t after);
 
   std::unique_ptr<simdjson::dom::parser> parser_;
-  std::map<std::string, Document> documents_;
+  std::map<std::string, Document> documents_;  // by path; what is no file of this machine by URI
   std::size_t bytes_ = 0;
   Encoding encoding_ = Encoding::utf16;
   std::string lost_;

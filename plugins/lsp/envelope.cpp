@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "envelope.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <gantry/json.hpp>
@@ -202,10 +203,72 @@ void append_with_id(std::string& out, std::string_view text, std::string_view id
   out.append(text.substr(at + id.size()));
 }
 
+namespace {
+
+// A number is `digits` times 10 to the power of `exponent`; zero has no digits.
+struct Decimal {
+  bool negative = false;
+  std::string digits;  // neither the first nor the last is 0
+  long long exponent = 0;
+
+  [[nodiscard]] bool operator==(const Decimal&) const = default;
+};
+
+// Nothing: it is no number, or its exponent has more than 18 digits.
+[[nodiscard]] std::optional<Decimal> decimal_of(std::string_view raw) {
+  constexpr std::size_t kMostOfExponent = 19;  // with its sign
+  Decimal out;
+  const auto mark = std::min(raw.find_first_of("eE"), raw.size());
+  if (auto exponent = raw.substr(mark); !exponent.empty()) {
+    exponent.remove_prefix(1);
+    if (exponent.starts_with('+')) exponent.remove_prefix(1);
+    const auto [end, failed] = std::from_chars(exponent.data(), exponent.data() + exponent.size(), out.exponent);
+    if (failed != std::errc() || end != exponent.data() + exponent.size() || exponent.size() > kMostOfExponent)
+      return {};
+  }
+  auto mantissa = raw.substr(0, mark);
+  out.negative = mantissa.starts_with('-');
+  mantissa.remove_prefix(out.negative ? 1 : 0);
+  const auto point = std::min(mantissa.find('.'), mantissa.size());
+  const auto fraction = mantissa.substr(std::min(point + 1, mantissa.size()));
+  out.digits = mantissa.substr(0, point);
+  if (out.digits.empty() || (point < mantissa.size() && fraction.empty())) return {};
+  out.digits += fraction;
+  if (out.digits.find_first_not_of("0123456789") != std::string::npos) return {};
+  out.exponent -= static_cast<long long>(fraction.size());
+  const auto last = out.digits.find_last_not_of('0');
+  if (last == std::string::npos) return Decimal{};
+  out.exponent += static_cast<long long>(out.digits.size() - 1 - last);
+  out.digits = out.digits.substr(0, last + 1).substr(out.digits.find_first_not_of('0'));
+  return out;
+}
+
+}  // namespace
+
+std::optional<long long> whole_number(std::string_view raw) {
+  constexpr std::size_t kMostDigits = 19;
+  auto number = decimal_of(raw);
+  if (!number || number->exponent < 0) return std::nullopt;
+  const auto zeros = number->digits.empty() ? std::size_t{0} : static_cast<std::size_t>(number->exponent);
+  if (zeros > kMostDigits || number->digits.size() + zeros > kMostDigits) return std::nullopt;
+  const std::string text = (number->negative ? "-" : "") + number->digits + std::string(zeros, '0');
+  if (text.empty()) return 0;
+  long long value = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), value).ec != std::errc()) return std::nullopt;
+  return value;
+}
+
 long long own_id(std::string_view raw) {
-  long long value = -1;
-  const auto [end, failed] = std::from_chars(raw.data(), raw.data() + raw.size(), value);
-  return failed == std::errc() && end == raw.data() + raw.size() ? value : -1;
+  const auto value = whole_number(raw);
+  return value && *value >= 0 ? *value : -1;
+}
+
+bool same_id(std::string_view a, std::string_view b) {
+  if (a == b) return true;
+  if (a.empty() || b.empty()) return false;
+  if (a.front() == '"') return b.front() == '"' && (escaped(a) || escaped(b)) && decoded(a) == decoded(b);
+  const auto number = decimal_of(a);
+  return number && number == decimal_of(b);
 }
 
 }  // namespace gantry::lsp

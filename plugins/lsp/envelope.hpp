@@ -9,6 +9,7 @@
 // Thread rule: values; the views point into the scanned text.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -49,7 +50,15 @@ enum class Scan {
 /// Appends `text` with the id token `id` (a view into it) replaced by `new_id`.
 void append_with_id(std::string& out, std::string_view text, std::string_view id, std::string_view new_id);
 
-/// A raw id token as one of our own integers, or -1.
+/// The value of a raw number token, if that is a whole number of 64 bits, however it is spelt: 3,
+/// 3.0, 30e-1.
+[[nodiscard]] std::optional<long long> whole_number(std::string_view raw);
+
+/// A raw id token as one of our own integers, or -1. Some libraries write 1.0 or 1e0 for 1.
 [[nodiscard]] long long own_id(std::string_view raw);
+
+/// Whether two raw id tokens are one id: numbers of the same value, of any size and with any
+/// fraction, or strings of the same characters.
+[[nodiscard]] bool same_id(std::string_view a, std::string_view b);
 
 }  // namespace gantry::lsp

@@ -8,8 +8,10 @@
 #include <cerrno>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <gantry/descriptor.hpp>
 #include <gantry/plugin/host.hpp>
+#include <system_error>
 
 namespace gantry::lsp {
 
@@ -51,6 +53,12 @@ Result<FileInfo> look_at(const std::string& path) {
   // File systems stamp in ticks: within two seconds of the change the same stamp may stand for two contents.
   out.stamp.fresh = nanoseconds(now) - out.stamp.modified_ns < 2'000'000'000;
   return out;
+}
+
+std::string real_path(const std::string& path) {
+  std::error_code failed;
+  auto real = std::filesystem::canonical(path, failed);
+  return failed ? std::string() : real.string();
 }
 
 Result<std::string> read_file(const std::string& path) {

@@ -34,6 +34,9 @@ struct FileInfo {
 };
 [[nodiscard]] Result<FileInfo> look_at(const std::string& path);
 
+/// Where the path leads once all symbolic links on it are followed; empty: nowhere.
+[[nodiscard]] std::string real_path(const std::string& path);
+
 [[nodiscard]] Result<std::string> read_file(const std::string& path);
 
 /// `wanted`, if that is a folder; else `home`, or the nearest above it that is there.

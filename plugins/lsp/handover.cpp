@@ -233,6 +233,8 @@ json SharedSession::put_down_own(Effects&) {
                          {"stamp", {d.stamp.modified_ns, d.stamp.size, d.stamp.inode, d.stamp.fresh}},
                          {"hash", d.hash},
                          {"used", d.used},
+                         {"real_path", d.real_path},
+                         {"named", d.named},
                          {"changed", d.changed},
                          {"diagnosed", d.diagnosed ? json(*d.diagnosed) : json()},
                          {"diagnostics", d.diagnostics}});
@@ -261,6 +263,8 @@ void SharedSession::take_up_own(const json& left) {
                  .stamp = {stamp.at(0), stamp.at(1), stamp.at(2), stamp.at(3)},
                  .hash = each.at("hash"),
                  .used = each.at("used"),
+                 .real_path = each.value("real_path", ""),
+                 .named = each.value("named", false),
                  .changed = each.at("changed"),
                  .diagnosed = diagnosed.is_null() ? std::nullopt : std::optional(diagnosed.get<long long>()),
                  .diagnostics = each.at("diagnostics"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "messages.hpp"
 
-#include "uri.hpp"
+#include <gantry/file_uri.hpp>
 
 namespace gantry::lsp {
 
@@ -90,26 +90,24 @@ json own_initialize_params(const ServerConfig& config, const std::string& root) 
   return out;
 }
 
-json answer_to_server(const json& request, const ServerConfig& config, const std::string& root) {
-  const std::string method = request.value("method", "");
-  const json params = request.value("params", json());
-  json answer{{"jsonrpc", "2.0"}, {"id", request.value("id", json())}};
+std::string answer_to_server(std::string_view id, std::string_view method, const json& params,
+                             const ServerConfig& config, const std::string& root) {
+  json result, error;
   if (method == "workspace/configuration") {
-    answer["result"] = configuration(params, config.settings);
+    result = configuration(params, config.settings);
   } else if (method == "workspace/workspaceFolders") {
-    answer["result"] = folders(root);
+    result = folders(root);
   } else if (method == "workspace/applyEdit") {
-    answer["result"] = {{"applied", false}, {"failureReason", "no editor is attached to this server"}};
+    result = {{"applied", false}, {"failureReason", "no editor is attached to this server"}};
   } else if (method == "window/showDocument") {
-    answer["result"] = {{"success", false}};
-  } else if (method == "client/registerCapability" || method == "client/unregisterCapability" ||
-             method == "window/workDoneProgress/create" || method == "window/showMessageRequest" ||
-             (method.starts_with("workspace/") && method.ends_with("/refresh"))) {
-    answer["result"] = nullptr;
-  } else {
-    answer["error"] = {{"code", -32601}, {"message", "this client does not serve " + method}};
+    result = {{"success", false}};
+  } else if (method != "client/registerCapability" && method != "client/unregisterCapability" &&
+             method != "window/workDoneProgress/create" && method != "window/showMessageRequest" &&
+             !(method.starts_with("workspace/") && method.ends_with("/refresh"))) {
+    error = {{"code", -32601}, {"message", "this client does not serve " + std::string(method)}};
   }
-  return answer;
+  return R"({"jsonrpc":"2.0","id":)" + std::string(id) +
+         (error.is_null() ? R"(,"result":)" + dump_json(result) : R"(,"error":)" + dump_json(error)) + "}";
 }
 
 }  // namespace gantry::lsp

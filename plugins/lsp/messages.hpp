@@ -24,7 +24,9 @@ inline constexpr int kRequestFailed = -32803;
 /// member of its settings that has its name: clangd takes its fallback flags nowhere else.
 [[nodiscard]] json own_initialize_params(const ServerConfig& config, const std::string& root);
 
-/// The answer (with its id) to a request of such a server. No request is left unanswered.
-[[nodiscard]] json answer_to_server(const json& request, const ServerConfig& config, const std::string& root);
+/// The answer to a request of such a server. `id`: its raw token, which is said again as it is. No
+/// request is left unanswered.
+[[nodiscard]] std::string answer_to_server(std::string_view id, std::string_view method, const json& params,
+                                           const ServerConfig& config, const std::string& root);
 
 }  // namespace gantry::lsp

@@ -2,9 +2,9 @@
 //
 // What the plugin's methods take, and which server is meant.
 #include <algorithm>
+#include <gantry/file_uri.hpp>
 
 #include "plugin.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 

@@ -82,7 +82,7 @@ void Lsp::attach_again(Call call) {
 
 void Lsp::define(Definition<Lsp>& d) {
   const json text{{"type", "string"}};
-  const json uri{{"type", "string"}, {"description", "a file:// URI, or an absolute path"}};
+  const json uri{{"type", "string"}, {"description", "a file: URI, or an absolute path"}};
   const json language{{"type", "string"}, {"description", "an LSP language id; by the file's name when absent"}};
   const json cwd{{"type", "string"},
                  {"description", "where the editor is: the server runs there when no root is named that is a folder"}};

@@ -40,7 +40,7 @@ class Lsp {
     if (!settings) return std::unexpected(settings.error());
     auto reactor = Reactor::make();
     if (!reactor) return std::unexpected(reactor.error());
-    context_ = std::make_shared<Context>(host_, std::move(*reactor));
+    context_ = std::make_shared<Context>(host_, std::move(*reactor), config.max_message_bytes);
     registry_ = std::make_shared<Registry>(context_);
     if (config.handed_over && !config.handed_over->empty()) take_up(*config.handed_over);
     configure(std::move(*settings));

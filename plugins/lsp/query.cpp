@@ -5,7 +5,6 @@
 
 #include "registry.hpp"
 #include "shared.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 
@@ -67,6 +66,7 @@ void Query::resolve() {
   const std::string folder = is_folder ? ask_.path : slash == 0 ? "/" : ask_.path.substr(0, slash);
   auto session = find_session(folder);
   if (!session) return refuse(session.error());
+  if (!info->folder) snapshot.real_path = real_path(ask_.path);
   (*session)->look_around(registry_->settings()->workspaces);
   (*session)->look_at_documents(info->folder ? std::string() : ask_.path);
   if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {

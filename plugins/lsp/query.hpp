@@ -41,6 +41,7 @@ class Query : public std::enable_shared_from_this<Query> {
   /// nobody waits for a lock.
   struct Snapshot {
     FileInfo info;
+    std::string real_path;  // of a file
     std::optional<std::string> quoted_text;
     std::size_t hash = 0;
   };

@@ -7,9 +7,10 @@
 //
 // A note at the helper process says whose it is: its configuration, its root, its documents and the last id. Editors'
 // servers are not kept, since their streams ended with the plugin.
+#include <gantry/file_uri.hpp>
+
 #include "messages.hpp"
 #include "registry.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 

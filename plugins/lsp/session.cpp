@@ -269,7 +269,9 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
     Lock lock(mutex_);
     if (process_.get() != &from) return;
     last_error_ = line;
-    const std::string error = error_message(std::string(e.id), kRequestFailed, Error{ErrorKind::too_large, line, {}});
+    const std::string error =
+        error_message(std::string(e.id), kRequestFailed,
+                      Error{ErrorKind::too_large, line, dump_json({{"limit", ServerProcess::kMaxMessage}})});
     if (e.is_response()) message(error, scan(error, Scan::full), fx);
     if (e.is_request()) to_server(error, fx);
   }

@@ -51,8 +51,6 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   enum class State { idle, starting, ready, backing_off, failed, closing, closed };
   static constexpr std::size_t kMaxCrashes = 5;
   static constexpr std::chrono::minutes kCrashWindow{3};
-  /// For a server of an editor.
-  static constexpr std::chrono::seconds kInitializeTimeout{60};
   static constexpr std::chrono::seconds kExitGrace{2};
   /// For a server whose plugin has died, to say that it is there.
   static constexpr std::chrono::seconds kRecoveryTimeout{5};
@@ -92,7 +90,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
 
   // The derived class's part. All but settle() with the lock held.
   /// The time that the server has to answer `initialize`; 0: no limit.
-  [[nodiscard]] virtual std::chrono::seconds initialize_timeout() const { return kInitializeTimeout; }
+  [[nodiscard]] virtual std::chrono::seconds initialize_timeout() const = 0;
   /// The params of `initialize`, as raw text.
   [[nodiscard]] virtual std::string initialize_params() GANTRY_REQUIRES(mutex_) = 0;
   /// The handshake was answered; what the server must know first is enqueued here. An error: it cannot serve.
@@ -154,6 +152,9 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// A document of it was opened.
   void language_opened(const std::string& language, Effects& fx) GANTRY_REQUIRES(mutex_);
   void cancel_at_server(long long id, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void cancel_initialize(Effects& fx) GANTRY_REQUIRES(mutex_) {
+    if (initialize_id_ >= 0) cancel_at_server(initialize_id_, fx);
+  }
   [[nodiscard]] std::weak_ptr<Session> weak() { return weak_from_this(); }
 
   const std::shared_ptr<Context> context_;

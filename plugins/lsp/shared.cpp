@@ -2,9 +2,9 @@
 #include "shared.hpp"
 
 #include <algorithm>
+#include <gantry/file_uri.hpp>
 
 #include "messages.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 
@@ -115,28 +115,31 @@ void SharedSession::published(std::string_view params, Effects& fx) {
   if (!uri || !uri->is_string() || diagnostics.empty() || diagnostics.size() > kMaxDiagnostics) return;
   const auto path = to_path(uri->get<std::string>());
   if (!path) return;
-  const auto it = documents_.find(*path);
-  if (it == documents_.end()) return;
-  Document& document = it->second;
   std::optional<long long> version;
-  if (const long long named = own_id(member(params, "version")); named >= 0) {
-    version = named;
-  } else if (!document.changed) {
-    version = document.version;
+  if (const long long named = own_id(member(params, "version")); named >= 0) version = named;
+  for (auto& [opened_as, document] : documents_) {
+    document.named = document.named || opened_as == *path;
+    if (opened_as == *path || (document.real_path == *path && !document.named))
+      diagnosed(opened_as, document, version, diagnostics, fx);
   }
+}
+
+void SharedSession::diagnosed(const std::string& path, Document& document, std::optional<long long> version,
+                              std::string_view diagnostics, Effects& fx) {
+  const bool says_version = version.has_value();
+  if (!version && !document.changed) version = document.version;
   if (document.diagnosed && version && *version < *document.diagnosed) return;
   document.diagnosed = version;
   document.diagnostics = diagnostics;
   if (version && *version >= document.version) {
     const bool first = !std::exchange(document.heard, true);
-    if (!is_empty_array(diagnostics) || (!first && own_id(member(params, "version")) >= 0)) {
+    if (!is_empty_array(diagnostics) || (!first && says_version)) {
       document.quiet_until = TimePoint::min();
     } else if (first) {
       document.quiet_until = standing_.in_progress() ? TimePoint::max() : context_->host.now() + kQuietTime;
     }
   }
-  publish_later("lsp.diagnostics.changed", {{"uri", to_uri(*path)}, {"version", version ? json(*version) : json()}},
-                fx);
+  publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", version ? json(*version) : json()}}, fx);
   wake_waiters(fx);
   await_quiet();
 }
@@ -250,9 +253,9 @@ void SharedSession::message(std::string_view text, const Envelope& e, Effects& f
     if (e.method() == "$/progress") progressed(e.params);
     return;
   }
-  const auto request = parse_json(text);
-  if (!request) return kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
-  tell_server(answer_to_server(*request, config(), root()), fx);
+  const auto params = parse_json(e.params.empty() ? "null" : e.params);
+  if (!params) return kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
+  to_server(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
 }
 
 void SharedSession::answered(const Envelope& e, Effects& fx) {

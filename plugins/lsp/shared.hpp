@@ -20,7 +20,9 @@
 // fresh while the server reports progress, nor, if it is the first for its text, before kQuietTime
 // has passed without another; a second one that names the version is believed at once, and so is
 // each list that is not empty. A clangd is always believed: it publishes what it has found, and its
-// progress is that of an index on which diagnostics do not depend.
+// progress is that of an index on which diagnostics do not depend. A server that publishes under the path that a
+// symbolic link leads to means the document that was opened by the link, unless it publishes under the path of the
+// link, too.
 //
 // A request that only reads is asked again when the server answers that its content was modified,
 // or that it has cancelled it itself: kMaxRetries times, with a pause before each, within the
@@ -92,6 +94,8 @@ class SharedSession final : public Session {
     FileStamp stamp;
     std::size_t hash = 0;  // of the text that the server was told last
     std::uint64_t used = 0;
+    std::string real_path;               // which some servers publish under
+    bool named = false;                  // the server has published under the path that it was opened with
     bool changed = false;                // since it was opened
     bool disturbed = false;              // something else has changed since the server was told of it last
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
@@ -133,6 +137,8 @@ class SharedSession final : public Session {
   void quiet_is_over();
   [[nodiscard]] bool ask_again(const std::shared_ptr<Query>& query, std::string_view error) GANTRY_REQUIRES(mutex_);
   void pause_is_over(const std::shared_ptr<Query>& query);
+  void diagnosed(const std::string& path, Document& document, std::optional<long long> version,
+                 std::string_view diagnostics, Effects& fx) GANTRY_REQUIRES(mutex_);
   void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);

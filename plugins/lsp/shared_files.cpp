@@ -2,11 +2,11 @@
 //
 // What the server is told of the disk: the documents that are asked about, and what has changed besides.
 #include <algorithm>
+#include <gantry/file_uri.hpp>
 
 #include "languages.hpp"
 #include "messages.hpp"
 #include "shared.hpp"
-#include "uri.hpp"
 
 namespace gantry::lsp {
 
@@ -45,7 +45,7 @@ namespace {
   for (const auto& each : changes) {
     if (!each.is_object()) continue;
     const json uri = each.value("uri", json()), type = each.value("type", json());
-    if (!uri.is_string() || !type.is_number_integer() || type < 1 || type > 3) continue;
+    if (!uri.is_string() || (type != 1 && type != 2 && type != 3)) continue;  // 2.0 is 2
     if (const auto path = to_path(uri.get<std::string>())) out.add(*path, static_cast<FileChange>(type.get<int>()));
   }
   return out;
@@ -137,6 +137,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effec
     tell_text(ask.path, it->second, *snapshot.quoted_text, snapshot.hash, fx);
   }
   it->second.stamp = snapshot.info.stamp;
+  it->second.real_path = std::move(snapshot.real_path);
   it->second.used = ++uses_;
   close_unused(fx);
   return true;

@@ -54,7 +54,8 @@ void Changes::add(const std::string& path, FileChange change) {
   }
 }
 
-TreeWatch::TreeWatch(const std::string& root) : inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
+TreeWatch::TreeWatch(const std::string& root, std::size_t most_folders)
+    : most_folders_(most_folders), inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
   if (inotify_.get() < 0) {
     blind_ = true;
   } else {
@@ -73,7 +74,7 @@ void TreeWatch::watch(const std::string& root, Changes* changes) {
       continue;
     }
     if (!folders_.try_emplace(key, folder).second) continue;
-    if (folders_.size() > kMaxFolders) {
+    if (folders_.size() > most_folders_) {
       blind_ = true;
       return;
     }

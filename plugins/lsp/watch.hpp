@@ -41,7 +41,7 @@ class TreeWatch {
   static constexpr std::size_t kMaxFolders = 8192;
   static constexpr std::size_t kMaxChanges = 1000;
 
-  explicit TreeWatch(const std::string& root);
+  explicit TreeWatch(const std::string& root, std::size_t most_folders = kMaxFolders);
 
   /// It cannot see everything: something may have changed whatever look() says.
   [[nodiscard]] bool blind() const { return blind_; }
@@ -52,6 +52,7 @@ class TreeWatch {
   void folder_went(const std::string& path);
   void watch(const std::string& root, Changes* changes);
 
+  const std::size_t most_folders_;
   Descriptor inotify_;
   std::unordered_map<int, std::string> folders_;
   bool blind_ = false;

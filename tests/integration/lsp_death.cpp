@@ -59,7 +59,7 @@ TEST_CASE("lsp death: what the server was saying then is dropped, to the byte, a
   Orphans t;
   REQUIRE(t.hover() == "one");
   const auto pid = t.server_pid();
-  for (int round = 0; round < 5; ++round) {
+  for (int round = 0; round < 3; ++round) {
     std::thread asks([&] {
       Client other = t.box.connect();
       (void)other.call("lsp.request",
@@ -86,7 +86,7 @@ TEST_CASE("lsp death: a server that was told half of a message is started anew")
     (void)other.call("lsp.request",
                      {{"uri", (t.box.work() / "a.fake").string()},
                       {"method", "test/echo"},
-                      {"params", {{"fill", std::string(std::size_t{8} << 20, 'x')}}}},
+                      {"params", {{"fill", std::string(std::size_t{2} << 20, 'x')}}}},
                      kPatience);
   });
   // Its socket holds less than that.

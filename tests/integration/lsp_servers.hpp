@@ -7,14 +7,16 @@
 
 namespace gantry::host::test {
 
-inline void serve(Sandbox& box, const std::vector<std::string>& options, const std::string& isolation) {
+/// `more`: tables of the configuration.
+inline void serve(Sandbox& box, const std::vector<std::string>& options, const std::string& isolation,
+                  const std::string& more = {}) {
   // Within the workspace, where the server may write, and where what it writes is no change of the project's.
   fs::create_directories(box.work() / ".cache");
   json command{GANTRY_BUILD_DIR "/tests/lsp_fake_server", "--log", (box.work() / ".cache" / "said").string()};
   for (const auto& option : options) command.push_back(option);
   box.write("g.toml", "[log]\nstderr = false\n[supervisor]\nintensity = 100\n[plugins.lsp]\nisolation = \"" +
                           isolation + "\"\n[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = " +
-                          command.dump() + "\nlanguages = [\"fake\"]\nextensions = [\".fake\"]\n");
+                          command.dump() + "\nlanguages = [\"fake\"]\nextensions = [\".fake\"]\n" + more);
   (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
 }
 

@@ -206,7 +206,7 @@ TEST_CASE("lsp.attach: an editor that gives no credit loses nothing and holds th
   TestHost host(kPlugin, config_of(servers, dir));
   EditorClient slow(host, {{"server", "slow"}}, 1);
   slow.initialize(slow_dir.path());
-  const int count = 5'000;
+  const int count = 1'000;  // more than the pipe holds
   const int flood = slow.send("test/flood", {{"count", count}, {"size", 1'000}});
   EditorClient other(host, {{"server", "fake"}});
   other.initialize(dir.path());
@@ -346,8 +346,7 @@ TEST_CASE("lsp.attach: messages that a deaf server does not take are bounded: mo
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--deaf"})}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
-  const std::string filler(std::size_t{4} << 20, 'x');
-  for (int i = 0; i < 24; ++i) editor.notify("test/nothing", {{"filler", filler}});  // 96 MiB
+  for (int i = 0; i < 24; ++i) editor.filler(std::size_t{4} << 20);  // 96 MiB
   const auto error = editor.stream().result().error();
   REQUIRE(error.kind == ErrorKind::overloaded);
   REQUIRE(error.message.find("attach anew") != std::string::npos);
@@ -376,8 +375,7 @@ TEST_CASE("lsp.attach: what waits for a server that stands still goes on when it
   const int server = editor.initialize(dir.path())["result"]["serverInfo"]["pid"];
   REQUIRE(editor.ask("test/echo").contains("result"));
   ::kill(server, SIGSTOP);
-  const std::string filler(std::size_t{1} << 20, 'x');
-  for (int i = 0; i < 16; ++i) editor.notify("test/nothing", {{"filler", filler}});
+  for (int i = 0; i < 4; ++i) editor.filler(std::size_t{1} << 20);
   const int last = editor.send("test/echo", {{"x", 1}});
   host.settle();
   ::kill(server, SIGCONT);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Callers that are no editor, and a disk on which others write: what the server is told, and what is fresh.
+#include <algorithm>
+
 #include "config.hpp"
 #include "lsp_support.hpp"
 
@@ -37,6 +39,14 @@ struct Shared {
     return {{{"uri", "file://" + path}, {"type", type}}};
   }
 };
+
+json notify_diagnostics(const std::string& path, json version, const std::string& message) {
+  json params{{"uri", "file://" + path}, {"diagnostics", {{{"message", message}}}}};
+  if (!version.is_null()) params["version"] = version;
+  return {{"uri", path},
+          {"method", "test/notify"},
+          {"params", {{"method", "textDocument/publishDiagnostics"}, {"params", params}}}};
+}
 
 }  // namespace
 
@@ -80,6 +90,54 @@ TEST_CASE("lsp.diagnostics: what changes while they are waited for makes them st
   REQUIRE_FALSE(waiting.answered());
   t.host.advance(std::chrono::milliseconds(500));
   REQUIRE(waiting.result()->at("freshness") == "stale");
+}
+
+TEST_CASE("lsp.diagnostics: of a file that is asked for by a link are those that its server publishes where it leads") {
+  TempDir dir, elsewhere;
+  const auto real = elsewhere.write("project/a.fake", "one");
+  std::filesystem::create_directory_symlink(elsewhere / "project", dir / "link");
+  std::filesystem::create_symlink(real, dir / "alone.fake");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  for (const auto& file : {dir / "link/a.fake", dir / "alone.fake"}) {
+    CAPTURE(file);
+    const auto publish = [&](const std::string& path, json version, const std::string& message) {
+      auto call = notify_diagnostics(path, std::move(version), message);
+      call["uri"] = file;
+      REQUIRE(host.call("lsp.request", call));
+      return value_of(host.call("lsp.diagnostics", {{"uri", file}, {"wait_ms", 0}}));
+    };
+    auto waiting = host.begin("lsp.diagnostics", {{"uri", file}, {"wait_ms", 600'000}});
+    const auto is_open = [&](const json& said) { return said["params"]["textDocument"]["uri"] == "file://" + file; };
+    host.wait("the document", [&] { return std::ranges::any_of(sent_to(dir, "textDocument/didOpen"), is_open); });
+    auto got = publish(real, nullptr, "under the real path");
+    REQUIRE(got["freshness"] == "fresh");
+    REQUIRE(got["uri"] == "file://" + file);  // as it was asked for
+    REQUIRE(waiting.result()->at("diagnostics")[0]["message"] == "under the real path");
+    REQUIRE(
+        host.event("lsp.diagnostics.changed").payload["uri"].get<std::string>().starts_with("file://" + dir.path()));
+    REQUIRE(publish(elsewhere / "project/b.fake", nullptr, "of another")["diagnostics"] == got["diagnostics"]);
+    // A server that uses the path of the link means another file by the real one.
+    got = publish(file, got["version"], "under the link");
+    REQUIRE(publish(real, nullptr, "of the real one")["diagnostics"][0]["message"] == "under the link");
+  }
+  host.stop();
+}
+
+TEST_CASE("lsp.diagnostics: what is published of a file counts for a link to it, too, when both are open") {
+  TempDir dir;
+  const auto real = dir.write("real/a.fake", "one"), link = dir / "link/a.fake";
+  std::filesystem::create_directory_symlink(dir / "real", dir / "link");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  for (const auto& file : {link, real})
+    REQUIRE(host.call("lsp.request", {{"uri", file}, {"method", "textDocument/hover"}}));
+  REQUIRE(sent_to(dir, "initialize").size() == 1);
+  REQUIRE(host.call("lsp.request", notify_diagnostics(real, 2, "wrong")));
+  for (const auto& file : {link, real}) {
+    const auto got = value_of(host.call("lsp.diagnostics", {{"uri", file}, {"wait_ms", 0}}));
+    REQUIRE(got["freshness"] == "fresh");
+    REQUIRE(got["diagnostics"][0]["message"] == "wrong");
+  }
+  host.stop();
 }
 
 TEST_CASE("lsp.request: a request is answered by a server that knows what has changed before it") {

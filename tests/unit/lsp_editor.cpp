@@ -55,6 +55,49 @@ TEST_CASE("lsp.attach: without [lsp] limits a request waits as long as its serve
   host.stop();
 }
 
+TEST_CASE("lsp.attach: an editor's initialize may take as long as it takes, and ends at once when the editor leaves") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--hang-initialize"})}}, dir));
+  EditorClient editor(host, {{"server", "fake"}}, 1'000, 77);
+  const int init = editor.send("initialize", {{"rootUri", "file://" + dir.path()}});
+  (void)editor.send("test/echo");
+  host.wait("initialize", [&] { return !sent_to(dir, "initialize").empty(); });
+  host.settle();
+  host.advance(std::chrono::hours(1));
+  const auto entry = server_entry(host, "attached");
+  REQUIRE(entry["state"] == "starting");
+  REQUIRE(entry["restarts"] == 0);
+  const int pid = entry["pid"];
+  REQUIRE(alive(pid));
+  SECTION("its client is gone") {
+    host.gone(77);
+    (void)host.event("lsp.server.exited");  // without any time
+  }
+  SECTION("it ends its direction") {
+    editor.stream().end();
+    (void)host.event("lsp.server.exited");
+    REQUIRE(value_of(editor.stream().result()).is_null());
+  }
+  SECTION("it says exit") {
+    editor.notify("exit");
+    (void)host.event("lsp.server.exited");
+    REQUIRE(value_of(editor.stream().result()).is_null());
+  }
+  SECTION("it cancels") {
+    editor.cancel(init);
+    REQUIRE(editor.answer(init)["error"]["code"] == -32800);
+    REQUIRE(editor.stream().result().error().kind == ErrorKind::upstream_failed);
+  }
+  SECTION("the plugin stops") {
+    host.stop();
+    REQUIRE(editor.stream().result().error().kind == ErrorKind::unavailable);
+    REQUIRE_FALSE(alive(pid));
+    return;
+  }
+  host.wait("its end", [&] { return !alive(pid) && server_entry(host, "attached").is_null(); });
+  host.stop();
+}
+
 TEST_CASE("lsp.attach: the limits of editors are not those of lsp.request") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");

@@ -7,7 +7,7 @@
 //   --initialize-when FIFO (answers initialize when something is written there)
 //   --deaf (reads nothing after `initialized`)
 //   --utf8 (counts positions so)   --save, --save-text (wants to hear of saved documents, with their text)
-//   --error-null (beside each result)
+//   --error-null (beside each result)   --float-ids (answers 1 as 1.0 and 2 as 2e0)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
@@ -35,7 +35,7 @@ namespace {
 
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
-       utf8 = false, save = false, save_text = false, error_null = false;
+       utf8 = false, save = false, save_text = false, error_null = false, float_ids = false;
   std::string log, initialize_when;
 };
 
@@ -76,16 +76,28 @@ class Server {
     if (options_.error_null && message.contains("result")) message["error"] = nullptr;
     framed(gantry::dump_json(message));
   }
-  void answer(const json& id, json result) { send({{"id", id}, {"result", std::move(result)}}); }
+  void send_with_id(const std::string& id, const json& message) {
+    framed(R"({"jsonrpc":"2.0","id":)" + id + "," + gantry::dump_json(message).substr(1));
+  }
+  void send_answer(json id, json message) {
+    if (options_.float_ids && id.is_number_integer())
+      return send_with_id(id.dump() + (id.get<int>() % 2 == 0 ? "e0" : ".0"), message);
+    message["id"] = std::move(id);
+    send(std::move(message));
+  }
+  void answer(const json& id, json result) { send_answer(id, {{"result", std::move(result)}}); }
   void refuse(const json& id, int code, const std::string& why) {
-    send({{"id", id}, {"error", {{"code", code}, {"message", why}}}});
+    send_answer(id, {{"error", {{"code", code}, {"message", why}}}});
   }
 
   void handle(const std::string& text) {
+    // Nobody asks for a notification as large as that, and to read one takes its time.
+    constexpr std::size_t kLarge = std::size_t{1} << 20;
+    if (text.size() > kLarge && std::string_view(text).substr(0, 100).find("\"id\":") == std::string_view::npos) return;
     if (log_.is_open()) log_ << text << std::endl;
     const json message = json::parse(text);
     if (!message.contains("method")) {
-      const auto it = asked_.find(message["id"].get<std::string>());
+      const auto it = asked_.find(message["id"].dump());
       if (it == asked_.end()) return;
       answer(it->second, message);
       asked_.erase(it);
@@ -112,7 +124,7 @@ class Server {
   }
 
   void initialize(const json& id) {
-    if (options_.hang_initialize) return;
+    if (options_.hang_initialize) return hanging_.push_back(id);
     if (!options_.initialize_when.empty()) (void)std::ifstream(options_.initialize_when).get();
     if (options_.refuse_initialize) return refuse(id, -32603, "no licence");
     json capabilities{{"hoverProvider", true}};
@@ -171,16 +183,18 @@ class Server {
       answer(999999999, "nobody asked");
       answer("text", "nobody asked");
     } else if (method == "test/ask") {
-      const std::string own = "ask-" + std::to_string(++last_ask_);
-      asked_[own] = id;
-      send({{"id", own}, {"method", params.at("method")}, {"params", params.value("params", json())}});
+      const std::string own = params.value("id_text", "\"ask-" + std::to_string(++last_ask_) + "\"");
+      asked_[json::parse(own).dump()] = id;
+      send_with_id(own, {{"method", params.at("method")}, {"params", params.value("params", json())}});
     } else if (method == "test/notify") {
       send({{"method", params.at("method")}, {"params", params.value("params", json())}});
       answer(id, nullptr);
     } else if (method == "test/flood") {
       const std::string filler(params.value("size", 100), 'x');
-      for (int i = 0; i < params.value("count", 1); ++i)
-        send({{"method", "test/drop"}, {"params", {{"n", i}, {"fill", filler}}}});
+      for (int i = 0; i < params.value("count", 1); ++i) {  // as text: many large ones take their time to be written
+        framed(R"({"jsonrpc":"2.0","method":"test/drop","params":{"n":)" + std::to_string(i) + R"(,"fill":")" + filler +
+               "\"}}");
+      }
       answer(id, "flooded");
     } else if (method == "test/big") {
       const std::size_t size = std::size_t{65} << 20;
@@ -188,6 +202,13 @@ class Server {
     } else if (method == "test/big_answer") {
       framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":")" + std::string(std::size_t{65} << 20, 'x') +
              "\"}");
+    } else if (method == "test/large") {
+      answer(id, std::string(params.at("size").get<std::size_t>(), 'x'));
+    } else if (method == "test/ask_large") {
+      asked_["\"large\""] = id;
+      send({{"id", "large"},
+            {"method", "test/question"},
+            {"params", std::string(params.at("size").get<std::size_t>(), 'x')}});
     } else if (method == "test/child") {
       const auto child = ::fork();
       if (child == 0) {
@@ -229,7 +250,7 @@ class Server {
   const Options options_;
   std::ofstream log_;
   std::vector<json> hanging_;
-  std::map<std::string, json> asked_;
+  std::map<std::string, json> asked_;  // by the text of our id
   std::map<std::string, json> documents_;
   std::map<std::string, int> refused_;
   int last_ask_ = 0;
@@ -248,6 +269,7 @@ int main(int argc, char** argv) {
     if (arg == "--save") options.save = true;
     if (arg == "--save-text") options.save_text = true;
     if (arg == "--error-null") options.error_null = true;
+    if (arg == "--float-ids") options.float_ids = true;
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];

@@ -264,9 +264,8 @@ TEST_CASE(
                 config_of({{"fake", fake_server(dir, {"--deaf"})}}, dir, {}, {{"editor_request_timeout_seconds", 10}}));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
-  const std::string text(100'000, 'x');
   // The socket and the backlog take a few MB; then these wait in line until the credit is used up.
-  for (int i = 0; i < 200; ++i) editor.notify("test/nothing", {{"text", text}});
+  for (int i = 0; i < 200; ++i) editor.filler(100'000);
   const int asked = editor.send("test/echo");
   host.settle();
   host.advance(std::chrono::seconds(10));

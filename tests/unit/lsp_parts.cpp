@@ -2,6 +2,8 @@
 #include <sys/stat.h>
 
 #include <catch2/catch.hpp>
+#include <gantry/file_uri.hpp>
+#include <limits>
 
 #include "config.hpp"
 #include "documents.hpp"
@@ -9,7 +11,6 @@
 #include "files.hpp"
 #include "lsp_support.hpp"
 #include "standing.hpp"
-#include "uri.hpp"
 
 using namespace gantry;
 using namespace gantry::lsp;
@@ -63,11 +64,84 @@ TEST_CASE("lsp envelope: an id is replaced in place, and nothing else") {
   REQUIRE(own_id("1.5") == -1);
 }
 
+TEST_CASE("lsp envelope: a number is the same id however it is written, and no other number is") {
+  for (const auto* one : {"1", "1.0", "1e0", "1.000E+0", "10e-1", "0.1e1", "100e-02"}) {
+    CAPTURE(one);
+    REQUIRE(own_id(one) == 1);
+    REQUIRE(same_id(one, "1"));
+    REQUIRE_FALSE(same_id(one, "10"));
+    REQUIRE_FALSE(same_id(one, "-1"));
+    REQUIRE_FALSE(same_id(one, R"("1")"));
+  }
+  REQUIRE(whole_number("9223372036854775807") == 9223372036854775807LL);
+  REQUIRE(whole_number("-9.223372036854775808e18") == std::numeric_limits<long long>::min());
+  REQUIRE(whole_number("-0.0") == 0);
+  REQUIRE(whole_number("0e99999999999999999999999") == std::nullopt);
+  for (const auto* none : {"1.5",
+                           "9223372036854775808",
+                           "1e19",
+                           "1e400",
+                           "1e99999999999999999999",
+                           "1e-1",
+                           "-",
+                           "",
+                           ".5",
+                           "1.",
+                           "1e",
+                           "1e+",
+                           "1e+-1",
+                           "1ee1",
+                           "0x1",
+                           "true",
+                           "null",
+                           "\"1\"",
+                           "[1]",
+                           "1 "}) {
+    CAPTURE(none);
+    REQUIRE(whole_number(none) == std::nullopt);
+    REQUIRE(own_id(none) == -1);
+  }
+  REQUIRE(own_id("-1") == -1);
+  REQUIRE(same_id("1.5", "15e-1"));
+  REQUIRE(same_id("18446744073709551617", "18446744073709551617.0"));
+  REQUIRE_FALSE(same_id("18446744073709551617", "18446744073709551616"));
+  REQUIRE(same_id("1e400", "10e399"));
+  REQUIRE_FALSE(same_id("1e99999999999999999999", "1e99999999999999999998"));
+  REQUIRE(same_id(R"("a\/b")", R"("a/b")"));
+  REQUIRE_FALSE(same_id(R"("a\/b")", R"("a/c")"));
+  REQUIRE_FALSE(same_id("", "1"));
+}
+
 TEST_CASE("lsp envelope: a member of an object is set to null, and nothing else") {
   REQUIRE(with_null(R"({"a":{"p":1}, "p" : 12 ,"b":"\"p\":1"})", "p") == R"({"a":{"p":1}, "p" : null ,"b":"\"p\":1"})");
   REQUIRE(with_null(R"({"p":{"x":[1,2]},"q":3,"\u0070":"again"})", "p") == R"({"p":null,"q":3,"\u0070":null})");
   REQUIRE(with_null(R"({"q":1})", "p") == R"({"q":1})");
   REQUIRE(with_null("{}", "p") == "{}");
+}
+
+TEST_CASE(
+    "lsp uri: a file is the same with one slash or three, at localhost, encoded or not, and with a slash behind") {
+  for (const auto* uri :
+       {"file:///a/b:c", "file:/a/b:c", "FILE:/a/b:c", "file://localhost/a/b:c", "file://LocalHost/a/b:c",
+        "file:///a/b%3Ac", "file:///a/b%3ac", "file:///%61/b:c", "file:///a/b:c/", "file:/a//b:c//",
+        "file:///a/./x/../b:c", "file:////a/b:c", "/a/b:c", "/a/b:c/"}) {
+    CAPTURE(uri);
+    REQUIRE(*to_path(uri) == "/a/b:c");
+  }
+  REQUIRE(*to_path("file:///") == "/");
+  REQUIRE(*to_path("file:/a b[1]/C#/what?/\xC3\xBC") == "/a b[1]/C#/what?/\xC3\xBC");
+  REQUIRE(*to_path("/100%25") == "/100%25");  // a path is no URI
+}
+
+TEST_CASE("lsp uri: what is no file of this machine is refused with why") {
+  const auto why = [](const char* uri) { return to_path(uri).error().message; };
+  for (const auto* other : {"file://server/a", "file://localhost.example/a", "file://127.0.0.1/a", "file://a%2Fb/c"})
+    REQUIRE(why(other).find("names the host \"") != std::string::npos);
+  for (const auto* other : {"untitled:Untitled-1", "jar:file:///a.jar!/B.class", "deno:/https/x", "http://localhost/a",
+                            "file:a", "file:", "file://", "file://localhost", "a/b", "", "fil", "file"})
+    REQUIRE(why(other).find("is neither a file: URI of this machine nor an absolute path") != std::string::npos);
+  REQUIRE(is_file_uri("file://server/a"));
+  REQUIRE_FALSE(is_file_uri("jar:file:///a.jar!/B.class"));
 }
 
 TEST_CASE("lsp uri: each spelling of a file gives one path, and a path gives one URI") {
@@ -134,6 +208,45 @@ TEST_CASE("lsp documents: full and incremental changes are followed, and replaye
   REQUIRE(replayed.empty());
 }
 
+TEST_CASE(
+    "lsp documents: versions and positions that are written as 3.0 are whole numbers, and larger ones no others") {
+  TrackedDocuments documents;
+  const auto known = [&] {
+    json document;
+    documents.replay([&](std::string_view message) { document = json::parse(message)["params"]["textDocument"]; });
+    return document;
+  };
+  documents.follow("textDocument/didOpen",
+                   R"({"textDocument":{"uri":"file:///a","languageId":"cpp","version":3.0,"text":"one\ntwo\n"}})");
+  REQUIRE(known()["version"].dump() == "3");
+  const auto change_to = [&](const std::string& version) {
+    documents.follow("textDocument/didChange",
+                     R"({"textDocument":{"uri":"file:///a","version":)" + version +
+                         R"(},"contentChanges":[{"range":{"start":{"line":1.0,"character":0e0},)"
+                         R"("end":{"line":1e0,"character":3.0}},"text":"2"}]})");
+    REQUIRE(documents.lost().empty());
+    REQUIRE(known()["text"] == "one\n2\n");
+    return known()["version"].dump();
+  };
+  REQUIRE(change_to("4e0") == "4");
+  for (const char* const none : {"4.5", "1e300", "18446744073709551615", "-1e300"}) REQUIRE(change_to(none) == "4");
+}
+
+TEST_CASE("lsp documents: two spellings of one URI are one document, which is opened again under the first") {
+  TrackedDocuments documents;
+  documents.follow("textDocument/didOpen", opened("one").dump());
+  auto other = changed(2, {{{"text", "two"}}});
+  other["textDocument"]["uri"] = "file:/%61";
+  documents.follow("textDocument/didChange", other.dump());
+  documents.replay([&](std::string_view message) {
+    const auto document = json::parse(message)["params"]["textDocument"];
+    REQUIRE(document["uri"] == "file:///a");
+    REQUIRE(document["text"] == "two");
+  });
+  documents.follow("textDocument/didClose", R"({"textDocument":{"uri":"file://localhost/a"}})");
+  REQUIRE(documents.size() == 0);
+}
+
 TEST_CASE("lsp documents: a change that makes no sense ends the following, and says so") {
   TrackedDocuments documents;
   documents.follow("textDocument/didOpen", opened("text").dump());
@@ -145,11 +258,12 @@ TEST_CASE("lsp documents: a change that makes no sense ends the following, and s
 TEST_CASE("lsp documents: more text than the bound is not kept") {
   TrackedDocuments documents;
   const std::string big(TrackedDocuments::kMaxBytes / 2 + 1, 'x');
-  auto params = opened(big);
-  documents.follow("textDocument/didOpen", params.dump());
+  const auto open = [&](const std::string& uri) {
+    documents.follow("textDocument/didOpen", R"({"textDocument":{"uri":")" + uri + R"(","text":")" + big + "\"}}");
+  };
+  open("file:///a");
   REQUIRE(documents.lost().empty());
-  params["textDocument"]["uri"] = "file:///b";
-  documents.follow("textDocument/didOpen", params.dump());
+  open("file:///b");
   REQUIRE(documents.lost().find("64 MiB") != std::string::npos);
 }
 

@@ -133,6 +133,12 @@ class EditorClient {
     stream_.send({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}});
   }
   void raw(const json& message) { stream_.send(message); }
+  /// A notification of so many bytes that says nothing; it is not built as a document, which would
+  /// take its time.
+  void filler(std::size_t bytes) {
+    stream_.send_text(R"({"jsonrpc":"2.0","method":"test/nothing","params":{"filler":")" + std::string(bytes, 'x') +
+                      "\"}}");
+  }
 
   /// The answer to a request, waiting for it; what comes in between is kept.
   json answer(const json& id) {

@@ -105,6 +105,7 @@ namespace detail {
   config.name = doc->value("name", "");
   config.state_dir = doc->value("state_dir", "");
   config.library = doc->value("library", "");
+  config.max_message_bytes = doc->value("max_message_bytes", std::size_t{0});
   if (const auto it = doc->find("workspaces"); it != doc->end() && it->is_array()) {
     for (const auto& entry : *it) config.workspaces.push_back(entry.get<std::string>());
   }

@@ -64,6 +64,8 @@ struct PluginConfig {
   std::vector<std::string> trusted_workspaces{};
   /// Its library, where the user has it: what runs is a copy, whose path dladdr() gives. Empty: an older host.
   std::string library{};
+  /// The largest answer or item that the host takes from it. 0: an older host.
+  std::size_t max_message_bytes = 0;
 
   /// Those that hold for what lies there.
   [[nodiscard]] const json& settings_at(std::string_view path) const {

@@ -77,19 +77,22 @@ class CallEnd {
     return look([](OpenCall& call) { return call.granted; });
   }
   /// Sends an item to the plugin. False: it gives no credit.
-  [[nodiscard]] bool try_send(const json& item) {
+  [[nodiscard]] bool try_send(const json& item) { return try_send_text(item.dump()); }
+  /// The same of JSON as text, which is sent as it is.
+  [[nodiscard]] bool try_send_text(const std::string& item) {
     const bool may = look([](OpenCall& call) {
       if (call.granted == 0) return false;
       --call.granted;
       return true;
     });
-    if (may) host_->deliver(GANTRY_ITEM, id_, 0, 0, item.dump());
+    if (may) host_->deliver(GANTRY_ITEM, id_, 0, 0, item);
     return may;
   }
   /// Sends an item to the plugin, waiting for its credit. Nothing is sent when the call is over before.
-  void send(const json& item) {
+  void send(const json& item) { send_text(item.dump()); }
+  void send_text(const std::string& item) {
     host_->wait("credit from the plugin", [&] {
-      return try_send(item) || look([](OpenCall& call) { return call.result.has_value() || call.closed; });
+      return try_send_text(item) || look([](OpenCall& call) { return call.result.has_value() || call.closed; });
     });
   }
   /// No more items come from here.
