@@ -167,6 +167,9 @@ TEST_CASE("security: params of the session's own methods that are no use to them
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "events.publish", {{"topic", "a.b"}, {"payload", std::string(5 * kMiB, 'x')}})));
   REQUIRE(kind_of(c.answer()) == "too_large");
+  // Parsed, this would be a name that nobody has.
+  REQUIRE(c.line(request(3, "events.unsubscribe", {{"subscription", std::string(5 * kMiB, 'x')}})));
+  REQUIRE(kind_of(c.answer()) == "too_large");
   REQUIRE(c.line(request(2, "events.publish", {{"topic", "a.b"}, {"payload", std::string(kMiB - 2, 'x')}})));
   REQUIRE(c.answer().contains("result"));
 }
@@ -178,4 +181,7 @@ TEST_CASE("security: the calls that a plugin makes hold so many bytes of params 
   INFO((answer ? "" : answer.error().message));
   REQUIRE((*answer)["taken"] == OwnCalls::kMaxOpenBytes / kSize - 1);  // with their quotes and braces
   REQUIRE((*t.call("lsp_shaped.many", {{"count", 1}}))["taken"] == 1);
+  // A call that is answered holds nothing any more.
+  const json unknown{{"method", "nobody.none"}, {"params", {{"p", std::string(2 * kMiB, 'x')}}}};
+  for (int i = 0; i < 3; ++i) REQUIRE(t.call("lsp_shaped.relay", unknown).error().kind == ErrorKind::method_not_found);
 }
