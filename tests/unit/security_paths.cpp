@@ -86,6 +86,22 @@ TEST_CASE("security: a path of a workspace does not lead out of it") {
   REQUIRE(pins.resolve(s.open / "out", s.open).error().kind == ErrorKind::permission_denied);
 }
 
+TEST_CASE("security: a path that is granted within a workspace opens nothing outside of it to a plugin") {
+  const TempDir dir;
+  const auto workspace = dir.path() / "workspace";
+  put(workspace / "in" / "a");
+  put(dir.path() / "secret" / "a");
+  fs::create_directory_symlink(dir.path() / "secret", workspace / "out");
+  ConfinedHouse t([&](Config& c) {
+    c.host.workspaces = {workspace.string()};
+    grants({"read:$WORKSPACE/in", "read:$WORKSPACE/out"})(c);
+  });
+  t.needs("landlock");
+  REQUIRE(t.tried("asker.reads", at(workspace / "in" / "a")) == 0);
+  REQUIRE(t.tried("asker.reads", at(workspace / "out" / "a")) == EACCES);
+  REQUIRE(t.tried("asker.reads", at(dir.path() / "secret" / "a")) == EACCES);
+}
+
 TEST_CASE("security: a workspace within another that becomes a link opens nothing, to a plugin or a helper") {
   const TempDir dir;
   const auto outer = dir.path() / "outer";
