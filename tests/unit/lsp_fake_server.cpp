@@ -10,6 +10,7 @@
 //
 // Methods: see `request` and `test_request`. Documents: didOpen, didChange with full text, didClose.
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -19,6 +20,8 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 using gantry::json;
@@ -79,6 +82,7 @@ class Server {
 
   void handle(const std::string& text) {
     if (log_.is_open()) log_ << text << std::endl;
+    raw(std::exchange(rest_, {}));
     const json message = json::parse(text);
     if (!message.contains("method")) {
       const auto it = asked_.find(message["id"].get<std::string>());
@@ -174,6 +178,8 @@ class Server {
       for (int i = 0; i < params.value("count", 1); ++i)
         send({{"method", "test/drop"}, {"params", {{"n", i}, {"fill", filler}}}});
       answer(id, "flooded");
+    } else if (method == "test/half_message") {
+      half_message();
     } else if (method == "test/big") {
       const std::size_t size = std::size_t{65} << 20;
       raw("Content-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, ' '));
@@ -190,6 +196,22 @@ class Server {
       return false;
     }
     return true;
+  }
+
+  // Says half of a message, and writes "half read" when that was read. The rest, which holds what looks like another
+  // message, follows when the next one comes.
+  void half_message() {
+    constexpr std::size_t kHalf = 100;
+    std::string frame;
+    gantry::append_frame(frame, gantry::Framing::headers,
+                         R"({"jsonrpc":"2.0","method":"test/drop","params":")" + std::string(kHalf, 'x') +
+                             "Content-Length: 2\r\n\r\n{}\"}");
+    raw(frame.substr(0, kHalf));
+    rest_ = frame.substr(kHalf);
+    for (int unread = kHalf; unread != 0; std::this_thread::yield()) {
+      if (::ioctl(1, FIONREAD, &unread) != 0) std::_Exit(9);
+    }
+    log_ << R"({"method":"half read"})" << std::endl;
   }
 
   void notification(const std::string& method, const json& params) {
@@ -223,6 +245,7 @@ class Server {
   std::vector<json> hanging_;
   std::map<std::string, json> asked_;
   std::map<std::string, json> documents_;
+  std::string rest_;  ///< of half_message()
   int last_ask_ = 0;
 };
 
