@@ -3,9 +3,12 @@
 // An editor in front of `gantry lsp`: LSP on the pipes of a child process.
 #pragma once
 
+#include <poll.h>
+
 #include <gantry/framing.hpp>
 
 #include "integration/daemon.hpp"
+#include "process_stat.hpp"
 
 namespace gantry::host::test {
 
@@ -60,6 +63,11 @@ class StdioEditor {
     return send({{"method", method}, {"params", params}});
   }
   [[nodiscard]] pid_t pid() const { return pid_; }
+  /// The child takes nothing more: its pipe is full, and it waits for somebody else.
+  [[nodiscard]] bool is_held_up() const {
+    pollfd room{to_, POLLOUT, 0};
+    return ::poll(&room, 1, 0) == 0 && state_of(pid_) == 'S';
+  }
   [[nodiscard]] json answer_to(int id) {
     while (true) {
       const auto text = receive_text();

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <array>
 #include <set>
 #include <tuple>
 
@@ -30,9 +31,10 @@ TEST_CASE("gantry lsp: a host that stands still for a while loses nothing, howev
   std::thread writer([&] {
     for (int i = 1; i <= kRequests; ++i) {
       if (!editor.request(i, "test/echo", {{"n", i}, {"filler", filler}})) return;
-      if (i == 2) ::kill(host, SIGCONT);
     }
   });
+  wait_for("the editor to be held up", [&] { return editor.is_held_up(); });
+  ::kill(host, SIGCONT);
   int answered = 0;
   for (int i = 1; i <= kRequests; ++i) {
     const auto answer = editor.answer_to(i);
@@ -67,24 +69,28 @@ TEST_CASE("gantry lsp: what was written before the end of the input is delivered
   Sandbox box;
   configure_fake_server(box);
   (void)box.serve();
-  // All of it, and the end, is there before the host has given any credit.
+  // All of it, and the end, is there before the host has given any credit, and it is more than the first credit.
+  // Whether the last message was read, the exit code says: `exit` without `shutdown`.
   std::string input;
   const auto add = [&](const json& message) { append_frame(input, Framing::headers, message.dump()); };
   add({{"jsonrpc", "2.0"},
        {"id", 1},
        {"method", "initialize"},
        {"params", {{"rootPath", box.work().string()}, {"capabilities", json::object()}}}});
-  add({{"jsonrpc", "2.0"}, {"id", 2}, {"method", "shutdown"}});
+  for (int i = 0; i < 400; ++i) add({{"jsonrpc", "2.0"}, {"method", "test/nothing"}});
   add({{"jsonrpc", "2.0"}, {"method", "exit"}});
-  box.write("input", input);
-  const int in = ::open((box.dir() / "input").c_str(), O_RDONLY | O_CLOEXEC);
-  const pid_t pid = box.spawn({"lsp", "--language", "fake"}, box.dir() / "lsp.out", box.dir() / "lsp.err", in);
-  ::close(in);
+  std::array<int, 2> ends{};
+  REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
+  REQUIRE(input.size() < std::size_t{64} << 10);  // so much a pipe holds
+  REQUIRE(::write(ends[1], input.data(), input.size()) == static_cast<ssize_t>(input.size()));
+  ::close(ends[1]);
+  const pid_t pid = box.spawn({"lsp", "--language", "fake"}, box.dir() / "lsp.out", box.dir() / "lsp.err", ends[0]);
+  ::close(ends[0]);
   int status = 0;
   ::waitpid(pid, &status, 0);
-  INFO(box.read("lsp.err"));
+  REQUIRE(box.read("lsp.err").empty());
   REQUIRE(WIFEXITED(status));
-  REQUIRE(WEXITSTATUS(status) == 0);
+  REQUIRE(WEXITSTATUS(status) == 1);
   const auto out = json::parse(box.run({"call", "host.status"}).out);
   REQUIRE(out["workspaces"] == json{fs::canonical(box.work()).string()});  // of rootPath, where nothing else is named
 }
@@ -144,7 +150,7 @@ TEST_CASE("gantry lsp: a message that the host does not take is left out, answer
   REQUIRE(editor.answer_to(3)["error"]["data"]["kind"] == "parse_error");
   (void)editor.send_text("{\"jsonrpc\": nonsense");
   REQUIRE(editor.receive()["error"]["code"] == -32700);
-  for (int i = 10; i < 200; ++i) {  // more than the host's credit
+  for (int i = 0; i < 300; ++i) {  // more than the host's credit
     (void)editor.send_text("nonsense");
     (void)editor.receive();
   }
@@ -242,7 +248,7 @@ TEST_CASE("gantry lsp: `exit` without `shutdown` ends with 1, and after it with 
   for (const bool asked : {false, true}) {
     StdioEditor editor(box, {"lsp", "--server", "fake"});
     (void)editor.initialize(0);
-    (void)editor.notify("test/nothing", {{"text", "\"shutdown\""}});
+    (void)editor.notify("test/nothing", {{"text", "\"shutdown\""}, {"method", "shutdown"}, {"id", 7}});
     if (asked) {
       (void)editor.request(1, "shutdown");
       REQUIRE(editor.answer_to(1).contains("result"));

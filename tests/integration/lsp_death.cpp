@@ -24,6 +24,14 @@ struct Orphans {
                        {{"uri", (box.work() / "a.fake").string()}, {"method", method}, {"params", std::move(params)}},
                        kPatience);
   }
+  /// The same, of another client; until it is answered.
+  [[nodiscard]] std::thread asks(std::string method, json params = json::object()) {
+    return std::thread([this, method = std::move(method), params = std::move(params)] {
+      Client other = box.connect();
+      (void)other.call("lsp.request",
+                       {{"uri", (box.work() / "a.fake").string()}, {"method", method}, {"params", params}}, kPatience);
+    });
+  }
   [[nodiscard]] std::string hover() {
     auto result = ask("textDocument/hover");
     while (!result && result.error().message.find("backing off") != std::string::npos)
@@ -60,14 +68,7 @@ TEST_CASE("lsp death: what the server was saying then is dropped, to the byte, a
   REQUIRE(t.hover() == "one");
   const auto pid = t.server_pid();
   for (int round = 0; round < 3; ++round) {
-    std::thread asks([&] {
-      Client other = t.box.connect();
-      (void)other.call("lsp.request",
-                       {{"uri", (t.box.work() / "a.fake").string()},
-                        {"method", "test/flood"},
-                        {"params", {{"count", 300}, {"size", 20'000}}}},
-                       kPatience);
-    });
+    std::thread asks = t.asks("test/flood", {{"count", 300}, {"size", 20'000}});
     wait_for("the flood", [&] { return said(t.box, "test/flood").size() == static_cast<std::size_t>(round) + 1; });
     kill_plugin(t.client);
     asks.join();
@@ -76,19 +77,24 @@ TEST_CASE("lsp death: what the server was saying then is dropped, to the byte, a
   }
 }
 
+TEST_CASE("lsp death: a server that had said half of a message serves on, whatever the rest looks like") {
+  Orphans t;
+  REQUIRE(t.hover() == "one");
+  const auto pid = t.server_pid();
+  std::thread asks = t.asks("test/half_message");
+  wait_for("the half", [&] { return said(t.box, "half read").size() == 1; });
+  kill_plugin(t.client);
+  asks.join();
+  REQUIRE(t.hover() == "one");
+  REQUIRE(t.server_pid() == pid);
+}
+
 TEST_CASE("lsp death: a server that was told half of a message is started anew") {
   Orphans t;
   REQUIRE(t.hover() == "one");
   const pid_t first = t.server_pid();
   ::kill(first, SIGSTOP);
-  std::thread asks([&] {
-    Client other = t.box.connect();
-    (void)other.call("lsp.request",
-                     {{"uri", (t.box.work() / "a.fake").string()},
-                      {"method", "test/echo"},
-                      {"params", {{"fill", std::string(std::size_t{2} << 20, 'x')}}}},
-                     kPatience);
-  });
+  std::thread asks = t.asks("test/echo", {{"fill", std::string(std::size_t{2} << 20, 'x')}});
   // Its socket holds less than that.
   wait_for("the request", [&] { return server(t.client, "shared")["clients"] == 1; });
   for (int i = 0; i < 20; ++i) (void)server(t.client, "shared");

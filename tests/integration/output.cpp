@@ -44,6 +44,7 @@ TEST_CASE("output: what cannot be written to a full device or a closed pipe is e
       {"status"},
       {"status", "--json"},
       {"logs"},
+      {"logs", "--follow"},
       {"call", "host.status"},
       {"call", "host.status", "--json"},
       {"call", "host.status", "--help"},

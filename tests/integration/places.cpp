@@ -64,6 +64,7 @@ TEST_CASE("places: a host whose socket, lock or folder is removed or moved serve
 TEST_CASE("places: a host whose socket is removed while no client looks makes it anew by itself") {
   Sandbox box;
   const pid_t pid = box.serve();
+  REQUIRE(box.host_pid() == pid);  // it answers, so it watches: before, it would look by itself
   remove_run(box);
   wait_for("the socket", [&] { return Client::connect(box.socket()).has_value(); });
   REQUIRE(box.connect().pid() == pid);
@@ -72,6 +73,7 @@ TEST_CASE("places: a host whose socket is removed while no client looks makes it
 TEST_CASE("places: a host whose state folder's lock is removed takes it again, and stays the only one") {
   Sandbox box;
   const pid_t pid = box.serve();
+  REQUIRE(box.host_pid() == pid);  // it answers, so it watches
   fs::remove(box.dir() / "state" / "host.lock");
   wait_for("the lock", [&] {
     const auto holder = find_state_holder(box.dir() / "state");

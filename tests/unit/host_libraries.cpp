@@ -2,6 +2,7 @@
 //
 // What lies on the disk in the place of a plugin's library, and what is done to it while the plugin runs.
 #include <elf.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include "host/plugins/elf.hpp"
@@ -213,6 +214,7 @@ TEST_CASE("libraries: a host leaves the copies of another that runs alone, and r
   fs::create_directory(folder);
   const pid_t other = ::fork();
   if (other == 0) {
+    (void)::prctl(PR_SET_PDEATHSIG, SIGKILL);  // also when the test fails
     while (true) (void)::pause();
   }
   const auto theirs = folder / ("swap." + std::to_string(other) + ".1.so");

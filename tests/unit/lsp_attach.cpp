@@ -70,6 +70,12 @@ TEST_CASE("lsp.attach: before initialize requests are refused, notifications dro
   editor.notify("exit");
   REQUIRE(value_of(editor.stream().result()).is_null());
   REQUIRE(sent_to(dir).empty());
+  // Nor is such a notification kept for a server that comes later.
+  EditorClient late(host, {{"server", "fake"}});
+  late.notify("textDocument/didOpen");
+  late.initialize(dir.path());
+  REQUIRE(late.ask("test/echo").contains("result"));
+  REQUIRE(sent_to(dir, "textDocument/didOpen").empty());
   host.stop();
 }
 

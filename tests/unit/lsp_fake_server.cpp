@@ -14,6 +14,7 @@
 // method.
 // Methods: see `request` and `test_request`. Documents: didOpen, didChange with full text, didClose.
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -23,6 +24,8 @@
 #include <iostream>
 #include <map>
 #include <string>
+#include <thread>
+#include <utility>
 #include <vector>
 
 using gantry::json;
@@ -95,6 +98,7 @@ class Server {
     constexpr std::size_t kLarge = std::size_t{1} << 20;
     if (text.size() > kLarge && std::string_view(text).substr(0, 100).find("\"id\":") == std::string_view::npos) return;
     if (log_.is_open()) log_ << text << std::endl;
+    raw(std::exchange(rest_, {}));
     const json message = json::parse(text);
     if (!message.contains("method")) {
       const auto it = asked_.find(message["id"].dump());
@@ -196,6 +200,8 @@ class Server {
                "\"}}");
       }
       answer(id, "flooded");
+    } else if (method == "test/half_message") {
+      half_message();
     } else if (method == "test/big") {
       const std::size_t size = std::size_t{65} << 20;
       raw("Content-Length: " + std::to_string(size) + "\r\n\r\n" + std::string(size, ' '));
@@ -219,6 +225,22 @@ class Server {
       return false;
     }
     return true;
+  }
+
+  // Says half of a message, and writes "half read" when that was read. The rest, which holds what looks like another
+  // message, follows when the next one comes.
+  void half_message() {
+    constexpr std::size_t kHalf = 100;
+    std::string frame;
+    gantry::append_frame(frame, gantry::Framing::headers,
+                         R"({"jsonrpc":"2.0","method":"test/drop","params":")" + std::string(kHalf, 'x') +
+                             "Content-Length: 2\r\n\r\n{}\"}");
+    raw(frame.substr(0, kHalf));
+    rest_ = frame.substr(kHalf);
+    for (int unread = kHalf; unread != 0; std::this_thread::yield()) {
+      if (::ioctl(1, FIONREAD, &unread) != 0) std::_Exit(9);
+    }
+    log_ << R"({"method":"half read"})" << std::endl;
   }
 
   void notification(const std::string& method, const json& params) {
@@ -253,6 +275,7 @@ class Server {
   std::map<std::string, json> asked_;  // by the text of our id
   std::map<std::string, json> documents_;
   std::map<std::string, int> refused_;
+  std::string rest_;  ///< of half_message()
   int last_ask_ = 0;
 };
 

@@ -334,6 +334,14 @@ TEST_CASE("lsp.request: a server whose configuration has changed makes room for 
   const auto after = server_entry(host, "shared");
   REQUIRE(after["command"].back() == "--utf8");
   REQUIRE(after["pid"] != before["pid"]);
+  // One whose command is as it was ends when it is asked for.
+  auto with_settings = fake_server(dir, {"--utf8"});
+  with_settings["settings"] = {{"a", 1}};
+  host.reconfigure(config_of({{"fake", with_settings}}, dir));
+  REQUIRE(server_entry(host, "shared")["pid"] == after["pid"]);
+  REQUIRE(host.call("lsp.request", echo));
+  REQUIRE(sent_to(dir, "workspace/didChangeConfiguration").size() == 1);
+  host.wait("the end of that one", [&] { return !alive(after["pid"]); });
   host.stop();
 }
 

@@ -86,6 +86,22 @@ TEST_CASE("security: a path of a workspace does not lead out of it") {
   REQUIRE(pins.resolve(s.open / "out", s.open).error().kind == ErrorKind::permission_denied);
 }
 
+TEST_CASE("security: a path that is granted within a workspace opens nothing outside of it to a plugin") {
+  const TempDir dir;
+  const auto workspace = dir.path() / "workspace";
+  put(workspace / "in" / "a");
+  put(dir.path() / "secret" / "a");
+  fs::create_directory_symlink(dir.path() / "secret", workspace / "out");
+  ConfinedHouse t([&](Config& c) {
+    c.host.workspaces = {workspace.string()};
+    grants({"read:$WORKSPACE/in", "read:$WORKSPACE/out"})(c);
+  });
+  t.needs("landlock");
+  REQUIRE(t.tried("asker.reads", at(workspace / "in" / "a")) == 0);
+  REQUIRE(t.tried("asker.reads", at(workspace / "out" / "a")) == EACCES);
+  REQUIRE(t.tried("asker.reads", at(dir.path() / "secret" / "a")) == EACCES);
+}
+
 TEST_CASE("security: a workspace within another that becomes a link opens nothing, to a plugin or a helper") {
   const TempDir dir;
   const auto outer = dir.path() / "outer";
@@ -134,14 +150,18 @@ TEST_CASE("security: a helper is given no workspace that has become a link") {
 TEST_CASE("security: a plugin's own folder is no link, though another plugin may write where it is") {
   const TempDir dir;
   put(dir.path() / "a");
-  ConfinedHouse t;
+  ConfinedHouse t(grants({}));
   t.needs("landlock");
   const auto own = t.dir() / "state" / "prober";
   fs::rename(own, t.dir() / "state" / "away");
   fs::create_directory_symlink(dir.path(), own);
   REQUIRE(t.call("plugin.restart", {{"name", "prober"}}));
-  REQUIRE(t.tried("prober.reads", at(dir.path() / "a")) == EACCES);
-  REQUIRE(t.tried("prober.writes", at(dir.path() / "new")) == EACCES);
+  // Nor is that of a plugin which has never been started.
+  fs::create_directory_symlink(dir.path(), t.dir() / "state" / "asker");
+  for (const std::string plugin : {"prober", "asker"}) {
+    REQUIRE(t.tried(plugin + ".reads", at(dir.path() / "a")) == EACCES);
+    REQUIRE(t.tried(plugin + ".writes", at(dir.path() / "new")) == EACCES);
+  }
 }
 
 TEST_CASE("security: the guard of a helper needs nothing more of the system to end all of it") {
