@@ -33,7 +33,8 @@ void add_call(CLI::App& app, Common& common, CallArgs& args) {
   call->set_help_flag();
   call->add_flag("-h,--help", args.help, "print this, or with a METHOD what it takes and answers");
   call->add_option("method", args.method, "for example host.status");
-  call->add_option("params", args.params, "one JSON object, or pairs: key=text key:=json");
+  call->add_option("params", args.params,
+                   "one JSON object, or pairs: key=text key:=json; -: the object is read from the input");
   call->add_flag("--stream", args.stream, "open it as a stream and print items as they come");
   call->add_flag("--json", args.as_json, "results and errors as one line of JSON each, on a terminal as well");
   call->add_option("--timeout", args.timeout_seconds, "give up after so many seconds")
@@ -175,6 +176,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   open_standard_descriptors();
+  keep_own_access();
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT: before any thread
   std::signal(SIGCHLD, SIG_DFL);  // NOLINT: a parent that ignores it hands that down, and no child's end is told then
   (void)::prctl(PR_SET_NAME, "gantry");  // started by kOwnProgram it would be called `exe`

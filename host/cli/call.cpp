@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -96,7 +97,40 @@ Result<nlohmann::ordered_json> parse_params(const std::vector<std::string>& word
   return params;
 }
 
-int call(const Common& common, const CallArgs& args) {
+namespace {
+
+/// What `-` stands for.
+[[nodiscard]] Result<std::string> read_input() {
+  constexpr std::size_t kMost = std::size_t{64} << 20;
+  std::string text;
+  std::array<char, 65536> buffer{};
+  while (text.size() <= kMost) {
+    const auto got = std::fread(buffer.data(), 1, buffer.size(), stdin);
+    if (got == 0) break;
+    text.append(buffer.data(), got);
+  }
+  if (std::ferror(stdin) != 0) return fail(ErrorKind::invalid_params, "the input cannot be read");
+  if (text.size() > kMost) return fail(ErrorKind::too_large, "the input is larger than 64 MiB");
+  text.erase(0, text.find_first_not_of(" \t\r\n"));
+  return text;
+}
+
+/// Refused before it was begun: the host that comes after this one may be asked.
+[[nodiscard]] bool is_stopping(const Error& error) {
+  const auto data = parse_json(error.data);
+  return error.kind == ErrorKind::unavailable && data && data->is_object() &&
+         data->value("reason", json()) == "stopping";
+}
+
+}  // namespace
+
+int call(const Common& common, const CallArgs& given) {
+  CallArgs args = given;
+  if (args.params == std::vector<std::string>{"-"}) {
+    auto input = read_input();
+    if (!input) return report_error(input.error(), args);
+    args.params = {std::move(*input)};
+  }
   auto params = parse_params(args.params);
   if (!params) return report_error(params.error(), args);
   if (auto ok = check_utf8({args.method}); !ok) return report_error(ok.error(), args);
@@ -106,9 +140,6 @@ int call(const Common& common, const CallArgs& args) {
   if (args.timeout_seconds)
     options.patience =
         std::min(options.patience, std::chrono::milliseconds(static_cast<std::int64_t>(*args.timeout_seconds * 1000)));
-  auto connected = connect_or_start(options);
-  if (!connected) return report_error(connected.error(), args);
-  Client& client = connected->client;
   auto timeout = std::chrono::milliseconds(-1);
   if (args.timeout_seconds) {
     const auto ms = static_cast<std::int64_t>(*args.timeout_seconds * 1000);
@@ -116,10 +147,11 @@ int call(const Common& common, const CallArgs& args) {
     timeout = std::chrono::milliseconds(ms + 2000);  // the host's own answer comes first
   }
   if (args.stream) (*params)["_meta"]["stream"] = {{"credit", kWindow}};
+  Client* client = nullptr;
   const auto on_notification = [&](const std::string& method, const json& p) {
     if (method == "$/stream" && p.contains("item")) {
       print(p["item"], args.as_json);
-      (void)client.notify("$/credit", {{"id", p["id"]}, {"n", 1}});
+      (void)client->notify("$/credit", {{"id", p["id"]}, {"n", 1}});
     } else if (method == "$/progress" && p.contains("message") && p["message"].is_string()) {
       std::string text = p["message"];
       if (const auto percentage = p.find("percentage"); percentage != p.end() && percentage->is_number())
@@ -127,13 +159,19 @@ int call(const Common& common, const CallArgs& args) {
       std::fprintf(stderr, "%s\n", shown(std::string_view(text)).c_str());
     }
   };
-  const auto result =
-      client.call_with_text(args.method, params->dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace),
-                            timeout, on_notification);
-  if (!result) return report_error(result.error(), args, connected->notes);
-  print_notes(connected->notes);
-  print(*result, args.as_json);
-  return 0;
+  const std::string text = params->dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  constexpr int kHosts = 3;
+  for (int i = 1;; ++i) {
+    auto connected = connect_or_start(options);
+    if (!connected) return report_error(connected.error(), args);
+    client = &connected->client;
+    const auto result = client->call_with_text(args.method, text, timeout, on_notification);
+    if (!result && i < kHosts && is_stopping(result.error())) continue;
+    if (!result) return report_error(result.error(), args, connected->notes);
+    print_notes(connected->notes);
+    print(*result, args.as_json);
+    return 0;
+  }
 }
 
 }  // namespace gantry::host

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -18,6 +20,11 @@ void open_standard_descriptors() {
   }
 }
 
+void keep_own_access() {
+  constexpr mode_t kOfOthers = 0077;
+  (void)::umask(::umask(0) & kOfOthers);
+}
+
 void drop_inherited() {
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction action{};
@@ -30,6 +37,13 @@ void drop_inherited() {
   (void)::sigprocmask(SIG_SETMASK, &none, nullptr);
   constexpr itimerval kOff{};
   (void)::setitimer(ITIMER_REAL, &kOff, nullptr);
+  // Of a shell, for what it runs itself. The hard limits stay.
+  for (const auto what : {RLIMIT_CPU, RLIMIT_AS, RLIMIT_FSIZE}) {
+    rlimit limit{};
+    if (::getrlimit(what, &limit) != 0) continue;
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(what, &limit);
+  }
   for (const int fd : {STDOUT_FILENO, STDERR_FILENO}) {
     const int flags = ::fcntl(fd, F_GETFL);
     if (flags >= 0 && (flags & O_ACCMODE) != O_RDONLY) continue;

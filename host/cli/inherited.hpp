@@ -11,8 +11,12 @@ namespace gantry::host {
 /// what is written fails, as it would on a closed one.
 void open_standard_descriptors();
 
+/// What this process makes, its own user may use, whatever mask it was started with.
+void keep_own_access();
+
 /// For a daemon: an empty signal mask; default dispositions, but for SIGPIPE, which is ignored; no timer of the
-/// parent's; and descriptors 1 and 2 that can be written, /dev/null where they could not.
+/// parent's; no soft limit of processor time, address space and file size below the hard one; and descriptors 1 and 2
+/// that can be written, /dev/null where they could not.
 void drop_inherited();
 
 /// As the first process of a container (pid 1), goes on in a second one, while the first one waits for every process

@@ -147,13 +147,13 @@ std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<Ca
       return refuse(std::move(ok.error()));
   }
   if (request.client != 0 && draining_.load(std::memory_order_relaxed))
-    return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
+    return refuse(Error{ErrorKind::unavailable, "the host is stopping", R"({"reason":"stopping"})"});
   if (request.client != 0) return back_(std::move(request), std::move(sink));
   auto table = table_.load();
   const auto found = table->methods.find(request.method);
   if (draining_.load(std::memory_order_relaxed) &&
       (found == table->methods.end() || !found->second->about.while_stopping))
-    return refuse(Error{ErrorKind::unavailable, "the host is stopping", {}});
+    return refuse(Error{ErrorKind::unavailable, "the host is stopping", R"({"reason":"stopping"})"});
   if (found == table->methods.end()) {
     auto error = unknown(request.method);
     if (error.kind == ErrorKind::permission_denied) services_.note_untrusted_call(request.method, request.traceparent);

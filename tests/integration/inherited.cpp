@@ -3,6 +3,7 @@
 // What a parent hands down to a host, and what a host does not take from it.
 #include <sched.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <csignal>
 #include <functional>
@@ -286,4 +287,36 @@ TEST_CASE("inherited: a host raises its limit of open files, and what it starts 
   }
   ::kill(pid, SIGTERM);
   REQUIRE(box.wait(pid) == 0);
+}
+
+TEST_CASE("inherited: a mask that closes files to their own user, and soft limits, are the first client's alone") {
+  Sandbox box;
+  const pid_t pid = spawn_badly(box, {"serve"}, [] {
+    ::umask(0177);
+    for (const auto what : {RLIMIT_CPU, RLIMIT_FSIZE}) {
+      ::rlimit limit{};
+      (void)::getrlimit(what, &limit);
+      limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1'000'000);
+      (void)::setrlimit(what, &limit);
+    }
+  });
+  wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
+  auto client = box.connect();
+  REQUIRE(client.call("state.settings.list", json::object(), kPatience));
+  struct ::stat about{};
+  REQUIRE(::stat(box.socket().parent_path().c_str(), &about) == 0);
+  REQUIRE((about.st_mode & 0777) == 0700);
+  for (const auto what : {RLIMIT_CPU, RLIMIT_FSIZE}) {
+    ::rlimit limit{};
+    REQUIRE(::prlimit(pid, what, nullptr, &limit) == 0);
+    REQUIRE(limit.rlim_cur == limit.rlim_max);
+  }
+  REQUIRE(status_line(pid, "Umask") == "0077");
+  ::kill(pid, SIGTERM);
+  REQUIRE(box.wait(pid) == 0);
+  // What an older one has left there is said for what it is.
+  fs::permissions(box.socket().parent_path(), fs::perms::owner_read | fs::perms::owner_write);
+  const auto ran = box.run({"call", "host.status"});
+  REQUIRE(ran.code == 1);
+  REQUIRE(ran.err.find("is closed to its own user; chmod 700 it") != std::string::npos);
 }

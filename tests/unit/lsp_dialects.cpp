@@ -184,7 +184,7 @@ TEST_CASE("lsp dialects: diagnostics for the version 1.0 are for the version 1")
   const auto file = dir.write("a.fake", "one");
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
   const auto publish = [&](const json& version) {
-    const json params{{"uri", "file://" + file}, {"version", version}, {"diagnostics", json::array()}};
+    const json params{{"uri", "file://" + file}, {"version", version}, {"diagnostics", {{{"message", "wrong"}}}}};
     REQUIRE(
         host.call("lsp.request", {{"uri", file},
                                   {"method", "test/notify"},

@@ -8,6 +8,7 @@
 //   --deaf (reads nothing after `initialized`)
 //   --utf8 (counts positions so)   --save, --save-text (wants to hear of saved documents, with their text)
 //   --error-null (beside each result)   --float-ids (answers 1 as 1.0 and 2 as 2e0)
+//   --large (reads notifications over 1 MiB, too)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
@@ -38,7 +39,7 @@ namespace {
 
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
-       utf8 = false, save = false, save_text = false, error_null = false, float_ids = false;
+       utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false;
   std::string log, initialize_when;
 };
 
@@ -94,9 +95,11 @@ class Server {
   }
 
   void handle(const std::string& text) {
-    // Nobody asks for a notification as large as that, and to read one takes its time.
+    // To read a large notification takes its time, and nobody else asks for one.
     constexpr std::size_t kLarge = std::size_t{1} << 20;
-    if (text.size() > kLarge && std::string_view(text).substr(0, 100).find("\"id\":") == std::string_view::npos) return;
+    if (!options_.large && text.size() > kLarge &&
+        std::string_view(text).substr(0, 100).find("\"id\":") == std::string_view::npos)
+      return;
     if (log_.is_open()) log_ << text << std::endl;
     raw(std::exchange(rest_, {}));
     const json message = json::parse(text);
@@ -293,6 +296,7 @@ int main(int argc, char** argv) {
     if (arg == "--save-text") options.save_text = true;
     if (arg == "--error-null") options.error_null = true;
     if (arg == "--float-ids") options.float_ids = true;
+    if (arg == "--large") options.large = true;
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];

@@ -88,7 +88,7 @@ TEST_CASE("lsp.request: an open document of the same stamp and another text is t
 
 TEST_CASE("lsp.request: of open documents that have changed 16 MiB are told at once, and the rest is closed") {
   TempDir dir;
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--large"})}}, dir));
   const auto ask = [&](const std::string& file) {
     REQUIRE(host.call("lsp.request", {{"uri", file}, {"method", "test/echo"}}));
   };

@@ -46,6 +46,7 @@ Result<void> check_socket_folder(const std::filesystem::path& folder) {
   if (!S_ISDIR(info.st_mode)) return refuse(std::string("is no folder") + kElsewhere);
   if (info.st_uid != ::geteuid()) return refuse(std::string("belongs to another user") + kElsewhere);
   if ((info.st_mode & 0077) != 0) return refuse("is open to other users; chmod 700 it");
+  if ((info.st_mode & 0700) != 0700) return refuse("is closed to its own user; chmod 700 it");
   return {};
 }
 
