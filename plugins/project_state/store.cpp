@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <filesystem>
+#include <utility>
 
 namespace gantry::state {
 
@@ -121,9 +123,31 @@ Result<void> Transaction::resize(std::uint64_t before, std::uint64_t after) {
 
 Result<std::string> Store::commit(const Command& command) {
   if (auto ok = ensure_open(); !ok) return std::unexpected(ok.error());
+  if (auto ok = check_wal(); !ok) return std::unexpected(ok.error());
   auto result = attempt(command);
   drop_if_poisoned();
   return result;
+}
+
+// What a reader still sees cannot be moved from the log into the database, however old it is.
+Result<void> Store::check_wal() {
+  const auto most = options_.limits.max_data_bytes + options_.limits.max_log_bytes;
+  const std::string file = folder_ + "/state.db-wal";
+  std::error_code none;
+  const auto size = std::filesystem::file_size(file, none);
+  if (none || size < most / 4) {
+    wal_is_noted_ = false;
+    return {};
+  }
+  const std::string why = "another program reads " + folder_ + "/state.db and keeps its write-ahead log (" +
+                          std::to_string(size >> 20) + " MiB) from being emptied; close that program";
+  if (!std::exchange(wal_is_noted_, true)) options_.log(Level::warn, why);
+  if (size < most) return {};
+  Query q(*db_, "PRAGMA wal_checkpoint(PASSIVE)");
+  const auto row = q.next();
+  if (!row) return std::unexpected(row.error());
+  if (*row && q.integer(0) == 0 && q.integer(1) == q.integer(2)) return {};  // the next commit begins anew
+  return fail(ErrorKind::storage_failed, why);
 }
 
 Result<std::string> Store::attempt(const Command& command) {

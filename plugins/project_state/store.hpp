@@ -12,7 +12,8 @@
 // Errors: `storage_failed` for the disk; what a command returns is passed on, and then nothing of it is kept. When the
 //   disk refuses an fsync or shows damage, the connection is dropped and the next call opens and checks anew.
 // Bounds: Limits. Commands that would exceed a bound on data are `too_large`; the log and the remembered mutations
-//   drop their oldest.
+//   drop their oldest. SQLite's write-ahead log, which another program keeps from being emptied for as long as it
+//   reads, may be as large as data and event log together; then commands are `storage_failed`.
 // Never: an acknowledgement before COMMIT; a gap in seq; a start from empty where a store has been.
 #pragma once
 
@@ -145,6 +146,7 @@ class Store {
   [[nodiscard]] Result<void> check(const std::string& file);
   [[nodiscard]] Result<void> settle_lineage(const std::optional<CleanMark>& clean);
   [[nodiscard]] Result<std::string> attempt(const Command& command);
+  [[nodiscard]] Result<void> check_wal();
   void drop_if_poisoned();
   [[nodiscard]] Result<void> set_mutation_clock();
   [[nodiscard]] Transaction::Now now() const {
@@ -155,6 +157,7 @@ class Store {
   std::string folder_;  // canonical, while open
   std::optional<FolderLock> lock_;
   std::unique_ptr<Database> db_;
+  bool wal_is_noted_ = false;
   std::int64_t mutation_offset_ms_ = 0;  // between the steady clock and that of the mutations
   // As of the last commit or open. A store that reopens behind it has lost something.
   CleanMark head_;

@@ -242,3 +242,33 @@ TEST_CASE("state: mutations are remembered whatever the time of day was set to m
   }
   check_store(dir.path());
 }
+
+TEST_CASE("state: who reads the database for ever is named, and the write-ahead log does not grow beyond its bound") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path(), {{"max_data_mib", 1}, {"max_log_mib", 8}}));
+  const std::string large(std::size_t{200} << 10, 'x');
+  const auto set = [&](int i) {
+    return host.call("state.settings.set", {{"key", "k"}, {"value", large + std::to_string(i)}});
+  };
+  const auto wal_bytes = [&] { return std::filesystem::file_size(dir / "state.db-wal"); };
+  REQUIRE(set(0));
+  {
+    Outside reader(dir.path());
+    reader.run("BEGIN");
+    REQUIRE(reader.one("SELECT count(*) FROM settings") == "1");
+    int done = 1;
+    gantry::Result<json> last = set(done);
+    while (last && done < 200) last = set(++done);
+    REQUIRE(bad(last).kind == ErrorKind::storage_failed);
+    REQUIRE(last.error().message.find("close that program") != std::string::npos);
+    REQUIRE(wal_bytes() < std::size_t{10} << 20);
+    REQUIRE(host.call("state.settings.get", {{"key", "k"}})->at("value") == large + std::to_string(done - 1));
+    const std::string log = host.log();
+    REQUIRE(log.find("keeps its write-ahead log") != std::string::npos);
+    REQUIRE(log.find("keeps its write-ahead log") == log.rfind("keeps its write-ahead log"));
+    reader.run("ROLLBACK");
+  }
+  for (int i = 0; i < 3; ++i) REQUIRE(set(i));
+  REQUIRE(wal_bytes() < std::size_t{10} << 20);
+  REQUIRE(Outside(dir.path()).one("PRAGMA quick_check") == "ok");
+}
