@@ -27,6 +27,7 @@ struct Asked {
   Asked& operator=(const Asked&) = delete;
 
   TestStream begin(const std::string& method, const json& params) {
+    host.wait("the end of the time of the call before", [&] { return host.pending_timers() == 0; });
     return host.begin("lsp.request", {{"uri", file}, {"method", method}, {"params", params}});
   }
   /// Waits until it pauses for the `n`th time, and then for as long as it does.
@@ -114,6 +115,7 @@ TEST_CASE("lsp stop: a call that waits to be asked again is told that the plugin
   const auto file = dir.write("a.fake", "text");
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
   REQUIRE(host.call("lsp.request", {{"uri", file}, {"method", "test/echo"}}));  // it is ready
+  host.wait("the end of that call's time", [&] { return host.pending_timers() == 0; });
   auto call =
       host.begin("lsp.request",
                  {{"uri", file}, {"method", "textDocument/references"}, {"params", refusal(kContentModified, 100)}});
