@@ -36,7 +36,8 @@ Result<void> check_file(int fd, const std::string& path) {
     return no_key("the key file " + path + " cannot be read: " + std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return no_key("the key file " + path + " is no regular file");
   if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return no_key("the key file " + path + " is open to other users; run: chmod 600 " + path);
+    return no_key("the key file " + path + " is open to other users; run: chmod 600 " + path +
+                  ", or, where that cannot be changed, api_key_command = \"cat " + path + "\"");
   }
   return {};
 }
@@ -60,7 +61,9 @@ Result<std::string> read_file(const std::string& path, bool contents) {
 
 Result<void> key_available(const KeySource& source) {
   if (source.kind == KeySource::Kind::environment && std::getenv(source.value.c_str()) == nullptr) {
-    return no_key("the environment variable " + source.value + ", which should hold the key, is not set");
+    return no_key("the environment variable " + source.value +
+                  ", which should hold the key, is not set in the host's environment, which is that of whoever started "
+                  "it; set it there and restart the host (`gantry stop`), or use api_key_file");
   }
   if (source.kind == KeySource::Kind::file) {
     if (auto file = read_file(source.value, false); !file) return std::unexpected(file.error());

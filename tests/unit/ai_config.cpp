@@ -147,14 +147,21 @@ TEST_CASE("ai keys: come from a variable, a private file or a command, and else 
   folder.write("key", "sk-file\n");
   const std::string file = (folder.path() / "key").string();
   std::filesystem::permissions(file, std::filesystem::perms(0644));
-  REQUIRE(key(KeySource::Kind::file, file).error().message.find("chmod 600") != std::string::npos);
+  REQUIRE(key(KeySource::Kind::file, file).error().message ==
+          "the key file " + file + " is open to other users; run: chmod 600 " + file +
+              ", or, where that cannot be changed, api_key_command = \"cat " + file + "\"");
   std::filesystem::permissions(file, std::filesystem::perms(0600));
   REQUIRE(key(KeySource::Kind::file, file) == "sk-file");
   REQUIRE(key(KeySource::Kind::none, "") == "");
   REQUIRE(::setenv("GANTRY_TEST_KEY", "sk-env", 1) == 0);
   REQUIRE(key(KeySource::Kind::environment, "GANTRY_TEST_KEY") == "sk-env");
   REQUIRE(::unsetenv("GANTRY_TEST_KEY") == 0);
-  REQUIRE(key(KeySource::Kind::environment, "GANTRY_TEST_KEY").error().kind == ErrorKind::unavailable);
+  const auto unset = key(KeySource::Kind::environment, "GANTRY_TEST_KEY");
+  REQUIRE(unset.error().kind == ErrorKind::unavailable);
+  REQUIRE(
+      unset.error().message ==
+      "the environment variable GANTRY_TEST_KEY, which should hold the key, is not set in the host's environment, "
+      "which is that of whoever started it; set it there and restart the host (`gantry stop`), or use api_key_file");
   REQUIRE(key(KeySource::Kind::command, " sk-command \nsecond line") == "sk-command");
   REQUIRE(key(KeySource::Kind::command, "").error().message.find("is empty") != std::string::npos);
   REQUIRE(key(KeySource::Kind::command, "a b").error().message.find("cannot carry") != std::string::npos);
