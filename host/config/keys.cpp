@@ -149,7 +149,7 @@ constexpr std::array kLogKeys{
 
 constexpr std::array kAsyncKeys{
     key<&AsyncConfig::max_concurrent_ai_requests>("max_concurrent_ai_requests", integer, kLive,
-                                                  "AI requests at once; more wait", {1, 256}),
+                                                  "AI requests at once to each provider; more wait", {1, 256}),
     key<&AsyncConfig::max_concurrent_lsp_requests>(
         "max_concurrent_lsp_requests", integer, kLive,
         "requests of lsp.request and lsp.diagnostics, so of agents and scripts, at once; "

@@ -7,7 +7,16 @@ namespace gantry::ai {
 
 void Dispatcher::configure(std::shared_ptr<const AiConfig> config) {
   config_ = std::move(config);
-  permits_->set_limit(config_->max_concurrent);
+  std::erase_if(permits_, [](const auto& entry) { return entry.second.use_count() == 1; });
+  // Requests that are granted a permit may ask for other queues.
+  const auto queues = permits_;
+  for (const auto& [provider, queue] : queues) queue->set_limit(config_->max_concurrent);
+}
+
+std::shared_ptr<PermitQueue> Dispatcher::permits(const std::string& provider) {
+  auto& queue = permits_[provider];
+  if (!queue) queue = PermitQueue::make(config_->max_concurrent, kMaxWaiting);
+  return queue;
 }
 
 void Dispatcher::submit(Call call, std::shared_ptr<const Job> job, std::vector<Target> targets) {

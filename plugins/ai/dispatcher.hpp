@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// dispatcher.hpp: the requests that are open, and the limit on how many of them run.
+// dispatcher.hpp: the requests that are open, and the limit on how many of them run at each provider.
 //
 // Thread rule: the plugin's serial thread.
-// Bounds: `max_concurrent` requests run (each from its first attempt to its answer, the pauses between attempts
-//   included), kMaxWaiting wait for a permit in the order of their arrival, further ones are `overloaded`.
+// Bounds: at each provider, the embedded one included, `max_concurrent` requests run, kMaxWaiting wait for a permit in
+//   the order of their arrival, further ones are `overloaded`. So a provider that hangs uses up its own places only.
+//   Requests that pause between attempts are none of these; each has a timer, of which the host gives a plugin 10,000.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,7 @@
 #include <gantry/plugin.hpp>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "config.hpp"
@@ -47,7 +49,7 @@ class Dispatcher {
     return host_.raw()->extension(host_.raw()->ctx, GANTRY_TIMERS_EXT) != nullptr;
   }
   [[nodiscard]] ModelManager& manager() { return manager_; }
-  [[nodiscard]] PermitQueue& permits() { return *permits_; }
+  [[nodiscard]] std::shared_ptr<PermitQueue> permits(const std::string& provider);
   void remove(std::uint64_t id) { open_.erase(id); }
 
  private:
@@ -57,7 +59,7 @@ class Dispatcher {
   Host host_;
   ModelManager& manager_;
   std::shared_ptr<const AiConfig> config_ = std::make_shared<AiConfig>();
-  std::shared_ptr<PermitQueue> permits_ = PermitQueue::make(config_->max_concurrent, kMaxWaiting);
+  std::map<std::string, std::shared_ptr<PermitQueue>> permits_;  ///< by the providers' names
   std::uint64_t last_id_ = 0;
   std::map<std::uint64_t, std::shared_ptr<Request>> open_;
 };

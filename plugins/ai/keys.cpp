@@ -17,6 +17,11 @@ namespace {
 
 std::unexpected<Error> no_key(const std::string& why) { return fail(ErrorKind::unavailable, why); }
 
+Result<Key> keyed(Result<std::string> text, std::uint64_t run) {
+  if (!text) return std::unexpected(std::move(text.error()));
+  return Key{std::move(*text), run};
+}
+
 // The first line, without the white space around it.
 Result<std::string> checked(std::string text, const std::string& from) {
   text.resize(std::min(text.size(), text.find_first_of("\r\n")));
@@ -36,7 +41,8 @@ Result<void> check_file(int fd, const std::string& path) {
     return no_key("the key file " + path + " cannot be read: " + std::strerror(errno));
   if (!S_ISREG(info.st_mode)) return no_key("the key file " + path + " is no regular file");
   if ((info.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
-    return no_key("the key file " + path + " is open to other users; run: chmod 600 " + path);
+    return no_key("the key file " + path + " is open to other users; run: chmod 600 " + path +
+                  ", or, where that cannot be changed, api_key_command = \"cat " + path + "\"");
   }
   return {};
 }
@@ -60,7 +66,9 @@ Result<std::string> read_file(const std::string& path, bool contents) {
 
 Result<void> key_available(const KeySource& source) {
   if (source.kind == KeySource::Kind::environment && std::getenv(source.value.c_str()) == nullptr) {
-    return no_key("the environment variable " + source.value + ", which should hold the key, is not set");
+    return no_key("the environment variable " + source.value +
+                  ", which should hold the key, is not set in the host's environment, which is that of whoever started "
+                  "it; set it there and restart the host (`gantry stop`), or use api_key_file");
   }
   if (source.kind == KeySource::Kind::file) {
     if (auto file = read_file(source.value, false); !file) return std::unexpected(file.error());
@@ -69,57 +77,68 @@ Result<void> key_available(const KeySource& source) {
 }
 
 struct KeyRing::Command {
-  explicit Command(std::string of) : line(std::move(of)) {}
-  const std::string line;
-  Mutex mutex;
+  explicit Command(std::uint64_t number) : run(number) {}
+  // What it has printed, or why it has failed. No value: it runs.
+  [[nodiscard]] std::optional<Result<std::string>> printed() const {
+    Lock lock(mutex);
+    return key;
+  }
+  const std::uint64_t run;
+  mutable Mutex mutex;
   std::optional<Result<std::string>> key GANTRY_GUARDED_BY(mutex);
 };
 
-std::optional<Result<std::string>> KeyRing::get(const ProviderConfig& provider) {
+std::optional<Result<Key>> KeyRing::get(const ProviderConfig& provider, bool waited) {
   const KeySource& source = provider.key;
   switch (source.kind) {
     case KeySource::Kind::none:
-      return Result<std::string>(std::string());
+      return Key{};
     case KeySource::Kind::environment: {
-      if (auto ok = key_available(source); !ok) return Result<std::string>(std::unexpected(ok.error()));
-      return checked(std::getenv(source.value.c_str()), "the environment variable " + source.value);
+      if (auto ok = key_available(source); !ok) return std::unexpected(ok.error());
+      return keyed(checked(std::getenv(source.value.c_str()), "the environment variable " + source.value), 0);
     }
     case KeySource::Kind::file: {
       auto text = read_file(source.value, true);
-      return text ? checked(std::move(*text), "the file " + source.value) : std::move(text);
+      return keyed(text ? checked(std::move(*text), "the file " + source.value) : std::move(text), 0);
     }
     case KeySource::Kind::command:
       break;
   }
-  return of_command(provider);
+  return of_command(provider, waited);
 }
 
-std::optional<Result<std::string>> KeyRing::of_command(const ProviderConfig& provider) {
-  const auto known = commands_.find(provider.name);
-  if (known != commands_.end() && known->second->line != provider.key.value) commands_.erase(known);
-  auto& command = commands_[provider.name];
-  if (!command) {
-    command = std::make_shared<Command>(provider.key.value);
-    run_(provider.name, [answer = command, wake = wake_](Result<std::string> printed) {
-      auto key = printed ? checked(std::move(*printed), "api_key_command") : std::move(printed);
-      {
-        Lock lock(answer->mutex);
-        answer->key.emplace(std::move(key));
-      }
-      wake();
-    });
-    return std::nullopt;
+std::optional<Result<Key>> KeyRing::of_command(const ProviderConfig& provider, bool waited) {
+  auto& command = commands_[{provider.name, provider.key.value}];
+  if (!command) command = run(provider);
+  auto text = command->printed();
+  if (text && !*text && !waited) {
+    command = run(provider);
+    text.reset();
   }
-  std::optional<Result<std::string>> key;
-  {
-    Lock lock(command->mutex);
-    key = command->key;
-  }
-  // A failure is told once; the next request runs the command again.
-  if (key && !*key) commands_.erase(provider.name);
-  return key;
+  if (!text) return std::nullopt;
+  return keyed(std::move(*text), command->run);
 }
 
-void KeyRing::forget(const ProviderConfig& provider) { commands_.erase(provider.name); }
+std::shared_ptr<KeyRing::Command> KeyRing::run(const ProviderConfig& provider) {
+  auto command = std::make_shared<Command>(++last_run_);
+  run_(provider.name, [answer = command, wake = wake_](Result<std::string> printed) {
+    auto key = printed ? checked(std::move(*printed), "api_key_command") : std::move(printed);
+    {
+      Lock lock(answer->mutex);
+      answer->key.emplace(std::move(key));
+    }
+    wake();
+  });
+  return command;
+}
+
+void KeyRing::forget(const ProviderConfig& provider, std::uint64_t run) {
+  const auto known = commands_.find({provider.name, provider.key.value});
+  if (known != commands_.end() && known->second->run == run) commands_.erase(known);
+}
+
+void KeyRing::forget_all() {
+  std::erase_if(commands_, [](const auto& command) { return command.second->printed().has_value(); });
+}
 
 }  // namespace gantry::ai

@@ -3,18 +3,24 @@
 // keys.hpp: a provider's key, read when it is needed.
 //
 // A variable and a file are read each time. A command is run by the host, wherever this plugin runs; what it prints is
-// kept until the provider refuses it (`forget`) or the ring dies. Keys appear in no message.
+// kept until the provider refuses it (`forget`), the configuration is read anew (`forget_all`) or the ring dies. Keys
+// appear in no message.
+//
+// Each run of a command has a number. Who was refused forgets the run that its own key came from, and no later one: of
+// all requests that are refused with one key, the first has the command run, and the others take what that run prints.
 //
 // Thread rule: one thread; `wake` is called where the host's answer arrives, perhaps after the ring has gone.
 // Bounds: a key is at most kMaxKey bytes; a command is asked for once at a time.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <gantry/result.hpp>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "config.hpp"
 
@@ -29,23 +35,35 @@ inline constexpr std::size_t kMaxKey = 16 * 1024;
 using RunKeyCommand =
     std::function<void(const std::string& provider, std::function<void(Result<std::string> printed)> done)>;
 
+struct Key {
+  std::string text;       ///< empty: the provider has none
+  std::uint64_t run = 0;  ///< of the command that has printed it; 0: none has
+};
+
 class KeyRing {
  public:
   KeyRing(RunKeyCommand run, std::function<void()> wake) : run_(std::move(run)), wake_(std::move(wake)) {}
   KeyRing(const KeyRing&) = delete;
   KeyRing& operator=(const KeyRing&) = delete;
-  /// The key (empty: the provider has none) or why there is none. No value: a command is running, ask again when woken.
-  [[nodiscard]] std::optional<Result<std::string>> get(const ProviderConfig& provider);
-  /// The provider has refused it.
-  void forget(const ProviderConfig& provider);
+  /// The key, or why there is none. No value: a command is running, ask again when woken. `waited`: a run that has
+  /// failed is told; else the command is run again.
+  [[nodiscard]] std::optional<Result<Key>> get(const ProviderConfig& provider, bool waited);
+  /// The provider has refused the key of this run.
+  void forget(const ProviderConfig& provider, std::uint64_t run);
+  /// All that has been printed. Commands that run go on.
+  void forget_all();
 
  private:
   struct Command;
-  [[nodiscard]] std::optional<Result<std::string>> of_command(const ProviderConfig& provider);
+  /// By the provider's name and its command's line.
+  using Commands = std::map<std::pair<std::string, std::string>, std::shared_ptr<Command>>;
+  [[nodiscard]] std::optional<Result<Key>> of_command(const ProviderConfig& provider, bool waited);
+  [[nodiscard]] std::shared_ptr<Command> run(const ProviderConfig& provider);
 
   const RunKeyCommand run_;
   const std::function<void()> wake_;
-  std::map<std::string, std::shared_ptr<Command>> commands_;  ///< by the providers' names
+  std::uint64_t last_run_ = 0;
+  Commands commands_;
 };
 
 }  // namespace gantry::ai

@@ -23,66 +23,92 @@ constexpr int kSleepMs = 3'600'000;  // woken by commands and sockets; this only
 // What the worker's thread owns.
 class Worker {
  public:
-  Worker(CURLM* multi, mpsc::Receiver<StartAttempt> commands, RunKeyCommand keys)
+  Worker(CURLM* multi, mpsc::Receiver<StartAttempt> commands, RunKeyCommand keys, std::atomic<bool>& forget_keys)
       : multi_(multi),
         commands_(std::move(commands)),
+        forget_keys_(forget_keys),
         keys_(std::move(keys), [multi] { (void)curl_multi_wakeup(multi); }) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
   ~Worker() {
-    for (auto& transfer : transfers_) (void)curl_multi_remove_handle(multi_, transfer->handle());
+    for (auto& transfer : transfers_) (void)curl_multi_remove_handle(multi_, transfer.attempt->handle());
   }
 
   void run(const std::atomic<bool>& quit) {
     while (!quit.load()) {
       while (auto command = commands_.try_recv()) begin(std::move(*command));
+      // After the commands: one that was sent later than the wish to forget is started later, too.
+      if (forget_keys_.exchange(false)) keys_.forget_all();
       drop_cancelled();
       start_waiting();
-      const bool busy = predict();
-      transfer();
-      // A prediction that has more to say is not kept waiting by the sockets.
+      bool busy = predict();
+      busy = transfer() || busy;
+      // A prediction that has more to say, or an attempt that needs another key, is not kept waiting by the sockets.
       const auto status = curl_multi_poll(multi_, nullptr, 0, busy ? 0 : kSleepMs, nullptr);
       if (status != CURLM_OK) throw std::runtime_error(curl_multi_strerror(status));
     }
   }
 
  private:
+  // An attempt that waits for its key.
+  struct Waiting {
+    StartAttempt start;
+    bool printing = false;           // a command that it waits for prints its key
+    std::optional<Refused> refused;  // without `start`: how it ended with the key before
+    // A second refusal, or that of a key which was printed for it, is its outcome.
+    [[nodiscard]] bool last() const { return printing || refused; }
+  };
+
   void begin(StartAttempt command) {
     if (command.target.provider->kind == ProviderKind::embedded) {
       predictions_.emplace_back(std::move(command));
     } else {
-      waiting_.push_back(std::move(command));
+      waiting_.push_back(Waiting{std::move(command), false, {}});
     }
   }
 
   void drop_cancelled() {
-    waiting_.remove_if([](const StartAttempt& start) { return start.outlet.cancelled(); });
+    waiting_.remove_if([](const Waiting& one) { return one.start.outlet.cancelled(); });
     predictions_.remove_if([](EmbeddedAttempt& attempt) { return attempt.outlet().cancelled(); });
     for (auto it = transfers_.begin(); it != transfers_.end();) {
-      it = (*it)->outlet().cancelled() ? remove(it) : std::next(it);
+      it = it->attempt->outlet().cancelled() ? remove(it) : std::next(it);
     }
   }
 
   // Those whose key is known.
   void start_waiting() {
     for (auto it = waiting_.begin(); it != waiting_.end();) {
-      auto key = keys_.get(*it->target.provider);
+      auto key = keys_.get(*it->start.target.provider, it->last());
       if (!key) {
+        it->printing = true;
         ++it;
         continue;
       }
-      if (*key) {
-        start_transfer(std::move(*it), std::move(**key));
+      if (!*key) {
+        it->start.outlet.finish(std::unexpected(without_key(*it, key->error())));
+      } else if (it->refused && it->refused->key == (*key)->text) {
+        it->start.outlet.finish(std::unexpected(std::move(it->refused->failure)));
       } else {
-        const Error& why = key->error();
-        it->outlet.finish(std::unexpected(Failure{
-            Error{why.kind, "provider \"" + it->target.provider->name + "\": " + why.message, why.data}, false, {}}));
+        const bool last = it->last();
+        start_transfer(std::move(it->start), std::move(**key), last);
       }
       it = waiting_.erase(it);
     }
   }
 
-  void start_transfer(StartAttempt start, std::string key) {
+  [[nodiscard]] static Failure without_key(Waiting& waiting, const Error& why) {
+    if (!waiting.refused) {
+      return Failure{
+          Error{why.kind, "provider \"" + waiting.start.target.provider->name + "\": " + why.message, why.data},
+          false,
+          {}};
+    }
+    Failure failure = std::move(waiting.refused->failure);
+    failure.error.message += "; its key cannot be fetched anew: " + why.message;
+    return failure;
+  }
+
+  void start_transfer(StartAttempt start, Key key, bool last) {
     auto attempt = std::make_unique<OpenAiAttempt>(std::move(start), std::move(key));
     const auto added = curl_multi_add_handle(multi_, attempt->handle());
     if (added != CURLM_OK) {
@@ -90,7 +116,7 @@ class Worker {
           std::unexpected(Failure{Error{ErrorKind::internal, curl_multi_strerror(added), {}}, false, {}}));
       return;
     }
-    transfers_.push_back(std::move(attempt));
+    transfers_.push_back(Transfer{std::move(attempt), last});
   }
 
   // One slice of each prediction. True: there is more to do at once.
@@ -110,8 +136,9 @@ class Worker {
     return busy;
   }
 
-  void transfer() {
-    for (auto& attempt : transfers_) attempt->resume();
+  // True: an attempt needs another key.
+  [[nodiscard]] bool transfer() {
+    for (auto& transfer : transfers_) transfer.attempt->resume();
     int running = 0;
     if (const auto status = curl_multi_perform(multi_, &running); status != CURLM_OK) {
       throw std::runtime_error(curl_multi_strerror(status));
@@ -119,31 +146,46 @@ class Worker {
     int left = 0;
     while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
       if (message->msg != CURLMSG_DONE) continue;
-      const auto it = std::find_if(transfers_.begin(), transfers_.end(),
-                                   [&](const auto& attempt) { return attempt->handle() == message->easy_handle; });
-      if (it != transfers_.end()) (*it)->ended(message->data.result);
+      const auto it = std::find_if(transfers_.begin(), transfers_.end(), [&](const Transfer& transfer) {
+        return transfer.attempt->handle() == message->easy_handle;
+      });
+      if (it != transfers_.end()) it->attempt->ended(message->data.result);
     }
+    bool refused = false;
     for (auto it = transfers_.begin(); it != transfers_.end();) {
-      if (!(*it)->settle()) {
-        ++it;
-        continue;
+      OpenAiAttempt& attempt = *it->attempt;
+      if (attempt.key_refused()) {
+        keys_.forget(attempt.provider(), attempt.key_run());
+        if (!it->last) {
+          Refused taken = attempt.take_refused();
+          StartAttempt start = std::move(taken.start);
+          waiting_.push_back(Waiting{std::move(start), false, std::move(taken)});
+          refused = true;
+          it = remove(it);
+          continue;
+        }
       }
-      if ((*it)->key_refused()) keys_.forget((*it)->provider());
-      it = remove(it);
+      it = attempt.settle() ? remove(it) : std::next(it);
     }
+    return refused;
   }
 
-  using Transfers = std::list<std::unique_ptr<OpenAiAttempt>>;
+  struct Transfer {
+    std::unique_ptr<OpenAiAttempt> attempt;
+    bool last;  // its key is not fetched anew
+  };
+  using Transfers = std::list<Transfer>;
   Transfers::iterator remove(Transfers::iterator it) {
     // This closes the connection, or returns it to the pool when it may be used again.
-    (void)curl_multi_remove_handle(multi_, (*it)->handle());
+    (void)curl_multi_remove_handle(multi_, it->attempt->handle());
     return transfers_.erase(it);
   }
 
   CURLM* multi_;
   mpsc::Receiver<StartAttempt> commands_;
+  std::atomic<bool>& forget_keys_;
   KeyRing keys_;
-  std::list<StartAttempt> waiting_;  // for a key
+  std::list<Waiting> waiting_;
   std::list<EmbeddedAttempt> predictions_;
   Transfers transfers_;
 };
@@ -181,6 +223,11 @@ Result<void> ModelManager::start(StartAttempt command) {
   return {};
 }
 
+void ModelManager::forget_keys() {
+  forget_keys_.store(true);
+  wake();
+}
+
 void ModelManager::wake() { (void)curl_multi_wakeup(multi_); }
 
 void ModelManager::shutdown() {
@@ -194,7 +241,7 @@ void ModelManager::run(mpsc::Receiver<StartAttempt> commands) noexcept {
   sigfillset(&all);
   (void)pthread_sigmask(SIG_BLOCK, &all, nullptr);
   try {
-    Worker(multi_, std::move(commands), run_key_command_).run(quit_);
+    Worker(multi_, std::move(commands), run_key_command_, forget_keys_).run(quit_);
   } catch (const std::exception& e) {
     log_(Level::error, std::string("the model worker has ended: ") + e.what());
   }

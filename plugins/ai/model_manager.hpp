@@ -13,9 +13,11 @@
 //
 // When the worker is gone, be it by shutdown() or by a failure of its own, its receiving end is gone with it: start()
 // refuses with `unavailable`, and the oneshots of open attempts close. An exception in one attempt fails that attempt
-// only. Time-outs, retries and permits are not the worker's: they are the request's.
+// only. Time-outs, retries and permits are not the worker's: they are the request's. But an attempt whose key has
+// expired (openai_attempt.hpp) is the same attempt for the request: the worker has the command print another, unless
+// the key was printed for this attempt, and makes the attempt once more.
 //
-// Thread rule: start, wake and shutdown from any thread, shutdown by one.
+// Thread rule: start, forget_keys, wake and shutdown from any thread, shutdown by one.
 // Bounds: kCommands commands wait; more are refused with `overloaded`.
 #pragma once
 
@@ -48,6 +50,8 @@ class ModelManager {
   ~ModelManager();
 
   [[nodiscard]] Result<void> start(StartAttempt command);
+  /// For attempts that start from now on commands print their keys anew.
+  void forget_keys();
   /// Makes the worker look at the attempts' controls.
   void wake();
   /// Ends the worker and closes every open attempt without an outcome. Joins the thread.
@@ -61,6 +65,7 @@ class ModelManager {
   RunKeyCommand run_key_command_;
   CURLM* multi_;
   std::atomic<bool> quit_{false};
+  std::atomic<bool> forget_keys_{false};
   mpsc::Sender<StartAttempt> commands_;
   std::thread thread_;
 };

@@ -46,7 +46,7 @@ bool is_certificate(CURLcode code) {
 
 }  // namespace
 
-OpenAiAttempt::OpenAiAttempt(StartAttempt start, std::string key)
+OpenAiAttempt::OpenAiAttempt(StartAttempt start, Key key)
     : job_(std::move(start.job)),
       target_(std::move(start.target)),
       outlet_(std::move(start.outlet)),
@@ -86,7 +86,7 @@ void OpenAiAttempt::prepare() {
   add_header(job_->stream ? "Accept: text/event-stream" : "Accept: application/json");
   if (job_->stream) add_header("Accept-Encoding: identity");
   add_header("Expect:");
-  if (!key_.empty()) add_header("Authorization: Bearer " + key_);
+  if (!key_.text.empty()) add_header("Authorization: Bearer " + key_.text);
   set(easy_, CURLOPT_HTTPHEADER, headers_);
 
   using Callback = std::size_t (*)(char*, std::size_t, std::size_t, void*);
@@ -198,6 +198,11 @@ bool OpenAiAttempt::settle() {
   return true;
 }
 
+Refused OpenAiAttempt::take_refused() {
+  return Refused{StartAttempt{std::move(job_), std::move(target_), std::move(outlet_)}, std::move(key_.text),
+                 std::move(outcome_->error())};
+}
+
 Outcome OpenAiAttempt::outcome(CURLcode code) {
   if (refused_) return std::unexpected(std::move(*refused_));
   if (status_ != 0 && !successful()) {
@@ -224,9 +229,9 @@ Outcome OpenAiAttempt::outcome(CURLcode code) {
 
 Failure OpenAiAttempt::failure(std::string_view what, std::string_view words, bool retryable) const {
   Failure out;
-  const std::string said = sanitised(words, key_);
+  const std::string said = sanitised(words, key_.text);
   out.error.kind = ErrorKind::upstream_failed;
-  const std::string url = sanitised(url_, key_);
+  const std::string url = sanitised(url_, key_.text);
   out.error.message = "provider \"" + target_.provider->name + "\" (" + url + ") " + std::string(what) +
                       (said.empty() ? std::string() : ": " + said);
   json data{{"provider", target_.provider->name}, {"url", url}};

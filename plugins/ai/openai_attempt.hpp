@@ -13,6 +13,9 @@
 // Compressed answers are read. They are asked for where the answer comes whole; of a stream a
 // compressor would hold back the small events.
 //
+// A key that a command has printed may have expired. When the server refuses it (401, 403) the attempt can be taken out
+// (`take_refused`) before its outcome is sent, to be made once more with another key.
+//
 // Time is not measured here but for the way to the server: a machine that is off does not answer, and
 // the connection has failed when ProviderConfig::connect_timeout has passed. All other time is the
 // request's, which ends an attempt by its control.
@@ -32,15 +35,23 @@
 
 #include "http_retry.hpp"
 #include "job.hpp"
+#include "keys.hpp"
 #include "openai_answer.hpp"
 
 namespace gantry::ai {
+
+/// What is left of an attempt whose key was refused.
+struct Refused {
+  StartAttempt start;
+  std::string key;
+  Failure failure;
+};
 
 class OpenAiAttempt {
  public:
   static constexpr std::size_t kMaxErrorBody = 64U << 10U;
 
-  OpenAiAttempt(StartAttempt start, std::string key);
+  OpenAiAttempt(StartAttempt start, Key key);
   OpenAiAttempt(const OpenAiAttempt&) = delete;
   OpenAiAttempt& operator=(const OpenAiAttempt&) = delete;
   ~OpenAiAttempt();
@@ -55,7 +66,11 @@ class OpenAiAttempt {
   /// True: the outcome is sent; take the handle out of the curl_multi and destroy this.
   [[nodiscard]] bool settle();
 
-  [[nodiscard]] bool key_refused() const { return status_ == 401; }
+  /// It has ended so, and its key is one that a command has printed.
+  [[nodiscard]] bool key_refused() const { return outcome_ && key_.run != 0 && (status_ == 401 || status_ == 403); }
+  [[nodiscard]] std::uint64_t key_run() const { return key_.run; }
+  /// Once, when key_refused(), instead of settle().
+  [[nodiscard]] Refused take_refused();
   [[nodiscard]] const ProviderConfig& provider() const { return *target_.provider; }
 
  private:
@@ -71,7 +86,7 @@ class OpenAiAttempt {
   std::shared_ptr<const Job> job_;
   Target target_;
   Outlet outlet_;
-  std::string key_;
+  Key key_;
 
   CURL* easy_;
   curl_slist* headers_ = nullptr;

@@ -113,6 +113,7 @@ class Ai {
   }
 
   void reconfigure(const PluginConfig& config) {
+    manager_->forget_keys();
     auto parsed = AiConfig::parse(config);
     if (parsed) {
       config_ = *parsed;

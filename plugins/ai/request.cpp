@@ -55,30 +55,32 @@ void Request::begin() {
   call_.on_credit([weak] {
     if (const auto self = weak.lock()) self->pump();
   });
-  watch();
-  if (over_) return;
-  const auto ticket = dispatcher_.permits().acquire([weak](Permit permit) {
+  begin_model();
+  if (!over_) queue_up();
+}
+
+void Request::queue_up() {
+  queue_ = dispatcher_.permits(targets_[target_].provider->name);
+  const auto ticket = queue_->acquire([weak = weak_from_this()](Permit permit) {
     if (const auto self = weak.lock()) self->granted(std::move(permit));
   });
-  if (!ticket) {
-    finish(std::unexpected(ticket.error()));
-  } else if (!over_ && !permit_) {
-    ticket_ = *ticket;
-  }
+  if (!ticket) return next_model(Failure{ticket.error(), false, {}});
+  if (*ticket != 0) ticket_ = *ticket;  // else all has happened, up to the next model's turn
 }
 
 void Request::granted(Permit permit) {
   if (over_) return;
   ticket_ = 0;
+  permit_ = std::move(permit);
   // The permit may come from one that has just timed out, at the same moment.
   if (dispatcher_.host().now() >= due()) return time_out();
-  permit_ = std::move(permit);
-  begin_model();
+  if (!attempted_) begin_model();
   if (!over_) attempt();
 }
 
 void Request::attempt() {
   ++attempts_;
+  attempted_ = true;
   const std::weak_ptr<Request> weak = weak_from_this();
   auto channel = attempt_channel([weak, host = dispatcher_.host()] {
     (void)host.post([weak] {
@@ -173,25 +175,31 @@ void Request::pause(Duration delay) {
     const auto self = weak.lock();
     if (!self || self->over_) return;
     self->pause_.reset();
-    self->attempt();
+    self->queue_up();
   });
   if (!pause_) {
-    finish(fail(ErrorKind::overloaded,
-                "the host has no timer left for the pause before the next attempt; try again later",
-                R"({"retry_after_ms":1000})"));
+    return finish(fail(ErrorKind::overloaded,
+                       "the host has no timer left for the pause before the next attempt; try again later",
+                       R"({"retry_after_ms":1000})"));
   }
+  // Last: another request begins here.
+  permit_.release();
 }
 
 void Request::next_model(Failure failure) {
   if (has_successor()) {
+    // Dies last: another request begins then.
+    const Permit given_back = std::move(permit_);
+    if (ticket_ != 0) (void)queue_->withdraw(std::exchange(ticket_, 0));
     ++target_;
+    attempted_ = false;
     dispatcher_.host().log(Level::warn,
                            failure.error.message + "; model \"" + targets_[target_].model + "\" stands in");
     if (!first_failure_) first_failure_ = std::move(failure);
     backoff_ = Backoff(policy_of(targets_[target_], id_));
     if (job_->stream) progress_ = dispatcher_.host().now();
     begin_model();
-    if (!over_) attempt();
+    if (!over_) queue_up();
     return;
   }
   Error error = std::move(failure.error);
@@ -247,7 +255,7 @@ void Request::time_out() {
   Error error = timed_out();
   const TimePoint now = dispatcher_.host().now();
   const bool time_left = !call_.deadline().passed(now) && (job_->stream || now < progress_ + timeout_);
-  if (permit_ && !held_ && delivered_ == 0 && has_successor() && time_left) {
+  if (!held_ && delivered_ == 0 && has_successor() && time_left) {
     if (pause_) (void)dispatcher_.host().cancel(*pause_);
     pause_.reset();
     end_attempt();
@@ -262,7 +270,7 @@ Error Request::timed_out() const {
   std::string what = "model \"" + targets_[target_].model + "\" ";
   if (held_) {
     what = "the caller of model \"" + targets_[target_].model + "\" took no item";
-  } else if (!permit_) {
+  } else if (!inlet_ && !pause_) {
     what += "was busy with other requests";
   } else if (job_->stream) {
     what += delivered_ == 0 ? "sent no first item" : "sent no further item";
@@ -295,7 +303,7 @@ void Request::finish(Result<json> result) {
   if (std::exchange(over_, true)) return;
   const auto self = shared_from_this();
   const bool running = inlet_.has_value();
-  if (ticket_ != 0) (void)dispatcher_.permits().withdraw(std::exchange(ticket_, 0));
+  if (ticket_ != 0) (void)queue_->withdraw(std::exchange(ticket_, 0));
   if (watch_) (void)dispatcher_.host().cancel(*watch_);
   if (pause_) (void)dispatcher_.host().cancel(*pause_);
   end_attempt();

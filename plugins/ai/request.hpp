@@ -3,9 +3,12 @@
 // request.hpp: one call from its arrival to its answer: permit, attempts, pauses, fallbacks, time-outs.
 //
 //   begin ─► wait for a permit ─► attempt ─► answer
-//                                 ▲     │ failed, or was silent, before its first item
-//                                 │     ▼
-//                                 └── pause (back-off or Retry-After), or the next model of the chain
+//                 ▲                     │ failed, or was silent, before its first item
+//                 │                     ▼
+//                 └── pause (back-off or Retry-After), or the next model of the chain
+//
+// A permit is a place at the provider of the model. It is given back for a pause, and when another model stands in; the
+// next one is waited for behind those who wait already. A model fails also when there is no room left to wait for it.
 //
 // Time: a call must be answered within the time-out, counted from its arrival. For a stream it is the time to the first
 // item, and then between items; an item counts when the caller's side has taken it, so a caller that stops reading
@@ -13,8 +16,9 @@
 // what is left is not begun: the failure is answered at once. All timers are the host's.
 //
 // A model that has a successor in the chain does not get all of the time: of a whole answer, two thirds of what is
-// left; the next model gets two thirds of what is left then, and the last one the rest. A stream has the whole time-out
-// to its first item with each model; of the call's own deadline its models get shares in the same way.
+// left; the next model gets two thirds of what is left then, and the last one the rest. The wait for a model's first
+// permit has such a share, and with the permit another begins. A stream has the whole time-out to its first item with
+// each model; of the call's own deadline its models get shares in the same way.
 //
 // An answer is complete when its finish_reason has come. Some servers then say neither [DONE] nor goodbye: kLinger is
 // left for usage, then the answer is the outcome. A complete answer is also the outcome when its time has passed.
@@ -56,6 +60,8 @@ class Request : public std::enable_shared_from_this<Request> {
   [[nodiscard]] std::uint64_t origin() const { return call_.origin(); }
 
  private:
+  /// Waits for a place at the model's provider, then attempts.
+  void queue_up();
   void granted(Permit permit);
   void attempt();
   void pump();
@@ -88,7 +94,9 @@ class Request : public std::enable_shared_from_this<Request> {
   std::size_t target_ = 0;
   Backoff backoff_;
   int attempts_ = 0;
-  std::uint64_t ticket_ = 0;  // while it waits for a permit
+  bool attempted_ = false;              // with the model of now
+  std::shared_ptr<PermitQueue> queue_;  // of the provider that it has last waited for
+  std::uint64_t ticket_ = 0;            // while it waits for a permit
   Permit permit_;
   std::optional<Inlet> inlet_;
   std::optional<Outcome> outcome_;        // waits for the items before it

@@ -109,10 +109,10 @@ TEST_CASE("same in both modes: the model that learns the workspace") {
 }
 
 TEST_CASE("same in both modes: a provider whose key a command prints") {
-  // The first key is refused once: then the command is run again.
+  // The first key is refused once: then the command is run again, and the request sent once more.
   const fault::Reply good{fault::send(fault::response(200, fault::chat_answer("well")))};
   const fault::Reply refused{fault::send(fault::response(401, json{{"error", {{"message", "expired"}}}}))};
-  fault::Server server({good, refused, good, good, refused, good});
+  fault::Server server({good, refused, good, good, good, refused, good, good});
   const auto provider = [&](const std::string& name, const std::string& command) {
     return "[ai.providers." + name + "]\nkind = \"openai\"\nmax_retries = 0\nbase_url = \"" + server.url() +
            "\"\napi_key_command = '" + command + "'\n[ai.models." + name + "]\nprovider = \"" + name + "\"\n";
@@ -136,8 +136,8 @@ TEST_CASE("same in both modes: a provider whose key a command prints") {
   });
   std::vector<std::string> keys;
   for (const auto& request : server.requests()) keys.push_back(request.headers.at("authorization"));
-  REQUIRE(keys == std::vector<std::string>{"Bearer key-1", "Bearer key-1", "Bearer key-2", "Bearer key-1",
-                                           "Bearer key-1", "Bearer key-2"});
+  REQUIRE(keys == std::vector<std::string>{"Bearer key-1", "Bearer key-1", "Bearer key-2", "Bearer key-2",
+                                           "Bearer key-1", "Bearer key-1", "Bearer key-2", "Bearer key-2"});
 }
 
 TEST_CASE("same in both modes: language servers with the real clangd") {

@@ -213,28 +213,6 @@ TEST_CASE("ai provider: the key is sent, and appears in no error and no log line
   host.stop();
 }
 
-TEST_CASE("ai provider: the key of a command is fetched once, and again after it was refused") {
-  fault::Server server({{fault::send(fault::response(200, fault::chat_answer("a")))},
-                        {fault::send(fault::response(401, json{{"error", "expired"}}))},
-                        {fault::send(fault::response(200, fault::chat_answer("b")))}});
-  json with_key = config(server.url());
-  with_key["settings"]["providers"]["local"]["api_key_command"] = "the host runs it";
-  int runs = 0;
-  TestHost host(ai_test::kPlugin, with_key);
-  host.on_call("config.secret", [&runs](const json& params, const testing::Reply& reply) {
-    if (params != json{{"provider", "local"}}) return reply(fail(ErrorKind::not_found, "no such provider"));
-    reply(CallAnswer{{{"secret", "key-" + std::to_string(++runs)}}, {}});
-  });
-  REQUIRE(host.call("ai.chat", hello()));
-  REQUIRE(!host.call("ai.chat", hello()));
-  REQUIRE(host.call("ai.chat", hello()));
-  const auto requests = server.requests();
-  REQUIRE(requests.at(0).headers.at("authorization") == "Bearer key-1");
-  REQUIRE(requests.at(1).headers.at("authorization") == "Bearer key-1");
-  REQUIRE(requests.at(2).headers.at("authorization") == "Bearer key-2");
-  host.stop();
-}
-
 TEST_CASE("ai provider: a failing model is stood in for by its fallback") {
   fault::Server first({{fault::send(fault::response(404, json{{"error", "no such model"}}))}});
   fault::Server second({{fault::send(fault::response(200, fault::chat_answer("from the second")))}});
