@@ -11,11 +11,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
 
 #include "envelope.hpp"
+#include "printable.hpp"
 
 namespace gantry::lsp {
 
@@ -204,22 +206,28 @@ void ServerProcess::readable() {
 
 // A header in what is dropped may lie within a text: so its body must be the answer. What may still become it is kept.
 void ServerProcess::seek() {
-  constexpr std::string_view kHeader = "Content-Length: ", kBlank = "\r\n\r\n";
-  std::size_t keep = unsynced_.size() - std::min(unsynced_.size(), kHeader.size() - 1);
-  for (auto at = unsynced_.find(kHeader); at != std::string::npos; at = unsynced_.find(kHeader, at + 1)) {
-    const auto blank = unsynced_.find(kBlank, at);
-    std::size_t length = 0;
-    const char* const digits = unsynced_.data() + at + kHeader.size();
-    (void)std::from_chars(digits, unsynced_.data() + unsynced_.size(), length);
-    if (blank == std::string::npos || unsynced_.size() - blank - kBlank.size() < length) {
+  constexpr auto kName = FrameDecoder::kLengthName;
+  const std::string_view all = unsynced_;
+  std::size_t keep = all.size() - std::min(all.size(), kName.size() - 1);
+  constexpr auto kDash = kName.find('-');  // is rare in JSON
+  for (auto dash = all.find('-'); dash != std::string_view::npos; dash = all.find('-', dash + 1)) {
+    if (dash < kDash) continue;
+    const auto at = dash - kDash;
+    const auto held = all.substr(at);
+    if (held.size() < kName.size()) break;  // kept
+    if (!FrameDecoder::may_begin_with(held, kName)) continue;
+    std::size_t body = 0, length = 0;
+    const bool whole = FrameDecoder::header_size(held, Noise::skipped, body) != std::string_view::npos;
+    const auto digits = std::min(held.find_first_not_of(" \t", kName.size()), held.size());
+    (void)std::from_chars(held.data() + digits, held.data() + held.size(), length);
+    if (!whole || held.size() - body < length) {
       keep = std::min(keep, at);
       continue;
     }
-    const auto body = std::string_view(unsynced_).substr(blank + kBlank.size(), length);
-    const Envelope e = scan(body, Scan::route);
+    const Envelope e = scan(held.substr(body, length), Scan::route);
     if (!e.is_response() || own_id(e.id) != *sought_) continue;
     sought_.reset();
-    decoder_.feed(std::string_view(unsynced_).substr(at));
+    decoder_.feed(held);
     std::string().swap(unsynced_);
     return;
   }
@@ -232,7 +240,12 @@ void ServerProcess::deliver() {
   if (!events) return output_ended("has lost its session");
   while (output_open_) {
     std::string_view message;
-    switch (decoder_.next(message)) {
+    const auto status = decoder_.next(message);
+    if (!noise_told_ && !decoder_.noise().empty() && status != FrameDecoder::Status::broken) {
+      noise_told_ = true;
+      events->on_noise(*this, decoder_.noise());
+    }
+    switch (status) {
       case FrameDecoder::Status::message:
         if (events->on_message(*this, message)) break;
         held_ = true;
@@ -245,7 +258,10 @@ void ServerProcess::deliver() {
         events->on_skipped(*this, decoder_.held());
         break;
       case FrameDecoder::Status::broken:
-        output_ended("sent what is no LSP message: " + decoder_.error());
+        output_ended("sent what is no LSP message: " + decoder_.error() +
+                     (decoder_.noise().empty()
+                          ? ""
+                          : "; what it sent begins \"" + printable(decoder_.noise(), FrameDecoder::kNoiseKept) + '"'));
         return;
     }
   }
@@ -294,13 +310,18 @@ void ServerProcess::kill_group(int signal) {
 }
 
 void ServerProcess::exited(std::string reason) {
+  const bool ended_for_noise = !decoder_.error().empty() && !exit_expected_.load(std::memory_order_relaxed);
   if (output_open_ && !held_) readable();
   errors_readable();
   for (const int fd : {out_.get(), err_.get(), in_.get()}) reactor_.remove(fd);
   output_open_ = false;
   kill_group(SIGKILL);  // of one that is lost
   gone_.store(true, std::memory_order_relaxed);
-  if (!end_reason_.empty()) reason = end_reason_ + " and " + reason;
+  if (ended_for_noise) {
+    reason = end_reason_ + "; Gantry ended it for that";
+  } else if (!end_reason_.empty()) {
+    reason = end_reason_ + " and " + reason;
+  }
   if (const auto events = events_.lock()) events->on_exit(*this, reason);
 }
 

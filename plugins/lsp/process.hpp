@@ -9,7 +9,8 @@
 //   thread, one at a time.
 // Order: messages reach the server in the order of their enqueue calls, whoever flushes.
 // Bounds: `backlog()` counts what the server has not taken; its users hold back above kHighWater. A message from the
-//   server over kMaxMessage is skipped and reported. The last kStderrTail bytes of stderr are kept.
+//   server over kMaxMessage is skipped and reported, and so are lines on its stdout that are no message, up to
+//   FrameDecoder::kMaxNoise in one go: then the server is killed. The last kStderrTail bytes of stderr are kept.
 // Never: an event after on_exit, which comes exactly once after begin(), unless put_down() or the plugin's end is
 // first; anything of the
 //   server alive after on_exit.
@@ -45,6 +46,8 @@ class ProcessEvents {
   virtual void on_drained(ServerProcess& from) = 0;
   /// A message over the limit is skipped. `beginning`: what is there of it.
   virtual void on_skipped(ServerProcess& from, std::string_view beginning) = 0;
+  /// Lines that are no message are skipped; told once. `beginning`: the first FrameDecoder::kNoiseKept bytes of them.
+  virtual void on_noise(ServerProcess& from, std::string_view beginning) = 0;
   virtual void on_exit(ServerProcess& from, const std::string& reason) = 0;
 };
 
@@ -139,7 +142,8 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   std::atomic<std::size_t> backlog_{0};
 
   // From the server: the reactor's thread.
-  FrameDecoder decoder_{kMaxMessage, Framing::headers};
+  FrameDecoder decoder_{kMaxMessage, Framing::headers, Noise::skipped};
+  bool noise_told_ = false;
   std::optional<long long> sought_;
   std::string unsynced_;
   std::atomic<bool> held_{false};

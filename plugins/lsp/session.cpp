@@ -9,6 +9,7 @@
 #include <gantry/repair.hpp>
 
 #include "messages.hpp"
+#include "printable.hpp"
 
 namespace gantry::lsp {
 
@@ -279,6 +280,19 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
   (void)settle(fx);
 }
 
+void Session::on_noise(ServerProcess& from, std::string_view beginning) {
+  {
+    Lock lock(mutex_);
+    if (process_.get() != &from || std::exchange(noise_told_, true)) return;
+  }
+  auto line = beginning.substr(0, beginning.find('\n'));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  context_->host.log(Level::warn, config_.name +
+                                      " prints on its stdout what is no LSP message; such lines are skipped, "
+                                      "the first is: " +
+                                      printable(line, FrameDecoder::kNoiseKept));
+}
+
 // ---- the process ends
 // ------------------------------------------------------------------------------------------------
 
@@ -319,7 +333,7 @@ void Session::crashed(const std::string& reason, Effects& fx) {
   if (state_ == State::closing || state_ == State::closed) return;
   if (crashes_.size() < kMaxCrashes) return back_off(fx);
   state_ = State::failed;
-  last_error_ += "; it crashed " + std::to_string(kMaxCrashes) + " times within " +
+  last_error_ += "; it failed " + std::to_string(kMaxCrashes) + " times within " +
                  std::to_string(kCrashWindow.count()) + " minutes and is not started again until lsp.restart";
   fx.run.push_back([context = context_, line = last_error_] { context->host.log(Level::error, line); });
   gave_up(last_error(), fx);

@@ -164,6 +164,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   // ProcessEvents, on the reactor's thread.
   bool on_message(ServerProcess& from, std::string_view text) final;
   void on_skipped(ServerProcess& from, std::string_view beginning) final;
+  void on_noise(ServerProcess& from, std::string_view beginning) final;
   void on_exit(ServerProcess& from, const std::string& reason) final;
 
   void started(Result<std::shared_ptr<ServerProcess>> process);
@@ -206,6 +207,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::deque<TimePoint> crashes_ GANTRY_GUARDED_BY(mutex_);
   Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
   std::size_t restarts_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool noise_told_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   std::string kill_reason_ GANTRY_GUARDED_BY(mutex_);  // why we killed it; says more than the signal
   std::string last_tail_ GANTRY_GUARDED_BY(mutex_);

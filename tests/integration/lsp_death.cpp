@@ -13,9 +13,9 @@ struct Orphans {
   Sandbox box;
   Client client;
 
-  Orphans() : client(begin(box)) {}
-  static Client begin(Sandbox& box) {
-    serve(box, {}, "child");
+  explicit Orphans(const std::vector<std::string>& options = {}) : client(begin(box, options)) {}
+  static Client begin(Sandbox& box, const std::vector<std::string>& options) {
+    serve(box, options, "child");
     box.write("work/a.fake", "one");
     return box.connect();
   }
@@ -79,6 +79,18 @@ TEST_CASE("lsp death: what the server was saying then is dropped, to the byte, a
 
 TEST_CASE("lsp death: a server that had said half of a message serves on, whatever the rest looks like") {
   Orphans t;
+  REQUIRE(t.hover() == "one");
+  const auto pid = t.server_pid();
+  std::thread asks = t.asks("test/half_message");
+  wait_for("the half", [&] { return said(t.box, "half read").size() == 1; });
+  kill_plugin(t.client);
+  asks.join();
+  REQUIRE(t.hover() == "one");
+  REQUIRE(t.server_pid() == pid);
+}
+
+TEST_CASE("lsp death: a server that prints other things than messages, and headers in a way of its own, serves on") {
+  Orphans t({"--noisy"});
   REQUIRE(t.hover() == "one");
   const auto pid = t.server_pid();
   std::thread asks = t.asks("test/half_message");

@@ -30,6 +30,33 @@ TEST_CASE("lsp dialects: a server that writes a null error beside each result is
   host.stop();
 }
 
+TEST_CASE("lsp dialects: a server that prints lines between its messages and ends headers by bare newlines is heard") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--noisy"})}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  REQUIRE(editor.initialize(dir.path())["result"].contains("capabilities"));
+  for (int x = 0; x < 3; ++x) {
+    REQUIRE(editor.ask("test/echo", {{"x", x}})["result"]["x"] == x);
+    const json call{{"uri", file}, {"method", "test/echo"}, {"params", {{"x", x}}}};
+    REQUIRE(value_of(host.call("lsp.request", call))["x"] == x);
+  }
+  REQUIRE(server_entry(host, "shared")["restarts"] == 0);
+  // What it printed first is told, once for the editor's server and once for the shared one.
+  const auto log = host.log();
+  const auto first = log.find(R"(fake prints on its stdout what is no LSP message)");
+  REQUIRE(first != std::string::npos);
+  REQUIRE(log.find(R"(\x1b[1mStarting\x1b[0m up)", first) != std::string::npos);
+  REQUIRE(log.find("Called a method") == std::string::npos);
+  const auto times = [&](const std::string& text) {
+    std::size_t n = 0;
+    for (auto at = log.find(text); at != std::string::npos; at = log.find(text, at + 1)) ++n;
+    return n;
+  };
+  REQUIRE(times("what is no LSP message") == 2);
+  host.stop();
+}
+
 TEST_CASE("lsp dialects: a server that answers the request 1 as 1.0 or 1e0 is heard, to its last answer") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");

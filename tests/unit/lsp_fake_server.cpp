@@ -9,6 +9,8 @@
 //   --utf8 (counts positions so)   --save, --save-text (wants to hear of saved documents, with their text)
 //   --error-null (beside each result)   --float-ids (answers 1 as 1.0 and 2 as 2e0)
 //   --large (reads notifications over 1 MiB, too)
+//   --noisy (prints other things on stdout than messages, and writes headers in a way of its own)
+//   --only-noise (prints nothing else)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
@@ -39,7 +41,8 @@ namespace {
 
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
-       utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false;
+       utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false,
+       noisy = false, only_noise = false;
   std::string log, initialize_when;
 };
 
@@ -50,6 +53,8 @@ class Server {
   }
 
   int run() {
+    if (options_.noisy) raw("\x1b[1mStarting\x1b[0m up\r\nread Content-Length: 2\n\n");
+    while (options_.only_noise) raw("cannot start: \xff no licence\n");
     gantry::FrameDecoder decoder(std::size_t{256} << 20, gantry::Framing::headers);
     while (true) {
       std::string_view text;
@@ -71,6 +76,10 @@ class Server {
     }
   }
   void framed(const std::string& text) {
+    if (options_.noisy) {
+      const std::string type = ++framed_ % 2 == 0 ? "content-type: utf-8\n" : "";
+      return raw("Called a method\n" + type + "content-length: " + std::to_string(text.size()) + "\n\n" + text + "\n");
+    }
     std::string frame;
     gantry::append_frame(frame, gantry::Framing::headers, text);
     raw(frame);
@@ -280,6 +289,7 @@ class Server {
   std::map<std::string, int> refused_;
   std::string rest_;  ///< of half_message()
   int last_ask_ = 0;
+  int framed_ = 0;
 };
 
 }  // namespace
@@ -298,6 +308,8 @@ int main(int argc, char** argv) {
     if (arg == "--float-ids") options.float_ids = true;
     if (arg == "--large") options.large = true;
     if (arg == "--deaf") options.deaf = true;
+    if (arg == "--noisy") options.noisy = true;
+    if (arg == "--only-noise") options.only_noise = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];

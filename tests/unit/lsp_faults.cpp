@@ -230,6 +230,30 @@ TEST_CASE("lsp faults: garbage instead of a message is a crash: the others are u
   host.stop();
 }
 
+TEST_CASE("lsp faults: a server that prints only noise is ended, and the error quotes it and says who ended it") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--only-noise"})}}, dir));
+  auto call = host.begin("lsp.request", request(file, "test/echo"));
+  for (std::size_t end = 1; end <= 5; ++end) {
+    host.wait("the end", [&] { return count(host, "lsp.server.exited") == end; });
+    if (end == 5) break;
+    host.wait("the restart", [&] { return count(host, "lsp.server.restarting") == end; });
+    host.advance(std::chrono::seconds(2));
+  }
+  for (const auto& said : {call.result().error().message, server_entry(host, "shared")["last_error"].get<std::string>(),
+                           host.event("lsp.server.exited").payload["reason"].get<std::string>()}) {
+    CAPTURE(said);
+    REQUIRE(said.find("no LSP message") != std::string::npos);
+    REQUIRE(said.find(R"("cannot start: \xff no licence\ncannot)") != std::string::npos);
+    REQUIRE(said.find("Gantry ended it for that") != std::string::npos);
+    REQUIRE(said.find("signal") == std::string::npos);
+    REQUIRE(said.find("crashed") == std::string::npos);
+    REQUIRE(said.size() < 800);
+  }
+  host.stop();
+}
+
 TEST_CASE("lsp faults: second answers and answers that nobody waits for are dropped") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");

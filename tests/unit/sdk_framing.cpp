@@ -120,6 +120,101 @@ TEST_CASE("framing: headers that make no sense, or never end, break the stream")
   REQUIRE(endless.next(message) == Status::broken);
 }
 
+namespace {
+const std::string kAmidNoise =
+    "Starting up\n\nContent-Type: x\r\nContent-Length: 2\r\n\r\n{}\n"           // a newline behind the body
+    "content-length:3\n\n[1]saw Content-Length: 9 in a line\r\n\r\nContent-\n"  // header-like text
+    "Content-Length: 7\r\nContent-Type: x\n\r\n\"a\nb\\n\"\r\n"                 // both ends of lines
+    "\x01\xff noise\nCONTENT-LENGTH: 2\n\n{}";
+const std::vector<std::string> kAmidIt{"{}", "[1]", "\"a\nb\\n\"", "{}"};
+FrameDecoder lenient() { return FrameDecoder(100, Framing::headers, Noise::skipped); }
+}  // namespace
+
+TEST_CASE("framing: lines between messages are skipped where that is wanted, in any split, and the first are told") {
+  for (std::size_t cut = 1; cut <= kAmidNoise.size(); ++cut) {
+    FrameDecoder decoder = lenient();
+    std::vector<std::string> got, noise;
+    for (std::size_t at = 0; at < kAmidNoise.size(); at += cut) {
+      decoder.feed(std::string_view(kAmidNoise).substr(at, cut));
+      std::string_view message;
+      while (decoder.next(message) == Status::message) {
+        got.emplace_back(message);
+        noise.push_back(decoder.noise());
+      }
+    }
+    CAPTURE(cut);
+    REQUIRE(decoder.error().empty());
+    REQUIRE(got == kAmidIt);
+    REQUIRE(noise[0] == "Starting up\n");
+    REQUIRE(noise[1].empty());
+    REQUIRE(noise[2] == "saw Content-Length: 9 in a line\r\nContent-\n");
+  }
+  FrameDecoder strict(100, Framing::headers);
+  std::string_view message;
+  strict.feed("hello\nContent-Length: 2\n\n{}\r\n\r\n");
+  REQUIRE(strict.next(message) == Status::broken);
+}
+
+TEST_CASE("framing: what a decoder holds amid noise goes on in another") {
+  for (std::size_t cut = 1; cut < kAmidNoise.size(); ++cut) {
+    FrameDecoder before = lenient(), after = lenient();
+    before.feed(std::string_view(kAmidNoise).substr(0, cut));
+    auto got = all(before);
+    REQUIRE_FALSE(before.skipping());
+    after.feed(before.held());
+    after.feed(std::string_view(kAmidNoise).substr(cut));
+    for (auto& message : all(after)) got.push_back(std::move(message));
+    REQUIRE(got == kAmidIt);
+  }
+}
+
+TEST_CASE("framing: noise without an end breaks the stream, and its beginning is kept") {
+  const std::string line(1000, 'x');
+  for (const auto& noise : {"one\n" + line + "\n", "one" + line, std::string("one\n"), std::string("\r\n")}) {
+    FrameDecoder decoder = lenient();
+    std::string_view message;
+    decoder.feed("Content-Length: 2\n\n{}");
+    REQUIRE(all(decoder).size() == 1);
+    std::size_t fed = 0;
+    for (; decoder.next(message) == Status::need_more; fed += noise.size()) {
+      decoder.feed(noise);
+      REQUIRE(decoder.buffered() <= FrameDecoder::kMaxNoise + noise.size());
+    }
+    REQUIRE(fed > FrameDecoder::kMaxNoise);
+    REQUIRE(fed <= FrameDecoder::kMaxNoise + noise.size());
+    REQUIRE(decoder.next(message) == Status::broken);
+    REQUIRE(decoder.noise().size() <= FrameDecoder::kNoiseKept);
+    REQUIRE(decoder.noise().starts_with(noise.substr(0, 3)));
+  }
+  // What is skipped between two messages counts, not all of it.
+  FrameDecoder talks = lenient();
+  for (std::size_t n = 0; n < 200; ++n) {
+    talks.feed(line + "\nContent-Length: 2\n\n{}");
+    REQUIRE(all(talks).size() == 1);
+  }
+  // A header that makes no sense is no noise.
+  FrameDecoder bad = lenient();
+  std::string_view message;
+  bad.feed("hello\nContent-Length: x\n\n{}");
+  REQUIRE(bad.next(message) == Status::broken);
+  REQUIRE(bad.noise() == "hello\nContent-Length: x\n\n{}");
+}
+
+TEST_CASE("framing: a message amid noise that is too large or given up is skipped to its end") {
+  FrameDecoder decoder = lenient();
+  std::string_view message;
+  decoder.feed("hello\nContent-Length: 500\n\n" + std::string(100, '\n'));
+  REQUIRE(decoder.next(message) == Status::too_large);
+  decoder.feed(std::string(400, 'x') + "\nContent-Length: 50\n\n");
+  REQUIRE(decoder.next(message) == Status::need_more);
+  REQUIRE(decoder.abandon());
+  decoder.feed(std::string(50, '\n') + "bye");
+  REQUIRE(decoder.next(message) == Status::need_more);
+  REQUIRE_FALSE(decoder.abandon());
+  decoder.feed("\nContent-Length: 2\n\n{}");
+  REQUIRE(all(decoder) == std::vector<std::string>{"{}"});
+}
+
 TEST_CASE("params: the first mistake is told with the member's name, and an unknown member with its neighbour") {
   Params missing(json{{"b", 1}});
   (void)missing.string("a");

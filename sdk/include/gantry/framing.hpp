@@ -8,6 +8,9 @@
 // Thread rule: one thread at a time.
 // Bounds: a message longer than max_message is skipped, not stored, and reported once as `too_large`; a header block
 //   longer than kMaxHeader, or one without a valid Content-Length, breaks the stream for good (`broken`).
+// Noise: many programs print on the stream that they frame messages on. A decoder that is told to skip noise steps over
+//   the lines in front of a line that begins with `Content-Length:`, and takes a lone newline for the end of a header
+//   line. More than kMaxNoise bytes without a message break the stream.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +23,9 @@
 namespace gantry {
 
 enum class Framing { unknown, headers, lines };
+
+/// What becomes of lines between messages with headers that are no header.
+enum class Noise { refused, skipped };
 
 /// Appends one framed message to `out`. For `lines` the message must not contain a newline.
 inline void append_frame(std::string& out, Framing framing, std::string_view message) {
@@ -37,6 +43,9 @@ inline void append_frame(std::string& out, Framing framing, std::string_view mes
 class FrameDecoder {
  public:
   static constexpr std::size_t kMaxHeader = 8192;
+  static constexpr std::size_t kMaxNoise = std::size_t{64} << 10;
+  static constexpr std::size_t kNoiseKept = 200;
+  static constexpr std::string_view kLengthName = "content-length:";
   /// simdjson reads up to this many bytes behind a message; they lie within the buffer.
   static constexpr std::size_t kPadding = 64;
 
@@ -47,11 +56,14 @@ class FrameDecoder {
     broken      ///< the stream cannot be understood any more; `error` says why
   };
 
-  explicit FrameDecoder(std::size_t max_message, Framing framing = Framing::unknown)
-      : max_message_(max_message), framing_(framing) {}
+  explicit FrameDecoder(std::size_t max_message, Framing framing = Framing::unknown, Noise noise = Noise::refused)
+      : max_message_(max_message), handling_(noise), framing_(framing) {}
 
   [[nodiscard]] Framing framing() const { return framing_; }
   [[nodiscard]] const std::string& error() const { return error_; }
+  /// The first kNoiseKept bytes of the lines that the last next() and those before it have skipped since a message, or
+  /// of what has broken the stream. Blank lines are left out. Where noise is refused: empty.
+  [[nodiscard]] const std::string& noise() const { return noise_; }
   /// Bytes held.
   [[nodiscard]] std::size_t buffered() const { return end_ - begin_; }
   /// Bytes of memory that hold them, and have room for more.
@@ -99,8 +111,37 @@ class FrameDecoder {
         }
         framing_ = first == 'C' || first == 'c' ? Framing::headers : Framing::lines;
       }
-      return framing_ == Framing::headers ? next_with_headers(message) : next_line(message);
+      if (framing_ == Framing::lines) return next_line(message);
+      if (skips_noise()) {
+        if (skipped_ == 0) noise_.clear();
+        if (const auto status = skip_noise(); status != Status::message) return status;
+      }
+      return next_with_headers(message);
     }
+  }
+
+  /// The size of the headers that `held` begins with, and in `body` where their message begins; npos: not all is there.
+  [[nodiscard]] static std::size_t header_size(std::string_view held, Noise noise, std::size_t& body) {
+    if (noise == Noise::refused) {
+      const std::size_t blank = held.find("\r\n\r\n");
+      body = blank + 4;
+      return blank;
+    }
+    for (auto end = held.find('\n'); end != std::string_view::npos; end = held.find('\n', end + 1)) {
+      body = end + 1;
+      if (body < held.size() && held[body] == '\r') ++body;
+      if (body < held.size() && held[body] == '\n') {
+        ++body;
+        return end;
+      }
+    }
+    return std::string_view::npos;
+  }
+
+  /// Whether `text` begins with `name` (in lower case), or is too short to say and may.
+  [[nodiscard]] static bool may_begin_with(std::string_view text, std::string_view name) {
+    const std::size_t size = std::min(text.size(), name.size());
+    return std::equal(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(size), text.begin(), is_same_letter);
   }
 
   /// After next() has said need_more: what is held of a message is dropped, and the rest of it will be skipped. False:
@@ -111,10 +152,11 @@ class FrameDecoder {
       skip_line_ = true;
     } else {
       const std::string_view held(buffer_.data() + begin_, end_ - begin_);
-      const std::size_t blank = held.substr(0, kMaxHeader).find("\r\n\r\n");
-      std::size_t length = 0;
-      if (blank == std::string_view::npos || !content_length(held.substr(0, blank), length)) return false;
-      skip_left_ = length - (held.size() - blank - 4);
+      if (skips_noise() && !may_begin_with(held, kLengthName)) return false;
+      std::size_t body = 0, length = 0;
+      const std::size_t size = header_size(held.substr(0, kMaxHeader), handling_, body);
+      if (size == std::string_view::npos || !content_length(held.substr(0, size), length)) return false;
+      skip_left_ = length - (held.size() - body);
     }
     begin_ = end_;
     return true;
@@ -174,44 +216,68 @@ class FrameDecoder {
     }
   }
 
+  // `message`: a message begins here.
+  [[nodiscard]] Status skip_noise() {
+    while (true) {
+      const std::string_view held(buffer_.data() + begin_, end_ - begin_);
+      if (may_begin_with(held, kLengthName))
+        return held.size() >= kLengthName.size() ? Status::message : Status::need_more;
+      const std::size_t from = std::max(scanned_, begin_);
+      const void* newline = std::memchr(buffer_.data() + from, '\n', end_ - from);
+      const bool whole = newline != nullptr;
+      const std::size_t end =
+          whole ? static_cast<std::size_t>(static_cast<const char*>(newline) - buffer_.data()) + 1 : end_;
+      if (skipped_ + (end - begin_) > kMaxNoise)
+        return broke("more than " + std::to_string(kMaxNoise >> 10) + " KiB without one");
+      scanned_ = end;
+      if (!whole) return Status::need_more;
+      const std::string_view line = held.substr(0, end - begin_);
+      // What may stand before the length, and means nothing to us.
+      constexpr std::string_view kTypeName = "content-type:";
+      const bool is_type = line.size() > kTypeName.size() && may_begin_with(line, kTypeName);
+      if (line != "\n" && line != "\r\n" && !is_type) keep_noise(line);
+      skipped_ += line.size();
+      begin_ = end;
+    }
+  }
+  void keep_noise(std::string_view text) { noise_ += text.substr(0, kNoiseKept - noise_.size()); }
+
   [[nodiscard]] Status next_with_headers(std::string_view& message) {
     const std::string_view held(buffer_.data() + begin_, end_ - begin_);
-    const std::size_t blank = held.substr(0, kMaxHeader).find("\r\n\r\n");
-    if (blank == std::string_view::npos) {
+    std::size_t body = 0, length = 0;
+    const std::size_t size = header_size(held.substr(0, kMaxHeader), handling_, body);
+    if (size == std::string_view::npos) {
       if (held.size() < kMaxHeader) return Status::need_more;
       return broke("a header block longer than " + std::to_string(kMaxHeader) + " bytes");
     }
-    std::size_t length = 0;
-    if (!content_length(held.substr(0, blank), length)) return Status::broken;
-    const std::size_t body = blank + 4;
+    if (!content_length(held.substr(0, size), length)) return Status::broken;
     if (length > max_message_) {
       begin_ += body;
       skip_left_ = length;
+      skipped_ = 0;
       return Status::too_large;
     }
     if (held.size() - body < length) return Status::need_more;
     message = held.substr(body, length);
     begin_ += body + length;
+    skipped_ = 0;
     return Status::message;
   }
 
   [[nodiscard]] bool content_length(std::string_view headers, std::size_t& length) {
+    const std::string_view line_end = skips_noise() ? "\n" : "\r\n";
     bool found = false;
     while (!headers.empty()) {
-      const std::size_t end = std::min(headers.find("\r\n"), headers.size());
-      const std::string_view line = headers.substr(0, end);
-      headers.remove_prefix(std::min(end + 2, headers.size()));
+      const std::size_t end = std::min(headers.find(line_end), headers.size());
+      std::string_view line = headers.substr(0, end);
+      headers.remove_prefix(std::min(end + line_end.size(), headers.size()));
+      if (skips_noise() && line.ends_with('\r')) line.remove_suffix(1);
       const std::size_t colon = line.find(':');
       if (colon == std::string_view::npos) {
         (void)broke("a header line without a colon");
         return false;
       }
-      constexpr std::string_view kName = "content-length";
-      const bool is_length =
-          colon == kName.size() && std::equal(kName.begin(), kName.end(), line.begin(), [](char a, char b) {
-            return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b + 32) : b);
-          });
-      if (!is_length) continue;
+      if (colon + 1 != kLengthName.size() || !may_begin_with(line, kLengthName)) continue;
       std::string_view value = line.substr(colon + 1);
       while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
       while (!value.empty() && (value.back() == ' ' || value.back() == '\t')) value.remove_suffix(1);
@@ -228,10 +294,17 @@ class FrameDecoder {
 
   Status broke(std::string why) {
     error_ = std::move(why);
+    if (skips_noise()) keep_noise(held());
     return Status::broken;
   }
 
+  [[nodiscard]] bool skips_noise() const { return handling_ == Noise::skipped; }
+  [[nodiscard]] static bool is_same_letter(char lower, char any) {
+    return lower == (any >= 'A' && any <= 'Z' ? static_cast<char>(any + 32) : any);
+  }
+
   const std::size_t max_message_;
+  const Noise handling_;
   Framing framing_;
   std::string buffer_;
   std::size_t begin_ = 0;
@@ -239,6 +312,8 @@ class FrameDecoder {
   std::size_t scanned_ = 0;
   std::size_t skip_left_ = 0;
   bool skip_line_ = false;
+  std::size_t skipped_ = 0;  ///< of noise, since the last message
+  std::string noise_;
   std::string error_;
 };
 
