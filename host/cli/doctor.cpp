@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -96,9 +97,14 @@ void check_servers(Report& report, const Config& config) {
     }
   }
   for (const auto& command : commands) {
-    const bool found =
-        command.find('/') != std::string::npos ? ::access(command.c_str(), X_OK) == 0 : !on_path(command).empty();
-    found ? report.good("language server: " + command) : report.bad("language server " + command + " is not on PATH");
+    const bool is_path = command.find('/') != std::string::npos;
+    if (is_path ? ::access(command.c_str(), X_OK) == 0 : !on_path(command).empty()) {
+      report.good("language server: " + command);
+    } else if (is_path) {
+      report.bad("language server " + command + (errno == EACCES ? " may not be executed" : " is not there"));
+    } else {
+      report.bad("language server " + command + " is not on PATH");
+    }
   }
 }
 

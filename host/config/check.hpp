@@ -25,16 +25,18 @@ class Mistakes {
   std::size_t more_ = 0;
 };
 
-/// Reads all tables and values, each for itself. What is wrong keeps its default.
-void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Mistakes& mistakes);
+/// Reads all tables and values, each for itself. What is wrong keeps its default. `folder`: as for checked_value().
+void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Mistakes& mistakes,
+                  const std::string& folder = {});
 
 /// What only shows when several values are seen together: names that must exist, circles, values that exclude each
 /// other.
 void check_rules(const Config& config, Mistakes& mistakes);
 
-/// The value for a key as JSON, or what it had to be. Paths are made absolute by HOME.
-[[nodiscard]] std::expected<json, TomlMistake> checked_value(const Key& key, const TomlNode& node,
-                                                             const EnvLookup& env);
+/// The value for a key as JSON, or what it had to be. Paths are made absolute by HOME. `folder`: that of a project's
+/// file, from which the path of a program may be written; empty: it may not.
+[[nodiscard]] std::expected<json, TomlMistake> checked_value(const Key& key, const TomlNode& node, const EnvLookup& env,
+                                                             const std::string& folder);
 
 /// A free-form value; refuses numbers that JSON does not have.
 [[nodiscard]] std::expected<json, TomlMistake> free_value(const TomlNode& node);

@@ -52,7 +52,8 @@ std::set<std::string> tables_in(std::string_view pattern) {
 
 class Walk {
  public:
-  Walk(const EnvLookup& env, Config& config, Mistakes& mistakes) : env_(env), config_(config), mistakes_(mistakes) {}
+  Walk(const EnvLookup& env, Config& config, Mistakes& mistakes, const std::string& folder)
+      : env_(env), config_(config), mistakes_(mistakes), folder_(folder) {}
 
   // `pattern` is the section's path, `table` the same with the names filled in.
   void enter(const TomlNode& node, const std::string& pattern, const std::string& table, const std::string& name) {
@@ -83,7 +84,7 @@ class Walk {
   void value(const Key& key, const TomlMember& member, const std::string& table, void* values) {
     const std::string path = joined(table, member.name);
     remember(path, member.node);
-    auto checked = checked_value(key, member.node, env_);
+    auto checked = checked_value(key, member.node, env_, folder_);
     if (!checked) {
       const std::string& what = checked.error().message;
       const char* gap = what.starts_with(':') ? "" : " ";
@@ -181,6 +182,7 @@ class Walk {
   const EnvLookup& env_;
   Config& config_;
   Mistakes& mistakes_;
+  const std::string& folder_;
 };
 
 }  // namespace
@@ -203,8 +205,9 @@ std::vector<ConfigError> Mistakes::take() {
   return std::move(errors_);
 }
 
-void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Mistakes& mistakes) {
-  Walk(env, config, mistakes).enter(root, {}, {}, {});
+void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Mistakes& mistakes,
+                  const std::string& folder) {
+  Walk(env, config, mistakes, folder).enter(root, {}, {}, {});
 }
 
 }  // namespace gantry::host

@@ -5,6 +5,7 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 #include <cmath>
+#include <filesystem>
 #include <host/config/check.hpp>
 #include <host/observe/printable.hpp>
 
@@ -61,17 +62,21 @@ Checked check_text(const Key& key, const TomlNode& node) {
   return node.scalar;
 }
 
+Checked from_home(const TomlNode& node, const std::string& text, const EnvLookup& env) {
+  const auto home = env("HOME");
+  if (!home || !home->starts_with('/')) {
+    return refuse(node, "begins with ~, but HOME names no folder; write the whole path");
+  }
+  return *home + text.substr(1);
+}
+
 Checked check_path(const Key& key, const TomlNode& node, const EnvLookup& env) {
   auto checked = check_text(key, node);
   if (!checked) return checked;
   const auto& text = node.scalar.get_ref<const std::string&>();
   if (text.starts_with('/')) return checked;
   if (text != "~" && !text.starts_with("~/")) return expected_here(key, node);
-  const auto home = env("HOME");
-  if (!home || !home->starts_with('/')) {
-    return refuse(node, "begins with ~, but HOME names no folder; write the whole path");
-  }
-  return *home + text.substr(1);
+  return from_home(node, text, env);
 }
 
 Checked check_url(const Key& key, const TomlNode& node) {
@@ -159,7 +164,7 @@ Checked split_command(const Key& key, const TomlNode& node) {
   return words;
 }
 
-Checked check_command(const Key& key, const TomlNode& node) {
+Checked check_words(const Key& key, const TomlNode& node) {
   if (node.kind == TomlKind::text) return split_command(key, node);
   // An argument, unlike the program, may be empty or have a newline in it.
   const auto check = [&](const TomlNode& item) -> Checked {
@@ -171,6 +176,27 @@ Checked check_command(const Key& key, const TomlNode& node) {
   auto checked = check_items(key, node, check);
   if (checked && checked->empty()) return refuse(node, "must name a program, not be empty");
   return checked;
+}
+
+// A word without a slash is looked for on PATH.
+Checked check_command(const Key& key, const TomlNode& node, const EnvLookup& env, const std::string& folder) {
+  auto words = check_words(key, node);
+  if (!words) return words;
+  json& program = words->front();
+  const auto& text = program.get_ref<const std::string&>();
+  if (text.starts_with('/') || text.find('/') == std::string::npos) return words;
+  const TomlNode& place = node.kind == TomlKind::array ? node.items.front() : node;
+  if (text.starts_with("~/")) {
+    auto whole = from_home(place, text, env);
+    if (!whole) return whole;
+    program = std::move(*whole);
+  } else if (!folder.empty()) {
+    program = (std::filesystem::path(folder) / text).lexically_normal().string();
+  } else {
+    return refuse(place, "names the program " + toml_value(printable(text, kMaxShown)) +
+                             " by a path from no folder; write the whole path, from / or ~/, or a program on PATH");
+  }
+  return words;
 }
 
 }  // namespace
@@ -203,7 +229,7 @@ Checked free_value(const TomlNode& node) {
   }
 }
 
-Checked checked_value(const Key& key, const TomlNode& node, const EnvLookup& env) {
+Checked checked_value(const Key& key, const TomlNode& node, const EnvLookup& env, const std::string& folder) {
   switch (key.type) {
     case KeyType::boolean:
       if (node.kind != TomlKind::boolean) return expected_here(key, node);
@@ -225,7 +251,7 @@ Checked checked_value(const Key& key, const TomlNode& node, const EnvLookup& env
     case KeyType::paths:
       return check_items(key, node, [&](const TomlNode& item) { return check_path(key, item, env); });
     case KeyType::command:
-      return check_command(key, node);
+      return check_command(key, node, env, folder);
     case KeyType::table:
       if (node.kind != TomlKind::table) return expected_here(key, node);
       return free_value(node);

@@ -217,7 +217,9 @@ constexpr std::array kPluginKeys{
 
 constexpr std::array kLspServerKeys{
     key<&LspServerConfig::command>(
-        "command", command, kLive, "how it is started, found on PATH; needed but for clangd",
+        "command", command, kLive,
+        "how it is started: a program on PATH, or its path from / or ~/, in a project's file also from its folder; "
+        "needed but for clangd",
         {.example = R"(["clangd-19", "--background-index"])", .project = ProjectUse::trusted}),
     key<&LspServerConfig::languages>("languages", texts, kLive,
                                      "LSP language ids that it serves; needed but for clangd",

@@ -103,7 +103,7 @@ ConfigResult<ProjectConfig> project_config(const ProjectFile& file, const Config
   if (!tree) return std::unexpected(std::vector{ConfigError{file.path, tree.error().place, {}, tree.error().message}});
   Config own;
   Mistakes mistakes(file.path);
-  check_tables(*tree, env, own, mistakes);
+  check_tables(*tree, env, own, mistakes, std::filesystem::path(file.path).parent_path().string());
   ProjectConfig out{base, {}};
   Config all = base;  // as if it were trusted: what is wrong is said before anybody trusts it
   for (auto& given : given_in(own)) {

@@ -52,7 +52,7 @@ void AttachSession::replay(Effects& fx) {
 void AttachSession::message(std::string_view text, const Envelope& e, Effects& fx) {
   if (e.is_response()) {
     const auto it = pending_.find(own_id(e.id));
-    if (it == pending_.end()) return;  // timed out, answered before, or never asked
+    if (it == pending_.end()) return nobody_waits(e.id, fx);
     std::string item;
     item.reserve(text.size() + it->second.id.size());
     append_with_id(item, text, e.id, it->second.id);

@@ -70,10 +70,11 @@ json Session::put_down() {
   std::shared_ptr<ServerProcess> process;  // this and its permits die without the lock: others run at once
   Effects fx;
   Lock lock(mutex_);
-  json out{{"server", to_json(config_)}, {"root", root_},
-           {"last_id", last_id_},        {"restarts", restarts_},
-           {"languages", languages_},    {"exit_wanted", exit_wanted_},
-           {"noise_told", noise_told_},  {"begun", state_ != State::idle}};
+  json out{{"server", to_json(config_)},    {"root", root_},
+           {"last_id", last_id_},           {"restarts", restarts_},
+           {"languages", languages_},       {"exit_wanted", exit_wanted_},
+           {"noise_told", noise_told_},     {"stray_answer_told", stray_answer_told_},
+           {"begun", state_ != State::idle}};
   out["own"] = put_down_own(fx);
   process.swap(process_);
   const bool dies = restart_wanted_ || !kill_reason_.empty();
@@ -102,6 +103,7 @@ void Session::take_up(const json& left) {
     languages_ = left.at("languages").get<std::set<std::string>>();
     exit_wanted_ = left.at("exit_wanted");
     noise_told_ = left.value("noise_told", false);
+    stray_answer_told_ = left.value("stray_answer_told", false);
     take_up_own(left.at("own"));
     if (const auto it = left.find("process"); it != left.end()) {
       taken_up_ = TakenUp{.name = it->at("name"),

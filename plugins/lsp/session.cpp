@@ -280,6 +280,18 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
   (void)settle(fx);
 }
 
+// The answer to a request that timed out or was cancelled comes late, and a second one harms nobody.
+void Session::nobody_waits(std::string_view id, Effects& fx) {
+  constexpr std::size_t kMostShown = 64;
+  if (const auto given = own_id(id); given > 0 && given <= last_id_) return;
+  if (std::exchange(stray_answer_told_, true)) return;
+  fx.run.push_back([context = context_, line = config_.name + " answers " + printable(id, kMostShown) +
+                                               (id.size() > kMostShown ? "..." : "") +
+                                               ", an id that no request had; such answers are dropped"] {
+    context->host.log(Level::warn, line);
+  });
+}
+
 void Session::on_noise(ServerProcess& from, std::string_view beginning) {
   {
     Lock lock(mutex_);

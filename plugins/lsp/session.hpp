@@ -152,6 +152,8 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// A document of it was opened.
   void language_opened(const std::string& language, Effects& fx) GANTRY_REQUIRES(mutex_);
   void cancel_at_server(long long id, Effects& fx) GANTRY_REQUIRES(mutex_);
+  /// An answer under this raw id, for which nobody waits. One that was never given is logged, once.
+  void nobody_waits(std::string_view id, Effects& fx) GANTRY_REQUIRES(mutex_);
   void cancel_initialize(Effects& fx) GANTRY_REQUIRES(mutex_) {
     if (initialize_id_ >= 0) cancel_at_server(initialize_id_, fx);
   }
@@ -208,6 +210,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
   std::size_t restarts_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool noise_told_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool stray_answer_told_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   std::string kill_reason_ GANTRY_GUARDED_BY(mutex_);  // why we killed it; says more than the signal
   std::string last_tail_ GANTRY_GUARDED_BY(mutex_);

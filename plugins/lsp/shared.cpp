@@ -260,7 +260,7 @@ void SharedSession::message(std::string_view text, const Envelope& e, Effects& f
 
 void SharedSession::answered(const Envelope& e, Effects& fx) {
   const auto it = pending_.find(own_id(e.id));
-  if (it == pending_.end()) return;  // over, answered before, or never asked
+  if (it == pending_.end()) return nobody_waits(e.id, fx);
   auto query = std::move(it->second);
   pending_.erase(it);
   if (e.error.empty()) {

@@ -177,6 +177,7 @@ TEST_CASE("commands: doctor fails on what keeps the host or a part of it from wo
   Sandbox box;
   box.write("config/gantry/gantry.toml",
             "[lsp.servers.x]\ncommand = [\"no-such-server\"]\nlanguages = [\"x\"]\n"
+            "[lsp.servers.y]\ncommand = [\"/nowhere/server\"]\nlanguages = [\"y\"]\n"
             "[plugins.gone]\npath = \"/nowhere/gone.so\"\n");
   const auto doctor = [&](const std::string& what) {
     const auto ran = box.run({"doctor"});
@@ -186,6 +187,7 @@ TEST_CASE("commands: doctor fails on what keeps the host or a part of it from wo
     require_civil(ran);
   };
   doctor("language server no-such-server is not on PATH");
+  doctor("language server /nowhere/server is not there");
   doctor("plugin gone: /nowhere/gone.so does not exist");
   box.write("config/gantry/gantry.toml", "[asnyc]\n");
   doctor("configuration:");

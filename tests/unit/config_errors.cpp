@@ -5,6 +5,7 @@
 #include <unit/config_support.hpp>
 
 using namespace gantry::host;
+using config_test::home;
 using config_test::mistakes;
 
 TEST_CASE("config: an unknown key is named with the nearest one of its table") {
@@ -161,6 +162,28 @@ TEST_CASE("config: a command is an array, or a string without shell signs") {
           "g.toml:3:12: error: `lsp.servers.s.command` has a bad entry, which must be a program and its arguments: an "
           "array of strings, or one string that is split at spaces, not empty\n");
   REQUIRE(mistakes(head + "command = ['a', '', \"b\\n$x\"]\n").empty());
+}
+
+TEST_CASE("config: a command's program is found on PATH, or by a path from / or ~/, and by no other") {
+  const std::string head = "[lsp.servers.s]\nlanguages = ['c']\n";
+  const auto program = [&](const std::string& command) {
+    const auto config = parse_config(head + "command = " + command + "\n", "g.toml", home());
+    return config ? config->lsp_servers.at("s").command->front() : to_string(config.error());
+  };
+  REQUIRE(program("['~/bin/s', '~/x']") == "/home/u/bin/s");
+  REQUIRE(program("'~/bin/s --stdio'") == "/home/u/bin/s");
+  REQUIRE(program("['/opt/s']") == "/opt/s");
+  REQUIRE(program("['s', 'a/b']") == "s");
+  for (const std::string word : {"./s", "bin/s", "~other/s", "$HOME/s"}) {
+    CAPTURE(word);
+    REQUIRE(program("['" + word + "']") == "g.toml:3:12: error: `lsp.servers.s.command` names the program \"" + word +
+                                               "\" by a path from no folder; write the whole path, from / or ~/, or a "
+                                               "program on PATH\n");
+  }
+  REQUIRE(program("'./s --stdio'").starts_with("g.toml:3:11: error: `lsp.servers.s.command` names the program"));
+  REQUIRE(
+      to_string(parse_config(head + "command = ['~/s']\n", "g.toml", home("")).error()) ==
+      "g.toml:3:12: error: `lsp.servers.s.command` begins with ~, but HOME names no folder; write the whole path\n");
 }
 
 TEST_CASE("config: keys that a table needs are asked for at its head") {

@@ -198,6 +198,9 @@ class Server {
       answer(id, 2);
       answer(999999999, "nobody asked");
       answer("text", "nobody asked");
+    } else if (method == "test/answer_other") {
+      answer(params.at("id"), nullptr);
+      answer(id, nullptr);
     } else if (method == "test/ask") {
       const std::string own = params.value("id_text", "\"ask-" + std::to_string(++last_ask_) + "\"");
       asked_[json::parse(own).dump()] = id;

@@ -268,6 +268,31 @@ TEST_CASE("lsp faults: second answers and answers that nobody waits for are drop
   host.stop();
 }
 
+TEST_CASE("lsp faults: an answer under an id that no request had is logged once, a late one is not") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(dir.path());
+  auto hangs = host.begin("lsp.request", request(file, "test/hang"));
+  host.wait("the hang", [&] { return !sent_to(dir, "test/hang").empty(); });
+  host.advance(std::chrono::seconds(10));
+  REQUIRE(hangs.result().error().kind == ErrorKind::timeout);
+  REQUIRE(host.call("lsp.request", request(file, "test/release")));
+  REQUIRE(host.log().find("no request had") == std::string::npos);
+  const std::string text = "1\x1b" + std::string(500, 'x');
+  for (int i = 0; i < 2; ++i) REQUIRE(host.call("lsp.request", request(file, "test/answer_other", {{"id", text}})));
+  REQUIRE(editor.ask("test/answer_other", {{"id", 999999}}).contains("result"));
+  const auto log = host.log();
+  const auto first = log.find("no request had"), second = log.find("no request had", first + 1);
+  REQUIRE(second != std::string::npos);  // of the editor's server
+  REQUIRE(log.find("no request had", second + 1) == std::string::npos);
+  REQUIRE(log.find(R"(fake answers "1\u001bxxx)") != std::string::npos);
+  REQUIRE(log.find(std::string(100, 'x')) == std::string::npos);
+  REQUIRE(log.find("fake answers 999999, an id that no request had") != std::string::npos);
+  host.stop();
+}
+
 TEST_CASE("lsp faults: a message over 64 MiB is skipped, and the server serves on") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");

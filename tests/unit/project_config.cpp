@@ -81,6 +81,18 @@ settings = { folder = "here" }
   REQUIRE(trusted->config.plugins.at("notes").settings == json{{"folder", "here"}});
 }
 
+TEST_CASE("project config: a program's path may be written from the folder of the project's file") {
+  const auto program = [](const std::string& word) {
+    const auto project = read("[lsp.servers.own]\nlanguages = ['c']\ncommand = ['" + word + "', './a']\n", true);
+    REQUIRE(project);
+    return project->config.lsp_servers.at("own").command.value();
+  };
+  REQUIRE(program("./node_modules/.bin/s") == std::vector<std::string>{"/p/node_modules/.bin/s", "./a"});
+  REQUIRE(program("bin/s").front() == "/p/bin/s");
+  REQUIRE(program("~/bin/s").front() == "/home/u/bin/s");
+  REQUIRE(program("s").front() == "s");
+}
+
 TEST_CASE("project config: a server that the user has not waits as a whole and takes no other away") {
   const std::string text = "[lsp.servers.mine]\ncommand = ['./mine']\nlanguages = ['cpp']\n";
   const auto untrusted = read(text);
