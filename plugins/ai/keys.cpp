@@ -109,11 +109,10 @@ std::optional<Result<Key>> KeyRing::get(const ProviderConfig& provider, bool wai
 
 std::optional<Result<Key>> KeyRing::of_command(const ProviderConfig& provider, bool waited) {
   auto& command = commands_[{provider.name, provider.key.value}];
-  if (!command) command = run(provider);
-  auto text = command->printed();
-  if (text && !*text && !waited) {
+  auto text = command ? command->printed() : std::nullopt;
+  if (!command || (text && !*text && !waited)) {
     command = run(provider);
-    text.reset();
+    return std::nullopt;  // also when it has answered by now
   }
   if (!text) return std::nullopt;
   return keyed(std::move(*text), command->run);

@@ -116,7 +116,7 @@ TEST_CASE("ai limits: waiting for the permit after a pause counts, and the time-
 
 TEST_CASE("ai limits: the fallback stands in for a model that is still busy after a pause") {
   fault::Server busy({limited(5), kSlow, kGood});
-  fault::Server other({kGood});
+  fault::Server other({kSlow});
   TestHost host(ai_test::kPlugin, chain(busy.url(), other.url()));
   auto first = host.begin("ai.chat", hello());
   wait_pause(host);
@@ -126,11 +126,15 @@ TEST_CASE("ai limits: the fallback stands in for a model that is still busy afte
   host.settle();
   REQUIRE(other.requests().empty());
   host.advance(1ms);
-  REQUIRE((*first.result())["model"] == "n");
+  other.wait_holding(1);
+  // The place that comes free is not for the first any more.
   busy.release();
   REQUIRE(second.result());
   REQUIRE(host.call("ai.chat", to("alone")));
+  other.release();
+  REQUIRE((*first.result())["model"] == "n");
   REQUIRE(busy.requests().size() == 3);
+  REQUIRE(other.requests().size() == 1);
   host.stop();
 }
 
@@ -151,13 +155,12 @@ TEST_CASE("ai limits: a request that goes on to its fallback gives the place at 
   fault::Server first({{fault::send(fault::response(404, json{{"error", "no such model"}}))}, kGood});
   fault::Server second({kSlow});
   TestHost host(ai_test::kPlugin, chain(first.url(), second.url()));
-  auto call = host.begin("ai.chat", hello());
+  auto holder = host.begin("ai.chat", to("n"));
   second.wait_holding(1);
+  auto call = host.begin("ai.chat", hello());
   REQUIRE(host.call("ai.chat", to("alone")));
-  auto waiting = host.begin("ai.chat", to("n"));
-  host.settle();
-  REQUIRE(second.requests().size() == 1);
-  for (auto* one : {&call, &waiting}) {
+  REQUIRE(host.open_calls() == 2);
+  for (auto* one : {&holder, &call}) {
     second.wait_holding(1);
     second.release();
     REQUIRE(one->result());
