@@ -142,9 +142,9 @@ TEST_CASE("ai limits: a provider that hangs holds up no other, nor the embedded 
   fault::Server hung({kSlow});
   fault::Server good({kGood});
   TestHost host(ai_test::kPlugin, chain(hung.url(), good.url()));
-  auto call = host.begin("ai.chat", hello());
+  [[maybe_unused]] auto call = host.begin("ai.chat", hello());
   hung.wait_holding(1);
-  auto waiting = host.begin("ai.chat", to("alone"));
+  [[maybe_unused]] auto waiting = host.begin("ai.chat", to("alone"));
   REQUIRE(host.call("ai.chat", to("n")));
   REQUIRE(host.call("ai.complete", {{"prefix", "a b a "}, {"model", "embedded"}}));
   REQUIRE(hung.requests().size() == 1);
