@@ -78,27 +78,18 @@ TEST_CASE("lsp death: what the server was saying then is dropped, to the byte, a
 }
 
 TEST_CASE("lsp death: a server that had said half of a message serves on, whatever the rest looks like") {
-  Orphans t;
-  REQUIRE(t.hover() == "one");
-  const auto pid = t.server_pid();
-  std::thread asks = t.asks("test/half_message");
-  wait_for("the half", [&] { return said(t.box, "half read").size() == 1; });
-  kill_plugin(t.client);
-  asks.join();
-  REQUIRE(t.hover() == "one");
-  REQUIRE(t.server_pid() == pid);
-}
-
-TEST_CASE("lsp death: a server that prints other things than messages, and headers in a way of its own, serves on") {
-  Orphans t({"--noisy"});
-  REQUIRE(t.hover() == "one");
-  const auto pid = t.server_pid();
-  std::thread asks = t.asks("test/half_message");
-  wait_for("the half", [&] { return said(t.box, "half read").size() == 1; });
-  kill_plugin(t.client);
-  asks.join();
-  REQUIRE(t.hover() == "one");
-  REQUIRE(t.server_pid() == pid);
+  // --noisy: it prints other things than messages, and headers in a way of its own.
+  for (const auto& options : std::vector<std::vector<std::string>>{{}, {"--noisy"}}) {
+    Orphans t(options);
+    REQUIRE(t.hover() == "one");
+    const auto pid = t.server_pid();
+    std::thread asks = t.asks("test/half_message");
+    wait_for("the half", [&] { return said(t.box, "half read").size() == 1; });
+    kill_plugin(t.client);
+    asks.join();
+    REQUIRE(t.hover() == "one");
+    REQUIRE(t.server_pid() == pid);
+  }
 }
 
 TEST_CASE("lsp death: a server that was told half of a message is started anew") {
