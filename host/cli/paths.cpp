@@ -86,10 +86,11 @@ Result<void> check_state_dir_owner() {
   // System folders are root's; whose an unmapped user's are (in a container, on NFS) cannot be told.
   constexpr uid_t kUnmapped = 65534;
   if (info.st_uid == ::geteuid() || info.st_uid == 0 || info.st_uid == kUnmapped) return {};
-  return fail(ErrorKind::permission_denied,
-              "the state folder would be " + wanted.string() + ", but " + folder.string() + " belongs to " +
-                  user_name(info.st_uid) + ", and gantry runs as " + user_name(::geteuid()) +
-                  "; set HOME to a folder of that user's own (`sudo -H`), or name a folder ($GANTRY_STATE_DIR)");
+  std::string why = "the state folder would be " + wanted.string();
+  why += ", but " + folder.string() + " belongs to " + user_name(info.st_uid);
+  why += ", and gantry runs as " + user_name(::geteuid());
+  why += "; set HOME to a folder of that user's own (`sudo -H`), or name a folder ($GANTRY_STATE_DIR)";
+  return fail(ErrorKind::permission_denied, why);
 }
 
 Result<void> check_working_folder(const std::vector<GivenPath>& given) {
