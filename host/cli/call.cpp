@@ -27,6 +27,34 @@ void print(const json& value, bool as_json) {
   if (!output_is_written()) std::exit(1);
 }
 
+[[nodiscard]] Result<nlohmann::ordered_json> parse_in_order(const std::string& text) {
+  if (auto doc = parse_json(text); !doc) return std::unexpected(doc.error());
+  return nlohmann::ordered_json::parse(text);
+}
+
+/// What `-` stands for.
+[[nodiscard]] Result<std::string> read_input() {
+  constexpr std::size_t kMost = std::size_t{64} << 20;
+  std::string text;
+  std::array<char, 65536> buffer{};
+  while (text.size() <= kMost) {
+    const auto got = std::fread(buffer.data(), 1, buffer.size(), stdin);
+    if (got == 0) break;
+    text.append(buffer.data(), got);
+  }
+  if (std::ferror(stdin) != 0) return fail(ErrorKind::invalid_params, "the input cannot be read");
+  if (text.size() > kMost) return fail(ErrorKind::too_large, "the input is larger than 64 MiB");
+  text.erase(0, text.find_first_not_of(" \t\r\n"));
+  return text;
+}
+
+/// Refused before it was begun: the host that comes after this one may be asked.
+[[nodiscard]] bool is_stopping(const Error& error) {
+  const auto data = parse_json(error.data);
+  return error.kind == ErrorKind::unavailable && data && data->is_object() &&
+         data->value("reason", json()) == "stopping";
+}
+
 }  // namespace
 
 bool output_is_written() {
@@ -73,10 +101,10 @@ Result<nlohmann::ordered_json> parse_params(const std::vector<std::string>& word
   if (auto ok = check_utf8(words); !ok) return std::unexpected(ok.error());
   if (words.empty()) return ordered_json::object();
   if (words.size() == 1 && !words[0].empty() && (words[0][0] == '{' || words[0][0] == '[')) {
-    if (auto doc = parse_json(words[0]); !doc) return std::unexpected(doc.error());
-    auto ordered = ordered_json::parse(words[0]);
-    if (!ordered.is_object()) return fail(ErrorKind::invalid_params, "params must be one JSON object, not an array");
-    return ordered;
+    auto doc = parse_in_order(words[0]);
+    if (doc && !doc->is_object())
+      return fail(ErrorKind::invalid_params, "params must be one JSON object, not an array");
+    return doc;
   }
   ordered_json params = ordered_json::object();
   for (const auto& word : words) {
@@ -89,40 +117,12 @@ Result<nlohmann::ordered_json> parse_params(const std::vector<std::string>& word
       params[key] = word.substr(equals + 1);
       continue;
     }
-    const std::string text = word.substr(equals + 1);
-    if (auto value = parse_json(text); !value)
-      return fail(ErrorKind::invalid_params, key + ": " + value.error().message);
-    params[key] = ordered_json::parse(text);
+    auto value = parse_in_order(word.substr(equals + 1));
+    if (!value) return fail(ErrorKind::invalid_params, key + ": " + value.error().message);
+    params[key] = std::move(*value);
   }
   return params;
 }
-
-namespace {
-
-/// What `-` stands for.
-[[nodiscard]] Result<std::string> read_input() {
-  constexpr std::size_t kMost = std::size_t{64} << 20;
-  std::string text;
-  std::array<char, 65536> buffer{};
-  while (text.size() <= kMost) {
-    const auto got = std::fread(buffer.data(), 1, buffer.size(), stdin);
-    if (got == 0) break;
-    text.append(buffer.data(), got);
-  }
-  if (std::ferror(stdin) != 0) return fail(ErrorKind::invalid_params, "the input cannot be read");
-  if (text.size() > kMost) return fail(ErrorKind::too_large, "the input is larger than 64 MiB");
-  text.erase(0, text.find_first_not_of(" \t\r\n"));
-  return text;
-}
-
-/// Refused before it was begun: the host that comes after this one may be asked.
-[[nodiscard]] bool is_stopping(const Error& error) {
-  const auto data = parse_json(error.data);
-  return error.kind == ErrorKind::unavailable && data && data->is_object() &&
-         data->value("reason", json()) == "stopping";
-}
-
-}  // namespace
 
 int call(const Common& common, const CallArgs& given) {
   CallArgs args = given;

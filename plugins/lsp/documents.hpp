@@ -6,8 +6,7 @@
 //
 // Thread rule: one thread at a time.
 // Bounds: kMaxBytes of text over all documents. Beyond it, or after a change that makes no sense, nothing is followed
-// any
-//   more, the texts are freed, and `lost()` says why: a replay would lie.
+//   any more, the texts are freed, and `lost()` says why: a replay would lie.
 #pragma once
 
 #include <cstddef>

@@ -3,12 +3,11 @@
 // editor.hpp: the editor's end of an attach stream.
 //
 // Thread rule: any thread. The lock is held over the sdk's item and answer functions, which neither block nor call
-// back: so
-//   items of several threads keep one order.
+//   back: so items of several threads keep one order.
 // Bounds: an item that the editor does not take now, for want of credit or of room, is kept; after the first one `send`
 //   says `blocked`, and the server's output is not read until `credit()` says that the rest is gone. Answers of our own
-//   may still be added: each is to a request of the editor, whose number is bounded by the credit
-//   that we give. So may what ends the standing of a dead server, within its bounds (standing.hpp).
+//   may still be added: each is to a request of the editor, whose number is bounded by the credit that we give. So may
+//   what ends the standing of a dead server, within its bounds (standing.hpp).
 // A text that is no UTF-8, or half a surrogate pair, is repaired. What the host does not take even so is refused, and
 //   lost.
 #pragma once

@@ -12,8 +12,7 @@
 //   server over kMaxMessage is skipped and reported, and so are lines on its stdout that are no message, up to
 //   FrameDecoder::kMaxNoise in one go: then the server is killed. The last kStderrTail bytes of stderr are kept.
 // Never: an event after on_exit, which comes exactly once after begin(), unless put_down() or the plugin's end is
-// first; anything of the
-//   server alive after on_exit.
+//   first; anything of the server alive after on_exit.
 #pragma once
 
 #include <atomic>

@@ -3,8 +3,7 @@
 // query.hpp: one lsp.request or lsp.diagnostics on its way: permit, disk, session, answer.
 //
 // Thread rule: begin() in the handler; everything else from any thread. It is answered once: by the server, its time,
-// its
-//   caller's leaving, or a failure, whichever comes first; the others find it done.
+//   its caller's leaving, or a failure, whichever comes first; the others find it done.
 // Time: a request has [async] lsp_request_timeout_seconds for all of it, a wait for a permit included; diagnostics have
 //   what their caller is willing to wait.
 #pragma once

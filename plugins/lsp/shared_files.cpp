@@ -160,8 +160,7 @@ void SharedSession::tell_text(const std::string& path, Document& document, const
   if (!force) say_saved(uri, quoted_text, fx);  // clangd would do that alone, and say nothing
 }
 
-// ---- documents that nobody asks about now
-// ------------------------------------------------------------------------------
+// ---- documents that nobody asks about now --------------------------------------------------------------------------
 
 /// A document as the disk has it: a file with its text, unless that is as it was, or nothing to
 /// keep open.

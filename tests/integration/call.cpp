@@ -86,8 +86,9 @@ TEST_CASE("commands: call sends the members of its params in the order in which 
 TEST_CASE("commands: call reads its params from the input where `-` stands for them") {
   Sandbox box;
   (void)box.serve();
-  const auto ask = [&](const std::string& input) {
+  const auto ask = [&](const std::string& input, std::size_t padded_to = 0) {
     box.write("input", input);
+    if (padded_to != 0) fs::resize_file(box.dir() / "input", padded_to);
     const int in = ::open((box.dir() / "input").c_str(), O_RDONLY | O_CLOEXEC);
     const pid_t pid = box.spawn({"call", "state.settings.set", "-"}, box.dir() / "out.txt", box.dir() / "err.txt", in);
     ::close(in);
@@ -100,6 +101,8 @@ TEST_CASE("commands: call reads its params from the input where `-` stands for t
   REQUIRE(json::parse(box.run({"call", "state.settings.get", "key=a"}).out)["value"] == large);
   REQUIRE(ask("no JSON") == 1);
   REQUIRE(json::parse(box.read("err.txt"))["data"]["kind"] == "invalid_params");
+  REQUIRE(ask("{}", (std::size_t{64} << 20) + 1) == 1);
+  REQUIRE(json::parse(box.read("err.txt"))["data"]["kind"] == "too_large");
 }
 
 TEST_CASE("commands: a call that a host refuses because it is stopping is made at the next host") {

@@ -4,12 +4,11 @@
 //
 // A connection lives on one worker: the one that had the fewest when the door began to wait for it.
 // Thread rule: open() before the workers run; in_place(), renew() and stop_accepting() on the first worker, or when
-// none runs; close() on none of them; the rest from any. Bounds: max_connections, beyond which, and without
-// descriptors, a client
-//   is told `overloaded` and closed after a second at most; frames and outboxes as in the limits.
-// A client that sends something that cannot be
-//   understood as frames is closed; one that does not read is closed when its outbox is full, and is not read from
-//   while it is half full.
+//   none runs; close() on none of them; the rest from any.
+// Bounds: max_connections, beyond which, and without descriptors, a client is told `overloaded` and closed after a
+//   second at most; frames and outboxes as in the limits. A client that sends something that cannot be understood as
+//   frames is closed; one that does not read is closed when its outbox is full, and is not read from while it is half
+//   full.
 #pragma once
 
 #include <cstddef>
