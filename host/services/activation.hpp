@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/activation.hpp: waits for the first event on some topics, for a plugin that starts by it.
+// host/services/activation.hpp: waits for the first event on some topics, for each plugin that starts by one.
 //
 // Thread rule: any thread; nothing blocks. `fired` is called once, on the thread that publishes or arms, without a lock
 // held: it must not block. Not after disarm() has returned, but for one that is under way.
@@ -8,6 +8,7 @@
 
 #include <functional>
 #include <gantry/mutex.hpp>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -79,6 +80,41 @@ class Activation : public std::enable_shared_from_this<Activation> {
   Mutex mutex_;
   bool rung_ GANTRY_GUARDED_BY(mutex_) = false;
   std::shared_ptr<Subscription> events_ GANTRY_GUARDED_BY(mutex_);
+};
+
+/// Those of all plugins, each once.
+class Activations {
+ public:
+  explicit Activations(EventBus& bus) : bus_(bus) {}
+  Activations(const Activations&) = delete;
+  Activations& operator=(const Activations&) = delete;
+  ~Activations() { disarm(); }
+
+  /// Nothing happens if the plugin's is armed already, or was. `invalid_params`: a pattern is none.
+  [[nodiscard]] Result<void> arm(const std::string& plugin, std::vector<std::string> patterns, Activation::Fired fired) {
+    auto activation = std::make_shared<Activation>(bus_, std::move(fired));
+    {
+      const Lock lock(mutex_);
+      if (over_ || !armed_.emplace(plugin, activation).second) return {};
+    }
+    return activation->arm(plugin, std::move(patterns));
+  }
+  /// All of them, for good.
+  void disarm() {
+    std::map<std::string, std::shared_ptr<Activation>> armed;
+    {
+      const Lock lock(mutex_);
+      over_ = true;
+      armed.swap(armed_);
+    }
+    for (const auto& [plugin, activation] : armed) activation->disarm();
+  }
+
+ private:
+  EventBus& bus_;
+  Mutex mutex_{"activations"};
+  bool over_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::map<std::string, std::shared_ptr<Activation>> armed_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

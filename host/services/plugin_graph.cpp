@@ -105,9 +105,13 @@ PluginGraph::PluginGraph(const std::vector<PluginSpec>& specs) {
   }
   for (const auto& spec : specs) {
     auto& needs = needs_[spec.name];
+    (void)needed_by_[spec.name];
     if (!runs(spec)) continue;
     for (const auto& need : spec.manifest->needs) {
-      if (const auto it = names.find(need.id); it != names.end()) needs.push_back(it->second);
+      if (const auto it = names.find(need.id); it != names.end()) {
+        needs.push_back(it->second);
+        needed_by_[it->second].push_back(spec.name);
+      }
     }
   }
   const std::function<std::size_t(const std::string&)> level = [&](const std::string& name) {
@@ -124,6 +128,8 @@ PluginGraph::PluginGraph(const std::vector<PluginSpec>& specs) {
 }
 
 const std::vector<std::string>& PluginGraph::needs_of(const std::string& name) const { return needs_.at(name); }
+
+const std::vector<std::string>& PluginGraph::needed_by(const std::string& name) const { return needed_by_.at(name); }
 
 std::size_t PluginGraph::level_of(const std::string& name) const { return levels_.at(name); }
 

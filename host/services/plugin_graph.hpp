@@ -25,6 +25,8 @@ class PluginGraph {
 
   /// Directly.
   [[nodiscard]] const std::vector<std::string>& needs_of(const std::string& name) const;
+  /// Those that need it, directly.
+  [[nodiscard]] const std::vector<std::string>& needed_by(const std::string& name) const;
   /// Also by way of others, in order().
   [[nodiscard]] std::vector<std::string> dependents_of(const std::string& name) const;
   /// Every plugin after those that it needs; those of one level by name.
@@ -34,6 +36,7 @@ class PluginGraph {
 
  private:
   std::map<std::string, std::vector<std::string>> needs_;
+  std::map<std::string, std::vector<std::string>> needed_by_;
   std::map<std::string, std::size_t> levels_;
   std::vector<std::string> order_;
 };

@@ -2,14 +2,20 @@
 #include "host/services/service_manager.hpp"
 
 #include <algorithm>
-#include <gantry/params.hpp>
+#include <atomic>
+#include <gantry/channel/oneshot.hpp>
 #include <system_error>
 #include <thread>
 #include <utility>
 
+#include "host/plugins/plugin.hpp"
+
 namespace gantry::host {
 
 namespace {
+
+constexpr std::size_t kThreads = 32;
+constexpr std::size_t kMaxJobs = 8192;
 
 /// What `plugin` asks for that only the kernel could hold it to, and does not.
 [[nodiscard]] std::vector<std::string> unenforced(const Manifest& manifest, const std::vector<std::string>& enforced) {
@@ -26,162 +32,221 @@ namespace {
 
 }  // namespace
 
-ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, WorkerPool& pool, ConfigOf config_of)
+ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, ConfigOf config_of)
     : deps_(std::move(deps)),
-      pool_(pool),
       config_of_(std::move(config_of)),
-      copies_(deps_.copies_dir),
-      table_(std::make_shared<const PluginTable>(std::move(specs))) {
-  const auto all = table();
-  for (const auto& spec : all->specs()) make_entry(spec);
+      registry_(std::move(specs)),
+      audit_(deps_.bus, deps_.log),
+      confinement_(config_of_),
+      builds_(deps_.copies_dir, audit_),
+      activations_(deps_.bus),
+      lives_(*this, deps_.timers),
+      loader_(
+          deps_, builds_, audit_, confinement_, config_of_,
+          [this](const std::string& plugin, std::string_view line) { lives_.keep_line(plugin, line); },
+          [this](const std::string& plugin, const PluginInstance& instance, const Death& death) {
+            instance->note_death();
+            lives_.died(plugin, instance, death);
+          }),
+      pool_(kThreads, kMaxJobs, [this](std::string_view what) {
+        deps_.log.write(Level::error, "plugins", "a start or an end threw: " + std::string(what));
+      }) {
+  const auto all = registry_.table();
+  for (const auto& spec : all->specs()) make_life(spec);
+  lives_.table_changed();
 }
 
-// Nobody looks for it before it is in a table.
-void ServiceManager::make_entry(const PluginSpec& spec) {
-  Entry& entry = entries_[spec.name];
-  entry.name = spec.name;
+ServiceManager::~ServiceManager() {
+  activations_.disarm();
+  (void)pool_.stop();
+}
+
+void ServiceManager::make_life(const PluginSpec& spec) {
   if (spec.enabled && !spec.failure.empty())
     deps_.log.write(Level::warn, "plugins", spec.name + " cannot run: " + spec.failure);
   if (const auto warning = spec.warning(); !warning.empty())
     deps_.log.write(Level::warn, "plugins", spec.name + ": " + warning);
   RestartPolicy policy = deps_.restarts;
   policy.restart = spec.restart;
-  policy.backoff.seed += entries_.size() << 16U;
-  entry.slot =
-      std::make_unique<PluginSlot>(spec.name, policy, [this, &entry] { return construct(entry); }, lazy_options());
-  hold_back_the_blamed(entry, spec);
+  policy.backoff.seed += (lives_.size() + 1) << 16U;
+  const auto blame = loader_.blame(spec);
+  lives_.add(spec.name, policy, blame.empty() ? blame : blame + "; run it with isolation = \"child\"");
 }
 
-PluginTablePtr ServiceManager::table() const {
-  Lock lock(mutex_);
-  return table_;
+Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
+  const auto all = registry_.table();
+  if (!all->has(plugin)) return fail(ErrorKind::not_found, "no plugin is named " + plugin);
+  return confinement_.granted(*PluginTable::share(all, plugin));
 }
 
-ServiceManager::Build ServiceManager::build_of(const Entry& entry) const {
-  auto all = table();
-  auto spec = PluginTable::share(all, entry.name);
-  return {std::move(all), std::move(spec)};
-}
-
-// A mark that is evidence stays until the plugin has been started by hand, and has not ended that host either. What
-// came with the host is tried in a process of its own first: people depend on it, and there it can end no host.
-void ServiceManager::hold_back_the_blamed(Entry& entry, const PluginSpec& spec) {
-  const auto file = crash_file(entry);
-  if (file.empty() || spec.child) return;
-  const auto mark = read_crash_mark(file);
-  if (!mark) return;
-  const std::string blame = mark->text();
-  entry.mark = mark;
-  if (!mark->is_evidence()) {
-    deps_.log.write(Level::info, "plugins", entry.name + " is started as ever, though " + blame);
-  } else if (spec.bundled) {
-    entry.own_process = true;
-    deps_.log.write(Level::warn, "plugins", entry.name + " is run in a process of its own: " + blame);
-  } else {
-    entry.slot->quarantine(blame + "; run it with isolation = \"child\"");
-    tell("quarantined", entry.name, blame);
-  }
-}
-
-std::filesystem::path ServiceManager::crash_file(const Entry& entry) const {
-  return deps_.crash_dir.empty() ? std::filesystem::path() : deps_.crash_dir / entry.name;
-}
-
-LazyOptions ServiceManager::lazy_options() {
-  LazyOptions options;
-  options.clock = &deps_.timers;
-  options.spawn = [this](std::move_only_function<void()> job) { run_elsewhere(std::move(job)); };
-  return options;
-}
-
-void ServiceManager::run_elsewhere(std::move_only_function<void()> job) {
-  auto shared = std::make_shared<std::move_only_function<void()>>(std::move(job));
-  if (pool_.spawn([shared] { (*shared)(); })) return;
-  // A full pool must not lose the attempt that others wait for; nor must a system that gives no more threads.
-  try {
-    std::thread([shared] { (*shared)(); }).detach();
-  } catch (const std::system_error&) {
-    (*shared)();
-  }
-}
-
-Result<ServiceManager::Method> ServiceManager::find(std::string_view method) const {
-  const std::string_view service = method.substr(0, method.find('.'));
-  const auto all = table();
-  const PluginSpec* const owner = all->of_service(service);
-  if (owner == nullptr) {
-    std::string hint;
-    for (const auto& spec : all->specs()) {
-      if (spec.failure.empty()) continue;
-      hint += (hint.empty() ? "; out of order: " : ", ") + spec.name;
-      if (spec.name == service) hint += " (" + spec.failure + ")";  // whose service it would be, most likely
-    }
-    return fail(ErrorKind::method_not_found, "no such method: " + std::string(method.substr(0, 100)) + hint);
-  }
-  const PluginSpec& spec = *owner;
-  const auto found = spec.manifest->methods.find(std::string(method));
-  if (found == spec.manifest->methods.end()) {
-    std::vector<std::string> names;
-    for (const auto& [name, unused] : spec.manifest->methods) names.push_back(name);
-    const std::string near = nearest_name(method, names);
-    return fail(ErrorKind::method_not_found, "plugin " + spec.name + " has no method " +
-                                                 std::string(method.substr(0, 100)) +
-                                                 (near.empty() ? "" : "; did you mean " + near + "?"));
-  }
-  if (auto refused = spec.refusal()) return std::unexpected(std::move(*refused));
-  return Method{{all, &spec}, &found->second};
-}
-
-PluginSlot* ServiceManager::instance(const std::string& plugin) const {
-  const auto it = entries_.find(plugin);
-  return it == entries_.end() ? nullptr : it->second.slot.get();
-}
-
-Result<ServiceManager::Entry*> ServiceManager::entry_of(const std::string& plugin) {
-  const auto it = entries_.find(plugin);
-  const auto all = table();  // one that is just being added is not there yet
-  if (it == entries_.end() || !all->has(plugin)) {
-    std::vector<std::string> names;
-    for (const auto& spec : all->specs()) names.push_back(spec.name);
-    const std::string near = nearest_name(plugin, names);
-    return fail(ErrorKind::not_found,
-                "no plugin is named " + plugin + (near.empty() ? "" : "; did you mean " + near + "?"));
-  }
-  return &it->second;
-}
+// --- By hand ---
 
 Result<void> ServiceManager::start(const std::string& plugin) {
-  const auto entry = entry_of(plugin);
-  if (!entry) return std::unexpected(entry.error());
-  if (auto started = (*entry)->slot->get(); !started) return std::unexpected(started.error());
+  if (auto known = registry_.check_name(plugin); !known) return known;
+  if (auto started = lives_.instance(plugin)->get(); !started) return std::unexpected(started.error());
   return {};
 }
 
-std::vector<PluginStatus> ServiceManager::status() const {
+Result<void> ServiceManager::restart(const std::string& plugin) {
+  if (auto known = registry_.check_name(plugin); !known) return known;
+  loader_.forgive(plugin);
+  const auto state = lives_.view(plugin).state;
+  if (is_settled(state) && !is_serving(state) && builds_.was_rebuilt(*registry_.spec_of(plugin))) {
+    auto done = reload(plugin);
+    if (done || done.error().kind != ErrorKind::conflict) return done;
+  }
+  lives_.restart(plugin);
+  auto started = start(plugin);
+  wait_settled_with_dependents(plugin);
+  return started;
+}
+
+// Those that need it were told in the same step as it was.
+void ServiceManager::wait_settled_with_dependents(const std::string& plugin) {
+  const auto all = registry_.table();
+  auto names = all->graph().dependents_of(plugin);
+  names.insert(names.begin(), plugin);
+  for (const auto& name : names) {
+    auto [settled, wait] = oneshot::channel<bool>();
+    lives_.when_settled(name, [told = std::move(settled)]() mutable { (void)told.send(true); });
+    (void)wait.recv();
+  }
+}
+
+Result<void> ServiceManager::reload_with(PluginBuild next, bool handover) {
+  const std::string plugin = next.spec->name;
+  auto [reply, answer] = oneshot::channel<Result<void>>();
+  lives_.reload(plugin, std::move(next), handover, [told = std::move(reply)](Result<void> result) mutable {
+    (void)told.send(std::move(result));
+  });
+  return answer.recv().value_or(fail(ErrorKind::unavailable, "the host is stopping"));
+}
+
+Result<void> ServiceManager::has_room_for_another(const std::string& plugin) {
+  if (lives_.view(plugin).ending < kMaxEnding) return {};
+  return fail(ErrorKind::overloaded,
+              std::to_string(kMaxEnding) + " old instances of plugin " + plugin + " end their calls still",
+              R"({"retry_after_ms":1000})");
+}
+
+Result<void> ServiceManager::reload(const std::string& plugin) {
+  if (auto known = registry_.check_name(plugin); !known) return known;
+  const auto change = registry_.begin_change("reload " + plugin);
+  if (!change) return std::unexpected(change.error());
+  if (auto ok = has_room_for_another(plugin); !ok) return ok;
+  const auto old = registry_.build_of(plugin);
+  const auto next = builds_.next(*old.table, plugin);
+  if (!next) return std::unexpected(next.error());
+  const bool handover = next->spec->manifest->handover || (old.spec->manifest && old.spec->manifest->handover);
+  const bool runs = is_serving(lives_.view(plugin).state);
+  auto done = reload_with(*next, handover);
+  if (done) return done;
+  PluginBuilds::drop_copy(*next->spec);
+  if (!handover || !runs) return done;
+  if (auto again = start(plugin); !again) return again;
+  done.error().message += "; the build before it was started again";
+  return done;
+}
+
+Result<void> ServiceManager::renew(const std::string& plugin) {
+  if (auto known = registry_.check_name(plugin); !known) return known;
+  const auto change = registry_.begin_change({}, true);
+  if (!change) return std::unexpected(change.error());
+  if (auto ok = has_room_for_another(plugin); !ok) return ok;
+  if (!is_serving(lives_.view(plugin).state)) return {};  // its next start knows what it may
+  auto same = registry_.build_of(plugin);
+  const bool handover = same.spec->manifest->handover;
+  return reload_with(std::move(same), handover);
+}
+
+// --- Which plugins there are ---
+
+Result<std::vector<std::string>> ServiceManager::add(std::vector<PluginSpec> found) {
+  const auto is_known = [this](const PluginSpec& spec) { return lives_.knows(spec.name); };
+  std::vector<std::string> names;
+  if (std::ranges::all_of(found, is_known)) return names;
+  {
+    const auto change = registry_.begin_change("ask again");
+    if (!change) return std::unexpected(change.error());
+    std::erase_if(found, is_known);
+    if (lives_.size() + found.size() > kMaxPlugins)
+      return fail(ErrorKind::overloaded, "there are " + std::to_string(lives_.size()) + " plugins, and " +
+                                             std::to_string(found.size()) + " more would be too many; restart the host");
+    for (const auto& spec : found) {
+      names.push_back(spec.name);
+      make_life(spec);
+    }
+    registry_.add(std::move(found));
+  }
+  lives_.table_changed();
+  if (deps_.changed) deps_.changed();
+  for (const auto& name : names) arm_activation(name);
+  return names;
+}
+
+Result<void> ServiceManager::change_trust(const std::string& plugin,
+                                          const std::function<Result<std::vector<Grant>>()>& commit) {
+  if (auto known = registry_.check_name(plugin); !known) return known;
+  {
+    // A reload puts a table in place that it has made from the one of its beginning.
+    const auto change = registry_.begin_change("trust " + plugin);
+    if (!change) return std::unexpected(change.error());
+    auto grants = commit();
+    if (!grants) return std::unexpected(grants.error());
+    (void)registry_.publish(PluginTable::trusting(*registry_.table(), plugin, std::move(*grants)));
+  }
+  audit_.trust_changed(plugin);
+  lives_.table_changed();
+  if (deps_.changed) deps_.changed();
+  wait_settled_with_dependents(plugin);
+  arm_activation(plugin);
+  return {};
+}
+
+void ServiceManager::note_untrusted_call(std::string_view method, std::string_view traceparent) {
+  const auto all = registry_.table();
+  const PluginSpec* const spec = all->of_service(method.substr(0, method.find('.')));
+  if (spec != nullptr) audit_.untrusted_call(*spec, method, traceparent);
+}
+
+void ServiceManager::arm_activations() {
+  const auto all = registry_.table();
+  for (const auto& spec : all->specs()) arm_activation(spec.name);
+}
+
+// Also of one that was not trusted with a topic when the host began.
+void ServiceManager::arm_activation(const std::string& plugin) {
+  const auto spec = registry_.spec_of(plugin);
+  if (spec->refusal() || lives_.instance(plugin)->peek() != nullptr) return;
+  auto topics = audit_.rights_of(*spec)->granted_topics(GrantKind::subscribe, spec->manifest->activating_topics());
+  // Of a language it learns no more than that there is one.
+  for (auto& topic : spec->manifest->activating_languages()) topics.push_back(std::move(topic));
+  if (topics.empty()) return;
+  auto armed = activations_.arm(plugin, std::move(topics),
+                                [this, plugin](const Since& since) { lives_.activate(plugin, since); });
+  if (!armed)
+    deps_.log.write(Level::error, "plugins", plugin + " is not activated by events: " + armed.error().message);
+}
+
+// --- What is seen ---
+
+std::vector<PluginStatus> ServiceManager::status() {
   std::vector<PluginStatus> out;
-  const auto all = table();
-  for (const auto& spec : all->specs()) {
-    const std::string& name = spec.name;
-    const Entry& entry = entries_.at(name);
+  const auto all = registry_.table();
+  for (auto& [name, view] : lives_.views()) {
+    if (!all->has(name)) continue;
+    const auto spec = PluginTable::share(all, name);
     PluginStatus status;
+    const bool child = spec->child || loader_.needs_own_process(name);
     status.name = name;
-    const bool child = spec.child || has_own_process(entry);
     status.isolation = child ? "child" : "inline";
-    status.grants = grant_texts(spec.grants());
-    status.refusals = entry.refusals->load(std::memory_order_relaxed);
-    if (spec.manifest) status.version = spec.manifest->version;
-    if (!spec.enabled) {
-      status.state = "disabled";
-    } else if (!spec.failure.empty()) {
-      status.state = "failed";
-      status.reason = spec.failure;
-    } else if (status.untrusted = grant_texts(spec.untrusted()); !status.untrusted.empty()) {
-      status.state = "disabled";
-      status.reason = spec.untrusted_reason();
-    } else {
-      auto view = entry.slot->view();
-      status.state = std::move(view.state);
-      status.reason = std::move(view.reason);
+    status.grants = grant_texts(spec->grants());
+    status.refusals = audit_.refusals(name);
+    if (spec->manifest) status.version = spec->manifest->version;
+    status.state = shown_as(view.state);
+    status.reason = std::move(view.reason);
+    if (spec->enabled && spec->failure.empty()) status.untrusted = grant_texts(spec->untrusted());
+    if (view.state != LifeState::disabled && view.state != LifeState::out_of_order) {
       status.restarts = view.restarts;
       status.evidence = std::move(view.evidence);
       if (const auto& plugin = view.instance) {
@@ -190,121 +255,204 @@ std::vector<PluginStatus> ServiceManager::status() const {
         status.pid = plugin->pid();
         status.enforced = plugin->enforced();
       } else if (child) {
-        Lock lock(mutex_);
-        status.enforced = entry.enforced;
+        status.enforced = confinement_.enforced(name);
       }
-      if (!child || status.pid) status.unenforced = unenforced(*spec.manifest, status.enforced);
+      if (spec->manifest && (!child || status.pid)) status.unenforced = unenforced(*spec->manifest, status.enforced);
     }
     out.push_back(std::move(status));
   }
-  chain_reasons(out, all->graph());
   return out;
 }
 
-// A plugin that does not run fails with what it needs.
-void ServiceManager::chain_reasons(std::vector<PluginStatus>& all, const PluginGraph& graph) {
-  std::map<std::string_view, PluginStatus*> by_name;
-  for (auto& status : all) by_name[status.name] = &status;
-  for (const auto& name : graph.order()) {
-    PluginStatus& status = *by_name.at(name);
-    if (status.state != "known" && status.state != "failed") continue;
-    for (const auto& need : graph.needs_of(name)) {
-      const PluginStatus& needed = *by_name.at(need);
-      if (needed.state != "failed" && needed.state != "quarantined" && needed.state != "disabled") continue;
-      status.state = "failed";
-      status.reason = "it needs " + need + ", which is " + needed.state + ": " + needed.reason;
-      break;
-    }
-  }
+void ServiceManager::resolve_grants(const GrantPlaces& places) const {
+  const auto all = registry_.table();
+  for (const auto& spec : all->specs()) confinement_.resolve(spec, places);
 }
 
-std::vector<std::string> ServiceManager::activated_by(std::string_view when) const {
+std::vector<std::string> ServiceManager::confined_too_narrowly() const {
   std::vector<std::string> out;
-  const auto all = table();
+  const auto all = registry_.table();
   for (const auto& spec : all->specs()) {
-    if (!spec.refusal() && spec.manifest->activated_by(when)) out.push_back(spec.name);
+    const auto running = lives_.instance(spec.name)->peek();
+    if (running && running->pid() && confinement_.is_too_narrow(spec)) out.push_back(spec.name);
   }
   return out;
 }
 
-std::shared_ptr<PluginRights> ServiceManager::rights_of(const Entry& entry, const PluginSpec& spec) const {
-  return std::make_shared<PluginRights>(
-      spec, entry.refusals,
-      [this, plugin = spec.name](const std::string& missing, const std::string& wanted, std::string_view traceparent) {
-        audit(plugin, missing, wanted, traceparent);
-      });
-}
+// --- For the lives ---
 
-void ServiceManager::arm_activations() {
-  const auto all = table();
-  for (const auto& spec : all->specs()) arm_activation(entries_.at(spec.name));
-}
-
-// Also of one that was not trusted with a topic when the host began.
-void ServiceManager::arm_activation(Entry& entry) {
-  const auto spec = spec_of(entry);
-  if (spec->refusal() || entry.slot->peek() != nullptr) return;
-  auto topics = rights_of(entry, *spec)->granted_topics(GrantKind::subscribe, spec->manifest->activating_topics());
-  // Of a language it learns no more than that there is one.
-  for (auto& topic : spec->manifest->activating_languages()) topics.push_back(std::move(topic));
-  if (topics.empty()) return;
-  auto activation =
-      std::make_shared<Activation>(deps_.bus, [this, &entry](const Since& since) { activate(entry, since); });
+// None of these jobs waits for another one, so that the pool's bound stops nobody.
+void ServiceManager::run_elsewhere(std::move_only_function<void()> job) {
   {
-    Lock lock(mutex_);
-    if (entry.activation) return;
-    entry.activation = activation;
+    const Lock lock(mutex_);
+    ++jobs_;
   }
-  if (auto armed = activation->arm(spec->name, std::move(topics)); !armed)
-    deps_.log.write(Level::error, "plugins", spec->name + " is not activated by events: " + armed.error().message);
+  auto shared = std::make_shared<std::move_only_function<void()>>([this, job = std::move(job)]() mutable {
+    job();
+    job = nullptr;
+    job_ended();
+  });
+  if (pool_.spawn([shared] { (*shared)(); })) return;
+  (*shared)();  // the system gives no thread
 }
 
-void ServiceManager::activate(Entry& entry, const Since& since) {
-  if (entry.slot->peek() == nullptr) {
-    Lock lock(mutex_);
-    entry.since = since;
-  }
-  run_elsewhere([&entry] { (void)entry.slot->get(); });  // what comes of it is told
+void ServiceManager::job_ended() {
+  const Lock lock(mutex_);
+  --jobs_;
+  changed_.notify_all();
 }
 
-void ServiceManager::disarm_activations() {
-  for (auto& [name, entry] : entries_) {
-    std::shared_ptr<Activation> activation;
-    {
-      Lock lock(mutex_);
-      activation.swap(entry.activation);
+bool ServiceManager::block_until_idle(std::optional<TimePoint> until) {
+  while (true) {
+    if (!lives_.block_until_idle(until)) return false;
+    const Lock lock(mutex_);
+    if (jobs_ == 0) return true;
+    if (!until) {
+      changed_.wait(mutex_);
+    } else if (!changed_.wait_until(mutex_, *until)) {
+      return false;
     }
-    if (activation) activation->disarm();
   }
 }
 
-void ServiceManager::each_running(const std::function<void(Plugin&)>& body) const {
-  for (const auto& [name, entry] : entries_) {
-    if (const auto plugin = entry.slot->peek()) body(*plugin);
-  }
+void ServiceManager::prepare(const std::string& plugin, std::optional<PluginBuild> next, bool first,
+                             std::move_only_function<void(Result<void>)> done) {
+  run_elsewhere([this, plugin, next = std::move(next), first, done = std::move(done)]() mutable {
+    done(may_start(plugin, next, first));
+  });
 }
 
-void ServiceManager::reconfigure() {
-  for (const auto& [name, entry] : entries_) {
-    if (const auto plugin = entry.slot->peek())
-      plugin->reconfigure([this, &entry] { return config_of_(*spec_of(entry)); });
+Result<void> ServiceManager::may_start(const std::string& plugin, const std::optional<PluginBuild>& next, bool first) {
+  if (first) {
+    if (auto taken = take_rebuilt(plugin); !taken) return taken;
   }
+  const auto spec = next ? next->spec : registry_.spec_of(plugin);
+  if (auto refused = spec->refusal()) return std::unexpected(std::move(*refused));
+  return deps_.may_start ? deps_.may_start(*spec) : Result<void>();
 }
 
-void ServiceManager::gone(OriginId origin) {
-  for (auto& [name, entry] : entries_) {
-    if (const auto plugin = entry.slot->peek()) plugin->gone(origin);
-    const auto leaving = entry.slot->retired();
-    if (leaving) leaving->gone(origin);
-    if (!leaving && !entry.slot->is_starting()) continue;
-    Instance coming;
-    {
-      Lock lock(mutex_);
-      coming = entry.coming.lock();
-      if (!coming && entry.gone.size() < kMaxGone) entry.gone.push_back(origin);
+// In the first start of a plugin that was built anew since the host has read its manifest: what lies there now is it.
+// Not while a reload runs, which may be what waits for this start. `permission_denied`: it asks for more by now.
+Result<void> ServiceManager::take_rebuilt(const std::string& plugin) {
+  const auto spec = registry_.spec_of(plugin);
+  if (!spec->manifest || !spec->enabled) return {};
+  const auto now = read_manifest(spec->library);
+  if (!now || now->document == spec->manifest->document) return {};
+  const auto change = registry_.try_change();
+  if (!change) return {};
+  const auto next = builds_.next(*registry_.table(), plugin);
+  if (!next) {
+    // What else is wrong with it, its start finds.
+    return next.error().kind == ErrorKind::permission_denied ? std::unexpected(next.error()) : Result<void>();
+  }
+  put_in_table(*next);
+  lives_.table_changed();
+  deps_.log.write(Level::info, "plugins", plugin + " was built anew before it was started");
+  return {};
+}
+
+void ServiceManager::start(Start start, std::move_only_function<void(Started)> done) {
+  run_elsewhere([this, start = std::move(start), done = std::move(done)]() mutable {
+    auto started = loader_.start(start);
+    if (started.instance) builds_.has_run(start.build.spec->name);
+    done(std::move(started));
+  });
+}
+
+void ServiceManager::end(const std::string& /*plugin*/, PluginInstance instance, End how,
+                         std::move_only_function<void(Ended)> done) {
+  run_elsewhere([instance = std::move(instance), how, done = std::move(done)]() mutable {
+    if (how == End::after_handover) instance->expect_heir();
+    if (how != End::now) (void)instance->drain(std::chrono::steady_clock::now() + kGrace);
+    const bool returned = instance->stop(kGrace);
+    const bool hangs = !returned && !instance->pid();  // of a process nothing is left
+    done({how == End::replaced ? nullptr : instance->given(), hangs});
+  });
+}
+
+void ServiceManager::adopt(const std::string& plugin, const PluginBuild& build) {
+  if (build.spec == registry_.spec_of(plugin)) return;  // it is renewed
+  put_in_table(build);
+}
+
+// From here on everything that is asked of the plugin is asked of this build.
+void ServiceManager::put_in_table(const PluginBuild& build) {
+  const auto old = registry_.publish(build.table);
+  builds_.drop(*PluginTable::share(old, build.spec->name));
+  if (deps_.changed) deps_.changed();
+}
+
+bool ServiceManager::starts_by_itself(const PluginSpec& spec) const {
+  return spec.manifest && !spec.manifest->activation.empty();
+}
+
+bool ServiceManager::is_inline(const PluginInstance& instance) const { return !instance->pid(); }
+
+void ServiceManager::tell_gone(const PluginInstance& instance, OriginId origin) { instance->gone(origin); }
+
+void ServiceManager::reconfigure(const std::string& plugin, const PluginInstance& instance) {
+  instance->reconfigure([this, plugin] { return config_of_(*registry_.spec_of(plugin)); });
+}
+
+void ServiceManager::publish(std::string_view what, const std::string& plugin, const std::string& reason, json more) {
+  const Level level = what == "failed" || what == "died" || what == "quarantined" ? Level::error
+                      : what == "backing_off"                                     ? Level::warn
+                                                                                  : Level::info;
+  std::string line = plugin + " ";
+  if (what == "failed") {
+    line += "failed";
+  } else {
+    if (what == "ready") line += more.value("version", "") + " ";
+    if (what == "died" || what == "stopped") {
+      line += what;
+    } else {
+      line += "is ";
+      line += what == "backing_off" ? "backing off" : what;
     }
-    if (coming) coming->gone(origin);  // a second time harms nobody
   }
+  deps_.log.write(level, "plugins", line + (reason.empty() ? "" : ": " + reason));
+  more["name"] = plugin;
+  if (!reason.empty()) more["reason"] = reason;
+  (void)deps_.bus.publish("host.plugin." + std::string(what), dump_json(more));
+}
+
+// --- The end ---
+
+bool ServiceManager::stop_together(const std::vector<PluginInstance>& plugins, Duration budget) {
+  std::atomic<bool> all{true};
+  std::vector<std::thread> stoppers;
+  for (const auto& plugin : plugins) {
+    const auto stop = [owner = plugin, budget, &all] {
+      if (!owner->stop(budget)) all = false;
+    };
+    try {
+      stoppers.emplace_back(stop);
+    } catch (const std::system_error&) {
+      stop();  // no thread to be had: one after the other
+    }
+  }
+  for (auto& stopper : stoppers) stopper.join();
+  return all;
+}
+
+bool ServiceManager::stop_all(Duration budget) {
+  const auto until = std::chrono::steady_clock::now() + budget;
+  activations_.disarm();
+  registry_.stop();
+  lives_.stop_starting();
+  bool all = block_until_idle(until);
+  loader_.give_up();
+  if (lives_.has_abandoned()) all = false;
+  // Those that need others first.
+  std::map<std::size_t, std::vector<PluginInstance>, std::greater<>> levels;
+  const auto table = registry_.table();
+  for (auto& plugin : lives_.running()) levels[table->graph().level_of(plugin->name())].push_back(std::move(plugin));
+  auto left = static_cast<int>(levels.size());
+  for (const auto& [level, plugins] : levels) {
+    const Duration now = std::max<Duration>(until - std::chrono::steady_clock::now(), Duration::zero());
+    if (!stop_together(plugins, std::max(now / left--, budget / 10))) all = false;
+  }
+  return all;
 }
 
 }  // namespace gantry::host

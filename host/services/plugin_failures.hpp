@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/plugin_failures.hpp: how often a plugin failed of late, what that demands, and the evidence of its last
+// failure.
+//
+// The first failure within the period costs nothing; the next ones cost a back-off; more than `intensity` are too many.
+//
+// Thread rule: keep_line() from any thread; the rest by one thread at a time, the plugin's strand.
+// Bounds: the last kLastLog lines of kMaxLine bytes that the plugin has logged.
+#pragma once
+
+#include <deque>
+#include <gantry/json.hpp>
+#include <gantry/mutex.hpp>
+#include <gantry/retry.hpp>
+#include <string>
+#include <string_view>
+
+#include "host/services/plugin_life.hpp"
+#include "host/tasks/restart_window.hpp"
+
+namespace gantry::host {
+
+struct RestartPolicy {
+  bool restart = true;  ///< false: what has failed stays so
+  int intensity = 3;
+  Duration period = std::chrono::seconds(60);
+  RetryPolicy backoff{.initial_delay = std::chrono::milliseconds(200),
+                      .max_delay = std::chrono::seconds(30),
+                      .jitter = 0.25,
+                      .seed = 0};
+};
+
+class PluginFailures {
+ public:
+  static constexpr std::size_t kLastLog = 20;
+  static constexpr std::size_t kMaxLine = 512;
+
+  explicit PluginFailures(RestartPolicy policy) : policy_(policy) {}
+
+  /// A start begins. `reload`: it is no restart.
+  void starts(bool reload) {
+    if (!reload || starts_ == 0) ++starts_;
+  }
+  struct Verdict {
+    LifeEvent event;         ///< one of broke_*
+    Duration after{};        ///< of broke_back_off
+    std::string reason{};    ///< for people
+  };
+  /// A start failed, or an instance died. `details`: what is known besides. `too_many`: why the plugin is quarantined
+  /// whatever happened before; empty: it is not.
+  [[nodiscard]] Verdict judge(const std::string& reason, json details, TimePoint now, const std::string& too_many = {});
+  /// By hand: all that it was held back for.
+  void forgive() {
+    window_.clear();
+    reason_.clear();
+  }
+  void blame(std::string reason) { reason_ = std::move(reason); }
+
+  void keep_line(std::string_view line);
+  [[nodiscard]] const std::string& reason() const { return reason_; }
+  [[nodiscard]] const json& evidence() const { return evidence_; }
+  [[nodiscard]] std::uint64_t restarts() const { return starts_ == 0 ? 0 : starts_ - 1; }
+
+ private:
+  const RestartPolicy policy_;
+  RestartWindow window_;
+  std::string reason_;  ///< of the last failure, until it is forgiven
+  json evidence_;
+  std::uint64_t starts_ = 0;
+  Mutex mutex_{"last lines of a plugin"};
+  std::deque<std::string> lines_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/services/plugin_registry.hpp: which plugins there are: the table of all of them, and its changes, one at a time.
+//
+// Thread rule: any thread; begin_change() of a renewal blocks. Who works with a table keeps it.
+// Bounds: kMaxPlugins.
+#pragma once
+
+#include <gantry/mutex.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "host/services/plugin_lives.hpp"
+#include "host/services/plugin_table.hpp"
+
+namespace gantry::host {
+
+class PluginRegistry {
+ public:
+  static constexpr std::size_t kMaxPlugins = 1000;
+
+  explicit PluginRegistry(std::vector<PluginSpec> specs)
+      : table_(std::make_shared<const PluginTable>(std::move(specs))) {}
+  PluginRegistry(const PluginRegistry&) = delete;
+  PluginRegistry& operator=(const PluginRegistry&) = delete;
+
+  [[nodiscard]] PluginTablePtr table() const {
+    const Lock lock(mutex_);
+    return table_;
+  }
+  [[nodiscard]] PluginBuild build_of(const std::string& plugin) const;
+  [[nodiscard]] PluginSpecPtr spec_of(const std::string& plugin) const { return build_of(plugin).spec; }
+  /// `not_found`, with the nearest name.
+  [[nodiscard]] Result<void> check_name(const std::string& plugin) const;
+
+  struct Method {
+    PluginSpecPtr plugin;
+    const ManifestMethod* method;
+  };
+  /// Who answers this method, without starting anything. `method_not_found` with the nearest name, or why its plugin is
+  /// out of order.
+  [[nodiscard]] Result<Method> find(std::string_view method) const;
+  [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const;
+
+  /// One change of the table; the next one may begin when it dies.
+  class Change {
+   public:
+    explicit Change(PluginRegistry& of) : of_(&of) {}
+    Change(Change&& other) noexcept : of_(std::exchange(other.of_, nullptr)) {}
+    Change& operator=(Change&&) = delete;
+    ~Change() {
+      if (of_ != nullptr) of_->end_change();
+    }
+
+   private:
+    PluginRegistry* of_;
+  };
+  /// `conflict`: another change runs; `again` says what to do when it has ended. A renewal, which nobody has asked for,
+  /// waits for the others, and they wait for it. `unavailable`: the host is stopping.
+  [[nodiscard]] Result<Change> begin_change(const std::string& again, bool renewal = false);
+  /// Empty: another change runs, or the host is stopping.
+  [[nodiscard]] std::optional<Change> try_change();
+  /// No change begins any more.
+  void stop();
+
+  // Within a change:
+  /// The table before it.
+  PluginTablePtr publish(PluginTablePtr next);
+  /// Those that are new are in it from now on: all of them, or else each on its own; what takes from another is out of
+  /// order.
+  void add(std::vector<PluginSpec> fresh);
+
+ private:
+  void end_change();
+
+  mutable Mutex mutex_{"plugin registry"};
+  CondVar changed_;
+  PluginTablePtr table_ GANTRY_GUARDED_BY(mutex_);
+  bool changing_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool renewing_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+};
+
+}  // namespace gantry::host
