@@ -155,7 +155,7 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .postpone({E::reload_overlap, E::reload_handover, E::allow})
       .else_impossible();
 
-  // Is reloaded.
+  // Is reloaded. What comes in between ends the reload, where an instance has the calls still.
   table.in(S::overlapping)
       .on(E::want, S::overlapping, {A::serve})
       .on(E::next_started, S::ready, {A::adopt, A::serve, A::replace, A::confirm_reload})
@@ -164,29 +164,41 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .on(E::broke_back_off, S::trying, {A::withdraw, A::retire_dependents})
       .on(E::broke_quarantine, S::trying, {A::withdraw, A::retire_dependents})
       .on(E::broke_hold, S::trying, {A::withdraw, A::retire_dependents})
+      .on(E::restart, S::draining, {A::withdraw, A::retire_dependents, A::forgive, A::refuse_reload, A::drop_next, A::stop})
+      .on(E::need_gone, S::draining, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
+      .on(E::disable, S::closing, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
+      .on(E::disorder, S::closing, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
       .on(E::host_stops, S::stopping, {A::refuse_reload})
       .ignore({E::allow, E::need_closed, E::need_open})
-      .postpone({E::restart, E::need_gone, E::disable, E::disorder})
       .else_impossible();
   table.in(S::handing_over)
       .on(E::drained, S::succeeding, {A::load_next})
       .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
-      .ignore({E::want, E::allow, E::need_closed, E::need_open})
-      .postpone({E::restart, E::need_gone, E::disable, E::disorder})
+      .ignore({E::want, E::restart, E::allow, E::need_gone, E::need_closed, E::need_open})
+      .postpone({E::disable, E::disorder})
       .else_impossible();
   table.in(S::succeeding)
       .on(E::next_started, S::ready, {A::adopt, A::serve, A::confirm_reload})
       .on(E::next_failed, S::gathering, {A::refuse_reload, A::gather})
+      .on(E::need_gone, S::trying_stale)
       .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
-      .ignore({E::want, E::allow, E::need_closed, E::need_open})
-      .postpone({E::restart, E::need_gone, E::disable, E::disorder})
+      .ignore({E::want, E::restart, E::allow, E::need_closed, E::need_open})
+      .postpone({E::disable, E::disorder})
       .else_impossible();
   table.in(S::trying)
       .on(E::next_started, S::ready, {A::adopt, A::serve, A::confirm_reload})
       .on(E::next_failed, S::known, {A::refuse, A::refuse_reload})
+      .on(E::need_gone, S::trying_stale)
       .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
-      .ignore({E::want, E::allow, E::need_closed, E::need_open})
-      .postpone({E::restart, E::need_gone, E::disable, E::disorder})
+      .ignore({E::want, E::restart, E::allow, E::need_closed, E::need_open})
+      .postpone({E::disable, E::disorder})
+      .else_impossible();
+  table.in(S::trying_stale)
+      .on(E::next_started, S::draining, {A::adopt, A::confirm_reload, A::stop})
+      .on(E::next_failed, S::known, {A::refuse, A::refuse_reload})
+      .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
+      .ignore({E::want, E::restart, E::allow, E::need_gone, E::need_closed, E::need_open})
+      .postpone({E::disable, E::disorder})
       .else_impossible();
 
   // The host stops.
@@ -223,10 +235,10 @@ template <class Enum, std::size_t N>
 }  // namespace
 
 std::string_view name(LifeState state) {
-  static constexpr std::array<std::string_view, 21> kNames{
+  static constexpr std::array<std::string_view, 22> kNames{
       "known",      "disabled",     "out_of_order", "blocked",  "start_failed",   "held",  "backing_off",
       "awaiting_need", "quarantined", "gathering",  "starting", "starting_stale", "ready", "draining",
-      "closing",    "overlapping",  "handing_over", "succeeding", "trying",       "stopping", "stopped"};
+      "closing",    "overlapping",  "handing_over", "succeeding", "trying", "trying_stale", "stopping", "stopped"};
   return at(kNames, state);
 }
 
@@ -240,8 +252,8 @@ std::string_view name(LifeEvent event) {
 }
 
 std::string_view name(LifeAction action) {
-  static constexpr std::array<std::string_view, 16> kNames{
-      "serve", "withdraw",  "refuse",  "forgive", "gather",   "load",            "load_next",         "stop",
+  static constexpr std::array<std::string_view, 17> kNames{
+      "serve", "withdraw",  "refuse",  "forgive", "gather",   "load",            "load_next", "drop_next", "stop",
       "hand_over", "replace", "adopt", "back_off", "start_if_wanted", "retire_dependents", "confirm_reload", "refuse_reload"};
   return at(kNames, action);
 }
@@ -266,7 +278,8 @@ std::string_view shown_as(LifeState state) {
     case S::starting:
     case S::starting_stale:
     case S::succeeding:
-    case S::trying: return "starting";
+    case S::trying:
+    case S::trying_stale: return "starting";
     case S::ready:
     case S::overlapping: return "ready";
     case S::draining:
@@ -289,6 +302,7 @@ bool is_settled(LifeState state) {
     case S::handing_over:
     case S::succeeding:
     case S::trying:
+    case S::trying_stale:
     case S::stopping: return false;
     default: return true;
   }

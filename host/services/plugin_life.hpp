@@ -35,6 +35,7 @@ enum class LifeState : std::uint8_t {
   handing_over,    ///< reload by handover: its instance ends its calls and gives its state
   succeeding,      ///< reload by handover: the other build starts; if it fails, the build before it starts again
   trying,          ///< reload while no instance has the calls: the other build starts
+  trying_stale,    ///< as trying, but a plugin that it needs has gone: the instance will not be called
   stopping,        ///< the host stops, while a start or an end runs
   stopped,         ///< the host stops: nothing starts any more
 };
@@ -73,7 +74,8 @@ enum class LifeAction : std::uint8_t {
   forgive,            ///< what it was held back for is forgotten
   gather,             ///< wait for the end of those that need it, start those that it needs
   load,               ///< load and start its instance
-  load_next,          ///< gather for the other build, then load and start its instance
+  load_next,          ///< load and start the instance of the other build
+  drop_next,          ///< what comes of that start is ended, whatever it is
   stop,               ///< end its instance, after those that need it
   hand_over,          ///< let its instance end its calls and give its state, then end it
   replace,            ///< the instance before ends its calls beside the new one

@@ -190,32 +190,38 @@ void PluginLives::perform(Life& life, const Machine::Step& step, Facts& facts) {
       life.failures.forgive();
       life.place.release();
       break;
-    case A::gather: gather(life, false); break;
+    case A::gather: gather(life); break;
     case A::load: start(life, false); break;
-    case A::load_next: gather(life, true); break;
+    case A::load_next: load_next(life); break;
+    case A::drop_next:
+      ++life.starts;
+      ++life.dropped;
+      break;
     case A::stop:
-      if (step.from == S::starting_stale) {
+      if (step.from == S::starting_stale || step.from == S::trying_stale) {
         life.current = facts.instance;
         publish(life, "draining", "what it needs has gone while it started");
       }
       end(life, LifeHost::End::now);
       break;
     case A::hand_over: end(life, LifeHost::End::after_handover); break;
-    case A::replace: end_replaced(life, facts.instance); break;
+    case A::replace: end_beside(life, facts.instance, false); break;
     case A::adopt:
       host_.adopt(life.name, *facts.build);
       strand_.post([this] { look_at_table(); });
       break;
     case A::back_off: back_off(life, facts); break;
     case A::start_if_wanted:
-      if (host_.starts_by_itself(*build_of(life, false).spec)) post(life, E::want);
+      if (host_.starts_by_itself(*build_of(life).spec)) post(life, E::want);
       break;
     case A::retire_dependents: retire_dependents(life); break;
     case A::confirm_reload: answer_reload(life, {}); break;
     case A::refuse_reload: {
-      Error error = facts.error.message.empty() ? refusal(life, facts) : facts.error;
-      if (step.from == S::overlapping) error.message += "; the build before it goes on";
-      answer_reload(life, std::unexpected(std::move(error)));
+      const Error otherwise{ErrorKind::unavailable,
+                            stopping_ ? "the host is stopping"
+                                      : "plugin " + life.name + " was stopped while it was reloaded; reload it again",
+                            {}};
+      answer_reload(life, std::unexpected(facts.error.message.empty() ? otherwise : facts.error));
       break;
     }
   }
@@ -242,10 +248,13 @@ void PluginLives::changed(Life& life, S /*from*/, S to) {
   // On the way back to `known` it may be neither: the table of plugins, and what it needs, say so.
   strand_.post([this, &life] { review(life); });
   review_dependents(life);
+  look_whether_clear(life);
+}
+
+// What it needs may wait for its end.
+void PluginLives::look_whether_clear(Life& life) {
   for (const auto& need : needs_of(life)) {
-    Life& needed = at(need);
-    if (!needed.when_clear) continue;
-    strand_.post([this, &needed] {
+    strand_.post([this, &needed = at(need)] {
       if (needed.when_clear && is_clear(needed)) std::exchange(needed.when_clear, {})();
     });
   }
@@ -257,7 +266,7 @@ void PluginLives::serve(Life& life, Facts& facts) {
     life.has_run = true;
     life.since.clear();
     forget_handover(life);
-    publish(life, "ready", {}, {{"version", build_of(life, false).spec->manifest->version}});
+    publish(life, "ready", {}, {{"version", build_of(life).spec->manifest->version}});
     // What changed while it started has found no plugin to tell.
     host_.reconfigure(life.name, life.current);
     for (const OriginId origin : std::exchange(life.gone, {})) host_.tell_gone(life.current, origin);
@@ -267,7 +276,7 @@ void PluginLives::serve(Life& life, Facts& facts) {
 
 Error PluginLives::refusal(const Life& life, const Facts& facts) const {
   if (!facts.error.message.empty()) return facts.error;
-  const auto spec = build_of(life, false).spec;
+  const auto spec = build_of(life).spec;
   const std::string by_hand = "; start it by `gantry plugin restart " + life.name + "`";
   const auto unavailable = [&](const std::string& what, const std::string& data = {}) {
     return Error{ErrorKind::unavailable, "plugin " + life.name + " " + what, data};
@@ -311,96 +320,97 @@ void PluginLives::forget_handover(Life& life) {
 
 // --- Starts ---
 
-PluginBuild PluginLives::build_of(const Life& life, bool for_next) const {
-  if (for_next) return *life.next;
+PluginBuild PluginLives::build_of(const Life& life) const {
   auto table = host_.table();
   auto spec = PluginTable::share(table, life.name);
   return {std::move(table), std::move(spec)};
 }
 
-bool PluginLives::is_gathering(const Life& life, std::uint64_t number, bool for_next) const {
-  return life.gathering == number && (for_next || life.machine.state() == S::gathering);
+bool PluginLives::is_gathering(const Life& life, std::uint64_t number) {
+  return life.gathering == number && life.machine.state() == S::gathering;
 }
 
 // What comes of it are events, and no action may handle one: hence the posts.
-void PluginLives::gather(Life& life, bool for_next) {
+void PluginLives::gather(Life& life) {
   const auto number = ++life.gathering;
   life.needs_ready = 0;
-  const bool first = !life.has_run && !for_next;
-  host_.prepare(life.name, for_next ? life.next : std::nullopt, first, [this, &life, number, for_next](Result<void> may) {
-    strand_.post([this, &life, number, for_next, may = std::move(may)] {
-      if (!is_gathering(life, number, for_next)) return;
+  host_.prepare(life.name, !life.has_run, [this, &life, number](Result<void> may) {
+    strand_.post([this, &life, number, may = std::move(may)] {
+      if (!is_gathering(life, number)) return;
       if (may) {
-        gather_on(life, number, for_next);
+        gather_on(life, number);
       } else {
-        life.machine.handle(for_next ? E::next_failed : E::refused, {.error = may.error()});
+        life.machine.handle(E::refused, {.error = may.error()});
       }
     });
   });
 }
 
 // Those that need it end first; then those that it needs start, one after the other.
-void PluginLives::gather_on(Life& life, std::uint64_t number, bool for_next) {
-  if (!is_gathering(life, number, for_next)) return;
-  if (for_next && !life.next) {  // the host stops
-    life.machine.handle(E::next_failed, {});
-    return;
-  }
+void PluginLives::gather_on(Life& life, std::uint64_t number) {
+  if (!is_gathering(life, number)) return;
   if (!is_clear(life)) {
-    life.when_clear = [this, &life, number, for_next] { gather_on(life, number, for_next); };
+    life.when_clear = [this, &life, number] { gather_on(life, number); };
     return;
   }
-  const auto build = build_of(life, for_next);
-  const auto& needs = build.table->graph().needs_of(life.name);
+  const auto needs = needs_of(life);
   if (life.needs_ready == needs.size()) {
-    gathered(life, number, for_next);
+    if (are_serving(needs)) {
+      life.machine.handle(E::needs_met, {});
+    } else {  // one that was ready has gone while the others started
+      life.needs_ready = 0;
+      strand_.post([this, &life, number] { gather_on(life, number); });
+    }
     return;
   }
   const std::string& need = needs[life.needs_ready];
-  at(need).place.get_async([this, &life, number, for_next, need](Result<PluginInstance> result) {
-    strand_.post([this, &life, number, for_next, need, result = std::move(result)] {
-      if (!is_gathering(life, number, for_next)) return;
+  at(need).place.get_async([this, &life, number, need](Result<PluginInstance> result) {
+    strand_.post([this, &life, number, need, result = std::move(result)] {
+      if (!is_gathering(life, number)) return;
       if (result) {
         ++life.needs_ready;
-        gather_on(life, number, for_next);
+        gather_on(life, number);
       } else {
-        need_refused(life, need, result.error(), for_next);
+        need_refused(life, need, result.error());
       }
     });
   });
 }
 
-// One that was ready may have gone while the others started.
-void PluginLives::gathered(Life& life, std::uint64_t number, bool for_next) {
-  const auto build = build_of(life, for_next);
-  const auto& needs = build.table->graph().needs_of(life.name);
-  if (!std::ranges::all_of(needs, [&](const auto& need) { return is_serving(at(need).machine.state()); })) {
-    life.needs_ready = 0;
-    strand_.post([this, &life, number, for_next] { gather_on(life, number, for_next); });
-  } else if (for_next) {
-    start(life, true);
-  } else {
-    life.machine.handle(E::needs_met, {});
-  }
-}
-
-void PluginLives::need_refused(Life& life, const std::string& need, const Error& error, bool for_next) {
-  Facts facts{.error = {error.kind, "plugin " + life.name + " needs " + need + ": " + error.message, error.data}};
-  if (for_next) {
-    life.machine.handle(E::next_failed, std::move(facts));
-    return;
-  }
+void PluginLives::need_refused(Life& life, const std::string& need, const Error& error) {
   const S state = at(need).machine.state();
   const bool waits = state == S::backing_off || state == S::awaiting_need;
   life.blocked_by = "it needs " + need + ", which is " + std::string(shown_as(state)) + ": " + reason_of(at(need));
   if (waits) life.opens_at = at(need).opens_at;
-  life.machine.handle(waits ? E::needs_back_off : E::needs_unmet, std::move(facts));
+  life.machine.handle(
+      waits ? E::needs_back_off : E::needs_unmet,
+      {.error = {error.kind, "plugin " + life.name + " needs " + need + ": " + error.message, error.data}});
+}
+
+bool PluginLives::are_serving(const std::vector<std::string>& plugins) const {
+  return std::ranges::all_of(plugins, [this](const auto& one) { return is_serving(at(one).machine.state()); });
+}
+
+// What it needs was ready when the reload was asked for.
+void PluginLives::load_next(Life& life) {
+  const auto needs = known_of(life.next->table->graph().needs_of(life.name));
+  if (are_serving(needs)) {
+    start(life, true);
+    return;
+  }
+  strand_.post([&life, number = ++life.starts] {
+    if (life.starts != number) return;
+    life.machine.handle(E::next_failed, {.error = {ErrorKind::unavailable,
+                                                   "plugin " + life.name + " cannot be reloaded: what it needs has gone",
+                                                   {}}});
+  });
 }
 
 bool PluginLives::is_clear(const Life& life) const {
   return std::ranges::none_of(needed_by(life), [&](const auto& dependent) {
     const S state = at(dependent).machine.state();
-    return state == S::draining || state == S::closing || state == S::starting_stale;
+    return state == S::draining || state == S::closing || state == S::starting_stale || state == S::trying_stale ||
+           at(dependent).dropped != 0;
   });
 }
 
@@ -424,36 +434,46 @@ std::vector<std::string> PluginLives::known_of(const std::vector<std::string>& n
 void PluginLives::start(Life& life, bool is_next) {
   life.failures.starts(is_next);
   publish(life, "starting");
-  life.early_deaths.clear();
-  host_.start({build_of(life, is_next), is_next, life.handed_over, life.since},
-              [this, &life, is_next](LifeHost::Started outcome) {
-                strand_.post([this, &life, is_next, outcome = std::move(outcome)]() mutable {
-                  started(life, is_next, std::move(outcome));
+  host_.start({is_next ? *life.next : build_of(life), is_next, life.handed_over, life.since},
+              [this, &life, is_next, number = ++life.starts](LifeHost::Started outcome) {
+                strand_.post([this, &life, is_next, number, outcome = std::move(outcome)]() mutable {
+                  started(life, is_next, number, std::move(outcome));
                 });
               });
 }
 
-void PluginLives::started(Life& life, bool is_next, LifeHost::Started outcome) {
-  const auto early = std::exchange(life.early_deaths, {});
+void PluginLives::started(Life& life, bool is_next, std::uint64_t number, LifeHost::Started outcome) {
   if (outcome.hangs) {
     abandoned_ = true;
     ++life.abandoned;
   }
-  if (!outcome.instance) {
+  const auto death = outcome.instance ? early_death(life, *outcome.instance) : std::nullopt;
+  if (death) publish(life, "died", death->reason, death->details());
+  if (life.starts != number) {  // it was dropped
+    if (outcome.instance && !death) {
+      end_beside(life, *outcome.instance, true);
+    } else {
+      dropped_has_ended(life);
+    }
+  } else if (!outcome.instance) {
     const Error& error = outcome.instance.error();
     publish(life, "failed", error.message);
     start_broke(life, is_next, error, details_of(error), false);
-    return;
+  } else if (death) {
+    start_broke(life, is_next, {ErrorKind::plugin_died, death->reason, {}}, death->details(), true);
+  } else {
+    running_.push_back(*outcome.instance);
+    life.machine.handle(is_next ? E::next_started : E::started,
+                        {.instance = *outcome.instance, .build = life.next});
   }
-  const auto dead = std::ranges::find(early, *outcome.instance, &std::pair<PluginInstance, Death>::first);
-  for (const auto& [instance, death] : early) publish(life, "died", death.reason, death.details());
-  if (dead != early.end()) {
-    start_broke(life, is_next, {ErrorKind::plugin_died, dead->second.reason, {}}, dead->second.details(), true);
-    return;
-  }
-  running_.push_back(*outcome.instance);
-  Facts facts{.instance = *outcome.instance, .build = life.next};
-  life.machine.handle(is_next ? E::next_started : E::started, std::move(facts));
+}
+
+std::optional<Death> PluginLives::early_death(Life& life, const PluginInstance& instance) {
+  const auto found = std::ranges::find(life.early_deaths, instance, &std::pair<PluginInstance, Death>::first);
+  if (found == life.early_deaths.end()) return std::nullopt;
+  Death death = std::move(found->second);
+  life.early_deaths.erase(found);
+  return death;
 }
 
 void PluginLives::start_broke(Life& life, bool is_next, const Error& error, json details, bool was_running) {
@@ -496,17 +516,25 @@ void PluginLives::end(Life& life, LifeHost::End how) {
   });
 }
 
-// Beside the instance that has the calls now; whoever asked for the reload does not wait for it.
-void PluginLives::end_replaced(Life& life, const PluginInstance& old) {
+// Beside the instance that has the calls now; whoever asked for the reload does not wait for it. `dropped`: it never
+// had any.
+void PluginLives::end_beside(Life& life, const PluginInstance& old, bool dropped) {
   life.replaced.push_back(old);
-  host_.end(life.name, old, LifeHost::End::replaced, [this, &life, old](const LifeHost::Ended& ended) {
-    strand_.post([this, &life, old, hangs = ended.hangs] {
+  const auto how = dropped ? LifeHost::End::now : LifeHost::End::replaced;
+  host_.end(life.name, old, how, [this, &life, old, dropped](const LifeHost::Ended& ended) {
+    strand_.post([this, &life, old, dropped, hangs = ended.hangs] {
       std::erase(running_, old);
       abandoned_ = abandoned_ || hangs;
       std::erase_if(life.replaced, [&](const auto& one) { return is(one, old); });
-      publish(life, "stopped", "a new build has replaced it");
+      publish(life, "stopped", dropped ? "what it needs has gone while it started" : "a new build has replaced it");
+      if (dropped) dropped_has_ended(life);
     });
   });
+}
+
+void PluginLives::dropped_has_ended(Life& life) {
+  --life.dropped;
+  look_whether_clear(life);
 }
 
 std::string PluginLives::too_many_hang(const Life& life, const std::string& reason) const {
@@ -557,7 +585,7 @@ std::string PluginLives::reason_of(const Life& life) const {
   if (shown == "ready" || shown == "starting") return {};
   if (state == S::blocked || state == S::awaiting_need) return life.blocked_by;
   if (state == S::out_of_order || state == S::disabled) {
-    const auto spec = build_of(life, false).spec;
+    const auto spec = build_of(life).spec;
     return state == S::out_of_order ? spec->failure : spec->enabled ? spec->untrusted_reason() : "";
   }
   return life.failures.reason();

@@ -54,10 +54,9 @@ class LifeHost {
   virtual ~LifeHost() = default;
 
   [[nodiscard]] virtual PluginTablePtr table() const = 0;
-  /// Before each start. `next`: of a reload. `first`: none has run; a build that was made since the host has read its
+  /// Before each start but that of a reload. `first`: none has run; a build that was made since the host has read its
   /// manifest is taken. An error, which is no failure of the plugin's: it may not be started now.
-  virtual void prepare(const std::string& plugin, std::optional<PluginBuild> next, bool first,
-                       std::move_only_function<void(Result<void>)> done) = 0;
+  virtual void prepare(const std::string& plugin, bool first, std::move_only_function<void(Result<void>)> done) = 0;
 
   struct Start {
     PluginBuild build;
@@ -113,7 +112,8 @@ class PluginLives {
   /// An event activates it; what has subscribed gets it from `since` on.
   void activate(const std::string& plugin, const Since& since);
   using Done = std::move_only_function<void(Result<void>)>;
-  /// `build` takes the place of what runs. `done`: when it runs, or has failed. One at a time for each plugin.
+  /// `build` takes the place of what runs. `done`: when it runs, or has failed; also because what it needs is not ready.
+  /// One at a time for each plugin.
   void reload(const std::string& plugin, PluginBuild build, bool handover, Done done);
   /// `instance` ended without being asked to. No caller gets it any more when this returns.
   void died(const std::string& plugin, const PluginInstance& instance, const Death& death);
@@ -171,7 +171,9 @@ class PluginLives {
     std::shared_ptr<Handover> handed_over{};  ///< until the next instance has it
     Since since{};
     bool has_run = false;
-    std::uint64_t gathering = 0;            ///< numbers the gatherings: what comes of an older one is dropped
+    std::uint64_t starts = 0;               ///< numbers them: what comes of an older one is ended
+    int dropped = 0;                        ///< starts, and ends of their instances, that go on though they were dropped
+    std::uint64_t gathering = 0;            ///< numbers the gatherings: what comes of an older one is forgotten
     std::size_t needs_ready = 0;            ///< of the gathering
     std::function<void()> when_clear{};     ///< waits for the end of those that need it
     std::vector<std::pair<PluginInstance, Death>> early_deaths{};  ///< of instances whose start has not been told yet
@@ -197,18 +199,22 @@ class PluginLives {
   [[nodiscard]] std::vector<std::string> needs_of(const Life& life) const;
   [[nodiscard]] std::vector<std::string> needed_by(const Life& life) const;
   [[nodiscard]] std::vector<std::string> known_of(const std::vector<std::string>& names) const;
-  void gather(Life& life, bool for_next);
-  [[nodiscard]] bool is_gathering(const Life& life, std::uint64_t number, bool for_next) const;
-  void gather_on(Life& life, std::uint64_t number, bool for_next);
-  void gathered(Life& life, std::uint64_t number, bool for_next);
-  void need_refused(Life& life, const std::string& need, const Error& error, bool for_next);
-  [[nodiscard]] PluginBuild build_of(const Life& life, bool for_next) const;
+  void gather(Life& life);
+  void gather_on(Life& life, std::uint64_t number);
+  [[nodiscard]] static bool is_gathering(const Life& life, std::uint64_t number);
+  void need_refused(Life& life, const std::string& need, const Error& error);
+  [[nodiscard]] bool are_serving(const std::vector<std::string>& plugins) const;
+  [[nodiscard]] PluginBuild build_of(const Life& life) const;
   [[nodiscard]] bool is_clear(const Life& life) const;
+  void look_whether_clear(Life& life);
+  void load_next(Life& life);
   void start(Life& life, bool is_next);
-  void started(Life& life, bool is_next, LifeHost::Started outcome);
+  void started(Life& life, bool is_next, std::uint64_t number, LifeHost::Started outcome);
+  [[nodiscard]] static std::optional<Death> early_death(Life& life, const PluginInstance& instance);
   void start_broke(Life& life, bool is_next, const Error& error, json details, bool was_running);
   void end(Life& life, LifeHost::End how);
-  void end_replaced(Life& life, const PluginInstance& old);
+  void end_beside(Life& life, const PluginInstance& old, bool dropped);
+  void dropped_has_ended(Life& life);
   void serve(Life& life, Facts& facts);
   [[nodiscard]] Error refusal(const Life& life, const Facts& facts) const;
   void back_off(Life& life, Facts& facts);

@@ -139,12 +139,15 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   if (!next) return std::unexpected(next.error());
   const bool handover = next->spec->manifest->handover || (old.spec->manifest && old.spec->manifest->handover);
   const bool runs = is_serving(lives_.view(plugin).state);
-  auto done = reload_with(*next, handover);
+  auto ready = may_start(*next->spec);
+  if (ready) ready = start_needs(*next);
+  auto done = ready ? reload_with(*next, handover) : ready;
   if (done) return done;
   PluginBuilds::drop_copy(*next->spec);
-  if (!handover || !runs) return done;
-  if (auto again = start(plugin); !again) return again;
-  done.error().message += "; the build before it was started again";
+  if (!runs) return done;
+  const bool ended = handover && ready;
+  if (auto again = ended ? start(plugin) : Result<void>(); !again) return again;
+  done.error().message += ended ? "; the build before it was started again" : "; the build before it goes on";
   return done;
 }
 
@@ -315,20 +318,26 @@ bool ServiceManager::block_until_idle(std::optional<TimePoint> until) {
   }
 }
 
-void ServiceManager::prepare(const std::string& plugin, std::optional<PluginBuild> next, bool first,
-                             std::move_only_function<void(Result<void>)> done) {
-  run_elsewhere([this, plugin, next = std::move(next), first, done = std::move(done)]() mutable {
-    done(may_start(plugin, next, first));
+void ServiceManager::prepare(const std::string& plugin, bool first, std::move_only_function<void(Result<void>)> done) {
+  run_elsewhere([this, plugin, first, done = std::move(done)]() mutable {
+    auto ready = first ? take_rebuilt(plugin) : Result<void>();
+    done(ready ? may_start(*registry_.spec_of(plugin)) : std::move(ready));
   });
 }
 
-Result<void> ServiceManager::may_start(const std::string& plugin, const std::optional<PluginBuild>& next, bool first) {
-  if (first) {
-    if (auto taken = take_rebuilt(plugin); !taken) return taken;
+Result<void> ServiceManager::may_start(const PluginSpec& spec) const {
+  if (auto refused = spec.refusal()) return std::unexpected(std::move(*refused));
+  return deps_.may_start ? deps_.may_start(spec) : Result<void>();
+}
+
+Result<void> ServiceManager::start_needs(const PluginBuild& build) {
+  const std::string& plugin = build.spec->name;
+  for (const auto& need : build.table->graph().needs_of(plugin)) {
+    if (auto started = start(need); !started)
+      return fail(started.error().kind, "plugin " + plugin + " needs " + need + ": " + started.error().message,
+                  started.error().data);
   }
-  const auto spec = next ? next->spec : registry_.spec_of(plugin);
-  if (auto refused = spec->refusal()) return std::unexpected(std::move(*refused));
-  return deps_.may_start ? deps_.may_start(*spec) : Result<void>();
+  return {};
 }
 
 // In the first start of a plugin that was built anew since the host has read its manifest: what lies there now is it.

@@ -114,8 +114,7 @@ class ServiceManager final : private LifeHost {
   [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt);
 
  private:
-  void prepare(const std::string& plugin, std::optional<PluginBuild> next, bool first,
-               std::move_only_function<void(Result<void>)> done) override;
+  void prepare(const std::string& plugin, bool first, std::move_only_function<void(Result<void>)> done) override;
   void start(Start start, std::move_only_function<void(Started)> done) override;
   void end(const std::string& plugin, PluginInstance instance, End how,
            std::move_only_function<void(Ended)> done) override;
@@ -130,7 +129,8 @@ class ServiceManager final : private LifeHost {
   [[nodiscard]] Result<void> reload_with(PluginBuild next, bool handover);
   /// Blocks until no start or end of it, or of one that needs it, runs.
   void wait_settled_with_dependents(const std::string& plugin);
-  [[nodiscard]] Result<void> may_start(const std::string& plugin, const std::optional<PluginBuild>& next, bool first);
+  [[nodiscard]] Result<void> may_start(const PluginSpec& spec) const;
+  [[nodiscard]] Result<void> start_needs(const PluginBuild& build);
   [[nodiscard]] Result<void> take_rebuilt(const std::string& plugin);
   void put_in_table(const PluginBuild& build);
   [[nodiscard]] Result<void> has_room_for_another(const std::string& plugin);

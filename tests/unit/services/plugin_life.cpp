@@ -30,7 +30,7 @@ struct World {
   bool waits = false;      ///< a caller waits
   bool asks = false;       ///< a reload has not been answered
   bool reload_waits = false;  ///< ... and is postponed
-  enum Job : std::uint8_t { none, gather, load, gather_next, load_next, end } job = none;
+  enum Job : std::uint8_t { none, gather, load, load_next, end } job = none;
   bool stopping = false;
   bool started_while_stopping = false;
   bool two_served = false;
@@ -58,9 +58,10 @@ void act(World& w, A action, E event) {
     case A::refuse: w.waits = false; break;
     case A::gather: begin(World::gather); break;
     case A::load: begin(World::load); break;
-    case A::load_next: begin(World::gather_next); break;
+    case A::load_next: begin(World::load_next); break;
+    case A::drop_next: w.job = World::none; break;  // it ends by itself
     case A::stop:
-      if (event == E::started) w.current = true;
+      if (event == E::started || event == E::next_started) w.current = true;
       if (w.served) w.two_served = true;  // callers still get what ends
       begin(World::end);
       break;
@@ -104,7 +105,7 @@ std::optional<World> after(const World& before, E event) {
       w.job = World::none;
       break;
     case E::next_failed:
-      if (w.job != World::load_next && w.job != World::gather_next) return std::nullopt;
+      if (w.job != World::load_next) return std::nullopt;
       w.job = World::none;
       break;
     case E::broke_again:
@@ -173,11 +174,6 @@ TEST_CASE("life: a walk through all that can be reached breaks no promise") {
   while (!todo.empty()) {
     const World before = todo.front();
     todo.pop_front();
-    if (before.job == World::gather_next) {  // what it needs is there
-      World w = before;
-      w.job = World::load_next;
-      if (!w.stopping) visit(w);
-    }
     for (std::size_t i = 0; i < kEvents; ++i) {
       const auto event = static_cast<E>(i);
       auto w = after(before, event);

@@ -103,10 +103,9 @@ class Simulation final : public LifeHost {
 
   // --- LifeHost ---
   [[nodiscard]] PluginTablePtr table() const override { return table_; }
-  void prepare(const std::string& plugin, std::optional<PluginBuild> next, bool /*first*/,
-               std::move_only_function<void(Result<void>)> done) override {
-    later("prepare " + plugin, [this, plugin, next = std::move(next), done = std::move(done)]() mutable {
-      const auto refused = (next ? next->spec : PluginTable::share(table_, plugin))->refusal();
+  void prepare(const std::string& plugin, bool /*first*/, std::move_only_function<void(Result<void>)> done) override {
+    later("prepare " + plugin, [this, plugin, done = std::move(done)]() mutable {
+      const auto refused = PluginTable::share(table_, plugin)->refusal();
       done(refused ? std::unexpected(*refused) : Result<void>());
     });
   }
