@@ -100,7 +100,7 @@ Daemon::Daemon(DaemonOptions options)
       config_(std::make_shared<const Config>(options_.config)) {
   const Config& c = options_.config;
   if (auto loaded = trust_.load(); !loaded) log_->write(Level::error, "audit", loaded.error().message);
-  services_ = std::make_unique<ServiceManager>(trusted_plugins(c), plugin_deps(), pool_,
+  services_ = std::make_unique<ServiceManager>(trusted_plugins(c), plugin_deps(),
                                                [this](const PluginSpec& spec) { return plugin_config(spec); });
   trust_desk_ =
       std::make_unique<TrustService>(TrustService::Deps{trust_, *services_, bus_, *log_, [this] { return config(); },

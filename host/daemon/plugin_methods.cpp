@@ -116,7 +116,7 @@ void Daemon::operate_plugin(PluginJob job, const CallRequest& request, const std
     const auto spec = PluginTable::share(table, plugin);
     sink->answered(dump_json({{"name", plugin},
                               {"version", spec->manifest ? spec->manifest->version : ""},
-                              {"restarts", services_->instance(plugin)->view().restarts}}));
+                              {"restarts", services_->restarts(plugin)}}));
   });
   if (!spawned) sink->answered(std::unexpected(spawned.error()));
 }

@@ -71,6 +71,9 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   bool drain(std::chrono::steady_clock::time_point until);
   /// It takes no more calls.
   [[nodiscard]] bool is_stopping() const;
+  /// It ended without being asked to.
+  [[nodiscard]] bool is_dead() const { return dead_.load(std::memory_order_acquire); }
+  void note_death() { dead_.store(true, std::memory_order_release); }
   /// Before drain() and stop(): another instance comes next, to which it may give something.
   void expect_heir();
   /// Once, after stop(): what it has given; nothing more is taken. nullptr: no heir was expected.
@@ -169,6 +172,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   const PluginBasics basics_;
   OwnCalls own_calls_;
   std::atomic<bool> reconfigure_waits_{false};
+  std::atomic<bool> dead_{false};
   mutable Mutex mutex_;
   CondVar idle_;  ///< fewer calls are open, while it stops
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -90,7 +90,7 @@ class Router {
     std::string name;
     ManifestMethod about;  ///< its params and result: of the host's own only
     SlowBuiltin run;       ///< the host's own; else these:
-    PluginSlot* plugin = nullptr;
+    LiveInstance* plugin = nullptr;
     std::shared_ptr<PermitQueue> permits;  ///< of its service; none for an attach stream
     std::atomic<std::uint64_t> calls{0}, errors{0}, retries{0}, in_flight{0}, total_ns{0}, longest_ns{0};
 

@@ -136,18 +136,17 @@ Result<std::string> PluginTasks::stop(const CallRequest& request, const std::str
 
 // Another instance that is wished for is no failure of the task, which is called again there.
 Result<void> PluginTasks::work(TaskContext& context, const std::string& plugin, const Order& order) {
-  const PluginSlot& slot = *services_.instance(plugin);
   while (true) {
     std::shared_ptr<Plugin> instance;
     auto end = work_once(context, plugin, order, instance);
-    const bool replaced = !end && instance && instance->is_stopping() && !slot.is_dead(instance);
+    const bool replaced = !end && instance && instance->is_stopping() && !instance->is_dead();
     if (!replaced || context.cancelled() || order.options.restart == TaskRestart::temporary) return end;
   }
 }
 
 Result<void> PluginTasks::work_once(TaskContext& context, const std::string& plugin, const Order& order,
                                     std::shared_ptr<Plugin>& by) {
-  PluginSlot& slot = *services_.instance(plugin);
+  LiveInstance& slot = *services_.instance(plugin);
   auto [reply, answer] = oneshot::channel<Result<void>>();
   const auto sink = std::make_shared<TaskSink>(context, std::move(reply));
   struct Leave {

@@ -6,7 +6,6 @@
 #include "host/plugins/bus_port.hpp"
 #include "host/plugins/crash_mark.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
-#include "host/services/plugin_slot.hpp"
 #include "tests/unit/support/plugin_set.hpp"
 #include "tests/unit/support/rpc_client.hpp"
 
@@ -24,92 +23,18 @@ constexpr std::array kIsolations{Isolation::in_line, Isolation::child};
   return times;
 }
 
-/// A slot whose instances are of the plugin `plain`.
-struct Slot {
-  TempDir dir;
-  std::shared_ptr<Log> log = log_in(dir.path() / "log");
-  ManualTimers timers;
-  EventBus bus{"epoch", 100};
-  Workers workers{1};
-  std::function<void()> in_start = [] {};
-  PluginSlot slot{"plain", RestartPolicy{},
-                  [this]() -> Result<PluginSlot::Instance> {
-                    in_start();
-                    return make();
-                  },
-                  [this] {
-                    LazyOptions out;
-                    out.clock = &timers;
-                    return out;
-                  }()};
-
-  PluginSlot::Instance make() {
-    const std::filesystem::path library = GANTRY_BUILD_DIR "/tests/plugins/plain.so";
-    PluginBasics basics{"plain", *read_manifest(library), timers,
-                        std::make_shared<BusPort>(
-                            LogOwner{"plain"}, bus, *log, [](OriginId) { return std::nullopt; },
-                            PermitQueue::make(4, 4), BusPort::Caller{0, nullptr, [](OriginId) {}}),
-                        1 << 20};
-    auto loaded = InlinePlugin::load(library, std::move(basics), workers);
-    REQUIRE(loaded);
-    REQUIRE((*loaded)->start(json::object()));
-    return *loaded;
-  }
-};
-
 }  // namespace
 
-TEST_CASE("ends: an instance that was retired is given back when another takes its place before the next start") {
-  Slot t;
-  const auto first = *t.slot.get();
-  REQUIRE(t.slot.retire());
-  const auto next = t.make();
-  const auto replaced = t.slot.replace(next);
-  REQUIRE(replaced);
-  REQUIRE(*replaced);
-  REQUIRE(**replaced == first);
-  REQUIRE(t.slot.retired() == nullptr);
-  REQUIRE(t.slot.view().state == "ready");
-}
-
-TEST_CASE("ends: an instance that takes the place of one that was held back is not held back") {
-  Slot t;
-  const auto first = *t.slot.get();
-  t.slot.quarantine("it died too often");
-  REQUIRE_FALSE(t.slot.get());
-  const auto next = t.make();
-  REQUIRE(t.slot.replace(next));
-  REQUIRE(*t.slot.get() == next);
-  REQUIRE(t.slot.held_for() == Duration::zero());
-}
-
-TEST_CASE("ends: the death of an instance that was replaced or is not in place yet is not its successor's") {
-  Slot t;
-  const auto first = *t.slot.get();
-  const auto second = t.make();
-  REQUIRE(**t.slot.replace(second) == first);
-  (void)t.slot.died(second, Death{.reason = "killed"});
-  const auto trial = t.make();
-  t.slot.put_aside(trial);
-  bool first_is_aside = false;
-  bool trial_is_aside = false;
-  t.in_start = [&] {
-    first_is_aside = t.slot.is_aside(first);
-    trial_is_aside = t.slot.is_aside(trial);
-  };
-  REQUIRE(t.slot.get());
-  REQUIRE(first_is_aside);
-  REQUIRE(trial_is_aside);
-}
-
 TEST_CASE("ends: a plugin that was unsubscribed before it had subscribed has no subscription") {
-  Slot t;
+  const TempDir dir;
+  const auto log = log_in(dir.path() / "log");
+  EventBus bus{"epoch", 100};
   BusPort port(
-      LogOwner{"p"}, t.bus, *t.log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
+      LogOwner{"p"}, bus, *log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
       BusPort::Caller{0, nullptr, [](OriginId) {}});
   port.unsubscribe();
   port.subscribe({"a.**"}, [] {});
-  REQUIRE(t.bus.counts().subscriptions == 0);
+  REQUIRE(bus.counts().subscriptions == 0);
 }
 
 TEST_CASE("ends: an event handler that hangs does not keep its permit") {

@@ -53,7 +53,7 @@ struct SimInstance {
   int build = 0;
   bool ends = false;    ///< its end has begun
   bool ended = false;   ///< it has ended, or died
-  bool called = false;  ///< it was given to a caller
+  bool served = false;  ///< it has had the calls
 };
 
 [[nodiscard]] PluginInstance handle(const std::shared_ptr<SimInstance>& instance) {
@@ -137,7 +137,7 @@ class Simulation final : public LifeHost {
     REQUIRE_FALSE(sim->ends);
     REQUIRE(lives_.instance(plugin)->peek() != instance);
     sim->ends = true;
-    if (how == End::now) {  // what needs it has ended before
+    if (how == End::now && sim->served) {  // what needs it has ended before
       for (const auto& other : instances_) {
         const auto& needs = table_->graph().needs_of(other->plugin);
         if (other->ended || other->ends || std::ranges::find(needs, plugin) == needs.end()) continue;
@@ -156,7 +156,7 @@ class Simulation final : public LifeHost {
   [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override { return !spec.manifest->activation.empty(); }
   [[nodiscard]] bool is_inline(const PluginInstance& /*instance*/) const override { return is_inline_; }
   void tell_gone(const PluginInstance& instance, OriginId /*origin*/) override { REQUIRE(instance); }
-  void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override { REQUIRE(instance); }
+  void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override { of(instance)->served = true; }
   void publish(std::string_view what, const std::string& plugin, const std::string& reason, json /*more*/) override {
     say(plugin + " " + std::string(what) + (reason.empty() ? "" : ": " + reason));
   }
