@@ -602,6 +602,12 @@ PluginLives::View PluginLives::view(const std::string& plugin) {
   return out;
 }
 
+LifeState PluginLives::state(const std::string& plugin) {
+  LifeState out{};
+  strand_.run([&] { out = at(plugin).machine.state(); });
+  return out;
+}
+
 std::vector<std::pair<std::string, PluginLives::View>> PluginLives::views() {
   std::vector<std::pair<std::string, View>> out;
   strand_.run([&] {

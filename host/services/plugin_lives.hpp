@@ -139,6 +139,8 @@ class PluginLives {
     int ending = 0;  ///< instances that were replaced and end their calls
   };
   [[nodiscard]] View view(const std::string& plugin);
+  /// As view(), without what belongs to it.
+  [[nodiscard]] LifeState state(const std::string& plugin);
   /// All at one time, by name.
   [[nodiscard]] std::vector<std::pair<std::string, View>> views();
   /// For tests: no event is being handled.

@@ -90,7 +90,7 @@ Result<void> ServiceManager::start(const std::string& plugin) {
 Result<void> ServiceManager::restart(const std::string& plugin) {
   if (auto known = registry_.check_name(plugin); !known) return known;
   loader_.forgive(plugin);
-  const auto state = lives_.view(plugin).state;
+  const auto state = lives_.state(plugin);
   if (is_settled(state) && !is_serving(state) && builds_.was_rebuilt(*registry_.spec_of(plugin))) {
     auto done = reload(plugin);
     if (done || done.error().kind != ErrorKind::conflict) return done;
@@ -138,7 +138,7 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   const auto next = builds_.next(*old.table, plugin);
   if (!next) return std::unexpected(next.error());
   const bool handover = next->spec->manifest->handover || (old.spec->manifest && old.spec->manifest->handover);
-  const bool runs = is_serving(lives_.view(plugin).state);
+  const bool runs = is_serving(lives_.state(plugin));
   auto ready = may_start(*next->spec);
   if (ready) ready = start_needs(*next);
   auto done = ready ? reload_with(*next, handover) : ready;
@@ -156,7 +156,7 @@ Result<void> ServiceManager::renew(const std::string& plugin) {
   const auto change = registry_.begin_change({}, true);
   if (!change) return std::unexpected(change.error());
   if (auto ok = has_room_for_another(plugin); !ok) return ok;
-  if (!is_serving(lives_.view(plugin).state)) return {};  // its next start knows what it may
+  if (!is_serving(lives_.state(plugin))) return {};  // its next start knows what it may
   auto same = registry_.build_of(plugin);
   const bool handover = same.spec->manifest->handover;
   return reload_with(std::move(same), handover);

@@ -37,7 +37,7 @@ TestDaemon::Begun begin_patiently(TestDaemon& t, const std::string& method) {
 /// Moves the clock on until a start has taken too long for this call.
 void let_start_time_out(TestDaemon& t, const TestDaemon::Begun& begun) {
   eventually("the end of its patience", [&] {
-    t.timers.advance(ServiceManager::kStartPatience);
+    t.timers.advance(ServiceManager::kStartTimeout);
     return begun.recorder->done();
   });
 }
