@@ -110,7 +110,7 @@ struct Transcript {
   return std::nullopt;
 }
 
-/// The house around the plugin.
+/// What is around the plugin.
 class Room {
  public:
   Room(Subject& s, std::set<std::string>& slow)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How trust is part of the house: what plugins are trusted with at its start, and the methods about it.
+// How trust is part of the daemon: what plugins are trusted with at its start, and the methods about it.
 #include <utility>
 
 #include "host/daemon/daemon.hpp"

@@ -45,7 +45,7 @@ struct WorkerCounts {
 
 class Worker;
 
-/// What all workers of a house share.
+/// What all workers of a daemon share.
 struct WorkersShared {
   std::atomic<const Worker*> poller{nullptr};  ///< only one polls: the other cores are for who sends the work
   std::atomic<bool> not_on_battery{false};     ///< polling waits while the machine runs on its battery

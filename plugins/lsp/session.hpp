@@ -65,7 +65,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void restart();
   /// These are open by now.
   void workspaces_are(const std::vector<std::string>& workspaces);
-  /// The end of the house: kills at once; no thread of the plugin runs any more.
+  /// The daemon stops: kills at once; no thread of the plugin runs any more.
   void destroy();
 
   /// For the instance of the plugin that comes next, as text of CBOR when it is written down: all that take_up() needs.

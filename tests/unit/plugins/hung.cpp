@@ -94,7 +94,7 @@ TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its call
     REQUIRE(entry_of(t, name)["restarts"] == 1);
     REQUIRE(entry_of(t, name)["evidence"]["reason"] == "hung in " + name + ".hangs for 60 s");
     t.end();
-    REQUIRE_FALSE(t.house().clean());
+    REQUIRE_FALSE(t.daemon().clean());
   }
 }
 
@@ -125,7 +125,7 @@ TEST_CASE("hung: an inline plugin whose start hangs has failed after its time an
     REQUIRE(t.call("echo.say", {{"a", 1}}));
     ::unsetenv("GANTRY_TEST_HANG");
     t.end();
-    REQUIRE_FALSE(t.house().clean());
+    REQUIRE_FALSE(t.daemon().clean());
   }
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("hung: a host stops within its budget while a start hangs") {
   t.end();
   REQUIRE_FALSE(waits.recorder->wait());
   REQUIRE(waits.recorder->answers() == 1);
-  REQUIRE_FALSE(t.house().clean());
+  REQUIRE_FALSE(t.daemon().clean());
 }
 
 TEST_CASE("hung: a process that stands still as a whole is found while calls are open, killed and replaced") {

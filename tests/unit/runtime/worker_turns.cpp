@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One worker without a house: what it runs, who watches its turns, and whose the threads are that were lost in one.
+// One worker without a daemon: what it runs, who watches its turns, and whose the threads are that were lost in one.
 #include <unistd.h>
 
 #include <atomic>

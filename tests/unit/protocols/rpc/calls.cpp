@@ -49,7 +49,7 @@ TEST_CASE("door: rpc.discover names every method that can be called, with its pa
   REQUIRE(!methods.contains("busy.attempts"));
   Raw c(t.socket());
   for (const auto& [name, method] : methods) {
-    if (t.house().services().find(name) || name == "host.shutdown") continue;
+    if (t.daemon().services().find(name) || name == "host.shutdown") continue;
     REQUIRE(c.line(request(name, name)));
     const auto answer = c.answer();
     INFO(answer.dump());
@@ -253,8 +253,8 @@ TEST_CASE(
       "events.subscribe", {{"topics", {"test.*"}}, {"policy", "disconnect"}, {"buffer", 3}}, std::chrono::seconds(10));
   REQUIRE(subscribed);
   // The worker that writes is kept busy while they are published.
-  t.house().workers().first().post([&] {
-    for (int i = 0; i < 5; ++i) (void)t.house().bus().publish("test.a", std::to_string(i));
+  t.daemon().workers().first().post([&] {
+    for (int i = 0; i < 5; ++i) (void)t.daemon().bus().publish("test.a", std::to_string(i));
   });
   std::vector<json> got;
   while (got.empty() || !got.back().contains("end"))
@@ -279,10 +279,10 @@ TEST_CASE("door: a coalescing subscription gets the newest of each topic, and a 
       client.call("events.subscribe", {{"topics", {"test.*"}}, {"buffer", 0}}, std::chrono::seconds(10)).error().kind ==
       ErrorKind::invalid_params);
   REQUIRE(client.call("events.subscribe", {{"topics", {"test.*"}}, {"policy", "coalesce"}}, std::chrono::seconds(10)));
-  t.house().workers().first().post([&] {
+  t.daemon().workers().first().post([&] {
     for (int i = 0; i < 5; ++i) {
-      (void)t.house().bus().publish("test.a", std::to_string(i));
-      (void)t.house().bus().publish("test.b", std::to_string(i));
+      (void)t.daemon().bus().publish("test.a", std::to_string(i));
+      (void)t.daemon().bus().publish("test.b", std::to_string(i));
     }
   });
   std::vector<json> got;

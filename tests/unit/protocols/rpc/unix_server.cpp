@@ -42,13 +42,13 @@ TEST_CASE("door: a socket's path may be as long as its address can hold, and is 
     options.state_dir = dir.path() / "state";
     options.plugin_dir = dir.path();
     options.log = log_in(dir.path() / "state" / "gantry.log");
-    const auto house = Daemon::build(std::move(options));
-    const auto opened = house->open();
+    const auto daemon = Daemon::build(std::move(options));
+    const auto opened = daemon->open();
     INFO((opened ? "open" : opened.error().message));
     REQUIRE(opened.has_value() == (size < sizeof(sockaddr_un{}.sun_path)));
     if (!opened) REQUIRE(opened.error().message.find("choose another with --socket") != std::string::npos);
-    house->request_stop("the test is over");
-    house->run();
+    daemon->request_stop("the test is over");
+    daemon->run();
   }
 }
 
@@ -125,7 +125,7 @@ TEST_CASE("door: a workspace must be an absolute path in UTF-8") {
   }
   REQUIRE(hello((t.dir() / "link").string())["error"]["message"].get<std::string>().find("no UTF-8") !=
           std::string::npos);
-  REQUIRE(t.house().open_workspace((t.dir() / "no\xff").string()).error().kind == ErrorKind::invalid_params);
+  REQUIRE(t.daemon().open_workspace((t.dir() / "no\xff").string()).error().kind == ErrorKind::invalid_params);
   REQUIRE(hello(t.dir().string()).contains("result"));
 }
 
