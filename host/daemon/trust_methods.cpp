@@ -54,7 +54,7 @@ void Daemon::add_trust_builtins() {
       asked.params = request.params;
       asked.traceparent = request.traceparent;
       auto spawned = pool_.spawn([this, sink, job = std::move(asked)] {
-        auto answer = trust_desk_->call(job);
+        auto answer = trust_service_->call(job);
         // Who was waiting for trust and is to run without being called.
         if (answer && job.method == "trust.plugin") {
           start_activated("start");

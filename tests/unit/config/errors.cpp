@@ -80,8 +80,9 @@ TEST_CASE("config: a value in the place of a table is refused") {
 TEST_CASE("config: what is not built yet is refused, and says so") {
   REQUIRE(mistakes("[ai.providers.a]\nkind = \"anthropic\"\n") ==
           "g.toml:2:8: error: `ai.providers.a.kind`: \"anthropic\" is not built yet; use \"openai\" or \"embedded\"\n");
-  REQUIRE(mistakes("[http]\n") ==
-          "g.toml:1:1: error: [http]: the HTTP door is not built yet, so it cannot be configured; remove the table\n");
+  REQUIRE(
+      mistakes("[http]\n") ==
+      "g.toml:1:1: error: [http]: the HTTP server is not built yet, so it cannot be configured; remove the table\n");
 }
 
 TEST_CASE("config: paths, URLs and names of variables have their form") {

@@ -288,7 +288,7 @@ TEST_CASE("router: a stopping host takes no new connection, and tells those it h
   auto late = t->begin("faulty.late", {{"delay_ms", 1000}});
   auto client = t->connect();
   t->daemon().request_stop("test");
-  eventually("the closed door", [&] { return !Client::connect(t->socket()); });
+  eventually("the closed server", [&] { return !Client::connect(t->socket()); });
   const auto hello = client.call("host.hello", {{"client", "test"}}, std::chrono::seconds(20));
   REQUIRE(hello.error().kind == ErrorKind::unavailable);
   t->advance_to_next(std::chrono::seconds(1));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client of the socket door that speaks byte by byte.
+// A client of the Unix server that speaks byte by byte.
 #pragma once
 
 #include <sys/socket.h>
