@@ -115,13 +115,13 @@ class Worker {
   };
   [[nodiscard]] static Here& here();
   /// Woken when a task comes to an inbox that had none.
-  struct Bell final : Waiter {
-    explicit Bell(Worker& w) : worker(w) {
-      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).worker.ring(); };
+  struct Waker final : Waiter {
+    explicit Waker(Worker& w) : worker(w) {
+      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).worker.wake_up(); };
     }
     Worker& worker;
   };
-  void ring() noexcept;
+  void wake_up() noexcept;
   bool run_inbox();
   void run();
   void poll_or_sleep();
@@ -137,7 +137,7 @@ class Worker {
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
   mpsc::Channel<Task> inbox_ = mpsc::channel<Task>(kInbox);
-  Bell bell_{*this};
+  Waker waker_{*this};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> polling_{false};
   PollWindow window_;

@@ -44,7 +44,7 @@ ChildPlugin::ChildPlugin(PluginBasics basics, ChildDeps deps)
     : Plugin(std::move(basics)),
       deps_(std::move(deps)),
       tasks_(mpsc::channel<std::move_only_function<void()>>(kTasks)) {
-  (void)tasks_.rx.ready_or_wake(bell_);
+  (void)tasks_.rx.ready_or_wake(waker_);
 }
 
 ChildPlugin::~ChildPlugin() {
@@ -158,7 +158,7 @@ void ChildPlugin::run_tasks() noexcept {
         port().log(Level::error, std::string("an exception of the host's own in a delivery: ") + e.what());
       }
     }
-  } while (tasks_.rx.ready_or_wake(bell_));
+  } while (tasks_.rx.ready_or_wake(waker_));
 }
 
 // Serial.

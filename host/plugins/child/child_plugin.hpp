@@ -64,9 +64,9 @@ class ChildPlugin final : public Plugin {
   /// Bytes of items that were on their way into streams which it gives to the next one. More: it is killed.
   static constexpr std::size_t kMaxUndelivered = std::size_t{256} << 20;
   /// Runs when a task comes to a queue that had none, on the thread that brings it.
-  struct Bell final : Waiter {
-    explicit Bell(ChildPlugin& p) : plugin(p) {
-      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).plugin.run_tasks(); };
+  struct Waker final : Waiter {
+    explicit Waker(ChildPlugin& p) : plugin(p) {
+      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).plugin.run_tasks(); };
     }
     ChildPlugin& plugin;
   };
@@ -108,7 +108,7 @@ class ChildPlugin final : public Plugin {
   pid_t pid_ = -1;
   int pidfd_ = -1;
   mpsc::Channel<std::move_only_function<void()>> tasks_;
-  Bell bell_{*this};
+  Waker waker_{*this};
   std::unordered_set<OriginId> known_origins_;  ///< serial
   std::optional<oneshot::Sender<Result<void>>> started_;
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();

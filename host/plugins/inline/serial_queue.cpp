@@ -117,7 +117,7 @@ void SerialQueue::turn(Worker& worker) {
     auto task = rx_.try_recv();
     if (!task) {
       rest();
-      if (!rx_.ready_or_wake(bell_)) return;  // from here on the next turn may be running
+      if (!rx_.ready_or_wake(waker_)) return;  // from here on the next turn may be running
       if (!rx_.drained()) continue;
       over();
       return;

@@ -76,9 +76,9 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   SerialQueue(OnEscape on_escape, OnIdle on_idle, std::optional<Borrowed> where, mpsc::Channel<Task> channel);
   static constexpr std::size_t kTasksATurn = 64;
   /// Woken when a task comes to a borrowed queue that has none.
-  struct Bell final : Waiter {
-    explicit Bell(SerialQueue& q) : queue(q) {
-      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).queue.schedule(); };
+  struct Waker final : Waiter {
+    explicit Waker(SerialQueue& q) : queue(q) {
+      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).queue.schedule(); };
     }
     SerialQueue& queue;
   };
@@ -99,7 +99,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   const std::optional<Borrowed> borrowed_;
   mpsc::Sender<Task> tx_;  ///< never closed: any thread sends
   mpsc::Receiver<Task> rx_;
-  Bell bell_{*this};
+  Waker waker_{*this};
   std::atomic<Worker*> last_worker_{nullptr};
   std::atomic<Where> where_;
   std::atomic<bool> closed_{false};
