@@ -100,7 +100,7 @@ class ChildPlugin final : public Plugin {
   void ask_for_events();
   void end_events();
   void event_over(const gantry_msg& msg);
-  void bury_events(const std::string& why);
+  void dead_letter_events(const std::string& why);
 
   const ChildDeps deps_;
   std::shared_ptr<Link> link_;

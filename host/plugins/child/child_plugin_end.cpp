@@ -68,7 +68,7 @@ void ChildPlugin::tell_death(const std::string& why) {
   output_->read_rest();
   port().log(Level::error, "its process has ended: " + became.reason);
   port().unsubscribe();
-  bury_events("its plugin died");
+  dead_letter_events("its plugin died");
   // First this: who is answered may call again at once.
   if (deps_.died) deps_.died(shared_from_this(), became);
   answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + became.reason, {}});
@@ -154,7 +154,7 @@ bool ChildPlugin::stop(Duration budget) {
     kill();
     (void)reap(std::chrono::steady_clock::time_point::max());
   }
-  bury_events("it was stopped before its handler was given it again");
+  dead_letter_events("it was stopped before its handler was given it again");
   bool said = false;
   {
     const Lock lock(mutex_);

@@ -201,7 +201,7 @@ void InlinePlugin::drain_events() {
     const auto retry = status < 0 ? delivering->backoff.next() : std::nullopt;
     {
       Lock lock(mutex_);
-      if (event_ != delivering) return;  // who abandoned the plugin has buried it
+      if (event_ != delivering) return;  // who abandoned the plugin has made it a dead letter
       delivering->inside = false;
       if (!retry) event_.reset();
       if (retry) delivering->not_before = timers().now() + *retry;
@@ -242,7 +242,7 @@ std::shared_ptr<InlinePlugin::Delivering> InlinePlugin::next_event() {
 }
 
 // Its handler will not be given it again.
-void InlinePlugin::bury_event() {
+void InlinePlugin::dead_letter_event() {
   std::shared_ptr<Delivering> last;
   bool inside = false;
   {
@@ -293,7 +293,7 @@ bool InlinePlugin::stop_it(Duration budget) {
       serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   if (!answered) port().log(Level::warn, "did not answer `stop` within its budget");
   if (!answered || !returned) take_back();  // what it has given may be the half of it
-  bury_event();
+  dead_letter_event();
   answer_open(unanswered());  // what it says of them now, in its destructors, is no answer
   own_calls().close();        // nobody is there to hear of one that it makes now
   if (returned) {
@@ -317,7 +317,7 @@ void InlinePlugin::abandon(const Death& death, const OnDeath& told) {
   (void)serial_->join(std::chrono::steady_clock::now());
   port().log(Level::error, death.reason + "; it is abandoned");
   keep_for_ever(weak_self().lock());
-  bury_event();
+  dead_letter_event();
   Death with_calls = death;
   with_calls.calls = open_methods();
   told(shared_from_this(), with_calls);

@@ -103,7 +103,7 @@ class InlinePlugin final : public Plugin {
   void try_drain();
   void drain_events();
   [[nodiscard]] std::shared_ptr<Delivering> next_event();
-  void bury_event();
+  void dead_letter_event();
   /// Instead of start().
   void give_up();
   void destroy_plugin();
