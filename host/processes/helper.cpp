@@ -26,7 +26,7 @@ constexpr std::array kOfToolchains{"CARGO_HOME",      "CONDA_PREFIX", "GOPATH", 
                                    "LD_LIBRARY_PATH", "NODE_PATH",    "NVM_DIR",         "PYTHONPATH",   "RUSTUP_HOME",
                                    "SHELL",           "VIRTUAL_ENV",  "XDG_CONFIG_HOME", "XDG_DATA_HOME"};
 
-constexpr int kLastBreathMs = 2000;
+constexpr int kExitGraceMs = 2000;
 
 struct Pair {
   Descriptor ours;
@@ -171,7 +171,7 @@ Result<void> Helper::handshake(std::string_view order) {
 Helper::~Helper() {
   control_.close();  // the guard's sign
   pollfd ended{guard_.get(), POLLIN, 0};
-  if (::poll(&ended, 1, kLastBreathMs) == 0)  // it is frozen, say
+  if (::poll(&ended, 1, kExitGraceMs) == 0)  // it is frozen, say
     (void)::syscall(SYS_pidfd_send_signal, guard_.get(), SIGKILL, nullptr, 0);
   (void)became();
 }

@@ -24,7 +24,7 @@ namespace gantry::host {
 
 namespace {
 
-constexpr auto kLastBreath = std::chrono::seconds(1);
+constexpr auto kExitGrace = std::chrono::seconds(1);
 
 std::unexpected<Error> no_key(const std::string& why) { return fail(ErrorKind::unavailable, "api_key_command " + why); }
 
@@ -66,7 +66,7 @@ Ended read_output(int fd, int stop, Duration patience, std::string& text) {
 siginfo_t reap(const Spawned& process, int stop, bool has_closed) {
   if (has_closed) {
     pollfd fds[2] = {{process.pidfd, POLLIN, 0}, {stop, POLLIN, 0}};
-    const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kLastBreath);
+    const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kExitGrace);
     (void)::poll(fds, 2, static_cast<int>(patience.count()));
   }
   pollfd ended{process.pidfd, POLLIN, 0};

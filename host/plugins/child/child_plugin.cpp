@@ -127,7 +127,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
                   "it did not start within " +
                       std::to_string(std::chrono::duration_cast<std::chrono::seconds>(patience).count()) +
                       " s; its process was ended");
-    plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kLastBreath);
+    plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kExitGrace);
     const auto said = plugin->last_output();
     return fail(ErrorKind::unavailable,
                 "its process ended while it started: " + became.reason +

@@ -60,7 +60,7 @@ class ChildPlugin final : public Plugin {
 
  private:
   /// How long a process whose socket has ended may take to end itself, and one to answer a ping.
-  static constexpr auto kLastBreath = std::chrono::milliseconds(500);
+  static constexpr auto kExitGrace = std::chrono::milliseconds(500);
   /// Bytes of items that were on their way into streams which it gives to the next one. More: it is killed.
   static constexpr std::size_t kMaxUndelivered = std::size_t{256} << 20;
   /// Runs when a task comes to a queue that had none, on the thread that brings it.

@@ -31,7 +31,7 @@ void ChildPlugin::ended(const std::string& why) {
   }
   // What becomes of the process is known a moment later.
   why_ = why;
-  patience_ = deps_.workers.timers().after(kLastBreath, [weak = weak_self()] {
+  patience_ = deps_.workers.timers().after(kExitGrace, [weak = weak_self()] {
     if (const auto plugin = weak.lock()) plugin->kill();
   });
 }
@@ -96,7 +96,7 @@ void ChildPlugin::look_for_silence() {
   }
   // A clock that was moved on (a test's) has not given it the time to answer.
   const auto now = std::chrono::steady_clock::now();
-  if (pinged_ && !heard && now - *pinged_ >= kLastBreath) {
+  if (pinged_ && !heard && now - *pinged_ >= kExitGrace) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deps_.hung_after).count();
     hung_ = "stands still: its process has said nothing for " + std::to_string(seconds) + " s, and answers no ping";
     kill();
@@ -146,10 +146,10 @@ bool ChildPlugin::stop(Duration budget) {
   msg.status = has_heir() ? 1 : 0;
   (void)link_->send(msg);
   // Its own patience ends first, and it says what happened.
-  const auto returned = stopped_.answer.recv_for(budget + kLastBreath);
+  const auto returned = stopped_.answer.recv_for(budget + kExitGrace);
   const bool clean = returned && *returned;
   link_->close_soon();
-  if (!reap(std::chrono::steady_clock::now() + kLastBreath)) {
+  if (!reap(std::chrono::steady_clock::now() + kExitGrace)) {
     port().log(Level::error, "its process does not end; it is killed");
     kill();
     (void)reap(std::chrono::steady_clock::time_point::max());

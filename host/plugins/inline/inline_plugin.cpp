@@ -30,7 +30,7 @@ constexpr RetryPolicy kEventRetries{.max_retries = 2,
                                     .seed = 0};
 
 // A thread that is stuck in a plugin may come back: what it touches must still be there.
-void keep_for_ever(std::shared_ptr<InlinePlugin> plugin) {
+void leak_intentionally(std::shared_ptr<InlinePlugin> plugin) {
   struct Kept {
     Mutex mutex;
     std::vector<std::shared_ptr<InlinePlugin>> plugins GANTRY_GUARDED_BY(mutex);
@@ -150,7 +150,7 @@ bool InlinePlugin::abandon_start() {
   refuse_calls();
   serial_->drop();
   own_calls().close();
-  keep_for_ever(weak_self().lock());
+  leak_intentionally(weak_self().lock());
   return true;
 }
 
@@ -300,7 +300,7 @@ bool InlinePlugin::stop_it(Duration budget) {
     destroy_plugin();
   } else {
     port().log(Level::error, "does not return from a delivery; it is abandoned");
-    keep_for_ever(weak_self().lock());
+    leak_intentionally(weak_self().lock());
   }
   answer_all(unanswered());
   return returned;
@@ -316,7 +316,7 @@ void InlinePlugin::abandon(const Death& death, const OnDeath& told) {
   // It may have returned just now. That is not worth a thread that waits for its end.
   (void)serial_->join(std::chrono::steady_clock::now());
   port().log(Level::error, death.reason + "; it is abandoned");
-  keep_for_ever(weak_self().lock());
+  leak_intentionally(weak_self().lock());
   dead_letter_event();
   Death with_calls = death;
   with_calls.calls = open_methods();
