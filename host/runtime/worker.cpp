@@ -61,7 +61,7 @@ bool Worker::run_inbox() {
   return true;
 }
 
-void Worker::serve(const OnEscape& on_escape) {
+void Worker::serve(const OnUnhandledException& on_unhandled_exception) {
   here() = Here{this, 0};
   while (!stopping_) {
     try {
@@ -69,13 +69,13 @@ void Worker::serve(const OnEscape& on_escape) {
     } catch (const Lost&) {
       return;
     } catch (const std::exception& e) {
-      on_escape(e.what());
+      on_unhandled_exception(e.what());
     }
   }
   here() = Here{};
 }
 
-bool Worker::run_leftovers(const OnEscape& on_escape) {
+bool Worker::run_leftovers(const OnUnhandledException& on_unhandled_exception) {
   here() = Here{this, 0};
   bool any = false;
   bool more = true;
@@ -87,7 +87,7 @@ bool Worker::run_leftovers(const OnEscape& on_escape) {
       any = any || more;
     } catch (const std::exception& e) {
       any = true;
-      on_escape(e.what());
+      on_unhandled_exception(e.what());
     }
   }
   here() = Here{};

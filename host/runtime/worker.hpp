@@ -66,7 +66,7 @@ class TurnOwner {
 
 class Worker {
  public:
-  using OnEscape = std::function<void(std::string_view)>;
+  using OnUnhandledException = std::function<void(std::string_view)>;
   using Task = std::move_only_function<void()>;
   static constexpr std::size_t kInbox = std::size_t{1} << 16;
   /// No descriptor waits for longer than this much of turns, and one turn more.
@@ -86,9 +86,9 @@ class Worker {
     boost::asio::post(context_, std::move(task));  // NOLINT(bugprone-use-after-move): what was refused is untouched
   }
 
-  /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a handler is a mistake of
-  /// ours: it is told to `on_escape` and the worker goes on.
-  void serve(const OnEscape& on_escape);
+  /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a
+  /// handler is a mistake of ours: it is told to `on_unhandled_exception` and the worker goes on.
+  void serve(const OnUnhandledException& on_unhandled_exception);
   void stop();
   void set_polling(bool on);
 
@@ -104,7 +104,7 @@ class Worker {
   /// has ended.
   [[nodiscard]] bool take_over(std::uint64_t turn);
   /// After every thread has ended, on one thread: what was left posted is run. False: there was nothing.
-  bool run_leftovers(const OnEscape& on_escape);
+  bool run_leftovers(const OnUnhandledException& on_unhandled_exception);
 
   [[nodiscard]] WorkerCounts counts() const;
 

@@ -57,16 +57,18 @@ InlinePlugin::InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> ser
 
 Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const PluginBasics& basics, Workers& workers,
                                                               bool mends_signals) {
-  auto on_escape = [port = basics.port](std::string_view what) {
+  auto on_unhandled_exception = [port = basics.port](std::string_view what) {
     port->log(Level::error, "an exception of the host's own in a delivery: " + std::string(what));
   };
   SerialQueue::OnIdle on_idle;
   if (mends_signals) on_idle = [port = basics.port] { mend_signals_of(*port); };
-  if (!basics.manifest.nonblocking) return SerialQueue::with_thread(std::move(on_escape), std::move(on_idle));
+  if (!basics.manifest.nonblocking)
+    return SerialQueue::with_thread(std::move(on_unhandled_exception), std::move(on_idle));
   auto on_moved = [port = basics.port](const std::string& why) {
     port->log(Level::warn, why + "; it says `nonblocking`, and gets a thread of its own");
   };
-  return SerialQueue::borrowed(std::move(on_escape), {workers, basics.timers, std::move(on_moved)}, std::move(on_idle));
+  return SerialQueue::borrowed(std::move(on_unhandled_exception), {workers, basics.timers, std::move(on_moved)},
+                               std::move(on_idle));
 }
 
 InlinePlugin::~InlinePlugin() {

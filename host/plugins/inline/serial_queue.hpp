@@ -39,7 +39,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
 
   using Task = std::move_only_function<void()>;
   /// Told what a task has thrown, which is a mistake of ours: the queue goes on. Serially.
-  using OnEscape = Worker::OnEscape;
+  using OnUnhandledException = Worker::OnUnhandledException;
   /// Runs, serially, when something has run and nothing waits. Must not throw.
   using OnIdle = std::function<void()>;
   enum class Where : std::uint8_t { worker, own_thread };
@@ -51,8 +51,10 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   };
 
   /// `overloaded`: the system gives no thread.
-  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> with_thread(OnEscape on_escape, OnIdle on_idle = {});
-  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnEscape on_escape, Borrowed where, OnIdle on_idle = {});
+  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> with_thread(OnUnhandledException on_unhandled_exception,
+                                                                        OnIdle on_idle = {});
+  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnUnhandledException on_unhandled_exception,
+                                                             Borrowed where, OnIdle on_idle = {});
   ~SerialQueue() override;
 
   /// Once, or drain_here() instead.
@@ -73,7 +75,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void turn_lost() override;
 
  private:
-  SerialQueue(OnEscape on_escape, OnIdle on_idle, std::optional<Borrowed> where, mpsc::Channel<Task> channel);
+  SerialQueue(OnUnhandledException on_unhandled_exception, OnIdle on_idle, std::optional<Borrowed> where,
+              mpsc::Channel<Task> channel);
   static constexpr std::size_t kTasksATurn = 64;
   /// Woken when a task comes to a borrowed queue that has none.
   struct Waker final : Waiter {
@@ -93,7 +96,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void rest();
   void over();
 
-  const OnEscape on_escape_;
+  const OnUnhandledException on_unhandled_exception_;
   const OnIdle on_idle_;
   bool has_run_ = false;  ///< serial: since it rested
   const std::optional<Borrowed> borrowed_;
