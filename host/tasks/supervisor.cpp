@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The supervisor's outside: starting, running, cancelling, listing. What an end means for the tree is in
-// supervisor_tree.cpp. Everything that calls somebody (log, bus, tokens, replies, timers) is collected in an Outside
-// under the mutex and done by flush() when it is free.
+// The supervisor's methods: starting, running, cancelling, listing. What an end means for the tree
+// is in supervisor_tree.cpp. Everything that calls somebody (log, bus, tokens, replies, timers) is
+// collected in DeferredActions under the mutex and done by flush() when it is free.
 #include "host/tasks/supervisor.hpp"
 
 #include <algorithm>
@@ -176,7 +176,7 @@ void TaskSupervisor::run(const std::string& name, std::uint64_t run, const std::
 }
 
 void TaskSupervisor::returned(const std::string& name, std::uint64_t run, Result<void> result) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
@@ -199,7 +199,7 @@ void TaskSupervisor::returned(const std::string& name, std::uint64_t run, Result
 }
 
 void TaskSupervisor::on_deadline(const std::string& name, std::uint64_t run) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
@@ -211,7 +211,7 @@ void TaskSupervisor::on_deadline(const std::string& name, std::uint64_t run) {
 }
 
 void TaskSupervisor::on_grace(const std::string& name, std::uint64_t run) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
@@ -234,7 +234,7 @@ void TaskSupervisor::on_grace(const std::string& name, std::uint64_t run) {
 }
 
 Result<void> TaskSupervisor::cancel(const std::string& name) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
@@ -309,7 +309,7 @@ void TaskSupervisor::schedule_cleanup() {
 
 bool TaskSupervisor::stop(Duration budget) {
   const auto until = std::chrono::steady_clock::now() + budget;
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     stopping_ = true;
@@ -325,7 +325,7 @@ bool TaskSupervisor::stop(Duration budget) {
   return running_ + leaving_ + abandoned_ == 0;
 }
 
-void TaskSupervisor::flush(Outside& out) {
+void TaskSupervisor::flush(DeferredActions& out) {
   for (const auto timer : out.timers) {
     if (timer != 0) (void)timers_.cancel(timer);
   }

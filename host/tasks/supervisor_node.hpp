@@ -39,7 +39,7 @@ struct TaskSupervisor::Node {
   [[nodiscard]] TaskRestart policy() const { return record.is_scope ? scope.restart : options.restart; }
 };
 
-struct TaskSupervisor::Outside {
+struct TaskSupervisor::DeferredActions {
   struct Told {
     const char* what;
     TaskRecord record;

@@ -19,14 +19,14 @@
 
 namespace gantry::host {
 
-void TaskSupervisor::tell_to_end(Node& node, Outside& out) {
+void TaskSupervisor::tell_to_end(Node& node, DeferredActions& out) {
   out.stops.push_back(node.context->stop_);
   if (node.grace_timer == 0)
     node.grace_timer =
         timers_.after(node.options.grace, [this, name = node.record.name, run = node.run] { on_grace(name, run); });
 }
 
-void TaskSupervisor::request_cancel(Node& node, Outside& out) {
+void TaskSupervisor::request_cancel(Node& node, DeferredActions& out) {
   if (std::exchange(node.cancel, true)) return;
   node.restart_after = false;
   disarm(node, out);
@@ -45,12 +45,12 @@ void TaskSupervisor::request_cancel(Node& node, Outside& out) {
   if (node.active) tell_to_end(node, out);
 }
 
-void TaskSupervisor::cancel_children(Node& node, Outside& out) {
+void TaskSupervisor::cancel_children(Node& node, DeferredActions& out) {
   const auto children = node.children;
   for (Node* const child : children | std::views::reverse) request_cancel(*child, out);
 }
 
-void TaskSupervisor::job_over(Node& node, Outside& out) {
+void TaskSupervisor::job_over(Node& node, DeferredActions& out) {
   node.active = false;
   ++out.freed;
   count(out);
@@ -72,7 +72,7 @@ bool TaskSupervisor::wants_restart(const Node& node) const {
   return node.policy() == TaskRestart::permanent || (node.policy() == TaskRestart::transient && !node.result);
 }
 
-void TaskSupervisor::over(Node& node, Outside& out) {
+void TaskSupervisor::over(Node& node, DeferredActions& out) {
   // That it was cancelled is its state; what went wrong in a run before is not why it ended.
   const bool failed = !node.result && !(node.cancel && node.result.error().kind == ErrorKind::cancelled);
   if (failed) {
@@ -95,7 +95,7 @@ void TaskSupervisor::over(Node& node, Outside& out) {
   }
 }
 
-void TaskSupervisor::restart(Node& node, Outside& out) {
+void TaskSupervisor::restart(Node& node, DeferredActions& out) {
   Node& scope = *node.parent;
   if (!scope.restarts.count(timers_.now(), scope.scope.intensity.value_or(intensity_),
                             scope.scope.period.value_or(period_))) {
@@ -122,7 +122,7 @@ void TaskSupervisor::restart(Node& node, Outside& out) {
   settle(scope, out);
 }
 
-void TaskSupervisor::end_for_restart(Node& node, Outside& out) {
+void TaskSupervisor::end_for_restart(Node& node, DeferredActions& out) {
   if (node.policy() == TaskRestart::temporary) request_cancel(node, out);
   if (node.cancel) return;
   node.restart_after = true;
@@ -140,7 +140,7 @@ void TaskSupervisor::end_for_restart(Node& node, Outside& out) {
   }
 }
 
-void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
+void TaskSupervisor::give_up(Node& scope, Node& cause, DeferredActions& out) {
   const bool is_root = &scope == root_.get();
   const std::string why = "more than " + std::to_string(scope.scope.intensity.value_or(intensity_)) +
                           " restarts within its period, the last of " + cause.record.name + ": " + cause.record.error;
@@ -173,7 +173,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
   }
 }
 
-void TaskSupervisor::settle(Node& parent, Outside& out) {
+void TaskSupervisor::settle(Node& parent, DeferredActions& out) {
   if (parent.stopped()) return;
   const bool quiet =
       std::all_of(parent.children.begin(), parent.children.end(), [](const Node* n) { return n->stopped(); });
@@ -212,13 +212,13 @@ void TaskSupervisor::restart_when_quiet(Node& scope) {
       timers_.after(scope.restarts.delay(policy), [this, name = scope.record.name, run] { on_restart(name, run); });
 }
 
-void TaskSupervisor::disarm(Node& scope, Outside& out) {
+void TaskSupervisor::disarm(Node& scope, DeferredActions& out) {
   out.timers.push_back(std::exchange(scope.restart_timer, 0));
   scope.restart_run = 0;
 }
 
 void TaskSupervisor::on_restart(const std::string& scope, std::uint64_t run) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(scope);
@@ -247,14 +247,14 @@ void TaskSupervisor::enqueue_again(Node& node) {
   queue_.push_back(node.record.name);
 }
 
-void TaskSupervisor::remove(Node& node, TaskState state, Outside& out) {
+void TaskSupervisor::remove(Node& node, TaskState state, DeferredActions& out) {
   Node& parent = *node.parent;
   std::erase(parent.children, &node);
   take_out(node, state, out);
   settle(parent, out);
 }
 
-void TaskSupervisor::take_out(Node& node, TaskState state, Outside& out) {
+void TaskSupervisor::take_out(Node& node, TaskState state, DeferredActions& out) {
   // A scope that gave up for good takes with it what it kept.
   for (Node* const child : std::exchange(node.children, {}) | std::views::reverse)
     take_out(*child, child->result ? TaskState::cancelled : TaskState::failed, out);
@@ -281,7 +281,7 @@ void TaskSupervisor::keep(TaskRecord record) {
   if (history_.size() > kMaxHistory) history_.pop_back();
 }
 
-void TaskSupervisor::count(Outside& out) {
+void TaskSupervisor::count(DeferredActions& out) {
   if (!std::exchange(out.counted, true)) ++leaving_;
 }
 

@@ -68,7 +68,7 @@ void kill_server(const Host& host, const json& session) {
 
 json Session::put_down() {
   std::shared_ptr<ServerProcess> process;  // this and its permits die without the lock: others run at once
-  Effects fx;
+  DeferredActions fx;
   Lock lock(mutex_);
   json out{{"server", to_json(config_)},    {"root", root_},
            {"last_id", last_id_},           {"restarts", restarts_},
@@ -94,7 +94,7 @@ json Session::put_down() {
 }
 
 void Session::take_up(const json& left) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     root_ = left.at("root");
@@ -125,7 +125,7 @@ void Session::take_up(const json& left) {
 }
 
 // The process is there: a new one, or the one that was left.
-void Session::meet(std::optional<TakenUp> taken, Effects& fx) {
+void Session::meet(std::optional<TakenUp> taken, DeferredActions& fx) {
   const bool goes_on = taken && process_->warm();
   if (goes_on && taken->orphaned) return ask_whether_alive(fx);
   if (goes_on) process_->take_up(std::move(taken->left));
@@ -149,7 +149,7 @@ void Session::meet(std::optional<TakenUp> taken, Effects& fx) {
 // ---- an editor's
 // -------------------------------------------------------------------------------------------------------
 
-json AttachSession::put_down_own(Effects& fx) {
+json AttachSession::put_down_own(DeferredActions& fx) {
   const TimePoint now = context_->host.now();
   json pending = json::array(), asked = json::array(), queue = json::array();
   for (const auto& [id, each] : pending_)
@@ -229,7 +229,7 @@ void AttachSession::take_up_own(const json& left) {
 // ---- a shared one
 // ------------------------------------------------------------------------------------------------------
 
-json SharedSession::put_down_own(Effects&) {
+json SharedSession::put_down_own(DeferredActions&) {
   json documents = json::array();
   for (const auto& [path, d] : documents_) {
     documents.push_back({{"path", path},

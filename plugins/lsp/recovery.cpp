@@ -40,7 +40,7 @@ void Session::note_at_process(const json& note) {
 }
 
 void Session::recover(const std::string& name, const json& note) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     last_id_ = (note.at("last_id").get<long long>() / kIdsNoted + 2) * kIdsNoted;
@@ -52,7 +52,7 @@ void Session::recover(const std::string& name, const json& note) {
   settle(fx);
 }
 
-void Session::ask_whether_alive(Effects& fx) {
+void Session::ask_whether_alive(DeferredActions& fx) {
   alive_id_ = next_id();
   process_->seek_answer(alive_id_);
   process_->begin();
@@ -79,7 +79,7 @@ void SharedSession::recover_own(const json& note) {
   left_open_ = note.at("documents").get<std::vector<std::string>>();
 }
 
-void SharedSession::ready(Effects& fx) {
+void SharedSession::ready(DeferredActions& fx) {
   for (const auto& path : std::exchange(left_open_, {}))
     to_server(R"({"jsonrpc":"2.0","method":"textDocument/didClose","params":{"textDocument":{"uri":)" +
                   dump_json(to_uri(path)) + "}}}",

@@ -89,31 +89,32 @@ Error Session::last_error() const {
   return Error{last_kind_, last_error_, dump_json(data)};
 }
 
-bool Session::settle(Effects& fx) {
+bool Session::settle(DeferredActions& fx) {
   if (fx.flush) fx.flush->flush();
   for (auto& task : fx.run) task();
   fx.permits.clear();
   return true;
 }
 
-void Session::to_server(std::string_view message, Effects& fx) {
+void Session::to_server(std::string_view message, DeferredActions& fx) {
   if (!process_) return;
   process_->enqueue(message);
   fx.flush = process_;
 }
 
-void Session::to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, Effects& fx) {
+void Session::to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id,
+                                DeferredActions& fx) {
   if (!process_) return;
   process_->enqueue_with_id(message, id, new_id);
   fx.flush = process_;
 }
 
-void Session::cancel_at_server(long long id, Effects& fx) {
+void Session::cancel_at_server(long long id, DeferredActions& fx) {
   to_server(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(id) + "}}", fx);
 }
 
 // Each once: others start by it (`on_language:ID`). What no topic can name is not told.
-void Session::language_opened(const std::string& language, Effects& fx) {
+void Session::language_opened(const std::string& language, DeferredActions& fx) {
   const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-'; };
   if (language.empty() || language.size() > kMaxLanguage || !std::all_of(language.begin(), language.end(), is_word) ||
       languages_.size() >= kMaxLanguages || !languages_.insert(language).second)
@@ -121,7 +122,7 @@ void Session::language_opened(const std::string& language, Effects& fx) {
   publish_later("lsp.language." + language, {{"language", language}}, fx);
 }
 
-void Session::publish_later(std::string topic, json details, Effects& fx) {
+void Session::publish_later(std::string topic, json details, DeferredActions& fx) {
   details["name"] = config_.name;
   details["root"] = root_;
   details["kind"] = kind_;
@@ -133,7 +134,7 @@ void Session::publish_later(std::string topic, json details, Effects& fx) {
 // ---- start
 // -----------------------------------------------------------------------------------------------------------
 
-void Session::start(Effects& fx) {
+void Session::start(DeferredActions& fx) {
   state_ = State::starting;
   // What the plugin was granted holds for its servers. A name of its own for each, so that none is met that runs
   // already, unless it is taken up: it cannot be greeted again.
@@ -154,7 +155,7 @@ void Session::start(Effects& fx) {
 }
 
 void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (state_ == State::closing && process) {
@@ -184,7 +185,7 @@ void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
   settle(fx);
 }
 
-void Session::greet(Effects& fx) {
+void Session::greet(DeferredActions& fx) {
   initialize_id_ = next_id();
   to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(initialize_id_) + R"(,"method":"initialize","params":)" +
                 initialize_params() + "}",
@@ -209,7 +210,7 @@ void Session::end_welcome_time() {
   if (const auto timer = std::exchange(welcome_timer_, std::nullopt)) (void)context_->host.cancel(*timer);
 }
 
-void Session::welcomed(std::string_view text, const Envelope& envelope, Effects& fx) {
+void Session::welcomed(std::string_view text, const Envelope& envelope, DeferredActions& fx) {
   initialize_id_ = -1;
   end_welcome_time();
   if (const auto ok = initialized(text, envelope, fx); !ok) return kill_for(ok.error().message);
@@ -232,7 +233,7 @@ bool Session::on_message(ServerProcess& from, std::string_view text) {
   const auto repaired = scan_mode() == Scan::full ? repaired_json(text) : std::nullopt;
   if (repaired) text = *repaired;
   const Envelope envelope = scan(text, scan_mode());
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (process_.get() != &from) return true;
@@ -265,7 +266,7 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
   const std::string line = config_.name + " sent a message over " + std::to_string(ServerProcess::kMaxMessage >> 20) +
                            " MiB; it was skipped";
   const Envelope e = scan(beginning, Scan::route);
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (process_.get() != &from) return;
@@ -281,7 +282,7 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
 }
 
 // The answer to a request that timed out or was cancelled comes late, and a second one harms nobody.
-void Session::nobody_waits(std::string_view id, Effects& fx) {
+void Session::nobody_waits(std::string_view id, DeferredActions& fx) {
   constexpr std::size_t kMostShown = 64;
   if (const auto given = own_id(id); given > 0 && given <= last_id_) return;
   if (std::exchange(stray_answer_told_, true)) return;
@@ -309,7 +310,7 @@ void Session::on_noise(ServerProcess& from, std::string_view beginning) {
 // ------------------------------------------------------------------------------------------------
 
 void Session::on_exit(ServerProcess& from, const std::string& reason) {
-  Effects fx;
+  DeferredActions fx;
   std::shared_ptr<ServerProcess> old;  // its destructor waits for the kernel: not under the lock
   {
     Lock lock(mutex_);
@@ -334,7 +335,7 @@ void Session::on_exit(ServerProcess& from, const std::string& reason) {
   settle(fx);
 }
 
-void Session::crashed(const std::string& reason, Effects& fx) {
+void Session::crashed(const std::string& reason, DeferredActions& fx) {
   const TimePoint now = context_->host.now();
   while (!crashes_.empty() && now - crashes_.front() > kCrashWindow) crashes_.pop_front();
   crashes_.push_back(now);
@@ -352,7 +353,7 @@ void Session::crashed(const std::string& reason, Effects& fx) {
 }
 
 // Where people look first when a server does not work.
-void Session::log_failure(Effects& fx) {
+void Session::log_failure(DeferredActions& fx) {
   fx.run.push_back([context = context_, line = last_error_, name = config_.name, tail = last_tail_] {
     context->host.log(Level::warn, line);
     std::vector<std::string_view> lines;
@@ -367,7 +368,7 @@ void Session::log_failure(Effects& fx) {
   });
 }
 
-void Session::back_off(Effects& fx) {
+void Session::back_off(DeferredActions& fx) {
   ++restarts_;
   Duration delay{0};
   if (crashes_.size() == 1) {
@@ -382,7 +383,7 @@ void Session::back_off(Effects& fx) {
   const auto timer = context_->host.after(delay, [weak = weak(), restart = restarts_] {
     const auto self = weak.lock();
     if (!self) return;
-    Effects later;
+    DeferredActions later;
     {
       Lock lock(self->mutex_);
       if (self->state_ == State::backing_off && self->restarts_ == restart) self->start(later);
@@ -396,7 +397,7 @@ void Session::back_off(Effects& fx) {
 }
 
 void Session::restart() {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     crashes_.clear();
@@ -418,7 +419,7 @@ void Session::replace_process() {
   kill_later();
 }
 
-void Session::widen(const std::vector<std::string>& workspaces, Effects& fx) {
+void Session::widen(const std::vector<std::string>& workspaces, DeferredActions& fx) {
   if (!process_ || restart_wanted_ || (state_ != State::ready && state_ != State::starting)) return;
   for (const auto& folder : folders()) {
     const auto workspace = folder_around(workspaces, folder);
@@ -433,7 +434,7 @@ void Session::widen(const std::vector<std::string>& workspaces, Effects& fx) {
 }
 
 void Session::workspaces_are(const std::vector<std::string>& workspaces) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     workspaces_ = workspaces;
@@ -446,7 +447,7 @@ void Session::workspaces_are(const std::vector<std::string>& workspaces) {
 // -----------------------------------------------------------------------------------------------------------
 
 void Session::close(std::shared_ptr<void> hold) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (state_ == State::closed) return;
@@ -456,11 +457,11 @@ void Session::close(std::shared_ptr<void> hold) {
   settle(fx);
 }
 
-void Session::end(Effects& fx) {
+void Session::end(DeferredActions& fx) {
   if (state_ != State::closing && state_ != State::closed) begin_close(fx);
 }
 
-void Session::begin_close(Effects& fx) {
+void Session::begin_close(DeferredActions& fx) {
   const State before = std::exchange(state_, State::closing);
   if (!process_) {
     if (before != State::starting) become_closed(fx);  // else started() ends it
@@ -478,7 +479,7 @@ void Session::begin_close(Effects& fx) {
   kill_later();
 }
 
-void Session::say_exit(Effects& fx) {
+void Session::say_exit(DeferredActions& fx) {
   shutdown_id_ = -1;
   if (!process_) return;
   to_server(R"({"jsonrpc":"2.0","method":"exit"})", fx);
@@ -493,7 +494,7 @@ void Session::kill_later() {
   if (!timer) process_->kill_group(SIGKILL);
 }
 
-void Session::become_closed(Effects& fx) {
+void Session::become_closed(DeferredActions& fx) {
   state_ = State::closed;
   gave_up(Error{ErrorKind::unavailable, config_.name + " was stopped", {}}, fx);
   fx.run.push_back([holds = std::exchange(holds_, {})] {});

@@ -2,11 +2,12 @@
 //
 // session.hpp: one language server over its lives: start, handshake, crash, back-off, restart, end.
 //
-// Who owns which thread. Handlers, timers and started processes come serially from the host; the server's messages from
-// the reactor. They meet in the session's mutex, and what follows from a step (bytes to flush,
-// items for an editor, permits to give back) is collected in Effects and done after the mutex is released. Messages for
-// the server are enqueued under the mutex, so their order is that of the decisions; whoever comes next flushes them. An
-// answer for an editor is sent by the reactor's thread itself: no thread is changed on the way of a hover.
+// Who owns which thread. Handlers, timers and started processes come serially from the host; the
+// server's messages from the reactor. They meet in the session's mutex, and what follows from a
+// step (bytes to flush, items for an editor, permits to give back) is collected in DeferredActions
+// and done after the mutex is released. Messages for the server are enqueued under the mutex, so
+// their order is that of the decisions; whoever comes next flushes them. An answer for an editor is
+// sent by the reactor's thread itself: no thread is changed on the way of a hover.
 //
 // Life:   idle -> starting -> ready -> (crash) -> backing_off -> starting ...
 //         five crashes within three minutes: failed, until restart(). close(): closing -> closed, for good.
@@ -38,7 +39,7 @@
 namespace gantry::lsp {
 
 /// What a step leaves to be done without the lock.
-struct Effects {
+struct DeferredActions {
   std::vector<std::string> items;  ///< for the editor
   std::shared_ptr<ServerProcess> flush;
   std::vector<Permit> permits;
@@ -94,37 +95,38 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// The params of `initialize`, as raw text.
   [[nodiscard]] virtual std::string initialize_params() GANTRY_REQUIRES(mutex_) = 0;
   /// The handshake was answered; what the server must know first is enqueued here. An error: it cannot serve.
-  [[nodiscard]] virtual Result<void> initialized(std::string_view text, const Envelope& answer, Effects& fx)
+  [[nodiscard]] virtual Result<void> initialized(std::string_view text, const Envelope& answer, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_) = 0;
   /// The state is ready; what waited may go.
-  virtual void ready(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void ready(DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   /// Any message but the answers that the session itself waits for. False: hold further ones back.
-  virtual void message(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void message(std::string_view text, const Envelope& envelope, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_) = 0;
   /// The process is gone: what was in flight fails with `error`. A restart may follow.
-  virtual void down(const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void down(const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   /// No restart follows: what waits fails too.
-  virtual void gave_up(const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void gave_up(const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual std::size_t clients() const GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual Scan scan_mode() const = 0;
   /// The derived class's part of put_down() and take_up(). What is open is the next one's: nothing is answered here.
-  [[nodiscard]] virtual json put_down_own(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  [[nodiscard]] virtual json put_down_own(DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   virtual void take_up_own(const json& left) GANTRY_REQUIRES(mutex_) = 0;
   virtual void recover_own(const json& note) GANTRY_REQUIRES(mutex_) = 0;
   /// It was taken up before its server was asked for.
-  virtual void not_begun(Effects&) GANTRY_REQUIRES(mutex_) {}
+  virtual void not_begun(DeferredActions&) GANTRY_REQUIRES(mutex_) {}
   /// Those that its server works in.
   [[nodiscard]] virtual std::vector<std::string> folders() const GANTRY_REQUIRES(mutex_) = 0;
   /// For recover().
   [[nodiscard]] json note() const GANTRY_REQUIRES(mutex_);
   void note_at_process(const json& note) GANTRY_REQUIRES(mutex_);
-  /// Does what Effects say. False: the receiver of the items wants no more for now.
-  virtual bool settle(Effects& fx);
+  /// Does what DeferredActions say. False: the receiver of the items wants no more for now.
+  virtual bool settle(DeferredActions& fx);
 
-  void start(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void end(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void start(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void end(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// Restarts a server that works in one of these workspaces and may not write there, since it was started before: what
   /// a process may open cannot grow.
-  void widen(const std::vector<std::string>& workspaces, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void widen(const std::vector<std::string>& workspaces, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// Kills it to start anew at once; no crash is counted.
   void replace_process() GANTRY_REQUIRES(mutex_);
   /// The exit that follows is not a crash.
@@ -143,18 +145,20 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   [[nodiscard]] const std::string& root() const GANTRY_REQUIRES(mutex_) { return root_; }
   [[nodiscard]] Error last_error() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] long long next_id() GANTRY_REQUIRES(mutex_) { return ++last_id_; }
-  void to_server(std::string_view message, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void tell_server(const json& message, Effects& fx) GANTRY_REQUIRES(mutex_) { to_server(dump_json(message), fx); }
-  void to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, Effects& fx)
+  void to_server(std::string_view message, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void tell_server(const json& message, DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
+    to_server(dump_json(message), fx);
+  }
+  void to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   /// An event, when the lock is released. name, root and kind are added.
-  void publish_later(std::string topic, json details, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void publish_later(std::string topic, json details, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// A document of it was opened.
-  void language_opened(const std::string& language, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void cancel_at_server(long long id, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void language_opened(const std::string& language, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void cancel_at_server(long long id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// An answer under this raw id, for which nobody waits. One that was never given is logged, once.
-  void nobody_waits(std::string_view id, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void cancel_initialize(Effects& fx) GANTRY_REQUIRES(mutex_) {
+  void nobody_waits(std::string_view id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void cancel_initialize(DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
     if (initialize_id_ >= 0) cancel_at_server(initialize_id_, fx);
   }
   [[nodiscard]] std::weak_ptr<Session> weak() { return weak_from_this(); }
@@ -170,7 +174,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void on_exit(ServerProcess& from, const std::string& reason) final;
 
   void started(Result<std::shared_ptr<ServerProcess>> process);
-  void greet(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void greet(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void await_welcome() GANTRY_REQUIRES(mutex_);
   void end_welcome_time() GANTRY_REQUIRES(mutex_);
   struct TakenUp {
@@ -180,15 +184,15 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
     ServerProcess::Left left{};
     bool orphaned = false;  ///< nobody has put it down
   };
-  void ask_whether_alive(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void meet(std::optional<TakenUp> taken, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void welcomed(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void crashed(const std::string& reason, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void log_failure(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void back_off(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void begin_close(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void say_exit(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void become_closed(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void ask_whether_alive(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void meet(std::optional<TakenUp> taken, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void welcomed(std::string_view text, const Envelope& envelope, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void crashed(const std::string& reason, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void log_failure(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void back_off(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void begin_close(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void say_exit(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void become_closed(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void kill_later() GANTRY_REQUIRES(mutex_);
 
   [[nodiscard]] bool handshake_pending() const GANTRY_REQUIRES(mutex_) { return initialize_id_ >= 0 || alive_id_ >= 0; }
