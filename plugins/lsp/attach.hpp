@@ -73,8 +73,8 @@ class AttachSession final : public Session {
   /// The editor's stream goes to the instance that comes next: with what waits for its credit, which is returned.
   /// Otherwise it is answered here.
   [[nodiscard]] Result<std::vector<std::string>> give_editor(const Stopping& stopping);
-  /// Before take_up().
-  void take_up_editor(std::vector<std::string> unsent) { editor_.take_up(std::move(unsent)); }
+  /// Before restore().
+  void restore_editor(std::vector<std::string> unsent) { editor_.restore(std::move(unsent)); }
   [[nodiscard]] std::uint64_t call() const { return editor_.call(); }
   [[nodiscard]] std::uint64_t origin() const { return editor_.origin(); }
   void grant_first() { editor_.grant(kCredit); }
@@ -135,8 +135,8 @@ class AttachSession final : public Session {
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) { return ended_ ? 0 : 1; }
   Scan scan_mode() const override { return Scan::route; }
   std::chrono::seconds initialize_timeout() const override { return std::chrono::seconds::zero(); }
-  json put_down_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
-  void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
+  json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
   void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // it speaks its editor's words, who is gone
   bool settle(DeferredActions& fx) override;
 

@@ -53,8 +53,8 @@ void Lsp::hand_over(const std::shared_ptr<Stopping>& stopping) {
   registry_->hand_over(*stopping);
 }
 
-void Lsp::take_up(const std::string& handed_over) try {
-  left_ = registry_->take_up(handed_over);
+void Lsp::restore(const std::string& handed_over) try {
+  left_ = registry_->restore(handed_over);
 } catch (const json::exception& e) {
   host_.log(Level::error, std::string("what the instance before has handed over makes no sense: ") + e.what());
 }
@@ -69,8 +69,8 @@ void Lsp::attach_again(Call call) {
                                  own.value("home", "/"), std::move(call));
   if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
   try {
-    session->take_up_editor(std::move(left.mapped().unsent));
-    session->take_up(left.mapped().session);
+    session->restore_editor(std::move(left.mapped().unsent));
+    session->restore(left.mapped().session);
     session->editor_gave_credit();
   } catch (const json::exception&) {
     session->editor_left(std::unexpected(anew));

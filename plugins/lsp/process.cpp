@@ -37,22 +37,22 @@ ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, 
 
 ServerProcess::~ServerProcess() { kill_group(SIGKILL); }
 
-std::optional<ServerProcess::Left> ServerProcess::put_down() {
+std::optional<ServerProcess::Suspended> ServerProcess::suspend() {
   Lock lock(out_mutex_);
   if (broken_ || !output_open_ || decoder_.skipping() || !decoder_.error().empty()) return std::nullopt;
-  Left left{std::string(decoder_.held()), front_.substr(front_at_) + queue_, stderr_tail(), close_wanted_};
+  Suspended suspended{std::string(decoder_.held()), front_.substr(front_at_) + queue_, stderr_tail(), close_wanted_};
   gone_ = true;
   return left;
 }
 
-void ServerProcess::take_up(Left left) {
+void ServerProcess::restore(Suspended suspended) {
   Lock lock(out_mutex_);
-  decoder_.feed(left.unread);
-  queue_ = std::move(left.unsent);
+  decoder_.feed(suspended.unread);
+  queue_ = std::move(suspended.unsent);
   queued(queue_.size());
-  close_wanted_ = left.close_wanted;
+  close_wanted_ = suspended.close_wanted;
   Lock errors(err_mutex_);
-  tail_ = std::move(left.stderr_tail);
+  tail_ = std::move(suspended.stderr_tail);
 }
 
 void ServerProcess::begin() {

@@ -46,7 +46,7 @@ void Session::recover(const std::string& name, const json& note) {
     last_id_ = (note.at("last_id").get<long long>() / kIdsNoted + 2) * kIdsNoted;
     languages_ = note.at("languages").get<std::set<std::string>>();
     recover_own(note);
-    taken_up_ = TakenUp{.name = name, .orphaned = true};
+    restored_ = Restored{.name = name, .orphaned = true};
     start(fx);
   }
   settle(fx);

@@ -136,9 +136,9 @@ void Session::publish_later(std::string topic, json details, DeferredActions& fx
 
 void Session::start(DeferredActions& fx) {
   state_ = State::starting;
-  // What the plugin was granted holds for its servers. A name of its own for each, so that none is met that runs
-  // already, unless it is taken up: it cannot be greeted again.
-  ProcessRequest request{.name = taken_up_ ? taken_up_->name : context_->next_name(config_.name),
+  // What the plugin was granted holds for its servers. A name of its own for each, so that none is
+  // met that runs already, unless it is restored: it cannot be greeted again.
+  ProcessRequest request{.name = restored_ ? restored_->name : context_->next_name(config_.name),
                          .argv = config_.command,
                          .cwd = root_,
                          .read = {"/"},
@@ -173,12 +173,12 @@ void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
       last_error_ = process.error().message;
       if (missing) last_error_ += "; install it, or name another in [lsp.servers." + config_.name + "] command";
       state_ = State::idle;
-      taken_up_.reset();
+      restored_.reset();
       fx.run.push_back([context = context_, line = last_error_] { context->host.log(Level::warn, line); });
       gave_up(last_error(), fx);
     } else {
       process_ = std::move(*process);
-      meet(std::exchange(taken_up_, std::nullopt), fx);
+      meet(std::exchange(restored_, std::nullopt), fx);
       widen(workspaces_, fx);  // opened while it was being started
     }
   }

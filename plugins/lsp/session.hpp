@@ -13,8 +13,8 @@
 //         five crashes within three minutes: failed, until restart(). close(): closing -> closed, for good.
 // The first restart happens at once, the next after 200 ms, doubling to 30 s.
 //
-// Reload: put_down() and take_up() (handover.cpp) carry a session from one instance of the plugin to the next; its
-// server does not notice.
+// Reload: suspend() and restore() (handover.cpp) carry a session from one instance of the plugin to
+// the next; its server does not notice.
 //
 // Never: anything of the session's server alive when its `hold` of close() is let go; a second process at the same
 // time.
@@ -69,12 +69,13 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// The daemon stops: kills at once; no thread of the plugin runs any more.
   void destroy();
 
-  /// For the instance of the plugin that comes next, as text of CBOR when it is written down: all that take_up() needs.
-  /// Closed from here on. Its server lives on, or is killed when nobody could go on with it. Once no other thread of
-  /// the plugin runs.
-  [[nodiscard]] json put_down();
-  /// Goes on. The first call. Throws json::exception when `left` is not what put_down() has made.
-  void take_up(const json& left);
+  /// For the instance of the plugin that comes next, as text of CBOR when it is written down: all
+  /// that restore() needs. Closed from here on. Its server lives on, or is killed when nobody could
+  /// go on with it. Once no other thread of the plugin runs.
+  [[nodiscard]] json suspend();
+  /// Goes on. The first call. Throws json::exception when `suspended` is not what suspend() has
+  /// made.
+  void restore(const json& suspended);
 
   /// Goes on with the server that runs under this name, and whose plugin has died: if it answers. The first call.
   /// `note`: as note_process() was told; throws json::exception when it is not.
@@ -108,11 +109,12 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   virtual void gave_up(const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual std::size_t clients() const GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual Scan scan_mode() const = 0;
-  /// The derived class's part of put_down() and take_up(). What is open is the next one's: nothing is answered here.
-  [[nodiscard]] virtual json put_down_own(DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
-  virtual void take_up_own(const json& left) GANTRY_REQUIRES(mutex_) = 0;
+  /// The derived class's part of suspend() and restore(). What is open is the next one's: nothing
+  /// is answered here.
+  [[nodiscard]] virtual json suspend_own(DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void restore_own(const json& suspended) GANTRY_REQUIRES(mutex_) = 0;
   virtual void recover_own(const json& note) GANTRY_REQUIRES(mutex_) = 0;
-  /// It was taken up before its server was asked for.
+  /// It was restored before its server was asked for.
   virtual void not_begun(DeferredActions&) GANTRY_REQUIRES(mutex_) {}
   /// Those that its server works in.
   [[nodiscard]] virtual std::vector<std::string> folders() const GANTRY_REQUIRES(mutex_) = 0;
@@ -177,15 +179,15 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void greet(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void await_welcome() GANTRY_REQUIRES(mutex_);
   void end_welcome_time() GANTRY_REQUIRES(mutex_);
-  struct TakenUp {
+  struct Restored {
     std::string name;  ///< of the process
     bool ready = false;
     long long initialize_id = -1;
-    ServerProcess::Left left{};
-    bool orphaned = false;  ///< nobody has put it down
+    ServerProcess::Suspended suspended{};
+    bool orphaned = false;  ///< nobody has suspended it
   };
   void ask_whether_alive(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void meet(std::optional<TakenUp> taken, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void meet(std::optional<Restored> taken, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void welcomed(std::string_view text, const Envelope& envelope, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void crashed(const std::string& reason, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void log_failure(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -202,7 +204,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::string root_ GANTRY_GUARDED_BY(mutex_);
   State state_ GANTRY_GUARDED_BY(mutex_) = State::idle;
   std::shared_ptr<ServerProcess> process_ GANTRY_GUARDED_BY(mutex_);
-  std::optional<TakenUp> taken_up_ GANTRY_GUARDED_BY(mutex_);  ///< until its process is there again
+  std::optional<Restored> restored_ GANTRY_GUARDED_BY(mutex_);  ///< until its process is there again
   long long last_id_ GANTRY_GUARDED_BY(mutex_) = 0;
   long long initialize_id_ GANTRY_GUARDED_BY(mutex_) = -1;
   std::optional<TimerId> welcome_timer_ GANTRY_GUARDED_BY(mutex_);  ///< while `initialize` is not answered

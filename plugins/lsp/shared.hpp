@@ -156,8 +156,8 @@ class SharedSession final : public Session {
   void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
-  json put_down_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
-  void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
+  json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
   void recover_own(const json& note) override GANTRY_REQUIRES(mutex_);
   /// What is open from here on, for an instance that comes after this one's death. Before the server is told.
   void note_documents() GANTRY_REQUIRES(mutex_);
