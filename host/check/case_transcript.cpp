@@ -68,8 +68,8 @@ class Recording final : public CallSink {
     done_ = true;
     changed_.notify_all();
   }
-  [[nodiscard]] bool wait(Duration patience) {
-    const auto until = std::chrono::steady_clock::now() + patience;
+  [[nodiscard]] bool wait(Duration timeout) {
+    const auto until = std::chrono::steady_clock::now() + timeout;
     const Lock lock(mutex_);
     while (!done_) {
       if (!changed_.wait_until(mutex_, until)) return done_;
@@ -177,7 +177,7 @@ class Room {
         s_.library, basics(std::move(port)),
         ChildDeps{workers_, spawner_, PermitQueue::make(4, 64), "/proc/self/exe", std::move(confinement),
                   Duration::zero(), [](const std::shared_ptr<Plugin>&, const Death&) {}},
-        config, kLongPatience);
+        config, kLongTimeout);
     if (!plugin) return std::unexpected(plugin.error());
     return *plugin;
   }

@@ -355,10 +355,10 @@ void Daemon::watch_the_stopping() {
   if (!options_.on_stuck) return;
   auto [over, wait] = oneshot::channel<bool>();
   stopped_.emplace(std::move(over));
-  const Duration patience = 2 * std::chrono::seconds(config()->host.stop_budget_seconds) + std::chrono::seconds(2);
+  const Duration timeout = 2 * std::chrono::seconds(config()->host.stop_budget_seconds) + std::chrono::seconds(2);
   try {
-    watchdog_ = std::thread([patience, waiting = std::move(wait), stuck = options_.on_stuck] mutable {
-      const auto ended = waiting.recv_for(patience);
+    watchdog_ = std::thread([timeout, waiting = std::move(wait), stuck = options_.on_stuck] mutable {
+      const auto ended = waiting.recv_for(timeout);
       if (!ended && ended.error().kind == ErrorKind::timeout) stuck();
     });
   } catch (const std::system_error& e) {

@@ -138,7 +138,7 @@ Result<std::shared_ptr<Helper>> Helper::start(Spawner& spawner, const std::files
 }
 
 Result<void> Helper::handshake(std::string_view order) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
+  const auto until = std::chrono::steady_clock::now() + kTimeout;
   const auto wait_for = [&](short events) {
     pollfd socket{control_.get(), events, 0};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();

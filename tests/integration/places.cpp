@@ -55,7 +55,7 @@ TEST_CASE("places: a host whose socket, lock or folder is removed or moved serve
   REQUIRE(::stat(run.c_str(), &about) == 0);
   REQUIRE((about.st_mode & 0777) == 0700);
   set_and_get(box);
-  REQUIRE(before.call("host.ping_is_no_method", json::object(), kPatience).error().kind == ErrorKind::method_not_found);
+  REQUIRE(before.call("host.ping_is_no_method", json::object(), kTimeout).error().kind == ErrorKind::method_not_found);
   REQUIRE(box.run({"stop"}).code == 0);
   REQUIRE(box.wait(pid) == 0);
   REQUIRE(!fs::exists(box.socket()));

@@ -71,7 +71,7 @@ class Child {
  private:
   /// For a plugin whose host is gone.
   static constexpr Duration kLastBudget = std::chrono::seconds(1);
-  /// The host ends the process before, when its patience is shorter.
+  /// The host ends the process before, when its timeout is shorter.
   static constexpr std::chrono::seconds kLastWrite{5};
   struct Command {
     bool gone;  ///< the host is; else it says stop

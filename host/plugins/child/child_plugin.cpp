@@ -94,7 +94,7 @@ Result<void> ChildPlugin::spawn() {
 }
 
 Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::path& library, PluginBasics basics,
-                                                        ChildDeps deps, const json& config, Duration patience) {
+                                                        ChildDeps deps, const json& config, Duration timeout) {
   std::shared_ptr<ChildPlugin> plugin(new ChildPlugin(std::move(basics), std::move(deps)));
   auto [reply, answer] = oneshot::channel<Result<void>>();
   plugin->started_.emplace(std::move(reply));
@@ -116,7 +116,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     msg.epoch = to_bytes(*state);
   }
   (void)plugin->link_->send(msg);
-  auto started = answer.recv_for(patience);
+  auto started = answer.recv_for(timeout);
   if (!started) {
     plugin->refuse_calls();
     plugin->kill();
@@ -125,7 +125,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     if (started.error().kind == ErrorKind::timeout)
       return fail(ErrorKind::unavailable,
                   "it did not start within " +
-                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(patience).count()) +
+                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout).count()) +
                       " s; its process was ended");
     plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kExitGrace);
     const auto said = plugin->last_output();

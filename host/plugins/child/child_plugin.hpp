@@ -47,10 +47,10 @@ class ChildPlugin final : public Plugin {
   static constexpr std::size_t kMaxWaiting = Link::kMaxOutbound / 2;
   static constexpr std::size_t kEventsOut = 64;
 
-  /// Blocks until the plugin runs there, or has refused, or `patience` is over.
+  /// Blocks until the plugin runs there, or has refused, or `timeout` is over.
   [[nodiscard]] static Result<std::shared_ptr<ChildPlugin>> start(const std::filesystem::path& library,
                                                                   PluginBasics basics, ChildDeps deps,
-                                                                  const json& config, Duration patience);
+                                                                  const json& config, Duration timeout);
   ~ChildPlugin() override;
   bool stop(Duration budget) override;
   [[nodiscard]] std::string runs_on() const override { return "child"; }
@@ -116,7 +116,7 @@ class ChildPlugin final : public Plugin {
   // The worker's:
   bool exited_ = false;
   std::optional<std::string> why_;  ///< the link has ended, the process not yet
-  TimerKey patience_ = 0;           ///< and how long that may last
+  TimerKey timeout_ = 0;            ///< and how long that may last
   // The link's worker's:
   std::optional<std::string> hung_;  ///< why its process was killed
   std::optional<std::chrono::steady_clock::time_point> pinged_{};

@@ -31,7 +31,7 @@ void ChildPlugin::ended(const std::string& why) {
   }
   // What becomes of the process is known a moment later.
   why_ = why;
-  patience_ = deps_.workers.timers().after(kExitGrace, [weak = weak_self()] {
+  timeout_ = deps_.workers.timers().after(kExitGrace, [weak = weak_self()] {
     if (const auto plugin = weak.lock()) plugin->kill();
   });
 }
@@ -55,7 +55,7 @@ void ChildPlugin::process_ended() {
     link_->finish("its process has ended");
     return;
   }
-  (void)deps_.workers.timers().cancel(patience_);
+  (void)deps_.workers.timers().cancel(timeout_);
   tell_death(*why_);
 }
 
@@ -145,7 +145,7 @@ bool ChildPlugin::stop(Duration budget) {
   msg.budget_ns = budget.count();
   msg.status = has_heir() ? 1 : 0;
   (void)link_->send(msg);
-  // Its own patience ends first, and it says what happened.
+  // Its own timeout ends first, and it says what happened.
   const auto returned = stopped_.answer.recv_for(budget + kExitGrace);
   const bool clean = returned && *returned;
   link_->close_soon();

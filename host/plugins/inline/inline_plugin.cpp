@@ -102,10 +102,10 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
 void InlinePlugin::start_watching(HungWatch watch) {
   crash_file_ = std::move(watch.crash_file);
   mends_signals_ = watch.mends_signals;
-  const Duration patience = watch.hung ? watch.patience : Duration::zero();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
+  const Duration timeout = watch.hung ? watch.timeout : Duration::zero();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout).count();
   watch_ = std::make_shared<DeliveryWatch>(
-      timers(), patience, [weak = weak_self(), hung = std::move(watch.hung), seconds](const std::string& what) {
+      timers(), timeout, [weak = weak_self(), hung = std::move(watch.hung), seconds](const std::string& what) {
         if (const auto plugin = weak.lock())
           hung(*plugin, Death{.reason = "hung in " + what + " for " + std::to_string(seconds) + " s"});
       });

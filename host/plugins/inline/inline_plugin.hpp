@@ -31,7 +31,7 @@ class InlinePlugin;
 /// For what a delivery may do to the process that it runs in: not return, end it, change its signals.
 struct HungWatch {
   /// After so long it is told, once, on a worker. Zero: nobody looks.
-  Duration patience{};
+  Duration timeout{};
   std::function<void(InlinePlugin& plugin, const Death& death)> hung{};
   /// What a delivery that ends the process leaves behind (crash_mark.hpp); empty: nothing.
   std::string crash_file{};

@@ -27,7 +27,7 @@ namespace {
 constexpr std::size_t kUnfinishedMessages = 8;
 /// Clients that are refused: how many may read why at the same time, and for how long at most.
 constexpr std::size_t kMaxRefused = 64;
-constexpr Duration kRefusedPatience = std::chrono::seconds(1);
+constexpr Duration kRefusedTimeout = std::chrono::seconds(1);
 /// Out of descriptors: the pause between two tries, and after how many who waits is told.
 constexpr Duration kPause = std::chrono::milliseconds(100);
 constexpr int kTriesUntilTold = 10;
@@ -116,7 +116,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
     if (refused >= kMaxRefused) return;
     ++refused;
     const auto kept = std::make_shared<Local::socket>(std::move(socket));
-    workers.timers().after(kRefusedPatience, [weak = std::weak_ptr(kept)] {
+    workers.timers().after(kRefusedTimeout, [weak = std::weak_ptr(kept)] {
       const auto socket_then = weak.lock();
       if (!socket_then) return;
       boost::asio::post(socket_then->get_executor(), [socket_then] {

@@ -15,8 +15,8 @@ namespace {
 
 /// Without a daemon: of every provider its name is the command.
 struct Alone {
-  explicit Alone(Duration patience = KeyCommands::kPatience)
-      : commands(spawner, [](OriginId, const std::string& line) -> Result<std::string> { return line; }, patience) {}
+  explicit Alone(Duration timeout = KeyCommands::kTimeout)
+      : commands(spawner, [](OriginId, const std::string& line) -> Result<std::string> { return line; }, timeout) {}
 
   std::shared_ptr<Recorder> ask(const std::string& line, OriginId origin = 1) {
     CallRequest request;

@@ -17,18 +17,18 @@ using namespace gantry::host::test;
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kTimeout = std::chrono::seconds(10);
 
 /// The thread of a worker, as the system numbers it.
 [[nodiscard]] std::int64_t thread_of(Worker& worker) {
   auto [reply, answer] = oneshot::channel<std::int64_t>();
   auto shared = std::make_shared<oneshot::Sender<std::int64_t>>(std::move(reply));
   worker.post([shared] { (void)shared->send(::gettid()); });
-  return *answer.recv_for(kPatience);
+  return *answer.recv_for(kTimeout);
 }
 
 [[nodiscard]] std::int64_t delivered_on(Client& client) {
-  const auto answer = client.call("hasty.thread", json::object(), kPatience);
+  const auto answer = client.call("hasty.thread", json::object(), kTimeout);
   REQUIRE(answer);
   return (*answer)["id"];
 }
@@ -66,7 +66,7 @@ TEST_CASE("workers: there is one for each core that the host may use, unless the
 TEST_CASE("workers: a nonblocking plugin is delivered to on the worker of the connection that calls") {
   TestDaemon t([](Config& c) { c.host.workers = 2; });
   auto first = t.connect();
-  REQUIRE(first.call("host.status", json::object(), kPatience));  // it has its place before the second comes
+  REQUIRE(first.call("host.status", json::object(), kTimeout));  // it has its place before the second comes
   auto second = t.connect();
   REQUIRE(plugin_entry(t, "hasty")["runs_on"].get<std::string>().empty());
   const auto a = thread_of(t.daemon().workers().at(0));
@@ -85,14 +85,14 @@ TEST_CASE("workers: a nonblocking plugin is delivered to on the worker of the co
 TEST_CASE("workers: what is answered on one worker to another's connection leaves, in order") {
   TestDaemon t([](Config& c) { c.host.workers = 2; });
   auto first = t.connect();
-  REQUIRE(first.call("hasty.thread", json::object(), kPatience));  // it has its place before the second comes
+  REQUIRE(first.call("hasty.thread", json::object(), kTimeout));  // it has its place before the second comes
   Raw second(t.socket());
   constexpr int kCalls = 10;
   std::string calls;
   for (int i = 0; i < kCalls; ++i) calls += request(std::to_string(i), "hasty.slow").dump() + "\n";
   REQUIRE(second.send(calls + request("behind", "hasty.thread").dump() + "\n"));
   REQUIRE(second.receive()["result"]["id"] == thread_of(t.daemon().workers().at(1)));
-  REQUIRE(first.call("hasty.release", json::object(), kPatience));
+  REQUIRE(first.call("hasty.release", json::object(), kTimeout));
   for (int i = 0; i < kCalls; ++i) REQUIRE(second.receive()["id"] == std::to_string(i));
   REQUIRE(plugin_entry(t, "hasty")["runs_on"] == "workers");
 }
@@ -129,7 +129,7 @@ TEST_CASE("workers: a worker whose delivery does not return is taken over, and n
                       "\n"));
   REQUIRE(client.receive()["id"] == "status");
   auto other = t.connect();
-  REQUIRE(other.call("host.status", json::object(), kPatience));
+  REQUIRE(other.call("host.status", json::object(), kTimeout));
   eventually("the take-over", [&] { return (*t.call("host.metrics"))["workers"][0]["taken_over"] == 1; });
   REQUIRE(thread_of(t.daemon().workers().first()) != before);
   REQUIRE(plugin_entry(t, "hasty")["runs_on"] == "own thread");
@@ -296,13 +296,13 @@ TEST_CASE(
   TestDaemon t([](Config& c) { c.host.polling = Polling::off; });
   REQUIRE((*t.call("host.metrics"))["polling"] == false);
   auto client = t.connect();
-  for (int i = 0; i < 100; ++i) REQUIRE(client.call("host.status", json::object(), kPatience));
+  for (int i = 0; i < 100; ++i) REQUIRE(client.call("host.status", json::object(), kTimeout));
   for (const auto& worker : (*t.call("host.metrics"))["workers"]) {
     REQUIRE(worker["polls"] == 0);
   }
   t.daemon().workers().set_polling(true, true);
   REQUIRE((*t.call("host.metrics"))["polling"] == (Workers().size() > 1));
-  REQUIRE(client.call("host.status", json::object(), kPatience));
+  REQUIRE(client.call("host.status", json::object(), kTimeout));
 }
 
 TEST_CASE("workers: one that polls finds work that comes in quick succession without having slept") {

@@ -274,8 +274,8 @@ TEST_CASE("rpc: no other client waits for one that never reads") {
   Raw other(t.socket());
   const std::string payload(100'000, 'x');
   // Writes until the host stops reading from it, or closes it.
-  ::timeval no_patience{0, 200'000};
-  ::setsockopt(stuck.fd(), SOL_SOCKET, SO_SNDTIMEO, &no_patience, sizeof no_patience);
+  ::timeval short_timeout{0, 200'000};
+  ::setsockopt(stuck.fd(), SOL_SOCKET, SO_SNDTIMEO, &short_timeout, sizeof short_timeout);
   int sent = 0;
   while (sent < 2000 && stuck.line(request(sent, "echo.say", {{"p", payload}}))) ++sent;
   REQUIRE(sent < 2000);
@@ -286,8 +286,8 @@ TEST_CASE("rpc: no other client waits for one that never reads") {
 TEST_CASE("rpc: a client that sends and does not read is not read from, and gets every answer when it reads") {
   TestDaemon t;
   Raw c(t.socket());
-  const ::timeval no_patience{0, 200'000};
-  ::setsockopt(c.fd(), SOL_SOCKET, SO_SNDTIMEO, &no_patience, sizeof no_patience);
+  const ::timeval short_timeout{0, 200'000};
+  ::setsockopt(c.fd(), SOL_SOCKET, SO_SNDTIMEO, &short_timeout, sizeof short_timeout);
   const std::string payload(10'000, 'x');
   constexpr int kMany = 6400;  // as much as the outbox may hold
   int sent = 0;
