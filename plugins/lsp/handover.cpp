@@ -26,8 +26,8 @@ constexpr const char* kNoRoom = "the open documents were too large to be handed 
   if (end == TimePoint::max()) return {};
   return std::chrono::duration_cast<std::chrono::milliseconds>(end - now).count();
 }
-[[nodiscard]] TimePoint time_of(const json& suspended, TimePoint now) {
-  return suspended.is_null() ? TimePoint::max() : now + std::chrono::milliseconds(suspended.get<std::int64_t>());
+[[nodiscard]] TimePoint time_of(const json& left, TimePoint now) {
+  return left.is_null() ? TimePoint::max() : now + std::chrono::milliseconds(left.get<std::int64_t>());
 }
 
 /// All that is left, as text. What finds no room within `most` bytes is not in it, but in `dropped`.
@@ -156,7 +156,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
     pending.push_back({id, each.id, left_until(each.deadline, now), each.shutdown, static_cast<bool>(each.permit)});
   for (const auto& [id, text] : server_requests_) asked.push_back({id, text});
   for (const auto& each : queue_) {
-    const auto suspended = left_until(each.deadline, now);
+    const auto left = left_until(each.deadline, now);
     queue.push_back({each.text, each.request, left});
   }
   json out{{"asked_root", asked_root_},

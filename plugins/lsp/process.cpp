@@ -42,7 +42,7 @@ std::optional<ServerProcess::Suspended> ServerProcess::suspend() {
   if (broken_ || !output_open_ || decoder_.skipping() || !decoder_.error().empty()) return std::nullopt;
   Suspended suspended{std::string(decoder_.held()), front_.substr(front_at_) + queue_, stderr_tail(), close_wanted_};
   gone_ = true;
-  return left;
+  return suspended;
 }
 
 void ServerProcess::restore(Suspended suspended) {
