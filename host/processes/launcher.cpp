@@ -50,8 +50,7 @@ Launcher::~Launcher() {
   }
 }
 
-// ---- who asks
-// --------------------------------------------------------------------------------------------------------------
+// ---- who asks -----------------------------------------------------------------------------------
 
 void Launcher::join(OriginId origin, const std::string& plugin, bool own_process) {
   const Lock lock(mutex_);
@@ -99,8 +98,7 @@ void Launcher::unclaimed(const std::shared_ptr<Entry>& entry) {
   });
 }
 
-// ---- start
-// --------------------------------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
 void Launcher::spawn(const Caller& caller, const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
   auto order = order_in(request);
@@ -213,8 +211,7 @@ void Launcher::watch(const Key& key, const std::shared_ptr<Entry>& entry, const 
   });
 }
 
-// ---- the end
-// --------------------------------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 void Launcher::remember(const Key& key, const HelperEnd& end) {
   auto& list = ended_[key.first];

@@ -60,8 +60,7 @@ void AttachSession::receive(std::string_view text, const Envelope& e, DeferredAc
       Error{ErrorKind::invalid_request, "the first request must be initialize, not " + std::string(method), {}}, fx);
 }
 
-// ---- in order
-// ---------------------------------------------------------------------------------------------------------
+// ---- in order -----------------------------------------------------------------------------------
 
 void AttachSession::pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (!queue_.empty() || !takes_messages()) return wait_in_line(text, e, fx);
@@ -167,8 +166,7 @@ void AttachSession::granted(Permit permit) {
   (void)settle(fx);
 }
 
-// ---- to the server
-// ----------------------------------------------------------------------------------------------------
+// ---- to the server ------------------------------------------------------------------------------
 
 void AttachSession::forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline,
                                     Permit permit, DeferredActions& fx) {
@@ -225,8 +223,7 @@ void AttachSession::cancel(std::string_view text, DeferredActions& fx) {
   }
 }
 
-// ---- the editor leaves, or is slow
-// -------------------------------------------------------------------------------------
+// ---- the editor leaves, or is slow --------------------------------------------------------------
 
 void AttachSession::editor_left(const Result<json>& answer) {
   DeferredActions fx;
@@ -271,8 +268,7 @@ void AttachSession::editor_gave_credit() {
   consumed(0);
 }
 
-// ---- limits
-// ------------------------------------------------------------------------------------------------------------
+// ---- limits -------------------------------------------------------------------------------------
 
 bool AttachSession::needs_permit(std::string_view method) const {
   return context_->editors_need_permits.load(std::memory_order_relaxed) && !waits_by_design(method);

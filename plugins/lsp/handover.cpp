@@ -63,8 +63,7 @@ void kill_server(const Host& host, const json& session) {
 
 }  // namespace
 
-// ---- a session
-// ---------------------------------------------------------------------------------------------------------
+// ---- a session ----------------------------------------------------------------------------------
 
 json Session::suspend() {
   std::shared_ptr<ServerProcess> process;  // this and its permits die without the lock: others run at once
@@ -146,8 +145,7 @@ void Session::meet(std::optional<Restored> taken, DeferredActions& fx) {
   greet(fx);
 }
 
-// ---- an editor's
-// -------------------------------------------------------------------------------------------------------
+// ---- an editor's --------------------------------------------------------------------------------
 
 json AttachSession::suspend_own(DeferredActions& fx) {
   const TimePoint now = context_->host.now();
@@ -226,8 +224,7 @@ void AttachSession::restore_own(const json& suspended) {
   }
 }
 
-// ---- a shared one
-// ------------------------------------------------------------------------------------------------------
+// ---- a shared one -------------------------------------------------------------------------------
 
 json SharedSession::suspend_own(DeferredActions&) {
   json documents = json::array();
@@ -277,8 +274,7 @@ void SharedSession::restore_own(const json& suspended) {
   }
 }
 
-// ---- all of them
-// -------------------------------------------------------------------------------------------------------
+// ---- all of them --------------------------------------------------------------------------------
 
 void Registry::hand_over(const Stopping& stopping) {
   refuse_queries();

@@ -35,8 +35,7 @@ void Lsp::recover_servers() {
   if (!host_.call("process.list", json::object(), {}, listed)) registry_->recovery_ended();
 }
 
-// ---- from one instance to the next
-// --------------------------------------------------------------------------------------
+// ---- from one instance to the next --------------------------------------------------------------
 
 void Lsp::hand_over(const std::shared_ptr<Stopping>& stopping) {
   auto leaving = registry_->sessions();
@@ -77,8 +76,7 @@ void Lsp::attach_again(Call call) {
   }
 }
 
-// ---- the manifest
-// ------------------------------------------------------------------------------------------------------
+// ---- the manifest -------------------------------------------------------------------------------
 
 void Lsp::define(Definition<Lsp>& d) {
   const json text{{"type", "string"}};

@@ -82,8 +82,7 @@ void ServerProcess::watch() {
   if (decoder_.buffered() > 0) deliver();  // of before; what comes now will be told
 }
 
-// ---- towards the server
-// ----------------------------------------------------------------------------------------------
+// ---- towards the server -------------------------------------------------------------------------
 
 void ServerProcess::queued(std::size_t bytes) {
   if (backlog_.fetch_add(bytes, std::memory_order_relaxed) + bytes > kHighWater) was_high_ = true;
@@ -177,8 +176,7 @@ void ServerProcess::finish_flush() {
   });
 }
 
-// ---- from the server
-// -------------------------------------------------------------------------------------------------
+// ---- from the server ----------------------------------------------------------------------------
 
 void ServerProcess::readable() {
   constexpr std::size_t kChunk = 64 * 1024;
@@ -302,8 +300,7 @@ std::string ServerProcess::stderr_tail() const {
   return tail_;
 }
 
-// ---- the end
-// ---------------------------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 void ServerProcess::kill_group(int signal) {
   if (!gone_.load(std::memory_order_relaxed)) signal_process(host_, name_, signal);

@@ -131,8 +131,7 @@ void Session::publish_later(std::string topic, json details, DeferredActions& fx
   });
 }
 
-// ---- start
-// -----------------------------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
 void Session::start(DeferredActions& fx) {
   state_ = State::starting;
@@ -225,8 +224,7 @@ void Session::kill_for(std::string reason) {
   process_->kill_group(SIGKILL);
 }
 
-// ---- the server speaks
-// -----------------------------------------------------------------------------------------------
+// ---- the server speaks --------------------------------------------------------------------------
 
 bool Session::on_message(ServerProcess& from, std::string_view text) {
   // What an editor is sent is looked at on its way (editor.hpp).
@@ -306,8 +304,7 @@ void Session::on_noise(ServerProcess& from, std::string_view beginning) {
                                       printable(line, FrameDecoder::kNoiseKept));
 }
 
-// ---- the process ends
-// ------------------------------------------------------------------------------------------------
+// ---- the process ends ---------------------------------------------------------------------------
 
 void Session::on_exit(ServerProcess& from, const std::string& reason) {
   DeferredActions fx;
@@ -443,8 +440,7 @@ void Session::workspaces_are(const std::vector<std::string>& workspaces) {
   settle(fx);
 }
 
-// ---- close
-// -----------------------------------------------------------------------------------------------------------
+// ---- close --------------------------------------------------------------------------------------
 
 void Session::close(std::shared_ptr<void> hold) {
   DeferredActions fx;

@@ -85,8 +85,7 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   pending_.emplace(id, std::move(query));
 }
 
-// ---- diagnostics
-// -------------------------------------------------------------------------------------------------------
+// ---- diagnostics --------------------------------------------------------------------------------
 
 void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) {
   const auto& document = documents_[query->ask().path];
@@ -223,8 +222,7 @@ void SharedSession::tell_withdrawn(DeferredActions& fx) {
   }
 }
 
-// ---- the server
-// --------------------------------------------------------------------------------------------------------
+// ---- the server ---------------------------------------------------------------------------------
 
 std::string SharedSession::initialize_params() { return dump_json(own_initialize_params(config(), root())); }
 

@@ -55,8 +55,7 @@ namespace {
 
 bool is_clangd(const ServerConfig& config) { return name_of(config.command.front()).starts_with("clangd"); }
 
-// ---- what has changed
-// ------------------------------------------------------------------------------------------------------
+// ---- what has changed ---------------------------------------------------------------------------
 
 void SharedSession::look_around(const std::vector<std::string>& workspaces) {
   std::string base;
@@ -106,8 +105,7 @@ void SharedSession::tell_changes(DeferredActions& fx) {
   tell_server(notification("workspace/didChangeWatchedFiles", {{"changes", std::move(list)}}), fx);
 }
 
-// ---- documents
-// ---------------------------------------------------------------------------------------------------------
+// ---- documents ----------------------------------------------------------------------------------
 
 bool SharedSession::knows(const std::string& path, const FileStamp& stamp) const {
   Lock lock(mutex_);
@@ -254,8 +252,7 @@ void SharedSession::close_unused(DeferredActions& fx) {
   documents_.erase(oldest);
 }
 
-// ---- what callers tell
-// ----------------------------------------------------------------------------------------------------
+// ---- what callers tell --------------------------------------------------------------------------
 
 // The file is as the server was told just now.
 void SharedSession::notify(std::shared_ptr<Query> query, DeferredActions& fx) {
