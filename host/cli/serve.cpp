@@ -41,7 +41,7 @@ int give_up(const ServeArgs& args, const Error& error) {
   file = std::filesystem::absolute(*file);
   auto config = load_checked_config(*file, plugin_dir());
   if (config) return std::move(*config);
-  return fail(ErrorKind::invalid_params, "the configuration has mistakes:\n" + to_string(config.error()));
+  return fail(ErrorKind::invalid_params, "the configuration has errors:\n" + to_string(config.error()));
 }
 
 /// What the command line adds to the configuration, also after each reload.

@@ -81,7 +81,7 @@ void print_list(const json& list) {
   std::printf("%s%s\n", one_line(folder).c_str(), file.empty() ? ": it has no .gantry.toml" : "/.gantry.toml");
   if (look->contains("errors")) {
     for (const auto& error : look->at("errors")) std::printf("  %s\n", one_line(error).c_str());
-    return fail(ErrorKind::invalid_params, "it has mistakes, and nothing of it is in force; correct them first");
+    return fail(ErrorKind::invalid_params, "it has errors, and nothing of it is in force; correct them first");
   }
   for (const auto& key : look->value("keys", json::array())) {
     std::printf("  %s = %s%s\n", one_line(key.at("key")).c_str(), printable(key.value("value", ""), 4000).c_str(),

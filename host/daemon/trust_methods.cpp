@@ -20,7 +20,7 @@ std::vector<PluginSpec> Daemon::trusted_plugins(const Config& config) {
   return specs;
 }
 
-// A mistake in it is said, and stops nothing.
+// An error in it is said, and stops nothing.
 Projects::Read Daemon::read_project(const std::string& workspace) {
   auto read = projects_.read(
       workspace, [this] { return config(); },

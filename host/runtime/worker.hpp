@@ -87,7 +87,7 @@ class Worker {
   }
 
   /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a
-  /// handler is a mistake of ours: it is told to `on_unhandled_exception` and the worker goes on.
+  /// handler is a bug of the host: it is told to `on_unhandled_exception` and the worker goes on.
   void serve(const OnUnhandledException& on_unhandled_exception);
   void stop();
   void set_polling(bool on);

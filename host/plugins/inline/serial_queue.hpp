@@ -38,7 +38,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   static constexpr Duration kSlow = std::chrono::milliseconds(5);
 
   using Task = std::move_only_function<void()>;
-  /// Told what a task has thrown, which is a mistake of ours: the queue goes on. Serially.
+  /// Told what a task has thrown, which is a bug of the host: the queue goes on. Serially.
   using OnUnhandledException = Worker::OnUnhandledException;
   /// Runs, serially, when something has run and nothing waits. Must not throw.
   using OnIdle = std::function<void()>;

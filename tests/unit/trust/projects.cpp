@@ -149,7 +149,7 @@ TEST_CASE("project config: what is revoked is the user's again at once") {
   REQUIRE(t.daemon.call("trust.revoke", {{"folder", t.mine.string()}}).error().kind == ErrorKind::not_found);
 }
 
-TEST_CASE("project config: a mistake stops nothing and is logged and published and shown") {
+TEST_CASE("project config: an error stops nothing and is logged and published and shown") {
   ProjectDaemon t;
   auto told = t.daemon.daemon().bus().subscribe({"host.workspace.config"}, [] {});
   t.write(t.mine, "[lsp.servers.clangd]\nsettings = 1\n");
