@@ -193,6 +193,6 @@ TEST_CASE("launcher: a program that cannot be started is an error that says why"
                             json{{"reads", {"/"}}}, json{{"env", {{"A", 1}}}}, json{{"max_memory_mib", 1}}})
     REQUIRE(t.try_spawn("a", {"cat"}, wrong).error().kind == ErrorKind::invalid_params);
   REQUIRE(t.try_spawn("a", json::array()).error().kind == ErrorKind::invalid_params);
-  REQUIRE(t.try_spawn("a", {"true", std::string(Helper::kMaxOrder, 'x')}).error().kind == ErrorKind::too_large);
+  REQUIRE(t.try_spawn("a", {"true", std::string(Helper::kMaxRequest, 'x')}).error().kind == ErrorKind::too_large);
   REQUIRE(t.spawn("a", {"cat"})["warm"] == false);
 }
