@@ -32,7 +32,7 @@ Result<void> Places::open() {
     }
   }
   if (auto ok = deps_.server.open(options_.socket); !ok) return ok;
-  tell_where();
+  publish_socket();
   watch();
   mend();  // what was removed before it was watched
   return {};
@@ -43,8 +43,8 @@ std::shared_ptr<const StateLock> Places::state_lock() const {
   return state_lock_;
 }
 
-void Places::tell_where() {
-  if (const auto held = state_lock()) held->tell(deps_.server.socket());
+void Places::publish_socket() {
+  if (const auto held = state_lock()) held->write_socket(deps_.server.socket());
 }
 
 void Places::watch() {
@@ -98,7 +98,7 @@ void Places::mend_socket() {
     if (!options_.fallback.empty()) done = deps_.server.renew(options_.fallback);
   }
   if (!done) return;
-  tell_where();
+  publish_socket();
   watch();
   deps_.log.write(Level::warn, "host",
                   std::string(was_there ? "the socket's place is there again" : "the socket was removed from outside") +
@@ -118,7 +118,7 @@ void Places::mend_state_lock() {
     Lock lock(mutex_);
     state_lock_ = std::make_shared<const StateLock>(std::move(*again));
   }
-  tell_where();
+  publish_socket();
   watch();
 }
 
@@ -135,7 +135,7 @@ Result<void> Places::may_start(const PluginSpec& spec) {
     state_lock_ = std::make_shared<const StateLock>(std::move(*state));
     state_problem_.reset();
   }
-  tell_where();
+  publish_socket();
   deps_.workers.first().post([this] { watch(); });
   return {};
 }

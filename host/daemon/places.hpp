@@ -66,7 +66,7 @@ class Places {
   void mend_state_lock();
   void watch();
   [[nodiscard]] std::shared_ptr<const StateLock> state_lock() const;
-  void tell_where();
+  void publish_socket();
 
   const Deps deps_;
   const Options options_;

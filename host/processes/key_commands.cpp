@@ -34,7 +34,7 @@ std::vector<std::string> environment() {
   return out;
 }
 
-void tell_to_end(const Descriptor& stop) {
+void signal_stop(const Descriptor& stop) {
   const std::uint64_t one = 1;
   (void)!::write(stop.get(), &one, sizeof one);
 }
@@ -213,7 +213,7 @@ void KeyCommands::leave(OriginId origin) {
         ++it;
         continue;
       }
-      tell_to_end(it->second->stop);
+      signal_stop(it->second->stop);
       ended_.push_back(std::move(it->second));
       it = runs_.erase(it);
     }
@@ -227,7 +227,7 @@ void KeyCommands::stop() {
     Lock lock(mutex_);
     stopping_ = true;
     for (auto& [line, run] : runs_) {
-      tell_to_end(run->stop);
+      signal_stop(run->stop);
       ended_.push_back(std::move(run));
     }
     runs_.clear();

@@ -92,7 +92,7 @@ class TaskSupervisor {
   void on_restart(const std::string& scope, std::uint64_t run);
 
   // supervisor_tree.cpp
-  void tell_to_end(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void request_stop(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
   void request_cancel(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
   void cancel_children(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
   void job_over(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
@@ -115,7 +115,7 @@ class TaskSupervisor {
   void list(const Node& node, std::vector<TaskRecord>& out) const GANTRY_REQUIRES(mutex_);
   static void take_notes(const Node& node, TaskRecord& record);
   void schedule_cleanup();
-  void tell(const char* what, const TaskRecord& record, Level level);
+  void publish_state(const char* what, const TaskRecord& record, Level level);
 
   WorkerPool& pool_;
   Timers& timers_;

@@ -40,12 +40,12 @@ struct TaskSupervisor::Node {
 };
 
 struct TaskSupervisor::DeferredActions {
-  struct Told {
+  struct Announcement {
     const char* what;
     TaskRecord record;
     Level level;
   };
-  std::vector<Told> tells;
+  std::vector<Announcement> announcements;
   std::vector<CancelSource> stops;
   std::vector<std::pair<oneshot::Sender<Result<void>>, Result<void>>> replies;
   std::vector<TimerKey> timers;

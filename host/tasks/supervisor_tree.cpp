@@ -19,7 +19,7 @@
 
 namespace gantry::host {
 
-void TaskSupervisor::tell_to_end(Node& node, DeferredActions& out) {
+void TaskSupervisor::request_stop(Node& node, DeferredActions& out) {
   out.stops.push_back(node.context->stop_);
   if (node.grace_timer == 0)
     node.grace_timer =
@@ -42,7 +42,7 @@ void TaskSupervisor::request_cancel(Node& node, DeferredActions& out) {
     return;
   }
   cancel_children(node, out);  // the last one that goes may take the scope with it
-  if (node.active) tell_to_end(node, out);
+  if (node.active) request_stop(node, out);
 }
 
 void TaskSupervisor::cancel_children(Node& node, DeferredActions& out) {
@@ -117,7 +117,7 @@ void TaskSupervisor::restart(Node& node, DeferredActions& out) {
     }
   }
   node.record.state = TaskState::backing_off;  // only now: the scope is not quiet before all of them are told
-  out.tells.push_back({"restarts", node.record, Level::warn});
+  out.announcements.push_back({"restarts", node.record, Level::warn});
   count(out);
   settle(scope, out);
 }
@@ -133,7 +133,7 @@ void TaskSupervisor::end_for_restart(Node& node, DeferredActions& out) {
     settle(node, out);
   } else if (node.active) {
     cancel_children(node, out);
-    tell_to_end(node, out);
+    request_stop(node, out);
   } else if (node.record.state == TaskState::queued) {
     std::erase(queue_, node.record.name);
     node.record.state = TaskState::backing_off;
@@ -148,9 +148,9 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, DeferredActions& out) {
   scope.result = fail(ErrorKind::unavailable, why);
   scope.record.error = why;
   disarm(scope, out);
-  TaskRecord told = scope.record;
-  if (is_root) told.name = "root";
-  out.tells.push_back({"gave up", std::move(told), Level::error});
+  TaskRecord record = scope.record;
+  if (is_root) record.name = "root";
+  out.announcements.push_back({"gave up", std::move(record), Level::error});
   count(out);
   // What the scope may start again as a whole is kept; the root never is.
   const bool comes_back = !is_root && scope.record.is_scope && scope.policy() != TaskRestart::temporary;
@@ -164,7 +164,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, DeferredActions& out) {
       request_cancel(*child, out);
     }
   }
-  if (scope.active) tell_to_end(scope, out);  // a task whose tasks fail too often
+  if (scope.active) request_stop(scope, out);  // a task whose tasks fail too often
   if (comes_back) {
     cause.record.state = TaskState::backing_off;
     settle(scope, out);
@@ -261,7 +261,7 @@ void TaskSupervisor::take_out(Node& node, TaskState state, DeferredActions& out)
   node.record.state = state;
   node.record.ended_at = timers_.now();
   const char* const what = task_state_name(state).data();
-  out.tells.push_back(
+  out.announcements.push_back(
       {what, node.record, state == TaskState::completed || state == TaskState::cancelled ? Level::info : Level::error});
   count(out);
   if (node.reply) {

@@ -72,7 +72,7 @@ json Session::suspend() {
   json out{{"server", to_json(config_)},    {"root", root_},
            {"last_id", last_id_},           {"restarts", restarts_},
            {"languages", languages_},       {"exit_wanted", exit_wanted_},
-           {"noise_told", noise_told_},     {"stray_answer_told", stray_answer_told_},
+           {"noise_told", noise_reported_}, {"stray_answer_told", stray_answer_reported_},
            {"begun", state_ != State::idle}};
   out["own"] = suspend_own(fx);
   process.swap(process_);
@@ -101,8 +101,8 @@ void Session::restore(const json& suspended) {
     restarts_ = suspended.at("restarts");
     languages_ = suspended.at("languages").get<std::set<std::string>>();
     exit_wanted_ = suspended.at("exit_wanted");
-    noise_told_ = suspended.value("noise_told", false);
-    stray_answer_told_ = suspended.value("stray_answer_told", false);
+    noise_reported_ = suspended.value("noise_told", false);
+    stray_answer_reported_ = suspended.value("stray_answer_told", false);
     restore_own(suspended.at("own"));
     if (const auto it = suspended.find("process"); it != suspended.end()) {
       restored_ = Restored{.name = it->at("name"),

@@ -57,16 +57,16 @@ void ServerProcess::restore(Suspended suspended) {
 
 void ServerProcess::begin() {
   reactor_.post([self = shared_from_this()] { self->watch(); });
-  const auto tell = [self = shared_from_this()](std::string reason) {
+  const auto report = [self = shared_from_this()](std::string reason) {
     self->reactor_.post([self, reason = std::move(reason)] { self->exited(reason); });
   };
-  auto made = await_process(host_, name_, [tell](const Result<ProcessEnd>& end) {
-    if (!end) return tell("is lost: " + end.error().message);
-    if (end->exit_code) return tell("exited with code " + std::to_string(*end->exit_code));
+  auto made = await_process(host_, name_, [report](const Result<ProcessEnd>& end) {
+    if (!end) return report("is lost: " + end.error().message);
+    if (end->exit_code) return report("exited with code " + std::to_string(*end->exit_code));
     const int signal = end->signal.value_or(SIGKILL);
-    tell("was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")");
+    report("was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")");
   });
-  if (!made) tell("is lost: " + made.error().message);
+  if (!made) report("is lost: " + made.error().message);
 }
 
 void ServerProcess::watch() {
@@ -239,8 +239,8 @@ void ServerProcess::deliver() {
   while (output_open_) {
     std::string_view message;
     const auto status = decoder_.next(message);
-    if (!noise_told_ && !decoder_.noise().empty() && status != FrameDecoder::Status::broken) {
-      noise_told_ = true;
+    if (!noise_reported_ && !decoder_.noise().empty() && status != FrameDecoder::Status::broken) {
+      noise_reported_ = true;
       events->on_noise(*this, decoder_.noise());
     }
     switch (status) {

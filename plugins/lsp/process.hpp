@@ -142,7 +142,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
 
   // From the server: the reactor's thread.
   FrameDecoder decoder_{kMaxMessage, Framing::headers, Noise::skipped};
-  bool noise_told_ = false;
+  bool noise_reported_ = false;
   std::optional<long long> sought_;
   std::string unsynced_;
   std::atomic<bool> held_{false};

@@ -85,7 +85,7 @@ void SharedSession::ready(DeferredActions& fx) {
                   dump_json(to_uri(path)) + "}}}",
               fx);
   note_documents();
-  tell_changes(fx);
+  notify_changes(fx);
   // What waited was read from the disk before the server was there, which may be minutes ago.
   for (auto& waiting : std::exchange(waiting_, {}))
     fx.run.push_back([query = std::move(waiting.query)] { query->resolve_later(); });

@@ -283,7 +283,7 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
 void Session::nobody_waits(std::string_view id, DeferredActions& fx) {
   constexpr std::size_t kMostShown = 64;
   if (const auto given = own_id(id); given > 0 && given <= last_id_) return;
-  if (std::exchange(stray_answer_told_, true)) return;
+  if (std::exchange(stray_answer_reported_, true)) return;
   fx.run.push_back([context = context_, line = config_.name + " answers " + printable(id, kMostShown) +
                                                (id.size() > kMostShown ? "..." : "") +
                                                ", an id that no request had; such answers are dropped"] {
@@ -294,7 +294,7 @@ void Session::nobody_waits(std::string_view id, DeferredActions& fx) {
 void Session::on_noise(ServerProcess& from, std::string_view beginning) {
   {
     Lock lock(mutex_);
-    if (process_.get() != &from || std::exchange(noise_told_, true)) return;
+    if (process_.get() != &from || std::exchange(noise_reported_, true)) return;
   }
   auto line = beginning.substr(0, beginning.find('\n'));
   if (line.ends_with('\r')) line.remove_suffix(1);

@@ -148,7 +148,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   [[nodiscard]] Error last_error() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] long long next_id() GANTRY_REQUIRES(mutex_) { return ++last_id_; }
   void to_server(std::string_view message, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void tell_server(const json& message, DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
+  void send_to_server(const json& message, DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
     to_server(dump_json(message), fx);
   }
   void to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, DeferredActions& fx)
@@ -215,8 +215,8 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::deque<TimePoint> crashes_ GANTRY_GUARDED_BY(mutex_);
   Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
   std::size_t restarts_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool noise_told_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool stray_answer_told_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool noise_reported_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool stray_answer_reported_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   std::string kill_reason_ GANTRY_GUARDED_BY(mutex_);  // why we killed it; says more than the signal
   std::string last_tail_ GANTRY_GUARDED_BY(mutex_);

@@ -80,7 +80,7 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   if (ask.kind == Query::Kind::notification) return notify(std::move(query), fx);
   const long long id = next_id();
   if (id % kIdsNoted == 0) note_documents();
-  tell_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
+  send_to_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
   query->taken(self(), id);
   pending_.emplace(id, std::move(query));
 }
@@ -215,7 +215,7 @@ std::string SharedSession::diagnostics_of(const std::string& path) const {
 }
 
 // Those of a server that is gone hold no more. An editor's are withdrawn by Standing.
-void SharedSession::tell_withdrawn(DeferredActions& fx) {
+void SharedSession::notify_withdrawn(DeferredActions& fx) {
   for (const auto& [path, document] : documents_) {
     if (document.diagnostics.empty() || is_empty_array(document.diagnostics)) continue;
     publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", nullptr}}, fx);
@@ -237,9 +237,9 @@ Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Def
   save_ = Save::none;
   if (save.is_object() || save == true) save_ = Save::plain;
   if (save.is_object() && save.value("includeText", json()) == true) save_ = Save::with_text;
-  tell_server(notification("initialized", json::object()), fx);
+  send_to_server(notification("initialized", json::object()), fx);
   if (!config().settings.empty()) {
-    tell_server(notification("workspace/didChangeConfiguration", {{"settings", config().settings}}), fx);
+    send_to_server(notification("workspace/didChangeConfiguration", {{"settings", config().settings}}), fx);
   }
   return {};
 }
@@ -309,10 +309,10 @@ void SharedSession::down(const Error& error, DeferredActions& fx) {
   };
   for (auto& [id, query] : pending_) lose(std::move(query));
   for (auto& waiter : diagnostics_waiters_) lose(std::move(waiter.query));
-  untold_ = {};  // the next one reads the disk
+  unsent_changes_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
-  if (state() != State::closing) tell_withdrawn(fx);
+  if (state() != State::closing) notify_withdrawn(fx);
   documents_.clear();
   standing_ = {};
 }

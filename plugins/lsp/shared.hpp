@@ -118,7 +118,7 @@ class SharedSession final : public Session {
   [[nodiscard]] bool sync(const Query::Ask& ask, Query::Snapshot& snapshot, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   struct OnDisk;
-  void tell_text(const std::string& path, Document& document, const std::string& quoted_text, std::size_t hash,
+  void send_text(const std::string& path, Document& document, const std::string& quoted_text, std::size_t hash,
                  DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void became(const std::string& path, const FileStamp& before, const OnDisk& now, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
@@ -128,10 +128,10 @@ class SharedSession final : public Session {
   void say_saved(const std::string& uri, const std::string& quoted_text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void notify(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void changed_on_disk(const Changes& changes, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void tell_changes(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void notify_changes(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void tell_withdrawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void notify_withdrawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void progressed(std::string_view params) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool is_believed(const Document& document) const GANTRY_REQUIRES(mutex_);
   void wake_waiters(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -171,7 +171,7 @@ class SharedSession final : public Session {
   enum class Save { none, plain, with_text };
 
   std::unique_ptr<TreeWatch> watch_;  ///< the worker's
-  Changes untold_ GANTRY_GUARDED_BY(mutex_);
+  Changes unsent_changes_ GANTRY_GUARDED_BY(mutex_);
   bool replacing_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the process, for what has changed: calls go to the next one
   Save save_ GANTRY_GUARDED_BY(mutex_) = Save::none;
   std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path

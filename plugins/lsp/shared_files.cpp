@@ -86,23 +86,23 @@ void SharedSession::changed_on_disk(const Changes& changes, DeferredActions& fx)
     };
     document.disturbed = document.disturbed || changes.lost || std::ranges::any_of(changes.files, is_another);
   }
-  for (const auto& [path, change] : changes.files) untold_.add(path, change);
-  const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || untold_.lost;
+  for (const auto& [path, change] : changes.files) unsent_changes_.add(path, change);
+  const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || unsent_changes_.lost;
   if (outdated && state() == State::ready) {
     replacing_ = true;
     replace_process();
   } else if (state() == State::ready) {
-    tell_changes(fx);
+    notify_changes(fx);
   }
 }
 
-void SharedSession::tell_changes(DeferredActions& fx) {
-  const Changes changes = std::exchange(untold_, {});
+void SharedSession::notify_changes(DeferredActions& fx) {
+  const Changes changes = std::exchange(unsent_changes_, {});
   if (changes.files.empty()) return;
   json list = json::array();
   for (const auto& [path, change] : changes.files)
     list.push_back({{"uri", to_uri(path)}, {"type", static_cast<int>(change)}});
-  tell_server(notification("workspace/didChangeWatchedFiles", {{"changes", std::move(list)}}), fx);
+  send_to_server(notification("workspace/didChangeWatchedFiles", {{"changes", std::move(list)}}), fx);
 }
 
 // ---- documents ----------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Defer
     return false;
   } else if (snapshot.quoted_text && (snapshot.hash != it->second.hash || it->second.disturbed)) {
     it->second.disturbed = false;
-    tell_text(ask.path, it->second, *snapshot.quoted_text, snapshot.hash, fx);
+    send_text(ask.path, it->second, *snapshot.quoted_text, snapshot.hash, fx);
   }
   it->second.stamp = snapshot.info.stamp;
   it->second.real_path = std::move(snapshot.real_path);
@@ -141,7 +141,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Defer
   return true;
 }
 
-void SharedSession::tell_text(const std::string& path, Document& document, const std::string& quoted_text,
+void SharedSession::send_text(const std::string& path, Document& document, const std::string& quoted_text,
                               std::size_t hash, DeferredActions& fx) {
   // Of a text that it knows, clangd would say nothing unless it finds an included file changed.
   const bool force = hash == document.hash && is_clangd(config());
@@ -214,7 +214,7 @@ void SharedSession::became(const std::string& path, const FileStamp& before, con
   if (it == documents_.end() || !it->second.stamp.same(before) || state() != State::ready || replacing_) return;
   if (now.stamp) it->second.stamp = *now.stamp;
   if (now.stamp && !now.quoted_text) return;  // touched
-  if (now.stamp) return tell_text(path, it->second, *now.quoted_text, now.hash, fx);
+  if (now.stamp) return send_text(path, it->second, *now.quoted_text, now.hash, fx);
   documents_.erase(it);
   disturb_others(path);
   note_documents();
@@ -233,7 +233,7 @@ void SharedSession::disturb_others(const std::string& path) {
 }
 
 void SharedSession::say_closed(const std::string& path, DeferredActions& fx) {
-  tell_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(path)}}}}), fx);
+  send_to_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(path)}}}}), fx);
 }
 
 // The text is on the disk: servers that check what is saved do so now.
@@ -260,7 +260,7 @@ void SharedSession::notify(std::shared_ptr<Query> query, DeferredActions& fx) {
   if (ask.method == "workspace/didChangeWatchedFiles") {
     changed_on_disk(changes_in(ask.params), fx);
   } else {
-    tell_server(notification(ask.method.c_str(), ask.params), fx);
+    send_to_server(notification(ask.method.c_str(), ask.params), fx);
   }
   fx.run.push_back([query = std::move(query)] { query->answer("null"); });
 }

@@ -88,7 +88,7 @@ class ChildPlugin final : public Plugin {
   [[nodiscard]] Result<void> watch_process();
   void process_ended();
   void ended(const std::string& why);
-  void tell_death(const std::string& why);
+  void report_death(const std::string& why);
   void watch_silence();
   void look_for_silence();
   /// Waits for the process at most until then; what became of it. Any thread, more than once.

@@ -26,7 +26,7 @@ void ChildPlugin::ended(const std::string& why) {
   }
   refuse_calls();
   if (exited_) {
-    tell_death(why);
+    report_death(why);
     return;
   }
   // What becomes of the process is known a moment later.
@@ -56,11 +56,11 @@ void ChildPlugin::process_ended() {
     return;
   }
   (void)deps_.workers.timers().cancel(timeout_);
-  tell_death(*why_);
+  report_death(*why_);
 }
 
 // On the worker that reads its output.
-void ChildPlugin::tell_death(const std::string& why) {
+void ChildPlugin::report_death(const std::string& why) {
   const auto end = reap(std::chrono::steady_clock::now());
   Death became = hung_ ? Death{*hung_} : end.value_or(Death{why});
   became.calls = open_methods();

@@ -74,12 +74,12 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
       seen_ = number;
       looks_ = 0;
     } else if (++looks_ == kLooks) {
-      tell(number);
+      report(number);
       return;
     }
     arm();
   }
-  void tell(std::uint64_t number) {
+  void report(std::uint64_t number) {
     std::array<char, kWords * sizeof(std::uint64_t) + 1> text{};
     for (std::size_t i = 0; i < kWords; ++i) {
       const auto word = what_[i].load(std::memory_order_relaxed);
