@@ -3,9 +3,9 @@
 // host/check/bare_host.hpp: a host of the C boundary and nothing more (gantry/abi.h): it delivers whatever it is told
 // to, also what a real host would never let through, and keeps what the plugin does with it.
 //
-// The plugin's symbolic thread is one thread of this object. What is said to it is queued, and delivered one at a time.
-// The bytes of a message are spoilt when `deliver` has returned: a plugin that keeps them is found out. Exceptions that
-// cross the boundary are caught here, and are a fault.
+// The plugin's strand is one thread of this object. What is said to it is queued, and delivered one
+// at a time. The bytes of a message are spoilt when `deliver` has returned: a plugin that keeps
+// them is found out. Exceptions that cross the boundary are caught here, and are a fault.
 //
 // Thread rule: everything by the one thread that owns it. What the plugin calls back comes from any thread, also after
 // its end: what it finds then (bare_host_table.cpp) is never freed.
@@ -42,7 +42,7 @@ enum class Fault : std::uint8_t {
 struct FaultSeen {
   Fault fault;
   std::string what;
-  bool serial;  ///< on the plugin's symbolic thread
+  bool serial;  ///< on the plugin's strand
 };
 
 /// What has become of a call.
@@ -52,7 +52,7 @@ struct CallSeen {
   bool answered = false;
   std::int32_t status = 0;
   bool refused = false;       ///< `deliver` has returned a negative result
-  bool other_thread = false;  ///< it was answered on another one than the symbolic thread
+  bool other_thread = false;  ///< it was answered on another one than the strand
   bool cancelled = false;
   std::uint64_t credit = 0;  ///< that is left
   std::uint64_t items = 0;
@@ -132,7 +132,7 @@ class BareHost {
   [[nodiscard]] std::string last_error() const;
 
  private:
-  /// Runs it on the symbolic thread. False: it did not return within `timeout`.
+  /// Runs it on the strand. False: it did not return within `timeout`.
   [[nodiscard]] bool run(std::function<void()> task, Duration timeout);
   void deliver(Message& message);
   [[nodiscard]] std::string method_of(std::uint64_t id) const;

@@ -59,7 +59,7 @@ Outcome check_other_threads(Subject& s) {
     if (outcome.status != Status::passed) return outcome;
     const auto all = drive.host().all();
     const auto others = std::count_if(all.begin(), all.end(), [](const auto& call) { return call.other_thread; });
-    if (others == 0) return Outcome::skipped("it answers on its symbolic thread only");
+    if (others == 0) return Outcome::skipped("it answers on its strand only");
     return Outcome::passed(std::to_string(others) + " of " + std::to_string(all.size()) + " answers came from others");
   });
 }

@@ -44,8 +44,8 @@ class Drive {
   std::size_t call_each(Wish wish);
   /// Cancels what is open and waits for it.
   void end_calls(Duration grace = kGrace);
-  /// A handler that keeps the symbolic thread until it is cancelled is cancelled: a host that stops says goodbye to its
-  /// clients first.
+  /// A handler that keeps the strand until it is cancelled is cancelled: a host that stops says
+  /// goodbye to its clients first.
   void free_thread();
   /// Stops and destroys it, judging nothing. False: it does not return.
   bool end();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin object has one symbolic thread (serial_). Whoever loads it acts as that thread until start() has returned,
-// and again when stop() has drained the queue; in between the queue is it. What the plugin calls back (on_*) arrives on
-// any thread and touches only what mutex_ guards, which is not held while the plugin or the port is called.
+// A plugin object has one strand (serial_). Whoever loads it acts as that thread until start() has
+// returned, and again when stop() has drained the queue; in between the queue is it. What the
+// plugin calls back (on_*) arrives on any thread and touches only what mutex_ guards, which is not
+// held while the plugin or the port is called.
 #include "host/plugins/inline/inline_plugin.hpp"
 
 #include <algorithm>

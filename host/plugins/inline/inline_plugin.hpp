@@ -71,7 +71,7 @@ class InlinePlugin final : public Plugin {
     TimePoint not_before{};
     bool inside = false;  ///< its handler has it now
   };
-  /// While the plugin is called, by its symbolic thread.
+  /// While the plugin is called, by its strand.
   class Inside {
    public:
     Inside(InlinePlugin& plugin, std::string_view what) noexcept

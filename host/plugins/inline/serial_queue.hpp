@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/inline/serial_queue.hpp: a plugin's symbolic thread: tasks, one at a time, in order,
-// through an mpsc channel.
+// host/plugins/inline/serial_queue.hpp: a plugin's strand: tasks, one at a time, in order, through
+// an mpsc channel.
 //
 // Two kinds. One has an OS thread of its own. One is borrowed: its tasks run in turns on the host's workers, on the
 // very worker that pushes where there is one (no thread switch); a turn is posted, never run within the push. A
 // borrowed queue gets a thread of its own, for good, when a task of it takes longer than kSlow, or when one does not
 // return and its worker was taken over; then the thread that it holds becomes its own.
 //
-// A new queue is held: tasks wait until release(). Whoever created it may act as the symbolic thread until then, and
-// again once join() has returned true. Its thread is there from the start, so that a system that gives no thread says
-// so before the plugin has begun anything.
+// A new queue is held: tasks wait until release(). Whoever created it may act as the strand until
+// then, and again once join() has returned true. Its thread is there from the start, so that a
+// system that gives no thread says so before the plugin has begun anything.
 //
 // Thread rule: push() from any thread; release(), drain_here(), drop(), close() and join() by who started the plugin or
 // stops it. Full: push() refuses at kMaxTasks. Each kind of message has a bound of its own below that; what remains is

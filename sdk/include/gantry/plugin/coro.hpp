@@ -30,12 +30,12 @@ namespace gantry {
 
 namespace detail {
 
-/// The executor that the plugin's symbolic thread is: whoever makes something ready posts a turn to it.
+/// The executor that the plugin's strand is: whoever makes something ready posts a turn to it.
 class SerialExecutor final : public Crew::Member, private Executor {
  public:
   explicit SerialExecutor(Host host) : host_(std::move(host)) {}
   ~SerialExecutor() override {
-    // The symbolic thread is this one; nothing is posted any more.
+    // The strand is this one; nothing is posted any more.
     closing_.store(true, std::memory_order_relaxed);
     const Entered entered(*this);
     awake();
