@@ -57,7 +57,7 @@ class Child {
     link_->start();
     send_started(start, confined);
     const auto command = commands.rx.recv();
-    if (plugin_ && command->heir) plugin_->expect_heir();
+    if (plugin_ && command->successor) plugin_->expect_heir();
     const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
     send_stopped(*command, clean);
     (void)link_->write_out(std::chrono::steady_clock::now() + kLastWrite);  // what it leaves may be large
@@ -76,7 +76,7 @@ class Child {
   struct Command {
     bool gone;  ///< the host is; else it says stop
     Duration budget;
-    bool heir = false;  ///< another instance comes next
+    bool successor = false;  ///< another instance comes next
   };
   /// What comes back of one call, under the host's number for it.
   class LinkSink final : public CallSink {
