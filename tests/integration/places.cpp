@@ -202,7 +202,7 @@ TEST_CASE("places: gantry stop ends the holder of the state folder also when tha
     (void)std::signal(SIGTERM, SIG_DFL);  // Catch has a handler of its own
     const auto lock = StateLock::take(box.dir() / "state");
     if (!lock) ::_exit(1);
-    lock->tell(box.socket());
+    lock->write_socket(box.socket());
     (void)!::write(ready[1], "1", 1);
     while (true) ::pause();
   }

@@ -179,7 +179,7 @@ TEST_CASE(
     const auto lock = StateLock::take(dir.path());
     REQUIRE(lock);
     REQUIRE(find_state_holder(dir.path())->pid == 0);
-    lock->tell("/somewhere/host.sock");
+    lock->write_socket("/somewhere/host.sock");
     const auto holder = find_state_holder(dir.path());
     REQUIRE(holder->pid == ::getpid());
     REQUIRE(holder->socket == "/somewhere/host.sock");
