@@ -8,11 +8,10 @@
 // else of it; its first line of output is the answer. Who asks for a line that runs waits for that run; nothing is
 // kept.
 //
-// Thread rule: any thread; nothing blocks but stop() and the destructor. A command is waited for by a thread of its
-// own.
-//   mutex_ is a leaf.
-// Bounds: kMaxRunning commands at once (`overloaded`), kMaxOutput bytes of output and kTimeout of real time each; then
-//   its process group is killed. One whose askers have all left is killed, too.
+// Thread rule: any thread; nothing blocks but stop() and the destructor. A command is waited for by a
+//   thread of its own. mutex_ is a leaf.
+// Bounds: kMaxRunning commands at once (`overloaded`), kMaxOutput bytes of output and kTimeout of real
+//   time each; then its process group is killed. One whose askers have all left is killed, too.
 // Never: what it prints is in a log, an event or an error.
 #pragma once
 
