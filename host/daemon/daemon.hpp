@@ -142,12 +142,12 @@ class Daemon {
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<KeyCommands> key_commands_;
   std::unique_ptr<ServiceManager> services_;
-  std::unique_ptr<TrustService> trust_desk_;
+  std::unique_ptr<TrustService> trust_service_;
   std::shared_ptr<LibraryWatch> watch_;        ///< if it was asked for
   std::unique_ptr<PluginTasks> plugin_tasks_;  ///< outlives its jobs
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;
-  std::unique_ptr<UnixServer> door_;
+  std::unique_ptr<UnixServer> unix_server_;
   std::unique_ptr<Places> places_;
   oneshot::Channel<bool> stop_asked_ = oneshot::channel<bool>();
   std::thread stopper_;

@@ -96,7 +96,7 @@ class BusPort : public PluginPort {
     return std::move(next->event);
   }
   void event_over(const Event& event, const std::string& failure, int tries) override {
-    if (!failure.empty()) bus_.bury(event, "plugin " + owner_.plugin, failure, tries);
+    if (!failure.empty()) bus_.add_dead_letter(event, "plugin " + owner_.plugin, failure, tries);
   }
 
  private:

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place
+// host/router/router.hpp: the way of a call from a protocol to whoever answers it, and the one place
 // for policy that holds for every call: what plugins are granted, permits, deadlines, retry of
 // idempotent calls, counts.
 //

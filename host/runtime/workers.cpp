@@ -115,12 +115,12 @@ void Workers::start(std::function<void()> body) {
   (void)::pthread_setname_np(thread->thread.native_handle(), "gantry-worker");
 }
 
-bool Workers::run(const Worker::OnEscape& on_escape) {
+bool Workers::run(const Worker::OnUnhandledException& on_unhandled_exception) {
   try {
     for (const auto& worker : workers_) {
-      start([&on_escape, w = worker.get()] { w->serve(on_escape); });
+      start([&on_unhandled_exception, w = worker.get()] { w->serve(on_unhandled_exception); });
     }
-    watch(on_escape);
+    watch(on_unhandled_exception);
   } catch (...) {
     stop();
     (void)end_threads();
@@ -131,7 +131,7 @@ bool Workers::run(const Worker::OnEscape& on_escape) {
   bool more = ended;
   while (more) {
     more = false;
-    for (const auto& worker : workers_) more = worker->run_leftovers(on_escape) || more;
+    for (const auto& worker : workers_) more = worker->run_leftovers(on_unhandled_exception) || more;
   }
   return ended;
 }
@@ -143,7 +143,7 @@ void Workers::stop() {
   changed_.notify_all();
 }
 
-void Workers::watch(const Worker::OnEscape& on_escape) {
+void Workers::watch(const Worker::OnUnhandledException& on_unhandled_exception) {
   std::vector<Seen> seen(workers_.size());
   std::vector<std::uint64_t> turns(workers_.size());
   int quiet = 0;
@@ -155,14 +155,15 @@ void Workers::watch(const Worker::OnEscape& on_escape) {
       }
       if (stopped_) return;
     }
-    quiet = look(seen, turns, on_escape) ? 0 : quiet + 1;
+    quiet = look(seen, turns, on_unhandled_exception) ? 0 : quiet + 1;
     if (quiet < kRestAfter) continue;
     rest();
     quiet = 0;
   }
 }
 
-bool Workers::look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns, const Worker::OnEscape& on_escape) {
+bool Workers::look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns,
+                   const Worker::OnUnhandledException& on_unhandled_exception) {
   bool active = false;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker& worker = *workers_[i];
@@ -175,11 +176,12 @@ bool Workers::look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns, c
     } else if (++seen[i].ticks >= kTicks) {
       seen[i].ticks = 0;  // if no thread can be had now, perhaps later
       try {
-        start([&worker, turn, &on_escape] {
-          if (worker.take_over(turn)) worker.serve(on_escape);
+        start([&worker, turn, &on_unhandled_exception] {
+          if (worker.take_over(turn)) worker.serve(on_unhandled_exception);
         });
       } catch (const std::system_error& e) {
-        on_escape("a turn does not return, and there is no thread to take its worker over: " + std::string(e.what()));
+        on_unhandled_exception("a turn does not return, and there is no thread to take its worker over: " +
+                               std::string(e.what()));
       }
     }
   }

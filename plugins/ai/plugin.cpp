@@ -62,7 +62,7 @@ json models_result() {
 }
 
 // What must hold of `messages`, or a description of what does not.
-std::string message_mistake(const json& messages) {
+std::string message_error(const json& messages) {
   if (messages.empty()) return "messages is empty; it must hold at least one message";
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const std::string at = "messages[" + std::to_string(i) + "]";
@@ -179,8 +179,8 @@ class Ai {
     const std::string model = params.string_or("model", "");
     const auto workspace = params.maybe_string("workspace");
     if (known.contains("messages") && known["messages"].is_array()) {
-      const std::string mistake = message_mistake(messages);
-      params.require(mistake.empty(), mistake);
+      const std::string wrong = message_error(messages);
+      params.require(wrong.empty(), wrong);
     }
     job->prefix = last_text(messages);
     take_options(params, *job, document, std::move(options));

@@ -35,8 +35,7 @@ void Lsp::recover_servers() {
   if (!host_.call("process.list", json::object(), {}, listed)) registry_->recovery_ended();
 }
 
-// ---- from one instance to the next
-// --------------------------------------------------------------------------------------
+// ---- from one instance to the next --------------------------------------------------------------
 
 void Lsp::hand_over(const std::shared_ptr<Stopping>& stopping) {
   auto leaving = registry_->sessions();
@@ -53,8 +52,8 @@ void Lsp::hand_over(const std::shared_ptr<Stopping>& stopping) {
   registry_->hand_over(*stopping);
 }
 
-void Lsp::take_up(const std::string& handed_over) try {
-  left_ = registry_->take_up(handed_over);
+void Lsp::restore(const std::string& handed_over) try {
+  left_ = registry_->restore(handed_over);
 } catch (const json::exception& e) {
   host_.log(Level::error, std::string("what the instance before has handed over makes no sense: ") + e.what());
 }
@@ -69,16 +68,15 @@ void Lsp::attach_again(Call call) {
                                  own.value("home", "/"), std::move(call));
   if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
   try {
-    session->take_up_editor(std::move(left.mapped().unsent));
-    session->take_up(left.mapped().session);
+    session->restore_editor(std::move(left.mapped().unsent));
+    session->restore(left.mapped().session);
     session->editor_gave_credit();
   } catch (const json::exception&) {
     session->editor_left(std::unexpected(anew));
   }
 }
 
-// ---- the manifest
-// ------------------------------------------------------------------------------------------------------
+// ---- the manifest -------------------------------------------------------------------------------
 
 void Lsp::define(Definition<Lsp>& d) {
   const json text{{"type", "string"}};

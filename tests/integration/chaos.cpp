@@ -209,7 +209,7 @@ class Chaos {
  private:
   template <class F>
   void wait_for(const char* what, F&& condition) {
-    const auto until = std::chrono::steady_clock::now() + kPatience;
+    const auto until = std::chrono::steady_clock::now() + kTimeout;
     while (!condition()) {
       if (std::chrono::steady_clock::now() < until) continue;
       const auto now = footprint_of(host_);
@@ -219,7 +219,7 @@ class Chaos {
     }
   }
   [[nodiscard]] json call(const std::string& method) {
-    auto answer = box_.connect().call(method, json::object(), kPatience);
+    auto answer = box_.connect().call(method, json::object(), kTimeout);
     if (!answer) FAIL(method << ": " << answer.error().message);
     return *answer;
   }
@@ -268,7 +268,7 @@ class Chaos {
   }
 
   std::string kill_one(Client& client, ChaosClient::Random& random) {
-    const auto plugins = client.call("host.plugins", json::object(), kPatience);
+    const auto plugins = client.call("host.plugins", json::object(), kTimeout);
     if (!plugins) return plugins.error().message;
     std::vector<pid_t> pids;
     for (const auto& plugin : *plugins) {
@@ -300,7 +300,7 @@ class Chaos {
       const bool handover = (random() & 1U) != 0;
       put((handover ? "handover_" : "overlap_") + std::string((random() & 1U) != 0 ? "1" : "2"));
     }
-    const auto reloaded = client.call("plugin.reload", {{"name", name}}, kPatience);
+    const auto reloaded = client.call("plugin.reload", {{"name", name}}, kTimeout);
     ++(reloaded ? reloaded_ : not_reloaded_);
     if (reloaded) return {};
     const auto kind = reloaded.error().kind;
@@ -311,7 +311,7 @@ class Chaos {
   std::string reconfigure(Client& client, ChaosClient::Random& random, bool badly) {
     configure(random);
     if (badly) std::ofstream(box_.dir() / "g.toml", std::ios::app) << "endling = \"no such key\"\n[plugins.typed]\n";
-    const auto loaded = client.call("config.reload", json::object(), kPatience);
+    const auto loaded = client.call("config.reload", json::object(), kTimeout);
     ++configured_;
     if (badly) return loaded ? "a wrong configuration was taken" : "";
     if (!loaded) return "config.reload: " + loaded.error().message;

@@ -98,7 +98,7 @@ TEST_CASE("commands: arguments that are no UTF-8 are refused by what sends them,
   refused({"events", "caf\xe9.*"});
   refused({"trust", (box.work() / "caf\xe9").string(), "--yes"});
   auto client = box.connect();
-  REQUIRE(client.call("state.session.list", json::object(), kPatience).value()["items"].empty());
+  REQUIRE(client.call("state.session.list", json::object(), kTimeout).value()["items"].empty());
 }
 
 TEST_CASE("commands: a host that is stopped is named, and a time-out that was asked for is kept") {
@@ -367,7 +367,7 @@ TEST_CASE("commands: a host with no room for another client says so to each comm
   std::optional<Client> first;
   wait_for("the only place", [&] {
     first.emplace(box.connect());
-    return first->call("host.status", json::object(), kPatience).has_value();
+    return first->call("host.status", json::object(), kTimeout).has_value();
   });
   const auto ran = box.run({"call", "host.status"});
   REQUIRE(ran.code == 1);

@@ -27,11 +27,11 @@ namespace gantry::host::test {
 namespace fs = std::filesystem;
 
 /// How long a test waits for what has to come.
-constexpr auto kPatience = std::chrono::seconds(60);
+constexpr auto kTimeout = std::chrono::seconds(60);
 
 template <class F>
 void wait_for(const std::string& what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
+  const auto until = std::chrono::steady_clock::now() + kTimeout;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
     std::this_thread::yield();

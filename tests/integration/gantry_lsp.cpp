@@ -276,7 +276,7 @@ TEST_CASE("gantry lsp: an editor that is stopped by a signal loses nothing, howe
     REQUIRE(editor.receive()["params"]["n"] == 0);  // it has begun
     ::kill(editor.pid(), SIGSTOP);
     wait_for("the server to be held back", [&] {
-      const auto servers = client.call("lsp.servers", json::object(), kPatience);
+      const auto servers = client.call("lsp.servers", json::object(), kTimeout);
       return servers && servers->at("servers")[0].value("waits_for_client", false);
     });
     ::kill(editor.pid(), SIGCONT);

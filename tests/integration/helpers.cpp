@@ -14,7 +14,7 @@ TEST_CASE("helpers: those of a host that is killed die with it, also what has le
   const pid_t host = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
   const auto line = [&] {
-    const auto read = client.call("keeper.reads", {{"name", "a"}}, kPatience);
+    const auto read = client.call("keeper.reads", {{"name", "a"}}, kTimeout);
     REQUIRE(read);
     return std::stoi(read->at("line").get<std::string>());
   };
@@ -24,7 +24,7 @@ TEST_CASE("helpers: those of a host that is killed die with it, also what has le
                         {"sh", "-c",
                          "(setsid sleep 1000 >/dev/null 2>&1 & echo $!); (sleep 1000 & echo $!); echo $$; exec sleep "
                          "1000"}}},
-                      kPatience));
+                      kTimeout));
   std::vector<pid_t> all{line(), line(), line()};
   const pid_t guard = parent_of(all.back());
   REQUIRE(parent_of(all.front()) == guard);

@@ -297,7 +297,7 @@ TEST_CASE(
       std::ofstream(folder / "gantry") << "#!/bin/sh\necho another release >&2\nexit 64\n";
       fs::permissions(folder / "gantry", fs::perms::owner_all);
     }
-    const auto answer = box.connect().call("state.session.list", json::object(), kPatience);
+    const auto answer = box.connect().call("state.session.list", json::object(), kTimeout);
     fs::remove_all(folder);
     INFO((answer ? "" : answer.error().message));
     REQUIRE(answer);
@@ -309,12 +309,12 @@ TEST_CASE("life: a configuration that came after the start, where none was named
   (void)box.serve();
   auto client = box.connect();
   box.write("config/gantry/gantry.toml", "[async]\nmax_concurrent_ai_requests = 2\n");
-  const auto changed = client.call("config.reload", json::object(), kPatience);
+  const auto changed = client.call("config.reload", json::object(), kTimeout);
   INFO((changed ? "" : changed.error().message));
   REQUIRE(changed);
   REQUIRE((*changed)["live"] == json::array({"async.max_concurrent_ai_requests"}));
   fs::remove(box.dir() / "config/gantry/gantry.toml");
-  const auto back = client.call("config.reload", json::object(), kPatience);
+  const auto back = client.call("config.reload", json::object(), kTimeout);
   REQUIRE(back);
   REQUIRE((*back)["live"] == json::array({"async.max_concurrent_ai_requests"}));
 }

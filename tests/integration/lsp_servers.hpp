@@ -21,11 +21,11 @@ inline void serve(Sandbox& box, const std::vector<std::string>& options, const s
 }
 
 inline void reload(Client& client) {
-  const auto done = client.call("plugin.reload", {{"name", "lsp"}}, kPatience);
+  const auto done = client.call("plugin.reload", {{"name", "lsp"}}, kTimeout);
   if (!done) FAIL(done.error().message);
 }
 [[nodiscard]] inline json server(Client& client, const std::string& kind) {
-  for (const auto& entry : client.call("lsp.servers", json::object(), kPatience)->at("servers")) {
+  for (const auto& entry : client.call("lsp.servers", json::object(), kTimeout)->at("servers")) {
     if (entry.value("kind", "") == kind) return entry;
   }
   return json::object();
@@ -39,7 +39,7 @@ inline void reload(Client& client) {
   return out;
 }
 [[nodiscard]] inline json lsp_plugin(Client& client) {
-  for (const auto& entry : *client.call("host.plugins", json::object(), kPatience)) {
+  for (const auto& entry : *client.call("host.plugins", json::object(), kTimeout)) {
     if (entry["name"] == "lsp") return entry;
   }
   return json::object();

@@ -64,7 +64,7 @@ TEST_CASE("npm: bash-language-server serves an editor and callers, and one proce
   auto client = t.box.connect();
   wait_for("its answer to a caller", [&] {  // it reads what was opened when it has the time
     const json params{{"uri", t.uri("a.sh")}, {"method", "textDocument/documentSymbol"}};
-    const auto called = client.call("lsp.request", params, kPatience * 2);
+    const auto called = client.call("lsp.request", params, kTimeout * 2);
     if (!called) FAIL(called.error().message);
     return called->is_array() && !called->empty() && called->front()["name"] == "greet";
   });
@@ -85,7 +85,7 @@ TEST_CASE("npm: pyright serves an editor and callers, whose diagnostics follow w
   }
   auto client = t.box.connect();
   const auto diagnostics = [&] {
-    const auto got = client.call("lsp.diagnostics", {{"uri", t.uri("a.py")}, {"wait_ms", 60'000}}, kPatience * 2);
+    const auto got = client.call("lsp.diagnostics", {{"uri", t.uri("a.py")}, {"wait_ms", 60'000}}, kTimeout * 2);
     if (!got) FAIL(got.error().message);
     return *got;
   };

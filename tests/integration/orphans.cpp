@@ -20,9 +20,9 @@ TEST_CASE("life: the processes of plugins die with a host that is killed, also o
   const pid_t host = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
   for (const char* method : {"prober.folder", "asker.folder", "faulty.attempts"})
-    REQUIRE(client.call(method, json::object(), kPatience));
+    REQUIRE(client.call(method, json::object(), kTimeout));
   std::map<std::string, pid_t> pids;
-  for (const auto& plugin : *client.call("host.plugins", json::object(), kPatience)) {
+  for (const auto& plugin : *client.call("host.plugins", json::object(), kTimeout)) {
     if (plugin.contains("pid")) pids[plugin["name"]] = plugin["pid"];
   }
   REQUIRE(pids.size() == 3);

@@ -28,7 +28,7 @@ class Reloading {
                              "\"\nisolation = \"" + isolation_ + "\"\ngrants = [\"read:workspace\"]\n");
     (void)box_.serve({"--config", (box_.dir() / "g.toml").string()});
     // Only what runs is there to be replaced: until then a library lies beside the manifest that the host has read.
-    if (const auto runs = box_.connect().call("swap.build", json::object(), kPatience); !runs)
+    if (const auto runs = box_.connect().call("swap.build", json::object(), kTimeout); !runs)
       FAIL(runs.error().message);
   }
 
@@ -71,7 +71,7 @@ class Reloading {
     for (auto next = Clock::now(); !over; next += kReloadEvery) {
       std::this_thread::sleep_until(next);
       put(reloads_ % 2 == 0 ? 2 : 1);
-      const auto reloaded = client.call("plugin.reload", {{"name", "swap"}}, kPatience);
+      const auto reloaded = client.call("plugin.reload", {{"name", "swap"}}, kTimeout);
       if (reloaded) {
         ++reloads_;
       } else if (reloaded.error().kind != ErrorKind::overloaded) {  // old instances end their calls still
@@ -100,7 +100,7 @@ class Reloading {
         sent.push_back(Clock::now());
       }
       const bool more = static_cast<int>(sent.size()) < calls;
-      auto message = client.receive(more ? std::chrono::milliseconds(1) : std::chrono::milliseconds(kPatience));
+      auto message = client.receive(more ? std::chrono::milliseconds(1) : std::chrono::milliseconds(kTimeout));
       if (!message && message.error().kind == ErrorKind::timeout && more) continue;
       if (!message) return message.error().message;
       if (auto wrong = take(*message, sent); !wrong.empty()) return wrong;

@@ -55,11 +55,11 @@ class Child {
       });
     });
     link_->start();
-    tell_started(start, confined);
+    send_started(start, confined);
     const auto command = commands.rx.recv();
-    if (plugin_ && command->heir) plugin_->expect_heir();
+    if (plugin_ && command->successor) plugin_->expect_heir();
     const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
-    tell_stopped(*command, clean);
+    send_stopped(*command, clean);
     (void)link_->write_out(std::chrono::steady_clock::now() + kLastWrite);  // what it leaves may be large
     link_->close_soon();
     if (!clean) std::_Exit(1);  // a thread is still in the plugin
@@ -71,12 +71,12 @@ class Child {
  private:
   /// For a plugin whose host is gone.
   static constexpr Duration kLastBudget = std::chrono::seconds(1);
-  /// The host ends the process before, when its patience is shorter.
+  /// The host ends the process before, when its timeout is shorter.
   static constexpr std::chrono::seconds kLastWrite{5};
   struct Command {
     bool gone;  ///< the host is; else it says stop
     Duration budget;
-    bool heir = false;  ///< another instance comes next
+    bool successor = false;  ///< another instance comes next
   };
   /// What comes back of one call, under the host's number for it.
   class LinkSink final : public CallSink {
@@ -110,7 +110,7 @@ class Child {
     const std::uint64_t id_;
   };
 
-  void tell_stopped(const Command& command, bool clean) {
+  void send_stopped(const Command& command, bool clean) {
     if (command.gone) return;
     const auto given = plugin_ ? plugin_->given() : nullptr;
     if (given) give_back_streams(*given);
@@ -151,7 +151,7 @@ class Child {
     return confine(*wanted);
   }
   // The worker has the plugin before the host hears that there is one.
-  void tell_started(const json& start, const Result<Confined>& confined) {
+  void send_started(const json& start, const Result<Confined>& confined) {
     if (confined) {
       for (const auto& note : confined->notes) port_->log(Level::warn, note);
     }

@@ -44,7 +44,7 @@ ChildPlugin::ChildPlugin(PluginBasics basics, ChildDeps deps)
     : Plugin(std::move(basics)),
       deps_(std::move(deps)),
       tasks_(mpsc::channel<std::move_only_function<void()>>(kTasks)) {
-  (void)tasks_.rx.ready_or_wake(bell_);
+  (void)tasks_.rx.ready_or_wake(waker_);
 }
 
 ChildPlugin::~ChildPlugin() {
@@ -94,7 +94,7 @@ Result<void> ChildPlugin::spawn() {
 }
 
 Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::path& library, PluginBasics basics,
-                                                        ChildDeps deps, const json& config, Duration patience) {
+                                                        ChildDeps deps, const json& config, Duration timeout) {
   std::shared_ptr<ChildPlugin> plugin(new ChildPlugin(std::move(basics), std::move(deps)));
   auto [reply, answer] = oneshot::channel<Result<void>>();
   plugin->started_.emplace(std::move(reply));
@@ -116,7 +116,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     msg.epoch = to_bytes(*state);
   }
   (void)plugin->link_->send(msg);
-  auto started = answer.recv_for(patience);
+  auto started = answer.recv_for(timeout);
   if (!started) {
     plugin->refuse_calls();
     plugin->kill();
@@ -125,9 +125,9 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     if (started.error().kind == ErrorKind::timeout)
       return fail(ErrorKind::unavailable,
                   "it did not start within " +
-                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(patience).count()) +
+                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout).count()) +
                       " s; its process was ended");
-    plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kLastBreath);
+    plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kExitGrace);
     const auto said = plugin->last_output();
     return fail(ErrorKind::unavailable,
                 "its process ended while it started: " + became.reason +
@@ -158,7 +158,7 @@ void ChildPlugin::run_tasks() noexcept {
         port().log(Level::error, std::string("an exception of the host's own in a delivery: ") + e.what());
       }
     }
-  } while (tasks_.rx.ready_or_wake(bell_));
+  } while (tasks_.rx.ready_or_wake(waker_));
 }
 
 // Serial.

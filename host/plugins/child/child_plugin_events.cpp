@@ -85,7 +85,7 @@ void ChildPlugin::event_over(const gantry_msg& msg) {
   if (more) schedule_events();
 }
 
-void ChildPlugin::bury_events(const std::string& why) {
+void ChildPlugin::dead_letter_events(const std::string& why) {
   std::deque<Event> events;
   {
     const Lock lock(mutex_);

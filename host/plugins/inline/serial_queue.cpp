@@ -13,17 +13,19 @@ namespace {
 constexpr std::size_t kSpare = 1024;
 }  // namespace
 
-SerialQueue::SerialQueue(OnEscape on_escape, OnIdle on_idle, std::optional<Borrowed> where, mpsc::Channel<Task> channel)
-    : on_escape_(std::move(on_escape)),
+SerialQueue::SerialQueue(OnUnhandledException on_unhandled_exception, OnIdle on_idle, std::optional<Borrowed> where,
+                         mpsc::Channel<Task> channel)
+    : on_unhandled_exception_(std::move(on_unhandled_exception)),
       on_idle_(std::move(on_idle)),
       borrowed_(std::move(where)),
       tx_(std::move(channel.tx)),
       rx_(std::move(channel.rx)),
       where_(borrowed_ ? Where::worker : Where::own_thread) {}
 
-Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape, OnIdle on_idle) {
-  std::shared_ptr<SerialQueue> queue(
-      new SerialQueue(std::move(on_escape), std::move(on_idle), std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
+Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnUnhandledException on_unhandled_exception,
+                                                              OnIdle on_idle) {
+  std::shared_ptr<SerialQueue> queue(new SerialQueue(std::move(on_unhandled_exception), std::move(on_idle),
+                                                     std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
   try {
     queue->start_thread();
   } catch (const std::system_error& e) {
@@ -32,9 +34,10 @@ Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape
   return queue;
 }
 
-std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnEscape on_escape, Borrowed where, OnIdle on_idle) {
-  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(on_escape), std::move(on_idle), std::move(where),
-                                                      mpsc::channel<Task>(kMaxTasks + kSpare)));
+std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnUnhandledException on_unhandled_exception, Borrowed where,
+                                                   OnIdle on_idle) {
+  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(on_unhandled_exception), std::move(on_idle),
+                                                      std::move(where), mpsc::channel<Task>(kMaxTasks + kSpare)));
 }
 
 SerialQueue::~SerialQueue() {
@@ -87,9 +90,9 @@ void SerialQueue::run(Task& task) {
   try {
     task();
   } catch (const std::exception& e) {
-    on_escape_(e.what());
+    on_unhandled_exception_(e.what());
   } catch (...) {
-    on_escape_("an exception of unknown type");
+    on_unhandled_exception_("an exception of unknown type");
   }
   task = nullptr;
   has_run_ = true;
@@ -117,7 +120,7 @@ void SerialQueue::turn(Worker& worker) {
     auto task = rx_.try_recv();
     if (!task) {
       rest();
-      if (!rx_.ready_or_wake(bell_)) return;  // from here on the next turn may be running
+      if (!rx_.ready_or_wake(waker_)) return;  // from here on the next turn may be running
       if (!rx_.drained()) continue;
       over();
       return;

@@ -73,7 +73,7 @@ void Connection::wait_for_input() {
   });
 }
 
-// An exception is a mistake of ours; this connection does not survive it, the others do.
+// An exception is a bug of the host; this connection does not survive it, the others do.
 template <class F>
 auto Connection::or_close(F&& body) {
   try {

@@ -29,7 +29,7 @@
 
 namespace gantry::host {
 
-/// What every session of the door shares.
+/// What every session of the server shares.
 struct SessionDeps {
   Router& router;
   EventBus& bus;

@@ -69,7 +69,7 @@ class Stopping {
   Stopping(Stopping&&) noexcept = default;
   Stopping& operator=(Stopping&&) = delete;
   ~Stopping() = default;
-  /// When the host's patience ends.
+  /// When the host's timeout ends.
   [[nodiscard]] Deadline deadline() const { return deadline_; }
   /// For the instance that comes next, when the plugin is reloaded by handover: it finds these bytes in its start's
   /// PluginConfig::handed_over. The last ones count. `unavailable`: nobody comes next. `too_large`.

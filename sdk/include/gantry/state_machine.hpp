@@ -396,11 +396,11 @@ inline std::set<StateTable::Index> StateTable::reachable_from(Index from) const 
 inline Result<StateTable> StateTable::make(const Text& text) {
   const auto wrong = [](const std::string& what) { return fail(ErrorKind::invalid_params, what); };
   const auto check = [&](const std::vector<std::string>& names, const std::string& kind) -> Result<void> {
-    if (names.size() > kMaxNames) return wrong("more than " + std::to_string(kMaxNames) + " " + kind + "s");
+    if (names.size() > kMaxNames) return wrong("more than " + std::to_string(kMaxNames) + " names of a " + kind);
     std::set<std::string_view> seen;
     for (const auto& name : names) {
-      if (name.empty()) return wrong("a " + kind + " has no name");
-      if (!seen.insert(name).second) return wrong(kind + " " + name + " is named twice");
+      if (name.empty()) return wrong("the name of a " + kind + " is empty");
+      if (!seen.insert(name).second) return wrong(kind + " " + name + " stands there twice");
     }
     return {};
   };

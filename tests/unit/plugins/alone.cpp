@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin without a house around it: what it answers, refuses and leaves behind when it is stopped.
+// A plugin without a daemon around it: what it answers, refuses and leaves behind when it is stopped.
 #include <fstream>
 
 #include "host/plugins/bus_port.hpp"
@@ -13,7 +13,7 @@ using namespace gantry::host;
 using namespace gantry::host::test;
 
 namespace {
-/// A plugin without a house around it.
+/// A plugin without a daemon around it.
 struct Alone {
   TempDir dir;
   std::shared_ptr<Log> log = log_in(dir.path() / "log");

@@ -96,7 +96,7 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 }
 
 /// The log's event at `answer`'s seq says what `answer` says.
-void expect_logged(Outside& db, const json& answer) {
+void expect_logged(RawDatabase& db, const json& answer) {
   const auto rows = db.rows("SELECT payload FROM events WHERE seq = " + answer["seq"].dump());
   REQUIRE(rows.size() == 1);
   const json event = json::parse(rows[0][0]);
@@ -184,7 +184,7 @@ TEST_CASE("state: after kill -9 everything acknowledged is there, once, and the 
     host.destroy();
     head = check_store(dir->path());
     REQUIRE(head == expected);
-    Outside db(dir->path());
+    RawDatabase db(dir->path());
     for (const auto& answer : answers) {
       // A deletion of what was absent altered nothing, and is at the seq of another change.
       if (!answer.contains("value") || !answer["value"].is_null()) expect_logged(db, answer);

@@ -86,7 +86,7 @@ TEST_CASE("sandbox: a workspace that is opened later is open to those that run a
   t.needs("landlock");
   REQUIRE(t.tried("asker.reads", at(workspace.path() / "main.cpp")) == EACCES);
   const int before = t.entry("prober")["pid"];
-  REQUIRE(t.house().open_workspace(workspace.path().string()));
+  REQUIRE(t.daemon().open_workspace(workspace.path().string()));
   eventually("the workspace", [&] { return t.tried("asker.reads", at(workspace.path() / "main.cpp")) == 0; });
   REQUIRE(t.entry("asker")["restarts"] == 0);
   REQUIRE(t.entry("prober")["pid"] == before);  // it was granted no workspace

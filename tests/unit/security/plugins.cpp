@@ -187,6 +187,6 @@ TEST_CASE("security: the epoch of the store is project state's before its first 
   const auto listed = t.call("state.session.list");
   INFO((listed ? "" : listed.error().message));
   REQUIRE(listed);
-  REQUIRE(t.house().bus().publish_logged("two.a", (*listed)["epoch"], 1, "1", kTwo).error().kind ==
+  REQUIRE(t.daemon().bus().publish_logged("two.a", (*listed)["epoch"], 1, "1", kTwo).error().kind ==
           ErrorKind::permission_denied);
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A house with a plugin of which there are several builds.
+// A daemon with a plugin of which there are several builds.
 #pragma once
 
 #include <set>
@@ -20,7 +20,7 @@ inline const std::vector<Kind> kKinds{{"overlap", Isolation::in_line},
                                       {"overlap", Isolation::child},
                                       {"handover", Isolation::child}};
 
-/// A house with the plugin `swap`, whose library is whichever build was put there last.
+/// A daemon with the plugin `swap`, whose library is whichever build was put there last.
 class Swapping {
   TempDir dir_;
 

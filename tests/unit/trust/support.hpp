@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A house with the plugin `wanting` (tests/plugins/wanting.cpp), whose library is whichever build was put there last
+// A daemon with the plugin `wanting` (tests/plugins/wanting.cpp), whose library is whichever build was put there last
 // and whose configuration grants nothing.
 #pragma once
 
@@ -13,7 +13,7 @@ class WantingDaemon {
 
  public:
   explicit WantingDaemon(int build, const std::function<void(Config&)>& change = {}, bool watch = false)
-      : house(
+      : daemon(
             [&](Config& c) {
               put(build);
               c.plugins["wanting"].path = library().string();
@@ -32,7 +32,7 @@ class WantingDaemon {
     }
   }
   [[nodiscard]] Result<json> call(const std::string& method, const json& params = json::object()) {
-    return house.call(method, params);
+    return daemon.call(method, params);
   }
   [[nodiscard]] json entry() {
     for (auto& plugin : *call("host.plugins")) {
@@ -44,13 +44,13 @@ class WantingDaemon {
     return call("trust.plugin", {{"name", "wanting"}, {"grants", grants}});
   }
   [[nodiscard]] std::shared_ptr<Subscription> audit(const std::string& what) {
-    auto subscribed = house.house().bus().subscribe({"host.audit." + what}, [] {});
+    auto subscribed = daemon.daemon().bus().subscribe({"host.audit." + what}, [] {});
     REQUIRE(subscribed);
     return subscribed->subscription;
   }
-  [[nodiscard]] std::filesystem::path store() const { return house.dir() / "state" / "trust.json"; }
+  [[nodiscard]] std::filesystem::path store() const { return daemon.dir() / "state" / "trust.json"; }
 
-  TestDaemon house;
+  TestDaemon daemon;
 };
 
 [[nodiscard]] inline json next_event(Subscription& events) {
