@@ -157,6 +157,7 @@ class Simulation final : public LifeHost {
   void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override { of(instance)->served = true; }
   void publish(std::string_view what, const std::string& plugin, const std::string& reason, json /*more*/) override {
     say(plugin + " " + std::string(what) + (reason.empty() ? "" : ": " + reason));
+    if (pick(0, 30) == 0) die_one();  // while the strand is busy
   }
 
  private:
@@ -182,6 +183,13 @@ class Simulation final : public LifeHost {
   }
   [[nodiscard]] const std::string& any_plugin() { return names_[pick(0, names_.size() - 1)]; }
 
+  void die_one() {
+    std::vector<std::shared_ptr<SimInstance>> alive;
+    for (const auto& one : instances_) {
+      if (!one->ended) alive.push_back(one);
+    }
+    if (!alive.empty()) die(alive[pick(0, alive.size() - 1)]);
+  }
   void die(const std::shared_ptr<SimInstance>& instance) {
     say(instance->plugin + " is killed");
     instance->ended = true;
@@ -235,11 +243,7 @@ class Simulation final : public LifeHost {
     } else if (dice < 65) {
       call();
     } else if (dice < 75) {
-      std::vector<std::shared_ptr<SimInstance>> alive;
-      for (const auto& one : instances_) {
-        if (!one->ended) alive.push_back(one);
-      }
-      if (!alive.empty()) die(alive[pick(0, alive.size() - 1)]);
+      die_one();
     } else if (dice < 80) {
       const std::string plugin = any_plugin();
       say("restart " + plugin);
