@@ -12,9 +12,9 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/inherited.hpp"
 #include "host/cli/paths.hpp"
-#include "host/house/house.hpp"
-#include "host/plugins/child_main.hpp"
-#include "host/services/helper_guard.hpp"
+#include "host/daemon/daemon.hpp"
+#include "host/plugins/child/child_main.hpp"
+#include "host/processes/helper_guard.hpp"
 
 namespace {
 

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "host/check/bare_host_state.hpp"
-#include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/inline/inline_plugin.hpp"
 #include "host/runtime/json_text.hpp"
 
 namespace gantry::host::check::detail {

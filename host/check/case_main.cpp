@@ -9,7 +9,7 @@
 #include <cstdlib>
 
 #include "host/check/cases.hpp"
-#include "host/plugins/library.hpp"
+#include "host/plugins/library/library.hpp"
 
 namespace gantry::host::check {
 

@@ -14,8 +14,8 @@
 
 #include "host/check/drive.hpp"
 #include "host/check/lone_port.hpp"
-#include "host/plugins/child_plugin.hpp"
-#include "host/plugins/inline_plugin.hpp"
+#include "host/plugins/child/child_plugin.hpp"
+#include "host/plugins/inline/inline_plugin.hpp"
 #include "host/plugins/plugin_call.hpp"
 
 namespace gantry::host::check {

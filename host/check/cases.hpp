@@ -15,7 +15,7 @@
 
 #include "host/check/case_report.hpp"
 #include "host/check/values.hpp"
-#include "host/plugins/manifest.hpp"
+#include "host/plugins/library/manifest.hpp"
 
 namespace gantry::host::check {
 

@@ -7,8 +7,8 @@
 #include <iterator>
 
 #include "host/check/cases.hpp"
-#include "host/plugins/elf.hpp"
-#include "host/plugins/library.hpp"
+#include "host/plugins/library/elf.hpp"
+#include "host/plugins/library/library.hpp"
 
 namespace gantry::host::check {
 

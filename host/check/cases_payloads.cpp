@@ -5,7 +5,7 @@
 #include <functional>
 
 #include "host/check/drive.hpp"
-#include "host/plugins/confine.hpp"
+#include "host/sandbox/confine.hpp"
 
 namespace gantry::host::check {
 

@@ -19,9 +19,9 @@
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
-#include "host/doors/rpc/listener.hpp"
-#include "host/house/house.hpp"
-#include "host/house/state_lock.hpp"
+#include "host/daemon/daemon.hpp"
+#include "host/daemon/state_lock.hpp"
+#include "host/protocols/rpc/listener.hpp"
 
 namespace gantry::host {
 

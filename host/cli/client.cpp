@@ -11,7 +11,7 @@
 #include <system_error>
 #include <utility>
 
-#include "host/doors/rpc/listener.hpp"
+#include "host/protocols/rpc/listener.hpp"
 
 namespace gantry::host {
 

@@ -10,10 +10,10 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
 #include "host/config/config.hpp"
-#include "host/doors/rpc/listener.hpp"
-#include "host/house/house.hpp"
-#include "host/house/state_lock.hpp"
+#include "host/daemon/daemon.hpp"
+#include "host/daemon/state_lock.hpp"
 #include "host/observe/private_folders.hpp"
+#include "host/protocols/rpc/listener.hpp"
 #include "host/services/plugin_settings.hpp"
 #include "host/services/service_manager.hpp"
 

@@ -5,7 +5,7 @@
 #include <gantry/retry.hpp>
 
 #include "host/cli/client.hpp"
-#include "host/house/state_lock.hpp"
+#include "host/daemon/state_lock.hpp"
 
 namespace gantry::host {
 

@@ -22,7 +22,7 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/lsp_message.hpp"
 #include "host/cli/paths.hpp"
-#include "host/doors/rpc/envelope.hpp"
+#include "host/protocols/rpc/envelope.hpp"
 #include "host/runtime/json_text.hpp"
 
 namespace gantry::host {

@@ -12,7 +12,7 @@
 
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
-#include "host/plugins/manifest.hpp"
+#include "host/plugins/library/manifest.hpp"
 
 namespace gantry::host {
 

@@ -13,7 +13,7 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/inherited.hpp"
 #include "host/cli/paths.hpp"
-#include "host/house/house.hpp"
+#include "host/daemon/daemon.hpp"
 #include "host/observe/ready_writer.hpp"
 #include "host/plugins/crash_mark.hpp"
 #include "host/runtime/open_files.hpp"
@@ -54,7 +54,7 @@ void add_workspace(Config& config, const std::string& folder) {
 /// For whoever sits in front of it: what is served, how, and what happens.
 class Console {
  public:
-  explicit Console(House& house) : house_(house) {}
+  explicit Console(Daemon& house) : house_(house) {}
 
   void greet(const std::filesystem::path& socket) {
     const auto config = house_.config();
@@ -92,12 +92,12 @@ class Console {
            std::to_string(p.value("tokens", 0LL)) + " tokens" + (p.value("done", false) ? ", done" : "");
   }
 
-  House& house_;
+  Daemon& house_;
   std::shared_ptr<Subscription> events_;
   ReadyWriter out_{STDOUT_FILENO};
 };
 
-void on_signals(boost::asio::signal_set& signals, House& house) {
+void on_signals(boost::asio::signal_set& signals, Daemon& house) {
   signals.async_wait([&signals, &house](const boost::system::error_code& failed, int number) {
     if (failed) return;
     const char* const name = ::sigabbrev_np(number);
@@ -133,7 +133,7 @@ int run_host(const Common& common, const ServeArgs& args) {
   const std::string workspace =
       args.workspace.empty() ? "" : std::filesystem::absolute(args.workspace).lexically_normal().string();
   add_workspace(*config, workspace);
-  HouseOptions options;
+  DaemonOptions options;
   options.socket = socket_path(common.socket);
   if (options.socket != fallback_socket()) options.fallback_socket = fallback_socket();
   options.needs_state = args.ready_fd >= 0;  // a client that starts a host wants the state folder's
@@ -167,7 +167,7 @@ int run_host(const Common& common, const ServeArgs& args) {
   const auto socket = options.socket;
   // All paths are absolute by now. A folder that somebody works in must not be held by a daemon.
   if (::chdir("/") != 0) options.log->write(Level::warn, "host", "the working folder cannot be left");
-  auto house = House::build(std::move(options));
+  auto house = Daemon::build(std::move(options));
   boost::asio::signal_set signals(house->workers().first().context(), SIGTERM, SIGINT, SIGHUP);
   on_signals(signals, *house);  // before anybody can know that it is there
   keep_signals();

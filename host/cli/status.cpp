@@ -10,7 +10,7 @@
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
-#include "host/house/state_lock.hpp"
+#include "host/daemon/state_lock.hpp"
 
 namespace gantry::host {
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/own_call.hpp: the calls that a plugin makes itself: to services, or back to a client. What comes back of
-// them is handed to the plugin as a message each, in order, under the id that it chose.
+// host/plugins/own_call.hpp: the calls that a plugin makes itself: to services, or back to a
+// client. What comes back of them is handed to the plugin as a message each, in order, under the id
+// that it chose.
 //
 // Thread rule: any thread; nothing blocks. No lock is held while the plugin, the port or the callee is called.
 // Bounds: OwnCalls::kMaxOpen calls, with params of kMaxOpenBytes together (more: GANTRY_FULL; one call alone may have
@@ -18,7 +19,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "host/plugins/call.hpp"
+#include "host/calls/call.hpp"
 
 namespace gantry::host {
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/plugin.hpp: the host's half of a plugin that runs, wherever it does: in this process (InlinePlugin) or
-// in one of its own (ChildPlugin). Its open calls, what is said to it, and what it may say.
+// host/plugins/plugin.hpp: the host's half of a plugin that runs, wherever it does: in this process
+// (InlinePlugin) or in one of its own (ChildPlugin). Its open calls, what is said to it, and what
+// it may say.
 //
 // What is said to it are tasks that run one at a time, in order: in an inline plugin's turns, or where they are pushed,
 // for a child. Each hands it a message of gantry/abi.h.
@@ -27,9 +28,9 @@
 #include <utility>
 #include <vector>
 
-#include "host/plugins/call.hpp"
+#include "host/calls/call.hpp"
 #include "host/plugins/death.hpp"
-#include "host/plugins/manifest.hpp"
+#include "host/plugins/library/manifest.hpp"
 #include "host/plugins/own_call.hpp"
 #include "host/plugins/port.hpp"
 #include "host/runtime/timers.hpp"
@@ -86,7 +87,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] virtual std::string runs_on() const = 0;
   /// Of its own process.
   [[nodiscard]] virtual std::optional<int> pid() const { return std::nullopt; }
-  /// What holds that process to its grants (host/plugins/confine.hpp).
+  /// What holds that process to its grants (host/sandbox/confine.hpp).
   [[nodiscard]] virtual std::vector<std::string> enforced() const { return {}; }
   /// The last lines that the process wrote to stdout and stderr, at most 20.
   [[nodiscard]] virtual std::vector<std::string> last_output() const { return {}; }

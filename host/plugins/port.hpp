@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/port.hpp: what an instance of a plugin reaches of what is around it: of the host, in the host's own
-// process; of the other end of a socket, in a child.
+// host/plugins/port.hpp: what an instance of a plugin reaches of what is around it: of the host, in
+// the host's own process; of the other end of a socket, in a child.
 //
 // Thread rule: log(), publish(), describe(), call() and left() from any thread; they do not block and do not call the
 // plugin. The rest as it says.
@@ -14,8 +14,8 @@
 #include <vector>
 
 #include "host/bus/event.hpp"
+#include "host/calls/call.hpp"
 #include "host/observe/log.hpp"
-#include "host/plugins/call.hpp"
 
 namespace gantry::host {
 

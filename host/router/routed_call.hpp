@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/router/routed_call.hpp: one call on its way through the router: permit, service, attempts, answer.
+// host/router/routed_call.hpp: one call on its way through the router: permit, service, attempts,
+// answer.
 //
 // It stands between the door's sink and the plugin's call, so that whatever happens behind (a time-out, a cancel, an
 // attempt that is tried again, an answer that comes late) the door hears one answer. Each attempt has a number; what an
@@ -17,7 +18,7 @@
 #include <memory>
 #include <string>
 
-#include "host/plugins/call.hpp"
+#include "host/calls/call.hpp"
 #include "host/router/router.hpp"
 
 namespace gantry::host {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place for policy that holds
-// for every call: what plugins are granted, permits, deadlines, retry of idempotent calls, counts.
+// host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place
+// for policy that holds for every call: what plugins are granted, permits, deadlines, retry of
+// idempotent calls, counts.
 //
 // Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first call; those of
 // plugins are another table after a reload (plugins_changed()): a call keeps the one in which it was found. Permits:
@@ -26,8 +27,8 @@
 #include <string>
 #include <unordered_map>
 
+#include "host/calls/call.hpp"
 #include "host/observe/log.hpp"
-#include "host/plugins/call.hpp"
 #include "host/runtime/timers.hpp"
 #include "host/services/service_manager.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_slot.hpp: the place of one plugin: the instance that runs, if one does, and what became of those
-// before it.
+// host/services/plugin_slot.hpp: the place of one plugin: the instance that runs, if one does, and
+// what became of those before it.
 //
 // Who asks for the plugin starts it (gantry::Lazy). It may be started again at once after it died, or failed to start;
 // after the second time within the period, once a back-off is over; after more than `intensity` times it is
@@ -23,7 +23,7 @@
 
 #include "host/plugins/death.hpp"
 #include "host/plugins/plugin.hpp"
-#include "host/services/restart_window.hpp"
+#include "host/tasks/restart_window.hpp"
 
 namespace gantry::host {
 

@@ -76,6 +76,11 @@ std::vector<Grant> PluginSpec::grants() const {
   return effective_grants(manifest->grants, granted ? *granted : trusted, home_folder());
 }
 
+Principal PluginSpec::principal() const {
+  return {name, manifest ? manifest->grants : std::vector<Grant>{}, grants(),
+          manifest ? words_of(*this) : std::vector<std::string>{}, reads_keys()};
+}
+
 std::vector<Grant> PluginSpec::untrusted() const {
   if (!manifest || !needs_trust()) return {};
   return uncovered_grants(manifest->grants, trusted, home_folder());

@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "host/plugins/manifest.hpp"
+#include "host/plugins/library/manifest.hpp"
+#include "host/trust/plugin_rights.hpp"
 
 namespace gantry::host {
 
@@ -40,6 +41,8 @@ struct PluginSpec {
   [[nodiscard]] std::vector<Grant> grants() const;
   /// Whether it runs only when the user has agreed to all that it asks for.
   [[nodiscard]] bool needs_trust() const { return !bundled && !granted; }
+  /// For PluginRights.
+  [[nodiscard]] Principal principal() const;
   /// What it asks for that nobody has agreed to: it does not run before somebody has.
   [[nodiscard]] std::vector<Grant> untrusted() const;
   [[nodiscard]] std::string untrusted_reason() const;

@@ -4,8 +4,8 @@
 #include <gantry/channel/oneshot.hpp>
 #include <utility>
 
+#include "host/calls/request_params.hpp"
 #include "host/plugins/plugin_call.hpp"
-#include "host/services/request_params.hpp"
 
 namespace gantry::host {
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_tasks.hpp: background tasks of plugins (`task.run`, `task.stop`). A task is a call of one of the
-// plugin's own methods that the supervisor makes: it has a name, runs once at a time, stands in host.tasks, is
-// cancelled like a call, and is started again as it asks, also with the next instance of its plugin.
+// host/services/plugin_tasks.hpp: background tasks of plugins (`task.run`, `task.stop`). A task is
+// a call of one of the plugin's own methods that the supervisor makes: it has a name, runs once at
+// a time, stands in host.tasks, is cancelled like a call, and is started again as it asks, also
+// with the next instance of its plugin.
 //
 // It goes to the plugin past the router: it takes no permit, and has no deadline but its own. A reload does not wait
 // for it: it is cancelled there, and goes on with the new build if it is to be started again.
@@ -17,10 +18,10 @@
 #include <string>
 #include <vector>
 
-#include "host/plugins/call.hpp"
-#include "host/plugins/manifest.hpp"
+#include "host/calls/call.hpp"
+#include "host/plugins/library/manifest.hpp"
 #include "host/services/service_manager.hpp"
-#include "host/services/supervisor.hpp"
+#include "host/tasks/supervisor.hpp"
 
 namespace gantry::host {
 

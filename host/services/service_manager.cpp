@@ -229,7 +229,7 @@ std::vector<std::string> ServiceManager::activated_by(std::string_view when) con
 
 std::shared_ptr<PluginRights> ServiceManager::rights_of(const Entry& entry, const PluginSpec& spec) const {
   return std::make_shared<PluginRights>(
-      spec, entry.refusals,
+      spec.principal(), entry.refusals,
       [this, plugin = spec.name](const std::string& missing, const std::string& wanted, std::string_view traceparent) {
         audit(plugin, missing, wanted, traceparent);
       });

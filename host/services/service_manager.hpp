@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/service_manager.hpp: which plugin answers which service, and the live instance of each, made when it is
-// first needed.
+// host/services/service_manager.hpp: which plugin answers which service, and the live instance of
+// each, made when it is first needed.
 //
 // Thread rule: any thread; acquire() does not block, stop_all() does. Plugins may come (add()), none ever goes.
 // A plugin starts after those that it needs and stops before them; when one of them is started again, so is it.
@@ -26,18 +26,18 @@
 
 #include <gantry/worker_pool.hpp>
 #include "host/bus/event_bus.hpp"
-#include "host/plugins/confine.hpp"
 #include "host/plugins/crash_mark.hpp"
 #include "host/plugins/handover.hpp"
-#include "host/plugins/inline_start.hpp"
-#include "host/plugins/library_copies.hpp"
-#include "host/plugins/pinned_paths.hpp"
+#include "host/plugins/inline/inline_start.hpp"
+#include "host/plugins/library/library_copies.hpp"
 #include "host/runtime/spawner.hpp"
+#include "host/sandbox/confine.hpp"
+#include "host/sandbox/pinned_paths.hpp"
 #include "host/services/activation.hpp"
-#include "host/services/growing_map.hpp"
-#include "host/services/plugin_rights.hpp"
+#include "host/services/append_only_map.hpp"
 #include "host/services/plugin_slot.hpp"
 #include "host/services/plugin_table.hpp"
+#include "host/trust/plugin_rights.hpp"
 
 namespace gantry::host {
 
@@ -268,7 +268,7 @@ class ServiceManager {
   const ConfigOf config_of_;
   LibraryCopies copies_;
   const std::unique_ptr<PinnedPaths> pins_ = std::make_unique<PinnedPaths>();
-  GrowingMap<Entry> entries_;
+  AppendOnlyMap<Entry> entries_;
   mutable Mutex mutex_;
   CondVar changed_;
   PluginTablePtr table_ GANTRY_GUARDED_BY(mutex_);

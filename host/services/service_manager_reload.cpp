@@ -11,7 +11,7 @@
 #include <gantry/params.hpp>
 #include <utility>
 
-#include "host/plugins/elf.hpp"
+#include "host/plugins/library/elf.hpp"
 #include "host/services/service_manager.hpp"
 
 namespace gantry::host {

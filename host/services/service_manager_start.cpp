@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "host/plugins/bus_port.hpp"
-#include "host/plugins/child_plugin.hpp"
+#include "host/plugins/child/child_plugin.hpp"
 #include "host/plugins/crash_mark.hpp"
 #include "host/services/service_manager.hpp"
 
@@ -224,7 +224,7 @@ Result<Confinement> ServiceManager::granted(const std::string& plugin) const {
 Result<ServiceManager::Instance> ServiceManager::start_child(Entry& entry, const PluginSpec& spec) {
   const json config = config_of_(spec);
   Confinement confinement = confinement_for(spec, config, *pins_);
-  confinement.processes = false;  // the host starts them for it (launcher.hpp)
+  confinement.processes = false;  // the host starts them for it (host/processes/launcher.hpp)
   ChildDeps deps{deps_.workers,
                  deps_.spawner,
                  deps_.event_permits,

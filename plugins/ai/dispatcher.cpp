@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dispatcher.hpp"
+#include "plugins/ai/dispatcher.hpp"
 
-#include "request.hpp"
+#include "plugins/ai/request.hpp"
 
 namespace gantry::ai {
 

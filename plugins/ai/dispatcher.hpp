@@ -17,9 +17,9 @@
 #include <string>
 #include <vector>
 
-#include "config.hpp"
-#include "job.hpp"
-#include "model_manager.hpp"
+#include "plugins/ai/config.hpp"
+#include "plugins/ai/job.hpp"
+#include "plugins/ai/model_manager.hpp"
 
 namespace gantry::ai {
 

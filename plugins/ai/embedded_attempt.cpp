@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded_attempt.hpp"
+#include "plugins/ai/embedded_attempt.hpp"
 
 #include <algorithm>
 #include <string_view>

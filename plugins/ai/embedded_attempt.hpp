@@ -13,8 +13,8 @@
 #include <optional>
 #include <string>
 
-#include "embedded/predictor.hpp"
-#include "job.hpp"
+#include "plugins/ai/embedded/predictor.hpp"
+#include "plugins/ai/job.hpp"
 
 namespace gantry::ai {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "gathered_message.hpp"
+#include "plugins/ai/gathered_message.hpp"
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 
-#include "provider_words.hpp"
+#include "plugins/ai/provider_words.hpp"
 
 namespace gantry::ai {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "http_retry.hpp"
+#include "plugins/ai/http_retry.hpp"
 
 #include <algorithm>
 #include <charconv>

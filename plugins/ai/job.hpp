@@ -24,9 +24,9 @@
 #include <utility>
 #include <vector>
 
-#include "config.hpp"
-#include "embedded/workspace_index.hpp"
-#include "members.hpp"
+#include "plugins/ai/config.hpp"
+#include "plugins/ai/embedded/workspace_index.hpp"
+#include "plugins/ai/members.hpp"
 
 namespace gantry::ai {
 

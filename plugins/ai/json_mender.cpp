@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "json_mender.hpp"
+#include "plugins/ai/json_mender.hpp"
 
 #include <array>
 #include <cctype>
 #include <charconv>
 #include <optional>
 
-#include "utf8.hpp"
+#include "plugins/ai/utf8.hpp"
 
 namespace gantry::ai {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "keys.hpp"
+#include "plugins/ai/keys.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -22,7 +22,7 @@
 #include <string>
 #include <utility>
 
-#include "config.hpp"
+#include "plugins/ai/config.hpp"
 
 namespace gantry::ai {
 

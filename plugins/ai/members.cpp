@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "members.hpp"
+#include "plugins/ai/members.hpp"
 
 #include <cstddef>
 #include <gantry/json.hpp>
 #include <unordered_map>
 #include <utility>
 
-#include "provider_words.hpp"
+#include "plugins/ai/provider_words.hpp"
 
 namespace gantry::ai {
 

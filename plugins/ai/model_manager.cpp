@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model_manager.hpp"
+#include "plugins/ai/model_manager.hpp"
 
 #include <pthread.h>
 #include <signal.h>
@@ -10,9 +10,9 @@
 #include <memory>
 #include <stdexcept>
 
-#include "embedded_attempt.hpp"
-#include "keys.hpp"
-#include "openai_attempt.hpp"
+#include "plugins/ai/embedded_attempt.hpp"
+#include "plugins/ai/keys.hpp"
+#include "plugins/ai/openai_attempt.hpp"
 
 namespace gantry::ai {
 

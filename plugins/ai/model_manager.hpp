@@ -30,8 +30,8 @@
 #include <string>
 #include <thread>
 
-#include "job.hpp"
-#include "keys.hpp"
+#include "plugins/ai/job.hpp"
+#include "plugins/ai/keys.hpp"
 
 namespace gantry::ai {
 

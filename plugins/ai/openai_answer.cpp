@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "openai_answer.hpp"
+#include "plugins/ai/openai_answer.hpp"
 
 #include <algorithm>
 #include <utility>
 
-#include "provider_words.hpp"
+#include "plugins/ai/provider_words.hpp"
 
 namespace gantry::ai {
 

@@ -20,9 +20,9 @@
 #include <string>
 #include <string_view>
 
-#include "job.hpp"
-#include "openai_reader.hpp"
-#include "sse_parser.hpp"
+#include "plugins/ai/job.hpp"
+#include "plugins/ai/openai_reader.hpp"
+#include "plugins/ai/sse_parser.hpp"
 
 namespace gantry::ai {
 

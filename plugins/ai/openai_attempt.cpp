@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "openai_attempt.hpp"
+#include "plugins/ai/openai_attempt.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -9,7 +9,7 @@
 #include <new>
 #include <utility>
 
-#include "provider_words.hpp"
+#include "plugins/ai/provider_words.hpp"
 
 namespace gantry::ai {
 

@@ -33,10 +33,10 @@
 #include <string>
 #include <string_view>
 
-#include "http_retry.hpp"
-#include "job.hpp"
-#include "keys.hpp"
-#include "openai_answer.hpp"
+#include "plugins/ai/http_retry.hpp"
+#include "plugins/ai/job.hpp"
+#include "plugins/ai/keys.hpp"
+#include "plugins/ai/openai_answer.hpp"
 
 namespace gantry::ai {
 

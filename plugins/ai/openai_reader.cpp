@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "openai_reader.hpp"
+#include "plugins/ai/openai_reader.hpp"
 
 #include <algorithm>
 
-#include "provider_words.hpp"
+#include "plugins/ai/provider_words.hpp"
 
 namespace gantry::ai {
 

@@ -21,10 +21,10 @@
 #include <string>
 #include <string_view>
 
-#include "gathered_message.hpp"
-#include "job.hpp"
-#include "json_mender.hpp"
-#include "sse_parser.hpp"
+#include "plugins/ai/gathered_message.hpp"
+#include "plugins/ai/job.hpp"
+#include "plugins/ai/json_mender.hpp"
+#include "plugins/ai/sse_parser.hpp"
 
 namespace gantry::ai {
 

@@ -10,12 +10,12 @@
 #include <gantry/plugin.hpp>
 #include <optional>
 
-#include "config.hpp"
-#include "dispatcher.hpp"
-#include "embedded/workspace_index.hpp"
-#include "keys.hpp"
-#include "model_manager.hpp"
-#include "provider_words.hpp"
+#include "plugins/ai/config.hpp"
+#include "plugins/ai/dispatcher.hpp"
+#include "plugins/ai/embedded/workspace_index.hpp"
+#include "plugins/ai/keys.hpp"
+#include "plugins/ai/model_manager.hpp"
+#include "plugins/ai/provider_words.hpp"
 
 namespace gantry::ai {
 

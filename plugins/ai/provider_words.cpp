@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "provider_words.hpp"
+#include "plugins/ai/provider_words.hpp"
 
 #include <algorithm>
 #include <cctype>
 
-#include "json_mender.hpp"
-#include "utf8.hpp"
+#include "plugins/ai/json_mender.hpp"
+#include "plugins/ai/utf8.hpp"
 
 namespace gantry::ai {
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "request.hpp"
+#include "plugins/ai/request.hpp"
 
 #include <algorithm>
 #include <gantry/decimal.hpp>
 #include <utility>
 
-#include "dispatcher.hpp"
+#include "plugins/ai/dispatcher.hpp"
 
 namespace gantry::ai {
 

@@ -39,7 +39,7 @@
 #include <string>
 #include <vector>
 
-#include "job.hpp"
+#include "plugins/ai/job.hpp"
 
 namespace gantry::ai {
 

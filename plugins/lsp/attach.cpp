@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The editor's side of an attach session, and the line of what waits. The server's side is in attach_server.cpp.
-#include "attach.hpp"
+#include "plugins/lsp/attach.hpp"
 
-#include "messages.hpp"
+#include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
 

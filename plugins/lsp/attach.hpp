@@ -38,10 +38,10 @@
 #include <utility>
 #include <vector>
 
-#include "documents.hpp"
-#include "editor.hpp"
-#include "session.hpp"
-#include "standing.hpp"
+#include "plugins/lsp/documents.hpp"
+#include "plugins/lsp/editor.hpp"
+#include "plugins/lsp/session.hpp"
+#include "plugins/lsp/standing.hpp"
 
 namespace gantry::lsp {
 

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 
-#include "attach.hpp"
-#include "files.hpp"
-#include "messages.hpp"
+#include "plugins/lsp/attach.hpp"
+#include "plugins/lsp/files.hpp"
+#include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
 

@@ -3,8 +3,8 @@
 // The server's side of an attach session: its answers, its requests, its crashes.
 #include <gantry/repair.hpp>
 
-#include "attach.hpp"
-#include "messages.hpp"
+#include "plugins/lsp/attach.hpp"
+#include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
 

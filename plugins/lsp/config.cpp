@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "config.hpp"
+#include "plugins/lsp/config.hpp"
 
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <gantry/params.hpp>
 
-#include "languages.hpp"
+#include "plugins/lsp/languages.hpp"
 
 namespace gantry::lsp {
 

@@ -13,8 +13,8 @@
 #include <string>
 #include <utility>
 
-#include "reactor.hpp"
-#include "worker.hpp"
+#include "plugins/lsp/reactor.hpp"
+#include "plugins/lsp/worker.hpp"
 
 namespace gantry::lsp {
 

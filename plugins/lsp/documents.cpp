@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "documents.hpp"
+#include "plugins/lsp/documents.hpp"
 
 #include <simdjson.h>
 

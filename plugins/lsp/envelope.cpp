@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "envelope.hpp"
+#include "plugins/lsp/envelope.hpp"
 
 #include <algorithm>
 #include <charconv>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "files.hpp"
+#include "plugins/lsp/files.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -9,8 +9,8 @@
 
 #include <algorithm>
 
-#include "messages.hpp"
-#include "registry.hpp"
+#include "plugins/lsp/messages.hpp"
+#include "plugins/lsp/registry.hpp"
 
 namespace gantry::lsp {
 

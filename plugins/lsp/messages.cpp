@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "messages.hpp"
+#include "plugins/lsp/messages.hpp"
 
 #include <gantry/file_uri.hpp>
 

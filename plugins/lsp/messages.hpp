@@ -10,7 +10,7 @@
 #include <string>
 #include <string_view>
 
-#include "config.hpp"
+#include "plugins/lsp/config.hpp"
 
 namespace gantry::lsp {
 

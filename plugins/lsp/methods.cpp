@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 
-#include "plugin.hpp"
+#include "plugins/lsp/plugin.hpp"
 
 namespace gantry::lsp {
 

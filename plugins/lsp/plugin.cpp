@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The plugin's manifest, and how one instance follows another.
-#include "plugin.hpp"
+#include "plugins/lsp/plugin.hpp"
 
 #include <signal.h>
 

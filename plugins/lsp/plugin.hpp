@@ -17,7 +17,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "registry.hpp"
+#include "plugins/lsp/registry.hpp"
 
 namespace gantry::lsp {
 

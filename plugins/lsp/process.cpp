@@ -3,7 +3,7 @@
 // Who owns what: the queue towards the server belongs to out_mutex_, what is being written to the thread that set
 // writing_; everything that reads belongs to the reactor's thread. The reactor's handlers hold the process alive until
 // the exit was reported.
-#include "process.hpp"
+#include "plugins/lsp/process.hpp"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -16,8 +16,8 @@
 #include <charconv>
 #include <cstring>
 
-#include "envelope.hpp"
-#include "printable.hpp"
+#include "plugins/lsp/envelope.hpp"
+#include "plugins/lsp/printable.hpp"
 
 namespace gantry::lsp {
 

@@ -27,7 +27,7 @@
 #include <string_view>
 #include <vector>
 
-#include "reactor.hpp"
+#include "plugins/lsp/reactor.hpp"
 
 namespace gantry::lsp {
 

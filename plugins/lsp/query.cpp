@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "query.hpp"
+#include "plugins/lsp/query.hpp"
 
 #include <functional>
 
-#include "registry.hpp"
-#include "shared.hpp"
+#include "plugins/lsp/registry.hpp"
+#include "plugins/lsp/shared.hpp"
 
 namespace gantry::lsp {
 

@@ -15,9 +15,9 @@
 #include <optional>
 #include <string>
 
-#include "config.hpp"
-#include "context.hpp"
-#include "files.hpp"
+#include "plugins/lsp/config.hpp"
+#include "plugins/lsp/context.hpp"
+#include "plugins/lsp/files.hpp"
 
 namespace gantry::lsp {
 

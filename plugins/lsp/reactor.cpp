@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "reactor.hpp"
+#include "plugins/lsp/reactor.hpp"
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

@@ -9,8 +9,8 @@
 // servers are not kept, since their streams ended with the plugin.
 #include <gantry/file_uri.hpp>
 
-#include "messages.hpp"
-#include "registry.hpp"
+#include "plugins/lsp/messages.hpp"
+#include "plugins/lsp/registry.hpp"
 
 namespace gantry::lsp {
 

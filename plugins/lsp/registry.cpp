@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "registry.hpp"
+#include "plugins/lsp/registry.hpp"
 
 #include <algorithm>
 

@@ -17,10 +17,10 @@
 #include <utility>
 #include <vector>
 
-#include "attach.hpp"
-#include "config.hpp"
-#include "query.hpp"
-#include "shared.hpp"
+#include "plugins/lsp/attach.hpp"
+#include "plugins/lsp/config.hpp"
+#include "plugins/lsp/query.hpp"
+#include "plugins/lsp/shared.hpp"
 
 namespace gantry::lsp {
 

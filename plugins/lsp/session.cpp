@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "session.hpp"
+#include "plugins/lsp/session.hpp"
 
 #include <signal.h>
 
@@ -8,8 +8,8 @@
 #include <functional>
 #include <gantry/repair.hpp>
 
-#include "messages.hpp"
-#include "printable.hpp"
+#include "plugins/lsp/messages.hpp"
+#include "plugins/lsp/printable.hpp"
 
 namespace gantry::lsp {
 

@@ -30,10 +30,10 @@
 #include <string_view>
 #include <vector>
 
-#include "config.hpp"
-#include "context.hpp"
-#include "envelope.hpp"
-#include "process.hpp"
+#include "plugins/lsp/config.hpp"
+#include "plugins/lsp/context.hpp"
+#include "plugins/lsp/envelope.hpp"
+#include "plugins/lsp/process.hpp"
 
 namespace gantry::lsp {
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "shared.hpp"
+#include "plugins/lsp/shared.hpp"
 
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 
-#include "messages.hpp"
+#include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
 

@@ -43,10 +43,10 @@
 #include <utility>
 #include <vector>
 
-#include "query.hpp"
-#include "session.hpp"
-#include "standing.hpp"
-#include "watch.hpp"
+#include "plugins/lsp/query.hpp"
+#include "plugins/lsp/session.hpp"
+#include "plugins/lsp/standing.hpp"
+#include "plugins/lsp/watch.hpp"
 
 namespace gantry::lsp {
 

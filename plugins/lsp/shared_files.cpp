@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 
-#include "languages.hpp"
-#include "messages.hpp"
-#include "shared.hpp"
+#include "plugins/lsp/languages.hpp"
+#include "plugins/lsp/messages.hpp"
+#include "plugins/lsp/shared.hpp"
 
 namespace gantry::lsp {
 

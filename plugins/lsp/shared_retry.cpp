@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "shared.hpp"
+#include "plugins/lsp/shared.hpp"
 
 namespace gantry::lsp {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "standing.hpp"
+#include "plugins/lsp/standing.hpp"
 
-#include "envelope.hpp"
+#include "plugins/lsp/envelope.hpp"
 
 namespace gantry::lsp {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "watch.hpp"
+#include "plugins/lsp/watch.hpp"
 
 #include <sys/inotify.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "folder.hpp"
+#include "plugins/project_state/folder.hpp"
 
 #include <fcntl.h>
 #include <sys/file.h>

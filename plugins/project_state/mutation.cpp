@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "mutation.hpp"
+#include "plugins/project_state/mutation.hpp"
 
 #include <array>
 #include <cstdio>

@@ -15,7 +15,7 @@
 #include <optional>
 #include <string_view>
 
-#include "store.hpp"
+#include "plugins/project_state/store.hpp"
 
 namespace gantry::state {
 

@@ -12,9 +12,9 @@
 #include <string>
 #include <utility>
 
-#include "cursor.hpp"
-#include "sqlite.hpp"
-#include "store.hpp"
+#include "plugins/project_state/cursor.hpp"
+#include "plugins/project_state/sqlite.hpp"
+#include "plugins/project_state/store.hpp"
 
 namespace gantry::state {
 

@@ -17,12 +17,12 @@
 #include <utility>
 #include <vector>
 
-#include "mutation.hpp"
-#include "publisher.hpp"
-#include "schemas.hpp"
-#include "sessions.hpp"
-#include "settings.hpp"
-#include "store.hpp"
+#include "plugins/project_state/mutation.hpp"
+#include "plugins/project_state/publisher.hpp"
+#include "plugins/project_state/schemas.hpp"
+#include "plugins/project_state/sessions.hpp"
+#include "plugins/project_state/settings.hpp"
+#include "plugins/project_state/store.hpp"
 
 namespace gantry::state {
 

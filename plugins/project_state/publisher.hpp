@@ -15,7 +15,7 @@
 #include <gantry/plugin/host.hpp>
 #include <optional>
 
-#include "store.hpp"
+#include "plugins/project_state/store.hpp"
 
 namespace gantry::state {
 

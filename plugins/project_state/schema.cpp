@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "schema.hpp"
+#include "plugins/project_state/schema.hpp"
 
 #include <array>
 
-#include "folder.hpp"
+#include "plugins/project_state/folder.hpp"
 
 namespace gantry::state {
 

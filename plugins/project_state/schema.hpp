@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <string>
 
-#include "sqlite.hpp"
+#include "plugins/project_state/sqlite.hpp"
 
 namespace gantry::state {
 

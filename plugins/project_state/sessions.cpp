@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sessions.hpp"
+#include "plugins/project_state/sessions.hpp"
 
 #include <array>
 #include <gantry/params.hpp>
 
-#include "merge.hpp"
-#include "page.hpp"
+#include "plugins/project_state/merge.hpp"
+#include "plugins/project_state/page.hpp"
 
 namespace gantry::state {
 

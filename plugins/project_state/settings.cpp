@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "settings.hpp"
+#include "plugins/project_state/settings.hpp"
 
-#include "merge.hpp"
-#include "page.hpp"
+#include "plugins/project_state/merge.hpp"
+#include "plugins/project_state/page.hpp"
 
 namespace gantry::state {
 

@@ -17,7 +17,7 @@
 #include <optional>
 #include <string>
 
-#include "store.hpp"
+#include "plugins/project_state/store.hpp"
 
 namespace gantry::state {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sqlite.hpp"
+#include "plugins/project_state/sqlite.hpp"
 
 #include <cerrno>
 #include <cstring>

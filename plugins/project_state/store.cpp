@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "store.hpp"
+#include "plugins/project_state/store.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -27,9 +27,9 @@
 #include <string_view>
 #include <vector>
 
-#include "folder.hpp"
-#include "schema.hpp"
-#include "sqlite.hpp"
+#include "plugins/project_state/folder.hpp"
+#include "plugins/project_state/schema.hpp"
+#include "plugins/project_state/sqlite.hpp"
 
 namespace gantry::state {
 

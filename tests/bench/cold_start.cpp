@@ -5,7 +5,7 @@
 
 #include <filesystem>
 
-#include "support.hpp"
+#include "tests/bench/support.hpp"
 
 namespace bench {
 

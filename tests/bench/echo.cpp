@@ -2,7 +2,7 @@
 //
 // A round: a server is started, warmed up by the same load, and loaded; its processor time over the load and its memory
 // after it stand in the row. On one core client and server share core 0; else the kernel places them.
-#include "echo.hpp"
+#include "tests/bench/echo.hpp"
 
 #include <sched.h>
 #include <unistd.h>

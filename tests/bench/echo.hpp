@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/echo.hpp: calls of 200 bytes over a Unix socket, answered by Gantry's host through a plugin and by
-// others.
+// tests/bench/echo.hpp: calls of 200 bytes over a Unix socket, answered by Gantry's host through a
+// plugin and by others.
 #pragma once
 
 #include <vector>
 
-#include "echo_client.hpp"
-#include "measure.hpp"
+#include "tests/bench/echo_client.hpp"
+#include "tests/bench/measure.hpp"
 
 namespace bench {
 

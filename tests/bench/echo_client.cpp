@@ -3,7 +3,7 @@
 // The id of a call is SERIAL * kMaxSlots + SLOT in twelve digits, and stands in the params too, so that an answer with
 // another call's params is noticed. A server's first answer is read as JSON; from then on an answer that is, but for
 // its two ids, the same text is right, and any other is read as JSON again.
-#include "echo_client.hpp"
+#include "tests/bench/echo_client.hpp"
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -14,7 +14,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "support.hpp"
+#include "tests/bench/support.hpp"
 
 namespace bench {
 

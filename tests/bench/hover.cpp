@@ -7,7 +7,7 @@
 #include <fstream>
 #include <memory>
 
-#include "support.hpp"
+#include "tests/bench/support.hpp"
 
 namespace bench {
 

@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "echo.hpp"
-#include "noise.hpp"
-#include "report.hpp"
+#include "tests/bench/echo.hpp"
+#include "tests/bench/noise.hpp"
+#include "tests/bench/report.hpp"
 
 namespace {
 

@@ -3,7 +3,7 @@
 // A first run of a twentieth finds out whether the program works and how long a round would take: a slow one gets fewer
 // operations. Then the rounds are interleaved, each beginning with another program, so that a change of the machine's
 // speed meets all of them. Ratios are taken within a round.
-#include "measure.hpp"
+#include "tests/bench/measure.hpp"
 
 #include <algorithm>
 #include <cmath>

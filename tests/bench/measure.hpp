@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/measure.hpp: one workload, run by all programs that have it, and what became of its goals.
+// tests/bench/measure.hpp: one workload, run by all programs that have it, and what became of its
+// goals.
 #pragma once
 
 #include <map>
 #include <string>
 #include <vector>
 
-#include "support.hpp"
-#include "workloads.hpp"
+#include "tests/bench/support.hpp"
+#include "tests/bench/workloads.hpp"
 
 namespace bench {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "noise.hpp"
+#include "tests/bench/noise.hpp"
 
 #include <sched.h>
 #include <sys/resource.h>

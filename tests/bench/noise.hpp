@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "support.hpp"
+#include "tests/bench/support.hpp"
 
 namespace bench {
 

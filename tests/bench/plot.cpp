@@ -2,7 +2,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "report.hpp"
+#include "tests/bench/report.hpp"
 
 namespace bench {
 

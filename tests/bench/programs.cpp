@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "programs.hpp"
+#include "tests/bench/programs.hpp"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -14,7 +14,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "support.hpp"
+#include "tests/bench/support.hpp"
 
 namespace bench {
 

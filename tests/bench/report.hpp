@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "measure.hpp"
+#include "tests/bench/measure.hpp"
 
 namespace bench {
 

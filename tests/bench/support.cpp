@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "support.hpp"
+#include "tests/bench/support.hpp"
 
 #include <fcntl.h>
 #include <spawn.h>

@@ -2,7 +2,7 @@
 //
 // OPS are such that the fast programs take some tenths of a second; the slow ones get fewer (measure.cpp). One core:
 // what runs on one thread, because a virtual machine's second core only adds noise.
-#include "workloads.hpp"
+#include "tests/bench/workloads.hpp"
 
 #include <algorithm>
 

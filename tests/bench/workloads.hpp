@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/workloads.hpp: the table of workloads that programs are measured with, and Gantry's goals.
+// tests/bench/workloads.hpp: the table of workloads that programs are measured with, and Gantry's
+// goals.
 #pragma once
 
 #include <string>
 #include <vector>
 
-#include "programs.hpp"
+#include "tests/bench/programs.hpp"
 
 namespace bench {
 

@@ -3,7 +3,7 @@
 // As a plugin's author works: with what `./dev install` installs, and no checkout.
 #include <regex>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "integration/both_modes.hpp"
+#include "tests/integration/both_modes.hpp"
 
 #include <cstdio>
 #include <regex>

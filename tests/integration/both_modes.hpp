@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 namespace gantry::host::test {
 

@@ -3,8 +3,8 @@
 // The plugins that come with the host, in both modes: a script for each, and one for whatever lies in the folder.
 #include <set>
 
-#include "integration/both_modes.hpp"
-#include "unit/ai_fault_server.hpp"
+#include "tests/integration/both_modes.hpp"
+#include "tests/unit/ai/fault_server.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

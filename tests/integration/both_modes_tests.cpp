@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The plugins of tests/plugins, in both modes: a script for each.
-#include "integration/both_modes.hpp"
+#include "tests/integration/both_modes.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <utility>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

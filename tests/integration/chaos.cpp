@@ -12,8 +12,8 @@
 #include <iostream>
 #include <mutex>
 
-#include "integration/chaos_client.hpp"
-#include "integration/daemon.hpp"
+#include "tests/integration/chaos_client.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "integration/chaos_client.hpp"
+#include "tests/integration/chaos_client.hpp"
 
 namespace gantry::host::test {
 

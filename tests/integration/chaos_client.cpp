@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "integration/chaos_client.hpp"
+#include "tests/integration/chaos_client.hpp"
 
 #include <fcntl.h>
 #include <poll.h>

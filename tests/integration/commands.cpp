@@ -7,7 +7,7 @@
 #include <sstream>
 #include <utility>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

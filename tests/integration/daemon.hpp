@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "host/cli/client.hpp"
-#include "process_stat.hpp"
+#include "tests/process_stat.hpp"
 
 namespace gantry::host::test {
 

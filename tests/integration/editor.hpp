@@ -7,8 +7,8 @@
 
 #include <gantry/framing.hpp>
 
-#include "integration/daemon.hpp"
-#include "process_stat.hpp"
+#include "tests/integration/daemon.hpp"
+#include "tests/process_stat.hpp"
 
 namespace gantry::host::test {
 

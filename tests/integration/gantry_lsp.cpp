@@ -3,7 +3,7 @@
 #include <set>
 #include <tuple>
 
-#include "integration/editor.hpp"
+#include "tests/integration/editor.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

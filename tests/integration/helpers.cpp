@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Helper processes of plugins in the real host: what becomes of them when it is killed.
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

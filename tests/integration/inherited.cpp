@@ -10,8 +10,8 @@
 #include <sstream>
 #include <utility>
 
-#include "integration/daemon.hpp"
-#include "other_user.hpp"
+#include "tests/integration/daemon.hpp"
+#include "tests/other_user.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Language servers that callers share, when the process of the lsp plugin dies.
-#include "integration/lsp_servers.hpp"
+#include "tests/integration/lsp_servers.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

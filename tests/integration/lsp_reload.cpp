@@ -2,7 +2,7 @@
 //
 // Language servers that go on while the lsp plugin is reloaded, for editors behind `gantry lsp` and for callers, in
 // both modes.
-#include "integration/lsp_servers.hpp"
+#include "tests/integration/lsp_servers.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -3,7 +3,7 @@
 // A host with language servers: the fake one, and the real clangd.
 #pragma once
 
-#include "integration/editor.hpp"
+#include "tests/integration/editor.hpp"
 
 namespace gantry::host::test {
 

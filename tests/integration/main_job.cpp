@@ -2,7 +2,7 @@
 //
 // What `./dev run` promises, on a small project: real answers from clangd, from a model learned from the files, and a
 // session that survives kill -9.
-#include "integration/editor.hpp"
+#include "tests/integration/editor.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -9,7 +9,7 @@
 
 #include <algorithm>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -2,7 +2,7 @@
 //
 // Language servers as people install them from npm (tests/npm), under the profile that the host gives to all. They are
 // built on vscode-languageserver, which ends a server that may not find out whether its client lives.
-#include "integration/editor.hpp"
+#include "tests/integration/editor.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -3,7 +3,7 @@
 // What becomes of plugins' processes when their host is killed.
 #include <map>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

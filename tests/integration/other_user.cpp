@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "other_user.hpp"
+#include "tests/other_user.hpp"
 
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -4,7 +4,7 @@
 #include <array>
 #include <utility>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

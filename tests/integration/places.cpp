@@ -7,9 +7,9 @@
 #include <csignal>
 #include <utility>
 
-#include "host/house/state_lock.hpp"
-#include "integration/daemon.hpp"
-#include "other_user.hpp"
+#include "host/daemon/state_lock.hpp"
+#include "tests/integration/daemon.hpp"
+#include "tests/other_user.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

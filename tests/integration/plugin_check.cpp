@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `gantry plugin check` as people and builds run it: what is right passes, what is wrong is said, without a host.
-#include "integration/plugin_check.hpp"
+#include "tests/integration/plugin_check.hpp"
 
 #include <regex>
 

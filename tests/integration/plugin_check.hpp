@@ -5,7 +5,7 @@
 
 #include <map>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 namespace gantry::host::test {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A plugin with one fault fails the case that is about it, with the reason, and no other.
-#include "integration/plugin_check.hpp"
+#include "tests/integration/plugin_check.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

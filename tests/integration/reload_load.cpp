@@ -5,7 +5,7 @@
 #include <atomic>
 #include <iostream>
 
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `gantry trust` as people type it.
-#include "integration/daemon.hpp"
+#include "tests/integration/daemon.hpp"
 
 using namespace gantry;
 using namespace gantry::host;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/git_config.hpp"
+#include "plugins/ai/embedded/git_config.hpp"
 
 #include <git2.h>
 
@@ -7,7 +7,7 @@
 #include <cctype>
 #include <cstdlib>
 
-#include "embedded/read_file.hpp"
+#include "plugins/ai/embedded/read_file.hpp"
 
 namespace gantry::ai {
 

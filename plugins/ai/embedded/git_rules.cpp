@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/git_rules.hpp"
+#include "plugins/ai/embedded/git_rules.hpp"
 
 #include <sys/stat.h>
 
@@ -7,8 +7,8 @@
 #include <string_view>
 #include <utility>
 
-#include "embedded/git_config.hpp"
-#include "embedded/read_file.hpp"
+#include "plugins/ai/embedded/git_config.hpp"
+#include "plugins/ai/embedded/read_file.hpp"
 
 namespace gantry::ai {
 

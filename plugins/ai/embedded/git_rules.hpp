@@ -24,7 +24,7 @@
 #include <string>
 #include <vector>
 
-#include "embedded/gitignore.hpp"
+#include "plugins/ai/embedded/gitignore.hpp"
 
 namespace gantry::ai {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/gitignore.hpp"
+#include "plugins/ai/embedded/gitignore.hpp"
 
 #include <algorithm>
 

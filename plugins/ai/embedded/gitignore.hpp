@@ -18,7 +18,7 @@
 #include <string_view>
 #include <vector>
 
-#include "embedded/wildmatch.hpp"
+#include "plugins/ai/embedded/wildmatch.hpp"
 
 namespace gantry::ai {
 

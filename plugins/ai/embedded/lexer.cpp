@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/lexer.hpp"
+#include "plugins/ai/embedded/lexer.hpp"
 
 #include <algorithm>
 #include <array>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/predictor.hpp"
+#include "plugins/ai/embedded/predictor.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <utility>
 
-#include "embedded/lexer.hpp"
+#include "plugins/ai/embedded/lexer.hpp"
 
 namespace gantry::ai {
 

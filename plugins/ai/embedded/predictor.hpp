@@ -28,7 +28,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "embedded/suffix_model.hpp"
+#include "plugins/ai/embedded/suffix_model.hpp"
 
 namespace gantry::ai {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/read_file.hpp"
+#include "plugins/ai/embedded/read_file.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/suffix_model.hpp"
+#include "plugins/ai/embedded/suffix_model.hpp"
 
 #include <algorithm>
 #include <functional>
 #include <numeric>
 
-#include "embedded/lexer.hpp"
+#include "plugins/ai/embedded/lexer.hpp"
 
 namespace gantry::ai {
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/walk.hpp"
+#include "plugins/ai/embedded/walk.hpp"
 
 #include <algorithm>
 #include <array>
 #include <string_view>
 #include <vector>
 
-#include "embedded/git_rules.hpp"
-#include "embedded/read_file.hpp"
-#include "utf8.hpp"
+#include "plugins/ai/embedded/git_rules.hpp"
+#include "plugins/ai/embedded/read_file.hpp"
+#include "plugins/ai/utf8.hpp"
 
 namespace gantry::ai {
 

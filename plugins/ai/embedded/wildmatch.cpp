@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/wildmatch.hpp"
+#include "plugins/ai/embedded/wildmatch.hpp"
 
 #include <algorithm>
 #include <cstddef>

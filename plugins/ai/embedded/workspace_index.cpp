@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "embedded/workspace_index.hpp"
+#include "plugins/ai/embedded/workspace_index.hpp"
 
 #include <pthread.h>
 #include <signal.h>

@@ -25,8 +25,8 @@
 #include <thread>
 #include <vector>
 
-#include "embedded/suffix_model.hpp"
-#include "embedded/walk.hpp"
+#include "plugins/ai/embedded/suffix_model.hpp"
+#include "plugins/ai/embedded/walk.hpp"
 
 namespace gantry::ai {
 

@@ -4,8 +4,8 @@
 #include <gantry/channel/broadcast.hpp>
 #include <gantry/channel/mpsc.hpp>
 
-#include "groups.hpp"
 #include "host/bus/event_bus.hpp"
+#include "tests/bench/gantry/groups.hpp"
 
 namespace {
 

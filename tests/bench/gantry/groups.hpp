@@ -5,7 +5,7 @@
 #include <gantry/coro.hpp>
 #include <memory>
 
-#include "common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 std::vector<peer::Workload> messages();
 std::vector<peer::Workload> events();

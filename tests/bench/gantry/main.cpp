@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "groups.hpp"
+#include "tests/bench/gantry/groups.hpp"
 
 int main(int argc, char** argv) {
   std::vector<peer::Workload> all;

@@ -4,7 +4,7 @@
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/worker_pool.hpp>
 
-#include "groups.hpp"
+#include "tests/bench/gantry/groups.hpp"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Calls with 64 bytes of params, from a worker of the host to a plugin and back to that worker.
-#include "plugins.hpp"
+#include "tests/bench/gantry/plugins.hpp"
 
 #include <time.h>
 

@@ -8,8 +8,8 @@
 #include <string>
 #include <thread>
 
-#include "common.hpp"
-#include "host/house/house.hpp"
+#include "host/daemon/daemon.hpp"
+#include "tests/bench/peers/common.hpp"
 
 std::vector<peer::Workload> plugin_life();
 
@@ -41,7 +41,7 @@ class Folder {
 class RunningHost {
  public:
   explicit RunningHost(const std::function<void(Config&)>& configure) {
-    HouseOptions options;
+    DaemonOptions options;
     options.config = default_config();
     options.config.supervisor.intensity = 1000;
     configure(options.config);
@@ -54,7 +54,7 @@ class RunningHost {
     log.to_stderr = false;
     log.level = Level::warn;
     options.log = Log::open_or_stderr(log);
-    house_ = House::build(std::move(options));
+    house_ = Daemon::build(std::move(options));
     peer::require(house_->open().has_value(), "the host does not open");
     thread_ = std::thread([this] { house_->run(); });
   }
@@ -64,7 +64,7 @@ class RunningHost {
     house_->request_stop("measured");
     thread_.join();
   }
-  [[nodiscard]] House& house() { return *house_; }
+  [[nodiscard]] Daemon& house() { return *house_; }
   /// Started, if need be.
   [[nodiscard]] std::shared_ptr<Plugin> plugin(const std::string& name) {
     auto plugin = house_->services().instance(name)->get();
@@ -75,7 +75,7 @@ class RunningHost {
 
  private:
   Folder folder_;
-  std::unique_ptr<House> house_;
+  std::unique_ptr<Daemon> house_;
   std::thread thread_;
 };
 

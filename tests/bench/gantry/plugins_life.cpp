@@ -7,7 +7,7 @@
 #include <gantry/channel/oneshot.hpp>
 
 #include "host/services/plugin_spec.hpp"
-#include "plugins.hpp"
+#include "tests/bench/gantry/plugins.hpp"
 
 namespace {
 

@@ -9,9 +9,9 @@
 #include <gantry/shared.hpp>
 #include <gantry/snapshot.hpp>
 
-#include "groups.hpp"
-#include "snapshot.hpp"
-#include "spsc.hpp"
+#include "tests/bench/gantry/groups.hpp"
+#include "tests/bench/peers/snapshot.hpp"
+#include "tests/bench/peers/spsc.hpp"
 
 namespace {
 

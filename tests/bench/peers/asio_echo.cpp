@@ -6,7 +6,7 @@
 #include <boost/asio/write.hpp>
 #include <memory>
 
-#include "echo_server.hpp"
+#include "tests/bench/peers/echo_server.hpp"
 
 using echo_server::Local;
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "echo_server.hpp"
+#include "tests/bench/peers/echo_server.hpp"
 
 namespace json = boost::json;
 using echo_server::Local;

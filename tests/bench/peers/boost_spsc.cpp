@@ -2,7 +2,7 @@
 #include <boost/lockfree/spsc_queue.hpp>
 #include <memory>
 
-#include "spsc.hpp"
+#include "tests/bench/peers/spsc.hpp"
 
 namespace {
 

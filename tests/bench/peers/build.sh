@@ -33,7 +33,7 @@ cxx() {
   fresh "$name" $sources $depends common.hpp && return
   command -v clang++-19 >/dev/null || { missing "$name" "no clang++-19"; return; }
   # shellcheck disable=SC2086
-  if clang++-19 -O3 -DNDEBUG -std=c++23 -Wall -Wextra -pthread $sources "$@" -o "$out/new-$name" 2>"$out/log-$name"; then
+  if clang++-19 -O3 -DNDEBUG -std=c++23 -Wall -Wextra -pthread -I../../.. $sources "$@" -o "$out/new-$name" 2>"$out/log-$name"; then
     mv "$out/new-$name" "$(binary "$name")"
   else
     missing "$name" "$(why "$out/log-$name")"

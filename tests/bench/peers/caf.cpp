@@ -4,7 +4,7 @@
 #include <caf/all.hpp>
 #include <future>
 
-#include "common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(peer::Message)
 

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <memory>
 
-#include "common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 namespace {
 

@@ -4,7 +4,7 @@
 #include <concurrentqueue/blockingconcurrentqueue.h>
 #include <readerwriterqueue/readerwriterqueue.h>
 
-#include "spsc.hpp"
+#include "tests/bench/peers/spsc.hpp"
 
 namespace {
 

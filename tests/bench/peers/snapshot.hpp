@@ -6,7 +6,7 @@
 
 #include <unordered_map>
 
-#include "common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 namespace peer {
 

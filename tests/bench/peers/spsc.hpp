@@ -3,7 +3,7 @@
 // The workloads spsc.480.*: blocks of 480 floats through a ring. The first and the last float carry the block's number.
 #pragma once
 
-#include "common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 namespace peer {
 

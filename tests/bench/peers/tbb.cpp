@@ -6,7 +6,7 @@
 
 #include <limits>
 
-#include "common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 namespace {
 

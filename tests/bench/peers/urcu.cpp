@@ -4,7 +4,7 @@
 // the read side inline.
 #include <urcu/urcu-memb.h>
 
-#include "snapshot.hpp"
+#include "tests/bench/peers/snapshot.hpp"
 
 namespace {
 

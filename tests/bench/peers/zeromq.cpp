@@ -5,7 +5,7 @@
 #include <sys/resource.h>
 #include <zmq.h>
 
-#include "common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 namespace {
 

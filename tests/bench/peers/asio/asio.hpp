@@ -15,7 +15,7 @@
 #include <memory>
 #include <type_traits>
 
-#include "../common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 namespace asio = boost::asio;
 using boost::system::error_code;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "asio.hpp"
+#include "tests/bench/peers/asio/asio.hpp"
 
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <limits>
 
-#include "asio.hpp"
+#include "tests/bench/peers/asio/asio.hpp"
 
 namespace {
 

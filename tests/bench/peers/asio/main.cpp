@@ -2,7 +2,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/thread_pool.hpp>
 
-#include "asio.hpp"
+#include "tests/bench/peers/asio/asio.hpp"
 
 namespace {
 

@@ -7,7 +7,7 @@
 #include <limits>
 #include <mutex>
 
-#include "groups.hpp"
+#include "tests/bench/peers/std/groups.hpp"
 
 namespace {
 

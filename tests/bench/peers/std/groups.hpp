@@ -3,7 +3,7 @@
 // The C++ standard library as a peer: what each file of this folder can run.
 #pragma once
 
-#include "../common.hpp"
+#include "tests/bench/peers/common.hpp"
 
 std::vector<peer::Workload> channels();
 std::vector<peer::Workload> locks();

@@ -4,7 +4,7 @@
 #include <mutex>
 #include <unordered_map>
 
-#include "groups.hpp"
+#include "tests/bench/peers/std/groups.hpp"
 
 namespace {
 

@@ -5,8 +5,8 @@
 #include <mutex>
 #include <shared_mutex>
 
-#include "../snapshot.hpp"
-#include "groups.hpp"
+#include "tests/bench/peers/snapshot.hpp"
+#include "tests/bench/peers/std/groups.hpp"
 
 namespace {
 

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/child/child_plugin.hpp: a plugin in a process of its own. There the same
+// InlinePlugin runs it (child_main.hpp); here is the host's half, and the process.
+//
+// Life: start() on a thread that may block; then calls from any thread; stop() on a thread that may block. When the
+// process ends by itself, `died` is told once, before the open calls are answered `plugin_died`.
+// Thread rule: as Plugin. What the plugin is told is written where it is pushed, one message at a time.
+// Bounds: kMaxWaiting unwritten bytes let no more calls and items in (`overloaded`); kEventsOut events are with the
+// child at once.
+// A process that says nothing for twice `hung_after` while calls are open, and does not answer a ping, is killed: it
+// stands still as a whole (SIGSTOP, say), so that its own watch cannot tell.
+#pragma once
+
+#include <sys/types.h>
+
+#include <filesystem>
+#include <gantry/channel/mpsc.hpp>
+#include <gantry/permits.hpp>
+#include <map>
+#include <memory>
+#include <unordered_set>
+
+#include "host/plugins/child/child_output.hpp"
+#include "host/plugins/child/link.hpp"
+#include "host/plugins/death.hpp"
+#include "host/plugins/plugin.hpp"
+#include "host/plugins/plugin_call.hpp"
+#include "host/runtime/spawner.hpp"
+#include "host/runtime/workers.hpp"
+#include "host/sandbox/confine.hpp"
+
+namespace gantry::host {
+
+struct ChildDeps {
+  Workers& workers;
+  Spawner& spawner;
+  std::shared_ptr<PermitQueue> event_permits;
+  std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
+  Confinement confinement;
+  Duration hung_after;  ///< a delivery that takes longer is a death; zero: nobody looks
+  OnDeath died;
+};
+
+class ChildPlugin final : public Plugin {
+ public:
+  static constexpr std::size_t kMaxWaiting = Link::kMaxOutbound / 2;
+  static constexpr std::size_t kEventsOut = 64;
+
+  /// Blocks until the plugin runs there, or has refused, or `patience` is over.
+  [[nodiscard]] static Result<std::shared_ptr<ChildPlugin>> start(const std::filesystem::path& library,
+                                                                  PluginBasics basics, ChildDeps deps,
+                                                                  const json& config, Duration patience);
+  ~ChildPlugin() override;
+  bool stop(Duration budget) override;
+  [[nodiscard]] std::string runs_on() const override { return "child"; }
+  [[nodiscard]] std::optional<int> pid() const override { return pid_; }
+  [[nodiscard]] std::vector<std::string> enforced() const override;
+  [[nodiscard]] std::vector<std::string> last_output() const override { return output_->last_lines(); }
+
+ private:
+  /// How long a process whose socket has ended may take to end itself, and one to answer a ping.
+  static constexpr auto kLastBreath = std::chrono::milliseconds(500);
+  /// Bytes of items that were on their way into streams which it gives to the next one. More: it is killed.
+  static constexpr std::size_t kMaxUndelivered = std::size_t{256} << 20;
+  /// Runs when a task comes to a queue that had none, on the thread that brings it.
+  struct Bell final : Waiter {
+    explicit Bell(ChildPlugin& p) : plugin(p) {
+      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).plugin.run_tasks(); };
+    }
+    ChildPlugin& plugin;
+  };
+  ChildPlugin(PluginBasics basics, ChildDeps deps);
+  [[nodiscard]] Result<void> spawn();
+  [[nodiscard]] bool push(std::move_only_function<void()> task) override;
+  std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
+  [[nodiscard]] bool has_room() const override { return link_->waiting() < kMaxWaiting; }
+  [[nodiscard]] bool tries_again() const override { return false; }  // its process has sent the item by its credit
+  [[nodiscard]] std::weak_ptr<ChildPlugin> weak_self() {
+    return std::static_pointer_cast<ChildPlugin>(weak_from_this().lock());
+  }
+  void run_tasks() noexcept;
+  void receive(const gantry_msg& msg, Descriptors descriptors);
+  void started(const gantry_msg& msg);
+  void stopped(const gantry_msg& msg);
+  void take_undelivered(const gantry_msg& msg);
+  void give_stream(std::uint64_t id);
+  [[nodiscard]] Result<void> watch_process();
+  void process_ended();
+  void ended(const std::string& why);
+  void tell_death(const std::string& why);
+  void watch_silence();
+  void look_for_silence();
+  /// Waits for the process at most until then; what became of it. Any thread, more than once.
+  [[nodiscard]] std::optional<Death> reap(std::chrono::steady_clock::time_point until);
+  void kill() const;
+
+  void schedule_events();
+  void send_events();
+  void ask_for_events();
+  void end_events();
+  void event_over(const gantry_msg& msg);
+  void bury_events(const std::string& why);
+
+  const ChildDeps deps_;
+  std::shared_ptr<Link> link_;
+  std::shared_ptr<ChildOutput> output_;
+  pid_t pid_ = -1;
+  int pidfd_ = -1;
+  mpsc::Channel<std::move_only_function<void()>> tasks_;
+  Bell bell_{*this};
+  std::unordered_set<OriginId> known_origins_;  ///< serial
+  std::optional<oneshot::Sender<Result<void>>> started_;
+  oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
+
+  // The worker's:
+  bool exited_ = false;
+  std::optional<std::string> why_;  ///< the link has ended, the process not yet
+  TimerKey patience_ = 0;           ///< and how long that may last
+  // The link's worker's:
+  std::optional<std::string> hung_;  ///< why its process was killed
+  std::optional<std::chrono::steady_clock::time_point> pinged_{};
+  bool heard_ = false;                                            ///< since the last ping
+  std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that it gives to the next one
+  std::size_t undelivered_bytes_ = 0;
+  std::atomic<bool> watching_{false};  ///< a look is due
+  mutable Mutex mutex_;
+  std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool stopped_said_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< with the child, the oldest first
+  Permit events_permit_ GANTRY_GUARDED_BY(mutex_);
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/inline/inline_plugin.hpp: a plugin inside this process, behind the C boundary of
+// gantry/abi.h.
+//
+// Life: load() and start() on a thread that may block; then calls from any thread; stop() on a thread that may block.
+// The shared library is never closed.
+// Thread rule: everything but load, start and stop may be called from any thread and does not block. Calls into the
+// plugin are serial (SerialQueue), and no lock of ours is held across them.
+// Bounds: kMaxWaiting messages let no more calls and items in (`overloaded`), kMaxTimers timers, kMaxPosts posted
+// tasks; events wait in the port's subscription, whose oldest are dropped. An event whose handler fails is delivered
+// again, after a back-off, twice; then it becomes a dead letter of the bus, and the next one's turn comes.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <gantry/retry.hpp>
+#include <memory>
+#include <unordered_map>
+
+#include "host/plugins/crash_mark.hpp"
+#include "host/plugins/death.hpp"
+#include "host/plugins/inline/delivery_watch.hpp"
+#include "host/plugins/inline/serial_queue.hpp"
+#include "host/plugins/plugin.hpp"
+
+namespace gantry::host {
+
+class InlinePlugin;
+
+/// For what a delivery may do to the process that it runs in: not return, end it, change its signals.
+struct HungWatch {
+  /// After so long it is told, once, on a worker. Zero: nobody looks.
+  Duration patience{};
+  std::function<void(InlinePlugin& plugin, const Death& death)> hung{};
+  /// What a delivery that ends the process leaves behind (crash_mark.hpp); empty: nothing.
+  std::string crash_file{};
+  /// Between its deliveries: what it has made of the process's signals is put right (own_signals.hpp).
+  bool mends_signals = false;
+};
+
+class InlinePlugin final : public Plugin {
+ public:
+  static constexpr std::size_t kMaxTimers = 10'000;
+  static constexpr std::size_t kMaxPosts = 100'000;
+  /// Messages that wait before calls and items are refused. What remains of the mailbox is enough for the rest.
+  static constexpr std::size_t kMaxWaiting = SerialQueue::kMaxTasks / 2;
+
+  /// Blocks. The library is loaded, checked against its manifest, and its object created. `library`: what is opened,
+  /// a copy perhaps of what `basics` name.
+  [[nodiscard]] static Result<std::shared_ptr<InlinePlugin>> load(const std::filesystem::path& library,
+                                                                  PluginBasics basics, Workers& workers,
+                                                                  HungWatch watch = {});
+  ~InlinePlugin() override;
+
+  /// Blocks. After a failure the plugin is destroyed and nothing else may be called.
+  [[nodiscard]] Result<void> start(const json& config);
+  bool stop(Duration budget) override;
+  /// Gives up a plugin whose start() has not returned, with the thread that is in it. False: it has returned.
+  [[nodiscard]] bool abandon_start();
+  /// Does not block: gives up a plugin that hangs, with its thread. `told` is called before its calls are answered.
+  void abandon(const Death& death, const OnDeath& told);
+  [[nodiscard]] std::string runs_on() const override;
+
+ private:
+  struct Delivering {
+    Delivering(Event what, Backoff between) : event(std::move(what)), backoff(between) {}
+    const Event event;
+    Backoff backoff;  ///< serial
+    int tries = 0;    ///< under the plugin's mutex_, as the next ones
+    TimePoint not_before{};
+    bool inside = false;  ///< its handler has it now
+  };
+  /// While the plugin is called, by its symbolic thread.
+  class Inside {
+   public:
+    Inside(InlinePlugin& plugin, std::string_view what) noexcept
+        : watch_(*plugin.watch_), mark_(plugin.crash_file_.empty() ? nullptr : plugin.crash_file_.c_str()) {
+      watch_.enter(what);
+    }
+    ~Inside() { watch_.leave(); }
+    Inside(const Inside&) = delete;
+    Inside& operator=(const Inside&) = delete;
+
+   private:
+    DeliveryWatch& watch_;
+    const DeliveryMark mark_;
+  };
+  InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial);
+  void start_watching(HungWatch watch);
+  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers,
+                                                                       bool mends_signals);
+  [[nodiscard]] bool push(std::move_only_function<void()> task) override { return serial_->push(std::move(task)); }
+  std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
+  [[nodiscard]] bool has_room() const override { return serial_->size() < kMaxWaiting; }
+  [[nodiscard]] std::weak_ptr<InlinePlugin> weak_self() {
+    return std::static_pointer_cast<InlinePlugin>(weak_from_this().lock());
+  }
+
+  void fill_host_table();
+  void subscribe_to_topics();
+  void schedule_drain();
+  void try_drain();
+  void drain_events();
+  [[nodiscard]] std::shared_ptr<Delivering> next_event();
+  void bury_event();
+  /// Instead of start().
+  void give_up();
+  void destroy_plugin();
+  [[nodiscard]] bool stop_it(Duration budget);
+
+  // What the plugin calls; any thread.
+  std::int32_t on_post(void (*fn)(void*), void* arg);
+  std::uint64_t on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg);
+  std::int32_t on_timer_cancel(std::uint64_t id);
+  std::int32_t give_stream(std::uint64_t id);
+  std::int32_t on_send(const gantry_msg& msg, const std::int32_t* fds, std::uint32_t count);
+  std::uint32_t on_take(std::int32_t* fds, std::uint32_t max);
+
+  gantry_host host_{};
+  gantry_plugin* plugin_ = nullptr;
+  bool started_ = false;  ///< start() has released the queue
+  Descriptors handed_;    ///< serial: with the message that is being delivered
+  const std::shared_ptr<SerialQueue> serial_;
+  std::shared_ptr<DeliveryWatch> watch_;
+  std::string crash_file_;               ///< constant once it is loaded
+  bool mends_signals_ = false;           ///< likewise
+  std::atomic<bool> ending_{false};      ///< stop() or abandon() has begun; the other one leaves it alone
+  std::atomic<bool> start_over_{false};  ///< its start() has returned, or was given up; the other one leaves it alone
+  std::atomic<bool> abandoned_{false};
+  std::atomic<bool> event_drain_scheduled_{false};
+  std::atomic<std::size_t> posts_{0};
+
+  mutable Mutex mutex_;
+  bool destroyed_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool being_stopped_ GANTRY_GUARDED_BY(mutex_) = false;  ///< by one thread at a time
+  CondVar stop_over_;
+  std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
+  std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
+  std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has it, or will again
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/plugins/library/manifest.hpp: what a plugin says of itself in the file beside it. Nothing is
+// executed to read one.
+//
+// Thread rule: values; pure functions.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <gantry/json.hpp>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/config/grants.hpp"
+#include "host/plugins/library/version.hpp"
+
+namespace gantry::host {
+
+struct ManifestMethod {
+  std::string name;
+  std::string summary;
+  json params;
+  json result;
+  json item = json::object();     ///< of a stream; empty: nothing is said of them
+  std::vector<ErrorKind> errors;  ///< that it may answer, besides those of any call
+  bool idempotent = false;
+  bool keeps_time = false;  ///< the router sets no default deadline
+  bool stream = false;
+  bool attach = false;
+  bool while_stopping = false;  ///< of the host's own: it serves plugins that stop
+};
+
+/// Another plugin, without which this one does not run.
+struct ManifestNeed {
+  std::string id;
+  VersionRange version;
+};
+
+struct Manifest {
+  std::string id;
+  std::string version;
+  std::string summary;
+  std::uint32_t abi_major = 0;
+  std::uint32_t abi_minor = 0;
+  std::vector<std::string> services;
+  std::map<std::string, ManifestMethod> methods;
+  std::vector<std::string> publishes;
+  std::vector<std::string> subscribes;
+  std::vector<std::string> logs;
+  std::vector<std::string> activation;
+  std::vector<ManifestNeed> needs;
+  std::vector<Grant> grants;  ///< that it asks for
+  std::string settings;       ///< the configuration table that it is given
+  json settings_schema;       ///< of [plugins.NAME.settings]; null: nothing is said of them
+  bool nonblocking = false;
+  bool handover = false;  ///< on reload the old one stops before the new one starts; else they overlap
+  json document;          ///< as it was read
+
+  [[nodiscard]] bool activated_by(std::string_view when) const;
+  /// Topics (patterns) whose first event starts it: those of `on_event:PATTERN`.
+  [[nodiscard]] std::vector<std::string> activating_topics() const;
+  /// The topics that tell of the languages of `on_language:ID`.
+  [[nodiscard]] std::vector<std::string> activating_languages() const;
+};
+
+[[nodiscard]] Result<void> check_plugin_id(std::string_view id);
+[[nodiscard]] Result<Manifest> parse_manifest(std::string_view text);
+
+/// NAME.json beside NAME.so; at most 1 MiB.
+[[nodiscard]] std::filesystem::path manifest_path(const std::filesystem::path& library);
+[[nodiscard]] Result<Manifest> read_manifest(const std::filesystem::path& library);
+/// The manifest of the library that `take` takes meanwhile: a build may move both into place just then, and then both
+/// are taken once more. `conflict`: that happened all the time; reload it again.
+[[nodiscard]] Result<Manifest> read_manifest_with(const std::filesystem::path& library,
+                                                  const std::function<Result<void>()>& take);
+
+}  // namespace gantry::host

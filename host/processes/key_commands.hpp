@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/processes/key_commands.hpp: runs the `api_key_command` of a provider for the plugin that is
+// given the table of models (`config.secret`). A plugin in a process of its own could not, and one
+// inside the host need not: both ask here.
+//
+// The command is a line for sh that the user's configuration names. It has the environment of the host, and nothing
+// else of it; its first line of output is the answer. Who asks for a line that runs waits for that run; nothing is
+// kept.
+//
+// Thread rule: any thread; nothing blocks but stop() and the destructor. A command is waited for by a thread of its
+// own.
+//   mutex_ is a leaf.
+// Bounds: kMaxRunning commands at once (`overloaded`), kMaxOutput bytes of output and kPatience of real time each; then
+//   its process group is killed. One whose askers have all left is killed, too.
+// Never: what it prints is in a log, an event or an error.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <gantry/descriptor.hpp>
+#include <gantry/mutex.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "host/calls/call.hpp"
+#include "host/plugins/library/manifest.hpp"
+#include "host/runtime/spawner.hpp"
+#include "host/trust/plugin_rights.hpp"
+
+namespace gantry::host {
+
+class KeyCommands {
+ public:
+  static constexpr std::string_view kMethod = kKeyMethod;
+  static constexpr std::size_t kMaxRunning = 8;
+  static constexpr std::size_t kMaxOutput = 16 * 1024;
+  static constexpr Duration kPatience = std::chrono::seconds(10);
+  /// The line of this provider, for who may ask for it. Any thread.
+  using LineOf = std::function<Result<std::string>(OriginId, const std::string& provider)>;
+
+  KeyCommands(Spawner& spawner, LineOf line_of, Duration patience = kPatience)
+      : spawner_(spawner), line_of_(std::move(line_of)), patience_(patience) {}
+  KeyCommands(const KeyCommands&) = delete;
+  KeyCommands& operator=(const KeyCommands&) = delete;
+  ~KeyCommands() { stop(); }
+
+  [[nodiscard]] static ManifestMethod method();
+  void call(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
+  /// Who makes calls under this origin has gone: it is answered nothing more.
+  void leave(OriginId origin);
+  /// None is started any more; kills those that run, and blocks until their askers are answered.
+  void stop();
+
+ private:
+  struct Asker {
+    OriginId origin;
+    std::shared_ptr<CallSink> sink;
+  };
+  struct Run {
+    Run() = default;
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+    ~Run() {
+      if (thread.joinable()) thread.join();
+    }
+    Descriptor stop;  ///< readable: it is to end
+    std::vector<Asker> askers;
+    bool over = false;  ///< its thread touches nothing more
+    std::thread thread;
+  };
+  using Runs = std::map<std::string, std::unique_ptr<Run>, std::less<>>;
+  [[nodiscard]] Result<void> ask(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
+  void serve(const std::string& line, Run& run);
+  void end(const std::string& line, const Run& run) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::vector<std::unique_ptr<Run>> take_over() GANTRY_REQUIRES(mutex_);
+
+  Spawner& spawner_;
+  const LineOf line_of_;
+  const Duration patience_;
+  mutable Mutex mutex_;
+  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
+  Runs runs_ GANTRY_GUARDED_BY(mutex_);  ///< by their lines: who asks for one of these waits for it
+  std::vector<std::unique_ptr<Run>> ended_ GANTRY_GUARDED_BY(mutex_);  ///< that end, or have; not joined yet
+};
+
+}  // namespace gantry::host

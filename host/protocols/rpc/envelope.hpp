@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/protocols/rpc/envelope.hpp: what a JSON-RPC 2.0 message says on its outside, and the texts
+// of responses.
+//
+// The whole text is validated (well-formed, UTF-8, depth), also what is skipped; params are not rebuilt but handed on
+// as the bytes that came.
+//
+// Thread rule: one thread at a time, each parser; the texts of responses from any. Views point into the text and live
+// as long as it does.
+#pragma once
+
+#include <cstdint>
+#include <gantry/result.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gantry::host {
+
+struct RpcMeta {
+  std::optional<std::uint32_t> stream_credit;
+  std::optional<std::int64_t> timeout_ms;
+  std::string traceparent;
+  std::string idempotency_key;
+};
+
+struct RpcMessage {
+  enum class Kind { call, notification, response, invalid };
+  Kind kind = Kind::invalid;
+  std::string_view id;  ///< the token as it came; empty: none
+  std::string method;
+  std::string_view params;   ///< one JSON object; empty: absent
+  std::string_view result;   ///< of a response: one JSON value; empty: it is an error
+  std::string_view failure;  ///< of a response: the error object; empty: there is none
+  RpcMeta meta;
+  Error error;  ///< for Kind::invalid
+};
+
+struct RpcParsed {
+  bool batch = false;
+  std::vector<RpcMessage> messages;
+};
+
+class EnvelopeParser {
+ public:
+  EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch);
+  ~EnvelopeParser();
+
+  /// `text` is followed by at least 64 readable bytes. A mistake inside one message of a batch is that message's, and
+  /// so is text that cannot be taken (half of a surrogate pair, 2^64) in a message that has an id; a text that is no
+  /// message at all is the result's.
+  [[nodiscard]] Result<RpcParsed> parse(std::string_view text);
+
+  /// The bytes of one member of an object that was part of a parsed text; empty: it has none.
+  [[nodiscard]] std::string_view raw_member(std::string_view object, std::string_view name);
+
+ private:
+  [[nodiscard]] Result<RpcParsed> salvage(std::string_view text, Error why);
+  [[nodiscard]] std::unexpected<Error> too_many(std::size_t messages) const;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The text of one response.
+[[nodiscard]] std::string rpc_result(std::string_view id, std::string_view result);
+[[nodiscard]] std::string rpc_error(std::string_view id, const Error& error);
+
+}  // namespace gantry::host

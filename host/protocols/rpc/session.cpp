@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/protocols/rpc/session.hpp"
+
+#include <gantry/params.hpp>
+#include <utility>
+#include <vector>
+
+#include "host/protocols/rpc/session_reply.hpp"
+#include "host/runtime/json_text.hpp"
+
+namespace gantry::host {
+
+namespace {
+constexpr std::size_t kMaxOwnParams = 4 * EventBus::kMaxEventBytes;
+}
+
+RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser)
+    : deps_(deps),
+      wire_(std::move(wire)),
+      parser_(parser),
+      origin_(deps.origins.add()),
+      asked_(std::make_shared<ClientCalls>(wire_, deps.timers)) {
+  deps.origins.answers(origin_, [asked = asked_](CallRequest request, std::shared_ptr<CallSink> sink) {
+    return asked->call(std::move(request), std::move(sink));
+  });
+}
+
+RpcSession::~RpcSession() { deps_.origins.remove(origin_); }
+
+void RpcSession::send(std::string text) {
+  if (const auto wire = wire_.lock()) wire->write(std::move(text));
+}
+
+void RpcSession::answer(std::string text, const std::shared_ptr<Batch>& batch) {
+  if (batch) {
+    batch->add(text);
+  } else {
+    send(std::move(text));
+  }
+}
+
+void RpcSession::refuse(const Error& error) { send(rpc_error("", error)); }
+
+std::size_t RpcSession::calls_in_flight() const {
+  Lock lock(mutex_);
+  return calls_.size() + answering_;
+}
+
+std::shared_ptr<ActiveCall> RpcSession::find_call(std::string_view id) const {
+  Lock lock(mutex_);
+  const auto it = calls_.find(std::string(id));
+  return it == calls_.end() ? nullptr : it->second.call;
+}
+
+void RpcSession::receive(std::string_view text) {
+  auto parsed = parser_.parse(text);
+  if (!parsed) {
+    refuse(parsed.error());
+    return;
+  }
+  std::shared_ptr<Batch> batch;
+  if (parsed->batch) batch = std::make_shared<Batch>(weak_from_this(), parsed->messages.size());
+  for (const auto& message : parsed->messages) handle(message, batch);
+}
+
+void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
+  switch (message.kind) {
+    case RpcMessage::Kind::invalid:
+      answer(rpc_error(message.id, message.error), batch);
+      return;
+    case RpcMessage::Kind::call:
+      handle_call(message, batch);
+      return;
+    case RpcMessage::Kind::notification:
+      handle_notification(message);
+      break;
+    case RpcMessage::Kind::response:
+      asked_->answered(message.id, message.result, message.failure);
+      break;
+  }
+  if (batch) batch->add({});
+}
+
+void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
+  const std::string id(message.id);
+  auto reply = std::make_shared<Reply>(weak_from_this(), id, batch);
+  std::optional<Error> refused;
+  {
+    Lock lock(mutex_);
+    if (closed_) return;
+    if (calls_.contains(id)) {
+      refused = Error{ErrorKind::invalid_request, "id " + id + " is in flight already", {}};
+    } else if (calls_.size() >= deps_.max_calls_in_flight) {
+      refused = Error{ErrorKind::overloaded, std::to_string(calls_.size()) + " calls of this connection are in flight",
+                      R"({"retry_after_ms":100})"};
+    } else if (!calls_.empty() && bytes_in_flight_ + message.params.size() > deps_.max_bytes_in_flight) {
+      refused = Error{ErrorKind::overloaded,
+                      "the calls of this connection in flight hold " + std::to_string(bytes_in_flight_) +
+                          " bytes of params; send this one when some are answered",
+                      R"({"retry_after_ms":100})"};
+    } else {
+      calls_.emplace(id, InFlight{nullptr, message.params.size()});
+      bytes_in_flight_ += message.params.size();
+    }
+  }
+  if (refused) {
+    answer(rpc_error(id, *refused), batch);
+    return;
+  }
+  if (handle_own(message, reply)) return;
+  CallRequest request;
+  request.method = message.method;
+  if (!message.params.empty()) request.params = message.params;
+  request.origin = origin_;
+  if (message.meta.timeout_ms)
+    request.deadline = Deadline(deps_.timers.now() + std::chrono::milliseconds(*message.meta.timeout_ms));
+  request.stream_credit = message.meta.stream_credit;
+  request.traceparent = message.meta.traceparent;
+  request.idempotency_key = message.meta.idempotency_key;
+  const auto call = deps_.router.call(std::move(request), reply);
+  Lock lock(mutex_);
+  if (reply->is_answered()) return;
+  if (const auto it = calls_.find(id); it != calls_.end()) it->second.call = call;
+}
+
+void RpcSession::handle_notification(const RpcMessage& message) {
+  if (message.method == "$/stream") {
+    handle_stream(message.params);
+  } else if (message.method == "$/credit") {
+    handle_credit(message.params);
+  } else if (message.method == "$/cancelRequest") {
+    if (const auto call = find_call(parser_.raw_member(message.params, "id"))) call->cancel();
+  }
+  // JSON-RPC: a notification is never answered, not even an unknown one.
+}
+
+void RpcSession::handle_stream(std::string_view params) {
+  const auto call = find_call(parser_.raw_member(params, "id"));
+  if (!call) return;  // it crossed the answer on its way
+  const std::string_view item = parser_.raw_member(params, "item");
+  if (!item.empty()) {
+    if (auto taken = call->send_item(std::string(item)); !taken) {
+      // A client that does not keep to its credit cannot be told on this item; its call ends.
+      call->cancel();
+      return;
+    }
+  }
+  if (parser_.raw_member(params, "end") == "true") call->send_end();
+}
+
+void RpcSession::handle_credit(std::string_view params) {
+  const auto call = find_call(parser_.raw_member(params, "id"));
+  const auto count = parse_json(parser_.raw_member(params, "n"));
+  if (!call || !count || !count->is_number_unsigned()) return;
+  call->give_credit(static_cast<std::uint32_t>(std::min<std::uint64_t>(count->get<std::uint64_t>(), 0xFFFFFFFF)));
+}
+
+bool RpcSession::handle_own(const RpcMessage& message, const std::shared_ptr<Reply>& reply) {
+  using Handler = Result<json> (RpcSession::*)(const json&);
+  static const std::map<std::string, Handler, std::less<>> kOwn{{"host.hello", &RpcSession::hello},
+                                                                {"events.subscribe", &RpcSession::subscribe},
+                                                                {"events.unsubscribe", &RpcSession::unsubscribe},
+                                                                {"events.publish", &RpcSession::publish}};
+  if (!message.method.starts_with("host.") && !message.method.starts_with("events.")) return false;
+  const auto own = kOwn.find(message.method);
+  if (own == kOwn.end()) return false;
+  // These are rebuilt as trees, which take many times their size.
+  if (message.params.size() > kMaxOwnParams) {
+    reply->answered(fail(ErrorKind::too_large, "params of " + message.method + " may have " +
+                                                   std::to_string(kMaxOwnParams) + " bytes; an event at most 1 MiB"));
+    return true;
+  }
+  auto params = parse_json(message.params.empty() ? std::string_view("{}") : message.params);
+  if (!params) {
+    reply->answered(std::unexpected(params.error()));
+    return true;
+  }
+  auto result = (this->*own->second)(*params);
+  if (result) {
+    reply->answered(dump_json(*result));
+  } else {
+    reply->answered(std::unexpected(result.error()));
+  }
+  return true;
+}
+
+Result<json> RpcSession::hello(const json& params) {
+  Params p(params);
+  OriginRecord record;
+  record.client = p.string("client");
+  record.version = p.string_or("version", "");
+  const auto workspace = p.maybe_string("workspace");
+  const bool answers = p.boolean_or("answers", false);
+  p.require(record.client.size() <= 256 && record.version.size() <= 256,
+            "client and version may have at most 256 bytes");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (workspace) {
+    auto opened = deps_.open_workspace(*workspace);
+    if (!opened) return std::unexpected(opened.error());
+    record.workspace = std::move(*opened);
+  }
+  deps_.origins.set(origin_, std::move(record));
+  if (answers) asked_->allow();
+  return deps_.hello();
+}
+
+Result<json> RpcSession::subscribe(const json& params) {
+  Params p(params);
+  auto topics = p.strings("topics");
+  const auto since_doc = p.maybe_object("since");
+  SubscribeOptions options;
+  Since& since = options.since;
+  for (const auto& [epoch, seq] : since_doc.value_or(json::object()).items()) {
+    p.require(seq.is_number_unsigned(), "since must map epochs to sequence numbers");
+    if (seq.is_number_unsigned()) since[epoch] = seq.get<std::uint64_t>();
+  }
+  p.require(since.size() <= 16, "since may name at most 16 epochs");
+  const auto policy = p.maybe_string("policy").value_or("drop_oldest");
+  p.require(policy == "drop_oldest" || policy == "coalesce" || policy == "disconnect",
+            "policy must be drop_oldest, coalesce or disconnect");
+  if (policy == "coalesce") options.overflow = Overflow::coalesce;
+  if (policy == "disconnect") options.overflow = Overflow::disconnect;
+  if (const auto buffer = p.maybe_integer("buffer")) {
+    p.require(*buffer >= 1, "buffer must be at least 1");
+    options.buffer = static_cast<std::size_t>(std::max<std::int64_t>(*buffer, 1));
+  }
+  options.share = share_;
+  options.name = "client " + std::to_string(origin_);
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (subscriptions_.size() >= kMaxSubscriptions)
+    return fail(ErrorKind::overloaded,
+                "this connection has " + std::to_string(kMaxSubscriptions) + " subscriptions already; end one first",
+                R"({"retry_after_ms":1000})");
+  const std::weak_ptr<SessionWire> wire = wire_;
+  auto subscribed = deps_.bus.subscribe(
+      std::move(topics),
+      [wire] {
+        if (const auto w = wire.lock()) w->schedule_events();
+      },
+      std::move(options));
+  if (!subscribed) return std::unexpected(subscribed.error());
+  const std::string id = std::to_string(next_subscription_++);
+  subscriptions_[id] = Subscribed{subscribed->subscription};
+  if (const auto w = wire.lock()) w->schedule_events();  // what was replayed woke nobody
+  json gaps = json::object();
+  for (const auto& [epoch, why] : subscribed->gaps) gaps[epoch] = why;
+  return json{{"subscription", id}, {"epoch", deps_.bus.epoch()}, {"seq", subscribed->seq}, {"gaps", gaps}};
+}
+
+Result<json> RpcSession::unsubscribe(const json& params) {
+  Params p(params);
+  const std::string id = p.string("subscription");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  const auto it = subscriptions_.find(id);
+  if (it == subscriptions_.end()) return fail(ErrorKind::not_found, "this connection has no subscription " + id);
+  deps_.bus.unsubscribe(it->second.subscription);
+  subscriptions_.erase(it);
+  return json::object();
+}
+
+Result<json> RpcSession::publish(const json& params) {
+  Params p(params);
+  const std::string topic = p.string("topic");
+  const json payload = p.value("payload");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (auto ok = deps_.may_publish(topic); !ok) return std::unexpected(ok.error());
+  auto seq = deps_.bus.publish(topic, dump_json(payload));
+  if (!seq) return std::unexpected(seq.error());
+  return json{{"epoch", deps_.bus.epoch()}, {"seq", *seq}};
+}
+
+bool RpcSession::deliver_events() {
+  const auto wire = wire_.lock();
+  if (!wire) return false;
+  for (auto it = subscriptions_.begin(); it != subscriptions_.end();) {
+    const auto& [id, subscribed] = *it;
+    const std::function<void(const Event&, std::uint64_t)> write = [&, &name = id](const Event& event,
+                                                                                   std::uint64_t prev) {
+      const bool own = event.epoch == deps_.bus.epoch();
+      wire->write(R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + name + R"(","log":)" +
+                  (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) + R"(,"epoch":)" +
+                  quote_json(event.epoch) + R"(,"seq":)" + std::to_string(event.seq) + R"(,"prev":)" +
+                  std::to_string(prev) + R"(,"topic":")" + event.topic + R"(","payload":)" + event.payload + "}}");
+    };
+    while (wire->writable() && subscribed.subscription->drain(1, write) != 0) {
+    }
+    const auto end = wire->writable() ? subscribed.subscription->ended() : std::nullopt;
+    if (end && end->kind == ErrorKind::overloaded) {
+      wire->write(R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + id + R"(","end":)" +
+                  dump_json({{"kind", kind_name(end->kind)}, {"message", end->message}}) + "}}");
+      it = subscriptions_.erase(it);
+    } else {
+      ++it;
+    }
+  }
+  return !subscriptions_.empty() && !wire->writable();
+}
+
+void RpcSession::has_room() {
+  std::vector<std::shared_ptr<ActiveCall>> calls;
+  {
+    Lock lock(mutex_);
+    for (const auto& [id, in_flight] : calls_) {
+      if (in_flight.call) calls.push_back(in_flight.call);
+    }
+  }
+  for (const auto& call : calls) call->give_credit(0);
+}
+
+void RpcSession::closed() {
+  std::unordered_map<std::string, InFlight> calls;
+  {
+    Lock lock(mutex_);
+    closed_ = true;
+    calls.swap(calls_);
+    bytes_in_flight_ = 0;
+  }
+  asked_->close();
+  for (auto& [id, subscribed] : subscriptions_) deps_.bus.unsubscribe(subscribed.subscription);
+  subscriptions_.clear();
+  for (auto& [id, in_flight] : calls) {
+    if (in_flight.call) in_flight.call->cancel();
+  }
+}
+
+}  // namespace gantry::host

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/protocols/rpc/session.hpp: one JSON-RPC client, whatever bytes carry it: its calls in
+// flight, its streams, its subscriptions, and the methods that concern the connection itself
+// (host.hello, events.*).
+//
+// Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive from any thread.
+// Bounds: max_calls_in_flight calls, with params of max_bytes_in_flight together (more are `overloaded`; one call alone
+//   may have what max_message_bytes lets in), 64 subscriptions, for which EventBus::kMaxWaitingBytes wait together.
+// Never: a call is left unanswered while the client listens; two answers to one id.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <gantry/json.hpp>
+#include <gantry/mutex.hpp>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "host/bus/event_bus.hpp"
+#include "host/calls/call.hpp"
+#include "host/calls/origins.hpp"
+#include "host/protocols/rpc/client_calls.hpp"
+#include "host/protocols/rpc/envelope.hpp"
+#include "host/router/router.hpp"
+
+namespace gantry::host {
+
+/// What every session of the door shares.
+struct SessionDeps {
+  Router& router;
+  EventBus& bus;
+  Origins& origins;
+  Timers& timers;
+  /// Members of host.hello's answer.
+  std::function<Result<json>()> hello;
+  /// A client has named a workspace: its canonical path, or why it cannot be one.
+  std::function<Result<std::string>(const std::string&)> open_workspace;
+  /// May a client publish on this topic?
+  std::function<Result<void>(std::string_view)> may_publish;
+  std::size_t max_calls_in_flight;
+  std::size_t max_bytes_in_flight;
+};
+
+/// How a session reaches its client.
+class SessionWire {
+ public:
+  SessionWire() = default;
+  SessionWire(const SessionWire&) = delete;
+  SessionWire& operator=(const SessionWire&) = delete;
+  virtual ~SessionWire() = default;
+  /// Any thread; does not block. The text is one line of JSON or not, as it came.
+  virtual void write(std::string text) = 0;
+  /// Any thread: calls deliver_events() on the worker soon.
+  virtual void schedule_events() = 0;
+  /// Is there room for events now?
+  [[nodiscard]] virtual bool writable() const = 0;
+  /// Any thread: a call has been answered.
+  virtual void call_ended() = 0;
+};
+
+class RpcSession : public std::enable_shared_from_this<RpcSession> {
+ public:
+  static constexpr std::size_t kMaxSubscriptions = 64;
+
+  RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser);
+  ~RpcSession();
+
+  /// One message, or batch; followed by 64 readable bytes.
+  void receive(std::string_view text);
+  /// The wire could not make out a message.
+  void refuse(const Error& error);
+  /// True: there was no room for all of them.
+  [[nodiscard]] bool deliver_events();
+  /// The wire is writable again: streams that were held back go on.
+  void has_room();
+  /// The client is gone: its calls are cancelled, its subscriptions end.
+  void closed();
+  [[nodiscard]] std::size_t calls_in_flight() const;
+  [[nodiscard]] OriginId origin() const { return origin_; }
+
+ private:
+  class Reply;
+  class Batch;
+  struct Subscribed {
+    std::shared_ptr<Subscription> subscription;
+  };
+
+  void handle(const RpcMessage& message, const std::shared_ptr<Batch>& batch);
+  void handle_call(const RpcMessage& message, const std::shared_ptr<Batch>& batch);
+  void handle_notification(const RpcMessage& message);
+  void handle_stream(std::string_view params);
+  void handle_credit(std::string_view params);
+  [[nodiscard]] bool handle_own(const RpcMessage& message, const std::shared_ptr<Reply>& reply);
+  [[nodiscard]] Result<json> hello(const json& params);
+  [[nodiscard]] Result<json> subscribe(const json& params);
+  [[nodiscard]] Result<json> unsubscribe(const json& params);
+  [[nodiscard]] Result<json> publish(const json& params);
+  [[nodiscard]] std::shared_ptr<ActiveCall> find_call(std::string_view id) const;
+  void send(std::string text);
+  /// Alone, or with the others of its batch.
+  void answer(std::string text, const std::shared_ptr<Batch>& batch);
+
+  SessionDeps& deps_;
+  const std::weak_ptr<SessionWire> wire_;
+  EnvelopeParser& parser_;
+  const OriginId origin_;
+  const std::shared_ptr<ClientCalls> asked_;
+  std::uint64_t next_subscription_ = 1;
+  std::map<std::string, Subscribed> subscriptions_;
+  const std::shared_ptr<bus::Share> share_ = EventBus::share();  ///< of what waits for them
+
+  mutable Mutex mutex_;
+  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::size_t answering_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< answers on their way to the wire
+  struct InFlight {
+    std::shared_ptr<ActiveCall> call;  ///< null: it is just being handed to the router
+    std::size_t bytes;                 ///< of its params
+  };
+  std::unordered_map<std::string, InFlight> calls_ GANTRY_GUARDED_BY(mutex_);  ///< by their id's token
+  std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;
+};
+
+}  // namespace gantry::host

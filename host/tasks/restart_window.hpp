@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// host/tasks/restart_window.hpp: how often something was started again of late, as in Erlang/OTP
+// (design principles, "Maximum Restart Intensity").
+//
+// Thread rule: under its owner's lock.
+#pragma once
+
+#include <deque>
+#include <gantry/retry.hpp>
+#include <utility>
+
+namespace gantry::host {
+
+class RestartWindow {
+ public:
+  /// Counts a restart. False: it is one too many, more than `intensity` within `period`.
+  [[nodiscard]] bool count(TimePoint now, int intensity, Duration period) {
+    at_.push_back(now);
+    while (at_.front() + period < now) at_.pop_front();
+    return std::cmp_less_equal(at_.size(), intensity);
+  }
+  /// The n-th delay of `policy`, n being the restarts of late less `skip`. The first one when there are none.
+  [[nodiscard]] Duration delay(const RetryPolicy& policy, std::size_t skip = 0) const {
+    Backoff backoff(policy);
+    Duration delay = policy.initial_delay;
+    for (std::size_t i = skip; i < at_.size(); ++i) delay = backoff.next().value_or(policy.max_delay);
+    return delay;
+  }
+  [[nodiscard]] std::size_t size() const { return at_.size(); }
+  void clear() { at_.clear(); }
+
+ private:
+  std::deque<TimePoint> at_;
+};
+
+}  // namespace gantry::host

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// tests/unit/lsp/support.hpp: what the tests of the lsp plugin share.
+#pragma once
+
+#include <signal.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <gantry/testing.hpp>
+#include <string>
+#include <vector>
+
+#include "tests/process_stat.hpp"
+#include "tests/unit/support/process.hpp"
+
+namespace lsp_test {
+
+using gantry::ErrorKind;
+using gantry::json;
+using gantry::testing::TestStream;
+using gantry::testing::Time;
+
+/// Whose launcher is the host's own.
+struct TestHost : gantry::testing::TestHost {
+  using Prepare = std::function<void(gantry::testing::TestHost&)>;
+  explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual)
+      : TestHost(file, config, time, std::nullopt) {}
+  explicit TestHost(const std::string& file, const json& config, const std::string& handed_over)
+      : TestHost(file, config, Time::manual, handed_over) {}
+  /// `prepare` may take the place of the launcher's methods.
+  explicit TestHost(const std::string& file, const json& config, const Prepare& prepare)
+      : TestHost(file, config, Time::manual, std::nullopt, prepare) {}
+  /// For good: no other instance comes.
+  void stop() { gantry::testing::TestHost::stop(std::chrono::seconds(5), false); }
+
+ private:
+  TestHost(const std::string& file, const json& config, Time time, std::optional<std::string> handed_over,
+           const Prepare& prepare = {})
+      : gantry::testing::TestHost(file, config, time, std::move(handed_over),
+                                  [&prepare](gantry::testing::TestHost& host) {
+                                    gantry::host::test::serve_processes(host, "lsp");
+                                    if (prepare) prepare(host);
+                                  }) {}
+};
+
+inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/lsp.so";
+inline const std::string kFakeServer = GANTRY_BUILD_DIR "/tests/lsp_fake_server";
+
+/// A folder of its own that goes with it.
+class TempDir {
+ public:
+  TempDir() {
+    std::string name = (std::filesystem::temp_directory_path() / "gantry-lsp-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+    path_ = std::filesystem::canonical(name);
+  }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  ~TempDir() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+    std::filesystem::remove(log(), ignored);
+  }
+  /// Of the fake server; beside the folder, in which nothing changes by it.
+  [[nodiscard]] std::string log() const { return path_.string() + ".log"; }
+  [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  [[nodiscard]] std::string path() const { return path_.string(); }
+  std::string write(const std::string& name, const std::string& text) const {
+    std::filesystem::create_directories((path_ / name).parent_path());
+    std::ofstream(path_ / name, std::ios::trunc) << text;
+    return *this / name;
+  }
+
+ private:
+  std::filesystem::path path_;
+};
+
+[[nodiscard]] inline json fake_server(const TempDir& dir, std::vector<std::string> options = {}) {
+  std::vector<std::string> command{kFakeServer, "--log", dir.log()};
+  command.insert(command.end(), options.begin(), options.end());
+  return {{"command", command}, {"languages", {"fake"}}, {"extensions", {".fake"}}, {"root_markers", {"fake.root"}}};
+}
+
+/// `lsp`: of the [lsp] table, besides the servers.
+[[nodiscard]] inline json config_of(const json& servers, const TempDir& dir, json async = json::object(),
+                                    json lsp = json::object()) {
+  if (!servers.empty()) lsp["servers"] = servers;
+  return {{"name", "lsp"}, {"workspaces", {dir.path()}}, {"settings", std::move(lsp)}, {"async", std::move(async)}};
+}
+
+/// What the fake server was sent, in order.
+[[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir) {
+  std::vector<json> out;
+  std::ifstream in(dir.log());
+  for (std::string line; std::getline(in, line);) {
+    if (in.eof()) break;  // a line that is still being written
+    out.push_back(json::parse(line));
+  }
+  return out;
+}
+
+[[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir, const std::string& method) {
+  std::vector<json> out;
+  for (auto& message : sent_to(dir)) {
+    if (message.value("method", "") == method) out.push_back(message);
+  }
+  return out;
+}
+
+/// The result of a call that has to succeed.
+[[nodiscard]] inline json value_of(const gantry::Result<json>& result) {
+  if (!result) FAIL("the call failed: " << result.error().message);
+  return *result;
+}
+
+[[nodiscard]] inline std::string kind_of(const json& response) { return response.at("error").at("data").at("kind"); }
+
+[[nodiscard]] inline bool alive(int pid) { return gantry::host::test::lives(pid); }
+
+/// An editor at the other end of lsp.attach.
+class EditorClient {
+ public:
+  EditorClient(TestHost& host, const json& params, std::uint32_t credit = 100'000, std::uint64_t origin = 1)
+      : stream_(host.open("lsp.attach", params, credit, gantry::Duration(-1), origin)) {}
+
+  int send(const std::string& method, const json& params = json::object()) {
+    stream_.send({{"jsonrpc", "2.0"}, {"id", ++last_}, {"method", method}, {"params", params}});
+    return last_;
+  }
+  void notify(const std::string& method, const json& params = json::object()) {
+    stream_.send({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}});
+  }
+  void raw(const json& message) { stream_.send(message); }
+  /// A notification of so many bytes that says nothing; it is not built as a document, which would
+  /// take its time.
+  void filler(std::size_t bytes) {
+    stream_.send_text(R"({"jsonrpc":"2.0","method":"test/nothing","params":{"filler":")" + std::string(bytes, 'x') +
+                      "\"}}");
+  }
+
+  /// The answer to a request, waiting for it; what comes in between is kept.
+  json answer(const json& id) {
+    return take([&](const json& m) { return !m.contains("method") && m.value("id", json()) == id; });
+  }
+  json ask(const std::string& method, const json& params = json::object()) { return answer(send(method, params)); }
+  /// The next request or notification of this method.
+  json said(const std::string& method) {
+    return take([&](const json& m) { return m.value("method", "") == method; });
+  }
+  template <class F>
+  json take(F wanted) {
+    for (auto it = kept_.begin(); it != kept_.end(); ++it) {
+      if (!wanted(*it)) continue;
+      auto found = *it;
+      kept_.erase(it);
+      return found;
+    }
+    while (auto item = stream_.next()) {
+      if (wanted(*item)) return *item;
+      kept_.push_back(*item);
+    }
+    throw std::runtime_error("the stream ended; result: " +
+                             (stream_.result() ? stream_.result()->dump() : stream_.result().error().message));
+  }
+
+  json initialize(const std::string& root) {
+    auto answer =
+        ask("initialize", {{"processId", nullptr}, {"rootUri", "file://" + root}, {"capabilities", json::object()}});
+    notify("initialized");
+    return answer;
+  }
+  void open(const std::string& uri, const std::string& text, const std::string& language = "fake", int version = 1) {
+    notify("textDocument/didOpen",
+           {{"textDocument", {{"uri", uri}, {"languageId", language}, {"version", version}, {"text", text}}}});
+  }
+  void cancel(const json& id) { notify("$/cancelRequest", {{"id", id}}); }
+
+  TestStream& stream() { return stream_; }
+  [[nodiscard]] const std::vector<json>& kept() const { return kept_; }
+
+ private:
+  TestStream stream_;
+  int last_ = 0;
+  std::vector<json> kept_;
+};
+
+[[nodiscard]] inline json server_entry(TestHost& host, const std::string& kind) {
+  const auto servers = host.call("lsp.servers");
+  for (const auto& server : servers->at("servers")) {
+    if (server.value("kind", "") == kind) return server;
+  }
+  return json();
+}
+
+}  // namespace lsp_test

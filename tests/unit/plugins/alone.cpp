@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A plugin without a house around it: what it answers, refuses and leaves behind when it is stopped.
+#include <fstream>
+
+#include "host/plugins/bus_port.hpp"
+#include "host/plugins/inline/inline_plugin.hpp"
+#include "host/plugins/plugin_call.hpp"
+#include "tests/unit/support/host.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+/// A plugin without a house around it.
+struct Alone {
+  TempDir dir;
+  std::shared_ptr<Log> log = log_in(dir.path() / "log");
+  ManualTimers timers;
+  EventBus bus{"epoch", 100};
+  Workers workers{1};
+  std::shared_ptr<InlinePlugin> plugin;
+  explicit Alone(const std::string& name) {
+    const auto library = std::filesystem::path(GANTRY_BUILD_DIR "/tests/plugins") / (name + ".so");
+    const auto manifest = read_manifest(library);
+    REQUIRE(manifest);
+    PluginBasics basics{name, *manifest, timers,
+                        std::make_shared<BusPort>(
+                            LogOwner{name}, bus, *log, [](OriginId) { return std::nullopt; }, PermitQueue::make(4, 4),
+                            BusPort::Caller{0, nullptr, [](OriginId) {}}),
+                        1 << 20};
+    auto loaded = InlinePlugin::load(library, std::move(basics), workers);
+    REQUIRE(loaded);
+    plugin = *loaded;
+    REQUIRE(plugin->start(json{{"name", name},
+                               {"state_dir", dir.path().string()},
+                               {"workspaces", json::array()},
+                               {"async", json::object()},
+                               {"settings", json::object()}}));
+  }
+  [[nodiscard]] std::string log_text() const {
+    std::ifstream in(dir.path() / "log");
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  std::shared_ptr<Recorder> call(const std::string& method) {
+    auto recorder = std::make_shared<Recorder>();
+    CallRequest request;
+    request.method = method;
+    plugin->open(recorder)->begin(std::move(request));
+    return recorder;
+  }
+};
+}  // namespace
+
+TEST_CASE(
+    "plugins: what one has not answered when it is stopped is answered `plugin_died`, and later calls are refused") {
+  Alone a("plain");
+  const auto open = a.call("plain.never");
+  eventually("the call", [&] { return a.plugin->open_calls() == 1; });
+  REQUIRE(a.plugin->stop(std::chrono::seconds(10)));
+  REQUIRE(open->wait().error().kind == ErrorKind::plugin_died);
+  REQUIRE(open->answers() == 1);
+  REQUIRE(a.call("plain.never")->wait().error().kind == ErrorKind::unavailable);
+}
+
+TEST_CASE("plugins: an event that waits for its retry when the plugin is stopped becomes a dead letter") {
+  Alone a("faulty");
+  REQUIRE(a.bus.publish("to_faulty.a", R"({"failures":100})"));
+  eventually("its retry's timer", [&] { return a.timers.next_in().has_value(); });
+  REQUIRE(a.plugin->stop(std::chrono::seconds(10)));
+  const auto letters = a.bus.dead_letters();
+  REQUIRE(letters.size() == 1);
+  REQUIRE((letters[0].topic == "to_faulty.a" && letters[0].seq == 1 && letters[0].attempts == 1));
+  REQUIRE(letters[0].payload == R"({"failures":100})");
+  REQUIRE(letters[0].subscriber == "plugin faulty");
+  REQUIRE(letters[0].error.find("stopped") != std::string::npos);
+}
+
+TEST_CASE("plugins: an event whose handler does not return becomes a dead letter when its plugin is abandoned") {
+  Alone a("faulty");
+  const auto file = a.dir.path() / "go";
+  REQUIRE(a.bus.publish("to_faulty.a", json{{"file", file.string()}, {"failures", 1}}.dump()));
+  eventually("the block", [&] { return a.log_text().find("blocks until") != std::string::npos; });
+  REQUIRE_FALSE(a.plugin->stop(std::chrono::milliseconds(10)));
+  const auto letters = a.bus.dead_letters();
+  REQUIRE(letters.size() == 1);
+  REQUIRE((letters[0].topic == "to_faulty.a" && letters[0].attempts == 1));
+  REQUIRE(letters[0].error == "its handler did not return");
+  std::ofstream(file) << "";
+  eventually("its return", [&] { return a.plugin->stop(std::chrono::milliseconds(10)); });
+  REQUIRE(a.bus.dead_letters().size() == 1);
+  REQUIRE_FALSE(a.timers.next_in());  // that it failed in the end is nobody's concern
+}
+
+TEST_CASE("plugins: more open calls than the bound are `overloaded`") {
+  Alone a("plain");
+  std::vector<std::shared_ptr<PluginCall>> calls;
+  for (std::size_t i = 0; i < InlinePlugin::kMaxOpenCalls; ++i)
+    calls.push_back(a.plugin->open(std::make_shared<Recorder>()));
+  const auto error = a.call("plain.echo")->wait().error();
+  REQUIRE(error.kind == ErrorKind::overloaded);
+  REQUIRE(error.data.find("retry_after_ms") != std::string::npos);
+  calls.front()->cancel();
+  REQUIRE(a.plugin->stop(std::chrono::seconds(10)));
+}

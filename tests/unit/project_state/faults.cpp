@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A fault at every n-th operation of the file system below SQLite: an SQLite VFS of the test's own sits between the
+// plugin's SQLite and the real one (both share one libsqlite3).
+#include <cstddef>
+#include <new>
+
+#include "tests/unit/project_state/support.hpp"
+
+using namespace state_test;
+
+namespace {
+
+enum class Operation { write, sync, truncate };
+
+struct Fault {
+  std::atomic<bool> armed{false};
+  std::atomic<Operation> operation{Operation::write};
+  std::atomic<int> code{SQLITE_IOERR};
+  std::atomic<bool> stays{false};  // until disarmed; else it strikes once
+  std::atomic<long> countdown{0};
+  std::atomic<long> struck{0};
+
+  /// What the operation returns instead, or SQLITE_OK.
+  int strike(Operation what) {
+    if (!armed || what != operation) return SQLITE_OK;
+    const long left = countdown.fetch_sub(1);
+    if (left > 0 || (left < 0 && !stays)) return SQLITE_OK;
+    ++struck;
+    return code;
+  }
+  void arm(Operation what, int with, long nth, bool for_ever) {
+    operation = what;
+    code = with;
+    countdown = nth;
+    stays = for_ever;
+    struck = 0;
+    armed = true;
+  }
+};
+Fault fault;  // NOLINT: the VFS is the process's
+
+struct File {
+  sqlite3_file base;
+  sqlite3_file* real;
+};
+sqlite3_file* real(sqlite3_file* file) { return reinterpret_cast<File*>(file)->real; }
+sqlite3_vfs* below() {
+  static sqlite3_vfs* const vfs = sqlite3_vfs_find("unix");
+  return vfs;
+}
+
+const sqlite3_io_methods kMethods{
+    3,
+    [](sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); },
+    [](sqlite3_file* f, void* to, int n, sqlite3_int64 at) { return real(f)->pMethods->xRead(real(f), to, n, at); },
+    [](sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
+      if (const int code = fault.strike(Operation::write); code != SQLITE_OK) return code;
+      return real(f)->pMethods->xWrite(real(f), from, n, at);
+    },
+    [](sqlite3_file* f, sqlite3_int64 size) {
+      if (const int code = fault.strike(Operation::truncate); code != SQLITE_OK) return code;
+      return real(f)->pMethods->xTruncate(real(f), size);
+    },
+    [](sqlite3_file* f, int flags) {
+      if (const int code = fault.strike(Operation::sync); code != SQLITE_OK) return code;
+      return real(f)->pMethods->xSync(real(f), flags);
+    },
+    [](sqlite3_file* f, sqlite3_int64* size) { return real(f)->pMethods->xFileSize(real(f), size); },
+    [](sqlite3_file* f, int how) { return real(f)->pMethods->xLock(real(f), how); },
+    [](sqlite3_file* f, int how) { return real(f)->pMethods->xUnlock(real(f), how); },
+    [](sqlite3_file* f, int* out) { return real(f)->pMethods->xCheckReservedLock(real(f), out); },
+    [](sqlite3_file* f, int op, void* arg) { return real(f)->pMethods->xFileControl(real(f), op, arg); },
+    [](sqlite3_file* f) { return real(f)->pMethods->xSectorSize(real(f)); },
+    [](sqlite3_file* f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); },
+    [](sqlite3_file* f, int page, int size, int extend, void volatile** out) {
+      return real(f)->pMethods->xShmMap(real(f), page, size, extend, out);
+    },
+    [](sqlite3_file* f, int at, int n, int flags) { return real(f)->pMethods->xShmLock(real(f), at, n, flags); },
+    [](sqlite3_file* f) { real(f)->pMethods->xShmBarrier(real(f)); },
+    [](sqlite3_file* f, int remove) { return real(f)->pMethods->xShmUnmap(real(f), remove); },
+    [](sqlite3_file* f, sqlite3_int64 at, int n, void** out) { return real(f)->pMethods->xFetch(real(f), at, n, out); },
+    [](sqlite3_file* f, sqlite3_int64 at, void* p) { return real(f)->pMethods->xUnfetch(real(f), at, p); }};
+
+int open_file(sqlite3_vfs*, sqlite3_filename name, sqlite3_file* file, int flags, int* out_flags) {
+  auto* mine = reinterpret_cast<File*>(file);
+  mine->real = reinterpret_cast<sqlite3_file*>(mine + 1);
+  const int code = below()->xOpen(below(), name, mine->real, flags, out_flags);
+  mine->base.pMethods = mine->real->pMethods == nullptr ? nullptr : &kMethods;
+  return code;
+}
+
+/// Puts the faulty VFS in the place of the real one while it lives.
+struct Faulty {
+  sqlite3_vfs vfs = *below();
+  Faulty() {
+    vfs.pNext = nullptr;
+    vfs.zName = "faulty";
+    vfs.szOsFile = static_cast<int>(sizeof(File)) + below()->szOsFile;
+    vfs.xOpen = &open_file;
+    REQUIRE(sqlite3_vfs_register(&vfs, 1) == SQLITE_OK);
+  }
+  Faulty(const Faulty&) = delete;
+  Faulty& operator=(const Faulty&) = delete;
+  ~Faulty() {
+    fault.armed = false;
+    sqlite3_vfs_unregister(&vfs);
+  }
+};
+
+constexpr int kChanges = 3;
+json change(int n) {
+  return {{"key", "k" + std::to_string(n)},
+          {"value", std::string(300, 'v')},
+          {"mutation", {{"client_id", "c"}, {"mutation_id", n}}}};
+}
+
+/// A script of changes under the fault that is armed; then the fault goes, and every promise is looked at.
+void run(const std::string& folder, bool from_start) {
+  std::map<int, json> acknowledged;
+  {
+    std::unique_ptr<TestHost> host;
+    if (from_start) {
+      host = std::make_unique<TestHost>(kPlugin, config(folder));
+    } else {
+      const bool armed = fault.armed.exchange(false);
+      host = std::make_unique<TestHost>(kPlugin, config(folder));
+      fault.armed = armed;
+    }
+    CAPTURE(host->log());
+    REQUIRE(host->started() == 0);
+    for (int n = 0; n < kChanges; ++n) {
+      const auto result = host->call("state.settings.set", change(n));
+      if (result) {
+        acknowledged[n] = *result;
+      } else {
+        CAPTURE(result.error().message);
+        REQUIRE(result.error().kind == ErrorKind::storage_failed);
+      }
+    }
+    if (fault.struck > 0 && !from_start) REQUIRE(acknowledged.size() < kChanges);
+    fault.armed = false;
+    // What was acknowledged is visible; all that was not works now, once.
+    for (const auto& [n, answer] : acknowledged) {
+      REQUIRE(good(host->call("state.settings.get", {{"key", change(n)["key"]}}))["rev"] == 1);
+      REQUIRE(good(host->call("state.settings.set", change(n))) == answer);
+    }
+    for (int n = 0; n < kChanges; ++n) REQUIRE(good(host->call("state.settings.set", change(n)))["rev"] == 1);
+    host->settle();
+    const auto events = host->events();
+    REQUIRE(events.size() == kChanges);
+    for (std::size_t i = 0; i < events.size(); ++i) REQUIRE(events[i].seq == i + 1);
+    host->destroy();
+  }
+  REQUIRE(check_store(folder) == kChanges);
+}
+
+/// n = 0, 1, 2, ... until the script ends before the fault strikes. Returns how often it struck.
+int at_every(Operation operation, int code, bool stays, bool from_start) {
+  Faulty vfs;
+  for (int n = 0;; ++n) {
+    CAPTURE(n, code, stays, from_start);
+    TempDir dir;
+    fault.arm(operation, code, n, stays);
+    run(dir / "state", from_start);
+    if (fault.struck == 0) return n;
+    REQUIRE(n < 2000);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("state: a fault at any write is storage_failed, and nothing is acknowledged that is not stored") {
+  for (const int code : {SQLITE_IOERR_WRITE, SQLITE_FULL}) {
+    for (const bool stays : {false, true}) {
+      REQUIRE(at_every(Operation::write, code, stays, false) >= kChanges);
+    }
+  }
+}
+
+TEST_CASE("state: a fault at any write of the first run leaves a folder that the next call can use") {
+  REQUIRE(at_every(Operation::write, SQLITE_FULL, false, true) > 5);
+  REQUIRE(at_every(Operation::write, SQLITE_FULL, true, true) > 5);
+}
+
+TEST_CASE("state: after a failed fsync the store is opened and checked anew before it is trusted") {
+  for (const bool from_start : {false, true}) {
+    for (const bool stays : {false, true}) {
+      REQUIRE(at_every(Operation::sync, SQLITE_IOERR_FSYNC, stays, from_start) >= kChanges);
+    }
+  }
+  TempDir dir;
+  Faulty vfs;
+  TestHost host(kPlugin, config(dir.path()));
+  fault.arm(Operation::sync, SQLITE_IOERR_FSYNC, 0, false);
+  const auto failed = bad(host.call("state.settings.set", change(0)));
+  REQUIRE(failed.kind == ErrorKind::storage_failed);
+  REQUIRE(host.log().find("opened and checked anew") != std::string::npos);
+  REQUIRE(host.call("state.settings.set", change(0)));
+}

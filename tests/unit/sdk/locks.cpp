@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Mutex, LockBoth, Guarded, Shared and Snapshot.
+#include <gantry/guarded.hpp>
+#include <gantry/shared.hpp>
+#include <gantry/snapshot.hpp>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "tests/unit/support/threads.hpp"
+
+using namespace gantry;
+using core_test::rounds;
+using namespace std::chrono_literals;
+
+TEST_CASE("mutex: counts holds and waits under its name") {
+  Mutex mutex("router");
+  {
+    const Lock lock(mutex);
+    REQUIRE(!mutex.try_lock());
+  }
+  REQUIRE(std::string(mutex.name()) == "router");
+  REQUIRE(mutex.counts().holds == 1);
+  REQUIRE(mutex.counts().waits == 0);
+  // Whoever looks while it is held has no way in but to wait. Again, until one did look in time.
+  std::uint64_t holds = 1;
+  for (const auto until = std::chrono::steady_clock::now() + 20s; mutex.counts().waits == 0;) {
+    if (std::chrono::steady_clock::now() > until) FAIL("no wait was counted");
+    std::atomic<bool> about{false};
+    mutex.lock();
+    std::thread other([&] {
+      about = true;
+      const Lock lock(mutex);
+    });
+    while (!about) std::this_thread::yield();
+    std::this_thread::yield();
+    mutex.unlock();
+    other.join();
+    holds += 2;
+  }
+  REQUIRE(mutex.counts().waits == 1);
+  REQUIRE(mutex.counts().holds == holds);
+  // What need not wait counts none.
+  for (int i = 0; i < 100; ++i) {
+    const Lock lock(mutex);
+  }
+  REQUIRE(mutex.counts().waits == 1);
+  REQUIRE(mutex.counts().holds == holds + 100);
+}
+
+TEST_CASE("mutex: under contention each hold is counted, and no more waits than holds") {
+  Mutex mutex("busy");
+  std::uint64_t total = 0;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 10'000; ++i) {
+        const Lock lock(mutex);
+        ++total;
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(total == 40'000);
+  REQUIRE(mutex.counts().holds == total);
+  REQUIRE(mutex.counts().waits < total);
+}
+
+TEST_CASE("mutex: eight threads exclude each other, and a condition reaches who waits for it") {
+  Mutex mutex;
+  CondVar changed;
+  std::uint64_t turn = 0;
+  std::vector<std::thread> threads;
+  const std::uint64_t n = 8;
+  for (std::uint64_t me = 0; me < n; ++me) {
+    threads.emplace_back([&, me] {
+      for (std::uint64_t i = 0; i < 200; ++i) {
+        const Lock lock(mutex);
+        while (turn % n != me) changed.wait(mutex);
+        ++turn;
+        changed.notify_all();
+      }
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(turn == n * 200);
+}
+
+TEST_CASE("mutex: a condition that never comes ends with the time") {
+  Mutex mutex;
+  CondVar never;
+  const Lock lock(mutex);
+  while (never.wait_until(mutex, std::chrono::steady_clock::now() + 1ms)) {
+  }
+  SUCCEED();
+}
+
+TEST_CASE("lock_both: transfers in opposite directions never deadlock, and the same account twice is one") {
+  struct Account {
+    Mutex mutex{"account"};
+    long balance = 1000;
+  };
+  Account a;
+  Account b;
+  const auto transfer = [](Account& from, Account& to, long amount) {
+    const LockBoth both(from.mutex, to.mutex);
+    from.balance -= amount;
+    to.balance += amount;
+  };
+  std::thread one([&] {
+    for (int i = 0; i < 20'000; ++i) transfer(a, b, 1);
+  });
+  std::thread two([&] {
+    for (int i = 0; i < 20'000; ++i) transfer(b, a, 1);
+  });
+  one.join();
+  two.join();
+  transfer(a, a, 7);
+  REQUIRE((a.balance == 1000 && b.balance == 1000));
+}
+
+TEST_CASE("guarded: closures alone touch the value, return what they compute, and an exception leaves it usable") {
+  Guarded<std::vector<int>> numbers("numbers");
+  REQUIRE_THROWS_AS(numbers.with([](std::vector<int>& v) {
+    v.push_back(1);
+    throw std::runtime_error("half way");
+  }),
+                    std::runtime_error);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&] {
+      for (int i = 0; i < 1000; ++i) numbers.with([](auto& v) { v.push_back(1); });
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  REQUIRE(numbers.with([](const auto& v) { return v.size(); }) == 4001);
+  Guarded<std::vector<int>> others("others");
+  with_both(numbers, others, [](auto& a, auto& b) { b.swap(a); });
+  with_both(others, others, [](auto& a, auto& b) {
+    a.push_back(2);
+    b.pop_back();
+  });
+  REQUIRE(others.with([](const auto& v) { return v.size(); }) == 4001);
+  REQUIRE(numbers.counts().holds >= 4003);
+  REQUIRE(std::string(numbers.name()) == "numbers");
+}
+
+TEST_CASE("shared: readers read together, a writer is alone, and an exception gives the lock back") {
+  Shared<std::pair<int, int>> pair("pair", 0, 0);
+  // Two readers inside at once, each waiting for the other: with one at a time this would never end.
+  std::atomic<int> inside{0};
+  const auto meet = [&] {
+    pair.read([&](const auto&) {
+      ++inside;
+      while (inside != 2) std::this_thread::yield();
+      return 0;
+    });
+  };
+  std::thread other(meet);
+  meet();
+  other.join();
+  REQUIRE_THROWS_AS(pair.write([](auto&) { throw std::runtime_error("no"); }), std::runtime_error);
+  REQUIRE_THROWS_AS(pair.read([](const auto&) { throw std::runtime_error("no"); }), std::runtime_error);
+
+  std::atomic<bool> over{false};
+  std::atomic<int> torn{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 3; ++t) {
+    readers.emplace_back([&] {
+      while (!over) torn += pair.read([](const auto& p) { return p.first == p.second ? 0 : 1; });
+    });
+  }
+  std::vector<std::thread> writers;
+  for (int t = 0; t < 2; ++t) {
+    writers.emplace_back([&] {
+      for (int i = 0; i < 3000; ++i)
+        pair.write([](auto& p) {
+          ++p.first;
+          ++p.second;
+        });
+    });
+  }
+  for (auto& writer : writers) writer.join();
+  over = true;
+  for (auto& reader : readers) reader.join();
+  REQUIRE(torn == 0);
+  REQUIRE(pair.read([](const auto& p) { return p; }) == std::pair(6000, 6000));
+  REQUIRE(pair.counts().holds == 6001);
+}
+
+namespace {
+/// A closure's part: says that it is in, and stays until it is let go.
+struct Stay {
+  std::atomic<bool> in{false};
+  std::atomic<bool> go{false};
+  void operator()() {
+    in = true;
+    while (!go) std::this_thread::yield();
+  }
+  void wait_until_in() const {
+    while (!in) std::this_thread::yield();
+  }
+};
+}  // namespace
+
+TEST_CASE("shared: readers that come while a writer waits go after it, so that readers cannot keep a writer out") {
+  Shared<int> value("value", 0);
+  Stay first;
+  std::thread reader([&] {
+    value.read([&](int) {
+      first();
+      return 0;
+    });
+  });
+  first.wait_until_in();
+  std::thread writer([&] { value.write([](int& v) { v = 1; }); });
+  while (value.counts().waits != 1) std::this_thread::yield();  // who waits is counted before it sleeps
+  std::atomic<int> seen{-1};
+  std::thread late([&] { seen = value.read([](int v) { return v; }); });
+  while (value.counts().waits != 2 && seen == -1) std::this_thread::yield();
+  const bool passed = seen != -1;
+  first.go = true;
+  for (auto* const thread : {&reader, &writer, &late}) thread->join();
+  REQUIRE(!passed);
+  REQUIRE(seen == 1);
+}
+
+TEST_CASE("shared: readers that wait for a writer go before the next one, so that writers cannot keep readers out") {
+  for (int round = 0; round < rounds(20); ++round) {
+    Shared<int> value("value", 0);
+    Stay first;
+    std::thread writer([&] {
+      value.write([&](int& v) {
+        first();
+        v = 1;
+      });
+    });
+    first.wait_until_in();
+    std::atomic<bool> about{false};
+    std::thread next([&] {
+      about = true;
+      value.write([](int& v) { v = 2; });
+    });
+    while (!about) std::this_thread::yield();
+    std::vector<std::thread> readers;
+    std::atomic<int> wrong{0};
+    for (int t = 0; t < 2; ++t)
+      readers.emplace_back([&] { wrong += value.read([](int v) { return v; }) == 1 ? 0 : 1; });
+    while (value.counts().waits != 2) std::this_thread::yield();  // the readers; a writer is counted once it is in
+    first.go = true;
+    for (auto& thread : readers) thread.join();
+    writer.join();
+    next.join();
+    REQUIRE(wrong == 0);
+    REQUIRE(value.read([](int v) { return v; }) == 2);
+  }
+}
+
+TEST_CASE("snapshot: a reader sees the newest value, keeps what it holds, and lets it go") {
+  Snapshot<std::string> snapshot("one");
+  Snapshot<std::string>::Reader reader(snapshot);
+  Snapshot<std::string>::Reader other(snapshot);
+  const std::string& held = reader.get();
+  snapshot.publish("two");
+  REQUIRE(held == "one");
+  REQUIRE(other.get() == "two");
+  REQUIRE(reader.get() == "two");
+  std::weak_ptr<const std::string> watched = snapshot.load();
+  snapshot.update([](const std::string& old) { return old + "!"; });
+  REQUIRE(!watched.expired());  // both readers still hold it
+  REQUIRE(reader.get() == "two!");
+  other.release();
+  REQUIRE(watched.expired());
+  REQUIRE(other.get() == "two!");
+  REQUIRE_THROWS(snapshot.update([](const std::string&) -> std::string { throw std::runtime_error("no"); }));
+  REQUIRE(reader.get() == "two!");
+}
+
+TEST_CASE("snapshot: a reader that was moved from and the one it became both see the newest value") {
+  Snapshot<std::string> snapshot("one");
+  Snapshot<std::string>::Reader reader(snapshot);
+  REQUIRE(reader.get() == "one");
+  Snapshot<std::string>::Reader moved(std::move(reader));
+  REQUIRE(moved.get() == "one");
+  REQUIRE(reader.get() == "one");  // NOLINT(bugprone-use-after-move): it is as if released
+  snapshot.publish("two");
+  REQUIRE((moved.get() == "two" && reader.get() == "two"));
+}
+
+TEST_CASE("snapshot: updates from many threads are all there, and no reader ever goes back") {
+  Snapshot<std::vector<int>> snapshot(std::vector<int>{});
+  std::atomic<bool> over{false};
+  std::atomic<int> wrong{0};
+  std::vector<std::thread> readers;
+  for (int t = 0; t < 2; ++t) {
+    readers.emplace_back([&] {
+      Snapshot<std::vector<int>>::Reader reader(snapshot);
+      std::size_t last = 0;
+      while (!over) {
+        const auto& now = reader.get();
+        if (now.size() < last || (!now.empty() && now.front() != now.back())) ++wrong;
+        last = now.size();
+      }
+    });
+  }
+  std::vector<std::thread> writers;
+  for (int t = 0; t < 3; ++t) {
+    writers.emplace_back([&] {
+      for (int i = 0; i < 300; ++i)
+        snapshot.update([](const auto& old) { return std::vector<int>(old.size() + 1, static_cast<int>(old.size())); });
+    });
+  }
+  for (auto& writer : writers) writer.join();
+  over = true;
+  for (auto& reader : readers) reader.join();
+  REQUIRE(wrong == 0);
+  REQUIRE(snapshot.load()->size() == 900);
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// A house with some of the plugins that only tests know, by their paths.
+#pragma once
+
+#include "tests/unit/support/host.hpp"
+
+namespace gantry::host::test {
+
+class PluginSet {
+  TempDir dir_;  // before the house, whose plugins write into it
+
+  // In their settings % is the folder of this test.
+  [[nodiscard]] std::string resolve(std::string text) const {
+    for (auto at = text.find("%/"); at != std::string::npos; at = text.find("%/")) text.replace(at, 1, dir_.path());
+    return text;
+  }
+  TestDaemon house_;
+
+ public:
+  PluginSet(const std::vector<std::string>& names, Isolation isolation, const std::function<void(Config&)>& change = {},
+            bool watch = false)
+      : house_(
+            [&](Config& c) {
+              for (const auto& name : names) {
+                c.plugins[name].path = GANTRY_BUILD_DIR "/tests/plugins/more/" + name + ".so";
+                c.plugins[name].isolation = isolation;
+                c.plugins[name].grants = {"write:" + dir_.path().string(), "publish:**", "subscribe:**", "call:**"};
+              }
+              if (change) change(c);
+              for (auto& [name, entry] : c.plugins) entry.settings = json::parse(resolve(entry.settings.dump()));
+            },
+            false, watch),
+        timers(house_.timers) {}
+
+  [[nodiscard]] Daemon& house() { return house_.house(); }
+  [[nodiscard]] TestDaemon& test() { return house_; }
+  [[nodiscard]] std::string file(const std::string& name) const { return dir_.path() / name; }
+  [[nodiscard]] std::vector<std::string> lines(const std::string& name) const {
+    std::ifstream in(file(name));
+    std::vector<std::string> out;
+    for (std::string line; std::getline(in, line);) out.push_back(line);
+    return out;
+  }
+  TestDaemon::Begun begin(const std::string& method, const json& params = json::object()) {
+    return house_.begin(method, params);
+  }
+  [[nodiscard]] Result<json> call(const std::string& method, const json& params = json::object()) {
+    return house_.call(method, params);
+  }
+  [[nodiscard]] json entry(const std::string& name) {
+    for (auto& plugin : *call("host.plugins")) {
+      if (plugin["name"] == name) return plugin;
+    }
+    return nullptr;
+  }
+  void advance_to_next(Duration within) { house_.advance_to_next(within); }
+  /// As above, unless `over` comes first.
+  template <class F>
+  void advance_to_next_or(Duration within, F&& over) {
+    std::optional<Duration> next;
+    eventually("a timer, or the end", [&] {
+      next = timers.next_in();
+      return over() || (next && *next <= within);
+    });
+    if (!over()) timers.advance(*next);
+  }
+
+  ManualTimers& timers;
+};
+
+}  // namespace gantry::host::test

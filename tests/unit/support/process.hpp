@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The host's launcher alone, also for a plugin that is tested without a host.
+#pragma once
+
+#include <filesystem>
+#include <gantry/testing.hpp>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "host/processes/launcher.hpp"
+
+namespace gantry::host::test {
+
+/// A launcher and what it needs, without a host.
+class LauncherAlone {
+ public:
+  explicit LauncherAlone(LauncherLimits limits = {})
+      : log_(Log::open_or_stderr([] {
+          LogOptions options;
+          options.to_stderr = false;
+          return options;
+        }())),
+        launcher_(LauncherDeps{workers_, workers_.timers(), spawner_, pool_, bus_, *log_, GANTRY_BUILD_DIR "/gantry",
+                               [this](const std::string&) -> Result<Confinement> {
+                                 return Confinement{folder_.string(), {"/"}, {"/"}, true, true, {}};
+                               },
+                               limits}),
+        thread_([this] { (void)workers_.run([](std::string_view) {}); }) {
+    std::string pattern = (std::filesystem::temp_directory_path() / "gantry-helpers-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) != nullptr) folder_ = pattern;
+  }
+  LauncherAlone(const LauncherAlone&) = delete;
+  LauncherAlone& operator=(const LauncherAlone&) = delete;
+  ~LauncherAlone() {
+    (void)launcher_.stop(std::chrono::seconds(20));
+    workers_.stop();
+    thread_.join();
+    (void)pool_.stop();
+    std::error_code ignored;
+    std::filesystem::remove_all(folder_, ignored);
+  }
+  [[nodiscard]] Launcher& launcher() { return launcher_; }
+  void call(OriginId origin, const std::string& method, const json& params, std::shared_ptr<CallSink> sink) {
+    CallRequest request;
+    request.method = method;
+    request.params = params.dump();
+    request.origin = origin;
+    launcher_.call(request, std::move(sink));
+  }
+
+ private:
+  std::filesystem::path folder_;
+  std::shared_ptr<Log> log_;
+  Workers workers_{1};
+  Spawner spawner_;
+  EventBus bus_{"test", 100, [](const DeadLetter&) {}};
+  WorkerPool pool_{4, 100, [](std::string_view) {}};
+  Launcher launcher_;
+  std::thread thread_;
+};
+
+/// Answers the `process.*` of a plugin that is tested without a host. It may all that its user may.
+inline void serve_processes(testing::TestHost& host, const std::string& plugin) {
+  class Sink final : public CallSink {
+   public:
+    explicit Sink(testing::Reply reply) : reply_(std::move(reply)) {}
+    void item(std::string_view) override {}
+    void item_end() override {}
+    void credit(std::uint32_t) override {}
+    void progress(std::string_view) override {}
+    void answered(Result<Answer> answer) override {
+      if (!answer) return reply_(std::unexpected(answer.error()));
+      reply_(CallAnswer{json::parse(answer->text), std::move(answer->descriptors)});
+    }
+
+   private:
+    const testing::Reply reply_;
+  };
+  constexpr OriginId kOrigin = 1;
+  const auto alone = std::make_shared<LauncherAlone>();
+  alone->launcher().join(kOrigin, plugin, false);
+  for (const auto& method : Launcher::methods()) {
+    host.on_call(method.name, [alone, name = method.name](const json& params, testing::Reply reply) {
+      alone->call(kOrigin, name, params, std::make_shared<Sink>(std::move(reply)));
+    });
+  }
+}
+
+}  // namespace gantry::host::test
