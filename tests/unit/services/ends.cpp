@@ -7,6 +7,7 @@
 #include "host/plugins/crash_mark.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
 #include "host/services/plugin_slot.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/plugin_set.hpp"
 #include "tests/unit/support/rpc_client.hpp"
 
@@ -44,7 +45,7 @@ struct Slot {
                   }()};
 
   PluginSlot::Instance make() {
-    const std::filesystem::path library = GANTRY_BUILD_DIR "/tests/plugins/plain.so";
+    const std::filesystem::path library = gantry::test::build_dir() + "/tests/plugins/plain.so";
     PluginBasics basics{"plain", *read_manifest(library), timers,
                         std::make_shared<BusPort>(
                             LogOwner{"plain"}, bus, *log, [](OriginId) { return std::nullopt; },
