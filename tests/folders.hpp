@@ -6,12 +6,12 @@
 
 #include <string>
 
-namespace gantry::test {
+namespace gantry::folders {
 
-/// The folder that this test was built in, absolute: build_dir() + "/gantry" is the host.
-[[nodiscard]] const std::string& build_dir();
+/// The folder that this test was built in, absolute: build() + "/gantry" is the host.
+[[nodiscard]] const std::string& build();
 
 /// The folder of the sources, absolute.
-[[nodiscard]] const std::string& source_dir();
+[[nodiscard]] const std::string& source();
 
-}  // namespace gantry::test
+}  // namespace gantry::folders

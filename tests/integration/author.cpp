@@ -17,7 +17,7 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 /// A sandbox whose `gantry` is the installed one, and a shell that has it in its PATH.
 struct Author : Sandbox {
   Author() {
-    REQUIRE(shell("cmake --install " + gantry::test::build_dir() + " --prefix " + prefix().string()).code == 0);
+    REQUIRE(shell("cmake --install " + gantry::folders::build() + " --prefix " + prefix().string()).code == 0);
     program = (prefix() / "bin" / "gantry").string();
   }
   [[nodiscard]] fs::path prefix() const { return dir() / "prefix"; }

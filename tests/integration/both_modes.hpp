@@ -99,7 +99,7 @@ void same_in_both_modes(const Stage& stage, const Script& script);
 /// Of those in tests/plugins.
 [[nodiscard]] inline Stage stage_of(const std::vector<std::string>& names) {
   Stage stage;
-  for (const auto& name : names) stage.plugins[name] = gantry::test::build_dir() + "/tests/plugins/" + name + ".so";
+  for (const auto& name : names) stage.plugins[name] = gantry::folders::build() + "/tests/plugins/" + name + ".so";
   return stage;
 }
 

@@ -195,10 +195,10 @@ TEST_CASE("same in both modes: language servers with the real clangd") {
 // Also those that nobody has written a script for.
 TEST_CASE("same in both modes: whatever comes with the host is asked for everything with nothing and with too much") {
   Stage stage;
-  for (const auto& file : fs::recursive_directory_iterator(gantry::test::build_dir() + "/plugins")) {
+  for (const auto& file : fs::recursive_directory_iterator(gantry::folders::build() + "/plugins")) {
     auto manifest = file.path();
     if (file.path().extension() != ".so" || !fs::exists(manifest.replace_extension(".json"))) continue;
-    const bool bundled = file.path().parent_path() == fs::path(gantry::test::build_dir() + "/plugins");
+    const bool bundled = file.path().parent_path() == fs::path(gantry::folders::build() + "/plugins");
     stage.plugins[file.path().stem().string()] = bundled ? "" : file.path().string();
   }
   REQUIRE(stage.plugins.size() >= 3);

@@ -168,7 +168,7 @@ TEST_CASE("same in both modes: a plugin in C") {
 TEST_CASE("same in both modes: the examples") {
   Stage stage;
   for (const char* const name : {"hello", "hello_c", "ticker", "greeter"})
-    stage.plugins[name] = gantry::test::build_dir() + "/tests/examples/" + std::string(name) + ".so";
+    stage.plugins[name] = gantry::folders::build() + "/tests/examples/" + std::string(name) + ".so";
   same_in_both_modes(stage, [](Talk& talk, Sandbox&) {
     (void)talk.call("hello.greet", {{"name", "Ada"}});
     (void)talk.call("hello.greet", {{"name", 1}});

@@ -128,7 +128,7 @@ class Sandbox {
   std::vector<std::string> environment;
   bool names_socket = true;
   std::string cwd;  ///< of what is run; empty: the test's own
-  std::string program = gantry::test::build_dir() + "/gantry";
+  std::string program = gantry::folders::build() + "/gantry";
 
   [[nodiscard]] pid_t spawn(const std::vector<std::string>& words, const fs::path& out, const fs::path& err,
                             int in = -1, int out_fd = -1) {

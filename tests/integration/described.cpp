@@ -10,7 +10,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::string kTyped = "[plugins.typed]\npath = \"" + gantry::test::build_dir() + "/tests/plugins/typed.so\"\n";
+const std::string kTyped = "[plugins.typed]\npath = \"" + gantry::folders::build() + "/tests/plugins/typed.so\"\n";
 
 }  // namespace
 

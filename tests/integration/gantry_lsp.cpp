@@ -14,7 +14,7 @@ namespace {
 
 void configure_fake_server(Sandbox& box) {
   box.write("config/gantry/gantry.toml",
-            "[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = [\"" + gantry::test::build_dir() +
+            "[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = [\"" + gantry::folders::build() +
                 "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
 }
 
@@ -130,7 +130,7 @@ TEST_CASE("gantry lsp: an editor's text that is no UTF-8, or half a surrogate pa
 TEST_CASE("gantry lsp: a message that the host does not take is left out, answered and told of, and the rest goes on") {
   Sandbox box;
   box.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 65536\n[lsp.servers.fake]\ncommand = [\"" +
-                                             gantry::test::build_dir() +
+                                             gantry::folders::build() +
                                              "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
   (void)box.serve();
   StdioEditor editor(box, {"lsp", "--server", "fake"});
@@ -164,7 +164,7 @@ TEST_CASE("gantry lsp: an answer or a question that is larger than the host pass
   Sandbox box;
   box.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 65536\n[plugins.lsp]\nisolation = \"" +
                                              std::string(isolation) + "\"\n[lsp.servers.fake]\ncommand = [\"" +
-                                             gantry::test::build_dir() +
+                                             gantry::folders::build() +
                                              "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
   (void)box.serve();
   StdioEditor editor(box, {"lsp", "--server", "fake"});
@@ -264,7 +264,7 @@ TEST_CASE("gantry lsp: an editor that is stopped by a signal loses nothing, howe
     Sandbox box;
     box.write("config/gantry/gantry.toml", "[host]\nmax_outbound_bytes = 1048576\n[plugins.lsp]\nisolation = \"" +
                                                std::string(isolation) + "\"\n[lsp.servers.fake]\ncommand = [\"" +
-                                               gantry::test::build_dir() +
+                                               gantry::folders::build() +
                                                "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
     (void)box.serve();
     auto client = box.connect();

@@ -11,7 +11,7 @@ using namespace gantry::host::test;
 TEST_CASE("helpers: those of a host that is killed die with it, also what has left its group, session and parent") {
   Sandbox box;
   box.write("g.toml", "[plugins.keeper]\nisolation = \"child\"\ngrants = [\"processes\"]\npath = \"" +
-                          gantry::test::build_dir() + "/tests/plugins/keeper.so\"\n");
+                          gantry::folders::build() + "/tests/plugins/keeper.so\"\n");
   const pid_t host = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
   const auto line = [&] {

@@ -134,7 +134,7 @@ TEST_CASE("life: SIGINT is a graceful end as well, and a second signal ends a ho
   const pid_t graceful = box.serve();
   ::kill(graceful, SIGINT);
   REQUIRE(box.wait(graceful) == 0);
-  box.write("g.toml", "[host]\nstop_budget_seconds = 600\n[plugins.faulty]\npath = \"" + gantry::test::build_dir() +
+  box.write("g.toml", "[host]\nstop_budget_seconds = 600\n[plugins.faulty]\npath = \"" + gantry::folders::build() +
                           "/tests/plugins/faulty.so\"\ngrants = []\n");
   const pid_t slow = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
@@ -285,13 +285,13 @@ TEST_CASE(
   for (const bool replaced : {true, false}) {
     INFO((replaced ? "replaced" : "removed"));
     Sandbox box;
-    const fs::path folder = fs::path(gantry::test::build_dir()) / ("upgraded-" + std::to_string(::getpid()));
+    const fs::path folder = fs::path(gantry::folders::build()) / ("upgraded-" + std::to_string(::getpid()));
     fs::remove_all(folder);
     fs::create_directories(folder);
-    fs::create_hard_link(gantry::test::build_dir() + "/gantry",
+    fs::create_hard_link(gantry::folders::build() + "/gantry",
                          folder / "gantry");  // the same file system, and no copy
     box.program = (folder / "gantry").string();
-    box.environment = {"GANTRY_PLUGIN_DIR=" + gantry::test::build_dir() + "/plugins"};
+    box.environment = {"GANTRY_PLUGIN_DIR=" + gantry::folders::build() + "/plugins"};
     box.write("config/gantry/gantry.toml", "[plugins.project_state]\nisolation = \"child\"\n");
     (void)box.serve();
     fs::remove(folder / "gantry");

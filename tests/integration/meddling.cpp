@@ -19,7 +19,7 @@ using namespace gantry::host::test;
 namespace {
 
 [[nodiscard]] std::string table_of(const std::string& plugin, const std::string& more = {}) {
-  return "[plugins." + plugin + "]\npath = \"" + gantry::test::build_dir() + "/tests/plugins/more/" + plugin +
+  return "[plugins." + plugin + "]\npath = \"" + gantry::folders::build() + "/tests/plugins/more/" + plugin +
          ".so\"\ngrants = []\n" + more;
 }
 

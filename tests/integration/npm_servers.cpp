@@ -11,14 +11,14 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::string kModules = gantry::test::build_dir() + "/npm/node_modules/";
+const std::string kModules = gantry::folders::build() + "/npm/node_modules/";
 
 struct NpmServer {
   Sandbox box;
 
   NpmServer(const std::string& name, const std::string& script, const std::string& argument,
             const std::string& language) {
-    const json command{"node", "--require", gantry::test::source_dir() + "/tests/npm/impatient.js", kModules + script,
+    const json command{"node", "--require", gantry::folders::source() + "/tests/npm/impatient.js", kModules + script,
                        argument};
     box.write("g.toml", "[log]\nstderr = false\n[async]\nlsp_request_timeout_seconds = 90\n[lsp.servers." + name +
                             "]\ncommand = " + command.dump() + "\nlanguages = [\"" + language + "\"]\n");

@@ -14,7 +14,7 @@ TEST_CASE("life: the processes of plugins die with a host that is killed, also o
   Sandbox box;
   std::string config;
   for (const std::string name : {"prober", "asker", "faulty"}) {
-    config += "[plugins." + name + "]\nisolation = \"child\"\npath = \"" + gantry::test::build_dir() +
+    config += "[plugins." + name + "]\nisolation = \"child\"\npath = \"" + gantry::folders::build() +
               "/tests/plugins/" + name + ".so\"\ngrants = []\n";
   }
   box.write("g.toml", config);

@@ -10,7 +10,7 @@
 
 namespace gantry::host::test {
 
-inline const fs::path kTestPlugins = gantry::test::build_dir() + "/tests/plugins";
+inline const fs::path kTestPlugins = gantry::folders::build() + "/tests/plugins";
 
 struct Checked {
   int code = -1;

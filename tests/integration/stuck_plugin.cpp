@@ -12,7 +12,7 @@ namespace {
 class StuckHost {
  public:
   explicit StuckHost(const std::string& where) {
-    box.write("g.toml", "[host]\nstop_budget_seconds = 1\n[plugins.faulty]\npath = \"" + gantry::test::build_dir() +
+    box.write("g.toml", "[host]\nstop_budget_seconds = 1\n[plugins.faulty]\npath = \"" + gantry::folders::build() +
                             "/tests/plugins/faulty.so\"\ngrants = []\n[plugins.faulty.settings]\nhang = \"" + where +
                             "\"\n");
     pid_ = box.serve({"--config", (box.dir() / "g.toml").string()});

@@ -13,8 +13,7 @@ namespace {
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 void with_wanting(Sandbox& box, int build) {
-  const std::string library =
-      gantry::test::build_dir() + "/tests/plugins/more/wanting_" + std::to_string(build) + ".so";
+  const std::string library = gantry::folders::build() + "/tests/plugins/more/wanting_" + std::to_string(build) + ".so";
   box.write("config/gantry/gantry.toml", "[plugins.wanting]\npath = \"" + library + "\"\n");
 }
 

@@ -23,7 +23,7 @@ using testing::TestHost;
 
 namespace {
 
-const std::string kFolder = gantry::test::source_dir() + "/tests/unit/ai/openai_client";
+const std::string kFolder = gantry::folders::source() + "/tests/unit/ai/openai_client";
 
 // The forms' server, with what the official client made of each. It ends when its input does.
 class Server {
@@ -120,7 +120,7 @@ bool same(const json& official, const json& ours) {
 
 TEST_CASE(
     "ai official: Gantry makes of a server's bytes what the official client makes of them, but for what is listed") {
-  const std::string modules = gantry::test::build_dir() + "/npm";  // tests/npm
+  const std::string modules = gantry::folders::build() + "/npm";  // tests/npm
   const Server server(modules);
   REQUIRE(server.forms().size() >= 200);
   TestHost host(ai_test::kPlugin, ai_test::config(server.url(), json::object(), 0));

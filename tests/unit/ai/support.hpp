@@ -14,7 +14,7 @@
 
 namespace ai_test {
 
-inline const std::string kPlugin = gantry::test::build_dir() + "/plugins/ai.so";
+inline const std::string kPlugin = gantry::folders::build() + "/plugins/ai.so";
 
 /// Model "m" of provider "local" at `url` is the default.
 inline gantry::json config(const std::string& url, gantry::json async = gantry::json::object(), int retries = 2) {

@@ -136,8 +136,8 @@ TEST_CASE("ai index: progress is told from the beginning to the end") {
 }
 
 TEST_CASE("ai.complete: predicts this repository's own text through the plugin") {
-  TestHost host(ai_test::kPlugin, serving({gantry::test::source_dir() + "/sdk"}));
-  REQUIRE(learned(host, gantry::test::source_dir() + "/sdk")["files"].get<int>() > 10);
+  TestHost host(ai_test::kPlugin, serving({gantry::folders::source() + "/sdk"}));
+  REQUIRE(learned(host, gantry::folders::source() + "/sdk")["files"].get<int>() > 10);
   const json params{{"prefix", "template <class T>\nusing Result = std::exp"}};
   const auto result = host.call("ai.complete", params);
   REQUIRE(result);

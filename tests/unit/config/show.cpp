@@ -14,7 +14,7 @@ using config_test::home;
 
 namespace {
 
-const std::string kShipped = gantry::test::source_dir() + "/config/gantry.toml";
+const std::string kShipped = gantry::folders::source() + "/config/gantry.toml";
 
 const std::string kFull = R"([host]
 max_batch = 7

@@ -30,7 +30,7 @@ class Placed {
     options.needs_state = needs_state;
     options.state_dir = dir_.path() / "state";
     options.plugin_dir = dir_.path();
-    options.program = gantry::test::build_dir() + "/gantry";
+    options.program = gantry::folders::build() + "/gantry";
     options.log = log_in(dir_.path() / "state" / "gantry.log");
     options.timers = &timers;
     house_ = Daemon::build(std::move(options));

@@ -46,8 +46,8 @@ struct TestHost : gantry::testing::TestHost {
                                   }) {}
 };
 
-inline const std::string kPlugin = gantry::test::build_dir() + "/plugins/lsp.so";
-inline const std::string kFakeServer = gantry::test::build_dir() + "/tests/lsp_fake_server";
+inline const std::string kPlugin = gantry::folders::build() + "/plugins/lsp.so";
+inline const std::string kFakeServer = gantry::folders::build() + "/tests/lsp_fake_server";
 
 /// A folder of its own that goes with it.
 class TempDir {

@@ -23,7 +23,7 @@ struct Alone {
   Workers workers{1};
   std::shared_ptr<InlinePlugin> plugin;
   explicit Alone(const std::string& name) {
-    const auto library = std::filesystem::path(gantry::test::build_dir() + "/tests/plugins") / (name + ".so");
+    const auto library = std::filesystem::path(gantry::folders::build() + "/tests/plugins") / (name + ".so");
     const auto manifest = read_manifest(library);
     REQUIRE(manifest);
     PluginBasics basics{name, *manifest, timers,

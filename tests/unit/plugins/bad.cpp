@@ -19,7 +19,7 @@ struct BadDaemon {
   explicit BadDaemon(Isolation isolation, const std::function<void(Config&)>& change = {})
       : house(
             [&](Config& c) {
-              c.plugins["bad"].path = gantry::test::build_dir() + "/tests/plugins/bad/bad.so";
+              c.plugins["bad"].path = gantry::folders::build() + "/tests/plugins/bad/bad.so";
               c.plugins["bad"].isolation = isolation;
               c.plugins["bad"].grants = std::vector<std::string>{"subscribe:to_bad.*"};
               c.supervisor.hung_seconds = 1;

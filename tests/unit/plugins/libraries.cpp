@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::array kIsolations{Isolation::in_line, Isolation::child};
-const fs::path kMore = gantry::test::build_dir() + "/tests/plugins/more";
+const fs::path kMore = gantry::folders::build() + "/tests/plugins/more";
 
 /// A host with the plugin `base`, whose library and manifest lie in a folder of the test's.
 class Lying {

@@ -12,7 +12,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::filesystem::path kPlugins = gantry::test::build_dir() + "/tests/plugins";
+const std::filesystem::path kPlugins = gantry::folders::build() + "/tests/plugins";
 
 std::string mistakes(const std::string& toml) {
   auto config = parse_config(toml, "g.toml");

@@ -20,7 +20,7 @@ namespace {
 class Child {
  public:
   Child(const char* scenario, const std::string& folder, std::uint64_t seed = 0) {
-    const std::string program = gantry::test::build_dir() + "/tests/state_child";
+    const std::string program = gantry::folders::build() + "/tests/state_child";
     const std::string number = std::to_string(seed);
     int in[2];
     int out[2];

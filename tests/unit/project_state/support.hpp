@@ -24,7 +24,7 @@ using gantry::ErrorKind;
 using gantry::json;
 using gantry::testing::TestHost;
 
-inline const std::string kPlugin = gantry::test::build_dir() + "/plugins/project_state.so";
+inline const std::string kPlugin = gantry::folders::build() + "/plugins/project_state.so";
 
 /// A folder that dies with the test; in memory where that is possible, for fsync costs nothing there.
 class TempDir {

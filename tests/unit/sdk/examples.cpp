@@ -11,7 +11,7 @@ using testing::TestHost;
 
 namespace {
 std::string example(const char* name) {
-  return std::string(gantry::test::build_dir() + "/tests/examples/") + name + ".so";
+  return std::string(gantry::folders::build() + "/tests/examples/") + name + ".so";
 }
 }  // namespace
 

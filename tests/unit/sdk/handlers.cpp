@@ -10,8 +10,8 @@ using namespace gantry;
 
 namespace {
 
-const std::string kTyped = gantry::test::build_dir() + "/tests/plugins/typed.so";
-const std::string kResumed = gantry::test::build_dir() + "/tests/plugins/resumed.so";
+const std::string kTyped = gantry::folders::build() + "/tests/plugins/typed.so";
+const std::string kResumed = gantry::folders::build() + "/tests/plugins/resumed.so";
 
 const json& method(const json& manifest, const std::string& name) {
   for (const auto& entry : manifest["methods"]) {

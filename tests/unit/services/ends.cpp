@@ -45,7 +45,7 @@ struct Slot {
                   }()};
 
   PluginSlot::Instance make() {
-    const std::filesystem::path library = gantry::test::build_dir() + "/tests/plugins/plain.so";
+    const std::filesystem::path library = gantry::folders::build() + "/tests/plugins/plain.so";
     PluginBasics basics{"plain", *read_manifest(library), timers,
                         std::make_shared<BusPort>(
                             LogOwner{"plain"}, bus, *log, [](OriginId) { return std::nullopt; },

@@ -10,7 +10,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kPlugins = gantry::test::build_dir() + "/tests/plugins";
+const fs::path kPlugins = gantry::folders::build() + "/tests/plugins";
 
 PluginEntry at(const fs::path& path) {
   PluginEntry entry;
@@ -334,7 +334,7 @@ TEST_CASE("plugins: a build that comes between the reading of a manifest and of 
   const TempDir dir;
   const auto library = dir.path() / "a.so";
   const auto build = [&](int number) {
-    std::ifstream in(gantry::test::build_dir() + "/tests/plugins/echo.json");
+    std::ifstream in(gantry::folders::build() + "/tests/plugins/echo.json");
     auto manifest = json::parse(in);
     manifest["version"] = std::to_string(number) + ".0.0";
     std::ofstream(manifest_path(library)) << manifest.dump();

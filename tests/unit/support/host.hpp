@@ -144,8 +144,8 @@ class TestDaemon {
     if (change) change(options.config);
     options.socket = dir_.path() / "run" / "host.sock";
     options.state_dir = dir_.path() / "state";
-    options.plugin_dir = gantry::test::build_dir() + "/tests/plugins";
-    options.program = gantry::test::build_dir() + "/gantry";
+    options.plugin_dir = gantry::folders::build() + "/tests/plugins";
+    options.program = gantry::folders::build() + "/gantry";
     options.log = log_;
     options.timers = real_time ? nullptr : &timers;
     house_ = Daemon::build(std::move(options));

@@ -24,7 +24,7 @@ class PluginSet {
       : house_(
             [&](Config& c) {
               for (const auto& name : names) {
-                c.plugins[name].path = gantry::test::build_dir() + "/tests/plugins/more/" + name + ".so";
+                c.plugins[name].path = gantry::folders::build() + "/tests/plugins/more/" + name + ".so";
                 c.plugins[name].isolation = isolation;
                 c.plugins[name].grants = {"write:" + dir_.path().string(), "publish:**", "subscribe:**", "call:**"};
               }

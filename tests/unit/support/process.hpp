@@ -25,7 +25,7 @@ class LauncherAlone {
           return options;
         }())),
         launcher_(LauncherDeps{workers_, workers_.timers(), spawner_, pool_, bus_, *log_,
-                               gantry::test::build_dir() + "/gantry",
+                               gantry::folders::build() + "/gantry",
                                [this](const std::string&) -> Result<Confinement> {
                                  return Confinement{folder_.string(), {"/"}, {"/"}, true, true, {}};
                                },

@@ -12,7 +12,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::string kFakeServer = gantry::test::build_dir() + "/tests/lsp_fake_server";
+const std::string kFakeServer = gantry::folders::build() + "/tests/lsp_fake_server";
 
 /// A host with language servers, and two projects.
 class ProjectDaemon {
@@ -29,7 +29,7 @@ class ProjectDaemon {
                 std::ofstream(folder / "a.fake") << "text";
                 std::ofstream(folder / "fake.root") << "";
               }
-              c.plugins["lsp"].path = gantry::test::build_dir() + "/plugins/lsp.so";
+              c.plugins["lsp"].path = gantry::folders::build() + "/plugins/lsp.so";
               c.plugins["lsp"].grants = std::vector<std::string>{"processes", "read:/", "write:workspace"};
               auto& server = c.lsp_servers["clangd"];  // by name only
               server.command = std::vector<std::string>{"sh", "-c", "exec " + kFakeServer + " --log $PWD/log"};
