@@ -14,6 +14,7 @@
 #include <gantry/channel/oneshot.hpp>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/version.hpp>
 #include <memory>
 #include <string>
 #include <thread>
@@ -40,8 +41,6 @@
 #include "host/trust/trust_store.hpp"
 
 namespace gantry::host {
-
-inline constexpr std::string_view kVersion = "0.1.0";
 
 struct DaemonOptions {
   Config config;

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
+#include <gantry/version.hpp>
 #include <optional>
 
 #include "plugins/ai/config.hpp"
@@ -213,7 +214,12 @@ class Ai {
   }
 
   static void define(Definition<Ai>& d) {
-    d.id("ai").version("0.1.0").service("ai").settings("ai").publishes("ai.**").activation("workspace");
+    d.id("ai")
+        .version(std::string(gantry::kVersion))
+        .service("ai")
+        .settings("ai")
+        .publishes("ai.**")
+        .activation("workspace");
     d.grant("network").grant("read:workspace");
     d.summary("Models: one embedded that learns the workspace, and any OpenAI-compatible server");
     d.method("ai.complete", &Ai::complete,

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <gantry/plugin/process.hpp>
+#include <gantry/version.hpp>
 #include <set>
 
 namespace gantry::lsp {
@@ -84,7 +85,10 @@ void Lsp::define(Definition<Lsp>& d) {
   const json language{{"type", "string"}, {"description", "an LSP language id; by the file's name when absent"}};
   const json cwd{{"type", "string"},
                  {"description", "where the editor is: the server runs there when no root is named that is a folder"}};
-  d.id("lsp").version("0.1.0").summary("Language servers for editors, agents and scripts").service("lsp");
+  d.id("lsp")
+      .version(std::string(gantry::kVersion))
+      .summary("Language servers for editors, agents and scripts")
+      .service("lsp");
   d.settings("lsp").publishes("lsp.**").nonblocking().reload("handover");
   // They are also its servers': toolchains lie in many places, and keep what they download.
   d.grant("processes").grant("network").grant("read:/").grant("write:workspace").grant("write:~/.cache");

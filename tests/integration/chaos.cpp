@@ -12,6 +12,7 @@
 #include <iostream>
 #include <mutex>
 
+#include "tests/folders.hpp"
 #include "tests/integration/chaos_client.hpp"
 #include "tests/integration/daemon.hpp"
 
@@ -236,7 +237,7 @@ class Chaos {
 
   // As a linker does: another file under the same name.
   void put(const std::string& build) const {
-    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + build;
+    const fs::path from = gantry::folders::build() + "/tests/plugins/more/swap_" + build;
     for (const char* kind : {".json", ".so"}) {
       fs::copy_file(from.string() + kind, box_.dir() / "made", fs::copy_options::overwrite_existing);
       fs::rename(box_.dir() / "made", box_.dir() / (std::string("swap") + kind));
@@ -255,9 +256,9 @@ class Chaos {
     for (const auto* plugins : {&kInline, &kChildren}) {
       for (const auto& name : *plugins) {
         const bool mortal = name == "base" || name == "middle";
-        const std::string file =
-            name == "swap" ? (box_.dir() / "swap.so").string()
-                           : std::string(GANTRY_BUILD_DIR "/tests/plugins/") + (mortal ? "more/" : "") + name + ".so";
+        const std::string file = name == "swap" ? (box_.dir() / "swap.so").string()
+                                                : std::string(gantry::folders::build() + "/tests/plugins/") +
+                                                      (mortal ? "more/" : "") + name + ".so";
         text += "[plugins." + name + "]\npath = \"" + file + "\"\nisolation = \"";
         text += plugins == &kInline ? "inline\"\n" : "child\"\n";
         text += "grants = [\"call:**\", \"client\"]\n";

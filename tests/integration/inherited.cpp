@@ -10,6 +10,7 @@
 #include <sstream>
 #include <utility>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 #include "tests/other_user.hpp"
 
@@ -171,7 +172,7 @@ TEST_CASE(
 
 TEST_CASE("inherited: a command that waits for processes of its own hears how they end though SIGCHLD was ignored") {
   Sandbox box;
-  const fs::path bad = GANTRY_BUILD_DIR "/tests/plugins/bad/check_bad.so";
+  const fs::path bad = gantry::folders::build() + "/tests/plugins/bad/check_bad.so";
   const auto library = box.work() / "dies_of_truncated.so";  // the name is the fault
   fs::copy_file(bad, library);
   fs::copy_file(fs::path(bad).replace_extension(".json"), fs::path(library).replace_extension(".json"));

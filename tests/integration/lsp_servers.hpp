@@ -3,6 +3,7 @@
 // A host with language servers: the fake one, and the real clangd.
 #pragma once
 
+#include "tests/folders.hpp"
 #include "tests/integration/editor.hpp"
 
 namespace gantry::host::test {
@@ -12,7 +13,7 @@ inline void serve(Sandbox& box, const std::vector<std::string>& options, const s
                   const std::string& more = {}) {
   // Within the workspace, where the server may write, and where what it writes is no change of the project's.
   fs::create_directories(box.work() / ".cache");
-  json command{GANTRY_BUILD_DIR "/tests/lsp_fake_server", "--log", (box.work() / ".cache" / "said").string()};
+  json command{gantry::folders::build() + "/tests/lsp_fake_server", "--log", (box.work() / ".cache" / "said").string()};
   for (const auto& option : options) command.push_back(option);
   box.write("g.toml", "[log]\nstderr = false\n[supervisor]\nintensity = 100\n[plugins.lsp]\nisolation = \"" +
                           isolation + "\"\n[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = " +

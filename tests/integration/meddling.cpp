@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -18,7 +19,7 @@ using namespace gantry::host::test;
 namespace {
 
 [[nodiscard]] std::string table_of(const std::string& plugin, const std::string& more = {}) {
-  return "[plugins." + plugin + "]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/more/" + plugin +
+  return "[plugins." + plugin + "]\npath = \"" + gantry::folders::build() + "/tests/plugins/more/" + plugin +
          ".so\"\ngrants = []\n" + more;
 }
 

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <iostream>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -61,7 +62,7 @@ class Reloading {
  private:
   // As a linker does: another file under the same name.
   void put(int build) const {
-    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + mode_ + "_" + std::to_string(build);
+    const fs::path from = gantry::folders::build() + "/tests/plugins/more/swap_" + mode_ + "_" + std::to_string(build);
     for (const char* kind : {".json", ".so"}) {
       fs::copy_file(from.string() + kind, box_.dir() / "made", fs::copy_options::overwrite_existing);
       fs::rename(box_.dir() / "made", box_.dir() / (std::string("swap") + kind));

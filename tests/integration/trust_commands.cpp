@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `gantry trust` as people type it.
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -12,7 +13,7 @@ namespace {
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 void with_wanting(Sandbox& box, int build) {
-  const std::string library = GANTRY_BUILD_DIR "/tests/plugins/more/wanting_" + std::to_string(build) + ".so";
+  const std::string library = gantry::folders::build() + "/tests/plugins/more/wanting_" + std::to_string(build) + ".so";
   box.write("config/gantry/gantry.toml", "[plugins.wanting]\npath = \"" + library + "\"\n");
 }
 

@@ -7,6 +7,7 @@
 
 #include "host/daemon/state_lock.hpp"
 #include "host/protocols/rpc/listener.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/rpc_client.hpp"
 
 using namespace gantry;
@@ -29,7 +30,7 @@ class Placed {
     options.needs_state = needs_state;
     options.state_dir = dir_.path() / "state";
     options.plugin_dir = dir_.path();
-    options.program = GANTRY_BUILD_DIR "/gantry";
+    options.program = gantry::folders::build() + "/gantry";
     options.log = log_in(dir_.path() / "state" / "gantry.log");
     options.timers = &timers;
     daemon_ = Daemon::build(std::move(options));

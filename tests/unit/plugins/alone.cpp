@@ -6,6 +6,7 @@
 #include "host/plugins/bus_port.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
 #include "host/plugins/plugin_call.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 using namespace gantry;
@@ -22,7 +23,7 @@ struct Alone {
   Workers workers{1};
   std::shared_ptr<InlinePlugin> plugin;
   explicit Alone(const std::string& name) {
-    const auto library = std::filesystem::path(GANTRY_BUILD_DIR "/tests/plugins") / (name + ".so");
+    const auto library = std::filesystem::path(gantry::folders::build() + "/tests/plugins") / (name + ".so");
     const auto manifest = read_manifest(library);
     REQUIRE(manifest);
     PluginBasics basics{name, *manifest, timers,

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 
+#include "tests/folders.hpp"
 #include "tests/unit/support/rpc_client.hpp"
 
 using namespace gantry;
@@ -18,7 +19,7 @@ struct BadDaemon {
   explicit BadDaemon(Isolation isolation, const std::function<void(Config&)>& change = {})
       : daemon(
             [&](Config& c) {
-              c.plugins["bad"].path = GANTRY_BUILD_DIR "/tests/plugins/bad/bad.so";
+              c.plugins["bad"].path = gantry::folders::build() + "/tests/plugins/bad/bad.so";
               c.plugins["bad"].isolation = isolation;
               c.plugins["bad"].grants = std::vector<std::string>{"subscribe:to_bad.*"};
               c.supervisor.hung_seconds = 1;

@@ -4,6 +4,7 @@
 #include "tests/unit/support/host.hpp"
 
 #include "host/services/plugin_settings.hpp"
+#include "tests/folders.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -11,7 +12,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::filesystem::path kPlugins = GANTRY_BUILD_DIR "/tests/plugins";
+const std::filesystem::path kPlugins = gantry::folders::build() + "/tests/plugins";
 
 std::string diagnostics(const std::string& toml) {
   auto config = parse_config(toml, "g.toml");

@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "host/processes/key_commands.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 using namespace gantry;
@@ -107,7 +108,7 @@ TEST_CASE("keys: a command that fails or prints what is no key is an error that 
 TEST_CASE("keys: clients and other plugins get none whatever they are granted and the refusal is told") {
   const TempDir elsewhere;
   for (const char* file : {"key_holder.so", "key_holder.json"})
-    std::filesystem::copy(std::string(GANTRY_BUILD_DIR "/tests/plugins/") + file, elsewhere.path() / file);
+    std::filesystem::copy(std::string(gantry::folders::build() + "/tests/plugins/") + file, elsewhere.path() / file);
   for (const auto isolation : kIsolations) {
     KeyDaemon t(isolation, "echo " + kCanary, [&](Config& c) {
       c.plugins["keeper"].grants = {"call:**", "processes"};

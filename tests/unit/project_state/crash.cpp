@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/folders.hpp"
 #include "tests/other_user.hpp"
 #include "tests/unit/project_state/support.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 class Child {
  public:
   Child(const char* scenario, const std::string& folder, std::uint64_t seed = 0) {
-    const std::string program = GANTRY_BUILD_DIR "/tests/state_child";
+    const std::string program = gantry::folders::build() + "/tests/state_child";
     const std::string number = std::to_string(seed);
     int in[2];
     int out[2];

@@ -16,13 +16,15 @@
 #include <string>
 #include <vector>
 
+#include "tests/folders.hpp"
+
 namespace state_test {
 
 using gantry::ErrorKind;
 using gantry::json;
 using gantry::testing::TestHost;
 
-inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/project_state.so";
+inline const std::string kPlugin = gantry::folders::build() + "/plugins/project_state.so";
 
 /// A folder that dies with the test; in memory where that is possible, for fsync costs nothing there.
 class TempDir {

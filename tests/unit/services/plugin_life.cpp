@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "host/services/plugin_life.hpp"
+#include "tests/folders.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -238,7 +239,7 @@ TEST_CASE("life: a walk through all that can be reached breaks no promise") {
 }
 
 TEST_CASE("life: the docs show the table as it is") {
-  std::ifstream file(GANTRY_SOURCE_DIR "/docs/plugin-life.md");
+  std::ifstream file(gantry::folders::source() + "/docs/plugin-life.md");
   std::stringstream docs;
   docs << file.rdbuf();
   const auto& table = plugin_life().table();

@@ -52,6 +52,7 @@ struct SimInstance {
   std::string plugin;
   int build = 0;
   bool ends = false;    ///< its end has begun
+  bool in_order = false;  ///< ... and what it needs waits for that
   bool ended = false;   ///< it has ended, or died
   bool served = false;  ///< it has had the calls
 };
@@ -116,6 +117,7 @@ class Simulation final : public LifeHost {
     for (const auto& need : start.build.table->graph().needs_of(plugin)) {
       if (lives_.instance(need)->peek() == nullptr) FAIL(plugin + " starts before " + need);
     }
+    if (!start.is_next) require_ended_dependents(plugin);
     auto instance = std::make_shared<SimInstance>();
     instance->plugin = plugin;
     later("start " + plugin, [this, instance, done = std::move(done)]() mutable {
@@ -136,11 +138,12 @@ class Simulation final : public LifeHost {
     REQUIRE_FALSE(sim->ends);
     REQUIRE(lives_.instance(plugin)->peek() != instance);
     sim->ends = true;
-    if (how == End::now && sim->served) {  // what needs it has ended before
+    sim->in_order = how == End::now;
+    if (how == End::now && sim->served) {
+      require_ended_dependents(plugin);
       for (const auto& other : instances_) {
-        const auto& needs = table_->graph().needs_of(other->plugin);
-        if (other->ended || other->ends || std::ranges::find(needs, plugin) == needs.end()) continue;
-        if (lives_.instance(other->plugin)->peek() == handle(other)) FAIL(plugin + " ends before " + other->plugin);
+        if (!other->ended && needs(other, plugin) && lives_.instance(other->plugin)->peek() == handle(other))
+          FAIL(plugin + " ends before " + other->plugin);
       }
     }
     later("end " + plugin, [sim, done = std::move(done), this]() mutable {
@@ -180,6 +183,25 @@ class Simulation final : public LifeHost {
     }
     FAIL("an instance that was never started");
     return nullptr;
+  }
+  [[nodiscard]] bool needs(const std::shared_ptr<SimInstance>& one, const std::string& plugin) const {
+    return std::ranges::contains(table_->graph().needs_of(one->plugin), plugin);
+  }
+  void require_ended_dependents(const std::string& plugin) const {
+    for (const auto& other : instances_) {
+      if (other->ends && other->in_order && !other->ended && needs(other, plugin))
+        FAIL(plugin + " does not wait for the end of " + other->plugin);
+    }
+  }
+  /// What is shown of a plugin that does not run fits with what it needs.
+  void require_right_reasons() {
+    for (const auto& plugin : names_) {
+      const LifeState state = lives_.state(plugin);
+      if (state != LifeState::known && state != LifeState::blocked) continue;
+      const bool blocked = std::ranges::any_of(table_->graph().needs_of(plugin),
+                                               [&](const auto& need) { return is_in_the_way(lives_.state(need)); });
+      if (blocked != (state == LifeState::blocked)) FAIL(plugin << " is " << name(state) << ", its needs say otherwise");
+    }
   }
   [[nodiscard]] const std::string& any_plugin() { return names_[pick(0, names_.size() - 1)]; }
 
@@ -291,6 +313,7 @@ class Simulation final : public LifeHost {
         INFO(plugin + " is " + std::string(name(lives_.state(plugin))));
         REQUIRE(is_settled(lives_.state(plugin)));
       }
+      require_right_reasons();
       REQUIRE(open_calls_ == 0);
       REQUIRE_FALSE(reloading_);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/plugins/inline/inline_plugin.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 using namespace gantry;
@@ -9,7 +10,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kPlugins = GANTRY_BUILD_DIR "/tests/plugins";
+const fs::path kPlugins = gantry::folders::build() + "/tests/plugins";
 
 PluginEntry at(const fs::path& path) {
   PluginEntry entry;
@@ -333,7 +334,7 @@ TEST_CASE("plugins: a build that comes between the reading of a manifest and of 
   const TempDir dir;
   const auto library = dir.path() / "a.so";
   const auto build = [&](int number) {
-    std::ifstream in(GANTRY_BUILD_DIR "/tests/plugins/echo.json");
+    std::ifstream in(gantry::folders::build() + "/tests/plugins/echo.json");
     auto manifest = json::parse(in);
     manifest["version"] = std::to_string(number) + ".0.0";
     std::ofstream(manifest_path(library)) << manifest.dump();

@@ -14,6 +14,7 @@
 #include "host/cli/client.hpp"
 #include "host/daemon/daemon.hpp"
 #include "host/runtime/timer_queue.hpp"
+#include "tests/folders.hpp"
 #include "tests/process_stat.hpp"
 
 namespace gantry::host::test {
@@ -143,8 +144,8 @@ class TestDaemon {
     if (change) change(options.config);
     options.socket = dir_.path() / "run" / "host.sock";
     options.state_dir = dir_.path() / "state";
-    options.plugin_dir = GANTRY_BUILD_DIR "/tests/plugins";
-    options.program = GANTRY_BUILD_DIR "/gantry";
+    options.plugin_dir = gantry::folders::build() + "/tests/plugins";
+    options.program = gantry::folders::build() + "/gantry";
     options.log = log_;
     options.timers = real_time ? nullptr : &timers;
     daemon_ = Daemon::build(std::move(options));

@@ -3,6 +3,7 @@
 // A daemon with some of the plugins that only tests know, by their paths.
 #pragma once
 
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 namespace gantry::host::test {
@@ -23,7 +24,7 @@ class PluginSet {
       : daemon_(
             [&](Config& c) {
               for (const auto& name : names) {
-                c.plugins[name].path = GANTRY_BUILD_DIR "/tests/plugins/more/" + name + ".so";
+                c.plugins[name].path = gantry::folders::build() + "/tests/plugins/more/" + name + ".so";
                 c.plugins[name].isolation = isolation;
                 c.plugins[name].grants = {"write:" + dir_.path().string(), "publish:**", "subscribe:**", "call:**"};
               }

@@ -3,6 +3,7 @@
 // A project's `.gantry.toml` in a whole host: what reaches plugins and language servers, and what does not before the
 // user trusts it. Programs that must not run would leave a mark.
 #include "host/config/sha256.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/trust/support.hpp"
 
 using namespace gantry;
@@ -11,7 +12,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::string kFakeServer = GANTRY_BUILD_DIR "/tests/lsp_fake_server";
+const std::string kFakeServer = gantry::folders::build() + "/tests/lsp_fake_server";
 
 /// A host with language servers, and two projects.
 class ProjectDaemon {
@@ -28,7 +29,7 @@ class ProjectDaemon {
                 std::ofstream(folder / "a.fake") << "text";
                 std::ofstream(folder / "fake.root") << "";
               }
-              c.plugins["lsp"].path = GANTRY_BUILD_DIR "/plugins/lsp.so";
+              c.plugins["lsp"].path = gantry::folders::build() + "/plugins/lsp.so";
               c.plugins["lsp"].grants = std::vector<std::string>{"processes", "read:/", "write:workspace"};
               auto& server = c.lsp_servers["clangd"];  // by name only
               server.command = std::vector<std::string>{"sh", "-c", "exec " + kFakeServer + " --log $PWD/log"};

@@ -4,6 +4,7 @@
 // and whose configuration grants nothing.
 #pragma once
 
+#include "tests/folders.hpp"
 #include "tests/unit/support/plugin_set.hpp"
 
 namespace gantry::host::test {
@@ -24,7 +25,7 @@ class WantingDaemon {
   [[nodiscard]] std::filesystem::path library() const { return dir_.path() / "wanting.so"; }
   /// As a linker does: another file under the same name.
   void put(int build) const {
-    const std::string from = GANTRY_BUILD_DIR "/tests/plugins/more/wanting_" + std::to_string(build);
+    const std::string from = gantry::folders::build() + "/tests/plugins/more/wanting_" + std::to_string(build);
     for (const char* kind : {".json", ".so"}) {
       const auto made = dir_.path() / (std::string("made") + kind);
       std::filesystem::copy_file(from + kind, made, std::filesystem::copy_options::overwrite_existing);

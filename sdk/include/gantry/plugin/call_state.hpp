@@ -134,6 +134,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
       if (handler_thread.load() == std::this_thread::get_id())
         return fail(ErrorKind::internal, method + ": send() on the plugin's own thread would wait for itself");
       Lock lock(mutex);
+      // NOLINTNEXTLINE(bugprone-use-after-move): what was refused is as it was
       while (outbox_is_full(text.size()) && !cancelled.load(std::memory_order_relaxed)) room.wait(mutex);
       if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorKind::cancelled, "the call is cancelled");
     }
