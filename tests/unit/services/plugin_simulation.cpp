@@ -185,7 +185,8 @@ class Simulation final : public LifeHost {
     return nullptr;
   }
   [[nodiscard]] bool needs(const std::shared_ptr<SimInstance>& one, const std::string& plugin) const {
-    return std::ranges::contains(table_->graph().needs_of(one->plugin), plugin);
+    const auto& needed = table_->graph().needs_of(one->plugin);
+    return std::ranges::find(needed, plugin) != needed.end();
   }
   void require_ended_dependents(const std::string& plugin) const {
     for (const auto& other : instances_) {
