@@ -65,6 +65,20 @@ read -r line column < <(sed -n 's/.*"position":{"line":\([0-9]*\),"character":\(
 [ "$(sed -n "$((line + 1))p" host/router/router.cpp | tail -c +$((column + 1)) | head -c 12)" = deadline_for ] ||
   wrong "README.md hovers at $line:$column of host/router/router.cpp, where no deadline_for is"
 
+# Every path that the map names exists: from the root, or in the folder that its paragraph or section is about. No line
+# of Markdown is longer than 100 columns, except in tables, in code and in what is generated.
+step "docs"
+hits=$(awk '
+  match($0, /^(- \*\*|## .*)`[a-z_\/]+\/`/) { split($0, part, "`"); folder = part[2] }
+  /^## [^`]*$/ { folder = "" }
+  { count = split($0, part, "`")
+    for (i = 2; i <= count; i += 2) if (part[i] ~ /^[a-z_.\/]+(\/|\.(cpp|hpp|h|txt|sh))$/) print folder part[i], part[i] }
+' docs/design.md docs/bounds.md docs/plugins.md | while read -r near path; do [ -e "$near" ] || [ -e "$path" ] || echo "$path"; done)
+[ -z "$hits" ] || wrong "docs/design.md, bounds.md or plugins.md name what does not exist: $hits"
+hits=$(git ls-files -co --exclude-standard '*.md' ':!docs/performance-tables.md' |
+  LC_ALL=C.UTF-8 xargs grep -noE '^ {0,3}[^ |].{100}' | cut -c1-80)
+[ -z "$hits" ] || wrong "longer than 100 columns: $hits"
+
 # All of them with TIDY=all, the static analyzer too with ANALYZE=1 (three times as slow).
 # The template is built in the tests only after its name was put in.
 step "clang-tidy on changed files"
