@@ -16,7 +16,7 @@
 #include "host/check/stub_port.hpp"
 #include "host/plugins/child/child_plugin.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/plugin.hpp"
 
 namespace gantry::host::check {
 
@@ -102,8 +102,8 @@ struct Transcript {
   request.params = dump_json(params);
   request.origin = 1;
   if (method.stream) request.stream_credit = kCredit;
-  const auto call = plugin.open(recording);
-  call->begin(std::move(request));
+  const PluginCallPtr call(new WithSink<PluginCall>(std::move(request), recording));
+  if (auto opened = plugin.open(call); !opened) call->finish(std::unexpected(std::move(opened.error())));
   if (recording->wait(kAnswerWithin)) return recording->line();
   call->cancel();
   (void)recording->wait(kGrace);

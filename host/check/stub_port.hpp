@@ -34,10 +34,10 @@ class StubPort final : public PluginPort {
   [[nodiscard]] std::optional<std::string> describe(OriginId /*origin*/) override {
     return R"({"client":"gantry plugin check","version":"1","workspace":""})";
   }
-  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest /*request*/, std::shared_ptr<CallSink> sink) override {
+  [[nodiscard]] CallPtr call(CallRequest /*request*/, std::shared_ptr<CallSink> sink) override {
     sink->answered(
         fail(ErrorKind::unavailable, "gantry plugin check runs the plugin alone; there is no other service"));
-    return std::make_shared<NoCall>();
+    return CallPtr(new NoCall);
   }
   void left() override {}
   void subscribe(const std::vector<std::string>& /*patterns*/, std::function<void()> /*wake*/) override {}

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "host/calls/request_params.hpp"
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/plugin.hpp"
 
 namespace gantry::host {
 
@@ -155,22 +155,23 @@ Result<void> PluginTasks::work_once(TaskContext& context, const std::string& plu
     ~Leave() { sink.leave(); }
   };
   const Leave leave{*sink};
-  std::shared_ptr<PluginCall> call;
-  for (int i = 0; i < kMaxSwaps && !call; ++i) {
-    const auto instance = place.get();
-    if (!instance) return std::unexpected(instance.error());
-    by = *instance;
-    auto opened = by->open(sink);
-    const bool late = opened->refused() && opened->refused()->kind == ErrorKind::unavailable;
-    if (!late || place.peek() == *instance) call = std::move(opened);
-  }
-  if (!call) return fail(ErrorKind::unavailable, "plugin " + plugin + " was replaced all the time");
   CallRequest request;
   request.method = wanted.method;
   request.params = wanted.params;
   request.background = true;
   if (wanted.options.deadline) request.deadline = Deadline::in(*wanted.options.deadline, clock_.now());
-  call->begin(std::move(request));
+  const PluginCallPtr call(new WithSink<PluginCall>(std::move(request), sink));
+  bool opened = false;
+  for (int i = 0; i < kMaxSwaps && !opened; ++i) {
+    const auto instance = place.get();
+    if (!instance) return std::unexpected(instance.error());
+    by = *instance;
+    const auto taken = by->open(call);
+    opened = taken.has_value();
+    const bool late = !taken && taken.error().kind == ErrorKind::unavailable;
+    if (!taken && !(late && place.peek() != *instance)) return std::unexpected(taken.error());
+  }
+  if (!opened) return fail(ErrorKind::unavailable, "plugin " + plugin + " was replaced all the time");
   auto end = answer.recv({.until = {}, .token = context.token()});
   if (!end && end.error().kind == ErrorKind::cancelled) {
     // It is over when the plugin says so; the supervisor's grace bounds the wait.

@@ -41,9 +41,7 @@ struct Ends {
 }  // namespace
 
 ChildPlugin::ChildPlugin(PluginBasics basics, ChildDeps deps)
-    : Plugin(std::move(basics)),
-      deps_(std::move(deps)),
-      tasks_(mpsc::channel<std::move_only_function<void()>>(kTasks)) {
+    : Plugin(std::move(basics)), deps_(std::move(deps)), tasks_(mpsc::channel<Task>(kTasks)) {
   (void)tasks_.rx.ready_or_wake(waker_);
 }
 
@@ -145,7 +143,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
   return plugin;
 }
 
-bool ChildPlugin::push(std::move_only_function<void()> task) { return tasks_.tx.try_send(std::move(task)).has_value(); }
+bool ChildPlugin::push(Task task) { return tasks_.tx.try_send(std::move(task)).has_value(); }
 
 void ChildPlugin::run_tasks() noexcept {
   const auto self = weak_from_this().lock();  // a task may hold the last owner
@@ -153,7 +151,7 @@ void ChildPlugin::run_tasks() noexcept {
   do {
     while (auto task = tasks_.rx.try_recv()) {
       try {
-        (*task)();
+        (*task)(self.get());
       } catch (const std::exception& e) {
         port().log(Level::error, std::string("an exception of the host's own in a delivery: ") + e.what());
       }
@@ -251,9 +249,7 @@ void ChildPlugin::give_stream(std::uint64_t id) {
   (void)take_stream(id);
   auto msg = wire::make(wire::kGaveStream);
   msg.id = id;
-  const bool taken = push([weak = weak_self(), msg] {
-    if (const auto plugin = weak.lock()) (void)plugin->link_->send(msg);
-  });
+  const bool taken = push([link = link_, msg](Plugin*) { (void)link->send(msg); });
   if (!taken) (void)link_->send(msg);
 }
 

@@ -72,7 +72,7 @@ class ChildPlugin final : public Plugin {
   };
   ChildPlugin(PluginBasics basics, ChildDeps deps);
   [[nodiscard]] Result<void> spawn();
-  [[nodiscard]] bool push(std::move_only_function<void()> task) override;
+  [[nodiscard]] bool push(Task task) override;
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return link_->waiting() < kMaxWaiting; }
   [[nodiscard]] bool tries_again() const override { return false; }  // its process has sent the item by its credit
@@ -107,7 +107,7 @@ class ChildPlugin final : public Plugin {
   std::shared_ptr<ChildOutput> output_;
   pid_t pid_ = -1;
   int pidfd_ = -1;
-  mpsc::Channel<std::move_only_function<void()>> tasks_;
+  mpsc::Channel<Task> tasks_;
   Waker waker_{*this};
   std::unordered_set<OriginId> known_origins_;  ///< serial
   std::optional<oneshot::Sender<Result<void>>> started_;

@@ -94,6 +94,7 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
   auto serial = make_queue(basics, workers, watch.mends_signals);
   if (!serial) return std::unexpected(serial.error());
   std::shared_ptr<InlinePlugin> plugin(new InlinePlugin(std::move(basics), std::move(*serial)));
+  plugin->serial_->belongs_to(plugin);
   plugin->start_watching(std::move(watch));
   plugin->plugin_ = (*entry)->create(&plugin->host_);
   if (plugin->plugin_ == nullptr) return fail(ErrorKind::unavailable, "its create() returned nothing");
@@ -171,7 +172,7 @@ void InlinePlugin::schedule_drain() {
 
 // Asked when the plugin's turn has come: who waits in its mailbox must not keep others from theirs.
 void InlinePlugin::try_drain() {
-  (void)push([weak = weak_self()] {
+  (void)serial_->push([weak = weak_self()] {
     const auto plugin = weak.lock();
     if (!plugin) return;
     const auto go = plugin->port().begin_events([weak] {

@@ -90,7 +90,7 @@ class InlinePlugin final : public Plugin {
   void start_watching(HungWatch watch);
   [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers,
                                                                        bool mends_signals);
-  [[nodiscard]] bool push(std::move_only_function<void()> task) override { return serial_->push(std::move(task)); }
+  [[nodiscard]] bool push(Task task) override { return serial_->push(std::move(task)); }
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return serial_->size() < kMaxWaiting; }
   [[nodiscard]] std::weak_ptr<InlinePlugin> weak_self() {

@@ -62,7 +62,7 @@ void SerialQueue::start_thread() {
 
 void SerialQueue::drain_here() {
   (void)begin_.reply.send(false);
-  while (auto task = rx_.try_recv()) run(*task);
+  while (auto task = rx_.try_recv()) run(*task, owner_.lock().get());
 }
 
 void SerialQueue::drop() {
@@ -82,13 +82,13 @@ bool SerialQueue::push(Task task) {
 }
 
 // An empty task is the last but those that crossed it. What a task holds dies serially as well: before its turn ends.
-void SerialQueue::run(Task& task) {
+void SerialQueue::run(Task& task, Plugin* owner) {
   if (!task) {
     rx_.close();
     return;
   }
   try {
-    task();
+    task(owner);
   } catch (const std::exception& e) {
     on_unhandled_exception_(e.what());
   } catch (...) {
@@ -115,6 +115,7 @@ void SerialQueue::schedule_on(Worker& worker) {
 void SerialQueue::turn(Worker& worker) {
   last_worker_.store(&worker, std::memory_order_relaxed);
   const std::shared_ptr<TurnOwner> self = shared_from_this();
+  auto owner = owner_.lock();  // once for all of the turn's tasks: each would write a line that others use
   TimePoint begun = borrowed_->clock.now();
   for (std::size_t i = 0; i < kTasksATurn; ++i) {
     auto task = rx_.try_recv();
@@ -126,8 +127,9 @@ void SerialQueue::turn(Worker& worker) {
       return;
     }
     const auto number = worker.begin_turn(self);
-    run(*task);
+    run(*task, owner.get());
     if (!worker.end_turn(number)) {
+      owner.reset();
       serve();  // this thread is the plugin's own now
       throw Worker::Lost{};
     }
@@ -159,7 +161,7 @@ void SerialQueue::turn_lost() {
 void SerialQueue::serve() {
   auto task = rx_.recv();
   while (task) {
-    run(*task);
+    run(*task, owner_.lock().get());
     if (on_idle_ && rx_.size() == 0) rest();
     task = rx_.recv();
   }

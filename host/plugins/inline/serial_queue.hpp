@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <concepts>
 #include <functional>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/channel/oneshot.hpp>
@@ -32,12 +33,15 @@
 
 namespace gantry::host {
 
+class Plugin;
+
 class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<SerialQueue> {
  public:
   static constexpr std::size_t kMaxTasks = std::size_t{1} << 18;
   static constexpr Duration kSlow = std::chrono::milliseconds(5);
 
-  using Task = std::move_only_function<void()>;
+  /// Given the queue's owner; nullptr: it is gone, or about to go.
+  using Task = std::move_only_function<void(Plugin*)>;
   /// Told what a task has thrown, which is a bug of the host: the queue goes on. Serially.
   using OnUnhandledException = Worker::OnUnhandledException;
   /// Runs, serially, when something has run and nothing waits. Must not throw.
@@ -57,6 +61,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
                                                              Borrowed where, OnIdle on_idle = {});
   ~SerialQueue() override;
 
+  /// Before release(): who is handed to the tasks while it lives.
+  void belongs_to(std::weak_ptr<Plugin> owner) { owner_ = std::move(owner); }
   /// Once, or drain_here() instead.
   void release();
   /// For a queue that will never be released: runs what was pushed, here.
@@ -65,6 +71,10 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void drop();
   /// False: it is closed, or full, and the task was dropped.
   bool push(Task task);
+  template <std::invocable<> F>
+  bool push(F task) {
+    return push(Task([task = std::move(task)](Plugin*) mutable { task(); }));
+  }
   [[nodiscard]] std::size_t size() const { return rx_.size(); }
   [[nodiscard]] Where where() const { return where_; }
   void close();
@@ -92,7 +102,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void turn(Worker& worker);
   [[nodiscard]] bool move_to_thread(Duration took);
   void serve();
-  void run(Task& task);
+  void run(Task& task, Plugin* owner);
   void rest();
   void over();
 
@@ -100,6 +110,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   const OnIdle on_idle_;
   bool has_run_ = false;  ///< serial: since it rested
   const std::optional<Borrowed> borrowed_;
+  std::weak_ptr<Plugin> owner_;
   mpsc::Sender<Task> tx_;  ///< never closed: any thread sends
   mpsc::Receiver<Task> rx_;
   Waker waker_{*this};

@@ -64,8 +64,7 @@ class EnvelopeParser {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The text of one response.
-[[nodiscard]] std::string rpc_result(std::string_view id, std::string_view result);
+/// The text of a response that is an error.
 [[nodiscard]] std::string rpc_error(std::string_view id, const Error& error);
 
 }  // namespace gantry::host

@@ -34,12 +34,13 @@ constexpr int kTriesUntilTold = 10;
 }  // namespace
 
 struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
-  /// One worker's part. Its parser is used by that worker alone.
+  /// One worker's part.
   struct Part {
-    Part(Worker& w, const UnixServerLimits& limits)
-        : worker(w), parser(limits.max_message_bytes, limits.max_json_depth, limits.max_batch) {}
+    Part(Worker& w, const Router& router, const UnixServerLimits& limits)
+        : worker(w),
+          rpc{{limits.max_message_bytes, limits.max_json_depth, limits.max_batch}, Router::MethodReader(router)} {}
     Worker& worker;
-    EnvelopeParser parser;
+    RpcWorker rpc;
     std::unordered_set<std::shared_ptr<Connection>> connections;  ///< guarded by mutex
   };
 
@@ -51,7 +52,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
         gone(std::move(gone_in)),
         unfinished(std::make_shared<UnfinishedBytes>(kUnfinishedMessages * limits.max_message_bytes)) {
     for (std::size_t i = 0; i < workers.size(); ++i) {
-      parts.push_back(std::make_unique<Part>(workers.at(i), limits));
+      parts.push_back(std::make_unique<Part>(workers.at(i), deps.router, limits));
     }
   }
 
@@ -183,7 +184,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
       part.connections.insert(connection);
     }
     ++count;
-    part.worker.post([self = shared_from_this(), connection, &part] { connection->start(self->deps, part.parser); });
+    part.worker.post([self = shared_from_this(), connection, &part] { connection->start(self->deps, part.rpc); });
   }
 
   void ended(const std::shared_ptr<Connection>& connection, Part& part) {

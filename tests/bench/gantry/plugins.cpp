@@ -7,7 +7,7 @@
 
 #include <gantry/channel/oneshot.hpp>
 
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/plugin.hpp"
 
 namespace {
 
@@ -66,7 +66,7 @@ class Load {
     if (router_ != nullptr) {
       (void)router_->call(std::move(request), slot);
     } else {
-      plugin_.open(slot)->begin(std::move(request));
+      (void)plugin_.open(new WithSink<PluginCall>(std::move(request), slot));
     }
   }
   // On the worker.

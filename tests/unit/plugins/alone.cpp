@@ -5,7 +5,6 @@
 
 #include "host/plugins/bus_port.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
-#include "host/plugins/plugin_call.hpp"
 #include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
@@ -44,11 +43,15 @@ struct Alone {
     std::ifstream in(dir.path() / "log");
     return {std::istreambuf_iterator<char>(in), {}};
   }
-  std::shared_ptr<Recorder> call(const std::string& method) {
-    auto recorder = std::make_shared<Recorder>();
+  [[nodiscard]] static PluginCallPtr call_of(const std::string& method, std::shared_ptr<Recorder> recorder) {
     CallRequest request;
     request.method = method;
-    plugin->open(recorder)->begin(std::move(request));
+    return new WithSink<PluginCall>(std::move(request), std::move(recorder));
+  }
+  std::shared_ptr<Recorder> call(const std::string& method) {
+    auto recorder = std::make_shared<Recorder>();
+    if (auto opened = plugin->open(call_of(method, recorder)); !opened)
+      recorder->answered(std::unexpected(opened.error()));
     return recorder;
   }
 };
@@ -96,9 +99,11 @@ TEST_CASE("plugins: an event whose handler does not return becomes a dead letter
 
 TEST_CASE("plugins: more open calls than the bound are `overloaded`") {
   Alone a("plain");
-  std::vector<std::shared_ptr<PluginCall>> calls;
-  for (std::size_t i = 0; i < InlinePlugin::kMaxOpenCalls; ++i)
-    calls.push_back(a.plugin->open(std::make_shared<Recorder>()));
+  std::vector<PluginCallPtr> calls;
+  for (std::size_t i = 0; i < InlinePlugin::kMaxOpenCalls; ++i) {
+    calls.push_back(Alone::call_of("plain.never", std::make_shared<Recorder>()));
+    REQUIRE(a.plugin->open(calls.back()));
+  }
   const auto error = a.call("plain.echo")->wait().error();
   REQUIRE(error.kind == ErrorKind::overloaded);
   REQUIRE(error.data.find("retry_after_ms") != std::string::npos);

@@ -170,7 +170,7 @@ class TestDaemon {
 
   struct Begun {
     std::shared_ptr<Recorder> recorder;
-    std::shared_ptr<ActiveCall> call;
+    CallPtr call;
   };
   Begun begin(const std::string& method, const json& params = json::object(), std::optional<std::uint32_t> credit = {},
               std::optional<Duration> timeout = {}) {
