@@ -86,7 +86,7 @@ TEST_CASE("state machine: what is wrong with a table is said, with its row and n
           "row done + plan: nothing leaves the final state done");
   REQUIRE(wrong_with([](Text& t) { t.states.emplace_back("lost"); }) == "state lost is never reached");
   REQUIRE(wrong_with([](Text& t) { t.rows.pop_back(), t.rows.push_back({"planned", "finish", "created", {}}); }) ==
-          "state done is never reached");
+          "no final state can be reached from created");
   REQUIRE(wrong_with([](Text& t) {
             t.states.emplace_back("stuck");
             t.rows.push_back({"created", "finish", "stuck", {}});

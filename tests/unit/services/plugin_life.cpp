@@ -118,8 +118,8 @@ std::optional<World> after(const World& before, E event) {
       } else if (w.current && (is_serving(w.state) || w.state == S::stopped)) {  // the instance died
         w.current = false;
         w.served = false;  // PluginLives::died withdraws it at once
-      } else if (event == E::broke_quarantine && w.state == S::known) {
-        break;  // a host died of it
+      } else if (w.state == S::known && w.job == World::none && !w.current && event != E::broke_again) {
+        break;  // a host died of it; or its last instance died during a reload that failed
       } else {
         return std::nullopt;
       }

@@ -54,6 +54,7 @@ struct SimInstance {
   bool ends = false;    ///< its end has begun
   bool in_order = false;  ///< ... and what it needs waits for that
   bool ended = false;   ///< it has ended, or died
+  bool dead = false;
   bool served = false;  ///< it has had the calls
 };
 
@@ -115,7 +116,7 @@ class Simulation final : public LifeHost {
     say("starting " + plugin);
     REQUIRE_FALSE(stops_);
     for (const auto& need : start.build.table->graph().needs_of(plugin)) {
-      if (lives_.instance(need)->peek() == nullptr) FAIL(plugin + " starts before " + need);
+      if (!is_serving(lives_.state(need))) FAIL(plugin + " starts before " + need);
     }
     if (!start.is_next) require_ended_dependents(plugin);
     auto instance = std::make_shared<SimInstance>();
@@ -156,6 +157,7 @@ class Simulation final : public LifeHost {
   }
   [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override { return !spec.manifest->activation.empty(); }
   [[nodiscard]] bool is_inline(const PluginInstance& /*instance*/) const override { return is_inline_; }
+  [[nodiscard]] bool is_dead(const PluginInstance& instance) const override { return of(instance)->dead; }
   void tell_gone(const PluginInstance& instance, OriginId /*origin*/) override { REQUIRE(instance); }
   void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override { of(instance)->served = true; }
   void publish(std::string_view what, const std::string& plugin, const std::string& reason, json /*more*/) override {
@@ -216,6 +218,7 @@ class Simulation final : public LifeHost {
   void die(const std::shared_ptr<SimInstance>& instance) {
     say(instance->plugin + " is killed");
     instance->ended = true;
+    instance->dead = true;
     is_inline_ = pick(0, 9) == 0;
     lives_.died(instance->plugin, handle(instance), Death{.reason = "it was killed"});
     is_inline_ = false;
