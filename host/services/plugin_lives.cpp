@@ -595,7 +595,7 @@ void PluginLives::review(Life& life) {
     }
     waits = waits || it == S::backing_off || it == S::awaiting_need;
   }
-  if (!waits) life.machine.handle(E::need_open, {});
+  if (!waits || life.machine.state() == S::blocked) life.machine.handle(E::need_open, {});
 }
 
 void PluginLives::review_dependents(Life& life) {

@@ -108,18 +108,18 @@ TEST_CASE("race: an end that is sent while another thread hands the call to the 
   const auto plugin = t.daemon().services().instance("faulty")->peek();
   for (int i = 0; i < 5000; ++i) {
     const auto recorder = std::make_shared<Recorder>();
-    const auto call = plugin->open(recorder);
+    CallRequest request;
+    request.method = "faulty.echo_stream";
+    request.stream_credit = 1;
+    const PluginCallPtr call(new WithSink<PluginCall>(std::move(request), recorder));
     std::atomic<int> ready{0};
     const auto meet = [&] {
       ++ready;
       while (ready != 2) gantry::detail::cpu_pause();
     };
     std::thread beginner([&] {
-      CallRequest request;
-      request.method = "faulty.echo_stream";
-      request.stream_credit = 1;
       meet();
-      call->begin(std::move(request));
+      if (!plugin->open(call)) std::abort();
     });
     meet();
     moments.some_time();
