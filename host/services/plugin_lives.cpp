@@ -288,8 +288,12 @@ void PluginLives::serve(Life& life, Facts& facts) {
     host_.reconfigure(life.name, life.current);
     for (const OriginId origin : std::exchange(life.gone, {})) host_.tell_gone(life.current, origin);
   }
-  // Its death may be told already, and its event wait behind this one: callers wait for that, too.
-  if (life.current && !host_.is_dead(life.current)) life.place.serve(life.current);
+  if (!life.current) return;
+  if (host_.is_dead(life.current)) {
+    life.place.withdraw();  // the event of its death waits behind this one, and so do the callers
+  } else {
+    life.place.serve(life.current);
+  }
 }
 
 Error PluginLives::refusal(const Life& life, const Facts& facts) const {
