@@ -162,7 +162,15 @@ class Simulation final : public LifeHost {
   void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override { of(instance)->served = true; }
   void publish(std::string_view what, const std::string& plugin, const std::string& reason, json /*more*/) override {
     say(plugin + " " + std::string(what) + (reason.empty() ? "" : ": " + reason));
-    if (pick(0, 30) == 0) die_one();  // while the strand is busy
+    // While the strand is busy:
+    const auto dice = pick(0, 90);
+    if (dice == 0) reload();
+    if (dice == 0 || dice > 3) return;
+    const auto instance = any_instance();
+    if (!instance) return;
+    if (dice == 2) lives_.activate(instance->plugin, {});  // its `want` comes before the death
+    die(instance);
+    call(instance->plugin);
   }
 
  private:
@@ -208,12 +216,13 @@ class Simulation final : public LifeHost {
   }
   [[nodiscard]] const std::string& any_plugin() { return names_[pick(0, names_.size() - 1)]; }
 
-  void die_one() {
+  /// One that runs; nullptr: none does.
+  [[nodiscard]] std::shared_ptr<SimInstance> any_instance() {
     std::vector<std::shared_ptr<SimInstance>> alive;
     for (const auto& one : instances_) {
       if (!one->ended) alive.push_back(one);
     }
-    if (!alive.empty()) die(alive[pick(0, alive.size() - 1)]);
+    return alive.empty() ? nullptr : alive[pick(0, alive.size() - 1)];
   }
   void die(const std::shared_ptr<SimInstance>& instance) {
     say(instance->plugin + " is killed");
@@ -224,8 +233,7 @@ class Simulation final : public LifeHost {
     is_inline_ = false;
     REQUIRE(lives_.instance(instance->plugin)->peek() != handle(instance));
   }
-  void call() {
-    const std::string plugin = any_plugin();
+  void call(const std::string& plugin) {
     ++open_calls_;
     lives_.instance(plugin)->get_async([this, plugin, answered = false](Result<PluginInstance> result) mutable {
       REQUIRE_FALSE(std::exchange(answered, true));
@@ -234,6 +242,7 @@ class Simulation final : public LifeHost {
       const auto instance = of(*result);
       REQUIRE(instance->plugin == plugin);
       REQUIRE_FALSE(instance->ends);
+      REQUIRE_FALSE(instance->dead);
     });
   }
   void reload() {
@@ -267,9 +276,9 @@ class Simulation final : public LifeHost {
     if (dice < 45 && !jobs_.empty()) {
       run_job(pick(0, jobs_.size() - 1));
     } else if (dice < 65) {
-      call();
+      call(any_plugin());
     } else if (dice < 75) {
-      die_one();
+      if (const auto instance = any_instance()) die(instance);
     } else if (dice < 80) {
       const std::string plugin = any_plugin();
       say("restart " + plugin);
@@ -332,7 +341,7 @@ class Simulation final : public LifeHost {
     for (const auto& one : instances_) {
       if (running.contains(handle(one)) == one->ended) FAIL("an instance of " + one->plugin + " was lost");
     }
-    call();
+    call(any_plugin());
     REQUIRE(open_calls_ == 0);
   }
 
