@@ -91,7 +91,8 @@ class Activations {
   ~Activations() { disarm(); }
 
   /// Nothing happens if the plugin's is armed already, or was. `invalid_params`: a pattern is none.
-  [[nodiscard]] Result<void> arm(const std::string& plugin, std::vector<std::string> patterns, Activation::Fired fired) {
+  [[nodiscard]] Result<void> arm(const std::string& plugin, std::vector<std::string> patterns,
+                                 Activation::Fired fired) {
     auto activation = std::make_shared<Activation>(bus_, std::move(fired));
     {
       const Lock lock(mutex_);

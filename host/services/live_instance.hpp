@@ -2,8 +2,8 @@
 //
 // host/services/live_instance.hpp: the instance of one plugin that calls go to, for those who call it.
 //
-// Lazy and double-checked: while an instance is there, peek() takes it; else get_async() joins those who wait, and wakes
-// the plugin's life (plugin_lives.hpp), which serves or refuses all of them.
+// Lazy and double-checked: while an instance is there, peek() takes it; else get_async() joins those who wait, and
+// wakes the plugin's life (plugin_lives.hpp), which serves or refuses all of them.
 //
 // Thread rule: any thread; nothing blocks but get(). The callbacks run on the thread that serves or refuses, without a
 // lock held. Never: a callback is called twice, or not at all.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_audit.hpp: what plugins were granted and refused: counted, logged, and published on host.audit.*.
+// host/services/plugin_audit.hpp: what plugins were granted and refused: counted, logged, and published on
+// host.audit.*.
 //
 // Thread rule: any thread; nothing blocks. Bounds: as PluginRights says.
 #pragma once

@@ -25,7 +25,8 @@ class PluginBuilds {
  public:
   static constexpr int kMaxBuilds = 1000;
 
-  PluginBuilds(std::filesystem::path copies_dir, const PluginAudit& audit) : copies_(std::move(copies_dir)), audit_(audit) {}
+  PluginBuilds(std::filesystem::path copies_dir, const PluginAudit& audit)
+      : copies_(std::move(copies_dir)), audit_(audit) {}
 
   /// The file that is opened for this plugin, a copy of it if there must be one, is in `spec.copy`.
   [[nodiscard]] Result<void> keep(PluginSpec& spec);

@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "host/config/grants.hpp"
-#include "host/services/plugin_spec.hpp"
 #include "host/sandbox/confine.hpp"
 #include "host/sandbox/pinned_paths.hpp"
+#include "host/services/plugin_spec.hpp"
 
 namespace gantry::host {
 

@@ -23,10 +23,10 @@ PluginFailures::Verdict PluginFailures::judge(const std::string& reason, json de
   const bool in_bounds = window_.count(now, policy_.intensity, policy_.period);
   if (!too_many.empty() || !in_bounds) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(policy_.period).count();
-    reason_ = !too_many.empty() ? too_many
-                                : "it failed " + std::to_string(window_.size()) +
-                                      (window_.size() == 1 ? " time" : " times") + " within " + std::to_string(seconds) +
-                                      " s, the last time: " + reason;
+    reason_ = !too_many.empty()
+                  ? too_many
+                  : "it failed " + std::to_string(window_.size()) + (window_.size() == 1 ? " time" : " times") +
+                        " within " + std::to_string(seconds) + " s, the last time: " + reason;
     return {LifeEvent::broke_quarantine, {}, reason_};
   }
   if (window_.size() == 1) return {LifeEvent::broke_again, {}, reason};

@@ -43,9 +43,9 @@ class PluginFailures {
     if (!reload || starts_ == 0) ++starts_;
   }
   struct Verdict {
-    LifeEvent event;         ///< one of broke_*
-    Duration after{};        ///< of broke_back_off
-    std::string reason{};    ///< for people
+    LifeEvent event;       ///< one of broke_*
+    Duration after{};      ///< of broke_back_off
+    std::string reason{};  ///< for people
   };
   /// A start failed, or an instance died. `details`: what is known besides. `too_many`: why the plugin is quarantined
   /// whatever happened before; empty: it is not.

@@ -24,7 +24,8 @@ LifeTable::Rows idle(LifeTable& table, S state) {
       .ignore({E::allow, E::need_gone});
 }
 
-/// What follows a start that failed, or the death of an instance: `first`, and what the plugin's failures so far demand.
+/// What follows a start that failed, or the death of an instance: `first`, and what the plugin's failures so far
+/// demand.
 LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again) {
   const auto with = [&](E event, S to, std::initializer_list<A> more) {
     std::vector<A> all = first;
@@ -82,10 +83,7 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .on(E::need_closed, S::blocked)
       .ignore({E::need_open})
       .else_impossible();
-  idle(table, S::held)
-      .on(E::want, S::held, {A::refuse})
-      .ignore({E::need_closed, E::need_open})
-      .else_impossible();
+  idle(table, S::held).on(E::want, S::held, {A::refuse}).ignore({E::need_closed, E::need_open}).else_impossible();
   idle(table, S::backing_off)
       .on(E::want, S::backing_off, {A::refuse})
       .on(E::back_off_over, S::known, {A::start_if_wanted})
@@ -166,7 +164,8 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .on(E::broke_back_off, S::trying, {A::withdraw, A::retire_dependents})
       .on(E::broke_quarantine, S::trying, {A::withdraw, A::retire_dependents})
       .on(E::broke_hold, S::trying, {A::withdraw, A::retire_dependents})
-      .on(E::restart, S::draining, {A::withdraw, A::retire_dependents, A::forgive, A::refuse_reload, A::drop_next, A::stop})
+      .on(E::restart, S::draining,
+          {A::withdraw, A::retire_dependents, A::forgive, A::refuse_reload, A::drop_next, A::stop})
       .on(E::need_gone, S::draining, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
       .on(E::disable, S::closing, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
       .on(E::disorder, S::closing, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
@@ -216,7 +215,8 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .on(E::next_failed, S::stopped)
       .on(E::reload_overlap, S::stopping, {A::refuse_reload})
       .on(E::reload_handover, S::stopping, {A::refuse_reload})
-      .ignore({E::restart, E::need_gone, E::need_closed, E::need_open, E::allow, E::disable, E::disorder, E::host_stops})
+      .ignore(
+          {E::restart, E::need_gone, E::need_closed, E::need_open, E::allow, E::disable, E::disorder, E::host_stops})
       .else_impossible();
   table.in(S::stopped)
       .on(E::want, S::stopped, {A::refuse})
@@ -238,25 +238,30 @@ template <class Enum, std::size_t N>
 
 std::string_view name(LifeState state) {
   static constexpr std::array<std::string_view, 22> kNames{
-      "known",      "disabled",     "out_of_order", "blocked",  "start_failed",   "held",  "backing_off",
-      "awaiting_need", "quarantined", "gathering",  "starting", "starting_stale", "ready", "draining",
-      "closing",    "overlapping",  "handing_over", "succeeding", "trying", "trying_stale", "stopping", "stopped"};
+      "known",       "disabled",      "out_of_order", "blocked",     "start_failed", "held",
+      "backing_off", "awaiting_need", "quarantined",  "gathering",   "starting",     "starting_stale",
+      "ready",       "draining",      "closing",      "overlapping", "handing_over", "succeeding",
+      "trying",      "trying_stale",  "stopping",     "stopped"};
   return at(kNames, state);
 }
 
 std::string_view name(LifeEvent event) {
   static constexpr std::array<std::string_view, 24> kNames{
-      "want",           "needs_met",     "needs_unmet",      "needs_back_off",  "started",      "refused",
-      "broke_again",    "broke_back_off", "broke_quarantine", "broke_hold",     "back_off_over", "restart",
-      "need_gone",      "need_closed",   "need_open",        "drained",         "reload_overlap", "reload_handover",
-      "next_started",   "next_failed",   "allow",            "disable",         "disorder",     "host_stops"};
+      "want",          "needs_met",      "needs_unmet",     "needs_back_off",   "started",
+      "refused",       "broke_again",    "broke_back_off",  "broke_quarantine", "broke_hold",
+      "back_off_over", "restart",        "need_gone",       "need_closed",      "need_open",
+      "drained",       "reload_overlap", "reload_handover", "next_started",     "next_failed",
+      "allow",         "disable",        "disorder",        "host_stops"};
   return at(kNames, event);
 }
 
 std::string_view name(LifeAction action) {
-  static constexpr std::array<std::string_view, 17> kNames{
-      "serve", "withdraw",  "refuse",  "forgive", "gather",   "load",            "load_next", "drop_next", "stop",
-      "hand_over", "replace", "adopt", "back_off", "start_if_wanted", "retire_dependents", "confirm_reload", "refuse_reload"};
+  static constexpr std::array<std::string_view, 17> kNames{"serve",          "withdraw",        "refuse",
+                                                           "forgive",        "gather",          "load",
+                                                           "load_next",      "drop_next",       "stop",
+                                                           "hand_over",      "replace",         "adopt",
+                                                           "back_off",       "start_if_wanted", "retire_dependents",
+                                                           "confirm_reload", "refuse_reload"};
   return at(kNames, action);
 }
 
@@ -267,28 +272,36 @@ const LifeTable& plugin_life() {
 
 std::string_view shown_as(LifeState state) {
   switch (state) {
-    case S::known: return "known";
-    case S::disabled: return "disabled";
+    case S::known:
+      return "known";
+    case S::disabled:
+      return "disabled";
     case S::out_of_order:
     case S::blocked:
     case S::start_failed:
-    case S::held: return "failed";
+    case S::held:
+      return "failed";
     case S::backing_off:
-    case S::awaiting_need: return "backing_off";
-    case S::quarantined: return "quarantined";
+    case S::awaiting_need:
+      return "backing_off";
+    case S::quarantined:
+      return "quarantined";
     case S::gathering:
     case S::starting:
     case S::starting_stale:
     case S::succeeding:
     case S::trying:
-    case S::trying_stale: return "starting";
+    case S::trying_stale:
+      return "starting";
     case S::ready:
-    case S::overlapping: return "ready";
+    case S::overlapping:
+      return "ready";
     case S::draining:
     case S::closing:
     case S::handing_over:
     case S::stopping:
-    case S::stopped: return "draining";
+    case S::stopped:
+      return "draining";
   }
   return "failed";
 }
@@ -305,8 +318,10 @@ bool is_settled(LifeState state) {
     case S::succeeding:
     case S::trying:
     case S::trying_stale:
-    case S::stopping: return false;
-    default: return true;
+    case S::stopping:
+      return false;
+    default:
+      return true;
   }
 }
 

@@ -84,6 +84,14 @@ void PluginLives::look_at_verdict(Life& life, const PluginSpec& spec) {
   life.machine.handle(disabled ? E::disable : spec.failure.empty() ? E::allow : E::disorder, {});
 }
 
+// In one task: nobody who asks for the instance comes between.
+void PluginLives::restart(const std::string& plugin, LiveInstance::Callback done) {
+  strand_.post([&life = at(plugin), done = std::move(done)]() mutable {
+    life.machine.handle(E::restart, {});
+    life.place.get_async(std::move(done));
+  });
+}
+
 void PluginLives::activate(const std::string& plugin, const Since& since) {
   strand_.post([this, &life = at(plugin), since] {
     if (!is_serving(life.machine.state())) life.since = since;
@@ -110,8 +118,7 @@ void PluginLives::died(const std::string& plugin, const PluginInstance& instance
       ++life.abandoned;
     }
     const S state = life.machine.state();
-    const bool was_replaced =
-        std::ranges::any_of(life.replaced, [&](const auto& one) { return is(one, instance); });
+    const bool was_replaced = std::ranges::any_of(life.replaced, [&](const auto& one) { return is(one, instance); });
     const bool has_calls = life.current == instance && (is_serving(state) || state == S::stopped);
     if (!has_calls && life.current != instance && !was_replaced && !is_settled(state)) {
       life.early_deaths.emplace_back(instance, death);  // its start has not been told yet
@@ -190,7 +197,9 @@ void PluginLives::want(Life& life) {
 
 void PluginLives::perform(Life& life, const Machine::Step& step, Facts& facts) {
   switch (step.action) {
-    case A::serve: serve(life, facts); break;
+    case A::serve:
+      serve(life, facts);
+      break;
     case A::withdraw:
       life.place.withdraw();
       if (shown_as(step.to) == "draining")
@@ -204,9 +213,15 @@ void PluginLives::perform(Life& life, const Machine::Step& step, Facts& facts) {
       life.failures.forgive();
       life.place.release();
       break;
-    case A::gather: gather(life); break;
-    case A::load: start(life, false); break;
-    case A::load_next: load_next(life); break;
+    case A::gather:
+      gather(life);
+      break;
+    case A::load:
+      start(life, false);
+      break;
+    case A::load_next:
+      load_next(life);
+      break;
     case A::drop_next:
       ++life.starts;
       if (life.next_loads) ++life.dropped;
@@ -219,18 +234,28 @@ void PluginLives::perform(Life& life, const Machine::Step& step, Facts& facts) {
       }
       end(life, LifeHost::End::now);
       break;
-    case A::hand_over: end(life, LifeHost::End::after_handover); break;
-    case A::replace: end_beside(life, facts.instance, false); break;
+    case A::hand_over:
+      end(life, LifeHost::End::after_handover);
+      break;
+    case A::replace:
+      end_beside(life, facts.instance, false);
+      break;
     case A::adopt:
       host_.adopt(life.name, *facts.build);
       strand_.post([this] { look_at_table(); });
       break;
-    case A::back_off: back_off(life, facts); break;
+    case A::back_off:
+      back_off(life, facts);
+      break;
     case A::start_if_wanted:
       if (host_.starts_by_itself(*build_of(life).spec)) post(life, E::want);
       break;
-    case A::retire_dependents: retire_dependents(life); break;
-    case A::confirm_reload: answer_reload(life, {}); break;
+    case A::retire_dependents:
+      retire_dependents(life);
+      break;
+    case A::confirm_reload:
+      answer_reload(life, {});
+      break;
     case A::refuse_reload: {
       const Error otherwise{ErrorKind::unavailable,
                             stopping_ ? "the host is stopping"
@@ -247,16 +272,20 @@ void PluginLives::changed(Life& life, S /*from*/, S to) {
   const auto shown = shown_as(to);
   switch (to) {
     case S::quarantined:
-    case S::held: life.place.hold(std::nullopt); break;
+    case S::held:
+      life.place.hold(std::nullopt);
+      break;
     case S::backing_off:
-    case S::awaiting_need: life.place.hold(life.opens_at); break;
-    default: life.place.release();
+    case S::awaiting_need:
+      life.place.hold(life.opens_at);
+      break;
+    default:
+      life.place.release();
   }
   if (to == S::quarantined || to == S::blocked) publish(life, shown, reason_of(life));
   if (to == S::backing_off)
     publish(life, shown, life.failures.reason(),
-            {{"retry_after_ms",
-              std::chrono::ceil<std::chrono::milliseconds>(life.opens_at - timers_.now()).count()}});
+            {{"retry_after_ms", std::chrono::ceil<std::chrono::milliseconds>(life.opens_at - timers_.now()).count()}});
   // Who came while its instance was dying was not served by it.
   if (is_settled(to) && !is_serving(to) && life.place.is_awaited()) strand_.post([this, &life] { want(life); });
   // Once what was postponed is handled, too.
@@ -304,7 +333,8 @@ Error PluginLives::refusal(const Life& life, const Facts& facts) const {
     return Error{ErrorKind::unavailable, "plugin " + life.name + " " + what, data};
   };
   switch (life.machine.state()) {
-    case S::quarantined: return unavailable("is quarantined: " + life.failures.reason() + by_hand);
+    case S::quarantined:
+      return unavailable("is quarantined: " + life.failures.reason() + by_hand);
     case S::held:
       return unavailable("has failed and is not to be restarted: " + life.failures.reason() + by_hand);
     case S::backing_off: {
@@ -312,10 +342,13 @@ Error PluginLives::refusal(const Life& life, const Facts& facts) const {
       return unavailable("is backing off for " + left + " ms: " + life.failures.reason(),
                          R"({"retry_after_ms":)" + left + "}");
     }
-    case S::awaiting_need: return unavailable("waits for a plugin that it needs: " + life.blocked_by);
+    case S::awaiting_need:
+      return unavailable("waits for a plugin that it needs: " + life.blocked_by);
     case S::stopping:
-    case S::stopped: return {ErrorKind::unavailable, "the host is stopping", {}};
-    default: break;
+    case S::stopped:
+      return {ErrorKind::unavailable, "the host is stopping", {}};
+    default:
+      break;
   }
   if (auto refused = spec->refusal()) return *refused;
   return unavailable("cannot be started: " + reason_of(life));
@@ -426,9 +459,9 @@ void PluginLives::load_next(Life& life) {
   }
   strand_.post([this, &life, number = ++life.starts] {
     if (life.starts != number) return;
-    next_failed(life, {.error = {ErrorKind::unavailable,
-                                 "plugin " + life.name + " cannot be reloaded: what it needs has gone",
-                                 {}}});
+    next_failed(
+        life,
+        {.error = {ErrorKind::unavailable, "plugin " + life.name + " cannot be reloaded: what it needs has gone", {}}});
   });
 }
 
@@ -500,8 +533,7 @@ void PluginLives::started(Life& life, bool is_next, std::uint64_t number, LifeHo
   } else {
     running_.push_back(*outcome.instance);
     life.verdict.reset();
-    life.machine.handle(is_next ? E::next_started : E::started,
-                        {.instance = *outcome.instance, .build = life.next});
+    life.machine.handle(is_next ? E::next_started : E::started, {.instance = *outcome.instance, .build = life.next});
   }
 }
 
@@ -514,8 +546,8 @@ std::optional<Death> PluginLives::early_death(Life& life, const PluginInstance& 
 }
 
 void PluginLives::start_broke(Life& life, bool is_next, const Error& error, json details, bool was_running) {
-  const std::string what = was_running ? (is_next ? " died as soon as it had started: " : " died: ")
-                                       : " could not be started: ";
+  const std::string what =
+      was_running ? (is_next ? " died as soon as it had started: " : " died: ") : " could not be started: ";
   Facts facts{.error = {error.kind, "plugin " + life.name + what + error.message, was_running ? "" : error.data}};
   if (is_next) {
     next_failed(life, std::move(facts));
@@ -629,8 +661,8 @@ std::string PluginLives::reason_of(const Life& life) const {
 }
 
 PluginLives::View PluginLives::view_of(const Life& life) const {
-  return {life.machine.state(), reason_of(life),     life.failures.restarts(), life.failures.evidence(),
-          life.current,         static_cast<int>(life.replaced.size())};
+  return {life.machine.state(),     reason_of(life), life.failures.restarts(),
+          life.failures.evidence(), life.current,    static_cast<int>(life.replaced.size())};
 }
 
 PluginLives::View PluginLives::view(const std::string& plugin) {

@@ -10,11 +10,10 @@
 // A plugin ends after those that need it and starts after those that it needs: an end, and a start, wait until no
 // plugin that needs this one is ending, and a start then asks for what it needs, one after the other.
 //
-// Thread rule: any thread; nothing blocks. Plugins may come, none ever goes. Callbacks run on the strand, or at once; they
-// must not block.
-// Bounds: kMaxGone clients that leave while a plugin starts; kMaxAbandoned instances of a plugin that hang in this
-// process, then it is quarantined; one `want` of each plugin waits, and one reload.
-// Never: a caller is not answered; two instances have a plugin's calls; something starts after stop_starting().
+// Thread rule: any thread; nothing blocks. Plugins may come, none ever goes. Callbacks run on the strand, or at once;
+// they must not block. Bounds: kMaxGone clients that leave while a plugin starts; kMaxAbandoned instances of a plugin
+// that hang in this process, then it is quarantined; one `want` of each plugin waits, and one reload. Never: a caller
+// is not answered; two instances have a plugin's calls; something starts after stop_starting().
 #pragma once
 
 #include <atomic>
@@ -111,15 +110,14 @@ class PluginLives {
 
   /// The host's table is another one: who may run, and who needs whom.
   void table_changed();
-  /// By hand. When this returns, callers wait for the next instance.
-  void restart(const std::string& plugin) {
-    strand_.run([&] { at(plugin).machine.handle(LifeEvent::restart, {}); });
-  }
+  /// By hand. `done`: with the next instance, or why there is none; where a start or a reload runs already, with what
+  /// comes of that.
+  void restart(const std::string& plugin, LiveInstance::Callback done);
   /// An event activates it; what has subscribed gets it from `since` on.
   void activate(const std::string& plugin, const Since& since);
   using Done = std::move_only_function<void(Result<void>)>;
-  /// `build` takes the place of what runs. `done`: when it runs, or has failed; also because what it needs is not ready.
-  /// One at a time for each plugin.
+  /// `build` takes the place of what runs. `done`: when it runs, or has failed; also because what it needs is not
+  /// ready. One at a time for each plugin.
   void reload(const std::string& plugin, PluginBuild build, bool handover, Done done);
   /// `instance` ended without being asked to. No caller gets it any more when this returns.
   void died(const std::string& plugin, const PluginInstance& instance, const Death& death);
@@ -172,27 +170,27 @@ class PluginLives {
     LiveInstance place;
     PluginFailures failures;
     Machine machine;
-    PluginInstance current{};  ///< that has the calls, or ends before the next start
+    PluginInstance current{};                       ///< that has the calls, or ends before the next start
     std::vector<std::weak_ptr<Plugin>> replaced{};  ///< that end their calls beside it
     std::optional<PluginBuild> next{};              ///< of a reload
     Done reload_done{};
     std::shared_ptr<Handover> handed_over{};  ///< until the next instance has it
     Since since{};
     bool has_run = false;
-    std::uint64_t starts = 0;               ///< numbers them: what comes of an older one is ended
-    bool next_loads = false;                ///< the start that runs is a reload's
-    int dropped = 0;                        ///< starts, and ends of their instances, that go on though they were dropped
-    std::uint64_t gathering = 0;            ///< numbers the gatherings: what comes of an older one is forgotten
-    std::size_t needs_ready = 0;            ///< of the gathering
-    std::function<void()> when_clear{};     ///< waits for the end of those that need it
+    std::uint64_t starts = 0;            ///< numbers them: what comes of an older one is ended
+    bool next_loads = false;             ///< the start that runs is a reload's
+    int dropped = 0;                     ///< starts, and ends of their instances, that go on though they were dropped
+    std::uint64_t gathering = 0;         ///< numbers the gatherings: what comes of an older one is forgotten
+    std::size_t needs_ready = 0;         ///< of the gathering
+    std::function<void()> when_clear{};  ///< waits for the end of those that need it
     std::vector<std::pair<PluginInstance, Death>> early_deaths{};  ///< of instances whose start has not been told yet
     std::vector<OriginId> gone{};                                  ///< while it starts
     std::vector<std::move_only_function<void()>> when_settled{};
-    std::string blocked_by{};  ///< a plugin that it needs, for people
+    std::string blocked_by{};                          ///< a plugin that it needs, for people
     std::optional<PluginFailures::Verdict> verdict{};  ///< of a death during a reload, if that fails
-    TimePoint opens_at{};      ///< while it, or what it needs, backs off
-    std::uint64_t back_off = 0;  ///< numbers the back-offs
-    TimerKey timer = 0;          ///< of the last one
+    TimePoint opens_at{};                              ///< while it, or what it needs, backs off
+    std::uint64_t back_off = 0;                        ///< numbers the back-offs
+    TimerKey timer = 0;                                ///< of the last one
     int abandoned = 0;
   };
 

@@ -57,16 +57,16 @@ PluginBasics PluginLoader::basics_of(const PluginSpec& spec, const LifeHost::Sta
   manifest.publishes = rights->granted_topics(GrantKind::publish, manifest.publishes);
   manifest.subscribes = rights->granted_topics(GrantKind::subscribe, manifest.subscribes);
   BusPort::Caller caller{deps_.join(spec), deps_.call, deps_.leave, rights};
-  return {spec.name,
-          std::move(manifest),
-          deps_.timers,
-          std::make_shared<EvidencePort>(
-              [this, plugin = spec.name](std::string_view line) { keep_line_(plugin, line); },
-              LogOwner{spec.name, spec.bundled}, deps_.bus, deps_.log, deps_.describe_origin, deps_.event_permits,
-              std::move(caller), start.since),
-          deps_.max_payload_bytes,
-          start.handed_over,
-          spec.library};
+  return {
+      spec.name,
+      std::move(manifest),
+      deps_.timers,
+      std::make_shared<EvidencePort>([this, plugin = spec.name](std::string_view line) { keep_line_(plugin, line); },
+                                     LogOwner{spec.name, spec.bundled}, deps_.bus, deps_.log, deps_.describe_origin,
+                                     deps_.event_permits, std::move(caller), start.since),
+      deps_.max_payload_bytes,
+      start.handed_over,
+      spec.library};
 }
 
 LifeHost::Started PluginLoader::start_inline(const PluginSpec& spec, const LifeHost::Start& start) {
@@ -160,8 +160,7 @@ std::string PluginLoader::blame(const PluginSpec& spec) {
     const Lock lock(mutex_);
     marks_[spec.name] = {mark, own_process};
   }
-  if (!mark->is_evidence())
-    deps_.log.write(Level::info, "plugins", spec.name + " is started as ever, though " + blame);
+  if (!mark->is_evidence()) deps_.log.write(Level::info, "plugins", spec.name + " is started as ever, though " + blame);
   if (own_process) deps_.log.write(Level::warn, "plugins", spec.name + " is run in a process of its own: " + blame);
   return mark->is_evidence() && !own_process ? blame : "";
 }

@@ -95,10 +95,12 @@ Result<void> ServiceManager::restart(const std::string& plugin) {
     auto done = reload(plugin);
     if (done || done.error().kind != ErrorKind::conflict) return done;
   }
-  lives_.restart(plugin);
-  auto started = start(plugin);
+  auto [reply, answer] = oneshot::channel<Result<PluginInstance>>();
+  lives_.restart(
+      plugin, [told = std::move(reply)](Result<PluginInstance> result) mutable { (void)told.send(std::move(result)); });
+  const auto next = answer.recv().value_or(fail(ErrorKind::unavailable, "the host is stopping"));
   wait_settled_with_dependents(plugin);
-  return started;
+  return next ? Result<void>() : std::unexpected(next.error());
 }
 
 // Those that need it were told in the same step as it was.
@@ -116,9 +118,8 @@ void ServiceManager::wait_settled_with_dependents(const std::string& plugin) {
 Result<void> ServiceManager::reload_with(PluginBuild next, bool handover) {
   const std::string plugin = next.spec->name;
   auto [reply, answer] = oneshot::channel<Result<void>>();
-  lives_.reload(plugin, std::move(next), handover, [told = std::move(reply)](Result<void> result) mutable {
-    (void)told.send(std::move(result));
-  });
+  lives_.reload(plugin, std::move(next), handover,
+                [told = std::move(reply)](Result<void> result) mutable { (void)told.send(std::move(result)); });
   return answer.recv().value_or(fail(ErrorKind::unavailable, "the host is stopping"));
 }
 
@@ -177,7 +178,8 @@ Result<std::vector<std::string>> ServiceManager::add(std::vector<PluginSpec> fou
     std::erase_if(found, is_known);
     if (lives_.size() + found.size() > kMaxPlugins)
       return fail(ErrorKind::overloaded, "there are " + std::to_string(lives_.size()) + " plugins, and " +
-                                             std::to_string(found.size()) + " more would be too many; restart the host");
+                                             std::to_string(found.size()) +
+                                             " more would be too many; restart the host");
     for (const auto& spec : found) {
       names.push_back(spec.name);
       make_life(spec);

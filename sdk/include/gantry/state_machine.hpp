@@ -13,9 +13,9 @@
 //   gantry::StateMachine<Light, Signal, Lamp, Facts> machine(strand, table, [](const auto& step, Facts& facts) {...});
 //   machine.post(Signal::timer);
 //
-// A table is a pure function from (state, event) to (state, actions). Each pair has one of four answers: a step, ignored
-// (the event says nothing new), postponed (the event is looked at again after the next change of state, as in Erlang's
-// gen_statem), or impossible (the event cannot come there). Tables that people write are made at run time by
+// A table is a pure function from (state, event) to (state, actions). Each pair has one of four answers: a step,
+// ignored (the event says nothing new), postponed (the event is looked at again after the next change of state, as in
+// Erlang's gen_statem), or impossible (the event cannot come there). Tables that people write are made at run time by
 // StateTable::make, which says what is wrong with them; a pair without an answer is `undefined` there, and the caller
 // decides what that means.
 //
@@ -89,8 +89,8 @@ class StateTable {
         initial_(initial),
         transitions_(states_.size() * events_.size()) {}
 
-  /// `invalid_params`, which names the row and the name: an unknown or repeated name, two rows for one pair, a state that
-  /// is never reached, a row that leaves a final state, a state from which no final state can be reached.
+  /// `invalid_params`, which names the row and the name: an unknown or repeated name, two rows for one pair, a state
+  /// that is never reached, a row that leaves a final state, a state from which no final state can be reached.
   [[nodiscard]] static Result<StateTable> make(const Text& text);
 
   void set(Index state, Index event, Transition transition) {
@@ -130,8 +130,8 @@ class StateTable {
 /// The table as Markdown: a row for each step; below each state what is ignored and postponed there.
 [[nodiscard]] std::string to_markdown(const StateTable& table);
 
-/// A StateTable whose names are enumerators, from 0 on without a gap: `name(e)` gives their names, and an empty one past
-/// the last.
+/// A StateTable whose names are enumerators, from 0 on without a gap: `name(e)` gives their names, and an empty one
+/// past the last.
 template <class State, class Event, class Action>
 class TransitionTable {
  public:
@@ -356,8 +356,7 @@ class StateMachine {
     } else if (answer.kind == TransitionKind::step) {
       const State to = static_cast<State>(answer.to);
       state_.store(to, std::memory_order_release);
-      for (const auto action : answer.actions)
-        perform_({from, now.event, to, static_cast<Action>(action)}, now.facts);
+      for (const auto action : answer.actions) perform_({from, now.event, to, static_cast<Action>(action)}, now.facts);
       if (from == to) return;
       if (changed_) changed_(from, to);
       todo.insert(todo.begin(), std::move_iterator(postponed_.begin()), std::move_iterator(postponed_.end()));

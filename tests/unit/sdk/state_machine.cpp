@@ -69,7 +69,8 @@ TEST_CASE("state machine: a table that is written at run time answers as it says
   REQUIRE(step.kind == TransitionKind::step);
   REQUIRE(table->states()[step.to] == "planned");
   REQUIRE(step.actions.size() == 1);
-  REQUIRE(table->undefined() == std::vector<std::string>{"created + finish", "planned + plan", "done + plan", "done + finish"});
+  REQUIRE(table->undefined() ==
+          std::vector<std::string>{"created + finish", "planned + plan", "done + plan", "done + finish"});
   REQUIRE_FALSE(table->state("nowhere"));
 }
 
@@ -91,7 +92,8 @@ TEST_CASE("state machine: what is wrong with a table is said, with its row and n
             t.states.emplace_back("stuck");
             t.rows.push_back({"created", "finish", "stuck", {}});
           }) == "no final state can be reached from stuck");
-  REQUIRE(wrong_with([](Text& t) { t.states.resize(StateTable::kMaxNames + 1, "x"); }) == "more than 256 names of a state");
+  REQUIRE(wrong_with([](Text& t) { t.states.resize(StateTable::kMaxNames + 1, "x"); }) ==
+          "more than 256 names of a state");
 }
 
 TEST_CASE("state machine: a pair has one answer") {
@@ -137,8 +139,8 @@ TEST_CASE("state machine: an event that cannot come is told, and changes nothing
   Strand strand;
   std::vector<std::pair<Door, Push>> told;
   Machine machine(
-      strand, table, [](const Machine::Step&, int&) {}, {}, [&](Door state, Push event) { told.emplace_back(state, event); },
-      Door::open);
+      strand, table, [](const Machine::Step&, int&) {}, {},
+      [&](Door state, Push event) { told.emplace_back(state, event); }, Door::open);
   machine.post(Push::kick);
   REQUIRE(machine.state() == Door::open);
   REQUIRE(told == std::vector<std::pair<Door, Push>>{{Door::open, Push::kick}});

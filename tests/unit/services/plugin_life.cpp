@@ -25,11 +25,11 @@ using A = LifeAction;
 /// What the world around one life is, as far as the table has to do with it. Small, so that all of it can be walked.
 struct World {
   S state = S::known;
-  bool served = false;     ///< callers get its instance
-  bool current = false;    ///< an instance has the calls, or ends before the next start
-  bool replaced = false;   ///< an instance ends its calls beside it
-  bool waits = false;      ///< a caller waits
-  bool asks = false;       ///< a reload has not been answered
+  bool served = false;        ///< callers get its instance
+  bool current = false;       ///< an instance has the calls, or ends before the next start
+  bool replaced = false;      ///< an instance ends its calls beside it
+  bool waits = false;         ///< a caller waits
+  bool asks = false;          ///< a reload has not been answered
   bool reload_waits = false;  ///< ... and is postponed
   enum Job : std::uint8_t { none, gather, load, load_next, end } job = none;
   bool stopping = false;
@@ -55,12 +55,24 @@ void act(World& w, A action, E event) {
       w.served = w.current;
       if (w.served) w.waits = false;
       break;
-    case A::withdraw: w.served = false; break;
-    case A::refuse: w.waits = false; break;
-    case A::gather: begin(World::gather); break;
-    case A::load: begin(World::load); break;
-    case A::load_next: begin(World::load_next); break;
-    case A::drop_next: w.job = World::none; break;  // it ends by itself
+    case A::withdraw:
+      w.served = false;
+      break;
+    case A::refuse:
+      w.waits = false;
+      break;
+    case A::gather:
+      begin(World::gather);
+      break;
+    case A::load:
+      begin(World::load);
+      break;
+    case A::load_next:
+      begin(World::load_next);
+      break;
+    case A::drop_next:
+      w.job = World::none;
+      break;  // it ends by itself
     case A::stop:
       if (event == E::started || event == E::next_started) w.current = true;
       if (w.served) w.two_served = true;  // callers still get what ends
@@ -70,10 +82,15 @@ void act(World& w, A action, E event) {
       if (w.served) w.two_served = true;
       begin(World::end);
       break;
-    case A::replace: w.replaced = true; break;
+    case A::replace:
+      w.replaced = true;
+      break;
     case A::confirm_reload:
-    case A::refuse_reload: w.asks = false; break;
-    default: break;
+    case A::refuse_reload:
+      w.asks = false;
+      break;
+    default:
+      break;
   }
 }
 
@@ -81,7 +98,9 @@ void act(World& w, A action, E event) {
 std::optional<World> after(const World& before, E event) {
   World w = before;
   switch (event) {
-    case E::want: w.waits = true; break;
+    case E::want:
+      w.waits = true;
+      break;
     case E::reload_overlap:
     case E::reload_handover:
       if (w.asks) return std::nullopt;  // one at a time
@@ -136,7 +155,8 @@ std::optional<World> after(const World& before, E event) {
       if (w.stopping) return std::nullopt;
       w.stopping = true;
       break;
-    default: break;
+    default:
+      break;
   }
   return w;
 }
@@ -202,7 +222,8 @@ TEST_CASE("life: a walk through all that can be reached breaks no promise") {
           again.reload_waits = false;
           again.asks = false;
           for (const E reload : {E::reload_overlap, E::reload_handover}) {
-            if (plugin_life().at(again.state, reload).kind == TransitionKind::postponed) again.reload_waits = again.asks = true;
+            if (plugin_life().at(again.state, reload).kind == TransitionKind::postponed)
+              again.reload_waits = again.asks = true;
           }
           visit(again);
           continue;

@@ -51,9 +51,9 @@ class SimTimers final : public Timers {
 struct SimInstance {
   std::string plugin;
   int build = 0;
-  bool ends = false;    ///< its end has begun
+  bool ends = false;      ///< its end has begun
   bool in_order = false;  ///< ... and what it needs waits for that
-  bool ended = false;   ///< it has ended, or died
+  bool ended = false;     ///< it has ended, or died
   bool dead = false;
   bool served = false;  ///< it has had the calls
 };
@@ -78,14 +78,14 @@ class Simulation final : public LifeHost {
       spec.manifest->services = {spec.name};
       if (pick(0, 3) == 0) spec.manifest->activation.push_back("start");
       for (std::size_t need = 0; need < i; ++need) {
-        if (pick(0, 2) == 0) spec.manifest->needs.push_back({std::string(1, static_cast<char>('a' + need)), any_version()});
+        if (pick(0, 2) == 0)
+          spec.manifest->needs.push_back({std::string(1, static_cast<char>('a' + need)), any_version()});
       }
       specs.push_back(std::move(spec));
     }
     table_ = std::make_shared<const PluginTable>(std::move(specs));
-    lives_.on_impossible([](LifeState state, LifeEvent event) {
-      FAIL("impossible: " << name(state) << " + " << name(event));
-    });
+    lives_.on_impossible(
+        [](LifeState state, LifeEvent event) { FAIL("impossible: " << name(state) << " + " << name(event)); });
     for (const auto& spec : table_->specs()) {
       names_.push_back(spec.name);
       RestartPolicy policy;
@@ -132,7 +132,8 @@ class Simulation final : public LifeHost {
       done({handle(instance)});
     });
   }
-  void end(const std::string& plugin, PluginInstance instance, End how, std::move_only_function<void(Ended)> done) override {
+  void end(const std::string& plugin, PluginInstance instance, End how,
+           std::move_only_function<void(Ended)> done) override {
     const auto sim = of(instance);
     say("ending " + plugin);
     REQUIRE(sim->plugin == plugin);
@@ -155,17 +156,22 @@ class Simulation final : public LifeHost {
   void adopt(const std::string& plugin, const PluginBuild& build) override {
     if (build.spec != PluginTable::share(table_, plugin)) table_ = build.table;
   }
-  [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override { return !spec.manifest->activation.empty(); }
+  [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override {
+    return !spec.manifest->activation.empty();
+  }
   [[nodiscard]] bool is_inline(const PluginInstance& /*instance*/) const override { return is_inline_; }
   [[nodiscard]] bool is_dead(const PluginInstance& instance) const override { return of(instance)->dead; }
   void tell_gone(const PluginInstance& instance, OriginId /*origin*/) override { REQUIRE(instance); }
-  void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override { of(instance)->served = true; }
+  void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override {
+    of(instance)->served = true;
+  }
   void publish(std::string_view what, const std::string& plugin, const std::string& reason, json /*more*/) override {
     say(plugin + " " + std::string(what) + (reason.empty() ? "" : ": " + reason));
     // While the strand is busy:
     const auto dice = pick(0, 90);
     if (dice == 0) reload();
-    if (dice == 0 || dice > 3) return;
+    if (dice == 1) restart(any_plugin());
+    if (dice < 2 || dice > 4) return;
     const auto instance = any_instance();
     if (!instance) return;
     if (dice == 2) lives_.activate(instance->plugin, {});  // its `want` comes before the death
@@ -186,7 +192,9 @@ class Simulation final : public LifeHost {
   void say(const std::string& what) const {
     if (loud_) std::cerr << what << "\n";
   }
-  void later(std::string what, std::move_only_function<void()> job) { jobs_.push_back({std::move(what), std::move(job)}); }
+  void later(std::string what, std::move_only_function<void()> job) {
+    jobs_.push_back({std::move(what), std::move(job)});
+  }
   [[nodiscard]] std::shared_ptr<SimInstance> of(const PluginInstance& instance) const {
     for (const auto& one : instances_) {
       if (handle(one) == instance) return one;
@@ -211,7 +219,8 @@ class Simulation final : public LifeHost {
       if (state != LifeState::known && state != LifeState::blocked) continue;
       const bool blocked = std::ranges::any_of(table_->graph().needs_of(plugin),
                                                [&](const auto& need) { return is_in_the_way(lives_.state(need)); });
-      if (blocked != (state == LifeState::blocked)) FAIL(plugin << " is " << name(state) << ", its needs say otherwise");
+      if (blocked != (state == LifeState::blocked))
+        FAIL(plugin << " is " << name(state) << ", its needs say otherwise");
     }
   }
   [[nodiscard]] const std::string& any_plugin() { return names_[pick(0, names_.size() - 1)]; }
@@ -245,6 +254,10 @@ class Simulation final : public LifeHost {
       REQUIRE_FALSE(instance->dead);
     });
   }
+  void restart(const std::string& plugin) {
+    ++open_calls_;
+    lives_.restart(plugin, [this](const Result<PluginInstance>& /*next*/) { --open_calls_; });
+  }
   void reload() {
     const std::string plugin = any_plugin();
     if (reloading_ || !PluginTable::share(table_, plugin)->enabled) return;
@@ -255,10 +268,11 @@ class Simulation final : public LifeHost {
     auto with = PluginTable::with(*table_, std::move(next));
     if (!with) return;
     reloading_ = true;
-    lives_.reload(plugin, {*with, PluginTable::share(*with, plugin)}, pick(0, 1) == 0, [this](const Result<void>& done) {
-      say(done ? "reloaded" : "not reloaded: " + done.error().message);
-      REQUIRE(std::exchange(reloading_, false));
-    });
+    lives_.reload(plugin, {*with, PluginTable::share(*with, plugin)}, pick(0, 1) == 0,
+                  [this](const Result<void>& done) {
+                    say(done ? "reloaded" : "not reloaded: " + done.error().message);
+                    REQUIRE(std::exchange(reloading_, false));
+                  });
   }
   void change_trust() {
     if (reloading_) return;
@@ -282,7 +296,7 @@ class Simulation final : public LifeHost {
     } else if (dice < 80) {
       const std::string plugin = any_plugin();
       say("restart " + plugin);
-      lives_.restart(plugin);
+      restart(plugin);
     } else if (dice < 86) {
       reload();
     } else if (dice < 90) {
