@@ -1,2 +1,2 @@
 // SPDX-License-Identifier: Apache-2.0
-// Only here so that the precompiled header has a target to be built by.
+// Empty: the object of this unit holds the code of a precompiled header (cmake/pch.cmake).

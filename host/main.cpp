@@ -104,7 +104,7 @@ CLI::App* add_plugin(CLI::App& app, std::string& name, bool& as_json, PluginNewA
 
 int run(int argc, char** argv) {
   CLI::App app{"Gantry: one host for the IDE services of every editor, agent and script on this machine", "gantry"};
-  app.set_version_flag("--version", std::string("gantry ") + std::string(kVersion));
+  app.set_version_flag("--version", std::string("gantry ") + std::string(gantry::kVersion));
   app.require_subcommand(1);
   app.fallthrough();
   Common common;

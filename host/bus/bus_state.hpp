@@ -69,12 +69,12 @@ class Entries {
 };
 
 /// Events that nobody holds any more, destroyed after the mutex is free.
-class Graveyard {
+class DeferredDestruction {
  public:
-  Graveyard() = default;
-  Graveyard(const Graveyard&) = delete;
-  Graveyard& operator=(const Graveyard&) = delete;
-  ~Graveyard() {
+  DeferredDestruction() = default;
+  DeferredDestruction(const DeferredDestruction&) = delete;
+  DeferredDestruction& operator=(const DeferredDestruction&) = delete;
+  ~DeferredDestruction() {
     for (HeldEvent* const node : nodes_) delete node;
   }
   void drop(HeldEvent* node) {
@@ -181,6 +181,7 @@ struct BusState {
 };
 
 /// Keeps and tells a dead letter. Not under the mutex.
-void bury(BusState& bus, const Event& event, const std::string& subscriber, const std::string& error, int attempts);
+void add_dead_letter(BusState& bus, const Event& event, const std::string& subscriber, const std::string& error,
+                     int attempts);
 
 }  // namespace gantry::host::bus

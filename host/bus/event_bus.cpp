@@ -10,8 +10,8 @@
 namespace gantry::host {
 
 using bus::BusState;
+using bus::DeferredDestruction;
 using bus::Entry;
-using bus::Graveyard;
 using bus::HeldEvent;
 using bus::Queue;
 using bus::Route;
@@ -25,7 +25,7 @@ struct Woken {
 };
 
 /// There must be one. Under the bus's mutex.
-void drop_oldest(Queue& q, Graveyard& dead) {
+void drop_oldest(Queue& q, DeferredDestruction& dead) {
   while (true) {
     const Entry oldest = q.entries.front();
     q.entries.pop_front();
@@ -50,7 +50,7 @@ void drop_oldest(Queue& q, Graveyard& dead) {
 }
 
 /// Makes room for `size` bytes, or says that there is none. Under the bus's mutex.
-[[nodiscard]] bool make_room(Queue& q, std::size_t size, Graveyard& dead) {
+[[nodiscard]] bool make_room(Queue& q, std::size_t size, DeferredDestruction& dead) {
   const bool drops = q.overflow != Overflow::disconnect;
   if (!drops && (q.live >= q.buffer || q.share->held + size > q.share->most)) return false;
   while (q.live >= q.buffer) drop_oldest(q, dead);
@@ -78,7 +78,7 @@ void compact(Queue& q) {
 }
 
 /// Under the bus's mutex. True: it was empty before.
-bool push(Queue& q, HeldEvent& node, bool own, bool unfiltered, const std::string* key, Graveyard& dead) {
+bool push(Queue& q, HeldEvent& node, bool own, bool unfiltered, const std::string* key, DeferredDestruction& dead) {
   if (q.over) return false;
   auto& prev = own ? q.prev_own : q.prev[node.event.epoch];
   if (key != nullptr) {
@@ -168,7 +168,7 @@ std::shared_ptr<bus::Share> EventBus::share() { return std::make_shared<bus::Sha
 namespace {
 
 /// Under the mutex: nothing of the log is known any more.
-void forget_log(BusState& s, const std::string& epoch, Graveyard& dead) {
+void forget_log(BusState& s, const std::string& epoch, DeferredDestruction& dead) {
   std::erase_if(s.ring, [&](HeldEvent* node) {
     if (node->event.epoch != epoch) return false;
     s.ring_bytes -= node->bytes();
@@ -181,7 +181,8 @@ void forget_log(BusState& s, const std::string& epoch, Graveyard& dead) {
 }
 
 /// Under the mutex.
-[[nodiscard]] Result<void> claim(BusState& s, const std::string& epoch, const LogOwner& owner, Graveyard& dead) {
+[[nodiscard]] Result<void> claim(BusState& s, const std::string& epoch, const LogOwner& owner,
+                                 DeferredDestruction& dead) {
   const auto refuse = [&](const std::string& whose) {
     return fail(ErrorKind::permission_denied, "the log of epoch " + epoch + " is " + whose + ", not plugin " +
                                                   owner.plugin + "'s; name a random epoch of its own");
@@ -220,7 +221,7 @@ const Route& route_of(BusState& s, const std::string& topic) {
 }
 
 /// Under the mutex. The event is stored in the log, and what fell out of it goes.
-HeldEvent& append(BusState& s, Event&& event, bool own, Graveyard& dead) {
+HeldEvent& append(BusState& s, Event&& event, bool own, DeferredDestruction& dead) {
   if (own) {
     event.seq = ++s.seq;
   } else if (!s.floor.contains(event.epoch) && event.seq > 0) {
@@ -242,7 +243,7 @@ HeldEvent& append(BusState& s, Event&& event, bool own, Graveyard& dead) {
 }
 
 /// Under the mutex: what `since` asks for goes into the queue, or into `gaps`.
-void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, Graveyard& dead) {
+void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, DeferredDestruction& dead) {
   const Since& since = q.options.since;
   for (const auto& [epoch, seq] : since) {
     const auto floor = s.floor.find(epoch);
@@ -278,7 +279,7 @@ void forget(BusState& s, const Queue* queue) {
 
 /// Under the mutex. `answers` belong to the members of the route, in its order; empty: all want it.
 void deliver(BusState& s, HeldEvent& node, bool own, const Route& route, const std::vector<Answer>& answers,
-             Woken& woken, Graveyard& dead) {
+             Woken& woken, DeferredDestruction& dead) {
   std::vector<Queue*> over;
   for (std::size_t i = 0; i < route.to.size(); ++i) {
     const auto& [owner, queue] = route.to[i];
@@ -295,7 +296,7 @@ void deliver(BusState& s, HeldEvent& node, bool own, const Route& route, const s
 }  // namespace
 
 Result<void> EventBus::claim_log(const std::string& epoch, std::uint64_t head, const LogOwner& owner) {
-  Graveyard dead;
+  DeferredDestruction dead;
   const Lock lock(state_->mutex);
   if (auto ok = claim(*state_, epoch, owner, dead); !ok) return ok;
   state_->floor.try_emplace(epoch, head);
@@ -310,7 +311,7 @@ Result<std::uint64_t> EventBus::put(Event event, const LogOwner* owner) {
     return fail(ErrorKind::too_large, "an event on " + event.topic + " is larger than 1 MiB");
   BusState& s = *state_;
   Woken woken;
-  Graveyard dead;
+  DeferredDestruction dead;
   std::vector<Answer> answers;
   std::vector<bus::Member> asked;
   Event said{};  // what a letter needs of the event, which then belongs to the bus
@@ -346,7 +347,7 @@ Result<std::uint64_t> EventBus::put(Event event, const LogOwner* owner) {
   }
   said.seq = seq;
   for (std::size_t i = 0; i < asked.size() && i < answers.size(); ++i) {
-    if (!answers[i].failed.empty()) bury(said, asked[i].queue->options.name, answers[i].failed, 1);
+    if (!answers[i].failed.empty()) add_dead_letter(said, asked[i].queue->options.name, answers[i].failed, 1);
   }
   woken.waiters.wake();
   for (const auto& woken_one : woken.owners) {
@@ -373,7 +374,7 @@ Result<Subscribed> EventBus::subscribe(std::vector<std::string> patterns, std::f
   q.share = q.options.share ? q.options.share : share();
   Subscribed out;
   out.subscription = std::make_shared<Subscription>(state_, std::move(queue));
-  Graveyard dead;
+  DeferredDestruction dead;
   const Lock lock(s.mutex);
   q.share->queues.push_back(&q);
   if (s.closed) return fail(ErrorKind::unavailable, "the event bus is closed");
@@ -420,8 +421,8 @@ void EventBus::close() {
   }
 }
 
-void bus::bury(BusState& bus, const Event& event, const std::string& subscriber, const std::string& error,
-               int attempts) {
+void bus::add_dead_letter(BusState& bus, const Event& event, const std::string& subscriber, const std::string& error,
+                          int attempts) {
   DeadLetter letter{event.topic, event.epoch, event.seq, event.payload.substr(0, DeadLetter::kPayload),
                     subscriber,  error,       attempts};
   {
@@ -433,8 +434,9 @@ void bus::bury(BusState& bus, const Event& event, const std::string& subscriber,
   if (bus.on_dead) bus.on_dead(letter);
 }
 
-void EventBus::bury(const Event& event, const std::string& subscriber, const std::string& error, int attempts) {
-  bus::bury(*state_, event, subscriber, error, attempts);
+void EventBus::add_dead_letter(const Event& event, const std::string& subscriber, const std::string& error,
+                               int attempts) {
+  bus::add_dead_letter(*state_, event, subscriber, error, attempts);
 }
 
 std::vector<DeadLetter> EventBus::dead_letters() const {

@@ -134,7 +134,7 @@ class EventBus {
   void close();
 
   /// A subscriber failed for good; the oldest letter goes when there are kMaxDeadLetters.
-  void bury(const Event& event, const std::string& subscriber, const std::string& error, int attempts);
+  void add_dead_letter(const Event& event, const std::string& subscriber, const std::string& error, int attempts);
   /// The newest last.
   [[nodiscard]] std::vector<DeadLetter> dead_letters() const;
 

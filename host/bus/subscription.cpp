@@ -15,7 +15,7 @@ Subscription::Subscription(std::shared_ptr<bus::BusState> bus, std::unique_ptr<b
     : bus_(std::move(bus)), queue_(std::move(queue)) {}
 
 Subscription::~Subscription() {
-  bus::Graveyard dead;
+  bus::DeferredDestruction dead;
   const Lock lock(bus_->mutex);
   for (const auto& entry : queue_->in_hand) dead.drop(entry.node);
   for (; !queue_->entries.empty(); queue_->entries.pop_front()) dead.drop(queue_->entries.front().node);
@@ -24,7 +24,7 @@ Subscription::~Subscription() {
 }
 
 std::size_t Subscription::take_batch(std::size_t most) {
-  bus::Graveyard dead;
+  bus::DeferredDestruction dead;
   const Lock lock(bus_->mutex);
   auto& q = *queue_;
   for (const auto& entry : q.in_hand) dead.drop(entry.node);
@@ -50,7 +50,7 @@ bool Subscription::wants(const Event& replayed) const {
     failed = e.what();
   } catch (...) {  // NOLINT(bugprone-empty-catch): `failed` says it already
   }
-  bus::bury(*bus_, replayed, queue_->options.name, failed, 1);
+  bus::add_dead_letter(*bus_, replayed, queue_->options.name, failed, 1);
   return false;
 }
 

@@ -3,6 +3,9 @@
 // host/calls/call.hpp: a call on its way, and who waits for what comes back.
 #pragma once
 
+#include <atomic>
+#include <boost/smart_ptr/intrusive_ptr.hpp>
+#include <boost/smart_ptr/intrusive_ref_counter.hpp>
 #include <cstdint>
 #include <functional>
 #include <gantry/deadline.hpp>
@@ -75,11 +78,13 @@ class CallSink {
 };
 
 class ActiveCall;
+/// A share of one call.
+using CallPtr = boost::intrusive_ptr<ActiveCall>;
 /// Makes a call. The sink is answered exactly once, perhaps before this returns.
-using MakeCall = std::function<std::shared_ptr<ActiveCall>(CallRequest, std::shared_ptr<CallSink>)>;
+using MakeCall = std::function<CallPtr(CallRequest, std::shared_ptr<CallSink>)>;
 
 /// Steers one call. Thread rule: any thread; nothing blocks. What comes after the answer is ignored.
-class ActiveCall {
+class ActiveCall : public boost::intrusive_ref_counter<ActiveCall, boost::thread_safe_counter> {
  public:
   ActiveCall() = default;
   ActiveCall(const ActiveCall&) = delete;
@@ -101,6 +106,70 @@ class NoCall final : public ActiveCall {
   void send_end() override {}
   void give_credit(std::uint32_t /*items*/) override {}
   void cancel() override {}
+};
+
+/// One call, from where it enters to its answer: what is asked, the way back (the CallSink that it
+/// is itself), and the word that decides who answers. The plugin runtime (PluginCall), the router
+/// (RoutedCall) and the protocol derive from it what each of them adds, so that all of them advance
+/// one object.
+///
+/// The word holds marks, and above them the number of the attempt. Each step is one atomic
+/// operation on it: of an answer, a time-out, a cancel and the death of a plugin that come at once,
+/// one sets kAnswered; a delivery or an answer of an attempt that is over finds another number.
+class Call : public ActiveCall, public CallSink {
+ public:
+  explicit Call(CallRequest request) : request_(std::move(request)) {}
+  /// Does not change once the call is on its way, but for the descriptors, which go with the first
+  /// delivery.
+  [[nodiscard]] const CallRequest& request() const { return request_; }
+  [[nodiscard]] bool is_stream() const { return request_.stream_credit.has_value(); }
+  /// Nobody listens any more: it is answered, or cancelled.
+  [[nodiscard]] bool is_over() const { return is_over(word_.load(std::memory_order_acquire)); }
+
+ protected:
+  using Word = std::uint64_t;
+  static constexpr Word kAnswered = 1;   ///< who sets it answers, and nobody else
+  static constexpr Word kCancelled = 2;  ///< the plugin is told, or will be; what it still says is dropped
+  static constexpr Word kOwed = 4;       ///< a plugin owes the answer of this attempt
+  static constexpr Word kBegun = 8;      ///< its mailbox has the call: what the caller says follows it
+  static constexpr Word kSaid = 16;      ///< the caller has said something, perhaps before that
+  static constexpr Word kHasPermit = 32;
+  static constexpr unsigned kAttemptShift = 32;
+
+  [[nodiscard]] static constexpr std::uint32_t attempt_of(Word word) {
+    return static_cast<std::uint32_t>(word >> kAttemptShift);
+  }
+  [[nodiscard]] static constexpr bool is_over(Word word) { return (word & (kAnswered | kCancelled)) != 0; }
+  /// The word before.
+  Word mark(Word set) { return word_.fetch_or(set, std::memory_order_seq_cst); }
+  Word unmark(Word clear) { return word_.fetch_and(~clear, std::memory_order_seq_cst); }
+  /// Sets kAnswered and clears kOwed. The word before: who does not find kAnswered there is the one
+  /// who answers.
+  Word conclude() {
+    Word before = word_.load(std::memory_order_relaxed);
+    while (!word_.compare_exchange_weak(before, (before | kAnswered) & ~kOwed, std::memory_order_seq_cst)) {
+    }
+    return before;
+  }
+
+  std::atomic<Word> word_{0};
+  CallRequest request_;
+};
+
+/// One whose way back is a sink beside it.
+template <class Base>
+class WithSink final : public Base {
+ public:
+  WithSink(CallRequest request, std::shared_ptr<CallSink> sink) : Base(std::move(request)), sink_(std::move(sink)) {}
+  void item(std::string_view payload) override { sink_->item(payload); }
+  [[nodiscard]] bool has_room() const override { return sink_->has_room(); }
+  void item_end() override { sink_->item_end(); }
+  void credit(std::uint32_t items) override { sink_->credit(items); }
+  void progress(std::string_view payload) override { sink_->progress(payload); }
+  void answered(Result<Answer> answer) override { sink_->answered(std::move(answer)); }
+
+ private:
+  const std::shared_ptr<CallSink> sink_;
 };
 
 }  // namespace gantry::host

@@ -36,7 +36,7 @@ class Origins {
     if (it != records_.end()) it->second.call = std::make_shared<const MakeCall>(std::move(call));
   }
   /// Calls back `request.client`.
-  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) const {
+  [[nodiscard]] CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink) const {
     std::shared_ptr<const MakeCall> call;
     bool known = false;
     {
@@ -48,7 +48,7 @@ class Origins {
     if (call) return (*call)(std::move(request), std::move(sink));
     sink->answered(known ? fail(ErrorKind::method_not_found, "who called is no client, and takes no calls back")
                          : fail(ErrorKind::unavailable, "the client is gone"));
-    return std::make_shared<NoCall>();
+    return CallPtr(new NoCall);
   }
   void set(OriginId id, OriginRecord record) {
     Lock lock(mutex_);

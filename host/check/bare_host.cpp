@@ -82,7 +82,7 @@ void HostState::serve() {
 
 namespace {
 
-constexpr Duration kPatience = std::chrono::seconds(5);
+constexpr Duration kTimeout = std::chrono::seconds(5);
 constexpr std::size_t kShown = 120;
 
 [[nodiscard]] const char* kind_text(std::uint16_t kind) {
@@ -93,8 +93,8 @@ constexpr std::size_t kShown = 120;
 
 /// Waits until `condition` holds under the state's mutex.
 template <class F>
-[[nodiscard]] bool wait_until(HostState& state, Duration patience, F condition) {
-  const auto until = std::chrono::steady_clock::now() + patience;
+[[nodiscard]] bool wait_until(HostState& state, Duration timeout, F condition) {
+  const auto until = std::chrono::steady_clock::now() + timeout;
   const Lock lock(state.mutex);
   while (!condition()) {
     if (!state.changed.wait_until(state.mutex, until)) return condition();
@@ -137,7 +137,7 @@ BareHost::BareHost(const gantry_entry_t& entry, CaseReport& report, HostOptions 
     }
     state->serve();
   });
-  (void)run([] {}, kPatience);  // `serial` is set
+  (void)run([] {}, kTimeout);  // `serial` is set
 }
 
 BareHost::~BareHost() {
@@ -155,7 +155,7 @@ BareHost::~BareHost() {
   }
 }
 
-bool BareHost::run(std::function<void()> task, Duration patience) {
+bool BareHost::run(std::function<void()> task, Duration timeout) {
   const auto done = std::make_shared<bool>(false);  // under the state's mutex
   state_->queue([state = state_, done, task = std::move(task)] {
     task();
@@ -163,7 +163,7 @@ bool BareHost::run(std::function<void()> task, Duration patience) {
     *done = true;
     state->changed.notify_all();
   });
-  return wait_until(*state_, patience, [&] { return *done; });
+  return wait_until(*state_, timeout, [&] { return *done; });
 }
 
 bool BareHost::create() {
@@ -183,11 +183,11 @@ bool BareHost::create() {
           return 0;
         });
       },
-      kPatience);
+      kTimeout);
   return returned && plugin_ != nullptr;
 }
 
-std::optional<std::int32_t> BareHost::start(const json& config, Duration patience) {
+std::optional<std::int32_t> BareHost::start(const json& config, Duration timeout) {
   {
     const Lock lock(state_->mutex);
     state_->phase = Phase::running;
@@ -198,7 +198,7 @@ std::optional<std::int32_t> BareHost::start(const json& config, Duration patienc
         *status = state_->guarded("start", [&] { return plugin_->start(plugin_->ctx, to_bytes(text)); });
         std::fill(text.begin(), text.end(), '#');
       },
-      patience);
+      timeout);
   return returned ? std::optional(*status) : std::nullopt;
 }
 
@@ -270,20 +270,20 @@ void BareHost::deliver(Message& m) {
   state_->changed.notify_all();
 }
 
-bool BareHost::settle(Duration patience) {
-  return wait_until(*state_, patience, [&]() GANTRY_NO_TSA { return state_->tasks.empty() && !state_->busy; });
+bool BareHost::settle(Duration timeout) {
+  return wait_until(*state_, timeout, [&]() GANTRY_NO_TSA { return state_->tasks.empty() && !state_->busy; });
 }
-bool BareHost::wait_for(std::uint64_t id, Duration patience) {
-  return wait_until(*state_, patience, [&]() GANTRY_NO_TSA { return state_->calls.at(id).answered; });
+bool BareHost::wait_for(std::uint64_t id, Duration timeout) {
+  return wait_until(*state_, timeout, [&]() GANTRY_NO_TSA { return state_->calls.at(id).answered; });
 }
-bool BareHost::wait_for_need(std::uint64_t id, Duration patience) {
-  return wait_until(*state_, patience, [&]() GANTRY_NO_TSA {
+bool BareHost::wait_for_need(std::uint64_t id, Duration timeout) {
+  return wait_until(*state_, timeout, [&]() GANTRY_NO_TSA {
     const auto& call = state_->calls.at(id);
     return call.answered || call.credit == 0;
   });
 }
-bool BareHost::wait_for_all(Duration patience) {
-  return wait_until(*state_, patience, [&]() GANTRY_NO_TSA { return state_->unanswered == 0; });
+bool BareHost::wait_for_all(Duration timeout) {
+  return wait_until(*state_, timeout, [&]() GANTRY_NO_TSA { return state_->unanswered == 0; });
 }
 
 void BareHost::be_generous() {
@@ -291,7 +291,7 @@ void BareHost::be_generous() {
   state_->generous = true;
 }
 
-BareHost::Stopped BareHost::stop(Duration budget, Duration patience) {
+BareHost::Stopped BareHost::stop(Duration budget, Duration timeout) {
   const std::uint64_t id = next_id();
   {
     const Lock lock(state_->mutex);
@@ -303,11 +303,11 @@ BareHost::Stopped BareHost::stop(Duration budget, Duration patience) {
   say({.kind = GANTRY_STOP, .id = id, .budget_ns = budget.count(), .origin = 0});
   out.answered = wait_until(*state_, budget, [&]() GANTRY_NO_TSA { return state_->stop_answers > 0; });
   out.took = std::chrono::steady_clock::now() - begun;
-  out.returned = settle(patience);
+  out.returned = settle(timeout);
   return out;
 }
 
-bool BareHost::destroy(Duration patience) {
+bool BareHost::destroy(Duration timeout) {
   {
     const Lock lock(state_->mutex);
     state_->phase = Phase::stopped;
@@ -321,7 +321,7 @@ bool BareHost::destroy(Duration patience) {
         });
         plugin_ = nullptr;
       },
-      patience);
+      timeout);
   const Lock lock(state_->mutex);
   if (returned) state_->phase = Phase::destroyed;
   return returned;

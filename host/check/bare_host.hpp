@@ -3,14 +3,14 @@
 // host/check/bare_host.hpp: a host of the C boundary and nothing more (gantry/abi.h): it delivers whatever it is told
 // to, also what a real host would never let through, and keeps what the plugin does with it.
 //
-// The plugin's symbolic thread is one thread of this object. What is said to it is queued, and delivered one at a time.
-// The bytes of a message are spoilt when `deliver` has returned: a plugin that keeps them is found out. Exceptions that
-// cross the boundary are caught here, and are a fault.
+// The plugin's strand is one thread of this object. What is said to it is queued, and delivered one
+// at a time. The bytes of a message are spoilt when `deliver` has returned: a plugin that keeps
+// them is found out. Exceptions that cross the boundary are caught here, and are a fault.
 //
 // Thread rule: everything by the one thread that owns it. What the plugin calls back comes from any thread, also after
 // its end: what it finds then (bare_host_table.cpp) is never freed.
-// Bounds: kMaxPosts, the host's for timers and calls of the plugin's; kMaxFaults faults are kept. Waits have a
-// patience; a thread that is stuck in the plugin is left to the end of the process.
+// Bounds: kMaxPosts, the host's for timers and calls of the plugin's; kMaxFaults faults are kept.
+// Waits have a timeout; a thread that is stuck in the plugin is left to the end of the process.
 #pragma once
 
 #include <gantry/abi.h>
@@ -42,7 +42,7 @@ enum class Fault : std::uint8_t {
 struct FaultSeen {
   Fault fault;
   std::string what;
-  bool serial;  ///< on the plugin's symbolic thread
+  bool serial;  ///< on the plugin's strand
 };
 
 /// What has become of a call.
@@ -52,7 +52,7 @@ struct CallSeen {
   bool answered = false;
   std::int32_t status = 0;
   bool refused = false;       ///< `deliver` has returned a negative result
-  bool other_thread = false;  ///< it was answered on another one than the symbolic thread
+  bool other_thread = false;  ///< it was answered on another one than the strand
   bool cancelled = false;
   std::uint64_t credit = 0;  ///< that is left
   std::uint64_t items = 0;
@@ -98,17 +98,17 @@ class BareHost {
   // Its life: create, start, stop, destroy; then create may come again.
   /// False: it returned nothing, or did not return.
   [[nodiscard]] bool create();
-  /// Empty: it did not return within `patience`.
-  [[nodiscard]] std::optional<std::int32_t> start(const json& config, Duration patience);
+  /// Empty: it did not return within `timeout`.
+  [[nodiscard]] std::optional<std::int32_t> start(const json& config, Duration timeout);
   struct Stopped {
     bool answered = false;
     bool returned = false;  ///< from the delivery
     Duration took{};
   };
   /// Waits for the answer as long as the budget is, then for what is in the plugin to return.
-  [[nodiscard]] Stopped stop(Duration budget, Duration patience);
+  [[nodiscard]] Stopped stop(Duration budget, Duration timeout);
   /// False: it did not return.
-  [[nodiscard]] bool destroy(Duration patience);
+  [[nodiscard]] bool destroy(Duration timeout);
 
   /// An id for a call.
   [[nodiscard]] std::uint64_t next_id();
@@ -117,11 +117,11 @@ class BareHost {
   /// Tells nobody of what is said, for many.
   void be_quiet();
   /// Everything that was said has been delivered.
-  [[nodiscard]] bool settle(Duration patience);
-  [[nodiscard]] bool wait_for(std::uint64_t id, Duration patience);
+  [[nodiscard]] bool settle(Duration timeout);
+  [[nodiscard]] bool wait_for(std::uint64_t id, Duration timeout);
   /// It is answered, or has used up its credit.
-  [[nodiscard]] bool wait_for_need(std::uint64_t id, Duration patience);
-  [[nodiscard]] bool wait_for_all(Duration patience);
+  [[nodiscard]] bool wait_for_need(std::uint64_t id, Duration timeout);
+  [[nodiscard]] bool wait_for_all(Duration timeout);
   /// From now on nothing is refused as full.
   void be_generous();
 
@@ -132,8 +132,8 @@ class BareHost {
   [[nodiscard]] std::string last_error() const;
 
  private:
-  /// Runs it on the symbolic thread. False: it did not return within `patience`.
-  [[nodiscard]] bool run(std::function<void()> task, Duration patience);
+  /// Runs it on the strand. False: it did not return within `timeout`.
+  [[nodiscard]] bool run(std::function<void()> task, Duration timeout);
   void deliver(Message& message);
   [[nodiscard]] std::string method_of(std::uint64_t id) const;
 

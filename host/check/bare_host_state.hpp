@@ -38,7 +38,7 @@ struct HostState {
   [[nodiscard]] bool is_there(const char* what);
 
   void fault(Fault fault, std::string what);
-  /// The symbolic thread's life.
+  /// The strand's life.
   void serve();
   void queue(std::function<void()> task);
   /// `fn` calls the plugin. What it throws is a fault, and -1.

@@ -92,8 +92,8 @@ Outcome check_growth(Subject& s) {
   for (; lives < kWarmUp + kLives; ++lives) {
     if (lives == kWarmUp) before = measure();
     if (std::chrono::steady_clock::now() > until) break;
-    const bool lived = host.create() && host.start(config, kLongPatience) == 0 &&
-                       host.stop(kStopBudget, kLongPatience).answered && host.destroy(kLongPatience);
+    const bool lived = host.create() && host.start(config, kLongTimeout) == 0 &&
+                       host.stop(kStopBudget, kLongTimeout).answered && host.destroy(kLongTimeout);
     if (!lived)
       return Outcome::failed("it starts and stops again and again with the same state_dir",
                              "it did not at life " + std::to_string(lives + 1) + ": " + host.last_error(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// As many calls as a host lets a plugin have open, at once, while the host takes only part of what the plugin sends.
-// Then the callers lose patience, one half of them before their turn has come.
+// As many calls as a host lets a plugin have open, at once, while the host takes only part of what
+// the plugin sends. Then the callers give up, one half of them before their turn has come.
 #include <gantry/plugin/message.hpp>
 
 #include "host/check/drive.hpp"

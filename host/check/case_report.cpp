@@ -22,7 +22,7 @@ void CaseReport::write(const json& line) {
 
 std::string CaseReport::printed(std::string_view line) { return printable(line, kMaxLine); }
 
-void CaseReport::tell(const json& doc) {
+void CaseReport::report(const json& doc) {
   const Lock lock(mutex_);
   if (++lines_ <= kMaxLines) write(doc);
 }

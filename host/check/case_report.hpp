@@ -23,16 +23,16 @@ class CaseReport {
   /// `fd` stays the caller's.
   explicit CaseReport(int fd) : fd_(fd) {}
   /// The plugin has logged it.
-  void log(std::string_view line) { tell({{"log", printed(line)}}); }
+  void log(std::string_view line) { report({{"log", printed(line)}}); }
   /// What is about to be said to the plugin. `method`: of the call that it is about; empty: of none.
   void step(std::string_view line, std::string_view method) {
-    tell({{"step", printed(line)}, {"method", printed(method)}});
+    report({{"step", printed(line)}, {"method", printed(method)}});
   }
   void outcome(const Outcome& outcome);
 
  private:
   [[nodiscard]] static std::string printed(std::string_view line);
-  void tell(const json& doc);
+  void report(const json& doc);
   void write(const json& line) GANTRY_REQUIRES(mutex_);
 
   const int fd_;

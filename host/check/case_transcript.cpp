@@ -13,10 +13,10 @@
 #include <thread>
 
 #include "host/check/drive.hpp"
-#include "host/check/lone_port.hpp"
+#include "host/check/stub_port.hpp"
 #include "host/plugins/child/child_plugin.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/plugin.hpp"
 
 namespace gantry::host::check {
 
@@ -68,8 +68,8 @@ class Recording final : public CallSink {
     done_ = true;
     changed_.notify_all();
   }
-  [[nodiscard]] bool wait(Duration patience) {
-    const auto until = std::chrono::steady_clock::now() + patience;
+  [[nodiscard]] bool wait(Duration timeout) {
+    const auto until = std::chrono::steady_clock::now() + timeout;
     const Lock lock(mutex_);
     while (!done_) {
       if (!changed_.wait_until(mutex_, until)) return done_;
@@ -102,15 +102,15 @@ struct Transcript {
   request.params = dump_json(params);
   request.origin = 1;
   if (method.stream) request.stream_credit = kCredit;
-  const auto call = plugin.open(recording);
-  call->begin(std::move(request));
+  const PluginCallPtr call(new WithSink<PluginCall>(std::move(request), recording));
+  if (auto opened = plugin.open(call); !opened) call->finish(std::unexpected(std::move(opened.error())));
   if (recording->wait(kAnswerWithin)) return recording->line();
   call->cancel();
   (void)recording->wait(kGrace);
   return std::nullopt;
 }
 
-/// The house around the plugin.
+/// What is around the plugin.
 class Room {
  public:
   Room(Subject& s, std::set<std::string>& slow)
@@ -127,7 +127,7 @@ class Room {
     std::error_code failed;
     fs::remove_all(s_.folder / "state", failed);  // each begins with nothing
     const json config = s_.config();
-    auto port = std::make_shared<LonePort>(s_.report);
+    auto port = std::make_shared<StubPort>(s_.report);
     auto plugin = child ? start_child(port, config) : start_inline(port, config);
     if (!plugin) return std::unexpected(plugin.error());
     Transcript out;
@@ -150,16 +150,16 @@ class Room {
   }
 
  private:
-  [[nodiscard]] PluginBasics basics(std::shared_ptr<LonePort> port) {
+  [[nodiscard]] PluginBasics basics(std::shared_ptr<StubPort> port) {
     return {s_.manifest.id, s_.manifest, workers_.timers(), std::move(port), kMaxPayload};
   }
-  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_inline(std::shared_ptr<LonePort> port, const json& config) {
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_inline(std::shared_ptr<StubPort> port, const json& config) {
     auto plugin = InlinePlugin::load(s_.library, basics(std::move(port)), workers_);
     if (!plugin) return std::unexpected(plugin.error());
     if (auto started = (*plugin)->start(config); !started) return std::unexpected(started.error());
     return *plugin;
   }
-  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_child(std::shared_ptr<LonePort> port, const json& config) {
+  [[nodiscard]] Result<std::shared_ptr<Plugin>> start_child(std::shared_ptr<StubPort> port, const json& config) {
     // As the host confines it, with all that it asks for.
     Confinement confinement;
     confinement.folder = config.value("state_dir", "");
@@ -177,7 +177,7 @@ class Room {
         s_.library, basics(std::move(port)),
         ChildDeps{workers_, spawner_, PermitQueue::make(4, 64), "/proc/self/exe", std::move(confinement),
                   Duration::zero(), [](const std::shared_ptr<Plugin>&, const Death&) {}},
-        config, kLongPatience);
+        config, kLongTimeout);
     if (!plugin) return std::unexpected(plugin.error());
     return *plugin;
   }

@@ -9,7 +9,7 @@
 namespace gantry::host::check {
 
 Outcome check_answers_once(Subject& s) {
-  constexpr auto kLonger = 5 * kPatience;
+  constexpr auto kLonger = 5 * kTimeout;
   return with_plugin(s, {}, [&](Drive& drive) {
     std::size_t calls = 0;
     for (const auto& [name, method] : s.manifest.methods) {
@@ -59,7 +59,7 @@ Outcome check_other_threads(Subject& s) {
     if (outcome.status != Status::passed) return outcome;
     const auto all = drive.host().all();
     const auto others = std::count_if(all.begin(), all.end(), [](const auto& call) { return call.other_thread; });
-    if (others == 0) return Outcome::skipped("it answers on its symbolic thread only");
+    if (others == 0) return Outcome::skipped("it answers on its strand only");
     return Outcome::passed(std::to_string(others) + " of " + std::to_string(all.size()) + " answers came from others");
   });
 }
@@ -114,7 +114,7 @@ Outcome check_deadline(Subject& s) {
         ++calls;
         // A host answers its caller with `timeout` and cancels the call.
         if (!drive.host().wait_for(id, Duration(kShort))) drive.cancel(id);
-        (void)drive.host().wait_for(id, kPatience);
+        (void)drive.host().wait_for(id, kTimeout);
       }
     }
     drive.end_calls();

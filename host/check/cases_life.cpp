@@ -102,7 +102,7 @@ Outcome check_bare_host(Subject& s) {
 Outcome check_double_create(Subject& s) {
   {
     BareHost unused(*s.entry, s.report);  // created and destroyed, never started
-    if (!unused.create() || !unused.destroy(kLongPatience))
+    if (!unused.create() || !unused.destroy(kLongTimeout))
       return Outcome::failed("an object that was never started can be destroyed", "`create` or `destroy` did not work",
                              "let `destroy` free whatever `create` has made");
   }
@@ -138,13 +138,13 @@ Outcome check_stop(Subject& s) {
         (void)drive.call(name, dump_json(drive.values().params(method.params, Wish::least)));
     }
     drive.free_thread();
-    const auto stopped = drive.host().stop(kStopBudget, kLongPatience);
+    const auto stopped = drive.host().stop(kStopBudget, kLongTimeout);
     const std::string when = busy ? " with a call of each method open" : " while nothing was open";
     if (!stopped.answered)
       return Outcome::failed(
           "STOP is answered within its budget of 5 s", "it was not," + when,
           "in stop(): cancel what is open, end what runs, then let Stopping go (in C: answer STOP's id)");
-    if (!stopped.returned || !drive.host().destroy(kLongPatience)) return does_not_end();
+    if (!stopped.returned || !drive.host().destroy(kLongTimeout)) return does_not_end();
     for (const auto& seen : drive.host().faults()) {
       if (seen.fault == Fault::answered_twice && seen.what.starts_with("STOP"))
         return Outcome::failed("STOP is answered once", seen.what + when, "answer STOP's id once, when all has ended");
@@ -162,8 +162,8 @@ Outcome check_send_after_stop(Subject& s) {
   }
   drive.free_thread();
   const std::size_t open = drive.host().open().size();
-  (void)drive.host().stop(kStopBudget, kLongPatience);
-  if (!drive.host().destroy(kLongPatience)) return does_not_end();
+  (void)drive.host().stop(kStopBudget, kLongTimeout);
+  if (!drive.host().destroy(kLongTimeout)) return does_not_end();
   std::this_thread::sleep_for(kAfterlife);  // for what is still there to show itself
   for (const auto& seen : drive.host().faults()) {
     if (seen.fault == Fault::too_late)

@@ -58,7 +58,7 @@ std::optional<Outcome> Drive::begin() {
   if (!host_.create())
     return Outcome::failed("`create` returns an object", "it returned nothing, or did not return within 5 s",
                            "create only allocates the object; what may fail or take time belongs into `start`");
-  const auto started = host_.start(subject_.config(name_), kLongPatience);
+  const auto started = host_.start(subject_.config(name_), kLongTimeout);
   if (!started)
     return Outcome::failed("`start` returns", "it did not within 20 s",
                            "leave what takes long to the plugin's threads");
@@ -92,8 +92,8 @@ std::uint64_t Drive::open_stream(const std::string& method, std::string params, 
 
 void Drive::cancel(std::uint64_t id) { host_.say({.kind = GANTRY_CANCEL, .id = id}); }
 
-bool Drive::finish(std::uint64_t id, Duration patience) {
-  const auto until = std::chrono::steady_clock::now() + patience;
+bool Drive::finish(std::uint64_t id, Duration timeout) {
+  const auto until = std::chrono::steady_clock::now() + timeout;
   const auto left = [&] { return until - std::chrono::steady_clock::now(); };
   while (host_.wait_for_need(id, left())) {
     const auto seen = host_.seen(id);
@@ -103,7 +103,7 @@ bool Drive::finish(std::uint64_t id, Duration patience) {
   }
   if (host_.wait_for(id, left())) return true;
   cancel(id);
-  return host_.wait_for(id, patience);
+  return host_.wait_for(id, timeout);
 }
 
 std::size_t Drive::call_each(Wish wish) {
@@ -126,13 +126,13 @@ void Drive::end_calls(Duration grace) {
 }
 
 void Drive::free_thread() {
-  if (host_.settle(kPatience)) return;
+  if (host_.settle(kTimeout)) return;
   for (const auto id : host_.open()) cancel(id);
 }
 
 bool Drive::end() {
-  const auto stopped = host_.stop(std::chrono::seconds(1), kLongPatience);
-  return stopped.returned && host_.destroy(kLongPatience);
+  const auto stopped = host_.stop(std::chrono::seconds(1), kLongTimeout);
+  return stopped.returned && host_.destroy(kLongTimeout);
 }
 
 std::optional<Outcome> Drive::judge_unanswered() const {

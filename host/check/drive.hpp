@@ -3,8 +3,8 @@
 // host/check/drive.hpp: one object of the plugin, driven through a case: started, called with params that its manifest
 // describes, waited for, stopped; and what is said of it then.
 //
-// A call gets kPatience for its answer, then it is cancelled and gets it once more; what is open then may still be
-// answered until end_calls() is over.
+// A call gets kTimeout for its answer, then it is cancelled and gets it once more; what is open
+// then may still be answered until end_calls() is over.
 //
 // Thread rule: the case's thread.
 #pragma once
@@ -20,12 +20,12 @@
 
 namespace gantry::host::check {
 
-inline constexpr Duration kPatience = std::chrono::milliseconds(100);
+inline constexpr Duration kTimeout = std::chrono::milliseconds(100);
 inline constexpr Duration kGrace = std::chrono::seconds(10);
 /// That a plugin gets to stop; what a host gives by default is more.
 inline constexpr Duration kStopBudget = std::chrono::seconds(5);
 /// For what may block: `start`, `destroy`.
-inline constexpr Duration kLongPatience = std::chrono::seconds(20);
+inline constexpr Duration kLongTimeout = std::chrono::seconds(20);
 
 class Drive {
  public:
@@ -39,13 +39,13 @@ class Drive {
   [[nodiscard]] std::uint64_t open_stream(const std::string& method, std::string params, std::uint32_t credit);
   void cancel(std::uint64_t id);
   /// Waits for its answer, giving credit; cancels it. False: it is still open.
-  bool finish(std::uint64_t id, Duration patience = kPatience);
+  bool finish(std::uint64_t id, Duration timeout = kTimeout);
   /// Each method once with params that fit, finished one after the other. How many calls that were.
   std::size_t call_each(Wish wish);
   /// Cancels what is open and waits for it.
   void end_calls(Duration grace = kGrace);
-  /// A handler that keeps the symbolic thread until it is cancelled is cancelled: a host that stops says goodbye to its
-  /// clients first.
+  /// A handler that keeps the strand until it is cancelled is cancelled: a host that stops says
+  /// goodbye to its clients first.
   void free_thread();
   /// Stops and destroys it, judging nothing. False: it does not return.
   bool end();

@@ -28,7 +28,7 @@ namespace gantry::host {
 namespace {
 
 constexpr int kReadyFd = 3;
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kTimeout = std::chrono::seconds(10);
 
 // In the child: only async-signal-safe calls.
 [[noreturn]] void become_host(char* const* arguments, int ready) {
@@ -51,7 +51,7 @@ constexpr auto kPatience = std::chrono::seconds(10);
   std::string news;
   std::array<char, 4096> buffer{};
   pollfd state{fd, POLLIN, 0};
-  while (news != "1" && ::poll(&state, 1, static_cast<int>(std::chrono::milliseconds(kPatience).count())) > 0) {
+  while (news != "1" && ::poll(&state, 1, static_cast<int>(std::chrono::milliseconds(kTimeout).count())) > 0) {
     const ssize_t got = ::read(fd, buffer.data(), buffer.size());
     if (got <= 0) break;
     news.append(buffer.data(), static_cast<std::size_t>(got));
@@ -137,7 +137,7 @@ constexpr RetryPolicy kAgain{.max_retries = kNoLimit,
   // It may lose: to one that will listen in a moment, or to one that is just stopping.
   auto client = retry(kAgain, start_one,
                       {.retry_if = [&](const Error& error) { return starts && error.kind == ErrorKind::unavailable; },
-                       .deadline = Deadline(time_after(kPatience))});
+                       .deadline = Deadline(time_after(kTimeout))});
   if (client || !starts || client.error().kind != ErrorKind::unavailable) return client;
   if (find_state_holder(options.state_dir)) return client;
   return fail(ErrorKind::unavailable,
@@ -186,7 +186,7 @@ Result<Connected> connect_or_start(const ConnectOptions& options) {
     auto client = find_or_start(options);
     found = client.has_value();
     if (!client) return std::unexpected(client.error());
-    const auto hello = client->call("host.hello", params, options.patience);
+    const auto hello = client->call("host.hello", params, options.timeout);
     if (!hello) return std::unexpected(hello.error());
     return Connected{std::move(*client), differences(*hello, options)};
   };

@@ -138,8 +138,8 @@ int call(const Common& common, const CallArgs& given) {
     return report_error(Error{ErrorKind::invalid_params, "_meta must be an object", {}}, args);
   auto options = connect_options(common, "gantry call");
   if (args.timeout_seconds)
-    options.patience =
-        std::min(options.patience, std::chrono::milliseconds(static_cast<std::int64_t>(*args.timeout_seconds * 1000)));
+    options.timeout =
+        std::min(options.timeout, std::chrono::milliseconds(static_cast<std::int64_t>(*args.timeout_seconds * 1000)));
   auto timeout = std::chrono::milliseconds(-1);
   if (args.timeout_seconds) {
     const auto ms = static_cast<std::int64_t>(*args.timeout_seconds * 1000);

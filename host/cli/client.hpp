@@ -66,7 +66,7 @@ struct ConnectOptions {
   std::string config;               ///< handed to a host that is started
   bool may_start = true;
   std::string client;
-  std::chrono::milliseconds patience = std::chrono::seconds(10);  ///< with a host that does not say hello
+  std::chrono::milliseconds timeout = std::chrono::seconds(10);  ///< with a host that does not say hello
 };
 
 struct Common;  // commands.hpp

@@ -12,7 +12,7 @@ namespace gantry::host {
 namespace {
 
 // A socket is made anew in milliseconds. Who may start a host asks again while one is just stopping.
-constexpr auto kPatience = std::chrono::seconds(3);
+constexpr auto kTimeout = std::chrono::seconds(3);
 constexpr auto kMoment = std::chrono::milliseconds(20);
 
 [[nodiscard]] std::unexpected<Error> unreachable(const StateHolder& holder, const std::filesystem::path& state_dir) {
@@ -49,7 +49,7 @@ Result<Client> find_host(const ConnectOptions& options) {
   };
   return retry({.max_retries = kNoLimit, .initial_delay = kMoment, .max_delay = kMoment, .jitter = 0}, look,
                {.retry_if = [&](const Error& error) { return held && error.kind == ErrorKind::unavailable; },
-                .deadline = Deadline(time_after(kPatience))});
+                .deadline = Deadline(time_after(kTimeout))});
 }
 
 }  // namespace gantry::host

@@ -34,7 +34,7 @@ constexpr std::uint32_t kWindow = 64;
 constexpr std::size_t kSmall = 4096;    // bytes of a message that may be `shutdown` or `exit`
 constexpr std::size_t kPadding = 64;    // that the parser reads behind a text
 constexpr int kRequestFailed = -32803;  // LSP's
-constexpr auto kFarewell = std::chrono::seconds(5);
+constexpr auto kExitGrace = std::chrono::seconds(5);
 constexpr std::string_view kStreamHead = R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","item":)";
 
 [[nodiscard]] bool write_all(int fd, std::string_view text) {
@@ -80,7 +80,9 @@ class Shim {
       // Without credit the editor is not read from, but its end is seen.
       std::array<pollfd, 2> fds{pollfd{host_, POLLIN, 0},
                                 pollfd{editor_gone_ ? -1 : STDIN_FILENO, static_cast<short>(listen ? POLLIN : 0), 0}};
-      const int wait = unread_ ? 0 : editor_gone_ ? static_cast<int>(std::chrono::milliseconds(kFarewell).count()) : -1;
+      const int wait = unread_        ? 0
+                       : editor_gone_ ? static_cast<int>(std::chrono::milliseconds(kExitGrace).count())
+                                      : -1;
       const int ready = ::poll(fds.data(), fds.size(), wait);
       if (ready < 0 && errno != EINTR) return 1;
       if (ready == 0 && !unread_) return 1;  // the editor is gone and the host does not answer

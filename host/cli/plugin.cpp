@@ -9,9 +9,9 @@ namespace gantry::host {
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kTimeout = std::chrono::seconds(10);
 /// A plugin that does not stop, and then one that does not start.
-constexpr auto kRestartPatience = std::chrono::seconds(60);
+constexpr auto kRestartTimeout = std::chrono::seconds(60);
 
 void print_evidence(const json& evidence) {
   std::string calls;
@@ -31,7 +31,7 @@ void print_evidence(const json& evidence) {
 int plugin_list(const Common& common, bool as_json) {
   auto client = connect_only(common);
   if (!client) return complain(client.error());
-  const auto plugins = client->call("host.plugins", json::object(), kPatience);
+  const auto plugins = client->call("host.plugins", json::object(), kTimeout);
   if (!plugins) return complain(plugins.error());
   if (as_json) {
     std::printf("%s\n", dump_json(*plugins).c_str());
@@ -49,7 +49,7 @@ int plugin_list(const Common& common, bool as_json) {
 int plugin_operate(const Common& common, const std::string& verb, const std::string& name) {
   auto client = connect_only(common);
   if (!client) return complain(client.error());
-  const auto answer = client->call("plugin." + verb, {{"name", name}}, kRestartPatience);
+  const auto answer = client->call("plugin." + verb, {{"name", name}}, kRestartTimeout);
   if (!answer) return complain(answer.error());
   std::printf("%s %s is ready\n", name.c_str(), answer->value("version", "").c_str());
   return 0;

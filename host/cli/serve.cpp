@@ -41,7 +41,7 @@ int give_up(const ServeArgs& args, const Error& error) {
   file = std::filesystem::absolute(*file);
   auto config = load_checked_config(*file, plugin_dir());
   if (config) return std::move(*config);
-  return fail(ErrorKind::invalid_params, "the configuration has mistakes:\n" + to_string(config.error()));
+  return fail(ErrorKind::invalid_params, "the configuration has errors:\n" + to_string(config.error()));
 }
 
 /// What the command line adds to the configuration, also after each reload.
@@ -54,15 +54,15 @@ void add_workspace(Config& config, const std::string& folder) {
 /// For whoever sits in front of it: what is served, how, and what happens.
 class Console {
  public:
-  explicit Console(Daemon& house) : house_(house) {}
+  explicit Console(Daemon& daemon) : daemon_(daemon) {}
 
   void greet(const std::filesystem::path& socket) {
-    const auto config = house_.config();
+    const auto config = daemon_.config();
     std::printf("gantry %s\n\nsocket         %s\nconfiguration  %s\n\n%s\n", std::string(kVersion).c_str(),
                 socket.c_str(), config->file.empty() ? "built-in defaults" : config->file.c_str(),
                 show_config(*config).c_str());
     std::printf("plugins\n");
-    for (const auto& plugin : house_.services().status()) {
+    for (const auto& plugin : daemon_.services().status()) {
       std::printf("  %-14s %-8s %s%s%s\n", plugin.name.c_str(), plugin.version.c_str(), plugin.state.c_str(),
                   plugin.reason.empty() ? "" : ": ", shown(std::string_view(plugin.reason)).c_str());
     }
@@ -70,8 +70,8 @@ class Console {
     (void)std::fflush(stdout);
   }
   void follow() {
-    auto subscribed = house_.bus().subscribe({"host.plugin.*", "host.workspace.*", "ai.index.progress"},
-                                             [this] { house_.workers().first().post([this] { print_events(); }); });
+    auto subscribed = daemon_.bus().subscribe({"host.plugin.*", "host.workspace.*", "ai.index.progress"},
+                                              [this] { daemon_.workers().first().post([this] { print_events(); }); });
     if (subscribed) events_ = subscribed->subscription;
   }
 
@@ -92,16 +92,16 @@ class Console {
            std::to_string(p.value("tokens", 0LL)) + " tokens" + (p.value("done", false) ? ", done" : "");
   }
 
-  Daemon& house_;
+  Daemon& daemon_;
   std::shared_ptr<Subscription> events_;
   ReadyWriter out_{STDOUT_FILENO};
 };
 
-void on_signals(boost::asio::signal_set& signals, Daemon& house) {
-  signals.async_wait([&signals, &house](const boost::system::error_code& failed, int number) {
+void on_signals(boost::asio::signal_set& signals, Daemon& daemon) {
+  signals.async_wait([&signals, &daemon](const boost::system::error_code& failed, int number) {
     if (failed) return;
     const char* const name = ::sigabbrev_np(number);
-    house.request_stop("signal SIG" + std::string(name == nullptr ? "?" : name));
+    daemon.request_stop("signal SIG" + std::string(name == nullptr ? "?" : name));
     signals.async_wait([](const boost::system::error_code& again, int) {
       if (!again) std::_Exit(1);  // asked twice: at once
     });
@@ -167,12 +167,12 @@ int run_host(const Common& common, const ServeArgs& args) {
   const auto socket = options.socket;
   // All paths are absolute by now. A folder that somebody works in must not be held by a daemon.
   if (::chdir("/") != 0) options.log->write(Level::warn, "host", "the working folder cannot be left");
-  auto house = Daemon::build(std::move(options));
-  boost::asio::signal_set signals(house->workers().first().context(), SIGTERM, SIGINT, SIGHUP);
-  on_signals(signals, *house);  // before anybody can know that it is there
+  auto daemon = Daemon::build(std::move(options));
+  boost::asio::signal_set signals(daemon->workers().first().context(), SIGTERM, SIGINT, SIGHUP);
+  on_signals(signals, *daemon);  // before anybody can know that it is there
   keep_signals();
-  if (auto opened = house->open(); !opened) return give_up(args, opened.error());
-  Console console(*house);
+  if (auto opened = daemon->open(); !opened) return give_up(args, opened.error());
+  Console console(*daemon);
   if (args.ready_fd >= 0) {
     (void)!::write(args.ready_fd, "1", 1);
     ::close(args.ready_fd);
@@ -180,8 +180,8 @@ int run_host(const Common& common, const ServeArgs& args) {
     console.follow();
     console.greet(socket);
   }
-  house->run();
-  const bool clean = house->clean();
+  daemon->run();
+  const bool clean = daemon->clean();
   if (!clean) std::_Exit(0);  // a thread that does not return may still use what would be taken down now
   return 0;
 }

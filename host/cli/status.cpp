@@ -59,7 +59,7 @@ void print_status(const json& status, const json& plugins, const json& tasks) {
   }
 }
 
-constexpr auto kStopPatience = std::chrono::seconds(30);
+constexpr auto kStopTimeout = std::chrono::seconds(30);
 
 /// A process that can be waited for though it is nobody's child; -1: it cannot be seen from here.
 class Process {
@@ -72,9 +72,9 @@ class Process {
   }
   [[nodiscard]] bool is_known() const { return fd_ >= 0; }
   [[nodiscard]] bool send(int signal) const { return ::syscall(SYS_pidfd_send_signal, fd_, signal, nullptr, 0) == 0; }
-  [[nodiscard]] bool ends_within(std::chrono::milliseconds patience) const {
+  [[nodiscard]] bool ends_within(std::chrono::milliseconds timeout) const {
     pollfd ended{fd_, POLLIN, 0};
-    return ::poll(&ended, 1, static_cast<int>(patience.count())) == 1;
+    return ::poll(&ended, 1, static_cast<int>(timeout.count())) == 1;
   }
 
  private:
@@ -82,7 +82,7 @@ class Process {
 };
 
 [[nodiscard]] int wait_for_end(const Process& process, pid_t pid) {
-  if (process.ends_within(kStopPatience)) return 0;
+  if (process.ends_within(kStopTimeout)) return 0;
   return complain(Error{
       ErrorKind::timeout,
       "the host was asked to stop, but still runs after 30 s; `kill -9 " + std::to_string(pid) + "` ends it at once",
@@ -99,7 +99,7 @@ class Process {
     return complain(answer.error());
   if (process.is_known()) return wait_for_end(process, client.pid());
   // In another container, say: its connections are the last that it closes.
-  while (client.receive(kStopPatience)) {
+  while (client.receive(kStopTimeout)) {
   }
   return 0;
 }
@@ -120,11 +120,11 @@ class Process {
 int status(const Common& common, bool as_json) {
   auto client = connect_only(common);
   if (!client) return complain(client.error());
-  const auto patience = std::chrono::seconds(10);
-  auto host = client->call("host.status", json::object(), patience);
+  const auto timeout = std::chrono::seconds(10);
+  auto host = client->call("host.status", json::object(), timeout);
   if (!host) return complain(host.error());
-  const auto plugins = client->call("host.plugins", json::object(), patience);
-  const auto tasks = client->call("host.tasks", json::object(), patience);
+  const auto plugins = client->call("host.plugins", json::object(), timeout);
+  const auto tasks = client->call("host.tasks", json::object(), timeout);
   if (as_json) {
     (*host)["plugins"] = plugins.value_or(json::array());
     (*host)["tasks"] = tasks.value_or(json::array());

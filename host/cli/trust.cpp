@@ -16,7 +16,7 @@ namespace gantry::host {
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(60);  // what is revoked is stopped first
+constexpr auto kTimeout = std::chrono::seconds(60);  // what is revoked is stopped first
 
 // What a manifest or a project says is printed by one line each, without control characters.
 [[nodiscard]] std::string one_line(const json& text) {
@@ -44,7 +44,7 @@ void print_list(const json& list) {
 }
 
 [[nodiscard]] Result<void> trust_plugin(Client& client, const TrustArgs& args) {
-  const auto look = client.call("trust.look", {{"plugin", args.plugin}}, kPatience);
+  const auto look = client.call("trust.look", {{"plugin", args.plugin}}, kTimeout);
   if (!look) return std::unexpected(look.error());
   const auto grants = look->value("grants", json::array());
   const auto untrusted = look->value("untrusted", json::array());
@@ -67,7 +67,7 @@ void print_list(const json& list) {
   const auto yes = agreed(args, "Trust it with what is new?");
   if (!yes) return std::unexpected(yes.error());
   if (!*yes) return fail(ErrorKind::cancelled, "plugin " + args.plugin + " is not trusted with more than before");
-  const auto done = client.call("trust.plugin", {{"name", args.plugin}, {"grants", grants}}, kPatience);
+  const auto done = client.call("trust.plugin", {{"name", args.plugin}, {"grants", grants}}, kTimeout);
   if (!done) return std::unexpected(done.error());
   std::printf("trusted\n");
   if (done->contains("reload")) return fail(ErrorKind::unavailable, one_line(done->at("reload")));
@@ -75,13 +75,13 @@ void print_list(const json& list) {
 }
 
 [[nodiscard]] Result<void> trust_folder(Client& client, const TrustArgs& args, const std::string& folder) {
-  const auto look = client.call("trust.look", {{"folder", folder}}, kPatience);
+  const auto look = client.call("trust.look", {{"folder", folder}}, kTimeout);
   if (!look) return std::unexpected(look.error());
   const std::string file = look->value("file", "");
   std::printf("%s%s\n", one_line(folder).c_str(), file.empty() ? ": it has no .gantry.toml" : "/.gantry.toml");
   if (look->contains("errors")) {
     for (const auto& error : look->at("errors")) std::printf("  %s\n", one_line(error).c_str());
-    return fail(ErrorKind::invalid_params, "it has mistakes, and nothing of it is in force; correct them first");
+    return fail(ErrorKind::invalid_params, "it has errors, and nothing of it is in force; correct them first");
   }
   for (const auto& key : look->value("keys", json::array())) {
     std::printf("  %s = %s%s\n", one_line(key.at("key")).c_str(), printable(key.value("value", ""), 4000).c_str(),
@@ -94,7 +94,7 @@ void print_list(const json& list) {
   const auto yes = agreed(args, "Trust this folder? All of the above is in force then, and servers may run its code.");
   if (!yes) return std::unexpected(yes.error());
   if (!*yes) return fail(ErrorKind::cancelled, "the folder is not trusted");
-  const auto done = client.call("trust.folder", {{"path", folder}, {"digest", look->at("digest")}}, kPatience);
+  const auto done = client.call("trust.folder", {{"path", folder}, {"digest", look->at("digest")}}, kTimeout);
   if (!done) return std::unexpected(done.error());
   std::printf("trusted until its .gantry.toml changes\n");
   for (const auto& error : done->value("errors", json::array())) std::printf("  %s\n", one_line(error).c_str());
@@ -103,7 +103,7 @@ void print_list(const json& list) {
 
 [[nodiscard]] Result<void> revoke(Client& client, const TrustArgs& args, const std::string& folder) {
   const json what = args.plugin.empty() ? json{{"folder", folder}} : json{{"plugin", args.plugin}};
-  if (auto done = client.call("trust.revoke", what, kPatience); !done) return std::unexpected(done.error());
+  if (auto done = client.call("trust.revoke", what, kTimeout); !done) return std::unexpected(done.error());
   std::printf("%s is not trusted any more\n", one_line(args.plugin.empty() ? folder : "plugin " + args.plugin).c_str());
   return {};
 }
@@ -117,7 +117,7 @@ int trust(const Common& common, const TrustArgs& args) {
   print_notes(connected->notes);
   Client& client = connected->client;
   if (args.list) {
-    const auto list = client.call("trust.list", json::object(), kPatience);
+    const auto list = client.call("trust.list", json::object(), kTimeout);
     if (!list) return complain(list.error());
     print_list(*list);
     return 0;

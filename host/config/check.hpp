@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/config/check.hpp: from a TOML tree to a Config, with every mistake on the way.
+// host/config/check.hpp: from a TOML tree to a Config, with every error on the way.
 //
 // Thread rule: one thread.
 #pragma once
@@ -10,10 +10,10 @@
 
 namespace gantry::host {
 
-/// Collects mistakes; beyond kMaxConfigErrors it only counts.
-class Mistakes {
+/// Collects diagnostics; beyond kMaxConfigErrors it only counts.
+class Diagnostics {
  public:
-  explicit Mistakes(std::string file) : file_(std::move(file)) {}
+  explicit Diagnostics(std::string file) : file_(std::move(file)) {}
   void add(Place place, std::string key, std::string message);
   [[nodiscard]] bool empty() const { return errors_.empty(); }
   /// In the order of the file.
@@ -26,19 +26,19 @@ class Mistakes {
 };
 
 /// Reads all tables and values, each for itself. What is wrong keeps its default. `folder`: as for checked_value().
-void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Mistakes& mistakes,
+void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Diagnostics& diagnostics,
                   const std::string& folder = {});
 
 /// What only shows when several values are seen together: names that must exist, circles, values that exclude each
 /// other.
-void check_rules(const Config& config, Mistakes& mistakes);
+void check_rules(const Config& config, Diagnostics& diagnostics);
 
 /// The value for a key as JSON, or what it had to be. Paths are made absolute by HOME. `folder`: that of a project's
 /// file, from which the path of a program may be written; empty: it may not.
-[[nodiscard]] std::expected<json, TomlMistake> checked_value(const Key& key, const TomlNode& node, const EnvLookup& env,
-                                                             const std::string& folder);
+[[nodiscard]] std::expected<json, TomlError> checked_value(const Key& key, const TomlNode& node, const EnvLookup& env,
+                                                           const std::string& folder);
 
 /// A free-form value; refuses numbers that JSON does not have.
-[[nodiscard]] std::expected<json, TomlMistake> free_value(const TomlNode& node);
+[[nodiscard]] std::expected<json, TomlError> free_value(const TomlNode& node);
 
 }  // namespace gantry::host

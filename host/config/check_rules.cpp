@@ -28,7 +28,7 @@ std::string unknown_name(std::string_view what, const std::string& name, const M
 
 class Rules {
  public:
-  Rules(const Config& config, Mistakes& mistakes) : config_(config), mistakes_(mistakes) {}
+  Rules(const Config& config, Diagnostics& diagnostics) : config_(config), diagnostics_(diagnostics) {}
 
   void run() {
     const auto& supervisor = config_.supervisor;
@@ -173,15 +173,15 @@ class Rules {
   void add(const std::string& key, const std::string& or_key, std::string message) {
     auto at = config_.places.find(key);
     if (at == config_.places.end()) at = config_.places.find(or_key);
-    mistakes_.add(at == config_.places.end() ? Place{} : at->second, key, std::move(message));
+    diagnostics_.add(at == config_.places.end() ? Place{} : at->second, key, std::move(message));
   }
 
   const Config& config_;
-  Mistakes& mistakes_;
+  Diagnostics& diagnostics_;
 };
 
 }  // namespace
 
-void check_rules(const Config& config, Mistakes& mistakes) { Rules(config, mistakes).run(); }
+void check_rules(const Config& config, Diagnostics& diagnostics) { Rules(config, diagnostics).run(); }
 
 }  // namespace gantry::host

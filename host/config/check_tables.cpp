@@ -52,14 +52,14 @@ std::set<std::string> tables_in(std::string_view pattern) {
 
 class Walk {
  public:
-  Walk(const EnvLookup& env, Config& config, Mistakes& mistakes, const std::string& folder)
-      : env_(env), config_(config), mistakes_(mistakes), folder_(folder) {}
+  Walk(const EnvLookup& env, Config& config, Diagnostics& diagnostics, const std::string& folder)
+      : env_(env), config_(config), diagnostics_(diagnostics), folder_(folder) {}
 
   // `pattern` is the section's path, `table` the same with the names filled in.
   void enter(const TomlNode& node, const std::string& pattern, const std::string& table, const std::string& name) {
     const Section* section = section_at(pattern);
     if (section != nullptr && !section->not_built.empty()) {
-      mistakes_.add(node.place, table, "[" + table + "]: " + std::string(section->not_built));
+      diagnostics_.add(node.place, table, "[" + table + "]: " + std::string(section->not_built));
       return;
     }
     void* values = section == nullptr ? nullptr : section->make(config_, name);
@@ -88,7 +88,7 @@ class Walk {
     if (!checked) {
       const std::string& what = checked.error().message;
       const char* gap = what.starts_with(':') ? "" : " ";
-      mistakes_.add(checked.error().place, path, ticked(path) + gap + what);
+      diagnostics_.add(checked.error().place, path, ticked(path) + gap + what);
       return;
     }
     key.set(values, *checked);
@@ -112,15 +112,16 @@ class Walk {
     if (!known_table && for_names == nullptr) {
       unknown(member, pattern, table, section);
     } else if (member.node.kind != TomlKind::table) {
-      mistakes_.add(member.node.place, path, ticked(path) + " must be a table: write [" + printable(path, 200) + "]");
+      diagnostics_.add(member.node.place, path,
+                       ticked(path) + " must be a table: write [" + printable(path, 200) + "]");
     } else if (known_table) {
       config_.places[path] = member.node.place;
       enter(member.node, plain, path, {});
     } else if (const auto bad = bad_name(*for_names, member.name); !bad.empty()) {
-      mistakes_.add(member.place, path, ticked(path) + bad);
+      diagnostics_.add(member.place, path, ticked(path) + bad);
     } else if (for_names->names(config_).size() >= kMaxItems) {
-      mistakes_.add(member.place, path,
-                    ticked(path) + ": there can be at most " + std::to_string(kMaxItems) + " of them");
+      diagnostics_.add(member.place, path,
+                       ticked(path) + ": there can be at most " + std::to_string(kMaxItems) + " of them");
     } else {
       config_.places[path] = member.node.place;
       enter(member.node, std::string(for_names->path), path, member.name);
@@ -142,7 +143,7 @@ class Walk {
     const std::string where = table.empty() ? "at the top of the file" : "in [" + printable(table, 200) + "]";
     std::string message = is_table ? "unknown table [" + printable(path, 200) + "]"
                                    : "unknown key " + ticked(toml_key(member.name)) + " " + where;
-    mistakes_.add(member.place, path, message + "; " + suggestion(member.name, pattern, table, section));
+    diagnostics_.add(member.place, path, message + "; " + suggestion(member.name, pattern, table, section));
   }
 
   static std::string suggestion(const std::string& name, const std::string& pattern, const std::string& table,
@@ -174,20 +175,20 @@ class Walk {
       const auto there = std::any_of(node.members.begin(), node.members.end(),
                                      [&](const TomlMember& member) { return member.name == key.name; });
       if (there) continue;
-      mistakes_.add(node.place, joined(table, key.name),
-                    "[" + printable(table, 200) + "] needs `" + std::string(key.name) + "`: " + expected_value(key));
+      diagnostics_.add(node.place, joined(table, key.name),
+                       "[" + printable(table, 200) + "] needs `" + std::string(key.name) + "`: " + expected_value(key));
     }
   }
 
   const EnvLookup& env_;
   Config& config_;
-  Mistakes& mistakes_;
+  Diagnostics& diagnostics_;
   const std::string& folder_;
 };
 
 }  // namespace
 
-void Mistakes::add(Place place, std::string key, std::string message) {
+void Diagnostics::add(Place place, std::string key, std::string message) {
   if (errors_.size() >= kMaxConfigErrors) {
     ++more_;
     return;
@@ -195,19 +196,19 @@ void Mistakes::add(Place place, std::string key, std::string message) {
   errors_.push_back(ConfigError{file_, place, std::move(key), std::move(message)});
 }
 
-std::vector<ConfigError> Mistakes::take() {
+std::vector<ConfigError> Diagnostics::take() {
   std::sort(errors_.begin(), errors_.end(), [](const ConfigError& a, const ConfigError& b) {
     return std::tie(a.place.line, a.place.column, a.key) < std::tie(b.place.line, b.place.column, b.key);
   });
   if (more_ > 0) {
-    errors_.push_back(ConfigError{file_, {}, {}, std::to_string(more_) + " more mistakes are not shown"});
+    errors_.push_back(ConfigError{file_, {}, {}, std::to_string(more_) + " more errors are not shown"});
   }
   return std::move(errors_);
 }
 
-void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Mistakes& mistakes,
+void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Diagnostics& diagnostics,
                   const std::string& folder) {
-  Walk(env, config, mistakes, folder).enter(root, {}, {}, {});
+  Walk(env, config, diagnostics, folder).enter(root, {}, {}, {});
 }
 
 }  // namespace gantry::host

@@ -12,7 +12,7 @@
 namespace gantry::host {
 namespace {
 
-using Checked = std::expected<json, TomlMistake>;
+using Checked = std::expected<json, TomlError>;
 
 constexpr std::size_t kMaxShown = 60;
 
@@ -35,11 +35,11 @@ std::string shown(const TomlNode& node) {
   return "";
 }
 
-std::unexpected<TomlMistake> refuse(const TomlNode& node, std::string message) {
-  return std::unexpected(TomlMistake{node.place, std::move(message)});
+std::unexpected<TomlError> refuse(const TomlNode& node, std::string message) {
+  return std::unexpected(TomlError{node.place, std::move(message)});
 }
 
-std::unexpected<TomlMistake> expected_here(const Key& key, const TomlNode& node) {
+std::unexpected<TomlError> expected_here(const Key& key, const TomlNode& node) {
   // A string in the place of a variable's name may well be the secret itself.
   const bool secret = key.type == KeyType::env_name && node.kind == TomlKind::text;
   return refuse(node, "must be " + expected_value(key) + (secret ? "; it is not shown here" : ", not " + shown(node)));

@@ -7,7 +7,7 @@
 // live stands in keys.cpp; their defaults stand here, and nowhere else.
 //
 // Thread rule: values; no shared state.
-// Bounds: a file of at most kMaxConfigBytes; at most kMaxConfigErrors mistakes are reported.
+// Bounds: a file of at most kMaxConfigBytes; at most kMaxConfigErrors errors are reported.
 // Never: an exception for bad text; a Config with a value outside its documented range.
 #pragma once
 
@@ -168,7 +168,7 @@ struct Config {
 struct ConfigError {
   std::string file;
   Place place;
-  std::string key;      ///< full path; empty for mistakes of syntax and of the file itself
+  std::string key;      ///< full path; empty for errors of syntax and of the file itself
   std::string message;  ///< printable, one line
 };
 
@@ -186,8 +186,8 @@ using EnvLookup = std::function<std::optional<std::string>(const char* name)>;
 
 [[nodiscard]] Config default_config();
 
-/// `file` is only a name for messages. `env` gives HOME for paths that begin with `~/`. All mistakes are reported, in
-/// the order of the file; after a mistake of syntax nothing else is looked at.
+/// `file` is only a name for messages. `env` gives HOME for paths that begin with `~/`. All errors
+/// are reported, in the order of the file; after an error of syntax nothing else is looked at.
 [[nodiscard]] ConfigResult<Config> parse_config(std::string_view text, std::string file,
                                                 const EnvLookup& env = process_env);
 [[nodiscard]] ConfigResult<Config> load_config(const std::filesystem::path& file, const EnvLookup& env = process_env);

@@ -371,8 +371,8 @@ constexpr std::array kSections{
     named<[](auto& config) -> auto& { return config.ai.models; }>("ai.models.*", "A model that requests may name.",
                                                                   kModelKeys, "fast", false),
     plain<&Config::state>("state", "The project state.", kStateKeys),
-    plain<&Config::http>("http", "The HTTP door.", {},
-                         "the HTTP door is not built yet, so it cannot be configured; remove the table"),
+    plain<&Config::http>("http", "The HTTP server.", {},
+                         "the HTTP server is not built yet, so it cannot be configured; remove the table"),
 };
 
 }  // namespace

@@ -101,10 +101,10 @@ ConfigResult<Config> parse_config(std::string_view text, std::string file, const
   }
   Config config;
   config.file = file;
-  Mistakes mistakes(std::move(file));
-  check_tables(*tree, env, config, mistakes);
-  check_rules(config, mistakes);
-  if (!mistakes.empty()) return std::unexpected(mistakes.take());
+  Diagnostics diagnostics(std::move(file));
+  check_tables(*tree, env, config, diagnostics);
+  check_rules(config, diagnostics);
+  if (!diagnostics.empty()) return std::unexpected(diagnostics.take());
   return config;
 }
 

@@ -86,7 +86,7 @@ bool fits(const json& value, const json& schema) {
 
 class SchemaCheck {
  public:
-  SchemaCheck(const Config& config, Mistakes& mistakes) : config_(config), mistakes_(mistakes) {}
+  SchemaCheck(const Config& config, Diagnostics& diagnostics) : config_(config), diagnostics_(diagnostics) {}
 
   void check(const std::string& key, const json& value, const json& schema) {
     if (!schema.is_object()) return;
@@ -175,11 +175,11 @@ class SchemaCheck {
       at.erase(at.rfind('.'));
       place = config_.places.find(at);
     }
-    mistakes_.add(place == config_.places.end() ? Place{} : place->second, key, printable(message, 800));
+    diagnostics_.add(place == config_.places.end() ? Place{} : place->second, key, printable(message, 800));
   }
 
   const Config& config_;
-  Mistakes& mistakes_;
+  Diagnostics& diagnostics_;
 };
 
 }  // namespace
@@ -199,8 +199,8 @@ std::string schema_text(const json& schema) {
 }
 
 void check_schema(const Config& config, const std::string& key, const json& value, const json& schema,
-                  Mistakes& mistakes) {
-  SchemaCheck(config, mistakes).check(key, value, schema);
+                  Diagnostics& diagnostics) {
+  SchemaCheck(config, diagnostics).check(key, value, schema);
 }
 
 }  // namespace gantry::host

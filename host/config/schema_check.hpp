@@ -18,8 +18,8 @@ namespace gantry::host {
 /// What a schema asks for: "an integer from 1 to 10", "one of "a", "b"".
 [[nodiscard]] std::string schema_text(const json& schema);
 
-/// Adds every mistake of `value`, which stands at `key` in the file of `config`.
+/// Adds every error of `value`, which stands at `key` in the file of `config`.
 void check_schema(const Config& config, const std::string& key, const json& value, const json& schema,
-                  Mistakes& mistakes);
+                  Diagnostics& diagnostics);
 
 }  // namespace gantry::host

@@ -119,7 +119,7 @@ std::string documented_config() {
       "# $XDG_CONFIG_HOME/gantry/gantry.toml (~/.config/gantry/gantry.toml), or name a file by --config or "
       "$GANTRY_CONFIG.\n"
       "# A line that begins with `#` and no space is an example: take the `#` away to use it.\n"
-      "# `gantry config check` finds mistakes; `gantry config show` prints what is in force, and where it comes "
+      "# `gantry config check` finds errors; `gantry config show` prints what is in force, and where it comes "
       "from.\n"
       "# A project has a file of its own, .gantry.toml, at the root of its workspace: what it may set says so below, "
       "and what\n"

@@ -34,17 +34,17 @@ struct TomlMember {
   TomlNode node;
 };
 
-struct TomlMistake {
+struct TomlError {
   Place place;
   std::string message;
 };
 
-/// The root table, or the first mistake of syntax. Never throws on bad text.
-[[nodiscard]] std::expected<TomlNode, TomlMistake> parse_toml(std::string_view text);
+/// The root table, or the first error of syntax. Never throws on bad text.
+[[nodiscard]] std::expected<TomlNode, TomlError> parse_toml(std::string_view text);
 
 /// What toml++ must not be given: a key with very many parts makes tables so deep that their destruction overflows the
 /// stack. Empty: the text may be parsed.
-[[nodiscard]] std::optional<TomlMistake> refuse_toml(std::string_view text);
+[[nodiscard]] std::optional<TomlError> refuse_toml(std::string_view text);
 
 /// A value as TOML on one line: `"text"`, `[1, 2]`, `{ a = 1 }`. Null has no TOML; it is written as an empty string.
 [[nodiscard]] std::string toml_value(const json& value);

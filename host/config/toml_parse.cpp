@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The only file that includes toml++ (3.3). Two of its mistakes are mended from here:
+// The only file that includes toml++ (3.3). Two of its bugs are worked around from here:
 //  - Its assertions fail on plain bad text (`[[[`), and with NDEBUG they turn into promises to the compiler. They are
-//    switched off; the checks behind them report the mistake.
+//    switched off; the checks behind them report the error.
 //  - Its test for white space runs into "unreachable" for most letters from U+00A1 to U+0499, also in good text. There
 //    the right answer is false.
 #undef NDEBUG
@@ -73,12 +73,12 @@ TomlNode convert(const toml::node& from) {
 
 }  // namespace
 
-std::expected<TomlNode, TomlMistake> parse_toml(std::string_view text) {
+std::expected<TomlNode, TomlError> parse_toml(std::string_view text) {
   if (auto refused = refuse_toml(text)) return std::unexpected(std::move(*refused));
   const toml::parse_result parsed = toml::parse(text);
   if (!parsed) {
     const auto& error = parsed.error();
-    return std::unexpected(TomlMistake{place_of(error.source()), printable(error.description(), 400)});
+    return std::unexpected(TomlError{place_of(error.source()), printable(error.description(), 400)});
   }
   return convert(parsed.table());
 }

@@ -21,7 +21,7 @@ class Scan {
     line_start_ = at_;
   }
 
-  std::optional<TomlMistake> run() {
+  std::optional<TomlError> run() {
     int dots = 0;
     while (at_ < text_.size()) {
       const char c = text_[at_];
@@ -31,7 +31,7 @@ class Scan {
         skip_string(c);
       } else {
         if (c == '.' && ++dots > kMaxDots) {
-          return mistake("this key has more than " + std::to_string(kMaxDots + 1) + " parts");
+          return error("this key has more than " + std::to_string(kMaxDots + 1) + " parts");
         }
         if (c == '\n' || c == '=' || c == ',' || c == '[' || c == ']' || c == '{' || c == '}') dots = 0;
         step();
@@ -75,12 +75,12 @@ class Scan {
     }
   }
 
-  [[nodiscard]] TomlMistake mistake(std::string message) const {
+  [[nodiscard]] TomlError error(std::string message) const {
     std::uint32_t column = 1;
     for (std::size_t i = line_start_; i < at_; ++i) {
       if ((static_cast<unsigned char>(text_[i]) & 0xC0U) != 0x80U) ++column;
     }
-    return TomlMistake{Place{line_, column}, std::move(message)};
+    return TomlError{Place{line_, column}, std::move(message)};
   }
 
   std::string_view text_;
@@ -131,7 +131,7 @@ std::string real(double value) {
 
 }  // namespace
 
-std::optional<TomlMistake> refuse_toml(std::string_view text) { return Scan(text).run(); }
+std::optional<TomlError> refuse_toml(std::string_view text) { return Scan(text).run(); }
 
 std::string toml_key(std::string_view name) {
   const bool bare = !name.empty() && std::all_of(name.begin(), name.end(), is_bare);

@@ -58,11 +58,11 @@ constexpr std::size_t kPoolQueue = 1024;
   return {.restart = true, .intensity = limits.intensity, .period = limits.period, .backoff = limits.backoff};
 }
 
-[[nodiscard]] UnixDoorLimits door_limits(const Config& config) {
+[[nodiscard]] UnixServerLimits server_limits(const Config& config) {
   const auto& h = config.host;
-  return UnixDoorLimits{static_cast<std::size_t>(h.max_connections), static_cast<std::size_t>(h.max_message_bytes),
-                        static_cast<std::size_t>(h.max_outbound_bytes), static_cast<std::size_t>(h.max_json_depth),
-                        static_cast<std::size_t>(h.max_batch)};
+  return UnixServerLimits{static_cast<std::size_t>(h.max_connections), static_cast<std::size_t>(h.max_message_bytes),
+                          static_cast<std::size_t>(h.max_outbound_bytes), static_cast<std::size_t>(h.max_json_depth),
+                          static_cast<std::size_t>(h.max_batch)};
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ Daemon::Daemon(DaemonOptions options)
   if (auto loaded = trust_.load(); !loaded) log_->write(Level::error, "audit", loaded.error().message);
   services_ = std::make_unique<ServiceManager>(trusted_plugins(c), plugin_deps(),
                                                [this](const PluginSpec& spec) { return plugin_config(spec); });
-  trust_desk_ =
+  trust_service_ =
       std::make_unique<TrustService>(TrustService::Deps{trust_, *services_, bus_, *log_, [this] { return config(); },
                                                         [this](const std::string& folder) {
                                                           if (!workspaces_.has(folder))
@@ -127,12 +127,13 @@ Daemon::Daemon(DaemonOptions options)
   add_operate_builtins();
   add_plugin_builtins();
   add_trust_builtins();
-  door_ = std::make_unique<UnixServer>(workers_, session_deps(), *log_, door_limits(c), [this](OriginId origin) {
-    services_->gone(origin);
-    (void)bus_.publish("host.client.gone", dump_json({{"origin", origin}}));
-  });
+  unix_server_ =
+      std::make_unique<UnixServer>(workers_, session_deps(), *log_, server_limits(c), [this](OriginId origin) {
+        services_->gone(origin);
+        (void)bus_.publish("host.client.gone", dump_json({{"origin", origin}}));
+      });
   places_ = std::make_unique<Places>(
-      Places::Deps{workers_, timers_, *log_, *door_},
+      Places::Deps{workers_, timers_, *log_, *unix_server_},
       Places::Options{options_.socket, options_.fallback_socket, options_.state_dir, options_.needs_state});
 }
 
@@ -205,7 +206,7 @@ Result<json> Daemon::hello() const {
              {"max_message_bytes", options_.config.host.max_message_bytes},
              {"max_json_depth", options_.config.host.max_json_depth}}},
            {"pid", ::getpid()},
-           {"socket", door_->socket().string()},
+           {"socket", unix_server_->socket().string()},
            {"state_dir", options_.state_dir.string()},
            {"config_file", options_.config.file}};
   if (auto wrong = places_->warnings(); !wrong.empty()) out["warnings"] = std::move(wrong);
@@ -345,7 +346,7 @@ void Daemon::request_stop(const std::string& why) {
   log_->write(Level::info, "host", "stopping: " + why);
   workers_.first().post([this] {
     places_->stop();
-    door_->stop_accepting();
+    unix_server_->stop_accepting();
     (void)stop_asked_.reply.send(true);
   });
 }
@@ -354,10 +355,10 @@ void Daemon::watch_the_stopping() {
   if (!options_.on_stuck) return;
   auto [over, wait] = oneshot::channel<bool>();
   stopped_.emplace(std::move(over));
-  const Duration patience = 2 * std::chrono::seconds(config()->host.stop_budget_seconds) + std::chrono::seconds(2);
+  const Duration timeout = 2 * std::chrono::seconds(config()->host.stop_budget_seconds) + std::chrono::seconds(2);
   try {
-    watchdog_ = std::thread([patience, waiting = std::move(wait), stuck = options_.on_stuck] mutable {
-      const auto ended = waiting.recv_for(patience);
+    watchdog_ = std::thread([timeout, waiting = std::move(wait), stuck = options_.on_stuck] mutable {
+      const auto ended = waiting.recv_for(timeout);
       if (!ended && ended.error().kind == ErrorKind::timeout) stuck();
     });
   } catch (const std::system_error& e) {
@@ -376,7 +377,7 @@ void Daemon::stop_all() {
   key_commands_->stop();
   clean_ = launcher_->stop(budget / 4) && clean_;
   bus_.close();
-  door_->close();
+  unix_server_->close();
   workers_.stop();
 }
 

@@ -14,6 +14,7 @@
 #include <gantry/channel/oneshot.hpp>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/version.hpp>
 #include <memory>
 #include <string>
 #include <thread>
@@ -40,8 +41,6 @@
 #include "host/trust/trust_store.hpp"
 
 namespace gantry::host {
-
-inline constexpr std::string_view kVersion = "0.1.0";
 
 struct DaemonOptions {
   Config config;
@@ -142,12 +141,12 @@ class Daemon {
   std::unique_ptr<Launcher> launcher_;
   std::unique_ptr<KeyCommands> key_commands_;
   std::unique_ptr<ServiceManager> services_;
-  std::unique_ptr<TrustService> trust_desk_;
+  std::unique_ptr<TrustService> trust_service_;
   std::shared_ptr<LibraryWatch> watch_;        ///< if it was asked for
   std::unique_ptr<PluginTasks> plugin_tasks_;  ///< outlives its jobs
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;
-  std::unique_ptr<UnixServer> door_;
+  std::unique_ptr<UnixServer> unix_server_;
   std::unique_ptr<Places> places_;
   oneshot::Channel<bool> stop_asked_ = oneshot::channel<bool>();
   std::thread stopper_;

@@ -85,10 +85,10 @@ json Daemon::status() const {
            {"ready", ready},
            {"workspaces", workspaces_.list()},
            {"projects", std::move(projects)},
-           {"socket", door_->socket().string()},
+           {"socket", unix_server_->socket().string()},
            {"http", nullptr},
            {"rss_bytes", rss_bytes()},
-           {"connections", door_->connections()},
+           {"connections", unix_server_->connections()},
            {"state_dir", options_.state_dir.string()},
            {"config_file", config()->file},
            {"log_dropped", log_->dropped()}};
@@ -178,7 +178,7 @@ json Daemon::metrics() const {
                 {"coalesced", bus.coalesced},
                 {"dead", bus.dead},
                 {"subscriptions", bus.subscriptions}}},
-              {"connections", door_->connections()},
+              {"connections", unix_server_->connections()},
               {"log_dropped", log_->dropped()},
               {"rss_bytes", rss_bytes()}};
 }

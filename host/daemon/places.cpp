@@ -31,8 +31,8 @@ Result<void> Places::open() {
       state_problem_ = state.error();
     }
   }
-  if (auto ok = deps_.door.open(options_.socket); !ok) return ok;
-  tell_where();
+  if (auto ok = deps_.server.open(options_.socket); !ok) return ok;
+  publish_socket();
   watch();
   mend();  // what was removed before it was watched
   return {};
@@ -43,12 +43,12 @@ std::shared_ptr<const StateLock> Places::state_lock() const {
   return state_lock_;
 }
 
-void Places::tell_where() {
-  if (const auto held = state_lock()) held->tell(deps_.door.socket());
+void Places::publish_socket() {
+  if (const auto held = state_lock()) held->write_socket(deps_.server.socket());
 }
 
 void Places::watch() {
-  if (auto ok = watch_->watch({options_.socket, deps_.door.socket(), options_.state_dir / "host.lock"}); !ok)
+  if (auto ok = watch_->watch({options_.socket, deps_.server.socket(), options_.state_dir / "host.lock"}); !ok)
     deps_.log.write(Level::warn, "host", ok.error().message);
 }
 
@@ -59,7 +59,7 @@ void Places::stop() {
 
 bool Places::all_in_place() const {
   const auto held = state_lock();
-  return deps_.door.in_place() && deps_.door.socket() == options_.socket && (!held || held->in_place());
+  return deps_.server.in_place() && deps_.server.socket() == options_.socket && (!held || held->in_place());
 }
 
 void Places::look(PlaceWatch::Why why) {
@@ -75,7 +75,7 @@ void Places::mend_after(Duration pause) {
 
 void Places::mend() {
   (void)deps_.timers.cancel(std::exchange(mend_timer_, 0));
-  if (!deps_.door.is_open()) return;
+  if (!deps_.server.is_open()) return;
   mend_socket();
   mend_state_lock();
   if (all_in_place()) {
@@ -88,21 +88,21 @@ void Places::mend() {
 }
 
 void Places::mend_socket() {
-  const bool was_there = deps_.door.in_place();
-  if (was_there && deps_.door.socket() == options_.socket) return;
-  auto done = deps_.door.renew(options_.socket);
+  const bool was_there = deps_.server.in_place();
+  if (was_there && deps_.server.socket() == options_.socket) return;
+  auto done = deps_.server.renew(options_.socket);
   if (!done && !was_there) {
     deps_.log.write(Level::error, "host",
-                    "the socket " + deps_.door.socket().string() +
+                    "the socket " + deps_.server.socket().string() +
                         " was removed, and cannot be made anew: " + done.error().message);
-    if (!options_.fallback.empty()) done = deps_.door.renew(options_.fallback);
+    if (!options_.fallback.empty()) done = deps_.server.renew(options_.fallback);
   }
   if (!done) return;
-  tell_where();
+  publish_socket();
   watch();
   deps_.log.write(Level::warn, "host",
                   std::string(was_there ? "the socket's place is there again" : "the socket was removed from outside") +
-                      "; gantry serves " + deps_.door.socket().string() + " from now on");
+                      "; gantry serves " + deps_.server.socket().string() + " from now on");
 }
 
 void Places::mend_state_lock() {
@@ -118,7 +118,7 @@ void Places::mend_state_lock() {
     Lock lock(mutex_);
     state_lock_ = std::make_shared<const StateLock>(std::move(*again));
   }
-  tell_where();
+  publish_socket();
   watch();
 }
 
@@ -135,7 +135,7 @@ Result<void> Places::may_start(const PluginSpec& spec) {
     state_lock_ = std::make_shared<const StateLock>(std::move(*state));
     state_problem_.reset();
   }
-  tell_where();
+  publish_socket();
   deps_.workers.first().post([this] { watch(); });
   return {};
 }

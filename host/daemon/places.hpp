@@ -34,7 +34,7 @@ class Places {
     Workers& workers;
     Timers& timers;
     Log& log;
-    UnixServer& door;
+    UnixServer& server;
   };
   struct Options {
     std::filesystem::path socket;
@@ -47,7 +47,7 @@ class Places {
   Places(const Places&) = delete;
   Places& operator=(const Places&) = delete;
 
-  /// Takes the state folder and the socket, and opens the door. `conflict`: another host has the socket, or, where it
+  /// Takes the state folder and the socket, and opens the server. `conflict`: another host has the socket, or, where it
   /// is needed, the state folder; other errors as UnixServer::open().
   [[nodiscard]] Result<void> open();
   /// Nothing is made anew any more.
@@ -66,7 +66,7 @@ class Places {
   void mend_state_lock();
   void watch();
   [[nodiscard]] std::shared_ptr<const StateLock> state_lock() const;
-  void tell_where();
+  void publish_socket();
 
   const Deps deps_;
   const Options options_;

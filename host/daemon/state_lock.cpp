@@ -90,7 +90,7 @@ Result<StateLock> StateLock::take(const std::filesystem::path& state_dir, bool w
                                              "; make it writable for this user, or name another ($GANTRY_STATE_DIR)");
 }
 
-void StateLock::tell(const std::filesystem::path& socket) const {
+void StateLock::write_socket(const std::filesystem::path& socket) const {
   const auto stat = process_stat(::getpid());
   const std::string text =
       dump_json({{"pid", ::getpid()}, {"born", stat ? stat->born : 0}, {"socket", socket.string()}}) + "\n";

@@ -42,7 +42,7 @@ class StateLock {
   /// folder cannot be written, and what to do.
   [[nodiscard]] static Result<StateLock> take(const std::filesystem::path& state_dir, bool waits = true);
   /// Says on which socket this host serves.
-  void tell(const std::filesystem::path& socket) const;
+  void write_socket(const std::filesystem::path& socket) const;
   [[nodiscard]] bool in_place() const { return lock_.in_place(); }
 
  private:

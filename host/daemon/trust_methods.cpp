@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How trust is part of the house: what plugins are trusted with at its start, and the methods about it.
+// How trust is part of the daemon: what plugins are trusted with at its start, and the methods about it.
 #include <utility>
 
 #include "host/daemon/daemon.hpp"
@@ -20,7 +20,7 @@ std::vector<PluginSpec> Daemon::trusted_plugins(const Config& config) {
   return specs;
 }
 
-// A mistake in it is said, and stops nothing.
+// An error in it is said, and stops nothing.
 Projects::Read Daemon::read_project(const std::string& workspace) {
   auto read = projects_.read(
       workspace, [this] { return config(); },
@@ -54,7 +54,7 @@ void Daemon::add_trust_builtins() {
       asked.params = request.params;
       asked.traceparent = request.traceparent;
       auto spawned = pool_.spawn([this, sink, job = std::move(asked)] {
-        auto answer = trust_desk_->call(job);
+        auto answer = trust_service_->call(job);
         // Who was waiting for trust and is to run without being called.
         if (answer && job.method == "trust.plugin") {
           start_activated("start");

@@ -127,8 +127,8 @@ Result<json> TrustService::trust_plugin(const std::string& plugin, const std::ve
     return deps_.store.grants_of(plugin, spec.library);
   });
   if (!done) return std::unexpected(done.error());
-  tell("trusted", "plugin " + plugin + " is trusted with " + joined(grants),
-       {{"plugin", plugin}, {"library", spec.library.string()}, {"grants", grants}}, traceparent);
+  audit("trusted", "plugin " + plugin + " is trusted with " + joined(grants),
+        {{"plugin", plugin}, {"library", spec.library.string()}, {"grants", grants}}, traceparent);
   json answer{{"plugin", plugin}, {"grants", grants}};
   if (!asks->is_new) return answer;
   // What was agreed to is the manifest that lies there now.
@@ -147,7 +147,7 @@ Result<json> TrustService::revoke_plugin(const std::string& plugin, std::string_
     });
   }
   if (!revoked) return std::unexpected(revoked.error());
-  tell("revoked", "plugin " + plugin + " is not trusted any more", {{"plugin", plugin}}, traceparent);
+  audit("revoked", "plugin " + plugin + " is not trusted any more", {{"plugin", plugin}}, traceparent);
   return json{{"plugin", plugin}};
 }
 
@@ -183,8 +183,9 @@ Result<json> TrustService::trust_folder(const std::string& folder, const std::st
   if (const auto project = project_config(*file, *users, true); !project)
     return fail(ErrorKind::invalid_params, "nothing of it is trusted: " + to_string(project.error().front()));
   if (auto kept = deps_.store.trust_folder(*path, file->digest); !kept) return std::unexpected(kept.error());
-  tell("trusted", "folder " + *path + " is trusted, " + std::string(kProjectFile) + " with the SHA-256 " + file->digest,
-       {{"folder", *path}, {"digest", file->digest}}, traceparent);
+  audit("trusted",
+        "folder " + *path + " is trusted, " + std::string(kProjectFile) + " with the SHA-256 " + file->digest,
+        {{"folder", *path}, {"digest", file->digest}}, traceparent);
   json answer{{"folder", *path}, {"digest", file->digest}};
   if (const auto errors = deps_.folder_changed(*path); !errors.empty()) answer["errors"] = errors;
   return answer;
@@ -194,12 +195,12 @@ Result<json> TrustService::trust_folder(const std::string& folder, const std::st
 Result<json> TrustService::revoke_folder(const std::string& folder, std::string_view traceparent) {
   const std::string path = canonical_folder("folder", folder).value_or(folder);
   if (auto gone = deps_.store.revoke_folder(path); !gone) return std::unexpected(gone.error());
-  tell("revoked", "folder " + path + " is not trusted any more", {{"folder", path}}, traceparent);
+  audit("revoked", "folder " + path + " is not trusted any more", {{"folder", path}}, traceparent);
   (void)deps_.folder_changed(path);
   return json{{"folder", path}};
 }
 
-void TrustService::tell(const char* what, const std::string& line, json event, std::string_view traceparent) const {
+void TrustService::audit(const char* what, const std::string& line, json event, std::string_view traceparent) const {
   deps_.log.write(Level::warn, "audit", line + trace_note(traceparent));
   if (const auto trace = trace_id(traceparent); !trace.empty()) event["trace"] = trace;
   (void)deps_.bus.publish("host.audit." + std::string(what), dump_json(event));

@@ -57,7 +57,7 @@ class TrustService {
   [[nodiscard]] Result<json> trust_folder(const std::string& folder, const std::string& seen,
                                           std::string_view traceparent);
   [[nodiscard]] Result<json> revoke_folder(const std::string& folder, std::string_view traceparent);
-  void tell(const char* what, const std::string& line, json event, std::string_view traceparent) const;
+  void audit(const char* what, const std::string& line, json event, std::string_view traceparent) const;
 
   const Deps deps_;
 };

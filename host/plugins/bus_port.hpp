@@ -50,7 +50,7 @@ class BusPort : public PluginPort {
   }
   [[nodiscard]] std::optional<std::string> describe(OriginId origin) override { return describe_(origin); }
 
-  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) override {
+  [[nodiscard]] CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink) override {
     request.origin = caller_.origin;
     request.rights = caller_.rights;
     return caller_.call(std::move(request), std::move(sink));
@@ -96,7 +96,7 @@ class BusPort : public PluginPort {
     return std::move(next->event);
   }
   void event_over(const Event& event, const std::string& failure, int tries) override {
-    if (!failure.empty()) bus_.bury(event, "plugin " + owner_.plugin, failure, tries);
+    if (!failure.empty()) bus_.add_dead_letter(event, "plugin " + owner_.plugin, failure, tries);
   }
 
  private:

@@ -20,7 +20,7 @@ namespace gantry::host {
 
 class Handover {
  public:
-  using Streams = std::vector<std::shared_ptr<PluginCall>>;
+  using Streams = std::vector<PluginCallPtr>;
 
   /// `next_id`: calls of the next one have this id and higher ones, so that the streams keep theirs.
   Handover(std::string plugin, std::optional<std::string> state, Streams streams, std::uint64_t next_id)

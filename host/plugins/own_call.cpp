@@ -19,7 +19,7 @@ namespace {
 constexpr std::uint64_t kMostCredit = std::numeric_limits<std::uint32_t>::max();
 }
 
-void OwnCall::begun(std::shared_ptr<ActiveCall> call) {
+void OwnCall::begun(CallPtr call) {
   bool unwanted = false;
   {
     Lock lock(mutex_);
@@ -29,7 +29,7 @@ void OwnCall::begun(std::shared_ptr<ActiveCall> call) {
   if (unwanted) call->cancel();
 }
 
-std::shared_ptr<ActiveCall> OwnCall::active() const {
+CallPtr OwnCall::active() const {
   Lock lock(mutex_);
   return cancelled_ ? nullptr : call_;
 }
@@ -40,7 +40,7 @@ bool OwnCall::over() const {
 }
 
 std::int32_t OwnCall::take_item(std::string payload) {
-  std::shared_ptr<ActiveCall> call;
+  CallPtr call;
   {
     Lock lock(mutex_);
     if (over_ || cancelled_) return GANTRY_CLOSED;
@@ -69,7 +69,7 @@ std::int32_t OwnCall::take_credit(std::uint32_t items) {
 }
 
 std::int32_t OwnCall::take_cancel() {
-  std::shared_ptr<ActiveCall> call;
+  CallPtr call;
   {
     Lock lock(mutex_);
     if (over_ || std::exchange(cancelled_, true)) return GANTRY_CLOSED;
@@ -80,7 +80,7 @@ std::int32_t OwnCall::take_cancel() {
 }
 
 void OwnCall::drop() {
-  std::shared_ptr<ActiveCall> call;
+  CallPtr call;
   {
     Lock lock(mutex_);
     over_ = true;
@@ -149,7 +149,7 @@ void OwnCall::progress(std::string_view payload) {
 }
 
 void OwnCall::answered(Result<Answer> answer) {
-  std::shared_ptr<ActiveCall> last;
+  CallPtr last;
   {
     Lock lock(mutex_);
     if (std::exchange(over_, true)) return;

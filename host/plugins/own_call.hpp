@@ -34,7 +34,7 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
   /// What steers it; once.
-  void begun(std::shared_ptr<ActiveCall> call);
+  void begun(CallPtr call);
 
   // From the plugin: enum gantry_sent.
   [[nodiscard]] std::int32_t take_item(std::string payload);
@@ -54,13 +54,13 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
 
  private:
   void hand_over(gantry_kind kind, std::uint16_t flags, std::uint32_t credit, std::string payload);
-  [[nodiscard]] std::shared_ptr<ActiveCall> active() const;
+  [[nodiscard]] CallPtr active() const;
 
   const std::uint64_t id_;
   const std::size_t bytes_;
   const std::weak_ptr<Plugin> plugin_;
   mutable Mutex mutex_;
-  std::shared_ptr<ActiveCall> call_ GANTRY_GUARDED_BY(mutex_);
+  CallPtr call_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< items that the plugin may send
   std::uint64_t untold_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool credit_waits_ GANTRY_GUARDED_BY(mutex_) = false;  ///< one message, for all of it

@@ -8,7 +8,6 @@
 
 #include "host/bus/topic.hpp"
 #include "host/plugins/handover.hpp"
-#include "host/plugins/plugin_call.hpp"
 #include "host/runtime/json_text.hpp"
 
 namespace gantry::host {
@@ -31,102 +30,62 @@ constexpr std::size_t kMessageOf1 = offsetof(gantry_msg, epoch) + sizeof(gantry_
 
 }  // namespace
 
-Plugin::Plugin(PluginBasics basics) : basics_(std::move(basics)) {
-  if (basics_.handed_over) next_id_ = basics_.handed_over->next_id();
-}
+Plugin::Plugin(PluginBasics basics)
+    : basics_(std::move(basics)), calls_(kMaxOpenCalls, basics_.handed_over ? basics_.handed_over->next_id() : 0) {}
 
 // One that has not started was never stopped either.
 Plugin::~Plugin() { own_calls_.close(); }
 
-std::shared_ptr<PluginCall> Plugin::open(std::shared_ptr<CallSink> sink, std::uint64_t id) {
-  Lock lock(mutex_);
-  if (id == 0) id = next_id_;
-  next_id_ = std::max(next_id_, id + 1);
-  auto call = std::make_shared<PluginCall>(weak_from_this(), id, std::move(sink));
-  if (stopping_) {
-    call->refuse(Error{ErrorKind::unavailable, "plugin " + name() + " is stopping", {}});
-  } else if (calls_.size() >= kMaxOpenCalls) {
-    call->refuse(Error{ErrorKind::overloaded,
-                       "plugin " + name() + " has " + std::to_string(calls_.size()) + " open calls",
-                       R"({"retry_after_ms":100})"});
-  } else {
-    calls_.emplace(id, call);
+Result<void> Plugin::open(const PluginCallPtr& call, std::uint64_t id) {
+  const std::uint32_t attempt = call->begin_attempt();
+  if (attempt == 0) return {};
+  const auto entered = calls_.enter(call, id, [&] { call->enter(*this); });
+  if (entered == CallTable::Entered::yes) {
+    deliver_call(call);
+    call->begun(attempt);
+    return {};
   }
+  call->end_attempt();
+  if (entered == CallTable::Entered::closed) return fail(ErrorKind::unavailable, "plugin " + name() + " is stopping");
+  return fail(ErrorKind::overloaded, "plugin " + name() + " has " + std::to_string(calls_.size()) + " open calls",
+              R"({"retry_after_ms":100})");
+}
+
+// For who waits until it has none, while it stops.
+void Plugin::fewer_are_open() {
+  if (!calls_.is_closed()) return;
+  Lock lock(mutex_);
+  idle_.notify_all();
+}
+
+PluginCallPtr Plugin::take_out(std::uint64_t id) {
+  auto call = calls_.take(id);
+  fewer_are_open();
   return call;
 }
 
-void Plugin::begin(const std::shared_ptr<PluginCall>& call, CallRequest request) {
-  if (call->refused()) {
-    call->finish(std::unexpected(std::move(*call->refused())));
-    return;
-  }
-  call->name(request.method, request.origin);
-  call->allow(request.stream_credit.value_or(0));
-  if (request.background) call->background();
-  if (request.stream_credit) {
-    const auto declared = manifest().methods.find(request.method);
-    if (declared != manifest().methods.end() && declared->second.attach) call->attach();
-    call->stream();
-    if (manifest().handover) call->keep(request);
-  }
-  deliver_call(call, std::move(request));
-  call->begun();
-  if (call->is_attach() || call->is_background()) stopping_has_begun(*call);
+std::vector<PluginCallPtr> Plugin::take_out(const std::function<bool(const PluginCall&)>& wanted) {
+  std::vector<PluginCallPtr> out;
+  calls_.each([&](PluginCall& call) {
+    if (wanted(call)) out.emplace_back(&call);
+  });
+  std::erase_if(out, [this](const auto& call) { return !forget(*call); });  // answered meanwhile
+  return out;
 }
 
-// drain() may have seen it before it was marked as what it is.
-void Plugin::stopping_has_begun(PluginCall& call) {
-  {
-    Lock lock(mutex_);
-    if (!stopping_) return;
-    idle_.notify_all();
-  }
-  if (call.is_background()) call.cancel();
+bool Plugin::forget(const PluginCall& call) {
+  const auto last = calls_.take_if(call.id(), [&](const PluginCall& found) { return &found == &call; });
+  if (last) fewer_are_open();
+  return last != nullptr;
 }
 
-std::shared_ptr<PluginCall> Plugin::take_out(std::uint64_t id) {
-  const auto it = calls_.find(id);
-  if (it == calls_.end()) return nullptr;
-  auto call = std::move(it->second);
-  calls_.erase(it);
-  if (stopping_) idle_.notify_all();
-  return call;
-}
-
-void Plugin::forget(std::uint64_t id) {
-  std::shared_ptr<PluginCall> last;
-  Lock lock(mutex_);
-  last = take_out(id);
-}
-
-void Plugin::deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request) {
-  const bool taken = has_room() && deliver([call, r = std::move(request)](Plugin& p) mutable {
-                       // Cancelled before its turn came: the plugin never hears of it.
-                       if (call->over() && !call->is_resumed()) {
-                         p.forget(call->id());
-                         call->finish(fail(ErrorKind::cancelled, "cancelled"));
-                         return;
-                       }
-                       auto msg = make_msg(GANTRY_CALL, call->id());
-                       msg.flags = r.stream_credit ? GANTRY_STREAM : 0;
-                       if (call->is_resumed()) msg.flags |= GANTRY_RESUMED;
-                       msg.credit = r.stream_credit.value_or(0);
-                       if (const auto left = r.deadline.left(p.timers().now())) msg.budget_ns = left->count();
-                       msg.origin = r.origin;
-                       msg.topic = to_bytes(r.method);
-                       msg.payload = to_bytes(r.params);
-                       msg.traceparent = to_bytes(r.traceparent);
-                       msg.idempotency_key = to_bytes(r.idempotency_key);
-                       const std::int32_t status = p.hand(msg, std::move(r.descriptors));
-                       if (status >= 0) return;
-                       p.forget(call->id());
-                       call->finish(fail(ErrorKind::internal, "plugin " + p.name() + " could not take " + r.method));
-                     });
-  if (taken) return;
-  forget(call->id());
-  call->finish(has_room() ? fail(ErrorKind::unavailable, "plugin " + name() + " is stopping")
-                          : fail(ErrorKind::overloaded, "the mailbox of plugin " + name() + " is full",
-                                 R"({"retry_after_ms":100})"));
+void Plugin::deliver_call(PluginCallPtr call) {
+  PluginCall& called = *call;
+  if (has_room() && deliver([call = std::move(call)](Plugin& p) { call->deliver(p); })) return;
+  if (!forget(called)) return;
+  called.finish(has_room() ? fail(ErrorKind::unavailable, "plugin " + name() + " is stopping")
+                           : fail(ErrorKind::overloaded, "the mailbox of plugin " + name() + " is full",
+                                  R"({"retry_after_ms":100})"));
 }
 
 void Plugin::reconfigure(std::function<json()> config) {
@@ -167,13 +126,9 @@ void Plugin::gone(OriginId origin) {
 }
 
 void Plugin::answer_open(const Error& error) {
-  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls;
-  {
-    Lock lock(mutex_);
-    calls.swap(calls_);
-    idle_.notify_all();
-  }
-  for (auto& [id, call] : calls) call->finish(std::unexpected(error));
+  const auto calls = calls_.take_all();
+  fewer_are_open();
+  for (const auto& call : calls) call->finish(std::unexpected(error));
 }
 
 void Plugin::answer_all(const Error& error) {
@@ -182,36 +137,23 @@ void Plugin::answer_all(const Error& error) {
   port().left();
 }
 
-std::shared_ptr<PluginCall> Plugin::find(std::uint64_t id) const {
-  Lock lock(mutex_);
-  const auto it = calls_.find(id);
-  return it == calls_.end() ? nullptr : it->second;
-}
-
 bool Plugin::serves(OriginId origin) const {
-  Lock lock(mutex_);
-  return std::any_of(calls_.begin(), calls_.end(), [&](const auto& call) { return call.second->origin() == origin; });
+  bool found = false;
+  calls_.each([&](const PluginCall& call) { found = found || call.request().origin == origin; });
+  return found;
 }
 
 OpenMethods Plugin::open_methods() const {
-  std::vector<std::shared_ptr<PluginCall>> calls;
-  {
-    Lock lock(mutex_);
-    for (const auto& [id, call] : calls_) calls.push_back(call);
-  }
-  std::ranges::sort(calls, {}, &PluginCall::id);
+  std::vector<PluginCallPtr> calls;
+  calls_.each([&](PluginCall& call) { calls.emplace_back(&call); });
+  std::ranges::sort(calls, {}, [](const auto& call) { return call->id(); });
   OpenMethods out;
   for (const auto& call : calls) {
     if (out.oldest.size() == OpenMethods::kMax) break;
-    out.oldest.push_back(call->method());
+    out.oldest.push_back(call->request().method);
   }
   out.more = calls.size() - out.oldest.size();
   return out;
-}
-
-std::size_t Plugin::open_calls() const {
-  Lock lock(mutex_);
-  return calls_.size();
 }
 
 Result<std::string> Plugin::checked_payload(const gantry_msg& msg) const {
@@ -280,21 +222,17 @@ std::int32_t Plugin::take_own(const gantry_msg& msg, Descriptors descriptors) {
 }
 
 std::int32_t Plugin::take_response(const gantry_msg& msg, Result<std::string> payload, Descriptors descriptors) {
-  std::shared_ptr<PluginCall> call;
-  std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stopped;
-  {
-    Lock lock(mutex_);
-    if (stop_reply_ && stop_reply_->first == msg.id) {
-      stopped = std::move(stop_reply_);
-      stop_reply_.reset();
-    } else {
-      call = take_out(msg.id);
+  if (msg.id != 0 && msg.id == stop_id_.load(std::memory_order_acquire)) {
+    std::optional<oneshot::Sender<bool>> stopped;
+    {
+      Lock lock(mutex_);
+      stopped.swap(stop_reply_);
     }
-  }
-  if (stopped) {
-    (void)stopped->second.send(true);
+    if (!stopped) return GANTRY_CLOSED;
+    (void)stopped->send(true);
     return GANTRY_OK;
   }
+  const auto call = take_out(msg.id);
   if (!call) return GANTRY_CLOSED;
   if (msg.status != 0) {
     call->finish(std::unexpected(detail::parse_error(msg.status, payload.value_or(""), "plugin " + name())));
@@ -342,12 +280,7 @@ void Plugin::take_log(std::int32_t level, std::string_view line) {
 std::int32_t Plugin::is_cancelled(std::uint64_t id) const {
   if ((id & GANTRY_OWN_CALL) != 0) return own_calls_.over(id) ? 1 : 0;
   const auto call = find(id);
-  return !call || call->over() ? 1 : 0;
-}
-
-bool Plugin::is_stopping() const {
-  Lock lock(mutex_);
-  return stopping_;
+  return !call || call->is_over() ? 1 : 0;
 }
 
 std::string Plugin::last_error() const {
@@ -355,16 +288,12 @@ std::string Plugin::last_error() const {
   return last_error_;
 }
 
-void Plugin::refuse_calls() {
-  Lock lock(mutex_);
-  stopping_ = true;
-}
-
 std::pair<std::uint64_t, oneshot::Receiver<bool>> Plugin::expect_stop() {
   auto [reply, answer] = oneshot::channel<bool>();
+  const std::uint64_t id = calls_.fresh_id();
   Lock lock(mutex_);
-  const std::uint64_t id = next_id_++;
-  stop_reply_.emplace(id, std::move(reply));
+  stop_reply_.emplace(std::move(reply));
+  stop_id_.store(id, std::memory_order_release);
   return {id, std::move(answer)};
 }
 

@@ -24,21 +24,21 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "host/calls/call.hpp"
+#include "host/plugins/call_table.hpp"
 #include "host/plugins/death.hpp"
 #include "host/plugins/library/manifest.hpp"
 #include "host/plugins/own_call.hpp"
+#include "host/plugins/plugin_call.hpp"
 #include "host/plugins/port.hpp"
 #include "host/runtime/timers.hpp"
 
 namespace gantry::host {
 
 class Handover;
-class PluginCall;
 
 /// What every plugin needs.
 struct PluginBasics {
@@ -59,9 +59,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   Plugin& operator=(const Plugin&) = delete;
   virtual ~Plugin();
 
-  /// A call that stands in the table, so that what comes back finds it; its plugin hears of it at begin(). The sink is
-  /// answered exactly once, also when the plugin cannot take it. `id`: the host's, in a process of its own.
-  [[nodiscard]] std::shared_ptr<PluginCall> open(std::shared_ptr<CallSink> sink, std::uint64_t id = 0);
+  /// The call is the plugin's from here on, which answers it exactly once; perhaps before this
+  /// returns. After an error it is not, and hears nothing: `unavailable`, the plugin is stopping;
+  /// `overloaded`. `id`: the host's, in a process of its own.
+  [[nodiscard]] Result<void> open(const PluginCallPtr& call, std::uint64_t id = 0);
   /// `config` is asked when the message leaves, serially: the newest always comes last.
   void reconfigure(std::function<json()> config);
   void gone(OriginId origin);
@@ -70,7 +71,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// expected streams are left open, and attach streams are not waited for: they may be given to it.
   bool drain(std::chrono::steady_clock::time_point until);
   /// It takes no more calls.
-  [[nodiscard]] bool is_stopping() const;
+  [[nodiscard]] bool is_stopping() const { return calls_.is_closed(); }
   /// It ended without being asked to.
   [[nodiscard]] bool is_dead() const { return dead_.load(std::memory_order_acquire); }
   void note_death() { dead_.store(true, std::memory_order_release); }
@@ -81,7 +82,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// Blocks at most about `budget`. False: the plugin did not return in time; what it holds is abandoned.
   virtual bool stop(Duration budget) = 0;
 
-  [[nodiscard]] std::size_t open_calls() const;
+  [[nodiscard]] std::size_t open_calls() const { return calls_.size(); }
   /// A call of this client's, or plugin's, is open.
   [[nodiscard]] bool serves(OriginId origin) const;
   [[nodiscard]] OpenMethods open_methods() const;
@@ -101,8 +102,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   friend class OwnCalls;
   explicit Plugin(PluginBasics basics);
 
-  /// Runs `task` after those before it, one at a time. False: it is stopping, or its mailbox is full.
-  [[nodiscard]] virtual bool push(std::move_only_function<void()> task) = 0;
+  /// Runs `task` after those before it, one at a time, with the plugin, or nullptr when its last
+  /// owner is gone. False: it is stopping, or its mailbox is full.
+  using Task = std::move_only_function<void(Plugin*)>;
+  [[nodiscard]] virtual bool push(Task task) = 0;
   /// Within a task: gives it to the plugin. Negative: it was not taken.
   virtual std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) = 0;
   /// For calls and items; what remains of the mailbox is enough for the rest.
@@ -113,8 +116,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// `message`: void(Plugin&), which hands something over. Not when its last owner is gone.
   template <class F>
   [[nodiscard]] bool deliver(F message) {
-    return push([weak = weak_from_this(), message = std::move(message)]() mutable {
-      if (const auto plugin = weak.lock()) message(*plugin);
+    return push([message = std::move(message)](Plugin* plugin) mutable {
+      if (plugin != nullptr) message(*plugin);
     });
   }
   /// What the plugin sends, checked: enum gantry_sent. Any thread.
@@ -131,10 +134,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] const std::string* handed_over() const;
   /// Once it has started: the streams that the instance before has given are its own. Ahead of its first call.
   void resume_streams();
-  [[nodiscard]] std::vector<std::shared_ptr<PluginCall>> given_streams() const;
+  [[nodiscard]] std::vector<PluginCallPtr> given_streams() const;
 
   /// No call is taken any more.
-  void refuse_calls();
+  void refuse_calls() { calls_.close(); }
   /// The id and the receiver of the one answer to GANTRY_STOP.
   [[nodiscard]] std::pair<std::uint64_t, oneshot::Receiver<bool>> expect_stop();
   /// The calls that it has not answered are answered so.
@@ -161,30 +164,30 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   std::int32_t take_response(const gantry_msg& msg, Result<std::string> payload, Descriptors descriptors);
   std::int32_t take_own(const gantry_msg& msg, Descriptors descriptors);
   [[nodiscard]] Result<std::string> checked_payload(const gantry_msg& msg) const;
-  void begin(const std::shared_ptr<PluginCall>& call, CallRequest request);
-  void deliver_call(const std::shared_ptr<PluginCall>& call, CallRequest request);
-  [[nodiscard]] std::shared_ptr<PluginCall> find(std::uint64_t id) const;
-  void forget(std::uint64_t id);
-  [[nodiscard]] std::shared_ptr<PluginCall> take_out(std::uint64_t id) GANTRY_REQUIRES(mutex_);
-  void stopping_has_begun(PluginCall& call);
-  [[nodiscard]] bool none_will_end() const GANTRY_REQUIRES(mutex_);
+  void deliver_call(PluginCallPtr call);
+  [[nodiscard]] PluginCallPtr find(std::uint64_t id) const { return calls_.find(id); }
+  /// True: it stood in the table, and its attempt is the caller's to end.
+  [[nodiscard]] bool forget(const PluginCall& call);
+  [[nodiscard]] PluginCallPtr take_out(std::uint64_t id);
+  [[nodiscard]] std::vector<PluginCallPtr> take_out(const std::function<bool(const PluginCall&)>& wanted);
+  void fewer_are_open();
+  [[nodiscard]] bool none_will_end() const;
 
   const PluginBasics basics_;
   OwnCalls own_calls_;
+  CallTable calls_;  ///< closed when it stops
   std::atomic<bool> reconfigure_waits_{false};
   std::atomic<bool> dead_{false};
+  std::atomic<std::uint64_t> stop_id_{0};  ///< that the one answer to GANTRY_STOP has
   mutable Mutex mutex_;
-  CondVar idle_;  ///< fewer calls are open, while it stops
-  bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::uint64_t next_id_ GANTRY_GUARDED_BY(mutex_) = 1;
-  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
+  CondVar idle_;                                          ///< fewer calls are open, while it stops
   std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told
   bool gone_waits_ GANTRY_GUARDED_BY(mutex_) = false;     ///< one message, for all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   bool heir_ GANTRY_GUARDED_BY(mutex_) = false;
   std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<PluginCall>> given_streams_ GANTRY_GUARDED_BY(mutex_);
-  std::optional<std::pair<std::uint64_t, oneshot::Sender<bool>>> stop_reply_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<PluginCallPtr> given_streams_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<oneshot::Sender<bool>> stop_reply_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

@@ -7,31 +7,130 @@
 #include <limits>
 #include <utility>
 
+#include "host/plugins/plugin.hpp"
+
 namespace gantry::host {
 
 using detail::make_msg;
+using detail::to_bytes;
 
 namespace {
 constexpr std::uint64_t kMostCredit = std::numeric_limits<std::uint32_t>::max();
 }  // namespace
+
+// -- an attempt -----------------------------------------------------------------------------------
+
+std::uint32_t PluginCall::begin_attempt() {
+  Word before = word_.load(std::memory_order_relaxed);
+  std::uint32_t attempt = 0;
+  Word next = 0;
+  do {
+    if ((before & kAnswered) != 0) return 0;
+    attempt = attempt_of(before) + 1;
+    next = (Word{attempt} << kAttemptShift) | (before & (kCancelled | kSaid | kHasPermit)) | kOwed;
+  } while (!word_.compare_exchange_weak(before, next, std::memory_order_seq_cst));
+  return attempt;
+}
+
+void PluginCall::enter(Plugin& plugin) {
+  at_.store(&plugin, std::memory_order_relaxed);
+  const auto& opening = request();
+  const auto set_plugin = [&]() GANTRY_NO_TSA { plugin_ = plugin.weak_from_this(); };
+  if (!is_stream()) return set_plugin();
+  const auto declared = plugin.manifest().methods.find(opening.method);
+  attach_ = declared != plugin.manifest().methods.end() && declared->second.attach;
+  kept_ = plugin.manifest().handover;
+  opening_credit_ = *opening.stream_credit;
+  Lock lock(mutex_);
+  set_plugin();
+  out_credit_ += opening_credit_;
+}
+
+void PluginCall::begun(std::uint32_t attempt) {
+  Word before = word_.load(std::memory_order_relaxed);
+  do {
+    if (attempt_of(before) != attempt) return;  // it is over
+  } while (!word_.compare_exchange_weak(before, before | kBegun, std::memory_order_seq_cst));
+  const bool owed = (before & kOwed) != 0;
+  if ((before & kSaid) != 0) {
+    std::size_t items = 0;
+    bool end = false;
+    bool credit = false;
+    {
+      Lock lock(mutex_);
+      items = items_.size();
+      end = owed && ended_ && !end_handed_;
+      credit = owed && (undelivered_credit_ != 0 || room_untold_);
+    }
+    for (; items != 0; --items) deliver_item();
+    if (end) deliver_end();
+    if (credit) deliver_credit();
+  }
+  if (owed && (before & kCancelled) != 0) deliver_cancel();
+}
+
+// A plugin loses what it has not been given yet only when it takes no calls any more: so if the
+// call is at this plugin, it is the same attempt.
+void PluginCall::deliver(Plugin& plugin) {
+  const Word now = word_.load(std::memory_order_acquire);
+  if (at_.load(std::memory_order_relaxed) != &plugin || (now & kOwed) == 0) return;
+  if (is_over(now) && !resumed_) {  // before its turn came: the plugin never hears of it
+    if (plugin.forget(*this)) finish(fail(ErrorKind::cancelled, "cancelled"));
+    return;
+  }
+  const CallRequest& r = request();
+  auto msg = make_msg(GANTRY_CALL, id());
+  if (is_stream()) msg.flags |= GANTRY_STREAM;
+  if (resumed_) msg.flags |= GANTRY_RESUMED;
+  msg.credit = opening_credit_;
+  if (const auto left = r.deadline.left(plugin.timers().now())) msg.budget_ns = left->count();
+  msg.origin = r.origin;
+  msg.topic = to_bytes(r.method);
+  msg.payload = to_bytes(r.params);
+  msg.traceparent = to_bytes(r.traceparent);
+  msg.idempotency_key = to_bytes(r.idempotency_key);
+  const std::int32_t status = plugin.hand(msg, std::exchange(request_.descriptors, {}));
+  if (status < 0 && plugin.forget(*this))
+    finish(fail(ErrorKind::internal, "plugin " + plugin.name() + " could not take " + r.method));
+}
+
+void PluginCall::finish(Result<Answer> answer) {
+  if (is_stream()) {
+    Lock lock(mutex_);
+    if (is_listening() && (late_.sending || !late_.items.empty())) {
+      late_.answer = std::move(answer);  // behind the items
+      return;
+    }
+    late_.items.clear();
+  }
+  attempt_over(std::move(answer));
+}
+
+void PluginCall::attempt_over(Result<Answer> answer) {
+  if ((conclude() & kAnswered) == 0) answered(std::move(answer));
+}
+
+// -- what the caller says -------------------------------------------------------------------------
 
 std::shared_ptr<Plugin> PluginCall::plugin() const {
   Lock lock(mutex_);
   return plugin_.lock();
 }
 
-bool PluginCall::is_with(const Plugin& plugin) const { return begun_ && plugin_.lock().get() == &plugin; }
+bool PluginCall::is_with(const Plugin& plugin) const {
+  return (word_.load(std::memory_order_acquire) & kBegun) != 0 && plugin_.lock().get() == &plugin;
+}
 
 Result<void> PluginCall::send_item(std::string payload) {
   if (const auto owner = plugin(); owner && !owner->has_room())
     return fail(ErrorKind::overloaded, "the mailbox of plugin " + owner->name() + " is full; its credit was too much");
   {
     Lock lock(mutex_);
-    if (!sink_ || cancelled_ || ended_) return {};  // it crossed the end on its way
+    if (is_over() || ended_) return {};  // it crossed the end on its way
     if (in_credit_ == 0) return fail(ErrorKind::overloaded, "an item was sent without credit; wait for $/credit");
     --in_credit_;
     items_.push_back(std::move(payload));
-    if (!begun_) return {};
+    if ((mark(kSaid) & kBegun) == 0) return {};
   }
   deliver_item();
   return {};
@@ -47,14 +146,14 @@ std::optional<std::string> PluginCall::next_item(const Plugin& plugin) {
 
 void PluginCall::hand_item(Plugin& plugin, std::uint64_t id, const std::string& text) {
   auto msg = make_msg(GANTRY_ITEM, id);
-  msg.payload = gantry_bytes{text.data(), text.size()};
+  msg.payload = to_bytes(text);
   (void)plugin.hand(msg, {});
 }
 
 void PluginCall::deliver_item() {
   if (const auto owner = plugin()) {
-    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
-      if (const auto text = self->next_item(p)) hand_item(p, self->id_, *text);
+    (void)owner->deliver([self = PluginCallPtr(this)](Plugin& p) {
+      if (const auto text = self->next_item(p)) hand_item(p, self->id(), *text);
     });
   }
 }
@@ -62,66 +161,23 @@ void PluginCall::deliver_item() {
 void PluginCall::send_end() {
   {
     Lock lock(mutex_);
-    if (!sink_ || ended_) return;
+    if (is_over() || ended_) return;
     ended_ = true;
-    if (!begun_) return;
+    if ((mark(kSaid) & kBegun) == 0) return;
   }
   deliver_end();
-}
-
-void PluginCall::begin(CallRequest request) {
-  if (const auto owner = plugin()) {
-    owner->begin(shared_from_this(), std::move(request));
-  } else {
-    finish(fail(ErrorKind::plugin_died, "the plugin was stopped before it was called"));
-  }
-}
-
-void PluginCall::name(const std::string& method, OriginId origin) {
-  origin_ = origin;
-  Lock lock(mutex_);
-  method_ = method;
-}
-
-std::string PluginCall::method() const {
-  Lock lock(mutex_);
-  return method_;
-}
-
-void PluginCall::allow(std::uint32_t credit) {
-  Lock lock(mutex_);
-  out_credit_ += credit;
-}
-
-void PluginCall::begun() {
-  std::size_t items = 0;
-  bool end = false;
-  bool credit = false;
-  bool cancelled = false;
-  {
-    Lock lock(mutex_);
-    begun_ = true;
-    items = items_.size();
-    end = sink_ && ended_ && !end_handed_;
-    credit = sink_ && (undelivered_credit_ != 0 || room_untold_);
-    cancelled = sink_ && cancelled_;
-  }
-  for (; items != 0; --items) deliver_item();
-  if (end) deliver_end();
-  if (credit) deliver_credit();
-  if (cancelled) deliver_cancel();
 }
 
 // It may overtake items whose deliveries are pushed by another thread just now: then it takes them along.
 void PluginCall::deliver_end() {
   if (const auto owner = plugin()) {
-    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
-      while (const auto text = self->next_item(p)) hand_item(p, self->id_, *text);
+    (void)owner->deliver([self = PluginCallPtr(this)](Plugin& p) {
+      while (const auto text = self->next_item(p)) hand_item(p, self->id(), *text);
       {
         Lock lock(self->mutex_);
         if (!self->is_with(p) || std::exchange(self->end_handed_, true)) return;
       }
-      auto msg = make_msg(GANTRY_ITEM, self->id_);
+      auto msg = make_msg(GANTRY_ITEM, self->id());
       msg.flags = GANTRY_END;
       (void)p.hand(msg, {});
     });
@@ -130,18 +186,20 @@ void PluginCall::deliver_end() {
 
 // Credit that arrives before the plugin has looked at the last is added up: one message waits at most.
 void PluginCall::give_credit(std::uint32_t items) {
+  if (!is_stream()) return;
   bool tell = false;
   bool late = false;
   {
     Lock lock(mutex_);
-    if (!sink_) return;
+    if ((word_.load(std::memory_order_acquire) & kAnswered) != 0) return;
     const bool held_back = std::exchange(held_back_, false);
     late = held_back && !late_.items.empty();
     const bool waiting = undelivered_credit_ != 0 || room_untold_;
     out_credit_ = std::min(out_credit_ + items, kMostCredit);
     undelivered_credit_ = std::min(undelivered_credit_ + items, kMostCredit);
     room_untold_ = room_untold_ || (held_back && !late);
-    tell = begun_ && !waiting && (undelivered_credit_ != 0 || room_untold_);
+    const bool begun = (mark(kSaid) & kBegun) != 0;
+    tell = begun && !waiting && (undelivered_credit_ != 0 || room_untold_);
   }
   if (tell) deliver_credit();
   if (late) send_late();
@@ -149,8 +207,8 @@ void PluginCall::give_credit(std::uint32_t items) {
 
 void PluginCall::deliver_credit() {
   if (const auto owner = plugin()) {
-    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
-      auto msg = make_msg(GANTRY_CREDIT, self->id_);
+    (void)owner->deliver([self = PluginCallPtr(this)](Plugin& p) {
+      auto msg = make_msg(GANTRY_CREDIT, self->id());
       {
         Lock lock(self->mutex_);
         if (!self->is_with(p)) return;
@@ -163,42 +221,41 @@ void PluginCall::deliver_credit() {
 }
 
 void PluginCall::cancel() {
-  bool tell = false;
+  const Word before = mark(kCancelled);
+  if (!is_over(before)) tell_cancelled(before);
+}
+
+void PluginCall::tell_cancelled(Word before) {
+  if ((before & kOwed) == 0) return;
   std::optional<Result<Answer>> answer;
-  {
+  if (is_stream()) {
     Lock lock(mutex_);
-    if (!sink_ || cancelled_) return;
-    cancelled_ = true;
-    tell = begun_;
     late_.items.clear();
     answer.swap(late_.answer);
   }
-  if (tell) deliver_cancel();
-  if (answer) finish(std::move(*answer));
+  if ((before & kBegun) != 0) deliver_cancel();
+  if (answer) attempt_over(std::move(*answer));
 }
 
 void PluginCall::deliver_cancel() {
   if (const auto owner = plugin()) {
-    (void)owner->deliver([self = shared_from_this()](Plugin& p) {
+    (void)owner->deliver([self = PluginCallPtr(this)](Plugin& p) {
       {
         Lock lock(self->mutex_);
         if (!self->is_with(p)) return;
       }
-      auto msg = make_msg(GANTRY_CANCEL, self->id_);
+      auto msg = make_msg(GANTRY_CANCEL, self->id());
       (void)p.hand(msg, {});
     });
   }
 }
 
-void PluginCall::keep(const CallRequest& r) {
-  Lock lock(mutex_);
-  opening_ = Opening{r.method, r.params, r.origin, r.deadline, r.traceparent, r.idempotency_key};
-  kept_ = true;
-}
+// -- from one instance to the next ----------------------------------------------------------------
 
 void PluginCall::park() {
   Lock lock(mutex_);
-  begun_ = false;
+  (void)mark(kSaid);
+  (void)unmark(kBegun);
 }
 
 PluginCall::Undelivered PluginCall::undelivered() {
@@ -214,20 +271,19 @@ void PluginCall::put_back(Undelivered undelivered) {
 }
 
 void PluginCall::resume(const std::shared_ptr<Plugin>& heir) {
-  CallRequest request;
   resumed_ = true;
   {
     Lock lock(mutex_);
-    const Opening& o = *opening_;
     plugin_ = heir;
+    at_.store(heir.get(), std::memory_order_relaxed);
     // All that is left of it: what the instance before was not told of is part of that.
-    const auto credit = static_cast<std::uint32_t>(std::min<std::uint64_t>(out_credit_, kMostCredit));
+    opening_credit_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(out_credit_, kMostCredit));
     undelivered_credit_ = 0;
     room_untold_ = false;
-    request = {o.method, o.params, o.origin, o.deadline, credit, o.traceparent, o.idempotency_key, 0, {}};
   }
-  heir->deliver_call(shared_from_this(), std::move(request));
-  begun();
+  const std::uint32_t attempt = attempt_of(word_.load(std::memory_order_acquire));
+  heir->deliver_call(PluginCallPtr(this));
+  begun(attempt);
 }
 
 void PluginCall::resumed_by_host() {
@@ -236,40 +292,38 @@ void PluginCall::resumed_by_host() {
   in_credit_ = kMostCredit;
 }
 
-std::shared_ptr<CallSink> PluginCall::listener() const {
-  Lock lock(mutex_);
-  return cancelled_ ? nullptr : sink_;
+// -- what the plugin says -------------------------------------------------------------------------
+
+bool PluginCall::is_listening() const {
+  const Word now = word_.load(std::memory_order_acquire);
+  return (now & kOwed) != 0 && !is_over(now);
 }
 
-bool PluginCall::over() const { return listener() == nullptr; }
-
 std::int32_t PluginCall::take_item(std::string_view payload) {
-  std::shared_ptr<CallSink> sink;
   {
     Lock lock(mutex_);
-    if (!sink_ || cancelled_) return GANTRY_CLOSED;
+    if (!is_listening()) return GANTRY_CLOSED;
     if (out_credit_ == 0) return GANTRY_FULL;
-    sink = sink_;
   }
-  if (!finds_room(*sink)) return GANTRY_FULL;
+  if (!finds_room()) return GANTRY_FULL;
   {
     Lock lock(mutex_);
-    if (!sink_ || cancelled_) return GANTRY_CLOSED;
+    if (!is_listening()) return GANTRY_CLOSED;
     if (out_credit_ == 0) return GANTRY_FULL;
     --out_credit_;
   }
-  sink->item(payload);
+  item(payload);
   return GANTRY_OK;
 }
 
 // Room may come while this looks: it looks again once whoever gives room can see that somebody waits.
-bool PluginCall::finds_room(const CallSink& sink) {
-  if (sink.has_room()) return true;
+bool PluginCall::finds_room() {
+  if (has_room()) return true;
   {
     Lock lock(mutex_);
     held_back_ = true;
   }
-  if (!sink.has_room()) return false;
+  if (!has_room()) return false;
   Lock lock(mutex_);
   held_back_ = false;
   return true;
@@ -278,7 +332,7 @@ bool PluginCall::finds_room(const CallSink& sink) {
 std::int32_t PluginCall::take_item_for_good(std::string payload) {
   {
     Lock lock(mutex_);
-    if (!sink_ || cancelled_) return GANTRY_CLOSED;
+    if (!is_listening()) return GANTRY_CLOSED;
     if (out_credit_ == 0) return GANTRY_FULL;
     --out_credit_;
     late_.items.push_back(std::move(payload));
@@ -290,19 +344,17 @@ std::int32_t PluginCall::take_item_for_good(std::string payload) {
 // One thread sends at a time, in order; another leaves its item to that one.
 void PluginCall::send_late() {
   while (true) {
-    std::shared_ptr<CallSink> sink;
     std::string text;
     {
       Lock lock(mutex_);
-      if (!sink_ || late_.sending) return;
+      if ((word_.load(std::memory_order_acquire) & kOwed) == 0 || late_.sending) return;
       if (late_.items.empty()) break;
       late_.sending = true;
-      sink = sink_;
       text = std::move(late_.items.front());
       late_.items.pop_front();
     }
-    const bool room = finds_room(*sink);
-    if (room) sink->item(text);
+    const bool room = finds_room();
+    if (room && !is_over()) item(text);
     Lock lock(mutex_);
     late_.sending = false;
     if (room) continue;
@@ -323,47 +375,28 @@ void PluginCall::send_late() {
 std::int32_t PluginCall::take_end() {
   {
     Lock lock(mutex_);
-    late_.end = sink_ && !cancelled_ && (late_.sending || !late_.items.empty());
+    late_.end = is_listening() && (late_.sending || !late_.items.empty());
     if (late_.end) return GANTRY_OK;
   }
-  const auto sink = listener();
-  if (!sink) return GANTRY_CLOSED;
-  sink->item_end();
+  if (!is_listening()) return GANTRY_CLOSED;
+  item_end();
   return GANTRY_OK;
 }
 
 std::int32_t PluginCall::take_credit(std::uint32_t items) {
-  std::shared_ptr<CallSink> sink;
   {
     Lock lock(mutex_);
-    if (!sink_ || cancelled_) return GANTRY_CLOSED;
+    if (!is_listening()) return GANTRY_CLOSED;
     in_credit_ = std::min(in_credit_ + items, kMostCredit);
-    sink = sink_;
   }
-  sink->credit(items);
+  credit(items);
   return GANTRY_OK;
 }
 
 std::int32_t PluginCall::take_progress(std::string_view payload) {
-  const auto sink = listener();
-  if (!sink) return GANTRY_CLOSED;
-  sink->progress(payload);
+  if (!is_listening()) return GANTRY_CLOSED;
+  progress(payload);
   return GANTRY_OK;
-}
-
-void PluginCall::finish(Result<Answer> answer) {
-  std::shared_ptr<CallSink> sink;
-  {
-    Lock lock(mutex_);
-    if (sink_ && !cancelled_ && (late_.sending || !late_.items.empty())) {
-      late_.answer = std::move(answer);  // behind the items
-      return;
-    }
-    sink = std::move(sink_);
-    sink_.reset();
-    late_.items.clear();
-  }
-  if (sink) sink->answered(std::move(answer));
 }
 
 }  // namespace gantry::host

@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/plugin_call.hpp: one call that a plugin owes an answer.
+// host/plugins/plugin_call.hpp: a call as the plugin runtime knows it: its id at its plugin,
+// credits both ways, and what its caller says before the plugin has it.
+//
+// An attempt begins in Plugin::open(), which enters the call into the plugin's table, and ends by
+// whoever takes it out of there: attempt_over() is called once for each. What happens then is the
+// router's to say (RoutedCall); without a router, in a plugin's own process, the one attempt's end
+// is the answer.
 //
 // A stream may pass from an instance of its plugin to the next one: park(), then resume(). What its caller says
 // meanwhile waits here, in order, behind what the instance before was not given any more.
+//
+// Thread rule: any thread. Only a stream takes mutex_; all else is in Call's word.
 #pragma once
 
 #include <gantry/abi.h>
@@ -12,46 +20,31 @@
 #include <gantry/mutex.hpp>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
-#include "host/plugins/plugin.hpp"
+#include "host/calls/call.hpp"
 
 namespace gantry::host {
 
-class PluginCall final : public ActiveCall, public std::enable_shared_from_this<PluginCall> {
+class Plugin;
+class PluginCall;
+using PluginCallPtr = boost::intrusive_ptr<PluginCall>;
+
+class PluginCall : public Call {
  public:
-  PluginCall(std::weak_ptr<Plugin> plugin, std::uint64_t id, std::shared_ptr<CallSink> sink)
-      : id_(id), plugin_(std::move(plugin)), sink_(std::move(sink)) {}
+  explicit PluginCall(CallRequest request) : Call(std::move(request)) {}
 
-  /// Before begin(), by who opened it: the plugin cannot take it.
-  void refuse(Error error) { refused_ = std::move(error); }
-  [[nodiscard]] std::optional<Error>& refused() { return refused_; }
-  /// Once: the plugin hears of it.
-  void begin(CallRequest request);
-  /// Before its delivery: what is called, and who calls.
-  void name(const std::string& method, OriginId origin);
-  /// Empty before begin().
-  [[nodiscard]] std::string method() const;
-  /// 0 before begin().
-  [[nodiscard]] OriginId origin() const { return origin_; }
-  /// The call is about to be delivered, with so much credit.
-  void allow(std::uint32_t credit);
+  /// Of its attempt, at the plugin that has it.
+  [[nodiscard]] std::uint64_t id() const { return id_.load(std::memory_order_relaxed); }
   /// It never ends by itself.
-  void attach() { attach_ = true; }
   [[nodiscard]] bool is_attach() const { return attach_; }
-  /// It is cancelled as soon as its plugin is to be replaced.
-  void background() { background_ = true; }
-  [[nodiscard]] bool is_background() const { return background_; }
-  /// Before its delivery: it is a stream, which is opened again so for another instance.
-  void keep(const CallRequest& opening);
+  /// It is a stream that the next instance of its plugin may be given.
   [[nodiscard]] bool is_kept() const { return kept_; }
-  void stream() { stream_ = true; }
-  [[nodiscard]] bool is_stream() const { return stream_; }
-  /// It is on its way: what its caller said meanwhile follows it, never overtakes it.
-  void begun();
 
-  /// A stream of keep(): its plugin hears no more of it.
+  /// A stream that is_kept(): its plugin hears no more of it.
   void park();
   /// Of one that is parked: what its plugin was sent and has not been given. In a process of its own only.
   struct Undelivered {
@@ -65,12 +58,12 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   void resume(const std::shared_ptr<Plugin>& heir);
   /// In a process of its own: it is opened by a host that has resumed it, and that counts the credit of its items.
   void resumed_by_host();
-  [[nodiscard]] bool is_resumed() const { return resumed_; }
 
   // From the caller.
   [[nodiscard]] Result<void> send_item(std::string payload) override;
   void send_end() override;
   void give_credit(std::uint32_t items) override;
+  /// The plugin is told; its answer is the call's still.
   void cancel() override;
 
   // From the plugin: enum gantry_sent.
@@ -81,13 +74,30 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::int32_t take_end();
   [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
   [[nodiscard]] std::int32_t take_progress(std::string_view payload);
-  /// Answers, once.
+  /// By who has taken it out of the plugin's table, or could not enter it there.
   void finish(Result<Answer> answer);
 
-  [[nodiscard]] bool over() const;
-  [[nodiscard]] std::uint64_t id() const { return id_; }
+ protected:
+  /// The attempt has ended so: behind all items.
+  virtual void attempt_over(Result<Answer> answer);
+  /// Tells the plugin, if it has the call; `before`: the word as it was without kCancelled.
+  void tell_cancelled(Word before);
 
  private:
+  friend class Plugin;
+  friend class CallTable;
+  // For Plugin::open().
+  /// The number of the attempt; 0: the call is answered already.
+  [[nodiscard]] std::uint32_t begin_attempt();
+  /// One that the plugin never had.
+  void end_attempt() { (void)unmark(kOwed); }
+  /// Before it is entered into the plugin's table.
+  void enter(Plugin& plugin);
+  /// The plugin's mailbox has it: what its caller has said meanwhile follows.
+  void begun(std::uint32_t attempt);
+  /// In a turn of `plugin`, which has perhaps lost it meanwhile.
+  void deliver(Plugin& plugin);
+
   void deliver_item();
   void deliver_end();
   void deliver_credit();
@@ -98,36 +108,25 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
   [[nodiscard]] std::shared_ptr<Plugin> plugin() const;
   static void hand_item(Plugin& plugin, std::uint64_t id, const std::string& text);
   /// False: give_credit(0) will come.
-  [[nodiscard]] bool finds_room(const CallSink& sink);
+  [[nodiscard]] bool finds_room();
   void send_late();
-  // The one who listens, unless the call is over.
-  [[nodiscard]] std::shared_ptr<CallSink> listener() const;
+  [[nodiscard]] bool is_listening() const;
 
-  /// What a stream is opened with.
-  struct Opening {
-    std::string method;
-    std::string params;
-    OriginId origin;
-    Deadline deadline;
-    std::string traceparent;
-    std::string idempotency_key;
-  };
+  std::atomic<std::uint64_t> id_{0};
+  PluginCall* next_in_table = nullptr;      ///< the table's
+  std::atomic<const Plugin*> at_{nullptr};  ///< whose table it was entered into last; to be compared only
+  // Set before it is entered into a table.
+  bool attach_ = false;
+  bool kept_ = false;
+  bool resumed_ = false;
+  std::uint32_t opening_credit_ = 0;  ///< that its GANTRY_CALL says
 
-  const std::uint64_t id_;
-  std::optional<Error> refused_;
-  std::atomic<OriginId> origin_{0};
-  std::atomic<bool> attach_{false};
-  std::atomic<bool> background_{false};
-  std::atomic<bool> stream_{false};
-  std::atomic<bool> kept_{false};
-  std::atomic<bool> resumed_{false};
   mutable Mutex mutex_;
+  // Written before kBegun is set, and not after kCancelled: so a call that is no stream has it
+  // without the lock.
   std::weak_ptr<Plugin> plugin_ GANTRY_GUARDED_BY(mutex_);
-  std::string method_ GANTRY_GUARDED_BY(mutex_);
-  std::optional<Opening> opening_ GANTRY_GUARDED_BY(mutex_);
   std::list<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< that its plugin is to be given
-  std::shared_ptr<CallSink> sink_ GANTRY_GUARDED_BY(mutex_);
-  bool held_back_ GANTRY_GUARDED_BY(mutex_) = false;  ///< until there is room
+  bool held_back_ GANTRY_GUARDED_BY(mutex_) = false;        ///< until there is room
   bool room_untold_ GANTRY_GUARDED_BY(mutex_) = false;
   struct Late {  ///< what waits for room: items, then the end of them, then the answer
     std::list<std::string> items;
@@ -136,11 +135,9 @@ class PluginCall final : public ActiveCall, public std::enable_shared_from_this<
     std::optional<Result<Answer>> answer;
   };
   Late late_ GANTRY_GUARDED_BY(mutex_);
-  bool begun_ GANTRY_GUARDED_BY(mutex_) = false;
   std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t in_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t undelivered_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
   bool ended_ GANTRY_GUARDED_BY(mutex_) = false;
   bool end_handed_ GANTRY_GUARDED_BY(mutex_) = false;
 };

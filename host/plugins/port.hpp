@@ -36,10 +36,10 @@ class PluginPort {
   [[nodiscard]] virtual std::optional<std::string> describe(OriginId origin) = 0;
 
   /// Makes a call for the plugin. The sink is answered exactly once, perhaps before this returns.
-  [[nodiscard]] virtual std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) = 0;
+  [[nodiscard]] virtual CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink) = 0;
   /// It will neither call nor be called any more.
   virtual void left() = 0;
-  /// While it stops: it has given this stream to its heir, and is to be sent no more of it.
+  /// While it stops: it has given this stream to its successor, and is to be sent no more of it.
   virtual void gave_stream(std::uint64_t /*id*/) {}
 
   /// Once, before the first of the next two. `wake`, from any thread: there may be events to take.

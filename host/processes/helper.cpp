@@ -26,7 +26,7 @@ constexpr std::array kOfToolchains{"CARGO_HOME",      "CONDA_PREFIX", "GOPATH", 
                                    "LD_LIBRARY_PATH", "NODE_PATH",    "NVM_DIR",         "PYTHONPATH",   "RUSTUP_HOME",
                                    "SHELL",           "VIRTUAL_ENV",  "XDG_CONFIG_HOME", "XDG_DATA_HOME"};
 
-constexpr int kLastBreathMs = 2000;
+constexpr int kExitGraceMs = 2000;
 
 struct Pair {
   Descriptor ours;
@@ -80,7 +80,7 @@ struct Pair {
   return out;
 }
 
-[[nodiscard]] json order_of(const HelperCommand& command, Confinement granted, const std::string& traceparent) {
+[[nodiscard]] json request_json(const HelperCommand& command, Confinement granted, const std::string& traceparent) {
   granted.processes = true;  // so far as it is confined: it may start programs
   granted.network = granted.network && command.network;
   if (command.max_memory_mib)
@@ -108,8 +108,8 @@ json to_json(const HelperEnd& end) {
 Result<std::shared_ptr<Helper>> Helper::start(Spawner& spawner, const std::filesystem::path& gantry,
                                               const HelperCommand& command, const Confinement& granted,
                                               const std::string& traceparent) {
-  const std::string order = dump_json(order_of(command, granted, traceparent)) + "\n";
-  if (order.size() > kMaxOrder) return fail(ErrorKind::too_large, "the command and its environment are over 1 MiB");
+  const std::string line = dump_json(request_json(command, granted, traceparent)) + "\n";
+  if (line.size() > kMaxRequest) return fail(ErrorKind::too_large, "the command and its environment are over 1 MiB");
   auto control = socket_pair();
   auto input = socket_pair();
   auto output = output_pipe();
@@ -132,20 +132,20 @@ Result<std::shared_ptr<Helper>> Helper::start(Spawner& spawner, const std::files
   if (!command.one_socket) helper->ends_.push_back(std::move(output->ours));
   helper->ends_.push_back(std::move(errors->ours));
   for (auto* pair : {&control, &input, &output, &errors}) (*pair)->theirs.close();
-  if (auto ok = helper->handshake(order); !ok) return std::unexpected(ok.error());
+  if (auto ok = helper->handshake(line); !ok) return std::unexpected(ok.error());
   helper->writable_ = in_both(granted.write, command.write);
   return helper;
 }
 
-Result<void> Helper::handshake(std::string_view order) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
+Result<void> Helper::handshake(std::string_view request) {
+  const auto until = std::chrono::steady_clock::now() + kTimeout;
   const auto wait_for = [&](short events) {
     pollfd socket{control_.get(), events, 0};
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now()).count();
     return left > 0 && (::poll(&socket, 1, static_cast<int>(left)) > 0 || errno == EINTR);
   };
   const auto no_answer = [] { return fail(ErrorKind::unavailable, "the guard of the helper does not answer"); };
-  for (std::string_view left = order; !left.empty();) {
+  for (std::string_view left = request; !left.empty();) {
     if (!wait_for(POLLOUT)) return no_answer();
     const ssize_t sent = ::send(control_.get(), left.data(), left.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0) left.remove_prefix(static_cast<std::size_t>(sent));
@@ -171,7 +171,7 @@ Result<void> Helper::handshake(std::string_view order) {
 Helper::~Helper() {
   control_.close();  // the guard's sign
   pollfd ended{guard_.get(), POLLIN, 0};
-  if (::poll(&ended, 1, kLastBreathMs) == 0)  // it is frozen, say
+  if (::poll(&ended, 1, kExitGraceMs) == 0)  // it is frozen, say
     (void)::syscall(SYS_pidfd_send_signal, guard_.get(), SIGKILL, nullptr, 0);
   (void)became();
 }

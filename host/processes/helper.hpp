@@ -47,8 +47,8 @@ struct HelperEnd {
 
 class Helper {
  public:
-  static constexpr std::size_t kMaxOrder = std::size_t{1} << 20;  ///< bytes of a command with all that belongs to it
-  static constexpr auto kPatience = std::chrono::seconds(30);
+  static constexpr std::size_t kMaxRequest = std::size_t{1} << 20;  ///< bytes of a command with all that belongs to it
+  static constexpr auto kTimeout = std::chrono::seconds(30);
 
   /// Blocks until the program runs, or why it does not is known: `not_found`, `permission_denied`, `invalid_params`
   /// (cwd), `too_large`, `overloaded`, `unavailable`. `granted`: what its plugin may; the helper may of it what it asks
@@ -77,7 +77,7 @@ class Helper {
 
  private:
   Helper() = default;
-  [[nodiscard]] Result<void> handshake(std::string_view order);
+  [[nodiscard]] Result<void> handshake(std::string_view request);
 
   pid_t pid_ = -1;
   Descriptor guard_;

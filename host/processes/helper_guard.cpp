@@ -95,10 +95,10 @@ void say(const json& what) {
   return Error{kind, std::move(message), {}};
 }
 
-[[nodiscard]] Result<std::vector<std::string>> confine_helper(const json& order) {
-  auto granted = confinement_of(order.at("granted"));
+[[nodiscard]] Result<std::vector<std::string>> confine_helper(const json& request) {
+  auto granted = confinement_of(request.at("granted"));
   if (!granted) return std::unexpected(granted.error());
-  auto asked = confinement_of(order.at("asked"));
+  auto asked = confinement_of(request.at("asked"));
   if (!asked) return std::unexpected(asked.error());
   auto confined = confine(*granted);
   if (!confined) return std::unexpected(confined.error());
@@ -108,7 +108,7 @@ void say(const json& what) {
 }
 
 /// In the helper's process, on its way to be the program: says on `report` why it cannot.
-[[noreturn]] void become(const json& order, pid_t guard, int report) {
+[[noreturn]] void become(const json& request, pid_t guard, int report) {
   const auto stop = [&](const Error& error) {
     const std::string line = dump_json(error_json(error));
     (void)!::write(report, line.data(), line.size());
@@ -117,17 +117,17 @@ void say(const json& what) {
   (void)::setsid();
   (void)::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
   if (::getppid() != guard) ::_exit(kFailed);
-  const std::string folder = order.at("cwd");
+  const std::string folder = request.at("cwd");
   if (!folder.empty() && ::chdir(folder.c_str()) != 0)
     stop(Error{ErrorKind::invalid_params, "cwd: " + folder + ": " + std::strerror(errno), {}});
-  auto notes = confine_helper(order);
+  auto notes = confine_helper(request);
   if (!notes) stop(notes.error());
   for (const auto& note : *notes) {
     const std::string line = dump_json({{"note", note}}) + "\n";
     (void)!::write(report, line.data(), line.size());
   }
-  std::vector<std::string> argv = order.at("argv");
-  std::vector<std::string> environment = order.at("environment");
+  std::vector<std::string> argv = request.at("argv");
+  std::vector<std::string> environment = request.at("environment");
   std::vector<char*> words;
   std::vector<char*> variables;
   for (auto& word : argv) words.push_back(word.data());
@@ -145,7 +145,7 @@ void say(const json& what) {
 }
 
 /// Starts it and tells the host. Empty: it did not start, and the host knows. `null`: /dev/null.
-[[nodiscard]] std::optional<pid_t> start(const json& order, int null) {
+[[nodiscard]] std::optional<pid_t> start(const json& request, int null) {
   std::array<int, 2> report{-1, -1};
   const pid_t guard = ::getpid();
   const pid_t pid = ::pipe2(report.data(), O_CLOEXEC) == 0 ? ::fork() : -1;
@@ -157,7 +157,7 @@ void say(const json& what) {
   if (pid == 0) {
     ::close(report[0]);
     ::close(kSocket);
-    become(order, guard, report[1]);
+    become(request, guard, report[1]);
   }
   ::close(report[1]);
   // Who waits for the end of the helper's output must not wait for this process.
@@ -253,15 +253,15 @@ int helper_guard() {
   std::optional<pid_t> helper;
   {
     const auto line = lines.next(true);
-    const auto order = line ? parse_json(*line) : fail(ErrorKind::unavailable, "the host is gone");
-    if (!order) return 1;
+    const auto request = line ? parse_json(*line) : fail(ErrorKind::unavailable, "the host is gone");
+    if (!request) return 1;
     if (children < 0 || ended < 0 || null < 0) {
       say(error_json(Error{ErrorKind::unavailable,
                            "this kernel does not say what a helper leaves behind (/proc/PID/task/PID/children)",
                            {}}));
       return 1;
     }
-    helper = start(*order, null);
+    helper = start(*request, null);
   }
   if (!helper) return 1;
   (void)::malloc_trim(0);
@@ -275,8 +275,8 @@ int helper_guard() {
     (void)reap(*helper, became);
     if (became) break;
     while (const auto line = lines.next(false)) {
-      const auto order = parse_json(*line);
-      if (order && order->contains("signal")) (void)::kill(-*helper, order->at("signal").get<int>());
+      const auto request = parse_json(*line);
+      if (request && request->contains("signal")) (void)::kill(-*helper, request->at("signal").get<int>());
     }
     if (lines.closed()) break;
   }

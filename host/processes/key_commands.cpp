@@ -24,7 +24,7 @@ namespace gantry::host {
 
 namespace {
 
-constexpr auto kLastBreath = std::chrono::seconds(1);
+constexpr auto kExitGrace = std::chrono::seconds(1);
 
 std::unexpected<Error> no_key(const std::string& why) { return fail(ErrorKind::unavailable, "api_key_command " + why); }
 
@@ -34,7 +34,7 @@ std::vector<std::string> environment() {
   return out;
 }
 
-void tell_to_end(const Descriptor& stop) {
+void signal_stop(const Descriptor& stop) {
   const std::uint64_t one = 1;
   (void)!::write(stop.get(), &one, sizeof one);
 }
@@ -42,8 +42,8 @@ void tell_to_end(const Descriptor& stop) {
 enum class Ended : std::uint8_t { output, too_much, time, stopped };
 
 // Reads until the end of the output, the bound, the time or the stop, whichever is first.
-Ended read_output(int fd, int stop, Duration patience, std::string& text) {
-  const auto until = std::chrono::steady_clock::now() + patience;
+Ended read_output(int fd, int stop, Duration timeout, std::string& text) {
+  const auto until = std::chrono::steady_clock::now() + timeout;
   while (text.size() <= KeyCommands::kMaxOutput) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
     if (left.count() <= 0) return Ended::time;
@@ -66,8 +66,8 @@ Ended read_output(int fd, int stop, Duration patience, std::string& text) {
 siginfo_t reap(const Spawned& process, int stop, bool has_closed) {
   if (has_closed) {
     pollfd fds[2] = {{process.pidfd, POLLIN, 0}, {stop, POLLIN, 0}};
-    const auto patience = std::chrono::duration_cast<std::chrono::milliseconds>(kLastBreath);
-    (void)::poll(fds, 2, static_cast<int>(patience.count()));
+    const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(kExitGrace);
+    (void)::poll(fds, 2, static_cast<int>(timeout.count()));
   }
   pollfd ended{process.pidfd, POLLIN, 0};
   if (!has_closed || ::poll(&ended, 1, 0) != 1) (void)::kill(-process.pid, SIGKILL);
@@ -87,7 +87,7 @@ Result<std::string> first_line(std::string text) {
   return text;
 }
 
-Result<std::string> run_command(Spawner& spawner, const std::string& line, int stop, Duration patience) {
+Result<std::string> run_command(Spawner& spawner, const std::string& line, int stop, Duration timeout) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return no_key("cannot be run: " + std::string(std::strerror(errno)));
   const Descriptor output(ends[0]);
@@ -101,11 +101,11 @@ Result<std::string> run_command(Spawner& spawner, const std::string& line, int s
   input.close();
   if (!process) return no_key("cannot be run: " + process.error().message);
   std::string text;
-  const Ended ended = read_output(output.get(), stop, patience, text);
+  const Ended ended = read_output(output.get(), stop, timeout, text);
   const siginfo_t info = reap(*process, stop, ended == Ended::output);
   if (ended == Ended::too_much) return no_key("printed more than 16 KiB and was ended");
   if (ended == Ended::time) {
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout).count();
     return no_key("gave no key within " + std::to_string(seconds) + " s and was ended");
   }
   if (ended == Ended::stopped) return no_key("was ended: the host is stopping");
@@ -163,7 +163,7 @@ Result<void> KeyCommands::ask(const CallRequest& request, const std::shared_ptr<
 void KeyCommands::serve(const std::string& line, Run& run) {
   Result<std::string> secret = no_key("cannot be run: out of memory");
   try {
-    secret = run_command(spawner_, line, run.stop.get(), patience_);
+    secret = run_command(spawner_, line, run.stop.get(), timeout_);
     if (secret) secret = dump_json({{"secret", *secret}});
   } catch (const std::bad_alloc&) {
     // Told as it is.
@@ -213,7 +213,7 @@ void KeyCommands::leave(OriginId origin) {
         ++it;
         continue;
       }
-      tell_to_end(it->second->stop);
+      signal_stop(it->second->stop);
       ended_.push_back(std::move(it->second));
       it = runs_.erase(it);
     }
@@ -227,7 +227,7 @@ void KeyCommands::stop() {
     Lock lock(mutex_);
     stopping_ = true;
     for (auto& [line, run] : runs_) {
-      tell_to_end(run->stop);
+      signal_stop(run->stop);
       ended_.push_back(std::move(run));
     }
     runs_.clear();

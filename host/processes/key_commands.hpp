@@ -8,11 +8,10 @@
 // else of it; its first line of output is the answer. Who asks for a line that runs waits for that run; nothing is
 // kept.
 //
-// Thread rule: any thread; nothing blocks but stop() and the destructor. A command is waited for by a thread of its
-// own.
-//   mutex_ is a leaf.
-// Bounds: kMaxRunning commands at once (`overloaded`), kMaxOutput bytes of output and kPatience of real time each; then
-//   its process group is killed. One whose askers have all left is killed, too.
+// Thread rule: any thread; nothing blocks but stop() and the destructor. A command is waited for by a
+//   thread of its own. mutex_ is a leaf.
+// Bounds: kMaxRunning commands at once (`overloaded`), kMaxOutput bytes of output and kTimeout of real
+//   time each; then its process group is killed. One whose askers have all left is killed, too.
 // Never: what it prints is in a log, an event or an error.
 #pragma once
 
@@ -40,12 +39,12 @@ class KeyCommands {
   static constexpr std::string_view kMethod = kKeyMethod;
   static constexpr std::size_t kMaxRunning = 8;
   static constexpr std::size_t kMaxOutput = 16 * 1024;
-  static constexpr Duration kPatience = std::chrono::seconds(10);
+  static constexpr Duration kTimeout = std::chrono::seconds(10);
   /// The line of this provider, for who may ask for it. Any thread.
   using LineOf = std::function<Result<std::string>(OriginId, const std::string& provider)>;
 
-  KeyCommands(Spawner& spawner, LineOf line_of, Duration patience = kPatience)
-      : spawner_(spawner), line_of_(std::move(line_of)), patience_(patience) {}
+  KeyCommands(Spawner& spawner, LineOf line_of, Duration timeout = kTimeout)
+      : spawner_(spawner), line_of_(std::move(line_of)), timeout_(timeout) {}
   KeyCommands(const KeyCommands&) = delete;
   KeyCommands& operator=(const KeyCommands&) = delete;
   ~KeyCommands() { stop(); }
@@ -82,7 +81,7 @@ class KeyCommands {
 
   Spawner& spawner_;
   const LineOf line_of_;
-  const Duration patience_;
+  const Duration timeout_;
   mutable Mutex mutex_;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   Runs runs_ GANTRY_GUARDED_BY(mutex_);  ///< by their lines: who asks for one of these waits for it

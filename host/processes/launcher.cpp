@@ -50,8 +50,7 @@ Launcher::~Launcher() {
   }
 }
 
-// ---- who asks
-// --------------------------------------------------------------------------------------------------------------
+// ---- who asks -----------------------------------------------------------------------------------
 
 void Launcher::join(OriginId origin, const std::string& plugin, bool own_process) {
   const Lock lock(mutex_);
@@ -99,16 +98,15 @@ void Launcher::unclaimed(const std::shared_ptr<Entry>& entry) {
   });
 }
 
-// ---- start
-// --------------------------------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
 void Launcher::spawn(const Caller& caller, const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
-  auto order = order_in(request);
-  if (!order) {
-    sink->answered(std::unexpected(order.error()));
+  auto wanted = parse_request(request);
+  if (!wanted) {
+    sink->answered(std::unexpected(wanted.error()));
     return;
   }
-  const Key key{caller.plugin, order->name};
+  const Key key{caller.plugin, wanted->name};
   std::shared_ptr<Entry> entry;
   std::shared_ptr<Helper> runs;
   std::string note;
@@ -120,13 +118,13 @@ void Launcher::spawn(const Caller& caller, const CallRequest& request, const std
     if (!plugins_.contains(caller.origin)) {
       refused = Error{ErrorKind::cancelled, "the plugin has left", {}};
     } else if (const auto it = entries_.find(key); it != entries_.end()) {
-      if (it->second->command != order->command) {
+      if (it->second->command != wanted->command) {
         refused = Error{ErrorKind::conflict,
-                        "helper \"" + order->name + "\" runs with another command; take another name, or end it first",
+                        "helper \"" + wanted->name + "\" runs with another command; take another name, or end it first",
                         {}};
       } else if (it->second->ending) {
         refused = Error{
-            ErrorKind::conflict, "helper \"" + order->name + "\" is just being ended; process.wait says when", {}};
+            ErrorKind::conflict, "helper \"" + wanted->name + "\" is just being ended; process.wait says when", {}};
       } else {
         it->second->claims.insert(caller.origin);
         claimed = std::exchange(it->second->unclaimed, 0);
@@ -144,8 +142,8 @@ void Launcher::spawn(const Caller& caller, const CallRequest& request, const std
                       R"({"retry_after_ms":1000})"};
     } else {
       entry = std::make_shared<Entry>();
-      entry->name = order->name;
-      entry->command = order->command;
+      entry->name = wanted->name;
+      entry->command = wanted->command;
       entry->starters.push_back({caller.origin, sink});
       entry->claims.insert(caller.origin);
       entries_.emplace(key, entry);
@@ -153,9 +151,9 @@ void Launcher::spawn(const Caller& caller, const CallRequest& request, const std
   }
   if (claimed != 0) (void)deps_.timers.cancel(claimed);
   if (refused) sink->answered(std::unexpected(*refused));
-  if (runs) sink->answered(handed_over(order->name, *runs, true, note));
+  if (runs) sink->answered(handed_over(wanted->name, *runs, true, note));
   if (!entry) return;
-  auto job = [this, key, entry, command = std::move(order->command), granted = caller.granted,
+  auto job = [this, key, entry, command = std::move(wanted->command), granted = caller.granted,
               traceparent = request.traceparent] {
     started(key, entry, Helper::start(deps_.spawner, deps_.program, command, granted, traceparent));
   };
@@ -213,8 +211,7 @@ void Launcher::watch(const Key& key, const std::shared_ptr<Entry>& entry, const 
   });
 }
 
-// ---- the end
-// --------------------------------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 void Launcher::remember(const Key& key, const HelperEnd& end) {
   auto& list = ended_[key.first];

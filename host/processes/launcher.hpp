@@ -112,7 +112,7 @@ class Launcher {
     std::string name;
     HelperEnd end;
   };
-  struct Order {
+  struct HelperRequest {
     std::string name;
     HelperCommand command;
   };
@@ -122,7 +122,7 @@ class Launcher {
     Confinement granted;
   };
   [[nodiscard]] Result<Caller> caller(const CallRequest& request) const;
-  [[nodiscard]] static Result<Order> order_in(const CallRequest& request);
+  [[nodiscard]] static Result<HelperRequest> parse_request(const CallRequest& request);
   void spawn(const Caller& caller, const CallRequest& request, const std::shared_ptr<CallSink>& sink);
   void started(const Key& key, const std::shared_ptr<Entry>& entry, Result<std::shared_ptr<Helper>> helper);
   void watch(const Key& key, const std::shared_ptr<Entry>& entry, const std::shared_ptr<Helper>& helper);

@@ -102,11 +102,11 @@ void Launcher::call(const CallRequest& request, const std::shared_ptr<CallSink>&
   }
 }
 
-Result<Launcher::Order> Launcher::order_in(const CallRequest& request) {
+Result<Launcher::HelperRequest> Launcher::parse_request(const CallRequest& request) {
   auto params = params_of(request);
   if (!params) return std::unexpected(params.error());
   Params& p = *params;
-  Order out;
+  HelperRequest out;
   HelperCommand& c = out.command;
   out.name = p.string("name");
   c.argv = p.strings("argv");

@@ -14,6 +14,8 @@ namespace {
 
 [[nodiscard]] std::string service_of(const std::string& method) { return method.substr(0, method.find('.')); }
 
+[[nodiscard]] Error stopping() { return {ErrorKind::unavailable, "the host is stopping", R"({"reason":"stopping"})"}; }
+
 }  // namespace
 
 Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits, MakeCall back)
@@ -34,7 +36,7 @@ void Router::plugins_changed() {
 }
 
 // What is as it was keeps its counts, and services their permits.
-Router::Table Router::with_methods_of_plugins(const Table& old) const {
+Router::Table Router::with_methods_of_plugins(const Table& old) {
   Table next;
   for (const auto& [name, method] : old.methods) {
     if (method->run) next.methods.emplace(name, method);
@@ -50,25 +52,30 @@ Router::Table Router::with_methods_of_plugins(const Table& old) const {
     }
     for (const auto& [name, declared] : spec.manifest->methods) {
       if (spec.refusal() || plugins->of_service(service_of(name)) != &spec) continue;  // or another plugin has it
-      auto method = std::make_shared<Method>();
-      method->name = name;
-      auto& about = method->about;
+      About fresh;
+      fresh.name = name;
+      auto& about = fresh.about;
       about.name = name;
       about.idempotent = declared.idempotent;
       about.keeps_time = declared.keeps_time;
       about.stream = declared.stream;
       about.attach = declared.attach;
-      method->plugin = services_.instance(spec.name);
-      if (!about.attach) method->permits = next.permits.at(service_of(name));
-      if (const auto known = old.methods.find(name); known != old.methods.end() && method->is_as(*known->second))
-        method = known->second;
-      next.methods.emplace(name, std::move(method));
+      fresh.plugin = services_.instance(spec.name);
+      if (!about.attach) fresh.permits = next.permits.at(service_of(name));
+      const auto known = old.methods.find(name);
+      next.methods.emplace(name,
+                           known != old.methods.end() && fresh.is_as(*known->second) ? known->second : keep(fresh));
     }
   }
   return next;
 }
 
-bool Router::Method::is_as(const Method& other) const {
+Router::Method* Router::keep(const About& about) {
+  Lock lock(mutex_);
+  return every_method_.emplace_back(std::make_unique<Method>(about)).get();
+}
+
+bool Router::About::is_as(const About& other) const {
   return !other.run && plugin == other.plugin && permits == other.permits &&
          about.idempotent == other.about.idempotent && about.keeps_time == other.about.keeps_time &&
          about.stream == other.about.stream && about.attach == other.about.attach;
@@ -82,13 +89,11 @@ void Router::add(ManifestMethod method, Builtin builtin) {
 }
 
 void Router::add_slow(ManifestMethod method, SlowBuiltin builtin) {
-  auto entry = std::make_shared<Method>();
-  entry->name = method.name;
-  entry->about = std::move(method);
-  entry->run = std::move(builtin);
+  const std::string name = method.name;
+  Method* const kept = keep({.name = name, .about = std::move(method), .run = std::move(builtin)});
   table_.update([&](const Table& old) {
     Table next = old;
-    next.methods.insert_or_assign(entry->name, entry);
+    next.methods.insert_or_assign(name, kept);
     return next;
   });
 }
@@ -135,47 +140,56 @@ Deadline Router::deadline_for(const CallRequest& request, const ManifestMethod& 
   return Deadline(now + default_timeout_.load(std::memory_order_relaxed));
 }
 
-std::shared_ptr<ActiveCall> Router::call(CallRequest request, std::shared_ptr<CallSink> sink) {
-  const auto refuse = [&](Error error) -> std::shared_ptr<ActiveCall> {
-    sink->answered(std::unexpected(std::move(error)));
-    return std::make_shared<NoCall>();
-  };
-  if (request.rights) {
-    const auto& rights = *request.rights;
-    const auto& trace = request.traceparent;
-    if (auto ok = request.client != 0 ? rights.may_call_back(trace) : rights.may_call(request.method, trace); !ok)
-      return refuse(std::move(ok.error()));
+CallPtr Router::call(CallRequest request, std::shared_ptr<CallSink> sink) {
+  if (request.client == 0) {
+    const RoutedCallPtr call(new WithSink<RoutedCall>(std::move(request), std::move(sink)));
+    route(call, *table_.load());
+    return call;
   }
-  if (request.client != 0 && draining_.load(std::memory_order_relaxed))
-    return refuse(Error{ErrorKind::unavailable, "the host is stopping", R"({"reason":"stopping"})"});
-  if (request.client != 0) return back_(std::move(request), std::move(sink));
-  auto table = table_.load();
-  const auto found = table->methods.find(request.method);
-  if (draining_.load(std::memory_order_relaxed) &&
-      (found == table->methods.end() || !found->second->about.while_stopping))
-    return refuse(Error{ErrorKind::unavailable, "the host is stopping", R"({"reason":"stopping"})"});
-  if (found == table->methods.end()) {
+  auto allowed = request.rights ? request.rights->may_call_back(request.traceparent) : Result<void>();
+  if (allowed && draining_.load(std::memory_order_relaxed)) allowed = std::unexpected(stopping());
+  if (allowed) return back_(std::move(request), std::move(sink));
+  sink->answered(std::unexpected(std::move(allowed.error())));
+  return CallPtr(new NoCall);
+}
+
+void Router::route(const RoutedCallPtr& call, MethodReader& methods) { route(call, methods.reader_.get()); }
+
+void Router::route(const RoutedCallPtr& call, const Table& table) {
+  auto method = method_for(call->request(), table);
+  if (!method) {
+    call->leave_router();
+    call->answered(std::unexpected(std::move(method.error())));
+  } else if ((*method)->run) {
+    call->leave_router();
+    (*method)->run(call->request(), std::shared_ptr<CallSink>(call.get(), [call](CallSink*) {}));
+  } else {
+    const TimePoint now = timers_.now();
+    call->request_.deadline = deadline_for(call->request(), (*method)->about, now);
+    call->start(*this, **method, now);
+  }
+}
+
+Result<Router::Method*> Router::method_for(const CallRequest& request, const Table& table) const {
+  if (request.rights) {
+    if (auto ok = request.rights->may_call(request.method, request.traceparent); !ok)
+      return std::unexpected(std::move(ok.error()));
+  }
+  const auto found = table.methods.find(request.method);
+  Method* const method = found == table.methods.end() ? nullptr : found->second;
+  if (draining_.load(std::memory_order_relaxed) && (method == nullptr || !method->about.while_stopping))
+    return std::unexpected(stopping());
+  if (method == nullptr) {
     auto error = unknown(request.method);
     if (error.kind == ErrorKind::permission_denied) services_.note_untrusted_call(request.method, request.traceparent);
-    return refuse(std::move(error));
+    return std::unexpected(std::move(error));
   }
-  Method& method = *found->second;
-  if (request.stream_credit && (method.run || !method.about.stream))
-    return refuse(Error{ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream", {}});
-  if (method.run) {
-    method.run(request, std::move(sink));
-    return std::make_shared<NoCall>();
-  }
-  if (!request.stream_credit && method.about.attach)
-    return refuse(Error{ErrorKind::invalid_params,
-                        request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})",
-                        {}});
-  const TimePoint now = timers_.now();
-  request.deadline = deadline_for(request, method.about, now);
-  auto routed = std::make_shared<RoutedCall>(*this, std::shared_ptr<Method>(std::move(table), &method),
-                                             std::move(request), std::move(sink), now);
-  routed->start();
-  return routed;
+  if (request.stream_credit && (method->run || !method->about.stream))
+    return fail(ErrorKind::invalid_params, request.method + " is no stream; call it without _meta.stream");
+  if (!request.stream_credit && method->about.attach)
+    return fail(ErrorKind::invalid_params,
+                request.method + R"( is a stream; open it with _meta: {"stream": {"credit": N}})");
+  return method;
 }
 
 void Router::set_limits(RouterLimits limits) {
@@ -186,40 +200,49 @@ void Router::set_limits(RouterLimits limits) {
 }
 
 bool Router::open(RoutedCall& call) {
-  Lock lock(mutex_);
-  if (draining_.load(std::memory_order_relaxed)) return false;
-  open_.push_back(call);
-  call.listed = true;
+  Part& part = parts_[gantry::detail::thread_number() % kParts];
+  Lock lock(part.mutex);
+  if (draining_.load(std::memory_order_seq_cst)) return false;
+  part.open.push_back(call);
+  call.listed = &part;
   return true;
 }
 
 void Router::closed(RoutedCall& call) {
+  if (call.listed == nullptr) return;
+  {
+    Lock lock(call.listed->mutex);
+    call.listed->open.remove(call);
+  }
+  if (!draining_.load(std::memory_order_seq_cst)) return;
   Lock lock(mutex_);
-  if (!std::exchange(call.listed, false)) return;
-  open_.remove(call);
-  if (draining_.load(std::memory_order_relaxed)) changed_.notify_all();
+  changed_.notify_all();
+}
+
+bool Router::none_is_open() {
+  return std::ranges::all_of(parts_, [](Part& part) {
+    Lock lock(part.mutex);
+    return part.open.empty();
+  });
 }
 
 void Router::drain(Duration budget) {
   const auto until = std::chrono::steady_clock::now() + budget;
   const auto give_up = [&](bool attach_only) {
-    std::vector<std::shared_ptr<RoutedCall>> calls;
-    {
-      Lock lock(mutex_);
-      for (RoutedCall* call = open_.front(); call != nullptr; call = call->next) {
-        if (!attach_only || call->is_attach()) calls.push_back(call->shared_from_this());
+    std::vector<RoutedCallPtr> calls;
+    for (auto& part : parts_) {
+      Lock lock(part.mutex);
+      for (RoutedCall* call = part.open.front(); call != nullptr; call = call->next) {
+        if (!attach_only || call->method_->about.attach) calls.emplace_back(call);
       }
     }
     for (const auto& call : calls) call->give_up(Error{ErrorKind::cancelled, "the host is stopping", {}});
   };
-  {
-    Lock lock(mutex_);
-    draining_ = true;
-  }
+  draining_.store(true, std::memory_order_seq_cst);
   give_up(true);  // an attach stream never ends by itself
   {
     Lock lock(mutex_);
-    while (!open_.empty()) {
+    while (!none_is_open()) {
       if (!changed_.wait_until(mutex_, until)) break;
     }
   }
@@ -227,22 +250,41 @@ void Router::drain(Duration budget) {
 }
 
 void Router::Method::count_end(Duration took, bool failed) {
+  Counts& here = counts();
   const auto ns = static_cast<std::uint64_t>(std::max(took, Duration::zero()).count());
-  in_flight.fetch_sub(1, std::memory_order_relaxed);
-  if (failed) errors.fetch_add(1, std::memory_order_relaxed);
-  total_ns.fetch_add(ns, std::memory_order_relaxed);
-  auto longest = longest_ns.load(std::memory_order_relaxed);
-  while (ns > longest && !longest_ns.compare_exchange_weak(longest, ns, std::memory_order_relaxed)) {
+  here.ended.fetch_add(1, std::memory_order_relaxed);
+  if (failed) here.errors.fetch_add(1, std::memory_order_relaxed);
+  here.total_ns.fetch_add(ns, std::memory_order_relaxed);
+  auto longest = here.longest_ns.load(std::memory_order_relaxed);
+  while (ns > longest && !here.longest_ns.compare_exchange_weak(longest, ns, std::memory_order_relaxed)) {
   }
+}
+
+// What has ended is read before what has begun.
+MethodCounts Router::Method::sum() const {
+  MethodCounts out;
+  std::uint64_t ended = 0;
+  std::uint64_t total = 0;
+  std::uint64_t longest = 0;
+  for (const auto& part : parts) ended += part.ended.load(std::memory_order_acquire);
+  for (const auto& part : parts) {
+    out.calls += part.calls.load(std::memory_order_relaxed);
+    out.errors += part.errors.load(std::memory_order_relaxed);
+    out.retries += part.retries.load(std::memory_order_relaxed);
+    total += part.total_ns.load(std::memory_order_relaxed);
+    longest = std::max(longest, part.longest_ns.load(std::memory_order_relaxed));
+  }
+  out.in_flight = out.calls - ended;
+  out.total = std::chrono::nanoseconds(total);
+  out.longest = std::chrono::nanoseconds(longest);
+  return out;
 }
 
 std::map<std::string, MethodCounts> Router::method_counts() const {
   std::map<std::string, MethodCounts> out;
   const auto table = table_.load();
-  for (const auto& [name, m] : table->methods) {
-    if (m->calls == 0) continue;
-    out.emplace(name, MethodCounts{m->calls, m->errors, m->retries, m->in_flight, std::chrono::nanoseconds(m->total_ns),
-                                   std::chrono::nanoseconds(m->longest_ns)});
+  for (const auto& [name, method] : table->methods) {
+    if (const auto counts = method->sum(); counts.calls != 0) out.emplace(name, counts);
   }
   return out;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/router/router.hpp: the way of a call from a door to whoever answers it, and the one place
+// host/router/router.hpp: the way of a call from a protocol to whoever answers it, and the one place
 // for policy that holds for every call: what plugins are granted, permits, deadlines, retry of
 // idempotent calls, counts.
 //
@@ -15,8 +15,10 @@
 // Never: a call is answered twice, or not at all.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
+#include <gantry/counter.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 #include <gantry/retry.hpp>
@@ -26,6 +28,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "host/calls/call.hpp"
 #include "host/observe/log.hpp"
@@ -51,6 +54,7 @@ struct MethodCounts {
 };
 
 class RoutedCall;
+using RoutedCallPtr = boost::intrusive_ptr<RoutedCall>;
 
 class Router {
  public:
@@ -70,8 +74,13 @@ class Router {
   void add(ManifestMethod method, Builtin builtin);
   void add_slow(ManifestMethod method, SlowBuiltin builtin);
 
-  /// The sink is answered exactly once, also when the call is refused; perhaps before this returns.
-  std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink);
+  /// The methods as one thread reads them, without a lock or a shared write.
+  class MethodReader;
+  /// The call is answered exactly once, also when it is refused; perhaps before this returns. Not
+  /// one to a client.
+  void route(const RoutedCallPtr& call, MethodReader& methods);
+  /// The same for who has a sink only, and for calls to clients.
+  CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink);
 
   /// Takes the methods of plugins from the service manager again.
   void plugins_changed();
@@ -85,25 +94,45 @@ class Router {
 
  private:
   friend class RoutedCall;
-  /// What is known of a method before its first call, and counted.
-  struct Method {
+  static constexpr std::size_t kParts = 8;
+  /// What is known of a method before its first call.
+  struct About {
     std::string name;
-    ManifestMethod about;  ///< its params and result: of the host's own only
-    SlowBuiltin run;       ///< the host's own; else these:
+    ManifestMethod about{};  ///< its params and result: of the host's own only
+    SlowBuiltin run{};       ///< the host's own; else these:
     LiveInstance* plugin = nullptr;
-    std::shared_ptr<PermitQueue> permits;  ///< of its service; none for an attach stream
-    std::atomic<std::uint64_t> calls{0}, errors{0}, retries{0}, in_flight{0}, total_ns{0}, longest_ns{0};
-
-    void count_end(Duration took, bool failed);
-    [[nodiscard]] bool is_as(const Method& other) const;
+    std::shared_ptr<PermitQueue> permits{};  ///< of its service; none for an attach stream
+    [[nodiscard]] bool is_as(const About& other) const;
   };
-  using Methods = std::unordered_map<std::string, std::shared_ptr<Method>>;
+  /// A line for each of a few threads, so that two that count do not share one.
+  struct alignas(gantry::detail::kCacheLine) Counts {
+    std::atomic<std::uint64_t> calls{0}, ended{0}, errors{0}, retries{0}, total_ns{0}, longest_ns{0};
+  };
+  /// And counted. It lives as long as the router: a call keeps the one in which it was found.
+  struct Method : About {
+    explicit Method(About known) : About(std::move(known)) {}
+    [[nodiscard]] Counts& counts() { return parts[gantry::detail::thread_number() % kParts]; }
+    void count_end(Duration took, bool failed);
+    [[nodiscard]] MethodCounts sum() const;
+    std::array<Counts, kParts> parts;
+  };
+  /// Of the calls that are open, those that a few threads have brought: none takes another one's
+  /// lock.
+  struct alignas(gantry::detail::kCacheLine) Part {
+    Mutex mutex{"open calls"};
+    gantry::detail::NodeList<RoutedCall> open GANTRY_GUARDED_BY(mutex);
+  };
+  using Methods = std::unordered_map<std::string, Method*>;
   using Permits = std::map<std::string, std::shared_ptr<PermitQueue>, std::less<>>;
   struct Table {
     Methods methods;
     Permits permits;  ///< of each service
   };
-  [[nodiscard]] Table with_methods_of_plugins(const Table& old) const;
+  [[nodiscard]] Table with_methods_of_plugins(const Table& old);
+  [[nodiscard]] Method* keep(const About& about);
+  /// Who answers this; or why nobody does.
+  [[nodiscard]] Result<Method*> method_for(const CallRequest& request, const Table& table) const;
+  void route(const RoutedCallPtr& call, const Table& table);
   /// What may have been meant by a method that there is not, as the end of a sentence; empty: nothing is near it.
   [[nodiscard]] std::string near_method(const std::string& method) const;
   /// Why there is no such method.
@@ -112,6 +141,7 @@ class Router {
   /// False: the host is stopping.
   [[nodiscard]] bool open(RoutedCall& call);
   void closed(RoutedCall& call);
+  [[nodiscard]] bool none_is_open();
 
   ServiceManager& services_;
   const MakeCall back_;
@@ -121,11 +151,21 @@ class Router {
   std::atomic<Duration> default_timeout_;
   std::atomic<std::size_t> max_calls_per_service_;
   const std::size_t max_waiting_per_service_;
-  std::atomic<bool> draining_{false};  ///< set under mutex_
+  std::atomic<bool> draining_{false};
 
-  mutable Mutex mutex_;
-  CondVar changed_;
-  gantry::detail::NodeList<RoutedCall> open_ GANTRY_GUARDED_BY(mutex_);
+  std::array<Part, kParts> parts_;
+  mutable Mutex mutex_;                                                          ///< above a part's
+  CondVar changed_;                                                              ///< fewer are open, while it drains
+  std::vector<std::unique_ptr<Method>> every_method_ GANTRY_GUARDED_BY(mutex_);  ///< also of builds before
+};
+
+class Router::MethodReader {
+ public:
+  explicit MethodReader(const Router& router) : reader_(router.table_) {}
+
+ private:
+  friend class Router;
+  Snapshot<Table>::Reader reader_;
 };
 
 }  // namespace gantry::host

@@ -14,12 +14,14 @@
 #include <sys/uio.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <gantry/descriptor.hpp>
 #include <gantry/framing.hpp>
 #include <gantry/mutex.hpp>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -39,9 +41,15 @@ class Outbox {
 
   Outbox(int socket, std::size_t max_bytes) : socket_(socket), max_bytes_(max_bytes) {}
 
-  /// Frames and queues `message`, and writes, unless it is corked or there is time.
+  /// Frames and queues the message of these parts, and writes, unless it is corked or there is
+  /// time.
+  [[nodiscard]] State put(Framing framing, std::initializer_list<std::string_view> parts, When when) {
+    std::size_t size = 0;
+    for (const auto part : parts) size += part.size();
+    return put(size, [&](std::string& out) { append_frame(out, framing, parts); }, when);
+  }
   [[nodiscard]] State put(Framing framing, std::string_view message, When when) {
-    return put(message.size(), [&](std::string& out) { append_frame(out, framing, message); }, when);
+    return put(framing, {message}, when);
   }
   /// The same of what `append` adds to a string: about `size` bytes.
   /// The descriptors leave with the first byte of what waits, so before the end of the message or with it.
@@ -54,6 +62,7 @@ class Outbox {
       if (!fits(size, descriptors.size())) return State::full;
     }
     append(pending_);
+    count_waiting();
     for (auto& descriptor : descriptors) descriptors_.push_back(std::move(descriptor));
     if (pending_.size() - sent_ >= kCorkedBytes) return write();
     if (corked_) return State::empty;
@@ -73,10 +82,8 @@ class Outbox {
     Lock lock(mutex_);
     return write();
   }
-  [[nodiscard]] std::size_t size() const {
-    Lock lock(mutex_);
-    return pending_.size() - sent_;
-  }
+  /// Bytes that wait: what was put before, and not yet sent.
+  [[nodiscard]] std::size_t size() const { return waiting_.load(std::memory_order_acquire); }
   /// The socket is about to be closed: nothing is written any more.
   void close() {
     Lock lock(mutex_);
@@ -84,6 +91,7 @@ class Outbox {
     std::string().swap(pending_);
     descriptors_.clear();
     sent_ = 0;
+    count_waiting();
   }
 
  private:
@@ -105,9 +113,11 @@ class Outbox {
       sent_ += static_cast<std::size_t>(wrote);
       descriptors_.clear();
       compact();
+      count_waiting();
     }
     return State::empty;
   }
+  void count_waiting() GANTRY_REQUIRES(mutex_) { waiting_.store(pending_.size() - sent_, std::memory_order_release); }
   [[nodiscard]] ssize_t send_with_descriptors() GANTRY_REQUIRES(mutex_) {
     alignas(cmsghdr) std::array<char, CMSG_SPACE(kMaxDescriptors * sizeof(int))> control{};
     std::array<int, kMaxDescriptors> fds{};
@@ -143,6 +153,7 @@ class Outbox {
   std::string pending_ GANTRY_GUARDED_BY(mutex_);
   Descriptors descriptors_ GANTRY_GUARDED_BY(mutex_);  ///< not yet sent
   std::size_t sent_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::atomic<std::size_t> waiting_{0};  ///< changed under mutex_
   bool corked_ GANTRY_GUARDED_BY(mutex_) = false;
   bool broken_ GANTRY_GUARDED_BY(mutex_) = false;
 };

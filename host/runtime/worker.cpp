@@ -43,7 +43,7 @@ Worker::Here& Worker::here() {
 
 // The worker's own thread looks into the inbox before it sleeps. So does one that has taken over since the turn that
 // this thread is in began: either it sees the task, or this thread sees that it is lost.
-void Worker::ring() noexcept {
+void Worker::wake_up() noexcept {
   const Here& me = here();
   if (me.worker == this && (me.turn == 0 || me.turn == turn_.load(std::memory_order_seq_cst))) return;
   boost::asio::post(context_, [] {});
@@ -61,7 +61,7 @@ bool Worker::run_inbox() {
   return true;
 }
 
-void Worker::serve(const OnEscape& on_escape) {
+void Worker::serve(const OnUnhandledException& on_unhandled_exception) {
   here() = Here{this, 0};
   while (!stopping_) {
     try {
@@ -69,13 +69,13 @@ void Worker::serve(const OnEscape& on_escape) {
     } catch (const Lost&) {
       return;
     } catch (const std::exception& e) {
-      on_escape(e.what());
+      on_unhandled_exception(e.what());
     }
   }
   here() = Here{};
 }
 
-bool Worker::run_leftovers(const OnEscape& on_escape) {
+bool Worker::run_leftovers(const OnUnhandledException& on_unhandled_exception) {
   here() = Here{this, 0};
   bool any = false;
   bool more = true;
@@ -87,7 +87,7 @@ bool Worker::run_leftovers(const OnEscape& on_escape) {
       any = any || more;
     } catch (const std::exception& e) {
       any = true;
-      on_escape(e.what());
+      on_unhandled_exception(e.what());
     }
   }
   here() = Here{};
@@ -109,7 +109,7 @@ void Worker::run() {
       (void)context_.poll_one();
     } else if (polling_) {
       poll_or_sleep();
-    } else if (!inbox_.rx.ready_or_wake(bell_)) {
+    } else if (!inbox_.rx.ready_or_wake(waker_)) {
       count(sleeps_);
       (void)context_.run_one();
     }
@@ -120,7 +120,7 @@ void Worker::run() {
 void Worker::poll_or_sleep() {
   if (context_.poll_one() != 0) return;
   if (window_.length() > Duration::zero() && !saves_power() && poll_for(window_.length())) return;
-  if (inbox_.rx.ready_or_wake(bell_)) return;
+  if (inbox_.rx.ready_or_wake(waker_)) return;
   const TimePoint asleep = now();
   count(sleeps_);
   (void)context_.run_one();

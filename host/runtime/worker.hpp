@@ -45,7 +45,7 @@ struct WorkerCounts {
 
 class Worker;
 
-/// What all workers of a house share.
+/// What all workers of a daemon share.
 struct WorkersShared {
   std::atomic<const Worker*> poller{nullptr};  ///< only one polls: the other cores are for who sends the work
   std::atomic<bool> not_on_battery{false};     ///< polling waits while the machine runs on its battery
@@ -66,7 +66,7 @@ class TurnOwner {
 
 class Worker {
  public:
-  using OnEscape = std::function<void(std::string_view)>;
+  using OnUnhandledException = std::function<void(std::string_view)>;
   using Task = std::move_only_function<void()>;
   static constexpr std::size_t kInbox = std::size_t{1} << 16;
   /// No descriptor waits for longer than this much of turns, and one turn more.
@@ -86,9 +86,9 @@ class Worker {
     boost::asio::post(context_, std::move(task));  // NOLINT(bugprone-use-after-move): what was refused is untouched
   }
 
-  /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a handler is a mistake of
-  /// ours: it is told to `on_escape` and the worker goes on.
-  void serve(const OnEscape& on_escape);
+  /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a
+  /// handler is a bug of the host: it is told to `on_unhandled_exception` and the worker goes on.
+  void serve(const OnUnhandledException& on_unhandled_exception);
   void stop();
   void set_polling(bool on);
 
@@ -104,7 +104,7 @@ class Worker {
   /// has ended.
   [[nodiscard]] bool take_over(std::uint64_t turn);
   /// After every thread has ended, on one thread: what was left posted is run. False: there was nothing.
-  bool run_leftovers(const OnEscape& on_escape);
+  bool run_leftovers(const OnUnhandledException& on_unhandled_exception);
 
   [[nodiscard]] WorkerCounts counts() const;
 
@@ -115,13 +115,13 @@ class Worker {
   };
   [[nodiscard]] static Here& here();
   /// Woken when a task comes to an inbox that had none.
-  struct Bell final : Waiter {
-    explicit Bell(Worker& w) : worker(w) {
-      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).worker.ring(); };
+  struct Waker final : Waiter {
+    explicit Waker(Worker& w) : worker(w) {
+      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).worker.wake_up(); };
     }
     Worker& worker;
   };
-  void ring() noexcept;
+  void wake_up() noexcept;
   bool run_inbox();
   void run();
   void poll_or_sleep();
@@ -137,7 +137,7 @@ class Worker {
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
   mpsc::Channel<Task> inbox_ = mpsc::channel<Task>(kInbox);
-  Bell bell_{*this};
+  Waker waker_{*this};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> polling_{false};
   PollWindow window_;

@@ -28,24 +28,24 @@ constexpr int kRestAfter = 40;  // ticks without a turn
   return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
 }
 
-// One steady_timer serves the whole queue; it is touched on its worker only. It may be set to a time at which nothing
-// is due any more: to wake once for nothing is cheaper than to set it with each deadline that comes and goes.
-class AsioTimers final : public Timers {
+// One worker's. One steady_timer serves the whole queue; it is touched on its worker only. It may
+// be set to a time at which nothing is due any more: to wake once for nothing is cheaper than to
+// set it with each deadline that comes and goes.
+class WorkerTimers {
  public:
-  explicit AsioTimers(Worker& worker) : worker_(worker), timer_(worker.context()) {}
+  explicit WorkerTimers(Worker& worker) : worker_(worker), timer_(worker.context()) {}
 
-  [[nodiscard]] TimePoint now() const override { return std::chrono::steady_clock::now(); }
-
-  TimerKey at(TimePoint when, Callback callback) override {
+  TimerKey at(TimePoint when, Timers::Callback callback) {
     const auto added = queue_.add(when, std::move(callback));
     if (added.first && when < set_to_.load(std::memory_order_acquire)) worker_.post([this] { arm(); });
     return added.key;
   }
-  bool cancel(TimerKey key) override { return queue_.remove(key); }
+  bool cancel(TimerKey key) { return queue_.remove(key); }
+  [[nodiscard]] const Worker& worker() const { return worker_; }
 
  private:
   struct Rearm {
-    AsioTimers& timers;
+    WorkerTimers& timers;
     ~Rearm() { timers.arm(); }
   };
   void arm() {
@@ -69,6 +69,34 @@ class AsioTimers final : public Timers {
   TimerQueue queue_;
 };
 
+// A key's low half is a place in a queue, of which the highest bits say which one.
+class AsioTimers final : public Timers {
+ public:
+  explicit AsioTimers(const std::vector<std::unique_ptr<Worker>>& workers) {
+    for (const auto& worker : workers) {
+      if (queues_.size() < kMost) queues_.push_back(std::make_unique<WorkerTimers>(*worker));
+    }
+  }
+
+  [[nodiscard]] TimePoint now() const override { return std::chrono::steady_clock::now(); }
+  TimerKey at(TimePoint when, Callback callback) override { return queues_.front()->at(when, std::move(callback)); }
+  TimerKey at_here(TimePoint when, Callback callback) override {
+    const Worker* const here = Worker::current();
+    std::size_t i = 0;
+    while (i + 1 < queues_.size() && &queues_[i]->worker() != here) ++i;
+    return queues_[i]->at(when, std::move(callback)) | (TimerKey{i} << kShift);
+  }
+  bool cancel(TimerKey key) override {
+    const auto i = static_cast<std::size_t>((key >> kShift) & (kMost - 1));
+    return queues_[i]->cancel(key & ~(TimerKey{kMost - 1} << kShift));
+  }
+
+ private:
+  static constexpr std::size_t kMost = 64;
+  static constexpr unsigned kShift = 26;
+  std::vector<std::unique_ptr<WorkerTimers>> queues_;
+};
+
 }  // namespace
 
 Workers::Workers(std::size_t count) {
@@ -79,7 +107,7 @@ Workers::Workers(std::size_t count) {
   };
   if (count == 0) count = usable_cores();
   for (std::size_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(shared_));
-  timers_ = std::make_unique<AsioTimers>(first());
+  timers_ = std::make_unique<AsioTimers>(workers_);
 }
 
 Workers::~Workers() = default;
@@ -115,12 +143,12 @@ void Workers::start(std::function<void()> body) {
   (void)::pthread_setname_np(thread->thread.native_handle(), "gantry-worker");
 }
 
-bool Workers::run(const Worker::OnEscape& on_escape) {
+bool Workers::run(const Worker::OnUnhandledException& on_unhandled_exception) {
   try {
     for (const auto& worker : workers_) {
-      start([&on_escape, w = worker.get()] { w->serve(on_escape); });
+      start([&on_unhandled_exception, w = worker.get()] { w->serve(on_unhandled_exception); });
     }
-    watch(on_escape);
+    watch(on_unhandled_exception);
   } catch (...) {
     stop();
     (void)end_threads();
@@ -131,7 +159,7 @@ bool Workers::run(const Worker::OnEscape& on_escape) {
   bool more = ended;
   while (more) {
     more = false;
-    for (const auto& worker : workers_) more = worker->run_leftovers(on_escape) || more;
+    for (const auto& worker : workers_) more = worker->run_leftovers(on_unhandled_exception) || more;
   }
   return ended;
 }
@@ -143,7 +171,7 @@ void Workers::stop() {
   changed_.notify_all();
 }
 
-void Workers::watch(const Worker::OnEscape& on_escape) {
+void Workers::watch(const Worker::OnUnhandledException& on_unhandled_exception) {
   std::vector<Seen> seen(workers_.size());
   std::vector<std::uint64_t> turns(workers_.size());
   int quiet = 0;
@@ -155,14 +183,15 @@ void Workers::watch(const Worker::OnEscape& on_escape) {
       }
       if (stopped_) return;
     }
-    quiet = look(seen, turns, on_escape) ? 0 : quiet + 1;
+    quiet = look(seen, turns, on_unhandled_exception) ? 0 : quiet + 1;
     if (quiet < kRestAfter) continue;
     rest();
     quiet = 0;
   }
 }
 
-bool Workers::look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns, const Worker::OnEscape& on_escape) {
+bool Workers::look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns,
+                   const Worker::OnUnhandledException& on_unhandled_exception) {
   bool active = false;
   for (std::size_t i = 0; i < workers_.size(); ++i) {
     Worker& worker = *workers_[i];
@@ -175,11 +204,12 @@ bool Workers::look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns, c
     } else if (++seen[i].ticks >= kTicks) {
       seen[i].ticks = 0;  // if no thread can be had now, perhaps later
       try {
-        start([&worker, turn, &on_escape] {
-          if (worker.take_over(turn)) worker.serve(on_escape);
+        start([&worker, turn, &on_unhandled_exception] {
+          if (worker.take_over(turn)) worker.serve(on_unhandled_exception);
         });
       } catch (const std::system_error& e) {
-        on_escape("a turn does not return, and there is no thread to take its worker over: " + std::string(e.what()));
+        on_unhandled_exception("a turn does not return, and there is no thread to take its worker over: " +
+                               std::string(e.what()));
       }
     }
   }

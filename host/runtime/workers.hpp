@@ -41,7 +41,7 @@ class Workers {
 
   /// Starts the threads and watches them until stop(). False: one of them did not end within a second; it is let go.
   /// Throws when the system has no threads.
-  bool run(const Worker::OnEscape& on_escape);
+  bool run(const Worker::OnUnhandledException& on_unhandled_exception);
   void stop();
   /// Whether idle workers look for work for a moment before they sleep; perhaps not while the machine runs on its
   /// battery. On one core they never do.
@@ -62,8 +62,9 @@ class Workers {
   };
   void start(std::function<void()> body);
   /// One look at every worker. True: some turn was taken since the last.
-  bool look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns, const Worker::OnEscape& on_escape);
-  void watch(const Worker::OnEscape& on_escape);
+  bool look(std::vector<Seen>& seen, std::vector<std::uint64_t>& turns,
+            const Worker::OnUnhandledException& on_unhandled_exception);
+  void watch(const Worker::OnUnhandledException& on_unhandled_exception);
   void rest();
   [[nodiscard]] bool end_threads();
 

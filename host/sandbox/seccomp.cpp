@@ -102,7 +102,8 @@ void refuse_always(Filter& f) {
   f.refuse_if(SCMP_SYS(ioctl), {has(1, TIOCLINUX)});
 }
 
-// A socket of AF_UNIX is never granted: one that is connected to the host's door would be a client with all its rights.
+// A socket of AF_UNIX is never granted: one that is connected to the host's socket would be a client with all its
+// rights.
 void refuse_sockets(Filter& f, bool network) {
   f.refuse_if(SCMP_SYS(socketpair), {is(0, SCMP_CMP_NE, AF_UNIX)}, EACCES);
   // These could still send to whom they like.

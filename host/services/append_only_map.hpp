@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/append_only_map.hpp: a map that only grows, while others look things up and go
-// through it.
+// host/services/append_only_map.hpp: an append-only map: while it grows, others look things up and
+// go through it.
 //
 // Thread rule: any thread. What is in it stays where it is until the map dies, and is as safe as V is. Its lock is the
 // innermost of all: nothing is called under it.
@@ -100,7 +100,7 @@ class AppendOnlyMap {
   // The end of a map is the same whatever comes into it.
   Map& unlocked() GANTRY_NO_TSA { return map_; }
 
-  mutable Mutex mutex_{"growing map"};
+  mutable Mutex mutex_{"append-only map"};
   Map map_ GANTRY_GUARDED_BY(mutex_);
 };
 

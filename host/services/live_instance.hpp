@@ -47,6 +47,12 @@ class LiveInstance {
   /// For how long a start would be refused. Empty: until somebody restarts the plugin by hand.
   [[nodiscard]] std::optional<Duration> held_for() const;
 
+  /// Somebody waits.
+  [[nodiscard]] bool is_awaited() const {
+    const Lock lock(mutex_);
+    return !waiting_.empty();
+  }
+
   // By the plugin's life, on its strand:
   /// From now on `want` may be called again.
   void take_want();

@@ -45,8 +45,8 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
   table.in(S::disabled)
       .on(E::want, S::disabled, {A::refuse})
       .on(E::restart, S::disabled, {A::refuse})
-      .on(E::reload_overlap, S::disabled, {A::refuse_reload})
-      .on(E::reload_handover, S::disabled, {A::refuse_reload})
+      .on(E::reload_overlap, S::trying, {A::load_next})  // to a build that asks for less
+      .on(E::reload_handover, S::trying, {A::load_next})
       .on(E::allow, S::known)
       .on(E::disorder, S::out_of_order)
       .on(E::host_stops, S::stopped, {A::refuse})
@@ -67,7 +67,9 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
   idle(table, S::known)
       .on(E::want, S::gathering, {A::gather})
       .on(E::need_closed, S::blocked)
-      .on(E::broke_quarantine, S::quarantined)  // a host died of it
+      .on(E::broke_quarantine, S::quarantined)  // a host died of it; or as the next two, after a reload that failed
+      .on(E::broke_back_off, S::backing_off, {A::back_off})
+      .on(E::broke_hold, S::held)
       .ignore({E::need_open})
       .else_impossible();
   idle(table, S::blocked)
@@ -187,7 +189,7 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .else_impossible();
   table.in(S::trying)
       .on(E::next_started, S::ready, {A::adopt, A::serve, A::confirm_reload})
-      .on(E::next_failed, S::known, {A::refuse, A::refuse_reload})
+      .on(E::next_failed, S::known, {A::refuse, A::refuse_reload, A::start_if_wanted})
       .on(E::need_gone, S::trying_stale)
       .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
       .ignore({E::want, E::restart, E::allow, E::need_closed, E::need_open})
@@ -195,7 +197,7 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .else_impossible();
   table.in(S::trying_stale)
       .on(E::next_started, S::draining, {A::adopt, A::confirm_reload, A::stop})
-      .on(E::next_failed, S::known, {A::refuse, A::refuse_reload})
+      .on(E::next_failed, S::known, {A::refuse, A::refuse_reload, A::start_if_wanted})
       .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
       .ignore({E::want, E::restart, E::allow, E::need_gone, E::need_closed, E::need_open})
       .postpone({E::disable, E::disorder})

@@ -42,6 +42,14 @@ PluginLives::Life::Life(PluginLives& all, std::string plugin, RestartPolicy poli
             if (all.impossible_) all.impossible_(state, event);
           }) {}
 
+// Instances that were not stopped end here, and what they say in their end still finds the strand.
+PluginLives::~PluginLives() {
+  strand_.run([this] {
+    running_.clear();
+    for (const auto& [name, life] : lives_) life->current.reset();
+  });
+}
+
 void PluginLives::add(const std::string& plugin, RestartPolicy policy, const std::string& blame) {
   auto made = std::make_unique<Life>(*this, plugin, policy);
   Life& life = *made;
@@ -112,11 +120,12 @@ void PluginLives::died(const std::string& plugin, const PluginInstance& instance
     publish(life, "died", death.reason, death.details());
     if (!has_calls) return;  // another one has its place, or will have
     life.current.reset();
-    const auto verdict = life.failures.judge(death.reason, death.details(), timers_.now(), too_many_hang(life, death.reason));
-    life.machine.handle(verdict.event,
-                        {.error = {ErrorKind::plugin_died, "plugin " + life.name + " died: " + death.reason, {}},
-                         .after = verdict.after,
-                         .reason = verdict.reason});
+    Facts facts{.error = {ErrorKind::plugin_died, "plugin " + life.name + " died: " + death.reason, {}}};
+    const auto verdict =
+        life.failures.judge(death.reason, death.details(), timers_.now(), too_many_hang(life, death.reason));
+    facts.after = verdict.after;
+    if (state == S::overlapping) life.verdict = verdict;  // in force if the next build does not start
+    life.machine.handle(verdict.event, std::move(facts));
   });
 }
 
@@ -140,18 +149,23 @@ void PluginLives::reconfigure() {
 
 void PluginLives::when_settled(const std::string& plugin, std::move_only_function<void()> done) {
   strand_.post([&life = at(plugin), done = std::move(done)]() mutable {
-    if (is_settled(life.machine.state())) {
-      done();
-    } else {
-      life.when_settled.push_back(std::move(done));
-    }
+    life.when_settled.push_back(std::move(done));
+    tell_settled(life);
   });
+}
+
+void PluginLives::tell_settled(Life& life) {
+  if (!is_settled(life.machine.state())) return;
+  for (auto& told : std::exchange(life.when_settled, {})) told();
 }
 
 void PluginLives::stop_starting() {
   strand_.run([this] {
     stopping_ = true;
-    for (const auto& [name, life] : lives_) life->machine.handle(E::host_stops, {});
+    for (const auto& [name, life] : lives_) {
+      (void)timers_.cancel(life->timer);
+      life->machine.handle(E::host_stops, {});
+    }
   });
 }
 
@@ -195,7 +209,8 @@ void PluginLives::perform(Life& life, const Machine::Step& step, Facts& facts) {
     case A::load_next: load_next(life); break;
     case A::drop_next:
       ++life.starts;
-      ++life.dropped;
+      if (life.next_loads) ++life.dropped;
+      life.next_loads = false;
       break;
     case A::stop:
       if (step.from == S::starting_stale || step.from == S::trying_stale) {
@@ -242,20 +257,22 @@ void PluginLives::changed(Life& life, S /*from*/, S to) {
     publish(life, shown, life.failures.reason(),
             {{"retry_after_ms",
               std::chrono::ceil<std::chrono::milliseconds>(life.opens_at - timers_.now()).count()}});
-  if (is_settled(to)) {
-    for (auto& told : std::exchange(life.when_settled, {})) told();
-  }
+  // Who came while its instance was dying was not served by it.
+  if (is_settled(to) && !is_serving(to) && life.place.is_awaited()) strand_.post([this, &life] { want(life); });
+  // Once what was postponed is handled, too.
+  if (is_settled(to)) strand_.post([&life] { tell_settled(life); });
   // On the way back to `known` it may be neither: the table of plugins, and what it needs, say so.
   strand_.post([this, &life] { review(life); });
   review_dependents(life);
-  look_whether_clear(life);
+  look_who_is_clear();
 }
 
-// What it needs may wait for its end.
-void PluginLives::look_whether_clear(Life& life) {
-  for (const auto& need : needs_of(life)) {
-    strand_.post([this, &needed = at(need)] {
-      if (needed.when_clear && is_clear(needed)) std::exchange(needed.when_clear, {})();
+// What a plugin needs, or needed before its reload, may wait for its end.
+void PluginLives::look_who_is_clear() {
+  for (const auto& [name, waiting] : lives_) {
+    if (!waiting->when_clear) continue;
+    strand_.post([this, &life = *waiting] {
+      if (life.when_clear && is_clear(life)) std::exchange(life.when_clear, {})();
     });
   }
 }
@@ -271,7 +288,12 @@ void PluginLives::serve(Life& life, Facts& facts) {
     host_.reconfigure(life.name, life.current);
     for (const OriginId origin : std::exchange(life.gone, {})) host_.tell_gone(life.current, origin);
   }
-  if (life.current) life.place.serve(life.current);
+  if (!life.current) return;
+  if (host_.is_dead(life.current)) {
+    life.place.withdraw();  // the event of its death waits behind this one, and so do the callers
+  } else {
+    life.place.serve(life.current);
+  }
 }
 
 Error PluginLives::refusal(const Life& life, const Facts& facts) const {
@@ -302,7 +324,7 @@ Error PluginLives::refusal(const Life& life, const Facts& facts) const {
 void PluginLives::back_off(Life& life, Facts& facts) {
   life.opens_at = timers_.now() + facts.after;
   const auto number = ++life.back_off;
-  (void)timers_.after(facts.after, [this, &life, number] {
+  life.timer = timers_.after(facts.after, [this, &life, number] {
     strand_.post([&life, number] {
       if (life.back_off == number && life.machine.state() == S::backing_off) life.machine.handle(E::back_off_over, {});
     });
@@ -353,6 +375,10 @@ void PluginLives::gather_on(Life& life, std::uint64_t number) {
     life.when_clear = [this, &life, number] { gather_on(life, number); };
     return;
   }
+  if (const auto refused = build_of(life).spec->refusal()) {  // the table has just changed
+    life.machine.handle(E::refused, {.error = *refused});
+    return;
+  }
   const auto needs = needs_of(life);
   if (life.needs_ready == needs.size()) {
     if (are_serving(needs)) {
@@ -398,19 +424,27 @@ void PluginLives::load_next(Life& life) {
     start(life, true);
     return;
   }
-  strand_.post([&life, number = ++life.starts] {
+  strand_.post([this, &life, number = ++life.starts] {
     if (life.starts != number) return;
-    life.machine.handle(E::next_failed, {.error = {ErrorKind::unavailable,
-                                                   "plugin " + life.name + " cannot be reloaded: what it needs has gone",
-                                                   {}}});
+    next_failed(life, {.error = {ErrorKind::unavailable,
+                                 "plugin " + life.name + " cannot be reloaded: what it needs has gone",
+                                 {}}});
   });
+}
+
+// What the death of the build before it demands was put off.
+void PluginLives::next_failed(Life& life, Facts facts) {
+  life.machine.handle(E::next_failed, std::move(facts));
+  const auto verdict = std::exchange(life.verdict, std::nullopt);
+  if (verdict && verdict->event != E::broke_again && life.machine.state() == S::known)
+    life.machine.handle(verdict->event, {.after = verdict->after});
 }
 
 bool PluginLives::is_clear(const Life& life) const {
   return std::ranges::none_of(needed_by(life), [&](const auto& dependent) {
     const S state = at(dependent).machine.state();
-    return state == S::draining || state == S::closing || state == S::starting_stale || state == S::trying_stale ||
-           at(dependent).dropped != 0;
+    return state == S::draining || state == S::closing || state == S::handing_over || state == S::stopping ||
+           state == S::starting_stale || state == S::trying_stale || at(dependent).dropped != 0;
   });
 }
 
@@ -433,6 +467,7 @@ std::vector<std::string> PluginLives::known_of(const std::vector<std::string>& n
 
 void PluginLives::start(Life& life, bool is_next) {
   life.failures.starts(is_next);
+  life.next_loads = is_next;
   publish(life, "starting");
   host_.start({is_next ? *life.next : build_of(life), is_next, life.handed_over, life.since},
               [this, &life, is_next, number = ++life.starts](LifeHost::Started outcome) {
@@ -449,6 +484,7 @@ void PluginLives::started(Life& life, bool is_next, std::uint64_t number, LifeHo
   }
   const auto death = outcome.instance ? early_death(life, *outcome.instance) : std::nullopt;
   if (death) publish(life, "died", death->reason, death->details());
+  if (life.starts == number) life.next_loads = false;
   if (life.starts != number) {  // it was dropped
     if (outcome.instance && !death) {
       end_beside(life, *outcome.instance, true);
@@ -463,6 +499,7 @@ void PluginLives::started(Life& life, bool is_next, std::uint64_t number, LifeHo
     start_broke(life, is_next, {ErrorKind::plugin_died, death->reason, {}}, death->details(), true);
   } else {
     running_.push_back(*outcome.instance);
+    life.verdict.reset();
     life.machine.handle(is_next ? E::next_started : E::started,
                         {.instance = *outcome.instance, .build = life.next});
   }
@@ -481,7 +518,7 @@ void PluginLives::start_broke(Life& life, bool is_next, const Error& error, json
                                        : " could not be started: ";
   Facts facts{.error = {error.kind, "plugin " + life.name + what + error.message, was_running ? "" : error.data}};
   if (is_next) {
-    life.machine.handle(E::next_failed, std::move(facts));
+    next_failed(life, std::move(facts));
     return;
   }
   const auto verdict =
@@ -534,7 +571,7 @@ void PluginLives::end_beside(Life& life, const PluginInstance& old, bool dropped
 
 void PluginLives::dropped_has_ended(Life& life) {
   --life.dropped;
-  look_whether_clear(life);
+  look_who_is_clear();
 }
 
 std::string PluginLives::too_many_hang(const Life& life, const std::string& reason) const {
@@ -562,7 +599,7 @@ void PluginLives::review(Life& life) {
     }
     waits = waits || it == S::backing_off || it == S::awaiting_need;
   }
-  if (!waits) life.machine.handle(E::need_open, {});
+  if (!waits || life.machine.state() == S::blocked) life.machine.handle(E::need_open, {});
 }
 
 void PluginLives::review_dependents(Life& life) {

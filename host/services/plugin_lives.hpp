@@ -83,6 +83,8 @@ class LifeHost {
   /// It is started by something else than calls.
   [[nodiscard]] virtual bool starts_by_itself(const PluginSpec& spec) const = 0;
   [[nodiscard]] virtual bool is_inline(const PluginInstance& instance) const = 0;
+  /// PluginLives::died() is called, or will be.
+  [[nodiscard]] virtual bool is_dead(const PluginInstance& instance) const = 0;
   virtual void tell_gone(const PluginInstance& instance, OriginId origin) = 0;
   virtual void reconfigure(const std::string& plugin, const PluginInstance& instance) = 0;
   /// host.plugin.WHAT, and the log.
@@ -97,6 +99,7 @@ class PluginLives {
   PluginLives(LifeHost& host, Timers& timers) : host_(host), timers_(timers) {}
   PluginLives(const PluginLives&) = delete;
   PluginLives& operator=(const PluginLives&) = delete;
+  ~PluginLives();
 
   /// Of a name that is not known yet; its table is the host's when it is first looked at. `blame`: a host died of it,
   /// it is quarantined.
@@ -108,7 +111,10 @@ class PluginLives {
 
   /// The host's table is another one: who may run, and who needs whom.
   void table_changed();
-  void restart(const std::string& plugin) { post(at(plugin), LifeEvent::restart); }
+  /// By hand. When this returns, callers wait for the next instance.
+  void restart(const std::string& plugin) {
+    strand_.run([&] { at(plugin).machine.handle(LifeEvent::restart, {}); });
+  }
   /// An event activates it; what has subscribed gets it from `since` on.
   void activate(const std::string& plugin, const Since& since);
   using Done = std::move_only_function<void(Result<void>)>;
@@ -174,6 +180,7 @@ class PluginLives {
     Since since{};
     bool has_run = false;
     std::uint64_t starts = 0;               ///< numbers them: what comes of an older one is ended
+    bool next_loads = false;                ///< the start that runs is a reload's
     int dropped = 0;                        ///< starts, and ends of their instances, that go on though they were dropped
     std::uint64_t gathering = 0;            ///< numbers the gatherings: what comes of an older one is forgotten
     std::size_t needs_ready = 0;            ///< of the gathering
@@ -182,8 +189,10 @@ class PluginLives {
     std::vector<OriginId> gone{};                                  ///< while it starts
     std::vector<std::move_only_function<void()>> when_settled{};
     std::string blocked_by{};  ///< a plugin that it needs, for people
+    std::optional<PluginFailures::Verdict> verdict{};  ///< of a death during a reload, if that fails
     TimePoint opens_at{};      ///< while it, or what it needs, backs off
     std::uint64_t back_off = 0;  ///< numbers the back-offs
+    TimerKey timer = 0;          ///< of the last one
     int abandoned = 0;
   };
 
@@ -208,8 +217,10 @@ class PluginLives {
   [[nodiscard]] bool are_serving(const std::vector<std::string>& plugins) const;
   [[nodiscard]] PluginBuild build_of(const Life& life) const;
   [[nodiscard]] bool is_clear(const Life& life) const;
-  void look_whether_clear(Life& life);
+  void look_who_is_clear();
+  static void tell_settled(Life& life);
   void load_next(Life& life);
+  void next_failed(Life& life, Facts facts);
   void start(Life& life, bool is_next);
   void started(Life& life, bool is_next, std::uint64_t number, LifeHost::Started outcome);
   [[nodiscard]] static std::optional<Death> early_death(Life& life, const PluginInstance& instance);

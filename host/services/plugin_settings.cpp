@@ -29,7 +29,7 @@ std::vector<PluginSpec> plugins_of(const Config& config, const std::filesystem::
 }
 
 ConfigResult<Config> check_settings(Config config, const std::vector<PluginSpec>& plugins) {
-  Mistakes mistakes(config.file);
+  Diagnostics diagnostics(config.file);
   for (const auto& plugin : plugins) {
     if (!plugin.manifest || !plugin.manifest->settings_schema.is_object()) continue;
     const auto entry = config.plugins.find(plugin.name);
@@ -37,10 +37,10 @@ ConfigResult<Config> check_settings(Config config, const std::vector<PluginSpec>
     json schema = plugin.manifest->settings_schema;
     // The table of the host's own that it is given besides may hold what is required.
     if (!plugin.manifest->settings.empty()) schema.erase("required");
-    check_schema(config, "plugins." + plugin.name + ".settings", entry->second.settings, schema, mistakes);
+    check_schema(config, "plugins." + plugin.name + ".settings", entry->second.settings, schema, diagnostics);
   }
-  if (mistakes.empty()) return config;
-  return std::unexpected(mistakes.take());
+  if (diagnostics.empty()) return config;
+  return std::unexpected(diagnostics.take());
 }
 
 ConfigResult<Config> load_checked_config(const std::filesystem::path& file, const std::filesystem::path& plugin_dir) {

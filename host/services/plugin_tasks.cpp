@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "host/calls/request_params.hpp"
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/plugin.hpp"
 
 namespace gantry::host {
 
@@ -83,11 +83,12 @@ Result<std::string> PluginTasks::call(const CallRequest& request) {
   return request.method == "task.run" ? run(request, *plugin) : stop(request, *plugin);
 }
 
-Result<PluginTasks::Order> PluginTasks::order_in(const CallRequest& request, const std::string& plugin) const {
+Result<PluginTasks::TaskRequest> PluginTasks::parse_request(const CallRequest& request,
+                                                            const std::string& plugin) const {
   auto params = params_of(request);
   if (!params) return std::unexpected(params.error());
   Params& p = *params;
-  Order out;
+  TaskRequest out;
   out.name = p.string("name");
   out.method = p.string("method");
   out.params = dump_json(p.maybe_object("params").value_or(json::object()));
@@ -112,16 +113,16 @@ Result<PluginTasks::Order> PluginTasks::order_in(const CallRequest& request, con
 }
 
 Result<std::string> PluginTasks::run(const CallRequest& request, const std::string& plugin) {
-  auto order = order_in(request, plugin);
-  if (!order) return std::unexpected(order.error());
-  const std::string name = task_name(plugin, order->name);
-  TaskOptions options = order->options;
+  auto wanted = parse_request(request, plugin);
+  if (!wanted) return std::unexpected(wanted.error());
+  const std::string name = task_name(plugin, wanted->name);
+  TaskOptions options = wanted->options;
   options.parent = "plugin:" + plugin;
   // One that has given up is gone, and another one takes its place.
   if (auto scope = tasks_.open_scope(options.parent, {.may_exist = true, .restart = TaskRestart::temporary}); !scope)
     return std::unexpected(scope.error());
   auto task = tasks_.spawn(
-      name, [this, plugin, order = std::move(*order)](TaskContext& context) { return work(context, plugin, order); },
+      name, [this, plugin, wanted = std::move(*wanted)](TaskContext& context) { return work(context, plugin, wanted); },
       std::move(options));
   if (!task) return std::unexpected(task.error());
   return dump_json({{"name", name}});
@@ -135,18 +136,18 @@ Result<std::string> PluginTasks::stop(const CallRequest& request, const std::str
 }
 
 // Another instance that is wished for is no failure of the task, which is called again there.
-Result<void> PluginTasks::work(TaskContext& context, const std::string& plugin, const Order& order) {
+Result<void> PluginTasks::work(TaskContext& context, const std::string& plugin, const TaskRequest& wanted) {
   while (true) {
     std::shared_ptr<Plugin> instance;
-    auto end = work_once(context, plugin, order, instance);
+    auto end = work_once(context, plugin, wanted, instance);
     const bool replaced = !end && instance && instance->is_stopping() && !instance->is_dead();
-    if (!replaced || context.cancelled() || order.options.restart == TaskRestart::temporary) return end;
+    if (!replaced || context.cancelled() || wanted.options.restart == TaskRestart::temporary) return end;
   }
 }
 
-Result<void> PluginTasks::work_once(TaskContext& context, const std::string& plugin, const Order& order,
+Result<void> PluginTasks::work_once(TaskContext& context, const std::string& plugin, const TaskRequest& wanted,
                                     std::shared_ptr<Plugin>& by) {
-  LiveInstance& slot = *services_.instance(plugin);
+  LiveInstance& place = *services_.instance(plugin);
   auto [reply, answer] = oneshot::channel<Result<void>>();
   const auto sink = std::make_shared<TaskSink>(context, std::move(reply));
   struct Leave {
@@ -154,22 +155,23 @@ Result<void> PluginTasks::work_once(TaskContext& context, const std::string& plu
     ~Leave() { sink.leave(); }
   };
   const Leave leave{*sink};
-  std::shared_ptr<PluginCall> call;
-  for (int i = 0; i < kMaxSwaps && !call; ++i) {
-    const auto instance = slot.get();
+  CallRequest request;
+  request.method = wanted.method;
+  request.params = wanted.params;
+  request.background = true;
+  if (wanted.options.deadline) request.deadline = Deadline::in(*wanted.options.deadline, clock_.now());
+  const PluginCallPtr call(new WithSink<PluginCall>(std::move(request), sink));
+  bool opened = false;
+  for (int i = 0; i < kMaxSwaps && !opened; ++i) {
+    const auto instance = place.get();
     if (!instance) return std::unexpected(instance.error());
     by = *instance;
-    auto opened = by->open(sink);
-    const bool late = opened->refused() && opened->refused()->kind == ErrorKind::unavailable;
-    if (!late || slot.peek() == *instance) call = std::move(opened);
+    const auto taken = by->open(call);
+    opened = taken.has_value();
+    const bool late = !taken && taken.error().kind == ErrorKind::unavailable;
+    if (!taken && !(late && place.peek() != *instance)) return std::unexpected(taken.error());
   }
-  if (!call) return fail(ErrorKind::unavailable, "plugin " + plugin + " was replaced all the time");
-  CallRequest request;
-  request.method = order.method;
-  request.params = order.params;
-  request.background = true;
-  if (order.options.deadline) request.deadline = Deadline::in(*order.options.deadline, clock_.now());
-  call->begin(std::move(request));
+  if (!opened) return fail(ErrorKind::unavailable, "plugin " + plugin + " was replaced all the time");
   auto end = answer.recv({.until = {}, .token = context.token()});
   if (!end && end.error().kind == ErrorKind::cancelled) {
     // It is over when the plugin says so; the supervisor's grace bounds the wait.

@@ -42,18 +42,18 @@ class PluginTasks {
   }
 
  private:
-  struct Order {
+  struct TaskRequest {
     std::string name;
     std::string method;
     std::string params;
     TaskOptions options;
   };
-  [[nodiscard]] Result<Order> order_in(const CallRequest& request, const std::string& plugin) const;
+  [[nodiscard]] Result<TaskRequest> parse_request(const CallRequest& request, const std::string& plugin) const;
   [[nodiscard]] Result<std::string> run(const CallRequest& request, const std::string& plugin);
   [[nodiscard]] Result<std::string> stop(const CallRequest& request, const std::string& plugin);
-  [[nodiscard]] Result<void> work(TaskContext& context, const std::string& plugin, const Order& order);
+  [[nodiscard]] Result<void> work(TaskContext& context, const std::string& plugin, const TaskRequest& wanted);
   /// `by`: the instance that it was called on; null: there is none.
-  [[nodiscard]] Result<void> work_once(TaskContext& context, const std::string& plugin, const Order& order,
+  [[nodiscard]] Result<void> work_once(TaskContext& context, const std::string& plugin, const TaskRequest& wanted,
                                        std::shared_ptr<Plugin>& by);
 
   TaskSupervisor& tasks_;

@@ -40,7 +40,6 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, C
       confinement_(config_of_),
       builds_(deps_.copies_dir, audit_),
       activations_(deps_.bus),
-      lives_(*this, deps_.timers),
       loader_(
           deps_, builds_, audit_, confinement_, config_of_,
           [this](const std::string& plugin, std::string_view line) { lives_.keep_line(plugin, line); },
@@ -48,6 +47,7 @@ ServiceManager::ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, C
             instance->note_death();
             lives_.died(plugin, instance, death);
           }),
+      lives_(*this, deps_.timers),
       pool_(kThreads, kMaxJobs, [this](std::string_view what) {
         deps_.log.write(Level::error, "plugins", "a start or an end threw: " + std::string(what));
       }) {
@@ -147,7 +147,10 @@ Result<void> ServiceManager::reload(const std::string& plugin) {
   if (!runs) return done;
   const bool ended = handover && ready;
   if (auto again = ended ? start(plugin) : Result<void>(); !again) return again;
-  done.error().message += ended ? "; the build before it was started again" : "; the build before it goes on";
+  const bool goes_on = is_serving(lives_.state(plugin));
+  done.error().message += ended     ? "; the build before it was started again"
+                          : goes_on ? "; the build before it goes on"
+                                    : "; the build before it does not run any more either";
   return done;
 }
 
@@ -290,13 +293,21 @@ void ServiceManager::run_elsewhere(std::move_only_function<void()> job) {
     const Lock lock(mutex_);
     ++jobs_;
   }
-  auto shared = std::make_shared<std::move_only_function<void()>>([this, job = std::move(job)]() mutable {
+  const auto shared = std::make_shared<std::move_only_function<void()>>([this, job = std::move(job)]() mutable {
+    struct Ended {
+      ServiceManager& manager;
+      ~Ended() { manager.job_ended(); }
+    };
+    const Ended ended{*this};
     job();
     job = nullptr;
-    job_ended();
   });
   if (pool_.spawn([shared] { (*shared)(); })) return;
-  (*shared)();  // the system gives no thread
+  try {
+    std::thread([shared] { (*shared)(); }).detach();
+  } catch (const std::system_error&) {
+    (*shared)();  // the system gives no thread
+  }
 }
 
 void ServiceManager::job_ended() {
@@ -320,8 +331,14 @@ bool ServiceManager::block_until_idle(std::optional<TimePoint> until) {
 
 void ServiceManager::prepare(const std::string& plugin, bool first, std::move_only_function<void(Result<void>)> done) {
   run_elsewhere([this, plugin, first, done = std::move(done)]() mutable {
-    auto ready = first ? take_rebuilt(plugin) : Result<void>();
-    done(ready ? may_start(*registry_.spec_of(plugin)) : std::move(ready));
+    Result<void> ready;
+    try {
+      if (first) ready = take_rebuilt(plugin);
+      if (ready) ready = may_start(*registry_.spec_of(plugin));
+    } catch (const std::exception& e) {
+      ready = fail(ErrorKind::internal, "plugin " + plugin + " could not be prepared: " + e.what());
+    }
+    done(std::move(ready));
   });
 }
 
@@ -370,12 +387,19 @@ void ServiceManager::start(Start start, std::move_only_function<void(Started)> d
 
 void ServiceManager::end(const std::string& /*plugin*/, PluginInstance instance, End how,
                          std::move_only_function<void(Ended)> done) {
-  run_elsewhere([instance = std::move(instance), how, done = std::move(done)]() mutable {
-    if (how == End::after_handover) instance->expect_heir();
-    if (how != End::now) (void)instance->drain(std::chrono::steady_clock::now() + kGrace);
-    const bool returned = instance->stop(kGrace);
-    const bool hangs = !returned && !instance->pid();  // of a process nothing is left
-    done({how == End::replaced ? nullptr : instance->given(), hangs});
+  run_elsewhere([this, instance = std::move(instance), how, done = std::move(done)]() mutable {
+    Ended ended;
+    try {
+      if (how == End::after_handover) instance->expect_heir();
+      if (how != End::now) (void)instance->drain(std::chrono::steady_clock::now() + kGrace);
+      const bool returned = instance->stop(kGrace);
+      ended.hangs = !returned && !instance->pid();  // of a process nothing is left
+      if (how != End::replaced) ended.given = instance->given();
+    } catch (const std::exception& e) {
+      deps_.log.write(Level::error, "plugins", "an instance of " + instance->name() + " was not ended: " + e.what());
+      ended.hangs = true;
+    }
+    done(std::move(ended));
   });
 }
 
@@ -396,6 +420,8 @@ bool ServiceManager::starts_by_itself(const PluginSpec& spec) const {
 }
 
 bool ServiceManager::is_inline(const PluginInstance& instance) const { return !instance->pid(); }
+
+bool ServiceManager::is_dead(const PluginInstance& instance) const { return instance->is_dead(); }
 
 void ServiceManager::tell_gone(const PluginInstance& instance, OriginId origin) { instance->gone(origin); }
 

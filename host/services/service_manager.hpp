@@ -121,6 +121,7 @@ class ServiceManager final : private LifeHost {
   void adopt(const std::string& plugin, const PluginBuild& build) override;
   [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override;
   [[nodiscard]] bool is_inline(const PluginInstance& instance) const override;
+  [[nodiscard]] bool is_dead(const PluginInstance& instance) const override;
   void tell_gone(const PluginInstance& instance, OriginId origin) override;
   void reconfigure(const std::string& plugin, const PluginInstance& instance) override;
   void publish(std::string_view what, const std::string& plugin, const std::string& reason, json more) override;
@@ -146,8 +147,8 @@ class ServiceManager final : private LifeHost {
   PluginConfinement confinement_;
   PluginBuilds builds_;
   Activations activations_;
+  PluginLoader loader_;  ///< what ends with the lives may log by it
   PluginLives lives_;
-  PluginLoader loader_;
   Mutex mutex_{"service manager"};
   CondVar changed_;
   std::size_t jobs_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< starts and ends that run or wait

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The supervisor's outside: starting, running, cancelling, listing. What an end means for the tree is in
-// supervisor_tree.cpp. Everything that calls somebody (log, bus, tokens, replies, timers) is collected in an Outside
-// under the mutex and done by flush() when it is free.
+// The supervisor's methods: starting, running, cancelling, listing. What an end means for the tree
+// is in supervisor_tree.cpp. Everything that calls somebody (log, bus, tokens, replies, timers) is
+// collected in DeferredActions under the mutex and done by flush() when it is free.
 #include "host/tasks/supervisor.hpp"
 
 #include <algorithm>
@@ -39,7 +39,7 @@ void TaskSupervisor::refuse(const std::string& name, const Error& why) {
   record.name = name;
   record.error = why.message;
   // Whoever asked is told, and knows what to do.
-  tell("refused", record, why.kind == ErrorKind::conflict ? Level::info : Level::warn);
+  publish_state("refused", record, why.kind == ErrorKind::conflict ? Level::info : Level::warn);
 }
 
 Result<TaskSupervisor::Node*> TaskSupervisor::place(const std::string& name, const std::string& parent) {
@@ -155,7 +155,7 @@ void TaskSupervisor::start_ready() {
         node.deadline_timer =
             timers_.after(*node.options.deadline, [this, name, number] { on_deadline(name, number); });
     }
-    tell("started", record, Level::info);
+    publish_state("started", record, Level::info);
     const auto spawned = pool_.spawn([this, name, number, context, job] { run(name, number, context, job); });
     if (!spawned) returned(name, number, std::unexpected(spawned.error()));
   }
@@ -176,7 +176,7 @@ void TaskSupervisor::run(const std::string& name, std::uint64_t run, const std::
 }
 
 void TaskSupervisor::returned(const std::string& name, std::uint64_t run, Result<void> result) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
@@ -187,7 +187,7 @@ void TaskSupervisor::returned(const std::string& name, std::uint64_t run, Result
       late.name = name;
       late.error = "after it had been abandoned";
       count(out);
-      out.tells.push_back({"came back", std::move(late), Level::warn});
+      out.announcements.push_back({"came back", std::move(late), Level::warn});
     } else {
       Node& node = *it->second;
       if (!node.giving_up) node.result = std::move(result);
@@ -199,19 +199,19 @@ void TaskSupervisor::returned(const std::string& name, std::uint64_t run, Result
 }
 
 void TaskSupervisor::on_deadline(const std::string& name, std::uint64_t run) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
     if (it == nodes_.end() || it->second->run != run || !it->second->active) return;
     it->second->timed_out = true;
-    tell_to_end(*it->second, out);
+    request_stop(*it->second, out);
   }
   flush(out);
 }
 
 void TaskSupervisor::on_grace(const std::string& name, std::uint64_t run) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
@@ -219,9 +219,9 @@ void TaskSupervisor::on_grace(const std::string& name, std::uint64_t run) {
     Node& node = *it->second;
     if (abandoned_ >= kMaxAbandoned) {
       // Once more when one of those may have come back.
-      if (!std::exchange(node.overdue, true)) out.tells.push_back({"does not end", node.record, Level::error});
+      if (!std::exchange(node.overdue, true)) out.announcements.push_back({"does not end", node.record, Level::error});
       node.grace_timer = 0;
-      tell_to_end(node, out);
+      request_stop(node, out);
     } else {
       ++abandoned_;
       pool_.add_thread();
@@ -234,7 +234,7 @@ void TaskSupervisor::on_grace(const std::string& name, std::uint64_t run) {
 }
 
 Result<void> TaskSupervisor::cancel(const std::string& name) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(name);
@@ -309,7 +309,7 @@ void TaskSupervisor::schedule_cleanup() {
 
 bool TaskSupervisor::stop(Duration budget) {
   const auto until = std::chrono::steady_clock::now() + budget;
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     stopping_ = true;
@@ -325,12 +325,12 @@ bool TaskSupervisor::stop(Duration budget) {
   return running_ + leaving_ + abandoned_ == 0;
 }
 
-void TaskSupervisor::flush(Outside& out) {
+void TaskSupervisor::flush(DeferredActions& out) {
   for (const auto timer : out.timers) {
     if (timer != 0) (void)timers_.cancel(timer);
   }
   for (auto& stop : out.stops) stop.request_stop();
-  for (const auto& told : out.tells) tell(told.what, told.record, told.level);
+  for (const auto& each : out.announcements) publish_state(each.what, each.record, each.level);
   for (auto& [reply, result] : out.replies) (void)reply.send(std::move(result));
   out.gone.clear();
   schedule_cleanup();
@@ -344,7 +344,7 @@ void TaskSupervisor::flush(Outside& out) {
   changed_.notify_all();
 }
 
-void TaskSupervisor::tell(const char* what, const TaskRecord& record, Level level) {
+void TaskSupervisor::publish_state(const char* what, const TaskRecord& record, Level level) {
   log_.write(level, "tasks",
              std::string(record.is_scope ? "scope " : "background task ") + record.name + " " + what +
                  (record.error.empty() ? "" : ": " + record.error));

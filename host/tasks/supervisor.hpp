@@ -80,7 +80,7 @@ class TaskSupervisor {
  private:
   friend class TaskContext;
   struct Node;
-  struct Outside;
+  struct DeferredActions;
   [[nodiscard]] Result<Node*> place(const std::string& name, const std::string& parent) GANTRY_REQUIRES(mutex_);
   void refuse(const std::string& name, const Error& why);
   void start_ready();
@@ -92,30 +92,30 @@ class TaskSupervisor {
   void on_restart(const std::string& scope, std::uint64_t run);
 
   // supervisor_tree.cpp
-  void tell_to_end(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
-  void request_cancel(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
-  void cancel_children(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
-  void job_over(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
-  void over(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
+  void request_stop(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void request_cancel(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void cancel_children(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void job_over(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void over(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool wants_restart(const Node& node) const GANTRY_REQUIRES(mutex_);
-  void restart(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
-  void end_for_restart(Node& node, Outside& out) GANTRY_REQUIRES(mutex_);
-  void give_up(Node& scope, Node& cause, Outside& out) GANTRY_REQUIRES(mutex_);
-  void settle(Node& parent, Outside& out) GANTRY_REQUIRES(mutex_);
+  void restart(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void end_for_restart(Node& node, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void give_up(Node& scope, Node& cause, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void settle(Node& parent, DeferredActions& out) GANTRY_REQUIRES(mutex_);
   void restart_when_quiet(Node& scope) GANTRY_REQUIRES(mutex_);
-  void disarm(Node& scope, Outside& out) GANTRY_REQUIRES(mutex_);
+  void disarm(Node& scope, DeferredActions& out) GANTRY_REQUIRES(mutex_);
   void enqueue_again(Node& node) GANTRY_REQUIRES(mutex_);
-  void remove(Node& node, TaskState state, Outside& out) GANTRY_REQUIRES(mutex_);
-  void take_out(Node& node, TaskState state, Outside& out) GANTRY_REQUIRES(mutex_);
+  void remove(Node& node, TaskState state, DeferredActions& out) GANTRY_REQUIRES(mutex_);
+  void take_out(Node& node, TaskState state, DeferredActions& out) GANTRY_REQUIRES(mutex_);
   void keep(TaskRecord record) GANTRY_REQUIRES(mutex_);
-  void count(Outside& out) GANTRY_REQUIRES(mutex_);
+  void count(DeferredActions& out) GANTRY_REQUIRES(mutex_);
 
-  void flush(Outside& out);
+  void flush(DeferredActions& out);
   void slow(const std::string& name, const SlowStep& step);
   void list(const Node& node, std::vector<TaskRecord>& out) const GANTRY_REQUIRES(mutex_);
   static void take_notes(const Node& node, TaskRecord& record);
   void schedule_cleanup();
-  void tell(const char* what, const TaskRecord& record, Level level);
+  void publish_state(const char* what, const TaskRecord& record, Level level);
 
   WorkerPool& pool_;
   Timers& timers_;

@@ -39,13 +39,13 @@ struct TaskSupervisor::Node {
   [[nodiscard]] TaskRestart policy() const { return record.is_scope ? scope.restart : options.restart; }
 };
 
-struct TaskSupervisor::Outside {
-  struct Told {
+struct TaskSupervisor::DeferredActions {
+  struct Announcement {
     const char* what;
     TaskRecord record;
     Level level;
   };
-  std::vector<Told> tells;
+  std::vector<Announcement> announcements;
   std::vector<CancelSource> stops;
   std::vector<std::pair<oneshot::Sender<Result<void>>, Result<void>>> replies;
   std::vector<TimerKey> timers;

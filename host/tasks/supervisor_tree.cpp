@@ -19,14 +19,14 @@
 
 namespace gantry::host {
 
-void TaskSupervisor::tell_to_end(Node& node, Outside& out) {
+void TaskSupervisor::request_stop(Node& node, DeferredActions& out) {
   out.stops.push_back(node.context->stop_);
   if (node.grace_timer == 0)
     node.grace_timer =
         timers_.after(node.options.grace, [this, name = node.record.name, run = node.run] { on_grace(name, run); });
 }
 
-void TaskSupervisor::request_cancel(Node& node, Outside& out) {
+void TaskSupervisor::request_cancel(Node& node, DeferredActions& out) {
   if (std::exchange(node.cancel, true)) return;
   node.restart_after = false;
   disarm(node, out);
@@ -42,15 +42,15 @@ void TaskSupervisor::request_cancel(Node& node, Outside& out) {
     return;
   }
   cancel_children(node, out);  // the last one that goes may take the scope with it
-  if (node.active) tell_to_end(node, out);
+  if (node.active) request_stop(node, out);
 }
 
-void TaskSupervisor::cancel_children(Node& node, Outside& out) {
+void TaskSupervisor::cancel_children(Node& node, DeferredActions& out) {
   const auto children = node.children;
   for (Node* const child : children | std::views::reverse) request_cancel(*child, out);
 }
 
-void TaskSupervisor::job_over(Node& node, Outside& out) {
+void TaskSupervisor::job_over(Node& node, DeferredActions& out) {
   node.active = false;
   ++out.freed;
   count(out);
@@ -72,7 +72,7 @@ bool TaskSupervisor::wants_restart(const Node& node) const {
   return node.policy() == TaskRestart::permanent || (node.policy() == TaskRestart::transient && !node.result);
 }
 
-void TaskSupervisor::over(Node& node, Outside& out) {
+void TaskSupervisor::over(Node& node, DeferredActions& out) {
   // That it was cancelled is its state; what went wrong in a run before is not why it ended.
   const bool failed = !node.result && !(node.cancel && node.result.error().kind == ErrorKind::cancelled);
   if (failed) {
@@ -95,7 +95,7 @@ void TaskSupervisor::over(Node& node, Outside& out) {
   }
 }
 
-void TaskSupervisor::restart(Node& node, Outside& out) {
+void TaskSupervisor::restart(Node& node, DeferredActions& out) {
   Node& scope = *node.parent;
   if (!scope.restarts.count(timers_.now(), scope.scope.intensity.value_or(intensity_),
                             scope.scope.period.value_or(period_))) {
@@ -117,12 +117,12 @@ void TaskSupervisor::restart(Node& node, Outside& out) {
     }
   }
   node.record.state = TaskState::backing_off;  // only now: the scope is not quiet before all of them are told
-  out.tells.push_back({"restarts", node.record, Level::warn});
+  out.announcements.push_back({"restarts", node.record, Level::warn});
   count(out);
   settle(scope, out);
 }
 
-void TaskSupervisor::end_for_restart(Node& node, Outside& out) {
+void TaskSupervisor::end_for_restart(Node& node, DeferredActions& out) {
   if (node.policy() == TaskRestart::temporary) request_cancel(node, out);
   if (node.cancel) return;
   node.restart_after = true;
@@ -133,14 +133,14 @@ void TaskSupervisor::end_for_restart(Node& node, Outside& out) {
     settle(node, out);
   } else if (node.active) {
     cancel_children(node, out);
-    tell_to_end(node, out);
+    request_stop(node, out);
   } else if (node.record.state == TaskState::queued) {
     std::erase(queue_, node.record.name);
     node.record.state = TaskState::backing_off;
   }
 }
 
-void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
+void TaskSupervisor::give_up(Node& scope, Node& cause, DeferredActions& out) {
   const bool is_root = &scope == root_.get();
   const std::string why = "more than " + std::to_string(scope.scope.intensity.value_or(intensity_)) +
                           " restarts within its period, the last of " + cause.record.name + ": " + cause.record.error;
@@ -148,9 +148,9 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
   scope.result = fail(ErrorKind::unavailable, why);
   scope.record.error = why;
   disarm(scope, out);
-  TaskRecord told = scope.record;
-  if (is_root) told.name = "root";
-  out.tells.push_back({"gave up", std::move(told), Level::error});
+  TaskRecord record = scope.record;
+  if (is_root) record.name = "root";
+  out.announcements.push_back({"gave up", std::move(record), Level::error});
   count(out);
   // What the scope may start again as a whole is kept; the root never is.
   const bool comes_back = !is_root && scope.record.is_scope && scope.policy() != TaskRestart::temporary;
@@ -164,7 +164,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
       request_cancel(*child, out);
     }
   }
-  if (scope.active) tell_to_end(scope, out);  // a task whose tasks fail too often
+  if (scope.active) request_stop(scope, out);  // a task whose tasks fail too often
   if (comes_back) {
     cause.record.state = TaskState::backing_off;
     settle(scope, out);
@@ -173,7 +173,7 @@ void TaskSupervisor::give_up(Node& scope, Node& cause, Outside& out) {
   }
 }
 
-void TaskSupervisor::settle(Node& parent, Outside& out) {
+void TaskSupervisor::settle(Node& parent, DeferredActions& out) {
   if (parent.stopped()) return;
   const bool quiet =
       std::all_of(parent.children.begin(), parent.children.end(), [](const Node* n) { return n->stopped(); });
@@ -212,13 +212,13 @@ void TaskSupervisor::restart_when_quiet(Node& scope) {
       timers_.after(scope.restarts.delay(policy), [this, name = scope.record.name, run] { on_restart(name, run); });
 }
 
-void TaskSupervisor::disarm(Node& scope, Outside& out) {
+void TaskSupervisor::disarm(Node& scope, DeferredActions& out) {
   out.timers.push_back(std::exchange(scope.restart_timer, 0));
   scope.restart_run = 0;
 }
 
 void TaskSupervisor::on_restart(const std::string& scope, std::uint64_t run) {
-  Outside out;
+  DeferredActions out;
   {
     const Lock lock(mutex_);
     const auto it = nodes_.find(scope);
@@ -247,21 +247,21 @@ void TaskSupervisor::enqueue_again(Node& node) {
   queue_.push_back(node.record.name);
 }
 
-void TaskSupervisor::remove(Node& node, TaskState state, Outside& out) {
+void TaskSupervisor::remove(Node& node, TaskState state, DeferredActions& out) {
   Node& parent = *node.parent;
   std::erase(parent.children, &node);
   take_out(node, state, out);
   settle(parent, out);
 }
 
-void TaskSupervisor::take_out(Node& node, TaskState state, Outside& out) {
+void TaskSupervisor::take_out(Node& node, TaskState state, DeferredActions& out) {
   // A scope that gave up for good takes with it what it kept.
   for (Node* const child : std::exchange(node.children, {}) | std::views::reverse)
     take_out(*child, child->result ? TaskState::cancelled : TaskState::failed, out);
   node.record.state = state;
   node.record.ended_at = timers_.now();
   const char* const what = task_state_name(state).data();
-  out.tells.push_back(
+  out.announcements.push_back(
       {what, node.record, state == TaskState::completed || state == TaskState::cancelled ? Level::info : Level::error});
   count(out);
   if (node.reply) {
@@ -281,7 +281,7 @@ void TaskSupervisor::keep(TaskRecord record) {
   if (history_.size() > kMaxHistory) history_.pop_back();
 }
 
-void TaskSupervisor::count(Outside& out) {
+void TaskSupervisor::count(DeferredActions& out) {
   if (!std::exchange(out.counted, true)) ++leaving_;
 }
 

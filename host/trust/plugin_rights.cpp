@@ -18,8 +18,8 @@ namespace {
 
 }  // namespace
 
-PluginRights::PluginRights(Principal plugin, std::shared_ptr<std::atomic<std::uint64_t>> refusals, Tell tell)
-    : plugin_(std::move(plugin)), tell_(std::move(tell)), refusals_(std::move(refusals)) {}
+PluginRights::PluginRights(Principal plugin, std::shared_ptr<std::atomic<std::uint64_t>> refusals, OnRefused on_refused)
+    : plugin_(std::move(plugin)), on_refused_(std::move(on_refused)), refusals_(std::move(refusals)) {}
 
 bool PluginRights::is_own(std::string_view name) const {
   const auto first = name.substr(0, name.find('.'));
@@ -79,9 +79,9 @@ void PluginRights::count(const std::string& missing, const std::string& wanted, 
   refusals_->fetch_add(1, std::memory_order_relaxed);
   {
     Lock lock(mutex_);
-    if (told_.size() >= kMaxTold || !told_.insert(missing).second) return;
+    if (reported_.size() >= kMaxReported || !reported_.insert(missing).second) return;
   }
-  tell_(missing, wanted, traceparent);
+  on_refused_(missing, wanted, traceparent);
 }
 
 }  // namespace gantry::host

@@ -4,8 +4,8 @@
 // topics (those whose first word is its name or a service of its own) are its own; for the rest its
 // grants decide.
 //
-// Thread rule: any thread. `tell` is called without a lock held.
-// Bounds: kMaxTold different refusals are told, each once; all are counted.
+// Thread rule: any thread. `on_refused` is called without a lock held.
+// Bounds: kMaxReported different refusals are reported, each once; all are counted.
 #pragma once
 
 #include <atomic>
@@ -37,12 +37,13 @@ struct Principal {
 
 class PluginRights final : public CallerRights {
  public:
-  static constexpr std::size_t kMaxTold = 64;
+  static constexpr std::size_t kMaxReported = 64;
   /// A grant that is missing, by its text, what it was missing for, and the traceparent of that call.
-  using Tell = std::function<void(const std::string& missing, const std::string& wanted, std::string_view traceparent)>;
+  using OnRefused =
+      std::function<void(const std::string& missing, const std::string& wanted, std::string_view traceparent)>;
 
   /// `refusals`: counted there.
-  PluginRights(Principal plugin, std::shared_ptr<std::atomic<std::uint64_t>> refusals, Tell tell);
+  PluginRights(Principal plugin, std::shared_ptr<std::atomic<std::uint64_t>> refusals, OnRefused on_refused);
 
   /// `permission_denied`, which names the grant. What is for people to decide no grant gives, nor does one give keys.
   [[nodiscard]] Result<void> may_call(const std::string& method, std::string_view traceparent) const override;
@@ -57,10 +58,10 @@ class PluginRights final : public CallerRights {
   void count(const std::string& missing, const std::string& wanted, std::string_view traceparent) const;
 
   const Principal plugin_;
-  const Tell tell_;
+  const OnRefused on_refused_;
   const std::shared_ptr<std::atomic<std::uint64_t>> refusals_;
   mutable Mutex mutex_;
-  mutable std::set<std::string> told_ GANTRY_GUARDED_BY(mutex_);
+  mutable std::set<std::string> reported_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host

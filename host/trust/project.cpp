@@ -102,14 +102,14 @@ ConfigResult<ProjectConfig> project_config(const ProjectFile& file, const Config
   const auto tree = parse_toml(file.text);
   if (!tree) return std::unexpected(std::vector{ConfigError{file.path, tree.error().place, {}, tree.error().message}});
   Config own;
-  Mistakes mistakes(file.path);
-  check_tables(*tree, env, own, mistakes, std::filesystem::path(file.path).parent_path().string());
+  Diagnostics diagnostics(file.path);
+  check_tables(*tree, env, own, diagnostics, std::filesystem::path(file.path).parent_path().string());
   ProjectConfig out{base, {}};
   Config all = base;  // as if it were trusted: what is wrong is said before anybody trusts it
   for (auto& given : given_in(own)) {
     if (given.key->project == ProjectUse::never) {
-      mistakes.add(own.places.at(given.path), given.path,
-                   "`" + given.path + "` is not for a project to set; it belongs into the user's configuration");
+      diagnostics.add(own.places.at(given.path), given.path,
+                      "`" + given.path + "` is not for a project to set; it belongs into the user's configuration");
       continue;
     }
     const bool safe = is_safe(given, base);
@@ -121,9 +121,9 @@ ConfigResult<ProjectConfig> project_config(const ProjectFile& file, const Config
     config->file = file.path;
     for (const auto& [key, place] : own.places) config->places[key] = place;
   }
-  if (mistakes.empty()) check_rules(all, mistakes);
-  if (mistakes.empty() && !trusted) check_rules(out.config, mistakes);
-  if (!mistakes.empty()) return std::unexpected(mistakes.take());
+  if (diagnostics.empty()) check_rules(all, diagnostics);
+  if (diagnostics.empty() && !trusted) check_rules(out.config, diagnostics);
+  if (!diagnostics.empty()) return std::unexpected(diagnostics.take());
   return out;
 }
 

@@ -44,7 +44,7 @@ struct ProjectConfig {
   std::vector<ProjectKey> keys;
 };
 
-/// `base`: the user's. All mistakes are reported, by their places in the project's file.
+/// `base`: the user's. All errors are reported, by their places in the project's file.
 [[nodiscard]] ConfigResult<ProjectConfig> project_config(const ProjectFile& file, const Config& base, bool trusted,
                                                          const EnvLookup& env = process_env);
 

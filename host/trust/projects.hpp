@@ -2,8 +2,9 @@
 //
 // host/trust/projects.hpp: the `.gantry.toml` of each workspace, and what of it is in force there.
 //
-// It is read when the workspace is opened, by config.reload, and when its folder is trusted or not any more; who edits
-// it reloads. A mistake in it stops nothing: all of that file is left out, and said to be.
+// It is read when the workspace is opened, by config.reload, and when its folder is trusted or not
+// any more; who edits it reloads. An error in it stops nothing: all of that file is left out, and
+// said to be.
 //
 // Thread rule: any thread; read() asks the file system. Of two reads at once the one that began later counts.
 // Bounds: one for each workspace; the file's are in host/trust/project.hpp.

@@ -68,7 +68,7 @@ class Table {
   [[nodiscard]] bool has(const std::string& name) const { return object_.is_object() && object_.contains(name); }
   [[nodiscard]] std::string at(const std::string& name) const { return name.empty() ? path_ : path_ + "." + name; }
 
-  /// The first mistake, or empty. Keys that nobody asked for are one.
+  /// The first error, or empty. A key that nobody asked for is one.
   [[nodiscard]] const std::string& done() {
     if (object_.is_object()) {
       for (const auto& [name, unused] : object_.items()) {

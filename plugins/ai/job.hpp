@@ -90,7 +90,7 @@ class Outlet {
   [[nodiscard]] bool enough() const { return control_->enough.load(std::memory_order_relaxed); }
   /// Tells that the answer is whole, although its end has not come.
   void complete() {
-    if (!control_->complete.exchange(true)) tell();
+    if (!control_->complete.exchange(true)) notify();
   }
   /// Items that were emitted so far.
   [[nodiscard]] std::size_t emitted() const { return emitted_; }
@@ -114,7 +114,7 @@ class Outlet {
       sent = true;
     }
     if (kept_.empty()) control_->stalled.store(false);
-    if (sent) tell();
+    if (sent) notify();
     return kept_.empty();
   }
   /// Once, when flush() has succeeded.
@@ -129,10 +129,10 @@ class Outlet {
     // In this order: whoever sees the items ended sees the oneshot closed.
     reply_.reset();
     items_.reset();
-    tell();
+    notify();
     control_.reset();
   }
-  void tell() {
+  void notify() {
     if (!control_->noticed.exchange(true)) notify_();
   }
   std::shared_ptr<AttemptControl> control_;

@@ -19,7 +19,7 @@ std::unexpected<NoAnswer> no_answer(std::string what, std::string words, bool cu
 std::unexpected<NoAnswer> too_large() { return no_answer("sent an answer that is too large", "over 16 MiB"); }
 
 // Whether lines that are no fields of an event stream tell an error.
-bool tells_error(std::string_view stray) {
+bool is_error_text(std::string_view stray) {
   if (stray.starts_with("error:")) return true;
   const auto doc = JsonMender::read(stray);
   return doc && doc->is_object() && is_error(*doc);
@@ -98,7 +98,7 @@ std::expected<json, NoAnswer> OpenAiAnswer::end_events(bool clean) {
   }
   const std::string_view stray = trimmed(parser_.stray());
   // Without a finish_reason a [DONE] says no more than that nothing follows.
-  if (stream_.finished() || (stream_.complete() && !tells_error(stray))) return stream_.result();
+  if (stream_.finished() || (stream_.complete() && !is_error_text(stray))) return stream_.result();
   if (!stray.empty()) {
     const auto doc = JsonMender::read(stray);
     if (doc && doc->is_object() && !stream_.complete()) return whole(*doc);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
+#include <gantry/version.hpp>
 #include <optional>
 
 #include "plugins/ai/config.hpp"
@@ -62,7 +63,7 @@ json models_result() {
 }
 
 // What must hold of `messages`, or a description of what does not.
-std::string message_mistake(const json& messages) {
+std::string message_error(const json& messages) {
   if (messages.empty()) return "messages is empty; it must hold at least one message";
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const std::string at = "messages[" + std::to_string(i) + "]";
@@ -179,8 +180,8 @@ class Ai {
     const std::string model = params.string_or("model", "");
     const auto workspace = params.maybe_string("workspace");
     if (known.contains("messages") && known["messages"].is_array()) {
-      const std::string mistake = message_mistake(messages);
-      params.require(mistake.empty(), mistake);
+      const std::string wrong = message_error(messages);
+      params.require(wrong.empty(), wrong);
     }
     job->prefix = last_text(messages);
     take_options(params, *job, document, std::move(options));
@@ -213,7 +214,12 @@ class Ai {
   }
 
   static void define(Definition<Ai>& d) {
-    d.id("ai").version("0.1.0").service("ai").settings("ai").publishes("ai.**").activation("workspace");
+    d.id("ai")
+        .version(std::string(gantry::kVersion))
+        .service("ai")
+        .settings("ai")
+        .publishes("ai.**")
+        .activation("workspace");
     d.grant("network").grant("read:workspace");
     d.summary("Models: one embedded that learns the workspace, and any OpenAI-compatible server");
     d.method("ai.complete", &Ai::complete,

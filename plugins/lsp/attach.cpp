@@ -26,7 +26,7 @@ AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig conf
 
 void AttachSession::from_editor(std::string_view text) {
   const Envelope envelope = scan(text, Scan::route);
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     receive(text, envelope, fx);
@@ -34,7 +34,7 @@ void AttachSession::from_editor(std::string_view text) {
   (void)settle(fx);
 }
 
-void AttachSession::receive(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::receive(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (ended_) return;
   if (!e.ok) {
     consumed();
@@ -60,10 +60,9 @@ void AttachSession::receive(std::string_view text, const Envelope& e, Effects& f
       Error{ErrorKind::invalid_request, "the first request must be initialize, not " + std::string(method), {}}, fx);
 }
 
-// ---- in order
-// ---------------------------------------------------------------------------------------------------------
+// ---- in order -----------------------------------------------------------------------------------
 
-void AttachSession::pass_on(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (!queue_.empty() || !takes_messages()) return wait_in_line(text, e, fx);
   if (!e.is_request()) {
     forward_notification(text, e, fx);
@@ -78,7 +77,7 @@ void AttachSession::pass_on(std::string_view text, const Envelope& e, Effects& f
   consumed();
 }
 
-void AttachSession::wait_in_line(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::wait_in_line(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (e.is_request() && queued_requests_ >= kMaxQueuedRequests) {
     consumed();
     return answer_error(std::string(e.id), kRequestFailed,
@@ -117,7 +116,7 @@ void AttachSession::drop_queued(const std::deque<Queued>::const_iterator& it) {
   consumed();
 }
 
-void AttachSession::pump(Effects& fx) {
+void AttachSession::pump(DeferredActions& fx) {
   while (!queue_.empty() && takes_messages()) {
     const Queued& head = queue_.front();
     const Envelope e = scan(head.text, Scan::route);
@@ -142,7 +141,7 @@ void AttachSession::wait_for_permit() {
     if (const auto self = weak.lock()) static_cast<AttachSession&>(*self).granted(std::move(permit));
   });
   if (asked) return;
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     waiting_ = false;
@@ -157,7 +156,7 @@ void AttachSession::wait_for_permit() {
 }
 
 void AttachSession::granted(Permit permit) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     waiting_ = false;
@@ -167,11 +166,10 @@ void AttachSession::granted(Permit permit) {
   (void)settle(fx);
 }
 
-// ---- to the server
-// ----------------------------------------------------------------------------------------------------
+// ---- to the server ------------------------------------------------------------------------------
 
 void AttachSession::forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline,
-                                    Permit permit, Effects& fx) {
+                                    Permit permit, DeferredActions& fx) {
   const bool shutdown = e.method() == "shutdown";
   if (shutdown) {
     shutdown_ = true;
@@ -182,7 +180,7 @@ void AttachSession::forward_request(std::string_view text, const Envelope& e, lo
   watch_deadline(deadline, id);
 }
 
-void AttachSession::forward_notification(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::forward_notification(std::string_view text, const Envelope& e, DeferredActions& fx) {
   const auto method = e.method();
   if (TrackedDocuments::concerns(method)) {
     language_opened(documents_.follow(method, scan(text, Scan::full).params), fx);
@@ -198,7 +196,7 @@ void AttachSession::forward_notification(std::string_view text, const Envelope& 
   to_server(text, fx);
 }
 
-void AttachSession::answer_server(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::answer_server(std::string_view text, const Envelope& e, DeferredActions& fx) {
   consumed();
   const auto it = server_requests_.find(own_id(e.id));
   if (it == server_requests_.end()) return;  // the server that asked is gone
@@ -206,7 +204,7 @@ void AttachSession::answer_server(std::string_view text, const Envelope& e, Effe
   server_requests_.erase(it);
 }
 
-void AttachSession::cancel(std::string_view text, Effects& fx) {
+void AttachSession::cancel(std::string_view text, DeferredActions& fx) {
   consumed();
   const std::string_view id = member(scan(text, Scan::full).params, "id");
   if (id.empty()) return;
@@ -225,11 +223,10 @@ void AttachSession::cancel(std::string_view text, Effects& fx) {
   }
 }
 
-// ---- the editor leaves, or is slow
-// -------------------------------------------------------------------------------------
+// ---- the editor leaves, or is slow --------------------------------------------------------------
 
 void AttachSession::editor_left(const Result<json>& answer) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     leave(answer, fx);
@@ -237,12 +234,12 @@ void AttachSession::editor_left(const Result<json>& answer) {
   (void)settle(fx);
 }
 
-void AttachSession::leave(const Result<json>& answer, Effects& fx) {
+void AttachSession::leave(const Result<json>& answer, DeferredActions& fx) {
   end_stream(answer, fx);
   end(fx);
 }
 
-void AttachSession::end_stream(const Result<json>& answer, Effects& fx) {
+void AttachSession::end_stream(const Result<json>& answer, DeferredActions& fx) {
   if (ended_) return;
   ended_ = true;
   for (auto& [id, pending] : pending_) fx.permits.push_back(std::move(pending.permit));
@@ -271,8 +268,7 @@ void AttachSession::editor_gave_credit() {
   consumed(0);
 }
 
-// ---- limits
-// ------------------------------------------------------------------------------------------------------------
+// ---- limits -------------------------------------------------------------------------------------
 
 bool AttachSession::needs_permit(std::string_view method) const {
   return context_->editors_need_permits.load(std::memory_order_relaxed) && !waits_by_design(method);
@@ -289,7 +285,7 @@ void AttachSession::watch_deadline(TimePoint deadline, long long id) {
 }
 
 // Nobody knows which of the open requests waits for the answer.
-void AttachSession::user_is_asked(Effects& fx) {
+void AttachSession::user_is_asked(DeferredActions& fx) {
   for (auto& [id, pending] : pending_) {
     if (pending.permit) fx.permits.push_back(std::move(pending.permit));
     deadlines_.erase({pending.deadline, id});
@@ -308,7 +304,7 @@ void AttachSession::arm() {
 }
 
 void AttachSession::expire() {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     armed_for_ = TimePoint::max();

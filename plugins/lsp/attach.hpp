@@ -73,8 +73,8 @@ class AttachSession final : public Session {
   /// The editor's stream goes to the instance that comes next: with what waits for its credit, which is returned.
   /// Otherwise it is answered here.
   [[nodiscard]] Result<std::vector<std::string>> give_editor(const Stopping& stopping);
-  /// Before take_up().
-  void take_up_editor(std::vector<std::string> unsent) { editor_.take_up(std::move(unsent)); }
+  /// Before restore().
+  void restore_editor(std::vector<std::string> unsent) { editor_.restore(std::move(unsent)); }
   [[nodiscard]] std::uint64_t call() const { return editor_.call(); }
   [[nodiscard]] std::uint64_t origin() const { return editor_.origin(); }
   void grant_first() { editor_.grant(kCredit); }
@@ -93,30 +93,30 @@ class AttachSession final : public Session {
   };
 
   // The editor's side.
-  void receive(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void first(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void find_root(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void receive(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void first(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void find_root(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void start_in(const std::string& root);
   void cannot_start(const Error& error);
-  void folders_changed(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void pass_on(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void wait_in_line(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void folders_changed(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void wait_in_line(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline, Permit permit,
-                       Effects& fx) GANTRY_REQUIRES(mutex_);
-  void forward_notification(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void answer_server(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void cancel(std::string_view text, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void leave(const Result<json>& answer, Effects& fx) GANTRY_REQUIRES(mutex_);
+                       DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void forward_notification(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void answer_server(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void cancel(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void leave(const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void consumed(std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
 
   // Limits.
   [[nodiscard]] bool needs_permit(std::string_view method) const;
   [[nodiscard]] TimePoint deadline_of(std::string_view method) const;
   void watch_deadline(TimePoint deadline, long long id) GANTRY_REQUIRES(mutex_);
-  void user_is_asked(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void user_is_asked(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
 
   // The line.
-  void pump(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void pump(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void drop_queued(const std::deque<Queued>::const_iterator& it) GANTRY_REQUIRES(mutex_);
   void wait_for_permit();
   void granted(Permit permit);
@@ -125,30 +125,31 @@ class AttachSession final : public Session {
 
   // The server's side.
   std::string initialize_params() override GANTRY_REQUIRES(mutex_) { return init_params_; }
-  Result<void> initialized(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void ready(Effects& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
-  void message(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void down(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void gave_up(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
+  Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
+      GANTRY_REQUIRES(mutex_);
+  void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
+  void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void on_drained(ServerProcess& from) override;
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) { return ended_ ? 0 : 1; }
   Scan scan_mode() const override { return Scan::route; }
   std::chrono::seconds initialize_timeout() const override { return std::chrono::seconds::zero(); }
-  json put_down_own(Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
+  json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
   void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // it speaks its editor's words, who is gone
-  bool settle(Effects& fx) override;
+  bool settle(DeferredActions& fx) override;
 
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return folders_; }
-  void not_begun(Effects& fx) override GANTRY_REQUIRES(mutex_);
+  void not_begun(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
 
-  void ask_editor(std::string_view text, const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void pass_cancel(std::string_view text, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void end_what_stands(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void replay(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void ask_editor(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void pass_cancel(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void end_what_stands(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void replay(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void learn_encoding(std::string_view result) GANTRY_REQUIRES(mutex_);
-  void answer_error(const std::string& id, int code, const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void end_stream(const Result<json>& answer, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void answer_error(const std::string& id, int code, const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void end_stream(const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// The host took no such item: whoever waits for it is told.
   void refused(const std::string& text);
 

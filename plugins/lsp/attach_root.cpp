@@ -47,7 +47,7 @@ void add_paths(const json& folders, std::vector<std::string>& out, std::string& 
 
 }  // namespace
 
-void AttachSession::first(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::first(std::string_view text, const Envelope& e, DeferredActions& fx) {
   greeted_ = true;
   init_id_ = e.id;
   const Envelope whole = scan(text, Scan::full);
@@ -64,12 +64,12 @@ void AttachSession::first(std::string_view text, const Envelope& e, Effects& fx)
   find_root(fx);
 }
 
-void AttachSession::not_begun(Effects& fx) {
+void AttachSession::not_begun(DeferredActions& fx) {
   if (greeted_ && !ended_) find_root(fx);
 }
 
 // Looking at the disk may take its time.
-void AttachSession::find_root(Effects& fx) {
+void AttachSession::find_root(DeferredActions& fx) {
   std::string wanted = asked_root_;
   if (wanted.empty() && !folders_.empty()) wanted = folders_.front();
   fx.run.push_back([context = context_, weak = weak(), wanted = std::move(wanted), home = home_] {
@@ -82,7 +82,7 @@ void AttachSession::find_root(Effects& fx) {
 }
 
 void AttachSession::start_in(const std::string& root) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (ended_ || state() != State::idle) return;
@@ -99,7 +99,7 @@ void AttachSession::start_in(const std::string& root) {
 }
 
 void AttachSession::cannot_start(const Error& error) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     gave_up(error, fx);
@@ -107,7 +107,7 @@ void AttachSession::cannot_start(const Error& error) {
   (void)settle(fx);
 }
 
-void AttachSession::folders_changed(std::string_view params, Effects& fx) {
+void AttachSession::folders_changed(std::string_view params, DeferredActions& fx) {
   const auto doc = parse_json(params);
   const json event = doc && doc->is_object() ? doc->value("event", json::object()) : json::object();
   if (!event.is_object()) return;

@@ -22,7 +22,7 @@ void AttachSession::learn_encoding(std::string_view result) {
   documents_.set_encoding(name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16);
 }
 
-Result<void> AttachSession::initialized(std::string_view text, const Envelope& e, Effects& fx) {
+Result<void> AttachSession::initialized(std::string_view text, const Envelope& e, DeferredActions& fx) {
   const bool refused = !e.error.empty();
   if (answered_) {
     if (refused) return fail(ErrorKind::unavailable, "refused initialize after a restart: " + std::string(e.error));
@@ -41,7 +41,7 @@ Result<void> AttachSession::initialized(std::string_view text, const Envelope& e
   return {};
 }
 
-void AttachSession::replay(Effects& fx) {
+void AttachSession::replay(DeferredActions& fx) {
   for (const auto* text : {&initialized_text_, &configuration_text_}) {
     if (!text->empty()) to_server(*text, fx);
   }
@@ -49,7 +49,7 @@ void AttachSession::replay(Effects& fx) {
   documents_.replay([&](std::string_view message) GANTRY_NO_TSA { to_server(message, fx); });
 }
 
-void AttachSession::message(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::message(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (e.is_response()) {
     const auto it = pending_.find(own_id(e.id));
     if (it == pending_.end()) return nobody_waits(e.id, fx);
@@ -73,7 +73,7 @@ void AttachSession::message(std::string_view text, const Envelope& e, Effects& f
   }
 }
 
-void AttachSession::ask_editor(std::string_view text, const Envelope& e, Effects& fx) {
+void AttachSession::ask_editor(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (ended_ || server_requests_.size() >= kMaxServerRequests) {
     return to_server(error_message(std::string(e.id), kRequestFailed,
                                    Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
@@ -90,7 +90,7 @@ void AttachSession::ask_editor(std::string_view text, const Envelope& e, Effects
 }
 
 // The editor was asked under an id of ours. One that has answered already is not told.
-void AttachSession::pass_cancel(std::string_view text, Effects& fx) {
+void AttachSession::pass_cancel(std::string_view text, DeferredActions& fx) {
   const Envelope whole = scan(text, Scan::full);
   const auto id = member(whole.params, "id");
   for (const auto& [ours, theirs] : server_requests_) {
@@ -104,13 +104,13 @@ void AttachSession::pass_cancel(std::string_view text, Effects& fx) {
 
 // The server is gone, and another takes its place: its questions are withdrawn, its progress and what it has registered
 // end.
-void AttachSession::end_what_stands(Effects& fx) {
+void AttachSession::end_what_stands(DeferredActions& fx) {
   for (const auto& [ours, theirs] : server_requests_)
     fx.items.push_back(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(ours) + "}}");
   for (auto& message : standing_.end(std::to_string(next_id()))) fx.items.push_back(std::move(message));
 }
 
-void AttachSession::down(const Error& error, Effects& fx) {
+void AttachSession::down(const Error& error, DeferredActions& fx) {
   if (!ended_ && !shutdown_) end_what_stands(fx);
   server_requests_.clear();
   for (auto& [id, pending] : pending_) {
@@ -129,7 +129,7 @@ void AttachSession::down(const Error& error, Effects& fx) {
         fx);
 }
 
-void AttachSession::gave_up(const Error& error, Effects& fx) {
+void AttachSession::gave_up(const Error& error, DeferredActions& fx) {
   if (ended_) return;
   if (!answered_ && !init_id_.empty()) answer_error(init_id_, kRequestFailed, error, fx);
   for (const auto& queued : queue_) {
@@ -143,7 +143,7 @@ void AttachSession::gave_up(const Error& error, Effects& fx) {
 }
 
 void AttachSession::on_drained(ServerProcess&) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     pump(fx);
@@ -151,11 +151,11 @@ void AttachSession::on_drained(ServerProcess&) {
   (void)settle(fx);
 }
 
-void AttachSession::answer_error(const std::string& id, int code, const Error& error, Effects& fx) {
+void AttachSession::answer_error(const std::string& id, int code, const Error& error, DeferredActions& fx) {
   fx.items.push_back(error_message(id, code, error));
 }
 
-bool AttachSession::settle(Effects& fx) {
+bool AttachSession::settle(DeferredActions& fx) {
   if (fx.flush) fx.flush->flush();
   bool more = true;
   for (auto& item : fx.items) {
@@ -194,7 +194,7 @@ void AttachSession::refused(const std::string& text) {
     std::string answer = error_message(std::string(e.id), kRequestFailed, error);
     (void)editor_.send(answer);
   } else if (e.is_request()) {
-    Effects fx;
+    DeferredActions fx;
     {
       Lock lock(mutex_);
       const auto asked = server_requests_.extract(own_id(e.id));

@@ -166,17 +166,17 @@ void TrackedDocuments::lose(std::string why) {
   bytes_ = 0;
 }
 
-json TrackedDocuments::put_down() const {
+json TrackedDocuments::suspend() const {
   json documents = json::array();
   for (const auto& [key, document] : documents_)
     documents.push_back({document.uri, document.language, document.version, document.text});
   return {{"documents", std::move(documents)}, {"encoding", static_cast<int>(encoding_)}, {"lost", lost_}};
 }
 
-void TrackedDocuments::take_up(const json& left) {
-  lost_ = left.at("lost");
-  encoding_ = static_cast<Encoding>(left.at("encoding").get<int>());
-  for (const auto& each : left.at("documents")) {
+void TrackedDocuments::restore(const json& suspended) {
+  lost_ = suspended.at("lost");
+  encoding_ = static_cast<Encoding>(suspended.at("encoding").get<int>());
+  for (const auto& each : suspended.at("documents")) {
     Document document{each.at(0), each.at(1), each.at(2), each.at(3)};
     grown(0, document.text.size());
     documents_.insert_or_assign(key_of(document.uri), std::move(document));

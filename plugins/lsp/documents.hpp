@@ -49,10 +49,10 @@ class TrackedDocuments {
   /// Empty while the texts are known.
   [[nodiscard]] const std::string& lost() const { return lost_; }
   [[nodiscard]] std::size_t size() const { return documents_.size(); }
-  /// For the instance of the plugin that comes next, whose take_up() goes on with it.
-  [[nodiscard]] json put_down() const;
-  /// Throws json::exception when it is not what put_down() returns.
-  void take_up(const json& left);
+  /// For the instance of the plugin that comes next, whose restore() goes on with it.
+  [[nodiscard]] json suspend() const;
+  /// Throws json::exception when it is not what suspend() returns.
+  void restore(const json& suspended);
   /// A didOpen notification for each document, under the URI that it was opened with.
   void replay(const std::function<void(std::string_view message)>& send) const;
 

@@ -89,7 +89,7 @@ class Editor {
     return unsent;
   }
   /// First of all.
-  void take_up(std::vector<std::string> unsent) {
+  void restore(std::vector<std::string> unsent) {
     Lock lock(mutex_);
     waiting_.assign(std::make_move_iterator(unsent.begin()), std::make_move_iterator(unsent.end()));
   }

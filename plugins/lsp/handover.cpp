@@ -63,29 +63,28 @@ void kill_server(const Host& host, const json& session) {
 
 }  // namespace
 
-// ---- a session
-// ---------------------------------------------------------------------------------------------------------
+// ---- a session ----------------------------------------------------------------------------------
 
-json Session::put_down() {
+json Session::suspend() {
   std::shared_ptr<ServerProcess> process;  // this and its permits die without the lock: others run at once
-  Effects fx;
+  DeferredActions fx;
   Lock lock(mutex_);
   json out{{"server", to_json(config_)},    {"root", root_},
            {"last_id", last_id_},           {"restarts", restarts_},
            {"languages", languages_},       {"exit_wanted", exit_wanted_},
-           {"noise_told", noise_told_},     {"stray_answer_told", stray_answer_told_},
+           {"noise_told", noise_reported_}, {"stray_answer_told", stray_answer_reported_},
            {"begun", state_ != State::idle}};
-  out["own"] = put_down_own(fx);
+  out["own"] = suspend_own(fx);
   process.swap(process_);
   const bool dies = restart_wanted_ || !kill_reason_.empty();
-  if (auto left = process && !dies ? process->put_down() : std::nullopt) {
+  if (auto suspended = process && !dies ? process->suspend() : std::nullopt) {
     out["process"] = {{"name", process->name()},
                       {"ready", state_ == State::ready},
                       {"initialize_id", initialize_id_},
-                      {"unread", left->unread},
-                      {"unsent", left->unsent},
-                      {"tail", left->stderr_tail},
-                      {"close_wanted", left->close_wanted}};
+                      {"unread", suspended->unread},
+                      {"unsent", suspended->unsent},
+                      {"tail", suspended->stderr_tail},
+                      {"close_wanted", suspended->close_wanted}};
   } else if (process) {
     out["restarts"] = restarts_ + 1;
   }
@@ -93,28 +92,28 @@ json Session::put_down() {
   return out;
 }
 
-void Session::take_up(const json& left) {
-  Effects fx;
+void Session::restore(const json& suspended) {
+  DeferredActions fx;
   {
     Lock lock(mutex_);
-    root_ = left.at("root");
-    last_id_ = left.at("last_id");
-    restarts_ = left.at("restarts");
-    languages_ = left.at("languages").get<std::set<std::string>>();
-    exit_wanted_ = left.at("exit_wanted");
-    noise_told_ = left.value("noise_told", false);
-    stray_answer_told_ = left.value("stray_answer_told", false);
-    take_up_own(left.at("own"));
-    if (const auto it = left.find("process"); it != left.end()) {
-      taken_up_ = TakenUp{.name = it->at("name"),
-                          .ready = it->at("ready"),
-                          .initialize_id = it->at("initialize_id"),
-                          .left = {.unread = it->at("unread"),
-                                   .unsent = it->at("unsent"),
-                                   .stderr_tail = it->at("tail"),
-                                   .close_wanted = it->at("close_wanted")}};
+    root_ = suspended.at("root");
+    last_id_ = suspended.at("last_id");
+    restarts_ = suspended.at("restarts");
+    languages_ = suspended.at("languages").get<std::set<std::string>>();
+    exit_wanted_ = suspended.at("exit_wanted");
+    noise_reported_ = suspended.value("noise_told", false);
+    stray_answer_reported_ = suspended.value("stray_answer_told", false);
+    restore_own(suspended.at("own"));
+    if (const auto it = suspended.find("process"); it != suspended.end()) {
+      restored_ = Restored{.name = it->at("name"),
+                           .ready = it->at("ready"),
+                           .initialize_id = it->at("initialize_id"),
+                           .suspended = {.unread = it->at("unread"),
+                                         .unsent = it->at("unsent"),
+                                         .stderr_tail = it->at("tail"),
+                                         .close_wanted = it->at("close_wanted")}};
       start(fx);
-    } else if (left.at("begun")) {
+    } else if (suspended.at("begun")) {
       down(Error{ErrorKind::unavailable, config_.name + " is being restarted; try again", {}}, fx);
       if (state_ == State::idle) start(fx);
     } else {
@@ -124,11 +123,11 @@ void Session::take_up(const json& left) {
   settle(fx);
 }
 
-// The process is there: a new one, or the one that was left.
-void Session::meet(std::optional<TakenUp> taken, Effects& fx) {
+// The process is there: a new one, or the one that was suspended.
+void Session::meet(std::optional<Restored> taken, DeferredActions& fx) {
   const bool goes_on = taken && process_->warm();
   if (goes_on && taken->orphaned) return ask_whether_alive(fx);
-  if (goes_on) process_->take_up(std::move(taken->left));
+  if (goes_on) process_->restore(std::move(taken->suspended));
   process_->begin();
   if (goes_on) {
     initialize_id_ = taken->initialize_id;
@@ -146,10 +145,9 @@ void Session::meet(std::optional<TakenUp> taken, Effects& fx) {
   greet(fx);
 }
 
-// ---- an editor's
-// -------------------------------------------------------------------------------------------------------
+// ---- an editor's --------------------------------------------------------------------------------
 
-json AttachSession::put_down_own(Effects& fx) {
+json AttachSession::suspend_own(DeferredActions& fx) {
   const TimePoint now = context_->host.now();
   json pending = json::array(), asked = json::array(), queue = json::array();
   for (const auto& [id, each] : pending_)
@@ -171,8 +169,8 @@ json AttachSession::put_down_own(Effects& fx) {
            {"configuration", configuration_text_},
            {"folders", folder_texts_},
            {"folder_paths", folders_},
-           {"standing", standing_.put_down()},
-           {"documents", documents_.put_down()},
+           {"standing", standing_.suspend()},
+           {"documents", documents_.suspend()},
            {"pending", std::move(pending)},
            {"server_requests", std::move(asked)},
            {"queue", std::move(queue)}};
@@ -191,21 +189,21 @@ Result<std::vector<std::string>> AttachSession::give_editor(const Stopping& stop
   return unsent;
 }
 
-void AttachSession::take_up_own(const json& left) {
+void AttachSession::restore_own(const json& suspended) {
   const TimePoint now = context_->host.now();
-  greeted_ = left.at("greeted");
-  answered_ = left.at("answered");
-  shutdown_ = left.at("shutdown");
-  consumed_ = left.at("consumed");
-  init_id_ = left.at("init_id");
-  init_params_ = left.at("init_params");
-  initialized_text_ = left.at("initialized");
-  configuration_text_ = left.at("configuration");
-  folder_texts_ = left.at("folders").get<std::vector<std::string>>();
-  folders_ = left.at("folder_paths").get<std::vector<std::string>>();
-  standing_.take_up(left.at("standing"));
-  documents_.take_up(left.at("documents"));
-  for (const auto& each : left.at("pending")) {
+  greeted_ = suspended.at("greeted");
+  answered_ = suspended.at("answered");
+  shutdown_ = suspended.at("shutdown");
+  consumed_ = suspended.at("consumed");
+  init_id_ = suspended.at("init_id");
+  init_params_ = suspended.at("init_params");
+  initialized_text_ = suspended.at("initialized");
+  configuration_text_ = suspended.at("configuration");
+  folder_texts_ = suspended.at("folders").get<std::vector<std::string>>();
+  folders_ = suspended.at("folder_paths").get<std::vector<std::string>>();
+  standing_.restore(suspended.at("standing"));
+  documents_.restore(suspended.at("documents"));
+  for (const auto& each : suspended.at("pending")) {
     const long long id = each.at(0);
     const TimePoint deadline = time_of(each.at(2), now);
     const bool held_permit = each.at(4);
@@ -214,8 +212,8 @@ void AttachSession::take_up_own(const json& left) {
                                  each.at(3)});
     watch_deadline(deadline, id);
   }
-  for (const auto& each : left.at("server_requests")) server_requests_.emplace(each.at(0), each.at(1));
-  for (const auto& each : left.at("queue")) {
+  for (const auto& each : suspended.at("server_requests")) server_requests_.emplace(each.at(0), each.at(1));
+  for (const auto& each : suspended.at("queue")) {
     Queued queued{each.at(0), each.at(1), time_of(each.at(2), now)};
     queued_bytes_ += queued.text.size();
     if (queued.request != 0) {
@@ -226,10 +224,9 @@ void AttachSession::take_up_own(const json& left) {
   }
 }
 
-// ---- a shared one
-// ------------------------------------------------------------------------------------------------------
+// ---- a shared one -------------------------------------------------------------------------------
 
-json SharedSession::put_down_own(Effects&) {
+json SharedSession::suspend_own(DeferredActions&) {
   json documents = json::array();
   for (const auto& [path, d] : documents_) {
     documents.push_back({{"path", path},
@@ -244,21 +241,21 @@ json SharedSession::put_down_own(Effects&) {
                          {"diagnostics", d.diagnostics}});
   }
   return {{"documents", std::move(documents)},
-          {"standing", standing_.put_down()},
+          {"standing", standing_.suspend()},
           {"last_version", last_version_},
           {"uses", uses_},
           {"save", static_cast<int>(save_)}};
 }
 
-void SharedSession::take_up_own(const json& left) {
-  last_version_ = left.at("last_version");
-  uses_ = left.at("uses");
-  save_ = static_cast<Save>(left.at("save").get<int>());
-  if (const auto standing = left.find("standing"); standing != left.end()) standing_.take_up(*standing);
+void SharedSession::restore_own(const json& suspended) {
+  last_version_ = suspended.at("last_version");
+  uses_ = suspended.at("uses");
+  save_ = static_cast<Save>(suspended.at("save").get<int>());
+  if (const auto standing = suspended.find("standing"); standing != suspended.end()) standing_.restore(*standing);
   // Perhaps it was not quiet yet.
   const TimePoint quiet_until =
       standing_.in_progress() ? TimePoint::max() : context_->host.now() + SharedSession::kQuietTime;
-  for (const auto& each : left.at("documents")) {
+  for (const auto& each : suspended.at("documents")) {
     const json& stamp = each.at("stamp");
     const json& diagnosed = each.at("diagnosed");
     documents_.insert_or_assign(
@@ -277,8 +274,7 @@ void SharedSession::take_up_own(const json& left) {
   }
 }
 
-// ---- all of them
-// -------------------------------------------------------------------------------------------------------
+// ---- all of them --------------------------------------------------------------------------------
 
 void Registry::hand_over(const Stopping& stopping) {
   refuse_queries();
@@ -292,17 +288,17 @@ void Registry::hand_over(const Stopping& stopping) {
   std::vector<json> editors, sessions, dropped;
   for (const auto& editor : attached) {
     if (editor->closed()) continue;
-    json left = editor->put_down();
+    json suspended = editor->suspend();
     if (auto unsent = editor->give_editor(stopping)) {
-      editors.push_back({{"session", std::move(left)}, {"call", editor->call()}, {"unsent", std::move(*unsent)}});
+      editors.push_back({{"session", std::move(suspended)}, {"call", editor->call()}, {"unsent", std::move(*unsent)}});
     } else {
-      kill_server(context_->host, left);
+      kill_server(context_->host, suspended);
     }
   }
   for (auto& [key, entry] : shared) {
     if (entry.session->closed()) continue;
-    json left = entry.session->put_down();
-    if (left.contains("process")) sessions.push_back({{"session", std::move(left)}, {"place", entry.place}});
+    json suspended = entry.session->suspend();
+    if (suspended.contains("process")) sessions.push_back({{"session", std::move(suspended)}, {"place", entry.place}});
   }
   Result<void> given;
   for (std::size_t most = kMost; most >= kLeast; most /= 2) {  // how much the host takes is its configuration's to say
@@ -313,21 +309,21 @@ void Registry::hand_over(const Stopping& stopping) {
   for (const auto& entry : dropped) kill_server(context_->host, entry["session"]);
 }
 
-std::unordered_map<std::uint64_t, LeftEditor> Registry::take_up(const std::string& handed_over) {
-  std::unordered_map<std::uint64_t, LeftEditor> editors;
+std::unordered_map<std::uint64_t, SuspendedEditor> Registry::restore(const std::string& handed_over) {
+  std::unordered_map<std::uint64_t, SuspendedEditor> editors;
   const json all = json::from_cbor(handed_over);
   if (all.at("format") != kFormat) return editors;
   for (const auto& packed : all.at("editors")) {
     json entry = json::from_cbor(packed.get_binary());
     const std::uint64_t call = entry.at("call");
-    editors.emplace(call, LeftEditor{std::move(entry.at("session")), std::move(entry.at("unsent"))});
+    editors.emplace(call, SuspendedEditor{std::move(entry.at("session")), std::move(entry.at("unsent"))});
   }
   for (const auto& packed : all.at("shared")) {
     const json entry = json::from_cbor(packed.get_binary());
-    const json& left = entry.at("session");
-    const std::string root = left.at("root");
-    const auto session = std::make_shared<SharedSession>(context_, server_from(left.at("server")), root);
-    session->take_up(left);
+    const json& suspended = entry.at("session");
+    const std::string root = suspended.at("root");
+    const auto session = std::make_shared<SharedSession>(context_, server_from(suspended.at("server")), root);
+    session->restore(suspended);
     Lock lock(mutex_);
     shared_.insert_or_assign({session->config().name, root}, Shared{session, entry.at("place"), ++uses_});
   }

@@ -49,8 +49,7 @@ void name_document(json& params, const std::string& path, bool always) {
 
 }  // namespace
 
-// ---- editors
-// -----------------------------------------------------------------------------------------------------------
+// ---- editors ------------------------------------------------------------------------------------
 
 // Of those that are configured for what lies at `place`.
 Result<ServerConfig> Lsp::server_for(const std::optional<std::string>& name, const std::optional<std::string>& language,
@@ -140,8 +139,7 @@ std::shared_ptr<AttachSession> Lsp::attach_to(ServerConfig server, std::string r
   return session;
 }
 
-// ---- everyone else
-// -----------------------------------------------------------------------------------------------------
+// ---- everyone else ------------------------------------------------------------------------------
 
 Result<Query::Ask> Lsp::ask_for(Params& p) {
   const std::string uri = p.string("uri");

@@ -6,6 +6,7 @@
 #include <signal.h>
 
 #include <gantry/plugin/process.hpp>
+#include <gantry/version.hpp>
 #include <set>
 
 namespace gantry::lsp {
@@ -35,8 +36,7 @@ void Lsp::recover_servers() {
   if (!host_.call("process.list", json::object(), {}, listed)) registry_->recovery_ended();
 }
 
-// ---- from one instance to the next
-// --------------------------------------------------------------------------------------
+// ---- from one instance to the next --------------------------------------------------------------
 
 void Lsp::hand_over(const std::shared_ptr<Stopping>& stopping) {
   auto leaving = registry_->sessions();
@@ -53,8 +53,8 @@ void Lsp::hand_over(const std::shared_ptr<Stopping>& stopping) {
   registry_->hand_over(*stopping);
 }
 
-void Lsp::take_up(const std::string& handed_over) try {
-  left_ = registry_->take_up(handed_over);
+void Lsp::restore(const std::string& handed_over) try {
+  left_ = registry_->restore(handed_over);
 } catch (const json::exception& e) {
   host_.log(Level::error, std::string("what the instance before has handed over makes no sense: ") + e.what());
 }
@@ -69,16 +69,15 @@ void Lsp::attach_again(Call call) {
                                  own.value("home", "/"), std::move(call));
   if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
   try {
-    session->take_up_editor(std::move(left.mapped().unsent));
-    session->take_up(left.mapped().session);
+    session->restore_editor(std::move(left.mapped().unsent));
+    session->restore(left.mapped().session);
     session->editor_gave_credit();
   } catch (const json::exception&) {
     session->editor_left(std::unexpected(anew));
   }
 }
 
-// ---- the manifest
-// ------------------------------------------------------------------------------------------------------
+// ---- the manifest -------------------------------------------------------------------------------
 
 void Lsp::define(Definition<Lsp>& d) {
   const json text{{"type", "string"}};
@@ -86,7 +85,10 @@ void Lsp::define(Definition<Lsp>& d) {
   const json language{{"type", "string"}, {"description", "an LSP language id; by the file's name when absent"}};
   const json cwd{{"type", "string"},
                  {"description", "where the editor is: the server runs there when no root is named that is a folder"}};
-  d.id("lsp").version("0.1.0").summary("Language servers for editors, agents and scripts").service("lsp");
+  d.id("lsp")
+      .version(std::string(gantry::kVersion))
+      .summary("Language servers for editors, agents and scripts")
+      .service("lsp");
   d.settings("lsp").publishes("lsp.**").nonblocking().reload("handover");
   // They are also its servers': toolchains lie in many places, and keep what they download.
   d.grant("processes").grant("network").grant("read:/").grant("write:workspace").grant("write:~/.cache");

@@ -42,7 +42,7 @@ class Lsp {
     if (!reactor) return std::unexpected(reactor.error());
     context_ = std::make_shared<Context>(host_, std::move(*reactor), config.max_message_bytes);
     registry_ = std::make_shared<Registry>(context_);
-    if (config.handed_over && !config.handed_over->empty()) take_up(*config.handed_over);
+    if (config.handed_over && !config.handed_over->empty()) restore(*config.handed_over);
     configure(std::move(*settings));
     recover_servers();
     return {};
@@ -80,7 +80,7 @@ class Lsp {
   }
   void recover_servers();
   void hand_over(const std::shared_ptr<Stopping>& stopping);
-  void take_up(const std::string& handed_over);
+  void restore(const std::string& handed_over);
   void attach_again(Call call);
   [[nodiscard]] std::shared_ptr<AttachSession> attach_to(ServerConfig server, std::string root, std::string home,
                                                          Call call);
@@ -93,7 +93,7 @@ class Lsp {
   const Host host_;
   std::shared_ptr<Context> context_;
   std::shared_ptr<Registry> registry_;
-  std::unordered_map<std::uint64_t, LeftEditor> left_;  ///< by the instance before, until their streams come
+  std::unordered_map<std::uint64_t, SuspendedEditor> left_;  ///< by the instance before, until their streams come
 };
 
 }  // namespace gantry::lsp

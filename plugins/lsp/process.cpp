@@ -37,36 +37,36 @@ ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, 
 
 ServerProcess::~ServerProcess() { kill_group(SIGKILL); }
 
-std::optional<ServerProcess::Left> ServerProcess::put_down() {
+std::optional<ServerProcess::Suspended> ServerProcess::suspend() {
   Lock lock(out_mutex_);
   if (broken_ || !output_open_ || decoder_.skipping() || !decoder_.error().empty()) return std::nullopt;
-  Left left{std::string(decoder_.held()), front_.substr(front_at_) + queue_, stderr_tail(), close_wanted_};
+  Suspended suspended{std::string(decoder_.held()), front_.substr(front_at_) + queue_, stderr_tail(), close_wanted_};
   gone_ = true;
-  return left;
+  return suspended;
 }
 
-void ServerProcess::take_up(Left left) {
+void ServerProcess::restore(Suspended suspended) {
   Lock lock(out_mutex_);
-  decoder_.feed(left.unread);
-  queue_ = std::move(left.unsent);
+  decoder_.feed(suspended.unread);
+  queue_ = std::move(suspended.unsent);
   queued(queue_.size());
-  close_wanted_ = left.close_wanted;
+  close_wanted_ = suspended.close_wanted;
   Lock errors(err_mutex_);
-  tail_ = std::move(left.stderr_tail);
+  tail_ = std::move(suspended.stderr_tail);
 }
 
 void ServerProcess::begin() {
   reactor_.post([self = shared_from_this()] { self->watch(); });
-  const auto tell = [self = shared_from_this()](std::string reason) {
+  const auto report = [self = shared_from_this()](std::string reason) {
     self->reactor_.post([self, reason = std::move(reason)] { self->exited(reason); });
   };
-  auto made = await_process(host_, name_, [tell](const Result<ProcessEnd>& end) {
-    if (!end) return tell("is lost: " + end.error().message);
-    if (end->exit_code) return tell("exited with code " + std::to_string(*end->exit_code));
+  auto made = await_process(host_, name_, [report](const Result<ProcessEnd>& end) {
+    if (!end) return report("is lost: " + end.error().message);
+    if (end->exit_code) return report("exited with code " + std::to_string(*end->exit_code));
     const int signal = end->signal.value_or(SIGKILL);
-    tell("was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")");
+    report("was killed by signal " + std::to_string(signal) + " (" + ::strsignal(signal) + ")");
   });
-  if (!made) tell("is lost: " + made.error().message);
+  if (!made) report("is lost: " + made.error().message);
 }
 
 void ServerProcess::watch() {
@@ -82,8 +82,7 @@ void ServerProcess::watch() {
   if (decoder_.buffered() > 0) deliver();  // of before; what comes now will be told
 }
 
-// ---- towards the server
-// ----------------------------------------------------------------------------------------------
+// ---- towards the server -------------------------------------------------------------------------
 
 void ServerProcess::queued(std::size_t bytes) {
   if (backlog_.fetch_add(bytes, std::memory_order_relaxed) + bytes > kHighWater) was_high_ = true;
@@ -177,8 +176,7 @@ void ServerProcess::finish_flush() {
   });
 }
 
-// ---- from the server
-// -------------------------------------------------------------------------------------------------
+// ---- from the server ----------------------------------------------------------------------------
 
 void ServerProcess::readable() {
   constexpr std::size_t kChunk = 64 * 1024;
@@ -241,8 +239,8 @@ void ServerProcess::deliver() {
   while (output_open_) {
     std::string_view message;
     const auto status = decoder_.next(message);
-    if (!noise_told_ && !decoder_.noise().empty() && status != FrameDecoder::Status::broken) {
-      noise_told_ = true;
+    if (!noise_reported_ && !decoder_.noise().empty() && status != FrameDecoder::Status::broken) {
+      noise_reported_ = true;
       events->on_noise(*this, decoder_.noise());
     }
     switch (status) {
@@ -302,8 +300,7 @@ std::string ServerProcess::stderr_tail() const {
   return tail_;
 }
 
-// ---- the end
-// ---------------------------------------------------------------------------------------------------------
+// ---- the end ------------------------------------------------------------------------------------
 
 void ServerProcess::kill_group(int signal) {
   if (!gone_.load(std::memory_order_relaxed)) signal_process(host_, name_, signal);

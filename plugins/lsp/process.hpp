@@ -11,7 +11,7 @@
 // Bounds: `backlog()` counts what the server has not taken; its users hold back above kHighWater. A message from the
 //   server over kMaxMessage is skipped and reported, and so are lines on its stdout that are no message, up to
 //   FrameDecoder::kMaxNoise in one go: then the server is killed. The last kStderrTail bytes of stderr are kept.
-// Never: an event after on_exit, which comes exactly once after begin(), unless put_down() or the plugin's end is
+// Never: an event after on_exit, which comes exactly once after begin(), unless suspend() or the plugin's end is
 //   first; anything of the server alive after on_exit.
 #pragma once
 
@@ -67,7 +67,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   void begin();
 
   /// What goes to and fro when one instance of the plugin ends and the next goes on with the server.
-  struct Left {
+  struct Suspended {
     std::string unread;  ///< of its output
     std::string unsent;
     std::string stderr_tail;
@@ -75,9 +75,9 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   };
   /// Ends here; the server lives on. Once no other thread comes, the reactor's included. Nothing: it is to be killed,
   /// which the destructor does, since nobody could go on with it.
-  [[nodiscard]] std::optional<Left> put_down();
+  [[nodiscard]] std::optional<Suspended> suspend();
   /// Before begin().
-  void take_up(Left left);
+  void restore(Suspended suspended);
   /// Before begin(), of one whose plugin has died: what comes before the answer to this id is dropped, since nobody
   /// knows where in a message it begins.
   void seek_answer(long long id) { sought_ = id; }
@@ -142,7 +142,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
 
   // From the server: the reactor's thread.
   FrameDecoder decoder_{kMaxMessage, Framing::headers, Noise::skipped};
-  bool noise_told_ = false;
+  bool noise_reported_ = false;
   std::optional<long long> sought_;
   std::string unsynced_;
   std::atomic<bool> held_{false};

@@ -43,14 +43,14 @@ void Reactor::post(Task task) {
   (void)tx.send(std::move(task));
 }
 
-void Reactor::ring() noexcept {
+void Reactor::wake_up() noexcept {
   const std::uint64_t one = 1;
   (void)!::write(wake_, &one, sizeof one);
 }
 
 void Reactor::stop() {
   stopping_ = true;
-  ring();
+  wake_up();
   if (thread_.joinable()) thread_.join();
   posted_.rx.close();
   while (posted_.rx.try_recv()) {
@@ -91,7 +91,7 @@ void Reactor::run() {
   while (!stopping_) {
     if (auto task = posted_.rx.try_recv()) {
       (*task)();
-    } else if (!posted_.rx.ready_or_wake(bell_) && !wait()) {
+    } else if (!posted_.rx.ready_or_wake(waker_) && !wait()) {
       return;
     }
   }

@@ -45,13 +45,13 @@ class Reactor {
  private:
   Reactor(int epoll, int wake);
   /// Woken when something is posted and nothing was.
-  struct Bell final : Waiter {
-    explicit Bell(Reactor& r) : reactor(r) {
-      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).reactor.ring(); };
+  struct Waker final : Waiter {
+    explicit Waker(Reactor& r) : reactor(r) {
+      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).reactor.wake_up(); };
     }
     Reactor& reactor;
   };
-  void ring() noexcept;
+  void wake_up() noexcept;
   void run();
   [[nodiscard]] bool wait();
 
@@ -68,7 +68,7 @@ class Reactor {
   std::uint64_t last_token_ = 0;
 
   mpsc::Channel<Task> posted_ = mpsc::channel<Task>(kMaxPosts);
-  Bell bell_{*this};
+  Waker waker_{*this};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

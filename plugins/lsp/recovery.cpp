@@ -40,19 +40,19 @@ void Session::note_at_process(const json& note) {
 }
 
 void Session::recover(const std::string& name, const json& note) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     last_id_ = (note.at("last_id").get<long long>() / kIdsNoted + 2) * kIdsNoted;
     languages_ = note.at("languages").get<std::set<std::string>>();
     recover_own(note);
-    taken_up_ = TakenUp{.name = name, .orphaned = true};
+    restored_ = Restored{.name = name, .orphaned = true};
     start(fx);
   }
   settle(fx);
 }
 
-void Session::ask_whether_alive(Effects& fx) {
+void Session::ask_whether_alive(DeferredActions& fx) {
   alive_id_ = next_id();
   process_->seek_answer(alive_id_);
   process_->begin();
@@ -79,13 +79,13 @@ void SharedSession::recover_own(const json& note) {
   left_open_ = note.at("documents").get<std::vector<std::string>>();
 }
 
-void SharedSession::ready(Effects& fx) {
+void SharedSession::ready(DeferredActions& fx) {
   for (const auto& path : std::exchange(left_open_, {}))
     to_server(R"({"jsonrpc":"2.0","method":"textDocument/didClose","params":{"textDocument":{"uri":)" +
                   dump_json(to_uri(path)) + "}}}",
               fx);
   note_documents();
-  tell_changes(fx);
+  notify_changes(fx);
   // What waited was read from the disk before the server was there, which may be minutes ago.
   for (auto& waiting : std::exchange(waiting_, {}))
     fx.run.push_back([query = std::move(waiting.query)] { query->resolve_later(); });

@@ -25,8 +25,8 @@
 namespace gantry::lsp {
 
 /// An editor's session that was handed over, until its stream comes.
-struct LeftEditor {
-  json session;  ///< as Session::put_down() has made it
+struct SuspendedEditor {
+  json session;  ///< as Session::suspend() has made it
   std::vector<std::string> unsent;
 };
 
@@ -55,7 +55,7 @@ class Registry {
   /// Gives everything to the instance of the plugin that comes next. Once no other thread of the plugin runs.
   void hand_over(const Stopping& stopping);
   /// Those that are shared, of what was handed over. Returns the editors' sessions, by the ids of their streams.
-  [[nodiscard]] std::unordered_map<std::uint64_t, LeftEditor> take_up(const std::string& handed_over);
+  [[nodiscard]] std::unordered_map<std::uint64_t, SuspendedEditor> restore(const std::string& handed_over);
 
   /// Takes over a server that an instance which has died has left behind with this note. False: it is of no use.
   [[nodiscard]] bool recover(const std::string& process, const std::string& note);

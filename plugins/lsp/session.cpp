@@ -89,31 +89,32 @@ Error Session::last_error() const {
   return Error{last_kind_, last_error_, dump_json(data)};
 }
 
-bool Session::settle(Effects& fx) {
+bool Session::settle(DeferredActions& fx) {
   if (fx.flush) fx.flush->flush();
   for (auto& task : fx.run) task();
   fx.permits.clear();
   return true;
 }
 
-void Session::to_server(std::string_view message, Effects& fx) {
+void Session::to_server(std::string_view message, DeferredActions& fx) {
   if (!process_) return;
   process_->enqueue(message);
   fx.flush = process_;
 }
 
-void Session::to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, Effects& fx) {
+void Session::to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id,
+                                DeferredActions& fx) {
   if (!process_) return;
   process_->enqueue_with_id(message, id, new_id);
   fx.flush = process_;
 }
 
-void Session::cancel_at_server(long long id, Effects& fx) {
+void Session::cancel_at_server(long long id, DeferredActions& fx) {
   to_server(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(id) + "}}", fx);
 }
 
 // Each once: others start by it (`on_language:ID`). What no topic can name is not told.
-void Session::language_opened(const std::string& language, Effects& fx) {
+void Session::language_opened(const std::string& language, DeferredActions& fx) {
   const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-'; };
   if (language.empty() || language.size() > kMaxLanguage || !std::all_of(language.begin(), language.end(), is_word) ||
       languages_.size() >= kMaxLanguages || !languages_.insert(language).second)
@@ -121,7 +122,7 @@ void Session::language_opened(const std::string& language, Effects& fx) {
   publish_later("lsp.language." + language, {{"language", language}}, fx);
 }
 
-void Session::publish_later(std::string topic, json details, Effects& fx) {
+void Session::publish_later(std::string topic, json details, DeferredActions& fx) {
   details["name"] = config_.name;
   details["root"] = root_;
   details["kind"] = kind_;
@@ -130,14 +131,13 @@ void Session::publish_later(std::string topic, json details, Effects& fx) {
   });
 }
 
-// ---- start
-// -----------------------------------------------------------------------------------------------------------
+// ---- start --------------------------------------------------------------------------------------
 
-void Session::start(Effects& fx) {
+void Session::start(DeferredActions& fx) {
   state_ = State::starting;
-  // What the plugin was granted holds for its servers. A name of its own for each, so that none is met that runs
-  // already, unless it is taken up: it cannot be greeted again.
-  ProcessRequest request{.name = taken_up_ ? taken_up_->name : context_->next_name(config_.name),
+  // What the plugin was granted holds for its servers. A name of its own for each, so that none is
+  // met that runs already, unless it is restored: it cannot be greeted again.
+  ProcessRequest request{.name = restored_ ? restored_->name : context_->next_name(config_.name),
                          .argv = config_.command,
                          .cwd = root_,
                          .read = {"/"},
@@ -154,7 +154,7 @@ void Session::start(Effects& fx) {
 }
 
 void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (state_ == State::closing && process) {
@@ -172,19 +172,19 @@ void Session::started(Result<std::shared_ptr<ServerProcess>> process) {
       last_error_ = process.error().message;
       if (missing) last_error_ += "; install it, or name another in [lsp.servers." + config_.name + "] command";
       state_ = State::idle;
-      taken_up_.reset();
+      restored_.reset();
       fx.run.push_back([context = context_, line = last_error_] { context->host.log(Level::warn, line); });
       gave_up(last_error(), fx);
     } else {
       process_ = std::move(*process);
-      meet(std::exchange(taken_up_, std::nullopt), fx);
+      meet(std::exchange(restored_, std::nullopt), fx);
       widen(workspaces_, fx);  // opened while it was being started
     }
   }
   settle(fx);
 }
 
-void Session::greet(Effects& fx) {
+void Session::greet(DeferredActions& fx) {
   initialize_id_ = next_id();
   to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(initialize_id_) + R"(,"method":"initialize","params":)" +
                 initialize_params() + "}",
@@ -209,7 +209,7 @@ void Session::end_welcome_time() {
   if (const auto timer = std::exchange(welcome_timer_, std::nullopt)) (void)context_->host.cancel(*timer);
 }
 
-void Session::welcomed(std::string_view text, const Envelope& envelope, Effects& fx) {
+void Session::welcomed(std::string_view text, const Envelope& envelope, DeferredActions& fx) {
   initialize_id_ = -1;
   end_welcome_time();
   if (const auto ok = initialized(text, envelope, fx); !ok) return kill_for(ok.error().message);
@@ -224,15 +224,14 @@ void Session::kill_for(std::string reason) {
   process_->kill_group(SIGKILL);
 }
 
-// ---- the server speaks
-// -----------------------------------------------------------------------------------------------
+// ---- the server speaks --------------------------------------------------------------------------
 
 bool Session::on_message(ServerProcess& from, std::string_view text) {
   // What an editor is sent is looked at on its way (editor.hpp).
   const auto repaired = scan_mode() == Scan::full ? repaired_json(text) : std::nullopt;
   if (repaired) text = *repaired;
   const Envelope envelope = scan(text, scan_mode());
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (process_.get() != &from) return true;
@@ -265,7 +264,7 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
   const std::string line = config_.name + " sent a message over " + std::to_string(ServerProcess::kMaxMessage >> 20) +
                            " MiB; it was skipped";
   const Envelope e = scan(beginning, Scan::route);
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (process_.get() != &from) return;
@@ -281,10 +280,10 @@ void Session::on_skipped(ServerProcess& from, std::string_view beginning) {
 }
 
 // The answer to a request that timed out or was cancelled comes late, and a second one harms nobody.
-void Session::nobody_waits(std::string_view id, Effects& fx) {
+void Session::nobody_waits(std::string_view id, DeferredActions& fx) {
   constexpr std::size_t kMostShown = 64;
   if (const auto given = own_id(id); given > 0 && given <= last_id_) return;
-  if (std::exchange(stray_answer_told_, true)) return;
+  if (std::exchange(stray_answer_reported_, true)) return;
   fx.run.push_back([context = context_, line = config_.name + " answers " + printable(id, kMostShown) +
                                                (id.size() > kMostShown ? "..." : "") +
                                                ", an id that no request had; such answers are dropped"] {
@@ -295,7 +294,7 @@ void Session::nobody_waits(std::string_view id, Effects& fx) {
 void Session::on_noise(ServerProcess& from, std::string_view beginning) {
   {
     Lock lock(mutex_);
-    if (process_.get() != &from || std::exchange(noise_told_, true)) return;
+    if (process_.get() != &from || std::exchange(noise_reported_, true)) return;
   }
   auto line = beginning.substr(0, beginning.find('\n'));
   if (line.ends_with('\r')) line.remove_suffix(1);
@@ -305,11 +304,10 @@ void Session::on_noise(ServerProcess& from, std::string_view beginning) {
                                       printable(line, FrameDecoder::kNoiseKept));
 }
 
-// ---- the process ends
-// ------------------------------------------------------------------------------------------------
+// ---- the process ends ---------------------------------------------------------------------------
 
 void Session::on_exit(ServerProcess& from, const std::string& reason) {
-  Effects fx;
+  DeferredActions fx;
   std::shared_ptr<ServerProcess> old;  // its destructor waits for the kernel: not under the lock
   {
     Lock lock(mutex_);
@@ -334,7 +332,7 @@ void Session::on_exit(ServerProcess& from, const std::string& reason) {
   settle(fx);
 }
 
-void Session::crashed(const std::string& reason, Effects& fx) {
+void Session::crashed(const std::string& reason, DeferredActions& fx) {
   const TimePoint now = context_->host.now();
   while (!crashes_.empty() && now - crashes_.front() > kCrashWindow) crashes_.pop_front();
   crashes_.push_back(now);
@@ -352,7 +350,7 @@ void Session::crashed(const std::string& reason, Effects& fx) {
 }
 
 // Where people look first when a server does not work.
-void Session::log_failure(Effects& fx) {
+void Session::log_failure(DeferredActions& fx) {
   fx.run.push_back([context = context_, line = last_error_, name = config_.name, tail = last_tail_] {
     context->host.log(Level::warn, line);
     std::vector<std::string_view> lines;
@@ -367,7 +365,7 @@ void Session::log_failure(Effects& fx) {
   });
 }
 
-void Session::back_off(Effects& fx) {
+void Session::back_off(DeferredActions& fx) {
   ++restarts_;
   Duration delay{0};
   if (crashes_.size() == 1) {
@@ -382,7 +380,7 @@ void Session::back_off(Effects& fx) {
   const auto timer = context_->host.after(delay, [weak = weak(), restart = restarts_] {
     const auto self = weak.lock();
     if (!self) return;
-    Effects later;
+    DeferredActions later;
     {
       Lock lock(self->mutex_);
       if (self->state_ == State::backing_off && self->restarts_ == restart) self->start(later);
@@ -396,7 +394,7 @@ void Session::back_off(Effects& fx) {
 }
 
 void Session::restart() {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     crashes_.clear();
@@ -418,7 +416,7 @@ void Session::replace_process() {
   kill_later();
 }
 
-void Session::widen(const std::vector<std::string>& workspaces, Effects& fx) {
+void Session::widen(const std::vector<std::string>& workspaces, DeferredActions& fx) {
   if (!process_ || restart_wanted_ || (state_ != State::ready && state_ != State::starting)) return;
   for (const auto& folder : folders()) {
     const auto workspace = folder_around(workspaces, folder);
@@ -433,7 +431,7 @@ void Session::widen(const std::vector<std::string>& workspaces, Effects& fx) {
 }
 
 void Session::workspaces_are(const std::vector<std::string>& workspaces) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     workspaces_ = workspaces;
@@ -442,11 +440,10 @@ void Session::workspaces_are(const std::vector<std::string>& workspaces) {
   settle(fx);
 }
 
-// ---- close
-// -----------------------------------------------------------------------------------------------------------
+// ---- close --------------------------------------------------------------------------------------
 
 void Session::close(std::shared_ptr<void> hold) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (state_ == State::closed) return;
@@ -456,11 +453,11 @@ void Session::close(std::shared_ptr<void> hold) {
   settle(fx);
 }
 
-void Session::end(Effects& fx) {
+void Session::end(DeferredActions& fx) {
   if (state_ != State::closing && state_ != State::closed) begin_close(fx);
 }
 
-void Session::begin_close(Effects& fx) {
+void Session::begin_close(DeferredActions& fx) {
   const State before = std::exchange(state_, State::closing);
   if (!process_) {
     if (before != State::starting) become_closed(fx);  // else started() ends it
@@ -478,7 +475,7 @@ void Session::begin_close(Effects& fx) {
   kill_later();
 }
 
-void Session::say_exit(Effects& fx) {
+void Session::say_exit(DeferredActions& fx) {
   shutdown_id_ = -1;
   if (!process_) return;
   to_server(R"({"jsonrpc":"2.0","method":"exit"})", fx);
@@ -493,7 +490,7 @@ void Session::kill_later() {
   if (!timer) process_->kill_group(SIGKILL);
 }
 
-void Session::become_closed(Effects& fx) {
+void Session::become_closed(DeferredActions& fx) {
   state_ = State::closed;
   gave_up(Error{ErrorKind::unavailable, config_.name + " was stopped", {}}, fx);
   fx.run.push_back([holds = std::exchange(holds_, {})] {});

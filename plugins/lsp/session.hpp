@@ -2,18 +2,19 @@
 //
 // session.hpp: one language server over its lives: start, handshake, crash, back-off, restart, end.
 //
-// Who owns which thread. Handlers, timers and started processes come serially from the host; the server's messages from
-// the reactor. They meet in the session's mutex, and what follows from a step (bytes to flush,
-// items for an editor, permits to give back) is collected in Effects and done after the mutex is released. Messages for
-// the server are enqueued under the mutex, so their order is that of the decisions; whoever comes next flushes them. An
-// answer for an editor is sent by the reactor's thread itself: no thread is changed on the way of a hover.
+// Who owns which thread. Handlers, timers and started processes come serially from the host; the
+// server's messages from the reactor. They meet in the session's mutex, and what follows from a
+// step (bytes to flush, items for an editor, permits to give back) is collected in DeferredActions
+// and done after the mutex is released. Messages for the server are enqueued under the mutex, so
+// their order is that of the decisions; whoever comes next flushes them. An answer for an editor is
+// sent by the reactor's thread itself: no thread is changed on the way of a hover.
 //
 // Life:   idle -> starting -> ready -> (crash) -> backing_off -> starting ...
 //         five crashes within three minutes: failed, until restart(). close(): closing -> closed, for good.
 // The first restart happens at once, the next after 200 ms, doubling to 30 s.
 //
-// Reload: put_down() and take_up() (handover.cpp) carry a session from one instance of the plugin to the next; its
-// server does not notice.
+// Reload: suspend() and restore() (handover.cpp) carry a session from one instance of the plugin to
+// the next; its server does not notice.
 //
 // Never: anything of the session's server alive when its `hold` of close() is let go; a second process at the same
 // time.
@@ -38,7 +39,7 @@
 namespace gantry::lsp {
 
 /// What a step leaves to be done without the lock.
-struct Effects {
+struct DeferredActions {
   std::vector<std::string> items;  ///< for the editor
   std::shared_ptr<ServerProcess> flush;
   std::vector<Permit> permits;
@@ -65,15 +66,16 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void restart();
   /// These are open by now.
   void workspaces_are(const std::vector<std::string>& workspaces);
-  /// The end of the house: kills at once; no thread of the plugin runs any more.
+  /// The daemon stops: kills at once; no thread of the plugin runs any more.
   void destroy();
 
-  /// For the instance of the plugin that comes next, as text of CBOR when it is written down: all that take_up() needs.
-  /// Closed from here on. Its server lives on, or is killed when nobody could go on with it. Once no other thread of
-  /// the plugin runs.
-  [[nodiscard]] json put_down();
-  /// Goes on. The first call. Throws json::exception when `left` is not what put_down() has made.
-  void take_up(const json& left);
+  /// For the instance of the plugin that comes next, as text of CBOR when it is written down: all
+  /// that restore() needs. Closed from here on. Its server lives on, or is killed when nobody could
+  /// go on with it. Once no other thread of the plugin runs.
+  [[nodiscard]] json suspend();
+  /// Goes on. The first call. Throws json::exception when `suspended` is not what suspend() has
+  /// made.
+  void restore(const json& suspended);
 
   /// Goes on with the server that runs under this name, and whose plugin has died: if it answers. The first call.
   /// `note`: as note_process() was told; throws json::exception when it is not.
@@ -94,37 +96,39 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// The params of `initialize`, as raw text.
   [[nodiscard]] virtual std::string initialize_params() GANTRY_REQUIRES(mutex_) = 0;
   /// The handshake was answered; what the server must know first is enqueued here. An error: it cannot serve.
-  [[nodiscard]] virtual Result<void> initialized(std::string_view text, const Envelope& answer, Effects& fx)
+  [[nodiscard]] virtual Result<void> initialized(std::string_view text, const Envelope& answer, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_) = 0;
   /// The state is ready; what waited may go.
-  virtual void ready(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void ready(DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   /// Any message but the answers that the session itself waits for. False: hold further ones back.
-  virtual void message(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void message(std::string_view text, const Envelope& envelope, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_) = 0;
   /// The process is gone: what was in flight fails with `error`. A restart may follow.
-  virtual void down(const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void down(const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   /// No restart follows: what waits fails too.
-  virtual void gave_up(const Error& error, Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void gave_up(const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual std::size_t clients() const GANTRY_REQUIRES(mutex_) = 0;
   [[nodiscard]] virtual Scan scan_mode() const = 0;
-  /// The derived class's part of put_down() and take_up(). What is open is the next one's: nothing is answered here.
-  [[nodiscard]] virtual json put_down_own(Effects& fx) GANTRY_REQUIRES(mutex_) = 0;
-  virtual void take_up_own(const json& left) GANTRY_REQUIRES(mutex_) = 0;
+  /// The derived class's part of suspend() and restore(). What is open is the next one's: nothing
+  /// is answered here.
+  [[nodiscard]] virtual json suspend_own(DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
+  virtual void restore_own(const json& suspended) GANTRY_REQUIRES(mutex_) = 0;
   virtual void recover_own(const json& note) GANTRY_REQUIRES(mutex_) = 0;
-  /// It was taken up before its server was asked for.
-  virtual void not_begun(Effects&) GANTRY_REQUIRES(mutex_) {}
+  /// It was restored before its server was asked for.
+  virtual void not_begun(DeferredActions&) GANTRY_REQUIRES(mutex_) {}
   /// Those that its server works in.
   [[nodiscard]] virtual std::vector<std::string> folders() const GANTRY_REQUIRES(mutex_) = 0;
   /// For recover().
   [[nodiscard]] json note() const GANTRY_REQUIRES(mutex_);
   void note_at_process(const json& note) GANTRY_REQUIRES(mutex_);
-  /// Does what Effects say. False: the receiver of the items wants no more for now.
-  virtual bool settle(Effects& fx);
+  /// Does what DeferredActions say. False: the receiver of the items wants no more for now.
+  virtual bool settle(DeferredActions& fx);
 
-  void start(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void end(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void start(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void end(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// Restarts a server that works in one of these workspaces and may not write there, since it was started before: what
   /// a process may open cannot grow.
-  void widen(const std::vector<std::string>& workspaces, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void widen(const std::vector<std::string>& workspaces, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// Kills it to start anew at once; no crash is counted.
   void replace_process() GANTRY_REQUIRES(mutex_);
   /// The exit that follows is not a crash.
@@ -143,18 +147,20 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   [[nodiscard]] const std::string& root() const GANTRY_REQUIRES(mutex_) { return root_; }
   [[nodiscard]] Error last_error() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] long long next_id() GANTRY_REQUIRES(mutex_) { return ++last_id_; }
-  void to_server(std::string_view message, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void tell_server(const json& message, Effects& fx) GANTRY_REQUIRES(mutex_) { to_server(dump_json(message), fx); }
-  void to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, Effects& fx)
+  void to_server(std::string_view message, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void send_to_server(const json& message, DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
+    to_server(dump_json(message), fx);
+  }
+  void to_server_with_id(std::string_view message, std::string_view id, std::string_view new_id, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   /// An event, when the lock is released. name, root and kind are added.
-  void publish_later(std::string topic, json details, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void publish_later(std::string topic, json details, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// A document of it was opened.
-  void language_opened(const std::string& language, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void cancel_at_server(long long id, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void language_opened(const std::string& language, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void cancel_at_server(long long id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// An answer under this raw id, for which nobody waits. One that was never given is logged, once.
-  void nobody_waits(std::string_view id, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void cancel_initialize(Effects& fx) GANTRY_REQUIRES(mutex_) {
+  void nobody_waits(std::string_view id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void cancel_initialize(DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
     if (initialize_id_ >= 0) cancel_at_server(initialize_id_, fx);
   }
   [[nodiscard]] std::weak_ptr<Session> weak() { return weak_from_this(); }
@@ -170,25 +176,25 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void on_exit(ServerProcess& from, const std::string& reason) final;
 
   void started(Result<std::shared_ptr<ServerProcess>> process);
-  void greet(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void greet(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void await_welcome() GANTRY_REQUIRES(mutex_);
   void end_welcome_time() GANTRY_REQUIRES(mutex_);
-  struct TakenUp {
+  struct Restored {
     std::string name;  ///< of the process
     bool ready = false;
     long long initialize_id = -1;
-    ServerProcess::Left left{};
-    bool orphaned = false;  ///< nobody has put it down
+    ServerProcess::Suspended suspended{};
+    bool orphaned = false;  ///< nobody has suspended it
   };
-  void ask_whether_alive(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void meet(std::optional<TakenUp> taken, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void welcomed(std::string_view text, const Envelope& envelope, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void crashed(const std::string& reason, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void log_failure(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void back_off(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void begin_close(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void say_exit(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void become_closed(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void ask_whether_alive(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void meet(std::optional<Restored> taken, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void welcomed(std::string_view text, const Envelope& envelope, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void crashed(const std::string& reason, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void log_failure(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void back_off(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void begin_close(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void say_exit(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void become_closed(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void kill_later() GANTRY_REQUIRES(mutex_);
 
   [[nodiscard]] bool handshake_pending() const GANTRY_REQUIRES(mutex_) { return initialize_id_ >= 0 || alive_id_ >= 0; }
@@ -198,7 +204,7 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::string root_ GANTRY_GUARDED_BY(mutex_);
   State state_ GANTRY_GUARDED_BY(mutex_) = State::idle;
   std::shared_ptr<ServerProcess> process_ GANTRY_GUARDED_BY(mutex_);
-  std::optional<TakenUp> taken_up_ GANTRY_GUARDED_BY(mutex_);  ///< until its process is there again
+  std::optional<Restored> restored_ GANTRY_GUARDED_BY(mutex_);  ///< until its process is there again
   long long last_id_ GANTRY_GUARDED_BY(mutex_) = 0;
   long long initialize_id_ GANTRY_GUARDED_BY(mutex_) = -1;
   std::optional<TimerId> welcome_timer_ GANTRY_GUARDED_BY(mutex_);  ///< while `initialize` is not answered
@@ -209,8 +215,8 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   std::deque<TimePoint> crashes_ GANTRY_GUARDED_BY(mutex_);
   Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
   std::size_t restarts_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool noise_told_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool stray_answer_told_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool noise_reported_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool stray_answer_reported_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
   std::string kill_reason_ GANTRY_GUARDED_BY(mutex_);  // why we killed it; says more than the signal
   std::string last_tail_ GANTRY_GUARDED_BY(mutex_);

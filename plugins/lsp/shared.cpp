@@ -36,7 +36,7 @@ namespace {
 std::string no_diagnostics(const std::string& path) { return answer_text(path, "timeout", std::nullopt, ""); }
 
 void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     const State now = state();
@@ -58,7 +58,7 @@ void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) 
   (void)settle(fx);
 }
 
-void SharedSession::serve_waiting(Effects& fx) {
+void SharedSession::serve_waiting(DeferredActions& fx) {
   while (!waiting_.empty() && takes_messages() && !replacing_) {
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
@@ -70,7 +70,7 @@ void SharedSession::serve_waiting(Effects& fx) {
   }
 }
 
-void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, Effects& fx) {
+void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, DeferredActions& fx) {
   const auto& ask = query->ask();
   if (!snapshot.info.folder && !sync(ask, snapshot, fx)) {
     fx.run.push_back([query = std::move(query)] { query->resolve_later(); });
@@ -80,15 +80,14 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   if (ask.kind == Query::Kind::notification) return notify(std::move(query), fx);
   const long long id = next_id();
   if (id % kIdsNoted == 0) note_documents();
-  tell_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
+  send_to_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
   query->taken(self(), id);
   pending_.emplace(id, std::move(query));
 }
 
-// ---- diagnostics
-// -------------------------------------------------------------------------------------------------------
+// ---- diagnostics --------------------------------------------------------------------------------
 
-void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) {
+void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) {
   const auto& document = documents_[query->ask().path];
   const bool fresh = document.diagnosed && *document.diagnosed >= document.version && is_believed(document);
   if (fresh || query->ask().wait <= Duration::zero()) {
@@ -109,7 +108,7 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, Effects& 
   fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
 }
 
-void SharedSession::published(std::string_view params, Effects& fx) {
+void SharedSession::published(std::string_view params, DeferredActions& fx) {
   const auto uri = parse_json(member(params, "uri"));
   const std::string_view diagnostics = member(params, "diagnostics");
   if (!uri || !uri->is_string() || diagnostics.empty() || diagnostics.size() > kMaxDiagnostics) return;
@@ -125,7 +124,7 @@ void SharedSession::published(std::string_view params, Effects& fx) {
 }
 
 void SharedSession::diagnosed(const std::string& path, Document& document, std::optional<long long> version,
-                              std::string_view diagnostics, Effects& fx) {
+                              std::string_view diagnostics, DeferredActions& fx) {
   const bool says_version = version.has_value();
   if (!version && !document.changed) version = document.version;
   if (document.diagnosed && version && *version < *document.diagnosed) return;
@@ -162,7 +161,7 @@ bool SharedSession::is_believed(const Document& document) const {
   return !standing_.in_progress() && context_->host.now() >= document.quiet_until;
 }
 
-void SharedSession::wake_waiters(Effects& fx) {
+void SharedSession::wake_waiters(DeferredActions& fx) {
   std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) GANTRY_NO_TSA {
     const auto it = documents_.find(waiter.query->ask().path);
     if (it == documents_.end() || !it->second.diagnosed || *it->second.diagnosed < waiter.version) return false;
@@ -191,7 +190,7 @@ void SharedSession::await_quiet() {
 }
 
 void SharedSession::quiet_is_over() {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     awaits_quiet_ = false;
@@ -216,19 +215,18 @@ std::string SharedSession::diagnostics_of(const std::string& path) const {
 }
 
 // Those of a server that is gone hold no more. An editor's are withdrawn by Standing.
-void SharedSession::tell_withdrawn(Effects& fx) {
+void SharedSession::notify_withdrawn(DeferredActions& fx) {
   for (const auto& [path, document] : documents_) {
     if (document.diagnostics.empty() || is_empty_array(document.diagnostics)) continue;
     publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", nullptr}}, fx);
   }
 }
 
-// ---- the server
-// --------------------------------------------------------------------------------------------------------
+// ---- the server ---------------------------------------------------------------------------------
 
 std::string SharedSession::initialize_params() { return dump_json(own_initialize_params(config(), root())); }
 
-Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Effects& fx) {
+Result<void> SharedSession::initialized(std::string_view, const Envelope& e, DeferredActions& fx) {
   if (!e.error.empty()) {
     return fail(ErrorKind::upstream_failed, "refused initialize: " + std::string(e.error.substr(0, 500)));
   }
@@ -239,14 +237,14 @@ Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Eff
   save_ = Save::none;
   if (save.is_object() || save == true) save_ = Save::plain;
   if (save.is_object() && save.value("includeText", json()) == true) save_ = Save::with_text;
-  tell_server(notification("initialized", json::object()), fx);
+  send_to_server(notification("initialized", json::object()), fx);
   if (!config().settings.empty()) {
-    tell_server(notification("workspace/didChangeConfiguration", {{"settings", config().settings}}), fx);
+    send_to_server(notification("workspace/didChangeConfiguration", {{"settings", config().settings}}), fx);
   }
   return {};
 }
 
-void SharedSession::message(std::string_view text, const Envelope& e, Effects& fx) {
+void SharedSession::message(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (e.is_response()) return answered(e, fx);
   if (!e.is_request()) {
     if (e.method() == "textDocument/publishDiagnostics") published(e.params, fx);
@@ -258,7 +256,7 @@ void SharedSession::message(std::string_view text, const Envelope& e, Effects& f
   to_server(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
 }
 
-void SharedSession::answered(const Envelope& e, Effects& fx) {
+void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
   const auto it = pending_.find(own_id(e.id));
   if (it == pending_.end()) return nobody_waits(e.id, fx);
   auto query = std::move(it->second);
@@ -275,7 +273,7 @@ void SharedSession::answered(const Envelope& e, Effects& fx) {
 
 void SharedSession::forget(const Query& query) {
   std::vector<std::shared_ptr<Query>> dropped;  // may be the last to hold it
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
@@ -302,7 +300,7 @@ void SharedSession::forget(const Query& query) {
   (void)settle(fx);
 }
 
-void SharedSession::down(const Error& error, Effects& fx) {
+void SharedSession::down(const Error& error, DeferredActions& fx) {
   const bool replaced = std::exchange(replacing_, false);
   const auto lose = [&](std::shared_ptr<Query> query) GANTRY_NO_TSA {
     // What a command has done already must not be done twice.
@@ -311,26 +309,26 @@ void SharedSession::down(const Error& error, Effects& fx) {
   };
   for (auto& [id, query] : pending_) lose(std::move(query));
   for (auto& waiter : diagnostics_waiters_) lose(std::move(waiter.query));
-  untold_ = {};  // the next one reads the disk
+  unsent_changes_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
-  if (state() != State::closing) tell_withdrawn(fx);
+  if (state() != State::closing) notify_withdrawn(fx);
   documents_.clear();
   standing_ = {};
 }
 
-void SharedSession::gave_up(const Error& error, Effects& fx) {
+void SharedSession::gave_up(const Error& error, DeferredActions& fx) {
   for (auto& waiting : waiting_) refuse(std::move(waiting.query), error, fx);
   waiting_.clear();
   for (auto& query : std::exchange(pausing_, {})) refuse(std::move(query), error, fx);
 }
 
-void SharedSession::refuse(std::shared_ptr<Query> query, Error error, Effects& fx) {
+void SharedSession::refuse(std::shared_ptr<Query> query, Error error, DeferredActions& fx) {
   fx.run.push_back([query = std::move(query), error = std::move(error)] { query->refuse(error); });
 }
 
 void SharedSession::on_drained(ServerProcess&) {
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     serve_waiting(fx);

@@ -113,48 +113,51 @@ class SharedSession final : public Session {
     long long version;
   };
 
-  void serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void serve_waiting(Effects& fx) GANTRY_REQUIRES(mutex_);
-  [[nodiscard]] bool sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void serve(std::shared_ptr<Query> query, Query::Snapshot snapshot, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void serve_waiting(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool sync(const Query::Ask& ask, Query::Snapshot& snapshot, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
   struct OnDisk;
-  void tell_text(const std::string& path, Document& document, const std::string& quoted_text, std::size_t hash,
-                 Effects& fx) GANTRY_REQUIRES(mutex_);
-  void became(const std::string& path, const FileStamp& before, const OnDisk& now, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void send_text(const std::string& path, Document& document, const std::string& quoted_text, std::size_t hash,
+                 DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void became(const std::string& path, const FileStamp& before, const OnDisk& now, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
   void disturb_others(const std::string& path) GANTRY_REQUIRES(mutex_);
-  void say_closed(const std::string& path, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void close_unused(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void say_saved(const std::string& uri, const std::string& quoted_text, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void notify(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void changed_on_disk(const Changes& changes, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void tell_changes(Effects& fx) GANTRY_REQUIRES(mutex_);
-  void wait_for_diagnostics(std::shared_ptr<Query> query, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void published(std::string_view params, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void tell_withdrawn(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void say_closed(const std::string& path, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void close_unused(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void say_saved(const std::string& uri, const std::string& quoted_text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void notify(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void changed_on_disk(const Changes& changes, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void notify_changes(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void published(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void notify_withdrawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void progressed(std::string_view params) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool is_believed(const Document& document) const GANTRY_REQUIRES(mutex_);
-  void wake_waiters(Effects& fx) GANTRY_REQUIRES(mutex_);
+  void wake_waiters(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void await_quiet() GANTRY_REQUIRES(mutex_);
   void quiet_is_over();
   [[nodiscard]] bool ask_again(const std::shared_ptr<Query>& query, std::string_view error) GANTRY_REQUIRES(mutex_);
   void pause_is_over(const std::shared_ptr<Query>& query);
   void diagnosed(const std::string& path, Document& document, std::optional<long long> version,
-                 std::string_view diagnostics, Effects& fx) GANTRY_REQUIRES(mutex_);
-  void answered(const Envelope& e, Effects& fx) GANTRY_REQUIRES(mutex_);
+                 std::string_view diagnostics, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void answered(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
-  void refuse(std::shared_ptr<Query> query, Error error, Effects& fx) GANTRY_REQUIRES(mutex_);
+  void refuse(std::shared_ptr<Query> query, Error error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::shared_ptr<SharedSession> self() {
     return std::static_pointer_cast<SharedSession>(shared_from_this());
   }
 
   std::chrono::seconds initialize_timeout() const override { return config().initialize_timeout; }
   std::string initialize_params() override GANTRY_REQUIRES(mutex_);
-  Result<void> initialized(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void ready(Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void message(std::string_view text, const Envelope& e, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void down(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void gave_up(const Error& error, Effects& fx) override GANTRY_REQUIRES(mutex_);
-  json put_down_own(Effects& fx) override GANTRY_REQUIRES(mutex_);
-  void take_up_own(const json& left) override GANTRY_REQUIRES(mutex_);
+  Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
+      GANTRY_REQUIRES(mutex_);
+  void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
   void recover_own(const json& note) override GANTRY_REQUIRES(mutex_);
   /// What is open from here on, for an instance that comes after this one's death. Before the server is told.
   void note_documents() GANTRY_REQUIRES(mutex_);
@@ -168,7 +171,7 @@ class SharedSession final : public Session {
   enum class Save { none, plain, with_text };
 
   std::unique_ptr<TreeWatch> watch_;  ///< the worker's
-  Changes untold_ GANTRY_GUARDED_BY(mutex_);
+  Changes unsent_changes_ GANTRY_GUARDED_BY(mutex_);
   bool replacing_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the process, for what has changed: calls go to the next one
   Save save_ GANTRY_GUARDED_BY(mutex_) = Save::none;
   std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path

@@ -55,8 +55,7 @@ namespace {
 
 bool is_clangd(const ServerConfig& config) { return name_of(config.command.front()).starts_with("clangd"); }
 
-// ---- what has changed
-// ------------------------------------------------------------------------------------------------------
+// ---- what has changed ---------------------------------------------------------------------------
 
 void SharedSession::look_around(const std::vector<std::string>& workspaces) {
   std::string base;
@@ -68,7 +67,7 @@ void SharedSession::look_around(const std::vector<std::string>& workspaces) {
   const bool first = !watch_;
   if (first) watch_ = std::make_unique<TreeWatch>(base);
   const Changes changes = watch_->look();
-  Effects fx;
+  DeferredActions fx;
   {
     Lock lock(mutex_);
     changed_on_disk(changes, fx);
@@ -79,7 +78,7 @@ void SharedSession::look_around(const std::vector<std::string>& workspaces) {
   (void)settle(fx);
 }
 
-void SharedSession::changed_on_disk(const Changes& changes, Effects& fx) {
+void SharedSession::changed_on_disk(const Changes& changes, DeferredActions& fx) {
   if (!changes.any()) return;
   for (auto& [path, document] : documents_) {
     const auto is_another = [&](const auto& change) {
@@ -87,27 +86,26 @@ void SharedSession::changed_on_disk(const Changes& changes, Effects& fx) {
     };
     document.disturbed = document.disturbed || changes.lost || std::ranges::any_of(changes.files, is_another);
   }
-  for (const auto& [path, change] : changes.files) untold_.add(path, change);
-  const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || untold_.lost;
+  for (const auto& [path, change] : changes.files) unsent_changes_.add(path, change);
+  const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || unsent_changes_.lost;
   if (outdated && state() == State::ready) {
     replacing_ = true;
     replace_process();
   } else if (state() == State::ready) {
-    tell_changes(fx);
+    notify_changes(fx);
   }
 }
 
-void SharedSession::tell_changes(Effects& fx) {
-  const Changes changes = std::exchange(untold_, {});
+void SharedSession::notify_changes(DeferredActions& fx) {
+  const Changes changes = std::exchange(unsent_changes_, {});
   if (changes.files.empty()) return;
   json list = json::array();
   for (const auto& [path, change] : changes.files)
     list.push_back({{"uri", to_uri(path)}, {"type", static_cast<int>(change)}});
-  tell_server(notification("workspace/didChangeWatchedFiles", {{"changes", std::move(list)}}), fx);
+  send_to_server(notification("workspace/didChangeWatchedFiles", {{"changes", std::move(list)}}), fx);
 }
 
-// ---- documents
-// ---------------------------------------------------------------------------------------------------------
+// ---- documents ----------------------------------------------------------------------------------
 
 bool SharedSession::knows(const std::string& path, const FileStamp& stamp) const {
   Lock lock(mutex_);
@@ -117,7 +115,7 @@ bool SharedSession::knows(const std::string& path, const FileStamp& stamp) const
 }
 
 // False: the session does not have the document (any more), or has to tell it again, and the snapshot has no text.
-bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effects& fx) {
+bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, DeferredActions& fx) {
   auto it = documents_.find(ask.path);
   if (it == documents_.end()) {
     if (!snapshot.quoted_text) return false;
@@ -134,7 +132,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effec
     return false;
   } else if (snapshot.quoted_text && (snapshot.hash != it->second.hash || it->second.disturbed)) {
     it->second.disturbed = false;
-    tell_text(ask.path, it->second, *snapshot.quoted_text, snapshot.hash, fx);
+    send_text(ask.path, it->second, *snapshot.quoted_text, snapshot.hash, fx);
   }
   it->second.stamp = snapshot.info.stamp;
   it->second.real_path = std::move(snapshot.real_path);
@@ -143,8 +141,8 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Effec
   return true;
 }
 
-void SharedSession::tell_text(const std::string& path, Document& document, const std::string& quoted_text,
-                              std::size_t hash, Effects& fx) {
+void SharedSession::send_text(const std::string& path, Document& document, const std::string& quoted_text,
+                              std::size_t hash, DeferredActions& fx) {
   // Of a text that it knows, clangd would say nothing unless it finds an included file changed.
   const bool force = hash == document.hash && is_clangd(config());
   if (hash != document.hash) disturb_others(path);
@@ -200,7 +198,7 @@ void SharedSession::look_at_documents(const std::string& but) {
       }
       if (now.quoted_text && bytes > kMaxTexts) now = {};
     }
-    Effects fx;
+    DeferredActions fx;
     {
       Lock lock(mutex_);
       became(path, stamp, now, fx);
@@ -211,12 +209,12 @@ void SharedSession::look_at_documents(const std::string& but) {
 
 // `before`: of the document that was looked at. It is another one by now if somebody has told its
 // text meanwhile.
-void SharedSession::became(const std::string& path, const FileStamp& before, const OnDisk& now, Effects& fx) {
+void SharedSession::became(const std::string& path, const FileStamp& before, const OnDisk& now, DeferredActions& fx) {
   const auto it = documents_.find(path);
   if (it == documents_.end() || !it->second.stamp.same(before) || state() != State::ready || replacing_) return;
   if (now.stamp) it->second.stamp = *now.stamp;
   if (now.stamp && !now.quoted_text) return;  // touched
-  if (now.stamp) return tell_text(path, it->second, *now.quoted_text, now.hash, fx);
+  if (now.stamp) return send_text(path, it->second, *now.quoted_text, now.hash, fx);
   documents_.erase(it);
   disturb_others(path);
   note_documents();
@@ -234,19 +232,19 @@ void SharedSession::disturb_others(const std::string& path) {
   for (auto& [other, document] : documents_) document.disturbed = document.disturbed || other != path;
 }
 
-void SharedSession::say_closed(const std::string& path, Effects& fx) {
-  tell_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(path)}}}}), fx);
+void SharedSession::say_closed(const std::string& path, DeferredActions& fx) {
+  send_to_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(path)}}}}), fx);
 }
 
 // The text is on the disk: servers that check what is saved do so now.
-void SharedSession::say_saved(const std::string& uri, const std::string& quoted_text, Effects& fx) {
+void SharedSession::say_saved(const std::string& uri, const std::string& quoted_text, DeferredActions& fx) {
   if (save_ == Save::none) return;
   to_server(R"({"jsonrpc":"2.0","method":"textDocument/didSave","params":{"textDocument":)" + uri + "}" +
                 (save_ == Save::with_text ? R"(,"text":)" + quoted_text : std::string()) + "}}",
             fx);
 }
 
-void SharedSession::close_unused(Effects& fx) {
+void SharedSession::close_unused(DeferredActions& fx) {
   if (documents_.size() <= kMaxDocuments) return;
   const auto oldest = std::min_element(documents_.begin(), documents_.end(),
                                        [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
@@ -254,16 +252,15 @@ void SharedSession::close_unused(Effects& fx) {
   documents_.erase(oldest);
 }
 
-// ---- what callers tell
-// ----------------------------------------------------------------------------------------------------
+// ---- what callers tell --------------------------------------------------------------------------
 
 // The file is as the server was told just now.
-void SharedSession::notify(std::shared_ptr<Query> query, Effects& fx) {
+void SharedSession::notify(std::shared_ptr<Query> query, DeferredActions& fx) {
   const auto& ask = query->ask();
   if (ask.method == "workspace/didChangeWatchedFiles") {
     changed_on_disk(changes_in(ask.params), fx);
   } else {
-    tell_server(notification(ask.method.c_str(), ask.params), fx);
+    send_to_server(notification(ask.method.c_str(), ask.params), fx);
   }
   fx.run.push_back([query = std::move(query)] { query->answer("null"); });
 }

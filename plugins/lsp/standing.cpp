@@ -56,14 +56,14 @@ std::vector<std::string> Standing::end(const std::string& id) {
   return out;
 }
 
-json Standing::put_down() const {
+json Standing::suspend() const {
   return {{"progress", progress_}, {"registrations", registrations_}, {"diagnosed", diagnosed_}};
 }
 
-void Standing::take_up(const json& left) {
-  progress_ = left.at("progress").get<std::set<std::string>>();
-  registrations_ = left.at("registrations").get<std::map<std::string, std::string>>();
-  diagnosed_ = left.value("diagnosed", std::set<std::string>());  // absent: of a build that did not follow them
+void Standing::restore(const json& suspended) {
+  progress_ = suspended.at("progress").get<std::set<std::string>>();
+  registrations_ = suspended.at("registrations").get<std::map<std::string, std::string>>();
+  diagnosed_ = suspended.value("diagnosed", std::set<std::string>());  // absent: of a build that did not follow them
 }
 
 }  // namespace gantry::lsp

@@ -39,9 +39,9 @@ class Standing {
   /// Something has begun that has not ended.
   [[nodiscard]] bool in_progress() const { return !progress_.empty(); }
 
-  [[nodiscard]] json put_down() const;
-  /// Throws json::exception when it is not what put_down() returns.
-  void take_up(const json& left);
+  [[nodiscard]] json suspend() const;
+  /// Throws json::exception when it is not what suspend() returns.
+  void restore(const json& suspended);
 
  private:
   std::set<std::string> progress_;                    ///< raw tokens

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
+#include <gantry/version.hpp>
 #include <memory>
 #include <string>
 #include <utility>
@@ -292,7 +293,9 @@ class ProjectState {
 
 void ProjectState::define(Definition<ProjectState>& d) {
   using P = ProjectState;
-  d.id("project_state").version("0.1.0").summary("Sessions and settings, committed before they are acknowledged");
+  d.id("project_state")
+      .version(std::string(gantry::kVersion))
+      .summary("Sessions and settings, committed before they are acknowledged");
   d.service("state").settings("state").publishes("state.**").keeps_log("state.**").reload("handover");
   d.method("state.session.create", &P::session_create,
            {.summary = "Creates a session", .params = schemas::session_create(), .result = schemas::session_result()});

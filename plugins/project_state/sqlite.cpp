@@ -8,13 +8,13 @@ namespace gantry::state {
 
 namespace {
 
-[[nodiscard]] bool tells_damage(int code) {
+[[nodiscard]] bool is_damage(int code) {
   return (code & 0xff) == SQLITE_CORRUPT || (code & 0xff) == SQLITE_NOTADB || code == SQLITE_IOERR_CORRUPTFS;
 }
 
 [[nodiscard]] bool poisons(int code) {
   // After a failed fsync the kernel may have dropped the dirty pages: what the cache shows is not what the disk holds.
-  return tells_damage(code) || code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC ||
+  return is_damage(code) || code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC ||
          code == SQLITE_READONLY_DBMOVED;
 }
 
@@ -67,10 +67,10 @@ Result<void> Database::exec(const char* sql) {
 
 Error Database::error(int code, std::string_view doing) {
   poisoned_ = poisoned_ || poisons(code);
-  damaged_ = damaged_ || tells_damage(code);
+  damaged_ = damaged_ || is_damage(code);
   const int os = sqlite3_system_errno(handle_);
   std::string message = file_ + ": " + sqlite3_errmsg(handle_);
-  if (os != 0 && !tells_damage(code)) {
+  if (os != 0 && !is_damage(code)) {
     message += std::string(" (") + std::strerror(os) + ")";
   }
   message += " at \"" + std::string(doing) + "\"; " + advice(code);

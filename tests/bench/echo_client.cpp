@@ -27,7 +27,7 @@ constexpr std::size_t kRequestBytes = 200;
 constexpr std::size_t kIdDigits = 12;
 constexpr std::uint64_t kFirstSerial = 100'000'000'000 / EchoClient::kMaxSlots + 1;
 constexpr std::size_t kReadBytes = 256 * 1024;
-constexpr int kPatienceSeconds = 10;
+constexpr int kTimeoutSeconds = 10;
 
 void put_id(char* at, std::uint64_t id) {
   for (std::size_t i = kIdDigits; i-- > 0; id /= 10) at[i] = static_cast<char>('0' + id % 10);
@@ -135,9 +135,9 @@ struct EchoClient::Impl {
       connection.fd = connect_soon(socket);
       if (connection.fd < 0) throw std::runtime_error("nobody listens on " + socket);
       connection.first_slot = i * load.depth;
-      const timeval patience{kPatienceSeconds, 0};
-      ::setsockopt(connection.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-      ::setsockopt(connection.fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+      const timeval timeout{kTimeoutSeconds, 0};
+      ::setsockopt(connection.fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout);
+      ::setsockopt(connection.fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
       epoll_event event{EPOLLIN, {.u64 = i}};
       if (epoll >= 0) ::epoll_ctl(epoll, EPOLL_CTL_ADD, connection.fd, &event);
     }
@@ -243,7 +243,7 @@ struct EchoClient::Impl {
 
   void serve_ready() {
     std::array<epoll_event, 64> events{};
-    const int ready = ::epoll_wait(epoll, events.data(), events.size(), kPatienceSeconds * 1000);
+    const int ready = ::epoll_wait(epoll, events.data(), events.size(), kTimeoutSeconds * 1000);
     if (ready <= 0) throw std::runtime_error("the server does not answer");
     for (int i = 0; i < ready; ++i) serve(connections[events[static_cast<std::size_t>(i)].data.u64], MSG_DONTWAIT);
   }

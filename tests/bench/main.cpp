@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // gantry-bench BUILD_DIR [FILTER...] [--json FILE] [--markdown FILE] [--quick]: runs the workloads whose names hold a
-// filter and prints their rows. Beside the JSON file goes a plot of the same name that ends in .svg.
+// filter and prints their rows. Beside the JSON file goes a plot of the same name that ends in .svg. The Markdown is
+// what docs/performance-tables.md consists of.
 #include <cstdio>
 #include <filesystem>
 #include <fstream>

@@ -20,7 +20,7 @@ namespace bench {
 
 namespace {
 
-constexpr double kPatience = 120;
+constexpr double kTimeout = 120;
 
 [[nodiscard]] pid_t start(const std::vector<std::string>& words, bool one_core, int out) {
   std::vector<char*> argv;
@@ -53,7 +53,7 @@ constexpr double kPatience = 120;
   const auto begun = Clock::now();
   while (true) {
     pollfd readable{fds[0], POLLIN, 0};
-    const double left = kPatience - seconds_since(begun);
+    const double left = kTimeout - seconds_since(begun);
     late = left <= 0 || ::poll(&readable, 1, static_cast<int>(left * 1000)) == 0;
     if (late) break;
     const ssize_t got = ::read(fds[0], bytes.data(), bytes.size());
@@ -64,7 +64,7 @@ constexpr double kPatience = 120;
   if (late) ::kill(pid, SIGKILL);
   int status = 0;
   ::waitpid(pid, &status, 0);
-  if (late) throw std::runtime_error("did not end in " + std::to_string(static_cast<int>(kPatience)) + " s");
+  if (late) throw std::runtime_error("did not end in " + std::to_string(static_cast<int>(kTimeout)) + " s");
   if (WIFSIGNALED(status)) throw std::runtime_error("died of signal " + std::to_string(WTERMSIG(status)));
   if (WEXITSTATUS(status) != 0)
     throw std::runtime_error(text.empty() ? "exit " + std::to_string(WEXITSTATUS(status)) : text);

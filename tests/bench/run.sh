@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # `./dev bench [FILTER...] [--json FILE] [--markdown FILE] [--quick]`, after the release build.
+# docs/performance.md says what was measured; its tables, in docs/performance-tables.md, come from --markdown.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 cmake --build build/release --target bench -- --quiet

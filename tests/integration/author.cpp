@@ -3,6 +3,7 @@
 // As a plugin's author works: with what `./dev install` installs, and no checkout.
 #include <regex>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -16,7 +17,7 @@ bool has(const std::string& text, const std::string& part) { return text.find(pa
 /// A sandbox whose `gantry` is the installed one, and a shell that has it in its PATH.
 struct Author : Sandbox {
   Author() {
-    REQUIRE(shell("cmake --install " GANTRY_BUILD_DIR " --prefix " + prefix().string()).code == 0);
+    REQUIRE(shell("cmake --install " + gantry::folders::build() + " --prefix " + prefix().string()).code == 0);
     program = (prefix() / "bin" / "gantry").string();
   }
   [[nodiscard]] fs::path prefix() const { return dir() / "prefix"; }

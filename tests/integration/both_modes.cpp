@@ -39,7 +39,7 @@ const std::set<std::string> kNeverTheSame{
     script(talk, box);
     transcript = talk.transcript();
   }
-  for (const auto& plugin : *box.connect().call("host.plugins", json::object(), kPatience)) {
+  for (const auto& plugin : *box.connect().call("host.plugins", json::object(), kTimeout)) {
     if (!stage.plugins.contains(plugin["name"])) continue;
     INFO(plugin["name"] << " " << plugin.dump());
     REQUIRE(plugin["isolation"] == isolation);
@@ -73,7 +73,7 @@ void same_in_both_modes(const Stage& stage, const Script& script) {
 
 Talk::Talk(const Sandbox& box) : folder_(box.dir().string()), client_(box.connect()) {
   REQUIRE(client_.call("host.hello", {{"client", "talk"}, {"workspace", box.work().string()}, {"answers", true}},
-                       kPatience));
+                       kTimeout));
 }
 
 void Talk::send(const json& message) { REQUIRE(client_.send(dump_json(message))); }
@@ -108,7 +108,7 @@ void Talk::cancel(int id) {
 
 void Talk::wait(const char* what, const std::function<bool()>& holds) {
   while (!holds()) {
-    const auto message = client_.receive(kPatience);
+    const auto message = client_.receive(kTimeout);
     if (!message) FAIL("waited in vain for " << what << ": " << message.error().message << "\n" << transcript());
     handle(*message);
   }
@@ -150,7 +150,7 @@ void Talk::subscribe(const json& topics) {
 void Talk::only(int id, std::function<bool(const json&)> takes) { spoken_.at(id).takes = std::move(takes); }
 
 void Talk::until(const std::string& method, const json& params, const std::function<bool(const json&)>& holds) {
-  const auto end = std::chrono::steady_clock::now() + kPatience;
+  const auto end = std::chrono::steady_clock::now() + kTimeout;
   for (json result;;) {
     const int id = last_unwritten_--;
     spoken_.emplace(id, Spoken{});

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 namespace gantry::host::test {
@@ -98,7 +99,7 @@ void same_in_both_modes(const Stage& stage, const Script& script);
 /// Of those in tests/plugins.
 [[nodiscard]] inline Stage stage_of(const std::vector<std::string>& names) {
   Stage stage;
-  for (const auto& name : names) stage.plugins[name] = GANTRY_BUILD_DIR "/tests/plugins/" + name + ".so";
+  for (const auto& name : names) stage.plugins[name] = gantry::folders::build() + "/tests/plugins/" + name + ".so";
   return stage;
 }
 

@@ -3,6 +3,7 @@
 // The plugins that come with the host, in both modes: a script for each, and one for whatever lies in the folder.
 #include <set>
 
+#include "tests/folders.hpp"
 #include "tests/integration/both_modes.hpp"
 #include "tests/unit/ai/fault_server.hpp"
 
@@ -194,10 +195,10 @@ TEST_CASE("same in both modes: language servers with the real clangd") {
 // Also those that nobody has written a script for.
 TEST_CASE("same in both modes: whatever comes with the host is asked for everything with nothing and with too much") {
   Stage stage;
-  for (const auto& file : fs::recursive_directory_iterator(GANTRY_BUILD_DIR "/plugins")) {
+  for (const auto& file : fs::recursive_directory_iterator(gantry::folders::build() + "/plugins")) {
     auto manifest = file.path();
     if (file.path().extension() != ".so" || !fs::exists(manifest.replace_extension(".json"))) continue;
-    const bool bundled = file.path().parent_path() == fs::path(GANTRY_BUILD_DIR "/plugins");
+    const bool bundled = file.path().parent_path() == fs::path(gantry::folders::build() + "/plugins");
     stage.plugins[file.path().stem().string()] = bundled ? "" : file.path().string();
   }
   REQUIRE(stage.plugins.size() >= 3);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The plugins of tests/plugins, in both modes: a script for each.
+#include "tests/folders.hpp"
 #include "tests/integration/both_modes.hpp"
 
 using namespace gantry;
@@ -167,7 +168,7 @@ TEST_CASE("same in both modes: a plugin in C") {
 TEST_CASE("same in both modes: the examples") {
   Stage stage;
   for (const char* const name : {"hello", "hello_c", "ticker", "greeter"})
-    stage.plugins[name] = GANTRY_BUILD_DIR "/tests/examples/" + std::string(name) + ".so";
+    stage.plugins[name] = gantry::folders::build() + "/tests/examples/" + std::string(name) + ".so";
   same_in_both_modes(stage, [](Talk& talk, Sandbox&) {
     (void)talk.call("hello.greet", {{"name", "Ada"}});
     (void)talk.call("hello.greet", {{"name", 1}});

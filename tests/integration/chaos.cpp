@@ -12,6 +12,7 @@
 #include <iostream>
 #include <mutex>
 
+#include "tests/folders.hpp"
 #include "tests/integration/chaos_client.hpp"
 #include "tests/integration/daemon.hpp"
 
@@ -209,7 +210,7 @@ class Chaos {
  private:
   template <class F>
   void wait_for(const char* what, F&& condition) {
-    const auto until = std::chrono::steady_clock::now() + kPatience;
+    const auto until = std::chrono::steady_clock::now() + kTimeout;
     while (!condition()) {
       if (std::chrono::steady_clock::now() < until) continue;
       const auto now = footprint_of(host_);
@@ -219,7 +220,7 @@ class Chaos {
     }
   }
   [[nodiscard]] json call(const std::string& method) {
-    auto answer = box_.connect().call(method, json::object(), kPatience);
+    auto answer = box_.connect().call(method, json::object(), kTimeout);
     if (!answer) FAIL(method << ": " << answer.error().message);
     return *answer;
   }
@@ -236,7 +237,7 @@ class Chaos {
 
   // As a linker does: another file under the same name.
   void put(const std::string& build) const {
-    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + build;
+    const fs::path from = gantry::folders::build() + "/tests/plugins/more/swap_" + build;
     for (const char* kind : {".json", ".so"}) {
       fs::copy_file(from.string() + kind, box_.dir() / "made", fs::copy_options::overwrite_existing);
       fs::rename(box_.dir() / "made", box_.dir() / (std::string("swap") + kind));
@@ -255,9 +256,9 @@ class Chaos {
     for (const auto* plugins : {&kInline, &kChildren}) {
       for (const auto& name : *plugins) {
         const bool mortal = name == "base" || name == "middle";
-        const std::string file =
-            name == "swap" ? (box_.dir() / "swap.so").string()
-                           : std::string(GANTRY_BUILD_DIR "/tests/plugins/") + (mortal ? "more/" : "") + name + ".so";
+        const std::string file = name == "swap" ? (box_.dir() / "swap.so").string()
+                                                : std::string(gantry::folders::build() + "/tests/plugins/") +
+                                                      (mortal ? "more/" : "") + name + ".so";
         text += "[plugins." + name + "]\npath = \"" + file + "\"\nisolation = \"";
         text += plugins == &kInline ? "inline\"\n" : "child\"\n";
         text += "grants = [\"call:**\", \"client\"]\n";
@@ -268,7 +269,7 @@ class Chaos {
   }
 
   std::string kill_one(Client& client, ChaosClient::Random& random) {
-    const auto plugins = client.call("host.plugins", json::object(), kPatience);
+    const auto plugins = client.call("host.plugins", json::object(), kTimeout);
     if (!plugins) return plugins.error().message;
     std::vector<pid_t> pids;
     for (const auto& plugin : *plugins) {
@@ -300,7 +301,7 @@ class Chaos {
       const bool handover = (random() & 1U) != 0;
       put((handover ? "handover_" : "overlap_") + std::string((random() & 1U) != 0 ? "1" : "2"));
     }
-    const auto reloaded = client.call("plugin.reload", {{"name", name}}, kPatience);
+    const auto reloaded = client.call("plugin.reload", {{"name", name}}, kTimeout);
     ++(reloaded ? reloaded_ : not_reloaded_);
     if (reloaded) return {};
     const auto kind = reloaded.error().kind;
@@ -311,7 +312,7 @@ class Chaos {
   std::string reconfigure(Client& client, ChaosClient::Random& random, bool badly) {
     configure(random);
     if (badly) std::ofstream(box_.dir() / "g.toml", std::ios::app) << "endling = \"no such key\"\n[plugins.typed]\n";
-    const auto loaded = client.call("config.reload", json::object(), kPatience);
+    const auto loaded = client.call("config.reload", json::object(), kTimeout);
     ++configured_;
     if (badly) return loaded ? "a wrong configuration was taken" : "";
     if (!loaded) return "config.reload: " + loaded.error().message;

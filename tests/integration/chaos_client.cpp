@@ -15,7 +15,7 @@ namespace gantry::host::test {
 
 namespace {
 
-constexpr int kPatienceMs = 60'000;
+constexpr int kTimeoutMs = 60'000;
 constexpr std::size_t kMaxComplaints = 10;
 
 [[nodiscard]] std::string shortened(const json& value) { return dump_json(value).substr(0, 400); }
@@ -104,7 +104,7 @@ bool ChaosClient::turn() {
   bool cancels = false;
   for (const auto& [id, open] : open_) cancels = cancels || open.cancel_in >= 0;
   pollfd state{fd_, static_cast<short>(POLLIN | (unsent_.empty() ? 0 : POLLOUT)), 0};
-  const int ready = ::poll(&state, 1, cancels ? 1 : kPatienceMs);
+  const int ready = ::poll(&state, 1, cancels ? 1 : kTimeoutMs);
   if (ready == 0 && !cancels) complain("nothing came for a minute; open are" + open_ones());
   if (ready <= 0) return wrong_.empty();
   if ((state.revents & POLLOUT) != 0) {

@@ -7,6 +7,7 @@
 #include <sstream>
 #include <utility>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -40,7 +41,7 @@ TEST_CASE("commands: wrong usage is exit 2, a wrong call exit 1 with the error o
 TEST_CASE("commands: call says what to type when the command line is what was wrong") {
   Sandbox box;
   box.write("config/gantry/gantry.toml",
-            "[plugins.typed]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/typed.so\"\ngrants = []\n");
+            "[plugins.typed]\npath = \"" + gantry::folders::build() + "/tests/plugins/typed.so\"\ngrants = []\n");
   (void)box.serve();
   const auto hint = [&](const std::vector<std::string>& words) -> std::string {
     const auto ran = box.run(words);
@@ -98,7 +99,7 @@ TEST_CASE("commands: arguments that are no UTF-8 are refused by what sends them,
   refused({"events", "caf\xe9.*"});
   refused({"trust", (box.work() / "caf\xe9").string(), "--yes"});
   auto client = box.connect();
-  REQUIRE(client.call("state.session.list", json::object(), kPatience).value()["items"].empty());
+  REQUIRE(client.call("state.session.list", json::object(), kTimeout).value()["items"].empty());
 }
 
 TEST_CASE("commands: a host that is stopped is named, and a time-out that was asked for is kept") {
@@ -340,8 +341,8 @@ TEST_CASE("commands: gantry events prints what is published, from where it was a
 TEST_CASE("commands: gantry events --dead shows what a plugin could not take, and starts no host") {
   Sandbox box;
   REQUIRE(box.run({"events", "--dead"}).code == 1);
-  box.write("g.toml", "[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR
-                      "/tests/plugins/faulty.so\"\ngrants = [\"subscribe:to_faulty.**\"]\n");
+  box.write("g.toml", "[plugins.faulty]\npath = \"" + gantry::folders::build() +
+                          "/tests/plugins/faulty.so\"\ngrants = [\"subscribe:to_faulty.**\"]\n");
   (void)box.serve({"--config", (box.dir() / "g.toml").string()});
   REQUIRE(box.run({"call", "faulty.attempts", "key=a"}).code == 0);
   REQUIRE(box.run({"events", "--dead"}).out.empty());
@@ -367,7 +368,7 @@ TEST_CASE("commands: a host with no room for another client says so to each comm
   std::optional<Client> first;
   wait_for("the only place", [&] {
     first.emplace(box.connect());
-    return first->call("host.status", json::object(), kPatience).has_value();
+    return first->call("host.status", json::object(), kTimeout).has_value();
   });
   const auto ran = box.run({"call", "host.status"});
   REQUIRE(ran.code == 1);

@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "host/cli/client.hpp"
+#include "tests/folders.hpp"
 #include "tests/process_stat.hpp"
 
 namespace gantry::host::test {
@@ -27,11 +28,11 @@ namespace gantry::host::test {
 namespace fs = std::filesystem;
 
 /// How long a test waits for what has to come.
-constexpr auto kPatience = std::chrono::seconds(60);
+constexpr auto kTimeout = std::chrono::seconds(60);
 
 template <class F>
 void wait_for(const std::string& what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + kPatience;
+  const auto until = std::chrono::steady_clock::now() + kTimeout;
   while (!condition()) {
     if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
     std::this_thread::yield();
@@ -127,7 +128,7 @@ class Sandbox {
   std::vector<std::string> environment;
   bool names_socket = true;
   std::string cwd;  ///< of what is run; empty: the test's own
-  std::string program = GANTRY_BUILD_DIR "/gantry";
+  std::string program = gantry::folders::build() + "/gantry";
 
   [[nodiscard]] pid_t spawn(const std::vector<std::string>& words, const fs::path& out, const fs::path& err,
                             int in = -1, int out_fd = -1) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a plugin says of its methods and settings, as it reaches people at a terminal.
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -9,7 +10,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-constexpr const char* kTyped = "[plugins.typed]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/typed.so\"\n";
+const std::string kTyped = "[plugins.typed]\npath = \"" + gantry::folders::build() + "/tests/plugins/typed.so\"\n";
 
 }  // namespace
 

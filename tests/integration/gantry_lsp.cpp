@@ -3,6 +3,7 @@
 #include <set>
 #include <tuple>
 
+#include "tests/folders.hpp"
 #include "tests/integration/editor.hpp"
 
 using namespace gantry;
@@ -13,8 +14,8 @@ namespace {
 
 void configure_fake_server(Sandbox& box) {
   box.write("config/gantry/gantry.toml",
-            "[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
-            "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
+            "[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = [\"" + gantry::folders::build() +
+                "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
 }
 
 }  // namespace
@@ -128,9 +129,9 @@ TEST_CASE("gantry lsp: an editor's text that is no UTF-8, or half a surrogate pa
 
 TEST_CASE("gantry lsp: a message that the host does not take is left out, answered and told of, and the rest goes on") {
   Sandbox box;
-  box.write("config/gantry/gantry.toml",
-            "[host]\nmax_message_bytes = 65536\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
-            "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
+  box.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 65536\n[lsp.servers.fake]\ncommand = [\"" +
+                                             gantry::folders::build() +
+                                             "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
   (void)box.serve();
   StdioEditor editor(box, {"lsp", "--server", "fake"});
   (void)editor.initialize(0);
@@ -162,8 +163,8 @@ TEST_CASE("gantry lsp: an answer or a question that is larger than the host pass
   const auto* const isolation = GENERATE("inline", "child");
   Sandbox box;
   box.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 65536\n[plugins.lsp]\nisolation = \"" +
-                                             std::string(isolation) +
-                                             "\"\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
+                                             std::string(isolation) + "\"\n[lsp.servers.fake]\ncommand = [\"" +
+                                             gantry::folders::build() +
                                              "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
   (void)box.serve();
   StdioEditor editor(box, {"lsp", "--server", "fake"});
@@ -262,8 +263,8 @@ TEST_CASE("gantry lsp: an editor that is stopped by a signal loses nothing, howe
   for (const auto* isolation : {"inline", "child"}) {
     Sandbox box;
     box.write("config/gantry/gantry.toml", "[host]\nmax_outbound_bytes = 1048576\n[plugins.lsp]\nisolation = \"" +
-                                               std::string(isolation) +
-                                               "\"\n[lsp.servers.fake]\ncommand = [\"" GANTRY_BUILD_DIR
+                                               std::string(isolation) + "\"\n[lsp.servers.fake]\ncommand = [\"" +
+                                               gantry::folders::build() +
                                                "/tests/lsp_fake_server\"]\nlanguages = [\"fake\"]\n");
     (void)box.serve();
     auto client = box.connect();
@@ -276,7 +277,7 @@ TEST_CASE("gantry lsp: an editor that is stopped by a signal loses nothing, howe
     REQUIRE(editor.receive()["params"]["n"] == 0);  // it has begun
     ::kill(editor.pid(), SIGSTOP);
     wait_for("the server to be held back", [&] {
-      const auto servers = client.call("lsp.servers", json::object(), kPatience);
+      const auto servers = client.call("lsp.servers", json::object(), kTimeout);
       return servers && servers->at("servers")[0].value("waits_for_client", false);
     });
     ::kill(editor.pid(), SIGCONT);

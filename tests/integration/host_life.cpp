@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -133,8 +134,8 @@ TEST_CASE("life: SIGINT is a graceful end as well, and a second signal ends a ho
   const pid_t graceful = box.serve();
   ::kill(graceful, SIGINT);
   REQUIRE(box.wait(graceful) == 0);
-  box.write("g.toml", "[host]\nstop_budget_seconds = 600\n[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR
-                      "/tests/plugins/faulty.so\"\ngrants = []\n");
+  box.write("g.toml", "[host]\nstop_budget_seconds = 600\n[plugins.faulty]\npath = \"" + gantry::folders::build() +
+                          "/tests/plugins/faulty.so\"\ngrants = []\n");
   const pid_t slow = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
   REQUIRE(client.send(R"({"jsonrpc":"2.0","id":"held","method":"faulty.never"})"));
@@ -284,12 +285,13 @@ TEST_CASE(
   for (const bool replaced : {true, false}) {
     INFO((replaced ? "replaced" : "removed"));
     Sandbox box;
-    const fs::path folder = fs::path(GANTRY_BUILD_DIR) / ("upgraded-" + std::to_string(::getpid()));
+    const fs::path folder = fs::path(gantry::folders::build()) / ("upgraded-" + std::to_string(::getpid()));
     fs::remove_all(folder);
     fs::create_directories(folder);
-    fs::create_hard_link(GANTRY_BUILD_DIR "/gantry", folder / "gantry");  // the same file system, and no copy
+    fs::create_hard_link(gantry::folders::build() + "/gantry",
+                         folder / "gantry");  // the same file system, and no copy
     box.program = (folder / "gantry").string();
-    box.environment = {"GANTRY_PLUGIN_DIR=" GANTRY_BUILD_DIR "/plugins"};
+    box.environment = {"GANTRY_PLUGIN_DIR=" + gantry::folders::build() + "/plugins"};
     box.write("config/gantry/gantry.toml", "[plugins.project_state]\nisolation = \"child\"\n");
     (void)box.serve();
     fs::remove(folder / "gantry");
@@ -297,7 +299,7 @@ TEST_CASE(
       std::ofstream(folder / "gantry") << "#!/bin/sh\necho another release >&2\nexit 64\n";
       fs::permissions(folder / "gantry", fs::perms::owner_all);
     }
-    const auto answer = box.connect().call("state.session.list", json::object(), kPatience);
+    const auto answer = box.connect().call("state.session.list", json::object(), kTimeout);
     fs::remove_all(folder);
     INFO((answer ? "" : answer.error().message));
     REQUIRE(answer);
@@ -309,12 +311,12 @@ TEST_CASE("life: a configuration that came after the start, where none was named
   (void)box.serve();
   auto client = box.connect();
   box.write("config/gantry/gantry.toml", "[async]\nmax_concurrent_ai_requests = 2\n");
-  const auto changed = client.call("config.reload", json::object(), kPatience);
+  const auto changed = client.call("config.reload", json::object(), kTimeout);
   INFO((changed ? "" : changed.error().message));
   REQUIRE(changed);
   REQUIRE((*changed)["live"] == json::array({"async.max_concurrent_ai_requests"}));
   fs::remove(box.dir() / "config/gantry/gantry.toml");
-  const auto back = client.call("config.reload", json::object(), kPatience);
+  const auto back = client.call("config.reload", json::object(), kTimeout);
   REQUIRE(back);
   REQUIRE((*back)["live"] == json::array({"async.max_concurrent_ai_requests"}));
 }

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <utility>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 #include "tests/other_user.hpp"
 
@@ -91,9 +92,9 @@ TEST_CASE(
   const pid_t second = spawn_badly(box, {"serve"});
   wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
   auto client = box.connect();
-  REQUIRE(client.call("state.settings.list", json::object(), kPatience));
+  REQUIRE(client.call("state.settings.list", json::object(), kTimeout));
   const auto state = [&] {
-    const auto plugins = client.call("host.plugins", json::object(), kPatience);
+    const auto plugins = client.call("host.plugins", json::object(), kTimeout);
     for (const auto& plugin : *plugins) {
       if (plugin["name"] == "project_state") return plugin;
     }
@@ -124,10 +125,10 @@ TEST_CASE("inherited: what is relative to the client's folder is found though th
   const pid_t pid = spawn_badly(box, {"serve", "--workspace", ".", "--config", "g.toml"});
   wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
   auto client = box.connect();
-  const auto status = client.call("host.status", json::object(), kPatience);
+  const auto status = client.call("host.status", json::object(), kTimeout);
   REQUIRE((*status)["workspaces"] == json{box.work().string()});
   REQUIRE((*status)["config_file"] == (box.work() / "g.toml").string());
-  REQUIRE(client.call("config.reload", json::object(), kPatience));
+  REQUIRE(client.call("config.reload", json::object(), kTimeout));
   ::kill(pid, SIGTERM);
   REQUIRE(box.wait(pid) == 0);
 }
@@ -171,7 +172,7 @@ TEST_CASE(
 
 TEST_CASE("inherited: a command that waits for processes of its own hears how they end though SIGCHLD was ignored") {
   Sandbox box;
-  const fs::path bad = GANTRY_BUILD_DIR "/tests/plugins/bad/check_bad.so";
+  const fs::path bad = gantry::folders::build() + "/tests/plugins/bad/check_bad.so";
   const auto library = box.work() / "dies_of_truncated.so";  // the name is the fault
   fs::copy_file(bad, library);
   fs::copy_file(fs::path(bad).replace_extension(".json"), fs::path(library).replace_extension(".json"));
@@ -240,7 +241,7 @@ TEST_CASE("inherited: as the first process of a container a host waits for orpha
     }
   } alive{first, outside};
   REQUIRE(status_line(first, "NSpid").ends_with("\t1"));
-  const auto refused = client->call("ai.chat", {{"messages", {{{"role", "user"}, {"content", "x"}}}}}, kPatience);
+  const auto refused = client->call("ai.chat", {{"messages", {{{"role", "user"}, {"content", "x"}}}}}, kTimeout);
   INFO((refused ? "answered" : refused.error().message));
   wait_for("the orphan", [&] { return !box.read("orphan").empty(); });
   // What its first process has not waited for stays, as a zombie of that process.
@@ -280,8 +281,8 @@ TEST_CASE("inherited: a host raises its limit of open files, and what it starts 
   };
   REQUIRE(soft_of(pid) == std::min<rlim_t>(hard.rlim_max, 65'536));
   auto client = box.connect();
-  REQUIRE(client.call("state.settings.list", json::object(), kPatience));
-  const auto plugins = client.call("host.plugins", json::object(), kPatience);
+  REQUIRE(client.call("state.settings.list", json::object(), kTimeout));
+  const auto plugins = client.call("host.plugins", json::object(), kTimeout);
   for (const auto& plugin : *plugins) {
     if (plugin["name"] == "project_state") REQUIRE(soft_of(plugin["pid"].get<pid_t>()) == few);
   }
@@ -302,7 +303,7 @@ TEST_CASE("inherited: a mask that closes files to their own user, and soft limit
   });
   wait_for("the host", [&] { return Client::connect(box.socket()).has_value(); });
   auto client = box.connect();
-  REQUIRE(client.call("state.settings.list", json::object(), kPatience));
+  REQUIRE(client.call("state.settings.list", json::object(), kTimeout));
   struct ::stat about{};
   REQUIRE(::stat(box.socket().parent_path().c_str(), &about) == 0);
   REQUIRE((about.st_mode & 0777) == 0700);

@@ -22,14 +22,14 @@ struct Orphans {
   [[nodiscard]] Result<json> ask(const std::string& method, json params = json::object()) {
     return client.call("lsp.request",
                        {{"uri", (box.work() / "a.fake").string()}, {"method", method}, {"params", std::move(params)}},
-                       kPatience);
+                       kTimeout);
   }
   /// The same, of another client; until it is answered.
   [[nodiscard]] std::thread asks(std::string method, json params = json::object()) {
     return std::thread([this, method = std::move(method), params = std::move(params)] {
       Client other = box.connect();
       (void)other.call("lsp.request",
-                       {{"uri", (box.work() / "a.fake").string()}, {"method", method}, {"params", params}}, kPatience);
+                       {{"uri", (box.work() / "a.fake").string()}, {"method", method}, {"params", params}}, kTimeout);
     });
   }
   [[nodiscard]] std::string hover() {
@@ -116,7 +116,7 @@ TEST_CASE("lsp death: a server of another configuration than the one of now is n
   const pid_t first = t.server_pid();
   kill_plugin(t.client);
   t.box.write("g.toml", t.box.read("g.toml") + "settings = { a = 1 }\n");
-  REQUIRE(t.client.call("config.reload", json::object(), kPatience));
+  REQUIRE(t.client.call("config.reload", json::object(), kTimeout));
   REQUIRE(t.hover() == "one");
   REQUIRE(t.server_pid() != first);
   wait_for("the end of the first", [&] { return ::kill(first, 0) != 0; });

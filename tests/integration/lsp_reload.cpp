@@ -126,7 +126,7 @@ TEST_CASE("lsp reload: a server that callers share goes on and knows its documen
   box.write("work/a.fake", "one");
   const auto ask = [&] {
     const auto result = client.call(
-        "lsp.request", {{"uri", (box.work() / "a.fake").string()}, {"method", "textDocument/hover"}}, kPatience);
+        "lsp.request", {{"uri", (box.work() / "a.fake").string()}, {"method", "textDocument/hover"}}, kTimeout);
     if (!result) FAIL(result.error().message);
     return *result;
   };
@@ -141,11 +141,11 @@ TEST_CASE("lsp reload: a server that callers share goes on and knows its documen
                           {{"uri", "file://" + (box.work() / "a.fake").string()},
                            {"version", 1},
                            {"diagnostics", {{{"message", "wrong"}}}}}}}}},
-                      kPatience));
+                      kTimeout));
   reload(client);
   // They are kept. What has changed on the disk while nobody watched is not known: the server is asked anew.
   const auto diagnostics =
-      client.call("lsp.diagnostics", {{"uri", (box.work() / "a.fake").string()}, {"wait_ms", 0}}, kPatience);
+      client.call("lsp.diagnostics", {{"uri", (box.work() / "a.fake").string()}, {"wait_ms", 0}}, kTimeout);
   REQUIRE(diagnostics);
   REQUIRE((*diagnostics)["freshness"] == "stale");
   REQUIRE((*diagnostics)["diagnostics"][0]["message"] == "wrong");
@@ -185,7 +185,7 @@ TEST_CASE("lsp reload: an editor that has said nothing yet, and one whose server
   StdioEditor silent(box, {"lsp", "--server", "fake"}), leaving(box, {"lsp", "--server", "fake"});
   (void)leaving.initialize(0);
   wait_for("both editors", [&] {
-    const auto all = client.call("lsp.servers", json::object(), kPatience)->at("servers");
+    const auto all = client.call("lsp.servers", json::object(), kTimeout)->at("servers");
     return std::count_if(all.begin(), all.end(), [](const json& s) { return s.value("kind", "") == "attached"; }) == 2;
   });
   (void)leaving.request(1, "test/hang");
@@ -212,7 +212,7 @@ TEST_CASE("lsp reload: a server that is still being greeted when the plugin is r
   REQUIRE(server(client, "attached")["pid"] == first);
   REQUIRE(said(box, "initialize").size() == 1);
   // It can be restarted as ever: the next one is greeted in the editor's words.
-  REQUIRE(client.call("lsp.restart", {{"server", "fake"}}, kPatience));
+  REQUIRE(client.call("lsp.restart", {{"server", "fake"}}, kTimeout));
   wait_for("the next greeting", [&] { return said(box, "initialize").size() == 2; });
 }
 

@@ -3,6 +3,7 @@
 // A host with language servers: the fake one, and the real clangd.
 #pragma once
 
+#include "tests/folders.hpp"
 #include "tests/integration/editor.hpp"
 
 namespace gantry::host::test {
@@ -12,7 +13,7 @@ inline void serve(Sandbox& box, const std::vector<std::string>& options, const s
                   const std::string& more = {}) {
   // Within the workspace, where the server may write, and where what it writes is no change of the project's.
   fs::create_directories(box.work() / ".cache");
-  json command{GANTRY_BUILD_DIR "/tests/lsp_fake_server", "--log", (box.work() / ".cache" / "said").string()};
+  json command{gantry::folders::build() + "/tests/lsp_fake_server", "--log", (box.work() / ".cache" / "said").string()};
   for (const auto& option : options) command.push_back(option);
   box.write("g.toml", "[log]\nstderr = false\n[supervisor]\nintensity = 100\n[plugins.lsp]\nisolation = \"" +
                           isolation + "\"\n[async]\nlsp_request_timeout_seconds = 60\n[lsp.servers.fake]\ncommand = " +
@@ -21,11 +22,11 @@ inline void serve(Sandbox& box, const std::vector<std::string>& options, const s
 }
 
 inline void reload(Client& client) {
-  const auto done = client.call("plugin.reload", {{"name", "lsp"}}, kPatience);
+  const auto done = client.call("plugin.reload", {{"name", "lsp"}}, kTimeout);
   if (!done) FAIL(done.error().message);
 }
 [[nodiscard]] inline json server(Client& client, const std::string& kind) {
-  for (const auto& entry : client.call("lsp.servers", json::object(), kPatience)->at("servers")) {
+  for (const auto& entry : client.call("lsp.servers", json::object(), kTimeout)->at("servers")) {
     if (entry.value("kind", "") == kind) return entry;
   }
   return json::object();
@@ -39,7 +40,7 @@ inline void reload(Client& client) {
   return out;
 }
 [[nodiscard]] inline json lsp_plugin(Client& client) {
-  for (const auto& entry : *client.call("host.plugins", json::object(), kPatience)) {
+  for (const auto& entry : *client.call("host.plugins", json::object(), kTimeout)) {
     if (entry["name"] == "lsp") return entry;
   }
   return json::object();

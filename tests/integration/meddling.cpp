@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -18,7 +19,7 @@ using namespace gantry::host::test;
 namespace {
 
 [[nodiscard]] std::string table_of(const std::string& plugin, const std::string& more = {}) {
-  return "[plugins." + plugin + "]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/more/" + plugin +
+  return "[plugins." + plugin + "]\npath = \"" + gantry::folders::build() + "/tests/plugins/more/" + plugin +
          ".so\"\ngrants = []\n" + more;
 }
 
@@ -30,7 +31,7 @@ class Meddled {
   }
   [[nodiscard]] json call(const std::string& method, const json& params = json::object()) const {
     auto client = box.connect();
-    const auto answer = client.call(method, params, kPatience);
+    const auto answer = client.call(method, params, kTimeout);
     INFO(method);
     INFO((answer ? "" : answer.error().message));
     REQUIRE(answer);
@@ -48,7 +49,7 @@ class Meddled {
 
 [[nodiscard]] json plugin_of(const Sandbox& box, const std::string& name) {
   auto client = box.connect();
-  const auto all = client.call("host.plugins", json::object(), kPatience);
+  const auto all = client.call("host.plugins", json::object(), kTimeout);
   for (const auto& plugin : *all) {
     if (plugin["name"] == name) return plugin;
   }
@@ -96,13 +97,13 @@ TEST_CASE(
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
   (void)t.call("state.settings.set", {{"key", "a"}, {"value", 1}});
   auto bystander = t.box.connect();
-  REQUIRE(bystander.call("host.status", json::object(), kPatience));
+  REQUIRE(bystander.call("host.status", json::object(), kTimeout));
   const pid_t child = t.call("meddler.forks", {{"fifo", fifo}})["pid"];
   ::kill(t.pid, SIGKILL);
   REQUIRE(t.box.wait(t.pid) == 128 + SIGKILL);
   REQUIRE(lives(child));
   // A client of the dead host's sees that it is gone.
-  REQUIRE_FALSE(bystander.call("host.status", json::object(), kPatience));
+  REQUIRE_FALSE(bystander.call("host.status", json::object(), kTimeout));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   t.box.socket().string().copy(address.sun_path, sizeof address.sun_path - 1);
@@ -149,21 +150,21 @@ TEST_CASE("meddling: no number is written or read by a locale that an inline plu
                           std::to_string(ntohs(address.sin_port)) + "/v1\"\n[ai.models.m]\nprovider = \"p\"\n");
   (void)box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
-  const auto set = client.call("meddler.locale", {{"name", "de_DE.UTF-8"}}, kPatience);
+  const auto set = client.call("meddler.locale", {{"name", "de_DE.UTF-8"}}, kTimeout);
   REQUIRE(set);
   REQUIRE((*set)["decimal_point"] == ",");
   const json chat{{"messages", json::array({{{"role", "user"}, {"content", "x"}}})}};
-  const auto late = client.call("ai.chat", chat, kPatience);
+  const auto late = client.call("ai.chat", chat, kTimeout);
   REQUIRE_FALSE(late);
   INFO(late.error().message);
   REQUIRE(late.error().message.find(" 1 s") != std::string::npos);
   // Numbers that are stored, told, configured anew and logged.
-  REQUIRE(client.call("state.settings.set", {{"key", "n"}, {"value", {1.5, 1234567, 0.1, 1e300}}}, kPatience));
-  const auto got = client.call("state.settings.get", {{"key", "n"}}, kPatience);
+  REQUIRE(client.call("state.settings.set", {{"key", "n"}, {"value", {1.5, 1234567, 0.1, 1e300}}}, kTimeout));
+  const auto got = client.call("state.settings.get", {{"key", "n"}}, kTimeout);
   REQUIRE((*got)["value"].dump() == "[1.5,1234567,0.1,1e+300]");
-  REQUIRE((*client.call("host.status", json::object(), kPatience))["uptime_seconds"].is_number_float());
+  REQUIRE((*client.call("host.status", json::object(), kTimeout))["uptime_seconds"].is_number_float());
   box.write("g.toml", box.read("g.toml") + "[plugins.meddler.settings]\nratio = 2.75\nbig = 1234567\n");
-  REQUIRE(client.call("config.reload", json::object(), kPatience));
+  REQUIRE(client.call("config.reload", json::object(), kTimeout));
   REQUIRE(box.run({"config", "show", "--config", (box.dir() / "g.toml").string()}).out.find("ratio = 2.75") !=
           std::string::npos);
   ::close(waits);

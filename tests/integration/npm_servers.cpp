@@ -2,6 +2,7 @@
 //
 // Language servers as people install them from npm (tests/npm), under the profile that the host gives to all. They are
 // built on vscode-languageserver, which ends a server that may not find out whether its client lives.
+#include "tests/folders.hpp"
 #include "tests/integration/editor.hpp"
 
 using namespace gantry;
@@ -10,14 +11,15 @@ using namespace gantry::host::test;
 
 namespace {
 
-constexpr const char* kModules = GANTRY_BUILD_DIR "/npm/node_modules/";
+const std::string kModules = gantry::folders::build() + "/npm/node_modules/";
 
 struct NpmServer {
   Sandbox box;
 
   NpmServer(const std::string& name, const std::string& script, const std::string& argument,
             const std::string& language) {
-    const json command{"node", "--require", GANTRY_SOURCE_DIR "/tests/npm/impatient.js", kModules + script, argument};
+    const json command{"node", "--require", gantry::folders::source() + "/tests/npm/impatient.js", kModules + script,
+                       argument};
     box.write("g.toml", "[log]\nstderr = false\n[async]\nlsp_request_timeout_seconds = 90\n[lsp.servers." + name +
                             "]\ncommand = " + command.dump() + "\nlanguages = [\"" + language + "\"]\n");
     (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
@@ -64,7 +66,7 @@ TEST_CASE("npm: bash-language-server serves an editor and callers, and one proce
   auto client = t.box.connect();
   wait_for("its answer to a caller", [&] {  // it reads what was opened when it has the time
     const json params{{"uri", t.uri("a.sh")}, {"method", "textDocument/documentSymbol"}};
-    const auto called = client.call("lsp.request", params, kPatience * 2);
+    const auto called = client.call("lsp.request", params, kTimeout * 2);
     if (!called) FAIL(called.error().message);
     return called->is_array() && !called->empty() && called->front()["name"] == "greet";
   });
@@ -85,7 +87,7 @@ TEST_CASE("npm: pyright serves an editor and callers, whose diagnostics follow w
   }
   auto client = t.box.connect();
   const auto diagnostics = [&] {
-    const auto got = client.call("lsp.diagnostics", {{"uri", t.uri("a.py")}, {"wait_ms", 60'000}}, kPatience * 2);
+    const auto got = client.call("lsp.diagnostics", {{"uri", t.uri("a.py")}, {"wait_ms", 60'000}}, kTimeout * 2);
     if (!got) FAIL(got.error().message);
     return *got;
   };

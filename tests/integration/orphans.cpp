@@ -3,6 +3,7 @@
 // What becomes of plugins' processes when their host is killed.
 #include <map>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -13,16 +14,16 @@ TEST_CASE("life: the processes of plugins die with a host that is killed, also o
   Sandbox box;
   std::string config;
   for (const std::string name : {"prober", "asker", "faulty"}) {
-    config += "[plugins." + name + "]\nisolation = \"child\"\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/" + name +
-              ".so\"\ngrants = []\n";
+    config += "[plugins." + name + "]\nisolation = \"child\"\npath = \"" + gantry::folders::build() +
+              "/tests/plugins/" + name + ".so\"\ngrants = []\n";
   }
   box.write("g.toml", config);
   const pid_t host = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
   for (const char* method : {"prober.folder", "asker.folder", "faulty.attempts"})
-    REQUIRE(client.call(method, json::object(), kPatience));
+    REQUIRE(client.call(method, json::object(), kTimeout));
   std::map<std::string, pid_t> pids;
-  for (const auto& plugin : *client.call("host.plugins", json::object(), kPatience)) {
+  for (const auto& plugin : *client.call("host.plugins", json::object(), kTimeout)) {
     if (plugin.contains("pid")) pids[plugin["name"]] = plugin["pid"];
   }
   REQUIRE(pids.size() == 3);

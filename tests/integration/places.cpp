@@ -55,7 +55,7 @@ TEST_CASE("places: a host whose socket, lock or folder is removed or moved serve
   REQUIRE(::stat(run.c_str(), &about) == 0);
   REQUIRE((about.st_mode & 0777) == 0700);
   set_and_get(box);
-  REQUIRE(before.call("host.ping_is_no_method", json::object(), kPatience).error().kind == ErrorKind::method_not_found);
+  REQUIRE(before.call("host.ping_is_no_method", json::object(), kTimeout).error().kind == ErrorKind::method_not_found);
   REQUIRE(box.run({"stop"}).code == 0);
   REQUIRE(box.wait(pid) == 0);
   REQUIRE(!fs::exists(box.socket()));
@@ -202,7 +202,7 @@ TEST_CASE("places: gantry stop ends the holder of the state folder also when tha
     (void)std::signal(SIGTERM, SIG_DFL);  // Catch has a handler of its own
     const auto lock = StateLock::take(box.dir() / "state");
     if (!lock) ::_exit(1);
-    lock->tell(box.socket());
+    lock->write_socket(box.socket());
     (void)!::write(ready[1], "1", 1);
     while (true) ::pause();
   }

@@ -2,6 +2,7 @@
 //
 // `gantry plugin check` as people and builds run it: what is right passes, what is wrong is said, without a host.
 #include "tests/integration/plugin_check.hpp"
+#include "tests/folders.hpp"
 
 #include <regex>
 
@@ -33,9 +34,9 @@ TEST_CASE("check: a plugin for the first released header passes every case") { p
 TEST_CASE("check: the plugin of the fault tests passes every case when it has no fault") {
   passes(kTestPlugins / "bad" / "check_bad.so");
 }
-TEST_CASE("check: ai passes every case") { passes(GANTRY_BUILD_DIR "/plugins/ai.so"); }
-TEST_CASE("check: lsp passes every case") { passes(GANTRY_BUILD_DIR "/plugins/lsp.so"); }
-TEST_CASE("check: project_state passes every case") { passes(GANTRY_BUILD_DIR "/plugins/project_state.so"); }
+TEST_CASE("check: ai passes every case") { passes(gantry::folders::build() + "/plugins/ai.so"); }
+TEST_CASE("check: lsp passes every case") { passes(gantry::folders::build() + "/plugins/lsp.so"); }
+TEST_CASE("check: project_state passes every case") { passes(gantry::folders::build() + "/plugins/project_state.so"); }
 
 TEST_CASE("check: for people there is a line a case, and the counts at the end") {
   Sandbox box;
@@ -81,7 +82,7 @@ TEST_CASE("check: --list names the cases that docs/plugin-check.md has") {
   Sandbox box;
   const auto ran = box.run({"plugin", "check", "--list"});
   REQUIRE(ran.code == 0);
-  std::ifstream in(GANTRY_SOURCE_DIR "/docs/plugin-check.md");
+  std::ifstream in(gantry::folders::source() + "/docs/plugin-check.md");
   const std::string document((std::istreambuf_iterator<char>(in)), {});
   std::istringstream lines(ran.out);
   int count = 0;
@@ -121,7 +122,7 @@ TEST_CASE("check: the folders of the cases are gone afterwards") {
   Sandbox box;
   fs::create_directory(box.dir() / "tmp");
   box.environment.push_back("TMPDIR=" + (box.dir() / "tmp").string());
-  const auto checked = check(box, GANTRY_BUILD_DIR "/plugins/project_state.so", {"start", "double_create"});
+  const auto checked = check(box, gantry::folders::build() + "/plugins/project_state.so", {"start", "double_create"});
   REQUIRE(checked.code == 0);
   REQUIRE(fs::is_empty(box.dir() / "tmp"));
 }

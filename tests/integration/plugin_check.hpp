@@ -5,11 +5,12 @@
 
 #include <map>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 namespace gantry::host::test {
 
-inline const fs::path kTestPlugins = GANTRY_BUILD_DIR "/tests/plugins";
+inline const fs::path kTestPlugins = gantry::folders::build() + "/tests/plugins";
 
 struct Checked {
   int code = -1;

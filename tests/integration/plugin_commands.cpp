@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `gantry plugin ...` as people type it.
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -12,9 +13,9 @@ namespace {
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 void with_mortal(Sandbox& box, const std::string& more = {}, const std::string& isolation = "child") {
-  box.write("config/gantry/gantry.toml",
-            "[plugins.mortal]\npath = \"" GANTRY_BUILD_DIR "/tests/plugins/more/mortal.so\"\nisolation = \"" +
-                isolation + "\"\ngrants = [\"write:" + box.dir().string() + "\"]\n" + more);
+  box.write("config/gantry/gantry.toml", "[plugins.mortal]\npath = \"" + gantry::folders::build() +
+                                             "/tests/plugins/more/mortal.so\"\nisolation = \"" + isolation +
+                                             "\"\ngrants = [\"write:" + box.dir().string() + "\"]\n" + more);
 }
 
 json mortal(Sandbox& box) {
@@ -91,7 +92,7 @@ TEST_CASE(
 TEST_CASE(
     "plugin commands: a plugin that comes while the host runs is found by its reload and by one of the configuration") {
   Sandbox box;
-  const fs::path built = GANTRY_BUILD_DIR "/tests/plugins";
+  const fs::path built = gantry::folders::build() + "/tests/plugins";
   const auto folder = box.dir() / "plugins";
   fs::create_directory(folder);
   const auto put = [&](const fs::path& from, const std::string& name) {
@@ -138,7 +139,7 @@ TEST_CASE("plugin commands: a host that watches reloads also a plugin that has c
   fs::create_directory(folder);
   const auto put = [&](const std::string& build) {
     for (const char* kind : {".json", ".so"}) {
-      fs::copy_file(GANTRY_BUILD_DIR "/tests/plugins/more/" + build + kind, folder / "new",
+      fs::copy_file(gantry::folders::build() + "/tests/plugins/more/" + build + kind, folder / "new",
                     fs::copy_options::overwrite_existing);
       fs::rename(folder / "new", folder / (std::string("swap") + kind));
     }

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <iostream>
 
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -28,7 +29,7 @@ class Reloading {
                              "\"\nisolation = \"" + isolation_ + "\"\ngrants = [\"read:workspace\"]\n");
     (void)box_.serve({"--config", (box_.dir() / "g.toml").string()});
     // Only what runs is there to be replaced: until then a library lies beside the manifest that the host has read.
-    if (const auto runs = box_.connect().call("swap.build", json::object(), kPatience); !runs)
+    if (const auto runs = box_.connect().call("swap.build", json::object(), kTimeout); !runs)
       FAIL(runs.error().message);
   }
 
@@ -61,7 +62,7 @@ class Reloading {
  private:
   // As a linker does: another file under the same name.
   void put(int build) const {
-    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + mode_ + "_" + std::to_string(build);
+    const fs::path from = gantry::folders::build() + "/tests/plugins/more/swap_" + mode_ + "_" + std::to_string(build);
     for (const char* kind : {".json", ".so"}) {
       fs::copy_file(from.string() + kind, box_.dir() / "made", fs::copy_options::overwrite_existing);
       fs::rename(box_.dir() / "made", box_.dir() / (std::string("swap") + kind));
@@ -71,7 +72,7 @@ class Reloading {
     for (auto next = Clock::now(); !over; next += kReloadEvery) {
       std::this_thread::sleep_until(next);
       put(reloads_ % 2 == 0 ? 2 : 1);
-      const auto reloaded = client.call("plugin.reload", {{"name", "swap"}}, kPatience);
+      const auto reloaded = client.call("plugin.reload", {{"name", "swap"}}, kTimeout);
       if (reloaded) {
         ++reloads_;
       } else if (reloaded.error().kind != ErrorKind::overloaded) {  // old instances end their calls still
@@ -100,7 +101,7 @@ class Reloading {
         sent.push_back(Clock::now());
       }
       const bool more = static_cast<int>(sent.size()) < calls;
-      auto message = client.receive(more ? std::chrono::milliseconds(1) : std::chrono::milliseconds(kPatience));
+      auto message = client.receive(more ? std::chrono::milliseconds(1) : std::chrono::milliseconds(kTimeout));
       if (!message && message.error().kind == ErrorKind::timeout && more) continue;
       if (!message) return message.error().message;
       if (auto wrong = take(*message, sent); !wrong.empty()) return wrong;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -11,9 +12,9 @@ namespace {
 class StuckHost {
  public:
   explicit StuckHost(const std::string& where) {
-    box.write("g.toml", "[host]\nstop_budget_seconds = 1\n[plugins.faulty]\npath = \"" GANTRY_BUILD_DIR
-                        "/tests/plugins/faulty.so\"\ngrants = []\n[plugins.faulty.settings]\nhang = \"" +
-                            where + "\"\n");
+    box.write("g.toml", "[host]\nstop_budget_seconds = 1\n[plugins.faulty]\npath = \"" + gantry::folders::build() +
+                            "/tests/plugins/faulty.so\"\ngrants = []\n[plugins.faulty.settings]\nhang = \"" + where +
+                            "\"\n");
     pid_ = box.serve({"--config", (box.dir() / "g.toml").string()});
   }
   void wait_for(const std::string& line) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `gantry trust` as people type it.
+#include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
 
 using namespace gantry;
@@ -12,7 +13,7 @@ namespace {
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 void with_wanting(Sandbox& box, int build) {
-  const std::string library = GANTRY_BUILD_DIR "/tests/plugins/more/wanting_" + std::to_string(build) + ".so";
+  const std::string library = gantry::folders::build() + "/tests/plugins/more/wanting_" + std::to_string(build) + ".so";
   box.write("config/gantry/gantry.toml", "[plugins.wanting]\npath = \"" + library + "\"\n");
 }
 
@@ -87,14 +88,14 @@ TEST_CASE("trust commands: a project's file is shown and trusted as it is and no
   REQUIRE(box.run({"trust", "--list"}).out.empty());
 }
 
-TEST_CASE("trust commands: a project's file with a mistake is said to have it and nothing is trusted") {
+TEST_CASE("trust commands: a project's file with an error is said to have it and nothing is trusted") {
   Sandbox box;
   box.write("work/.gantry.toml", "[host]\nworkers = 1\n");
   (void)box.serve({"--workspace", box.work().string()});
   const auto wrong = box.run({"trust", box.work().string(), "--yes"});
   REQUIRE(wrong.code == 1);
   REQUIRE(has(wrong.out, ".gantry.toml:2:11: error: `host.workers` is not for a project to set"));
-  REQUIRE(has(wrong.err, "it has mistakes"));
+  REQUIRE(has(wrong.err, "it has errors"));
   REQUIRE(has(box.run({"status"}).out, ".gantry.toml: wrong\n"));
   REQUIRE(box.run({"trust", "--list"}).out.empty());
 }

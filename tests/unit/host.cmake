@@ -9,6 +9,7 @@ gantry_add_test(test_host
   plugins/abi.cpp
   plugins/alone.cpp
   plugins/bad.cpp
+  plugins/call_table.cpp
   plugins/child.cpp
   plugins/child_output.cpp
   plugins/hung.cpp

@@ -22,7 +22,6 @@
 #include "host/plugins/child/link_port.hpp"
 #include "host/plugins/handover.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
-#include "host/plugins/plugin_call.hpp"
 #include "host/sandbox/confine.hpp"
 
 namespace gantry::host {
@@ -55,11 +54,11 @@ class Child {
       });
     });
     link_->start();
-    tell_started(start, confined);
+    send_started(start, confined);
     const auto command = commands.rx.recv();
-    if (plugin_ && command->heir) plugin_->expect_heir();
+    if (plugin_ && command->successor) plugin_->expect_heir();
     const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
-    tell_stopped(*command, clean);
+    send_stopped(*command, clean);
     (void)link_->write_out(std::chrono::steady_clock::now() + kLastWrite);  // what it leaves may be large
     link_->close_soon();
     if (!clean) std::_Exit(1);  // a thread is still in the plugin
@@ -71,28 +70,29 @@ class Child {
  private:
   /// For a plugin whose host is gone.
   static constexpr Duration kLastBudget = std::chrono::seconds(1);
-  /// The host ends the process before, when its patience is shorter.
+  /// The host ends the process before, when its timeout is shorter.
   static constexpr std::chrono::seconds kLastWrite{5};
   struct Command {
     bool gone;  ///< the host is; else it says stop
     Duration budget;
-    bool heir = false;  ///< another instance comes next
+    bool successor = false;  ///< another instance comes next
   };
-  /// What comes back of one call, under the host's number for it.
-  class LinkSink final : public CallSink {
+  /// A call of the host's, under its number there: what comes back of it goes over the link.
+  class HostsCall final : public PluginCall {
    public:
-    LinkSink(Child& child, std::uint64_t id) : child_(child), id_(id) {}
+    HostsCall(Child& child, std::uint64_t number, CallRequest request)
+        : PluginCall(std::move(request)), child_(child), number_(number) {}
     void item(std::string_view payload) override { send(GANTRY_ITEM, 0, payload); }
     void item_end() override { send(GANTRY_ITEM, GANTRY_END, {}); }
     void credit(std::uint32_t items) override {
-      auto msg = make_msg(GANTRY_CREDIT, id_);
+      auto msg = make_msg(GANTRY_CREDIT, number_);
       msg.credit = items;
       (void)child_.link_->send(msg);
     }
     void progress(std::string_view payload) override { send(GANTRY_PROGRESS, 0, payload); }
     void answered(Result<Answer> answer) override {
-      child_.forget(id_);
-      auto msg = make_msg(GANTRY_RESPONSE, id_);
+      child_.forget(number_);
+      auto msg = make_msg(GANTRY_RESPONSE, number_);
       msg.status = answer ? 0 : static_cast<std::int32_t>(answer.error().kind);
       if (!answer) answer = Answer(detail::error_payload(answer.error()));
       msg.payload = to_bytes(answer->text);
@@ -101,16 +101,16 @@ class Child {
 
    private:
     void send(gantry_kind kind, std::uint16_t flags, std::string_view payload) const {
-      auto msg = make_msg(kind, id_);
+      auto msg = make_msg(kind, number_);
       msg.flags = flags;
       msg.payload = to_bytes(payload);
       (void)child_.link_->send(msg);
     }
     Child& child_;
-    const std::uint64_t id_;
+    const std::uint64_t number_;
   };
 
-  void tell_stopped(const Command& command, bool clean) {
+  void send_stopped(const Command& command, bool clean) {
     if (command.gone) return;
     const auto given = plugin_ ? plugin_->given() : nullptr;
     if (given) give_back_streams(*given);
@@ -151,7 +151,7 @@ class Child {
     return confine(*wanted);
   }
   // The worker has the plugin before the host hears that there is one.
-  void tell_started(const json& start, const Result<Confined>& confined) {
+  void send_started(const json& start, const Result<Confined>& confined) {
     if (confined) {
       for (const auto& note : confined->notes) port_->log(Level::warn, note);
     }
@@ -250,16 +250,16 @@ class Child {
     request.traceparent = to_view(msg.traceparent);
     request.idempotency_key = to_view(msg.idempotency_key);
     request.descriptors = std::move(descriptors);
-    const auto opened = serving_->open(std::make_shared<LinkSink>(*this, msg.id), msg.id);
-    if ((msg.flags & GANTRY_RESUMED) != 0) opened->resumed_by_host();
+    const PluginCallPtr call(new HostsCall(*this, msg.id, std::move(request)));
+    if ((msg.flags & GANTRY_RESUMED) != 0) call->resumed_by_host();
     {
       const Lock lock(mutex_);
-      calls_.emplace(msg.id, opened);
+      calls_.emplace(msg.id, call);
     }
-    opened->begin(std::move(request));
+    if (auto opened = serving_->open(call, msg.id); !opened) call->finish(std::unexpected(std::move(opened.error())));
   }
   void of_call(const gantry_msg& msg) {
-    std::shared_ptr<PluginCall> call;
+    PluginCallPtr call;
     {
       const Lock lock(mutex_);
       if (const auto it = calls_.find(msg.id); it != calls_.end()) call = it->second;
@@ -285,7 +285,7 @@ class Child {
     }
   }
   void forget(std::uint64_t id) {
-    std::shared_ptr<PluginCall> last;
+    PluginCallPtr last;
     const Lock lock(mutex_);
     if (const auto it = calls_.find(id); it != calls_.end()) {
       last = std::move(it->second);
@@ -301,7 +301,7 @@ class Child {
   std::shared_ptr<InlinePlugin> plugin_;  ///< the main thread's
   InlinePlugin* serving_ = nullptr;       ///< the worker's, from its start on
   Mutex mutex_;
-  std::unordered_map<std::uint64_t, std::shared_ptr<PluginCall>> calls_ GANTRY_GUARDED_BY(mutex_);
+  std::unordered_map<std::uint64_t, PluginCallPtr> calls_ GANTRY_GUARDED_BY(mutex_);
 };
 
 struct Start {

@@ -41,10 +41,8 @@ struct Ends {
 }  // namespace
 
 ChildPlugin::ChildPlugin(PluginBasics basics, ChildDeps deps)
-    : Plugin(std::move(basics)),
-      deps_(std::move(deps)),
-      tasks_(mpsc::channel<std::move_only_function<void()>>(kTasks)) {
-  (void)tasks_.rx.ready_or_wake(bell_);
+    : Plugin(std::move(basics)), deps_(std::move(deps)), tasks_(mpsc::channel<Task>(kTasks)) {
+  (void)tasks_.rx.ready_or_wake(waker_);
 }
 
 ChildPlugin::~ChildPlugin() {
@@ -94,7 +92,7 @@ Result<void> ChildPlugin::spawn() {
 }
 
 Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::path& library, PluginBasics basics,
-                                                        ChildDeps deps, const json& config, Duration patience) {
+                                                        ChildDeps deps, const json& config, Duration timeout) {
   std::shared_ptr<ChildPlugin> plugin(new ChildPlugin(std::move(basics), std::move(deps)));
   auto [reply, answer] = oneshot::channel<Result<void>>();
   plugin->started_.emplace(std::move(reply));
@@ -116,7 +114,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     msg.epoch = to_bytes(*state);
   }
   (void)plugin->link_->send(msg);
-  auto started = answer.recv_for(patience);
+  auto started = answer.recv_for(timeout);
   if (!started) {
     plugin->refuse_calls();
     plugin->kill();
@@ -125,9 +123,9 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
     if (started.error().kind == ErrorKind::timeout)
       return fail(ErrorKind::unavailable,
                   "it did not start within " +
-                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(patience).count()) +
+                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout).count()) +
                       " s; its process was ended");
-    plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kLastBreath);
+    plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kExitGrace);
     const auto said = plugin->last_output();
     return fail(ErrorKind::unavailable,
                 "its process ended while it started: " + became.reason +
@@ -145,7 +143,7 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
   return plugin;
 }
 
-bool ChildPlugin::push(std::move_only_function<void()> task) { return tasks_.tx.try_send(std::move(task)).has_value(); }
+bool ChildPlugin::push(Task task) { return tasks_.tx.try_send(std::move(task)).has_value(); }
 
 void ChildPlugin::run_tasks() noexcept {
   const auto self = weak_from_this().lock();  // a task may hold the last owner
@@ -153,12 +151,12 @@ void ChildPlugin::run_tasks() noexcept {
   do {
     while (auto task = tasks_.rx.try_recv()) {
       try {
-        (*task)();
+        (*task)(self.get());
       } catch (const std::exception& e) {
         port().log(Level::error, std::string("an exception of the host's own in a delivery: ") + e.what());
       }
     }
-  } while (tasks_.rx.ready_or_wake(bell_));
+  } while (tasks_.rx.ready_or_wake(waker_));
 }
 
 // Serial.
@@ -251,9 +249,7 @@ void ChildPlugin::give_stream(std::uint64_t id) {
   (void)take_stream(id);
   auto msg = wire::make(wire::kGaveStream);
   msg.id = id;
-  const bool taken = push([weak = weak_self(), msg] {
-    if (const auto plugin = weak.lock()) (void)plugin->link_->send(msg);
-  });
+  const bool taken = push([link = link_, msg](Plugin*) { (void)link->send(msg); });
   if (!taken) (void)link_->send(msg);
 }
 

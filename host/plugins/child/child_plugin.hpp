@@ -47,10 +47,10 @@ class ChildPlugin final : public Plugin {
   static constexpr std::size_t kMaxWaiting = Link::kMaxOutbound / 2;
   static constexpr std::size_t kEventsOut = 64;
 
-  /// Blocks until the plugin runs there, or has refused, or `patience` is over.
+  /// Blocks until the plugin runs there, or has refused, or `timeout` is over.
   [[nodiscard]] static Result<std::shared_ptr<ChildPlugin>> start(const std::filesystem::path& library,
                                                                   PluginBasics basics, ChildDeps deps,
-                                                                  const json& config, Duration patience);
+                                                                  const json& config, Duration timeout);
   ~ChildPlugin() override;
   bool stop(Duration budget) override;
   [[nodiscard]] std::string runs_on() const override { return "child"; }
@@ -60,19 +60,19 @@ class ChildPlugin final : public Plugin {
 
  private:
   /// How long a process whose socket has ended may take to end itself, and one to answer a ping.
-  static constexpr auto kLastBreath = std::chrono::milliseconds(500);
+  static constexpr auto kExitGrace = std::chrono::milliseconds(500);
   /// Bytes of items that were on their way into streams which it gives to the next one. More: it is killed.
   static constexpr std::size_t kMaxUndelivered = std::size_t{256} << 20;
   /// Runs when a task comes to a queue that had none, on the thread that brings it.
-  struct Bell final : Waiter {
-    explicit Bell(ChildPlugin& p) : plugin(p) {
-      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).plugin.run_tasks(); };
+  struct Waker final : Waiter {
+    explicit Waker(ChildPlugin& p) : plugin(p) {
+      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).plugin.run_tasks(); };
     }
     ChildPlugin& plugin;
   };
   ChildPlugin(PluginBasics basics, ChildDeps deps);
   [[nodiscard]] Result<void> spawn();
-  [[nodiscard]] bool push(std::move_only_function<void()> task) override;
+  [[nodiscard]] bool push(Task task) override;
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return link_->waiting() < kMaxWaiting; }
   [[nodiscard]] bool tries_again() const override { return false; }  // its process has sent the item by its credit
@@ -88,7 +88,7 @@ class ChildPlugin final : public Plugin {
   [[nodiscard]] Result<void> watch_process();
   void process_ended();
   void ended(const std::string& why);
-  void tell_death(const std::string& why);
+  void report_death(const std::string& why);
   void watch_silence();
   void look_for_silence();
   /// Waits for the process at most until then; what became of it. Any thread, more than once.
@@ -100,15 +100,15 @@ class ChildPlugin final : public Plugin {
   void ask_for_events();
   void end_events();
   void event_over(const gantry_msg& msg);
-  void bury_events(const std::string& why);
+  void dead_letter_events(const std::string& why);
 
   const ChildDeps deps_;
   std::shared_ptr<Link> link_;
   std::shared_ptr<ChildOutput> output_;
   pid_t pid_ = -1;
   int pidfd_ = -1;
-  mpsc::Channel<std::move_only_function<void()>> tasks_;
-  Bell bell_{*this};
+  mpsc::Channel<Task> tasks_;
+  Waker waker_{*this};
   std::unordered_set<OriginId> known_origins_;  ///< serial
   std::optional<oneshot::Sender<Result<void>>> started_;
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
@@ -116,7 +116,7 @@ class ChildPlugin final : public Plugin {
   // The worker's:
   bool exited_ = false;
   std::optional<std::string> why_;  ///< the link has ended, the process not yet
-  TimerKey patience_ = 0;           ///< and how long that may last
+  TimerKey timeout_ = 0;            ///< and how long that may last
   // The link's worker's:
   std::optional<std::string> hung_;  ///< why its process was killed
   std::optional<std::chrono::steady_clock::time_point> pinged_{};

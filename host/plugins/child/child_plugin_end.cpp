@@ -26,12 +26,12 @@ void ChildPlugin::ended(const std::string& why) {
   }
   refuse_calls();
   if (exited_) {
-    tell_death(why);
+    report_death(why);
     return;
   }
   // What becomes of the process is known a moment later.
   why_ = why;
-  patience_ = deps_.workers.timers().after(kLastBreath, [weak = weak_self()] {
+  timeout_ = deps_.workers.timers().after(kExitGrace, [weak = weak_self()] {
     if (const auto plugin = weak.lock()) plugin->kill();
   });
 }
@@ -55,12 +55,12 @@ void ChildPlugin::process_ended() {
     link_->finish("its process has ended");
     return;
   }
-  (void)deps_.workers.timers().cancel(patience_);
-  tell_death(*why_);
+  (void)deps_.workers.timers().cancel(timeout_);
+  report_death(*why_);
 }
 
 // On the worker that reads its output.
-void ChildPlugin::tell_death(const std::string& why) {
+void ChildPlugin::report_death(const std::string& why) {
   const auto end = reap(std::chrono::steady_clock::now());
   Death became = hung_ ? Death{*hung_} : end.value_or(Death{why});
   became.calls = open_methods();
@@ -68,7 +68,7 @@ void ChildPlugin::tell_death(const std::string& why) {
   output_->read_rest();
   port().log(Level::error, "its process has ended: " + became.reason);
   port().unsubscribe();
-  bury_events("its plugin died");
+  dead_letter_events("its plugin died");
   // First this: who is answered may call again at once.
   if (deps_.died) deps_.died(shared_from_this(), became);
   answer_all(Error{ErrorKind::plugin_died, "plugin " + name() + " died: " + became.reason, {}});
@@ -96,7 +96,7 @@ void ChildPlugin::look_for_silence() {
   }
   // A clock that was moved on (a test's) has not given it the time to answer.
   const auto now = std::chrono::steady_clock::now();
-  if (pinged_ && !heard && now - *pinged_ >= kLastBreath) {
+  if (pinged_ && !heard && now - *pinged_ >= kExitGrace) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(deps_.hung_after).count();
     hung_ = "stands still: its process has said nothing for " + std::to_string(seconds) + " s, and answers no ping";
     kill();
@@ -145,16 +145,16 @@ bool ChildPlugin::stop(Duration budget) {
   msg.budget_ns = budget.count();
   msg.status = has_heir() ? 1 : 0;
   (void)link_->send(msg);
-  // Its own patience ends first, and it says what happened.
-  const auto returned = stopped_.answer.recv_for(budget + kLastBreath);
+  // Its own timeout ends first, and it says what happened.
+  const auto returned = stopped_.answer.recv_for(budget + kExitGrace);
   const bool clean = returned && *returned;
   link_->close_soon();
-  if (!reap(std::chrono::steady_clock::now() + kLastBreath)) {
+  if (!reap(std::chrono::steady_clock::now() + kExitGrace)) {
     port().log(Level::error, "its process does not end; it is killed");
     kill();
     (void)reap(std::chrono::steady_clock::time_point::max());
   }
-  bury_events("it was stopped before its handler was given it again");
+  dead_letter_events("it was stopped before its handler was given it again");
   bool said = false;
   {
     const Lock lock(mutex_);

@@ -18,8 +18,8 @@ void ChildPlugin::schedule_events() {
     const Lock lock(mutex_);
     if (stopping_ || std::exchange(sending_events_, true)) return;
   }
-  const bool taken = push([weak = weak_self()] {
-    if (const auto plugin = weak.lock()) plugin->send_events();
+  const bool taken = push([](Plugin* self) {
+    if (self != nullptr) static_cast<ChildPlugin*>(self)->send_events();
   });
   if (taken) return;
   const Lock lock(mutex_);
@@ -85,7 +85,7 @@ void ChildPlugin::event_over(const gantry_msg& msg) {
   if (more) schedule_events();
 }
 
-void ChildPlugin::bury_events(const std::string& why) {
+void ChildPlugin::dead_letter_events(const std::string& why) {
   std::deque<Event> events;
   {
     const Lock lock(mutex_);

@@ -77,7 +77,7 @@ void LinkPort::forget(OriginId origin) {
   origins_.erase(origin);
 }
 
-std::shared_ptr<ActiveCall> LinkPort::call(CallRequest request, std::shared_ptr<CallSink> sink) {
+CallPtr LinkPort::call(CallRequest request, std::shared_ptr<CallSink> sink) {
   std::uint64_t id = 0;
   {
     const Lock lock(mutex_);
@@ -99,9 +99,9 @@ std::shared_ptr<ActiveCall> LinkPort::call(CallRequest request, std::shared_ptr<
       calls_.erase(id);
     }
     sink->answered(fail(ErrorKind::unavailable, "the host is gone"));
-    return std::make_shared<NoCall>();
+    return CallPtr(new NoCall);
   }
-  return std::make_shared<LinkCall>(link_, id);
+  return CallPtr(new LinkCall(link_, id));
 }
 
 void LinkPort::answer(const gantry_msg& msg, Descriptors descriptors) {

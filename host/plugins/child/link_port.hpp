@@ -31,7 +31,7 @@ class LinkPort final : public PluginPort {
   [[nodiscard]] Result<void> publish(std::string topic, std::string epoch, std::uint64_t seq,
                                      std::string payload) override;
   [[nodiscard]] std::optional<std::string> describe(OriginId origin) override;
-  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink) override;
+  [[nodiscard]] CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink) override;
   void left() override {}
   void gave_stream(std::uint64_t id) override;
   void subscribe(const std::vector<std::string>& patterns, std::function<void()> wake) override;

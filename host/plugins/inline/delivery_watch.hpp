@@ -2,9 +2,10 @@
 //
 // host/plugins/inline/delivery_watch.hpp: finds a delivery to a plugin that does not return.
 //
-// Each delivery has a number, which lies in a word with its name while the plugin is in it. A timer looks at the word a
-// few times within `patience`: the same number each time, and the plugin hangs. The timer is set by a delivery that
-// finds none, and set again only by a look that finds a delivery: a plugin that has nothing to do wakes nobody.
+// Each delivery has a number, which lies in a word with its name while the plugin is in it. A timer
+// looks at the word a few times within `timeout`: the same number each time, and the plugin hangs.
+// The timer is set by a delivery that finds none, and set again only by a look that finds a
+// delivery: a plugin that has nothing to do wakes nobody.
 //
 // Thread rule: enter() and leave() serially, a few plain stores; the rest by the timer. `hung` is called there, once.
 // The word and the timer are Dekker's pattern (asymmetric_fence.hpp): a delivery writes its number, then looks for the
@@ -28,16 +29,16 @@ namespace gantry::host {
 
 class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
  public:
-  /// Found after `patience`, and at most a quarter of it later.
+  /// Found after `timeout`, and at most a quarter of it later.
   static constexpr int kLooks = 4;
   using OnHung = std::function<void(const std::string& what)>;
 
-  /// `patience` zero: nothing is watched.
-  DeliveryWatch(Timers& timers, Duration patience, OnHung hung)
-      : timers_(timers), patience_(patience), hung_(std::move(hung)) {}
+  /// `timeout` zero: nothing is watched.
+  DeliveryWatch(Timers& timers, Duration timeout, OnHung hung)
+      : timers_(timers), timeout_(timeout), hung_(std::move(hung)) {}
 
   void enter(std::string_view what) noexcept {
-    if (patience_ == Duration::zero()) return;
+    if (timeout_ == Duration::zero()) return;
     std::array<std::uint64_t, kWords> text{};
     std::memcpy(text.data(), what.data(), std::min(what.size(), sizeof text));
     for (std::size_t i = 0; i < kWords; ++i) what_[i].store(text[i], std::memory_order_relaxed);
@@ -48,7 +49,7 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
   /// Any thread: `hung` is not called any more, unless it is just being called.
   void end() { ended_.store(true, std::memory_order_relaxed); }
   void leave() noexcept {
-    if (patience_ == Duration::zero()) return;
+    if (timeout_ == Duration::zero()) return;
     number_.store(number_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
 
@@ -56,7 +57,7 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
   static constexpr std::size_t kWords = 8;
 
   void arm() {
-    (void)timers_.after(patience_ / kLooks, [weak = weak_from_this()] {
+    (void)timers_.after(timeout_ / kLooks, [weak = weak_from_this()] {
       if (const auto watch = weak.lock()) watch->look();
     });
   }
@@ -73,12 +74,12 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
       seen_ = number;
       looks_ = 0;
     } else if (++looks_ == kLooks) {
-      tell(number);
+      report(number);
       return;
     }
     arm();
   }
-  void tell(std::uint64_t number) {
+  void report(std::uint64_t number) {
     std::array<char, kWords * sizeof(std::uint64_t) + 1> text{};
     for (std::size_t i = 0; i < kWords; ++i) {
       const auto word = what_[i].load(std::memory_order_relaxed);
@@ -94,7 +95,7 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
   [[nodiscard]] static bool is_inside(std::uint64_t number) { return number % 2 != 0; }
 
   Timers& timers_;
-  const Duration patience_;
+  const Duration timeout_;
   const OnHung hung_;
   const bool asymmetric_ = detail::asymmetric_fences();
   std::atomic<std::uint64_t> number_{0};  ///< odd: the plugin is in a delivery

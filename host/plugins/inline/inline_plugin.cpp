@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin object has one symbolic thread (serial_). Whoever loads it acts as that thread until start() has returned,
-// and again when stop() has drained the queue; in between the queue is it. What the plugin calls back (on_*) arrives on
-// any thread and touches only what mutex_ guards, which is not held while the plugin or the port is called.
+// A plugin object has one strand (serial_). Whoever loads it acts as that thread until start() has
+// returned, and again when stop() has drained the queue; in between the queue is it. What the
+// plugin calls back (on_*) arrives on any thread and touches only what mutex_ guards, which is not
+// held while the plugin or the port is called.
 #include "host/plugins/inline/inline_plugin.hpp"
 
 #include <algorithm>
@@ -30,7 +31,7 @@ constexpr RetryPolicy kEventRetries{.max_retries = 2,
                                     .seed = 0};
 
 // A thread that is stuck in a plugin may come back: what it touches must still be there.
-void keep_for_ever(std::shared_ptr<InlinePlugin> plugin) {
+void leak_intentionally(std::shared_ptr<InlinePlugin> plugin) {
   struct Kept {
     Mutex mutex;
     std::vector<std::shared_ptr<InlinePlugin>> plugins GANTRY_GUARDED_BY(mutex);
@@ -57,16 +58,18 @@ InlinePlugin::InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> ser
 
 Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const PluginBasics& basics, Workers& workers,
                                                               bool mends_signals) {
-  auto on_escape = [port = basics.port](std::string_view what) {
+  auto on_unhandled_exception = [port = basics.port](std::string_view what) {
     port->log(Level::error, "an exception of the host's own in a delivery: " + std::string(what));
   };
   SerialQueue::OnIdle on_idle;
   if (mends_signals) on_idle = [port = basics.port] { mend_signals_of(*port); };
-  if (!basics.manifest.nonblocking) return SerialQueue::with_thread(std::move(on_escape), std::move(on_idle));
+  if (!basics.manifest.nonblocking)
+    return SerialQueue::with_thread(std::move(on_unhandled_exception), std::move(on_idle));
   auto on_moved = [port = basics.port](const std::string& why) {
     port->log(Level::warn, why + "; it says `nonblocking`, and gets a thread of its own");
   };
-  return SerialQueue::borrowed(std::move(on_escape), {workers, basics.timers, std::move(on_moved)}, std::move(on_idle));
+  return SerialQueue::borrowed(std::move(on_unhandled_exception), {workers, basics.timers, std::move(on_moved)},
+                               std::move(on_idle));
 }
 
 InlinePlugin::~InlinePlugin() {
@@ -91,6 +94,7 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
   auto serial = make_queue(basics, workers, watch.mends_signals);
   if (!serial) return std::unexpected(serial.error());
   std::shared_ptr<InlinePlugin> plugin(new InlinePlugin(std::move(basics), std::move(*serial)));
+  plugin->serial_->belongs_to(plugin);
   plugin->start_watching(std::move(watch));
   plugin->plugin_ = (*entry)->create(&plugin->host_);
   if (plugin->plugin_ == nullptr) return fail(ErrorKind::unavailable, "its create() returned nothing");
@@ -100,10 +104,10 @@ Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::
 void InlinePlugin::start_watching(HungWatch watch) {
   crash_file_ = std::move(watch.crash_file);
   mends_signals_ = watch.mends_signals;
-  const Duration patience = watch.hung ? watch.patience : Duration::zero();
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(patience).count();
+  const Duration timeout = watch.hung ? watch.timeout : Duration::zero();
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(timeout).count();
   watch_ = std::make_shared<DeliveryWatch>(
-      timers(), patience, [weak = weak_self(), hung = std::move(watch.hung), seconds](const std::string& what) {
+      timers(), timeout, [weak = weak_self(), hung = std::move(watch.hung), seconds](const std::string& what) {
         if (const auto plugin = weak.lock())
           hung(*plugin, Death{.reason = "hung in " + what + " for " + std::to_string(seconds) + " s"});
       });
@@ -150,7 +154,7 @@ bool InlinePlugin::abandon_start() {
   refuse_calls();
   serial_->drop();
   own_calls().close();
-  keep_for_ever(weak_self().lock());
+  leak_intentionally(weak_self().lock());
   return true;
 }
 
@@ -168,7 +172,7 @@ void InlinePlugin::schedule_drain() {
 
 // Asked when the plugin's turn has come: who waits in its mailbox must not keep others from theirs.
 void InlinePlugin::try_drain() {
-  (void)push([weak = weak_self()] {
+  (void)serial_->push([weak = weak_self()] {
     const auto plugin = weak.lock();
     if (!plugin) return;
     const auto go = plugin->port().begin_events([weak] {
@@ -201,7 +205,7 @@ void InlinePlugin::drain_events() {
     const auto retry = status < 0 ? delivering->backoff.next() : std::nullopt;
     {
       Lock lock(mutex_);
-      if (event_ != delivering) return;  // who abandoned the plugin has buried it
+      if (event_ != delivering) return;  // who abandoned the plugin has made it a dead letter
       delivering->inside = false;
       if (!retry) event_.reset();
       if (retry) delivering->not_before = timers().now() + *retry;
@@ -242,7 +246,7 @@ std::shared_ptr<InlinePlugin::Delivering> InlinePlugin::next_event() {
 }
 
 // Its handler will not be given it again.
-void InlinePlugin::bury_event() {
+void InlinePlugin::dead_letter_event() {
   std::shared_ptr<Delivering> last;
   bool inside = false;
   {
@@ -293,14 +297,14 @@ bool InlinePlugin::stop_it(Duration budget) {
       serial_->join(std::max(until, std::chrono::steady_clock::now() + std::chrono::milliseconds(200)));
   if (!answered) port().log(Level::warn, "did not answer `stop` within its budget");
   if (!answered || !returned) take_back();  // what it has given may be the half of it
-  bury_event();
+  dead_letter_event();
   answer_open(unanswered());  // what it says of them now, in its destructors, is no answer
   own_calls().close();        // nobody is there to hear of one that it makes now
   if (returned) {
     destroy_plugin();
   } else {
     port().log(Level::error, "does not return from a delivery; it is abandoned");
-    keep_for_ever(weak_self().lock());
+    leak_intentionally(weak_self().lock());
   }
   answer_all(unanswered());
   return returned;
@@ -316,8 +320,8 @@ void InlinePlugin::abandon(const Death& death, const OnDeath& told) {
   // It may have returned just now. That is not worth a thread that waits for its end.
   (void)serial_->join(std::chrono::steady_clock::now());
   port().log(Level::error, death.reason + "; it is abandoned");
-  keep_for_ever(weak_self().lock());
-  bury_event();
+  leak_intentionally(weak_self().lock());
+  dead_letter_event();
   Death with_calls = death;
   with_calls.calls = open_methods();
   told(shared_from_this(), with_calls);

@@ -31,7 +31,7 @@ class InlinePlugin;
 /// For what a delivery may do to the process that it runs in: not return, end it, change its signals.
 struct HungWatch {
   /// After so long it is told, once, on a worker. Zero: nobody looks.
-  Duration patience{};
+  Duration timeout{};
   std::function<void(InlinePlugin& plugin, const Death& death)> hung{};
   /// What a delivery that ends the process leaves behind (crash_mark.hpp); empty: nothing.
   std::string crash_file{};
@@ -71,7 +71,7 @@ class InlinePlugin final : public Plugin {
     TimePoint not_before{};
     bool inside = false;  ///< its handler has it now
   };
-  /// While the plugin is called, by its symbolic thread.
+  /// While the plugin is called, by its strand.
   class Inside {
    public:
     Inside(InlinePlugin& plugin, std::string_view what) noexcept
@@ -90,7 +90,7 @@ class InlinePlugin final : public Plugin {
   void start_watching(HungWatch watch);
   [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers,
                                                                        bool mends_signals);
-  [[nodiscard]] bool push(std::move_only_function<void()> task) override { return serial_->push(std::move(task)); }
+  [[nodiscard]] bool push(Task task) override { return serial_->push(std::move(task)); }
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return serial_->size() < kMaxWaiting; }
   [[nodiscard]] std::weak_ptr<InlinePlugin> weak_self() {
@@ -103,7 +103,7 @@ class InlinePlugin final : public Plugin {
   void try_drain();
   void drain_events();
   [[nodiscard]] std::shared_ptr<Delivering> next_event();
-  void bury_event();
+  void dead_letter_event();
   /// Instead of start().
   void give_up();
   void destroy_plugin();

@@ -13,17 +13,19 @@ namespace {
 constexpr std::size_t kSpare = 1024;
 }  // namespace
 
-SerialQueue::SerialQueue(OnEscape on_escape, OnIdle on_idle, std::optional<Borrowed> where, mpsc::Channel<Task> channel)
-    : on_escape_(std::move(on_escape)),
+SerialQueue::SerialQueue(OnUnhandledException on_unhandled_exception, OnIdle on_idle, std::optional<Borrowed> where,
+                         mpsc::Channel<Task> channel)
+    : on_unhandled_exception_(std::move(on_unhandled_exception)),
       on_idle_(std::move(on_idle)),
       borrowed_(std::move(where)),
       tx_(std::move(channel.tx)),
       rx_(std::move(channel.rx)),
       where_(borrowed_ ? Where::worker : Where::own_thread) {}
 
-Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape, OnIdle on_idle) {
-  std::shared_ptr<SerialQueue> queue(
-      new SerialQueue(std::move(on_escape), std::move(on_idle), std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
+Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnUnhandledException on_unhandled_exception,
+                                                              OnIdle on_idle) {
+  std::shared_ptr<SerialQueue> queue(new SerialQueue(std::move(on_unhandled_exception), std::move(on_idle),
+                                                     std::nullopt, mpsc::channel<Task>(kMaxTasks + kSpare)));
   try {
     queue->start_thread();
   } catch (const std::system_error& e) {
@@ -32,9 +34,10 @@ Result<std::shared_ptr<SerialQueue>> SerialQueue::with_thread(OnEscape on_escape
   return queue;
 }
 
-std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnEscape on_escape, Borrowed where, OnIdle on_idle) {
-  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(on_escape), std::move(on_idle), std::move(where),
-                                                      mpsc::channel<Task>(kMaxTasks + kSpare)));
+std::shared_ptr<SerialQueue> SerialQueue::borrowed(OnUnhandledException on_unhandled_exception, Borrowed where,
+                                                   OnIdle on_idle) {
+  return std::shared_ptr<SerialQueue>(new SerialQueue(std::move(on_unhandled_exception), std::move(on_idle),
+                                                      std::move(where), mpsc::channel<Task>(kMaxTasks + kSpare)));
 }
 
 SerialQueue::~SerialQueue() {
@@ -59,7 +62,7 @@ void SerialQueue::start_thread() {
 
 void SerialQueue::drain_here() {
   (void)begin_.reply.send(false);
-  while (auto task = rx_.try_recv()) run(*task);
+  while (auto task = rx_.try_recv()) run(*task, owner_.lock().get());
 }
 
 void SerialQueue::drop() {
@@ -79,17 +82,17 @@ bool SerialQueue::push(Task task) {
 }
 
 // An empty task is the last but those that crossed it. What a task holds dies serially as well: before its turn ends.
-void SerialQueue::run(Task& task) {
+void SerialQueue::run(Task& task, Plugin* owner) {
   if (!task) {
     rx_.close();
     return;
   }
   try {
-    task();
+    task(owner);
   } catch (const std::exception& e) {
-    on_escape_(e.what());
+    on_unhandled_exception_(e.what());
   } catch (...) {
-    on_escape_("an exception of unknown type");
+    on_unhandled_exception_("an exception of unknown type");
   }
   task = nullptr;
   has_run_ = true;
@@ -112,19 +115,21 @@ void SerialQueue::schedule_on(Worker& worker) {
 void SerialQueue::turn(Worker& worker) {
   last_worker_.store(&worker, std::memory_order_relaxed);
   const std::shared_ptr<TurnOwner> self = shared_from_this();
+  auto owner = owner_.lock();  // once for all of the turn's tasks: each would write a line that others use
   TimePoint begun = borrowed_->clock.now();
   for (std::size_t i = 0; i < kTasksATurn; ++i) {
     auto task = rx_.try_recv();
     if (!task) {
       rest();
-      if (!rx_.ready_or_wake(bell_)) return;  // from here on the next turn may be running
+      if (!rx_.ready_or_wake(waker_)) return;  // from here on the next turn may be running
       if (!rx_.drained()) continue;
       over();
       return;
     }
     const auto number = worker.begin_turn(self);
-    run(*task);
+    run(*task, owner.get());
     if (!worker.end_turn(number)) {
+      owner.reset();
       serve();  // this thread is the plugin's own now
       throw Worker::Lost{};
     }
@@ -156,7 +161,7 @@ void SerialQueue::turn_lost() {
 void SerialQueue::serve() {
   auto task = rx_.recv();
   while (task) {
-    run(*task);
+    run(*task, owner_.lock().get());
     if (on_idle_ && rx_.size() == 0) rest();
     task = rx_.recv();
   }

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/inline/serial_queue.hpp: a plugin's symbolic thread: tasks, one at a time, in order,
-// through an mpsc channel.
+// host/plugins/inline/serial_queue.hpp: a plugin's strand: tasks, one at a time, in order, through
+// an mpsc channel.
 //
 // Two kinds. One has an OS thread of its own. One is borrowed: its tasks run in turns on the host's workers, on the
 // very worker that pushes where there is one (no thread switch); a turn is posted, never run within the push. A
 // borrowed queue gets a thread of its own, for good, when a task of it takes longer than kSlow, or when one does not
 // return and its worker was taken over; then the thread that it holds becomes its own.
 //
-// A new queue is held: tasks wait until release(). Whoever created it may act as the symbolic thread until then, and
-// again once join() has returned true. Its thread is there from the start, so that a system that gives no thread says
-// so before the plugin has begun anything.
+// A new queue is held: tasks wait until release(). Whoever created it may act as the strand until
+// then, and again once join() has returned true. Its thread is there from the start, so that a
+// system that gives no thread says so before the plugin has begun anything.
 //
 // Thread rule: push() from any thread; release(), drain_here(), drop(), close() and join() by who started the plugin or
 // stops it. Full: push() refuses at kMaxTasks. Each kind of message has a bound of its own below that; what remains is
@@ -19,6 +19,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <concepts>
 #include <functional>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/channel/oneshot.hpp>
@@ -32,14 +33,17 @@
 
 namespace gantry::host {
 
+class Plugin;
+
 class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<SerialQueue> {
  public:
   static constexpr std::size_t kMaxTasks = std::size_t{1} << 18;
   static constexpr Duration kSlow = std::chrono::milliseconds(5);
 
-  using Task = std::move_only_function<void()>;
-  /// Told what a task has thrown, which is a mistake of ours: the queue goes on. Serially.
-  using OnEscape = Worker::OnEscape;
+  /// Given the queue's owner; nullptr: it is gone, or about to go.
+  using Task = std::move_only_function<void(Plugin*)>;
+  /// Told what a task has thrown, which is a bug of the host: the queue goes on. Serially.
+  using OnUnhandledException = Worker::OnUnhandledException;
   /// Runs, serially, when something has run and nothing waits. Must not throw.
   using OnIdle = std::function<void()>;
   enum class Where : std::uint8_t { worker, own_thread };
@@ -51,10 +55,14 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   };
 
   /// `overloaded`: the system gives no thread.
-  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> with_thread(OnEscape on_escape, OnIdle on_idle = {});
-  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnEscape on_escape, Borrowed where, OnIdle on_idle = {});
+  [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> with_thread(OnUnhandledException on_unhandled_exception,
+                                                                        OnIdle on_idle = {});
+  [[nodiscard]] static std::shared_ptr<SerialQueue> borrowed(OnUnhandledException on_unhandled_exception,
+                                                             Borrowed where, OnIdle on_idle = {});
   ~SerialQueue() override;
 
+  /// Before release(): who is handed to the tasks while it lives.
+  void belongs_to(std::weak_ptr<Plugin> owner) { owner_ = std::move(owner); }
   /// Once, or drain_here() instead.
   void release();
   /// For a queue that will never be released: runs what was pushed, here.
@@ -63,6 +71,10 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void drop();
   /// False: it is closed, or full, and the task was dropped.
   bool push(Task task);
+  template <std::invocable<> F>
+  bool push(F task) {
+    return push(Task([task = std::move(task)](Plugin*) mutable { task(); }));
+  }
   [[nodiscard]] std::size_t size() const { return rx_.size(); }
   [[nodiscard]] Where where() const { return where_; }
   void close();
@@ -73,12 +85,13 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void turn_lost() override;
 
  private:
-  SerialQueue(OnEscape on_escape, OnIdle on_idle, std::optional<Borrowed> where, mpsc::Channel<Task> channel);
+  SerialQueue(OnUnhandledException on_unhandled_exception, OnIdle on_idle, std::optional<Borrowed> where,
+              mpsc::Channel<Task> channel);
   static constexpr std::size_t kTasksATurn = 64;
   /// Woken when a task comes to a borrowed queue that has none.
-  struct Bell final : Waiter {
-    explicit Bell(SerialQueue& q) : queue(q) {
-      wake = [](Waiter& self) noexcept { static_cast<Bell&>(self).queue.schedule(); };
+  struct Waker final : Waiter {
+    explicit Waker(SerialQueue& q) : queue(q) {
+      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).queue.schedule(); };
     }
     SerialQueue& queue;
   };
@@ -89,17 +102,18 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   void turn(Worker& worker);
   [[nodiscard]] bool move_to_thread(Duration took);
   void serve();
-  void run(Task& task);
+  void run(Task& task, Plugin* owner);
   void rest();
   void over();
 
-  const OnEscape on_escape_;
+  const OnUnhandledException on_unhandled_exception_;
   const OnIdle on_idle_;
   bool has_run_ = false;  ///< serial: since it rested
   const std::optional<Borrowed> borrowed_;
+  std::weak_ptr<Plugin> owner_;
   mpsc::Sender<Task> tx_;  ///< never closed: any thread sends
   mpsc::Receiver<Task> rx_;
-  Bell bell_{*this};
+  Waker waker_{*this};
   std::atomic<Worker*> last_worker_{nullptr};
   std::atomic<Where> where_;
   std::atomic<bool> closed_{false};

@@ -31,7 +31,7 @@ void ClientCalls::allow() {
   allowed_ = true;
 }
 
-std::shared_ptr<ActiveCall> ClientCalls::call(CallRequest request, std::shared_ptr<CallSink> sink) {
+CallPtr ClientCalls::call(CallRequest request, std::shared_ptr<CallSink> sink) {
   std::optional<Error> refused;
   std::string id;
   {
@@ -54,11 +54,11 @@ std::shared_ptr<ActiveCall> ClientCalls::call(CallRequest request, std::shared_p
   }
   if (refused) {
     sink->answered(std::unexpected(std::move(*refused)));
-    return std::make_shared<NoCall>();
+    return CallPtr(new NoCall);
   }
   if (const auto wire = wire_.lock()) {
-    wire->write(R"({"jsonrpc":"2.0","id":)" + id + R"(,"method":)" + quote_json(request.method) + R"(,"params":)" +
-                request.params + "}");
+    wire->write({R"({"jsonrpc":"2.0","id":)", id, R"(,"method":)", quote_json(request.method), R"(,"params":)",
+                 request.params, "}"});
   } else {
     finish(id, fail(ErrorKind::unavailable, "the client is gone"));
   }
@@ -76,7 +76,7 @@ std::shared_ptr<ActiveCall> ClientCalls::call(CallRequest request, std::shared_p
     }
     if (over) (void)timers_.cancel(key);
   }
-  return std::make_shared<Asked>(weak_from_this(), id);
+  return CallPtr(new Asked(weak_from_this(), id));
 }
 
 void ClientCalls::finish(const std::string& id, Result<Answer> answer) {
@@ -98,7 +98,7 @@ void ClientCalls::give_up(const std::string& id, Error error) {
     if (!open_.contains(id)) return;
   }
   if (const auto wire = wire_.lock())
-    wire->write(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + id + "}}");
+    wire->write({R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)", id, "}}"});
   finish(id, std::unexpected(std::move(error)));
 }
 

@@ -32,7 +32,7 @@ class ClientCalls : public std::enable_shared_from_this<ClientCalls> {
 
   /// The client has said that it answers.
   void allow();
-  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest request, std::shared_ptr<CallSink> sink);
+  [[nodiscard]] CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink);
   /// A response: one of `result` and `error` is the text of a JSON value, the other empty. What nobody waits for is
   /// dropped.
   void answered(std::string_view id, std::string_view result, std::string_view error);

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -27,15 +28,21 @@ Connection::Connection(Worker& worker, Socket socket, ConnectionLimits limits, L
       ended_(std::move(ended)),
       decoder_(limits.max_message_bytes) {}
 
-void Connection::start(SessionDeps& deps, EnvelopeParser& parser) {
-  session_ = std::make_shared<RpcSession>(deps, self(), parser);
+void Connection::start(SessionDeps& deps, RpcWorker& worker) {
+  session_ = std::make_shared<RpcSession>(deps, self(), worker);
   wait_for_input();
 }
 
-void Connection::write(std::string text) {
+void Connection::write(std::initializer_list<std::string_view> parts) {
   const Framing framing = framing_.load(std::memory_order_relaxed);
-  if (framing == Framing::lines && text.find('\n') != std::string::npos) text = minify_json(text);
-  after_write(outbox_.put(framing, text, when()));
+  const auto has_newline = [](std::string_view part) { return part.find('\n') != std::string_view::npos; };
+  if (framing == Framing::lines && std::ranges::any_of(parts, has_newline)) {
+    std::string text;
+    for (const auto part : parts) text += part;
+    after_write(outbox_.put(framing, minify_json(text), when()));
+  } else {
+    after_write(outbox_.put(framing, parts, when()));
+  }
 }
 
 void Connection::schedule_events() {
@@ -73,7 +80,7 @@ void Connection::wait_for_input() {
   });
 }
 
-// An exception is a mistake of ours; this connection does not survive it, the others do.
+// An exception is a bug of the host; this connection does not survive it, the others do.
 template <class F>
 auto Connection::or_close(F&& body) {
   try {
@@ -84,14 +91,12 @@ auto Connection::or_close(F&& body) {
   }
 }
 
+// What is written meanwhile on this worker is gathered, and leaves when the worker comes to it.
 void Connection::read() {
-  outbox_.cork();
   const bool alive = or_close([this] { return read_some(); });
   if (closed_) return;
   decoder_.release();
   weigh_unfinished();
-  after_write(outbox_.uncork());
-  if (closed_) return;
   if (!alive) {
     end_of_input();
   } else if (writable()) {
@@ -136,7 +141,6 @@ bool Connection::take_messages() {
         break;
       case FrameDecoder::Status::broken:
         session_->refuse(Error{ErrorKind::parse_error, decoder_.error() + "; the connection is closed", {}});
-        (void)outbox_.uncork();
         close();
         return false;
     }

@@ -47,10 +47,10 @@ class Connection final : public SessionWire, public StreamPeer {
 
   Connection(Worker& worker, Socket socket, ConnectionLimits limits, Log& log, Ended ended);
 
-  void start(SessionDeps& deps, EnvelopeParser& parser);
+  void start(SessionDeps& deps, RpcWorker& worker);
   [[nodiscard]] OriginId origin() const { return session_->origin(); }
 
-  void write(std::string text) override;
+  void write(std::initializer_list<std::string_view> parts) override;
   void schedule_events() override;
   [[nodiscard]] bool writable() const override;
   void call_ended() override;

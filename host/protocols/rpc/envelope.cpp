@@ -330,17 +330,6 @@ std::string_view EnvelopeParser::raw_member(std::string_view object, std::string
   return {};
 }
 
-std::string rpc_result(std::string_view id, std::string_view result) {
-  std::string text;
-  text.reserve(id.size() + result.size() + 40);
-  text += R"({"jsonrpc":"2.0","id":)";
-  text += id.empty() ? "null" : id;
-  text += R"(,"result":)";
-  text += result;
-  text += '}';
-  return text;
-}
-
 std::string rpc_error(std::string_view id, const Error& error) {
   json data = json::object();
   if (!error.data.empty()) {

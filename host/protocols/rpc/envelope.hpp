@@ -49,9 +49,9 @@ class EnvelopeParser {
   EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch);
   ~EnvelopeParser();
 
-  /// `text` is followed by at least 64 readable bytes. A mistake inside one message of a batch is that message's, and
-  /// so is text that cannot be taken (half of a surrogate pair, 2^64) in a message that has an id; a text that is no
-  /// message at all is the result's.
+  /// `text` is followed by at least 64 readable bytes. An error inside one message of a batch is
+  /// that message's, and so is text that cannot be taken (half of a surrogate pair, 2^64) in a
+  /// message that has an id; a text that is no message at all is the result's.
   [[nodiscard]] Result<RpcParsed> parse(std::string_view text);
 
   /// The bytes of one member of an object that was part of a parsed text; empty: it has none.
@@ -64,8 +64,7 @@ class EnvelopeParser {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The text of one response.
-[[nodiscard]] std::string rpc_result(std::string_view id, std::string_view result);
+/// The text of a response that is an error.
 [[nodiscard]] std::string rpc_error(std::string_view id, const Error& error);
 
 }  // namespace gantry::host

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/protocols/rpc/session_reply.hpp"
+#include "host/protocols/rpc/rpc_call.hpp"
 #include "host/runtime/json_text.hpp"
 
 namespace gantry::host {
@@ -14,10 +14,10 @@ namespace {
 constexpr std::size_t kMaxOwnParams = 4 * EventBus::kMaxEventBytes;
 }
 
-RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser)
+RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, RpcWorker& worker)
     : deps_(deps),
       wire_(std::move(wire)),
-      parser_(parser),
+      worker_(worker),
       origin_(deps.origins.add()),
       asked_(std::make_shared<ClientCalls>(wire_, deps.timers)) {
   deps.origins.answers(origin_, [asked = asked_](CallRequest request, std::shared_ptr<CallSink> sink) {
@@ -27,33 +27,33 @@ RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, Envel
 
 RpcSession::~RpcSession() { deps_.origins.remove(origin_); }
 
-void RpcSession::send(std::string text) {
-  if (const auto wire = wire_.lock()) wire->write(std::move(text));
+void RpcSession::send(std::initializer_list<std::string_view> parts) {
+  if (const auto wire = wire_.lock()) wire->write(parts);
 }
 
-void RpcSession::answer(std::string text, const std::shared_ptr<Batch>& batch) {
-  if (batch) {
-    batch->add(text);
+void RpcSession::answer(std::initializer_list<std::string_view> parts, Batch* batch) {
+  if (batch != nullptr) {
+    batch->add(parts);
   } else {
-    send(std::move(text));
+    send(parts);
   }
 }
 
-void RpcSession::refuse(const Error& error) { send(rpc_error("", error)); }
+void RpcSession::refuse(const Error& error) { send({rpc_error("", error)}); }
 
 std::size_t RpcSession::calls_in_flight() const {
   Lock lock(mutex_);
   return calls_.size() + answering_;
 }
 
-std::shared_ptr<ActiveCall> RpcSession::find_call(std::string_view id) const {
+RpcSession::RpcCallPtr RpcSession::find_call(std::string_view id) const {
   Lock lock(mutex_);
-  const auto it = calls_.find(std::string(id));
-  return it == calls_.end() ? nullptr : it->second.call;
+  const auto it = calls_.find(id);
+  return it == calls_.end() ? nullptr : it->second;
 }
 
 void RpcSession::receive(std::string_view text) {
-  auto parsed = parser_.parse(text);
+  auto parsed = worker_.parser.parse(text);
   if (!parsed) {
     refuse(parsed.error());
     return;
@@ -66,7 +66,7 @@ void RpcSession::receive(std::string_view text) {
 void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
   switch (message.kind) {
     case RpcMessage::Kind::invalid:
-      answer(rpc_error(message.id, message.error), batch);
+      answer({rpc_error(message.id, message.error)}, batch.get());
       return;
     case RpcMessage::Kind::call:
       handle_call(message, batch);
@@ -82,32 +82,6 @@ void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>&
 }
 
 void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
-  const std::string id(message.id);
-  auto reply = std::make_shared<Reply>(weak_from_this(), id, batch);
-  std::optional<Error> refused;
-  {
-    Lock lock(mutex_);
-    if (closed_) return;
-    if (calls_.contains(id)) {
-      refused = Error{ErrorKind::invalid_request, "id " + id + " is in flight already", {}};
-    } else if (calls_.size() >= deps_.max_calls_in_flight) {
-      refused = Error{ErrorKind::overloaded, std::to_string(calls_.size()) + " calls of this connection are in flight",
-                      R"({"retry_after_ms":100})"};
-    } else if (!calls_.empty() && bytes_in_flight_ + message.params.size() > deps_.max_bytes_in_flight) {
-      refused = Error{ErrorKind::overloaded,
-                      "the calls of this connection in flight hold " + std::to_string(bytes_in_flight_) +
-                          " bytes of params; send this one when some are answered",
-                      R"({"retry_after_ms":100})"};
-    } else {
-      calls_.emplace(id, InFlight{nullptr, message.params.size()});
-      bytes_in_flight_ += message.params.size();
-    }
-  }
-  if (refused) {
-    answer(rpc_error(id, *refused), batch);
-    return;
-  }
-  if (handle_own(message, reply)) return;
   CallRequest request;
   request.method = message.method;
   if (!message.params.empty()) request.params = message.params;
@@ -117,10 +91,31 @@ void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Ba
   request.stream_credit = message.meta.stream_credit;
   request.traceparent = message.meta.traceparent;
   request.idempotency_key = message.meta.idempotency_key;
-  const auto call = deps_.router.call(std::move(request), reply);
+  const RpcCallPtr call(new RpcCall(weak_from_this(), message.id, batch, std::move(request)));
+  if (const auto refused = admit(call)) {
+    answer({rpc_error(message.id, *refused)}, batch.get());
+  } else if (!handle_own(*call)) {
+    deps_.router.route(call, worker_.methods);
+  }
+}
+
+std::optional<Error> RpcSession::admit(const RpcCallPtr& call) {
+  const std::size_t bytes = call->request().params.size();
   Lock lock(mutex_);
-  if (reply->is_answered()) return;
-  if (const auto it = calls_.find(id); it != calls_.end()) it->second.call = call;
+  if (closed_) return Error{ErrorKind::unavailable, "the connection is closed", {}};
+  if (calls_.contains(call->token()))
+    return Error{ErrorKind::invalid_request, "id " + call->token() + " is in flight already", {}};
+  if (calls_.size() >= deps_.max_calls_in_flight)
+    return Error{ErrorKind::overloaded, std::to_string(calls_.size()) + " calls of this connection are in flight",
+                 R"({"retry_after_ms":100})"};
+  if (!calls_.empty() && bytes_in_flight_ + bytes > deps_.max_bytes_in_flight)
+    return Error{ErrorKind::overloaded,
+                 "the calls of this connection in flight hold " + std::to_string(bytes_in_flight_) +
+                     " bytes of params; send this one when some are answered",
+                 R"({"retry_after_ms":100})"};
+  calls_.emplace(call->token(), call);
+  bytes_in_flight_ += bytes;
+  return std::nullopt;
 }
 
 void RpcSession::handle_notification(const RpcMessage& message) {
@@ -129,15 +124,15 @@ void RpcSession::handle_notification(const RpcMessage& message) {
   } else if (message.method == "$/credit") {
     handle_credit(message.params);
   } else if (message.method == "$/cancelRequest") {
-    if (const auto call = find_call(parser_.raw_member(message.params, "id"))) call->cancel();
+    if (const auto call = find_call(worker_.parser.raw_member(message.params, "id"))) call->cancel();
   }
   // JSON-RPC: a notification is never answered, not even an unknown one.
 }
 
 void RpcSession::handle_stream(std::string_view params) {
-  const auto call = find_call(parser_.raw_member(params, "id"));
+  const auto call = find_call(worker_.parser.raw_member(params, "id"));
   if (!call) return;  // it crossed the answer on its way
-  const std::string_view item = parser_.raw_member(params, "item");
+  const std::string_view item = worker_.parser.raw_member(params, "item");
   if (!item.empty()) {
     if (auto taken = call->send_item(std::string(item)); !taken) {
       // A client that does not keep to its credit cannot be told on this item; its call ends.
@@ -145,41 +140,42 @@ void RpcSession::handle_stream(std::string_view params) {
       return;
     }
   }
-  if (parser_.raw_member(params, "end") == "true") call->send_end();
+  if (worker_.parser.raw_member(params, "end") == "true") call->send_end();
 }
 
 void RpcSession::handle_credit(std::string_view params) {
-  const auto call = find_call(parser_.raw_member(params, "id"));
-  const auto count = parse_json(parser_.raw_member(params, "n"));
+  const auto call = find_call(worker_.parser.raw_member(params, "id"));
+  const auto count = parse_json(worker_.parser.raw_member(params, "n"));
   if (!call || !count || !count->is_number_unsigned()) return;
   call->give_credit(static_cast<std::uint32_t>(std::min<std::uint64_t>(count->get<std::uint64_t>(), 0xFFFFFFFF)));
 }
 
-bool RpcSession::handle_own(const RpcMessage& message, const std::shared_ptr<Reply>& reply) {
+bool RpcSession::handle_own(RpcCall& call) {
   using Handler = Result<json> (RpcSession::*)(const json&);
   static const std::map<std::string, Handler, std::less<>> kOwn{{"host.hello", &RpcSession::hello},
                                                                 {"events.subscribe", &RpcSession::subscribe},
                                                                 {"events.unsubscribe", &RpcSession::unsubscribe},
                                                                 {"events.publish", &RpcSession::publish}};
-  if (!message.method.starts_with("host.") && !message.method.starts_with("events.")) return false;
-  const auto own = kOwn.find(message.method);
+  const auto& [method, text] = std::tie(call.request().method, call.request().params);
+  if (!method.starts_with("host.") && !method.starts_with("events.")) return false;
+  const auto own = kOwn.find(method);
   if (own == kOwn.end()) return false;
   // These are rebuilt as trees, which take many times their size.
-  if (message.params.size() > kMaxOwnParams) {
-    reply->answered(fail(ErrorKind::too_large, "params of " + message.method + " may have " +
-                                                   std::to_string(kMaxOwnParams) + " bytes; an event at most 1 MiB"));
+  if (text.size() > kMaxOwnParams) {
+    call.answered(fail(ErrorKind::too_large, "params of " + method + " may have " + std::to_string(kMaxOwnParams) +
+                                                 " bytes; an event at most 1 MiB"));
     return true;
   }
-  auto params = parse_json(message.params.empty() ? std::string_view("{}") : message.params);
+  auto params = parse_json(text);
   if (!params) {
-    reply->answered(std::unexpected(params.error()));
+    call.answered(std::unexpected(params.error()));
     return true;
   }
   auto result = (this->*own->second)(*params);
   if (result) {
-    reply->answered(dump_json(*result));
+    call.answered(dump_json(*result));
   } else {
-    reply->answered(std::unexpected(result.error()));
+    call.answered(std::unexpected(result.error()));
   }
   return true;
 }
@@ -277,17 +273,17 @@ bool RpcSession::deliver_events() {
     const std::function<void(const Event&, std::uint64_t)> write = [&, &name = id](const Event& event,
                                                                                    std::uint64_t prev) {
       const bool own = event.epoch == deps_.bus.epoch();
-      wire->write(R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + name + R"(","log":)" +
-                  (own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.')))) + R"(,"epoch":)" +
-                  quote_json(event.epoch) + R"(,"seq":)" + std::to_string(event.seq) + R"(,"prev":)" +
-                  std::to_string(prev) + R"(,"topic":")" + event.topic + R"(","payload":)" + event.payload + "}}");
+      wire->write({R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")", name, R"(","log":)",
+                   own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.'))), R"(,"epoch":)",
+                   quote_json(event.epoch), R"(,"seq":)", std::to_string(event.seq), R"(,"prev":)",
+                   std::to_string(prev), R"(,"topic":")", event.topic, R"(","payload":)", event.payload, "}}"});
     };
     while (wire->writable() && subscribed.subscription->drain(1, write) != 0) {
     }
     const auto end = wire->writable() ? subscribed.subscription->ended() : std::nullopt;
     if (end && end->kind == ErrorKind::overloaded) {
-      wire->write(R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")" + id + R"(","end":)" +
-                  dump_json({{"kind", kind_name(end->kind)}, {"message", end->message}}) + "}}");
+      wire->write({R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")", id, R"(","end":)",
+                   dump_json({{"kind", kind_name(end->kind)}, {"message", end->message}}), "}}"});
       it = subscriptions_.erase(it);
     } else {
       ++it;
@@ -297,18 +293,18 @@ bool RpcSession::deliver_events() {
 }
 
 void RpcSession::has_room() {
-  std::vector<std::shared_ptr<ActiveCall>> calls;
+  std::vector<RpcCallPtr> streams;
   {
     Lock lock(mutex_);
-    for (const auto& [id, in_flight] : calls_) {
-      if (in_flight.call) calls.push_back(in_flight.call);
+    for (const auto& [id, call] : calls_) {
+      if (call->is_stream()) streams.push_back(call);
     }
   }
-  for (const auto& call : calls) call->give_credit(0);
+  for (const auto& call : streams) call->give_credit(0);
 }
 
 void RpcSession::closed() {
-  std::unordered_map<std::string, InFlight> calls;
+  std::unordered_map<std::string_view, RpcCallPtr> calls;
   {
     Lock lock(mutex_);
     closed_ = true;
@@ -318,9 +314,7 @@ void RpcSession::closed() {
   asked_->close();
   for (auto& [id, subscribed] : subscriptions_) deps_.bus.unsubscribe(subscribed.subscription);
   subscriptions_.clear();
-  for (auto& [id, in_flight] : calls) {
-    if (in_flight.call) in_flight.call->cancel();
-  }
+  for (auto& [id, call] : calls) call->cancel();
 }
 
 }  // namespace gantry::host

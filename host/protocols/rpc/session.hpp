@@ -14,8 +14,10 @@
 #include <functional>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
+#include <initializer_list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -29,7 +31,7 @@
 
 namespace gantry::host {
 
-/// What every session of the door shares.
+/// What every session of the server shares.
 struct SessionDeps {
   Router& router;
   EventBus& bus;
@@ -45,6 +47,12 @@ struct SessionDeps {
   std::size_t max_bytes_in_flight;
 };
 
+/// What the sessions of one worker share, which it uses alone.
+struct RpcWorker {
+  EnvelopeParser parser;
+  Router::MethodReader methods;
+};
+
 /// How a session reaches its client.
 class SessionWire {
  public:
@@ -52,8 +60,9 @@ class SessionWire {
   SessionWire(const SessionWire&) = delete;
   SessionWire& operator=(const SessionWire&) = delete;
   virtual ~SessionWire() = default;
-  /// Any thread; does not block. The text is one line of JSON or not, as it came.
-  virtual void write(std::string text) = 0;
+  /// Any thread; does not block. The parts of one message, whose text is one line of JSON or not,
+  /// as it came.
+  virtual void write(std::initializer_list<std::string_view> parts) = 0;
   /// Any thread: calls deliver_events() on the worker soon.
   virtual void schedule_events() = 0;
   /// Is there room for events now?
@@ -66,7 +75,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
  public:
   static constexpr std::size_t kMaxSubscriptions = 64;
 
-  RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, EnvelopeParser& parser);
+  RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, RpcWorker& worker);
   ~RpcSession();
 
   /// One message, or batch; followed by 64 readable bytes.
@@ -83,7 +92,8 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   [[nodiscard]] OriginId origin() const { return origin_; }
 
  private:
-  class Reply;
+  class RpcCall;
+  using RpcCallPtr = boost::intrusive_ptr<RpcCall>;
   class Batch;
   struct Subscribed {
     std::shared_ptr<Subscription> subscription;
@@ -94,19 +104,22 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   void handle_notification(const RpcMessage& message);
   void handle_stream(std::string_view params);
   void handle_credit(std::string_view params);
-  [[nodiscard]] bool handle_own(const RpcMessage& message, const std::shared_ptr<Reply>& reply);
+  /// It is one of the session's own methods, and answered.
+  [[nodiscard]] bool handle_own(RpcCall& call);
   [[nodiscard]] Result<json> hello(const json& params);
   [[nodiscard]] Result<json> subscribe(const json& params);
   [[nodiscard]] Result<json> unsubscribe(const json& params);
   [[nodiscard]] Result<json> publish(const json& params);
-  [[nodiscard]] std::shared_ptr<ActiveCall> find_call(std::string_view id) const;
-  void send(std::string text);
+  /// Why this call is not taken; empty: it is, and stands in the table.
+  [[nodiscard]] std::optional<Error> admit(const RpcCallPtr& call);
+  [[nodiscard]] RpcCallPtr find_call(std::string_view id) const;
+  void send(std::initializer_list<std::string_view> parts);
   /// Alone, or with the others of its batch.
-  void answer(std::string text, const std::shared_ptr<Batch>& batch);
+  void answer(std::initializer_list<std::string_view> parts, Batch* batch);
 
   SessionDeps& deps_;
   const std::weak_ptr<SessionWire> wire_;
-  EnvelopeParser& parser_;
+  RpcWorker& worker_;
   const OriginId origin_;
   const std::shared_ptr<ClientCalls> asked_;
   std::uint64_t next_subscription_ = 1;
@@ -115,13 +128,11 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
 
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::size_t answering_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< answers on their way to the wire
-  struct InFlight {
-    std::shared_ptr<ActiveCall> call;  ///< null: it is just being handed to the router
-    std::size_t bytes;                 ///< of its params
-  };
-  std::unordered_map<std::string, InFlight> calls_ GANTRY_GUARDED_BY(mutex_);  ///< by their id's token
-  std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;
+  /// Answers on their way to the wire: more of them under mutex_, fewer without.
+  std::atomic<std::size_t> answering_{0};
+  /// By their id's token, which is the call's.
+  std::unordered_map<std::string_view, RpcCallPtr> calls_ GANTRY_GUARDED_BY(mutex_);
+  std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of their params
 };
 
 }  // namespace gantry::host

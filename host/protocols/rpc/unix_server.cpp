@@ -27,23 +27,24 @@ namespace {
 constexpr std::size_t kUnfinishedMessages = 8;
 /// Clients that are refused: how many may read why at the same time, and for how long at most.
 constexpr std::size_t kMaxRefused = 64;
-constexpr Duration kRefusedPatience = std::chrono::seconds(1);
+constexpr Duration kRefusedTimeout = std::chrono::seconds(1);
 /// Out of descriptors: the pause between two tries, and after how many who waits is told.
 constexpr Duration kPause = std::chrono::milliseconds(100);
 constexpr int kTriesUntilTold = 10;
 }  // namespace
 
 struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
-  /// One worker's part. Its parser is used by that worker alone.
+  /// One worker's part.
   struct Part {
-    Part(Worker& w, const UnixDoorLimits& limits)
-        : worker(w), parser(limits.max_message_bytes, limits.max_json_depth, limits.max_batch) {}
+    Part(Worker& w, const Router& router, const UnixServerLimits& limits)
+        : worker(w),
+          rpc{{limits.max_message_bytes, limits.max_json_depth, limits.max_batch}, Router::MethodReader(router)} {}
     Worker& worker;
-    EnvelopeParser parser;
+    RpcWorker rpc;
     std::unordered_set<std::shared_ptr<Connection>> connections;  ///< guarded by mutex
   };
 
-  Impl(Workers& workers_in, SessionDeps deps_in, Log& log_in, UnixDoorLimits limits_in, Gone gone_in)
+  Impl(Workers& workers_in, SessionDeps deps_in, Log& log_in, UnixServerLimits limits_in, Gone gone_in)
       : workers(workers_in),
         deps(std::move(deps_in)),
         log(log_in),
@@ -51,7 +52,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
         gone(std::move(gone_in)),
         unfinished(std::make_shared<UnfinishedBytes>(kUnfinishedMessages * limits.max_message_bytes)) {
     for (std::size_t i = 0; i < workers.size(); ++i) {
-      parts.push_back(std::make_unique<Part>(workers.at(i), limits));
+      parts.push_back(std::make_unique<Part>(workers.at(i), deps.router, limits));
     }
   }
 
@@ -116,7 +117,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
     if (refused >= kMaxRefused) return;
     ++refused;
     const auto kept = std::make_shared<Local::socket>(std::move(socket));
-    workers.timers().after(kRefusedPatience, [weak = std::weak_ptr(kept)] {
+    workers.timers().after(kRefusedTimeout, [weak = std::weak_ptr(kept)] {
       const auto socket_then = weak.lock();
       if (!socket_then) return;
       boost::asio::post(socket_then->get_executor(), [socket_then] {
@@ -183,7 +184,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
       part.connections.insert(connection);
     }
     ++count;
-    part.worker.post([self = shared_from_this(), connection, &part] { connection->start(self->deps, part.parser); });
+    part.worker.post([self = shared_from_this(), connection, &part] { connection->start(self->deps, part.rpc); });
   }
 
   void ended(const std::shared_ptr<Connection>& connection, Part& part) {
@@ -213,7 +214,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
   Workers& workers;
   SessionDeps deps;
   Log& log;
-  const UnixDoorLimits limits;
+  const UnixServerLimits limits;
   const Gone gone;
   const std::shared_ptr<UnfinishedBytes> unfinished;
   std::optional<Listener> listener;           ///< the first worker's
@@ -228,7 +229,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
   std::filesystem::path path GANTRY_GUARDED_BY(mutex);
 };
 
-UnixServer::UnixServer(Workers& workers, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone)
+UnixServer::UnixServer(Workers& workers, SessionDeps deps, Log& log, UnixServerLimits limits, Gone gone)
     : impl_(std::make_shared<Impl>(workers, std::move(deps), log, limits, std::move(gone))) {}
 
 UnixServer::~UnixServer() { stop_accepting(); }

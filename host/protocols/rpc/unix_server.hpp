@@ -3,7 +3,7 @@
 // host/protocols/rpc/unix_server.hpp: JSON-RPC on a Unix socket, for the user who runs the host and
 // nobody else.
 //
-// A connection lives on one worker: the one that had the fewest when the door began to wait for it.
+// A connection lives on one worker: the one that had the fewest when the server began to wait for it.
 // Thread rule: open() before the workers run; in_place(), renew() and stop_accepting() on the first worker, or when
 //   none runs; close() on none of them; the rest from any.
 // Bounds: max_connections, beyond which, and without descriptors, a client is told `overloaded` and closed after a
@@ -22,7 +22,7 @@
 
 namespace gantry::host {
 
-struct UnixDoorLimits {
+struct UnixServerLimits {
   std::size_t max_connections = 1024;
   std::size_t max_message_bytes = std::size_t{16} << 20;
   std::size_t max_outbound_bytes = std::size_t{64} << 20;
@@ -35,7 +35,7 @@ class UnixServer {
   /// Called on its worker when a client's last byte is gone.
   using Gone = std::function<void(OriginId)>;
 
-  UnixServer(Workers& workers, SessionDeps deps, Log& log, UnixDoorLimits limits, Gone gone);
+  UnixServer(Workers& workers, SessionDeps deps, Log& log, UnixServerLimits limits, Gone gone);
   ~UnixServer();
   UnixServer(const UnixServer&) = delete;
   UnixServer& operator=(const UnixServer&) = delete;

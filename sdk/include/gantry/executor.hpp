@@ -188,37 +188,37 @@ class LocalExecutor final : public Executor {
   /// Runs what becomes ready until stop(). May be called again.
   void run() noexcept {
     const Entered entered(*this);
-    while ((bell_.load(std::memory_order_acquire) & kStop) == 0) {
+    while ((wake_word_.load(std::memory_order_acquire) & kStop) == 0) {
       if (!run_ready(kBatch)) sleep();
     }
-    bell_.fetch_and(~kStop, std::memory_order_acq_rel);
+    wake_word_.fetch_and(~kStop, std::memory_order_acq_rel);
   }
   /// From any thread, or from within.
   void stop() noexcept {
-    bell_.fetch_or(kStop, std::memory_order_acq_rel);
-    detail::futex_wake(&bell_, 1);  // by its address: it may be gone already
+    wake_word_.fetch_or(kStop, std::memory_order_acq_rel);
+    detail::futex_wake(&wake_word_, 1);  // by its address: it may be gone already
   }
 
  private:
   static constexpr std::size_t kBatch = 128;
 
   void sleep() noexcept {
-    const auto seen = bell_.load(std::memory_order_acquire);
+    const auto seen = wake_word_.load(std::memory_order_acquire);
     for (detail::Backoff backoff; !backoff.spent(); backoff.wait()) {
-      if (has_ready() || bell_.load(std::memory_order_relaxed) != seen) return;
+      if (has_ready() || wake_word_.load(std::memory_order_relaxed) != seen) return;
     }
     if ((seen & kStop) != 0 || !fall_asleep()) return;
-    (void)detail::futex_wait(bell_, seen);
+    (void)detail::futex_wait(wake_word_, seen);
     awake();
   }
   void notify() noexcept override {
-    bell_.fetch_add(kRing, std::memory_order_acq_rel);
-    detail::futex_wake(&bell_, 1);
+    wake_word_.fetch_add(kWake, std::memory_order_acq_rel);
+    detail::futex_wake(&wake_word_, 1);
   }
 
   static constexpr std::uint32_t kStop = 1;
-  static constexpr std::uint32_t kRing = 2;
-  detail::FutexWord bell_{0};  ///< kStop, and how often it rang
+  static constexpr std::uint32_t kWake = 2;
+  detail::FutexWord wake_word_{0};  ///< kStop, and how often it was woken
 };
 
 }  // namespace gantry

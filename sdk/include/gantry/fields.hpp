@@ -24,11 +24,12 @@
 // member that is left out keeps the value that a default-made struct gives it, which the schema shows as its default.
 // Members of described base classes are members; what the base's gantry_fields says of them holds.
 //
-// Null counts as absent, but for gantry::json and std::optional members. Unknown members are mistakes. Lengths are
-// counted in characters, elements or members. A struct that contains itself does not compile: take a gantry::json.
-// Depth is therefore that of the types; gantry::json members are as deep as the document, which the host bounds.
+// Null counts as absent, but for gantry::json and std::optional members. Unknown members are
+// errors. Lengths are counted in characters, elements or members. A struct that contains itself
+// does not compile: take a gantry::json. Depth is therefore that of the types; gantry::json members
+// are as deep as the document, which the host bounds.
 //
-// Errors: `invalid_params`, with the first mistake and its place as a JSON pointer, also as `path` in the data. Nothing
+// Errors: `invalid_params`, with the first error and its place as a JSON pointer, also as `path` in the data. Nothing
 //   throws on bad input. A floating-point number that is not finite is written as null.
 // Thread rule: pure functions; no shared state.
 #pragma once

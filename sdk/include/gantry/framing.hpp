@@ -17,6 +17,7 @@
 #include <charconv>
 #include <cstddef>
 #include <cstring>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -27,17 +28,20 @@ enum class Framing { unknown, headers, lines };
 /// What becomes of lines between messages with headers that are no header.
 enum class Noise { refused, skipped };
 
-/// Appends one framed message to `out`. For `lines` the message must not contain a newline.
-inline void append_frame(std::string& out, Framing framing, std::string_view message) {
+/// Appends the message of these parts, framed, to `out`. For `lines` it must not contain a newline.
+inline void append_frame(std::string& out, Framing framing, std::initializer_list<std::string_view> parts) {
   if (framing == Framing::headers) {
+    std::size_t size = 0;
+    for (const auto part : parts) size += part.size();
     out += "Content-Length: ";
-    out += std::to_string(message.size());
+    out += std::to_string(size);
     out += "\r\n\r\n";
-    out += message;
-  } else {
-    out += message;
-    out += '\n';
   }
+  for (const auto part : parts) out += part;
+  if (framing != Framing::headers) out += '\n';
+}
+inline void append_frame(std::string& out, Framing framing, std::string_view message) {
+  append_frame(out, framing, {message});
 }
 
 class FrameDecoder {

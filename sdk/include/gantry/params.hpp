@@ -7,9 +7,9 @@
 //   const auto limit = p.integer_or("limit", 100, 1, 1000);
 //   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
 //
-// The first mistake is kept; getters after it return defaults. done() also refuses members that nobody asked for, with
-// the nearest name that is known. `_meta` is always allowed; a member that is null
-// counts as absent, but for value(), where null is a value.
+// The first error is kept; getters after it return defaults. done() also refuses members that
+// nobody asked for, with the nearest name that is known. `_meta` is always allowed; a member that
+// is null counts as absent, but for value(), where null is a value.
 //
 // Thread rule: one thread.
 #pragma once
@@ -135,7 +135,7 @@ class Params {
     if (!holds) refuse(std::move(otherwise));
   }
 
-  /// `invalid_params` with the first mistake, or success.
+  /// `invalid_params` with the first error, or success.
   [[nodiscard]] Result<void> done() {
     for (const auto& [name, unused] : object_.items()) {
       if (name == "_meta" || std::find(known_.begin(), known_.end(), name) != known_.end()) continue;

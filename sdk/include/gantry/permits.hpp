@@ -2,6 +2,9 @@
 //
 // gantry/permits.hpp: at most `limit` at once, and a bounded, fair queue behind.
 //
+// How many are out is one atomic word: as long as nobody waits, a permit is taken and given back by
+// one operation on it, without the lock.
+//
 // Thread rule: any thread. `granted` is called without a lock held, on the caller's thread or on the thread that
 //   releases the permit before; it must not block.
 // Full: acquire refuses with `overloaded`. Order: first come, first served.
@@ -9,6 +12,7 @@
 //   was withdrawn is called.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -33,6 +37,8 @@ class Permit {
   inline ~Permit();
   inline void release();
   [[nodiscard]] explicit operator bool() const { return queue_ != nullptr; }
+  /// Whoever holds it gives it back by PermitQueue::give_back().
+  void keep() { queue_.reset(); }
 
  private:
   friend class PermitQueue;
@@ -53,31 +59,41 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
 
   /// Grants now or later. Returns a ticket for `withdraw`; 0 when it was granted at once.
   [[nodiscard]] Result<std::uint64_t> acquire(Granted granted) {
-    {
+    if (!try_take()) {
       Lock lock(mutex_);
-      if (in_use_ >= limit_ || !waiting_.empty()) {
+      // First told, then looked: who gives one back either finds the mark, or it is seen here.
+      (void)word_.fetch_or(kWaiting, std::memory_order_seq_cst);
+      if (!waiting_.empty() || !take_one_more()) {
         if (waiting_.size() >= max_waiting_) {
           ++refused_;
+          const std::size_t waiting = waiting_.size();
+          nobody_waits();
           return fail(ErrorKind::overloaded,
-                      "all " + std::to_string(limit_) + " permits are taken and " + std::to_string(waiting_.size()) +
-                          " calls wait; try again later",
+                      "all " + std::to_string(limit_.load(std::memory_order_relaxed)) + " permits are taken and " +
+                          std::to_string(waiting) + " calls wait; try again later",
                       R"({"retry_after_ms":1000})");
         }
         waiting_.push_back(Waiter{++last_ticket_, std::move(granted)});
         return last_ticket_;
       }
-      ++in_use_;
+      nobody_waits();
     }
     granted(Permit(shared_from_this()));
     return 0;
   }
 
   /// A permit that is free now, or an empty one.
-  [[nodiscard]] Permit try_acquire() {
-    Lock lock(mutex_);
-    if (in_use_ >= limit_ || !waiting_.empty()) return {};
-    ++in_use_;
-    return Permit(shared_from_this());
+  [[nodiscard]] Permit try_acquire() { return try_take() ? Permit(shared_from_this()) : Permit(); }
+  /// The same for who keeps in mind itself that it has one, and calls give_back().
+  [[nodiscard]] bool try_take() {
+    std::uint64_t word = word_.load(std::memory_order_relaxed);
+    do {
+      if (word >= limit_.load(std::memory_order_relaxed)) return false;  // also while somebody waits
+    } while (!word_.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel, std::memory_order_relaxed));
+    return true;
+  }
+  void give_back() {
+    if ((word_.fetch_sub(1, std::memory_order_seq_cst) & kWaiting) != 0) grant_waiting();
   }
 
   /// True: that waiter will not be called. False: it was called, or is about to be.
@@ -88,22 +104,22 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
       if (it->ticket != ticket) continue;
       dropped = std::move(it->granted);
       waiting_.erase(it);
+      nobody_waits();
       return true;
     }
     return false;
   }
 
   void set_limit(std::size_t limit) {
-    {
-      Lock lock(mutex_);
-      limit_ = limit == 0 ? 1 : limit;
-    }
+    limit_.store(limit == 0 ? 1 : limit, std::memory_order_seq_cst);
     grant_waiting();
   }
 
   [[nodiscard]] Counts counts() const {
     Lock lock(mutex_);
-    return Counts{limit_, in_use_, waiting_.size(), refused_};
+    return Counts{limit_.load(std::memory_order_relaxed),
+                  static_cast<std::size_t>(word_.load(std::memory_order_relaxed) & ~kWaiting), waiting_.size(),
+                  refused_};
   }
 
  private:
@@ -115,13 +131,14 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
 
   PermitQueue(std::size_t limit, std::size_t max_waiting) : max_waiting_(max_waiting), limit_(limit == 0 ? 1 : limit) {}
 
-  void give_back() {
-    {
-      Lock lock(mutex_);
-      --in_use_;
-      if (waiting_.empty()) return;
-    }
-    grant_waiting();
+  // As long as the mark is there nobody else takes one.
+  [[nodiscard]] bool take_one_more() GANTRY_REQUIRES(mutex_) {
+    if ((word_.load(std::memory_order_seq_cst) & ~kWaiting) >= limit_.load(std::memory_order_seq_cst)) return false;
+    (void)word_.fetch_add(1, std::memory_order_acq_rel);
+    return true;
+  }
+  void nobody_waits() GANTRY_REQUIRES(mutex_) {
+    if (waiting_.empty()) (void)word_.fetch_and(~kWaiting, std::memory_order_seq_cst);
   }
 
   // One thread grants at a time, in a loop: a `granted` that gives its permit back at once must not recurse.
@@ -141,20 +158,22 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
           return;
         }
         grant_again_ = false;
-        while (in_use_ < limit_ && !waiting_.empty()) {
+        while (!waiting_.empty() && take_one_more()) {
           ready.push_back(std::move(waiting_.front().granted));
           waiting_.pop_front();
-          ++in_use_;
         }
+        nobody_waits();
       }
       for (auto& granted : ready) granted(Permit(shared_from_this()));
     }
   }
 
+  static constexpr std::uint64_t kWaiting = std::uint64_t{1} << 63;  ///< somebody may wait: nobody passes
+
   const std::size_t max_waiting_;
+  std::atomic<std::uint64_t> word_{0};  ///< permits that are out, and the mark
+  std::atomic<std::uint64_t> limit_;
   mutable Mutex mutex_;
-  std::size_t limit_ GANTRY_GUARDED_BY(mutex_);
-  std::size_t in_use_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t refused_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t last_ticket_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool granting_ GANTRY_GUARDED_BY(mutex_) = false;

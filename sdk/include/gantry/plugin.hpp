@@ -69,7 +69,7 @@ class Stopping {
   Stopping(Stopping&&) noexcept = default;
   Stopping& operator=(Stopping&&) = delete;
   ~Stopping() = default;
-  /// When the host's patience ends.
+  /// When the host's timeout ends.
   [[nodiscard]] Deadline deadline() const { return deadline_; }
   /// For the instance that comes next, when the plugin is reloaded by handover: it finds these bytes in its start's
   /// PluginConfig::handed_over. The last ones count. `unavailable`: nobody comes next. `too_large`.
@@ -310,18 +310,25 @@ class Instance {
     state->traceparent = to_view(msg.traceparent);
     state->idempotency_key = to_view(msg.idempotency_key);
     state->descriptors = host_.take_descriptors();
-    calls_.add(state);
+    state->table.store(&calls_, std::memory_order_relaxed);
+    state->handler_thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    serve(state);
+    state->handler_thread.store(std::thread::id(), std::memory_order_relaxed);
+    // What comes for it comes in turns behind this one: only now the table must know it.
+    if (state->answered_by_handler) {
+      state->leave();
+    } else {
+      calls_.add(state);
+    }
+    return 0;
+  }
+
+  void serve(const std::shared_ptr<CallState>& state) {
     Call call(state);
     const auto* handler = definition().find(state->method);
-    if (handler == nullptr) {
-      call.reply_error(Error{ErrorKind::method_not_found, "no such method: " + state->method, {}});
-      return 0;
-    }
-    if (!impl_) {
-      call.reply_error(Error{ErrorKind::unavailable, "the plugin has not started", {}});
-      return 0;
-    }
-    state->handler_thread = std::this_thread::get_id();
+    if (handler == nullptr)
+      return call.reply_error(Error{ErrorKind::method_not_found, "no such method: " + state->method, {}});
+    if (!impl_) return call.reply_error(Error{ErrorKind::unavailable, "the plugin has not started", {}});
     std::optional<std::string> thrown;
     try {
       (*handler)(*impl_, std::move(call));
@@ -330,15 +337,12 @@ class Instance {
     } catch (...) {
       thrown = "an exception of unknown type";
     }
-    state->handler_thread = std::thread::id();
     if (thrown) {
       state->finish(static_cast<std::int32_t>(ErrorKind::internal),
                     error_payload(Error{ErrorKind::internal, state->method + " failed: " + *thrown, {}}));
     } else if (state->lost_to_exception) {
       state->finish_dropped();
     }
-    if (state->answered_by_handler) state->leave();
-    return 0;
   }
 
   std::int32_t event(const gantry_msg& msg) {

@@ -33,6 +33,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <gantry/deadline.hpp>
 #include <gantry/mutex.hpp>
@@ -220,14 +221,16 @@ class Strand {
       if (std::exchange(runs_, true)) return;
       runner_ = std::this_thread::get_id();
     }
-    struct Rest {  // a task that throws, which none should, leaves the others to the next post()
-      Strand& strand;
-      ~Rest() { strand.rest(); }
-    };
-    const Rest rest{*this};
-    while (auto next = take()) (*next)();
+    try {
+      while (auto next = take()) (*next)();
+    } catch (...) {  // which none should: the others are left to the next post()
+      const Lock lock(mutex_);
+      end_turn();
+      throw;
+    }
+    // Nothing of the strand is touched from here on: whoever waited for it to be idle may destroy it.
   }
-  /// As post(), and returns when `task` has run; inside of a task it runs at once.
+  /// As post(), and returns when `task` has run, or throws what it has thrown; inside of a task it runs at once.
   template <class F>
   void run(F&& task) {
     if (is_runner()) {
@@ -235,14 +238,22 @@ class Strand {
       return;
     }
     bool done = false;  // under mutex_
-    post([this, &task, &done] {
-      task();
+    std::exception_ptr thrown;
+    post([this, &task, &done, &thrown] {
+      try {
+        task();
+      } catch (...) {
+        thrown = std::current_exception();
+      }
       const Lock lock(mutex_);
       done = true;
       changed_.notify_all();
     });
-    const Lock lock(mutex_);
-    while (!done) changed_.wait(mutex_);
+    {
+      const Lock lock(mutex_);
+      while (!done) changed_.wait(mutex_);
+    }
+    if (thrown) std::rethrow_exception(thrown);
   }
   /// False: it still ran at `until`. Not inside of a task.
   [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt) {
@@ -277,10 +288,6 @@ class Strand {
     runs_ = false;
     runner_ = {};
     changed_.notify_all();
-  }
-  void rest() {
-    const Lock lock(mutex_);
-    if (runs_ && runner_ == std::this_thread::get_id()) end_turn();
   }
 
   mutable Mutex mutex_{"strand"};
@@ -396,11 +403,11 @@ inline std::set<StateTable::Index> StateTable::reachable_from(Index from) const 
 inline Result<StateTable> StateTable::make(const Text& text) {
   const auto wrong = [](const std::string& what) { return fail(ErrorKind::invalid_params, what); };
   const auto check = [&](const std::vector<std::string>& names, const std::string& kind) -> Result<void> {
-    if (names.size() > kMaxNames) return wrong("more than " + std::to_string(kMaxNames) + " " + kind + "s");
+    if (names.size() > kMaxNames) return wrong("more than " + std::to_string(kMaxNames) + " names of a " + kind);
     std::set<std::string_view> seen;
     for (const auto& name : names) {
-      if (name.empty()) return wrong("a " + kind + " has no name");
-      if (!seen.insert(name).second) return wrong(kind + " " + name + " is named twice");
+      if (name.empty()) return wrong("the name of a " + kind + " is empty");
+      if (!seen.insert(name).second) return wrong(kind + " " + name + " stands there twice");
     }
     return {};
   };

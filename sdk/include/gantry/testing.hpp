@@ -287,8 +287,7 @@ class TestHost : public detail::HostPort {
     origins_[origin] = std::move(info);
   }
 
-  // ---- time
-  // ----------------------------------------------------------------------------------------------------------
+  // ---- time -------------------------------------------------------------------------------------
 
   /// Moves the clock; timers that fall due run, in order, before it returns.
   void advance(Duration by) {

@@ -2,18 +2,18 @@
 //
 // gantry/worker_pool.hpp: threads for what blocks or computes.
 //
-//   gantry::WorkerPool pool(8, 1024, on_escape);
+//   gantry::WorkerPool pool(8, 1024, on_unhandled_exception);
 //   auto answer = gantry::spawn_blocking(pool, [] { return read_it(); });   // Result<oneshot::Receiver<Result<R>>>
 //   auto text = answer->recv();                                             // or co_await answer->async_recv()
 //
-// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one of at most
-// `threads`
-//   threads, which are started when first needed and stay.
-// Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order: first in, first out.
-// Exceptions: a job that throws harms no other: spawn's are reported to `on_escape`, spawn_blocking's are its answer's
-//   `internal` error.
-// Closed: after stop() spawn refuses with `unavailable`; running jobs end, queued ones are dropped, and their answers
-//   close. The destructor stops and waits.
+// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one of
+//   at most `threads` threads, which are started when first needed and stay.
+// Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order: first
+//   in, first out.
+// Exceptions: a job that throws harms no other: spawn's are reported to `on_unhandled_exception`,
+//   spawn_blocking's are its answer's `internal` error.
+// Closed: after stop() spawn refuses with `unavailable`; running jobs end, queued ones are dropped, and
+//   their answers close. The destructor stops and waits.
 #pragma once
 
 #include <atomic>
@@ -38,8 +38,10 @@ class WorkerPool {
  public:
   using Job = std::move_only_function<void()>;
 
-  WorkerPool(std::size_t threads, std::size_t max_queued, std::function<void(std::string_view)> on_escape)
-      : max_queued_(max_queued), on_escape_(std::move(on_escape)), max_threads_(threads == 0 ? 1 : threads) {}
+  WorkerPool(std::size_t threads, std::size_t max_queued, std::function<void(std::string_view)> on_unhandled_exception)
+      : max_queued_(max_queued),
+        on_unhandled_exception_(std::move(on_unhandled_exception)),
+        max_threads_(threads == 0 ? 1 : threads) {}
   ~WorkerPool() { (void)stop(); }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
@@ -130,9 +132,9 @@ class WorkerPool {
       try {
         (*job)();
       } catch (const std::exception& e) {
-        on_escape_(e.what());
+        on_unhandled_exception_(e.what());
       } catch (...) {
-        on_escape_("an exception of unknown type");
+        on_unhandled_exception_("an exception of unknown type");
       }
     }
   }
@@ -161,7 +163,7 @@ class WorkerPool {
   }
 
   const std::size_t max_queued_;
-  const std::function<void(std::string_view)> on_escape_;
+  const std::function<void(std::string_view)> on_unhandled_exception_;
   Mutex mutex_{"worker pool"};
   CondVar changed_;
   CondVar ended_;

@@ -7,7 +7,7 @@
 
 #include <gantry/channel/oneshot.hpp>
 
-#include "host/plugins/plugin_call.hpp"
+#include "host/plugins/plugin.hpp"
 
 namespace {
 
@@ -66,7 +66,7 @@ class Load {
     if (router_ != nullptr) {
       (void)router_->call(std::move(request), slot);
     } else {
-      plugin_.open(slot)->begin(std::move(request));
+      (void)plugin_.open(new WithSink<PluginCall>(std::move(request), slot));
     }
   }
   // On the worker.
@@ -110,9 +110,9 @@ struct Mode {
 u64 calls(const Mode& mode, u64 depth, u64 ops, Timer& timer) {
   RunningHost running([&](Config& c) { use(c, mode.plugin, kPlugins / (std::string(mode.file) + ".so"), mode.child); });
   const auto plugin = running.plugin(mode.plugin);
-  auto& worker = running.house().workers().first();
+  auto& worker = running.daemon().workers().first();
   const std::string method = std::string(mode.plugin) + ".echo";
-  Router* const router = mode.routed ? &running.house().router() : nullptr;
+  Router* const router = mode.routed ? &running.daemon().router() : nullptr;
   Load(*plugin, router, worker, method, depth, 1000).run(nullptr);
   const double before = cpu_of(plugin->pid());
   Load load(*plugin, router, worker, method, depth, ops);

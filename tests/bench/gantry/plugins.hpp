@@ -54,20 +54,20 @@ class RunningHost {
     log.to_stderr = false;
     log.level = Level::warn;
     options.log = Log::open_or_stderr(log);
-    house_ = Daemon::build(std::move(options));
-    peer::require(house_->open().has_value(), "the host does not open");
-    thread_ = std::thread([this] { house_->run(); });
+    daemon_ = Daemon::build(std::move(options));
+    peer::require(daemon_->open().has_value(), "the host does not open");
+    thread_ = std::thread([this] { daemon_->run(); });
   }
   RunningHost(const RunningHost&) = delete;
   RunningHost& operator=(const RunningHost&) = delete;
   ~RunningHost() {
-    house_->request_stop("measured");
+    daemon_->request_stop("measured");
     thread_.join();
   }
-  [[nodiscard]] Daemon& house() { return *house_; }
+  [[nodiscard]] Daemon& daemon() { return *daemon_; }
   /// Started, if need be.
   [[nodiscard]] std::shared_ptr<Plugin> plugin(const std::string& name) {
-    auto plugin = house_->services().instance(name)->get();
+    auto plugin = daemon_->services().instance(name)->get();
     if (!plugin) peer::wrong(plugin.error().message);
     return *plugin;
   }
@@ -75,7 +75,7 @@ class RunningHost {
 
  private:
   Folder folder_;
-  std::unique_ptr<Daemon> house_;
+  std::unique_ptr<Daemon> daemon_;
   std::thread thread_;
 };
 

@@ -33,7 +33,7 @@ struct Waiting final : CallSink {
   CallRequest request;
   request.method = method;
   request.origin = 1;
-  (void)running.house().router().call(std::move(request), std::make_shared<Waiting>(std::move(reply)));
+  (void)running.daemon().router().call(std::move(request), std::make_shared<Waiting>(std::move(reply)));
   const auto got = answer.recv();
   return got && got->has_value();
 }
@@ -43,12 +43,12 @@ u64 killed(u64 ops, Timer& timer) {
   RunningHost running([](Config& c) { use(c, "echo_thread", kPlugins / "echo_thread.so", true); });
   timer.start();
   for (u64 i = 0; i < ops; ++i) {
-    peer::require(running.house().services().restart("echo_thread").has_value(), "it does not start");
+    peer::require(running.daemon().services().restart("echo_thread").has_value(), "it does not start");
     peer::require(answers(running, "echo_thread.echo"), "it does not answer");
     const auto pid = running.plugin("echo_thread")->pid();
     const auto begun = Clock::now();
     ::kill(*pid, SIGKILL);
-    while (running.house().services().instance("echo_thread")->peek() != nullptr) std::this_thread::yield();
+    while (running.daemon().services().instance("echo_thread")->peek() != nullptr) std::this_thread::yield();
     while (!answers(running, "echo_thread.echo")) {
     }
     timer.sample(std::chrono::duration<double, std::nano>(Clock::now() - begun).count());
@@ -84,7 +84,7 @@ u64 load100(u64 ops, Timer& timer) {
   RunningHost running([&](Config& c) {
     for (const auto& spec : find_plugins(folder.path(), {})) use(c, spec.name, spec.library);
   });
-  auto& services = running.house().services();
+  auto& services = running.daemon().services();
   const auto known = services.status();
   timer.start();
   for (const auto& plugin : known) {

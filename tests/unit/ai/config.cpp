@@ -10,7 +10,7 @@ using namespace gantry::ai;
 
 namespace {
 
-std::string mistake(const json& settings, const json& async = json::object()) {
+std::string error_of(const json& settings, const json& async = json::object()) {
   PluginConfig config;
   config.settings = settings;
   config.async = async;
@@ -64,36 +64,38 @@ TEST_CASE("ai config: a project's default model holds in its workspace alone") {
     REQUIRE(parsed->chain("", elsewhere)->front().model == "embedded");
 }
 
-TEST_CASE("ai config: a mistake names its key and the nearest one that is known") {
+TEST_CASE("ai config: an error names its key and the nearest one that is known") {
   const json openai{{"kind", "openai"}, {"base_url", "http://h/v1"}};
-  REQUIRE(mistake(provider({{"kind", "anthropic"}})).find("ai.providers.p.kind is \"anthropic\"") == 0);
-  REQUIRE(mistake(provider({{"kind", "openai"}})).find("ai.providers.p.base_url is missing") == 0);
-  REQUIRE(mistake(provider({{"kind", "openai"}, {"base_url", "ftp://h"}})).find("ai.providers.p.base_url must begin") ==
-          0);
-  REQUIRE(mistake(provider({{"kind", "openai"}, {"base_url", "http://user:pw@h/v1"}})).find("must not hold a user") !=
+  REQUIRE(error_of(provider({{"kind", "anthropic"}})).find("ai.providers.p.kind is \"anthropic\"") == 0);
+  REQUIRE(error_of(provider({{"kind", "openai"}})).find("ai.providers.p.base_url is missing") == 0);
+  REQUIRE(
+      error_of(provider({{"kind", "openai"}, {"base_url", "ftp://h"}})).find("ai.providers.p.base_url must begin") ==
+      0);
+  REQUIRE(error_of(provider({{"kind", "openai"}, {"base_url", "http://user:pw@h/v1"}})).find("must not hold a user") !=
           std::string::npos);
-  REQUIRE(mistake({{"default_modle", "x"}}).find("did you mean \"default_model\"?") != std::string::npos);
-  REQUIRE(mistake({{"default_model", "embeded"}}).find("did you mean \"embedded\"?") != std::string::npos);
-  REQUIRE(mistake({{"default_model", 3}}) == "ai.default_model must be a string");
-  REQUIRE(mistake({{"models", {{"m", {{"provider", "q"}}}}}, {"providers", {{"p", openai}}}})
+  REQUIRE(error_of({{"default_modle", "x"}}).find("did you mean \"default_model\"?") != std::string::npos);
+  REQUIRE(error_of({{"default_model", "embeded"}}).find("did you mean \"embedded\"?") != std::string::npos);
+  REQUIRE(error_of({{"default_model", 3}}) == "ai.default_model must be a string");
+  REQUIRE(error_of({{"models", {{"m", {{"provider", "q"}}}}}, {"providers", {{"p", openai}}}})
               .find("ai.models.m.provider") == 0);
   REQUIRE(
-      mistake({{"models", {{"embedded", {{"provider", "p"}}}}}, {"providers", {{"p", openai}}}}).find("is built in") !=
+      error_of({{"models", {{"embedded", {{"provider", "p"}}}}}, {"providers", {{"p", openai}}}}).find("is built in") !=
       std::string::npos);
-  REQUIRE(mistake({{"models", {{"m", {{"provider", "p"}, {"fallback", {"x"}}}}}}, {"providers", {{"p", openai}}}})
+  REQUIRE(error_of({{"models", {{"m", {{"provider", "p"}, {"fallback", {"x"}}}}}}, {"providers", {{"p", openai}}}})
               .find("ai.models.m.fallback names \"x\"") == 0);
-  REQUIRE(mistake(provider({{"kind", "openai"}, {"base_url", "http://h"}, {"api_key_env", "A"}, {"api_key_file", "B"}}))
-              .find("second source") != std::string::npos);
   REQUIRE(
-      mistake(json::object(), {{"max_concurrent_ai_requests", 0}}).find("async.max_concurrent_ai_requests must be") ==
+      error_of(provider({{"kind", "openai"}, {"base_url", "http://h"}, {"api_key_env", "A"}, {"api_key_file", "B"}}))
+          .find("second source") != std::string::npos);
+  REQUIRE(
+      error_of(json::object(), {{"max_concurrent_ai_requests", 0}}).find("async.max_concurrent_ai_requests must be") ==
       0);
-  REQUIRE(mistake(json::object(), {{"ai_request_timeout_seconds", "30"}})
+  REQUIRE(error_of(json::object(), {{"ai_request_timeout_seconds", "30"}})
               .find("async.ai_request_timeout_seconds must be") == 0);
-  REQUIRE(mistake(json::object(), {{"max_concurrent_lsp_requests", "not ours"}}).empty());
+  REQUIRE(error_of(json::object(), {{"max_concurrent_lsp_requests", "not ours"}}).empty());
 }
 
 TEST_CASE("ai config: a base URL is read by the parser that asks it, and an endpoint's path behind it is refused") {
-  const auto url = [](const std::string& text) { return mistake(provider({{"kind", "openai"}, {"base_url", text}})); };
+  const auto url = [](const std::string& text) { return error_of(provider({{"kind", "openai"}, {"base_url", text}})); };
   for (const char* good : {"http://h", "HTTPS://h:443/v1/", "http://[::1]:8080/v1", "http://127.0.0.1/a%20b"}) {
     REQUIRE(url(good).empty());
   }
@@ -114,7 +116,7 @@ TEST_CASE("ai config: a base URL is read by the parser that asks it, and an endp
 
 TEST_CASE("ai config: members that are not sent are named by a list, and never hold the question itself") {
   const auto omit = [](const json& names) {
-    return mistake(provider({{"kind", "openai"}, {"base_url", "http://h"}, {"omit", names}}));
+    return error_of(provider({{"kind", "openai"}, {"base_url", "http://h"}, {"omit", names}}));
   };
   REQUIRE(omit({"stream_options", "temperature"}).empty());
   REQUIRE(omit("stream_options") == "ai.providers.p.omit must be an array of strings");

@@ -9,6 +9,7 @@
 #include "plugins/ai/embedded/lexer.hpp"
 #include "plugins/ai/embedded/predictor.hpp"
 #include "plugins/ai/embedded/suffix_model.hpp"
+#include "tests/folders.hpp"
 
 using namespace gantry::ai;
 
@@ -45,7 +46,7 @@ Suggestion suggest(std::shared_ptr<const SuffixModel> model, std::string_view pr
 
 std::vector<std::string> sdk_headers() {
   std::vector<std::filesystem::path> paths;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(GANTRY_SOURCE_DIR "/sdk/include")) {
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(gantry::folders::source() + "/sdk/include")) {
     if (entry.is_regular_file()) paths.push_back(entry.path());
   }
   std::sort(paths.begin(), paths.end());

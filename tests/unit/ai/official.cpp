@@ -15,6 +15,7 @@
 #include <map>
 #include <set>
 
+#include "tests/folders.hpp"
 #include "tests/unit/ai/support.hpp"
 
 using namespace gantry;
@@ -22,7 +23,7 @@ using testing::TestHost;
 
 namespace {
 
-const std::string kFolder = GANTRY_SOURCE_DIR "/tests/unit/ai/openai_client";
+const std::string kFolder = gantry::folders::source() + "/tests/unit/ai/openai_client";
 
 // The forms' server, with what the official client made of each. It ends when its input does.
 class Server {
@@ -119,7 +120,7 @@ bool same(const json& official, const json& ours) {
 
 TEST_CASE(
     "ai official: Gantry makes of a server's bytes what the official client makes of them, but for what is listed") {
-  const std::string modules = GANTRY_BUILD_DIR "/npm";  // tests/npm
+  const std::string modules = gantry::folders::build() + "/npm";  // tests/npm
   const Server server(modules);
   REQUIRE(server.forms().size() >= 200);
   TestHost host(ai_test::kPlugin, ai_test::config(server.url(), json::object(), 0));

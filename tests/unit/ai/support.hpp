@@ -9,11 +9,12 @@
 #include <string>
 #include <vector>
 
+#include "tests/folders.hpp"
 #include "tests/unit/ai/fault_server.hpp"
 
 namespace ai_test {
 
-inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/ai.so";
+inline const std::string kPlugin = gantry::folders::build() + "/plugins/ai.so";
 
 /// Model "m" of provider "local" at `url` is the default.
 inline gantry::json config(const std::string& url, gantry::json async = gantry::json::object(), int retries = 2) {

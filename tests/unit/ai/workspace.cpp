@@ -8,6 +8,7 @@
 
 #include "plugins/ai/embedded/gitignore.hpp"
 #include "plugins/ai/embedded/walk.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/ai/support.hpp"
 
 using namespace gantry;
@@ -135,8 +136,8 @@ TEST_CASE("ai index: progress is told from the beginning to the end") {
 }
 
 TEST_CASE("ai.complete: predicts this repository's own text through the plugin") {
-  TestHost host(ai_test::kPlugin, serving({GANTRY_SOURCE_DIR "/sdk"}));
-  REQUIRE(learned(host, GANTRY_SOURCE_DIR "/sdk")["files"].get<int>() > 10);
+  TestHost host(ai_test::kPlugin, serving({gantry::folders::source() + "/sdk"}));
+  REQUIRE(learned(host, gantry::folders::source() + "/sdk")["files"].get<int>() > 10);
   const json params{{"prefix", "template <class T>\nusing Result = std::exp"}};
   const auto result = host.call("ai.complete", params);
   REQUIRE(result);

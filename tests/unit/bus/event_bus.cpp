@@ -235,7 +235,7 @@ TEST_CASE("bus: nothing of a subscription is left when its holder and the bus ar
 TEST_CASE("bus: dead letters are bounded, the oldest goes, and a long payload is cut") {
   EventBus bus("epoch", 10);
   for (std::uint64_t i = 0; i < EventBus::kMaxDeadLetters + 5; ++i)
-    bus.bury(Event{"a", "epoch", i, std::string(10'000, 'x')}, "s", "e", 1);
+    bus.add_dead_letter(Event{"a", "epoch", i, std::string(10'000, 'x')}, "s", "e", 1);
   REQUIRE(bus.dead_letters().size() == EventBus::kMaxDeadLetters);
   REQUIRE(bus.dead_letters().front().seq == 5);
   REQUIRE(bus.dead_letters().front().payload.size() == DeadLetter::kPayload);

@@ -98,7 +98,7 @@ TEST_CASE("stream: one that names no deadline has none, and one that names one i
 
 namespace {
 
-/// A house whose plugin "faulty" does not start before it may.
+/// A daemon whose plugin "faulty" does not start before it may.
 struct SlowStart {
   TempDir files;
   std::string file = (files.path() / "go").string();

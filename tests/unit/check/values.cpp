@@ -53,9 +53,9 @@ constexpr auto gantry_fields(const Everything*) {
 
 [[nodiscard]] bool fits(const json& value, const json& schema) {
   Config config;
-  Mistakes mistakes("");
-  check_schema(config, "value", value, schema, mistakes);
-  return mistakes.empty();
+  Diagnostics diagnostics("");
+  check_schema(config, "value", value, schema, diagnostics);
+  return diagnostics.empty();
 }
 
 }  // namespace

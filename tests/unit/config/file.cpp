@@ -30,7 +30,7 @@ struct Folder {
   }
 };
 
-std::string mistakes(const fs::path& file) {
+std::string diagnostics(const fs::path& file) {
   const auto config = load_config(file);
   return config ? "" : to_string(config.error());
 }
@@ -53,19 +53,20 @@ TEST_CASE("config: a file is read, and its name is in the messages") {
   REQUIRE(config->host.max_batch == 3);
   REQUIRE(source_of(*config, "host.max_batch") == (folder.path / "ok.toml").string() + ":2");
   const auto bad = folder.file("bad.toml", "[host]\nmax_batch = 0\n");
-  REQUIRE(mistakes(bad) == bad.string() + ":2:13: error: `host.max_batch` must be an integer from 1 to 10000, not 0\n");
+  REQUIRE(diagnostics(bad) ==
+          bad.string() + ":2:13: error: `host.max_batch` must be an integer from 1 to 10000, not 0\n");
 }
 
 TEST_CASE("config: a file that cannot be read says why") {
   const Folder folder;
   const auto at = [&](const char* name) { return folder.path / name; };
-  REQUIRE(mistakes(at("none.toml")) ==
+  REQUIRE(diagnostics(at("none.toml")) ==
           at("none.toml").string() + ": error: cannot be opened: No such file or directory\n");
-  REQUIRE(mistakes(folder.path) == folder.path.string() + ": error: is a folder; name the file in it\n");
+  REQUIRE(diagnostics(folder.path) == folder.path.string() + ": error: is a folder; name the file in it\n");
   REQUIRE(::mkfifo(at("pipe").c_str(), 0600) == 0);
-  REQUIRE(mistakes(at("pipe")) == at("pipe").string() + ": error: is no regular file\n");
+  REQUIRE(diagnostics(at("pipe")) == at("pipe").string() + ": error: is no regular file\n");
   fs::create_symlink(at("loop"), at("loop"));
-  REQUIRE(mistakes(at("loop")) ==
+  REQUIRE(diagnostics(at("loop")) ==
           at("loop").string() + ": error: cannot be opened: Too many levels of symbolic links\n");
 }
 
@@ -75,7 +76,7 @@ TEST_CASE("config: a file without permission says so") {
   REQUIRE(::chmod(file.c_str(), 0) == 0);
   REQUIRE(::chmod(folder.path.c_str(), 0755) == 0);
   const auto child = gantry::test::start_without_root(
-      [&] { return mistakes(file) == file.string() + ": error: cannot be opened: Permission denied\n" ? 0 : 1; });
+      [&] { return diagnostics(file) == file.string() + ": error: cannot be opened: Permission denied\n" ? 0 : 1; });
   REQUIRE(gantry::test::exit_code(child) == 0);
 }
 
@@ -84,7 +85,7 @@ TEST_CASE("config: a file of more than 1 MiB is refused, one of 1 MiB is read") 
   const auto largest = folder.file("largest.toml", std::string(kMaxConfigBytes, '\n'));
   REQUIRE(load_config(largest));
   const auto larger = folder.file("larger.toml", std::string(kMaxConfigBytes + 1, '\n'));
-  REQUIRE(mistakes(larger) ==
+  REQUIRE(diagnostics(larger) ==
           larger.string() + ": error: the configuration may have at most 1048576 bytes, not 1048577\n");
   REQUIRE_FALSE(parse_config(std::string(kMaxConfigBytes + 1, '\n'), "text"));
 }
@@ -121,13 +122,13 @@ TEST_CASE("config: a file that is a link to nothing, or lies in one, is no missi
   fs::create_symlink(nowhere, file);
   const auto variables = env({{"HOME", folder.path.string()}});
   REQUIRE(find_config_file(std::nullopt, variables) == file);
-  REQUIRE(mistakes(file) == file.string() + ": error: is a link to " + nowhere.string() +
-                                ", which does not exist; correct or remove the link\n");
+  REQUIRE(diagnostics(file) == file.string() + ": error: is a link to " + nowhere.string() +
+                                   ", which does not exist; correct or remove the link\n");
   fs::remove_all(home / "gantry");
   fs::create_symlink(folder.path / "dotfiles", home / "gantry");
   REQUIRE(find_config_file(std::nullopt, variables) == file);
-  REQUIRE(mistakes(file) == file.string() + ": error: lies in a link to " + (folder.path / "dotfiles").string() +
-                                ", which does not exist; correct or remove the link\n");
+  REQUIRE(diagnostics(file) == file.string() + ": error: lies in a link to " + (folder.path / "dotfiles").string() +
+                                   ", which does not exist; correct or remove the link\n");
   fs::create_directories(folder.path / "dotfiles");
   REQUIRE_FALSE(find_config_file(std::nullopt, variables));
 }

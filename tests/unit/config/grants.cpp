@@ -6,7 +6,7 @@
 
 using namespace gantry;
 using namespace gantry::host;
-using config_test::mistakes;
+using config_test::diagnostics;
 
 namespace {
 
@@ -44,8 +44,8 @@ TEST_CASE("config: every kind of grant is read, and written as it is read") {
   REQUIRE(to_string(parsed({"read:$WORKSPACE"}).front()) == "read:workspace");
 }
 
-TEST_CASE("config: an unknown grant is a mistake at its place, with the nearest one there is") {
-  const auto text = mistakes("[plugins.notes]\ngrants = [\"network\",\n  \"proceses\"]\n");
+TEST_CASE("config: an unknown grant is an error at its place, with the nearest one there is") {
+  const auto text = diagnostics("[plugins.notes]\ngrants = [\"network\",\n  \"proceses\"]\n");
   REQUIRE_THAT(text, Catch::StartsWith("g.toml:3:3: error: `plugins.notes.grants`: ") &&
                          Catch::Contains("did you mean \"processes\"?"));
   REQUIRE_THAT(refusal("xyzzyxyzzyxyzzy"), Catch::Contains("there are network, processes, client, read:PATH"));

@@ -25,9 +25,9 @@ const json kSchema = json::parse(R"({"type":"object","additionalProperties":fals
 std::string found(const std::string& toml) {
   auto config = parse_config("[plugins.x.settings]\n" + toml, "g.toml", config_test::home());
   if (!config) return to_string(config.error());
-  Mistakes mistakes(config->file);
-  check_schema(*config, "plugins.x.settings", config->plugins.at("x").settings, kSchema, mistakes);
-  std::string text = to_string(mistakes.take());
+  Diagnostics diagnostics(config->file);
+  check_schema(*config, "plugins.x.settings", config->plugins.at("x").settings, kSchema, diagnostics);
+  std::string text = to_string(diagnostics.take());
   if (!text.empty()) text.pop_back();  // the last end of line
   return text;
 }
@@ -45,7 +45,7 @@ shapes = [{ kind = "circle", radius = 2 }, { kind = "square" }])")
             .empty());
 }
 
-TEST_CASE("schema: each mistake is told at its place") {
+TEST_CASE("schema: each error is reported at its place") {
   CHECK(found("") == "g.toml:1:1: error: [plugins.x.settings] needs `name`: a string of at least 2 characters");
   CHECK(found("name = \"a\"") ==
         "g.toml:2:8: error: `plugins.x.settings.name` must be a string of at least 2 characters, not \"a\"");

@@ -6,13 +6,15 @@
 #include <sstream>
 #include <tests/unit/config/support.hpp>
 
+#include "tests/folders.hpp"
+
 using namespace gantry;
 using namespace gantry::host;
 using config_test::home;
 
 namespace {
 
-constexpr const char* kShipped = GANTRY_SOURCE_DIR "/config/gantry.toml";
+const std::string kShipped = gantry::folders::source() + "/config/gantry.toml";
 
 const std::string kFull = R"([host]
 max_batch = 7

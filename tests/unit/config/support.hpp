@@ -13,8 +13,8 @@ inline gantry::host::EnvLookup home(std::string folder = "/home/u") {
   };
 }
 
-/// The mistakes as people see them; empty when there are none.
-inline std::string mistakes(const std::string& text) {
+/// The errors as people see them; empty when there are none.
+inline std::string diagnostics(const std::string& text) {
   const auto config = gantry::host::parse_config(text, "g.toml", home());
   return config ? "" : to_string(config.error());
 }

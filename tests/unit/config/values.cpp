@@ -6,8 +6,8 @@
 
 using namespace gantry;
 using namespace gantry::host;
+using config_test::diagnostics;
 using config_test::home;
-using config_test::mistakes;
 
 namespace {
 
@@ -78,9 +78,9 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
         if (config) REQUIRE(key.get(section.find(*config, "")) == json(value));
       }
       for (const auto value : {key.min - 1, key.max + 1}) {
-        REQUIRE_THAT(mistakes(head + std::to_string(value)), Catch::StartsWith(rule + std::to_string(value) + "\n"));
+        REQUIRE_THAT(diagnostics(head + std::to_string(value)), Catch::StartsWith(rule + std::to_string(value) + "\n"));
       }
-      REQUIRE_THAT(mistakes(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
+      REQUIRE_THAT(diagnostics(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
     }
   }
   REQUIRE(seen == 35);

@@ -7,6 +7,7 @@
 
 #include "host/daemon/state_lock.hpp"
 #include "host/protocols/rpc/listener.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/rpc_client.hpp"
 
 using namespace gantry;
@@ -29,17 +30,17 @@ class Placed {
     options.needs_state = needs_state;
     options.state_dir = dir_.path() / "state";
     options.plugin_dir = dir_.path();
-    options.program = GANTRY_BUILD_DIR "/gantry";
+    options.program = gantry::folders::build() + "/gantry";
     options.log = log_in(dir_.path() / "state" / "gantry.log");
     options.timers = &timers;
-    house_ = Daemon::build(std::move(options));
-    opened = house_->open();
-    thread_ = std::thread([this] { house_->run(); });
+    daemon_ = Daemon::build(std::move(options));
+    opened = daemon_->open();
+    thread_ = std::thread([this] { daemon_->run(); });
   }
   Placed(const Placed&) = delete;
   Placed& operator=(const Placed&) = delete;
   ~Placed() {
-    house_->request_stop("the test is over");
+    daemon_->request_stop("the test is over");
     thread_.join();
   }
   [[nodiscard]] const fs::path& dir() const { return dir_.path(); }
@@ -49,7 +50,7 @@ class Placed {
 
  private:
   TempDir dir_;
-  std::unique_ptr<Daemon> house_;
+  std::unique_ptr<Daemon> daemon_;
   std::thread thread_;
 };
 
@@ -179,7 +180,7 @@ TEST_CASE(
     const auto lock = StateLock::take(dir.path());
     REQUIRE(lock);
     REQUIRE(find_state_holder(dir.path())->pid == 0);
-    lock->tell("/somewhere/host.sock");
+    lock->write_socket("/somewhere/host.sock");
     const auto holder = find_state_holder(dir.path());
     REQUIRE(holder->pid == ::getpid());
     REQUIRE(holder->socket == "/somewhere/host.sock");
@@ -203,7 +204,7 @@ TEST_CASE("workspaces: those whose folders are gone make room for others, and ar
   for (std::size_t i = 0; i < kMost; ++i) REQUIRE(open(i));
   const auto refused = open(kMost);
   REQUIRE((!refused && refused.error().kind == ErrorKind::overloaded));
-  const auto told = t.house().bus().subscribe({"host.workspace.closed"}, [] {});
+  const auto told = t.daemon().bus().subscribe({"host.workspace.closed"}, [] {});
   for (const std::size_t gone : {3, 7}) std::filesystem::remove(folder(gone));
   REQUIRE(open(kMost));
   std::vector<json> closed;

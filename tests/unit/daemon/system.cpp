@@ -18,22 +18,22 @@ int without_threads() {
     c.host.stop_budget_seconds = 20;
   });
   std::atomic<std::size_t> up{0};
-  for (std::size_t i = 0; i < t.house().workers().size(); ++i) t.house().workers().at(i).post([&] { ++up; });
-  eventually("the workers", [&] { return up == t.house().workers().size(); });
+  for (std::size_t i = 0; i < t.daemon().workers().size(); ++i) t.daemon().workers().at(i).post([&] { ++up; });
+  eventually("the workers", [&] { return up == t.daemon().workers().size(); });
   if (!core_test::refuse(SYS_clone, SYS_clone3, EAGAIN)) return core_test::kNoFilter;
   // No thread is there to start it, of the pool or of its own: who asks does.
   if (!t.call("hasty.thread")) return 2;
   const auto refused = t.call("faulty.thread");
   if (refused || refused.error().message.find("gives no thread") == std::string::npos) return 3;
   if (!t.call("hasty.thread")) return 4;
-  t.house().request_stop("the test");
+  t.daemon().request_stop("the test");
   t.end();
-  return t.house().clean() ? 0 : 5;
+  return t.daemon().clean() ? 0 : 5;
 }
 
 }  // namespace
 
-TEST_CASE("house: one that gets no more threads fails what needs one, serves the rest, and stops cleanly") {
+TEST_CASE("daemon: one that gets no more threads fails what needs one, serves the rest, and stops cleanly") {
   REQUIRE(core_test::exit_code_of([] {
             try {
               return without_threads();

@@ -277,7 +277,7 @@ TEST_CASE("lsp standing: files with diagnostics beyond the bound are not followe
   follow(0, "[]");
   follow(Standing::kMaxDiagnosed + 1, "[{}]");  // there is room again
   Standing next;
-  next.take_up(standing.put_down());
+  next.restore(standing.suspend());
   const auto ended = next.end("1");
   REQUIRE(ended.size() == Standing::kMaxDiagnosed);
   const auto withdrawn = [&](std::size_t i) {

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/folders.hpp"
 #include "tests/process_stat.hpp"
 #include "tests/unit/support/process.hpp"
 
@@ -45,8 +46,8 @@ struct TestHost : gantry::testing::TestHost {
                                   }) {}
 };
 
-inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/lsp.so";
-inline const std::string kFakeServer = GANTRY_BUILD_DIR "/tests/lsp_fake_server";
+inline const std::string kPlugin = gantry::folders::build() + "/plugins/lsp.so";
+inline const std::string kFakeServer = gantry::folders::build() + "/tests/lsp_fake_server";
 
 /// A folder of its own that goes with it.
 class TempDir {

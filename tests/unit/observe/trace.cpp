@@ -33,7 +33,7 @@ TEST_CASE("trace: a client's traceparent is seen by the plugin and by the plugin
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
     INFO((isolation == Isolation::child ? "child" : "inline"));
     WantingDaemon t(3, wanting_as(isolation));
-    auto client = t.house.connect();
+    auto client = t.daemon.connect();
     REQUIRE(client.call("wanting.traced", traced()).value()["traceparent"] == kTrace);
     REQUIRE(client.call("wanting.relays", traced({{"method", "faulty.meta"}})).value()["traceparent"] == kTrace);
     REQUIRE(client.call("wanting.relays", {{"method", "faulty.meta"}}).value()["traceparent"] == "");
@@ -56,10 +56,10 @@ TEST_CASE("trace: a helper finds the traceparent of the call that had it started
 TEST_CASE("trace: a refusal tells the trace of its call and nothing that only looks like one") {
   WantingDaemon t(3, [](Config& c) { c.plugins["wanting"].grants = std::vector<std::string>{}; });
   const auto audit = t.audit("refused");
-  auto client = t.house.connect();
+  auto client = t.daemon.connect();
   REQUIRE_FALSE(client.call("wanting.relays", traced({{"method", "echo.say"}})));
   REQUIRE(next_event(*audit)["trace"] == kTrace.substr(3, 32));
-  REQUIRE(t.house.log_text().find("it lacks the grant call:echo.say [trace " + kTrace.substr(3, 32) + "]") !=
+  REQUIRE(t.daemon.log_text().find("it lacks the grant call:echo.say [trace " + kTrace.substr(3, 32) + "]") !=
           std::string::npos);
   json forged = traced({{"method", "echo.other"}});
   forged["_meta"]["traceparent"] = "00-a line\nof my own";

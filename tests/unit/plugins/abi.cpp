@@ -46,15 +46,15 @@ TEST_CASE("abi: its streams run both ways, within their credits") {
 
 TEST_CASE("abi: it publishes, and is sent what it subscribes to, who has gone, and what is cancelled") {
   TestDaemon t;
-  auto heard = t.house().bus().subscribe({"v1.*"}, [] {});
+  auto heard = t.daemon().bus().subscribe({"v1.*"}, [] {});
   REQUIRE(heard);
   REQUIRE(t.call("v1.publish"));
   std::optional<Delivery> event;
   eventually("its event", [&] { return static_cast<bool>(event = heard->subscription->take()); });
   REQUIRE(event->event.topic == "v1.said");
-  REQUIRE(t.house().bus().publish("to_v1.a", "{}"));
+  REQUIRE(t.daemon().bus().publish("to_v1.a", "{}"));
   eventually("the event", [&] { return (*t.call("v1.seen"))["events"] == 1; });
-  t.house().services().gone(77);
+  t.daemon().services().gone(77);
   eventually("who has gone", [&] { return (*t.call("v1.seen"))["gone"] == 1; });
   auto never = t.begin("v1.never");
   eventually("it waits", [&] { return *t.call("v1.cancelled") == false; });

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A plugin without a house around it: what it answers, refuses and leaves behind when it is stopped.
+// A plugin without a daemon around it: what it answers, refuses and leaves behind when it is stopped.
 #include <fstream>
 
 #include "host/plugins/bus_port.hpp"
 #include "host/plugins/inline/inline_plugin.hpp"
-#include "host/plugins/plugin_call.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 using namespace gantry;
@@ -13,7 +13,7 @@ using namespace gantry::host;
 using namespace gantry::host::test;
 
 namespace {
-/// A plugin without a house around it.
+/// A plugin without a daemon around it.
 struct Alone {
   TempDir dir;
   std::shared_ptr<Log> log = log_in(dir.path() / "log");
@@ -22,7 +22,7 @@ struct Alone {
   Workers workers{1};
   std::shared_ptr<InlinePlugin> plugin;
   explicit Alone(const std::string& name) {
-    const auto library = std::filesystem::path(GANTRY_BUILD_DIR "/tests/plugins") / (name + ".so");
+    const auto library = std::filesystem::path(gantry::folders::build() + "/tests/plugins") / (name + ".so");
     const auto manifest = read_manifest(library);
     REQUIRE(manifest);
     PluginBasics basics{name, *manifest, timers,
@@ -43,11 +43,15 @@ struct Alone {
     std::ifstream in(dir.path() / "log");
     return {std::istreambuf_iterator<char>(in), {}};
   }
-  std::shared_ptr<Recorder> call(const std::string& method) {
-    auto recorder = std::make_shared<Recorder>();
+  [[nodiscard]] static PluginCallPtr call_of(const std::string& method, std::shared_ptr<Recorder> recorder) {
     CallRequest request;
     request.method = method;
-    plugin->open(recorder)->begin(std::move(request));
+    return new WithSink<PluginCall>(std::move(request), std::move(recorder));
+  }
+  std::shared_ptr<Recorder> call(const std::string& method) {
+    auto recorder = std::make_shared<Recorder>();
+    if (auto opened = plugin->open(call_of(method, recorder)); !opened)
+      recorder->answered(std::unexpected(opened.error()));
     return recorder;
   }
 };
@@ -95,9 +99,11 @@ TEST_CASE("plugins: an event whose handler does not return becomes a dead letter
 
 TEST_CASE("plugins: more open calls than the bound are `overloaded`") {
   Alone a("plain");
-  std::vector<std::shared_ptr<PluginCall>> calls;
-  for (std::size_t i = 0; i < InlinePlugin::kMaxOpenCalls; ++i)
-    calls.push_back(a.plugin->open(std::make_shared<Recorder>()));
+  std::vector<PluginCallPtr> calls;
+  for (std::size_t i = 0; i < InlinePlugin::kMaxOpenCalls; ++i) {
+    calls.push_back(Alone::call_of("plain.never", std::make_shared<Recorder>()));
+    REQUIRE(a.plugin->open(calls.back()));
+  }
   const auto error = a.call("plain.echo")->wait().error();
   REQUIRE(error.kind == ErrorKind::overloaded);
   REQUIRE(error.data.find("retry_after_ms") != std::string::npos);

@@ -11,7 +11,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-/// A house whose test plugins run in processes of their own.
+/// A daemon whose test plugins run in processes of their own.
 struct ChildDaemon : TestDaemon {
   ChildDaemon()
       : TestDaemon([](Config& c) {
@@ -67,8 +67,8 @@ TEST_CASE("child: a stream both ways") {
 TEST_CASE("child: events reach it in order, and one that its handler never takes becomes a dead letter") {
   ChildDaemon t;
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
-  REQUIRE(t.house().bus().publish("to_faulty.a", R"({"failures":100})"));
-  for (int i = 0; i < 200; ++i) REQUIRE(t.house().bus().publish("to_faulty.b", "{}"));
+  REQUIRE(t.daemon().bus().publish("to_faulty.a", R"({"failures":100})"));
+  for (int i = 0; i < 200; ++i) REQUIRE(t.daemon().bus().publish("to_faulty.b", "{}"));
   eventually("all of them", [&] { return (*t.call("faulty.seen_events"))["topics"].size() == 200; });
   const auto dead = *t.call("events.dead");
   REQUIRE(dead["total"] == 1);
@@ -79,7 +79,7 @@ TEST_CASE("child: events reach it in order, and one that its handler never takes
 
 TEST_CASE("child: what it publishes is published, what its manifest does not list is refused") {
   ChildDaemon t;
-  auto heard = t.house().bus().subscribe({"**"}, [] {});
+  auto heard = t.daemon().bus().subscribe({"**"}, [] {});
   REQUIRE(heard);
   REQUIRE((*t.call("faulty.flood_events", {{"events", 3}}))["published"] == 3);
   REQUIRE((*t.call("faulty.forbidden_event"))["refused"] == true);

@@ -31,12 +31,12 @@ struct Watched {
 void look_at_deliveries(Config& c) { c.supervisor.hung_seconds = 60; }
 
 /// A call whose deadline is not reached while the clock runs on.
-TestDaemon::Begun begin_patiently(TestDaemon& t, const std::string& method) {
+TestDaemon::Begun begin_without_deadline(TestDaemon& t, const std::string& method) {
   return t.begin(method, {{"key", ""}}, {}, std::chrono::hours(1'000'000));
 }
 /// Moves the clock on until a start has taken too long for this call.
 void let_start_time_out(TestDaemon& t, const TestDaemon::Begun& begun) {
-  eventually("the end of its patience", [&] {
+  eventually("the time-out of the start", [&] {
     t.timers.advance(ServiceManager::kStartTimeout);
     return begun.recorder->done();
   });
@@ -51,7 +51,7 @@ json entry_of(TestDaemon& t, const std::string& name) {
 
 }  // namespace
 
-TEST_CASE("hung: a delivery is told once, by its name, after the patience and at most a quarter of it more") {
+TEST_CASE("hung: a delivery is told once, by its name, after the timeout and at most a quarter of it more") {
   Watched w;
   w.watch->enter("first");
   w.watch->leave();
@@ -94,7 +94,7 @@ TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its call
     REQUIRE(entry_of(t, name)["restarts"] == 1);
     REQUIRE(entry_of(t, name)["evidence"]["reason"] == "hung in " + name + ".hangs for 60 s");
     t.end();
-    REQUIRE_FALSE(t.house().clean());
+    REQUIRE_FALSE(t.daemon().clean());
   }
 }
 
@@ -110,8 +110,8 @@ TEST_CASE("hung: an inline plugin whose start hangs has failed after its time an
     INFO(name);
     ::setenv("GANTRY_TEST_HANG", where.c_str(), 1);  // for who has no settings
     TestDaemon t([&](Config& c) { c.plugins[name].settings = {{"hang", where}}; });
-    const auto first = begin_patiently(t, method);
-    const auto second = begin_patiently(t, method);
+    const auto first = begin_without_deadline(t, method);
+    const auto second = begin_without_deadline(t, method);
     eventually("it", [&] { return t.log_text().find("hangs in " + where) != std::string::npos; });
     REQUIRE(t.call("echo.say", {{"a", 1}}));
     REQUIRE(entry_of(t, name)["state"] == "starting");
@@ -125,7 +125,7 @@ TEST_CASE("hung: an inline plugin whose start hangs has failed after its time an
     REQUIRE(t.call("echo.say", {{"a", 1}}));
     ::unsetenv("GANTRY_TEST_HANG");
     t.end();
-    REQUIRE_FALSE(t.house().clean());
+    REQUIRE_FALSE(t.daemon().clean());
   }
 }
 
@@ -133,7 +133,7 @@ TEST_CASE("hung: a start that returns too late is not used and the next one serv
   const TempDir dir;
   const auto file = dir.path() / "go";
   TestDaemon t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
-  const auto waits = begin_patiently(t, "faulty.fail_times_once");
+  const auto waits = begin_without_deadline(t, "faulty.fail_times_once");
   eventually("it", [&] { return t.log_text().find("blocks until") != std::string::npos; });
   let_start_time_out(t, waits);
   REQUIRE(waits.recorder->wait().error().kind == ErrorKind::unavailable);
@@ -151,7 +151,7 @@ TEST_CASE("hung: starts that hang again and again are quarantined before they ha
     c.supervisor.period_seconds = 1;
   });
   for (int i = 0; i < ServiceManager::kMaxAbandoned; ++i) {
-    let_start_time_out(t, begin_patiently(t, "faulty.fail_times_once"));
+    let_start_time_out(t, begin_without_deadline(t, "faulty.fail_times_once"));
   }
   REQUIRE(entry_of(t, "faulty")["state"] == "quarantined");
   const auto error = t.call("faulty.attempts", {{"key", ""}}).error();
@@ -188,12 +188,12 @@ TEST_CASE("hung: a host stops within its budget while a start hangs") {
     c.plugins["faulty"].settings = {{"hang", "start"}};
     c.host.stop_budget_seconds = 1;
   });
-  const auto waits = begin_patiently(t, "faulty.fail_times_once");
+  const auto waits = begin_without_deadline(t, "faulty.fail_times_once");
   eventually("it", [&] { return t.log_text().find("hangs in start") != std::string::npos; });
   t.end();
   REQUIRE_FALSE(waits.recorder->wait());
   REQUIRE(waits.recorder->answers() == 1);
-  REQUIRE_FALSE(t.house().clean());
+  REQUIRE_FALSE(t.daemon().clean());
 }
 
 TEST_CASE("hung: a process that stands still as a whole is found while calls are open, killed and replaced") {

@@ -8,6 +8,7 @@
 #include "host/plugins/library/elf.hpp"
 #include "host/plugins/library/library_copies.hpp"
 #include "host/services/plugin_spec.hpp"
+#include "tests/folders.hpp"
 #include "tests/other_user.hpp"
 #include "tests/unit/support/plugin_set.hpp"
 
@@ -19,7 +20,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::array kIsolations{Isolation::in_line, Isolation::child};
-const fs::path kMore = GANTRY_BUILD_DIR "/tests/plugins/more";
+const fs::path kMore = gantry::folders::build() + "/tests/plugins/more";
 
 /// A host with the plugin `base`, whose library and manifest lie in a folder of the test's.
 class Lying {

@@ -105,21 +105,21 @@ TEST_CASE("race: an end that is sent while another thread hands the call to the 
   Moments moments;
   TestDaemon t;
   REQUIRE(t.call("faulty.attempts"));
-  const auto plugin = t.house().services().instance("faulty")->peek();
+  const auto plugin = t.daemon().services().instance("faulty")->peek();
   for (int i = 0; i < 5000; ++i) {
     const auto recorder = std::make_shared<Recorder>();
-    const auto call = plugin->open(recorder);
+    CallRequest request;
+    request.method = "faulty.echo_stream";
+    request.stream_credit = 1;
+    const PluginCallPtr call(new WithSink<PluginCall>(std::move(request), recorder));
     std::atomic<int> ready{0};
     const auto meet = [&] {
       ++ready;
       while (ready != 2) gantry::detail::cpu_pause();
     };
     std::thread beginner([&] {
-      CallRequest request;
-      request.method = "faulty.echo_stream";
-      request.stream_credit = 1;
       meet();
-      call->begin(std::move(request));
+      if (!plugin->open(call)) std::abort();
     });
     meet();
     moments.some_time();
@@ -150,7 +150,7 @@ TEST_CASE("race: a subscriber that falls behind by more than an outbox gets ever
   constexpr int kEvents = 2000;  // two megabytes: more than the socket and the outbox take before they say stop
   std::thread publisher([&] {
     for (int i = 0; i < kEvents; ++i)
-      (void)t.house().bus().publish("mine.event", json{{"n", i}, {"filler", filler}}.dump());
+      (void)t.daemon().bus().publish("mine.event", json{{"n", i}, {"filler", filler}}.dump());
   });
   for (int i = 0; i < kEvents; ++i) {
     const auto event = client.receive(std::chrono::seconds(20));

@@ -4,6 +4,7 @@
 #include "tests/unit/support/host.hpp"
 
 #include "host/services/plugin_settings.hpp"
+#include "tests/folders.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -11,9 +12,9 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::filesystem::path kPlugins = GANTRY_BUILD_DIR "/tests/plugins";
+const std::filesystem::path kPlugins = gantry::folders::build() + "/tests/plugins";
 
-std::string mistakes(const std::string& toml) {
+std::string diagnostics(const std::string& toml) {
   auto config = parse_config(toml, "g.toml");
   if (!config) return to_string(config.error());
   const auto plugins = plugins_of(*config, kPlugins);
@@ -114,16 +115,16 @@ TEST_CASE("discover: a typed method is described by its types, those that must b
 }
 
 TEST_CASE("settings: a plugin's are checked by what it says of them, with file, line, column and key") {
-  REQUIRE(mistakes("[plugins.typed.settings]\nending = \"?\"\nlimits = { most = 7 }\n").empty());
-  REQUIRE(mistakes("[plugins.typed.settings]\nendin = \"?\"\n") ==
+  REQUIRE(diagnostics("[plugins.typed.settings]\nending = \"?\"\nlimits = { most = 7 }\n").empty());
+  REQUIRE(diagnostics("[plugins.typed.settings]\nendin = \"?\"\n") ==
           "g.toml:2:9: error: unknown key `endin` in [plugins.typed.settings]; did you mean `ending`?");
-  REQUIRE(mistakes("[plugins.typed]\nsettings = { ending = \"much\", words = [\"a\", 2] }\n") ==
+  REQUIRE(diagnostics("[plugins.typed]\nsettings = { ending = \"much\", words = [\"a\", 2] }\n") ==
           "g.toml:2:23: error: `plugins.typed.settings.ending` must be a string of at most 3 characters, not \"much\"\n"
           "g.toml:2:45: error: `plugins.typed.settings.words[1]` must be a string, not 2");
-  REQUIRE(mistakes("[plugins.typed.settings.limits]\nmost = 10001\n") ==
+  REQUIRE(diagnostics("[plugins.typed.settings.limits]\nmost = 10001\n") ==
           "g.toml:2:8: error: `plugins.typed.settings.limits.most` must be an integer from 0 to 10000, not 10001");
 }
 
 TEST_CASE("settings: those of a plugin that says nothing of them, or is not there, are as they like") {
-  REQUIRE(mistakes("[plugins.echo.settings]\nanything = 1\n[plugins.nobody.settings]\nanything = 1\n").empty());
+  REQUIRE(diagnostics("[plugins.echo.settings]\nanything = 1\n[plugins.nobody.settings]\nanything = 1\n").empty());
 }

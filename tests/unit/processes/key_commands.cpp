@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "host/processes/key_commands.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 using namespace gantry;
@@ -13,10 +14,10 @@ using namespace gantry::host::test;
 
 namespace {
 
-/// Without a house: of every provider its name is the command.
+/// Without a daemon: of every provider its name is the command.
 struct Alone {
-  explicit Alone(Duration patience = KeyCommands::kPatience)
-      : commands(spawner, [](OriginId, const std::string& line) -> Result<std::string> { return line; }, patience) {}
+  explicit Alone(Duration timeout = KeyCommands::kTimeout)
+      : commands(spawner, [](OriginId, const std::string& line) -> Result<std::string> { return line; }, timeout) {}
 
   std::shared_ptr<Recorder> ask(const std::string& line, OriginId origin = 1) {
     CallRequest request;
@@ -66,14 +67,14 @@ TEST_CASE("keys: a command has the environment of the host and its first line is
   ::setenv("GANTRY_TEST_CANARY", kCanary.c_str(), 1);
   for (const auto isolation : kIsolations) {
     KeyDaemon t(isolation, "echo $GANTRY_TEST_CANARY; echo more");
-    const auto events = t.house().bus().subscribe({"**"}, [] {});
+    const auto events = t.daemon().bus().subscribe({"**"}, [] {});
     const auto answer = t.ask();
     INFO((answer ? "" : answer.error().message));
     REQUIRE(answer == json{{"secret", kCanary}});
     REQUIRE(t.ask("key_holder", "keyless").error().kind == ErrorKind::not_found);
     REQUIRE(t.ask("key_holder", "nobody").error().kind == ErrorKind::not_found);
     t.end();
-    REQUIRE(t.house().clean());
+    REQUIRE(t.daemon().clean());
     REQUIRE(t.log_text().find(kCanary) == std::string::npos);
     while (const auto next = events->subscription->take())
       REQUIRE(next->event.payload.find(kCanary) == std::string::npos);
@@ -107,14 +108,14 @@ TEST_CASE("keys: a command that fails or prints what is no key is an error that 
 TEST_CASE("keys: clients and other plugins get none whatever they are granted and the refusal is told") {
   const TempDir elsewhere;
   for (const char* file : {"key_holder.so", "key_holder.json"})
-    std::filesystem::copy(std::string(GANTRY_BUILD_DIR "/tests/plugins/") + file, elsewhere.path() / file);
+    std::filesystem::copy(std::string(gantry::folders::build() + "/tests/plugins/") + file, elsewhere.path() / file);
   for (const auto isolation : kIsolations) {
     KeyDaemon t(isolation, "echo " + kCanary, [&](Config& c) {
       c.plugins["keeper"].grants = {"call:**", "processes"};
       c.plugins["key_holder"].path = (elsewhere.path() / "key_holder.so").string();
       c.plugins["key_holder"].grants = {"call:**"};
     });
-    const auto audit = t.house().bus().subscribe({"host.audit.refused"}, [] {});
+    const auto audit = t.daemon().bus().subscribe({"host.audit.refused"}, [] {});
     for (const char* plugin : {"keeper", "key_holder"}) {
       const auto error = t.ask(plugin).error();
       REQUIRE(error.kind == ErrorKind::permission_denied);
@@ -139,7 +140,7 @@ TEST_CASE("keys: a command that a project names is never run") {
       << "[ai.providers.p]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:1/v1\"\napi_key_command = \"touch " +
              mark.string() + "\"\n";
   KeyDaemon t(Isolation::in_line, "echo " + kCanary);
-  REQUIRE(t.house().open_workspace(project.path().string()));
+  REQUIRE(t.daemon().open_workspace(project.path().string()));
   REQUIRE(t.ask() == json{{"secret", kCanary}});
   REQUIRE_FALSE(std::filesystem::exists(mark));
 }
@@ -210,6 +211,6 @@ TEST_CASE("keys: a host that stops while a command runs ends it and stops cleanl
     REQUIRE_FALSE(asks.recorder->wait());
     REQUIRE(asks.recorder->answers() == 1);
     REQUIRE(::kill(pid, 0) != 0);
-    REQUIRE(t.house().clean());
+    REQUIRE(t.daemon().clean());
   }
 }

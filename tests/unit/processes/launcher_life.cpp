@@ -26,7 +26,7 @@ TEST_CASE("launcher: the descriptors that a plugin gets lead to its helper, in b
 
 TEST_CASE("launcher: how a helper has ended is told to who waits, to who asks later, and as an event") {
   KeeperDaemon t;
-  auto heard = *t.house().bus().subscribe({"host.process.*"}, [] {});
+  auto heard = *t.daemon().bus().subscribe({"host.process.*"}, [] {});
   (void)t.spawn("one", {"sh", "-c", "read line; exit 7"});
   const auto waits = t.begin("keeper.ask", {{"of", "process.wait"}, {"name", "one"}});
   t.write("one", "go\n");
@@ -130,7 +130,7 @@ TEST_CASE("launcher: a host that stops leaves no helper, and a plugin that stops
     t.end();
     REQUIRE_FALSE(lives(daemon));
     REQUIRE_FALSE(lives(main));
-    REQUIRE(t.house().clean());
+    REQUIRE(t.daemon().clean());
     REQUIRE(t.call("host.status").error().kind == ErrorKind::unavailable);
     REQUIRE(t.call("process.list").error().kind == ErrorKind::permission_denied);  // not refused for the stopping
   }
@@ -193,6 +193,6 @@ TEST_CASE("launcher: a program that cannot be started is an error that says why"
                             json{{"reads", {"/"}}}, json{{"env", {{"A", 1}}}}, json{{"max_memory_mib", 1}}})
     REQUIRE(t.try_spawn("a", {"cat"}, wrong).error().kind == ErrorKind::invalid_params);
   REQUIRE(t.try_spawn("a", json::array()).error().kind == ErrorKind::invalid_params);
-  REQUIRE(t.try_spawn("a", {"true", std::string(Helper::kMaxOrder, 'x')}).error().kind == ErrorKind::too_large);
+  REQUIRE(t.try_spawn("a", {"true", std::string(Helper::kMaxRequest, 'x')}).error().kind == ErrorKind::too_large);
   REQUIRE(t.spawn("a", {"cat"})["warm"] == false);
 }

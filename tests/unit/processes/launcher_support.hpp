@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A house with the plugins "keeper", which may have helper processes, and "loafer", which may not
+// A daemon with the plugins "keeper", which may have helper processes, and "loafer", which may not
 // (tests/plugins/keeper.cpp).
 #pragma once
 

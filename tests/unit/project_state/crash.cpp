@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <random>
 
+#include "tests/folders.hpp"
 #include "tests/other_user.hpp"
 #include "tests/unit/project_state/support.hpp"
 
@@ -19,7 +20,7 @@ namespace {
 class Child {
  public:
   Child(const char* scenario, const std::string& folder, std::uint64_t seed = 0) {
-    const std::string program = GANTRY_BUILD_DIR "/tests/state_child";
+    const std::string program = gantry::folders::build() + "/tests/state_child";
     const std::string number = std::to_string(seed);
     int in[2];
     int out[2];
@@ -96,7 +97,7 @@ std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
 }
 
 /// The log's event at `answer`'s seq says what `answer` says.
-void expect_logged(Outside& db, const json& answer) {
+void expect_logged(RawDatabase& db, const json& answer) {
   const auto rows = db.rows("SELECT payload FROM events WHERE seq = " + answer["seq"].dump());
   REQUIRE(rows.size() == 1);
   const json event = json::parse(rows[0][0]);
@@ -184,7 +185,7 @@ TEST_CASE("state: after kill -9 everything acknowledged is there, once, and the 
     host.destroy();
     head = check_store(dir->path());
     REQUIRE(head == expected);
-    Outside db(dir->path());
+    RawDatabase db(dir->path());
     for (const auto& answer : answers) {
       // A deletion of what was absent altered nothing, and is at the seq of another change.
       if (!answer.contains("value") || !answer["value"].is_null()) expect_logged(db, answer);

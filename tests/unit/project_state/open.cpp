@@ -42,7 +42,7 @@ void overwrite(const std::string& file, std::streamoff at, const std::string& by
 TEST_CASE("state: a database from a newer version is refused") {
   TempDir dir;
   fill(dir.path());
-  Outside(dir.path()).run("PRAGMA user_version = 99");
+  RawDatabase(dir.path()).run("PRAGMA user_version = 99");
   refuses(dir.path(), "newer");
 }
 
@@ -50,7 +50,7 @@ TEST_CASE("state: a database of another program is refused") {
   TempDir dir;
   SECTION("one that says so") {
     fill(dir.path());
-    Outside(dir.path()).run("PRAGMA application_id = 77");
+    RawDatabase(dir.path()).run("PRAGMA application_id = 77");
   }
   SECTION("one that does not") {
     sqlite3* db = nullptr;
@@ -78,7 +78,7 @@ TEST_CASE("state: a damaged database is refused") {
   }
   SECTION("a hole in the log, after a crash") {
     std::filesystem::remove(dir / "state.clean");
-    Outside(dir.path()).run("DELETE FROM events WHERE seq = 1");
+    RawDatabase(dir.path()).run("DELETE FROM events WHERE seq = 1");
     refuses(dir.path(), "hole");
   }
 }

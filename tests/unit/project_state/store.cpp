@@ -175,7 +175,7 @@ TEST_CASE("state: the log keeps its newest events up to the bound, and seq goes 
     host.stop();
   }
   {
-    Outside db(dir.path());
+    RawDatabase db(dir.path());
     REQUIRE(db.rows("SELECT min(seq), max(seq), count(*) FROM events").at(0) ==
             std::vector<std::string>{"26", "35", "10"});
     REQUIRE(db.one("SELECT floor FROM store") == "25");
@@ -187,7 +187,7 @@ TEST_CASE("state: the log keeps its newest events up to the bound, and seq goes 
   REQUIRE(host.started() == 0);
   REQUIRE(good(host.call("state.settings.set", {{"key", "k"}, {"value", 99}}))["seq"] == 36);
   host.stop();
-  REQUIRE(Outside(dir.path()).one("SELECT count(*) FROM events") == "1");
+  REQUIRE(RawDatabase(dir.path()).one("SELECT count(*) FROM events") == "1");
 }
 
 TEST_CASE("state: mutations are remembered for a day") {
@@ -202,7 +202,7 @@ TEST_CASE("state: mutations are remembered for a day") {
     first_recent = good(host.call("state.session.create", recent));
     host.stop();
   }
-  Outside(dir.path()).run("UPDATE mutations SET at_ms = at_ms - 25 * 3600 * 1000 WHERE mutation = '1'");
+  RawDatabase(dir.path()).run("UPDATE mutations SET at_ms = at_ms - 25 * 3600 * 1000 WHERE mutation = '1'");
   TestHost host(kPlugin, config(dir.path()));
   REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));  // a commit cleans up
   REQUIRE(good(host.call("state.session.create", recent)) == first_recent);
@@ -234,7 +234,7 @@ TEST_CASE("state: mutations are remembered whatever the time of day was set to m
     TestHost host(kPlugin, config(dir.path()));
     const json first = good(host.call("state.session.create", once));
     host.stop();
-    Outside(dir.path()).run(std::string("UPDATE mutations SET at_ms = ") + jump);
+    RawDatabase(dir.path()).run(std::string("UPDATE mutations SET at_ms = ") + jump);
     TestHost next(kPlugin, config(dir.path()));
     REQUIRE(next.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
     REQUIRE(good(next.call("state.session.create", once)) == first);
@@ -253,7 +253,7 @@ TEST_CASE("state: who reads the database for ever is named, and the write-ahead 
   const auto wal_bytes = [&] { return std::filesystem::file_size(dir / "state.db-wal"); };
   REQUIRE(set(0));
   {
-    Outside reader(dir.path());
+    RawDatabase reader(dir.path());
     reader.run("BEGIN");
     REQUIRE(reader.one("SELECT count(*) FROM settings") == "1");
     int done = 1;
@@ -270,5 +270,5 @@ TEST_CASE("state: who reads the database for ever is named, and the write-ahead 
   }
   for (int i = 0; i < 3; ++i) REQUIRE(set(i));
   REQUIRE(wal_bytes() < std::size_t{10} << 20);
-  REQUIRE(Outside(dir.path()).one("PRAGMA quick_check") == "ok");
+  REQUIRE(RawDatabase(dir.path()).one("PRAGMA quick_check") == "ok");
 }

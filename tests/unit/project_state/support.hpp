@@ -16,13 +16,15 @@
 #include <string>
 #include <vector>
 
+#include "tests/folders.hpp"
+
 namespace state_test {
 
 using gantry::ErrorKind;
 using gantry::json;
 using gantry::testing::TestHost;
 
-inline const std::string kPlugin = GANTRY_BUILD_DIR "/plugins/project_state.so";
+inline const std::string kPlugin = gantry::folders::build() + "/plugins/project_state.so";
 
 /// A folder that dies with the test; in memory where that is possible, for fsync costs nothing there.
 class TempDir {
@@ -63,16 +65,16 @@ class TempDir {
 }
 
 /// The database, read by the test itself.
-class Outside {
+class RawDatabase {
  public:
-  explicit Outside(const std::string& folder) {
+  explicit RawDatabase(const std::string& folder) {
     if (sqlite3_open_v2((folder + "/state.db").c_str(), &db_, SQLITE_OPEN_READWRITE, nullptr) != SQLITE_OK) {
       throw std::runtime_error("cannot open state.db");
     }
   }
-  Outside(const Outside&) = delete;
-  Outside& operator=(const Outside&) = delete;
-  ~Outside() { sqlite3_close(db_); }
+  RawDatabase(const RawDatabase&) = delete;
+  RawDatabase& operator=(const RawDatabase&) = delete;
+  ~RawDatabase() { sqlite3_close(db_); }
 
   [[nodiscard]] std::vector<std::vector<std::string>> rows(const std::string& sql) {
     std::vector<std::vector<std::string>> out;
@@ -97,7 +99,7 @@ class Outside {
 
 /// quick_check; the log without a hole up to the head; its fold equal to the rows; the counts true. Returns the head.
 inline std::uint64_t check_store(const std::string& folder) {
-  Outside db(folder);
+  RawDatabase db(folder);
   REQUIRE(db.one("PRAGMA quick_check") == "ok");
   const std::uint64_t head = std::stoull(db.one("SELECT seq FROM store"));
   std::map<std::string, json> sessions;

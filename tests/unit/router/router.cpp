@@ -116,7 +116,7 @@ TEST_CASE("router: new limits hold from the next call on, and for those that wai
   const auto first = t.begin("faulty.never");
   const auto waits = t.begin("faulty.attempts", {{"key", "x"}}).recorder;
   REQUIRE(!waits->done());
-  t.house().router().set_limits({.max_calls_per_service = 2, .default_timeout = 3s});
+  t.daemon().router().set_limits({.max_calls_per_service = 2, .default_timeout = 3s});
   REQUIRE(waits->wait());
   const auto second = t.begin("faulty.never");
   t.timers.advance(3s);
@@ -258,7 +258,7 @@ TEST_CASE("router: a stopping host refuses calls and answers those that are open
   auto t = std::make_unique<TestDaemon>([](Config& c) { c.host.stop_budget_seconds = 10; });
   auto open = t->begin("faulty.never");
   REQUIRE(t->call("echo.say"));
-  t->house().request_stop("test");
+  t->daemon().request_stop("test");
   eventually("the refusal", [&] {
     const auto refused = t->begin("echo.say").recorder->wait();
     return !refused && refused.error().kind == ErrorKind::unavailable;
@@ -275,7 +275,7 @@ TEST_CASE("router: a stopping host waits for no attach stream, and long enough f
   auto attached = t->begin("faulty.echo_stream", {{"grant", 1}}, 10);
   REQUIRE(t->call("faulty.attempts", {{"key", "x"}}));
   auto late = t->begin("faulty.late", {{"delay_ms", 1000}});
-  t->house().request_stop("test");
+  t->daemon().request_stop("test");
   REQUIRE(attached.recorder->wait().error().kind == ErrorKind::cancelled);
   REQUIRE(!late.recorder->done());
   t->advance_to_next(std::chrono::seconds(1));
@@ -287,8 +287,8 @@ TEST_CASE("router: a stopping host takes no new connection, and tells those it h
   auto t = std::make_unique<TestDaemon>([](Config& c) { c.host.stop_budget_seconds = 3600; });
   auto late = t->begin("faulty.late", {{"delay_ms", 1000}});
   auto client = t->connect();
-  t->house().request_stop("test");
-  eventually("the closed door", [&] { return !Client::connect(t->socket()); });
+  t->daemon().request_stop("test");
+  eventually("the closed server", [&] { return !Client::connect(t->socket()); });
   const auto hello = client.call("host.hello", {{"client", "test"}}, std::chrono::seconds(20));
   REQUIRE(hello.error().kind == ErrorKind::unavailable);
   t->advance_to_next(std::chrono::seconds(1));

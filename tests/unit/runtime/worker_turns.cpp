@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// One worker without a house: what it runs, who watches its turns, and whose the threads are that were lost in one.
+// One worker without a daemon: what it runs, who watches its turns, and whose the threads are that were lost in one.
 #include <unistd.h>
 
 #include <atomic>
@@ -35,11 +35,12 @@ TEST_CASE("workers: an exception in a task is told, and its queue goes on, where
   RunningWorkers running;
   ManualTimers clock;
   std::atomic<int> told{0};
-  const auto on_escape = [&](std::string_view what) {
+  const auto on_unhandled_exception = [&](std::string_view what) {
     if (what == "on purpose" || what == "an exception of unknown type") ++told;
   };
-  const auto borrowed = SerialQueue::borrowed(on_escape, {running.workers, clock, [](const std::string&) {}});
-  for (const auto& queue : {borrowed, SerialQueue::with_thread(on_escape).value()}) {
+  const auto borrowed =
+      SerialQueue::borrowed(on_unhandled_exception, {running.workers, clock, [](const std::string&) {}});
+  for (const auto& queue : {borrowed, SerialQueue::with_thread(on_unhandled_exception).value()}) {
     told = 0;
     queue->release();
     std::atomic<bool> later{false};

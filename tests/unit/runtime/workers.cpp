@@ -17,18 +17,18 @@ using namespace gantry::host::test;
 
 namespace {
 
-constexpr auto kPatience = std::chrono::seconds(10);
+constexpr auto kTimeout = std::chrono::seconds(10);
 
 /// The thread of a worker, as the system numbers it.
 [[nodiscard]] std::int64_t thread_of(Worker& worker) {
   auto [reply, answer] = oneshot::channel<std::int64_t>();
   auto shared = std::make_shared<oneshot::Sender<std::int64_t>>(std::move(reply));
   worker.post([shared] { (void)shared->send(::gettid()); });
-  return *answer.recv_for(kPatience);
+  return *answer.recv_for(kTimeout);
 }
 
 [[nodiscard]] std::int64_t delivered_on(Client& client) {
-  const auto answer = client.call("hasty.thread", json::object(), kPatience);
+  const auto answer = client.call("hasty.thread", json::object(), kTimeout);
   REQUIRE(answer);
   return (*answer)["id"];
 }
@@ -59,18 +59,18 @@ TEST_CASE("workers: there is one for each core that the host may use, unless the
   REQUIRE(CPU_COUNT(&set) <= static_cast<int>(cores));
   REQUIRE(Workers().size() == static_cast<std::size_t>(CPU_COUNT(&set)));
   TestDaemon t([](Config& c) { c.host.workers = 3; });
-  REQUIRE(t.house().workers().size() == 3);
+  REQUIRE(t.daemon().workers().size() == 3);
   REQUIRE((*t.call("host.metrics"))["workers"].size() == 3);
 }
 
 TEST_CASE("workers: a nonblocking plugin is delivered to on the worker of the connection that calls") {
   TestDaemon t([](Config& c) { c.host.workers = 2; });
   auto first = t.connect();
-  REQUIRE(first.call("host.status", json::object(), kPatience));  // it has its place before the second comes
+  REQUIRE(first.call("host.status", json::object(), kTimeout));  // it has its place before the second comes
   auto second = t.connect();
   REQUIRE(plugin_entry(t, "hasty")["runs_on"].get<std::string>().empty());
-  const auto a = thread_of(t.house().workers().at(0));
-  const auto b = thread_of(t.house().workers().at(1));
+  const auto a = thread_of(t.daemon().workers().at(0));
+  const auto b = thread_of(t.daemon().workers().at(1));
   REQUIRE(a != b);
   (void)delivered_on(first);  // starts it
   for (int i = 0; i < 3; ++i) {
@@ -85,14 +85,14 @@ TEST_CASE("workers: a nonblocking plugin is delivered to on the worker of the co
 TEST_CASE("workers: what is answered on one worker to another's connection leaves, in order") {
   TestDaemon t([](Config& c) { c.host.workers = 2; });
   auto first = t.connect();
-  REQUIRE(first.call("hasty.thread", json::object(), kPatience));  // it has its place before the second comes
+  REQUIRE(first.call("hasty.thread", json::object(), kTimeout));  // it has its place before the second comes
   Raw second(t.socket());
   constexpr int kCalls = 10;
   std::string calls;
   for (int i = 0; i < kCalls; ++i) calls += request(std::to_string(i), "hasty.slow").dump() + "\n";
   REQUIRE(second.send(calls + request("behind", "hasty.thread").dump() + "\n"));
-  REQUIRE(second.receive()["result"]["id"] == thread_of(t.house().workers().at(1)));
-  REQUIRE(first.call("hasty.release", json::object(), kPatience));
+  REQUIRE(second.receive()["result"]["id"] == thread_of(t.daemon().workers().at(1)));
+  REQUIRE(first.call("hasty.release", json::object(), kTimeout));
   for (int i = 0; i < kCalls; ++i) REQUIRE(second.receive()["id"] == std::to_string(i));
   REQUIRE(plugin_entry(t, "hasty")["runs_on"] == "workers");
 }
@@ -100,7 +100,7 @@ TEST_CASE("workers: what is answered on one worker to another's connection leave
 TEST_CASE("workers: a nonblocking plugin whose delivery took more than 5 ms has a thread of its own from then on") {
   TestDaemon t([](Config& c) { c.host.workers = 1; });
   REQUIRE(t.call("hasty.thread"));
-  const auto worker = thread_of(t.house().workers().first());
+  const auto worker = thread_of(t.daemon().workers().first());
   auto blocked = begin_blocking(t, t.dir() / "five");
   t.timers.advance(std::chrono::milliseconds(5));
   touch(t.dir() / "five");
@@ -120,7 +120,7 @@ TEST_CASE("workers: a nonblocking plugin whose delivery took more than 5 ms has 
 TEST_CASE("workers: a worker whose delivery does not return is taken over, and nothing of its connections is lost") {
   TestDaemon t([](Config& c) { c.host.workers = 1; });
   REQUIRE(t.call("hasty.thread"));
-  const auto before = thread_of(t.house().workers().first());
+  const auto before = thread_of(t.daemon().workers().first());
   const auto file = t.dir() / "go";
   Raw client(t.socket());
   // One write: what follows the delivery that blocks waits on the same worker.
@@ -129,9 +129,9 @@ TEST_CASE("workers: a worker whose delivery does not return is taken over, and n
                       "\n"));
   REQUIRE(client.receive()["id"] == "status");
   auto other = t.connect();
-  REQUIRE(other.call("host.status", json::object(), kPatience));
+  REQUIRE(other.call("host.status", json::object(), kTimeout));
   eventually("the take-over", [&] { return (*t.call("host.metrics"))["workers"][0]["taken_over"] == 1; });
-  REQUIRE(thread_of(t.house().workers().first()) != before);
+  REQUIRE(thread_of(t.daemon().workers().first()) != before);
   REQUIRE(plugin_entry(t, "hasty")["runs_on"] == "own thread");
   touch(file);
   REQUIRE(client.receive()["id"] == "blocks");
@@ -150,10 +150,10 @@ TEST_CASE("workers: a delivery that never returns does not keep the host from st
     });
     const auto hung = t.begin("hasty.hangs");
     eventually("the take-over", [&] { return (*t.call("host.metrics"))["workers"][0]["taken_over"] == 1; });
-    t.house().request_stop("the test");
+    t.daemon().request_stop("the test");
     REQUIRE(hung.recorder->wait().error().kind == ErrorKind::cancelled);
     eventually("the end", [&] { return t.log_text().find("something did not end in time") != std::string::npos; });
-    REQUIRE_FALSE(t.house().clean());
+    REQUIRE_FALSE(t.daemon().clean());
   }
 }
 
@@ -296,13 +296,13 @@ TEST_CASE(
   TestDaemon t([](Config& c) { c.host.polling = Polling::off; });
   REQUIRE((*t.call("host.metrics"))["polling"] == false);
   auto client = t.connect();
-  for (int i = 0; i < 100; ++i) REQUIRE(client.call("host.status", json::object(), kPatience));
+  for (int i = 0; i < 100; ++i) REQUIRE(client.call("host.status", json::object(), kTimeout));
   for (const auto& worker : (*t.call("host.metrics"))["workers"]) {
     REQUIRE(worker["polls"] == 0);
   }
-  t.house().workers().set_polling(true, true);
+  t.daemon().workers().set_polling(true, true);
   REQUIRE((*t.call("host.metrics"))["polling"] == (Workers().size() > 1));
-  REQUIRE(client.call("host.status", json::object(), kPatience));
+  REQUIRE(client.call("host.status", json::object(), kTimeout));
 }
 
 TEST_CASE("workers: one that polls finds work that comes in quick succession without having slept") {

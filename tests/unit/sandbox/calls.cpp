@@ -26,7 +26,7 @@ TEST_CASE("sandbox: without the network grant there is no socket but a connected
   REQUIRE(t.tried("prober.connects", at(t.socket())) == EACCES);
 }
 
-TEST_CASE("sandbox: the network grant opens the internet, and neither the host's door nor the kernel's own sockets") {
+TEST_CASE("sandbox: the network grant opens the internet, and neither the host's socket nor the kernel's own sockets") {
   ConfinedDaemon t(grants({"network"}));
   t.needs("seccomp");
   REQUIRE(t.tried("asker.socket", {{"family", AF_INET}}) == 0);

@@ -11,6 +11,7 @@
 #include <cstdlib>
 
 #include "host/sandbox/confine.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/sandbox/support.hpp"
 
 using namespace gantry;
@@ -25,7 +26,7 @@ TEST_CASE("sandbox: without grants a plugin writes in its own folder, reads what
   REQUIRE(t.tried("prober.reads", at(own / "a")) == 0);
   REQUIRE(t.tried("prober.writes", at("b")) == 0);  // it works there
   REQUIRE(std::filesystem::exists(own / "b"));
-  REQUIRE(t.tried("prober.reads", at(GANTRY_BUILD_DIR "/tests/plugins/prober.json")) == 0);
+  REQUIRE(t.tried("prober.reads", at(gantry::folders::build() + "/tests/plugins/prober.json")) == 0);
   REQUIRE(t.tried("prober.reads", at("/etc/passwd")) == 0);
   REQUIRE(t.tried("prober.writes", at("/dev/null")) == 0);
   REQUIRE(t.tried("prober.reads", at("/proc/self/maps")) == 0);
@@ -35,7 +36,7 @@ TEST_CASE("sandbox: without grants a plugin writes in its own folder, reads what
   REQUIRE(t.tried("prober.writes", at(t.dir() / "secret")) == EACCES);
   REQUIRE(t.tried("prober.writes", at(t.dir() / "new")) == EACCES);
   REQUIRE(t.tried("prober.reads", at(t.dir() / "state" / "gantry.log")) == EACCES);
-  REQUIRE(t.tried("prober.writes", at(GANTRY_BUILD_DIR "/tests/plugins/prober.json")) == EACCES);
+  REQUIRE(t.tried("prober.writes", at(gantry::folders::build() + "/tests/plugins/prober.json")) == EACCES);
   REQUIRE(t.tried("prober.writes", at("/etc/passwd")) == EACCES);
   REQUIRE(t.tried("prober.reads", at("/proc/" + std::to_string(::getpid()) + "/environ")) == EACCES);
 }
@@ -86,7 +87,7 @@ TEST_CASE("sandbox: a workspace that is opened later is open to those that run a
   t.needs("landlock");
   REQUIRE(t.tried("asker.reads", at(workspace.path() / "main.cpp")) == EACCES);
   const int before = t.entry("prober")["pid"];
-  REQUIRE(t.house().open_workspace(workspace.path().string()));
+  REQUIRE(t.daemon().open_workspace(workspace.path().string()));
   eventually("the workspace", [&] { return t.tried("asker.reads", at(workspace.path() / "main.cpp")) == 0; });
   REQUIRE(t.entry("asker")["restarts"] == 0);
   REQUIRE(t.entry("prober")["pid"] == before);  // it was granted no workspace
@@ -131,7 +132,7 @@ TEST_CASE("sandbox: what is granted and not asked for stays closed") {
 TEST_CASE("sandbox: a plugin that came with the host has what it asks for, any other one what is granted to it") {
   const TempDir elsewhere;
   for (const char* file : {"asker.so", "asker.json"})
-    std::filesystem::copy(std::string(GANTRY_BUILD_DIR "/tests/plugins/") + file, elsewhere.path() / file);
+    std::filesystem::copy(std::string(gantry::folders::build() + "/tests/plugins/") + file, elsewhere.path() / file);
   const auto in = [](const std::function<void(Config&)>& change) {
     ConfinedDaemon t(change);
     t.needs("seccomp");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A house whose prober and asker (tests/plugins/prober.cpp) run in processes of their own, confined to their grants.
+// A daemon whose prober and asker (tests/plugins/prober.cpp) run in processes of their own, confined to their grants.
 #pragma once
 
 #include <cerrno>
@@ -53,7 +53,7 @@ inline void put(const std::filesystem::path& file) {
   std::ofstream(file) << "text";
 }
 
-/// For what is granted before there is a house.
+/// For what is granted before there is a daemon.
 [[nodiscard]] inline std::function<void(Config&)> grants(std::vector<std::string> asker) {
   return [asker = std::move(asker)](Config& c) { c.plugins["asker"].grants = asker; };
 }

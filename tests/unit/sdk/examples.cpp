@@ -4,11 +4,15 @@
 #include <catch2/catch.hpp>
 #include <gantry/testing.hpp>
 
+#include "tests/folders.hpp"
+
 using namespace gantry;
 using testing::TestHost;
 
 namespace {
-std::string example(const char* name) { return std::string(GANTRY_BUILD_DIR "/tests/examples/") + name + ".so"; }
+std::string example(const char* name) {
+  return std::string(gantry::folders::build() + "/tests/examples/") + name + ".so";
+}
 }  // namespace
 
 TEST_CASE("examples: hello greets in C++ and in C") {

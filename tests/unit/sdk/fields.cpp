@@ -63,7 +63,7 @@ BOOST_DESCRIBE_STRUCT(Loop, (), (inside))
 using sample::Everything;
 
 namespace {
-Error mistake(const char* text) {
+Error error_of(const char* text) {
   const auto read = from_json<Everything>(json::parse(text));
   REQUIRE_FALSE(read);
   REQUIRE(read.error().kind == ErrorKind::invalid_params);
@@ -100,39 +100,39 @@ TEST_CASE("fields: what was written is read again as it was") {
   REQUIRE(read->items[0].natural == std::numeric_limits<std::uint64_t>::max());
 }
 
-TEST_CASE("fields: a mistake is told with its place, what must be there and what was there") {
-  CHECK(mistake(R"({"limit":0})").message == "/limit must be an integer from 1 to 1000, not 0");
-  CHECK(mistake(R"({"items":[{"name":"a"},{"name":7}]})").message ==
+TEST_CASE("fields: an error is reported with its place, what must be there and what was there") {
+  CHECK(error_of(R"({"limit":0})").message == "/limit must be an integer from 1 to 1000, not 0");
+  CHECK(error_of(R"({"items":[{"name":"a"},{"name":7}]})").message ==
         "/items/1/name must be a string of at most 5 characters, not 7");
-  CHECK(mistake(R"({"items":[{"name":"a"},{}]})").message ==
+  CHECK(error_of(R"({"items":[{"name":"a"},{}]})").message ==
         "/items/1/name is missing; it must be a string of at most 5 characters");
-  CHECK(mistake(R"({"items":[{"name":"Grüße!"}]})").message ==
+  CHECK(error_of(R"({"items":[{"name":"Grüße!"}]})").message ==
         "/items/0/name must be a string of at most 5 characters, not of 6");
-  CHECK(mistake(R"({"by_name":{"a/b~c":{"name":"a","small":256}}})").message ==
+  CHECK(error_of(R"({"by_name":{"a/b~c":{"name":"a","small":256}}})").message ==
         "/by_name/a~1b~0c/small must be an integer from 0 to 255, not 256");
-  CHECK(mistake(R"({"by_name":{"a":{"name":"a","natural":-1}}})").message ==
+  CHECK(error_of(R"({"by_name":{"a":{"name":"a","natural":-1}}})").message ==
         "/by_name/a/natural must be an integer of at least 0, not -1");
-  CHECK(mistake(R"({"by_name":{"a":{"name":"a","big":9223372036854775808}}})").message ==
+  CHECK(error_of(R"({"by_name":{"a":{"name":"a","big":9223372036854775808}}})").message ==
         "/by_name/a/big must be an integer, not 9223372036854775808");
-  CHECK(mistake(R"({"items":[1,2,3,4]})").message == "/items must be an array of at most 3 elements, not of 4");
-  CHECK(mistake(R"({"color":"gren"})").message ==
+  CHECK(error_of(R"({"items":[1,2,3,4]})").message == "/items must be an array of at most 3 elements, not of 4");
+  CHECK(error_of(R"({"color":"gren"})").message ==
         R"(/color must be one of "red", "green", not "gren"; did you mean "green"?)");
-  CHECK(mistake(R"({"on":1})").message == "/on must be true or false, not 1");
-  CHECK(mistake(R"({"items":[{"nane":"a"}]})").message ==
+  CHECK(error_of(R"({"on":1})").message == "/on must be true or false, not 1");
+  CHECK(error_of(R"({"items":[{"nane":"a"}]})").message ==
         R"(/items/0 has an unknown member "nane"; did you mean "name"?)");
-  CHECK(mistake(R"([])").message == "the value must be an object, not []");
-  CHECK(json::parse(mistake(R"({"flags":[true,3]})").data) == json{{"path", "/flags/1"}});
+  CHECK(error_of(R"([])").message == "the value must be an object, not []");
+  CHECK(json::parse(error_of(R"({"flags":[true,3]})").data) == json{{"path", "/flags/1"}});
 }
 
 TEST_CASE("fields: a variant is told apart by its tag") {
-  CHECK(mistake(R"({"shape":{}})").message == R"(/shape/kind is missing; it must be one of "circle", "square")");
-  CHECK(mistake(R"({"shape":{"kind":"cirle"}})").message ==
+  CHECK(error_of(R"({"shape":{}})").message == R"(/shape/kind is missing; it must be one of "circle", "square")");
+  CHECK(error_of(R"({"shape":{"kind":"cirle"}})").message ==
         R"(/shape/kind must be one of "circle", "square", not "cirle"; did you mean "circle"?)");
-  CHECK(mistake(R"({"shape":{"kind":"circle"}})").message ==
+  CHECK(error_of(R"({"shape":{"kind":"circle"}})").message ==
         "/shape/radius is missing; it must be a number of at least 0.0");
-  CHECK(mistake(R"({"shape":{"kind":"circle","radius":-1}})").message ==
+  CHECK(error_of(R"({"shape":{"kind":"circle","radius":-1}})").message ==
         "/shape/radius must be a number of at least 0.0, not -1");
-  CHECK(mistake(R"({"shape":{"kind":"square","side":1e39}})").message == "/shape/side must be a number, not 1e+39");
+  CHECK(error_of(R"({"shape":{"kind":"square","side":1e39}})").message == "/shape/side must be a number, not 1e+39");
 }
 
 TEST_CASE("fields: null counts as absent, but empties an optional") {
@@ -141,7 +141,7 @@ TEST_CASE("fields: null counts as absent, but empties an optional") {
   REQUIRE(read->limit == 100);
   REQUIRE_FALSE(read->note);
   REQUIRE_FALSE(to_json(*read).contains("note"));
-  CHECK(mistake(R"({"items":[{"name":null}]})").message ==
+  CHECK(error_of(R"({"items":[{"name":null}]})").message ==
         "/items/0/name is missing; it must be a string of at most 5 characters");
 }
 

@@ -215,7 +215,7 @@ TEST_CASE("framing: a message amid noise that is too large or given up is skippe
   REQUIRE(all(decoder) == std::vector<std::string>{"{}"});
 }
 
-TEST_CASE("params: the first mistake is told with the member's name, and an unknown member with its neighbour") {
+TEST_CASE("params: the first error is reported with the member's name, and an unknown member with its neighbour") {
   Params missing(json{{"b", 1}});
   (void)missing.string("a");
   REQUIRE(missing.done().error().message.find("a is missing") != std::string::npos);

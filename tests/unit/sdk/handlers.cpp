@@ -4,12 +4,14 @@
 #include <catch2/catch.hpp>
 #include <gantry/testing.hpp>
 
+#include "tests/folders.hpp"
+
 using namespace gantry;
 
 namespace {
 
-constexpr const char* kTyped = GANTRY_BUILD_DIR "/tests/plugins/typed.so";
-constexpr const char* kResumed = GANTRY_BUILD_DIR "/tests/plugins/resumed.so";
+const std::string kTyped = gantry::folders::build() + "/tests/plugins/typed.so";
+const std::string kResumed = gantry::folders::build() + "/tests/plugins/resumed.so";
 
 const json& method(const json& manifest, const std::string& name) {
   for (const auto& entry : manifest["methods"]) {

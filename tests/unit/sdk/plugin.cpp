@@ -3,6 +3,8 @@
 #include <gantry/plugin.hpp>
 #include <gantry/testing.hpp>
 
+#include "tests/folders.hpp"
+
 using namespace gantry;
 
 namespace {
@@ -19,7 +21,7 @@ class Undefined {
 }  // namespace
 
 TEST_CASE("plugin: a dozen lines answer a call") {
-  testing::TestHost host(GANTRY_BUILD_DIR "/tests/plugins/echo.so");
+  testing::TestHost host(gantry::folders::build() + "/tests/plugins/echo.so");
   REQUIRE(host.started() == 0);
   const auto result = host.call("echo.say", {{"a", 1}});
   REQUIRE(result);
@@ -29,7 +31,7 @@ TEST_CASE("plugin: a dozen lines answer a call") {
 }
 
 TEST_CASE("plugin: a call that is answered while the host takes no posts leaves with the next message") {
-  testing::TestHost host(GANTRY_BUILD_DIR "/tests/plugins/faulty.so");
+  testing::TestHost host(gantry::folders::build() + "/tests/plugins/faulty.so");
   auto stream = host.open("faulty.flood", {{"items", 3}}, 1);
   REQUIRE(stream.next());
   host.fill(testing::Lane::posts);

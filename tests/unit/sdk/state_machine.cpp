@@ -76,8 +76,8 @@ TEST_CASE("state machine: a table that is written at run time answers as it says
 TEST_CASE("state machine: what is wrong with a table is said, with its row and name") {
   using Text = StateTable::Text;
   REQUIRE(wrong_with([](Text& t) { t.states.clear(); }) == "there is no state");
-  REQUIRE(wrong_with([](Text& t) { t.states.emplace_back("done"); }) == "state done is named twice");
-  REQUIRE(wrong_with([](Text& t) { t.events.emplace_back(""); }) == "a event has no name");
+  REQUIRE(wrong_with([](Text& t) { t.states.emplace_back("done"); }) == "state done stands there twice");
+  REQUIRE(wrong_with([](Text& t) { t.states.emplace_back(""); }) == "the name of a state is empty");
   REQUIRE(wrong_with([](Text& t) { t.rows[0].to = "plannd"; }) == "row created + plan: plannd is no state");
   REQUIRE(wrong_with([](Text& t) { t.rows[0].event = "plot"; }) == "row created + plot: plot is no event");
   REQUIRE(wrong_with([](Text& t) { t.rows[0].actions = {"sing"}; }) == "row created + plan: sing is no action");
@@ -86,12 +86,12 @@ TEST_CASE("state machine: what is wrong with a table is said, with its row and n
           "row done + plan: nothing leaves the final state done");
   REQUIRE(wrong_with([](Text& t) { t.states.emplace_back("lost"); }) == "state lost is never reached");
   REQUIRE(wrong_with([](Text& t) { t.rows.pop_back(), t.rows.push_back({"planned", "finish", "created", {}}); }) ==
-          "state done is never reached");
+          "no final state can be reached from created");
   REQUIRE(wrong_with([](Text& t) {
             t.states.emplace_back("stuck");
             t.rows.push_back({"created", "finish", "stuck", {}});
           }) == "no final state can be reached from stuck");
-  REQUIRE(wrong_with([](Text& t) { t.states.resize(StateTable::kMaxNames + 1, "x"); }) == "more than 256 states");
+  REQUIRE(wrong_with([](Text& t) { t.states.resize(StateTable::kMaxNames + 1, "x"); }) == "more than 256 names of a state");
 }
 
 TEST_CASE("state machine: a pair has one answer") {

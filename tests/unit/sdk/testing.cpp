@@ -7,15 +7,17 @@
 #include <gantry/testing.hpp>
 #include <thread>
 
+#include "tests/folders.hpp"
+
 using namespace gantry;
 using testing::Lane;
 using testing::TestHost;
 
 namespace {
 
-constexpr const char* kFaulty = GANTRY_BUILD_DIR "/tests/plugins/faulty.so";
-constexpr const char* kRelay = GANTRY_BUILD_DIR "/tests/plugins/lsp_shaped.so";
-constexpr const char* kSwap = GANTRY_BUILD_DIR "/tests/plugins/more/swap_overlap_1.so";
+const std::string kFaulty = gantry::folders::build() + "/tests/plugins/faulty.so";
+const std::string kRelay = gantry::folders::build() + "/tests/plugins/lsp_shaped.so";
+const std::string kSwap = gantry::folders::build() + "/tests/plugins/more/swap_overlap_1.so";
 
 json relayed(const std::string& method, json params = json::object()) {
   return {{"method", method}, {"params", std::move(params)}};
@@ -251,7 +253,7 @@ TEST_CASE("testing: a stream that a plugin opens has both its directions in the 
 }
 
 TEST_CASE("testing: posts that have stalled wait and those that are refused are the plugin's to keep") {
-  TestHost host(GANTRY_BUILD_DIR "/tests/plugins/typed.so");
+  TestHost host(gantry::folders::build() + "/tests/plugins/typed.so");
   host.stall(Lane::posts);
   auto later = host.begin("typed.later", {{"text", "a"}});
   host.settle();

@@ -17,6 +17,7 @@
 #include <functional>
 
 #include "host/sandbox/confine.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/sandbox/support.hpp"
 #include "tests/unit/support/child.hpp"
 
@@ -223,7 +224,7 @@ TEST_CASE("security: a kernel's Landlock is used no further than it is known, an
 
 TEST_CASE("security: the host's memory and environment are closed to other processes of its user") {
   // As a user without root's rights, whom nothing else would keep out.
-  const std::string program = GANTRY_BUILD_DIR "/gantry";
+  const std::string program = gantry::folders::build() + "/gantry";
   const int code = gantry::test::exit_code(gantry::test::start_without_root([&] {
     std::string dir = "/tmp/gantry-host-XXXXXX";
     if (::mkdtemp(dir.data()) == nullptr || ::access(program.c_str(), X_OK) != 0) return gantry::test::kSkipped;

@@ -127,7 +127,7 @@ TEST_CASE("security: a workspace within another that becomes a link opens nothin
   // The same folder is named again, and is one.
   fs::remove(inner);
   put(inner / "b");
-  REQUIRE(t.house().open_workspace(inner.string()));
+  REQUIRE(t.daemon().open_workspace(inner.string()));
   eventually("the new folder", [&] { return t.tried("asker.reads", at(inner / "b")) == 0; });
 }
 

@@ -2,6 +2,7 @@
 //
 // What a plugin may be called, whose topics and logs are its own, and which clients it may ask.
 #include "host/trust/plugin_rights.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/rpc_client.hpp"
 
 using namespace gantry;
@@ -181,12 +182,12 @@ TEST_CASE("security: of a plugin that names ever new logs the oldest is forgotte
 
 TEST_CASE("security: the epoch of the store is project state's before its first event") {
   TestDaemon t([](Config& c) {
-    c.plugins["project_state"].path = GANTRY_BUILD_DIR "/plugins/project_state.so";
+    c.plugins["project_state"].path = gantry::folders::build() + "/plugins/project_state.so";
     c.plugins["project_state"].isolation = GENERATE(Isolation::in_line, Isolation::child);
   });
   const auto listed = t.call("state.session.list");
   INFO((listed ? "" : listed.error().message));
   REQUIRE(listed);
-  REQUIRE(t.house().bus().publish_logged("two.a", (*listed)["epoch"], 1, "1", kTwo).error().kind ==
+  REQUIRE(t.daemon().bus().publish_logged("two.a", (*listed)["epoch"], 1, "1", kTwo).error().kind ==
           ErrorKind::permission_denied);
 }

@@ -14,7 +14,7 @@ const std::vector<Isolation> kIsolations{Isolation::in_line, Isolation::child};
 [[nodiscard]] std::string state(PluginSet& t, const std::string& plugin) { return t.entry(plugin)["state"]; }
 
 void publish(PluginSet& t, const std::string& topic, int n) {
-  REQUIRE(t.house().bus().publish(topic, json{{"n", n}}.dump()));
+  REQUIRE(t.daemon().bus().publish(topic, json{{"n", n}}.dump()));
 }
 
 /// The numbers of the events that the plugin has been given.

@@ -43,14 +43,14 @@ TEST_CASE("ends: an event handler that hangs does not keep its permit") {
     c.async.event_processing_concurrency = 1;
   });
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
-  REQUIRE(t.house().bus().publish("to_faulty.a", json{{"file", (t.dir() / "go").string()}}.dump()));
+  REQUIRE(t.daemon().bus().publish("to_faulty.a", json{{"file", (t.dir() / "go").string()}}.dump()));
   eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
   const auto in_use = [&] { return (*t.call("host.metrics"))["event_processing"]["in_use"].get<int>(); };
   REQUIRE(in_use() == 1);
   for (int i = 0; i < 5; ++i) t.timers.advance(std::chrono::seconds(15));
   REQUIRE(in_use() == 0);
   std::ofstream(t.dir() / "go") << "go";
-  eventually("the dead letter", [&] { return !t.house().bus().dead_letters().empty(); });
+  eventually("the dead letter", [&] { return !t.daemon().bus().dead_letters().empty(); });
 }
 
 TEST_CASE("ends: a plugin whose destructor waits for its threads is not held by what they wait for") {
@@ -122,9 +122,9 @@ TEST_CASE("ends: an event that failed waits for its time though another one come
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
   const auto failures = [&] { return count_of(t.log_text(), "not to its liking"); };
   const auto file = t.dir() / "go";
-  REQUIRE(t.house().bus().publish("to_faulty.a", json{{"file", file.string()}, {"failures", 1}}.dump()));
+  REQUIRE(t.daemon().bus().publish("to_faulty.a", json{{"file", file.string()}, {"failures", 1}}.dump()));
   eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
-  REQUIRE(t.house().bus().publish("to_faulty.b", "{}"));  // while its handler runs
+  REQUIRE(t.daemon().bus().publish("to_faulty.b", "{}"));  // while its handler runs
   std::ofstream(file) << "go";
   eventually("the failure", [&] { return failures() == 1; });
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));

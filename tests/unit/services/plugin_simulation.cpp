@@ -52,7 +52,9 @@ struct SimInstance {
   std::string plugin;
   int build = 0;
   bool ends = false;    ///< its end has begun
+  bool in_order = false;  ///< ... and what it needs waits for that
   bool ended = false;   ///< it has ended, or died
+  bool dead = false;
   bool served = false;  ///< it has had the calls
 };
 
@@ -114,8 +116,9 @@ class Simulation final : public LifeHost {
     say("starting " + plugin);
     REQUIRE_FALSE(stops_);
     for (const auto& need : start.build.table->graph().needs_of(plugin)) {
-      if (lives_.instance(need)->peek() == nullptr) FAIL(plugin + " starts before " + need);
+      if (!is_serving(lives_.state(need))) FAIL(plugin + " starts before " + need);
     }
+    if (!start.is_next) require_ended_dependents(plugin);
     auto instance = std::make_shared<SimInstance>();
     instance->plugin = plugin;
     later("start " + plugin, [this, instance, done = std::move(done)]() mutable {
@@ -136,11 +139,12 @@ class Simulation final : public LifeHost {
     REQUIRE_FALSE(sim->ends);
     REQUIRE(lives_.instance(plugin)->peek() != instance);
     sim->ends = true;
-    if (how == End::now && sim->served) {  // what needs it has ended before
+    sim->in_order = how == End::now;
+    if (how == End::now && sim->served) {
+      require_ended_dependents(plugin);
       for (const auto& other : instances_) {
-        const auto& needs = table_->graph().needs_of(other->plugin);
-        if (other->ended || other->ends || std::ranges::find(needs, plugin) == needs.end()) continue;
-        if (lives_.instance(other->plugin)->peek() == handle(other)) FAIL(plugin + " ends before " + other->plugin);
+        if (!other->ended && needs(other, plugin) && lives_.instance(other->plugin)->peek() == handle(other))
+          FAIL(plugin + " ends before " + other->plugin);
       }
     }
     later("end " + plugin, [sim, done = std::move(done), this]() mutable {
@@ -153,10 +157,20 @@ class Simulation final : public LifeHost {
   }
   [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override { return !spec.manifest->activation.empty(); }
   [[nodiscard]] bool is_inline(const PluginInstance& /*instance*/) const override { return is_inline_; }
+  [[nodiscard]] bool is_dead(const PluginInstance& instance) const override { return of(instance)->dead; }
   void tell_gone(const PluginInstance& instance, OriginId /*origin*/) override { REQUIRE(instance); }
   void reconfigure(const std::string& /*plugin*/, const PluginInstance& instance) override { of(instance)->served = true; }
   void publish(std::string_view what, const std::string& plugin, const std::string& reason, json /*more*/) override {
     say(plugin + " " + std::string(what) + (reason.empty() ? "" : ": " + reason));
+    // While the strand is busy:
+    const auto dice = pick(0, 90);
+    if (dice == 0) reload();
+    if (dice == 0 || dice > 3) return;
+    const auto instance = any_instance();
+    if (!instance) return;
+    if (dice == 2) lives_.activate(instance->plugin, {});  // its `want` comes before the death
+    die(instance);
+    call(instance->plugin);
   }
 
  private:
@@ -180,18 +194,46 @@ class Simulation final : public LifeHost {
     FAIL("an instance that was never started");
     return nullptr;
   }
+  [[nodiscard]] bool needs(const std::shared_ptr<SimInstance>& one, const std::string& plugin) const {
+    const auto& needed = table_->graph().needs_of(one->plugin);
+    return std::ranges::find(needed, plugin) != needed.end();
+  }
+  void require_ended_dependents(const std::string& plugin) const {
+    for (const auto& other : instances_) {
+      if (other->ends && other->in_order && !other->ended && needs(other, plugin))
+        FAIL(plugin + " does not wait for the end of " + other->plugin);
+    }
+  }
+  /// What is shown of a plugin that does not run fits with what it needs.
+  void require_right_reasons() {
+    for (const auto& plugin : names_) {
+      const LifeState state = lives_.state(plugin);
+      if (state != LifeState::known && state != LifeState::blocked) continue;
+      const bool blocked = std::ranges::any_of(table_->graph().needs_of(plugin),
+                                               [&](const auto& need) { return is_in_the_way(lives_.state(need)); });
+      if (blocked != (state == LifeState::blocked)) FAIL(plugin << " is " << name(state) << ", its needs say otherwise");
+    }
+  }
   [[nodiscard]] const std::string& any_plugin() { return names_[pick(0, names_.size() - 1)]; }
 
+  /// One that runs; nullptr: none does.
+  [[nodiscard]] std::shared_ptr<SimInstance> any_instance() {
+    std::vector<std::shared_ptr<SimInstance>> alive;
+    for (const auto& one : instances_) {
+      if (!one->ended) alive.push_back(one);
+    }
+    return alive.empty() ? nullptr : alive[pick(0, alive.size() - 1)];
+  }
   void die(const std::shared_ptr<SimInstance>& instance) {
     say(instance->plugin + " is killed");
     instance->ended = true;
+    instance->dead = true;
     is_inline_ = pick(0, 9) == 0;
     lives_.died(instance->plugin, handle(instance), Death{.reason = "it was killed"});
     is_inline_ = false;
     REQUIRE(lives_.instance(instance->plugin)->peek() != handle(instance));
   }
-  void call() {
-    const std::string plugin = any_plugin();
+  void call(const std::string& plugin) {
     ++open_calls_;
     lives_.instance(plugin)->get_async([this, plugin, answered = false](Result<PluginInstance> result) mutable {
       REQUIRE_FALSE(std::exchange(answered, true));
@@ -200,6 +242,7 @@ class Simulation final : public LifeHost {
       const auto instance = of(*result);
       REQUIRE(instance->plugin == plugin);
       REQUIRE_FALSE(instance->ends);
+      REQUIRE_FALSE(instance->dead);
     });
   }
   void reload() {
@@ -233,13 +276,9 @@ class Simulation final : public LifeHost {
     if (dice < 45 && !jobs_.empty()) {
       run_job(pick(0, jobs_.size() - 1));
     } else if (dice < 65) {
-      call();
+      call(any_plugin());
     } else if (dice < 75) {
-      std::vector<std::shared_ptr<SimInstance>> alive;
-      for (const auto& one : instances_) {
-        if (!one->ended) alive.push_back(one);
-      }
-      if (!alive.empty()) die(alive[pick(0, alive.size() - 1)]);
+      if (const auto instance = any_instance()) die(instance);
     } else if (dice < 80) {
       const std::string plugin = any_plugin();
       say("restart " + plugin);
@@ -287,6 +326,7 @@ class Simulation final : public LifeHost {
         INFO(plugin + " is " + std::string(name(lives_.state(plugin))));
         REQUIRE(is_settled(lives_.state(plugin)));
       }
+      require_right_reasons();
       REQUIRE(open_calls_ == 0);
       REQUIRE_FALSE(reloading_);
     }
@@ -301,7 +341,7 @@ class Simulation final : public LifeHost {
     for (const auto& one : instances_) {
       if (running.contains(handle(one)) == one->ended) FAIL("an instance of " + one->plugin + " was lost");
     }
-    call();
+    call(any_plugin());
     REQUIRE(open_calls_ == 0);
   }
 

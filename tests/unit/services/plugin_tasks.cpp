@@ -103,7 +103,7 @@ TEST_CASE("plugin tasks: what is no task of the plugin's own is refused with the
 
 TEST_CASE("plugin tasks: only a name that runs already is refused, in words for who asked, and is no warning") {
   TestDaemon t;
-  auto heard = *t.house().bus().subscribe({"host.task.refused"}, [] {});
+  auto heard = *t.daemon().bus().subscribe({"host.task.refused"}, [] {});
   const auto hold = [&](const char* name) {
     return t.call("typed.task", {{"name", name}, {"method", "typed.pooled_hold"}, {"params", {{"text", "x"}}}});
   };

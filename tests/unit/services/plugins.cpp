@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/plugins/inline/inline_plugin.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 using namespace gantry;
@@ -9,7 +10,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const fs::path kPlugins = GANTRY_BUILD_DIR "/tests/plugins";
+const fs::path kPlugins = gantry::folders::build() + "/tests/plugins";
 
 PluginEntry at(const fs::path& path) {
   PluginEntry entry;
@@ -180,14 +181,14 @@ TEST_CASE("plugins: a disabled one is `disabled` and its methods are `unavailabl
 TEST_CASE("plugins: a topic that the manifest does not list is refused, and events reach those that subscribe") {
   TestDaemon t;
   REQUIRE((*t.call("faulty.forbidden_event"))["refused"] == true);
-  REQUIRE(t.house().bus().publish("test.hello", "{}"));
-  REQUIRE(t.house().bus().publish("other.hello", "{}"));
+  REQUIRE(t.daemon().bus().publish("test.hello", "{}"));
+  REQUIRE(t.daemon().bus().publish("other.hello", "{}"));
   eventually("the event", [&] { return (*t.call("faulty.seen_events"))["topics"] == json{"test.hello"}; });
 }
 
 TEST_CASE("plugins: a flood of events costs a subscriber its oldest, never the host's memory") {
   TestDaemon t([](Config& c) { c.async.event_bus_buffer_size = 50; });
-  auto sub = *t.house().bus().subscribe({"faulty.flood"}, [] {});
+  auto sub = *t.daemon().bus().subscribe({"faulty.flood"}, [] {});
   REQUIRE((*t.call("faulty.flood_events", {{"events", 5000}}))["published"] == 5000);
   REQUIRE(sub.subscription->dropped() == 4950);
 }
@@ -197,9 +198,9 @@ TEST_CASE(
     "[clock]") {
   TestDaemon t;
   for (const char* plugin : {"faulty", "busy"}) REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
-  REQUIRE(t.house().bus().publish("to_faulty.a", R"({"failures":2})"));
-  REQUIRE(t.house().bus().publish("to_faulty.b", "{}"));
-  REQUIRE(t.house().bus().publish("to_busy.c", "{}"));
+  REQUIRE(t.daemon().bus().publish("to_faulty.a", R"({"failures":2})"));
+  REQUIRE(t.daemon().bus().publish("to_faulty.b", "{}"));
+  REQUIRE(t.daemon().bus().publish("to_busy.c", "{}"));
   eventually("the other's", [&] { return (*t.call("busy.seen_events"))["topics"] == json{"to_busy.c"}; });
   for (int i = 0; i < 2; ++i) t.advance_to_next(std::chrono::seconds(1));
   eventually("its own",
@@ -212,8 +213,8 @@ TEST_CASE(
     "[clock]") {
   TestDaemon t;
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
-  REQUIRE(t.house().bus().publish("to_faulty.a", R"({"failures":100})"));
-  REQUIRE(t.house().bus().publish("to_faulty.b", R"({"failures":100})"));
+  REQUIRE(t.daemon().bus().publish("to_faulty.a", R"({"failures":100})"));
+  REQUIRE(t.daemon().bus().publish("to_faulty.b", R"({"failures":100})"));
   for (int i = 0; i < 4; ++i) t.advance_to_next(std::chrono::seconds(1));
   eventually("the letters", [&] { return (*t.call("events.dead"))["total"] == 2; });
   const auto dead = *t.call("events.dead");
@@ -242,7 +243,7 @@ struct OneAtATime {
   [[nodiscard]] json until(const std::string& name) const { return {{"file", (files.path() / name).string()}}; }
   void release(const std::string& name) const { std::ofstream(files.path() / name) << ""; }
   void publish(const std::string& topic, const json& payload) {
-    REQUIRE(t.house().bus().publish(topic, payload.dump()));
+    REQUIRE(t.daemon().bus().publish(topic, payload.dump()));
   }
   void wait_until_blocked(const std::string& plugin, const std::string& name) {
     eventually("the block", [&] {
@@ -322,7 +323,7 @@ TEST_CASE("plugins: one learns of a workspace that was opened while it started")
   TestDaemon t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
   auto first = t.begin("faulty.workspaces");
   eventually("its start", [&] { return t.log_text().find("blocks until") != std::string::npos; });
-  const auto opened = t.house().open_workspace(workspace.path().string());
+  const auto opened = t.daemon().open_workspace(workspace.path().string());
   REQUIRE(opened);
   std::ofstream(file) << "";
   REQUIRE(first.recorder->wait());
@@ -333,7 +334,7 @@ TEST_CASE("plugins: a build that comes between the reading of a manifest and of 
   const TempDir dir;
   const auto library = dir.path() / "a.so";
   const auto build = [&](int number) {
-    std::ifstream in(GANTRY_BUILD_DIR "/tests/plugins/echo.json");
+    std::ifstream in(gantry::folders::build() + "/tests/plugins/echo.json");
     auto manifest = json::parse(in);
     manifest["version"] = std::to_string(number) + ".0.0";
     std::ofstream(manifest_path(library)) << manifest.dump();

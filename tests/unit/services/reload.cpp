@@ -5,6 +5,7 @@
 #include <csignal>
 #include <thread>
 
+#include "tests/folders.hpp"
 #include "tests/unit/services/swapping.hpp"
 
 using namespace gantry;
@@ -267,7 +268,7 @@ TEST_CASE("reload: whoever watches sees what a library that is a link leads to, 
   };
   const TempDir far;
   const auto built = [&](const std::string& build) {
-    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + t.mode + "_" + build;
+    const fs::path from = gantry::folders::build() + "/tests/plugins/more/swap_" + t.mode + "_" + build;
     for (const char* kind : {".json", ".so"}) {
       fs::copy_file(from.string() + kind, far.path() / "made", fs::copy_options::overwrite_existing);
       fs::rename(far.path() / "made", far.path() / (std::string("swap") + kind));

@@ -20,10 +20,10 @@ const std::vector<Isolation> kIsolations{Isolation::in_line, Isolation::child};
 /// Keeps the worker that reads the links of children from doing anything.
 class Standstill {
  public:
-  explicit Standstill(Daemon& house) {
+  explicit Standstill(Daemon& daemon) {
     std::promise<void> begin;
     auto begun = begin.get_future();
-    house.workers().first().post([begin = std::move(begin), end = end_.get_future()]() mutable {
+    daemon.workers().first().post([begin = std::move(begin), end = end_.get_future()]() mutable {
       begin.set_value();
       end.wait();
     });
@@ -48,7 +48,7 @@ struct Echoing {
   template <class F>
   TestDaemon::Begun reload_standing_still(F&& until) {
     t.put_of_mode("2");
-    const Standstill standstill(t.set.house());
+    const Standstill standstill(t.set.daemon());
     auto reload = t.set.begin("plugin.reload", {{"name", "swap"}});
     until();
     return reload;
@@ -73,7 +73,7 @@ TEST_CASE("reload: a renewal in place of one that hands over keeps its build and
   REQUIRE(t.set.call("swap.count").value()["count"] == 1);
   const int before = t.set.entry("swap")["pid"];
   t.put_of_mode("2");  // that is there, and nobody has asked for it
-  REQUIRE(t.set.house().open_workspace(workspace.path().string()));
+  REQUIRE(t.set.daemon().open_workspace(workspace.path().string()));
   Swapping::send_numbers(e.stream, 3, 6);
   eventually("the workspace", [&] { return reads(); });
   REQUIRE(t.set.entry("swap")["pid"] != before);
@@ -107,7 +107,7 @@ TEST_CASE("reload: a process that dies after it has given a stream leaves nothin
   REQUIRE(t.set.call("swap.streams").value() == json{{"open", 0}, {"left", 0}});
   t.set.test().end();
   REQUIRE(e.stream.recorder->answers() == 1);
-  REQUIRE(t.set.house().clean());
+  REQUIRE(t.set.daemon().clean());
 }
 
 TEST_CASE("reload: no item is lost however late the host says that it has taken the stream over") {

@@ -22,7 +22,7 @@ void kill_it(PluginSet& t, const std::string& name) {
 
 TEST_CASE("restarts: at once after the first death, after a back-off after the next, and quarantine after too many") {
   PluginSet t({"mortal"}, Isolation::child);
-  auto heard = *t.house().bus().subscribe({"host.plugin.*"}, [] {});
+  auto heard = *t.daemon().bus().subscribe({"host.plugin.*"}, [] {});
   REQUIRE(t.call("mortal.pid"));
   kill_it(t, "mortal");
   REQUIRE(t.entry("mortal")["state"] == "known");
@@ -90,7 +90,7 @@ TEST_CASE("restarts: the evidence has the exit code and what the plugin said las
 
 TEST_CASE("restarts: the evidence names the calls that were open, the oldest first and of many not all") {
   PluginSet t({"mortal"}, Isolation::child);
-  auto heard = *t.house().bus().subscribe({"host.plugin.died"}, [] {});
+  auto heard = *t.daemon().bus().subscribe({"host.plugin.died"}, [] {});
   REQUIRE(t.call("mortal.pid"));
   std::vector<TestDaemon::Begun> open;
   for (int i = 0; i < 10; ++i) open.push_back(t.begin("mortal.never"));

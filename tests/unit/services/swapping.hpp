@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A house with a plugin of which there are several builds.
+// A daemon with a plugin of which there are several builds.
 #pragma once
 
 #include <set>
 
+#include "tests/folders.hpp"
 #include "tests/unit/support/plugin_set.hpp"
 
 namespace gantry::host::test {
@@ -20,7 +21,7 @@ inline const std::vector<Kind> kKinds{{"overlap", Isolation::in_line},
                                       {"overlap", Isolation::child},
                                       {"handover", Isolation::child}};
 
-/// A house with the plugin `swap`, whose library is whichever build was put there last.
+/// A daemon with the plugin `swap`, whose library is whichever build was put there last.
 class Swapping {
   TempDir dir_;
 
@@ -38,7 +39,7 @@ class Swapping {
   [[nodiscard]] fs::path library() const { return dir_.path() / "swap.so"; }
   /// As a linker does: another file under the same name.
   void put(const std::string& build) const {
-    const fs::path from = GANTRY_BUILD_DIR "/tests/plugins/more/swap_" + build;
+    const fs::path from = gantry::folders::build() + "/tests/plugins/more/swap_" + build;
     for (const char* kind : {".json", ".so"}) {
       const auto made = dir_.path() / (std::string("made") + kind);
       fs::copy_file(from.string() + kind, made, fs::copy_options::overwrite_existing);

@@ -14,6 +14,7 @@
 #include "host/cli/client.hpp"
 #include "host/daemon/daemon.hpp"
 #include "host/runtime/timer_queue.hpp"
+#include "tests/folders.hpp"
 #include "tests/process_stat.hpp"
 
 namespace gantry::host::test {
@@ -143,33 +144,33 @@ class TestDaemon {
     if (change) change(options.config);
     options.socket = dir_.path() / "run" / "host.sock";
     options.state_dir = dir_.path() / "state";
-    options.plugin_dir = GANTRY_BUILD_DIR "/tests/plugins";
-    options.program = GANTRY_BUILD_DIR "/gantry";
+    options.plugin_dir = gantry::folders::build() + "/tests/plugins";
+    options.program = gantry::folders::build() + "/gantry";
     options.log = log_;
     options.timers = real_time ? nullptr : &timers;
-    house_ = Daemon::build(std::move(options));
-    opened_ = house_->open();
-    thread_ = std::thread([this] { house_->run(); });
+    daemon_ = Daemon::build(std::move(options));
+    opened_ = daemon_->open();
+    thread_ = std::thread([this] { daemon_->run(); });
   }
   ~TestDaemon() { end(); }
   void end() {
-    house_->request_stop("the test is over");
+    daemon_->request_stop("the test is over");
     if (thread_.joinable()) thread_.join();
     // A thread that hangs in a plugin has perhaps just written into it; a host that runs by itself ends without more.
     static auto* const kept = new std::vector<std::shared_ptr<Log>>;
-    if (!house_->clean()) kept->push_back(log_);
+    if (!daemon_->clean()) kept->push_back(log_);
   }
   TestDaemon(const TestDaemon&) = delete;
   TestDaemon& operator=(const TestDaemon&) = delete;
 
-  [[nodiscard]] Daemon& house() { return *house_; }
+  [[nodiscard]] Daemon& daemon() { return *daemon_; }
   [[nodiscard]] const Result<void>& opened() const { return opened_; }
   [[nodiscard]] const std::filesystem::path& dir() const { return dir_.path(); }
   [[nodiscard]] std::filesystem::path socket() const { return dir_.path() / "run" / "host.sock"; }
 
   struct Begun {
     std::shared_ptr<Recorder> recorder;
-    std::shared_ptr<ActiveCall> call;
+    CallPtr call;
   };
   Begun begin(const std::string& method, const json& params = json::object(), std::optional<std::uint32_t> credit = {},
               std::optional<Duration> timeout = {}) {
@@ -180,7 +181,7 @@ class TestDaemon {
     request.origin = 1;
     if (timeout) request.deadline = Deadline(now() + *timeout);
     auto recorder = std::make_shared<Recorder>();
-    auto call = house_->router().call(std::move(request), recorder);
+    auto call = daemon_->router().call(std::move(request), recorder);
     return Begun{recorder, call};
   }
   [[nodiscard]] Result<json> call(const std::string& method, const json& params = json::object()) {
@@ -210,7 +211,7 @@ class TestDaemon {
  private:
   TempDir dir_;
   const std::shared_ptr<Log> log_ = log_in(dir_.path() / "state" / "gantry.log");
-  std::unique_ptr<Daemon> house_;
+  std::unique_ptr<Daemon> daemon_;
   Result<void> opened_;
   std::thread thread_;
 };

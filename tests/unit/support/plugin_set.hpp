@@ -1,29 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A house with some of the plugins that only tests know, by their paths.
+// A daemon with some of the plugins that only tests know, by their paths.
 #pragma once
 
+#include "tests/folders.hpp"
 #include "tests/unit/support/host.hpp"
 
 namespace gantry::host::test {
 
 class PluginSet {
-  TempDir dir_;  // before the house, whose plugins write into it
+  TempDir dir_;  // before the daemon, whose plugins write into it
 
   // In their settings % is the folder of this test.
   [[nodiscard]] std::string resolve(std::string text) const {
     for (auto at = text.find("%/"); at != std::string::npos; at = text.find("%/")) text.replace(at, 1, dir_.path());
     return text;
   }
-  TestDaemon house_;
+  TestDaemon daemon_;
 
  public:
   PluginSet(const std::vector<std::string>& names, Isolation isolation, const std::function<void(Config&)>& change = {},
             bool watch = false)
-      : house_(
+      : daemon_(
             [&](Config& c) {
               for (const auto& name : names) {
-                c.plugins[name].path = GANTRY_BUILD_DIR "/tests/plugins/more/" + name + ".so";
+                c.plugins[name].path = gantry::folders::build() + "/tests/plugins/more/" + name + ".so";
                 c.plugins[name].isolation = isolation;
                 c.plugins[name].grants = {"write:" + dir_.path().string(), "publish:**", "subscribe:**", "call:**"};
               }
@@ -31,10 +32,10 @@ class PluginSet {
               for (auto& [name, entry] : c.plugins) entry.settings = json::parse(resolve(entry.settings.dump()));
             },
             false, watch),
-        timers(house_.timers) {}
+        timers(daemon_.timers) {}
 
-  [[nodiscard]] Daemon& house() { return house_.house(); }
-  [[nodiscard]] TestDaemon& test() { return house_; }
+  [[nodiscard]] Daemon& daemon() { return daemon_.daemon(); }
+  [[nodiscard]] TestDaemon& test() { return daemon_; }
   [[nodiscard]] std::string file(const std::string& name) const { return dir_.path() / name; }
   [[nodiscard]] std::vector<std::string> lines(const std::string& name) const {
     std::ifstream in(file(name));
@@ -43,10 +44,10 @@ class PluginSet {
     return out;
   }
   TestDaemon::Begun begin(const std::string& method, const json& params = json::object()) {
-    return house_.begin(method, params);
+    return daemon_.begin(method, params);
   }
   [[nodiscard]] Result<json> call(const std::string& method, const json& params = json::object()) {
-    return house_.call(method, params);
+    return daemon_.call(method, params);
   }
   [[nodiscard]] json entry(const std::string& name) {
     for (auto& plugin : *call("host.plugins")) {
@@ -54,7 +55,7 @@ class PluginSet {
     }
     return nullptr;
   }
-  void advance_to_next(Duration within) { house_.advance_to_next(within); }
+  void advance_to_next(Duration within) { daemon_.advance_to_next(within); }
   /// As above, unless `over` comes first.
   template <class F>
   void advance_to_next_or(Duration within, F&& over) {

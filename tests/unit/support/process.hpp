@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "host/processes/launcher.hpp"
+#include "tests/folders.hpp"
 
 namespace gantry::host::test {
 
@@ -23,7 +24,8 @@ class LauncherAlone {
           options.to_stderr = false;
           return options;
         }())),
-        launcher_(LauncherDeps{workers_, workers_.timers(), spawner_, pool_, bus_, *log_, GANTRY_BUILD_DIR "/gantry",
+        launcher_(LauncherDeps{workers_, workers_.timers(), spawner_, pool_, bus_, *log_,
+                               gantry::folders::build() + "/gantry",
                                [this](const std::string&) -> Result<Confinement> {
                                  return Confinement{folder_.string(), {"/"}, {"/"}, true, true, {}};
                                },

@@ -116,7 +116,7 @@ TEST_CASE("tasks: records are cleaned up after the interval, and no timer runs w
 
 TEST_CASE("tasks: task.cancel and host.tasks steer and show them") {
   TestDaemon t;
-  REQUIRE(t.house().tasks().spawn("job", [](TaskContext& context) -> Result<void> {
+  REQUIRE(t.daemon().tasks().spawn("job", [](TaskContext& context) -> Result<void> {
     context.progress("half way");
     while (!context.cancelled()) std::this_thread::yield();
     return {};

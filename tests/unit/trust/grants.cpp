@@ -57,24 +57,24 @@ TEST_CASE("grants: calling back to a client takes the grant `client`") {
 TEST_CASE("grants: topics of others are heard and published on only with a grant") {
   TestDaemon granted;
   REQUIRE(granted.call("v1.seen"));
-  REQUIRE(granted.house().bus().publish("to_v1.a", "{}"));
+  REQUIRE(granted.daemon().bus().publish("to_v1.a", "{}"));
   eventually("the event", [&] { return (*granted.call("v1.seen"))["events"] == 1; });
   TestDaemon refused(granting("v1", {}));
   REQUIRE(refused.call("v1.seen"));
-  REQUIRE(refused.house().bus().publish("to_v1.a", "{}"));
+  REQUIRE(refused.daemon().bus().publish("to_v1.a", "{}"));
   REQUIRE((*refused.call("v1.seen"))["events"] == 0);
   REQUIRE(
       refused.log_text().find("plugin v1 was refused its manifest's topics: it lacks the grant subscribe:to_v1.*") !=
       std::string::npos);
   // Its own need none.
-  auto heard = refused.house().bus().subscribe({"v1.*"}, [] {});
+  auto heard = refused.daemon().bus().subscribe({"v1.*"}, [] {});
   REQUIRE(refused.call("v1.publish"));
   eventually("its own event", [&] { return heard->subscription->take().has_value(); });
 }
 
 TEST_CASE("grants: each refusal is counted, the first of a kind is logged and published on host.audit.refused") {
   TestDaemon t(granting("lsp_shaped", {}));
-  auto audit = t.house().bus().subscribe({"host.audit.**"}, [] {});
+  auto audit = t.daemon().bus().subscribe({"host.audit.**"}, [] {});
   REQUIRE(audit);
   for (int i = 0; i < 3; ++i) REQUIRE_FALSE(t.call("lsp_shaped.relay", kRelay));
   REQUIRE(entry_of(t, "lsp_shaped")["refusals"] == 3);

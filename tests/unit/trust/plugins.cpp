@@ -47,7 +47,7 @@ TEST_CASE("trust: a plugin that asks for something is disabled until it is trust
 TEST_CASE("trust: calls to a plugin that waits are counted and the first one is published with its trace") {
   WantingDaemon t(3);
   const auto audit = t.audit("refused");
-  auto client = t.house.connect();
+  auto client = t.daemon.connect();
   const std::string trace = "4bf92f3577b34da6a3ce929d0e0e4736";
   REQUIRE_FALSE(client.call("wanting.build", {{"_meta", {{"traceparent", "00-" + trace + "-00f067aa0ba902b7-01"}}}}));
   REQUIRE_FALSE(client.call("wanting.build", json::object()));
@@ -56,7 +56,7 @@ TEST_CASE("trust: calls to a plugin that waits are counted and the first one is 
           json{{"plugin", "wanting"}, {"grant", "call:**"}, {"wanted", "to run for wanting.build"}, {"trace", trace}});
   REQUIRE(next_event(*audit)["grant"] == "network");
   REQUIRE_FALSE(audit->take());
-  REQUIRE(has(t.house.log_text(), "it lacks the grant network [trace " + trace + "]"));
+  REQUIRE(has(t.daemon.log_text(), "it lacks the grant network [trace " + trace + "]"));
 }
 
 TEST_CASE("trust: who trusts names all that is asked for and what has changed meanwhile is a conflict") {

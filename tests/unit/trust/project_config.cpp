@@ -106,7 +106,7 @@ TEST_CASE("project config: a server that the user has not waits as a whole and t
   REQUIRE(alone->config.lsp_servers.contains("clangd"));
 }
 
-TEST_CASE("project config: a mistake names the project's file and its line and column") {
+TEST_CASE("project config: an error names the project's file and its line and column") {
   REQUIRE(first_error(read("[lsp.servers.py]\nsettings = 1\n")) ==
           "/p/.gantry.toml:2:12: error: `lsp.servers.py.settings` must be a table, not 1");
   REQUIRE(first_error(read("[lsp.servers.py]\nsetings = 1\n")).starts_with("/p/.gantry.toml:2:1: error: unknown key"));

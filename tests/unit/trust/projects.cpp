@@ -3,6 +3,7 @@
 // A project's `.gantry.toml` in a whole host: what reaches plugins and language servers, and what does not before the
 // user trusts it. Programs that must not run would leave a mark.
 #include "host/config/sha256.hpp"
+#include "tests/folders.hpp"
 #include "tests/unit/trust/support.hpp"
 
 using namespace gantry;
@@ -11,7 +12,7 @@ using namespace gantry::host::test;
 
 namespace {
 
-const std::string kFakeServer = GANTRY_BUILD_DIR "/tests/lsp_fake_server";
+const std::string kFakeServer = gantry::folders::build() + "/tests/lsp_fake_server";
 
 /// A host with language servers, and two projects.
 class ProjectDaemon {
@@ -21,14 +22,14 @@ class ProjectDaemon {
   explicit ProjectDaemon(const std::function<void(Config&)>& change = {})
       : mine(std::filesystem::canonical(dir_.path()) / "mine"),
         other(std::filesystem::canonical(dir_.path()) / "other"),
-        house(
+        daemon(
             [&](Config& c) {
               for (const auto& folder : {mine, other}) {
                 std::filesystem::create_directory(folder);
                 std::ofstream(folder / "a.fake") << "text";
                 std::ofstream(folder / "fake.root") << "";
               }
-              c.plugins["lsp"].path = GANTRY_BUILD_DIR "/plugins/lsp.so";
+              c.plugins["lsp"].path = gantry::folders::build() + "/plugins/lsp.so";
               c.plugins["lsp"].grants = std::vector<std::string>{"processes", "read:/", "write:workspace"};
               auto& server = c.lsp_servers["clangd"];  // by name only
               server.command = std::vector<std::string>{"sh", "-c", "exec " + kFakeServer + " --log $PWD/log"};
@@ -49,12 +50,12 @@ class ProjectDaemon {
   }
   [[nodiscard]] bool is_marked(const std::string& mark) const { return std::filesystem::exists(mine / mark); }
   void open(const std::filesystem::path& project) {
-    auto client = house.connect();
+    auto client = daemon.connect();
     REQUIRE(client.call("host.hello", {{"client", "test"}, {"workspace", project.string()}}));
   }
   [[nodiscard]] Result<json> ask(const std::filesystem::path& project, const std::string& method,
                                  const json& params = json::object()) {
-    return house.call("lsp.request", {{"uri", (project / "a.fake").string()}, {"method", method}, {"params", params}});
+    return daemon.call("lsp.request", {{"uri", (project / "a.fake").string()}, {"method", method}, {"params", params}});
   }
   /// What the server of this project is answered when it asks for its configuration.
   [[nodiscard]] json settings(const std::filesystem::path& project) {
@@ -63,16 +64,16 @@ class ProjectDaemon {
     if (!answer) FAIL(answer.error().message);
     return answer->at("result").at(0);
   }
-  [[nodiscard]] json project() { return house.call("host.status").value().at("projects").at(0); }
+  [[nodiscard]] json project() { return daemon.call("host.status").value().at("projects").at(0); }
   [[nodiscard]] Result<json> trust() {
-    const auto look = house.call("trust.look", {{"folder", mine.string()}});
+    const auto look = daemon.call("trust.look", {{"folder", mine.string()}});
     if (!look) return look;
-    return house.call("trust.folder", {{"path", mine.string()}, {"digest", look->at("digest")}});
+    return daemon.call("trust.folder", {{"path", mine.string()}, {"digest", look->at("digest")}});
   }
 
   const std::filesystem::path mine;
   const std::filesystem::path other;
-  TestDaemon house;
+  TestDaemon daemon;
 };
 
 }  // namespace
@@ -96,8 +97,8 @@ TEST_CASE("project config: a project's command does not run before it is trusted
   REQUIRE_FALSE(t.is_marked("mark"));
   REQUIRE(t.project()["state"] == "waiting");
   REQUIRE(t.project()["waiting"] == json{"lsp.servers.clangd.command"});
-  REQUIRE(t.house.log_text().find("run `gantry trust " + t.mine.string() + "`") != std::string::npos);
-  auto audit = t.house.house().bus().subscribe({"host.audit.*"}, [] {});
+  REQUIRE(t.daemon.log_text().find("run `gantry trust " + t.mine.string() + "`") != std::string::npos);
+  auto audit = t.daemon.daemon().bus().subscribe({"host.audit.*"}, [] {});
   REQUIRE(t.trust());
   const auto trusted = next_event(*audit->subscription);
   REQUIRE(trusted["folder"] == t.mine.string());
@@ -127,14 +128,14 @@ TEST_CASE("project config: a file that is replaced between the look and the yes 
   ProjectDaemon t;
   t.write(t.mine, t.marking("seen"));
   t.open(t.mine);
-  const auto seen = t.house.call("trust.look", {{"folder", t.mine.string()}}).value();
+  const auto seen = t.daemon.call("trust.look", {{"folder", t.mine.string()}}).value();
   REQUIRE(seen["keys"][0]["key"] == "lsp.servers.clangd.command");
   REQUIRE(seen["keys"][0]["safe"] == false);
   t.write(t.mine, t.marking("smuggled"));
-  const auto refused = t.house.call("trust.folder", {{"path", t.mine.string()}, {"digest", seen["digest"]}});
+  const auto refused = t.daemon.call("trust.folder", {{"path", t.mine.string()}, {"digest", seen["digest"]}});
   REQUIRE(refused.error().kind == ErrorKind::conflict);
   REQUIRE(t.project()["trusted"] == false);
-  REQUIRE(t.house.call("trust.list").value()["folders"].empty());
+  REQUIRE(t.daemon.call("trust.list").value()["folders"].empty());
 }
 
 TEST_CASE("project config: what is revoked is the user's again at once") {
@@ -143,15 +144,15 @@ TEST_CASE("project config: what is revoked is the user's again at once") {
   REQUIRE(t.trust());
   t.open(t.mine);
   REQUIRE(t.project()["state"] == "in_force");
-  REQUIRE(t.house.call("trust.revoke", {{"folder", t.mine.string()}}));
+  REQUIRE(t.daemon.call("trust.revoke", {{"folder", t.mine.string()}}));
   REQUIRE(t.project()["state"] == "waiting");
   REQUIRE(t.settings(t.mine) == json{{"of", "the project"}});  // which is safe
-  REQUIRE(t.house.call("trust.revoke", {{"folder", t.mine.string()}}).error().kind == ErrorKind::not_found);
+  REQUIRE(t.daemon.call("trust.revoke", {{"folder", t.mine.string()}}).error().kind == ErrorKind::not_found);
 }
 
-TEST_CASE("project config: a mistake stops nothing and is logged and published and shown") {
+TEST_CASE("project config: an error stops nothing and is logged and published and shown") {
   ProjectDaemon t;
-  auto told = t.house.house().bus().subscribe({"host.workspace.config"}, [] {});
+  auto told = t.daemon.daemon().bus().subscribe({"host.workspace.config"}, [] {});
   t.write(t.mine, "[lsp.servers.clangd]\nsettings = 1\n");
   t.open(t.mine);
   REQUIRE(t.settings(t.mine) == json{{"of", "the user"}});
@@ -160,7 +161,7 @@ TEST_CASE("project config: a mistake stops nothing and is logged and published a
   REQUIRE(t.project()["state"] == "wrong");
   REQUIRE(t.project()["errors"][0].get<std::string>().starts_with(error));
   REQUIRE(next_event(*told->subscription) == t.project());
-  REQUIRE(t.house.log_text().find(error) != std::string::npos);
+  REQUIRE(t.daemon.log_text().find(error) != std::string::npos);
   REQUIRE(t.trust().error().kind == ErrorKind::invalid_params);
 }
 
@@ -169,7 +170,7 @@ TEST_CASE("project config: a plugin's own settings are given to it for a trusted
   const auto folder = std::filesystem::canonical(dir.path()).string();
   std::ofstream(dir.path() / ".gantry.toml") << "[plugins.wanting]\nsettings = { mine = true }\n";
   WantingDaemon t(1, [](Config& c) { c.plugins["wanting"].settings = {{"users", true}}; });
-  auto client = t.house.connect();
+  auto client = t.daemon.connect();
   REQUIRE(client.call("host.hello", {{"client", "test"}, {"workspace", folder}}));
   const auto there = [&] { return t.call("wanting.settings", {{"path", folder + "/a/b"}}).value(); };
   REQUIRE(there() == json{{"users", true}});

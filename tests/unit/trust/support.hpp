@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A house with the plugin `wanting` (tests/plugins/wanting.cpp), whose library is whichever build was put there last
+// A daemon with the plugin `wanting` (tests/plugins/wanting.cpp), whose library is whichever build was put there last
 // and whose configuration grants nothing.
 #pragma once
 
+#include "tests/folders.hpp"
 #include "tests/unit/support/plugin_set.hpp"
 
 namespace gantry::host::test {
@@ -13,7 +14,7 @@ class WantingDaemon {
 
  public:
   explicit WantingDaemon(int build, const std::function<void(Config&)>& change = {}, bool watch = false)
-      : house(
+      : daemon(
             [&](Config& c) {
               put(build);
               c.plugins["wanting"].path = library().string();
@@ -24,7 +25,7 @@ class WantingDaemon {
   [[nodiscard]] std::filesystem::path library() const { return dir_.path() / "wanting.so"; }
   /// As a linker does: another file under the same name.
   void put(int build) const {
-    const std::string from = GANTRY_BUILD_DIR "/tests/plugins/more/wanting_" + std::to_string(build);
+    const std::string from = gantry::folders::build() + "/tests/plugins/more/wanting_" + std::to_string(build);
     for (const char* kind : {".json", ".so"}) {
       const auto made = dir_.path() / (std::string("made") + kind);
       std::filesystem::copy_file(from + kind, made, std::filesystem::copy_options::overwrite_existing);
@@ -32,7 +33,7 @@ class WantingDaemon {
     }
   }
   [[nodiscard]] Result<json> call(const std::string& method, const json& params = json::object()) {
-    return house.call(method, params);
+    return daemon.call(method, params);
   }
   [[nodiscard]] json entry() {
     for (auto& plugin : *call("host.plugins")) {
@@ -44,13 +45,13 @@ class WantingDaemon {
     return call("trust.plugin", {{"name", "wanting"}, {"grants", grants}});
   }
   [[nodiscard]] std::shared_ptr<Subscription> audit(const std::string& what) {
-    auto subscribed = house.house().bus().subscribe({"host.audit." + what}, [] {});
+    auto subscribed = daemon.daemon().bus().subscribe({"host.audit." + what}, [] {});
     REQUIRE(subscribed);
     return subscribed->subscription;
   }
-  [[nodiscard]] std::filesystem::path store() const { return house.dir() / "state" / "trust.json"; }
+  [[nodiscard]] std::filesystem::path store() const { return daemon.dir() / "state" / "trust.json"; }
 
-  TestDaemon house;
+  TestDaemon daemon;
 };
 
 [[nodiscard]] inline json next_event(Subscription& events) {

@@ -73,10 +73,10 @@ struct Where {
   return count;
 }
 
-/// Reads one document; keeps the first mistake.
+/// Reads one document; keeps the first error.
 class FieldReader {
  public:
-  /// `root` is the word for the whole document. `meta`: a member `_meta` of the root is nobody's mistake.
+  /// `root` is the word for the whole document. `meta`: a member `_meta` of the root is no error.
   explicit FieldReader(const char* root, bool meta = false) : root_(root), meta_(meta) {}
 
   /// False, for the caller to return. `path`, in the error's data, is the place.

@@ -144,7 +144,8 @@ class Call {
 
   void drop() {
     if (!state_ || !owner_) return;
-    if (std::uncaught_exceptions() > 0 && state_->handler_thread.load() == std::this_thread::get_id()) {
+    if (std::uncaught_exceptions() > 0 &&
+        state_->handler_thread.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
       state_->lost_to_exception = true;
     } else {
       state_->finish_dropped();

@@ -59,6 +59,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::atomic<bool> cancelled{false};
   std::atomic<bool> stopping{false};  ///< the plugin is
   std::atomic<CallTable*> table{nullptr};
+  bool entered = false;  ///< serial: it stands there
   // While the handler runs: its thread. An exception that kills the Call on its way out answers with its own words.
   std::atomic<std::thread::id> handler_thread{};
   bool lost_to_exception = false;
@@ -131,9 +132,10 @@ struct CallState : std::enable_shared_from_this<CallState> {
     while (true) {
       auto sent = item(std::move(text));
       if (sent || sent.error().kind != ErrorKind::overloaded) return sent;
-      if (handler_thread.load() == std::this_thread::get_id())
+      if (handler_thread.load(std::memory_order_relaxed) == std::this_thread::get_id())
         return fail(ErrorKind::internal, method + ": send() on the plugin's own thread would wait for itself");
       Lock lock(mutex);
+      // NOLINTNEXTLINE(bugprone-use-after-move): what was refused is as it was
       while (outbox_is_full(text.size()) && !cancelled.load(std::memory_order_relaxed)) room.wait(mutex);
       if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorKind::cancelled, "the call is cancelled");
     }
@@ -232,8 +234,9 @@ class CallTable {
   CallTable& operator=(const CallTable&) = delete;
   // The plugin is going: callbacks that hold what holds their call would keep each other alive.
   inline ~CallTable();
+  /// Serially, after its handler has returned.
   void add(std::shared_ptr<CallState> call) {
-    call->table = this;
+    call->entered = true;
     Lock lock(mutex_);
     calls_.emplace(call->id, std::move(call));
   }
@@ -313,7 +316,7 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
 
 // The callbacks may hold what holds this call: they die serially, and not inside one of their own.
 inline void CallState::leave_soon() {
-  if (handler_thread.load() == std::this_thread::get_id()) {
+  if (handler_thread.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
     answered_by_handler = true;  // it leaves when the handler has returned
   } else {
     if (host.post([self = shared_from_this()] { self->leave(); })) return;
@@ -342,7 +345,8 @@ inline Result<std::vector<std::string>> CallState::give(const gantry_handover* h
 
 inline void CallState::leave() {
   clear_callbacks();
-  if (auto* const owner = table.exchange(nullptr)) owner->remove(id);
+  auto* const owner = table.exchange(nullptr);
+  if (owner != nullptr && entered) owner->remove(id);
 }
 
 [[nodiscard]] std::shared_ptr<CallState> state_of(const Call& call);

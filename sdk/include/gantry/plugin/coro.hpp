@@ -30,21 +30,21 @@ namespace gantry {
 
 namespace detail {
 
-/// The executor that the plugin's symbolic thread is: whoever makes something ready posts a turn to it.
+/// The executor that the plugin's strand is: whoever makes something ready posts a turn to it.
 class SerialExecutor final : public Crew::Member, private Executor {
  public:
   explicit SerialExecutor(Host host) : host_(std::move(host)) {}
   ~SerialExecutor() override {
-    // The symbolic thread is this one; nothing is posted any more.
+    // The strand is this one; nothing is posted any more.
     closing_.store(true, std::memory_order_relaxed);
     const Entered entered(*this);
     awake();
     while (true) {
-      const auto seen = bell_.load(std::memory_order_acquire);
+      const auto seen = wake_word_.load(std::memory_order_acquire);
       if (run_ready(kBatch)) continue;
       if (running_ == 0) return;
       if (!fall_asleep()) continue;
-      (void)futex_wait(bell_, seen);
+      (void)futex_wait(wake_word_, seen);
       awake();
     }
   }
@@ -85,8 +85,8 @@ class SerialExecutor final : public Crew::Member, private Executor {
     }
   }
   void notify() noexcept override {
-    bell_.fetch_add(1, std::memory_order_acq_rel);
-    futex_wake(&bell_, 1);
+    wake_word_.fetch_add(1, std::memory_order_acq_rel);
+    futex_wake(&wake_word_, 1);
     post();
   }
   /// Refused: the next message, or the end, runs it.
@@ -103,7 +103,7 @@ class SerialExecutor final : public Crew::Member, private Executor {
   std::size_t running_ = 0;  ///< serial
   std::atomic<bool> closing_{false};
   std::atomic<bool> unposted_{false};
-  FutexWord bell_{0};
+  FutexWord wake_word_{0};
 };
 
 template <class R>

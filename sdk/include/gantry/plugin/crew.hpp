@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/crew.hpp: what serves a plugin's calls besides its symbolic thread: a pool (plugin/pool.hpp),
-// coroutines (plugin/coro.hpp). A plugin that uses neither has an empty one.
+// gantry/plugin/crew.hpp: what serves a plugin's calls besides its strand: a pool
+// (plugin/pool.hpp), coroutines (plugin/coro.hpp). A plugin that uses neither has an empty one.
 //
 // Thread rule: serial. What engaged() gives may be let go on any thread.
 // Stopping: the answer to STOP waits until everything that is engaged has been let go. The destructor of each member

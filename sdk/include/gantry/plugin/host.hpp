@@ -182,7 +182,7 @@ class Host {
   /// Calls a service, or back to a client. `done` runs serially, once. `overloaded`: too many calls are open;
   /// `unavailable`: the plugin is stopping; `invalid_params`: the message was refused.
   Result<OutgoingCall> call(std::string_view method, const json& params, CallOptions options, OnAnswer done) const {
-    const auto call = outgoing_->add(host_, std::move(options), std::move(done));
+    const auto call = shared_->outgoing.add(host_, std::move(options), std::move(done));
     const CallOptions& o = call->options;
     const std::string text = dump_json(params);
     auto msg = detail::make_msg(GANTRY_CALL, call->id);
@@ -196,7 +196,7 @@ class Host {
     msg.idempotency_key = detail::to_bytes(o.idempotency_key);
     const OutgoingCall handle(host_, call->id);
     if (auto ok = sent(detail::send_msg(host_, descriptors_, msg, o.descriptors), method); !ok) {
-      (void)outgoing_->take(handle.id());
+      (void)shared_->outgoing.take(handle.id());
       return std::unexpected(ok.error());
     }
     return handle;
@@ -231,10 +231,10 @@ class Host {
   /// Runs `task` serially, once, `delay` from now. Empty: too many timers, or this host offers none.
   [[nodiscard]] std::optional<TimerId> after(Duration delay, std::move_only_function<void()> task) const {
     if (timers_ == nullptr) return std::nullopt;
-    auto* node = timer_nodes_->add(guarded(std::move(task)));
+    auto* node = shared_->timers.add(guarded(std::move(task)));
     const std::uint64_t id = timers_->start(host_->ctx, delay.count(), &detail::run_timer, node);
     if (id == 0) {
-      (void)timer_nodes_->take(node);
+      (void)shared_->timers.take(node);
       return std::nullopt;
     }
     return TimerId{id, node};
@@ -243,7 +243,7 @@ class Host {
   /// True: the task will not run, and is destroyed. False: it has run, or is about to.
   bool cancel(TimerId id) const {
     if (timers_ == nullptr || id.value == 0 || timers_->cancel(host_->ctx, id.value) != 1) return false;
-    (void)timer_nodes_->take(static_cast<detail::TimerRegistry::Node*>(id.node));
+    (void)shared_->timers.take(static_cast<detail::TimerRegistry::Node*>(id.node));
     return true;
   }
 
@@ -262,7 +262,7 @@ class Host {
   /// What goes with the message that is being delivered, and the calls that the plugin has made.
   [[nodiscard]] Descriptors take_descriptors() const { return detail::take_descriptors(host_, descriptors_); }
   [[nodiscard]] const gantry_descriptors* descriptors() const { return descriptors_; }
-  [[nodiscard]] detail::OutgoingTable& outgoing() const { return *outgoing_; }
+  [[nodiscard]] detail::OutgoingTable& outgoing() const { return shared_->outgoing; }
   /// The C interface, for extensions that this class does not wrap.
   [[nodiscard]] const gantry_host* raw() const { return host_; }
 
@@ -300,8 +300,11 @@ class Host {
   const gantry_timers* timers_;
   const gantry_origins* origins_;
   const gantry_descriptors* descriptors_;
-  std::shared_ptr<detail::OutgoingTable> outgoing_ = std::make_shared<detail::OutgoingTable>();
-  std::shared_ptr<detail::TimerRegistry> timer_nodes_ = std::make_shared<detail::TimerRegistry>();
+  struct Shared {
+    detail::OutgoingTable outgoing;
+    detail::TimerRegistry timers;
+  };
+  std::shared_ptr<Shared> shared_ = std::make_shared<Shared>();
 };
 
 }  // namespace gantry

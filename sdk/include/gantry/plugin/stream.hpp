@@ -21,7 +21,7 @@ class Stream : public Call {
 
   /// As Call::item: `overloaded` when the caller gives no credit and the outbox is full.
   Result<void> item(const Item& value) { return Call::item(to_json(value)); }
-  /// As Call::send_raw: waits for room. Not on the plugin's symbolic thread.
+  /// As Call::send_raw: waits for room. Not on the plugin's strand.
   Result<void> send(const Item& value) { return send_raw(dump_json(to_json(value))); }
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Calls, streams and events as a client of the socket door sees them.
+// Calls, streams and events as a client of the Unix server sees them.
 #include <sys/stat.h>
 
 #include <map>
@@ -13,7 +13,7 @@ using namespace gantry::host;
 using namespace gantry::host::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("door: credit from the client lets more items come") {
+TEST_CASE("rpc: credit from the client lets more items come") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request("s", "faulty.flood", {{"items", 3}, {"_meta", {{"stream", {{"credit", 1}}}}}})));
@@ -24,7 +24,7 @@ TEST_CASE("door: credit from the client lets more items come") {
   REQUIRE(c.answer()["result"]["sent"] == 3);
 }
 
-TEST_CASE("door: progress comes before the answer, under the call's id") {
+TEST_CASE("rpc: progress comes before the answer, under the call's id") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request("p", "faulty.progresses")));
@@ -34,7 +34,7 @@ TEST_CASE("door: progress comes before the answer, under the call's id") {
   REQUIRE(c.receive()["id"] == "p");
 }
 
-TEST_CASE("door: rpc.discover names every method that can be called, with its params, and no other") {
+TEST_CASE("rpc: rpc.discover names every method that can be called, with its params, and no other") {
   TestDaemon t([](Config& c) { c.plugins["busy"].enabled = false; });
   const auto document = t.call("rpc.discover");
   REQUIRE((*document)["openrpc"] == "1.3.2");
@@ -49,7 +49,7 @@ TEST_CASE("door: rpc.discover names every method that can be called, with its pa
   REQUIRE(!methods.contains("busy.attempts"));
   Raw c(t.socket());
   for (const auto& [name, method] : methods) {
-    if (t.house().services().find(name) || name == "host.shutdown") continue;
+    if (t.daemon().services().find(name) || name == "host.shutdown") continue;
     REQUIRE(c.line(request(name, name)));
     const auto answer = c.answer();
     INFO(answer.dump());
@@ -57,14 +57,14 @@ TEST_CASE("door: rpc.discover names every method that can be called, with its pa
   }
 }
 
-TEST_CASE("door: traceparent and idempotency_key of _meta reach the plugin") {
+TEST_CASE("rpc: traceparent and idempotency_key of _meta reach the plugin") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "faulty.meta", {{"_meta", {{"traceparent", "00-ab-cd-01"}, {"idempotency_key", "k1"}}}})));
   REQUIRE(c.answer()["result"] == json{{"traceparent", "00-ab-cd-01"}, {"idempotency_key", "k1"}});
 }
 
-TEST_CASE("door: a connection has at most 64 subscriptions, and they end with it") {
+TEST_CASE("rpc: a connection has at most 64 subscriptions, and they end with it") {
   TestDaemon t;
   const auto subscriptions = [&] { return (*t.call("host.metrics"))["events"]["subscriptions"].get<int>(); };
   const int before = subscriptions();
@@ -84,7 +84,7 @@ TEST_CASE("door: a connection has at most 64 subscriptions, and they end with it
   eventually("their end", [&] { return subscriptions() == before; });
 }
 
-TEST_CASE("door: streams work over the wire in both directions, with credits") {
+TEST_CASE("rpc: streams work over the wire in both directions, with credits") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request("s", "faulty.echo_stream", {{"grant", 1}, {"_meta", {{"stream", {{"credit", 10}}}}}})));
@@ -100,7 +100,7 @@ TEST_CASE("door: streams work over the wire in both directions, with credits") {
   REQUIRE(c.answer()["result"]["seen"] == 1);
 }
 
-TEST_CASE("door: a client that sends beyond its credit loses that call and nothing else") {
+TEST_CASE("rpc: a client that sends beyond its credit loses that call and nothing else") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request("s", "faulty.echo_stream", {{"grant", 0}, {"_meta", {{"stream", {{"credit", 10}}}}}})));
@@ -112,7 +112,7 @@ TEST_CASE("door: a client that sends beyond its credit loses that call and nothi
   REQUIRE(c.answer()["id"] == 2);
 }
 
-TEST_CASE("door: events reach a subscriber in order with their log, and stop when it unsubscribes") {
+TEST_CASE("rpc: events reach a subscriber in order with their log, and stop when it unsubscribes") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "events.subscribe", {{"topics", {"mine.*"}}})));
@@ -146,7 +146,7 @@ TEST_CASE("door: events reach a subscriber in order with their log, and stop whe
   REQUIRE(kind_of(c.answer()) == "permission_denied");
 }
 
-TEST_CASE("door: host.hello names the client and its workspace to the plugins that it calls") {
+TEST_CASE("rpc: host.hello names the client and its workspace to the plugins that it calls") {
   TestDaemon t;
   TempDir workspace;
   Raw c(t.socket());
@@ -162,7 +162,7 @@ TEST_CASE("door: host.hello names the client and its workspace to the plugins th
   REQUIRE(kind_of(c.answer()) == "not_found");
 }
 
-TEST_CASE("door: timeout_ms of a call holds") {
+TEST_CASE("rpc: timeout_ms of a call holds") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "faulty.never", {{"_meta", {{"timeout_ms", 1500}}}})));
@@ -170,7 +170,7 @@ TEST_CASE("door: timeout_ms of a call holds") {
   REQUIRE(kind_of(c.answer()) == "timeout");
 }
 
-TEST_CASE("door: more calls in flight than the limit are `overloaded`") {
+TEST_CASE("rpc: more calls in flight than the limit are `overloaded`") {
   TestDaemon t([](Config& c) { c.host.max_calls_in_flight = 2; });
   Raw c(t.socket());
   for (int i = 0; i < 3; ++i) REQUIRE(c.line(request(i, "faulty.never")));
@@ -179,8 +179,7 @@ TEST_CASE("door: more calls in flight than the limit are `overloaded`") {
   REQUIRE(kind_of(refused) == "overloaded");
 }
 
-TEST_CASE(
-    "door: params in flight beyond the limit of bytes are `overloaded`, and there is room again after an answer") {
+TEST_CASE("rpc: params in flight beyond the limit of bytes are `overloaded`, and there is room again after an answer") {
   TestDaemon t([](Config& c) { c.host.max_bytes_in_flight = 4096; });
   Raw c(t.socket());
   const std::string text(3000, 'x');
@@ -204,7 +203,7 @@ TEST_CASE(
   REQUIRE(c.answer()["result"]["text"].get<std::string>().size() == 10000);
 }
 
-TEST_CASE("door: more connections than the limit are told so and closed") {
+TEST_CASE("rpc: more connections than the limit are told so and closed") {
   TestDaemon t([](Config& c) { c.host.max_connections = 1; });
   Raw first(t.socket());
   REQUIRE(first.line(request(1, "echo.say")));
@@ -214,7 +213,7 @@ TEST_CASE("door: more connections than the limit are told so and closed") {
   REQUIRE(second.receive().is_null());
 }
 
-TEST_CASE("door: exactly one host serves a socket, and the leftovers of a dead one are replaced") {
+TEST_CASE("rpc: exactly one host serves a socket, and the leftovers of a dead one are replaced") {
   TestDaemon t;
   REQUIRE(t.opened());
   const auto second = Listener::open(t.socket());
@@ -230,7 +229,7 @@ TEST_CASE("door: exactly one host serves a socket, and the leftovers of a dead o
   REQUIRE(!std::filesystem::exists(socket));
 }
 
-TEST_CASE("door: a socket folder that others may enter, or that is a link, is refused") {
+TEST_CASE("rpc: a socket folder that others may enter, or that is a link, is refused") {
   TempDir dir;
   const auto open_folder = dir.path() / "open";
   std::filesystem::create_directory(open_folder);
@@ -245,7 +244,7 @@ TEST_CASE("door: a socket folder that others may enter, or that is a link, is re
 }
 
 TEST_CASE(
-    "door: a client's subscription that asked for it is ended with the reason when it is full, and the client lives "
+    "rpc: a client's subscription that asked for it is ended with the reason when it is full, and the client lives "
     "on") {
   TestDaemon t([](Config& c) { c.async.event_bus_buffer_size = 100; });
   auto client = t.connect();
@@ -253,8 +252,8 @@ TEST_CASE(
       "events.subscribe", {{"topics", {"test.*"}}, {"policy", "disconnect"}, {"buffer", 3}}, std::chrono::seconds(10));
   REQUIRE(subscribed);
   // The worker that writes is kept busy while they are published.
-  t.house().workers().first().post([&] {
-    for (int i = 0; i < 5; ++i) (void)t.house().bus().publish("test.a", std::to_string(i));
+  t.daemon().workers().first().post([&] {
+    for (int i = 0; i < 5; ++i) (void)t.daemon().bus().publish("test.a", std::to_string(i));
   });
   std::vector<json> got;
   while (got.empty() || !got.back().contains("end"))
@@ -269,7 +268,7 @@ TEST_CASE(
               .kind == ErrorKind::not_found);
 }
 
-TEST_CASE("door: a coalescing subscription gets the newest of each topic, and a policy that is none is refused") {
+TEST_CASE("rpc: a coalescing subscription gets the newest of each topic, and a policy that is none is refused") {
   TestDaemon t;
   auto client = t.connect();
   REQUIRE(client.call("events.subscribe", {{"topics", {"test.*"}}, {"policy", "newest"}}, std::chrono::seconds(10))
@@ -279,10 +278,10 @@ TEST_CASE("door: a coalescing subscription gets the newest of each topic, and a 
       client.call("events.subscribe", {{"topics", {"test.*"}}, {"buffer", 0}}, std::chrono::seconds(10)).error().kind ==
       ErrorKind::invalid_params);
   REQUIRE(client.call("events.subscribe", {{"topics", {"test.*"}}, {"policy", "coalesce"}}, std::chrono::seconds(10)));
-  t.house().workers().first().post([&] {
+  t.daemon().workers().first().post([&] {
     for (int i = 0; i < 5; ++i) {
-      (void)t.house().bus().publish("test.a", std::to_string(i));
-      (void)t.house().bus().publish("test.b", std::to_string(i));
+      (void)t.daemon().bus().publish("test.a", std::to_string(i));
+      (void)t.daemon().bus().publish("test.b", std::to_string(i));
     }
   });
   std::vector<json> got;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The socket door, spoken to byte by byte.
+// The Unix server, spoken to byte by byte.
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,7 +17,7 @@ using namespace gantry::host;
 using namespace gantry::host::test;
 using namespace std::chrono_literals;
 
-TEST_CASE("door: its socket is for its user alone, and making it leaves the file mode mask as it was") {
+TEST_CASE("rpc: its socket is for its user alone, and making it leaves the file mode mask as it was") {
   const auto mask = [] {
     const mode_t now = ::umask(0077);
     ::umask(now);
@@ -32,7 +32,7 @@ TEST_CASE("door: its socket is for its user alone, and making it leaves the file
   REQUIRE((about.st_mode & 0777) == 0600);
 }
 
-TEST_CASE("door: a socket's path may be as long as its address can hold, and is refused with what to do when longer") {
+TEST_CASE("rpc: a socket's path may be as long as its address can hold, and is refused with what to do when longer") {
   for (const std::size_t size : {sizeof(sockaddr_un{}.sun_path) - 1, sizeof(sockaddr_un{}.sun_path)}) {
     TempDir dir;
     const auto folder = dir.path() / "run";
@@ -42,17 +42,17 @@ TEST_CASE("door: a socket's path may be as long as its address can hold, and is 
     options.state_dir = dir.path() / "state";
     options.plugin_dir = dir.path();
     options.log = log_in(dir.path() / "state" / "gantry.log");
-    const auto house = Daemon::build(std::move(options));
-    const auto opened = house->open();
+    const auto daemon = Daemon::build(std::move(options));
+    const auto opened = daemon->open();
     INFO((opened ? "open" : opened.error().message));
     REQUIRE(opened.has_value() == (size < sizeof(sockaddr_un{}.sun_path)));
     if (!opened) REQUIRE(opened.error().message.find("choose another with --socket") != std::string::npos);
-    house->request_stop("the test is over");
-    house->run();
+    daemon->request_stop("the test is over");
+    daemon->run();
   }
 }
 
-TEST_CASE("door: both framings are served, and ids come back as they went") {
+TEST_CASE("rpc: both framings are served, and ids come back as they went") {
   TestDaemon t;
   Raw lines(t.socket());
   REQUIRE(lines.line(request("x", "echo.say", {{"a", 1}})));
@@ -65,7 +65,7 @@ TEST_CASE("door: both framings are served, and ids come back as they went") {
   REQUIRE(headers.answer()["id"] == 7);
 }
 
-TEST_CASE("door: an answer with line ends in it is one line for a client that speaks lines") {
+TEST_CASE("rpc: an answer with line ends in it is one line for a client that speaks lines") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "faulty.pretty")));
@@ -74,7 +74,7 @@ TEST_CASE("door: an answer with line ends in it is one line for a client that sp
   REQUIRE(c.answer()["id"] == 2);
 }
 
-TEST_CASE("door: a batch is answered as one, notifications in it are not answered") {
+TEST_CASE("rpc: a batch is answered as one, notifications in it are not answered") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(
@@ -89,7 +89,7 @@ TEST_CASE("door: a batch is answered as one, notifications in it are not answere
   REQUIRE(kind_of(by_id["null"]) == "invalid_request");
 }
 
-TEST_CASE("door: a request whose text cannot be taken is answered under its id, and the connection lives on") {
+TEST_CASE("rpc: a request whose text cannot be taken is answered under its id, and the connection lives on") {
   TestDaemon t;
   Raw c(t.socket());
   const auto refused = [&](const std::string& params, const json& id) {
@@ -108,7 +108,7 @@ TEST_CASE("door: a request whose text cannot be taken is answered under its id, 
   REQUIRE(c.answer()["id"] == 10);
 }
 
-TEST_CASE("door: a workspace must be an absolute path in UTF-8") {
+TEST_CASE("rpc: a workspace must be an absolute path in UTF-8") {
   TestDaemon t;
   Raw c(t.socket());
   std::filesystem::create_directory(t.dir() / "no\xff");
@@ -125,11 +125,11 @@ TEST_CASE("door: a workspace must be an absolute path in UTF-8") {
   }
   REQUIRE(hello((t.dir() / "link").string())["error"]["message"].get<std::string>().find("no UTF-8") !=
           std::string::npos);
-  REQUIRE(t.house().open_workspace((t.dir() / "no\xff").string()).error().kind == ErrorKind::invalid_params);
+  REQUIRE(t.daemon().open_workspace((t.dir() / "no\xff").string()).error().kind == ErrorKind::invalid_params);
   REQUIRE(hello(t.dir().string()).contains("result"));
 }
 
-TEST_CASE("door: bad input gets the contract's error and the connection lives on") {
+TEST_CASE("rpc: bad input gets the contract's error and the connection lives on") {
   TestDaemon t;
   Raw c(t.socket());
   const auto kind = [&](const std::string& text) {
@@ -148,7 +148,7 @@ TEST_CASE("door: bad input gets the contract's error and the connection lives on
   REQUIRE(c.answer()["id"] == 2);
 }
 
-TEST_CASE("door: an id that is in flight is refused, and free again after its answer") {
+TEST_CASE("rpc: an id that is in flight is refused, and free again after its answer") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "faulty.never")));
@@ -160,7 +160,7 @@ TEST_CASE("door: an id that is in flight is refused, and free again after its an
   REQUIRE(c.answer()["result"] == json::object());
 }
 
-TEST_CASE("door: a 100 MiB frame is `too_large`, is not stored, and the next message is served") {
+TEST_CASE("rpc: a 100 MiB frame is `too_large`, is not stored, and the next message is served") {
   TestDaemon t([](Config& c) { c.host.max_message_bytes = 1 << 20; });
   for (const auto framing : {Framing::headers, Framing::lines}) {
     Raw c(t.socket());
@@ -181,7 +181,7 @@ TEST_CASE("door: a 100 MiB frame is `too_large`, is not stored, and the next mes
   }
 }
 
-TEST_CASE("door: a header that never ends closes the connection, and nobody else's") {
+TEST_CASE("rpc: a header that never ends closes the connection, and nobody else's") {
   TestDaemon t;
   Raw other(t.socket());
   Raw c(t.socket());
@@ -195,7 +195,7 @@ TEST_CASE("door: a header that never ends closes the connection, and nobody else
   REQUIRE(other.answer()["id"] == 1);
 }
 
-TEST_CASE("door: a client that leaves in the middle of a frame has its calls cancelled, and its plugins are told") {
+TEST_CASE("rpc: a client that leaves in the middle of a frame has its calls cancelled, and its plugins are told") {
   TestDaemon t;
   {
     Raw c(t.socket());
@@ -209,7 +209,7 @@ TEST_CASE("door: a client that leaves in the middle of a frame has its calls can
   eventually("no connection", [&] { return (*t.call("host.status"))["connections"] == 0; });
 }
 
-TEST_CASE("door: a client that half-closes is served to its last answer") {
+TEST_CASE("rpc: a client that half-closes is served to its last answer") {
   TestDaemon t({}, true);
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "faulty.late", {{"delay_ms", 20}})));
@@ -218,7 +218,7 @@ TEST_CASE("door: a client that half-closes is served to its last answer") {
   REQUIRE(c.receive().is_null());
 }
 
-TEST_CASE("door: a client that half-closes when nothing is open is closed") {
+TEST_CASE("rpc: a client that half-closes when nothing is open is closed") {
   TestDaemon t;
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "echo.say")));
@@ -227,7 +227,7 @@ TEST_CASE("door: a client that half-closes when nothing is open is closed") {
   REQUIRE(c.receive().is_null());
 }
 
-TEST_CASE("door: a client that half-closes and then leaves has its calls cancelled") {
+TEST_CASE("rpc: a client that half-closes and then leaves has its calls cancelled") {
   TestDaemon t([](Config& c) { c.host.workers = 1; });
   Raw other(t.socket());
   const auto ask = [&] {
@@ -243,7 +243,7 @@ TEST_CASE("door: a client that half-closes and then leaves has its calls cancell
   eventually("the cancel", [&] { return ask() == 1; });
 }
 
-TEST_CASE("door: a client that half-closes gets all of an answer that its socket does not hold") {
+TEST_CASE("rpc: a client that half-closes gets all of an answer that its socket does not hold") {
   TestDaemon t;
   Raw c(t.socket());
   const std::string payload(std::size_t{1} << 20, 'x');
@@ -253,7 +253,7 @@ TEST_CASE("door: a client that half-closes gets all of an answer that its socket
   REQUIRE(c.receive().is_null());
 }
 
-TEST_CASE("door: a large message costs memory while it is on its way, and none after") {
+TEST_CASE("rpc: a large message costs memory while it is on its way, and none after") {
   TestDaemon t;
   const auto message = request(1, "faulty.cancelled", {{"p", std::string(std::size_t{4} << 20, 'x')}}).dump() + "\n";
   const auto rss = [&] { return (*t.call("host.status"))["rss_bytes"].get<std::int64_t>(); };
@@ -268,14 +268,14 @@ TEST_CASE("door: a large message costs memory while it is on its way, and none a
   REQUIRE(rss() - before < (std::int64_t{64} << 20));
 }
 
-TEST_CASE("door: no other client waits for one that never reads") {
+TEST_CASE("rpc: no other client waits for one that never reads") {
   TestDaemon t([](Config& c) { c.host.max_outbound_bytes = 1 << 20; });
   Raw stuck(t.socket());
   Raw other(t.socket());
   const std::string payload(100'000, 'x');
   // Writes until the host stops reading from it, or closes it.
-  ::timeval no_patience{0, 200'000};
-  ::setsockopt(stuck.fd(), SOL_SOCKET, SO_SNDTIMEO, &no_patience, sizeof no_patience);
+  ::timeval short_timeout{0, 200'000};
+  ::setsockopt(stuck.fd(), SOL_SOCKET, SO_SNDTIMEO, &short_timeout, sizeof short_timeout);
   int sent = 0;
   while (sent < 2000 && stuck.line(request(sent, "echo.say", {{"p", payload}}))) ++sent;
   REQUIRE(sent < 2000);
@@ -283,11 +283,11 @@ TEST_CASE("door: no other client waits for one that never reads") {
   REQUIRE(other.answer()["id"] == 1);
 }
 
-TEST_CASE("door: a client that sends and does not read is not read from, and gets every answer when it reads") {
+TEST_CASE("rpc: a client that sends and does not read is not read from, and gets every answer when it reads") {
   TestDaemon t;
   Raw c(t.socket());
-  const ::timeval no_patience{0, 200'000};
-  ::setsockopt(c.fd(), SOL_SOCKET, SO_SNDTIMEO, &no_patience, sizeof no_patience);
+  const ::timeval short_timeout{0, 200'000};
+  ::setsockopt(c.fd(), SOL_SOCKET, SO_SNDTIMEO, &short_timeout, sizeof short_timeout);
   const std::string payload(10'000, 'x');
   constexpr int kMany = 6400;  // as much as the outbox may hold
   int sent = 0;
@@ -312,7 +312,7 @@ TEST_CASE("stream: one whose client does not read is held back by bytes, and los
   REQUIRE(t.log_text().find("a client does not read") == std::string::npos);
 }
 
-TEST_CASE("door: a client that takes more than its outbox holds, and does not read, is closed") {
+TEST_CASE("rpc: a client that takes more than its outbox holds, and does not read, is closed") {
   TestDaemon t([](Config& c) { c.host.max_outbound_bytes = 1 << 20; });
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "echo.say", {{"p", std::string(3 << 20, 'x')}})));
@@ -327,7 +327,7 @@ TEST_CASE("door: a client that takes more than its outbox holds, and does not re
   REQUIRE(log.find("a client does not read") == log.rfind("a client does not read"));
 }
 
-TEST_CASE("door: answers that a worker gives later all leave, though nothing is read meanwhile") {
+TEST_CASE("rpc: answers that a worker gives later all leave, though nothing is read meanwhile") {
   TestDaemon t([](Config& c) { c.host.workers = 1; });
   Raw c(t.socket());
   for (int i = 0; i < 3; ++i) {
@@ -337,7 +337,7 @@ TEST_CASE("door: answers that a worker gives later all leave, though nothing is 
   }
 }
 
-TEST_CASE("door: a client for which there is no room reads why, whatever it has sent, and is closed after a second") {
+TEST_CASE("rpc: a client for which there is no room reads why, whatever it has sent, and is closed after a second") {
   TestDaemon t([](Config& c) { c.host.max_connections = 1; });
   Raw first(t.socket());
   REQUIRE(first.line(request(1, "echo.say")));
@@ -370,7 +370,7 @@ struct NoDescriptors {
 
 }  // namespace
 
-TEST_CASE("door: a client that comes when no descriptor is left is served when there is one again") {
+TEST_CASE("rpc: a client that comes when no descriptor is left is served when there is one again") {
 #if defined(__has_feature)
 #if __has_feature(undefined_behavior_sanitizer)
   gantry::test::skip("this build's sanitizer opens descriptors of its own; the one with tsan runs this");
@@ -393,7 +393,7 @@ TEST_CASE("door: a client that comes when no descriptor is left is served when t
   REQUIRE(c.answer()["id"] == 1);
 }
 
-TEST_CASE("door: a client that comes when no descriptor is left for a second is told so, and later ones are served") {
+TEST_CASE("rpc: a client that comes when no descriptor is left for a second is told so, and later ones are served") {
 #if defined(__has_feature)
 #if __has_feature(undefined_behavior_sanitizer)
   gantry::test::skip("this build's sanitizer opens descriptors of its own; the one with tsan runs this");

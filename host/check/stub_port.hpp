@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/lone_port.hpp: the surroundings of a plugin that runs alone: nobody answers its calls, nobody sends it
-// events, and what it publishes is kept.
+// host/check/stub_port.hpp: the surroundings of a plugin that runs alone: nobody answers its calls,
+// nobody sends it events, and what it publishes is kept.
 //
 // Thread rule: any thread.
 // Bounds: kMaxEvents events are kept.
@@ -18,11 +18,11 @@
 
 namespace gantry::host::check {
 
-class LonePort final : public PluginPort {
+class StubPort final : public PluginPort {
  public:
   static constexpr std::size_t kMaxEvents = 10'000;
 
-  explicit LonePort(CaseReport& report) : report_(report) {}
+  explicit StubPort(CaseReport& report) : report_(report) {}
 
   void log(Level /*level*/, std::string_view line) override { report_.log(line); }
   [[nodiscard]] Result<void> publish(std::string topic, std::string /*epoch*/, std::uint64_t /*seq*/,
@@ -34,10 +34,10 @@ class LonePort final : public PluginPort {
   [[nodiscard]] std::optional<std::string> describe(OriginId /*origin*/) override {
     return R"({"client":"gantry plugin check","version":"1","workspace":""})";
   }
-  [[nodiscard]] std::shared_ptr<ActiveCall> call(CallRequest /*request*/, std::shared_ptr<CallSink> sink) override {
+  [[nodiscard]] CallPtr call(CallRequest /*request*/, std::shared_ptr<CallSink> sink) override {
     sink->answered(
         fail(ErrorKind::unavailable, "gantry plugin check runs the plugin alone; there is no other service"));
-    return std::make_shared<NoCall>();
+    return CallPtr(new NoCall);
   }
   void left() override {}
   void subscribe(const std::vector<std::string>& /*patterns*/, std::function<void()> /*wake*/) override {}
@@ -55,7 +55,7 @@ class LonePort final : public PluginPort {
 
  private:
   CaseReport& report_;
-  mutable Mutex mutex_{"lone port"};
+  mutable Mutex mutex_{"stub port"};
   std::vector<std::string> topics_ GANTRY_GUARDED_BY(mutex_);
 };
 

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+// Precompiled for the tests that need no host (cmake/pch.cmake).
+#pragma once
+#include <catch2/catch.hpp>
+#include <gantry/testing.hpp>
+
+#include "cmake/pch.hpp"
