@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A round: a server is started, warmed up by the same load, and loaded; its processor time over the load and its memory
-// after it stand in the row. On one core client and server share core 0; else the kernel places them.
+// A round: a server is started, warmed up by the same load, and loaded; its processor time over the
+// load and its memory after it stand in the row. On one core client and server share core 0; else
+// the kernel places them. The load is EchoClient's, but a peer with a protocol of its own is loaded
+// by a client of its own library, as a user would call it. Such a client costs more than EchoClient
+// does: the client's processor time stands in the note, so that the two sides can be told apart.
 #include "tests/bench/echo.hpp"
 
 #include <sched.h>
@@ -9,7 +12,10 @@
 
 #include <filesystem>
 #include <fstream>
-#include <stdexcept>
+#include <memory>
+#include <optional>
+
+#include "tests/bench/load_program.hpp"
 
 namespace bench {
 
@@ -21,10 +27,21 @@ struct Server {
   std::vector<std::string> arguments;
   std::string note;
   EchoFraming framing = EchoFraming::kLines;
+  std::string client;  ///< in BUILD_DIR/bench; "": EchoClient
+  std::string broker;  ///< in BUILD_DIR/bench; "": the server listens itself
 };
 
 const char* const kHostNote =
     "plugin behind the C ABI; params as checked text; deadline, permits, cancel, counts a call; limits";
+
+const std::string kGrpcNote = "protobuf over HTTP/2, params as fields; its own client; deadline a call, cancel, limits";
+const std::string kBusNote = "D-Bus, params as fields; its own client; a method of an object; time-out a call";
+
+[[nodiscard]] Server with_client(Server server, const std::string& client, const std::string& broker = {}) {
+  server.client = client;
+  server.broker = broker;
+  return server;
+}
 
 [[nodiscard]] std::vector<Server> servers() {
   const std::string headers = "Content-Length frames; ";
@@ -40,11 +57,26 @@ const char* const kHostNote =
            "echo-vscode-jsonrpc",
            {},
            headers + "Node, params as a document; cancel",
-           EchoFraming::kContentLength}};
+           EchoFraming::kContentLength},
+          with_client({"grpc", "echo-grpc", {}, kGrpcNote + "; one completion queue and thread"}, "load-grpc"),
+          with_client({"grpc mt2", "echo-grpc", {"mt2"}, kGrpcNote + "; two queues and threads"}, "load-grpc"),
+          with_client({"sd-bus", "echo-sd-bus", {}, kBusNote + "; peer to peer"}, "load-sd-bus"),
+          with_client({"sd-bus broker",
+                       "echo-sd-bus",
+                       {"broker"},
+                       kBusNote + "; through dbus-daemon: names, policy; CPU and memory of both"},
+                      "load-sd-bus", "dbus-daemon")};
 }
 
-[[nodiscard]] std::string path_of(const Server& server, const Options& options) {
-  return options.build_dir + (server.program == "gantry" ? "/gantry" : "/bench/" + server.program);
+[[nodiscard]] std::string path_of(const std::string& program, const Options& options) {
+  return options.build_dir + (program == "gantry" ? "/gantry" : "/bench/" + program);
+}
+
+[[nodiscard]] bool installed(const Server& server, const Options& options) {
+  const auto is_there = [&](const std::string& program) {
+    return program.empty() || std::filesystem::exists(path_of(program, options));
+  };
+  return is_there(server.program) && is_there(server.client) && is_there(server.broker);
 }
 
 [[nodiscard]] std::string host_config(const Options& options, bool polling) {
@@ -71,46 +103,100 @@ class OnOneCore {
   cpu_set_t before_{};
 };
 
-/// The host's state is of the round alone.
-[[nodiscard]] std::unique_ptr<Child> start(const Server& server, const EchoWorkload& echo, const Options& options,
-                                           const std::string& dir) {
-  const std::string path = path_of(server, options);
-  const std::string socket = dir + "/s.sock";
-  if (server.program != "gantry") {
-    std::vector<std::string> words{path, socket};
-    words.insert(words.end(), server.arguments.begin(), server.arguments.end());
-    return std::make_unique<Child>(words, std::vector<std::string>{}, false);
-  }
-  std::ofstream(dir + "/gantry.toml") << host_config(options, echo.polling);
-  return std::make_unique<Child>(
-      std::vector<std::string>{path, "serve", "--config", dir + "/gantry.toml", "--socket", socket, "--ready-fd", "1"},
-      std::vector<std::string>{"GANTRY_STATE_DIR=" + dir + "/state"}, false);
+/// A session bus as Debian configures it, without its activation and for the round alone.
+[[nodiscard]] std::string broker_config(const std::string& socket) {
+  return R"(<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path=)" +
+         socket + R"(</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow send_destination="*" eavesdrop="true"/>
+    <allow eavesdrop="true"/>
+    <allow own="*"/>
+  </policy>
+  <limit name="max_incoming_bytes">1000000000</limit>
+  <limit name="max_outgoing_bytes">1000000000</limit>
+  <limit name="max_message_size">1000000000</limit>
+  <limit name="max_completed_connections">100000</limit>
+  <limit name="max_connections_per_user">100000</limit>
+  <limit name="max_replies_per_connection">50000</limit>
+</busconfig>
+)";
 }
 
-[[nodiscard]] double percentile(std::vector<float>& values, double part) {
-  if (values.empty()) return 0;
-  const auto at = values.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(values.size() - 1) * part);
-  std::nth_element(values.begin(), at, values.end());
-  return *at;
+/// The processes that answer the calls of one round.
+class Serving {
+ public:
+  /// The host's state is of the round alone.
+  Serving(const Server& server, const EchoWorkload& echo, const Options& options, const std::string& dir) {
+    const std::string path = path_of(server.program, options);
+    const std::string socket = dir + "/s.sock";
+    if (!server.broker.empty()) {
+      std::ofstream(dir + "/broker.conf") << broker_config(socket);
+      start({path_of(server.broker, options), "--config-file=" + dir + "/broker.conf", "--nofork", "--nopidfile",
+             "--nosyslog"});
+      ::close(connect_soon(socket));
+    }
+    if (server.program == "gantry") {
+      std::ofstream(dir + "/gantry.toml") << host_config(options, echo.polling);
+      start({path, "serve", "--config", dir + "/gantry.toml", "--socket", socket, "--ready-fd", "1"},
+            {"GANTRY_STATE_DIR=" + dir + "/state"});
+    } else {
+      std::vector<std::string> words{path, socket};
+      words.insert(words.end(), server.arguments.begin(), server.arguments.end());
+      start(words);
+    }
+  }
+  [[nodiscard]] double clock_seconds() const { return sum(&Child::clock_seconds); }
+  [[nodiscard]] double rss_mib() const { return sum(&Child::rss_mib); }
+
+ private:
+  void start(const std::vector<std::string>& words, const std::vector<std::string>& environment = {}) {
+    children_.push_back(std::make_unique<Child>(words, environment, false));
+  }
+  [[nodiscard]] double sum(double (Child::*figure)() const) const {
+    double all = 0;
+    for (const auto& child : children_) all += (*child.*figure)();
+    return all;
+  }
+  std::vector<std::unique_ptr<Child>> children_;
+};
+
+[[nodiscard]] Run load_with(auto& client, const Serving& serving, bool timed, const Options& options) {
+  (void)client.run(options.quick ? 0.1 : 0.2);
+  const double cpu_before = serving.clock_seconds();
+  const auto counts = client.run(options.quick ? 0.15 : 0.4);
+  const double cpu = serving.clock_seconds() - cpu_before;
+  return {counts.calls,
+          counts.seconds,
+          cpu,
+          serving.rss_mib(),
+          timed ? counts.p50_ns : 0,
+          timed ? counts.p99_ns : 0,
+          counts.client_cpu_seconds};
 }
 
 [[nodiscard]] Run round_of(const Server& server, const EchoWorkload& echo, const Options& options) {
   const std::string dir = temp_dir();
+  const std::string socket = dir + "/s.sock";
   std::optional<OnOneCore> pinned;
   if (echo.workload.one_core) pinned.emplace();
   Run run;
   {
-    const auto child = start(server, echo, options, dir);
-    EchoClient client(dir + "/s.sock", server.framing, echo.load);
-    (void)client.run(options.quick ? 0.1 : 0.2);
-    const double cpu_before = child->clock_seconds();
-    auto counts = client.run(options.quick ? 0.15 : 0.4);
-    run = {counts.calls,
-           counts.seconds,
-           child->clock_seconds() - cpu_before,
-           child->rss_mib(),
-           percentile(counts.ns, 0.5),
-           percentile(counts.ns, 0.99)};
+    const Serving serving(server, echo, options, dir);
+    if (server.client.empty()) {
+      EchoClient client(socket, server.framing, echo.load);
+      run = load_with(client, serving, echo.load.timed, options);
+    } else {
+      ::close(connect_soon(socket));
+      std::vector<std::string> words{path_of(server.client, options), socket};
+      words.insert(words.end(), server.arguments.begin(), server.arguments.end());
+      LoadProgram client(words, echo.load);
+      run = load_with(client, serving, echo.load.timed, options);
+    }
   }
   std::error_code ignored;
   std::filesystem::remove_all(dir, ignored);
@@ -118,7 +204,17 @@ class OnOneCore {
 }
 
 [[nodiscard]] std::vector<Goal> p50_goals() {
-  return {{{"asio raw"}, "asio raw", 1 / 1.5}, {{"vscode-jsonrpc"}, "vscode-jsonrpc", 2, 0, "gantry content-length"}};
+  return {{{"asio raw"}, "asio raw", 1 / 1.5},
+          {{"vscode-jsonrpc"}, "vscode-jsonrpc", 2, 0, "gantry content-length"},
+          {{"grpc", "grpc mt2"}, "grpc", 1 / 0.4}};
+}
+
+/// Beside what a user would pick instead, with many calls in flight.
+[[nodiscard]] std::vector<Goal> with_rpc_goals(std::vector<Goal> goals) {
+  goals.push_back({{"grpc", "grpc mt2"}, "grpc", 4});
+  goals.push_back({{"sd-bus"}, "sd-bus", 4});
+  goals.push_back({{"sd-bus broker"}, "sd-bus broker", 4});
+  return goals;
 }
 
 }  // namespace
@@ -139,8 +235,9 @@ std::vector<EchoWorkload> echo_workloads() {
     const Goal tokio{{"tokio", "tokio mt2"}, "tokio with serde_json", 1};
     const Goal go{{"go"}, "go", 1};
     add("1x1", {1, 1, true}, one_core ? p50_goals() : last ? std::vector{go} : std::vector<Goal>{});
-    add("1x64", {1, 64, false}, one_core ? std::vector{tokio} : std::vector<Goal>{});
-    add("64x8", {64, 8, false}, one_core ? std::vector{tokio} : std::vector<Goal>{});
+    const auto at_depth = one_core ? with_rpc_goals({tokio}) : std::vector<Goal>{};
+    add("1x64", {1, 64, false}, at_depth);
+    add("64x8", {64, 8, false}, one_core || polling ? at_depth : with_rpc_goals({}));
   }
   return all;
 }
@@ -150,7 +247,7 @@ Group measure(const EchoWorkload& echo, const Options& options) {
   std::vector<std::string> missing;
   const auto all = servers();
   for (const auto& server : all) {
-    if (!std::filesystem::exists(path_of(server, options))) {
+    if (!installed(server, options)) {
       missing.push_back(server.label);
       continue;
     }

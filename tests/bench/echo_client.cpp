@@ -9,10 +9,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <ctime>
 #include <stdexcept>
 #include <string_view>
+#include <vector>
 
 #include "tests/bench/support.hpp"
 
@@ -76,6 +79,20 @@ struct Pattern {
   return pattern;
 }
 
+[[nodiscard]] double percentile(std::vector<float>& values, double part) {
+  if (values.empty()) return 0;
+  const auto at = values.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(values.size() - 1) * part);
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+/// Of this thread, which is the client.
+[[nodiscard]] double thread_cpu_seconds() {
+  timespec time{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
 struct Connection {
   int fd = -1;
   std::size_t first_slot = 0;
@@ -99,6 +116,7 @@ struct EchoClient::Impl {
   int epoll = -1;
   std::string out;
   EchoCounts counts;
+  std::vector<float> ns;  ///< of each call, if timed
   bool ending = false;
   Clock::time_point now, until;
 
@@ -176,7 +194,7 @@ struct EchoClient::Impl {
     ++counts.calls;
     if (load.timed) {
       now = Clock::now();
-      counts.ns.push_back(std::chrono::duration<float, std::nano>(now - sent[slot]).count());
+      ns.push_back(std::chrono::duration<float, std::nano>(now - sent[slot]).count());
       ending = now >= until;
     }
     if (!ending) ask(slot);
@@ -232,8 +250,10 @@ struct EchoClient::Impl {
 
   [[nodiscard]] EchoCounts run(double seconds) {
     counts = {};
-    if (load.timed) counts.ns.reserve(static_cast<std::size_t>(seconds * 600'000));
+    ns.clear();
+    if (load.timed) ns.reserve(static_cast<std::size_t>(seconds * 600'000));
     ending = false;
+    const double cpu_before = thread_cpu_seconds();
     const auto start = now = Clock::now();
     until = start + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds));
     for (const auto& connection : connections) {
@@ -248,7 +268,10 @@ struct EchoClient::Impl {
       }
     }
     counts.seconds = seconds_since(start);
-    return std::move(counts);
+    counts.client_cpu_seconds = thread_cpu_seconds() - cpu_before;
+    counts.p50_ns = percentile(ns, 0.5);
+    counts.p99_ns = percentile(ns, 0.99);
+    return counts;
   }
 };
 

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace bench {
 
@@ -27,7 +26,9 @@ struct EchoLoad {
 struct EchoCounts {
   double calls = 0;
   double seconds = 0;
-  std::vector<float> ns;  ///< of each call, if timed
+  double client_cpu_seconds = 0;
+  double p50_ns = 0;  ///< of a call, if timed
+  double p99_ns = 0;
 };
 
 class EchoClient {

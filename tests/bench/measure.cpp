@@ -181,6 +181,10 @@ std::vector<Row> to_rows(const Group& group) {
           {name, row.label, "p99", "ns", "lower", row.each([](const Run& r) { return r.p99_ns; }), cpu, row.note});
     const auto cpu_ns = [](const Run& r) { return r.cpu_seconds / r.ops * 1e9; };
     all.push_back({name, row.label, "CPU per operation", "ns", "lower", row.each(cpu_ns), cpu, row.note});
+    if (row.runs.front().client_cpu_seconds > 0) {
+      const auto client_ns = [](const Run& r) { return r.client_cpu_seconds / r.ops * 1e9; };
+      all.push_back({name, row.label, "client's CPU per operation", "ns", "lower", row.each(client_ns), cpu, row.note});
+    }
     all.push_back({name, row.label, "max RSS", "MiB", "lower", row.each([](const Run& r) { return r.max_rss_mib; }),
                    cpu, row.note});
   }

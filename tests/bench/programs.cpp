@@ -120,7 +120,8 @@ Run run_program(const Listed& listed, double ops, bool one_core) {
           said.at("cpu_seconds").get<double>(),
           said.at("max_rss_kib").get<double>() / 1024,
           said.value("p50_ns", 0.0),
-          said.value("p99_ns", 0.0)};
+          said.value("p99_ns", 0.0),
+          0};
   if (run.ops <= 0 || run.seconds <= 0) throw std::runtime_error("nothing measured: " + text);
   return run;
 }

@@ -30,6 +30,7 @@ struct Run {
   double max_rss_mib = 0;
   double p50_ns = 0;  ///< 0: operations were not timed one by one
   double p99_ns = 0;
+  double client_cpu_seconds = 0;  ///< 0: it is no load by a client
   [[nodiscard]] double speed() const { return p50_ns > 0 ? 1e9 / p50_ns : ops / seconds; }
 };
 

@@ -39,6 +39,9 @@ namespace {
   const auto values = row.each([&](const Run& run) { return rate ? run.speed() / 1e6 : 1e9 / run.speed(); });
   const auto [least, most] = std::minmax_element(values.begin(), values.end());
   const double p99 = median(row.each([](const Run& run) { return run.p99_ns; }));
+  const double client = median(row.each([](const Run& run) { return run.client_cpu_seconds / run.ops * 1e9; }));
+  const std::string before = (p99 > 0 ? "p99 " + with_commas(p99) + " ns; " : "") +
+                             (client > 0 ? "client's CPU " + with_commas(client) + " ns; " : "");
   std::string ratio;
   for (const auto& ours : group.rows) {
     if (ours.label == "gantry" && ours.failure.empty() && &ours != &row)
@@ -50,7 +53,7 @@ namespace {
           figure(median(row.each([](const Run& run) { return run.cpu_seconds / run.ops * 1e9; }))),
           figure(median(row.each([](const Run& run) { return run.max_rss_mib; }))),
           ratio,
-          (p99 > 0 ? "p99 " + with_commas(p99) + " ns; " : "") + row.note};
+          before + row.note};
 }
 
 [[nodiscard]] std::string title(const Group& group) {

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# build.sh OUT_DIR: the peers whose toolchain and library are there, as OUT_DIR/peer-NAME (the echo servers: OUT_DIR/
-# echo-NAME); "missing: NAME (why)" for the others, which is no failure. What is newer than its sources is left as it is.
+# build.sh OUT_DIR: the peers whose toolchain and library are there, as OUT_DIR/peer-NAME (the echo
+# servers: OUT_DIR/echo-NAME, clients of their own: OUT_DIR/load-NAME); "missing: NAME (why)" for the
+# others, which is no failure. What is newer than its sources is left as it is.
 set -uo pipefail
 mkdir -p "$1"
 out="$(cd "$1" && pwd)"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # binary NAME: the file it is built as.
-binary() { case "$1" in echo-*) echo "$out/$1" ;; *) echo "$out/peer-$1" ;; esac; }
+binary() { case "$1" in echo-* | load-*) echo "$out/$1" ;; *) echo "$out/peer-$1" ;; esac; }
 
 # fresh NAME SOURCES...: is its file newer than its sources and this script?
 fresh() {
@@ -90,6 +91,33 @@ vscode_jsonrpc() {
   fi
 }
 
+# What protoc makes of grpc/echo.proto, as OUT_DIR/grpc/echo.o.
+grpc_code() {
+  local plugin code="$out/grpc"
+  [ "$code/echo.o" -nt grpc/echo.proto ] && return
+  command -v protoc >/dev/null || { echo "no protoc" >"$out/log-grpc"; return 1; }
+  plugin="$(command -v grpc_cpp_plugin)" || { echo "no grpc_cpp_plugin" >"$out/log-grpc"; return 1; }
+  command -v clang++-19 >/dev/null || { echo "no clang++-19" >"$out/log-grpc"; return 1; }
+  mkdir -p "$code"
+  protoc -Igrpc --cpp_out="$code" --grpc_out="$code" --plugin="protoc-gen-grpc=$plugin" grpc/echo.proto 2>"$out/log-grpc" &&
+    printf '#include "echo.pb.cc"\n#include "echo.grpc.pb.cc"\n' >"$code/echo.cpp" &&
+    clang++-19 -O3 -DNDEBUG -std=c++23 -w -pthread -c "$code/echo.cpp" -o "$code/echo.o" 2>>"$out/log-grpc"
+}
+
+# grpc NAME SOURCE
+grpc() {
+  grpc_code || { missing "$1" "$(head -n 1 "$out/log-grpc" | head -c 160)"; return; }
+  # shellcheck disable=SC2046
+  cxx "$1" "$2" "grpc echo_load.hpp" "$out/grpc/echo.o" -isystem "$out/grpc" $(pkg-config --libs grpc++ protobuf 2>/dev/null)
+}
+
+# The message bus of the row "sd-bus broker".
+broker() {
+  rm -f "$out/dbus-daemon"
+  command -v dbus-daemon >/dev/null || { echo "missing: sd-bus broker (no dbus-daemon)"; return; }
+  ln -s "$(command -v dbus-daemon)" "$out/dbus-daemon"
+}
+
 cxx limit limit.cpp ""
 cxx std "std/main.cpp std/channels.cpp std/locks.cpp std/reads.cpp" "std snapshot.hpp"
 cxx boost-spsc boost_spsc.cpp spsc.hpp
@@ -109,4 +137,9 @@ cxx echo-boost-json boost_json_echo.cpp echo_server.hpp
 rust echo-tokio
 go_peer echo-go go_echo
 vscode_jsonrpc
+grpc echo-grpc grpc/server.cpp
+grpc load-grpc grpc/client.cpp
+cxx echo-sd-bus sd_bus/server.cpp "sd_bus echo_load.hpp" -lsystemd
+cxx load-sd-bus sd_bus/client.cpp "sd_bus echo_load.hpp" -lsystemd
+broker
 exit 0
