@@ -173,7 +173,7 @@ void AttachSession::forward_request(std::string_view text, const Envelope& e, lo
   const bool shutdown = e.method() == "shutdown";
   if (shutdown) {
     shutdown_ = true;
-    exit_is_wanted();
+    step(ServerEvent::editor_shuts_down, fx);
   }
   to_server_with_id(text, e.id, std::to_string(id), fx);
   pending_.emplace(id, Pending{std::string(e.id), deadline, std::move(permit), shutdown});
@@ -236,7 +236,7 @@ void AttachSession::editor_left(const Result<json>& answer) {
 
 void AttachSession::leave(const Result<json>& answer, DeferredActions& fx) {
   end_stream(answer, fx);
-  end(fx);
+  step(ServerEvent::close, fx);
 }
 
 void AttachSession::end_stream(const Result<json>& answer, DeferredActions& fx) {
@@ -329,8 +329,8 @@ void AttachSession::expire() {
       if (it == queue_.end()) continue;
       const std::string editors(scan(it->text, Scan::route).id);
       drop_queued(it);
-      const char* why = state() == State::ready ? " was busy until the request's time was over"
-                                                : " was not ready until the request's time was over";
+      const char* why = is_serving(state()) ? " was busy until the request's time was over"
+                                            : " was not ready until the request's time was over";
       answer_error(editors, kRequestFailed, Error{ErrorKind::timeout, config().name + why, {}}, fx);
     }
     pump(fx);

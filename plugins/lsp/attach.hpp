@@ -129,6 +129,7 @@ class AttachSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
   void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  Result<void> may_follow() const override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void on_drained(ServerProcess& from) override;

@@ -85,14 +85,14 @@ void AttachSession::start_in(const std::string& root) {
   DeferredActions fx;
   {
     Lock lock(mutex_);
-    if (ended_ || state() != State::idle) return;
+    if (ended_ || state() != ServerState::not_started) return;
     const auto may = rules_.may_run(config(), root);
     if (!may) {
       gave_up(may.error(), fx);
     } else {
       set_root(root);
       if (folders_.empty()) folders_.push_back(root);
-      start(fx);
+      step(ServerEvent::want, fx);
     }
   }
   (void)settle(fx);

@@ -123,10 +123,11 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
     }
   }
   pending_.clear();
-  if (shutdown_ || documents_.lost().empty()) return;
-  leave(fail(ErrorKind::unavailable,
-             error.message + "; but " + documents_.lost() + ", so they cannot be opened again in it; attach anew"),
-        fx);
+}
+
+Result<void> AttachSession::may_follow() const {
+  if (shutdown_ || documents_.lost().empty()) return {};
+  return fail(ErrorKind::unavailable, documents_.lost() + ", so they cannot be opened again in it; attach anew");
 }
 
 void AttachSession::gave_up(const Error& error, DeferredActions& fx) {

@@ -69,17 +69,20 @@ json Session::suspend() {
   std::shared_ptr<ServerProcess> process;  // this and its permits die without the lock: others run at once
   DeferredActions fx;
   Lock lock(mutex_);
-  json out{{"server", to_json(config_)},    {"root", root_},
-           {"last_id", last_id_},           {"restarts", restarts_},
-           {"languages", languages_},       {"exit_wanted", exit_wanted_},
-           {"noise_told", noise_reported_}, {"stray_answer_told", stray_answer_reported_},
-           {"begun", state_ != State::idle}};
+  json out{{"server", to_json(config_)},
+           {"root", root_},
+           {"last_id", last_id_},
+           {"restarts", restarts_},
+           {"languages", languages_.all()},
+           {"exit_wanted", state() == ServerState::leaving},
+           {"noise_told", noise_reported_},
+           {"stray_answer_told", stray_answer_reported_},
+           {"begun", state() != ServerState::not_started}};
   out["own"] = suspend_own(fx);
   process.swap(process_);
-  const bool dies = restart_wanted_ || !kill_reason_.empty();
-  if (auto suspended = process && !dies ? process->suspend() : std::nullopt) {
+  if (auto suspended = process && may_hand_over(state()) ? process->suspend() : std::nullopt) {
     out["process"] = {{"name", process->name()},
-                      {"ready", state_ == State::ready},
+                      {"ready", is_serving(state())},
                       {"initialize_id", initialize_id_},
                       {"unread", suspended->unread},
                       {"unsent", suspended->unsent},
@@ -88,7 +91,7 @@ json Session::suspend() {
   } else if (process) {
     out["restarts"] = restarts_ + 1;
   }
-  state_ = State::closed;
+  step(ServerEvent::abandon, fx);
   return out;
 }
 
@@ -99,23 +102,23 @@ void Session::restore(const json& suspended) {
     root_ = suspended.at("root");
     last_id_ = suspended.at("last_id");
     restarts_ = suspended.at("restarts");
-    languages_ = suspended.at("languages").get<std::set<std::string>>();
-    exit_wanted_ = suspended.at("exit_wanted");
+    languages_.restore(suspended.at("languages").get<std::set<std::string>>());
+    const bool leaves = suspended.at("exit_wanted");
     noise_reported_ = suspended.value("noise_told", false);
     stray_answer_reported_ = suspended.value("stray_answer_told", false);
     restore_own(suspended.at("own"));
     if (const auto it = suspended.find("process"); it != suspended.end()) {
       restored_ = Restored{.name = it->at("name"),
                            .ready = it->at("ready"),
+                           .leaving = leaves,
                            .initialize_id = it->at("initialize_id"),
                            .suspended = {.unread = it->at("unread"),
                                          .unsent = it->at("unsent"),
                                          .stderr_tail = it->at("tail"),
                                          .close_wanted = it->at("close_wanted")}};
-      start(fx);
+      step(ServerEvent::want, fx);
     } else if (suspended.at("begun")) {
-      down(Error{ErrorKind::unavailable, config_.name + " is being restarted; try again", {}}, fx);
-      if (state_ == State::idle) start(fx);
+      step(!leaves && may_follow() ? ServerEvent::exited_once : ServerEvent::exited_unfollowed, fx);
     } else {
       not_begun(fx);
     }
@@ -123,29 +126,8 @@ void Session::restore(const json& suspended) {
   settle(fx);
 }
 
-// The process is there: a new one, or the one that was suspended.
-void Session::meet(std::optional<Restored> taken, DeferredActions& fx) {
-  const bool goes_on = taken && process_->warm();
-  if (goes_on && taken->orphaned) return ask_whether_alive(fx);
-  if (goes_on) process_->restore(std::move(taken->suspended));
-  process_->begin();
-  if (goes_on) {
-    initialize_id_ = taken->initialize_id;
-    if (!taken->ready) return await_welcome();
-    state_ = State::ready;
-    return ready(fx);
-  }
-  if (taken) {
-    ++restarts_;
-    last_error_ = config_.name + " ended while the plugin was reloaded";
-    down(Error{ErrorKind::unavailable, last_error_ + "; it is being restarted, try again", {}}, fx);
-    if (state_ != State::starting) return;
-  }
-  publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
-  greet(fx);
-}
-
-// ---- an editor's --------------------------------------------------------------------------------
+// ---- an editor's
+// -------------------------------------------------------------------------------------------------------
 
 json AttachSession::suspend_own(DeferredActions& fx) {
   const TimePoint now = context_->host.now();

@@ -208,7 +208,7 @@ Result<json> Lsp::servers(Call& call) {
     out.push_back({{"name", server.name},
                    {"command", server.command},
                    {"languages", server.languages},
-                   {"state", name_of(Session::State::idle)},
+                   {"state", shown_as(ServerState::not_started)},
                    {"restarts", 0},
                    {"clients", 0}});
     if (!workspace.empty()) out.back()["workspace"] = workspace;

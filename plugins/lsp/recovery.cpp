@@ -29,7 +29,7 @@ json Session::note() const {
           {"server", to_json(config_)},
           {"root", root_},
           {"last_id", last_id_},
-          {"languages", languages_}};
+          {"languages", languages_.all()}};
 }
 
 void Session::note_at_process(const json& note) {
@@ -44,26 +44,12 @@ void Session::recover(const std::string& name, const json& note) {
   {
     Lock lock(mutex_);
     last_id_ = (note.at("last_id").get<long long>() / kIdsNoted + 2) * kIdsNoted;
-    languages_ = note.at("languages").get<std::set<std::string>>();
+    languages_.restore(note.at("languages").get<std::set<std::string>>());
     recover_own(note);
     restored_ = Restored{.name = name, .orphaned = true};
-    start(fx);
+    step(ServerEvent::want, fx);
   }
   settle(fx);
-}
-
-void Session::ask_whether_alive(DeferredActions& fx) {
-  alive_id_ = next_id();
-  process_->seek_answer(alive_id_);
-  process_->begin();
-  // By the protocol, a request of a name that begins so and is not known must be answered with an error.
-  to_server(R"({"jsonrpc":"2.0","id":)" + std::to_string(alive_id_) + R"(,"method":"$/gantry/alive"})", fx);
-  (void)context_->host.after(kRecoveryTimeout, [weak = weak(), id = alive_id_] {
-    const auto self = weak.lock();
-    if (!self) return;
-    Lock lock(self->mutex_);
-    if (self->alive_id_ == id) self->kill_for("did not answer after the plugin had died");
-  });
 }
 
 void SharedSession::note_documents() {

@@ -9,9 +9,17 @@
 // their order is that of the decisions; whoever comes next flushes them. An answer for an editor is
 // sent by the reactor's thread itself: no thread is changed on the way of a hover.
 //
-// Life:   idle -> starting -> ready -> (crash) -> backing_off -> starting ...
-//         five crashes within three minutes: failed, until restart(). close(): closing -> closed, for good.
-// The first restart happens at once, the next after 200 ms, doubling to 30 s.
+// What may happen, and what then follows, is the table of server_life.hpp. Session performs its actions, and makes
+// events of what comes of them.
+//
+// Who owns which thread. Handlers, timers and started processes come serially from the host; the server's messages from
+// the reactor. They meet in the session's mutex, and what follows from a step (processes to start or to signal, bytes
+// to flush, items for an editor, permits to give back) is collected in DeferredActions and done after the mutex is
+// released. A step of the life, and what it changes in the session, is one section of that mutex: so no message is
+// passed on between the step to `ready` and what the server must be told first. The strand of the life is always idle
+// when the mutex is taken; it serves for events that come of an action. Messages for the server are enqueued under the
+// mutex, so their order is that of the decisions; whoever comes next flushes them. An answer for an editor is sent by
+// the reactor's thread itself: no thread is changed on the way of a hover.
 //
 // Reload: suspend() and restore() (handover.cpp) carry a session from one instance of the plugin to
 // the next; its server does not notice.
@@ -20,10 +28,9 @@
 // time.
 #pragma once
 
-#include <deque>
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
-#include <gantry/retry.hpp>
+#include <gantry/state_machine.hpp>
 #include <memory>
 #include <optional>
 #include <set>
@@ -33,8 +40,12 @@
 
 #include "plugins/lsp/config.hpp"
 #include "plugins/lsp/context.hpp"
+#include "plugins/lsp/crash_history.hpp"
 #include "plugins/lsp/envelope.hpp"
+#include "plugins/lsp/last_failure.hpp"
 #include "plugins/lsp/process.hpp"
+#include "plugins/lsp/server_life.hpp"
+#include "plugins/lsp/told_languages.hpp"
 
 namespace gantry::lsp {
 
@@ -49,9 +60,6 @@ struct DeferredActions {
 
 class Session : public ProcessEvents, public std::enable_shared_from_this<Session> {
  public:
-  enum class State { idle, starting, ready, backing_off, failed, closing, closed };
-  static constexpr std::size_t kMaxCrashes = 5;
-  static constexpr std::chrono::minutes kCrashWindow{3};
   static constexpr std::chrono::seconds kExitGrace{2};
   /// For a server whose plugin has died, to say that it is there.
   static constexpr std::chrono::seconds kRecoveryTimeout{5};
@@ -98,11 +106,16 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// The handshake was answered; what the server must know first is enqueued here. An error: it cannot serve.
   [[nodiscard]] virtual Result<void> initialized(std::string_view text, const Envelope& answer, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_) = 0;
-  /// The state is ready; what waited may go.
+  /// The server is ready; what waited may go.
   virtual void ready(DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
+  /// The process ends for a reason that its callers need not know: what is in flight and may be repeated waits for the
+  /// next process.
+  virtual void carry_over(DeferredActions&) GANTRY_REQUIRES(mutex_) {}
   /// Any message but the answers that the session itself waits for. False: hold further ones back.
   virtual void message(std::string_view text, const Envelope& envelope, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_) = 0;
+  /// Could another process go on with what is open? If not: why.
+  [[nodiscard]] virtual Result<void> may_follow() const GANTRY_REQUIRES(mutex_) { return {}; }
   /// The process is gone: what was in flight fails with `error`. A restart may follow.
   virtual void down(const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_) = 0;
   /// No restart follows: what waits fails too.
@@ -124,28 +137,23 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   /// Does what DeferredActions say. False: the receiver of the items wants no more for now.
   virtual bool settle(DeferredActions& fx);
 
-  void start(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void end(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  /// What happens next in the life.
+  void step(ServerEvent event, DeferredActions& fx) GANTRY_REQUIRES(mutex_) { step(event, Facts{.fx = &fx}); }
   /// Restarts a server that works in one of these workspaces and may not write there, since it was started before: what
   /// a process may open cannot grow.
   void widen(const std::vector<std::string>& workspaces, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  /// Kills it to start anew at once; no crash is counted.
-  void replace_process() GANTRY_REQUIRES(mutex_);
-  /// The exit that follows is not a crash.
-  void exit_is_wanted() GANTRY_REQUIRES(mutex_) { exit_wanted_ = true; }
   void set_root(std::string root) GANTRY_REQUIRES(mutex_) { root_ = std::move(root); }
-  [[nodiscard]] State state() const GANTRY_REQUIRES(mutex_) { return state_; }
+  [[nodiscard]] ServerState state() const GANTRY_REQUIRES(mutex_) { return machine_.state(); }
   /// The server takes messages: it is ready, and not too much waits for it.
   [[nodiscard]] bool takes_messages() const GANTRY_REQUIRES(mutex_) {
-    return state_ == State::ready && process_ && process_->backlog() <= ServerProcess::kHighWater;
+    return is_serving(state()) && process_ && process_->backlog() <= ServerProcess::kHighWater;
   }
-  /// Kills the process for a fault of its own; a crash follows that tells `reason`.
-  void kill_for(std::string reason) GANTRY_REQUIRES(mutex_);
+  /// The process is killed for a fault of its own; a crash follows that tells `reason`.
+  void fault(std::string reason, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void resume_output() GANTRY_REQUIRES(mutex_) {
     if (process_) process_->resume();
   }
   [[nodiscard]] const std::string& root() const GANTRY_REQUIRES(mutex_) { return root_; }
-  [[nodiscard]] Error last_error() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] long long next_id() GANTRY_REQUIRES(mutex_) { return ++last_id_; }
   void to_server(std::string_view message, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void send_to_server(const json& message, DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
@@ -175,60 +183,68 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   void on_noise(ServerProcess& from, std::string_view beginning) final;
   void on_exit(ServerProcess& from, const std::string& reason) final;
 
+  // The life.
+  /// What an event is about; actions of a step may add to it for those that follow.
+  struct Facts {
+    DeferredActions* fx = nullptr;
+    std::shared_ptr<ServerProcess> process{};
+    std::string reason{};
+  };
+  using Machine = StateMachine<ServerState, ServerEvent, ServerAction, Facts>;
+  void step(ServerEvent event, Facts facts) GANTRY_REQUIRES(mutex_) { machine_.post(event, std::move(facts)); }
+  void perform(const Machine::Step& step, Facts& facts) GANTRY_REQUIRES(mutex_);
   void started(Result<std::shared_ptr<ServerProcess>> process);
+  [[nodiscard]] ServerEvent spawned(const ServerProcess& process) const GANTRY_REQUIRES(mutex_);
+  void spawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void adopt(std::shared_ptr<ServerProcess> process) GANTRY_REQUIRES(mutex_);
   void greet(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void await_welcome() GANTRY_REQUIRES(mutex_);
   void end_welcome_time() GANTRY_REQUIRES(mutex_);
+  void ask_alive(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void welcomed(std::string_view text, const Envelope& envelope, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void record_crash(Facts& facts) GANTRY_REQUIRES(mutex_);
+  void lose(std::string reason, Facts& facts) GANTRY_REQUIRES(mutex_);
+  void announce_restart(Duration delay, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void back_off(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void ask_shutdown(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void say_exit(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void start_grace(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void signal(int number, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void log_later(Level level, std::string line, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+
+  /// Of the instance before.
   struct Restored {
     std::string name;  ///< of the process
     bool ready = false;
+    bool leaving = false;
     long long initialize_id = -1;
     ServerProcess::Suspended suspended{};
     bool orphaned = false;  ///< nobody has suspended it
   };
-  void ask_whether_alive(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void meet(std::optional<Restored> taken, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void welcomed(std::string_view text, const Envelope& envelope, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void crashed(const std::string& reason, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void log_failure(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void back_off(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void begin_close(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void say_exit(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void become_closed(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void kill_later() GANTRY_REQUIRES(mutex_);
-
-  [[nodiscard]] bool handshake_pending() const GANTRY_REQUIRES(mutex_) { return initialize_id_ >= 0 || alive_id_ >= 0; }
 
   const ServerConfig config_;
   const char* const kind_;
+  Strand strand_;
+  Machine machine_ GANTRY_GUARDED_BY(mutex_);
   std::string root_ GANTRY_GUARDED_BY(mutex_);
-  State state_ GANTRY_GUARDED_BY(mutex_) = State::idle;
   std::shared_ptr<ServerProcess> process_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Restored> restored_ GANTRY_GUARDED_BY(mutex_);  ///< until its process is there again
   long long last_id_ GANTRY_GUARDED_BY(mutex_) = 0;
+  // Of our own requests that are not answered; -1: none.
   long long initialize_id_ GANTRY_GUARDED_BY(mutex_) = -1;
-  std::optional<TimerId> welcome_timer_ GANTRY_GUARDED_BY(mutex_);  ///< while `initialize` is not answered
   long long shutdown_id_ GANTRY_GUARDED_BY(mutex_) = -1;
-  long long alive_id_ GANTRY_GUARDED_BY(mutex_) = -1;  ///< of the question whether it is in order
-  bool exit_wanted_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool restart_wanted_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::deque<TimePoint> crashes_ GANTRY_GUARDED_BY(mutex_);
-  Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
+  long long alive_id_ GANTRY_GUARDED_BY(mutex_) = -1;
+  std::optional<TimerId> welcome_timer_ GANTRY_GUARDED_BY(mutex_);  ///< while `initialize` is not answered
+  CrashHistory crashes_ GANTRY_GUARDED_BY(mutex_);
   std::size_t restarts_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool noise_reported_ GANTRY_GUARDED_BY(mutex_) = false;
   bool stray_answer_reported_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::string last_error_ GANTRY_GUARDED_BY(mutex_);
-  std::string kill_reason_ GANTRY_GUARDED_BY(mutex_);  // why we killed it; says more than the signal
-  std::string last_tail_ GANTRY_GUARDED_BY(mutex_);
-  ErrorKind last_kind_ GANTRY_GUARDED_BY(mutex_) = ErrorKind::unavailable;
+  LastFailure failure_ GANTRY_GUARDED_BY(mutex_);
+  std::string kill_reason_ GANTRY_GUARDED_BY(mutex_);  ///< why we killed the process; says more than the signal
   std::vector<std::shared_ptr<void>> holds_ GANTRY_GUARDED_BY(mutex_);
-  static constexpr std::size_t kMaxLanguage = 64;
-  static constexpr std::size_t kMaxLanguages = 256;
   std::vector<std::string> workspaces_ GANTRY_GUARDED_BY(mutex_);  ///< as workspaces_are() has told last
   std::set<std::string> widened_for_ GANTRY_GUARDED_BY(mutex_);    ///< workspaces that it was restarted for
-  std::set<std::string> languages_ GANTRY_GUARDED_BY(mutex_);      ///< that were told
+  ToldLanguages languages_ GANTRY_GUARDED_BY(mutex_);
 };
-
-[[nodiscard]] const char* name_of(Session::State state);
 
 }  // namespace gantry::lsp

@@ -39,10 +39,7 @@ void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) 
   DeferredActions fx;
   {
     Lock lock(mutex_);
-    const State now = state();
-    if (now == State::failed || now == State::closing || now == State::closed) {
-      refuse(std::move(query), last_error(), fx);
-    } else if (waiting_.size() >= kMaxWaiting) {
+    if (waiting_.size() >= kMaxWaiting) {
       refuse(std::move(query),
              Error{ErrorKind::overloaded,
                    std::to_string(kMaxWaiting) + " calls wait for " + config().name + "; try again later",
@@ -51,7 +48,7 @@ void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) 
     } else {
       query->taken(self(), 0);
       waiting_.push_back({std::move(query), std::move(snapshot)});
-      if (now == State::idle) start(fx);
+      step(ServerEvent::want, fx);
       serve_waiting(fx);
     }
   }
@@ -59,7 +56,7 @@ void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) 
 }
 
 void SharedSession::serve_waiting(DeferredActions& fx) {
-  while (!waiting_.empty() && takes_messages() && !replacing_) {
+  while (!waiting_.empty() && takes_messages()) {
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     if (next.query->done()) {
@@ -252,7 +249,7 @@ void SharedSession::message(std::string_view text, const Envelope& e, DeferredAc
     return;
   }
   const auto params = parse_json(e.params.empty() ? "null" : e.params);
-  if (!params) return kill_for("sent malformed JSON: " + std::string(text.substr(0, 80)));
+  if (!params) return fault("sent malformed JSON: " + std::string(text.substr(0, 80)), fx);
   to_server(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
 }
 
@@ -300,19 +297,26 @@ void SharedSession::forget(const Query& query) {
   (void)settle(fx);
 }
 
-void SharedSession::down(const Error& error, DeferredActions& fx) {
-  const bool replaced = std::exchange(replacing_, false);
-  const auto lose = [&](std::shared_ptr<Query> query) GANTRY_NO_TSA {
-    // What a command has done already must not be done twice.
-    if (!replaced || query->ask().method == "workspace/executeCommand") return refuse(std::move(query), error, fx);
-    fx.run.push_back([again = std::move(query)] { again->resolve_later(); });
+void SharedSession::carry_over(DeferredActions& fx) {
+  const auto again = [&](std::shared_ptr<Query> query) {
+    fx.run.push_back([query = std::move(query)] { query->resolve_later(); });
   };
-  for (auto& [id, query] : pending_) lose(std::move(query));
-  for (auto& waiter : diagnostics_waiters_) lose(std::move(waiter.query));
+  std::erase_if(pending_, [&](auto& entry) {
+    // What a command has done already must not be done twice.
+    if (entry.second->ask().method == "workspace/executeCommand") return false;
+    again(std::move(entry.second));
+    return true;
+  });
+  for (auto& waiter : std::exchange(diagnostics_waiters_, {})) again(std::move(waiter.query));
+}
+
+void SharedSession::down(const Error& error, DeferredActions& fx) {
+  for (auto& [id, query] : pending_) refuse(std::move(query), error, fx);
+  for (auto& waiter : diagnostics_waiters_) refuse(std::move(waiter.query), error, fx);
   unsent_changes_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
-  if (state() != State::closing) notify_withdrawn(fx);
+  if (state() != ServerState::closed) notify_withdrawn(fx);
   documents_.clear();
   standing_ = {};
 }

@@ -154,6 +154,7 @@ class SharedSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void carry_over(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
@@ -172,7 +173,6 @@ class SharedSession final : public Session {
 
   std::unique_ptr<TreeWatch> watch_;  ///< the worker's
   Changes unsent_changes_ GANTRY_GUARDED_BY(mutex_);
-  bool replacing_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the process, for what has changed: calls go to the next one
   Save save_ GANTRY_GUARDED_BY(mutex_) = Save::none;
   std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path
   std::vector<std::string> left_open_ GANTRY_GUARDED_BY(mutex_);                   // by an instance that has died

@@ -88,12 +88,9 @@ void SharedSession::changed_on_disk(const Changes& changes, DeferredActions& fx)
   }
   for (const auto& [path, change] : changes.files) unsent_changes_.add(path, change);
   const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || unsent_changes_.lost;
-  if (outdated && state() == State::ready) {
-    replacing_ = true;
-    replace_process();
-  } else if (state() == State::ready) {
-    notify_changes(fx);
-  }
+  if (state() != ServerState::ready) return;
+  if (outdated) return step(ServerEvent::renew, fx);
+  notify_changes(fx);
 }
 
 void SharedSession::notify_changes(DeferredActions& fx) {
@@ -178,7 +175,7 @@ void SharedSession::look_at_documents(const std::string& but) {
   std::vector<Open> open;
   {
     Lock lock(mutex_);
-    if (state() != State::ready || replacing_) return;
+    if (state() != ServerState::ready) return;
     for (const auto& [path, document] : documents_) {
       if (path != but) open.push_back({path, document.stamp, document.hash});
     }
@@ -211,7 +208,7 @@ void SharedSession::look_at_documents(const std::string& but) {
 // text meanwhile.
 void SharedSession::became(const std::string& path, const FileStamp& before, const OnDisk& now, DeferredActions& fx) {
   const auto it = documents_.find(path);
-  if (it == documents_.end() || !it->second.stamp.same(before) || state() != State::ready || replacing_) return;
+  if (it == documents_.end() || !it->second.stamp.same(before) || state() != ServerState::ready) return;
   if (now.stamp) it->second.stamp = *now.stamp;
   if (now.stamp && !now.quoted_text) return;  // touched
   if (now.stamp) return send_text(path, it->second, *now.quoted_text, now.hash, fx);

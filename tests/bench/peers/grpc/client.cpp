@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "echo.grpc.pb.h"
+#include <echo.grpc.pb.h>
 #include "tests/bench/peers/echo_load.hpp"
 
 namespace {

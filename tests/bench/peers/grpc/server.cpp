@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "echo.grpc.pb.h"
+#include <echo.grpc.pb.h>
 
 namespace {
 

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// server_life.hpp: the life of a language server's session as one table: states, what happens, and what is then to do.
+//
+// The table is pure. Session performs the actions and makes events of what comes of them (session.hpp);
+// tests/unit/lsp/server_life.cpp walks through all of it; docs/lsp-life.md shows it.
+//
+// A session has at most one process. Where it ends comes as one of the four `exited_*`: which one is decided before, by
+// the crashes of the last minutes (crash_history.hpp) and by whether a successor could go on with what is open.
+#pragma once
+
+#include <cstdint>
+#include <gantry/state_machine.hpp>
+#include <string_view>
+
+namespace gantry::lsp {
+
+enum class ServerState : std::uint8_t {
+  not_started,     ///< no process; the next call starts one
+  spawning,        ///< the host was asked for a process
+  greeting,        ///< the process was sent `initialize`
+  asking_alive,    ///< the process was left by a plugin that has died, and is asked whether it is in order
+  ready,           ///< the process takes messages
+  leaving,         ///< as ready; its editor has asked it to shut down, so its exit is no crash
+  replacing,       ///< the process was told to end, and another follows at once
+  failing,         ///< the process was killed for a fault; its exit is a crash
+  backing_off,     ///< no process; one is started when the back-off is over
+  failed,          ///< no process, until lsp.restart: it has crashed too often
+  stopping_spawn,  ///< the session ends; the host has not answered yet whether there is a process
+  shutting_down,   ///< the session ends; the process was sent `shutdown`
+  ending,          ///< the session ends; the process was told to exit, or killed
+  closed,          ///< for good
+};
+
+enum class ServerEvent : std::uint8_t {
+  want,                ///< a call needs the server
+  restart,             ///< lsp.restart
+  replace,             ///< a new process may do what this one may not
+  renew,               ///< the process cannot learn what has changed on the disk
+  spawned,             ///< the host has started a process
+  spawned_anew,        ///< ... since the one that was to be taken over is gone
+  spawned_unfollowed,  ///< ... likewise; but no successor can go on with what is open
+  resumed_greeting,    ///< the process that the instance before has left is there; `initialize` is not answered
+  resumed_ready,       ///< ... and it was ready
+  orphan_met,          ///< the process of an instance that has died is there
+  spawn_failed,        ///< the host has no process for it
+  welcomed,            ///< `initialize` was answered, and the server can serve
+  answered_alive,      ///< the server has answered whether it is in order
+  faulted,             ///< the server broke the protocol, refused to serve, or was silent for too long
+  editor_shuts_down,   ///< the editor sent `shutdown`
+  shutdown_answered,   ///< our `shutdown` was answered
+  exited_once,         ///< the process is gone; there was no crash lately
+  exited_again,        ///< ... and there was one
+  exited_too_often,    ///< ... and there were too many
+  exited_unfollowed,   ///< ... and no successor can go on with what is open
+  back_off_over,
+  no_timer,    ///< the host has no timer for the back-off
+  grace_over,  ///< the process had its time to exit
+  close,       ///< nobody needs the session any more, or it may not run
+  abandon,     ///< this instance of the plugin ends at once, or has handed the session over
+};
+
+enum class ServerAction : std::uint8_t {
+  spawn,          ///< ask the host for a process
+  adopt,          ///< the process is the session's
+  greet,          ///< send `initialize`
+  await_welcome,  ///< watch the time that `initialize` may take
+  ask_alive,      ///< send a request that any server answers
+  serve,          ///< what waits may go
+  carry_over,     ///< calls in flight that may be repeated wait for the next process
+  record_crash,   ///< it counts, and is logged
+  count_restart,
+  lose_exited,       ///< calls in flight fail: the server has exited
+  lose_crashed,      ///< ... it has crashed
+  lose_replaced,     ///< ... it is being restarted
+  lose_gone,         ///< ... it ended while the plugin was reloaded
+  lose_no_process,   ///< ... likewise, and there is no other
+  announce_restart,  ///< lsp.server.restarting
+  back_off,          ///< announce it, and wake when the back-off is over
+  note_too_often,    ///< the last error says that it is not started again
+  note_no_process,   ///< ... why there is no process
+  note_no_timer,     ///< ... that the host has no timer
+  give_up,           ///< what waits fails with the last error
+  say_stopped,       ///< what waits fails: the server was stopped
+  say_unfollowed,    ///< what waits fails: what was open is lost
+  forgive,           ///< the crashes so far
+  expect_exit,       ///< that it closes its output is no fault
+  ask_shutdown,      ///< send `shutdown`
+  say_exit,          ///< send `exit`, and close its input
+  terminate,         ///< SIGTERM
+  start_grace,       ///< wake when its time to exit is over
+  kill,              ///< SIGKILL, for all that it has started
+  drop,              ///< kill it without a word
+  release,           ///< whoever waits for the end is told
+};
+
+[[nodiscard]] std::string_view name(ServerState state);
+[[nodiscard]] std::string_view name(ServerEvent event);
+[[nodiscard]] std::string_view name(ServerAction action);
+
+using ServerLife = TransitionTable<ServerState, ServerEvent, ServerAction>;
+/// The one table of all sessions.
+[[nodiscard]] const ServerLife& server_life();
+
+/// What lsp.servers says.
+[[nodiscard]] std::string_view shown_as(ServerState state);
+/// The server takes messages.
+[[nodiscard]] constexpr bool is_serving(ServerState state) {
+  return state == ServerState::ready || state == ServerState::leaving;
+}
+/// The session ends, and its process has not.
+[[nodiscard]] constexpr bool is_stopping(ServerState state) {
+  return state == ServerState::stopping_spawn || state == ServerState::shutting_down || state == ServerState::ending;
+}
+/// Another instance of the plugin can go on with its process.
+[[nodiscard]] constexpr bool may_hand_over(ServerState state) {
+  return state == ServerState::greeting || is_serving(state);
+}
+/// Another process may take the place of the one that is there.
+[[nodiscard]] inline bool is_replaceable(ServerState state) {
+  return server_life().at(state, ServerEvent::replace).kind == TransitionKind::step;
+}
+
+}  // namespace gantry::lsp
