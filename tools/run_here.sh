@@ -12,7 +12,7 @@ export GANTRY_STATE_DIR="${GANTRY_STATE_DIR:-$run/state}"
 
 # A place in this repository's own code to hover over: the name of a function that is called there.
 file=host/router/router.cpp
-line=$(grep -n 'request.deadline = deadline_for(request' "$file" | head -1 | cut -d: -f1)
+line=$(grep -n ' = deadline_for(' "$file" | head -1 | cut -d: -f1)
 column=$(sed -n "${line}p" "$file" | awk '{print index($0, "deadline_for") - 1}')
 uri="file://$here/$file"
 
