@@ -192,6 +192,7 @@ TEST_CASE("graph: one that is being started when what it needs dies is started a
   const auto call = t.begin("middle.pid");
   eventually("its start", [&] { return t.lines("diary").size() == 2; });
   REQUIRE(::kill(t.entry("base")["pid"], SIGKILL) == 0);
+  eventually("its death", [&] { return !t.entry("base").contains("pid"); });
   std::ofstream(t.file("go")) << "";
   eventually("both", [&] { return t.entry("base")["state"] == "ready" && t.entry("middle")["restarts"] == 1; });
   REQUIRE(call.recorder->wait());
