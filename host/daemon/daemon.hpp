@@ -2,10 +2,10 @@
 //
 // host/daemon/daemon.hpp: the whole host, built from the bottom up and taken down from the top.
 //
-// Life: build(), open(), run() on the thread that then watches the workers, request_stop() from any thread, and run()
-// returns. Stop: no more clients; open calls get half of the budget to finish and are cancelled then; tasks and plugins
-// get the rest;
-//   what was answered is written; the connections close.
+// Life: build(), open(), run() on the thread that then watches the workers, request_stop() from any
+// thread, and run() returns.
+// Stop: no more clients; open calls get half of the budget to finish and are cancelled then; tasks
+// and plugins get the rest; what was answered is written; the connections close.
 #pragma once
 
 #include <chrono>

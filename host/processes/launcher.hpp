@@ -9,16 +9,14 @@
 // same name and command while it runs is handed the same one (`warm`). Nothing of it outlives the host, however that
 // ends, nor its own main process (helper_guard.hpp).
 //
-// Thread rule: any thread; nothing blocks but stop() and the destructor, which comes after the workers and the pool
-//   have ended. mutex_ is a leaf: nothing is called under it
-//   but the timers.
+// Thread rule: any thread; nothing blocks but stop() and the destructor, which comes after the
+// workers and the pool have ended. mutex_ is a leaf: nothing is called under it but the timers.
 // An instance may leave a note with a helper, for the one that comes after its own death: it goes with the answer that
 // hands the helper out. What an instance in the host's process has noted goes when it leaves, since a thread of it may
 // still speak with the helper.
 //
-// Bounds: LauncherLimits of helpers (`overloaded`); one that no instance claims any more is killed after
-// kUnclaimed;
-//   of each plugin the ends of the last kEnded are remembered for process.wait.
+// Bounds: LauncherLimits of helpers (`overloaded`); a helper that no instance claims any more is
+// killed after kUnclaimed; of each plugin the ends of the last kEnded are remembered for process.wait.
 #pragma once
 
 #include <deque>

@@ -8,10 +8,11 @@
 // plugins are another table after a reload (plugins_changed()): a call keeps the one in which it was found. Permits:
 // each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is full.
 //   A stream holds its permit until its response; an attach stream takes none.
-// Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it asks; an attach stream
-// never. Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and within its
-// deadline, when
-//   an attempt ended with `unavailable` or `plugin_died`. While its plugin backs off it waits, which is no attempt.
+// Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it
+// asks; an attach stream never.
+// Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and
+// within its deadline, when an attempt ended with `unavailable` or `plugin_died`. While its plugin
+// backs off the call waits, which is no attempt.
 // Never: a call is answered twice, or not at all.
 #pragma once
 

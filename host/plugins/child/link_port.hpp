@@ -3,9 +3,8 @@
 // host/plugins/child/link_port.hpp: the host, as a plugin's instance in a process of its own sees
 // it: what it asks goes over the link, what comes back is handed in by who reads the link.
 //
-// Thread rule: as PluginPort; learn(), forget(), answer(), answer_events(), arrived() and stream_is_given() by who
-// reads the
-//   link.
+// Thread rule: as PluginPort; learn(), forget(), answer(), answer_events(), arrived() and
+// stream_is_given() by the thread that reads the link.
 #pragma once
 
 #include <chrono>

@@ -10,11 +10,11 @@ using namespace gantry;
 
 namespace {
 
-enum class Door : std::uint8_t { closed, open, broken };
+enum class Gate : std::uint8_t { closed, open, broken };
 enum class Push : std::uint8_t { push, pull, kick, knock };
 enum class Sound : std::uint8_t { creak, bang };
 
-[[nodiscard]] std::string_view name(Door state) {
+[[nodiscard]] std::string_view name(Gate state) {
   constexpr std::array<std::string_view, 3> kNames{"closed", "open", "broken"};
   return static_cast<std::size_t>(state) < kNames.size() ? kNames[static_cast<std::size_t>(state)] : "";
 }
@@ -27,17 +27,17 @@ enum class Sound : std::uint8_t { creak, bang };
   return static_cast<std::size_t>(action) < kNames.size() ? kNames[static_cast<std::size_t>(action)] : "";
 }
 
-using Table = TransitionTable<Door, Push, Sound>;
+using Table = TransitionTable<Gate, Push, Sound>;
 
-[[nodiscard]] Table door() {
-  Table table(Door::closed);
-  table.in(Door::closed)
-      .on(Push::push, Door::open, {Sound::creak})
-      .on(Push::kick, Door::broken, {Sound::creak, Sound::bang})
+[[nodiscard]] Table gate() {
+  Table table(Gate::closed);
+  table.in(Gate::closed)
+      .on(Push::push, Gate::open, {Sound::creak})
+      .on(Push::kick, Gate::broken, {Sound::creak, Sound::bang})
       .ignore({Push::pull})
       .postpone({Push::knock});
-  table.in(Door::open).on(Push::pull, Door::closed).on(Push::knock, Door::open, {Sound::bang}).else_impossible();
-  table.in(Door::broken).ignore({Push::push, Push::pull, Push::kick, Push::knock});
+  table.in(Gate::open).on(Push::pull, Gate::closed).on(Push::knock, Gate::open, {Sound::bang}).else_impossible();
+  table.in(Gate::broken).ignore({Push::push, Push::pull, Push::kick, Push::knock});
   return table;
 }
 
@@ -58,7 +58,7 @@ using Table = TransitionTable<Door, Push, Sound>;
   return made.error().message;
 }
 
-using Machine = StateMachine<Door, Push, Sound, int>;
+using Machine = StateMachine<Gate, Push, Sound, int>;
 
 }  // namespace
 
@@ -97,29 +97,29 @@ TEST_CASE("state machine: what is wrong with a table is said, with its row and n
 }
 
 TEST_CASE("state machine: a pair has one answer") {
-  Table table = door();
-  REQUIRE_THROWS_AS(table.in(Door::closed).ignore({Push::push}), std::logic_error);
+  Table table = gate();
+  REQUIRE_THROWS_AS(table.in(Gate::closed).ignore({Push::push}), std::logic_error);
   REQUIRE(table.table().undefined().empty());
-  REQUIRE(table.at(Door::open, Push::push).kind == TransitionKind::impossible);
+  REQUIRE(table.at(Gate::open, Push::push).kind == TransitionKind::impossible);
 }
 
 TEST_CASE("state machine: a machine goes where its table says, and performs the actions in their order") {
-  const Table table = door();
+  const Table table = gate();
   Strand strand;
   std::vector<std::string> heard;
   Machine machine(strand, table, [&](const Machine::Step& step, int& facts) {
     heard.push_back(std::string(name(step.action)) + " " + std::string(name(step.to)) + " " + std::to_string(facts));
   });
   machine.post(Push::pull, 1);
-  REQUIRE(machine.state() == Door::closed);
+  REQUIRE(machine.state() == Gate::closed);
   machine.post(Push::kick, 2);
-  REQUIRE(machine.state() == Door::broken);
+  REQUIRE(machine.state() == Gate::broken);
   machine.post(Push::push, 3);
   REQUIRE(heard == std::vector<std::string>{"creak broken 2", "bang broken 2"});
 }
 
 TEST_CASE("state machine: a postponed event comes after the next change of state, before all that was posted later") {
-  const Table table = door();
+  const Table table = gate();
   Strand strand;
   std::vector<int> heard;
   Machine machine(strand, table, [&](const Machine::Step& step, int& facts) {
@@ -131,23 +131,23 @@ TEST_CASE("state machine: a postponed event comes after the next change of state
   REQUIRE(heard.empty());
   machine.post(Push::push, 3);  // whose action posts a pull
   REQUIRE(heard == std::vector<int>{3, 1, 2});
-  REQUIRE(machine.state() == Door::closed);
+  REQUIRE(machine.state() == Gate::closed);
 }
 
 TEST_CASE("state machine: an event that cannot come is told, and changes nothing") {
-  const Table table = door();
+  const Table table = gate();
   Strand strand;
-  std::vector<std::pair<Door, Push>> told;
+  std::vector<std::pair<Gate, Push>> told;
   Machine machine(
       strand, table, [](const Machine::Step&, int&) {}, {},
-      [&](Door state, Push event) { told.emplace_back(state, event); }, Door::open);
+      [&](Gate state, Push event) { told.emplace_back(state, event); }, Gate::open);
   machine.post(Push::kick);
-  REQUIRE(machine.state() == Door::open);
-  REQUIRE(told == std::vector<std::pair<Door, Push>>{{Door::open, Push::kick}});
+  REQUIRE(machine.state() == Gate::open);
+  REQUIRE(told == std::vector<std::pair<Gate, Push>>{{Gate::open, Push::kick}});
 }
 
 TEST_CASE("state machine: an event that an action posts is handled after the actions, though on the same thread") {
-  const Table table = door();
+  const Table table = gate();
   Strand strand;
   std::string heard;
   Machine machine(strand, table, [&](const Machine::Step& step, int&) {
@@ -158,7 +158,7 @@ TEST_CASE("state machine: an event that an action posts is handled after the act
   });
   machine.post(Push::push);
   REQUIRE(heard == "()");
-  REQUIRE(machine.state() == Door::closed);
+  REQUIRE(machine.state() == Gate::closed);
 }
 
 TEST_CASE("state machine: the tasks of a strand run one at a time and in order, whichever threads post them") {
@@ -216,7 +216,7 @@ TEST_CASE("state machine: a task that throws leaves the strand in order") {
 }
 
 TEST_CASE("state machine: the printer shows each step of a table, and what is ignored and postponed") {
-  const Table table = door();
+  const Table table = gate();
   REQUIRE(to_mermaid(table.table()) ==
           "stateDiagram-v2\n    [*] --> closed\n    closed --> open: push\n    closed --> broken: kick\n"
           "    open --> closed: pull\n");
