@@ -100,9 +100,10 @@ void Places::mend_socket() {
   if (!done) return;
   publish_socket();
   watch();
-  deps_.log.write(Level::warn, "host",
-                  std::string(was_there ? "the socket's place is there again" : "the socket was removed from outside") +
-                      "; gantry serves " + deps_.server.socket().string() + " from now on");
+  deps_.log.write(
+      Level::warn, "host",
+      std::string(was_there ? "the socket's place is there again" : "the socket or its lock was removed from outside") +
+          "; gantry serves " + deps_.server.socket().string() + " from now on");
 }
 
 void Places::mend_state_lock() {

@@ -61,6 +61,29 @@ TEST_CASE("places: a host whose socket, lock or folder is removed or moved serve
   REQUIRE(!fs::exists(box.socket()));
 }
 
+TEST_CASE("places: a host whose socket's lock is removed takes it again, and keeps the socket") {
+  Sandbox box;
+  const pid_t pid = box.serve();
+  REQUIRE(box.host_pid() == pid);  // it answers, so it watches
+  struct stat before{};
+  struct stat after{};
+  REQUIRE(::stat(box.socket().c_str(), &before) == 0);
+  const auto lock = box.socket().string() + ".lock";
+  fs::remove(lock);
+  wait_for("the lock", [&] { return fs::exists(lock); });
+  REQUIRE(box.host_pid() == pid);
+  fs::remove(lock);
+  REQUIRE(asked(box) == pid);
+  wait_for("the lock", [&] { return fs::exists(lock); });
+  REQUIRE(box.host_pid() == pid);
+  REQUIRE(::stat(box.socket().c_str(), &after) == 0);
+  REQUIRE(std::pair(after.st_ctim.tv_sec, after.st_ctim.tv_nsec) ==
+          std::pair(before.st_ctim.tv_sec, before.st_ctim.tv_nsec));
+  REQUIRE(box.run({"stop"}).code == 0);
+  REQUIRE(box.wait(pid) == 0);
+  REQUIRE(!fs::exists(box.socket()));
+}
+
 TEST_CASE("places: a host whose socket is removed while no client looks makes it anew by itself") {
   Sandbox box;
   const pid_t pid = box.serve();

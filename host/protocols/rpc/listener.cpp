@@ -74,6 +74,10 @@ Result<void> Listener::renew(const std::filesystem::path& socket) {
   if (!keeps) {
     auto locked = lock(socket, false);
     if (!locked) return std::unexpected(locked.error());
+    if (socket == socket_ && socket_in_place()) {  // only the lock was lost: who connects meanwhile is accepted
+      lock_.emplace(std::move(*locked));
+      return {};
+    }
     fresh.lock_.emplace(std::move(*locked));
   }
   if (auto ok = fresh.bind(); !ok) return ok;

@@ -38,10 +38,11 @@ class Listener {
 
   /// Do folder, lock and socket still have their names?
   [[nodiscard]] bool in_place() const;
-  /// As open(), at `socket`, which may be the same path; the lock is kept where it still is in place. After an error
-  /// all is as before. The socket that listened until now is replaced, and removed if it is elsewhere.
+  /// As open(), at `socket`, which may be the same path; lock and socket are kept where they still are in place. After
+  /// an error all is as before. A socket that is not in place, or is elsewhere, is replaced; what is elsewhere is
+  /// removed.
   [[nodiscard]] Result<void> renew(const std::filesystem::path& socket);
-  /// The descriptor that listens; whoever takes it closes it. Once for each open() and renew().
+  /// The descriptor of a socket that was just bound; whoever takes it closes it. -1: taken, or renew() kept the socket.
   [[nodiscard]] int take_fd();
   /// Nobody can connect any more. The lock is kept.
   void remove();

@@ -137,10 +137,12 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
     });
   }
 
-  /// On the first worker, or when none runs.
+  /// On the first worker, or when none runs. A socket that the listener kept is listened on already.
   void listen() {
+    const int fd = listener->take_fd();
+    if (fd < 0) return;
     const auto old = std::exchange(acceptor, std::make_shared<Local::acceptor>(workers.first().context()));
-    acceptor->assign(Local(), listener->take_fd());
+    acceptor->assign(Local(), fd);
     gantry::detail::ClosedInForks::add(acceptor->native_handle());
     {
       Lock lock(mutex);
