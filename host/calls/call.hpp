@@ -56,6 +56,26 @@ struct Answer {
   Descriptors descriptors;
 };
 
+/// How a plugin answers: with an Answer, or with a text that is the plugin's and valid only until the call returns.
+class PluginAnswer {
+ public:
+  PluginAnswer(Result<Answer> answer) : kept_(std::move(answer)) {}        // NOLINT(google-explicit-constructor)
+  PluginAnswer(std::unexpected<Error> error) : kept_(std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  explicit PluginAnswer(std::string_view borrowed) : borrowed_(borrowed) {}
+  [[nodiscard]] bool is_error() const { return !kept_; }
+  [[nodiscard]] const Error& error() const { return kept_.error(); }
+  [[nodiscard]] std::string_view borrowed() const { return borrowed_; }
+  /// A borrowed text is copied.
+  [[nodiscard]] Result<Answer> take() && {
+    if (!borrowed_.empty()) return Answer(std::string(borrowed_));
+    return std::move(kept_);
+  }
+
+ private:
+  Result<Answer> kept_ = Answer(std::string());
+  std::string_view borrowed_;  ///< the text of a JSON value is never empty
+};
+
 /// Waits for one call. Thread rule: called from any thread, without a lock of the caller's held; must not block.
 /// `answered` is called exactly once and nothing follows it.
 class CallSink {
@@ -75,6 +95,8 @@ class CallSink {
   virtual void credit(std::uint32_t items) = 0;
   virtual void progress(std::string_view payload) = 0;
   virtual void answered(Result<Answer> answer) = 0;
+  /// As answered(), with a text that the sink copies if it is kept.
+  virtual void answered_text(std::string_view text) { answered(Answer(std::string(text))); }
 };
 
 class ActiveCall;
@@ -118,7 +140,7 @@ class NoCall final : public ActiveCall {
 /// one sets kAnswered; a delivery or an answer of an attempt that is over finds another number.
 class Call : public ActiveCall, public CallSink {
  public:
-  explicit Call(CallRequest request) : request_(std::move(request)) {}
+  explicit Call(CallRequest&& request) : request_(std::move(request)) {}
   /// Does not change once the call is on its way, but for the descriptors, which go with the first
   /// delivery.
   [[nodiscard]] const CallRequest& request() const { return request_; }
@@ -150,6 +172,14 @@ class Call : public ActiveCall, public CallSink {
     while (!word_.compare_exchange_weak(before, (before | kAnswered) & ~kOwed, std::memory_order_seq_cst)) {
     }
     return before;
+  }
+  /// By who has set kAnswered.
+  void give(PluginAnswer answer) {
+    if (!answer.borrowed().empty()) {
+      answered_text(answer.borrowed());
+    } else {
+      answered(std::move(answer).take());
+    }
   }
 
   std::atomic<Word> word_{0};

@@ -271,9 +271,8 @@ class Shim {
   }
 
   void take_host_message(std::string_view message, std::string& to_editor) {
-    auto parsed = parser_.parse(message);
-    if (!parsed || parsed->messages.size() != 1) return;
-    const RpcMessage& m = parsed->messages.front();
+    if (!parser_.parse(message, parsed_) || parsed_.messages.size() != 1) return;
+    const RpcMessage& m = parsed_.messages.front();
     if (m.method == "$/stream") {
       const std::string_view item = parser_.raw_member(m.params, "item");
       if (item.empty()) return;
@@ -323,6 +322,7 @@ class Shim {
   FrameDecoder from_editor_{kMaxMessage, Framing::headers};
   FrameDecoder from_host_{kMaxMessage + 4096, Framing::lines};
   EnvelopeParser parser_{kMaxMessage + 4096, 1000, 1};
+  RpcParsed parsed_;
   std::string out_;
   std::uint64_t credit_ = 0;
   std::uint32_t consumed_ = 0;

@@ -156,7 +156,7 @@ OpenMethods Plugin::open_methods() const {
   return out;
 }
 
-Result<std::string> Plugin::checked_payload(const gantry_msg& msg) const {
+Result<std::string_view> Plugin::checked_payload(const gantry_msg& msg) const {
   if (msg.encoding != GANTRY_JSON) return fail(ErrorKind::invalid_params, "it is no JSON");
   const std::size_t limit = basics_.max_payload_bytes;
   if (msg.payload.size > limit)
@@ -164,9 +164,7 @@ Result<std::string> Plugin::checked_payload(const gantry_msg& msg) const {
                 "it has " + std::to_string(msg.payload.size) + " bytes, a message may have " + std::to_string(limit) +
                     " (host.max_message_bytes)",
                 dump_json({{"limit", limit}}));
-  std::string payload;
-  payload.reserve(msg.payload.size + 64);
-  payload = to_view(msg.payload);
+  const std::string_view payload = to_view(msg.payload);
   if (auto ok = check_json(payload, kMaxPluginJsonDepth); !ok) return std::unexpected(ok.error());
   return payload;
 }
@@ -187,13 +185,13 @@ std::int32_t Plugin::take(const gantry_msg& msg, Descriptors descriptors) {
   }
   switch (msg.kind) {
     case GANTRY_RESPONSE:
-      return take_response(msg, std::move(payload), std::move(descriptors));
+      return take_response(msg, payload, std::move(descriptors));
     case GANTRY_EVENT:
-      return take_event(msg, std::move(*payload));
+      return take_event(msg, std::string(*payload));
     case GANTRY_ITEM: {
       const auto call = find(msg.id);
       if (!call) return GANTRY_CLOSED;
-      return tries_again() ? call->take_item(*payload) : call->take_item_for_good(std::move(*payload));
+      return tries_again() ? call->take_item(*payload) : call->take_item_for_good(std::string(*payload));
     }
     case GANTRY_PROGRESS: {
       const auto call = find(msg.id);
@@ -218,10 +216,10 @@ std::int32_t Plugin::take_own(const gantry_msg& msg, Descriptors descriptors) {
                                (payload ? "its method, trace or key is empty or too long" : payload.error().message));
     return GANTRY_INVALID;
   }
-  return own_calls_.take(*this, msg, std::move(*payload), std::move(descriptors));
+  return own_calls_.take(*this, msg, std::string(*payload), std::move(descriptors));
 }
 
-std::int32_t Plugin::take_response(const gantry_msg& msg, Result<std::string> payload, Descriptors descriptors) {
+std::int32_t Plugin::take_response(const gantry_msg& msg, Result<std::string_view> payload, Descriptors descriptors) {
   if (msg.id != 0 && msg.id == stop_id_.load(std::memory_order_acquire)) {
     std::optional<oneshot::Sender<bool>> stopped;
     {
@@ -235,9 +233,12 @@ std::int32_t Plugin::take_response(const gantry_msg& msg, Result<std::string> pa
   const auto call = take_out(msg.id);
   if (!call) return GANTRY_CLOSED;
   if (msg.status != 0) {
-    call->finish(std::unexpected(detail::parse_error(msg.status, payload.value_or(""), "plugin " + name())));
+    call->finish(
+        std::unexpected(detail::parse_error(msg.status, payload.value_or(std::string_view()), "plugin " + name())));
+  } else if (payload && descriptors.empty()) {
+    call->finish(PluginAnswer(*payload));
   } else if (payload) {
-    call->finish(Answer(std::move(*payload), std::move(descriptors)));
+    call->finish(Result<Answer>(Answer(std::string(*payload), std::move(descriptors))));
   } else if (payload.error().kind == ErrorKind::too_large) {
     call->finish(fail(
         ErrorKind::too_large,

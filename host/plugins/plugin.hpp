@@ -161,9 +161,10 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
  private:
   std::int32_t take_event(const gantry_msg& msg, std::string payload);
   /// `payload`: that of `msg`, or why it is refused.
-  std::int32_t take_response(const gantry_msg& msg, Result<std::string> payload, Descriptors descriptors);
+  std::int32_t take_response(const gantry_msg& msg, Result<std::string_view> payload, Descriptors descriptors);
   std::int32_t take_own(const gantry_msg& msg, Descriptors descriptors);
-  [[nodiscard]] Result<std::string> checked_payload(const gantry_msg& msg) const;
+  /// A part of `msg`.
+  [[nodiscard]] Result<std::string_view> checked_payload(const gantry_msg& msg) const;
   void deliver_call(PluginCallPtr call);
   [[nodiscard]] PluginCallPtr find(std::uint64_t id) const { return calls_.find(id); }
   /// True: it stood in the table, and its attempt is the caller's to end.

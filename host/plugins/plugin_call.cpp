@@ -94,11 +94,11 @@ void PluginCall::deliver(Plugin& plugin) {
     finish(fail(ErrorKind::internal, "plugin " + plugin.name() + " could not take " + r.method));
 }
 
-void PluginCall::finish(Result<Answer> answer) {
+void PluginCall::finish(PluginAnswer answer) {
   if (is_stream()) {
     Lock lock(mutex_);
     if (is_listening() && (late_.sending || !late_.items.empty())) {
-      late_.answer = std::move(answer);  // behind the items
+      late_.answer = std::move(answer).take();  // behind the items
       return;
     }
     late_.items.clear();
@@ -106,8 +106,8 @@ void PluginCall::finish(Result<Answer> answer) {
   attempt_over(std::move(answer));
 }
 
-void PluginCall::attempt_over(Result<Answer> answer) {
-  if ((conclude() & kAnswered) == 0) answered(std::move(answer));
+void PluginCall::attempt_over(PluginAnswer answer) {
+  if ((conclude() & kAnswered) == 0) give(std::move(answer));
 }
 
 // -- what the caller says -------------------------------------------------------------------------

@@ -35,7 +35,7 @@ using PluginCallPtr = boost::intrusive_ptr<PluginCall>;
 
 class PluginCall : public Call {
  public:
-  explicit PluginCall(CallRequest request) : Call(std::move(request)) {}
+  explicit PluginCall(CallRequest&& request) : Call(std::move(request)) {}
 
   /// Of its attempt, at the plugin that has it.
   [[nodiscard]] std::uint64_t id() const { return id_.load(std::memory_order_relaxed); }
@@ -75,11 +75,11 @@ class PluginCall : public Call {
   [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
   [[nodiscard]] std::int32_t take_progress(std::string_view payload);
   /// By who has taken it out of the plugin's table, or could not enter it there.
-  void finish(Result<Answer> answer);
+  void finish(PluginAnswer answer);
 
  protected:
   /// The attempt has ended so: behind all items.
-  virtual void attempt_over(Result<Answer> answer);
+  virtual void attempt_over(PluginAnswer answer);
   /// Tells the plugin, if it has the call; `before`: the word as it was without kCancelled.
   void tell_cancelled(Word before);
 

@@ -28,28 +28,27 @@ void RoutedCall::keep(std::atomic<std::uint64_t>& key, std::uint64_t value, Undo
   if (const auto mine = key.exchange(0); mine != 0) undo(mine);
 }
 
-void RoutedCall::start(Router& router, Router::Method& method, TimePoint now) {
+void RoutedCall::start(Router& router, Router::Method& method, TimePoint now, InstanceReaders* readers) {
   router_ = &router;
   method_ = &method;
   started_ = now;
   may_retry_ = method.about.idempotent && !is_stream() && request().descriptors.empty();
   method.counts().calls.fetch_add(1, std::memory_order_relaxed);
-  if (!router.open(*this)) {
+  if (!router.open_.enter(*this)) {
     end(fail(ErrorKind::unavailable, "the host is stopping"));
     return;
   }
-  if (request().deadline.exists()) start_deadline();
   if (!method.permits) {
-    attempt();
+    attempt(readers);
     return;
   }
   if (method.permits->try_take()) {
-    with_permit();
+    with_permit(readers);
     return;
   }
   auto ticket = method.permits->acquire([self = Ptr(this)](Permit permit) {
     permit.keep();
-    self->with_permit();
+    self->with_permit(nullptr);
   });
   if (!ticket) {
     end(std::unexpected(ticket.error()));
@@ -58,27 +57,25 @@ void RoutedCall::start(Router& router, Router::Method& method, TimePoint now) {
   }
 }
 
-void RoutedCall::start_deadline() {
-  const auto key = router_->timers_.at_here(request().deadline.at(), [self = Ptr(this)] {
-    self->give_up(Error{ErrorKind::timeout, self->method_->name + " was not answered within its deadline", {}});
-  });
-  keep(deadline_timer_, key, [this](TimerKey mine) { (void)router_->timers_.cancel(mine); });
+void RoutedCall::expire() {
+  give_up(Error{ErrorKind::timeout, method_->name + " was not answered within its deadline", {}});
 }
 
-void RoutedCall::with_permit() {
+void RoutedCall::with_permit(InstanceReaders* readers) {
   if ((mark(kHasPermit) & kAnswered) != 0) {
     method_->permits->give_back();  // given up while it waited
   } else {
-    attempt();
+    attempt(readers);
   }
 }
 
-void RoutedCall::attempt() {
+void RoutedCall::attempt(InstanceReaders* readers) {
   retry_timer_.store(0, std::memory_order_relaxed);
   if (is_over()) return;
-  if (auto plugin = method_->plugin->peek()) {
-    with_plugin(std::move(plugin));
-    return;
+  if (readers != nullptr) {
+    if (Plugin* const plugin = readers->borrow(*method_->plugin)) return open_at(*plugin);
+  } else if (const auto plugin = method_->plugin->peek()) {
+    return open_at(*plugin);
   }
   if (may_retry_ && wait_for_plugin()) return;
   method_->plugin->get_async(
@@ -92,21 +89,25 @@ void RoutedCall::with_plugin(Result<std::shared_ptr<Plugin>> plugin) {
     end(std::unexpected(error));
     return;
   }
-  const auto opened = (*plugin)->open(PluginCallPtr(this));
+  open_at(**plugin);
+}
+
+void RoutedCall::open_at(Plugin& plugin) {
+  const auto opened = plugin.open(PluginCallPtr(this));
   if (opened) return;
   // It came too late for this instance, which never saw it, and there is another one, or will be.
-  if (opened.error().kind == ErrorKind::unavailable && method_->plugin->peek() != *plugin) {
+  if (opened.error().kind == ErrorKind::unavailable && method_->plugin->peek().get() != &plugin) {
     attempt();
   } else {
     attempt_over(std::unexpected(opened.error()));
   }
 }
 
-void RoutedCall::attempt_over(Result<Answer> result) {
-  if (result || !try_again(result.error())) end(std::move(result));
+void RoutedCall::attempt_over(PluginAnswer result) {
+  if (!result.is_error() || !try_again(result.error())) end(std::move(result));
 }
 
-void RoutedCall::end(Result<Answer> result) {
+void RoutedCall::end(PluginAnswer result) {
   if (const Word before = conclude(); (before & kAnswered) == 0) answer(before, std::move(result));
 }
 
@@ -148,14 +149,13 @@ void RoutedCall::give_up(Error error) {
   tell_cancelled(before);
 }
 
-void RoutedCall::answer(Word before, Result<Answer> result) {
-  if (const auto key = deadline_timer_.exchange(0); key != 0) (void)router_->timers_.cancel(key);
+void RoutedCall::answer(Word before, PluginAnswer result) {
   if (const auto key = retry_timer_.exchange(0); key != 0) (void)router_->timers_.cancel(key);
   if (const auto ticket = ticket_.exchange(0); ticket != 0) (void)method_->permits->withdraw(ticket);
   if ((before & kHasPermit) != 0)
     method_->permits->give_back();  // before the answer: who gets it may call again at once
-  method_->count_end(router_->timers_.now() - started_, !result);
-  answered(std::move(result));
+  method_->count_end(router_->timers_.now() - started_, result.is_error());
+  give(std::move(result));
   router_->closed(*this);
 }
 

@@ -21,50 +21,46 @@
 
 namespace gantry::host {
 
-class RoutedCall : public PluginCall {
+class RoutedCall : public PluginCall, public OpenCalls::Place {
  public:
   using PluginCall::PluginCall;
 
   /// Answers with an error that the router itself makes, and lets the plugin know.
   void give_up(Error error);
   void cancel() override { give_up(Error{ErrorKind::cancelled, "the caller cancelled the call", {}}); }
+  /// Its deadline has passed.
+  void expire();
 
  private:
   friend class Router;
-  friend class gantry::detail::NodeList<RoutedCall>;
 
   /// It never gets a plugin: refused, or a built-in's, which answers by itself.
   void leave_router() { (void)mark(kAnswered); }
   /// Begins the way.
-  void start(Router& router, Router::Method& method, TimePoint now);
-  void start_deadline();
-  void with_permit();
-  void attempt();
+  void start(Router& router, Router::Method& method, TimePoint now, InstanceReaders* readers);
+  void with_permit(InstanceReaders* readers);
+  /// `readers`: the calling thread's; nullptr: it has none.
+  void attempt(InstanceReaders* readers = nullptr);
   void with_plugin(Result<std::shared_ptr<Plugin>> plugin);
-  void attempt_over(Result<Answer> answer) override;
+  void open_at(Plugin& plugin);
+  void attempt_over(PluginAnswer answer) override;
   [[nodiscard]] bool try_again(const Error& error);
   [[nodiscard]] bool wait_for_plugin();
   void attempt_after(Duration delay);
   /// Answers, unless that was done.
-  void end(Result<Answer> result);
+  void end(PluginAnswer result);
   /// Sets `key`'s timer or ticket, unless the call is answered already: then `undo` is called.
   template <class Undo>
   void keep(std::atomic<std::uint64_t>& key, std::uint64_t value, Undo undo);
   /// By who has set kAnswered; `before`: the word as it was.
-  void answer(Word before, Result<Answer> answer);
+  void answer(Word before, PluginAnswer answer);
 
   Router* router_ = nullptr;
   Router::Method* method_ = nullptr;
   TimePoint started_{};
   bool may_retry_ = false;
   int retries_ = 0;  ///< by who ends an attempt
-  // In a part of the router's list of open ones, under its lock.
-  RoutedCall* next = nullptr;
-  RoutedCall* prev = nullptr;
-  Router::Part* listed = nullptr;
-
   std::atomic<std::uint64_t> ticket_{0};
-  std::atomic<TimerKey> deadline_timer_{0};
   std::atomic<TimerKey> retry_timer_{0};
 };
 

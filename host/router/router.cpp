@@ -25,7 +25,8 @@ Router::Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits 
       log_(log),
       default_timeout_(limits.default_timeout),
       max_calls_per_service_(limits.max_calls_per_service),
-      max_waiting_per_service_(limits.max_waiting_per_service) {
+      max_waiting_per_service_(limits.max_waiting_per_service),
+      open_(timers) {
   plugins_changed();
 }
 
@@ -143,19 +144,21 @@ Deadline Router::deadline_for(const CallRequest& request, const ManifestMethod& 
 CallPtr Router::call(CallRequest request, std::shared_ptr<CallSink> sink) {
   if (request.client == 0) {
     const RoutedCallPtr call(new WithSink<RoutedCall>(std::move(request), std::move(sink)));
-    route(call, *table_.load());
+    route(call, *table_.load(), nullptr);
     return call;
   }
   auto allowed = request.rights ? request.rights->may_call_back(request.traceparent) : Result<void>();
-  if (allowed && draining_.load(std::memory_order_relaxed)) allowed = std::unexpected(stopping());
+  if (allowed && open_.is_closed()) allowed = std::unexpected(stopping());
   if (allowed) return back_(std::move(request), std::move(sink));
   sink->answered(std::unexpected(std::move(allowed.error())));
   return CallPtr(new NoCall);
 }
 
-void Router::route(const RoutedCallPtr& call, MethodReader& methods) { route(call, methods.reader_.get()); }
+void Router::route(const RoutedCallPtr& call, MethodReader& methods) {
+  route(call, methods.table_.get(), &methods.instances_);
+}
 
-void Router::route(const RoutedCallPtr& call, const Table& table) {
+void Router::route(const RoutedCallPtr& call, const Table& table, InstanceReaders* readers) {
   auto method = method_for(call->request(), table);
   if (!method) {
     call->leave_router();
@@ -166,7 +169,7 @@ void Router::route(const RoutedCallPtr& call, const Table& table) {
   } else {
     const TimePoint now = timers_.now();
     call->request_.deadline = deadline_for(call->request(), (*method)->about, now);
-    call->start(*this, **method, now);
+    call->start(*this, **method, now, readers);
   }
 }
 
@@ -177,8 +180,7 @@ Result<Router::Method*> Router::method_for(const CallRequest& request, const Tab
   }
   const auto found = table.methods.find(request.method);
   Method* const method = found == table.methods.end() ? nullptr : found->second;
-  if (draining_.load(std::memory_order_relaxed) && (method == nullptr || !method->about.while_stopping))
-    return std::unexpected(stopping());
+  if (open_.is_closed() && (method == nullptr || !method->about.while_stopping)) return std::unexpected(stopping());
   if (method == nullptr) {
     auto error = unknown(request.method);
     if (error.kind == ErrorKind::permission_denied) services_.note_untrusted_call(request.method, request.traceparent);
@@ -199,50 +201,26 @@ void Router::set_limits(RouterLimits limits) {
   for (const auto& [service, permits] : table->permits) permits->set_limit(limits.max_calls_per_service);
 }
 
-bool Router::open(RoutedCall& call) {
-  Part& part = parts_[gantry::detail::thread_number() % kParts];
-  Lock lock(part.mutex);
-  if (draining_.load(std::memory_order_seq_cst)) return false;
-  part.open.push_back(call);
-  call.listed = &part;
-  return true;
-}
-
 void Router::closed(RoutedCall& call) {
-  if (call.listed == nullptr) return;
-  {
-    Lock lock(call.listed->mutex);
-    call.listed->open.remove(call);
-  }
-  if (!draining_.load(std::memory_order_seq_cst)) return;
+  open_.leave(call);
+  if (!open_.is_closed()) return;
   Lock lock(mutex_);
   changed_.notify_all();
-}
-
-bool Router::none_is_open() {
-  return std::ranges::all_of(parts_, [](Part& part) {
-    Lock lock(part.mutex);
-    return part.open.empty();
-  });
 }
 
 void Router::drain(Duration budget) {
   const auto until = std::chrono::steady_clock::now() + budget;
   const auto give_up = [&](bool attach_only) {
-    std::vector<RoutedCallPtr> calls;
-    for (auto& part : parts_) {
-      Lock lock(part.mutex);
-      for (RoutedCall* call = part.open.front(); call != nullptr; call = call->next) {
-        if (!attach_only || call->method_->about.attach) calls.emplace_back(call);
-      }
+    for (const auto& call : open_.all()) {
+      if (!attach_only || call->method_->about.attach)
+        call->give_up(Error{ErrorKind::cancelled, "the host is stopping", {}});
     }
-    for (const auto& call : calls) call->give_up(Error{ErrorKind::cancelled, "the host is stopping", {}});
   };
-  draining_.store(true, std::memory_order_seq_cst);
+  open_.close();
   give_up(true);  // an attach stream never ends by itself
   {
     Lock lock(mutex_);
-    while (!none_is_open()) {
+    while (!open_.empty()) {
       if (!changed_.wait_until(mutex_, until)) break;
     }
   }

@@ -33,6 +33,7 @@
 
 #include "host/calls/call.hpp"
 #include "host/observe/log.hpp"
+#include "host/router/open_calls.hpp"
 #include "host/runtime/timers.hpp"
 #include "host/services/service_manager.hpp"
 
@@ -54,9 +55,6 @@ struct MethodCounts {
   Duration longest{0};
 };
 
-class RoutedCall;
-using RoutedCallPtr = boost::intrusive_ptr<RoutedCall>;
-
 class Router {
  public:
   static constexpr RetryPolicy kRetry{.max_retries = 2,
@@ -75,7 +73,7 @@ class Router {
   void add(ManifestMethod method, Builtin builtin);
   void add_slow(ManifestMethod method, SlowBuiltin builtin);
 
-  /// The methods as one thread reads them, without a lock or a shared write.
+  /// The methods and instances as one thread reads them, without a lock or a shared write.
   class MethodReader;
   /// The call is answered exactly once, also when it is refused; perhaps before this returns. Not
   /// one to a client.
@@ -117,12 +115,6 @@ class Router {
     [[nodiscard]] MethodCounts sum() const;
     std::array<Counts, kParts> parts;
   };
-  /// Of the calls that are open, those that a few threads have brought: none takes another one's
-  /// lock.
-  struct alignas(gantry::detail::kCacheLine) Part {
-    Mutex mutex{"open calls"};
-    gantry::detail::NodeList<RoutedCall> open GANTRY_GUARDED_BY(mutex);
-  };
   using Methods = std::unordered_map<std::string, Method*>;
   using Permits = std::map<std::string, std::shared_ptr<PermitQueue>, std::less<>>;
   struct Table {
@@ -133,16 +125,14 @@ class Router {
   [[nodiscard]] Method* keep(const About& about);
   /// Who answers this; or why nobody does.
   [[nodiscard]] Result<Method*> method_for(const CallRequest& request, const Table& table) const;
-  void route(const RoutedCallPtr& call, const Table& table);
+  /// `readers`: the calling thread's; nullptr: it has none.
+  void route(const RoutedCallPtr& call, const Table& table, InstanceReaders* readers);
   /// What may have been meant by a method that there is not, as the end of a sentence; empty: nothing is near it.
   [[nodiscard]] std::string near_method(const std::string& method) const;
   /// Why there is no such method.
   [[nodiscard]] Error unknown(const std::string& method) const;
   [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method, TimePoint now) const;
-  /// False: the host is stopping.
-  [[nodiscard]] bool open(RoutedCall& call);
   void closed(RoutedCall& call);
-  [[nodiscard]] bool none_is_open();
 
   ServiceManager& services_;
   const MakeCall back_;
@@ -152,21 +142,26 @@ class Router {
   std::atomic<Duration> default_timeout_;
   std::atomic<std::size_t> max_calls_per_service_;
   const std::size_t max_waiting_per_service_;
-  std::atomic<bool> draining_{false};
+  OpenCalls open_;  ///< closed when the router drains
 
-  std::array<Part, kParts> parts_;
-  mutable Mutex mutex_;                                                          ///< above a part's
+  mutable Mutex mutex_;                                                          ///< above those of open_
   CondVar changed_;                                                              ///< fewer are open, while it drains
   std::vector<std::unique_ptr<Method>> every_method_ GANTRY_GUARDED_BY(mutex_);  ///< also of builds before
 };
 
 class Router::MethodReader {
  public:
-  explicit MethodReader(const Router& router) : reader_(router.table_) {}
+  explicit MethodReader(const Router& router) : table_(router.table_) {}
+  /// Before the thread sleeps: what was replaced meanwhile is not kept alive by it.
+  void release() {
+    table_.release();
+    instances_.release();
+  }
 
  private:
   friend class Router;
-  Snapshot<Table>::Reader reader_;
+  Snapshot<Table>::Reader table_;
+  InstanceReaders instances_;
 };
 
 }  // namespace gantry::host

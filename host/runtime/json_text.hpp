@@ -14,7 +14,7 @@ namespace gantry::host {
 
 /// Is `text` one well-formed JSON value in valid UTF-8, nested at most `max_depth` deep? Everything is checked.
 /// `parse_error` otherwise, `invalid_request` for the depth. May grow text's capacity.
-[[nodiscard]] Result<void> check_json(std::string& text, std::size_t max_depth);
+[[nodiscard]] Result<void> check_json(std::string_view text, std::size_t max_depth);
 
 /// `text` (valid JSON) without the white space between its tokens.
 [[nodiscard]] std::string minify_json(std::string_view text);

@@ -3,7 +3,7 @@
 // host/runtime/timers.hpp: the host's clock and its timers, handed to whoever needs time.
 //
 // Thread rule: any thread. Callbacks run on a worker (a test's ManualTimers: on the thread that
-// moves the clock), those of at() one at a time, never inside at() or cancel().
+// moves the clock), one at a time, never inside at() or cancel().
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,6 @@ class Timers : public Clock {
   using Callback = std::move_only_function<void()>;
   /// Never 0.
   virtual TimerKey at(TimePoint when, Callback callback) = 0;
-  /// The same for what most often is cancelled: on a worker it takes no lock that other workers
-  /// take. It runs on that worker, perhaps while another callback runs elsewhere.
-  virtual TimerKey at_here(TimePoint when, Callback callback) { return at(when, std::move(callback)); }
   /// True: it will not run.
   virtual bool cancel(TimerKey key) = 0;
 

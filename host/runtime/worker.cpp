@@ -72,6 +72,7 @@ void Worker::serve(const OnUnhandledException& on_unhandled_exception) {
       on_unhandled_exception(e.what());
     }
   }
+  on_rest_();
   here() = Here{};
 }
 
@@ -90,6 +91,7 @@ bool Worker::run_leftovers(const OnUnhandledException& on_unhandled_exception) {
       on_unhandled_exception(e.what());
     }
   }
+  on_rest_();
   here() = Here{};
   return any;
 }
@@ -110,8 +112,7 @@ void Worker::run() {
     } else if (polling_) {
       poll_or_sleep();
     } else if (!inbox_.rx.ready_or_wake(waker_)) {
-      count(sleeps_);
-      (void)context_.run_one();
+      sleep();
     }
     if (context_.stopped() && !stopping_) context_.restart();
   }
@@ -122,9 +123,14 @@ void Worker::poll_or_sleep() {
   if (window_.length() > Duration::zero() && !saves_power() && poll_for(window_.length())) return;
   if (inbox_.rx.ready_or_wake(waker_)) return;
   const TimePoint asleep = now();
+  sleep();
+  window_.slept(now() - asleep);
+}
+
+void Worker::sleep() {
+  on_rest_();
   count(sleeps_);
   (void)context_.run_one();
-  window_.slept(now() - asleep);
 }
 
 bool Worker::saves_power() {

@@ -91,6 +91,9 @@ class Worker {
   void serve(const OnUnhandledException& on_unhandled_exception);
   void stop();
   void set_polling(bool on);
+  /// `let_go` runs on this worker each time before it sleeps, and at its end: what was kept for the next task may be
+  /// kept too long. It must not throw. Once, before serve().
+  void on_rest(std::function<void()> let_go) { on_rest_ = std::move(let_go); }
 
   /// From here to end_turn() this thread may be lost. The number is never 0.
   [[nodiscard]] std::uint64_t begin_turn(const std::shared_ptr<TurnOwner>& owner);
@@ -125,6 +128,7 @@ class Worker {
   bool run_inbox();
   void run();
   void poll_or_sleep();
+  void sleep();
   [[nodiscard]] bool poll_for(Duration window);
   [[nodiscard]] bool saves_power();
   /// As only this worker's thread counts, a load and a store do.
@@ -138,6 +142,7 @@ class Worker {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
   mpsc::Channel<Task> inbox_ = mpsc::channel<Task>(kInbox);
   Waker waker_{*this};
+  std::function<void()> on_rest_ = [] {};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> polling_{false};
   PollWindow window_;

@@ -28,24 +28,24 @@ constexpr int kRestAfter = 40;  // ticks without a turn
   return static_cast<std::size_t>(std::max(1, CPU_COUNT(&set)));
 }
 
-// One worker's. One steady_timer serves the whole queue; it is touched on its worker only. It may
-// be set to a time at which nothing is due any more: to wake once for nothing is cheaper than to
-// set it with each deadline that comes and goes.
-class WorkerTimers {
+// One steady_timer serves the whole queue; it is touched on the first worker only. The timer may be set to a time at
+// which nothing is due any more: to wake once for nothing is cheaper than to set it with each deadline that comes and
+// goes.
+class AsioTimers final : public Timers {
  public:
-  explicit WorkerTimers(Worker& worker) : worker_(worker), timer_(worker.context()) {}
+  explicit AsioTimers(Worker& worker) : worker_(worker), timer_(worker.context()) {}
 
-  TimerKey at(TimePoint when, Timers::Callback callback) {
+  [[nodiscard]] TimePoint now() const override { return std::chrono::steady_clock::now(); }
+  TimerKey at(TimePoint when, Callback callback) override {
     const auto added = queue_.add(when, std::move(callback));
     if (added.first && when < set_to_.load(std::memory_order_acquire)) worker_.post([this] { arm(); });
     return added.key;
   }
-  bool cancel(TimerKey key) { return queue_.remove(key); }
-  [[nodiscard]] const Worker& worker() const { return worker_; }
+  bool cancel(TimerKey key) override { return queue_.remove(key); }
 
  private:
   struct Rearm {
-    WorkerTimers& timers;
+    AsioTimers& timers;
     ~Rearm() { timers.arm(); }
   };
   void arm() {
@@ -69,34 +69,6 @@ class WorkerTimers {
   TimerQueue queue_;
 };
 
-// A key's low half is a place in a queue, of which the highest bits say which one.
-class AsioTimers final : public Timers {
- public:
-  explicit AsioTimers(const std::vector<std::unique_ptr<Worker>>& workers) {
-    for (const auto& worker : workers) {
-      if (queues_.size() < kMost) queues_.push_back(std::make_unique<WorkerTimers>(*worker));
-    }
-  }
-
-  [[nodiscard]] TimePoint now() const override { return std::chrono::steady_clock::now(); }
-  TimerKey at(TimePoint when, Callback callback) override { return queues_.front()->at(when, std::move(callback)); }
-  TimerKey at_here(TimePoint when, Callback callback) override {
-    const Worker* const here = Worker::current();
-    std::size_t i = 0;
-    while (i + 1 < queues_.size() && &queues_[i]->worker() != here) ++i;
-    return queues_[i]->at(when, std::move(callback)) | (TimerKey{i} << kShift);
-  }
-  bool cancel(TimerKey key) override {
-    const auto i = static_cast<std::size_t>((key >> kShift) & (kMost - 1));
-    return queues_[i]->cancel(key & ~(TimerKey{kMost - 1} << kShift));
-  }
-
- private:
-  static constexpr std::size_t kMost = 64;
-  static constexpr unsigned kShift = 26;
-  std::vector<std::unique_ptr<WorkerTimers>> queues_;
-};
-
 }  // namespace
 
 Workers::Workers(std::size_t count) {
@@ -107,7 +79,7 @@ Workers::Workers(std::size_t count) {
   };
   if (count == 0) count = usable_cores();
   for (std::size_t i = 0; i < count; ++i) workers_.push_back(std::make_unique<Worker>(shared_));
-  timers_ = std::make_unique<AsioTimers>(workers_);
+  timers_ = std::make_unique<AsioTimers>(first());
 }
 
 Workers::~Workers() = default;

@@ -18,7 +18,7 @@ void LiveInstance::get_async(Callback done) {
   bool first = false;
   {
     const Lock lock(mutex_);
-    now = instance_;
+    now = peek();
     if (!now) {
       waiting_.push_back(std::move(done));
       first = !std::exchange(wanted_, true);
@@ -50,11 +50,12 @@ void LiveInstance::take_want() {
 }
 
 void LiveInstance::serve(const PluginInstance& instance) {
-  PluginInstance before;
+  PluginInstance before;  // it may end here, after the lock
   std::vector<Callback> waiting;
   {
     const Lock lock(mutex_);
-    before = std::exchange(instance_, instance);
+    before = peek();
+    instance_.publish(instance);
     waiting.swap(waiting_);
   }
   for (auto& done : waiting) done(instance);
@@ -72,7 +73,8 @@ void LiveInstance::refuse(const Error& error) {
 void LiveInstance::withdraw(const PluginInstance& instance) {
   PluginInstance last;  // it may end here, after the lock
   const Lock lock(mutex_);
-  if (!instance || instance_ == instance) last = std::exchange(instance_, nullptr);
+  last = peek();
+  if (last && (!instance || last == instance)) instance_.publish(PluginInstance());
 }
 
 void LiveInstance::hold(std::optional<TimePoint> until) {

@@ -14,9 +14,9 @@
 #include <gantry/deadline.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
+#include <gantry/snapshot.hpp>
 #include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 namespace gantry::host {
@@ -28,18 +28,16 @@ class LiveInstance {
  public:
   using Callback = std::move_only_function<void(Result<PluginInstance>)>;
 
-  /// `want`: somebody waits; called again only after take_want().
-  LiveInstance(const Clock& clock, std::function<void()> want) : clock_(clock), want_(std::move(want)) {}
+  /// `want`: somebody waits; called again only after take_want(). `number`: no other plugin's, and small.
+  LiveInstance(std::size_t number, const Clock& clock, std::function<void()> want)
+      : number_(number), clock_(clock), want_(std::move(want)) {}
   LiveInstance(const LiveInstance&) = delete;
   LiveInstance& operator=(const LiveInstance&) = delete;
   /// Nobody waits any more.
   ~LiveInstance();
 
   /// nullptr: there is none.
-  [[nodiscard]] PluginInstance peek() const {
-    const Lock lock(mutex_);
-    return instance_;
-  }
+  [[nodiscard]] PluginInstance peek() const { return *instance_.load(); }
   /// The instance; its plugin is started for it, where it may.
   void get_async(Callback done);
   /// As get_async(), with this thread.
@@ -66,13 +64,37 @@ class LiveInstance {
   void release();
 
  private:
+  friend class InstanceReaders;
+  const std::size_t number_;
   const Clock& clock_;
   const std::function<void()> want_;
   mutable Mutex mutex_{"live instance"};
-  PluginInstance instance_ GANTRY_GUARDED_BY(mutex_);
+  Snapshot<PluginInstance> instance_{PluginInstance()};  ///< replaced under mutex_
   std::vector<Callback> waiting_ GANTRY_GUARDED_BY(mutex_);
   bool wanted_ GANTRY_GUARDED_BY(mutex_) = false;
   std::optional<TimePoint> held_until_ GANTRY_GUARDED_BY(mutex_) = TimePoint{};
+};
+
+/// The instances as one thread reads them, without a lock or a shared write. An instance that has been withdrawn lives
+/// until the thread borrows of the same plugin again, or lets all of them go.
+class InstanceReaders {
+ public:
+  /// Valid until the next borrow() or release(); nullptr: there is none.
+  [[nodiscard]] Plugin* borrow(const LiveInstance& of) {
+    if (of.number_ >= readers_.size()) readers_.resize(of.number_ + 1);
+    auto& reader = readers_[of.number_];
+    if (!reader) reader.emplace(of.instance_);
+    return reader->get().get();
+  }
+  /// Before the thread sleeps.
+  void release() {
+    for (auto& reader : readers_) {
+      if (reader) reader->release();
+    }
+  }
+
+ private:
+  std::vector<std::optional<Snapshot<PluginInstance>::Reader>> readers_;  ///< by LiveInstance::number_
 };
 
 }  // namespace gantry::host

@@ -32,7 +32,7 @@ using A = LifeAction;
 
 PluginLives::Life::Life(PluginLives& all, std::string plugin, RestartPolicy policy)
     : name(std::move(plugin)),
-      place(all.timers_, [&all, this] { all.strand_.post([&all, this] { all.want(*this); }); }),
+      place(all.lives_.size(), all.timers_, [&all, this] { all.strand_.post([&all, this] { all.want(*this); }); }),
       failures(policy),
       machine(
           all.strand_, plugin_life(),

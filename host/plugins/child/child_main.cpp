@@ -80,7 +80,7 @@ class Child {
   /// A call of the host's, under its number there: what comes back of it goes over the link.
   class HostsCall final : public PluginCall {
    public:
-    HostsCall(Child& child, std::uint64_t number, CallRequest request)
+    HostsCall(Child& child, std::uint64_t number, CallRequest&& request)
         : PluginCall(std::move(request)), child_(child), number_(number) {}
     void item(std::string_view payload) override { send(GANTRY_ITEM, 0, payload); }
     void item_end() override { send(GANTRY_ITEM, GANTRY_END, {}); }
@@ -90,6 +90,10 @@ class Child {
       (void)child_.link_->send(msg);
     }
     void progress(std::string_view payload) override { send(GANTRY_PROGRESS, 0, payload); }
+    void answered_text(std::string_view text) override {
+      child_.forget(number_);
+      send(GANTRY_RESPONSE, 0, text);
+    }
     void answered(Result<Answer> answer) override {
       child_.forget(number_);
       auto msg = make_msg(GANTRY_RESPONSE, number_);

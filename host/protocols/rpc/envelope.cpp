@@ -6,6 +6,7 @@
 
 #include <simdjson.h>
 
+#include <array>
 #include <cstring>
 #include <gantry/json.hpp>
 #include <limits>
@@ -40,9 +41,19 @@ class Values {
   }
 
  private:
-  // Also what separates values.
+  enum : std::uint8_t { kSeparates = 1, kEndsScalar = 2 };
+  static constexpr std::array<std::uint8_t, 256> kClasses = [] {
+    std::array<std::uint8_t, 256> classes{};
+    for (const char c : {' ', '\t', '\n', '\r', ','}) classes[static_cast<unsigned char>(c)] = kSeparates | kEndsScalar;
+    classes[':'] = kSeparates;
+    classes[']'] = classes['}'] = kEndsScalar;
+    return classes;
+  }();
+  [[nodiscard]] static bool is(char c, std::uint8_t wanted) {
+    return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0;
+  }
   void skip_space() {
-    while (*at_ == ' ' || *at_ == '\t' || *at_ == '\n' || *at_ == '\r' || *at_ == ',' || *at_ == ':') ++at_;
+    while (is(*at_, kSeparates)) ++at_;
   }
   [[nodiscard]] static const char* end_of_string(const char* at) {
     while (true) {
@@ -55,7 +66,7 @@ class Values {
   [[nodiscard]] static const char* end_of_value(const char* at) {
     if (*at == '"') return end_of_string(at);
     if (*at != '{' && *at != '[') {
-      while (*at != ',' && *at != ']' && *at != '}' && *at != ' ' && *at != '\t' && *at != '\r' && *at != '\n') ++at;
+      while (!is(*at, kEndsScalar)) ++at;
       return at;
     }
     for (std::size_t depth = 0;;) {
@@ -255,33 +266,35 @@ EnvelopeParser::EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std
     : impl_(std::make_unique<Impl>(Impl{max_bytes, max_depth, max_batch, nullptr, nullptr})) {}
 EnvelopeParser::~EnvelopeParser() = default;
 
-Result<RpcParsed> EnvelopeParser::parse(std::string_view text) {
+Result<void> EnvelopeParser::parse(std::string_view text, RpcParsed& into) {
+  constexpr std::size_t kKeptMessages = 64;
+  if (into.messages.size() > kKeptMessages) into = RpcParsed();
+  into.batch = false;
+  into.messages.clear();
   impl_->shrink(impl_->dom);
   dom::element root;
   if (const auto error = impl_->dom->parse(text.data(), text.size(), false).get(root))
-    return salvage(text, refusal_of(error, impl_->max_depth));
-  RpcParsed parsed;
+    return salvage(text, refusal_of(error, impl_->max_depth), into);
   dom::object object;
   if (!root.get(object)) {
-    parsed.messages.reserve(1);
-    parsed.messages.push_back(read_message(read_members(object, text)));
-    return parsed;
+    into.messages.push_back(read_message(read_members(object, text)));
+    return {};
   }
   dom::array batch;
   if (root.get(batch)) return fail(ErrorKind::invalid_request, "a message must be an object, or an array of them");
   if (batch.size() == 0) return fail(ErrorKind::invalid_request, "a batch must not be empty");
   if (batch.size() > impl_->max_batch) return too_many(batch.size());
-  parsed.batch = true;
+  into.batch = true;
   Values values(text);
   for (const dom::element element : batch) {
     const std::string_view raw = values.next(false);
     if (!element.get(object)) {
-      parsed.messages.push_back(read_message(read_members(object, raw)));
+      into.messages.push_back(read_message(read_members(object, raw)));
     } else {
-      parsed.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
+      into.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
     }
   }
-  return parsed;
+  return {};
 }
 
 std::unexpected<Error> EnvelopeParser::too_many(std::size_t messages) const {
@@ -290,8 +303,7 @@ std::unexpected<Error> EnvelopeParser::too_many(std::size_t messages) const {
 }
 
 // One message, or of a batch those that are wrong; the others are taken.
-Result<RpcParsed> EnvelopeParser::salvage(std::string_view text, Error why) {
-  RpcParsed parsed;
+Result<void> EnvelopeParser::salvage(std::string_view text, Error why, RpcParsed& parsed) {
   std::vector<std::string_view> elements;
   std::size_t count = 0;
   const bool batch = each_loose_element(text, [&](std::string_view element) {
@@ -300,7 +312,7 @@ Result<RpcParsed> EnvelopeParser::salvage(std::string_view text, Error why) {
   if (!batch) {
     parsed.messages.push_back(refuse_text(text, why));
     if (parsed.messages.front().id.empty()) return std::unexpected(std::move(why));
-    return parsed;
+    return {};
   }
   if (count > impl_->max_batch) return too_many(count);
   parsed.batch = true;
@@ -315,7 +327,7 @@ Result<RpcParsed> EnvelopeParser::salvage(std::string_view text, Error why) {
       parsed.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
     }
   }
-  return parsed;
+  return {};
 }
 
 std::string_view EnvelopeParser::raw_member(std::string_view object, std::string_view name) {

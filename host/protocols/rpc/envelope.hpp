@@ -52,13 +52,14 @@ class EnvelopeParser {
   /// `text` is followed by at least 64 readable bytes. An error inside one message of a batch is
   /// that message's, and so is text that cannot be taken (half of a surrogate pair, 2^64) in a
   /// message that has an id; a text that is no message at all is the result's.
-  [[nodiscard]] Result<RpcParsed> parse(std::string_view text);
+  /// `into` is overwritten: one that is used again keeps its memory.
+  [[nodiscard]] Result<void> parse(std::string_view text, RpcParsed& into);
 
   /// The bytes of one member of an object that was part of a parsed text; empty: it has none.
   [[nodiscard]] std::string_view raw_member(std::string_view object, std::string_view name);
 
  private:
-  [[nodiscard]] Result<RpcParsed> salvage(std::string_view text, Error why);
+  [[nodiscard]] Result<void> salvage(std::string_view text, Error why, RpcParsed& parsed);
   [[nodiscard]] std::unexpected<Error> too_many(std::size_t messages) const;
   struct Impl;
   std::unique_ptr<Impl> impl_;

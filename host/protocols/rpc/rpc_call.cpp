@@ -48,7 +48,17 @@ void RpcSession::RpcCall::progress(std::string_view payload) {
   notify(R"({"jsonrpc":"2.0","method":"$/progress","params":{"id":)", members, "");
 }
 
-void RpcSession::RpcCall::answered(Result<Answer> answer) {
+void RpcSession::RpcCall::answered(Result<Answer> result) {
+  if (result) {
+    answered_text(result->text);
+  } else {
+    answer({rpc_error(id_, result.error())});
+  }
+}
+
+void RpcSession::RpcCall::answered_text(std::string_view text) { answer({kHead, id_, R"(,"result":)", text, "}"}); }
+
+void RpcSession::RpcCall::answer(std::initializer_list<std::string_view> parts) {
   const auto session = session_.lock();
   if (!session) return;
   RpcCallPtr last;
@@ -62,11 +72,7 @@ void RpcSession::RpcCall::answered(Result<Answer> answer) {
       session->calls_.erase(it);
     }
   }
-  if (answer) {
-    session->answer({kHead, id_, R"(,"result":)", answer->text, "}"}, batch_.get());
-  } else {
-    session->answer({rpc_error(id_, answer.error())}, batch_.get());
-  }
+  session->answer(parts, batch_.get());
   --session->answering_;
   if (const auto wire = session->wire_.lock()) wire->call_ended();
 }

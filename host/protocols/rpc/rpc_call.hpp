@@ -33,7 +33,7 @@ class RpcSession::Batch {
 
 class RpcSession::RpcCall final : public RoutedCall {
  public:
-  RpcCall(std::weak_ptr<RpcSession> session, std::string_view id, std::shared_ptr<Batch> batch, CallRequest request)
+  RpcCall(std::weak_ptr<RpcSession> session, std::string_view id, std::shared_ptr<Batch> batch, CallRequest&& request)
       : RoutedCall(std::move(request)), session_(std::move(session)), id_(id), batch_(std::move(batch)) {}
 
   /// As it came.
@@ -44,9 +44,12 @@ class RpcSession::RpcCall final : public RoutedCall {
   void credit(std::uint32_t items) override;
   void progress(std::string_view payload) override;
   void answered(Result<Answer> answer) override;
+  void answered_text(std::string_view text) override;
 
  private:
   friend class RpcSession;
+  /// The parts of the answer.
+  void answer(std::initializer_list<std::string_view> parts);
   void notify(std::string_view head, std::string_view middle, std::string_view payload);
 
   const std::weak_ptr<RpcSession> session_;

@@ -53,17 +53,17 @@ RpcSession::RpcCallPtr RpcSession::find_call(std::string_view id) const {
 }
 
 void RpcSession::receive(std::string_view text) {
-  auto parsed = worker_.parser.parse(text);
-  if (!parsed) {
-    refuse(parsed.error());
+  RpcParsed& parsed = worker_.parsed;
+  if (auto ok = worker_.parser.parse(text, parsed); !ok) {
+    refuse(ok.error());
     return;
   }
   std::shared_ptr<Batch> batch;
-  if (parsed->batch) batch = std::make_shared<Batch>(weak_from_this(), parsed->messages.size());
-  for (const auto& message : parsed->messages) handle(message, batch);
+  if (parsed.batch) batch = std::make_shared<Batch>(weak_from_this(), parsed.messages.size());
+  for (auto& message : parsed.messages) handle(message, batch);
 }
 
-void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
+void RpcSession::handle(RpcMessage& message, const std::shared_ptr<Batch>& batch) {
   switch (message.kind) {
     case RpcMessage::Kind::invalid:
       answer({rpc_error(message.id, message.error)}, batch.get());
@@ -81,16 +81,16 @@ void RpcSession::handle(const RpcMessage& message, const std::shared_ptr<Batch>&
   if (batch) batch->add({});
 }
 
-void RpcSession::handle_call(const RpcMessage& message, const std::shared_ptr<Batch>& batch) {
+void RpcSession::handle_call(RpcMessage& message, const std::shared_ptr<Batch>& batch) {
   CallRequest request;
-  request.method = message.method;
+  request.method = std::move(message.method);
   if (!message.params.empty()) request.params = message.params;
   request.origin = origin_;
   if (message.meta.timeout_ms)
     request.deadline = Deadline(deps_.timers.now() + std::chrono::milliseconds(*message.meta.timeout_ms));
   request.stream_credit = message.meta.stream_credit;
-  request.traceparent = message.meta.traceparent;
-  request.idempotency_key = message.meta.idempotency_key;
+  request.traceparent = std::move(message.meta.traceparent);
+  request.idempotency_key = std::move(message.meta.idempotency_key);
   const RpcCallPtr call(new RpcCall(weak_from_this(), message.id, batch, std::move(request)));
   if (const auto refused = admit(call)) {
     answer({rpc_error(message.id, *refused)}, batch.get());
@@ -103,17 +103,20 @@ std::optional<Error> RpcSession::admit(const RpcCallPtr& call) {
   const std::size_t bytes = call->request().params.size();
   Lock lock(mutex_);
   if (closed_) return Error{ErrorKind::unavailable, "the connection is closed", {}};
-  if (calls_.contains(call->token()))
-    return Error{ErrorKind::invalid_request, "id " + call->token() + " is in flight already", {}};
-  if (calls_.size() >= deps_.max_calls_in_flight)
-    return Error{ErrorKind::overloaded, std::to_string(calls_.size()) + " calls of this connection are in flight",
+  const std::size_t others = calls_.size();
+  const auto [place, fresh] = calls_.try_emplace(call->token(), call);
+  if (!fresh) return Error{ErrorKind::invalid_request, "id " + call->token() + " is in flight already", {}};
+  const bool too_many = others >= deps_.max_calls_in_flight;
+  const bool too_large = others != 0 && bytes_in_flight_ + bytes > deps_.max_bytes_in_flight;
+  if (too_many || too_large) calls_.erase(place);
+  if (too_many)
+    return Error{ErrorKind::overloaded, std::to_string(others) + " calls of this connection are in flight",
                  R"({"retry_after_ms":100})"};
-  if (!calls_.empty() && bytes_in_flight_ + bytes > deps_.max_bytes_in_flight)
+  if (too_large)
     return Error{ErrorKind::overloaded,
                  "the calls of this connection in flight hold " + std::to_string(bytes_in_flight_) +
                      " bytes of params; send this one when some are answered",
                  R"({"retry_after_ms":100})"};
-  calls_.emplace(call->token(), call);
   bytes_in_flight_ += bytes;
   return std::nullopt;
 }
@@ -304,7 +307,7 @@ void RpcSession::has_room() {
 }
 
 void RpcSession::closed() {
-  std::unordered_map<std::string_view, RpcCallPtr> calls;
+  boost::unordered_flat_map<std::string_view, RpcCallPtr> calls;
   {
     Lock lock(mutex_);
     closed_ = true;

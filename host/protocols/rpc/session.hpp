@@ -11,6 +11,7 @@
 #pragma once
 
 #include <atomic>
+#include <boost/unordered/unordered_flat_map.hpp>
 #include <functional>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
@@ -20,7 +21,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 
 #include "host/bus/event_bus.hpp"
 #include "host/calls/call.hpp"
@@ -51,6 +51,7 @@ struct SessionDeps {
 struct RpcWorker {
   EnvelopeParser parser;
   Router::MethodReader methods;
+  RpcParsed parsed{};  ///< of the message that is handled
 };
 
 /// How a session reaches its client.
@@ -99,8 +100,8 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
     std::shared_ptr<Subscription> subscription;
   };
 
-  void handle(const RpcMessage& message, const std::shared_ptr<Batch>& batch);
-  void handle_call(const RpcMessage& message, const std::shared_ptr<Batch>& batch);
+  void handle(RpcMessage& message, const std::shared_ptr<Batch>& batch);
+  void handle_call(RpcMessage& message, const std::shared_ptr<Batch>& batch);
   void handle_notification(const RpcMessage& message);
   void handle_stream(std::string_view params);
   void handle_credit(std::string_view params);
@@ -131,7 +132,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   /// Answers on their way to the wire: more of them under mutex_, fewer without.
   std::atomic<std::size_t> answering_{0};
   /// By their id's token, which is the call's.
-  std::unordered_map<std::string_view, RpcCallPtr> calls_ GANTRY_GUARDED_BY(mutex_);
+  boost::unordered_flat_map<std::string_view, RpcCallPtr> calls_ GANTRY_GUARDED_BY(mutex_);
   std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of their params
 };
 

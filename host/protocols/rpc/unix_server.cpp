@@ -240,6 +240,11 @@ Result<void> UnixServer::open(const std::filesystem::path& socket) {
   auto listener = Listener::open(socket);
   if (!listener) return std::unexpected(listener.error());
   impl_->listener.emplace(std::move(*listener));
+  for (const auto& part : impl_->parts) {
+    part->worker.on_rest([weak = std::weak_ptr(impl_), p = part.get()] {
+      if (const auto alive = weak.lock()) p->rpc.methods.release();
+    });
+  }
   impl_->listen();
   return {};
 }

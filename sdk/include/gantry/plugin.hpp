@@ -298,17 +298,9 @@ class Instance {
   }
 
   std::int32_t call(const gantry_msg& msg) {
-    auto state = std::make_shared<CallState>(host_);
-    state->id = msg.id;
+    auto state = std::make_shared<CallState>(host_, msg);
     state->crew = &crew_;
-    state->origin = msg.origin;
-    state->stream = (msg.flags & GANTRY_STREAM) != 0;
-    state->resumed = (msg.flags & GANTRY_RESUMED) != 0;
-    state->deadline = Deadline::in(Duration(msg.budget_ns), host_.now());
-    state->method = to_view(msg.topic);
-    state->params = to_view(msg.payload);
-    state->traceparent = to_view(msg.traceparent);
-    state->idempotency_key = to_view(msg.idempotency_key);
+    if (msg.budget_ns >= 0) state->deadline = Deadline::in(Duration(msg.budget_ns), host_.now());
     state->descriptors = host_.take_descriptors();
     state->table.store(&calls_, std::memory_order_relaxed);
     state->handler_thread.store(std::this_thread::get_id(), std::memory_order_relaxed);

@@ -36,7 +36,16 @@ class CallTable;
 class Crew;
 
 struct CallState : std::enable_shared_from_this<CallState> {
-  explicit CallState(Host host) : host(std::move(host)) {}
+  CallState(const Host& plugin_host, const gantry_msg& msg)
+      : host(plugin_host),
+        id(msg.id),
+        origin(msg.origin),
+        stream((msg.flags & GANTRY_STREAM) != 0),
+        resumed((msg.flags & GANTRY_RESUMED) != 0),
+        method(to_view(msg.topic)),
+        params(to_view(msg.payload)),
+        traceparent(to_view(msg.traceparent)),
+        idempotency_key(to_view(msg.idempotency_key)) {}
 
   static constexpr std::size_t kOutboxItems = 256;
   static constexpr std::size_t kOutboxBytes = std::size_t{4} << 20;  ///< or one item that is larger
@@ -187,6 +196,10 @@ struct CallState : std::enable_shared_from_this<CallState> {
 
   /// One that stops lets go of what it has open: that is no mistake of its own.
   void finish_dropped() {
+    {
+      const Lock lock(mutex);
+      if (answered || answer) return;
+    }
     const bool stops = stopping.load(std::memory_order_relaxed);
     finish(static_cast<std::int32_t>(stops ? ErrorKind::plugin_died : ErrorKind::internal),
            R"({"message":")" + method +

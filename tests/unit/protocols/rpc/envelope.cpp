@@ -17,7 +17,10 @@ struct Reader {
   Result<RpcParsed> operator()(std::string_view message) {
     text.assign(message);
     text.append(64, '\0');
-    return parser.parse(std::string_view(text.data(), message.size()));
+    RpcParsed parsed;
+    if (auto ok = parser.parse(std::string_view(text.data(), message.size()), parsed); !ok)
+      return std::unexpected(ok.error());
+    return parsed;
   }
 };
 }  // namespace
