@@ -19,7 +19,8 @@ using json = nlohmann::json;
   try {
     return json::parse(text);
   } catch (const json::exception& e) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: ...": what follows the name is for people.
+    // The text is "[json.exception.parse_error.101] parse error at line 1, column 2: ...": only the
+    // part behind the name is for people.
     const std::string_view what = e.what();
     const auto name = what.find("] ");
     return fail(ErrorKind::invalid_params,
