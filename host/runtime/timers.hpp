@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/timers.hpp: the host's clock and its timers, handed to whoever needs time.
+// host/runtime/timers.hpp: the interface of the host's clock and its timers.
 //
 // Thread rule: any thread. Callbacks run on a worker (a test's ManualTimers: on the thread that
 // moves the clock), those of at() one at a time, never inside at() or cancel().
@@ -18,15 +18,15 @@ using TimerKey = std::uint64_t;
 class Timers : public Clock {
  public:
   using Callback = std::move_only_function<void()>;
-  /// Never 0.
+  /// Runs `callback` at `when`. The key is never 0.
   virtual TimerKey at(TimePoint when, Callback callback) = 0;
-  /// The same for what most often is cancelled: on a worker it takes no lock that other workers
-  /// take. It runs on that worker, perhaps while another callback runs elsewhere.
+  /// As at(), for a timer that is most often cancelled: on a worker it takes no lock that other
+  /// workers take. The callback runs on that worker, perhaps while another callback runs elsewhere.
   virtual TimerKey at_here(TimePoint when, Callback callback) { return at(when, std::move(callback)); }
-  /// True: it will not run.
+  /// True: the callback will not run.
   virtual bool cancel(TimerKey key) = 0;
 
-  /// At the end of time when that would be beyond it.
+  /// Runs `callback` after `delay`; at the largest time point when that would overflow.
   TimerKey after(Duration delay, Callback callback) {
     const TimePoint time = now();
     return at(delay > TimePoint::max() - time ? TimePoint::max() : time + delay, std::move(callback));
