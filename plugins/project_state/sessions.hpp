@@ -19,11 +19,12 @@
 
 namespace gantry::state {
 
-/// What create and a patch may set. Checks names, types and sizes; `whole`: a session must be complete.
+/// Checks the names, types and sizes of the fields that create and a patch may set. `whole`: a
+/// session must be complete.
 [[nodiscard]] Result<void> check_session_fields(const json& fields, bool whole);
 
 [[nodiscard]] Result<json> create_session(Transaction& tx, const json& fields);
-/// `rev` empty: waived.
+/// `rev` empty: any revision.
 [[nodiscard]] Result<json> update_session(Transaction& tx, const std::string& id, std::optional<std::uint64_t> rev,
                                           const json& patch);
 [[nodiscard]] Result<json> delete_session(Transaction& tx, const std::string& id, std::optional<std::uint64_t> rev);
@@ -35,7 +36,8 @@ struct SessionFilter {
   std::optional<std::string> branch;  ///< exactly
 };
 
-/// In the order of creation. `cursor`: what a page before this one gave as next_cursor, for the same filter.
+/// The sessions in the order of creation. `cursor`: the next_cursor of the page before, for the
+/// same filter.
 [[nodiscard]] Result<json> list_sessions(Database& db, const Ledger& ledger, const SessionFilter& filter,
                                          const std::optional<std::string>& cursor, std::uint64_t limit);
 
