@@ -19,7 +19,8 @@ inline Map first_map() {
   return map;
 }
 
-/// `read(key)` gives the value; `replace(key, value)` puts another one there; `enter` and `leave` run around a reader.
+/// `read(key)` returns the value; `replace(key, value)` stores another; `enter` and `leave` run
+/// before and after each reader.
 template <class Read, class Replace>
 u64 read_while_replacing(
     u64 ops, Timer& timer, const Read& read, const Replace& replace, const std::function<void()>& enter = [] {},
