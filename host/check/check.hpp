@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/check.hpp: `gantry plugin check`: runs the cases, each in a process of its own, one after the other.
+// host/check/check.hpp: `gantry plugin check`: runs the cases, each in a process of its own, one
+// after the other.
 //
 // A case's process gets a new folder as its working folder, HOME, TMPDIR and XDG_*; the folder is
 // removed afterwards. The process leads a process group, which is killed when the case is over, or

@@ -19,7 +19,8 @@ struct LspHead {
 };
 [[nodiscard]] LspHead head_of(std::string_view message);
 
-/// The paths of the folders that an `initialize` names: workspaceFolders, else rootUri, else rootPath.
+/// The paths of the folders that an `initialize` names: workspaceFolders, else rootUri, else
+/// rootPath.
 [[nodiscard]] std::vector<std::string> folders_of_initialize(const json& params);
 /// The paths of the folders that a `workspace/didChangeWorkspaceFolders` adds.
 [[nodiscard]] std::vector<std::string> folders_added(const json& params);

@@ -2,7 +2,8 @@
 //
 // host/config/toml.hpp: TOML text as a plain tree with the position of each element.
 //
-// The rest of this folder works on this tree, so that toml++, which is slow to compile, is included in one file only.
+// The rest of this folder works on this tree, so that toml++, which is slow to compile, is included
+// in one file only.
 //
 // Thread rule: values; no shared state.
 // Bounds: text of at most kMaxConfigBytes; keys of at most 17 parts; values nested at most 32 deep.

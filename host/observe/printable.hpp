@@ -3,8 +3,9 @@
 // host/observe/printable.hpp: makes text of others safe to print on one line of a terminal or a
 // log.
 //
-// Control characters (newline, ESC, C1), line separators, marks that reverse the writing direction, and bytes that are
-// not UTF-8 are shown as escapes: `\n`, `\x1b`, `\u009b`, `\xff`. A backslash stays as it is.
+// Control characters (newline, ESC, C1), line separators, marks that reverse the writing direction,
+// and bytes that are not UTF-8 are shown as escapes: `\n`, `\x1b`, `\u009b`, `\xff`. A backslash
+// stays as it is.
 //
 // Thread rule: a pure function.
 // Bounds: the result has at most `max_bytes` bytes; text that was cut ends with a mark, where that

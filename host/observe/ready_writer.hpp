@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/observe/ready_writer.hpp: writes lines to a terminal or a pipe whose reader may stand still (Ctrl-S, a pager).
+// host/observe/ready_writer.hpp: writes lines to a terminal or a pipe whose reader may stand still
+// (Ctrl-S, a pager).
 //
 // Thread rule: one thread at a time.
 // Never: a wait for the reader. A line that the descriptor does not take at once is dropped; if a

@@ -8,8 +8,8 @@
 //
 // Thread rule: one thread at a time.
 // Bounds: at most `files` files of at most `max_bytes` each. A line longer than that is refused.
-// Never: half a line in a file; a wait other than for the disk. After an error, and when the file was deleted or
-//   renamed, the next append opens a new one under its name.
+// Never: half a line in a file; a wait other than for the disk. After an error, and when the file
+//   was deleted or renamed, the next append opens a new one under its name.
 #pragma once
 
 #include <sys/types.h>

@@ -4,7 +4,8 @@
 // answer, item and credit is delivered to the plugin as a message, in order, under the id that the
 // plugin chose.
 //
-// Thread rule: any thread; nothing blocks. No lock is held while the plugin, the port or the callee is called.
+// Thread rule: any thread; nothing blocks. No lock is held while the plugin, the port or the callee
+// is called.
 // Bounds: OwnCalls::kMaxOpen calls, with params of kMaxOpenBytes together (more: GANTRY_FULL; one
 // call alone may be as large as a payload may be); items either way within the credit that the
 // receiver gave. An item that finds the plugin's mailbox full ends its call with `overloaded`.

@@ -9,9 +9,10 @@
 // which it learns by the end of a socket that nobody else holds. Then it kills the processes below
 // it until none is left, and ends.
 //
-// On the socket are lines of JSON. From the host: what to start ({argv, environment, cwd, granted, asked}), then
-// {"signal": N} for the helper's group. From the guard: {"pid": N, "notes": [...]} or {"error": ..., "kind": N}; at the
-// end {"exit_code": N} or {"signal": N}, and when the guard itself has ended nothing of the helper is left.
+// On the socket are lines of JSON. From the host: what to start ({argv, environment, cwd, granted,
+// asked}), then {"signal": N} for the helper's group. From the guard: {"pid": N, "notes": [...]} or
+// {"error": ..., "kind": N}; at the end {"exit_code": N} or {"signal": N}, and when the guard
+// itself has ended nothing of the helper is left.
 //
 // A process that kills the guard itself escapes this: the helper then dies by the parent-death
 // signal, its daemons do not. No helper can kill its guard where the kernel has version 6 of

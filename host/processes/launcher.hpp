@@ -17,7 +17,8 @@
 // when it leaves, because a thread of it may still use the helper.
 //
 // Bounds: LauncherLimits of helpers (`overloaded`); a helper that no instance claims any more is
-// killed after kUnclaimed; of each plugin the ends of the last kEnded are remembered for process.wait.
+// killed after kUnclaimed; of each plugin the ends of the last kEnded are remembered for
+// process.wait.
 #pragma once
 
 #include <deque>

@@ -3,8 +3,8 @@
 // host/runtime/file_lock.hpp: a lock on a file (flock(2)). The kernel releases the lock when its
 // holder dies, however it dies.
 //
-// Thread rule: a FileLock is used by one thread at a time. take() waits at most kTries times kMoment, and not at all
-// with `waits` false.
+// Thread rule: a FileLock is used by one thread at a time. take() waits at most kTries times
+// kMoment, and not at all with `waits` false.
 #pragma once
 
 #include <chrono>

@@ -5,7 +5,8 @@
 // ended, and that nobody reads its output. The host restores them when the plugin has returned, and
 // before it starts a process.
 //
-// A plugin's own handler for SIGCHLD harms nobody and stays, as do those for the signals of crashes.
+// A plugin's own handler for SIGCHLD harms nobody and stays, as do those for the signals of
+// crashes.
 //
 // Thread rule: keep_signals() once; mend_signals() from any thread. It makes five system calls and
 // does not block.

@@ -9,7 +9,8 @@
 // request for attention (to watch the socket for room) to the peer's worker, at most one post of
 // each kind at a time.
 //
-// Thread rule: the outbox, when() and after_write() from any thread; the rest on its worker, but for flushed().
+// Thread rule: the outbox, when() and after_write() from any thread; the rest on its worker, but
+// for flushed().
 // Full: beyond `max_outbound` the outbox refuses, full() is called, and the peer is closed.
 #pragma once
 

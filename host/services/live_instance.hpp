@@ -7,8 +7,8 @@
 // the caller and wakes the plugin's life (plugin_lives.hpp), which serves or refuses all queued
 // callers.
 //
-// Thread rule: any thread; nothing blocks but get(). The callbacks run on the thread that serves or refuses, without a
-// lock held. Never: a callback is called twice, or not at all.
+// Thread rule: any thread; nothing blocks but get(). The callbacks run on the thread that serves or
+// refuses, without a lock held. Never: a callback is called twice, or not at all.
 // Bounds: a caller that waits holds a permit of the router, is a plugin that needs this one, or is
 // a task.
 #pragma once

@@ -6,7 +6,8 @@
 // The host runs a copy of a library, because the author's next build overwrites the library itself,
 // and with it whatever runs it.
 //
-// Thread rule: any thread; reads and copies files, and blocks for that. mutex_ is held across no I/O.
+// Thread rule: any thread; reads and copies files, and blocks for that. mutex_ is held across no
+// I/O.
 // Bounds: kMaxBuilds builds of a plugin in this process, since no library is ever closed; two
 // copies of a plugin.
 #pragma once

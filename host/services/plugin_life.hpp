@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_life.hpp: the life of a plugin, as a table. The table is in plugin_life.cpp; docs/plugin-life.md
-// shows its diagram, printed by the tests.
+// host/services/plugin_life.hpp: the life of a plugin, as a table. The table is in plugin_life.cpp;
+// docs/plugin-life.md shows its diagram, printed by the tests.
 //
 // An instance is one start of a plugin. At most one instance has the plugin's calls (LiveInstance);
 // an instance that is being replaced finishes its calls beside it.

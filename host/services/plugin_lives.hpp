@@ -8,8 +8,9 @@
 // ending) elsewhere. tests/unit/services walks the table and simulates whole sets of plugins with a
 // LifeHost of its own.
 //
-// A plugin ends after those that need it and starts after those that it needs: an end, and a start, wait until no
-// plugin that needs this one is ending, and a start then asks for what it needs, one after the other.
+// A plugin ends after those that need it and starts after those that it needs: an end, and a start,
+// wait until no plugin that needs this one is ending, and a start then asks for what it needs, one
+// after the other.
 //
 // Thread rule: any thread; nothing blocks. Plugins may be added, and are never removed. Callbacks
 // run on the strand, or at once; they must not block.

@@ -6,7 +6,8 @@
 // message goes on: the model continues text, it does not converse. The answer ends before the first
 // of the request's `stop` texts; text that may begin a stop text is held back until more is known.
 //
-// Thread rule: the worker's thread. step() works for well under a millisecond, so that transfers are not kept waiting.
+// Thread rule: the worker's thread. step() works for well under a millisecond, so that transfers
+// are not kept waiting.
 #pragma once
 
 #include <memory>

@@ -7,7 +7,8 @@
 // `notify` tells the request that there is something to take. When an Outlet is destroyed without
 // an outcome, because the worker is gone, the request sees a closed oneshot.
 //
-// Thread rule: Outlet is used by the worker's thread, Inlet by the serial one; AttemptControl by both.
+// Thread rule: Outlet is used by the worker's thread, Inlet by the serial one; AttemptControl by
+// both.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// request.hpp: one call from its arrival to its answer: permit, attempts, pauses, fallbacks, time-outs.
+// request.hpp: one call from its arrival to its answer: permit, attempts, pauses, fallbacks,
+// time-outs.
 //
 //   begin ─► wait for a permit ─► attempt ─► answer
 //                 ▲                     │ failed, or was silent, before its first item
@@ -27,12 +28,13 @@
 // close the connection: the request waits kLinger for usage, then the answer is the outcome. A
 // complete answer is also the outcome when its time has passed.
 //
-// A cancelled, timed-out or answered request withdraws from the queue, stops its timers and ends its attempt, which
-// closes the connection to the provider.
+// A cancelled, timed-out or answered request withdraws from the queue, stops its timers and ends
+// its attempt, which closes the connection to the provider.
 //
 // Thread rule: the plugin's serial thread; callbacks from other threads are posted there and hold a
 // weak reference.
-// Never: more than one answer; a retry after an item was delivered; a callback into a request that is over.
+// Never: more than one answer; a retry after an item was delivered; a callback into a request that
+// is over.
 #pragma once
 
 #include <cstdint>

@@ -12,8 +12,8 @@
 // stray(), because servers put errors and whole answers there.
 //
 // Thread rule: one thread.
-// Bounds: a line over kMaxLine or an event over kMaxEvent is `too_large`; the parser must not be fed after an error.
-// The first kMaxLine bytes of stray lines are kept.
+// Bounds: a line over kMaxLine or an event over kMaxEvent is `too_large`; the parser must not be
+// fed after an error. The first kMaxLine bytes of stray lines are kept.
 #pragma once
 
 #include <cstddef>

@@ -24,7 +24,8 @@
 // Working folder: the root that `initialize` names first, if that is a folder; else the editor's
 //   own working folder, or the nearest existing folder above it.
 //
-// Thread rule: the functions of the editor's side are called serially; see session.hpp for the rest.
+// Thread rule: the functions of the editor's side are called serially; see session.hpp for the
+//   rest.
 // Bounds: kCredit messages of the editor under way or waiting; of these kMaxQueuedRequests requests
 //   (further ones are answered `overloaded`) and kMaxQueuedBytes (more ends the stream).
 //   kMaxServerRequests unanswered requests of the server (further ones are answered with an error).

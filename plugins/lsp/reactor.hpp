@@ -2,8 +2,9 @@
 //
 // reactor.hpp: one thread that waits for events on descriptors.
 //
-// Thread rule: post() from any thread; add, set and remove on the reactor's thread only (inside a handler or a posted
-//   task). Handlers and tasks run on that thread, must not block and must not throw.
+// Thread rule: post() from any thread; add, set and remove on the reactor's thread only (inside a
+//   handler or a posted task). Handlers and tasks run on that thread, must not block and must not
+//   throw.
 // Never: a handler runs after its remove() has returned; anything runs after stop() has returned.
 //   Tasks that were posted and did not run are destroyed.
 // Bounds: one handler per descriptor; kMaxPosts tasks wait. A process posts at most three

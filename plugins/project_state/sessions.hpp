@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sessions.hpp: development sessions: {id, rev, name, roots[], branch?, open_files[], attributes{}, created_ms,
-// updated_ms}.
+// sessions.hpp: development sessions: {id, rev, name, roots[], branch?, open_files[], attributes{},
+// created_ms, updated_ms}.
 //
-// `rev` starts at 1 and grows by one with each change, the deletion included. Ids are the store's, 128 random bits.
+// `rev` starts at 1 and grows by one with each change, the deletion included. Ids are the store's,
+// 128 random bits.
 // Members that are null do not exist: a merge patch could not express them.
 //
 // Thread rule: one thread, the store's.
-// Bounds: name 1 KiB, branch 1 KiB, 256 roots and 10,000 open files of 4 KiB each, attributes 1 MiB and 64 levels deep,
-//   a whole session 2 MiB, a page of a list 1,000 sessions or 4 MiB.
+// Bounds: name 1 KiB, branch 1 KiB, 256 roots and 10,000 open files of 4 KiB each, attributes 1 MiB
+//   and 64 levels deep, a whole session 2 MiB, a page of a list 1,000 sessions or 4 MiB.
 #pragma once
 
 #include <gantry/json.hpp>

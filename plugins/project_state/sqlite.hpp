@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sqlite.hpp: a thin layer over SQLite's C interface: handles that close themselves, errors as values.
+// sqlite.hpp: a thin layer over SQLite's C interface: handles that close themselves, errors as
+// values.
 //
 // Thread rule: a Database and its Queries are used by one thread at a time.
 // Errors: every failure of SQLite is `storage_failed`, with the action, the file, SQLite's message
@@ -56,7 +57,8 @@ class Database {
   std::unordered_map<const char*, sqlite3_stmt*> statements_;  // by the literal's address
 };
 
-/// One run of a prepared statement. `sql` must be a literal. At most one Query per literal is alive at a time.
+/// One run of a prepared statement. `sql` must be a literal. At most one Query per literal is alive
+/// at a time.
 class Query {
  public:
   template <class... Args>

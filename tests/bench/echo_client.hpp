@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/echo_client.hpp: the load of the echo rows. One thread keeps `depth` calls of 200 bytes in flight on each
-// of some connections to a Unix socket, and checks every answer.
+// tests/bench/echo_client.hpp: the load of the echo rows. One thread keeps `depth` calls of 200
+// bytes in flight on each of some connections to a Unix socket, and checks every answer.
 //
 // With one connection the client waits in recv(), with several in epoll_wait(). One send() answers
 // everything that one recv() brought, so that the client uses as little of the core as possible.

@@ -6,7 +6,8 @@
 //
 // Thread rule: values; a Decoder is used by one thread at a time.
 // Descriptors travel beside the bytes, in the order of the frames that count them.
-// Bounds: a frame of more than the Decoder's `max_frame` bytes, or one whose parts do not add up, breaks the stream.
+// Bounds: a frame of more than the Decoder's `max_frame` bytes, or one whose parts do not add up,
+// breaks the stream.
 #pragma once
 
 #include <gantry/abi.h>

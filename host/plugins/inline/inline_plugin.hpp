@@ -3,10 +3,10 @@
 // host/plugins/inline/inline_plugin.hpp: a plugin inside this process, behind the C boundary of
 // gantry/abi.h.
 //
-// Life: load() and start() on a thread that may block; then calls from any thread; stop() on a thread that may block.
-// The shared library is never closed.
-// Thread rule: everything but load, start and stop may be called from any thread and does not block. Calls into the
-// plugin are serial (SerialQueue), and no lock of ours is held across them.
+// Life: load() and start() on a thread that may block; then calls from any thread; stop() on a
+// thread that may block. The shared library is never closed.
+// Thread rule: everything but load, start and stop may be called from any thread and does not
+// block. Calls into the plugin are serial (SerialQueue), and no lock of ours is held across them.
 // Bounds: beyond kMaxWaiting messages calls and items are refused (`overloaded`); kMaxTimers
 // timers; kMaxPosts posted tasks; events wait in the port's subscription, whose oldest are dropped.
 // An event whose handler fails is delivered again, after a back-off, twice; then it becomes a dead

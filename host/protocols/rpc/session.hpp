@@ -4,7 +4,8 @@
 // streams, its subscriptions, and the methods that concern the connection itself (host.hello,
 // events.*).
 //
-// Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive from any thread.
+// Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive
+//   from any thread.
 // Bounds: max_calls_in_flight calls, with params of max_bytes_in_flight together (more are
 //   `overloaded`; one call alone may be as large as max_message_bytes), 64 subscriptions, for which
 //   EventBus::kMaxWaitingBytes may wait together.

@@ -5,8 +5,8 @@
 //
 // A connection lives on one worker: the one with the fewest connections when the server began to
 //   wait for this one.
-// Thread rule: open() before the workers run; in_place(), renew() and stop_accepting() on the first worker, or when
-//   none runs; close() on none of them; the rest from any.
+// Thread rule: open() before the workers run; in_place(), renew() and stop_accepting() on the first
+//   worker, or when none runs; close() on none of them; the rest from any.
 // Bounds: max_connections; beyond that, and without descriptors, a client is answered `overloaded`
 //   and closed after at most a second; frames and outboxes as in the limits. A client whose bytes
 //   are no frames is closed; a client that does not read is closed when its outbox is full, and is

@@ -2,8 +2,9 @@
 //
 // embedded/predictor.hpp: predicts the text that comes next, token by token, with a probability.
 //
-// Two sources are asked at every context length k, shortest first: the workspace's SuffixModel and the text around the
-// cursor itself. Each length refines the one before it (interpolated Witten-Bell back-off):
+// Two sources are asked at every context length k, shortest first: the workspace's SuffixModel and
+//   the text around the cursor itself. Each length refines the one before it (interpolated
+//   Witten-Bell back-off):
 //
 //   P_k(w) = l * c_k(w) / n_k + (1 - l) * P_{k-1}(w)      l = n_k / (n_k + distinct followers + 1)
 //

@@ -35,7 +35,8 @@ struct WalkCounts {
   std::vector<std::string> notes{};  ///< for people: why files were passed over
 };
 
-/// `root` is absolute and canonical. Calls `each(text)` for every file, until it returns false or `stop` is true.
+/// `root` is absolute and canonical. Calls `each(text)` for every file, until it returns false or
+/// `stop` is true.
 [[nodiscard]] WalkCounts walk_text_files(const std::filesystem::path& root, const WalkLimits& limits,
                                          const std::atomic<bool>& stop,
                                          const std::function<bool(const std::string& text)>& each);

@@ -9,16 +9,18 @@
 // on an executor's thread; after a wait it goes on with the executor that woke it, if that belongs
 // to the same group (gantry/executor.hpp).
 //
-// Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on the executor's
-//   thread.
+// Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on
+//   the executor's thread.
 // Cancelling: pass a CancelToken to the operation that waits; a coroutine that waits is never
 //   destroyed from outside. A spawned coroutine that nobody cancels and nobody wakes stays for
 //   ever, and so does its frame.
 // Exceptions: an exception that escapes from an awaited Task is thrown where the Task is awaited;
 //   from a spawned one it becomes the handle's `internal` error.
-// Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await; no over-aligned
-//   locals; to wait for anything here, a coroutine runs on an Executor (else the process ends, and says so).
-// g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is refused.
+// Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await;
+//   no over-aligned locals; to wait for anything here, a coroutine runs on an Executor (else the
+//   process ends, and says so).
+// g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is
+// refused.
 #pragma once
 
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13

@@ -17,7 +17,8 @@
 // the executor is destroyed never runs, and its frame stays: end the tasks first. stop() leaves
 // ready nodes to the next run(); a member of a group is stopped when the group's tasks have ended,
 // because floating work may have come to it.
-// Never: a node runs twice for one schedule(); a wake-up is lost; a node is touched after run() was called.
+// Never: a node runs twice for one schedule(); a wake-up is lost; a node is touched after run() was
+// called.
 #pragma once
 
 #include <atomic>

@@ -13,9 +13,10 @@
 //   gantry::json document = gantry::to_json(*say);
 //   gantry::json schema = gantry::schema_of<Say>();               // JSON Schema 2020-12
 //
-// Members may be bool, integers and floating-point numbers of any width, std::string, enumerations (described by
-// BOOST_DESCRIBE_ENUM, written by name), gantry::json (any value), other described structs, and std::optional,
-// std::vector and std::map<std::string, T> of these, and std::variant of tagged structs:
+// Members may be bool, integers and floating-point numbers of any width, std::string, enumerations
+// (described by BOOST_DESCRIBE_ENUM, written by name), gantry::json (any value), other described
+// structs, and std::optional, std::vector and std::map<std::string, T> of these, and std::variant
+// of tagged structs:
 //
 //   constexpr auto gantry_fields(const Circle*) { return gantry::tagged("kind", "circle", gantry::field(...)); }
 //   constexpr auto gantry_fields(const Square*) { return gantry::tagged("kind", "square"); }
@@ -31,8 +32,9 @@
 // does not compile: use gantry::json. So a document is as deep as its types; gantry::json members
 // are as deep as the document, which the host bounds.
 //
-// Errors: `invalid_params`, with the first error and its place as a JSON pointer, also as `path` in the data. Nothing
-//   throws on bad input. A floating-point number that is not finite is written as null.
+// Errors: `invalid_params`, with the first error and its place as a JSON pointer, also as `path` in
+//   the data. Nothing throws on bad input. A floating-point number that is not finite is written as
+//   null.
 // Thread rule: pure functions; no shared state.
 #pragma once
 

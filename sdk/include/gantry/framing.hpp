@@ -6,8 +6,9 @@
 //   out from the first byte which framing the peer uses, unless its constructor is given one.
 //
 // Thread rule: one thread at a time.
-// Bounds: a message longer than max_message is skipped, not stored, and reported once as `too_large`; a header block
-//   longer than kMaxHeader, or one without a valid Content-Length, breaks the stream for good (`broken`).
+// Bounds: a message longer than max_message is skipped, not stored, and reported once as
+//   `too_large`; a header block longer than kMaxHeader, or one without a valid Content-Length,
+//   breaks the stream for good (`broken`).
 // Noise: many programs print text on the stream that carries their messages. A decoder with
 //   Noise::skipped steps over the lines in front of a line that begins with `Content-Length:`, and
 //   takes a lone newline for the end of a header line. More than kMaxNoise bytes without a message

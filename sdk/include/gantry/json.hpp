@@ -14,7 +14,8 @@ namespace gantry {
 
 using json = nlohmann::json;
 
-/// Parses one JSON document. Never throws on bad text: malformed text is `invalid_params` with the place.
+/// Parses one JSON document. Never throws on bad text: malformed text is `invalid_params` with the
+/// place.
 [[nodiscard]] inline Result<json> parse_json(std::string_view text) {
   try {
     return json::parse(text);

@@ -12,7 +12,8 @@
 // Borrowing: the pointer is valid until the service is reset or the Lazy dies. With a Quiescence in
 //   the options it is valid until the end of the section in which it was borrowed: retire() waits
 //   for such sections.
-// Single flight: the first caller constructs, the others wait for that one attempt and get its result.
+// Single flight: the first caller constructs, the others wait for that one attempt and get its
+//   result.
 // Failure: an error is given to all callers that waited; until the back-off is over, callers get
 //   the same error at once, then the next caller tries again.
 // Cycles: a construction that would wait for itself, on one thread or over several, is refused with
@@ -22,8 +23,8 @@
 //   callback is dropped. A Lazy outlives the calls on it, waiting and cancelled ones included, and
 //   the jobs that they gave to `spawn`.
 // Cancelled, timed out: that caller waits no more; the attempt goes on for the other callers.
-// Never: a half-constructed service is seen; two attempts run at once; the factory or a callback runs under the lock; a
-//   wake-up is lost. How it works: docs/threads.md, model: tests/model/.
+// Never: a half-constructed service is seen; two attempts run at once; the factory or a callback
+//   runs under the lock; a wake-up is lost. How it works: docs/threads.md, model: tests/model/.
 #pragma once
 
 #include <atomic>

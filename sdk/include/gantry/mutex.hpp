@@ -123,7 +123,8 @@ class GANTRY_SCOPED_CAPABILITY Lock {
   Mutex& mutex_;
 };
 
-/// Holds two mutexes for a scope, locked in the order of their addresses. The same mutex twice is locked once.
+/// Holds two mutexes for a scope, locked in the order of their addresses. The same mutex twice is
+/// locked once.
 class GANTRY_SCOPED_CAPABILITY LockBoth {
  public:
   LockBoth(Mutex& a, Mutex& b) GANTRY_ACQUIRE(a, b) GANTRY_NO_TSA : first_(std::less<Mutex*>{}(&a, &b) ? a : b),
@@ -143,8 +144,8 @@ class GANTRY_SCOPED_CAPABILITY LockBoth {
   Mutex& second_;
 };
 
-/// A condition variable for Mutex. Spurious wake-ups happen: wait in a loop over the condition, which is changed under
-/// the mutex.
+/// A condition variable for Mutex. Spurious wake-ups happen: wait in a loop over the condition,
+/// which is changed under the mutex.
 class CondVar {
  public:
   CondVar() = default;

@@ -5,11 +5,11 @@
 // The number of permits in use is one atomic word: as long as nobody waits, a permit is taken and
 //   given back by one operation on that word, without the lock.
 //
-// Thread rule: any thread. `granted` is called without a lock held, on the caller's thread or on the thread that
-//   releases the permit before; it must not block.
+// Thread rule: any thread. `granted` is called without a lock held, on the caller's thread or on
+//   the thread that releases the permit before; it must not block.
 // Full: acquire refuses with `overloaded`. Order: first come, first served.
-// Never: more permits than the limit are out (a lowered limit takes effect as permits come back); a waiter that
-//   was withdrawn is called.
+// Never: more permits than the limit are out (a lowered limit takes effect as permits come back); a
+//   waiter that was withdrawn is called.
 #pragma once
 
 #include <atomic>

@@ -11,7 +11,8 @@
 // thread outside of its own sections.
 // Cost: a section costs one fence, whatever is borrowed inside.
 // Bound: a section that never ends keeps wait() waiting: pass a time.
-// Source: epoch-based reclamation; McKenney, "Is Parallel Programming Hard", chapter 9; Fraser 2004.
+// Source: epoch-based reclamation; McKenney, "Is Parallel Programming Hard", chapter 9; Fraser
+// 2004.
 #pragma once
 
 #include <atomic>

@@ -81,7 +81,8 @@ inline constexpr std::array<ErrorKindName, 16> kErrorKinds{{
 struct Error {
   ErrorKind kind = ErrorKind::internal;
   std::string message;
-  /// Further members of the wire's `data`, as the text of one JSON object, or empty. Its `kind` is set by the host.
+  /// Further members of the wire's `data`, as the text of one JSON object, or empty. Its `kind` is
+  /// set by the host.
   std::string data;
 
   friend bool operator==(const Error&, const Error&) = default;

@@ -74,9 +74,9 @@ struct RetryOptions {
   std::function<void(int attempt, const Error&)> on_failed{};
 };
 
-/// Calls `op` until it succeeds, `retry_if(error)` says no, or the policy is used up; returns the last result.
-/// `sleep(delay, attempt, error)` waits before the next attempt (attempt counts from 1) and returns false to give up at
-/// once: cancelled, or the deadline is nearer than the delay.
+/// Calls `op` until it succeeds, `retry_if(error)` says no, or the policy is used up; returns the
+/// last result. `sleep(delay, attempt, error)` waits before the next attempt (attempt counts from
+/// 1) and returns false to give up at once: cancelled, or the deadline is nearer than the delay.
 template <class Op, class RetryIf, class Sleep>
 [[nodiscard]] auto retry(const RetryPolicy& policy, Op&& op, RetryIf&& retry_if, Sleep&& sleep)
     -> std::invoke_result_t<Op&> {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/sharded_map.hpp: a hash map for many writers: each key belongs to one of a few locked shards.
+// gantry/sharded_map.hpp: a hash map for many writers: each key belongs to one of a few locked
+// shards.
 //
 // Thread rule: any thread. Closures run under the lock of one shard: they must not touch the map,
 // block or call foreign code. Atomic: each operation on one key. for_each, size and clear go shard
 // by shard: the result may correspond to no single moment.
-// Bound: at most `max_size` entries, if given (counted over all shards, exact); insertion is then `overloaded`.
+// Bound: at most `max_size` entries, if given (counted over all shards, exact); insertion is then
+// `overloaded`.
 // Never: a reference to an entry leaves a closure as its result.
 #pragma once
 

@@ -14,9 +14,10 @@
 // Exceptions: an exception from a closure reaches the caller; the lock is given back.
 // Counts: writers that held the lock, and readers and writers that waited. Reads that did not wait
 //   are not counted: that would cost every reader a second shared cache line.
-// For values that are read far more often than written and can be copied, Snapshot is faster (gantry/snapshot.hpp).
-// Source: Brandenburg and Anderson, "Reader-Writer Synchronization for Shared-Memory Multiprocessor Real-Time Systems",
-//   2009 (phase fairness).
+// For values that are read far more often than written and can be copied, Snapshot is faster
+// (gantry/snapshot.hpp).
+// Source: Brandenburg and Anderson, "Reader-Writer Synchronization for Shared-Memory Multiprocessor
+//   Real-Time Systems", 2009 (phase fairness).
 #pragma once
 
 #include <atomic>

@@ -8,7 +8,8 @@
 //   const Routes& now = reader.get();                   // one acquire load while nothing has changed
 //   routes.update([&](const Routes& old) { return old.with(topic); });
 //
-// Thread rule: Snapshot by any thread. A Reader by one thread at a time; it must not outlive the Snapshot.
+// Thread rule: Snapshot by any thread. A Reader by one thread at a time; it must not outlive the
+//   Snapshot.
 // Reading: get() returns the newest value that was published before the call, and never an older
 //   one than the same Reader saw. The reference is valid until the same Reader's next get() or
 //   release().

@@ -20,13 +20,15 @@
 // what is wrong with them; there a pair without an answer is `undefined`, and the caller decides
 // what that means.
 //
-// Thread rule: tables are constant once made. Strand and StateMachine: post() from any thread; it does not block. The
-// events of all machines of a strand are handled one at a time, in the order of post(), by whichever thread posts to an
-// idle strand; actions run on that thread, without a lock, and may post. They must not block and must not throw.
+// Thread rule: tables are constant once made. Strand and StateMachine: post() from any thread; it
+// does not block. The events of all machines of a strand are handled one at a time, in the order of
+// post(), by whichever thread posts to an idle strand; actions run on that thread, without a lock,
+// and may post. They must not block and must not throw.
 // Bounds: kMaxNames states, events and actions of a table; kMaxPostponed events of a machine (more
 // are an error of the table, and end the process); the queue of a strand is bounded by the code
 // that posts to it.
-// Never: an event is handled inside another one's actions; two actions of a strand run at once; an event is lost.
+// Never: an event is handled inside another one's actions; two actions of a strand run at once; an
+// event is lost.
 // Source: Harel, "Statecharts" (1987); Erlang/OTP, gen_statem ("postpone"); Boost.Asio (strand).
 #pragma once
 

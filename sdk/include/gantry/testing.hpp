@@ -19,9 +19,11 @@
 // and timers; the items of a call have the same functions in CallEnd. pause() stalls the other
 // direction: nothing runs in the plugin until resume().
 //
-// Calls that the plugin makes are answered by on_call, or one by one: stall(Lane::calls), then made(METHOD).
+// Calls that the plugin makes are answered by on_call, or one by one: stall(Lane::calls), then
+// made(METHOD).
 //
-// Thread rule: the test's functions may be called from any thread. Waits give up after 20 s and say so.
+// Thread rule: the test's functions may be called from any thread. Waits give up after 20 s and say
+// so.
 #pragma once
 
 #include <dlfcn.h>
@@ -220,7 +222,8 @@ class TestHost : public detail::HostPort {
       return (entry.first & GANTRY_OWN_CALL) != 0 && !entry.second.result;
     }));
   }
-  /// From now on nothing runs in the plugin: calls, items, events, posted tasks and timers wait, in order.
+  /// From now on nothing runs in the plugin: calls, items, events, posted tasks and timers wait, in
+  /// order.
   void pause() {
     Lock lock(mutex_);
     paused_ = true;

@@ -12,8 +12,8 @@
 //                          the second case start() will complete at once. Any thread.
 //   R finish(WaitEnd)      the result, once, called by the code that waits
 //
-// block() waits with the thread: some pauses, some yields, then a futex. `co_await` on Await<Op> (gantry/coro.hpp)
-// waits with a coroutine.
+// block() waits with the thread: some pauses, some yields, then a futex. `co_await` on Await<Op>
+// (gantry/coro.hpp) waits with a coroutine.
 //
 // Thread rule: an operation is used by the code that waits; cancel() by any thread, until that code
 // goes on.

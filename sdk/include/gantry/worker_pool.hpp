@@ -6,14 +6,14 @@
 //   auto answer = gantry::spawn_blocking(pool, [] { return read_it(); });   // Result<oneshot::Receiver<Result<R>>>
 //   auto text = answer->recv();                                             // or co_await answer->async_recv()
 //
-// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one of
-//   at most `threads` threads, which are started when first needed and stay.
-// Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order: first
-//   in, first out.
+// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one
+//   of at most `threads` threads, which are started when first needed and stay.
+// Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order:
+//   first in, first out.
 // Exceptions: a job that throws harms no other job: exceptions of spawn's jobs are passed to
 //   `on_unhandled_exception`; those of spawn_blocking become the answer's `internal` error.
-// Closed: after stop() spawn refuses with `unavailable`; running jobs end, queued ones are dropped, and
-//   their answers close. The destructor stops and waits.
+// Closed: after stop() spawn refuses with `unavailable`; running jobs end, queued ones are dropped,
+//   and their answers close. The destructor stops and waits.
 #pragma once
 
 #include <atomic>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The workload snapshot.read.2r: two threads look up random keys while a third replaces one value a millisecond.
-// A value's low half is its key, its high half counts the changes.
+// The workload snapshot.read.2r: two threads look up random keys while a third replaces one value a
+// millisecond. A value's low half is its key, its high half counts the changes.
 #pragma once
 
 #include <unordered_map>

@@ -7,21 +7,22 @@
 //   auto another = tx.subscribe();                     // sees what is sent from now on
 //   while (auto got = rx.recv()) use(got->value);      // got->missed: values lost right before this one
 //
-// Thread rule: Sender is copyable, each copy for one thread at a time, copies by any threads at once; Receiver is
-//   move-only, for one thread at a time. Receiving comes as try_recv (never waits), recv (waits with the thread, until
-//   a time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp). send() never waits.
+// Thread rule: Sender is copyable, each copy for one thread at a time, copies by any threads at
+//   once; Receiver is move-only, for one thread at a time. Receiving comes as try_recv (never
+//   waits), recv (waits with the thread, until a time or a token if given) and async_recv
+//   (`co_await`, with gantry/coro.hpp). send() never waits.
 // Order: all receivers see the values in the one order in which they were sent.
-// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the oldest that is
-//   kept and is told exactly how many it missed. It delays nobody.
+// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the
+//   oldest that is kept and is told exactly how many it missed. It delays nobody.
 // Memory: values are stored in blocks of up to 32. A block lives while it holds one of the last
 //   `capacity` values or while a receiver reads in it. So at most `capacity` values, one block
 //   more, and one block for each receiver are kept.
-// Closed: when the last Sender is gone, receivers drain and then see the end. When the last Receiver is gone, send()
-//   refuses with `unavailable`; a Sender can subscribe again.
+// Closed: when the last Sender is gone, receivers drain and then see the end. When the last
+//   Receiver is gone, send() refuses with `unavailable`; a Sender can subscribe again.
 // Cancelled, timed out: nothing was received; the next receive returns the value that this one
 //   would have returned.
-// Never: a value is received twice, or out of order, or missed without being counted; a value is copied or
-//   destroyed under the lock.
+// Never: a value is received twice, or out of order, or missed without being counted; a value is
+//   copied or destroyed under the lock.
 // T is copied for each receiver, and its move constructor must not throw.
 #pragma once
 

@@ -19,9 +19,10 @@
 // Cancelled, timed out: nothing was sent, or nothing was received. An operation that can complete
 //   at once does so whatever the limits say; after that, the first event (completion, time-out or
 //   cancel) decides the result.
-// Closed: when the last Sender is gone or closed, the receiver drains what was accepted and then sees the end. After
-//   Receiver::close() sends refuse with `unavailable`, senders that wait are woken and refused, and what was accepted
-//   can still be received; when the Receiver is gone, what it left is destroyed.
+// Closed: when the last Sender is gone or closed, the receiver drains what was accepted and then
+//   sees the end. After Receiver::close() sends refuse with `unavailable`, senders that wait are
+//   woken and refused, and what was accepted can still be received; when the Receiver is gone, what
+//   it left is destroyed.
 // Never: a value that was refused is moved from; a value that was accepted is lost, doubled or
 //   overtaken while the receiver lives; a wake-up is lost; a value is moved or destroyed by two
 //   threads at once; try_x waits longer than another sender needs for a few instructions.
@@ -176,7 +177,8 @@ class Sender {
   /// True: the receiver takes no more. False may be out of date: another thread may have closed the
   /// channel since.
   [[nodiscard]] bool closed() const { return core_ == nullptr || core_->receiver_closed(); }
-  /// This sender sends no more. When it was the last one, the receiver drains and then sees the end.
+  /// This sender sends no more. When it was the last one, the receiver drains and then sees the
+  /// end.
   void close() {
     if (auto* const core = std::exchange(core_, nullptr)) core->drop_sender();
   }

@@ -4,13 +4,16 @@
 //
 //   auto [reply, answer] = gantry::oneshot::channel<Answer>();
 //
-// Thread rule: each end is move-only and used by one thread at a time; the two ends on any two threads. send() never
-//   waits. Receiving comes as try_recv (never waits), recv (waits with the thread, until a time or a token if given)
-//   and async_recv (`co_await`, with gantry/coro.hpp).
-// Closed: a Sender that dies without sending closes the channel: the receiver sees the end. A Receiver that dies makes
-//   send() refuse with `unavailable`; what was sent and not received is destroyed by the end that goes last.
-// Cancelled, timed out: nothing was received, and the receiver may wait again; a value that is there counts first.
-// Never: a value is delivered twice; a value that was accepted is lost while the receiver lives; a wake-up is lost.
+// Thread rule: each end is move-only and used by one thread at a time; the two ends on any two
+//   threads. send() never waits. Receiving comes as try_recv (never waits), recv (waits with the
+//   thread, until a time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp).
+// Closed: a Sender that dies without sending closes the channel: the receiver sees the end. A
+//   Receiver that dies makes send() refuse with `unavailable`; what was sent and not received is
+//   destroyed by the end that goes last.
+// Cancelled, timed out: nothing was received, and the receiver may wait again; a value that is
+//   there counts first.
+// Never: a value is delivered twice; a value that was accepted is lost while the receiver lives; a
+//   wake-up is lost.
 // How it works, and why its memory orders suffice: docs/threads.md, model: tests/model/.
 #pragma once
 

@@ -13,7 +13,8 @@
 // lost, never stored ones.
 // Empty: read() returns fewer values than asked for, or none. Neither side ever waits.
 // Never: a value that write() has taken is lost, read twice, or read out of order.
-// Source: Lamport's queue with each side caching the other's index, as in "B-Queue" and rigtorp/SPSCQueue; seed 004.
+// Source: Lamport's queue with each side caching the other's index, as in "B-Queue" and
+// rigtorp/SPSCQueue; seed 004.
 #pragma once
 
 #include <algorithm>

@@ -6,15 +6,17 @@
 //   tx.send(changed);                 // never waits; replaces the value before
 //   while (rx.changed()) use(*rx.get());
 //
-// Thread rule: Sender and Receiver are copyable; each copy is used by one thread at a time, copies by any threads at
-// once. Values: immutable once sent. get() hands out shared ownership, so a watcher may keep one as long as it likes.
+// Thread rule: Sender and Receiver are copyable; each copy is used by one thread at a time, copies
+//   by any threads at once. Values: immutable once sent. get() hands out shared ownership, so a
+//   watcher may keep one as long as it likes.
 // Lagging: a watcher sees the newest value and no history; it learns that the value changed, not
 //   how often.
 // Closed: when the last Sender is gone, changed() reports a change that was not seen yet, then the
 //   end. When the last Receiver is gone, send() refuses with `unavailable`; has_receivers() returns
 //   false.
 // Cancelled, timed out: the change, if there is one, is still unseen.
-// Never: the last value that was sent is missed; changed() returns for a value that this watcher has marked as seen.
+// Never: the last value that was sent is missed; changed() returns for a value that this watcher
+//   has marked as seen.
 #pragma once
 
 #include <cstdint>

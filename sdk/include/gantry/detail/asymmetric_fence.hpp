@@ -11,9 +11,9 @@
 // heavy side's write; or the read came before, then so did the light side's write, and the heavy
 // side sees that.
 //
-// Thread rule: any thread. Where the kernel or a sandbox has no membarrier, asymmetric_fences() is false, and both
-// sides must use std::atomic_thread_fence(seq_cst). Source: membarrier(2); P1202 "Asymmetric Fences"; as in folly and
-// liburcu.
+// Thread rule: any thread. Where the kernel or a sandbox has no membarrier, asymmetric_fences() is
+// false, and both sides must use std::atomic_thread_fence(seq_cst). Source: membarrier(2); P1202
+// "Asymmetric Fences"; as in folly and liburcu.
 #pragma once
 
 #include <linux/membarrier.h>

@@ -88,8 +88,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
   CondVar room;                                   ///< signalled when the outbox has room, or will not have any more
   std::optional<CancelSource> cancel_source GANTRY_GUARDED_BY(mutex);
 
-  // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items in order.
-  // A refused text is left as it was.
+  // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items
+  // in order. A refused text is left as it was.
   [[nodiscard]] Result<void> item(std::string&& text) {
     Lock lock(mutex);
     if (answered || answer) return fail(ErrorKind::unavailable, "the call is answered");

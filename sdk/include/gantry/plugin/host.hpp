@@ -2,8 +2,9 @@
 //
 // gantry/plugin/host.hpp: the host as a plugin sees it.
 //
-// Thread rule: Host is a small copyable handle; every function may be called from any thread until the plugin's
-//   object is destroyed. None blocks, none calls back into the plugin before it returns.
+// Thread rule: Host is a small copyable handle; every function may be called from any thread until
+//   the plugin's object is destroyed. None blocks, none calls back into the plugin before it
+//   returns.
 #pragma once
 
 #include <gantry/abi.h>

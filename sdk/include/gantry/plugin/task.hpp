@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/task.hpp: background tasks: calls of the plugin's own methods that the host's supervisor makes.
+// gantry/plugin/task.hpp: background tasks: calls of the plugin's own methods that the host's
+// supervisor makes.
 //
 //   d.method("index.build", gantry::on_pool(&Index::build));   // Result<Built> build(const BuildParams&, Call&)
 //   ...
@@ -14,9 +15,10 @@
 //
 // Thread rule: any thread, as Host; `done` runs serially with the plugin's handlers, once the task
 //   was taken or refused.
-// Bounds: [async] max_background_tasks run at once in a host, 256 wait. A name runs once at a time (`conflict`).
-// Restarts: with the supervisor's back-off; more than supervisor.intensity of them within its period, over all tasks of
-//   the plugin, end all its tasks.
+// Bounds: [async] max_background_tasks run at once in a host, 256 wait. A name runs once at a time
+//   (`conflict`).
+// Restarts: with the supervisor's back-off; more than supervisor.intensity of them within its
+//   period, over all tasks of the plugin, end all its tasks.
 #pragma once
 
 #include <gantry/plugin/host.hpp>

@@ -3,7 +3,8 @@
 // gantry/testing/ends.hpp: the test's ends of calls (gantry/testing.hpp): of calls that the test
 // makes, and of calls that its plugin makes.
 //
-// Thread rule: any thread. An end is a handle: copies are the same end, and none outlives its TestHost.
+// Thread rule: any thread. An end is a handle: copies are the same end, and none outlives its
+// TestHost.
 #pragma once
 
 #include <gantry/testing/port.hpp>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/testing/port.hpp: the host's side of gantry/abi.h for a plugin under test (gantry/testing.hpp).
+// gantry/testing/port.hpp: the host's side of gantry/abi.h for a plugin under test
+// (gantry/testing.hpp).
 //
 // Thread rule: any thread.
 #pragma once
