@@ -80,7 +80,7 @@ class TestHost : public detail::HostPort {
     if (!destroyed_) destroy();
   }
 
-  /// What `start` returned: 0, or an error code.
+  /// The result of `start`: 0, or an error code.
   [[nodiscard]] std::int32_t started() const { return started_; }
   [[nodiscard]] json manifest() const { return json::parse(manifest_); }
 
@@ -110,7 +110,7 @@ class TestHost : public detail::HostPort {
     }));
   }
 
-  // ---- what else the plugin hears ---------------------------------------------------------------------------------
+  // ---- other messages to the plugin -------------------------------------------------------------------------------
 
   /// Delivers an event that the plugin has subscribed to.
   void publish(const std::string& topic, const json& payload, const std::string& epoch = "test",
@@ -194,7 +194,7 @@ class TestHost : public detail::HostPort {
     serial_.join();
   }
 
-  // ---- the ends of what it sends -----------------------------------------------------------------------------------
+  // ---- the lanes of the plugin -------------------------------------------------------------------------------------
 
   void fill(Lane lane) { set_gate(lane, Gate::full); }
   void stall(Lane lane) { set_gate(lane, Gate::stalled); }

@@ -37,7 +37,8 @@
 
 namespace gantry::mpsc {
 
-/// What send_many did: the first `accepted` values are in the channel, the others are untouched.
+/// The result of send_many: the first `accepted` values are in the channel, the others are
+/// untouched.
 struct SentMany {
   std::size_t accepted = 0;
   Result<void> status;  ///< an error when not all were accepted

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What gantry_fields is written with (gantry/fields.hpp): field(), fields(), tagged().
+// The functions for writing gantry_fields (gantry/fields.hpp): field(), fields(), tagged().
 #pragma once
 
 #include <cstddef>

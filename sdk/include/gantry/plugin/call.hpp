@@ -71,7 +71,7 @@ class Call {
   /// not inside a handler.
   [[nodiscard]] CancelToken cancel_token() const { return state_->cancel_token(); }
 
-  /// The descriptors that came with the call; they are the caller's of this function from here on.
+  /// Takes the descriptors that came with the call; a second time there are none.
   [[nodiscard]] Descriptors take_descriptors() { return std::exchange(state_->descriptors, {}); }
   /// Duplicates of these descriptors go with the answer, unless that is an error.
   void attach(Descriptors descriptors) {
