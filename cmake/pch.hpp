@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Precompiled for all of the host, the plugins and their tests: what most units include, and uses of
-// it whose template instances are then compiled once.
+// The precompiled header of the host, the plugins and their tests: headers that most units include,
+// and uses of them, whose template instances are then compiled only once.
 #pragma once
 #include <fcntl.h>
 #include <sys/socket.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The two folders that tests name. Only folders.cpp is compiled with them, so that no other object
-// depends on where the clone lies, and ccache can give it to every clone.
+// The two folders that tests name. Only folders.cpp is compiled with their paths, so that no other
+// object depends on the path of the clone, and ccache can reuse objects in every clone.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Precompiled for the tests with a whole host in them (cmake/pch.cmake).
+// The precompiled header of the tests with a whole host in them (cmake/pch.cmake).
 #pragma once
 #include "tests/pch.hpp"
 #include "tests/unit/support/host.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What only another user, or a user without root's rights, sees: run in a child process, for a thread cannot change
-// its user alone.
+// Runs a test's code as another user, or without root's rights: in a child process, because a
+// thread cannot change its user alone.
 #pragma once
 
 #include <grp.h>
@@ -14,7 +14,7 @@
 namespace gantry::test {
 
 inline constexpr uid_t kNobody = 65534;
-inline constexpr int kSkipped = 77;  ///< ctest shows a case that ends with it as skipped
+inline constexpr int kSkipped = 77;  ///< ctest reports a case that exits with this code as skipped
 
 [[noreturn]] inline void skip(const char* why) {
   std::fprintf(stderr, "skipped: %s\n", why);
@@ -26,8 +26,8 @@ inline bool become_nobody() {
          ::setresuid(kNobody, kNobody, kNobody) == 0;
 }
 
-/// Starts `body` in a child of this process, as `nobody` when this is root, else as the user it is. `body` returns the
-/// child's exit code and must use nothing of Catch.
+/// Starts `body` in a child of this process: as `nobody` if this is root, else as the same user.
+/// `body` returns the child's exit code and must use nothing of Catch.
 template <class F>
 [[nodiscard]] pid_t start_without_root(F&& body) {
   const pid_t child = ::fork();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Precompiled for the tests that need no host (cmake/pch.cmake).
+// The precompiled header of the tests that need no host (cmake/pch.cmake).
 #pragma once
 #include <catch2/catch.hpp>
 #include <gantry/testing.hpp>

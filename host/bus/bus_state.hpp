@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/bus/bus_state.hpp: what the bus and its subscriptions share. Everything here is guarded by BusState::mutex.
+// host/bus/bus_state.hpp: the state that the bus and its subscriptions share. BusState::mutex
+// guards everything here.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,7 @@ namespace gantry::host::bus {
 using gantry::detail::WaitQueue;
 using gantry::detail::WakeList;
 
-/// An event, once, for all queues that hold it.
+/// An event, stored once for all queues that hold it.
 struct HeldEvent {
   Event event;
   std::uint32_t refs = 0;
@@ -25,7 +26,7 @@ struct HeldEvent {
 
 struct Queue;
 
-/// What may wait for several subscriptions together.
+/// The bytes that may wait for several subscriptions together.
 struct Share {
   std::size_t most = EventBus::kMaxWaitingBytes;
   std::size_t held = 0;
@@ -33,12 +34,12 @@ struct Share {
 };
 
 struct Entry {
-  HeldEvent* node = nullptr;  ///< nullptr: coalesced into a later one
+  HeldEvent* node = nullptr;  ///< nullptr: coalesced into a later entry
   std::uint64_t prev = 0;
-  bool unfiltered = false;  ///< replayed: the subscriber's own thread asks the filter
+  bool unfiltered = false;  ///< a replayed event: the subscriber's own thread calls the filter
 };
 
-/// First in, first out, in one piece of memory that grows to what was needed.
+/// A first-in, first-out queue in one piece of memory, which grows as needed and does not shrink.
 class Entries {
  public:
   [[nodiscard]] bool empty() const { return size_ == 0; }
@@ -68,7 +69,7 @@ class Entries {
   std::size_t size_ = 0;
 };
 
-/// Events that nobody holds any more, destroyed after the mutex is free.
+/// Events that no queue holds any more; they are destroyed after the mutex is free.
 class DeferredDestruction {
  public:
   DeferredDestruction() = default;
@@ -86,7 +87,7 @@ class DeferredDestruction {
 };
 
 struct Queue {
-  // What each event touches, together.
+  // The members that each event touches, side by side.
   Entries entries;
   std::size_t live = 0;           ///< entries that were not coalesced away
   std::uint64_t first_place = 0;  ///< of entries.front()
@@ -94,7 +95,7 @@ struct Queue {
   std::size_t buffer = 0;
   Overflow overflow = Overflow::drop_oldest;
   bool over = false;      ///< `end` says why
-  std::size_t bytes = 0;  ///< of what waits
+  std::size_t bytes = 0;  ///< of the events that wait
   std::shared_ptr<Share> share;
 
   // Set once.
@@ -103,8 +104,8 @@ struct Queue {
   std::function<void()> wake;
 
   std::unordered_map<std::string, std::uint64_t> place_of_key;
-  std::vector<Entry> in_hand;                 ///< handed out by the drain() before
-  std::map<std::string, std::uint64_t> prev;  ///< of other logs than the bus's own
+  std::vector<Entry> in_hand;                 ///< events that the last drain() has handed out
+  std::map<std::string, std::uint64_t> prev;  ///< of logs other than the bus's own
   std::uint64_t dropped = 0;
   std::uint64_t coalesced = 0;
   std::optional<Error> end;
@@ -115,7 +116,7 @@ struct Queue {
     if (std::exchange(over, true)) return;
     end = std::move(why);
   }
-  /// An event of so many bytes waits from now on, or does not any more.
+  /// hold(): an event of `size` bytes waits from now on; let_go(): it waits no more.
   void hold(std::size_t size) {
     bytes += size;
     share->held += size;
@@ -135,13 +136,13 @@ struct Member {
 /// The subscriptions that a topic reaches.
 struct Route {
   std::vector<Member> to;
-  bool plain = true;  ///< none of them has a function to ask
+  bool plain = true;  ///< no subscription has a filter or coalesces
 };
 
-/// A log that a plugin keeps.
+/// A log of a plugin's own.
 struct Log {
   LogOwner owner;
-  std::uint64_t number = 0;  ///< the older, the smaller
+  std::uint64_t number = 0;  ///< an older log has a smaller number
 };
 
 struct BusState {
@@ -164,15 +165,16 @@ struct BusState {
   bool closed = false;
   std::uint64_t seq = 0;
   std::uint64_t published = 0;
-  std::uint64_t dropped_before = 0;  ///< by subscriptions that are gone
+  std::uint64_t dropped_before = 0;  ///< by subscriptions that have ended
   std::uint64_t coalesced_before = 0;
   std::uint64_t dead = 0;
   std::uint64_t version = 0;  ///< of `subscriptions`
   std::deque<HeldEvent*> ring;
   std::size_t ring_bytes = 0;
-  std::map<std::string, Log> logs;  ///< but the bus's own, by epoch
+  std::map<std::string, Log> logs;  ///< by epoch; without the bus's own
   std::uint64_t logs_named = 0;
-  /// The newest sequence number of each log that has left the ring: what lies before cannot be replayed.
+  /// The newest sequence number of each log that has left the ring: events up to it cannot be
+  /// replayed.
   std::map<std::string, std::uint64_t> floor;
   std::vector<Member> subscriptions;
   std::unordered_map<std::string, Route>
@@ -180,7 +182,7 @@ struct BusState {
   std::deque<DeadLetter> letters;
 };
 
-/// Keeps and tells a dead letter. Not under the mutex.
+/// Keeps and reports a dead letter. Must not be called under the mutex.
 void add_dead_letter(BusState& bus, const Event& event, const std::string& subscriber, const std::string& error,
                      int attempts);
 

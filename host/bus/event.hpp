@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/bus/event.hpp: what is published, and how a subscriber wants it.
+// host/bus/event.hpp: an event, and the options of a subscription.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ struct Event {
   std::uint64_t seq = 0;
   std::string payload;  ///< the text of one JSON value
 
-  /// The payload as a T, by nlohmann's from_json. `invalid_params`: it is none.
+  /// The payload as a T, by nlohmann's from_json. `invalid_params`: the payload is no T.
   template <class T>
   [[nodiscard]] Result<T> as() const {
     try {
@@ -36,7 +36,7 @@ struct Event {
   }
 };
 
-/// Whose a log of its own is.
+/// The plugin that owns a log of its own.
 struct LogOwner {
   std::string plugin;
   bool bundled = false;  ///< it came with the host
@@ -44,41 +44,42 @@ struct LogOwner {
 
 struct Delivery {
   Event event;
-  std::uint64_t prev = 0;  ///< 0: the first of its log for this subscription
+  std::uint64_t prev = 0;  ///< 0: the first event of its log for this subscription
 };
 
 /// What happens when a subscription that is full gets another event.
 enum class Overflow : std::uint8_t {
-  drop_oldest,  ///< the oldest goes, and is counted
-  coalesce,     ///< of those with one key only the newest waits, at its place in the order; then as drop_oldest
-  disconnect,   ///< the subscription ends: what waits can still be taken, then the end and its reason are seen
+  drop_oldest,  ///< the oldest event is dropped, and counted
+  coalesce,     ///< of events with one key only the newest waits, in the place of the first; then as drop_oldest
+  disconnect,   ///< the subscription ends: events that wait can still be taken, then the end and its reason are seen
 };
 
-/// Where a subscriber wants to go on, per log.
+/// Where a subscriber wants to resume: an epoch and the last sequence number that it saw, for each
+/// log.
 using Since = std::map<std::string, std::uint64_t>;
 
 struct SubscribeOptions {
   Since since{};
   Overflow overflow = Overflow::drop_oldest;
-  std::size_t buffer = 0;  ///< events that may wait; 0: the bus's own, which is also the most
-  /// The bytes that may wait are counted for all subscriptions of this share together, as EventBus::share() made it;
-  /// nullptr: it has one of its own.
+  std::size_t buffer = 0;  ///< events that may wait; 0: as many as the bus keeps, which is also the maximum
+  /// Subscriptions with the same share, made by EventBus::share(), have one limit for the bytes
+  /// that wait. nullptr: the subscription has a limit of its own.
   std::shared_ptr<bus::Share> share{};
   std::string name = "a subscriber";
-  /// Is the event wanted? Called on the publisher's thread, or on the subscriber's for what is replayed, without a
-  /// lock; `seq` is not set yet on the publisher's. Must be quick. An exception is no, and is
-  /// counted and kept as a dead letter.
+  /// Is the event wanted? Must be quick. Called without a lock: on the publisher's thread, where
+  /// `seq` is not set yet, or on the subscriber's thread for a replayed event. An exception counts
+  /// as no; it is counted and kept as a dead letter.
   std::function<bool(const Event&)> filter{};
-  /// For coalesce; called as `filter` is. Empty: the topic.
+  /// The key for `coalesce`; called as `filter` is. Empty: the topic is the key.
   std::function<std::string(const Event&)> key{};
 };
 
-/// An event that a subscriber could not be given.
+/// An event that could not be delivered to a subscriber.
 struct DeadLetter {
   std::string topic;
   std::string epoch;
   std::uint64_t seq = 0;
-  std::string payload;  ///< its first kPayload bytes
+  std::string payload;  ///< the first kPayload bytes of the payload
   std::string subscriber;
   std::string error;
   int attempts = 0;

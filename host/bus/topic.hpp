@@ -2,8 +2,8 @@
 //
 // host/bus/topic.hpp: topics and the patterns that match them.
 //
-// A topic is 1 to 16 segments joined by dots, each of letters, digits, `_` and `-`; at most 256 bytes. A pattern may
-// hold `*` (exactly one segment) and `**` (any number of segments, also none).
+// A topic is 1 to 16 segments joined by dots, each of letters, digits, `_` and `-`; at most 256
+// bytes. A pattern may hold `*` (exactly one segment) and `**` (any number of segments, also none).
 //
 // Thread rule: pure functions.
 #pragma once

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/calls/origins.hpp: who is connected, by id. Ids are never used again.
+// host/calls/origins.hpp: the clients and plugins that are connected, by id. Ids are never used
+// again.
 //
 // Thread rule: any thread.
 #pragma once
@@ -29,13 +30,14 @@ class Origins {
     records_.emplace(++last_, Entry{std::move(record), nullptr});
     return last_;
   }
-  /// How it is called back; else it cannot be.
+  /// Sets how the client is called back; without this it cannot be.
   void answers(OriginId id, MakeCall call) {
     Lock lock(mutex_);
     const auto it = records_.find(id);
     if (it != records_.end()) it->second.call = std::make_shared<const MakeCall>(std::move(call));
   }
-  /// Calls back `request.client`.
+  /// Calls back `request.client`. `unavailable`: the client is gone. `method_not_found`: it takes
+  /// no calls.
   [[nodiscard]] CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink) const {
     std::shared_ptr<const MakeCall> call;
     bool known = false;
@@ -59,7 +61,7 @@ class Origins {
     Lock lock(mutex_);
     records_.erase(id);
   }
-  /// {client, version, workspace} as text; empty when it is gone.
+  /// {client, version, workspace} as text; empty: the client or plugin is gone.
   [[nodiscard]] std::optional<std::string> describe(OriginId id) const {
     OriginRecord record;
     {

@@ -19,7 +19,7 @@ namespace gantry::host {
   return Params(std::move(*params));
 }
 
-/// Of one that takes a string, `name`, and nothing else.
+/// The params of a method that takes one string, `name`, and nothing else.
 [[nodiscard]] inline Result<std::string> only_param(const CallRequest& request, const char* name) {
   auto params = params_of(request);
   if (!params) return std::unexpected(params.error());

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/bare_host.hpp: a host of the C boundary and nothing more (gantry/abi.h): it delivers whatever it is told
-// to, also what a real host would never let through, and keeps what the plugin does with it.
+// host/check/bare_host.hpp: a minimal host at the C boundary (gantry/abi.h): it delivers whatever a
+// case wants, also messages that a real host would never let through, and records the plugin's
+// reactions.
 //
-// The plugin's strand is one thread of this object. What is said to it is queued, and delivered one
-// at a time. The bytes of a message are spoilt when `deliver` has returned: a plugin that keeps
+// The plugin's strand is one thread of this object, which delivers queued messages one at a time.
+// The bytes of a message are overwritten when `deliver` has returned, so that a plugin that keeps
 // them is found out. Exceptions that cross the boundary are caught here, and are a fault.
 //
-// Thread rule: everything by the one thread that owns it. What the plugin calls back comes from any thread, also after
-// its end: what it finds then (bare_host_table.cpp) is never freed.
-// Bounds: kMaxPosts, the host's for timers and calls of the plugin's; kMaxFaults faults are kept.
+// Thread rule: all functions by the one thread that owns the object. The plugin's calls come from
+// any thread, even after its end: the state that they reach then (bare_host_table.cpp) is never
+// freed.
+// Bounds: kMaxPosts; the host's bounds for timers and for calls of the plugin; kMaxFaults faults
+// are kept.
 // Waits have a timeout; a thread that is stuck in the plugin is left to the end of the process.
 #pragma once
 
@@ -30,11 +33,11 @@
 namespace gantry::host::check {
 
 enum class Fault : std::uint8_t {
-  exception,       ///< it left a function of the plugin's
-  answered_twice,  ///< RESPONSE to a call that was answered
-  answered_late,   ///< the same, but the call was cancelled meanwhile: its cancel may have crossed the answer
+  exception,       ///< an exception left a function of the plugin
+  answered_twice,  ///< RESPONSE to a call that was answered before
+  answered_late,   ///< as answered_twice, but the call was cancelled meanwhile: the cancel may have crossed the answer
   unknown_call,    ///< RESPONSE to a call that nobody has made
-  bad_answer,      ///< its payload is no JSON, or its status no code of the contract
+  bad_answer,      ///< the payload is no JSON, or the status no code of the contract
   malformed,       ///< a message that no host takes
   too_early,       ///< a function of the host was called before `start`
   too_late,        ///< a function of the host was called after `destroy` had returned
@@ -42,24 +45,24 @@ enum class Fault : std::uint8_t {
 struct FaultSeen {
   Fault fault;
   std::string what;
-  bool serial;  ///< on the plugin's strand
+  bool serial;  ///< it happened on the plugin's strand
 };
 
-/// What has become of a call.
+/// The record of one call.
 struct CallSeen {
   std::string method;
   bool stream = false;
   bool answered = false;
   std::int32_t status = 0;
   bool refused = false;       ///< `deliver` has returned a negative result
-  bool other_thread = false;  ///< it was answered on another one than the strand
+  bool other_thread = false;  ///< the answer came on another thread than the strand
   bool cancelled = false;
-  std::uint64_t credit = 0;  ///< that is left
+  std::uint64_t credit = 0;  ///< the credit that is left
   std::uint64_t items = 0;
 };
 
 struct Message {
-  std::uint16_t kind = GANTRY_CALL;  ///< enum gantry_kind, or what will be one
+  std::uint16_t kind = GANTRY_CALL;  ///< enum gantry_kind, or a kind that a later version may add
   std::uint64_t id = 0;
   std::string topic{};
   std::string payload{};
@@ -68,16 +71,17 @@ struct Message {
   std::int64_t budget_ns = -1;
   std::uint64_t origin = 1;
 };
-/// For people: "call 3 echo.say {...}".
+/// The message for people: "call 3 echo.say {...}".
 [[nodiscard]] std::string text_of(const Message& message);
 
 struct HostOptions {
   bool extensions = true;
-  /// From STOP on everything but an answer is GANTRY_CLOSED; else from its answer on.
+  /// True: after STOP every message but an answer is refused as GANTRY_CLOSED; false: only after
+  /// STOP's answer.
   bool closed_from_stop = false;
-  /// A call that is cancelled before its turn comes is answered by the host, as a real one does.
+  /// A call that is cancelled before its turn comes is answered by the host, as by a real one.
   bool skip_cancelled = false;
-  /// Every n-th item, event, post, timer and call of the plugin's is refused as GANTRY_FULL; 0: none.
+  /// Every n-th item, event, post, timer and call of the plugin is refused as GANTRY_FULL; 0: none.
   unsigned refuse_every = 0;
 };
 
@@ -95,31 +99,32 @@ class BareHost {
   BareHost& operator=(const BareHost&) = delete;
   ~BareHost();
 
-  // Its life: create, start, stop, destroy; then create may come again.
-  /// False: it returned nothing, or did not return.
+  // The plugin's life: create, start, stop, destroy; after that create may be called again.
+  /// False: `create` returned NULL, or did not return.
   [[nodiscard]] bool create();
-  /// Empty: it did not return within `timeout`.
+  /// The result of `start`; empty: it did not return within `timeout`.
   [[nodiscard]] std::optional<std::int32_t> start(const json& config, Duration timeout);
   struct Stopped {
     bool answered = false;
     bool returned = false;  ///< from the delivery
     Duration took{};
   };
-  /// Waits for the answer as long as the budget is, then for what is in the plugin to return.
+  /// Waits for the answer to STOP within `budget`, then for calls into the plugin to return.
   [[nodiscard]] Stopped stop(Duration budget, Duration timeout);
-  /// False: it did not return.
+  /// False: `destroy` did not return.
   [[nodiscard]] bool destroy(Duration timeout);
 
-  /// An id for a call.
+  /// A fresh id for a call.
   [[nodiscard]] std::uint64_t next_id();
-  /// Queues it. A CALL is answered from here on, a CANCEL makes its call cancelled at once.
+  /// Queues the message. A CALL may be answered from here on, a CANCEL marks its call as cancelled
+  /// at once.
   void say(Message message);
-  /// Tells nobody of what is said, for many.
+  /// Leaves the messages out of the report from now on, because there are many.
   void be_quiet();
-  /// Everything that was said has been delivered.
+  /// Waits until every queued message has been delivered.
   [[nodiscard]] bool settle(Duration timeout);
   [[nodiscard]] bool wait_for(std::uint64_t id, Duration timeout);
-  /// It is answered, or has used up its credit.
+  /// Waits until the call is answered, or has used up its credit.
   [[nodiscard]] bool wait_for_need(std::uint64_t id, Duration timeout);
   [[nodiscard]] bool wait_for_all(Duration timeout);
   /// From now on nothing is refused as full.
@@ -132,7 +137,7 @@ class BareHost {
   [[nodiscard]] std::string last_error() const;
 
  private:
-  /// Runs it on the strand. False: it did not return within `timeout`.
+  /// Runs `task` on the strand. False: it did not return within `timeout`.
   [[nodiscard]] bool run(std::function<void()> task, Duration timeout);
   void deliver(Message& message);
   [[nodiscard]] std::string method_of(std::uint64_t id) const;

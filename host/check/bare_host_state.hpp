@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/bare_host_state.hpp: what stands behind the gantry_host of a BareHost, and outlives it.
+// host/check/bare_host_state.hpp: the state behind the gantry_host of a BareHost. It outlives the
+// BareHost.
 //
-// Thread rule: any thread; mutex_ guards all that changes, and is not held while the plugin is called.
+// Thread rule: any thread; mutex_ guards all state that changes, and is not held while the plugin
+// is called.
 #pragma once
 
 #include <gantry/abi.h>
@@ -27,28 +29,28 @@ enum class Phase : std::uint8_t { none, created, running, stopping, stopped, des
 struct HostState {
   HostState(CaseReport& to, HostOptions how);
 
-  // What the plugin calls.
+  // The functions that the plugin calls.
   std::int32_t take(const gantry_msg& msg);
   std::int32_t post(void (*fn)(void*), void* arg);
   std::uint64_t start_timer(std::int64_t delay_ns, void (*fn)(void*), void* arg);
   std::int32_t cancel_timer(std::uint64_t id);
   [[nodiscard]] std::int32_t cancelled(std::uint64_t id) const;
   void log(std::int32_t level, std::string_view line);
-  /// Is the host still there for `what`? A fault when it was never, or is no more.
+  /// May the plugin call function `what` now? A call before the start or after the end is a fault.
   [[nodiscard]] bool is_there(const char* what);
 
   void fault(Fault fault, std::string what);
-  /// The strand's life.
+  /// The loop of the strand's thread.
   void serve();
   void queue(std::function<void()> task);
-  /// `fn` calls the plugin. What it throws is a fault, and -1.
+  /// Runs `fn`, which calls the plugin. An exception is recorded as a fault, and gives -1.
   std::int32_t guarded(const std::string& what, const std::function<std::int32_t()>& fn);
 
   gantry_host table{};
   CaseReport& report;
   const HostOptions options;
   std::thread::id serial{};  ///< constant once the thread runs
-  bool quiet = false;        ///< the owner's
+  bool quiet = false;        ///< used by the owner's thread only
 
   mutable Mutex mutex{"bare host"};
   CondVar changed;
@@ -74,7 +76,7 @@ struct HostState {
   bool generous GANTRY_GUARDED_BY(mutex) = false;
   std::vector<FaultSeen> faults GANTRY_GUARDED_BY(mutex);
   std::string last_error GANTRY_GUARDED_BY(mutex);
-  /// Hands the answer of a call of the plugin's own to it. Set by the BareHost; serial.
+  /// Delivers the answer of a call that the plugin made. Set by the BareHost; serial.
   std::function<void(std::uint64_t id)> answer_own;
 
  private:

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/case_report.hpp: what a case's process tells the validator while it runs, so that it is known when the
-// process dies: lines of JSON on a pipe, {"log": line}, {"step": message, "method": of its
-// call}, {"outcome": {...}}.
+// host/check/case_report.hpp: the reports that a case's process sends to the validator while it
+// runs, so that they are known when the process dies: lines of JSON on a pipe, {"log": line},
+// {"step": message, "method": of its call}, {"outcome": {...}}.
 //
 // Thread rule: any thread. Blocks while the validator reads; it always reads.
-// Bounds: kMaxLines lines are told, kMaxLine bytes of each; more are dropped.
+// Bounds: kMaxLines lines are sent, kMaxLine bytes of each; more are dropped.
 #pragma once
 
 #include <gantry/mutex.hpp>
@@ -20,11 +20,12 @@ class CaseReport {
   static constexpr int kMaxLines = 20'000;
   static constexpr std::size_t kMaxLine = 300;
 
-  /// `fd` stays the caller's.
+  /// The caller keeps the ownership of `fd`.
   explicit CaseReport(int fd) : fd_(fd) {}
-  /// The plugin has logged it.
+  /// Reports a line that the plugin has logged.
   void log(std::string_view line) { report({{"log", printed(line)}}); }
-  /// What is about to be said to the plugin. `method`: of the call that it is about; empty: of none.
+  /// Reports a message that is about to be delivered. `method`: of the call that it concerns;
+  /// empty: of none.
   void step(std::string_view line, std::string_view method) {
     report({{"step", printed(line)}, {"method", printed(method)}});
   }

@@ -2,8 +2,9 @@
 //
 // host/check/cases.hpp: the cases of `gantry plugin check`, in the order in which they run.
 //
-// A case runs on the main thread of a process of its own (case_main.hpp), and may leave threads behind. It judges what
-// it is named after, and nothing else: a plugin that does one thing wrong fails one case.
+// A case runs on the main thread of a process of its own (case_main.hpp), and may leave threads
+// behind. It judges only the property that it is named after: a plugin that does one thing wrong
+// fails one case.
 #pragma once
 
 #include <gantry/abi.h>
@@ -19,28 +20,28 @@
 
 namespace gantry::host::check {
 
-/// What a case has to work with.
+/// The plugin that a case examines.
 struct Subject {
   std::filesystem::path library;
-  std::filesystem::path folder;  ///< of its own, empty
+  std::filesystem::path folder;  ///< a folder of the case's own, empty
   std::uint64_t seed = 0;
   CaseReport& report;
-  Manifest manifest{};                    ///< the compiled-in one; of cases that need it
-  const gantry_entry_t* entry = nullptr;  ///< of cases that need it
+  Manifest manifest{};                    ///< the compiled-in manifest; set for cases that need it
+  const gantry_entry_t* entry = nullptr;  ///< set for cases that need it
 
-  /// What the plugin is started with; `name` tells objects apart.
+  /// The plugin's start configuration; different objects get different values of `name`.
   [[nodiscard]] json config(const std::string& name = "state") const;
 };
 
 enum class Needs : std::uint8_t {
-  file,    ///< nothing of the plugin is executed
+  file,    ///< no code of the plugin is executed
   loaded,  ///< the library is loaded, and describes itself
   started,
 };
 
 struct Case {
   const char* name;
-  const char* shows;  ///< one line, for `--list` and docs/plugin-check.md
+  const char* shows;  ///< what the case shows, in one line, for `--list` and docs/plugin-check.md
   Needs needs;
   std::chrono::seconds bound;
   Outcome (*run)(Subject&);
@@ -50,7 +51,7 @@ struct Case {
 /// nullptr: there is none.
 [[nodiscard]] const Case* find_case(std::string_view name);
 
-// cases_file.cpp: without a host
+// cases_file.cpp: these need no host.
 Outcome check_exports(Subject& s);
 Outcome check_unique_symbols(Subject& s);
 Outcome check_libstdcxx(Subject& s);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/drive.hpp: one object of the plugin, driven through a case: started, called with params that its manifest
-// describes, waited for, stopped; and what is said of it then.
+// host/check/drive.hpp: drives one object of the plugin through a case: starts it, calls its
+// methods with params that fit its manifest, waits for answers, stops it, and judges its behaviour.
 //
-// A call gets kTimeout for its answer, then it is cancelled and gets it once more; what is open
-// then may still be answered until end_calls() is over.
+// A call has kTimeout for its answer; then it is cancelled, and has kTimeout once more. A call that
+// is still open then may be answered until end_calls() is over.
 //
 // Thread rule: the case's thread.
 #pragma once
@@ -22,9 +22,9 @@ namespace gantry::host::check {
 
 inline constexpr Duration kTimeout = std::chrono::milliseconds(100);
 inline constexpr Duration kGrace = std::chrono::seconds(10);
-/// That a plugin gets to stop; what a host gives by default is more.
+/// The time that a plugin has to stop; a host's default is longer.
 inline constexpr Duration kStopBudget = std::chrono::seconds(5);
-/// For what may block: `start`, `destroy`.
+/// The time limit for functions that may block: `start`, `destroy`.
 inline constexpr Duration kLongTimeout = std::chrono::seconds(20);
 
 class Drive {
@@ -33,25 +33,25 @@ class Drive {
   Drive(const Drive&) = delete;
   Drive& operator=(const Drive&) = delete;
 
-  /// Creates and starts it. Set: what went wrong.
+  /// Creates and starts the plugin. Returns the outcome if that failed.
   [[nodiscard]] std::optional<Outcome> begin();
   [[nodiscard]] std::uint64_t call(const std::string& method, std::string params, std::int64_t budget_ns = -1);
   [[nodiscard]] std::uint64_t open_stream(const std::string& method, std::string params, std::uint32_t credit);
   void cancel(std::uint64_t id);
-  /// Waits for its answer, giving credit; cancels it. False: it is still open.
+  /// Waits for the answer, giving credit; then cancels the call. False: the call is still open.
   bool finish(std::uint64_t id, Duration timeout = kTimeout);
-  /// Each method once with params that fit, finished one after the other. How many calls that were.
+  /// Calls each method once, with fitting params, one after the other. Returns the number of calls.
   std::size_t call_each(Wish wish);
-  /// Cancels what is open and waits for it.
+  /// Cancels the open calls and waits for their answers.
   void end_calls(Duration grace = kGrace);
-  /// A handler that keeps the strand until it is cancelled is cancelled: a host that stops says
-  /// goodbye to its clients first.
+  /// Cancels handlers that keep the strand until they are cancelled: a host that stops cancels its
+  /// clients' calls first.
   void free_thread();
-  /// Stops and destroys it, judging nothing. False: it does not return.
+  /// Stops and destroys the plugin without judging. False: it does not return.
   bool end();
 
-  /// What is wrong, the worst first: a call that is not answered, an exception, then `fatal` faults; `tolerated` ones
-  /// are a warning. `note`: of one that has passed.
+  /// The worst finding: a call without an answer, then an exception, then `fatal` faults;
+  /// `tolerated` faults are a warning. `note`: the note of an outcome that passed.
   [[nodiscard]] Outcome judge(std::string note, std::initializer_list<Fault> fatal = {},
                               std::initializer_list<Fault> tolerated = {}) const;
 
@@ -67,10 +67,10 @@ class Drive {
   Values values_;
 };
 
-/// Starts it, does `body`, ends the calls and the plugin, and judges.
+/// Starts the plugin, runs `body`, ends the calls and the plugin, and judges.
 [[nodiscard]] Outcome with_plugin(Subject& subject, HostOptions options, const std::function<Outcome(Drive&)>& body);
 
-/// "3 calls of 2 methods"
+/// Text such as "3 calls of 2 methods".
 [[nodiscard]] std::string counted(std::size_t calls, std::size_t methods);
 
 }  // namespace gantry::host::check

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/stub_port.hpp: the surroundings of a plugin that runs alone: nobody answers its calls,
-// nobody sends it events, and what it publishes is kept.
+// host/check/stub_port.hpp: the surroundings of a plugin that runs alone: its calls are not
+// answered, it receives no events, and the events that it publishes are kept.
 //
 // Thread rule: any thread.
 // Bounds: kMaxEvents events are kept.
@@ -47,7 +47,7 @@ class StubPort final : public PluginPort {
   [[nodiscard]] std::optional<Event> take_event() override { return std::nullopt; }
   void event_over(const Event& /*event*/, const std::string& /*failure*/, int /*tries*/) override {}
 
-  /// The topics of the events so far, in order.
+  /// The topics of the published events, in order.
   [[nodiscard]] std::vector<std::string> published() const {
     const Lock lock(mutex_);
     return topics_;

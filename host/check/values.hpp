@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/check/values.hpp: values that fit a JSON Schema, and such that do not, from a seed.
+// host/check/values.hpp: makes values that fit a JSON Schema, and values that do not, from a seed.
 //
-// Of JSON Schema it knows what gantry/fields.hpp writes and what people write by hand: type (also a list), const, enum,
-// the bounds of numbers and lengths, properties, required, additionalProperties, items, oneOf and anyOf. What else
-// there is it ignores; a schema that says nothing is taken as any value.
+// It knows the part of JSON Schema that gantry/fields.hpp and most people write: type (also a
+// list), const, enum, the bounds of numbers and lengths, properties, required,
+// additionalProperties, items, oneOf and anyOf. Other keywords are ignored; an empty schema allows
+// any value.
 //
 // Thread rule: confined to one thread. The same seed gives the same values.
-// Bounds: kMaxDepth levels, kMaxMembers members of an object that names none, kMaxText characters, unless the schema
-// asks for more, up to kMostText.
+// Bounds: kMaxDepth levels, kMaxMembers members of an object whose schema names none, kMaxText
+// characters, unless the schema asks for more, up to kMostText.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +22,18 @@ namespace gantry::host::check {
 class Random {
  public:
   explicit Random(std::uint64_t seed) : engine_(seed) {}
-  /// Below `n`, which is not 0.
+  /// A number below `n`, which is not 0.
   [[nodiscard]] std::uint64_t below(std::uint64_t n) { return engine_() % n; }
   [[nodiscard]] bool chance(std::uint64_t one_in) { return below(one_in) == 0; }
   [[nodiscard]] std::uint64_t any() { return engine_(); }
 
  private:
-  std::mt19937_64 engine_;  // the standard says what it gives; its distributions are each library's own
+  std::mt19937_64 engine_;  // the standard fixes its values; the distributions differ between libraries
 };
 
 enum class Wish : std::uint8_t {
-  least,  ///< what is required, as small as it may be
-  some,   ///< whatever fits
+  least,  ///< only required members, as small as possible
+  some,   ///< any value that fits
 };
 
 class Values {
@@ -44,11 +45,11 @@ class Values {
 
   explicit Values(std::uint64_t seed) : random_(seed) {}
   [[nodiscard]] json fitting(const json& schema, Wish wish) { return make(schema, wish, 0); }
-  /// Params of a method: always an object.
+  /// Params for a method: always an object.
   [[nodiscard]] json params(const json& schema, Wish wish);
-  /// An object, well-formed, that fits the schema no more where the schema says anything.
+  /// A well-formed object that does not fit the schema, if the schema excludes any.
   [[nodiscard]] json unfitting_params(const json& schema);
-  /// The text of params with a few bytes changed, left out or doubled; perhaps no JSON any more.
+  /// The text with a few bytes changed, removed or doubled; the result may be no JSON.
   [[nodiscard]] std::string mutated(std::string text);
   [[nodiscard]] Random& random() { return random_; }
 
@@ -60,7 +61,7 @@ class Values {
   [[nodiscard]] json array(const json& schema, Wish wish, int depth);
   [[nodiscard]] json object(const json& schema, Wish wish, int depth);
   [[nodiscard]] json anything(Wish wish, int depth);
-  /// Of another type than `value`.
+  /// A value of another type than `value`.
   [[nodiscard]] json other_than(const json& value);
 
   Random random_;

@@ -24,29 +24,30 @@ class Client {
  public:
   using OnNotification = std::function<void(const std::string& method, const json& params)>;
 
-  /// `unavailable` when nobody listens there.
+  /// Connects. `unavailable`: nobody listens on the socket.
   [[nodiscard]] static Result<Client> connect(const std::filesystem::path& socket);
   Client(Client&& other) noexcept;
   Client& operator=(Client&&) = delete;
   ~Client();
 
-  /// Sends a call and waits for its answer; `timeout` negative: for ever. Notifications meanwhile go to
-  /// `on_notification`.
+  /// Sends a call and waits for its answer; `timeout` negative: for ever. Notifications that come
+  /// meanwhile are passed to `on_notification`.
   [[nodiscard]] Result<json> call(const std::string& method, const json& params,
                                   std::chrono::milliseconds timeout = std::chrono::milliseconds(-1),
                                   const OnNotification& on_notification = {});
-  /// With the text of the params as it is: a document loses the order of an object's members.
+  /// As call(), with the params as text: a JSON document would lose the order of an object's
+  /// members.
   [[nodiscard]] Result<json> call_with_text(const std::string& method, const std::string& params,
                                             std::chrono::milliseconds timeout,
                                             const OnNotification& on_notification = {});
   [[nodiscard]] Result<void> notify(const std::string& method, const json& params);
 
   [[nodiscard]] Result<void> send(std::string_view message);
-  /// The next message; `timeout` when the time is up (the message names the socket and the process), `unavailable` when
-  /// the host has closed.
+  /// The next message. `timeout`: the time is up (the error names the socket and the process);
+  /// `unavailable`: the host has closed the connection.
   [[nodiscard]] Result<json> receive(std::chrono::milliseconds timeout);
   [[nodiscard]] int fd() const { return fd_; }
-  /// The host's process; 0 where that cannot be seen from here.
+  /// The process of the host; 0 where the system does not show it.
   [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
@@ -61,33 +62,33 @@ class Client {
 
 struct ConnectOptions {
   std::filesystem::path socket;
-  bool socket_is_named = false;     ///< by the user, for this client
-  std::filesystem::path state_dir;  ///< whoever has it answers where nobody does on the socket
-  std::string config;               ///< handed to a host that is started
+  bool socket_is_named = false;     ///< the user has named the socket for this client
+  std::filesystem::path state_dir;  ///< if nobody listens on the socket, the host that has this folder is used
+  std::string config;               ///< passed to a host that is started
   bool may_start = true;
   std::string client;
-  std::chrono::milliseconds timeout = std::chrono::seconds(10);  ///< with a host that does not say hello
+  std::chrono::milliseconds timeout = std::chrono::seconds(10);  ///< for host.hello
 };
 
 struct Common;  // commands.hpp
-/// What the command line says of the connection.
+/// The connection options of the command line.
 [[nodiscard]] ConnectOptions connect_options(const Common& common, std::string client);
 
 struct Connected {
   Client client;
-  /// In what the host that answers differs from what this client would have started: version, configuration, state
-  /// folder.
+  /// How the host that answers differs from the host that this client would have started: version,
+  /// configuration, state folder.
   std::vector<std::string> notes;
 };
 
-/// Connects to the host that listens on the socket, else to the one that has the state folder: it is woken, and given
-/// some seconds to make its socket anew. `unavailable`: there is none.
+/// Connects to the host that listens on the socket, or else to the host that has the state folder:
+/// that host is woken, and has some seconds to make its socket anew. `unavailable`: there is none.
 [[nodiscard]] Result<Client> find_host(const ConnectOptions& options);
-/// Connects and says hello; starts a host when none runs, and has the state folder.
+/// Connects and says hello. Without a running host starts one, which has the state folder.
 [[nodiscard]] Result<Connected> connect_or_start(const ConnectOptions& options);
-/// To a host that runs; prints the notes.
+/// Connects to a host that runs; prints the notes.
 [[nodiscard]] Result<Client> connect_only(const Common& common);
-/// One line for each on stderr.
+/// Prints one line for each note on stderr.
 void print_notes(const std::vector<std::string>& notes);
 
 }  // namespace gantry::host

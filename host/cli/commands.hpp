@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/cli/commands.hpp: what each command of `gantry` does. Each returns the exit code: 0 done, 1 failed (the reason
-// is on stderr), 2 wrong usage. What a command prints goes to stdout by <cstdio>; main() finds out whether that was
-// written, commands that go on printing do so themselves.
+// host/cli/commands.hpp: the commands of `gantry`. Each function returns the exit code: 0 done, 1
+// failed (the reason is on stderr), 2 wrong usage. Commands print to stdout by <cstdio>; main()
+// checks that all was written, commands that go on printing check it themselves.
 #pragma once
 
 #include <cstdint>
@@ -40,9 +40,10 @@ struct CallArgs {
   std::optional<double> timeout_seconds;
 };
 int call(const Common& common, const CallArgs& args);
-/// Prints what rpc.discover says of it.
+/// Prints the documentation of a method from rpc.discover.
 int call_help(const Common& common, const std::string& method);
-/// One JSON object, or pairs: key=text, key:=json. The order of members is kept: in a schema, say, it has a meaning.
+/// Parses one JSON object, or pairs: key=text, key:=json. The order of members is kept, because it
+/// has a meaning in a schema, for example.
 [[nodiscard]] Result<nlohmann::ordered_json> parse_params(const std::vector<std::string>& words);
 
 struct EventsArgs {
@@ -65,10 +66,10 @@ int plugin_operate(const Common& common, const std::string& verb, const std::str
 
 struct PluginNewArgs {
   std::string name;
-  std::string folder;  ///< empty: NAME in the current one
+  std::string folder;  ///< empty: NAME in the working folder
   std::string language = "c++";
 };
-/// Writes a project that builds outside of this repository.
+/// Writes a project for a new plugin, which builds outside of this repository.
 int plugin_new(const PluginNewArgs& args);
 
 struct PluginCheckArgs {
@@ -79,15 +80,15 @@ struct PluginCheckArgs {
   bool as_json = false;
   bool list = false;
 };
-/// Needs no host.
+/// Runs without a host.
 int plugin_check(const PluginCheckArgs& args);
 
 struct TrustArgs {
-  std::string folder;  ///< whose `.gantry.toml`; empty: of the working folder
-  std::string plugin;  ///< not a folder but this plugin
+  std::string folder;  ///< the folder with the `.gantry.toml`; empty: the working folder
+  std::string plugin;  ///< set: this plugin instead of a folder
   bool list = false;
   bool revoke = false;
-  bool yes = false;  ///< nobody is asked
+  bool yes = false;  ///< do not ask the user
 };
 int trust(const Common& common, const TrustArgs& args);
 
@@ -95,22 +96,25 @@ int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);
 
-/// `invalid_params` when one of these is no UTF-8. What goes over the socket is UTF-8: another encoding's name would
-/// become another name there.
+/// `invalid_params` when a word is no UTF-8. The protocol is UTF-8: a name in another encoding
+/// would become another name.
 [[nodiscard]] Result<void> check_utf8(const std::vector<std::string>& words);
-/// What went wrong with a call, on stderr. `{"code", "message", "data"}`, one line, and nothing else there: programs
-/// read it. Notes go into `data`, and `data.hint` is hint_of(). In lines for people where stdout and stderr are
-/// terminals, unless they ask for JSON. Returns 1.
+/// Prints the error of a call on stderr and returns 1. The output is `{"code", "message", "data"}`
+/// in one line and nothing else, because programs read it; notes go into `data`, and `data.hint` is
+/// hint_of(). If stdout and stderr are terminals and JSON was not asked for, the output is text for
+/// people.
 int report_error(const Error& error, const CallArgs& args, const std::vector<std::string>& notes = {});
-/// What to type instead, if the command line is what was wrong; else empty.
+/// The correct command line, if the command line caused the error; else empty.
 [[nodiscard]] std::string hint_of(const Error& error, const CallArgs& args);
-/// Text that comes from elsewhere (a plugin, a server, a file) as it may go to a terminal: without control characters.
+/// Text from a plugin, a server or a file, without the control characters that a terminal must not
+/// get.
 [[nodiscard]] std::string shown(std::string_view text);
-/// All strings of it so.
+/// As above, for all strings in `value`.
 [[nodiscard]] json shown(json value);
-/// `gantry: message` on stderr; returns 1.
+/// Prints `gantry: message` on stderr; returns 1.
 int complain(const Error& error);
-/// Was all that was printed written? Else says on stderr why not, but for a pipe that its reader has closed.
+/// True: all output was written. Else prints the reason on stderr, except for a pipe that its
+/// reader has closed.
 [[nodiscard]] bool output_is_written();
 
 }  // namespace gantry::host

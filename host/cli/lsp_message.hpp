@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/cli/lsp_message.hpp: what `gantry lsp` has to know of an editor's message.
+// host/cli/lsp_message.hpp: reads the parts of an editor's message that `gantry lsp` needs.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -12,16 +12,17 @@
 
 namespace gantry::host {
 
-/// As far as the text is JSON: also of a text that the host cannot take.
+/// The head of a message, read as far as the text is JSON, even if the host cannot accept the text.
 struct LspHead {
-  std::string id;  ///< the raw token of a string or a number; empty: it has none
+  std::string id;  ///< the text of the id, a string or a number; empty: there is none
   std::string method;
 };
 [[nodiscard]] LspHead head_of(std::string_view message);
 
-/// The paths of the folders that an `initialize` names: workspaceFolders, else rootUri, else rootPath.
+/// The paths of the folders that an `initialize` names: workspaceFolders, else rootUri, else
+/// rootPath.
 [[nodiscard]] std::vector<std::string> folders_of_initialize(const json& params);
-/// Of those that a `workspace/didChangeWorkspaceFolders` adds.
+/// The paths of the folders that a `workspace/didChangeWorkspaceFolders` adds.
 [[nodiscard]] std::vector<std::string> folders_added(const json& params);
 
 }  // namespace gantry::host

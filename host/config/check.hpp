@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/config/check.hpp: from a TOML tree to a Config, with every error on the way.
+// host/config/check.hpp: turns a TOML tree into a Config, and reports every error.
 //
 // Thread rule: one thread.
 #pragma once
@@ -16,7 +16,7 @@ class Diagnostics {
   explicit Diagnostics(std::string file) : file_(std::move(file)) {}
   void add(Place place, std::string key, std::string message);
   [[nodiscard]] bool empty() const { return errors_.empty(); }
-  /// In the order of the file.
+  /// All diagnostics, in the order of the file.
   [[nodiscard]] std::vector<ConfigError> take();
 
  private:
@@ -25,16 +25,17 @@ class Diagnostics {
   std::size_t more_ = 0;
 };
 
-/// Reads all tables and values, each for itself. What is wrong keeps its default. `folder`: as for checked_value().
+/// Reads all tables and values, each on its own. A wrong value keeps its default. `folder`: as for
+/// checked_value().
 void check_tables(const TomlNode& root, const EnvLookup& env, Config& config, Diagnostics& diagnostics,
                   const std::string& folder = {});
 
-/// What only shows when several values are seen together: names that must exist, circles, values that exclude each
-/// other.
+/// Checks rules over several values: names that must exist, cycles, values that exclude each other.
 void check_rules(const Config& config, Diagnostics& diagnostics);
 
-/// The value for a key as JSON, or what it had to be. Paths are made absolute by HOME. `folder`: that of a project's
-/// file, from which the path of a program may be written; empty: it may not.
+/// The value for a key as JSON; the error says what the value must be. Paths are made absolute by
+/// HOME. `folder`: the folder of a project's file, to which the path of a program may be relative;
+/// empty: it may not be relative.
 [[nodiscard]] std::expected<json, TomlError> checked_value(const Key& key, const TomlNode& node, const EnvLookup& env,
                                                            const std::string& folder);
 

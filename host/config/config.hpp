@@ -2,9 +2,10 @@
 //
 // host/config/config.hpp: the typed configuration, and where each of its values comes from.
 //
-// A Config is built once, from TOML text, and then only read: a reload builds a new one, and the host swaps a
-// `std::shared_ptr<const Config>`. Which keys exist, their types, ranges, documentation, and whether they change
-// live stands in keys.cpp; their defaults stand here, and nowhere else.
+// A Config is built once, from TOML text, and then only read: a reload builds a new one, and the
+// host swaps a `std::shared_ptr<const Config>`. keys.cpp defines the keys, their types, ranges and
+// documentation, and whether they can change while the host runs; only their defaults are defined
+// here.
 //
 // Thread rule: values; no shared state.
 // Bounds: a file of at most kMaxConfigBytes; at most kMaxConfigErrors errors are reported.
@@ -27,10 +28,10 @@ namespace gantry::host {
 
 inline constexpr std::size_t kMaxConfigBytes = std::size_t{1} << 20;
 inline constexpr std::size_t kMaxConfigErrors = 100;
-/// The model and the provider that are always there: no key, no network, no weights.
+/// The names of the built-in model and provider, which need no key, no network and no weights.
 inline constexpr std::string_view kEmbedded = "embedded";
 
-/// Whether an idle worker looks for work for a moment before it sleeps. `automatic`: not on a battery.
+/// Whether an idle worker polls for a moment before it sleeps. `automatic`: only on mains power.
 enum class Polling { automatic, on, off };
 
 struct HostConfig {
@@ -80,22 +81,22 @@ enum class Isolation { in_line, child };
 enum class Restart { on_failure, never };
 
 struct PluginEntry {
-  std::optional<std::string> path;  ///< absolute; not set: looked for by name in the plugin folders
+  std::optional<std::string> path;  ///< absolute; not set: searched by name in the plugin folders
   bool enabled = true;
   Isolation isolation = Isolation::in_line;
-  std::optional<std::vector<std::string>> grants;  ///< not set: what a plugin asks for that came with the host
+  std::optional<std::vector<std::string>> grants;  ///< not set: those that a plugin that came with the host asks for
   std::optional<std::int64_t> max_memory_mib;
   Restart restart = Restart::on_failure;
   json settings = json::object();
 };
 
 struct LspServerConfig {
-  std::optional<std::vector<std::string>> command;    ///< set, with at least a program, but for `clangd`
-  std::optional<std::vector<std::string>> languages;  ///< set, but for `clangd`
+  std::optional<std::vector<std::string>> command;    ///< set, with at least a program; optional for `clangd`
+  std::optional<std::vector<std::string>> languages;  ///< set; optional for `clangd`
   std::optional<std::vector<std::string>> root_markers;
   std::optional<std::vector<std::string>> extensions;
   json settings = json::object();
-  std::optional<bool> runs_project_code;  ///< not set: as is known of the program
+  std::optional<bool> runs_project_code;  ///< not set: the built-in value for the program
   std::int64_t initialize_timeout_seconds = 300;
 };
 
@@ -106,7 +107,7 @@ struct AiProviderConfig {
   std::optional<std::string> base_url;
   std::optional<std::string> api_key_env;      ///< at most one of these three is set
   std::optional<std::string> api_key_file;     ///< absolute
-  std::optional<std::string> api_key_command;  ///< for sh -c
+  std::optional<std::string> api_key_command;  ///< a command line for sh -c
   std::optional<std::int64_t> max_retries;
   std::optional<std::vector<std::string>> omit;  ///< members of a request that are not sent
 };
@@ -137,7 +138,7 @@ struct StateConfig {
 };
 struct HttpConfig {};
 
-/// A position in the file, both from 1; the column counts characters. 0: the whole file.
+/// A position in the file, counted from 1; the column counts characters. 0: the whole file.
 struct Place {
   std::uint32_t line = 0;
   std::uint32_t column = 0;
@@ -160,15 +161,15 @@ struct Config {
   StateConfig state;
   HttpConfig http;
 
-  std::string file;                                  ///< where it was read from; empty for the built-in defaults
+  std::string file;                                  ///< the file's name; empty for the built-in defaults
   std::map<std::string, Place, std::less<>> places;  ///< full path of each table, key and array element in the file
-  std::map<std::string, std::string, std::less<>> given;  ///< full path of a key that something else has set, and what
+  std::map<std::string, std::string, std::less<>> given;  ///< full path of a key with another source, and that source
 };
 
 struct ConfigError {
   std::string file;
   Place place;
-  std::string key;      ///< full path; empty for errors of syntax and of the file itself
+  std::string key;      ///< full path; empty for syntax errors and errors of the file itself
   std::string message;  ///< printable, one line
 };
 
@@ -180,42 +181,42 @@ struct ConfigError {
 template <class T>
 using ConfigResult = std::expected<T, std::vector<ConfigError>>;
 
-/// The value of an environment variable; empty optional when it is not set.
+/// Returns the value of an environment variable; empty when it is not set.
 using EnvLookup = std::function<std::optional<std::string>(const char* name)>;
 [[nodiscard]] std::optional<std::string> process_env(const char* name);
 
 [[nodiscard]] Config default_config();
 
-/// `file` is only a name for messages. `env` gives HOME for paths that begin with `~/`. All errors
-/// are reported, in the order of the file; after an error of syntax nothing else is looked at.
+/// `file` is only used in messages. `env` gives HOME for paths that begin with `~/`. All errors are
+/// reported, in the order of the file; after a syntax error nothing else is checked.
 [[nodiscard]] ConfigResult<Config> parse_config(std::string_view text, std::string file,
                                                 const EnvLookup& env = process_env);
 [[nodiscard]] ConfigResult<Config> load_config(const std::filesystem::path& file, const EnvLookup& env = process_env);
 
-/// `--config`, else `$GANTRY_CONFIG`, else `$XDG_CONFIG_HOME/gantry/gantry.toml` (`~/.config` when that is not set).
-/// The first two need not exist (load_config then says so); the last one counts only if it does. Empty: the defaults
-/// hold.
+/// `--config`, else `$GANTRY_CONFIG`, else `$XDG_CONFIG_HOME/gantry/gantry.toml` (`~/.config` when
+/// that is not set). The first two need not exist (load_config then reports it); the last one
+/// counts only if it exists. Empty: the defaults hold.
 [[nodiscard]] std::optional<std::filesystem::path> find_config_file(
     const std::optional<std::filesystem::path>& command_line, const EnvLookup& env = process_env);
 
-/// "default", "FILE:LINE", what else has set it (`--workspace`), or the last two joined. `key` is a full path such as
-/// `async.max_background_tasks`.
+/// The source of a value: "default", "FILE:LINE", another source such as `--workspace`, or the last
+/// two joined. `key` is a full path such as `async.max_background_tasks`.
 [[nodiscard]] std::string source_of(const Config& config, std::string_view key);
 
-/// Valid TOML of the configuration in force; a comment at each key tells its source.
+/// The configuration in force as valid TOML; a comment at each key names its source.
 [[nodiscard]] std::string show_config(const Config& config);
 /// The text of config/gantry.toml: every key with its documentation, range and default.
 [[nodiscard]] std::string documented_config();
 
-/// Changed keys by their full path, by what it takes to bring them into force.
+/// The full paths of changed keys, grouped by the step that brings them into force.
 struct ReloadDiff {
   std::vector<std::string> live;
   std::vector<std::string> restart;
 };
 [[nodiscard]] ReloadDiff diff(const Config& old_config, const Config& new_config);
 
-/// What a plugin is handed: the effective [ai], [lsp] or [state] table, defaults filled in, members that are not set
-/// left out. An empty object for any other name.
+/// The settings that a plugin receives: the effective [ai], [lsp] or [state] table with its
+/// defaults, without members that are not set. An empty object for any other name.
 [[nodiscard]] json plugin_settings(const Config& config, std::string_view table);
 [[nodiscard]] json async_json(const Config& config);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/config/grants.hpp: what a plugin may do besides answering its own calls. Its manifest asks, the configuration
-// grants; what both say is in force.
+// host/config/grants.hpp: grants: what a plugin may do besides answering its own calls. Its
+// manifest asks for grants, the configuration gives them; only grants in both are in force.
 //
 //   network             sockets of IPv4 and IPv6
 //   processes           having the host start helper processes (process.spawn)
@@ -12,9 +12,10 @@
 //   publish:PATTERN     publishing on topics, and
 //   subscribe:PATTERN   hearing them
 //
-// PATH is absolute, or begins with `~` (the user's home), `$STATE` (the host's state folder) or `$WORKSPACE` (every
-// workspace; `read:workspace` is short for `read:$WORKSPACE`). PATTERN is one of methods or topics, with `*` and `**`.
-// A plugin's own state folder and its library's folder need no grant.
+// PATH is absolute, or begins with `~` (the user's home), `$STATE` (the host's state folder) or
+// `$WORKSPACE` (every workspace; `read:workspace` is short for `read:$WORKSPACE`). PATTERN matches
+// methods or topics, with `*` and `**`. A plugin's own state folder and the folder of its library
+// need no grant.
 //
 // Thread rule: values; pure functions.
 #pragma once
@@ -30,22 +31,23 @@ enum class GrantKind : std::uint8_t { network, processes, client, read, write, c
 
 struct Grant {
   GrantKind kind;
-  std::string of;  ///< a path or a pattern; empty where there is none
+  std::string of;  ///< the path or pattern; empty for a grant without one
   bool operator==(const Grant&) const = default;
 };
 
-/// `invalid_params` with what is wrong and the nearest grant there is.
+/// `invalid_params` says what is wrong, and names the nearest valid grant.
 [[nodiscard]] Result<Grant> parse_grant(std::string_view text);
 [[nodiscard]] std::string to_string(const Grant& grant);
 
-/// Whether nothing but the kernel can hold a plugin to it, and so only in a process of its own.
+/// True: only the kernel can enforce the grant, so only for a plugin in a process of its own.
 [[nodiscard]] bool needs_kernel(const Grant& grant);
 
-/// What both say: of two paths or patterns of which one lies within the other, the inner one. `home` is what `~` is.
+/// The grants that are in both lists: of two paths or patterns, one within the other, the inner
+/// one. `home` replaces `~`.
 [[nodiscard]] std::vector<Grant> effective_grants(const std::vector<Grant>& asked, const std::vector<Grant>& granted,
                                                   const std::string& home);
 
-/// Those of `asked` that nothing in `granted` holds all of.
+/// The grants of `asked` that nothing in `granted` covers fully.
 [[nodiscard]] std::vector<Grant> uncovered_grants(const std::vector<Grant>& asked, const std::vector<Grant>& granted,
                                                   const std::string& home);
 
@@ -54,10 +56,11 @@ struct Grant {
 /// A folder or file behind a grant, absolute.
 struct GrantedPath {
   std::string path;
-  std::string within;  ///< of $STATE/... and $WORKSPACE/...: what it must not lead out of; else empty
+  std::string within;  ///< for $STATE/... and $WORKSPACE/...: the folder that links must not lead out of; else empty
   bool operator==(const GrantedPath&) const = default;
 };
-/// The folders and files behind all grants of this kind. What has no place (no home, no workspace) is left out.
+/// The folders and files of all grants of one kind. A grant whose place does not exist (no home, no
+/// workspace) is left out.
 struct GrantPlaces {
   std::string home;
   std::string state;

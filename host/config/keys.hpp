@@ -2,8 +2,9 @@
 //
 // host/config/keys.hpp: the one table of all keys.
 //
-// Parsing, validation, suggestions, `config show`, config/gantry.toml, the reload diff and what plugins are handed are
-// all loops over it. A new key is a member in config.hpp, with its default, and a row in keys.cpp.
+// Parsing, validation, suggestions, `config show`, config/gantry.toml, the reload diff and the
+// settings of plugins all loop over this table. A new key is a member in config.hpp, with its
+// default, and a row in keys.cpp.
 //
 // Thread rule: constant after start.
 #pragma once
@@ -16,12 +17,12 @@ namespace gantry::host {
 
 enum class KeyType { boolean, integer, text, choice, path, url, env_name, texts, paths, command, table };
 enum class Apply { live, restart };
-/// What a key is to a project's `.gantry.toml`.
+/// Whether a project's `.gantry.toml` may set a key.
 enum class ProjectUse {
-  never,          ///< the host's alone
-  trusted,        ///< in force once the user trusts the project
-  safe_if_known,  ///< in the table of a server that the host knows itself safe, else trusted: it may name commands
-  safe            ///< runs no command, loads no code, names no endpoint, reads no key
+  never,          ///< only the user's configuration may
+  trusted,        ///< it may, in force once the user trusts the project
+  safe_if_known,  ///< `safe` for a server that the host knows; else `trusted`, since its table may name commands
+  safe            ///< it may: the key runs no command, loads no code, names no endpoint, reads no API key
 };
 
 struct Key {
@@ -29,16 +30,16 @@ struct Key {
   KeyType type;
   Apply apply;
   std::string_view doc;
-  std::int64_t min = 0;  ///< of an integer
+  std::int64_t min = 0;  ///< for an integer
   std::int64_t max = 0;
-  std::span<const std::string_view> choices;    ///< of a choice
-  std::span<const std::string_view> not_built;  ///< those of the choices that this version refuses
+  std::span<const std::string_view> choices;    ///< for a choice
+  std::span<const std::string_view> not_built;  ///< choices that this version refuses
   bool required = false;
-  std::string_view example;  ///< TOML, for config/gantry.toml; needed where there is no default to show
+  std::string_view example;  ///< TOML, for config/gantry.toml; required where there is no default to show
   ProjectUse project = ProjectUse::never;
-  /// The value in a section's struct as JSON; null when it is not set.
+  /// Reads the value from a section's struct as JSON; null when it is not set.
   json (*get)(const void* section) = nullptr;
-  /// `value` has been checked against all of the above.
+  /// Writes the value, which has been checked against all of the above.
   void (*set)(void* section, const json& value) = nullptr;
 };
 
@@ -46,26 +47,26 @@ struct Section {
   std::string_view path;  ///< "host"; "plugins.*": one table for each name
   std::string_view doc;
   std::span<const Key> keys;
-  std::string_view example;  ///< the name in config/gantry.toml, for a table for each name
-  bool plain_names;          ///< the names may be used for folders and methods: letters, digits, `_` and `-`
+  std::string_view example;  ///< for a section with names: the name in config/gantry.toml
+  bool plain_names;          ///< the names may only have letters, digits, `_` and `-`: paths and methods contain them
   std::string_view not_built;
-  /// The names that are there; one empty name for a section without names.
+  /// The names of the section's tables; one empty name for a section without names.
   std::vector<std::string> (*names)(const Config& config);
   const void* (*find)(const Config& config, std::string_view name);
   void* (*make)(Config& config, std::string_view name);
 
   [[nodiscard]] bool named() const { return path.ends_with(".*"); }
-  /// `ai.models.*` and `fast` make `ai.models.fast`.
+  /// The full path of a table: `ai.models.*` with the name `fast` gives `ai.models.fast`.
   [[nodiscard]] std::string table(std::string_view name) const;
 };
 
 [[nodiscard]] std::span<const Section> config_sections();
 
-/// Bounds of each text, and of each array and the tables of one kind, in the file.
+/// Bounds for each text, and for each array and the tables of one kind, in the file.
 inline constexpr std::size_t kMaxTextBytes = 4096;
 inline constexpr std::size_t kMaxItems = 256;
 
-/// For people; empty: a project cannot set it.
+/// A note for people; empty: a project cannot set the key.
 [[nodiscard]] std::string_view project_note(ProjectUse use);
 
 /// "an integer from 1 to 64", "one of "a" and "b"", ...

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/config/schema_check.hpp: a value of a free-form table against the JSON Schema that a plugin gives for it.
+// host/config/schema_check.hpp: checks a value of a free-form table against a plugin's JSON Schema.
 //
-// Of JSON Schema 2020-12 it knows what gantry/fields.hpp writes: type, const, enum, minimum, maximum, the lengths,
-// properties, required, additionalProperties, items, and oneOf of objects that a constant member tells apart. What else
-// there is it ignores.
+// It knows the part of JSON Schema 2020-12 that gantry/fields.hpp writes: type, const, enum,
+// minimum, maximum, the lengths, properties, required, additionalProperties, items, and oneOf of
+// objects that a constant member distinguishes. Other keywords are ignored.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -15,10 +15,10 @@
 
 namespace gantry::host {
 
-/// What a schema asks for: "an integer from 1 to 10", "one of "a", "b"".
+/// A schema in words: "an integer from 1 to 10", "one of "a", "b"".
 [[nodiscard]] std::string schema_text(const json& schema);
 
-/// Adds every error of `value`, which stands at `key` in the file of `config`.
+/// Adds every error of `value`, which is at `key` in the file of `config`.
 void check_schema(const Config& config, const std::string& key, const json& value, const json& schema,
                   Diagnostics& diagnostics);
 

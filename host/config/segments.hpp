@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/config/segments.hpp: dotted names, and the patterns of them: `*` is one segment, `**` any number, also none.
+// host/config/segments.hpp: dotted names and their patterns: `*` matches one segment, `**` any
+// number, also none.
 //
 // Thread rule: values; pure functions.
 #pragma once
@@ -31,14 +32,15 @@ class Segments {
   bool over_;
 };
 
-/// `fits` compares a segment of the pattern, which is no `**`, with one of the name. It is asked at most once for each
-/// pair of them, so that the time is linear in the name whatever the pattern is: when what follows a `**` does not fit,
-/// that `**` takes one segment more, and no earlier one ever has to.
+/// `fits` compares a segment of the pattern, except `**`, with a segment of the name. It is called
+/// at most once for each pair, so the time is linear in the name for any given pattern: when the
+/// rest after a `**` does not fit, that `**` takes one segment more, and no earlier `**` ever has
+/// to.
 template <class Fits>
 [[nodiscard]] bool segments_match(std::string_view pattern, std::string_view name, Fits fits) {
   Segments want(pattern);
   Segments have(name);
-  std::optional<std::pair<Segments, Segments>> again;  // behind the last `**`, and where the name goes on there
+  std::optional<std::pair<Segments, Segments>> again;  // the pattern and the name behind the last `**`
   while (true) {
     if (!want.at_end() && want.front() == "**") {
       want.next();

@@ -2,7 +2,7 @@
 //
 // host/config/sha256.hpp: SHA-256 (FIPS 180-4).
 //
-// Nettle's: loading libcrypto would cost each start of the program some milliseconds.
+// It uses Nettle: loading libcrypto would cost each start of the program some milliseconds.
 //
 // Thread rule: a pure function.
 #pragma once

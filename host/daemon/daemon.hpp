@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/daemon/daemon.hpp: the whole host, built from the bottom up and taken down from the top.
+// host/daemon/daemon.hpp: the whole host. Its parts are built from the bottom up and taken down
+// from the top.
 //
 // Life: build(), open(), run() on the thread that then watches the workers, request_stop() from any
 // thread, and run() returns.
@@ -45,19 +46,21 @@ namespace gantry::host {
 struct DaemonOptions {
   Config config;
   std::filesystem::path socket;
-  /// Where it listens while `socket` was removed and cannot be made anew. Empty: nowhere.
+  /// Where the host listens while `socket` was removed and cannot be made anew. Empty: nowhere.
   std::filesystem::path fallback_socket;
   std::filesystem::path state_dir;
-  /// Refuses to open() where another host has the state folder. Else this one runs without what needs it.
+  /// True: open() fails where another host has the state folder. False: this host then runs without
+  /// the plugins that need the folder.
   bool needs_state = false;
   std::filesystem::path plugin_dir;
   std::filesystem::path program;  ///< `gantry` itself: it also runs plugins in processes of their own
   std::shared_ptr<Log> log;
   /// Reads the configuration again, for config.reload. Empty: there is no file.
   std::function<ConfigResult<Config>()> reload;
-  bool watch = false;        ///< plugins whose libraries are built anew are reloaded
-  Timers* timers = nullptr;  ///< a test's; nullptr: the workers'
-  /// Called when stopping takes twice its budget: something does not return and never will. Empty: nobody calls.
+  bool watch = false;        ///< reload plugins whose libraries are built anew
+  Timers* timers = nullptr;  ///< for tests; nullptr: the workers' timers
+  /// Called when stopping takes twice its budget, because some call does not return and never will.
+  /// May be empty.
   std::function<void()> on_stuck;
 };
 
@@ -68,16 +71,16 @@ class Daemon {
   Daemon(const Daemon&) = delete;
   Daemon& operator=(const Daemon&) = delete;
 
-  /// Takes the state folder and the socket, and listens; opens the configured workspaces. `conflict`: another host has
-  /// the socket, or (needs_state) the state folder.
+  /// Takes the state folder and the socket, and listens; opens the configured workspaces.
+  /// `conflict`: another host has the socket, or (with needs_state) the state folder.
   [[nodiscard]] Result<void> open();
   void run();
-  /// Any thread; also from a signal handler of a worker's io_context.
+  /// Any thread, also a signal handler of a worker's io_context.
   void request_stop(const std::string& why);
-  /// After run(): did every plugin and task end in time?
+  /// After run(). True: every plugin and task has ended in time.
   [[nodiscard]] bool clean() const { return clean_; }
 
-  /// A canonical path; activates the plugins that work on workspaces.
+  /// Activates the plugins that work on workspaces; returns the folder's canonical path.
   [[nodiscard]] Result<std::string> open_workspace(const std::string& folder);
 
   [[nodiscard]] Workers& workers() { return workers_; }
@@ -94,14 +97,16 @@ class Daemon {
   void add_operate_builtins();
   void add_plugin_builtins();
   void add_trust_builtins();
-  /// Those of the configuration and of the plugin folder, with what each is trusted with.
+  /// The plugins of the configuration and of the plugin folder, with the grants that each is
+  /// trusted with.
   [[nodiscard]] std::vector<PluginSpec> trusted_plugins(const Config& config);
-  /// Those that have come since; their names. In force at once.
+  /// Adds plugins that have appeared since the start, in force at once; returns their names.
   [[nodiscard]] Result<std::vector<std::string>> add_new_plugins();
   void start_activated(std::string_view when, const std::vector<std::string>* of = nullptr);
   Projects::Read read_project(const std::string& workspace);
   [[nodiscard]] json settings_of(const PluginSpec& spec, const Config& config) const;
-  /// The api_key_command of this provider, as the user's own configuration has it, for who may know its key.
+  /// The api_key_command of this provider from the user's own configuration, if `asker` may know
+  /// the key.
   [[nodiscard]] Result<std::string> key_command(OriginId asker, const std::string& provider) const;
   [[nodiscard]] json status() const;
   [[nodiscard]] json plugins_json() const;
@@ -116,7 +121,7 @@ class Daemon {
   [[nodiscard]] json plugin_config(const PluginSpec& spec) const;
   [[nodiscard]] Result<void> may_publish(std::string_view topic) const;
   [[nodiscard]] Result<std::string> reload_config();
-  /// Plugins that run, and may reach something else from now on.
+  /// Renews running plugins whose confinement is too narrow by now.
   void renew_confined();
   void resolve_grants() const;
   [[nodiscard]] SessionDeps session_deps();
@@ -142,7 +147,7 @@ class Daemon {
   std::unique_ptr<KeyCommands> key_commands_;
   std::unique_ptr<ServiceManager> services_;
   std::unique_ptr<TrustService> trust_service_;
-  std::shared_ptr<LibraryWatch> watch_;        ///< if it was asked for
+  std::shared_ptr<LibraryWatch> watch_;        ///< nullptr: not asked for
   std::unique_ptr<PluginTasks> plugin_tasks_;  ///< outlives its jobs
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;
@@ -150,7 +155,7 @@ class Daemon {
   std::unique_ptr<Places> places_;
   oneshot::Channel<bool> stop_asked_ = oneshot::channel<bool>();
   std::thread stopper_;
-  std::optional<oneshot::Sender<bool>> stopped_;  ///< dies when the stopping is over
+  std::optional<oneshot::Sender<bool>> stopped_;  ///< destroyed when the stop is complete
   std::thread watchdog_;
   bool clean_ = true;
 

@@ -3,14 +3,16 @@
 // host/daemon/library_watch.hpp: reloads a plugin when its library or its manifest was written
 // anew.
 //
-// The kernel tells (inotify) when a file in the plugins' folders was closed after it was written, was moved there, or
-// is a link that was made there. Once the folder has been quiet for kQuiet the plugins that are concerned are reloaded,
-// one after the other, on the pool. A library that is a link is watched where the link lies and where the link leads.
-// A folder that is removed, or renamed, may come back (`rm -rf build`): until then the nearest folder above is watched.
+// inotify(7) reports when a file in the plugins' folders was closed after a write, was moved there,
+// or is a new link. Once the folder has been quiet for kQuiet, the plugins concerned are reloaded,
+// one after the other, on the pool. A library that is a link is watched where the link is and where
+// the link leads. A folder that is removed or renamed may come back (`rm -rf build`): until then
+// the nearest existing folder above is watched.
 //
-// Thread rule: start() before the host serves; the rest runs on the first worker, the timers and the pool. mutex_ is
-// held across no call out. Bounds: a plugin that was changed more than once meanwhile is reloaded once; when the kernel
-// has dropped what it had to tell, all are.
+// Thread rule: start() before the host serves; the rest runs on the first worker, the timers and
+// the pool. mutex_ is held across no call to another class. Bounds: a plugin that was changed more
+// than once meanwhile is reloaded once; when the kernel has dropped events, all plugins are
+// reloaded.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -37,16 +39,16 @@ class LibraryWatch : public std::enable_shared_from_this<LibraryWatch> {
 
   /// Watches the folders of all plugins that are enabled. `unavailable`: the system gives no watch.
   [[nodiscard]] Result<void> start();
-  /// That plugin too, which the services know: any thread.
+  /// Watches a plugin that the services know as well. Any thread.
   void add(const std::string& plugin);
-  /// Nothing is reloaded any more, but for what runs.
+  /// No reload begins any more; a reload that runs goes on.
   void stop();
 
  private:
-  /// What one watched folder says something about; both by the name of an entry of that folder.
+  /// A watched folder. Both maps are keyed by the name of an entry of that folder.
   struct Folder {
     std::filesystem::path path;
-    std::map<std::string, std::string, std::less<>> files;  ///< of which plugin
+    std::map<std::string, std::string, std::less<>> files;  ///< the plugin of each file
     std::map<std::string, std::set<std::string>, std::less<>>
         awaited;  ///< a folder that is not there, for which plugins
     [[nodiscard]] bool empty() const { return files.empty() && awaited.empty(); }
@@ -70,7 +72,7 @@ class LibraryWatch : public std::enable_shared_from_this<LibraryWatch> {
   ServiceManager& services_;
   Log& log_;
   boost::asio::posix::stream_descriptor inotify_;
-  std::map<int, Folder> folders_;  ///< by inotify's number of it; the worker's, once started
+  std::map<int, Folder> folders_;  ///< by inotify's watch descriptor; used by the worker only, once started
   Mutex mutex_{"library watch"};
   bool stopped_ GANTRY_GUARDED_BY(mutex_) = false;
   bool reloading_ GANTRY_GUARDED_BY(mutex_) = false;

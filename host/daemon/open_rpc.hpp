@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/daemon/open_rpc.hpp: what rpc.discover answers: an OpenRPC 1.3.2 document.
+// host/daemon/open_rpc.hpp: builds the answer of rpc.discover, an OpenRPC 1.3.2 document.
 //
-// Schemas are those of the manifests: JSON Schema 2020-12. Besides OpenRPC's own members a method has, where they hold,
-// `x-gantry-stream`, `x-gantry-item` (the schema of its items), `x-gantry-attach` and `x-gantry-idempotent`.
+// The schemas are those of the manifests: JSON Schema 2020-12. Besides OpenRPC's own members a
+// method has, where they apply, `x-gantry-stream`, `x-gantry-item` (the schema of its items),
+// `x-gantry-attach` and `x-gantry-idempotent`.
 //
 // Thread rule: pure functions.
 #pragma once

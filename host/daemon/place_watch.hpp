@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/daemon/place_watch.hpp: tells when files of the host may have lost their names: a cleaner of
-// temporary files, the last logout, an unmounting.
+// host/daemon/place_watch.hpp: detects when the names of the host's files may have been removed, by
+// a cleaner of temporary files, the last logout, or an unmounting.
 //
-// The kernel tells (inotify on the folders of the files and on those above them, and /proc/self/mountinfo); nothing is
-// looked at meanwhile. What it cannot tell, a client does by wake_state_holder(), which changes the times of the lock
-// file: an event as well.
+// The kernel reports changes (inotify on the folders of the files and on those above them, and
+// /proc/self/mountinfo), so nothing is polled. A change that the kernel does not report, a client
+// reports by wake_state_holder(), which changes the times of the lock file: that is an event as
+// well.
 //
-// Thread rule: the first worker, or before it runs. `look` is called there, after events; it may call watch().
+// Thread rule: all functions on the first worker, or before it runs. `look` is called there, after
+// events; it may call watch().
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -28,8 +30,8 @@ class PlaceWatch : public std::enable_shared_from_this<PlaceWatch> {
   using Look = std::function<void(Why)>;
 
   PlaceWatch(Workers& workers, Look look);
-  /// Watches these files from now on, and none that was watched before; who touches the last one asks. A folder that is
-  /// missing is not watched. `unavailable`: the system gives no watch.
+  /// Watches these files instead of those before. A client that touches the last file asks for a
+  /// look. A folder that is missing is not watched. `unavailable`: the system gives no watch.
   [[nodiscard]] Result<void> watch(const std::vector<std::filesystem::path>& files);
   /// `look` is not called any more.
   void stop();

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/daemon/places.hpp: the places of a host, its socket and its state folder. Both may lose
-// their names while it runs (a cleaner of temporary files, the last logout), and another host may
-// have the state folder.
+// host/daemon/places.hpp: the places of a host: its socket and its state folder. Both may lose
+// their names while the host runs (a cleaner of temporary files, the last logout), and another host
+// may have the state folder.
 //
-// The socket is made anew where it was, as often as it is removed. Where that cannot be (/run/user/UID is gone with the
-// session), at the fallback, until the first place can be had again; clients find it there by the state folder's lock.
-// The state folder: one host has it. Another one serves without the plugins that keep a log of their own, because two
-// hosts cannot write one log, and takes the folder over when it is free.
+// The socket is made anew where it was, as often as it is removed. Where that fails (/run/user/UID
+// is gone with the session), the socket is made at the fallback, until the first place can be used
+// again; clients find it there by the state folder's lock. The state folder belongs to one host.
+// Another host serves without the plugins that keep a log of their own, because two hosts cannot
+// write one log, and takes the folder over when it is free.
 //
-// Thread rule: open() before the workers run; stop() on the first worker, or when none runs; may_start() where one may
-// block; warnings() from any thread. Looking and mending happen on the first worker.
-// Bounds: what is missing is mended a moment after an event (at once when a client asks); what cannot be is tried again
-//   with a pause that doubles up to a minute. Nothing runs while all is in place.
+// Thread rule: open() before the workers run; stop() on the first worker, or when none runs;
+//   may_start() on a thread that may block; warnings() from any thread. The places are checked and
+//   mended on the first worker.
+// Bounds: a missing place is mended a moment after an event (at once when a client asks); after a
+//   failure it is tried again with a pause that doubles up to a minute. No timer runs while both
+//   are in place.
 #pragma once
 
 #include <filesystem>
@@ -40,19 +43,20 @@ class Places {
     std::filesystem::path socket;
     std::filesystem::path fallback;  ///< empty: there is none
     std::filesystem::path state_dir;
-    bool needs_state = false;  ///< without the state folder it does not open
+    bool needs_state = false;  ///< open() fails without the state folder
   };
 
   Places(Deps deps, Options options);
   Places(const Places&) = delete;
   Places& operator=(const Places&) = delete;
 
-  /// Takes the state folder and the socket, and opens the server. `conflict`: another host has the socket, or, where it
-  /// is needed, the state folder; other errors as UnixServer::open().
+  /// Takes the state folder and the socket, and opens the server. `conflict`: another host has the
+  /// socket, or, if that is needed, the state folder; other errors as UnixServer::open().
   [[nodiscard]] Result<void> open();
-  /// Nothing is made anew any more.
+  /// No place is mended any more.
   void stop();
-  /// `unavailable`, naming the holder, for a plugin that keeps a log while another host has the state folder.
+  /// `unavailable`, with the holder's name: the plugin keeps a log, and another host has the state
+  /// folder.
   [[nodiscard]] Result<void> may_start(const PluginSpec& spec);
   /// What keeps parts of this host from working, for its clients: an array of texts.
   [[nodiscard]] json warnings() const;
@@ -71,11 +75,11 @@ class Places {
   const Deps deps_;
   const Options options_;
   const std::shared_ptr<PlaceWatch> watch_;
-  TimerKey mend_timer_ = 0;      ///< 0: none waits; the first worker's, as the next
+  TimerKey mend_timer_ = 0;      ///< 0: none is set; the first worker's, as the next member
   Duration mend_again_after_{};  ///< zero: all is in place
   mutable Mutex mutex_{"places"};
   std::shared_ptr<const StateLock> state_lock_ GANTRY_GUARDED_BY(mutex_);
-  std::optional<Error> state_problem_ GANTRY_GUARDED_BY(mutex_);  ///< why this host does not have it
+  std::optional<Error> state_problem_ GANTRY_GUARDED_BY(mutex_);  ///< why this host does not have the state folder
 };
 
 }  // namespace gantry::host

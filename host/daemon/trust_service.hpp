@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/daemon/trust_service.hpp: the methods `trust.*`: what waits for the user's trust, and what
-// the user says.
+// host/daemon/trust_service.hpp: the methods `trust.*`: list what waits for the user's trust, give
+// trust and revoke it.
 //
-// Who trusts names what it has seen (the grants of a plugin, the digest of a file): if that has changed meanwhile, the
-// answer is `conflict` and nothing is trusted. Plugins may call none of these (host/trust/plugin_rights.hpp).
+// A call that gives trust names what the user has seen (the grants of a plugin, the digest of a
+// file): if that has changed meanwhile, the answer is `conflict` and nothing is trusted. Plugins
+// may not call these methods (host/trust/plugin_rights.hpp).
 //
 // Thread rule: any thread that may block.
 #pragma once
@@ -33,20 +34,21 @@ class TrustService {
     EventBus& bus;
     Log& log;
     std::function<std::shared_ptr<const Config>()> config;
-    /// What is in force of this folder's file may be something else now: what is wrong with it.
+    /// Called when the trust of a folder has changed, to read its project file again; returns the
+    /// errors in that file.
     std::function<std::vector<std::string>(const std::string& folder)> folder_changed;
   };
   explicit TrustService(Deps deps) : deps_(std::move(deps)) {}
 
   [[nodiscard]] static std::vector<ManifestMethod> methods();
-  /// One of methods().
+  /// Answers one of methods().
   [[nodiscard]] Result<json> call(const CallRequest& request);
 
  private:
-  /// What a plugin asks for in the manifest that lies beside its library now.
+  /// The grants that a plugin asks for in the manifest beside its library.
   struct Asks {
     PluginSpec spec;
-    bool is_new = false;  ///< the host has another manifest of it
+    bool is_new = false;  ///< the host has loaded another manifest
   };
   [[nodiscard]] Result<Asks> asks_of(const std::string& plugin) const;
   [[nodiscard]] Result<json> look(const std::string& plugin) const;

@@ -2,8 +2,8 @@
 //
 // host/daemon/workspaces.hpp: the folders that clients work in.
 //
-// Thread rule: any thread. Bound: kMaxWorkspaces; then those whose folders are gone are forgotten, and more are
-// refused.
+// Thread rule: any thread. Bound: kMaxWorkspaces; at that number workspaces whose folders are gone
+// are forgotten, and if none is, more are refused.
 #pragma once
 
 #include <algorithm>
@@ -17,8 +17,9 @@
 
 namespace gantry::host {
 
-/// The canonical path of a folder that a client names. `invalid_params`: the path is relative (to whose working
-/// folder?), or no UTF-8, which JSON could not name. `not_found`. `what` it is, for the message.
+/// The canonical path of a folder that a client names. `invalid_params`: the path is relative (the
+/// host cannot know to which folder), or is no UTF-8, which JSON could not carry. `not_found`.
+/// `what`: a word for the folder in messages.
 [[nodiscard]] inline Result<std::string> canonical_folder(const char* what, const std::string& folder) {
   constexpr std::size_t kShown = 1000;
   const std::string named = std::string(what) + " " + folder.substr(0, kShown);
@@ -38,7 +39,7 @@ class Workspaces {
   struct Added {
     std::string path;  ///< canonical
     bool is_new;
-    std::vector<std::string> forgotten;  ///< their folders are gone, and the place was needed
+    std::vector<std::string> forgotten;  ///< workspaces that made room because their folders are gone
   };
 
   /// Errors as canonical_folder(); `overloaded`: there are kMaxWorkspaces.
@@ -74,7 +75,8 @@ class Workspaces {
     std::vector<std::string> out;
     std::erase_if(paths_, [&out](const std::string& path) {
       std::error_code failed;
-      // What cannot be told (no permission, a network that does not answer) is there.
+      // A folder that cannot be examined (no permission, a network that does not answer) counts as
+      // there.
       const bool gone = std::filesystem::status(path, failed).type() == std::filesystem::file_type::not_found;
       if (gone) out.push_back(path);
       return gone;

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/observe/log.hpp: the host's log: a bounded set of files, and stderr.
+// host/observe/log.hpp: the host's log, written to a bounded set of files and to stderr.
 //
-// One record is one line: `2026-01-31T12:00:00.123Z INFO  component: text`. What is not printable in the component or
-// the text is shown as an escape (host/observe/printable.hpp), so no text can forge a line or reach the terminal.
+// One record is one line: `2026-01-31T12:00:00.123Z INFO  component: text`. Unprintable characters
+//   in the component or the text become escapes (host/observe/printable.hpp), so no text can forge
+//   a line or control the terminal.
 //
-// Thread rule: any thread. No thread of its own. A record is in the file (the kernel has it) when write() returns.
-// Bounds: a line has at most kMaxLogLine bytes, a longer text is cut and says so; at most `files` files of at most
-//   `file_max_bytes` each. write() waits for the disk, but not for a reader of stderr: what stderr does not take at
-//   once is dropped there.
-// Never: an exception, or a failed write that stops the host. What a sink could not take is counted by dropped().
-//   A sink that failed is tried again at the next record.
+// Thread rule: any thread; the log has no thread of its own. When write() returns, the kernel has
+//   the record for the file.
+// Bounds: a line has at most kMaxLogLine bytes, a longer text is cut and marked; at most `files`
+//   files of at most `file_max_bytes` each. write() waits for the disk, but not for a reader of
+//   stderr: a record that stderr does not take at once is dropped there.
+// Never: an exception, or a failed write that stops the host. dropped() counts records that a sink
+//   did not take. A sink that failed is tried again at the next record.
 // The process must ignore SIGPIPE if stderr may be a pipe that is closed.
 #pragma once
 
@@ -27,11 +29,11 @@
 
 namespace gantry::host {
 
-inline constexpr std::size_t kMaxLogLine = 8192;  ///< with its newline
+inline constexpr std::size_t kMaxLogLine = 8192;  ///< with the newline
 inline constexpr std::size_t kMaxLogComponent = 64;
 
 struct LogOptions {
-  std::filesystem::path file;  ///< empty: no file. Folders that are missing are made with mode 0700, the file with 0600
+  std::filesystem::path file;  ///< empty: no file. Missing folders are made with mode 0700, the file with 0600
   Level level = Level::info;
   std::uint64_t file_max_bytes = std::uint64_t{8} << 20;  ///< at least kMaxLogLine
   std::uint32_t files = 4;                                ///< the current one included; at least 1
@@ -41,7 +43,8 @@ struct LogOptions {
   std::function<std::chrono::system_clock::time_point()> clock = std::chrono::system_clock::now;
 };
 
-/// What the variables NO_COLOR (https://no-color.org) and TERM say; nullptr: not set.
+/// True: colours are wanted, by the values of NO_COLOR (https://no-color.org) and TERM; nullptr:
+/// not set.
 [[nodiscard]] bool colours_are_wanted(const char* no_color, const char* term);
 
 /// `gantry.log`, `gantry.1.log`, `gantry.2.log`, ...: the newest first.
@@ -51,8 +54,8 @@ class Log {
  public:
   /// `storage_failed` when the file cannot be opened for writing.
   [[nodiscard]] static Result<std::shared_ptr<Log>> open(LogOptions options);
-  /// The same, but a file that cannot be opened is left out: stderr is used even if it was off, the first line there
-  /// says why, and problem() too.
+  /// As open(), but if the file cannot be opened, the log writes to stderr, even if that was off;
+  /// the first line there says why, and so does problem().
   [[nodiscard]] static std::shared_ptr<Log> open_or_stderr(LogOptions options);
 
   virtual ~Log() = default;
@@ -65,14 +68,14 @@ class Log {
   }
   void set_level(Level level) noexcept { level_.store(static_cast<std::int32_t>(level), std::memory_order_relaxed); }
 
-  /// Nothing when `level` is not enabled.
+  /// Does nothing when `level` is not enabled.
   void write(Level level, std::string_view component, std::string_view line) noexcept {
     if (enabled(level)) record(level, component, line);
   }
-  /// Forces what was written onto the disk; nothing else does.
+  /// Forces the records onto the disk; no other function does.
   virtual void flush() noexcept = 0;
 
-  /// Records that a sink did not take, counted for each sink.
+  /// The number of records that a sink did not take, counted once for each sink.
   [[nodiscard]] virtual std::uint64_t dropped() const noexcept = 0;
   /// Why there is no file, after open_or_stderr.
   [[nodiscard]] virtual std::optional<Error> problem() const = 0;

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/observe/printable.hpp: text of others, made safe to print on one line of a terminal or a log.
+// host/observe/printable.hpp: makes text of others safe to print on one line of a terminal or a
+// log.
 //
-// Control characters (newline, ESC, C1), line separators, marks that reverse the writing direction, and bytes that are
-// not UTF-8 are shown as escapes: `\n`, `\x1b`, `\u009b`, `\xff`. A backslash stays as it is.
+// Control characters (newline, ESC, C1), line separators, marks that reverse the writing direction,
+// and bytes that are not UTF-8 are shown as escapes: `\n`, `\x1b`, `\u009b`, `\xff`. A backslash
+// stays as it is.
 //
 // Thread rule: a pure function.
-// Bounds: the result has at most `max_bytes` bytes; what was cut is told by a mark at its end, where it fits.
+// Bounds: the result has at most `max_bytes` bytes; text that was cut ends with a mark, where that
+// fits.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +19,7 @@
 namespace gantry::host {
 
 [[nodiscard]] std::string printable(std::string_view text, std::size_t max_bytes);
-/// The same for text of several lines: a newline stays, `max_bytes` bound each line.
+/// As printable(), for text of several lines: a newline stays, and `max_bytes` bounds each line.
 [[nodiscard]] std::string printable_lines(std::string_view text, std::size_t max_bytes);
 
 }  // namespace gantry::host

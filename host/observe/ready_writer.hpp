@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/observe/ready_writer.hpp: writes lines to a terminal or a pipe whose reader may stand still (Ctrl-S, a pager).
+// host/observe/ready_writer.hpp: writes lines to a terminal or a pipe whose reader may stand still
+// (Ctrl-S, a pager).
 //
 // Thread rule: one thread at a time.
-// Never: a wait for the reader. What it does not take at once is dropped, and a line that was cut is ended before the
-// next one. The descriptor's own O_NONBLOCK cannot serve for that: it would hold for every process that shares the
-// terminal.
+// Never: a wait for the reader. A line that the descriptor does not take at once is dropped; if a
+// part was written, the line is ended before the next one. O_NONBLOCK cannot serve for that: it
+// would hold for every process that shares the terminal.
 #pragma once
 
 #include <string_view>
@@ -16,7 +17,7 @@ class ReadyWriter {
  public:
   /// `fd` is borrowed.
   explicit ReadyWriter(int fd) : fd_(fd) {}
-  /// False: the line, or its end, was dropped.
+  /// False: the line, or its rest, was dropped.
   [[nodiscard]] bool write(std::string_view line);
 
  private:

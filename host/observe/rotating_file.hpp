@@ -2,13 +2,14 @@
 //
 // host/observe/rotating_file.hpp: appends lines to a bounded set of files.
 //
-// Why not spdlog's own: when it cannot open the next file it sleeps (50 ms and more) with its lock held, and a later,
-// shorter line is then written through a null pointer (spdlog 1.10); it also cannot make its files private at birth.
+// Why not the rotating file of spdlog: when it cannot open the next file it sleeps (50 ms and more)
+//   with its lock held, and a later, shorter line is then written through a null pointer (spdlog
+//   1.10); and it cannot create its files with private permissions.
 //
 // Thread rule: one thread at a time.
 // Bounds: at most `files` files of at most `max_bytes` each. A line longer than that is refused.
-// Never: half a line in a file; a wait other than for the disk. After an error, and when the file was deleted or
-//   renamed, the next append opens a new one under its name.
+// Never: half a line in a file; a wait other than for the disk. After an error, and when the file
+//   was deleted or renamed, the next append opens a new one under its name.
 #pragma once
 
 #include <sys/types.h>
@@ -28,7 +29,8 @@ class RotatingFile {
   RotatingFile(const RotatingFile&) = delete;
   RotatingFile& operator=(const RotatingFile&) = delete;
 
-  /// Makes missing folders (0700) and opens the file (0600; refuses links and what is no regular file).
+  /// Makes missing folders (0700) and opens the file (0600; refuses links and files that are not
+  /// regular).
   [[nodiscard]] std::error_code open();
   [[nodiscard]] std::error_code append(std::string_view line);
   [[nodiscard]] std::error_code sync();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/observe/wall_clock.hpp: the time of day, for people and files that are read later.
+// host/observe/wall_clock.hpp: the time of day, for people and for files that are read later.
 //
 // Thread rule: any thread.
 #pragma once
@@ -11,7 +11,7 @@
 
 namespace gantry::host {
 
-/// As `2026-01-31T12:00:00Z`.
+/// The time as `2026-01-31T12:00:00Z`.
 [[nodiscard]] inline std::string wall_clock() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};

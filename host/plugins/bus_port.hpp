@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/bus_port.hpp: the surroundings of a plugin in the host's own process: the bus, the log, the origins.
+// host/plugins/bus_port.hpp: the port of a plugin in the host's own process: access to the bus, the
+// log and the origins.
 #pragma once
 
 #include <functional>
@@ -19,7 +20,7 @@ namespace gantry::host {
 class BusPort : public PluginPort {
  public:
   using DescribeOrigin = std::function<std::optional<std::string>(OriginId)>;
-  /// What a plugin is to those whom it calls.
+  /// A plugin as the caller of others.
   struct Caller {
     OriginId origin = 0;
     MakeCall call;
@@ -27,7 +28,8 @@ class BusPort : public PluginPort {
     std::shared_ptr<const CallerRights> rights = nullptr;
   };
 
-  /// So many plugins process events at once as `permits` has. `since`: its subscription begins there, not now.
+  /// `permits` bounds how many plugins process events at once. `since`: where the plugin's
+  /// subscription begins; empty: now.
   BusPort(LogOwner plugin, EventBus& bus, Log& log, DescribeOrigin describe, std::shared_ptr<PermitQueue> permits,
           Caller caller, Since since = {})
       : owner_(std::move(plugin)),
@@ -65,7 +67,7 @@ class BusPort : public PluginPort {
       if (!left_) events_ = subscribed->subscription;
       if (!left_) return;
     }
-    bus_.unsubscribe(subscribed->subscription);  // it died meanwhile
+    bus_.unsubscribe(subscribed->subscription);  // the plugin has left meanwhile
   }
   void unsubscribe() override {
     {
@@ -74,8 +76,9 @@ class BusPort : public PluginPort {
     }
     if (const auto events = this->events()) bus_.unsubscribe(events);
   }
-  // Who waits in its mailbox must not keep others from their turn. So what the queue grants later is only a sign that
-  // it is worth trying again, and goes back at once.
+  // A plugin whose event handler waits for its mailbox must not keep others from their turn. So a
+  // permit that the queue grants later is only a sign that another try is worth it, and is given
+  // back at once.
   [[nodiscard]] Go begin_events(std::function<void()> again) override {
     if (auto permit = permits_->try_acquire()) {
       const Lock lock(mutex_);

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/call_table.hpp: the calls that one plugin owes an answer, by the id that it knows
-// them by.
+// host/plugins/call_table.hpp: the calls that one plugin has to answer, by the id that the plugin
+// knows them by.
 //
-// It has a part for each of a few threads, so that calls of two workers take no lock of each
-// other's. A call is entered in the part of the thread that brings it, which its id names. It is
-// chained into it by members of its own: to enter one allocates nothing.
+// The table has a part for each of a few threads, so that calls of two workers do not take each
+// other's lock. A call is entered in the part of the thread that brings it, which the call's id
+// names. The chain members are in the call itself: entering a call allocates nothing.
 //
 // Thread rule: any thread. Nothing is called under a part's lock.
-// Bounds: `max` calls; of several that are entered at the same moment one each may be too many.
+// Bounds: `max` calls; calls that are entered at the same moment may exceed that by one each.
 #pragma once
 
 #include <algorithm>
@@ -37,8 +37,8 @@ class CallTable {
   CallTable& operator=(const CallTable&) = delete;
   ~CallTable() { (void)take_all(); }
 
-  /// Under this id; 0: under one that was never used here. `before`, under the lock: void(), when
-  /// it is about to be entered and has its id.
+  /// Enters the call under this id, or, for 0, under an id that was never used here. `before` is
+  /// void(), called under the lock when the call has its id and is about to be entered.
   template <class F>
   [[nodiscard]] Entered enter(const PluginCallPtr& call, std::uint64_t id, F&& before) {
     Part& part = parts_[id == 0 ? gantry::detail::thread_number() % kParts : id % kParts];
@@ -52,11 +52,11 @@ class CallTable {
     put(part, PluginCallPtr(call));
     return Entered::yes;
   }
-  /// From here on none is entered.
+  /// From here on no call is entered.
   void close() { closed_.store(true, std::memory_order_seq_cst); }
   [[nodiscard]] bool is_closed() const { return closed_.load(std::memory_order_seq_cst); }
-  /// One that comes from another table, under its id; also when this one is full. False: it is
-  /// closed.
+  /// Enters a call from another table, under its id; also when this table is full. False: the table
+  /// is closed.
   [[nodiscard]] bool adopt(const PluginCallPtr& call) {
     Part& part = parts_[call->id() % kParts];
     Lock lock(part.mutex);
@@ -73,7 +73,7 @@ class CallTable {
     }
     return nullptr;
   }
-  /// nullptr: there is none.
+  /// Removes the call; nullptr: there is none.
   [[nodiscard]] PluginCallPtr take(std::uint64_t id) {
     return take_if(id, [](const PluginCall&) { return true; });
   }
@@ -106,7 +106,7 @@ class CallTable {
     }
     return out;
   }
-  /// Under a part's lock: void(PluginCall&).
+  /// `visit` is void(PluginCall&), called under a part's lock.
   template <class F>
   void each(F&& visit) const {
     for (const auto& part : parts_) {
@@ -121,13 +121,13 @@ class CallTable {
     for (const auto& part : parts_) sum += part.count.load(std::memory_order_relaxed);
     return sum;
   }
-  /// One that no call has, nor will.
+  /// An id that no call has or will have.
   [[nodiscard]] std::uint64_t fresh_id() {
     Part& part = parts_[0];
     Lock lock(part.mutex);
     return part.next++ * kParts;
   }
-  /// Higher than every id so far.
+  /// An id that is higher than every id so far.
   [[nodiscard]] std::uint64_t next_id() const {
     std::uint64_t next = 0;
     for (const auto& part : parts_) {
@@ -143,9 +143,9 @@ class CallTable {
 
   struct alignas(gantry::detail::kCacheLine) Part {
     mutable Mutex mutex{"call table"};
-    std::uint64_t next GANTRY_GUARDED_BY(mutex) = 0;  ///< the ids here are this times kParts, and the part's number
-    std::vector<PluginCall*> chains GANTRY_GUARDED_BY(mutex);  ///< a power of two of them; a reference each
-    std::atomic<std::size_t> count{0};                         ///< changed under mutex
+    std::uint64_t next GANTRY_GUARDED_BY(mutex) = 0;  ///< an id is this number times kParts, plus the part's number
+    std::vector<PluginCall*> chains GANTRY_GUARDED_BY(mutex);  ///< a power of two; each holds references to its calls
+    std::atomic<std::size_t> count{0};                         ///< changed under the mutex
   };
   [[nodiscard]] static std::size_t index_of(const Part& part, std::uint64_t id) GANTRY_REQUIRES(part.mutex) {
     return (id / kParts) & (part.chains.size() - 1);
@@ -174,7 +174,7 @@ class CallTable {
       }
     }
   }
-  // The others' counts are looked at only when it matters.
+  // The counts of the other parts are read only when the own part is full.
   [[nodiscard]] bool is_full(const Part& part) const {
     return part.count.load(std::memory_order_relaxed) >= max_ / kParts && size() >= max_;
   }

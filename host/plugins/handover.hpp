@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/handover.hpp: what an instance of a plugin leaves for the one that comes next.
+// host/plugins/handover.hpp: the state and the streams that an instance of a plugin gives to the
+// next one.
 //
-// Thread rule: any thread. Whoever drops it answers the streams that nobody has taken with `plugin_died`.
-// Bounds: streams, those that were open (Plugin::kMaxOpenCalls).
+// Thread rule: any thread. The destructor answers streams that nobody has taken with `plugin_died`.
+// Bounds: at most as many streams as were open (Plugin::kMaxOpenCalls).
 #pragma once
 
 #include <cstdint>
@@ -22,22 +23,23 @@ class Handover {
  public:
   using Streams = std::vector<PluginCallPtr>;
 
-  /// `next_id`: calls of the next one have this id and higher ones, so that the streams keep theirs.
+  /// `next_id`: calls of the next instance have ids from this one on, so that the streams keep
+  /// theirs.
   Handover(std::string plugin, std::optional<std::string> state, Streams streams, std::uint64_t next_id)
       : plugin_(std::move(plugin)), state_(std::move(state)), next_id_(next_id), streams_(std::move(streams)) {}
   Handover(const Handover&) = delete;
   Handover& operator=(const Handover&) = delete;
   ~Handover() { give_up(); }
 
-  /// Nobody comes who takes the streams.
+  /// No instance comes to take the streams: answers them.
   void give_up() {
     for (const auto& stream : take_streams())
       stream->finish(fail(ErrorKind::plugin_died, "plugin " + plugin_ + " could not be started again; open it again"));
   }
-  /// nullptr: nothing was given.
+  /// nullptr: no state was given.
   [[nodiscard]] const std::string* state() const { return state_ ? &*state_ : nullptr; }
   [[nodiscard]] std::uint64_t next_id() const { return next_id_; }
-  /// By the instance that runs now: once.
+  /// Called once, by the instance that runs now.
   [[nodiscard]] Streams take_streams() {
     Lock lock(mutex_);
     return std::exchange(streams_, {});

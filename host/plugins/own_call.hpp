@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/own_call.hpp: the calls that a plugin makes itself: to services, or back to a
-// client. What comes back of them is handed to the plugin as a message each, in order, under the id
-// that it chose.
+// host/plugins/own_call.hpp: the calls that a plugin makes: to services, or back to a client. Each
+// answer, item and credit is delivered to the plugin as a message, in order, under the id that the
+// plugin chose.
 //
-// Thread rule: any thread; nothing blocks. No lock is held while the plugin, the port or the callee is called.
-// Bounds: OwnCalls::kMaxOpen calls, with params of kMaxOpenBytes together (more: GANTRY_FULL; one call alone may have
-// what a payload may); items either way within the credit that the receiver gave. An item that finds the plugin's
-// mailbox full ends its call with `overloaded`.
-// Never: a call that was taken is left without its one GANTRY_RESPONSE, while the plugin lives. A client is asked that
-// has no call of its own open at the plugin.
+// Thread rule: any thread; nothing blocks. No lock is held while the plugin, the port or the callee
+// is called.
+// Bounds: OwnCalls::kMaxOpen calls, with params of kMaxOpenBytes together (more: GANTRY_FULL; one
+// call alone may be as large as a payload may be); items either way within the credit that the
+// receiver gave. An item that finds the plugin's mailbox full ends its call with `overloaded`.
+// Never: a call that was taken is left without its one GANTRY_RESPONSE, while the plugin lives; a
+// client is called back that has no open call at the plugin.
 #pragma once
 
 #include <gantry/abi.h>
@@ -30,22 +31,22 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   OwnCall(std::weak_ptr<Plugin> plugin, std::uint64_t id, std::size_t bytes)
       : id_(id), bytes_(bytes), plugin_(std::move(plugin)) {}
 
-  /// Of its params.
+  /// The size of its params.
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
-  /// What steers it; once.
+  /// Sets the object that steers the call; called once.
   void begun(CallPtr call);
 
-  // From the plugin: enum gantry_sent.
+  // Messages from the plugin; the results are enum gantry_sent.
   [[nodiscard]] std::int32_t take_item(std::string payload);
   [[nodiscard]] std::int32_t take_end();
   [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
   [[nodiscard]] std::int32_t take_cancel();
-  /// The plugin is no more; nothing is handed to it.
+  /// The plugin is gone; it receives nothing more.
   void drop();
   [[nodiscard]] bool over() const;
 
-  // From the callee.
+  // Messages from the callee.
   void item(std::string_view payload) override;
   void item_end() override;
   void credit(std::uint32_t items) override;
@@ -63,22 +64,23 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   CallPtr call_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< items that the plugin may send
   std::uint64_t untold_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool credit_waits_ GANTRY_GUARDED_BY(mutex_) = false;  ///< one message, for all of it
+  bool credit_waits_ GANTRY_GUARDED_BY(mutex_) = false;  ///< one message will deliver all of it
   bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
   bool over_ GANTRY_GUARDED_BY(mutex_) = false;
 };
 
-/// Those of one plugin that are open.
+/// The open calls that one plugin has made.
 class OwnCalls {
  public:
   static constexpr std::size_t kMaxOpen = 1024;
   static constexpr std::size_t kMaxOpenBytes = std::size_t{64} << 20;
 
-  /// GANTRY_CALL, GANTRY_ITEM, GANTRY_CREDIT or GANTRY_CANCEL with an id of the plugin's own: enum gantry_sent.
+  /// Handles GANTRY_CALL, GANTRY_ITEM, GANTRY_CREDIT or GANTRY_CANCEL with an id of the plugin's
+  /// own; returns enum gantry_sent.
   [[nodiscard]] std::int32_t take(Plugin& plugin, const gantry_msg& msg, std::string payload, Descriptors descriptors);
   [[nodiscard]] bool over(std::uint64_t id) const;
   void forget(std::uint64_t id);
-  /// None is taken any more, and those that are open are cancelled.
+  /// Refuses new calls, and cancels the open ones.
   void close();
 
  private:
@@ -87,7 +89,7 @@ class OwnCalls {
 
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::size_t bytes_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of the params of all
+  std::size_t bytes_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of the params of all calls
   std::unordered_map<std::uint64_t, std::shared_ptr<OwnCall>> calls_ GANTRY_GUARDED_BY(mutex_);
 };
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/processes/helper.hpp: one helper process of a plugin, behind its guard (helper_guard.hpp),
-// and the host's copies of the descriptors that lead to it.
+// and the host's copies of the descriptors that are connected to it.
 //
 // Thread rule: start() on a thread that may block; the rest from any thread.
-// Never: anything of the helper's lives on when this is destroyed and its guard has ended, which it does at once.
+// Never: a process of the helper lives on after this object is destroyed and the guard has ended,
+// which it does at once.
 #pragma once
 
 #include <sys/types.h>
@@ -25,7 +26,7 @@
 
 namespace gantry::host {
 
-/// What a plugin wants to run.
+/// The program that a plugin wants to run.
 struct HelperCommand {
   std::vector<std::string> argv;
   std::string cwd;  ///< absolute; empty: the plugin's own folder
@@ -38,7 +39,7 @@ struct HelperCommand {
   bool operator==(const HelperCommand&) const = default;
 };
 
-/// How it ended.
+/// How the helper ended.
 struct HelperEnd {
   std::optional<int> exit_code;
   std::optional<int> signal;
@@ -47,12 +48,13 @@ struct HelperEnd {
 
 class Helper {
  public:
-  static constexpr std::size_t kMaxRequest = std::size_t{1} << 20;  ///< bytes of a command with all that belongs to it
+  static constexpr std::size_t kMaxRequest = std::size_t{1} << 20;  ///< bytes of a command with all its parts
   static constexpr auto kTimeout = std::chrono::seconds(30);
 
-  /// Blocks until the program runs, or why it does not is known: `not_found`, `permission_denied`, `invalid_params`
-  /// (cwd), `too_large`, `overloaded`, `unavailable`. `granted`: what its plugin may; the helper may of it what it asks
-  /// for. `gantry`: what the guard is.
+  /// Blocks until the program runs, or the reason why it does not is known: `not_found`,
+  /// `permission_denied`, `invalid_params` (cwd), `too_large`, `overloaded`, `unavailable`.
+  /// `granted`: the rights of the plugin; the helper gets those of them that it asks for. `gantry`:
+  /// the program of the guard.
   [[nodiscard]] static Result<std::shared_ptr<Helper>> start(Spawner& spawner, const std::filesystem::path& gantry,
                                                              const HelperCommand& command, const Confinement& granted,
                                                              const std::string& traceparent);
@@ -61,18 +63,20 @@ class Helper {
   ~Helper();
 
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// Readable when nothing is left of it.
+  /// A descriptor that is readable when no process of the helper is left.
   [[nodiscard]] int guard() const { return guard_.get(); }
   [[nodiscard]] const std::vector<std::string>& notes() const { return notes_; }
-  /// The folders and files in which it may write: as far as it asked for them and its plugin was granted them.
+  /// The folders and files in which the helper may write: asked for by it, and granted to its
+  /// plugin.
   [[nodiscard]] const std::vector<std::string>& writable() const { return writable_; }
-  /// Of stdin, stdout and stderr; of the socket and stderr. `overloaded`: the host has no more.
+  /// Duplicates of stdin, stdout and stderr; or of the socket and stderr. `overloaded`: the host
+  /// may open no more.
   [[nodiscard]] Result<Descriptors> descriptors() const;
-  /// To its group. `overloaded`: its guard takes no more now.
+  /// Sends the signal to the helper's group. `overloaded`: the guard takes no more signals now.
   [[nodiscard]] Result<void> signal(int number) const;
-  /// Kills all of it.
+  /// Kills all of its processes.
   void end() const;
-  /// Once, after guard() was readable.
+  /// The end of the helper. Called once, after guard() was readable.
   [[nodiscard]] HelperEnd became() const;
 
  private:

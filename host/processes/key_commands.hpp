@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/processes/key_commands.hpp: runs the `api_key_command` of a provider for the plugin that is
-// given the table of models (`config.secret`). A plugin in a process of its own could not, and one
-// inside the host need not: both ask here.
+// host/processes/key_commands.hpp: runs the `api_key_command` of a provider for the plugin that
+// receives the table of models (`config.secret`). A plugin in a process of its own could not run
+// it, and one inside the host need not: both ask here.
 //
-// The command is a line for sh that the user's configuration names. It has the environment of the host, and nothing
-// else of it; its first line of output is the answer. Who asks for a line that runs waits for that run; nothing is
-// kept.
+// The command is a line for sh from the user's configuration. It has the environment of the host,
+// but none of its descriptors; its first line of output is the answer. A plugin that asks for a
+// line that runs waits for that run; no output is kept.
 //
-// Thread rule: any thread; nothing blocks but stop() and the destructor. A command is waited for by a
-//   thread of its own. mutex_ is a leaf.
-// Bounds: kMaxRunning commands at once (`overloaded`), kMaxOutput bytes of output and kTimeout of real
-//   time each; then its process group is killed. One whose askers have all left is killed, too.
-// Never: what it prints is in a log, an event or an error.
+// Thread rule: any thread; nothing blocks but stop() and the destructor. Each command has a thread
+//   that waits for it. mutex_ is a leaf.
+// Bounds: kMaxRunning commands at once (`overloaded`), kMaxOutput bytes of output and kTimeout of
+//   real time each; then the process group of the command is killed. A command that no plugin waits
+//   for any more is killed, too.
+// Never: its output is in a log, an event or an error.
 #pragma once
 
 #include <chrono>
@@ -40,7 +41,7 @@ class KeyCommands {
   static constexpr std::size_t kMaxRunning = 8;
   static constexpr std::size_t kMaxOutput = 16 * 1024;
   static constexpr Duration kTimeout = std::chrono::seconds(10);
-  /// The line of this provider, for who may ask for it. Any thread.
+  /// The command line of this provider, if the plugin may ask for it. Any thread.
   using LineOf = std::function<Result<std::string>(OriginId, const std::string& provider)>;
 
   KeyCommands(Spawner& spawner, LineOf line_of, Duration timeout = kTimeout)
@@ -51,9 +52,9 @@ class KeyCommands {
 
   [[nodiscard]] static ManifestMethod method();
   void call(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
-  /// Who makes calls under this origin has gone: it is answered nothing more.
+  /// The plugin with this origin has gone: it receives no more answers.
   void leave(OriginId origin);
-  /// None is started any more; kills those that run, and blocks until their askers are answered.
+  /// Refuses further commands, kills those that run, and blocks until all callers are answered.
   void stop();
 
  private:
@@ -68,9 +69,9 @@ class KeyCommands {
     ~Run() {
       if (thread.joinable()) thread.join();
     }
-    Descriptor stop;  ///< readable: it is to end
+    Descriptor stop;  ///< readable: the run is to end
     std::vector<Asker> askers;
-    bool over = false;  ///< its thread touches nothing more
+    bool over = false;  ///< its thread touches nothing any more
     std::thread thread;
   };
   using Runs = std::map<std::string, std::unique_ptr<Run>, std::less<>>;
@@ -84,8 +85,8 @@ class KeyCommands {
   const Duration timeout_;
   mutable Mutex mutex_;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
-  Runs runs_ GANTRY_GUARDED_BY(mutex_);  ///< by their lines: who asks for one of these waits for it
-  std::vector<std::unique_ptr<Run>> ended_ GANTRY_GUARDED_BY(mutex_);  ///< that end, or have; not joined yet
+  Runs runs_ GANTRY_GUARDED_BY(mutex_);  ///< by their lines: a call for one of these waits for it
+  std::vector<std::unique_ptr<Run>> ended_ GANTRY_GUARDED_BY(mutex_);  ///< that end, or have ended; not joined yet
 };
 
 }  // namespace gantry::host

@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/processes/launcher.hpp: the helper processes of plugins (`process.*`): language servers,
-// say. A plugin with the grant `processes` has them started, under a profile of their own, and gets
-// the descriptors that lead to them. It need not, and in a process of its own cannot, start one
-// itself.
+// host/processes/launcher.hpp: the helper processes of plugins (`process.*`), such as language
+// servers. The launcher starts them for a plugin with the grant `processes`, under a profile of
+// their own, and gives the plugin the descriptors that are connected to them. A plugin in a process
+// of its own cannot start a process itself.
 //
-// A helper belongs to its plugin and a name. It outlives the instance that asked for it: an instance that asks for the
-// same name and command while it runs is handed the same one (`warm`). Nothing of it outlives the host, however that
-// ends, nor its own main process (helper_guard.hpp).
+// A helper belongs to a plugin and has a name. It outlives the instance that asked for it: an
+// instance that asks for the same name and command while the helper runs receives the same helper
+// (`warm`). No process of a helper outlives the host, however the host ends, nor the helper's main
+// process (helper_guard.hpp).
 //
 // Thread rule: any thread; nothing blocks but stop() and the destructor, which comes after the
 // workers and the pool have ended. mutex_ is a leaf: nothing is called under it but the timers.
-// An instance may leave a note with a helper, for the one that comes after its own death: it goes with the answer that
-// hands the helper out. What an instance in the host's process has noted goes when it leaves, since a thread of it may
-// still speak with the helper.
+// Notes: an instance may leave a note with a helper, for the instance that comes after its death;
+// that one receives it with the helper. The note of an instance in the host's process is dropped
+// when it leaves, because a thread of it may still use the helper.
 //
 // Bounds: LauncherLimits of helpers (`overloaded`); a helper that no instance claims any more is
-// killed after kUnclaimed; of each plugin the ends of the last kEnded are remembered for process.wait.
+// killed after kUnclaimed; of each plugin the ends of the last kEnded are remembered for
+// process.wait.
 #pragma once
 
 #include <deque>
@@ -43,7 +45,7 @@
 namespace gantry::host {
 
 struct LauncherLimits {
-  std::size_t per_plugin = 112;  ///< the `lsp` plugin has 96 servers at most, and some that are ending
+  std::size_t per_plugin = 112;  ///< the `lsp` plugin has at most 96 servers, and some that are ending
   std::size_t in_all = 256;
 };
 
@@ -54,8 +56,8 @@ struct LauncherDeps {
   WorkerPool& pool;
   EventBus& bus;
   Log& log;
-  std::filesystem::path program;  ///< `gantry`: the guard of each helper
-  /// What this plugin may, `processes` among it. Any thread.
+  std::filesystem::path program;  ///< `gantry`, which is also the guard of each helper
+  /// The rights that this plugin was granted, `processes` included. Any thread.
   std::function<Result<Confinement>(const std::string& plugin)> granted;
   LauncherLimits limits{};
 };
@@ -72,38 +74,39 @@ class Launcher {
   ~Launcher();
 
   [[nodiscard]] static std::vector<ManifestMethod> methods();
-  /// One of methods(). `permission_denied`: its origin is no plugin with the grant `processes`.
+  /// Answers one of methods(). `permission_denied`: the origin is no plugin with the grant
+  /// `processes`.
   void call(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
 
-  /// An instance of `plugin` makes calls under this origin, from now on and until it has left. `own_process`: nothing
-  /// of it runs any more then.
+  /// An instance of `plugin` makes calls under this origin, from now on until leave().
+  /// `own_process`: no code of the instance runs after that.
   void join(OriginId origin, const std::string& plugin, bool own_process);
   void leave(OriginId origin);
-  /// Whose instance calls under this origin.
+  /// The plugin whose instance calls under this origin.
   [[nodiscard]] std::optional<std::string> plugin_of(OriginId origin) const;
 
-  /// No helper is started any more; kills all of them. False: some had not ended within `budget`.
+  /// Starts no more helpers, and kills all. False: some had not ended within `budget`.
   bool stop(Duration budget);
 
  private:
-  using Key = std::pair<std::string, std::string>;  ///< plugin, name
+  using Key = std::pair<std::string, std::string>;  ///< plugin, name of the helper
   struct Waiting {
     OriginId origin;
     std::shared_ptr<CallSink> sink;
     TimerKey deadline = 0;
   };
-  /// Under the launcher's lock, but for the name of its plugin.
+  /// Guarded by the launcher's lock, except for the name of its plugin.
   struct Entry {
     std::string name;
     HelperCommand command;
-    std::shared_ptr<Helper> helper;  ///< none: it is being started
-    std::vector<Waiting> starters;   ///< the first one has it started, the others find it warm
+    std::shared_ptr<Helper> helper;  ///< nullptr: it is being started
+    std::vector<Waiting> starters;   ///< the first caller has it started, the others find it warm
     std::vector<Waiting> waiters;
     std::set<OriginId> claims;
     std::string note;
     TimerKey unclaimed = 0;
-    int signal = 0;       ///< as soon as it runs
-    bool ending = false;  ///< it is killed
+    int signal = 0;       ///< to be sent as soon as it runs
+    bool ending = false;  ///< it was killed
   };
   struct Watch;
   struct Ended {

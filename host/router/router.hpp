@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/router/router.hpp: the way of a call from a protocol to whoever answers it, and the one place
-// for policy that holds for every call: what plugins are granted, permits, deadlines, retry of
-// idempotent calls, counts.
+// host/router/router.hpp: the way of a call from a protocol to the plugin or built-in method that
+// answers it, and the one place for policy that holds for every call: grants, permits, deadlines,
+// retry of idempotent calls, counts.
 //
-// Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first call; those of
-// plugins are another table after a reload (plugins_changed()): a call keeps the one in which it was found. Permits:
-// each service has `max_calls_per_service` of them and a bounded fair queue behind; `overloaded` when that is full.
-//   A stream holds its permit until its response; an attach stream takes none.
+// Thread rule: any thread; nothing blocks but drain(). Built-in methods are added before the first
+// call; the methods of plugins are another table after a reload (plugins_changed()): a call keeps
+// the table in which its method was found.
+// Permits: each service has `max_calls_per_service` permits and a bounded fair queue behind them;
+// `overloaded` when that is full. A stream holds its permit until its response; an attach stream
+// takes none.
 // Deadlines: a call's is absolute, from `timeout_ms` or the default; a stream has one only if it
 // asks; an attach stream never.
 // Retry: an idempotent call that is no stream is tried again, at most kRetry.max_retries times and
@@ -45,7 +47,7 @@ struct RouterLimits {
   Duration default_timeout = std::chrono::seconds(60);
 };
 
-/// Counts of one method.
+/// The counts of one method.
 struct MethodCounts {
   std::uint64_t calls = 0;
   std::uint64_t errors = 0;
@@ -61,30 +63,31 @@ class Router {
                                       .initial_delay = std::chrono::milliseconds(100),
                                       .max_delay = std::chrono::seconds(2),
                                       .jitter = 0.25};
-  /// Answers at once; runs on the caller's thread and must not block.
+  /// A method that answers at once; it runs on the caller's thread and must not block.
   using Builtin = std::function<Result<std::string>(const CallRequest&)>;
-  /// Answers later, through the sink.
+  /// A method that answers later, through the sink.
   using SlowBuiltin = std::function<void(const CallRequest&, std::shared_ptr<CallSink>)>;
 
-  /// `back`: how a client is called back.
+  /// `back`: calls a client back.
   Router(ServiceManager& services, Timers& timers, Log& log, RouterLimits limits, MakeCall back = {});
   ~Router();
 
   void add(ManifestMethod method, Builtin builtin);
   void add_slow(ManifestMethod method, SlowBuiltin builtin);
 
-  /// The methods and instances as one thread reads them, without a lock or a shared write.
+  /// One thread's access to methods and instances, without a lock or a shared write.
   class MethodReader;
-  /// The call is answered exactly once, also when it is refused; perhaps before this returns. Not
-  /// one to a client.
+  /// The call is answered exactly once, even when it is refused; perhaps before this returns. Not
+  /// for calls to a client.
   void route(const RoutedCallPtr& call, MethodReader& methods);
-  /// The same for who has a sink only, and for calls to clients.
+  /// As route(), for a caller that has only a sink, and for calls to clients.
   CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink);
 
-  /// Takes the methods of plugins from the service manager again.
+  /// Reads the methods of plugins from the service manager again.
   void plugins_changed();
   void set_limits(RouterLimits limits);
-  /// From now on calls are refused; blocks until the open ones are answered, at most `budget`, then cancels the rest.
+  /// From now on calls are refused; blocks until the open ones are answered, at most `budget`, then
+  /// cancels the rest.
   void drain(Duration budget);
 
   [[nodiscard]] std::map<std::string, MethodCounts> method_counts() const;
@@ -94,20 +97,20 @@ class Router {
  private:
   friend class RoutedCall;
   static constexpr std::size_t kParts = 8;
-  /// What is known of a method before its first call.
+  /// The description of a method.
   struct About {
     std::string name;
-    ManifestMethod about{};  ///< its params and result: of the host's own only
-    SlowBuiltin run{};       ///< the host's own; else these:
+    ManifestMethod about{};  ///< params and result: only for the host's own methods
+    SlowBuiltin run{};       ///< set for the host's own methods; for all others these are set:
     LiveInstance* plugin = nullptr;
-    std::shared_ptr<PermitQueue> permits{};  ///< of its service; none for an attach stream
+    std::shared_ptr<PermitQueue> permits{};  ///< of the method's service; none for an attach stream
     [[nodiscard]] bool is_as(const About& other) const;
   };
-  /// A line for each of a few threads, so that two that count do not share one.
+  /// A cache line for each of a few threads, so that two threads that count do not share one.
   struct alignas(gantry::detail::kCacheLine) Counts {
     std::atomic<std::uint64_t> calls{0}, ended{0}, errors{0}, retries{0}, total_ns{0}, longest_ns{0};
   };
-  /// And counted. It lives as long as the router: a call keeps the one in which it was found.
+  /// A method with its counts. It lives as long as the router: a call keeps the one that it found.
   struct Method : About {
     explicit Method(About known) : About(std::move(known)) {}
     [[nodiscard]] Counts& counts() { return parts[gantry::detail::thread_number() % kParts]; }
@@ -123,13 +126,13 @@ class Router {
   };
   [[nodiscard]] Table with_methods_of_plugins(const Table& old);
   [[nodiscard]] Method* keep(const About& about);
-  /// Who answers this; or why nobody does.
+  /// The method that answers the call, or why there is none.
   [[nodiscard]] Result<Method*> method_for(const CallRequest& request, const Table& table) const;
-  /// `readers`: the calling thread's; nullptr: it has none.
+  /// `readers`: of the calling thread; nullptr: the thread has none.
   void route(const RoutedCallPtr& call, const Table& table, InstanceReaders* readers);
-  /// What may have been meant by a method that there is not, as the end of a sentence; empty: nothing is near it.
+  /// The nearest method names for an unknown one, as the end of a sentence; empty: there is none.
   [[nodiscard]] std::string near_method(const std::string& method) const;
-  /// Why there is no such method.
+  /// The error for an unknown method.
   [[nodiscard]] Error unknown(const std::string& method) const;
   [[nodiscard]] Deadline deadline_for(const CallRequest& request, const ManifestMethod& method, TimePoint now) const;
   void closed(RoutedCall& call);
@@ -144,9 +147,9 @@ class Router {
   const std::size_t max_waiting_per_service_;
   OpenCalls open_;  ///< closed when the router drains
 
-  mutable Mutex mutex_;                                                          ///< above those of open_
-  CondVar changed_;                                                              ///< fewer are open, while it drains
-  std::vector<std::unique_ptr<Method>> every_method_ GANTRY_GUARDED_BY(mutex_);  ///< also of builds before
+  mutable Mutex mutex_;                                                          ///< taken before those of open_
+  CondVar changed_;                                                              ///< signalled when a call ends
+  std::vector<std::unique_ptr<Method>> every_method_ GANTRY_GUARDED_BY(mutex_);  ///< those of earlier builds included
 };
 
 class Router::MethodReader {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/json_text.hpp: JSON as text that is passed on: validated once where it enters, never rebuilt.
+// host/runtime/json_text.hpp: JSON text that is passed on: validated once where it enters, and
+// never rebuilt.
 //
 // Thread rule: pure functions; parsers are kept per thread.
 #pragma once
@@ -12,11 +13,11 @@
 
 namespace gantry::host {
 
-/// Is `text` one well-formed JSON value in valid UTF-8, nested at most `max_depth` deep? Everything is checked.
-/// `parse_error` otherwise, `invalid_request` for the depth. May grow text's capacity.
+/// Checks that `text` is one well-formed JSON value in valid UTF-8, nested at most `max_depth`
+/// deep. `parse_error`; `invalid_request`: too deep.
 [[nodiscard]] Result<void> check_json(std::string_view text, std::size_t max_depth);
 
-/// `text` (valid JSON) without the white space between its tokens.
+/// `text`, which must be valid JSON, without the white space between its tokens.
 [[nodiscard]] std::string minify_json(std::string_view text);
 
 [[nodiscard]] bool is_utf8(std::string_view text);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/open_files.hpp: how many descriptors a process may have open.
+// host/runtime/open_files.hpp: the number of descriptors that a process may have open.
 //
-// The usual soft limit (1024) is there for programs that use select(); a host with a thousand clients needs more, and
-// what it starts in a process of its own begins with the limit that the host was started with.
+// The usual soft limit (1024) exists for programs that use select(); a host with a thousand clients
+// needs more. Processes that the host starts begin with the limit that the host was started with.
 //
 // Thread rule: raise_open_files() before any thread is started; the other one from any thread.
 #pragma once

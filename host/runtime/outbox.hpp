@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/outbox.hpp: what a connection has yet to write.
+// host/runtime/outbox.hpp: the bytes that a connection has yet to write.
 //
-// On a worker what is written gathers until that worker flushes (When::later); any other thread writes at once. What
-// the socket does not take stays here, in order, until the connection's worker sees it writable.
+// On a worker messages gather until that worker flushes (When::later); any other thread writes at
+// once. Bytes that the socket does not take stay here, in order, until the connection's worker sees
+// it writable.
 //
 // Thread rule: any thread; never blocks.
-// Full: put() refuses beyond `max_bytes`, or kMaxDescriptors unsent descriptors; the connection is then closed by its
-// owner.
+// Full: put() refuses beyond `max_bytes`, or kMaxDescriptors unsent descriptors; the owner then
+// closes the connection.
 #pragma once
 
 #include <sys/socket.h>
@@ -29,20 +30,21 @@ namespace gantry::host {
 
 class Outbox {
  public:
-  /// So much gathers at most while it is corked, or there is time.
+  /// The number of bytes that gather at most before they are written.
   static constexpr std::size_t kCorkedBytes = 256 * 1024;
 
-  /// Of the kernel, for one write.
+  /// The kernel's limit for one write.
   static constexpr std::size_t kMaxDescriptors = 253;
 
-  /// `gathered`: somebody must call flush() soon. `waiting`: somebody must when the socket is writable.
+  /// `gathered`: the caller must see that flush() is called soon. `waiting`: flush() must be called
+  /// when the socket is writable.
   enum class State { empty, gathered, waiting, broken, full };
   enum class When { now, later };
 
   Outbox(int socket, std::size_t max_bytes) : socket_(socket), max_bytes_(max_bytes) {}
 
-  /// Frames and queues the message of these parts, and writes, unless it is corked or there is
-  /// time.
+  /// Frames and queues the message that consists of these parts. Writes it, unless the outbox is
+  /// corked or `when` is `later`.
   [[nodiscard]] State put(Framing framing, std::initializer_list<std::string_view> parts, When when) {
     std::size_t size = 0;
     for (const auto part : parts) size += part.size();
@@ -51,8 +53,8 @@ class Outbox {
   [[nodiscard]] State put(Framing framing, std::string_view message, When when) {
     return put(framing, {message}, when);
   }
-  /// The same of what `append` adds to a string: about `size` bytes.
-  /// The descriptors leave with the first byte of what waits, so before the end of the message or with it.
+  /// As above, for the bytes that `append` adds to a string, about `size` of them. The descriptors
+  /// leave with the first byte that waits, so before the end of the message or with it.
   template <class F>
   [[nodiscard]] State put(std::size_t size, F&& append, When when, Descriptors descriptors = {}) {
     Lock lock(mutex_);
@@ -82,7 +84,7 @@ class Outbox {
     Lock lock(mutex_);
     return write();
   }
-  /// Bytes that wait: what was put before, and not yet sent.
+  /// The number of bytes that wait: queued, and not yet sent.
   [[nodiscard]] std::size_t size() const { return waiting_.load(std::memory_order_acquire); }
   /// The socket is about to be closed: nothing is written any more.
   void close() {

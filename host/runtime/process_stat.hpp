@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/process_stat.hpp: what the kernel says of a process in /proc/PID/stat (proc(5)).
+// host/runtime/process_stat.hpp: the kernel's facts about a process in /proc/PID/stat (proc(5)).
 //
 // Thread rule: any thread.
 #pragma once
@@ -16,11 +16,12 @@ namespace gantry::host {
 struct ProcessStat {
   std::string name;
   char state = '?';
-  /// In the kernel's ticks since the machine's start. A number alone may be another process's by now, or be that of a
-  /// process in another container or on another machine.
+  /// The start of the process, in the kernel's ticks since the machine's start. It identifies the
+  /// process: a pid alone may belong to another process by now, or to a process in another
+  /// container or on another machine.
   std::uint64_t born = 0;
 };
-/// nullopt: there is no such process, or it cannot be seen from here.
+/// nullopt: there is no such process, or it is not visible from here.
 [[nodiscard]] std::optional<ProcessStat> process_stat(pid_t pid);
 
 }  // namespace gantry::host

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/stream_peer.hpp: the writing half of a connection on a Unix stream socket, whoever is at its other end.
+// host/runtime/stream_peer.hpp: the writing half of a connection on a Unix stream socket, to a
+// client or to a plugin's process.
 //
-// A peer lives on its worker. What a worker writes, this one or another, is gathered and leaves when that worker comes
-// to flush it, behind what it has queued already: so the answers to calls that were read together leave together. What
-// arrives from other threads is a write into the Outbox, which the outbox does itself, and a wish for attention (the
-// socket to be watched for room), which is posted to the worker, at most one post of each kind at a time.
+// A peer lives on its worker. Messages that any worker writes gather, and leave when that worker
+// flushes, behind the work that it has queued already: so the answers to calls that were read
+// together leave together. Other threads write into the Outbox, which sends at once, and post a
+// request for attention (to watch the socket for room) to the peer's worker, at most one post of
+// each kind at a time.
 //
-// Thread rule: the outbox, when() and after_write() from any thread; the rest on its worker, but for flushed().
-// Full: beyond `max_outbound` the outbox refuses, full() is told, and the peer is closed.
+// Thread rule: the outbox, when() and after_write() from any thread; the rest on its worker, but
+// for flushed().
+// Full: beyond `max_outbound` the outbox refuses, full() is called, and the peer is closed.
 #pragma once
 
 #include <atomic>
@@ -29,7 +32,7 @@ class StreamPeer : public std::enable_shared_from_this<StreamPeer> {
   StreamPeer& operator=(const StreamPeer&) = delete;
   virtual ~StreamPeer() { close_socket(); }
 
-  /// Worker. What is still unwritten is tried once more.
+  /// Worker. Tries once more to write the bytes that wait, then closes.
   virtual void close() = 0;
 
  protected:
@@ -38,11 +41,11 @@ class StreamPeer : public std::enable_shared_from_this<StreamPeer> {
     gantry::detail::ClosedInForks::add(fd_);
   }
 
-  /// The socket took more of what waited; on the worker.
+  /// On the worker: the socket took more of the bytes that waited.
   virtual void has_room() = 0;
-  /// Some worker has flushed.
+  /// Some worker has flushed this peer.
   virtual void flushed() {}
-  /// Once: the other end does not read; the peer is about to be closed.
+  /// Called once: the other end does not read; the peer is about to be closed.
   virtual void full() = 0;
 
   // Any thread.

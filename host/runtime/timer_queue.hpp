@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/timer_queue.hpp: what lies behind every Timers: callbacks ordered by time.
+// host/runtime/timer_queue.hpp: the implementation behind every Timers: callbacks ordered by time.
 //
-// Almost every timer is a deadline that is cancelled soon. So one is a place in a heap and a slot with its callback; a
-// cancelled one frees its slot, and its place in the heap goes when it comes to the front, or when more than half of
-// the heap are such: memory is bounded by twice the timers that live.
+// Almost every timer is a deadline that is cancelled soon. So a timer is a place in a heap and a
+// slot with its callback. Cancelling frees the slot; the place in the heap is removed when it comes
+// to the front, or when more than half of the heap are such places: memory is bounded by twice the
+// live timers.
 //
 // Thread rule: any thread.
 #pragma once
@@ -42,7 +43,7 @@ class TimerQueue {
     return Added{key_of(at, slot), heap_.front().order == slot.order};
   }
   [[nodiscard]] bool remove(TimerKey key) {
-    Timers::Callback dropped;  // dies after the lock
+    Timers::Callback dropped;  // destroyed after the lock is released
     Lock lock(mutex_);
     const auto at = static_cast<std::uint32_t>(key);
     if (at >= slots_.size() || slots_[at].order == 0 || key_of(at, slots_[at]) != key) return false;
@@ -54,7 +55,7 @@ class TimerQueue {
     }
     return true;
   }
-  /// The earliest one if it is due.
+  /// Takes the earliest timer if it is due.
   [[nodiscard]] std::optional<Timers::Callback> take_due(TimePoint now) {
     Lock lock(mutex_);
     drop_dead();
@@ -73,14 +74,14 @@ class TimerQueue {
  private:
   struct Slot {
     Timers::Callback callback;
-    std::uint64_t order = 0;       ///< of the timer that has it; 0: it is free
-    std::uint32_t generation = 1;  ///< so that an old key is not taken for a new timer's
+    std::uint64_t order = 0;       ///< of the timer that has the slot; 0: the slot is free
+    std::uint32_t generation = 1;  ///< so that an old key does not match a new timer
   };
   struct Place {
     TimePoint when;
-    std::uint64_t order;  ///< of those at one time the first added comes first
+    std::uint64_t order;  ///< of timers at the same time the first added comes first
     std::uint32_t slot;
-    // The greatest is the front of the heap.
+    // The greatest place is at the front of the heap.
     bool operator<(const Place& other) const { return std::pair(other.when, other.order) < std::pair(when, order); }
   };
   [[nodiscard]] static TimerKey key_of(std::uint32_t at, const Slot& slot) {
@@ -111,7 +112,7 @@ class TimerQueue {
   std::vector<Place> heap_ GANTRY_GUARDED_BY(mutex_);
 };
 
-/// A clock that stands still until it is moved. For tests.
+/// A clock that stands still until a test moves it.
 class ManualTimers final : public Timers {
  public:
   [[nodiscard]] TimePoint now() const override {
@@ -121,7 +122,7 @@ class ManualTimers final : public Timers {
   TimerKey at(TimePoint when, Callback callback) override { return queue_.add(when, std::move(callback)).key; }
   bool cancel(TimerKey key) override { return queue_.remove(key); }
 
-  /// Moves the clock; what falls due runs here, in order.
+  /// Moves the clock; timers that fall due run here, in order.
   void advance(Duration by) {
     const TimePoint target = now() + by;
     while (true) {
@@ -135,7 +136,7 @@ class ManualTimers final : public Timers {
       if (step == target) return;
     }
   }
-  /// How long until the next one; empty: there is none.
+  /// The time until the next timer; empty: there is none.
   [[nodiscard]] std::optional<Duration> next_in() const {
     const auto next = queue_.earliest();
     if (!next) return std::nullopt;

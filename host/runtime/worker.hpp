@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/runtime/worker.hpp: an Asio io_context, an inbox of tasks, and the thread that runs both. Workers (workers.hpp)
-// has one for each core.
+// host/runtime/worker.hpp: a worker: an Asio io_context, an inbox of tasks, and the thread that
+// runs both. Workers (workers.hpp) has one for each core.
 //
-// The inbox is an mpsc channel. What the worker posts to itself costs no system call, and what others post wakes it
-// once for however much follows.
+// The inbox is an mpsc channel. Tasks that the worker posts to itself cost no system call, and
+// tasks from others wake it once, however many follow.
 //
-// What runs on a worker must not block. The exception is a turn: a call into a plugin that says it returns soon and may
-// be lying. A turn is the last thing its handler does, and what it causes is posted, never run on the way back; so when
-// one does not return, another thread can take the worker over and nothing but the turn is lost with the old thread.
+// Code on a worker must not block. The exception is a turn: a call into a plugin whose manifest
+// promises to return soon, which may be untrue. A turn is the last thing its handler does, and its
+// consequences are posted, never run on the way back; so when a turn does not return, another
+// thread can take the worker over and only the turn is lost with the old thread.
 //
-// Thread rule: post() and the counts from any thread; begin_turn() and end_turn() by the worker's thread; serve() by
-// the thread that is to be it; take_over() by whoever watches.
-// Bounds: the inbox holds kInbox tasks; each connection, plugin and timer posts a few of its own at most. What is
-// beyond goes through the io_context, in no order with the rest. Never: two threads run one worker's handlers, except
-// the one that is stuck in a turn and the one that took over.
+// Thread rule: post() and the counts from any thread; begin_turn() and end_turn() by the worker's
+// thread; serve() by the thread that becomes the worker's; take_over() by the watching thread.
+// Bounds: the inbox holds kInbox tasks; each connection, plugin and timer posts a few at most.
+// Further tasks go through the io_context, in no order with the others.
+// Never: two threads run one worker's handlers, except a thread that is stuck in a turn and the one
+// that took over.
 #pragma once
 
 #include <atomic>
@@ -45,22 +47,23 @@ struct WorkerCounts {
 
 class Worker;
 
-/// What all workers of a daemon share.
+/// The state that all workers of a daemon share.
 struct WorkersShared {
-  std::atomic<const Worker*> poller{nullptr};  ///< only one polls: the other cores are for who sends the work
-  std::atomic<bool> not_on_battery{false};     ///< polling waits while the machine runs on its battery
-  std::atomic<bool> watch_rests{false};        ///< nobody watches for lost turns; wake_watch() changes that
+  std::atomic<const Worker*> poller{nullptr};  ///< only one worker polls: other cores are for threads that send work
+  std::atomic<bool> not_on_battery{false};     ///< true: no polling while the machine runs on its battery
+  std::atomic<bool> watch_rests{false};        ///< no thread watches for lost turns; wake_watch() changes that
   std::function<void()> wake_watch;
 };
 
-/// Whose turns may not return.
+/// The owner of turns that may not return.
 class TurnOwner {
  public:
   TurnOwner() = default;
   TurnOwner(const TurnOwner&) = delete;
   TurnOwner& operator=(const TurnOwner&) = delete;
   virtual ~TurnOwner() = default;
-  /// Its turn has not returned and its thread is no worker any more. Called by who watches.
+  /// Its turn has not returned, and its thread is lost to the worker. Called by the watching
+  /// thread.
   virtual void turn_lost() = 0;
 };
 
@@ -69,25 +72,26 @@ class Worker {
   using OnUnhandledException = std::function<void(std::string_view)>;
   using Task = std::move_only_function<void()>;
   static constexpr std::size_t kInbox = std::size_t{1} << 16;
-  /// No descriptor waits for longer than this much of turns, and one turn more.
+  /// No descriptor waits longer than this time of turns, plus one turn.
   static constexpr Duration kLookAfter = std::chrono::milliseconds(1);
-  /// Thrown by a turn's handler after its worker was taken over: its thread has nothing left to do here.
+  /// Thrown by a turn's handler after its worker was taken over: its thread has nothing left to do
+  /// here.
   struct Lost {};
 
   explicit Worker(WorkersShared& shared) : shared_(shared) {}
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  /// The one whose thread this is, or nullptr.
+  /// The worker whose thread this is, or nullptr.
   [[nodiscard]] static Worker* current() { return here().worker; }
   [[nodiscard]] boost::asio::io_context& context() { return context_; }
   void post(Task task) {
     if (inbox_.tx.try_send(std::move(task))) return;
-    boost::asio::post(context_, std::move(task));  // NOLINT(bugprone-use-after-move): what was refused is untouched
+    boost::asio::post(context_, std::move(task));  // NOLINT(bugprone-use-after-move): a refused task is untouched
   }
 
   /// Serves until stop(), or until this thread was lost in a turn. An exception that leaves a
-  /// handler is a bug of the host: it is told to `on_unhandled_exception` and the worker goes on.
+  /// handler is a bug of the host: it is passed to `on_unhandled_exception` and the worker goes on.
   void serve(const OnUnhandledException& on_unhandled_exception);
   void stop();
   void set_polling(bool on);
@@ -95,18 +99,21 @@ class Worker {
   /// kept too long. It must not throw. Once, before serve().
   void on_rest(std::function<void()> let_go) { on_rest_ = std::move(let_go); }
 
-  /// From here to end_turn() this thread may be lost. The number is never 0.
+  /// From here to end_turn() this thread may be lost. Returns the number of the turn, never 0.
   [[nodiscard]] std::uint64_t begin_turn(const std::shared_ptr<TurnOwner>& owner);
-  /// False: the worker was taken over. The handler does what it must for the turn's owner and throws Lost.
+  /// False: the worker was taken over. The handler then does its last work for the turn's owner and
+  /// throws Lost.
   [[nodiscard]] bool end_turn(std::uint64_t turn);
-  /// By a turn's handler. True: it is time to look at the descriptors; the handler posts the rest and returns.
+  /// Called by a turn's handler. True: it is time to look at the descriptors; the handler posts the
+  /// rest of its work and returns.
   [[nodiscard]] bool spend(Duration in_turn) { return (spent_ += in_turn) > kLookAfter; }
   /// The turn that this worker is in; 0: none.
   [[nodiscard]] std::uint64_t turn() const { return turn_.load(std::memory_order_seq_cst); }
-  /// True: the thread in `turn` is lost, its owner was told, and the caller's is to serve() instead. False: the turn
-  /// has ended.
+  /// True: the thread in `turn` is lost, its owner was told, and the caller's thread has to serve()
+  /// instead. False: the turn has ended.
   [[nodiscard]] bool take_over(std::uint64_t turn);
-  /// After every thread has ended, on one thread: what was left posted is run. False: there was nothing.
+  /// After every thread has ended, on one thread: runs tasks that were left. False: there were
+  /// none.
   bool run_leftovers(const OnUnhandledException& on_unhandled_exception);
 
   [[nodiscard]] WorkerCounts counts() const;
@@ -114,10 +121,10 @@ class Worker {
  private:
   struct Here {
     Worker* worker = nullptr;
-    std::uint64_t turn = 0;  ///< that this thread is in
+    std::uint64_t turn = 0;  ///< the turn that this thread is in
   };
   [[nodiscard]] static Here& here();
-  /// Woken when a task comes to an inbox that had none.
+  /// Woken when a task comes to an empty inbox.
   struct Waker final : Waiter {
     explicit Waker(Worker& w) : worker(w) {
       wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).worker.wake_up(); };
@@ -131,13 +138,14 @@ class Worker {
   void sleep();
   [[nodiscard]] bool poll_for(Duration window);
   [[nodiscard]] bool saves_power();
-  /// As only this worker's thread counts, a load and a store do.
+  /// Only this worker's thread counts, so a load and a store suffice.
   static void count(std::atomic<std::uint64_t>& counter, std::uint64_t more = 1) {
     counter.store(counter.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
   }
 
   WorkersShared& shared_;
-  // Any number of threads: the one that is lost posts as well, and what it posts must not wait for its return.
+  // For any number of threads: the lost one posts as well, and its posts must not wait for its
+  // return.
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
   mpsc::Channel<Task> inbox_ = mpsc::channel<Task>(kInbox);
@@ -148,12 +156,12 @@ class Worker {
   PollWindow window_;
   std::uint32_t power_asked_ = 0;
   bool on_battery_ = false;
-  Duration spent_{0};  ///< in turns since the descriptors were looked at
+  Duration spent_{0};  ///< in turns, since the descriptors were looked at
   std::uint64_t last_turn_ = 0;
   std::atomic<std::uint64_t> turn_{0};
   Mutex mutex_;
   std::weak_ptr<TurnOwner> owner_ GANTRY_GUARDED_BY(mutex_);  ///< of the turn, or of the last one
-  std::weak_ptr<TurnOwner> owner_set_;                        ///< the worker's thread: the same
+  std::weak_ptr<TurnOwner> owner_set_;                        ///< as owner_, for the worker's thread
   std::atomic<std::uint64_t> turns_{0}, taken_over_{0}, sleeps_{0}, polls_{0}, poll_hits_{0}, polled_ns_{0};
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/sandbox/confine.hpp: what a plugin's own process takes from itself before it loads the
-// plugin, for ever: the kernel holds every later thread and process of it to that.
+// host/sandbox/confine.hpp: the rights that a plugin's own process gives up for ever, before it
+// loads the plugin: the kernel then holds every later thread and process of it to that.
 //
-// It is no jail for code that looks for holes in the kernel. It keeps a plugin that errs, and one that is curious, from
-// what it was not granted.
+// The confinement is no jail for code that attacks the kernel. It keeps an erring or curious plugin
+// from everything that it was not granted.
 //
 // Thread rule: once, on the only thread of the process.
 #pragma once
@@ -23,7 +23,8 @@
 
 namespace gantry::host {
 
-/// A build with a sanitizer, which maps more addresses than any limit allows: there it is told the limit instead.
+/// A build with a sanitizer maps more addresses than any limit allows: there the plugin only learns
+/// its limit.
 #if defined(__SANITIZE_ADDRESS__) || __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 inline constexpr bool kSanitized = true;
 #else
@@ -31,49 +32,54 @@ inline constexpr bool kSanitized = false;
 #endif
 
 struct Confinement {
-  std::string folder;  ///< its own, to write in; it works there
+  std::string folder;  ///< the plugin's own folder, which it may write and works in
   std::vector<std::string> read;
   std::vector<std::string> write;
   bool network = false;
-  bool processes = false;                      ///< starting programs, also those that lie in what is granted
+  bool processes = false;                      ///< starting programs, including those in granted paths
   std::optional<std::int64_t> max_memory_mib;  ///< of address space
-  std::vector<std::string> environment{};      ///< variables that it is given besides; the host alone looks at them
+  std::vector<std::string> environment{};      ///< further variables for the process; only the host reads this member
   std::int64_t open_files = inherited_open_files();  ///< the soft limit; the host's own is higher
-  /// Of the paths above: those that stay closed unless they are these files and folders.
+  /// Of the paths above: those that stay closed unless they still lead to these files and folders.
   std::map<std::string, FileId> pinned{};
 };
 [[nodiscard]] json to_json(const Confinement& confinement);
 [[nodiscard]] Result<Confinement> confinement_of(const json& doc);
 
-/// The files and folders of certificates that OpenSSL and curl are told to use.
+/// Variables that name certificates for OpenSSL and curl.
 inline constexpr std::array kCertificateVariables{"SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE"};
 
-/// What such a process gets of the host's environment: NAME=value. With the network also the variables that name
-/// proxies (which may hold a password) and certificates. What is temporary goes into its folder.
+/// The part of the host's environment that such a process gets: NAME=value. With the network also
+/// the variables that name proxies (which may hold a password) and certificates. Temporary files go
+/// into the plugin's folder.
 [[nodiscard]] std::vector<std::string> scrubbed_environment(const Confinement& confinement);
 
-/// The level that was reached.
+/// The level of confinement that was reached.
 struct Confined {
-  /// "no_new_privs", "rlimits", "capabilities", "landlock:7" (with the version of it that the kernel has), "seccomp"
+  /// "no_new_privs", "rlimits", "capabilities", "landlock:7" (with the kernel's version of
+  /// Landlock), "seccomp"
   std::vector<std::string> enforced;
-  std::vector<std::string> notes;  ///< sentences for the log: what the kernel lacks, what was granted and is not there
+  std::vector<std::string> notes;  ///< sentences for the log: what the kernel lacks, which granted paths do not exist
 };
 
-/// Whatever version of Landlock the kernel has.
+/// The value for any version of Landlock.
 inline constexpr int kAnyLandlock = std::numeric_limits<int>::max();
 
-/// `unavailable` when the kernel refuses something that it offers: then nothing must be loaded. `newest_landlock`: no
-/// more of Landlock is used than that version of it knows, as on an older kernel.
+/// Confines this process. `unavailable`: the kernel refuses something that it offers; then no
+/// plugin must be loaded. `newest_landlock`: use only what that version of Landlock knows, as on an
+/// older kernel.
 [[nodiscard]] Result<Confined> confine(const Confinement& confinement, int newest_landlock = kAnyLandlock);
 
 // Its parts:
-/// Landlock: paths, TCP ports, and what is outside of this process. The version; 0: the kernel has none.
+/// Landlock: paths, TCP ports, and access to other processes. Returns the version; 0: the kernel
+/// has none.
 [[nodiscard]] Result<int> restrict_paths(const Confinement& confinement, std::vector<std::string>& notes,
                                          int newest = kAnyLandlock);
-/// seccomp. False: the kernel has none. `landlock`: what restrict_paths() has reached; what it lacks is refused here,
-/// as far as a filter of system calls can.
+/// seccomp. False: the kernel has none. `landlock`: the version that restrict_paths() has reached;
+/// what that version lacks is refused here, as far as a filter of system calls can.
 [[nodiscard]] Result<bool> restrict_calls(const Confinement& confinement, int landlock);
-/// seccomp as well: what acts on a process that is named by its number may name this one, or none (0).
+/// seccomp as well: system calls that act on a process by its number may only name this process, or
+/// 0.
 [[nodiscard]] Result<void> restrict_calls_on_others();
 [[nodiscard]] std::unexpected<Error> not_confined(const std::string& what, int error);
 

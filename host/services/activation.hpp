@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/activation.hpp: waits for the first event on some topics, for each plugin that starts by one.
+// host/services/activation.hpp: waits for the first event on some topics, for plugins that start by
+// an event.
 //
-// Thread rule: any thread; nothing blocks. `fired` is called once, on the thread that publishes or arms, without a lock
-// held: it must not block. Not after disarm() has returned, but for one that is under way.
+// Thread rule: any thread; nothing blocks. `fired` is called once, on the thread that publishes or
+// arms, without a lock held: it must not block. It is not called after disarm() has returned,
+// except for a call that has begun.
 #pragma once
 
 #include <functional>
@@ -20,7 +22,7 @@ namespace gantry::host {
 
 class Activation : public std::enable_shared_from_this<Activation> {
  public:
-  /// Where a subscription begins that is to have the event, too.
+  /// `since`: where a subscription has to begin to include the event.
   using Fired = std::function<void(const Since& since)>;
 
   Activation(EventBus& bus, Fired fired) : bus_(bus), fired_(std::move(fired)) {}
@@ -28,7 +30,7 @@ class Activation : public std::enable_shared_from_this<Activation> {
   Activation& operator=(const Activation&) = delete;
   ~Activation() { disarm(); }
 
-  /// Once. `invalid_params`: a pattern is none.
+  /// Called once. `invalid_params`: a pattern is invalid.
   [[nodiscard]] Result<void> arm(const std::string& plugin, std::vector<std::string> patterns) {
     auto subscribed = bus_.subscribe(std::move(patterns),
                                      [weak = weak_from_this()] {
@@ -59,7 +61,7 @@ class Activation : public std::enable_shared_from_this<Activation> {
     {
       Lock lock(mutex_);
       rung_ = true;
-      if (!events_) return;  // who arms it sees to it
+      if (!events_) return;  // the thread in arm() handles it
     }
     fire();
   }
@@ -82,7 +84,7 @@ class Activation : public std::enable_shared_from_this<Activation> {
   std::shared_ptr<Subscription> events_ GANTRY_GUARDED_BY(mutex_);
 };
 
-/// Those of all plugins, each once.
+/// The activations of all plugins, each once.
 class Activations {
  public:
   explicit Activations(EventBus& bus) : bus_(bus) {}
@@ -90,7 +92,8 @@ class Activations {
   Activations& operator=(const Activations&) = delete;
   ~Activations() { disarm(); }
 
-  /// Nothing happens if the plugin's is armed already, or was. `invalid_params`: a pattern is none.
+  /// Does nothing if the plugin's activation was armed before. `invalid_params`: a pattern is
+  /// invalid.
   [[nodiscard]] Result<void> arm(const std::string& plugin, std::vector<std::string> patterns,
                                  Activation::Fired fired) {
     auto activation = std::make_shared<Activation>(bus_, std::move(fired));
@@ -100,7 +103,7 @@ class Activations {
     }
     return activation->arm(plugin, std::move(patterns));
   }
-  /// All of them, for good.
+  /// Disarms all of them, for good.
   void disarm() {
     std::map<std::string, std::shared_ptr<Activation>> armed;
     {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/append_only_map.hpp: an append-only map: while it grows, others look things up and
-// go through it.
+// host/services/append_only_map.hpp: a map that only grows; other threads may look up and iterate
+// meanwhile.
 //
-// Thread rule: any thread. What is in it stays where it is until the map dies, and is as safe as V is. Its lock is the
-// innermost of all: nothing is called under it.
-// Bounds: who inserts sees to them.
+// Thread rule: any thread. A value stays at its address until the map dies, and access to it is as
+// safe as V is. The map's lock is the innermost of all: no other code is called under it.
+// Bounds: the code that inserts has to keep them.
 #pragma once
 
 #include <cstddef>
@@ -24,7 +24,7 @@ class AppendOnlyMap {
   using Map = std::map<std::string, V, std::less<>>;
 
  public:
-  /// Goes through it in the order of names; what comes in meanwhile may be met or not.
+  /// Iterates in the order of names; an element that is inserted meanwhile may be met or not.
   template <class Of, class Inner>
   class Iterator {
    public:
@@ -51,12 +51,12 @@ class AppendOnlyMap {
   using iterator = Iterator<AppendOnlyMap, typename Map::iterator>;
   using const_iterator = Iterator<const AppendOnlyMap, typename Map::const_iterator>;
 
-  /// The one of that name, which is made if there is none.
+  /// The value of that name, which is made if there is none.
   V& operator[](const std::string& name) {
     const Lock lock(mutex_);
     return map_[name];
   }
-  /// Nothing, if there is one of that name.
+  /// Does nothing if there is a value of that name.
   void insert(const std::string& name, V value) {
     const Lock lock(mutex_);
     map_.try_emplace(name, std::move(value));
@@ -73,7 +73,7 @@ class AppendOnlyMap {
     const Lock lock(mutex_);
     return map_.contains(name);
   }
-  /// It is there.
+  /// The value of that name, which must be there.
   [[nodiscard]] V& at(std::string_view name) {
     const Lock lock(mutex_);
     const auto it = map_.find(name);
@@ -97,7 +97,7 @@ class AppendOnlyMap {
   [[nodiscard]] const_iterator end() const { return {*this, const_cast<AppendOnlyMap&>(*this).unlocked().end()}; }
 
  private:
-  // The end of a map is the same whatever comes into it.
+  // The end iterator of a map does not change when the map grows.
   Map& unlocked() GANTRY_NO_TSA { return map_; }
 
   mutable Mutex mutex_{"append-only map"};

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/live_instance.hpp: the instance of one plugin that calls go to, for those who call it.
+// host/services/live_instance.hpp: the callers' access to the instance of one plugin that has its
+// calls.
 //
-// Lazy and double-checked: while an instance is there, peek() takes it; else get_async() joins those who wait, and
-// wakes the plugin's life (plugin_lives.hpp), which serves or refuses all of them.
+// Lazy and double-checked: while there is an instance, peek() returns it; else get_async() queues
+// the caller and wakes the plugin's life (plugin_lives.hpp), which serves or refuses all queued
+// callers.
 //
-// Thread rule: any thread; nothing blocks but get(). The callbacks run on the thread that serves or refuses, without a
-// lock held. Never: a callback is called twice, or not at all.
-// Bounds: who waits holds a permit of the router's, is a plugin that needs this one, or a task.
+// Thread rule: any thread; nothing blocks but get(). The callbacks run on the thread that serves or
+// refuses, without a lock held. Never: a callback is called twice, or not at all.
+// Bounds: a caller that waits holds a permit of the router, is a plugin that needs this one, or is
+// a task.
 #pragma once
 
 #include <functional>
@@ -28,38 +31,39 @@ class LiveInstance {
  public:
   using Callback = std::move_only_function<void(Result<PluginInstance>)>;
 
-  /// `want`: somebody waits; called again only after take_want(). `number`: no other plugin's, and small.
+  /// `want` is called when a caller waits; it is called again only after take_want(). `number`: a
+  /// small one that no other plugin of the host has.
   LiveInstance(std::size_t number, const Clock& clock, std::function<void()> want)
       : number_(number), clock_(clock), want_(std::move(want)) {}
   LiveInstance(const LiveInstance&) = delete;
   LiveInstance& operator=(const LiveInstance&) = delete;
-  /// Nobody waits any more.
+  /// No caller may wait any more.
   ~LiveInstance();
 
-  /// nullptr: there is none.
+  /// nullptr: there is no instance.
   [[nodiscard]] PluginInstance peek() const { return *instance_.load(); }
-  /// The instance; its plugin is started for it, where it may.
+  /// Passes the instance to `done`; the plugin is started for it, if it may start.
   void get_async(Callback done);
-  /// As get_async(), with this thread.
+  /// As get_async(), but blocks this thread.
   [[nodiscard]] Result<PluginInstance> get();
-  /// For how long a start would be refused. Empty: until somebody restarts the plugin by hand.
+  /// How long a start would still be refused. Empty: until somebody restarts the plugin by hand.
   [[nodiscard]] std::optional<Duration> held_for() const;
 
-  /// Somebody waits.
+  /// True: a caller waits.
   [[nodiscard]] bool is_awaited() const {
     const Lock lock(mutex_);
     return !waiting_.empty();
   }
 
-  // By the plugin's life, on its strand:
+  // Called by the plugin's life, on its strand:
   /// From now on `want` may be called again.
   void take_want();
-  /// Callers get this one. Those who wait get it now.
+  /// Callers get this instance; those that wait get it now.
   void serve(const PluginInstance& instance);
   void refuse(const Error& error);
-  /// Callers get it no more, if it is the one that they get; empty: whichever it is.
+  /// Callers get this instance no more; nullptr: whichever instance they get.
   void withdraw(const PluginInstance& instance = nullptr);
-  /// A start would be refused until then; empty: until it is released.
+  /// A start will be refused until then; empty: until release().
   void hold(std::optional<TimePoint> until);
   void release();
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_audit.hpp: what plugins were granted and refused: counted, logged, and published on
-// host.audit.*.
+// host/services/plugin_audit.hpp: counts, logs and publishes (on host.audit.*) the grants that
+// plugins get and the calls that they are refused.
 //
 // Thread rule: any thread; nothing blocks. Bounds: as PluginRights says.
 #pragma once
@@ -24,15 +24,16 @@ class PluginAudit {
  public:
   PluginAudit(EventBus& bus, Log& log) : bus_(bus), log_(log) {}
 
-  /// What it may call, publish and hear; what is refused is counted and told.
+  /// The rights of a plugin to call, publish and subscribe; refusals are counted and reported.
   [[nodiscard]] std::shared_ptr<PluginRights> rights_of(const PluginSpec& spec) const;
-  /// Of one that has just started: what it may from here on.
+  /// Reports the grants of a plugin that has just started.
   void granted(const PluginSpec& spec) const;
-  /// A call was refused because this plugin waits for trust: counted and, once, told.
+  /// A call was refused because this plugin waits for trust: counted and, once, reported.
   void untrusted_call(const PluginSpec& spec, std::string_view method, std::string_view traceparent) const;
-  /// A new build asks for more than the user has agreed to: counted and told. `permission_denied`; empty: it does not.
+  /// `permission_denied`, counted and reported: a new build asks for more than the user has agreed
+  /// to. Empty: it does not.
   [[nodiscard]] std::optional<Error> untrusted_reload(const PluginSpec& next) const;
-  /// What it is trusted with is another set: untrusted_call() tells once again.
+  /// The user has changed the plugin's trust: untrusted_call() reports once again.
   void trust_changed(const std::string& plugin) { of(plugin).untrusted_told = false; }
   [[nodiscard]] std::uint64_t refusals(const std::string& plugin) const {
     return of(plugin).refusals->load(std::memory_order_relaxed);

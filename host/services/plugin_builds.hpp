@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_builds.hpp: the files of plugins: which build of a library runs, its copy, and the next one.
+// host/services/plugin_builds.hpp: the files of plugins: the build of each library that runs, its
+// copy, and the next one.
 //
-// What the host has started lies where an author's next build will: who writes there writes into whatever runs it. So a
-// copy runs.
+// The host runs a copy of a library, because the author's next build overwrites the library itself,
+// and with it whatever runs it.
 //
-// Thread rule: any thread; reads and copies files, and blocks for that. mutex_ is held across no I/O.
-// Bounds: kMaxBuilds of a plugin in this process, since none is ever closed; two copies of a plugin.
+// Thread rule: any thread; reads and copies files, and blocks for that. mutex_ is held across no
+// I/O.
+// Bounds: kMaxBuilds builds of a plugin in this process, since no library is ever closed; two
+// copies of a plugin.
 #pragma once
 
 #include <filesystem>
@@ -28,27 +31,29 @@ class PluginBuilds {
   PluginBuilds(std::filesystem::path copies_dir, const PluginAudit& audit)
       : copies_(std::move(copies_dir)), audit_(audit) {}
 
-  /// The file that is opened for this plugin, a copy of it if there must be one, is in `spec.copy`.
+  /// Sets `spec.copy` to the file to open for this plugin, if that must be a copy.
   [[nodiscard]] Result<void> keep(PluginSpec& spec);
-  /// The library was written since it was last looked at for a start or a reload.
+  /// True: the library was written since the last start or reload looked at it.
   [[nodiscard]] bool was_rebuilt(const PluginSpec& spec) const;
-  /// The library as it is now, in a table in which the others can run beside it. Its copy is in `spec.copy`.
-  /// `unavailable`, `permission_denied`, `overloaded`: why it cannot take the place of the one that runs.
+  /// The library as it is now, in a table of plugins that can run beside one another; `spec.copy`
+  /// is its copy. `unavailable`, `permission_denied`, `overloaded`: why it cannot replace the build
+  /// that runs.
   [[nodiscard]] Result<PluginBuild> next(const PluginTable& now, const std::string& plugin);
-  /// A build of it runs: what the user has changed since is no mend of the one that was never started.
+  /// A build of the plugin has run: a later change of its library no longer counts as a repair of a
+  /// build that never started.
   void has_run(const std::string& plugin);
-  /// `old` is the plugin's no more.
+  /// The plugin does not use `old` any more.
   void drop(const PluginSpec& old);
-  /// A build that was refused.
+  /// Drops the copy of a build that was refused.
   static void drop_copy(const PluginSpec& next) { LibraryCopies::drop(next.copy); }
-  /// `copy` is what keep() has chosen.
+  /// True: keep() has chosen `copy`.
   [[nodiscard]] bool is_kept(const std::string& plugin, const std::filesystem::path& copy) const;
 
  private:
   struct Files {
-    std::filesystem::path kept{};                            ///< a copy of the build that the host has started
-    std::optional<std::filesystem::file_time_type> built{};  ///< when the library was written that runs, or ran
-    int builds = 0;                                          ///< that were loaded into this process
+    std::filesystem::path kept{};                            ///< the copy of the build that the host has started
+    std::optional<std::filesystem::file_time_type> built{};  ///< when the library that runs, or ran, was written
+    int builds = 0;                                          ///< the number of builds loaded into this process
     bool has_run = false;
   };
   void note_built(const PluginSpec& spec);

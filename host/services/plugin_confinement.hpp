@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_confinement.hpp: what plugins' own processes, and their helpers, may reach by what was granted.
+// host/services/plugin_confinement.hpp: what plugins' own processes, and their helpers, may access
+// by their grants.
 //
-// Thread rule: any thread; looks at the file system, and blocks for that.
+// Thread rule: any thread; accesses the file system, and blocks for that.
 #pragma once
 
 #include <functional>
@@ -23,26 +24,29 @@ namespace gantry::host {
 
 class PluginConfinement {
  public:
-  /// What a plugin is started with, and again when the configuration changed.
+  /// The configuration of a plugin, for its start and after a change of the host's.
   using ConfigOf = std::function<json(const PluginSpec&)>;
 
   explicit PluginConfinement(ConfigOf config_of) : config_of_(std::move(config_of)) {}
 
-  /// What this plugin was granted, `processes` for its helpers.
+  /// The rights of this plugin, `processes` included, for its helpers.
   [[nodiscard]] Confinement granted(const PluginSpec& spec) const;
-  /// For its own process: without `processes`, since the host starts its helpers. `config`: what it is handed.
+  /// The rights of its own process: without `processes`, since the host starts its helpers.
+  /// `config`: the plugin's configuration.
   [[nodiscard]] Confinement for_process(const PluginSpec& spec, const json& config) const;
-  /// A process of it was started with what for_process() says now of `spec`, and this holds it to that.
+  /// A process of the plugin was started with the result of for_process(); `enforced` holds it to
+  /// that.
   void confined(const PluginSpec& spec, const json& config, std::vector<std::string> enforced);
-  /// What held its last process to its grants.
+  /// The mechanisms that held the plugin's last process to its grants.
   [[nodiscard]] std::vector<std::string> enforced(const std::string& plugin) const;
-  /// It may read, write or see other variables now than its process was started with.
+  /// True: the plugin may read, write or see other variables now than its process was started with.
   [[nodiscard]] bool is_too_narrow(const PluginSpec& spec) const;
 
-  /// Resolves the paths of this plugin's grants, as far as they are there: from then on each must be what it is now.
+  /// Resolves the existing paths of this plugin's grants: from then on each must lead to the same
+  /// file.
   void resolve(const PluginSpec& spec, const GrantPlaces& places) const;
-  /// The user has named this workspace, perhaps again: it is what is there now. True: it, or something that was granted
-  /// in it, may be another one than before.
+  /// The user has named this workspace, perhaps again: its present identity counts. True: the
+  /// workspace, or a granted path in it, may be another file than before.
   bool renew_workspace(const std::string& folder) const { return pins_->renew(folder); }
 
  private:

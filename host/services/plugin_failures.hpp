@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_failures.hpp: how often a plugin failed of late, what that demands, and the evidence of its last
-// failure.
+// host/services/plugin_failures.hpp: counts a plugin's recent failures, decides what follows from
+// them, and keeps the evidence of the last one.
 //
-// The first failure within the period costs nothing; the next ones cost a back-off; more than `intensity` are too many.
+// The first failure within the period has no consequence; the next ones cost a back-off; after more
+// than `intensity` the plugin is quarantined.
 //
 // Thread rule: keep_line() from any thread; the rest by one thread at a time, the plugin's strand.
-// Bounds: the last kLastLog lines of kMaxLine bytes that the plugin has logged.
+// Bounds: the last kLastLog log lines of the plugin, kMaxLine bytes of each.
 #pragma once
 
 #include <deque>
@@ -22,7 +23,7 @@
 namespace gantry::host {
 
 struct RestartPolicy {
-  bool restart = true;  ///< false: what has failed stays so
+  bool restart = true;  ///< false: a plugin that failed is not restarted
   int intensity = 3;
   Duration period = std::chrono::seconds(60);
   RetryPolicy backoff{.initial_delay = std::chrono::milliseconds(200),
@@ -38,7 +39,7 @@ class PluginFailures {
 
   explicit PluginFailures(RestartPolicy policy) : policy_(policy) {}
 
-  /// A start begins. `reload`: it is no restart.
+  /// A start begins. `reload`: it does not count as a restart.
   void starts(bool reload) {
     if (!reload || starts_ == 0) ++starts_;
   }
@@ -47,10 +48,10 @@ class PluginFailures {
     Duration after{};      ///< of broke_back_off
     std::string reason{};  ///< for people
   };
-  /// A start failed, or an instance died. `details`: what is known besides. `too_many`: why the plugin is quarantined
-  /// whatever happened before; empty: it is not.
+  /// A start failed, or an instance died. `details`: further facts. `too_many`: a reason to
+  /// quarantine the plugin whatever happened before; empty: there is none.
   [[nodiscard]] Verdict judge(const std::string& reason, json details, TimePoint now, const std::string& too_many = {});
-  /// By hand: all that it was held back for.
+  /// A restart by hand: forgets all failures.
   void forgive() {
     window_.clear();
     reason_.clear();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_life.hpp: the life of a plugin, as a table. The table is in plugin_life.cpp; docs/plugin-life.md
-// shows its diagram, printed by the tests.
+// host/services/plugin_life.hpp: the life of a plugin, as a table. The table is in plugin_life.cpp;
+// docs/plugin-life.md shows its diagram, printed by the tests.
 //
-// An instance is one start of a plugin. At most one instance has the plugin's calls (LiveInstance); an instance that is
-// being replaced ends its calls beside it.
+// An instance is one start of a plugin. At most one instance has the plugin's calls (LiveInstance);
+// an instance that is being replaced finishes its calls beside it.
 //
 // Thread rule: constants.
 #pragma once
@@ -95,13 +95,13 @@ using LifeTable = TransitionTable<LifeState, LifeEvent, LifeAction>;
 /// The one table of all plugins.
 [[nodiscard]] const LifeTable& plugin_life();
 
-/// What host.plugins says: one of the contract's eight words.
+/// The state in host.plugins: one of the eight words of docs/protocol.md.
 [[nodiscard]] std::string_view shown_as(LifeState state);
-/// No start or end runs: it stays so until something new comes.
+/// True: no start or end runs; the state stays until a new event comes.
 [[nodiscard]] bool is_settled(LifeState state);
-/// Its instance has the calls.
+/// True: its instance has the calls.
 [[nodiscard]] bool is_serving(LifeState state);
-/// Those that need it cannot start while it is so.
+/// True: plugins that need it cannot start while it is in this state.
 [[nodiscard]] bool is_in_the_way(LifeState state);
 
 }  // namespace gantry::host

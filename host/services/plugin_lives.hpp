@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_lives.hpp: runs the lives of all plugins (plugin_life.hpp): events come in, one at a time; what
-// the table says is done; what comes of it are events again.
+// host/services/plugin_lives.hpp: runs the lives of all plugins (plugin_life.hpp): handles events
+// one at a time, and performs the actions of the table, whose results are events again.
 //
-// All lives share one strand, so that what one plugin does to those that need it, and to those that it needs, has one
-// order. Whatever may block (reading, starting, ending) is LifeHost's to do elsewhere. tests/unit/services walks the
-// table and simulates whole sets of plugins with a LifeHost of its own.
+// All lives share one strand, so that the effects of one plugin on those that need it, and on those
+// that it needs, have one order. LifeHost does everything that may block (reading, starting,
+// ending) elsewhere. tests/unit/services walks the table and simulates whole sets of plugins with a
+// LifeHost of its own.
 //
-// A plugin ends after those that need it and starts after those that it needs: an end, and a start, wait until no
-// plugin that needs this one is ending, and a start then asks for what it needs, one after the other.
+// A plugin ends after those that need it and starts after those that it needs: an end, and a start,
+// wait until no plugin that needs this one is ending, and a start then asks for what it needs, one
+// after the other.
 //
-// Thread rule: any thread; nothing blocks. Plugins may come, none ever goes. Callbacks run on the strand, or at once;
-// they must not block. Bounds: kMaxGone clients that leave while a plugin starts; kMaxAbandoned instances of a plugin
-// that hang in this process, then it is quarantined; one `want` of each plugin waits, and one reload. Never: a caller
-// is not answered; two instances have a plugin's calls; something starts after stop_starting().
+// Thread rule: any thread; nothing blocks. Plugins may be added, and are never removed. Callbacks
+// run on the strand, or at once; they must not block.
+// Bounds: kMaxGone clients that leave while a plugin starts; kMaxAbandoned instances of a plugin
+// that hang in this process, then it is quarantined; one `want` and one reload of each plugin wait.
+// Never: a caller is not answered; two instances have a plugin's calls; a plugin starts after
+// stop_starting().
 #pragma once
 
 #include <atomic>
@@ -37,14 +41,14 @@
 
 namespace gantry::host {
 
-/// A plugin as it is to be started.
+/// A build of a plugin that is to be started.
 struct PluginBuild {
   PluginTablePtr table;
   PluginSpecPtr spec;
 };
 
-/// What the lives of plugins ask of the host. Called on the lives' strand; nothing blocks. Each `done` is called once,
-/// on any thread, perhaps before the function returns.
+/// The actions that the lives of plugins ask of the host. Called on the lives' strand; nothing
+/// blocks. Each `done` is called once, on any thread, perhaps before the function returns.
 class LifeHost {
  public:
   LifeHost() = default;
@@ -53,19 +57,20 @@ class LifeHost {
   virtual ~LifeHost() = default;
 
   [[nodiscard]] virtual PluginTablePtr table() const = 0;
-  /// Before each start but that of a reload. `first`: none has run; a build that was made since the host has read its
-  /// manifest is taken. An error, which is no failure of the plugin's: it may not be started now.
+  /// Called before each start except that of a reload. `first`: no instance has run yet; then a
+  /// build that was made since the host read its manifest is taken. An error is no failure of the
+  /// plugin: it only may not start now.
   virtual void prepare(const std::string& plugin, bool first, std::move_only_function<void(Result<void>)> done) = 0;
 
   struct Start {
     PluginBuild build;
-    bool is_next;  ///< of a reload
+    bool is_next;  ///< the start belongs to a reload
     std::shared_ptr<Handover> handed_over;
     Since since;
   };
   struct Started {
     Result<PluginInstance> instance;
-    bool hangs = false;  ///< its thread was let go
+    bool hangs = false;  ///< its thread was detached
   };
   virtual void start(Start start, std::move_only_function<void(Started)> done) = 0;
 
@@ -77,16 +82,16 @@ class LifeHost {
   virtual void end(const std::string& plugin, PluginInstance instance, End how,
                    std::move_only_function<void(Ended)> done) = 0;
 
-  /// The build is the plugin's from now on.
+  /// `build` is the plugin's build from now on.
   virtual void adopt(const std::string& plugin, const PluginBuild& build) = 0;
-  /// It is started by something else than calls.
+  /// True: something other than calls starts the plugin.
   [[nodiscard]] virtual bool starts_by_itself(const PluginSpec& spec) const = 0;
   [[nodiscard]] virtual bool is_inline(const PluginInstance& instance) const = 0;
-  /// PluginLives::died() is called, or will be.
+  /// True: PluginLives::died() was called, or will be.
   [[nodiscard]] virtual bool is_dead(const PluginInstance& instance) const = 0;
   virtual void tell_gone(const PluginInstance& instance, OriginId origin) = 0;
   virtual void reconfigure(const std::string& plugin, const PluginInstance& instance) = 0;
-  /// host.plugin.WHAT, and the log.
+  /// Publishes host.plugin.WHAT, and logs it.
   virtual void publish(std::string_view what, const std::string& plugin, const std::string& reason, json more) = 0;
 };
 
@@ -100,24 +105,25 @@ class PluginLives {
   PluginLives& operator=(const PluginLives&) = delete;
   ~PluginLives();
 
-  /// Of a name that is not known yet; its table is the host's when it is first looked at. `blame`: a host died of it,
-  /// it is quarantined.
+  /// Adds a plugin of a new name; its table must be the host's before it is looked at. `blame`: not
+  /// empty if a host died of this plugin, which is quarantined then.
   void add(const std::string& plugin, RestartPolicy policy, const std::string& blame);
   [[nodiscard]] bool knows(const std::string& plugin) const { return lives_.contains(plugin); }
   [[nodiscard]] std::size_t size() const { return lives_.size(); }
-  /// For calls; it lives as long as this. nullptr: there is no such plugin.
+  /// The plugin's instance for callers; it lives as long as this object. nullptr: there is no such
+  /// plugin.
   [[nodiscard]] LiveInstance* instance(const std::string& plugin) const;
 
-  /// The host's table is another one: who may run, and who needs whom.
+  /// The host has another table: which plugins may run, and which needs which.
   void table_changed();
-  /// By hand. `done`: with the next instance, or why there is none; where a start or a reload runs already, with what
-  /// comes of that.
+  /// A restart by hand. `done` gets the next instance, or why there is none; if a start or a reload
+  /// runs already, its result.
   void restart(const std::string& plugin, LiveInstance::Callback done);
-  /// An event activates it; what has subscribed gets it from `since` on.
+  /// An event activates the plugin; its subscription begins at `since`.
   void activate(const std::string& plugin, const Since& since);
   using Done = std::move_only_function<void(Result<void>)>;
-  /// `build` takes the place of what runs. `done`: when it runs, or has failed; also because what it needs is not
-  /// ready. One at a time for each plugin.
+  /// `build` replaces the build that runs. `done` is called when the new one runs, or has failed,
+  /// also because a plugin that it needs is not ready. One reload at a time for each plugin.
   void reload(const std::string& plugin, PluginBuild build, bool handover, Done done);
   /// `instance` ended without being asked to. No caller gets it any more when this returns.
   void died(const std::string& plugin, const PluginInstance& instance, const Death& death);
@@ -125,13 +131,13 @@ class PluginLives {
   void reconfigure();
   void keep_line(const std::string& plugin, std::string_view line) { at(plugin).failures.keep_line(line); }
 
-  /// When no start or end of it runs.
+  /// Calls `done` when no start or end of the plugin runs.
   void when_settled(const std::string& plugin, std::move_only_function<void()> done);
   /// From now on nothing starts.
   void stop_starting();
-  /// Those that were started and have not ended.
+  /// The instances that were started and have not ended.
   [[nodiscard]] std::vector<PluginInstance> running();
-  /// An instance hangs in this process.
+  /// True: an instance hangs in this process.
   [[nodiscard]] bool has_abandoned() const { return abandoned_.load(std::memory_order_relaxed); }
 
   struct View {
@@ -140,18 +146,18 @@ class PluginLives {
     std::uint64_t restarts = 0;
     json evidence;  ///< of the last failure; null: there was none
     PluginInstance instance;
-    int ending = 0;  ///< instances that were replaced and end their calls
+    int ending = 0;  ///< instances that were replaced and finish their calls
   };
   [[nodiscard]] View view(const std::string& plugin);
-  /// As view(), without what belongs to it.
+  /// The state of view() alone.
   [[nodiscard]] LifeState state(const std::string& plugin);
-  /// All at one time, by name.
+  /// The views of all plugins at one time, by name.
   [[nodiscard]] std::vector<std::pair<std::string, View>> views();
-  /// For tests: no event is being handled.
+  /// For tests: returns when no event is being handled.
   [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt) {
     return strand_.block_until_idle(until);
   }
-  /// For tests: told of each (state, event) that the table calls impossible.
+  /// For tests: called for each (state, event) that the table calls impossible.
   void on_impossible(std::function<void(LifeState, LifeEvent)> told) { impossible_ = std::move(told); }
 
  private:
@@ -163,34 +169,34 @@ class PluginLives {
     std::string reason{};
   };
   using Machine = StateMachine<LifeState, LifeEvent, LifeAction, Facts>;
-  /// On the strand, but for `place` and the lines of `failures`.
+  /// Accessed on the strand, except for `place` and the lines of `failures`.
   struct Life {
     Life(PluginLives& all, std::string plugin, RestartPolicy policy);
     const std::string name;
     LiveInstance place;
     PluginFailures failures;
     Machine machine;
-    PluginInstance current{};                       ///< that has the calls, or ends before the next start
-    std::vector<std::weak_ptr<Plugin>> replaced{};  ///< that end their calls beside it
+    PluginInstance current{};                       ///< has the calls, or ends before the next start
+    std::vector<std::weak_ptr<Plugin>> replaced{};  ///< finish their calls beside it
     std::optional<PluginBuild> next{};              ///< of a reload
     Done reload_done{};
-    std::shared_ptr<Handover> handed_over{};  ///< until the next instance has it
+    std::shared_ptr<Handover> handed_over{};  ///< until the next instance takes it
     Since since{};
     bool has_run = false;
-    std::uint64_t starts = 0;            ///< numbers them: what comes of an older one is ended
-    bool next_loads = false;             ///< the start that runs is a reload's
-    int dropped = 0;                     ///< starts, and ends of their instances, that go on though they were dropped
-    std::uint64_t gathering = 0;         ///< numbers the gatherings: what comes of an older one is forgotten
+    std::uint64_t starts = 0;            ///< the number of the last start: results of older starts are ended
+    bool next_loads = false;             ///< the start that runs belongs to a reload
+    int dropped = 0;                     ///< starts, and ends of their instances, that go on although they were dropped
+    std::uint64_t gathering = 0;         ///< the number of the last gathering: results of older ones are ignored
     std::size_t needs_ready = 0;         ///< of the gathering
-    std::function<void()> when_clear{};  ///< waits for the end of those that need it
-    std::vector<std::pair<PluginInstance, Death>> early_deaths{};  ///< of instances whose start has not been told yet
-    std::vector<OriginId> gone{};                                  ///< while it starts
+    std::function<void()> when_clear{};  ///< waits for the end of plugins that need this one
+    std::vector<std::pair<PluginInstance, Death>> early_deaths{};  ///< of instances whose start is not reported yet
+    std::vector<OriginId> gone{};                                  ///< clients that left while it starts
     std::vector<std::move_only_function<void()>> when_settled{};
-    std::string blocked_by{};                          ///< a plugin that it needs, for people
-    std::optional<PluginFailures::Verdict> verdict{};  ///< of a death during a reload, if that fails
-    TimePoint opens_at{};                              ///< while it, or what it needs, backs off
-    std::uint64_t back_off = 0;                        ///< numbers the back-offs
-    TimerKey timer = 0;                                ///< of the last one
+    std::string blocked_by{};                          ///< a plugin that this one needs, for people
+    std::optional<PluginFailures::Verdict> verdict{};  ///< of a death during a reload, used if the reload fails
+    TimePoint opens_at{};                              ///< end of its back-off, or of that of a plugin that it needs
+    std::uint64_t back_off = 0;                        ///< the number of the last back-off
+    TimerKey timer = 0;                                ///< of the last back-off
     int abandoned = 0;
   };
 
@@ -242,10 +248,10 @@ class PluginLives {
   Timers& timers_;
   std::function<void(LifeState, LifeEvent)> impossible_;
   AppendOnlyMap<std::unique_ptr<Life>> lives_;
-  std::vector<PluginInstance> running_;  ///< on the strand
-  bool stopping_ = false;                ///< on the strand: plugins that come later start nothing either
+  std::vector<PluginInstance> running_;  ///< accessed on the strand
+  bool stopping_ = false;                ///< accessed on the strand: plugins that come later do not start either
   std::atomic<bool> abandoned_{false};
-  Strand strand_;  ///< last: nothing runs when the rest goes
+  Strand strand_;  ///< last: nothing runs when the other members are destroyed
 };
 
 }  // namespace gantry::host

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_loader.hpp: loads, checks and starts one build of a plugin, inside this process or in one of its
-// own, and blames the plugin that was being started when a host died.
+// host/services/plugin_loader.hpp: loads, checks and starts one build of a plugin, inside this
+// process or in one of its own, and finds out which plugin was being started when a host died.
 //
 // Thread rule: any thread; start() blocks, at most kStartTimeout; give_up() does not.
-// Never: a start outlives give_up(): a plugin that does not return is let go, with its thread.
+// Never: a start outlives give_up(): the thread of a plugin that does not return is detached.
 #pragma once
 
 #include <filesystem>
@@ -35,53 +35,57 @@ struct PluginDeps {
   Log& log;
   Workers& workers;
   Spawner& spawner;
-  std::shared_ptr<PermitQueue> event_permits;  ///< so many plugins process events at once
+  std::shared_ptr<PermitQueue> event_permits;  ///< bounds how many plugins process events at once
   std::function<std::optional<std::string>(OriginId)> describe_origin;
   std::size_t max_payload_bytes;
-  std::filesystem::path program;  ///< that runs a plugin in a process of its own
-  /// A plugin that starts becomes an origin of calls, until it has left.
+  std::filesystem::path program;  ///< runs a plugin in a process of its own
+  /// A plugin that starts becomes an origin of calls, until leave().
   std::function<OriginId(const PluginSpec&)> join;
   std::function<void(OriginId)> leave;
   MakeCall call;
   RestartPolicy restarts;
-  Duration hung_after{};               ///< zero: nobody looks
-  std::filesystem::path crash_dir{};   ///< for the marks of plugins that end the host; empty: none are kept
-  std::filesystem::path copies_dir{};  ///< for the copies of libraries that run; empty: they are in memory
-  /// The table of plugins is another one.
+  Duration hung_after{};               ///< zero: no limit
+  std::filesystem::path crash_dir{};   ///< for the marks of plugins that end the host; empty: no marks
+  std::filesystem::path copies_dir{};  ///< for the copies of libraries that run; empty: copies are in memory
+  /// The table of plugins has changed.
   std::function<void()> changed{};
-  /// May this plugin start now? Asked before each start, where one may block; not a failure of the plugin's.
+  /// May this plugin start now? Called before each start, where blocking is allowed; an error is no
+  /// failure of the plugin.
   std::function<Result<void>(const PluginSpec&)> may_start{};
 };
 
 class PluginLoader {
  public:
-  /// For a start; then it has failed, and what it runs on is ended or, inside this process, let go.
+  /// The limit for a start; after it the start has failed, and its process is ended or, inside this
+  /// process, its thread detached.
   static constexpr Duration kStartTimeout = std::chrono::seconds(30);
   using ConfigOf = PluginConfinement::ConfigOf;
   using KeepLine = std::function<void(const std::string& plugin, std::string_view line)>;
   using Died = std::function<void(const std::string& plugin, const PluginInstance& instance, const Death& death)>;
 
-  /// `keep_line`: of what a plugin logs. `died`: of an instance that was started.
+  /// `keep_line`: called with the plugin's log lines. `died`: called for an instance that was
+  /// started.
   PluginLoader(const PluginDeps& deps, PluginBuilds& builds, PluginAudit& audit, PluginConfinement& confinement,
                ConfigOf config_of, KeepLine keep_line, Died died);
   PluginLoader(const PluginLoader&) = delete;
   PluginLoader& operator=(const PluginLoader&) = delete;
 
   [[nodiscard]] LifeHost::Started start(const LifeHost::Start& start);
-  /// The starts that run end; those inside this process are let go.
+  /// Ends the starts that run; threads inside this process are detached.
   void give_up();
 
-  /// Once for each plugin: what a mark says that a host has left which died while this plugin was started or called.
-  /// Not empty: why it is quarantined. What came with the host is run in a process of its own instead.
+  /// Called once for each plugin: reads the mark of a host that died while this plugin was started
+  /// or called. Not empty: why the plugin is quarantined. A plugin that came with the host is run
+  /// in a process of its own instead.
   [[nodiscard]] std::string blame(const PluginSpec& spec);
-  /// By hand: no mark counts any more.
+  /// A restart by hand: no mark counts any more.
   void forgive(const std::string& plugin);
-  /// Whatever is configured: it may have ended a host.
+  /// True: whatever the configuration says, because the plugin may have ended a host.
   [[nodiscard]] bool needs_own_process(const std::string& plugin) const;
 
  private:
   struct Marks {
-    std::optional<CrashMark> mark{};  ///< what hosts that are gone have left
+    std::optional<CrashMark> mark{};  ///< of hosts that are gone
     bool own_process = false;
   };
   [[nodiscard]] std::filesystem::path crash_file(const std::string& plugin) const;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_registry.hpp: which plugins there are: the table of all of them, and its changes, one at a time.
+// host/services/plugin_registry.hpp: the table of all plugins, and its changes, one at a time.
 //
-// Thread rule: any thread; begin_change() of a renewal blocks. Who works with a table keeps it.
+// Thread rule: any thread; begin_change() of a renewal blocks. Code that works with a table keeps a
+// reference to it.
 // Bounds: kMaxPlugins.
 #pragma once
 
@@ -33,19 +34,19 @@ class PluginRegistry {
   }
   [[nodiscard]] PluginBuild build_of(const std::string& plugin) const;
   [[nodiscard]] PluginSpecPtr spec_of(const std::string& plugin) const { return build_of(plugin).spec; }
-  /// `not_found`, with the nearest name.
+  /// `not_found` names the nearest plugin.
   [[nodiscard]] Result<void> check_name(const std::string& plugin) const;
 
   struct Method {
     PluginSpecPtr plugin;
     const ManifestMethod* method;
   };
-  /// Who answers this method, without starting anything. `method_not_found` with the nearest name, or why its plugin is
-  /// out of order.
+  /// The plugin that answers this method; starts nothing. `method_not_found` names the nearest
+  /// method, or says why the plugin is out of order.
   [[nodiscard]] Result<Method> find(std::string_view method) const;
   [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const;
 
-  /// One change of the table; the next one may begin when it dies.
+  /// One change of the table; the next one may begin when this object is destroyed.
   class Change {
    public:
     explicit Change(PluginRegistry& of) : of_(&of) {}
@@ -58,19 +59,20 @@ class PluginRegistry {
    private:
     PluginRegistry* of_;
   };
-  /// `conflict`: another change runs; `again` says what to do when it has ended. A renewal, which nobody has asked for,
-  /// waits for the others, and they wait for it. `unavailable`: the host is stopping.
+  /// `conflict`: another change runs; `again` says what to do after it. A renewal, which the host
+  /// starts itself, waits for other changes, and they wait for it. `unavailable`: the host is
+  /// stopping.
   [[nodiscard]] Result<Change> begin_change(const std::string& again, bool renewal = false);
   /// Empty: another change runs, or the host is stopping.
   [[nodiscard]] std::optional<Change> try_change();
-  /// No change begins any more.
+  /// Refuses further changes.
   void stop();
 
-  // Within a change:
-  /// The table before it.
+  // Only within a change:
+  /// Makes `next` the table; returns the table before it.
   PluginTablePtr publish(PluginTablePtr next);
-  /// Those that are new are in it from now on: all of them, or else each on its own; what takes from another is out of
-  /// order.
+  /// Adds new plugins: all together, or else each on its own; a plugin that takes a service or
+  /// topic of another is out of order.
   void add(std::vector<PluginSpec> fresh);
 
  private:

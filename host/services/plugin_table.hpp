@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_table.hpp: all plugins as they are at one time. A reload makes another table; who works with the
-// old one keeps it.
+// host/services/plugin_table.hpp: an immutable table of all plugins at one time. A reload makes
+// another table; code that works with the old one keeps a reference to it.
 //
 // Thread rule: constant once made.
 #pragma once
@@ -22,7 +22,7 @@ namespace gantry::host {
 
 class PluginTable;
 using PluginTablePtr = std::shared_ptr<const PluginTable>;
-/// It keeps the table that it lies in.
+/// A reference to a plugin that also keeps its table.
 using PluginSpecPtr = std::shared_ptr<const PluginSpec>;
 
 class PluginTable {
@@ -31,22 +31,23 @@ class PluginTable {
   PluginTable(const PluginTable&) = delete;
   PluginTable& operator=(const PluginTable&) = delete;
 
-  /// By name.
+  /// The plugins, sorted by name.
   [[nodiscard]] const std::vector<PluginSpec>& specs() const { return specs_; }
   [[nodiscard]] const PluginGraph& graph() const { return graph_; }
-  /// nullptr: there is none.
+  /// nullptr: no plugin has this service.
   [[nodiscard]] const PluginSpec* of_service(std::string_view service) const;
   [[nodiscard]] bool has(std::string_view name) const {
     return std::ranges::binary_search(specs_, name, {}, &PluginSpec::name);
   }
-  /// `name` is one of them.
+  /// The plugin of that name, which must exist.
   [[nodiscard]] static PluginSpecPtr share(const PluginTablePtr& table, std::string_view name);
-  /// `next` in the place of the plugin of that name. `unavailable`: it cannot run so, or another one could not any
-  /// more.
+  /// The table with `next` in the place of the plugin of the same name. `unavailable`: `next`
+  /// cannot run so, or another plugin could not run any more.
   [[nodiscard]] static Result<PluginTablePtr> with(const PluginTable& old, PluginSpec next);
-  /// With those, which are new to it, as well. `unavailable`: one that is there could not run any more.
+  /// The table with further, new plugins. `unavailable`: a plugin of the old table could not run
+  /// any more.
   [[nodiscard]] static Result<PluginTablePtr> adding(const PluginTable& old, std::vector<PluginSpec> fresh);
-  /// The same plugins; `name` is trusted with these.
+  /// The table with other trusted grants of the plugin `name`.
   [[nodiscard]] static PluginTablePtr trusting(const PluginTable& old, std::string_view name,
                                                std::vector<Grant> grants);
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/service_manager.hpp: the plugins of a host: which there are (PluginRegistry), the life of each
-// (PluginLives), and what brings an instance about (PluginLoader, PluginBuilds, PluginConfinement).
+// host/services/service_manager.hpp: the plugins of a host: the table of them (PluginRegistry), the
+// life of each (PluginLives), and the steps that start an instance (PluginLoader, PluginBuilds,
+// PluginConfinement).
 //
-// Thread rule: any thread; what is said to block does. Plugins may come (add()), none ever goes.
-// A plugin starts after those that it needs and ends before them; when the instance of one of them ends, it is started
-// again. Every change of state is published on host.plugin.* and logged.
+// Thread rule: any thread; a function blocks only where its comment says so. Plugins may be added,
+// and are never removed.
+// A plugin starts after those that it needs and ends before them; when an instance of one of them
+// ends, the plugin is started again. Every change of state is published on host.plugin.* and
+// logged.
 #pragma once
 
 #include <functional>
@@ -24,19 +27,19 @@ namespace gantry::host {
 struct PluginStatus {
   std::string name;
   std::string version;
-  std::string state;  ///< of the contract's list
+  std::string state;  ///< one of the states in docs/protocol.md
   std::string isolation = "inline";
   std::string reason;
   std::uint64_t restarts = 0;
   json evidence;  ///< of its last death; null: there was none
   std::size_t open_calls = 0;
-  std::string runs_on;  ///< as Plugin says; empty while it does not run
+  std::string runs_on;  ///< as Plugin::runs_on(); empty while it does not run
   std::optional<int> pid;
-  std::vector<std::string> enforced;  ///< as Plugin says; of the last instance, while none runs
-  std::uint64_t refusals = 0;         ///< of what was not granted
+  std::vector<std::string> enforced;  ///< as Plugin::enforced(); of the last instance, while none runs
+  std::uint64_t refusals = 0;         ///< calls and topics that were refused for want of a grant
   std::vector<std::string> grants;
-  std::vector<std::string> unenforced;  ///< that it asks for: nothing holds it to what was granted of these
-  std::vector<std::string> untrusted;   ///< that it asks for and waits for
+  std::vector<std::string> unenforced;  ///< grants that it asks for and that nothing enforces
+  std::vector<std::string> untrusted;   ///< grants that it asks for and that wait for trust
 };
 
 class ServiceManager final : private LifeHost {
@@ -46,7 +49,7 @@ class ServiceManager final : private LifeHost {
   static constexpr Duration kGrace = std::chrono::seconds(5);
   static constexpr Duration kStartTimeout = PluginLoader::kStartTimeout;
   static constexpr int kMaxAbandoned = PluginLives::kMaxAbandoned;
-  /// Of one plugin, replaced by reloads, that end their calls.
+  /// The bound for instances of one plugin that reloads have replaced and that finish their calls.
   static constexpr int kMaxEnding = 4;
   static constexpr int kMaxBuilds = PluginBuilds::kMaxBuilds;
   static constexpr std::size_t kMaxPlugins = PluginRegistry::kMaxPlugins;
@@ -61,56 +64,64 @@ class ServiceManager final : private LifeHost {
   [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const {
     return registry_.activated_by(when);
   }
-  /// What this plugin was granted, `processes` for its helpers. `not_found`.
+  /// The rights of this plugin, `processes` included, for its helpers. `not_found`.
   [[nodiscard]] Result<Confinement> granted(const std::string& plugin) const;
 
-  /// The plugin's instance, for calls: it lives as long as the manager. nullptr: there is no such plugin.
+  /// The plugin's instance for callers; it lives as long as the manager. nullptr: there is no such
+  /// plugin.
   [[nodiscard]] LiveInstance* instance(const std::string& plugin) const { return lives_.instance(plugin); }
   /// Blocks until the plugin runs or has failed.
   [[nodiscard]] Result<void> start(const std::string& plugin);
-  /// By hand, whatever its state: one that runs is stopped first, within kGrace, and its build is started again; one
-  /// that does not run is started with the build that lies there by now. What it was held back for is forgiven. Blocks
-  /// as start() does.
+  /// A restart by hand, in any state: a plugin that runs is stopped first, within kGrace, and the
+  /// same build is started again; else the build that is there now is started. All failures are
+  /// forgotten. Blocks as start() does.
   [[nodiscard]] Result<void> restart(const std::string& plugin);
   [[nodiscard]] std::uint64_t restarts(const std::string& plugin) { return lives_.view(plugin).restarts; }
 
-  /// Reads the manifest again and puts the library as it is now in the place of the instance that runs, if one does, by
-  /// overlap or handover as the manifests say (either says handover: handover). Calls go on. Blocks until the new one
-  /// runs; the old one ends its calls within kGrace after that. After an error all is as before. `conflict`: another
-  /// reload runs. `overloaded`: too many old instances end their calls still, or too many builds are in this process.
+  /// Reads the manifest again and replaces the instance that runs, if there is one, by the present
+  /// library, by overlap or handover as the manifests say (either says handover: handover). Calls
+  /// go on. Blocks until the new instance runs; the old one finishes its calls within kGrace after
+  /// that. After an error all is as before. `conflict`: another reload runs. `overloaded`: too many
+  /// old instances still finish their calls, or too many builds are in this process.
   [[nodiscard]] Result<void> reload(const std::string& plugin);
 
-  /// Of `found` those that are new are known from now on, and start as any other does; one by which another could not
-  /// run any more is `failed`, and says so. The names. `conflict`: a reload runs. `overloaded`: there are kMaxPlugins.
+  /// Adds the new plugins of `found`, which start like any other; a plugin beside which another
+  /// could not run any more is `failed`, with the reason. Returns the names of the new ones.
+  /// `conflict`: a reload runs. `overloaded`: there are kMaxPlugins.
   [[nodiscard]] Result<std::vector<std::string>> add(std::vector<PluginSpec> found);
 
-  /// What the user has agreed to that this plugin asks for is another set, which `commit` makes sure of and gives, or
-  /// leaves all as it was. In force at once: a plugin that waited for it may start; one that runs and asks for more is
-  /// stopped, and those that need it. Blocks for both. `conflict`: a reload runs.
+  /// Changes the grants that the user has agreed to for this plugin: `commit` stores and returns
+  /// them; after its error all is as before. In force at once: a plugin that waited for them may
+  /// start; a running one that asks for more is stopped, and so are those that need it. Blocks for
+  /// both. `conflict`: a reload runs.
   [[nodiscard]] Result<void> change_trust(const std::string& plugin,
                                           const std::function<Result<std::vector<Grant>>()>& commit);
-  /// A call was refused because the plugin that has this method waits for trust: counted and, once, told.
+  /// A call was refused because the plugin that has this method waits for trust: counted and, once,
+  /// reported.
   void note_untrusted_call(std::string_view method, std::string_view traceparent);
 
   [[nodiscard]] std::vector<PluginStatus> status();
-  /// Once: from now on a plugin that is activated by an event, or by a language, starts with the first that comes. It
-  /// is given that event, if it has subscribed to it.
+  /// Called once: from now on a plugin that an event or a language activates starts with the first
+  /// such event, which it receives if it has subscribed to it.
   void arm_activations();
 
-  /// Resolves the paths of every plugin's grants, as far as they are there: from then on each must be what it is now.
+  /// Resolves the existing paths of every plugin's grants: from then on each must lead to the same
+  /// file.
   void resolve_grants(const GrantPlaces& places) const;
   bool renew_workspace(const std::string& folder) const { return confinement_.renew_workspace(folder); }
-  /// Those that run in a process of their own, and may read, write or see other variables now than when it began.
+  /// Plugins in a process of their own that may read, write or see other variables now than when
+  /// the process began.
   [[nodiscard]] std::vector<std::string> confined_too_narrowly() const;
-  /// Starts the build that runs once more in its own place, as reload() does, with what it may reach now.
+  /// Restarts the build that runs in its own place, as reload() does, with its present rights.
   [[nodiscard]] Result<void> renew(const std::string& plugin);
 
-  /// Tells every running plugin its configuration anew.
+  /// Sends every running plugin its configuration anew.
   void reconfigure() { lives_.reconfigure(); }
   void gone(OriginId origin) { lives_.gone(origin); }
-  /// Blocks. No plugin starts any more; those that run are stopped at the same time. True: all returned in time.
+  /// Blocks. No plugin starts any more; running ones are stopped at the same time. True: all
+  /// returned in time.
   bool stop_all(Duration budget);
-  /// For tests: no start, no end and no event of a life is under way.
+  /// For tests: returns when no start, no end and no event of a life is under way.
   [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt);
 
  private:
@@ -128,7 +139,7 @@ class ServiceManager final : private LifeHost {
 
   void make_life(const PluginSpec& spec);
   [[nodiscard]] Result<void> reload_with(PluginBuild next, bool handover);
-  /// Blocks until no start or end of it, or of one that needs it, runs.
+  /// Blocks until no start or end runs, of this plugin or of one that needs it.
   void wait_settled_with_dependents(const std::string& plugin);
   [[nodiscard]] Result<void> may_start(const PluginSpec& spec) const;
   [[nodiscard]] Result<void> start_needs(const PluginBuild& build);
@@ -147,7 +158,7 @@ class ServiceManager final : private LifeHost {
   PluginConfinement confinement_;
   PluginBuilds builds_;
   Activations activations_;
-  PluginLoader loader_;  ///< what ends with the lives may log by it
+  PluginLoader loader_;  ///< ends of lives may log through it
   PluginLives lives_;
   Mutex mutex_{"service manager"};
   CondVar changed_;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/tasks/restart_window.hpp: how often something was started again of late, as in Erlang/OTP
-// (design principles, "Maximum Restart Intensity").
+// host/tasks/restart_window.hpp: counts recent restarts, as in Erlang/OTP (design principles,
+// "Maximum Restart Intensity").
 //
-// Thread rule: under its owner's lock.
+// Thread rule: guarded by its owner's lock.
 #pragma once
 
 #include <deque>
@@ -14,13 +14,14 @@ namespace gantry::host {
 
 class RestartWindow {
  public:
-  /// Counts a restart. False: it is one too many, more than `intensity` within `period`.
+  /// Counts a restart. False: more than `intensity` within `period`.
   [[nodiscard]] bool count(TimePoint now, int intensity, Duration period) {
     at_.push_back(now);
     while (at_.front() + period < now) at_.pop_front();
     return std::cmp_less_equal(at_.size(), intensity);
   }
-  /// The n-th delay of `policy`, n being the restarts of late less `skip`. The first one when there are none.
+  /// The n-th delay of `policy`, where n is the number of recent restarts less `skip`. The first
+  /// delay when there are none.
   [[nodiscard]] Duration delay(const RetryPolicy& policy, std::size_t skip = 0) const {
     Backoff backoff(policy);
     Duration delay = policy.initial_delay;

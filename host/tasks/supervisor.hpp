@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/tasks/supervisor.hpp: background jobs: each has a name, a place in a tree, a record, and
-// somebody who knows of it.
+// host/tasks/supervisor.hpp: supervises background jobs: each has a name, a place in a tree, and a
+// record.
 //
-// A name runs once at a time: a second start is refused. At most `max_running` jobs run, at most kMaxQueued wait behind
-// them in order, or to be started again. Start, end, failure, restart and refusal are logged by name and published on
-// `host.task.*`. Records of ended jobs stay for `cleanup_interval`, at most kMaxHistory of them.
+// A name runs once at a time: a second start is refused. At most `max_running` jobs run, at most
+// kMaxQueued wait in order, or to be restarted. Start, end, failure, restart and refusal are logged
+// by name and published on `host.task.*`. Records of ended jobs stay for `cleanup_interval`, at
+// most kMaxHistory of them.
 //
-// Tree: a task or a scope has a parent, and ends before it: when a parent ends, what is in it is cancelled, and the
-// parent's end is told after theirs. Restarts follow Erlang/OTP (design principles, "Supervisor Behaviour"): policy of
-// the task, strategy and intensity of its scope, and an exponential back-off with jitter. A scope that is started again
-// is so with what is in it, scopes included, but for what is temporary; until then it takes nothing new. Unlike there,
-// those that end together are told in the reverse order of their start, and waited for at once. The root scope never
-// ends: when its intensity is exceeded, what is in it is ended and stays so.
+// Tree: a task or a scope has a parent, and ends before it: when a parent ends, its children are
+// cancelled, and the parent's end is reported after theirs. Restarts follow Erlang/OTP (design
+// principles, "Supervisor Behaviour"): policy of the task, strategy and intensity of its scope, and
+// an exponential back-off with jitter. A scope is restarted with its children, scopes included,
+// except temporary ones; until then it takes no new children. Unlike in OTP, children that end
+// together are cancelled in the reverse order of their start, and waited for all at once. The root
+// scope never ends: when its intensity is exceeded, its children are ended and not restarted.
 //
-// Cancelling: the job's token is cancelled; after its grace it is abandoned: its record says so, its place and its name
-// are free, and its thread is replaced. While kMaxAbandoned are out, it keeps both and is looked at again after another
-// grace.
+// Cancelling: the job's token is cancelled; after its grace the job is abandoned: its record says
+// so, its place and its name are free, and its thread is replaced. While kMaxAbandoned jobs are
+// abandoned, it keeps place and name, and is looked at again after another grace.
 //
-// Thread rule: any thread. A job runs on the worker pool and may block; it looks at its TaskContext to learn that it
-// was
-//   cancelled. A job that throws fails; it harms no other.
-// stop(): cancels all, waits for the running ones at most `budget`.
+// Thread rule: any thread. A job runs on the worker pool and may block; its TaskContext tells it
+// that it was cancelled. A job that throws fails, and harms no other job.
+// stop(): cancels all jobs, waits for the running ones at most `budget`.
 #pragma once
 
 #include <gantry/retry.hpp>
@@ -55,26 +56,28 @@ class TaskSupervisor {
   static constexpr std::size_t kMaxAbandoned = 16;
 
   TaskSupervisor(WorkerPool& pool, Timers& timers, EventBus& bus, Log& log, SupervisorLimits limits);
-  /// Waits for every job, also the abandoned ones.
+  /// Waits for every job, abandoned ones included.
   ~TaskSupervisor();
   TaskSupervisor(const TaskSupervisor&) = delete;
   TaskSupervisor& operator=(const TaskSupervisor&) = delete;
 
-  /// `conflict`: a task or scope of that name is there, or its parent is ending or being started again. `overloaded`:
-  /// too many wait. `not_found`: no such parent. `unavailable`: stopping.
+  /// `conflict`: a task or scope of that name exists, or its parent is ending or being restarted.
+  /// `overloaded`: too many wait. `not_found`: no such parent. `unavailable`: the supervisor is
+  /// stopping.
   Result<TaskHandle> spawn(const std::string& name, Job job, TaskOptions options = {});
   /// Errors as spawn().
   Result<void> open_scope(const std::string& name, ScopeOptions options = {});
-  /// A queued job never starts; a running one is told; a scope is closed. With all that is in it. `not_found`.
+  /// Cancels a task or scope, with everything in it: a queued job never starts, a running job's
+  /// token is cancelled. `not_found`.
   Result<void> cancel(const std::string& name);
-  /// The live tree, each after its parent; then ended ones, newest first.
+  /// The live tree, each node after its parent; then ended jobs, the newest first.
   [[nodiscard]] std::vector<TaskRecord> records() const;
   void set_limits(std::size_t max_running, Duration cleanup_interval);
   struct Counts {
     std::size_t limit, running, waiting, abandoned;
   };
   [[nodiscard]] Counts counts() const;
-  /// True: everything has ended in time, and nothing is abandoned.
+  /// True: all jobs have ended in time, and none is abandoned.
   bool stop(Duration budget);
 
  private:
@@ -131,7 +134,7 @@ class TaskSupervisor {
   RetryPolicy backoff_ GANTRY_GUARDED_BY(mutex_);
   std::uint64_t last_run_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t running_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::size_t leaving_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< ends that are being told
+  std::size_t leaving_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< ends that are being reported
   std::size_t scopes_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t abandoned_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/tasks/task.hpp: what a background task is: its options, its record, what its job sees, and
-// what its owner holds.
+// host/tasks/task.hpp: a background task: its options, its record, its context for the job, and the
+// handle for its owner.
 #pragma once
 
 #include <cstdint>
@@ -22,34 +22,34 @@
 
 namespace gantry::host {
 
-/// When a task that has ended is started again, as in Erlang/OTP. One that was cancelled never is.
+/// When a task that has ended is restarted, as in Erlang/OTP. A cancelled task never is.
 enum class TaskRestart : std::uint8_t {
   temporary,  ///< never
   transient,  ///< when it failed
   permanent,  ///< always
 };
 
-/// Who is started again with it, as in Erlang/OTP.
+/// Which other tasks of the scope are restarted with a task, as in Erlang/OTP.
 enum class Strategy : std::uint8_t {
   one_for_one,
-  one_for_all,   ///< the others of the scope are ended, then all start in their first order
+  one_for_all,   ///< all others of the scope are ended, then all start in their original order
   rest_for_one,  ///< those that were started after it
 };
 
 struct TaskOptions {
   std::string parent{};  ///< a scope, or a running task; empty: the root scope
   TaskRestart restart = TaskRestart::temporary;
-  std::optional<Duration> deadline{};        ///< for each run; then it is cancelled, and has failed
-  Duration grace = std::chrono::seconds(5);  ///< to end after a cancel; then it is abandoned: its thread is let go
+  std::optional<Duration> deadline{};        ///< for each run; a run that takes longer is cancelled, and has failed
+  Duration grace = std::chrono::seconds(5);  ///< to end after a cancel; then it is abandoned: its thread is detached
 };
 
 struct ScopeOptions {
   std::string parent{};
-  bool may_exist = false;  ///< one of that name that is open is as good
+  bool may_exist = false;  ///< an open scope of that name is as good
   Strategy strategy = Strategy::one_for_one;
   TaskRestart restart = TaskRestart::transient;  ///< of the scope as a whole, after it gave up
-  /// More restarts than this within the period: the scope gives up, ends all that is in it, and has failed in its
-  /// parent.
+  /// With more restarts than this within the period the scope gives up, ends everything in it, and
+  /// has failed in its parent.
   std::optional<int> intensity{};
   std::optional<Duration> period{};
 };
@@ -57,8 +57,8 @@ struct ScopeOptions {
 enum class TaskState : std::uint8_t {
   queued,
   running,
-  backing_off,  ///< waits to be started again
-  ending,       ///< its job has returned; what it started is being ended
+  backing_off,  ///< waits to be restarted
+  ending,       ///< its job has returned; its children are being ended
   completed,
   failed,
   cancelled,
@@ -79,9 +79,9 @@ struct TaskRecord {
   TimePoint queued_at;
   TimePoint started_at;
   TimePoint ended_at;
-  std::string error;  ///< the last one
+  std::string error;  ///< of the last failure
   std::string progress;
-  std::uint64_t runs = 0;  ///< how often this name has been started
+  std::uint64_t runs = 0;  ///< the number of starts of this name
   std::uint64_t restarts = 0;
   std::vector<SlowStep> slow_steps;
 };
@@ -91,7 +91,7 @@ class TaskHandle;
 class TaskContext;
 using TaskJob = std::move_only_function<Result<void>(TaskContext&)>;
 
-/// What a running job sees of its supervisor. Any thread.
+/// A running job's access to its supervisor. Any thread.
 class TaskContext {
  public:
   static constexpr std::size_t kSlowSteps = 8;
@@ -101,12 +101,12 @@ class TaskContext {
       : supervisor_(supervisor), name_(std::move(name)), timers_(timers) {}
 
   [[nodiscard]] bool cancelled() const { return stop_.stop_requested(); }
-  /// For what waits.
+  /// The token for operations that wait; cancelled when the job is.
   [[nodiscard]] CancelToken token() const { return stop_.get_token(); }
   void progress(std::string message);
-  /// A step begins, and the one before ends; one that took longer than kSlow is kept and logged.
+  /// Begins a step, and ends the one before; a step that took longer than kSlow is kept and logged.
   void step(std::string name);
-  /// A task within this one: when this one ends, it is cancelled and waited for.
+  /// Starts a child task: when this task ends, the child is cancelled and waited for.
   Result<TaskHandle> spawn(const std::string& name, TaskJob job, TaskOptions options = {});
 
  private:
@@ -123,13 +123,14 @@ class TaskContext {
   std::deque<SlowStep> slow_ GANTRY_GUARDED_BY(mutex_);
 };
 
-/// Who started a task may wait for its end, or cancel it. Dropping it changes nothing.
+/// The starter of a task may wait for its end, or cancel it. Dropping the handle changes nothing.
 class TaskHandle {
  public:
   TaskHandle(TaskSupervisor& supervisor, std::string name, oneshot::Receiver<Result<void>> end)
       : supervisor_(&supervisor), name_(std::move(name)), end_(std::move(end)) {}
   [[nodiscard]] const std::string& name() const { return name_; }
-  /// The last run's result, when it is not started again. `cancelled`; `timeout`: the limits ended the wait.
+  /// The result of the last run, when the task is not restarted. `cancelled`; `timeout`: the limits
+  /// ended the wait.
   [[nodiscard]] Result<void> wait(const WaitLimits& limits = {}) {
     auto end = end_.recv(limits);
     return end ? std::move(*end) : std::unexpected(std::move(end.error()));

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/trust/projects.hpp: the `.gantry.toml` of each workspace, and what of it is in force there.
+// host/trust/projects.hpp: the `.gantry.toml` of each workspace, and which of its keys are in force
+// there.
 //
-// It is read when the workspace is opened, by config.reload, and when its folder is trusted or not
-// any more; who edits it reloads. An error in it stops nothing: all of that file is left out, and
-// said to be.
+// The file is read when the workspace is opened, by config.reload, and when its folder's trust
+// changes; after an edit the user reloads the configuration. A file with an error has no effect at
+// all, and the error is reported.
 //
-// Thread rule: any thread; read() asks the file system. Of two reads at once the one that began later counts.
-// Bounds: one for each workspace; the file's are in host/trust/project.hpp.
+// Thread rule: any thread; read() accesses the file system. Of two reads at once the one that began
+// later counts.
+// Bounds: one project for each workspace; host/trust/project.hpp has those of the file.
 #pragma once
 
 #include <functional>
@@ -28,34 +30,34 @@ struct Project {
   std::string workspace;
   std::string file;
   enum State : std::uint8_t { none, in_force, waiting, wrong } state = none;
-  bool trusted = false;  ///< also without a file; not with one that is wrong
+  bool trusted = false;  ///< also without a file; false for a file with errors
   std::string digest;
   std::vector<std::string> keys;     ///< in force
-  std::vector<std::string> granted;  ///< of these, those that had to be trusted
-  std::vector<std::string> waits;    ///< for trust
+  std::vector<std::string> granted;  ///< of these, the keys that needed trust
+  std::vector<std::string> waits;    ///< keys that wait for trust
   std::vector<std::string> errors;
-  std::shared_ptr<const Config> config;  ///< the user's with what is in force; none: nothing is
+  std::shared_ptr<const Config> config;  ///< the user's configuration with the keys in force; nullptr: none is in force
   [[nodiscard]] bool operator==(const Project& other) const;
 };
 [[nodiscard]] json to_json(const Project& project);
 
 class Projects {
  public:
-  /// The user's configuration with this project's, and what else has to be right about it.
+  /// Further checks of the user's configuration with this project's keys.
   using Check = std::function<ConfigResult<Config>(Config)>;
 
   explicit Projects(const TrustStore& trust) : trust_(trust) {}
 
   struct Read {
     Project project;
-    bool changed;  ///< it is not as it was
+    bool changed;  ///< the project has changed
   };
-  /// `base` is asked for the user's configuration.
+  /// `base` returns the user's configuration.
   Read read(const std::string& workspace, const std::function<std::shared_ptr<const Config>()>& base,
             const Check& check);
-  /// As if it had never been read.
+  /// Forgets the project, as if it had never been read.
   void forget(const std::string& workspace);
-  /// Those that have a file.
+  /// The projects that have a file.
   [[nodiscard]] std::vector<Project> list() const;
   [[nodiscard]] std::vector<std::string> trusted() const;
 

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/trust/trust_store.hpp: what the user has trusted, in one file of the state folder.
+// host/trust/trust_store.hpp: the user's decisions on trust, in one file of the state folder.
 //
-// A plugin is trusted by its name and its library's path, with grants: what its manifest may ask for. Its binary is not
-// bound: it changes with each build, and an author would be asked each time; a build that asks for nothing new does
-// nothing that was not agreed to. A folder is trusted by its path with the digest of its `.gantry.toml`, and is not any
-// more as soon as that file is another one.
+// A plugin is trusted by its name and its library's path, with the grants that its manifest may ask
+// for. Its binary is not bound: it changes with each build, and its author would be asked each
+// time; a build that asks for nothing new can do nothing that was not agreed to. A folder is
+// trusted by its path with the digest of its `.gantry.toml`, and is untrusted again as soon as that
+// file changes.
 //
-// Format: JSON `{"version": 1, "plugins": {NAME: {library, grants[], at}}, "folders": {PATH: {digest, at}}}`, mode
-// 0600. It is written beside, synced and renamed, under a lock on its folder: hosts that share it lose nothing of each
-// other. Bounds: the file kMaxBytes; kMaxPlugins of kMaxGrants each; kMaxFolders; more are `overloaded`. A file that is
-// damaged, larger, another user's, a link, or writable by others trusts nothing, and is never written over.
+// Format: JSON `{"version": 1, "plugins": {NAME: {library, grants[], at}}, "folders": {PATH:
+// {digest, at}}}`, mode 0600. A new version is written beside the file, synced and renamed, under a
+// lock on its folder: hosts that share the file lose none of each other's changes.
+// Bounds: the file kMaxBytes; kMaxPlugins of kMaxGrants each; kMaxFolders; more are `overloaded`. A
+// file that is damaged, too large, another user's, a link, or writable by others gives no trust,
+// and is never overwritten.
 //
-// Thread rule: any thread; what changes or reads the file blocks. mutex_ is held across no I/O.
+// Thread rule: any thread; functions that change or read the file block. mutex_ is held across no
+// I/O.
 #pragma once
 
 #include <filesystem>
@@ -35,23 +39,26 @@ class TrustStore {
   static constexpr std::size_t kMaxPlugins = 256;
   static constexpr std::size_t kMaxGrants = 256;
   static constexpr std::size_t kMaxFolders = 1024;
-  /// The digest of a folder that has no `.gantry.toml`: it is not trusted any more as soon as there is one.
+  /// The digest of a folder without a `.gantry.toml`: it is untrusted again as soon as the file
+  /// exists.
   static constexpr std::string_view kNoFile = "none";
 
   explicit TrustStore(std::filesystem::path file) : file_(std::move(file)) {}
   TrustStore(const TrustStore&) = delete;
   TrustStore& operator=(const TrustStore&) = delete;
 
-  /// Reads the file, which need not be there. `storage_failed`: it is wrong, and nothing is trusted until it is mended.
+  /// Reads the file, which need not exist. `storage_failed`: it is wrong, and gives no trust until
+  /// it is mended.
   [[nodiscard]] Result<void> load();
 
-  /// Nothing, too, when the library is another one than was trusted.
+  /// Empty, too, when another library than this one was trusted.
   [[nodiscard]] std::vector<Grant> grants_of(const std::string& plugin, const std::filesystem::path& library) const;
   /// Empty: the folder is not trusted.
   [[nodiscard]] std::optional<std::string> digest_of(const std::string& folder) const;
   [[nodiscard]] json list() const;
 
-  /// Adds to what the plugin was trusted with; another library begins anew. `storage_failed`, `overloaded`.
+  /// Adds to the plugin's trusted grants; with another library they replace the old ones.
+  /// `storage_failed`, `overloaded`.
   [[nodiscard]] Result<void> trust_plugin(const std::string& plugin, const std::filesystem::path& library,
                                           const std::vector<Grant>& grants);
   [[nodiscard]] Result<void> trust_folder(const std::string& folder, const std::string& digest);

@@ -22,11 +22,12 @@ inline constexpr const char* kEmbedded = "embedded";
 
 enum class ProviderKind { openai, embedded };
 
-/// Where a provider's key comes from. The key itself is read when a request needs it, and never kept here.
+/// The source of a provider's key. The key itself is read when a request needs it, and is never
+/// kept here.
 struct KeySource {
   enum class Kind { none, environment, file, command };
   Kind kind = Kind::none;
-  std::string value;  ///< the variable, the file, or the command line
+  std::string value;  ///< the name of the variable, the file, or the command line
 };
 
 struct ProviderConfig {
@@ -35,8 +36,8 @@ struct ProviderConfig {
   std::string base_url;  ///< without a slash at its end
   KeySource key;
   int max_retries = 2;
-  Duration connect_timeout = std::chrono::seconds(5);  ///< to a connection that is ready for the request
-  std::vector<std::string> omit;                       ///< members of a request that it is not sent
+  Duration connect_timeout = std::chrono::seconds(5);  ///< the limit for a connection that is ready for the request
+  std::vector<std::string> omit;                       ///< members that are left out of a request
 };
 
 struct ModelConfig {
@@ -55,17 +56,17 @@ struct Target {
 
 struct AiConfig {
   std::string default_model = kEmbedded;
-  std::map<std::string, std::string> default_in_workspace;  ///< of projects that have one of their own
+  std::map<std::string, std::string> default_in_workspace;  ///< for workspaces whose project has a default of its own
   std::map<std::string, std::shared_ptr<const ProviderConfig>> providers;
-  std::map<std::string, ModelConfig> models;  ///< holds "embedded" always
+  std::map<std::string, ModelConfig> models;  ///< always holds "embedded"
   std::size_t max_concurrent = 4;
   Duration timeout = std::chrono::seconds(30);
-  std::size_t embedded_max_tokens = 4'000'000;  ///< a workspace, about 10 bytes each; for those learned from now on
+  std::size_t embedded_max_tokens = 4'000'000;  ///< per workspace, about 10 bytes each; for those learned from now on
 
-  /// Checks everything; an error names the key in TOML's terms.
+  /// Checks everything; an error names the key as it is written in TOML.
   [[nodiscard]] static Result<std::shared_ptr<const AiConfig>> parse(const PluginConfig& config);
 
-  /// The model and, in order, those that stand in for it, each once. Empty name: the default there.
+  /// The model and its fallbacks in order, each once. Empty name: the default of the workspace.
   [[nodiscard]] Result<std::vector<Target>> chain(const std::string& model, const std::string& workspace = {}) const;
   [[nodiscard]] const std::string& default_for(const std::string& workspace) const;
 };

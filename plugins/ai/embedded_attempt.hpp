@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// embedded_attempt.hpp: one request answered by the model that was learned from the workspace.
+// embedded_attempt.hpp: answers one request with the model that was learned from the workspace.
 //
-// `ai.complete` predicts to the end of the line. `ai.chat` predicts how the text of the last message goes on: the model
-// continues text, it does not converse, and its answer is exactly that. It ends before the first of the request's
-// `stop` texts; what may be the beginning of one is held back until more is known.
+// `ai.complete` predicts to the end of the line. `ai.chat` predicts how the text of the last
+// message goes on: the model continues text, it does not converse. The answer ends before the first
+// of the request's `stop` texts; text that may begin a stop text is held back until more is known.
 //
-// Thread rule: the worker's thread. step() works for well under a millisecond, so that transfers are not kept waiting.
+// Thread rule: the worker's thread. step() works for well under a millisecond, so that transfers
+// are not kept waiting.
 #pragma once
 
 #include <memory>
@@ -23,14 +24,15 @@ class EmbeddedAttempt {
   explicit EmbeddedAttempt(StartAttempt start) : job_(std::move(start.job)), outlet_(std::move(start.outlet)) {}
 
   enum class Step { more, stalled, over };
-  /// Produces a few tokens. `stalled`: the caller of the request reads no items for now. `over`: answered.
+  /// Produces a few tokens. `stalled`: the caller reads no items for now. `over`: the request is
+  /// answered.
   [[nodiscard]] Step step();
   [[nodiscard]] Outlet& outlet() { return outlet_; }
 
  private:
   void begin();
   void emit(const std::string& text);
-  /// Takes what was predicted; true: it holds a stop text, before which everything ends.
+  /// Takes predicted text. True: it holds a stop text, and the answer ends before that.
   [[nodiscard]] bool take(const std::string& text);
   [[nodiscard]] json result() const;
 
@@ -38,7 +40,7 @@ class EmbeddedAttempt {
   Outlet outlet_;
   std::optional<Predictor> predictor_;
   std::string text_;
-  std::string held_;  // may begin a stop text
+  std::string held_;  // text that may begin a stop text
   bool stopped_ = false;
 };
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// job.hpp: what is asked of a model, and the channel on which one attempt answers.
+// job.hpp: a request to a model, and the channel on which one attempt answers.
 //
-// An attempt has two ends. The worker holds the Outlet, the request (on the serial thread) holds the Inlet. Items of a
-// stream go through a bounded mpsc channel, the outcome through a oneshot; `notify` tells the request that there is
-// something to take. When an Outlet dies without an outcome the request sees a closed oneshot: the worker is gone.
+// An attempt has two ends. The worker holds the Outlet, the request (on the serial thread) holds
+// the Inlet. Items of a stream go through a bounded mpsc channel, the outcome through a oneshot;
+// `notify` tells the request that there is something to take. When an Outlet is destroyed without
+// an outcome, because the worker is gone, the request sees a closed oneshot.
 //
-// Thread rule: Outlet is used by the worker's thread, Inlet by the serial one; AttemptControl by both.
+// Thread rule: Outlet is used by the worker's thread, Inlet by the serial one; AttemptControl by
+// both.
 #pragma once
 
 #include <atomic>
@@ -34,33 +36,33 @@ struct Job {
   enum class Kind { complete, chat };
   Kind kind = Kind::complete;
   bool stream = false;
-  std::string prefix;  ///< complete: before the cursor; chat: what the last message says
+  std::string prefix;  ///< complete: the text before the cursor; chat: the text of the last message
   std::string suffix;
-  std::string messages;             ///< chat; JSON, as it was given
-  std::vector<Member> options;      ///< members that the provider gets as they are
-  std::vector<std::string> stop{};  ///< of the options: texts before which the answer ends
+  std::string messages;             ///< chat: JSON, as the caller gave it
+  std::vector<Member> options;      ///< members that the provider gets unchanged
+  std::vector<std::string> stop{};  ///< from the options: texts before which the answer ends
   std::optional<std::size_t> max_tokens;
-  Learned learned;  ///< of the workspace that is meant
+  Learned learned;  ///< the model of the workspace concerned
 };
 
-/// Tokens of a completion when the caller names no number: some servers would never stop.
+/// The number of tokens of a completion when the caller gives none: some servers would never stop.
 inline constexpr std::size_t kDefaultMaxTokens = 64;
 
-/// Why an attempt failed, and what may be done about it.
+/// Why an attempt failed, and the facts for a retry.
 struct Failure {
   Error error;
   bool retryable = false;
-  std::optional<Duration> retry_after;  ///< the provider's wish
+  std::optional<Duration> retry_after;  ///< the pause that the provider asks for
 };
 
-/// The result's members but `model`, or why there is none.
+/// The result's members except `model`, or why there is none.
 using Outcome = std::expected<json, Failure>;
 
 struct AttemptControl {
-  std::atomic<bool> cancelled{false};  ///< set by the request: end it, nobody reads the outcome
-  std::atomic<bool> stalled{false};    ///< set by the worker: the items' channel was full
+  std::atomic<bool> cancelled{false};  ///< set by the request: end the attempt, nobody reads the outcome
+  std::atomic<bool> stalled{false};    ///< set by the worker: the channel of items was full
   std::atomic<bool> noticed{false};    ///< a notification is under way
-  std::atomic<bool> complete{false};   ///< set by the worker: the answer is whole, only its end has not come
+  std::atomic<bool> complete{false};   ///< set by the worker: the answer is complete, but its stream has not ended
   std::atomic<bool> enough{false};     ///< set by the request: a complete answer is the outcome, as it is
 };
 
@@ -88,25 +90,27 @@ class Outlet {
 
   [[nodiscard]] bool cancelled() const { return control_->cancelled.load(std::memory_order_relaxed); }
   [[nodiscard]] bool enough() const { return control_->enough.load(std::memory_order_relaxed); }
-  /// Tells that the answer is whole, although its end has not come.
+  /// Reports that the answer is complete, although its stream has not ended.
   void complete() {
     if (!control_->complete.exchange(true)) notify();
   }
-  /// Items that were emitted so far.
+  /// The number of items that were emitted so far.
   [[nodiscard]] std::size_t emitted() const { return emitted_; }
 
-  /// Hands over one item, or keeps it when the channel is full.
+  /// Sends one item, or keeps it when the channel is full.
   void emit(const json& item) {
     ++emitted_;
     kept_.push_back(dump_json(item));
     (void)flush();
   }
-  /// Hands over what is kept. False: something still is; the owner must produce no more for now.
+  /// Sends the items that are kept. False: some are still kept; the owner must produce no more for
+  /// now.
   [[nodiscard]] bool flush() {
     bool sent = false;
     while (!kept_.empty()) {
       if (!items_->try_send(std::move(kept_.front()))) {
-        // Told first, tried again after: else the request could drain in between and never wake us.
+        // The mark is set before the second try: else the request could drain in between and never
+        // wake the worker.
         if (!control_->stalled.exchange(true)) continue;
         break;
       }
@@ -117,7 +121,7 @@ class Outlet {
     if (sent) notify();
     return kept_.empty();
   }
-  /// Once, when flush() has succeeded.
+  /// Sends the outcome. Called once, after flush() has succeeded.
   void finish(Outcome outcome) {
     (void)reply_->send(std::move(outcome)).has_value();
     reply_.reset();
@@ -126,7 +130,7 @@ class Outlet {
  private:
   void close() {
     if (!control_) return;  // moved from
-    // In this order: whoever sees the items ended sees the oneshot closed.
+    // The order matters: a request that sees the end of the items then sees the oneshot closed.
     reply_.reset();
     items_.reset();
     notify();
@@ -163,7 +167,7 @@ struct AttemptChannel {
                         Inlet{control, std::move(rx), std::move(answer)}};
 }
 
-/// What the worker is sent: one attempt at a job, with one model.
+/// A command for the worker: one attempt at a job, with one model.
 struct StartAttempt {
   std::shared_ptr<const Job> job;
   Target target;

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// json_mender.hpp: reads what model servers send as JSON, also where it is none by a hair.
+// json_mender.hpp: reads JSON from model servers, and repairs small errors in it.
 //
-// Text that parses is taken as it is. Else it is mended and tried again: bytes that are no UTF-8
-// become U+FFFD, as the decoder of a browser does it; NaN and Infinity, as Python writes them,
-// become null; half a surrogate pair becomes U+FFFD. The first half at the end of a string of a stream
-// is joined with the other half that the next text brings (servers that cut answers into pieces of
-// UTF-16 split characters so), and is left out where none comes. Nothing else is mended: text that
-// is cut short stays an error.
+// Text that parses is taken as it is. Other text is repaired and parsed again: bytes that are no
+// UTF-8 become U+FFFD, as the decoder of a browser does it; NaN and Infinity, as Python writes
+// them, become null; half a surrogate pair becomes U+FFFD. A first half at the end of a string of a
+// stream is joined with the second half in the next text (servers that cut answers into pieces of
+// UTF-16 split characters so), and is left out if none comes. Nothing else is repaired: truncated
+// text stays an error.
 //
 // Thread rule: one thread.
-// Bounds: kMaxDepth levels; deeper text is an error, so that nobody who walks the document runs out
-// of stack.
+// Bounds: kMaxDepth levels; deeper text is an error, so that no code that walks the document runs
+// out of stack.
 #pragma once
 
 #include <cstddef>
@@ -25,13 +25,13 @@ class JsonMender {
  public:
   static constexpr std::size_t kMaxDepth = 128;
 
-  /// One text of a stream.
+  /// Reads one text of a stream.
   [[nodiscard]] Result<json> next(std::string_view text);
-  /// A text that stands alone.
+  /// Reads a text that stands alone.
   [[nodiscard]] static Result<json> read(std::string_view text);
 
  private:
-  std::string half_;  // the escape of a high surrogate that the text before ended a string with
+  std::string half_;  // the escape of a high surrogate at the end of a string in the last text
 };
 
 }  // namespace gantry::ai

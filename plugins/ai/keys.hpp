@@ -2,15 +2,17 @@
 //
 // keys.hpp: a provider's key, read when it is needed.
 //
-// A variable and a file are read each time. A command is run by the host, wherever this plugin runs; what it prints is
-// kept until the provider refuses it (`forget`), the configuration is read anew (`forget_all`) or the ring dies. Keys
-// appear in no message.
+// A variable and a file are read each time. The host runs a command, wherever this plugin runs; its
+// output is kept until the provider refuses it (`forget`), the configuration is read anew
+// (`forget_all`) or the ring dies. Keys appear in no message.
 //
-// Each run of a command has a number. Who was refused forgets the run that its own key came from, and no later one: of
-// all requests that are refused with one key, the first has the command run, and the others take what that run prints.
+// Each run of a command has a number. A refused request forgets the run that its own key came from,
+// and no later one: of all requests that are refused with one key, the first has the command run
+// again, and the others use the output of that run.
 //
-// Thread rule: one thread; `wake` is called where the host's answer arrives, perhaps after the ring has gone.
-// Bounds: a key is at most kMaxKey bytes; a command is asked for once at a time.
+// Thread rule: one thread; `wake` is called on the thread of the host's answer, perhaps after the
+// ring has gone.
+// Bounds: a key is at most kMaxKey bytes; a command runs once at a time.
 #pragma once
 
 #include <cstdint>
@@ -28,16 +30,18 @@ namespace gantry::ai {
 
 inline constexpr std::size_t kMaxKey = 16 * 1024;
 
-/// Could the key be had, as far as that can be told without reading it? For people: the reason why not.
+/// Checks that the key can be had, as far as that is possible without reading it. The error is the
+/// reason, for people.
 [[nodiscard]] Result<void> key_available(const KeySource& source);
 
-/// Has the host run the api_key_command of this provider. `done` is called once, on any thread, perhaps at once.
+/// Has the host run the api_key_command of this provider. `done` is called once, on any thread,
+/// perhaps within the call.
 using RunKeyCommand =
     std::function<void(const std::string& provider, std::function<void(Result<std::string> printed)> done)>;
 
 struct Key {
-  std::string text;       ///< empty: the provider has none
-  std::uint64_t run = 0;  ///< of the command that has printed it; 0: none has
+  std::string text;       ///< empty: the provider has no key
+  std::uint64_t run = 0;  ///< the number of the command's run that printed the key; 0: no command
 };
 
 class KeyRing {
@@ -45,17 +49,17 @@ class KeyRing {
   KeyRing(RunKeyCommand run, std::function<void()> wake) : run_(std::move(run)), wake_(std::move(wake)) {}
   KeyRing(const KeyRing&) = delete;
   KeyRing& operator=(const KeyRing&) = delete;
-  /// The key, or why there is none. No value: a command is running, ask again when woken. `waited`: a run that has
-  /// failed is told; else the command is run again.
+  /// The key, or why there is none. No value: a command is running, call again when woken.
+  /// `waited`: if a run has failed, return its error; else run the command again.
   [[nodiscard]] std::optional<Result<Key>> get(const ProviderConfig& provider, bool waited);
   /// The provider has refused the key of this run.
   void forget(const ProviderConfig& provider, std::uint64_t run);
-  /// All that has been printed. Commands that run go on.
+  /// Forgets the output of all commands. Commands that run go on.
   void forget_all();
 
  private:
   struct Command;
-  /// By the provider's name and its command's line.
+  /// By the provider's name and its command line.
   using Commands = std::map<std::pair<std::string, std::string>, std::shared_ptr<Command>>;
   [[nodiscard]] std::optional<Result<Key>> of_command(const ProviderConfig& provider, bool waited);
   [[nodiscard]] std::shared_ptr<Command> run(const ProviderConfig& provider);

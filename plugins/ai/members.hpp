@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// members.hpp: the members of a JSON object as the text in which they were given.
+// members.hpp: the members of a JSON object as the text in which they were written.
 //
-// What a provider is sent is the caller's own text: the order of the members of a schema is part of
-// the prompt, and a document that is built anew from a tree loses that order.
+// A provider receives the caller's own text: the order of the members of a schema is part of the
+// prompt, and a document that is rebuilt from a tree loses that order.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -19,8 +19,8 @@ struct Member {
   std::string text;  ///< the value, as JSON
 };
 
-/// In their order; of members with the same name the last. `object` is the text of a JSON object
-/// that has been parsed without an error.
+/// The members in order; of members with the same name the last one. `object` is the text of a JSON
+/// object that has been parsed without an error.
 [[nodiscard]] std::vector<Member> members_of(std::string_view object);
 
 }  // namespace gantry::ai

@@ -2,20 +2,21 @@
 //
 // model_manager.hpp: the worker behind all models.
 //
-// One thread owns every transfer and every prediction. It is fed by a bounded mpsc channel of commands; each command
-// carries the sending end of a oneshot on which its one outcome returns (see job.hpp). The thread sleeps in
-// curl_multi_poll, which a command wakes: all HTTP transfers are driven at once, predictions run in small slices
-// between them, and an idle worker uses no CPU.
+// One thread owns every transfer and every prediction. It receives commands through a bounded mpsc
+// channel; each command carries the sending end of a oneshot for its one outcome (see job.hpp). The
+// thread sleeps in curl_multi_poll, which a command wakes: all HTTP transfers are driven at once,
+// predictions run in small slices between them, and an idle worker uses no CPU.
 //
 //   serial thread ── StartAttempt ──► mpsc ──► worker ──► curl_multi / EmbeddedAttempt
 //        ▲                                        │
 //        └── notify ◄── items: mpsc, outcome: oneshot
 //
-// When the worker is gone, be it by shutdown() or by a failure of its own, its receiving end is gone with it: start()
-// refuses with `unavailable`, and the oneshots of open attempts close. An exception in one attempt fails that attempt
-// only. Time-outs, retries and permits are not the worker's: they are the request's. But an attempt whose key has
-// expired (openai_attempt.hpp) is the same attempt for the request: the worker has the command print another, unless
-// the key was printed for this attempt, and makes the attempt once more.
+// When the worker is gone, by shutdown() or by a failure of its own, its receiving end is gone with
+// it: start() refuses with `unavailable`, and the oneshots of open attempts close. An exception in
+// one attempt fails only that attempt. The request, not the worker, handles time-outs, retries and
+// permits. There is one exception: if a key has expired (openai_attempt.hpp), the worker has the
+// command print another key and repeats the attempt, which stays one attempt for the request. It
+// does not do so for a key that was printed for this attempt.
 //
 // Thread rule: start, forget_keys, wake and shutdown from any thread, shutdown by one.
 // Bounds: kCommands commands wait; more are refused with `overloaded`.
@@ -50,7 +51,7 @@ class ModelManager {
   ~ModelManager();
 
   [[nodiscard]] Result<void> start(StartAttempt command);
-  /// For attempts that start from now on commands print their keys anew.
+  /// Attempts that start from now on have commands print their keys anew.
   void forget_keys();
   /// Makes the worker look at the attempts' controls.
   void wake();

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// openai_answer.hpp: the bytes of one answer under a status of success, whatever form they have.
+// openai_answer.hpp: reads the bytes of one answer with a status of success, in any of its forms.
 //
-// The form is told by the bytes, not by the Content-Type, which servers and gateways get wrong:
-// what begins with { or [ is a whole JSON answer, what begins with < is a page, anything else an
-// event stream. Each is taken whether a stream was asked for or not. What is glued to it (a [DONE]
-// behind a whole answer, an error without a frame in a stream) is told for what it is.
+// The bytes decide the form, not the Content-Type, which servers and gateways get wrong: a { or [
+// begins a whole JSON answer, a < begins a web page, anything else an event stream. Each form is
+// accepted whether a stream was asked for or not. Additions are recognised (a [DONE] behind a whole
+// answer, an error without a frame in a stream).
 //
 // Thread rule: one thread.
-// Bounds: kMaxBody bytes of what is kept: of a whole answer its body, of a stream what its deltas add
-// up to. What a stream has on the wire beside that is not counted; a stream that goes on for ever ends by its request's
-// time-out between items, by its caller or by this bound.
+// Bounds: kMaxBody bytes are kept: of a whole answer its body, of a stream the sum of its deltas.
+// Other bytes of a stream are not counted; an endless stream ends by its request's time-out between
+// items, by its caller or by this bound.
 #pragma once
 
 #include <cstddef>
@@ -26,33 +26,33 @@
 
 namespace gantry::ai {
 
-/// Why bytes are no answer.
+/// Why the bytes are no answer.
 struct NoAnswer {
-  std::string what;   ///< how it goes on behind "the provider ..."
-  std::string words;  ///< the server's, or what exactly is wrong
-  bool cut = false;   ///< it only ends too early: its transport may know why
+  std::string what;   ///< the text behind "the provider ..."
+  std::string words;  ///< the server's text, or the exact fault
+  bool cut = false;   ///< the bytes only end too early: the transport may know why
 };
 
 class OpenAiAnswer {
  public:
   static constexpr std::size_t kMaxBody = 16U << 20U;
 
-  /// `emit` takes the items for a caller that reads a stream; else it is not called.
+  /// `emit` receives the items for a caller that reads a stream; else it is not called.
   OpenAiAnswer(Job::Kind kind, bool stream, std::function<void(const json&)> emit)
       : kind_(kind),
         stream_asked_(stream),
         emit_(stream ? std::move(emit) : [](const json&) {}),
         stream_(kind, stream) {}
 
-  /// Takes bytes; not after a failure.
+  /// Takes bytes. Must not be called after a failure.
   [[nodiscard]] std::expected<void, NoAnswer> feed(std::string_view bytes);
-  /// Nothing follows: a server that leaves the connection open is not waited for.
+  /// True: nothing follows, so a server that leaves the connection open is not waited for.
   [[nodiscard]] bool done() const { return stream_.done(); }
-  /// A finish_reason came: what may follow is usage, and the end.
+  /// True: a finish_reason has come; only usage and the end may follow.
   [[nodiscard]] bool complete() const { return stream_.finished(); }
-  /// A whole answer has begun, and nobody has seen any of it.
+  /// True: a whole answer has begun, and its caller has seen none of it.
   [[nodiscard]] bool begun() const { return form_ == Form::whole; }
-  /// The result. `clean`: the transport has not been cut short.
+  /// The result. `clean`: the transport was not cut short.
   [[nodiscard]] std::expected<json, NoAnswer> end(bool clean);
 
  private:
@@ -67,7 +67,7 @@ class OpenAiAnswer {
   bool stream_asked_;
   std::function<void(const json&)> emit_;
   Form form_ = Form::unknown;
-  std::string body_;  // of a whole answer, or the beginning that does not yet tell the form
+  std::string body_;  // the body of a whole answer, or a beginning that does not yet show the form
   SseParser parser_;
   OpenAiStream stream_;
 };

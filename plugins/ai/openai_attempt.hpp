@@ -2,27 +2,28 @@
 //
 // openai_attempt.hpp: one HTTP request to an OpenAI-compatible server, as a libcurl transfer.
 //
-// Success is told only for an answer that is whole (openai_answer.hpp). What failed before anything
-// of the answer came may be tried again; what failed later may not, nor what a server would only
-// say again. Redirects are not followed, so a key goes to the address that it was given for and
-// nowhere else. Proxies are libcurl's matter: the variables http_proxy, https_proxy, all_proxy and
-// no_proxy hold as they do for curl, for addresses of this machine too. CURL_CA_BUNDLE, SSL_CERT_DIR
-// and SSL_CERT_FILE hold as for the curl tool. When the caller reads no items the transfer is
-// paused, and the provider feels it.
+// Only a complete answer is a success (openai_answer.hpp). A failure before any part of the answer
+// came may be retried; a later one may not, nor one that the server would only repeat. Redirects
+// are not followed, so a key goes to the address that it was given for and nowhere else. libcurl
+// handles proxies: the variables http_proxy, https_proxy, all_proxy and no_proxy hold as they do
+// for curl, for addresses of this machine too. CURL_CA_BUNDLE, SSL_CERT_DIR and SSL_CERT_FILE hold
+// as for the curl tool. When the caller reads no items the transfer is paused, which slows the
+// provider down.
 //
-// Compressed answers are read. They are asked for where the answer comes whole; of a stream a
-// compressor would hold back the small events.
+// Compressed answers are accepted. They are asked for only if the answer comes whole: a compressor
+// would hold back the small events of a stream.
 //
-// A key that a command has printed may have expired. When the server refuses it (401, 403) the attempt can be taken out
-// (`take_refused`) before its outcome is sent, to be made once more with another key.
+// A key that a command has printed may have expired. When the server refuses it (401, 403),
+// `take_refused` takes the attempt out before its outcome is sent, so that it can be repeated with
+// another key.
 //
-// Time is not measured here but for the way to the server: a machine that is off does not answer, and
-// the connection has failed when ProviderConfig::connect_timeout has passed. All other time is the
-// request's, which ends an attempt by its control.
+// The attempt measures no time except that of the connection: a machine that is off does not
+// answer, and the connection has failed after ProviderConfig::connect_timeout. The request measures
+// all other time, and ends an attempt by its control.
 //
 // Thread rule: the worker's thread; handle() belongs to its curl_multi while the object lives.
-// Bounds: those of OpenAiAnswer, once an answer is unpacked; kMaxErrorBody of an error's body are
-// read.
+// Bounds: those of OpenAiAnswer, for the unpacked answer; kMaxErrorBody bytes of an error's body
+// are read.
 #pragma once
 
 #include <curl/curl.h>
@@ -40,7 +41,7 @@
 
 namespace gantry::ai {
 
-/// What is left of an attempt whose key was refused.
+/// The rest of an attempt whose key was refused.
 struct Refused {
   StartAttempt start;
   std::string key;
@@ -59,17 +60,17 @@ class OpenAiAttempt {
   [[nodiscard]] CURL* handle() const { return easy_; }
   [[nodiscard]] Outlet& outlet() { return outlet_; }
 
-  /// Goes on when the caller reads again.
+  /// The caller reads again: resumes the transfer.
   void resume();
-  /// libcurl is done with the transfer.
+  /// libcurl has finished the transfer.
   void ended(CURLcode code);
-  /// True: the outcome is sent; take the handle out of the curl_multi and destroy this.
+  /// True: the outcome is sent; take the handle out of the curl_multi and destroy this object.
   [[nodiscard]] bool settle();
 
-  /// It has ended so, and its key is one that a command has printed.
+  /// True: the attempt ended by a refused key, which a command has printed.
   [[nodiscard]] bool key_refused() const { return outcome_ && key_.run != 0 && (status_ == 401 || status_ == 403); }
   [[nodiscard]] std::uint64_t key_run() const { return key_.run; }
-  /// Once, when key_refused(), instead of settle().
+  /// Called once, when key_refused(), instead of settle().
   [[nodiscard]] Refused take_refused();
   [[nodiscard]] const ProviderConfig& provider() const { return *target_.provider; }
 
@@ -99,7 +100,7 @@ class OpenAiAttempt {
   bool paused_ = false;
   std::string error_body_;
   OpenAiAnswer answer_;
-  std::optional<Failure> refused_;  // what was read cannot be accepted
+  std::optional<Failure> refused_;  // the bytes that were read cannot be accepted
   std::optional<Outcome> outcome_;
 };
 

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// openai_reader.hpp: what an OpenAI-compatible server answers, as Gantry's items and results.
+// openai_reader.hpp: turns answers of an OpenAI-compatible server into Gantry's items and results.
 //
-// A stream is complete when a finish_reason came, or [DONE] behind something of an answer; an empty
-// or "null" finish_reason is none. Tolerated, because real servers send them: a first delta without
-// content, a usage chunk with empty choices, chunks without choices, named events that are no JSON,
-// a whole answer as one event, and what JsonMender mends. Never tolerated before the answer is
-// complete: other text that is no JSON object; and never an error object or event under status 200.
-// Members of a delta or message that Gantry does not know (reasoning, refusals) pass through.
+// A stream is complete when a finish_reason has come, or [DONE] behind a part of an answer; an
+// empty or "null" finish_reason does not count. Tolerated, because real servers send them: a first
+// delta without content, a usage chunk with empty choices, chunks without choices, named events
+// that are no JSON, a whole answer as one event, and all that JsonMender repairs. Never tolerated:
+// before the answer is complete, other text that is no JSON object; and at any time an error object
+// or event under status 200. Members of a delta or message that Gantry does not know (reasoning,
+// refusals) pass through.
 //
-// The choice's logprobs are in the items, and in the result of an answer whose items nobody takes; they
-// are many times as long as the text, and are not kept beside items.
+// The choice's logprobs are in the items, and in the result of an answer whose items nobody takes;
+// they are many times as long as the text, so they are not kept in addition to items.
 //
 // Thread rule: one thread.
-// Bounds: what is gathered is bounded by the caller, on size().
+// Bounds: the caller bounds size().
 #pragma once
 
 #include <gantry/json.hpp>
@@ -34,20 +35,20 @@ namespace gantry::ai {
 
 class OpenAiStream {
  public:
-  /// `items`: somebody takes them.
+  /// `items`: the caller takes items.
   OpenAiStream(Job::Kind kind, bool items) : kind_(kind), items_(items) {}
 
-  /// Takes one event. A value: the item for the caller.
+  /// Takes one event. Returns the item for the caller, if there is one.
   [[nodiscard]] Result<std::optional<json>> take(const SseEvent& event);
-  /// [DONE] was seen: nothing follows.
+  /// True: [DONE] has come, and nothing follows.
   [[nodiscard]] bool done() const { return done_; }
-  /// A finish_reason was seen.
+  /// True: a finish_reason has come.
   [[nodiscard]] bool finished() const { return !finish_reason_.is_null(); }
-  /// The answer is whole.
+  /// True: the answer is complete.
   [[nodiscard]] bool complete() const { return finished() || (done_ && !message_.empty()); }
-  /// About how many bytes are kept of what came.
+  /// About how many bytes of the answer are kept.
   [[nodiscard]] std::size_t size() const { return message_.size() + logprobs_.size(); }
-  /// The words of the last event that was no part of an answer; empty: there was none.
+  /// The text of the last event that was no part of an answer; empty: there was none.
   [[nodiscard]] const std::string& odd_words() const { return odd_words_; }
   /// The result, gathered from the items.
   [[nodiscard]] json result();

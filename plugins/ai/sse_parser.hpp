@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sse_parser.hpp: server-sent events out of bytes, by the WHATWG's rules (HTML, 9.2.6).
+// sse_parser.hpp: parses server-sent events from bytes, by the WHATWG's rules (HTML, 9.2.6).
 //
-// Lines end with CRLF, LF or CR, also when a CRLF is split between two reads; one leading BOM is dropped; a line that
-// begins with ':' is a comment; the data lines of an event are joined with LF; a blank line dispatches, but never an
-// event without data. `id` and `retry` are read over: nobody reconnects here.
+// Lines end with CRLF, LF or CR, also when a CRLF is split between two reads; one leading BOM is
+// dropped; a line that begins with ':' is a comment; the data lines of an event are joined with LF;
+// a blank line dispatches, but never an event without data. `id` and `retry` are ignored: nothing
+// reconnects here.
 //
-// Beyond them: an event that is unfinished when the bytes end well is given by finish(), for its reader to judge; and
-// lines that are no fields of an event stream are kept as stray(), because servers put errors and whole answers there.
+// Beyond the rules: finish() passes on an event that is unfinished when the bytes end without an
+// error, for its reader to judge; and lines that are no fields of an event stream are kept as
+// stray(), because servers put errors and whole answers there.
 //
 // Thread rule: one thread.
-// Bounds: a line over kMaxLine or an event over kMaxEvent is `too_large`; the parser must not be fed after an error.
-// The first kMaxLine bytes of stray lines are kept.
+// Bounds: a line over kMaxLine or an event over kMaxEvent is `too_large`; the parser must not be
+// fed after an error. The first kMaxLine bytes of stray lines are kept.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +34,8 @@ class SseParser {
   static constexpr std::size_t kMaxLine = 1U << 20U;
   static constexpr std::size_t kMaxEvent = 4U << 20U;
 
-  /// Calls `sink(SseEvent) -> Result<void>` for each event that is complete; its first failure is returned at once.
+  /// Calls `sink(SseEvent) -> Result<void>` for each complete event; its first failure is returned
+  /// at once.
   template <class Sink>
   [[nodiscard]] Result<void> feed(std::string_view bytes, Sink&& sink) {
     while (!bytes.empty()) {
@@ -54,7 +57,7 @@ class SseParser {
     return {};
   }
 
-  /// The bytes have ended: what is unfinished counts as finished.
+  /// The bytes have ended: an unfinished event counts as finished.
   template <class Sink>
   [[nodiscard]] Result<void> finish(Sink&& sink) {
     if (!line_.empty()) {
@@ -63,7 +66,7 @@ class SseParser {
     return dispatch(sink);
   }
 
-  /// Lines that are no fields, each with LF.
+  /// The lines that are no fields, each with LF.
   [[nodiscard]] const std::string& stray() const { return stray_; }
 
  private:

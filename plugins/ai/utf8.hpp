@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// utf8.hpp: where UTF-8 is well-formed (Unicode 15, table 3-7).
+// utf8.hpp: checks UTF-8 (Unicode 15, table 3-7).
 //
 // Thread rule: pure functions.
 #pragma once
@@ -11,11 +11,11 @@
 namespace gantry::ai {
 
 struct Utf8Step {
-  std::size_t size;  ///< bytes of a character, or of the maximal part of one that U+FFFD stands for; 0: at the end
+  std::size_t size;  ///< bytes of a character, or of the maximal part of one that U+FFFD replaces; 0: at the end
   bool valid;
 };
 
-/// What `text` begins with.
+/// The first character of `text`, or the part of it to replace.
 [[nodiscard]] inline Utf8Step utf8_step(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   if (text.empty()) return {0, false};
@@ -23,7 +23,8 @@ struct Utf8Step {
   if (lead < 0x80) return {1, true};
   if (lead < 0xC2 || lead > 0xF4) return {1, false};
   const std::size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  // The second byte's range keeps out overlong forms, surrogates, and what lies beyond U+10FFFF.
+  // The range of the second byte excludes overlong forms, surrogates, and code points above
+  // U+10FFFF.
   unsigned char low = 0x80;
   unsigned char high = 0xBF;
   if (lead == 0xE0) low = 0xA0;

@@ -1,31 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// attach.hpp: one editor and the language server of its own.
+// attach.hpp: one editor with a language server of its own.
 //
-// The editor's messages are passed on in the order in which they came. `$/cancelRequest`, answers to the server and
-// `exit` do not wait; while the server is not there (starting, crashed) or does not read, all else waits in line.
+// The editor's messages are passed on in the order in which they came. `$/cancelRequest`, answers
+// to the server and `exit` do not wait; while the server is missing (starting, crashed) or does not
+// read, all other messages wait in a queue.
 //
 // Limits are off unless [lsp] sets them: an editor cancels its own requests, and waits for
 // `initialize` as long as it likes, for which some servers need minutes; when it leaves meanwhile,
 // its server ends at once. With editor_max_concurrent_requests a request needs one of the permits
-// that all editors share; until it has one, it and what the editor said after it wait in line. With
-// editor_request_timeout_seconds it is answered by us when its time is over. Neither holds for what
-// waits by design: `workspace/diagnostic` (held until something changes),
-// `workspace/executeCommand`, and all that is open when the server asks the user something, from
-// then on.
+// that all editors share; until it has one, the request and later messages of the editor wait in
+// the queue. With editor_request_timeout_seconds the plugin answers a request when its time is
+// over. Neither limit holds for requests that wait by design: `workspace/diagnostic` (held until
+// something changes), `workspace/executeCommand`, and all requests that are open when the server
+// asks the user a question, from then on.
 //
-// Ids: towards the server every request gets an integer of ours, unique over restarts; what comes back late finds
-// nobody. Restart: the editor's own `initialize`, `initialized`, configuration, folders and open documents are said
-// again; what the dead server had standing at the editor (questions, progress, registrations) is ended. The editor
-// notices only that the requests that were in flight failed.
+// Ids: towards the server every request gets an integer id of the plugin's own, unique over
+//   restarts; a late answer finds no request. Restart: the editor's own `initialize`,
+//   `initialized`, configuration, folders and open documents are sent again; questions, progress
+//   and registrations of the dead server at the editor are ended. The editor only notices that the
+//   requests in flight failed.
 //
-// Where it runs: in the root that `initialize` names first, if that is a folder; else in the editor's own working
-// folder, or the nearest above it that is there.
+// Working folder: the root that `initialize` names first, if that is a folder; else the editor's
+//   own working folder, or the nearest existing folder above it.
 //
-// Thread rule: the functions of the editor's side are called serially; see session.hpp for the rest.
-// Bounds: kCredit messages of the editor under way or waiting; of these kMaxQueuedRequests requests (further ones are
-//   answered `overloaded`) and kMaxQueuedBytes (more ends the stream). kMaxServerRequests unanswered requests of the
-//   server (further ones are answered with an error). kMaxFolders workspace folders that are followed.
+// Thread rule: the functions of the editor's side are called serially; see session.hpp for the
+//   rest.
+// Bounds: kCredit messages of the editor under way or waiting; of these kMaxQueuedRequests requests
+//   (further ones are answered `overloaded`) and kMaxQueuedBytes (more ends the stream).
+//   kMaxServerRequests unanswered requests of the server (further ones are answered with an error).
+//   kMaxFolders workspace folders are followed.
 #pragma once
 
 #include <deque>
@@ -55,25 +59,26 @@ class AttachSession final : public Session {
   static constexpr std::size_t kMaxFolderChanges = 64;
   static constexpr std::size_t kMaxFolders = 256;
 
-  /// What the settings of now say.
+  /// The decisions of the present settings.
   struct Rules {
-    /// Whether this server may run in this root.
+    /// May this server run in this root?
     std::function<Result<void>(const ServerConfig& config, const std::string& root)> may_run;
     std::function<std::vector<std::string>()> workspaces;
   };
 
-  /// `root`: what the client asked for, or empty; `home`: where the editor is, for when no root is named that is there.
+  /// `root`: the folder that the client asked for, or empty; `home`: the editor's folder, used when
+  /// no root exists.
   AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string home, Call call,
                 Rules rules);
 
   void from_editor(std::string_view text);
-  /// The editor ended its direction, cancelled, or is gone.
+  /// The editor ended its stream, cancelled, or is gone.
   void editor_left(const Result<json>& answer);
   void editor_gave_credit();
-  /// The editor's stream goes to the instance that comes next: with what waits for its credit, which is returned.
-  /// Otherwise it is answered here.
+  /// Gives the editor's stream to the next instance; returns the items that wait for the editor's
+  /// credit. Where that fails the stream is answered here.
   [[nodiscard]] Result<std::vector<std::string>> give_editor(const Stopping& stopping);
-  /// Before restore().
+  /// Called before restore().
   void restore_editor(std::vector<std::string> unsent) { editor_.restore(std::move(unsent)); }
   [[nodiscard]] std::uint64_t call() const { return editor_.call(); }
   [[nodiscard]] std::uint64_t origin() const { return editor_.origin(); }
@@ -81,18 +86,18 @@ class AttachSession final : public Session {
 
  private:
   struct Pending {
-    std::string id;      // the editor's, raw
+    std::string id;      // the editor's id, as raw text
     TimePoint deadline;  // max(): none
     Permit permit;
     bool shutdown = false;
   };
   struct Queued {
     std::string text;
-    long long request = 0;  // our id of it; 0: a notification
+    long long request = 0;  // the plugin's id of the request; 0: a notification
     TimePoint deadline;     // max(): none
   };
 
-  // The editor's side.
+  // Messages of the editor.
   void receive(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void first(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void find_root(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -115,7 +120,7 @@ class AttachSession final : public Session {
   void watch_deadline(TimePoint deadline, long long id) GANTRY_REQUIRES(mutex_);
   void user_is_asked(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
 
-  // The line.
+  // The queue.
   void pump(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void drop_queued(const std::deque<Queued>::const_iterator& it) GANTRY_REQUIRES(mutex_);
   void wait_for_permit();
@@ -123,7 +128,7 @@ class AttachSession final : public Session {
   void arm() GANTRY_REQUIRES(mutex_);
   void expire();
 
-  // The server's side.
+  // Messages of the server.
   std::string initialize_params() override GANTRY_REQUIRES(mutex_) { return init_params_; }
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
@@ -138,7 +143,7 @@ class AttachSession final : public Session {
   std::chrono::seconds initialize_timeout() const override { return std::chrono::seconds::zero(); }
   json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
-  void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // it speaks its editor's words, who is gone
+  void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // nothing to recover: its editor is gone
   bool settle(DeferredActions& fx) override;
 
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return folders_; }
@@ -151,7 +156,7 @@ class AttachSession final : public Session {
   void learn_encoding(std::string_view result) GANTRY_REQUIRES(mutex_);
   void answer_error(const std::string& id, int code, const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void end_stream(const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  /// The host took no such item: whoever waits for it is told.
+  /// The host refused an item: an error answers whoever waits for it.
   void refused(const std::string& text);
 
   const std::string asked_root_;
@@ -168,7 +173,7 @@ class AttachSession final : public Session {
   std::string initialized_text_ GANTRY_GUARDED_BY(mutex_);
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::string> folders_ GANTRY_GUARDED_BY(mutex_);  // the editor's, as paths
+  std::vector<std::string> folders_ GANTRY_GUARDED_BY(mutex_);  // the editor's folders, as paths
   Standing standing_ GANTRY_GUARDED_BY(mutex_);
   TrackedDocuments documents_ GANTRY_GUARDED_BY(mutex_);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// config.hpp: the [lsp] table and the [async] limits, as values.
+// config.hpp: the [lsp] table and the [async] limits, as typed values.
 //
-// Thread rule: values. find_on_path() asks the file system.
+// Thread rule: values. find_on_path() accesses the file system.
 #pragma once
 
 #include <chrono>
@@ -26,48 +26,50 @@ struct ServerConfig {
   std::vector<std::string> languages;     ///< LSP language ids
   std::vector<std::string> root_markers;  ///< names whose presence makes a folder a root
   std::vector<std::string> extensions;    ///< ".xyz", for files that the built-in table does not know
-  json settings = json::object();         ///< what workspace/configuration is answered with
-  bool runs_project_code = false;         ///< only in workspaces that are trusted
-  /// In which it must answer `initialize`, when callers share it; 0: whenever it does.
+  json settings = json::object();         ///< the answer to workspace/configuration
+  bool runs_project_code = false;         ///< the server may run only in trusted workspaces
+  /// The time limit for `initialize`, for a server that callers share; 0: none.
   std::chrono::seconds initialize_timeout = kDefaultInitializeTimeout;
 
   bool operator==(const ServerConfig&) const = default;
   [[nodiscard]] bool speaks(std::string_view language) const;
 };
 [[nodiscard]] json to_json(const ServerConfig& server);
-/// Of what to_json() has made. Throws json::exception.
+/// The inverse of to_json(). Throws json::exception.
 [[nodiscard]] ServerConfig server_from(const json& value);
 
 struct Servers {
-  std::vector<ServerConfig> servers;  ///< in the order of their names
+  std::vector<ServerConfig> servers;  ///< sorted by name
 
   [[nodiscard]] const ServerConfig* named(std::string_view name) const;
   [[nodiscard]] const ServerConfig* for_language(std::string_view language) const;
-  /// The language id of a file by its name, as the servers' `extensions` or the built-in table have it; or empty.
+  /// The language id of a file by its name, from the servers' `extensions` or the built-in table;
+  /// or empty.
   [[nodiscard]] std::string language_of(std::string_view path) const;
 };
 
 struct Settings : Servers {
-  std::map<std::string, Servers, std::less<>> in_workspace;  ///< those whose project has servers of its own
-  std::vector<std::string> refused;  ///< why a project's are not among them: those of the user hold there
+  std::map<std::string, Servers, std::less<>> in_workspace;  ///< for workspaces whose project has servers of its own
+  std::vector<std::string> refused;  ///< why a project's servers are not used: there the user's servers hold
   std::vector<std::string> workspaces;
   std::size_t max_requests = 8;
   Duration request_timeout = std::chrono::seconds(10);
-  std::size_t editor_max_requests = 0;  ///< 0: as many as they send
-  Duration editor_request_timeout{0};   ///< 0: none
+  std::size_t editor_max_requests = 0;  ///< 0: no limit
+  Duration editor_request_timeout{0};   ///< 0: no limit
 
-  std::vector<std::string> trusted;  ///< of the workspaces
+  std::vector<std::string> trusted;  ///< the trusted workspaces
 
-  /// Those for what lies there.
+  /// The servers for the file or folder at `path`.
   [[nodiscard]] const Servers& at(std::string_view path) const;
-  /// `permission_denied`: it would run code of the project there, which the user has not trusted.
+  /// `permission_denied`: the server would run code of the project at `path`, which the user has
+  /// not trusted.
   [[nodiscard]] Result<void> may_run(const ServerConfig& server, std::string_view path) const;
 };
 
 /// `invalid_params` names the key. Without [lsp.servers] there is one server, clangd.
 [[nodiscard]] Result<Settings> parse_settings(const PluginConfig& config);
 
-/// Is there an executable of this name on PATH?
+/// True: PATH has an executable of this name.
 [[nodiscard]] bool find_on_path(std::string_view program);
 
 }  // namespace gantry::lsp

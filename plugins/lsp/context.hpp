@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// context.hpp: what every session needs, in one place.
+// context.hpp: the objects that every session needs, in one place.
 //
 // Thread rule: any thread. stop() returns when neither thread of the plugin runs any more.
 #pragma once
@@ -19,7 +19,7 @@
 namespace gantry::lsp {
 
 struct Context {
-  /// Calls and editors that wait for a permit, over all clients.
+  /// The number of calls and editors of all clients that may wait for a permit.
   static constexpr std::size_t kMaxWaiting = 256;
 
   Context(Host host_in, std::unique_ptr<Reactor> reactor_in, std::size_t max_message_bytes_in)
@@ -33,26 +33,26 @@ struct Context {
     worker.stop();
     reactor->stop();
   }
-  /// Of callers that are no editor.
+  /// The time limit for callers that are no editor.
   [[nodiscard]] Duration timeout() const { return Duration(timeout_ns.load(std::memory_order_relaxed)); }
-  /// When a request of an editor that comes now has to be answered; max(): whenever it is.
+  /// When a new request of an editor has to be answered; max(): no limit.
   [[nodiscard]] TimePoint editor_deadline() const {
     const Duration time(editor_timeout_ns.load(std::memory_order_relaxed));
     return time == Duration::zero() ? TimePoint::max() : host.now() + time;
   }
-  /// For a helper process: none has ever had it.
+  /// A name for a helper process that none has had before.
   [[nodiscard]] std::string next_name(const std::string& server) {
     return server + " " + std::to_string(instance) + "-" + std::to_string(last_name.fetch_add(1) + 1);
   }
-  /// Events are told, not guaranteed: a full bus loses them.
+  /// Events are not guaranteed: a full bus loses them.
   void publish(const std::string& topic, const json& payload) const { (void)host.publish(topic, payload); }
 
   const Host host;
   const std::unique_ptr<Reactor> reactor;
-  const std::size_t max_message_bytes;  ///< that the host takes; 0: it does not say
+  const std::size_t max_message_bytes;  ///< the host's limit; 0: unknown
   Worker worker;
-  const std::shared_ptr<PermitQueue> permits;         ///< of callers that are no editor
-  const std::shared_ptr<PermitQueue> editor_permits;  ///< of editors, if they need any
+  const std::shared_ptr<PermitQueue> permits;         ///< for callers that are no editor
+  const std::shared_ptr<PermitQueue> editor_permits;  ///< for editors, if they need permits
   const unsigned instance = std::random_device()();
   std::atomic<unsigned> last_name{0};
   std::atomic<bool> editors_need_permits{false};

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// crash_history.hpp: how often a server has crashed lately, and what follows from it.
+// crash_history.hpp: counts the recent crashes of a server, and decides what follows from them.
 //
-// The first restart happens at once, the next after 200 ms, doubling to 30 s; kMaxCrashes within kWindow are the last.
+// The first restart is immediate, the next after 200 ms, doubling up to 30 s; after kMaxCrashes
+// crashes within kWindow there is none.
 //
 // Thread rule: one thread at a time.
 #pragma once
@@ -22,7 +23,7 @@ class CrashHistory {
   static constexpr std::size_t kMaxCrashes = 5;
   static constexpr std::chrono::minutes kWindow{3};
 
-  /// `seed`: servers that crash together (a full disk, a killed group) must not come back in step.
+  /// `seed`: servers that crash together (a full disk, a killed group) must not restart in step.
   explicit CrashHistory(std::size_t seed)
       : backoff_(RetryPolicy{.max_retries = kNoLimit,
                              .initial_delay = std::chrono::milliseconds(200),
@@ -30,7 +31,7 @@ class CrashHistory {
                              .jitter = 0.25,
                              .seed = seed}) {}
 
-  /// What a crash at this time would be.
+  /// The event of a crash at this time.
   [[nodiscard]] ServerEvent next(TimePoint now) const {
     const auto lately = 1 + static_cast<std::size_t>(std::ranges::count_if(
                                 crashes_, [&](TimePoint crash) { return now - crash <= kWindow; }));
@@ -42,7 +43,7 @@ class CrashHistory {
     crashes_.push_back(now);
     if (crashes_.size() == 1) backoff_.reset();
   }
-  /// Before the next start.
+  /// The delay before the next start.
   [[nodiscard]] Duration delay() { return backoff_.next().value_or(std::chrono::seconds(30)); }
   void forgive() {
     crashes_.clear();

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// documents.hpp: the texts that an editor has open, as its server knows them, so that a restarted server can be told.
+// documents.hpp: the texts of an editor's open documents, as its server knows them, for a restarted
+// server.
 //
-// Follows the document notifications in the order in which the server gets them, in full and incremental sync.
+// It follows the document notifications in the order in which the server gets them, in full and
+// incremental sync.
 //
 // Thread rule: one thread at a time.
-// Bounds: kMaxBytes of text over all documents. Beyond it, or after a change that makes no sense, nothing is followed
-//   any more, the texts are freed, and `lost()` says why: a replay would lie.
+// Bounds: kMaxBytes of text over all documents. Beyond that, or after an invalid change, nothing is
+//   followed any more, the texts are freed, and `lost()` says why: a replay would send wrong texts.
 #pragma once
 
 #include <cstddef>
@@ -25,8 +27,8 @@ namespace gantry::lsp {
 
 enum class Encoding { utf8, utf16, utf32 };
 
-/// The offset in `text` of a position. A character behind the line's end means the line's end; a line behind the last,
-/// the text's end.
+/// The offset in `text` of a position. A character behind the end of its line means that end; a
+/// line behind the last, the end of the text.
 [[nodiscard]] std::size_t offset_of(std::string_view text, std::size_t line, std::size_t character, Encoding encoding);
 
 class TrackedDocuments {
@@ -43,22 +45,22 @@ class TrackedDocuments {
   }
 
   void set_encoding(Encoding encoding) { encoding_ = encoding; }
-  /// `params`: the raw text of that notification's params.
-  /// Returns the language of the document that is opened by it, if one is.
+  /// Follows one notification; `params` is the raw text of its params. Returns the language of a
+  /// document that it opens, or empty.
   std::string follow(std::string_view method, std::string_view params);
-  /// Empty while the texts are known.
+  /// Why the texts are unknown; empty while they are known.
   [[nodiscard]] const std::string& lost() const { return lost_; }
   [[nodiscard]] std::size_t size() const { return documents_.size(); }
-  /// For the instance of the plugin that comes next, whose restore() goes on with it.
+  /// The state for restore() in the plugin's next instance.
   [[nodiscard]] json suspend() const;
-  /// Throws json::exception when it is not what suspend() returns.
+  /// Throws json::exception when `suspended` does not come from suspend().
   void restore(const json& suspended);
-  /// A didOpen notification for each document, under the URI that it was opened with.
+  /// Sends a didOpen notification for each document, under the URI that it was opened with.
   void replay(const std::function<void(std::string_view message)>& send) const;
 
  private:
   struct Document {
-    std::string uri;  // as it was opened
+    std::string uri;  // the URI that the document was opened with
     std::string language;
     long long version = 0;
     std::string text;
@@ -71,7 +73,7 @@ class TrackedDocuments {
   void grown(std::size_t before, std::size_t after);
 
   std::unique_ptr<simdjson::dom::parser> parser_;
-  std::map<std::string, Document> documents_;  // by path; what is no file of this machine by URI
+  std::map<std::string, Document> documents_;  // by path; documents that are no file of this machine by URI
   std::size_t bytes_ = 0;
   Encoding encoding_ = Encoding::utf16;
   std::string lost_;

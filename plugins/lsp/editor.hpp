@@ -2,14 +2,15 @@
 //
 // editor.hpp: the editor's end of an attach stream.
 //
-// Thread rule: any thread. The lock is held over the sdk's item and answer functions, which neither block nor call
-//   back: so items of several threads keep one order.
-// Bounds: an item that the editor does not take now, for want of credit or of room, is kept; after the first one `send`
-//   says `blocked`, and the server's output is not read until `credit()` says that the rest is gone. Answers of our own
-//   may still be added: each is to a request of the editor, whose number is bounded by the credit that we give. So may
-//   what ends the standing of a dead server, within its bounds (standing.hpp).
-// A text that is no UTF-8, or half a surrogate pair, is repaired. What the host does not take even so is refused, and
-//   lost.
+// Thread rule: any thread. The lock is held over the sdk's item and answer functions, which neither
+//   block nor call back: so items of several threads keep one order.
+// Bounds: an item that the editor does not take now, for want of credit or of room, is kept; from
+//   then on `send` returns `blocked`, and the server's output is not read until `credit()` reports
+//   that the kept items are gone. The plugin's own answers may still be added: each answers a
+//   request of the editor, whose number is bounded by the credit that the plugin gives. So may the
+//   messages that end the state of a dead server, within its bounds (standing.hpp).
+// Text that is no UTF-8, or half a surrogate pair, is repaired. An item that the host refuses even
+// so is lost.
 #pragma once
 
 #include <deque>
@@ -30,7 +31,7 @@ class Editor {
 
   explicit Editor(Call call) : origin_(call.origin()), id_(call.id()), call_(std::move(call)) {}
 
-  /// `refused`: `text` is as it was.
+  /// `refused`: `text` is unchanged.
   [[nodiscard]] Sent send(std::string& text) {
     if (auto repaired = repaired_json(text)) text.swap(*repaired);
     Lock lock(mutex_);
@@ -45,8 +46,8 @@ class Editor {
     return Sent::blocked;
   }
 
-  /// The editor gave credit, or has room. True: everything is sent, and the server may be heard again. `refused` gets
-  /// what the host does not take.
+  /// The editor gave credit, or has room. True: everything is sent, and the server may be read
+  /// again. `refused` gets the items that the host refused.
   [[nodiscard]] bool credit(std::vector<std::string>& refused) {
     Lock lock(mutex_);
     while (call_ && !waiting_.empty()) {
@@ -68,7 +69,7 @@ class Editor {
     if (call_) call_->grant(items);
   }
 
-  /// The stream's answer; only the first counts.
+  /// Answers the stream; only the first answer counts.
   void end(const Result<json>& result) {
     Lock lock(mutex_);
     if (!call_) return;
@@ -77,7 +78,7 @@ class Editor {
     waiting_.clear();
   }
 
-  /// The stream is the next instance's, with the items that are returned.
+  /// Gives the stream to the next instance, and returns the items that have to be sent there.
   [[nodiscard]] Result<std::vector<std::string>> give(const Stopping& stopping) {
     Lock lock(mutex_);
     if (!call_) return fail(ErrorKind::unavailable, "the editor has gone");
@@ -88,14 +89,14 @@ class Editor {
     call_.reset();
     return unsent;
   }
-  /// First of all.
+  /// Called before all other functions.
   void restore(std::vector<std::string> unsent) {
     Lock lock(mutex_);
     waiting_.assign(std::make_move_iterator(unsent.begin()), std::make_move_iterator(unsent.end()));
   }
 
   [[nodiscard]] std::uint64_t origin() const { return origin_; }
-  /// Its stream's id, which stays when it is given.
+  /// The id of the stream, which stays when the stream is given away.
   [[nodiscard]] std::uint64_t call() const { return id_; }
 
  private:

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// envelope.hpp: what kind of JSON-RPC message this is, and where its id lies, without parsing the rest.
+// envelope.hpp: finds the kind of a JSON-RPC message, and the place of its id, without parsing the
+// rest.
 //
-// The scanner finds the top-level members of one JSON object and steps over their values; it builds nothing. It never
-// reads outside the text and never fails badly on malformed text: either `ok` is false, or the spans lie in the text.
-// Whether a skipped value is well-formed is the host's business, which checks each payload where it enters.
+// The scanner finds the top-level members of one JSON object and steps over their values; it builds
+// nothing. It never reads outside the text, even if that is malformed: either `ok` is false, or the
+// spans are within the text. The host has checked each payload where it entered, so skipped values
+// are well-formed.
 //
 // Thread rule: values; the views point into the scanned text.
 #pragma once
@@ -17,7 +19,7 @@ namespace gantry::lsp {
 
 struct Envelope {
   bool ok = false;
-  std::string_view id;      ///< the raw token, quotes included; empty: absent
+  std::string_view id;      ///< the raw text of the id, quotes included; empty: absent
   std::string_view params;  ///< raw values; empty: absent
   std::string_view result;
   std::string_view error;  ///< null, which some libraries write beside each result, counts as absent
@@ -28,7 +30,7 @@ struct Envelope {
   [[nodiscard]] bool is_response() const { return ok && !id.empty() && method().empty(); }
 
   std::string_view raw_method;
-  std::string decoded_method;  // only when it was written with escapes
+  std::string decoded_method;  // set only when the method was written with escapes
 };
 
 enum class Scan {
@@ -38,13 +40,14 @@ enum class Scan {
 
 [[nodiscard]] Envelope scan(std::string_view text, Scan how);
 
-/// The raw value of a member of one JSON object; empty: absent, or the text is malformed before it.
+/// The raw value of a member of one JSON object; empty: absent, or the text before it is malformed.
 [[nodiscard]] std::string_view member(std::string_view object, std::string_view name);
 
-/// Whether this raw value is an array without elements.
+/// True: this raw value is an array without elements.
 [[nodiscard]] bool is_empty_array(std::string_view value);
 
-/// `object` (one JSON object) with its member of this name, if it has one, set to null.
+/// `object`, the text of one JSON object, with the member of this name, if there is one, set to
+/// null.
 [[nodiscard]] std::string with_null(std::string_view object, std::string_view name);
 
 /// Appends `text` with the id token `id` (a view into it) replaced by `new_id`.
@@ -54,11 +57,11 @@ void append_with_id(std::string& out, std::string_view text, std::string_view id
 /// 3.0, 30e-1.
 [[nodiscard]] std::optional<long long> whole_number(std::string_view raw);
 
-/// A raw id token as one of our own integers, or -1. Some libraries write 1.0 or 1e0 for 1.
+/// The plugin's own integer in a raw id, or -1. Some libraries write 1.0 or 1e0 for 1.
 [[nodiscard]] long long own_id(std::string_view raw);
 
-/// Whether two raw id tokens are one id: numbers of the same value, of any size and with any
-/// fraction, or strings of the same characters.
+/// True: two raw ids are equal: numbers of the same value, of any size and with any fraction, or
+/// strings of the same characters.
 [[nodiscard]] bool same_id(std::string_view a, std::string_view b);
 
 }  // namespace gantry::lsp

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// files.hpp: what the plugin wants to know of the disk.
+// files.hpp: the plugin's questions to the file system.
 //
-// Thread rule: any thread; blocks on the file system, so: the worker's.
+// Thread rule: any thread; blocks on the file system, so only the worker calls it.
 #pragma once
 
 #include <cstdint>
@@ -12,12 +12,12 @@
 
 namespace gantry::lsp {
 
-/// What tells one content of a file from another.
+/// Distinguishes contents of one file.
 struct FileStamp {
   std::int64_t modified_ns = 0;
   std::uint64_t size = 0;
   std::uint64_t inode = 0;
-  /// When it was looked at is so near to the last change that a further change might not show.
+  /// The file was examined so soon after its last change that a further change might not show.
   bool fresh = true;
 
   [[nodiscard]] bool same(const FileStamp& other) const {
@@ -27,24 +27,24 @@ struct FileStamp {
 
 inline constexpr std::uint64_t kMaxFile = std::uint64_t{16} << 20;
 
-/// `not_found`, or `too_large` over kMaxFile. A folder has size 0 and `folder` set.
+/// `not_found`; `too_large`: over kMaxFile. A folder has size 0 and `folder` set.
 struct FileInfo {
   FileStamp stamp;
   bool folder = false;
 };
 [[nodiscard]] Result<FileInfo> look_at(const std::string& path);
 
-/// Where the path leads once all symbolic links on it are followed; empty: nowhere.
+/// The path without symbolic links; empty: it leads nowhere.
 [[nodiscard]] std::string real_path(const std::string& path);
 
 [[nodiscard]] Result<std::string> read_file(const std::string& path);
 
-/// `wanted`, if that is a folder; else `home`, or the nearest above it that is there.
+/// `wanted`, if that is a folder; else `home`, or the nearest existing folder above it.
 [[nodiscard]] std::string folder_that_exists(const std::string& wanted, const std::string& home);
 
 /// The nearest folder at or above `folder` with one of the markers, but none above the innermost of
-/// `workspaces` that contains it: a marker there (a .git in the home folder) is not the project's.
-/// Else that workspace; in no workspace, `folder`.
+/// `workspaces` that contains it: a marker there (a .git in the home folder) does not belong to the
+/// project. Without a marker that workspace; outside of all workspaces `folder`.
 [[nodiscard]] std::string find_root(const std::string& folder, const std::vector<std::string>& markers,
                                     const std::vector<std::string>& workspaces);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// last_failure.hpp: what is known of a server's last failure: for callers, for lsp.servers, and for the log.
+// last_failure.hpp: the facts about a server's last failure: for callers, for lsp.servers, and for
+// the log.
 //
 // Thread rule: one thread at a time.
 #pragma once
@@ -20,14 +21,14 @@ struct LastFailure {
   static constexpr std::size_t kMostLines = 20;
 
   std::string message;
-  std::string stderr_tail;  ///< of the process that has ended last
+  std::string stderr_tail;  ///< of the last process that ended
 
   [[nodiscard]] Error error() const {
     json data = json::object();
     if (!stderr_tail.empty()) data["stderr_tail"] = stderr_tail;
     return Error{ErrorKind::unavailable, message, dump_json(data)};
   }
-  /// Where people look first when a server does not work.
+  /// Logs the failure, because people look there first when a server does not work.
   void log(const Host& host, const std::string& server) const {
     host.log(Level::warn, message);
     std::vector<std::string_view> lines;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// messages.hpp: the messages that we say ourselves: errors, and the client's part of the protocol for callers that are
-// no editor.
+// messages.hpp: the plugin's own messages: errors, and the client's part of the protocol for
+// callers that are no editor.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -14,18 +14,19 @@
 
 namespace gantry::lsp {
 
-/// LSP's RequestFailed: the code of every error of the host's that an editor sees, with `data.kind`.
+/// LSP's RequestFailed: the code of the host's errors towards an editor, with `data.kind`.
 inline constexpr int kRequestFailed = -32803;
 
-/// A JSON-RPC error answer. `id`: the raw token.
+/// The text of a JSON-RPC error answer. `id`: its raw text.
 [[nodiscard]] std::string error_message(const std::string& id, int code, const Error& error);
 
-/// The params of `initialize` for a server that callers without an editor share. Its initializationOptions are the
-/// member of its settings that has its name: clangd takes its fallback flags nowhere else.
+/// The params of `initialize` for a server that callers without an editor share. Its
+/// initializationOptions are the member of its settings with the server's name: clangd reads its
+/// fallback flags only there.
 [[nodiscard]] json own_initialize_params(const ServerConfig& config, const std::string& root);
 
-/// The answer to a request of such a server. `id`: its raw token, which is said again as it is. No
-/// request is left unanswered.
+/// The answer to a request of such a server. `id`: the raw text of the id, which is repeated
+/// unchanged. Every request is answered.
 [[nodiscard]] std::string answer_to_server(std::string_view id, std::string_view method, const json& params,
                                            const ServerConfig& config, const std::string& root);
 

@@ -2,9 +2,9 @@
 //
 // plugin.hpp: the lsp plugin: language servers for editors (lsp.attach) and for everyone else.
 //
-// Threads: the handlers here run serially and never wait, so the plugin is nonblocking; one thread waits for the
-// servers' descriptors (reactor.hpp), one does what may block (worker.hpp: files). The host starts the servers. See
-// session.hpp for how they meet.
+// Threads: the handlers here run serially and never wait, so the plugin is nonblocking; one thread
+// waits for the servers' descriptors (reactor.hpp), one does work that may block (worker.hpp:
+// files). The host starts the servers. session.hpp describes how the threads cooperate.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@
 
 namespace gantry::lsp {
 
-/// The most that lsp.diagnostics waits.
+/// The longest wait of lsp.diagnostics.
 inline constexpr std::int64_t kMaxWaitMs = 600'000;
 
 class Lsp {
@@ -93,7 +93,7 @@ class Lsp {
   const Host host_;
   std::shared_ptr<Context> context_;
   std::shared_ptr<Registry> registry_;
-  std::unordered_map<std::uint64_t, SuspendedEditor> left_;  ///< by the instance before, until their streams come
+  std::unordered_map<std::uint64_t, SuspendedEditor> left_;  ///< from the instance before, until their streams come
 };
 
 }  // namespace gantry::lsp

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// printable.hpp: what a server has written, for one line of a log or of an error.
+// printable.hpp: text from a server, made safe for one line of a log or of an error.
 //
 // Control characters and bytes that are no UTF-8 are shown as escapes: `\n`, `\x1b`, `\xff`.
 //
 // Thread rule: a pure function.
-// Bounds: the first `most` bytes of the text; each becomes four at the most.
+// Bounds: the first `most` bytes of the text; each becomes at most four bytes.
 #pragma once
 
 #include <gantry/repair.hpp>

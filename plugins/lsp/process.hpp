@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// process.hpp: one running language server: its messages in, its messages out, its end.
+// process.hpp: one running language server: messages to it, messages from it, and its end.
 //
-// It is a helper process, which the host starts, confines and ends (gantry/plugin/process.hpp), with a socket as stdin
-// and pipes as stdout and stderr.
+// The server is a helper process, which the host starts, confines and ends
+// (gantry/plugin/process.hpp), with a socket as stdin and pipes as stdout and stderr.
 //
-// Thread rule: everything but the destructor is for any thread and never blocks. The events come from the reactor's
-//   thread, one at a time.
-// Order: messages reach the server in the order of their enqueue calls, whoever flushes.
-// Bounds: `backlog()` counts what the server has not taken; its users hold back above kHighWater. A message from the
-//   server over kMaxMessage is skipped and reported, and so are lines on its stdout that are no message, up to
-//   FrameDecoder::kMaxNoise in one go: then the server is killed. The last kStderrTail bytes of stderr are kept.
-// Never: an event after on_exit, which comes exactly once after begin(), unless suspend() or the plugin's end is
-//   first; anything of the server alive after on_exit.
+// Thread rule: all functions except the destructor are for any thread and never block. The events
+//   come from the reactor's thread, one at a time.
+// Order: messages reach the server in the order of their enqueue calls, whichever thread flushes.
+// Bounds: `backlog()` counts the bytes that the server has not taken; users send no more above
+//   kHighWater. A message from the server over kMaxMessage is skipped and reported, and so are
+//   lines on its stdout that are no message; beyond FrameDecoder::kMaxNoise bytes of these in a row
+//   the server is killed. The last kStderrTail bytes of stderr are kept.
+// Never: an event after on_exit, which comes exactly once after begin(), unless suspend() or the
+//   plugin's end comes first; a process of the server alive after on_exit.
 #pragma once
 
 #include <atomic>
@@ -39,13 +40,14 @@ class ProcessEvents {
   ProcessEvents(const ProcessEvents&) = delete;
   ProcessEvents& operator=(const ProcessEvents&) = delete;
   virtual ~ProcessEvents() = default;
-  /// One message; valid until the return. False: hold further ones back until resume().
+  /// One message; valid until the return. False: send no further ones until resume().
   [[nodiscard]] virtual bool on_message(ServerProcess& from, std::string_view text) = 0;
   /// The backlog fell from above kHighWater to below kLowWater.
   virtual void on_drained(ServerProcess& from) = 0;
-  /// A message over the limit is skipped. `beginning`: what is there of it.
+  /// A message over the limit is skipped. `beginning`: the part of it that has come.
   virtual void on_skipped(ServerProcess& from, std::string_view beginning) = 0;
-  /// Lines that are no message are skipped; told once. `beginning`: the first FrameDecoder::kNoiseKept bytes of them.
+  /// Lines that are no message are skipped; reported once. `beginning`: their first
+  /// FrameDecoder::kNoiseKept bytes.
   virtual void on_noise(ServerProcess& from, std::string_view beginning) = 0;
   virtual void on_exit(ServerProcess& from, const std::string& reason) = 0;
 };
@@ -60,50 +62,52 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ProcessEvents> events);
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
-  /// Kills what is left.
+  /// Kills the server if it runs.
   ~ServerProcess();
 
-  /// Starts the events. Call once.
+  /// Starts the events. Called once.
   void begin();
 
-  /// What goes to and fro when one instance of the plugin ends and the next goes on with the server.
+  /// The state that passes from one instance of the plugin to the next, which goes on with the
+  /// server.
   struct Suspended {
-    std::string unread;  ///< of its output
+    std::string unread;  ///< of the server's output
     std::string unsent;
     std::string stderr_tail;
     bool close_wanted = false;
   };
-  /// Ends here; the server lives on. Once no other thread comes, the reactor's included. Nothing: it is to be killed,
-  /// which the destructor does, since nobody could go on with it.
+  /// Ends this object; the server lives on. Called when no other thread uses it any more, the
+  /// reactor included. Empty: no other instance could go on with the server, and the destructor
+  /// kills it.
   [[nodiscard]] std::optional<Suspended> suspend();
-  /// Before begin().
+  /// Called before begin().
   void restore(Suspended suspended);
-  /// Before begin(), of one whose plugin has died: what comes before the answer to this id is dropped, since nobody
-  /// knows where in a message it begins.
+  /// Called before begin(), for a server whose plugin has died: output before the answer to this id
+  /// is dropped, since it may begin in the middle of a message.
   void seek_answer(long long id) { sought_ = id; }
 
   void enqueue(std::string_view message);
-  /// The same, with the id token (a view into `message`) replaced.
+  /// As enqueue(), with the id (a view into `message`) replaced.
   void enqueue_with_id(std::string_view message, std::string_view id, std::string_view new_id);
-  /// Writes what the server takes now; the rest follows by itself.
+  /// Writes the bytes that the server takes now; the rest follows automatically.
   void flush();
   /// No more input: closes stdin behind the last message.
   void close_input();
   [[nodiscard]] std::size_t backlog() const { return backlog_.load(std::memory_order_relaxed); }
 
   void resume();
-  /// Is its output held back, for want of room?
+  /// True: the server's output is not read, for want of room.
   [[nodiscard]] bool held() const { return held_; }
   /// The exit is wanted: a closed output is then no reason to kill.
   void expect_exit() { exit_expected_.store(true, std::memory_order_relaxed); }
-  /// SIGKILL ends all that it has started, too.
+  /// Sends the signal; SIGKILL ends all processes that the server has started, too.
   void kill_group(int signal);
 
   [[nodiscard]] int pid() const { return pid_; }
-  /// The folders in which it may write.
+  /// The folders in which the server may write.
   [[nodiscard]] const std::vector<std::string>& writable() const { return writable_; }
   [[nodiscard]] const std::string& name() const { return name_; }
-  /// It ran before it was asked for here: it is the one that another instance has left.
+  /// True: the server ran before it was asked for here, because another instance has left it.
   [[nodiscard]] bool warm() const { return warm_; }
   [[nodiscard]] std::string stderr_tail() const;
 
@@ -122,13 +126,14 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   Reactor& reactor_;
   const Host host_;
   const std::weak_ptr<ProcessEvents> events_;
-  const std::string name_;  ///< as the host knows it
+  const std::string name_;  ///< the host's name of the helper process
   const int pid_;
   const std::vector<std::string> writable_;
   const bool warm_;
   const Descriptor in_, out_, err_;
 
-  // Towards the server. One thread writes at a time (`writing_`), without the lock; front_ is that thread's.
+  // Messages to the server. One thread writes at a time (`writing_`), without the lock; front_ is
+  // that thread's.
   mutable Mutex out_mutex_;
   std::string queue_ GANTRY_GUARDED_BY(out_mutex_);
   bool writing_ GANTRY_GUARDED_BY(out_mutex_) = false;
@@ -140,7 +145,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
   std::size_t front_at_ = 0;
   std::atomic<std::size_t> backlog_{0};
 
-  // From the server: the reactor's thread.
+  // Messages from the server, on the reactor's thread.
   FrameDecoder decoder_{kMaxMessage, Framing::headers, Noise::skipped};
   bool noise_reported_ = false;
   std::optional<long long> sought_;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// query.hpp: one lsp.request or lsp.diagnostics on its way: permit, disk, session, answer.
+// query.hpp: one lsp.request or lsp.diagnostics on its way: permit, file system, session, answer.
 //
-// Thread rule: begin() in the handler; everything else from any thread. It is answered once: by the server, its time,
-//   its caller's leaving, or a failure, whichever comes first; the others find it done.
-// Time: a request has [async] lsp_request_timeout_seconds for all of it, a wait for a permit included; diagnostics have
-//   what their caller is willing to wait.
+// Thread rule: begin() in the handler; everything else from any thread. The query is answered once:
+//   by the server, its time-out, the caller's leaving, or a failure, whichever comes first.
+// Time: a request has [async] lsp_request_timeout_seconds in all, including the wait for a permit;
+//   diagnostics have the time that their caller names.
 #pragma once
 
 #include <atomic>
@@ -32,12 +32,12 @@ class Query : public std::enable_shared_from_this<Query> {
     std::string path;
     std::string language;
     ServerConfig server;
-    std::string method;  // but for diagnostics
+    std::string method;  // not for diagnostics
     json params;
     Duration wait{0};  // for diagnostics
   };
-  /// The file as the disk had it. Without text: it is what the session knows. The text is quoted here already, where
-  /// nobody waits for a lock.
+  /// The file as it was on the disk. Without text: the session knows the file. The text is quoted
+  /// here, where no thread waits for a lock.
   struct Snapshot {
     FileInfo info;
     std::string real_path;  // of a file
@@ -48,15 +48,16 @@ class Query : public std::enable_shared_from_this<Query> {
   Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Call call);
 
   void begin();
-  /// Looks at the disk and hands itself to the session; on the worker. Again when the session has lost the document.
+  /// Reads the file and passes the query to the session; on the worker. Called again when the
+  /// session has lost the document.
   void resolve_later();
 
   [[nodiscard]] const Ask& ask() const { return ask_; }
   [[nodiscard]] bool done() const { return done_.load(std::memory_order_acquire); }
-  /// The session took it. `id`: of the request that was sent, or 0.
+  /// The session took the query. `id`: of the request that was sent, or 0.
   void taken(const std::shared_ptr<SharedSession>& session, long long id);
   [[nodiscard]] long long sent_id() const;
-  /// The session will ask again. Returns how often it has.
+  /// The session will try again. Returns how often it has.
   [[nodiscard]] unsigned pauses();
   void give_permit_back();
 
@@ -73,7 +74,7 @@ class Query : public std::enable_shared_from_this<Query> {
   const std::shared_ptr<Context> context_;
   const std::shared_ptr<Registry> registry_;
   const Ask ask_;
-  Call call_;  // of the thread that turned done_
+  Call call_;  // used by the thread that set done_
   std::atomic<bool> done_{false};
 
   mutable Mutex mutex_;

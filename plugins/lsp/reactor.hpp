@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// reactor.hpp: one thread that waits for descriptors.
+// reactor.hpp: one thread that waits for events on descriptors.
 //
-// Thread rule: post() from any thread; add, set and remove on the reactor's thread only (inside a handler or a posted
-//   task). Handlers and tasks run on that thread, must not block and must not throw.
-// Never: a handler runs after its remove() has returned; anything runs after stop() has returned. What was posted and
-//   did not run is destroyed.
-// Bounds: one handler per descriptor; kMaxPosts tasks that wait. A process posts three at most (process.cpp), so they
-//   never fill; if they did, post() would wait.
+// Thread rule: post() from any thread; add, set and remove on the reactor's thread only (inside a
+//   handler or a posted task). Handlers and tasks run on that thread, must not block and must not
+//   throw.
+// Never: a handler runs after its remove() has returned; anything runs after stop() has returned.
+//   Tasks that were posted and did not run are destroyed.
+// Bounds: one handler per descriptor; kMaxPosts tasks wait. A process posts at most three
+//   (process.cpp), so the queue never fills; if it did, post() would wait.
 #pragma once
 
 #include <atomic>
@@ -44,7 +45,7 @@ class Reactor {
 
  private:
   Reactor(int epoll, int wake);
-  /// Woken when something is posted and nothing was.
+  /// Woken when a task comes to an empty queue.
   struct Waker final : Waiter {
     explicit Waker(Reactor& r) : reactor(r) {
       wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).reactor.wake_up(); };
@@ -57,8 +58,8 @@ class Reactor {
 
   const int epoll_;
   const int wake_;
-  // A number of its own for each registration: an event that was fetched before its descriptor was closed and the
-  // number given to another must not reach the other's handler.
+  // The number of the registration: an event that was fetched before its descriptor was closed must
+  // not reach the handler of a new file with the same descriptor.
   struct Entry {
     std::uint64_t token;
     std::shared_ptr<Handler> handler;

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// registry.hpp: the sessions and calls that are alive, and the settings in force.
+// registry.hpp: the live sessions and calls, and the settings in force.
 //
-// Thread rule: any thread. settings() is a snapshot that stays as it is.
-// Bounds: kMaxShared shared servers: for a further one, the unused one that was asked for longest ago is stopped, and
-// when
-//   all are in use the call is `overloaded`. kMaxAttached editors.
+// Thread rule: any thread. settings() returns an immutable snapshot.
+// Bounds: kMaxShared shared servers: for a further one, the unused server with the oldest request
+// is stopped, and when all are in use the call is `overloaded`. kMaxAttached editors.
 // Never: a session or a call is added after stop() or destroy().
 #pragma once
 
@@ -26,7 +25,7 @@ namespace gantry::lsp {
 
 /// An editor's session that was handed over, until its stream comes.
 struct SuspendedEditor {
-  json session;  ///< as Session::suspend() has made it
+  json session;  ///< the result of Session::suspend()
   std::vector<std::string> unsent;
 };
 
@@ -40,8 +39,9 @@ class Registry {
   void configure(Settings settings);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
 
-  /// The session for this server and root; made, but not started, when there is none. `place`: what it was asked for.
-  /// nullptr: `seen` is not in force any more, and with it perhaps not `config`.
+  /// The session for this server and root; made, but not started, when there is none. `place`: the
+  /// path that it is asked for. nullptr: the settings `seen` are no longer in force, and so perhaps
+  /// `config` is outdated.
   [[nodiscard]] Result<std::shared_ptr<SharedSession>> shared(const ServerConfig& config, const std::string& root,
                                                               const std::string& place,
                                                               const std::shared_ptr<const Settings>& seen);
@@ -52,20 +52,24 @@ class Registry {
   [[nodiscard]] std::vector<std::shared_ptr<AttachSession>> attached_by(std::uint64_t origin) const;
   [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
 
-  /// Gives everything to the instance of the plugin that comes next. Once no other thread of the plugin runs.
+  /// Gives everything to the plugin's next instance. Called when no other thread of the plugin
+  /// runs.
   void hand_over(const Stopping& stopping);
-  /// Those that are shared, of what was handed over. Returns the editors' sessions, by the ids of their streams.
+  /// Restores the shared sessions that were handed over. Returns the editors' sessions, by the ids
+  /// of their streams.
   [[nodiscard]] std::unordered_map<std::uint64_t, SuspendedEditor> restore(const std::string& handed_over);
 
-  /// Takes over a server that an instance which has died has left behind with this note. False: it is of no use.
+  /// Takes over a server of a dead instance, which left this note. False: the server cannot be
+  /// used.
   [[nodiscard]] bool recover(const std::string& process, const std::string& note);
-  /// Until recovery_ended() calls wait, so that none starts a server beside one that is there. False: go on.
+  /// Makes the query wait until recovery_ended(), so that it does not start a second server. False:
+  /// it need not wait.
   [[nodiscard]] bool wait_for_recovery(const std::shared_ptr<Query>& query);
   void recovery_ended();
 
-  /// Ends everything; `hold` dies when nothing is left.
+  /// Ends everything; `hold` is released when nothing is left.
   void stop(const std::shared_ptr<void>& hold);
-  /// Kills what is left, with no thread of the plugin running.
+  /// Kills all servers, when no thread of the plugin runs.
   void destroy();
 
  private:
@@ -75,13 +79,13 @@ class Registry {
 
   struct Shared {
     std::shared_ptr<SharedSession> session;
-    std::string place;  ///< that it was asked for last
+    std::string place;  ///< the last path that it was asked for
     std::uint64_t used = 0;
   };
 
   const std::shared_ptr<Context> context_;
   mutable Mutex mutex_;
-  mutable Mutex settings_mutex_;  ///< a leaf: a session asks with its own lock held, which is taken under mutex_
+  mutable Mutex settings_mutex_;  ///< a leaf: sessions ask with their own lock held, which is taken under mutex_
   std::shared_ptr<const Settings> settings_ GANTRY_GUARDED_BY(settings_mutex_) = std::make_shared<Settings>();
   std::map<std::pair<std::string, std::string>, Shared> shared_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<AttachSession>> attached_ GANTRY_GUARDED_BY(mutex_);

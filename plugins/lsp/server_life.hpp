@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// server_life.hpp: the life of a language server's session as one table: states, what happens, and what is then to do.
+// server_life.hpp: the life of a language server's session as one table of states, events and
+// actions.
 //
-// The table is pure. Session performs the actions and makes events of what comes of them (session.hpp);
-// tests/unit/lsp/server_life.cpp walks through all of it; docs/lsp-life.md shows it.
+// The table is pure. Session performs the actions and turns their results into events
+// (session.hpp); tests/unit/lsp/server_life.cpp walks through the whole table; docs/lsp-life.md
+// shows it.
 //
-// A session has at most one process. Where it ends comes as one of the four `exited_*`: which one is decided before, by
-// the crashes of the last minutes (crash_history.hpp) and by whether a successor could go on with what is open.
+// A session has at most one process. The end of the process is one of the four `exited_*` events,
+// by the crashes of the last minutes (crash_history.hpp) and by whether a successor could go on
+// with the open documents and requests.
 #pragma once
 
 #include <cstdint>
@@ -102,21 +105,21 @@ using ServerLife = TransitionTable<ServerState, ServerEvent, ServerAction>;
 /// The one table of all sessions.
 [[nodiscard]] const ServerLife& server_life();
 
-/// What lsp.servers says.
+/// The state in lsp.servers.
 [[nodiscard]] std::string_view shown_as(ServerState state);
-/// The server takes messages.
+/// True: the server takes messages.
 [[nodiscard]] constexpr bool is_serving(ServerState state) {
   return state == ServerState::ready || state == ServerState::leaving;
 }
-/// The session ends, and its process has not.
+/// True: the session ends, and its process has not ended yet.
 [[nodiscard]] constexpr bool is_stopping(ServerState state) {
   return state == ServerState::stopping_spawn || state == ServerState::shutting_down || state == ServerState::ending;
 }
-/// Another instance of the plugin can go on with its process.
+/// True: the plugin's next instance can go on with the process.
 [[nodiscard]] constexpr bool may_hand_over(ServerState state) {
   return state == ServerState::greeting || is_serving(state);
 }
-/// Another process may take the place of the one that is there.
+/// True: another process may replace the present one.
 [[nodiscard]] inline bool is_replaceable(ServerState state) {
   return server_life().at(state, ServerEvent::replace).kind == TransitionKind::step;
 }

@@ -1,38 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// shared.hpp: one language server for all callers that are no editor (scripts, agents), for one root.
+// shared.hpp: one language server for one root, shared by all callers that are no editor (scripts,
+// agents).
 //
-// It sees files as they are on the disk: before each request the file is opened in it, or changed
-// when its text is another than what it was told. So are all other documents that are open in it:
-// for the server their text comes from us, not from the disk. Each is looked at (stat) before each
-// request, whatever the watch has seen; those that are gone are closed. Its own requests are
-// answered here, from the configuration.
+// The server sees files as they are on the disk: before each request the file is opened in the
+//   server, or changed when its text has changed. So are all other documents that are open in the
+//   server: for it their text comes from the plugin, not from the disk. Each is checked (stat)
+//   before each request, whatever the watch has reported; documents whose files are gone are
+//   closed. The plugin answers the server's own requests from the configuration.
 //
-// What else changes on the disk, in the root and the workspace around it, is seen at the next call (watch.hpp) and told
-// before it (`workspace/didChangeWatchedFiles`); a document may depend on it, so the server is told its text again, as
-// a new version. A clangd is started anew when the compilation database or its flags change: it would not look for half
-// a minute. The same when more has changed than was seen.
+// Other changes on the disk, in the root and the workspace around it, are detected at the next call
+// (watch.hpp) and reported before it (`workspace/didChangeWatchedFiles`); a document may depend on
+// them, so the server gets its text again, as a new version. A clangd is restarted when the
+// compilation database or its flags change: it would not look for half a minute. A server is also
+// restarted when more has changed than the watch has seen.
 //
-// Diagnostics are kept for the files that are open in it, with the version that they are for. `fresh` says that they
-// are for the text that the server was last told, and that nothing has changed since that is seen; a server that names
-// no version is believed for a file's first text only. Many servers publish an empty list as soon
-// as they are told a text, and the real one when they have looked at it. So an empty list is not
-// fresh while the server reports progress, nor, if it is the first for its text, before kQuietTime
-// has passed without another; a second one that names the version is believed at once, and so is
-// each list that is not empty. A clangd is always believed: it publishes what it has found, and its
-// progress is that of an index on which diagnostics do not depend. A server that publishes under the path that a
-// symbolic link leads to means the document that was opened by the link, unless it publishes under the path of the
-// link, too.
+// Diagnostics are kept for the files that are open in the server, with the version that they are
+// for. `fresh` means that they are for the text that the server got last, and that no change has
+// been seen since; a server that names no version is believed for a file's first text only. Many
+// servers publish an empty list as soon as they get a text, and the real one when they have checked
+// it. So an empty list is not fresh while the server reports progress, nor, if it is the first for
+// its text, before kQuietTime has passed without another; a second one that names the version is
+// believed at once, and so is each list that is not empty. A clangd is always believed: it
+// publishes real results, and its progress is that of an index on which diagnostics do not depend.
+// A server that publishes under the path that a symbolic link leads to means the document that was
+// opened by the link, unless it publishes under the path of the link, too.
 //
-// A request that only reads is asked again when the server answers that its content was modified,
-// or that it has cancelled it itself: kMaxRetries times, with a pause before each, within the
-// caller's time (shared_retry.cpp).
+// A request that only reads is repeated when the server answers that its content was modified, or
+//   that the server has cancelled it: kMaxRetries times, with a pause before each, within the
+//   caller's time (shared_retry.cpp).
 //
 // Thread rule: any thread; see session.hpp.
-// Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait for the server or for
-//   diagnostics, kMaxDiagnostics bytes kept for a file (larger ones count as not sent). kMaxTexts
-//   bytes of documents that have changed are told before one request; the rest is closed, which
-//   makes the server read the disk, and opened again when it is asked about.
+// Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait
+//   for the server or for diagnostics, kMaxDiagnostics bytes kept for a file (longer lists count as
+//   not sent). At most kMaxTexts bytes of changed documents are sent before one request; the other
+//   documents are closed, so that the server reads the disk, and opened again for the next request
+//   about them.
 #pragma once
 
 #include <deque>
@@ -50,7 +53,7 @@
 
 namespace gantry::lsp {
 
-/// The answer when nothing is known of a file.
+/// The answer for a file without any known diagnostics.
 [[nodiscard]] std::string no_diagnostics(const std::string& path);
 
 [[nodiscard]] bool is_clangd(const ServerConfig& config);
@@ -62,26 +65,28 @@ class SharedSession final : public Session {
   static constexpr std::size_t kMaxDiagnostics = std::size_t{4} << 20;
   static constexpr std::size_t kMaxTexts = std::size_t{16} << 20;
   /// Long enough for a second list that follows the first as soon as a file of usual size is
-  /// checked, or for progress to begin; short enough to be waited for at each text without errors.
+  /// checked, or for progress to begin; short enough to wait for at each text without errors.
   static constexpr std::chrono::milliseconds kQuietTime{400};
   static constexpr unsigned kMaxRetries = 3;
-  /// Before the first retry; twice as long before each further one.
+  /// The pause before the first retry; it doubles for each further one.
   static constexpr std::chrono::milliseconds kFirstPause{100};
 
   SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
       : Session(std::move(context), std::move(config), std::move(root), "shared") {}
 
-  /// Looks for changes on the disk and tells the server of them. On the worker, before what follows.
+  /// Looks for changes on the disk and reports them to the server. On the worker, before the next
+  /// functions.
   void look_around(const std::vector<std::string>& workspaces);
-  /// Compares the documents that are open, but for this one, with the disk, and tells the server
-  /// what has become of them. On the worker, after look_around().
+  /// Compares the open documents, except for `but`, with the disk, and reports changes to the
+  /// server. On the worker, after look_around().
   void look_at_documents(const std::string& but);
-  /// Has the server been told the file's content of this stamp, and has nothing changed that it may depend on?
+  /// True: the server has got the file's content of this stamp, and nothing has changed that it may
+  /// depend on.
   [[nodiscard]] bool knows(const std::string& path, const FileStamp& stamp) const;
   void run(std::shared_ptr<Query> query, Query::Snapshot snapshot);
-  /// The query is over for a reason of its own; what was sent for it is cancelled.
+  /// The query has ended for a reason of its own; cancels the request that was sent for it.
   void forget(const Query& query);
-  /// The answer of lsp.diagnostics as things are now.
+  /// The present answer of lsp.diagnostics.
   [[nodiscard]] std::string diagnostics_of(const std::string& path) const;
   [[nodiscard]] std::size_t calls() const {
     Lock lock(mutex_);
@@ -92,16 +97,16 @@ class SharedSession final : public Session {
   struct Document {
     long long version = 0;
     FileStamp stamp;
-    std::size_t hash = 0;  // of the text that the server was told last
+    std::size_t hash = 0;  // of the text that the server got last
     std::uint64_t used = 0;
-    std::string real_path;               // which some servers publish under
+    std::string real_path;               // some servers publish under it
     bool named = false;                  // the server has published under the path that it was opened with
-    bool changed = false;                // since it was opened
-    bool disturbed = false;              // something else has changed since the server was told of it last
+    bool changed = false;                // since the document was opened
+    bool disturbed = false;              // another file has changed since the server got the text last
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
     std::string diagnostics;             // raw array, or empty: none came
-    bool heard = false;                  // some came for `version`
-    /// From when on a list without entries is believed; max(): not while there is progress.
+    bool heard = false;                  // some diagnostics came for `version`
+    /// From this time on an empty list is believed; max(): not while there is progress.
     TimePoint quiet_until = TimePoint::min();
   };
   struct Waiting {
@@ -160,7 +165,8 @@ class SharedSession final : public Session {
   json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
   void recover_own(const json& note) override GANTRY_REQUIRES(mutex_);
-  /// What is open from here on, for an instance that comes after this one's death. Before the server is told.
+  /// Notes the open documents for an instance that comes after this one's death. Called before the
+  /// server gets them.
   void note_documents() GANTRY_REQUIRES(mutex_);
   void on_drained(ServerProcess& from) override;
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return {root()}; }
@@ -180,8 +186,8 @@ class SharedSession final : public Session {
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);
   std::vector<DiagnosticsWaiter> diagnostics_waiters_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<Query>> pausing_ GANTRY_GUARDED_BY(mutex_);  ///< until they are asked again
-  Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // of it the progress alone
+  std::vector<std::shared_ptr<Query>> pausing_ GANTRY_GUARDED_BY(mutex_);  ///< until they are repeated
+  Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // only the progress of it
   bool awaits_quiet_ GANTRY_GUARDED_BY(mutex_) = false;
   std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);
 };

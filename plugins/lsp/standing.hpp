@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// standing.hpp: what a server has standing at its editor: progress that has begun, what it has
-// registered, and the files for which it has published diagnostics. When the server dies and
-// another takes its place without a word, that is ended in its name: the next one opens the same
-// documents, but need not say anything of other files, or of those without errors.
+// standing.hpp: the state of a server at its editor: progress that has begun, registrations, and
+// the files for which the server has published diagnostics. When the server dies and another
+// silently replaces it, this state is ended in the server's name: the next server opens the same
+// documents, but need not publish anything for other files, or for those without errors.
 //
 // Thread rule: one thread at a time.
-// Bounds: kMaxProgress, kMaxRegistrations and kMaxDiagnosed, whose URIs have kMaxUri bytes; what is
-//   beyond is not followed, so not ended either.
+// Bounds: kMaxProgress, kMaxRegistrations and kMaxDiagnosed, whose URIs have at most kMaxUri bytes;
+//   state beyond that is not followed, and so not ended either.
 #pragma once
 
 #include <cstddef>
@@ -31,21 +31,22 @@ class Standing {
     return method == "$/progress" || method == "client/registerCapability" || method == "client/unregisterCapability" ||
            method == "textDocument/publishDiagnostics";
   }
-  /// The server said this to the editor. `params`: the raw text.
+  /// Follows a message of the server to the editor. `params`: the raw text of its params.
   void follow(std::string_view method, std::string_view params);
-  /// The messages that end all of it; nothing stands any more. `id`: the raw id of the request among them.
+  /// Returns the messages that end all of the state, and clears it. `id`: the raw id for the
+  /// request among them.
   [[nodiscard]] std::vector<std::string> end(const std::string& id);
 
-  /// Something has begun that has not ended.
+  /// True: some progress has begun and not ended.
   [[nodiscard]] bool in_progress() const { return !progress_.empty(); }
 
   [[nodiscard]] json suspend() const;
-  /// Throws json::exception when it is not what suspend() returns.
+  /// Throws json::exception when `suspended` does not come from suspend().
   void restore(const json& suspended);
 
  private:
   std::set<std::string> progress_;                    ///< raw tokens
-  std::map<std::string, std::string> registrations_;  ///< their methods, by id
+  std::map<std::string, std::string> registrations_;  ///< methods, by id
   std::set<std::string> diagnosed_;                   ///< raw URIs whose last list was not empty
 };
 

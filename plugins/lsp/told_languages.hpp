@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// told_languages.hpp: the languages of a session's documents, each of which is told once as lsp.language.ID: others
-// start by it (`on_language:ID`).
+// told_languages.hpp: the languages of a session's documents. Each is published once, as
+// lsp.language.ID, because plugins may start by it (`on_language:ID`).
 //
 // Thread rule: one thread at a time.
-// Bounds: kMaxLanguages of kMaxName bytes; what is beyond, or no topic can name, is not told.
+// Bounds: kMaxLanguages of kMaxName bytes; languages beyond that, or with a name that no topic may
+// have, are not published.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +22,7 @@ class ToldLanguages {
   static constexpr std::size_t kMaxName = 64;
   static constexpr std::size_t kMaxLanguages = 256;
 
-  /// True: it is to be told now.
+  /// True: the language is to be published now.
   [[nodiscard]] bool add(const std::string& language) {
     const auto is_word = [](char c) {
       return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-';

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// watch.hpp: what has changed in a tree of folders since it was looked at last.
+// watch.hpp: finds the changes in a tree of folders since the last look.
 //
-// The kernel keeps the changes (inotify) until somebody looks, so that a look costs a system call when nothing has
-// changed, and misses nothing that was closed before it. Nobody waits for changes: an idle server costs nothing.
+// The kernel keeps the changes (inotify) until the next look, so that a look costs one system call
+// when nothing has changed, and misses no file that was closed before it. No thread waits for
+// changes: an idle server costs nothing.
 //
-// Not looked into: what version control and tools keep for themselves (.git, .cache, node_modules, ..., and folders
-// with a CACHEDIR.TAG), and outputs of compilers by their names.
+// Not looked into: private folders of version control and tools (.git, .cache, node_modules, ...,
+//   and folders with a CACHEDIR.TAG), and outputs of compilers, by their names.
 //
-// Thread rule: one thread at a time; blocks on the file system, so: the worker's.
-// Bounds: kMaxFolders; with more, or when the kernel has no room for them, it is `blind`. kMaxChanges of one look; with
-//   more, or when the kernel has dropped some, they are `lost`.
+// Thread rule: one thread at a time; blocks on the file system, so only the worker calls it.
+// Bounds: kMaxFolders; with more, or when the kernel has no room for them, the watch is `blind`.
+//   kMaxChanges of one look; further changes, or changes that the kernel has dropped, make it
+//   `lost`.
 #pragma once
 
 #include <cstddef>
@@ -24,15 +26,15 @@ struct inotify_event;
 
 namespace gantry::lsp {
 
-/// As LSP numbers them.
+/// The numbers of LSP.
 enum class FileChange { created = 1, changed = 2, deleted = 3 };
 
 struct Changes {
   std::map<std::string, FileChange> files;  ///< by path
-  bool lost = false;                        ///< there were others
+  bool lost = false;                        ///< there were other changes
 
   [[nodiscard]] bool any() const { return lost || !files.empty(); }
-  /// What is known of a path and what has become of it since, as one change.
+  /// Merges a further change of a path with the change that is known.
   void add(const std::string& path, FileChange change);
 };
 
@@ -43,7 +45,8 @@ class TreeWatch {
 
   explicit TreeWatch(const std::string& root, std::size_t most_folders = kMaxFolders);
 
-  /// It cannot see everything: something may have changed whatever look() says.
+  /// True: the watch cannot see everything, so something may have changed that look() does not
+  /// report.
   [[nodiscard]] bool blind() const { return blind_; }
   [[nodiscard]] Changes look();
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// worker.hpp: one thread for what may block: files.
+// worker.hpp: one thread for work that may block on files.
 //
-// Thread rule: post() from any thread; tasks run one after the other, in the order in which they were posted. A task
-//   must not throw.
-// Full: post refuses with `overloaded`. After stop() it refuses with `unavailable`, and tasks that wait are destroyed.
+// Thread rule: post() from any thread; tasks run one after the other, in the order in which they
+//   were posted. A task must not throw.
+// Full: post() refuses with `overloaded`. After stop() post() refuses with `unavailable`, and tasks
+//   that wait are destroyed.
 #pragma once
 
 #include <functional>

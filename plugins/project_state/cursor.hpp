@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// cursor.hpp: where a page of a list ended: a place in the order, and a check that it belongs to this list.
+// cursor.hpp: the place where a page of a list ended, with a check that the cursor belongs to this
+// list.
 //
-// A cursor is opaque to clients: "PLACE-CHECK", PLACE in hexadecimal, CHECK a hash over the store's epoch, the list and
-// its filter. It guards against mix-ups (another list, another filter, another store), not against malice: it grants
-// nothing.
+// A cursor is opaque to clients: "PLACE-CHECK", PLACE in hexadecimal, CHECK a hash over the store's
+// epoch, the list and its filter. The check guards against mix-ups (another list, another filter,
+// another store), not against malice: a cursor grants nothing.
 //
 // Thread rule: pure functions.
 #pragma once

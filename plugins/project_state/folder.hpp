@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// folder.hpp: the store's folder, but for the database itself.
+// folder.hpp: the files of the store's folder, except for the database itself.
 //
 //   state.lock      held (flock) by the one process that uses the folder; holds its pid
 //   state.identity  JSON {store_id}: written once; says that a database was here, so that an empty or missing one is
@@ -8,8 +8,9 @@
 //   state.clean     JSON {epoch, seq}: written at an orderly close, removed at open; absent: the last end was a crash
 //
 // Thread rule: one thread. A FolderLock excludes other processes and other locks of this process.
-// Errors: `storage_failed` for what may pass (read-only, full, no permission); `unavailable` for what does not by
-//   itself (held by another process, not what it should be).
+// Errors: `storage_failed` for conditions that may pass (read-only, full, no permission);
+//   `unavailable` for those that do not pass by themselves (held by another process, not a file of
+//   the expected kind).
 #pragma once
 
 #include <cstdint>
@@ -37,15 +38,15 @@ struct CleanMark {
   std::uint64_t seq = 0;
 };
 
-/// Creates the folder (0700) where it is missing, and returns its canonical path.
+/// Creates the folder (0700) where it is missing, and returns its canonical path. Errors as above.
 [[nodiscard]] Result<std::string> prepare_folder(const std::string& folder);
 
-/// Empty: none was written. A damaged one is `unavailable`.
+/// Empty: no identity was written. A damaged one is `unavailable`.
 [[nodiscard]] Result<std::optional<std::string>> read_identity(const std::string& folder);
-/// Durable when it returns.
+/// The file is durable when this returns.
 [[nodiscard]] Result<void> write_identity(const std::string& folder, const std::string& store_id);
 
-/// Empty: there is none, or it is damaged.
+/// Empty: there is no mark, or it is damaged.
 [[nodiscard]] std::optional<CleanMark> read_clean_mark(const std::string& folder);
 [[nodiscard]] Result<void> write_clean_mark(const std::string& folder, const CleanMark& mark);
 [[nodiscard]] Result<void> remove_clean_mark(const std::string& folder);

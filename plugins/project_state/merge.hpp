@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// merge.hpp: the other direction of RFC 7396: the smallest merge patch that leads from one document to another.
+// merge.hpp: the inverse of RFC 7396: the smallest merge patch that leads from one document to
+// another.
 //
-// Holds when no object in `to` has a null member (a merge patch cannot express one): merge(from, diff) == to.
+// If no object in `to` has a null member (which a merge patch cannot express): merge(from, diff) ==
+// to.
 //
 // Thread rule: pure functions. Recursion is as deep as the documents: check deeper_than first.
 #pragma once
@@ -11,7 +13,7 @@
 
 namespace gantry::state {
 
-/// Is `value` nested more than `levels` deep?
+/// True: `value` is nested more than `levels` deep.
 [[nodiscard]] inline bool deeper_than(const json& value, int levels) {
   if (!value.is_structured()) return false;
   if (levels == 0) return true;
@@ -33,7 +35,7 @@ namespace gantry::state {
     } else if (old->is_object() && value.is_object()) {
       json inner = merge_diff(*old, value);
       if (!inner.empty()) patch[key] = std::move(inner);
-    } else if (dump_json(*old) != dump_json(value)) {  // as text: 1 and 1.0 compare equal but are not the same
+    } else if (dump_json(*old) != dump_json(value)) {  // as text: 1 and 1.0 compare equal but differ
       patch[key] = value;
     }
   }

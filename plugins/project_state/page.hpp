@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// page.hpp: one page of a list: from a cursor on, as many rows as were asked for, within 4 MiB.
+// page.hpp: reads one page of a list: from a cursor on, as many rows as were asked for, within 4
+// MiB.
 //
-// Thread rule: as of the Database whose rows they are.
+// Thread rule: that of the Database that the rows come from.
 #pragma once
 
 #include <cstdint>
@@ -20,15 +21,15 @@ namespace gantry::state {
 
 inline constexpr std::size_t kMaxPage = 4 << 20;
 
-/// The place after which the page begins; 0, before the first, without a cursor.
+/// The place after which the page begins; without a cursor 0, which is before the first row.
 [[nodiscard]] inline Result<std::uint64_t> page_start(const std::optional<std::string>& cursor,
                                                       const std::string& list) {
   return cursor ? read_cursor(*cursor, list) : 0;
 }
 
-/// `rows`: those after `start`, in order; column 0 is a row's place, column 1 the JSON that is stored of it, which is
-/// what counts towards the 4 MiB. `shown(stored)` makes the item, a Result<json>, of the row at which `rows` stands.
-/// There is one item at least, however large, where there is a row.
+/// `rows`: the rows after `start`, in order; column 0 is a row's place, column 1 its stored JSON,
+/// whose size counts towards the 4 MiB. `shown(stored)` makes the item, a Result<json>, of the
+/// present row. If there is a row, the page has at least one item, however large.
 template <class Shown>
 [[nodiscard]] Result<json> read_page(Query& rows, const Ledger& ledger, const std::string& list, std::uint64_t start,
                                      std::uint64_t limit, const Shown& shown) {

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// publisher.hpp: sends what has been committed, in order, each event once.
+// publisher.hpp: publishes committed events, in order, each once.
 //
-// The log on the disk is the queue: what the host's bus does not take now stays there and is read again later. So
-// nothing is sent that was not committed, nothing is left out, and no memory grows while the bus is full.
+// The log on the disk is the queue: events that the host's bus does not take now stay there and are
+//   read again later. So no event is sent that was not committed, none is left out, and no memory
+//   grows while the bus is full.
 //
 // Thread rule: serial, with the plugin's handlers.
-// Bounds: one batch of kBatch events in memory. A bus that is full for so long that the log is pruned past the place
-//   loses those events; that is logged, and subscribers see the gap in seq.
+// Bounds: one batch of kBatch events in memory. If the bus is full for so long that the log is
+//   pruned past the publisher's place, the pruned events are lost; that is logged, and subscribers
+//   see the gap in seq.
 #pragma once
 
 #include <chrono>
@@ -26,8 +28,8 @@ class Publisher {
   Publisher& operator=(const Publisher&) = delete;
   ~Publisher() { stop(); }
 
-  /// Sends all that it can; comes back by itself when the bus was full. A store that cannot be read now is tried again
-  /// with the next call.
+  /// Sends all events that it can; a timer repeats it when the bus was full. If the store cannot be
+  /// read now, the next call tries again.
   void send_committed() {
     const CleanMark head = store_.head();
     announce();
@@ -40,7 +42,7 @@ class Publisher {
     }
   }
 
-  /// The host learns whose log this is before its first event.
+  /// Tells the host whose log this is, before the log's first event.
   void announce() {
     if (store_.head().epoch == place_.epoch) return;
     place_ = store_.opened_at();  // another log: its past is not news

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// schema.hpp: what the tables of state.db are, and how older ones become them.
+// schema.hpp: the tables of state.db, and the migration of older ones.
 //
-// The file says whose it is (application_id) and how it is laid out (user_version). Steps are numbered, go forward only
-// and each is one transaction, so that a crash leaves the version before or the one after, never something between.
+// The file says which program it belongs to (application_id) and its version (user_version). The
+// steps of a migration are numbered, go forward only and are one transaction each, so that a crash
+// leaves either the old version or the new one.
 //
 // Thread rule: one thread; the store's connection, outside a transaction.
 #pragma once
@@ -20,10 +21,11 @@ inline constexpr std::int64_t kSchemaVersion = 1;
 
 enum class Content { empty, ours };
 
-/// Whose database it is; changes nothing. A foreign or newer one is `unavailable`.
+/// Checks that the database belongs to Gantry; changes nothing. A foreign or newer one is
+/// `unavailable`.
 [[nodiscard]] Result<Content> identify(Database& db, const std::string& file);
 
-/// Brings it to kSchemaVersion. A new store gets `store_id` and a new epoch.
+/// Migrates the database to kSchemaVersion. A new store gets `store_id` and a new epoch.
 [[nodiscard]] Result<void> migrate(Database& db, const std::string& store_id, std::int64_t now_ms);
 
 }  // namespace gantry::state

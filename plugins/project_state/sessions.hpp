@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sessions.hpp: development sessions: {id, rev, name, roots[], branch?, open_files[], attributes{}, created_ms,
-// updated_ms}.
+// sessions.hpp: development sessions: {id, rev, name, roots[], branch?, open_files[], attributes{},
+// created_ms, updated_ms}.
 //
-// `rev` starts at 1 and grows by one with each change, the deletion included. Ids are the store's, 128 random bits.
+// `rev` starts at 1 and grows by one with each change, the deletion included. Ids are the store's,
+// 128 random bits.
 // Members that are null do not exist: a merge patch could not express them.
 //
 // Thread rule: one thread, the store's.
-// Bounds: name 1 KiB, branch 1 KiB, 256 roots and 10,000 open files of 4 KiB each, attributes 1 MiB and 64 levels deep,
-//   a whole session 2 MiB, a page of a list 1,000 sessions or 4 MiB.
+// Bounds: name 1 KiB, branch 1 KiB, 256 roots and 10,000 open files of 4 KiB each, attributes 1 MiB
+//   and 64 levels deep, a whole session 2 MiB, a page of a list 1,000 sessions or 4 MiB.
 #pragma once
 
 #include <gantry/json.hpp>
@@ -19,11 +20,12 @@
 
 namespace gantry::state {
 
-/// What create and a patch may set. Checks names, types and sizes; `whole`: a session must be complete.
+/// Checks the names, types and sizes of the fields that create and a patch may set. `whole`: a
+/// session must be complete.
 [[nodiscard]] Result<void> check_session_fields(const json& fields, bool whole);
 
 [[nodiscard]] Result<json> create_session(Transaction& tx, const json& fields);
-/// `rev` empty: waived.
+/// `rev` empty: any revision.
 [[nodiscard]] Result<json> update_session(Transaction& tx, const std::string& id, std::optional<std::uint64_t> rev,
                                           const json& patch);
 [[nodiscard]] Result<json> delete_session(Transaction& tx, const std::string& id, std::optional<std::uint64_t> rev);
@@ -35,7 +37,8 @@ struct SessionFilter {
   std::optional<std::string> branch;  ///< exactly
 };
 
-/// In the order of creation. `cursor`: what a page before this one gave as next_cursor, for the same filter.
+/// The sessions in the order of creation. `cursor`: the next_cursor of the page before, for the
+/// same filter.
 [[nodiscard]] Result<json> list_sessions(Database& db, const Ledger& ledger, const SessionFilter& filter,
                                          const std::optional<std::string>& cursor, std::uint64_t limit);
 

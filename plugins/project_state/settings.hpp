@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// settings.hpp: JSON values by key, for the user or for one workspace.
+// settings.hpp: settings: JSON values by key, for the user or for one workspace.
 //
-// A value comes back as it went in: 1 stays an integer, 1.0 a fraction. The first set fixes a key's type in its scope,
-// one of JSON's (boolean, number, string, array, object); another type is `conflict`, unless the caller says `retype`.
-// Null deletes. The rev of a deleted setting lives on and grows when it is set again, so that a change in between
-// is seen; `rev: 0` in a set means "only if there is no value".
+// A value is returned as it was set: 1 stays an integer, 1.0 a fraction. The first set fixes a
+//   key's type in its scope, one of JSON's (boolean, number, string, array, object); another type
+//   is `conflict`, unless the caller says `retype`. Null deletes. The rev of a deleted setting
+//   lives on and grows when the setting is set again, so that a change in between is noticed; `rev:
+//   0` in a set means "only if there is no value".
 //
 // Thread rule: one thread, the store's.
-// Bounds: key 256 bytes, value 1 MiB of JSON and 64 levels; Limits::max_settings, in which deleted ones count until
-//   they are pushed out, oldest first. A page of a list is 1,000 settings or 4 MiB.
+// Bounds: key 256 bytes, value 1 MiB of JSON and 64 levels; Limits::max_settings, in which deleted
+//   ones count until they are removed, the oldest first. A page of a list is 1,000 settings or 4
+//   MiB.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +26,12 @@ namespace gantry::state {
 struct Scope {
   std::string workspace;  ///< canonical folder; empty: the user's
   [[nodiscard]] std::string stored() const { return workspace.empty() ? "user" : "workspace:" + workspace; }
-  /// Adds `scope` and `workspace` as clients see them.
+  /// Adds the members `scope` and `workspace` to an answer.
   void show(json& object) const;
 };
 
 struct SetOptions {
-  std::optional<std::uint64_t> rev;  ///< empty: whatever it is
+  std::optional<std::uint64_t> rev;  ///< empty: any revision
   bool retype = false;
 };
 
@@ -41,7 +43,7 @@ struct SetOptions {
 /// `type` given: a value of another type is `conflict`.
 [[nodiscard]] Result<json> get_setting(Database& db, const Ledger& ledger, const Scope& scope, const std::string& key,
                                        const std::optional<std::string>& type);
-/// Those that have a value, in the order in which their keys were first set.
+/// The settings that have a value, in the order in which their keys were first set.
 [[nodiscard]] Result<json> list_settings(Database& db, const Ledger& ledger, const Scope& scope,
                                          const std::string& prefix, const std::optional<std::string>& cursor,
                                          std::uint64_t limit);

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sqlite.hpp: a thin layer over SQLite's C interface: handles that close themselves, errors as values.
+// sqlite.hpp: a thin layer over SQLite's C interface: handles that close themselves, errors as
+// values.
 //
 // Thread rule: a Database and its Queries are used by one thread at a time.
-// Errors: every failure of SQLite is `storage_failed`, with what was done, the file, SQLite's words and what to do.
-//   poisoned() becomes true when an error means that this connection's view may no longer be what is on the disk
-//   (fsync failed, damage found): close it, open anew, check.
+// Errors: every failure of SQLite is `storage_failed`, with the action, the file, SQLite's message
+//   and what to do. poisoned() becomes true when an error means that the disk may no longer agree
+//   with this connection (fsync failed, damage found): close it, open anew, check.
 // Never: a statement stays open after its Query; a lock outlives its Query or transaction.
 #pragma once
 
@@ -31,22 +32,22 @@ class Database {
 
   /// Runs statements that return nothing of interest.
   [[nodiscard]] Result<void> exec(const char* sql);
-  /// The error for SQLite's `code`, which came of `doing`.
+  /// The error for SQLite's `code` from the action `doing`.
   [[nodiscard]] Error error(int code, std::string_view doing);
 
   [[nodiscard]] bool poisoned() const { return poisoned_; }
-  /// SQLite found that the file is damaged or no database.
+  /// True: SQLite found that the file is damaged or no database.
   [[nodiscard]] bool damaged() const { return damaged_; }
   void poison() { poisoned_ = true; }
   [[nodiscard]] bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
-  /// The file has been moved, replaced or deleted since it was opened.
+  /// True: the file has been moved, replaced or deleted since it was opened.
   [[nodiscard]] bool moved() const;
   [[nodiscard]] sqlite3* handle() const { return handle_; }
 
  private:
   friend class Query;
   Database(sqlite3* handle, std::string file) : handle_(handle), file_(std::move(file)) {}
-  /// A prepared statement for a literal; kept until the database closes.
+  /// Prepares the statement of a literal; it is kept until the database closes.
   [[nodiscard]] Result<sqlite3_stmt*> prepare(const char* sql);
 
   sqlite3* handle_;
@@ -56,7 +57,8 @@ class Database {
   std::unordered_map<const char*, sqlite3_stmt*> statements_;  // by the literal's address
 };
 
-/// One run of a prepared statement. `sql` must be a literal. At most one Query per literal is alive at a time.
+/// One run of a prepared statement. `sql` must be a literal. At most one Query per literal is alive
+/// at a time.
 class Query {
  public:
   template <class... Args>
@@ -71,7 +73,7 @@ class Query {
 
   /// True: there is a row. False: there is none left.
   [[nodiscard]] Result<bool> next();
-  /// Steps to the end, whatever rows come.
+  /// Steps to the end and ignores all rows.
   [[nodiscard]] Result<void> run();
 
   [[nodiscard]] std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }

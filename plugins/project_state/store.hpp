@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// store.hpp: the one writer. Commands go in, results come out, events follow once they are committed.
+// store.hpp: the only writer of the database. Commands are executed, and events follow once they
+// are committed.
 //
-// A command runs in one transaction that holds all of it: the comparison of revisions, the rows, the event, the memory
-// of its mutation id, and the head of the log. commit() returns a result only after COMMIT has returned with
-// synchronous=FULL; whoever answers a caller with it has something that survives kill -9 and a power cut. Events are
-// read back from the log (events_after), so that one which was not committed cannot be sent.
+// A command runs in one transaction that holds all of it: the comparison of revisions, the rows,
+//   the event, the record of its mutation id, and the head of the log. commit() returns a result
+//   only after COMMIT has returned with synchronous=FULL: an answer to a caller then survives kill
+//   -9 and a power cut. Events are read back from the log (events_after), so that an event that was
+//   not committed cannot be sent.
 //
-// Thread rule: one thread. It may block for as long as the disk does. Group commit would go behind commit(), a
-//   SAVEPOINT for each command.
-// Errors: `storage_failed` for the disk; what a command returns is passed on, and then nothing of it is kept. When the
-//   disk refuses an fsync or shows damage, the connection is dropped and the next call opens and checks anew.
-// Bounds: Limits. Commands that would exceed a bound on data are `too_large`; the log and the remembered mutations
-//   drop their oldest. SQLite's write-ahead log, which another program keeps from being emptied for as long as it
-//   reads, may be as large as data and event log together; then commands are `storage_failed`.
+// Thread rule: one thread. It may block for as long as the disk does. Group commit could be added
+//   behind commit(), with a SAVEPOINT for each command.
+// Errors: `storage_failed` for the disk; an error of a command is passed on, and then all of the
+//   command is rolled back. When the disk refuses an fsync or shows damage, the connection is
+//   dropped and the next call opens and checks anew.
+// Bounds: Limits. Commands that would exceed a bound on data are `too_large`; the log and the
+//   remembered mutations drop their oldest. Another program that reads keeps SQLite's write-ahead
+//   log from being emptied; the log may then grow as large as data and event log together, after
+//   which commands are `storage_failed`.
 // Never: an acknowledgement before COMMIT; a gap in seq; a start from empty where a store has been.
 #pragma once
 
@@ -41,10 +45,10 @@ struct Limits {
   std::uint64_t max_log_bytes = 256ULL << 20;
   std::uint64_t max_mutations = 100'000;
   std::uint64_t max_mutation_bytes = 64ULL << 20;
-  std::int64_t mutation_keep_ms = 24LL * 60 * 60 * 1000;  ///< of time in which the store is open
+  std::int64_t mutation_keep_ms = 24LL * 60 * 60 * 1000;  ///< of the time in which the store is open
 };
 
-/// The store's one row of counts; as of the transaction that read it.
+/// The store's one row of counts, as of the transaction that read it.
 struct Ledger {
   std::string epoch;
   std::uint64_t seq = 0;    ///< of the newest event
@@ -57,25 +61,26 @@ struct Ledger {
   std::uint64_t mutation_bytes = 0;
 };
 
-/// Which mutation of which client a command is.
+/// The mutation that a command belongs to.
 struct Mutation {
   std::string client;
   std::string id;    ///< JSON text, so that 7 and "7" differ
   std::string body;  ///< a digest of the command
-  json cause;        ///< as events show it
+  json cause;        ///< as events contain it
 };
 
-/// What a command sees while it runs.
+/// A command's access to the store while it runs.
 class Transaction {
  public:
   struct Now {
-    std::int64_t wall_ms;      ///< for people
-    std::int64_t mutation_ms;  ///< what the age of mutations is told by
+    std::int64_t wall_ms;      ///< wall clock, for people
+    std::int64_t mutation_ms;  ///< clock for the age of mutations
   };
   Transaction(Database& db, const Limits& limits, Ledger ledger_before, const Mutation* mutation, Now now)
       : db(db), limits(limits), ledger(std::move(ledger_before)), now(now), mutation_(mutation) {}
 
-  /// Appends to the log; once per command. `payload` gets the mutation as `cause`. The event's seq is then ledger.seq.
+  /// Appends to the log; once per command. `payload` gets the mutation as `cause`. The event's seq
+  /// is then ledger.seq.
   [[nodiscard]] Result<void> append(std::string_view topic, json payload);
   /// Accounts for data that grows from `before` to `after` bytes; `too_large` beyond the bound.
   [[nodiscard]] Result<void> resize(std::uint64_t before, std::uint64_t after);
@@ -108,7 +113,7 @@ class Store {
     std::string folder;
     Limits limits;
     std::function<std::int64_t()> wall_ms;
-    /// Of a clock that only goes on, from wherever.
+    /// A steady clock with any origin.
     std::function<std::int64_t()> steady_ms;
     std::function<void(Level, const std::string&)> log;
   };
@@ -118,13 +123,15 @@ class Store {
   Store& operator=(const Store&) = delete;
   ~Store() { close(); }
 
-  /// Opens, checks and migrates, unless it is open. `unavailable`: it will not open by itself (another process has it,
-  /// a newer schema, another program's file, damage, a loss). `storage_failed`: the disk; the next call tries again.
+  /// Opens, checks and migrates, unless the store is open. `unavailable`: the store will not open
+  /// by itself (another process has it, a newer schema, another program's file, damage, a loss).
+  /// `storage_failed`: the disk; the next call tries again.
   [[nodiscard]] Result<void> ensure_open();
-  /// Says in the folder that the end was orderly. The next call would open again.
+  /// Marks in the folder that the end was orderly. A later call would open the store again.
   void close();
 
-  /// The command's result as JSON text, committed; or, when its mutation is known, the result of the first time.
+  /// Commits the command and returns its result as JSON text; if its mutation is known, the
+  /// original result.
   [[nodiscard]] Result<std::string> commit(const Command& command);
   [[nodiscard]] Result<std::string> read(const std::function<Result<json>(Database&, const Ledger&)>& body);
 
@@ -132,8 +139,8 @@ class Store {
   /// The next events after `seq`, at most `limit`, in order.
   [[nodiscard]] Result<std::vector<LoggedEvent>> events_after(std::uint64_t seq, std::uint64_t limit);
 
-  /// The log's end as of the last commit or open, and as of the open alone; asks nothing of the disk. The epoch is
-  /// empty before the first open.
+  /// The end of the log as of the last commit or open, and as of the open alone; neither reads the
+  /// disk. The epoch is empty before the first open.
   [[nodiscard]] const CleanMark& head() const { return head_; }
   [[nodiscard]] const CleanMark& opened_at() const { return opened_at_; }
 
@@ -159,7 +166,7 @@ class Store {
   std::unique_ptr<Database> db_;
   bool wal_is_noted_ = false;
   std::int64_t mutation_offset_ms_ = 0;  // between the steady clock and that of the mutations
-  // As of the last commit or open. A store that reopens behind it has lost something.
+  // As of the last commit or open. A store that reopens with less has lost something.
   CleanMark head_;
   CleanMark opened_at_;
 };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/echo.hpp: calls of 200 bytes over a Unix socket, answered by Gantry's host through a
-// plugin and by others.
+// tests/bench/echo.hpp: the echo rows: calls of 200 bytes over a Unix socket, answered by Gantry's
+// host through a plugin, and by other servers.
 #pragma once
 
 #include <vector>
@@ -14,12 +14,12 @@ namespace bench {
 struct EchoWorkload {
   Workload workload;
   EchoLoad load;
-  bool polling = false;  ///< Gantry's host polls
+  bool polling = false;  ///< polling of Gantry's host is on
 };
 
 [[nodiscard]] std::vector<EchoWorkload> echo_workloads();
 
-/// All servers that are there, a round each in turn; each round has a server of its own.
+/// Measures all installed servers, one round each in turn; each round starts a new server.
 [[nodiscard]] Group measure(const EchoWorkload& echo, const Options& options);
 
 }  // namespace bench

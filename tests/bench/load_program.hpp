@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/load_program.hpp: the load of the echo rows by a peer's own client, a program that
-// speaks the protocol of peers/echo_load.hpp.
+// tests/bench/load_program.hpp: the load of the echo rows from a peer's own client, a program that
+// follows the protocol of peers/echo_load.hpp.
 #pragma once
 
 #include <string>
@@ -14,10 +14,11 @@ namespace bench {
 
 class LoadProgram {
  public:
-  /// Starts `words` with the load's figures behind the first two, and waits until it is connected.
-  /// Throws with what it said when it is not.
+  /// Starts `words` with the figures of the load behind the first two, and waits until the program
+  /// is connected. On failure throws with the program's message.
   LoadProgram(const std::vector<std::string>& words, EchoLoad load);
-  /// Calls for so long, then waits for the last answers. Throws with what it said when it failed.
+  /// Calls for `seconds`, then waits for the last answers. On failure throws with the program's
+  /// message.
   [[nodiscard]] EchoCounts run(double seconds);
 
  private:

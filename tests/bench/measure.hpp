@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/measure.hpp: one workload, run by all programs that have it, and what became of its
-// goals.
+// tests/bench/measure.hpp: measures one workload with all programs that have it, and compares the
+// results with its goals.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@
 
 namespace bench {
 
-/// One program's rounds. `failure` is empty or says what went wrong.
+/// The rounds of one program. `failure` is empty, or says what went wrong.
 struct Measured {
   Listed listed;
   std::string label;
@@ -25,15 +25,16 @@ struct Measured {
   [[nodiscard]] double speed() const { return median(each(&Run::speed)); }
 };
 
-/// A goal beside what was measured. Samples are ratios of speed, a round each, or nanoseconds above for `above_ns`.
+/// A goal and the samples for it. Samples are ratios of speed, one a round, or, for `above_ns`,
+/// nanoseconds above the peer.
 struct Outcome {
   Goal goal;
   std::string peer;
   std::vector<double> samples;
-  double ratio = 0;       ///< median ratio of speed; what plots show
+  double ratio = 0;       ///< median ratio of speed, which plots show
   double ratio_goal = 1;  ///< the goal as such a ratio
   [[nodiscard]] bool met() const { return ratio >= ratio_goal; }
-  /// "3.4x the best peer (go), goal 2x: met"
+  /// Text such as "3.4x the best peer (go), goal 2x: met".
   [[nodiscard]] std::string words() const;
 };
 
@@ -41,16 +42,16 @@ struct Group {
   Workload workload;
   std::vector<Measured> rows;  ///< the fastest first
   std::vector<Outcome> outcomes;
-  double spin = 1;                      ///< how many times its best time the fixed loop took just before
-  std::vector<std::string> missing;     ///< what is not installed
-  std::vector<std::string> unmeasured;  ///< whom a goal names and no row shows
+  double spin = 1;                      ///< duration of the fixed loop just before, as a multiple of its best time
+  std::vector<std::string> missing;     ///< programs that are not installed
+  std::vector<std::string> unmeasured;  ///< peers that a goal names and no row shows
 };
 
-/// A round of each row in turn by `once`, then the goals.
+/// Runs one round of each row in turn by `once`, then evaluates the goals.
 [[nodiscard]] Group measure_rows(const Workload& workload, std::vector<Measured> rows, const Options& options,
                                  const std::function<Run(Measured&)>& once);
 
-/// All programs that list the workload, a round each in turn.
+/// Measures all programs that list the workload, one round each in turn.
 [[nodiscard]] Group measure(const Workload& workload, const std::vector<Listed>& listed, const Options& options);
 
 /// The group as rows of the JSON file.

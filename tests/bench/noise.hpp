@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/noise.hpp: how steady the machine was while others were measured.
+// tests/bench/noise.hpp: how steady the machine was during the measurements.
 #pragma once
 
 #include <string>
@@ -10,13 +10,14 @@
 
 namespace bench {
 
-/// Times a fixed loop on core 0 now and then, and watches who else used the processors.
+/// Times a fixed loop on core 0 now and then, and measures the processor time of other programs.
 class Noise {
  public:
   Noise();
-  /// Returns how many times its best time the loop took just now.
+  /// Runs the loop; returns its duration as a multiple of its best time.
   double sample();
-  /// One line: the loop's spread, the load average, the processor time of others and of the hypervisor.
+  /// One line: the spread of the loop's times, the load average, the processor time of other
+  /// programs and of the hypervisor.
   [[nodiscard]] std::string words() const;
   [[nodiscard]] Row row() const;
 
@@ -27,7 +28,7 @@ class Noise {
     double total = 0;
   };
   [[nodiscard]] static Ticks ticks();
-  /// This process and its children, in seconds.
+  /// The processor time of this process and its children, in seconds.
   [[nodiscard]] static double own_cpu();
 
   std::vector<double> ms_;

@@ -22,7 +22,7 @@ struct Options {
   bool quick = false;
 };
 
-/// One line of the table; times and sizes in `unit`.
+/// One row of the table; times and sizes are in `unit`.
 struct Row {
   std::string workload, peer, metric, unit;
   std::string better = "lower";
@@ -53,10 +53,10 @@ struct Row {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// A child process, killed and waited for at the end.
+/// A child process; the destructor kills it and waits for it.
 class Child {
  public:
-  /// With pipes to its stdin and from its stdout if `piped`; else both are /dev/null. stderr is /dev/null.
+  /// `piped`: its stdin and stdout are pipes; else both are /dev/null. stderr is /dev/null.
   Child(const std::vector<std::string>& words, const std::vector<std::string>& environment, bool piped);
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
@@ -64,9 +64,9 @@ class Child {
   [[nodiscard]] pid_t pid() const { return pid_; }
   [[nodiscard]] int in() const { return in_; }
   [[nodiscard]] int out() const { return out_; }
-  /// User and system time so far, of it alone.
+  /// The user and system time of the child so far, without its own children.
   [[nodiscard]] double cpu_seconds() const;
-  /// The same by its clock: in nanoseconds instead of ticks.
+  /// As cpu_seconds(), from the child's processor clock: in nanoseconds instead of ticks.
   [[nodiscard]] double clock_seconds() const;
   [[nodiscard]] double rss_mib() const;
   [[nodiscard]] double pss_mib() const;
@@ -77,12 +77,12 @@ class Child {
   int out_ = -1;
 };
 
-/// Connects to a Unix socket as soon as somebody listens; -1 after 10 s.
+/// Connects to a Unix socket as soon as a server listens; -1 after 10 s.
 [[nodiscard]] int connect_soon(const std::string& socket);
 void write_all(int fd, const std::string& text);
-/// Reads until a line end; empty on EOF.
+/// Reads up to a line end; empty on EOF.
 [[nodiscard]] std::string read_line(int fd);
-/// A folder of its own, removed by the system's cleaner at the latest.
+/// Makes a temporary folder, which the system's cleaner removes at the latest.
 [[nodiscard]] std::string temp_dir();
 
 // The workloads.

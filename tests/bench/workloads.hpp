@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/bench/workloads.hpp: the table of workloads that programs are measured with, and Gantry's
-// goals.
+// tests/bench/workloads.hpp: the table of the measured workloads, with Gantry's goals.
 #pragma once
 
 #include <string>
@@ -11,19 +10,20 @@
 
 namespace bench {
 
-/// Gantry is to be `at_least` times as fast as the fastest of `peers` (none named: of all peers), or, if `above_ns` is
-/// set, to take at most so much longer for an operation, or, if `at_most_ns` is, so long, whatever others do.
+/// The goal is that Gantry is `at_least` times as fast as the fastest of `peers` (empty: of all
+/// peers); or, with `above_ns`, takes at most that much longer for an operation; or, with
+/// `at_most_ns`, takes at most that long, whatever the peers need.
 struct Goal {
   std::vector<std::string> peers;
   std::string words;
   double at_least = 1;
   double above_ns = 0;
-  std::string ours = "gantry";  ///< the row of Gantry that the goal is for
+  std::string ours = "gantry";  ///< the row of Gantry that the goal concerns
   double at_most_ns = 0;
 };
 
-/// A row that comes from a workload of another name; `program` "" is every peer but the limits, if some program lists
-/// the workload by its own name.
+/// A row from a workload of another name; an empty `program` means every peer except the limits, if
+/// some program lists the workload by its own name.
 struct Also {
   std::string program, argument, label;
 };
@@ -32,7 +32,7 @@ enum class Unit { kRate, kTime };
 
 struct Workload {
   std::string name;      ///< as shown
-  std::string argument;  ///< as listed by the programs
+  std::string argument;  ///< as the programs list it
   double ops = 1e6;
   bool one_core = false;
   Unit unit = Unit::kRate;
@@ -40,7 +40,7 @@ struct Workload {
   std::vector<Also> also;
 };
 
-/// The table, followed by what the programs list beyond it (without a goal).
+/// The table, followed by further workloads that the programs list (without a goal).
 [[nodiscard]] std::vector<Workload> workloads(const std::vector<Listed>& listed);
 
 }  // namespace bench

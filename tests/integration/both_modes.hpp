@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What a client sees of a plugin, in a process of its own and inside the host: one script is played to both, and the
-// transcripts are compared whole.
+// Compares a plugin in a process of its own with the same plugin inside the host, as a client sees
+// it: one script runs against both, and the transcripts must be equal.
 //
 // Thread rule: one thread.
 #pragma once
@@ -16,14 +16,15 @@
 
 namespace gantry::host::test {
 
-/// A client that writes down what it says and hears: of each call in the order in which it came, the calls in the order
-/// in which they were made, then what it was asked, then the events. Between these no order is promised.
+/// A client that records its messages and the host's: for each call in the order of arrival, the
+/// calls in the order in which they were made, then the calls to the client, then the events. No
+/// order is promised between these.
 ///
-/// Not written down as it is, because it differs between two runs of the same host:
+/// Replaced in the transcript, because these differ between two runs of the same host:
 ///   the sandbox's folder            $BOX
 ///   ids of 32 hexadecimal digits    ID-1, ID-2, ... in the order in which they came
 ///   members named in kNeverTheSame  their name
-///   credits of one call             their sum: how many are told at once is the writer's choice
+///   credits of one call             their sum: how many are sent at once is the choice of the sender
 class Talk {
  public:
   explicit Talk(const Sandbox& box);
@@ -36,23 +37,23 @@ class Talk {
   void item(int id, const json& item);
   void end(int id);
   void cancel(int id);
-  /// Waits until so many items of that call have come in all.
+  /// Waits until `items` items of that call have come in total.
   void hear_items(int id, std::size_t items);
   void hear_end(int id);
   void hear_progress(int id);
-  /// Waits until so much credit of that call has come in all.
+  /// Waits until `items` credits of that call have come in total.
   void hear_credit(int id, int items);
   json answer(int id);
 
   void subscribe(const json& topics);
-  /// Waits until so many events have come in all.
+  /// Waits until `events` events have come in total.
   void hear_events(std::size_t events);
 
-  /// Asks until the result is so; not written down.
+  /// Calls again and again until the result fulfils the condition; not recorded.
   void until(const std::string& method, const json& params, const std::function<bool(const json& result)>& holds);
-  /// Of the items of that call only those that this takes are written down.
+  /// Of the items of that call only those that `takes` accepts are recorded.
   void only(int id, std::function<bool(const json& item)> takes);
-  /// The items of that call that were written down.
+  /// The items of that call that were recorded.
   [[nodiscard]] const std::vector<json>& items(int id) { return spoken_.at(id).items; }
 
   [[nodiscard]] std::string transcript() const;
@@ -85,18 +86,19 @@ class Talk {
 };
 
 struct Stage {
-  /// Those that are configured, by name: paths of libraries, empty for those that come with the host.
+  /// The configured plugins by name: paths of libraries, empty for those that come with the host
   std::map<std::string, std::string> plugins;
-  std::string config{};  ///< more of it
+  std::string config{};  ///< further configuration
   std::function<void(Sandbox& box)> prepare{};
 };
 
 using Script = std::function<void(Talk& talk, Sandbox& box)>;
 
-/// Plays it to a host where all of these are inline, and to one where each has a process. What differs is shown.
+/// Runs the script against a host with all of these plugins inline, and one with a process for
+/// each. Shows the differences.
 void same_in_both_modes(const Stage& stage, const Script& script);
 
-/// Of those in tests/plugins.
+/// A stage with these plugins of tests/plugins.
 [[nodiscard]] inline Stage stage_of(const std::vector<std::string>& names) {
   Stage stage;
   for (const auto& name : names) stage.plugins[name] = gantry::folders::build() + "/tests/plugins/" + name + ".so";

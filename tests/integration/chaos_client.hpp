@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client that keeps several calls of many kinds open at once, and knows of each what may come of it.
+// A client that keeps several calls of many kinds open at once, and knows the allowed outcomes of
+// each.
 //
-// Thread rule: one thread. Nothing of it asserts: what is wrong is collected, for the thread that may say so.
+// Thread rule: one thread. The client asserts nothing: errors are collected, for the thread that
+// may assert.
 #pragma once
 
 #include <atomic>
@@ -22,20 +24,20 @@ namespace gantry::host::test {
 
 class ChaosClient;
 
-/// One call: what is asked, and what may come of it.
+/// One call: the request, and its allowed outcomes.
 struct Act {
-  std::string kind;  ///< of its plugin and its shape, for people
+  std::string kind;  ///< plugin and shape, for people
   std::string method;
   json params = json::object();
-  std::set<std::string> failures{};  ///< kinds of errors that the contract allows here; none: it must succeed
-  /// Whether this result is the right one. Absent: only a failure is right.
+  std::set<std::string> failures{};  ///< kinds of errors that the contract allows here; empty: the call must succeed
+  /// True: the result is correct. Absent: only a failure is correct.
   std::function<bool(const json& result)> right{};
-  /// A notification of this call; false: it is wrong.
+  /// Checks a notification of this call. False: it is wrong.
   std::function<bool(ChaosClient& client, int id, const std::string& method, const json& params)> hears{};
-  int cancel_after = -1;  ///< so many turns of the client; negative: never
+  int cancel_after = -1;  ///< after this many turns of the client; negative: never
 };
 
-/// What all clients of a run share.
+/// The state that all clients of a run share.
 struct ChaosShared {
   std::atomic<std::int64_t> ledger_tried{0};
   std::atomic<std::int64_t> ledger_acknowledged{0};
@@ -48,16 +50,16 @@ class ChaosClient {
   using Random = std::mt19937_64;
   using NextAct = std::function<Act(Random& random)>;
 
-  /// Connects and says that it answers. What fails is in wrong().
+  /// Connects and announces that it answers calls. A failure is in wrong().
   ChaosClient(const std::filesystem::path& socket, std::uint64_t seed, NextAct next);
   ChaosClient(const ChaosClient&) = delete;
   ChaosClient& operator=(const ChaosClient&) = delete;
   ~ChaosClient();
 
-  /// Makes calls until `enough` says so, or something is wrong; then waits for what is open, and looks whether anything
-  /// comes that nobody waits for.
+  /// Makes calls until `enough` returns true, or something is wrong; then waits for the open calls,
+  /// and checks that no unexpected message comes.
   void run(const std::function<bool(std::size_t made)>& enough);
-  /// One call, to its end.
+  /// Performs one call to its end.
   void perform(Act act);
 
   void credit(int id, std::uint32_t items);
@@ -79,7 +81,8 @@ class ChaosClient {
   void begin(Act act);
   void send(const json& message);
   void cancel_some();
-  /// Moves bytes until a message is there; false: nothing came for too long, or the host has closed.
+  /// Moves bytes until a message is there. False: nothing came for too long, or the host has closed
+  /// the connection.
   [[nodiscard]] bool turn();
   void handle(const json& message);
   void answered(const json& message);
@@ -100,10 +103,10 @@ class ChaosClient {
 
 /// A call of any kind that the plugins of the chaos configuration serve.
 [[nodiscard]] Act any_act(ChaosClient::Random& random, ChaosShared& shared);
-/// One of each kind.
+/// One call of each kind.
 [[nodiscard]] std::vector<Act> one_of_each(ChaosClient::Random& random, ChaosShared& shared);
 
-/// What typed.ending may be configured to.
+/// The values that typed.ending may be configured to.
 inline const std::vector<std::string> kEndings{"!", "?", "..."};
 
 }  // namespace gantry::host::test

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The real binary, in a folder of its own.
+// Runs the real binary, in a folder of its own.
 #pragma once
 
 #include <fcntl.h>
@@ -27,7 +27,7 @@ namespace gantry::host::test {
 
 namespace fs = std::filesystem;
 
-/// How long a test waits for what has to come.
+/// How long a test waits for an expected event.
 constexpr auto kTimeout = std::chrono::seconds(60);
 
 template <class F>
@@ -39,7 +39,7 @@ void wait_for(const std::string& what, F&& condition) {
   }
 }
 
-/// A finished command.
+/// The result of a finished command.
 struct Ran {
   int code = -1;
   std::string out;
@@ -121,13 +121,13 @@ class Sandbox {
     auto client = Client::connect(socket());
     if (!client) return std::nullopt;
     const auto status = client->call("host.status", json::object(), std::chrono::seconds(5));
-    // As it is called from here: it may be in a pid namespace of its own.
+    // As seen from here: the host may be in a pid namespace of its own.
     return status ? std::optional<pid_t>(client->pid()) : std::nullopt;
   }
-  /// More `NAME=value` for what is run.
+  /// Further `NAME=value` for commands that are run.
   std::vector<std::string> environment;
   bool names_socket = true;
-  std::string cwd;  ///< of what is run; empty: the test's own
+  std::string cwd;  ///< the working folder of commands; empty: the test's own
   std::string program = gantry::folders::build() + "/gantry";
 
   [[nodiscard]] pid_t spawn(const std::vector<std::string>& words, const fs::path& out, const fs::path& err,
@@ -135,7 +135,7 @@ class Sandbox {
     std::vector<std::string> all{program};
     if (names_socket) all.insert(all.end(), {"--socket", socket().string()});
     all.insert(all.end(), words.begin(), words.end());
-    std::vector<std::string> env = environment;  // the first of a name counts
+    std::vector<std::string> env = environment;  // of entries with one name the first counts
     for (std::string variable :
          {"GANTRY_STATE_DIR=" + (dir_ / "state").string(), "XDG_CONFIG_HOME=" + (dir_ / "config").string(),
           "HOME=" + dir_.string(), std::string("PATH=") + std::getenv("PATH")})
@@ -174,7 +174,7 @@ class Sandbox {
   std::vector<pid_t> started_;
 };
 
-/// No command may show its innards.
+/// No command may print internals.
 inline void require_civil(const Ran& ran) {
   for (const char* rude :
        {"terminate called", "what():", "Sanitizer", "std::", "boost::", "json.exception", "Aborted", "    #0 "}) {

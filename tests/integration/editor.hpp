@@ -12,7 +12,7 @@
 
 namespace gantry::host::test {
 
-/// What the fake server sends as the item `n` of a test/flood.
+/// The item `n` that the fake server sends in a test/flood.
 [[nodiscard]] inline std::string flood_item(int n, std::size_t size) {
   return R"({"jsonrpc":"2.0","method":"test/drop","params":{"n":)" + std::to_string(n) + R"(,"fill":")" +
          std::string(size, 'x') + "\"}}";
@@ -41,7 +41,8 @@ class StdioEditor {
     ::waitpid(pid_, nullptr, 0);
   }
 
-  /// Waits while the child does not read. False: it is gone. Uses nothing of Catch: any thread.
+  /// Waits while the child does not read. False: the child is gone. Uses nothing of Catch, so any
+  /// thread may call it.
   bool send(json message) {
     message["jsonrpc"] = "2.0";
     return send_text(message.dump());
@@ -63,7 +64,7 @@ class StdioEditor {
     return send({{"method", method}, {"params", params}});
   }
   [[nodiscard]] pid_t pid() const { return pid_; }
-  /// The child takes nothing more: its pipe is full, and it waits for somebody else.
+  /// True: the child reads nothing more, because it waits for another process; its pipe is full.
   [[nodiscard]] bool is_held_up() const {
     pollfd room{to_, POLLOUT, 0};
     return ::poll(&room, 1, 0) == 0 && state_of(pid_) == 'S';
@@ -84,16 +85,16 @@ class StdioEditor {
     (void)notify("initialized");
     return answer;
   }
-  /// The exit code.
+  /// Waits for the end of the child; returns its exit code.
   [[nodiscard]] int wait() {
     int status = 0;
     ::waitpid(std::exchange(pid_, -1), &status, 0);
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   }
 
-  /// The next message of any kind.
+  /// Waits for the next message of any kind.
   [[nodiscard]] json receive() { return json::parse(receive_text()); }
-  /// As it was written.
+  /// As receive(), as the text that was sent.
   [[nodiscard]] std::string receive_text() {
     std::string_view message;
     while (decoder_.next(message) != FrameDecoder::Status::message) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A host with language servers: the fake one, and the real clangd.
+// A host with language servers: the fake server, and the real clangd.
 #pragma once
 
 #include "tests/folders.hpp"
@@ -8,10 +8,11 @@
 
 namespace gantry::host::test {
 
-/// `more`: tables of the configuration.
+/// `more`: further tables of the configuration.
 inline void serve(Sandbox& box, const std::vector<std::string>& options, const std::string& isolation,
                   const std::string& more = {}) {
-  // Within the workspace, where the server may write, and where what it writes is no change of the project's.
+  // The log is in the workspace, where the server may write, and in a folder whose changes do not
+  // count as changes of the project.
   fs::create_directories(box.work() / ".cache");
   json command{gantry::folders::build() + "/tests/lsp_fake_server", "--log", (box.work() / ".cache" / "said").string()};
   for (const auto& option : options) command.push_back(option);
@@ -45,7 +46,7 @@ inline void reload(Client& client) {
   }
   return json::object();
 }
-/// Its process, which is another one afterwards.
+/// Kills the plugin's process, and waits until the host has noticed its end.
 inline void kill_plugin(Client& client) {
   const auto before = lsp_plugin(client);
   ::kill(before.at("pid").get<pid_t>(), SIGKILL);
@@ -68,7 +69,7 @@ struct Clangd {
     (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
     return box.connect();
   }
-  /// The server's process.
+  /// Makes a hover succeed; returns the pid of the server's process.
   pid_t hovers() {
     const auto result = client.call("lsp.request",
                                     {{"uri", (box.work() / "a.cpp").string()},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// `gantry plugin check` in a test.
+// Runs `gantry plugin check` in a test.
 #pragma once
 
 #include <map>
@@ -32,7 +32,7 @@ struct Checked {
   }
 };
 
-/// Runs these cases; none: all.
+/// Runs the cases in `only`; empty: all cases.
 inline Checked check(Sandbox& box, const fs::path& library, const std::vector<std::string>& only = {},
                      std::vector<std::string> more = {}) {
   std::vector<std::string> words{"plugin", "check", library.string(), "--json"};

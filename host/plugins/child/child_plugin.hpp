@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/child/child_plugin.hpp: a plugin in a process of its own. There the same
-// InlinePlugin runs it (child_main.hpp); here is the host's half, and the process.
+// host/plugins/child/child_plugin.hpp: a plugin in a process of its own. InlinePlugin runs it there
+// (child_main.hpp); here are the host's half, and the process.
 //
-// Life: start() on a thread that may block; then calls from any thread; stop() on a thread that may block. When the
-// process ends by itself, `died` is told once, before the open calls are answered `plugin_died`.
-// Thread rule: as Plugin. What the plugin is told is written where it is pushed, one message at a time.
-// Bounds: kMaxWaiting unwritten bytes let no more calls and items in (`overloaded`); kEventsOut events are with the
-// child at once.
-// A process that says nothing for twice `hung_after` while calls are open, and does not answer a ping, is killed: it
-// stands still as a whole (SIGSTOP, say), so that its own watch cannot tell.
+// Life: start() on a thread that may block; then calls from any thread; stop() on a thread that may
+// block. When the process ends by itself, `died` is called once, before the open calls are answered
+// `plugin_died`.
+// Thread rule: as Plugin. Messages to the plugin are written where they are pushed, one at a time.
+// Bounds: beyond kMaxWaiting unwritten bytes calls and items are refused (`overloaded`); the child
+// has at most kEventsOut events at once.
+// A process that sends nothing for twice `hung_after` while calls are open, and does not answer a
+// ping, is killed: then it is stopped as a whole (SIGSTOP, say), so that its own watch cannot
+// report a hang.
 #pragma once
 
 #include <sys/types.h>
@@ -36,9 +38,9 @@ struct ChildDeps {
   Workers& workers;
   Spawner& spawner;
   std::shared_ptr<PermitQueue> event_permits;
-  std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
+  std::filesystem::path program;  ///< runs a plugin when its first argument is `plugin-child`
   Confinement confinement;
-  Duration hung_after;  ///< a delivery that takes longer is a death; zero: nobody looks
+  Duration hung_after;  ///< a delivery that takes longer counts as a death; zero: no limit
   OnDeath died;
 };
 
@@ -47,7 +49,7 @@ class ChildPlugin final : public Plugin {
   static constexpr std::size_t kMaxWaiting = Link::kMaxOutbound / 2;
   static constexpr std::size_t kEventsOut = 64;
 
-  /// Blocks until the plugin runs there, or has refused, or `timeout` is over.
+  /// Blocks until the plugin runs in its process, has refused, or `timeout` is over.
   [[nodiscard]] static Result<std::shared_ptr<ChildPlugin>> start(const std::filesystem::path& library,
                                                                   PluginBasics basics, ChildDeps deps,
                                                                   const json& config, Duration timeout);
@@ -59,11 +61,12 @@ class ChildPlugin final : public Plugin {
   [[nodiscard]] std::vector<std::string> last_output() const override { return output_->last_lines(); }
 
  private:
-  /// How long a process whose socket has ended may take to end itself, and one to answer a ping.
+  /// How long a process whose socket has ended may take to exit, and a process to answer a ping.
   static constexpr auto kExitGrace = std::chrono::milliseconds(500);
-  /// Bytes of items that were on their way into streams which it gives to the next one. More: it is killed.
+  /// The bound for bytes of items on their way into streams that the plugin gives to its next
+  /// instance. Beyond it the process is killed.
   static constexpr std::size_t kMaxUndelivered = std::size_t{256} << 20;
-  /// Runs when a task comes to a queue that had none, on the thread that brings it.
+  /// Runs when a task comes to an empty queue, on the thread that brings the task.
   struct Waker final : Waiter {
     explicit Waker(ChildPlugin& p) : plugin(p) {
       wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).plugin.run_tasks(); };
@@ -91,7 +94,8 @@ class ChildPlugin final : public Plugin {
   void report_death(const std::string& why);
   void watch_silence();
   void look_for_silence();
-  /// Waits for the process at most until then; what became of it. Any thread, more than once.
+  /// Waits for the process at most until `until`; returns its Death, or nothing. Any thread, more
+  /// than once.
   [[nodiscard]] std::optional<Death> reap(std::chrono::steady_clock::time_point until);
   void kill() const;
 
@@ -113,24 +117,24 @@ class ChildPlugin final : public Plugin {
   std::optional<oneshot::Sender<Result<void>>> started_;
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();
 
-  // The worker's:
+  // These are the worker's:
   bool exited_ = false;
-  std::optional<std::string> why_;  ///< the link has ended, the process not yet
-  TimerKey timeout_ = 0;            ///< and how long that may last
-  // The link's worker's:
-  std::optional<std::string> hung_;  ///< why its process was killed
+  std::optional<std::string> why_;  ///< set: the link has ended, the process not yet
+  TimerKey timeout_ = 0;            ///< the limit for that
+  // These are the link's worker's:
+  std::optional<std::string> hung_;  ///< set: why the process was killed
   std::optional<std::chrono::steady_clock::time_point> pinged_{};
   bool heard_ = false;                                            ///< since the last ping
-  std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that it gives to the next one
+  std::map<std::uint64_t, PluginCall::Undelivered> undelivered_;  ///< of streams that the plugin gives away
   std::size_t undelivered_bytes_ = 0;
-  std::atomic<bool> watching_{false};  ///< a look is due
+  std::atomic<bool> watching_{false};  ///< the timer of the watch is set
   mutable Mutex mutex_;
   std::vector<std::string> enforced_ GANTRY_GUARDED_BY(mutex_);
   std::optional<Death> became_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   bool stopped_said_ GANTRY_GUARDED_BY(mutex_) = false;
   bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< with the child, the oldest first
+  std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< events that the child has, the oldest first
   Permit events_permit_ GANTRY_GUARDED_BY(mutex_);
 };
 

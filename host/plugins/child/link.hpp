@@ -2,8 +2,9 @@
 //
 // host/plugins/child/link.hpp: one end of the socket between the host and a plugin's process.
 //
-// Thread rule: send(), close_soon() and waiting() from any thread; start() once. What comes in is handed over on the
-// link's worker, one message at a time; so is the end, once, after which nothing comes.
+// Thread rule: send(), close_soon() and waiting() from any thread; start() once. Messages that come
+// in are passed on on the link's worker, one at a time; so is the end, once, after which nothing is
+// passed on.
 // Full: send() refuses beyond kMaxOutbound bytes, and the link ends.
 #pragma once
 
@@ -22,24 +23,24 @@ class Link final : public StreamPeer {
  public:
   static constexpr std::size_t kMaxOutbound = std::size_t{64} << 20;
   using Receive = std::function<void(const gantry_msg&, Descriptors)>;
-  /// Why: "the other end has closed it", or what was wrong with what came.
+  /// `why`: "the other end has closed it", or what was wrong with the bytes that came.
   using Ended = std::function<void(const std::string& why)>;
 
-  /// `fd`: a connected Unix stream socket, which is the link's from here on.
+  /// `fd`: a connected Unix stream socket, owned by the link from here on.
   Link(Worker& worker, int fd, std::size_t max_payload, Receive receive, Ended ended);
 
   void start();
-  /// False: it has ended, or is full.
+  /// False: the link has ended, or is full.
   bool send(const gantry_msg& msg, Descriptors descriptors = {});
-  /// Bytes that wait to be written.
+  /// The number of bytes that wait to be written.
   [[nodiscard]] std::size_t waiting() const { return outbox_.size(); }
-  /// Returns when all that waits is written. It blocks: for a thread that is no worker. False: not until then, or the
-  /// link has ended.
+  /// Blocks until all bytes are written; must not be called on a worker. False: `until` has passed,
+  /// or the link has ended.
   bool write_out(std::chrono::steady_clock::time_point until);
-  /// What waits is tried once more.
+  /// Tries once more to write the bytes that wait, then closes.
   void close_soon();
-  /// Worker. Nobody writes at the other end any more, though it may be open still: what has come is handed over, then
-  /// the link ends.
+  /// Worker. No process writes at the other end any more, though it may be open still: bytes that
+  /// have come are passed on, then the link ends.
   void finish(const std::string& why);
   void close() override { end("it was closed"); }
 
@@ -48,10 +49,10 @@ class Link final : public StreamPeer {
   void full() override {}
   void wait_for_input();
   void read();
-  /// What recv() returns; descriptors that came are kept for their frames.
+  /// Returns the result of recv(); descriptors that came are kept for their frames.
   [[nodiscard]] ssize_t receive_bytes(char* into, std::size_t size);
   [[nodiscard]] bool receive_frames();
-  /// Frames from what the socket has, once. False: it has nothing now, or the link has ended.
+  /// Reads frames once from the socket. False: the socket is empty now, or the link has ended.
   [[nodiscard]] bool read_once();
   void end(const std::string& why);
   [[nodiscard]] std::shared_ptr<Link> self() { return std::static_pointer_cast<Link>(shared_from_this()); }
@@ -59,7 +60,7 @@ class Link final : public StreamPeer {
   Receive receive_;
   Ended ended_;
   wire::Decoder decoder_;
-  std::deque<Descriptor> arrived_;  ///< their frames have not come yet
+  std::deque<Descriptor> arrived_;  ///< descriptors whose frames have not come yet
 };
 
 }  // namespace gantry::host

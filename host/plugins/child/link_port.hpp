@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/child/link_port.hpp: the host, as a plugin's instance in a process of its own sees
-// it: what it asks goes over the link, what comes back is handed in by who reads the link.
+// host/plugins/child/link_port.hpp: the port of a plugin's instance in a process of its own:
+// requests to the host go over the link, and the thread that reads the link hands in the answers.
 //
 // Thread rule: as PluginPort; learn(), forget(), answer(), answer_events(), arrived() and
 // stream_is_given() by the thread that reads the link.
@@ -42,14 +42,15 @@ class LinkPort final : public PluginPort {
 
   void learn(OriginId origin, std::string_view text);
   void forget(OriginId origin);
-  /// What the host says of a call that was made here.
+  /// Handles the host's message about a call that the plugin made.
   void answer(const gantry_msg& msg, Descriptors descriptors);
   void answer_events(bool go);
-  /// The host sends no more of a stream that was given away.
+  /// The host sends no more of a stream that the plugin gave away.
   void stream_is_given(std::uint64_t id);
-  /// Blocks until that is so of all of them. A host that does not say so in time ends this process.
+  /// Blocks until stream_is_given() was called for all such streams. A host that does not send it
+  /// in time ends this process.
   void wait_until_given();
-  /// The host has no more out than it may.
+  /// Takes an event. The host never has more events out than it may.
   void arrived(Event event);
 
  private:

@@ -2,14 +2,15 @@
 //
 // host/plugins/inline/delivery_watch.hpp: finds a delivery to a plugin that does not return.
 //
-// Each delivery has a number, which lies in a word with its name while the plugin is in it. A timer
-// looks at the word a few times within `timeout`: the same number each time, and the plugin hangs.
-// The timer is set by a delivery that finds none, and set again only by a look that finds a
-// delivery: a plugin that has nothing to do wakes nobody.
+// Each delivery has a number; a word holds it while the plugin is inside the delivery. A timer
+// looks at the word a few times within `timeout`: if the number is the same each time, the plugin
+// hangs. A delivery sets the timer if it is not set, and only a look that finds a delivery sets it
+// again: a plugin that has nothing to do causes no wake-ups.
 //
-// Thread rule: enter() and leave() serially, a few plain stores; the rest by the timer. `hung` is called there, once.
-// The word and the timer are Dekker's pattern (asymmetric_fence.hpp): a delivery writes its number, then looks for the
-// timer; the look takes the timer away, then looks for a number.
+// Thread rule: enter() and leave() serially, a few plain stores; the rest by the timer, where
+// `hung` is called, once. The word and the timer are Dekker's pattern (asymmetric_fence.hpp): a
+// delivery writes its number, then looks for the timer; the look takes the timer away, then looks
+// for a number.
 #pragma once
 
 #include <array>
@@ -29,11 +30,11 @@ namespace gantry::host {
 
 class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
  public:
-  /// Found after `timeout`, and at most a quarter of it later.
+  /// A hang is found after `timeout`, and at most a quarter of it later.
   static constexpr int kLooks = 4;
   using OnHung = std::function<void(const std::string& what)>;
 
-  /// `timeout` zero: nothing is watched.
+  /// `timeout` zero: deliveries are not watched.
   DeliveryWatch(Timers& timers, Duration timeout, OnHung hung)
       : timers_(timers), timeout_(timeout), hung_(std::move(hung)) {}
 
@@ -46,7 +47,7 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
     asymmetric_ ? detail::light_fence() : std::atomic_thread_fence(std::memory_order_seq_cst);
     if (!armed_.load(std::memory_order_relaxed) && !armed_.exchange(true)) arm();
   }
-  /// Any thread: `hung` is not called any more, unless it is just being called.
+  /// Any thread: `hung` is not called any more, except for a call that has begun.
   void end() { ended_.store(true, std::memory_order_relaxed); }
   void leave() noexcept {
     if (timeout_ == Duration::zero()) return;
@@ -86,7 +87,7 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
       std::memcpy(text.data() + i * sizeof word, &word, sizeof word);
     }
     std::atomic_thread_fence(std::memory_order_acquire);
-    if (number_.load(std::memory_order_relaxed) != number) {  // it has returned at the last moment
+    if (number_.load(std::memory_order_relaxed) != number) {  // the delivery has returned at the last moment
       arm();
       return;
     }
@@ -102,7 +103,7 @@ class DeliveryWatch : public std::enable_shared_from_this<DeliveryWatch> {
   std::array<std::atomic<std::uint64_t>, kWords> what_{};
   std::atomic<bool> armed_{false};
   std::atomic<bool> ended_{false};
-  // The timer's, of which there is one.
+  // These are the timer's; there is only one.
   std::uint64_t seen_ = 0;
   int looks_ = 0;
 };

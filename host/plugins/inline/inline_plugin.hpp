@@ -3,13 +3,14 @@
 // host/plugins/inline/inline_plugin.hpp: a plugin inside this process, behind the C boundary of
 // gantry/abi.h.
 //
-// Life: load() and start() on a thread that may block; then calls from any thread; stop() on a thread that may block.
-// The shared library is never closed.
-// Thread rule: everything but load, start and stop may be called from any thread and does not block. Calls into the
-// plugin are serial (SerialQueue), and no lock of ours is held across them.
-// Bounds: kMaxWaiting messages let no more calls and items in (`overloaded`), kMaxTimers timers, kMaxPosts posted
-// tasks; events wait in the port's subscription, whose oldest are dropped. An event whose handler fails is delivered
-// again, after a back-off, twice; then it becomes a dead letter of the bus, and the next one's turn comes.
+// Life: load() and start() on a thread that may block; then calls from any thread; stop() on a
+// thread that may block. The shared library is never closed.
+// Thread rule: everything but load, start and stop may be called from any thread and does not
+// block. Calls into the plugin are serial (SerialQueue), and no lock of ours is held across them.
+// Bounds: beyond kMaxWaiting messages calls and items are refused (`overloaded`); kMaxTimers
+// timers; kMaxPosts posted tasks; events wait in the port's subscription, whose oldest are dropped.
+// An event whose handler fails is delivered again, after a back-off, twice; then it becomes a dead
+// letter of the bus, and the next event follows.
 #pragma once
 
 #include <atomic>
@@ -28,14 +29,15 @@ namespace gantry::host {
 
 class InlinePlugin;
 
-/// For what a delivery may do to the process that it runs in: not return, end it, change its signals.
+/// What to do about a delivery that does not return, ends the process, or changes its signals.
 struct HungWatch {
-  /// After so long it is told, once, on a worker. Zero: nobody looks.
+  /// `hung` is called once, on a worker, for a delivery that takes longer. Zero: no limit.
   Duration timeout{};
   std::function<void(InlinePlugin& plugin, const Death& death)> hung{};
-  /// What a delivery that ends the process leaves behind (crash_mark.hpp); empty: nothing.
+  /// The file that a delivery leaves behind when it ends the process (crash_mark.hpp); empty: none.
   std::string crash_file{};
-  /// Between its deliveries: what it has made of the process's signals is put right (own_signals.hpp).
+  /// Between deliveries, put right the process's signals that the plugin has changed
+  /// (own_signals.hpp).
   bool mends_signals = false;
 };
 
@@ -43,22 +45,25 @@ class InlinePlugin final : public Plugin {
  public:
   static constexpr std::size_t kMaxTimers = 10'000;
   static constexpr std::size_t kMaxPosts = 100'000;
-  /// Messages that wait before calls and items are refused. What remains of the mailbox is enough for the rest.
+  /// With more waiting messages calls and items are refused. The rest of the mailbox suffices for
+  /// all other messages.
   static constexpr std::size_t kMaxWaiting = SerialQueue::kMaxTasks / 2;
 
-  /// Blocks. The library is loaded, checked against its manifest, and its object created. `library`: what is opened,
-  /// a copy perhaps of what `basics` name.
+  /// Blocks. Loads the library, checks it against its manifest, and creates its object. `library`:
+  /// the file to open, perhaps a copy of the one that `basics` name.
   [[nodiscard]] static Result<std::shared_ptr<InlinePlugin>> load(const std::filesystem::path& library,
                                                                   PluginBasics basics, Workers& workers,
                                                                   HungWatch watch = {});
   ~InlinePlugin() override;
 
-  /// Blocks. After a failure the plugin is destroyed and nothing else may be called.
+  /// Blocks. After a failure the plugin is destroyed and no other function may be called.
   [[nodiscard]] Result<void> start(const json& config);
   bool stop(Duration budget) override;
-  /// Gives up a plugin whose start() has not returned, with the thread that is in it. False: it has returned.
+  /// Gives up a plugin whose start() has not returned, with the thread that is in it. False:
+  /// start() has returned.
   [[nodiscard]] bool abandon_start();
-  /// Does not block: gives up a plugin that hangs, with its thread. `told` is called before its calls are answered.
+  /// Does not block: gives up a plugin that hangs, with its thread. `told` is called before its
+  /// calls are answered.
   void abandon(const Death& death, const OnDeath& told);
   [[nodiscard]] std::string runs_on() const override;
 
@@ -67,11 +72,11 @@ class InlinePlugin final : public Plugin {
     Delivering(Event what, Backoff between) : event(std::move(what)), backoff(between) {}
     const Event event;
     Backoff backoff;  ///< serial
-    int tries = 0;    ///< under the plugin's mutex_, as the next ones
+    int tries = 0;    ///< guarded by the plugin's mutex_, as the next members
     TimePoint not_before{};
-    bool inside = false;  ///< its handler has it now
+    bool inside = false;  ///< its handler has the event now
   };
-  /// While the plugin is called, by its strand.
+  /// Held while the plugin's code is called, by its strand.
   class Inside {
    public:
     Inside(InlinePlugin& plugin, std::string_view what) noexcept
@@ -104,12 +109,12 @@ class InlinePlugin final : public Plugin {
   void drain_events();
   [[nodiscard]] std::shared_ptr<Delivering> next_event();
   void dead_letter_event();
-  /// Instead of start().
+  /// Called instead of start().
   void give_up();
   void destroy_plugin();
   [[nodiscard]] bool stop_it(Duration budget);
 
-  // What the plugin calls; any thread.
+  // The functions that the plugin calls; any thread.
   std::int32_t on_post(void (*fn)(void*), void* arg);
   std::uint64_t on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg);
   std::int32_t on_timer_cancel(std::uint64_t id);
@@ -120,13 +125,13 @@ class InlinePlugin final : public Plugin {
   gantry_host host_{};
   gantry_plugin* plugin_ = nullptr;
   bool started_ = false;  ///< start() has released the queue
-  Descriptors handed_;    ///< serial: with the message that is being delivered
+  Descriptors handed_;    ///< serial: descriptors of the message that is being delivered
   const std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<DeliveryWatch> watch_;
-  std::string crash_file_;               ///< constant once it is loaded
+  std::string crash_file_;               ///< constant once the plugin is loaded
   bool mends_signals_ = false;           ///< likewise
-  std::atomic<bool> ending_{false};      ///< stop() or abandon() has begun; the other one leaves it alone
-  std::atomic<bool> start_over_{false};  ///< its start() has returned, or was given up; the other one leaves it alone
+  std::atomic<bool> ending_{false};      ///< stop() or abandon() has begun; the other one does nothing
+  std::atomic<bool> start_over_{false};  ///< start() has returned, or was given up; the other one does nothing
   std::atomic<bool> abandoned_{false};
   std::atomic<bool> event_drain_scheduled_{false};
   std::atomic<std::size_t> posts_{0};
@@ -137,7 +142,7 @@ class InlinePlugin final : public Plugin {
   CondVar stop_over_;
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
-  std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has it, or will again
+  std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has the event, or will have it again
 };
 
 }  // namespace gantry::host

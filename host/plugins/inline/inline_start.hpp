@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/inline/inline_start.hpp: a plugin is loaded and started inside this process, within
-// a time limit.
+// host/plugins/inline/inline_start.hpp: loads and starts a plugin inside this process, within a
+// time limit.
 //
-// It happens on a thread of its own, which is let go when it does not return: from the library's own initialisation,
-// from create() or from start(). Should it come back one day, what it has made is kept as it is, and nobody hears of
-// it.
+// The start happens on a thread of its own, which is detached when it does not return: from the
+// library's own initialisation, from create() or from start(). Should that thread return later, its
+// plugin is kept as it is, and nobody is told.
 //
-// Thread rule: wait() by one thread, which it blocks; give_up() from any thread, and a timer's.
+// Thread rule: wait() by one thread, which it blocks; give_up() from any thread, a timer's
+// included.
 #pragma once
 
 #include <filesystem>
@@ -30,14 +31,14 @@ class InlineStart {
   InlineStart(const InlineStart&) = delete;
   InlineStart& operator=(const InlineStart&) = delete;
 
-  /// Where the system gives no thread it happens here, and is over on return, without a limit.
+  /// Where the system gives no thread, the start happens within this call, without a limit.
   [[nodiscard]] static std::shared_ptr<InlineStart> begin(std::filesystem::path library, PluginBasics basics,
                                                           Workers& workers, HungWatch watch, json config);
-  /// Until it has started, has failed, or was given up.
+  /// Blocks until the plugin has started, has failed, or was given up.
   [[nodiscard]] Started wait();
-  /// wait() returns, with this, unless it has ended.
+  /// Makes wait() return with this error, unless the start has ended.
   void give_up(const std::string& why);
-  /// After wait(): its thread was let go.
+  /// After wait(). True: the thread was detached.
   [[nodiscard]] bool is_given_up() const;
 
  private:
@@ -47,12 +48,12 @@ class InlineStart {
 
   [[nodiscard]] Started end();
 
-  std::thread thread_;  ///< of who waits
+  std::thread thread_;  ///< joined or detached by the thread in wait()
   mutable Mutex mutex_;
   CondVar changed_;
-  std::shared_ptr<InlinePlugin> loaded_ GANTRY_GUARDED_BY(mutex_);  ///< it is being started
+  std::shared_ptr<InlinePlugin> loaded_ GANTRY_GUARDED_BY(mutex_);  ///< set while it is being started
   std::optional<Started> ended_ GANTRY_GUARDED_BY(mutex_);
-  std::optional<std::string> given_up_ GANTRY_GUARDED_BY(mutex_);  ///< why
+  std::optional<std::string> given_up_ GANTRY_GUARDED_BY(mutex_);  ///< the reason
 };
 
 }  // namespace gantry::host

@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/inline/serial_queue.hpp: a plugin's strand: tasks, one at a time, in order, through
-// an mpsc channel.
+// host/plugins/inline/serial_queue.hpp: a plugin's strand: tasks run one at a time, in order; they
+// wait in an mpsc channel.
 //
-// Two kinds. One has an OS thread of its own. One is borrowed: its tasks run in turns on the host's workers, on the
-// very worker that pushes where there is one (no thread switch); a turn is posted, never run within the push. A
-// borrowed queue gets a thread of its own, for good, when a task of it takes longer than kSlow, or when one does not
-// return and its worker was taken over; then the thread that it holds becomes its own.
+// There are two kinds. One has an OS thread of its own. The other borrows threads: its tasks run in
+// turns on the host's workers, on the worker that pushes the task if there is one (no thread
+// switch); a turn is posted, never run within the push. A borrowing queue gets a thread of its own,
+// for good, when one of its tasks takes longer than kSlow, or when one does not return and its
+// worker was taken over; in the second case the thread that it holds becomes its own.
 //
-// A new queue is held: tasks wait until release(). Whoever created it may act as the strand until
-// then, and again once join() has returned true. Its thread is there from the start, so that a
-// system that gives no thread says so before the plugin has begun anything.
+// A new queue is held: tasks wait until release(). Its creator may act as the strand until then,
+// and again once join() has returned true. The thread exists from the start, so that a system
+// without free threads fails before the plugin has begun anything.
 //
-// Thread rule: push() from any thread; release(), drain_here(), drop(), close() and join() by who started the plugin or
-// stops it. Full: push() refuses at kMaxTasks. Each kind of message has a bound of its own below that; what remains is
-// for items. After close(): what was pushed runs, push() refuses. join() waits until it has run.
+// Thread rule: push() from any thread; release(), drain_here(), drop(), close() and join() by the
+// code that starts or stops the plugin. Full: push() refuses at kMaxTasks. Each kind of message has
+// a smaller bound of its own; the rest of the room is for items. After close(): tasks that were
+// pushed run, push() refuses. join() waits until they have run.
 #pragma once
 
 #include <atomic>
@@ -40,17 +42,17 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   static constexpr std::size_t kMaxTasks = std::size_t{1} << 18;
   static constexpr Duration kSlow = std::chrono::milliseconds(5);
 
-  /// Given the queue's owner; nullptr: it is gone, or about to go.
+  /// The argument is the queue's owner; nullptr: the owner is gone, or about to go.
   using Task = std::move_only_function<void(Plugin*)>;
-  /// Told what a task has thrown, which is a bug of the host: the queue goes on. Serially.
+  /// Called with an exception from a task, which is a bug of the host: the queue goes on. Serial.
   using OnUnhandledException = Worker::OnUnhandledException;
-  /// Runs, serially, when something has run and nothing waits. Must not throw.
+  /// Called serially when the queue has become empty. Must not throw.
   using OnIdle = std::function<void()>;
   enum class Where : std::uint8_t { worker, own_thread };
   struct Borrowed {
     Workers& workers;
     const Timers& clock;
-    /// It has a thread of its own from now on, and why. Any thread.
+    /// The queue has a thread of its own from now on; `why` is for the log. Any thread.
     std::function<void(const std::string& why)> on_moved;
   };
 
@@ -61,15 +63,15 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
                                                              Borrowed where, OnIdle on_idle = {});
   ~SerialQueue() override;
 
-  /// Before release(): who is handed to the tasks while it lives.
+  /// Before release(): sets the argument of the tasks.
   void belongs_to(std::weak_ptr<Plugin> owner) { owner_ = std::move(owner); }
-  /// Once, or drain_here() instead.
+  /// Called once; drain_here() is the alternative.
   void release();
-  /// For a queue that will never be released: runs what was pushed, here.
+  /// For a queue that will never be released: runs the tasks that were pushed, on this thread.
   void drain_here();
-  /// The same, but what was pushed is never run.
+  /// As drain_here(), but the tasks are not run.
   void drop();
-  /// False: it is closed, or full, and the task was dropped.
+  /// False: the queue is closed, or full, and the task was dropped.
   bool push(Task task);
   template <std::invocable<> F>
   bool push(F task) {
@@ -78,8 +80,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   [[nodiscard]] std::size_t size() const { return rx_.size(); }
   [[nodiscard]] Where where() const { return where_; }
   void close();
-  /// After close(): true when everything has run before `until`. A queue that is stuck is given up: its thread is let
-  /// go.
+  /// After close(). True: every task has run before `until`. The thread of a queue that is stuck is
+  /// detached.
   [[nodiscard]] bool join(std::chrono::steady_clock::time_point until);
 
   void turn_lost() override;
@@ -88,14 +90,14 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   SerialQueue(OnUnhandledException on_unhandled_exception, OnIdle on_idle, std::optional<Borrowed> where,
               mpsc::Channel<Task> channel);
   static constexpr std::size_t kTasksATurn = 64;
-  /// Woken when a task comes to a borrowed queue that has none.
+  /// Woken when a task comes to an empty borrowing queue.
   struct Waker final : Waiter {
     explicit Waker(SerialQueue& q) : queue(q) {
       wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).queue.schedule(); };
     }
     SerialQueue& queue;
   };
-  /// Throws std::system_error when there is none to be had.
+  /// Throws std::system_error when the system gives no thread.
   void start_thread();
   void schedule();
   void schedule_on(Worker& worker);
@@ -108,7 +110,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
 
   const OnUnhandledException on_unhandled_exception_;
   const OnIdle on_idle_;
-  bool has_run_ = false;  ///< serial: since it rested
+  bool has_run_ = false;  ///< serial: some task has run since the last OnIdle
   const std::optional<Borrowed> borrowed_;
   std::weak_ptr<Plugin> owner_;
   mpsc::Sender<Task> tx_;  ///< never closed: any thread sends

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/library/library.hpp: opens a plugin's shared library with Boost.DLL, once and for
-// ever, and checks what it is.
+// host/plugins/library/library.hpp: opens a plugin's shared library with Boost.DLL, for the life of
+// the process, and checks it.
 //
-// What is opened is a copy of the library that the user has (library_copies.hpp): a build, or `cp`, may write over that
-// one at any moment, which would end whatever runs it. Two things follow. Errors name the user's file. And what the
-// library has looked for beside itself ($ORIGIN) is opened from where the user has it, before the copy is: the loader
-// knows it by name then.
+// The file that is opened is a copy of the user's library (library_copies.hpp): a build, or `cp`,
+// may overwrite the user's file at any moment, which would end the process that runs it. Two things
+// follow. Errors name the user's file. And libraries that this one searches beside itself ($ORIGIN)
+// are opened from the user's folder before the copy is: the loader knows them by name then.
 //
 // Thread rule: any thread; blocks on the disk.
 #pragma once
@@ -21,18 +21,18 @@
 
 namespace gantry::host {
 
-/// The entry of the library at `file`, a copy of `origin` or that itself, whatever its manifest is; as load_library()
-/// otherwise.
+/// Opens the library at `file`, which is `origin` or a copy of it, and returns its entry, whatever
+/// its manifest is. Errors as load_library().
 [[nodiscard]] Result<const gantry_entry_t*> open_library(const std::filesystem::path& file,
                                                          const std::filesystem::path& origin);
-/// The manifest that is compiled into it.
+/// The manifest that is compiled into the library.
 [[nodiscard]] std::string describe(const gantry_entry_t& entry);
-/// `unavailable`, with the members that differ.
+/// `unavailable`, with the members in which the two manifests differ.
 [[nodiscard]] Result<void> check_described(const std::string& described, const json& manifest);
 
-/// The entry of the library, which stays loaded until the process ends. `unavailable` with the reason otherwise: no
-/// such file, no shared library, one that is cut short, no plugin, another ABI, or another manifest than the one beside
-/// it.
+/// Opens the library, which stays loaded until the process ends, and returns its entry.
+/// `unavailable` with the reason: no such file, no shared library, a truncated one, no plugin,
+/// another ABI, or another manifest than the one beside the library.
 [[nodiscard]] Result<const gantry_entry_t*> load_library(const std::filesystem::path& file,
                                                          const std::filesystem::path& origin, const Manifest& manifest);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/library/manifest.hpp: what a plugin says of itself in the file beside it. Nothing is
-// executed to read one.
+// host/plugins/library/manifest.hpp: the manifest of a plugin, a JSON file beside its library. No
+// code of the plugin is executed to read it.
 //
 // Thread rule: values; pure functions.
 #pragma once
@@ -24,16 +24,16 @@ struct ManifestMethod {
   std::string summary;
   json params;
   json result;
-  json item = json::object();     ///< of a stream; empty: nothing is said of them
-  std::vector<ErrorKind> errors;  ///< that it may answer, besides those of any call
+  json item = json::object();     ///< of a stream's items; empty: not described
+  std::vector<ErrorKind> errors;  ///< that the method may answer, besides those of any call
   bool idempotent = false;
   bool keeps_time = false;  ///< the router sets no default deadline
   bool stream = false;
   bool attach = false;
-  bool while_stopping = false;  ///< of the host's own: it serves plugins that stop
+  bool while_stopping = false;  ///< of a host's own method: plugins that are stopping may call it
 };
 
-/// Another plugin, without which this one does not run.
+/// Another plugin, which must run while this one does.
 struct ManifestNeed {
   std::string id;
   VersionRange version;
@@ -52,28 +52,29 @@ struct Manifest {
   std::vector<std::string> logs;
   std::vector<std::string> activation;
   std::vector<ManifestNeed> needs;
-  std::vector<Grant> grants;  ///< that it asks for
-  std::string settings;       ///< the configuration table that it is given
-  json settings_schema;       ///< of [plugins.NAME.settings]; null: nothing is said of them
+  std::vector<Grant> grants;  ///< the grants that it asks for
+  std::string settings;       ///< the configuration table that the plugin receives
+  json settings_schema;       ///< of [plugins.NAME.settings]; null: not described
   bool nonblocking = false;
   bool handover = false;  ///< on reload the old one stops before the new one starts; else they overlap
-  json document;          ///< as it was read
+  json document;          ///< the JSON as it was read
 
   [[nodiscard]] bool activated_by(std::string_view when) const;
-  /// Topics (patterns) whose first event starts it: those of `on_event:PATTERN`.
+  /// Topics (patterns) whose first event starts the plugin: those of `on_event:PATTERN`.
   [[nodiscard]] std::vector<std::string> activating_topics() const;
-  /// The topics that tell of the languages of `on_language:ID`.
+  /// Topics whose first event starts the plugin: those of `on_language:ID`.
   [[nodiscard]] std::vector<std::string> activating_languages() const;
 };
 
 [[nodiscard]] Result<void> check_plugin_id(std::string_view id);
 [[nodiscard]] Result<Manifest> parse_manifest(std::string_view text);
 
-/// NAME.json beside NAME.so; at most 1 MiB.
+/// NAME.json beside NAME.so. read_manifest() reads at most 1 MiB.
 [[nodiscard]] std::filesystem::path manifest_path(const std::filesystem::path& library);
 [[nodiscard]] Result<Manifest> read_manifest(const std::filesystem::path& library);
-/// The manifest of the library that `take` takes meanwhile: a build may move both into place just then, and then both
-/// are taken once more. `conflict`: that happened all the time; reload it again.
+/// Reads the manifest of the library that `take` copies: a build may move both files into place
+/// between the two steps; then both are read once more. `conflict`: that happened every time;
+/// reload the plugin again.
 [[nodiscard]] Result<Manifest> read_manifest_with(const std::filesystem::path& library,
                                                   const std::function<Result<void>()>& take);
 

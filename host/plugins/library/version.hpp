@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/plugins/library/version.hpp: versions of plugins, and what others demand of them.
+// host/plugins/library/version.hpp: versions of plugins, and ranges of versions that other plugins
+// demand.
 //
-// A version is one to three numbers, `1.2.3`; what is missing is 0, and what follows a `-` or `+` is not looked at. A
-// range is comparators with spaces between them, all of which must hold: `>=1.2`, `>1`, `<2`, `<=2.1`, `=1.2.3`, and
-// `^1.2`: 1.2 or later, below the next version that may break what relies on it (2.0; of 0.3 it is 0.4). `*` and the
-// empty range take every version.
+// A version is one to three numbers, `1.2.3`; missing numbers are 0, and text after a `-` or `+` is
+// ignored. A range consists of comparators with spaces between them, all of which must hold:
+// `>=1.2`, `>1`, `<2`, `<=2.1`, `=1.2.3`, and `^1.2`: 1.2 or later, below the next version that may
+// be incompatible (2.0; for 0.3 it is 0.4). `*` and the empty range accept every version.
 //
 // Thread rule: values; pure functions.
 #pragma once
@@ -33,7 +34,7 @@ class VersionRange {
 
   [[nodiscard]] static Result<VersionRange> parse(std::string_view text);
   [[nodiscard]] bool holds(const Version& version) const;
-  /// As it was written; `*` for the empty one.
+  /// The text of the range; `*` for the empty one.
   [[nodiscard]] const std::string& text() const { return text_; }
 
  private:

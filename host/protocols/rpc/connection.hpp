@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/protocols/rpc/connection.hpp: a client's socket: what it sends is cut into messages for its
-// session, what the session writes goes out.
+// host/protocols/rpc/connection.hpp: the socket of a client: cuts the incoming bytes into messages
+// for the session, and writes the session's messages.
 //
-// How it writes is StreamPeer's. What else arrives from other threads (events to deliver, the end of the last call) is
-// posted to its worker, at most one post of each kind at a time.
+// StreamPeer does the writing. Other requests from other threads (events to deliver, the end of the
+// last call) are posted to the worker, at most one post of each kind at a time.
 //
-// Thread rule: start(), close() and what the socket says on its worker; write(), schedule_events(), writable() and
-// call_ended() from any thread.
-// Full: who does not read is not read from, and gets no events nor items of streams, while kBusyBytes wait; beyond
-// max_outbound_bytes the connection is closed.
-// An unfinished message that is large while all of them hold too much is skipped, `overloaded`.
+// Thread rule: start(), close() and the socket's callbacks on its worker; write(),
+// schedule_events(), writable() and call_ended() from any thread.
+// Full: while kBusyBytes wait for a client that does not read, the connection does not read from
+// it, and sends no events nor items of streams; beyond max_outbound_bytes the connection is closed.
+// An unfinished large message is skipped with `overloaded` while the unfinished messages of all
+// connections hold too much.
 #pragma once
 
 #include <atomic>
@@ -27,7 +28,7 @@
 
 namespace gantry::host {
 
-/// What the messages that have not come to their end hold, those of all connections. Any thread.
+/// The bytes of unfinished messages on all connections. Any thread.
 struct UnfinishedBytes {
   explicit UnfinishedBytes(std::size_t limit) : most(limit) {}
   const std::size_t most;
@@ -42,7 +43,7 @@ struct ConnectionLimits {
 
 class Connection final : public SessionWire, public StreamPeer {
  public:
-  /// Called on its worker, once.
+  /// Called on the worker, once.
   using Ended = std::function<void(const std::shared_ptr<Connection>&)>;
 
   Connection(Worker& worker, Socket socket, ConnectionLimits limits, Log& log, Ended ended);
@@ -85,7 +86,7 @@ class Connection final : public SessionWire, public StreamPeer {
   std::atomic<bool> half_closed_{false};
   bool waiting_for_input_ = false;
   bool paused_ = false;
-  std::size_t unfinished_ = 0;  ///< what it has added to those of all
+  std::size_t unfinished_ = 0;  ///< the share of this connection in the bytes of all
 };
 
 }  // namespace gantry::host

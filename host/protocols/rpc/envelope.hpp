@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/protocols/rpc/envelope.hpp: what a JSON-RPC 2.0 message says on its outside, and the texts
-// of responses.
+// host/protocols/rpc/envelope.hpp: reads the envelope of a JSON-RPC 2.0 message, and builds the
+// texts of responses.
 //
-// The whole text is validated (well-formed, UTF-8, depth), also what is skipped; params are not rebuilt but handed on
-// as the bytes that came.
+// The whole text is validated (well-formed, UTF-8, depth), skipped parts included; params are not
+// rebuilt but passed on as the bytes that came.
 //
-// Thread rule: one thread at a time, each parser; the texts of responses from any. Views point into the text and live
-// as long as it does.
+// Thread rule: a parser is used by one thread at a time; the functions for responses by any. Views
+// point into the text and live as long as it does.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct RpcMeta {
 struct RpcMessage {
   enum class Kind { call, notification, response, invalid };
   Kind kind = Kind::invalid;
-  std::string_view id;  ///< the token as it came; empty: none
+  std::string_view id;  ///< the text of the id; empty: there is none
   std::string method;
   std::string_view params;   ///< one JSON object; empty: absent
   std::string_view result;   ///< of a response: one JSON value; empty: it is an error
@@ -49,13 +49,13 @@ class EnvelopeParser {
   EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch);
   ~EnvelopeParser();
 
-  /// `text` is followed by at least 64 readable bytes. An error inside one message of a batch is
-  /// that message's, and so is text that cannot be taken (half of a surrogate pair, 2^64) in a
-  /// message that has an id; a text that is no message at all is the result's.
-  /// `into` is overwritten: one that is used again keeps its memory.
+  /// `text` is followed by at least 64 readable bytes. An error inside one message of a batch
+  /// belongs to that message, and so does unusable text (half of a surrogate pair, 2^64) in a
+  /// message that has an id; text that is no message at all is the error of the result.
+  /// `into` is overwritten; its memory is used again.
   [[nodiscard]] Result<void> parse(std::string_view text, RpcParsed& into);
 
-  /// The bytes of one member of an object that was part of a parsed text; empty: it has none.
+  /// The bytes of one member of an object from a parsed text; empty: it has no such member.
   [[nodiscard]] std::string_view raw_member(std::string_view object, std::string_view name);
 
  private:
@@ -65,7 +65,7 @@ class EnvelopeParser {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The text of a response that is an error.
+/// The text of an error response.
 [[nodiscard]] std::string rpc_error(std::string_view id, const Error& error);
 
 }  // namespace gantry::host

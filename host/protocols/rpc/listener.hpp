@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/protocols/rpc/listener.hpp: a Unix socket that listens under its name, in a folder that is
-// its user's alone, for exactly one host.
+// host/protocols/rpc/listener.hpp: a Unix socket that listens under its name, in a folder that only
+// its user can access, for exactly one host.
 //
-// Whoever holds the lock on SOCKET.lock serves. The kernel lets go of the lock when its holder dies; a socket file that
-// is left behind is replaced by the next holder. A cleaner of temporary files, or the last logout, may remove socket,
-// lock and folder of a host that runs: in_place() finds that, and renew() makes them anew.
+// The process that holds the lock on SOCKET.lock serves. The kernel releases the lock when that
+// process dies; the next holder replaces a socket file that is left behind. A cleaner of temporary
+// files, or the last logout, may remove the socket, lock and folder of a running host: in_place()
+// detects that, and renew() makes them anew.
 //
 // Thread rule: one thread at a time. open() waits at most 100 ms for the lock, renew() not at all.
 // Never: a socket file is removed that another host has made.
@@ -21,30 +22,32 @@
 
 namespace gantry::host {
 
-/// Can an address hold this path? Else `invalid_params`, with what to do.
+/// Checks that an address can hold this path. `invalid_params` says what to do.
 [[nodiscard]] Result<void> check_socket_path(const std::filesystem::path& socket);
-/// Creates the folder with 0700 when it is missing, and refuses one that is a link, another's, or open to others.
+/// Creates a missing folder with 0700. Refuses a folder that is a link, another user's, or open to
+/// others.
 [[nodiscard]] Result<void> check_socket_folder(const std::filesystem::path& folder);
 
 class Listener {
  public:
-  /// `conflict` when another host serves there; `permission_denied` when the folder is not the user's own and private;
-  /// `invalid_params` when the path is too long.
+  /// `conflict`: another host serves there; `permission_denied`: the folder is not the user's own
+  /// and private; `invalid_params`: the path is too long.
   [[nodiscard]] static Result<Listener> open(const std::filesystem::path& socket);
   Listener(Listener&& other) noexcept;
   Listener& operator=(Listener&& other) noexcept;
-  /// Removes the socket file and lets go of the lock.
+  /// Removes the socket file and releases the lock.
   ~Listener();
 
-  /// Do folder, lock and socket still have their names?
+  /// True: folder, lock and socket still have their names.
   [[nodiscard]] bool in_place() const;
-  /// As open(), at `socket`, which may be the same path; lock and socket are kept where they still are in place. After
-  /// an error all is as before. A socket that is not in place, or is elsewhere, is replaced; what is elsewhere is
-  /// removed.
+  /// As open(), at `socket`, which may be the same path; lock and socket are kept where they are
+  /// still in place. After an error all is as before. A socket that is not in place, or is at
+  /// another path, is replaced, and its file at the other path is removed.
   [[nodiscard]] Result<void> renew(const std::filesystem::path& socket);
-  /// The descriptor of a socket that was just bound; whoever takes it closes it. -1: taken, or renew() kept the socket.
+  /// The descriptor of a socket that was just bound; the caller closes it. -1: it was taken before,
+  /// or renew() kept the socket.
   [[nodiscard]] int take_fd();
-  /// Nobody can connect any more. The lock is kept.
+  /// Removes the socket file, so that no client can connect any more. The lock is kept.
   void remove();
   [[nodiscard]] const std::filesystem::path& socket() const { return socket_; }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/protocols/rpc/rpc_call.hpp: a client's call, which is its own way back: how the answer, and
-// what comes before it, finds its way to the client.
+// host/protocols/rpc/rpc_call.hpp: a client's call, which is also the way back to the client, for
+// the answer and all messages before it.
 //
-// Thread rule: any thread. A session that is gone gets nothing.
-// Never: anything of a call follows its answer; a part of a batch leaves before the last one is there.
+// Thread rule: any thread. A session that is gone receives nothing.
+// Never: a message of a call follows its answer; a part of a batch leaves before the last part is
+// there.
 #pragma once
 
 #include <gantry/mutex.hpp>
@@ -17,11 +18,11 @@
 
 namespace gantry::host {
 
-/// Gathers the answers to one batch; they leave together when the last one is there.
+/// Gathers the answers to one batch; they are sent together when the last one is there.
 class RpcSession::Batch {
  public:
   Batch(std::weak_ptr<RpcSession> session, std::size_t expected) : session_(std::move(session)), missing_(expected) {}
-  /// The parts of one answer; none: that message gets no answer.
+  /// Adds the parts of one answer; no parts: that message gets no answer.
   void add(std::initializer_list<std::string_view> parts);
 
  private:
@@ -36,7 +37,7 @@ class RpcSession::RpcCall final : public RoutedCall {
   RpcCall(std::weak_ptr<RpcSession> session, std::string_view id, std::shared_ptr<Batch> batch, CallRequest&& request)
       : RoutedCall(std::move(request)), session_(std::move(session)), id_(id), batch_(std::move(batch)) {}
 
-  /// As it came.
+  /// The id as the client wrote it.
   [[nodiscard]] const std::string& token() const { return id_; }
   void item(std::string_view payload) override;
   [[nodiscard]] bool has_room() const override;
@@ -55,7 +56,7 @@ class RpcSession::RpcCall final : public RoutedCall {
   const std::weak_ptr<RpcSession> session_;
   const std::string id_;
   const std::shared_ptr<Batch> batch_;
-  bool answered_ = false;  ///< under the session's lock
+  bool answered_ = false;  ///< guarded by the session's lock
 };
 
 }  // namespace gantry::host

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/protocols/rpc/session.hpp: one JSON-RPC client, whatever bytes carry it: its calls in
-// flight, its streams, its subscriptions, and the methods that concern the connection itself
-// (host.hello, events.*).
+// host/protocols/rpc/session.hpp: one JSON-RPC client, on any transport: its calls in flight, its
+// streams, its subscriptions, and the methods that concern the connection itself (host.hello,
+// events.*).
 //
-// Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive from any thread.
-// Bounds: max_calls_in_flight calls, with params of max_bytes_in_flight together (more are `overloaded`; one call alone
-//   may have what max_message_bytes lets in), 64 subscriptions, for which EventBus::kMaxWaitingBytes wait together.
+// Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive
+//   from any thread.
+// Bounds: max_calls_in_flight calls, with params of max_bytes_in_flight together (more are
+//   `overloaded`; one call alone may be as large as max_message_bytes), 64 subscriptions, for which
+//   EventBus::kMaxWaitingBytes may wait together.
 // Never: a call is left unanswered while the client listens; two answers to one id.
 #pragma once
 
@@ -31,44 +33,44 @@
 
 namespace gantry::host {
 
-/// What every session of the server shares.
+/// The objects that all sessions of the server share.
 struct SessionDeps {
   Router& router;
   EventBus& bus;
   Origins& origins;
   Timers& timers;
-  /// Members of host.hello's answer.
+  /// Returns the members of host.hello's answer.
   std::function<Result<json>()> hello;
-  /// A client has named a workspace: its canonical path, or why it cannot be one.
+  /// Called for a workspace that a client names: returns its canonical path, or why it is refused.
   std::function<Result<std::string>(const std::string&)> open_workspace;
-  /// May a client publish on this topic?
+  /// Returns an error if clients may not publish on this topic.
   std::function<Result<void>(std::string_view)> may_publish;
   std::size_t max_calls_in_flight;
   std::size_t max_bytes_in_flight;
 };
 
-/// What the sessions of one worker share, which it uses alone.
+/// The objects that the sessions of one worker share; only that worker uses them.
 struct RpcWorker {
   EnvelopeParser parser;
   Router::MethodReader methods;
   RpcParsed parsed{};  ///< of the message that is handled
 };
 
-/// How a session reaches its client.
+/// The transport of a session.
 class SessionWire {
  public:
   SessionWire() = default;
   SessionWire(const SessionWire&) = delete;
   SessionWire& operator=(const SessionWire&) = delete;
   virtual ~SessionWire() = default;
-  /// Any thread; does not block. The parts of one message, whose text is one line of JSON or not,
-  /// as it came.
+  /// Any thread; does not block. Sends the parts of one message as they are; its text need not be
+  /// one line of JSON.
   virtual void write(std::initializer_list<std::string_view> parts) = 0;
-  /// Any thread: calls deliver_events() on the worker soon.
+  /// Any thread. Calls deliver_events() on the worker soon.
   virtual void schedule_events() = 0;
-  /// Is there room for events now?
+  /// True: there is room for events now.
   [[nodiscard]] virtual bool writable() const = 0;
-  /// Any thread: a call has been answered.
+  /// Any thread. A call has been answered.
   virtual void call_ended() = 0;
 };
 
@@ -79,15 +81,15 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, RpcWorker& worker);
   ~RpcSession();
 
-  /// One message, or batch; followed by 64 readable bytes.
+  /// Handles one message, or batch; 64 readable bytes must follow it.
   void receive(std::string_view text);
-  /// The wire could not make out a message.
+  /// Answers input that the wire could not split into messages.
   void refuse(const Error& error);
-  /// True: there was no room for all of them.
+  /// True: there was no room for all events.
   [[nodiscard]] bool deliver_events();
-  /// The wire is writable again: streams that were held back go on.
+  /// The wire is writable again: resumes streams that were held back.
   void has_room();
-  /// The client is gone: its calls are cancelled, its subscriptions end.
+  /// The client is gone: cancels its calls, ends its subscriptions.
   void closed();
   [[nodiscard]] std::size_t calls_in_flight() const;
   [[nodiscard]] OriginId origin() const { return origin_; }
@@ -105,17 +107,17 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   void handle_notification(const RpcMessage& message);
   void handle_stream(std::string_view params);
   void handle_credit(std::string_view params);
-  /// It is one of the session's own methods, and answered.
+  /// True: the method is the session's own, and was answered.
   [[nodiscard]] bool handle_own(RpcCall& call);
   [[nodiscard]] Result<json> hello(const json& params);
   [[nodiscard]] Result<json> subscribe(const json& params);
   [[nodiscard]] Result<json> unsubscribe(const json& params);
   [[nodiscard]] Result<json> publish(const json& params);
-  /// Why this call is not taken; empty: it is, and stands in the table.
+  /// The reason why this call is refused; empty: it was taken into the table.
   [[nodiscard]] std::optional<Error> admit(const RpcCallPtr& call);
   [[nodiscard]] RpcCallPtr find_call(std::string_view id) const;
   void send(std::initializer_list<std::string_view> parts);
-  /// Alone, or with the others of its batch.
+  /// Sends an answer, alone or with the others of its batch.
   void answer(std::initializer_list<std::string_view> parts, Batch* batch);
 
   SessionDeps& deps_;
@@ -125,15 +127,15 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   const std::shared_ptr<ClientCalls> asked_;
   std::uint64_t next_subscription_ = 1;
   std::map<std::string, Subscribed> subscriptions_;
-  const std::shared_ptr<bus::Share> share_ = EventBus::share();  ///< of what waits for them
+  const std::shared_ptr<bus::Share> share_ = EventBus::share();  ///< of the events that wait for them
 
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;
-  /// Answers on their way to the wire: more of them under mutex_, fewer without.
+  /// Answers on their way to the wire. The counter grows under mutex_, and shrinks without it.
   std::atomic<std::size_t> answering_{0};
-  /// By their id's token, which is the call's.
+  /// By the text of the id, which belongs to the call.
   boost::unordered_flat_map<std::string_view, RpcCallPtr> calls_ GANTRY_GUARDED_BY(mutex_);
-  std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of their params
+  std::size_t bytes_in_flight_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of the calls' params
 };
 
 }  // namespace gantry::host

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// embedded/lexer.hpp: text of any language as words, operators and line ends, such that it can be written again.
+// embedded/lexer.hpp: splits text of any language into words, operators and line ends, from which
+// the text can be written again.
 //
-// One lexer serves every text: comments and strings are made of the same tokens as code, because a cursor may stand in
-// them. White space is no token of its own, since that would halve what a context of n tokens sees; each token carries
-// a `gap` instead: within a line the spaces before it (-1: a tab), at the start of a line the change of
-// indentation, in columns, against the last line that was not blank. A line end is a token; blank lines make it "\n\n".
+// One lexer serves every text: comments and strings consist of the same tokens as code, because a
+//   cursor may be inside them. White space is no token of its own, since that would halve the code
+//   that a context of n tokens covers; instead each token carries a `gap`: within a line the number
+//   of spaces before it (-1: a tab), at the start of a line the change of indentation, in columns,
+//   against the last line that was not blank. A line end is a token; blank lines make it "\n\n".
 //
 // Thread rule: one thread. The text must outlive the lexer and its tokens.
-// Bounds: a token is at most kMaxToken bytes; longer words are cut, at a UTF-8 boundary. Every byte that is no white
-//   space is in some token.
+// Bounds: a token is at most kMaxToken bytes; longer words are cut, at a UTF-8 boundary. Every byte
+//   that is not white space is in some token.
 #pragma once
 
 #include <cstddef>
@@ -37,14 +39,15 @@ class Lexer {
 
   explicit Lexer(std::string_view text) : text_(text) {}
 
-  /// Empty at the end of the text.
+  /// The next token; empty at the end of the text.
   [[nodiscard]] std::optional<Lexeme> next();
 
-  /// Columns of white space behind the last token; at the end of the text, what was typed after it.
+  /// The columns of white space behind the last token; at the end of the text, those that were
+  /// typed after it.
   [[nodiscard]] int trailing() const { return trailing_; }
-  /// Indentation, in columns, of the last line that holds a token.
+  /// The indentation, in columns, of the last line that holds a token.
   [[nodiscard]] int indent() const { return indent_; }
-  /// Did any line begin with a tab?
+  /// True: some line began with a tab.
   [[nodiscard]] bool tabs() const { return tabs_; }
 
  private:

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// embedded/read_file.hpp: a regular file as text, without ever waiting for one that is something
-// else.
+// embedded/read_file.hpp: reads a regular file as text; it never waits on a file of another type.
 //
 // Thread rule: any thread; blocks on the disk.
 #pragma once
@@ -13,10 +12,10 @@
 namespace gantry::ai {
 
 struct FileText {
-  /// `absent`: there is none, or it is no regular file (a link, where links are not followed).
+  /// `absent`: there is no file, or it is not regular (a link, where links are not followed).
   enum class State { read, absent, refused } state = State::absent;
   std::string text;
-  std::string why;  ///< of `refused`: the system's words, or that it is over `max_bytes`
+  std::string why;  ///< for `refused`: the system's error text, or that the file is over `max_bytes`
 };
 
 enum class Links { follow, refuse };

@@ -2,14 +2,16 @@
 //
 // embedded/workspace_index.hpp: learns the workspaces, one after the other, on a thread of its own.
 //
-// While a workspace is read, what was learned so far is published each time it has doubled, so that early requests
-// get answers; the whole then costs at most twice one sort. The thread has a low priority and sleeps when nothing is
-// left to learn. A workspace that is named again after it was dropped is learned anew.
+// While a workspace is read, the model so far is published each time it has doubled, so that early
+// requests get answers; all this costs at most twice one sort. The thread has a low priority and
+// sleeps when nothing is left to learn. A workspace that is named again after it was dropped is
+// learned anew.
 //
-// Thread rule: set_workspaces and stop from one thread; find and list from any. The callbacks are called on the
-//   index's thread, without a lock, and not after stop() has returned; those for a workspace that is not learned by
-//   set_workspaces.
-// Bounds: Limits; kMaxWorkspaces at once, further ones are not learned, and list() and the log say so.
+// Thread rule: set_workspaces and stop from one thread; find and list from any. The callbacks are
+//   called on the index's thread, without a lock, and not after stop() has returned; those for a
+//   workspace that cannot be learned are called by set_workspaces.
+// Bounds: Limits; kMaxWorkspaces at once; further ones are not learned, which list() and the log
+//   report.
 #pragma once
 
 #include <atomic>
@@ -30,10 +32,10 @@
 
 namespace gantry::ai {
 
-/// What one workspace has taught so far.
+/// The model of one workspace so far.
 struct Learned {
-  std::shared_ptr<const SuffixModel> model;  ///< null: nothing yet
-  bool ready = false;                        ///< all of it
+  std::shared_ptr<const SuffixModel> model;  ///< null: there is none yet
+  bool ready = false;                        ///< the whole workspace is learned
 };
 
 struct IndexProgress {
@@ -44,7 +46,7 @@ struct IndexProgress {
   bool done = false;
   bool truncated = false;  ///< a limit left files out
   double seconds = 0;
-  std::string refused;  ///< why it is not learned; else empty
+  std::string refused;  ///< why the workspace is not learned; else empty
 };
 
 class WorkspaceIndex {
@@ -63,15 +65,16 @@ class WorkspaceIndex {
   WorkspaceIndex& operator=(const WorkspaceIndex&) = delete;
   ~WorkspaceIndex() { stop(); }
 
-  /// Learns those that are new, forgets those that are not named. Starts the thread when there is something to do.
+  /// Learns new workspaces and forgets those that are not named. Starts the thread when there is
+  /// something to do.
   void set_workspaces(const std::vector<std::string>& folders, std::size_t max_tokens);
-  /// Gives up what it is doing and joins the thread.
+  /// Abandons the present work and joins the thread.
   void stop();
 
-  /// The known workspace that is `path` or the innermost one around it; empty: none.
+  /// The known workspace that is `path` or the innermost one that contains it; empty: none.
   [[nodiscard]] std::string around(std::string_view path) const;
   [[nodiscard]] Learned find(const std::string& workspace) const;
-  /// The last progress of each, and then those that are not learned.
+  /// The last progress of each workspace, then the workspaces that are not learned.
   [[nodiscard]] std::vector<IndexProgress> list() const;
 
  private:
@@ -79,7 +82,7 @@ class WorkspaceIndex {
     Learned learned;
     IndexProgress progress;
   };
-  // What the thread works on.
+  // The work of the thread.
   struct Task;
 
   void run();
@@ -91,12 +94,12 @@ class WorkspaceIndex {
   mutable Mutex mutex_;
   CondVar changed_;
   std::map<std::string, Entry> entries_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<IndexProgress> refused_ GANTRY_GUARDED_BY(mutex_);  // the host's bound on workspaces is theirs
+  std::vector<IndexProgress> refused_ GANTRY_GUARDED_BY(mutex_);  // bounded by the host's limit on workspaces
   std::vector<std::string> queue_ GANTRY_GUARDED_BY(mutex_);
   std::string current_ GANTRY_GUARDED_BY(mutex_);
   std::size_t max_tokens_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool quit_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::atomic<bool> abandon_{false};  // the task at hand is not wanted any more
+  std::atomic<bool> abandon_{false};  // the present task is not wanted any more
   std::thread thread_;
 };
 

@@ -2,7 +2,7 @@
  *
  * gantry/abi.h: the boundary between the host and a plugin. C11, self-contained.
  *
- * Version 1, frozen: what stands here is never changed and never taken away, only added to (docs/abi.md).
+ * Version 1, frozen: nothing here is ever changed or removed; additions are possible (docs/abi.md).
  *
  * A plugin is a shared library that exports one symbol, `gantry_entry`. Host and plugin exchange messages;
  * no C++ type, no exception and no ownership crosses. Whatever is passed in is borrowed until the call
@@ -13,9 +13,12 @@
  *                 but not always the same OS thread. The host never makes a re-entrant call.
  *   any-thread    from any thread, also from inside serial calls.
  *   loading       while the library is loaded or scanned; nothing else of this object runs.
- *   created       from the return of `create` on; running: from the return of a successful `start` on; stopping: from
- * the delivery of GANTRY_STOP on. Each lasts until `destroy` is called; alive: until `destroy` returns. A function
- * without an owner's note at a pointer borrows it for the call. `ctx` is always the object's own.
+ *   created       from the return of `create` on, until `destroy` is called.
+ *   running       from the return of a successful `start` on, until `destroy` is called.
+ *   stopping      from the delivery of GANTRY_STOP on, until `destroy` is called.
+ *   alive         from the return of `create` on, until `destroy` returns.
+ * A function borrows a pointer argument for the call, unless its comment names another owner. `ctx` is always the
+ * object's own.
  *
  * Structs grow at the end only. Each begins with its `size` as its writer knows it; a reader takes a member
  * only if `size` covers it.
@@ -49,8 +52,8 @@ enum gantry_kind {
   GANTRY_CREDIT = 4,   /* the receiver of items allows `credit` more */
   GANTRY_CANCEL = 5,   /* the caller, host or plugin, has lost interest; a response is still owed */
   GANTRY_EVENT = 6,    /* topic, payload. From a plugin: publish. To a plugin: something it subscribed to */
-  GANTRY_PROGRESS = 7, /* by who was called: payload {"message"?, "percentage"?} */
-  GANTRY_GONE = 8,     /* host to plugin: `origin` has left and will neither read nor send any more */
+  GANTRY_PROGRESS = 7, /* from the callee: payload {"message"?, "percentage"?} */
+  GANTRY_GONE = 8,     /* host to plugin: `origin` has left, and will neither read nor send any more */
   GANTRY_STOP = 9      /* host to plugin: finish within `budget_ns`, then answer with a RESPONSE to this id */
 };
 
@@ -58,11 +61,11 @@ enum gantry_flag {
   GANTRY_STREAM = 1, /* CALL: opened as a stream; `credit` items may be sent to the caller at first */
   GANTRY_END = 2,    /* ITEM: the last one in its direction; it carries no payload */
   GANTRY_RESUMED = 4 /* CALL, host to plugin: the stream was opened with the instance before, which has handed it over;
-                      * topic, params, origin and id are those of then, `credit` is what is left of it */
+                      * topic, params, origin and id are the original ones, `credit` is what is left of it */
 };
 
-/* Set in the ids of the calls that a plugin makes, which it chooses itself: one that is open is not used again. The ids
- * of the calls that are made to it have it not. */
+/* A bit that is set in the ids of the calls that a plugin makes, and in no other. The plugin chooses these ids itself,
+ * and does not use the id of an open call again. */
 #define GANTRY_OWN_CALL (UINT64_C(1) << 63)
 
 enum gantry_encoding { GANTRY_JSON = 0, GANTRY_CBOR = 1, GANTRY_OCTETS = 2 };
@@ -84,7 +87,7 @@ typedef struct gantry_msg {
   uint64_t id;        /* of the call; for GANTRY_EVENT from a plugin with a log of its own: the sequence number */
   int32_t status;     /* RESPONSE: 0, or the JSON-RPC error code */
   uint32_t credit;    /* CALL with GANTRY_STREAM, CREDIT: items */
-  int64_t budget_ns;  /* CALL, STOP: time left when the message was handed over; negative: no deadline */
+  int64_t budget_ns;  /* CALL, STOP: time left at the delivery of the message; negative: no deadline */
   uint64_t origin;    /* to a plugin, CALL, GONE: which client or plugin; 0: the host itself. From a plugin, CALL: the
                        * client that is called back; 0: a service */
   uint32_t encoding;  /* of the payload: enum gantry_encoding */
@@ -96,26 +99,26 @@ typedef struct gantry_msg {
   gantry_bytes epoch; /* EVENT from a plugin with a log of its own: that log's epoch; else empty */
 } gantry_msg;
 
-/* What the host offers. The host's; valid from `create` until `destroy` returns. */
+/* The functions of the host. Owned by the host; valid from `create` until `destroy` returns. */
 typedef struct gantry_host {
   uint32_t size;
   uint32_t reserved;
   void* ctx;
   /* [any-thread, alive, once `start` was called] Copies the message, never blocks, never calls back into the plugin. */
   int32_t (*send)(void* ctx, const gantry_msg* msg);
-  /* [any-thread, alive, once `start` was called] Runs fn(arg) serially, after what was posted before. Taken (GANTRY_OK)
-   * means run, exactly once, before `destroy`; `arg` is the plugin's. */
+  /* [any-thread, alive, once `start` was called] Runs fn(arg) serially, after earlier posts. A post that was taken
+   * (GANTRY_OK) runs exactly once, before `destroy`; `arg` is owned by the plugin. */
   int32_t (*post)(void* ctx, void (*fn)(void* arg), void* arg);
   /* [any-thread, alive] One line; control characters are escaped by the host. level: enum gantry_level */
   void (*log)(void* ctx, int32_t level, gantry_bytes line);
-  /* [any-thread, alive] 1 if the call, made to it or its own, is cancelled, over or unknown; else 0. Does no I/O. */
+  /* [any-thread, alive] 1 if the call, made to or by the plugin, is cancelled, over or unknown; else 0. No I/O. */
   int32_t (*cancelled)(void* ctx, uint64_t id);
-  /* [any-thread, alive, also within `create`] A vtable named "gantry.NAME/REV", or NULL: plugins must work then. The
-   * host's; valid while the plugin is alive; its functions take gantry_host's ctx. */
+  /* [any-thread, alive, also within `create`] A vtable named "gantry.NAME/REV", or NULL: a plugin must work
+   * without it. Owned by the host; valid while the plugin is alive; its functions take gantry_host's ctx. */
   const void* (*extension)(void* ctx, const char* id);
 } gantry_host;
 
-/* What `create` returns. Owned by the plugin until `destroy`. */
+/* The object that `create` returns. Owned by the plugin until `destroy`. */
 typedef struct gantry_plugin {
   uint32_t size;
   uint32_t reserved;
@@ -138,8 +141,8 @@ typedef struct gantry_entry_t {
   uint16_t minor;
   uint32_t size; /* sizeof(gantry_entry_t) */
   uint32_t reserved;
-  /* [loading] The object, which is the plugin's until `destroy`; NULL when out of memory. May be called
-   * several times in one process, for objects that live side by side; calls nothing of the host but `extension`. */
+  /* [loading] The object, which the plugin owns until `destroy`; NULL when out of memory. May be called
+   * several times in one process, for objects that live side by side; calls no function of the host but `extension`. */
   gantry_plugin* (*create)(const gantry_host* host);
   /* [loading] Hands the manifest (JSON) to `sink` once. Has no side effects. */
   void (*describe)(void* sink_ctx, void (*sink)(void* sink_ctx, gantry_bytes manifest));
@@ -155,13 +158,14 @@ typedef struct gantry_timers {
   /* [any-thread, alive] Nanoseconds on a steady clock; the origin is arbitrary. */
   int64_t (*now)(void* ctx);
   /* [any-thread, alive, once `start` was called] Runs fn(arg) serially, once, `delay_ns` from now, and returns a
-   * non-zero id; 0: too many timers. What has not run when `destroy` is called never will; `arg` is the plugin's. */
+   * non-zero id; 0: too many timers. A timer that has not run when `destroy` is called never runs; `arg` is owned by
+   * the plugin. */
   uint64_t (*start)(void* ctx, int64_t delay_ns, void (*fn)(void* arg), void* arg);
-  /* [any-thread, alive] 1: it will not run. 0: it has run, or is about to. */
+  /* [any-thread, alive] 1: the timer will not run. 0: it has run, or is about to. */
   int32_t (*cancel)(void* ctx, uint64_t id);
 } gantry_timers;
 
-/* Who called. */
+/* Information about the client or plugin that called. */
 #define GANTRY_ORIGINS_EXT "gantry.origins/1"
 typedef struct gantry_origins {
   uint32_t size;
@@ -178,27 +182,28 @@ typedef struct gantry_descriptors {
   uint32_t size;
   uint32_t reserved;
   /* [any-thread, alive, once `start` was called] As gantry_host.send, with duplicates of `fds`. GANTRY_INVALID: the
-   * message is neither CALL nor RESPONSE, one of them is not open, or they are too many. GANTRY_FULL: no more can be
+   * message is neither CALL nor RESPONSE, one of `fds` is not open, or they are too many. GANTRY_FULL: no more can be
    * duplicated now. */
   int32_t (*send)(void* ctx, const gantry_msg* msg, const int32_t* fds, uint32_t count);
-  /* [serial, running] Within `deliver`: hands over those that came with the message, which are the plugin's from here
-   * on, and returns how many. What is not taken before `deliver` returns is closed, as is what `max` leaves out. */
+  /* [serial, running] Within `deliver`: hands over the descriptors that came with the message, which the plugin owns
+   * from here on, and returns how many. Those that are not taken before `deliver` returns, or that `max` leaves out,
+   * are closed. */
   uint32_t (*take)(void* ctx, int32_t* fds, uint32_t max);
 } gantry_descriptors;
 
-/* What an instance leaves for the one that comes next, when the plugin is reloaded as `handover`. */
+/* State and streams that an instance hands over to the next one, when the plugin is reloaded as `handover`. */
 #define GANTRY_HANDOVER_EXT "gantry.handover/1"
 typedef struct gantry_handover {
   uint32_t size;
   uint32_t reserved;
-  /* [any-thread, stopping] Before the RESPONSE to STOP: keeps a copy of these bytes, whatever they are; the last ones
-   * count. GANTRY_CLOSED: nobody comes next, or it is not stopping. GANTRY_FULL: more than the host's limit for a
-   * message. */
+  /* [any-thread, stopping] Before the RESPONSE to STOP: keeps a copy of these bytes, whatever they are; the last call
+   * counts. GANTRY_CLOSED: no instance comes next, or this one is not stopping. GANTRY_FULL: more than the host's
+   * limit for a message. */
   int32_t (*give)(void* ctx, gantry_bytes state);
-  /* [any-thread, stopping] Before the RESPONSE to STOP: this stream, which is open and unanswered, is the next one's.
-   * Nothing may be said of it here any more. GANTRY_CLOSED as above, or the call is no open stream. */
+  /* [any-thread, stopping] Before the RESPONSE to STOP: gives this stream, which is open and unanswered, to the next
+   * instance. This one sends no message about it any more. GANTRY_CLOSED: as above, or the call is no open stream. */
   int32_t (*give_stream)(void* ctx, uint64_t id);
-  /* [serial, created] Within `start`: hands what the instance before has given to `sink` and returns 1; 0: nothing. */
+  /* [serial, created] Within `start`: hands the state of the instance before to `sink` and returns 1; 0: none. */
   int32_t (*take)(void* ctx, void* sink_ctx, void (*sink)(void* sink_ctx, gantry_bytes state));
 } gantry_handover;
 

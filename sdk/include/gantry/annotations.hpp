@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/annotations.hpp: what clang's -Wthread-safety reads; nothing for other compilers.
+// gantry/annotations.hpp: annotations that clang's -Wthread-safety reads; empty for other
+// compilers.
 //
-// Members that a lock protects carry GANTRY_GUARDED_BY(mutex_); functions that want it held carry
-// GANTRY_REQUIRES(mutex_). GANTRY_ASAN is 1 in a build under AddressSanitizer.
+// Members that a lock protects carry GANTRY_GUARDED_BY(mutex_); functions that need the lock held
+// by their caller carry GANTRY_REQUIRES(mutex_). GANTRY_ASAN is 1 in a build under
+// AddressSanitizer.
 #pragma once
 
 #if defined(__clang__)

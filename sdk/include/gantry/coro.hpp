@@ -5,18 +5,22 @@
 //   gantry::Task<int> twice(int n) { co_return 2 * n; }
 //   auto handle = gantry::spawn(executor, twice(21));     // starts it; handle.join(), or co_await handle.async_join()
 //
-// Task<T> is lazy: it runs when it is awaited or spawned, and is awaited once. What is spawned runs on an executor's
-// thread; after a wait it goes on with the executor that woke it, if that is of the same group (gantry/executor.hpp).
+// Task<T> is lazy: it runs when it is awaited or spawned, and is awaited once. A spawned task runs
+// on an executor's thread; after a wait it goes on with the executor that woke it, if that belongs
+// to the same group (gantry/executor.hpp).
 //
-// Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on the executor's
-//   thread.
-// Cancelling: pass a CancelToken to what waits; a coroutine that waits is never destroyed from outside. A spawned one
-//   that nobody cancels and nobody wakes stays for ever, and so does its frame.
-// Exceptions: what escapes from an awaited Task is thrown where it is awaited; from a spawned one it becomes the
-//   handle's `internal` error.
-// Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await; no over-aligned
-//   locals; to wait for anything here, a coroutine runs on an Executor (else the process ends, and says so).
-// g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is refused.
+// Thread rule: a Task is used by one thread at a time; a JoinHandle's join() must not be called on
+//   the executor's thread.
+// Cancelling: pass a CancelToken to the operation that waits; a coroutine that waits is never
+//   destroyed from outside. A spawned coroutine that nobody cancels and nobody wakes stays for
+//   ever, and so does its frame.
+// Exceptions: an exception that escapes from an awaited Task is thrown where the Task is awaited;
+//   from a spawned one it becomes the handle's `internal` error.
+// Rules for coroutines: parameters by value; no lambda with captures; no lock held over co_await;
+//   no over-aligned locals; to wait for anything here, a coroutine runs on an Executor (else the
+//   process ends, and says so).
+// g++ 12.2 miscompiles ordinary co_await expressions without a word (../docs/threads.md), so it is
+// refused.
 #pragma once
 
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
@@ -53,11 +57,12 @@ class [[nodiscard]] Await {
   }
   bool await_suspend(std::coroutine_handle<> handle) {
     waiter_.prepare(handle);
-    if (complete_) {  // only giving way
+    if (complete_) {  // the operation is complete: this suspension only yields
       waiter_.executor->schedule(waiter_);
       return true;
     }
-    // From start() on, another thread may run and end this frame: nothing of it is touched after it.
+    // From start() on, another thread may run and end this frame: nothing of the frame is touched
+    // after start().
     if (token_.stop_possible()) on_cancel_.emplace(std::move(token_), Cancel{op_, waiter_, cancelled_});
     return !op_.start(waiter_);
   }
@@ -67,7 +72,7 @@ class [[nodiscard]] Await {
   }
 
  private:
-  /// Nothing in it is set before it is needed: most awaits do not wait.
+  /// No member is set before it is needed: most awaits do not wait.
   struct CoroWaiter : Waiter, Executor::Ready {
     std::coroutine_handle<> handle;
     Executor* executor;
@@ -89,7 +94,7 @@ class [[nodiscard]] Await {
   CoroWaiter waiter_;
   std::atomic<bool> cancelled_{false};
   bool complete_ = false;
-  std::optional<std::stop_callback<Cancel>> on_cancel_;  // goes first: its callback uses the others
+  std::optional<std::stop_callback<Cancel>> on_cancel_;  // destroyed first: its callback uses the others
 };
 
 template <class T>
@@ -103,12 +108,12 @@ struct PooledFrame {
 };
 
 struct TaskPromiseBase : PooledFrame {
-  /// Of a spawned task: its first turn.
+  /// The first turn of a spawned task.
   struct Start : Executor::Ready {
     std::coroutine_handle<> handle;
     Start() : Executor::Ready(Unset{}) {}
   };
-  std::coroutine_handle<> continuation;  ///< who awaits it; none: it was spawned
+  std::coroutine_handle<> continuation;  ///< the coroutine that awaits this one; none: it was spawned
   Start start;
 
   struct Final {
@@ -125,12 +130,12 @@ struct TaskPromiseBase : PooledFrame {
   [[nodiscard]] Final final_suspend() noexcept { return {}; }
 };
 
-/// What the promises of Task<T> and Task<void> share.
+/// The part that the promises of Task<T> and Task<void> share.
 template <class P, class T>
 struct SpawnedPromise : TaskPromiseBase {
   std::optional<oneshot::Sender<Result<T>>> reply;
 
-  /// The frame, and what the task owns, is gone before anybody hears of its end.
+  /// The frame, and all that the task owns, is gone before anybody learns of its end.
   static void finish_spawned(std::coroutine_handle<P> handle) noexcept {
     Result<T> result = outcome(handle.promise());
     auto reply_to = std::move(handle.promise().reply);
@@ -249,17 +254,20 @@ struct JoinOp {
 
 }  // namespace detail
 
-/// What spawn() started. Dropping it lets the task run on; nobody sees its end.
+/// A handle of a task that spawn() has started. Dropping it lets the task run on; its result is
+/// then dropped.
 template <class T>
 class JoinHandle {
  public:
   explicit JoinHandle(oneshot::Receiver<Result<T>> answer) : answer_(std::move(answer)) {}
-  /// Waits with this thread; once. `internal`: an exception escaped. `timeout`, `cancelled`: it runs on. `unavailable`:
-  /// it was joined before. What the task owned is gone when this returns its result.
+  /// Waits with this thread; once. `internal`: an exception escaped. `timeout`, `cancelled`: the
+  /// task runs on. `unavailable`: the task was joined before. All that the task owned is gone when
+  /// this returns its result.
   [[nodiscard]] Result<T> join(const WaitLimits& limits = {}) {
     return block(detail::JoinOp<T>{answer_.operation()}, limits);
   }
-  /// Result<T>, as join(). This handle must stay until it is complete.
+  /// The awaited result is Result<T>, as from join(). This handle must stay until the await is
+  /// complete.
   [[nodiscard]] auto async_join(CancelToken token = {}) {
     return Await<detail::JoinOp<T>>(std::move(token), answer_.operation());
   }
@@ -269,7 +277,7 @@ class JoinHandle {
   oneshot::Receiver<Result<T>> answer_;
 };
 
-/// Starts `task` on `executor`, from any thread.
+/// Starts `task` on `executor`. Any thread.
 template <class T>
 JoinHandle<T> spawn(Executor& executor, Task<T> task) {
   auto [reply, answer] = oneshot::channel<Result<T>>();
@@ -284,7 +292,7 @@ JoinHandle<T> spawn(Executor& executor, Task<T> task) {
   return JoinHandle<T>(std::move(answer));
 }
 
-/// Lets others that are ready run first.
+/// `co_await yield()` lets other coroutines that are ready run first.
 struct [[nodiscard]] yield {
   struct Turn : Executor::Ready {
     std::coroutine_handle<> handle;

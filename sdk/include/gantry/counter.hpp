@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/counter.hpp: counters for statistics: relaxed, on lines of their own.
+// gantry/counter.hpp: counters for statistics: relaxed atomics, on cache lines of their own.
 //
-// Counter is one word, for who counts on one thread, or seldom. StripedCounter has a word for each of a few threads, so
-// that many can count at once without sharing a line; reading it adds them up.
+// Counter is one word, for code that counts on one thread, or seldom. StripedCounter has a word for
+// each of a few threads, so that many can count at once without sharing a cache line; reading it
+// adds them up.
 //
 // Thread rule: any thread.
-// Order: none. A count says how many, and orders nothing else; what was added before a read that happens after it is
-// seen.
+// Order: none. A count orders no other memory access; an addition that happens before a read is
+// seen by that read.
 #pragma once
 
 #include <array>
@@ -43,7 +44,7 @@ class StripedCounter {
   static constexpr std::size_t kStripes = 8;
 
   void add(std::uint64_t n = 1) noexcept { stripes_[detail::thread_number() % kStripes].add(n); }
-  /// What was added so far; a guess while others add.
+  /// The sum of all additions so far; inexact while others add.
   [[nodiscard]] std::uint64_t get() const noexcept {
     std::uint64_t sum = 0;
     for (const auto& stripe : stripes_) sum += stripe.get();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/deadline.hpp: time is handed in, and a deadline is absolute.
+// gantry/deadline.hpp: clocks, which are passed in, and deadlines, which are absolute.
 //
 // Thread rule: Deadline is a value; a Clock may be read from any thread.
 #pragma once
@@ -13,7 +13,7 @@ namespace gantry {
 using Duration = std::chrono::nanoseconds;
 using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;
 
-/// The one source of time. Steady; never jumps back.
+/// The one source of time. It is steady: it never jumps back.
 class Clock {
  public:
   Clock() = default;
@@ -42,7 +42,7 @@ class Deadline {
   /// Ask exists() first.
   [[nodiscard]] TimePoint at() const { return *at_; }  // NOLINT(bugprone-unchecked-optional-access)
   [[nodiscard]] bool passed(TimePoint now) const { return at_ && now >= *at_; }
-  /// What is left, at least zero; empty when there is no deadline.
+  /// The time that is left, at least zero; empty when there is no deadline.
   [[nodiscard]] std::optional<Duration> left(TimePoint now) const {
     if (!at_) return std::nullopt;
     return *at_ > now ? *at_ - now : Duration::zero();

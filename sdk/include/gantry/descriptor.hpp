@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/descriptor.hpp: a file descriptor and who closes it.
+// gantry/descriptor.hpp: a file descriptor that is closed with its owner.
 //
 // Thread rule: a value; one thread at a time.
 #pragma once
@@ -35,13 +35,13 @@ class Descriptor {
 
   [[nodiscard]] int get() const { return fd_; }
   [[nodiscard]] explicit operator bool() const { return fd_ >= 0; }
-  /// The caller closes it from here on.
+  /// Gives the descriptor up: the caller closes it from here on.
   [[nodiscard]] int release() { return std::exchange(fd_, -1); }
   void close() {
     if (fd_ >= 0) (void)::close(std::exchange(fd_, -1));
   }
-  /// Another one of the same open file, closed at exec. `overloaded`: the process has no more; `invalid_params`: `fd`
-  /// is not open.
+  /// A further descriptor of the same open file, close-on-exec. `overloaded`: the process may open
+  /// no more; `invalid_params`: `fd` is not open.
   [[nodiscard]] static Result<Descriptor> duplicate(int fd) {
     const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (copy >= 0) return Descriptor(copy);

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/executor.hpp: a thread's queue of what is ready to run.
+// gantry/executor.hpp: an executor is a thread's queue of coroutines that are ready to run.
 //
-// What is ready is an intrusive node, so that scheduling allocates nothing. A node that this thread makes ready goes to
-// the end of a plain list; one that another thread makes ready is pushed on a lock-free stack, which the owner takes as
-// a whole, in order. Only the push that finds the owner asleep wakes it: one wake-up for however much follows.
+// A coroutine that is ready is an intrusive node, so that scheduling allocates nothing. A node that
+// this thread makes ready goes to the end of a plain list; a node that another thread makes ready
+// is pushed on a lock-free stack, which the owner takes as a whole, in order. Only the push that
+// finds the owner asleep wakes it: one wake-up, however many nodes follow.
 //
-// Executors of one group share the work that floats: what waits in a coroutine goes on with the member that woke it, so
-// that a message costs no thread switch. What was woken from outside the group goes on where it was.
+// Executors of one group share floating work: a coroutine that waits goes on with the member that
+// woke it, so that a message costs no thread switch. A coroutine that was woken from outside the
+// group goes on where it was.
 //
 // Thread rule: schedule() from any thread; the protected functions by the owner's thread.
-// Bounds: the queue holds nodes that live in their owners' frames; it has none of its own.
-// Life: an executor outlives everybody who may schedule on it. What is ready or waits when it goes never runs, and its
-// frame
-//   stays: end the tasks first. stop() leaves what is ready to the next run(); a member of a group is stopped when the
-//   group's tasks have ended, for what floats may have come to it.
-// Never: a node runs twice for one schedule(); a wake-up is lost; a node is touched after run() was called.
+// Bounds: the queue holds nodes that live in their owners' frames; it allocates no nodes.
+// Life: an executor outlives all code that may schedule on it. A node that is ready or waits when
+// the executor is destroyed never runs, and its frame stays: end the tasks first. stop() leaves
+// ready nodes to the next run(); a member of a group is stopped when the group's tasks have ended,
+// because floating work may have come to it.
+// Never: a node runs twice for one schedule(); a wake-up is lost; a node is touched after run() was
+// called.
 #pragma once
 
 #include <atomic>
@@ -41,10 +44,10 @@ class Executor {
   Executor(const Executor&) = delete;
   Executor& operator=(const Executor&) = delete;
 
-  /// The one that runs on this thread, or nullptr.
+  /// The executor that runs on this thread, or nullptr.
   [[nodiscard]] static Executor* current() noexcept { return here(); }
 
-  /// The one that runs on this thread. Without one the process ends.
+  /// The executor that runs on this thread. Without one the process ends.
   [[nodiscard]] static Executor& required() noexcept {
     Executor* const executor = here();
     if (executor == nullptr) [[unlikely]] {
@@ -54,7 +57,7 @@ class Executor {
     return *executor;
   }
 
-  /// Runs `node` on this executor's thread, never within this call.
+  /// Runs `node` on this executor's thread, never within this call. Any thread.
   void schedule(Ready& node) noexcept {
     if (here() == this) {
       push(node);
@@ -62,7 +65,8 @@ class Executor {
       push_remote(node);
     }
   }
-  /// Runs `node` on the calling thread's executor when that is of the same group, else on this one.
+  /// Runs `node` on the calling thread's executor when that belongs to the same group, else on this
+  /// one. Any thread.
   void schedule_floating(Ready& node) noexcept {
     Executor* const caller = here();
     if (caller != nullptr && caller->group_ == group_) {
@@ -72,9 +76,10 @@ class Executor {
     }
   }
 
-  /// Coroutines that find everything ready give way to others after so many steps.
+  /// A coroutine that never has to wait yields to others after this many steps.
   static constexpr std::uint32_t kStepsATurn = 256;
-  /// By a coroutine that runs here: one more step without waiting. False: it is time to give way.
+  /// Called by a coroutine that runs here, for each step without waiting. False: it is time to
+  /// yield.
   [[nodiscard]] bool take_step() noexcept {
     if (steps_ == 0) return false;
     --steps_;
@@ -82,11 +87,12 @@ class Executor {
   }
 
  protected:
-  /// `group`: any address that its members share; nullptr: a group of its own.
+  /// `group`: any address that the members of the group share; nullptr: this executor is a group of
+  /// its own.
   explicit Executor(const void* group = nullptr) noexcept : group_(group == nullptr ? this : group) {}
   ~Executor() = default;
 
-  /// The owner sleeps and something came: wake it. Any thread. Must not block.
+  /// Wakes the owner, which sleeps while a node came in. Any thread. Must not block.
   virtual void notify() noexcept = 0;
 
   /// Makes this the thread's executor for a scope.
@@ -101,11 +107,11 @@ class Executor {
     Executor* before_;
   };
 
-  /// Runs up to `most` nodes, the oldest first. False: there was none.
+  /// Runs up to `most` nodes, the oldest first. False: there was no node.
   bool run_ready(std::size_t most) noexcept {
     if (first_ == nullptr && !take_remote()) return false;
     for (std::size_t i = 0; i < most; ++i) {
-      // Others' nodes must not wait for ours to run out.
+      // Nodes from other threads must not wait until this thread's own nodes run out.
       if (first_ == nullptr || i % kRemoteEvery == kRemoteEvery - 1) {
         if (!take_remote() && first_ == nullptr) break;
       }
@@ -120,7 +126,8 @@ class Executor {
   [[nodiscard]] bool has_ready() const noexcept {
     return first_ != nullptr || (remote_.load(std::memory_order_relaxed) != nullptr);
   }
-  /// True: nothing is ready, and the next schedule() from elsewhere will notify(). awake() ends that.
+  /// True: nothing is ready, and the next schedule() from another thread calls notify(). awake()
+  /// ends this state.
   [[nodiscard]] bool fall_asleep() noexcept {
     if (first_ != nullptr) return false;
     Ready* none = nullptr;
@@ -173,19 +180,20 @@ class Executor {
   }
 
   const void* const group_;
-  Ready asleep_;  ///< only its address is used: nobody is ready, and the owner sleeps
+  Ready asleep_;  ///< only its address is used: no node is ready, and the owner sleeps
   Ready* first_ = nullptr;
   Ready** last_ = &first_;
   std::uint32_t steps_ = kStepsATurn;
   alignas(detail::kCacheLine) std::atomic<Ready*> remote_{nullptr};
 };
 
-/// Runs on the thread that calls run(), and sleeps in a futex. For programs and tests without a loop of their own.
+/// An executor that runs on the thread that calls run(), and sleeps in a futex. For programs and
+/// tests without an event loop of their own.
 class LocalExecutor final : public Executor {
  public:
   explicit LocalExecutor(const void* group = nullptr) noexcept : Executor(group) {}
 
-  /// Runs what becomes ready until stop(). May be called again.
+  /// Runs nodes as they become ready, until stop(). May be called again.
   void run() noexcept {
     const Entered entered(*this);
     while ((wake_word_.load(std::memory_order_acquire) & kStop) == 0) {
@@ -193,10 +201,10 @@ class LocalExecutor final : public Executor {
     }
     wake_word_.fetch_and(~kStop, std::memory_order_acq_rel);
   }
-  /// From any thread, or from within.
+  /// Makes run() return. From any thread, or from a node that runs.
   void stop() noexcept {
     wake_word_.fetch_or(kStop, std::memory_order_acq_rel);
-    detail::futex_wake(&wake_word_, 1);  // by its address: it may be gone already
+    detail::futex_wake(&wake_word_, 1);  // by its address: the executor may be gone already
   }
 
  private:
@@ -218,7 +226,7 @@ class LocalExecutor final : public Executor {
 
   static constexpr std::uint32_t kStop = 1;
   static constexpr std::uint32_t kWake = 2;
-  detail::FutexWord wake_word_{0};  ///< kStop, and how often it was woken
+  detail::FutexWord wake_word_{0};  ///< the bit kStop, and a count of wake-ups
 };
 
 }  // namespace gantry

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/fields.hpp: a plain struct as JSON: read with exact errors, written, and described as JSON Schema.
+// gantry/fields.hpp: reads a plain struct from JSON with exact errors, writes it, and describes it
+// as JSON Schema.
 //
 //   struct Say { std::string text; int times = 1; };
 //   BOOST_DESCRIBE_STRUCT(Say, (), (text, times))
@@ -12,25 +13,28 @@
 //   gantry::json document = gantry::to_json(*say);
 //   gantry::json schema = gantry::schema_of<Say>();               // JSON Schema 2020-12
 //
-// Members may be bool, integers and floating-point numbers of any width, std::string, enumerations (described by
-// BOOST_DESCRIBE_ENUM, written by name), gantry::json (any value), other described structs, and std::optional,
-// std::vector and std::map<std::string, T> of these, and std::variant of tagged structs:
+// Members may be bool, integers and floating-point numbers of any width, std::string, enumerations
+// (described by BOOST_DESCRIBE_ENUM, written by name), gantry::json (any value), other described
+// structs, and std::optional, std::vector and std::map<std::string, T> of these, and std::variant
+// of tagged structs:
 //
 //   constexpr auto gantry_fields(const Circle*) { return gantry::tagged("kind", "circle", gantry::field(...)); }
 //   constexpr auto gantry_fields(const Square*) { return gantry::tagged("kind", "square"); }
 //   using Shape = std::variant<Circle, Square>;                   // {"kind": "square", ...}
 //
-// gantry_fields stands beside the struct, in its namespace; what it does not name is optional and without limits. A
-// member that is left out keeps the value that a default-made struct gives it, which the schema shows as its default.
-// Members of described base classes are members; what the base's gantry_fields says of them holds.
+// gantry_fields stands beside the struct, in its namespace; a member that it does not name is
+// optional and without limits. A member that is left out of a document keeps the value of a
+// default-constructed struct, which the schema shows as its default. Members of described base
+// classes are members, too; the base's gantry_fields holds for them.
 //
-// Null counts as absent, but for gantry::json and std::optional members. Unknown members are
+// Null counts as absent, except for gantry::json and std::optional members. Unknown members are
 // errors. Lengths are counted in characters, elements or members. A struct that contains itself
-// does not compile: take a gantry::json. Depth is therefore that of the types; gantry::json members
+// does not compile: use gantry::json. So a document is as deep as its types; gantry::json members
 // are as deep as the document, which the host bounds.
 //
-// Errors: `invalid_params`, with the first error and its place as a JSON pointer, also as `path` in the data. Nothing
-//   throws on bad input. A floating-point number that is not finite is written as null.
+// Errors: `invalid_params`, with the first error and its place as a JSON pointer, also as `path` in
+//   the data. Nothing throws on bad input. A floating-point number that is not finite is written as
+//   null.
 // Thread rule: pure functions; no shared state.
 #pragma once
 
@@ -43,14 +47,14 @@
 
 namespace gantry {
 
-/// JSON Schema 2020-12 of T, as it is read or as it is written.
+/// The JSON Schema 2020-12 of T, for reading or for writing T.
 template <class T>
 [[nodiscard]] json schema_of(Direction direction = Direction::input) {
   static_assert(detail::finite<T>(), "this struct contains itself: take a gantry::json member");
   return detail::ShapeOf<T>::schema(direction, {});
 }
 
-/// `root` is what messages call the document as a whole.
+/// `root` names the whole document in messages. `invalid_params` as above.
 template <class T>
 [[nodiscard]] Result<T> from_json(const json& document, const char* root = "the value") {
   static_assert(detail::finite<T>(), "this struct contains itself: take a gantry::json member");

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/file_uri.hpp: `file:` URIs and paths. Two spellings of one file give one path, and one
-// path gives one URI.
+// gantry/file_uri.hpp: converts `file:` URIs to paths and back. Two spellings of one file give one
+// path, and one path gives one URI.
 //
 // RFC 8089, as editors and servers really write it: with one slash, three, or the host "localhost";
 // with any characters percent-encoded, in either case, or none; with a slash at the end of a
-// folder. A character that a URI has no place for (a space, a bracket, a byte above 127) stands for
+// folder. A character that a URI may not contain (a space, a bracket, a byte above 127) stands for
 // itself, and so do '?' and '#': a file has no query, and C# is a folder's name. Boost.URL, which
-// reads the addresses in the configuration, refuses the former and cuts off at the latter; and the
-// sdk is headers without a library.
+// reads the addresses in the configuration, refuses the first kind and cuts off at the second; and
+// the sdk consists of headers without a library.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -30,7 +30,7 @@ namespace detail {
   return -1;
 }
 
-/// ASCII letters of either case are alike. `word` is in lower case.
+/// Compares ASCII letters without their case. `word` is in lower case.
 [[nodiscard]] inline bool begins_with_word(std::string_view text, std::string_view word) {
   if (text.size() < word.size()) return false;
   for (std::size_t i = 0; i < word.size(); ++i) {
@@ -48,12 +48,13 @@ namespace detail {
 
 }  // namespace detail
 
-/// Is it of the scheme `file`? Whether it names a file of this machine is to_path()'s to say.
+/// True: the URI has the scheme `file`. Whether it names a file of this machine is for to_path() to
+/// say.
 [[nodiscard]] inline bool is_file_uri(std::string_view uri) { return detail::begins_with_word(uri, "file:"); }
 
 /// The absolute, lexically normal path, without a slash at its end, of a `file:` URI or of an
-/// absolute path. Anything else is `invalid_params`: another scheme, another host, a relative path,
-/// malformed percent-encoding, a zero byte.
+/// absolute path. `invalid_params`: another scheme, another host, a relative path, malformed
+/// percent-encoding, a zero byte.
 [[nodiscard]] inline Result<std::string> to_path(std::string_view uri_or_path) {
   std::string path;
   if (uri_or_path.starts_with("/")) {
@@ -87,7 +88,7 @@ namespace detail {
   return normal;
 }
 
-/// `file://` and the path, percent-encoded but for unreserved characters, '/' and ':'.
+/// `file://` and the path; all characters are percent-encoded except unreserved ones, '/' and ':'.
 [[nodiscard]] inline std::string to_uri(std::string_view path) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   const auto plain = [](char c) {

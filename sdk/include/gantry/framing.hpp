@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/framing.hpp: where one message ends and the next begins, on a byte stream.
+// gantry/framing.hpp: finds where one message ends and the next begins, on a byte stream.
 //
-// Two framings: `Content-Length` headers, as in LSP, and one message a line. A FrameDecoder finds out from the first
-// byte which one the peer speaks, unless it is told.
+// Two framings: `Content-Length` headers, as in LSP, and one message a line. A FrameDecoder finds
+//   out from the first byte which framing the peer uses, unless its constructor is given one.
 //
 // Thread rule: one thread at a time.
-// Bounds: a message longer than max_message is skipped, not stored, and reported once as `too_large`; a header block
-//   longer than kMaxHeader, or one without a valid Content-Length, breaks the stream for good (`broken`).
-// Noise: many programs print on the stream that they frame messages on. A decoder that is told to skip noise steps over
-//   the lines in front of a line that begins with `Content-Length:`, and takes a lone newline for the end of a header
-//   line. More than kMaxNoise bytes without a message break the stream.
+// Bounds: a message longer than max_message is skipped, not stored, and reported once as
+//   `too_large`; a header block longer than kMaxHeader, or one without a valid Content-Length,
+//   breaks the stream for good (`broken`).
+// Noise: many programs print text on the stream that carries their messages. A decoder with
+//   Noise::skipped steps over the lines in front of a line that begins with `Content-Length:`, and
+//   takes a lone newline for the end of a header line. More than kMaxNoise bytes without a message
+//   break the stream.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +27,12 @@ namespace gantry {
 
 enum class Framing { unknown, headers, lines };
 
-/// What becomes of lines between messages with headers that are no header.
+/// Whether lines that are no header, between messages with headers, break the stream or are
+/// skipped.
 enum class Noise { refused, skipped };
 
-/// Appends the message of these parts, framed, to `out`. For `lines` it must not contain a newline.
+/// Appends one message, which consists of `parts`, with its frame to `out`. With `lines` it must
+/// not contain a newline.
 inline void append_frame(std::string& out, Framing framing, std::initializer_list<std::string_view> parts) {
   if (framing == Framing::headers) {
     std::size_t size = 0;
@@ -54,7 +58,7 @@ class FrameDecoder {
   static constexpr std::size_t kPadding = 64;
 
   enum class Status {
-    message,    ///< `message` holds one
+    message,    ///< `message` is the next message
     need_more,  ///< feed more bytes
     too_large,  ///< one message was over the limit and is being skipped
     broken      ///< the stream cannot be understood any more; `error` says why
@@ -65,19 +69,21 @@ class FrameDecoder {
 
   [[nodiscard]] Framing framing() const { return framing_; }
   [[nodiscard]] const std::string& error() const { return error_; }
-  /// The first kNoiseKept bytes of the lines that the last next() and those before it have skipped since a message, or
-  /// of what has broken the stream. Blank lines are left out. Where noise is refused: empty.
+  /// The first kNoiseKept bytes of the lines that were skipped since the last message, or of the
+  /// bytes that broke the stream. Blank lines are left out. Empty where noise is refused.
   [[nodiscard]] const std::string& noise() const { return noise_; }
-  /// Bytes held.
+  /// The number of bytes held.
   [[nodiscard]] std::size_t buffered() const { return end_ - begin_; }
-  /// Bytes of memory that hold them, and have room for more.
+  /// The number of bytes allocated, used or not.
   [[nodiscard]] std::size_t allocated() const { return buffer_.size(); }
 
-  /// They themselves, until the next call: fed to another decoder it goes on here, unless this one is skipping.
+  /// The bytes that are held; valid until the next call. Another decoder that is fed these bytes
+  /// goes on where this one stands, unless this one is skipping.
   [[nodiscard]] std::string_view held() const { return std::string_view(buffer_).substr(begin_, end_ - begin_); }
   [[nodiscard]] bool skipping() const { return skip_left_ > 0 || skip_line_; }
 
-  /// Room for at least `size` bytes, to be filled by the caller; then commit(). Invalidates messages.
+  /// Returns room for at least `size` bytes, which the caller fills before it calls commit().
+  /// Invalidates messages.
   [[nodiscard]] char* prepare(std::size_t size) {
     if (begin_ == end_) begin_ = end_ = scanned_ = 0;
     if (end_ + size + kPadding > buffer_.size() && begin_ > 0) {
@@ -98,7 +104,8 @@ class FrameDecoder {
     commit(bytes.size());
   }
 
-  /// The next message; it stays valid until the next prepare(), feed() or release().
+  /// Returns the next message in `message`, which stays valid until the next prepare(), feed() or
+  /// release().
   [[nodiscard]] Status next(std::string_view& message) {
     if (!error_.empty()) return Status::broken;
     while (true) {
@@ -124,7 +131,8 @@ class FrameDecoder {
     }
   }
 
-  /// The size of the headers that `held` begins with, and in `body` where their message begins; npos: not all is there.
+  /// The size of the headers at the front of `held`; sets `body` to the offset of the message
+  /// behind them. npos: the headers are not complete.
   [[nodiscard]] static std::size_t header_size(std::string_view held, Noise noise, std::size_t& body) {
     if (noise == Noise::refused) {
       const std::size_t blank = held.find("\r\n\r\n");
@@ -142,14 +150,14 @@ class FrameDecoder {
     return std::string_view::npos;
   }
 
-  /// Whether `text` begins with `name` (in lower case), or is too short to say and may.
+  /// True: `text` begins with `name` (in lower case), or is too short to tell.
   [[nodiscard]] static bool may_begin_with(std::string_view text, std::string_view name) {
     const std::size_t size = std::min(text.size(), name.size());
     return std::equal(name.begin(), name.begin() + static_cast<std::ptrdiff_t>(size), text.begin(), is_same_letter);
   }
 
-  /// After next() has said need_more: what is held of a message is dropped, and the rest of it will be skipped. False:
-  /// nothing is held of any but a header.
+  /// After next() has returned need_more: drops the bytes that are held of an unfinished message;
+  /// the rest of that message will be skipped. False: none are held, or only a part of a header.
   bool abandon() {
     if (begin_ == end_ || skipping() || !error_.empty()) return false;
     if (framing_ == Framing::lines) {
@@ -166,7 +174,7 @@ class FrameDecoder {
     return true;
   }
 
-  /// Gives memory back that one large message has claimed.
+  /// Gives back memory that a large message has claimed.
   void release() {
     constexpr std::size_t kKeep = 128 * 1024;
     if (buffer_.size() <= kKeep || end_ - begin_ > kKeep / 2) return;
@@ -220,7 +228,7 @@ class FrameDecoder {
     }
   }
 
-  // `message`: a message begins here.
+  // Status::message: a message begins here.
   [[nodiscard]] Status skip_noise() {
     while (true) {
       const std::string_view held(buffer_.data() + begin_, end_ - begin_);
@@ -236,7 +244,7 @@ class FrameDecoder {
       scanned_ = end;
       if (!whole) return Status::need_more;
       const std::string_view line = held.substr(0, end - begin_);
-      // What may stand before the length, and means nothing to us.
+      // A header that may stand before the length, and has no meaning here.
       constexpr std::string_view kTypeName = "content-type:";
       const bool is_type = line.size() > kTypeName.size() && may_begin_with(line, kTypeName);
       if (line != "\n" && line != "\r\n" && !is_type) keep_noise(line);
@@ -316,7 +324,7 @@ class FrameDecoder {
   std::size_t scanned_ = 0;
   std::size_t skip_left_ = 0;
   bool skip_line_ = false;
-  std::size_t skipped_ = 0;  ///< of noise, since the last message
+  std::size_t skipped_ = 0;  ///< bytes of noise since the last message
   std::string noise_;
   std::string error_;
 };

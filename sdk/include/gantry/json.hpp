@@ -14,12 +14,14 @@ namespace gantry {
 
 using json = nlohmann::json;
 
-/// Parses one JSON document. Never throws on bad text: malformed text is `invalid_params` with the place.
+/// Parses one JSON document. Never throws on bad text: malformed text is `invalid_params` with the
+/// place.
 [[nodiscard]] inline Result<json> parse_json(std::string_view text) {
   try {
     return json::parse(text);
   } catch (const json::exception& e) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: ...": what follows the name is for people.
+    // The text is "[json.exception.parse_error.101] parse error at line 1, column 2: ...": only the
+    // part behind the name is for people.
     const std::string_view what = e.what();
     const auto name = what.find("] ");
     return fail(ErrorKind::invalid_params,

@@ -4,25 +4,27 @@
 //
 //   gantry::Lazy<Service> service("service", [] { return make_service(); });
 //
-// Thread rule: any thread. borrow() is one acquire load and writes nothing. get() waits with the thread and constructs
-// on
-//   it. async_get() (`co_await`, with gantry/coro.hpp) and get_async() (a callback) do not block: they construct
-//   through the `spawn` function of the options, or right here without one; the callback comes on the thread that
-//   constructed, or at once when the service is ready.
-// Borrowing: the pointer is valid until the service is reset or the Lazy dies. With a Quiescence in the options it is
-// valid
-//   until the end of the section in which it was borrowed: retire() waits for those.
-// Single flight: the first caller constructs, the others wait for that one attempt and get its result.
-// Failure: is given to all that waited and is not remembered as success; until the back-off is over, callers get the
-//   same error at once, then the next one tries again.
-// Cycles: a construction that would wait for itself, on one thread or over several, is refused with the path.
-// Attempts: one that `spawn` drops, or throws at, fails with `unavailable`; one that has not begun is run by a get()
-// that
-//   would wait for it. What a callback throws is dropped. A Lazy outlives the calls on it, waiting ones
-//   and those that were cancelled included, and the jobs that they gave to `spawn`.
-// Cancelled, timed out: that caller waits no more; the attempt goes on for the others.
-// Never: a half-constructed service is seen; two attempts run at once; the factory or a callback runs under the lock; a
-//   wake-up is lost. How it works: docs/threads.md, model: tests/model/.
+// Thread rule: any thread. borrow() is one acquire load and writes nothing. get() blocks the thread
+//   and constructs on it. async_get() (`co_await`, with gantry/coro.hpp) and get_async() (a
+//   callback) do not block: they construct through the `spawn` function of the options, or on the
+//   calling thread without one; the callback runs on the thread that constructed, or at once when
+//   the service is ready.
+// Borrowing: the pointer is valid until the service is reset or the Lazy dies. With a Quiescence in
+//   the options it is valid until the end of the section in which it was borrowed: retire() waits
+//   for such sections.
+// Single flight: the first caller constructs, the others wait for that one attempt and get its
+//   result.
+// Failure: an error is given to all callers that waited; until the back-off is over, callers get
+//   the same error at once, then the next caller tries again.
+// Cycles: a construction that would wait for itself, on one thread or over several, is refused with
+//   the path of the cycle.
+// Attempts: an attempt that `spawn` drops, or throws at, fails with `unavailable`; a get() that
+//   would wait for an attempt that has not begun runs the attempt itself. An exception from a
+//   callback is dropped. A Lazy outlives the calls on it, waiting and cancelled ones included, and
+//   the jobs that they gave to `spawn`.
+// Cancelled, timed out: that caller waits no more; the attempt goes on for the other callers.
+// Never: a half-constructed service is seen; two attempts run at once; the factory or a callback
+//   runs under the lock; a wake-up is lost. How it works: docs/threads.md, model: tests/model/.
 #pragma once
 
 #include <atomic>
@@ -43,11 +45,12 @@
 namespace gantry {
 
 struct LazyOptions {
-  /// Runs a function that may block, elsewhere. Empty: on the caller's thread.
+  /// Runs a function that may block, on another thread. Empty: the function runs on the caller's
+  /// thread.
   std::function<void(std::move_only_function<void()>)> spawn;
   const Clock* clock = nullptr;      ///< must outlive the Lazy; nullptr: the system's
-  Quiescence* quiescence = nullptr;  ///< must outlive the Lazy; nullptr: borrowers look after themselves
-  /// Delays after failed attempts; max_retries does not count here.
+  Quiescence* quiescence = nullptr;  ///< must outlive the Lazy; nullptr: borrowers ensure the lifetime themselves
+  /// Delays after failed attempts; max_retries is ignored.
   RetryPolicy backoff{
       .initial_delay = std::chrono::milliseconds(200), .max_delay = std::chrono::seconds(30), .jitter = 0};
 };
@@ -72,9 +75,10 @@ class Lazy {
   /// The service, or nullptr when it is not ready.
   [[nodiscard]] T* borrow() const noexcept { return ready_.load(std::memory_order_acquire); }
 
-  /// The service; constructs it, or waits for the one who does.
+  /// The service. The first caller constructs it, the others wait. Errors: that of the
+  /// construction; `timeout`, `cancelled`.
   [[nodiscard]] Result<Value> get(const WaitLimits& limits = {}) { return block(GetOp(this, true), limits); }
-  /// Result<Value>, as get(), without blocking.
+  /// The awaited result is Result<Value>, as from get(), without blocking.
   [[nodiscard]] auto async_get(CancelToken token = {}) { return Await<GetOp>(std::move(token), this, false); }
   /// As async_get(), with a callback.
   void get_async(Callback done) {
@@ -98,8 +102,8 @@ class Lazy {
     }
   }
 
-  /// Forgets the service, or the failure: the next caller constructs anew. Returns what it was; borrowers may still use
-  /// it.
+  /// Forgets the service, or the failure: the next caller constructs anew. Returns the old service,
+  /// which borrowers may still use. While an attempt runs nothing changes, and nullptr is returned.
   Value reset() {
     const Lock lock(mutex_);
     if (state_ == LazyState::constructing) return nullptr;
@@ -107,8 +111,8 @@ class Lazy {
     backoff_.reset();
     return take_away();
   }
-  /// As reset(), and waits until nobody can still use what was borrowed. `timeout`: somebody still may; the service is
-  /// kept until the Lazy dies. Not from inside a section.
+  /// As reset(), and waits until no section can use the old service. `timeout`: some section still
+  /// may; the service is kept until the Lazy dies. Must not be called inside a section.
   Result<Value> retire(std::optional<TimePoint> until = std::nullopt) {
     Value old = reset();
     if (!old || options_.quiescence == nullptr || options_.quiescence->wait(until)) return old;
@@ -116,7 +120,7 @@ class Lazy {
     kept_.push_back(std::move(old));
     return fail(ErrorKind::timeout, name_ + " is still in use");
   }
-  /// As reset(), for a service that broke: until the back-off is over callers get `why`.
+  /// As reset(), for a service that broke: until the back-off is over callers get the error `why`.
   Value fail_with(Error why) {
     const Lock lock(mutex_);
     if (state_ != LazyState::ready) return nullptr;
@@ -124,8 +128,9 @@ class Lazy {
     return take_away();
   }
 
-  /// Forgets `broken`, if that is the service; the next caller constructs anew. If it is what the attempt that runs is
-  /// about to return, that attempt fails with `why`: what breaks before it is published is not published.
+  /// Forgets `broken`, if that is the service; the next caller constructs anew. If the attempt that
+  /// runs is about to return `broken`, that attempt fails with `why`: a service that breaks before
+  /// it is published is not published.
   void drop(const Value& broken, Error why) {
     Value last;
     const Lock lock(mutex_);
@@ -138,8 +143,9 @@ class Lazy {
     }
   }
 
-  /// `next`, which was made elsewhere, is the service from now on. Returns the one before it, perhaps nullptr; nothing,
-  /// and `next` is not taken, while an attempt runs. Borrowers may still use the old one.
+  /// Makes `next`, which was constructed elsewhere, the service. Returns the service before it,
+  /// perhaps nullptr. Empty: an attempt runs, and `next` was not taken. Borrowers may still use the
+  /// old service.
   std::optional<Value> replace(const Value& next) {
     const Lock lock(mutex_);
     if (state_ == LazyState::constructing) return std::nullopt;
@@ -153,7 +159,7 @@ class Lazy {
     const Lock lock(mutex_);
     return state_;
   }
-  /// The last failure; empty message when there is none.
+  /// The last failure; its message is empty when there is none.
   [[nodiscard]] Error error() const {
     const Lock lock(mutex_);
     return state_ == LazyState::failed ? error_ : Error{};
@@ -164,7 +170,7 @@ class Lazy {
   }
 
  private:
-  /// One caller that waits for the attempt that runs, or constructs.
+  /// The operation of one caller, which waits for the attempt that runs, or constructs.
   class GetOp {
    public:
     GetOp(Lazy* lazy, bool here) : lazy_(lazy), here_(here) {}
@@ -194,10 +200,10 @@ class Lazy {
     friend class Lazy;
     friend class detail::NodeList<GetOp>;
     Lazy* lazy_;
-    bool here_;                       ///< constructs on this thread, whatever the options say
-    const void* waits_as_ = nullptr;  ///< the construction that waits here, for the graph
+    bool here_;                       ///< construct on this thread, whatever the options say
+    const void* waits_as_ = nullptr;  ///< the construction that waits here, for LazyGraph
     std::optional<Result<Value>> result_;
-    // Guarded by the Lazy's mutex while it waits.
+    // Guarded by the Lazy's mutex while the operation waits.
     GetOp* next = nullptr;
     GetOp* prev = nullptr;
     Waiter* waiter_ = nullptr;
@@ -213,7 +219,8 @@ class Lazy {
       const Lock lock(mutex_);
       if (op.cancelled_) return true;
       if (state_ == LazyState::constructing) {
-        // One that has not begun is taken over, so that a job in front of it may wait for it.
+        // An attempt that has not begun is taken over, so that a job in front of it may wait for
+        // it.
         first = op.here_ && claim(attempt_);
       } else {
         first = begin();
@@ -224,7 +231,7 @@ class Lazy {
         if (here) (void)claim(attempt_);
       }
       if (!first && op.here_) {
-        // Only a thread that constructs can be part of a circle, and it does so only where it blocks.
+        // Only a thread that constructs can be part of a cycle, and only where it blocks.
         auto waits = detail::LazyGraph::enter({this, &name_});
         if (!waits) {
           op.result_.emplace(std::unexpected(std::move(waits.error())));
@@ -249,7 +256,7 @@ class Lazy {
     return false;
   }
 
-  // True: the caller is the one who constructs.
+  // True: the caller is to construct.
   [[nodiscard]] bool begin() GANTRY_REQUIRES(mutex_) {
     if (state_ == LazyState::ready) return false;
     if (state_ == LazyState::failed && now() < retry_at_) return false;
@@ -258,7 +265,7 @@ class Lazy {
     ++attempt_;
     return true;
   }
-  // True: `attempt` is the one that runs, and nobody had taken it.
+  // True: `attempt` is the attempt that runs, and no thread had claimed it.
   [[nodiscard]] bool claim(std::uint64_t attempt) GANTRY_REQUIRES(mutex_) {
     if (state_ != LazyState::constructing || attempt_ != attempt) return false;
     return !std::exchange(claimed_, true);
@@ -272,7 +279,7 @@ class Lazy {
     return std::exchange(value_, nullptr);
   }
 
-  /// A job for `spawn`. Dropped without having run, it ends its attempt with an error.
+  /// A job for `spawn`. A job that is dropped before it has run ends its attempt with an error.
   class Attempt {
    public:
     Attempt(Lazy* lazy, std::uint64_t number) : lazy_(lazy), number_(number) {}
@@ -326,7 +333,7 @@ class Lazy {
       while (auto* const op = waiters_.pop_front()) {
         op->linked_ = false;
         op->result_.emplace(result);
-        detail::LazyGraph::leave(op->waits_as_);  // its wait is over now, not when it is back on a core
+        detail::LazyGraph::leave(op->waits_as_);  // its wait is over now, not when its thread runs again
         woken.add(op->waiter_);
       }
     }
@@ -370,15 +377,15 @@ class Lazy {
 
   mutable Mutex mutex_{"lazy"};
   LazyState state_ GANTRY_GUARDED_BY(mutex_) = LazyState::empty;
-  std::uint64_t attempt_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< counts them
-  bool claimed_ GANTRY_GUARDED_BY(mutex_) = false;       ///< somebody runs this attempt
+  std::uint64_t attempt_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< the number of the last attempt
+  bool claimed_ GANTRY_GUARDED_BY(mutex_) = false;       ///< some thread runs this attempt
   Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
   TimePoint retry_at_ GANTRY_GUARDED_BY(mutex_);
   Error error_ GANTRY_GUARDED_BY(mutex_);
   Value value_ GANTRY_GUARDED_BY(mutex_);
-  Value broken_ GANTRY_GUARDED_BY(mutex_);  ///< told to drop() while an attempt ran
+  Value broken_ GANTRY_GUARDED_BY(mutex_);  ///< the argument of drop() while an attempt ran
   Error why_broken_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<Value> kept_ GANTRY_GUARDED_BY(mutex_);  ///< retired while somebody still used them
+  std::vector<Value> kept_ GANTRY_GUARDED_BY(mutex_);  ///< services that were retired while borrowers still used them
   detail::NodeList<GetOp> waiters_ GANTRY_GUARDED_BY(mutex_);
   std::vector<Callback> callbacks_ GANTRY_GUARDED_BY(mutex_);
 };

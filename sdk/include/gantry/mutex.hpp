@@ -4,17 +4,17 @@
 //
 //   gantry::Mutex mutex{"router"};      gantry::Lock lock(mutex);      gantry::LockBoth both(a, b);
 //
-// Thread rule: any thread; unlocked by who locked it. Not recursive: locking it twice from one thread is a mistake of
-//   ours. No lock is held across a callback, a call into a plugin, a suspension point or I/O.
-// Waiting: a few pauses, then a futex. Not fair: who comes at the right moment may pass those who sleep; none sleeps
-//   while it is free.
-// Exceptions: a Lock gives back what it holds; the mutex stays usable (there is no poisoning).
-// Two at once: LockBoth takes them in the order of their addresses, so that two threads that name them in opposite
-// orders
-//   cannot deadlock; the same mutex twice is locked once.
-// A debug build (no NDEBUG) ends the process, with the names, when two mutexes are ever locked in opposite orders or
-// one
-//   is locked twice by a thread.
+// Thread rule: any thread; a mutex is unlocked by the thread that locked it. Not recursive: a
+//   thread that locks it twice is a mistake of ours. No lock is held across a callback, a call into
+//   a plugin, a suspension point or I/O.
+// Waiting: a few pauses, then a futex. Not fair: a thread that comes at the right moment may pass
+//   threads that sleep; none sleeps while the mutex is free.
+// Exceptions: a Lock unlocks when an exception leaves its scope; the mutex stays usable (there is
+//   no poisoning).
+// Two at once: LockBoth locks two mutexes in the order of their addresses, so that two threads that
+//   name them in opposite orders cannot deadlock; the same mutex twice is locked once.
+// A debug build (no NDEBUG) ends the process, with the names, when two mutexes are ever locked in
+// opposite orders or one is locked twice by a thread.
 // Source: the three-state futex mutex of Drepper, "Futexes Are Tricky", 2011.
 #pragma once
 
@@ -31,7 +31,7 @@ namespace gantry {
 
 class CondVar;
 
-/// How often a lock was taken, and how often somebody had to wait for it.
+/// How often a lock was taken, and how often a thread had to wait for it.
 struct LockCounts {
   std::uint64_t holds = 0;
   std::uint64_t waits = 0;
@@ -39,7 +39,7 @@ struct LockCounts {
 
 class GANTRY_CAPABILITY("mutex") Mutex {
  public:
-  /// `name` must outlive it.
+  /// `name` must outlive the mutex.
   explicit constexpr Mutex(const char* name = "mutex") noexcept : name_(name) {}
   Mutex(const Mutex&) = delete;
   Mutex& operator=(const Mutex&) = delete;
@@ -80,7 +80,7 @@ class GANTRY_CAPABILITY("mutex") Mutex {
  private:
   static constexpr std::uint32_t kFree = 0;
   static constexpr std::uint32_t kHeld = 1;
-  static constexpr std::uint32_t kAwaited = 2;  ///< held, and somebody may sleep
+  static constexpr std::uint32_t kAwaited = 2;  ///< held, and a thread may sleep
   static constexpr int kPauses = 40;
 
   void lock_slowly() noexcept {
@@ -91,7 +91,7 @@ class GANTRY_CAPABILITY("mutex") Mutex {
         return;
       detail::cpu_pause();
     }
-    // Whoever sleeps takes it as awaited: others may sleep too.
+    // A thread that slept marks the mutex as awaited: others may sleep too.
     while (word_.exchange(kAwaited, std::memory_order_acquire) != kFree) (void)detail::futex_wait(word_, kAwaited);
   }
   void taken() {
@@ -100,7 +100,7 @@ class GANTRY_CAPABILITY("mutex") Mutex {
     detail::LockOrder::locked(this, name_);
 #endif
   }
-  // By who holds it: no RMW.
+  // Only the holder writes the counter, so a load and a store suffice.
   static void add(std::atomic<std::uint64_t>& count) noexcept {
     count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
@@ -123,7 +123,8 @@ class GANTRY_SCOPED_CAPABILITY Lock {
   Mutex& mutex_;
 };
 
-/// Holds two mutexes for a scope, locked in the order of their addresses. The same mutex twice is locked once.
+/// Holds two mutexes for a scope, locked in the order of their addresses. The same mutex twice is
+/// locked once.
 class GANTRY_SCOPED_CAPABILITY LockBoth {
  public:
   LockBoth(Mutex& a, Mutex& b) GANTRY_ACQUIRE(a, b) GANTRY_NO_TSA : first_(std::less<Mutex*>{}(&a, &b) ? a : b),
@@ -143,8 +144,8 @@ class GANTRY_SCOPED_CAPABILITY LockBoth {
   Mutex& second_;
 };
 
-/// A condition variable for Mutex. Spurious wake-ups happen: wait in a loop over the condition, which is changed under
-/// the mutex.
+/// A condition variable for Mutex. Spurious wake-ups happen: wait in a loop over the condition,
+/// which is changed under the mutex.
 class CondVar {
  public:
   CondVar() = default;
@@ -152,7 +153,7 @@ class CondVar {
   CondVar& operator=(const CondVar&) = delete;
 
   void wait(Mutex& mutex) GANTRY_REQUIRES(mutex) { (void)sleep(mutex, std::nullopt); }
-  /// False when `until` has passed.
+  /// False: `until` has passed.
   [[nodiscard]] bool wait_until(Mutex& mutex, std::chrono::steady_clock::time_point until) GANTRY_REQUIRES(mutex) {
     return sleep(mutex, until);
   }
@@ -162,7 +163,8 @@ class CondVar {
 
  private:
   bool sleep(Mutex& mutex, std::optional<TimePoint> until) GANTRY_REQUIRES(mutex) GANTRY_NO_TSA {
-    // Both under the mutex: who changes the condition after this sees a sleeper, and changes the turn.
+    // Both happen under the mutex: a thread that changes the condition after this sees a sleeper,
+    // and changes the turn.
     sleepers_.fetch_add(1, std::memory_order_relaxed);
     const auto turn = turn_.load(std::memory_order_relaxed);
     mutex.unlock();

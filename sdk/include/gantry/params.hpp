@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/params.hpp: reads the members of a call's params, and says what is wrong with them.
+// gantry/params.hpp: reads the members of a call's params, and describes the first error in them.
 //
 //   Params p(call.params());
 //   const auto key = p.string("key");
 //   const auto limit = p.integer_or("limit", 100, 1, 1000);
 //   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
 //
-// The first error is kept; getters after it return defaults. done() also refuses members that
-// nobody asked for, with the nearest name that is known. `_meta` is always allowed; a member that
-// is null counts as absent, but for value(), where null is a value.
+// The first error is kept; getters after it return defaults. done() also refuses members that no
+// getter asked for, and names the nearest known name. `_meta` is always allowed; a member that is
+// null counts as absent, except for value(), where null is a value.
 //
 // Thread rule: one thread.
 #pragma once
@@ -26,7 +26,7 @@
 
 namespace gantry {
 
-/// Single-character edits between two names.
+/// The number of single-character edits between two names.
 [[nodiscard]] inline std::size_t edit_distance(std::string_view a, std::string_view b) {
   std::vector<std::size_t> row(b.size() + 1);
   for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
@@ -42,7 +42,7 @@ namespace gantry {
   return row[b.size()];
 }
 
-/// The most similar of `names`, or empty when none is similar.
+/// The most similar of `names`; empty when none is similar.
 template <class Names>
 [[nodiscard]] std::string nearest_name(std::string_view name, const Names& names) {
   std::string best;
@@ -130,7 +130,7 @@ class Params {
     return out;
   }
 
-  /// A further rule of the caller's own.
+  /// Checks a further rule of the caller's own: `otherwise` is the error when `holds` is false.
   void require(bool holds, std::string otherwise) {
     if (!holds) refuse(std::move(otherwise));
   }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/permits.hpp: at most `limit` at once, and a bounded, fair queue behind.
+// gantry/permits.hpp: a counting semaphore of `limit` permits with a bounded, fair queue.
 //
-// How many are out is one atomic word: as long as nobody waits, a permit is taken and given back by
-// one operation on it, without the lock.
+// The number of permits in use is one atomic word: as long as nobody waits, a permit is taken and
+//   given back by one operation on that word, without the lock.
 //
-// Thread rule: any thread. `granted` is called without a lock held, on the caller's thread or on the thread that
-//   releases the permit before; it must not block.
+// Thread rule: any thread. `granted` is called without a lock held, on the caller's thread or on
+//   the thread that releases the permit before; it must not block.
 // Full: acquire refuses with `overloaded`. Order: first come, first served.
-// Never: more permits than the limit are out (a lowered limit takes effect as permits come back); a waiter that
-//   was withdrawn is called.
+// Never: more permits than the limit are out (a lowered limit takes effect as permits come back); a
+//   waiter that was withdrawn is called.
 #pragma once
 
 #include <atomic>
@@ -28,7 +28,7 @@ namespace gantry {
 
 class PermitQueue;
 
-/// The right to be one of the `limit`. Given back when it dies.
+/// The right to be one of `limit`. The destructor gives the permit back.
 class Permit {
  public:
   Permit() = default;
@@ -37,7 +37,7 @@ class Permit {
   inline ~Permit();
   inline void release();
   [[nodiscard]] explicit operator bool() const { return queue_ != nullptr; }
-  /// Whoever holds it gives it back by PermitQueue::give_back().
+  /// Detaches the permit: its holder gives it back by PermitQueue::give_back().
   void keep() { queue_.reset(); }
 
  private:
@@ -57,11 +57,13 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
     return std::shared_ptr<PermitQueue>(new PermitQueue(limit, max_waiting));
   }
 
-  /// Grants now or later. Returns a ticket for `withdraw`; 0 when it was granted at once.
+  /// Calls `granted` with a permit, now or later. Returns a ticket for `withdraw`; 0 when the
+  /// permit was granted at once. `overloaded`: the queue is full, and `granted` is not called.
   [[nodiscard]] Result<std::uint64_t> acquire(Granted granted) {
     if (!try_take()) {
       Lock lock(mutex_);
-      // First told, then looked: who gives one back either finds the mark, or it is seen here.
+      // First the mark is set, then the word is checked: a thread that gives a permit back either
+      // finds the mark, or its permit is seen here.
       (void)word_.fetch_or(kWaiting, std::memory_order_seq_cst);
       if (!waiting_.empty() || !take_one_more()) {
         if (waiting_.size() >= max_waiting_) {
@@ -82,13 +84,14 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
     return 0;
   }
 
-  /// A permit that is free now, or an empty one.
+  /// Returns a permit that is free now, or an empty one. Never waits.
   [[nodiscard]] Permit try_acquire() { return try_take() ? Permit(shared_from_this()) : Permit(); }
-  /// The same for who keeps in mind itself that it has one, and calls give_back().
+  /// As try_acquire(), for a caller that remembers by itself that it has a permit, and calls
+  /// give_back().
   [[nodiscard]] bool try_take() {
     std::uint64_t word = word_.load(std::memory_order_relaxed);
     do {
-      if (word >= limit_.load(std::memory_order_relaxed)) return false;  // also while somebody waits
+      if (word >= limit_.load(std::memory_order_relaxed)) return false;  // also false while somebody waits
     } while (!word_.compare_exchange_weak(word, word + 1, std::memory_order_acq_rel, std::memory_order_relaxed));
     return true;
   }
@@ -96,7 +99,7 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
     if ((word_.fetch_sub(1, std::memory_order_seq_cst) & kWaiting) != 0) grant_waiting();
   }
 
-  /// True: that waiter will not be called. False: it was called, or is about to be.
+  /// True: the waiter will not be called. False: it was called, or is about to be.
   bool withdraw(std::uint64_t ticket) {
     Granted dropped;
     Lock lock(mutex_);
@@ -131,7 +134,7 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
 
   PermitQueue(std::size_t limit, std::size_t max_waiting) : max_waiting_(max_waiting), limit_(limit == 0 ? 1 : limit) {}
 
-  // As long as the mark is there nobody else takes one.
+  // While the mark is set, no other thread takes a permit.
   [[nodiscard]] bool take_one_more() GANTRY_REQUIRES(mutex_) {
     if ((word_.load(std::memory_order_seq_cst) & ~kWaiting) >= limit_.load(std::memory_order_seq_cst)) return false;
     (void)word_.fetch_add(1, std::memory_order_acq_rel);
@@ -141,7 +144,8 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
     if (waiting_.empty()) (void)word_.fetch_and(~kWaiting, std::memory_order_seq_cst);
   }
 
-  // One thread grants at a time, in a loop: a `granted` that gives its permit back at once must not recurse.
+  // One thread grants at a time, in a loop: a `granted` that gives its permit back at once must not
+  // recurse.
   void grant_waiting() {
     {
       Lock lock(mutex_);
@@ -171,7 +175,7 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
   static constexpr std::uint64_t kWaiting = std::uint64_t{1} << 63;  ///< somebody may wait: nobody passes
 
   const std::size_t max_waiting_;
-  std::atomic<std::uint64_t> word_{0};  ///< permits that are out, and the mark
+  std::atomic<std::uint64_t> word_{0};  ///< the number of permits in use, and the mark
   std::atomic<std::uint64_t> limit_;
   mutable Mutex mutex_;
   std::size_t refused_ GANTRY_GUARDED_BY(mutex_) = 0;
@@ -181,7 +185,8 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
   std::deque<Waiter> waiting_ GANTRY_GUARDED_BY(mutex_);
 };
 
-// Giving back may call others, who may touch this very object: it is empty before they do.
+// Giving the permit back may call other code, which may touch this very object: it is empty before
+// that.
 inline void Permit::release() {
   if (const auto queue = std::exchange(queue_, nullptr)) queue->give_back();
 }

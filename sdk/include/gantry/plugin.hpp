@@ -11,15 +11,16 @@
 //   };
 //   GANTRY_PLUGIN(Echo)
 //
-// The class may also have any of these, all called serially with the handlers:
+// The class may also have any of these members, all called serially with the handlers:
 //   Result<void> start(const PluginConfig&)       before the first call; may block. A failure: the plugin is `failed`
 //   void reconfigure(const PluginConfig&)         the configuration in force has changed, or a workspace was added
 //                                                 Both may take a second argument, const Settings&: a described struct
 //                                                 that [plugins.NAME.settings] is checked against and read into
 //   void event(std::string_view topic, const json& payload)
-//   void gone(std::uint64_t origin)               that client has left
-//   void stop(Stopping)                           finish or cancel what is open; the host waits for Stopping to die
-// and its destructor joins what it started. An exception that leaves a handler answers the call with `internal`.
+//   void gone(std::uint64_t origin)               a client or plugin that made calls has left
+//   void stop(Stopping)                           finish or cancel open work; the host waits for Stopping to die
+// and its destructor joins the threads that it started. An exception that leaves a handler answers
+// the call with `internal`.
 //
 // Thread rule: serial, see gantry/abi.h. Includes no Asio.
 #pragma once
@@ -45,7 +46,7 @@
 namespace gantry {
 
 namespace detail {
-/// Answers STOP when it dies.
+/// The destructor answers GANTRY_STOP.
 struct StopReply {
   Host host;
   std::uint64_t id;
@@ -61,7 +62,7 @@ struct StopReply {
 };
 }  // namespace detail
 
-/// Dies when the plugin has stopped. Move it to where the last work ends.
+/// The plugin has stopped when this object is destroyed. Move it to where the last work ends.
 class Stopping {
  public:
   Stopping(std::shared_ptr<detail::StopReply> reply, Deadline deadline)
@@ -69,10 +70,12 @@ class Stopping {
   Stopping(Stopping&&) noexcept = default;
   Stopping& operator=(Stopping&&) = delete;
   ~Stopping() = default;
-  /// When the host's timeout ends.
+  /// When the host's time for the stop ends.
   [[nodiscard]] Deadline deadline() const { return deadline_; }
-  /// For the instance that comes next, when the plugin is reloaded by handover: it finds these bytes in its start's
-  /// PluginConfig::handed_over. The last ones count. `unavailable`: nobody comes next. `too_large`.
+  /// Keeps `state` for the instance that comes next, when the plugin is reloaded by handover: that
+  /// instance finds these bytes in its start's PluginConfig::handed_over. The last call counts.
+  /// `unavailable`: no instance comes next. `too_large`: the bytes are over the host's limit for a
+  /// message.
   Result<void> give(std::string_view state) const {
     const auto* const handover = extension();
     const std::int32_t given = handover != nullptr ? handover->give(reply_->host.raw()->ctx, detail::to_bytes(state))
@@ -81,9 +84,10 @@ class Stopping {
     if (given != GANTRY_OK) return fail(ErrorKind::unavailable, "no instance comes after this one");
     return {};
   }
-  /// Gives an open stream to it as well: there the method is called again, with Call::resumed(), and what the caller
-  /// says meanwhile follows. Returns the items that still wait for the caller's credit: they are the next one's to
-  /// send. `unavailable`: nobody comes next, or it is no open stream; the call is still to be answered.
+  /// Gives an open stream to the next instance as well: there the method is called again, with
+  /// Call::resumed(), and whatever the caller sends meanwhile follows. Returns the items that still
+  /// wait for the caller's credit: the next instance has to send them. `unavailable`: no instance
+  /// comes next, or the call is no open stream; then this instance still has to answer the call.
   Result<std::vector<std::string>> give(Call& call) const { return detail::state_of(call)->give(extension()); }
 
  private:
@@ -91,7 +95,7 @@ class Stopping {
     const auto* const host = reply_->host.raw();
     return static_cast<const gantry_handover*>(host->extension(host->ctx, GANTRY_HANDOVER_EXT));
   }
-  std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that the crew serves
+  std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that Crew serves
   Deadline deadline_;
 };
 
@@ -120,7 +124,7 @@ namespace detail {
   return config;
 }
 
-/// The struct that T::start takes its settings as; void: none.
+/// The type of the settings parameter of T::start; void: there is none.
 template <class F>
 struct SettingsOf {
   using type = void;
@@ -138,7 +142,8 @@ template <class T>
   }
 }
 
-/// The C side of one plugin object. Every function that the host calls is noexcept: nothing crosses but a status.
+/// The C side of one plugin object. Every function that the host calls is noexcept: only a status
+/// crosses the boundary.
 template <class T>
 class Instance {
  public:
@@ -146,9 +151,9 @@ class Instance {
   static constexpr bool kTakesSettings = !std::is_void_v<Settings>;
 
   [[nodiscard]] static const Definition<T>& definition() {
-    // Never destroyed: a thread may still be in the plugin when the process ends.
+    // Never destroyed: a thread may still be inside the plugin when the process ends.
     static const auto* const built = [] {
-      auto kept = std::make_unique<Definition<T>>();  // define may throw, and is tried again then
+      auto kept = std::make_unique<Definition<T>>();  // define may throw, and is then tried again
       Definition<T>& d = *kept;
       T::define(d);
       if constexpr (kTakesSettings) {
@@ -193,7 +198,7 @@ class Instance {
   }
   ~Instance() {
     calls_.end();
-    host_.outgoing().clear();  // what the crew waits for ends
+    host_.outgoing().clear();  // ends the waits of the calls that Crew serves
     crew_.dismiss();
     impl_.reset();
     host_.outgoing().clear();
@@ -272,7 +277,7 @@ class Instance {
         if (const auto state = calls_.find(msg.id)) {
           state->cancel();
           if (state->on_cancel) state->on_cancel();
-          (void)state->credit();  // no credit comes any more: what waits for it goes, and the answer behind it
+          (void)state->credit();  // no credit comes any more: waiting items are dropped, and the answer leaves
         }
         return 0;
       case GANTRY_EVENT:
@@ -306,7 +311,7 @@ class Instance {
     state->handler_thread.store(std::this_thread::get_id(), std::memory_order_relaxed);
     serve(state);
     state->handler_thread.store(std::thread::id(), std::memory_order_relaxed);
-    // What comes for it comes in turns behind this one: only now the table must know it.
+    // Messages for the call come in later turns: the table must know the call only now.
     if (state->answered_by_handler) {
       state->leave();
     } else {
@@ -368,7 +373,7 @@ class Instance {
   Host host_;
   CallTable calls_;
   Crew crew_;
-  std::unique_ptr<T> impl_;  // first to go: its threads may still use the rest
+  std::unique_ptr<T> impl_;  // destroyed first: its threads may still use the rest
 };
 
 }  // namespace detail

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/quiescence.hpp: when nobody can still be using what was taken away.
+// gantry/quiescence.hpp: waits until no thread can still use an object that was withdrawn.
 //
 //   gantry::Quiescence quiescence;
 //   gantry::Quiescence::Participant me(quiescence);      // once for each thread
 //   { gantry::Quiescence::Section section(me);  use(*lazy.borrow()); }
-//   quiescence.wait();                                   // whoever was inside a section when this began has left it
+//   quiescence.wait();                                   // every section that was open when this began has ended
 //
-// Thread rule: a Participant and its Sections by one thread; wait() by any thread outside of its own sections.
-// Cost: a section is one fence; what is borrowed inside costs nothing more.
-// Bound: a section that never ends keeps wait() waiting: give it a time.
-// Source: epoch-based reclamation; McKenney, "Is Parallel Programming Hard", chapter 9; Fraser 2004.
+// Thread rule: a Participant and its Sections are used by one thread; wait() is called by any
+// thread outside of its own sections.
+// Cost: a section costs one fence, whatever is borrowed inside.
+// Bound: a section that never ends keeps wait() waiting: pass a time.
+// Source: epoch-based reclamation; McKenney, "Is Parallel Programming Hard", chapter 9; Fraser
+// 2004.
 #pragma once
 
 #include <atomic>
@@ -45,17 +47,18 @@ class Quiescence {
     friend class Quiescence;
     Quiescence& domain_;
     std::uint32_t depth_ = 0;
-    // 0: outside. Else the epoch in which the section began.
+    // 0: outside of a section. Else the epoch in which the section began.
     alignas(detail::kCacheLine) std::atomic<std::uint64_t> inside_{0};
   };
 
-  /// Nested sections count as their outermost.
+  /// Nested sections count as their outermost section.
   class Section {
    public:
     explicit Section(Participant& participant) noexcept : participant_(participant) {
       if (participant_.depth_++ != 0) return;
-      // Between the two fences, here and in wait(): either it sees us inside, or we see what it took away.
-      // Release: who sees this section knows that the one before is over.
+      // One of two things holds by the fences here and in wait(): this section is seen there, or
+      // the withdrawal is seen here. Release: a thread that sees this section knows that the
+      // section before is over.
       participant_.inside_.store(participant_.domain_.epoch_.load(std::memory_order_acquire),
                                  std::memory_order_release);
       std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -70,7 +73,8 @@ class Quiescence {
     Participant& participant_;
   };
 
-  /// Waits until every section that is open now has ended. False: one was still open at `until`.
+  /// Waits until every section that is open now has ended. False: some section was still open at
+  /// `until`.
   [[nodiscard]] bool wait(std::optional<TimePoint> until = std::nullopt) {
     const std::uint64_t epoch = epoch_.fetch_add(1, std::memory_order_acq_rel) + 1;
     std::atomic_thread_fence(std::memory_order_seq_cst);
@@ -80,7 +84,7 @@ class Quiescence {
       if (!backoff.spent()) {
         backoff.wait();
       } else {
-        // Nobody wakes us: leaving a section must stay free of cost.
+        // Nobody wakes this thread: leaving a section must stay free of cost.
         detail::FutexWord never{0};
         (void)detail::futex_wait(never, 0, TimePoint(std::chrono::steady_clock::now() + std::chrono::milliseconds(1)));
       }

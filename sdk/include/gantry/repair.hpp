@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/repair.hpp: JSON of programs that cut texts in the middle of a character.
+// gantry/repair.hpp: repairs JSON of programs that cut texts in the middle of a character.
 //
-// Editors and servers send bytes that are no UTF-8, and escapes of half a surrogate pair. Both are refused by whoever
-// reads JSON strictly, the host included. What is repaired here is the one character; all else stays as it was.
+// Some editors and servers send bytes that are no UTF-8, and escapes of half a surrogate pair.
+// Strict JSON parsers, the host's included, refuse both. Only the broken character is replaced; all
+// else stays as it was.
 //
 // Thread rule: pure functions.
 #pragma once
@@ -19,7 +20,7 @@ namespace gantry {
 
 namespace detail {
 
-/// The length of the UTF-8 sequence that begins here; 0: none does.
+/// The length of the UTF-8 sequence that begins here; 0: there is none.
 [[nodiscard]] inline std::size_t utf8_length(std::string_view text) {
   const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
   const auto continues = [&](std::size_t i) { return (at(i) & 0xC0U) == 0x80U; };
@@ -37,7 +38,7 @@ namespace detail {
   return continues(1) && continues(2) && continues(3) && !too_long && !too_large ? 4 : 0;
 }
 
-/// The UTF-16 unit that an escape `\uXXXX` here stands for.
+/// The UTF-16 code unit of an escape `\uXXXX` at the front of `text`; empty: there is none.
 [[nodiscard]] inline std::optional<unsigned> escaped_unit(std::string_view text) {
   if (text.size() < 6 || text[0] != '\\' || text[1] != 'u') return std::nullopt;
   unsigned unit = 0;
@@ -49,7 +50,7 @@ namespace detail {
   return unit;
 }
 
-/// The bytes at the front that are neither an escape nor anything but ASCII, in steps of eight.
+/// The number of bytes at the front that are plain ASCII without an escape, in steps of eight.
 [[nodiscard]] inline std::size_t plain_prefix(std::string_view text) {
   constexpr std::uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
   std::size_t at = 0;
@@ -64,7 +65,7 @@ namespace detail {
 
 struct Piece {
   std::size_t size;
-  const char* instead;  ///< null: it stays
+  const char* instead;  ///< null: the character stays
 };
 [[nodiscard]] inline Piece next_piece(std::string_view rest) {
   if (rest.front() != '\\') {
@@ -81,8 +82,8 @@ struct Piece {
 
 }  // namespace detail
 
-/// The text with U+FFFD in place of each byte that is no UTF-8 and of each half of a surrogate pair; nothing: there is
-/// none.
+/// The text with U+FFFD in place of each byte that is no UTF-8 and of each half of a surrogate
+/// pair. Empty: nothing had to be replaced.
 [[nodiscard]] inline std::optional<std::string> repaired_json(std::string_view text) {
   std::optional<std::string> out;
   std::size_t kept = 0;  // so far `out` has it

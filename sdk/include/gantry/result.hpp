@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/result.hpp: what can go wrong at run time is a value.
+// gantry/result.hpp: errors at run time are values.
 //
-// Result<T> is std::expected<T, Error>. An Error has a kind of the contract, a message that says what
-// happened, to what, and what to do, and optional data (a JSON object as text).
+// Result<T> is std::expected<T, Error>. An Error has a kind (docs/protocol.md lists them), a
+// message that says what happened, to what, and what to do, and optional data (a JSON object as
+// text).
 //
 // Thread rule: values; no shared state.
 #pragma once
@@ -17,7 +18,7 @@
 
 namespace gantry {
 
-/// The error kinds of the contract; the value is the JSON-RPC code.
+/// The kinds of errors, frozen as docs/protocol.md lists them; the value is the JSON-RPC code.
 enum class ErrorKind : std::int32_t {
   parse_error = -32700,
   invalid_request = -32600,
@@ -61,7 +62,7 @@ inline constexpr std::array<ErrorKindName, 16> kErrorKinds{{
     {ErrorKind::upstream_failed, "upstream_failed"},
 }};
 
-/// `data.kind` for a code; "internal" for a code that is not in the contract.
+/// `data.kind` for a code; "internal" for a code that is no ErrorKind.
 [[nodiscard]] constexpr std::string_view kind_name(ErrorKind kind) noexcept {
   for (const auto& entry : kErrorKinds) {
     if (entry.kind == kind) return entry.name;
@@ -69,7 +70,7 @@ inline constexpr std::array<ErrorKindName, 16> kErrorKinds{{
   return "internal";
 }
 
-/// Is this code one of the contract's?
+/// True: the code is that of an ErrorKind.
 [[nodiscard]] constexpr bool is_error_kind(std::int32_t code) noexcept {
   for (const auto& entry : kErrorKinds) {
     if (static_cast<std::int32_t>(entry.kind) == code) return true;
@@ -80,7 +81,8 @@ inline constexpr std::array<ErrorKindName, 16> kErrorKinds{{
 struct Error {
   ErrorKind kind = ErrorKind::internal;
   std::string message;
-  /// Further members of the wire's `data`, as the text of one JSON object, or empty. Its `kind` is set by the host.
+  /// Further members of the wire's `data`, as the text of one JSON object, or empty. Its `kind` is
+  /// set by the host.
   std::string data;
 
   friend bool operator==(const Error&, const Error&) = default;
@@ -89,7 +91,8 @@ struct Error {
 template <class T>
 using Result = std::expected<T, Error>;
 
-/// `return fail(ErrorKind::not_found, "session 7 does not exist; list them with state.session.list");`
+/// Example: `return fail(ErrorKind::not_found, "session 7 does not exist; list them with
+/// state.session.list");`
 [[nodiscard]] inline std::unexpected<Error> fail(ErrorKind kind, std::string message, std::string data = {}) {
   return std::unexpected<Error>(Error{kind, std::move(message), std::move(data)});
 }

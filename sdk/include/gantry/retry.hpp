@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/retry.hpp: again, with a delay that doubles and saturates.
+// gantry/retry.hpp: tries an operation again, with a delay that doubles up to a maximum.
 //
-// Backoff is the arithmetic, for code that must not block; retry() is the loop, for code that may:
+// Backoff only computes the delays, for code that must not block; retry() is the loop, for code
+// that may:
 //
 //   gantry::retry({.max_retries = 3}, [&] { return fetch(url); },
 //                 {.deadline = deadline, .token = token, .on_failed = [&](int attempt, const Error& e) { log(...); }});
 //
-// At most max_retries + 1 attempts; each failed one is told to `on_failed` with its number, from 1; the last error is
-// returned. It gives up early when retry_if says no, the token is cancelled, or the deadline is nearer than the delay.
+// At most max_retries + 1 attempts; `on_failed` is called for each failed attempt with its number,
+// from 1; the last error is returned. retry() gives up early when retry_if says no, the token is
+// cancelled, or the deadline is nearer than the delay.
 //
 // Thread rule: a Backoff is used by one thread at a time. Randomness is seeded by the caller.
 #pragma once
@@ -26,7 +28,7 @@
 
 namespace gantry {
 
-/// For RetryPolicy::max_retries.
+/// A value for RetryPolicy::max_retries: retry without end.
 inline constexpr int kNoLimit = std::numeric_limits<int>::max();
 
 struct RetryPolicy {
@@ -43,7 +45,8 @@ class Backoff {
   explicit Backoff(RetryPolicy policy)
       : policy_(policy), random_(static_cast<std::uint32_t>(policy.seed ^ (policy.seed >> 32U))) {}
 
-  /// The delay before the next attempt, or empty when there is none left. Doubles, saturates at max_delay.
+  /// The delay before the next attempt, or empty when no attempt is left. Doubles, saturates at
+  /// max_delay.
   [[nodiscard]] std::optional<Duration> next() {
     if (retries_ >= policy_.max_retries && policy_.max_retries != kNoLimit) return std::nullopt;
     Duration delay = std::min(policy_.initial_delay, policy_.max_delay);
@@ -54,13 +57,13 @@ class Backoff {
     const double share = std::uniform_real_distribution<double>(0.0, 1.0)(random_);
     return Duration(static_cast<Duration::rep>(static_cast<double>(delay.count()) * (1.0 - policy_.jitter * share)));
   }
-  /// Failed attempts so far.
+  /// The number of failed attempts so far.
   [[nodiscard]] int retries() const { return retries_; }
   void reset() { retries_ = 0; }
 
  private:
   RetryPolicy policy_;
-  std::minstd_rand random_;  // small: there is a Backoff in each call
+  std::minstd_rand random_;  // small: each call has a Backoff
   int retries_ = 0;
 };
 
@@ -71,9 +74,9 @@ struct RetryOptions {
   std::function<void(int attempt, const Error&)> on_failed{};
 };
 
-/// Calls `op` until it succeeds, `retry_if(error)` says no, or the policy is used up; returns the last result.
-/// `sleep(delay, attempt, error)` waits before the next attempt (attempt counts from 1) and returns false to give up at
-/// once: cancelled, or the deadline is nearer than the delay.
+/// Calls `op` until it succeeds, `retry_if(error)` says no, or the policy is used up; returns the
+/// last result. `sleep(delay, attempt, error)` waits before the next attempt (attempt counts from
+/// 1) and returns false to give up at once: cancelled, or the deadline is nearer than the delay.
 template <class Op, class RetryIf, class Sleep>
 [[nodiscard]] auto retry(const RetryPolicy& policy, Op&& op, RetryIf&& retry_if, Sleep&& sleep)
     -> std::invoke_result_t<Op&> {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/sharded_map.hpp: a hash map for many writers: each key belongs to one of a few locked shards.
+// gantry/sharded_map.hpp: a hash map for many writers: each key belongs to one of a few locked
+// shards.
 //
-// Thread rule: any thread. Closures run under the lock of one shard: they must not touch the map, block or call
-// strangers. Atomic: each operation on one key. for_each, size and clear go shard by shard and see no single moment.
-// Bound: at most `max_size` entries, if given (counted over all shards, exact); insertion is then `overloaded`.
+// Thread rule: any thread. Closures run under the lock of one shard: they must not touch the map,
+// block or call foreign code. Atomic: each operation on one key. for_each, size and clear go shard
+// by shard: the result may correspond to no single moment.
+// Bound: at most `max_size` entries, if given (counted over all shards, exact); insertion is then
+// `overloaded`.
 // Never: a reference to an entry leaves a closure as its result.
 #pragma once
 
@@ -33,7 +36,7 @@ class ShardedMap {
   explicit ShardedMap(std::size_t max_size = std::numeric_limits<std::size_t>::max())
       : shards_(std::make_unique<Shards>()), max_size_(max_size) {}
 
-  /// A copy of the value.
+  /// A copy of the value; empty: the key is not there.
   [[nodiscard]] std::optional<V> find(const K& key) const {
     const Shard& shard = shard_of(key);
     const Lock lock(shard.mutex);
@@ -45,9 +48,10 @@ class ShardedMap {
     const Lock lock(shard.mutex);
     return shard.map.contains(key);
   }
-  /// True: it is new. `overloaded`: the map is full, and nothing changed.
+  /// True: the key is new. False: its value was replaced. `overloaded`: the map is full, and
+  /// nothing changed.
   Result<bool> insert_or_assign(const K& key, V value) {
-    std::optional<V> old;  // dies outside of the lock
+    std::optional<V> old;  // destroyed outside of the lock
     Shard& shard = shard_of(key);
     const Lock lock(shard.mutex);
     if (const auto it = shard.map.find(key); it != shard.map.end()) {
@@ -58,7 +62,7 @@ class ShardedMap {
     insert(shard, key, std::move(value));
     return true;
   }
-  /// False: the key is there, and its value stays.
+  /// True: the key is new. False: the key is there, and its value stays. `overloaded`: as above.
   Result<bool> try_insert(const K& key, V value) {
     Shard& shard = shard_of(key);
     const Lock lock(shard.mutex);
@@ -67,7 +71,7 @@ class ShardedMap {
     insert(shard, key, std::move(value));
     return true;
   }
-  /// The value that was there.
+  /// Removes the key; returns the value that was there.
   std::optional<V> erase(const K& key) {
     Shard& shard = shard_of(key);
     const Lock lock(shard.mutex);
@@ -78,7 +82,7 @@ class ShardedMap {
     size_.fetch_sub(1, std::memory_order_relaxed);
     return old;
   }
-  /// Runs `f(V&)` if the key is there. False: it is not.
+  /// Runs `f(V&)` under the shard's lock if the key is there. False: it is not there.
   template <class F>
   bool update(const K& key, F&& f) {
     Shard& shard = shard_of(key);
@@ -88,7 +92,7 @@ class ShardedMap {
     std::invoke(std::forward<F>(f), it->second);
     return true;
   }
-  /// Runs `f(const K&, const V&)` for each entry, shard by shard.
+  /// Runs `f(const K&, const V&)` for each entry, shard by shard, under the shard's lock.
   template <class F>
   void for_each(F&& f) const {
     for (const Shard& shard : *shards_) {
@@ -129,7 +133,8 @@ class ShardedMap {
       throw;
     }
   }
-  // std::hash of a number is the number: its bits are mixed, and the high ones choose.
+  // std::hash of a number is the number itself: its bits are mixed, and the high ones choose the
+  // shard.
   [[nodiscard]] Shard& shard_of(const K& key) const {
     const auto hash = static_cast<std::uint64_t>(Hash{}(key)) * 0x9E37'79B9'7F4A'7C15ULL;
     return (*shards_)[static_cast<std::size_t>(hash >> 59U)];

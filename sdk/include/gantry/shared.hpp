@@ -6,19 +6,18 @@
 //   routes.read([&](const Routes& r) { return r.find(topic); });
 //   routes.write([&](Routes& r) { r.add(topic, subscriber); });
 //
-// Thread rule: any thread. A closure must not touch the same Shared again (a read inside a read can wait for a writer
-// that
-//   waits for the first), nor block, nor call strangers.
-// Fair, by phases: a writer that waits stops new readers, so looping readers cannot starve it; when it is done, the
-// readers
-//   that came meanwhile go before the next writer, so looping writers cannot starve them.
-// Exceptions: what a closure throws reaches the caller; the lock is given back.
-// Counts: writers that held it, and readers and writers that waited. Reads that did not wait are not counted: that
-// would
-//   cost every reader a second shared line.
-// For values that are read far more often than written and can be copied, Snapshot is faster (gantry/snapshot.hpp).
-// Source: Brandenburg and Anderson, "Reader-Writer Synchronization for Shared-Memory Multiprocessor Real-Time Systems",
-//   2009 (phase fairness).
+// Thread rule: any thread. A closure must not touch the same Shared again (a read inside a read can
+//   wait for a writer that waits for the first read), nor block, nor call foreign code.
+// Fair, by phases: a writer that waits stops new readers, so looping readers cannot starve it; when
+//   the writer is done, the readers that came meanwhile go before the next writer, so looping
+//   writers cannot starve them.
+// Exceptions: an exception from a closure reaches the caller; the lock is given back.
+// Counts: writers that held the lock, and readers and writers that waited. Reads that did not wait
+//   are not counted: that would cost every reader a second shared cache line.
+// For values that are read far more often than written and can be copied, Snapshot is faster
+// (gantry/snapshot.hpp).
+// Source: Brandenburg and Anderson, "Reader-Writer Synchronization for Shared-Memory Multiprocessor
+//   Real-Time Systems", 2009 (phase fairness).
 #pragma once
 
 #include <atomic>
@@ -33,7 +32,7 @@
 
 namespace gantry {
 
-/// The lock of Shared. lock_shared and lock as std::shared_mutex has them.
+/// The lock of Shared. lock_shared and lock are those of std::shared_mutex.
 class GANTRY_CAPABILITY("shared mutex") SharedMutex {
  public:
   explicit SharedMutex(const char* name = "shared") noexcept : writers_(name) {}
@@ -87,7 +86,7 @@ class GANTRY_CAPABILITY("shared mutex") SharedMutex {
     {
       detail::WakeList woken;
       const detail::SpinGuard guard(lock_);
-      // They hold it from here on, before any next writer.
+      // These readers hold the lock from here on, before any next writer.
       word_.fetch_add(std::exchange(waiting_readers_, 0) - kWriter, std::memory_order_release);
       readers_.take_all(woken);
     }
@@ -108,7 +107,7 @@ class GANTRY_CAPABILITY("shared mutex") SharedMutex {
 
   void leave_as_reader() {
     if (word_.fetch_sub(1, std::memory_order_acq_rel) != (kWriter | 1)) return;
-    // The last one out, while a writer is in or waits.
+    // The last reader that leaves while a writer holds the lock or waits.
     Waiter* writer = nullptr;
     {
       const detail::SpinGuard guard(lock_);
@@ -133,7 +132,7 @@ class GANTRY_CAPABILITY("shared mutex") SharedMutex {
     (void)waiter.park(std::nullopt);
   }
 
-  std::atomic<std::uint32_t> word_{0};  ///< readers, and the bit of a writer that is in or waits for them
+  std::atomic<std::uint32_t> word_{0};  ///< the number of readers, and the bit of a writer that holds or awaits it
   Mutex writers_;                       ///< one writer at a time
   mutable detail::SpinLock lock_;
   std::uint32_t waiting_readers_ GANTRY_GUARDED_BY(lock_) = 0;
@@ -148,7 +147,7 @@ class Shared {
   template <class... Args>
   explicit Shared(const char* name, Args&&... args) : mutex_(name), value_(std::forward<Args>(args)...) {}
 
-  /// Runs `f(const T&)`, perhaps beside other readers; returns what it returns.
+  /// Runs `f(const T&)`, perhaps while other readers run; returns its result.
   template <class F>
   auto read(F&& f) const GANTRY_NO_TSA {
     static_assert(!std::is_reference_v<std::invoke_result_t<F, const T&>>, "a reference would outlive the lock");
@@ -161,7 +160,7 @@ class Shared {
     } const reading(mutex_);
     return std::invoke(std::forward<F>(f), std::as_const(value_));
   }
-  /// Runs `f(T&)` alone; returns what it returns.
+  /// Runs `f(T&)` alone; returns its result.
   template <class F>
   auto write(F&& f) GANTRY_NO_TSA {
     static_assert(!std::is_reference_v<std::invoke_result_t<F, T&>>, "a reference would outlive the lock");

@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/snapshot.hpp: an immutable value that is replaced as a whole; readers take it without a lock or a shared
-// count.
+// gantry/snapshot.hpp: an immutable value that is replaced as a whole; readers access it without a
+// lock or a shared reference count.
 //
 //   gantry::Snapshot<Routes> routes{Routes{}};
 //   gantry::Snapshot<Routes>::Reader reader(routes);    // one for each thread, or each object that a thread owns
 //   const Routes& now = reader.get();                   // one acquire load while nothing has changed
 //   routes.update([&](const Routes& old) { return old.with(topic); });
 //
-// Thread rule: Snapshot by any thread. A Reader by one thread at a time; it must not outlive the Snapshot.
-// Reading: get() returns the newest value that was published before it, and never an older one than the same Reader
-// saw.
-//   The reference is valid until the same Reader's next get() or release().
-// Writing: publish() never waits for readers. update() reads, computes and publishes as one step, one writer at a time;
-// an
-//   exception publishes nothing.
-// Memory: an old value lives until each Reader that saw it has looked again, released it, or died: at most one for each
-//   Reader. Values are destroyed outside of locks.
-// Never: a reader writes a line that other readers use, except in its first get() after a change, or after release().
+// Thread rule: Snapshot by any thread. A Reader by one thread at a time; it must not outlive the
+//   Snapshot.
+// Reading: get() returns the newest value that was published before the call, and never an older
+//   one than the same Reader saw. The reference is valid until the same Reader's next get() or
+//   release().
+// Writing: publish() never waits for readers. update() reads, computes and publishes as one step,
+//   one writer at a time; an exception publishes nothing.
+// Memory: an old value lives until each Reader that saw it has called get() again, released it, or
+//   died: at most one for each Reader. Values are destroyed outside of locks.
+// Never: a reader writes a cache line that other readers use, except in its first get() after a
+//   change, or after release().
 #pragma once
 
 #include <atomic>
@@ -38,7 +39,8 @@ class Snapshot {
   Snapshot(const Snapshot&) = delete;
   Snapshot& operator=(const Snapshot&) = delete;
 
-  /// A share of the newest value, for who reads now and then. Takes the lock for a moment.
+  /// A shared pointer to the newest value, for code that reads now and then. Takes the lock for a
+  /// moment.
   [[nodiscard]] std::shared_ptr<const T> load() const {
     const detail::SpinGuard guard(lock_);
     return value_;
@@ -48,10 +50,10 @@ class Snapshot {
     const Lock writing(writers_);
     swap_in(value);
   }
-  /// Publishes `f(const T&)`.
+  /// Publishes the result of `f(const T&)`.
   template <class F>
   void update(F&& f) {
-    std::shared_ptr<const T> value;  // the old one dies after the lock
+    std::shared_ptr<const T> value;  // the old value is destroyed after the lock is released
     const Lock writing(writers_);
     value = std::make_shared<const T>(std::invoke(std::forward<F>(f), std::as_const(*load())));
     swap_in(value);
@@ -68,7 +70,7 @@ class Snapshot {
         refresh();
       return *value_;
     }
-    /// Lets the value go until the next get().
+    /// Releases the value until the next get().
     void release() {
       value_.reset();
       seen_ = 0;
@@ -87,7 +89,7 @@ class Snapshot {
   };
 
  private:
-  // Afterwards `value` is the old one.
+  // Afterwards `value` is the old value.
   void swap_in(std::shared_ptr<const T>& value) {
     const detail::SpinGuard guard(lock_);
     value_.swap(value);
@@ -97,7 +99,7 @@ class Snapshot {
   Mutex writers_{"snapshot"};
   mutable detail::SpinLock lock_;
   std::shared_ptr<const T> value_ GANTRY_GUARDED_BY(lock_);
-  // Alone on its line: readers load it all the time.
+  // Alone on its cache line: readers load it all the time.
   alignas(detail::kCacheLine) std::atomic<std::uint64_t> version_{1};
 };
 

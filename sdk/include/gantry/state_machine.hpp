@@ -13,18 +13,22 @@
 //   gantry::StateMachine<Light, Signal, Lamp, Facts> machine(strand, table, [](const auto& step, Facts& facts) {...});
 //   machine.post(Signal::timer);
 //
-// A table is a pure function from (state, event) to (state, actions). Each pair has one of four answers: a step,
-// ignored (the event says nothing new), postponed (the event is looked at again after the next change of state, as in
-// Erlang's gen_statem), or impossible (the event cannot come there). Tables that people write are made at run time by
-// StateTable::make, which says what is wrong with them; a pair without an answer is `undefined` there, and the caller
-// decides what that means.
+// A table is a pure function from (state, event) to (state, actions). Each pair has one of four
+// answers: a step, ignored (the event says nothing new), postponed (the event is handled again
+// after the next change of state, as in Erlang's gen_statem), or impossible (the event cannot come
+// in that state). Tables that people write are made at run time by StateTable::make, which returns
+// what is wrong with them; there a pair without an answer is `undefined`, and the caller decides
+// what that means.
 //
-// Thread rule: tables are constant once made. Strand and StateMachine: post() from any thread; it does not block. The
-// events of all machines of a strand are handled one at a time, in the order of post(), by whichever thread posts to an
-// idle strand; actions run on that thread, without a lock, and may post. They must not block and must not throw.
-// Bounds: kMaxNames states, events and actions of a table; kMaxPostponed events of a machine (more are an error of the
-// table, and end the process); what a strand holds is bounded by those who post to it.
-// Never: an event is handled inside another one's actions; two actions of a strand run at once; an event is lost.
+// Thread rule: tables are constant once made. Strand and StateMachine: post() from any thread; it
+// does not block. The events of all machines of a strand are handled one at a time, in the order of
+// post(), by whichever thread posts to an idle strand; actions run on that thread, without a lock,
+// and may post. They must not block and must not throw.
+// Bounds: kMaxNames states, events and actions of a table; kMaxPostponed events of a machine (more
+// are an error of the table, and end the process); the queue of a strand is bounded by the code
+// that posts to it.
+// Never: an event is handled inside another one's actions; two actions of a strand run at once; an
+// event is lost.
 // Source: Harel, "Statecharts" (1987); Erlang/OTP, gen_statem ("postpone"); Boost.Asio (strand).
 #pragma once
 
@@ -52,7 +56,7 @@
 
 namespace gantry {
 
-/// What a table says of a pair (state, event).
+/// The answer of a table for a pair (state, event).
 enum class TransitionKind : std::uint8_t { undefined, step, ignored, postponed, impossible };
 
 /// States, events and actions by number, each with a name.
@@ -74,10 +78,10 @@ class StateTable {
       std::string to;
       std::vector<std::string> actions{};
     };
-    std::vector<std::string> states;  ///< the first one is where a machine begins
+    std::vector<std::string> states;  ///< the first state is where a machine begins
     std::vector<std::string> events;
     std::vector<std::string> actions{};
-    std::vector<std::string> final_states{};  ///< which nothing leaves
+    std::vector<std::string> final_states{};  ///< states that no step leaves
     std::vector<Row> rows;
   };
 
@@ -89,8 +93,9 @@ class StateTable {
         initial_(initial),
         transitions_(states_.size() * events_.size()) {}
 
-  /// `invalid_params`, which names the row and the name: an unknown or repeated name, two rows for one pair, a state
-  /// that is never reached, a row that leaves a final state, a state from which no final state can be reached.
+  /// `invalid_params`, which names the row and the name: an unknown or repeated name, two rows for
+  /// one pair, a state that is never reached, a row that leaves a final state, a state from which
+  /// no final state can be reached.
   [[nodiscard]] static Result<StateTable> make(const Text& text);
 
   void set(Index state, Index event, Transition transition) {
@@ -108,7 +113,7 @@ class StateTable {
   [[nodiscard]] std::optional<Index> event(std::string_view name) const { return find(events_, name); }
   /// "state + event" of each pair without an answer.
   [[nodiscard]] std::vector<std::string> undefined() const;
-  /// Those that steps lead to from the initial one, which is among them.
+  /// The states that steps lead to from the initial state, which is among them.
   [[nodiscard]] std::set<Index> reachable() const { return reachable_from(initial_); }
   [[nodiscard]] std::set<Index> reachable_from(Index from) const;
 
@@ -125,13 +130,15 @@ class StateTable {
   std::vector<Transition> transitions_;
 };
 
-/// The steps of a table as a state diagram of Mermaid: an arrow for each pair of states, with its events.
+/// The steps of a table as a Mermaid state diagram: an arrow for each pair of states, with its
+/// events.
 [[nodiscard]] std::string to_mermaid(const StateTable& table);
-/// The table as Markdown: a row for each step; below each state what is ignored and postponed there.
+/// The table as Markdown: a row for each step; below each state the events that are ignored and
+/// postponed there.
 [[nodiscard]] std::string to_markdown(const StateTable& table);
 
-/// A StateTable whose names are enumerators, from 0 on without a gap: `name(e)` gives their names, and an empty one
-/// past the last.
+/// A StateTable whose names are enumerators without a gap, from 0 on: `name(e)` returns their
+/// names, and an empty one past the last.
 template <class State, class Event, class Action>
 class TransitionTable {
  public:
@@ -153,7 +160,7 @@ class TransitionTable {
     }
     Rows& ignore(std::initializer_list<Event> events) { return answer(events, TransitionKind::ignored); }
     Rows& postpone(std::initializer_list<Event> events) { return answer(events, TransitionKind::postponed); }
-    /// Every pair that has no answer yet cannot come.
+    /// Every pair that has no answer yet is impossible.
     Rows& else_impossible() {
       for (StateTable::Index event = 0; event < table_.core_.events().size(); ++event) {
         if (table_.core_.at(index(state_), event).kind == TransitionKind::undefined)
@@ -202,7 +209,8 @@ class TransitionTable {
   StateTable core_;
 };
 
-/// Runs tasks one at a time, in the order in which they were posted, on the thread that posts to it while it is idle.
+/// Runs tasks one at a time, in the order in which they were posted, on the thread that posts to
+/// the strand while it is idle.
 class Strand {
  public:
   using Task = std::move_only_function<void()>;
@@ -210,10 +218,11 @@ class Strand {
   Strand() = default;
   Strand(const Strand&) = delete;
   Strand& operator=(const Strand&) = delete;
-  /// Nothing is posted any more, and nothing runs.
+  /// Waits until the strand is idle. Nothing must be posted any more.
   ~Strand() { (void)block_until_idle(); }
 
-  /// Runs `task` here, after those before it; or leaves it to the thread that runs one now.
+  /// Runs `task` here, after the tasks before it; or leaves it to the thread that runs a task now.
+  /// Any thread.
   void post(Task task) {
     {
       const Lock lock(mutex_);
@@ -223,21 +232,23 @@ class Strand {
     }
     try {
       while (auto next = take()) (*next)();
-    } catch (...) {  // which none should: the others are left to the next post()
+    } catch (...) {  // no task should throw: the other tasks are left to the next post()
       const Lock lock(mutex_);
       end_turn();
       throw;
     }
-    // Nothing of the strand is touched from here on: whoever waited for it to be idle may destroy it.
+    // Nothing of the strand is touched from here on: the thread that waited for it to be idle may
+    // destroy it.
   }
-  /// As post(), and returns when `task` has run, or throws what it has thrown; inside of a task it runs at once.
+  /// As post(), and returns when `task` has run, or throws what it threw. Inside a task it runs at
+  /// once.
   template <class F>
   void run(F&& task) {
     if (is_runner()) {
       std::forward<F>(task)();
       return;
     }
-    bool done = false;  // under mutex_
+    bool done = false;  // guarded by mutex_
     std::exception_ptr thrown;
     post([this, &task, &done, &thrown] {
       try {
@@ -255,7 +266,7 @@ class Strand {
     }
     if (thrown) std::rethrow_exception(thrown);
   }
-  /// False: it still ran at `until`. Not inside of a task.
+  /// False: a task still ran at `until`. Must not be called inside a task.
   [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt) {
     const Lock lock(mutex_);
     while (runs_) {
@@ -297,8 +308,8 @@ class Strand {
   std::thread::id runner_ GANTRY_GUARDED_BY(mutex_);
 };
 
-/// Where one life cycle is in its table. `Facts` go with an event: what it is about, for the actions; a default one is
-/// none.
+/// The place of one life cycle in its table. `Facts` go with an event: data about it for the
+/// actions; a default-constructed object means none.
 template <class State, class Event, class Action, class Facts>
 class StateMachine {
  public:
@@ -308,12 +319,12 @@ class StateMachine {
   using Perform = std::function<void(const Step& step, Facts& facts)>;
   /// After the actions of a step that led to another state.
   using Changed = std::function<void(State from, State to)>;
-  /// An event came that the table says is impossible. Nothing has changed.
+  /// Called for an event that the table calls impossible. Nothing has changed.
   using Impossible = std::function<void(State state, Event event)>;
   static constexpr std::size_t kMaxPostponed = 256;
 
-  /// `strand` and `table` outlive the machine; the machine outlives its last event. `begin`: another state than the
-  /// table's initial one.
+  /// `strand` and `table` outlive the machine; the machine outlives its last event. `begin`: a
+  /// first state other than the table's initial one.
   StateMachine(Strand& strand, const Table& table, Perform perform, Changed changed = {}, Impossible impossible = {},
                std::optional<State> begin = std::nullopt)
       : strand_(strand),
@@ -328,7 +339,7 @@ class StateMachine {
   void post(Event event, Facts facts = {}) {
     strand_.post([this, event, f = std::move(facts)]() mutable { handle(event, std::move(f)); });
   }
-  /// In a task of the strand, and not inside of an action: at once.
+  /// Handles an event at once. Only in a task of the strand, and not inside an action.
   void handle(Event event, Facts facts) {
     std::deque<Pending> todo;
     todo.push_back({event, std::move(facts)});
@@ -338,7 +349,7 @@ class StateMachine {
       take(std::move(now), todo);
     }
   }
-  /// On the strand it is exact; elsewhere it may have changed already.
+  /// Exact on the strand; elsewhere the state may have changed already.
   [[nodiscard]] State state() const noexcept { return state_.load(std::memory_order_acquire); }
 
  private:
@@ -346,7 +357,7 @@ class StateMachine {
     Event event;
     Facts facts;
   };
-  /// `todo`: what comes next; what was postponed comes before all else.
+  /// `todo`: the events that come next; postponed events come before all others.
   void take(Pending now, std::deque<Pending>& todo) {
     const State from = state();
     const auto& answer = table_.at(from, now.event);

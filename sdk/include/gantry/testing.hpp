@@ -7,19 +7,23 @@
 //   auto stream = host.open("ai.complete", params, 16);
 //   while (auto item = stream.next()) ...
 //
-// The plugin gets a serial thread, credits are enforced as the host does, what it sends is kept, and timers run on a
-// clock that stands still until the test moves it (`advance`), or on the real one (Time::real).
+// The plugin gets a serial thread, credits are enforced as by the host, everything that the plugin
+// sends is kept, and timers run on a clock that stands still until the test moves it (`advance`),
+// or on the real clock (Time::real).
 //
-// Every channel between the two ends in the test, which may fill it, stall it, close it and look into it:
-//   fill(lane)    the plugin is told GANTRY_FULL: `overloaded`
-//   stall(lane)   what it sends is taken, and nothing becomes of it before open(lane)
-//   close(lane)   the plugin is told GANTRY_CLOSED: `unavailable`
-// of Lane::events (what it publishes), calls (that it makes), posts and timers; a call's own items have the same in
-// CallEnd. pause() stalls the other direction: all that would run in the plugin waits until resume().
+// Every channel from the plugin ends in the test, which may fill, stall, close and inspect it:
+//   fill(lane)    the plugin's messages are refused with GANTRY_FULL: `overloaded`
+//   stall(lane)   the plugin's messages are taken, and have no effect before open(lane)
+//   close(lane)   the plugin's messages are refused with GANTRY_CLOSED: `unavailable`
+// The lanes are Lane::events (events that the plugin publishes), calls (calls that it makes), posts
+// and timers; the items of a call have the same functions in CallEnd. pause() stalls the other
+// direction: nothing runs in the plugin until resume().
 //
-// Calls that the plugin makes are answered by on_call, or one by one: stall(Lane::calls), then made(METHOD).
+// Calls that the plugin makes are answered by on_call, or one by one: stall(Lane::calls), then
+// made(METHOD).
 //
-// Thread rule: the test's functions may be called from any thread. Waits give up after 20 s and say so.
+// Thread rule: the test's functions may be called from any thread. Waits give up after 20 s and say
+// so.
 #pragma once
 
 #include <dlfcn.h>
@@ -41,14 +45,16 @@ namespace gantry::testing {
 
 class TestHost : public detail::HostPort {
  public:
-  /// `config`: members of the start configuration, as in gantry/abi.h. `handed_over`: by an instance before, as after a
-  /// reload. `before_start` may set its ends up (on_call, stall, ...): a plugin may call others in its start.
-  /// Throws std::runtime_error when it does not load.
+  /// `config`: members of the start configuration, as in gantry/abi.h. `handed_over`: state from an
+  /// instance before, as after a reload. `before_start` may prepare the lanes (on_call, stall,
+  /// ...): a plugin may call others in its start. Throws std::runtime_error when the plugin does
+  /// not load.
   explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual,
                     std::optional<std::string> handed_over = std::nullopt,
                     const std::function<void(TestHost&)>& before_start = {})
       : HostPort(time) {
-    // Never closed. A name without a slash would be looked for in the system's folders.
+    // The library is never closed. dlopen would search the system's folders for a name without a
+    // slash.
     void* library = dlopen(std::filesystem::absolute(file).c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library == nullptr) throw std::runtime_error(dlerror());
     const auto* entry = static_cast<const gantry_entry_t*>(dlsym(library, GANTRY_ENTRY_SYMBOL));
@@ -74,7 +80,7 @@ class TestHost : public detail::HostPort {
     if (!destroyed_) destroy();
   }
 
-  /// What `start` returned: 0, or an error code.
+  /// The result of `start`: 0, or an error code.
   [[nodiscard]] std::int32_t started() const { return started_; }
   [[nodiscard]] json manifest() const { return json::parse(manifest_); }
 
@@ -88,7 +94,7 @@ class TestHost : public detail::HostPort {
                                 Duration budget = Duration(-1), std::uint64_t origin = 1) {
     return begin(method, params, CallWith{.credit = credit, .budget = budget, .origin = origin});
   }
-  /// Starts a call and does not wait.
+  /// Starts a call and does not wait for its answer.
   [[nodiscard]] TestStream begin(const std::string& method, const json& params = json::object(),
                                  Duration budget = Duration(-1), std::uint64_t origin = 1) {
     return begin(method, params, CallWith{.budget = budget, .origin = origin});
@@ -96,7 +102,7 @@ class TestHost : public detail::HostPort {
   [[nodiscard]] TestStream begin(const std::string& method, const json& params, CallWith with) {
     return TestStream(*this, send_call(method, params, std::move(with)));
   }
-  /// Calls that were made to the plugin and have no answer.
+  /// The number of calls to the plugin that have no answer.
   [[nodiscard]] std::size_t open_calls() const {
     Lock lock(mutex_);
     return static_cast<std::size_t>(std::count_if(calls_.begin(), calls_.end(), [](const auto& entry) {
@@ -104,9 +110,9 @@ class TestHost : public detail::HostPort {
     }));
   }
 
-  // ---- what else the plugin hears ---------------------------------------------------------------------------------
+  // ---- other messages to the plugin -------------------------------------------------------------------------------
 
-  /// An event that it has subscribed to.
+  /// Delivers an event that the plugin has subscribed to.
   void publish(const std::string& topic, const json& payload, const std::string& epoch = "test",
                std::uint64_t seq = 1) {
     post([this, topic, text = payload.dump(), epoch, seq] {
@@ -132,13 +138,13 @@ class TestHost : public detail::HostPort {
       return hand(msg);
     });
   }
-  /// Sends STOP, waits for the answer, destroys the plugin.
-  /// `next_comes`: as at a reload by handover, so that it may give something; else what it gives is refused.
+  /// Sends STOP, waits for the answer, destroys the plugin. `next_comes`: as at a reload by
+  /// handover, so that the plugin may give state; else the host refuses what it gives.
   void stop(Duration budget = std::chrono::seconds(5), bool next_comes = true) {
     (void)begin_stop(budget, next_comes).result();
     destroy();
   }
-  /// Sends STOP and returns when it has been delivered.
+  /// Sends STOP and returns when STOP has been delivered.
   [[nodiscard]] TestStream begin_stop(Duration budget = std::chrono::seconds(5), bool next_comes = true) {
     const auto id = next_id_++;
     {
@@ -154,23 +160,23 @@ class TestHost : public detail::HostPort {
     });
     return TestStream(*this, id);
   }
-  /// The streams that it has given to the instance that comes next, by their ids: CallWith::resumes.
+  /// The ids of the streams that the plugin has given to the next instance: see CallWith::resumes.
   [[nodiscard]] std::vector<std::uint64_t> given_streams() const {
     Lock lock(mutex_);
     return given_streams_;
   }
-  /// What it has given to the instance that comes next, as at a reload by handover.
+  /// The state that the plugin has given to the next instance, as at a reload by handover.
   [[nodiscard]] std::optional<std::string> given() const {
     Lock lock(mutex_);
     return given_;
   }
-  /// Destroys the plugin as it is.
+  /// Destroys the plugin without STOP.
   void destroy() {
     resume();
     {
       Lock lock(mutex_);
       closed_ = true;
-      for (auto& task : stalled_posts_) queue_.push_back(std::move(task));  // taken means run
+      for (auto& task : stalled_posts_) queue_.push_back(std::move(task));  // a post that was taken has to run
       stalled_posts_.clear();
       timers_.clear();
     }
@@ -188,17 +194,18 @@ class TestHost : public detail::HostPort {
     serial_.join();
   }
 
-  // ---- the ends of what it sends -----------------------------------------------------------------------------------
+  // ---- the lanes of the plugin -------------------------------------------------------------------------------------
 
   void fill(Lane lane) { set_gate(lane, Gate::full); }
   void stall(Lane lane) { set_gate(lane, Gate::stalled); }
   void close(Lane lane) { set_gate(lane, Gate::closed); }
-  /// What has stalled goes on.
+  /// Lets stalled messages go on.
   void open(Lane lane) {
     set_gate(lane, Gate::open);
     if (lane == Lane::calls) ask_for_held();
   }
-  /// What is there and goes no further now: events and posts that have stalled, unanswered calls, timers that wait.
+  /// The number of messages that go no further now: events and posts that have stalled, unanswered
+  /// calls, timers that wait.
   [[nodiscard]] std::size_t waiting(Lane lane) const {
     Lock lock(mutex_);
     switch (lane) {
@@ -215,7 +222,8 @@ class TestHost : public detail::HostPort {
       return (entry.first & GANTRY_OWN_CALL) != 0 && !entry.second.result;
     }));
   }
-  /// From now on nothing runs in the plugin: calls, items, events, posted tasks and timers wait, in order.
+  /// From now on nothing runs in the plugin: calls, items, events, posted tasks and timers wait, in
+  /// order.
   void pause() {
     Lock lock(mutex_);
     paused_ = true;
@@ -227,19 +235,20 @@ class TestHost : public detail::HostPort {
     }
     changed_.notify_all();
   }
-  /// What waits to run in the plugin.
+  /// The number of tasks that wait to run in the plugin.
   [[nodiscard]] std::size_t mailbox() const {
     Lock lock(mutex_);
     return queue_.size();
   }
 
-  /// From now on `handler` answers this method when the plugin calls it; what has none is `method_not_found`.
+  /// From now on `handler` answers this method when the plugin calls it; other methods are
+  /// `method_not_found`.
   void on_call(const std::string& method, OnCall handler) {
     Lock lock(mutex_);
     on_calls_.insert_or_assign(method, std::move(handler));
   }
-  /// The first call of this method that the plugin has made and nobody has answered, waiting for it. Lane::calls is
-  /// stalled; from here on the call is the test's to answer.
+  /// Waits for a call of this method that the plugin has made and nobody has answered. Lane::calls
+  /// must be stalled; from here on the test answers the call.
   [[nodiscard]] MadeCall made(const std::string& method) {
     std::uint64_t id = 0;
     wait(method.c_str(), [&] {
@@ -255,7 +264,7 @@ class TestHost : public detail::HostPort {
     return MadeCall(*this, id);
   }
 
-  /// Everything that it has sent, in order; the last 10,000 of it.
+  /// The last 10,000 messages that the plugin has sent, in order.
   [[nodiscard]] std::vector<Message> messages() const {
     Lock lock(mutex_);
     return {messages_.begin(), messages_.end()};
@@ -264,7 +273,7 @@ class TestHost : public detail::HostPort {
     Lock lock(mutex_);
     return events_;
   }
-  /// The first event on `topic`, waiting for it.
+  /// Waits for the first event on `topic`.
   [[nodiscard]] Event event(const std::string& topic) {
     Event found;
     wait(topic.c_str(), [&] {
@@ -289,7 +298,7 @@ class TestHost : public detail::HostPort {
 
   // ---- time -------------------------------------------------------------------------------------
 
-  /// Moves the clock; timers that fall due run, in order, before it returns.
+  /// Moves the clock; timers that fall due run, in order, before this returns.
   void advance(Duration by) {
     TimePoint target;
     {
@@ -314,7 +323,7 @@ class TestHost : public detail::HostPort {
     }
     settle();
   }
-  /// Returns when everything posted so far has run.
+  /// Returns when everything that was posted so far has run.
   void settle() {
     on_serial([] { return 0; });
   }

@@ -5,8 +5,8 @@
 
 namespace gantry {
 
-/// The version of the host, of the sdk, and of the plugins that come with the host. Written here only: CMake reads
-/// this line.
+/// The version of the host, of the sdk, and of the plugins that come with the host. This is its
+/// only definition: CMake reads this line.
 inline constexpr std::string_view kVersion = "0.1.0";
 
 }  // namespace gantry

@@ -1,19 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/waiting.hpp: how anything here waits: a thread, or a coroutine, with the same code in the channel.
+// gantry/waiting.hpp: how code waits here: a thread, or a coroutine, with the same code in the
+// channel.
 //
-// What can be waited for is an operation, which lives in the frame of who waits:
+// Code waits for an operation, an object with these functions that lives in the frame of the
+// waiting code:
 //
 //   bool poll()            completes at once if it can, without a place in any queue; cheap when it cannot
 //   bool start(Waiter& w)  completes (true), or enters `w`, which is then woken exactly once, unless cancel() says true
 //   bool cancel()          true: it was withdrawn, `w` will not be woken. false: it is complete, or not entered yet; in
 //                          the second case start() will complete at once. Any thread.
-//   R finish(WaitEnd)      the result, once, by who waits
+//   R finish(WaitEnd)      the result, once, called by the code that waits
 //
-// block() waits with the thread: some pauses, some yields, then a futex. `co_await` on Await<Op> (gantry/coro.hpp)
-// waits with a coroutine.
+// block() waits with the thread: some pauses, some yields, then a futex. `co_await` on Await<Op>
+// (gantry/coro.hpp) waits with a coroutine.
 //
-// Thread rule: an operation is used by who waits; cancel() by anybody, until who waits goes on.
+// Thread rule: an operation is used by the code that waits; cancel() by any thread, until that code
+// goes on.
 // Never: a wake-up is lost; a waiter is touched after it was woken.
 #pragma once
 
@@ -29,14 +32,14 @@
 
 namespace gantry {
 
-/// Asks what waits to stop waiting: pass token() on, call request_stop(). The standard's own.
+/// Cancels operations that wait: pass token() on, call request_stop(). The standard's own types.
 using CancelSource = std::stop_source;
 using CancelToken = std::stop_token;
 
-/// For nodes whose members are set when they are needed.
+/// A tag for nodes whose members are set only when they are needed.
 struct Unset {};
 
-/// One that waits. Lives in its frame; woken once.
+/// A thread or coroutine that waits. Lives in its frame; woken once.
 struct Waiter {
   Waiter* next;
   void (*wake)(Waiter&) noexcept;
@@ -46,18 +49,18 @@ struct Waiter {
 
 enum class WaitEnd : std::uint8_t { complete, timeout, cancelled };
 
-/// The error for a wait that ended by itself. Not for `complete`.
+/// The error for a wait that ended without a result. Not for `complete`.
 [[nodiscard]] inline std::unexpected<Error> wait_failed(WaitEnd end) {
   return end == WaitEnd::timeout ? fail(ErrorKind::timeout, "timeout") : fail(ErrorKind::cancelled, "cancelled");
 }
 
-/// `time` from now; the end of time when that would be beyond it.
+/// The time point `time` from now; the largest time point when that would overflow.
 [[nodiscard]] inline TimePoint time_after(Duration time) {
   const TimePoint now = std::chrono::steady_clock::now();
   return time > TimePoint::max() - now ? TimePoint::max() : now + time;
 }
 
-/// How long a thread may wait.
+/// How long code may wait. The default is without a limit.
 struct WaitLimits {
   std::optional<TimePoint> until;
   CancelToken token;
@@ -65,7 +68,7 @@ struct WaitLimits {
 
 namespace detail {
 
-/// Woken ones, collected under a lock and woken outside of it, in order.
+/// Waiters that are collected under a lock and woken outside of it, in order.
 class WakeList {
  public:
   WakeList() = default;
@@ -82,7 +85,7 @@ class WakeList {
     Waiter* waiter = std::exchange(first_, nullptr);
     last_ = &first_;
     while (waiter != nullptr) {
-      Waiter* const next = waiter->next;  // it may be gone after the wake
+      Waiter* const next = waiter->next;  // the waiter may be gone after the wake
       waiter->wake(*waiter);
       waiter = next;
     }
@@ -97,7 +100,8 @@ inline void wake(Waiter* waiter) noexcept {
   if (waiter != nullptr) waiter->wake(*waiter);
 }
 
-/// First in, first out, of nodes with `next` and `prev`; any node can leave. Guarded by its owner's lock.
+/// A first-in, first-out list of nodes with `next` and `prev`; any node can leave. Guarded by its
+/// owner's lock.
 template <class Node>
 class NodeList {
  public:
@@ -124,7 +128,7 @@ class NodeList {
   Node* last_ = nullptr;
 };
 
-/// Those who wait for the same thing, all woken at once. Guarded by its owner's lock.
+/// Waiters for the same thing, all woken at once. Guarded by the owner's lock.
 class WaitQueue {
  public:
   struct Place {
@@ -134,7 +138,7 @@ class WaitQueue {
     bool linked = false;
     bool cancelled = false;  ///< withdrawn, perhaps before it entered
   };
-  /// False: it was withdrawn before.
+  /// False: the place was withdrawn before.
   [[nodiscard]] bool enter(Place& place, Waiter& waiter) noexcept {
     if (place.cancelled) return false;
     place.waiter = &waiter;
@@ -170,7 +174,7 @@ class ThreadWaiter final : public Waiter {
       if (word.exchange(kWoken, std::memory_order_acq_rel) == kAsleep) futex_wake(&word, 1);
     };
   }
-  /// False: not woken, and the time is up.
+  /// False: the time is up, and nobody woke the thread.
   bool park(std::optional<TimePoint> until) noexcept {
     std::uint32_t idle = kAwake;
     if (!word_.compare_exchange_strong(idle, kAsleep, std::memory_order_acq_rel)) return true;
@@ -189,14 +193,14 @@ class ThreadWaiter final : public Waiter {
   FutexWord word_{kAwake};
 };
 
-/// What a cancelled token does to an operation that waits.
+/// The stop callback of an operation that waits.
 template <class Op>
 struct CancelWait {
   Op& op;
   Waiter& waiter;
   std::atomic<bool>& cancelled;
   void operator()() const noexcept {
-    // Before cancel(): who is woken by it must see why.
+    // Stored before cancel(): the code that cancel() wakes must see the reason.
     cancelled.store(true, std::memory_order_release);
     if (op.cancel()) waiter.wake(waiter);
   }
@@ -206,7 +210,8 @@ template <class Op>
 [[nodiscard]] WaitEnd park(Op& op, const WaitLimits& limits) {
   ThreadWaiter waiter;
   std::atomic<bool> cancelled{false};
-  // Entered before start(): from start() on, whoever cancels finds it. Left before the operation's frame goes.
+  // Registered before start(): from start() on, a cancel finds it. Removed before the operation's
+  // frame goes.
   const std::stop_callback on_cancel(limits.token, CancelWait<Op>{op, waiter, cancelled});
   if (!op.start(waiter) && !waiter.park(limits.until)) {
     if (op.cancel()) return WaitEnd::timeout;
@@ -217,12 +222,13 @@ template <class Op>
 
 }  // namespace detail
 
-/// Waits with this thread. `op.finish()` decides between an end that came too late and a result that is there.
+/// Waits with this thread. `op.finish()` decides between an end that came too late and a result
+/// that is there.
 template <class Op>
 auto block(Op op, const WaitLimits& limits = {}) {
   if (op.poll()) return op.finish(WaitEnd::complete);
-  // Not at once: each look takes a cache line from who is to bring it, and what comes in numbers is best met in
-  // numbers.
+  // The first look is not immediate: each look takes a cache line from the other side, and values
+  // that come in numbers are best taken in numbers.
   constexpr std::uint32_t kFirst = 4;
   for (detail::Backoff backoff(kFirst); !backoff.spent();) {
     backoff.wait();
@@ -231,7 +237,7 @@ auto block(Op op, const WaitLimits& limits = {}) {
   return op.finish(detail::park(op, limits));
 }
 
-/// What `co_await` takes. Defined in gantry/coro.hpp.
+/// The awaitable of an operation, for `co_await`. Defined in gantry/coro.hpp.
 template <class Op>
 class Await;
 

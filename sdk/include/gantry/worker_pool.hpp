@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/worker_pool.hpp: threads for what blocks or computes.
+// gantry/worker_pool.hpp: a thread pool for jobs that block or compute.
 //
 //   gantry::WorkerPool pool(8, 1024, on_unhandled_exception);
 //   auto answer = gantry::spawn_blocking(pool, [] { return read_it(); });   // Result<oneshot::Receiver<Result<R>>>
 //   auto text = answer->recv();                                             // or co_await answer->async_recv()
 //
-// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one of
-//   at most `threads` threads, which are started when first needed and stay.
-// Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order: first
-//   in, first out.
-// Exceptions: a job that throws harms no other: spawn's are reported to `on_unhandled_exception`,
-//   spawn_blocking's are its answer's `internal` error.
-// Closed: after stop() spawn refuses with `unavailable`; running jobs end, queued ones are dropped, and
-//   their answers close. The destructor stops and waits.
+// Thread rule: any thread, jobs included; the destructor and stop() not from a job. Jobs run on one
+//   of at most `threads` threads, which are started when first needed and stay.
+// Full: spawn refuses with `overloaded` when `max_queued` jobs wait; the job is untouched. Order:
+//   first in, first out.
+// Exceptions: a job that throws harms no other job: exceptions of spawn's jobs are passed to
+//   `on_unhandled_exception`; those of spawn_blocking become the answer's `internal` error.
+// Closed: after stop() spawn refuses with `unavailable`; running jobs end, queued ones are dropped,
+//   and their answers close. The destructor stops and waits.
 #pragma once
 
 #include <atomic>
@@ -69,13 +69,14 @@ class WorkerPool {
     if (wake) changed_.notify_one();
     return {};
   }
-  /// A higher number also serves jobs that wait already; a lower one ends no thread that is there.
+  /// A higher number also serves jobs that wait already; a lower number ends no running thread.
   void set_threads(std::size_t threads) {
     const Lock lock(mutex_);
     max_threads_ = threads == 0 ? 1 : threads;
     start_for_waiting();
   }
-  /// One more, for one that is stuck; and one less again, when it came back.
+  /// Adds a thread in place of one that is stuck; drop_thread() takes it back when that thread has
+  /// returned.
   void add_thread() {
     const Lock lock(mutex_);
     ++max_threads_;
@@ -85,8 +86,8 @@ class WorkerPool {
     const Lock lock(mutex_);
     if (max_threads_ > 1) --max_threads_;
   }
-  /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be
-  /// destroyed.
+  /// Takes no more jobs and waits for those that run. False: a job still ran at `until`; the pool
+  /// must then not be destroyed.
   bool stop(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max()) {
     std::vector<std::thread> threads;
     std::deque<Job> dropped;
@@ -96,7 +97,7 @@ class WorkerPool {
       dropped.swap(queue_);
     }
     changed_.notify_all();
-    dropped.clear();  // a running job may wait for the answer of one of these
+    dropped.clear();  // a running job may wait for the answer of a dropped one
     {
       const Lock lock(mutex_);
       while (live_ != 0) {
@@ -113,7 +114,7 @@ class WorkerPool {
   }
 
  private:
-  /// False: the system refused; those that are there go on.
+  /// False: the system gives no thread; the pool goes on with those that it has.
   [[nodiscard]] bool start_thread() GANTRY_REQUIRES(mutex_) {
     try {
       threads_.emplace_back([this] { serve(); });
@@ -138,7 +139,7 @@ class WorkerPool {
       }
     }
   }
-  /// Looks for work a moment before the thread sleeps: to be woken costs more than most jobs.
+  /// Polls for a moment before the thread sleeps: being woken costs more than most jobs.
   void look() const noexcept {
     for (detail::Backoff backoff; !backoff.spent() && queued_.load(std::memory_order_relaxed) == 0;) backoff.wait();
   }
@@ -169,22 +170,23 @@ class WorkerPool {
   CondVar ended_;
   std::size_t max_threads_ GANTRY_GUARDED_BY(mutex_);
   std::deque<Job> queue_ GANTRY_GUARDED_BY(mutex_);
-  std::atomic<std::size_t> queued_{0};  ///< its size, for those who only look
+  std::atomic<std::size_t> queued_{0};  ///< the number of queued jobs, for threads that only look
   std::vector<std::thread> threads_ GANTRY_GUARDED_BY(mutex_);
   std::size_t live_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::size_t idle_ GANTRY_GUARDED_BY(mutex_) = 0;    ///< sleep, or are about to look
-  std::size_t waking_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of those, were told to look
+  std::size_t idle_ GANTRY_GUARDED_BY(mutex_) = 0;    ///< threads that sleep, or are about to look
+  std::size_t waking_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< threads among these that were woken
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
 };
 
-/// Runs `f` on the pool. The answer closes without a value when the pool stops before its turn.
+/// Runs `f` on the pool; errors as spawn(). The answer closes without a value when the pool stops
+/// before the job runs.
 template <class F, class R = std::invoke_result_t<F&>>
 [[nodiscard]] Result<oneshot::Receiver<Result<R>>> spawn_blocking(WorkerPool& pool, F f) {
   auto [reply, answer] = oneshot::channel<Result<R>>();
   auto spawned = pool.spawn([work = std::move(f), out = std::move(reply)]() mutable {
     Result<R> result = fail(ErrorKind::internal, "an exception of unknown type");
     try {
-      F own = std::move(work);  // what it holds is gone before anybody hears of its end
+      F own = std::move(work);  // its captures are destroyed before anybody learns of its end
       if constexpr (std::is_void_v<R>) {
         own();
         result = {};

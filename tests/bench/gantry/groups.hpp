@@ -13,7 +13,7 @@ std::vector<peer::Workload> state();
 
 namespace core {
 
-/// One executor, or two of one group on a thread each.
+/// One executor, or two executors of one group, each on a thread of its own.
 class Loops {
  public:
   explicit Loops(std::size_t count) {
@@ -28,7 +28,7 @@ class Loops {
   Loops& operator=(const Loops&) = delete;
 
   gantry::LocalExecutor& operator[](std::size_t i) { return *executors_[i % executors_.size()]; }
-  /// Runs the first one here until `task` has ended.
+  /// Runs the first executor on this thread until `task` has ended.
   void run(gantry::Task<void> task) {
     (void)gantry::spawn(*executors_[0], then_stop(std::move(task), executors_[0].get()));
     executors_[0]->run();

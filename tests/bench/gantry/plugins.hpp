@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A whole host inside the program, without clients: calls go to its plugins as the router makes them.
+// A whole host inside the program, without clients: calls reach its plugins as if from the router.
 #pragma once
 
 #include <filesystem>
@@ -18,7 +18,7 @@ namespace plugins {
 using namespace gantry;
 using namespace gantry::host;
 
-/// A folder of the program's own, removed at its end.
+/// A temporary folder, removed at the end of the program.
 class Folder {
  public:
   Folder() {
@@ -37,7 +37,7 @@ class Folder {
   std::filesystem::path path_;
 };
 
-/// `configure` names the plugins.
+/// A host that runs. `configure` names the plugins.
 class RunningHost {
  public:
   explicit RunningHost(const std::function<void(Config&)>& configure) {
@@ -65,7 +65,7 @@ class RunningHost {
     thread_.join();
   }
   [[nodiscard]] Daemon& daemon() { return *daemon_; }
-  /// Started, if need be.
+  /// The plugin's instance, which is started if it does not run.
   [[nodiscard]] std::shared_ptr<Plugin> plugin(const std::string& name) {
     auto plugin = daemon_->services().instance(name)->get();
     if (!plugin) peer::wrong(plugin.error().message);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the C++ programs of `./dev bench` share: the protocol of README.md, the clock, threads that start together, and
-// the check of what was received.
+// The common part of the C++ programs of `./dev bench`: the protocol of README.md, the clock,
+// threads that start together, and the check of received messages.
 #pragma once
 
 #include <sys/resource.h>
@@ -35,7 +35,7 @@ static_assert(sizeof(Message) == 64);
 inline constexpr std::size_t kCapacity = 1024;
 inline constexpr std::size_t kBurst = 256;
 
-/// Says what is wrong and ends the program.
+/// Prints what is wrong and ends the program.
 [[noreturn, gnu::cold, gnu::noinline]] inline void wrong(const std::string& what) {
   std::fprintf(stderr, "%s\n", what.c_str());
   std::_Exit(1);
@@ -44,7 +44,7 @@ inline void require(bool holds, const char* what) {
   if (!holds) wrong(what);
 }
 
-/// The optimiser must suppose that this value is read, and that all memory changes.
+/// Makes the optimiser assume that this value is read, and that all memory changes.
 template <class T>
 inline void keep(const T& value) {
   asm volatile("" : : "r"(&value) : "memory");
@@ -54,7 +54,7 @@ inline void keep_pointer(T* pointer) {
   asm volatile("" : : "r"(pointer) : "memory");
 }
 
-/// Wall and processor time of the part between start() and stop().
+/// The wall-clock and processor time between start() and stop().
 class Timer {
  public:
   void start() {
@@ -65,7 +65,7 @@ class Timer {
     seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - at_).count();
     cpu_seconds = cpu_now() - cpu_;
   }
-  /// Of one operation, where each is timed: the row is then about their median.
+  /// Adds the time of one operation, for rows that show the median of operations.
   void sample(double nanoseconds) { ns.push_back(static_cast<float>(nanoseconds)); }
   double seconds = 0;
   double cpu_seconds = 0;
@@ -84,7 +84,7 @@ class Timer {
   double cpu_ = 0;
 };
 
-/// Each sender's messages arrive in order, and all of them do.
+/// Checks that all messages of each sender arrive, in order.
 class Order {
  public:
   explicit Order(std::size_t senders) : next_(senders) {}
@@ -102,12 +102,12 @@ class Order {
   u64 total_ = 0;
 };
 
-/// The part of `ops` that the `index`th of `count` takes.
+/// The share of `ops` for the `index`th of `count` threads.
 constexpr u64 share(u64 ops, std::size_t count, std::size_t index) {
   return ops / count + (index < ops % count ? 1 : 0);
 }
 
-/// Threads that wait for go() before they run `body(index)`; joined at the end.
+/// Threads that wait for go() before they run `body(index)`; the destructor joins them.
 class Team {
  public:
   Team(std::size_t count, const std::function<void(std::size_t)>& body) : ready_(static_cast<std::ptrdiff_t>(count)) {
@@ -132,7 +132,8 @@ class Team {
   std::vector<std::thread> threads_;
 };
 
-/// `count` threads run `body(index, its share of ops)`; timed from go to the last one's end.
+/// Runs `body(index, its share of ops)` on `count` threads; timed from go() to the end of the last
+/// thread.
 inline u64 run_threads(std::size_t count, u64 ops, Timer& timer, const std::function<void(std::size_t, u64)>& body) {
   Team team(count, [&](std::size_t i) { body(i, share(ops, count, i)); });
   timer.start();
@@ -157,7 +158,8 @@ class Random {
   u64 state_;
 };
 
-/// Of this program alone; getrusage's figure survives exec and so counts the parent's memory.
+/// The peak memory of this program alone; getrusage's figure survives exec and so includes the
+/// parent's memory.
 inline long max_rss_kib() {
   long kib = 0;
   if (std::FILE* file = std::fopen("/proc/self/status", "r"); file != nullptr) {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the clients of the echo rows share that call through a library of their own:
+// The common part of the clients of the echo rows that call through a library of their own:
 //
 //     load-NAME SOCKET CONNECTIONS DEPTH [WORD...]
 //
-// connects, prints "ready", and for each line on stdin, which is a number of seconds, keeps DEPTH
-// calls in flight on each connection for so long, waits for the last answers and prints one line
+// connects and prints "ready". For each line on stdin, which is a number of seconds, it keeps DEPTH
+// calls in flight on each connection for that time, waits for the last answers and prints one line
 // of JSON: calls, seconds, p50_ns, p99_ns. Any other line is an error message, and the program
 // ends. Every answer is checked; every call has a time-out.
 #pragma once
@@ -24,10 +24,10 @@ namespace echo_load {
 
 using Clock = std::chrono::steady_clock;
 
-/// Of each call.
+/// The time-out of each call.
 inline constexpr std::chrono::seconds kTimeout{10};
 
-/// Says what is wrong and ends the program.
+/// Prints what is wrong and ends the program.
 [[noreturn, gnu::cold]] inline void fail(const std::string& what) {
   std::printf("%s\n", what.c_str());
   std::fflush(stdout);
@@ -50,8 +50,8 @@ struct Load {
   [[nodiscard]] bool has(std::string_view word) const { return std::ranges::find(words, word) != words.end(); }
 };
 
-/// A library's side is ask() and wait(). A slot is one of the calls in flight, `slot / depth` its
-/// connection.
+/// A library implements ask() and wait(). A slot is one of the calls in flight; `slot / depth` is
+/// its connection.
 class Client {
  public:
   explicit Client(const Load& load) : load_(load), sent_(load.connections * load.depth), pending_(sent_.size()) {}
@@ -59,7 +59,7 @@ class Client {
   Client& operator=(const Client&) = delete;
   virtual ~Client() = default;
 
-  /// Until stdin ends.
+  /// Serves the commands on stdin until it ends.
   int run() {
     std::puts("ready");
     std::fflush(stdout);
@@ -71,11 +71,11 @@ class Client {
  protected:
   /// Starts a call with the params `n` and text().
   virtual void ask(std::size_t slot, std::uint64_t n) = 0;
-  /// Waits for something to happen, and gives each answer to answered().
+  /// Waits for events, and passes each answer to answered().
   virtual void wait() = 0;
 
   [[nodiscard]] const Load& load() const { return load_; }
-  /// As long as in the JSON-RPC request of 200 bytes.
+  /// A text of the same length as in the JSON-RPC request of 200 bytes.
   [[nodiscard]] const std::string& text() const { return text_; }
   void answered(std::size_t slot, std::uint64_t n, std::string_view text) {
     if (n != pending_[slot] || text != text_) fail("an answer with other params");
@@ -118,7 +118,7 @@ class Client {
   const Load load_;
   const std::string text_ = make_text();
   std::vector<Clock::time_point> sent_;
-  std::vector<std::uint64_t> pending_;  ///< the `n` that a slot waits for
+  std::vector<std::uint64_t> pending_;  ///< for each slot the `n` that it waits for
   std::vector<float> ns_;
   std::uint64_t serial_ = 100'000'000'000;
   std::size_t in_flight_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the echo servers on Asio share: a Unix socket, and a `Session(Local::socket)` with read() for each connection.
+// The common part of the echo servers on Asio: a Unix socket, and a `Session(Local::socket)` with
+// read() for each connection.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -20,7 +21,7 @@ void accept(Local::acceptor& acceptor) {
   });
 }
 
-/// Serves on the socket that the one argument names, until it is killed.
+/// Serves on the socket that the only argument names, until the process is killed.
 template <class Session>
 int run(int argc, char** argv) {
   if (argc != 2) return 2;

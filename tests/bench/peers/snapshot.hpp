@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The workload snapshot.read.2r: two threads look up random keys while a third replaces one value a millisecond.
-// A value's low half is its key, its high half counts the changes.
+// The workload snapshot.read.2r: two threads look up random keys while a third replaces one value a
+// millisecond. A value's low half is its key, its high half counts the changes.
 #pragma once
 
 #include <unordered_map>
@@ -19,7 +19,8 @@ inline Map first_map() {
   return map;
 }
 
-/// `read(key)` gives the value; `replace(key, value)` puts another one there; `enter` and `leave` run around a reader.
+/// `read(key)` returns the value; `replace(key, value)` stores another; `enter` and `leave` run
+/// before and after each reader.
 template <class Read, class Replace>
 u64 read_while_replacing(
     u64 ops, Timer& timer, const Read& read, const Replace& replace, const std::function<void()>& enter = [] {},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The workloads spsc.480.*: blocks of 480 floats through a ring. The first and the last float carry the block's number.
+// The workloads spsc.480.*: blocks of 480 floats through a ring. The first and the last float carry
+// the block's number.
 #pragma once
 
 #include "tests/bench/peers/common.hpp"

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/unit/ai/fault_server.hpp: a real HTTP server on 127.0.0.1 that answers as it is told, and well or badly.
+// tests/unit/ai/fault_server.hpp: a real HTTP server on 127.0.0.1 that answers as a script says,
+// correctly or not.
 //
-// The n-th request gets the n-th reply of the script, those beyond its end the last one. A reply is a list of steps;
-// after the last one the connection is closed. Waits give up after 20 s with an exception; nothing sleeps.
+// The n-th request gets the n-th reply of the script; requests beyond its end get the last reply. A
+// reply is a list of steps; after the last step the connection is closed. Waits throw after 20 s;
+// nothing sleeps.
 //
 // Thread rule: any thread.
 #pragma once
@@ -26,7 +28,7 @@ struct Step {
 };
 using Reply = std::vector<Step>;
 
-/// Waits until release() lets it go on, or the client closes the connection.
+/// Waits until release(), or until the client closes the connection.
 inline Step hold() { return Step{Step::Do::hold, {}}; }
 /// Closes with a TCP reset.
 inline Step reset() { return Step{Step::Do::reset, {}}; }
@@ -35,12 +37,12 @@ inline Step send(std::string bytes) { return Step{Step::Do::send, std::move(byte
 /// A whole response. `headers`: further lines, each with its CRLF.
 std::string response(int status, const std::string& body, const std::string& headers = "");
 std::string response(int status, const gantry::json& body, const std::string& headers = "");
-/// The head of an event stream, chunked by the closing of the connection.
+/// The head of an event stream that ends when the connection closes.
 std::string stream_head();
 std::string event(const gantry::json& data);
 inline std::string done() { return "data: [DONE]\n\n"; }
 
-/// Bodies as OpenAI-compatible servers send them.
+/// Bodies in the form of OpenAI-compatible servers.
 gantry::json chat_answer(const std::string& text);
 gantry::json completion_answer(const std::string& text);
 gantry::json delta(const std::string& text);
@@ -62,17 +64,17 @@ class Server {
   ~Server();
 
   [[nodiscard]] std::string url() const { return "http://127.0.0.1:" + std::to_string(port_) + "/v1"; }
-  /// Lets the connection that has held longest go on.
+  /// Releases the connection that has been held longest.
   void release();
 
-  /// Waits until at least `count` requests have come.
+  /// Waits until at least `count` requests have arrived.
   void wait_requests(std::size_t count);
   void wait_holding(std::size_t count);
   /// Waits until the client has closed `count` connections that were held.
   void wait_disconnects(std::size_t count);
 
   [[nodiscard]] std::vector<Request> requests() const;
-  /// The most requests that were open at once.
+  /// The largest number of requests that were open at once.
   [[nodiscard]] std::size_t most_at_once() const;
 
  private:
@@ -100,7 +102,8 @@ class Server {
   std::thread acceptor_;
 };
 
-/// An address that takes no connection and refuses none, as that of a machine that is off: its queue is full.
+/// An address that neither accepts nor refuses connections, like a machine that is off: its queue
+/// is full.
 class Blackhole {
  public:
   Blackhole();
@@ -114,7 +117,7 @@ class Blackhole {
   int port_ = 0;
 };
 
-/// A port on which nobody listens.
+/// A port that nobody listens on.
 int refused_port();
 
 }  // namespace fault

@@ -16,7 +16,7 @@ namespace ai_test {
 
 inline const std::string kPlugin = gantry::folders::build() + "/plugins/ai.so";
 
-/// Model "m" of provider "local" at `url` is the default.
+/// A configuration whose default is model "m" of provider "local" at `url`.
 inline gantry::json config(const std::string& url, gantry::json async = gantry::json::object(), int retries = 2) {
   return {{"name", "ai"},
           {"async", std::move(async)},
@@ -26,7 +26,7 @@ inline gantry::json config(const std::string& url, gantry::json async = gantry::
             {"models", {{"m", {{"provider", "local"}, {"model", "upstream-name"}}}}}}}};
 }
 
-/// And "n", of a provider at `url`, stands in for it.
+/// Adds model "n" of a provider at `url` as the fallback.
 inline gantry::json with_fallback(gantry::json one, const std::string& url) {
   auto& settings = one["settings"];
   settings["providers"]["other"] = {{"kind", "openai"}, {"base_url", url}};
@@ -37,7 +37,8 @@ inline gantry::json with_fallback(gantry::json one, const std::string& url) {
 
 inline gantry::json hello() { return {{"messages", {{{"role", "user"}, {"content", "hello"}}}}}; }
 
-/// Waits until a request pauses before its next attempt: its watch and its pause are the timers.
+/// Waits until a request pauses before its next attempt: then it has two timers, its watch and its
+/// pause.
 inline void wait_pause(gantry::testing::TestHost& host) {
   host.wait("the pause before the next attempt", [&] { return host.pending_timers() == 2; });
 }
@@ -57,7 +58,7 @@ inline Streamed drain(gantry::testing::TestStream stream) {
   return Streamed{std::move(items), stream.result()};
 }
 
-/// A folder that goes away.
+/// A temporary folder.
 class Folder {
  public:
   Folder() {

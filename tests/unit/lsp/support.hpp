@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// tests/unit/lsp/support.hpp: what the tests of the lsp plugin share.
+// tests/unit/lsp/support.hpp: helpers for the tests of the lsp plugin.
 #pragma once
 
 #include <signal.h>
@@ -23,17 +23,17 @@ using gantry::json;
 using gantry::testing::TestStream;
 using gantry::testing::Time;
 
-/// Whose launcher is the host's own.
+/// A test host with the real launcher of the host.
 struct TestHost : gantry::testing::TestHost {
   using Prepare = std::function<void(gantry::testing::TestHost&)>;
   explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual)
       : TestHost(file, config, time, std::nullopt) {}
   explicit TestHost(const std::string& file, const json& config, const std::string& handed_over)
       : TestHost(file, config, Time::manual, handed_over) {}
-  /// `prepare` may take the place of the launcher's methods.
+  /// `prepare` may replace methods of the launcher.
   explicit TestHost(const std::string& file, const json& config, const Prepare& prepare)
       : TestHost(file, config, Time::manual, std::nullopt, prepare) {}
-  /// For good: no other instance comes.
+  /// Stops the plugin without a next instance.
   void stop() { gantry::testing::TestHost::stop(std::chrono::seconds(5), false); }
 
  private:
@@ -49,7 +49,7 @@ struct TestHost : gantry::testing::TestHost {
 inline const std::string kPlugin = gantry::folders::build() + "/plugins/lsp.so";
 inline const std::string kFakeServer = gantry::folders::build() + "/tests/lsp_fake_server";
 
-/// A folder of its own that goes with it.
+/// A temporary folder.
 class TempDir {
  public:
   TempDir() {
@@ -64,7 +64,7 @@ class TempDir {
     std::filesystem::remove_all(path_, ignored);
     std::filesystem::remove(log(), ignored);
   }
-  /// Of the fake server; beside the folder, in which nothing changes by it.
+  /// The log of the fake server, beside the folder, so that nothing changes in the folder.
   [[nodiscard]] std::string log() const { return path_.string() + ".log"; }
   [[nodiscard]] std::string operator/(const std::string& name) const { return (path_ / name).string(); }
   [[nodiscard]] std::string path() const { return path_.string(); }
@@ -84,14 +84,14 @@ class TempDir {
   return {{"command", command}, {"languages", {"fake"}}, {"extensions", {".fake"}}, {"root_markers", {"fake.root"}}};
 }
 
-/// `lsp`: of the [lsp] table, besides the servers.
+/// `lsp`: further keys of the [lsp] table, besides the servers.
 [[nodiscard]] inline json config_of(const json& servers, const TempDir& dir, json async = json::object(),
                                     json lsp = json::object()) {
   if (!servers.empty()) lsp["servers"] = servers;
   return {{"name", "lsp"}, {"workspaces", {dir.path()}}, {"settings", std::move(lsp)}, {"async", std::move(async)}};
 }
 
-/// What the fake server was sent, in order.
+/// The messages that the fake server has received, in order.
 [[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir) {
   std::vector<json> out;
   std::ifstream in(dir.log());
@@ -110,7 +110,7 @@ class TempDir {
   return out;
 }
 
-/// The result of a call that has to succeed.
+/// The result of a call, which must succeed.
 [[nodiscard]] inline json value_of(const gantry::Result<json>& result) {
   if (!result) FAIL("the call failed: " << result.error().message);
   return *result;
@@ -134,19 +134,19 @@ class EditorClient {
     stream_.send({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}});
   }
   void raw(const json& message) { stream_.send(message); }
-  /// A notification of so many bytes that says nothing; it is not built as a document, which would
-  /// take its time.
+  /// Sends a meaningless notification of `bytes` bytes. It is not built as a JSON document, which
+  /// would be slow.
   void filler(std::size_t bytes) {
     stream_.send_text(R"({"jsonrpc":"2.0","method":"test/nothing","params":{"filler":")" + std::string(bytes, 'x') +
                       "\"}}");
   }
 
-  /// The answer to a request, waiting for it; what comes in between is kept.
+  /// Waits for the answer to a request; other messages in between are kept.
   json answer(const json& id) {
     return take([&](const json& m) { return !m.contains("method") && m.value("id", json()) == id; });
   }
   json ask(const std::string& method, const json& params = json::object()) { return answer(send(method, params)); }
-  /// The next request or notification of this method.
+  /// Waits for the next request or notification of this method.
   json said(const std::string& method) {
     return take([&](const json& m) { return m.value("method", "") == method; });
   }

@@ -36,7 +36,7 @@ inline std::string text_of(const fs::path& file) {
   return out.str();
 }
 
-/// A log of `file` alone, at 2026-01-31T12:00:00.123Z.
+/// Options of a log that writes only to `file`, at 2026-01-31T12:00:00.123Z.
 inline gantry::host::LogOptions options(const fs::path& file) {
   gantry::host::LogOptions out;
   out.file = file;
@@ -52,7 +52,7 @@ inline std::shared_ptr<gantry::host::Log> opened(gantry::host::LogOptions option
   return *log;
 }
 
-/// A pipe in the place of stderr.
+/// A pipe instead of stderr.
 struct Pipe {
   int ends[2] = {-1, -1};
   Pipe() { REQUIRE(::pipe2(ends, O_CLOEXEC) == 0); }
@@ -65,7 +65,7 @@ struct Pipe {
     if (ends[0] >= 0) ::close(ends[0]);
     ends[0] = -1;
   }
-  /// What is in the pipe now.
+  /// The bytes that are in the pipe now.
   [[nodiscard]] std::string taken() const {
     std::string out;
     char buffer[4096];

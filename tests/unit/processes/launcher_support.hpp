@@ -10,13 +10,14 @@
 
 namespace gantry::host::test {
 
-/// Prints the number of a process that has left its group, its session and its parent, then its own, and stays.
+/// Prints the pid of a process that has left its group, its session and its parent, then its own
+/// pid, and stays.
 inline const json kWithDaemon{"sh", "-c", "(setsid sleep 1000 >/dev/null 2>&1 & echo $!); echo $$; exec sleep 1000"};
 
 struct KeeperDaemon : TestDaemon {
   explicit KeeperDaemon(const std::function<void(Config&)>& change = {})
       : TestDaemon([&change](Config& c) {
-          c.plugins["plain"].enabled = false;  // it starts with the host, which sets it a limit
+          c.plugins["plain"].enabled = false;  // starts with the host, and would set a limit
           if (change) change(c);
         }) {}
 
@@ -44,7 +45,7 @@ struct KeeperDaemon : TestDaemon {
     return call("keeper.ask", params);
   }
   [[nodiscard]] Result<json> wait(const std::string& name) { return ask("process.wait", {{"name", name}}); }
-  /// What a program prints, its first line.
+  /// The first line that a program prints.
   [[nodiscard]] std::string says(const json& argv, const json& more = json::object(), int from = 1) {
     const std::string name = "once " + std::to_string(++once_);
     (void)spawn(name, argv, more);

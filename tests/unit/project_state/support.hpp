@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the tests of project_state share: a folder, the plugin in it, and a look at the database from outside.
+// Helpers for the tests of project_state: a folder, the plugin in it, and direct access to the
+// database.
 #pragma once
 
 #include <sqlite3.h>
@@ -26,7 +27,7 @@ using gantry::testing::TestHost;
 
 inline const std::string kPlugin = gantry::folders::build() + "/plugins/project_state.so";
 
-/// A folder that dies with the test; in memory where that is possible, for fsync costs nothing there.
+/// A temporary folder; in memory where possible, because fsync costs nothing there.
 class TempDir {
  public:
   TempDir() {
@@ -64,7 +65,7 @@ class TempDir {
   return result.error();
 }
 
-/// The database, read by the test itself.
+/// The database, which the test reads itself.
 class RawDatabase {
  public:
   explicit RawDatabase(const std::string& folder) {
@@ -97,7 +98,8 @@ class RawDatabase {
   sqlite3* db_ = nullptr;
 };
 
-/// quick_check; the log without a hole up to the head; its fold equal to the rows; the counts true. Returns the head.
+/// Checks the store: quick_check; the log has no gap up to the head; replaying it gives the rows;
+/// the counts are right. Returns the head.
 inline std::uint64_t check_store(const std::string& folder) {
   RawDatabase db(folder);
   REQUIRE(db.one("PRAGMA quick_check") == "ok");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A daemon whose prober and asker (tests/plugins/prober.cpp) run in processes of their own, confined to their grants.
+// A daemon whose plugins prober and asker (tests/plugins/prober.cpp) run in processes of their own,
+// confined to their grants.
 #pragma once
 
 #include <cerrno>
@@ -18,7 +19,7 @@ struct ConfinedDaemon : TestDaemon {
           if (change) change(c);
         }) {}
 
-  /// The error's number that the system gave the plugin; 0: it let it.
+  /// The errno that the system returned to the plugin; 0: the call succeeded.
   [[nodiscard]] int tried(const std::string& method, const json& params = json::object()) {
     const auto answer = call(method, params);
     if (!answer) FAIL(method << ": " << answer.error().message);
@@ -30,7 +31,7 @@ struct ConfinedDaemon : TestDaemon {
     }
     return nullptr;
   }
-  /// The test ends as skipped where this kernel has none of it.
+  /// Skips the test where this kernel does not support `what`.
   void needs(const std::string& what) {
     REQUIRE(call("prober.folder"));
     for (const auto& level : entry("prober")["enforced"]) {
@@ -53,7 +54,7 @@ inline void put(const std::filesystem::path& file) {
   std::ofstream(file) << "text";
 }
 
-/// For what is granted before there is a daemon.
+/// For grants that are set before the daemon is built.
 [[nodiscard]] inline std::function<void(Config&)> grants(std::vector<std::string> asker) {
   return [asker = std::move(asker)](Config& c) { c.plugins["asker"].grants = asker; };
 }

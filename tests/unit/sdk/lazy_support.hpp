@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the tests of the sdk share: a clock that stands still until it is moved.
+// Helpers for the tests of the sdk: a clock that stands still until a test moves it.
 #pragma once
 
 #include <atomic>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the stress tests share: short times, and tokens that are cancelled at any moment.
+// Helpers for the stress tests: short times, and tokens that are cancelled at any moment.
 #pragma once
 
 #include <gantry/waiting.hpp>
@@ -49,7 +49,7 @@ class Canceller {
   std::thread thread_;
 };
 
-/// A wait that ends soon, or when the canceller says so.
+/// A wait that ends soon, by time or by the canceller.
 inline WaitLimits some_limit(Random& random, Canceller& canceller) {
   if (random.one_in(2)) return {.until = soon(random), .token = {}};
   return {.until = {}, .token = canceller.token()};

@@ -21,7 +21,7 @@ inline const std::vector<Kind> kKinds{{"overlap", Isolation::in_line},
                                       {"overlap", Isolation::child},
                                       {"handover", Isolation::child}};
 
-/// A daemon with the plugin `swap`, whose library is whichever build was put there last.
+/// A daemon with the plugin `swap`, whose library is the build that was put there last.
 class Swapping {
   TempDir dir_;
 
@@ -37,7 +37,7 @@ class Swapping {
             watch) {}
 
   [[nodiscard]] fs::path library() const { return dir_.path() / "swap.so"; }
-  /// As a linker does: another file under the same name.
+  /// Replaces the library as a linker does: by another file under the same name.
   void put(const std::string& build) const {
     const fs::path from = gantry::folders::build() + "/tests/plugins/more/swap_" + build;
     for (const char* kind : {".json", ".so"}) {
@@ -47,13 +47,14 @@ class Swapping {
     }
   }
   void put_of_mode(const std::string& build) const { put(mode + "_" + build); }
-  /// Numbers, as credit allows.
+  /// Sends numbers, as credit allows.
   static void send_numbers(const TestDaemon::Begun& stream, int from, int to) {
     for (int i = from; i < to; ++i) {
       eventually("credit", [&] { return stream.call->send_item(std::to_string(i)).has_value(); });
     }
   }
-  /// They came back in order, each once; the builds that have seen them.
+  /// Checks that the numbers came back in order, each once; returns the builds that have handled
+  /// them.
   [[nodiscard]] static std::set<int> builds_of(const Recorder& recorder, int count) {
     std::set<int> builds;
     const auto items = recorder.items();

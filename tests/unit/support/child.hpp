@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Parts that run in a child process: what ends it, and what the system refuses it.
+// Runs code in a child process, to test how it ends or how it handles refused system calls.
 #pragma once
 
 #include <linux/filter.h>
@@ -21,7 +21,7 @@
 
 namespace core_test {
 
-/// What a child process said on stderr before it was ended by SIGABRT; empty when it was not.
+/// The child's output on stderr before SIGABRT ended it; empty when it ended otherwise.
 inline std::string abort_message(void (*body)()) {
   int ends[2];
   REQUIRE(::pipe(ends) == 0);
@@ -43,7 +43,8 @@ inline std::string abort_message(void (*body)()) {
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT ? said : "";
 }
 
-/// From here on two system calls fail for this process as if the system refused them. False: this system filters none.
+/// From here on the system refuses two system calls to this process. False: this system has no such
+/// filters.
 inline bool refuse(long one, long other, unsigned error) {
   const auto when = [](long call) {
     return sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(call), 0, 1);
@@ -60,10 +61,11 @@ inline bool refuse(long one, long other, unsigned error) {
          ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0;
 }
 
-/// What a child's body returns when refuse() did not work.
+/// The exit code of a child's body when refuse() did not work.
 inline constexpr int kNoFilter = gantry::test::kSkipped;
 
-/// The exit code of a child that runs `body`, which uses nothing of Catch. The test is skipped when that is kNoFilter.
+/// The exit code of a child that runs `body`, which must use nothing of Catch. The test is skipped
+/// if that is kNoFilter.
 template <class F>
 int exit_code_of(F&& body) {
   const pid_t child = ::fork();

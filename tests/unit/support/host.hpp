@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A whole host inside the test: real plugins, a real socket, a clock that stands still until the test moves it.
+// A whole host inside the test: real plugins, a real socket, and a clock that stands still until
+// the test moves it.
 #pragma once
 
 #include <catch2/catch.hpp>
@@ -45,7 +46,7 @@ class TempDir {
   return Log::open_or_stderr(options);
 }
 
-/// Asks again and again until it holds; gives up after 20 s.
+/// Checks the condition again and again until it holds; fails after 20 s.
 template <class F>
 void eventually(const char* what, F&& condition) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -55,7 +56,7 @@ void eventually(const char* what, F&& condition) {
   }
 }
 
-/// Keeps what comes back from one call.
+/// Keeps the items and the answer of one call.
 class Recorder final : public CallSink {
  public:
   void item(std::string_view payload) override {
@@ -139,7 +140,7 @@ class TestDaemon {
                                "typed", "resumed"})
         options.config.plugins[name].isolation = Isolation::child;
     }
-    // A clock that a test moves would find a delivery that is only just being made to have hung.
+    // The test's clock could jump during a delivery, which would then seem to hang.
     if (!real_time) options.config.supervisor.hung_seconds = 0;
     if (change) change(options.config);
     options.socket = dir_.path() / "run" / "host.sock";
@@ -156,7 +157,8 @@ class TestDaemon {
   void end() {
     daemon_->request_stop("the test is over");
     if (thread_.joinable()) thread_.join();
-    // A thread that hangs in a plugin has perhaps just written into it; a host that runs by itself ends without more.
+    // A thread that hangs in a plugin may still write into the log. A real host ends its process at
+    // this point.
     static auto* const kept = new std::vector<std::shared_ptr<Log>>;
     if (!daemon_->clean()) kept->push_back(log_);
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A daemon with some of the plugins that only tests know, by their paths.
+// A daemon with some of the plugins that exist only for tests, by their paths.
 #pragma once
 
 #include "tests/folders.hpp"
@@ -11,7 +11,7 @@ namespace gantry::host::test {
 class PluginSet {
   TempDir dir_;  // before the daemon, whose plugins write into it
 
-  // In their settings % is the folder of this test.
+  // In the plugins' settings % stands for the folder of this test.
   [[nodiscard]] std::string resolve(std::string text) const {
     for (auto at = text.find("%/"); at != std::string::npos; at = text.find("%/")) text.replace(at, 1, dir_.path());
     return text;
@@ -56,7 +56,7 @@ class PluginSet {
     return nullptr;
   }
   void advance_to_next(Duration within) { daemon_.advance_to_next(within); }
-  /// As above, unless `over` comes first.
+  /// As advance_to_next(), unless `over` becomes true first.
   template <class F>
   void advance_to_next_or(Duration within, F&& over) {
     std::optional<Duration> next;

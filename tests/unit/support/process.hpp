@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The host's launcher alone, also for a plugin that is tested without a host.
+// The host's launcher alone, for plugins that are tested without a host.
 #pragma once
 
 #include <filesystem>
@@ -15,7 +15,7 @@
 
 namespace gantry::host::test {
 
-/// A launcher and what it needs, without a host.
+/// A launcher with its dependencies, without a host.
 class LauncherAlone {
  public:
   explicit LauncherAlone(LauncherLimits limits = {})
@@ -64,7 +64,8 @@ class LauncherAlone {
   std::thread thread_;
 };
 
-/// Answers the `process.*` of a plugin that is tested without a host. It may all that its user may.
+/// Answers the `process.*` calls of a plugin that is tested without a host. The plugin has all
+/// rights of its user.
 inline void serve_processes(testing::TestHost& host, const std::string& plugin) {
   class Sink final : public CallSink {
    public:

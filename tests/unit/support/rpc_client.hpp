@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A client of the Unix server that speaks byte by byte.
+// A client of the Unix server that controls each byte.
 #pragma once
 
 #include <sys/socket.h>
@@ -13,11 +13,11 @@
 
 namespace gantry::host::test {
 
-/// A client that says what it is told to.
+/// A client that sends the text that it is given.
 class Raw {
  public:
   explicit Raw(const std::filesystem::path& socket) : Raw(::socket(AF_UNIX, SOCK_STREAM, 0), socket) {}
-  /// With a descriptor that it has already, and that it closes.
+  /// Uses a descriptor that exists already, and closes it.
   Raw(int fd, const std::filesystem::path& socket) : fd_(fd) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -31,7 +31,7 @@ class Raw {
   Raw& operator=(const Raw&) = delete;
   ~Raw() { ::close(fd_); }
 
-  /// False: the host has closed.
+  /// False: the host has closed the connection.
   bool send(std::string_view text) {
     while (!text.empty()) {
       const ssize_t wrote = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
@@ -41,7 +41,7 @@ class Raw {
     return true;
   }
   bool line(const json& message) { return send(message.dump() + "\n"); }
-  /// The next message; null: the host has closed.
+  /// Waits for the next message; null: the host has closed the connection.
   json receive() {
     while (true) {
       std::string_view message;
@@ -52,7 +52,7 @@ class Raw {
       decoder_.commit(static_cast<std::size_t>(got));
     }
   }
-  /// The next message that is no notification.
+  /// Waits for the next message that is no notification.
   json answer() {
     while (true) {
       auto message = receive();

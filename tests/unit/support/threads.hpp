@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What the tests of the concurrency core share: seeds that are printed, values that count themselves.
+// Helpers for the tests of the concurrency core: seeds that are printed, values that count their
+// live copies.
 #pragma once
 
 #include <atomic>
@@ -21,7 +22,7 @@ inline std::uint64_t seed() {
   return wanted != nullptr ? std::stoull(wanted) : std::random_device{}();
 }
 
-/// How often a stress case repeats: GANTRY_STRESS times as often as usual (./dev full sets it).
+/// The number of repetitions of a stress case: `usual` times GANTRY_STRESS (./dev full sets it).
 inline int rounds(int usual) {
   const char* const factor = std::getenv("GANTRY_STRESS");
   return usual * (factor != nullptr ? std::max(1, std::atoi(factor)) : 1);
@@ -42,7 +43,7 @@ class Random {
   std::mt19937_64 engine_;
 };
 
-/// Counts how many of it live: what was lost without being destroyed is seen.
+/// Counts its live objects, so that a value that is lost without being destroyed is detected.
 struct Counted {
   static inline std::atomic<int> live{0};
   std::uint64_t sender = 0;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A supervisor with a clock that stands still, and jobs that do what they are told.
+// A supervisor with a clock that stands still, and jobs that the test controls.
 #pragma once
 
 #include <mutex>
@@ -10,7 +10,7 @@
 
 namespace gantry::host::test {
 
-/// Jobs that say when they start and do what they are told; they outlive the supervisor.
+/// Jobs that report their start and then do what the test orders; they outlive the supervisor.
 class Script {
  public:
   TaskSupervisor::Job job(const std::string& name) {
@@ -35,7 +35,7 @@ class Script {
       }
     };
   }
-  /// It does not hear that it is to end, until it is let go.
+  /// The job ignores its cancel until let_go().
   void deafen(const std::string& name) {
     const std::lock_guard guard(mutex_);
     deaf_.insert(name);
@@ -71,7 +71,7 @@ class Script {
   std::set<std::string> deaf_;
 };
 
-/// Timers of which none can be cancelled any more: each fires, as one does that was about to.
+/// Timers that cannot be cancelled: each fires, like a timer that was just about to.
 class LateTimers final : public Timers {
  public:
   explicit LateTimers(ManualTimers& timers) : timers_(timers) {}
@@ -97,7 +97,7 @@ struct Tree {
       : tasks(pool, too_late_to_cancel ? static_cast<Timers&>(late) : timers, bus, *log, {.max_running = 8}) {}
   Tree(const Tree&) = delete;
   Tree& operator=(const Tree&) = delete;
-  ~Tree() { script.let_all_go(); }  // a test that failed half way must end
+  ~Tree() { script.let_all_go(); }  // so that a test that failed half way ends
 
   TaskHandle spawn(const std::string& name, TaskOptions options = {}) {
     auto handle = tasks.spawn(name, script.job(name), std::move(options));
@@ -120,12 +120,13 @@ struct Tree {
   void reaches(const std::string& name, const std::string& wanted) {
     eventually((name + " to be " + wanted).c_str(), [&] { return state(name) == wanted; });
   }
-  /// Lets the back-off pass.
+  /// Advances the clock over the back-off.
   void back_off() {
     eventually("a restart's timer", [&] { return timers.next_in() && *timers.next_in() <= std::chrono::seconds(30); });
     timers.advance(*timers.next_in());
   }
-  /// No restart is due. Wait for it: a timer is cancelled a moment after the state has changed.
+  /// True: no restart is due. Wait for this condition: a timer is cancelled a moment after the
+  /// state has changed.
   [[nodiscard]] bool calm() const {
     return timers.next_in().value_or(std::chrono::hours(1)) > std::chrono::seconds(30);
   }

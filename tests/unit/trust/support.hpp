@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A daemon with the plugin `wanting` (tests/plugins/wanting.cpp), whose library is whichever build was put there last
-// and whose configuration grants nothing.
+// A daemon with the plugin `wanting` (tests/plugins/wanting.cpp), whose library is the build that
+// was put there last and whose configuration grants nothing.
 #pragma once
 
 #include "tests/folders.hpp"
@@ -23,7 +23,7 @@ class WantingDaemon {
             true, watch) {}
 
   [[nodiscard]] std::filesystem::path library() const { return dir_.path() / "wanting.so"; }
-  /// As a linker does: another file under the same name.
+  /// Replaces the library as a linker does: by another file under the same name.
   void put(int build) const {
     const std::string from = gantry::folders::build() + "/tests/plugins/more/wanting_" + std::to_string(build);
     for (const char* kind : {".json", ".so"}) {

@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/channel/broadcast.hpp: every value to every subscriber, from any sender, without waiting for the slow.
+// gantry/channel/broadcast.hpp: a channel that gives every value to every subscriber. A sender
+// never waits for a slow subscriber.
 //
 //   auto [tx, rx] = gantry::broadcast::channel<Event>(1024);
 //   auto another = tx.subscribe();                     // sees what is sent from now on
 //   while (auto got = rx.recv()) use(got->value);      // got->missed: values lost right before this one
 //
-// Thread rule: Sender is copyable, each copy for one thread at a time, copies by any threads at once; Receiver is
-//   move-only, for one thread at a time. Receiving comes as try_recv (never waits), recv (waits with the thread, until
-//   a time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp). send() never waits.
+// Thread rule: Sender is copyable, each copy for one thread at a time, copies by any threads at
+//   once; Receiver is move-only, for one thread at a time. Receiving comes as try_recv (never
+//   waits), recv (waits with the thread, until a time or a token if given) and async_recv
+//   (`co_await`, with gantry/coro.hpp). send() never waits.
 // Order: all receivers see the values in the one order in which they were sent.
-// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the oldest that is
-//   kept and is told exactly how many it missed. It delays nobody.
-// Memory: values lie in blocks of up to 32; a block lives while it holds one of the last `capacity` values or a
-//   receiver is in it, so at most `capacity` values, a block more, and one block for each receiver.
-// Closed: when the last Sender is gone, receivers drain and then see the end. When the last Receiver is gone, send()
-//   refuses with `unavailable`; a Sender can subscribe again.
-// Cancelled, timed out: nothing was received; what comes next is the same.
-// Never: a value is received twice, or out of order, or missed without being counted; a value is copied or
-//   destroyed under the lock.
-// T is copied out for each receiver, and moved without exceptions.
+// Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the
+//   oldest that is kept and is told exactly how many it missed. It delays nobody.
+// Memory: values are stored in blocks of up to 32. A block lives while it holds one of the last
+//   `capacity` values or while a receiver reads in it. So at most `capacity` values, one block
+//   more, and one block for each receiver are kept.
+// Closed: when the last Sender is gone, receivers drain and then see the end. When the last
+//   Receiver is gone, send() refuses with `unavailable`; a Sender can subscribe again.
+// Cancelled, timed out: nothing was received; the next receive returns the value that this one
+//   would have returned.
+// Never: a value is received twice, or out of order, or missed without being counted; a value is
+//   copied or destroyed under the lock.
+// T is copied for each receiver, and its move constructor must not throw.
 #pragma once
 
 #include <algorithm>
@@ -42,7 +46,7 @@ namespace gantry::broadcast {
 
 template <class T>
 struct Received {
-  std::uint64_t missed = 0;  ///< values between the one before and this one that were overwritten
+  std::uint64_t missed = 0;  ///< values right before this one that were overwritten
   T value;
 };
 
@@ -58,9 +62,9 @@ template <class T>
 struct Block {
   std::uint64_t first;
   std::size_t size;
-  std::size_t used = 0;       ///< by senders, under the core's lock
-  std::size_t receivers = 0;  ///< that are in it, under the core's lock
-  bool kept = true;           ///< by the core, under its lock
+  std::size_t used = 0;       ///< guarded by the core's lock: values that senders have stored
+  std::size_t receivers = 0;  ///< guarded by the core's lock: receivers that read in this block
+  bool kept = true;           ///< guarded by the core's lock: the core still owns the block
 
   [[nodiscard]] static Block* make(std::uint64_t first, std::size_t size) {
     static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
@@ -112,7 +116,7 @@ class Core final : public SequenceCore {
       new (static_cast<void*>(block.cells() + block.used)) T(std::move(value));
       ++block.used;
       publish(woken);
-      // At most one block falls out of the kept ones with each value.
+      // With each value at most one block leaves the last `capacity` values.
       if (Cells* const front = blocks_.front();
           at + 1 >= front->first + front->size && at + 1 - (front->first + front->size) >= capacity_) {
         blocks_.pop_front();
@@ -126,7 +130,8 @@ class Core final : public SequenceCore {
 
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
 
-  /// Out of `block`, into the one that holds `at`, or the oldest that is kept when that is gone; returns the place.
+  /// Leaves `block` for the block that holds position `at`, or for the oldest block when that value
+  /// is gone; returns the new position.
   std::uint64_t move_to(Cells*& block, std::uint64_t at) {
     Cells* old = nullptr;
     {
@@ -141,7 +146,7 @@ class Core final : public SequenceCore {
     return at;
   }
 
-  /// Returns where it begins.
+  /// Returns the position at which the new receiver begins.
   std::uint64_t add_receiver() {
     const SpinGuard guard(lock_);
     ++receivers_;
@@ -160,7 +165,7 @@ class Core final : public SequenceCore {
   }
 
  private:
-  /// The block, when nobody needs it any more.
+  /// Returns the block when nobody needs it any more, else nullptr.
   [[nodiscard]] Cells* leave(Cells* block) GANTRY_REQUIRES(lock_) {
     return block != nullptr && --block->receivers == 0 && !block->kept ? block : nullptr;
   }
@@ -170,7 +175,7 @@ class Core final : public SequenceCore {
   std::deque<Cells*> blocks_ GANTRY_GUARDED_BY(lock_);
 };
 
-/// A receiver's place. Not moved while it waits.
+/// A receiver's position. The object must not move while it waits.
 template <class T>
 struct Cursor {
   std::shared_ptr<Core<T>> core;
@@ -194,7 +199,7 @@ struct RecvOp {
   Cursor<T>* cursor;
   WaitQueue::Place place{};
 
-  // The end is looked for by start(), under the lock that it takes anyway.
+  // start() checks for the end of the channel, under the lock that it takes anyway.
   bool poll() { return cursor->core == nullptr || cursor->core->sent() != cursor->next; }
   bool start(Waiter& waiter) { return cursor->core->enter(place, cursor->next, waiter); }
   bool cancel() { return cursor->core->withdraw(place); }
@@ -227,22 +232,24 @@ class Receiver {
     if (cursor_.core) cursor_.core->drop_receiver(cursor_.block);
   }
 
-  /// Empty when there is nothing now.
+  /// Never waits. Empty: there is no value now.
   [[nodiscard]] std::optional<Received<T>> try_recv() { return cursor_.core ? cursor_.take() : std::nullopt; }
-  /// Waits. Empty: every sender is gone, and all was received.
+  /// Waits. Empty: every sender is gone, and all values were received.
   [[nodiscard]] std::optional<Received<T>> recv() {
     return block(detail::RecvOp<T, std::optional<Received<T>>>{&cursor_});
   }
-  /// Waits. `unavailable`: the end; `timeout`, `cancelled`: nothing came.
+  /// Waits. `unavailable`: every sender is gone, and all values were received; `timeout`,
+  /// `cancelled`: nothing was received.
   [[nodiscard]] Result<Received<T>> recv(const WaitLimits& limits) {
     return block(detail::RecvOp<T, Result<Received<T>>>{&cursor_}, limits);
   }
   [[nodiscard]] Result<Received<T>> recv_for(Duration time) { return recv({.until = time_after(time), .token = {}}); }
-  /// std::optional<Received<T>>, as recv(). This receiver must stay until it is complete.
+  /// The awaited result is std::optional<Received<T>>, as from recv(). This receiver must stay
+  /// until the await is complete.
   [[nodiscard]] auto async_recv() {
     return Await<detail::RecvOp<T, std::optional<Received<T>>>>(CancelToken(), &cursor_);
   }
-  /// Result<Received<T>>, as recv(limits).
+  /// The awaited result is Result<Received<T>>, as from recv(limits).
   [[nodiscard]] auto async_recv(CancelToken token) {
     return Await<detail::RecvOp<T, Result<Received<T>>>>(std::move(token), &cursor_);
   }
@@ -256,13 +263,15 @@ class Sender {
  public:
   explicit Sender(std::shared_ptr<detail::Core<T>> core) : share_(std::move(core)) {}
 
-  /// Never waits. How many receivers it is for, or `unavailable` when there is none; then `value` is untouched.
+  /// Never waits. Returns the number of receivers, or `unavailable` when there is none; then
+  /// `value` is untouched.
   Result<std::size_t> send(T&& value) {
     if (!share_.core()) return fail(ErrorKind::unavailable, "closed");
     return share_.core()->send(std::move(value));
   }
   Result<std::size_t> send(const T& value) { return send(T(value)); }
-  /// Sees what is sent from now on. Not on a moved-from sender.
+  /// The new receiver sees the values that are sent from now on. Must not be called on a moved-from
+  /// sender.
   [[nodiscard]] Receiver<T> subscribe() const { return Receiver<T>(share_.core()); }
 
  private:

@@ -5,25 +5,29 @@
 //   auto [tx, rx] = gantry::mpsc::channel<Command>(64);            // bounded
 //   auto [tx, rx] = gantry::mpsc::unbounded_channel<Command>();    // for embedders; the host itself uses none
 //
-// Thread rule: Sender is copyable; each copy is used by one thread at a time, copies by any threads at once. Receiver
-// is
-//   move-only and used by one thread at a time. Each operation comes as try_x (never waits), x (waits with the thread,
-//   until a time or a token if given) and async_x (`co_await`, with gantry/coro.hpp).
-// Order: first in, first out, over all senders in the order in which their values were accepted; so also for each
-//   sender, and for the values of one send_many.
-// Full: try_send refuses with `overloaded`, send waits. Senders that wait are served in the order of their arrival;
-// while
-//   one waits, try_send refuses. A waiting sender's value enters the channel in the very step that makes room for it.
-// Batches: send_many and recv_many move what there is room for, or what is there, in one step with one wake-up.
-// Cancelled, timed out: nothing was sent, or nothing was received. What can be done at once is done first, whatever the
-//   limits say; after that, what happened first counts, and is reported.
-// Closed: when the last Sender is gone or closed, the receiver drains what was accepted and then sees the end. After
-//   Receiver::close() sends refuse with `unavailable`, senders that wait are woken and refused, and what was accepted
-//   can still be received; when the Receiver is gone, what it left is destroyed.
-// Never: a value that was refused is moved from; a value that was accepted is lost, doubled or overtaken while the
-//   receiver lives; a wake-up is lost; a value is moved or destroyed by two threads at once; try_x waits for more than
-//   the few instructions of another sender.
-// T is moved without exceptions. How it works, and why its memory orders suffice: docs/threads.md, model: tests/model/.
+// Thread rule: Sender is copyable; each copy is used by one thread at a time, copies by any threads
+//   at once. Receiver is move-only and used by one thread at a time. Each operation comes as try_x
+//   (never waits), x (blocks the thread, until a time or a token if given) and async_x (`co_await`,
+//   with gantry/coro.hpp).
+// Order: first in, first out, over all senders in the order in which their values were accepted.
+//   This order also holds for each sender, and for the values of one send_many.
+// Full: try_send refuses with `overloaded`, send waits. Senders that wait are served in the order
+//   of their arrival; while one waits, try_send refuses. A waiting sender's value enters the
+//   channel in the same step that makes room for the value.
+// Batches: send_many moves as many values as there is room for, recv_many as many as there are, in
+//   one step with one wake-up.
+// Cancelled, timed out: nothing was sent, or nothing was received. An operation that can complete
+//   at once does so whatever the limits say; after that, the first event (completion, time-out or
+//   cancel) decides the result.
+// Closed: when the last Sender is gone or closed, the receiver drains what was accepted and then
+//   sees the end. After Receiver::close() sends refuse with `unavailable`, senders that wait are
+//   woken and refused, and what was accepted can still be received; when the Receiver is gone, what
+//   it left is destroyed.
+// Never: a value that was refused is moved from; a value that was accepted is lost, doubled or
+//   overtaken while the receiver lives; a wake-up is lost; a value is moved or destroyed by two
+//   threads at once; try_x waits longer than another sender needs for a few instructions.
+// The move constructor of T must not throw. How it works, and why its memory orders suffice:
+// docs/threads.md, model: tests/model/.
 #pragma once
 
 #include <gantry/detail/mpsc_core.hpp>
@@ -33,7 +37,8 @@
 
 namespace gantry::mpsc {
 
-/// What send_many did: the first `accepted` values are in the channel, the others are untouched.
+/// The result of send_many: the first `accepted` values are in the channel, the others are
+/// untouched.
 struct SentMany {
   std::size_t accepted = 0;
   Result<void> status;  ///< an error when not all were accepted
@@ -44,12 +49,12 @@ namespace detail {
 template <class T>
 struct SendOne {
   SendOp<T> op;
-  T* value;  ///< nullptr: `own`
+  T* value;  ///< nullptr: `own` holds the value
   bool done = false;
   std::optional<T> own;
 
   SendOne(Core<T>* core, T& v) : op(core), value(&v) {}
-  /// Tries at once, and keeps the value only where that does not do.
+  /// Tries at once, and stores the value only when that fails.
   SendOne(Core<T>* core, std::in_place_t, T&& v) : op(core), value(nullptr), done(op.poll(v)) {
     if (!done) own.emplace(std::move(v));
   }
@@ -78,7 +83,7 @@ struct SendMany {
   }
 };
 
-/// `R`: optional<T> (no limits: the end is all that can fail) or Result<T>.
+/// `R`: optional<T> (without limits: only the end of the channel can fail it) or Result<T>.
 template <class T, class R>
 struct RecvOne {
   RecvOp<T> op;
@@ -160,19 +165,21 @@ class Sender {
     return block(detail::SendMany<T>(core_, values), limits);
   }
 
-  /// Result<void>. Sends here and now if there is room; else the value goes into the awaiting frame, to wait when it is
-  /// awaited. Refused, it is destroyed.
+  /// The awaited result is Result<void>. Sends at once if there is room; else the value moves into
+  /// the awaiting frame, and waits when it is awaited. A refused value is destroyed.
   [[nodiscard]] auto async_send(T value, CancelToken token = {}) {
     return Await<detail::SendOne<T>>(std::move(token), core_, std::in_place, std::move(value));
   }
-  /// SentMany. `values` must stay until it is complete.
+  /// The awaited result is SentMany. `values` must stay until the await is complete.
   [[nodiscard]] auto async_send_many(std::span<T> values, CancelToken token = {}) {
     return Await<detail::SendMany<T>>(std::move(token), core_, values);
   }
 
-  /// The receiver takes no more. Another thread may have closed since.
+  /// True: the receiver takes no more. False may be out of date: another thread may have closed the
+  /// channel since.
   [[nodiscard]] bool closed() const { return core_ == nullptr || core_->receiver_closed(); }
-  /// This sender sends no more. When it was the last one, the receiver drains and then sees the end.
+  /// This sender sends no more. When it was the last one, the receiver drains and then sees the
+  /// end.
   void close() {
     if (auto* const core = std::exchange(core_, nullptr)) core->drop_sender();
   }
@@ -200,58 +207,62 @@ class Receiver {
     if (core_ != nullptr) core_->drop_receiver();
   }
 
-  /// Empty when there is nothing now; ask drained() whether there ever will be.
+  /// Never waits. Empty: there is no value now; drained() says whether there ever will be one.
   [[nodiscard]] std::optional<T> try_recv() { return core_ == nullptr ? std::nullopt : core_->take(); }
-  /// Appends up to `max` values that are there now; returns how many.
+  /// Appends up to `max` values that are there now; returns how many. Never waits.
   std::size_t try_recv_many(std::vector<T>& out, std::size_t max) {
     return core_ == nullptr ? 0 : core_->take_many(out, max);
   }
 
-  /// Waits. Empty: closed and drained.
+  /// Waits. Empty: the channel is closed and drained.
   [[nodiscard]] std::optional<T> recv() {
     std::optional<T> value = try_recv();
     if (!value) [[unlikely]]
       value = recv_slowly();
     return value;
   }
-  /// Waits. `unavailable`: closed and drained; `timeout`, `cancelled`: nothing came.
+  /// Waits. `unavailable`: the channel is closed and drained; `timeout`, `cancelled`: nothing was
+  /// received.
   [[nodiscard]] Result<T> recv(const WaitLimits& limits) {
     if (core_ == nullptr) return detail::closed();
     return block(detail::RecvOne<T, Result<T>>{detail::RecvOp<T>(core_)}, limits);
   }
   [[nodiscard]] Result<T> recv_for(Duration time) { return recv({.until = time_after(time), .token = {}}); }
-  /// Waits until there is something, then appends up to `max` values. 0: closed and drained, or the limits ended it.
+  /// Waits until there is a value, then appends up to `max` values; returns how many. 0: the
+  /// channel is closed and drained, or the limits ended the wait.
   std::size_t recv_many(std::vector<T>& out, std::size_t max, const WaitLimits& limits = {}) {
     if (core_ == nullptr || max == 0) return 0;
     return block(detail::RecvMany<T>{detail::RecvOp<T>(core_), &out, max}, limits);
   }
 
-  /// std::optional<T>, as recv().
+  /// The awaited result is std::optional<T>, as from recv().
   [[nodiscard]] auto async_recv() {
     return Await<detail::RecvOne<T, std::optional<T>>>(CancelToken(), detail::RecvOp<T>(core_));
   }
-  /// Result<T>, as recv(limits).
+  /// The awaited result is Result<T>, as from recv(limits).
   [[nodiscard]] auto async_recv(CancelToken token) {
     return Await<detail::RecvOne<T, Result<T>>>(std::move(token), detail::RecvOp<T>(core_));
   }
-  /// std::size_t, as recv_many. `out` must stay until it is complete.
+  /// The awaited result is std::size_t, as from recv_many. `out` must stay until the await is
+  /// complete.
   [[nodiscard]] auto async_recv_many(std::vector<T>& out, std::size_t max, CancelToken token = {}) {
     return Await<detail::RecvMany<T>>(std::move(token), detail::RecvOp<T>(core_), &out, max);
   }
 
-  /// For a loop of one's own. False: there is nothing, and `waiter` will be woken, once, when there is something or the
-  /// end, by who brings it; it may be entered again before that, and must stay until then, or until the
-  /// Receiver is gone. True: there is, now.
+  /// For an event loop of the caller's own. True: there is a value, or the end, now. False: there
+  /// is none; the sender that brings one, or that ends the channel, wakes `waiter` once. `waiter`
+  /// may be entered again before that, and must stay until it was woken or the Receiver is gone.
   [[nodiscard]] bool ready_or_wake(Waiter& waiter) {
     return core_ == nullptr || detail::RecvOp<T>(core_).start(waiter);
   }
 
-  /// Every sender is gone or refused, and nothing is left.
+  /// True: every sender is gone or refused, and no value is left.
   [[nodiscard]] bool drained() const { return core_ == nullptr || core_->drained(); }
-  /// Values that are there now. Any thread: never fewer than there were when it was called, unless some were taken
-  /// since.
+  /// The number of values that are there now. Any thread: never fewer than there were when it was
+  /// called, unless some were taken since.
   [[nodiscard]] std::size_t size() const { return core_ == nullptr ? 0 : core_->size(); }
-  /// Refuses further sends and those that wait. What was accepted can still be received.
+  /// Refuses further sends and the sends that wait. Values that were accepted can still be
+  /// received.
   void close() {
     if (core_ != nullptr) core_->close_receiver();
   }
@@ -273,7 +284,7 @@ struct Channel {
   Sender<T> tx;
   Receiver<T> rx;
 
-  /// 0: unbounded.
+  /// `capacity` 0: unbounded.
   [[nodiscard]] static Channel make(std::size_t capacity) {
     auto* const core = new detail::Core<T>(capacity);
     return Channel{Sender<T>(core), Receiver<T>(core)};
@@ -286,7 +297,7 @@ template <class T>
   return Channel<T>::make(capacity == 0 ? 1 : capacity);
 }
 
-/// A channel that holds as much as there is memory for. For embedders with a bound of their own.
+/// A channel that only memory limits. For embedders with a bound of their own.
 template <class T>
 [[nodiscard]] Channel<T> unbounded_channel() {
   return Channel<T>::make(0);

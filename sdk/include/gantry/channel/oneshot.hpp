@@ -4,13 +4,16 @@
 //
 //   auto [reply, answer] = gantry::oneshot::channel<Answer>();
 //
-// Thread rule: each end is move-only and used by one thread at a time; the two ends on any two threads. send() never
-//   waits. Receiving comes as try_recv (never waits), recv (waits with the thread, until a time or a token if given)
-//   and async_recv (`co_await`, with gantry/coro.hpp).
-// Closed: a Sender that dies without sending closes the channel: the receiver sees the end. A Receiver that dies makes
-//   send() refuse with `unavailable`; what was sent and not received is destroyed by the end that goes last.
-// Cancelled, timed out: nothing was received, and the receiver may wait again; a value that is there counts first.
-// Never: a value is delivered twice; a value that was accepted is lost while the receiver lives; a wake-up is lost.
+// Thread rule: each end is move-only and used by one thread at a time; the two ends on any two
+//   threads. send() never waits. Receiving comes as try_recv (never waits), recv (waits with the
+//   thread, until a time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp).
+// Closed: a Sender that dies without sending closes the channel: the receiver sees the end. A
+//   Receiver that dies makes send() refuse with `unavailable`; what was sent and not received is
+//   destroyed by the end that goes last.
+// Cancelled, timed out: nothing was received, and the receiver may wait again; a value that is
+//   there counts first.
+// Never: a value is delivered twice; a value that was accepted is lost while the receiver lives; a
+//   wake-up is lost.
 // How it works, and why its memory orders suffice: docs/threads.md, model: tests/model/.
 #pragma once
 
@@ -43,18 +46,18 @@ class Slot {
   static void* operator new(std::size_t size) { return SmallPool::allocate(size); }
   static void operator delete(void* memory, std::size_t size) noexcept { SmallPool::free(memory, size); }
 
-  /// The sender's last touch. False: nobody will receive the value.
+  /// The sender's last access. False: nobody will receive the value.
   bool send(T&& value) {
     value_.emplace(std::move(value));
     return finish();
   }
-  /// The sender's last touch, without a value.
+  /// The sender's last access, when it sends no value.
   bool finish() {
     const bool wanted = completion.finish();
     if (!wanted) delete this;
     return wanted;
   }
-  /// After completion.done().
+  /// Only after completion.done().
   [[nodiscard]] std::optional<T> take() {
     std::optional<T> value(std::move(value_));
     value_.reset();
@@ -108,13 +111,15 @@ class Sender {
   }
   ~Sender() { close(); }
 
-  /// Uses up this end. `unavailable`: the receiver is gone, or a value was sent already; the value is destroyed.
+  /// Uses up this end; never waits. `unavailable`: the receiver is gone, or a value was sent
+  /// already; the value is destroyed.
   Result<void> send(T value) {
     auto* const slot = std::exchange(slot_, nullptr);
     if (slot == nullptr || !slot->send(std::move(value))) return detail::closed();
     return {};
   }
-  /// Nobody will receive it. Another thread may have dropped the receiver since.
+  /// True: nobody will receive a value. False may be out of date: another thread may have dropped
+  /// the receiver since.
   [[nodiscard]] bool closed() const { return slot_ == nullptr || slot_->completion.gone(); }
 
  private:
@@ -142,21 +147,21 @@ class Receiver {
     if (slot_ != nullptr) slot_->drop_receiver();
   }
 
-  /// Does not wait. Empty: nothing yet, or never; see done().
+  /// Never waits. Empty: no value now, or never; done() tells which.
   [[nodiscard]] std::optional<T> try_recv() { return done() && slot_ != nullptr ? slot_->take() : std::nullopt; }
-  /// The sender has sent or is gone.
+  /// True: the sender has sent a value or is gone.
   [[nodiscard]] bool done() const { return slot_ == nullptr || slot_->completion.done(); }
 
-  /// Waits. Empty: the sender is gone without a value, or it was received already.
+  /// Waits. Empty: the sender is gone without a value, or the value was received already.
   [[nodiscard]] std::optional<T> recv() { return block(detail::RecvOp<T, std::optional<T>>{slot_}); }
-  /// Waits. `unavailable`: as above; `timeout`, `cancelled`: nothing came so far.
+  /// Waits. `unavailable`: as empty above; `timeout`, `cancelled`: nothing was received so far.
   [[nodiscard]] Result<T> recv(const WaitLimits& limits) { return block(detail::RecvOp<T, Result<T>>{slot_}, limits); }
   [[nodiscard]] Result<T> recv_for(Duration time) { return recv({.until = time_after(time), .token = {}}); }
   /// For operations that are built upon this one (gantry/waiting.hpp).
   [[nodiscard]] detail::RecvOp<T, Result<T>> operation() { return {slot_}; }
-  /// std::optional<T>, as recv().
+  /// The awaited result is std::optional<T>, as from recv().
   [[nodiscard]] auto async_recv() { return Await<detail::RecvOp<T, std::optional<T>>>(CancelToken(), slot_); }
-  /// Result<T>, as recv(limits).
+  /// The awaited result is Result<T>, as from recv(limits).
   [[nodiscard]] auto async_recv(CancelToken token) {
     return Await<detail::RecvOp<T, Result<T>>>(std::move(token), slot_);
   }

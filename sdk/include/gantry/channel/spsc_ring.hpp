@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/channel/spsc_ring.hpp: samples from one real-time thread to one other thread.
+// gantry/channel/spsc_ring.hpp: a ring buffer that carries samples from one real-time thread to one
+// other thread.
 //
 //   gantry::SpscRing<float> ring(16384);
 //   ring.write(samples);    // by the audio callback: wait-free, no allocation, no system call
 //   ring.read(buffer);      // by the writer thread
 //
-// Thread rule: write() by one thread, read() by one other (or the same). What only looks may be called by any.
-// Full: write() takes what fits, counts the rest as overrun and drops it: the newest is lost, never what is stored.
-// Empty: read() returns fewer values than asked for, also none. Neither ever waits.
-// Never: a value is lost that write() said it took, or read twice, or out of order.
-// Source: Lamport's queue with each side caching the other's index, as in "B-Queue" and rigtorp/SPSCQueue; seed 004.
+// Thread rule: write() by one thread, read() by one other (or the same). The const functions may be
+// called by any thread.
+// Full: write() takes what fits, drops the rest and counts it as overrun: the newest values are
+// lost, never stored ones.
+// Empty: read() returns fewer values than asked for, or none. Neither side ever waits.
+// Never: a value that write() has taken is lost, read twice, or read out of order.
+// Source: Lamport's queue with each side caching the other's index, as in "B-Queue" and
+// rigtorp/SPSCQueue; seed 004.
 #pragma once
 
 #include <algorithm>
@@ -38,7 +42,7 @@ class SpscRing {
   SpscRing& operator=(const SpscRing&) = delete;
 
   [[nodiscard]] std::size_t capacity() const noexcept { return mask_ + 1; }
-  /// Values that are stored now; a guess while the other side works.
+  /// The number of values that are stored now; inexact while the other side works.
   [[nodiscard]] std::size_t size() const noexcept {
     const auto head = head_.load(std::memory_order_acquire);
     return static_cast<std::size_t>(tail_.load(std::memory_order_acquire) - head);
@@ -48,7 +52,7 @@ class SpscRing {
   std::size_t write(std::span<const T> values) noexcept {
     const auto tail = tail_.load(std::memory_order_relaxed);
     if (tail + values.size() > head_seen_ + capacity()) {
-      head_seen_ = head_.load(std::memory_order_acquire);  // after this, what was read may be overwritten
+      head_seen_ = head_.load(std::memory_order_acquire);  // after this, values that were read may be overwritten
     }
     const std::size_t count = std::min(values.size(), capacity() - static_cast<std::size_t>(tail - head_seen_));
     const std::size_t at = static_cast<std::size_t>(tail) & mask_;
@@ -76,7 +80,8 @@ class SpscRing {
     return count;
   }
 
-  /// Writes that did not fit as a whole, and the values that they lost.
+  /// overruns(): the number of writes that did not fit as a whole; lost(): the number of values
+  /// that these lost.
   [[nodiscard]] std::uint64_t overruns() const noexcept { return overruns_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t lost() const noexcept { return lost_.load(std::memory_order_relaxed); }
 
@@ -84,19 +89,19 @@ class SpscRing {
   static void copy(T* to, const T* from, std::size_t count) noexcept {
     if (count != 0) std::memcpy(to, from, count * sizeof(T));
   }
-  // One thread writes it: no RMW.
+  // Only one thread writes the counter, so a load and a store suffice.
   static void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
     counter.store(counter.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
 
   const std::size_t mask_;
   const std::unique_ptr<T[]> values_;
-  // The writer's line: its index, what it last saw of the reader's, its counters.
+  // The writer's cache line: its index, the last reader's index that it saw, its counters.
   alignas(detail::kCacheLine) std::atomic<std::uint64_t> tail_{0};
   std::uint64_t head_seen_ = 0;
   std::atomic<std::uint64_t> overruns_{0};
   std::atomic<std::uint64_t> lost_{0};
-  // The reader's line.
+  // The reader's cache line.
   alignas(detail::kCacheLine) std::atomic<std::uint64_t> head_{0};
   std::uint64_t tail_seen_ = 0;
 };

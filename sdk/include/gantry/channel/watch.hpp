@@ -3,16 +3,20 @@
 // gantry/channel/watch.hpp: the latest value, from many writers to many watchers.
 //
 //   auto [tx, rx] = gantry::watch::channel<Settings>(initial);
-//   tx.send(changed);                 // never waits; what nobody looked at is replaced
+//   tx.send(changed);                 // never waits; replaces the value before
 //   while (rx.changed()) use(*rx.get());
 //
-// Thread rule: Sender and Receiver are copyable; each copy is used by one thread at a time, copies by any threads at
-// once. Values: immutable once sent. get() hands out shared ownership, so a watcher may keep one as long as it likes.
-// Lagging: a watcher sees the newest value and no history; it is told that there was a change, not how many.
-// Closed: when the last Sender is gone, changed() reports a change that was not seen yet, then the end. When the last
-//   Receiver is gone, send() refuses with `unavailable`; has_receivers() tells.
+// Thread rule: Sender and Receiver are copyable; each copy is used by one thread at a time, copies
+//   by any threads at once. Values: immutable once sent. get() hands out shared ownership, so a
+//   watcher may keep one as long as it likes.
+// Lagging: a watcher sees the newest value and no history; it learns that the value changed, not
+//   how often.
+// Closed: when the last Sender is gone, changed() reports a change that was not seen yet, then the
+//   end. When the last Receiver is gone, send() refuses with `unavailable`; has_receivers() returns
+//   false.
 // Cancelled, timed out: the change, if there is one, is still unseen.
-// Never: the last value that was sent is missed; changed() returns for a value that this watcher has marked as seen.
+// Never: the last value that was sent is missed; changed() returns for a value that this watcher
+//   has marked as seen.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +37,7 @@ using gantry::detail::SpinGuard;
 using gantry::detail::WaitQueue;
 using gantry::detail::WakeList;
 
-/// A value's version is how many were sent before it and with it.
+/// The version of a value is the number of values that were sent up to it, itself included.
 template <class T>
 class Core final : public SequenceCore {
  public:
@@ -47,7 +51,7 @@ class Core final : public SequenceCore {
       value_.swap(value);
       publish(woken);
     }
-    return {};  // the old value dies here, outside of the lock
+    return {};  // the old value is destroyed here, outside of the lock
   }
   /// The value and its version.
   [[nodiscard]] std::pair<std::shared_ptr<const T>, std::uint64_t> get() const {
@@ -79,7 +83,7 @@ struct ChangedOp {
   std::uint64_t* seen;
   WaitQueue::Place place{};
 
-  // The end is looked for by start(), under the lock that it takes anyway.
+  // start() checks for the end of the channel, under the lock that it takes anyway.
   bool poll() { return core == nullptr || core->sent() != *seen; }
   bool start(Waiter& waiter) { return core->enter(place, *seen, waiter); }
   bool cancel() { return core->withdraw(place); }
@@ -118,7 +122,7 @@ template <class T>
 class Receiver {
  public:
   explicit Receiver(std::shared_ptr<detail::Core<T>> core) : core_(std::move(core)) {}
-  /// A copy has seen what this one has seen.
+  /// A copy has seen the same values as its original.
   Receiver(const Receiver& other) : core_(other.core_), seen_(other.seen_) {
     if (core_) core_->add_receiver();
   }
@@ -132,22 +136,24 @@ class Receiver {
     if (core_) core_->drop_receiver();
   }
 
-  /// The newest value, which counts as seen from now on. Not on a moved-from receiver.
+  /// Returns the newest value, which counts as seen from now on. Never waits. Must not be called on
+  /// a moved-from receiver.
   [[nodiscard]] std::shared_ptr<const T> get() {
     auto [value, version] = core_->get();
     seen_ = version;
     return value;
   }
-  /// Is there a value that was not seen? Does not wait.
+  /// True: there is a value that was not seen. Never waits.
   [[nodiscard]] bool has_changed() const { return core_ && core_->sent() != seen_; }
 
-  /// Waits for a value that was not seen, and counts it as seen. False: every sender is gone.
+  /// Waits for a value that was not seen, and marks it as seen. False: every sender is gone.
   [[nodiscard]] bool changed() { return block(detail::ChangedOp<T, bool>{core_, &seen_}); }
-  /// `unavailable`: every sender is gone; `timeout`, `cancelled`.
+  /// Waits. `unavailable`: every sender is gone; `timeout`, `cancelled`: no new value so far.
   [[nodiscard]] Result<void> changed(const WaitLimits& limits) {
     return block(detail::ChangedOp<T, Result<void>>{core_, &seen_}, limits);
   }
-  /// bool, as changed(). This receiver must stay until it is complete.
+  /// The awaited result is bool, as from changed(). This receiver must stay until the await is
+  /// complete.
   [[nodiscard]] auto async_changed() { return Await<detail::ChangedOp<T, bool>>(CancelToken(), core_, &seen_); }
   [[nodiscard]] auto async_changed(CancelToken token) {
     return Await<detail::ChangedOp<T, Result<void>>>(std::move(token), core_, &seen_);

@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/asymmetric_fence.hpp: a full fence whose whole price is paid by the side that seldom runs.
+// gantry/detail/asymmetric_fence.hpp: a full memory fence whose whole price is paid by the side
+// that seldom runs.
 //
-// Two threads that each write one word and then read the other's (Dekker) need a full fence each in between. Where one
-// side runs a million times for each time of the other, that one calls light_fence(), which only keeps the compiler
-// from reordering, and the other heavy_fence(), membarrier(2): when it returns, every thread of the process has passed
-// a full fence at some point after the call. So either the light side's read came after that point, and sees the heavy
-// side's write; or it came before, then so did its own write, and the heavy side sees that.
+// Two threads that each write one word and then read the other's (Dekker) need a full fence each in
+// between. Where one side runs a million times for each time of the other, the frequent side calls
+// light_fence(), which only keeps the compiler from reordering, and the rare side heavy_fence(),
+// which is membarrier(2): when it returns, every thread of the process has passed a full fence at
+// some point after the call. So either the light side's read came after that point, and sees the
+// heavy side's write; or the read came before, then so did the light side's write, and the heavy
+// side sees that.
 //
-// Thread rule: any thread. Where the kernel or a sandbox has no membarrier, asymmetric_fences() is false, and both
-// sides must use std::atomic_thread_fence(seq_cst). Source: membarrier(2); P1202 "Asymmetric Fences"; as in folly and
-// liburcu.
+// Thread rule: any thread. Where the kernel or a sandbox has no membarrier, asymmetric_fences() is
+// false, and both sides must use std::atomic_thread_fence(seq_cst). Source: membarrier(2); P1202
+// "Asymmetric Fences"; as in folly and liburcu.
 #pragma once
 
 #include <linux/membarrier.h>
@@ -35,8 +38,8 @@ namespace gantry::detail {
 
 inline void light_fence() noexcept { std::atomic_signal_fence(std::memory_order_seq_cst); }
 inline void heavy_fence() noexcept {
-  // Without the fence the algorithm is wrong. A registered process is refused one only by a filter that was installed
-  // later: filters of ours allow it.
+  // Without the fence the algorithm is wrong. Only a seccomp filter that was installed later can
+  // refuse the call to a registered process, and our own filters allow it.
   if (::syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) std::abort();
 }
 

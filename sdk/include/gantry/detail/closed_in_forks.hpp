@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/closed_in_forks.hpp: descriptors that a process forked from this one must not keep open: a lock that
-// goes with its open file, a listener, a client's connection. Close-on-exec does nothing for a child that is forked and
-// runs no other program. Here it closes them first, before fork() returns there.
+// gantry/detail/closed_in_forks.hpp: descriptors that a process forked from this one must not keep
+// open: a lock that is bound to its open file, a listener, a client's connection. Close-on-exec
+// does nothing for a child that is forked and runs no other program. Such a child closes them
+// before fork() returns in it.
 //
-// Thread rule: any thread. What a child does is safe in the child of a process with threads: it only closes.
+// Thread rule: any thread. The child may be that of a process with threads: it only calls close(2),
+// which is safe there.
 // Bounds: descriptors below kMax; the others stay open in such a child.
-// Never: a descriptor of somebody else is closed: whoever has added one removes it before it is closed.
+// Never: a descriptor of other code is closed: code that has added a descriptor removes it before
+// closing it.
 #pragma once
 
 #include <pthread.h>
@@ -38,7 +41,7 @@ class ClosedInForks {
   using Word = std::atomic<std::uint64_t>;
   static constexpr int kBits = 64;
 
-  // The descriptors of a process are a table that it has once: so is this.
+  // A process has one table of descriptors, so this is one for the process, too.
   [[nodiscard]] static std::array<Word, kMax / kBits>& words() noexcept {
     static constinit std::array<Word, kMax / kBits> words{};
     return words;

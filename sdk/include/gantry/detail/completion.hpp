@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/completion.hpp: one word between the side that finishes something once and the side that waits for it.
+// gantry/detail/completion.hpp: one word between the side that completes an operation once and the
+// side that waits for it.
 //
-// Each side changes the word with one RMW, so that of two changes each sees the other or is seen. Used by oneshot (the
-// sender finishes) and by spawned tasks (the coroutine does). Model: tests/model/oneshot.pml.
+// Each side changes the word with one atomic read-modify-write, so that of two changes the later
+// one sees the earlier. Used by oneshot (the sender finishes) and by spawned tasks (the coroutine
+// finishes). Model: tests/model/oneshot.pml.
 //
-// Thread rule: finish() by one side, once, as its last touch; the rest by the other; withdraw() by any thread, until
-// who waits goes on.
+// Thread rule: finish() by one side, once, as its last access; the rest by the other side;
+// withdraw() by any thread, until the waiting side goes on.
 #pragma once
 
 #include <atomic>
@@ -17,11 +19,13 @@ namespace gantry::detail {
 
 class Completion {
  public:
-  /// Wakes who waits. False: nobody will look any more, and what this belongs to is the caller's to free.
+  /// Wakes the waiting side. False: nobody will look any more, and the caller frees the object that
+  /// holds this word.
   [[nodiscard]] bool finish() noexcept {
     const auto before = word_.fetch_or(kDone, std::memory_order_acq_rel);
     if ((before & kGone) != 0) return false;
-    // With kCancelled the one who cancelled wakes; without, the other side waits until this wake and all stays.
+    // With kCancelled the cancelling thread wakes; without it the waiting side waits for this wake,
+    // so the object stays.
     if ((before & (kWaits | kCancelled)) == kWaits) wake(waiter_);
     return true;
   }
@@ -33,14 +37,15 @@ class Completion {
     waiter_ = &waiter;
     return (word_.fetch_or(kWaits, std::memory_order_acq_rel) & (kDone | kCancelled)) != 0;
   }
-  /// Leaves a mark that enter() finds, so that it may come first.
+  /// Leaves a mark that a later enter() finds, so withdraw() may come first.
   bool withdraw() noexcept {
     constexpr std::uint32_t kAll = kWaits | kDone | kCancelled;
     return (word_.fetch_or(kCancelled, std::memory_order_acq_rel) & kAll) == kWaits;
   }
   /// Ready for the next wait.
   void reset() noexcept { word_.fetch_and(~(kWaits | kCancelled), std::memory_order_acq_rel); }
-  /// The waiting side goes. True: it is finished, and what this belongs to is the caller's to free.
+  /// The waiting side leaves. True: the other side has finished, and the caller frees the object
+  /// that holds this word.
   [[nodiscard]] bool leave() noexcept {
     return done() || (word_.fetch_or(kGone, std::memory_order_acq_rel) & kDone) != 0;
   }

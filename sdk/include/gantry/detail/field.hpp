@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What gantry_fields is written with (gantry/fields.hpp): field(), fields(), tagged().
+// The functions for writing gantry_fields (gantry/fields.hpp): field(), fields(), tagged().
 #pragma once
 
 #include <cstddef>
@@ -45,12 +45,12 @@ template <class N>
   return out;
 }
 
-/// Not constexpr: to come here while compiling is an error.
+/// Not constexpr: a constant expression that calls it does not compile.
 inline void the_minimum_is_above_the_maximum() {}
 
 }  // namespace detail
 
-/// What gantry_fields says of one member: field(&S::member, "what it is").required().range(1, 10)
+/// The description of one member: field(&S::member, "what it is").required().range(1, 10)
 template <class S, class M>
 class Field {
  public:
@@ -59,7 +59,7 @@ class Field {
 
   constexpr Field(M S::* member, std::string_view about) : member_(member), about_(about) {}
 
-  /// It may not be left out.
+  /// The member must be present.
   [[nodiscard]] constexpr Field required() const
     requires(!detail::OptionalValue<M>::optional)
   {
@@ -67,7 +67,7 @@ class Field {
     out.required_ = true;
     return out;
   }
-  /// Numbers only; both inclusive.
+  /// Numbers only; both bounds are inclusive.
   [[nodiscard]] constexpr Field range(Value min, Value max) const
     requires detail::JsonNumber<Value>
   {
@@ -88,7 +88,8 @@ class Field {
     out.limits_.max = detail::number(most);
     return out;
   }
-  /// Characters of a string, elements of a vector, members of a map.
+  /// The lower bound for the characters of a string, the elements of a vector, or the members of a
+  /// map.
   [[nodiscard]] constexpr Field min_length(std::size_t least) const
     requires requires(const Value& value) { value.size(); }
   {
@@ -121,7 +122,7 @@ template <class S, class M>
   return Field<S, M>(member, about);
 }
 
-/// What gantry_fields returns.
+/// The result of gantry_fields.
 template <class... F>
 struct Fields {
   std::tuple<F...> all;
@@ -132,7 +133,8 @@ template <class... F>
 [[nodiscard]] constexpr Fields<F...> fields(F... all) {
   return Fields<F...>{std::tuple<F...>(all...), {}};
 }
-/// Of a struct that is an alternative of a variant: its member `name`, which no C++ member stands for, is `value`.
+/// For a struct that is an alternative of a variant: JSON member `name`, which has no C++ member,
+/// is always `value`.
 template <class... F>
 [[nodiscard]] constexpr Fields<F...> tagged(std::string_view name, std::string_view value, F... all) {
   return Fields<F...>{std::tuple<F...>(all...), {name, value}};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What gantry/fields.hpp does for every struct alike, without a template: places, refusals, members, schemas.
+// The part of gantry/fields.hpp that is the same for every struct, without a template: places,
+// errors, members, schemas.
 #pragma once
 
 #include <cstddef>
@@ -16,12 +17,13 @@
 
 namespace gantry {
 
-/// What a schema is for: members that may be left out, and their defaults; or members that are always there.
+/// The use of a schema: for input (members may be left out, and have defaults) or for output
+/// (members are always there).
 enum class Direction { input, output };
 
 namespace detail {
 
-/// What gantry_fields says of a member. Numbers are kept in the member's own kind.
+/// The limits that gantry_fields gives for a member. Numbers are kept in the member's own kind.
 struct Limits {
   struct Number {
     std::int64_t integer = 0;
@@ -34,7 +36,7 @@ struct Limits {
   std::optional<std::size_t> max_length;
 };
 
-/// A place in a document, as a chain that lives on the stack while it is read.
+/// A place in a document, as a chain of stack objects that live while the document is read.
 struct Where {
   const Where* outer = nullptr;
   std::string_view name;
@@ -56,7 +58,7 @@ struct Where {
   }
 };
 
-/// A value in a message: at most 40 bytes, cut between characters.
+/// A value for an error message: at most 40 bytes, cut between characters.
 [[nodiscard]] inline std::string shown_value(const json& value) {
   constexpr std::size_t kMost = 40;
   std::string text = dump_json(value);
@@ -76,10 +78,10 @@ struct Where {
 /// Reads one document; keeps the first error.
 class FieldReader {
  public:
-  /// `root` is the word for the whole document. `meta`: a member `_meta` of the root is no error.
+  /// `root` names the whole document in messages. `meta`: a member `_meta` of the root is allowed.
   explicit FieldReader(const char* root, bool meta = false) : root_(root), meta_(meta) {}
 
-  /// False, for the caller to return. `path`, in the error's data, is the place.
+  /// Keeps the error, with `at` as `path` in its data. Returns false, for the caller to return.
   bool refuse(const Where& at, const std::string& what) {
     const std::string pointer = at.pointer();
     std::string message = pointer.empty() ? root_ : pointer;
@@ -109,7 +111,7 @@ class FieldReader {
   std::optional<Error> error_;
 };
 
-/// " of at most 10 characters", or nothing.
+/// Text such as " of at most 10 characters", or nothing.
 [[nodiscard]] inline std::string length_text(const Limits& limits, const char* unit) {
   if (!limits.min_length && !limits.max_length) return {};
   const auto number = [](const std::optional<std::size_t>& n) { return std::to_string(n.value_or(0)); };
@@ -135,7 +137,7 @@ template <class Names>
   return out;
 }
 
-/// One of a few names, which stands for the value at its index.
+/// Reads one of a few names; the result is the index of the name.
 template <class Names>
 [[nodiscard]] std::optional<std::size_t> read_name(FieldReader& reader, const Where& at, const json& from,
                                                    const Names& names) {
@@ -153,7 +155,7 @@ template <class Names>
   return std::nullopt;
 }
 
-/// One member of a described struct of type S, without S.
+/// The description of one member of a struct, without the struct's type.
 struct MemberShape {
   std::string_view name;
   std::string_view about;
@@ -167,7 +169,8 @@ struct MemberShape {
   std::string (*expected)(const Limits&) = nullptr;
 };
 
-/// The member that tells a struct from the other alternatives of a variant; both empty: it has none.
+/// The member that tells a struct from the other alternatives of a variant; both empty: there is
+/// none.
 struct TagShape {
   std::string_view name;
   std::string_view value;
@@ -219,7 +222,7 @@ inline bool read_record(FieldReader& reader, const Where& at, const json& from, 
   return out;
 }
 
-/// `standard`: a default-made record.
+/// `standard`: a default-constructed record.
 [[nodiscard]] inline json record_schema(Direction direction, const void* standard, MemberShapes members,
                                         const TagShape& tag) {
   json properties = json::object();

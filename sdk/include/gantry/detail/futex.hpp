@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/futex.hpp: sleep until a word changes. futex(2), private to the process.
+// gantry/detail/futex.hpp: a thread sleeps until a word changes. futex(2), private to the process.
 //
-// Thread rule: any thread. A wake on a word that is no longer there is harmless: it wakes nobody, or somebody who looks
-// again.
+// Thread rule: any thread. A wake on a word that no longer exists is harmless: it wakes nobody, or
+// a thread that checks its own word again.
 #pragma once
 
 #include <linux/futex.h>
@@ -23,7 +23,8 @@ namespace gantry::detail {
 using FutexWord = std::atomic<std::uint32_t>;
 static_assert(sizeof(FutexWord) == sizeof(std::uint32_t) && FutexWord::is_always_lock_free);
 
-/// Sleeps while `word` is `expected`, at most until `until`. False: the time is up. Wakes for no reason now and then.
+/// Sleeps while `word` is `expected`, at most until `until`. False: the time is up. Spurious
+/// wake-ups happen.
 inline bool futex_wait(FutexWord& word, std::uint32_t expected,
                        std::optional<TimePoint> until = std::nullopt) noexcept {
   timespec at{};

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/lazy_graph.hpp: which construction waits for which, over all threads, so that a circle is found before
-// it is waited for.
+// gantry/detail/lazy_graph.hpp: which construction waits for which, over all threads, so that a
+// cycle is found before a thread waits in it.
 //
-// A construction runs on one thread and needs at most one other service at a time: either it constructs that one
-// itself, within its own call, or it waits for another thread that does. So each has at most one edge, and the way from
-// a service is a single path. A thread about to wait walks it under one lock; when it comes back to what this thread
-// constructs, the wait would never end. The lock is taken only when a construction needs another service, never on a
-// fast path.
+// A construction runs on one thread and needs at most one other service at a time: either it
+// constructs that service itself, within its own call, or it waits for another thread that does. So
+// each construction has at most one edge, and the way from a service is a single path. A thread
+// about to wait follows the path under one lock; if the path leads back to a service that this
+// thread constructs, the wait would never end. The lock is taken only when a construction needs
+// another service, never on a fast path.
 //
 // Thread rule: any thread. One graph for each shared library.
 #pragma once
@@ -26,7 +27,7 @@ class LazyGraph {
     const std::string* name;
   };
 
-  /// This thread constructs `node` for a scope.
+  /// Marks, for a scope, that this thread constructs `node`.
   class Constructing {
    public:
     explicit Constructing(Node node) : node_(node), outer_(here()) {
@@ -46,8 +47,8 @@ class LazyGraph {
     Constructing* const outer_;
   };
 
-  /// This thread is about to wait for `node`. An error with the path, when that would be for ever; else what to leave()
-  /// with: nullptr when this thread constructs nothing.
+  /// This thread is about to wait for `node`. An error with the path, when that wait would never
+  /// end; else the argument for leave(): nullptr when this thread constructs nothing.
   [[nodiscard]] static Result<const void*> enter(Node node) {
     const Constructing* const innermost = here();
     if (innermost == nullptr) return nullptr;
@@ -89,7 +90,7 @@ class LazyGraph {
     static Graph* const graph = new Graph;
     return *graph;
   }
-  /// What this thread constructs, the innermost.
+  /// The innermost construction of this thread.
   static Constructing*& here() {
     static constinit thread_local Constructing* innermost = nullptr;
     return innermost;

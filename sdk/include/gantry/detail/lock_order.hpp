@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/lock_order.hpp: in a debug build, two threads that would lock in opposite orders are found by the first
-// one that does, whether they meet or not.
+// gantry/detail/lock_order.hpp: a debug build finds two threads that lock in opposite orders as
+// soon as both orders have occurred, whether or not the threads meet.
 //
-// Each thread knows what it holds. Locking B while holding A adds the edge A -> B to one graph; an edge that closes a
-// circle ends the process with the names on it. So does locking what the thread holds already. A release build
-// (NDEBUG) has none of this. Each shared library has a graph of its own.
+// Each thread keeps a list of the locks that it holds. Locking B while holding A adds the edge A ->
+// B to one graph; an edge that closes a cycle ends the process with the names of its locks. So does
+// locking a mutex that the thread holds already. A release build (NDEBUG) has none of this. Each
+// shared library has a graph of its own.
 //
 // Thread rule: any thread.
 #pragma once
@@ -34,7 +35,7 @@ namespace gantry::detail {
 
 class LockOrder {
  public:
-  /// Before waiting for `lock`.
+  /// Called before the thread waits for `lock`.
   static void about_to_lock(const void* mutex, const char* name) {
     const Id lock = id_of(mutex);
     const Held& held = held_here();
@@ -66,7 +67,7 @@ class LockOrder {
     graph.names[lock] = name;
   }
   static void unlocked(const void* mutex) { held_here().remove(id_of(mutex)); }
-  /// Its memory may become another lock.
+  /// Forgets the mutex: its memory may become another lock.
   static void destroyed(const void* mutex) {
     const Id lock = id_of(mutex);
     Graph& graph = all();
@@ -77,7 +78,8 @@ class LockOrder {
   }
 
  private:
-  // An address that does not look like one: with it here, what leaks with a lock in it would seem to be in use.
+  // The address is stored inverted, so that it does not look like an address: otherwise a leak
+  // checker would take leaked memory with a lock in it for memory in use.
   using Id = std::uintptr_t;
   static Id id_of(const void* mutex) { return ~reinterpret_cast<Id>(mutex); }
 

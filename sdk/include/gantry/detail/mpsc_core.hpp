@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/mpsc_core.hpp: what the two ends of an mpsc channel share.
+// gantry/detail/mpsc_core.hpp: the state that the two ends of an mpsc channel share.
 //
-// Values lie in a chain of blocks, at positions that only grow: [head_, tail_). Senders put them there under lock_, one
-// RMW for a batch of any size; the receiver takes them without the lock. The lock is also where those who wait are
-// entered, so that "nothing to do" is decided and the wait begun in one step. The essay is in docs/threads.md.
+// Values are stored in a chain of blocks, at positions that only grow: [head_, tail_). Senders
+// store them under lock_, with one atomic read-modify-write for a batch of any size; the receiver
+// takes them without the lock. Waiting operations are entered under the lock as well, so that
+// "nothing to do" is decided and the wait begun in one step. The essay is in docs/threads.md.
 #pragma once
 
 #include <algorithm>
@@ -69,7 +70,7 @@ class Core {
   [[nodiscard]] bool receiver_closed() const noexcept {
     return (flags_.load(std::memory_order_acquire) & kReceiverClosed) != 0;
   }
-  /// A guess, without the lock.
+  /// Inexact: asks without the lock.
   [[nodiscard]] bool looks_full() const noexcept {
     if (receiver_closed() || capacity_ == 0) return false;
     return tail_.load(std::memory_order_relaxed) - head_.load(std::memory_order_relaxed) >= capacity_;
@@ -91,7 +92,7 @@ class Core {
     wake(waiting);
     return Put::done;
   }
-  /// Puts the first values that there is room for.
+  /// Stores the first values that there is room for.
   PutResult try_put(std::span<T> values) {
     std::size_t count = 0;
     Waiter* waiting = nullptr;
@@ -99,7 +100,7 @@ class Core {
       SpinGuard guard(lock_);
       if ((flags_.load(std::memory_order_relaxed) & kReceiverClosed) != 0) return {Put::closed, 0};
       if (values.empty()) return {Put::done, 0};
-      if (!waiting_.empty()) return {Put::full, 0};  // those who wait came first
+      if (!waiting_.empty()) return {Put::full, 0};  // operations that wait came first
       count = std::min(values.size(), room(values.size()));
       put(values.first(count));
       if (count != 0) waiting = std::exchange(receiver_, nullptr);
@@ -108,9 +109,9 @@ class Core {
     return {count == values.size() ? Put::done : Put::full, count};
   }
 
-  // First told, then looked: a receiver that makes room either sees the flag, or its room is seen here. In between,
-  // without the lock, others may serve, refuse or withdraw the operation; as it has no waiter yet, none of them wakes
-  // anybody.
+  // First the flag is set, then the room is checked: a receiver that makes room either sees the
+  // flag, or its room is seen here. In between, without the lock, others may serve, refuse or
+  // withdraw the operation; as the operation has no waiter yet, none of them wakes anybody.
   bool enter(SendOp<T>& op, std::span<T> values, Waiter& waiter) {
     {
       SpinGuard guard(lock_);
@@ -152,13 +153,13 @@ class Core {
   [[nodiscard]] bool readable() noexcept {
     if (available() != 0) return true;
     if (!ended()) return false;
-    (void)available();  // what a sender sent before it went
+    (void)available();  // the values that a sender sent before it went
     return true;
   }
   [[nodiscard]] bool drained() const noexcept {
     return ended() && tail_.load(std::memory_order_acquire) == head_.load(std::memory_order_relaxed);
   }
-  /// Any thread. The head first: a tail that was read before it may be behind it.
+  /// Any thread. The head is read first: a tail that was read before it may be smaller.
   [[nodiscard]] std::size_t size() const noexcept {
     const auto head = head_.load(std::memory_order_acquire);
     return tail_.load(std::memory_order_acquire) - head;
@@ -214,7 +215,7 @@ class Core {
       woken.add(op->waiter_);
     }
   }
-  // Nor is it woken any more: the end of the last sender may come after the waiter's.
+  // The receiver is not woken any more either: the last sender may end after the receiver's waiter.
   void drop_receiver() {
     close_receiver();
     {
@@ -230,10 +231,11 @@ class Core {
   static constexpr std::uint32_t kSendersWait = 1;
   static constexpr std::uint32_t kReceiverClosed = 2;
   static constexpr std::uint32_t kNoSenders = 4;
-  // About two KiB, a power of two.
+  // A power of two of about 2 KiB.
   static constexpr std::size_t kCells = std::bit_floor(std::clamp<std::size_t>(2048 / sizeof(T), 4, 256));
   static constexpr std::size_t kKeptUnbounded = 16;
-  // In a smaller channel senders wait so often that their heavy fence would cost more than the receiver's full one.
+  // In a smaller channel senders wait so often that their heavy fence would cost more than the
+  // receiver's full fence.
   static constexpr std::size_t kAsymmetricFrom = 64;
 
   struct Block {
@@ -250,7 +252,7 @@ class Core {
     Block* block = free_.load(std::memory_order_acquire);
     while (block != nullptr) delete std::exchange(block, block->next);
   }
-  // The senders together are one half, the receiver the other.
+  // All senders together hold one half of the ownership, the receiver the other.
   void drop_half() noexcept {
     if (halves_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
@@ -265,7 +267,7 @@ class Core {
     return (flags_.load(std::memory_order_acquire) & (kNoSenders | kReceiverClosed)) != 0;
   }
 
-  /// Places, at least min(wanted, what there is).
+  /// The number of free places, at least min(wanted, all free places).
   [[nodiscard]] std::size_t room(std::size_t wanted) GANTRY_REQUIRES(lock_) {
     if (capacity_ == 0) return wanted;
     const auto tail = tail_.load(std::memory_order_relaxed);
@@ -285,8 +287,8 @@ class Core {
     }
     tail_.store(tail, std::memory_order_release);
   }
-  // Only one thread pops at a time, the one with the lock, so a popped block cannot come back in between.
-  // Without memory the process ends here: half way through a step nothing could be undone.
+  // Only the thread that holds the lock pops, so a popped block cannot come back in between.
+  // Without memory the process ends here: a step that is half done cannot be undone.
   [[nodiscard]] Block* new_block() noexcept GANTRY_REQUIRES(lock_) {
     Block* block = free_.load(std::memory_order_acquire);
     while (block != nullptr && !free_.compare_exchange_weak(block, block->next, std::memory_order_acq_rel)) {
@@ -301,7 +303,7 @@ class Core {
     waiting_.remove(op);
     if (waiting_.empty()) clear_flag(kSendersWait);
   }
-  /// Moves the values of those who wait into the room that there is.
+  /// Moves the values of operations that wait into the free places.
   void serve(WakeList& woken) GANTRY_REQUIRES(lock_) {
     while (SendOp<T>* const op = waiting_.front()) {
       const std::size_t count = std::min(op->rest_size_, room(op->rest_size_));
@@ -357,22 +359,22 @@ class Core {
     serve(woken);
   }
 
-  // The senders' line.
+  // The senders' cache line.
   alignas(kCacheLine) SpinLock lock_;
   std::atomic<std::uint64_t> tail_{0};
   std::uint64_t head_seen_ GANTRY_GUARDED_BY(lock_) = 0;
   Block* tail_block_ GANTRY_GUARDED_BY(lock_) = nullptr;
   Waiter* receiver_ GANTRY_GUARDED_BY(lock_) = nullptr;
   NodeList<SendOp<T>> waiting_ GANTRY_GUARDED_BY(lock_);
-  // The receiver's line.
+  // The receiver's cache line.
   alignas(kCacheLine) std::atomic<std::uint64_t> head_{0};
   std::uint64_t tail_seen_ = 0;
   Block* head_block_ = nullptr;
-  // Rarely written.
+  // Rarely written members.
   alignas(kCacheLine) std::atomic<std::uint32_t> flags_{0};
   std::atomic<std::uint32_t> halves_{2};
   const std::size_t capacity_;
-  const bool asymmetric_;   ///< how who waits for room and who makes it fence; without a bound nobody waits
+  const bool asymmetric_;   ///< how a sender that waits for room and the receiver fence; unbounded: nobody waits
   Block* first_ = nullptr;  ///< written before the first value, read after it
   std::atomic<std::size_t> senders_{1};
   std::atomic<Block*> free_{nullptr};

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/mpsc_ops.hpp: the operations of an mpsc channel that may wait, as gantry/waiting.hpp wants them. They
-// live in the frame of who waits; what the core's lock guards is said.
+// gantry/detail/mpsc_ops.hpp: the operations of an mpsc channel that may wait, in the form that
+// gantry/waiting.hpp requires. They live in the frame of the waiting code; members that the core's
+// lock guards are marked.
 #pragma once
 
 #include <cstddef>
@@ -32,7 +33,7 @@ class SendOp {
   explicit SendOp(Core<T>* core)
       : core_(core) {}  // NOLINT(cppcoreguidelines-pro-type-member-init): it is on the fast path
 
-  /// Of a single value.
+  /// For a single value.
   bool poll(T& value) {
     if (core_ == nullptr) return closed_ = true;
     if (std::exchange(tried_, true) && core_->looks_full()) return false;
@@ -65,11 +66,11 @@ class SendOp {
   // Set by enter().
   SendOp* next;
   SendOp* prev;
-  Waiter* waiter_;  ///< nullptr while it only enters
+  Waiter* waiter_;  ///< nullptr while the operation only enters
   T* rest_;
   std::size_t rest_size_;
   bool tried_ = false;
-  // Guarded by the core's lock while it waits.
+  // Guarded by the core's lock while the operation waits.
   bool closed_ = false;
   bool cancelled_ = false;
   bool linked_ = false;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/pool.hpp: memory for small objects that come and go: coroutine frames, oneshot slots.
+// gantry/detail/pool.hpp: a memory pool for small objects that come and go: coroutine frames,
+// oneshot slots.
 //
-// Each thread keeps what it freed, by size, and hands it out again without a lock. What one thread allocates another
-// may free. Bounds: kKeptBytes of each size class stay with a thread; the rest, and what is larger than kLargest, goes
-// to operator new and delete. Under asan nothing is kept, so that a use after free is seen.
+// Each thread keeps the memory that it freed, by size, and hands it out again without a lock.
+// Memory that one thread allocates another may free. Bounds: kKeptBytes of each size class stay
+// with a thread; the rest, and objects larger than kLargest, go to operator new and delete. Under
+// AddressSanitizer nothing is kept, so that a use after free is detected.
 //
 // Thread rule: any thread, also while its thread_locals are being destroyed.
 #pragma once
@@ -65,7 +67,7 @@ class SmallPool {
     bool armed = false;
     bool dead = false;
   };
-  // The lists themselves are never destroyed; this empties them when the thread ends.
+  // The lists themselves are never destroyed; this object empties them when the thread ends.
   struct Emptier {
     ~Emptier() {
       Lists& all = here();

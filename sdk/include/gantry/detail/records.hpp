@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How described structs, and variants of them, are read, written and described. A struct's members are a constant table
-// (MemberShape), so that what is done with them is compiled once.
+// Reads, writes and describes structs that Boost.Describe knows, and variants of them. A struct's
+// members are a constant table (MemberShape), so that the code for them is compiled only once.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace gantry::detail {
 
-/// What gantry_fields says of T, or nothing.
+/// The result of T's gantry_fields, or nothing.
 template <class T>
 [[nodiscard]] constexpr auto fields_of() {
   if constexpr (requires { gantry_fields(static_cast<const T*>(nullptr)); }) {

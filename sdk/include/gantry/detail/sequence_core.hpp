@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/sequence_core.hpp: what broadcast and watch share: how many hold each end of the channel, how many
-// values were sent, and who waits for the next.
+// gantry/detail/sequence_core.hpp: the part that broadcast and watch share: the number of senders
+// and receivers, the number of values that were sent, and the receivers that wait for the next.
 #pragma once
 
 #include <atomic>
@@ -14,17 +14,18 @@
 
 namespace gantry::detail {
 
-/// Begins with one sender, and with as many receivers as it is told.
+/// Begins with one sender, and with the number of receivers that its constructor is given.
 class SequenceCore {
  public:
   explicit SequenceCore(std::size_t receivers) : receivers_(receivers) {}
   SequenceCore(const SequenceCore&) = delete;
   SequenceCore& operator=(const SequenceCore&) = delete;
 
-  /// How many values were sent. With acquire: those values are there.
+  /// The number of values that were sent. With acquire: those values are visible.
   [[nodiscard]] std::uint64_t sent() const noexcept { return sent_.load(std::memory_order_acquire); }
 
-  /// True: there is no need to wait, since `seen` are not all, or nobody sends any more, or it was withdrawn before.
+  /// True: there is no need to wait, because there are values after the first `seen`, or nobody
+  /// sends any more, or the wait was withdrawn before.
   bool enter(WaitQueue::Place& place, std::uint64_t seen, Waiter& waiter) {
     const SpinGuard guard(lock_);
     if (senders_ == 0 || sent_.load(std::memory_order_relaxed) != seen) return true;
@@ -48,20 +49,21 @@ class SequenceCore {
  protected:
   ~SequenceCore() = default;
 
-  /// One value more; who waits is to be woken.
+  /// Counts one more value; the caller wakes `woken`.
   void publish(WakeList& woken) GANTRY_REQUIRES(lock_) {
     sent_.store(sent_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
     waiting_.take_all(woken);
   }
 
   mutable SpinLock lock_;
-  std::atomic<std::uint64_t> sent_{0};  ///< changed under the lock, read also without
+  std::atomic<std::uint64_t> sent_{0};  ///< changed under the lock, also read without it
   std::size_t senders_ GANTRY_GUARDED_BY(lock_) = 1;
   std::size_t receivers_ GANTRY_GUARDED_BY(lock_);
   WaitQueue waiting_ GANTRY_GUARDED_BY(lock_);
 };
 
-/// A sender's share of a core: each copy counts as one sender. The first takes over the one that a core begins with.
+/// One sender's share of a core: each copy counts as one sender. The first share takes over the
+/// sender that a core begins with.
 template <class Core>
 class SenderShare {
  public:
@@ -78,7 +80,7 @@ class SenderShare {
     if (core_) core_->drop_sender();
   }
 
-  /// Null: moved from.
+  /// Null: this share was moved from.
   [[nodiscard]] const std::shared_ptr<Core>& core() const noexcept { return core_; }
 
  private:

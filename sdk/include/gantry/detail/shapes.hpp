@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// How each type that gantry/fields.hpp knows is read, written and described.
+// Reads, writes and describes each type that gantry/fields.hpp knows.
 //
 // ShapeOf<T> has four static functions:
 //   bool read(FieldReader&, const Where&, const json& from, T& to, const Limits&)   false: it was refused
@@ -77,7 +77,7 @@ struct ShapeOf<T> {
   }
   static Wide least(const Limits& limits) { return limits.min ? bound(*limits.min) : std::numeric_limits<T>::min(); }
   static Wide most(const Limits& limits) { return limits.max ? bound(*limits.max) : std::numeric_limits<T>::max(); }
-  // The bounds of 64 bits tell nobody anything.
+  // Bounds of 64 bits are left out of messages: they tell a reader nothing.
   static bool has_least(const Limits& limits) { return limits.min || !std::is_signed_v<T> || sizeof(T) < 8; }
   static bool has_most(const Limits& limits) { return limits.max || sizeof(T) < 8; }
   static bool fits(const json& from, Wide min, Wide max) {

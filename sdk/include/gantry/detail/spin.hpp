@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/detail/spin.hpp: the lock inside the channels, and how to wait for something that is about to happen.
+// gantry/detail/spin.hpp: the lock inside the channels, and a back-off for conditions that are
+// about to hold.
 //
-// SpinLock guards a few dozen instructions that call nobody and allocate rarely. Its unlock is a plain store, half the
-// price of a futex mutex, and that is why it is here. Nothing else is locked under it, nothing blocks under it. Who
-// finds it taken pauses, then gives its time slice away, then sleeps: a holder that was preempted, even one of lower
+// SpinLock guards a few dozen instructions that call no other code and allocate rarely. Its unlock
+// is a plain store, which costs half as much as that of a futex mutex; this is why SpinLock exists.
+// No other lock is taken under it, nothing blocks under it. A thread that finds it taken pauses,
+// then gives its time slice away, then sleeps: so a holder that was preempted, even one of lower
 // real-time priority, gets to run.
 //
-// Thread rule: any thread; not recursive; unlock by who locked.
+// Thread rule: any thread; not recursive; unlocked by the thread that locked.
 #pragma once
 
 #include <sched.h>
@@ -29,7 +31,7 @@ inline void cpu_pause() noexcept {
 #endif
 }
 
-/// On a single processor nothing happens while one pauses. Looked up once in a process.
+/// True: pausing is of no use, because no other thread runs meanwhile. Looked up once in a process.
 [[nodiscard]] inline bool single_processor() noexcept {
   static constinit std::atomic<int> known{0};
   int processors = known.load(std::memory_order_relaxed);
@@ -41,7 +43,7 @@ inline void cpu_pause() noexcept {
   return processors == 1;
 }
 
-/// 2^first ... 64 pauses, then yields. Ends: see spent().
+/// First 2^first ... 64 pauses, then yields. It has an end: see spent().
 class Backoff {
  public:
   explicit Backoff(std::uint32_t first = 0) noexcept : round_(single_processor() ? kPauseRounds : first) {}
@@ -53,7 +55,7 @@ class Backoff {
     }
     ++round_;
   }
-  /// Pauses and yields have had their chance: sleep.
+  /// True: pauses and yields are used up; the caller should sleep.
   [[nodiscard]] bool spent() const noexcept { return round_ >= kPauseRounds + kYieldRounds; }
 
  private:

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/call.hpp: a call that a plugin has received: the right, and the duty, to answer once.
+// gantry/plugin/call.hpp: a call that a plugin has received, which has to be answered exactly once.
 //
-// Thread rule: a Call is move-only and used by one thread at a time, any thread; `cancelled` may be asked from any
-//   thread while the Call lives. The on_* callbacks run serially with the plugin's handlers and are destroyed there
-//   once the call is answered.
+// Thread rule: a Call is move-only and used by one thread at a time, any thread; `cancelled` may be
+//   called from any thread while the Call lives. The on_* callbacks run serially with the plugin's
+//   handlers and are destroyed there once the call is answered.
 // Never: a call goes unanswered. A Call that dies unanswered answers `internal`.
-// Streams: items wait in the Call's outbox while the caller has given no credit, or does not take the bytes that it was
-//   sent. The outbox holds kOutboxItems of kOutboxBytes together, or one that is larger; a full one refuses with
-//   `overloaded` and on_credit tells when there is room again. The answer waits behind the items.
+// Streams: items wait in the Call's outbox while the caller has given no credit, or does not read
+//   the bytes that it was sent. The outbox holds kOutboxItems items of kOutboxBytes together, or
+//   one larger item; a full outbox refuses with `overloaded`, and on_credit is called when there is
+//   room again. The answer waits behind the items.
 #pragma once
 
 #include <gantry/plugin/call_state.hpp>
@@ -43,7 +44,7 @@ class Call {
   ~Call() { drop(); }
 
   [[nodiscard]] const std::string& method() const { return state_->method; }
-  /// The params as they came: the text of one JSON object.
+  /// The params as they came: the text of one JSON object, or empty.
   [[nodiscard]] const std::string& raw_params() const { return state_->params; }
   /// The params as a document; parsed anew each time.
   [[nodiscard]] json params() const {
@@ -52,44 +53,47 @@ class Call {
   }
   [[nodiscard]] std::uint64_t id() const { return state_->id; }
   [[nodiscard]] std::uint64_t origin() const { return state_->origin; }
-  /// Was it opened as a stream? Then item() may be used.
+  /// True: the call was opened as a stream, so item() may be used.
   [[nodiscard]] bool is_stream() const { return state_->stream; }
-  /// It was opened with the instance before, which has given it to this one (Stopping::give): id(), params and origin
-  /// are those of then.
+  /// True: the call was opened with the instance before, which has given it to this one
+  /// (Stopping::give): id(), params and origin are those of the original call.
   [[nodiscard]] bool resumed() const { return state_->resumed; }
   [[nodiscard]] Deadline deadline() const { return state_->deadline; }
   [[nodiscard]] const std::string& idempotency_key() const { return state_->idempotency_key; }
   [[nodiscard]] const std::string& traceparent() const { return state_->traceparent; }
-  /// Nobody waits for the answer any more. Known at once, also to a handler that has not returned.
+  /// True: nobody waits for the answer any more. Known at once, also to a handler that has not
+  /// returned.
   [[nodiscard]] bool cancelled() const {
     return state_->cancelled.load(std::memory_order_relaxed) ||
            state_->host.raw()->cancelled(state_->host.raw()->ctx, state_->id) == 1;
   }
-  /// For what waits: asked to stop when the plugin hears of it, not inside a handler.
+  /// A token for operations that wait: it is cancelled when the plugin is told of the cancel, so
+  /// not inside a handler.
   [[nodiscard]] CancelToken cancel_token() const { return state_->cancel_token(); }
 
-  /// Those that came with the call; the caller's from here on.
+  /// Takes the descriptors that came with the call; a second time there are none.
   [[nodiscard]] Descriptors take_descriptors() { return std::exchange(state_->descriptors, {}); }
-  /// Duplicates of these go with the answer, unless it is an error.
+  /// Duplicates of these descriptors go with the answer, unless that is an error.
   void attach(Descriptors descriptors) {
     Lock lock(state_->mutex);
     state_->attached = std::move(descriptors);
   }
-  /// For calls that this one leads to: its deadline and its trace.
+  /// Options for calls that this call leads to: its deadline and its trace.
   [[nodiscard]] CallOptions onward() const {
     CallOptions options;
     options.deadline = state_->deadline;
     options.traceparent = state_->traceparent;
     return options;
   }
-  /// For a question to the client that called: the same, and it.
+  /// Options for a question back to the client that called: the same, and that client as the
+  /// callee.
   [[nodiscard]] CallOptions back() const {
     CallOptions options = onward();
     options.client = state_->origin;
     return options;
   }
 
-  /// Answers. Only the first answer counts.
+  /// Answers the call. Only the first answer counts.
   void reply(const json& result) { reply_raw(dump_json(result)); }
   template <class R>
     requires(std::is_convertible_v<R, Result<json>> && !std::is_convertible_v<R, json>)  // a list in braces is json
@@ -103,20 +107,22 @@ class Call {
     state_->finish(static_cast<std::int32_t>(error.kind), detail::error_payload(error));
   }
 
-  /// Sends one item of the stream: now, or when the caller gives credit. `overloaded`: the outbox is full, and
-  /// on_credit will be called when it is not; `cancelled`: the caller is gone.
+  /// Sends one item of the stream: now, or when the caller gives credit. `overloaded`: the outbox
+  /// is full, and on_credit will be called when there is room; `cancelled`: the caller is gone;
+  /// `unavailable`: the call is answered; `invalid_request`: the call is no stream;
+  /// `invalid_params`: the host refused the item.
   Result<void> item(const json& value) { return state_->item(dump_json(value)); }
   Result<void> item_raw(std::string value) { return state_->item(std::move(value)); }
-  /// The same for one who wants to try again: a refused value is left as it was.
+  /// As item_raw(), for a caller that tries again: a refused value is left as it was.
   Result<void> try_item_raw(std::string& value) { return state_->item(std::move(value)); }
-  /// Sends one item only if the caller takes it now: none waits in the outbox. `overloaded`: it does not, and on_credit
-  /// will be called; `invalid_params`: the host takes no such item.
+  /// Sends one item only if the caller can take it now: the item never waits in the outbox.
+  /// `overloaded`: the caller cannot, and on_credit will be called; other errors as item().
   Result<void> item_now(const std::string& value) { return state_->item_now(value); }
-  /// Sends an item, and waits for room while the outbox is full: not on the plugin's symbolic thread. `cancelled`: the
-  /// call is.
+  /// Sends an item, and waits for room while the outbox is full: must not be called on the plugin's
+  /// symbolic thread. `cancelled`: the call is cancelled; other errors as item().
   Result<void> send_raw(std::string value) { return state_->send(std::move(value)); }
 
-  /// Tells the caller how far it is. `percentage` 0 to 100, or negative: unknown.
+  /// Reports progress to the caller. `percentage` 0 to 100, or negative: unknown.
   void progress(std::string_view message, double percentage = -1) {
     json payload{{"message", message}};
     if (percentage >= 0) payload["percentage"] = percentage;
@@ -126,14 +132,14 @@ class Call {
     (void)state_->host.raw()->send(state_->host.raw()->ctx, &msg);
   }
 
-  /// Lets the caller send `items` more of its own stream.
+  /// Lets the caller send `items` more items of its own stream.
   void grant(std::uint32_t items) {
     auto msg = detail::make_msg(GANTRY_CREDIT, state_->id);
     msg.credit = items;
     (void)state_->host.raw()->send(state_->host.raw()->ctx, &msg);
   }
 
-  /// These are set inside a handler or another serial callback, before it returns.
+  /// Callbacks are set inside a handler or another serial callback, before that returns.
   void on_cancel(std::move_only_function<void()> fn) { state_->on_cancel = std::move(fn); }
   void on_credit(std::move_only_function<void()> fn) { state_->on_credit = std::move(fn); }
   void on_item(std::move_only_function<void(std::string_view)> fn) { state_->on_item = std::move(fn); }
@@ -153,7 +159,7 @@ class Call {
     state_.reset();
   }
   std::shared_ptr<detail::CallState> state_;
-  bool owner_ = true;  ///< else the answer is another's to give
+  bool owner_ = true;  ///< else another object owes the answer
 };
 
 namespace detail {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What stands behind a gantry::Call (gantry/plugin/call.hpp), and the calls of one plugin that are open.
+// The state behind a gantry::Call (gantry/plugin/call.hpp), and the table of one plugin's open
+// calls.
 #pragma once
 
 #include <gantry/plugin/host.hpp>
@@ -60,21 +61,22 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::string params;
   std::string traceparent;
   std::string idempotency_key;
-  Descriptors descriptors;  ///< that came with it; the handler's
+  Descriptors descriptors;  ///< that came with the call; the handler's
 
-  Crew* crew = nullptr;  ///< of the plugin
-  bool served = false;   ///< serial: by the crew
+  Crew* crew = nullptr;  ///< the plugin's
+  bool served = false;   ///< serial: Crew serves the call
 
   std::atomic<bool> cancelled{false};
-  std::atomic<bool> stopping{false};  ///< the plugin is
+  std::atomic<bool> stopping{false};  ///< the plugin is stopping
   std::atomic<CallTable*> table{nullptr};
-  bool entered = false;  ///< serial: it stands there
-  // While the handler runs: its thread. An exception that kills the Call on its way out answers with its own words.
+  bool entered = false;  ///< serial: the call stands in the table
+  // The handler's thread, while it runs. When an exception destroys the Call on its way out, the
+  // call is answered with the text of that exception.
   std::atomic<std::thread::id> handler_thread{};
   bool lost_to_exception = false;
-  bool answered_by_handler = false;  ///< on the handler's thread, while it ran
+  bool answered_by_handler = false;  ///< answered on the handler's thread, while the handler ran
 
-  // Touched serially only.
+  // Accessed serially only.
   std::move_only_function<void()> on_cancel;
   std::move_only_function<void()> on_credit;
   std::move_only_function<void(std::string_view)> on_item;
@@ -92,11 +94,11 @@ struct CallState : std::enable_shared_from_this<CallState> {
   bool answered GANTRY_GUARDED_BY(mutex) = false;
   bool refused GANTRY_GUARDED_BY(mutex) = false;
   Descriptors attached GANTRY_GUARDED_BY(mutex);  ///< go with the answer
-  CondVar room;                                   ///< in the outbox, or none will be any more
+  CondVar room;                                   ///< signalled when the outbox has room, or will not have any more
   std::optional<CancelSource> cancel_source GANTRY_GUARDED_BY(mutex);
 
-  // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items in order.
-  // A refused text is left as it was.
+  // host.send is a leaf: it neither blocks nor calls back, so holding the mutex over it keeps items
+  // in order. A refused text is left as it was.
   [[nodiscard]] Result<void> item(std::string&& text) {
     Lock lock(mutex);
     if (answered || answer) return fail(ErrorKind::unavailable, "the call is answered");
@@ -123,7 +125,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
     return {};
   }
 
-  /// One that does not wait in the outbox.
+  /// Sends an item now, or not at all: it never waits in the outbox.
   [[nodiscard]] Result<void> item_now(const std::string& text) {
     Lock lock(mutex);
     if (answered || answer) return fail(ErrorKind::unavailable, "the call is answered");
@@ -136,7 +138,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
     return fail(ErrorKind::overloaded, "the caller gives no credit");
   }
 
-  /// Waits for room.
+  /// Sends an item, and waits for room in the outbox.
   [[nodiscard]] Result<void> send(std::string text) {
     while (true) {
       auto sent = item(std::move(text));
@@ -158,7 +160,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
     }
     return cancel_source->get_token();
   }
-  /// Serially.
+  /// Marks the call as cancelled. Serial.
   void cancel() {
     std::optional<CancelSource> source;
     {
@@ -182,10 +184,11 @@ struct CallState : std::enable_shared_from_this<CallState> {
     }
   }
 
-  /// While the plugin stops: the stream is the next instance's. The items that have waited for credit.
+  /// While the plugin stops: gives the stream to the next instance. Returns the items that have
+  /// waited for credit.
   [[nodiscard]] inline Result<std::vector<std::string>> give(const gantry_handover* handover);
 
-  /// Serially, when it is answered: nothing comes to it any more.
+  /// Removes the call from the table once it is answered: no message reaches it any more. Serial.
   inline void leave();
   void clear_callbacks() {
     on_cancel = nullptr;
@@ -194,7 +197,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
     on_end = nullptr;
   }
 
-  /// One that stops lets go of what it has open: that is no mistake of its own.
+  /// The Call was dropped unanswered. A plugin that is stopping may do so: then the error is
+  /// `plugin_died`.
   void finish_dropped() {
     {
       const Lock lock(mutex);
@@ -206,7 +210,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
                (stops ? R"(: the plugin was stopped before it answered"})" : R"(: the plugin dropped the call"})"));
   }
 
-  /// Sends what waits. True when a refused sender may try again.
+  /// Sends items that wait. True: a sender that was refused may try again.
   [[nodiscard]] bool credit() {
     Lock lock(mutex);
     while (!outbox.empty()) {
@@ -245,9 +249,9 @@ class CallTable {
   CallTable() = default;
   CallTable(const CallTable&) = delete;
   CallTable& operator=(const CallTable&) = delete;
-  // The plugin is going: callbacks that hold what holds their call would keep each other alive.
+  // Callbacks that own the owner of their call would keep each other alive, so they are cleared.
   inline ~CallTable();
-  /// Serially, after its handler has returned.
+  /// Serial; after the call's handler has returned.
   void add(std::shared_ptr<CallState> call) {
     call->entered = true;
     Lock lock(mutex_);
@@ -258,13 +262,14 @@ class CallTable {
     const auto it = calls_.find(id);
     return it == calls_.end() ? nullptr : it->second;
   }
-  /// For a call that is answered while the host takes no more posts: the next message that comes in lets it leave.
+  /// For a call that is answered while the host takes no more posts: the next message that comes in
+  /// removes it.
   void leave_later(std::shared_ptr<CallState> call) {
     Lock lock(mutex_);
     left_.push_back(std::move(call));
     any_left_.store(true, std::memory_order_relaxed);
   }
-  /// Serially.
+  /// Removes the calls of leave_later(). Serial.
   void let_leave() {
     if (!any_left_.load(std::memory_order_relaxed)) return;
     std::vector<std::shared_ptr<CallState>> left;
@@ -275,9 +280,10 @@ class CallTable {
     }
     for (const auto& call : left) call->leave();
   }
-  /// The plugin stops: cancels what the crew serves; what is open besides may still be answered. Serially.
+  /// The plugin stops: cancels the calls that Crew serves; other open calls may still be answered.
+  /// Serial.
   void stop() { cancel(true); }
-  /// The plugin is destroyed: who waits for a caller's credit does so in vain. Serially.
+  /// The plugin is destroyed: threads that wait for a caller's credit give up. Serial.
   void end() { cancel(false); }
   void remove(std::uint64_t id) {
     std::shared_ptr<CallState> last;
@@ -303,7 +309,7 @@ class CallTable {
 
   mutable Mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<CallState>> left_ GANTRY_GUARDED_BY(mutex_);  ///< of calls_
+  std::vector<std::shared_ptr<CallState>> left_ GANTRY_GUARDED_BY(mutex_);  ///< the calls of leave_later()
   std::atomic<bool> any_left_{false};
 };
 
@@ -314,7 +320,7 @@ inline CallTable::~CallTable() {
     calls.swap(calls_);
   }
   for (auto& [id, call] : calls) call->table = nullptr;
-  for (auto& [id, call] : calls) call->clear_callbacks();  // which may let go of other calls
+  for (auto& [id, call] : calls) call->clear_callbacks();  // which may destroy other calls
 }
 
 inline void CallState::send_answer(std::int32_t status, const std::string& payload) {
@@ -327,10 +333,11 @@ inline void CallState::send_answer(std::int32_t status, const std::string& paylo
   leave_soon();
 }
 
-// The callbacks may hold what holds this call: they die serially, and not inside one of their own.
+// The callbacks may own the owner of this call: they are destroyed serially, and not inside one of
+// their own.
 inline void CallState::leave_soon() {
   if (handler_thread.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-    answered_by_handler = true;  // it leaves when the handler has returned
+    answered_by_handler = true;  // the call leaves when the handler has returned
   } else {
     if (host.post([self = shared_from_this()] { self->leave(); })) return;
     if (auto* const owner = table.load()) owner->leave_later(shared_from_this());

@@ -9,13 +9,15 @@
 //   }
 //   d.method("web.find", &Web::find);
 //
-// What the coroutine returns answers; its Call is for deadline, progress, items and cancellation. It takes its
-// arguments by value: they live in its frame. It runs serially with the plugin's other handlers, between two waits
-// without interruption; many may be under way at once.
+// The coroutine's return value is the answer; its Call is for deadline, progress, items and
+// cancellation. The coroutine takes its arguments by value: they live in its frame. It runs
+// serially with the plugin's other handlers and, between two waits, without interruption; many
+// coroutines may be open at once.
 //
-// Exceptions: one that escapes answers `internal`.
-// Stopping: calls are cancelled, and the answer to `stop` waits for their ends. A coroutine that waits for something
-//   that neither comes nor hears of its cancel_token() is waited for, for ever, before the plugin's object goes.
+// Exceptions: an exception that escapes answers `internal`.
+// Stopping: calls are cancelled, and the answer to `stop` waits for their ends. The plugin's object
+//   is not destroyed before its coroutines have ended: a coroutine that ignores its cancel_token()
+//   may delay that for ever.
 #pragma once
 
 #include <gantry/plugin/handler.hpp>
@@ -30,12 +32,12 @@ namespace gantry {
 
 namespace detail {
 
-/// The executor that the plugin's strand is: whoever makes something ready posts a turn to it.
+/// The executor of the plugin's strand: whoever makes a coroutine ready posts a turn to it.
 class SerialExecutor final : public Crew::Member, private Executor {
  public:
   explicit SerialExecutor(Host host) : host_(std::move(host)) {}
   ~SerialExecutor() override {
-    // The strand is this one; nothing is posted any more.
+    // This thread is the strand now; nothing is posted any more.
     closing_.store(true, std::memory_order_relaxed);
     const Entered entered(*this);
     awake();
@@ -58,7 +60,7 @@ class SerialExecutor final : public Crew::Member, private Executor {
     if (unposted_.exchange(false, std::memory_order_acq_rel)) run();
   }
 
-  /// One coroutine that was started and has not ended.
+  /// Counts one coroutine that was started and has not ended.
   class Running {
    public:
     explicit Running(SerialExecutor& executor) : executor_(&executor) { ++executor.running_; }
@@ -79,7 +81,7 @@ class SerialExecutor final : public Crew::Member, private Executor {
     const Entered entered(*this);
     awake();
     if (run_ready(kBatch) && has_ready()) {
-      post();  // others' messages come in between
+      post();  // messages from others come in between
     } else if (!fall_asleep()) {
       post();
     }
@@ -89,7 +91,7 @@ class SerialExecutor final : public Crew::Member, private Executor {
     futex_wake(&wake_word_, 1);
     post();
   }
-  /// Refused: the next message, or the end, runs it.
+  /// When the host refuses the post, the next message, or the end, runs the coroutine.
   void post() noexcept {
     if (closing_.load(std::memory_order_relaxed)) return;
     try {
@@ -160,7 +162,8 @@ struct Coroutine<Task<R>> {
 
 }  // namespace detail
 
-/// `cancelled`: the token was asked first. `overloaded`: the plugin has too many timers.
+/// Waits for `time`. `cancelled`: `token` was cancelled before. `overloaded`: the plugin has too
+/// many timers.
 inline Task<Result<void>> sleep_for(Host host, Duration time, CancelToken token = {}) {
   auto [reply, over] = oneshot::channel<bool>();
   auto wake = std::make_shared<oneshot::Sender<bool>>(std::move(reply));
@@ -172,7 +175,7 @@ inline Task<Result<void>> sleep_for(Host host, Duration time, CancelToken token 
   co_return std::unexpected(std::move(came.error()));
 }
 
-/// Sends an item, and waits for the caller's credit while the outbox is full.
+/// Sends an item, and waits for the caller's credit while the outbox is full. Errors as Call::item.
 template <class Item>
 Task<Result<void>> async_send(Stream<Item>& stream, Item value) {
   std::string text = dump_json(to_json(value));

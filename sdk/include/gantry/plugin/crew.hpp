@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/crew.hpp: what serves a plugin's calls besides its strand: a pool
-// (plugin/pool.hpp), coroutines (plugin/coro.hpp). A plugin that uses neither has an empty one.
+// gantry/plugin/crew.hpp: the executors of a plugin besides its strand: a pool (plugin/pool.hpp),
+// coroutines (plugin/coro.hpp). A plugin that uses neither has an empty Crew.
 //
-// Thread rule: serial. What engaged() gives may be let go on any thread.
-// Stopping: the answer to STOP waits until everything that is engaged has been let go. The destructor of each member
-//   joins what it runs; the calls that are served have been cancelled before.
+// Thread rule: serial. The result of engaged() may be released on any thread.
+// Stopping: the answer to STOP waits until every result of engaged() is released. The destructor of
+//   each member joins what the member runs; the calls that it serves have been cancelled before.
 #pragma once
 
 #include <gantry/plugin/host.hpp>
@@ -24,13 +24,13 @@ class Crew {
     Member(const Member&) = delete;
     Member& operator=(const Member&) = delete;
     virtual ~Member() = default;
-    /// Before each message: what could not be posted may run now.
+    /// Called before each message: tasks that the host refused to post may run now.
     virtual void turn() {}
   };
 
   explicit Crew(Host host) : host_(std::move(host)) {}
 
-  /// The plugin's M; made when it is first asked for.
+  /// The plugin's member of type M; made when it is first asked for.
   template <class M>
   [[nodiscard]] M& member() {
     static constexpr char kKey = 0;
@@ -48,12 +48,12 @@ class Crew {
 
   /// Held while a call is served. Null: the plugin is stopping.
   [[nodiscard]] std::shared_ptr<void> engaged() const { return open_; }
-  /// `last` dies when all that is engaged has been let go.
+  /// `last` is released when every result of engaged() is.
   void stop(std::shared_ptr<void> last) {
     if (open_) open_->last = std::move(last);
     open_.reset();
   }
-  /// Joins everything.
+  /// Destroys the members, which joins what they run.
   void dismiss() { members_.clear(); }
 
  private:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/definition.hpp: what a plugin declares: its manifest and its handlers, in one place.
+// gantry/plugin/definition.hpp: the declaration of a plugin: its manifest and its handlers, in one
+// place.
 //
 // Thread rule: built once, while the library is loaded; read-only afterwards.
 #pragma once
@@ -26,38 +27,43 @@ class Definition {
   Definition& summary(std::string value) { return set("summary", std::move(value)); }
   /// The first segment of the methods that this plugin answers.
   Definition& service(std::string value) { return add("services", std::move(value)); }
-  /// Topics (patterns) that it may publish, and that it is sent.
+  /// Topics (patterns) that the plugin may publish on, and topics whose events it receives.
   Definition& publishes(std::string pattern) { return add("publishes", std::move(pattern)); }
   Definition& subscribes(std::string pattern) { return add("subscribes", std::move(pattern)); }
-  /// Topics whose events carry the epoch and sequence of a log of its own.
+  /// Topics whose events carry the epoch and sequence number of a log that the plugin keeps.
   Definition& keeps_log(std::string pattern) { return add("logs", std::move(pattern)); }
-  /// What [plugins.NAME.settings] may hold: the host refuses a configuration that does not fit. A plugin whose `start`
-  /// takes its settings has said so already.
+  /// The members that [plugins.NAME.settings] may have: the host refuses a configuration that does
+  /// not fit S. Not needed by a plugin whose `start` takes its settings.
   template <class S>
   Definition& settings() {
     return set("settings_schema", schema_of<S>());
   }
-  /// The configuration table of the host that it is given as `settings`, besides its own.
+  /// The configuration table of the host that the plugin receives as `settings`, besides its own.
   Definition& settings(std::string table) { return set("settings", std::move(table)); }
-  /// When it starts, besides at its first call: "start"; "workspace" (a client names one); "on_event:PATTERN" (the
-  /// first event, which it is then given if it subscribes to it); "on_language:ID" (the first document of that language
-  /// is opened with a language server).
+  /// When the plugin starts, besides at its first call: "start"; "workspace" (a client names a
+  /// workspace); "on_event:PATTERN" (the first such event, which the plugin receives if it
+  /// subscribes to it); "on_language:ID" (the first document of that language is opened with a
+  /// language server).
   Definition& activation(std::string when) { return add("activation", std::move(when)); }
-  /// Another plugin, by its id, that runs whenever this one does: `>=1.2 <2`, `^1.2`, `=1.2.3`; any version without
-  /// one.
+  /// Another plugin, by its id, that runs whenever this one does. Versions: `>=1.2 <2`, `^1.2`,
+  /// `=1.2.3`, or `*` for any.
   Definition& needs(std::string plugin, std::string version = "*") {
     manifest_["needs"].push_back({{"id", std::move(plugin)}, {"version", std::move(version)}});
     return *this;
   }
-  /// Every handler and callback returns within microseconds and never waits: they run on the host's workers.
+  /// Declares that every handler and callback returns within microseconds and never waits: they run
+  /// on the host's workers.
   Definition& nonblocking() { return set("nonblocking", true); }
-  /// What it needs besides answering its own calls: "network", "processes", "read:workspace", "write:~/.cache/x", ...
-  /// It has what the configuration grants of it; a plugin in a process of its own is held to that.
+  /// A right that the plugin needs besides answering its own calls: "network", "processes",
+  /// "read:workspace", "write:~/.cache/x", ... The configuration decides which it gets; the kernel
+  /// enforces that for a plugin in a process of its own.
   Definition& grant(std::string what) { return add("grants", std::move(what)); }
-  /// How it is replaced: "overlap" (the default), or "handover" for the owner of something exclusive.
+  /// How the plugin is replaced at a reload: "overlap" (the default), or "handover" for the owner
+  /// of an exclusive resource.
   Definition& reload(std::string kind) { return set("reload", std::move(kind)); }
 
-  /// What may answer: gantry/plugin/handler.hpp. The handler's types give the schemas that `options` leaves out.
+  /// Adds a method. gantry/plugin/handler.hpp lists the possible handlers. The handler's types give
+  /// the schemas that `options` leaves out.
   template <class F>
   Definition& method(std::string name, F handler, MethodOptions options = {}) {
     detail::describe_handler<T, F>(options);

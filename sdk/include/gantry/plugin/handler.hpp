@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/handler.hpp: what may answer a method, and how it is called.
+// gantry/plugin/handler.hpp: which functions may be the handler of a method, and how they are
+// called.
 //
-// A handler of plugin T is a member function of T, a function or a lambda; these may take T& first. Then it takes, each
-// of them optional and in this order,
+// A handler of plugin T is a member function of T, a function or a lambda; the latter two may take
+// T& first. Then a handler takes, each of them optional and in this order,
 //   P or const P&                 the params: a described struct (gantry/fields.hpp)
 //   Call&, Stream<Item>&          the call: deadline, origin, cancellation, progress, items; the handler's result
 //   answers Call, Stream<Item>            the right to answer, now or later: the handler returns nothing
-// and returns R, Result<R>, Result<void> or nothing, where R is whatever gantry/fields.hpp can write. Without params
-// and call it takes no params. Nothing is answered with {}. On the pool: gantry/plugin/pool.hpp. As a coroutine:
+// and returns R, Result<R>, Result<void> or nothing, where R is any type that gantry/fields.hpp can
+// write. A handler that takes neither params nor a call refuses all params. A handler that returns
+// nothing, or Result<void>, answers {}. On the pool: gantry/plugin/pool.hpp. As a coroutine:
 // gantry/plugin/coro.hpp.
 #pragma once
 
@@ -26,19 +28,19 @@ namespace gantry {
 
 struct MethodOptions {
   std::string summary = {};
-  json params = json::object();        ///< JSON Schema of params; a typed handler gives it
-  json result = json::object();        ///< of the result; a typed handler gives it
-  json item = json::object();          ///< of a stream's items; a handler that takes a Stream gives it
-  std::vector<ErrorKind> errors = {};  ///< that it may answer, besides those of any call
+  json params = json::object();        ///< JSON Schema of the params; a typed handler gives it
+  json result = json::object();        ///< JSON Schema of the result; a typed handler gives it
+  json item = json::object();          ///< JSON Schema of a stream's items; a handler that takes a Stream gives it
+  std::vector<ErrorKind> errors = {};  ///< that the method may answer, besides those of any call
   bool idempotent = false;  ///< the router may call it again when an attempt failed with `unavailable` or `plugin_died`
   bool stream = false;      ///< may be opened as a stream
   bool attach = false;      ///< a long-lived stream: no permit, no deadline
-  bool keeps_time = false;  ///< ends in time by itself: the host sets no deadline of its own; a caller's holds
+  bool keeps_time = false;  ///< the handler ends in time by itself: no default deadline; a caller's deadline holds
 };
 
 namespace detail {
 
-/// A call without params refuses any.
+/// The params of a method without params: any member is refused.
 struct NoParams {};
 BOOST_DESCRIBE_STRUCT(NoParams, (), ())
 
@@ -72,7 +74,7 @@ struct CallKind<Stream<I>> {
   using Item = I;
 };
 
-/// plugin/coro.hpp knows more: a Task<R>, whose Value is R.
+/// plugin/coro.hpp specialises this for Task<R>, whose Value is R.
 template <class R>
 struct Coroutine {
   static constexpr bool is = false;
@@ -89,7 +91,7 @@ struct ResultValue<Result<R>> {
 };
 
 template <class... A>
-struct Split;  // (P?, Call?)
+struct Split;  // takes the parameters (P?, Call?) apart
 template <>
 struct Split<> {
   using P = void;
@@ -109,7 +111,7 @@ struct Split<A, B> {
   using C = B;
 };
 
-/// A handler F of plugin T, taken apart.
+/// The types of a handler F of plugin T.
 template <class T, class F>
 struct HandlerTypes {
   template <class... A>
@@ -129,14 +131,14 @@ struct HandlerTypes {
   using Return = typename Types::Return;
   static constexpr bool is_coroutine = Coroutine<Return>::is;
   using Value = typename ResultValue<typename Coroutine<Return>::Value>::type;
-  using P = typename Parts::P;  ///< as it is taken; void: not
+  using P = typename Parts::P;  ///< as the handler takes it; void: it takes none
   using C = typename Parts::C;
   using Item = typename CallKind<std::remove_cvref_t<C>>::Item;
   static constexpr bool takes_params = !std::is_void_v<P>;
   static constexpr bool takes_call = !std::is_void_v<C>;
   static constexpr bool answers_itself = takes_call && !std::is_reference_v<C> && !is_coroutine;
   using Params = std::conditional_t<takes_params, std::remove_cvref_t<P>, NoParams>;
-  /// What its Call is made into.
+  /// The type that the handler's Call is converted to.
   using Caller = std::conditional_t<takes_call, std::remove_cvref_t<C>, Call>;
 
   static_assert(!answers_itself || std::is_void_v<Return>, "a handler that owns its Call returns nothing");
@@ -144,7 +146,7 @@ struct HandlerTypes {
                 "a handler takes its params by value or by reference to const");
 };
 
-/// The params of a call as P.
+/// Reads the params of a call as P.
 template <class P>
 [[nodiscard]] Result<P> read_params(const Call& call) {
   const std::string& text = call.raw_params();
@@ -171,7 +173,7 @@ void reply_with(Call& call, const Result<R>& result) {
   }
 }
 
-/// Calls `handler`. `params` and `call` are what it wants of them, or ignored.
+/// Calls `handler`, with `params` and `call` as far as it takes them.
 template <class T, class F, class... Caller>
 decltype(auto) invoke_handler(const F& handler, T& self, typename HandlerTypes<T, F>::Params&& params,
                               Caller&&... call) {
@@ -210,7 +212,7 @@ void answer_by_handler(const F& handler, T& self, typename HandlerTypes<T, F>::P
   }
 }
 
-/// How F is called; plugin/pool.hpp and plugin/coro.hpp have others.
+/// Calls F on the strand; plugin/pool.hpp and plugin/coro.hpp have specialisations.
 template <class T, class F>
 struct Handler : HandlerTypes<T, F> {
   using Types = HandlerTypes<T, F>;
@@ -235,7 +237,7 @@ template <class T, class F>
   using Types = Handler<T, F>;
   return [handler = std::move(handler)](T& self, Call call) {
     if constexpr (!Types::takes_params && Types::takes_call) {
-      Types::serve(handler, self, {}, std::move(call));  // it reads them itself
+      Types::serve(handler, self, {}, std::move(call));  // the handler reads the params itself
     } else {
       auto params = read_params<typename Types::Params>(call);
       if (!params) return call.reply_error(params.error());
@@ -244,7 +246,7 @@ template <class T, class F>
   };
 }
 
-/// Fills in what the handler's types say.
+/// Fills in the options that follow from the handler's types.
 template <class T, class F>
 void describe_handler(MethodOptions& options) {
   using Types = Handler<T, F>;

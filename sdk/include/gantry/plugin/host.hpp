@@ -2,8 +2,9 @@
 //
 // gantry/plugin/host.hpp: the host as a plugin sees it.
 //
-// Thread rule: Host is a small copyable handle; every function may be called from any thread until the plugin's
-//   object is destroyed. None blocks, none calls back into the plugin before it returns.
+// Thread rule: Host is a small copyable handle; every function may be called from any thread until
+//   the plugin's object is destroyed. None blocks, none calls back into the plugin before it
+//   returns.
 #pragma once
 
 #include <gantry/abi.h>
@@ -38,7 +39,7 @@ enum class Level : std::int32_t {
   error = GANTRY_ERROR,
 };
 
-/// The innermost of these folders that is this path or holds it; empty: none.
+/// The innermost of these folders that is this path or contains it; empty: none does.
 [[nodiscard]] inline std::string folder_around(const std::vector<std::string>& folders, std::string_view path) {
   std::string best;
   for (const auto& folder : folders) {
@@ -49,25 +50,28 @@ enum class Level : std::int32_t {
   return best;
 }
 
-/// What a plugin is started with, and told again when it changes.
+/// The configuration that a plugin is started with, and receives again when it changes.
 struct PluginConfig {
   std::string name;                     ///< the plugin's name in the configuration
   std::string state_dir;                ///< a folder of its own, created, 0700
   std::vector<std::string> workspaces;  ///< absolute folders, canonical
   json async = json::object();          ///< the [async] table
-  json settings = json::object();       ///< the table that the manifest names, and [plugins.NAME.settings]
-  /// Within start: what the instance before has given, byte by byte (Stopping::give).
+  json settings = json::object();       ///< the table that the manifest names, merged with [plugins.NAME.settings]
+  /// Within start: the bytes that the instance before has given (Stopping::give).
   std::optional<std::string> handed_over{};
-  /// Workspaces whose project has settings of its own that are in force, with these; the others have `settings`.
+  /// For workspaces whose project has settings of its own in force: those settings; all other
+  /// workspaces have `settings`.
   std::map<std::string, json, std::less<>> workspace_settings{};
-  /// Workspaces whose projects the user trusts: in another one no code of the project's is to be run.
+  /// Workspaces whose projects the user trusts: the plugin must run no code of another workspace's
+  /// project.
   std::vector<std::string> trusted_workspaces{};
-  /// Its library, where the user has it: what runs is a copy, whose path dladdr() gives. Empty: an older host.
+  /// The plugin's library, where the user has it: the host runs a copy, whose path dladdr() gives.
+  /// Empty: an older host.
   std::string library{};
-  /// The largest answer or item that the host takes from it. 0: an older host.
+  /// The largest answer or item that the host takes from the plugin, in bytes. 0: an older host.
   std::size_t max_message_bytes = 0;
 
-  /// Those that hold for what lies there.
+  /// The settings that hold for the file or folder at `path`.
   [[nodiscard]] const json& settings_at(std::string_view path) const {
     const auto own = workspace_settings.find(folder_around(workspaces, path));
     return own == workspace_settings.end() ? settings : own->second;
@@ -78,7 +82,7 @@ struct PluginConfig {
   }
 };
 
-/// Who called: `{client, version, workspace}` of host.hello, as far as they were given.
+/// The caller: `{client, version, workspace}` of host.hello, as far as they were given.
 struct OriginInfo {
   std::string client;
   std::string version;
@@ -96,7 +100,7 @@ inline void run_task(void* arg) {
 
 }  // namespace detail
 
-/// A timer that was started. Letting it go does not stop it.
+/// A timer that was started. Dropping the id does not stop the timer.
 struct TimerId {
   std::uint64_t value = 0;
   void* node = nullptr;
@@ -104,7 +108,8 @@ struct TimerId {
 
 namespace detail {
 
-/// Owns the closures of timers that have not run, so that those which never do die with the plugin.
+/// Owns the closures of timers that have not run, so that closures that never run are destroyed
+/// with the plugin.
 class TimerRegistry {
  public:
   struct Node {
@@ -151,8 +156,8 @@ class Host {
     host_->log(host_->ctx, static_cast<std::int32_t>(level), detail::to_bytes(line));
   }
 
-  /// Publishes on the host's bus. `overloaded` when the bus is full; `invalid_params` for a topic that the manifest
-  /// does not list.
+  /// Publishes an event on the host's bus. `overloaded`: the bus is full; `invalid_params`: the
+  /// manifest does not list the topic.
   Result<void> publish(std::string_view topic, const json& payload) const { return publish(topic, {}, 0, payload); }
 
   /// Publishes an event of the plugin's own log: `seq` grows by one with each event of `epoch`.
@@ -169,9 +174,10 @@ class Host {
                     ": its manifest does not list the topic, nothing grants it, or it is over 1 MiB");
   }
 
-  /// Says which log is the plugin's own, and its newest event, before it publishes of it: from then on no other plugin
-  /// can publish under this epoch, and a client that has seen all of it resumes. A host that does not know this ignores
-  /// it. For a plugin whose manifest lists topics of a log.
+  /// Declares which log is the plugin's own, and the log's newest event, before the plugin
+  /// publishes the log's events: from then on no other plugin can publish under this epoch, and a
+  /// client that has seen all events of the log can resume. A host that does not know this message
+  /// ignores it. For a plugin whose manifest lists topics of a log.
   void claim_log(std::string_view epoch, std::uint64_t head) const {
     auto msg = detail::make_msg(GANTRY_EVENT, head);
     msg.epoch = detail::to_bytes(epoch);
@@ -179,8 +185,8 @@ class Host {
     (void)host_->send(host_->ctx, &msg);
   }
 
-  /// Calls a service, or back to a client. `done` runs serially, once. `overloaded`: too many calls are open;
-  /// `unavailable`: the plugin is stopping; `invalid_params`: the message was refused.
+  /// Calls a service, or a client. `done` runs serially, once. `overloaded`: too many calls are
+  /// open; `unavailable`: the plugin is stopping; `invalid_params`: the message was refused.
   Result<OutgoingCall> call(std::string_view method, const json& params, CallOptions options, OnAnswer done) const {
     const auto call = shared_->outgoing.add(host_, std::move(options), std::move(done));
     const CallOptions& o = call->options;
@@ -201,8 +207,9 @@ class Host {
     }
     return handle;
   }
-  /// The same for a thread of the plugin's own, which waits: `host.ask("greeter.greet", {...}).recv()`. Not within a
-  /// handler or callback: the answer comes behind it.
+  /// As call(), for a thread of the plugin's own, which waits: `host.ask("greeter.greet",
+  /// {...}).recv()`. A handler or callback must not wait so: the answer is delivered serially,
+  /// after it returns.
   [[nodiscard]] oneshot::Receiver<Result<CallAnswer>> ask(std::string_view method, const json& params,
                                                           CallOptions options = {}) const {
     auto [reply, answer] = oneshot::channel<Result<CallAnswer>>();
@@ -213,8 +220,8 @@ class Host {
     return std::move(answer);
   }
 
-  /// Runs `task` serially with the plugin's handlers, after what was posted before. It must not throw. False when the
-  /// plugin is stopping.
+  /// Runs `task` serially with the plugin's handlers, after tasks that were posted before. It must
+  /// not throw. False: the plugin is stopping.
   bool post(std::move_only_function<void()> task) const {
     auto owned = std::make_unique<detail::PostedTask>(guarded(std::move(task)));
     if (host_->post(host_->ctx, &detail::run_task, owned.get()) != GANTRY_OK) return false;
@@ -222,13 +229,14 @@ class Host {
     return true;
   }
 
-  /// The host's clock.
+  /// The time on the host's clock.
   [[nodiscard]] TimePoint now() const {
     if (timers_ == nullptr) return std::chrono::steady_clock::now();
     return TimePoint(Duration(timers_->now(host_->ctx)));
   }
 
-  /// Runs `task` serially, once, `delay` from now. Empty: too many timers, or this host offers none.
+  /// Runs `task` serially, once, `delay` from now. Empty: the plugin has too many timers, or the
+  /// host offers none.
   [[nodiscard]] std::optional<TimerId> after(Duration delay, std::move_only_function<void()> task) const {
     if (timers_ == nullptr) return std::nullopt;
     auto* node = shared_->timers.add(guarded(std::move(task)));
@@ -259,7 +267,7 @@ class Host {
     return OriginInfo{doc->value("client", ""), doc->value("version", ""), doc->value("workspace", "")};
   }
 
-  /// What goes with the message that is being delivered, and the calls that the plugin has made.
+  /// The descriptors that came with the message that is being delivered.
   [[nodiscard]] Descriptors take_descriptors() const { return detail::take_descriptors(host_, descriptors_); }
   [[nodiscard]] const gantry_descriptors* descriptors() const { return descriptors_; }
   [[nodiscard]] detail::OutgoingTable& outgoing() const { return shared_->outgoing; }
@@ -280,7 +288,7 @@ class Host {
   }
 
  private:
-  // Nothing but a log line may leave a task: it is called from C.
+  // An exception must not leave a task, which is called from C: it becomes a log line.
   [[nodiscard]] detail::PostedTask guarded(detail::PostedTask task) const {
     return [host = host_, run = std::move(task)]() mutable {
       std::string what;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/members.hpp: are the members of a plugin's class that are meant for the host such as it can call?
+// gantry/plugin/members.hpp: compile-time checks that the host can call the members of a plugin's
+// class that are meant for it.
 #pragma once
 
 #include <gantry/plugin/host.hpp>
@@ -10,8 +11,9 @@
 
 namespace gantry::detail {
 
-/// A member that is meant for the host and that it could not call is never called, without a word: so it is refused
-/// here. `start` and `reconfigure` are known by their PluginConfig, `stop` by having no parameter, `event` by its text.
+/// A member that is meant for the host but has the wrong signature would silently never be called:
+/// it is refused here. `start` and `reconfigure` are recognised by their PluginConfig, `stop` by
+/// having no parameter, `event` by its text.
 template <class F>
 struct Parameters {
   static constexpr bool config_first = false, none = false, text_first_of_two = false;
@@ -42,7 +44,7 @@ template <class T, class Settings>
   }
 }
 
-/// `Settings`: what T::start takes; void: none.
+/// `Settings`: the type that T::start takes; void: none.
 template <class T, class Settings>
 constexpr void check_members() {
   if constexpr (requires { &T::start; })

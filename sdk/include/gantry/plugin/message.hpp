@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/message.hpp: messages of gantry/abi.h, made and read.
+// gantry/plugin/message.hpp: makes and reads messages of gantry/abi.h.
 //
 // Thread rule: values.
 #pragma once
@@ -39,7 +39,7 @@ namespace gantry::detail {
   return dump_json(object);
 }
 
-/// And back. `who` answered.
+/// The inverse of error_payload(). `who` is the name of the plugin or service that answered.
 [[nodiscard]] inline Error parse_error(std::int32_t status, std::string_view payload, const std::string& who) {
   const ErrorKind kind = is_error_kind(status) ? static_cast<ErrorKind>(status) : ErrorKind::internal;
   const auto doc = parse_json(payload);
@@ -50,7 +50,8 @@ namespace gantry::detail {
   return error;
 }
 
-/// enum gantry_sent. With descriptors the host duplicates them; without `ext` it takes none.
+/// Returns enum gantry_sent. The host duplicates the descriptors; without `ext` it takes no
+/// descriptors.
 [[nodiscard]] inline std::int32_t send_msg(const gantry_host* host, const gantry_descriptors* ext,
                                            const gantry_msg& msg, const Descriptors& descriptors) {
   if (descriptors.empty()) return host->send(host->ctx, &msg);
@@ -60,7 +61,7 @@ namespace gantry::detail {
   return ext->send(host->ctx, &msg, fds.data(), static_cast<std::uint32_t>(descriptors.size()));
 }
 
-/// Those of the message that is being delivered.
+/// The descriptors of the message that is being delivered.
 [[nodiscard]] inline Descriptors take_descriptors(const gantry_host* host, const gantry_descriptors* ext) {
   Descriptors out;
   if (ext == nullptr) return out;

@@ -4,10 +4,11 @@
 //
 //   host.call("greeter.greet", {{"name", "Ada"}}, {}, [](gantry::Result<gantry::CallAnswer> answer) { ... });
 //
-// Thread rule: calls may be made and steered from any thread; callbacks run serially with the plugin's handlers. So a
-//   handler must not wait for the answer; a thread of the plugin's own may (Host::ask).
+// Thread rule: calls may be made and steered from any thread; callbacks run serially with the
+//   plugin's handlers. So a handler must not wait for the answer; a thread of the plugin's own may
+//   (Host::ask).
 // Bounds: 1024 open calls (`overloaded`).
-// Never: a callback for the answer that does not run, unless the plugin ends first.
+// Never: the callback for the answer does not run, unless the plugin ends first.
 #pragma once
 
 #include <gantry/abi.h>
@@ -29,23 +30,24 @@
 
 namespace gantry {
 
-/// What a call that succeeded came back with.
+/// The result of a call that succeeded.
 struct CallAnswer {
   json value;
   Descriptors descriptors;
 };
 
 struct CallOptions {
-  Deadline deadline;  ///< none: as the host says for calls without one
+  Deadline deadline;  ///< none: the host's default deadline
   std::string traceparent;
   std::string idempotency_key;
   std::uint64_t client = 0;  ///< call back this client (Call::origin) instead of a service
-  Descriptors descriptors;   ///< duplicates of them go along
-  /// Set: opened as a stream, and so many items may come at first. These then run serially.
+  Descriptors descriptors;   ///< duplicates of these go with the call
+  /// Set: the call is opened as a stream, and this many items may come at first. The callbacks then
+  /// run serially.
   std::optional<std::uint32_t> stream_credit;
   std::move_only_function<void(json item)> on_item;
   std::move_only_function<void()> on_end;                       ///< the other side sends no more items
-  std::move_only_function<void(std::uint32_t more)> on_credit;  ///< so many more items may be sent
+  std::move_only_function<void(std::uint32_t more)> on_credit;  ///< this many more items may be sent
   std::move_only_function<void(const json&)> on_progress;
 };
 
@@ -78,7 +80,7 @@ class OutgoingTable {
     calls_.erase(it);
     return call;
   }
-  /// Serially: what the host says of one of them.
+  /// Handles the host's message about one of these calls. Serial.
   void deliver(const gantry_msg& msg, Descriptors descriptors) {
     const auto call = msg.kind == GANTRY_RESPONSE ? take(msg.id) : find(msg.id);
     if (!call) return;
@@ -113,7 +115,8 @@ class OutgoingTable {
         return;
     }
   }
-  /// The plugin ends: callbacks that hold what holds this table would keep each other alive.
+  /// The plugin ends. Callbacks that own the owner of this table would keep each other alive, so
+  /// they are destroyed.
   void clear() {
     std::unordered_map<std::uint64_t, std::shared_ptr<Outgoing>> calls;
     {
@@ -136,18 +139,19 @@ class OutgoingTable {
 
 }  // namespace detail
 
-/// Steers a call that the plugin has made. Letting it go does not cancel.
+/// Steers a call that the plugin has made. Dropping it does not cancel the call.
 class OutgoingCall {
  public:
   OutgoingCall(const gantry_host* host, std::uint64_t id) : host_(host), id_(id) {}
   [[nodiscard]] std::uint64_t id() const { return id_; }
 
-  /// The answer is `cancelled`, unless it is on its way already.
+  /// Cancels the call. Its answer is `cancelled`, unless an answer is on its way already.
   void cancel() const {
     const auto msg = detail::make_msg(GANTRY_CANCEL, id_);
     (void)host_->send(host_->ctx, &msg);
   }
-  /// One item of the plugin's own stream. `overloaded`: no credit; on_credit will say. `unavailable`: the call is over.
+  /// Sends one item of the plugin's own stream. `overloaded`: no credit; on_credit is called when
+  /// there is some. `unavailable`: the call is over.
   Result<void> item(const json& value) const {
     const std::string text = dump_json(value);
     auto msg = detail::make_msg(GANTRY_ITEM, id_);
@@ -164,13 +168,13 @@ class OutgoingCall {
                     "the host refused an item: it is malformed, or larger than a message may be");
     }
   }
-  /// No more items come from here.
+  /// Ends the plugin's own stream.
   void end() const {
     auto msg = detail::make_msg(GANTRY_ITEM, id_);
     msg.flags = GANTRY_END;
     (void)host_->send(host_->ctx, &msg);
   }
-  /// The callee may send `items` more.
+  /// Lets the callee send `items` more items.
   void grant(std::uint32_t items) const {
     auto msg = detail::make_msg(GANTRY_CREDIT, id_);
     msg.credit = items;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/pool.hpp: handlers that block or compute run on a pool of the plugin's own.
+// gantry/plugin/pool.hpp: a thread pool of the plugin's own, for handlers that block or compute.
 //
 //   d.method("index.build", gantry::on_pool(&Index::build));   // Result<Built> build(const BuildParams&, Call&)
 //
-// The params are read, and refused, serially. The handler runs on one of at most kPoolThreads threads, beside the
-// plugin's other handlers and beside itself: what they share is locked. It does not own its call: its result answers.
-// call.cancelled() and call.cancel_token() tell it to end; stream.send() waits for the caller's credit.
+// The params are read, and refused, serially. The handler runs on one of at most kPoolThreads
+// threads, concurrently with the plugin's other handlers and with other runs of itself: shared
+// state needs a lock. The handler does not own its call: its result is the answer. call.cancelled()
+// and call.cancel_token() tell it to end; stream.send() waits for the caller's credit.
 //
 // Full: kPoolQueue calls may wait; more are refused with `overloaded`.
 // Exceptions: a handler that throws answers `internal`.
-// Stopping: calls that wait or run are cancelled, and the answer to `stop` waits for those that run. They are joined
-//   before the plugin's object goes.
+// Stopping: calls that wait or run are cancelled, and the answer to `stop` waits for those that
+//   run. The threads are joined before the plugin's object is destroyed.
 #pragma once
 
 #include <gantry/plugin/handler.hpp>
@@ -58,7 +59,7 @@ struct Handler<T, OnPool<F>> : HandlerTypes<T, F> {
   static_assert(!Types::is_coroutine, "a coroutine runs serially: it needs no pool");
 
   struct Job {
-    std::shared_ptr<void> engaged;  // let go last: after the answer
+    std::shared_ptr<void> engaged;  // released last: after the answer
     F handler;
     T* self;
     typename Types::Params params;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/process.hpp: helper processes, which the host starts for a plugin that has the grant `processes`: a
-// plugin in a process of its own cannot start any itself. They run with no more than the plugin was granted, and of
-// that with what is asked for here.
+// gantry/plugin/process.hpp: helper processes, which the host starts for a plugin that has the
+// grant `processes`: a plugin in a process of its own cannot start any itself. A helper has only
+// those of the plugin's grants that its request asks for.
 //
 //   gantry::spawn_process(host, {.name = "server", .argv = {"clangd"}, .cwd = root, .read = {root}},
 //                         [](gantry::Result<gantry::HelperProcess> server) { ... });
 //
 // Thread rule: any thread, as Host; `done` runs serially with the plugin's handlers.
-// Bounds: 112 helpers of a plugin, 256 of a host. One that no instance of the plugin has asked for is killed after a
-//   minute; all of them die with the host.
-// Never: anything that a helper has started lives on after await_process() has told of its end.
+// Bounds: 112 helpers of a plugin, 256 of a host. A helper that no instance of the plugin has asked
+//   for is killed after a minute; all of them die with the host.
+// Never: a process that the helper has started lives on after await_process() has reported the
+//   helper's end.
 #pragma once
 
 #include <cstdint>
@@ -25,10 +26,10 @@
 namespace gantry {
 
 struct ProcessRequest {
-  std::string name{};                        ///< the plugin's own name for it
+  std::string name{};                        ///< the plugin's own name for the helper
   std::vector<std::string> argv{};           ///< a program, on the PATH or by its path, and its arguments
   std::string cwd{};                         ///< empty: the plugin's own folder
-  std::map<std::string, std::string> env{};  ///< besides what every process needs: PATH, HOME, ...
+  std::map<std::string, std::string> env{};  ///< besides the variables that every process needs: PATH, HOME, ...
   bool one_socket = false;                   ///< stdin and stdout are one socket
   std::vector<std::string> read{};           ///< folders and files, besides the system's and the plugin's own folder
   std::vector<std::string> write{};
@@ -39,12 +40,12 @@ struct ProcessRequest {
 struct HelperProcess {
   std::string name;
   int pid = -1;
-  bool warm = false;      ///< it ran already: an earlier call has started it, perhaps of an instance that is gone
-  std::string note = {};  ///< what that one has noted (note_process)
-  std::vector<std::string> write = {};  ///< where it may write: what was asked for and is granted, as of its start
+  bool warm = false;                    ///< an earlier call has started the helper, perhaps of an instance that is gone
+  std::string note = {};                ///< the last note of that instance (note_process)
+  std::vector<std::string> write = {};  ///< where the helper may write: asked for and granted when it started
   Descriptor
       input;  ///< a socket. The host keeps a copy of it: shutdown(SHUT_WR) ends the helper's input, close() does not
-  Descriptor output;  ///< a pipe; with `one_socket` nothing: it is `input`
+  Descriptor output;  ///< a pipe; with `one_socket` empty: `input` serves both directions
   Descriptor errors;  ///< a pipe
 };
 
@@ -53,9 +54,10 @@ struct ProcessEnd {
   std::optional<int> signal;
 };
 
-/// The helper that runs under this name, or a new one. `done`: `not_found`, no such program; `permission_denied`, the
-/// plugin may not; `conflict`, another command runs under this name; `overloaded`, too many run. An error here: the
-/// call was not made, and `done` is not run.
+/// Gives `done` the helper that runs under this name, or starts one. Errors of `done`: `not_found`:
+/// no such program; `permission_denied`: the plugin lacks the grant; `conflict`: another command
+/// runs under this name; `overloaded`: too many run. An error returned here: the call was not made,
+/// and `done` is not run.
 inline Result<void> spawn_process(const Host& host, const ProcessRequest& request,
                                   std::move_only_function<void(Result<HelperProcess>)> done) {
   json params{{"name", request.name}, {"argv", request.argv}, {"network", request.network}};
@@ -85,7 +87,8 @@ inline Result<void> spawn_process(const Host& host, const ProcessRequest& reques
   return made ? Result<void>() : std::unexpected(made.error());
 }
 
-/// `done` runs when the helper has ended: perhaps never. `not_found`: there was none, or its end is long ago.
+/// `done` runs when the helper has ended, so perhaps never. `not_found`: there was none, or its end
+/// is long ago.
 inline Result<void> await_process(const Host& host, const std::string& name,
                                   std::move_only_function<void(Result<ProcessEnd>)> done) {
   auto made =
@@ -99,14 +102,15 @@ inline Result<void> await_process(const Host& host, const std::string& name,
   return made ? Result<void>() : std::unexpected(made.error());
 }
 
-/// What the next instance is to know of it if this one dies: it gets the last note with the helper, and in
-/// `process.list`. Where it does not run in a process of its own it gets none: a thread of this one may live on then.
-/// At most 64 KiB.
+/// Leaves a note for the plugin's next instance, if this one dies: that instance receives the last
+/// note with the helper, and in `process.list`. The note of an instance that runs inside the host
+/// is dropped when it leaves, because a thread of it may live on then. At most 64 KiB.
 inline void note_process(const Host& host, const std::string& name, const std::string& note) {
   (void)host.call("process.note", {{"name", name}, {"note", note}}, {}, nullptr);
 }
 
-/// To its group; SIGKILL ends all that it has started as well.
+/// Sends `signal` to the helper's process group; SIGKILL ends all processes that it has started as
+/// well.
 inline void signal_process(const Host& host, const std::string& name, int signal) {
   (void)host.call("process.kill", {{"name", name}, {"signal", signal}}, {}, nullptr);
 }

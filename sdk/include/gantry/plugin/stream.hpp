@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/stream.hpp: a call whose items are of one type. A handler that takes one declares, with it, that its
-// method may be opened as a stream, and what the items look like.
+// gantry/plugin/stream.hpp: a call whose items have one type. A handler that takes a Stream<Item>
+// thereby declares that its method may be opened as a stream, and the schema of its items.
 //
 // Thread rule: as Call.
 #pragma once

@@ -7,10 +7,12 @@
 //   if (!started) return std::unexpected(started.error());
 //   thread_ = std::move(*started);
 //
-// Thread rule: start, stop and the destructor serially with the plugin's handlers; the token may be asked anywhere.
-// Life: stop() and the destructor ask the token to stop and wait for the thread: what it waits for must hear of the
-//   token. Declare it last in the plugin's class, so that it goes first.
-// Exceptions: one that leaves the body ends the thread, and is logged.
+// Thread rule: start, stop and the destructor serially with the plugin's handlers; the token may be
+//   used on any thread.
+// Life: stop() and the destructor cancel the token and wait for the thread: operations that the
+//   thread waits in must heed the token. Declare the PluginThread last in the plugin's class, so
+//   that it is destroyed first.
+// Exceptions: an exception that leaves the body ends the thread, and is logged.
 #pragma once
 
 #include <pthread.h>
@@ -33,7 +35,8 @@ namespace gantry {
 class PluginThread {
  public:
   struct Options {
-    /// SCHED_FIFO, 1 to 99. A system that does not allow it (RLIMIT_RTPRIO) gives an ordinary thread, and a log line.
+    /// SCHED_FIFO, 1 to 99. A system that does not allow it (RLIMIT_RTPRIO) starts an ordinary
+    /// thread, and a log line says so.
     std::optional<int> real_time_priority;
   };
 
@@ -50,7 +53,7 @@ class PluginThread {
   }
   ~PluginThread() { stop(); }
 
-  /// The system shows the first 15 bytes of `name`. `unavailable`: it starts no more threads.
+  /// The system shows the first 15 bytes of `name`. `unavailable`: the system gives no thread.
   [[nodiscard]] static Result<PluginThread> start(const Host& host, std::string_view name,
                                                   std::move_only_function<void(CancelToken)> body,
                                                   const Options& options) {
@@ -61,7 +64,7 @@ class PluginThread {
         (void)pthread_setname_np(pthread_self(), shown.c_str());
         std::string what;
         try {
-          auto own = std::move(run);  // what it holds goes here, and not when it is joined
+          auto own = std::move(run);  // its captures are destroyed here, not when it is joined
           own(token);
           return;
         } catch (const std::exception& e) {
@@ -91,13 +94,13 @@ class PluginThread {
     return start(host, name, std::move(body), Options{});
   }
 
-  /// Asks it to stop and waits. Nothing when it has not been started.
+  /// Cancels the token and joins the thread. Does nothing when the thread has not been started.
   void stop() {
     if (!thread_.joinable()) return;
     thread_.request_stop();
     thread_.join();
   }
-  /// Was the real-time priority that was asked for given?
+  /// True: the real-time priority that was asked for was given.
   [[nodiscard]] bool real_time() const { return real_time_; }
   [[nodiscard]] bool joinable() const { return thread_.joinable(); }
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/testing/core.hpp: what a plugin under test runs on (gantry/testing.hpp): a serial thread, timers, and what the
-// test keeps of it.
+// gantry/testing/core.hpp: the surroundings of a plugin under test (gantry/testing.hpp): a serial
+// thread, timers, and the records that the test reads.
 //
-// Thread rule: any thread; mutex_ guards all that changes, and is never held while the plugin is called.
-// Bounds: the last kMaxMessages messages are kept; all else is bounded by what the test lets come.
+// Thread rule: any thread; mutex_ guards all state that changes, and is never held while the plugin
+// is called.
+// Bounds: the last kMaxMessages messages are kept; the test bounds everything else.
 #pragma once
 
 #include <array>
@@ -28,7 +29,8 @@ namespace gantry::testing::detail {
 
 class HostCore {
  public:
-  /// Waits until `condition` holds; it is asked again after each message from the plugin.
+  /// Waits until `condition` holds; the condition is checked again after each message from the
+  /// plugin.
   template <class F>
   void wait(const char* what, F&& condition) {
     const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -37,7 +39,8 @@ class HostCore {
       Lock lock(mutex_);
       const auto seen = activity_;
       while (activity_ == seen) {
-        // Conditions may depend on what the plugin does without a message: look again now and then.
+        // Conditions may depend on the plugin's actions without a message: check again now and
+        // then.
         if (!changed_.wait_until(mutex_, std::chrono::steady_clock::now() + std::chrono::milliseconds(20))) break;
       }
       if (std::chrono::steady_clock::now() > until) throw std::runtime_error(std::string("waited in vain for ") + what);
@@ -76,7 +79,7 @@ class HostCore {
     }
     changed_.notify_all();
   }
-  /// What `send` or `post` answers where the lane takes nothing.
+  /// The result of `send` or `post` where the lane takes nothing; empty: it takes messages.
   [[nodiscard]] std::optional<std::int32_t> refusal(Lane lane) GANTRY_REQUIRES(mutex_) {
     if (closed_ || gate(lane) == Gate::closed) return GANTRY_CLOSED;
     if (gate(lane) == Gate::full) return GANTRY_FULL;
@@ -110,7 +113,7 @@ class HostCore {
     changed_.notify_all();
     return id;
   }
-  /// The one that is due by `time` and comes first.
+  /// The earliest timer that is due by `time`.
   [[nodiscard]] std::optional<Timer> take_timer(TimePoint time) GANTRY_REQUIRES(mutex_) {
     const auto first = first_timer();
     if (first == timers_.end() || first->second.at > time) return std::nullopt;
@@ -127,7 +130,7 @@ class HostCore {
     return first;
   }
 
-  /// Hands a message to the plugin, with descriptors, unless that is gone. Serially.
+  /// Hands a message to the plugin, with descriptors, unless the plugin is gone. Serial.
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors = {}) {
     if (plugin_ == nullptr) return GANTRY_CLOSED;
     came_ = std::move(descriptors);
@@ -171,7 +174,7 @@ class HostCore {
     return status;
   }
 
-  /// The serial thread.
+  /// The loop of the serial thread.
   void run() {
     while (auto task = next_task()) task();
   }
@@ -186,7 +189,7 @@ class HostCore {
   std::uint64_t activity_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool quit_ GANTRY_GUARDED_BY(mutex_) = false;
   bool paused_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;  ///< what was taken runs before `destroy`, nothing is taken any more
+  bool closed_ GANTRY_GUARDED_BY(mutex_) = false;  ///< posts that were taken run before `destroy`; no more are taken
   std::array<Gate, 4> gates_ GANTRY_GUARDED_BY(mutex_){};
   TimePoint now_ GANTRY_GUARDED_BY(mutex_){std::chrono::hours(1)};
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
@@ -204,13 +207,13 @@ class HostCore {
   std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);        ///< by it
   std::vector<std::uint64_t> given_streams_ GANTRY_GUARDED_BY(mutex_);
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool next_comes_ GANTRY_GUARDED_BY(mutex_) = true;  ///< another instance, after it
-  Descriptors came_;                                  ///< serial: with what is being delivered
+  bool next_comes_ GANTRY_GUARDED_BY(mutex_) = true;  ///< another instance comes after this one
+  Descriptors came_;                                  ///< serial: descriptors of the message that is being delivered
   std::thread serial_;
-  std::map<std::string, OnCall> on_calls_ GANTRY_GUARDED_BY(mutex_);  ///< goes first: what they hold may still reply
+  std::map<std::string, OnCall> on_calls_ GANTRY_GUARDED_BY(mutex_);  ///< destroyed first: the handlers may still reply
 
  private:
-  /// Waits for it; empty: it is over.
+  /// Waits for a task; empty: the thread is to end.
   [[nodiscard]] Task next_task() {
     Lock lock(mutex_);
     while ((queue_.empty() || paused_) && !quit_) {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/testing/ends.hpp: the test's ends of calls (gantry/testing.hpp): of those that it makes, and of those that its
-// plugin makes.
+// gantry/testing/ends.hpp: the test's ends of calls (gantry/testing.hpp): of calls that the test
+// makes, and of calls that its plugin makes.
 //
-// Thread rule: any thread. An end is a handle: copies are the same end, and none outlives its TestHost.
+// Thread rule: any thread. An end is a handle: copies are the same end, and none outlives its
+// TestHost.
 #pragma once
 
 #include <gantry/testing/port.hpp>
@@ -14,11 +15,11 @@
 
 namespace gantry::testing {
 
-/// What the ends of every call have: items from the plugin, and items to it.
+/// The functions of both kinds of ends: items from the plugin, and items to it.
 class CallEnd {
  protected:
   using OpenCall = detail::OpenCall;
-  /// Calls `body` with what is kept of the call.
+  /// Calls `body` with the record of the call.
   template <class F>
   auto look(F&& body) const {
     Lock lock(host_->mutex_);
@@ -32,7 +33,7 @@ class CallEnd {
   CallEnd(detail::HostPort& host, std::uint64_t id) : host_(&host), id_(id) {}
   [[nodiscard]] std::uint64_t id() const { return id_; }
 
-  /// The next item from the plugin, waiting for it; empty when none comes any more.
+  /// Waits for the next item from the plugin; empty when none comes any more.
   std::optional<json> next() {
     std::optional<json> item;
     host_->wait("an item", [&] {
@@ -45,40 +46,40 @@ class CallEnd {
     });
     return item;
   }
-  /// Items that have come and were not read.
+  /// The number of items that have come and were not read.
   [[nodiscard]] std::size_t waiting() const {
     return look([](OpenCall& call) { return call.items.size(); });
   }
-  /// Has the plugin said that it sends no more items?
+  /// True: the plugin has ended its stream.
   [[nodiscard]] bool ended() const {
     return look([](OpenCall& call) { return call.items_ended; });
   }
-  /// Lets the plugin send so many more. An end that gives no credit stalls.
+  /// Lets the plugin send `items` more. A call without credit stalls.
   void credit(std::uint32_t items) {
     look([&](OpenCall& call) { call.credit += items; });
     host_->deliver(GANTRY_CREDIT, id_, 0, items, "");
   }
-  /// How many it may still send.
+  /// The number of items that the plugin may still send.
   [[nodiscard]] std::uint32_t credit_left() const {
     return look([](OpenCall& call) { return call.credit; });
   }
-  /// Takes that back, unsaid: what the plugin sends next finds the end full (GANTRY_FULL).
+  /// Takes the credit back without a message: the plugin's next item is refused with GANTRY_FULL.
   void fill() {
     look([](OpenCall& call) { call.credit = 0; });
   }
-  /// Nobody listens any more: what the plugin says of this call is GANTRY_CLOSED from here on, and to it the call is
-  /// cancelled when it asks. It is not told.
+  /// From here on the plugin's messages about this call are refused with GANTRY_CLOSED, and the
+  /// call is cancelled when the plugin asks. The plugin gets no message of it.
   void close() {
     look([](OpenCall& call) { call.closed = true; });
   }
 
-  /// How many items the plugin takes.
+  /// The number of items that the plugin takes.
   [[nodiscard]] std::uint64_t granted() const {
     return look([](OpenCall& call) { return call.granted; });
   }
-  /// Sends an item to the plugin. False: it gives no credit.
+  /// Sends an item to the plugin. False: the plugin has given no credit.
   [[nodiscard]] bool try_send(const json& item) { return try_send_text(item.dump()); }
-  /// The same of JSON as text, which is sent as it is.
+  /// As try_send(), with the text of the JSON, which is sent as it is.
   [[nodiscard]] bool try_send_text(const std::string& item) {
     const bool may = look([](OpenCall& call) {
       if (call.granted == 0) return false;
@@ -88,27 +89,28 @@ class CallEnd {
     if (may) host_->deliver(GANTRY_ITEM, id_, 0, 0, item);
     return may;
   }
-  /// Sends an item to the plugin, waiting for its credit. Nothing is sent when the call is over before.
+  /// Sends an item to the plugin, and waits for its credit. Nothing is sent when the call ends
+  /// before.
   void send(const json& item) { send_text(item.dump()); }
   void send_text(const std::string& item) {
     host_->wait("credit from the plugin", [&] {
       return try_send_text(item) || look([](OpenCall& call) { return call.result.has_value() || call.closed; });
     });
   }
-  /// No more items come from here.
+  /// Ends the test's stream.
   void end() { host_->deliver(GANTRY_ITEM, id_, GANTRY_END, 0, ""); }
 
-  /// Those that the plugin has sent along: with its answer, or with its call.
+  /// The descriptors that the plugin has sent with its answer, or with its call.
   [[nodiscard]] Descriptors take_descriptors() {
     return look([](OpenCall& call) { return std::exchange(call.descriptors, {}); });
   }
 };
 
-/// A call that the test has made. Letting it go does not cancel it.
+/// A call that the test has made. Dropping it does not cancel the call.
 class TestStream : public CallEnd {
  public:
   using CallEnd::CallEnd;
-  /// The answer, waiting for it.
+  /// Waits for the answer.
   Result<json> result() {
     std::optional<Result<json>> result;
     host_->wait("an answer", [&] {
@@ -152,15 +154,15 @@ class MadeCall : public CallEnd {
   [[nodiscard]] std::string traceparent() const {
     return look([](OpenCall& call) { return call.traceparent; });
   }
-  /// What its deadline left when it was made; negative: it has none.
+  /// The time that the call's deadline left when the call was made; negative: no deadline.
   [[nodiscard]] Duration budget() const {
     return look([](OpenCall& call) { return Duration(call.budget_ns); });
   }
-  /// Has the plugin lost interest? An answer is still owed.
+  /// True: the plugin has cancelled the call. An answer is still owed.
   [[nodiscard]] bool cancelled() const {
     return look([](OpenCall& call) { return call.cancelled; });
   }
-  /// Answers. Only the first answer counts.
+  /// Answers the call. Only the first answer counts.
   void answer(Result<CallAnswer> answer) { host_->answer_own(id_, std::move(answer)); }
   void answer(json value) { answer(Result<CallAnswer>(CallAnswer{std::move(value), {}})); }
   void progress(const json& how_far) { host_->deliver(GANTRY_PROGRESS, id_, 0, 0, how_far.dump()); }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/testing/port.hpp: the host's side of gantry/abi.h for a plugin under test (gantry/testing.hpp).
+// gantry/testing/port.hpp: the host's side of gantry/abi.h for a plugin under test
+// (gantry/testing.hpp).
 //
 // Thread rule: any thread.
 #pragma once
@@ -74,7 +75,7 @@ class HostPort : public HostCore {
     return id;
   }
 
-  /// Of a call that the plugin has made. Only the first one counts.
+  /// Answers a call that the plugin has made. Only the first answer counts.
   void answer_own(std::uint64_t id, Result<CallAnswer> answer) {
     {
       Lock lock(mutex_);
@@ -94,7 +95,7 @@ class HostPort : public HostCore {
       (void)hand(msg, got ? std::move(got->descriptors) : Descriptors{});
     });
   }
-  /// Those that wait for an answer are put to the handlers of their methods.
+  /// Passes the calls that wait for an answer to the handlers of their methods.
   void ask_for_held() {
     std::vector<std::uint64_t> held;
     {
@@ -196,7 +197,7 @@ class HostPort : public HostCore {
     return &table;
   }
 
-  /// Whatever the plugin sends.
+  /// Handles any message of the plugin; returns enum gantry_sent.
   std::int32_t take(const gantry_msg& msg, Descriptors descriptors) {
     const auto text = gantry::detail::to_view(msg.payload);
     auto payload = text.empty() ? Result<json>(json()) : parse_json(text);
@@ -299,7 +300,7 @@ class HostPort : public HostCore {
     return GANTRY_OK;
   }
 
-  /// Puts a call of the plugin's to whoever stands for its method.
+  /// Passes a call of the plugin to the handler of its method.
   void ask(std::uint64_t id) {
     post([this, id] {
       OnCall handler;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/testing/records.hpp: what a test sees of what its plugin has sent (gantry/testing.hpp).
+// gantry/testing/records.hpp: a test's records of what its plugin has sent (gantry/testing.hpp).
 //
 // Thread rule: values.
 #pragma once
@@ -20,10 +20,11 @@ namespace gantry::testing {
 
 enum class Time { manual, real };
 
-/// What a plugin sends to its host; each has an end that the test may fill, stall, close and open.
+/// The kinds of messages that a plugin sends to its host. The test may fill, stall, close and open
+/// each lane.
 enum class Lane { events, calls, posts, timers };
 
-/// One that the plugin has published.
+/// An event that the plugin has published.
 struct Event {
   std::string topic;
   std::string epoch;
@@ -32,50 +33,52 @@ struct Event {
   std::uint64_t answers = 0;  ///< how many calls the plugin had answered before it
 };
 
-/// One message of the plugin's, and what the host said to it.
+/// One message of the plugin, and the host's result for it.
 struct Message {
   gantry_kind kind{};
   std::uint64_t id = 0;
   std::string topic;        ///< of a call and an event
-  json payload;             ///< null: it had none, or was malformed
-  std::int32_t status = 0;  ///< of an answer: 0, or the error
+  json payload;             ///< null: there was no payload, or it was malformed
+  std::int32_t status = 0;  ///< of an answer: 0, or the error code
   std::uint16_t flags = 0;
   std::uint32_t credit = 0;
   std::int32_t sent = GANTRY_OK;  ///< enum gantry_sent
 };
 
-/// How a test calls, besides method and params.
+/// Options of a test's call, besides method and params.
 struct CallWith {
-  std::optional<std::uint32_t> credit{};  ///< opened as a stream: so many items may come at first
+  std::optional<std::uint32_t> credit{};  ///< set: opened as a stream, and this many items may come at first
   Duration budget = Duration(-1);         ///< negative: no deadline
   std::uint64_t origin = 1;
   std::string traceparent{};
   std::string idempotency_key{};
   Descriptors descriptors{};  ///< the plugin's from here on
-  /// A stream that the instance before has given (TestHost::given_streams): its id. `credit` is what is left of it.
+  /// The id of a stream that the instance before has given (TestHost::given_streams). `credit` is
+  /// what is left of it.
   std::optional<std::uint64_t> resumes{};
   std::string raw_params{};  ///< not empty: the params as a client wrote them, in place of the document
 };
 
 /// Answers a call that the plugin has made: once, from any thread.
 using Reply = std::function<void(Result<CallAnswer>)>;
-/// Stands for the host, or for another plugin's method. Runs serially with the plugin's handlers.
+/// Answers in place of the host, or of another plugin's method. Runs serially with the plugin's
+/// handlers.
 using OnCall = std::function<void(const json& params, Reply reply)>;
 
 namespace detail {
 
-/// One call, made to the plugin or by it, as its other end has it.
+/// The record of one call, made to the plugin or by it.
 struct OpenCall {
   std::deque<std::string> items;  ///< from the plugin, not read yet
   std::vector<json> progress;
   bool items_ended = false;
   std::optional<Result<json>> result;
-  std::uint32_t credit = 0;   ///< the plugin may send so many items
-  std::uint64_t granted = 0;  ///< the test may send so many
+  std::uint32_t credit = 0;   ///< the number of items that the plugin may send
+  std::uint64_t granted = 0;  ///< the number of items that the test may send
   bool cancelled = false;     ///< by its caller
   bool closed = false;        ///< nobody listens any more
   Descriptors descriptors{};  ///< that came from the plugin
-  // Of one that the plugin has made.
+  // Set for a call that the plugin has made.
   std::string method{};
   json params{};
   bool stream = false;
@@ -83,7 +86,7 @@ struct OpenCall {
   std::string traceparent{};
   std::string idempotency_key{};
   std::int64_t budget_ns = -1;
-  bool held = false;  ///< nobody has been asked to answer it
+  bool held = false;  ///< no handler has been asked to answer the call
 };
 
 }  // namespace detail

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Boost.Asio's channels and C++20 coroutines. ct: one io_context with one thread and channels without locks; mt2: one
-// io_context that two threads run, and concurrent channels. Nothing closes a channel: in Boost 1.81 that loses what is
-// in it, so receivers count.
+// Boost.Asio's channels and C++20 coroutines. ct: one io_context with one thread and channels
+// without locks; mt2: one io_context on two threads, and concurrent channels. No program closes a
+// channel, because in Boost 1.81 that loses the values in it; receivers count instead.
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -29,7 +29,8 @@ template <int Threads, class T>
 using Channel = std::conditional_t<Threads == 1, asio::experimental::channel<Executor, void(error_code, T)>,
                                    asio::experimental::concurrent_channel<Executor, void(error_code, T)>>;
 
-/// Runs everything that was spawned on `context`, timed; the other threads are started before the clock.
+/// Runs and times everything that was spawned on `context`; the other threads are started before
+/// the timer.
 template <int Threads>
 void run_all(asio::io_context& context, peer::Timer& timer) {
   peer::Team others(Threads - 1, [&](std::size_t) { context.run(); });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Connections of sd-bus on one thread. Each is processed until nothing is left to do before the
-// thread sleeps, by sd_bus_get_fd() and sd_bus_get_events(); under sd-event a connection would
-// handle one message per turn of the loop.
+// Several sd-bus connections on one thread. Each is processed completely before the thread sleeps,
+// by sd_bus_get_fd() and sd_bus_get_events(); under sd-event a connection would handle one message
+// per turn of the loop.
 #pragma once
 
 #include <sys/epoll.h>
@@ -20,12 +20,12 @@ inline constexpr const char* kInterface = "gantry.bench.Echo";
 
 class Connections {
  public:
-  /// wait() also says when the descriptor `other` is ready.
+  /// wait() also reports when the descriptor `other` is ready.
   explicit Connections(int other = -1) {
     epoll_event event{EPOLLIN, {.ptr = nullptr}};
     if (other >= 0) ::epoll_ctl(epoll_, EPOLL_CTL_ADD, other, &event);
   }
-  /// False: it cannot be used.
+  /// False: the connection cannot be used.
   [[nodiscard]] bool add(sd_bus* bus) {
     auto& one = all_.emplace_back(Connection{bus, 0});
     epoll_event event{0, {.ptr = &one}};
@@ -33,7 +33,7 @@ class Connections {
   }
 
   enum class Happened { kMessages, kOther, kNothing, kClosed };
-  /// Sleeps until something comes, at most so long, and processes all of it.
+  /// Sleeps until something arrives, at most `milliseconds`, and processes all of it.
   [[nodiscard]] Happened wait(int milliseconds) {
     std::array<epoll_event, 64> events{};
     const int ready = ::epoll_wait(epoll_, events.data(), events.size(), milliseconds);
@@ -50,7 +50,7 @@ class Connections {
     }
     return happened;
   }
-  /// After calls were started outside wait().
+  /// Called after calls were started outside wait().
   [[nodiscard]] bool process_all() {
     for (auto& one : all_) {
       if (!process(one)) return false;
@@ -71,7 +71,7 @@ class Connections {
     if (events < 0) return false;
     if (events == one.events) return true;
     one.events = events;
-    // The bits of poll are those of epoll.
+    // The bits of poll equal those of epoll.
     epoll_event event{static_cast<std::uint32_t>(events), {.ptr = &one}};
     return ::epoll_ctl(epoll_, EPOLL_CTL_MOD, sd_bus_get_fd(one.bus), &event) == 0;
   }

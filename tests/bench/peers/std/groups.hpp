@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The C++ standard library as a peer: what each file of this folder can run.
+// The C++ standard library as a peer: the groups of workloads that the files of this folder can
+// run.
 #pragma once
 
 #include "tests/bench/peers/common.hpp"
