@@ -19,6 +19,7 @@ gantry_add_test(test_host
   processes/key_commands.cpp
   processes/launcher_life.cpp
   processes/launcher_profile.cpp
+  protocols/rpc/call_costs.cpp
   protocols/rpc/calls.cpp
   protocols/rpc/envelope.cpp
   protocols/rpc/unix_server.cpp
@@ -50,7 +51,9 @@ gantry_add_test(test_host
   LIBS gantry_cli LABELS concurrency)
 add_dependencies(test_host gantry
   echo faulty busy hasty plain clingy meddler leaning lsp_shaped slow_stream ledger typed resumed v1 bad
-  prober asker keyed keeper loafer key_holder not_a_plugin other_abi other_magic)
+  quick prober asker keyed keeper loafer key_holder not_a_plugin other_abi other_magic)
+# Plugins that are loaded into the test find it.
+target_link_options(test_host PRIVATE -Wl,--export-dynamic-symbol=gantry_test_lock_taken)
 get_property(mortal_plugins GLOBAL PROPERTY GANTRY_MORTAL_PLUGINS)
 add_dependencies(test_host ${mortal_plugins})
 get_property(starter_plugins GLOBAL PROPERTY GANTRY_STARTER_PLUGINS)

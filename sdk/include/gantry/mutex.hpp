@@ -96,6 +96,7 @@ class GANTRY_CAPABILITY("mutex") Mutex {
   }
   void taken() {
     add(holds_);
+    detail::count_lock(name_);
 #if GANTRY_LOCK_ORDER
     detail::LockOrder::locked(this, name_);
 #endif

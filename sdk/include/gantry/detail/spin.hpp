@@ -19,7 +19,19 @@
 #include <ctime>
 #include <gantry/annotations.hpp>
 
+#if !defined(NDEBUG)
+// A test that counts locks defines this function, and exports it to the plugins that it loads.
+extern "C" __attribute__((weak)) void gantry_test_lock_taken(const char* name) noexcept;
+#endif
+
 namespace gantry::detail {
+
+/// Called for each lock that is taken. A release build has none of this.
+inline void count_lock([[maybe_unused]] const char* name) noexcept {
+#if !defined(NDEBUG)
+  if (gantry_test_lock_taken != nullptr) gantry_test_lock_taken(name);
+#endif
+}
 
 inline constexpr std::size_t kCacheLine = 64;
 
@@ -73,6 +85,7 @@ class GANTRY_CAPABILITY("spin lock") SpinLock {
   void lock() noexcept GANTRY_ACQUIRE() {
     if (taken_.exchange(true, std::memory_order_acquire)) [[unlikely]]
       lock_slowly();
+    count_lock("spin lock");
   }
   void unlock() noexcept GANTRY_RELEASE() { taken_.store(false, std::memory_order_release); }
 

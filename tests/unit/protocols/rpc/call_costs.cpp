@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// How many locks a common call takes, and how many allocations it makes, on the host's workers: from the bytes on the
+// socket to the answer's bytes, through an inline plugin that says nonblocking(). Debug builds count the locks,
+// builds with AddressSanitizer the allocations.
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+#include <set>
+#include <string>
+
+#include "host/runtime/worker.hpp"
+#include "tests/folders.hpp"
+#include "tests/unit/support/rpc_client.hpp"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define GANTRY_COUNTS_ALLOCATIONS 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define GANTRY_COUNTS_ALLOCATIONS 1
+#endif
+#endif
+#if GANTRY_COUNTS_ALLOCATIONS
+#include <sanitizer/allocator_interface.h>
+#endif
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+
+std::atomic<bool> g_counting{false};
+std::atomic<std::uint64_t> g_locks{0};
+std::atomic<std::uint64_t> g_allocations{0};
+/// The names of mutexes are literals: the addresses tell them apart.
+std::array<std::atomic<const char*>, 64> g_names{};
+std::array<std::atomic<std::uint64_t>, 64> g_counts{};
+
+[[nodiscard]] bool counts_here() { return g_counting.load(std::memory_order_relaxed) && Worker::current() != nullptr; }
+
+void note(const char* name) {
+  for (std::size_t i = 0; i < g_names.size(); ++i) {
+    const char* known = nullptr;
+    if (g_names[i].compare_exchange_strong(known, name) || known == name) {
+      ++g_counts[i];
+      return;
+    }
+  }
+}
+
+struct Counted {
+  double locks = 0;
+  double allocations = 0;
+  std::string names;
+};
+
+/// What one of `calls` calls costs, of which `depth` are open at once.
+[[nodiscard]] Counted cost_of(Raw& client, int calls, int depth) {
+  const auto rounds = [&](int count) {
+    for (int done = 0; done < count; done += depth) {
+      std::string text;
+      for (int i = 0; i < depth; ++i)
+        text += request(done + i, "quick.echo", {{"text", std::string(150, 'x')}}).dump() + "\n";
+      REQUIRE(client.send(text));
+      for (int i = 0; i < depth; ++i) REQUIRE(client.receive().contains("result"));
+    }
+  };
+  rounds(4 * depth);  // what is made once is there
+  g_locks = g_allocations = 0;
+  for (auto& count : g_counts) count = 0;
+  g_counting = true;
+  rounds(calls);
+  g_counting = false;
+  Counted out{static_cast<double>(g_locks) / calls, static_cast<double>(g_allocations) / calls, {}};
+  std::map<std::string, double> by_name;
+  for (std::size_t i = 0; i < g_names.size() && g_names[i] != nullptr; ++i)
+    by_name[g_names[i].load()] += static_cast<double>(g_counts[i]) / calls;
+  for (const auto& [name, count] : by_name) {
+    if (count >= 0.01) out.names += name + " " + std::to_string(count) + "; ";
+  }
+  return out;
+}
+
+}  // namespace
+
+extern "C" void gantry_test_lock_taken(const char* name) noexcept {
+  if (!counts_here()) return;
+  ++g_locks;
+  note(name);
+}
+
+TEST_CASE("rpc: a common call takes at most 8 locks and makes at most 10 allocations") {
+  TestDaemon t([](Config& c) { c.plugins["quick"].path = gantry::folders::build() + "/tests/plugins/more/quick.so"; });
+  Raw client(t.socket());
+  REQUIRE(client.line(request("first", "quick.echo")));
+  REQUIRE(client.receive().contains("result"));
+#if GANTRY_COUNTS_ALLOCATIONS
+  static const bool hooked = __sanitizer_install_malloc_and_free_hooks(
+                                 [](const volatile void*, std::size_t) {
+                                   if (counts_here()) ++g_allocations;
+                                 },
+                                 [](const volatile void*) {}) != 0;
+  REQUIRE(hooked);
+#endif
+  for (const int depth : {1, 64}) {
+    const Counted cost = cost_of(client, 640, depth);
+    CAPTURE(depth, cost.names);
+    if (std::getenv("GANTRY_PRINT_COUNTS") != nullptr)
+      std::printf("%d open: %.2f locks, %.2f allocations a call (%s)\n", depth, cost.locks, cost.allocations,
+                  cost.names.c_str());
+    REQUIRE(cost.locks > 1);  // they are counted
+    REQUIRE(cost.locks <= 8);
+#if GANTRY_COUNTS_ALLOCATIONS
+    REQUIRE(cost.allocations > 1);
+    REQUIRE(cost.allocations <= 10);
+#endif
+  }
+}
