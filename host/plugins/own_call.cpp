@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <gantry/plugin/call.hpp>
 #include <gantry/plugin/host.hpp>
-#include <limits>
 #include <utility>
 
 #include "host/plugins/plugin.hpp"
@@ -14,10 +13,6 @@ namespace gantry::host {
 using detail::make_msg;
 using detail::to_bytes;
 using detail::to_view;
-
-namespace {
-constexpr std::uint64_t kMostCredit = std::numeric_limits<std::uint32_t>::max();
-}
 
 void OwnCall::begun(CallPtr call) {
   bool unwanted = false;
@@ -44,13 +39,12 @@ std::int32_t OwnCall::take_item(std::string payload) {
   {
     Lock lock(mutex_);
     if (over_ || cancelled_) return GANTRY_CLOSED;
-    if (out_credit_ == 0 || !call_) return GANTRY_FULL;
-    --out_credit_;
+    if (!call_ || !out_credit_.take()) return GANTRY_FULL;
     call = call_;
   }
   if (call->send_item(std::move(payload))) return GANTRY_OK;
   Lock lock(mutex_);
-  ++out_credit_;
+  out_credit_.add(1);
   return GANTRY_FULL;
 }
 
@@ -124,8 +118,8 @@ void OwnCall::credit(std::uint32_t items) {
   {
     Lock lock(mutex_);
     if (over_ || cancelled_) return;
-    out_credit_ = std::min(out_credit_ + items, kMostCredit);
-    untold_credit_ = std::min(untold_credit_ + items, kMostCredit);
+    out_credit_.add(items);
+    untold_credit_.add(items);
     if (std::exchange(credit_waits_, true)) return;
   }
   const auto plugin = plugin_.lock();
@@ -134,7 +128,7 @@ void OwnCall::credit(std::uint32_t items) {
     {
       Lock lock(self->mutex_);
       self->credit_waits_ = false;
-      msg.credit = static_cast<std::uint32_t>(std::exchange(self->untold_credit_, 0));
+      msg.credit = self->untold_credit_.take_all();
     }
     if (msg.credit != 0) (void)p.hand(msg, {});
   });

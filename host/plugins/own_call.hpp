@@ -21,6 +21,7 @@
 #include <unordered_map>
 
 #include "host/calls/call.hpp"
+#include "host/calls/credit.hpp"
 
 namespace gantry::host {
 
@@ -62,8 +63,8 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   const std::weak_ptr<Plugin> plugin_;
   mutable Mutex mutex_;
   CallPtr call_ GANTRY_GUARDED_BY(mutex_);
-  std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< items that the plugin may send
-  std::uint64_t untold_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
+  Credit out_credit_ GANTRY_GUARDED_BY(mutex_);  ///< items that the plugin may send
+  Credit untold_credit_ GANTRY_GUARDED_BY(mutex_);
   bool credit_waits_ GANTRY_GUARDED_BY(mutex_) = false;  ///< one message will deliver all of it
   bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
   bool over_ GANTRY_GUARDED_BY(mutex_) = false;

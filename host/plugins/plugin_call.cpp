@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <gantry/plugin/host.hpp>
 #include <iterator>
-#include <limits>
 #include <utility>
 
 #include "host/plugins/plugin.hpp"
@@ -13,10 +12,6 @@ namespace gantry::host {
 
 using detail::make_msg;
 using detail::to_bytes;
-
-namespace {
-constexpr std::uint64_t kMostCredit = std::numeric_limits<std::uint32_t>::max();
-}  // namespace
 
 // -- an attempt -----------------------------------------------------------------------------------
 
@@ -43,7 +38,7 @@ void PluginCall::enter(Plugin& plugin) {
   opening_credit_ = *opening.stream_credit;
   Lock lock(mutex_);
   set_plugin();
-  out_credit_ += opening_credit_;
+  out_credit_.add(opening_credit_);
 }
 
 void PluginCall::begun(std::uint32_t attempt) {
@@ -60,7 +55,7 @@ void PluginCall::begun(std::uint32_t attempt) {
       Lock lock(mutex_);
       items = items_.size();
       end = owed && ended_ && !end_handed_;
-      credit = owed && (undelivered_credit_ != 0 || room_untold_);
+      credit = owed && (!undelivered_credit_.empty() || room_untold_);
     }
     for (; items != 0; --items) deliver_item();
     if (end) deliver_end();
@@ -127,8 +122,7 @@ Result<void> PluginCall::send_item(std::string payload) {
   {
     Lock lock(mutex_);
     if (is_over() || ended_) return {};  // it crossed the end on its way
-    if (in_credit_ == 0) return fail(ErrorKind::overloaded, "an item was sent without credit; wait for $/credit");
-    --in_credit_;
+    if (!in_credit_.take()) return fail(ErrorKind::overloaded, "an item was sent without credit; wait for $/credit");
     items_.push_back(std::move(payload));
     if ((mark(kSaid) & kBegun) == 0) return {};
   }
@@ -194,12 +188,12 @@ void PluginCall::give_credit(std::uint32_t items) {
     if ((word_.load(std::memory_order_acquire) & kAnswered) != 0) return;
     const bool held_back = std::exchange(held_back_, false);
     late = held_back && !late_.items.empty();
-    const bool waiting = undelivered_credit_ != 0 || room_untold_;
-    out_credit_ = std::min(out_credit_ + items, kMostCredit);
-    undelivered_credit_ = std::min(undelivered_credit_ + items, kMostCredit);
+    const bool waiting = !undelivered_credit_.empty() || room_untold_;
+    out_credit_.add(items);
+    undelivered_credit_.add(items);
     room_untold_ = room_untold_ || (held_back && !late);
     const bool begun = (mark(kSaid) & kBegun) != 0;
-    tell = begun && !waiting && (undelivered_credit_ != 0 || room_untold_);
+    tell = begun && !waiting && (!undelivered_credit_.empty() || room_untold_);
   }
   if (tell) deliver_credit();
   if (late) send_late();
@@ -212,7 +206,7 @@ void PluginCall::deliver_credit() {
       {
         Lock lock(self->mutex_);
         if (!self->is_with(p)) return;
-        msg.credit = static_cast<std::uint32_t>(std::exchange(self->undelivered_credit_, 0));
+        msg.credit = self->undelivered_credit_.take_all();
         if (!std::exchange(self->room_untold_, false) && msg.credit == 0) return;
       }
       (void)p.hand(msg, {});
@@ -277,8 +271,8 @@ void PluginCall::resume(const std::shared_ptr<Plugin>& heir) {
     plugin_ = heir;
     at_.store(heir.get(), std::memory_order_relaxed);
     // All that is left of it: what the instance before was not told of is part of that.
-    opening_credit_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(out_credit_, kMostCredit));
-    undelivered_credit_ = 0;
+    opening_credit_ = out_credit_.items();
+    undelivered_credit_ = Credit();
     room_untold_ = false;
   }
   const std::uint32_t attempt = attempt_of(word_.load(std::memory_order_acquire));
@@ -289,7 +283,7 @@ void PluginCall::resume(const std::shared_ptr<Plugin>& heir) {
 void PluginCall::resumed_by_host() {
   resumed_ = true;
   Lock lock(mutex_);
-  in_credit_ = kMostCredit;
+  in_credit_.add_all();
 }
 
 // -- what the plugin says -------------------------------------------------------------------------
@@ -303,14 +297,13 @@ std::int32_t PluginCall::take_item(std::string_view payload) {
   {
     Lock lock(mutex_);
     if (!is_listening()) return GANTRY_CLOSED;
-    if (out_credit_ == 0) return GANTRY_FULL;
+    if (out_credit_.empty()) return GANTRY_FULL;
   }
   if (!finds_room()) return GANTRY_FULL;
   {
     Lock lock(mutex_);
     if (!is_listening()) return GANTRY_CLOSED;
-    if (out_credit_ == 0) return GANTRY_FULL;
-    --out_credit_;
+    if (!out_credit_.take()) return GANTRY_FULL;
   }
   item(payload);
   return GANTRY_OK;
@@ -333,8 +326,7 @@ std::int32_t PluginCall::take_item_for_good(std::string payload) {
   {
     Lock lock(mutex_);
     if (!is_listening()) return GANTRY_CLOSED;
-    if (out_credit_ == 0) return GANTRY_FULL;
-    --out_credit_;
+    if (!out_credit_.take()) return GANTRY_FULL;
     late_.items.push_back(std::move(payload));
   }
   send_late();
@@ -387,7 +379,7 @@ std::int32_t PluginCall::take_credit(std::uint32_t items) {
   {
     Lock lock(mutex_);
     if (!is_listening()) return GANTRY_CLOSED;
-    in_credit_ = std::min(in_credit_ + items, kMostCredit);
+    in_credit_.add(items);
   }
   credit(items);
   return GANTRY_OK;

@@ -27,6 +27,7 @@
 #include <utility>
 
 #include "host/calls/call.hpp"
+#include "host/calls/credit.hpp"
 
 namespace gantry::host {
 
@@ -141,9 +142,9 @@ class PluginCall : public Call {
     std::optional<Result<Answer>> answer;
   };
   Late late_ GANTRY_GUARDED_BY(mutex_);
-  std::uint64_t out_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::uint64_t in_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::uint64_t undelivered_credit_ GANTRY_GUARDED_BY(mutex_) = 0;
+  Credit out_credit_ GANTRY_GUARDED_BY(mutex_);
+  Credit in_credit_ GANTRY_GUARDED_BY(mutex_);
+  Credit undelivered_credit_ GANTRY_GUARDED_BY(mutex_);
   bool ended_ GANTRY_GUARDED_BY(mutex_) = false;
   bool end_handed_ GANTRY_GUARDED_BY(mutex_) = false;
 };

@@ -15,11 +15,11 @@ using namespace gantry::host::test;
 
 namespace {
 
-/// One worker, and who watches it.
+/// Workers, and who watches them.
 struct RunningWorkers {
-  Workers workers{1};
+  explicit RunningWorkers(std::size_t count = 1) : workers(count) {}
+  Workers workers;
   std::thread thread{[this] { (void)workers.run([](std::string_view) {}); }};
-  RunningWorkers() = default;
   RunningWorkers(const RunningWorkers&) = delete;
   RunningWorkers& operator=(const RunningWorkers&) = delete;
   ~RunningWorkers() { end(); }
@@ -52,6 +52,35 @@ TEST_CASE("workers: an exception in a task is told, and its queue goes on, where
     REQUIRE(later);
     REQUIRE(told == 2);
   }
+}
+
+// Two workers that fought over the queue for each task would move what the plugin uses from core to core each time.
+TEST_CASE("workers: what two workers have brought to a plugin's queue is drained by one of them") {
+  RunningWorkers running(2);
+  ManualTimers clock;
+  auto queue = SerialQueue::borrowed([](std::string_view) {}, {running.workers, clock, [](const std::string&) {}});
+  queue->release();
+  constexpr int kEach = 200;
+  std::vector<const Worker*> ran;  // serial
+  std::atomic<bool> brought{false};
+  const auto bring = [&] {
+    for (int i = 0; i < kEach; ++i) (void)queue->push([&] { ran.push_back(Worker::current()); });
+  };
+  REQUIRE(queue->push([&] {
+    ran.push_back(Worker::current());
+    Worker& other = running.workers.at(ran.front() == &running.workers.first() ? 1 : 0);
+    other.post([&] {
+      bring();
+      brought = true;
+    });
+    bring();
+    while (!brought) std::this_thread::yield();
+    queue->close();
+  }));
+  REQUIRE(queue->join(std::chrono::steady_clock::now() + std::chrono::seconds(20)));
+  REQUIRE(ran.size() == 2 * kEach + 1);
+  REQUIRE(ran.front() != nullptr);
+  REQUIRE(std::ranges::all_of(ran, [&](const Worker* worker) { return worker == ran.front(); }));
 }
 
 TEST_CASE("workers: a thread that has lost its worker serves its plugin and no worker, also after an exception") {
