@@ -98,6 +98,7 @@ struct Arguments {
     const double spin = noise.sample();
     Group group = measure(echo, arguments.options);
     group.spin = std::max(spin, noise.sample());
+    judge_gains(group, groups);
     well = keep(std::move(group), groups) && well;
   }
   return well;

@@ -74,8 +74,10 @@ void attempt(Measured& row, const std::function<void()>& step) {
 [[nodiscard]] Outcome compare(const Goal& goal, const Measured& ours, const Measured& theirs) {
   Outcome outcome{goal, theirs.label, {}, 0, goal.at_least};
   std::vector<double> ratios;
+  const auto speed = [&](const Run& run) { return goal.cpu_at_most > 0 ? run.ops / run.cpu_seconds : run.speed(); };
+  if (goal.cpu_at_most > 0) outcome.ratio_goal = 1 / goal.cpu_at_most;
   for (std::size_t i = 0; i < std::min(ours.runs.size(), theirs.runs.size()); ++i) {
-    ratios.push_back(ours.runs[i].speed() / theirs.runs[i].speed());
+    ratios.push_back(speed(ours.runs[i]) / speed(theirs.runs[i]));
     const double above = 1e9 / ours.runs[i].speed() - 1e9 / theirs.runs[i].speed();
     outcome.samples.push_back(goal.above_ns > 0 ? above : ratios.back());
   }
@@ -121,6 +123,10 @@ std::string Outcome::words() const {
     text = mine + number(median(samples)) + " ns above " + who + ", goal at most " + number(goal.above_ns) + ": ";
     return text + (met() ? "met" : "MISSED by " + number(median(samples) - goal.above_ns) + " ns");
   }
+  if (goal.cpu_at_most > 0) {
+    text = mine + number(1 / ratio) + "x the CPU time of " + who + ", goal at most " + number(goal.cpu_at_most) + "x: ";
+    return text + (met() ? "met" : "MISSED by " + number((1 - ratio / ratio_goal) * 100) + " %");
+  }
   text = mine + number(ratio) + "x " + who + ", goal " + number(ratio_goal) + "x: ";
   return text + (met() ? "met" : "MISSED by " + number((1 - ratio / ratio_goal) * 100) + " %");
 }
@@ -139,7 +145,7 @@ Group measure_rows(const Workload& workload, std::vector<Measured> measured, con
   for (const auto& goal : workload.goals) {
     const auto ours =
         std::find_if(rows.begin(), rows.end(), [&](const Measured& row) { return row.label == goal.ours; });
-    if (ours == rows.end()) continue;
+    if (ours == rows.end() || !goal.gain_over.empty()) continue;
     if (goal.at_most_ns > 0) {
       if (ours->failure.empty()) group.outcomes.push_back(judge(goal, *ours));
       continue;
@@ -152,6 +158,30 @@ Group measure_rows(const Workload& workload, std::vector<Measured> measured, con
     }
   }
   return group;
+}
+
+void judge_gains(Group& group, const std::vector<Group>& earlier) {
+  for (const auto& goal : group.workload.goals) {
+    if (goal.gain_over.empty()) continue;
+    const auto before = std::find_if(earlier.begin(), earlier.end(),
+                                     [&](const Group& one) { return one.workload.name == goal.gain_over; });
+    const auto gain_of = [&](const std::string& label) {
+      const auto speed_in = [&](const Group& in) {
+        const auto row = std::find_if(in.rows.begin(), in.rows.end(),
+                                      [&](const Measured& one) { return one.label == label && one.failure.empty(); });
+        return row == in.rows.end() || row->runs.empty() ? 0 : row->speed();
+      };
+      const double base = before == earlier.end() ? 0 : speed_in(*before);
+      return base > 0 ? speed_in(group) / base : 0;
+    };
+    const double theirs = gain_of(goal.peers.front());
+    const double ours = gain_of(goal.ours);
+    if (theirs > 0 && ours > 0) {
+      group.outcomes.push_back({goal, goal.peers.front(), {ours / theirs}, ours / theirs, goal.at_least});
+    } else {
+      group.unmeasured.push_back(goal.words);
+    }
+  }
 }
 
 Group measure(const Workload& workload, const std::vector<Listed>& listed, const Options& options) {
@@ -191,7 +221,11 @@ std::vector<Row> to_rows(const Group& group) {
   for (const auto& outcome : group.outcomes) {
     if (outcome.goal.at_most_ns > 0) continue;  // the row says it
     const bool above = outcome.goal.above_ns > 0;
-    all.push_back({name, outcome.goal.ours, (above ? "time above " : "speed ratio to ") + outcome.peer,
+    all.push_back({name, outcome.goal.ours,
+                   (above                          ? "time above "
+                    : outcome.goal.cpu_at_most > 0 ? "CPU ratio to "
+                                                   : "speed ratio to ") +
+                       outcome.peer,
                    above ? "ns" : "x", above ? "lower" : "higher", outcome.samples, 0, outcome.words()});
   }
   return all;

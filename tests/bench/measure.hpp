@@ -25,8 +25,8 @@ struct Measured {
   [[nodiscard]] double speed() const { return median(each(&Run::speed)); }
 };
 
-/// A goal and the samples for it. Samples are ratios of speed, one a round, or, for `above_ns`,
-/// nanoseconds above the peer.
+/// A goal and the samples for it. Samples are ratios of speed, or of CPU time for `cpu_at_most`, one
+/// a round, or, for `above_ns`, nanoseconds above the peer. A gain has one sample, of medians.
 struct Outcome {
   Goal goal;
   std::string peer;
@@ -50,6 +50,9 @@ struct Group {
 /// Runs one round of each row in turn by `once`, then evaluates the goals.
 [[nodiscard]] Group measure_rows(const Workload& workload, std::vector<Measured> rows, const Options& options,
                                  const std::function<Run(Measured&)>& once);
+
+/// Evaluates the goals of `group` that compare it to one of `earlier`.
+void judge_gains(Group& group, const std::vector<Group>& earlier);
 
 /// Measures all programs that list the workload, one round each in turn.
 [[nodiscard]] Group measure(const Workload& workload, const std::vector<Listed>& listed, const Options& options);

@@ -12,7 +12,9 @@ namespace bench {
 
 /// The goal is that Gantry is `at_least` times as fast as the fastest of `peers` (empty: of all
 /// peers); or, with `above_ns`, takes at most that much longer for an operation; or, with
-/// `at_most_ns`, takes at most that long, whatever the peers need.
+/// `at_most_ns`, takes at most that long, whatever the peers need; or, with `cpu_at_most`, uses at
+/// most that many times the peer's CPU time for an operation; or, with `gain_over`, gains at least
+/// `at_least` times as much as the peer over the workload of that name.
 struct Goal {
   std::vector<std::string> peers;
   std::string words;
@@ -20,6 +22,8 @@ struct Goal {
   double above_ns = 0;
   std::string ours = "gantry";  ///< the row of Gantry that the goal concerns
   double at_most_ns = 0;
+  double cpu_at_most = 0;
+  std::string gain_over;
 };
 
 /// A row from a workload of another name; an empty `program` means every peer except the limits, if
