@@ -200,7 +200,7 @@ void Router::set_limits(RouterLimits limits) {
 }
 
 bool Router::open(RoutedCall& call) {
-  Part& part = parts_[gantry::detail::thread_number() % kParts];
+  Part& part = parts_.mine();
   Lock lock(part.mutex);
   if (draining_.load(std::memory_order_seq_cst)) return false;
   part.open.push_back(call);

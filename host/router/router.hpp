@@ -16,14 +16,13 @@
 // Never: a call is answered twice, or not at all.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <functional>
-#include <gantry/counter.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 #include <gantry/retry.hpp>
 #include <gantry/snapshot.hpp>
+#include <gantry/striped.hpp>
 #include <gantry/waiting.hpp>
 #include <map>
 #include <memory>
@@ -95,7 +94,6 @@ class Router {
 
  private:
   friend class RoutedCall;
-  static constexpr std::size_t kParts = 8;
   /// What is known of a method before its first call.
   struct About {
     std::string name;
@@ -105,21 +103,20 @@ class Router {
     std::shared_ptr<PermitQueue> permits{};  ///< of its service; none for an attach stream
     [[nodiscard]] bool is_as(const About& other) const;
   };
-  /// A line for each of a few threads, so that two that count do not share one.
-  struct alignas(gantry::detail::kCacheLine) Counts {
+  struct Counts {
     std::atomic<std::uint64_t> calls{0}, ended{0}, errors{0}, retries{0}, total_ns{0}, longest_ns{0};
   };
   /// And counted. It lives as long as the router: a call keeps the one in which it was found.
   struct Method : About {
     explicit Method(About known) : About(std::move(known)) {}
-    [[nodiscard]] Counts& counts() { return parts[gantry::detail::thread_number() % kParts]; }
+    [[nodiscard]] Counts& counts() { return parts.mine(); }
     void count_end(Duration took, bool failed);
     [[nodiscard]] MethodCounts sum() const;
-    std::array<Counts, kParts> parts;
+    Striped<Counts> parts;
   };
   /// Of the calls that are open, those that a few threads have brought: none takes another one's
   /// lock.
-  struct alignas(gantry::detail::kCacheLine) Part {
+  struct Part {
     Mutex mutex{"open calls"};
     gantry::detail::NodeList<RoutedCall> open GANTRY_GUARDED_BY(mutex);
   };
@@ -154,7 +151,7 @@ class Router {
   const std::size_t max_waiting_per_service_;
   std::atomic<bool> draining_{false};
 
-  std::array<Part, kParts> parts_;
+  Striped<Part> parts_;
   mutable Mutex mutex_;                                                          ///< above a part's
   CondVar changed_;                                                              ///< fewer are open, while it drains
   std::vector<std::unique_ptr<Method>> every_method_ GANTRY_GUARDED_BY(mutex_);  ///< also of builds before
