@@ -3,12 +3,12 @@
 // gantry/framing.hpp: where one message ends and the next begins, on a byte stream.
 //
 // Two framings: `Content-Length` headers, as in LSP, and one message a line. A FrameDecoder finds out from the first
-// byte which one the peer speaks, unless it is told.
+// byte which one the peer speaks, unless its owner says so.
 //
 // Thread rule: one thread at a time.
 // Bounds: a message longer than max_message is skipped, not stored, and reported once as `too_large`; a header block
 //   longer than kMaxHeader, or one without a valid Content-Length, breaks the stream for good (`broken`).
-// Noise: many programs print on the stream that they frame messages on. A decoder that is told to skip noise steps over
+// Noise: many programs print on the stream that they frame messages on. A decoder that skips noise steps over
 //   the lines in front of a line that begins with `Content-Length:`, and takes a lone newline for the end of a header
 //   line. More than kMaxNoise bytes without a message break the stream.
 #pragma once

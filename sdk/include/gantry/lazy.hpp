@@ -376,7 +376,7 @@ class Lazy {
   TimePoint retry_at_ GANTRY_GUARDED_BY(mutex_);
   Error error_ GANTRY_GUARDED_BY(mutex_);
   Value value_ GANTRY_GUARDED_BY(mutex_);
-  Value broken_ GANTRY_GUARDED_BY(mutex_);  ///< told to drop() while an attempt ran
+  Value broken_ GANTRY_GUARDED_BY(mutex_);  ///< what drop() was given while an attempt ran
   Error why_broken_ GANTRY_GUARDED_BY(mutex_);
   std::vector<Value> kept_ GANTRY_GUARDED_BY(mutex_);  ///< retired while somebody still used them
   detail::NodeList<GetOp> waiters_ GANTRY_GUARDED_BY(mutex_);

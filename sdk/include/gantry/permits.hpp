@@ -61,7 +61,7 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
   [[nodiscard]] Result<std::uint64_t> acquire(Granted granted) {
     if (!try_take()) {
       Lock lock(mutex_);
-      // First told, then looked: who gives one back either finds the mark, or it is seen here.
+      // First marked, then looked: who gives one back either finds the mark, or it is seen here.
       (void)word_.fetch_or(kWaiting, std::memory_order_seq_cst);
       if (!waiting_.empty() || !take_one_more()) {
         if (waiting_.size() >= max_waiting_) {

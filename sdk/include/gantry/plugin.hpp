@@ -28,8 +28,8 @@
 
 #include <exception>
 #include <gantry/plugin/call.hpp>
-#include <gantry/plugin/crew.hpp>
 #include <gantry/plugin/definition.hpp>
+#include <gantry/plugin/executors.hpp>
 #include <gantry/plugin/host.hpp>
 #include <gantry/plugin/members.hpp>
 #include <gantry/plugin/task.hpp>
@@ -91,7 +91,7 @@ class Stopping {
     const auto* const host = reply_->host.raw();
     return static_cast<const gantry_handover*>(host->extension(host->ctx, GANTRY_HANDOVER_EXT));
   }
-  std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that the crew serves
+  std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that the executors serve
   Deadline deadline_;
 };
 
@@ -177,7 +177,7 @@ class Instance {
   }
 
  private:
-  explicit Instance(const gantry_host* host) : host_(host), crew_(host_) {
+  explicit Instance(const gantry_host* host) : host_(host), executors_(host_) {
     check_members<T, Settings>();
     abi_.size = sizeof abi_;
     abi_.ctx = this;
@@ -193,8 +193,8 @@ class Instance {
   }
   ~Instance() {
     calls_.end();
-    host_.outgoing().clear();  // what the crew waits for ends
-    crew_.dismiss();
+    host_.outgoing().clear();  // what the executors wait for ends
+    executors_.join();
     impl_.reset();
     host_.outgoing().clear();
   }
@@ -247,7 +247,7 @@ class Instance {
 
   std::int32_t deliver(const gantry_msg& msg) {
     calls_.let_leave();
-    crew_.turn();
+    executors_.turn();
     if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT) {
       host_.outgoing().deliver(msg, host_.take_descriptors());
       return 0;
@@ -285,7 +285,7 @@ class Instance {
       case GANTRY_STOP: {
         auto reply = std::make_shared<StopReply>(host_, msg.id);
         Stopping stopping(reply, Deadline::in(Duration(msg.budget_ns), host_.now()));
-        crew_.stop(std::move(reply));
+        executors_.stop(std::move(reply));
         calls_.stop();
         if constexpr (requires { impl_->stop(std::move(stopping)); }) {
           if (impl_) impl_->stop(std::move(stopping));
@@ -300,7 +300,7 @@ class Instance {
   std::int32_t call(const gantry_msg& msg) {
     auto state = std::make_shared<CallState>(host_);
     state->id = msg.id;
-    state->crew = &crew_;
+    state->executors = &executors_;
     state->origin = msg.origin;
     state->stream = (msg.flags & GANTRY_STREAM) != 0;
     state->resumed = (msg.flags & GANTRY_RESUMED) != 0;
@@ -375,7 +375,7 @@ class Instance {
   gantry_plugin abi_{};
   Host host_;
   CallTable calls_;
-  Crew crew_;
+  Executors executors_;
   std::unique_ptr<T> impl_;  // first to go: its threads may still use the rest
 };
 

@@ -7,8 +7,9 @@
 //   gantry::retry({.max_retries = 3}, [&] { return fetch(url); },
 //                 {.deadline = deadline, .token = token, .on_failed = [&](int attempt, const Error& e) { log(...); }});
 //
-// At most max_retries + 1 attempts; each failed one is told to `on_failed` with its number, from 1; the last error is
-// returned. It gives up early when retry_if says no, the token is cancelled, or the deadline is nearer than the delay.
+// At most max_retries + 1 attempts; each failed one is reported to `on_failed` with its number, from 1; the last error
+// is returned. It gives up early when retry_if says no, the token is cancelled, or the deadline is nearer than the
+// delay.
 //
 // Thread rule: a Backoff is used by one thread at a time. Randomness is seeded by the caller.
 #pragma once
@@ -91,17 +92,17 @@ template <class Op>
 [[nodiscard]] auto retry(const RetryPolicy& policy, Op&& op, const RetryOptions& options = {})
     -> std::invoke_result_t<Op&> {
   int attempts = 0;
-  const auto told = [&] {
+  const auto reported = [&] {
     auto result = op();
     ++attempts;
     if (!result && options.on_failed) options.on_failed(attempts, result.error());
     return result;
   };
   return retry(
-      policy, told, [&](const Error& error) { return !options.retry_if || options.retry_if(error); },
+      policy, reported, [&](const Error& error) { return !options.retry_if || options.retry_if(error); },
       [&](Duration delay, int, const Error&) {
-        const auto left = options.deadline.left(std::chrono::steady_clock::now());
-        if (options.token.stop_requested() || (left && *left <= delay)) return false;
+        const auto remaining = options.deadline.remaining(std::chrono::steady_clock::now());
+        if (options.token.stop_requested() || (remaining && *remaining <= delay)) return false;
         detail::ThreadWaiter sleeper;
         const std::stop_callback wake(options.token, [&] { sleeper.wake(sleeper); });
         return !sleeper.park(time_after(delay));  // woken: cancelled

@@ -11,9 +11,9 @@
 // clock that stands still until the test moves it (`advance`), or on the real one (Time::real).
 //
 // Every channel between the two ends in the test, which may fill it, stall it, close it and look into it:
-//   fill(lane)    the plugin is told GANTRY_FULL: `overloaded`
+//   fill(lane)    the plugin gets GANTRY_FULL: `overloaded`
 //   stall(lane)   what it sends is taken, and nothing becomes of it before open(lane)
-//   close(lane)   the plugin is told GANTRY_CLOSED: `unavailable`
+//   close(lane)   the plugin gets GANTRY_CLOSED: `unavailable`
 // of Lane::events (what it publishes), calls (that it makes), posts and timers; a call's own items have the same in
 // CallEnd. pause() stalls the other direction: all that would run in the plugin waits until resume().
 //

@@ -173,7 +173,7 @@ class WorkerPool {
   std::vector<std::thread> threads_ GANTRY_GUARDED_BY(mutex_);
   std::size_t live_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::size_t idle_ GANTRY_GUARDED_BY(mutex_) = 0;    ///< sleep, or are about to look
-  std::size_t waking_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of those, were told to look
+  std::size_t waking_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< of those, were woken to look
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
 };
 

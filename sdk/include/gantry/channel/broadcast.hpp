@@ -11,7 +11,7 @@
 //   a time or a token if given) and async_recv (`co_await`, with gantry/coro.hpp). send() never waits.
 // Order: all receivers see the values in the one order in which they were sent.
 // Lagging: the last `capacity` values are kept. A receiver that is further behind goes on with the oldest that is
-//   kept and is told exactly how many it missed. It delays nobody.
+//   kept and learns exactly how many it missed. It delays nobody.
 // Memory: values lie in blocks of up to 32; a block lives while it holds one of the last `capacity` values or a
 //   receiver is in it, so at most `capacity` values, a block more, and one block for each receiver.
 // Closed: when the last Sender is gone, receivers drain and then see the end. When the last Receiver is gone, send()

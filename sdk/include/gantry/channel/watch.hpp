@@ -8,9 +8,9 @@
 //
 // Thread rule: Sender and Receiver are copyable; each copy is used by one thread at a time, copies by any threads at
 // once. Values: immutable once sent. get() hands out shared ownership, so a watcher may keep one as long as it likes.
-// Lagging: a watcher sees the newest value and no history; it is told that there was a change, not how many.
+// Lagging: a watcher sees the newest value and no history; it learns that there was a change, not how many there were.
 // Closed: when the last Sender is gone, changed() reports a change that was not seen yet, then the end. When the last
-//   Receiver is gone, send() refuses with `unavailable`; has_receivers() tells.
+//   Receiver is gone, send() refuses with `unavailable`; has_receivers() says whether one is there.
 // Cancelled, timed out: the change, if there is one, is still unseen.
 // Never: the last value that was sent is missed; changed() returns for a value that this watcher has marked as seen.
 #pragma once

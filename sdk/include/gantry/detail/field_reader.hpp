@@ -167,7 +167,7 @@ struct MemberShape {
   std::string (*expected)(const Limits&) = nullptr;
 };
 
-/// The member that tells a struct from the other alternatives of a variant; both empty: it has none.
+/// The member by which a struct differs from the other alternatives of a variant; both empty: it has none.
 struct TagShape {
   std::string_view name;
   std::string_view value;

@@ -108,7 +108,7 @@ class Core {
     return {count == values.size() ? Put::done : Put::full, count};
   }
 
-  // First told, then looked: a receiver that makes room either sees the flag, or its room is seen here. In between,
+  // First marked, then looked: a receiver that makes room either sees the flag, or its room is seen here. In between,
   // without the lock, others may serve, refuse or withdraw the operation; as it has no waiter yet, none of them wakes
   // anybody.
   bool enter(SendOp<T>& op, std::span<T> values, Waiter& waiter) {

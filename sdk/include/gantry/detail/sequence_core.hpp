@@ -14,7 +14,7 @@
 
 namespace gantry::detail {
 
-/// Begins with one sender, and with as many receivers as it is told.
+/// Begins with one sender, and with the given number of receivers.
 class SequenceCore {
  public:
   explicit SequenceCore(std::size_t receivers) : receivers_(receivers) {}

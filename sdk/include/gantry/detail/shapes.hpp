@@ -77,7 +77,7 @@ struct ShapeOf<T> {
   }
   static Wide least(const Limits& limits) { return limits.min ? bound(*limits.min) : std::numeric_limits<T>::min(); }
   static Wide most(const Limits& limits) { return limits.max ? bound(*limits.max) : std::numeric_limits<T>::max(); }
-  // The bounds of 64 bits tell nobody anything.
+  // The bounds of 64 bits say nothing new.
   static bool has_least(const Limits& limits) { return limits.min || !std::is_signed_v<T> || sizeof(T) < 8; }
   static bool has_most(const Limits& limits) { return limits.max || sizeof(T) < 8; }
   static bool fits(const json& from, Wide min, Wide max) {

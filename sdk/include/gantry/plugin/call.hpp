@@ -8,7 +8,7 @@
 // Never: a call goes unanswered. A Call that dies unanswered answers `internal`.
 // Streams: items wait in the Call's outbox while the caller has given no credit, or does not take the bytes that it was
 //   sent. The outbox holds kOutboxItems of kOutboxBytes together, or one that is larger; a full one refuses with
-//   `overloaded` and on_credit tells when there is room again. The answer waits behind the items.
+//   `overloaded` and on_credit runs when there is room again. The answer waits behind the items.
 #pragma once
 
 #include <gantry/plugin/call_state.hpp>

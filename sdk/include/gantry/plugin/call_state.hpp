@@ -33,7 +33,7 @@ using CancelToken = std::stop_token;
 namespace detail {
 
 class CallTable;
-class Crew;
+class Executors;
 
 struct CallState : std::enable_shared_from_this<CallState> {
   explicit CallState(Host host) : host(std::move(host)) {}
@@ -53,8 +53,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::string idempotency_key;
   Descriptors descriptors;  ///< that came with it; the handler's
 
-  Crew* crew = nullptr;  ///< of the plugin
-  bool served = false;   ///< serial: by the crew
+  Executors* executors = nullptr;  ///< of the plugin
+  bool served = false;             ///< serial: by one of the executors
 
   std::atomic<bool> cancelled{false};
   std::atomic<bool> stopping{false};  ///< the plugin is
@@ -248,21 +248,21 @@ class CallTable {
   /// For a call that is answered while the host takes no more posts: the next message that comes in lets it leave.
   void leave_later(std::shared_ptr<CallState> call) {
     Lock lock(mutex_);
-    left_.push_back(std::move(call));
-    any_left_.store(true, std::memory_order_relaxed);
+    leaving_.push_back(std::move(call));
+    any_leaving_.store(true, std::memory_order_relaxed);
   }
   /// Serially.
   void let_leave() {
-    if (!any_left_.load(std::memory_order_relaxed)) return;
-    std::vector<std::shared_ptr<CallState>> left;
+    if (!any_leaving_.load(std::memory_order_relaxed)) return;
+    std::vector<std::shared_ptr<CallState>> leaving;
     {
       Lock lock(mutex_);
-      left.swap(left_);
-      any_left_.store(false, std::memory_order_relaxed);
+      leaving.swap(leaving_);
+      any_leaving_.store(false, std::memory_order_relaxed);
     }
-    for (const auto& call : left) call->leave();
+    for (const auto& call : leaving) call->leave();
   }
-  /// The plugin stops: cancels what the crew serves; what is open besides may still be answered. Serially.
+  /// The plugin stops: cancels what the executors serve; what is open besides may still be answered. Serially.
   void stop() { cancel(true); }
   /// The plugin is destroyed: who waits for a caller's credit does so in vain. Serially.
   void end() { cancel(false); }
@@ -290,8 +290,8 @@ class CallTable {
 
   mutable Mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<CallState>> left_ GANTRY_GUARDED_BY(mutex_);  ///< of calls_
-  std::atomic<bool> any_left_{false};
+  std::vector<std::shared_ptr<CallState>> leaving_ GANTRY_GUARDED_BY(mutex_);  ///< of calls_
+  std::atomic<bool> any_leaving_{false};
 };
 
 inline CallTable::~CallTable() {

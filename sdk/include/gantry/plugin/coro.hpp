@@ -21,7 +21,7 @@
 #include <gantry/plugin/handler.hpp>
 
 #include <gantry/coro.hpp>
-#include <gantry/plugin/crew.hpp>
+#include <gantry/plugin/executors.hpp>
 #include <memory>
 #include <string>
 #include <utility>
@@ -31,7 +31,7 @@ namespace gantry {
 namespace detail {
 
 /// The executor that the plugin's strand is: whoever makes something ready posts a turn to it.
-class SerialExecutor final : public Crew::Member, private Executor {
+class SerialExecutor final : public Executors::Member, private Executor {
  public:
   explicit SerialExecutor(Host host) : host_(std::move(host)) {}
   ~SerialExecutor() override {
@@ -114,11 +114,11 @@ struct Coroutine<Task<R>> {
   template <class T, class F>
   static void serve(const F& handler, T& self, typename HandlerTypes<T, F>::Params params, Call call) {
     const auto state = state_of(call);
-    auto engaged = state->crew->engaged();
-    if (!engaged) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
+    auto held = state->executors->hold();
+    if (!held) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
     state->served = true;
-    auto& executor = state->crew->template member<SerialExecutor>();
-    executor.start(run<T, F>(SerialExecutor::Running(executor), std::move(engaged), handler, &self, std::move(params),
+    auto& executor = state->executors->template get<SerialExecutor>();
+    executor.start(run<T, F>(SerialExecutor::Running(executor), std::move(held), handler, &self, std::move(params),
                              std::move(call)));
   }
 
@@ -136,7 +136,7 @@ struct Coroutine<Task<R>> {
     }
   }
   template <class T, class F>
-  static Task<void> run(SerialExecutor::Running /*running*/, std::shared_ptr<void> engaged, F handler, T* self,
+  static Task<void> run(SerialExecutor::Running /*running*/, std::shared_ptr<void> held, F handler, T* self,
                         typename HandlerTypes<T, F>::Params params, Call call) {
     std::string thrown;
     try {
@@ -154,7 +154,7 @@ struct Coroutine<Task<R>> {
       thrown = "an exception of unknown type";
     }
     call.reply_error(Error{ErrorKind::internal, call.method() + " failed: " + thrown, {}});
-    (void)engaged;
+    (void)held;
   }
 };
 

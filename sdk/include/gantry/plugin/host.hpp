@@ -49,7 +49,7 @@ enum class Level : std::int32_t {
   return best;
 }
 
-/// What a plugin is started with, and told again when it changes.
+/// What a plugin is started with, and given again when it changes.
 struct PluginConfig {
   std::string name;                     ///< the plugin's name in the configuration
   std::string state_dir;                ///< a folder of its own, created, 0700
@@ -188,7 +188,8 @@ class Host {
     auto msg = detail::make_msg(GANTRY_CALL, call->id);
     if (o.stream_credit) msg.flags = GANTRY_STREAM;
     msg.credit = o.stream_credit.value_or(0);
-    if (const auto left = o.deadline.left(now())) msg.budget_ns = std::max<std::int64_t>(left->count(), 0);
+    if (const auto remaining = o.deadline.remaining(now()))
+      msg.budget_ns = std::max<std::int64_t>(remaining->count(), 0);
     msg.origin = o.client;
     msg.topic = detail::to_bytes(method);
     msg.payload = detail::to_bytes(text);

@@ -6,7 +6,7 @@
 //
 // The params are read, and refused, serially. The handler runs on one of at most kPoolThreads threads, beside the
 // plugin's other handlers and beside itself: what they share is locked. It does not own its call: its result answers.
-// call.cancelled() and call.cancel_token() tell it to end; stream.send() waits for the caller's credit.
+// call.cancelled() and call.cancel_token() say that it is to end; stream.send() waits for the caller's credit.
 //
 // Full: kPoolQueue calls may wait; more are refused with `overloaded`.
 // Exceptions: a handler that throws answers `internal`.
@@ -16,7 +16,7 @@
 
 #include <gantry/plugin/handler.hpp>
 
-#include <gantry/plugin/crew.hpp>
+#include <gantry/plugin/executors.hpp>
 #include <gantry/worker_pool.hpp>
 #include <memory>
 #include <string>
@@ -39,9 +39,9 @@ template <class F>
 
 namespace detail {
 
-class PoolMember final : public Crew::Member {
+class PoolExecutor final : public Executors::Member {
  public:
-  explicit PoolMember(const Host& host)
+  explicit PoolExecutor(const Host& host)
       : pool_(kPoolThreads, kPoolQueue, [host](std::string_view what) {
           host.log(Level::error, "exception on the pool: " + std::string(what));
         }) {}
@@ -58,7 +58,7 @@ struct Handler<T, OnPool<F>> : HandlerTypes<T, F> {
   static_assert(!Types::is_coroutine, "a coroutine runs serially: it needs no pool");
 
   struct Job {
-    std::shared_ptr<void> engaged;  // let go last: after the answer
+    std::shared_ptr<void> held;  // let go last: after the answer
     F handler;
     T* self;
     typename Types::Params params;
@@ -78,12 +78,12 @@ struct Handler<T, OnPool<F>> : HandlerTypes<T, F> {
 
   static void serve(const OnPool<F>& on_pool, T& self, typename Types::Params params, Call call) {
     const auto state = state_of(call);
-    auto engaged = state->crew->engaged();
-    if (!engaged) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
+    auto held = state->executors->hold();
+    if (!held) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
     state->served = true;
     WorkerPool::Job job(
-        Job{std::move(engaged), on_pool.handler, &self, std::move(params), typename Types::Caller(std::move(call))});
-    if (auto spawned = state->crew->template member<PoolMember>().pool().spawn(std::move(job)); !spawned)
+        Job{std::move(held), on_pool.handler, &self, std::move(params), typename Types::Caller(std::move(call))});
+    if (auto spawned = state->executors->template get<PoolExecutor>().pool().spawn(std::move(job)); !spawned)
       state->finish(static_cast<std::int32_t>(spawned.error().kind), error_payload(spawned.error()));
   }
 };

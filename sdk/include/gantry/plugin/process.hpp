@@ -10,7 +10,7 @@
 // Thread rule: any thread, as Host; `done` runs serially with the plugin's handlers.
 // Bounds: 112 helpers of a plugin, 256 of a host. One that no instance of the plugin has asked for is killed after a
 //   minute; all of them die with the host.
-// Never: anything that a helper has started lives on after await_process() has told of its end.
+// Never: anything that a helper has started lives on after await_process() has returned its end.
 #pragma once
 
 #include <cstdint>

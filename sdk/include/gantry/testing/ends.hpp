@@ -67,7 +67,7 @@ class CallEnd {
     look([](OpenCall& call) { call.credit = 0; });
   }
   /// Nobody listens any more: what the plugin says of this call is GANTRY_CLOSED from here on, and to it the call is
-  /// cancelled when it asks. It is not told.
+  /// cancelled when it asks, and hears nothing of it.
   void close() {
     look([](OpenCall& call) { call.closed = true; });
   }
