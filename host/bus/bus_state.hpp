@@ -162,24 +162,23 @@ struct BusState {
   std::function<void(const DeadLetter&)> on_dead;
 
   mutable Mutex mutex{"event bus"};
-  bool closed = false;
-  std::uint64_t seq = 0;
-  std::uint64_t published = 0;
-  std::uint64_t dropped_before = 0;  ///< by subscriptions that have ended
-  std::uint64_t coalesced_before = 0;
-  std::uint64_t dead = 0;
-  std::uint64_t version = 0;  ///< of `subscriptions`
-  std::deque<HeldEvent*> ring;
-  std::size_t ring_bytes = 0;
-  std::map<std::string, Log> logs;  ///< by epoch; without the bus's own
-  std::uint64_t logs_named = 0;
-  /// The newest sequence number of each log that has left the ring: events up to it cannot be
-  /// replayed.
-  std::map<std::string, std::uint64_t> floor;
-  std::vector<Member> subscriptions;
-  std::unordered_map<std::string, Route>
-      routes;  ///< made when a topic is published; forgotten when subscriptions change
-  std::deque<DeadLetter> letters;
+  bool closed GANTRY_GUARDED_BY(mutex) = false;
+  std::uint64_t seq GANTRY_GUARDED_BY(mutex) = 0;
+  std::uint64_t published GANTRY_GUARDED_BY(mutex) = 0;
+  std::uint64_t dropped_before GANTRY_GUARDED_BY(mutex) = 0;  ///< by subscriptions that are gone
+  std::uint64_t coalesced_before GANTRY_GUARDED_BY(mutex) = 0;
+  std::uint64_t dead GANTRY_GUARDED_BY(mutex) = 0;
+  std::uint64_t version GANTRY_GUARDED_BY(mutex) = 0;  ///< of `subscriptions`
+  std::deque<HeldEvent*> ring GANTRY_GUARDED_BY(mutex);
+  std::size_t ring_bytes GANTRY_GUARDED_BY(mutex) = 0;
+  std::map<std::string, Log> logs GANTRY_GUARDED_BY(mutex);  ///< but the bus's own, by epoch
+  std::uint64_t logs_named GANTRY_GUARDED_BY(mutex) = 0;
+  /// The newest sequence number of each log that has left the ring: what lies before cannot be replayed.
+  std::map<std::string, std::uint64_t> floor GANTRY_GUARDED_BY(mutex);
+  std::vector<Member> subscriptions GANTRY_GUARDED_BY(mutex);
+  /// Made when a topic is published; forgotten when subscriptions change.
+  std::unordered_map<std::string, Route> routes GANTRY_GUARDED_BY(mutex);
+  std::deque<DeadLetter> letters GANTRY_GUARDED_BY(mutex);
 };
 
 /// Keeps and reports a dead letter. Must not be called under the mutex.

@@ -167,9 +167,9 @@ std::shared_ptr<bus::Share> EventBus::share() { return std::make_shared<bus::Sha
 
 namespace {
 
-/// Under the mutex: nothing of the log is known any more.
-void forget_log(BusState& s, const std::string& epoch, DeferredDestruction& dead) {
-  std::erase_if(s.ring, [&](HeldEvent* node) {
+/// Nothing of the log is known any more.
+void forget_log(BusState& s, const std::string& epoch, DeferredDestruction& dead) GANTRY_REQUIRES(s.mutex) {
+  std::erase_if(s.ring, [&](HeldEvent* node) GANTRY_REQUIRES(s.mutex) {
     if (node->event.epoch != epoch) return false;
     s.ring_bytes -= node->bytes();
     dead.drop(node);
@@ -180,9 +180,8 @@ void forget_log(BusState& s, const std::string& epoch, DeferredDestruction& dead
   s.logs.erase(epoch);
 }
 
-/// Under the mutex.
 [[nodiscard]] Result<void> claim(BusState& s, const std::string& epoch, const LogOwner& owner,
-                                 DeferredDestruction& dead) {
+                                 DeferredDestruction& dead) GANTRY_REQUIRES(s.mutex) {
   const auto refuse = [&](const std::string& whose) {
     return fail(ErrorKind::permission_denied, "the log of epoch " + epoch + " is " + whose + ", not plugin " +
                                                   owner.plugin + "'s; name a random epoch of its own");
@@ -206,8 +205,7 @@ void forget_log(BusState& s, const std::string& epoch, DeferredDestruction& dead
   return {};
 }
 
-/// Under the mutex.
-const Route& route_of(BusState& s, const std::string& topic) {
+const Route& route_of(BusState& s, const std::string& topic) GANTRY_REQUIRES(s.mutex) {
   const auto known = s.routes.find(topic);
   if (known != s.routes.end()) return known->second;
   if (s.routes.size() >= BusState::kMaxRoutes) s.routes.clear();
@@ -220,8 +218,8 @@ const Route& route_of(BusState& s, const std::string& topic) {
   return route;
 }
 
-/// Under the mutex. The event is stored in the log, and what fell out of it goes.
-HeldEvent& append(BusState& s, Event&& event, bool own, DeferredDestruction& dead) {
+/// The event is stored in the log, and what fell out of it goes.
+HeldEvent& append(BusState& s, Event&& event, bool own, DeferredDestruction& dead) GANTRY_REQUIRES(s.mutex) {
   if (own) {
     event.seq = ++s.seq;
   } else if (!s.floor.contains(event.epoch) && event.seq > 0) {
@@ -242,8 +240,9 @@ HeldEvent& append(BusState& s, Event&& event, bool own, DeferredDestruction& dea
   return *node;
 }
 
-/// Under the mutex: what `since` asks for goes into the queue, or into `gaps`.
-void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, DeferredDestruction& dead) {
+/// What `since` asks for goes into the queue, or into `gaps`.
+void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, DeferredDestruction& dead)
+    GANTRY_REQUIRES(s.mutex) {
   const Since& since = q.options.since;
   for (const auto& [epoch, seq] : since) {
     const auto floor = s.floor.find(epoch);
@@ -266,7 +265,7 @@ void replay(BusState& s, Queue& q, std::map<std::string, std::string>& gaps, Def
   }
 }
 
-void forget(BusState& s, const Queue* queue) {
+void forget(BusState& s, const Queue* queue) GANTRY_REQUIRES(s.mutex) {
   const auto it = std::find_if(s.subscriptions.begin(), s.subscriptions.end(),
                                [&](const auto& member) { return member.queue == queue; });
   if (it == s.subscriptions.end()) return;
@@ -277,9 +276,9 @@ void forget(BusState& s, const Queue* queue) {
   ++s.version;
 }
 
-/// Under the mutex. `answers` belong to the members of the route, in its order; empty: all want it.
+/// `answers` belong to the members of the route, in its order; empty: all want it.
 void deliver(BusState& s, HeldEvent& node, bool own, const Route& route, const std::vector<Answer>& answers,
-             Woken& woken, DeferredDestruction& dead) {
+             Woken& woken, DeferredDestruction& dead) GANTRY_REQUIRES(s.mutex) {
   std::vector<Queue*> over;
   for (std::size_t i = 0; i < route.to.size(); ++i) {
     const auto& [owner, queue] = route.to[i];

@@ -94,14 +94,14 @@ void Drive::cancel(std::uint64_t id) { host_.say({.kind = GANTRY_CANCEL, .id = i
 
 bool Drive::finish(std::uint64_t id, Duration timeout) {
   const auto until = std::chrono::steady_clock::now() + timeout;
-  const auto left = [&] { return until - std::chrono::steady_clock::now(); };
-  while (host_.wait_for_need(id, left())) {
+  const auto remaining = [&] { return until - std::chrono::steady_clock::now(); };
+  while (host_.wait_for_need(id, remaining())) {
     const auto seen = host_.seen(id);
     if (seen.answered) return true;
     if (!seen.stream || seen.items >= kMostItems) break;
     host_.say({.kind = GANTRY_CREDIT, .id = id, .credit = kCredit});
   }
-  if (host_.wait_for(id, left())) return true;
+  if (host_.wait_for(id, remaining())) return true;
   cancel(id);
   return host_.wait_for(id, timeout);
 }

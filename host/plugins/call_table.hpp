@@ -12,11 +12,10 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <cstdint>
-#include <gantry/counter.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/striped.hpp>
 #include <vector>
 
 #include "host/plugins/plugin_call.hpp"
@@ -41,11 +40,12 @@ class CallTable {
   /// void(), called under the lock when the call has its id and is about to be entered.
   template <class F>
   [[nodiscard]] Entered enter(const PluginCallPtr& call, std::uint64_t id, F&& before) {
-    Part& part = parts_[id == 0 ? gantry::detail::thread_number() % kParts : id % kParts];
+    const std::size_t at = id == 0 ? parts_.mine_at() : id % kParts;
+    Part& part = parts_[at];
     Lock lock(part.mutex);
     if (closed_.load(std::memory_order_seq_cst)) return Entered::closed;
     if (is_full(part)) return Entered::full;
-    if (id == 0) id = part.next * kParts + static_cast<std::uint64_t>(&part - parts_.data());
+    if (id == 0) id = part.next * kParts + at;
     part.next = std::max(part.next, id / kParts + 1);
     call->id_.store(id, std::memory_order_relaxed);
     before();
@@ -138,15 +138,16 @@ class CallTable {
   }
 
  private:
-  static constexpr std::size_t kParts = 8;
   static constexpr std::size_t kFewest = 16;
 
-  struct alignas(gantry::detail::kCacheLine) Part {
+  struct Part {
     mutable Mutex mutex{"call table"};
     std::uint64_t next GANTRY_GUARDED_BY(mutex) = 0;  ///< an id is this number times kParts, plus the part's number
     std::vector<PluginCall*> chains GANTRY_GUARDED_BY(mutex);  ///< a power of two; each holds references to its calls
     std::atomic<std::size_t> count{0};                         ///< changed under the mutex
   };
+  static constexpr std::size_t kParts = Striped<Part>::kStripes;
+
   [[nodiscard]] static std::size_t index_of(const Part& part, std::uint64_t id) GANTRY_REQUIRES(part.mutex) {
     return (id / kParts) & (part.chains.size() - 1);
   }
@@ -181,7 +182,7 @@ class CallTable {
 
   const std::size_t max_;
   std::atomic<bool> closed_{false};
-  std::array<Part, kParts> parts_;
+  Striped<Part> parts_;
 };
 
 }  // namespace gantry::host

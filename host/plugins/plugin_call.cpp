@@ -78,7 +78,7 @@ void PluginCall::deliver(Plugin& plugin) {
   if (is_stream()) msg.flags |= GANTRY_STREAM;
   if (resumed_) msg.flags |= GANTRY_RESUMED;
   msg.credit = opening_credit_;
-  if (const auto left = r.deadline.left(plugin.timers().now())) msg.budget_ns = left->count();
+  if (const auto left = r.deadline.remaining(plugin.timers().now())) msg.budget_ns = left->count();
   msg.origin = r.origin;
   msg.topic = to_bytes(r.method);
   msg.payload = to_bytes(r.params);

@@ -9,8 +9,7 @@
 
 namespace gantry::host {
 
-class alignas(gantry::detail::kCacheLine) OpenCalls::Part {
- public:
+struct OpenCalls::Part {
   struct DeadlineOf {
     using type = TimePoint;
     type operator()(const Place& place) const { return place.deadline_; }
@@ -23,20 +22,18 @@ class alignas(gantry::detail::kCacheLine) OpenCalls::Part {
   TimerKey timer GANTRY_GUARDED_BY(mutex) = 0;
 };
 
-OpenCalls::OpenCalls(Timers& timers) : timers_(timers) {
-  for (auto& part : parts_) part = std::make_unique<Part>();
-}
+OpenCalls::OpenCalls(Timers& timers) : timers_(timers), parts_(std::make_unique<Striped<Part>>()) {}
 
 OpenCalls::~OpenCalls() {
-  for (const auto& part : parts_) {
-    const Lock lock(part->mutex);
-    assert(part->calls.empty());
-    (void)timers_.cancel(part->timer);
+  for (auto& part : *parts_) {
+    const Lock lock(part.mutex);
+    assert(part.calls.empty());
+    (void)timers_.cancel(part.timer);
   }
 }
 
 bool OpenCalls::enter(RoutedCall& call) {
-  Part& part = *parts_[gantry::detail::thread_number() % kParts];
+  Part& part = parts_->mine();
   Place& place = call;
   if (call.request().deadline.exists()) place.deadline_ = call.request().deadline.at();
   const Lock lock(part.mutex);
@@ -77,17 +74,17 @@ void OpenCalls::expire(Part& part) {
 }
 
 bool OpenCalls::empty() const {
-  return std::ranges::all_of(parts_, [](const auto& part) {
-    const Lock lock(part->mutex);
-    return part->calls.empty();
+  return std::ranges::all_of(*parts_, [](const auto& part) {
+    const Lock lock(part.mutex);
+    return part.calls.empty();
   });
 }
 
 std::vector<RoutedCallPtr> OpenCalls::all() const {
   std::vector<RoutedCallPtr> out;
-  for (const auto& part : parts_) {
-    const Lock lock(part->mutex);
-    for (Place& place : part->calls) out.emplace_back(static_cast<RoutedCall*>(&place));
+  for (auto& part : *parts_) {
+    const Lock lock(part.mutex);
+    for (Place& place : part.calls) out.emplace_back(static_cast<RoutedCall*>(&place));
   }
   return out;
 }

@@ -11,11 +11,10 @@
 // Bounds: those of the router's permits, and the attach streams.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <boost/intrusive/set.hpp>
-#include <gantry/counter.hpp>
 #include <gantry/mutex.hpp>
+#include <gantry/striped.hpp>
 #include <vector>
 
 #include "host/calls/call.hpp"
@@ -28,7 +27,7 @@ using RoutedCallPtr = boost::intrusive_ptr<RoutedCall>;
 
 class OpenCalls {
  public:
-  class Part;
+  struct Part;
   /// A call's place in the set.
   class Place : public boost::intrusive::set_base_hook<boost::intrusive::optimize_size<false>> {
    private:
@@ -54,13 +53,12 @@ class OpenCalls {
   [[nodiscard]] std::vector<RoutedCallPtr> all() const;
 
  private:
-  static constexpr std::size_t kParts = 8;
   void set_timer(Part& part, TimePoint when);
   void expire(Part& part);
 
   Timers& timers_;
   std::atomic<bool> closed_{false};
-  std::array<std::unique_ptr<Part>, kParts> parts_;
+  std::unique_ptr<Striped<Part>> parts_;
 };
 
 }  // namespace gantry::host

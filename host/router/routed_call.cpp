@@ -115,7 +115,7 @@ void RoutedCall::end(PluginAnswer result) {
 bool RoutedCall::wait_for_plugin() {
   const auto held = method_->plugin->held_for();
   if (!held || *held == Duration::zero()) return false;
-  const auto left = request().deadline.left(router_->timers_.now());
+  const auto left = request().deadline.remaining(router_->timers_.now());
   if (left && *left <= *held) return false;
   attempt_after(*held);
   return true;
@@ -124,7 +124,7 @@ bool RoutedCall::wait_for_plugin() {
 bool RoutedCall::try_again(const Error& error) {
   if (!may_retry_ || (error.kind != ErrorKind::unavailable && error.kind != ErrorKind::plugin_died)) return false;
   if (is_over()) return false;
-  const auto left = request().deadline.left(router_->timers_.now());
+  const auto left = request().deadline.remaining(router_->timers_.now());
   const auto delay = delay_after(retries_, request());
   if (!delay || (left && *left <= *delay)) return false;
   if ((unmark(kOwed) & kAnswered) != 0) return true;  // given up just now

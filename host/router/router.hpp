@@ -18,14 +18,13 @@
 // Never: a call is answered twice, or not at all.
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <functional>
-#include <gantry/counter.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 #include <gantry/retry.hpp>
 #include <gantry/snapshot.hpp>
+#include <gantry/striped.hpp>
 #include <gantry/waiting.hpp>
 #include <map>
 #include <memory>
@@ -96,8 +95,7 @@ class Router {
 
  private:
   friend class RoutedCall;
-  static constexpr std::size_t kParts = 8;
-  /// The description of a method.
+  /// What is known of a method before its first call.
   struct About {
     std::string name;
     ManifestMethod about{};  ///< params and result: only for the host's own methods
@@ -106,17 +104,16 @@ class Router {
     std::shared_ptr<PermitQueue> permits{};  ///< of the method's service; none for an attach stream
     [[nodiscard]] bool is_as(const About& other) const;
   };
-  /// A cache line for each of a few threads, so that two threads that count do not share one.
-  struct alignas(gantry::detail::kCacheLine) Counts {
+  struct Counts {
     std::atomic<std::uint64_t> calls{0}, ended{0}, errors{0}, retries{0}, total_ns{0}, longest_ns{0};
   };
   /// A method with its counts. It lives as long as the router: a call keeps the one that it found.
   struct Method : About {
     explicit Method(About known) : About(std::move(known)) {}
-    [[nodiscard]] Counts& counts() { return parts[gantry::detail::thread_number() % kParts]; }
+    [[nodiscard]] Counts& counts() { return parts.mine(); }
     void count_end(Duration took, bool failed);
     [[nodiscard]] MethodCounts sum() const;
-    std::array<Counts, kParts> parts;
+    Striped<Counts> parts;
   };
   using Methods = std::unordered_map<std::string, Method*>;
   using Permits = std::map<std::string, std::shared_ptr<PermitQueue>, std::less<>>;

@@ -124,13 +124,6 @@ class Worker {
     std::uint64_t turn = 0;  ///< the turn that this thread is in
   };
   [[nodiscard]] static Here& here();
-  /// Woken when a task comes to an empty inbox.
-  struct Waker final : Waiter {
-    explicit Waker(Worker& w) : worker(w) {
-      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).worker.wake_up(); };
-    }
-    Worker& worker;
-  };
   void wake_up() noexcept;
   bool run_inbox();
   void run();
@@ -149,7 +142,8 @@ class Worker {
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
   mpsc::Channel<Task> inbox_ = mpsc::channel<Task>(kInbox);
-  Waker waker_{*this};
+  /// Runs when a task comes to an empty inbox.
+  Waker<Worker, &Worker::wake_up> waker_{*this};
   std::function<void()> on_rest_ = [] {};
   std::atomic<bool> stopping_{false};
   std::atomic<bool> polling_{false};

@@ -215,7 +215,7 @@ void Request::begin_model() {
   const TimePoint now = dispatcher_.host().now();
   if (has_successor()) {
     const Deadline end = job_->stream ? call_.deadline() : Deadline(due());
-    if (const auto left = end.left(now)) share_end_ = now + *left * 2 / 3;
+    if (const auto left = end.remaining(now)) share_end_ = now + *left * 2 / 3;
   }
   if (watch_) (void)dispatcher_.host().cancel(*watch_);
   watch();

@@ -45,13 +45,6 @@ class Reactor {
 
  private:
   Reactor(int epoll, int wake);
-  /// Woken when a task comes to an empty queue.
-  struct Waker final : Waiter {
-    explicit Waker(Reactor& r) : reactor(r) {
-      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).reactor.wake_up(); };
-    }
-    Reactor& reactor;
-  };
   void wake_up() noexcept;
   void run();
   [[nodiscard]] bool wait();
@@ -69,7 +62,8 @@ class Reactor {
   std::uint64_t last_token_ = 0;
 
   mpsc::Channel<Task> posted_ = mpsc::channel<Task>(kMaxPosts);
-  Waker waker_{*this};
+  /// Woken when something is posted and nothing was.
+  Waker<Reactor, &Reactor::wake_up> waker_{*this};
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };

@@ -10,7 +10,7 @@
 # and takes both anew (a reload does: ServiceManager::next_build). What is left is a host that reads both between two
 # system calls of one `mv`, or a build that is killed there. That pair is never run: a host holds what the library says
 # of itself against the manifest before it makes an object (load_library), refuses, and the build that runs goes on;
-# `gantry serve --watch` is told of the second rename too, and reloads once more; and the build tries again, since its
+# `gantry serve --watch` sees the second rename too, and reloads once more; and the build tries again, since its
 # outputs are older than what they are made of.
 linked=$1 dir=$2 describe=$3 gantry=${4:-}
 case $dir in /*) ;; *) dir=$PWD/$dir ;; esac

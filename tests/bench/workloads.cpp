@@ -74,13 +74,9 @@ void shared_state(std::vector<Workload>& all) {
   for (const std::string threads : {"1", "2", "4", "8"}) {
     const bool one = threads == "1";
     all.push_back({"lock." + threads, "lock." + threads, 5e6, one, Unit::kRate, {best(1)}, {}});
-    all.push_back({"map." + threads, "map." + threads, 5e6, one, Unit::kRate, {best(1)}, {}});
     all.push_back({"counter." + threads, "counter." + threads, 2e7, one, Unit::kRate, {best(1)}, {}});
   }
-  const std::string locked = "std shared mutex";
-  all.push_back({"snapshot.read.2r", "snapshot.read.2r", 4e7, false, Unit::kRate, {of(locked, 2)}, {}});
-  all.push_back(
-      {"shared.read.2r", "shared.read.2r", 4e7, false, Unit::kRate, {of(locked, 1)}, {{"", "snapshot.read.2r", ""}}});
+  all.push_back({"snapshot.read.2r", "snapshot.read.2r", 4e7, false, Unit::kRate, {of("std shared mutex", 2)}, {}});
   const Goal near{{"limit acquire load"}, "limit acquire load", 1, 0.5};
   all.push_back({"lazy.borrow.1t", "lazy.borrow.1t", 1e9, true, Unit::kTime, {near}, {}});
   all.push_back({"lazy.borrow.2t", "lazy.borrow.2t", 1e9, false, Unit::kTime, {near}, {}});

@@ -66,13 +66,6 @@ class ChildPlugin final : public Plugin {
   /// The bound for bytes of items on their way into streams that the plugin gives to its next
   /// instance. Beyond it the process is killed.
   static constexpr std::size_t kMaxUndelivered = std::size_t{256} << 20;
-  /// Runs when a task comes to an empty queue, on the thread that brings the task.
-  struct Waker final : Waiter {
-    explicit Waker(ChildPlugin& p) : plugin(p) {
-      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).plugin.run_tasks(); };
-    }
-    ChildPlugin& plugin;
-  };
   ChildPlugin(PluginBasics basics, ChildDeps deps);
   [[nodiscard]] Result<void> spawn();
   [[nodiscard]] bool push(Task task) override;
@@ -112,7 +105,8 @@ class ChildPlugin final : public Plugin {
   pid_t pid_ = -1;
   int pidfd_ = -1;
   mpsc::Channel<Task> tasks_;
-  Waker waker_{*this};
+  /// Runs when a task comes to a queue that had none, on the thread that brings it.
+  Waker<ChildPlugin, &ChildPlugin::run_tasks> waker_{*this};
   std::unordered_set<OriginId> known_origins_;  ///< serial
   std::optional<oneshot::Sender<Result<void>>> started_;
   oneshot::Channel<bool> stopped_ = oneshot::channel<bool>();

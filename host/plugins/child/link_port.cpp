@@ -87,7 +87,7 @@ CallPtr LinkPort::call(CallRequest request, std::shared_ptr<CallSink> sink) {
   auto msg = make_msg(GANTRY_CALL, id);
   if (request.stream_credit) msg.flags = GANTRY_STREAM;
   msg.credit = request.stream_credit.value_or(0);
-  if (const auto left = request.deadline.left(std::chrono::steady_clock::now())) msg.budget_ns = left->count();
+  if (const auto left = request.deadline.remaining(std::chrono::steady_clock::now())) msg.budget_ns = left->count();
   msg.origin = request.client;
   msg.topic = to_bytes(request.method);
   msg.payload = to_bytes(request.params);

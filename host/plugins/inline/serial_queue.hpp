@@ -90,14 +90,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   SerialQueue(OnUnhandledException on_unhandled_exception, OnIdle on_idle, std::optional<Borrowed> where,
               mpsc::Channel<Task> channel);
   static constexpr std::size_t kTasksATurn = 64;
-  /// Woken when a task comes to an empty borrowing queue.
-  struct Waker final : Waiter {
-    explicit Waker(SerialQueue& q) : queue(q) {
-      wake = [](Waiter& self) noexcept { static_cast<Waker&>(self).queue.schedule(); };
-    }
-    SerialQueue& queue;
-  };
-  /// Throws std::system_error when the system gives no thread.
+  /// Throws std::system_error when there is none to be had.
   void start_thread();
   void schedule();
   void schedule_on(Worker& worker);
@@ -115,7 +108,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   std::weak_ptr<Plugin> owner_;
   mpsc::Sender<Task> tx_;  ///< never closed: any thread sends
   mpsc::Receiver<Task> rx_;
-  Waker waker_{*this};
+  /// Woken when a task comes to a borrowed queue that has none.
+  Waker<SerialQueue, &SerialQueue::schedule> waker_{*this};
   std::atomic<Worker*> last_worker_{nullptr};
   std::atomic<Where> where_;
   std::atomic<bool> closed_{false};

@@ -42,8 +42,8 @@ class Deadline {
   /// Ask exists() first.
   [[nodiscard]] TimePoint at() const { return *at_; }  // NOLINT(bugprone-unchecked-optional-access)
   [[nodiscard]] bool passed(TimePoint now) const { return at_ && now >= *at_; }
-  /// The time that is left, at least zero; empty when there is no deadline.
-  [[nodiscard]] std::optional<Duration> left(TimePoint now) const {
+  /// The time until then, at least zero; empty when there is no deadline.
+  [[nodiscard]] std::optional<Duration> remaining(TimePoint now) const {
     if (!at_) return std::nullopt;
     return *at_ > now ? *at_ - now : Duration::zero();
   }

@@ -29,8 +29,8 @@
 
 #include <exception>
 #include <gantry/plugin/call.hpp>
-#include <gantry/plugin/crew.hpp>
 #include <gantry/plugin/definition.hpp>
+#include <gantry/plugin/executors.hpp>
 #include <gantry/plugin/host.hpp>
 #include <gantry/plugin/members.hpp>
 #include <gantry/plugin/task.hpp>
@@ -95,7 +95,7 @@ class Stopping {
     const auto* const host = reply_->host.raw();
     return static_cast<const gantry_handover*>(host->extension(host->ctx, GANTRY_HANDOVER_EXT));
   }
-  std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that Crew serves
+  std::shared_ptr<detail::StopReply> reply_;  // also held by the calls that the executors serve
   Deadline deadline_;
 };
 
@@ -182,7 +182,7 @@ class Instance {
   }
 
  private:
-  explicit Instance(const gantry_host* host) : host_(host), crew_(host_) {
+  explicit Instance(const gantry_host* host) : host_(host), executors_(host_) {
     check_members<T, Settings>();
     abi_.size = sizeof abi_;
     abi_.ctx = this;
@@ -198,8 +198,8 @@ class Instance {
   }
   ~Instance() {
     calls_.end();
-    host_.outgoing().clear();  // ends the waits of the calls that Crew serves
-    crew_.dismiss();
+    host_.outgoing().clear();  // what the executors wait for ends
+    executors_.join();
     impl_.reset();
     host_.outgoing().clear();
   }
@@ -252,7 +252,7 @@ class Instance {
 
   std::int32_t deliver(const gantry_msg& msg) {
     calls_.let_leave();
-    crew_.turn();
+    executors_.turn();
     if ((msg.id & GANTRY_OWN_CALL) != 0 && msg.kind != GANTRY_EVENT) {
       host_.outgoing().deliver(msg, host_.take_descriptors());
       return 0;
@@ -290,7 +290,7 @@ class Instance {
       case GANTRY_STOP: {
         auto reply = std::make_shared<StopReply>(host_, msg.id);
         Stopping stopping(reply, Deadline::in(Duration(msg.budget_ns), host_.now()));
-        crew_.stop(std::move(reply));
+        executors_.stop(std::move(reply));
         calls_.stop();
         if constexpr (requires { impl_->stop(std::move(stopping)); }) {
           if (impl_) impl_->stop(std::move(stopping));
@@ -304,7 +304,7 @@ class Instance {
 
   std::int32_t call(const gantry_msg& msg) {
     auto state = std::make_shared<CallState>(host_, msg);
-    state->crew = &crew_;
+    state->executors = &executors_;
     if (msg.budget_ns >= 0) state->deadline = Deadline::in(Duration(msg.budget_ns), host_.now());
     state->descriptors = host_.take_descriptors();
     state->table.store(&calls_, std::memory_order_relaxed);
@@ -372,8 +372,8 @@ class Instance {
   gantry_plugin abi_{};
   Host host_;
   CallTable calls_;
-  Crew crew_;
-  std::unique_ptr<T> impl_;  // destroyed first: its threads may still use the rest
+  Executors executors_;
+  std::unique_ptr<T> impl_;  // first to go: its threads may still use the rest
 };
 
 }  // namespace detail

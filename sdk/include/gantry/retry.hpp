@@ -94,17 +94,17 @@ template <class Op>
 [[nodiscard]] auto retry(const RetryPolicy& policy, Op&& op, const RetryOptions& options = {})
     -> std::invoke_result_t<Op&> {
   int attempts = 0;
-  const auto told = [&] {
+  const auto reported = [&] {
     auto result = op();
     ++attempts;
     if (!result && options.on_failed) options.on_failed(attempts, result.error());
     return result;
   };
   return retry(
-      policy, told, [&](const Error& error) { return !options.retry_if || options.retry_if(error); },
+      policy, reported, [&](const Error& error) { return !options.retry_if || options.retry_if(error); },
       [&](Duration delay, int, const Error&) {
-        const auto left = options.deadline.left(std::chrono::steady_clock::now());
-        if (options.token.stop_requested() || (left && *left <= delay)) return false;
+        const auto remaining = options.deadline.remaining(std::chrono::steady_clock::now());
+        if (options.token.stop_requested() || (remaining && *remaining <= delay)) return false;
         detail::ThreadWaiter sleeper;
         const std::stop_callback wake(options.token, [&] { sleeper.wake(sleeper); });
         return !sleeper.park(time_after(delay));  // woken: cancelled

@@ -47,6 +47,16 @@ struct Waiter {
   explicit Waiter(Unset /*all*/) {}  // NOLINT(cppcoreguidelines-pro-type-member-init)
 };
 
+/// Runs a member function of its owner, on the thread that wakes:
+///   Waker<Reactor, &Reactor::wake_up> waker_{*this};
+template <class Owner, auto kFunction>
+struct Waker final : Waiter {
+  explicit Waker(Owner& of) : owner(of) {
+    wake = [](Waiter& self) noexcept { (static_cast<Waker&>(self).owner.*kFunction)(); };
+  }
+  Owner& owner;
+};
+
 enum class WaitEnd : std::uint8_t { complete, timeout, cancelled };
 
 /// The error for a wait that ended without a result. Not for `complete`.

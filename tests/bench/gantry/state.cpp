@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Lazy, Snapshot, Shared, locks, maps, counters and the SPSC ring.
+// Lazy, Snapshot, locks, counters and the SPSC ring.
 #include <gantry/channel/spsc_ring.hpp>
-#include <gantry/counter.hpp>
-#include <gantry/guarded.hpp>
 #include <gantry/lazy.hpp>
-#include <gantry/sharded_map.hpp>
-#include <gantry/shared.hpp>
+#include <gantry/mutex.hpp>
 #include <gantry/snapshot.hpp>
+#include <gantry/striped.hpp>
 
 #include "tests/bench/gantry/groups.hpp"
 #include "tests/bench/peers/snapshot.hpp"
@@ -31,29 +29,14 @@ u64 lock(std::size_t threads, u64 ops, Timer& timer) {
   return ops;
 }
 
-u64 map(std::size_t threads, u64 ops, Timer& timer) {
-  constexpr u64 kKeys = 65'536;
-  gantry::ShardedMap<u64, u64> values;
-  for (u64 key = 0; key < kKeys; ++key) (void)values.insert_or_assign(key, key);
-  return run_threads(threads, ops, timer, [&](std::size_t index, u64 mine) {
-    Random random(index);
-    for (u64 i = 0; i < mine; ++i) {
-      const u64 key = random() % kKeys;
-      if (i % 10 == 9) {
-        (void)values.insert_or_assign(key, (i << 32U) | key);
-      } else {
-        require((values.find(key).value_or(0) & 0xFFFFFFFFU) == key, "a wrong value");
-      }
-    }
-  });
-}
-
 u64 counter(std::size_t threads, u64 ops, Timer& timer) {
-  gantry::StripedCounter count;
+  gantry::Striped<std::atomic<u64>> counts;
   run_threads(threads, ops, timer, [&](std::size_t, u64 mine) {
-    for (u64 i = 0; i < mine; ++i) count.add();
+    for (u64 i = 0; i < mine; ++i) counts.mine().fetch_add(1, std::memory_order_relaxed);
   });
-  require(count.get() == ops, "increments are lost");
+  u64 sum = 0;
+  for (const auto& count : counts) sum += count.load(std::memory_order_relaxed);
+  require(sum == ops, "increments are lost");
   return ops;
 }
 
@@ -70,13 +53,6 @@ u64 snapshot_read(u64 ops, Timer& timer) {
         });
       },
       [&] { reader = new gantry::Snapshot<Map>::Reader(shared); }, [] { delete reader; });
-}
-
-u64 shared_read(u64 ops, Timer& timer) {
-  gantry::Shared<Map> shared("map", first_map());
-  return read_while_replacing(
-      ops, timer, [&](u64 key) { return shared.read([&](const Map& map) { return map.find(key)->second; }); },
-      [&](u64 key, u64 value) { shared.write([&](Map& map) { map[key] = value; }); });
 }
 
 u64 borrow(std::size_t threads, u64 ops, Timer& timer) {
@@ -113,12 +89,10 @@ std::vector<Workload> state() {
     const std::string suffix = "." + std::to_string(n);
     all.push_back(
         {"lock" + suffix, "Mutex: named, counts holds and waits", [=](u64 ops, Timer& t) { return lock(n, ops, t); }});
-    all.push_back({"map" + suffix, "ShardedMap, 32 shards", [=](u64 ops, Timer& t) { return map(n, ops, t); }});
-    all.push_back({"counter" + suffix, "StripedCounter: exact when the writers rest",
+    all.push_back({"counter" + suffix, "Striped atomics: exact when the writers rest",
                    [=](u64 ops, Timer& t) { return counter(n, ops, t); }});
   }
   all.push_back({"snapshot.read.2r", "Snapshot: a copy for each write", snapshot_read});
-  all.push_back({"shared.read.2r", "Shared: fair by phases, counts waits", shared_read});
   for (const std::size_t n : {1, 2}) {
     all.push_back({"lazy.borrow." + std::to_string(n) + "t", "Lazy::borrow",
                    [=](u64 ops, Timer& t) { return borrow(n, ops, t); }});

@@ -8,7 +8,6 @@
 #include <deque>
 #include <functional>
 #include <gantry/channel/mpsc.hpp>
-#include <gantry/shared.hpp>
 #include <gantry/snapshot.hpp>
 #include <set>
 #include <thread>
@@ -184,31 +183,6 @@ TEST_CASE("linear: recorded histories of senders that wait are those of a queue"
       }
     });
     REQUIRE(Search<std::deque<int>>(all, queue_step).linearizable({}));
-  }
-}
-
-TEST_CASE("linear: recorded histories of a register behind Shared are those of a register") {
-  const auto seed = core_test::seed();
-  INFO("GANTRY_SEED=" << seed);
-  Random random(seed);
-  for (int round = 0; round < rounds(300); ++round) {
-    Shared<int> value("register", 0);
-    Recorder recorder;
-    const auto all = history(4, random.below(1 << 30), [&](std::size_t t, auto& mine, Random& r) {
-      for (int i = 1; i <= 6; ++i) {
-        r.dawdle();
-        if (r.one_in(2)) {
-          recorder.run(mine, Operation::put, [&](Operation& op) {
-            op.value = static_cast<int>(t) * 100 + i;
-            value.write([&](int& v) { v = op.value; });
-          });
-        } else {
-          recorder.run(mine, Operation::take,
-                       [&](Operation& op) { op.value = value.read([](const int& v) { return v; }); });
-        }
-      }
-    });
-    REQUIRE(Search<int>(all, register_step).linearizable(0));
   }
 }
 

@@ -102,7 +102,7 @@ template <class... A>
 struct ShapeOf<std::variant<A...>> {
   static_assert((DescribedStruct<A> && ...), "the alternatives of a variant must be described structs");
   static_assert((!ShapeOf<A>::kTag.name.empty() && ...),
-                "the alternatives of a variant must be told apart: gantry_fields returns gantry::tagged(...)");
+                "the alternatives of a variant need a tag: gantry_fields returns gantry::tagged(...)");
   using First = std::variant_alternative_t<0, std::variant<A...>>;
   static constexpr std::string_view kTag = ShapeOf<First>::kTag.name;
   static constexpr std::array<std::string_view, sizeof...(A)> kValues{ShapeOf<A>::kTag.value...};

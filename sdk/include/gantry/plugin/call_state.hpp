@@ -34,7 +34,7 @@ using CancelToken = std::stop_token;
 namespace detail {
 
 class CallTable;
-class Crew;
+class Executors;
 
 struct CallState : std::enable_shared_from_this<CallState> {
   CallState(const Host& plugin_host, const gantry_msg& msg)
@@ -63,8 +63,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::string idempotency_key;
   Descriptors descriptors;  ///< that came with the call; the handler's
 
-  Crew* crew = nullptr;  ///< the plugin's
-  bool served = false;   ///< serial: Crew serves the call
+  Executors* executors = nullptr;  ///< of the plugin
+  bool served = false;             ///< serial: by one of the executors
 
   std::atomic<bool> cancelled{false};
   std::atomic<bool> stopping{false};  ///< the plugin is stopping
@@ -266,21 +266,21 @@ class CallTable {
   /// removes it.
   void leave_later(std::shared_ptr<CallState> call) {
     Lock lock(mutex_);
-    left_.push_back(std::move(call));
-    any_left_.store(true, std::memory_order_relaxed);
+    leaving_.push_back(std::move(call));
+    any_leaving_.store(true, std::memory_order_relaxed);
   }
   /// Removes the calls of leave_later(). Serial.
   void let_leave() {
-    if (!any_left_.load(std::memory_order_relaxed)) return;
-    std::vector<std::shared_ptr<CallState>> left;
+    if (!any_leaving_.load(std::memory_order_relaxed)) return;
+    std::vector<std::shared_ptr<CallState>> leaving;
     {
       Lock lock(mutex_);
-      left.swap(left_);
-      any_left_.store(false, std::memory_order_relaxed);
+      leaving.swap(leaving_);
+      any_leaving_.store(false, std::memory_order_relaxed);
     }
-    for (const auto& call : left) call->leave();
+    for (const auto& call : leaving) call->leave();
   }
-  /// The plugin stops: cancels the calls that Crew serves; other open calls may still be answered.
+  /// The plugin stops: cancels the calls that the executors serve; other open calls may still be answered.
   /// Serial.
   void stop() { cancel(true); }
   /// The plugin is destroyed: threads that wait for a caller's credit give up. Serial.
@@ -309,8 +309,8 @@ class CallTable {
 
   mutable Mutex mutex_;
   std::unordered_map<std::uint64_t, std::shared_ptr<CallState>> calls_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::shared_ptr<CallState>> left_ GANTRY_GUARDED_BY(mutex_);  ///< the calls of leave_later()
-  std::atomic<bool> any_left_{false};
+  std::vector<std::shared_ptr<CallState>> leaving_ GANTRY_GUARDED_BY(mutex_);  ///< of calls_
+  std::atomic<bool> any_leaving_{false};
 };
 
 inline CallTable::~CallTable() {

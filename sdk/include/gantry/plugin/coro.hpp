@@ -23,7 +23,7 @@
 #include <gantry/plugin/handler.hpp>
 
 #include <gantry/coro.hpp>
-#include <gantry/plugin/crew.hpp>
+#include <gantry/plugin/executors.hpp>
 #include <memory>
 #include <string>
 #include <utility>
@@ -32,8 +32,8 @@ namespace gantry {
 
 namespace detail {
 
-/// The executor of the plugin's strand: whoever makes a coroutine ready posts a turn to it.
-class SerialExecutor final : public Crew::Member, private Executor {
+/// The executor that the plugin's strand is: whoever makes something ready posts a turn to it.
+class SerialExecutor final : public Executors::Member, private Executor {
  public:
   explicit SerialExecutor(Host host) : host_(std::move(host)) {}
   ~SerialExecutor() override {
@@ -116,11 +116,11 @@ struct Coroutine<Task<R>> {
   template <class T, class F>
   static void serve(const F& handler, T& self, typename HandlerTypes<T, F>::Params params, Call call) {
     const auto state = state_of(call);
-    auto engaged = state->crew->engaged();
-    if (!engaged) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
+    auto held = state->executors->hold();
+    if (!held) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
     state->served = true;
-    auto& executor = state->crew->template member<SerialExecutor>();
-    executor.start(run<T, F>(SerialExecutor::Running(executor), std::move(engaged), handler, &self, std::move(params),
+    auto& executor = state->executors->template get<SerialExecutor>();
+    executor.start(run<T, F>(SerialExecutor::Running(executor), std::move(held), handler, &self, std::move(params),
                              std::move(call)));
   }
 
@@ -138,7 +138,7 @@ struct Coroutine<Task<R>> {
     }
   }
   template <class T, class F>
-  static Task<void> run(SerialExecutor::Running /*running*/, std::shared_ptr<void> engaged, F handler, T* self,
+  static Task<void> run(SerialExecutor::Running /*running*/, std::shared_ptr<void> held, F handler, T* self,
                         typename HandlerTypes<T, F>::Params params, Call call) {
     std::string thrown;
     try {
@@ -156,7 +156,7 @@ struct Coroutine<Task<R>> {
       thrown = "an exception of unknown type";
     }
     call.reply_error(Error{ErrorKind::internal, call.method() + " failed: " + thrown, {}});
-    (void)engaged;
+    (void)held;
   }
 };
 

@@ -194,7 +194,8 @@ class Host {
     auto msg = detail::make_msg(GANTRY_CALL, call->id);
     if (o.stream_credit) msg.flags = GANTRY_STREAM;
     msg.credit = o.stream_credit.value_or(0);
-    if (const auto left = o.deadline.left(now())) msg.budget_ns = std::max<std::int64_t>(left->count(), 0);
+    if (const auto remaining = o.deadline.remaining(now()))
+      msg.budget_ns = std::max<std::int64_t>(remaining->count(), 0);
     msg.origin = o.client;
     msg.topic = detail::to_bytes(method);
     msg.payload = detail::to_bytes(text);

@@ -17,7 +17,7 @@
 
 #include <gantry/plugin/handler.hpp>
 
-#include <gantry/plugin/crew.hpp>
+#include <gantry/plugin/executors.hpp>
 #include <gantry/worker_pool.hpp>
 #include <memory>
 #include <string>
@@ -40,9 +40,9 @@ template <class F>
 
 namespace detail {
 
-class PoolMember final : public Crew::Member {
+class PoolExecutor final : public Executors::Member {
  public:
-  explicit PoolMember(const Host& host)
+  explicit PoolExecutor(const Host& host)
       : pool_(kPoolThreads, kPoolQueue, [host](std::string_view what) {
           host.log(Level::error, "exception on the pool: " + std::string(what));
         }) {}
@@ -59,7 +59,7 @@ struct Handler<T, OnPool<F>> : HandlerTypes<T, F> {
   static_assert(!Types::is_coroutine, "a coroutine runs serially: it needs no pool");
 
   struct Job {
-    std::shared_ptr<void> engaged;  // released last: after the answer
+    std::shared_ptr<void> held;  // let go last: after the answer
     F handler;
     T* self;
     typename Types::Params params;
@@ -79,12 +79,12 @@ struct Handler<T, OnPool<F>> : HandlerTypes<T, F> {
 
   static void serve(const OnPool<F>& on_pool, T& self, typename Types::Params params, Call call) {
     const auto state = state_of(call);
-    auto engaged = state->crew->engaged();
-    if (!engaged) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
+    auto held = state->executors->hold();
+    if (!held) return call.reply_error(Error{ErrorKind::unavailable, "the plugin is stopping", {}});
     state->served = true;
     WorkerPool::Job job(
-        Job{std::move(engaged), on_pool.handler, &self, std::move(params), typename Types::Caller(std::move(call))});
-    if (auto spawned = state->crew->template member<PoolMember>().pool().spawn(std::move(job)); !spawned)
+        Job{std::move(held), on_pool.handler, &self, std::move(params), typename Types::Caller(std::move(call))});
+    if (auto spawned = state->executors->template get<PoolExecutor>().pool().spawn(std::move(job)); !spawned)
       state->finish(static_cast<std::int32_t>(spawned.error().kind), error_payload(spawned.error()));
   }
 };

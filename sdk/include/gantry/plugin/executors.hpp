@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/plugin/crew.hpp: the executors of a plugin besides its strand: a pool (plugin/pool.hpp),
-// coroutines (plugin/coro.hpp). A plugin that uses neither has an empty Crew.
+// gantry/plugin/executors.hpp: the executors of a plugin besides its strand: a pool
+// (plugin/pool.hpp), coroutines (plugin/coro.hpp). A plugin that uses neither has none.
 //
 // Thread rule: serial. The result of engaged() may be released on any thread.
 // Stopping: the answer to STOP waits until every result of engaged() is released. The destructor of
@@ -16,8 +16,9 @@
 
 namespace gantry::detail {
 
-class Crew {
+class Executors {
  public:
+  /// One of a kind: a plugin has at most one of each class.
   class Member {
    public:
     Member() = default;
@@ -28,11 +29,13 @@ class Crew {
     virtual void turn() {}
   };
 
-  explicit Crew(Host host) : host_(std::move(host)) {}
+  explicit Executors(Host host) : host_(std::move(host)) {}
+  Executors(const Executors&) = delete;
+  Executors& operator=(const Executors&) = delete;
 
   /// The plugin's member of type M; made when it is first asked for.
   template <class M>
-  [[nodiscard]] M& member() {
+  [[nodiscard]] M& get() {
     static constexpr char kKey = 0;
     for (const auto& [key, member] : members_) {
       if (key == &kKey) return static_cast<M&>(*member);
@@ -46,15 +49,14 @@ class Crew {
     for (const auto& [key, member] : members_) member->turn();
   }
 
-  /// Held while a call is served. Null: the plugin is stopping.
-  [[nodiscard]] std::shared_ptr<void> engaged() const { return open_; }
-  /// `last` is released when every result of engaged() is.
+  /// Kept while a call is served. Null: the plugin is stopping.
+  [[nodiscard]] std::shared_ptr<void> hold() const { return open_; }
+  /// `last` dies when everything that hold() gave has been let go.
   void stop(std::shared_ptr<void> last) {
     if (open_) open_->last = std::move(last);
     open_.reset();
   }
-  /// Destroys the members, which joins what they run.
-  void dismiss() { members_.clear(); }
+  void join() { members_.clear(); }
 
  private:
   struct Open {
