@@ -2,7 +2,7 @@
 //
 // server_life.hpp: the life of a language server's session as one table: states, what happens, and what is then to do.
 //
-// The table is pure. Session performs the actions and makes events of what comes of them (session.hpp);
+// The table is pure. ServerRunner (server_runner.hpp) performs the actions and makes events of what comes of them;
 // tests/unit/lsp/server_life.cpp walks through all of it; docs/lsp-life.md shows it.
 //
 // A session has at most one process. Where it ends comes as one of the four `exited_*`: which one is decided before, by
