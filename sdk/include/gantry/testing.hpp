@@ -19,7 +19,7 @@
 //
 // Calls that the plugin makes are answered by on_call, or one by one: stall(Lane::calls), then made(METHOD).
 //
-// Thread rule: the test's functions may be called from any thread. Waits give up after 20 s and say so.
+// Thread rule: the test's functions may be called from any thread. Waits give up after 60 s and say so.
 #pragma once
 
 #include <dlfcn.h>

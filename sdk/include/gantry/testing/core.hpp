@@ -31,7 +31,7 @@ class HostCore {
   /// Waits until `condition` holds; it is asked again after each message from the plugin.
   template <class F>
   void wait(const char* what, F&& condition) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (true) {
       if (condition()) return;
       Lock lock(mutex_);
