@@ -5,67 +5,11 @@
 #include <gantry/file_uri.hpp>
 #include <utility>
 
+#include "host/protocols/rpc/loose_text.hpp"
+
 namespace gantry::host {
 
 namespace {
-
-/// Steps over the members of one object, large ones too, and over what is wrong inside of them.
-class Members {
- public:
-  explicit Members(std::string_view text) : rest_(text) { skip_space(); }
-
-  /// The next member's raw name and value. False: there is none, or nobody can tell.
-  [[nodiscard]] bool next(std::string_view& name, std::string_view& value) {
-    if (rest_.empty() || (rest_.front() != '{' && rest_.front() != ',')) return false;
-    rest_.remove_prefix(1);
-    skip_space();
-    name = take(string_size());
-    skip_space();
-    if (name.empty() || !rest_.starts_with(':')) return false;
-    rest_.remove_prefix(1);
-    skip_space();
-    value = take(value_size());
-    skip_space();
-    return !value.empty();
-  }
-
- private:
-  void skip_space() { rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t\r\n"), rest_.size())); }
-  [[nodiscard]] std::string_view take(std::size_t size) {
-    const auto out = rest_.substr(0, size);
-    rest_.remove_prefix(out.size());
-    return out;
-  }
-  // Of the string that begins at `at`; 0: none does, or it does not end.
-  [[nodiscard]] std::size_t string_size(std::size_t at = 0) const {
-    if (at >= rest_.size() || rest_[at] != '"') return 0;
-    for (auto end = rest_.find('"', at + 1); end != std::string_view::npos; end = rest_.find('"', end + 1)) {
-      std::size_t slashes = 0;
-      while (rest_[end - slashes - 1] == '\\') ++slashes;
-      if (slashes % 2 == 0) return end + 1 - at;
-    }
-    return 0;
-  }
-  [[nodiscard]] std::size_t value_size() const {
-    if (rest_.starts_with('"')) return string_size();
-    if (!rest_.starts_with('{') && !rest_.starts_with('['))
-      return std::min(rest_.find_first_of(",}] \t\r\n"), rest_.size());
-    std::size_t depth = 0;
-    for (std::size_t at = 0; (at = rest_.find_first_of("\"{}[]", at)) != std::string_view::npos;) {
-      if (rest_[at] == '"') {
-        const auto size = string_size(at);
-        if (size == 0) return 0;
-        at += size;
-        continue;
-      }
-      depth += rest_[at] == '{' || rest_[at] == '[' ? 1 : -1;
-      ++at;
-      if (depth == 0) return at;
-    }
-    return 0;
-  }
-  std::string_view rest_;
-};
 
 // Also one that no double holds, which the parser refuses.
 [[nodiscard]] bool is_number(std::string_view token) {
@@ -95,15 +39,12 @@ void add_folders(const json& folders, std::vector<std::string>& out) {
 
 LspHead head_of(std::string_view message) {
   LspHead head;
-  Members members(message);
-  std::string_view name, value;
-  while (members.next(name, value)) {
-    if (name == "\"method\"" || name == "\"id\"") {
-      const auto doc = parse_json(value);
-      if (name == "\"id\"" && ((doc && doc->is_string()) || is_number(value))) head.id = value;
-      if (name == "\"method\"" && doc && doc->is_string()) head.method = *doc;
-    }
-  }
+  (void)each_loose_member(message, [&](std::string_view name, std::string_view value) {
+    if (name != "method" && name != "id") return;
+    const auto doc = parse_json(value);
+    if (name == "id" && ((doc && doc->is_string()) || is_number(value))) head.id = value;
+    if (name == "method" && doc && doc->is_string()) head.method = *doc;
+  });
   return head;
 }
 

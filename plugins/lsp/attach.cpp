@@ -26,12 +26,8 @@ AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig conf
 
 void AttachSession::from_editor(std::string_view text) {
   const Envelope envelope = scan(text, Scan::route);
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    receive(text, envelope, fx);
-  }
-  (void)settle(fx);
+  Section section(*this);
+  receive(text, envelope, section.fx);
 }
 
 void AttachSession::receive(std::string_view text, const Envelope& e, DeferredActions& fx) {
@@ -63,7 +59,7 @@ void AttachSession::receive(std::string_view text, const Envelope& e, DeferredAc
 // ---- in order -----------------------------------------------------------------------------------
 
 void AttachSession::pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  if (!queue_.empty() || !takes_messages()) return wait_in_line(text, e, fx);
+  if (!queue_.empty() || !server_.takes_messages()) return wait_in_line(text, e, fx);
   if (!e.is_request()) {
     forward_notification(text, e, fx);
     return consumed();
@@ -73,7 +69,7 @@ void AttachSession::pass_on(std::string_view text, const Envelope& e, DeferredAc
     permit = context_->editor_permits->try_acquire();
     if (!permit) return wait_in_line(text, e, fx);
   }
-  forward_request(text, e, next_id(), deadline_of(e.method()), std::move(permit), fx);
+  forward_request(text, e, server_.next_id(), deadline_of(e.method()), std::move(permit), fx);
   consumed();
 }
 
@@ -81,22 +77,18 @@ void AttachSession::wait_in_line(std::string_view text, const Envelope& e, Defer
   if (e.is_request() && queued_requests_ >= kMaxQueuedRequests) {
     consumed();
     return answer_error(std::string(e.id), kRequestFailed,
-                        Error{ErrorKind::overloaded,
-                              config().name + " has " + std::to_string(queued_requests_) +
-                                  " requests of this editor waiting; try again later",
-                              R"({"retry_after_ms":1000})"},
+                        overloaded(config().name + " has " + std::to_string(queued_requests_) +
+                                   " requests of this editor waiting; try again later"),
                         fx);
   }
   if (queued_bytes_ + text.size() > kMaxQueuedBytes) {
-    const Error error{ErrorKind::overloaded,
-                      config().name + " does not take the editor's messages, and more than " +
-                          std::to_string(kMaxQueuedBytes >> 20) + " MiB of them wait; attach anew",
-                      R"({"retry_after_ms":1000})"};
-    return leave(std::unexpected(error), fx);
+    return leave(std::unexpected(overloaded(config().name + " does not take the editor's messages, and more than " +
+                                            std::to_string(kMaxQueuedBytes >> 20) + " MiB of them wait; attach anew")),
+                 fx);
   }
   Queued queued{std::string(text), 0, TimePoint::max()};
   if (e.is_request()) {
-    queued.request = next_id();
+    queued.request = server_.next_id();
     queued.deadline = deadline_of(e.method());
     ++queued_requests_;
     watch_deadline(queued.deadline, queued.request);
@@ -117,7 +109,7 @@ void AttachSession::drop_queued(const std::deque<Queued>::const_iterator& it) {
 }
 
 void AttachSession::pump(DeferredActions& fx) {
-  while (!queue_.empty() && takes_messages()) {
+  while (!queue_.empty() && server_.takes_messages()) {
     const Queued& head = queue_.front();
     const Envelope e = scan(head.text, Scan::route);
     if (head.request == 0) {
@@ -137,33 +129,23 @@ void AttachSession::pump(DeferredActions& fx) {
 }
 
 void AttachSession::wait_for_permit() {
-  const auto asked = context_->editor_permits->acquire([weak = weak()](Permit permit) {
-    if (const auto self = weak.lock()) static_cast<AttachSession&>(*self).granted(std::move(permit));
-  });
+  const auto asked = context_->editor_permits->acquire(later(&AttachSession::granted));
   if (asked) return;
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    waiting_ = false;
-    if (!queue_.empty() && queue_.front().request != 0) {
-      const std::string id(scan(queue_.front().text, Scan::route).id);
-      drop_queued(queue_.begin());
-      answer_error(id, kRequestFailed, asked.error(), fx);
-    }
-    pump(fx);
+  Section section(*this);
+  waiting_ = false;
+  if (!queue_.empty() && queue_.front().request != 0) {
+    const std::string id(scan(queue_.front().text, Scan::route).id);
+    drop_queued(queue_.begin());
+    answer_error(id, kRequestFailed, asked.error(), section.fx);
   }
-  (void)settle(fx);
+  pump(section.fx);
 }
 
 void AttachSession::granted(Permit permit) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    waiting_ = false;
-    spare_ = std::move(permit);  // it held none: one that waits has none to spare
-    pump(fx);
-  }
-  (void)settle(fx);
+  Section section(*this);
+  waiting_ = false;
+  spare_ = std::move(permit);  // it held none: one that waits has none to spare
+  pump(section.fx);
 }
 
 // ---- to the server ------------------------------------------------------------------------------
@@ -173,9 +155,9 @@ void AttachSession::forward_request(std::string_view text, const Envelope& e, lo
   const bool shutdown = e.method() == "shutdown";
   if (shutdown) {
     shutdown_ = true;
-    step(ServerEvent::editor_shuts_down, fx);
+    server_.step(ServerEvent::editor_shuts_down, fx);
   }
-  to_server_with_id(text, e.id, std::to_string(id), fx);
+  server_.send_with_id(text, e.id, std::to_string(id), fx);
   pending_.emplace(id, Pending{std::string(e.id), deadline, std::move(permit), shutdown});
   watch_deadline(deadline, id);
 }
@@ -190,17 +172,17 @@ void AttachSession::forward_notification(std::string_view text, const Envelope& 
     configuration_text_ = text;
   } else if (method == "workspace/didChangeWorkspaceFolders") {
     if (folder_texts_.size() < kMaxFolderChanges) folder_texts_.emplace_back(text);
-    to_server(text, fx);
+    server_.send(text, fx);
     return folders_changed(scan(text, Scan::full).params, fx);
   }
-  to_server(text, fx);
+  server_.send(text, fx);
 }
 
 void AttachSession::answer_server(std::string_view text, const Envelope& e, DeferredActions& fx) {
   consumed();
   const auto it = server_requests_.find(own_id(e.id));
   if (it == server_requests_.end()) return;  // the server that asked is gone
-  to_server_with_id(text, e.id, it->second, fx);
+  server_.send_with_id(text, e.id, it->second, fx);
   server_requests_.erase(it);
 }
 
@@ -208,9 +190,9 @@ void AttachSession::cancel(std::string_view text, DeferredActions& fx) {
   consumed();
   const std::string_view id = member(scan(text, Scan::full).params, "id");
   if (id.empty()) return;
-  if (!answered_ && same_id(init_id_, id)) return cancel_initialize(fx);
+  if (!answered_ && same_id(init_id_, id)) return server_.cancel_initialize(fx);
   for (const auto& [ours, pending] : pending_) {
-    if (same_id(pending.id, id)) return cancel_at_server(ours, fx);
+    if (same_id(pending.id, id)) return server_.cancel(ours, fx);
   }
   for (auto it = queue_.begin(); it != queue_.end(); ++it) {
     if (it->request == 0) continue;
@@ -226,17 +208,13 @@ void AttachSession::cancel(std::string_view text, DeferredActions& fx) {
 // ---- the editor leaves, or is slow --------------------------------------------------------------
 
 void AttachSession::editor_left(const Result<json>& answer) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    leave(answer, fx);
-  }
-  (void)settle(fx);
+  Section section(*this);
+  leave(answer, section.fx);
 }
 
 void AttachSession::leave(const Result<json>& answer, DeferredActions& fx) {
   end_stream(answer, fx);
-  step(ServerEvent::close, fx);
+  server_.step(ServerEvent::close, fx);
 }
 
 void AttachSession::end_stream(const Result<json>& answer, DeferredActions& fx) {
@@ -264,7 +242,7 @@ void AttachSession::editor_gave_credit() {
   for (const auto& text : refused_items) refused(text);
   if (!all_sent) return;
   Lock lock(mutex_);
-  resume_output();
+  server_.resume_output();
   consumed(0);
 }
 
@@ -297,46 +275,40 @@ void AttachSession::arm() {
   const TimePoint next = deadlines_.begin()->first;
   if (next >= armed_for_) return;  // that timer will look, and arm the next
   armed_for_ = next;
-  const auto timer = context_->host.after(next - context_->host.now(), [weak = weak()] {
-    if (const auto self = weak.lock()) static_cast<AttachSession&>(*self).expire();
-  });
+  const auto timer = context_->host.after(next - context_->host.now(), later(&AttachSession::expire));
   if (!timer) armed_for_ = TimePoint::max();
 }
 
 void AttachSession::expire() {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    armed_for_ = TimePoint::max();
-    const TimePoint now = context_->host.now();
-    while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
-      const long long id = deadlines_.begin()->second;
-      deadlines_.erase(deadlines_.begin());
-      if (auto it = pending_.find(id); it != pending_.end()) {
-        const std::string editors = std::move(it->second.id);
-        fx.permits.push_back(std::move(it->second.permit));
-        pending_.erase(it);
-        cancel_at_server(id, fx);
-        answer_error(
-            editors, kRequestFailed,
-            Error{ErrorKind::timeout,
-                  config().name + " did not answer within the request's time ([lsp] editor_request_timeout_seconds)",
-                  {}},
-            fx);
-        continue;
-      }
-      const auto it = std::find_if(queue_.begin(), queue_.end(), [&](const Queued& q) { return q.request == id; });
-      if (it == queue_.end()) continue;
-      const std::string editors(scan(it->text, Scan::route).id);
-      drop_queued(it);
-      const char* why = is_serving(state()) ? " was busy until the request's time was over"
-                                            : " was not ready until the request's time was over";
-      answer_error(editors, kRequestFailed, Error{ErrorKind::timeout, config().name + why, {}}, fx);
+  Section section(*this);
+  armed_for_ = TimePoint::max();
+  const TimePoint now = context_->host.now();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const long long id = deadlines_.begin()->second;
+    deadlines_.erase(deadlines_.begin());
+    if (auto it = pending_.find(id); it != pending_.end()) {
+      const std::string editors = std::move(it->second.id);
+      section.fx.permits.push_back(std::move(it->second.permit));
+      pending_.erase(it);
+      server_.cancel(id, section.fx);
+      answer_error(
+          editors, kRequestFailed,
+          Error{ErrorKind::timeout,
+                config().name + " did not answer within the request's time ([lsp] editor_request_timeout_seconds)",
+                {}},
+          section.fx);
+      continue;
     }
-    pump(fx);
-    if (!deadlines_.empty()) arm();
+    const auto it = std::find_if(queue_.begin(), queue_.end(), [&](const Queued& q) { return q.request == id; });
+    if (it == queue_.end()) continue;
+    const std::string editors(scan(it->text, Scan::route).id);
+    drop_queued(it);
+    const char* why = is_serving(server_.state()) ? " was busy until the request's time was over"
+                                                  : " was not ready until the request's time was over";
+    answer_error(editors, kRequestFailed, Error{ErrorKind::timeout, config().name + why, {}}, section.fx);
   }
-  (void)settle(fx);
+  pump(section.fx);
+  if (!deadlines_.empty()) arm();
 }
 
 }  // namespace gantry::lsp

@@ -101,8 +101,8 @@ class AttachSession final : public Session {
   void receive(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void first(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void find_root(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void start_in(const std::string& root);
-  void cannot_start(const Error& error);
+  void start_in(std::string root);
+  void cannot_start(Error error);
   void folders_changed(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void wait_in_line(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -133,11 +133,11 @@ class AttachSession final : public Session {
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
   void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
+  void drained(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
   void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   Result<void> may_follow() const override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
-  void on_drained(ServerProcess& from) override;
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) { return ended_ ? 0 : 1; }
   Scan scan_mode() const override { return Scan::route; }
   std::chrono::seconds initialize_timeout() const override { return std::chrono::seconds::zero(); }

@@ -57,9 +57,7 @@ void AttachSession::first(std::string_view text, const Envelope& e, DeferredActi
   std::string wrong;
   folders_ = folders_named_in(init_params_, wrong);
   if (!wrong.empty()) {
-    fx.run.push_back([context = context_, line = config().name + " does not run in a folder of its editor: " + wrong] {
-      context->host.log(Level::warn, line);
-    });
+    fx.log(context_, Level::warn, config().name + " does not run in a folder of its editor: " + wrong);
   }
   find_root(fx);
 }
@@ -72,39 +70,29 @@ void AttachSession::not_begun(DeferredActions& fx) {
 void AttachSession::find_root(DeferredActions& fx) {
   std::string wanted = asked_root_;
   if (wanted.empty() && !folders_.empty()) wanted = folders_.front();
-  fx.run.push_back([context = context_, weak = weak(), wanted = std::move(wanted), home = home_] {
-    auto posted = context->worker.post([weak, wanted, home] {
-      if (const auto self = weak.lock()) static_cast<AttachSession&>(*self).start_in(folder_that_exists(wanted, home));
-    });
-    const auto self = posted ? nullptr : weak.lock();
-    if (self) static_cast<AttachSession&>(*self).cannot_start(posted.error());
+  fx.run.push_back([context = context_, start = later(&AttachSession::start_in),
+                    cannot = later(&AttachSession::cannot_start), wanted = std::move(wanted), home = home_] {
+    const auto posted = context->worker.post([=] { start(folder_that_exists(wanted, home)); });
+    if (!posted) cannot(posted.error());
   });
 }
 
-void AttachSession::start_in(const std::string& root) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    if (ended_ || state() != ServerState::not_started) return;
-    const auto may = rules_.may_run(config(), root);
-    if (!may) {
-      gave_up(may.error(), fx);
-    } else {
-      set_root(root);
-      if (folders_.empty()) folders_.push_back(root);
-      step(ServerEvent::want, fx);
-    }
+void AttachSession::start_in(std::string root) {
+  Section section(*this);
+  if (ended_ || server_.state() != ServerState::not_started) return;
+  const auto may = rules_.may_run(config(), root);
+  if (!may) {
+    gave_up(may.error(), section.fx);
+  } else {
+    if (folders_.empty()) folders_.push_back(root);
+    set_root(std::move(root));
+    server_.step(ServerEvent::want, section.fx);
   }
-  (void)settle(fx);
 }
 
-void AttachSession::cannot_start(const Error& error) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    gave_up(error, fx);
-  }
-  (void)settle(fx);
+void AttachSession::cannot_start(Error error) {
+  Section section(*this);
+  gave_up(error, section.fx);
 }
 
 void AttachSession::folders_changed(std::string_view params, DeferredActions& fx) {

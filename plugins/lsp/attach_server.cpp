@@ -43,10 +43,10 @@ Result<void> AttachSession::initialized(std::string_view text, const Envelope& e
 
 void AttachSession::replay(DeferredActions& fx) {
   for (const auto* text : {&initialized_text_, &configuration_text_}) {
-    if (!text->empty()) to_server(*text, fx);
+    if (!text->empty()) server_.send(*text, fx);
   }
-  for (const auto& text : folder_texts_) to_server(text, fx);
-  documents_.replay([&](std::string_view message) GANTRY_NO_TSA { to_server(message, fx); });
+  for (const auto& text : folder_texts_) server_.send(text, fx);
+  documents_.replay([&](std::string_view message) GANTRY_NO_TSA { server_.send(message, fx); });
 }
 
 void AttachSession::message(std::string_view text, const Envelope& e, DeferredActions& fx) {
@@ -75,14 +75,14 @@ void AttachSession::message(std::string_view text, const Envelope& e, DeferredAc
 
 void AttachSession::ask_editor(std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (ended_ || server_requests_.size() >= kMaxServerRequests) {
-    return to_server(error_message(std::string(e.id), kRequestFailed,
-                                   Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
-                     fx);
+    return server_.send(error_message(std::string(e.id), kRequestFailed,
+                                      Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
+                        fx);
   }
   const auto method = e.method();
   if (method == "window/showMessageRequest" || method == "window/showDocument" || method == "workspace/applyEdit")
     user_is_asked(fx);
-  const long long id = next_id();
+  const long long id = server_.next_id();
   server_requests_.emplace(id, std::string(e.id));
   std::string item;
   append_with_id(item, text, e.id, std::to_string(id));
@@ -107,7 +107,7 @@ void AttachSession::pass_cancel(std::string_view text, DeferredActions& fx) {
 void AttachSession::end_what_stands(DeferredActions& fx) {
   for (const auto& [ours, theirs] : server_requests_)
     fx.items.push_back(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(ours) + "}}");
-  for (auto& message : standing_.end(std::to_string(next_id()))) fx.items.push_back(std::move(message));
+  for (auto& message : standing_.end(std::to_string(server_.next_id()))) fx.items.push_back(std::move(message));
 }
 
 void AttachSession::down(const Error& error, DeferredActions& fx) {
@@ -141,15 +141,6 @@ void AttachSession::gave_up(const Error& error, DeferredActions& fx) {
   } else {
     leave(std::unexpected(error), fx);
   }
-}
-
-void AttachSession::on_drained(ServerProcess&) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    pump(fx);
-  }
-  (void)settle(fx);
 }
 
 void AttachSession::answer_error(const std::string& id, int code, const Error& error, DeferredActions& fx) {
@@ -199,7 +190,7 @@ void AttachSession::refused(const std::string& text) {
     {
       Lock lock(mutex_);
       const auto asked = server_requests_.extract(own_id(e.id));
-      if (asked) to_server(error_message(asked.mapped(), kRequestFailed, error), fx);
+      if (asked) server_.send(error_message(asked.mapped(), kRequestFailed, error), fx);
     }
     (void)Session::settle(fx);
   }

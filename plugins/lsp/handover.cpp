@@ -63,23 +63,15 @@ void kill_server(const Host& host, const json& session) {
 
 }  // namespace
 
-// ---- a session ----------------------------------------------------------------------------------
+// ---- a server -----------------------------------------------------------------------------------
 
-json Session::suspend() {
-  std::shared_ptr<ServerProcess> process;  // this and its permits die without the lock: others run at once
-  DeferredActions fx;
-  Lock lock(mutex_);
-  json out{{"server", to_json(config_)},
-           {"root", root_},
-           {"last_id", last_id_},
-           {"restarts", restarts_},
-           {"languages", languages_.all()},
-           {"exit_wanted", state() == ServerState::leaving},
-           {"noise_told", noise_reported_},
-           {"stray_answer_told", stray_answer_reported_},
-           {"begun", state() != ServerState::not_started}};
-  out["own"] = suspend_own(fx);
-  process.swap(process_);
+void ServerRunner::suspend(json& out, DeferredActions& fx) {
+  out["last_id"] = last_id_;
+  out["restarts"] = restarts_;
+  out["exit_wanted"] = state() == ServerState::leaving;
+  out["noise_told"] = noise_reported_;
+  out["begun"] = state() != ServerState::not_started;
+  auto process = std::exchange(process_, nullptr);
   if (auto suspended = process && may_hand_over(state()) ? process->suspend() : std::nullopt) {
     out["process"] = {{"name", process->name()},
                       {"ready", is_serving(state())},
@@ -91,43 +83,57 @@ json Session::suspend() {
   } else if (process) {
     out["restarts"] = restarts_ + 1;
   }
+  fx.run.push_back([process = std::move(process)] {});  // it dies without the lock
   step(ServerEvent::abandon, fx);
+}
+
+bool ServerRunner::restore(const json& suspended, DeferredActions& fx) {
+  last_id_ = suspended.at("last_id");
+  restarts_ = suspended.at("restarts");
+  const bool leaves = suspended.at("exit_wanted");
+  noise_reported_ = suspended.value("noise_told", false);
+  if (const auto it = suspended.find("process"); it != suspended.end()) {
+    restored_ = Restored{.name = it->at("name"),
+                         .ready = it->at("ready"),
+                         .leaving = leaves,
+                         .initialize_id = it->at("initialize_id"),
+                         .suspended = {.unread = it->at("unread"),
+                                       .unsent = it->at("unsent"),
+                                       .stderr_tail = it->at("tail"),
+                                       .close_wanted = it->at("close_wanted")}};
+    step(ServerEvent::want, fx);
+  } else if (suspended.at("begun")) {
+    step(!leaves && user_.may_follow() ? ServerEvent::exited_once : ServerEvent::exited_unfollowed, fx);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// ---- a session ----------------------------------------------------------------------------------
+
+json Session::suspend() {
+  DeferredActions fx;  // what it holds dies without the lock, and nothing of it is done: others run at once
+  Lock lock(mutex_);
+  json out{{"server", to_json(config_)},
+           {"root", root_},
+           {"languages", languages_.all()},
+           {"stray_answer_told", stray_answer_reported_},
+           {"own", suspend_own(fx)}};
+  server_.suspend(out, fx);
   return out;
 }
 
 void Session::restore(const json& suspended) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    root_ = suspended.at("root");
-    last_id_ = suspended.at("last_id");
-    restarts_ = suspended.at("restarts");
-    languages_.restore(suspended.at("languages").get<std::set<std::string>>());
-    const bool leaves = suspended.at("exit_wanted");
-    noise_reported_ = suspended.value("noise_told", false);
-    stray_answer_reported_ = suspended.value("stray_answer_told", false);
-    restore_own(suspended.at("own"));
-    if (const auto it = suspended.find("process"); it != suspended.end()) {
-      restored_ = Restored{.name = it->at("name"),
-                           .ready = it->at("ready"),
-                           .leaving = leaves,
-                           .initialize_id = it->at("initialize_id"),
-                           .suspended = {.unread = it->at("unread"),
-                                         .unsent = it->at("unsent"),
-                                         .stderr_tail = it->at("tail"),
-                                         .close_wanted = it->at("close_wanted")}};
-      step(ServerEvent::want, fx);
-    } else if (suspended.at("begun")) {
-      step(!leaves && may_follow() ? ServerEvent::exited_once : ServerEvent::exited_unfollowed, fx);
-    } else {
-      not_begun(fx);
-    }
-  }
-  settle(fx);
+  Section section(*this);
+  root_ = suspended.at("root");
+  languages_.restore(suspended.at("languages").get<std::set<std::string>>());
+  stray_answer_reported_ = suspended.value("stray_answer_told", false);
+  restore_own(suspended.at("own"));
+  if (!server_.restore(suspended, section.fx)) not_begun(section.fx);
 }
 
-// ---- an editor's
-// -------------------------------------------------------------------------------------------------------
+// ---- an editor's --------------------------------------------------------------------------------
 
 json AttachSession::suspend_own(DeferredActions& fx) {
   const TimePoint now = context_->host.now();

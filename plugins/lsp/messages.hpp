@@ -20,9 +20,13 @@ inline constexpr int kRequestFailed = -32803;
 /// The text of a JSON-RPC error answer. `id`: its raw text.
 [[nodiscard]] std::string error_message(const std::string& id, int code, const Error& error);
 
-/// The params of `initialize` for a server that callers without an editor share. Its
-/// initializationOptions are the member of its settings with the server's name: clangd reads its
-/// fallback flags only there.
+/// A bound is reached, and may not be soon.
+[[nodiscard]] inline Error overloaded(std::string what) {
+  return {ErrorKind::overloaded, std::move(what), R"({"retry_after_ms":1000})"};
+}
+
+/// The params of `initialize` for a server that callers without an editor share. Its initializationOptions are the
+/// member of its settings that has its name: clangd takes its fallback flags nowhere else.
 [[nodiscard]] json own_initialize_params(const ServerConfig& config, const std::string& root);
 
 /// The answer to a request of such a server. `id`: the raw text of the id, which is repeated

@@ -3,6 +3,7 @@
 
 #include <functional>
 
+#include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/registry.hpp"
 #include "plugins/lsp/shared.hpp"
 
@@ -21,9 +22,7 @@ void Query::begin() {
   auto timer = context_->host.after(waits ? ask_.wait : context_->timeout(), [weak = weak_from_this()] {
     if (const auto query = weak.lock()) query->expired();
   });
-  if (!timer)
-    return refuse(Error{ErrorKind::overloaded, "the host has no timer left for this call; try again later",
-                        R"({"retry_after_ms":1000})"});
+  if (!timer) return refuse(overloaded("the host has no timer left for this call; try again later"));
   {
     Lock lock(mutex_);
     timer_ = timer;

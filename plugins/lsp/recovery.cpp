@@ -24,32 +24,32 @@ constexpr long long kLargestId = 2'000'000'000;
 
 }  // namespace
 
-json Session::note() const {
-  return {{"format", kFormat},
-          {"server", to_json(config_)},
-          {"root", root_},
-          {"last_id", last_id_},
-          {"languages", languages_.all()}};
-}
-
-void Session::note_at_process(const json& note) {
+void ServerRunner::note(const json& note) const {
   if (!process_) return;
   auto text = dump_json(note);
   if (text.size() > std::size_t{64} << 10) text.clear();  // more than the host keeps: it is not recovered
   note_process(context_->host, process_->name(), text);
 }
 
+void ServerRunner::recover(const std::string& name, long long last_id, DeferredActions& fx) {
+  last_id_ = (last_id / kIdsNoted + 2) * kIdsNoted;
+  restored_ = Restored{.name = name, .orphaned = true};
+  step(ServerEvent::want, fx);
+}
+
+json Session::note() const {
+  return {{"format", kFormat},
+          {"server", to_json(config_)},
+          {"root", root_},
+          {"last_id", server_.last_id()},
+          {"languages", languages_.all()}};
+}
+
 void Session::recover(const std::string& name, const json& note) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    last_id_ = (note.at("last_id").get<long long>() / kIdsNoted + 2) * kIdsNoted;
-    languages_.restore(note.at("languages").get<std::set<std::string>>());
-    recover_own(note);
-    restored_ = Restored{.name = name, .orphaned = true};
-    step(ServerEvent::want, fx);
-  }
-  settle(fx);
+  Section section(*this);
+  languages_.restore(note.at("languages").get<std::set<std::string>>());
+  recover_own(note);
+  server_.recover(name, note.at("last_id"), section.fx);
 }
 
 void SharedSession::note_documents() {
@@ -57,7 +57,7 @@ void SharedSession::note_documents() {
   all["last_version"] = last_version_;
   json& paths = all["documents"] = left_open_;
   for (const auto& [path, document] : documents_) paths.push_back(path);
-  note_at_process(all);
+  server_.note(all);
 }
 
 void SharedSession::recover_own(const json& note) {
@@ -66,10 +66,7 @@ void SharedSession::recover_own(const json& note) {
 }
 
 void SharedSession::ready(DeferredActions& fx) {
-  for (const auto& path : std::exchange(left_open_, {}))
-    to_server(R"({"jsonrpc":"2.0","method":"textDocument/didClose","params":{"textDocument":{"uri":)" +
-                  dump_json(to_uri(path)) + "}}}",
-              fx);
+  for (const auto& path : std::exchange(left_open_, {})) say_closed(path, fx);
   note_documents();
   notify_changes(fx);
   // What waited was read from the disk before the server was there, which may be minutes ago.

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "plugins/lsp/messages.hpp"
+
 namespace gantry::lsp {
 
 namespace {
@@ -101,9 +103,8 @@ Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& conf
       if (shared_.size() >= kMaxShared) {
         old = make_room();
         if (!old) {
-          return fail(ErrorKind::overloaded,
-                      std::to_string(kMaxShared) + " language servers are in use; try again later",
-                      R"({"retry_after_ms":1000})");
+          return std::unexpected(
+              overloaded(std::to_string(kMaxShared) + " language servers are in use; try again later"));
         }
       }
       it = shared_.emplace(key, Shared{std::make_shared<SharedSession>(context_, config, root), {}, 0}).first;
@@ -122,8 +123,7 @@ Result<void> Registry::add(std::shared_ptr<AttachSession> session) {
   if (stopping_) return stopping();
   closed = take_closed(attached_);
   if (attached_.size() >= kMaxAttached) {
-    return fail(ErrorKind::overloaded, std::to_string(kMaxAttached) + " editors are attached; detach one first",
-                R"({"retry_after_ms":1000})");
+    return std::unexpected(overloaded(std::to_string(kMaxAttached) + " editors are attached; detach one first"));
   }
   attached_.push_back(std::move(session));
   return {};

@@ -16,10 +16,6 @@ namespace {
          R"(,"freshness":")" + freshness + R"(","diagnostics":)" + (diagnostics.empty() ? "[]" : diagnostics) + "}";
 }
 
-[[nodiscard]] json notification(const char* method, json params) {
-  return {{"jsonrpc", "2.0"}, {"method", method}, {"params", std::move(params)}};
-}
-
 [[nodiscard]] Error upstream(const std::string& name, const std::string& method, std::string_view raw) {
   const auto doc = parse_json(raw);
   std::string words(raw.substr(0, 200));
@@ -36,27 +32,21 @@ namespace {
 std::string no_diagnostics(const std::string& path) { return answer_text(path, "timeout", std::nullopt, ""); }
 
 void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    if (waiting_.size() >= kMaxWaiting) {
-      refuse(std::move(query),
-             Error{ErrorKind::overloaded,
-                   std::to_string(kMaxWaiting) + " calls wait for " + config().name + "; try again later",
-                   R"({"retry_after_ms":1000})"},
-             fx);
-    } else {
-      query->taken(self(), 0);
-      waiting_.push_back({std::move(query), std::move(snapshot)});
-      step(ServerEvent::want, fx);
-      serve_waiting(fx);
-    }
+  Section section(*this);
+  if (waiting_.size() >= kMaxWaiting) {
+    refuse(std::move(query),
+           overloaded(std::to_string(kMaxWaiting) + " calls wait for " + config().name + "; try again later"),
+           section.fx);
+  } else {
+    query->taken(self(), 0);
+    waiting_.push_back({std::move(query), std::move(snapshot)});
+    server_.step(ServerEvent::want, section.fx);
+    serve_waiting(section.fx);
   }
-  (void)settle(fx);
 }
 
 void SharedSession::serve_waiting(DeferredActions& fx) {
-  while (!waiting_.empty() && takes_messages()) {
+  while (!waiting_.empty() && server_.takes_messages()) {
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     if (next.query->done()) {
@@ -75,9 +65,9 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   }
   if (ask.kind == Query::Kind::diagnostics) return wait_for_diagnostics(std::move(query), fx);
   if (ask.kind == Query::Kind::notification) return notify(std::move(query), fx);
-  const long long id = next_id();
-  if (id % kIdsNoted == 0) note_documents();
-  send_to_server(json{{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}, fx);
+  const long long id = server_.next_id();
+  if (id % ServerRunner::kIdsNoted == 0) note_documents();
+  server_.send(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}), fx);
   query->taken(self(), id);
   pending_.emplace(id, std::move(query));
 }
@@ -93,11 +83,8 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredA
     return;
   }
   if (diagnostics_waiters_.size() >= kMaxWaiting) {
-    return refuse(
-        std::move(query),
-        Error{ErrorKind::overloaded, std::to_string(kMaxWaiting) + " calls wait for diagnostics; try again later",
-              R"({"retry_after_ms":1000})"},
-        fx);
+    return refuse(std::move(query),
+                  overloaded(std::to_string(kMaxWaiting) + " calls wait for diagnostics; try again later"), fx);
   }
   diagnostics_waiters_.push_back({query, document.version});
   await_quiet();
@@ -180,21 +167,15 @@ void SharedSession::await_quiet() {
     if (it != documents_.end() && it->second.quiet_until > now) next = std::min(next, it->second.quiet_until);
   }
   if (next == TimePoint::max()) return;
-  const auto timer = context_->host.after(next - now, [weak = weak()] {
-    if (const auto self = weak.lock()) static_cast<SharedSession&>(*self).quiet_is_over();
-  });
+  const auto timer = context_->host.after(next - now, later(&SharedSession::quiet_is_over));
   awaits_quiet_ = timer.has_value();
 }
 
 void SharedSession::quiet_is_over() {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    awaits_quiet_ = false;
-    wake_waiters(fx);
-    await_quiet();
-  }
-  (void)settle(fx);
+  Section section(*this);
+  awaits_quiet_ = false;
+  wake_waiters(section.fx);
+  await_quiet();
 }
 
 std::string SharedSession::diagnostics_locked(const std::string& path) const {
@@ -234,9 +215,9 @@ Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Def
   save_ = Save::none;
   if (save.is_object() || save == true) save_ = Save::plain;
   if (save.is_object() && save.value("includeText", json()) == true) save_ = Save::with_text;
-  send_to_server(notification("initialized", json::object()), fx);
+  server_.notify("initialized", json::object(), fx);
   if (!config().settings.empty()) {
-    send_to_server(notification("workspace/didChangeConfiguration", {{"settings", config().settings}}), fx);
+    server_.notify("workspace/didChangeConfiguration", {{"settings", config().settings}}, fx);
   }
   return {};
 }
@@ -249,8 +230,8 @@ void SharedSession::message(std::string_view text, const Envelope& e, DeferredAc
     return;
   }
   const auto params = parse_json(e.params.empty() ? "null" : e.params);
-  if (!params) return fault("sent malformed JSON: " + std::string(text.substr(0, 80)), fx);
-  to_server(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
+  if (!params) return server_.fault("sent malformed JSON: " + std::string(text.substr(0, 80)), fx);
+  server_.send(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
 }
 
 void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
@@ -270,31 +251,20 @@ void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
 
 void SharedSession::forget(const Query& query) {
   std::vector<std::shared_ptr<Query>> dropped;  // may be the last to hold it
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
-      cancel_at_server(it->first, fx);
-      dropped.push_back(std::move(it->second));
-      pending_.erase(it);
-    }
-    std::erase_if(diagnostics_waiters_, [&](DiagnosticsWaiter& waiter) {
-      if (waiter.query.get() != &query) return false;
-      dropped.push_back(std::move(waiter.query));
-      return true;
-    });
-    std::erase_if(pausing_, [&](std::shared_ptr<Query>& pausing) {
-      if (pausing.get() != &query) return false;
-      dropped.push_back(std::move(pausing));
-      return true;
-    });
-    std::erase_if(waiting_, [&](Waiting& waiting) {
-      if (waiting.query.get() != &query) return false;
-      dropped.push_back(std::move(waiting.query));
-      return true;
-    });
+  Section section(*this);
+  if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
+    server_.cancel(it->first, section.fx);
+    dropped.push_back(std::move(it->second));
+    pending_.erase(it);
   }
-  (void)settle(fx);
+  const auto drops = [&](std::shared_ptr<Query>& held) {
+    if (held.get() != &query) return false;
+    dropped.push_back(std::move(held));
+    return true;
+  };
+  std::erase_if(pausing_, drops);
+  std::erase_if(diagnostics_waiters_, [&](DiagnosticsWaiter& waiter) { return drops(waiter.query); });
+  std::erase_if(waiting_, [&](Waiting& waiting) { return drops(waiting.query); });
 }
 
 void SharedSession::carry_over(DeferredActions& fx) {
@@ -316,7 +286,7 @@ void SharedSession::down(const Error& error, DeferredActions& fx) {
   unsent_changes_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
-  if (state() != ServerState::closed) notify_withdrawn(fx);
+  if (server_.state() != ServerState::closed) notify_withdrawn(fx);
   documents_.clear();
   standing_ = {};
 }
@@ -329,15 +299,6 @@ void SharedSession::gave_up(const Error& error, DeferredActions& fx) {
 
 void SharedSession::refuse(std::shared_ptr<Query> query, Error error, DeferredActions& fx) {
   fx.run.push_back([query = std::move(query), error = std::move(error)] { query->refuse(error); });
-}
-
-void SharedSession::on_drained(ServerProcess&) {
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    serve_waiting(fx);
-  }
-  (void)settle(fx);
 }
 
 }  // namespace gantry::lsp

@@ -143,7 +143,7 @@ class SharedSession final : public Session {
   void await_quiet() GANTRY_REQUIRES(mutex_);
   void quiet_is_over();
   [[nodiscard]] bool ask_again(const std::shared_ptr<Query>& query, std::string_view error) GANTRY_REQUIRES(mutex_);
-  void pause_is_over(const std::shared_ptr<Query>& query);
+  void pause_is_over(std::shared_ptr<Query> query);
   void diagnosed(const std::string& path, Document& document, std::optional<long long> version,
                  std::string_view diagnostics, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void answered(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -158,6 +158,7 @@ class SharedSession final : public Session {
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
   void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void drained(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { serve_waiting(fx); }
   void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void carry_over(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
@@ -168,7 +169,6 @@ class SharedSession final : public Session {
   /// Notes the open documents for an instance that comes after this one's death. Called before the
   /// server gets them.
   void note_documents() GANTRY_REQUIRES(mutex_);
-  void on_drained(ServerProcess& from) override;
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return {root()}; }
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
     return pending_.size() + waiting_.size() + diagnostics_waiters_.size() + pausing_.size();

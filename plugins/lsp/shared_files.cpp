@@ -12,10 +12,6 @@ namespace gantry::lsp {
 
 namespace {
 
-[[nodiscard]] json notification(const char* method, json params) {
-  return {{"jsonrpc", "2.0"}, {"method", method}, {"params", std::move(params)}};
-}
-
 [[nodiscard]] std::string_view name_of(std::string_view path) { return path.substr(path.rfind('/') + 1); }
 
 // What is known to be in another language is nothing that a C file can include. Of other servers nobody knows what they
@@ -67,15 +63,11 @@ void SharedSession::look_around(const std::vector<std::string>& workspaces) {
   const bool first = !watch_;
   if (first) watch_ = std::make_unique<TreeWatch>(base);
   const Changes changes = watch_->look();
-  DeferredActions fx;
-  {
-    Lock lock(mutex_);
-    changed_on_disk(changes, fx);
-    if (first || watch_->blind()) {  // of before nobody knows
-      for (auto& [path, document] : documents_) document.disturbed = true;
-    }
+  Section section(*this);
+  changed_on_disk(changes, section.fx);
+  if (first || watch_->blind()) {  // of before nobody knows
+    for (auto& [path, document] : documents_) document.disturbed = true;
   }
-  (void)settle(fx);
 }
 
 void SharedSession::changed_on_disk(const Changes& changes, DeferredActions& fx) {
@@ -88,8 +80,8 @@ void SharedSession::changed_on_disk(const Changes& changes, DeferredActions& fx)
   }
   for (const auto& [path, change] : changes.files) unsent_changes_.add(path, change);
   const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || unsent_changes_.lost;
-  if (state() != ServerState::ready) return;
-  if (outdated) return step(ServerEvent::renew, fx);
+  if (server_.state() != ServerState::ready) return;
+  if (outdated) return server_.step(ServerEvent::renew, fx);
   notify_changes(fx);
 }
 
@@ -99,7 +91,7 @@ void SharedSession::notify_changes(DeferredActions& fx) {
   json list = json::array();
   for (const auto& [path, change] : changes.files)
     list.push_back({{"uri", to_uri(path)}, {"type", static_cast<int>(change)}});
-  send_to_server(notification("workspace/didChangeWatchedFiles", {{"changes", std::move(list)}}), fx);
+  server_.notify("workspace/didChangeWatchedFiles", {{"changes", std::move(list)}}, fx);
 }
 
 // ---- documents ----------------------------------------------------------------------------------
@@ -120,10 +112,10 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Defer
     it->second.version = ++last_version_;
     note_documents();
     language_opened(ask.language, fx);
-    to_server(R"({"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":)" + opening(ask.path) +
-                  R"(,"languageId":)" + dump_json(ask.language) + R"(,"version":)" +
-                  std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",
-              fx);
+    server_.send(R"({"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":)" + opening(ask.path) +
+                     R"(,"languageId":)" + dump_json(ask.language) + R"(,"version":)" +
+                     std::to_string(it->second.version) + R"(,"text":)" + *snapshot.quoted_text + "}}}",
+                 fx);
     it->second.hash = snapshot.hash;
   } else if (it->second.disturbed && !snapshot.quoted_text) {
     return false;
@@ -148,10 +140,10 @@ void SharedSession::send_text(const std::string& path, Document& document, const
   document.heard = false;
   document.hash = hash;
   const std::string uri = opening(path);
-  to_server(R"({"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":)" + uri + R"(,"version":)" +
-                std::to_string(document.version) + R"(},"contentChanges":[{"text":)" + quoted_text +
-                (force ? R"(}],"forceRebuild":true}})" : "}]}}"),
-            fx);
+  server_.send(R"({"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":)" + uri +
+                   R"(,"version":)" + std::to_string(document.version) + R"(},"contentChanges":[{"text":)" +
+                   quoted_text + (force ? R"(}],"forceRebuild":true}})" : "}]}}"),
+               fx);
   if (!force) say_saved(uri, quoted_text, fx);  // clangd would do that alone, and say nothing
 }
 
@@ -175,7 +167,7 @@ void SharedSession::look_at_documents(const std::string& but) {
   std::vector<Open> open;
   {
     Lock lock(mutex_);
-    if (state() != ServerState::ready) return;
+    if (server_.state() != ServerState::ready) return;
     for (const auto& [path, document] : documents_) {
       if (path != but) open.push_back({path, document.stamp, document.hash});
     }
@@ -195,12 +187,8 @@ void SharedSession::look_at_documents(const std::string& but) {
       }
       if (now.quoted_text && bytes > kMaxTexts) now = {};
     }
-    DeferredActions fx;
-    {
-      Lock lock(mutex_);
-      became(path, stamp, now, fx);
-    }
-    (void)settle(fx);
+    Section section(*this);
+    became(path, stamp, now, section.fx);
   }
 }
 
@@ -208,7 +196,7 @@ void SharedSession::look_at_documents(const std::string& but) {
 // text meanwhile.
 void SharedSession::became(const std::string& path, const FileStamp& before, const OnDisk& now, DeferredActions& fx) {
   const auto it = documents_.find(path);
-  if (it == documents_.end() || !it->second.stamp.same(before) || state() != ServerState::ready) return;
+  if (it == documents_.end() || !it->second.stamp.same(before) || server_.state() != ServerState::ready) return;
   if (now.stamp) it->second.stamp = *now.stamp;
   if (now.stamp && !now.quoted_text) return;  // touched
   if (now.stamp) return send_text(path, it->second, *now.quoted_text, now.hash, fx);
@@ -230,15 +218,15 @@ void SharedSession::disturb_others(const std::string& path) {
 }
 
 void SharedSession::say_closed(const std::string& path, DeferredActions& fx) {
-  send_to_server(notification("textDocument/didClose", {{"textDocument", {{"uri", to_uri(path)}}}}), fx);
+  server_.notify("textDocument/didClose", {{"textDocument", {{"uri", to_uri(path)}}}}, fx);
 }
 
 // The text is on the disk: servers that check what is saved do so now.
 void SharedSession::say_saved(const std::string& uri, const std::string& quoted_text, DeferredActions& fx) {
   if (save_ == Save::none) return;
-  to_server(R"({"jsonrpc":"2.0","method":"textDocument/didSave","params":{"textDocument":)" + uri + "}" +
-                (save_ == Save::with_text ? R"(,"text":)" + quoted_text : std::string()) + "}}",
-            fx);
+  server_.send(R"({"jsonrpc":"2.0","method":"textDocument/didSave","params":{"textDocument":)" + uri + "}" +
+                   (save_ == Save::with_text ? R"(,"text":)" + quoted_text : std::string()) + "}}",
+               fx);
 }
 
 void SharedSession::close_unused(DeferredActions& fx) {
@@ -257,7 +245,7 @@ void SharedSession::notify(std::shared_ptr<Query> query, DeferredActions& fx) {
   if (ask.method == "workspace/didChangeWatchedFiles") {
     changed_on_disk(changes_in(ask.params), fx);
   } else {
-    send_to_server(notification(ask.method.c_str(), ask.params), fx);
+    server_.notify(ask.method, ask.params, fx);
   }
   fx.run.push_back([query = std::move(query)] { query->answer("null"); });
 }

@@ -72,16 +72,15 @@ bool SharedSession::ask_again(const std::shared_ptr<Query>& query, std::string_v
   const unsigned retry = query->pauses();
   if (retry > kMaxRetries) return false;
   const auto timer =
-      context_->host.after(kFirstPause * (1U << (retry - 1)), [weak = weak(), again = std::weak_ptr<Query>(query)] {
-        const auto self = weak.lock();
-        const auto asked = again.lock();
-        if (self && asked) static_cast<SharedSession&>(*self).pause_is_over(asked);
-      });
+      context_->host.after(kFirstPause * (1U << (retry - 1)),
+                           [over = later(&SharedSession::pause_is_over), again = std::weak_ptr<Query>(query)] {
+                             if (auto asked = again.lock()) over(std::move(asked));
+                           });
   if (timer) pausing_.push_back(query);
   return timer.has_value();
 }
 
-void SharedSession::pause_is_over(const std::shared_ptr<Query>& query) {
+void SharedSession::pause_is_over(std::shared_ptr<Query> query) {
   {
     Lock lock(mutex_);
     if (std::erase(pausing_, query) == 0) return;

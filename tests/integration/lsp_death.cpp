@@ -33,9 +33,11 @@ struct Orphans {
     });
   }
   [[nodiscard]] std::string hover() {
-    auto result = ask("textDocument/hover");
-    while (!result && result.error().message.find("backing off") != std::string::npos)
+    Result<json> result;
+    wait_for("the plugin", [&] {
       result = ask("textDocument/hover");
+      return result || result.error().message.find("backing off") == std::string::npos;
+    });
     if (!result) FAIL(result.error().message);
     return result->at("contents");
   }
@@ -98,11 +100,14 @@ TEST_CASE("lsp death: a server that was told half of a message is started anew")
   const pid_t first = t.server_pid();
   ::kill(first, SIGSTOP);
   std::thread asks = t.asks("test/echo", {{"fill", std::string(std::size_t{2} << 20, 'x')}});
-  // Its socket holds less than that.
   wait_for("the request", [&] { return server(t.client, "shared")["clients"] == 1; });
-  for (int i = 0; i < 20; ++i) (void)server(t.client, "shared");
+  // One thread of the plugin takes both: when it has the second, it has written what the server's socket holds of the
+  // first, which is not all.
+  std::thread behind = t.asks("test/echo");
+  wait_for("the request behind it", [&] { return server(t.client, "shared")["clients"] == 2; });
   kill_plugin(t.client);
   asks.join();
+  behind.join();
   ::kill(first, SIGCONT);
   REQUIRE(t.hover() == "one");
   REQUIRE(t.server_pid() != first);

@@ -15,12 +15,13 @@
 #include <catch2/catch.hpp>
 #include <chrono>
 #include <gantry/channel/oneshot.hpp>
-#include <thread>
 
 using namespace gantry;
 using namespace gantry::lsp;
 
 namespace {
+
+constexpr std::chrono::seconds kPatience{60};
 
 /// Declared after what its handlers use: they may run until it ends.
 struct Running {
@@ -32,18 +33,9 @@ struct Running {
       task();
       (void)done.send(true);
     });
-    REQUIRE(rx.recv_for(std::chrono::seconds(20)).has_value());
+    REQUIRE(rx.recv_for(kPatience).has_value());
   }
 };
-
-template <class F>
-void eventually(const char* what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
-    std::this_thread::yield();
-  }
-}
 
 /// Two ends of a connection, closed with it.
 struct Ends {
@@ -63,7 +55,7 @@ struct Ends {
 TEST_CASE("lsp reactor: tasks run in their order, and a descriptor's handler when what it waits for is there") {
   std::vector<int> order;
   const Ends ends;
-  std::atomic<std::uint32_t> seen{0};
+  auto [tx, seen] = mpsc::channel<std::uint32_t>(16);
   std::atomic<bool> added{false};
   const Running r;
   for (int i = 0; i < 100; ++i) r.reactor->post([&order, i] { order.push_back(i); });
@@ -71,18 +63,20 @@ TEST_CASE("lsp reactor: tasks run in their order, and a descriptor's handler whe
   REQUIRE(order.size() == 100);
   REQUIRE(std::is_sorted(order.begin(), order.end()));
 
-  r.run([&] { added = r.reactor->add(ends.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t events) { seen = events; }); });
+  r.run([&] {
+    added = r.reactor->add(ends.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t events) { (void)tx.try_send(events); });
+  });
   REQUIRE(added);
   ends.make_readable();
-  eventually("what can be read", [&] { return seen == EPOLLIN; });
+  REQUIRE(seen.recv_for(kPatience) == EPOLLIN);
   r.run([&] { r.reactor->set(ends.fds[0], EPOLLOUT | EPOLLET); });
-  eventually("the room to write", [&] { return seen == EPOLLOUT; });
+  REQUIRE(seen.recv_for(kPatience) == EPOLLOUT);
 }
 
 TEST_CASE("lsp reactor: what was removed is not told of, can be added again, and an unknown one is no mistake") {
   const Ends ends;
   std::atomic<int> before{0};
-  std::atomic<int> after{0};
+  auto [tx, after] = mpsc::channel<int>(16);
   std::atomic<bool> added{false};
   const Running r;
   r.run([&] {
@@ -90,11 +84,11 @@ TEST_CASE("lsp reactor: what was removed is not told of, can be added again, and
     r.reactor->remove(ends.fds[0]);
     r.reactor->remove(ends.fds[0]);
     r.reactor->set(ends.fds[0], EPOLLIN);
-    added = r.reactor->add(ends.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t) { ++after; });
+    added = r.reactor->add(ends.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t) { (void)tx.try_send(1); });
   });
   REQUIRE(added);
   ends.make_readable();
-  eventually("the second handler", [&] { return after == 1; });
+  REQUIRE(after.recv_for(kPatience) == 1);
   REQUIRE(before == 0);
 }
 
@@ -111,6 +105,7 @@ TEST_CASE("lsp reactor: an event that was fetched does not reach who got the sam
   const Ends a;
   const Ends b;
   const Ends quiet;
+  auto [tx, ran] = mpsc::channel<int>(16);
   std::atomic<int> first{0};
   std::atomic<int> wrong{0};
   const Running r;
@@ -120,6 +115,7 @@ TEST_CASE("lsp reactor: an event that was fetched does not reach who got the sam
     r.reactor->remove(other);
     (void)::dup2(quiet.fds[0], other);
     (void)r.reactor->add(other, EPOLLIN, [&](std::uint32_t) { ++wrong; });
+    (void)tx.try_send(other);
   };
   a.make_readable();
   b.make_readable();
@@ -127,7 +123,7 @@ TEST_CASE("lsp reactor: an event that was fetched does not reach who got the sam
     (void)r.reactor->add(a.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t) { take_the_place_of(b.fds[0]); });
     (void)r.reactor->add(b.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t) { take_the_place_of(a.fds[0]); });
   });
-  eventually("one of them", [&] { return first == 1; });
+  REQUIRE(ran.recv_for(kPatience).has_value());
   r.run([] {});
   REQUIRE(first == 1);
   REQUIRE(wrong == 0);
@@ -137,17 +133,16 @@ TEST_CASE("lsp reactor: a handler may remove itself, and what it holds lives unt
   const Ends ends;
   auto held = std::make_shared<int>(7);
   const std::weak_ptr<int> lives = held;
-  std::atomic<int> seen{0};
+  auto [tx, seen] = mpsc::channel<int>(16);
   const Running r;
   ends.make_readable();
   r.run([&] {
     (void)r.reactor->add(ends.fds[0], EPOLLIN, [&, own = std::move(held)](std::uint32_t) {
       r.reactor->remove(ends.fds[0]);
-      seen = lives.expired() ? -1 : *own;
+      (void)tx.try_send(lives.expired() ? -1 : *own);
     });
   });
-  eventually("the handler", [&] { return seen != 0; });
-  REQUIRE(seen == 7);
+  REQUIRE(seen.recv_for(kPatience) == 7);
   r.run([] {});
   REQUIRE(lives.expired());
 }
@@ -186,11 +181,12 @@ TEST_CASE("lsp reactor: what was posted and did not run is destroyed by stop()")
   const auto held = std::make_shared<int>(0);
   std::atomic<bool> stops{false};
   r.reactor->post([&, held] {
-    while (!stops) std::this_thread::yield();
+    stops.wait(false);
     // By one of them it has been told to stop; what it runs nevertheless is gone as well.
     for (int i = 0; i < 2000; ++i) r.reactor->post([held] {});
   });
   stops = true;
+  stops.notify_one();
   r.reactor->stop();
   REQUIRE(held.use_count() == 1);
 }

@@ -91,21 +91,15 @@ class TempDir {
   return {{"name", "lsp"}, {"workspaces", {dir.path()}}, {"settings", std::move(lsp)}, {"async", std::move(async)}};
 }
 
-/// The messages that the fake server has received, in order.
-[[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir) {
+/// What the fake server was sent, in order. `method`: of this one alone.
+[[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir, const std::string& method = {}) {
   std::vector<json> out;
   std::ifstream in(dir.log());
   for (std::string line; std::getline(in, line);) {
     if (in.eof()) break;  // a line that is still being written
-    out.push_back(json::parse(line));
-  }
-  return out;
-}
-
-[[nodiscard]] inline std::vector<json> sent_to(const TempDir& dir, const std::string& method) {
-  std::vector<json> out;
-  for (auto& message : sent_to(dir)) {
-    if (message.value("method", "") == method) out.push_back(message);
+    if (line.find(method) == std::string::npos) continue;
+    auto message = json::parse(line);
+    if (method.empty() || message.value("method", "") == method) out.push_back(std::move(message));
   }
   return out;
 }

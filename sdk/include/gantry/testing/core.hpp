@@ -33,7 +33,7 @@ class HostCore {
   /// plugin.
   template <class F>
   void wait(const char* what, F&& condition) {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (true) {
       if (condition()) return;
       Lock lock(mutex_);

@@ -1,0 +1,397 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/lsp/server_runner.hpp"
+
+#include <signal.h>
+
+#include <functional>
+#include <gantry/repair.hpp>
+
+#include "plugins/lsp/messages.hpp"
+#include "plugins/lsp/printable.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+using S = ServerState;
+using E = ServerEvent;
+using A = ServerAction;
+using Section = ServerUser::Section;
+
+}  // namespace
+
+ServerRunner::ServerRunner(ServerUser& user, std::shared_ptr<Context> context, const ServerConfig& config,
+                           const std::string& root)
+    : user_(user),
+      context_(std::move(context)),
+      config_(config),
+      machine_(
+          strand_, server_life(), [this](const Machine::Step& step, Facts& facts) { perform(step.action, facts); }, {},
+          [this](S state, E event) {
+            context_->host.log(Level::error, config_.name + ": " + std::string(name(event)) + " came in state " +
+                                                 std::string(name(state)) + ", which cannot be");
+          }),
+      crashes_(std::hash<std::string>{}(config_.name + root)) {}
+
+template <class Task>
+std::optional<TimerId> ServerRunner::after(Duration delay, Task task) {
+  return context_->host.after(delay, [weak = user_.weak_from_this(), task = std::move(task)] {
+    const auto user = weak.lock();
+    if (!user) return;
+    Section section(*user);
+    task(section.fx);
+  });
+}
+
+void ServerRunner::describe(json& out) const {
+  out["state"] = shown_as(state());
+  out["restarts"] = restarts_;
+  if (process_) out["pid"] = process_->pid();
+  if (process_ && process_->held())
+    out["waits_for_client"] = true;  // its output is not read: the client gives no credit
+  if (!failure_.message.empty()) out["last_error"] = failure_.message;
+  const std::string tail = process_ ? process_->stderr_tail() : failure_.stderr_tail;
+  if (!tail.empty()) out["stderr_tail"] = tail;
+}
+
+const std::vector<std::string>* ServerRunner::writable() const {
+  return process_ && is_replaceable(state()) ? &process_->writable() : nullptr;
+}
+
+// ---- messages to the server
+
+void ServerRunner::send(std::string_view message, DeferredActions& fx) {
+  if (!process_) return;
+  process_->enqueue(message);
+  fx.flush = process_;
+}
+
+void ServerRunner::send_with_id(std::string_view message, std::string_view id, std::string_view new_id,
+                                DeferredActions& fx) {
+  if (!process_) return;
+  process_->enqueue_with_id(message, id, new_id);
+  fx.flush = process_;
+}
+
+void ServerRunner::cancel(long long id, DeferredActions& fx) {
+  send(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(id) + "}}", fx);
+}
+
+void ServerRunner::request(long long id, const std::string& method, const std::string& params, DeferredActions& fx) {
+  send(R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + R"(,"method":")" + method +
+           (params.empty() ? "\"}" : R"(","params":)" + params + "}"),
+       fx);
+}
+
+// ---- events of the life
+
+void ServerRunner::close(const std::shared_ptr<void>& hold, DeferredActions& fx) {
+  if (state() == S::closed) return;
+  if (hold) holds_.push_back(hold);
+  step(E::close, fx);
+}
+
+void ServerRunner::fault(std::string reason, DeferredActions& fx) {
+  if (process_) step(E::faulted, {.fx = &fx, .reason = std::move(reason)});
+}
+
+void ServerRunner::started(Result<std::shared_ptr<ServerProcess>> process) {
+  Section section(user_);
+  if (!process) {
+    const bool missing = process.error().kind == ErrorKind::not_found;
+    return step(
+        E::spawn_failed,
+        {.fx = &section.fx,
+         .reason = process.error().message +
+                   (missing ? "; install it, or name another in [lsp.servers." + config_.name + "] command" : "")});
+  }
+  const bool leaves = restored_ && restored_->leaving;
+  const auto event = spawned(**process);
+  step(event, {.fx = &section.fx, .process = *process});
+  if (event == E::resumed_ready && leaves && state() == S::ready) step(E::editor_shuts_down, section.fx);
+  user_.process_came(section.fx);
+}
+
+ServerEvent ServerRunner::spawned(const ServerProcess& process) const {
+  if (!restored_) return E::spawned;
+  if (!process.warm()) return restored_->leaving || !user_.may_follow() ? E::spawned_unfollowed : E::spawned_anew;
+  if (restored_->orphaned) return E::orphan_met;
+  return restored_->ready ? E::resumed_ready : E::resumed_greeting;
+}
+
+void ServerRunner::on_exit(ServerProcess& from, const std::string& reason) {
+  std::shared_ptr<ServerProcess> old;  // its destructor waits for the kernel: not under the lock
+  Section section(user_);
+  if (process_.get() != &from) return;
+  failure_.stderr_tail = from.stderr_tail();
+  user_.publish_later("lsp.server.exited", {{"pid", from.pid()}, {"reason", reason}}, section.fx);
+  old.swap(process_);
+  initialize_id_ = shutdown_id_ = alive_id_ = -1;
+  end_welcome_time();
+  step(user_.may_follow() ? crashes_.next(context_->host.now()) : E::exited_unfollowed,
+       {.fx = &section.fx, .reason = reason});
+}
+
+// ---- the server speaks
+
+bool ServerRunner::on_message(ServerProcess& from, std::string_view text) {
+  // What an editor is sent is looked at on its way (editor.hpp).
+  const auto repaired = user_.scan_mode() == Scan::full ? repaired_json(text) : std::nullopt;
+  if (repaired) text = *repaired;
+  const Envelope envelope = scan(text, user_.scan_mode());
+  Section section(user_);
+  DeferredActions& fx = section.fx;
+  if (process_.get() != &from) return true;
+  const bool asked = initialize_id_ >= 0 || alive_id_ >= 0 || shutdown_id_ >= 0;
+  const long long id = asked && envelope.is_response() ? own_id(envelope.id) : -1;
+  if (!envelope.ok) {
+    fault("sent malformed JSON: " + std::string(text.substr(0, 80)), fx);
+  } else if (id < 0) {
+    user_.message(text, envelope, fx);
+  } else if (id == initialize_id_) {
+    welcomed(text, fx);
+  } else if (id == alive_id_) {  // whatever it says
+    alive_id_ = -1;
+    step(E::answered_alive, fx);
+  } else if (id == shutdown_id_) {
+    shutdown_id_ = -1;
+    step(E::shutdown_answered, fx);
+  } else {
+    user_.message(text, envelope, fx);
+  }
+  return section.end();
+}
+
+void ServerRunner::welcomed(std::string_view text, DeferredActions& fx) {
+  initialize_id_ = -1;
+  end_welcome_time();
+  if (state() != S::greeting) return;  // it ends, and its answer is not for whoever waits
+  if (const auto ok = user_.initialized(text, scan(text, Scan::full), fx); !ok) return fault(ok.error().message, fx);
+  step(E::welcomed, fx);
+}
+
+void ServerRunner::on_drained(ServerProcess&) {
+  Section section(user_);
+  user_.drained(section.fx);
+}
+
+// Who waits for it is told, if its id stands before what is large.
+void ServerRunner::on_skipped(ServerProcess& from, std::string_view beginning) {
+  const Envelope e = scan(beginning, Scan::route);
+  Section section(user_);
+  if (process_.get() != &from) return;
+  failure_.message = config_.name + " sent a message over " + std::to_string(ServerProcess::kMaxMessage >> 20) +
+                     " MiB; it was skipped";
+  section.fx.log(context_, Level::warn, failure_.message);
+  const std::string error =
+      error_message(std::string(e.id), kRequestFailed,
+                    Error{ErrorKind::too_large, failure_.message, dump_json({{"limit", ServerProcess::kMaxMessage}})});
+  if (e.is_response()) user_.message(error, scan(error, Scan::full), section.fx);
+  if (e.is_request()) send(error, section.fx);
+}
+
+void ServerRunner::on_noise(ServerProcess& from, std::string_view beginning) {
+  Section section(user_);
+  if (process_.get() != &from || std::exchange(noise_reported_, true)) return;
+  auto line = beginning.substr(0, beginning.find('\n'));
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  section.fx.log(context_, Level::warn,
+                 config_.name +
+                     " prints on its stdout what is no LSP message; such lines are skipped, "
+                     "the first is: " +
+                     printable(line, FrameDecoder::kNoiseKept));
+}
+
+// ---- what the life demands
+
+void ServerRunner::perform(ServerAction action, Facts& facts) {
+  DeferredActions& fx = *facts.fx;
+  switch (action) {
+    case A::spawn:
+      return spawn(fx);
+    case A::adopt:
+      return adopt(facts.process);
+    case A::greet:
+      return greet(fx);
+    case A::await_welcome:
+      return await_welcome();
+    case A::ask_alive:
+      return ask_alive(fx);
+    case A::serve:
+      return user_.ready(fx);
+    case A::carry_over:
+      return user_.carry_over(fx);
+    case A::record_crash:
+      return record_crash(facts);
+    case A::count_restart:
+      ++restarts_;
+      return;
+    case A::lose_exited:
+      return lose(config_.name + " " + facts.reason, facts);
+    case A::lose_crashed:
+      return lose(failure_.message + "; it is being restarted, try again", facts);
+    case A::lose_replaced:
+      return lose(config_.name + " is being restarted; try again", facts);
+    case A::lose_gone:
+      failure_.message = config_.name + " ended while the plugin was reloaded";
+      return lose(failure_.message + "; it is being restarted, try again", facts);
+    case A::lose_no_process:
+      return lose(facts.reason, facts);
+    case A::announce_restart:
+      return announce_restart(Duration::zero(), fx);
+    case A::back_off:
+      return back_off(fx);
+    case A::note_too_often:
+      failure_.message += "; it failed " + std::to_string(CrashHistory::kMaxCrashes) + " times within " +
+                          std::to_string(CrashHistory::kWindow.count()) +
+                          " minutes and is not started again until lsp.restart";
+      return fx.log(context_, Level::error, failure_.message);
+    case A::note_no_process:
+      failure_.message = facts.reason;
+      restored_.reset();
+      return fx.log(context_, Level::warn, failure_.message);
+    case A::note_no_timer:
+      failure_.message += "; the host has no timer to restart it with";
+      return;
+    case A::give_up:
+      return user_.gave_up(failure_.error(), fx);
+    case A::say_stopped:
+      return user_.gave_up(Error{ErrorKind::unavailable, config_.name + " was stopped", {}}, fx);
+    case A::say_unfollowed: {
+      const auto why = user_.may_follow();
+      return user_.gave_up(
+          Error{ErrorKind::unavailable, facts.reason + (why ? "" : "; but " + why.error().message), {}}, fx);
+    }
+    case A::forgive:
+      return crashes_.forgive();
+    case A::expect_exit:
+      return process_->expect_exit();
+    case A::ask_shutdown:
+      shutdown_id_ = next_id();
+      return request(shutdown_id_, "shutdown", "", fx);
+    case A::say_exit:
+      return say_exit(fx);
+    case A::terminate:
+      return signal(SIGTERM, fx);
+    case A::start_grace:
+      return start_grace(fx);
+    case A::kill:
+      if (!facts.reason.empty()) kill_reason_ = facts.reason;
+      return signal(SIGKILL, fx);
+    case A::drop:
+      if (process_) signal(SIGKILL, fx);
+      fx.run.push_back([process = std::exchange(process_, nullptr), holds = std::exchange(holds_, {})] {});
+      return;
+    case A::release:
+      fx.run.push_back([holds = std::exchange(holds_, {})] {});
+      return;
+  }
+}
+
+void ServerRunner::spawn(DeferredActions& fx) {
+  // What the plugin was granted holds for its servers. A name of its own for each, so that none is met that runs
+  // already, unless it is taken up: it cannot be greeted again.
+  ProcessRequest request{.name = restored_ ? restored_->name : context_->next_name(config_.name),
+                         .argv = config_.command,
+                         .cwd = user_.root(),
+                         .read = {"/"},
+                         .write = {"/"},
+                         .network = true};
+  fx.run.push_back(
+      [self = std::shared_ptr<ServerRunner>(user_.shared_from_this(), this), request = std::move(request)] {
+        const auto& context = *self->context_;
+        auto asked = spawn_process(context.host, request, [self, &context](Result<HelperProcess> helper) {
+          if (!helper) return self->started(std::unexpected(helper.error()));
+          self->started(std::make_shared<ServerProcess>(*context.reactor, context.host, std::move(*helper), self));
+        });
+        if (!asked) self->started(std::unexpected(asked.error()));
+      });
+}
+
+void ServerRunner::adopt(std::shared_ptr<ServerProcess> process) {
+  process_ = std::move(process);
+  kill_reason_.clear();
+  auto taken = std::exchange(restored_, std::nullopt);
+  if (taken && process_->warm() && taken->orphaned) {
+    alive_id_ = next_id();
+    process_->seek_answer(alive_id_);
+  } else if (taken && process_->warm()) {
+    initialize_id_ = taken->initialize_id;
+    process_->restore(std::move(taken->suspended));
+  }
+  process_->begin();
+}
+
+void ServerRunner::greet(DeferredActions& fx) {
+  user_.publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
+  initialize_id_ = next_id();
+  request(initialize_id_, "initialize", user_.initialize_params(), fx);
+  await_welcome();
+}
+
+void ServerRunner::await_welcome() {
+  const auto time = user_.initialize_timeout();
+  if (time == std::chrono::seconds::zero()) return;
+  welcome_timer_ = after(time, [this, id = initialize_id_, time](DeferredActions& fx) {
+    if (initialize_id_ == id) fault("did not answer initialize within " + std::to_string(time.count()) + " s", fx);
+  });
+}
+
+// It may be set to a day: it must not wait for as long after each restart.
+void ServerRunner::end_welcome_time() {
+  if (const auto timer = std::exchange(welcome_timer_, std::nullopt)) (void)context_->host.cancel(*timer);
+}
+
+void ServerRunner::ask_alive(DeferredActions& fx) {
+  // By the protocol, a request of a name that begins so and is not known must be answered with an error.
+  request(alive_id_, "$/gantry/alive", "", fx);
+  (void)after(kRecoveryTimeout, [this, id = alive_id_](DeferredActions& later) {
+    if (alive_id_ == id) fault("did not answer after the plugin had died", later);
+  });
+}
+
+void ServerRunner::record_crash(Facts& facts) {
+  crashes_.record(context_->host.now());
+  failure_.message = config_.name + " " + (kill_reason_.empty() ? facts.reason : kill_reason_);
+  facts.fx->run.push_back(
+      [context = context_, failure = failure_, server = config_.name] { failure.log(context->host, server); });
+}
+
+void ServerRunner::lose(std::string reason, Facts& facts) {
+  facts.reason = std::move(reason);
+  user_.down(Error{ErrorKind::unavailable, facts.reason, {}}, *facts.fx);
+}
+
+void ServerRunner::announce_restart(Duration delay, DeferredActions& fx) {
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(delay).count();
+  user_.publish_later("lsp.server.restarting", {{"in_ms", ms}, {"restarts", restarts_}, {"reason", failure_.message}},
+                      fx);
+}
+
+void ServerRunner::back_off(DeferredActions& fx) {
+  const Duration delay = crashes_.delay();
+  announce_restart(delay, fx);
+  const auto timer = after(delay, [this, restart = restarts_](DeferredActions& later) {
+    if (restarts_ == restart) step(E::back_off_over, later);
+  });
+  if (!timer) step(E::no_timer, fx);
+}
+
+void ServerRunner::say_exit(DeferredActions& fx) {
+  send(R"({"jsonrpc":"2.0","method":"exit"})", fx);
+  fx.run.push_back([process = process_] { process->close_input(); });
+}
+
+void ServerRunner::start_grace(DeferredActions& fx) {
+  const auto timer = after(kExitGrace, [this, process = std::weak_ptr(process_)](DeferredActions& later) {
+    const bool same = !process.owner_before(process_) && !process_.owner_before(process);  // the last may not die here
+    if (same) step(E::grace_over, later);
+  });
+  if (!timer) step(E::grace_over, fx);
+}
+
+void ServerRunner::signal(int number, DeferredActions& fx) {
+  fx.run.push_back([process = process_, number] { process->kill_group(number); });
+}
+
+}  // namespace gantry::lsp
