@@ -4,7 +4,8 @@
 // done once that is free.
 #pragma once
 
-#include "host/tasks/restart_window.hpp"
+#include <gantry/restart_window.hpp>
+
 #include "host/tasks/supervisor.hpp"
 
 namespace gantry::host {

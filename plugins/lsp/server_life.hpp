@@ -6,10 +6,11 @@
 // tests/unit/lsp/server_life.cpp walks through all of it; docs/lsp-life.md shows it.
 //
 // A session has at most one process. Where it ends comes as one of the four `exited_*`: which one is decided before, by
-// the crashes of the last minutes (crash_history.hpp) and by whether a successor could go on with what is open.
+// the crashes of the last minutes and by whether a successor could go on with what is open.
 #pragma once
 
 #include <cstdint>
+#include <gantry/restart_window.hpp>
 #include <gantry/state_machine.hpp>
 #include <string_view>
 
@@ -101,6 +102,15 @@ enum class ServerAction : std::uint8_t {
 using ServerLife = TransitionTable<ServerState, ServerEvent, ServerAction>;
 /// The one table of all sessions.
 [[nodiscard]] const ServerLife& server_life();
+
+/// So many crashes within so long are the last. The first restart happens at once, the others after a back-off.
+inline constexpr int kMaxCrashes = 5;
+inline constexpr std::chrono::minutes kCrashWindow{3};
+/// What the exit of a process is after these crashes.
+[[nodiscard]] inline ServerEvent exit_event(const RestartWindow& crashes, TimePoint now) {
+  if (!crashes.has_room(now, kMaxCrashes - 1, kCrashWindow)) return ServerEvent::exited_too_often;
+  return crashes.has_room(now, 1, kCrashWindow) ? ServerEvent::exited_once : ServerEvent::exited_again;
+}
 
 /// What lsp.servers says.
 [[nodiscard]] std::string_view shown_as(ServerState state);

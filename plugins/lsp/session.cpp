@@ -32,7 +32,12 @@ Session::Session(std::shared_ptr<Context> context, ServerConfig config, std::str
                                                  std::string(name(state)) + ", which cannot be");
           }),
       root_(std::move(root)),
-      crashes_(std::hash<std::string>{}(config_.name + root_)) {}
+      // Servers that crash together (a full disk, a killed group) must not come back in step.
+      backoff_(RetryPolicy{.max_retries = kNoLimit,
+                           .initial_delay = std::chrono::milliseconds(200),
+                           .max_delay = std::chrono::seconds(30),
+                           .jitter = 0.25,
+                           .seed = std::hash<std::string>{}(config_.name + root_)}) {}
 
 Session::~Session() { destroy(); }
 
@@ -201,7 +206,8 @@ void Session::on_exit(ServerProcess& from, const std::string& reason) {
     old.swap(process_);
     initialize_id_ = shutdown_id_ = alive_id_ = -1;
     end_welcome_time();
-    step(may_follow() ? crashes_.next(context_->host.now()) : E::exited_unfollowed, {.fx = &fx, .reason = reason});
+    step(may_follow() ? exit_event(crashes_, context_->host.now()) : E::exited_unfollowed,
+         {.fx = &fx, .reason = reason});
   }
   settle(fx);
 }
@@ -322,9 +328,8 @@ void Session::perform(const Machine::Step& step, Facts& facts) {
     case A::back_off:
       return back_off(fx);
     case A::note_too_often:
-      failure_.message += "; it failed " + std::to_string(CrashHistory::kMaxCrashes) + " times within " +
-                          std::to_string(CrashHistory::kWindow.count()) +
-                          " minutes and is not started again until lsp.restart";
+      failure_.message += "; it failed " + std::to_string(kMaxCrashes) + " times within " +
+                          std::to_string(kCrashWindow.count()) + " minutes and is not started again until lsp.restart";
       return log_later(Level::error, failure_.message, fx);
     case A::note_no_process:
       failure_.message = facts.reason;
@@ -342,7 +347,8 @@ void Session::perform(const Machine::Step& step, Facts& facts) {
       return gave_up(Error{ErrorKind::unavailable, facts.reason + (why ? "" : "; but " + why.error().message), {}}, fx);
     }
     case A::forgive:
-      return crashes_.forgive();
+      crashes_.clear();
+      return backoff_.reset();
     case A::expect_exit:
       return process_->expect_exit();
     case A::ask_shutdown:
@@ -453,7 +459,8 @@ void Session::ask_alive(DeferredActions& fx) {
 }
 
 void Session::record_crash(Facts& facts) {
-  crashes_.record(context_->host.now());
+  (void)crashes_.count(context_->host.now(), kMaxCrashes, kCrashWindow);
+  if (crashes_.size() == 1) backoff_.reset();
   failure_.message = config_.name + " " + (kill_reason_.empty() ? facts.reason : kill_reason_);
   facts.fx->run.push_back(
       [context = context_, failure = failure_, server = config_.name] { failure.log(context->host, server); });
@@ -470,7 +477,7 @@ void Session::announce_restart(Duration delay, DeferredActions& fx) {
 }
 
 void Session::back_off(DeferredActions& fx) {
-  const Duration delay = crashes_.delay();
+  const Duration delay = *backoff_.next();
   announce_restart(delay, fx);
   const auto timer = context_->host.after(delay, [weak = weak(), restart = restarts_] {
     const auto self = weak.lock();

@@ -30,6 +30,7 @@
 
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
+#include <gantry/restart_window.hpp>
 #include <gantry/state_machine.hpp>
 #include <memory>
 #include <optional>
@@ -40,7 +41,6 @@
 
 #include "plugins/lsp/config.hpp"
 #include "plugins/lsp/context.hpp"
-#include "plugins/lsp/crash_history.hpp"
 #include "plugins/lsp/envelope.hpp"
 #include "plugins/lsp/last_failure.hpp"
 #include "plugins/lsp/process.hpp"
@@ -235,7 +235,8 @@ class Session : public ProcessEvents, public std::enable_shared_from_this<Sessio
   long long shutdown_id_ GANTRY_GUARDED_BY(mutex_) = -1;
   long long alive_id_ GANTRY_GUARDED_BY(mutex_) = -1;
   std::optional<TimerId> welcome_timer_ GANTRY_GUARDED_BY(mutex_);  ///< while `initialize` is not answered
-  CrashHistory crashes_ GANTRY_GUARDED_BY(mutex_);
+  RestartWindow crashes_ GANTRY_GUARDED_BY(mutex_);
+  Backoff backoff_ GANTRY_GUARDED_BY(mutex_);
   std::size_t restarts_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool noise_reported_ GANTRY_GUARDED_BY(mutex_) = false;
   bool stray_answer_reported_ GANTRY_GUARDED_BY(mutex_) = false;

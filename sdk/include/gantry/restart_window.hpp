@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/tasks/restart_window.hpp: how often something was started again of late, as in Erlang/OTP
+// gantry/restart_window.hpp: how often something was started again, or has crashed, of late, as in Erlang/OTP
 // (design principles, "Maximum Restart Intensity").
 //
-// Thread rule: under its owner's lock.
+// Thread rule: one thread at a time. Bounds: who counts gives up on what is counted too often.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <gantry/retry.hpp>
 #include <utility>
 
-namespace gantry::host {
+namespace gantry {
 
 class RestartWindow {
  public:
@@ -20,6 +21,10 @@ class RestartWindow {
     while (at_.front() + period < now) at_.pop_front();
     return std::cmp_less_equal(at_.size(), intensity);
   }
+  /// Would count() say so?
+  [[nodiscard]] bool has_room(TimePoint now, int intensity, Duration period) const {
+    return std::cmp_less(std::ranges::count_if(at_, [&](TimePoint at) { return at + period >= now; }), intensity);
+  }
   /// The n-th delay of `policy`, n being the restarts of late less `skip`. The first one when there are none.
   [[nodiscard]] Duration delay(const RetryPolicy& policy, std::size_t skip = 0) const {
     Backoff backoff(policy);
@@ -27,6 +32,7 @@ class RestartWindow {
     for (std::size_t i = skip; i < at_.size(); ++i) delay = backoff.next().value_or(policy.max_delay);
     return delay;
   }
+  /// As many as the last count() found.
   [[nodiscard]] std::size_t size() const { return at_.size(); }
   void clear() { at_.clear(); }
 
@@ -34,4 +40,4 @@ class RestartWindow {
   std::deque<TimePoint> at_;
 };
 
-}  // namespace gantry::host
+}  // namespace gantry
