@@ -67,7 +67,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   void reconfigure(std::function<json()> config);
   void gone(OriginId origin);
   /// Takes no more calls and blocks until those that are open are answered, at most until then. False: some were not,
-  /// and are answered `plugin_died`, as an attach stream, which never ends by itself, is at once. While an heir is
+  /// and are answered `plugin_died`, as an attach stream, which never ends by itself, is at once. While a successor is
   /// expected streams are left open, and attach streams are not waited for: they may be given to it.
   bool drain(std::chrono::steady_clock::time_point until);
   /// It takes no more calls.
@@ -76,8 +76,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] bool is_dead() const { return dead_.load(std::memory_order_acquire); }
   void note_death() { dead_.store(true, std::memory_order_release); }
   /// Before drain() and stop(): another instance comes next, to which it may give something.
-  void expect_heir();
-  /// Once, after stop(): what it has given; nothing more is taken. nullptr: no heir was expected.
+  void expect_successor();
+  /// Once, after stop(): what it has given; nothing more is taken. nullptr: no successor was expected.
   [[nodiscard]] std::shared_ptr<Handover> given();
   /// Blocks at most about `budget`. False: the plugin did not return in time; what it holds is abandoned.
   virtual bool stop(Duration budget) = 0;
@@ -125,12 +125,12 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   void take_log(std::int32_t level, std::string_view line);
   [[nodiscard]] std::int32_t is_cancelled(std::uint64_t id) const;
   [[nodiscard]] std::string last_error() const;
-  /// For its heir, while it stops: enum gantry_sent.
-  std::int32_t take_gift(std::string_view state);
+  /// For its successor, while it stops: enum gantry_sent.
+  std::int32_t take_handover_state(std::string_view state);
   std::int32_t take_stream(std::uint64_t id);
   /// Its end was no proper one: it had not given all that belongs together.
   void take_back();
-  [[nodiscard]] bool has_heir() const;
+  [[nodiscard]] bool has_successor() const;
   [[nodiscard]] const std::string* handed_over() const;
   /// Once it has started: the streams that the instance before has given are its own. Ahead of its first call.
   void resume_streams();
@@ -184,7 +184,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< not yet told
   bool gone_waits_ GANTRY_GUARDED_BY(mutex_) = false;     ///< one message, for all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
-  bool heir_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool has_successor_ GANTRY_GUARDED_BY(mutex_) = false;
   std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);
   std::vector<PluginCallPtr> given_streams_ GANTRY_GUARDED_BY(mutex_);
   std::optional<oneshot::Sender<bool>> stop_reply_ GANTRY_GUARDED_BY(mutex_);

@@ -54,8 +54,8 @@ class PluginCall : public Call {
   [[nodiscard]] Undelivered undelivered();
   /// That comes before what waits here.
   void put_back(Undelivered undelivered);
-  /// It is `heir`'s, in whose table it stands, from now on.
-  void resume(const std::shared_ptr<Plugin>& heir);
+  /// It is `successor`'s, in whose table it stands, from now on.
+  void resume(const std::shared_ptr<Plugin>& successor);
   /// In a process of its own: it is opened by a host that has resumed it, and that counts the credit of its items.
   void resumed_by_host();
 

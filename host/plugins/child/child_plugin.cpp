@@ -233,7 +233,7 @@ void ChildPlugin::started(const gantry_msg& msg) {
 }
 
 void ChildPlugin::stopped(const gantry_msg& msg) {
-  if (msg.credit == 1) (void)take_gift(to_view(msg.payload));
+  if (msg.credit == 1) (void)take_handover_state(to_view(msg.payload));
   for (const auto& stream : given_streams()) {
     if (auto rest = undelivered_.extract(stream->id())) stream->put_back(std::move(rest.mapped()));
   }
