@@ -77,9 +77,9 @@ class BusPort : public PluginPort {
   // Who waits in its mailbox must not keep others from their turn. So what the queue grants later is only a sign that
   // it is worth trying again, and goes back at once.
   [[nodiscard]] Go begin_events(std::function<void()> again) override {
-    if (auto permit = permits_->try_acquire()) {
+    if (Permit permit = permits_->try_acquire()) {
       const Lock lock(mutex_);
-      permit_ = std::move(permit);
+      std::swap(permit, permit_);  // one that it has still, though it asks again, goes back without the lock
       return Go::now;
     }
     return permits_->acquire([again = std::move(again)](const Permit& /*sign*/) { again(); }) ? Go::later : Go::no;

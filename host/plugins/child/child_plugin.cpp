@@ -208,7 +208,7 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
       ask_for_events();
       return;
     case wire::kEventsOver:
-      end_events();
+      port().end_events();
       return;
     default:
       (void)take(msg, std::move(descriptors));

@@ -16,7 +16,6 @@
 
 #include <filesystem>
 #include <gantry/channel/mpsc.hpp>
-#include <gantry/permits.hpp>
 #include <map>
 #include <memory>
 #include <unordered_set>
@@ -35,7 +34,6 @@ namespace gantry::host {
 struct ChildDeps {
   Workers& workers;
   Spawner& spawner;
-  std::shared_ptr<PermitQueue> event_permits;
   std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
   Confinement confinement;
   Duration hung_after;  ///< a delivery that takes longer is a death; zero: nobody looks
@@ -98,7 +96,6 @@ class ChildPlugin final : public Plugin {
   void schedule_events();
   void send_events();
   void ask_for_events();
-  void end_events();
   void event_over(const gantry_msg& msg);
   void dead_letter_events(const std::string& why);
 
@@ -131,7 +128,6 @@ class ChildPlugin final : public Plugin {
   bool stopped_said_ GANTRY_GUARDED_BY(mutex_) = false;
   bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;
   std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< with the child, the oldest first
-  Permit events_permit_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::host
