@@ -173,11 +173,10 @@ class Room {
     confinement.read.push_back(s_.library.parent_path().string());
     confinement.write = paths(GrantKind::write);
     confinement.network = has_grant(s_.manifest.grants, GrantKind::network);
-    auto plugin = ChildPlugin::start(
-        s_.library, basics(std::move(port)),
-        ChildDeps{workers_, spawner_, PermitQueue::make(4, 64), "/proc/self/exe", std::move(confinement),
-                  Duration::zero(), [](const std::shared_ptr<Plugin>&, const Death&) {}},
-        config, kLongTimeout);
+    auto plugin = ChildPlugin::start(s_.library, basics(std::move(port)),
+                                     ChildDeps{workers_, spawner_, "/proc/self/exe", std::move(confinement),
+                                               Duration::zero(), [](const std::shared_ptr<Plugin>&, const Death&) {}},
+                                     config, kLongTimeout);
     if (!plugin) return std::unexpected(plugin.error());
     return *plugin;
   }

@@ -129,10 +129,8 @@ int call_help(const Common& common, const std::string& method) {
     print_method(entry);
     return 0;
   }
-  const std::string near = nearest_name(method.substr(0, 256), names);
-  return complain(Error{ErrorKind::method_not_found,
-                        "there is no method " + method + (near.empty() ? "" : "; did you mean " + near + "?"),
-                        {}});
+  return complain(
+      Error{ErrorKind::method_not_found, "there is no method " + method + did_you_mean(method, names, ""), {}});
 }
 
 }  // namespace gantry::host

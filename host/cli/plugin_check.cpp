@@ -83,10 +83,9 @@ void print(const CaseResult& result) {
   for (const auto& name : only) {
     const auto* const one = check::find_case(name);
     if (one == nullptr) {
-      const auto near = nearest_name(name, names);
-      return fail(ErrorKind::not_found,
-                  "no case is named " + printable(name, 100) + "; " +
-                      (near.empty() ? "see gantry plugin check --list" : "did you mean " + near + "?"));
+      const auto hint = did_you_mean(name, names, "");
+      return fail(ErrorKind::not_found, "no case is named " + printable(name, 100) +
+                                            (hint.empty() ? "; see gantry plugin check --list" : hint));
     }
     options.only.push_back(one);
   }

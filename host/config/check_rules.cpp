@@ -19,8 +19,7 @@ std::string unknown_name(std::string_view what, const std::string& name, const M
   std::vector<std::string> names{std::string(kEmbedded)};
   for (const auto& entry : known) names.push_back(entry.first);
   std::string text = "there is no " + std::string(what) + " " + ticked(name);
-  const std::string near = name.size() > 256 ? "" : nearest_name(name, names);
-  if (!near.empty()) return text + "; did you mean `" + near + "`?";
+  if (const auto hint = did_you_mean(name, names, "`"); !hint.empty()) return text + hint;
   std::string all;
   for (std::size_t i = 0; i < names.size() && i < 16; ++i) all += (i == 0 ? "`" : ", `") + names[i] + "`";
   return text + "; known are " + all;

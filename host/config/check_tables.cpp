@@ -143,30 +143,29 @@ class Walk {
     const std::string where = table.empty() ? "at the top of the file" : "in [" + printable(table, 200) + "]";
     std::string message = is_table ? "unknown table [" + printable(path, 200) + "]"
                                    : "unknown key " + ticked(toml_key(member.name)) + " " + where;
-    diagnostics_.add(member.place, path, message + "; " + suggestion(member.name, pattern, table, section));
+    diagnostics_.add(member.place, path, message + suggestion(member.name, pattern, table, section));
   }
 
   static std::string suggestion(const std::string& name, const std::string& pattern, const std::string& table,
                                 const Section* section) {
     for (const auto& other : config_sections()) {
       if (&other != section && find_key(other, name) != nullptr)
-        return "did you mean it in [" + other.table("NAME") + "]?";
+        return "; did you mean it in [" + other.table("NAME") + "]?";
     }
     const auto tables = tables_in(pattern);
     std::set<std::string> names = tables;
     if (section != nullptr) {
       for (const auto& key : section->keys) names.emplace(key.name);
     }
-    if (const auto near = name.size() > 4 * kMaxNameBytes ? "" : nearest_name(name, names); !near.empty()) {
-      if (tables.contains(near)) return "did you mean [" + joined(table, near) + "]?";
-      return "did you mean `" + near + "`?";
-    }
+    if (const auto near = name.size() > 4 * kMaxNameBytes ? "" : nearest_name(name, names); tables.contains(near))
+      return "; did you mean [" + joined(table, near) + "]?";
+    if (auto hint = did_you_mean(name, names, "`"); !hint.empty()) return hint;
     std::string all;
     std::size_t listed = 0;
     for (const auto& known : names) {
       if (listed++ < kMaxListedKeys) all += (all.empty() ? "`" : ", `") + known + "`";
     }
-    return "known there are " + all;
+    return "; known there are " + all;
   }
 
   void require(const Section& section, const TomlNode& node, const std::string& table) {

@@ -47,9 +47,8 @@ constexpr std::size_t kMaxPattern = 256;
     const char* rest = row.takes == Takes::path ? ":PATH" : row.takes == Takes::pattern ? ":PATTERN" : "";
     all += (all.empty() ? "" : ", ") + names.back() + rest;
   }
-  const auto near = nearest_name(name.substr(0, kMaxShown), names);
-  return refuse(text, near.empty() ? "there is none of this name; there are " + all
-                                   : "there is none of this name; did you mean \"" + near + "\"?");
+  const auto hint = did_you_mean(name, names);
+  return refuse(text, "there is none of this name" + (hint.empty() ? "; there are " + all : hint));
 }
 
 [[nodiscard]] std::vector<std::string_view> split(std::string_view text, char at) {

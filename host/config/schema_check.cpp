@@ -110,12 +110,9 @@ class SchemaCheck {
     for (const auto& choice : choices) {
       if (choice.is_string()) names.push_back(choice.get<std::string>());
     }
-    const std::string near = value.is_string() && value.get_ref<const std::string&>().size() <= 256
-                                 ? nearest_name(value.get_ref<const std::string&>(), names)
-                                 : "";
     add(key, key,
         ticked(key) + " must be " + schema_text(schema) + ", not " + detail::shown_value(value) +
-            (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+            (value.is_string() ? did_you_mean(value.get_ref<const std::string&>(), names) : ""));
   }
 
   void check_object(const std::string& key, const json& value, const json& schema) {
@@ -129,10 +126,9 @@ class SchemaCheck {
       if (properties.contains(name)) {
         check(at, member, properties[name]);
       } else if (more == json(false)) {
-        const std::string near = name.size() > 256 ? "" : nearest_name(name, names);
         add(at, at,
             "unknown key " + ticked(toml_key(name)) + " in [" + printable(key, 200) + "]" +
-                (near.empty() ? "" : "; did you mean `" + near + "`?"));
+                did_you_mean(name, names, "`"));
       } else {
         check(at, member, more);
       }

@@ -80,9 +80,9 @@ class BusPort : public PluginPort {
   // permit that the queue grants later is only a sign that another try is worth it, and is given
   // back at once.
   [[nodiscard]] Go begin_events(std::function<void()> again) override {
-    if (auto permit = permits_->try_acquire()) {
+    if (Permit permit = permits_->try_acquire()) {
       const Lock lock(mutex_);
-      permit_ = std::move(permit);
+      std::swap(permit, permit_);  // one that it has still, though it asks again, goes back without the lock
       return Go::now;
     }
     return permits_->acquire([again = std::move(again)](const Permit& /*sign*/) { again(); }) ? Go::later : Go::no;

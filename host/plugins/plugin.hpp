@@ -79,11 +79,9 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// True: the plugin ended without being asked to.
   [[nodiscard]] bool is_dead() const { return dead_.load(std::memory_order_acquire); }
   void note_death() { dead_.store(true, std::memory_order_release); }
-  /// Before drain() and stop(): a next instance comes, to which the plugin may give state and
-  /// streams.
-  void expect_heir();
-  /// Once, after stop(): the state and streams that the plugin has given; it can give no more.
-  /// nullptr: no next instance was expected.
+  /// Before drain() and stop(): another instance comes next, to which it may give something.
+  void expect_successor();
+  /// Once, after stop(): what it has given; nothing more is taken. nullptr: no successor was expected.
   [[nodiscard]] std::shared_ptr<Handover> given();
   /// Blocks at most about `budget`. False: the plugin did not return in time, and what it holds is
   /// abandoned.
@@ -134,13 +132,13 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   void take_log(std::int32_t level, std::string_view line);
   [[nodiscard]] std::int32_t is_cancelled(std::uint64_t id) const;
   [[nodiscard]] std::string last_error() const;
-  /// Take state or a stream for the next instance, while the plugin stops; return enum gantry_sent.
-  std::int32_t take_gift(std::string_view state);
+  /// For its successor, while it stops: enum gantry_sent.
+  std::int32_t take_handover_state(std::string_view state);
   std::int32_t take_stream(std::uint64_t id);
   /// Discards what the plugin gave: it did not end in order, so state and streams may not fit
   /// together.
   void take_back();
-  [[nodiscard]] bool has_heir() const;
+  [[nodiscard]] bool has_successor() const;
   [[nodiscard]] const std::string* handed_over() const;
   /// Once the plugin has started, ahead of its first call: makes the streams of the instance before
   /// its own.
@@ -197,7 +195,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< origins that have left, not yet told to the plugin
   bool gone_waits_ GANTRY_GUARDED_BY(mutex_) = false;     ///< one message will deliver all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);
-  bool heir_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool has_successor_ GANTRY_GUARDED_BY(mutex_) = false;
   std::optional<std::string> given_ GANTRY_GUARDED_BY(mutex_);
   std::vector<PluginCallPtr> given_streams_ GANTRY_GUARDED_BY(mutex_);
   std::optional<oneshot::Sender<bool>> stop_reply_ GANTRY_GUARDED_BY(mutex_);

@@ -264,19 +264,19 @@ void PluginCall::put_back(Undelivered undelivered) {
   if (undelivered.end) end_handed_ = false;
 }
 
-void PluginCall::resume(const std::shared_ptr<Plugin>& heir) {
+void PluginCall::resume(const std::shared_ptr<Plugin>& successor) {
   resumed_ = true;
   {
     Lock lock(mutex_);
-    plugin_ = heir;
-    at_.store(heir.get(), std::memory_order_relaxed);
+    plugin_ = successor;
+    at_.store(successor.get(), std::memory_order_relaxed);
     // All that is left of it: what the instance before was not told of is part of that.
     opening_credit_ = out_credit_.items();
     undelivered_credit_ = Credit();
     room_untold_ = false;
   }
   const std::uint32_t attempt = attempt_of(word_.load(std::memory_order_acquire));
-  heir->deliver_call(PluginCallPtr(this));
+  successor->deliver_call(PluginCallPtr(this));
   begun(attempt);
 }
 

@@ -57,10 +57,9 @@ class PluginCall : public Call {
   [[nodiscard]] Undelivered undelivered();
   /// Puts these in front of the messages that wait here.
   void put_back(Undelivered undelivered);
-  /// From now on `heir` has the call, which is in its table.
-  void resume(const std::shared_ptr<Plugin>& heir);
-  /// In a plugin's own process: the host has resumed this stream, and counts the credit of its
-  /// items.
+  /// It is `successor`'s, in whose table it stands, from now on.
+  void resume(const std::shared_ptr<Plugin>& successor);
+  /// In a process of its own: it is opened by a host that has resumed it, and that counts the credit of its items.
   void resumed_by_host();
 
   // Messages from the caller.

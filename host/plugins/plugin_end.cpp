@@ -18,7 +18,7 @@ bool Plugin::none_will_end() const {
 
 bool Plugin::drain(std::chrono::steady_clock::time_point until) {
   calls_.close();
-  if (!has_heir()) {
+  if (!has_successor()) {
     for (const auto& call : take_out([](const PluginCall& c) { return c.is_attach(); }))
       call->finish(fail(ErrorKind::plugin_died, "plugin " + name() + " was replaced by a new build; open it again"));
   }
@@ -33,7 +33,7 @@ bool Plugin::drain(std::chrono::steady_clock::time_point until) {
       if (!idle_.wait_until(mutex_, until)) break;
     }
   }
-  const bool streams_stay = has_heir();
+  const bool streams_stay = has_successor();
   const auto late = take_out([&](const PluginCall& call) { return !streams_stay || !call.is_stream(); });
   for (const auto& call : late)
     call->finish(fail(ErrorKind::plugin_died,
@@ -41,34 +41,34 @@ bool Plugin::drain(std::chrono::steady_clock::time_point until) {
   return late.empty();
 }
 
-void Plugin::expect_heir() {
+void Plugin::expect_successor() {
   Lock lock(mutex_);
-  heir_ = true;
+  has_successor_ = true;
 }
 
-bool Plugin::has_heir() const {
+bool Plugin::has_successor() const {
   Lock lock(mutex_);
-  return heir_;
+  return has_successor_;
 }
 
-std::int32_t Plugin::take_gift(std::string_view state) {
+std::int32_t Plugin::take_handover_state(std::string_view state) {
   if (state.size() > basics_.max_payload_bytes) return GANTRY_FULL;
   std::optional<std::string> kept(state);
   Lock lock(mutex_);
-  if (!heir_ || !is_stopping()) return GANTRY_CLOSED;
+  if (!has_successor_ || !is_stopping()) return GANTRY_CLOSED;
   given_.swap(kept);
   return GANTRY_OK;
 }
 
 std::int32_t Plugin::take_stream(std::uint64_t id) {
-  if (!has_heir() || !is_stopping()) return GANTRY_CLOSED;
+  if (!has_successor() || !is_stopping()) return GANTRY_CLOSED;
   auto call = calls_.take_if(id, [](const PluginCall& found) { return found.is_kept(); });
   if (!call) return GANTRY_CLOSED;
   fewer_are_open();
   call->park();
   {
     Lock lock(mutex_);
-    if (heir_) {
+    if (has_successor_) {
       given_streams_.push_back(std::move(call));
       return GANTRY_OK;
     }
@@ -86,7 +86,7 @@ void Plugin::take_back() {
   std::vector<PluginCallPtr> streams;
   {
     Lock lock(mutex_);
-    heir_ = false;
+    has_successor_ = false;
     given_.reset();
     streams.swap(given_streams_);
   }
@@ -97,7 +97,7 @@ void Plugin::take_back() {
 Error Plugin::unanswered() const {
   return {ErrorKind::plugin_died,
           "plugin " + name() +
-              (has_heir() ? " was replaced by a new build; open it again" : " was stopped before it answered"),
+              (has_successor() ? " was replaced by a new build; open it again" : " was stopped before it answered"),
           {}};
 }
 
@@ -106,7 +106,7 @@ std::shared_ptr<Handover> Plugin::given() {
   std::vector<PluginCallPtr> streams;
   {
     Lock lock(mutex_);
-    if (!std::exchange(heir_, false)) return nullptr;
+    if (!std::exchange(has_successor_, false)) return nullptr;
     state.swap(given_);
     streams.swap(given_streams_);
   }

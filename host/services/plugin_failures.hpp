@@ -13,12 +13,11 @@
 #include <deque>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
-#include <gantry/retry.hpp>
+#include <gantry/restart_window.hpp>
 #include <string>
 #include <string_view>
 
 #include "host/services/plugin_life.hpp"
-#include "host/tasks/restart_window.hpp"
 
 namespace gantry::host {
 

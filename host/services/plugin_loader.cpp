@@ -116,7 +116,6 @@ LifeHost::Started PluginLoader::start_child(const PluginSpec& spec, const LifeHo
   const json config = config_of_(spec);
   ChildDeps deps{deps_.workers,
                  deps_.spawner,
-                 deps_.event_permits,
                  deps_.program,
                  confinement_.for_process(spec, config),
                  deps_.hung_after,

@@ -17,9 +17,7 @@ Result<void> PluginRegistry::check_name(const std::string& plugin) const {
   if (all->has(plugin)) return {};
   std::vector<std::string> names;
   for (const auto& spec : all->specs()) names.push_back(spec.name);
-  const std::string near = nearest_name(plugin, names);
-  return fail(ErrorKind::not_found,
-              "no plugin is named " + plugin + (near.empty() ? "" : "; did you mean " + near + "?"));
+  return fail(ErrorKind::not_found, "no plugin is named " + plugin + did_you_mean(plugin, names, ""));
 }
 
 Result<PluginRegistry::Method> PluginRegistry::find(std::string_view method) const {
@@ -40,10 +38,8 @@ Result<PluginRegistry::Method> PluginRegistry::find(std::string_view method) con
   if (found == spec.manifest->methods.end()) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : spec.manifest->methods) names.push_back(name);
-    const std::string near = nearest_name(method, names);
     return fail(ErrorKind::method_not_found, "plugin " + spec.name + " has no method " +
-                                                 std::string(method.substr(0, 100)) +
-                                                 (near.empty() ? "" : "; did you mean " + near + "?"));
+                                                 std::string(method.substr(0, 100)) + did_you_mean(method, names, ""));
   }
   if (auto refused = spec.refusal()) return std::unexpected(std::move(*refused));
   return Method{{all, &spec}, &found->second};

@@ -392,7 +392,7 @@ void ServiceManager::end(const std::string& /*plugin*/, PluginInstance instance,
   run_elsewhere([this, instance = std::move(instance), how, done = std::move(done)]() mutable {
     Ended ended;
     try {
-      if (how == End::after_handover) instance->expect_heir();
+      if (how == End::after_handover) instance->expect_successor();
       if (how != End::now) (void)instance->drain(std::chrono::steady_clock::now() + kGrace);
       const bool returned = instance->stop(kGrace);
       ended.hangs = !returned && !instance->pid();  // of a process nothing is left

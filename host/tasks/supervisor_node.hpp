@@ -4,7 +4,8 @@
 // actions to perform once the mutex is free.
 #pragma once
 
-#include "host/tasks/restart_window.hpp"
+#include <gantry/restart_window.hpp>
+
 #include "host/tasks/supervisor.hpp"
 
 namespace gantry::host {

@@ -73,8 +73,7 @@ class Table {
     if (object_.is_object()) {
       for (const auto& [name, unused] : object_.items()) {
         if (std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
-        const std::string near = nearest_name(name, known_);
-        refuse(name, "is no key that Gantry knows" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+        refuse(name, "is no key that Gantry knows" + did_you_mean(name, known_));
       }
     }
     return error_;
@@ -234,10 +233,9 @@ Result<void> read_models(AiConfig& out, Table& ai) {
     } else {
       std::vector<std::string> names;
       for (const auto& [known, unused] : out.providers) names.push_back(known);
-      const std::string near = nearest_name(provider_name, names);
       table.refuse("provider", provider_name.empty() ? "is missing; it must name a table of [ai.providers]"
                                                      : "names \"" + provider_name + "\", which is no provider" +
-                                                           (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+                                                           did_you_mean(provider_name, names));
     }
     model.upstream = table.string("model", name);
     model.fallback = table.strings("fallback");
@@ -254,9 +252,7 @@ Result<void> check_names(const AiConfig& config) {
   for (const auto& [name, unused] : config.models) names.push_back(name);
   const auto check = [&](const std::string& name, const std::string& key) -> Result<void> {
     if (config.models.contains(name)) return {};
-    const std::string near = nearest_name(name, names);
-    return wrong(key + " names \"" + name + "\", which is no model" +
-                 (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+    return wrong(key + " names \"" + name + "\", which is no model" + did_you_mean(name, names));
   };
   if (auto ok = check(config.default_model, "ai.default_model"); !ok) return ok;
   for (const auto& [name, model] : config.models) {
@@ -300,10 +296,8 @@ Result<std::vector<Target>> AiConfig::chain(const std::string& model, const std:
   if (!models.contains(order.front())) {
     std::vector<std::string> names;
     for (const auto& [name, unused] : models) names.push_back(name);
-    const std::string near = nearest_name(order.front(), names);
     return fail(ErrorKind::not_found, "model \"" + order.front().substr(0, 200) + "\" does not exist" +
-                                          (near.empty() ? "" : "; did you mean \"" + near + "\"?") +
-                                          " (ai.models lists them)");
+                                          did_you_mean(order.front(), names) + " (ai.models lists them)");
   }
   for (std::size_t i = 0; i < order.size(); ++i) {
     const std::vector<std::string>& more = models.at(order[i]).fallback;

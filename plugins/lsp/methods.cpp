@@ -60,9 +60,8 @@ Result<ServerConfig> Lsp::server_for(const std::optional<std::string>& name, con
   for (const auto& server : settings->servers) names.push_back(server.name);
   if (name) {
     if (const auto* server = settings->named(*name)) return *server;
-    const auto near = nearest_name(*name, names);
-    return fail(ErrorKind::not_found, "no language server \"" + *name + "\" in [lsp.servers]" +
-                                          (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+    return fail(ErrorKind::not_found,
+                "no language server \"" + *name + "\" in [lsp.servers]" + did_you_mean(*name, names));
   }
   if (language) {
     if (const auto* server = settings->for_language(*language)) return *server;

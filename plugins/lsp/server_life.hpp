@@ -8,11 +8,12 @@
 // shows it.
 //
 // A session has at most one process. The end of the process is one of the four `exited_*` events,
-// by the crashes of the last minutes (crash_history.hpp) and by whether a successor could go on
+// by the crashes of the last minutes and by whether a successor could go on
 // with the open documents and requests.
 #pragma once
 
 #include <cstdint>
+#include <gantry/restart_window.hpp>
 #include <gantry/state_machine.hpp>
 #include <string_view>
 
@@ -105,7 +106,16 @@ using ServerLife = TransitionTable<ServerState, ServerEvent, ServerAction>;
 /// The one table of all sessions.
 [[nodiscard]] const ServerLife& server_life();
 
-/// The state in lsp.servers.
+/// So many crashes within so long are the last. The first restart happens at once, the others after a back-off.
+inline constexpr int kMaxCrashes = 5;
+inline constexpr std::chrono::minutes kCrashWindow{3};
+/// What the exit of a process is after these crashes.
+[[nodiscard]] inline ServerEvent exit_event(const RestartWindow& crashes, TimePoint now) {
+  if (!crashes.has_room(now, kMaxCrashes - 1, kCrashWindow)) return ServerEvent::exited_too_often;
+  return crashes.has_room(now, 1, kCrashWindow) ? ServerEvent::exited_once : ServerEvent::exited_again;
+}
+
+/// What lsp.servers says.
 [[nodiscard]] std::string_view shown_as(ServerState state);
 /// True: the server takes messages.
 [[nodiscard]] constexpr bool is_serving(ServerState state) {

@@ -31,7 +31,12 @@ ServerRunner::ServerRunner(ServerUser& user, std::shared_ptr<Context> context, c
             context_->host.log(Level::error, config_.name + ": " + std::string(name(event)) + " came in state " +
                                                  std::string(name(state)) + ", which cannot be");
           }),
-      crashes_(std::hash<std::string>{}(config_.name + root)) {}
+      // Servers that crash together (a full disk, a killed group) must not come back in step.
+      backoff_(RetryPolicy{.max_retries = kNoLimit,
+                           .initial_delay = std::chrono::milliseconds(200),
+                           .max_delay = std::chrono::seconds(30),
+                           .jitter = 0.25,
+                           .seed = std::hash<std::string>{}(config_.name + root)}) {}
 
 template <class Task>
 std::optional<TimerId> ServerRunner::after(Duration delay, Task task) {
@@ -128,7 +133,7 @@ void ServerRunner::on_exit(ServerProcess& from, const std::string& reason) {
   old.swap(process_);
   initialize_id_ = shutdown_id_ = alive_id_ = -1;
   end_welcome_time();
-  step(user_.may_follow() ? crashes_.next(context_->host.now()) : E::exited_unfollowed,
+  step(user_.may_follow() ? exit_event(crashes_, context_->host.now()) : E::exited_unfollowed,
        {.fx = &section.fx, .reason = reason});
 }
 
@@ -242,9 +247,8 @@ void ServerRunner::perform(ServerAction action, Facts& facts) {
     case A::back_off:
       return back_off(fx);
     case A::note_too_often:
-      failure_.message += "; it failed " + std::to_string(CrashHistory::kMaxCrashes) + " times within " +
-                          std::to_string(CrashHistory::kWindow.count()) +
-                          " minutes and is not started again until lsp.restart";
+      failure_.message += "; it failed " + std::to_string(kMaxCrashes) + " times within " +
+                          std::to_string(kCrashWindow.count()) + " minutes and is not started again until lsp.restart";
       return fx.log(context_, Level::error, failure_.message);
     case A::note_no_process:
       failure_.message = facts.reason;
@@ -263,7 +267,8 @@ void ServerRunner::perform(ServerAction action, Facts& facts) {
           Error{ErrorKind::unavailable, facts.reason + (why ? "" : "; but " + why.error().message), {}}, fx);
     }
     case A::forgive:
-      return crashes_.forgive();
+      crashes_.clear();
+      return backoff_.reset();
     case A::expect_exit:
       return process_->expect_exit();
     case A::ask_shutdown:
@@ -351,7 +356,8 @@ void ServerRunner::ask_alive(DeferredActions& fx) {
 }
 
 void ServerRunner::record_crash(Facts& facts) {
-  crashes_.record(context_->host.now());
+  (void)crashes_.count(context_->host.now(), kMaxCrashes, kCrashWindow);
+  if (crashes_.size() == 1) backoff_.reset();
   failure_.message = config_.name + " " + (kill_reason_.empty() ? facts.reason : kill_reason_);
   facts.fx->run.push_back(
       [context = context_, failure = failure_, server = config_.name] { failure.log(context->host, server); });
@@ -369,7 +375,7 @@ void ServerRunner::announce_restart(Duration delay, DeferredActions& fx) {
 }
 
 void ServerRunner::back_off(DeferredActions& fx) {
-  const Duration delay = crashes_.delay();
+  const Duration delay = *backoff_.next();
   announce_restart(delay, fx);
   const auto timer = after(delay, [this, restart = restarts_](DeferredActions& later) {
     if (restarts_ == restart) step(E::back_off_over, later);

@@ -25,7 +25,6 @@
 #include <vector>
 
 #include "plugins/lsp/config.hpp"
-#include "plugins/lsp/crash_history.hpp"
 #include "plugins/lsp/last_failure.hpp"
 #include "plugins/lsp/server_life.hpp"
 #include "plugins/lsp/server_user.hpp"
@@ -156,7 +155,8 @@ class ServerRunner final : public ProcessEvents {
   long long shutdown_id_ = -1;
   long long alive_id_ = -1;
   std::optional<TimerId> welcome_timer_;  ///< while `initialize` is not answered
-  CrashHistory crashes_;
+  RestartWindow crashes_;
+  Backoff backoff_;
   std::size_t restarts_ = 0;
   LastFailure failure_;
   std::string kill_reason_;  ///< why the process was killed from here; says more than the signal

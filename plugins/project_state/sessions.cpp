@@ -126,9 +126,9 @@ Result<void> check_session_fields(const json& fields, bool whole) {
       if (field == "id" || field == "rev" || field == "created_ms" || field == "updated_ms") {
         return refuse(field + " is set by the store and cannot be changed");
       }
-      const std::string near = nearest_name(field, kFields);
+      const auto hint = did_you_mean(field, kFields);
       return refuse("a session has no member \"" + field.substr(0, 64) + "\"" +
-                    (near.empty() ? "; put it into attributes" : "; did you mean \"" + near + "\"?"));
+                    (hint.empty() ? "; put it into attributes" : hint));
     }
     if (value.is_null()) {
       if (field == "name") return refuse("name cannot be removed");

@@ -15,17 +15,17 @@
 linked=$1 dir=$2 describe=$3 gantry=${4:-}
 case $dir in /*) ;; *) dir=$PWD/$dir ;; esac
 name=$(basename "$linked" .so)
-aside=$dir/$name.unchecked
+unchecked=$dir/$name.unchecked
 
 failed() {
-  printf '%s\n' "$name $1; what is in $dir is the build before, if there was one. The one that failed is left aside:" \
-    "    ${gantry:-gantry} plugin check $aside/$name.so" >&2
+  printf '%s\n' "$name $1; what is in $dir is the build before, if there was one. The one that failed is left beside it:" \
+    "    ${gantry:-gantry} plugin check $unchecked/$name.so" >&2
   exit 1
 }
 
-rm -rf "$aside" && mkdir -p "$aside" && cp "$linked" "$aside/$name.so" || exit 1
-"$describe" "$aside/$name.so" "$aside/$name.json" || failed 'cannot be described'
+rm -rf "$unchecked" && mkdir -p "$unchecked" && cp "$linked" "$unchecked/$name.so" || exit 1
+"$describe" "$unchecked/$name.so" "$unchecked/$name.json" || failed 'cannot be described'
 if [ -n "$gantry" ]; then
-  "$gantry" plugin check "$aside/$name.so" || failed 'fails its check'
+  "$gantry" plugin check "$unchecked/$name.so" || failed 'fails its check'
 fi
-mv -f "$aside/$name.json" "$aside/$name.so" "$dir/" && rmdir "$aside"
+mv -f "$unchecked/$name.json" "$unchecked/$name.so" "$dir/" && rmdir "$unchecked"

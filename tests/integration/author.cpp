@@ -91,17 +91,17 @@ TEST_CASE("author: a build that fails its check leaves the good one in its place
   const auto good = a.read(source);
   a.change(source, "int32_t sent;", "int32_t sent;\n  abort();");
   a.change(source, "0.1.0", "0.2.0");
-  const auto aside = (plugins / "word-count.unchecked/word-count.so").string();
+  const auto unchecked = (plugins / "word-count.unchecked/word-count.so").string();
   for (int i = 0; i < 2; ++i) {
     const auto failed = a.shell("cd project; cmake --build build");
     INFO(failed.out);
     REQUIRE(failed.code != 0);
     REQUIRE(has(failed.out, "word-count.greet"));
-    REQUIRE(has(failed.out, "gantry plugin check " + aside));
+    REQUIRE(has(failed.out, "gantry plugin check " + unchecked));
     REQUIRE(a.read(plugins / "word-count.so") == library);
     REQUIRE(a.read(plugins / "word-count.json") == manifest);
   }
-  const auto by_hand = a.run({"plugin", "check", aside, "--only", "manifest", "--only", "answers_once"});
+  const auto by_hand = a.run({"plugin", "check", unchecked, "--only", "manifest", "--only", "answers_once"});
   INFO(by_hand.out);
   REQUIRE(by_hand.code == 1);
   REQUIRE(has(by_hand.out, "passed    manifest"));
@@ -112,7 +112,7 @@ TEST_CASE("author: a build that fails its check leaves the good one in its place
   a.write(source, good);
   a.change(source, "0.1.0", "0.3.0");
   a.require_shell("cd project; cmake --build build");
-  REQUIRE_FALSE(fs::exists(fs::path(aside).parent_path()));
+  REQUIRE_FALSE(fs::exists(fs::path(unchecked).parent_path()));
   REQUIRE(a.run({"plugin", "reload", "word-count"}).out == "word-count 0.3.0 is ready\n");
 }
 

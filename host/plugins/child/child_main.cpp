@@ -56,7 +56,7 @@ class Child {
     link_->start();
     send_started(start, confined);
     const auto command = commands.rx.recv();
-    if (plugin_ && command->successor) plugin_->expect_heir();
+    if (plugin_ && command->successor) plugin_->expect_successor();
     const bool clean = !plugin_ || plugin_->stop(command->gone ? kLastBudget : command->budget);
     send_stopped(*command, clean);
     (void)link_->write_out(std::chrono::steady_clock::now() + kLastWrite);  // what it leaves may be large

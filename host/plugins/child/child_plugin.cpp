@@ -208,7 +208,7 @@ void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
       ask_for_events();
       return;
     case wire::kEventsOver:
-      end_events();
+      port().end_events();
       return;
     default:
       (void)take(msg, std::move(descriptors));
@@ -233,7 +233,7 @@ void ChildPlugin::started(const gantry_msg& msg) {
 }
 
 void ChildPlugin::stopped(const gantry_msg& msg) {
-  if (msg.credit == 1) (void)take_gift(to_view(msg.payload));
+  if (msg.credit == 1) (void)take_handover_state(to_view(msg.payload));
   for (const auto& stream : given_streams()) {
     if (auto rest = undelivered_.extract(stream->id())) stream->put_back(std::move(rest.mapped()));
   }

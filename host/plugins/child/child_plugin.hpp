@@ -18,7 +18,6 @@
 
 #include <filesystem>
 #include <gantry/channel/mpsc.hpp>
-#include <gantry/permits.hpp>
 #include <map>
 #include <memory>
 #include <unordered_set>
@@ -37,8 +36,7 @@ namespace gantry::host {
 struct ChildDeps {
   Workers& workers;
   Spawner& spawner;
-  std::shared_ptr<PermitQueue> event_permits;
-  std::filesystem::path program;  ///< runs a plugin when its first argument is `plugin-child`
+  std::filesystem::path program;  ///< that runs a plugin when its first argument is `plugin-child`
   Confinement confinement;
   Duration hung_after;  ///< a delivery that takes longer counts as a death; zero: no limit
   OnDeath died;
@@ -95,7 +93,6 @@ class ChildPlugin final : public Plugin {
   void schedule_events();
   void send_events();
   void ask_for_events();
-  void end_events();
   void event_over(const gantry_msg& msg);
   void dead_letter_events(const std::string& why);
 
@@ -128,8 +125,7 @@ class ChildPlugin final : public Plugin {
   bool stopping_ GANTRY_GUARDED_BY(mutex_) = false;
   bool stopped_said_ GANTRY_GUARDED_BY(mutex_) = false;
   bool sending_events_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< events that the child has, the oldest first
-  Permit events_permit_ GANTRY_GUARDED_BY(mutex_);
+  std::deque<Event> events_out_ GANTRY_GUARDED_BY(mutex_);  ///< with the child, the oldest first
 };
 
 }  // namespace gantry::host

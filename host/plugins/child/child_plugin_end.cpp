@@ -143,7 +143,7 @@ bool ChildPlugin::stop(Duration budget) {
   port().unsubscribe();
   auto msg = wire::make(wire::kStop);
   msg.budget_ns = budget.count();
-  msg.status = has_heir() ? 1 : 0;
+  msg.status = has_successor() ? 1 : 0;
   (void)link_->send(msg);
   // Its own timeout ends first, and it says what happened.
   const auto returned = stopped_.answer.recv_for(budget + kExitGrace);

@@ -49,26 +49,12 @@ void ChildPlugin::send_events() {
 }
 
 void ChildPlugin::ask_for_events() {
-  Permit permit = deps_.event_permits->try_acquire();
-  if (permit) {
-    {
-      const Lock lock(mutex_);
-      events_permit_ = std::move(permit);
-    }
-    (void)link_->send(wire::make(wire::kEventsGo));
-    return;
-  }
   const auto retry = [weak = weak_self()] {
     if (const auto plugin = weak.lock()) (void)plugin->link_->send(wire::make(wire::kEventsRetry));
   };
-  const auto waits = deps_.event_permits->acquire([retry](const Permit& /*sign*/) { retry(); });
-  if (!waits) (void)timers().after(std::chrono::seconds(1), retry);
-}
-
-void ChildPlugin::end_events() {
-  Permit last;
-  const Lock lock(mutex_);
-  std::swap(last, events_permit_);
+  const auto go = port().begin_events(retry);
+  if (go == PluginPort::Go::now) (void)link_->send(wire::make(wire::kEventsGo));
+  if (go == PluginPort::Go::no) (void)timers().after(std::chrono::seconds(1), retry);
 }
 
 void ChildPlugin::event_over(const gantry_msg& msg) {
@@ -91,7 +77,7 @@ void ChildPlugin::dead_letter_events(const std::string& why) {
     const Lock lock(mutex_);
     events.swap(events_out_);
   }
-  end_events();
+  port().end_events();
   for (const auto& event : events) port().event_over(event, why, 1);
 }
 

@@ -52,20 +52,21 @@ void InlinePlugin::fill_host_table() {
           return self(c).on_send(*msg, fds, count);
         },
         [](void* c, std::int32_t* fds, std::uint32_t max) { return self(c).on_take(fds, max); }};
-    static const gantry_handover handover{
-        sizeof(gantry_handover), 0,
-        [](void* c, gantry_bytes state) {
-          return self(c).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : self(c).take_gift(to_view(state));
-        },
-        [](void* c, std::uint64_t id) {
-          return self(c).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : self(c).give_stream(id);
-        },
-        [](void* c, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-          const auto* const state = self(c).handed_over();
-          if (state == nullptr || self(c).started_) return 0;
-          sink(out, to_bytes(*state));
-          return 1;
-        }};
+    static const gantry_handover handover{sizeof(gantry_handover), 0,
+                                          [](void* c, gantry_bytes state) {
+                                            return self(c).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED)
+                                                                      : self(c).take_handover_state(to_view(state));
+                                          },
+                                          [](void* c, std::uint64_t id) {
+                                            return self(c).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED)
+                                                                      : self(c).give_stream(id);
+                                          },
+                                          [](void* c, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
+                                            const auto* const state = self(c).handed_over();
+                                            if (state == nullptr || self(c).started_) return 0;
+                                            sink(out, to_bytes(*state));
+                                            return 1;
+                                          }};
     const std::string_view wanted(id);
     if (wanted == GANTRY_TIMERS_EXT) return &timers;
     if (wanted == GANTRY_ORIGINS_EXT) return &origins;

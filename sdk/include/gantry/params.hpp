@@ -57,6 +57,15 @@ template <class Names>
   return best;
 }
 
+/// "; did you mean NEAR?" with the most similar of `names` between two `quote`s; empty when none is similar, or when
+/// `name` is longer than 256 bytes.
+template <class Names>
+[[nodiscard]] std::string did_you_mean(std::string_view name, const Names& names, std::string_view quote = "\"") {
+  const std::string near = name.size() > 256 ? "" : nearest_name(name, names);
+  const std::string mark(quote);
+  return near.empty() ? "" : "; did you mean " + mark + near + mark + "?";
+}
+
 class Params {
  public:
   explicit Params(json object) : object_(std::move(object)) {
@@ -139,8 +148,7 @@ class Params {
   [[nodiscard]] Result<void> done() {
     for (const auto& [name, unused] : object_.items()) {
       if (name == "_meta" || std::find(known_.begin(), known_.end(), name) != known_.end()) continue;
-      const std::string near = nearest_name(name, known_);
-      refuse("unknown member \"" + name + "\"" + (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+      refuse("unknown member \"" + name + "\"" + did_you_mean(name, known_));
     }
     if (error_.empty()) return {};
     return fail(ErrorKind::invalid_params, error_);

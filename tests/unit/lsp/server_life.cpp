@@ -14,8 +14,6 @@
 #include <sstream>
 #include <utility>
 
-#include "plugins/lsp/crash_history.hpp"
-
 using namespace gantry;
 using namespace gantry::lsp;
 
@@ -352,26 +350,21 @@ TEST_CASE("lsp life: only a session whose server is sound is handed over") {
   }
 }
 
-TEST_CASE("lsp life: crashes count for three minutes, and delays double until they are forgiven") {
-  CrashHistory crashes(1);
+TEST_CASE("lsp life: crashes count for three minutes, and the fifth is the last") {
+  RestartWindow crashes;
   const TimePoint begin{};
-  REQUIRE(crashes.next(begin) == E::exited_once);
-  crashes.record(begin);
-  Duration before{0};
+  REQUIRE(exit_event(crashes, begin) == E::exited_once);
+  (void)crashes.count(begin, kMaxCrashes, kCrashWindow);
   for (int i = 1; i <= 3; ++i) {
     const auto now = begin + std::chrono::seconds(i);
-    REQUIRE(crashes.next(now) == E::exited_again);
-    crashes.record(now);
-    const auto delay = crashes.delay();
-    REQUIRE(delay > before * 3 / 2 - Duration(1));
-    before = delay;
+    REQUIRE(exit_event(crashes, now) == E::exited_again);
+    (void)crashes.count(now, kMaxCrashes, kCrashWindow);
   }
-  REQUIRE(crashes.next(begin + CrashHistory::kWindow) == E::exited_too_often);
-  REQUIRE(crashes.next(begin + CrashHistory::kWindow + Duration(1)) == E::exited_again);
-  REQUIRE(crashes.next(begin + 2 * CrashHistory::kWindow) == E::exited_once);
-  crashes.forgive();
-  REQUIRE(crashes.next(begin + std::chrono::seconds(4)) == E::exited_once);
-  REQUIRE(crashes.delay() <= std::chrono::milliseconds(200));
+  REQUIRE(exit_event(crashes, begin + kCrashWindow) == E::exited_too_often);
+  REQUIRE(exit_event(crashes, begin + kCrashWindow + Duration(1)) == E::exited_again);
+  REQUIRE(exit_event(crashes, begin + 2 * kCrashWindow) == E::exited_once);
+  crashes.clear();
+  REQUIRE(exit_event(crashes, begin + std::chrono::seconds(4)) == E::exited_once);
 }
 
 TEST_CASE("lsp life: the docs show the table as it is") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <catch2/catch.hpp>
 #include <gantry/permits.hpp>
+#include <gantry/restart_window.hpp>
 #include <gantry/retry.hpp>
 
 using namespace gantry;
@@ -82,6 +83,37 @@ TEST_CASE("backoff: jitter shortens a delay by at most its share") {
   while (const auto delay = backoff.next()) {
     REQUIRE(*delay <= 1s);
     REQUIRE(*delay >= 750ms);
+  }
+}
+
+TEST_CASE("restart window: what lies within the period counts, exactly one period ago included") {
+  RestartWindow window;
+  const TimePoint begin{};
+  const Duration period = std::chrono::seconds(10);
+  REQUIRE(window.has_room(begin, 1, period));
+  REQUIRE_FALSE(window.has_room(begin, 0, period));
+  REQUIRE(window.count(begin, 2, period));
+  REQUIRE(window.count(begin + Duration(1), 2, period));
+  REQUIRE_FALSE(window.has_room(begin + period, 2, period));
+  REQUIRE(window.has_room(begin + period + Duration(1), 2, period));
+  REQUIRE(window.size() == 2);  // to ask is not to count
+  REQUIRE_FALSE(window.count(begin + period, 2, period));
+  REQUIRE(window.count(begin + 2 * period, 2, period));
+  REQUIRE(window.size() == 2);
+  window.clear();
+  REQUIRE(window.size() == 0);
+}
+
+TEST_CASE("restart window: the delay grows with what counts, but for those that cost nothing") {
+  const RetryPolicy policy{.max_retries = kNoLimit,
+                           .initial_delay = std::chrono::milliseconds(100),
+                           .max_delay = std::chrono::milliseconds(300),
+                           .jitter = 0};
+  RestartWindow window;
+  REQUIRE(window.delay(policy) == std::chrono::milliseconds(100));
+  for (const int expected : {100, 100, 200, 300, 300}) {
+    (void)window.count(TimePoint{}, 9, std::chrono::seconds(1));
+    REQUIRE(window.delay(policy, 1) == std::chrono::milliseconds(expected));
   }
 }
 

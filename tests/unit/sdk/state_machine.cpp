@@ -215,6 +215,27 @@ TEST_CASE("state machine: a task that throws leaves the strand in order") {
   REQUIRE(ran);
 }
 
+TEST_CASE("state machine: a task that throws keeps none of those that wait behind it from its turn") {
+  Strand strand;
+  std::atomic<bool> entered{false};
+  std::atomic<bool> queued{false};
+  std::atomic<bool> ran{false};
+  std::thread other([&] {
+    while (!entered) std::this_thread::yield();
+    strand.post([&] { ran = true; });
+    queued = true;
+    strand.run([] {});
+  });
+  REQUIRE_THROWS_AS(strand.post([&] {
+    entered = true;
+    while (!queued) std::this_thread::yield();
+    throw std::runtime_error("no");
+  }),
+                    std::runtime_error);
+  REQUIRE(ran);
+  other.join();
+}
+
 TEST_CASE("state machine: the printer shows each step of a table, and what is ignored and postponed") {
   const Table table = gate();
   REQUIRE(to_mermaid(table.table()) ==

@@ -37,6 +37,40 @@ TEST_CASE("ends: a plugin that was unsubscribed before it had subscribed has no 
   REQUIRE(bus.counts().subscriptions == 0);
 }
 
+TEST_CASE("plugins: no more process events at once than there are permits, and who waits is told to ask again") {
+  const TempDir dir;
+  const auto log = log_in(dir.path() / "log");
+  EventBus bus{"epoch", 100};
+  const auto permits = PermitQueue::make(1, 1);
+  const auto port = [&](const std::string& name) {
+    return std::make_unique<BusPort>(
+        LogOwner{name}, bus, *log, [](OriginId) { return std::nullopt; }, permits,
+        BusPort::Caller{0, nullptr, [](OriginId) {}});
+  };
+  auto first = port("first");
+  const auto second = port("second");
+  const auto third = port("third");
+  int told = 0;
+  REQUIRE(first->begin_events([] {}) == PluginPort::Go::now);
+  REQUIRE(second->begin_events([&] { ++told; }) == PluginPort::Go::later);
+  REQUIRE(third->begin_events([] {}) == PluginPort::Go::no);
+  REQUIRE(told == 0);
+  first->end_events();
+  REQUIRE(told == 1);
+  REQUIRE(permits->counts().in_use == 0);  // to be told so is no permit
+  REQUIRE(second->begin_events([] {}) == PluginPort::Go::now);
+  second->end_events();
+  second->end_events();  // of which it has none
+  REQUIRE(permits->counts().in_use == 0);
+
+  permits->set_limit(2);
+  REQUIRE(first->begin_events([] {}) == PluginPort::Go::now);
+  REQUIRE(first->begin_events([] {}) == PluginPort::Go::now);  // which only a process that lies does
+  REQUIRE(permits->counts().in_use == 1);
+  first.reset();
+  REQUIRE(permits->counts().in_use == 0);
+}
+
 TEST_CASE("ends: an event handler that hangs does not keep its permit") {
   TestDaemon t([](Config& c) {
     c.supervisor.hung_seconds = 60;

@@ -98,9 +98,7 @@ class FieldReader {
   }
   template <class Names>
   bool refuse_unknown(const Where& at, std::string_view name, const Names& names) {
-    const std::string near = name.size() > 256 ? "" : nearest_name(name, names);
-    return refuse(at, "has an unknown member \"" + std::string(name.substr(0, 256)) + "\"" +
-                          (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+    return refuse(at, "has an unknown member \"" + std::string(name.substr(0, 256)) + "\"" + did_you_mean(name, names));
   }
   [[nodiscard]] bool may_have_meta(const Where& at) const { return meta_ && at.outer == nullptr; }
   [[nodiscard]] Error take_error() { return std::move(*error_); }
@@ -146,9 +144,8 @@ template <class Names>
     for (std::size_t i = 0; i < names.size(); ++i) {
       if (names[i] == text) return i;
     }
-    const std::string near = text.size() > 256 ? "" : nearest_name(text, names);
-    reader.refuse(at, "must be one of " + quoted_list(names) + ", not " + shown_value(from) +
-                          (near.empty() ? "" : "; did you mean \"" + near + "\"?"));
+    reader.refuse(at,
+                  "must be one of " + quoted_list(names) + ", not " + shown_value(from) + did_you_mean(text, names));
   } else {
     reader.refuse_value(at, "one of " + quoted_list(names), from);
   }

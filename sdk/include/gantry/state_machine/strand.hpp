@@ -29,7 +29,9 @@ class Strand {
   /// Nothing is posted any more, and nothing runs.
   ~Strand() { (void)block_until_idle(); }
 
-  /// Runs `task` here, after those before it; or leaves it to the thread that runs one now.
+  /// Runs `task` here, after those before it; or leaves it to the thread that runs one now. A task
+  /// that throws, which none should, keeps no other task from running: the thread that runs them
+  /// throws the first exception at the end.
   void post(Task task) {
     {
       const Lock lock(mutex_);
@@ -37,13 +39,15 @@ class Strand {
       if (std::exchange(runs_, true)) return;
       runner_ = std::this_thread::get_id();
     }
-    try {
-      while (auto next = take()) (*next)();
-    } catch (...) {  // which none should: the others are left to the next post()
-      const Lock lock(mutex_);
-      end_turn();
-      throw;
+    std::exception_ptr thrown;
+    while (auto next = take()) {
+      try {
+        (*next)();
+      } catch (...) {
+        if (!thrown) thrown = std::current_exception();
+      }
     }
+    if (thrown) std::rethrow_exception(thrown);
     // Nothing of the strand is touched from here on: whoever waited for it to be idle may destroy it.
   }
   /// As post(), and returns when `task` has run, or throws what it has thrown; inside of a task it runs at once.
@@ -92,18 +96,14 @@ class Strand {
   [[nodiscard]] std::optional<Task> take() {
     const Lock lock(mutex_);
     if (tasks_.empty()) {
-      end_turn();
+      runs_ = false;
+      runner_ = {};
+      changed_.notify_all();
       return std::nullopt;
     }
     Task next = std::move(tasks_.front());
     tasks_.pop_front();
     return next;
-  }
-
-  void end_turn() GANTRY_REQUIRES(mutex_) {
-    runs_ = false;
-    runner_ = {};
-    changed_.notify_all();
   }
 
   mutable Mutex mutex_{"strand"};
