@@ -28,7 +28,7 @@ void RoutedCall::keep(std::atomic<std::uint64_t>& key, std::uint64_t value, Undo
   if (const auto mine = key.exchange(0); mine != 0) undo(mine);
 }
 
-void RoutedCall::start(Router& router, Router::Method& method, TimePoint now, InstanceReaders* readers) {
+void RoutedCall::start(Router& router, Router::Method& method, TimePoint now) {
   router_ = &router;
   method_ = &method;
   started_ = now;
@@ -39,16 +39,16 @@ void RoutedCall::start(Router& router, Router::Method& method, TimePoint now, In
     return;
   }
   if (!method.permits) {
-    attempt(readers);
+    attempt();
     return;
   }
   if (method.permits->try_take()) {
-    with_permit(readers);
+    with_permit();
     return;
   }
   auto ticket = method.permits->acquire([self = Ptr(this)](Permit permit) {
     permit.keep();
-    self->with_permit(nullptr);
+    self->with_permit();
   });
   if (!ticket) {
     end(std::unexpected(ticket.error()));
@@ -61,22 +61,20 @@ void RoutedCall::expire() {
   give_up(Error{ErrorKind::timeout, method_->name + " was not answered within its deadline", {}});
 }
 
-void RoutedCall::with_permit(InstanceReaders* readers) {
+void RoutedCall::with_permit() {
   if ((mark(kHasPermit) & kAnswered) != 0) {
     method_->permits->give_back();  // given up while it waited
   } else {
-    attempt(readers);
+    attempt();
   }
 }
 
-void RoutedCall::attempt(InstanceReaders* readers) {
+void RoutedCall::attempt() {
   retry_timer_.store(0, std::memory_order_relaxed);
   if (is_over()) return;
-  if (readers != nullptr) {
-    if (Plugin* const plugin = readers->borrow(*method_->plugin)) return open_at(*plugin);
-  } else if (const auto plugin = method_->plugin->peek()) {
-    return open_at(*plugin);
-  }
+  if (const auto borrowed = InstanceReaders::borrow(*method_->plugin); borrowed.get() != nullptr)
+    return open_at(*borrowed.get());
+  if (const auto plugin = method_->plugin->peek()) return open_at(*plugin);
   if (may_retry_ && wait_for_plugin()) return;
   method_->plugin->get_async(
       [self = Ptr(this)](Result<std::shared_ptr<Plugin>> plugin) { self->with_plugin(std::move(plugin)); });
@@ -151,9 +149,12 @@ void RoutedCall::give_up(Error error) {
 
 void RoutedCall::answer(Word before, PluginAnswer result) {
   if (const auto key = retry_timer_.exchange(0); key != 0) (void)router_->timers_.cancel(key);
-  if (const auto ticket = ticket_.exchange(0); ticket != 0) (void)method_->permits->withdraw(ticket);
-  if ((before & kHasPermit) != 0)
-    method_->permits->give_back();  // before the answer: who gets it may call again at once
+  // Before the answer: who gets it may call again at once.
+  if ((before & kHasPermit) != 0) {
+    method_->permits->give_back();
+  } else if (const auto ticket = ticket_.exchange(0); ticket != 0) {
+    (void)method_->permits->withdraw(ticket);
+  }
   method_->count_end(router_->timers_.now() - started_, result.is_error());
   give(std::move(result));
   router_->closed(*this);

@@ -37,11 +37,10 @@ class RoutedCall : public PluginCall, public OpenCalls::Place {
   /// The call never reaches a plugin: it was refused, or it is for a built-in method, which answers
   /// by itself.
   void leave_router() { (void)mark(kAnswered); }
-  /// Begins to route the call. `readers`, here and below: of the calling thread; nullptr: the thread
-  /// has none.
-  void start(Router& router, Router::Method& method, TimePoint now, InstanceReaders* readers);
-  void with_permit(InstanceReaders* readers);
-  void attempt(InstanceReaders* readers = nullptr);
+  /// Begins to route the call.
+  void start(Router& router, Router::Method& method, TimePoint now);
+  void with_permit();
+  void attempt();
   void with_plugin(Result<std::shared_ptr<Plugin>> plugin);
   void open_at(Plugin& plugin);
   void attempt_over(PluginAnswer answer) override;

@@ -144,7 +144,7 @@ Deadline Router::deadline_for(const CallRequest& request, const ManifestMethod& 
 CallPtr Router::call(CallRequest request, std::shared_ptr<CallSink> sink) {
   if (request.client == 0) {
     const RoutedCallPtr call(new WithSink<RoutedCall>(std::move(request), std::move(sink)));
-    route(call, *table_.load(), nullptr);
+    route(call, *table_.load());
     return call;
   }
   auto allowed = request.rights ? request.rights->may_call_back(request.traceparent) : Result<void>();
@@ -154,11 +154,9 @@ CallPtr Router::call(CallRequest request, std::shared_ptr<CallSink> sink) {
   return CallPtr(new NoCall);
 }
 
-void Router::route(const RoutedCallPtr& call, MethodReader& methods) {
-  route(call, methods.table_.get(), &methods.instances_);
-}
+void Router::route(const RoutedCallPtr& call, MethodReader& methods) { route(call, methods.table_.get()); }
 
-void Router::route(const RoutedCallPtr& call, const Table& table, InstanceReaders* readers) {
+void Router::route(const RoutedCallPtr& call, const Table& table) {
   auto method = method_for(call->request(), table);
   if (!method) {
     call->leave_router();
@@ -169,7 +167,7 @@ void Router::route(const RoutedCallPtr& call, const Table& table, InstanceReader
   } else {
     const TimePoint now = timers_.now();
     call->request_.deadline = deadline_for(call->request(), (*method)->about, now);
-    call->start(*this, **method, now, readers);
+    call->start(*this, **method, now);
   }
 }
 

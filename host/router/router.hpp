@@ -74,7 +74,7 @@ class Router {
   void add(ManifestMethod method, Builtin builtin);
   void add_slow(ManifestMethod method, SlowBuiltin builtin);
 
-  /// One thread's access to methods and instances, without a lock or a shared write.
+  /// One thread's access to the table of methods, without a lock or a shared write.
   class MethodReader;
   /// The call is answered exactly once, even when it is refused; perhaps before this returns. Not
   /// for calls to a client.
@@ -125,8 +125,7 @@ class Router {
   [[nodiscard]] Method* keep(const About& about);
   /// The method that answers the call, or why there is none.
   [[nodiscard]] Result<Method*> method_for(const CallRequest& request, const Table& table) const;
-  /// `readers`: of the calling thread; nullptr: the thread has none.
-  void route(const RoutedCallPtr& call, const Table& table, InstanceReaders* readers);
+  void route(const RoutedCallPtr& call, const Table& table);
   /// The nearest method names for an unknown one, as the end of a sentence; empty: there is none.
   [[nodiscard]] std::string near_method(const std::string& method) const;
   /// The error for an unknown method.
@@ -153,15 +152,11 @@ class Router::MethodReader {
  public:
   explicit MethodReader(const Router& router) : table_(router.table_) {}
   /// Before the thread sleeps: what was replaced meanwhile is not kept alive by it.
-  void release() {
-    table_.release();
-    instances_.release();
-  }
+  void release() { table_.release(); }
 
  private:
   friend class Router;
   Snapshot<Table>::Reader table_;
-  InstanceReaders instances_;
 };
 
 }  // namespace gantry::host

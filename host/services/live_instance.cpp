@@ -6,6 +6,8 @@
 #include <gantry/channel/oneshot.hpp>
 #include <utility>
 
+#include "host/runtime/worker.hpp"
+
 namespace gantry::host {
 
 LiveInstance::~LiveInstance() {
@@ -86,5 +88,26 @@ void LiveInstance::release() {
   const Lock lock(mutex_);
   held_until_ = TimePoint{};
 }
+
+// The thread of a worker serves one host.
+InstanceReaders& InstanceReaders::here() {
+  thread_local InstanceReaders readers;
+  return readers;
+}
+
+InstanceReaders::Borrowed InstanceReaders::borrow(const LiveInstance& of) {
+  if (Worker::current() == nullptr) return {};
+  InstanceReaders& here = InstanceReaders::here();
+  if (here.lent_) return {};  // what is lent must not be replaced by a newer one
+  if (of.number_ >= here.readers_.size()) here.readers_.resize(of.number_ + 1);
+  auto& reader = here.readers_[of.number_];
+  if (!reader) reader.emplace(of.instance_);
+  Plugin* const plugin = reader->get().get();
+  if (plugin == nullptr) return {};
+  here.lent_ = true;
+  return {here, plugin};
+}
+
+void InstanceReaders::release() { here().readers_.clear(); }
 
 }  // namespace gantry::host

@@ -79,26 +79,37 @@ class LiveInstance {
   std::optional<TimePoint> held_until_ GANTRY_GUARDED_BY(mutex_) = TimePoint{};
 };
 
-/// The instances as one thread reads them, without a lock or a shared write. An instance that has been withdrawn lives
-/// until the thread borrows of the same plugin again, or lets all of them go.
+/// A worker thread's access to the instances, without a lock or a shared write. An instance that has
+/// been withdrawn lives until the thread borrows of the same plugin again, or rests.
 class InstanceReaders {
  public:
-  /// Valid until the next borrow() or release(); nullptr: there is none.
-  [[nodiscard]] Plugin* borrow(const LiveInstance& of) {
-    if (of.number_ >= readers_.size()) readers_.resize(of.number_ + 1);
-    auto& reader = readers_[of.number_];
-    if (!reader) reader.emplace(of.instance_);
-    return reader->get().get();
-  }
-  /// Before the thread sleeps.
-  void release() {
-    for (auto& reader : readers_) {
-      if (reader) reader->release();
+  /// An instance that stays while the Borrowed lives; at most one of a thread's Borrowed has one.
+  class Borrowed {
+   public:
+    Borrowed() = default;
+    Borrowed(InstanceReaders& readers, Plugin* plugin) : readers_(&readers), plugin_(plugin) {}
+    Borrowed(const Borrowed&) = delete;
+    Borrowed& operator=(const Borrowed&) = delete;
+    ~Borrowed() {
+      if (readers_ != nullptr) readers_->lent_ = false;
     }
-  }
+    [[nodiscard]] Plugin* get() const { return plugin_; }
+
+   private:
+    InstanceReaders* readers_ = nullptr;
+    Plugin* plugin_ = nullptr;
+  };
+
+  /// nullptr: there is no instance, the thread is no worker, or an instance is lent here already: see
+  /// LiveInstance::peek().
+  [[nodiscard]] static Borrowed borrow(const LiveInstance& of);
+  /// On a worker, before it rests.
+  static void release();
 
  private:
+  [[nodiscard]] static InstanceReaders& here();
   std::vector<std::optional<Snapshot<PluginInstance>::Reader>> readers_;  ///< by LiveInstance::number_
+  bool lent_ = false;
 };
 
 }  // namespace gantry::host

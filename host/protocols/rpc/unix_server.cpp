@@ -242,6 +242,7 @@ Result<void> UnixServer::open(const std::filesystem::path& socket) {
   impl_->listener.emplace(std::move(*listener));
   for (const auto& part : impl_->parts) {
     part->worker.on_rest([weak = std::weak_ptr(impl_), p = part.get()] {
+      InstanceReaders::release();
       if (const auto alive = weak.lock()) p->rpc.methods.release();
     });
   }
