@@ -22,7 +22,6 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
 namespace gantry {
 
@@ -145,30 +144,22 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
   }
 
   // One thread grants at a time, in a loop: a `granted` that gives its permit back at once must not
-  // recurse.
+  // recurse. A permit that another thread gives back meanwhile is seen by the next round.
   void grant_waiting() {
-    {
-      Lock lock(mutex_);
-      grant_again_ = true;
-      if (granting_) return;
-      granting_ = true;
-    }
-    while (true) {
-      std::vector<Granted> ready;
+    for (bool mine = false;; mine = true) {
+      Granted next;
       {
         Lock lock(mutex_);
-        if (!grant_again_) {
-          granting_ = false;
-          return;
-        }
-        grant_again_ = false;
-        while (!waiting_.empty() && take_one_more()) {
-          ready.push_back(std::move(waiting_.front().granted));
+        if (granting_ && !mine) return;
+        granting_ = !waiting_.empty() && take_one_more();
+        if (granting_) {
+          next = std::move(waiting_.front().granted);
           waiting_.pop_front();
         }
         nobody_waits();
+        if (!granting_) return;
       }
-      for (auto& granted : ready) granted(Permit(shared_from_this()));
+      next(Permit(shared_from_this()));
     }
   }
 
@@ -181,7 +172,6 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
   std::size_t refused_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t last_ticket_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool granting_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool grant_again_ GANTRY_GUARDED_BY(mutex_) = false;
   std::deque<Waiter> waiting_ GANTRY_GUARDED_BY(mutex_);
 };
 
