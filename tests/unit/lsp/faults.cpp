@@ -430,29 +430,3 @@ TEST_CASE("lsp.restart: forgives the crashes before it") {
   REQUIRE(host.call("lsp.request", request(file, "test/echo", {{"x", 1}}))->at("x") == 1);
   host.stop();
 }
-
-TEST_CASE("lsp reload: what makes no sense is told and left, and its streams say that one attaches anew") {
-  TempDir dir;
-  const auto file = dir.write("a.fake", "text");
-  const auto cbor = [](const json& value) {
-    const auto bytes = json::to_cbor(value);
-    return std::string(bytes.begin(), bytes.end());
-  };
-  const std::string whole = cbor({{"format", 2}, {"editors", json::array()}, {"shared", json::array()}});
-  for (const auto& [state, logged] :
-       {std::pair(std::string("\xff nonsense"), true), std::pair(cbor({{"format", 2}, {"editors", {1, 2}}}), true),
-        std::pair(whole.substr(0, whole.size() - 3), true), std::pair(cbor({{"format", 1}}), false),
-        std::pair(std::string(), false)}) {
-    TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir), state);
-    REQUIRE((host.log().find("makes no sense") != std::string::npos) == logged);
-    gantry::testing::CallWith with;
-    with.credit = 10;
-    with.resumes = 7;
-    auto stream = host.begin("lsp.attach", {{"server", "fake"}}, std::move(with));
-    const auto error = stream.result().error();
-    REQUIRE(error.kind == ErrorKind::unavailable);
-    REQUIRE(error.message.find("attach anew") != std::string::npos);
-    REQUIRE(host.call("lsp.request", request(file, "test/echo")));
-    host.stop();
-  }
-}

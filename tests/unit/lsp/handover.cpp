@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What one instance of the lsp plugin leaves for the next at a reload. tests/integration/lsp_reload.cpp has the rest.
+#include "tests/unit/lsp/support.hpp"
+
+using namespace lsp_test;
+
+TEST_CASE("lsp reload: what makes no sense is told and left, and its streams say that one attaches anew") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "text");
+  const auto cbor = [](const json& value) {
+    const auto bytes = json::to_cbor(value);
+    return std::string(bytes.begin(), bytes.end());
+  };
+  const std::string whole = cbor({{"format", 2}, {"editors", json::array()}, {"shared", json::array()}});
+  for (const auto& [state, logged] :
+       {std::pair(std::string("\xff nonsense"), true), std::pair(cbor({{"format", 2}, {"editors", {1, 2}}}), true),
+        std::pair(whole.substr(0, whole.size() - 3), true), std::pair(cbor({{"format", 1}}), false),
+        std::pair(std::string(), false)}) {
+    TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir), state);
+    REQUIRE((host.log().find("makes no sense") != std::string::npos) == logged);
+    gantry::testing::CallWith with;
+    with.credit = 10;
+    with.resumes = 7;
+    auto stream = host.begin("lsp.attach", {{"server", "fake"}}, std::move(with));
+    const auto error = stream.result().error();
+    REQUIRE(error.kind == ErrorKind::unavailable);
+    REQUIRE(error.message.find("attach anew") != std::string::npos);
+    REQUIRE(host.call("lsp.request", {{"uri", file}, {"method", "test/echo"}}));
+    host.stop();
+  }
+}
+
+TEST_CASE("lsp reload: texts beyond the plugin's own bound are not handed over, and missed when the server is gone") {
+  TempDir dir;
+  const auto config = config_of({{"fake", fake_server(dir)}}, dir);
+  std::string given;
+  gantry::testing::CallWith with{.credit = 10};
+  {
+    TestHost host(kPlugin, config);
+    EditorClient editor(host, {{"server", "fake"}});
+    editor.initialize(dir.path());
+    for (const char* name : {"d", "c", "b"}) {  // as text: large documents take their time to be written
+      editor.stream().send_text(
+          R"({"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":"file:///)" +
+          std::string(name) + R"(.fake","languageId":"fake","version":1,"text":")" +
+          std::string(std::size_t{11} << 20, 'x') + "\"}}}");
+    }
+    editor.open("file:///a.fake", "small");
+    (void)editor.ask("textDocument/hover", {{"textDocument", {{"uri", "file:///a.fake"}}}});
+    static_cast<gantry::testing::TestHost&>(host).stop();  // and the next instance comes
+    given = host.given().value();
+    with.resumes = host.given_streams().at(0);
+  }
+  REQUIRE(given.size() < std::size_t{1} << 20);
+  TestHost next(kPlugin, config, given);
+  const auto error = next.begin("lsp.attach", {{"server", "fake"}}, std::move(with)).result().error();
+  REQUIRE(error.message.find("too large to be handed over") != std::string::npos);
+  next.stop();
+}
