@@ -133,7 +133,7 @@ int main(int argc, char** argv) {
       {"child", "echo", "echo_plugin", true, "a plugin in a confined process; CPU of both, memory of the host"},
       {"child+thread", "echo_thread", "echo_thread", true, "with a thread of its own there"},
   };
-  auto all = plugin_life();
+  auto all = ::plugin_life();
   for (const auto& mode : kModes) {
     all.push_back({std::string("plugin.call.") + mode.name, mode.note,
                    [mode](u64 ops, Timer& timer) { return calls(mode, 1, ops, timer); }});
