@@ -12,10 +12,11 @@ most="${GANTRY_TIDY_FILES:-16}"
 say() { printf '%s\n' "$*"; }
 
 # Commands of any build, without its precompiled headers: clang-tidy would look at all that is in them, once for each file.
-commands=(build/*/compile_commands.json)
-[ -f "${commands[0]}" ] || { say "there is no build/*/compile_commands.json: ./dev build first"; exit 1; }
-mkdir -p build/tidy
-sed -E 's/ -include-pch [^ ]+ -include [^ ]+ -Xclang -isysroot -Xclang [^ ]+//' "${commands[0]}" >build/tidy/compile_commands.json
+built=(build/*/compile_commands.json)
+commands=build/check/tidy
+[ -f "${built[0]}" ] || { say "there is no build/*/compile_commands.json: ./dev build first"; exit 1; }
+mkdir -p "$commands"
+sed -E 's/ -include-pch [^ ]+ -include [^ ]+ -Xclang -isysroot -Xclang [^ ]+//' "${built[0]}" >"$commands/compile_commands.json"
 
 # What no build has a command for (peers of ./dev bench, the template) is another compiler's.
 known() {
@@ -23,7 +24,7 @@ known() {
     beside=${file%.hpp}.cpp
     [ ! -f "$beside" ] || file=$beside
     [ -f "$file" ] || continue
-    [[ "$file" == *.hpp ]] || grep -qF "\"file\": \"$root/$file\"" build/tidy/compile_commands.json || continue
+    [[ "$file" == *.hpp ]] || grep -qF "\"file\": \"$root/$file\"" $commands/compile_commands.json || continue
     echo "$file"
   done | awk '!seen[$0]++'
 }
@@ -56,7 +57,7 @@ checks=
 [ "${1:-changed}" = all ] || checks=-performance-unnecessary-value-param
 [ -z "${ANALYZE:-}" ] || checks="$checks,clang-analyzer-*"
 found=$(printf '%s\n' "${files[@]}" | xargs -r -P "${JOBS:-$(nproc)}" -n 1 \
-  clang-tidy-19 --quiet -p build/tidy "--checks=$checks" --extra-arg=-Wno-pragma-once-outside-header 2>&1) && exit
+  clang-tidy-19 --quiet -p $commands "--checks=$checks" --extra-arg=-Wno-pragma-once-outside-header 2>&1) && exit
 # A finding in a header is found once for each file that includes the header.
 grep -E ' (warning|error): |^error' <<<"$found" | sort -u | grep . || printf '%s\n' "$found"
 exit 1
