@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# `./dev check [quick]`: format, layers, headers that stand alone, clang-tidy on what changed. Exit 1 when something is wrong.
-# quick: what .ci/run takes, in seconds: format, layers, README and docs.
+# `./dev check [quick|all]`: format, layers, docs, version, headers that stand alone, clang-tidy on what changed. Exit 1
+# when something is wrong. quick: without the last two, in seconds. all: clang-tidy on everything.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-export ROOT=$PWD
-jobs="${JOBS:-$(nproc)}"
-quick="${1:-}"
+what="${1:-changed}"
+case "$what" in quick | changed | all) ;; *) echo "./dev check [quick|all]" >&2; exit 2 ;; esac
 failed=0
 step() { printf '\033[1m==> %s\033[0m\n' "$*"; }
 wrong() { printf '%s\n' "$*"; failed=1; }
@@ -13,8 +12,8 @@ wrong() { printf '%s\n' "$*"; failed=1; }
 mapfile -t sources < <(git ls-files -co --exclude-standard '*.cpp' '*.hpp' '*.h' '*.c')
 
 step "format"
-clang-format-19 --dry-run --Werror "${sources[@]}" 2>/dev/null ||
-  wrong "not formatted: $(for f in "${sources[@]}"; do clang-format-19 --dry-run --Werror "$f" >/dev/null 2>&1 || echo "$f"; done | tr '\n' ' ')(clang-format-19 -i mends it)"
+hits=$(printf '%s\n' "${sources[@]}" | xargs -P "$(nproc)" -n 20 clang-format-19 --dry-run --Werror 2>&1) ||
+  wrong "clang-format-19 -i mends $(sed -n 's/:[0-9]*:[0-9]*: error:.*//p' <<<"$hits" | sort -u | tr '\n' ' ')"
 
 # Each layer may include itself and those before it in this list; the sdk depends on nothing in host/, plugins on the sdk
 # only. A folder that the list does not name is wrong, too.
@@ -42,44 +41,6 @@ hits=$(git grep -nE '#include "' -- '*.cpp' '*.hpp' '*.c' ':!sdk/template' ':!te
   grep -vE '#include "(cmake|host|sdk|plugins|tests)/' || true)
 [ -z "$hits" ] || wrong "an include begins at the root, with host/, sdk/, plugins/ or tests/: $hits"
 
-# A header stands alone when a unit that includes nothing else compiles. -Wthread-safety is an error here as in the build.
-# Compiled to an object, because ccache keeps no other result.
-step "headers"
-stands_alone() {
-  local object=headers/${1//\//_}.o
-  local flags=("-I$ROOT" "-I$ROOT/sdk/include" -Wall -Wextra -Werror -MD -MF "$object.d" -o "$object")
-  case "$1" in
-    *.h) flags=(clang-19 -x c -std=c11 -Wpedantic "${flags[@]}") ;;
-    *) flags=(clang++-19 -x c++ -std=c++23 -Wshadow -Wthread-safety -Wno-pragma-once-outside-header "${flags[@]}") ;;
-  esac
-  (cd build && "$ROOT/tools/ccache.sh" "${flags[@]}" -c "$ROOT/$1") && return
-  echo "$1 does not stand alone"
-  return 1
-}
-export -f stands_alone
-if [ "$quick" != quick ]; then
-  mkdir -p build/headers
-  git ls-files -co --exclude-standard '*.hpp' '*.h' |
-    xargs -P "$jobs" -I {} bash -c 'stands_alone {}' || failed=1
-fi
-
-# The sdk's headers must also satisfy g++ 12.
-if [ "$quick" != quick ]; then
-  step "sdk headers with g++-12"
-  satisfies_gcc() {
-    echo "#include \"$1\"" | g++-12 -std=c++23 -fsyntax-only -I. -Isdk/include -Wall -Wextra -Werror -x c++ - && return
-    echo "$1 with g++-12"
-    return 1
-  }
-  export -f satisfies_gcc
-  git ls-files -co --exclude-standard 'sdk/include/*.hpp' | grep -v /coro.hpp |  # which refuses it, see below
-    xargs -P "$jobs" -I {} bash -c 'satisfies_gcc {}' || failed=1
-fi
-
-[ "$quick" != quick ] &&
-  echo '#include "sdk/include/gantry/coro.hpp"' | g++-12 -std=c++23 -fsyntax-only -Isdk/include -x c++ - >/dev/null 2>&1 &&
-  wrong "sdk/include/gantry/coro.hpp must refuse g++-12, which miscompiles coroutines"
-
 # The README's hover finds the word that it shows.
 step "README"
 eval "$(sed -n 's/^    \$ at=/at=/p' README.md)"
@@ -99,42 +60,20 @@ hits=$(git ls-files -co --exclude-standard '*.md' ':!docs/performance-tables.md'
   LC_ALL=C.UTF-8 xargs grep -noE '^ {0,3}[^ |].{100}' | cut -c1-80)
 [ -z "$hits" ] || wrong "longer than 100 columns: $hits"
 
-if [ "$quick" = quick ]; then
-  [ "$failed" -eq 0 ] && echo "all is well"
-  exit "$failed"
-fi
+# Everything that names the version takes it from version.hpp. The changelog begins with this version.
+step "version"
+version=$(sed -n 's/.*kVersion = "\(.*\)".*/\1/p' sdk/include/gantry/version.hpp)
+hits=$(git grep -nF "$version" -- CMakeLists.txt cmake host plugins sdk/cmake sdk/include sdk/tools tools \
+  ':!sdk/include/gantry/version.hpp' || true)
+[ -z "$hits" ] || wrong "the version is written in sdk/include/gantry/version.hpp only: $hits"
+[[ "$(grep -m1 '^## ' CHANGELOG.md)" == "## $version"* ]] || wrong "CHANGELOG.md does not begin with version $version"
 
-# On what changed since BASE: a commit, else where this branch left origin/main, else (on main itself) the commit before. On all
-# with TIDY=all; with the static analyzer too with ANALYZE=1 (three times as slow). Every finding is an error.
-base="${BASE:-$(git merge-base HEAD origin/main 2>/dev/null)}"
-[ "$base" != "$(git rev-parse HEAD)" ] || base=
-[ -n "$base" ] || base=$(git rev-parse -q --verify 'HEAD~1')
-step "clang-tidy on what changed since ${base:-the beginning}"
-if [ "${TIDY:-changed}" = all ] || [ -z "$base" ]; then
-  mapfile -t changed < <(git ls-files '*.cpp')
-else
-  mapfile -t changed < <({ git ls-files -mo --exclude-standard '*.cpp'; git log --format= --name-only "$base.." -- '*.cpp'; } |
-    awk '!seen[$0]++')
+if [ "$what" != quick ]; then
+  step "headers that stand alone"
+  tools/headers.sh || failed=1
+  step "clang-tidy"
+  tools/tidy.sh "$what" || failed=1
 fi
-# The commands of any build, without its precompiled headers: clang-tidy would look at all that is in them, once for each file.
-# What no build has a command for (peers of ./dev bench, the template) is another compiler's.
-commands=$(ls build/*/compile_commands.json 2>/dev/null | head -1)
-[ -n "$commands" ] || wrong "there is no build/*/compile_commands.json: ./dev build first"
-mkdir -p build/tidy
-sed -E 's/ -include-pch [^ ]+ -include [^ ]+ -Xclang -isysroot -Xclang [^ ]+//' "$commands" >build/tidy/compile_commands.json
-mapfile -t changed < <(for file in "${changed[@]}"; do
-  [ ! -f "$file" ] || ! grep -qF "\"file\": \"$ROOT/$file\"" build/tidy/compile_commands.json || echo "$file"
-done)
-export analyze=''
-[ -z "${ANALYZE:-}" ] || analyze="--checks=clang-analyzer-*"
-tidies() {
-  # shellcheck disable=SC2086 # one word or none
-  clang-tidy-19 --quiet -p build/tidy $analyze "$1" 2>/dev/null
-}
-export -f tidies
-said=$(printf '%s\n' "${changed[@]}" | xargs -r -P "$jobs" -I {} bash -c 'tidies {}') ||
-  wrong "$(grep -E 'warning:|error:' <<<"$said" | sort -u)"
-echo "${#changed[@]} files"
 
 [ "$failed" -eq 0 ] && echo "all is well"
 exit "$failed"

@@ -18,6 +18,10 @@ namespace plugins {
 using namespace gantry;
 using namespace gantry::host;
 
+/// The folder of this program: bench/ of the build.
+inline const std::filesystem::path kHere = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+inline const std::filesystem::path kPlugins = kHere / "plugins";
+
 /// A temporary folder, removed at the end of the program.
 class Folder {
  public:
@@ -48,7 +52,7 @@ class RunningHost {
     options.socket = folder_.path() / "run" / "host.sock";
     options.state_dir = folder_.path() / "state";
     options.plugin_dir = folder_.path() / "none";
-    options.program = GANTRY_BUILD_DIR "/gantry";
+    options.program = kHere.parent_path() / "gantry";
     LogOptions log;
     log.file = folder_.path() / "log";
     log.to_stderr = false;
@@ -83,7 +87,5 @@ inline void use(Config& config, const std::string& name, const std::filesystem::
   config.plugins[name].path = library.string();
   config.plugins[name].isolation = child ? Isolation::child : Isolation::in_line;
 }
-
-inline const std::filesystem::path kPlugins = GANTRY_BUILD_DIR "/bench/plugins";
 
 }  // namespace plugins

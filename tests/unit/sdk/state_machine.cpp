@@ -191,7 +191,6 @@ TEST_CASE("state machine: the tasks of a strand run one at a time and in order, 
 
 TEST_CASE("state machine: run() returns when its task has run, and runs it at once inside of one") {
   Strand strand;
-  std::string heard;
   std::thread other([&] {
     for (int i = 0; i < 1000; ++i) {
       int done = 0;
