@@ -19,6 +19,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -84,7 +85,11 @@ class Executor {
  protected:
   /// `group`: any address that its members share; nullptr: a group of its own.
   explicit Executor(const void* group = nullptr) noexcept : group_(group == nullptr ? this : group) {}
-  ~Executor() = default;
+  /// Nothing is ready to run here any more.
+  ~Executor() {
+    [[maybe_unused]] const Ready* const top = remote_.load(std::memory_order_relaxed);
+    assert(first_ == nullptr && (top == nullptr || top == &asleep_));
+  }
 
   /// The owner sleeps and something came: wake it. Any thread. Must not block.
   virtual void notify() noexcept = 0;
