@@ -29,6 +29,7 @@ class Workers {
 
   /// 0: one for each core that this process may use.
   explicit Workers(std::size_t count = 0);
+  /// Every thread has ended.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
