@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <cassert>
 #include <utility>
 
 namespace gantry::host {
@@ -46,6 +47,7 @@ Launcher::~Launcher() {
     left.swap(entries_);
   }
   for (const auto& [key, entry] : left) {
+    assert(entry->starters.empty());          // the pool starts none: that job would come back to this object
     if (entry->helper) entry->helper->end();  // all at once; then each waits for its guard
   }
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
+#include <cassert>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -82,7 +83,10 @@ Workers::Workers(std::size_t count) {
   timers_ = std::make_unique<AsioTimers>(first());
 }
 
-Workers::~Workers() = default;
+Workers::~Workers() {
+  const Lock lock(mutex_);
+  assert(std::ranges::all_of(threads_, [](const auto& thread) { return thread->ended; }));
+}
 
 void Workers::set_polling(bool on, bool on_battery_too) {
   shared_.not_on_battery = !on_battery_too;

@@ -31,6 +31,7 @@ class Workers {
 
   /// `count` 0: one worker for each core that this process may use.
   explicit Workers(std::size_t count = 0);
+  /// Every thread has ended.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;

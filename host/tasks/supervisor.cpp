@@ -6,6 +6,7 @@
 #include "host/tasks/supervisor.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <utility>
 
 #include "host/tasks/supervisor_node.hpp"
@@ -32,6 +33,7 @@ TaskSupervisor::~TaskSupervisor() {
   (void)stop(std::chrono::hours(1));
   const Lock lock(mutex_);
   while (running_ + leaving_ + abandoned_ != 0) changed_.wait(mutex_);
+  assert(nodes_.empty());
 }
 
 void TaskSupervisor::refuse(const std::string& name, const Error& why) {

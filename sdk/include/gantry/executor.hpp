@@ -22,6 +22,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -90,7 +91,11 @@ class Executor {
   /// `group`: any address that the members of the group share; nullptr: this executor is a group of
   /// its own.
   explicit Executor(const void* group = nullptr) noexcept : group_(group == nullptr ? this : group) {}
-  ~Executor() = default;
+  /// Nothing is ready to run here any more.
+  ~Executor() {
+    [[maybe_unused]] const Ready* const top = remote_.load(std::memory_order_relaxed);
+    assert(first_ == nullptr && (top == nullptr || top == &asleep_));
+  }
 
   /// Wakes the owner, which sleeps while a node came in. Any thread. Must not block.
   virtual void notify() noexcept = 0;

@@ -28,6 +28,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <functional>
 #include <gantry/deadline.hpp>
 #include <gantry/detail/lazy_graph.hpp>
@@ -71,6 +72,11 @@ class Lazy {
         backoff_(without_limit(options_.backoff)) {}
   Lazy(const Lazy&) = delete;
   Lazy& operator=(const Lazy&) = delete;
+  /// No attempt runs any more, and nobody waits for one.
+  ~Lazy() {
+    const Lock lock(mutex_);
+    assert(state_ != LazyState::constructing && callbacks_.empty());
+  }
 
   /// The service, or nullptr when it is not ready.
   [[nodiscard]] T* borrow() const noexcept { return ready_.load(std::memory_order_acquire); }

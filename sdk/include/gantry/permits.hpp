@@ -13,6 +13,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -56,8 +57,12 @@ class PermitQueue : public std::enable_shared_from_this<PermitQueue> {
     return std::shared_ptr<PermitQueue>(new PermitQueue(limit, max_waiting));
   }
 
-  /// Calls `granted` with a permit, now or later. Returns a ticket for `withdraw`; 0 when the
-  /// permit was granted at once. `overloaded`: the queue is full, and `granted` is not called.
+  PermitQueue(const PermitQueue&) = delete;
+  PermitQueue& operator=(const PermitQueue&) = delete;
+  /// Every permit was given back, and nobody waits for one.
+  ~PermitQueue() { assert(word_.load(std::memory_order_relaxed) == 0); }
+
+  /// Grants now or later. Returns a ticket for `withdraw`; 0 when it was granted at once.
   [[nodiscard]] Result<std::uint64_t> acquire(Granted granted) {
     if (!try_take()) {
       Lock lock(mutex_);

@@ -16,6 +16,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 #include <gantry/detail/spin.hpp>
 #include <gantry/mutex.hpp>
@@ -29,6 +30,11 @@ class Quiescence {
   Quiescence() = default;
   Quiescence(const Quiescence&) = delete;
   Quiescence& operator=(const Quiescence&) = delete;
+  /// Every participant is gone.
+  ~Quiescence() {
+    const Lock lock(mutex_);
+    assert(participants_.empty());
+  }
 
   class Participant {
    public:

@@ -21,6 +21,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 #include <gantry/deadline.hpp>
 #include <gantry/detail/futex.hpp>
@@ -115,6 +116,11 @@ inline void wake(Waiter* waiter) noexcept {
 template <class Node>
 class NodeList {
  public:
+  NodeList() = default;
+  NodeList(const NodeList&) = delete;
+  NodeList& operator=(const NodeList&) = delete;
+  /// Nobody waits in it any more.
+  ~NodeList() { assert(empty()); }
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
   [[nodiscard]] Node* front() const noexcept { return first_; }
   void push_back(Node& node) noexcept {

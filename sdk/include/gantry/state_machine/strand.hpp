@@ -7,6 +7,7 @@
 // Never: two tasks of a strand run at once; a task is lost.
 #pragma once
 
+#include <cassert>
 #include <deque>
 #include <exception>
 #include <functional>
@@ -27,7 +28,11 @@ class Strand {
   Strand(const Strand&) = delete;
   Strand& operator=(const Strand&) = delete;
   /// Nothing is posted any more, and nothing runs.
-  ~Strand() { (void)block_until_idle(); }
+  ~Strand() {
+    (void)block_until_idle();
+    const Lock lock(mutex_);
+    assert(tasks_.empty());
+  }
 
   /// Runs `task` here, after those before it; or leaves it to the thread that runs one now. A task
   /// that throws, which none should, keeps no other task from running: the thread that runs them
