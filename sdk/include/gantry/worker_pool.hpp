@@ -24,6 +24,7 @@
 #include <gantry/channel/oneshot.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -85,6 +86,18 @@ class WorkerPool {
     const Lock lock(mutex_);
     if (max_threads_ > 1) --max_threads_;
   }
+  /// False: a job ran or waited at `until`. Not from a job.
+  [[nodiscard]] bool block_until_idle(std::optional<std::chrono::steady_clock::time_point> until = std::nullopt) {
+    const Lock lock(mutex_);
+    while (!is_idle()) {
+      if (!until) {
+        ended_.wait(mutex_);
+      } else if (!ended_.wait_until(mutex_, *until)) {
+        return is_idle();
+      }
+    }
+    return true;
+  }
   /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be
   /// destroyed.
   bool stop(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max()) {
@@ -113,6 +126,7 @@ class WorkerPool {
   }
 
  private:
+  [[nodiscard]] bool is_idle() const GANTRY_REQUIRES(mutex_) { return queue_.empty() && idle_ == live_; }
   /// False: the system refused; those that are there go on.
   [[nodiscard]] bool start_thread() GANTRY_REQUIRES(mutex_) {
     try {
@@ -147,6 +161,7 @@ class WorkerPool {
     const Lock lock(mutex_);
     while (queue_.empty() && !stopping_) {
       ++idle_;
+      if (is_idle()) ended_.notify_all();
       changed_.wait(mutex_);
       --idle_;
       if (waking_ != 0) --waking_;
@@ -166,7 +181,7 @@ class WorkerPool {
   const std::function<void(std::string_view)> on_unhandled_exception_;
   Mutex mutex_{"worker pool"};
   CondVar changed_;
-  CondVar ended_;
+  CondVar ended_;  ///< a thread, or all jobs
   std::size_t max_threads_ GANTRY_GUARDED_BY(mutex_);
   std::deque<Job> queue_ GANTRY_GUARDED_BY(mutex_);
   std::atomic<std::size_t> queued_{0};  ///< its size, for those who only look
