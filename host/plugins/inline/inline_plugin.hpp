@@ -67,9 +67,6 @@ class InlinePlugin final : public Plugin {
     Delivering(Event what, Backoff between) : event(std::move(what)), backoff(between) {}
     const Event event;
     Backoff backoff;  ///< serial
-    int tries = 0;    ///< under the plugin's mutex_, as the next ones
-    TimePoint not_before{};
-    bool inside = false;  ///< its handler has it now
   };
   /// While the plugin is called, by its strand.
   class Inside {
@@ -138,6 +135,9 @@ class InlinePlugin final : public Plugin {
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
   std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has it, or will again
+  bool in_event_ GANTRY_GUARDED_BY(mutex_) = false;              ///< ... has it now
+  int event_tries_ GANTRY_GUARDED_BY(mutex_) = 0;
+  TimePoint event_not_before_ GANTRY_GUARDED_BY(mutex_){};
 };
 
 }  // namespace gantry::host
