@@ -11,6 +11,7 @@
 #pragma once
 
 #include <functional>
+#include <gantry/channel/oneshot.hpp>
 #include <gantry/deadline.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
@@ -23,6 +24,15 @@ namespace gantry::host {
 
 class Plugin;
 using PluginInstance = std::shared_ptr<Plugin>;
+
+/// Blocks until what `begin` was handed is called; `unavailable`: it never will be.
+template <class T, class Begin>
+[[nodiscard]] Result<T> wait_for(Begin begin) {
+  auto [reply, answer] = oneshot::channel<Result<T>>();
+  begin([told = std::move(reply)](Result<T> result) mutable { (void)told.send(std::move(result)); });
+  auto result = answer.recv();
+  return result ? std::move(*result) : fail(ErrorKind::unavailable, "the host is stopping");
+}
 
 class LiveInstance {
  public:
@@ -43,7 +53,9 @@ class LiveInstance {
   /// The instance; its plugin is started for it, where it may.
   void get_async(Callback done);
   /// As get_async(), with this thread.
-  [[nodiscard]] Result<PluginInstance> get();
+  [[nodiscard]] Result<PluginInstance> get() {
+    return wait_for<PluginInstance>([this](Callback done) { get_async(std::move(done)); });
+  }
   /// For how long a start would be refused. Empty: until somebody restarts the plugin by hand.
   [[nodiscard]] std::optional<Duration> held_for() const;
 

@@ -16,7 +16,7 @@
 #include <string>
 #include <string_view>
 
-#include "host/services/plugin_life.hpp"
+#include "host/services/life_table.hpp"
 
 namespace gantry::host {
 
@@ -42,9 +42,8 @@ class PluginFailures {
     if (!reload || starts_ == 0) ++starts_;
   }
   struct Verdict {
-    LifeEvent event;       ///< one of broke_*
-    Duration after{};      ///< of broke_back_off
-    std::string reason{};  ///< for people
+    LifeEvent event;   ///< one of broke_*
+    Duration after{};  ///< of broke_back_off
   };
   /// A start failed, or an instance died. `details`: what is known besides. `too_many`: why the plugin is quarantined
   /// whatever happened before; empty: it is not.

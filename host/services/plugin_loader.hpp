@@ -7,6 +7,7 @@
 // Never: a start outlives give_up(): a plugin that does not return is let go, with its thread.
 #pragma once
 
+#include <cassert>
 #include <filesystem>
 #include <functional>
 #include <gantry/mutex.hpp>
@@ -66,7 +67,13 @@ class PluginLoader {
                ConfigOf config_of, KeepLine keep_line, Died died);
   PluginLoader(const PluginLoader&) = delete;
   PluginLoader& operator=(const PluginLoader&) = delete;
+  /// No start runs.
+  ~PluginLoader() {
+    const Lock lock(mutex_);
+    assert(starting_.empty());
+  }
 
+  /// May throw.
   [[nodiscard]] LifeHost::Started start(const LifeHost::Start& start);
   /// The starts that run end; those inside this process are let go.
   void give_up();

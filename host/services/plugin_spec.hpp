@@ -41,6 +41,8 @@ struct PluginSpec {
   [[nodiscard]] std::vector<Grant> grants() const;
   /// Whether it runs only when the user has agreed to all that it asks for.
   [[nodiscard]] bool needs_trust() const { return !bundled && !granted; }
+  /// Something else than a call starts it.
+  [[nodiscard]] bool starts_by_itself() const { return manifest && !manifest->activation.empty(); }
   /// For PluginRights.
   [[nodiscard]] Principal principal() const;
   /// What it asks for that nobody has agreed to: it does not run before somebody has.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/service_manager.hpp: the plugins of a host: which there are (PluginRegistry), the life of each
-// (PluginLives), and what brings an instance about (PluginLoader, PluginBuilds, PluginConfinement).
+// host/services/service_manager.hpp: the plugins of a host, for the rest of it: which there are (PluginRegistry), the
+// life of each (PluginLives), and what brings an instance about (PluginRunner, PluginBuilds, PluginConfinement).
 //
 // Thread rule: any thread; what is said to block does. Plugins may come (add()), none ever goes.
 // A plugin starts after those that it needs and ends before them; when the instance of one of them ends, it is started
@@ -9,15 +9,13 @@
 #pragma once
 
 #include <functional>
-#include <gantry/mutex.hpp>
-#include <gantry/worker_pool.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "host/services/activation.hpp"
-#include "host/services/plugin_loader.hpp"
+#include "host/services/plugin_runner.hpp"
 
 namespace gantry::host {
 
@@ -39,25 +37,22 @@ struct PluginStatus {
   std::vector<std::string> untrusted;   ///< that it asks for and waits for
 };
 
-class ServiceManager final : private LifeHost {
+class ServiceManager {
  public:
   using ConfigOf = PluginLoader::ConfigOf;
   using Method = PluginRegistry::Method;
-  static constexpr Duration kGrace = std::chrono::seconds(5);
   static constexpr Duration kStartTimeout = PluginLoader::kStartTimeout;
-  static constexpr int kMaxAbandoned = PluginLives::kMaxAbandoned;
+  static constexpr int kMaxAbandoned = PluginLife::kMaxAbandoned;
   /// Of one plugin, replaced by reloads, that end their calls.
   static constexpr int kMaxEnding = 4;
-  static constexpr int kMaxBuilds = PluginBuilds::kMaxBuilds;
-  static constexpr std::size_t kMaxPlugins = PluginRegistry::kMaxPlugins;
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, ConfigOf config_of);
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
-  ~ServiceManager() override;
+  ~ServiceManager();
 
   [[nodiscard]] Result<Method> find(std::string_view method) const { return registry_.find(method); }
-  [[nodiscard]] PluginTablePtr table() const override { return registry_.table(); }
+  [[nodiscard]] PluginTablePtr table() const { return registry_.table(); }
   [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const {
     return registry_.activated_by(when);
   }
@@ -68,20 +63,22 @@ class ServiceManager final : private LifeHost {
   [[nodiscard]] LiveInstance* instance(const std::string& plugin) const { return lives_.instance(plugin); }
   /// Blocks until the plugin runs or has failed.
   [[nodiscard]] Result<void> start(const std::string& plugin);
-  /// By hand, whatever its state: one that runs is stopped first, within kGrace, and its build is started again; one
-  /// that does not run is started with the build that lies there by now. What it was held back for is forgiven. Blocks
-  /// as start() does.
+  /// By hand, whatever its state: one that runs is stopped first, within PluginRunner::kGrace, and its build is started
+  /// again; one that does not run is started with the build that lies there by now. What it was held back for is
+  /// forgiven. Blocks as start() does.
   [[nodiscard]] Result<void> restart(const std::string& plugin);
-  [[nodiscard]] std::uint64_t restarts(const std::string& plugin) { return lives_.view(plugin).restarts; }
+  [[nodiscard]] std::uint64_t restarts(const std::string& plugin) { return lives_.at(plugin).view().restarts; }
 
   /// Reads the manifest again and puts the library as it is now in the place of the instance that runs, if one does, by
   /// overlap or handover as the manifests say (either says handover: handover). Calls go on. Blocks until the new one
-  /// runs; the old one ends its calls within kGrace after that. After an error all is as before. `conflict`: another
-  /// reload runs. `overloaded`: too many old instances end their calls still, or too many builds are in this process.
+  /// runs; the old one ends its calls within PluginRunner::kGrace after that. After an error all is as before.
+  /// `conflict`: another reload runs. `overloaded`: too many old instances end their calls still, or too many builds
+  /// are in this process.
   [[nodiscard]] Result<void> reload(const std::string& plugin);
 
   /// Of `found` those that are new are known from now on, and start as any other does; one by which another could not
-  /// run any more is `failed`, and says so. The names. `conflict`: a reload runs. `overloaded`: there are kMaxPlugins.
+  /// run any more is `failed`, and says so. The names. `conflict`: a reload runs. `overloaded`: there are
+  /// PluginRegistry::kMaxPlugins.
   [[nodiscard]] Result<std::vector<std::string>> add(std::vector<PluginSpec> found);
 
   /// What the user has agreed to that this plugin asks for is another set, which `commit` makes sure of and gives, or
@@ -114,46 +111,24 @@ class ServiceManager final : private LifeHost {
   [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt);
 
  private:
-  void prepare(const std::string& plugin, bool first, std::move_only_function<void(Result<void>)> done) override;
-  void start(Start start, std::move_only_function<void(Started)> done) override;
-  void end(const std::string& plugin, PluginInstance instance, End how,
-           std::move_only_function<void(Ended)> done) override;
-  void adopt(const std::string& plugin, const PluginBuild& build) override;
-  [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override;
-  [[nodiscard]] bool is_inline(const PluginInstance& instance) const override;
-  [[nodiscard]] bool is_dead(const PluginInstance& instance) const override;
-  void tell_gone(const PluginInstance& instance, OriginId origin) override;
-  void reconfigure(const std::string& plugin, const PluginInstance& instance) override;
-  void publish(std::string_view what, const std::string& plugin, const std::string& reason, json more) override;
-
   void make_life(const PluginSpec& spec);
+  [[nodiscard]] LifeState state_of(const std::string& plugin) { return lives_.at(plugin).view().state; }
   [[nodiscard]] Result<void> reload_with(PluginBuild next, bool handover);
   /// Blocks until no start or end of it, or of one that needs it, runs.
   void wait_settled_with_dependents(const std::string& plugin);
-  [[nodiscard]] Result<void> may_start(const PluginSpec& spec) const;
   [[nodiscard]] Result<void> start_needs(const PluginBuild& build);
-  [[nodiscard]] Result<void> take_rebuilt(const std::string& plugin);
-  void put_in_table(const PluginBuild& build);
   [[nodiscard]] Result<void> has_room_for_another(const std::string& plugin);
   void arm_activation(const std::string& plugin);
-  void run_elsewhere(std::move_only_function<void()> job);
-  void job_ended();
-  [[nodiscard]] static bool stop_together(const std::vector<PluginInstance>& plugins, Duration budget);
+  [[nodiscard]] PluginStatus status_of(const PluginSpec& spec, PluginLife::View view) const;
 
   const PluginDeps deps_;
-  const ConfigOf config_of_;
   PluginRegistry registry_;
   PluginAudit audit_;
   PluginConfinement confinement_;
   PluginBuilds builds_;
   Activations activations_;
-  PluginLoader loader_;  ///< what ends with the lives may log by it
+  PluginRunner runner_;  ///< stopped before the lives go, and gone after them
   PluginLives lives_;
-  Mutex mutex_{"service manager"};
-  CondVar changed_;
-  std::size_t jobs_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< starts and ends that run or wait
-  /// For starts and ends, none of which waits for another.
-  WorkerPool pool_;
 };
 
 }  // namespace gantry::host
