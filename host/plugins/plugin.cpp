@@ -2,6 +2,7 @@
 #include "host/plugins/plugin.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <gantry/plugin/host.hpp>
 #include <utility>
@@ -34,7 +35,10 @@ Plugin::Plugin(PluginBasics basics)
     : basics_(std::move(basics)), calls_(kMaxOpenCalls, basics_.handed_over ? basics_.handed_over->next_id() : 0) {}
 
 // One that has not started was never stopped either.
-Plugin::~Plugin() { own_calls_.close(); }
+Plugin::~Plugin() {
+  own_calls_.close();
+  assert(calls_.size() == 0);  // each was answered
+}
 
 Result<void> Plugin::open(const PluginCallPtr& call, std::uint64_t id) {
   const std::uint32_t attempt = call->begin_attempt();

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cassert>
-#include <gantry/channel/oneshot.hpp>
 #include <utility>
 
 #include "host/runtime/worker.hpp"
@@ -31,13 +30,6 @@ void LiveInstance::get_async(Callback done) {
   } else if (first) {
     want_();
   }
-}
-
-Result<PluginInstance> LiveInstance::get() {
-  auto [reply, answer] = oneshot::channel<Result<PluginInstance>>();
-  get_async([told = std::move(reply)](Result<PluginInstance> result) mutable { (void)told.send(std::move(result)); });
-  auto result = answer.recv();
-  return result ? std::move(*result) : fail(ErrorKind::unavailable, "the host is stopping");
 }
 
 std::optional<Duration> LiveInstance::held_for() const {

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <functional>
+#include <gantry/channel/oneshot.hpp>
 #include <gantry/deadline.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
@@ -26,6 +27,15 @@ namespace gantry::host {
 
 class Plugin;
 using PluginInstance = std::shared_ptr<Plugin>;
+
+/// Blocks until what `begin` was handed is called; `unavailable`: it never will be.
+template <class T, class Begin>
+[[nodiscard]] Result<T> wait_for(Begin begin) {
+  auto [reply, answer] = oneshot::channel<Result<T>>();
+  begin([told = std::move(reply)](Result<T> result) mutable { (void)told.send(std::move(result)); });
+  auto result = answer.recv();
+  return result ? std::move(*result) : fail(ErrorKind::unavailable, "the host is stopping");
+}
 
 class LiveInstance {
  public:
@@ -44,9 +54,11 @@ class LiveInstance {
   [[nodiscard]] PluginInstance peek() const { return *instance_.load(); }
   /// Passes the instance to `done`; the plugin is started for it, if it may start.
   void get_async(Callback done);
-  /// As get_async(), but blocks this thread.
-  [[nodiscard]] Result<PluginInstance> get();
-  /// How long a start would still be refused. Empty: until somebody restarts the plugin by hand.
+  /// As get_async(), with this thread.
+  [[nodiscard]] Result<PluginInstance> get() {
+    return wait_for<PluginInstance>([this](Callback done) { get_async(std::move(done)); });
+  }
+  /// For how long a start would be refused. Empty: until somebody restarts the plugin by hand.
   [[nodiscard]] std::optional<Duration> held_for() const;
 
   /// True: a caller waits.

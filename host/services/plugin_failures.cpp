@@ -19,7 +19,7 @@ PluginFailures::Verdict PluginFailures::judge(const std::string& reason, json de
   }
   evidence_ = std::move(details);
   reason_ = reason;
-  if (!policy_.restart) return {LifeEvent::broke_hold, {}, reason};
+  if (!policy_.restart) return {LifeEvent::broke_hold};
   const bool in_bounds = window_.count(now, policy_.intensity, policy_.period);
   if (!too_many.empty() || !in_bounds) {
     const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(policy_.period).count();
@@ -27,13 +27,13 @@ PluginFailures::Verdict PluginFailures::judge(const std::string& reason, json de
                   ? too_many
                   : "it failed " + std::to_string(window_.size()) + (window_.size() == 1 ? " time" : " times") +
                         " within " + std::to_string(seconds) + " s, the last time: " + reason;
-    return {LifeEvent::broke_quarantine, {}, reason_};
+    return {LifeEvent::broke_quarantine};
   }
-  if (window_.size() == 1) return {LifeEvent::broke_again, {}, reason};
+  if (window_.size() == 1) return {LifeEvent::broke_again};
   RetryPolicy backoff = policy_.backoff;
   backoff.max_retries = kNoLimit;
   backoff.seed += starts_;
-  return {LifeEvent::broke_back_off, window_.delay(backoff, 1), reason};
+  return {LifeEvent::broke_back_off, window_.delay(backoff, 1)};
 }
 
 void PluginFailures::keep_line(std::string_view line) {

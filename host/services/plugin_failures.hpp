@@ -17,7 +17,7 @@
 #include <string>
 #include <string_view>
 
-#include "host/services/plugin_life.hpp"
+#include "host/services/life_table.hpp"
 
 namespace gantry::host {
 
@@ -43,9 +43,8 @@ class PluginFailures {
     if (!reload || starts_ == 0) ++starts_;
   }
   struct Verdict {
-    LifeEvent event;       ///< one of broke_*
-    Duration after{};      ///< of broke_back_off
-    std::string reason{};  ///< for people
+    LifeEvent event;   ///< one of broke_*
+    Duration after{};  ///< of broke_back_off
   };
   /// A start failed, or an instance died. `details`: further facts. `too_many`: a reason to
   /// quarantine the plugin whatever happened before; empty: there is none.

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/services/plugin_life.hpp"
 
-#include <array>
-#include <cstddef>
+#include <algorithm>
+#include <cassert>
+#include <chrono>
+#include <utility>
+
+#include "host/services/plugin_lives.hpp"
 
 namespace gantry::host {
 
@@ -12,324 +16,363 @@ using S = LifeState;
 using E = LifeEvent;
 using A = LifeAction;
 
-/// In a state in which no instance is there and none comes: what is the same in all of them.
-LifeTable::Rows idle(LifeTable& table, S state) {
-  return table.in(state)
-      .on(E::restart, S::gathering, {A::forgive, A::gather})
-      .on(E::reload_overlap, S::trying, {A::forgive, A::load_next})
-      .on(E::reload_handover, S::trying, {A::forgive, A::load_next})
-      .on(E::disable, S::disabled, {A::refuse})
-      .on(E::disorder, S::out_of_order, {A::refuse})
-      .on(E::host_stops, S::stopped, {A::refuse})
-      .ignore({E::allow, E::need_gone});
-}
+[[nodiscard]] auto milliseconds(Duration d) { return std::chrono::ceil<std::chrono::milliseconds>(d).count(); }
 
-/// What follows a start that failed, or the death of an instance: `first`, and what the plugin's failures so far
-/// demand.
-LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again) {
-  const auto with = [&](E event, S to, std::initializer_list<A> more) {
-    std::vector<A> all = first;
-    all.insert(all.end(), more);
-    rows.on(event, to, all);
-  };
-  with(E::broke_again, again, {A::start_if_wanted});
-  with(E::broke_back_off, S::backing_off, {A::back_off});
-  with(E::broke_quarantine, S::quarantined, {});
-  with(E::broke_hold, S::held, {});
-  return rows;
-}
-
-[[nodiscard]] LifeTable make_table() {
-  LifeTable table(S::known);
-
-  // May not run.
-  table.in(S::disabled)
-      .on(E::want, S::disabled, {A::refuse})
-      .on(E::restart, S::disabled, {A::refuse})
-      .on(E::reload_overlap, S::trying, {A::load_next})  // to a build that asks for less
-      .on(E::reload_handover, S::trying, {A::load_next})
-      .on(E::allow, S::known)
-      .on(E::disorder, S::out_of_order)
-      .on(E::host_stops, S::stopped, {A::refuse})
-      .ignore({E::disable, E::need_gone, E::need_closed, E::need_open})
-      .else_impossible();
-  table.in(S::out_of_order)
-      .on(E::want, S::out_of_order, {A::refuse})
-      .on(E::restart, S::out_of_order, {A::refuse})
-      .on(E::reload_overlap, S::trying, {A::load_next})
-      .on(E::reload_handover, S::trying, {A::load_next})
-      .on(E::allow, S::known)
-      .on(E::disable, S::disabled)
-      .on(E::host_stops, S::stopped, {A::refuse})
-      .ignore({E::disorder, E::need_gone, E::need_closed, E::need_open})
-      .else_impossible();
-
-  // May run.
-  idle(table, S::known)
-      .on(E::want, S::gathering, {A::gather})
-      .on(E::need_closed, S::blocked)
-      .on(E::broke_quarantine, S::quarantined)  // a host died of it; or as the next two, after a reload that failed
-      .on(E::broke_back_off, S::backing_off, {A::back_off})
-      .on(E::broke_hold, S::held)
-      .ignore({E::need_open})
-      .else_impossible();
-  idle(table, S::blocked)
-      .on(E::want, S::gathering, {A::gather})
-      .on(E::need_open, S::known)
-      .ignore({E::need_closed})
-      .else_impossible();
-  idle(table, S::start_failed)
-      .on(E::want, S::gathering, {A::gather})
-      .on(E::need_closed, S::blocked)
-      .ignore({E::need_open})
-      .else_impossible();
-  idle(table, S::held).on(E::want, S::held, {A::refuse}).ignore({E::need_closed, E::need_open}).else_impossible();
-  idle(table, S::backing_off)
-      .on(E::want, S::backing_off, {A::refuse})
-      .on(E::back_off_over, S::known, {A::start_if_wanted})
-      .ignore({E::need_closed, E::need_open})
-      .else_impossible();
-  idle(table, S::awaiting_need)
-      .on(E::want, S::awaiting_need, {A::refuse})
-      .on(E::need_open, S::gathering, {A::gather})
-      .on(E::need_closed, S::blocked)
-      .else_impossible();
-  idle(table, S::quarantined)
-      .on(E::want, S::quarantined, {A::refuse})
-      .ignore({E::need_closed, E::need_open})
-      .else_impossible();
-
-  // Starts.
-  table.in(S::gathering)
-      .on(E::needs_met, S::starting, {A::load})
-      .on(E::needs_unmet, S::known, {A::refuse})
-      .on(E::needs_back_off, S::awaiting_need, {A::refuse})
-      .on(E::refused, S::known, {A::refuse})
-      .on(E::need_gone, S::gathering, {A::gather})
-      .on(E::disable, S::disabled, {A::refuse})
-      .on(E::disorder, S::out_of_order, {A::refuse})
-      .on(E::host_stops, S::stopped, {A::refuse})
-      .ignore({E::want, E::restart, E::allow, E::need_closed, E::need_open})
-      .postpone({E::reload_overlap, E::reload_handover})
-      .else_impossible();
-  broke(table.in(S::starting), {A::refuse}, S::start_failed)
-      .on(E::started, S::ready, {A::serve})
-      .on(E::need_gone, S::starting_stale)
-      .on(E::host_stops, S::stopping, {A::refuse})
-      .ignore({E::want, E::restart, E::allow, E::need_closed, E::need_open})
-      .postpone({E::reload_overlap, E::reload_handover, E::disable, E::disorder})
-      .else_impossible();
-  broke(table.in(S::starting_stale), {A::refuse}, S::start_failed)
-      .on(E::started, S::draining, {A::stop})
-      .on(E::host_stops, S::stopping, {A::refuse})
-      .ignore({E::want, E::restart, E::allow, E::need_gone, E::need_closed, E::need_open})
-      .postpone({E::reload_overlap, E::reload_handover, E::disable, E::disorder})
-      .else_impossible();
-
-  // Runs.
-  broke(table.in(S::ready), {A::withdraw, A::retire_dependents}, S::known)
-      .on(E::want, S::ready, {A::serve})
-      .on(E::restart, S::draining, {A::withdraw, A::retire_dependents, A::forgive, A::stop})
-      .on(E::need_gone, S::draining, {A::withdraw, A::retire_dependents, A::stop})
-      .on(E::reload_overlap, S::overlapping, {A::load_next})
-      .on(E::reload_handover, S::handing_over, {A::withdraw, A::hand_over})
-      .on(E::disable, S::closing, {A::withdraw, A::retire_dependents, A::stop})
-      .on(E::disorder, S::closing, {A::withdraw, A::retire_dependents, A::stop})
-      .on(E::host_stops, S::stopped)
-      .ignore({E::allow, E::need_closed, E::need_open})
-      .else_impossible();
-
-  // Ends.
-  table.in(S::draining)
-      .on(E::drained, S::gathering, {A::gather})
-      .on(E::disable, S::closing)
-      .on(E::disorder, S::closing)
-      .on(E::host_stops, S::stopping, {A::refuse})
-      .ignore({E::want, E::restart, E::allow, E::need_gone, E::need_closed, E::need_open})
-      .postpone({E::reload_overlap, E::reload_handover})
-      .else_impossible();
-  table.in(S::closing)
-      .on(E::drained, S::disabled, {A::refuse})
-      .on(E::host_stops, S::stopping, {A::refuse})
-      .ignore({E::want, E::restart, E::disable, E::disorder, E::need_gone, E::need_closed, E::need_open})
-      .postpone({E::reload_overlap, E::reload_handover, E::allow})
-      .else_impossible();
-
-  // Is reloaded. What comes in between ends the reload, where an instance has the calls still.
-  table.in(S::overlapping)
-      .on(E::want, S::overlapping, {A::serve})
-      .on(E::next_started, S::ready, {A::adopt, A::serve, A::replace, A::confirm_reload})
-      .on(E::next_failed, S::ready, {A::refuse_reload})
-      .on(E::broke_again, S::trying, {A::withdraw, A::retire_dependents})
-      .on(E::broke_back_off, S::trying, {A::withdraw, A::retire_dependents})
-      .on(E::broke_quarantine, S::trying, {A::withdraw, A::retire_dependents})
-      .on(E::broke_hold, S::trying, {A::withdraw, A::retire_dependents})
-      .on(E::restart, S::draining,
-          {A::withdraw, A::retire_dependents, A::forgive, A::refuse_reload, A::drop_next, A::stop})
-      .on(E::need_gone, S::draining, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
-      .on(E::disable, S::closing, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
-      .on(E::disorder, S::closing, {A::withdraw, A::retire_dependents, A::refuse_reload, A::drop_next, A::stop})
-      .on(E::host_stops, S::stopping, {A::refuse_reload})
-      .ignore({E::allow, E::need_closed, E::need_open})
-      .else_impossible();
-  table.in(S::handing_over)
-      .on(E::drained, S::succeeding, {A::load_next})
-      .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
-      .ignore({E::want, E::restart, E::allow, E::need_gone, E::need_closed, E::need_open})
-      .postpone({E::disable, E::disorder})
-      .else_impossible();
-  table.in(S::succeeding)
-      .on(E::next_started, S::ready, {A::adopt, A::serve, A::confirm_reload})
-      .on(E::next_failed, S::gathering, {A::refuse_reload, A::gather})
-      .on(E::need_gone, S::trying_stale)
-      .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
-      .ignore({E::want, E::restart, E::allow, E::need_closed, E::need_open})
-      .postpone({E::disable, E::disorder})
-      .else_impossible();
-  table.in(S::trying)
-      .on(E::next_started, S::ready, {A::adopt, A::serve, A::confirm_reload})
-      .on(E::next_failed, S::known, {A::refuse, A::refuse_reload, A::start_if_wanted})
-      .on(E::need_gone, S::trying_stale)
-      .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
-      .ignore({E::want, E::restart, E::allow, E::need_closed, E::need_open})
-      .postpone({E::disable, E::disorder})
-      .else_impossible();
-  table.in(S::trying_stale)
-      .on(E::next_started, S::draining, {A::adopt, A::confirm_reload, A::stop})
-      .on(E::next_failed, S::known, {A::refuse, A::refuse_reload, A::start_if_wanted})
-      .on(E::host_stops, S::stopping, {A::refuse, A::refuse_reload})
-      .ignore({E::want, E::restart, E::allow, E::need_gone, E::need_closed, E::need_open})
-      .postpone({E::disable, E::disorder})
-      .else_impossible();
-
-  // The host stops.
-  table.in(S::stopping)
-      .on(E::want, S::stopping, {A::refuse})
-      .on(E::started, S::stopped)
-      .on(E::broke_again, S::stopped)
-      .on(E::broke_back_off, S::stopped)
-      .on(E::broke_quarantine, S::stopped)
-      .on(E::broke_hold, S::stopped)
-      .on(E::drained, S::stopped)
-      .on(E::next_started, S::stopped)
-      .on(E::next_failed, S::stopped)
-      .on(E::reload_overlap, S::stopping, {A::refuse_reload})
-      .on(E::reload_handover, S::stopping, {A::refuse_reload})
-      .ignore(
-          {E::restart, E::need_gone, E::need_closed, E::need_open, E::allow, E::disable, E::disorder, E::host_stops})
-      .else_impossible();
-  table.in(S::stopped)
-      .on(E::want, S::stopped, {A::refuse})
-      .on(E::reload_overlap, S::stopped, {A::refuse_reload})
-      .on(E::reload_handover, S::stopped, {A::refuse_reload})
-      .ignore({E::broke_again, E::broke_back_off, E::broke_quarantine, E::broke_hold, E::restart, E::need_gone,
-               E::need_closed, E::need_open, E::allow, E::disable, E::disorder, E::host_stops})
-      .else_impossible();
-  return table;
-}
-
-template <class Enum, std::size_t N>
-[[nodiscard]] std::string_view at(const std::array<std::string_view, N>& names, Enum e) {
-  const auto i = static_cast<std::size_t>(e);
-  return i < N ? names[i] : std::string_view();
+[[nodiscard]] json details_of(const Error& error) {
+  auto details = parse_json(error.data);
+  return details && details->is_object() ? std::move(*details) : json::object();
 }
 
 }  // namespace
 
-std::string_view name(LifeState state) {
-  static constexpr std::array<std::string_view, 22> kNames{
-      "known",       "disabled",      "out_of_order", "blocked",     "start_failed", "held",
-      "backing_off", "awaiting_need", "quarantined",  "gathering",   "starting",     "starting_stale",
-      "ready",       "draining",      "closing",      "overlapping", "handing_over", "succeeding",
-      "trying",      "trying_stale",  "stopping",     "stopped"};
-  return at(kNames, state);
+PluginLife::PluginLife(std::string plugin, RestartPolicy policy, PluginLives& lives)
+    : name_(std::move(plugin)),
+      lives_(lives),
+      place_(lives.size(), lives.timers(), [this, &lives] { lives.strand().post([this] { want(); }); }),
+      failures_(policy),
+      instances_(name_, lives),
+      needs_(*this, lives),
+      machine_(
+          lives.strand(), plugin_life(), [this](const Machine::Step& step, LifeFacts& facts) { perform(step, facts); },
+          [this](S from, S to) { changed(from, to); },
+          [&lives](S state, E event) { lives.note_impossible(state, event); }) {}
+
+PluginLife::~PluginLife() { assert(!reload_done_ && when_settled_.empty()); }
+
+// --- Events from outside ---
+
+// In one task: nobody who asks for the instance comes between.
+void PluginLife::restart(LiveInstance::Callback done) {
+  lives_.strand().post([this, done = std::move(done)]() mutable {
+    handle(E::restart);
+    place_.get_async(std::move(done));
+  });
 }
 
-std::string_view name(LifeEvent event) {
-  static constexpr std::array<std::string_view, 24> kNames{
-      "want",          "needs_met",      "needs_unmet",     "needs_back_off",   "started",
-      "refused",       "broke_again",    "broke_back_off",  "broke_quarantine", "broke_hold",
-      "back_off_over", "restart",        "need_gone",       "need_closed",      "need_open",
-      "drained",       "reload_overlap", "reload_handover", "next_started",     "next_failed",
-      "allow",         "disable",        "disorder",        "host_stops"};
-  return at(kNames, event);
+void PluginLife::activate(const Since& since) {
+  lives_.strand().post([this, since] {
+    if (!is_serving(state())) instances_.set_since(since);
+    want();
+  });
 }
 
-std::string_view name(LifeAction action) {
-  static constexpr std::array<std::string_view, 17> kNames{"serve",          "withdraw",        "refuse",
-                                                           "forgive",        "gather",          "load",
-                                                           "load_next",      "drop_next",       "stop",
-                                                           "hand_over",      "replace",         "adopt",
-                                                           "back_off",       "start_if_wanted", "retire_dependents",
-                                                           "confirm_reload", "refuse_reload"};
-  return at(kNames, action);
+void PluginLife::reload(PluginBuild build, bool handover, Done done) {
+  lives_.strand().post([this, build = std::move(build), handover, done = std::move(done)]() mutable {
+    next_ = std::move(build);
+    reload_done_ = std::move(done);
+    handle(handover ? E::reload_handover : E::reload_overlap);
+  });
 }
 
-const LifeTable& plugin_life() {
-  static const LifeTable kTable = make_table();
-  return kTable;
+void PluginLife::died(const PluginInstance& instance, const Death& death) {
+  place_.withdraw(instance);
+  lives_.strand().post([this, instance, death, hangs = lives_.host().is_inline(instance)] {
+    if (instances_.died(instance, death, hangs, state()))
+      broke(death.reason, death.details(), {ErrorKind::plugin_died, "plugin " + name_ + " died: " + death.reason, {}});
+  });
 }
 
-std::string_view shown_as(LifeState state) {
-  switch (state) {
-    case S::known:
-      return "known";
-    case S::disabled:
-      return "disabled";
-    case S::out_of_order:
-    case S::blocked:
-    case S::start_failed:
-    case S::held:
-      return "failed";
-    case S::backing_off:
-    case S::awaiting_need:
-      return "backing_off";
+void PluginLife::when_settled(std::move_only_function<void()> done) {
+  lives_.strand().post([this, done = std::move(done)]() mutable {
+    when_settled_.push_back(std::move(done));
+    tell_settled();
+  });
+}
+
+void PluginLife::tell_settled() {
+  if (!is_settled(state())) return;
+  for (auto& told : std::exchange(when_settled_, {})) told();
+}
+
+// Who looks when the back-off is over need not wait for the timer that says so.
+void PluginLife::want() {
+  place_.take_want();
+  if (lives_.timers().now() >= opens_at_) {
+    if (state() == S::backing_off) handle(E::back_off_over);
+    if (state() == S::awaiting_need) handle(E::need_open);
+  }
+  handle(E::want);
+}
+
+void PluginLife::blame(const std::string& reason) {
+  failures_.blame(reason);
+  handle(E::broke_quarantine);
+}
+
+void PluginLife::gone(OriginId origin) {
+  if (instances_.current()) lives_.host().tell_gone(instances_.current(), origin);
+  // What it is handed may still know the client.
+  if (!is_settled(state()) && gone_.size() < kMaxGone) gone_.push_back(origin);
+}
+
+void PluginLife::reconfigure() {
+  if (instances_.current() && is_serving(state())) lives_.host().reconfigure(name_, instances_.current());
+}
+
+void PluginLife::stop_starting() {
+  (void)lives_.timers().cancel(timer_);
+  handle(E::host_stops);
+}
+
+void PluginLife::review() {
+  const auto table = lives_.host().table();
+  if (!table->has(name_)) return;  // it is just being added
+  if (is_settled(state())) look_at(*PluginTable::share(table, name_));
+  needs_.review();
+}
+
+void PluginLife::look_at(const PluginSpec& spec) {
+  const bool disabled = !spec.enabled || (spec.failure.empty() && !spec.untrusted().empty());
+  handle(disabled ? E::disable : spec.failure.empty() ? E::allow : E::disorder);
+}
+
+// --- What the table asks for ---
+
+void PluginLife::perform(const Machine::Step& step, LifeFacts& facts) {
+  switch (step.action) {
+    case A::serve:
+      return serve(facts);
+    case A::withdraw:
+      place_.withdraw();
+      if (shown_as(step.to) == "draining")
+        publish("draining", step.to == S::closing ? "it is not trusted any more" : facts.reason);
+      return;
+    case A::refuse:
+      instances_.forget_handover();
+      return place_.refuse(refusal(facts));
+    case A::forgive:
+      failures_.forgive();
+      return place_.release();
+    case A::gather:
+      return needs_.gather(!instances_.has_run());
+    case A::load:
+      return load(false);
+    case A::load_next:
+      return load(true);
+    case A::drop_next:
+      return instances_.drop_start();
+    case A::stop:
+      if (step.from == S::starting_stale || step.from == S::trying_stale) {
+        instances_.swap(facts.instance);
+        publish("draining", "what it needs has gone while it started");
+      }
+      return end(LifeHost::End::now);
+    case A::hand_over:
+      return end(LifeHost::End::after_handover);
+    case A::replace:
+      return instances_.end_beside(facts.instance);
+    case A::adopt:
+      lives_.host().adopt(name_, *facts.build);
+      return lives_.strand().post([this] { lives_.look_at_table(); });
+    case A::back_off:
+      return back_off(facts.after);
+    case A::start_if_wanted:
+      if (build().spec->starts_by_itself()) machine_.post(E::want);
+      return;
+    case A::retire_dependents:
+      return needs_.retire_dependents();
+    case A::confirm_reload:
+      return answer_reload({});
+    case A::refuse_reload: {
+      const Error otherwise{ErrorKind::unavailable,
+                            lives_.is_stopping()
+                                ? "the host is stopping"
+                                : "plugin " + name_ + " was stopped while it was reloaded; reload it again",
+                            {}};
+      return answer_reload(std::unexpected(facts.error.message.empty() ? otherwise : facts.error));
+    }
+  }
+}
+
+// What is shown of it has changed: whoever listens, and those that need it, are told.
+void PluginLife::changed(S /*from*/, S to) {
+  if (to == S::quarantined || to == S::held) {
+    place_.hold(std::nullopt);
+  } else if (is_waiting(to)) {
+    place_.hold(opens_at_);
+  } else {
+    place_.release();
+  }
+  if (to == S::quarantined || to == S::blocked) publish(shown_as(to), reason());
+  if (to == S::backing_off)
+    publish(shown_as(to), failures_.reason(), {{"retry_after_ms", milliseconds(opens_at_ - lives_.timers().now())}});
+  // Who came while its instance was dying was not served by it.
+  if (is_settled(to) && !is_serving(to) && place_.is_awaited()) lives_.strand().post([this] { want(); });
+  // Once what was postponed is handled, too.
+  if (is_settled(to)) lives_.strand().post([this] { tell_settled(); });
+  // On the way back to `known` it may be neither: the table of plugins, and what it needs, say so.
+  lives_.strand().post([this] { review(); });
+  needs_.review_dependents();
+  lives_.look_who_is_clear();
+}
+
+void PluginLife::serve(LifeFacts& facts) {
+  const auto& current = instances_.current();
+  if (facts.instance) {
+    instances_.swap(facts.instance);  // the one before it is to be ended
+    instances_.serves();
+    publish("ready", {}, {{"version", build().spec->manifest->version}});
+    // What changed while it started has found no plugin to tell.
+    lives_.host().reconfigure(name_, current);
+    for (const OriginId origin : std::exchange(gone_, {})) lives_.host().tell_gone(current, origin);
+  }
+  if (!current) return;
+  if (lives_.host().is_dead(current)) {
+    place_.withdraw();  // the event of its death waits behind this one, and so do the callers
+  } else {
+    place_.serve(current);
+  }
+}
+
+Error PluginLife::refusal(const LifeFacts& facts) const {
+  if (!facts.error.message.empty()) return facts.error;
+  const std::string by_hand = "; start it by `gantry plugin restart " + name_ + "`";
+  const auto unavailable = [&](const std::string& what, const std::string& data = {}) {
+    return Error{ErrorKind::unavailable, "plugin " + name_ + " " + what, data};
+  };
+  switch (state()) {
     case S::quarantined:
-      return "quarantined";
-    case S::gathering:
-    case S::starting:
-    case S::starting_stale:
-    case S::succeeding:
-    case S::trying:
-    case S::trying_stale:
-      return "starting";
-    case S::ready:
-    case S::overlapping:
-      return "ready";
-    case S::draining:
-    case S::closing:
-    case S::handing_over:
+      return unavailable("is quarantined: " + failures_.reason() + by_hand);
+    case S::held:
+      return unavailable("has failed and is not to be restarted: " + failures_.reason() + by_hand);
+    case S::backing_off: {
+      const auto left = std::to_string(milliseconds(std::max(opens_at_ - lives_.timers().now(), Duration::zero())));
+      return unavailable("is backing off for " + left + " ms: " + failures_.reason(),
+                         R"({"retry_after_ms":)" + left + "}");
+    }
+    case S::awaiting_need:
+      return unavailable("waits for a plugin that it needs: " + needs_.blocked_by());
     case S::stopping:
     case S::stopped:
-      return "draining";
-  }
-  return "failed";
-}
-
-bool is_settled(LifeState state) {
-  switch (state) {
-    case S::gathering:
-    case S::starting:
-    case S::starting_stale:
-    case S::draining:
-    case S::closing:
-    case S::overlapping:
-    case S::handing_over:
-    case S::succeeding:
-    case S::trying:
-    case S::trying_stale:
-    case S::stopping:
-      return false;
+      return {ErrorKind::unavailable, "the host is stopping", {}};
     default:
-      return true;
+      break;
+  }
+  if (auto refused = build().spec->refusal()) return *refused;
+  return unavailable("cannot be started: " + reason());
+}
+
+void PluginLife::back_off(Duration delay) {
+  opens_at_ = lives_.timers().now() + delay;
+  (void)lives_.timers().cancel(timer_);
+  timer_ = lives_.timers().at(opens_at_, lives_.on_strand([this, until = opens_at_] {
+    if (opens_at_ == until && state() == S::backing_off) handle(E::back_off_over);
+  }));
+}
+
+void PluginLife::answer_reload(Result<void> result) {
+  next_.reset();
+  if (auto done = std::exchange(reload_done_, nullptr)) done(std::move(result));
+}
+
+// --- Starts and ends ---
+
+PluginBuild PluginLife::build() const {
+  auto table = lives_.host().table();
+  auto spec = PluginTable::share(table, name_);
+  return {std::move(table), std::move(spec)};
+}
+
+void PluginLife::load(bool is_next) {
+  // What it needs was ready when the reload was asked for.
+  const auto serves = [](const auto* need) { return is_serving(need->state()); };
+  if (is_next && !std::ranges::all_of(lives_.lives_of(next_->table->graph().needs_of(name_)), serves)) {
+    const std::string why = "plugin " + name_ + " cannot be reloaded: what it needs has gone";
+    instances_.skip_start([this, why] { next_failed({.error = {ErrorKind::unavailable, why, {}}}); });
+    return;
+  }
+  failures_.starts(is_next);
+  instances_.start(is_next ? *next_ : build(), is_next,
+                   [this, is_next](const PluginInstances::Outcome& outcome) { started(is_next, outcome); });
+}
+
+void PluginLife::started(bool is_next, const PluginInstances::Outcome& outcome) {
+  const auto& [instance, death] = outcome;
+  if (instance && !death) {
+    verdict_.reset();
+    handle(is_next ? E::next_started : E::started, {.instance = *instance, .build = next_});
+    return;
+  }
+  const Error error = death ? Error{ErrorKind::plugin_died, death->reason, {}} : instance.error();
+  if (!death) publish("failed", error.message);
+  const std::string what = !death    ? " could not be started: "
+                           : is_next ? " died as soon as it had started: "
+                                     : " died: ";
+  Error told{error.kind, "plugin " + name_ + what + error.message, error.data};
+  if (is_next) {
+    next_failed({.error = std::move(told)});
+  } else {
+    broke(error.message, death ? death->details() : details_of(error), std::move(told));
   }
 }
 
-bool is_serving(LifeState state) { return state == S::ready || state == S::overlapping; }
+void PluginLife::broke(const std::string& reason, json details, Error error) {
+  const std::string too_many = instances_.abandoned() < kMaxAbandoned
+                                   ? ""
+                                   : std::to_string(kMaxAbandoned) + " instances of it hang in this process, " +
+                                         "the last failure: " + reason + "; run it with isolation = \"child\"";
+  const auto verdict = failures_.judge(reason, std::move(details), lives_.timers().now(), too_many);
+  if (state() == S::overlapping) verdict_ = verdict;  // in force if the next build does not start
+  handle(verdict.event, {.error = std::move(error), .after = verdict.after});
+}
 
-bool is_in_the_way(LifeState state) {
-  const auto shown = shown_as(state);
-  return shown == "failed" || shown == "quarantined" || shown == "disabled";
+// What the death of the build before it demands was put off.
+void PluginLife::next_failed(LifeFacts facts) {
+  handle(E::next_failed, std::move(facts));
+  const auto verdict = std::exchange(verdict_, std::nullopt);
+  if (verdict && verdict->event != E::broke_again && state() == S::known)
+    handle(verdict->event, {.after = verdict->after});
+}
+
+// Those that need it have just been told to end, and are asked first. Whoever stops the host ends what still runs, in
+// order: those that need it may run by now, and not be told any more.
+void PluginLife::end(LifeHost::End how) {
+  lives_.strand().post([this, how] {
+    needs_.when_clear([this, how] {
+      if (lives_.is_stopping()) {
+        handle(E::drained);
+      } else {
+        instances_.end(how, [this] { handle(E::drained); });
+      }
+    });
+  });
+}
+
+// --- What is seen ---
+
+bool PluginLife::is_ending() const { return host::is_ending(state()) || instances_.has_dropped(); }
+
+std::string PluginLife::reason() const {
+  const auto shown = shown_as(state());
+  if (shown == "ready" || shown == "starting") return {};
+  if (state() == S::blocked || state() == S::awaiting_need) return needs_.blocked_by();
+  if (state() == S::out_of_order || state() == S::disabled) {
+    const auto spec = build().spec;
+    return state() == S::out_of_order ? spec->failure : spec->enabled ? spec->untrusted_reason() : "";
+  }
+  return failures_.reason();
+}
+
+PluginLife::View PluginLife::view() {
+  View out;
+  lives_.strand().run([&] {
+    out = {state(),
+           reason(),
+           failures_.restarts(),
+           failures_.evidence(),
+           instances_.current(),
+           static_cast<int>(instances_.beside().size())};
+  });
+  return out;
+}
+
+void PluginLife::add_running(std::vector<PluginInstance>& to) const {
+  if (instances_.current()) to.push_back(instances_.current());
+  to.insert(to.end(), instances_.beside().begin(), instances_.beside().end());
+}
+
+void PluginLife::publish(std::string_view what, const std::string& reason, json more) {
+  lives_.host().publish(what, name_, reason, std::move(more));
 }
 
 }  // namespace gantry::host

@@ -9,99 +9,122 @@
 // Thread rule: constants.
 #pragma once
 
-#include <cstdint>
+#include <functional>
 #include <gantry/state_machine.hpp>
-#include <string_view>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "host/runtime/timers.hpp"
+#include "host/services/plugin_failures.hpp"
+#include "host/services/plugin_instances.hpp"
+#include "host/services/plugin_needs.hpp"
 
 namespace gantry::host {
 
-enum class LifeState : std::uint8_t {
-  known,           ///< may be started; nobody has asked for it, or its last instance died and another may start at once
-  disabled,        ///< by the configuration, or since the user has not agreed to what it asks for
-  out_of_order,    ///< its manifest, or the set of plugins, does not let it run
-  blocked,         ///< a plugin that it needs has failed, is quarantined or disabled; whoever calls it tries again
-  start_failed,    ///< its last start failed; the next caller starts it again
-  held,            ///< it failed, and is configured to stay so until somebody restarts it
-  backing_off,     ///< it failed again; it may start when the back-off is over
-  awaiting_need,   ///< a plugin that it needs is backing off; it starts when that may
-  quarantined,     ///< it failed too often; until somebody restarts it
-  gathering,       ///< a start has begun: the plugins that need it end, the plugins that it needs start
-  starting,        ///< its instance is loaded and started
-  starting_stale,  ///< as starting, but a plugin that it needs has gone: its instance will not be called
-  ready,           ///< its instance has the calls
-  draining,        ///< its instance ends; then it is started again
-  closing,         ///< its instance ends; then it is disabled
-  overlapping,     ///< reload by overlap: as ready, and the instance of another build starts beside
-  handing_over,    ///< reload by handover: its instance ends its calls and gives its state
-  succeeding,      ///< reload by handover: the other build starts; if it fails, the build before it starts again
-  trying,          ///< reload while no instance has the calls: the other build starts
-  trying_stale,    ///< as trying, but a plugin that it needs has gone: the instance will not be called
-  stopping,        ///< the host stops, while a start or an end runs
-  stopped,         ///< the host stops: nothing starts any more
+/// What goes with an event of a life.
+struct LifeFacts {
+  PluginInstance instance{};
+  Error error{};
+  std::optional<PluginBuild> build{};
+  Duration after{};  ///< of a back-off
+  std::string reason{};
 };
 
-enum class LifeEvent : std::uint8_t {
-  want,              ///< somebody calls it, needs it, or an event activates it
-  needs_met,         ///< what it needs is ready
-  needs_unmet,       ///< what it needs could not be started
-  needs_back_off,    ///< what it needs is backing off
-  started,           ///< its instance is ready
-  refused,           ///< its start was refused for a reason that is no failure of its own
-  broke_again,       ///< its start failed, or its instance died: it may start at once
-  broke_back_off,    ///< ... after a back-off
-  broke_quarantine,  ///< ... too often
-  broke_hold,        ///< ... and it is configured not to be restarted
-  back_off_over,
-  restart,          ///< by hand
-  need_gone,        ///< the instance of a plugin that it needs ended
-  need_closed,      ///< a plugin that it needs has failed, is quarantined or disabled
-  need_open,        ///< none of those that it needs is in the way
-  drained,          ///< its instance has ended
-  reload_overlap,   ///< another build is to take its place, beside the one that runs
-  reload_handover,  ///< another build is to take its place, after the one that runs
-  next_started,     ///< the instance of the other build is ready
-  next_failed,      ///< the other build could not be started
-  allow,            ///< it may run: configured, trusted, and it fits with the others
-  disable,          ///< it may not run: disabled, or not trusted
-  disorder,         ///< it cannot run: there is no manifest, or what it needs is not there
-  host_stops,
+class PluginLife {
+ public:
+  static constexpr int kMaxAbandoned = 4;
+  static constexpr std::size_t kMaxGone = 4096;
+  using Done = std::move_only_function<void(Result<void>)>;
+  struct View {
+    LifeState state = LifeState::known;
+    std::string reason;
+    std::uint64_t restarts = 0;
+    json evidence;  ///< of the last failure; null: there was none
+    PluginInstance instance;
+    int ending = 0;  ///< instances that were replaced and end their calls
+  };
+
+  PluginLife(std::string plugin, RestartPolicy policy, PluginLives& lives);
+  PluginLife(const PluginLife&) = delete;
+  PluginLife& operator=(const PluginLife&) = delete;
+  /// Nobody waits any more, for a reload or for its rest.
+  ~PluginLife();
+
+  // From any thread:
+  [[nodiscard]] const std::string& name() const { return name_; }
+  [[nodiscard]] LiveInstance& place() { return place_; }
+  void keep_line(std::string_view line) { failures_.keep_line(line); }
+  /// By hand. `done`: with the next instance, or why there is none; where a start or a reload runs already, with what
+  /// comes of that.
+  void restart(LiveInstance::Callback done);
+  /// An event activates it; what has subscribed gets it from `since` on.
+  void activate(const Since& since);
+  /// `build` takes the place of what runs. `done`: when it runs, or has failed; also because what it needs is not
+  /// ready. One at a time.
+  void reload(PluginBuild build, bool handover, Done done);
+  /// `instance` ended without being asked to. No caller gets it any more when this returns.
+  void died(const PluginInstance& instance, const Death& death);
+  /// When no start or end of it runs.
+  void when_settled(std::move_only_function<void()> done);
+  [[nodiscard]] View view();
+  /// On the strand; elsewhere it may have changed already.
+  [[nodiscard]] LifeState state() const { return machine_.state(); }
+
+  // On the strand, for PluginLives and for other lives:
+  void handle(LifeEvent event, LifeFacts facts = {}) { machine_.handle(event, std::move(facts)); }
+  void blame(const std::string& reason);
+  void gone(OriginId origin);
+  void reconfigure();
+  void stop_starting();
+  /// Whether it may start has to do with the table of plugins, and with those that it needs.
+  void review();
+  /// disable, allow or disorder, as the table says.
+  void look_at(const PluginSpec& spec);
+  /// A start is refused until then.
+  void hold_until(TimePoint until) { opens_at_ = until; }
+  void look_if_clear() { needs_.look_if_clear(); }
+  void forget_instances() { instances_.forget_all(); }
+  void add_running(std::vector<PluginInstance>& to) const;
+  [[nodiscard]] PluginBuild build() const;
+  /// What it needs must neither start nor end now.
+  [[nodiscard]] bool is_ending() const;
+  [[nodiscard]] TimePoint opens_at() const { return opens_at_; }
+  /// Why it does not run, for people.
+  [[nodiscard]] std::string reason() const;
+
+ private:
+  using Machine = StateMachine<LifeState, LifeEvent, LifeAction, LifeFacts>;
+  void want();
+  void perform(const Machine::Step& step, LifeFacts& facts);
+  void changed(LifeState from, LifeState to);
+  void publish(std::string_view what, const std::string& reason = {}, json more = json::object());
+  void load(bool is_next);
+  void started(bool is_next, const PluginInstances::Outcome& outcome);
+  void broke(const std::string& reason, json details, Error error);
+  void next_failed(LifeFacts facts);
+  void end(LifeHost::End how);
+  void serve(LifeFacts& facts);
+  [[nodiscard]] Error refusal(const LifeFacts& facts) const;
+  void back_off(Duration delay);
+  void answer_reload(Result<void> result);
+  void tell_settled();
+
+  const std::string name_;
+  PluginLives& lives_;
+  LiveInstance place_;
+  PluginFailures failures_;
+  PluginInstances instances_;
+  PluginNeeds needs_;
+  Machine machine_;
+  std::optional<PluginBuild> next_;  ///< of a reload
+  Done reload_done_;
+  std::optional<PluginFailures::Verdict> verdict_;  ///< of a death during a reload, if that fails
+  std::vector<OriginId> gone_;                      ///< while it starts
+  std::vector<std::move_only_function<void()>> when_settled_;
+  TimePoint opens_at_{};  ///< while it, or what it needs, backs off
+  TimerKey timer_ = 0;    ///< of the back-off
 };
-
-enum class LifeAction : std::uint8_t {
-  serve,              ///< its instance has the calls: callers that wait get it
-  withdraw,           ///< no call reaches its instance any more
-  refuse,             ///< callers that wait get an error
-  forgive,            ///< what it was held back for is forgotten
-  gather,             ///< wait for the end of those that need it, start those that it needs
-  load,               ///< load and start its instance
-  load_next,          ///< load and start the instance of the other build
-  drop_next,          ///< what comes of that start is ended, whatever it is
-  stop,               ///< end its instance, after those that need it
-  hand_over,          ///< let its instance end its calls and give its state, then end it
-  replace,            ///< the instance before ends its calls beside the new one
-  adopt,              ///< the other build is the plugin's from now on
-  back_off,           ///< wake it when the back-off is over
-  start_if_wanted,    ///< what is activated by something else than calls starts again by itself
-  retire_dependents,  ///< those that need it are started again after it
-  confirm_reload,     ///< whoever asked for the reload is told that it is done
-  refuse_reload,      ///< whoever asked for the reload is told why it is not
-};
-
-[[nodiscard]] std::string_view name(LifeState state);
-[[nodiscard]] std::string_view name(LifeEvent event);
-[[nodiscard]] std::string_view name(LifeAction action);
-
-using LifeTable = TransitionTable<LifeState, LifeEvent, LifeAction>;
-/// The one table of all plugins.
-[[nodiscard]] const LifeTable& plugin_life();
-
-/// The state in host.plugins: one of the eight words of docs/protocol.md.
-[[nodiscard]] std::string_view shown_as(LifeState state);
-/// True: no start or end runs; the state stays until a new event comes.
-[[nodiscard]] bool is_settled(LifeState state);
-/// True: its instance has the calls.
-[[nodiscard]] bool is_serving(LifeState state);
-/// True: plugins that need it cannot start while it is in this state.
-[[nodiscard]] bool is_in_the_way(LifeState state);
 
 }  // namespace gantry::host

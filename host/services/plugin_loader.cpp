@@ -39,16 +39,12 @@ PluginLoader::PluginLoader(const PluginDeps& deps, PluginBuilds& builds, PluginA
       died_(std::move(died)) {}
 
 LifeHost::Started PluginLoader::start(const LifeHost::Start& start) {
-  try {
-    PluginSpec spec = *start.build.spec;
-    spec.child = spec.child || needs_own_process(spec.name);
-    if (auto kept = builds_.keep(spec); !kept) return {std::unexpected(kept.error())};
-    auto started = spec.child ? start_child(spec, start) : start_inline(spec, start);
-    if (started.instance) audit_.granted(*start.build.spec);
-    return started;
-  } catch (const std::exception& e) {
-    return {fail(ErrorKind::internal, e.what())};
-  }
+  PluginSpec spec = *start.build.spec;
+  spec.child = spec.child || needs_own_process(spec.name);
+  if (auto kept = builds_.keep(spec); !kept) return {std::unexpected(kept.error())};
+  auto started = spec.child ? start_child(spec, start) : start_inline(spec, start);
+  if (started.instance) audit_.granted(*start.build.spec);
+  return started;
 }
 
 PluginBasics PluginLoader::basics_of(const PluginSpec& spec, const LifeHost::Start& start) const {

@@ -7,6 +7,7 @@
 // Never: a start outlives give_up(): the thread of a plugin that does not return is detached.
 #pragma once
 
+#include <cassert>
 #include <filesystem>
 #include <functional>
 #include <gantry/mutex.hpp>
@@ -69,7 +70,13 @@ class PluginLoader {
                ConfigOf config_of, KeepLine keep_line, Died died);
   PluginLoader(const PluginLoader&) = delete;
   PluginLoader& operator=(const PluginLoader&) = delete;
+  /// No start runs.
+  ~PluginLoader() {
+    const Lock lock(mutex_);
+    assert(starting_.empty());
+  }
 
+  /// May throw.
   [[nodiscard]] LifeHost::Started start(const LifeHost::Start& start);
   /// Ends the starts that run; threads inside this process are detached.
   void give_up();

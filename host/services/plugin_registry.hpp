@@ -7,6 +7,7 @@
 // Bounds: kMaxPlugins.
 #pragma once
 
+#include <cassert>
 #include <gantry/mutex.hpp>
 #include <memory>
 #include <string>
@@ -14,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/services/plugin_lives.hpp"
+#include "host/services/life_host.hpp"
 #include "host/services/plugin_table.hpp"
 
 namespace gantry::host {
@@ -27,6 +28,11 @@ class PluginRegistry {
       : table_(std::make_shared<const PluginTable>(std::move(specs))) {}
   PluginRegistry(const PluginRegistry&) = delete;
   PluginRegistry& operator=(const PluginRegistry&) = delete;
+  /// No change runs.
+  ~PluginRegistry() {
+    const Lock lock(mutex_);
+    assert(!changing_);
+  }
 
   [[nodiscard]] PluginTablePtr table() const {
     const Lock lock(mutex_);

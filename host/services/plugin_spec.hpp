@@ -44,7 +44,9 @@ struct PluginSpec {
   [[nodiscard]] std::vector<Grant> grants() const;
   /// True: it runs only when the user has agreed to all that it asks for.
   [[nodiscard]] bool needs_trust() const { return !bundled && !granted; }
-  /// The plugin for PluginRights.
+  /// Something else than a call starts it.
+  [[nodiscard]] bool starts_by_itself() const { return manifest && !manifest->activation.empty(); }
+  /// For PluginRights.
   [[nodiscard]] Principal principal() const;
   /// The grants that it asks for and nobody has agreed to: it does not run before somebody has.
   [[nodiscard]] std::vector<Grant> untrusted() const;

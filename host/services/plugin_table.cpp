@@ -36,33 +36,31 @@ Result<PluginTablePtr> PluginTable::adding(const PluginTable& old, std::vector<P
   std::vector<PluginSpec> specs = old.specs_;
   specs.insert(specs.end(), std::move_iterator(fresh.begin()), std::move_iterator(fresh.end()));
   std::ranges::sort(specs, {}, &PluginSpec::name);
-  for (auto& spec : specs) {
-    if (spec.manifest) spec.failure.clear();
-  }
-  refuse_what_does_not_fit(specs);
-  for (const auto& before : old.specs_) {
-    const auto& now = *std::ranges::lower_bound(specs, before.name, {}, &PluginSpec::name);
-    if (before.failure.empty() && now.enabled && !now.failure.empty())
-      return fail(ErrorKind::unavailable, "plugin " + now.name + " could not run any more: " + now.failure);
-  }
-  return std::make_shared<const PluginTable>(std::move(specs));
+  return fitting(old, std::move(specs), {});
 }
 
 Result<PluginTablePtr> PluginTable::with(const PluginTable& old, PluginSpec next) {
   std::vector<PluginSpec> specs = old.specs_;
-  // Who has a manifest and does not run waits for what it needs: that is looked at anew.
+  const std::string name = next.name;
+  *std::ranges::lower_bound(specs, name, {}, &PluginSpec::name) = std::move(next);
+  return fitting(old, std::move(specs), name);
+}
+
+// Who has a manifest and does not run waits for what it needs: that is looked at anew.
+Result<PluginTablePtr> PluginTable::fitting(const PluginTable& old, std::vector<PluginSpec> specs,
+                                            const std::string& next) {
   for (auto& spec : specs) {
     if (spec.manifest) spec.failure.clear();
   }
-  const std::string name = next.name;
-  *std::ranges::lower_bound(specs, name, {}, &PluginSpec::name) = std::move(next);
   refuse_what_does_not_fit(specs);
-  for (std::size_t i = 0; i < specs.size(); ++i) {
-    if (specs[i].failure.empty()) continue;
-    if (specs[i].name == name)
-      return fail(ErrorKind::unavailable, "plugin " + name + " is out of order: " + specs[i].failure);
-    if (old.specs_[i].failure.empty() && specs[i].enabled)
-      return fail(ErrorKind::unavailable, "plugin " + specs[i].name + " could not run any more: " + specs[i].failure);
+  for (const auto& spec : specs) {
+    if (spec.failure.empty()) continue;
+    if (spec.name == next)
+      return fail(ErrorKind::unavailable, "plugin " + spec.name + " is out of order: " + spec.failure);
+    const auto before = std::ranges::lower_bound(old.specs_, spec.name, {}, &PluginSpec::name);
+    const bool ran = before != old.specs_.end() && before->name == spec.name && before->failure.empty();
+    if (ran && spec.enabled)
+      return fail(ErrorKind::unavailable, "plugin " + spec.name + " could not run any more: " + spec.failure);
   }
   return std::make_shared<const PluginTable>(std::move(specs));
 }

@@ -52,6 +52,10 @@ class PluginTable {
                                                std::vector<Grant> grants);
 
  private:
+  /// Of these plugins. `unavailable`: `next`, or one that ran by the old one, cannot run.
+  [[nodiscard]] static Result<PluginTablePtr> fitting(const PluginTable& old, std::vector<PluginSpec> specs,
+                                                      const std::string& next);
+
   const std::vector<PluginSpec> specs_;
   const PluginGraph graph_;
   std::map<std::string, const PluginSpec*, std::less<>> services_;

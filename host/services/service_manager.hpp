@@ -12,15 +12,13 @@
 #pragma once
 
 #include <functional>
-#include <gantry/mutex.hpp>
-#include <gantry/worker_pool.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "host/services/activation.hpp"
-#include "host/services/plugin_loader.hpp"
+#include "host/services/plugin_runner.hpp"
 
 namespace gantry::host {
 
@@ -42,25 +40,22 @@ struct PluginStatus {
   std::vector<std::string> untrusted;   ///< grants that it asks for and that wait for trust
 };
 
-class ServiceManager final : private LifeHost {
+class ServiceManager {
  public:
   using ConfigOf = PluginLoader::ConfigOf;
   using Method = PluginRegistry::Method;
-  static constexpr Duration kGrace = std::chrono::seconds(5);
   static constexpr Duration kStartTimeout = PluginLoader::kStartTimeout;
-  static constexpr int kMaxAbandoned = PluginLives::kMaxAbandoned;
-  /// The bound for instances of one plugin that reloads have replaced and that finish their calls.
+  static constexpr int kMaxAbandoned = PluginLife::kMaxAbandoned;
+  /// Of one plugin, replaced by reloads, that end their calls.
   static constexpr int kMaxEnding = 4;
-  static constexpr int kMaxBuilds = PluginBuilds::kMaxBuilds;
-  static constexpr std::size_t kMaxPlugins = PluginRegistry::kMaxPlugins;
 
   ServiceManager(std::vector<PluginSpec> specs, PluginDeps deps, ConfigOf config_of);
   ServiceManager(const ServiceManager&) = delete;
   ServiceManager& operator=(const ServiceManager&) = delete;
-  ~ServiceManager() override;
+  ~ServiceManager();
 
   [[nodiscard]] Result<Method> find(std::string_view method) const { return registry_.find(method); }
-  [[nodiscard]] PluginTablePtr table() const override { return registry_.table(); }
+  [[nodiscard]] PluginTablePtr table() const { return registry_.table(); }
   [[nodiscard]] std::vector<std::string> activated_by(std::string_view when) const {
     return registry_.activated_by(when);
   }
@@ -76,7 +71,7 @@ class ServiceManager final : private LifeHost {
   /// same build is started again; else the build that is there now is started. All failures are
   /// forgotten. Blocks as start() does.
   [[nodiscard]] Result<void> restart(const std::string& plugin);
-  [[nodiscard]] std::uint64_t restarts(const std::string& plugin) { return lives_.view(plugin).restarts; }
+  [[nodiscard]] std::uint64_t restarts(const std::string& plugin) { return lives_.at(plugin).view().restarts; }
 
   /// Reads the manifest again and replaces the instance that runs, if there is one, by the present
   /// library, by overlap or handover as the manifests say (either says handover: handover). Calls
@@ -125,46 +120,24 @@ class ServiceManager final : private LifeHost {
   [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt);
 
  private:
-  void prepare(const std::string& plugin, bool first, std::move_only_function<void(Result<void>)> done) override;
-  void start(Start start, std::move_only_function<void(Started)> done) override;
-  void end(const std::string& plugin, PluginInstance instance, End how,
-           std::move_only_function<void(Ended)> done) override;
-  void adopt(const std::string& plugin, const PluginBuild& build) override;
-  [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override;
-  [[nodiscard]] bool is_inline(const PluginInstance& instance) const override;
-  [[nodiscard]] bool is_dead(const PluginInstance& instance) const override;
-  void tell_gone(const PluginInstance& instance, OriginId origin) override;
-  void reconfigure(const std::string& plugin, const PluginInstance& instance) override;
-  void publish(std::string_view what, const std::string& plugin, const std::string& reason, json more) override;
-
   void make_life(const PluginSpec& spec);
+  [[nodiscard]] LifeState state_of(const std::string& plugin) { return lives_.at(plugin).view().state; }
   [[nodiscard]] Result<void> reload_with(PluginBuild next, bool handover);
   /// Blocks until no start or end runs, of this plugin or of one that needs it.
   void wait_settled_with_dependents(const std::string& plugin);
-  [[nodiscard]] Result<void> may_start(const PluginSpec& spec) const;
   [[nodiscard]] Result<void> start_needs(const PluginBuild& build);
-  [[nodiscard]] Result<void> take_rebuilt(const std::string& plugin);
-  void put_in_table(const PluginBuild& build);
   [[nodiscard]] Result<void> has_room_for_another(const std::string& plugin);
   void arm_activation(const std::string& plugin);
-  void run_elsewhere(std::move_only_function<void()> job);
-  void job_ended();
-  [[nodiscard]] static bool stop_together(const std::vector<PluginInstance>& plugins, Duration budget);
+  [[nodiscard]] PluginStatus status_of(const PluginSpec& spec, PluginLife::View view) const;
 
   const PluginDeps deps_;
-  const ConfigOf config_of_;
   PluginRegistry registry_;
   PluginAudit audit_;
   PluginConfinement confinement_;
   PluginBuilds builds_;
   Activations activations_;
-  PluginLoader loader_;  ///< ends of lives may log through it
+  PluginRunner runner_;  ///< stopped before the lives go, and gone after them
   PluginLives lives_;
-  Mutex mutex_{"service manager"};
-  CondVar changed_;
-  std::size_t jobs_ GANTRY_GUARDED_BY(mutex_) = 0;  ///< starts and ends that run or wait
-  /// For starts and ends, none of which waits for another.
-  WorkerPool pool_;
 };
 
 }  // namespace gantry::host

@@ -33,6 +33,7 @@ gantry_add_test(test_host
   sandbox/paths.cpp
   services/activation.cpp
   services/ends.cpp
+  services/plugin_jobs.cpp
   services/plugin_life.cpp
   services/plugin_simulation.cpp
   services/plugin_graph.cpp

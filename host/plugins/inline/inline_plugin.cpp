@@ -203,12 +203,14 @@ void InlinePlugin::drain_events() {
     msg.payload = to_bytes(event.payload);
     const std::int32_t status = hand(msg, {});
     const auto retry = status < 0 ? delivering->backoff.next() : std::nullopt;
+    int tries = 0;
     {
       Lock lock(mutex_);
       if (event_ != delivering) return;  // who abandoned the plugin has made it a dead letter
-      delivering->inside = false;
+      in_event_ = false;
+      tries = event_tries_;
       if (!retry) event_.reset();
-      if (retry) delivering->not_before = timers().now() + *retry;
+      if (retry) event_not_before_ = timers().now() + *retry;
     }
     if (retry) {
       // Its later events wait behind this one; no other plugin does.
@@ -218,8 +220,7 @@ void InlinePlugin::drain_events() {
       });
       return;
     }
-    port().event_over(event, status < 0 ? "its handler failed with status " + std::to_string(status) : "",
-                      delivering->tries);
+    port().event_over(event, status < 0 ? "its handler failed with status " + std::to_string(status) : "", tries);
   }
   end.reset();
   schedule_drain();  // there may be more
@@ -238,10 +239,14 @@ std::shared_ptr<InlinePlugin::Delivering> InlinePlugin::next_event() {
     event = std::make_shared<Delivering>(std::move(*next), Backoff(kEventRetries));
   }
   Lock lock(mutex_);
-  event_ = event;
-  if (timers().now() < event->not_before) return nullptr;
-  event->inside = true;
-  ++event->tries;
+  if (event_ != event) {
+    event_ = event;
+    event_tries_ = 0;
+    event_not_before_ = {};
+  }
+  if (timers().now() < event_not_before_) return nullptr;
+  in_event_ = true;
+  ++event_tries_;
   return event;
 }
 
@@ -249,16 +254,18 @@ std::shared_ptr<InlinePlugin::Delivering> InlinePlugin::next_event() {
 void InlinePlugin::dead_letter_event() {
   std::shared_ptr<Delivering> last;
   bool inside = false;
+  int tries = 0;
   {
     Lock lock(mutex_);
     last = std::exchange(event_, nullptr);
-    inside = last && last->inside;
+    inside = in_event_;
+    tries = event_tries_;
   }
   if (!last) return;
   if (inside) port().end_events();  // whoever hangs in it does so without a permit
   port().event_over(last->event,
                     inside ? "its handler did not return" : "it was stopped before its handler was given it again",
-                    last->tries);
+                    tries);
 }
 
 bool InlinePlugin::stop(Duration budget) {

@@ -72,9 +72,6 @@ class InlinePlugin final : public Plugin {
     Delivering(Event what, Backoff between) : event(std::move(what)), backoff(between) {}
     const Event event;
     Backoff backoff;  ///< serial
-    int tries = 0;    ///< guarded by the plugin's mutex_, as the next members
-    TimePoint not_before{};
-    bool inside = false;  ///< its handler has the event now
   };
   /// Held while the plugin's code is called, by its strand.
   class Inside {
@@ -142,7 +139,10 @@ class InlinePlugin final : public Plugin {
   CondVar stop_over_;
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
-  std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has the event, or will have it again
+  std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has it, or will again
+  bool in_event_ GANTRY_GUARDED_BY(mutex_) = false;              ///< ... has it now
+  int event_tries_ GANTRY_GUARDED_BY(mutex_) = 0;
+  TimePoint event_not_before_ GANTRY_GUARDED_BY(mutex_){};
 };
 
 }  // namespace gantry::host

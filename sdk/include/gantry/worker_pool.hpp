@@ -24,6 +24,7 @@
 #include <gantry/channel/oneshot.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/result.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -86,8 +87,20 @@ class WorkerPool {
     const Lock lock(mutex_);
     if (max_threads_ > 1) --max_threads_;
   }
-  /// Takes no more jobs and waits for those that run. False: a job still ran at `until`; the pool
-  /// must then not be destroyed.
+  /// False: a job ran or waited at `until`. Not from a job.
+  [[nodiscard]] bool block_until_idle(std::optional<std::chrono::steady_clock::time_point> until = std::nullopt) {
+    const Lock lock(mutex_);
+    while (!is_idle()) {
+      if (!until) {
+        ended_.wait(mutex_);
+      } else if (!ended_.wait_until(mutex_, *until)) {
+        return is_idle();
+      }
+    }
+    return true;
+  }
+  /// Takes no more jobs and waits for those that run. False: one still ran at `until`; the pool must then not be
+  /// destroyed.
   bool stop(std::chrono::steady_clock::time_point until = std::chrono::steady_clock::time_point::max()) {
     std::vector<std::thread> threads;
     std::deque<Job> dropped;
@@ -114,7 +127,8 @@ class WorkerPool {
   }
 
  private:
-  /// False: the system gives no thread; the pool goes on with those that it has.
+  [[nodiscard]] bool is_idle() const GANTRY_REQUIRES(mutex_) { return queue_.empty() && idle_ == live_; }
+  /// False: the system refused; those that are there go on.
   [[nodiscard]] bool start_thread() GANTRY_REQUIRES(mutex_) {
     try {
       threads_.emplace_back([this] { serve(); });
@@ -148,6 +162,7 @@ class WorkerPool {
     const Lock lock(mutex_);
     while (queue_.empty() && !stopping_) {
       ++idle_;
+      if (is_idle()) ended_.notify_all();
       changed_.wait(mutex_);
       --idle_;
       if (waking_ != 0) --waking_;
@@ -167,7 +182,7 @@ class WorkerPool {
   const std::function<void(std::string_view)> on_unhandled_exception_;
   Mutex mutex_{"worker pool"};
   CondVar changed_;
-  CondVar ended_;
+  CondVar ended_;  ///< a thread, or all jobs
   std::size_t max_threads_ GANTRY_GUARDED_BY(mutex_);
   std::deque<Job> queue_ GANTRY_GUARDED_BY(mutex_);
   std::atomic<std::size_t> queued_{0};  ///< the number of queued jobs, for threads that only look

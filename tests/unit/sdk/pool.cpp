@@ -80,6 +80,22 @@ TEST_CASE("pool: a job that throws is told, and its thread goes on") {
   REQUIRE(told == std::vector<std::string>{"broken", "an exception of unknown type"});
 }
 
+TEST_CASE("pool: it is idle when no job runs or waits, and not before what the last one held is gone") {
+  WorkerPool pool(2, 10, [](std::string_view) {});
+  REQUIRE(pool.block_until_idle());
+  Gate gate;
+  std::atomic<bool> gone{false};
+  struct Held {
+    std::atomic<bool>& gone;
+    ~Held() { gone = true; }
+  };
+  REQUIRE(pool.spawn([&gate, held = std::make_unique<Held>(gone)] { gate.pass(); }));
+  REQUIRE_FALSE(pool.block_until_idle(TimePoint{}));
+  gate.open = true;
+  REQUIRE(pool.block_until_idle());
+  REQUIRE(gone);
+}
+
 TEST_CASE("pool: when it stops, answers of queued jobs close, also one that a running job waits for") {
   Gate gate;
   WorkerPool pool(1, 10, [](std::string_view) {});

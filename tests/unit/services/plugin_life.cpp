@@ -10,7 +10,7 @@
 #include <sstream>
 #include <tuple>
 
-#include "host/services/plugin_life.hpp"
+#include "host/services/life_table.hpp"
 #include "tests/folders.hpp"
 
 using namespace gantry;

@@ -116,7 +116,7 @@ class Simulation final : public LifeHost {
     say("starting " + plugin);
     REQUIRE_FALSE(stops_);
     for (const auto& need : start.build.table->graph().needs_of(plugin)) {
-      if (!is_serving(lives_.state(need))) FAIL(plugin + " starts before " + need);
+      if (!is_serving(state_of(need))) FAIL(plugin + " starts before " + need);
     }
     if (!start.is_next) require_ended_dependents(plugin);
     auto instance = std::make_shared<SimInstance>();
@@ -148,6 +148,12 @@ class Simulation final : public LifeHost {
           FAIL(plugin + " ends before " + other->plugin);
       }
     }
+    // Once the host stops, what runs is ended by whoever stops it, in the order of running().
+    if (stops_ && sim->served && how != End::replaced) {
+      for (const auto& other : instances_) {
+        if (!other->ended && needs(other, plugin)) FAIL(plugin + " ends before " + other->plugin);
+      }
+    }
     later("end " + plugin, [sim, done = std::move(done), this]() mutable {
       sim->ended = true;
       done({nullptr, pick(0, 20) == 0});
@@ -155,9 +161,6 @@ class Simulation final : public LifeHost {
   }
   void adopt(const std::string& plugin, const PluginBuild& build) override {
     if (build.spec != PluginTable::share(table_, plugin)) table_ = build.table;
-  }
-  [[nodiscard]] bool starts_by_itself(const PluginSpec& spec) const override {
-    return !spec.manifest->activation.empty();
   }
   [[nodiscard]] bool is_inline(const PluginInstance& /*instance*/) const override { return is_inline_; }
   [[nodiscard]] bool is_dead(const PluginInstance& instance) const override { return of(instance)->dead; }
@@ -174,12 +177,13 @@ class Simulation final : public LifeHost {
     if (dice < 2 || dice > 4) return;
     const auto instance = any_instance();
     if (!instance) return;
-    if (dice == 2) lives_.activate(instance->plugin, {});  // its `want` comes before the death
+    if (dice == 2) lives_.at(instance->plugin).activate({});  // its `want` comes before the death
     die(instance);
     call(instance->plugin);
   }
 
  private:
+  [[nodiscard]] LifeState state_of(const std::string& plugin) const { return lives_.at(plugin).state(); }
   struct Job {
     std::string what;
     std::move_only_function<void()> run;
@@ -215,10 +219,10 @@ class Simulation final : public LifeHost {
   /// What is shown of a plugin that does not run fits with what it needs.
   void require_right_reasons() {
     for (const auto& plugin : names_) {
-      const LifeState state = lives_.state(plugin);
+      const LifeState state = state_of(plugin);
       if (state != LifeState::known && state != LifeState::blocked) continue;
       const bool blocked = std::ranges::any_of(table_->graph().needs_of(plugin),
-                                               [&](const auto& need) { return is_in_the_way(lives_.state(need)); });
+                                               [&](const auto& need) { return is_in_the_way(state_of(need)); });
       if (blocked != (state == LifeState::blocked))
         FAIL(plugin << " is " << name(state) << ", its needs say otherwise");
     }
@@ -238,7 +242,7 @@ class Simulation final : public LifeHost {
     instance->ended = true;
     instance->dead = true;
     is_inline_ = pick(0, 9) == 0;
-    lives_.died(instance->plugin, handle(instance), Death{.reason = "it was killed"});
+    lives_.at(instance->plugin).died(handle(instance), Death{.reason = "it was killed"});
     is_inline_ = false;
     REQUIRE(lives_.instance(instance->plugin)->peek() != handle(instance));
   }
@@ -256,7 +260,7 @@ class Simulation final : public LifeHost {
   }
   void restart(const std::string& plugin) {
     ++open_calls_;
-    lives_.restart(plugin, [this](const Result<PluginInstance>& /*next*/) { --open_calls_; });
+    lives_.at(plugin).restart([this](const Result<PluginInstance>& /*next*/) { --open_calls_; });
   }
   void reload() {
     const std::string plugin = any_plugin();
@@ -268,11 +272,11 @@ class Simulation final : public LifeHost {
     auto with = PluginTable::with(*table_, std::move(next));
     if (!with) return;
     reloading_ = true;
-    lives_.reload(plugin, {*with, PluginTable::share(*with, plugin)}, pick(0, 1) == 0,
-                  [this](const Result<void>& done) {
-                    say(done ? "reloaded" : "not reloaded: " + done.error().message);
-                    REQUIRE(std::exchange(reloading_, false));
-                  });
+    lives_.at(plugin).reload({*with, PluginTable::share(*with, plugin)}, pick(0, 1) == 0,
+                             [this](const Result<void>& done) {
+                               say(done ? "reloaded" : "not reloaded: " + done.error().message);
+                               REQUIRE(std::exchange(reloading_, false));
+                             });
   }
   void change_trust() {
     if (reloading_) return;
@@ -315,7 +319,7 @@ class Simulation final : public LifeHost {
   }
   void check() {
     for (const auto& plugin : names_) {
-      const LifeState state = lives_.state(plugin);
+      const LifeState state = state_of(plugin);
       const auto served = lives_.instance(plugin)->peek();
       // An instance that none calls any more is either ending, or about to.
       std::size_t idle = 0;
@@ -337,8 +341,8 @@ class Simulation final : public LifeHost {
     if (pick(0, 1) == 0) {
       run_all_jobs();
       for (const auto& plugin : names_) {
-        INFO(plugin + " is " + std::string(name(lives_.state(plugin))));
-        REQUIRE(is_settled(lives_.state(plugin)));
+        INFO(plugin + " is " + std::string(name(state_of(plugin))));
+        REQUIRE(is_settled(state_of(plugin)));
       }
       require_right_reasons();
       REQUIRE(open_calls_ == 0);

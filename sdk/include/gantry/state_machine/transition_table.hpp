@@ -36,6 +36,10 @@ class TransitionTable {
       table_.put(state_, event, std::move(out));
       return *this;
     }
+    Rows& on(std::initializer_list<Event> events, State to, const std::vector<Action>& actions = {}) {
+      for (const Event event : events) on(event, to, actions);
+      return *this;
+    }
     Rows& ignore(std::initializer_list<Event> events) { return answer(events, TransitionKind::ignored); }
     Rows& postpone(std::initializer_list<Event> events) { return answer(events, TransitionKind::postponed); }
     /// Every pair that has no answer yet cannot come.
