@@ -21,7 +21,7 @@
 
 #if !defined(NDEBUG)
 // A test that counts locks defines this function, and exports it to the plugins that it loads.
-extern "C" __attribute__((weak)) void gantry_test_lock_taken(const char* name) noexcept;
+extern "C" __attribute__((weak, visibility("default"))) void gantry_test_lock_taken(const char* name) noexcept;
 #endif
 
 namespace gantry::detail {

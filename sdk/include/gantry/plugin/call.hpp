@@ -76,6 +76,7 @@ class Call {
   /// Duplicates of these descriptors go with the answer, unless that is an error.
   void attach(Descriptors descriptors) {
     Lock lock(state_->mutex);
+    state_->attaches.store(true, std::memory_order_relaxed);
     state_->attached = std::move(descriptors);
   }
   /// Options for calls that this call leads to: its deadline and its trace.

@@ -91,7 +91,8 @@ struct CallState : std::enable_shared_from_this<CallState> {
   std::list<std::string> outbox GANTRY_GUARDED_BY(mutex);  // most calls need none
   std::size_t outbox_bytes GANTRY_GUARDED_BY(mutex) = 0;
   std::optional<Answer> answer GANTRY_GUARDED_BY(mutex);
-  bool answered GANTRY_GUARDED_BY(mutex) = false;
+  std::atomic<bool> answered{false};  ///< of a stream: changed under mutex
+  std::atomic<bool> attaches{false};  ///< descriptors go with the answer
   bool refused GANTRY_GUARDED_BY(mutex) = false;
   Descriptors attached GANTRY_GUARDED_BY(mutex);  ///< go with the answer
   CondVar room;                                   ///< signalled when the outbox has room, or will not have any more
@@ -173,6 +174,10 @@ struct CallState : std::enable_shared_from_this<CallState> {
   }
 
   void finish(std::int32_t status, std::string payload) {
+    if (!stream && !attaches.load(std::memory_order_relaxed)) {  // nothing goes before the answer, or with it
+      if (!answered.exchange(true)) send_response(status, payload, {});
+      return;
+    }
     Lock lock(mutex);
     if (answered || answer) return;
     if (outbox.empty() || status != 0 || cancelled.load(std::memory_order_relaxed)) {
@@ -200,10 +205,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   /// The Call was dropped unanswered. A plugin that is stopping may do so: then the error is
   /// `plugin_died`.
   void finish_dropped() {
-    {
-      const Lock lock(mutex);
-      if (answered || answer) return;
-    }
+    if (answered.load()) return;
     const bool stops = stopping.load(std::memory_order_relaxed);
     finish(static_cast<std::int32_t>(stops ? ErrorKind::plugin_died : ErrorKind::internal),
            R"({"message":")" + method +
@@ -240,6 +242,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
     return host.raw()->send(host.raw()->ctx, &msg);
   }
   inline void send_answer(std::int32_t status, const std::string& payload) GANTRY_REQUIRES(mutex);
+  inline void send_response(std::int32_t status, const std::string& payload, const Descriptors& with);
   inline void leave_soon();
 };
 
@@ -324,12 +327,16 @@ inline CallTable::~CallTable() {
 }
 
 inline void CallState::send_answer(std::int32_t status, const std::string& payload) {
-  answered = true;
+  if (answered.exchange(true)) return;
+  if (status != 0) attached.clear();
+  send_response(status, payload, std::exchange(attached, {}));
+}
+
+inline void CallState::send_response(std::int32_t status, const std::string& payload, const Descriptors& with) {
   auto msg = make_msg(GANTRY_RESPONSE, id);
   msg.status = status;
   msg.payload = to_bytes(payload);
-  if (status != 0) attached.clear();
-  (void)send_msg(host.raw(), host.descriptors(), msg, std::exchange(attached, {}));
+  (void)send_msg(host.raw(), host.descriptors(), msg, with);
   leave_soon();
 }
 
