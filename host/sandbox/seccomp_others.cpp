@@ -9,7 +9,6 @@
 // but the first. Processes that this one starts have numbers of their own, and may name themselves by 0 only.
 #include <linux/audit.h>
 #include <linux/filter.h>
-#include <linux/ioprio.h>
 #include <linux/seccomp.h>
 #include <seccomp.h>
 #include <sys/prctl.h>
@@ -30,6 +29,8 @@ namespace gantry::host {
 
 namespace {
 
+constexpr unsigned kIoprioWhoProcess = 1;  // of linux/ioprio.h, which newer kernels have in C alone
+
 static_assert(std::endian::native == std::endian::little);
 
 struct Named {
@@ -45,7 +46,7 @@ constexpr std::array kNamed{Named{SYS_prlimit64, 0, {}},
                             Named{SYS_migrate_pages, 0, {}},
                             Named{SYS_move_pages, 0, {}},
                             Named{SYS_setpriority, 1, PRIO_PROCESS},
-                            Named{SYS_ioprio_set, 1, IOPRIO_WHO_PROCESS}};
+                            Named{SYS_ioprio_set, 1, kIoprioWhoProcess}};
 
 [[nodiscard]] sock_filter load(std::size_t offset) {
   return BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<unsigned>(offset));

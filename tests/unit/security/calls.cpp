@@ -3,7 +3,6 @@
 // What a confined process may not do to others by a system call, also where the kernel's Landlock is an older one. Each
 // test confines a process of its own.
 #include <fcntl.h>
-#include <linux/ioprio.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/msg.h>
@@ -26,6 +25,8 @@ using namespace gantry::host;
 using namespace gantry::host::test;
 
 namespace {
+
+constexpr int kIoprioWhoProcess = 1;  // of linux/ioprio.h, which newer kernels have in C alone
 
 /// What `body` returns in a process that is confined so, which has no more of Landlock than that version of it.
 template <class F>
@@ -89,7 +90,7 @@ struct Other {
           error(::syscall(SYS_sched_setparam, pid, &normal)),
           error(::syscall(SYS_sched_setattr, pid, &attributes, 0)),
           error(::syscall(SYS_setpriority, PRIO_PROCESS, pid, 0)),
-          error(::syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, pid, kBestEffort))};
+          error(::syscall(SYS_ioprio_set, kIoprioWhoProcess, pid, kBestEffort))};
 }
 
 }  // namespace
