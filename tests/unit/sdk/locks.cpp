@@ -11,6 +11,7 @@
 #include "tests/unit/support/threads.hpp"
 
 using namespace gantry;
+using core_test::eventually;
 using core_test::rounds;
 using namespace std::chrono_literals;
 
@@ -27,13 +28,13 @@ TEST_CASE("mutex: counts holds and waits under its name") {
   std::uint64_t holds = 1;
   for (const auto until = std::chrono::steady_clock::now() + 20s; mutex.counts().waits == 0;) {
     if (std::chrono::steady_clock::now() > until) FAIL("no wait was counted");
-    std::atomic<bool> about{false};
+    std::latch about(1);
     mutex.lock();
     std::thread other([&] {
-      about = true;
+      about.count_down();
       const Lock lock(mutex);
     });
-    while (!about) std::this_thread::yield();
+    about.wait();
     std::this_thread::yield();
     mutex.unlock();
     other.join();
@@ -117,7 +118,8 @@ TEST_CASE("lock_both: transfers in opposite directions never deadlock, and the s
   one.join();
   two.join();
   transfer(a, a, 7);
-  REQUIRE((a.balance == 1000 && b.balance == 1000));
+  REQUIRE(a.balance == 1000);
+  REQUIRE(b.balance == 1000);
 }
 
 TEST_CASE("guarded: closures alone touch the value, return what they compute, and an exception leaves it usable") {
@@ -149,11 +151,10 @@ TEST_CASE("guarded: closures alone touch the value, return what they compute, an
 TEST_CASE("shared: readers read together, a writer is alone, and an exception gives the lock back") {
   Shared<std::pair<int, int>> pair("pair", 0, 0);
   // Two readers inside at once, each waiting for the other: with one at a time this would never end.
-  std::atomic<int> inside{0};
+  std::latch both(2);
   const auto meet = [&] {
     pair.read([&](const auto&) {
-      ++inside;
-      while (inside != 2) std::this_thread::yield();
+      both.arrive_and_wait();
       return 0;
     });
   };
@@ -192,14 +193,11 @@ TEST_CASE("shared: readers read together, a writer is alone, and an exception gi
 namespace {
 /// A closure's part: says that it is in, and stays until it is let go.
 struct Stay {
-  std::atomic<bool> in{false};
-  std::atomic<bool> go{false};
+  std::latch in{1};
+  std::latch go{1};
   void operator()() {
-    in = true;
-    while (!go) std::this_thread::yield();
-  }
-  void wait_until_in() const {
-    while (!in) std::this_thread::yield();
+    in.count_down();
+    go.wait();
   }
 };
 }  // namespace
@@ -213,14 +211,14 @@ TEST_CASE("shared: readers that come while a writer waits go after it, so that r
       return 0;
     });
   });
-  first.wait_until_in();
+  first.in.wait();
   std::thread writer([&] { value.write([](int& v) { v = 1; }); });
-  while (value.counts().waits != 1) std::this_thread::yield();  // who waits is counted before it sleeps
+  eventually("the writer", [&] { return value.counts().waits == 1; });  // who waits is counted before it sleeps
   std::atomic<int> seen{-1};
   std::thread late([&] { seen = value.read([](int v) { return v; }); });
-  while (value.counts().waits != 2 && seen == -1) std::this_thread::yield();
+  eventually("the late reader", [&] { return value.counts().waits == 2 || seen != -1; });
   const bool passed = seen != -1;
-  first.go = true;
+  first.go.count_down();
   for (auto* const thread : {&reader, &writer, &late}) thread->join();
   REQUIRE(!passed);
   REQUIRE(seen == 1);
@@ -236,19 +234,19 @@ TEST_CASE("shared: readers that wait for a writer go before the next one, so tha
         v = 1;
       });
     });
-    first.wait_until_in();
-    std::atomic<bool> about{false};
+    first.in.wait();
+    std::latch about(1);
     std::thread next([&] {
-      about = true;
+      about.count_down();
       value.write([](int& v) { v = 2; });
     });
-    while (!about) std::this_thread::yield();
+    about.wait();
     std::vector<std::thread> readers;
     std::atomic<int> wrong{0};
     for (int t = 0; t < 2; ++t)
       readers.emplace_back([&] { wrong += value.read([](int v) { return v; }) == 1 ? 0 : 1; });
-    while (value.counts().waits != 2) std::this_thread::yield();  // the readers; a writer is counted once it is in
-    first.go = true;
+    eventually("the readers", [&] { return value.counts().waits == 2; });  // a writer is counted once it is in
+    first.go.count_down();
     for (auto& thread : readers) thread.join();
     writer.join();
     next.join();
@@ -285,7 +283,8 @@ TEST_CASE("snapshot: a reader that was moved from and the one it became both see
   REQUIRE(moved.get() == "one");
   REQUIRE(reader.get() == "one");  // NOLINT(bugprone-use-after-move): it is as if released
   snapshot.publish("two");
-  REQUIRE((moved.get() == "two" && reader.get() == "two"));
+  REQUIRE(moved.get() == "two");
+  REQUIRE(reader.get() == "two");
 }
 
 TEST_CASE("snapshot: updates from many threads are all there, and no reader ever goes back") {

@@ -30,7 +30,8 @@ TEST_CASE("sharded_map: each operation on a key is one step, and the bound is ex
   REQUIRE(*map.insert_or_assign(4, "four"));
   std::size_t seen = 0;
   map.for_each([&](int, const std::string&) { ++seen; });
-  REQUIRE((seen == 3 && map.size() == 3));
+  REQUIRE(seen == 3);
+  REQUIRE(map.size() == 3);
   map.clear();
   REQUIRE(map.size() == 0);
   REQUIRE(*map.insert_or_assign(9, "nine"));
@@ -50,7 +51,8 @@ TEST_CASE("sharded_map: many writers lose no update") {
   for (auto& thread : threads) thread.join();
   std::uint64_t sum = 0;
   map.for_each([&](auto, auto v) { sum += v; });
-  REQUIRE((sum == 16'000 && map.size() == 100));
+  REQUIRE(sum == 16'000);
+  REQUIRE(map.size() == 100);
 }
 
 TEST_CASE("sharded_map: many writers of different keys fill it exactly to its bound") {
@@ -68,7 +70,9 @@ TEST_CASE("sharded_map: many writers of different keys fill it exactly to its bo
     for (auto& thread : threads) thread.join();
     std::size_t there = 0;
     map.for_each([&](int, int) { ++there; });
-    REQUIRE((inserted == 500 && there == 500 && map.size() == 500));
+    REQUIRE(inserted == 500);
+    REQUIRE(there == 500);
+    REQUIRE(map.size() == 500);
   }
 }
 
