@@ -5,3 +5,4 @@
 #include <gantry/testing.hpp>
 
 #include "cmake/pch.hpp"
+#include "tests/printers.hpp"

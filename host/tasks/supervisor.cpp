@@ -289,6 +289,18 @@ TaskSupervisor::Counts TaskSupervisor::counts() const {
   return Counts{max_running_, running_, queue_.size(), abandoned_};
 }
 
+bool TaskSupervisor::block_until_idle(std::optional<TimePoint> until) {
+  const Lock lock(mutex_);
+  while (running_ + leaving_ + queue_.size() != 0) {
+    if (!until) {
+      changed_.wait(mutex_);
+    } else if (!changed_.wait_until(mutex_, *until)) {
+      return running_ + leaving_ + queue_.size() == 0;
+    }
+  }
+  return true;
+}
+
 // One timer, and only while there is something to clean up: an idle host does not wake.
 void TaskSupervisor::schedule_cleanup() {
   const Lock lock(mutex_);

@@ -77,7 +77,10 @@ class TaskSupervisor {
     std::size_t limit, running, waiting, abandoned;
   };
   [[nodiscard]] Counts counts() const;
-  /// True: all jobs have ended in time, and none is abandoned.
+  /// Until no job runs or waits for its place, and each end has been told. What backs off, or was abandoned, is not
+  /// waited for. False: it is past `until`. Any thread, but no job.
+  [[nodiscard]] bool block_until_idle(std::optional<TimePoint> until = std::nullopt);
+  /// True: everything has ended in time, and nothing is abandoned.
   bool stop(Duration budget);
 
  private:

@@ -14,7 +14,8 @@ namespace {
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
-/// A sandbox whose `gantry` is the installed one, and a shell that has it in its PATH.
+/// A sandbox whose `gantry` is the installed one, and a shell that has it in its PATH. What the shell compiles comes
+/// from ccache when the same source was compiled against the same sdk before, in whatever folder.
 struct Author : Sandbox {
   Author() {
     REQUIRE(shell("cmake --install " + gantry::folders::build() + " --prefix " + prefix().string()).code == 0);
@@ -24,7 +25,12 @@ struct Author : Sandbox {
   [[nodiscard]] fs::path project() const { return dir() / "project"; }
 
   Ran shell(const std::string& line) {
-    write("line.sh", "export PATH=" + prefix().string() + "/bin:$PATH\nset -e\ncd " + dir().string() + "\n" + line);
+    write("line.sh", "export PATH=" + prefix().string() +
+                         "/bin:$PATH\n"
+                         "if command -v ccache >/dev/null; then\n"
+                         "  export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache\n"
+                         "  export CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=" +
+                         dir().string() + "\nfi\nset -e\ncd " + dir().string() + "\n" + line);
     const auto command = "sh " + (dir() / "line.sh").string() + " > " + (dir() / "shell.out").string() + " 2>&1";
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : 128, read("shell.out"), {}};
@@ -62,7 +68,10 @@ TEST_CASE("author: a plugin is begun and built and tested and called and changed
   const auto list = a.run({"plugin", "list"}).out;
   INFO(list);
   REQUIRE(std::regex_search(list, std::regex("word-count +0\\.1\\.0 +ready +child")));
-  for (const char* bundled : {"ai ", "lsp ", "project_state "}) REQUIRE(has(list, bundled));
+  for (const char* bundled : {"ai ", "lsp ", "project_state "}) {
+    CAPTURE(bundled);
+    REQUIRE(has(list, bundled));
+  }
 
   a.change("project/src/word-count.cpp", "params.who + \"!\"", "params.who + \"?\"");
   a.change("project/src/word-count.cpp", "0.1.0", "0.2.0");

@@ -73,6 +73,7 @@ TEST_CASE("commands: call sends the members of its params in the order in which 
   Impostor host(box);
   for (const auto& words : std::vector<std::vector<std::string>>{{R"({"z":{"y":1,"x":2},"a":[{"d":3,"c":4}]})"},
                                                                  {R"(z:={"y":1,"x":2})", R"(a:=[{"d":3,"c":4}])"}}) {
+    CAPTURE(words);
     std::vector<std::string> all{"call", "a.b"};
     all.insert(all.end(), words.begin(), words.end());
     const pid_t client = box.spawn(all, box.dir() / "out.txt", box.dir() / "err.txt");

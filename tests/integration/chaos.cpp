@@ -210,14 +210,11 @@ class Chaos {
  private:
   template <class F>
   void wait_for(const char* what, F&& condition) {
-    const auto until = std::chrono::steady_clock::now() + kTimeout;
-    while (!condition()) {
-      if (std::chrono::steady_clock::now() < until) continue;
-      const auto now = footprint_of(host_);
-      INFO(told() << now.descriptors << " descriptors, " << now.threads << " threads");
-      for (const auto& plugin : call("host.plugins")) UNSCOPED_INFO(dump_json(plugin));
-      FAIL("waited in vain for " << what);
-    }
+    if (gantry::test::polled(condition)) return;
+    const auto now = footprint_of(host_);
+    INFO(told() << now.descriptors << " descriptors, " << now.threads << " threads");
+    for (const auto& plugin : call("host.plugins")) UNSCOPED_INFO(dump_json(plugin));
+    FAIL("waited in vain for " << what);
   }
   [[nodiscard]] json call(const std::string& method) {
     auto answer = box_.connect().call(method, json::object(), kTimeout);

@@ -19,6 +19,7 @@ TEST_CASE("commands: wrong usage is exit 2, a wrong call exit 1 with the error o
   (void)box.serve();
   for (const auto& words : std::vector<std::vector<std::string>>{
            {"nonsense"}, {}, {"call"}, {"events", "--since", "x"}, {"call", "a.b", "--timeout", "-1"}}) {
+    CAPTURE(words);
     const auto ran = box.run(words);
     REQUIRE(ran.code == 2);
     require_civil(ran);
@@ -61,13 +62,16 @@ TEST_CASE("commands: call tells people on a terminal what went wrong in lines, a
   (void)box.serve();
   const auto on_terminal = [&](const std::vector<std::string>& words) {
     const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
-    REQUIRE((terminal >= 0 && ::grantpt(terminal) == 0 && ::unlockpt(terminal) == 0));
+    REQUIRE(terminal >= 0);
+    REQUIRE(::grantpt(terminal) == 0);
+    REQUIRE(::unlockpt(terminal) == 0);
     const fs::path other = ::ptsname(terminal);
     const int held = ::open(other.c_str(), O_RDWR | O_NOCTTY | O_CLOEXEC);
     const pid_t pid = box.spawn(words, other, other);
     int status = 0;
     ::waitpid(pid, &status, 0);
-    REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 1));
+    REQUIRE(WIFEXITED(status));
+    REQUIRE(WEXITSTATUS(status) == 1);
     std::array<char, 4096> bytes{};
     const ssize_t got = ::read(terminal, bytes.data(), bytes.size());
     ::close(held);
@@ -295,10 +299,12 @@ TEST_CASE("commands: whoever looks at the host's terminal and stands still does 
   REQUIRE(::write(out.writer(), filler.data(), filler.size()) == static_cast<ssize_t>(filler.size()));
   const pid_t pid = box.spawn({"serve"}, "", box.dir() / "serve.err", -1, out.writer());
   std::optional<Client> client;
-  while (!client) {
+  eventually("the host to listen", [&] {
     if (auto connected = Client::connect(box.socket())) client.emplace(std::move(*connected));
-  }
+    return client.has_value();
+  });
   for (int i = 0; i < 64; ++i) {  // each is told on the terminal
+    CAPTURE(i);
     const auto folder = box.work() / std::string(200, 'a') / std::string(200, 'b') / std::to_string(i);
     fs::create_directories(folder);
     REQUIRE(client->call("host.hello", {{"client", "test"}, {"workspace", folder.string()}}, std::chrono::seconds(20)));
@@ -312,8 +318,7 @@ TEST_CASE("commands: serve says of each value where it comes from") {
   box.write("g.toml", "[async]\nmax_background_tasks = 5\n");
   (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
   const auto has = [&](const std::string& line) { return box.read("serve.out").find(line) != std::string::npos; };
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!has("plugins\n") && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+  box.wait_for_text("serve.out", "plugins\n");
   INFO(box.read("serve.out"));
   REQUIRE(has("max_background_tasks = 5  # " + (box.dir() / "g.toml").string() + ":2\n"));
   REQUIRE(has("workspaces = [\"" + box.work().string() + "\"]  # --workspace\n"));
@@ -347,11 +352,7 @@ TEST_CASE("commands: gantry events --dead shows what a plugin could not take, an
   REQUIRE(box.run({"call", "faulty.attempts", "key=a"}).code == 0);
   REQUIRE(box.run({"events", "--dead"}).out.empty());
   REQUIRE(box.run({"call", "events.publish", "topic=to_faulty.a", R"(payload:={"failures":100})"}).code == 0);
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (box.read("state/gantry.log").find("is a dead letter") == std::string::npos) {
-    if (std::chrono::steady_clock::now() > until) FAIL("no dead letter in the log");
-    std::this_thread::yield();
-  }
+  box.wait_for_text("state/gantry.log", "is a dead letter");
   const auto dead = box.run({"events", "--dead"});
   REQUIRE(dead.code == 0);
   REQUIRE(dead.out.find("to_faulty.a: plugin faulty failed 3 times") != std::string::npos);

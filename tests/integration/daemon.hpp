@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "host/cli/client.hpp"
+#include "tests/eventually.hpp"
 #include "tests/folders.hpp"
 #include "tests/process_stat.hpp"
 
@@ -27,16 +28,14 @@ namespace gantry::host::test {
 
 namespace fs = std::filesystem;
 
-/// How long a test waits for an expected event.
-constexpr auto kTimeout = std::chrono::seconds(60);
+using gantry::test::eventually;
+/// How long a test waits for what has to come.
+constexpr auto kTimeout = gantry::test::kPatience;
 
+/// Another name of eventually().
 template <class F>
 void wait_for(const std::string& what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + kTimeout;
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
-    std::this_thread::yield();
-  }
+  eventually(what, std::forward<F>(condition));
 }
 
 /// The result of a finished command.
@@ -79,6 +78,10 @@ class Sandbox {
     std::ifstream in(dir_ / file);
     return {std::istreambuf_iterator<char>(in), {}};
   }
+  /// Until `text` is in the file.
+  void wait_for_text(const fs::path& file, const std::string& text) const {
+    eventually(text + " in " + file.string(), [&] { return read(file).find(text) != std::string::npos; });
+  }
 
   /// Runs `gantry WORDS...` to its end.
   [[nodiscard]] Ran run(const std::vector<std::string>& words) {
@@ -93,19 +96,21 @@ class Sandbox {
     ran.err = read("err.txt");
     return ran;
   }
+  /// Starts `gantry WORDS...`, for wait(); its output is in NAME.out and NAME.err. It ends with this sandbox.
+  pid_t start(const std::vector<std::string>& words, const std::string& name) {
+    started_.push_back(spawn(words, dir_ / (name + ".out"), dir_ / (name + ".err")));
+    return started_.back();
+  }
   /// Starts `gantry serve WORDS...` and waits until it listens.
   pid_t serve(std::vector<std::string> words = {}) {
     words.insert(words.begin(), "serve");
-    const pid_t pid = spawn(words, dir_ / "serve.out", dir_ / "serve.err");
-    started_.push_back(pid);
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (!Client::connect(socket())) {
-      if (std::chrono::steady_clock::now() > until) FAIL("the host does not listen: " << read("serve.err"));
-      std::this_thread::yield();
-    }
+    const pid_t pid = start(words, "serve");
+    const auto listens = [&] { return Client::connect(socket()).has_value(); };
+    (void)gantry::test::polled([&] { return listens() || !lives(pid); });
+    if (!listens()) FAIL("the host does not listen: " << read("serve.err"));
     return pid;
   }
-  /// The exit code of a host that was started with serve().
+  /// The exit code of what was started with start() or serve().
   [[nodiscard]] int wait(pid_t pid) {
     int status = 0;
     ::waitpid(pid, &status, 0);

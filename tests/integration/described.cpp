@@ -31,6 +31,7 @@ TEST_CASE("described: call --help says what a method takes, answers and sends") 
   REQUIRE(stream.out.find("gantry call typed.count --stream") != std::string::npos);
   // Schemas that were written by hand, and the host's own.
   for (const char* method : {"ai.complete", "state.session.create", "events.subscribe", "host.status"}) {
+    CAPTURE(method);
     const auto help = box.run({"call", method, "--help"});
     REQUIRE(help.code == 0);
     REQUIRE(help.out.starts_with(method));

@@ -141,10 +141,7 @@ TEST_CASE("life: SIGINT is a graceful end as well, and a second signal ends a ho
   REQUIRE(client.send(R"({"jsonrpc":"2.0","id":"held","method":"faulty.never"})"));
   REQUIRE(client.call("faulty.attempts", {{"key", "x"}}, std::chrono::seconds(20)));
   ::kill(slow, SIGTERM);
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (box.read("state/gantry.log").find("stopping: signal SIGTERM") == std::string::npos &&
-         std::chrono::steady_clock::now() < until)
-    std::this_thread::yield();
+  box.wait_for_text("state/gantry.log", "stopping: signal SIGTERM");
   ::kill(slow, SIGTERM);
   REQUIRE(box.wait(slow) == 1);
 }
@@ -172,6 +169,7 @@ TEST_CASE("life: a file size limit in mid-flight is storage_failed, and nothing 
   const auto all = client.call("state.settings.list", json::object(), std::chrono::seconds(20));
   if (all) REQUIRE((*all)["items"].size() <= static_cast<std::size_t>(acknowledged) + 1);
   for (int i = 0; i <= acknowledged; ++i) {
+    CAPTURE(i);
     const auto got = client.call("state.settings.get", {{"key", "k" + std::to_string(i)}}, std::chrono::seconds(20));
     REQUIRE(got);
     REQUIRE((*got)["value"].is_string());
@@ -242,7 +240,10 @@ languages = ["other"]
   const auto metrics = ask("host.metrics");
   REQUIRE(metrics["tasks"]["limit"] == 3);
   REQUIRE(metrics["event_processing"]["limit"] == 2);
-  for (const auto& service : ask("host.services")) REQUIRE(service["permits"]["limit"] == 7);
+  for (const auto& service : ask("host.services")) {
+    CAPTURE(service);
+    REQUIRE(service["permits"]["limit"] == 7);
+  }
   const auto servers = ask("lsp.servers")["servers"];
   REQUIRE(std::any_of(servers.begin(), servers.end(), [](const json& s) { return s["name"] == "other"; }));
   REQUIRE(
@@ -275,9 +276,7 @@ TEST_CASE("life: the plugins that work on workspaces start when one is opened, a
   REQUIRE(state_of_ai() == "known");
   REQUIRE(
       client.call("host.hello", {{"client", "test"}, {"workspace", box.work().string()}}, std::chrono::seconds(20)));
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (state_of_ai() != "ready" && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-  REQUIRE(state_of_ai() == "ready");
+  eventually("ai to be ready", [&] { return state_of_ai() == "ready"; });
 }
 
 TEST_CASE(

@@ -74,7 +74,10 @@ void require_clean(pid_t pid) {
   wait_for("signals that are not blocked", [&] { return signal_set(pid, "SigBlk") == bit(SIGPIPE); });
   REQUIRE(signal_set(pid, "SigIgn") == (bit(SIGPIPE) | bit(SIGXFSZ)));
   REQUIRE(link_of(pid, "cwd") == "/");
-  for (const char* fd : {"fd/0", "fd/1", "fd/2"}) REQUIRE(link_of(pid, fd) == "/dev/null");
+  for (const char* fd : {"fd/0", "fd/1", "fd/2"}) {
+    CAPTURE(fd);
+    REQUIRE(link_of(pid, fd) == "/dev/null");
+  }
 }
 
 }  // namespace
@@ -112,7 +115,8 @@ TEST_CASE("inherited: a host that a client starts takes nothing of that client's
   const pid_t client = spawn_badly(box, {"call", "host.status"});
   int status = 0;
   REQUIRE(::waitpid(client, &status, 0) == client);
-  REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 1));  // its own output could not be written
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 1);  // its own output could not be written
   const auto pid = box.host_pid();
   REQUIRE(pid);
   require_clean(*pid);
@@ -259,7 +263,8 @@ TEST_CASE("inherited: as the first process of a container a host waits for orpha
   int status = 0;
   REQUIRE(::waitpid(outside, &status, 0) == outside);
   alive.outside = 0;
-  REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  REQUIRE(WIFEXITED(status));
+  REQUIRE(WEXITSTATUS(status) == 0);
   REQUIRE(box.read("state/gantry.log").find("stopping: signal SIGTERM") != std::string::npos);
 }
 
@@ -284,6 +289,7 @@ TEST_CASE("inherited: a host raises its limit of open files, and what it starts 
   REQUIRE(client.call("state.settings.list", json::object(), kTimeout));
   const auto plugins = client.call("host.plugins", json::object(), kTimeout);
   for (const auto& plugin : *plugins) {
+    CAPTURE(plugin);
     if (plugin["name"] == "project_state") REQUIRE(soft_of(plugin["pid"].get<pid_t>()) == few);
   }
   ::kill(pid, SIGTERM);
@@ -308,6 +314,7 @@ TEST_CASE("inherited: a mask that closes files to their own user, and soft limit
   REQUIRE(::stat(box.socket().parent_path().c_str(), &about) == 0);
   REQUIRE((about.st_mode & 0777) == 0700);
   for (const auto what : {RLIMIT_CPU, RLIMIT_FSIZE}) {
+    CAPTURE(what);
     ::rlimit limit{};
     REQUIRE(::prlimit(pid, what, nullptr, &limit) == 0);
     REQUIRE(limit.rlim_cur == limit.rlim_max);

@@ -66,6 +66,7 @@ const std::string kNobody = "999999999";
 
 TEST_CASE("meddling: signals that an inline plugin has ignored stop the host as ever, and its writes do not end it") {
   for (const int signal : {SIGTERM, SIGINT}) {
+    CAPTURE(signal);
     Meddled t;
     (void)t.call("meddler.signals");
     t.wait_for_log("it has changed what this process does about SIGCHLD, SIGPIPE, SIGTERM, SIGINT");
@@ -247,6 +248,7 @@ TEST_CASE("marks: a plugin that came with the host is tried in a process of its 
   // A fatal signal in it is forgotten by hand only.
   mark(box, "project_state", kNobody + " 11 0\n");
   for (int i = 0; i < 2; ++i) {
+    CAPTURE(i);
     host = box.serve();
     REQUIRE(box.run({"call", "state.flush"}).code == 0);
     REQUIRE(plugin_of(box, "project_state")["isolation"] == "child");

@@ -20,8 +20,10 @@ TEST_CASE("life: the processes of plugins die with a host that is killed, also o
   box.write("g.toml", config);
   const pid_t host = box.serve({"--config", (box.dir() / "g.toml").string()});
   auto client = box.connect();
-  for (const char* method : {"prober.folder", "asker.folder", "faulty.attempts"})
+  for (const char* method : {"prober.folder", "asker.folder", "faulty.attempts"}) {
+    CAPTURE(method);
     REQUIRE(client.call(method, json::object(), kTimeout));
+  }
   std::map<std::string, pid_t> pids;
   for (const auto& plugin : *client.call("host.plugins", json::object(), kTimeout)) {
     if (plugin.contains("pid")) pids[plugin["name"]] = plugin["pid"];

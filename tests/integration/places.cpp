@@ -140,12 +140,14 @@ TEST_CASE("places: clients that name different sockets start one host for one st
     int status = 0;
     ::waitpid(clients[static_cast<std::size_t>(i)], &status, 0);
     INFO(box.read("err" + std::to_string(i)));
-    REQUIRE((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+    REQUIRE(WIFEXITED(status));
+    REQUIRE(WEXITSTATUS(status) == 0);
     pids.insert(json::parse(box.read("out" + std::to_string(i)))["pid"].get<int>());
   }
   REQUIRE(pids.size() == 1);
   const auto holder = find_state_holder(box.dir() / "state");
-  REQUIRE((holder && holder->pid == *pids.begin()));
+  REQUIRE(holder);
+  REQUIRE(holder->pid == *pids.begin());
   REQUIRE(box.run({"stop", "--socket", holder->socket.string()}).code == 0);
 }
 
@@ -155,6 +157,7 @@ TEST_CASE("places: who names a socket where nobody listens is served by the host
   const auto other = (box.dir() / "other" / "host.sock").string();
   box.names_socket = false;
   for (const bool by_variable : {false, true}) {
+    CAPTURE(by_variable);
     box.environment = by_variable ? std::vector<std::string>{"GANTRY_SOCKET=" + other} : std::vector<std::string>{};
     std::vector<std::string> words{"call", "host.status"};
     if (!by_variable) words.insert(words.end(), {"--socket", other});
@@ -239,7 +242,8 @@ TEST_CASE("places: gantry stop ends the holder of the state folder also when tha
   REQUIRE(box.run({"stop"}).code == 0);
   int status = 0;
   REQUIRE(::waitpid(holder, &status, 0) == holder);
-  REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
+  REQUIRE(WIFSIGNALED(status));
+  REQUIRE(WTERMSIG(status) == SIGTERM);
 }
 
 TEST_CASE("places: a process that only has the number of a holder on another machine is not stopped in its place") {

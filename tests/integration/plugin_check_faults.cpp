@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A plugin with one fault fails the case that is about it, with the reason, and no other.
+#include <deque>
+
 #include "tests/integration/plugin_check.hpp"
 
 using namespace gantry;
@@ -40,11 +42,8 @@ fs::path with_fault(const Sandbox& box, const std::string& fault, const std::str
   return library;
 }
 
-void fails_alone(Sandbox& box, const fs::path& library, const std::string& name, const std::string& status,
-                 const std::string& happened) {
-  auto cases = kQuick;
-  if (std::find(cases.begin(), cases.end(), name) == cases.end()) cases.push_back(name);
-  const auto checked = check(box, library, cases);
+void fails_alone(Checking running, const std::string& name, const std::string& status, const std::string& happened) {
+  const auto checked = running.wait();
   INFO(checked.document.dump(1));
   REQUIRE(checked.code == 1);
   REQUIRE(checked.failed() == std::vector<std::string>{name});
@@ -55,10 +54,39 @@ void fails_alone(Sandbox& box, const fs::path& library, const std::string& name,
   REQUIRE_FALSE(one["advice"].get<std::string>().empty());
 }
 
-void fails_alone(const std::string& fault, const std::string& name, const std::string& status,
+/// The quick cases and the one of that name.
+Checking start(Sandbox& box, const fs::path& library, const std::string& name) {
+  auto cases = kQuick;
+  if (std::find(cases.begin(), cases.end(), name) == cases.end()) cases.push_back(name);
+  return Checking(box, library, cases);
+}
+
+void fails_alone(Sandbox& box, const fs::path& library, const std::string& name, const std::string& status,
                  const std::string& happened) {
-  Sandbox box;
-  fails_alone(box, with_fault(box, fault), name, status, happened);
+  fails_alone(start(box, library, name), name, status, happened);
+}
+
+struct Fault {
+  const char* fault;
+  const char* name;
+  const char* status;
+  const char* happened;
+};
+/// Plugins that have one fault each, checked at the same time.
+void fail_alone(const std::vector<Fault>& faults) {
+  std::deque<Sandbox> boxes;
+  std::vector<Checking> running;
+  for (const auto& one : faults) {
+    auto& box = boxes.emplace_back();
+    running.push_back(start(box, with_fault(box, one.fault), one.name));
+  }
+  for (std::size_t i = 0; i < faults.size(); ++i) {
+    CAPTURE(faults[i].fault);
+    fails_alone(running[i], faults[i].name, faults[i].status, faults[i].happened);
+  }
+}
+void fails_alone(const char* fault, const char* name, const char* status, const char* happened) {
+  fail_alone({{fault, name, status, happened}});
 }
 
 }  // namespace
@@ -87,8 +115,12 @@ TEST_CASE("check: a plugin for another boundary fails loads alone, and what need
   REQUIRE(checked.of("stop")["note"] == "it does not load: see `loads`");
 }
 
-TEST_CASE("check: a plugin that never comes back is ended when its case has had its time") {
-  fails_alone("hangs", "loads", "timed_out", "the case was not over after 10 s, and was killed");
+TEST_CASE("check: a plugin that never comes back, or leaves calls open, fails the one case that waits in vain") {
+  fail_alone({{"hangs", "loads", "timed_out", "the case was not over after 10 s, and was killed"},
+              {"never", "answers_once", "failed", "no answer to bad.later"},
+              {"loses_cancelled", "cancel_before_reply", "failed", "no answer to bad.later"},
+              {"ignores_expired", "deadline", "failed", "no answer to bad."},
+              {"drops_when_many", "overload", "failed", "no answer to bad.later"}});
 }
 
 TEST_CASE("check: a manifest that is not the one in the library fails manifest alone, and so does none") {
@@ -118,10 +150,6 @@ TEST_CASE("check: a plugin that answers with broken JSON fails answers_once alon
   fails_alone("garbage", "answers_once", "failed", "a payload that is no valid JSON");
 }
 
-TEST_CASE("check: a plugin with a method that never answers fails answers_once alone") {
-  fails_alone("never", "answers_once", "failed", "no answer to bad.later");
-}
-
 TEST_CASE("check: a plugin with a method that crashes fails answers_once alone, and the rest goes on without it") {
   Sandbox box;
   const auto library = with_fault(box, "dies_of_calls");
@@ -144,27 +172,19 @@ TEST_CASE("check: a plugin that answers calls of no method fails unknown_topic a
 }
 
 TEST_CASE("check: a plugin that dies of bad params fails the case of those params alone") {
-  for (const auto& [fault, name] : {std::pair{"dies_of_truncated", "truncated_payloads"},
-                                    {"dies_of_oversized", "oversized_payloads"},
-                                    {"dies_of_deep", "deep_payloads"},
-                                    {"dies_of_non_utf8", "non_utf8_payloads"}})
-    fails_alone(fault, name, "crashed", "signal 6 (Aborted)");
+  const char* const aborts = "signal 6 (Aborted)";
+  fail_alone({{"dies_of_truncated", "truncated_payloads", "crashed", aborts},
+              {"dies_of_oversized", "oversized_payloads", "crashed", aborts},
+              {"dies_of_deep", "deep_payloads", "crashed", aborts},
+              {"dies_of_non_utf8", "non_utf8_payloads", "crashed", aborts}});
 }
 
 TEST_CASE("check: a plugin whose threads mix up their calls fails other_threads alone") {
   fails_alone("mixes_calls", "other_threads", "failed", "was answered again");
 }
 
-TEST_CASE("check: a plugin that loses what is cancelled fails cancel_before_reply alone") {
-  fails_alone("loses_cancelled", "cancel_before_reply", "failed", "no answer to bad.later");
-}
-
 TEST_CASE("check: a plugin that dies of what crosses its answer fails cancel_after_reply alone") {
   fails_alone("dies_of_late_end", "cancel_after_reply", "crashed", "signal 6 (Aborted)");
-}
-
-TEST_CASE("check: a plugin that ignores calls whose time is over fails deadline alone") {
-  fails_alone("ignores_expired", "deadline", "failed", "no answer to bad.");
 }
 
 TEST_CASE("check: a plugin that throws across the boundary fails exceptions alone") {
@@ -189,10 +209,6 @@ TEST_CASE("check: a plugin that leaves a descriptor open fails descriptors alone
 
 TEST_CASE("check: a plugin that keeps memory of each life fails growth alone") {
   fails_alone("memory", "growth", "failed", "bytes with each");
-}
-
-TEST_CASE("check: a plugin that drops calls when it has many fails overload alone") {
-  fails_alone("drops_when_many", "overload", "failed", "no answer to bad.later");
 }
 
 TEST_CASE("check: a plugin that answers otherwise in a process of its own fails transcript alone") {

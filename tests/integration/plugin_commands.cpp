@@ -77,6 +77,7 @@ TEST_CASE(
   REQUIRE(box.run({"call", "--no-start", "mortal.dies_once", "file=" + deaths, "signal:=6"}).code == 1);
   REQUIRE(box.wait(first) != 0);
   for (int i = 0; i < 2; ++i) {  // also by a host after the next
+    CAPTURE(i);
     const pid_t next = box.serve();
     REQUIRE(mortal(box)["state"] == "quarantined");
     REQUIRE(mortal(box)["reason"].get<std::string>().find(blame + std::to_string(first) + " died") == 0);

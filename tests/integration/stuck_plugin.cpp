@@ -17,9 +17,7 @@ class StuckHost {
                             "\"\n");
     pid_ = box.serve({"--config", (box.dir() / "g.toml").string()});
   }
-  void wait_for(const std::string& line) {
-    test::wait_for(line, [&] { return box.read("state/gantry.log").find(line) != std::string::npos; });
-  }
+  void wait_for(const std::string& line) const { box.wait_for_text("state/gantry.log", line); }
   void require_a_graceful_end() {
     ::kill(pid_, SIGTERM);
     REQUIRE(box.wait(pid_) == 0);
@@ -54,6 +52,7 @@ TEST_CASE("life: a plugin that hangs in its start keeps nobody from the others, 
   host.wait_for("hangs in start");
   const auto status = json::parse(host.box.run({"status", "--json"}).out);
   for (const auto& plugin : status["plugins"]) {
+    CAPTURE(plugin);
     if (plugin["name"] == "faulty") REQUIRE(plugin["state"] == "starting");
   }
   REQUIRE(host.box.run({"call", "state.session.list"}).code == 0);

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/waiting.hpp"
+
 namespace {
 
 using namespace gantry;
@@ -16,7 +18,7 @@ class Clingy {
   explicit Clingy(Host host) : host_(std::move(host)) {}
   ~Clingy() {
     // The one that asks goes on asking for a while.
-    for (const int before = asked_; asks_ && asked_ < before + 2;) std::this_thread::yield();
+    if (const int before = asked_; asks_) (void)test::polled([&] { return asked_ >= before + 2; });
     ending_ = true;
     for (auto& thread : threads_) thread.join();
   }

@@ -8,7 +8,8 @@
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <map>
-#include <thread>
+
+#include "tests/waiting.hpp"
 
 namespace {
 
@@ -165,8 +166,14 @@ class Faulty {
     events_.emplace_back(topic);
   }
   Result<json> thread(Call&) { return json{{"id", ::gettid()}}; }
+  // Until that file is there, or until the call is cancelled.
   Result<json> blocks(Call& call) {
-    block_until(call.params().value("file", ""));
+    if (call.params().contains("file")) {
+      block_until(call.params()["file"]);
+    } else {
+      host_.log(Level::info, "blocks until it is cancelled");
+      (void)test::polled([&] { return call.cancelled(); }, std::chrono::hours(1));
+    }
     return json::object();
   }
 
@@ -239,7 +246,7 @@ class Faulty {
   void block_until(const std::string& file) const {
     if (file.empty()) return;
     host_.log(Level::info, "blocks until " + file);
-    while (!std::filesystem::exists(file)) std::this_thread::yield();
+    (void)test::polled([&] { return std::filesystem::exists(file); }, std::chrono::hours(1));
   }
   [[noreturn]] void hang(const std::string& where) const {
     host_.log(Level::info, "hangs in " + where);

@@ -11,7 +11,8 @@
 #include <fstream>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
-#include <thread>
+
+#include "tests/waiting.hpp"
 
 #ifndef MORE
 #define MORE
@@ -29,7 +30,7 @@ class Mortal {
     diary_ = config.settings.value("diary", "");
     write("starts");
     const std::string until = config.settings.value("start_file", "");  // it starts when that is there
-    while (!until.empty() && !std::filesystem::exists(until)) std::this_thread::yield();
+    if (!until.empty()) (void)test::polled([&] { return std::filesystem::exists(until); }, std::chrono::hours(1));
     perish(config.settings.value("in_start", json::object()));
     if (config.settings.value("refuse", false)) return fail(ErrorKind::unavailable, "told to refuse");
     return {};

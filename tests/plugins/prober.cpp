@@ -27,6 +27,8 @@
 #include <string>
 #include <thread>
 
+#include "tests/waiting.hpp"
+
 extern char** environ;
 
 namespace {
@@ -181,7 +183,7 @@ class Prober {
       const int thread = std::atoi(entry->d_name);
       if (thread != 0 && thread != ::gettid() && ::syscall(SYS_tgkill, ::getpid(), thread, SIGUSR1) == 0) ++others;
     }
-    while (frozen < others) std::this_thread::yield();
+    (void)test::polled([&] { return frozen >= others; });
     (void)std::fprintf(stderr, "frozen\n");
     for (;;) ::pause();
   }

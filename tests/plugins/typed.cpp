@@ -5,9 +5,8 @@
 #include <gantry/plugin.hpp>
 #include <gantry/plugin/pool.hpp>
 #include <gantry/plugin/thread.hpp>
-#include <mutex>
 
-#include <condition_variable>
+#include "tests/waiting.hpp"
 
 namespace {
 
@@ -54,13 +53,6 @@ struct Tick {
 };
 BOOST_DESCRIBE_STRUCT(Tick, (), (n))
 
-void wait_for(const CancelToken& token) {
-  std::mutex mutex;
-  std::condition_variable_any changed;
-  std::unique_lock lock(mutex);
-  changed.wait(lock, token, [] { return false; });
-}
-
 Said shout(const SayParams& params) { return {params.text + "!", {}}; }
 
 class Typed {
@@ -77,7 +69,7 @@ class Typed {
                                          (void)pthread_getname_np(pthread_self(), name, sizeof name);
                                          while (auto reply = rx.recv({.until = {}, .token = token}))
                                            (void)reply->send(name);
-                                         wait_for(token);
+                                         test::wait_until_cancelled(token);
                                          host_.log(Level::info, "the thread has ended");
                                        },
                                        {.real_time_priority = 1});
@@ -125,7 +117,7 @@ class Typed {
   // Waits until it is cancelled; then says so. Before that it says that it runs.
   Result<Said> pooled_wait(Call& call) {
     call.progress("runs");
-    wait_for(call.cancel_token());
+    test::wait_until_cancelled(call.cancel_token());
     host_.log(Level::info, "the wait has ended");
     return Said{call.cancelled() ? "cancelled" : "not cancelled", {}};
   }
@@ -174,10 +166,11 @@ class Typed {
   Said pooled_throw() { throw std::runtime_error("thrown on the pool"); }
   // On the plugin's own thread send() cannot wait.
   Result<Said> sends_serially(const CountParams& params, Stream<Tick>& stream) { return pooled_count(params, stream); }
-  // Learns of its cancelling while it runs on the plugin's own thread.
-  Result<Said> spins(const Call& call) const {
+  // Learns of its cancelling while it runs on the plugin's own thread. Params that it must have keep it from that where
+  // they are wrong: a check waits long for the thread then.
+  Result<Said> spins(const SayParams&, const Call& call) const {
     host_.log(Level::info, "spins");
-    while (!call.cancelled()) std::this_thread::yield();
+    (void)test::polled([&] { return call.cancelled(); });
     return Said{"heard", {}};
   }
 

@@ -48,6 +48,7 @@ u64 killed(u64 ops, Timer& timer) {
     const auto pid = running.plugin("echo_thread")->pid();
     const auto begun = Clock::now();
     ::kill(*pid, SIGKILL);
+    // To the microsecond: what is measured.
     while (running.daemon().services().instance("echo_thread")->peek() != nullptr) std::this_thread::yield();
     while (!answers(running, "echo_thread.echo")) {
     }

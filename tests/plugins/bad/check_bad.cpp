@@ -204,9 +204,12 @@ class Bad {
     while (true) {
       changed_.wait(lock, [this] { return quit_ || !queue_.empty(); });
       if (quit_) return;
-      if (is("loses_cancelled") && changed_.wait_for(lock, std::chrono::milliseconds(10), [this] { return quit_; }))
+      if (is("loses_cancelled") && changed_.wait_for(lock, std::chrono::milliseconds(50), [this] { return quit_; }))
         return;
-      const bool mixes = is("mixes_calls") && queue_.size() > 1;
+      // Time for another call to come, if some are made together.
+      const bool mixes = is("mixes_calls") && changed_.wait_for(lock, std::chrono::milliseconds(50),
+                                                                [this] { return quit_ || queue_.size() > 1; });
+      if (quit_) return;
       const auto id = queue_.front();
       queue_.pop_front();
       lock.unlock();

@@ -107,6 +107,7 @@ TEST_CASE("ai certificates: a private CA is trusted by the variables that the cu
   REQUIRE(error_with(server, {{"SSL_CERT_DIR", server.folder()}}).empty());
   REQUIRE(error_with(server, {{"CURL_CA_BUNDLE", server.ca()}, {"SSL_CERT_FILE", "/nowhere"}}).empty());
   for (const char* none : {"SSL_CERT_FILE", "CURL_CA_BUNDLE"}) {
+    CAPTURE(none);
     const std::string error = error_with(server, {{none, ""}});
     REQUIRE_THAT(error, Contains("cannot be reached") && Contains("certificate") && Contains("SSL_CERT_FILE"));
   }

@@ -60,8 +60,10 @@ TEST_CASE("ai config: a project's default model holds in its workspace alone") {
   const auto parsed = AiConfig::parse(config).value();
   REQUIRE(parsed->chain("", "/mine")->front().model == "fast");
   REQUIRE(parsed->chain("embedded", "/mine")->front().model == "embedded");
-  for (const char* elsewhere : {"", "/other", "/wrong"})
+  for (const char* elsewhere : {"", "/other", "/wrong"}) {
+    CAPTURE(elsewhere);
     REQUIRE(parsed->chain("", elsewhere)->front().model == "embedded");
+  }
 }
 
 TEST_CASE("ai config: an error names its key and the nearest one that is known") {
@@ -97,6 +99,7 @@ TEST_CASE("ai config: an error names its key and the nearest one that is known")
 TEST_CASE("ai config: a base URL is read by the parser that asks it, and an endpoint's path behind it is refused") {
   const auto url = [](const std::string& text) { return error_of(provider({{"kind", "openai"}, {"base_url", text}})); };
   for (const char* good : {"http://h", "HTTPS://h:443/v1/", "http://[::1]:8080/v1", "http://127.0.0.1/a%20b"}) {
+    CAPTURE(good);
     REQUIRE(url(good).empty());
   }
   for (const char* bad :
@@ -104,12 +107,16 @@ TEST_CASE("ai config: a base URL is read by the parser that asks it, and an endp
     INFO(bad);
     REQUIRE(url(bad).find("ai.providers.p.base_url is no URL: ") == 0);
   }
-  for (const char* bad : {"h/v1", "ftp://h/v1", "file:///v1"})
+  for (const char* bad : {"h/v1", "ftp://h/v1", "file:///v1"}) {
+    CAPTURE(bad);
     REQUIRE(url(bad).find("must begin with http") != std::string::npos);
+  }
   for (const char* bad : {"http://u@h/v1", "http://:p@h/v1", "http://h/v1?k=1", "http://h/v1#f"}) {
+    CAPTURE(bad);
     REQUIRE(url(bad).find("must not hold a user, a query or a fragment") != std::string::npos);
   }
   for (const char* path : {"/chat/completions", "/completions/", "/responses", "/embeddings", "/messages"}) {
+    CAPTURE(path);
     REQUIRE(url(std::string("http://h/v1") + path).find("write \"http://h/v1\"") != std::string::npos);
   }
 }

@@ -26,7 +26,10 @@ std::vector<std::string> lexed(std::string_view text) {
 
 std::shared_ptr<const SuffixModel> learn(const std::vector<std::string>& files) {
   Corpus corpus;
-  for (const auto& file : files) REQUIRE(corpus.add_file(file, 1'000'000));
+  for (const auto& file : files) {
+    CAPTURE(file);
+    REQUIRE(corpus.add_file(file, 1'000'000));
+  }
   return SuffixModel::build(std::move(corpus), kGoOn);
 }
 
@@ -160,6 +163,7 @@ TEST_CASE("embedded: held-out headers are predicted far better than by the most 
 
 TEST_CASE("embedded: nothing was learned, so nothing is made up") {
   for (const char* prefix : {"", "\n", "completely unseen text", "int main() {\n  "}) {
+    CAPTURE(prefix);
     const auto suggested = suggest(nullptr, prefix);
     REQUIRE(suggested.text.empty());
     REQUIRE(suggested.confidence == 0);
@@ -200,6 +204,7 @@ TEST_CASE("embedded: the same question has the same answer, with a confidence fr
   const auto model = learn(files);
   std::mt19937 random(11);
   for (int i = 0; i < 100; ++i) {
+    CAPTURE(i);
     const auto& file = files[random() % files.size()];
     const std::size_t cut = random() % file.size();
     const auto once = suggest(model, file.substr(0, cut), file.substr(cut));

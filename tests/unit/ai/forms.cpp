@@ -72,6 +72,7 @@ json more(const std::string& arguments) { return {{"function", {{"arguments", ar
 
 TEST_CASE("ai forms: an empty or \"null\" finish_reason ends nothing") {
   for (const json& none : {json(""), json("null"), json("None"), json(false)}) {
+    CAPTURE(none);
     const auto cut = streamed(event(word("one ", none)) + event(word("two", none)));
     REQUIRE(!cut.result);
     REQUIRE(cut.items == std::vector<json>{{{"delta", {{"content", "one "}}}}, {{"delta", {{"content", "two"}}}}});
@@ -93,8 +94,10 @@ TEST_CASE("ai forms: a finish_reason that says error is a failure") {
 TEST_CASE("ai forms: whole JSON is the answer, whatever its Content-Type and whatever is glued to it") {
   const std::string body = fault::chat_answer("all of it").dump(2);
   for (const std::string type : {"text/plain", "application/octet-stream", "text/event-stream", "text/html"}) {
+    CAPTURE(type);
     const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: " + type + "\r\nConnection: close\r\n\r\n";
     for (const std::string& bytes : {body, "\xEF\xBB\xBF\r\n " + body, body + "\n\ndata: [DONE]\n\n"}) {
+      CAPTURE(bytes);
       fault::Server server({{send(head + bytes)}});
       TestHost host(ai_test::kPlugin, config(server.url()));
       REQUIRE(text_of(drain(host.open("ai.chat", hello(), 100))) == "all of it");
@@ -114,6 +117,7 @@ TEST_CASE("ai forms: a stream that was not asked for is the answer, too") {
 
 TEST_CASE("ai forms: a whole answer may have no finish_reason") {
   for (const json& none : {json(), json(""), json("null")}) {
+    CAPTURE(none);
     json answer = fault::chat_answer("done");
     answer["choices"][0]["finish_reason"] = none;
     fault::Server server({{send(fault::response(200, answer))}});
@@ -134,9 +138,11 @@ TEST_CASE("ai forms: DONE after no event is no answer, and is asked for once") {
 TEST_CASE("ai forms: a web page is told as one, once, with its title and the address that was asked") {
   const std::string page = "<!DOCTYPE html>\n<html><head><title>Welcome to\n Example</title></head></html>";
   for (const int status : {200, 404}) {
+    CAPTURE(status);
     fault::Server server({{send(fault::response(status, page))}});
     TestHost host(ai_test::kPlugin, config(server.url()));
     for (const bool stream : {false, true}) {
+      CAPTURE(stream);
       const auto out = stream ? drain(host.open("ai.chat", hello(), 9)) : Streamed{{}, host.call("ai.chat", hello())};
       failed(out, "an HTML page titled \"Welcome to Example\"");
       REQUIRE_THAT(out.result.error().message, Contains(server.url() + "/chat/completions"));

@@ -53,6 +53,7 @@ std::vector<std::string> keys_at(const fault::Server& server) {
 
 TEST_CASE("ai keys: a refused key of a command is fetched anew, and the attempt made once more at once") {
   for (const int status : {401, 403}) {
+    CAPTURE(status);
     fault::Server server({kGood, refusal(status), kGood});
     fault::Server fallback({kGood});
     TestHost host(ai_test::kPlugin, with_fallback(with_command(server.url()), fallback.url()));
@@ -73,6 +74,7 @@ TEST_CASE("ai keys: a stream whose key was refused is opened once more with the 
   TestHost host(ai_test::kPlugin, with_command(server.url()));
   const Command command(host, {"k1", "k2"});
   for (int i = 0; i < 2; ++i) {
+    CAPTURE(i);
     const auto streamed = drain(host.open("ai.chat", hello(), 100));
     REQUIRE(streamed.result);
     REQUIRE(streamed.items.size() == 1);
@@ -128,6 +130,7 @@ TEST_CASE("ai keys: when the command fails after a refusal, both are told") {
 
 TEST_CASE("ai keys: requests that are refused with the same key run the command once, also when it fails") {
   for (const char* second : {"k2", "k1", ""}) {
+    CAPTURE(second);
     fault::Server server({kGood, kLate, kLate, kLate, kLate, kGood});
     TestHost host(ai_test::kPlugin, with_command(server.url()));
     const Command command(host, {"k1", second});
@@ -137,7 +140,10 @@ TEST_CASE("ai keys: requests that are refused with the same key run the command 
     server.wait_holding(4);
     for (int i = 0; i < 4; ++i) server.release();
     const bool renewed = std::string(second) == "k2";
-    for (auto& call : calls) REQUIRE(call.result().has_value() == renewed);
+    for (auto& call : calls) {
+      CAPTURE(&call - calls.data());
+      REQUIRE(call.result().has_value() == renewed);
+    }
     REQUIRE(*command.runs == 2);
     REQUIRE(server.requests().size() == (renewed ? 9 : 5));
     host.stop();

@@ -26,7 +26,10 @@ TEST_CASE("ai limits: never more requests at once than max_concurrent_ai_request
   for (int i = 0; i < 7; ++i) calls.push_back(host.begin("ai.chat", hello()));
   server.wait_holding(2);
   for (int i = 0; i < 7; ++i) server.release();
-  for (auto& call : calls) REQUIRE(call.result());
+  for (auto& call : calls) {
+    CAPTURE(&call - calls.data());
+    REQUIRE(call.result());
+  }
   REQUIRE(server.requests().size() == 7);
   REQUIRE(server.most_at_once() == 2);
   host.stop();
@@ -41,7 +44,10 @@ TEST_CASE("ai limits: the limit can be raised while requests wait") {
   host.reconfigure(config(server.url(), {{"max_concurrent_ai_requests", 3}}));
   server.wait_holding(3);
   for (int i = 0; i < 3; ++i) server.release();
-  for (auto& call : calls) REQUIRE(call.result());
+  for (auto& call : calls) {
+    CAPTURE(&call - calls.data());
+    REQUIRE(call.result());
+  }
   host.stop();
 }
 
@@ -184,7 +190,10 @@ TEST_CASE("ai limits: when all models are silent the time-out is the call's, and
   const auto result = call.result();
   REQUIRE(result.error().kind == ErrorKind::timeout);
   REQUIRE(data_of(result.error())["attempts"] == 2);
-  for (const char* name : {"\"m\"", "\"n\""}) REQUIRE(result.error().message.find(name) != std::string::npos);
+  for (const char* name : {"\"m\"", "\"n\""}) {
+    CAPTURE(name);
+    REQUIRE(result.error().message.find(name) != std::string::npos);
+  }
   two.wait_disconnects(1);
   host.stop();
 }

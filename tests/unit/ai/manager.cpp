@@ -100,6 +100,7 @@ TEST_CASE("ai worker: each command gets its own outcome through its own oneshot"
   std::vector<Started> started;
   for (int i = 0; i < 50; ++i) started.push_back(start(manager, embedded()));
   for (auto& one : started) {
+    CAPTURE(&one - started.data());
     REQUIRE(one.sent);
     const auto outcome = one.inlet.answer.recv();
     REQUIRE(outcome);
@@ -145,6 +146,7 @@ TEST_CASE("ai worker: requests that it leaves behind, and those that come later,
   const auto answers = host.answers();
   REQUIRE(answers.size() == 2);
   for (const auto& [kind, payload] : answers) {
+    CAPTURE(kind, payload);
     REQUIRE(kind == ErrorKind::unavailable);
     REQUIRE(json::parse(payload)["data"]["reason"] == "worker_channel_closed");
   }

@@ -133,6 +133,7 @@ TEST_CASE("ai provider: a refused connection is tried again, then told as such")
 
 TEST_CASE("ai provider: statuses that cannot get better are not tried again") {
   for (const int status : {400, 401, 403, 404, 413}) {
+    CAPTURE(status);
     fault::Server server({{fault::send(fault::response(status, json{{"error", {{"message", "no such thing"}}}}))}});
     TestHost host(ai_test::kPlugin, config(server.url()));
     const auto result = host.call("ai.chat", hello());
@@ -174,6 +175,7 @@ TEST_CASE("ai provider: what is no answer is told for what it is") {
                                                         {"Ollama is running", "Ollama is running"},
                                                         {"", "its body is empty"}};
   for (const auto& [body, words] : bodies) {
+    CAPTURE(body, words);
     fault::Server server({{fault::send(fault::response(200, body))}});
     TestHost host(ai_test::kPlugin, config(server.url()));
     const auto result = host.call("ai.chat", hello());
@@ -209,7 +211,10 @@ TEST_CASE("ai provider: the key is sent, and appears in no error and no log line
   REQUIRE(::unsetenv("GANTRY_TEST_CANARY") == 0);
   REQUIRE(host.call("ai.chat", hello()).error().kind == ErrorKind::unavailable);
   const auto models = host.call("ai.models");
-  for (const auto& model : (*models)["models"]) REQUIRE(model["ready"] == (model["name"] == "embedded"));
+  for (const auto& model : (*models)["models"]) {
+    CAPTURE(model);
+    REQUIRE(model["ready"] == (model["name"] == "embedded"));
+  }
   host.stop();
 }
 

@@ -77,8 +77,10 @@ TEST_CASE("ai request: a member that is null is left out") {
 TEST_CASE("ai request: stop, temperature and stream: false are taken by both methods") {
   const json members{{"stop", {"\n\n", ";"}}, {"temperature", 0.5}, {"stream", false}};
   for (const bool stream : {false, true}) {
+    CAPTURE(stream);
     for (const json& body : {sent("ai.chat", with(hello(), members), stream),
                              sent("ai.complete", with({{"prefix", "x"}}, members), stream)}) {
+      CAPTURE(body);
       REQUIRE(body["stop"] == members["stop"]);
       REQUIRE(body["temperature"] == 0.5);
       REQUIRE(body.at("stream") == stream);
@@ -88,8 +90,10 @@ TEST_CASE("ai request: stop, temperature and stream: false are taken by both met
   TestHost host(ai_test::kPlugin);
   for (const json& wrong : {json{{"stop", 3}}, json{{"stop", {1}}}, json{{"stream", "yes"}},
                             json{{"temperature", "hot"}}, json{{"stop", std::vector<std::string>(17, "x")}}}) {
+    CAPTURE(wrong);
     for (const auto& [method, params] :
          {std::pair<std::string, json>{"ai.chat", hello()}, {"ai.complete", {{"prefix", ""}}}}) {
+      CAPTURE(method, params);
       REQUIRE(host.call(method, with(params, wrong)).error().kind == ErrorKind::invalid_params);
     }
   }

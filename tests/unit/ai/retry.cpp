@@ -37,8 +37,14 @@ TEST_CASE("retry: the finer header wins in either order") {
 }
 
 TEST_CASE("retry: 408, 409, 429 and 5xx are tried again, unless the server says otherwise") {
-  for (const long status : {408L, 409L, 429L, 500L, 502L, 503L, 529L}) REQUIRE(retryable_status(status, {}));
-  for (const long status : {200L, 302L, 400L, 401L, 403L, 404L, 413L, 422L}) REQUIRE(!retryable_status(status, {}));
+  for (const long status : {408L, 409L, 429L, 500L, 502L, 503L, 529L}) {
+    CAPTURE(status);
+    REQUIRE(retryable_status(status, {}));
+  }
+  for (const long status : {200L, 302L, 400L, 401L, 403L, 404L, 413L, 422L}) {
+    CAPTURE(status);
+    REQUIRE(!retryable_status(status, {}));
+  }
   REQUIRE(!retryable_status(503, read({{"x-should-retry", "false"}})));
   REQUIRE(retryable_status(400, read({{"x-should-retry", "true"}})));
 }

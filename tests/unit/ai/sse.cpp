@@ -37,6 +37,7 @@ TEST_CASE("sse: the rules of the WHATWG hold however the bytes are cut") {
       "data: unfinished";
   const std::vector<std::string> expected{"|first", "named|no space\n two spaces", "|half \xC3\xA9 char", "|plain"};
   for (const std::size_t step : {std::size_t{1}, std::size_t{2}, std::size_t{3}, std::size_t{7}, text.size()}) {
+    CAPTURE(step);
     REQUIRE(events(text, step) == expected);
   }
 }

@@ -171,6 +171,7 @@ TEST_CASE("ai stream: a connection that breaks in the middle has failed, and is 
 
 TEST_CASE("ai stream: malformed events are a failure") {
   for (const char* bad : {"data: {\"choices\": [\n\n", "data: 17\n\n", "data: \xFF\xFE{}\n\n"}) {
+    CAPTURE(bad);
     const auto out = streamed({send(fault::stream_head() + fault::event(fault::delta("a")) + bad +
                                     fault::event(fault::delta_end()) + fault::done())});
     REQUIRE(!out.result);
@@ -182,6 +183,7 @@ TEST_CASE("ai stream: malformed events are a failure") {
 TEST_CASE("ai stream: an error inside a stream is told with the provider's words") {
   const json error{{"error", {{"message", "engine died"}, {"code", 500}}}};
   for (const std::string& text : {fault::event(error), "event: error\n" + fault::event(error)}) {
+    CAPTURE(text);
     const auto out = streamed({send(fault::stream_head() + fault::event(fault::delta("a")) + text + fault::done())});
     REQUIRE(!out.result);
     REQUIRE(out.result.error().message.find("engine died") != std::string::npos);
@@ -240,6 +242,7 @@ TEST_CASE("ai stream: what is kept of each member counts, what is said again cou
   const json entry{{"text", much}};
   for (const json& delta : {json{{"content", much}}, json{{"reasoning", much}},
                             json{{"tool_calls", json::array({call})}}, json{{"details", json::array({entry})}}}) {
+    CAPTURE(delta);
     REQUIRE(size_of_two(delta) >= 2 * much.size());
     REQUIRE(size_of_two(delta) < 2 * much.size() + 1000);
   }

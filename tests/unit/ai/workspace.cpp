@@ -249,7 +249,10 @@ TEST_CASE("ai index: stopping does not wait for a large workspace to be learned"
   TestHost host(ai_test::kPlugin, serving({"/usr/include"}));
   (void)host.event("ai.index.progress");
   host.stop();
-  for (const auto& event : host.events()) REQUIRE(event.payload.value("done", false) == false);
+  for (const auto& event : host.events()) {
+    CAPTURE(event.payload);
+    REQUIRE(event.payload.value("done", false) == false);
+  }
 }
 
 TEST_CASE("ai.chat: the embedded model continues the last message's text, and counts tokens") {

@@ -35,8 +35,14 @@ TEST_CASE("topic: patterns match whole segments") {
 }
 
 TEST_CASE("topic: names and patterns that cannot be are refused") {
-  for (const char* bad : {"", ".", "a.", ".a", "a..b", "a b", "a.*", "a.\n"}) REQUIRE(!check_topic(bad));
-  for (const char* bad : {"", "a.**b", "***", "a..*"}) REQUIRE(!check_pattern(bad));
+  for (const char* bad : {"", ".", "a.", ".a", "a..b", "a b", "a.*", "a.\n"}) {
+    CAPTURE(bad);
+    REQUIRE(!check_topic(bad));
+  }
+  for (const char* bad : {"", "a.**b", "***", "a..*"}) {
+    CAPTURE(bad);
+    REQUIRE(!check_pattern(bad));
+  }
   REQUIRE(!check_topic(std::string(300, 'a')));
   REQUIRE(check_pattern("a.*.**"));
   const std::string deep = "1.2.3.4.5.6.7.8.9.10.11.12.13.14.15.16";
@@ -182,7 +188,10 @@ TEST_CASE("bus: a filter that throws is counted and kept as a dead letter, and h
 TEST_CASE("bus: a filter that throws on a replayed event is counted, told and kept as a dead letter as on a live one") {
   std::vector<std::string> told;
   EventBus bus("epoch", 10, [&](const DeadLetter& letter) { told.push_back(letter.subscriber + ": " + letter.error); });
-  for (const char* const payload : {"1", "2", "3"}) REQUIRE(bus.publish("a.b", payload));
+  for (const char* const payload : {"1", "2", "3"}) {
+    CAPTURE(payload);
+    REQUIRE(bus.publish("a.b", payload));
+  }
   const auto picky = [](const Event& event) -> bool {
     if (event.payload == "1") throw std::runtime_error("broken");
     if (event.payload == "2") throw 2;
@@ -194,7 +203,10 @@ TEST_CASE("bus: a filter that throws on a replayed event is counted, told and ke
   REQUIRE(told == std::vector<std::string>{"picky: broken", "picky: an exception of unknown type"});
   REQUIRE(bus.counts().dead == 2);
   const auto letters = bus.dead_letters();
-  REQUIRE((letters[0].topic == "a.b" && letters[0].seq == 1 && letters[0].payload == "1" && letters[0].attempts == 1));
+  REQUIRE(letters[0].topic == "a.b");
+  REQUIRE(letters[0].seq == 1);
+  REQUIRE(letters[0].payload == "1");
+  REQUIRE(letters[0].attempts == 1);
 }
 
 TEST_CASE("bus: the dead letter of a filter that throws names the log of its event, and holds its payload") {
@@ -202,7 +214,9 @@ TEST_CASE("bus: the dead letter of a filter that throws names the log of its eve
   auto bad = *bus.subscribe({"**"}, [] {}, {.filter = [](const Event&) -> bool { throw std::runtime_error("no"); }});
   REQUIRE(bus.publish_logged("state.x", "store", 41, "\"kept\""));
   const auto letter = bus.dead_letters().at(0);
-  REQUIRE((letter.epoch == "store" && letter.seq == 41 && letter.payload == "\"kept\""));
+  REQUIRE(letter.epoch == "store");
+  REQUIRE(letter.seq == 41);
+  REQUIRE(letter.payload == "\"kept\"");
 }
 
 TEST_CASE("bus: what is remembered of topics is bounded, and more of them than that are delivered all the same") {
@@ -210,6 +224,7 @@ TEST_CASE("bus: what is remembered of topics is bounded, and more of them than t
   EventBus bus("epoch", 10'000);
   auto sub = *bus.subscribe({"**"}, [] {});
   for (std::size_t i = 0; i < 3 * kMost; ++i) {
+    CAPTURE(i);
     REQUIRE(bus.publish("t" + std::to_string(i), "1"));
     // Each topic that is remembered holds whom it reaches.
     REQUIRE(sub.subscription.use_count() <= static_cast<long>(kMost) + 2);
@@ -221,6 +236,7 @@ TEST_CASE("bus: what is remembered of topics is bounded, and more of them than t
 
 TEST_CASE("bus: nothing of a subscription is left when its holder and the bus are gone, in either order") {
   for (const bool bus_first : {true, false}) {
+    CAPTURE(bus_first);
     const auto held = std::make_shared<int>(1);
     auto bus = std::make_unique<EventBus>("epoch", 10);
     auto sub = *bus->subscribe({"**"}, [held] {}, {.filter = [held](const Event&) { return true; }});
@@ -258,7 +274,10 @@ TEST_CASE("bus: a coalescing subscription keeps the newest of each key, at its p
   REQUIRE(drain(*by_key.subscription) == std::vector<std::string>{"b@100<99", "c@101<100"});
   REQUIRE(bus.counts().coalesced == 98 + 99);
   // More keys than places: the oldest goes.
-  for (const char* topic : {"p", "q", "r", "s", "q"}) REQUIRE(bus.publish(topic, "1"));
+  for (const char* topic : {"p", "q", "r", "s", "q"}) {
+    CAPTURE(topic);
+    REQUIRE(bus.publish(topic, "1"));
+  }
   REQUIRE(drain(*by_topic.subscription) == std::vector<std::string>{"r@104<103", "s@105<104", "q@106<105"});
   REQUIRE(by_topic.subscription->dropped() == 1);
 }
@@ -282,7 +301,10 @@ TEST_CASE("bus: coalescing by random keys agrees with a plain list, whatever is 
       expected.erase(expected.begin());
     }
   }
-  for (const auto& [topic, seq] : expected) REQUIRE(sub.subscription->take()->event.seq == seq);
+  for (const auto& [topic, seq] : expected) {
+    CAPTURE(topic, seq);
+    REQUIRE(sub.subscription->take()->event.seq == seq);
+  }
   REQUIRE(!sub.subscription->take());
 }
 

@@ -22,13 +22,17 @@ using Numbers = std::vector<std::uint64_t>;
 
 TEST_CASE("bus: what is replayed matches the topics that were asked for") {
   EventBus bus("epoch", 10);
-  for (const char* const topic : {"a", "b", "a"}) REQUIRE(bus.publish(topic, "1"));
+  for (const char* const topic : {"a", "b", "a"}) {
+    CAPTURE(topic);
+    REQUIRE(bus.publish(topic, "1"));
+  }
   auto sub = *bus.subscribe({"a"}, [] {}, {.since = {{"epoch", 0}}});
   REQUIRE(numbers(*sub.subscription) == Numbers{1, 3});
 }
 
 TEST_CASE("bus: what was dropped and coalesced stays counted when its subscription has gone") {
   for (const bool by_close : {true, false}) {
+    CAPTURE(by_close);
     EventBus bus("epoch", 10);
     auto full = *bus.subscribe({"**"}, [] {}, {.buffer = 2});
     auto newest = *bus.subscribe({"**"}, [] {}, {.overflow = Overflow::coalesce});
@@ -40,12 +44,15 @@ TEST_CASE("bus: what was dropped and coalesced stays counted when its subscripti
       bus.unsubscribe(newest.subscription);
     }
     const auto counts = bus.counts();
-    REQUIRE((counts.dropped == 3 && counts.coalesced == 4 && counts.subscriptions == 0));
+    REQUIRE(counts.dropped == 3);
+    REQUIRE(counts.coalesced == 4);
+    REQUIRE(counts.subscriptions == 0);
   }
 }
 
 TEST_CASE("bus: a subscription that comes while a filter is asked is asked too, or gets the event unasked") {
   for (const bool asks : {true, false}) {
+    CAPTURE(asks);
     EventBus bus("epoch", 10);
     std::optional<Subscribed> second;
     int asked = 0;
@@ -66,6 +73,7 @@ TEST_CASE("bus: a subscription that comes while a filter is asked is asked too, 
 
 TEST_CASE("bus: one that goes while a filter is asked gets nothing, and takes no answer from those that stay") {
   for (const bool itself : {true, false}) {
+    CAPTURE(itself);
     EventBus bus("epoch", 10);
     std::optional<Subscribed> goes;
     const auto leaves = [&](const Event&) {
@@ -91,20 +99,21 @@ TEST_CASE("bus: who waits is woken by an event, by its unsubscribe and by the en
   for (const int by : {0, 1, 2}) {
     EventBus bus("epoch", 10);
     auto sub = *bus.subscribe({"**"}, [] {});
-    std::atomic<bool> about{false};
-    std::atomic<bool> woken{false};
+    CAPTURE(by);
+    std::latch about(1);
+    bool woken = false;
     std::thread waiter([&] {
-      about = true;
+      about.count_down();
       woken =
           sub.subscription->ready({.until = std::chrono::steady_clock::now() + std::chrono::seconds(60), .token = {}});
     });
-    while (!about) std::this_thread::yield();
+    about.wait();
     for (int i = 0; i < 50; ++i) std::this_thread::yield();  // it sleeps, or is about to
     if (by == 0) REQUIRE(bus.publish("a", "1"));
     if (by == 1) bus.unsubscribe(sub.subscription);
     if (by == 2) bus.close();
-    eventually("the waiter", [&] { return woken.load(); });
     waiter.join();
+    REQUIRE(woken);
     REQUIRE(sub.subscription->ended().has_value() == (by != 0));
     // And who comes later need not wait.
     REQUIRE(sub.subscription->ready({.until = std::chrono::steady_clock::now(), .token = {}}));

@@ -70,14 +70,17 @@ TEST_CASE("calls: a stream both ways through a plugin keeps order, credits and i
   REQUIRE((*tunnel.recorder->wait())["tunnelled"]["seen"] == 50);
   const auto items = tunnel.recorder->items();
   REQUIRE(items.size() == 50);
-  for (std::size_t i = 0; i < items.size(); ++i) REQUIRE(json::parse(items[i])["i"] == i);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    CAPTURE(i);
+    REQUIRE(json::parse(items[i])["i"] == i);
+  }
   REQUIRE_FALSE(tunnel.recorder->item_after_answer());
 }
 
 TEST_CASE("calls: a slow stream waits for its caller, and ends when that has lost interest", "[clock]") {
   TestDaemon t;
   auto slow = t.begin("slow_stream.run", {{"items", 4}, {"every_ms", 10}}, 2);
-  eventually("the first item", [&] { return slow.recorder->items().size() == 1; });
+  slow.recorder->wait_for_items(1);
   for (int i = 0; i < 4; ++i) t.advance_to_next(std::chrono::milliseconds(10));
   REQUIRE(slow.recorder->items().size() == 2);
   REQUIRE_FALSE(slow.recorder->done());

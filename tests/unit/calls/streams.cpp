@@ -8,17 +8,20 @@ using namespace gantry::host::test;
 TEST_CASE("stream: never more items than credit, all items in order, then the answer") {
   TestDaemon t;
   auto [recorder, call] = t.begin("faulty.flood", {{"items", 100}}, 3);
-  eventually("three items", [&] { return recorder->items().size() == 3; });
+  recorder->wait_for_items(3);
   REQUIRE(t.call("echo.say"));
   REQUIRE(recorder->items().size() == 3);
   REQUIRE(!recorder->done());
   call->give_credit(2);
-  eventually("two more", [&] { return recorder->items().size() == 5; });
+  recorder->wait_for_items(5);
   call->give_credit(1000);
   REQUIRE((*recorder->wait())["sent"] == 100);
   const auto items = recorder->items();
   REQUIRE(items.size() == 100);
-  for (std::size_t i = 0; i < items.size(); ++i) REQUIRE(json::parse(items[i])["i"] == i);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    CAPTURE(i);
+    REQUIRE(json::parse(items[i])["i"] == i);
+  }
   REQUIRE(!recorder->item_after_answer());
 }
 
@@ -41,11 +44,11 @@ TEST_CASE("stream: a flood waits in a bounded outbox while there is no credit") 
 TEST_CASE("stream: both directions, each within its credit, until each side ends its own") {
   TestDaemon t;
   auto [recorder, call] = t.begin("faulty.echo_stream", {{"grant", 2}}, 100);
-  eventually("credit", [&] { return recorder->credit_given() == 2; });
+  recorder->wait_for_credit(2);
   REQUIRE(call->send_item("1"));
   REQUIRE(call->send_item("2"));
-  eventually("echoes", [&] { return recorder->items().size() == 2; });
-  eventually("credit again", [&] { return recorder->credit_given() == 4; });
+  recorder->wait_for_items(2);
+  recorder->wait_for_credit(4);
   REQUIRE(call->send_item("3"));
   call->send_end();
   REQUIRE((*recorder->wait())["seen"] == 3);
@@ -163,7 +166,7 @@ TEST_CASE("stream: a plugin may end its items before it answers") {
   REQUIRE(t.call("plain.echo"));  // it has started: credit reaches it by itself
   auto [recorder, call] = t.begin("plain.items", json::object(), 0);
   call->give_credit(1);
-  eventually("the end of the items", [&] { return recorder->item_ends() == 1; });
+  recorder->wait_for_item_end();
   REQUIRE(recorder->items() == std::vector<std::string>{"1"});
   REQUIRE(!recorder->done());
   call->cancel();

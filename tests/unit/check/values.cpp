@@ -99,6 +99,7 @@ TEST_CASE("check: the same seed makes the same values and texts, another one oth
 
 TEST_CASE("check: a schema that says nothing gets an object, one that allows no more members gets none") {
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    CAPTURE(seed);
     REQUIRE(Values(seed).params(json::object(), Wish::some).is_object());
     REQUIRE(Values(seed).params({{"type", "object"}, {"additionalProperties", false}}, Wish::some).empty());
     REQUIRE(Values(seed).params({{"type", "array"}}, Wish::some).is_object());

@@ -109,6 +109,7 @@ TEST_CASE("config: paths, URLs and names of variables have their form") {
   REQUIRE(diagnostics(provider + "base_url = 'http://h:65536/v1'\n") ==
           "g.toml:3:12: error: `ai.providers.p.base_url` names no port from 1 to 65535\n");
   for (const char* good : {"http://h", "HTTPS://h:443/v1/", "http://[::1]:8080/a%20b"}) {
+    CAPTURE(good);
     REQUIRE(diagnostics(provider + "base_url = '" + good + "'\n").empty());
   }
   REQUIRE(diagnostics(provider + "base_url = 'http://h'\nmax_retries = 11\n") ==
@@ -120,6 +121,7 @@ TEST_CASE("config: paths, URLs and names of variables have their form") {
 TEST_CASE("config: an endpoint's path behind a base URL is refused with what to write instead") {
   const std::string provider = "[ai.providers.p]\nkind = 'openai'\nbase_url = 'http://h/v1";
   for (const char* path : {"/chat/completions", "/completions", "/completions/", "/responses", "/embeddings"}) {
+    CAPTURE(path);
     REQUIRE(diagnostics(provider + path + "'\n") ==
             "g.toml:3:12: error: `ai.providers.p.base_url` must end before the endpoint's path, which is added to it; "
             "write \"http://h/v1\"\n");

@@ -38,8 +38,10 @@ using Texts = std::vector<std::string>;
 TEST_CASE("config: every kind of grant is read, and written as it is read") {
   for (const std::string text :
        {"network", "processes", "client", "read:/", "read:/a/b", "write:~", "write:~/.cache/x", "read:workspace",
-        "write:$WORKSPACE/build", "read:$STATE/lsp", "call:state.**", "publish:notes.*", "subscribe:**"})
+        "write:$WORKSPACE/build", "read:$STATE/lsp", "call:state.**", "publish:notes.*", "subscribe:**"}) {
+    CAPTURE(text);
     REQUIRE(to_string(parsed({text}).front()) == text);
+  }
   REQUIRE(to_string(parsed({"read:/a//./b/"}).front()) == "read:/a/b");
   REQUIRE(to_string(parsed({"read:$WORKSPACE"}).front()) == "read:workspace");
 }
@@ -52,10 +54,14 @@ TEST_CASE("config: an unknown grant is an error at its place, with the nearest o
 }
 
 TEST_CASE("config: a grant of a path or a pattern that cannot be one is refused with what it has to be") {
-  for (const char* text : {"read", "read:", "read:a/b", "write:/a/../b", "read:~user/x", "read:$HOME", "write:.."})
+  for (const char* text : {"read", "read:", "read:a/b", "write:/a/../b", "read:~user/x", "read:$HOME", "write:.."}) {
+    CAPTURE(text);
     REQUIRE_THAT(refusal(text), Catch::Contains("absolute"));
-  for (const char* text : {"call", "call:", "publish:a..b", "subscribe:a b", "call:a.***"})
+  }
+  for (const char* text : {"call", "call:", "publish:a..b", "subscribe:a b", "call:a.***"}) {
+    CAPTURE(text);
     REQUIRE_THAT(refusal(text), Catch::Contains("dotted name"));
+  }
   REQUIRE_THAT(refusal("network:8080"), Catch::Contains("write \"network\""));
 }
 

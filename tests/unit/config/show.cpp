@@ -117,7 +117,9 @@ TEST_CASE("config: a reload names the changed keys, and which of them need a res
 TEST_CASE("config: every key is compared by a reload") {
   const Config standard = default_config();
   for (const auto& section : config_sections()) {
+    CAPTURE(section.names);
     for (const auto& key : section.keys) {
+      CAPTURE(key.name);
       Config config;
       Config other;
       const std::string name(section.example);

@@ -71,6 +71,7 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
                                std::to_string(key.min) + " to " + std::to_string(key.max) + ", not ";
       INFO(head);
       for (const auto value : {key.min, key.max}) {
+        CAPTURE(value);
         auto config = parse_config(head + std::to_string(value), "g.toml", home());
         // The supervisor's two back-offs must also agree with each other.
         const bool backoff = key.name.starts_with("backoff");
@@ -78,6 +79,7 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
         if (config) REQUIRE(key.get(section.find(*config, "")) == json(value));
       }
       for (const auto value : {key.min - 1, key.max + 1}) {
+        CAPTURE(value);
         REQUIRE_THAT(diagnostics(head + std::to_string(value)), Catch::StartsWith(rule + std::to_string(value) + "\n"));
       }
       REQUIRE_THAT(diagnostics(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
@@ -181,5 +183,8 @@ TEST_CASE("config: every level of the log has its name") {
                                                           {"info", Level::info},
                                                           {"warn", Level::warn},
                                                           {"error", Level::error}};
-  for (const auto& [name, level] : levels) REQUIRE(parsed("[log]\nlevel = \"" + name + "\"\n").log.level == level);
+  for (const auto& [name, level] : levels) {
+    CAPTURE(name, level);
+    REQUIRE(parsed("[log]\nlevel = \"" + name + "\"\n").log.level == level);
+  }
 }

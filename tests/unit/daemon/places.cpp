@@ -83,7 +83,8 @@ TEST_CASE("places: a host whose folder cannot be made again serves at its fallba
     return answers(fallback);
   });
   const auto holder = find_state_holder(host.dir() / "state");
-  REQUIRE((holder && holder->socket == fallback));
+  REQUIRE(holder);
+  REQUIRE(holder->socket == fallback);
   ConnectOptions options;
   options.socket = socket;
   options.state_dir = host.dir() / "state";
@@ -142,6 +143,7 @@ TEST_CASE("places: exactly one host has a state folder: one that needs it does n
   REQUIRE(taken.error().kind == ErrorKind::conflict);
   REQUIRE(taken.error().message.find("(pid " + std::to_string(::getpid()) + ", socket ") != std::string::npos);
   for (const bool needs_state : {true, false}) {
+    CAPTURE(needs_state);
     DaemonOptions options;
     options.config = default_config();
     options.socket = dir.path() / "two" / "host.sock";
@@ -201,9 +203,13 @@ TEST_CASE("workspaces: those whose folders are gone make room for others, and ar
     return client.call("host.hello", {{"client", "test"}, {"workspace", folder(i).string()}});
   };
   constexpr std::size_t kMost = Workspaces::kMaxWorkspaces;
-  for (std::size_t i = 0; i < kMost; ++i) REQUIRE(open(i));
+  for (std::size_t i = 0; i < kMost; ++i) {
+    CAPTURE(i);
+    REQUIRE(open(i));
+  }
   const auto refused = open(kMost);
-  REQUIRE((!refused && refused.error().kind == ErrorKind::overloaded));
+  REQUIRE(!refused);
+  REQUIRE(refused.error().kind == ErrorKind::overloaded);
   const auto told = t.daemon().bus().subscribe({"host.workspace.closed"}, [] {});
   for (const std::size_t gone : {3, 7}) std::filesystem::remove(folder(gone));
   REQUIRE(open(kMost));
@@ -214,5 +220,8 @@ TEST_CASE("workspaces: those whose folders are gone make room for others, and ar
   REQUIRE(!open(kMost + 2));
   const auto served = t.call("host.status").value()["workspaces"].get<std::vector<std::string>>();
   REQUIRE(served.size() == kMost);
-  for (const std::size_t gone : {3, 7}) REQUIRE(std::ranges::find(served, folder(gone).string()) == served.end());
+  for (const std::size_t gone : {3, 7}) {
+    CAPTURE(gone);
+    REQUIRE(std::ranges::find(served, folder(gone).string()) == served.end());
+  }
 }

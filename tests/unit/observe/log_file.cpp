@@ -90,6 +90,7 @@ TEST_CASE("log: files are rotated, and never more or larger than asked for") {
     log->write(Level::info, "a", std::to_string(i) + padding);
     std::set<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder.path)) {
+      CAPTURE(entry.path());
       REQUIRE(entry.file_size() <= kMaxLogLine);
       names.insert(entry.path().filename().string());
     }
@@ -106,7 +107,10 @@ TEST_CASE("log: files are rotated, and never more or larger than asked for") {
   for (std::string line; std::getline(lines, line);)
     REQUIRE_THAT(line, Catch::EndsWith(": " + std::to_string(next++) + padding));
   REQUIRE(next == 100);
-  for (std::uint32_t i = 0; i < 3; ++i) REQUIRE(mode(log_file_name(folder.path / "g.log", i)) == 0600);
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    CAPTURE(i);
+    REQUIRE(mode(log_file_name(folder.path / "g.log", i)) == 0600);
+  }
 }
 
 TEST_CASE("log: a single file is emptied when it is full") {

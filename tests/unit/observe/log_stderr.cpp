@@ -41,6 +41,7 @@ TEST_CASE("log: nothing goes to stderr when it is off") {
 
 TEST_CASE("log: the level has a colour on a terminal, unless none are wanted") {
   for (const bool colours : {true, false}) {
+    CAPTURE(colours);
     const int terminal = ::posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     REQUIRE(terminal >= 0);
     REQUIRE(::grantpt(terminal) == 0);

@@ -79,6 +79,7 @@ TEST_CASE("printable: the result is bounded, cut between characters, and says ho
   for (int i = 0; i < 50; ++i) text += "\xe2\x82\xac";
   REQUIRE(printable(text, 150) == text);
   for (std::size_t max = 0; max < 150; ++max) {
+    CAPTURE(max);
     const std::string out = printable(text, max);
     REQUIRE(out.size() <= max);
     REQUIRE(printable(out, 1000) == out);  // no half character

@@ -31,7 +31,7 @@ const std::string kTrace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7
 
 TEST_CASE("trace: a client's traceparent is seen by the plugin and by the plugin that it calls in both modes") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
-    INFO((isolation == Isolation::child ? "child" : "inline"));
+    CAPTURE(isolation);
     WantingDaemon t(3, wanting_as(isolation));
     auto client = t.daemon.connect();
     REQUIRE(client.call("wanting.traced", traced()).value()["traceparent"] == kTrace);

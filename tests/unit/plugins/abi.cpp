@@ -31,13 +31,13 @@ TEST_CASE("abi: its timers run on the host's clock", "[clock]") {
 TEST_CASE("abi: its streams run both ways, within their credits") {
   TestDaemon t;
   const auto out = t.begin("v1.stream", json::object(), 2);
-  eventually("two items", [&] { return out.recorder->items().size() == 2; });
+  out.recorder->wait_for_items(2);
   REQUIRE_FALSE(out.recorder->done());
   out.call->give_credit(10);
   REQUIRE(*out.recorder->wait() == "streamed");
   REQUIRE(out.recorder->items().size() == 5);
   const auto both = t.begin("v1.both", json::object(), 10);
-  eventually("its credit", [&] { return both.recorder->credit_given() == 10; });
+  both.recorder->wait_for_credit(10);
   REQUIRE(both.call->send_item(R"({"i":1})"));
   both.call->send_end();
   REQUIRE(*both.recorder->wait() == "both ended");

@@ -75,7 +75,9 @@ TEST_CASE("plugins: an event that waits for its retry when the plugin is stopped
   REQUIRE(a.plugin->stop(std::chrono::seconds(10)));
   const auto letters = a.bus.dead_letters();
   REQUIRE(letters.size() == 1);
-  REQUIRE((letters[0].topic == "to_faulty.a" && letters[0].seq == 1 && letters[0].attempts == 1));
+  REQUIRE(letters[0].topic == "to_faulty.a");
+  REQUIRE(letters[0].seq == 1);
+  REQUIRE(letters[0].attempts == 1);
   REQUIRE(letters[0].payload == R"({"failures":100})");
   REQUIRE(letters[0].subscriber == "plugin faulty");
   REQUIRE(letters[0].error.find("stopped") != std::string::npos);
@@ -85,11 +87,12 @@ TEST_CASE("plugins: an event whose handler does not return becomes a dead letter
   Alone a("faulty");
   const auto file = a.dir.path() / "go";
   REQUIRE(a.bus.publish("to_faulty.a", json{{"file", file.string()}, {"failures", 1}}.dump()));
-  eventually("the block", [&] { return a.log_text().find("blocks until") != std::string::npos; });
+  wait_for_log(a, "blocks until");
   REQUIRE_FALSE(a.plugin->stop(std::chrono::milliseconds(10)));
   const auto letters = a.bus.dead_letters();
   REQUIRE(letters.size() == 1);
-  REQUIRE((letters[0].topic == "to_faulty.a" && letters[0].attempts == 1));
+  REQUIRE(letters[0].topic == "to_faulty.a");
+  REQUIRE(letters[0].attempts == 1);
   REQUIRE(letters[0].error == "its handler did not return");
   std::ofstream(file) << "";
   eventually("its return", [&] { return a.plugin->stop(std::chrono::milliseconds(10)); });

@@ -95,6 +95,7 @@ TEST_CASE("bad: what never comes back from a call is found, and replaced, wherev
 
 TEST_CASE("bad: who throws, answers twice, never, late or for others harms nobody, in either place") {
   for (const Isolation where : {Isolation::child, Isolation::in_line}) {
+    CAPTURE(where);
     BadDaemon t(where);
     REQUIRE(t.daemon.call("bad.throws").error().kind == ErrorKind::internal);
     REQUIRE(t.daemon.call("bad.throws_a_number").error().kind == ErrorKind::internal);
@@ -125,7 +126,10 @@ TEST_CASE("bad: garbage is refused message by message, and nothing of it reaches
     REQUIRE(answer);
     const auto& said = *answer;
     REQUIRE(said.size() > 15);
-    for (const auto& status : said) REQUIRE(status.get<int>() < 0);
+    for (const auto& status : said) {
+      CAPTURE(status);
+      REQUIRE(status.get<int>() < 0);
+    }
     t.check();
     REQUIRE(*t.daemon.call("bad.fine") == "fine");
     REQUIRE(t.entry()["restarts"] == 0);
@@ -149,6 +153,7 @@ TEST_CASE("bad: a flood of everything ends, and the others are served meanwhile"
 
 TEST_CASE("bad: it cannot fork, with or without the grant: the host starts helpers for it") {
   for (const auto& grants : {std::vector<std::string>{}, {"processes"}}) {
+    CAPTURE(grants);
     BadDaemon t(Isolation::child, [&](Config& c) { c.plugins["bad"].grants = grants; });
     REQUIRE((*t.daemon.call("bad.forks"))["pid"] == -1);
     t.check();
@@ -176,6 +181,7 @@ TEST_CASE("bad: threads that it leaves behind do not outlive its process") {
 TEST_CASE("bad: one that crashes on every third load serves between its crashes") {
   BadDaemon t(Isolation::child, [](Config& c) { c.plugins["bad"].settings = {{"third", true}}; });
   for (int i = 0; i < 5; ++i) {
+    CAPTURE(i);
     t.recovers();
     REQUIRE(t.daemon.call("bad.exits").error().kind == ErrorKind::plugin_died);
     t.check();

@@ -33,6 +33,7 @@ TEST_CASE("call table: a call is found by its id until it is taken, and taken on
   }
   REQUIRE(table.size() == 500);
   for (const auto& [id, call] : calls) {
+    CAPTURE(id, call);
     REQUIRE(table.find(id) == call);
     REQUIRE_FALSE(table.take_if(id, [](const PluginCall&) { return false; }));
     REQUIRE(table.take(id) == call);

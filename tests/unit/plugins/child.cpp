@@ -42,20 +42,23 @@ TEST_CASE("child: a call is answered from another process, with its result or it
 TEST_CASE("child: a stream brings its items in order, within the credit, and then its answer") {
   ChildDaemon t;
   auto flood = t.begin("faulty.flood", {{"items", 20}}, 3);
-  eventually("the first items", [&] { return flood.recorder->items().size() == 3; });
+  flood.recorder->wait_for_items(3);
   REQUIRE_FALSE(flood.recorder->done());
   flood.call->give_credit(100);
   REQUIRE((*flood.recorder->wait())["sent"] == 20);
   const auto items = flood.recorder->items();
   REQUIRE(items.size() == 20);
-  for (std::size_t i = 0; i < items.size(); ++i) REQUIRE(json::parse(items[i])["i"] == i);
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    CAPTURE(i);
+    REQUIRE(json::parse(items[i])["i"] == i);
+  }
   REQUIRE_FALSE(flood.recorder->item_after_answer());
 }
 
 TEST_CASE("child: a stream both ways") {
   ChildDaemon t;
   auto both = t.begin("faulty.echo_stream", {{"grant", 2}}, 100);
-  eventually("its credit", [&] { return both.recorder->credit_given() == 2; });
+  both.recorder->wait_for_credit(2);
   for (int i = 0; i < 10; ++i) {
     eventually("credit", [&] { return both.call->send_item(json{{"i", i}}.dump()).has_value(); });
   }
@@ -120,7 +123,7 @@ TEST_CASE("child: a host that stops leaves no process behind, also of one that h
     ChildDaemon t;
     REQUIRE(t.call("echo.say"));
     auto hangs = t.begin("faulty.hangs");
-    eventually("it", [&] { return t.log_text().find("hangs in a call") != std::string::npos; });
+    wait_for_log(t, "hangs in a call");
     calm = t.entry("echo")["pid"];
     hung = t.entry("faulty")["pid"];
     hangs.call->cancel();

@@ -71,7 +71,7 @@ class Reading {
 TEST_CASE("sandbox: what a plugin writes to stderr is in the host's log, under its name") {
   ConfinedDaemon t;
   REQUIRE(t.call("prober.prints", {{"text", "a word from below"}}));
-  eventually("the line", [&] { return t.log_text().find(" prober: a word from below\n") != std::string::npos; });
+  wait_for_log(t, " prober: a word from below\n");
 }
 
 TEST_CASE("sandbox: the last words of a plugin that died are in the log before its death") {
@@ -94,8 +94,7 @@ TEST_CASE("sandbox: one that ends while it starts is `failed` with how, and with
 TEST_CASE("sandbox: a plugin that floods its stderr is answered for, and its log has an end that is told") {
   ConfinedDaemon t;
   REQUIRE(t.call("prober.prints", {{"text", "again"}, {"times", 5000}}));
-  eventually("the number of those that were dropped",
-             [&] { return t.log_text().find("lines of its output were dropped") != std::string::npos; });
+  wait_for_log(t, "lines of its output were dropped");
   REQUIRE(count(t.log_text(), " prober: again\n") < 5000);
 }
 

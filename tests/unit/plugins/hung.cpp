@@ -81,10 +81,11 @@ TEST_CASE("hung: many deliveries that return are none, and a plugin that is idle
 
 TEST_CASE("hung: an inline plugin that hangs is abandoned and replaced, its calls get `plugin_died`") {
   for (const std::string name : {"faulty", "hasty"}) {
+    CAPTURE(name);
     TestDaemon t(look_at_deliveries);
     auto hangs = t.begin(name + ".hangs", json::object(), {}, 1h);
     auto waits = t.begin(name + ".attempts", {{"key", ""}}, {}, 1h);
-    eventually("it", [&] { return t.log_text().find("hangs in a call") != std::string::npos; });
+    wait_for_log(t, "hangs in a call");
     for (int i = 0; i < 5; ++i) t.timers.advance(15s);
     const auto error = hangs.recorder->wait().error();
     REQUIRE(error.kind == ErrorKind::plugin_died);
@@ -112,7 +113,7 @@ TEST_CASE("hung: an inline plugin whose start hangs has failed after its time an
     TestDaemon t([&](Config& c) { c.plugins[name].settings = {{"hang", where}}; });
     const auto first = begin_without_deadline(t, method);
     const auto second = begin_without_deadline(t, method);
-    eventually("it", [&] { return t.log_text().find("hangs in " + where) != std::string::npos; });
+    wait_for_log(t, "hangs in " + where);
     REQUIRE(t.call("echo.say", {{"a", 1}}));
     REQUIRE(entry_of(t, name)["state"] == "starting");
     let_start_time_out(t, first);
@@ -134,7 +135,7 @@ TEST_CASE("hung: a start that returns too late is not used and the next one serv
   const auto file = dir.path() / "go";
   TestDaemon t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
   const auto waits = begin_without_deadline(t, "faulty.fail_times_once");
-  eventually("it", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  wait_for_log(t, "blocks until");
   let_start_time_out(t, waits);
   REQUIRE(waits.recorder->wait().error().kind == ErrorKind::unavailable);
   std::ofstream(file) << "go";
@@ -189,7 +190,7 @@ TEST_CASE("hung: a host stops within its budget while a start hangs") {
     c.host.stop_budget_seconds = 1;
   });
   const auto waits = begin_without_deadline(t, "faulty.fail_times_once");
-  eventually("it", [&] { return t.log_text().find("hangs in start") != std::string::npos; });
+  wait_for_log(t, "hangs in start");
   t.end();
   REQUIRE_FALSE(waits.recorder->wait());
   REQUIRE(waits.recorder->answers() == 1);
@@ -229,6 +230,7 @@ TEST_CASE("hung: a process that is slow and answers is none that stands still") 
   auto waits = t.begin("typed.pooled_wait", json::object(), {}, 1h);
   eventually("the call", [&] { return entry_of(t, "typed")["open_calls"] == 1; });
   for (int i = 0; i < 10; ++i) {
+    CAPTURE(i);
     eventually("the next look", [&] { return t.timers.next_in() && *t.timers.next_in() <= 60s; });
     t.timers.advance(60s);
     REQUIRE(entry_of(t, "typed")["restarts"] == 0);
@@ -244,6 +246,7 @@ TEST_CASE("hung: an inline plugin that hangs again and again is quarantined befo
     c.supervisor.period_seconds = 1;
   });
   for (int i = 0; i < ServiceManager::kMaxAbandoned; ++i) {
+    CAPTURE(i);
     auto hangs = t.begin("faulty.hangs", json::object(), {}, 1h);
     eventually("its start", [&] { return entry_of(t, "faulty")["open_calls"] == 1; });
     eventually("it", [&] {
@@ -273,7 +276,7 @@ TEST_CASE("hung: a child that hangs is killed, and the death says in what") {
 TEST_CASE("hung: with hung_seconds = 0 nobody looks") {
   TestDaemon t;  // that is how it sets it up
   auto blocks = t.begin("faulty.blocks", {{"file", (t.dir() / "go").string()}}, {}, 1h);
-  eventually("it", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  wait_for_log(t, "blocks until");
   for (int i = 0; i < 20; ++i) t.timers.advance(15s);
   REQUIRE_FALSE(blocks.recorder->done());
   std::ofstream(t.dir() / "go") << "go";

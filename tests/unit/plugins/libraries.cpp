@@ -108,6 +108,7 @@ TEST_CASE("libraries: the segments of one are compared with its file") {
 
 TEST_CASE("libraries: what is no library, and one for another machine, are told for what they are") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     Lying text(isolation, [](const fs::path& library) { std::ofstream(library) << std::string(200, 'x'); });
     REQUIRE(has(text.refusal(), text.library().string() + " is no shared library (invalid ELF header)"));
     Lying foreign(isolation,
@@ -118,6 +119,7 @@ TEST_CASE("libraries: what is no library, and one for another machine, are told 
 
 TEST_CASE("libraries: a plugin runs on when its library is cut and written over, and a reload takes what lies there") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     Lying t(isolation);
     const auto before = t.call();
     REQUIRE(before);
@@ -141,6 +143,7 @@ TEST_CASE("libraries: a plugin runs on when its library is cut and written over,
 
 TEST_CASE("libraries: one that never ran is taken as it lies there once it was mended") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     Lying t(isolation, [](const fs::path& library) { fs::resize_file(library, 5000); });
     REQUIRE(has(t.refusal(), "is cut short"));
     fs::remove(t.library());

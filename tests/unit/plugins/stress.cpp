@@ -65,11 +65,17 @@ TEST_CASE("race: a call that is cancelled at any moment is answered once, and no
     if (calls.size() % 3 == 0) calls.back().call->cancel();
     canceller.join();
   }
-  for (const auto& call : calls) REQUIRE(call.recorder->wait().error().kind == ErrorKind::cancelled);
+  for (const auto& call : calls) {
+    CAPTURE(&call - calls.data());
+    REQUIRE(call.recorder->wait().error().kind == ErrorKind::cancelled);
+  }
   REQUIRE(t.call("faulty.release"));
   eventually("an empty plugin", [&] { return open_calls(t, "faulty") == 0; });
   eventually("the permits", [&] { return service(t, "faulty")["permits"]["in_use"] == 0; });
-  for (const auto& call : calls) REQUIRE(call.recorder->answers() == 1);
+  for (const auto& call : calls) {
+    CAPTURE(&call - calls.data());
+    REQUIRE(call.recorder->answers() == 1);
+  }
 }
 
 TEST_CASE("race: credit that comes at any moment of a stream's beginning counts") {
@@ -162,17 +168,17 @@ TEST_CASE("race: a subscriber that falls behind by more than an outbox gets ever
 }
 
 TEST_CASE("pool: a job that does not end keeps stop() no longer than it was told") {
-  std::atomic<bool> begun{false};
-  std::atomic<bool> go{false};
+  std::latch begun(1);
+  std::latch go(1);
   WorkerPool pool(2, 10, [](std::string_view) {});
   REQUIRE(pool.spawn([&] {
-    begun = true;
-    while (!go) std::this_thread::yield();
+    begun.count_down();
+    go.wait();
   }));
-  eventually("its begin", [&] { return begun.load(); });
+  begun.wait();
   REQUIRE(!pool.stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(1)));
   REQUIRE(pool.spawn([] {}).error().kind == ErrorKind::unavailable);
-  go = true;
+  go.count_down();
   REQUIRE(pool.stop());
 }
 
@@ -182,5 +188,7 @@ TEST_CASE("pool: a job that throws is told, and the next one runs") {
   WorkerPool pool(1, 10, [&](std::string_view what) { told += what == "boom" ? 1 : 0; });
   REQUIRE(pool.spawn([] { throw std::runtime_error("boom"); }));
   REQUIRE(pool.spawn([&] { ran = true; }));
-  eventually("both", [&] { return told == 1 && ran; });
+  REQUIRE(spawn_blocking(pool, [] {})->recv());  // the one thread has done what came before
+  REQUIRE(told == 1);
+  REQUIRE(ran);
 }

@@ -52,8 +52,8 @@ TEST_CASE("plugins: a handler on the pool waits for credit while others answer, 
 
 TEST_CASE("plugins: a handler that spins hears that it is cancelled") {
   TestDaemon t;
-  auto spins = t.begin("typed.spins");
-  eventually("it to spin", [&] { return t.log_text().find("spins") != std::string::npos; });
+  auto spins = t.begin("typed.spins", {{"text", "x"}});
+  wait_for_log(t, "spins");
   spins.call->cancel();
   REQUIRE(*t.call("typed.say", {{"text", "a"}}) == json{{"said", "a"}});
 }

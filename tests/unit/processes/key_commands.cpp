@@ -90,7 +90,9 @@ TEST_CASE("keys: a command that fails or prints what is no key is an error that 
       {"yes " + kCanary, "printed more than 16 KiB and was ended"},
       {"printf '\\001'", "printed bytes on its first line that an HTTP header cannot carry"}};
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     for (const auto& [command, words] : commands) {
+      CAPTURE(command, words);
       KeyDaemon t(isolation, "echo " + kCanary + " >&2; " + command);
       const auto error = t.ask().error();
       REQUIRE(error.kind == ErrorKind::unavailable);
@@ -110,6 +112,7 @@ TEST_CASE("keys: clients and other plugins get none whatever they are granted an
   for (const char* file : {"key_holder.so", "key_holder.json"})
     std::filesystem::copy(std::string(gantry::folders::build() + "/tests/plugins/") + file, elsewhere.path() / file);
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     KeyDaemon t(isolation, "echo " + kCanary, [&](Config& c) {
       c.plugins["keeper"].grants = {"call:**", "processes"};
       c.plugins["key_holder"].path = (elsewhere.path() / "key_holder.so").string();
@@ -117,6 +120,7 @@ TEST_CASE("keys: clients and other plugins get none whatever they are granted an
     });
     const auto audit = t.daemon().bus().subscribe({"host.audit.refused"}, [] {});
     for (const char* plugin : {"keeper", "key_holder"}) {
+      CAPTURE(plugin);
       const auto error = t.ask(plugin).error();
       REQUIRE(error.kind == ErrorKind::permission_denied);
       REQUIRE(error.message ==
@@ -196,13 +200,16 @@ TEST_CASE("keys: so many commands run at once and the next one is told to come a
     running.push_back(t.ask(": " + std::to_string(i) + "; " + t.waiting()));
   REQUIRE(t.ask("echo one too many")->wait().error().kind == ErrorKind::overloaded);
   t.commands.stop();
-  for (const auto& one : running)
+  for (const auto& one : running) {
+    CAPTURE(&one - running.data());
     REQUIRE(one->wait().error().message == "api_key_command was ended: the host is stopping");
+  }
   REQUIRE(t.ask("echo late")->wait().error().message == "the host is stopping");
 }
 
 TEST_CASE("keys: a host that stops while a command runs ends it and stops cleanly") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     const Alone files;
     KeyDaemon t(isolation, files.waiting(), [](Config& c) { c.host.stop_budget_seconds = 1; });
     const auto asks = t.begin("key_holder.ask", {{"of", KeyCommands::kMethod}, {"provider", "p"}});

@@ -190,8 +190,10 @@ TEST_CASE("launcher: a program that cannot be started is an error that says why"
       "no-such-program cannot be started: No such file or directory; the host's PATH was searched"));
   REQUIRE(t.try_spawn("a", {"cat"}, {{"cwd", "/no/such/folder"}}).error().kind == ErrorKind::invalid_params);
   for (const json& wrong : {json{{"cwd", "here"}}, json{{"read", {"here"}}}, json{{"stdio", "none"}},
-                            json{{"reads", {"/"}}}, json{{"env", {{"A", 1}}}}, json{{"max_memory_mib", 1}}})
+                            json{{"reads", {"/"}}}, json{{"env", {{"A", 1}}}}, json{{"max_memory_mib", 1}}}) {
+    CAPTURE(wrong);
     REQUIRE(t.try_spawn("a", {"cat"}, wrong).error().kind == ErrorKind::invalid_params);
+  }
   REQUIRE(t.try_spawn("a", json::array()).error().kind == ErrorKind::invalid_params);
   REQUIRE(t.try_spawn("a", {"true", std::string(Helper::kMaxRequest, 'x')}).error().kind == ErrorKind::too_large);
   REQUIRE(t.spawn("a", {"cat"})["warm"] == false);

@@ -31,6 +31,7 @@ TEST_CASE("launcher: only a plugin with the grant has helpers, and a refusal nam
   KeeperDaemon t(granted({"network"}));
   const json cat{{"name", "a"}, {"argv", {"cat"}}};
   for (const char* method : {"process.spawn", "process.kill", "process.wait", "process.list"}) {
+    CAPTURE(method);
     const auto client = t.call(method, cat);
     REQUIRE(client.error().kind == ErrorKind::permission_denied);
     REQUIRE(client.error().message.find("\"processes\"") != std::string::npos);

@@ -133,6 +133,7 @@ struct Said {
   Said said;
   const auto lines = random() % 60;
   for (std::uint64_t i = 0; i <= lines; ++i) {
+    CAPTURE(i);
     const json line = child.line();
     REQUIRE(!line.is_null());
     said.note(line);

@@ -142,14 +142,21 @@ void run(const std::string& folder, bool from_start) {
     fault.armed = false;
     // What was acknowledged is visible; all that was not works now, once.
     for (const auto& [n, answer] : acknowledged) {
+      CAPTURE(n, answer);
       REQUIRE(good(host->call("state.settings.get", {{"key", change(n)["key"]}}))["rev"] == 1);
       REQUIRE(good(host->call("state.settings.set", change(n))) == answer);
     }
-    for (int n = 0; n < kChanges; ++n) REQUIRE(good(host->call("state.settings.set", change(n)))["rev"] == 1);
+    for (int n = 0; n < kChanges; ++n) {
+      CAPTURE(n);
+      REQUIRE(good(host->call("state.settings.set", change(n)))["rev"] == 1);
+    }
     host->settle();
     const auto events = host->events();
     REQUIRE(events.size() == kChanges);
-    for (std::size_t i = 0; i < events.size(); ++i) REQUIRE(events[i].seq == i + 1);
+    for (std::size_t i = 0; i < events.size(); ++i) {
+      CAPTURE(i);
+      REQUIRE(events[i].seq == i + 1);
+    }
     host->destroy();
   }
   REQUIRE(check_store(folder) == kChanges);
@@ -172,7 +179,9 @@ int at_every(Operation operation, int code, bool stays, bool from_start) {
 
 TEST_CASE("state: a fault at any write is storage_failed, and nothing is acknowledged that is not stored") {
   for (const int code : {SQLITE_IOERR_WRITE, SQLITE_FULL}) {
+    CAPTURE(code);
     for (const bool stays : {false, true}) {
+      CAPTURE(stays);
       REQUIRE(at_every(Operation::write, code, stays, false) >= kChanges);
     }
   }
@@ -185,7 +194,9 @@ TEST_CASE("state: a fault at any write of the first run leaves a folder that the
 
 TEST_CASE("state: after a failed fsync the store is opened and checked anew before it is trusted") {
   for (const bool from_start : {false, true}) {
+    CAPTURE(from_start);
     for (const bool stays : {false, true}) {
+      CAPTURE(stays);
       REQUIRE(at_every(Operation::sync, SQLITE_IOERR_FSYNC, stays, from_start) >= kChanges);
     }
   }

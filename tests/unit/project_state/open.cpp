@@ -198,6 +198,7 @@ TEST_CASE("state: the folder and the files are the user's alone") {
 TEST_CASE("state: limits that are no limits keep the plugin from starting, by name") {
   TempDir dir;
   for (const json& wrong : {json{{"max_events", 0}}, json{{"max_events", "many"}}, json{{"max_event", 5}}}) {
+    CAPTURE(wrong);
     TestHost host(kPlugin, config(dir.path(), wrong));
     REQUIRE(host.started() == static_cast<int>(ErrorKind::invalid_params));
     REQUIRE(host.log().find("max_event") != std::string::npos);

@@ -96,6 +96,7 @@ TEST_CASE_METHOD(Sessions, "state.session: a deleted session is not found, and i
   const auto event = host.event("state.session.deleted");
   REQUIRE(event.payload == json{{"session_id", id}, {"rev", 2}});
   for (const char* method : {"state.session.get", "state.session.delete"}) {
+    CAPTURE(method);
     REQUIRE(bad(host.call(method, {{"id", id}})).kind == ErrorKind::not_found);
   }
   REQUIRE(bad(host.call("state.session.update", {{"id", id}, {"rev", nullptr}, {"patch", json::object()}})).kind ==

@@ -40,6 +40,7 @@ TEST_CASE_METHOD(Settings, "state.settings: a value comes back as it went in, al
                                  json::object(),
                                  json{{"a", {{"b", json::array()}}}, {"n", nullptr}}};
   for (std::size_t i = 0; i < values.size(); ++i) {
+    CAPTURE(i);
     const json answer = good(set("k" + std::to_string(i), values[i]));
     REQUIRE(answer["value"].dump() == values[i].dump());
     REQUIRE(answer["rev"] == 1);
@@ -49,6 +50,7 @@ TEST_CASE_METHOD(Settings, "state.settings: a value comes back as it went in, al
   host.stop();
   TestHost again(kPlugin, config(dir / "state"));
   for (std::size_t i = 0; i < values.size(); ++i) {
+    CAPTURE(i);
     const json got = good(again.call("state.settings.get", {{"key", "k" + std::to_string(i)}}));
     REQUIRE(got["value"].dump() == values[i].dump());
     REQUIRE(got["rev"] == 1);
@@ -148,7 +150,10 @@ TEST_CASE("state.settings: user and workspaces do not see each other's values") 
 }
 
 TEST_CASE_METHOD(Settings, "state.settings: a list holds what has a value, by prefix and in pages") {
-  for (const char* key : {"editor.font", "editor.size", "ai.model", "editor.%wild", "editor"}) REQUIRE(set(key, 1));
+  for (const char* key : {"editor.font", "editor.size", "ai.model", "editor.%wild", "editor"}) {
+    CAPTURE(key);
+    REQUIRE(set(key, 1));
+  }
   REQUIRE(set("editor.size", nullptr));
   const json all = good(host.call("state.settings.list"));
   REQUIRE(all["items"].size() == 4);

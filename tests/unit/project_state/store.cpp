@@ -22,6 +22,7 @@ TEST_CASE("state: an answer leaves before its event, and events carry the log's 
   const std::vector<std::string> topics{"state.session.created", "state.setting.changed", "state.session.deleted"};
   const std::vector<std::uint64_t> answers{1, 2, 4};
   for (std::size_t i = 0; i < events.size(); ++i) {
+    CAPTURE(i);
     REQUIRE(events[i].topic == topics[i]);
     REQUIRE(events[i].epoch == made["epoch"].get<std::string>());
     REQUIRE(events[i].seq == i + 1);
@@ -47,6 +48,7 @@ TEST_CASE("state: a full bus delays events and loses none") {
   const auto events = host.events();
   REQUIRE(events.size() == 40);
   for (std::size_t i = 0; i < 40; ++i) {
+    CAPTURE(i);
     REQUIRE(events[i].seq == i + 1);
     REQUIRE(events[i].payload["value"] == i);
   }
@@ -231,6 +233,7 @@ TEST_CASE("state: mutations are remembered whatever the time of day was set to m
   const json once{{"name", "once"}, {"mutation", mutation("c", 1)}};
   // What they are remembered with is no time of day, so that one which is far from the system's changes nothing.
   for (const char* jump : {"at_ms - 400 * 86400000", "at_ms + 3000 * 86400000", "at_ms - 10 * 86400000"}) {
+    CAPTURE(jump);
     TestHost host(kPlugin, config(dir.path()));
     const json first = good(host.call("state.session.create", once));
     host.stop();

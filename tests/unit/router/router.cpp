@@ -306,6 +306,7 @@ TEST_CASE(
   };
   REQUIRE(counts("faulty.late").is_null());
   for (const int delay_ms : {2000, 1000}) {
+    CAPTURE(delay_ms);
     const auto late = t.begin("faulty.late", {{"delay_ms", delay_ms}}).recorder;
     REQUIRE(counts("faulty.late")["in_flight"] == 1);
     t.advance_to_next(std::chrono::milliseconds(delay_ms));

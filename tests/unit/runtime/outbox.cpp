@@ -67,6 +67,7 @@ TEST_CASE("outbox: while it is corked everything gathers, up to a bound") {
   REQUIRE(box.uncork() == State::empty);
   REQUIRE(pair.read() == "a\nb\n");
   for (const bool corked : {true, false}) {
+    CAPTURE(corked);
     if (corked) box.cork();
     const std::string most(Outbox::kCorkedBytes - 1, 'x');  // and its line end
     REQUIRE(box.put(Framing::lines, most.substr(1), When::later) == (corked ? State::empty : State::gathered));

@@ -76,12 +76,12 @@ TEST_CASE("timers: the workers' own run whichever was set first, and go on after
   Timers& timers = workers.timers();
   const auto far = timers.after(1h, [] {});
   for (int round = 0; round < 20; ++round) {
-    std::atomic<int> ran{0};
+    std::latch ran(1);
     const auto earlier = timers.after(1ms, [] {});
     timers.after(2ms, [] { throw std::runtime_error("on purpose"); });
-    timers.after(3ms, [&] { ++ran; });
+    timers.after(3ms, [&] { ran.count_down(); });
     (void)timers.cancel(earlier);
-    eventually("the timer behind", [&] { return ran == 1; });
+    ran.wait();
   }
   REQUIRE(escaped == 20);
   REQUIRE(timers.cancel(far));

@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <functional>
+#include <future>
 
 #include "host/plugins/inline/serial_queue.hpp"
 #include "tests/unit/support/host.hpp"
@@ -26,6 +27,10 @@ struct RunningWorkers {
   void end() {
     workers.stop();
     if (thread.joinable()) thread.join();
+  }
+  /// Until the worker has lost that many threads.
+  void wait_until_taken_over(std::uint64_t times) {
+    (void)gantry::test::polled([&] { return workers.counts()[0].taken_over >= times; });
   }
 };
 
@@ -95,7 +100,7 @@ TEST_CASE("workers: a thread that has lost its worker serves its plugin and no w
   std::atomic<const Worker*> on{nullptr};
   REQUIRE(queue->push([&] {
     lost = ::gettid();
-    while (running.workers.counts()[0].taken_over == 0) std::this_thread::yield();
+    running.wait_until_taken_over(1);
     throw std::runtime_error("on purpose");
   }));
   REQUIRE(queue->push([&] {
@@ -108,23 +113,21 @@ TEST_CASE("workers: a thread that has lost its worker serves its plugin and no w
   REQUIRE(told == 2);
   REQUIRE(later == lost);
   REQUIRE(on == nullptr);
-  std::atomic<std::int64_t> now{0};
-  running.workers.first().post([&] { now = ::gettid(); });
-  eventually("the worker", [&] { return now != 0; });
-  REQUIRE(now != lost);
+  std::promise<std::int64_t> now;
+  running.workers.first().post([&] { now.set_value(::gettid()); });
+  REQUIRE(now.get_future().get() != lost);
 }
 
 TEST_CASE("workers: who watches rests while no turn is taken, and is there again for one that does not return") {
   RunningWorkers running;
   ManualTimers clock;
   for (std::uint64_t lost = 0; lost < 2; ++lost) {
+    CAPTURE(lost);
     const auto queue =
         SerialQueue::borrowed([](std::string_view) {}, {running.workers, clock, [](const std::string&) {}});
     queue->release();
     eventually("the rest", [&] { return running.workers.watch_rests(); });
-    REQUIRE(queue->push([&running, lost] {
-      while (running.workers.counts()[0].taken_over == lost) std::this_thread::yield();
-    }));
+    REQUIRE(queue->push([&running, lost] { running.wait_until_taken_over(lost + 1); }));
     queue->close();
     REQUIRE(queue->join(std::chrono::steady_clock::now() + std::chrono::seconds(20)));
   }
@@ -155,19 +158,18 @@ TEST_CASE("workers: what a lost thread posts to its old worker wakes who serves 
       SerialQueue::borrowed([](std::string_view) {}, {running.workers, clock, [](const std::string&) {}});
   queue->release();
   std::atomic<int> ran{0};
-  std::atomic<bool> over{false};
   REQUIRE(queue->push([&] {
-    while (running.workers.counts()[0].taken_over == 0) std::this_thread::yield();
-    for (int i = 0; i < 100 && !over; ++i) {
-      running.workers.first().post([&] { ++ran; });
-      while (ran <= i && !over) std::this_thread::yield();
+    running.wait_until_taken_over(1);
+    for (int i = 0; i < 100; ++i) {
+      auto posted = std::make_shared<std::promise<void>>();
+      auto done = posted->get_future();
+      running.workers.first().post([posted] { posted->set_value(); });
+      if (done.wait_for(std::chrono::seconds(20)) != std::future_status::ready) return;
+      ++ran;
     }
   }));
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (ran != 100 && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-  over = true;
   queue->close();
-  REQUIRE(queue->join(until + std::chrono::seconds(20)));
+  REQUIRE(queue->join(latest()));
   REQUIRE(ran == 100);
 }
 
@@ -175,15 +177,13 @@ TEST_CASE("workers: an inbox that is never empty does not keep a worker from its
   RunningWorkers running;
   Worker& worker = running.workers.first();
   std::atomic<bool> over{false};
-  std::atomic<bool> fired{false};
+  std::promise<void> fired;
   const std::function<void()> again = [&] {
     if (!over) worker.post(again);
   };
   worker.post(again);
-  (void)running.workers.timers().after(std::chrono::milliseconds(1), [&] { fired = true; });
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!fired && std::chrono::steady_clock::now() < until) std::this_thread::yield();
-  const bool in_between = fired;
+  (void)running.workers.timers().after(std::chrono::milliseconds(1), [&] { fired.set_value(); });
+  const bool in_between = fired.get_future().wait_for(gantry::test::kPatience) == std::future_status::ready;
   over = true;
   running.end();
   REQUIRE(in_between);

@@ -43,7 +43,7 @@ constexpr auto kTimeout = std::chrono::seconds(10);
 /// Has a delivery to hasty begin that returns when `file` is there, and waits until it has begun.
 [[nodiscard]] TestDaemon::Begun begin_blocking(TestDaemon& t, const std::filesystem::path& file) {
   auto begun = t.begin("hasty.blocks", {{"file", file.string()}});
-  eventually("the delivery", [&] { return t.log_text().find("blocks until " + file.string()) != std::string::npos; });
+  wait_for_log(t, "blocks until " + file.string());
   return begun;
 }
 
@@ -93,7 +93,10 @@ TEST_CASE("workers: what is answered on one worker to another's connection leave
   REQUIRE(second.send(calls + request("behind", "hasty.thread").dump() + "\n"));
   REQUIRE(second.receive()["result"]["id"] == thread_of(t.daemon().workers().at(1)));
   REQUIRE(first.call("hasty.release", json::object(), kTimeout));
-  for (int i = 0; i < kCalls; ++i) REQUIRE(second.receive()["id"] == std::to_string(i));
+  for (int i = 0; i < kCalls; ++i) {
+    CAPTURE(i);
+    REQUIRE(second.receive()["id"] == std::to_string(i));
+  }
   REQUIRE(plugin_entry(t, "hasty")["runs_on"] == "workers");
 }
 
@@ -152,7 +155,7 @@ TEST_CASE("workers: a delivery that never returns does not keep the host from st
     eventually("the take-over", [&] { return (*t.call("host.metrics"))["workers"][0]["taken_over"] == 1; });
     t.daemon().request_stop("the test");
     REQUIRE(hung.recorder->wait().error().kind == ErrorKind::cancelled);
-    eventually("the end", [&] { return t.log_text().find("something did not end in time") != std::string::npos; });
+    wait_for_log(t, "something did not end in time");
     REQUIRE_FALSE(t.daemon().clean());
   }
 }
@@ -226,26 +229,25 @@ TEST_CASE("workers: a queue that is full refuses, and what it took before runs")
 TEST_CASE("workers: one is woken once for however much is posted to it, and runs it in order") {
   Workers workers(1);
   std::thread running([&] { (void)workers.run([](std::string_view) {}); });
-  std::atomic<bool> inside{false};
-  std::atomic<bool> go{false};
+  std::latch inside(1);
+  std::latch go(1);
   workers.first().post([&] {
-    inside = true;
-    go.wait(false);
+    inside.count_down();
+    go.wait();
   });
-  eventually("the task", [&] { return inside.load(); });
+  inside.wait();
   const auto before = workers.counts()[0].sleeps;
   constexpr int kTasks = 10'000;
   std::vector<int> order;
-  std::atomic<bool> done{false};
+  std::latch done(kTasks);
   for (int i = 0; i < kTasks; ++i) {
     workers.first().post([&, i] {
       order.push_back(i);
-      done = i == kTasks - 1;
+      done.count_down();
     });
   }
-  go = true;
-  go.notify_all();
-  eventually("the last", [&] { return done.load(); });
+  go.count_down();
+  done.wait();
   const auto sleeps = workers.counts()[0].sleeps - before;
   workers.stop();
   running.join();
@@ -298,6 +300,7 @@ TEST_CASE(
   auto client = t.connect();
   for (int i = 0; i < 100; ++i) REQUIRE(client.call("host.status", json::object(), kTimeout));
   for (const auto& worker : (*t.call("host.metrics"))["workers"]) {
+    CAPTURE(worker);
     REQUIRE(worker["polls"] == 0);
   }
   t.daemon().workers().set_polling(true, true);
@@ -319,15 +322,16 @@ TEST_CASE("workers: one that polls finds work that comes in quick succession wit
     std::atomic<std::uint64_t> done{0};
     std::uint64_t posted = 0;
     core_test::Random random(core_test::seed());
-    eventually("a look that finds something", [&] {
+    // Until it looks just when there is something: the pauses must be short.
+    for (const auto until = latest(); workers.counts()[0].poll_hits == 0 && std::chrono::steady_clock::now() < until;) {
       workers.first().post([&] { ++done; });
       ++posted;
       random.dawdle();
-      return workers.counts()[0].poll_hits != 0;
-    });
+    }
     eventually("the rest", [&] { return done == posted; });
     const auto counts = workers.counts()[0];
     REQUIRE(counts.sleeps != 0);
+    REQUIRE(counts.poll_hits != 0);
     REQUIRE(counts.polls >= counts.poll_hits);
     REQUIRE(counts.polled > Duration::zero());
   }

@@ -19,8 +19,10 @@ using namespace gantry::host::test;
 TEST_CASE("sandbox: without the network grant there is no socket but a connected pair") {
   ConfinedDaemon t;
   t.needs("seccomp");
-  for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK})
+  for (const int family : {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_VSOCK}) {
+    CAPTURE(family);
     REQUIRE(t.tried("prober.socket", {{"family", family}}) == EACCES);
+  }
   REQUIRE(t.tried("prober.socketpair", {{"type", SOCK_STREAM}}) == 0);
   REQUIRE(t.tried("prober.socketpair", {{"type", SOCK_DGRAM | SOCK_CLOEXEC}}) == EACCES);
   REQUIRE(t.tried("prober.connects", at(t.socket())) == EACCES);
@@ -33,8 +35,10 @@ TEST_CASE("sandbox: the network grant opens the internet, and neither the host's
   REQUIRE(t.tried("asker.socket", {{"family", AF_INET6}}) != EACCES);
   REQUIRE(t.tried("asker.socket", {{"family", AF_NETLINK}, {"type", SOCK_RAW}}) == 0);
   REQUIRE(t.tried("asker.socket", {{"family", AF_NETLINK}, {"type", SOCK_RAW}, {"protocol", 9}}) == EACCES);
-  for (const int family : {AF_UNIX, AF_PACKET, AF_VSOCK})
+  for (const int family : {AF_UNIX, AF_PACKET, AF_VSOCK}) {
+    CAPTURE(family);
     REQUIRE(t.tried("asker.socket", {{"family", family}}) == EACCES);
+  }
   REQUIRE(t.tried("asker.connects", at(t.socket())) == EACCES);
   REQUIRE(t.tried("asker.forks") == EPERM);
 }
@@ -63,6 +67,7 @@ TEST_CASE("sandbox: a plugin signals itself and nobody else, and looks into nobo
   REQUIRE(t.tried("prober.signals", {{"pid", -1}}) == EPERM);
   REQUIRE(t.tried("prober.raises") == 0);
   for (const std::string plugin : {"prober", "asker"}) {
+    CAPTURE(plugin);
     REQUIRE(t.tried(plugin + ".traces", host) == EPERM);
     REQUIRE(t.tried(plugin + ".peeks", host) == EPERM);
   }
@@ -136,9 +141,14 @@ TEST_CASE("sandbox: host.plugins says what holds a plugin, and what nothing hold
   REQUIRE(t.call("asker.folder"));
   const auto prober = t.entry("prober");
   std::vector<std::string> enforced = prober["enforced"];
-  for (const char* always : {"environment", "descriptors", "parent_death", "no_new_privs", "rlimits", "capabilities"})
+  for (const char* always : {"environment", "descriptors", "parent_death", "no_new_privs", "rlimits", "capabilities"}) {
+    CAPTURE(always);
     REQUIRE(std::erase(enforced, always) == 1);
-  for (const auto& level : enforced) REQUIRE((level.starts_with("landlock:") || level == "seccomp"));
+  }
+  for (const auto& level : enforced) {
+    CAPTURE(level);
+    REQUIRE((level.starts_with("landlock:") || level == "seccomp"));
+  }
   REQUIRE_FALSE(prober.contains("unenforced"));
   const auto asker = t.entry("asker");
   REQUIRE(asker["enforced"] == json::array());

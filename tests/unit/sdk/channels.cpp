@@ -88,6 +88,7 @@ TEST_CASE("broadcast: every receiver sees every value in order, from where it su
 TEST_CASE("broadcast: a receiver that lags goes on with the oldest that is kept and is told how many it missed") {
   // Capacities around the size of a block, and places within one.
   for (const std::uint64_t capacity : {1, 2, 3, 31, 32, 33, 100}) {
+    CAPTURE(capacity);
     auto [tx, rx] = broadcast::channel<std::uint64_t>(capacity);
     auto fast = tx.subscribe();
     std::uint64_t sent = 0;
@@ -187,7 +188,10 @@ TEST_CASE("broadcast: coroutines that wait are all woken by one value") {
   {
     auto gone = std::move(tx);
   }
-  for (auto& handle : handles) REQUIRE(*handle.join() == 5050);
+  for (auto& handle : handles) {
+    CAPTURE(&handle - handles.data());
+    REQUIRE(*handle.join() == 5050);
+  }
   executor.stop();
   loop.join();
 }
@@ -268,9 +272,11 @@ TEST_CASE("spsc: what does not fit is counted as overrun and dropped, what is st
   std::vector<int> ten(10);
   std::iota(ten.begin(), ten.end(), 0);
   REQUIRE(ring.write(ten) == 8);
-  REQUIRE((ring.overruns() == 1 && ring.lost() == 2));
+  REQUIRE(ring.overruns() == 1);
+  REQUIRE(ring.lost() == 2);
   REQUIRE(ring.write(ten) == 0);
-  REQUIRE((ring.overruns() == 2 && ring.lost() == 12));
+  REQUIRE(ring.overruns() == 2);
+  REQUIRE(ring.lost() == 12);
   std::vector<int> out(3);
   REQUIRE(ring.read(out) == 3);
   REQUIRE(out == std::vector{0, 1, 2});
@@ -281,7 +287,8 @@ TEST_CASE("spsc: what does not fit is counted as overrun and dropped, what is st
   REQUIRE(out == std::vector{3, 4, 5, 6, 7, 0, 1});
   REQUIRE(ring.read(out) == 0);
   REQUIRE(ring.size() == 0);
-  REQUIRE((ring.overruns() == 2 && ring.lost() == 12));
+  REQUIRE(ring.overruns() == 2);
+  REQUIRE(ring.lost() == 12);
 }
 
 TEST_CASE("spsc: two threads, blocks of any size, nothing lost, doubled or reordered") {

@@ -75,19 +75,16 @@ TEST_CASE("coro: what is ready runs in order, and yield lets the others go first
 }
 
 TEST_CASE("coro: a handle that is dropped lets its task run on") {
-  std::atomic<bool> ran{false};
-  struct Set {
-    static Task<void> run(std::atomic<bool>* flag) {
-      *flag = true;
+  std::latch ran(1);
+  struct Note {
+    static Task<void> run(std::latch* told) {
+      told->count_down();
       co_return;
     }
   };
-  {
-    Running running;
-    (void)spawn(running.executor, Set::run(&ran));
-    while (!ran) std::this_thread::yield();
-  }
-  REQUIRE(ran);
+  Running running;
+  (void)spawn(running.executor, Note::run(&ran));
+  ran.wait();
 }
 
 TEST_CASE("coro: what floats goes on with the executor that woke it, if that is of its group") {

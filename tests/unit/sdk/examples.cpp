@@ -30,7 +30,10 @@ TEST_CASE("examples: hello greets in C++ and in C") {
 TEST_CASE("examples: the ticker waits for its caller and says how far it is") {
   TestHost host(example("ticker"));
   auto stream = host.open("ticker.count", {{"to", 1000}}, 10);
-  for (int n = 1; n <= 10; ++n) REQUIRE(*stream.next() == json{{"n", n}});
+  for (int n = 1; n <= 10; ++n) {
+    CAPTURE(n);
+    REQUIRE(*stream.next() == json{{"n", n}});
+  }
   REQUIRE_FALSE(stream.answered());
   stream.credit(2000);
   REQUIRE(*stream.result() == json{{"ticks", 1000}});

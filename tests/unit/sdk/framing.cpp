@@ -32,6 +32,7 @@ TEST_CASE("framing: any split of the bytes gives the same messages") {
   append_frame(text, Framing::headers, "");
   append_frame(text, Framing::headers, "{\"two\":2}");
   for (std::size_t cut = 1; cut < text.size(); ++cut) {
+    CAPTURE(cut);
     FrameDecoder decoder(100);
     std::vector<std::string> got;
     for (std::size_t at = 0; at < text.size(); at += cut) {
@@ -44,6 +45,7 @@ TEST_CASE("framing: any split of the bytes gives the same messages") {
 
 TEST_CASE("framing: a message over the limit is told once, skipped, and the next one arrives") {
   for (const auto framing : {Framing::headers, Framing::lines}) {
+    CAPTURE(framing);
     FrameDecoder decoder(10, framing);
     std::string text;
     append_frame(text, framing, std::string(100'000, 'x'));
@@ -67,9 +69,11 @@ TEST_CASE("framing: a message over the limit is told once, skipped, and the next
 TEST_CASE("framing: a message that is given up half-way is skipped to its end, and the next one arrives") {
   const std::string message(1000, 'x');
   for (const auto framing : {Framing::lines, Framing::headers}) {
+    CAPTURE(framing);
     std::string text;
     append_frame(text, framing, message);
     for (const std::size_t half : {std::size_t{40}, std::size_t{500}, text.size() - 1}) {
+      CAPTURE(half);
       FrameDecoder decoder(4000, framing);
       REQUIRE_FALSE(decoder.abandon());
       decoder.feed(std::string_view(text).substr(0, half));
@@ -104,6 +108,7 @@ TEST_CASE("framing: headers that make no sense, or never end, break the stream")
   for (const std::string bad :
        {"Content-Length: x\r\n\r\n", "Content-Length: -1\r\n\r\n", "Content-Length: 1\r\nContent-Length: 1\r\n\r\n",
         "Content-Type: a\r\n\r\n", "Content-Length\r\n\r\n", "Content-Length: 99999999999999999999999\r\n\r\n"}) {
+    CAPTURE(bad);
     FrameDecoder decoder(100);
     decoder.feed(bad);
     std::string_view message;
@@ -157,6 +162,7 @@ TEST_CASE("framing: lines between messages are skipped where that is wanted, in 
 
 TEST_CASE("framing: what a decoder holds amid noise goes on in another") {
   for (std::size_t cut = 1; cut < kAmidNoise.size(); ++cut) {
+    CAPTURE(cut);
     FrameDecoder before = lenient(), after = lenient();
     before.feed(std::string_view(kAmidNoise).substr(0, cut));
     auto got = all(before);
@@ -171,6 +177,7 @@ TEST_CASE("framing: what a decoder holds amid noise goes on in another") {
 TEST_CASE("framing: noise without an end breaks the stream, and its beginning is kept") {
   const std::string line(1000, 'x');
   for (const auto& noise : {"one\n" + line + "\n", "one" + line, std::string("one\n"), std::string("\r\n")}) {
+    CAPTURE(noise);
     FrameDecoder decoder = lenient();
     std::string_view message;
     decoder.feed("Content-Length: 2\n\n{}");
@@ -189,6 +196,7 @@ TEST_CASE("framing: noise without an end breaks the stream, and its beginning is
   // What is skipped between two messages counts, not all of it.
   FrameDecoder talks = lenient();
   for (std::size_t n = 0; n < 200; ++n) {
+    CAPTURE(n);
     talks.feed(line + "\nContent-Length: 2\n\n{}");
     REQUIRE(all(talks).size() == 1);
   }

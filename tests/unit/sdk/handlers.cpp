@@ -96,7 +96,7 @@ TEST_CASE("handler: a stream's items are structs") {
 
 TEST_CASE("handler: on the plugin's own thread it hears at once that it is cancelled") {
   testing::TestHost host(kTyped);
-  auto spins = host.begin("typed.spins");
+  auto spins = host.begin("typed.spins", {{"text", "x"}});
   host.wait("it to run", [&] { return host.log().find("spins") != std::string::npos; });
   spins.cancel();
   REQUIRE(*spins.result() == json{{"said", "heard"}});
@@ -222,7 +222,10 @@ TEST_CASE("coroutine: goes on on the plugin's thread, whoever wakes it") {
   testing::TestHost host(kResumed);
   std::vector<testing::TestStream> calls;
   for (int i = 0; i < 8; ++i) calls.push_back(host.begin("resumed.hops", {{"n", 20}}));
-  for (auto& call : calls) REQUIRE(*call.result() == json{{"n", 20}});
+  for (auto& call : calls) {
+    CAPTURE(&call - calls.data());
+    REQUIRE(*call.result() == json{{"n", 20}});
+  }
   host.stop();
 }
 

@@ -4,6 +4,7 @@
 #include <gantry/coro.hpp>
 #include <gantry/lazy.hpp>
 #include <gantry/quiescence.hpp>
+#include <latch>
 #include <thread>
 
 #include "tests/unit/sdk/lazy_support.hpp"
@@ -85,13 +86,12 @@ TEST_CASE("lazy: an exception in the factory is a failure, not a crash") {
 TEST_CASE("lazy: services that construct each other on two threads are reported with the path") {
   // Each factory waits until the other has begun: both are then under construction, each by a thread of its own.
   for (int round = 0; round < 50; ++round) {
-    std::atomic<int> begun{0};
+    std::latch begun(2);
     std::unique_ptr<Lazy<int>> a;
     std::unique_ptr<Lazy<int>> b;
     const auto needs = [&begun](std::unique_ptr<Lazy<int>>& other) -> Lazy<int>::Factory {
       return [&begun, &other]() -> Result<std::shared_ptr<int>> {
-        ++begun;
-        while (begun < 2) std::this_thread::yield();
+        begun.arrive_and_wait();
         auto got = other->get();
         if (!got) return fail(ErrorKind::unavailable, got.error().message);
         return std::make_shared<int>(1);
@@ -134,20 +134,22 @@ TEST_CASE(
 }
 
 TEST_CASE("lazy: who gives up waiting leaves the attempt to the others") {
-  std::atomic<bool> go{false};
+  std::latch begun(1);
+  std::latch go(1);
   Lazy<int> lazy("slow", [&]() -> Result<std::shared_ptr<int>> {
-    while (!go) std::this_thread::yield();
+    begun.count_down();
+    go.wait();
     return std::make_shared<int>(5);
   });
   std::thread first([&] { (void)lazy.get(); });
-  while (lazy.state() != LazyState::constructing) std::this_thread::yield();
+  begun.wait();
   const auto timed_out =
       lazy.get({.until = std::chrono::steady_clock::now() + std::chrono::milliseconds(1), .token = {}});
   REQUIRE(timed_out.error().kind == ErrorKind::timeout);
   CancelSource cancel;
   cancel.request_stop();
   REQUIRE(lazy.get({.until = {}, .token = cancel.get_token()}).error().kind == ErrorKind::cancelled);
-  go = true;
+  go.count_down();
   REQUIRE(**lazy.get() == 5);
   first.join();
 }
@@ -203,23 +205,25 @@ TEST_CASE("lazy: retire waits for the sections in which the service was borrowed
       "service", [&]() -> Result<std::shared_ptr<Service>> { return std::make_shared<Service>(&gone); }, options);
   REQUIRE(lazy->get());
 
-  std::atomic<int> step{0};
+  std::latch borrowed(1);
+  std::latch go(1);
+  bool there_to_the_end = false;
   std::thread borrower([&] {
     Quiescence::Participant me(quiescence);
     const Quiescence::Section section(me);
     const auto* const service = lazy->borrow();
-    step = 1;
-    while (step != 2) std::this_thread::yield();
-    if (*service->gone) step = -1;
+    borrowed.count_down();
+    go.wait();
+    there_to_the_end = !*service->gone;
   });
-  while (step != 1) std::this_thread::yield();
+  borrowed.wait();
   const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(2);
   REQUIRE(lazy->retire(TimePoint(soon)).error().kind == ErrorKind::timeout);
   REQUIRE(lazy->borrow() == nullptr);
   REQUIRE(!gone);  // kept: somebody may still use it
-  step = 2;
+  go.count_down();
   borrower.join();
-  REQUIRE(step == 2);
+  REQUIRE(there_to_the_end);
   REQUIRE(lazy->get());
   {
     const auto old = lazy->retire();
@@ -294,6 +298,7 @@ TEST_CASE("lazy: an attempt that its spawn drops or throws at fails for all that
   };
   Lazy<int> lazy("service", []() -> Result<std::shared_ptr<int>> { return std::make_shared<int>(1); }, options);
   for (int i = 0; i < 2; ++i) {
+    CAPTURE(i);
     std::optional<Result<std::shared_ptr<int>>> got;
     lazy.get_async([&](auto result) { got = std::move(result); });
     REQUIRE(got);

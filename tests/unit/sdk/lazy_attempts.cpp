@@ -4,6 +4,7 @@
 #include <atomic>
 #include <catch2/catch.hpp>
 #include <gantry/lazy.hpp>
+#include <latch>
 #include <thread>
 
 #include "tests/unit/sdk/lazy_support.hpp"
@@ -49,7 +50,10 @@ struct Moody {
 TEST_CASE("lazy: the back-off doubles up to its longest, and no further") {
   Moody m;
   REQUIRE(!m.lazy.get());
-  for (const auto delay : {1s, 2s, 3s, 3s}) REQUIRE(m.waits_for(delay));
+  for (const auto delay : {1s, 2s, 3s, 3s}) {
+    CAPTURE(delay);
+    REQUIRE(m.waits_for(delay));
+  }
 }
 
 TEST_CASE("lazy: the back-off starts anew after a success and after a reset") {
@@ -88,18 +92,19 @@ TEST_CASE("lazy: a factory that makes nothing has failed") {
 }
 
 TEST_CASE("lazy: a reset leaves an attempt that runs alone") {
-  std::atomic<bool> go{false};
+  std::latch begun(1);
+  std::latch go(1);
   std::atomic<int> attempts{0};
   Lazy<int> lazy("slow", [&]() -> Made {
-    ++attempts;
-    while (!go) std::this_thread::yield();
+    if (++attempts == 1) begun.count_down();
+    go.wait();
     return std::make_shared<int>(1);
   });
   std::thread first([&] { (void)lazy.get(); });
-  while (attempts == 0) std::this_thread::yield();
+  begun.wait();
   REQUIRE(lazy.reset() == nullptr);
   const auto state = lazy.state();
-  go = true;
+  go.count_down();
   first.join();
   REQUIRE(state == LazyState::constructing);
   REQUIRE(lazy.borrow() != nullptr);
@@ -122,44 +127,45 @@ TEST_CASE("lazy: a job of an attempt that is over leaves the one that runs alone
   jobs[0]();
   REQUIRE(lazy.state() == LazyState::constructing);
   jobs[1]();
-  REQUIRE((seen == 2 && attempts == 2));
+  REQUIRE(seen == 2);
+  REQUIRE(attempts == 2);
 }
 
 TEST_CASE("lazy: a wait that is over is no part of a circle") {
   // `a` waits for `b`, which is not ready; when that wait is over, b's construction may wait for `a`.
   for (const bool gives_up : {true, false}) {
     for (int round = 0; round < 20; ++round) {
-      std::atomic<bool> waited{false};
-      std::atomic<bool> about{false};
+      std::latch waited(1);
+      std::latch about(1);
       std::atomic<int> attempts{0};
       Lazy<int>* to_b = nullptr;
       Lazy<int> a("a", [&]() -> Made {
         const auto until = gives_up ? std::optional(TimePoint(std::chrono::steady_clock::now())) : std::nullopt;
         (void)to_b->get({.until = until, .token = {}});
-        waited = true;
-        while (!about) std::this_thread::yield();
+        waited.count_down();
+        about.wait();
         for (int i = 0; i < 20; ++i) std::this_thread::yield();
         return std::make_shared<int>(1);
       });
-      std::atomic<bool> a_runs{false};
+      std::latch b_runs(1);
       Lazy<int> b("b", [&]() -> Made {
         if (++attempts == 1 && !gives_up) {
-          a_runs = true;
+          b_runs.count_down();
           for (int i = 0; i < 20; ++i) std::this_thread::yield();  // `a` waits for this one
           return std::make_shared<int>(0);
         }
-        a_runs = true;
-        while (!waited) std::this_thread::yield();
-        about = true;
+        if (gives_up) b_runs.count_down();
+        waited.wait();
+        about.count_down();
         return a.get();
       });
       to_b = &b;
       std::thread constructs_b([&] { (void)b.get(); });
-      while (!a_runs) std::this_thread::yield();
+      b_runs.wait();
       std::thread constructs_a([&] { (void)a.get(); });
       if (!gives_up) {
         constructs_b.join();
-        while (!waited) std::this_thread::yield();
+        waited.wait();
         (void)b.reset();
         constructs_b = std::thread([&] { (void)b.get(); });
       }

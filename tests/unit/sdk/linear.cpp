@@ -107,13 +107,12 @@ std::vector<Operation> together(const std::vector<std::vector<Operation>>& parts
 std::vector<Operation> history(std::size_t threads, std::uint64_t seed,
                                const std::function<void(std::size_t, std::vector<Operation>&, Random&)>& body) {
   std::vector<std::vector<Operation>> parts(threads);
-  std::atomic<std::size_t> ready{0};
+  std::latch ready(static_cast<std::ptrdiff_t>(threads));
   std::vector<std::thread> running;
   for (std::size_t t = 0; t < threads; ++t) {
     running.emplace_back([&, t] {
       Random random(seed + t);
-      ++ready;
-      while (ready != threads) std::this_thread::yield();
+      ready.arrive_and_wait();
       body(t, parts[t], random);
     });
   }

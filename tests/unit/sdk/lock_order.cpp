@@ -34,7 +34,10 @@ TEST_CASE("lock order: two mutexes that are ever locked in opposite orders end a
     const Lock late(a);  // a -> b -> c -> a
   });
   REQUIRE(said.find("opposite orders") != std::string::npos);
-  for (const char* const name : {"accounts", "bus", "cache"}) REQUIRE(said.find(name) != std::string::npos);
+  for (const char* const name : {"accounts", "bus", "cache"}) {
+    CAPTURE(name);
+    REQUIRE(said.find(name) != std::string::npos);
+  }
 }
 
 TEST_CASE("lock order: a mutex that its holder locks again ends a debug build, with its name") {

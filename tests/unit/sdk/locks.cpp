@@ -10,6 +10,7 @@
 #include "tests/unit/support/threads.hpp"
 
 using namespace gantry;
+using core_test::eventually;
 using core_test::rounds;
 using namespace std::chrono_literals;
 
@@ -26,13 +27,13 @@ TEST_CASE("mutex: counts holds and waits under its name") {
   std::uint64_t holds = 1;
   for (const auto until = std::chrono::steady_clock::now() + 20s; mutex.counts().waits == 0;) {
     if (std::chrono::steady_clock::now() > until) FAIL("no wait was counted");
-    std::atomic<bool> about{false};
+    std::latch about(1);
     mutex.lock();
     std::thread other([&] {
-      about = true;
+      about.count_down();
       const Lock lock(mutex);
     });
-    while (!about) std::this_thread::yield();
+    about.wait();
     std::this_thread::yield();
     mutex.unlock();
     other.join();
@@ -116,7 +117,8 @@ TEST_CASE("lock_both: transfers in opposite directions never deadlock, and the s
   one.join();
   two.join();
   transfer(a, a, 7);
-  REQUIRE((a.balance == 1000 && b.balance == 1000));
+  REQUIRE(a.balance == 1000);
+  REQUIRE(b.balance == 1000);
 }
 
 TEST_CASE("snapshot: a reader sees the newest value, keeps what it holds, and lets it go") {
@@ -147,7 +149,8 @@ TEST_CASE("snapshot: a reader that was moved from and the one it became both see
   REQUIRE(moved.get() == "one");
   REQUIRE(reader.get() == "one");  // NOLINT(bugprone-use-after-move): it is as if released
   snapshot.publish("two");
-  REQUIRE((moved.get() == "two" && reader.get() == "two"));
+  REQUIRE(moved.get() == "two");
+  REQUIRE(reader.get() == "two");
 }
 
 TEST_CASE("snapshot: updates from many threads are all there, and no reader ever goes back") {

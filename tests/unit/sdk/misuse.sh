@@ -1,36 +1,38 @@
 #!/usr/bin/env bash
 # What a plugin's author writes and the host could never call is refused by the compiler, in words: misuse.sh SOURCE_DIR
+#
+# All of it is in one file, so that each compiler reads the sdk once.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+source=$1
+plugins=0
+words=()
 
-compile() { # COMPILER MEMBERS SOURCE_DIR
-  cat >"$work/p.cpp" <<CPP
-#include <gantry/plugin.hpp>
-struct S {
-  int a = 1;
-};
-BOOST_DESCRIBE_STRUCT(S, (), (a))
-struct P {
-  explicit P(gantry::Host) {}
+plugin() { # FILE MEMBERS
+  plugins=$((plugins + 1))
+  cat >>"$work/$1" <<CPP
+struct P$plugins {
+  explicit P$plugins(gantry::Host) {}
   $2
-  static void define(gantry::Definition<P>& d) { d.id("p").version("1.0.0").service("p"); }
+  static void define(gantry::Definition<P$plugins>& d) { d.id("p").version("1.0.0").service("p"); }
 };
-GANTRY_PLUGIN(P)
+template class gantry::detail::Instance<P$plugins>;
 CPP
-  "$1" -std=c++23 -fsyntax-only "-I$3/sdk/include" "$work/p.cpp" 2>&1
 }
 refused() { # MEMBERS WORDS
-  said=$(compile clang++-19 "$1" "$source") && { echo "it is taken: $1"; exit 1; }
-  grep -qF -- "$2" <<<"$said" || { printf 'said of %s:\n%s\n' "$1" "$said"; exit 1; }
+  plugin refused "$1"
+  words+=("$2")
 }
-taken() { # MEMBERS
-  for compiler in clang++-19 g++-12; do
-    said=$(compile "$compiler" "$1" "$source") || { printf '%s says of %s:\n%s\n' "$compiler" "$1" "$said"; exit 1; }
-  done
+taken() { plugin taken "$1"; } # MEMBERS
+compile() { # COMPILER FILES...
+  {
+    printf '#include <gantry/plugin.hpp>\nstruct S {\n  int a = 1;\n};\nBOOST_DESCRIBE_STRUCT(S, (), (a))\n'
+    for file in "${@:2}"; do cat "$work/$file"; done
+  } >"$work/p.cpp"
+  "$1" -std=c++23 -fsyntax-only "-I$source/sdk/include" "$work/p.cpp" 2>&1
 }
 
-source=$1
 result='gantry::Result<void>'
 config='const gantry::PluginConfig&'
 refused "$result start($config, S) { return {}; }" "start is: Result<void> start(const gantry::PluginConfig&)"
@@ -42,3 +44,10 @@ taken "$result start($config) const { return {}; } gantry::Result<gantry::json> 
   void answers(gantry::Call call) { call.reply({{\"a\", true}}); call.reply(gantry::fail(gantry::ErrorKind::conflict, \"x\")); }"
 taken "$result start($config, const S&) { return {}; } void reconfigure($config, const S&) {} void stop(gantry::Stopping) {}
   void event(std::string_view, const gantry::json&) {} void gone(std::uint64_t) {}"
+
+said=$(compile g++-12 taken) || { printf 'g++ says of what is right:\n%s\n' "$said"; exit 1; }
+said=$(compile clang++-19 refused taken) && { echo "all of it is taken"; exit 1; }
+for each in "${words[@]}"; do
+  grep -qF -- "$each" <<<"$said" || { printf '"%s" is not in what clang++ says:\n%s\n' "$each" "$said"; exit 1; }
+done
+grep -qx "${#words[@]} errors generated." <<<"$said" || { printf 'clang++ also refuses what is right:\n%s\n' "$said"; exit 1; }

@@ -44,7 +44,8 @@ TEST_CASE(
   REQUIRE(!wait_b.start({&b, 1}, first));
   REQUIRE(!wait_c.start({&c, 1}, second));
   REQUIRE(core.take() == 1);
-  REQUIRE((first.woken == 1 && second.woken == 0));
+  REQUIRE(first.woken == 1);
+  REQUIRE(second.woken == 0);
   REQUIRE(core.try_put({&a, 1}).state == mpsc::detail::Put::full);
   REQUIRE(core.take() == 2);
   REQUIRE(second.woken == 1);
@@ -127,7 +128,8 @@ TEST_CASE("mpsc: send_many accepts what there is room for, waits for the rest an
   std::vector<int> got;
   while (got.size() < 5) (void)rx.recv_many(got, 5 - got.size());
   sender.join();
-  REQUIRE((sent.status.has_value() && sent.accepted == 5));
+  REQUIRE(sent.status.has_value());
+  REQUIRE(sent.accepted == 5);
   REQUIRE(got == five);
 }
 

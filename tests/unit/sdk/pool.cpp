@@ -8,18 +8,16 @@
 #include "tests/unit/support/threads.hpp"
 
 using namespace gantry;
+using core_test::eventually;
 
 namespace {
 /// A job that runs until it is let go.
 struct Gate {
-  std::atomic<bool> open{false};
-  std::atomic<bool> entered{false};
+  std::latch entered{1};
+  std::latch open{1};
   void pass() {
-    entered = true;
-    while (!open) std::this_thread::yield();
-  }
-  void wait_until_entered() const {
-    while (!entered) std::this_thread::yield();
+    entered.count_down();
+    open.wait();
   }
 };
 }  // namespace
@@ -57,7 +55,7 @@ TEST_CASE("pool: what a job holds is gone when its answer is there") {
     explicit Slow(std::atomic<bool>* flag) : gone(flag) {}
     Slow(Slow&& other) noexcept : gone(std::exchange(other.gone, nullptr)) {}
     ~Slow() {
-      for (int i = 0; gone != nullptr && i < 100; ++i) std::this_thread::yield();
+      for (int i = 0; gone != nullptr && i < 100; ++i) std::this_thread::yield();  // time for the answer, if it came
       if (gone != nullptr) *gone = true;
     }
   };
@@ -106,9 +104,9 @@ TEST_CASE("pool: when it stops, answers of queued jobs close, also one that a ru
     closed = !queued->recv();
   });
   REQUIRE(running);
-  gate.wait_until_entered();
+  gate.entered.wait();
   queued.emplace(std::move(*spawn_blocking(pool, [] { return 1; })));
-  gate.open = true;
+  gate.open.count_down();
   REQUIRE(pool.stop());
   REQUIRE(closed);
   const auto late = spawn_blocking(pool, [] { return 1; });
@@ -119,18 +117,18 @@ TEST_CASE("pool: a full queue refuses and leaves the job to its owner: the other
   Gate gate;
   WorkerPool pool(1, 2, [](std::string_view) {});
   REQUIRE(pool.spawn([&] { gate.pass(); }));
-  gate.wait_until_entered();
+  gate.entered.wait();
   std::vector<int> order;
   REQUIRE(pool.spawn([&] { order.push_back(1); }));
   REQUIRE(pool.spawn([&] { order.push_back(2); }));
   WorkerPool::Job third = [&] { order.push_back(3); };
   REQUIRE(pool.spawn(std::move(third)).error().kind == ErrorKind::overloaded);
-  gate.open = true;
+  gate.open.count_down();
   REQUIRE(third);
-  while (!pool.spawn(std::move(third))) std::this_thread::yield();
-  auto last = spawn_blocking(pool, [] {});
-  while (!last) last = spawn_blocking(pool, [] {});  // the queue may still be full
-  REQUIRE(last->recv());
+  eventually("a place in the queue", [&] { return pool.spawn(std::move(third)).has_value(); });
+  std::optional<Result<oneshot::Receiver<Result<void>>>> last;
+  eventually("another place", [&] { return last.emplace(spawn_blocking(pool, [] {})).has_value(); });
+  REQUIRE((*last)->recv());
   REQUIRE(order == std::vector{1, 2, 3});
 }
 
@@ -138,18 +136,19 @@ TEST_CASE("pool: a running job that outlasts the time is told, and is waited for
   Gate gate;
   WorkerPool pool(1, 2, [](std::string_view) {});
   REQUIRE(pool.spawn([&] { gate.pass(); }));
-  gate.wait_until_entered();
+  gate.entered.wait();
   REQUIRE(!pool.stop(std::chrono::steady_clock::now() + std::chrono::milliseconds(1)));
-  gate.open = true;
+  gate.open.count_down();
   REQUIRE(pool.stop());
 }
 
 TEST_CASE("pool: a thread more than before also serves the jobs that wait already") {
   for (const bool one_more : {true, false}) {
+    CAPTURE(one_more);
     Gate gate;
     WorkerPool pool(1, 10, [](std::string_view) {});
     REQUIRE(pool.spawn([&] { gate.pass(); }));
-    gate.wait_until_entered();
+    gate.entered.wait();
     auto waiting = spawn_blocking(pool, [] { return 1; });
     auto also = spawn_blocking(pool, [] { return 2; });
     if (one_more) {
@@ -159,7 +158,7 @@ TEST_CASE("pool: a thread more than before also serves the jobs that wait alread
     }
     REQUIRE(waiting->recv() == Result<int>(1));
     REQUIRE(also->recv() == Result<int>(2));
-    gate.open = true;
+    gate.open.count_down();
   }
 }
 
@@ -167,14 +166,14 @@ TEST_CASE("pool: jobs that come at once run at once, also when one thread sleeps
   for (int round = 0; round < core_test::rounds(50); ++round) {
     WorkerPool pool(2, 10, [](std::string_view) {});
     REQUIRE(spawn_blocking(pool, [] {})->recv());  // its thread is idle, or soon
-    std::atomic<int> in{0};
-    const auto meet = [&] {
-      ++in;
-      while (in != 2) std::this_thread::yield();
-    };
-    auto one = spawn_blocking(pool, meet);
-    while (round % 2 == 1 && in == 0) std::this_thread::yield();
-    auto two = spawn_blocking(pool, meet);
+    std::latch first(1);
+    std::latch both(2);
+    auto one = spawn_blocking(pool, [&] {
+      first.count_down();
+      both.arrive_and_wait();
+    });
+    if (round % 2 == 1) first.wait();
+    auto two = spawn_blocking(pool, [&] { both.arrive_and_wait(); });
     REQUIRE(one->recv());
     REQUIRE(two->recv());
   }
@@ -205,6 +204,9 @@ TEST_CASE("pool: never more jobs at once than threads, after some were added and
   crowd();
   pool.add_thread();  // while they wait
   crowd();
-  for (auto& answer : answers) REQUIRE(answer.recv());
+  for (auto& answer : answers) {
+    CAPTURE(&answer - answers.data());
+    REQUIRE(answer.recv());
+  }
   REQUIRE(most <= 3);
 }

@@ -20,9 +20,11 @@ TEST_CASE("repair: bytes that are no UTF-8 become U+FFFD, one each, wherever the
   const std::string mark = "\xEF\xBF\xBD";
   for (const std::string bad : {"\xC3", "\xFF", "\x80", "\xC0\xAF", "\xE0\x80\xAF", "\xED\xA0\xBD", "\xF0\x8F\xBF\xBF",
                                 "\xF4\x90\x80\x80", "\xE2\x82", "\xF0\x9F\x98"}) {
+    CAPTURE(bad);
     std::string marks;
     for (std::size_t i = 0; i < bad.size(); ++i) marks += mark;
     for (std::size_t before = 0; before < 20; ++before) {
+      CAPTURE(before);
       const std::string head = "\"" + std::string(before, 'x'), tail = "\xC3\xA9 y\"";
       REQUIRE(repaired_json(head + bad + tail) == head + marks + tail);
       REQUIRE(parse_json(head + marks + tail));

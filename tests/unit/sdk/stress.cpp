@@ -347,7 +347,10 @@ TEST_CASE("stress: oneshot between coroutines on two threads") {
     for (std::size_t c = 0; c < 6; ++c)
       clients.push_back(spawn(loops[c], Parts::ask(tx, random.below(1 << 30), 1000, &canceller)));
     tx.close();
-    for (auto& client : clients) REQUIRE(*client.join());
+    for (auto& client : clients) {
+      CAPTURE(&client - clients.data());
+      REQUIRE(*client.join());
+    }
     REQUIRE(*server.join() == 6000);
   }
 }

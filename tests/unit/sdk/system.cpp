@@ -48,23 +48,23 @@ TEST_CASE("pool: where the system starts no thread, spawn says so and leaves the
 
 TEST_CASE("pool: where the system starts no more threads, those that are there do the work") {
   REQUIRE(exit_code_of([] {
-            std::atomic<bool> entered{false};
-            std::atomic<bool> go{false};
-            std::atomic<int> ran{0};
+            std::latch entered(1);
+            std::latch go(1);
+            std::latch ran(3);
             WorkerPool pool(4, 10, [](std::string_view) {});
             const auto first = pool.spawn([&] {
-              entered = true;
-              while (!go) std::this_thread::yield();
+              entered.count_down();
+              go.wait();
             });
             if (!first) return 1;
-            while (!entered) std::this_thread::yield();
+            entered.wait();
             if (!refuse_threads()) return kNoFilter;
             for (int i = 0; i < 3; ++i) {
-              if (!pool.spawn([&] { ++ran; })) return 2;
+              if (!pool.spawn([&] { ran.count_down(); })) return 2;
             }
             pool.add_thread();
-            go = true;
-            while (ran != 3) std::this_thread::yield();
+            go.count_down();
+            ran.wait();
             return pool.stop() ? 0 : 3;
           }) == 0);
 }

@@ -133,6 +133,7 @@ TEST_CASE("testing: items go to the plugin by the credit that it gives") {
 TEST_CASE("testing: a paused plugin hears nothing until it goes on and then all of it in order") {
   TestHost host(kFaulty);
   for (int i = 0; i < 200; ++i) {
+    CAPTURE(i);
     host.pause();
     auto waits = host.begin("faulty.seen_events");
     for (int n = 0; n < 20; ++n) std::this_thread::yield();

@@ -146,6 +146,7 @@ TEST_CASE("security: messages without an end hold so many bytes at most, on howe
   // Eight of the largest are held; who came behind them is told.
   int refused = 0;
   for (const auto& client : clients) {
+    CAPTURE(&client - clients.data());
     REQUIRE(client->send("\"}}\n"));
     const auto answer = client->answer();
     if (answer["id"] == 1) continue;
@@ -155,6 +156,7 @@ TEST_CASE("security: messages without an end hold so many bytes at most, on howe
   REQUIRE(refused >= 4);
   REQUIRE(refused < 12);
   for (const auto& client : clients) {
+    CAPTURE(&client - clients.data());
     REQUIRE(client->line(request(2, "echo.say")));
     REQUIRE(client->answer()["id"] == 2);
     REQUIRE(client->send(begun + "\"}}\n"));

@@ -159,6 +159,7 @@ TEST_CASE("security: a plugin's own folder is no link, though another plugin may
   // Nor is that of a plugin which has never been started.
   fs::create_directory_symlink(dir.path(), t.dir() / "state" / "asker");
   for (const std::string plugin : {"prober", "asker"}) {
+    CAPTURE(plugin);
     REQUIRE(t.tried(plugin + ".reads", at(dir.path() / "a")) == EACCES);
     REQUIRE(t.tried(plugin + ".writes", at(dir.path() / "new")) == EACCES);
   }

@@ -136,6 +136,7 @@ TEST_CASE("security: a log is the plugin's that named its epoch first, and the b
   REQUIRE(bus.publish("a.b", "1"));
   REQUIRE(bus.publish_logged("one.a", "log", 5, "1", kOne));
   for (const char* epoch : {"own", "log"}) {
+    CAPTURE(epoch);
     const auto refused = bus.publish_logged("two.a", epoch, std::uint64_t{1} << 62U, "1", kTwo);
     REQUIRE(refused.error().kind == ErrorKind::permission_denied);
   }

@@ -28,6 +28,7 @@ void publish(PluginSet& t, const std::string& topic, int n) {
 
 TEST_CASE("activation: the first event on a plugin's topic starts it, and neither it nor a later one is lost") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     PluginSet t({"by_event"}, isolation);
     publish(t, "climate.hot", 0);
     publish(t, "weather.of.old", 1);  // it has subscribed to this, and is not started by it
@@ -37,7 +38,10 @@ TEST_CASE("activation: the first event on a plugin's topic starts it, and neithe
     publish(t, "weather.of.old", 51);
     eventually("all of them", [&] { return seen(t, "by_event").size() == 50; });
     const auto numbers = seen(t, "by_event");
-    for (int n = 2; n <= 51; ++n) REQUIRE(numbers[static_cast<std::size_t>(n - 2)] == n);
+    for (int n = 2; n <= 51; ++n) {
+      CAPTURE(n);
+      REQUIRE(numbers[static_cast<std::size_t>(n - 2)] == n);
+    }
   }
 }
 
@@ -61,6 +65,7 @@ TEST_CASE("activation: a topic that is not granted starts nobody, and the refusa
 
 TEST_CASE("activation: the first document of a language starts those that wait for it, which are given nothing") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     PluginSet t({"by_language"}, isolation);
     publish(t, "lsp.language.python", 1);
     REQUIRE(state(t, "by_language") == "known");

@@ -78,7 +78,7 @@ TEST_CASE("ends: an event handler that hangs does not keep its permit") {
   });
   REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
   REQUIRE(t.daemon().bus().publish("to_faulty.a", json{{"file", (t.dir() / "go").string()}}.dump()));
-  eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  wait_for_log(t, "blocks until");
   const auto in_use = [&] { return (*t.call("host.metrics"))["event_processing"]["in_use"].get<int>(); };
   REQUIRE(in_use() == 1);
   for (int i = 0; i < 5; ++i) t.timers.advance(std::chrono::seconds(15));
@@ -89,10 +89,11 @@ TEST_CASE("ends: an event handler that hangs does not keep its permit") {
 
 TEST_CASE("ends: a plugin whose destructor waits for its threads is not held by what they wait for") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     PluginSet t({"clingy"}, isolation);
     REQUIRE(t.call("clingy.asks_on"));
     const auto stream = t.test().begin("clingy.sends_on", json::object(), 1);
-    eventually("its item", [&] { return stream.recorder->items().size() == 1; });
+    stream.recorder->wait_for_items(1);
     REQUIRE(t.call("plugin.restart", {{"name", "clingy"}}));
     REQUIRE(stream.recorder->wait().error().kind == ErrorKind::plugin_died);
     REQUIRE(t.entry("clingy")["state"] == "ready");
@@ -102,17 +103,22 @@ TEST_CASE("ends: a plugin whose destructor waits for its threads is not held by 
 
 TEST_CASE("ends: calls that hold each other go with their plugin") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     PluginSet t({"clingy"}, isolation);
     std::vector<TestDaemon::Begun> calls;
     for (int i = 0; i < 10; ++i) calls.push_back(t.begin("clingy.pairs"));
     eventually("the calls", [&] { return t.entry("clingy")["open_calls"] == 10; });
     REQUIRE(t.call("plugin.restart", {{"name", "clingy"}}));
-    for (const auto& call : calls) REQUIRE(call.recorder->wait().error().kind == ErrorKind::plugin_died);
+    for (const auto& call : calls) {
+      CAPTURE(&call - calls.data());
+      REQUIRE(call.recorder->wait().error().kind == ErrorKind::plugin_died);
+    }
   }
 }
 
 TEST_CASE("ends: what a plugin has called in a start that failed is cancelled") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     PluginSet t({"clingy"}, isolation,
                 [](Config& c) { c.plugins["clingy"].settings = {{"calls", "faulty.never"}, {"refuses", true}}; });
     REQUIRE(t.call("faulty.attempts", {{"key", ""}}));
@@ -125,6 +131,7 @@ TEST_CASE("ends: what a plugin has called in a start that failed is cancelled") 
 
 TEST_CASE("ends: a client that leaves while a plugin starts is told to it afterwards") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     const TempDir dir;
     const auto file = dir.path() / "go";
     std::ofstream(file) << "go";
@@ -157,7 +164,7 @@ TEST_CASE("ends: an event that failed waits for its time though another one come
   const auto failures = [&] { return count_of(t.log_text(), "not to its liking"); };
   const auto file = t.dir() / "go";
   REQUIRE(t.daemon().bus().publish("to_faulty.a", json{{"file", file.string()}, {"failures", 1}}.dump()));
-  eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  wait_for_log(t, "blocks until");
   REQUIRE(t.daemon().bus().publish("to_faulty.b", "{}"));  // while its handler runs
   std::ofstream(file) << "go";
   eventually("the failure", [&] { return failures() == 1; });
@@ -189,6 +196,7 @@ TEST_CASE("ends: a mark whose process has a number that is another's by now, or 
     REQUIRE_FALSE(read_crash_mark(file));  // its process still runs
   }
   for (const pid_t reused : {::getpid(), ::getppid()}) {
+    CAPTURE(reused);
     std::ofstream(file) << reused << " 11 0 1\n";  // whose process was started at another time
     REQUIRE(read_crash_mark(file));
     std::ofstream(file) << reused << " 11\n";  // of a host that did not write that; neither is called gantry

@@ -56,9 +56,14 @@ TEST_CASE("graph: a version range takes what its comparators all take") {
   }
   REQUIRE(takes("*", "0.0.0"));
   REQUIRE(takes("", "7"));
-  for (const std::string wrong : {"1.2", "~1", ">=", "^1.2.3.4", ">=1.x", ">= 1", "^99999999999"})
+  for (const std::string wrong : {"1.2", "~1", ">=", "^1.2.3.4", ">=1.x", ">= 1", "^99999999999"}) {
+    CAPTURE(wrong);
     REQUIRE_FALSE(VersionRange::parse(wrong));
-  for (const std::string wrong : {"", "a", "1.", "1.2.3.4", "-1"}) REQUIRE_FALSE(parse_version(wrong));
+  }
+  for (const std::string wrong : {"", "a", "1.", "1.2.3.4", "-1"}) {
+    CAPTURE(wrong);
+    REQUIRE_FALSE(parse_version(wrong));
+  }
 }
 
 TEST_CASE("graph: what is missing, disabled or of another version is named with the whole path, others are in order") {
@@ -120,6 +125,7 @@ TEST_CASE("graph: words of the host are no plugin's, neither its id nor a servic
   };
   REQUIRE(wrong("weather", "weather") == "");
   for (const std::string word : {"host", "events", "rpc", "plugin", "process", "task", "trust", "config"}) {
+    CAPTURE(word);
     REQUIRE(wrong(word, "weather").find("id must not be a word of the host's own") != std::string::npos);
     REQUIRE(wrong("weather", word).find("service \"" + word + "\" is the host's own") != std::string::npos);
   }
@@ -143,6 +149,7 @@ TEST_CASE("graph: calls to a plugin whose needs are not met are `unavailable` wi
 
 TEST_CASE("graph: a plugin starts after those that it needs, and stops before them") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
     PluginSet t({"base", "middle", "top"}, isolation, [](Config& c) {
       for (const char* name : {"base", "middle", "top"}) c.plugins[name].settings = {{"diary", "%/diary"}};
     });
@@ -159,8 +166,14 @@ TEST_CASE("graph: of many callers of plugins that need one another each is serve
   for (int i = 0; i < 20; ++i) {
     for (const char* method : {"base.pid", "top.pid", "middle.pid"}) calls.push_back(t.begin(method));
   }
-  for (const auto& call : calls) REQUIRE(call.recorder->wait());
-  for (const char* name : {"base", "middle", "top"}) REQUIRE(t.entry(name)["restarts"] == 0);
+  for (const auto& call : calls) {
+    CAPTURE(&call - calls.data());
+    REQUIRE(call.recorder->wait());
+  }
+  for (const char* name : {"base", "middle", "top"}) {
+    CAPTURE(name);
+    REQUIRE(t.entry(name)["restarts"] == 0);
+  }
 }
 
 TEST_CASE("graph: those that need a plugin that died are started again after it, and only those") {

@@ -47,6 +47,7 @@ TEST_CASE("plugin tasks: one of a plugin's methods runs in the background with i
 TEST_CASE("plugin tasks: one that is cancelled hears of it, whether a client or its plugin ends it") {
   TestDaemon t;
   for (const bool by_client : {true, false}) {
+    CAPTURE(by_client);
     REQUIRE(t.call("typed.task", {{"name", "wait"}, {"method", "typed.pooled_wait"}}));
     eventually("its progress", [&] { return record(t, "typed:wait").value("progress", "") == "runs"; });
     const json ended{{"name", by_client ? "typed:wait" : "wait"}};

@@ -55,7 +55,10 @@ TEST_CASE("plugins: known until first called, then ready: the first caller start
   REQUIRE(status_of(t, "echo")["state"] == "known");
   std::vector<TestDaemon::Begun> calls;
   for (int i = 0; i < 8; ++i) calls.push_back(t.begin("echo.say", {{"i", i}}));
-  for (auto& c : calls) REQUIRE(c.recorder->wait());
+  for (auto& c : calls) {
+    CAPTURE(&c - calls.data());
+    REQUIRE(c.recorder->wait());
+  }
   REQUIRE(status_of(t, "echo")["state"] == "ready");
   const auto log = t.log_text();
   REQUIRE(log.find("echo 1.0.0 is ready") != std::string::npos);
@@ -160,6 +163,7 @@ TEST_CASE("plugins: one that refuses to start is `failed` with its own words, an
 TEST_CASE(
     "plugins: one that refuses to start is no origin of calls any more, and the others are told that it has gone") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
     TestDaemon t([&](Config& c) {
       c.plugins["busy"].settings = {{"refuse_to_start", true}};
       c.plugins["busy"].isolation = isolation;
@@ -197,7 +201,10 @@ TEST_CASE(
     "plugins: an event whose handler fails is delivered again, before those behind it, and delays no other plugin",
     "[clock]") {
   TestDaemon t;
-  for (const char* plugin : {"faulty", "busy"}) REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
+  for (const char* plugin : {"faulty", "busy"}) {
+    CAPTURE(plugin);
+    REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
+  }
   REQUIRE(t.daemon().bus().publish("to_faulty.a", R"({"failures":2})"));
   REQUIRE(t.daemon().bus().publish("to_faulty.b", "{}"));
   REQUIRE(t.daemon().bus().publish("to_busy.c", "{}"));
@@ -235,7 +242,10 @@ struct OneAtATime {
   TempDir files;
   TestDaemon t{[](Config& c) { c.async.event_processing_concurrency = 1; }};
   OneAtATime() {
-    for (const char* plugin : {"faulty", "busy"}) REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
+    for (const char* plugin : {"faulty", "busy"}) {
+      CAPTURE(plugin);
+      REQUIRE(t.call(std::string(plugin) + ".attempts", {{"key", ""}}));
+    }
   }
   ~OneAtATime() {
     for (const char* name : {"one", "two"}) release(name);
@@ -303,16 +313,14 @@ TEST_CASE("plugins: posted tasks and timers are bounded", "[clock]") {
 }
 
 TEST_CASE("plugins: a call that is cancelled in the mailbox never reaches the plugin") {
-  TempDir files;
   TestDaemon t;
-  const auto file = files.path() / "go";
-  auto busy = t.begin("faulty.blocks", {{"file", file.string()}});
-  eventually("the block", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  auto busy = t.begin("faulty.blocks");
+  wait_for_log(t, "blocks until");
   auto next = t.begin("faulty.fail_times_once", {{"key", "w"}, {"times", 0}});
   next.call->cancel();
   REQUIRE(next.recorder->wait().error().kind == ErrorKind::cancelled);
-  std::ofstream(file) << "";
-  REQUIRE(busy.recorder->wait());
+  busy.call->cancel();  // its process hears of this after the other cancel
+  REQUIRE(busy.recorder->wait().error().kind == ErrorKind::cancelled);
   REQUIRE((*t.call("faulty.attempts", {{"key", "w"}}))["attempts"] == 0);
 }
 
@@ -322,7 +330,7 @@ TEST_CASE("plugins: one learns of a workspace that was opened while it started")
   const auto file = files.path() / "go";
   TestDaemon t([&](Config& c) { c.plugins["faulty"].settings = {{"start_file", file.string()}}; });
   auto first = t.begin("faulty.workspaces");
-  eventually("its start", [&] { return t.log_text().find("blocks until") != std::string::npos; });
+  wait_for_log(t, "blocks until");
   const auto opened = t.daemon().open_workspace(workspace.path().string());
   REQUIRE(opened);
   std::ofstream(file) << "";

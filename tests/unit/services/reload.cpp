@@ -38,22 +38,26 @@ TEST_CASE("reload: no call of thousands is lost or fails while builds follow eac
     }
     std::string wrong;
     for (int i = 0; i < kReloads && wrong.empty(); ++i) {
+      CAPTURE(i);
       t.put_of_mode(i % 2 == 0 ? "2" : "1");
       const auto before = answered.load();
-      for (;;) {
+      eventually("a reload, or why there is none", [&] {
         const auto reloaded = t.reload();
-        if (reloaded) break;
-        if (reloaded.error().kind == ErrorKind::overloaded) continue;  // the old ones end their calls
+        if (reloaded || reloaded.error().kind == ErrorKind::overloaded)  // while the old ones end their calls
+          return reloaded.has_value();
         wrong = reloaded.error().message;
-        break;
-      }
+        return true;
+      });
       eventually("calls after it", [&] { return answered > before + 400 || over; });
       if (wrong.empty() && t.build() != (i % 2 == 0 ? 2 : 1)) wrong = "the old build answers";
     }
     over = true;
     for (auto& caller : callers) caller.join();
-    REQUIRE(wrong.empty());
-    for (const auto& failure : failures) REQUIRE(failure.empty());
+    REQUIRE(wrong == "");
+    for (const auto& failure : failures) {
+      CAPTURE(failure);
+      REQUIRE(failure.empty());
+    }
     REQUIRE(answered > kReloads * 400);
     REQUIRE(t.set.entry("swap")["state"] == "ready");
     REQUIRE(t.set.entry("swap")["restarts"] == 0);
@@ -62,6 +66,7 @@ TEST_CASE("reload: no call of thousands is lost or fails while builds follow eac
 
 TEST_CASE("reload: what a manifest says is so from the reload on, methods and version") {
   for (const auto& kind : kKinds) {
+    CAPTURE(kind.mode, kind.isolation);
     Swapping t(kind);
     REQUIRE(t.set.call("swap.more").error().kind == ErrorKind::method_not_found);
     t.put_of_mode("2");
@@ -97,6 +102,7 @@ TEST_CASE("reload: a build that does not start leaves the one before it running,
 
 TEST_CASE("reload: a process that dies is started again with the build that ran whatever lies there by now") {
   for (const char* mode : {"overlap", "handover"}) {
+    CAPTURE(mode);
     Swapping t({mode, Isolation::child});
     REQUIRE(t.build() == 1);
     t.put_of_mode("2");
@@ -124,6 +130,7 @@ TEST_CASE("reload: a restart by hand of one that does not run takes the build th
 
 TEST_CASE("reload: a call that is open ends at the instance that has it, while others go to the new one") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
     Swapping t({"overlap", isolation});
     auto held = t.set.begin("swap.hold");
     eventually("the call to be there", [&] { return t.set.entry("swap")["open_calls"] == 1; });
@@ -163,6 +170,7 @@ TEST_CASE("reload: the owner of a database keeps every entry through reloads, an
 
 TEST_CASE("reload: inline, a library with symbols that exist once in a process is refused, in a process it is not") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
     Swapping t({"overlap", isolation});
     REQUIRE(t.build() == 1);
     t.put("unique");
@@ -188,6 +196,7 @@ TEST_CASE("reload: copies of libraries are for this user alone, and at most one 
   };
   REQUIRE(kept() == 1);
   for (const char* build : {"2", "1", "bad"}) {
+    CAPTURE(build);
     t.put_of_mode(build);
     (void)t.reload();
     REQUIRE(kept() == 1);
@@ -213,6 +222,7 @@ TEST_CASE("reload: whoever watches reloads a plugin whose library was built anew
   REQUIRE(t.build() == 1);
   const auto live = [&](int build) { return t.set.entry("swap")["version"] == std::to_string(build) + ".0.0"; };
   for (const int build : {2, 1}) {
+    CAPTURE(build);
     t.put_of_mode(std::to_string(build));
     while (!live(build)) t.set.advance_to_next_or(LibraryWatch::kQuiet, [&] { return live(build); });
     REQUIRE(t.build() == build);
@@ -297,9 +307,7 @@ TEST_CASE("reload: one that hands over leaves its state to the next one, and to 
     REQUIRE(count() == (given ? 3 : 1));
     REQUIRE(t.set.call("plugin.restart", {{"name", "swap"}}));
     REQUIRE(count() == 1);
-    eventually("its last words", [&] {
-      return t.set.test().log_text().find("keeps its count: no instance comes after this one") != std::string::npos;
-    });
+    wait_for_log(t.set.test(), "keeps its count: no instance comes after this one");
   }
 }
 

@@ -42,7 +42,7 @@ struct Echoing {
   explicit Echoing(Isolation isolation, const std::function<void(Config&)>& change = {})
       : t({"handover", isolation}, false, change), stream(t.set.test().begin("swap.echo", {}, 100)) {
     Swapping::send_numbers(stream, 0, 3);
-    eventually("echoes", [&] { return stream.recorder->items().size() == 3; });
+    stream.recorder->wait_for_items(3);
   }
   /// The reload by the next build, whose first part, until then, the host's links stand still for.
   template <class F>
@@ -94,8 +94,7 @@ TEST_CASE("reload: a process that dies after it has given a stream leaves nothin
   const pid_t pid = t.set.entry("swap")["pid"];
   t.put_of_mode("2");
   const auto reload = t.set.begin("plugin.reload", {{"name", "swap"}});
-  eventually("what it gives",
-             [&] { return t.set.test().log_text().find("has given its streams") != std::string::npos; });
+  wait_for_log(t.set.test(), "has given its streams");
   Swapping::send_numbers(e.stream, 3, 5);
   REQUIRE(::kill(pid, SIGKILL) == 0);
   const auto error = e.stream.recorder->wait().error();
@@ -117,8 +116,7 @@ TEST_CASE("reload: no item is lost however late the host says that it has taken 
   const auto reload = e.reload_standing_still([&] {
     eventually("what it gives", [&] { return fs::exists(e.in_state("given")); });
     // It must not end before the host has said so: there is nothing else to wait for.
-    const auto until = std::chrono::steady_clock::now() + 1500ms;
-    while (lives(pid) && std::chrono::steady_clock::now() < until) std::this_thread::yield();
+    REQUIRE_FALSE(gantry::test::polled([&] { return !lives(pid); }, 1500ms));
     Swapping::send_numbers(e.stream, 3, 6);
   });
   const auto reloaded = reload.recorder->wait();
@@ -146,7 +144,7 @@ TEST_CASE("reload: a stream that the host never takes over ends with its process
 
 TEST_CASE("reload: when no build starts any more each given stream is answered once and a later start begins anew") {
   for (const auto isolation : kIsolations) {
-    INFO((isolation == Isolation::child ? "child" : "inline"));
+    CAPTURE(isolation);
     Echoing e(isolation);
     Swapping& t = e.t;
     const auto other = t.set.test().begin("swap.echo_stream", {}, 100);

@@ -35,7 +35,7 @@ TEST_CASE("reload: streams go on at the next instance, and none of thousands of 
       for (const auto& stream : streams) {
         senders.emplace_back([&, stream] {
           for (int part = 0; part <= reloads_in_all; ++part) {
-            eventually("the reload before", [&] { return reloads >= part; });
+            for (int done = 0; (done = reloads) < part;) reloads.wait(done);
             Swapping::send_numbers(stream, 100 * part, 100 * (part + 1));
           }
         });
@@ -45,6 +45,7 @@ TEST_CASE("reload: streams go on at the next instance, and none of thousands of 
         t.put_of_mode(i % 2 == 0 ? "2" : "1");
         if (const auto reloaded = t.reload(); !reloaded && wrong.empty()) wrong = reloaded.error().message;
         ++reloads;
+        reloads.notify_all();
       }
       for (auto& sender : senders) sender.join();
       REQUIRE(wrong == "");
@@ -65,10 +66,11 @@ TEST_CASE("reload: streams go on at the next instance, and none of thousands of 
 
 TEST_CASE("reload: items that wait for the caller's credit go along with their stream") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     auto t = handing_over(isolation);
     const auto stream = t.set.test().begin("swap.echo", {}, 2);
     Swapping::send_numbers(stream, 0, 6);
-    eventually("two of them", [&] { return stream.recorder->items().size() == 2; });
+    stream.recorder->wait_for_items(2);
     t.put_of_mode("2");
     REQUIRE(t.reload());
     REQUIRE(t.build() == 2);
@@ -84,10 +86,11 @@ TEST_CASE("reload: items that wait for the caller's credit go along with their s
 
 TEST_CASE("reload: a stream that its caller cancels meanwhile is still told to the next instance, and ends there") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     auto t = handing_over(isolation);
     const auto kept = t.set.test().begin("swap.echo", {}, 100);
     Swapping::send_numbers(kept, 0, 3);
-    eventually("echoes", [&] { return kept.recorder->items().size() == 3; });
+    kept.recorder->wait_for_items(3);
     // Two starts fail; what was given waits for the third.
     t.put_of_mode("bad");
     REQUIRE_FALSE(t.reload());
@@ -102,6 +105,7 @@ TEST_CASE("reload: a stream that its caller cancels meanwhile is still told to t
 
 TEST_CASE("reload: a build that does not start leaves the streams with the one before it") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     auto t = handing_over(isolation);
     const auto stream = t.set.test().begin("swap.echo", {}, 100);
     Swapping::send_numbers(stream, 0, 3);
@@ -116,10 +120,11 @@ TEST_CASE("reload: a build that does not start leaves the streams with the one b
 
 TEST_CASE("reload: a stream that nobody hands over ends with its instance, and says that it is to be opened again") {
   for (const auto& kind : kKinds) {
+    CAPTURE(kind.mode, kind.isolation);
     if (kind.mode == "handover") continue;
     Swapping t(kind);
     const auto stream = t.set.test().begin("swap.echo", {}, 100);
-    eventually("credit", [&] { return stream.recorder->credit_given() != 0; });
+    stream.recorder->wait_for_credit();
     t.put_of_mode("2");
     REQUIRE(t.reload());
     const auto error = stream.recorder->wait().error();
@@ -130,9 +135,10 @@ TEST_CASE("reload: a stream that nobody hands over ends with its instance, and s
 
 TEST_CASE("reload: a restart by hand hands over no stream") {
   for (const auto isolation : kIsolations) {
+    CAPTURE(isolation);
     auto t = handing_over(isolation);
     const auto stream = t.set.test().begin("swap.echo", {}, 100);
-    eventually("credit", [&] { return stream.recorder->credit_given() != 0; });
+    stream.recorder->wait_for_credit();
     REQUIRE(t.set.call("plugin.restart", {{"name", "swap"}}));
     REQUIRE_FALSE(stream.recorder->wait());
     REQUIRE(t.set.call("swap.streams").value() == json{{"open", 0}, {"left", 0}});

@@ -29,6 +29,7 @@ TEST_CASE("restarts: at once after the first death, after a back-off after the n
   REQUIRE(t.call("mortal.pid"));  // at once
   REQUIRE(t.entry("mortal")["restarts"] == 1);
   for (const auto most : {200ms, 400ms}) {
+    CAPTURE(most);
     kill_it(t, "mortal");
     REQUIRE(t.entry("mortal")["state"] == "backing_off");
     const auto held = t.call("mortal.pid").error();
@@ -67,6 +68,7 @@ TEST_CASE("restarts: at once after the first death, after a back-off after the n
 TEST_CASE("restarts: deaths that lie further apart than the period lead to no back-off") {
   PluginSet t({"mortal"}, Isolation::child);
   for (int i = 0; i < 6; ++i) {
+    CAPTURE(i);
     REQUIRE(t.call("mortal.pid"));
     kill_it(t, "mortal");
     REQUIRE(t.entry("mortal")["state"] == "known");
@@ -151,6 +153,7 @@ TEST_CASE("restarts: one with an activation of its own is started again without 
 
 TEST_CASE("restarts: one that fails to start is held back as one that died, inline as well") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
     PluginSet t({"mortal"}, isolation, [](Config& c) { c.plugins["mortal"].settings = {{"refuse", true}}; });
     REQUIRE(t.call("mortal.pid").error().message.find("told to refuse") != std::string::npos);
     REQUIRE(t.entry("mortal")["state"] == "failed");
@@ -189,6 +192,7 @@ TEST_CASE("restarts: `restart = \"never\"` leaves one that died as it is, until 
 
 TEST_CASE("restarts: plugin.restart stops one that runs and starts it, and calls that come meanwhile wait") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
     PluginSet t({"mortal"}, isolation, [](Config& c) { c.plugins["mortal"].settings = {{"diary", "%/diary"}}; });
     REQUIRE(t.call("mortal.pid"));
     auto open = t.begin("mortal.never");
@@ -204,15 +208,19 @@ TEST_CASE("restarts: plugin.restart stops one that runs and starts it, and calls
 
 TEST_CASE("restarts: a call that is open when its plugin is stopped gets `plugin_died` whatever it says in its end") {
   for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
     TestDaemon t([&](Config& c) {
       for (const char* name : {"faulty", "plain"}) c.plugins[name].isolation = isolation;
     });
     const auto dropped = t.begin("faulty.never");
     const auto held = t.begin("faulty.echo_stream", {{"grant", 1}}, 10);
     const auto answered_in_destroy = t.begin("plain.never");
-    eventually("credit", [&] { return held.recorder->credit_given() != 0; });
+    held.recorder->wait_for_credit();
     REQUIRE(t.call("plain.echo"));
-    for (const char* name : {"faulty", "plain"}) REQUIRE(t.call("plugin.restart", {{"name", name}}));
+    for (const char* name : {"faulty", "plain"}) {
+      CAPTURE(name);
+      REQUIRE(t.call("plugin.restart", {{"name", name}}));
+    }
     for (const auto* begun : {&dropped, &held, &answered_in_destroy}) {
       const auto result = begun->recorder->wait();
       REQUIRE_FALSE(result);

@@ -15,10 +15,22 @@
 #include "host/cli/client.hpp"
 #include "host/daemon/daemon.hpp"
 #include "host/runtime/timer_queue.hpp"
+#include "tests/eventually.hpp"
 #include "tests/folders.hpp"
 #include "tests/process_stat.hpp"
 
+template <>
+struct Catch::StringMaker<gantry::host::Isolation> {
+  static std::string convert(gantry::host::Isolation isolation) {
+    return isolation == gantry::host::Isolation::child ? "child" : "inline";
+  }
+};
+
 namespace gantry::host::test {
+
+using gantry::test::eventually;
+using gantry::test::latest;
+using gantry::test::wait_until_cancelled;
 
 class TempDir {
  public:
@@ -46,14 +58,10 @@ class TempDir {
   return Log::open_or_stderr(options);
 }
 
-/// Checks the condition again and again until it holds; fails after 20 s.
-template <class F>
-void eventually(const char* what, F&& condition) {
-  const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > until) FAIL("waited in vain for " << what);
-    std::this_thread::yield();
-  }
+/// Until `text` is in what `of.log_text()` returns.
+template <class T>
+void wait_for_log(const T& of, const std::string& text) {
+  eventually(text + " in the log", [&] { return of.log_text().find(text) != std::string::npos; });
 }
 
 /// Keeps the items and the answer of one call.
@@ -63,14 +71,17 @@ class Recorder final : public CallSink {
     Lock lock(mutex_);
     items_.emplace_back(payload);
     late_ = late_ || answer_.has_value();
+    changed_.notify_all();
   }
   void item_end() override {
     Lock lock(mutex_);
     ++ends_;
+    changed_.notify_all();
   }
   void credit(std::uint32_t items) override {
     Lock lock(mutex_);
     credit_ += items;
+    changed_.notify_all();
   }
   void progress(std::string_view) override {}
   void answered(Result<Answer> answer) override {
@@ -81,13 +92,23 @@ class Recorder final : public CallSink {
   }
 
   [[nodiscard]] Result<json> wait() {
-    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
     Lock lock(mutex_);
-    while (!answer_) {
-      if (!changed_.wait_until(mutex_, until)) FAIL("a call was not answered");
-    }
+    wait_for("its answer", [&]() GANTRY_REQUIRES(mutex_) { return answer_.has_value(); });
     if (!*answer_) return std::unexpected(answer_->error());
     return json::parse((*answer_)->text);
+  }
+  /// Waits for that many items in all, or credit, or for the end of the items.
+  void wait_for_items(std::size_t count) {
+    Lock lock(mutex_);
+    wait_for("its items", [&]() GANTRY_REQUIRES(mutex_) { return items_.size() >= count; });
+  }
+  void wait_for_credit(std::uint64_t count = 1) {
+    Lock lock(mutex_);
+    wait_for("credit", [&]() GANTRY_REQUIRES(mutex_) { return credit_ >= count; });
+  }
+  void wait_for_item_end() {
+    Lock lock(mutex_);
+    wait_for("the end of its items", [&]() GANTRY_REQUIRES(mutex_) { return ends_ != 0; });
   }
   [[nodiscard]] bool done() const {
     Lock lock(mutex_);
@@ -115,6 +136,14 @@ class Recorder final : public CallSink {
   }
 
  private:
+  template <class F>
+  void wait_for(const char* what, F&& come) GANTRY_REQUIRES(mutex_) {
+    const auto until = latest();
+    while (!come()) {
+      if (!changed_.wait_until(mutex_, until)) FAIL("of a call there did not come " << what);
+    }
+  }
+
   mutable Mutex mutex_;
   CondVar changed_;
   std::vector<std::string> items_ GANTRY_GUARDED_BY(mutex_);

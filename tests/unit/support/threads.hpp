@@ -9,12 +9,17 @@
 #include <cstdint>
 #include <cstdlib>
 #include <gantry/detail/spin.hpp>
+#include <latch>
 #include <random>
 #include <string>
 #include <thread>
 #include <utility>
 
+#include "tests/eventually.hpp"
+
 namespace core_test {
+
+using gantry::test::eventually;
 
 /// A seed, printed when the case fails; GANTRY_SEED sets it.
 inline std::uint64_t seed() {

@@ -33,7 +33,7 @@ TEST_CASE("tasks: when too many are abandoned, the next keeps its place and its 
   Abandoned t;
   constexpr auto kMost = Abandoned::kMost;
   auto last = t.abandon("last");
-  eventually("the log", [&] { return t.log_text().find("background task last does not end") != std::string::npos; });
+  wait_for_log(t, "background task last does not end");
   REQUIRE(t.state("last") == "running");
   REQUIRE(t.tasks.counts().abandoned == kMost);
   REQUIRE(t.tasks.counts().running == 1);

@@ -25,7 +25,7 @@ struct Told {
         names.push_back(name);
       });
       ++running;
-      while (!context.cancelled()) std::this_thread::yield();
+      wait_until_cancelled(context.token());
       return {};
     };
   }
@@ -34,6 +34,7 @@ struct Told {
 
 TEST_CASE("tasks: those that end together are told in the reverse order of their start") {
   for (const bool by_stop : {true, false}) {
+    CAPTURE(by_stop);
     Told told;
     Tree t;
     REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
@@ -58,6 +59,7 @@ TEST_CASE("tasks: those that end together are told in the reverse order of their
 TEST_CASE("tasks: one that is cancelled shows no error of an earlier run") {
   Tree t;
   for (const std::string name : {"waits", "runs"}) {
+    CAPTURE(name);
     (void)t.spawn(name, {.restart = kTransient});
     t.runs(name, 1);
     t.script.fail_now(name);
@@ -98,24 +100,25 @@ TEST_CASE("tasks: a stop ends what is being started again, and leaves no timer b
   stopper.join();
   REQUIRE(ended);
   REQUIRE(deaf.wait().error().kind == ErrorKind::cancelled);
-  REQUIRE((t.state("outer") == "cancelled" && t.state("inner") == "cancelled"));
+  REQUIRE(t.state("outer") == "cancelled");
+  REQUIRE(t.state("inner") == "cancelled");
   REQUIRE(!t.timers.next_in());
 }
 
 TEST_CASE("tasks: a stop waits for an end that is still being told") {
-  std::atomic<bool> telling{false};
-  std::atomic<bool> go{false};
+  std::latch telling(1);
+  std::latch go(1);
   Tree t;
   auto events = *t.bus.subscribe({"host.task.completed"}, [&] {
-    telling = true;
-    while (!go) std::this_thread::yield();
+    telling.count_down();
+    go.wait();
   });
   (void)t.spawn("job");
   t.runs("job", 1);
   t.script.end_now("job");
-  eventually("its end to be told", [&] { return telling.load(); });
+  telling.wait();
   const bool early = t.tasks.stop(1ms);
-  go = true;
+  go.count_down();
   REQUIRE(!early);
   REQUIRE(t.tasks.stop(20s));
 }
@@ -142,7 +145,7 @@ TEST_CASE("tasks: a task whose own tasks fail too often is told to end, and has 
                                  const auto child =
                                      context.spawn("child", t.script.job("child"), {.restart = kPermanent});
                                  ++runs;
-                                 while (!context.cancelled()) std::this_thread::yield();
+                                 wait_until_cancelled(context.token());
                                  return child ? Result<void>() : std::unexpected(child.error());
                                },
                                {.restart = kTransient});
@@ -172,7 +175,7 @@ TEST_CASE("tasks: the owner of a task whose own tasks failed too often hears of 
   auto parent = *t.tasks.spawn("parent", [&](TaskContext& context) -> Result<void> {
     const auto child = context.spawn("child", [](TaskContext&) { return fail(ErrorKind::internal, "broken"); },
                                      {.restart = kPermanent});
-    while (!context.cancelled()) std::this_thread::yield();
+    wait_until_cancelled(context.token());
     return child ? Result<void>() : std::unexpected(child.error());
   });
   for (int i = 0; i < 3; ++i) t.back_off();
@@ -182,6 +185,7 @@ TEST_CASE("tasks: the owner of a task whose own tasks failed too often hears of 
 
 TEST_CASE("tasks: a scope that is ending takes nothing new") {
   for (const bool by_cancel : {true, false}) {
+    CAPTURE(by_cancel);
     Tree t;
     REQUIRE(t.tasks.open_scope("scope", {.restart = TaskRestart::temporary, .intensity = 0}));
     auto deaf = t.spawn("deaf", {.parent = "scope", .grace = 1h});
@@ -205,18 +209,18 @@ TEST_CASE("tasks: a scope that is ending takes nothing new") {
 }
 
 TEST_CASE("tasks: one that has ended leaves no timer of its deadline, its grace or its own tasks behind") {
-  std::atomic<bool> go{false};
+  std::latch go(1);
   Tree t;
   auto parent = *t.tasks.spawn("parent", [&](TaskContext& context) -> Result<void> {
     const auto child = context.spawn("child", t.script.job("child"), {.restart = kPermanent});
-    while (!go) std::this_thread::yield();
+    go.wait();
     return child ? Result<void>() : std::unexpected(child.error());
   });
   t.runs("child", 1);
   t.script.fail_now("child");
   t.reaches("child", "backing_off");
   eventually("its restart to be due", [&] { return !t.calm(); });
-  go = true;
+  go.count_down();
   REQUIRE(parent.wait());
   REQUIRE(t.tasks.open_scope("scope"));
   auto job = t.spawn("job", {.parent = "scope", .restart = kPermanent});
@@ -270,7 +274,10 @@ TEST_CASE("tasks: a raised limit lets those that wait start") {
 
 TEST_CASE("tasks: scopes are bounded, and one that has ended makes room") {
   Tree t;
-  for (std::size_t i = 0; i < TaskSupervisor::kMaxScopes; ++i) REQUIRE(t.tasks.open_scope("s" + std::to_string(i)));
+  for (std::size_t i = 0; i < TaskSupervisor::kMaxScopes; ++i) {
+    CAPTURE(i);
+    REQUIRE(t.tasks.open_scope("s" + std::to_string(i)));
+  }
   REQUIRE(t.tasks.open_scope("more").error().kind == ErrorKind::overloaded);
   REQUIRE(t.tasks.cancel("s0"));
   REQUIRE(t.tasks.open_scope("more"));
@@ -301,7 +308,8 @@ TEST_CASE("tasks: the last step ends with its job, and of the slow ones the newe
   REQUIRE(job.wait());
   const auto steps = t.record("job").slow_steps;
   REQUIRE(steps.size() == TaskContext::kSlowSteps);
-  REQUIRE((steps.front().name == "2" && steps.back().name == "last"));
+  REQUIRE(steps.front().name == "2");
+  REQUIRE(steps.back().name == "last");
   REQUIRE(steps[steps.size() - 2].name == std::to_string(TaskContext::kSlowSteps));
 }
 
@@ -319,8 +327,11 @@ TEST_CASE("tasks: what a scope that gave up for good had kept is failed if it fa
   REQUIRE(mate.wait().error().kind == ErrorKind::cancelled);
   REQUIRE(below.wait().error().kind == ErrorKind::cancelled);
   t.reaches("outer", "failed");
-  REQUIRE((t.state("job") == "failed" && t.state("inner") == "failed"));
-  REQUIRE((t.state("mate") == "cancelled" && t.state("below") == "cancelled" && t.state("deep") == "cancelled"));
+  REQUIRE(t.state("job") == "failed");
+  REQUIRE(t.state("inner") == "failed");
+  REQUIRE(t.state("mate") == "cancelled");
+  REQUIRE(t.state("below") == "cancelled");
+  REQUIRE(t.state("deep") == "cancelled");
   REQUIRE(t.record("outer").error.find("the last of inner") != std::string::npos);
   t.script.end_now("mate");
   REQUIRE(t.spawn("mate").wait());

@@ -58,12 +58,16 @@ TEST_CASE("tasks: scopes in a one_for_all scope are started again with all that 
   t.tasks.set_limits(1, 300s);  // one after the other, so that their order shows
   t.back_off();
   for (const char* const name : {"f", "a", "m", "d"}) {
+    CAPTURE(name);
     t.runs(name, 2);
     REQUIRE(t.record(name).restarts == (name[0] == 'a' ? 1 : 0));
     t.script.end_now(name);
   }
   REQUIRE(d.wait());
-  for (const char* const name : {"first", "middle", "deep", "empty"}) REQUIRE(t.state(name) == "running");
+  for (const char* const name : {"first", "middle", "deep", "empty"}) {
+    CAPTURE(name);
+    REQUIRE(t.state(name) == "running");
+  }
   t.script.end_now("late");
   REQUIRE(t.spawn("late", {.parent = "empty"}).wait());
 }
@@ -117,8 +121,10 @@ TEST_CASE("tasks: a scope that is being started again takes nothing new, and say
   const auto refused = [&](const std::string& parent) {
     const auto task = t.tasks.spawn("late", t.script.job("late"), {.parent = parent});
     const auto scope = t.tasks.open_scope("late", {.parent = parent});
-    REQUIRE((!task && !scope));
-    REQUIRE((task.error().kind == ErrorKind::conflict && scope.error().kind == ErrorKind::conflict));
+    REQUIRE(!task);
+    REQUIRE(!scope);
+    REQUIRE(task.error().kind == ErrorKind::conflict);
+    REQUIRE(scope.error().kind == ErrorKind::conflict);
     return task.error().message == parent + " is being started again; late was not started in it";
   };
   REQUIRE(refused("inner"));  // while it ends
@@ -135,6 +141,7 @@ TEST_CASE("tasks: a scope that is being started again takes nothing new, and say
 
 TEST_CASE("tasks: nothing of a one_for_all scope starts before all of it has ended, temporary ones included") {
   for (const bool in_scope : {false, true}) {
+    CAPTURE(in_scope);
     Tree t;
     REQUIRE(t.tasks.open_scope("outer", {.strategy = Strategy::one_for_all}));
     REQUIRE(t.tasks.open_scope("inner", {.parent = "outer"}));
@@ -213,6 +220,7 @@ TEST_CASE("tasks: a task that is ended for a restart has its own tasks ended at 
 
 TEST_CASE("tasks: a restart exactly one period ago still counts, as in Erlang/OTP, an older one does not") {
   for (const auto late : {0ns, 1ns}) {
+    CAPTURE(late);
     Tree t;
     REQUIRE(t.tasks.open_scope("scope", {.restart = TaskRestart::temporary, .intensity = 1, .period = 10s}));
     (void)t.spawn("job", {.parent = "scope", .restart = kPermanent});
@@ -238,7 +246,8 @@ TEST_CASE("tasks: a restart that was called off too late starts nothing") {
   Tree t(true);
   fail_above_a_due_restart(t);
   t.timers.advance(30s);
-  REQUIRE((t.state("a") == "backing_off" && t.state("c") == "backing_off"));
+  REQUIRE(t.state("a") == "backing_off");
+  REQUIRE(t.state("c") == "backing_off");
   let_the_restart_go_on(t);
 }
 
@@ -309,7 +318,7 @@ TEST_CASE("tasks: what fails while it is ended for a restart is no restart of it
   (void)t.tasks.spawn("sore",
                       [&](TaskContext& context) -> Result<void> {
                         ++runs;
-                        while (!context.cancelled()) std::this_thread::yield();
+                        wait_until_cancelled(context.token());
                         return fail(ErrorKind::internal, "it was ended");
                       },
                       {.parent = "inner", .restart = kPermanent});
@@ -335,7 +344,7 @@ TEST_CASE("tasks: a scope that has given up when its parent starts it again anyh
   t.script.deafen("deaf");
   t.script.fail_now("x");
   t.reaches("x", "backing_off");
-  eventually("it to give up", [&] { return t.log_text().find("scope inner gave up") != std::string::npos; });
+  wait_for_log(t, "scope inner gave up");
   t.script.fail_now("a");
   t.reaches("a", "backing_off");
   t.script.let_go("deaf");

@@ -42,28 +42,34 @@ TEST_CASE(
   REQUIRE(second.error().kind == ErrorKind::conflict);
   REQUIRE(b.log_text().find("background task job refused") != std::string::npos);
   (void)go.send(true);
-  eventually("the end", [&] { return b.state_of("job") == "completed"; });
+  REQUIRE(b.tasks.block_until_idle(latest()));
+  REQUIRE(b.state_of("job") == "completed");
   REQUIRE(b.tasks.spawn("job", [](TaskContext&) -> Result<void> { return {}; }));
-  eventually("the second run", [&] { return b.tasks.records().size() == 2 && b.tasks.records()[0].runs == 2; });
+  REQUIRE(b.tasks.block_until_idle(latest()));
+  REQUIRE(b.tasks.records().size() == 2);
+  REQUIRE(b.tasks.records()[0].runs == 2);
 }
 
 TEST_CASE("tasks: at most max_background_tasks run, the others wait in order") {
   std::atomic<int> running{0};  // these outlive the jobs
   std::atomic<int> most{0};
-  std::atomic<bool> go{false};
+  std::latch two(2);
+  std::latch go(1);
   Bench b;
   for (int i = 0; i < 6; ++i) {
-    REQUIRE(b.tasks.spawn("job" + std::to_string(i), [&](TaskContext&) -> Result<void> {
+    REQUIRE(b.tasks.spawn("job" + std::to_string(i), [&, i](TaskContext&) -> Result<void> {
       most = std::max(most.load(), ++running);
-      while (!go) std::this_thread::yield();
+      if (i < 2) two.count_down();
+      go.wait();
       --running;
       return {};
     }));
   }
-  eventually("two", [&] { return running == 2; });
+  two.wait();
   REQUIRE(b.state_of("job5") == "queued");
-  go = true;
-  eventually("all", [&] { return b.state_of("job5") == "completed"; });
+  go.count_down();
+  REQUIRE(b.tasks.block_until_idle(latest()));
+  REQUIRE(b.state_of("job5") == "completed");
   REQUIRE(most == 2);
 }
 
@@ -73,19 +79,21 @@ TEST_CASE("tasks: a failure and an exception are recorded, logged, published, an
   REQUIRE(b.tasks.spawn("fails", [](TaskContext&) -> Result<void> { return fail(ErrorKind::internal, "broken"); }));
   REQUIRE(b.tasks.spawn("throws", [](TaskContext&) -> Result<void> { throw std::runtime_error("boom"); }));
   REQUIRE(b.tasks.spawn("works", [](TaskContext&) -> Result<void> { return {}; }));
-  eventually("all", [&] {
-    return b.state_of("fails") == "failed" && b.state_of("throws") == "failed" && b.state_of("works") == "completed";
-  });
-  eventually("its line", [&] { return b.log_text().find("background task throws failed: boom") != std::string::npos; });
-  eventually("events", [&] { return events.subscription->take().has_value(); });
+  REQUIRE(b.tasks.block_until_idle(latest()));
+  REQUIRE(b.state_of("fails") == "failed");
+  REQUIRE(b.state_of("throws") == "failed");
+  REQUIRE(b.state_of("works") == "completed");
+  REQUIRE_THAT(b.log_text(), Catch::Contains("background task throws failed: boom"));
+  for (int i = 0; i < 2; ++i) REQUIRE(events.subscription->take());
 }
 
 TEST_CASE("tasks: a running job learns of its cancel, a queued one never starts") {
   std::atomic<bool> started{false};
   Bench b;
   for (const char* name : {"one", "two"}) {
+    CAPTURE(name);
     REQUIRE(b.tasks.spawn(name, [](TaskContext& c) -> Result<void> {
-      while (!c.cancelled()) std::this_thread::yield();
+      wait_until_cancelled(c.token());
       return {};
     }));
   }
@@ -96,8 +104,11 @@ TEST_CASE("tasks: a running job learns of its cancel, a queued one never starts"
   REQUIRE(b.tasks.cancel("queued"));
   REQUIRE(b.tasks.cancel("one"));
   REQUIRE(b.tasks.cancel("two"));
-  eventually("the cancels", [&] { return b.state_of("one") == "cancelled" && b.state_of("two") == "cancelled"; });
-  REQUIRE(b.state_of("queued") == "cancelled");
+  REQUIRE(b.tasks.block_until_idle(latest()));
+  for (const char* name : {"one", "two", "queued"}) {
+    CAPTURE(name);
+    REQUIRE(b.state_of(name) == "cancelled");
+  }
   REQUIRE(!started);
   REQUIRE(b.tasks.cancel("nobody").error().kind == ErrorKind::not_found);
 }
@@ -106,7 +117,7 @@ TEST_CASE("tasks: records are cleaned up after the interval, and no timer runs w
   Bench b;
   REQUIRE(!b.timers.next_in());
   REQUIRE(b.tasks.spawn("job", [](TaskContext&) -> Result<void> { return {}; }));
-  eventually("the end", [&] { return b.state_of("job") == "completed" && b.timers.next_in(); });
+  REQUIRE(b.tasks.block_until_idle(latest()));
   b.timers.advance(std::chrono::seconds(299));
   REQUIRE(b.state_of("job") == "completed");
   b.timers.advance(std::chrono::seconds(1));
@@ -118,7 +129,7 @@ TEST_CASE("tasks: task.cancel and host.tasks steer and show them") {
   TestDaemon t;
   REQUIRE(t.daemon().tasks().spawn("job", [](TaskContext& context) -> Result<void> {
     context.progress("half way");
-    while (!context.cancelled()) std::this_thread::yield();
+    wait_until_cancelled(context.token());
     return {};
   }));
   const auto record = [&] {
@@ -133,37 +144,40 @@ TEST_CASE("tasks: task.cancel and host.tasks steer and show them") {
   REQUIRE(t.call("task.cancel", {{"name", "nobody"}}).error().kind == ErrorKind::not_found);
   REQUIRE(t.call("task.cancel").error().kind == ErrorKind::invalid_params);
   REQUIRE(t.call("task.cancel", {{"name", "job"}}));
-  eventually("its end", [&] { return record()["state"] == "cancelled"; });
+  REQUIRE(t.daemon().tasks().block_until_idle(latest()));
+  REQUIRE(record()["state"] == "cancelled");
 }
 
 TEST_CASE("tasks: those that wait and the records of those that ended are bounded") {
-  std::atomic<bool> go{false};
+  std::latch go(1);
   Bench b;
   const auto wait = [&](TaskContext&) -> Result<void> {
-    while (!go) std::this_thread::yield();
+    go.wait();
     return {};
   };
   for (std::size_t i = 0; i < TaskSupervisor::kMaxQueued + 2; ++i)
     REQUIRE(b.tasks.spawn("t" + std::to_string(i), wait));
   REQUIRE(b.tasks.spawn("one more", wait).error().kind == ErrorKind::overloaded);
-  go = true;
-  eventually("all", [&] { return b.state_of("t" + std::to_string(TaskSupervisor::kMaxQueued + 1)) == "completed"; });
-  eventually("the end of the others", [&] { return b.tasks.spawn("another", wait).has_value(); });
+  go.count_down();
+  REQUIRE(b.tasks.block_until_idle(latest()));
+  REQUIRE(b.state_of("t" + std::to_string(TaskSupervisor::kMaxQueued + 1)) == "completed");
+  REQUIRE(b.tasks.spawn("another", wait));
   REQUIRE(b.tasks.stop(std::chrono::seconds(20)));
   REQUIRE(b.tasks.records().size() <= TaskSupervisor::kMaxHistory);
 }
 
 TEST_CASE("tasks: stopping tells those that run, waits for them, and starts nothing more") {
   std::atomic<int> started{0};
+  std::latch two(2);
   Bench b;
   for (int i = 0; i < 4; ++i) {
     REQUIRE(b.tasks.spawn("t" + std::to_string(i), [&](TaskContext& context) -> Result<void> {
-      ++started;
-      while (!context.cancelled()) std::this_thread::yield();
+      if (++started <= 2) two.count_down();
+      wait_until_cancelled(context.token());
       return {};
     }));
   }
-  eventually("two", [&] { return started == 2; });
+  two.wait();
   REQUIRE(b.tasks.stop(std::chrono::seconds(20)));
   REQUIRE(started == 2);
   REQUIRE(b.tasks.spawn("late", [](TaskContext&) -> Result<void> { return {}; }).error().kind ==

@@ -3,6 +3,7 @@
 // A supervisor with a clock that stands still, and jobs that the test controls.
 #pragma once
 
+#include <condition_variable>
 #include <mutex>
 #include <set>
 
@@ -15,41 +16,32 @@ class Script {
  public:
   TaskSupervisor::Job job(const std::string& name) {
     return [this, name](TaskContext& context) -> Result<void> {
-      {
-        const std::lock_guard guard(mutex_);
-        started_.push_back(name);
-        ++starts_[name];
-      }
-      while (true) {
-        {
-          const std::lock_guard guard(mutex_);
-          if (context.cancelled() && !deaf_.contains(name)) return {};
-          if (const auto it = orders_.find(name); it != orders_.end()) {
-            const bool fails = it->second;
-            orders_.erase(it);
-            if (fails) return fail(ErrorKind::internal, name + " broke");
-            return {};
-          }
-        }
-        std::this_thread::yield();
-      }
+      const std::stop_callback cancelled(context.token(), [this] { change([] {}); });
+      std::unique_lock lock(mutex_);
+      started_.push_back(name);
+      ++starts_[name];
+      changed_.wait(lock, [&] { return orders_.contains(name) || (context.cancelled() && !deaf_.contains(name)); });
+      if (context.cancelled() && !deaf_.contains(name)) return {};
+      const auto order = orders_.extract(name);
+      return order.mapped() ? fail(ErrorKind::internal, name + " broke") : Result<void>();
     };
   }
   /// The job ignores its cancel until let_go().
   void deafen(const std::string& name) {
-    const std::lock_guard guard(mutex_);
-    deaf_.insert(name);
+    change([&] { deaf_.insert(name); });
   }
   void let_go(const std::string& name) {
-    const std::lock_guard guard(mutex_);
-    deaf_.erase(name);
+    change([&] { deaf_.erase(name); });
   }
   void let_all_go() {
-    const std::lock_guard guard(mutex_);
-    deaf_.clear();
+    change([&] { deaf_.clear(); });
   }
-  void fail_now(const std::string& name) { order(name, true); }
-  void end_now(const std::string& name) { order(name, false); }
+  void fail_now(const std::string& name) {
+    change([&] { orders_[name] = true; });
+  }
+  void end_now(const std::string& name) {
+    change([&] { orders_[name] = false; });
+  }
   int starts(const std::string& name) {
     const std::lock_guard guard(mutex_);
     return starts_[name];
@@ -60,11 +52,14 @@ class Script {
   }
 
  private:
-  void order(const std::string& name, bool fails) {
+  template <class F>
+  void change(F&& how) {
     const std::lock_guard guard(mutex_);
-    orders_[name] = fails;
+    how();
+    changed_.notify_all();
   }
   std::mutex mutex_;
+  std::condition_variable changed_;
   std::vector<std::string> started_;
   std::map<std::string, int> starts_;
   std::map<std::string, bool> orders_;
@@ -115,10 +110,10 @@ struct Tree {
     return r.name.empty() ? "" : std::string(task_state_name(r.state));
   }
   void runs(const std::string& name, int times) {
-    eventually((name + " to run").c_str(), [&] { return script.starts(name) == times && state(name) == "running"; });
+    eventually(name + " to run", [&] { return script.starts(name) == times && state(name) == "running"; });
   }
   void reaches(const std::string& name, const std::string& wanted) {
-    eventually((name + " to be " + wanted).c_str(), [&] { return state(name) == wanted; });
+    eventually(name + " to be " + wanted, [&] { return state(name) == wanted; });
   }
   /// Advances the clock over the back-off.
   void back_off() {

@@ -27,12 +27,12 @@ TEST_CASE("tasks: a handle waits for the end and its result, or cancels") {
 TEST_CASE("tasks: what a task started is cancelled when it ends, and its own end is told after theirs") {
   Tree t;
   std::atomic<bool> child_ended{false};
-  std::atomic<bool> go{false};
+  std::latch go(1);
   std::atomic<bool> ended_first{false};
   auto parent = *t.tasks.spawn("parent", [&](TaskContext& context) -> Result<void> {
     const auto child = context.spawn("child", [&](TaskContext& inner) -> Result<void> {
-      while (!inner.cancelled()) std::this_thread::yield();
-      while (!go) std::this_thread::yield();
+      wait_until_cancelled(inner.token());
+      go.wait();
       child_ended = true;
       return {};
     });
@@ -41,7 +41,7 @@ TEST_CASE("tasks: what a task started is cancelled when it ends, and its own end
   t.reaches("parent", "ending");
   REQUIRE(t.record("child").parent == "parent");
   REQUIRE(t.tasks.spawn("late", t.script.job("late"), {.parent = "parent"}).error().kind == ErrorKind::conflict);
-  go = true;
+  go.count_down();
   const auto end = parent.wait();
   ended_first = child_ended.load();
   REQUIRE(end);
@@ -62,7 +62,10 @@ TEST_CASE("tasks: a scope that is cancelled ends all that is in it, scopes and q
   t.runs("a", 1);
   t.runs("b", 1);
   const auto tree = t.tasks.records();
-  REQUIRE((tree[0].name == "outer" && tree[1].name == "inner" && tree[2].name == "b" && tree[3].name == "a"));
+  REQUIRE(tree[0].name == "outer");
+  REQUIRE(tree[1].name == "inner");
+  REQUIRE(tree[2].name == "b");
+  REQUIRE(tree[3].name == "a");
   REQUIRE(t.tasks.cancel("outer"));
   REQUIRE(a.wait().error().kind == ErrorKind::cancelled);
   REQUIRE(b.wait().error().kind == ErrorKind::cancelled);
@@ -76,6 +79,7 @@ TEST_CASE("tasks: temporary ones are never started again, transient ones when th
   for (const auto& [name, restart] :
        {std::pair{"temporary", TaskRestart::temporary}, std::pair{"transient", TaskRestart::transient},
         std::pair{"permanent", TaskRestart::permanent}}) {
+    CAPTURE(name, restart);
     REQUIRE(t.tasks.open_scope(std::string("of-") + name));
     auto handle = t.spawn(name, {.parent = std::string("of-") + name, .restart = restart});
     t.runs(name, 1);
@@ -109,6 +113,7 @@ TEST_CASE("tasks: the delay before a restart doubles, is shortened by jitter at 
   (void)t.spawn("job", {.parent = "scope", .restart = TaskRestart::permanent});
   Duration most = 200ms;
   for (int i = 1; i <= 10; ++i) {
+    CAPTURE(i);
     t.runs("job", i);
     t.script.fail_now("job");
     t.reaches("job", "backing_off");
@@ -123,6 +128,7 @@ TEST_CASE("tasks: the delay before a restart doubles, is shortened by jitter at 
 
 TEST_CASE("tasks: one_for_all ends and starts all again in their first order, rest_for_one those after it") {
   for (const auto strategy : {Strategy::one_for_one, Strategy::rest_for_one, Strategy::one_for_all}) {
+    CAPTURE(strategy);
     Tree t;
     REQUIRE(t.tasks.open_scope("scope", {.strategy = strategy}));
     for (const char* const name : {"a", "b", "c"}) {
@@ -194,6 +200,7 @@ TEST_CASE("tasks: restarts that lie further apart than the period do not count: 
     t.timers.advance(25s);  // three in sixty seconds are allowed
   }
   for (int i = 7; i <= 9; ++i) {
+    CAPTURE(i);
     t.runs("job", i);
     t.script.fail_now("job");
     if (t.state("job") == "failed") break;
@@ -229,12 +236,12 @@ TEST_CASE("tasks: a run that passes its deadline is told to end, and has failed"
 TEST_CASE(
     "tasks: one that does not end within its grace is abandoned: its name and place are free, and its return is "
     "noticed") {
-  std::atomic<bool> go{false};
+  std::latch go(1);
   Tree t;
   t.tasks.set_limits(1, 300s);
   auto stuck = *t.tasks.spawn("stuck",
                               [&](TaskContext&) -> Result<void> {
-                                while (!go) std::this_thread::yield();
+                                go.wait();
                                 return {};
                               },
                               {.restart = TaskRestart::permanent, .grace = 2s});
@@ -248,34 +255,38 @@ TEST_CASE(
   t.runs("stuck", 1);
   t.script.end_now("stuck");
   REQUIRE(next.wait());
-  go = true;
+  go.count_down();
   eventually("its return", [&] { return t.tasks.counts().abandoned == 0; });
-  eventually("the log", [&] { return t.log_text().find("stuck came back") != std::string::npos; });
+  wait_for_log(t, "stuck came back");
 }
 
 TEST_CASE("tasks: progress and slow steps are seen while it runs and kept in its record") {
+  std::latch slow_begun(1);
+  std::latch slow_ends(1);
+  std::latch last_begun(1);
+  std::latch last_ends(1);
   Tree t;
-  std::atomic<int> step{0};
   auto job = *t.tasks.spawn("job", [&](TaskContext& context) -> Result<void> {
     context.progress("half");
     context.step("quick");
     context.step("slow");
-    step = 1;
-    while (step != 2) std::this_thread::yield();
+    slow_begun.count_down();
+    slow_ends.wait();
     context.step("last");
-    step = 3;
-    while (step != 4) std::this_thread::yield();
+    last_begun.count_down();
+    last_ends.wait();
     return {};
   });
-  eventually("the step", [&] { return step == 1; });
+  slow_begun.wait();
   t.timers.advance(3s);
-  step = 2;
-  eventually("the next", [&] { return step == 3; });
+  slow_ends.count_down();
+  last_begun.wait();
   const auto live = t.record("job");
   REQUIRE(live.progress == "half");
   REQUIRE(live.slow_steps.size() == 1);
-  REQUIRE((live.slow_steps[0].name == "slow" && live.slow_steps[0].took == 3s));
-  step = 4;
+  REQUIRE(live.slow_steps[0].name == "slow");
+  REQUIRE(live.slow_steps[0].took == 3s);
+  last_ends.count_down();
   REQUIRE(job.wait());
   REQUIRE(t.record("job").slow_steps.size() == 1);
   REQUIRE(t.log_text().find("background task job: step slow took 3000 ms") != std::string::npos);
@@ -341,7 +352,10 @@ TEST_CASE("tasks: under random failures, cancels and stops nothing is left, and 
     }
     REQUIRE(t.tasks.stop(20s));
     REQUIRE(t.tasks.counts().running == 0);
-    for (const auto& r : t.tasks.records()) REQUIRE(r.ended_at != TimePoint());
+    for (const auto& r : t.tasks.records()) {
+      CAPTURE(r.name);
+      REQUIRE(r.ended_at != TimePoint());
+    }
   }
   REQUIRE(twice == 0);
 }

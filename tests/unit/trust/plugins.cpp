@@ -122,6 +122,7 @@ TEST_CASE("trust: no plugin may call the methods of trust whatever it is granted
   WantingDaemon t(3, [](Config& c) { c.plugins["wanting"].grants = std::vector<std::string>{"call:**"}; });
   REQUIRE(t.call("wanting.relays", {{"method", "host.status"}}));
   for (const char* method : {"trust.list", "trust.look", "trust.plugin", "trust.folder", "trust.revoke"}) {
+    CAPTURE(method);
     const auto refused = t.call("wanting.relays", {{"method", method}, {"params", {{"plugin", "wanting"}}}}).error();
     REQUIRE(refused.kind == ErrorKind::permission_denied);
     REQUIRE(has(refused.message, "what is trusted is for people to decide"));

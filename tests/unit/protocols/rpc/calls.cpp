@@ -40,8 +40,11 @@ TEST_CASE("rpc: rpc.discover names every method that can be called, with its par
   REQUIRE((*document)["openrpc"] == "1.3.2");
   std::map<std::string, json> methods;
   for (const auto& method : (*document)["methods"]) methods[method["name"]] = method;
-  for (const char* name : {"host.hello", "host.status", "events.subscribe", "config.reload", "echo.say", "plain.echo"})
+  for (const char* name :
+       {"host.hello", "host.status", "events.subscribe", "config.reload", "echo.say", "plain.echo"}) {
+    CAPTURE(name);
     REQUIRE(methods.contains(name));
+  }
   REQUIRE(methods["faulty.flood"]["x-gantry-stream"] == true);
   REQUIRE(methods["faulty.echo_stream"]["x-gantry-attach"] == true);
   REQUIRE(methods["events.unsubscribe"]["params"][0]["name"] == "subscription");
@@ -131,6 +134,7 @@ TEST_CASE("rpc: events reach a subscriber in order with their log, and stop when
     }
   }
   for (std::size_t i = 0; i < 3; ++i) {
+    CAPTURE(i);
     REQUIRE(events[i]["payload"]["i"] == i);
     REQUIRE(events[i]["epoch"] == subscribed["epoch"]);
     REQUIRE(events[i]["subscription"] == subscribed["subscription"]);
@@ -286,6 +290,8 @@ TEST_CASE("rpc: a coalescing subscription gets the newest of each topic, and a p
   });
   std::vector<json> got;
   while (got.size() < 2) got.push_back((*client.receive(std::chrono::seconds(10)))["params"]);
-  REQUIRE((got[0]["topic"] == "test.a" && got[0]["payload"] == 4));
-  REQUIRE((got[1]["topic"] == "test.b" && got[1]["payload"] == 4));
+  REQUIRE(got[0]["topic"] == "test.a");
+  REQUIRE(got[0]["payload"] == 4);
+  REQUIRE(got[1]["topic"] == "test.b");
+  REQUIRE(got[1]["payload"] == 4);
 }

@@ -78,8 +78,10 @@ TEST_CASE("envelope: a text that cannot be taken is refused under its id, as far
   REQUIRE(id_of(text("1e400", "-7")) == "-7");
   REQUIRE(id_of(text("1", "18446744073709551616")) == "18446744073709551616");  // it can be answered with
   for (const std::string& id :
-       {R"("\ud83d")"s, "1e400"s, "null"s, "[1]"s, "nul"s, "\"\xff\""s, '"' + std::string(256, 'x') + '"'})
+       {R"("\ud83d")"s, "1e400"s, "null"s, "[1]"s, "nul"s, "\"\xff\""s, '"' + std::string(256, 'x') + '"'}) {
+    CAPTURE(id);
     REQUIRE(id_of(text("1e400", id)).empty());
+  }
   REQUIRE(id_of(R"({"jsonrpc":"2.0","id":1,"id":2,"method":"a","params":{"x":1e400}})").empty());
   for (const char* broken :
        {R"({"jsonrpc":"2.0","id":1,"method":"a","params":{"x":1e400)", R"({"id":1,"x":"\ud83d)",
@@ -127,6 +129,7 @@ TEST_CASE("envelope: depth is bounded") {
   };
   REQUIRE(read(nested(62)));  // in params in the message
   for (const int depth : {63, 10'000}) {
+    CAPTURE(depth);
     const auto deep = read(nested(depth));
     REQUIRE(deep);
     REQUIRE(deep->messages.at(0).error.kind == ErrorKind::invalid_request);
@@ -167,6 +170,7 @@ TEST_CASE("envelope: what is no JSON-RPC 2.0 is invalid_request, positional para
 TEST_CASE("envelope: params that are null are absent") {
   Reader read;
   for (const char* id : {R"("id":1,)", ""}) {
+    CAPTURE(id);
     const auto parsed = read(std::string(R"({"jsonrpc":"2.0",)") + id + R"("method":"a","params":null})");
     REQUIRE(parsed);
     REQUIRE(parsed->messages.at(0).kind == (*id != '\0' ? RpcMessage::Kind::call : RpcMessage::Kind::notification));
@@ -226,6 +230,7 @@ TEST_CASE("envelope: ids, names and the members of _meta are taken up to their b
   REQUIRE(meta(R"("timeout_ms":86400000)") == "taken");
   REQUIRE(meta(R"("timeout_ms":86400001)") == "invalid_params id");
   for (const std::string name : {R"("traceparent":)", R"("idempotency_key":)"}) {
+    CAPTURE(name);
     REQUIRE(meta(name + text(256)) == "taken");
     REQUIRE(meta(name + text(257)) == "invalid_params id");
     REQUIRE(meta(name + "7") == "invalid_params id");
@@ -246,8 +251,10 @@ TEST_CASE("envelope: an id that cannot be answered with is not kept, whatever el
 
 TEST_CASE("envelope: what needs no answer is no mistake: a response, or a notification with params that are wrong") {
   Reader read;
-  for (const char* response : {R"({"jsonrpc":"2.0","id":1,"result":7})", R"({"jsonrpc":"2.0","id":null,"error":{}})"})
+  for (const char* response : {R"({"jsonrpc":"2.0","id":1,"result":7})", R"({"jsonrpc":"2.0","id":null,"error":{}})"}) {
+    CAPTURE(response);
     REQUIRE(read(response)->messages.at(0).kind == RpcMessage::Kind::response);
+  }
   for (const char* params : {"[1]", "7", R"({"_meta":7})", R"({"_meta":{"timeout_ms":-1}})"}) {
     const auto parsed = read(std::string(R"({"jsonrpc":"2.0","method":"n","params":)") + params + "}");
     INFO(params);
@@ -310,8 +317,10 @@ TEST_CASE("envelope: each member's bytes are those of its value, whatever the te
     const auto& m = parsed->messages.at(0);
     REQUIRE(json::parse(m.id) == id);
     REQUIRE(json::parse(m.params) == params);
-    for (const auto& [name, member] : params.items())
+    for (const auto& [name, member] : params.items()) {
+      CAPTURE(name, member);
       REQUIRE(json::parse(read.parser.raw_member(m.params, name)) == member);
+    }
     const auto batch = read("[" + text + " , 7 ," + text + "]");
     REQUIRE(batch->messages.size() == 3);
     REQUIRE(json::parse(batch->messages[2].params) == params);

@@ -163,6 +163,7 @@ TEST_CASE("rpc: an id that is in flight is refused, and free again after its ans
 TEST_CASE("rpc: a 100 MiB frame is `too_large`, is not stored, and the next message is served") {
   TestDaemon t([](Config& c) { c.host.max_message_bytes = 1 << 20; });
   for (const auto framing : {Framing::headers, Framing::lines}) {
+    CAPTURE(framing);
     Raw c(t.socket());
     c.use(framing);
     const std::string chunk(1 << 20, 'x');
@@ -307,7 +308,10 @@ TEST_CASE("stream: one whose client does not read is held back by bytes, and los
   REQUIRE(c.line(
       request(1, "faulty.flood", {{"items", kItems}, {"size", 1000}, {"_meta", {{"stream", {{"credit", 100'000}}}}}})));
   REQUIRE(t.call("faulty.attempts", {{"key", "x"}}));
-  for (int i = 0; i < kItems; ++i) REQUIRE(c.receive()["params"]["item"]["i"] == i);
+  for (int i = 0; i < kItems; ++i) {
+    CAPTURE(i);
+    REQUIRE(c.receive()["params"]["item"]["i"] == i);
+  }
   REQUIRE(c.receive()["result"]["sent"] == kItems);
   REQUIRE(t.log_text().find("a client does not read") == std::string::npos);
 }
@@ -316,7 +320,7 @@ TEST_CASE("rpc: a client that takes more than its outbox holds, and does not rea
   TestDaemon t([](Config& c) { c.host.max_outbound_bytes = 1 << 20; });
   Raw c(t.socket());
   REQUIRE(c.line(request(1, "echo.say", {{"p", std::string(3 << 20, 'x')}})));
-  eventually("its end", [&] { return t.log_text().find("a client does not read") != std::string::npos; });
+  wait_for_log(t, "a client does not read");
   while (!c.receive().is_null()) {
   }
   eventually("the end of its call", [&] {
@@ -331,6 +335,7 @@ TEST_CASE("rpc: answers that a worker gives later all leave, though nothing is r
   TestDaemon t([](Config& c) { c.host.workers = 1; });
   Raw c(t.socket());
   for (int i = 0; i < 3; ++i) {
+    CAPTURE(i);
     REQUIRE(c.line(request(i, "hasty.late", {{"delay_ms", 1000}})));
     t.advance_to_next(1s);
     REQUIRE(c.answer()["id"] == i);
