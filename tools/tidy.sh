@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # tidy.sh [changed|all]: clang-tidy; every finding is an error. `./dev check` runs this.
 #
-# changed: at most GANTRY_TIDY_FILES files (default 16), those that changed last first, and none from before the base: the
+# changed: at most GANTRY_TIDY_FILES files (default 6), those that changed last first, and none from before the base: the
 # commit GANTRY_BASE, else where HEAD left origin/main, else (on main itself) as far as this clone's history goes. A header
 # counts as the .cpp beside it, where there is one, else as itself.
 # all: every .cpp, the sdk and the host first, the tests last. ANALYZE=1: the static analyzer, too.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 root=$PWD
-most="${GANTRY_TIDY_FILES:-16}"
+most="${GANTRY_TIDY_FILES:-6}"
 say() { printf '%s\n' "$*"; }
 
 # Commands of any build, without its precompiled headers: clang-tidy would look at all that is in them, once for each file.
