@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <chrono>
+#include <iterator>
 #include <utility>
 
 #include "host/services/plugin_lives.hpp"
@@ -367,8 +368,9 @@ PluginLife::View PluginLife::view() {
 }
 
 void PluginLife::add_running(std::vector<PluginInstance>& to) const {
-  if (instances_.current()) to.push_back(instances_.current());
-  to.insert(to.end(), instances_.beside().begin(), instances_.beside().end());
+  const auto runs = [this](const PluginInstance& one) { return one && !lives_.host().is_dead(one); };
+  std::ranges::copy_if(instances_.beside(), std::back_inserter(to), runs);
+  if (runs(instances_.current())) to.push_back(instances_.current());
 }
 
 void PluginLife::publish(std::string_view what, const std::string& reason, json more) {

@@ -66,9 +66,7 @@ class SmallHost {
 
   [[nodiscard]] Host host() { return Host(&host_); }
   [[nodiscard]] Call call(std::uint64_t id) {
-    auto state = std::make_shared<gantry::detail::CallState>(host());
-    state->id = id;
-    return Call(state);
+    return Call(std::make_shared<gantry::detail::CallState>(host(), gantry::detail::make_msg(GANTRY_CALL, id)));
   }
   // False: nothing was posted.
   bool run_posted() {

@@ -89,7 +89,7 @@ TEST_CASE("pool: it is idle when no job runs or waits, and not before what the l
   };
   REQUIRE(pool.spawn([&gate, held = std::make_unique<Held>(gone)] { gate.pass(); }));
   REQUIRE_FALSE(pool.block_until_idle(TimePoint{}));
-  gate.open = true;
+  gate.open.count_down();
   REQUIRE(pool.block_until_idle());
   REQUIRE(gone);
 }
