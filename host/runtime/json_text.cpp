@@ -14,7 +14,7 @@ namespace {
 [[nodiscard]] bool padding_is_readable(std::string_view text) {
   constexpr std::uintptr_t kSmallestPage = 4096;
   const std::uintptr_t last = reinterpret_cast<std::uintptr_t>(text.data()) + text.size() - 1;
-  return !text.empty() && last % kSmallestPage + simdjson::SIMDJSON_PADDING < kSmallestPage;
+  return last % kSmallestPage + simdjson::SIMDJSON_PADDING < kSmallestPage;
 }
 }  // namespace
 
@@ -39,7 +39,8 @@ Result<void> check_json(std::string_view text, std::size_t max_depth) {
       return fail(ErrorKind::internal, "out of memory");
     parser = kept.get();
   }
-  const auto error = parser->parse(text.data(), text.size(), !padding_is_readable(text)).error();
+  const auto error =
+      text.empty() ? simdjson::EMPTY : parser->parse(text.data(), text.size(), !padding_is_readable(text)).error();
   if (error == simdjson::SUCCESS) return {};
   if (error == simdjson::DEPTH_ERROR)
     return fail(ErrorKind::invalid_request, "nested deeper than " + std::to_string(max_depth) + " levels");

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <boost/asio/steady_timer.hpp>
-#include <cassert>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -83,10 +82,7 @@ Workers::Workers(std::size_t count) {
   timers_ = std::make_unique<AsioTimers>(first());
 }
 
-Workers::~Workers() {
-  const Lock lock(mutex_);
-  assert(std::ranges::all_of(threads_, [](const auto& thread) { return thread->ended; }));
-}
+Workers::~Workers() = default;
 
 void Workers::set_polling(bool on, bool on_battery_too) {
   shared_.not_on_battery = !on_battery_too;

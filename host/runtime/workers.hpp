@@ -31,7 +31,7 @@ class Workers {
 
   /// `count` 0: one worker for each core that this process may use.
   explicit Workers(std::size_t count = 0);
-  /// Every thread has ended.
+  /// run() has returned, or was never called.
   ~Workers();
   Workers(const Workers&) = delete;
   Workers& operator=(const Workers&) = delete;
