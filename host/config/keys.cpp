@@ -125,8 +125,11 @@ constexpr std::array kHostKeys{
     key<&HostConfig::max_outbound_bytes>("max_outbound_bytes", integer, kRestart,
                                          "bytes that wait for a client which does not read, before it is closed",
                                          {64 * kKiB, 4 * kGiB}),
-    key<&HostConfig::max_calls_per_service>("max_calls_per_service", integer, kLive,
-                                            "calls that one service works on at once", {1, 4096}),
+    key<&HostConfig::max_calls_per_service>(
+        "max_calls_per_service", integer, kLive,
+        "calls that one service works on at once; one that is given up makes way, though its plugin may "
+        "not have let go of it",
+        {1, 4096}),
     key<&HostConfig::max_waiting_per_service>("max_waiting_per_service", integer, kRestart,
                                               "calls that wait for one service; more are `overloaded`", {0, 65536}),
     key<&HostConfig::default_call_timeout_seconds>(

@@ -3,9 +3,20 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <array>
+#include <csignal>
 #include <fstream>
 
 namespace gantry::host {
+
+namespace {
+/// Whose default action ends the process with a core file (signal(7)).
+[[nodiscard]] bool dumps_core(int signal) {
+  constexpr std::array kSignals{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ};
+  return std::ranges::find(kSignals, signal) != kSignals.end();
+}
+}  // namespace
 
 json Death::details() const {
   json out = json::object();
@@ -13,12 +24,13 @@ json Death::details() const {
   if (calls.more != 0) out["more_calls"] = calls.more;
   if (exit_code) out["exit_code"] = *exit_code;
   if (!signal) return out;
+  out["signal"] = *signal;
+  if (!dumps_core(*signal)) return out;
   std::string pattern;
   std::ifstream in("/proc/sys/kernel/core_pattern");
   std::getline(in, pattern);
   rlimit limit{};
   const bool none = ::getrlimit(RLIMIT_CORE, &limit) == 0 && limit.rlim_cur == 0;
-  out["signal"] = *signal;
   out["core_pattern"] = pattern;
   out["core"] = core_text(pattern, none, folder);
   return out;

@@ -38,6 +38,7 @@ void RoutedCall::start(Router& router, Router::Method& method, TimePoint now) {
     end(fail(ErrorKind::unavailable, "the host is stopping"));
     return;
   }
+  if (request().deadline.exists() && request().deadline.at() <= now) return expire();
   if (!method.permits) {
     attempt();
     return;

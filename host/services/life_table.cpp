@@ -14,7 +14,8 @@ BOOST_DESCRIBE_ENUM(LifeEvent, want, needs_met, needs_unmet, needs_back_off, sta
                     need_open, drained, reload_overlap, reload_handover, next_started, next_failed, allow, disable,
                     disorder, host_stops)
 BOOST_DESCRIBE_ENUM(LifeAction, serve, withdraw, refuse, forgive, gather, load, load_next, drop_next, stop, hand_over,
-                    replace, adopt, back_off, start_if_wanted, retire_dependents, confirm_reload, refuse_reload)
+                    replace, adopt, back_off, start_if_wanted, start_with_host, retire_dependents, confirm_reload,
+                    refuse_reload)
 
 namespace {
 
@@ -80,7 +81,7 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
       .else_impossible();
   idle(table, S::blocked)
       .on(E::want, S::gathering, {A::gather})
-      .on(E::need_open, S::known)
+      .on(E::need_open, S::known, {A::start_with_host})
       .ignore({E::need_closed})
       .else_impossible();
   idle(table, S::start_failed)

@@ -63,7 +63,7 @@ void PluginInstances::end_beside(const PluginInstance& old, bool dropped) {
     std::erase(beside_, old);
     lives_.host().publish("stopped", plugin_,
                           dropped ? "what it needs has gone while it started" : "a new build has replaced it",
-                          json::object());
+                          {{"replaced", !dropped}});
     if (dropped) dropped_has_ended();
   };
   lives_.host().end(plugin_, old, dropped ? LifeHost::End::now : LifeHost::End::replaced, lives_.on_strand(ended));

@@ -170,6 +170,9 @@ void PluginLife::perform(const Machine::Step& step, LifeFacts& facts) {
     case A::start_if_wanted:
       if (build().spec->starts_by_itself()) machine_.post(E::want);
       return;
+    case A::start_with_host:
+      if (build().spec->manifest && build().spec->manifest->activated_by("start")) machine_.post(E::want);
+      return;
     case A::retire_dependents:
       return needs_.retire_dependents();
     case A::confirm_reload:

@@ -126,7 +126,8 @@ Result<std::shared_ptr<ChildPlugin>> ChildPlugin::start(const std::filesystem::p
                       std::to_string(std::chrono::duration_cast<std::chrono::seconds>(timeout).count()) +
                       " s; its process was ended");
     plugin->output_->wait_for_end(std::chrono::steady_clock::now() + kExitGrace);
-    const auto said = plugin->last_output();
+    auto said = plugin->last_output();
+    std::erase_if(said, [](const std::string& line) { return line.find_first_not_of(" \t\r") == std::string::npos; });
     return fail(ErrorKind::unavailable,
                 "its process ended while it started: " + became.reason +
                     (said.empty() ? "" : "; the last that it said: " + said.back()),

@@ -200,8 +200,10 @@ class Instance {
     calls_.end();
     host_.outgoing().clear();  // what the executors wait for ends
     executors_.join();
+    host_.timers().clear();
     impl_.reset();
     host_.outgoing().clear();
+    host_.timers().clear();  // what the plugin's object has started in its destructor
   }
 
   template <class F>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/unit/support/host.hpp"
+#include "tests/unit/support/rpc_client.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -340,4 +340,16 @@ TEST_CASE("router: what is answered leaves no timer that is set again, also when
   eventually("no timer but that of the deadline", [&] { return next() == 60s; });
   t.timers.advance(60s);
   REQUIRE(next() > 60s);
+}
+
+TEST_CASE("router: a call whose time is over when it comes is answered so, and never reaches its plugin") {
+  TestDaemon t;
+  Raw client(t.socket());
+  for (int i = 0; i < 20; ++i) {
+    CAPTURE(i);
+    REQUIRE(
+        client.line(request(i, "faulty.fail_times", {{"key", "late"}, {"times", 0}, {"_meta", {{"timeout_ms", 0}}}})));
+    REQUIRE(kind_of(client.answer()) == "timeout");
+  }
+  REQUIRE(*t.call("faulty.attempts", {{"key", "late"}}) == 0);
 }

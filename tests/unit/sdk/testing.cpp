@@ -371,10 +371,11 @@ TEST_CASE("testing: a call that a plugin drops because it stops was not answered
   auto drops = host.begin("faulty.drops");
   auto never = host.begin("faulty.never");
   auto stream = host.open("faulty.echo_stream", {{"grant", 1}}, 10);
+  auto late = host.begin("faulty.late", {{"delay_ms", 100'000}});  // its timer holds the call, and dies with the plugin
   host.settle();
   host.stop();
   REQUIRE(drops.result().error().kind == ErrorKind::internal);
-  for (auto* left : {&never, &stream}) {
+  for (auto* left : {&never, &stream, &late}) {
     REQUIRE(left->result().error().kind == ErrorKind::plugin_died);
     REQUIRE(left->result().error().message.find("stopped before it answered") != std::string::npos);
   }

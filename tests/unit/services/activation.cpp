@@ -80,3 +80,11 @@ TEST_CASE("activation: nothing is started by an event while the host stops") {
   t.test().end();
   REQUIRE(t.test().log_text().find("by_event is starting") == std::string::npos);
 }
+
+TEST_CASE("activation: what the host starts is started after all when the start of what it needs has failed at first") {
+  PluginSet t({"base", "keen"}, Isolation::child,
+              [](Config& c) { c.plugins["base"].settings = {{"in_start", {{"file", "%/starts"}, {"times", 1}}}}; });
+  eventually("the failure", [&] { return state(t, "base") == "failed" && state(t, "keen") == "failed"; });
+  REQUIRE(t.call("base.pid"));
+  eventually("keen to run", [&] { return state(t, "keen") == "ready"; });
+}

@@ -131,6 +131,12 @@ class TimerRegistry {
     nodes_.erase(it);
     return node;
   }
+  /// The plugin is being destroyed: no timer runs any more. A closure may own an owner of this object.
+  void clear() {
+    std::unordered_map<Node*, std::unique_ptr<Node>> nodes;
+    Lock lock(mutex_);
+    nodes.swap(nodes_);
+  }
 
  private:
   Mutex mutex_;
@@ -272,6 +278,7 @@ class Host {
   [[nodiscard]] Descriptors take_descriptors() const { return detail::take_descriptors(host_, descriptors_); }
   [[nodiscard]] const gantry_descriptors* descriptors() const { return descriptors_; }
   [[nodiscard]] detail::OutgoingTable& outgoing() const { return shared_->outgoing; }
+  [[nodiscard]] detail::TimerRegistry& timers() const { return shared_->timers; }
   /// The C interface, for extensions that this class does not wrap.
   [[nodiscard]] const gantry_host* raw() const { return host_; }
 
