@@ -83,6 +83,7 @@ bool Worker::run_leftovers(const OnUnhandledException& on_unhandled_exception) {
   while (more) {
     try {
       context_.restart();
+      on_rest_();
       more = context_.poll() != 0;
       more = run_inbox() || more;
       any = any || more;
@@ -91,7 +92,6 @@ bool Worker::run_leftovers(const OnUnhandledException& on_unhandled_exception) {
       on_unhandled_exception(e.what());
     }
   }
-  on_rest_();
   here() = Here{};
   return any;
 }
@@ -111,7 +111,7 @@ void Worker::run() {
       (void)context_.poll_one();
     } else if (polling_) {
       poll_or_sleep();
-    } else if (!inbox_.rx.ready_or_wake(waker_)) {
+    } else if (may_sleep()) {
       sleep();
     }
     if (context_.stopped() && !stopping_) context_.restart();
@@ -121,14 +121,19 @@ void Worker::run() {
 void Worker::poll_or_sleep() {
   if (context_.poll_one() != 0) return;
   if (window_.length() > Duration::zero() && !saves_power() && poll_for(window_.length())) return;
-  if (inbox_.rx.ready_or_wake(waker_)) return;
+  if (!may_sleep()) return;
   const TimePoint asleep = now();
   sleep();
   window_.slept(now() - asleep);
 }
 
-void Worker::sleep() {
+// What rests may post: a post of the worker's own thread wakes nobody, so the inbox is looked into afterwards.
+bool Worker::may_sleep() {
   on_rest_();
+  return !inbox_.rx.ready_or_wake(waker_);
+}
+
+void Worker::sleep() {
   count(sleeps_);
   (void)context_.run_one();
 }

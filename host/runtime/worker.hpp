@@ -128,6 +128,7 @@ class Worker {
   bool run_inbox();
   void run();
   void poll_or_sleep();
+  [[nodiscard]] bool may_sleep();
   void sleep();
   [[nodiscard]] bool poll_for(Duration window);
   [[nodiscard]] bool saves_power();

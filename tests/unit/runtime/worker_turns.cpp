@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <future>
+#include <utility>
 
 #include "host/plugins/inline/serial_queue.hpp"
 #include "tests/unit/support/host.hpp"
@@ -57,6 +58,20 @@ TEST_CASE("workers: an exception in a task is told, and its queue goes on, where
     REQUIRE(later);
     REQUIRE(told == 2);
   }
+}
+
+TEST_CASE("workers: what a worker posts while it goes to rest is run before it sleeps") {
+  Workers workers(1);
+  std::promise<void> ran;
+  bool posted = false;
+  workers.first().on_rest([&] {
+    if (!std::exchange(posted, true)) workers.first().post([&] { ran.set_value(); });
+  });
+  std::thread thread([&] { (void)workers.run([](std::string_view) {}); });
+  const auto outcome = ran.get_future().wait_for(std::chrono::seconds(20));
+  workers.stop();
+  thread.join();
+  REQUIRE(outcome == std::future_status::ready);
 }
 
 // Two workers that fought over the queue for each task would move what the plugin uses from core to core each time.
