@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
 
 using gantry::test::eventually;
 /// How long a test waits for what has to come.
-constexpr auto kTimeout = gantry::test::kPatience;
+inline constexpr auto kTimeout = gantry::test::kPatience;
 
 /// Another name of eventually().
 template <class F>
