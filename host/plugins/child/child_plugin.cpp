@@ -16,7 +16,6 @@
 
 namespace gantry::host {
 
-using detail::make_msg;
 using detail::to_bytes;
 using detail::to_view;
 
