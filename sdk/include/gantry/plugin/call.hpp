@@ -120,7 +120,7 @@ class Call {
   /// `overloaded`: the caller cannot, and on_credit will be called; other errors as item().
   Result<void> item_now(const std::string& value) { return state_->item_now(value); }
   /// Sends an item, and waits for room while the outbox is full: must not be called on the plugin's
-  /// symbolic thread. `cancelled`: the call is cancelled; other errors as item().
+  /// strand. `cancelled`: the call is cancelled; other errors as item().
   Result<void> send_raw(std::string value) { return state_->send(std::move(value)); }
 
   /// Reports progress to the caller. `percentage` 0 to 100, or negative: unknown.
