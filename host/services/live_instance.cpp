@@ -94,12 +94,18 @@ InstanceReaders::Borrowed InstanceReaders::borrow(const LiveInstance& of) {
   if (of.number_ >= here.readers_.size()) here.readers_.resize(of.number_ + 1);
   auto& reader = here.readers_[of.number_];
   if (!reader) reader.emplace(of.instance_);
+  here.lent_ = true;  // from here on: the end of an older instance may lead to another call
   Plugin* const plugin = reader->get().get();
+  here.lent_ = plugin != nullptr;
   if (plugin == nullptr) return {};
-  here.lent_ = true;
   return {here, plugin};
 }
 
-void InstanceReaders::release() { here().readers_.clear(); }
+// The end of an instance may lead to a call that borrows.
+void InstanceReaders::release() {
+  InstanceReaders& here = InstanceReaders::here();
+  here.readers_.swap(here.released_);
+  here.released_.clear();
+}
 
 }  // namespace gantry::host

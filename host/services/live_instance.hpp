@@ -120,7 +120,8 @@ class InstanceReaders {
 
  private:
   [[nodiscard]] static InstanceReaders& here();
-  std::vector<std::optional<Snapshot<PluginInstance>::Reader>> readers_;  ///< by LiveInstance::number_
+  std::vector<std::optional<Snapshot<PluginInstance>::Reader>> readers_;   ///< by LiveInstance::number_
+  std::vector<std::optional<Snapshot<PluginInstance>::Reader>> released_;  ///< being destroyed; else empty
   bool lent_ = false;
 };
 
