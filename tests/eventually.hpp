@@ -10,7 +10,7 @@
 
 namespace gantry::test {
 
-/// Polls until `condition()` holds; the test fails with `what` when that takes longer than kPatience. The test's
+/// Polls until `condition()` holds; the test fails with `what` when that takes longer than kWaitTimeout. The test's
 /// thread.
 template <class F>
 void eventually(const std::string& what, F&& condition) {

@@ -14,22 +14,22 @@
 namespace gantry::test {
 
 /// How long a test waits for what has to come.
-inline constexpr std::chrono::seconds kPatience{60};
+inline constexpr std::chrono::seconds kWaitTimeout{60};
 
 /// When a wait that begins now gives up.
 [[nodiscard]] inline std::chrono::steady_clock::time_point latest() {
-  return std::chrono::steady_clock::now() + kPatience;
+  return std::chrono::steady_clock::now() + kWaitTimeout;
 }
 
-/// Asks until `condition()` holds; false: it did not within `patience`. Between two questions the thread sleeps for an
+/// Asks until `condition()` holds; false: it did not within `timeout`. Between two questions the thread sleeps for an
 /// eighth of the time that it has waited so far, at least 20 us and at most 20 ms. Any thread.
 template <class F>
-[[nodiscard]] bool polled(F&& condition, std::chrono::nanoseconds patience = kPatience) {
+[[nodiscard]] bool polled(F&& condition, std::chrono::nanoseconds timeout = kWaitTimeout) {
   using Clock = std::chrono::steady_clock;
   const auto begun = Clock::now();
   while (!condition()) {
     const std::chrono::nanoseconds waited = Clock::now() - begun;
-    if (waited > patience) return false;
+    if (waited > timeout) return false;
     std::this_thread::sleep_for(
         std::clamp<std::chrono::nanoseconds>(waited / 8, std::chrono::microseconds(20), std::chrono::milliseconds(20)));
   }

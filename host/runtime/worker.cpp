@@ -127,7 +127,8 @@ void Worker::poll_or_sleep() {
   window_.slept(now() - asleep);
 }
 
-// What rests may post: a post of the worker's own thread wakes nobody, so the inbox is looked into afterwards.
+// The on_rest callback may post, and a post by the worker's own thread wakes nobody: so the inbox is looked into
+// afterwards.
 bool Worker::may_sleep() {
   on_rest_();
   return !inbox_.rx.ready_or_wake(waker_);

@@ -30,7 +30,7 @@ namespace fs = std::filesystem;
 
 using gantry::test::eventually;
 /// How long a test waits for what has to come.
-inline constexpr auto kTimeout = gantry::test::kPatience;
+inline constexpr auto kTimeout = gantry::test::kWaitTimeout;
 
 /// Another name of eventually().
 template <class F>

@@ -21,7 +21,7 @@ using namespace gantry::lsp;
 
 namespace {
 
-constexpr std::chrono::seconds kPatience{60};
+constexpr std::chrono::seconds kWaitTimeout{60};
 
 /// Declared after what its handlers use: they may run until it ends.
 struct Running {
@@ -33,7 +33,7 @@ struct Running {
       task();
       (void)done.send(true);
     });
-    REQUIRE(rx.recv_for(kPatience).has_value());
+    REQUIRE(rx.recv_for(kWaitTimeout).has_value());
   }
 };
 
@@ -68,9 +68,9 @@ TEST_CASE("lsp reactor: tasks run in their order, and a descriptor's handler whe
   });
   REQUIRE(added);
   ends.make_readable();
-  REQUIRE(seen.recv_for(kPatience) == EPOLLIN);
+  REQUIRE(seen.recv_for(kWaitTimeout) == EPOLLIN);
   r.run([&] { r.reactor->set(ends.fds[0], EPOLLOUT | EPOLLET); });
-  REQUIRE(seen.recv_for(kPatience) == EPOLLOUT);
+  REQUIRE(seen.recv_for(kWaitTimeout) == EPOLLOUT);
 }
 
 TEST_CASE("lsp reactor: what was removed is not told of, can be added again, and an unknown one is no mistake") {
@@ -88,7 +88,7 @@ TEST_CASE("lsp reactor: what was removed is not told of, can be added again, and
   });
   REQUIRE(added);
   ends.make_readable();
-  REQUIRE(after.recv_for(kPatience) == 1);
+  REQUIRE(after.recv_for(kWaitTimeout) == 1);
   REQUIRE(before == 0);
 }
 
@@ -123,7 +123,7 @@ TEST_CASE("lsp reactor: an event that was fetched does not reach who got the sam
     (void)r.reactor->add(a.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t) { take_the_place_of(b.fds[0]); });
     (void)r.reactor->add(b.fds[0], EPOLLIN | EPOLLET, [&](std::uint32_t) { take_the_place_of(a.fds[0]); });
   });
-  REQUIRE(ran.recv_for(kPatience).has_value());
+  REQUIRE(ran.recv_for(kWaitTimeout).has_value());
   r.run([] {});
   REQUIRE(first == 1);
   REQUIRE(wrong == 0);
@@ -142,7 +142,7 @@ TEST_CASE("lsp reactor: a handler may remove itself, and what it holds lives unt
       (void)tx.try_send(lives.expired() ? -1 : *own);
     });
   });
-  REQUIRE(seen.recv_for(kPatience) == 7);
+  REQUIRE(seen.recv_for(kWaitTimeout) == 7);
   r.run([] {});
   REQUIRE(lives.expired());
 }

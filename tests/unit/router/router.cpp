@@ -353,3 +353,17 @@ TEST_CASE("router: a call whose time is over when it comes is answered so, and n
   }
   REQUIRE((*t.call("faulty.attempts", {{"key", "late"}}))["attempts"] == 0);
 }
+
+TEST_CASE("router: a worker that rests keeps no instance alive that it has called before") {
+  TestDaemon t;
+  Raw client(t.socket());
+  for (const int id : {1, 2}) {  // the first one waits for the start
+    CAPTURE(id);
+    REQUIRE(client.line(request(id, "echo.say")));
+    REQUIRE(client.answer().contains("result"));
+  }
+  const std::weak_ptr<Plugin> before = t.daemon().services().instance("echo")->peek();
+  REQUIRE_FALSE(before.expired());
+  REQUIRE(t.call("plugin.restart", {{"name", "echo"}}));
+  eventually("the end of the instance", [&] { return before.expired(); });
+}

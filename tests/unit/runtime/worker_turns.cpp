@@ -198,7 +198,7 @@ TEST_CASE("workers: an inbox that is never empty does not keep a worker from its
   };
   worker.post(again);
   (void)running.workers.timers().after(std::chrono::milliseconds(1), [&] { fired.set_value(); });
-  const bool in_between = fired.get_future().wait_for(gantry::test::kPatience) == std::future_status::ready;
+  const bool in_between = fired.get_future().wait_for(gantry::test::kWaitTimeout) == std::future_status::ready;
   over = true;
   running.end();
   REQUIRE(in_between);
