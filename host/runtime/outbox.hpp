@@ -64,11 +64,11 @@ class Outbox {
       if (!fits(size, descriptors.size())) return State::full;
     }
     append(pending_);
-    count_waiting();
     for (auto& descriptor : descriptors) descriptors_.push_back(std::move(descriptor));
-    if (pending_.size() - sent_ >= kCorkedBytes) return write();
-    if (corked_) return State::empty;
-    return when == When::later ? State::gathered : write();
+    const bool full = pending_.size() - sent_ >= kCorkedBytes;
+    if (full || (!corked_ && when == When::now)) return write();
+    count_waiting();
+    return corked_ ? State::empty : State::gathered;
   }
   /// While corked, messages gather; uncork() writes them in one go.
   void cork() {
@@ -84,7 +84,8 @@ class Outbox {
     Lock lock(mutex_);
     return write();
   }
-  /// The number of bytes that wait: queued, and not yet sent.
+  /// The number of bytes that wait: queued, and not yet sent. Bytes that another thread is about to write do not count:
+  /// who waits for room because of them would wait for ever, since nobody tells that they have left.
   [[nodiscard]] std::size_t size() const { return waiting_.load(std::memory_order_acquire); }
   /// The socket is about to be closed: nothing is written any more.
   void close() {
@@ -101,6 +102,11 @@ class Outbox {
     return pending_.size() - sent_ + size <= max_bytes_ && descriptors_.size() + descriptors <= kMaxDescriptors;
   }
   [[nodiscard]] State write() GANTRY_REQUIRES(mutex_) {
+    const State state = send_all();
+    count_waiting();
+    return state;
+  }
+  [[nodiscard]] State send_all() GANTRY_REQUIRES(mutex_) {
     if (broken_) return State::broken;
     while (sent_ < pending_.size()) {
       const ssize_t wrote = descriptors_.empty() ? ::send(socket_, pending_.data() + sent_, pending_.size() - sent_,
@@ -115,7 +121,6 @@ class Outbox {
       sent_ += static_cast<std::size_t>(wrote);
       descriptors_.clear();
       compact();
-      count_waiting();
     }
     return State::empty;
   }
@@ -155,7 +160,7 @@ class Outbox {
   std::string pending_ GANTRY_GUARDED_BY(mutex_);
   Descriptors descriptors_ GANTRY_GUARDED_BY(mutex_);  ///< not yet sent
   std::size_t sent_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::atomic<std::size_t> waiting_{0};  ///< changed under mutex_
+  std::atomic<std::size_t> waiting_{0};  ///< changed under mutex_, as the last act before the lock is let go
   bool corked_ GANTRY_GUARDED_BY(mutex_) = false;
   bool broken_ GANTRY_GUARDED_BY(mutex_) = false;
 };

@@ -5,8 +5,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <catch2/catch.hpp>
+#include <string>
+#include <thread>
 
 #include "host/runtime/outbox.hpp"
 
@@ -130,4 +134,26 @@ TEST_CASE("outbox: one whose reader is gone is broken for good, and so is one th
   REQUIRE(closed.put(Framing::lines, "b", When::now) == State::broken);
   REQUIRE(closed.uncork() == State::broken);
   REQUIRE(other.read().empty());
+}
+
+// Who sees bytes wait, waits for the news that they have left; of bytes that leave at once there is no news.
+TEST_CASE("outbox: bytes that are being written by another thread do not count as waiting") {
+  constexpr int kRounds = 2000;
+  const Pair pair;
+  Outbox box(pair.fds[0], kPlenty);
+  const std::string message(100'000, 'x');
+  std::atomic<bool> over{false};
+  std::atomic<std::size_t> seen{0};
+  std::thread observer([&] {
+    while (!over) seen = std::max(seen.load(), box.size());
+  });
+  bool at_once = true;
+  for (int i = 0; i < kRounds; ++i) {
+    at_once = box.put(Framing::lines, message, When::now) == State::empty && at_once;
+    (void)pair.read();
+  }
+  over = true;
+  observer.join();
+  REQUIRE(at_once);
+  REQUIRE(seen == 0);
 }
