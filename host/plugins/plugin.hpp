@@ -69,11 +69,14 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// configuration last.
   void reconfigure(std::function<json()> config);
   void gone(OriginId origin);
-  /// Takes no more calls, and blocks until the open ones are answered, at most until `until`.
-  /// False: some were not, and were answered `plugin_died`. An attach stream, which never ends by
+  /// Takes no more calls, and blocks until the open ones are answered: at most for `grace`, and
+  /// beyond it while somebody may wait for one of them, until its deadline, at most for `longest`.
+  /// False: some were not answered, and got `plugin_died`. An attach stream, which never ends by
   /// itself, is answered so at once. While a next instance is expected, streams are left open and
   /// attach streams are not waited for, because the next instance may get them.
-  bool drain(std::chrono::steady_clock::time_point until);
+  bool drain(Duration grace, Duration longest);
+  /// drain() blocks at most for `grace` from now on.
+  void hurry(Duration grace);
   /// True: the plugin takes no more calls.
   [[nodiscard]] bool is_stopping() const { return calls_.is_closed(); }
   /// True: the plugin ended without being asked to.
@@ -183,6 +186,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   [[nodiscard]] std::vector<PluginCallPtr> take_out(const std::function<bool(const PluginCall&)>& wanted);
   void fewer_are_open();
   [[nodiscard]] bool none_will_end() const;
+  [[nodiscard]] Duration open_for(Duration grace, Duration longest) const;
 
   const PluginBasics basics_;
   OwnCalls own_calls_;
@@ -191,7 +195,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   std::atomic<bool> dead_{false};
   std::atomic<std::uint64_t> stop_id_{0};  ///< the id of the one answer to GANTRY_STOP
   mutable Mutex mutex_;
-  CondVar idle_;                                          ///< signalled when a call ends while the plugin stops
+  CondVar idle_;  ///< signalled when a call ends while the plugin stops
+  TimePoint drain_until_ GANTRY_GUARDED_BY(mutex_) = TimePoint::max();
   std::vector<OriginId> gone_ GANTRY_GUARDED_BY(mutex_);  ///< origins that have left, not yet told to the plugin
   bool gone_waits_ GANTRY_GUARDED_BY(mutex_) = false;     ///< one message will deliver all of them
   std::string last_error_ GANTRY_GUARDED_BY(mutex_);

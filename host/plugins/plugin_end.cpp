@@ -16,7 +16,23 @@ bool Plugin::none_will_end() const {
   return none;
 }
 
-bool Plugin::drain(std::chrono::steady_clock::time_point until) {
+// How long an open call may take that somebody waits for, and at least the grace.
+Duration Plugin::open_for(Duration grace, Duration longest) const {
+  Duration most = grace;
+  calls_.each([&](const PluginCall& call) {
+    if (call.is_over() || call.is_attach()) return;
+    most = std::max(most, call.request().deadline.remaining(timers().now()).value_or(longest));
+  });
+  return std::min(most, longest);
+}
+
+void Plugin::hurry(Duration grace) {
+  Lock lock(mutex_);
+  drain_until_ = std::min(drain_until_, std::chrono::steady_clock::now() + grace);
+  idle_.notify_all();
+}
+
+bool Plugin::drain(Duration grace, Duration longest) {
   calls_.close();
   if (!has_successor()) {
     for (const auto& call : take_out([](const PluginCall& c) { return c.is_attach(); }))
@@ -27,10 +43,11 @@ bool Plugin::drain(std::chrono::steady_clock::time_point until) {
     if (call.request().background) background.emplace_back(&call);
   });
   for (const auto& call : background) call->cancel();
+  hurry(open_for(grace, longest));
   {
     Lock lock(mutex_);
     while (!none_will_end()) {
-      if (!idle_.wait_until(mutex_, until)) break;
+      if (!idle_.wait_until(mutex_, drain_until_) && std::chrono::steady_clock::now() >= drain_until_) break;
     }
   }
   const bool streams_stay = has_successor();

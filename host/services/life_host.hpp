@@ -6,6 +6,7 @@
 // the function returns.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -26,6 +27,9 @@ struct PluginBuild {
 
 class LifeHost {
  public:
+  /// For the calls of an instance that ends while others wait for its end, and then for its stop.
+  static constexpr Duration kGrace = std::chrono::seconds(5);
+
   LifeHost() = default;
   LifeHost(const LifeHost&) = delete;
   LifeHost& operator=(const LifeHost&) = delete;
@@ -55,6 +59,9 @@ class LifeHost {
   };
   virtual void end(const std::string& plugin, PluginInstance instance, End how,
                    std::move_only_function<void(Ended)> done) = 0;
+
+  /// Of an instance that ends as `replaced` the open calls get this long from now on, where they had longer.
+  virtual void hurry(const PluginInstance& instance, Duration grace) = 0;
 
   /// The build is the plugin's from now on.
   virtual void adopt(const std::string& plugin, const PluginBuild& build) = 0;

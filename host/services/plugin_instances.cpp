@@ -56,7 +56,12 @@ void PluginInstances::end(LifeHost::End how, std::function<void()> done) {
   }));
 }
 
+void PluginInstances::hurry(Duration grace) {
+  for (const auto& old : beside_) lives_.host().hurry(old, grace);
+}
+
 void PluginInstances::end_beside(const PluginInstance& old, bool dropped) {
+  hurry(LifeHost::kGrace);
   beside_.push_back(old);
   const auto ended = [this, old, dropped](const LifeHost::Ended& outcome) {
     if (outcome.hangs) lives_.note_hang();

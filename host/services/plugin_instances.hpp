@@ -43,8 +43,11 @@ class PluginInstances {
   void drop_start();
   /// Ends the current one; `done`, when it has ended.
   void end(LifeHost::End how, std::function<void()> done);
-  /// Ends one that has the calls no more, or, `dropped`, never had them. Nobody waits for its end.
+  /// Ends one that has the calls no more, or, `dropped`, never had them. Nobody waits for its end. Those that were
+  /// replaced before get the grace from now on: old builds do not gather.
   void end_beside(const PluginInstance& old, bool dropped = false);
+  /// The calls of those that were replaced get this long from now on.
+  void hurry(Duration grace);
   /// `hangs`: in this process. True: it had the calls, in this state of the life. Else another one has its place, or
   /// will have.
   [[nodiscard]] bool died(const PluginInstance& instance, const Death& death, bool hangs, LifeState state);

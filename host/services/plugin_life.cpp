@@ -112,6 +112,7 @@ void PluginLife::reconfigure() {
 
 void PluginLife::stop_starting() {
   (void)lives_.timers().cancel(timer_);
+  instances_.hurry({});  // the router has waited for the calls
   handle(E::host_stops);
 }
 
@@ -124,6 +125,7 @@ void PluginLife::review() {
 
 void PluginLife::look_at(const PluginSpec& spec) {
   const bool disabled = !spec.enabled || (spec.failure.empty() && !spec.untrusted().empty());
+  if (disabled) instances_.hurry(LifeHost::kGrace);
   handle(disabled ? E::disable : spec.failure.empty() ? E::allow : E::disorder);
 }
 
@@ -331,6 +333,7 @@ void PluginLife::next_failed(LifeFacts facts) {
 // Those that need it have just been told to end, and are asked first. Whoever stops the host ends what still runs, in
 // order: those that need it may run by now, and not be told any more.
 void PluginLife::end(LifeHost::End how) {
+  instances_.hurry(LifeHost::kGrace);
   lives_.strand().post([this, how] {
     needs_.when_clear([this, how] {
       if (lives_.is_stopping()) {

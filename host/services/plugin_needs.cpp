@@ -52,10 +52,12 @@ void PluginNeeds::gather_on(std::uint64_t number) {
 
 void PluginNeeds::refused(const PluginLife& need, const Error& error) {
   note_blocked_by(need);
-  const bool waits = is_waiting(need.state());
-  if (waits) life_.hold_until(need.opens_at());
+  if (is_waiting(need.state())) life_.hold_until(need.opens_at());
+  const bool waits = is_waiting(need.state()) || !is_settled(need.state());
   life_.handle(
-      waits ? E::needs_back_off : E::needs_unmet,
+      waits                         ? E::needs_back_off
+      : is_in_the_way(need.state()) ? E::needs_failed
+                                    : E::needs_unmet,
       {.error = {error.kind, "plugin " + life_.name() + " needs " + need.name() + ": " + error.message, error.data}});
 }
 

@@ -75,7 +75,7 @@ void PluginRunner::end(const std::string& plugin, PluginInstance instance, End h
   jobs_.run(
       [instance = std::move(instance), how] {
         if (how == End::after_handover) instance->expect_successor();
-        if (how != End::now) (void)instance->drain(std::chrono::steady_clock::now() + kGrace);
+        if (how != End::now) (void)instance->drain(kGrace, how == End::replaced ? kLongestDrain : kGrace);
         const bool returned = instance->stop(kGrace);
         return Ended{how == End::replaced ? nullptr : instance->given(),
                      !returned && !instance->pid()};  // of a process nothing is left

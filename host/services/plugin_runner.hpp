@@ -19,7 +19,9 @@ namespace gantry::host {
 
 class PluginRunner final : public LifeHost {
  public:
-  static constexpr Duration kGrace = std::chrono::seconds(5);
+  /// The calls that an instance has when it is replaced beside it may take as long as they are allowed to, at most
+  /// this.
+  static constexpr Duration kLongestDrain = std::chrono::minutes(10);
 
   /// `lives` may be made later than this, and dies before; after stop().
   PluginRunner(const PluginDeps& deps, PluginRegistry& registry, PluginBuilds& builds, PluginAudit& audit,
@@ -36,6 +38,7 @@ class PluginRunner final : public LifeHost {
   void start(Start start, std::move_only_function<void(Started)> done) override;
   void end(const std::string& plugin, PluginInstance instance, End how,
            std::move_only_function<void(Ended)> done) override;
+  void hurry(const PluginInstance& instance, Duration grace) override { instance->hurry(grace); }
   void adopt(const std::string& plugin, const PluginBuild& build) override;
   [[nodiscard]] bool is_inline(const PluginInstance& instance) const override { return !instance->pid(); }
   [[nodiscard]] bool is_dead(const PluginInstance& instance) const override { return instance->is_dead(); }

@@ -67,7 +67,7 @@ class ServiceManager {
   [[nodiscard]] LiveInstance* instance(const std::string& plugin) const { return lives_.instance(plugin); }
   /// Blocks until the plugin runs or has failed.
   [[nodiscard]] Result<void> start(const std::string& plugin);
-  /// A restart by hand, in any state: a plugin that runs is stopped first, within kGrace, and the
+  /// A restart by hand, in any state: a plugin that runs is stopped first, within 5 s, and the
   /// same build is started again; else the build that is there now is started. All failures are
   /// forgotten. Blocks as start() does.
   [[nodiscard]] Result<void> restart(const std::string& plugin);
@@ -75,8 +75,9 @@ class ServiceManager {
 
   /// Reads the manifest again and replaces the instance that runs, if there is one, by the present
   /// library, by overlap or handover as the manifests say (either says handover: handover). Calls
-  /// go on. Blocks until the new instance runs; the old one finishes its calls within kGrace after
-  /// that. After an error all is as before. `conflict`: another reload runs. `overloaded`: too many
+  /// go on. Blocks until the new instance runs. By overlap the old one finishes its calls after
+  /// that, within their deadlines and 10 minutes, or 5 s after the next reload; by handover it has 5 s before.
+  /// After an error all is as before. `conflict`: another reload runs. `overloaded`: too many
   /// old instances still finish their calls, or too many builds are in this process.
   [[nodiscard]] Result<void> reload(const std::string& plugin);
 

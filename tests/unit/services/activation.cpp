@@ -88,3 +88,10 @@ TEST_CASE("activation: what the host starts is started after all when the start 
   REQUIRE(t.call("base.pid"));
   eventually("keen to run", [&] { return state(t, "keen") == "ready"; });
 }
+
+TEST_CASE("activation: what the host starts waits for what it needs to come back by itself") {
+  PluginSet t({"eager", "keener"}, Isolation::child,
+              [](Config& c) { c.plugins["eager"].settings = {{"in_start", {{"file", "%/starts"}, {"times", 1}}}}; });
+  eventually("keener to run", [&] { return state(t, "keener") == "ready"; });
+  REQUIRE(t.entry("eager")["restarts"] == 1);
+}

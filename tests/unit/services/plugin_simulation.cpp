@@ -159,6 +159,9 @@ class Simulation final : public LifeHost {
       done({nullptr, pick(0, 20) == 0});
     });
   }
+  void hurry(const PluginInstance& instance, Duration /*grace*/) override {
+    REQUIRE_FALSE(lives_.instance(of(instance)->plugin)->peek() == instance);
+  }
   void adopt(const std::string& plugin, const PluginBuild& build) override {
     if (build.spec != PluginTable::share(table_, plugin)) table_ = build.table;
   }

@@ -3,6 +3,7 @@
 // A new build takes the place of the one that runs: by overlap and by handover, inline and in a process, under load.
 #include <atomic>
 #include <csignal>
+#include <future>
 #include <thread>
 
 #include "tests/folders.hpp"
@@ -138,9 +139,51 @@ TEST_CASE("reload: a call that is open ends at the instance that has it, while o
     REQUIRE(t.reload());
     REQUIRE(t.build() == 2);
     REQUIRE_FALSE(held.recorder->done());
-    // Nobody else can reach the old one: what it does not answer within the grace is answered for it.
+    // Old builds do not gather: the next reload cuts the time of this one.
+    t.put("overlap_1");
+    REQUIRE(t.reload());
     REQUIRE(held.recorder->wait().error().kind == ErrorKind::plugin_died);
-    REQUIRE(t.build() == 2);
+    REQUIRE(t.build() == 1);
+  }
+}
+
+TEST_CASE("reload: an instance that was replaced has time for its calls as long as somebody may wait for them") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
+    Swapping t({"overlap", isolation});
+    REQUIRE(t.build() == 1);
+    const auto first = t.set.daemon().services().instance("swap")->peek();
+    const auto answered = t.set.begin("swap.later");
+    auto drained = std::async(std::launch::async, [&] { return first->drain(0s, 1h); });
+    eventually("the drain", [&] { return first->is_stopping(); });
+    eventually("its answer", [&] {
+      t.set.timers.advance(20ms);
+      return answered.recorder->done();
+    });
+    REQUIRE(drained.get());
+    REQUIRE(answered.recorder->wait().value()["count"] == 1);
+    REQUIRE(t.set.call("plugin.restart", {{"name", "swap"}}));
+    // The plugin keeps a call that was given up long ago.
+    const auto held = t.set.begin("swap.hold");
+    eventually("the call to be there", [&] { return t.set.entry("swap")["open_calls"] == 1; });
+    held.call->cancel();
+    REQUIRE(held.recorder->wait().error().kind == ErrorKind::cancelled);
+    REQUIRE_FALSE(t.set.daemon().services().instance("swap")->peek()->drain(0s, 1h));
+  }
+}
+
+TEST_CASE("reload: a host that stops does not wait for the calls of an instance that was replaced") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
+    Swapping t({"overlap", isolation});
+    const auto held = t.set.begin("swap.hold");
+    eventually("the call to be there", [&] { return t.set.entry("swap")["open_calls"] == 1; });
+    t.put("overlap_2");
+    REQUIRE(t.reload());
+    REQUIRE_FALSE(held.recorder->done());
+    t.set.test().end();
+    REQUIRE(held.recorder->answers() == 1);
+    REQUIRE(t.set.daemon().clean());
   }
 }
 

@@ -116,7 +116,7 @@ TEST_CASE("restarts: the evidence says what the kernel does with a core file, no
   REQUIRE(t.call("mortal.pid"));
   kill_it(t, "mortal");
   REQUIRE_FALSE(t.entry("mortal")["evidence"].contains("core"));
-  REQUIRE_FALSE(Death{.signal = SIGSEGV}.details()["core"].get<std::string>().empty());
+  REQUIRE_FALSE(Death{.reason = {}, .signal = SIGSEGV}.details()["core"].get<std::string>().empty());
 }
 
 TEST_CASE("restarts: what held the last instance to its grants is shown while none runs") {
