@@ -27,8 +27,8 @@ struct Server {
   std::vector<std::string> arguments;
   std::string note;
   EchoFraming framing = EchoFraming::kLines;
-  std::string client;  ///< in BUILD_DIR/bench; "": EchoClient
-  std::string broker;  ///< in BUILD_DIR/bench; "": the server listens itself
+  std::string client{};  ///< in BUILD_DIR/bench; "": EchoClient
+  std::string broker{};  ///< in BUILD_DIR/bench; "": the server listens itself
 };
 
 const char* const kHostNote =
