@@ -1,14 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/runtime/worker.hpp"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <boost/asio/buffer.hpp>
+#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <gantry/detail/spin.hpp>
 #include <string>
+#include <system_error>
 
 namespace gantry::host {
 
 namespace {
+[[nodiscard]] int make_eventfd() {
+  const int fd = ::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (fd < 0) throw std::system_error(errno, std::generic_category(), "eventfd");
+  return fd;
+}
+
 [[nodiscard]] TimePoint now() { return std::chrono::steady_clock::now(); }
 
 [[nodiscard]] std::string first_word(const std::filesystem::path& file) {
@@ -36,6 +48,15 @@ bool on_battery(const std::filesystem::path& supplies) {
   return discharging;
 }
 
+Worker::Worker(WorkersShared& shared) : shared_(shared), wake_ups_(context_, make_eventfd()) { wait_for_wake_up(); }
+
+void Worker::wait_for_wake_up() {
+  wake_ups_.async_read_some(boost::asio::buffer(&wake_up_count_, sizeof wake_up_count_),
+                            [this](const boost::system::error_code& failed, std::size_t /*read*/) {
+                              if (!failed) wait_for_wake_up();
+                            });
+}
+
 Worker::Here& Worker::here() {
   static constinit thread_local Here here;
   return here;
@@ -46,7 +67,8 @@ Worker::Here& Worker::here() {
 void Worker::wake_up() noexcept {
   const Here& me = here();
   if (me.worker == this && (me.turn == 0 || me.turn == turn_.load(std::memory_order_seq_cst))) return;
-  boost::asio::post(context_, [] {});
+  const std::uint64_t one = 1;
+  (void)!::write(wake_ups_.native_handle(), &one, sizeof one);  // a full counter wakes as well
 }
 
 // A task at a time: one that does not return takes no other with it.

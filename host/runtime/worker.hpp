@@ -22,6 +22,7 @@
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/post.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -78,7 +79,8 @@ class Worker {
   /// here.
   struct Lost {};
 
-  explicit Worker(WorkersShared& shared) : shared_(shared) {}
+  /// Throws where the system gives no descriptor.
+  explicit Worker(WorkersShared& shared);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -125,6 +127,7 @@ class Worker {
   };
   [[nodiscard]] static Here& here();
   void wake_up() noexcept;
+  void wait_for_wake_up();
   bool run_inbox();
   void run();
   void poll_or_sleep();
@@ -142,6 +145,10 @@ class Worker {
   // return.
   boost::asio::io_context context_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{context_.get_executor()};
+  /// An eventfd. To post to the context would take its mutex around a system call that wakes the worker: on one core
+  /// the worker then waits for the mutex.
+  boost::asio::posix::stream_descriptor wake_ups_;
+  std::uint64_t wake_up_count_ = 0;
   mpsc::Channel<Task> inbox_ = mpsc::channel<Task>(kInbox);
   /// Runs when a task comes to an empty inbox.
   Waker<Worker, &Worker::wake_up> waker_{*this};

@@ -99,6 +99,8 @@ void hover(const Options& options, std::vector<Row>& rows) {
   const std::string dir = temp_dir();
   std::ofstream(root + "/main.cpp") << kText;
   std::ofstream(root + "/compile_flags.txt") << "-std=c++20\n";
+  // It indexes the standard library beside the first thousands of hovers otherwise.
+  std::ofstream(root + "/.clangd") << "Index:\n  StandardLibrary: No\n";
   const std::string uri = "file://" + root + "/main.cpp";
   const std::string relay = options.build_dir + "/bench/relay";
   const std::string clangd = "clangd-19";
@@ -138,7 +140,7 @@ void hover(const Options& options, std::vector<Row>& rows) {
   std::vector<double> ratios;
   for (std::size_t i = 0; i < found[0].samples.size(); ++i) ratios.push_back(found[0].samples[i] / found[1].samples[i]);
   rows.insert(rows.end(), found.begin(), found.end());
-  rows.push_back(Row{"hover", "gantry", "ratio to two relays", "x", "lower", ratios, 0, "goal: at most 1.5"});
+  rows.push_back(Row{"hover", "gantry", "ratio to two relays", "x", "lower", ratios, 0, "goal: at most 1.05"});
 }
 
 }  // namespace bench

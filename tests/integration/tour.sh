@@ -13,12 +13,12 @@ fail() {
   printf 'FAILED: %s\n%s\n' "$1" "${2:-}"
   exit 1
 }
-printf '[async]\nlsp_request_timeout_seconds = 60\n' >"$box/gantry.toml"  # a loaded machine
+printf '[async]\nlsp_request_timeout_seconds = 240\n' >"$box/gantry.toml"  # a loaded machine
 export GANTRY_CONFIG="$box/gantry.toml"
 GANTRY_BUILD=$1 GANTRY_RUN_DIR="$box/run" tools/run_here.sh >"$box/out" 2>"$box/err" &
 host=$!
 shown() {
-  grep -m1 -q -- "$1" < <(timeout 60 tail -n +1 -f --pid="$host" "$box/out") ||
+  grep -m1 -q -- "$1" < <(timeout 240 tail -n +1 -f --pid="$host" "$box/out") ||
     fail "it did not show: $1" "$(cat "$box/out" "$box/err")"
 }
 printed() { grep -m1 -E -- "^  $1" "$box/out" || fail "it did not print: $1"; }

@@ -7,8 +7,8 @@
 // Thread rule: any thread; a mutex is unlocked by the thread that locked it. Not recursive: a
 //   thread that locks it twice is a mistake of ours. No lock is held across a callback, a call into
 //   a plugin, a suspension point or I/O.
-// Waiting: a few pauses, then a futex. Not fair: a thread that comes at the right moment may pass
-//   threads that sleep; none sleeps while the mutex is free.
+// Waiting: a few looks, each after a longer pause, then a futex. Not fair: a thread that comes at the
+//   right moment may pass threads that sleep; none sleeps while the mutex is free.
 // Exceptions: a Lock unlocks when an exception leaves its scope; the mutex stays usable (there is
 //   no poisoning).
 // Two at once: LockBoth locks two mutexes in the order of their addresses, so that two threads that
@@ -81,15 +81,19 @@ class GANTRY_CAPABILITY("mutex") Mutex {
   static constexpr std::uint32_t kFree = 0;
   static constexpr std::uint32_t kHeld = 1;
   static constexpr std::uint32_t kAwaited = 2;  ///< held, and a thread may sleep
-  static constexpr int kPauses = 40;
+  static constexpr int kFirstPauses = 8;
+  static constexpr int kMostPauses = 64;
 
+  // Each look takes the cache line from the holder, which costs the holder more than its critical section often takes:
+  // so a waiting thread looks rarely.
   void lock_slowly() noexcept {
-    for (int i = 0; i < kPauses; ++i) {
+    const int most = detail::single_processor() ? 0 : kMostPauses;
+    for (int pauses = kFirstPauses; pauses <= most; pauses *= 2) {
+      for (int i = 0; i < pauses; ++i) detail::cpu_pause();
       std::uint32_t free = kFree;
       if (word_.load(std::memory_order_relaxed) == kFree &&
           word_.compare_exchange_weak(free, kHeld, std::memory_order_acquire))
         return;
-      detail::cpu_pause();
     }
     // A thread that slept marks the mutex as awaited: others may sleep too.
     while (word_.exchange(kAwaited, std::memory_order_acquire) != kFree) (void)detail::futex_wait(word_, kAwaited);

@@ -75,13 +75,14 @@ struct Other {
   cpu_set_t cpus;
   (void)::sched_getaffinity(0, sizeof cpus, &cpus);
   const sched_param normal{};
+  const int nice = ::getpriority(PRIO_PROCESS, 0);  // who runs the tests may have given up some of it
   struct {
     std::uint32_t size, policy;
     std::uint64_t flags;
     std::int32_t nice;
     std::uint32_t priority;
     std::uint64_t runtime, deadline, period;
-  } attributes{48, SCHED_OTHER, 0, 0, 0, 0, 0, 0};
+  } attributes{48, SCHED_OTHER, 0, nice, 0, 0, 0, 0};
   constexpr int kBestEffort = (2 << 13) | 4;
   const auto error = [](long result) { return result == -1 ? errno : 0; };
   return {error(::syscall(SYS_prlimit64, pid, RLIMIT_CORE, &core, nullptr)),
@@ -89,7 +90,7 @@ struct Other {
           error(::syscall(SYS_sched_setscheduler, pid, SCHED_OTHER, &normal)),
           error(::syscall(SYS_sched_setparam, pid, &normal)),
           error(::syscall(SYS_sched_setattr, pid, &attributes, 0)),
-          error(::syscall(SYS_setpriority, PRIO_PROCESS, pid, 0)),
+          error(::syscall(SYS_setpriority, PRIO_PROCESS, pid, nice)),
           error(::syscall(SYS_ioprio_set, kIoprioWhoProcess, pid, kBestEffort))};
 }
 
