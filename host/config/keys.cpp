@@ -135,8 +135,9 @@ constexpr std::array kHostKeys{
     key<&HostConfig::default_call_timeout_seconds>(
         "default_call_timeout_seconds", integer, kLive,
         "the deadline of a call that names none, but where the plugin keeps the time itself", {1, kDay}),
-    key<&HostConfig::stop_budget_seconds>("stop_budget_seconds", integer, kLive,
-                                          "how long a stop waits for calls to finish before it cancels them", {0, 600}),
+    key<&HostConfig::stop_budget_seconds>(
+        "stop_budget_seconds", integer, kLive,
+        "how long a stop may take: calls have half of it to finish, then they are cancelled", {0, 600}),
     key<&HostConfig::workspaces>(
         "workspaces", paths, kLive,
         "folders that are open from the start, besides --workspace; a reload opens new ones and closes none"),

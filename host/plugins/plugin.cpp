@@ -195,7 +195,16 @@ std::int32_t Plugin::take(const gantry_msg& msg, Descriptors descriptors) {
     case GANTRY_ITEM: {
       const auto call = find(msg.id);
       if (!call) return GANTRY_CLOSED;
-      return tries_again() ? call->take_item(*payload) : call->take_item_for_good(std::string(*payload));
+      if (tries_again()) return call->take_item(*payload);
+      const std::int32_t taken = call->take_item_for_good(std::string(*payload));
+      if (taken != GANTRY_FULL) return taken;
+      // A stream does not go on with a hole in it.
+      if (const auto ended = take_out(msg.id)) {
+        ended->cancel();
+        ended->finish(
+            fail(ErrorKind::plugin_died, "plugin " + name() + " sent more items than there was credit or room"));
+      }
+      return taken;
     }
     case GANTRY_PROGRESS: {
       const auto call = find(msg.id);

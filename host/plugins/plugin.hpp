@@ -121,6 +121,8 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// True: an item without room at the caller may be refused, because the plugin tries again.
   /// False: the item waits here.
   [[nodiscard]] virtual bool tries_again() const { return true; }
+  /// Within a task. To a plugin that does not try again: the items of this call have no room at the caller, or have.
+  virtual void hold_items(std::uint64_t /*id*/, bool /*hold*/) {}
 
   /// Pushes a task that calls `message`, void(Plugin&), to deliver something. The call is left out
   /// when the plugin's last owner is gone.

@@ -97,6 +97,7 @@ void PluginCall::finish(PluginAnswer answer) {
       return;
     }
     late_.items.clear();
+    late_.bytes = 0;
   }
   attempt_over(std::move(answer));
 }
@@ -225,6 +226,7 @@ void PluginCall::tell_cancelled(Word before) {
   if (is_stream()) {
     Lock lock(mutex_);
     late_.items.clear();
+    late_.bytes = 0;
     answer.swap(late_.answer);
   }
   if ((before & kBegun) != 0) deliver_cancel();
@@ -274,6 +276,7 @@ void PluginCall::resume(const std::shared_ptr<Plugin>& successor) {
     opening_credit_ = out_credit_.items();
     undelivered_credit_ = Credit();
     room_untold_ = false;
+    late_.told = false;
   }
   const std::uint32_t attempt = attempt_of(word_.load(std::memory_order_acquire));
   successor->deliver_call(PluginCallPtr(this));
@@ -326,7 +329,9 @@ std::int32_t PluginCall::take_item_for_good(std::string payload) {
   {
     Lock lock(mutex_);
     if (!is_listening()) return GANTRY_CLOSED;
+    if (late_.bytes + payload.size() > kMaxLateBytes && !late_.items.empty()) return GANTRY_FULL;
     if (!out_credit_.take()) return GANTRY_FULL;
+    late_.bytes += payload.size();
     late_.items.push_back(std::move(payload));
   }
   send_late();
@@ -335,24 +340,32 @@ std::int32_t PluginCall::take_item_for_good(std::string payload) {
 
 // One thread sends at a time, in order; another leaves its item to that one.
 void PluginCall::send_late() {
+  bool told = false;
   while (true) {
     std::string text;
     {
       Lock lock(mutex_);
       if ((word_.load(std::memory_order_acquire) & kOwed) == 0 || late_.sending) return;
+      told = late_.told || late_.telling;
       if (late_.items.empty()) break;
       late_.sending = true;
       text = std::move(late_.items.front());
       late_.items.pop_front();
+      late_.bytes -= text.size();
     }
     const bool room = finds_room();
     if (room && !is_over()) item(text);
-    Lock lock(mutex_);
-    late_.sending = false;
-    if (room) continue;
-    late_.items.push_front(std::move(text));
-    if (held_back_) return;  // else room has come meanwhile
+    {
+      Lock lock(mutex_);
+      late_.sending = false;
+      if (room) continue;
+      late_.bytes += text.size();
+      late_.items.push_front(std::move(text));
+      if (!held_back_) continue;  // room has come meanwhile
+    }
+    return tell_room();
   }
+  if (told) tell_room();
   bool end = false;
   std::optional<Result<Answer>> answer;
   {
@@ -362,6 +375,31 @@ void PluginCall::send_late() {
   }
   if (end) (void)take_end();
   if (answer) finish(std::move(*answer));
+}
+
+// The task says what is true when it runs: so whatever changes meanwhile, the last word is right.
+void PluginCall::tell_room() {
+  std::shared_ptr<Plugin> owner;
+  {
+    Lock lock(mutex_);
+    if (late_.telling || late_.told == !late_.items.empty()) return;
+    owner = plugin_.lock();
+    late_.telling = owner != nullptr;
+  }
+  const bool posted = owner && owner->deliver([self = PluginCallPtr(this)](Plugin& p) {
+    bool hold = false;
+    {
+      Lock lock(self->mutex_);
+      self->late_.telling = false;
+      hold = !self->late_.items.empty();
+      if (!self->is_with(p) || self->late_.told == hold) return;
+      self->late_.told = hold;
+    }
+    p.hold_items(self->id(), hold);
+  });
+  if (posted) return;
+  Lock lock(mutex_);
+  late_.telling = false;
 }
 
 std::int32_t PluginCall::take_end() {

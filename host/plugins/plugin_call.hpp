@@ -74,7 +74,7 @@ class PluginCall : public Call {
   /// try again.
   [[nodiscard]] std::int32_t take_item(std::string_view payload);
   /// As take_item(), for a plugin that cannot try again: an item without room waits here, within
-  /// the credit.
+  /// the credit, and the plugin is told to hold back. GANTRY_FULL: more came than that.
   [[nodiscard]] std::int32_t take_item_for_good(std::string payload);
   [[nodiscard]] std::int32_t take_end();
   [[nodiscard]] std::int32_t take_credit(std::uint32_t items);
@@ -116,6 +116,7 @@ class PluginCall : public Call {
   /// False: there is no room; give_credit(0) will be called.
   [[nodiscard]] bool finds_room();
   void send_late();
+  void tell_room();
   [[nodiscard]] bool is_listening() const;
 
   std::atomic<std::uint64_t> id_{0};
@@ -134,9 +135,14 @@ class PluginCall : public Call {
   std::list<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< items for its plugin
   bool held_back_ GANTRY_GUARDED_BY(mutex_) = false;        ///< items wait until there is room
   bool room_untold_ GANTRY_GUARDED_BY(mutex_) = false;
+  /// What a plugin may send before it has heard that there is no room, and more.
+  static constexpr std::size_t kMaxLateBytes = std::size_t{64} << 20;
   struct Late {  ///< messages that wait for room: items, then their end, then the answer
     std::list<std::string> items;
+    std::size_t bytes = 0;  ///< of the items
     bool sending = false;
+    bool told = false;     ///< the plugin is to hold its items back
+    bool telling = false;  ///< a task will tell the plugin of `told`
     bool end = false;
     std::optional<Result<Answer>> answer;
   };

@@ -82,8 +82,9 @@ enum class LifeAction : std::uint8_t {
   replace,            ///< the instance before ends its calls beside the new one
   adopt,              ///< the other build is the plugin's from now on
   back_off,           ///< wake it when the back-off is over
-  start_if_wanted,    ///< what is activated by something else than calls starts again by itself
-  start_with_host,    ///< what the host starts is started now: what was in its way then is gone
+  start_if_wanted,    ///< what is activated by something else than calls starts again by itself, and so does what
+                      ///< another one needs that the host starts
+  start_with_host,    ///< what the host starts, and what that needs, is started now: what was in its way then is gone
   retire_dependents,  ///< those that need it are started again after it
   confirm_reload,     ///< whoever asked for the reload is told that it is done
   refuse_reload,      ///< whoever asked for the reload is told why it is not

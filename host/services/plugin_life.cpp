@@ -123,6 +123,13 @@ void PluginLife::review() {
   needs_.review();
 }
 
+bool PluginLife::starts_with_host() const { return build().spec->starts_with_host() || needs_.is_needed_at_start(); }
+
+// Its start may have been refused while what it needs was on its way back.
+void PluginLife::need_serves() {
+  if (state() == S::known && starts_with_host()) want();
+}
+
 void PluginLife::look_at(const PluginSpec& spec) {
   const bool disabled = !spec.enabled || (spec.failure.empty() && !spec.untrusted().empty());
   if (disabled) instances_.hurry(LifeHost::kGrace);
@@ -170,10 +177,10 @@ void PluginLife::perform(const Machine::Step& step, LifeFacts& facts) {
     case A::back_off:
       return back_off(facts.after);
     case A::start_if_wanted:
-      if (build().spec->starts_by_itself()) machine_.post(E::want);
+      if (build().spec->starts_by_itself() || needs_.is_needed_at_start()) machine_.post(E::want);
       return;
     case A::start_with_host:
-      if (build().spec->manifest && build().spec->manifest->activated_by("start")) machine_.post(E::want);
+      if (starts_with_host()) machine_.post(E::want);
       return;
     case A::retire_dependents:
       return needs_.retire_dependents();
@@ -191,7 +198,7 @@ void PluginLife::perform(const Machine::Step& step, LifeFacts& facts) {
 }
 
 // What is shown of it has changed: whoever listens, and those that need it, are told.
-void PluginLife::changed(S /*from*/, S to) {
+void PluginLife::changed(S from, S to) {
   if (to == S::quarantined || to == S::held) {
     place_.hold(std::nullopt);
   } else if (is_waiting(to)) {
@@ -209,6 +216,7 @@ void PluginLife::changed(S /*from*/, S to) {
   // On the way back to `known` it may be neither: the table of plugins, and what it needs, say so.
   lives_.strand().post([this] { review(); });
   needs_.review_dependents();
+  if (is_serving(to) && !is_serving(from)) needs_.start_dependents();
   lives_.look_who_is_clear();
 }
 

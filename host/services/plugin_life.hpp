@@ -82,6 +82,8 @@ class PluginLife {
   void review();
   /// disable, allow or disorder, as the table says.
   void look_at(const PluginSpec& spec);
+  /// A plugin that it needs serves from now on.
+  void need_serves();
   /// A start is refused until then.
   void hold_until(TimePoint until) { opens_at_ = until; }
   void look_if_clear() { needs_.look_if_clear(); }
@@ -106,6 +108,7 @@ class PluginLife {
   void next_failed(LifeFacts facts);
   void end(LifeHost::End how);
   void serve(LifeFacts& facts);
+  [[nodiscard]] bool starts_with_host() const;
   [[nodiscard]] Error refusal(const LifeFacts& facts) const;
   void back_off(Duration delay);
   void answer_reload(Result<void> result);

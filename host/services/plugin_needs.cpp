@@ -2,6 +2,8 @@
 #include "host/services/plugin_needs.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "host/services/plugin_lives.hpp"
@@ -93,8 +95,28 @@ void PluginNeeds::review() {
   if (!waits || life_.state() == LifeState::blocked) life_.handle(E::need_open);
 }
 
+bool PluginNeeds::is_needed_at_start() const {
+  const auto table = lives_.host().table();
+  std::set<std::string> seen;
+  std::vector<std::string> left{life_.name()};
+  while (!left.empty()) {
+    const std::string plugin = std::move(left.back());
+    left.pop_back();
+    if (!table->has(plugin) || !seen.insert(plugin).second) continue;
+    const auto spec = PluginTable::share(table, plugin);
+    if (spec->refusal()) continue;
+    if (spec->starts_with_host()) return true;
+    std::ranges::copy(table->graph().needed_by(plugin), std::back_inserter(left));
+  }
+  return false;
+}
+
 void PluginNeeds::review_dependents() const {
   for (auto* const life : dependents()) lives_.strand().post([life] { life->review(); });
+}
+
+void PluginNeeds::start_dependents() const {
+  for (auto* const life : dependents()) lives_.strand().post([life] { life->need_serves(); });
 }
 
 void PluginNeeds::retire_dependents() const {

@@ -31,6 +31,10 @@ class PluginNeeds {
   /// need_closed, need_open or neither, by the states of those that it needs.
   void review();
   void review_dependents() const;
+  /// This one serves: those that start with the host may now.
+  void start_dependents() const;
+  /// A plugin that starts with the host needs it, directly or through others.
+  [[nodiscard]] bool is_needed_at_start() const;
   /// They are started again after it.
   void retire_dependents() const;
   /// What it needs and is in its way, for people.

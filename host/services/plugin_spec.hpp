@@ -46,6 +46,7 @@ struct PluginSpec {
   [[nodiscard]] bool needs_trust() const { return !bundled && !granted; }
   /// Something else than a call starts it.
   [[nodiscard]] bool starts_by_itself() const { return manifest && !manifest->activation.empty(); }
+  [[nodiscard]] bool starts_with_host() const { return manifest && manifest->activated_by("start"); }
   /// For PluginRights.
   [[nodiscard]] Principal principal() const;
   /// The grants that it asks for and nobody has agreed to: it does not run before somebody has.

@@ -111,9 +111,11 @@ class Typed {
   Result<Said> pooled_count(const CountParams& params, Stream<Tick>& stream) {
     for (std::uint32_t i = 0; i < params.to; ++i) {
       if (auto sent = stream.send({i}); !sent) return std::unexpected(sent.error());
+      ++counted_;
     }
     return Said{"done", {}};
   }
+  Said counted() { return {std::to_string(counted_), {}}; }
   // Waits until it is cancelled; then says so. Before that it says that it runs.
   Result<Said> pooled_wait(Call& call) {
     call.progress("runs");
@@ -186,6 +188,7 @@ class Typed {
     d.method("typed.count", &Typed::count).method("typed.spins", &Typed::spins);
     d.method("typed.sends_serially", &Typed::sends_serially);
     d.method("typed.thread_name", &Typed::thread_name);
+    d.method("typed.counted", &Typed::counted);
     d.method("typed.pooled_count", on_pool(&Typed::pooled_count)).method("typed.pooled_say", on_pool(&Typed::say));
     d.method("typed.pooled_hold", on_pool(&Typed::pooled_hold)).method("typed.release", &Typed::release);
     d.method("typed.pooled_wait", on_pool(&Typed::pooled_wait))
@@ -198,6 +201,7 @@ class Typed {
   Host host_;
   Settings settings_;
   std::atomic<int> runs_{0};
+  std::atomic<std::uint64_t> counted_{0};
   std::mutex hold_;
   std::condition_variable_any changed_;
   bool released_ = false;

@@ -83,6 +83,11 @@ class Child {
     HostsCall(Child& child, std::uint64_t number, CallRequest&& request)
         : PluginCall(std::move(request)), child_(child), number_(number) {}
     void item(std::string_view payload) override { send(GANTRY_ITEM, 0, payload); }
+    [[nodiscard]] bool has_room() const override { return has_room_.load(std::memory_order_seq_cst); }
+    void set_room(bool room) {
+      has_room_.store(room, std::memory_order_seq_cst);
+      if (room) give_credit(0);
+    }
     void item_end() override { send(GANTRY_ITEM, GANTRY_END, {}); }
     void credit(std::uint32_t items) override {
       auto msg = make_msg(GANTRY_CREDIT, number_);
@@ -112,6 +117,7 @@ class Child {
     }
     Child& child_;
     const std::uint64_t number_;
+    std::atomic<bool> has_room_{true};
   };
 
   void send_stopped(const Command& command, bool clean) {
@@ -280,6 +286,10 @@ class Child {
         return;
       case GANTRY_CREDIT:
         call->give_credit(msg.credit);
+        return;
+      case wire::kNoRoom:
+      case wire::kRoom:
+        static_cast<HostsCall&>(*call).set_room(msg.kind == wire::kRoom);
         return;
       case GANTRY_CANCEL:
         call->cancel();

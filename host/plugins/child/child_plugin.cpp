@@ -176,6 +176,12 @@ std::int32_t ChildPlugin::hand(const gantry_msg& msg, Descriptors descriptors) {
   return GANTRY_OK;
 }
 
+void ChildPlugin::hold_items(std::uint64_t id, bool hold) {
+  auto msg = wire::make(hold ? wire::kNoRoom : wire::kRoom);
+  msg.id = id;
+  (void)link_->send(msg);
+}
+
 // On the link's worker.
 void ChildPlugin::receive(const gantry_msg& msg, Descriptors descriptors) {
   heard_ = true;

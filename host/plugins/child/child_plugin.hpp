@@ -70,6 +70,7 @@ class ChildPlugin final : public Plugin {
   std::int32_t hand(const gantry_msg& msg, Descriptors descriptors) override;
   [[nodiscard]] bool has_room() const override { return link_->waiting() < kMaxWaiting; }
   [[nodiscard]] bool tries_again() const override { return false; }  // its process has sent the item by its credit
+  void hold_items(std::uint64_t id, bool hold) override;
   [[nodiscard]] std::weak_ptr<ChildPlugin> weak_self() {
     return std::static_pointer_cast<ChildPlugin>(weak_from_this().lock());
   }

@@ -39,6 +39,8 @@ enum Kind : std::uint16_t {
   kPing,            ///< to the child: answer with any message
   kPong,
   kHung,    ///< payload: the delivery that the plugin does not return from, and for how long
+  kNoRoom,  ///< to the child. id: the caller of this stream does not read: its items are to wait
+  kRoom,    ///< to the child. id: they need not any more
   kOrigin,  ///< to the child. origin; payload: the text of `gantry.origins/1` for it
 };
 

@@ -128,3 +128,15 @@ TEST_CASE("settings: a plugin's are checked by what it says of them, with file, 
 TEST_CASE("settings: those of a plugin that says nothing of them, or is not there, are as they like") {
   REQUIRE(diagnostics("[plugins.echo.settings]\nanything = 1\n[plugins.nobody.settings]\nanything = 1\n").empty());
 }
+
+TEST_CASE("plugins: a handler that sends items ends when its plugin stops, though there is credit") {
+  for (const auto isolation : {Isolation::in_line, Isolation::child}) {
+    CAPTURE(isolation);
+    TestDaemon t([&](Config& c) { c.plugins["typed"].isolation = isolation; });
+    const auto stream = t.begin("typed.pooled_count", {{"to", 4'000'000'000U}}, 2'000'000'000U);
+    stream.recorder->wait_for_items(1);
+    REQUIRE(t.call("plugin.restart", {{"name", "typed"}}));
+    REQUIRE_FALSE(stream.recorder->wait());
+    REQUIRE(t.log_text().find("did not answer `stop`") == std::string::npos);
+  }
+}

@@ -82,11 +82,23 @@ TEST_CASE("activation: nothing is started by an event while the host stops") {
 }
 
 TEST_CASE("activation: what the host starts is started after all when the start of what it needs has failed at first") {
-  PluginSet t({"base", "keen"}, Isolation::child,
-              [](Config& c) { c.plugins["base"].settings = {{"in_start", {{"file", "%/starts"}, {"times", 1}}}}; });
+  PluginSet t({"base", "keen"}, Isolation::child, [](Config& c) {
+    c.plugins["base"].settings = {{"in_start", {{"file", "%/starts"}, {"times", 1}}}};
+    c.plugins["base"].restart = Restart::never;
+  });
   eventually("the failure", [&] { return state(t, "base") == "failed" && state(t, "keen") == "failed"; });
-  REQUIRE(t.call("base.pid"));
+  REQUIRE(t.call("plugin.restart", {{"name", "base"}}));
   eventually("keen to run", [&] { return state(t, "keen") == "ready"; });
+}
+
+TEST_CASE("activation: what a plugin needs that the host starts is started again like that plugin itself") {
+  for (const std::string plugin : {"base", "middle"}) {
+    CAPTURE(plugin);
+    PluginSet t({"base", "middle", "keenest"}, Isolation::child,
+                [&](Config& c) { c.plugins[plugin].settings = {{"in_start", {{"file", "%/starts"}, {"times", 1}}}}; });
+    eventually("keenest to run", [&] { return state(t, "keenest") == "ready"; });
+    REQUIRE(t.entry(plugin)["restarts"] == 1);
+  }
 }
 
 TEST_CASE("activation: what the host starts waits for what it needs to come back by itself") {

@@ -142,6 +142,7 @@ struct CallState : std::enable_shared_from_this<CallState> {
   /// Sends an item, and waits for room in the outbox.
   [[nodiscard]] Result<void> send(std::string text) {
     while (true) {
+      if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorKind::cancelled, "the call is cancelled");
       auto sent = item(std::move(text));
       if (sent || sent.error().kind != ErrorKind::overloaded) return sent;
       if (handler_thread.load(std::memory_order_relaxed) == std::this_thread::get_id())
@@ -149,7 +150,6 @@ struct CallState : std::enable_shared_from_this<CallState> {
       Lock lock(mutex);
       // NOLINTNEXTLINE(bugprone-use-after-move): what was refused is as it was
       while (outbox_is_full(text.size()) && !cancelled.load(std::memory_order_relaxed)) room.wait(mutex);
-      if (cancelled.load(std::memory_order_relaxed)) return fail(ErrorKind::cancelled, "the call is cancelled");
     }
   }
 

@@ -316,6 +316,27 @@ TEST_CASE("stream: one whose client does not read is held back by bytes, and los
   REQUIRE(t.log_text().find("a client does not read") == std::string::npos);
 }
 
+TEST_CASE("stream: one of a plugin in a process of its own waits there while the client does not read") {
+  TestDaemon t([](Config& c) { c.plugins["typed"].isolation = Isolation::child; });
+  Raw c(t.socket());
+  constexpr int kItems = 200'000;
+  REQUIRE(c.line(request(1, "typed.pooled_count", {{"to", kItems}, {"_meta", {{"stream", {{"credit", 1'000'000}}}}}})));
+  std::string last;
+  int same = 0;
+  eventually("the sender to stand still", [&] {
+    const std::string counted = t.call("typed.counted").value()["said"];
+    same = counted == last && counted != "0" ? same + 1 : 0;
+    last = counted;
+    return same == 20;
+  });
+  REQUIRE(std::stoi(last) < kItems / 2);
+  for (int i = 0; i < kItems; ++i) {
+    const auto item = c.receive()["params"]["item"];
+    if (item["n"] != i) FAIL(item.dump() << " is not number " << i);
+  }
+  REQUIRE(c.receive()["result"]["said"] == "done");
+}
+
 TEST_CASE("rpc: a client that takes more than its outbox holds, and does not read, is closed") {
   TestDaemon t([](Config& c) { c.host.max_outbound_bytes = 1 << 20; });
   Raw c(t.socket());
