@@ -43,7 +43,9 @@ says() {  # PATTERN WORDS...: `gantry call WORDS` answers with the pattern
 uri="file://$box/project/src/smoke.cpp"
 says '"version": ?"'"$(gantry --version | cut -d' ' -f2)" host.status
 says '"ready": ?true' ai.complete language=cpp prefix='#include <gantry/'
-says '"contents"' lsp.request uri="$uri" method=textDocument/hover params:='{"position":{"line":0,"character":0}}'
+# The name of the plugin's class, where it is defined.
+at=$(awk 'match($0, /^class /) { printf "{\"position\":{\"line\":%d,\"character\":7}}", NR - 1; exit }' project/src/smoke.cpp)
+says '"contents"' lsp.request uri="$uri" method=textDocument/hover params:="$at"
 says '"smoke"' state.session.create name=smoke
 says '"smoke"' state.session.list
 says 'Hello, Ada!' smoke.greet who=Ada
