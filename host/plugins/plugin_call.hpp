@@ -135,7 +135,7 @@ class PluginCall : public Call {
   std::list<std::string> items_ GANTRY_GUARDED_BY(mutex_);  ///< items for its plugin
   bool held_back_ GANTRY_GUARDED_BY(mutex_) = false;        ///< items wait until there is room
   bool room_untold_ GANTRY_GUARDED_BY(mutex_) = false;
-  /// What a plugin may send before it has heard that there is no room, and more.
+  /// The bound of the items in Late: far more than a plugin sends before it hears that there is no room.
   static constexpr std::size_t kMaxLateBytes = std::size_t{64} << 20;
   struct Late {  ///< messages that wait for room: items, then their end, then the answer
     std::list<std::string> items;

@@ -22,8 +22,7 @@ class PluginNeeds {
  public:
   PluginNeeds(PluginLife& life, PluginLives& lives) : life_(life), lives_(lives) {}
 
-  /// Makes ready what it needs: one of the events `needs_...` or `refused` comes of it. `first`: it has
-  /// never run.
+  /// Makes ready what it needs: one of the events `needs_...` or `refused` comes of it. `first`: it has never run.
   void gather(bool first);
   /// When none of those that need it ends any more; perhaps at once.
   void when_clear(std::function<void()> then);
