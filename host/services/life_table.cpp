@@ -9,10 +9,10 @@ namespace gantry::host {
 BOOST_DESCRIBE_ENUM(LifeState, known, disabled, out_of_order, blocked, start_failed, held, backing_off, awaiting_need,
                     quarantined, gathering, starting, starting_stale, ready, draining, closing, overlapping,
                     handing_over, succeeding, trying, trying_stale, stopping, stopped)
-BOOST_DESCRIBE_ENUM(LifeEvent, want, needs_met, needs_unmet, needs_failed, needs_back_off, started, refused,
-                    broke_again, broke_back_off, broke_quarantine, broke_hold, back_off_over, restart, need_gone,
-                    need_closed, need_open, drained, reload_overlap, reload_handover, next_started, next_failed, allow,
-                    disable, disorder, host_stops)
+BOOST_DESCRIBE_ENUM(LifeEvent, want, needs_met, needs_unmet, needs_back_off, started, refused, broke_again,
+                    broke_back_off, broke_quarantine, broke_hold, back_off_over, restart, need_gone, need_closed,
+                    need_open, drained, reload_overlap, reload_handover, next_started, next_failed, allow, disable,
+                    disorder, host_stops)
 BOOST_DESCRIBE_ENUM(LifeAction, serve, withdraw, refuse, forgive, gather, load, load_next, drop_next, stop, hand_over,
                     replace, adopt, back_off, start_if_wanted, start_with_host, retire_dependents, confirm_reload,
                     refuse_reload)
@@ -109,7 +109,6 @@ LifeTable::Rows broke(LifeTable::Rows rows, const std::vector<A>& first, S again
   table.in(S::gathering)
       .on(E::needs_met, S::starting, {A::load})
       .on({E::needs_unmet, E::refused}, S::known, {A::refuse})
-      .on(E::needs_failed, S::blocked, {A::refuse})
       .on(E::needs_back_off, S::awaiting_need, {A::refuse})
       .on(E::need_gone, S::gathering, {A::gather})
       .on(E::disable, S::disabled, {A::refuse})

@@ -44,7 +44,6 @@ enum class LifeEvent : std::uint8_t {
   want,              ///< somebody calls it, needs it, or an event activates it
   needs_met,         ///< what it needs is ready
   needs_unmet,       ///< the start of what it needs was refused
-  needs_failed,      ///< what it needs has failed
   needs_back_off,    ///< what it needs is backing off, or starts once more
   started,           ///< its instance is ready
   refused,           ///< its start was refused for a reason that is no failure of its own

@@ -57,9 +57,7 @@ void PluginNeeds::refused(const PluginLife& need, const Error& error) {
   if (is_waiting(need.state())) life_.hold_until(need.opens_at());
   const bool waits = is_waiting(need.state()) || !is_settled(need.state());
   life_.handle(
-      waits                         ? E::needs_back_off
-      : is_in_the_way(need.state()) ? E::needs_failed
-                                    : E::needs_unmet,
+      waits ? E::needs_back_off : E::needs_unmet,
       {.error = {error.kind, "plugin " + life_.name() + " needs " + need.name() + ": " + error.message, error.data}});
 }
 

@@ -14,6 +14,7 @@ gantry_add_test(test_host
   plugins/child_output.cpp
   plugins/hung.cpp
   plugins/libraries.cpp
+  plugins/plugin_call.cpp
   plugins/stress.cpp
   plugins/typed.cpp
   processes/key_commands.cpp

@@ -111,7 +111,6 @@ std::optional<World> after(const World& before, E event) {
       w.job = World::none;
       break;
     case E::needs_unmet:
-    case E::needs_failed:
     case E::needs_back_off:
     case E::refused:
       if (w.job != World::gather || w.state != S::gathering) return std::nullopt;
