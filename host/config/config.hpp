@@ -131,6 +131,8 @@ struct AiConfig {
 
 struct StateConfig {
   std::int64_t max_sessions = 100'000;
+  std::int64_t max_panes = 100'000;
+  std::int64_t max_turns = 100'000;
   std::int64_t max_settings = 100'000;
   std::int64_t max_events = 100'000;
   std::int64_t max_data_mib = 512;

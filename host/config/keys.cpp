@@ -265,10 +265,13 @@ constexpr std::array kEmbeddedKeys{
 
 constexpr std::array kStateKeys{
     key<&StateConfig::max_sessions>("max_sessions", integer, kLive, "sessions that are kept", {1, 1'000'000}),
+    key<&StateConfig::max_panes>("max_panes", integer, kLive, "panes that are kept, of all sessions", {1, 1'000'000}),
+    key<&StateConfig::max_turns>("max_turns", integer, kLive, "turns that are kept, of all sessions", {1, 1'000'000}),
     key<&StateConfig::max_settings>("max_settings", integer, kLive, "settings that are kept", {1, 1'000'000}),
     key<&StateConfig::max_events>("max_events", integer, kLive, "events that are kept in the store's log",
                                   {1, 10'000'000}),
-    key<&StateConfig::max_data_mib>("max_data_mib", integer, kLive, "MiB of sessions and settings", {1, 65'536}),
+    key<&StateConfig::max_data_mib>("max_data_mib", integer, kLive,
+                                    "MiB of sessions, panes, layouts, settings and turns", {1, 65'536}),
     key<&StateConfig::max_log_mib>("max_log_mib", integer, kLive, "MiB of events", {8, 65'536}),
 };
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The project_state plugin: sessions and settings that survive. See store.hpp for the promise and how it is kept.
+// The project_state plugin: sessions, panes, layouts and settings that survive. See store.hpp for the promise and how
+// it is kept.
 //
-// Every handler runs to its end on the plugin's own thread: check the params, commit, answer, send the events. The
-// order is the point: an answer is never ahead of the disk, an event never ahead of the answer that caused it.
+// A handler checks the params and hands what is to be done to the writer (writer.hpp) or the reader (reader.hpp), which
+// answer.
 //
 // A state folder that cannot be used now (read-only, full) does not keep the plugin from starting: each call then
 // answers `storage_failed` and tries again. One that must not be used (a newer schema, another program's file, damage,
@@ -16,20 +17,21 @@
 #include <memory>
 #include <string>
 #include <utility>
-#include <vector>
 
+#include "plugins/project_state/changes.hpp"
+#include "plugins/project_state/layouts.hpp"
 #include "plugins/project_state/mutation.hpp"
-#include "plugins/project_state/publisher.hpp"
+#include "plugins/project_state/pages.hpp"
+#include "plugins/project_state/plan.hpp"
+#include "plugins/project_state/reader.hpp"
 #include "plugins/project_state/schemas.hpp"
-#include "plugins/project_state/sessions.hpp"
-#include "plugins/project_state/settings.hpp"
 #include "plugins/project_state/store.hpp"
+#include "plugins/project_state/writer.hpp"
 
 namespace gantry::state {
 
 namespace {
 
-constexpr std::int64_t kMaxRev = std::int64_t{1} << 53;  // what every JSON reader can hold
 constexpr std::size_t kMaxCursor = 64;
 constexpr std::size_t kMaxFilter = 4096;
 
@@ -47,6 +49,8 @@ constexpr std::size_t kMaxFilter = 4096;
     return static_cast<std::uint64_t>(p.integer_or(name, static_cast<std::int64_t>(otherwise), min, max));
   };
   limits.max_sessions = number("max_sessions", limits.max_sessions, 1, 1'000'000);
+  limits.max_panes = number("max_panes", limits.max_panes, 1, 1'000'000);
+  limits.max_turns = number("max_turns", limits.max_turns, 1, 1'000'000);
   limits.max_settings = number("max_settings", limits.max_settings, 1, 1'000'000);
   limits.max_events = number("max_events", limits.max_events, 1, 10'000'000);
   limits.max_data_bytes = number("max_data_mib", limits.max_data_bytes >> 20, 1, 65'536) << 20;
@@ -55,16 +59,32 @@ constexpr std::size_t kMaxFilter = 4096;
   return limits;
 }
 
-[[nodiscard]] std::optional<std::uint64_t> read_rev(Params& p) {
-  const auto rev = p.maybe_integer("rev", 0, kMaxRev);
-  return rev ? std::optional<std::uint64_t>(static_cast<std::uint64_t>(*rev)) : std::nullopt;
-}
-
-[[nodiscard]] std::optional<std::string> read_cursor_param(Params& p) {
+[[nodiscard]] PageOf read_page_of(Params& p) {
   auto cursor = p.maybe_string("cursor");
   p.require(!cursor || cursor->size() <= kMaxCursor,
             "cursor is not one that a list gave; start again without a cursor");
-  return cursor;
+  return {std::move(cursor), static_cast<std::uint64_t>(p.integer_or("limit", 100, 1, 1000))};
+}
+
+/// Reads the members of `filter`.
+[[nodiscard]] Result<std::vector<std::optional<std::string>>> read_filter(Params& p,
+                                                                          std::initializer_list<const char*> names) {
+  Params f(p.maybe_object("filter").value_or(json::object()));
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  std::vector<std::optional<std::string>> out;
+  for (const char* name : names) {
+    out.push_back(f.maybe_string(name));
+    f.require(!out.back() || out.back()->size() <= kMaxFilter, "a member may have 4096 bytes");
+  }
+  if (auto ok = f.done(); !ok) return refuse("filter: " + ok.error().message);
+  return out;
+}
+
+[[nodiscard]] json with_head(const Ledger& head, json members) {
+  members["epoch"] = head.epoch;
+  members["seq"] = head.seq;
+  members["durability"] = "D2";
+  return members;
 }
 
 }  // namespace
@@ -77,120 +97,136 @@ class ProjectState {
     config_ = config;
     const auto limits = read_limits(config.settings);
     if (!limits) return std::unexpected(limits.error());
+    auto turns = TurnTable::make(TurnTable::standard());
+    if (!turns) return std::unexpected(turns.error());
     store_ = std::make_unique<Store>(
-        Store::Options{config.state_dir, *limits, &wall_ms,
+        Store::Options{config.state_dir, *limits, std::move(*turns), !config.handed_over, &wall_ms,
                        [host = host_] {
                          const auto now = host.now().time_since_epoch();
                          return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
                        },
                        [host = host_](Level level, const std::string& line) { host.log(level, line); }});
-    publisher_ = std::make_unique<Publisher>(host_, *store_);
     if (auto opened = store_->ensure_open(); !opened) {
       if (opened.error().kind != ErrorKind::storage_failed) return opened;
       host_.log(Level::warn, "calls are answered with storage_failed until this is mended: " + opened.error().message);
-    } else {
-      publisher_->announce();
     }
-    return {};
+    writer_ = std::make_unique<Writer>(host_, *store_);
+    reader_ = std::make_unique<Reader>(host_, *store_, *writer_);
+    if (auto ok = writer_->start(); !ok) return ok;
+    return reader_->start();
   }
 
   void reconfigure(const PluginConfig& config) {
     const auto limits = read_limits(config.settings);
     if (!limits) return host_.log(Level::error, limits.error().message + "; the old limits stay");
     config_ = config;
-    store_->set_limits(*limits);
+    if (auto ok = writer_->run([limits = *limits](Store& store) { store.set_limits(limits); }); !ok)
+      host_.log(Level::error, ok.error().message + "; the old limits stay");
   }
 
-  void stop(Stopping) {
+  // What waits is committed and answered first.
+  void stop(Stopping stopping) {
     stopped_ = true;
-    publisher_->send_committed();
-    publisher_->stop();
-    store_->close();
+    if (!writer_) return;
+    (void)stopping.give("turns go on");  // an instance that comes next leaves them alone
+    reader_->join();
+    writer_->close([this, held = std::make_shared<Stopping>(std::move(stopping))]() mutable {
+      store_->close();
+      held.reset();
+    });
   }
 
-  void session_create(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
-      json fields = json::object();
-      for (const char* name : {"name", "roots", "branch", "open_files", "attributes"}) {
-        if (auto value = p.maybe_value(name)) fields[name] = std::move(*value);
+  void batch(Call call) { change_by(std::move(call), &read_batch); }
+
+  void change_by(Call call, decltype(ReadChange::read) read) {
+    if (stopped_) return refuse_stopped(call);
+    auto command = [&]() -> Result<Command> {
+      Params params(call.params());
+      (void)params.maybe_object("mutation");  // known to done(); what it says is read last
+      std::string place;
+      if (auto ok = check_plans_in(call.raw_params(), call.method() == "state.batch"); !ok)
+        return std::unexpected(ok.error());
+      const Caller caller{[&](Params& p) { return read_scope(call, p); }, [&] { return client_of(call); }};
+      auto apply = read(params, caller, place);
+      if (!apply) return std::unexpected(apply.error());
+      auto mutation = read_mutation(call, params, place);
+      if (!mutation) return std::unexpected(mutation.error());
+      return Command{std::move(*mutation), std::move(*apply)};
+    }();
+    if (!command) return call.reply_error(command.error());
+    // Whoever holds the call while it is refused answers it.
+    const auto held = std::make_shared<Call>(std::move(call));
+    const auto taken = writer_->submit(std::move(*command), [held](Result<std::string> result) {
+      if (result) {
+        held->reply_raw(std::move(*result));
+      } else {
+        held->reply_error(result.error());
       }
-      return change(
-          c, p, "", [&] { return check_session_fields(fields, true); },
-          [&](Transaction& tx) { return create_session(tx, fields); });
     });
+    if (!taken) held->reply_error(taken.error());
   }
 
-  void session_update(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
-      const std::string id = p.string("id");
-      const json patch = p.object("patch");
-      p.require(p.maybe_value("rev").has_value(),
-                "rev is missing; give the rev that you have read, or null to change the session whatever its rev is");
-      const auto rev = read_rev(p);
-      return change(
-          c, p, "", [&] { return check_session_fields(patch, false); },
-          [&](Transaction& tx) { return update_session(tx, id, rev, patch); });
-    });
-  }
-
-  void session_delete(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
-      const std::string id = p.string("id");
-      const auto rev = read_rev(p);
-      return change(
-          c, p, "", [] { return Result<void>(); }, [&](Transaction& tx) { return delete_session(tx, id, rev); });
-    });
-  }
-
-  void session_get(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
+  template <Type kType>
+  void get(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
       const std::string id = p.string("id");
       if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return store_->read([&](Database& db, const Ledger& head) { return get_session(db, head, id); });
+      return [id](Database& db, const Ledger& head) -> Result<json> {
+        const auto object = live_object(db, kType, id);
+        if (!object) return std::unexpected(object.error());
+        auto shown = show_object(*object);
+        if (!shown) return shown;
+        return with_head(head, {{std::string(name(kType)), std::move(*shown)}});
+      };
     });
   }
 
   void session_list(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
-      const auto cursor = read_cursor_param(p);
-      const auto limit = static_cast<std::uint64_t>(p.integer_or("limit", 100, 1, 1000));
-      Params f(p.maybe_object("filter").value_or(json::object()));
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      const SessionFilter filter{f.maybe_string("name"), f.maybe_string("root"), f.maybe_string("branch")};
-      for (const auto* text : {&filter.name, &filter.root, &filter.branch}) {
-        f.require(!*text || (*text)->size() <= kMaxFilter, "a member may have 4096 bytes");
-      }
-      if (auto ok = f.done(); !ok) return refuse("filter: " + ok.error().message);
-      return store_->read(
-          [&](Database& db, const Ledger& head) { return list_sessions(db, head, filter, cursor, limit); });
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      const auto page = read_page_of(p);
+      const auto members = read_filter(p, {"name", "root", "branch"});
+      if (!members) return std::unexpected(members.error());
+      const SessionFilter filter{members->at(0), members->at(1), members->at(2)};
+      return [page, filter](Database& db, const Ledger& head) { return list_sessions(db, head, filter, page); };
     });
   }
 
-  void settings_set(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
-      const std::string key = p.string("key");
-      const json value = p.value("value");
-      const SetOptions options{read_rev(p), p.boolean_or("retype", false)};
-      const auto scope = read_scope(c, p);
-      if (!scope) return std::unexpected(scope.error());
-      const auto check = [&]() -> Result<void> {
-        if (auto ok = check_setting_key(key); !ok) return ok;
-        return check_setting_value(value);
+  void pane_list(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      const auto page = read_page_of(p);
+      const auto members = read_filter(p, {"session_id", "kind"});
+      if (!members) return std::unexpected(members.error());
+      const MemberFilter filter{members->at(0), members->at(1)};
+      return
+          [page, filter](Database& db, const Ledger& head) { return list_members(db, head, Type::pane, filter, page); };
+    });
+  }
+
+  void turn_list(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      const auto page = read_page_of(p);
+      const auto members = read_filter(p, {"session_id", "state"});
+      if (!members) return std::unexpected(members.error());
+      const MemberFilter filter{members->at(0), members->at(1)};
+      return
+          [page, filter](Database& db, const Ledger& head) { return list_members(db, head, Type::turn, filter, page); };
+    });
+  }
+
+  void layout_get(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      const std::string session = p.string("session_id");
+      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+      return [session](Database& db, const Ledger& head) -> Result<json> {
+        auto layout = get_layout(db, session);
+        if (!layout) return layout;
+        return with_head(head, {{"layout", std::move(*layout)}});
       };
-      return change(c, p, scope->stored(), check,
-                    [&](Transaction& tx) { return set_setting(tx, *scope, key, value, options); });
     });
   }
 
   void settings_get(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
+    serve(std::move(call), [this](Params& p, Call& c) -> Result<Reader::Body> {
       const std::string key = p.string("key");
       const auto type = p.maybe_string("type");
       p.require(!type || *type == "boolean" || *type == "number" || *type == "string" || *type == "array" ||
@@ -200,61 +236,68 @@ class ProjectState {
       if (!scope) return std::unexpected(scope.error());
       if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
       if (auto ok = check_setting_key(key); !ok) return std::unexpected(ok.error());
-      return store_->read([&](Database& db, const Ledger& head) { return get_setting(db, head, *scope, key, type); });
+      return [key, type, scope = *scope](Database& db, const Ledger& head) -> Result<json> {
+        auto setting = get_setting(db, scope, key, type);
+        if (!setting) return setting;
+        return with_head(head, std::move(*setting));
+      };
     });
   }
 
   void settings_list(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
-      const auto cursor = read_cursor_param(p);
-      const auto limit = static_cast<std::uint64_t>(p.integer_or("limit", 100, 1, 1000));
+    serve(std::move(call), [this](Params& p, Call& c) -> Result<Reader::Body> {
+      const auto page = read_page_of(p);
       const std::string prefix = p.string_or("prefix", "");
       p.require(prefix.size() <= kMaxFilter, "prefix may have 4096 bytes");
       const auto scope = read_scope(c, p);
       if (!scope) return std::unexpected(scope.error());
       if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return store_->read(
-          [&](Database& db, const Ledger& head) { return list_settings(db, head, *scope, prefix, cursor, limit); });
+      return [page, prefix, scope = *scope](Database& db, const Ledger& head) {
+        return list_settings(db, head, scope, prefix, page);
+      };
     });
   }
 
-  /// A barrier: what was acknowledged before it is on the disk. Each commit is, so there is nothing to wait for.
+  /// A barrier: behind all changes that came before it.
   void flush(Call call) {
-    serve(std::move(call), [this](Call& c) -> Result<std::string> {
-      Params p(c.params());
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return store_->read([](Database&, const Ledger& head) -> Result<json> {
-        return json{{"epoch", head.epoch}, {"seq", head.seq}, {"durability", "D2"}};
-      });
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
+    const auto held = std::make_shared<Call>(std::move(call));
+    const auto taken = writer_->run([held](Store& store) {
+      const auto head = store.ledger();
+      if (!head) return held->reply_error(head.error());
+      held->reply(with_head(*head, json::object()));
     });
+    if (!taken) held->reply_error(taken.error());
   }
 
   static void define(Definition<ProjectState>& d);
 
  private:
-  template <class Body>
-  void serve(Call call, Body body) {
-    if (stopped_)
-      return call.reply_error(Error{ErrorKind::unavailable, "project_state has stopped; call again later", {}});
-    auto result = body(call);
-    if (result) {
-      call.reply_raw(std::move(*result));
-    } else {
-      call.reply_error(result.error());
-    }
-    publisher_->send_committed();
+  static void refuse_stopped(Call& call) {
+    call.reply_error(Error{ErrorKind::unavailable, "project_state has stopped; call again later", {}});
   }
 
-  /// All checks come before the transaction; `apply` does only what needs the rows.
-  template <class Check, class Apply>
-  [[nodiscard]] Result<std::string> change(Call& call, Params& params, const std::string& place, Check check,
-                                           Apply apply) {
-    auto mutation = read_mutation(call, params, place);
-    if (auto ok = params.done(); !ok) return std::unexpected(ok.error());
-    if (!mutation) return std::unexpected(mutation.error());
-    if (Result<void> ok = check(); !ok) return std::unexpected(ok.error());
-    return store_->commit(Command{std::move(*mutation), apply});
+  /// `prepare` reads the params, and returns what is to be read.
+  template <class Prepare>
+  void serve(Call call, Prepare prepare) {
+    if (stopped_) return refuse_stopped(call);
+    Params params(call.params());
+    Result<Reader::Body> body = prepare(params, call);
+    if (!body) return call.reply_error(body.error());
+    reader_->read(std::move(*body), [held = std::make_shared<Call>(std::move(call))](Result<std::string> result) {
+      if (result) {
+        held->reply_raw(std::move(*result));
+      } else {
+        held->reply_error(result.error());
+      }
+    });
+  }
+
+  [[nodiscard]] std::string client_of(const Call& call) const {
+    const auto origin = host_.origin(call.origin());
+    return origin ? origin->client : "";
   }
 
   [[nodiscard]] Result<Scope> read_scope(Call& call, Params& p) const {
@@ -286,54 +329,78 @@ class ProjectState {
 
   Host host_;
   PluginConfig config_;
-  std::unique_ptr<Store> store_;
-  std::unique_ptr<Publisher> publisher_;
   bool stopped_ = false;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<Writer> writer_;
+  std::unique_ptr<Reader> reader_;
 };
+
+namespace {
+
+/// The handler of a method that find_change() knows.
+[[nodiscard]] auto change_of(const char* method) {
+  return [read = find_change(method)->read](ProjectState& self, Call call) { self.change_by(std::move(call), read); };
+}
+
+}  // namespace
 
 void ProjectState::define(Definition<ProjectState>& d) {
   using P = ProjectState;
   d.id("project_state")
       .version(std::string(gantry::kVersion))
-      .summary("Sessions and settings, committed before they are acknowledged");
+      .summary("Sessions, panes, layouts, settings and turns, committed before they are acknowledged");
   d.service("state").settings("state").publishes("state.**").keeps_log("state.**").reload("handover");
-  d.method("state.session.create", &P::session_create,
-           {.summary = "Creates a session", .params = schemas::session_create(), .result = schemas::session_result()});
-  d.method("state.session.get", &P::session_get,
-           {.summary = "One session",
-            .params = schemas::session_get(),
-            .result = schemas::session_result(),
-            .idempotent = true});
-  d.method("state.session.list", &P::session_list,
-           {.summary = "Sessions in the order of their creation",
-            .params = schemas::session_list(),
-            .result = schemas::list_result(),
-            .idempotent = true});
-  d.method("state.session.update", &P::session_update,
-           {.summary = "Changes a session by an RFC 7396 merge patch, if its rev is still the one given",
-            .params = schemas::session_update(),
-            .result = schemas::session_result()});
-  d.method("state.session.delete", &P::session_delete,
-           {.summary = "Deletes a session", .params = schemas::session_delete(), .result = schemas::deleted_result()});
-  d.method("state.settings.get", &P::settings_get,
-           {.summary = "The value of a setting; null with rev 0 when it was never set",
-            .params = schemas::settings_get(),
-            .result = schemas::setting_result(),
-            .idempotent = true});
-  d.method("state.settings.set", &P::settings_set,
-           {.summary = "Sets a setting; its first value fixes its type; null deletes it",
-            .params = schemas::settings_set(),
-            .result = schemas::setting_result()});
-  d.method("state.settings.list", &P::settings_list,
-           {.summary = "Settings that have a value",
-            .params = schemas::settings_list(),
-            .result = schemas::list_result(),
-            .idempotent = true});
-  d.method("state.flush", &P::flush,
-           {.summary = "A barrier: what was acknowledged before is on the disk",
-            .params = schemas::nothing(),
-            .result = schemas::head_result(),
-            .idempotent = true});
+  const auto change = [&](const char* method, const char* summary, json params, json result) {
+    d.method(method, change_of(method), {.summary = summary, .params = std::move(params), .result = std::move(result)});
+  };
+  const auto read = [&](const char* method, auto handler, const char* summary, json params, json result) {
+    d.method(method, handler,
+             {.summary = summary, .params = std::move(params), .result = std::move(result), .idempotent = true});
+  };
+  change("state.session.create", "Creates a session", schemas::session_create(), schemas::session_result());
+  read("state.session.get", &P::get<Type::session>, "One session", schemas::by_id("session"),
+       schemas::session_result());
+  read("state.session.list", &P::session_list, "Sessions in the order of their creation", schemas::session_list(),
+       schemas::list_result());
+  change("state.session.update", "Changes a session by an RFC 7396 merge patch, if its rev is still the one given",
+         schemas::update("session", schemas::session_members()), schemas::session_result());
+  change("state.session.delete", "Deletes a session, with its panes and its layout", schemas::remove("session"),
+         schemas::session_result());
+  change("state.pane.create", "Creates a pane in a session", schemas::pane_create(), schemas::pane_result());
+  read("state.pane.get", &P::get<Type::pane>, "One pane", schemas::by_id("pane"), schemas::pane_result());
+  read("state.pane.list", &P::pane_list, "Panes in the order of their creation", schemas::pane_list(),
+       schemas::list_result());
+  change("state.pane.update", "Changes a pane by an RFC 7396 merge patch, if its rev is still the one given",
+         schemas::update("pane", schemas::pane_members()), schemas::pane_result());
+  change("state.pane.delete", "Deletes a pane, and what shows it in its session's layout", schemas::remove("pane"),
+         schemas::pane_result());
+  read("state.layout.get", &P::layout_get, "The layout of a session; empty at rev 0 before its first update",
+       schemas::layout_get(), schemas::layout_result());
+  change("state.layout.update", "Changes a layout by an RFC 7396 merge patch, if its rev is still the one given",
+         schemas::layout_update(), schemas::layout_result());
+  read("state.settings.get", &P::settings_get, "The value of a setting; null with rev 0 when it was never set",
+       schemas::settings_get(), schemas::setting_result());
+  change("state.settings.set", "Sets a setting; its first value fixes its type; null deletes it",
+         schemas::settings_set(), schemas::setting_result());
+  read("state.settings.list", &P::settings_list, "Settings that have a value", schemas::settings_list(),
+       schemas::list_result());
+  change("state.turn.create", "Creates a turn in a session; with a plan it is proposed", schemas::turn_create(),
+         schemas::turn_result());
+  read("state.turn.get", &P::get<Type::turn>, "One turn", schemas::by_id("turn"), schemas::turn_result());
+  read("state.turn.list", &P::turn_list, "Turns in the order of their creation", schemas::turn_list(),
+       schemas::list_result());
+  change("state.turn.propose", "Proposes a plan; another one voids the approval of the plan before",
+         schemas::turn_propose(), schemas::turn_result());
+  change("state.turn.approve", "Approves the plan that has this hash", schemas::turn_approve(), schemas::turn_result());
+  change("state.turn.transition", "Takes a step that the table of turns allows", schemas::turn_transition(),
+         schemas::turn_result());
+  change("state.turn.delete", "Deletes a turn that does not execute", schemas::remove("turn"), schemas::turn_result());
+  d.method("state.batch", &P::batch,
+           {.summary = "Does several changes in one transaction, or none of them",
+            .params = schemas::batch(),
+            .result = schemas::batch_result()});
+  read("state.flush", &P::flush, "A barrier: what was acknowledged before is on the disk", schemas::nothing(),
+       schemas::head_result());
 }
 
 }  // namespace gantry::state

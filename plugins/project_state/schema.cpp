@@ -4,6 +4,7 @@
 #include <array>
 
 #include "plugins/project_state/folder.hpp"
+#include "plugins/project_state/objects.hpp"
 
 namespace gantry::state {
 
@@ -32,7 +33,45 @@ constexpr const char* kVersion1 = R"(
     body TEXT NOT NULL, result TEXT NOT NULL, bytes INTEGER NOT NULL, UNIQUE (client, mutation)) STRICT;
 )";
 
-constexpr std::array<const char*, kSchemaVersion> kSteps{kVersion1};
+// One table for all objects; with each event what undoes it. Of what was changed before, only the events are known.
+constexpr const char* kVersion2 = R"(
+  CREATE TABLE objects (
+    n INTEGER PRIMARY KEY, type TEXT NOT NULL, id TEXT NOT NULL, parent TEXT NOT NULL DEFAULT '', rev INTEGER NOT NULL,
+    body TEXT, created_seq INTEGER NOT NULL, changed_seq INTEGER NOT NULL, changed_ms INTEGER NOT NULL,
+    crc INTEGER NOT NULL, due_ms INTEGER, UNIQUE (type, id)) STRICT;
+  CREATE INDEX objects_by_type ON objects (type);
+  CREATE INDEX objects_by_parent ON objects (parent) WHERE parent <> '';
+  CREATE INDEX objects_deleted ON objects (changed_seq) WHERE body IS NULL;
+  CREATE INDEX objects_due ON objects (due_ms) WHERE due_ms IS NOT NULL;
+  CREATE TABLE audit (n INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
+  INSERT INTO objects (type, id, rev, body, created_seq, changed_seq, changed_ms, crc)
+    SELECT 'session', id, rev, body, created_seq, created_seq, body ->> '$.updated_ms',
+           object_checksum('session', id, '', rev, body)
+    FROM sessions ORDER BY created_seq;
+  INSERT INTO objects (type, id, rev, body, created_seq, changed_seq, changed_ms, crc)
+    SELECT 'setting', scope || char(10) || key, rev, value, 0, changed_seq, 0,
+           object_checksum('setting', scope || char(10) || key, '', rev, value)
+    FROM settings ORDER BY n;
+  DROP TABLE sessions;
+  DROP TABLE settings;
+
+  ALTER TABLE events ADD COLUMN object INTEGER;
+  ALTER TABLE events ADD COLUMN rev INTEGER;
+  ALTER TABLE events ADD COLUMN undo_kind INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE events ADD COLUMN undo TEXT;
+  CREATE INDEX events_by_object ON events (object, seq) WHERE object IS NOT NULL;
+
+  ALTER TABLE store ADD COLUMN history_floor INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE store ADD COLUMN places INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE store ADD COLUMN forgotten_rev INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE store ADD COLUMN panes INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE store ADD COLUMN layouts INTEGER NOT NULL DEFAULT 0;
+  ALTER TABLE store ADD COLUMN turns INTEGER NOT NULL DEFAULT 0;
+  UPDATE store SET history_floor = seq, places = (SELECT coalesce(max(n), 0) FROM objects),
+    settings = (SELECT count(*) FROM objects WHERE type = 'setting' AND body IS NOT NULL);
+)";
+
+constexpr std::array<const char*, kSchemaVersion> kSteps{kVersion1, kVersion2};
 
 [[nodiscard]] Result<std::int64_t> pragma(Database& db, const char* sql) {
   Query query(db, sql);

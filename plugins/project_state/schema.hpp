@@ -17,7 +17,7 @@
 namespace gantry::state {
 
 inline constexpr std::int64_t kApplicationId = 0x474E5453;  // "GNTS"
-inline constexpr std::int64_t kSchemaVersion = 1;
+inline constexpr std::int64_t kSchemaVersion = 2;
 
 enum class Content { empty, ours };
 
@@ -25,7 +25,7 @@ enum class Content { empty, ours };
 /// `unavailable`.
 [[nodiscard]] Result<Content> identify(Database& db, const std::string& file);
 
-/// Migrates the database to kSchemaVersion. A new store gets `store_id` and a new epoch.
+/// Migrates the database, which knows add_checksum(), to kSchemaVersion. A new store gets `store_id` and a new epoch.
 [[nodiscard]] Result<void> migrate(Database& db, const std::string& store_id, std::int64_t now_ms);
 
 }  // namespace gantry::state

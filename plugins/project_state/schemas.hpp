@@ -78,22 +78,102 @@ namespace gantry::state::schemas {
   members["mutation"] = mutation();
   return params(std::move(members), json::array({"name"}));
 }
-[[nodiscard]] inline json session_get() { return params({{"id", string("of the session")}}, json::array({"id"})); }
+[[nodiscard]] inline json by_id(const std::string& type) {
+  return params({{"id", {{"type", "string"}, {"description", "of the " + type}}}}, json::array({"id"}));
+}
+[[nodiscard]] inline json update(const std::string& type, json members) {
+  json schema = by_id(type);
+  schema["properties"]["rev"] = rev("as it was read; null: whatever it is");
+  schema["properties"]["patch"] = object(std::move(members));
+  schema["properties"]["mutation"] = mutation();
+  schema["required"] = {"id", "rev", "patch"};
+  return schema;
+}
+[[nodiscard]] inline json remove(const std::string& type) {
+  json schema = by_id(type);
+  schema["properties"]["rev"] = rev("only if it is this");
+  schema["properties"]["mutation"] = mutation();
+  return schema;
+}
+[[nodiscard]] inline json pane_members() {
+  return {{"title", {{"type", {"string", "null"}}}},
+          {"path", {{"type", {"string", "null"}}}},
+          {"cwd", {{"type", {"string", "null"}}}},
+          {"attributes", {{"type", {"object", "null"}}, {"description", "the client's own, 1 MiB at most"}}}};
+}
+[[nodiscard]] inline json pane_create() {
+  json members = pane_members();
+  members["session_id"] = string("that it belongs to");
+  members["kind"] = {{"enum", {"terminal", "editor"}}};
+  members["mutation"] = mutation();
+  return params(std::move(members), json::array({"session_id", "kind"}));
+}
+[[nodiscard]] inline json pane_list() {
+  return params(paged({{"filter", object({{"session_id", string("exactly")}, {"kind", string("exactly")}})}}));
+}
+[[nodiscard]] inline json layout_node() {
+  return {{"type", {"object", "null"}},
+          {"properties",
+           {{"kind", string("what the node is")},
+            {"parent", {{"type", {"string", "null"}}, {"description", "the id of the node that it lies in"}}},
+            {"order", {{"type", "number"}}},
+            {"size", {{"type", {"number", "null"}}}},
+            {"pane_id", {{"type", {"string", "null"}}, {"description", "a pane of this session"}}}}}};
+}
+[[nodiscard]] inline json layout_members() {
+  return {{"root", {{"type", {"string", "null"}}, {"description", "the id of a node without a parent"}}},
+          {"nodes", {{"type", "object"}, {"additionalProperties", layout_node()}}}};
+}
+[[nodiscard]] inline json layout_get() {
+  return params({{"session_id", string("of the session")}}, json::array({"session_id"}));
+}
+[[nodiscard]] inline json layout_update() {
+  return params({{"session_id", string("of the session")},
+                 {"rev", rev("as it was read; null: whatever it is")},
+                 {"patch", object(layout_members())},
+                 {"mutation", mutation()}},
+                json::array({"session_id", "rev", "patch"}));
+}
+[[nodiscard]] inline json of_turn(json more, json required) {
+  more["id"] = string("of the turn");
+  more["rev"] = rev("as it was read; null: whatever it is");
+  more["mutation"] = mutation();
+  required.push_back("id");
+  required.push_back("rev");
+  return params(std::move(more), std::move(required));
+}
+[[nodiscard]] inline json turn_create() {
+  return params({{"session_id", string("that it belongs to")},
+                 {"plan", any("any JSON without integers beyond 2^53 - 1, 1 MiB at most")},
+                 {"mutation", mutation()}},
+                json::array({"session_id"}));
+}
+[[nodiscard]] inline json turn_list() {
+  return params(paged({{"filter", object({{"session_id", string("exactly")}, {"state", string("exactly")}})}}));
+}
+[[nodiscard]] inline json turn_propose() {
+  return of_turn({{"plan", any("any JSON without integers beyond 2^53 - 1, 1 MiB at most")}}, json::array({"plan"}));
+}
+[[nodiscard]] inline json turn_approve() {
+  return of_turn({{"plan_hash", string("lower-case SHA-256 of the plan in canonical JSON (RFC 8785)")},
+                  {"expires_in_seconds", count(1, 31'622'400)}},
+                 json::array({"plan_hash"}));
+}
+[[nodiscard]] inline json turn_transition() {
+  return of_turn({{"to", string("a state of the table of turns")},
+                  {"fence", {{"type", "integer"}, {"minimum", 0}, {"description", "needed to leave `executing`"}}}},
+                 json::array({"to"}));
+}
+[[nodiscard]] inline json batch() {
+  json op =
+      object({{"method", string("one that changes state")}, {"params", {{"type", "object"}}}}, json::array({"method"}));
+  return params({{"ops", {{"type", "array"}, {"maxItems", 1000}, {"items", std::move(op)}}}, {"mutation", mutation()}},
+                json::array({"ops"}));
+}
 [[nodiscard]] inline json session_list() {
   return params(paged({{"filter", object({{"name", string("a part of the name")},
                                           {"root", string("one of the roots")},
                                           {"branch", string("exactly")}})}}));
-}
-[[nodiscard]] inline json session_update() {
-  return params({{"id", string("of the session")},
-                 {"rev", rev("as it was read; null: whatever it is")},
-                 {"patch", object(session_members())},
-                 {"mutation", mutation()}},
-                json::array({"id", "rev", "patch"}));
-}
-[[nodiscard]] inline json session_delete() {
-  return params({{"id", string("of the session")}, {"rev", rev("only if it is this")}, {"mutation", mutation()}},
-                json::array({"id"}));
 }
 [[nodiscard]] inline json settings_get() {
   return params(scoped({{"key", string("256 bytes at most")},
@@ -111,9 +191,42 @@ namespace gantry::state::schemas {
 [[nodiscard]] inline json settings_list() { return params(scoped(paged({{"prefix", string("of the key")}}))); }
 
 [[nodiscard]] inline json session_result() { return durable({{"session", session()}}, json::array({"session"})); }
-[[nodiscard]] inline json deleted_result() {
-  return durable({{"id", string("of the session")}, {"rev", {{"type", "integer"}}}, {"deleted", {{"const", true}}}},
-                 json::array({"id", "rev", "deleted"}));
+[[nodiscard]] inline json pane() {
+  json members = pane_members();
+  members["id"] = string("given by the store");
+  members["rev"] = {{"type", "integer"}, {"minimum", 1}};
+  members["session_id"] = string("that it belongs to");
+  members["kind"] = {{"enum", {"terminal", "editor"}}};
+  return object(std::move(members), json::array({"id", "rev", "session_id", "kind", "attributes"}));
+}
+[[nodiscard]] inline json pane_result() { return durable({{"pane", pane()}}, json::array({"pane"})); }
+[[nodiscard]] inline json layout_result() {
+  json members = layout_members();
+  members["session_id"] = string("of the session");
+  members["rev"] = {{"type", "integer"}, {"minimum", 0}};
+  return durable({{"layout", object(std::move(members), json::array({"session_id", "rev", "root", "nodes"}))}},
+                 json::array({"layout"}));
+}
+[[nodiscard]] inline json turn() {
+  return object({{"id", string("given by the store")},
+                 {"rev", {{"type", "integer"}, {"minimum", 1}}},
+                 {"session_id", string("that it belongs to")},
+                 {"state", string("of the table of turns")},
+                 {"plan", any("as proposed")},
+                 {"plan_hash", string("of the plan")},
+                 {"fence", {{"type", "integer"}, {"minimum", 0}}},
+                 {"approval", {{"type", "object"}}}},
+                json::array({"id", "rev", "session_id", "state", "fence"}));
+}
+[[nodiscard]] inline json turn_result() {
+  json schema = durable({{"turn", turn()}}, json::array({"turn"}));
+  schema["properties"]["durability"] = {{"enum", {"D2", "D3"}}, {"description", "D3: an approval, also in the audit"}};
+  return schema;
+}
+[[nodiscard]] inline json batch_result() {
+  return durable(
+      {{"results", {{"type", "array"}, {"description", "of each operation, without epoch, seq, durability"}}}},
+      json::array({"results"}));
 }
 [[nodiscard]] inline json setting_result() {
   return durable(

@@ -91,6 +91,10 @@ class Query {
   void bind(int index, const std::string& value) { bind(index, std::string_view(value)); }
   void bind(int index, const char* value) { bind(index, std::string_view(value)); }
   void bind(int index, const std::optional<std::string>& value);
+  template <class Integer>
+  void bind(int index, const std::optional<Integer>& value) {
+    value ? bind(index, *value) : bind(index, std::nullopt);
+  }
 
   Database& db_;
   const char* sql_;

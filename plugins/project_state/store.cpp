@@ -10,123 +10,39 @@
 #include <filesystem>
 #include <utility>
 
+#include "plugins/project_state/turns.hpp"
+
 namespace gantry::state {
 
 namespace {
 
-constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prunes from each table
-
-[[nodiscard]] Result<Ledger> read_ledger(Database& db) {
-  Query q(db,
-          "SELECT epoch, seq, floor, sessions, settings, data_bytes, log_bytes, mutations, mutation_bytes FROM store "
-          "WHERE id = 1");
-  const auto row = q.next();
-  if (!row) return std::unexpected(row.error());
-  if (!*row) {
-    db.poison();
-    return fail(ErrorKind::unavailable, "state.db is damaged: its `store` row is gone; restore a copy of it");
+struct Rollback {
+  Database& db;
+  ~Rollback() {
+    if (db.in_transaction()) (void)db.exec("ROLLBACK");
   }
-  return Ledger{q.text(0),  q.count(1), q.count(2), q.count(3), q.count(4),
-                q.count(5), q.count(6), q.count(7), q.count(8)};
-}
-
-[[nodiscard]] Result<void> write_ledger(Database& db, const Ledger& l) {
-  Query q(db,
-          "UPDATE store SET seq = ?, floor = ?, sessions = ?, settings = ?, data_bytes = ?, log_bytes = ?, "
-          "mutations = ?, mutation_bytes = ? WHERE id = 1",
-          l.seq, l.floor, l.sessions, l.settings, l.data_bytes, l.log_bytes, l.mutations, l.mutation_bytes);
-  return q.run();
-}
-
-/// Empty: this mutation is new.
-[[nodiscard]] Result<std::optional<std::string>> recall(Database& db, const Mutation& mutation) {
-  Query q(db, "SELECT body, result FROM mutations WHERE client = ? AND mutation = ?", mutation.client, mutation.id);
-  const auto row = q.next();
-  if (!row) return std::unexpected(row.error());
-  if (!*row) return std::nullopt;
-  if (q.text(0) == mutation.body) return q.text(1);
-  return fail(ErrorKind::conflict,
-              "mutation " + mutation.id + " of client \"" + mutation.client +
-                  "\" was already used, with another body; give each change a mutation_id of its own");
-}
-
-[[nodiscard]] Result<void> remember(Transaction& tx, const Mutation& mutation, const std::string& result) {
-  const std::uint64_t bytes = result.size() + mutation.client.size() + mutation.id.size();
-  Query q(tx.db, "INSERT INTO mutations (at_ms, client, mutation, body, result, bytes) VALUES (?, ?, ?, ?, ?, ?)",
-          tx.now.mutation_ms, mutation.client, mutation.id, mutation.body, result, bytes);
-  ++tx.ledger.mutations;
-  tx.ledger.mutation_bytes += bytes;
-  return q.run();
-}
-
-[[nodiscard]] Result<void> prune_events(Transaction& tx) {
-  auto& l = tx.ledger;
-  std::uint64_t floor = l.floor;
-  {
-    Query q(tx.db, "SELECT seq, bytes FROM events ORDER BY seq LIMIT ?", kPruneSteps);
-    while (l.seq - floor > tx.limits.max_events || l.log_bytes > tx.limits.max_log_bytes) {
-      const auto row = q.next();
-      if (!row) return std::unexpected(row.error());
-      if (!*row || q.count(0) == l.seq) break;  // the newest has yet to be sent
-      floor = q.count(0);
-      l.log_bytes -= q.count(1);
-    }
-  }
-  if (floor == l.floor) return {};
-  l.floor = floor;
-  Query q(tx.db, "DELETE FROM events WHERE seq <= ?", floor);
-  return q.run();
-}
-
-[[nodiscard]] Result<void> prune_mutations(Transaction& tx) {
-  auto& l = tx.ledger;
-  std::uint64_t up_to = 0;
-  {
-    Query q(tx.db, "SELECT n, bytes, at_ms FROM mutations ORDER BY n LIMIT ?", kPruneSteps);
-    while (l.mutations > 0) {
-      const auto row = q.next();
-      if (!row) return std::unexpected(row.error());
-      if (!*row) break;
-      const bool old = q.integer(2) < tx.now.mutation_ms - tx.limits.mutation_keep_ms;
-      if (!old && l.mutations <= tx.limits.max_mutations && l.mutation_bytes <= tx.limits.max_mutation_bytes) break;
-      up_to = q.count(0);
-      --l.mutations;
-      l.mutation_bytes -= q.count(1);
-    }
-  }
-  if (up_to == 0) return {};
-  Query q(tx.db, "DELETE FROM mutations WHERE n <= ?", up_to);
-  return q.run();
-}
+};
 
 }  // namespace
 
-Result<void> Transaction::append(std::string_view topic, json payload) {
-  if (mutation_ != nullptr) payload["cause"] = mutation_->cause;
-  const std::string text = dump_json(payload);
-  changed_ = true;
-  ++ledger.seq;
-  ledger.log_bytes += text.size();
-  Query q(db, "INSERT INTO events (seq, at_ms, topic, payload, bytes) VALUES (?, ?, ?, ?, ?)", ledger.seq, now.wall_ms,
-          topic, text, static_cast<std::uint64_t>(text.size()));
-  return q.run();
-}
-
-Result<void> Transaction::resize(std::uint64_t before, std::uint64_t after) {
-  ledger.data_bytes = ledger.data_bytes - before + after;
-  if (after <= before || ledger.data_bytes <= limits.max_data_bytes) return {};
-  return fail(ErrorKind::too_large, "sessions and settings may hold " + std::to_string(limits.max_data_bytes) +
-                                        " bytes in all; delete some, or raise [state] max_data_mib");
-}
-
 // ---- commands and reads ------------------------------------------------------------------------------------------
 
-Result<std::string> Store::commit(const Command& command) {
-  if (auto ok = ensure_open(); !ok) return std::unexpected(ok.error());
-  if (auto ok = check_wal(); !ok) return std::unexpected(ok.error());
-  auto result = attempt(command);
+std::vector<Result<std::string>> Store::commit(std::span<const Command> commands) {
+  const auto ready = [this]() -> Result<void> {
+    if (auto ok = ensure_open(); !ok) return ok;
+    return check_wal();
+  }();
+  if (!ready) return {commands.size(), std::unexpected(ready.error())};
+  std::vector<Result<std::string>> results;
+  results.reserve(commands.size());
+  if (const auto done = attempt(commands, results); !done) {
+    results.resize(commands.size(), std::unexpected(done.error()));
+    for (auto& result : results) {
+      if (result) result = std::unexpected(done.error());
+    }
+  }
   drop_if_poisoned();
-  return result;
+  return results;
 }
 
 // What a reader still sees cannot be moved from the log into the database, however old it is.
@@ -150,53 +66,51 @@ Result<void> Store::check_wal() {
   return fail(ErrorKind::storage_failed, why);
 }
 
-Result<std::string> Store::attempt(const Command& command) {
+/// An error: nothing of all this was committed.
+Result<void> Store::attempt(std::span<const Command> commands, std::vector<Result<std::string>>& results) {
   // Deferred transactions that write after reading fail with BUSY_SNAPSHOT at once; immediate ones wait.
-  if (auto ok = db_->exec("BEGIN IMMEDIATE"); !ok) return std::unexpected(ok.error());
-  struct Rollback {
-    Database& db;
-    ~Rollback() {
-      if (db.in_transaction()) (void)db.exec("ROLLBACK");
-    }
-  } rollback{*db_};
+  if (auto ok = db_->exec("BEGIN IMMEDIATE"); !ok) return ok;
+  const Rollback rollback{*db_};
+  auto before = read_ledger(*db_);
+  if (!before) return std::unexpected(before.error());
+  Transaction all(*db_, options_.limits, options_.turns, std::move(*before), nullptr, now());
+  bool writes = false;
+  for (const auto& command : commands) {
+    if (auto ok = db_->exec("SAVEPOINT command"); !ok) return ok;
+    auto result = run(command, all.ledger, writes);
+    if (!db_->in_transaction()) return std::unexpected(result.error());  // SQLite has rolled all of it back
+    const char* end = result ? "RELEASE command" : "ROLLBACK TO command; RELEASE command";
+    if (auto ok = db_->exec(end); !ok) return ok;
+    results.push_back(std::move(result));
+  }
+  if (!writes) return {};
+  if (auto ok = prune(all); !ok) return ok;
+  if (auto ok = write_ledger(*db_, all.ledger); !ok) return ok;
+  if (auto ok = look_what_is_due(); !ok) return ok;
+  if (auto ok = db_->exec("COMMIT"); !ok) return ok;
+  head_ = CleanMark{all.ledger.epoch, all.ledger.seq};
+  return {};
+}
 
+Result<std::string> Store::run(const Command& command, Ledger& ledger, bool& writes) {
   const Mutation* mutation = command.mutation ? &*command.mutation : nullptr;
   if (mutation != nullptr) {
     auto known = recall(*db_, *mutation);
     if (!known) return std::unexpected(known.error());
     if (*known) return std::move(**known);
   }
-  auto ledger = read_ledger(*db_);
-  if (!ledger) return std::unexpected(ledger.error());
-  Transaction tx(*db_, options_.limits, std::move(*ledger), mutation, now());
-
+  Transaction tx(*db_, options_.limits, options_.turns, ledger, mutation, now());
   auto result = command.apply(tx);
   if (!result) return std::unexpected(result.error());
-  std::string text = dump_json(*result);
+  std::string text = dump_json(tx.answer(std::move(*result)));
   // A change that altered nothing is remembered all the same: its repeat, later, must not alter something.
-  if (!tx.changed() && mutation == nullptr) return text;
-
-  auto done = [&]() -> Result<void> {
-    if (mutation != nullptr) {
-      if (auto ok = remember(tx, *mutation, text); !ok) return ok;
-    }
-    if (auto ok = prune_events(tx); !ok) return ok;
-    if (auto ok = prune_mutations(tx); !ok) return ok;
-    if (auto ok = write_ledger(*db_, tx.ledger); !ok) return ok;
-    return db_->exec("COMMIT");
-  }();
-  if (!done) return std::unexpected(done.error());
-  head_ = CleanMark{tx.ledger.epoch, tx.ledger.seq};
+  if (tx.changed().empty() && mutation == nullptr) return text;
+  if (mutation != nullptr) {
+    if (auto ok = remember(tx, *mutation, text); !ok) return std::unexpected(ok.error());
+  }
+  writes = true;
+  ledger = std::move(tx.ledger);
   return text;
-}
-
-Result<std::string> Store::read(const std::function<Result<json>(Database&, const Ledger&)>& body) {
-  auto now = ledger();
-  if (!now) return std::unexpected(now.error());
-  auto result = body(*db_, *now);
-  drop_if_poisoned();
-  if (!result) return std::unexpected(result.error());
-  return dump_json(*result);
 }
 
 Result<Ledger> Store::ledger() {
@@ -228,6 +142,11 @@ void Store::drop_if_poisoned() {
   if (db_ == nullptr || !db_->poisoned()) return;
   options_.log(Level::error,
                "state.db can no longer be trusted through this connection; it is opened and checked anew");
+  disconnect();
+}
+
+void Store::disconnect() {
+  published_.publish(Published{false, folder_, generation_});
   db_.reset();
   lock_.reset();
 }
@@ -249,11 +168,11 @@ Result<void> Store::ensure_open() {
   auto connected = connect(*folder);
   if (!connected) {
     if (db_ != nullptr) db_->poison();  // nothing of a half-checked file is to be checkpointed
-    db_.reset();
-    lock_.reset();
+    disconnect();
     return connected;
   }
   folder_ = *folder;
+  published_.publish(Published{true, folder_, ++generation_});
   return {};
 }
 
@@ -277,6 +196,7 @@ Result<void> Store::connect(const std::string& folder) {
       !ok) {
     return ok;
   }
+  add_checksum(*db_);
   {
     Query mode(*db_, "PRAGMA journal_mode");
     const auto row = mode.next();
@@ -287,10 +207,14 @@ Result<void> Store::connect(const std::string& folder) {
                                               "log needs a local one: set $GANTRY_STATE_DIR");
     }
   }
-  if (!clean && *content == Content::ours) {
-    if (auto ok = check(file); !ok) return ok;
+  const bool crashed = !clean && *content == Content::ours;
+  if (crashed) {
+    if (auto ok = check_pages(file); !ok) return ok;
   }
   if (auto ok = migrate(*db_, random_id(), options_.wall_ms()); !ok) return ok;
+  if (crashed) {
+    if (auto ok = check_log(file); !ok) return ok;
+  }
   if (auto ok = set_mutation_clock(); !ok) return ok;
 
   std::string store_id;
@@ -310,6 +234,7 @@ Result<void> Store::connect(const std::string& folder) {
     if (auto ok = write_identity(folder, store_id); !ok) return ok;
   }
   if (auto ok = settle_lineage(*content == Content::ours ? clean : std::nullopt); !ok) return ok;
+  if (auto ok = settle_turns(); !ok) return ok;
   return clean ? remove_clean_mark(folder) : Result<void>();
 }
 
@@ -365,27 +290,27 @@ Result<void> Store::set_mutation_clock() {
   return {};
 }
 
-/// After a crash: is the file sound, and the log without a hole?
-Result<void> Store::check(const std::string& file) {
-  const auto damaged = [&](const std::string& how) {
-    return fail(ErrorKind::unavailable, file + " is damaged: " + how + "; move the folder away and restore a copy");
-  };
-  {
-    Query q(*db_, "PRAGMA quick_check(3)");
-    const auto row = q.next();
-    if (!row) return db_->damaged() ? damaged(row.error().message) : Result<void>(std::unexpected(row.error()));
-    if (!*row || q.text(0) != "ok") return damaged(*row ? q.text(0) : "no answer to quick_check");
-  }
+std::unexpected<Error> Store::damaged(const std::string& file, const std::string& how) const {
+  return fail(ErrorKind::unavailable, file + " is damaged: " + how + "; move the folder away and restore a copy");
+}
+
+Result<void> Store::check_pages(const std::string& file) {
+  Query q(*db_, "PRAGMA quick_check(3)");
+  const auto row = q.next();
+  if (!row) return db_->damaged() ? damaged(file, row.error().message) : Result<void>(std::unexpected(row.error()));
+  if (*row && q.text(0) == "ok") return {};
+  return damaged(file, *row ? q.text(0) : "no answer to quick_check");
+}
+
+Result<void> Store::check_log(const std::string& file) {
   const auto ledger = read_ledger(*db_);
-  if (!ledger) return db_->damaged() ? damaged(ledger.error().message) : std::unexpected(ledger.error());
+  if (!ledger) return db_->damaged() ? damaged(file, ledger.error().message) : std::unexpected(ledger.error());
   Query q(*db_, "SELECT count(*), coalesce(max(seq), ?1), coalesce(min(seq), ?1 + 1) FROM events", ledger->seq);
   const auto row = q.next();
   if (!row) return std::unexpected(row.error());
-  if (!*row || q.count(0) != ledger->seq - ledger->floor || q.count(1) != ledger->seq ||
-      q.count(2) != ledger->floor + 1) {
-    return damaged("its log of events has a hole");
-  }
-  return {};
+  if (*row && q.count(0) == ledger->seq - ledger->floor && q.count(1) == ledger->seq && q.count(2) == ledger->floor + 1)
+    return {};
+  return damaged(file, "its log of events has a hole");
 }
 
 /// A store that is behind what was acknowledged (an old copy was put back, a disk lied) is another log from here on:
@@ -407,18 +332,51 @@ Result<void> Store::settle_lineage(const std::optional<CleanMark>& clean) {
   return {};
 }
 
+Result<void> Store::look_what_is_due() {
+  Query q(*db_, "SELECT min(due_ms) FROM objects WHERE due_ms IS NOT NULL");
+  const auto row = q.next();
+  if (!row) return std::unexpected(row.error());
+  next_due_ = *row && !q.is_null(0) ? std::optional(q.integer(0)) : std::nullopt;
+  return {};
+}
+
+Result<void> Store::do_due() {
+  const Command expire{std::nullopt, [](Transaction& tx) -> Result<json> {
+                         if (auto ok = expire_approvals(tx); !ok) return std::unexpected(ok.error());
+                         return json::object();
+                       }};
+  const auto done = commit(std::span(&expire, 1));
+  return done.front() ? Result<void>() : std::unexpected(done.front().error());
+}
+
+/// Nobody carries a turn out any more whose host has ended: as soon as the store is open for the first time.
+Result<void> Store::settle_turns() {
+  if (auto ok = check_turns(*db_, options_.turns); !ok) return fail(ErrorKind::unavailable, ok.error().message);
+  if (auto ok = look_what_is_due(); !ok) return ok;
+  if (!std::exchange(options_.interrupts_turns, false)) return {};
+  const Command interrupt{std::nullopt, [](Transaction& tx) -> Result<json> {
+                            if (auto ok = interrupt_turns(tx); !ok) return std::unexpected(ok.error());
+                            return json::object();
+                          }};
+  std::vector<Result<std::string>> results;
+  auto done = attempt(std::span(&interrupt, 1), results);
+  if (done && !results.front()) done = std::unexpected(results.front().error());
+  if (!done) options_.interrupts_turns = true;
+  return done;
+}
+
 void Store::close() {
   if (db_ == nullptr) return;
   const auto last = read_ledger(*db_);
   const bool sound = last && !db_->poisoned();
-  db_.reset();  // checkpoints
+  const FolderLock lock = std::move(*lock_);
+  disconnect();  // checkpoints
   if (sound) {
     if (auto ok = write_clean_mark(folder_, CleanMark{last->epoch, last->seq}); !ok) {
       options_.log(Level::warn, "the store is closed but not marked so, and will be checked at the next start: " +
                                     ok.error().message);
     }
   }
-  lock_.reset();
 }
 
 }  // namespace gantry::state

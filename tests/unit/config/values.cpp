@@ -166,6 +166,8 @@ TEST_CASE("config: tables for plugins are there by default") {
                                                  {"editor_max_concurrent_requests", 0},
                                                  {"servers", json::object()}});
   REQUIRE(plugin_settings(config, "state") == json{{"max_sessions", 100000},
+                                                   {"max_panes", 100000},
+                                                   {"max_turns", 100000},
                                                    {"max_settings", 100000},
                                                    {"max_events", 100000},
                                                    {"max_data_mib", 512},

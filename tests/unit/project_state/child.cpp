@@ -67,6 +67,14 @@ std::pair<std::string, json> random_change(std::mt19937_64& random, const std::m
   auto it = known.begin();
   std::advance(it, static_cast<long>(random() % known.size()));
   if (pick < 7) return {"state.session.delete", {{"id", it->first}, {"rev", it->second}}};
+  if (pick < 8) {
+    const json pane{{"session_id", it->first}, {"kind", "editor"}, {"attributes", {{"filler", filler}}}};
+    const json set{{"key", "of the batch"}, {"value", filler}};
+    return {
+        "state.batch",
+        {{"ops",
+          {{{"method", "state.pane.create"}, {"params", pane}}, {{"method", "state.settings.set"}, {"params", set}}}}}};
+  }
   return {"state.session.update",
           {{"id", it->first},
            {"rev", it->second},
@@ -87,8 +95,11 @@ int write_for_ever(const std::string& folder, std::uint64_t seed) {
     say({{"try", method}, {"params", params}});
     const auto result = host.call(method, params);
     expect(result.has_value(), method + " works" + (result ? "" : ": " + result.error().message));
-    if (method == "state.session.delete") known.erase(params["id"]);
-    if (result->contains("session")) known[(*result)["session"]["id"]] = (*result)["session"]["rev"];
+    if (method == "state.session.delete") {
+      known.erase(params["id"]);
+    } else if (result->contains("session")) {
+      known[(*result)["session"]["id"]] = (*result)["session"]["rev"];
+    }
     say({{"acknowledged", *result}});
   }
 }

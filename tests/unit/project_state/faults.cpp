@@ -150,7 +150,7 @@ void run(const std::string& folder, bool from_start) {
       CAPTURE(n);
       REQUIRE(good(host->call("state.settings.set", change(n)))["rev"] == 1);
     }
-    host->settle();
+    settle(*host);
     const auto events = host->events();
     REQUIRE(events.size() == kChanges);
     for (std::size_t i = 0; i < events.size(); ++i) {

@@ -91,8 +91,8 @@ TEST_CASE_METHOD(Sessions,
 TEST_CASE_METHOD(Sessions, "state.session: a deleted session is not found, and its deletion is an event") {
   const json id = create({{"name", "n"}})["id"];
   const json gone = good(host.call("state.session.delete", {{"id", id}, {"rev", 1}}));
-  REQUIRE(gone["deleted"] == true);
-  REQUIRE(gone["rev"] == 2);
+  REQUIRE(gone["session"]["deleted"] == true);
+  REQUIRE(gone["session"]["rev"] == 2);
   const auto event = host.event("state.session.deleted");
   REQUIRE(event.payload == json{{"session_id", id}, {"rev", 2}});
   for (const char* method : {"state.session.get", "state.session.delete"}) {

@@ -65,6 +65,7 @@ TEST_CASE_METHOD(Settings, "state.settings: what was never set is null at rev 0"
   REQUIRE(got["key"] == "nothing");
   // Deleting it changes nothing, and tells nobody.
   REQUIRE(good(set("nothing", nullptr))["rev"] == 0);
+  settle(host);
   REQUIRE(host.events().empty());
 }
 
@@ -128,6 +129,7 @@ TEST_CASE("state.settings: user and workspaces do not see each other's values") 
   REQUIRE(get({{"scope", "workspace"}, {"workspace", dir / "b"}})["value"] == "b's");
   REQUIRE(get({{"scope", "workspace"}, {"workspace", dir / "link/../link/"}})["value"] == "a's");
 
+  settle(host);
   const auto event = host.events().at(1);
   REQUIRE(event.topic == "state.setting.changed");
   REQUIRE(event.payload ==
@@ -182,22 +184,30 @@ TEST_CASE_METHOD(Settings, "state.settings: bad keys, values and members are ref
   REQUIRE(bad(set("k", 1, {{"rev", -1}})).kind == ErrorKind::invalid_params);
   REQUIRE(bad(set("k", 1, {{"rev", "1"}})).kind == ErrorKind::invalid_params);
   REQUIRE(bad(set("k", 1, {{"scop", "user"}})).message.find("scope") != std::string::npos);
-  REQUIRE(bad(host.call("state.pane.create", {{"x", 1}})).kind == ErrorKind::method_not_found);
   REQUIRE(good(host.call("state.flush"))["seq"] == 0);
 }
 
-TEST_CASE("state.settings: at the bound the settings deleted longest ago are forgotten, those with a value never") {
+TEST_CASE(
+    "state.settings: the bound counts those with a value, and rev never comes again once a deletion is forgotten") {
   TempDir dir;
-  TestHost host(kPlugin, config(dir.path(), {{"max_settings", 3}}));
-  const auto set = [&](const char* key, const json& value) {
+  TestHost host(kPlugin, config(dir.path(), {{"max_settings", 3}, {"max_events", 6}}));
+  const auto set = [&](const std::string& key, const json& value) {
     return host.call("state.settings.set", {{"key", key}, {"value", value}});
   };
-  REQUIRE(set("a", 1));
-  REQUIRE(set("b", 1));
-  REQUIRE(set("c", 1));
+  const auto rev_of = [&](const char* key) { return good(host.call("state.settings.get", {{"key", key}}))["rev"]; };
+  for (const char* key : {"a", "b", "c"}) REQUIRE(set(key, 1));
   REQUIRE(bad(set("d", 1)).kind == ErrorKind::too_large);
+  for (int i = 0; i < 4; ++i) REQUIRE(set("b", i));
   REQUIRE(set("b", nullptr));
+  REQUIRE(rev_of("b") == 6);
   REQUIRE(set("d", 1));
-  REQUIRE(good(host.call("state.settings.get", {{"key", "b"}}))["rev"] == 0);
-  REQUIRE(good(host.call("state.settings.list"))["items"].size() == 3);
+  REQUIRE(bad(set("b", 1)).kind == ErrorKind::too_large);
+  for (int i = 0; i < 10; ++i) REQUIRE(set("a", i));  // the deletion leaves the log
+  REQUIRE(rev_of("b") == 0);
+  REQUIRE(set("d", nullptr));
+  const json again = good(set("b", 1));
+  REQUIRE(again["rev"] == 7);
+  host.stop();
+  RawDatabase db(dir.path());
+  REQUIRE(db.one("SELECT settings FROM store") == "3");
 }

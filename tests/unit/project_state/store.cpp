@@ -16,7 +16,7 @@ TEST_CASE("state: an answer leaves before its event, and events carry the log's 
   REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
   REQUIRE(!host.call("state.session.get", {{"id", "none"}}));
   REQUIRE(host.call("state.session.delete", {{"id", made["session"]["id"]}}));
-  host.settle();
+  settle(host);
   const auto events = host.events();
   REQUIRE(events.size() == 3);
   const std::vector<std::string> topics{"state.session.created", "state.setting.changed", "state.session.deleted"};
@@ -38,13 +38,10 @@ TEST_CASE("state: a full bus delays events and loses none") {
   TestHost host(kPlugin, config(dir.path()));
   host.fill(gantry::testing::Lane::events);
   for (int i = 0; i < 40; ++i) REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", i}}));
-  host.settle();
+  settle(host);
   REQUIRE(host.events().empty());
-  REQUIRE(host.pending_timers() == 1);
-  host.advance(std::chrono::seconds(1));
-  REQUIRE(host.pending_timers() == 1);
   host.open(gantry::testing::Lane::events);
-  host.advance(std::chrono::seconds(1));
+  eventually("the events", [&] { return host.events().size() == 40; });
   const auto events = host.events();
   REQUIRE(events.size() == 40);
   for (std::size_t i = 0; i < 40; ++i) {
@@ -52,7 +49,6 @@ TEST_CASE("state: a full bus delays events and loses none") {
     REQUIRE(events[i].seq == i + 1);
     REQUIRE(events[i].payload["value"] == i);
   }
-  REQUIRE(host.pending_timers() == 0);
 }
 
 TEST_CASE("state: a repeated mutation returns the original answer and changes nothing, also after a restart") {
@@ -160,7 +156,7 @@ TEST_CASE("state: everything is there after a restart, under the same epoch") {
   const json next = good(host.call("state.settings.set", {{"key", "k"}, {"value", {3}}}));
   REQUIRE(next["rev"] == 2);
   REQUIRE(next["seq"] == 3);
-  host.settle();
+  settle(host);
   REQUIRE(host.events().size() == 1);  // what was committed before the start is not news
   REQUIRE(host.events().front().seq == 3);
   host.stop();
@@ -172,7 +168,7 @@ TEST_CASE("state: the log keeps its newest events up to the bound, and seq goes 
   {
     TestHost host(kPlugin, config(dir.path(), {{"max_events", 10}}));
     for (int i = 0; i < 35; ++i) REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", i}}));
-    host.settle();
+    settle(host);
     REQUIRE(host.events().size() == 35);
     host.stop();
   }
@@ -258,7 +254,7 @@ TEST_CASE("state: who reads the database for ever is named, and the write-ahead 
   {
     RawDatabase reader(dir.path());
     reader.run("BEGIN");
-    REQUIRE(reader.one("SELECT count(*) FROM settings") == "1");
+    REQUIRE(reader.one("SELECT count(*) FROM objects") == "1");
     int done = 1;
     gantry::Result<json> last = set(done);
     while (last && done < 200) last = set(++done);

@@ -17,12 +17,14 @@
 #include <string>
 #include <vector>
 
+#include "tests/eventually.hpp"
 #include "tests/folders.hpp"
 
 namespace state_test {
 
 using gantry::ErrorKind;
 using gantry::json;
+using gantry::test::eventually;
 using gantry::testing::TestHost;
 
 inline const std::string kPlugin = gantry::folders::build() + "/plugins/project_state.so";
@@ -98,60 +100,91 @@ class RawDatabase {
   sqlite3* db_ = nullptr;
 };
 
+/// What a store holds when its log is folded, or as it lies in the rows: by type and id, the body without its rev, and
+/// the rev.
+using Contents = std::map<std::string, std::pair<json, std::uint64_t>>;
+
+/// The objects after the events up to `last`.
+inline Contents fold(RawDatabase& db, std::uint64_t last = ~std::uint64_t{0}) {
+  Contents out;
+  std::uint64_t seq = 0;
+  for (const auto& row : db.rows("SELECT seq, topic, payload FROM events ORDER BY seq")) {
+    REQUIRE(std::stoull(row[0]) == ++seq);
+    if (seq > last) break;
+    const json event = json::parse(row[2]);
+    const std::string topic = row[1].substr(std::string("state.").size());
+    const std::string type = topic.substr(0, topic.find('.'));
+    const std::string what = topic.substr(topic.find('.') + 1);
+    CAPTURE(seq, row[1], row[2]);
+    if (type == "project" || what == "approval_voided") continue;
+    if (type == "setting") {
+      const bool of_user = event["scope"] == "user";
+      const std::string scope = of_user ? "user" : "workspace:" + event["workspace"].get<std::string>();
+      const std::string id = "setting " + scope + "\n" + event["key"].get<std::string>();
+      if (event["value"].is_null()) {
+        out.erase(id);
+      } else {
+        out[id] = {event["value"], event["rev"]};
+      }
+      continue;
+    }
+    const std::string id = type + " " + event[type == "layout" ? "session_id" : type + "_id"].get<std::string>();
+    if (what == "deleted") {
+      REQUIRE(out.at(id).second + 1 == event["rev"]);
+      REQUIRE(out.erase(id) == 1);
+    } else if (what == "created" || what == "changed") {
+      json body = event[type];
+      const std::uint64_t rev = body["rev"];
+      REQUIRE(rev == (out.contains(id) ? out[id].second + 1 : 1));
+      for (const char* member : {"id", "rev"}) body.erase(member);
+      if (type == "layout") body.erase("session_id");
+      out[id] = {std::move(body), rev};
+    } else {
+      REQUIRE(what == "updated");
+      auto& [body, rev] = out.at(id);
+      REQUIRE(rev == event["from_rev"]);
+      body.merge_patch(event[type == "session" ? "patch" : "changes"]);
+      if (event.contains("plan")) body["plan"] = event["plan"];
+      rev = event["rev"];
+    }
+  }
+  return out;
+}
+
 /// Checks the store: quick_check; the log has no gap up to the head; replaying it gives the rows;
 /// the counts are right. Returns the head.
 inline std::uint64_t check_store(const std::string& folder) {
   RawDatabase db(folder);
   REQUIRE(db.one("PRAGMA quick_check") == "ok");
   const std::uint64_t head = std::stoull(db.one("SELECT seq FROM store"));
-  std::map<std::string, json> sessions;
-  std::map<std::string, json> settings;
-  std::uint64_t seq = 0;
-  for (const auto& row : db.rows("SELECT seq, topic, payload FROM events ORDER BY seq")) {
-    REQUIRE(std::stoull(row[0]) == ++seq);
-    const json event = json::parse(row[2]);
-    if (row[1] == "state.session.created") {
-      REQUIRE(event["session"]["rev"] == 1);
-      sessions[event["session_id"]] = event["session"];
-    } else if (row[1] == "state.session.updated") {
-      auto& session = sessions.at(event["session_id"]);
-      REQUIRE(session["rev"] == event["from_rev"]);
-      session.merge_patch(event["patch"]);
-      session["rev"] = event["rev"];
-    } else if (row[1] == "state.session.deleted") {
-      REQUIRE(sessions.erase(event["session_id"]) == 1);
-    } else {
-      REQUIRE(row[1] == "state.setting.changed");
-      const std::string scope =
-          event["scope"] == "user" ? "user" : "workspace:" + event["workspace"].get<std::string>();
-      settings[scope + "\n" + event["key"].get<std::string>()] = {event["value"], event["rev"]};
-    }
-  }
-  REQUIRE(seq == head);
-
+  REQUIRE(db.one("SELECT coalesce(max(seq), 0) FROM events") == std::to_string(head));
+  const Contents folded = fold(db);
+  Contents rows;
   std::size_t bytes = 0;
-  const auto session_rows = db.rows("SELECT id, rev, body FROM sessions");
-  REQUIRE(session_rows.size() == sessions.size());
-  for (const auto& row : session_rows) {
-    json session = json::parse(row[2]);
-    session["id"] = row[0];
-    session["rev"] = std::stoull(row[1]);
-    REQUIRE(session.dump() == sessions.at(row[0]).dump());
-    bytes += row[2].size();
+  for (const auto& row : db.rows("SELECT type, id, rev, body FROM objects WHERE body IS NOT NULL")) {
+    rows[row[0] + " " + row[1]] = {json::parse(row[3]), std::stoull(row[2])};
+    bytes += row[3].size();
   }
-  const auto setting_rows = db.rows("SELECT scope, key, value, rev FROM settings");
-  REQUIRE(setting_rows.size() == settings.size());
-  for (const auto& row : setting_rows) {
-    const auto& folded = settings.at(row[0] + "\n" + row[1]);
-    REQUIRE((row[2] == "NULL" ? "null" : row[2]) == folded[0].dump());
-    REQUIRE(std::stoull(row[3]) == folded[1]);
-    if (row[2] != "NULL") bytes += row[2].size();
+  REQUIRE(rows.size() == folded.size());
+  for (const auto& [id, object] : rows) {
+    CAPTURE(id);
+    REQUIRE(folded.contains(id));
+    REQUIRE(object.first.dump() == folded.at(id).first.dump());
+    REQUIRE(object.second == folded.at(id).second);
   }
-  REQUIRE(db.rows("SELECT sessions, settings, data_bytes, log_bytes, mutations FROM store").at(0) ==
-          std::vector<std::string>{std::to_string(sessions.size()), std::to_string(settings.size()),
-                                   std::to_string(bytes), db.one("SELECT coalesce(sum(bytes), 0) FROM events"),
-                                   db.one("SELECT count(*) FROM mutations")});
+  const auto count = [&](const char* type) {
+    return db.one(std::string("SELECT count(*) FROM objects WHERE body IS NOT NULL AND type = '") + type + "'");
+  };
+  REQUIRE(
+      db.rows("SELECT sessions, panes, layouts, settings, turns, data_bytes, log_bytes, mutations FROM store").at(0) ==
+      std::vector<std::string>{count("session"), count("pane"), count("layout"), count("setting"), count("turn"),
+                               std::to_string(bytes), db.one("SELECT coalesce(sum(bytes), 0) FROM events"),
+                               db.one("SELECT count(*) FROM mutations")});
   return head;
 }
+
+/// Returns when the events of all changes that were answered have been offered to the bus: the writer sends them before
+/// it begins with what was submitted later.
+inline void settle(TestHost& host) { (void)good(host.call("state.flush")); }
 
 }  // namespace state_test

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// turn_table.hpp: the states of a turn and the steps between them, as a table that is checked before it is used.
+//
+// Users may add states and steps. What a turn promises holds for every table: a turn begins in the first state, is
+// carried out in `executing` only, and gets there only by an approval (`plan_approved`) since it was last carried out.
+//
+// Thread rule: constant once made.
+#pragma once
+
+#include <gantry/result.hpp>
+#include <gantry/state_machine.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gantry::state {
+
+class TurnTable {
+ public:
+  struct Row {
+    std::string from;
+    std::string to;
+  };
+  struct Text {
+    std::vector<std::string> states;        ///< the first one is where a turn begins
+    std::vector<std::string> final_states;  ///< which nothing leaves
+    std::vector<Row> rows;
+  };
+
+  static constexpr std::string_view kProposed = "plan_proposed";
+  static constexpr std::string_view kApproved = "plan_approved";
+  static constexpr std::string_view kExecuting = "executing";
+  static constexpr std::string_view kInterrupted = "interrupted";
+
+  /// The table of docs/state.md.
+  [[nodiscard]] static const Text& standard();
+  /// `invalid_params`, which names the row: what StateTable::make refuses; one of the four states above is missing, or
+  /// `executing` is reached without an approval, or does not lead to `interrupted`.
+  [[nodiscard]] static Result<TurnTable> make(const Text& text);
+
+  [[nodiscard]] const std::string& first() const { return table_.states().front(); }
+  [[nodiscard]] bool has(std::string_view state) const { return table_.state(state).has_value(); }
+  /// May a turn go from one state to the other?
+  [[nodiscard]] bool allows(std::string_view from, std::string_view to) const;
+  /// Where a turn may go from there.
+  [[nodiscard]] std::vector<std::string> next(std::string_view from) const;
+  [[nodiscard]] const StateTable& table() const { return table_; }
+
+ private:
+  explicit TurnTable(StateTable table) : table_(std::move(table)) {}
+  [[nodiscard]] Result<void> check() const;
+
+  StateTable table_;  ///< the event of a step is the name of the state that it leads to
+};
+
+}  // namespace gantry::state

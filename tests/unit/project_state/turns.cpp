@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The turns of AI agents.
+#include <set>
+#include <thread>
+
+#include "tests/unit/project_state/support.hpp"
+
+using namespace state_test;
+
+namespace {
+
+const json kPlan{{"steps", {"read", "write"}}, {"note", nullptr}};
+
+struct Turns {
+  TempDir dir;
+  std::unique_ptr<TestHost> host = std::make_unique<TestHost>(kPlugin, config(dir.path()));
+  const std::string session = good(call("session.create", {{"name", "n"}}))["session"]["id"];
+
+  [[nodiscard]] gantry::Result<json> call(const std::string& method, const json& params) const {
+    return host->call("state." + method, params);
+  }
+  [[nodiscard]] json turn(const std::string& method, const json& params) const {
+    return good(call(method, params))["turn"];
+  }
+  [[nodiscard]] json created(const json& more = json::object()) const {
+    json params{{"session_id", session}};
+    params.update(more);
+    return turn("turn.create", params);
+  }
+  [[nodiscard]] json approved(const json& more = json::object()) const {
+    const json made = created({{"plan", kPlan}});
+    json params{{"id", made["id"]}, {"rev", 1}, {"plan_hash", made["plan_hash"]}};
+    params.update(more);
+    return turn("turn.approve", params);
+  }
+  [[nodiscard]] gantry::Result<json> step(const json& of, const char* to, const json& fence = nullptr) const {
+    json params{{"id", of["id"]}, {"rev", of["rev"]}, {"to", to}};
+    if (!fence.is_null()) params["fence"] = fence;
+    return call("turn.transition", params);
+  }
+  [[nodiscard]] json stepped(const json& of, const char* to, const json& fence = nullptr) const {
+    return good(step(of, to, fence))["turn"];
+  }
+  [[nodiscard]] json get(const json& of) const { return turn("turn.get", {{"id", of["id"]}}); }
+  /// Another host, over the same folder.
+  void restart(bool kill = false) {
+    if (!kill) host->stop();
+    host.reset();
+    host = std::make_unique<TestHost>(kPlugin, config(dir.path()));
+    REQUIRE(host->started() == 0);
+  }
+};
+
+}  // namespace
+
+TEST_CASE_METHOD(Turns,
+                 "state.turn: a plan is proposed, approved by its hash, carried out under a fence, and completed") {
+  const json made = created();
+  REQUIRE(made["state"] == "created");
+  REQUIRE(made["fence"] == 0);
+  REQUIRE(made["rev"] == 1);
+  const json planning = stepped(made, "planning");
+  const json proposed = turn("turn.propose", {{"id", made["id"]}, {"rev", 2}, {"plan", kPlan}});
+  REQUIRE(proposed["state"] == "plan_proposed");
+  REQUIRE(proposed["plan"] == kPlan);
+  // As any program has it: printf '{"note":null,"steps":["read","write"]}' | sha256sum
+  REQUIRE(proposed["plan_hash"] == "bc6406ecb816dc00473f5d2a7279794b87eb09f49c7e3232abe6ff88cd7313e5");
+  const json done = good(call("turn.approve", {{"id", made["id"]}, {"rev", 3}, {"plan_hash", proposed["plan_hash"]}}));
+  REQUIRE(done["durability"] == "D3");
+  REQUIRE(done["turn"]["state"] == "plan_approved");
+  REQUIRE(done["turn"]["approval"]["rev"] == 3);
+  const json executing = stepped(done["turn"], "executing");
+  REQUIRE(executing["fence"] == 1);
+  const json completed = stepped(executing, "completed", 1);
+  REQUIRE(completed["state"] == "completed");
+  REQUIRE(completed["rev"] == 6);
+  REQUIRE(get(made) == completed);
+  settle(*host);
+  std::vector<std::string> states;
+  for (const auto& event : host->events()) {
+    if (event.topic == "state.turn.updated") states.push_back(event.payload["to"]);
+  }
+  REQUIRE(states == std::vector<std::string>{"planning", "plan_proposed", "plan_approved", "executing", "completed"});
+  host->stop();
+  check_store(dir.path());
+  REQUIRE(RawDatabase(dir.path()).one("SELECT count(*) FROM audit") == "1");
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: a plan that is changed after its approval voids it, with an event") {
+  const json approval = approved();
+  const json other = turn("turn.propose", {{"id", approval["id"]}, {"rev", 2}, {"plan", {{"steps", {"delete all"}}}}});
+  REQUIRE(other["state"] == "plan_proposed");
+  REQUIRE_FALSE(other.contains("approval"));
+  const auto event = host->event("state.turn.approval_voided");
+  REQUIRE(event.payload["plan_hash"] == approval["plan_hash"]);
+  REQUIRE(event.payload["reason"] == "plan_changed");
+  REQUIRE(bad(step(other, "executing")).kind == ErrorKind::conflict);
+  // An approval of the plan before is none of this one.
+  const auto error = bad(call("turn.approve", {{"id", other["id"]}, {"rev", 3}, {"plan_hash", approval["plan_hash"]}}));
+  REQUIRE(error.kind == ErrorKind::conflict);
+  REQUIRE(json::parse(error.data)["plan_hash"] == other["plan_hash"]);
+  // The same plan again changes nothing.
+  const json again = approved();
+  REQUIRE(turn("turn.propose", {{"id", again["id"]}, {"rev", 2}, {"plan", kPlan}}) == again);
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: steps that the table forbids are conflicts that name what is allowed") {
+  const json made = created();
+  for (const char* to : {"executing", "completed", "interrupted", "failed", "created"}) {
+    CAPTURE(to);
+    const auto error = bad(step(made, to));
+    REQUIRE(error.kind == ErrorKind::conflict);
+    REQUIRE(json::parse(error.data)["allowed"] == json{"planning", "plan_proposed", "cancelled"});
+  }
+  REQUIRE(bad(step(made, "plan_approved")).kind == ErrorKind::invalid_params);
+  REQUIRE(bad(step(made, "flying")).kind == ErrorKind::invalid_params);
+  REQUIRE(bad(step(made, "plan_proposed")).kind == ErrorKind::conflict);  // it has no plan
+  REQUIRE(bad(call("turn.approve", {{"id", made["id"]}, {"rev", 1}, {"plan_hash", ""}})).kind == ErrorKind::conflict);
+  const json over = stepped(made, "cancelled");
+  REQUIRE(bad(step(over, "planning")).kind == ErrorKind::conflict);
+  REQUIRE(bad(call("turn.propose", {{"id", made["id"]}, {"rev", nullptr}, {"plan", 1}})).kind == ErrorKind::conflict);
+  REQUIRE(bad(call("turn.transition", {{"id", made["id"]}, {"to", "planning"}})).kind == ErrorKind::invalid_params);
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: whoever carries a turn out names its fence, and an old one is refused") {
+  const json executing = stepped(approved(), "executing");
+  REQUIRE(bad(step(executing, "completed")).kind == ErrorKind::invalid_params);
+  const auto old = bad(step(executing, "completed", 0));
+  REQUIRE(old.kind == ErrorKind::conflict);
+  REQUIRE(json::parse(old.data)["fence"] == 1);
+  const json interrupted = stepped(executing, "interrupted", 1);
+  REQUIRE(interrupted["fence"] == 2);
+  REQUIRE(bad(step(interrupted, "executing", 2)).kind == ErrorKind::conflict);
+  // The way back leads through an approval of the plan.
+  const json proposed = stepped(interrupted, "plan_proposed", 2);
+  REQUIRE(proposed["plan_hash"] == executing["plan_hash"]);
+  const json again =
+      turn("turn.approve", {{"id", proposed["id"]}, {"rev", proposed["rev"]}, {"plan_hash", proposed["plan_hash"]}});
+  REQUIRE(stepped(again, "executing")["fence"] == 3);
+}
+
+TEST_CASE_METHOD(Turns,
+                 "state.turn: what was executing when the host ended is interrupted, and never goes on by itself") {
+  const bool kill = GENERATE(false, true);
+  CAPTURE(kill);
+  const json executing = stepped(approved(), "executing");
+  const json waiting = approved();
+  restart(kill);
+  const json after = get(executing);
+  REQUIRE(after["state"] == "interrupted");
+  REQUIRE(after["fence"] == 2);
+  REQUIRE(after["rev"] == executing["rev"].get<int>() + 1);
+  REQUIRE(host->event("state.turn.updated").payload["to"] == "interrupted");
+  REQUIRE(get(waiting) == waiting);
+  // The result of whoever was at it comes late, whatever rev it names.
+  json late = executing;
+  REQUIRE(bad(step(late, "completed", 1)).kind == ErrorKind::conflict);
+  late["rev"] = nullptr;
+  REQUIRE(bad(step(late, "completed", 1)).kind == ErrorKind::conflict);
+  REQUIRE(get(executing) == after);
+  restart();
+  REQUIRE(get(executing) == after);
+  host->stop();
+  check_store(dir.path());
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: a reload of the plugin interrupts nothing") {
+  const json executing = stepped(approved(), "executing");
+  host->stop();
+  const auto given = host->given();
+  REQUIRE(given);
+  host = std::make_unique<TestHost>(kPlugin, config(dir.path()), gantry::testing::Time::manual, given);
+  REQUIRE(get(executing) == executing);
+  REQUIRE(stepped(executing, "completed", 1)["state"] == "completed");
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: an approval expires, also while the host is down") {
+  const json short_lived = approved({{"expires_in_seconds", 1}});
+  const json used = stepped(approved({{"expires_in_seconds", 1}}), "executing");
+  const json later = approved({{"expires_in_seconds", 3600}});
+  if (GENERATE(false, true)) restart(true);
+  const auto event = host->event("state.turn.approval_voided");
+  REQUIRE(event.payload["turn_id"] == short_lived["id"]);
+  REQUIRE(event.payload["reason"] == "expired");
+  REQUIRE(get(short_lived)["state"] == "plan_proposed");
+  REQUIRE(get(later) == later);
+  REQUIRE(get(used)["state"] != "plan_proposed");
+  settle(*host);
+  const auto events = host->events();
+  REQUIRE(std::ranges::count(events, "state.turn.approval_voided", &gantry::testing::Event::topic) == 1);
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: of those who approve, start or end a turn at once one wins") {
+  const json made = created({{"plan", kPlan}});
+  const auto race = [&](const std::function<gantry::testing::TestStream(int)>& begin) {
+    std::vector<std::vector<gantry::testing::TestStream>> calls(8);
+    {
+      std::vector<std::jthread> threads;
+      for (std::size_t t = 0; t < calls.size(); ++t) {
+        threads.emplace_back([&, t] {
+          for (int i = 0; i < 4; ++i) calls[t].push_back(begin(static_cast<int>(t)));
+        });
+      }
+    }
+    int won = 0;
+    for (auto& of_thread : calls) {
+      for (auto& one : of_thread) {
+        const auto result = one.result();
+        won += result ? 1 : 0;
+        if (!result) REQUIRE(result.error().kind == ErrorKind::conflict);
+      }
+    }
+    return won;
+  };
+  REQUIRE(race([&](int) {
+            return host->begin("state.turn.approve",
+                               {{"id", made["id"]}, {"rev", 1}, {"plan_hash", made["plan_hash"]}});
+          }) == 1);
+  REQUIRE(race([&](int) {
+            return host->begin("state.turn.transition", {{"id", made["id"]}, {"rev", nullptr}, {"to", "executing"}});
+          }) == 1);
+  REQUIRE(race([&](int t) {
+            return host->begin(
+                "state.turn.transition",
+                {{"id", made["id"]}, {"rev", nullptr}, {"to", t % 2 == 0 ? "completed" : "cancelled"}, {"fence", 1}});
+          }) == 1);
+  REQUIRE(get(made)["rev"] == 4);
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: a session with a turn that executes cannot be deleted, nor can that turn") {
+  const json executing = stepped(approved(), "executing");
+  const json other = created();
+  REQUIRE(bad(call("session.delete", {{"id", session}})).kind == ErrorKind::conflict);
+  REQUIRE(bad(call("turn.delete", {{"id", executing["id"]}})).kind == ErrorKind::conflict);
+  REQUIRE(good(call("turn.list", {{"filter", {{"session_id", session}, {"state", "executing"}}}}))["items"] ==
+          json::array({executing}));
+  REQUIRE(turn("turn.delete", {{"id", other["id"]}, {"rev", 1}})["deleted"] == true);
+  REQUIRE(stepped(executing, "failed", 1)["state"] == "failed");
+  REQUIRE(call("session.delete", {{"id", session}}));
+  REQUIRE(bad(call("turn.get", {{"id", executing["id"]}})).kind == ErrorKind::not_found);
+  settle(*host);
+  REQUIRE(host->events().back().topic == "state.session.deleted");
+  host->stop();
+  check_store(dir.path());
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: plans that are no I-JSON are refused as they were written") {
+  const json made = created();
+  const auto propose = [&](const std::string& plan) {
+    gantry::testing::CallWith with;
+    with.raw_params = R"({"id":")" + made["id"].get<std::string>() + R"(","rev":1,"plan":)" + plan + "}";
+    return host->begin("state.turn.propose", {}, std::move(with)).result();
+  };
+  for (const char* plan : {R"({"a":1,"a":2})", "9007199254740992", "null"}) {
+    CAPTURE(plan);
+    REQUIRE(bad(propose(plan)).kind == ErrorKind::invalid_params);
+  }
+  REQUIRE(get(made) == made);
+  REQUIRE(good(propose("[9007199254740991]"))["turn"]["state"] == "plan_proposed");
+}
