@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "plugins/project_state/fields.hpp"
+#include "plugins/project_state/history.hpp"
 #include "plugins/project_state/layouts.hpp"
 #include "plugins/project_state/panes.hpp"
 #include "plugins/project_state/plan.hpp"
@@ -142,6 +143,20 @@ template <Result<json> (*kDelete)(Transaction&, const std::string&, std::optiona
   return checked(p, &nothing_more, [id, rev, step](Transaction& tx) { return step_turn(tx, id, rev, step); });
 }
 
+[[nodiscard]] Result<Apply> read_restore(Params& p, const Caller& /*caller*/, std::string& /*place*/) {
+  const auto seq = static_cast<std::uint64_t>(p.integer("seq", 0, kMaxRev));
+  const std::string scope = p.string("scope");
+  const bool dry_run = p.boolean_or("dry_run", false);
+  return checked(p, &nothing_more,
+                 [seq, scope, dry_run](Transaction& tx) { return restore_state(tx, seq, scope, dry_run); });
+}
+
+template <Result<json> (*kDo)(Transaction&, const std::string&)>
+[[nodiscard]] Result<Apply> read_checkpoint(Params& p, const Caller& /*caller*/, std::string& /*place*/) {
+  const std::string name = p.string("name");
+  return checked(p, &nothing_more, [name](Transaction& tx) { return kDo(tx, name); });
+}
+
 struct Op {
   std::string name;  ///< as an error says it
   Apply apply;
@@ -159,22 +174,7 @@ struct Op {
     }
     results.push_back(std::move(*result));
   }
-  if (!tx.changed().empty()) {
-    json objects = json::array();
-    for (const auto& changed : tx.changed()) {
-      json told{{"type", name(changed.type)}, {"id", changed.id}, {"rev", changed.rev}};
-      if (changed.type == Type::setting) {
-        told.erase("id");
-        told["key"] = setting_key(changed.id);
-        setting_scope(changed.id).show(told);
-      }
-      if (!changed.parent.empty()) told["session_id"] = changed.parent;
-      if (changed.deleted) told["deleted"] = true;
-      objects.push_back(std::move(told));
-    }
-    if (auto ok = tx.append("state.project.changed", {{"from_seq", from}, {"objects", std::move(objects)}}); !ok)
-      return std::unexpected(ok.error());
-  }
+  if (auto ok = tx.append_project_changed(from); !ok) return std::unexpected(ok.error());
   return json{{"results", std::move(results)}};
 }
 
@@ -195,6 +195,9 @@ const ReadChange* find_change(std::string_view method) {
       {"state.turn.approve", {&read_turn_approve}},
       {"state.turn.transition", {&read_turn_transition}},
       {"state.turn.delete", {&read_delete<&delete_turn>}},
+      {"state.restore", {&read_restore, false}},
+      {"state.checkpoint.create", {&read_checkpoint<&create_checkpoint>, false}},
+      {"state.checkpoint.delete", {&read_checkpoint<&delete_checkpoint>, false}},
   };
   const auto found = kChanges.find(method);
   return found == kChanges.end() ? nullptr : &found->second;
@@ -215,7 +218,7 @@ Result<Apply> read_batch(Params& params, const Caller& caller, std::string& plac
     Params inner(op.maybe_object("params").value_or(json::object()));
     if (auto ok = op.done(); !ok) return fails(ok.error(), where);
     const auto* change = find_change(method);
-    if (change == nullptr)
+    if (change == nullptr || !change->in_batch)
       return refuse(where + ": \"" + method.substr(0, 64) +
                     "\" is no method that changes state and can be part of a batch");
     std::string of_op;

@@ -32,8 +32,9 @@ struct Caller {
 /// `place`: further input than the params, for the digest of a mutation.
 struct ReadChange {
   Result<Apply> (*read)(Params& params, const Caller& caller, std::string& place);
+  bool in_batch = true;  ///< false: it cannot be part of a batch
 };
-/// nullptr: no method of this name changes state, or it cannot be part of a batch.
+/// nullptr: no method of this name changes state.
 [[nodiscard]] const ReadChange* find_change(std::string_view method);
 
 /// Reads `ops` of `state.batch`: all of them are done, or none.

@@ -43,35 +43,6 @@ constexpr std::size_t kMaxNodes = 1000;
   return refuse(where + "pane_id \"" + id.substr(0, 64) + "\" is no pane of this session");
 }
 
-[[nodiscard]] Result<void> check_layout(Database& db, const std::string& session, const json& layout) {
-  const auto& nodes = layout["nodes"];
-  if (nodes.size() > kMaxNodes) return too_large("a layout may have 1000 nodes, not " + std::to_string(nodes.size()));
-  for (const auto& [id, node] : nodes.items()) {
-    const std::string where = "nodes." + id.substr(0, 64) + ".";
-    for (const char* needed : {"kind", "order"}) {
-      if (!node.contains(needed)) return refuse(where + needed + " is missing");
-    }
-    const auto parent = node.find("parent");
-    if (parent != node.end() && !nodes.contains(parent->get_ref<const std::string&>()))
-      return refuse(where + "parent \"" + parent->get<std::string>().substr(0, 64) + "\" is no node");
-  }
-  std::set<std::string> shown;
-  for (const auto& [id, node] : nodes.items()) {
-    const std::string where = "nodes." + id.substr(0, 64) + ".";
-    if (!top_of(nodes, id)) return refuse(where + "parent leads in a circle");
-    const auto pane = node.find("pane_id");
-    if (pane == node.end()) continue;
-    if (!shown.insert(pane->get<std::string>()).second)
-      return refuse(where + "pane_id \"" + pane->get<std::string>().substr(0, 64) + "\" is shown by another node too");
-    if (auto ok = check_pane(db, session, where, pane->get<std::string>()); !ok) return ok;
-  }
-  const auto& root = layout["root"];
-  if (root.is_null()) return {};
-  const auto& id = root.get_ref<const std::string&>();
-  if (!nodes.contains(id)) return refuse("root \"" + id.substr(0, 64) + "\" is no node");
-  return nodes[id].contains("parent") ? refuse("root \"" + id.substr(0, 64) + "\" has a parent") : Result<void>();
-}
-
 [[nodiscard]] Result<json> shown(const Object& object) {
   if (object.body) return show_object(object);
   json layout = empty_layout();
@@ -124,6 +95,35 @@ Result<void> check_layout_patch(const json& patch) {
     }
   }
   return {};
+}
+
+Result<void> check_layout(Database& db, const std::string& session, const json& layout) {
+  const auto& nodes = layout["nodes"];
+  if (nodes.size() > kMaxNodes) return too_large("a layout may have 1000 nodes, not " + std::to_string(nodes.size()));
+  for (const auto& [id, node] : nodes.items()) {
+    const std::string where = "nodes." + id.substr(0, 64) + ".";
+    for (const char* needed : {"kind", "order"}) {
+      if (!node.contains(needed)) return refuse(where + needed + " is missing");
+    }
+    const auto parent = node.find("parent");
+    if (parent != node.end() && !nodes.contains(parent->get_ref<const std::string&>()))
+      return refuse(where + "parent \"" + parent->get<std::string>().substr(0, 64) + "\" is no node");
+  }
+  std::set<std::string> shown;
+  for (const auto& [id, node] : nodes.items()) {
+    const std::string where = "nodes." + id.substr(0, 64) + ".";
+    if (!top_of(nodes, id)) return refuse(where + "parent leads in a circle");
+    const auto pane = node.find("pane_id");
+    if (pane == node.end()) continue;
+    if (!shown.insert(pane->get<std::string>()).second)
+      return refuse(where + "pane_id \"" + pane->get<std::string>().substr(0, 64) + "\" is shown by another node too");
+    if (auto ok = check_pane(db, session, where, pane->get<std::string>()); !ok) return ok;
+  }
+  const auto& root = layout["root"];
+  if (root.is_null()) return {};
+  const auto& id = root.get_ref<const std::string&>();
+  if (!nodes.contains(id)) return refuse("root \"" + id.substr(0, 64) + "\" is no node");
+  return nodes[id].contains("parent") ? refuse("root \"" + id.substr(0, 64) + "\" has a parent") : Result<void>();
 }
 
 Result<json> get_layout(Database& db, const std::string& session) {

@@ -21,6 +21,8 @@ namespace gantry::state {
 
 /// Checks the names and types in a patch of `root` and `nodes`.
 [[nodiscard]] Result<void> check_layout_patch(const json& patch);
+/// Checks a whole layout of this session.
+[[nodiscard]] Result<void> check_layout(Database& db, const std::string& session, const json& layout);
 [[nodiscard]] Result<json> get_layout(Database& db, const std::string& session);
 [[nodiscard]] Result<json> update_layout(Transaction& tx, const std::string& session, std::optional<std::uint64_t> rev,
                                          const json& patch);

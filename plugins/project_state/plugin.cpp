@@ -19,6 +19,7 @@
 #include <utility>
 
 #include "plugins/project_state/changes.hpp"
+#include "plugins/project_state/history.hpp"
 #include "plugins/project_state/layouts.hpp"
 #include "plugins/project_state/mutation.hpp"
 #include "plugins/project_state/pages.hpp"
@@ -33,6 +34,7 @@ namespace gantry::state {
 namespace {
 
 constexpr std::size_t kMaxCursor = 64;
+constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 constexpr std::size_t kMaxFilter = 4096;
 
 [[nodiscard]] std::unexpected<Error> refuse(std::string why) { return fail(ErrorKind::invalid_params, std::move(why)); }
@@ -225,6 +227,36 @@ class ProjectState {
     });
   }
 
+  void at(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      const auto seq = static_cast<std::uint64_t>(p.integer("seq", 0, kMaxSeq));
+      const std::string scope = p.string("scope");
+      const auto page = read_page_of(p);
+      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+      return [seq, scope, page](Database& db, const Ledger& head) { return state_at(db, head, seq, scope, page); };
+    });
+  }
+
+  void diff(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      const auto from = static_cast<std::uint64_t>(p.integer("from", 0, kMaxSeq));
+      const auto to = static_cast<std::uint64_t>(p.integer("to", 0, kMaxSeq));
+      const std::string scope = p.string("scope");
+      const auto page = read_page_of(p);
+      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+      return [from, to, scope, page](Database& db, const Ledger& head) {
+        return state_diff(db, head, from, to, scope, page);
+      };
+    });
+  }
+
+  void checkpoint_list(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+      return [](Database& db, const Ledger& head) { return list_checkpoints(db, head); };
+    });
+  }
+
   void settings_get(Call call) {
     serve(std::move(call), [this](Params& p, Call& c) -> Result<Reader::Body> {
       const std::string key = p.string("key");
@@ -395,6 +427,14 @@ void ProjectState::define(Definition<ProjectState>& d) {
   change("state.turn.transition", "Takes a step that the table of turns allows", schemas::turn_transition(),
          schemas::turn_result());
   change("state.turn.delete", "Deletes a turn that does not execute", schemas::remove("turn"), schemas::turn_result());
+  read("state.at", &P::at, "The objects of a scope as they were after an event", schemas::at(), schemas::at_result());
+  read("state.diff", &P::diff, "What differs between two points of the log", schemas::diff(), schemas::diff_result());
+  change("state.restore", "Makes the objects of a scope what they were, by new events", schemas::restore(),
+         schemas::restore_result());
+  change("state.checkpoint.create", "Names the present end of the log", schemas::checkpoint(),
+         schemas::checkpoint_result());
+  change("state.checkpoint.delete", "Forgets a checkpoint", schemas::checkpoint(), schemas::checkpoint_result());
+  read("state.checkpoint.list", &P::checkpoint_list, "The checkpoints", schemas::nothing(), schemas::list_result());
   d.method("state.batch", &P::batch,
            {.summary = "Does several changes in one transaction, or none of them",
             .params = schemas::batch(),

@@ -43,6 +43,7 @@ constexpr const char* kVersion2 = R"(
   CREATE INDEX objects_by_parent ON objects (parent) WHERE parent <> '';
   CREATE INDEX objects_deleted ON objects (changed_seq) WHERE body IS NULL;
   CREATE INDEX objects_due ON objects (due_ms) WHERE due_ms IS NOT NULL;
+  CREATE TABLE checkpoints (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, at_ms INTEGER NOT NULL) STRICT;
   CREATE TABLE audit (n INTEGER PRIMARY KEY, entry TEXT NOT NULL, hash TEXT NOT NULL) STRICT;
   INSERT INTO objects (type, id, rev, body, created_seq, changed_seq, changed_ms, crc)
     SELECT 'session', id, rev, body, created_seq, created_seq, body ->> '$.updated_ms',

@@ -164,6 +164,28 @@ namespace gantry::state::schemas {
                   {"fence", {{"type", "integer"}, {"minimum", 0}, {"description", "needed to leave `executing`"}}}},
                  json::array({"to"}));
 }
+[[nodiscard]] inline json seq(const char* about) {
+  return {{"type", "integer"}, {"minimum", 0}, {"description", about}};
+}
+[[nodiscard]] inline json scope_name() { return string("sessions, panes, layouts, settings, turns or session:ID"); }
+[[nodiscard]] inline json at() {
+  return params(paged({{"seq", seq("of the event after which it was so")}, {"scope", scope_name()}}),
+                json::array({"seq", "scope"}));
+}
+[[nodiscard]] inline json diff() {
+  return params(paged({{"from", seq("of an event")}, {"to", seq("of an event")}, {"scope", scope_name()}}),
+                json::array({"from", "to", "scope"}));
+}
+[[nodiscard]] inline json restore() {
+  return params({{"seq", seq("of the event after which it was so")},
+                 {"scope", scope_name()},
+                 {"dry_run", {{"type", "boolean"}, {"description", "only say what would change"}}},
+                 {"mutation", mutation()}},
+                json::array({"seq", "scope"}));
+}
+[[nodiscard]] inline json checkpoint() {
+  return params({{"name", string("1 KiB at most")}, {"mutation", mutation()}}, json::array({"name"}));
+}
 [[nodiscard]] inline json batch() {
   json op =
       object({{"method", string("one that changes state")}, {"params", {{"type", "object"}}}}, json::array({"method"}));
@@ -232,6 +254,31 @@ namespace gantry::state::schemas {
   return durable(
       scoped({{"key", string("as given")}, {"value", any("null: there is none")}, {"rev", {{"type", "integer"}}}}),
       json::array({"key", "value", "rev"}));
+}
+[[nodiscard]] inline json changes() {
+  return {{"type", "array"},
+          {"items", object({{"type", string("of the object")},
+                            {"id", string("of the object")},
+                            {"before", any("absent: it was not there")},
+                            {"after", any("absent: it is not there")}},
+                           json::array({"type", "id"}))}};
+}
+[[nodiscard]] inline json at_result() {
+  return with_head({{"items", {{"type", "array"}}}, {"next_cursor", string("absent on the last page")}},
+                   json::array({"items"}));
+}
+[[nodiscard]] inline json diff_result() {
+  return with_head({{"changes", changes()}, {"next_cursor", string("absent on the last page")}},
+                   json::array({"changes"}));
+}
+[[nodiscard]] inline json restore_result() { return durable({{"changes", changes()}}, json::array({"changes"})); }
+[[nodiscard]] inline json checkpoint_result() {
+  return durable(
+      {{"checkpoint", object({{"name", string("as given")},
+                              {"seq", seq("that it names")},
+                              {"at_ms", {{"type", "integer"}}},
+                              {"kept", {{"type", "boolean"}, {"description", "the log goes back to it"}}}})}},
+      json::array({"checkpoint"}));
 }
 [[nodiscard]] inline json list_result() {
   return with_head({{"items", {{"type", "array"}}}, {"next_cursor", string("absent on the last page")}},

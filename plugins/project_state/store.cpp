@@ -77,9 +77,11 @@ Result<void> Store::attempt(std::span<const Command> commands, std::vector<Resul
   bool writes = false;
   for (const auto& command : commands) {
     if (auto ok = db_->exec("SAVEPOINT command"); !ok) return ok;
-    auto result = run(command, all.ledger, writes);
+    Kept kept = Kept::nothing;
+    auto result = run(command, all.ledger, kept);
     if (!db_->in_transaction()) return std::unexpected(result.error());  // SQLite has rolled all of it back
-    const char* end = result ? "RELEASE command" : "ROLLBACK TO command; RELEASE command";
+    const char* end = result && kept != Kept::undone ? "RELEASE command" : "ROLLBACK TO command; RELEASE command";
+    writes = writes || kept == Kept::changes;
     if (auto ok = db_->exec(end); !ok) return ok;
     results.push_back(std::move(result));
   }
@@ -92,7 +94,7 @@ Result<void> Store::attempt(std::span<const Command> commands, std::vector<Resul
   return {};
 }
 
-Result<std::string> Store::run(const Command& command, Ledger& ledger, bool& writes) {
+Result<std::string> Store::run(const Command& command, Ledger& ledger, Kept& kept) {
   const Mutation* mutation = command.mutation ? &*command.mutation : nullptr;
   if (mutation != nullptr) {
     auto known = recall(*db_, *mutation);
@@ -102,13 +104,18 @@ Result<std::string> Store::run(const Command& command, Ledger& ledger, bool& wri
   Transaction tx(*db_, options_.limits, options_.turns, ledger, mutation, now());
   auto result = command.apply(tx);
   if (!result) return std::unexpected(result.error());
+  if (tx.undone) {
+    kept = Kept::undone;
+    tx.ledger = ledger;
+    return dump_json(tx.answer(std::move(*result)));
+  }
   std::string text = dump_json(tx.answer(std::move(*result)));
   // A change that altered nothing is remembered all the same: its repeat, later, must not alter something.
-  if (tx.changed().empty() && mutation == nullptr) return text;
+  if (!tx.writes() && mutation == nullptr) return text;
   if (mutation != nullptr) {
     if (auto ok = remember(tx, *mutation, text); !ok) return std::unexpected(ok.error());
   }
-  writes = true;
+  kept = Kept::changes;
   ledger = std::move(tx.ledger);
   return text;
 }

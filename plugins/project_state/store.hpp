@@ -109,6 +109,7 @@ class Store {
   [[nodiscard]] const Limits& limits() const { return options_.limits; }
 
  private:
+  enum class Kept : std::uint8_t { nothing, changes, undone };
   [[nodiscard]] Result<void> connect(const std::string& folder);
   [[nodiscard]] Result<Content> look(const std::string& file, bool has_identity);
   // After a crash: is the file sound, and the log without a hole?
@@ -117,7 +118,7 @@ class Store {
   [[nodiscard]] std::unexpected<Error> damaged(const std::string& file, const std::string& how) const;
   [[nodiscard]] Result<void> settle_lineage(const std::optional<CleanMark>& clean);
   [[nodiscard]] Result<void> attempt(std::span<const Command> commands, std::vector<Result<std::string>>& results);
-  [[nodiscard]] Result<std::string> run(const Command& command, Ledger& ledger, bool& writes);
+  [[nodiscard]] Result<std::string> run(const Command& command, Ledger& ledger, Kept& kept);
   [[nodiscard]] Result<void> check_wal();
   void drop_if_poisoned();
   void disconnect();

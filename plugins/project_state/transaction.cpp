@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/project_state/transaction.hpp"
 
-#include "plugins/project_state/merge.hpp"
+#include "plugins/project_state/settings.hpp"
 
 namespace gantry::state {
 
@@ -192,6 +192,26 @@ Result<void> Transaction::write(Object& object, Change change) {
   Query q(db, "UPDATE objects SET rev = ?, body = ?, changed_seq = ?, changed_ms = ?, crc = ?, due_ms = ? WHERE n = ?",
           object.rev, object.body, ledger.seq, now.wall_ms, crc, change.due_ms, object.n);
   return q.run();
+}
+
+Result<void> Transaction::append_project_changed(std::uint64_t from_seq, json more) {
+  if (changed_.empty()) return {};
+  json objects = json::array();
+  for (const auto& changed : changed_) {
+    json told{{"type", name(changed.type)}, {"rev", changed.rev}};
+    if (changed.type == Type::setting) {
+      told["key"] = setting_key(changed.id);
+      setting_scope(changed.id).show(told);
+    } else {
+      told["id"] = changed.id;
+    }
+    if (!changed.parent.empty()) told["session_id"] = changed.parent;
+    if (changed.deleted) told["deleted"] = true;
+    objects.push_back(std::move(told));
+  }
+  more["from_seq"] = from_seq;
+  more["objects"] = std::move(objects);
+  return append("state.project.changed", std::move(more));
 }
 
 json Transaction::answer(json members) const {

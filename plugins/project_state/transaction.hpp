@@ -94,6 +94,12 @@ class Transaction {
   [[nodiscard]] std::uint64_t next_rev(const Object& object) const {
     return 1 + (object.n == 0 && object.type == Type::setting ? ledger.forgotten_rev : object.rev);
   }
+  /// `state.project.changed` with the objects that were written since the event before `from_seq`; nothing if there
+  /// were none. `more`: further members.
+  [[nodiscard]] Result<void> append_project_changed(std::uint64_t from_seq, json more = json::object());
+  /// Something was written that is no object.
+  void touch() { touched_ = true; }
+  [[nodiscard]] bool writes() const { return touched_ || !changed_.empty(); }
   /// An event that belongs to no object.
   [[nodiscard]] Result<void> append(std::string_view topic, json payload);
 
@@ -114,6 +120,7 @@ class Transaction {
   const TurnTable& turns;
   Ledger ledger;
   const char* durability = "D2";  ///< that the answer names
+  bool undone = false;            ///< set: nothing of it is kept
   const Now now;
 
  private:
@@ -127,6 +134,7 @@ class Transaction {
   [[nodiscard]] Result<void> account(const Object& object, const std::optional<std::string>& body);
 
   const Mutation* mutation_;
+  bool touched_ = false;
   std::vector<Changed> changed_;
 };
 

@@ -107,6 +107,7 @@ using Contents = std::map<std::string, std::pair<json, std::uint64_t>>;
 /// The objects after the events up to `last`.
 inline Contents fold(RawDatabase& db, std::uint64_t last = ~std::uint64_t{0}) {
   Contents out;
+  std::map<std::string, std::uint64_t> deleted;  // their revs, which go on when they are restored
   std::uint64_t seq = 0;
   for (const auto& row : db.rows("SELECT seq, topic, payload FROM events ORDER BY seq")) {
     REQUIRE(std::stoull(row[0]) == ++seq);
@@ -132,10 +133,11 @@ inline Contents fold(RawDatabase& db, std::uint64_t last = ~std::uint64_t{0}) {
     if (what == "deleted") {
       REQUIRE(out.at(id).second + 1 == event["rev"]);
       REQUIRE(out.erase(id) == 1);
+      deleted[id] = event["rev"];
     } else if (what == "created" || what == "changed") {
       json body = event[type];
       const std::uint64_t rev = body["rev"];
-      REQUIRE(rev == (out.contains(id) ? out[id].second + 1 : 1));
+      REQUIRE(rev == (out.contains(id) ? out[id].second : deleted[id]) + 1);
       for (const char* member : {"id", "rev"}) body.erase(member);
       if (type == "layout") body.erase("session_id");
       out[id] = {std::move(body), rev};
