@@ -137,6 +137,8 @@ struct StateConfig {
   std::int64_t max_events = 100'000;
   std::int64_t max_data_mib = 512;
   std::int64_t max_log_mib = 256;
+  std::int64_t backup_interval_minutes = 60;
+  std::int64_t backup_keep = 3;
 };
 struct HttpConfig {};
 

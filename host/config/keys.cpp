@@ -273,6 +273,10 @@ constexpr std::array kStateKeys{
     key<&StateConfig::max_data_mib>("max_data_mib", integer, kLive,
                                     "MiB of sessions, panes, layouts, settings and turns", {1, 65'536}),
     key<&StateConfig::max_log_mib>("max_log_mib", integer, kLive, "MiB of events", {8, 65'536}),
+    key<&StateConfig::backup_interval_minutes>("backup_interval_minutes", integer, kLive,
+                                               "between two copies of the store, if something has changed; 0: none",
+                                               {0, 100'000}),
+    key<&StateConfig::backup_keep>("backup_keep", integer, kLive, "copies that are kept", {1, 1000}),
 };
 
 constexpr std::array kProviderKeys{

@@ -39,13 +39,6 @@ class Descriptor {
                                              "and try again");
 }
 
-[[nodiscard]] Result<void> sync_folder(const std::string& folder) {
-  const Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (dir.get() < 0) return failed("open " + folder, errno);
-  if (::fsync(dir.get()) != 0) return failed("sync " + folder, errno);
-  return {};
-}
-
 /// All of the new text or all of the old, whatever happens.
 [[nodiscard]] Result<void> replace_file(const std::string& folder, const std::string& name, const std::string& text) {
   const std::string file = folder + "/" + name;
@@ -79,7 +72,30 @@ class Descriptor {
   return text;
 }
 
+[[nodiscard]] Result<void> remove_small_file(const std::string& folder, const char* name) {
+  const std::string file = folder + "/" + name;
+  if (::unlink(file.c_str()) != 0) {
+    if (errno == ENOENT) return {};
+    return failed("remove " + file, errno);
+  }
+  return sync_folder(folder);
+}
+
 }  // namespace
+
+Result<void> sync_folder(const std::string& folder) {
+  const Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (dir.get() < 0) return failed("open " + folder, errno);
+  if (::fsync(dir.get()) != 0) return failed("sync " + folder, errno);
+  return {};
+}
+
+Result<void> sync_file(const std::string& file) {
+  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (fd.get() < 0) return failed("open " + file, errno);
+  if (::fsync(fd.get()) != 0) return failed("sync " + file, errno);
+  return {};
+}
 
 Result<FolderLock> FolderLock::take(const std::string& folder) {
   const std::string file = folder + "/state.lock";
@@ -161,14 +177,18 @@ Result<void> write_clean_mark(const std::string& folder, const CleanMark& mark) 
   return replace_file(folder, "state.clean", dump_json({{"epoch", mark.epoch}, {"seq", mark.seq}}) + "\n");
 }
 
-Result<void> remove_clean_mark(const std::string& folder) {
-  const std::string file = folder + "/state.clean";
-  if (::unlink(file.c_str()) != 0) {
-    if (errno == ENOENT) return {};
-    return failed("remove " + file, errno);
-  }
-  return sync_folder(folder);
+Result<void> remove_clean_mark(const std::string& folder) { return remove_small_file(folder, "state.clean"); }
+
+std::optional<std::string> read_recovery_mark(const std::string& folder) {
+  auto text = read_small_file(folder + "/state.recovering");
+  return text ? *text : std::nullopt;
 }
+
+Result<void> write_recovery_mark(const std::string& folder, const std::string& text) {
+  return replace_file(folder, "state.recovering", text);
+}
+
+Result<void> remove_recovery_mark(const std::string& folder) { return remove_small_file(folder, "state.recovering"); }
 
 std::string random_id() {
   unsigned char bytes[16];

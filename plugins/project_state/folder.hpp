@@ -5,6 +5,8 @@
 //   state.lock      held (flock) by the one process that uses the folder; holds its pid
 //   state.identity  JSON {store_id}: written once; says that a database was here, so that an empty or missing one is
 //                   seen as a loss and never taken for a first run
+//   state.recovering
+//                   JSON {reason, backup, lost_after_seq, quarantine}: a recovery has begun and is not complete
 //   state.clean     JSON {epoch, seq}: written at an orderly close, removed at open; absent: the last end was a crash
 //
 // Thread rule: one thread. A FolderLock excludes other processes and other locks of this process.
@@ -50,6 +52,15 @@ struct CleanMark {
 [[nodiscard]] std::optional<CleanMark> read_clean_mark(const std::string& folder);
 [[nodiscard]] Result<void> write_clean_mark(const std::string& folder, const CleanMark& mark);
 [[nodiscard]] Result<void> remove_clean_mark(const std::string& folder);
+
+/// A recovery that has begun: JSON, in state.recovering, until the store that came of it is in use.
+[[nodiscard]] std::optional<std::string> read_recovery_mark(const std::string& folder);
+[[nodiscard]] Result<void> write_recovery_mark(const std::string& folder, const std::string& text);
+[[nodiscard]] Result<void> remove_recovery_mark(const std::string& folder);
+
+/// What was written is durable when these return.
+[[nodiscard]] Result<void> sync_folder(const std::string& folder);
+[[nodiscard]] Result<void> sync_file(const std::string& file);
 
 /// 128 random bits in hexadecimal.
 [[nodiscard]] std::string random_id();

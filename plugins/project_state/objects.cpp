@@ -2,7 +2,6 @@
 #include "plugins/project_state/objects.hpp"
 
 #include <boost/crc.hpp>
-#include <span>
 
 #include "plugins/project_state/settings.hpp"
 
@@ -15,24 +14,6 @@ namespace {
   if (object.type == Type::setting) return "setting \"" + setting_key(object.id) + "\"";
   const std::string id = object.id.substr(0, 64);
   return object.type == Type::layout ? "the layout of session " + id : std::string(name(object.type)) + " " + id;
-}
-
-[[nodiscard]] std::string text_of(sqlite3_value* value) {
-  const auto* text = sqlite3_value_text(value);
-  return text == nullptr ? std::string()
-                         : std::string(reinterpret_cast<const char*>(text),  // NOLINT: SQLite's bytes
-                                       static_cast<std::size_t>(sqlite3_value_bytes(value)));
-}
-
-void checksum_in_sql(sqlite3_context* context, int /*count*/, sqlite3_value** values) {
-  const std::span arguments(values, 5);
-  Object object;
-  object.type = type_of(text_of(arguments[0])).value_or(Type::session);
-  object.id = text_of(arguments[1]);
-  object.parent = text_of(arguments[2]);
-  object.rev = static_cast<std::uint64_t>(sqlite3_value_int64(arguments[3]));
-  if (sqlite3_value_type(arguments[4]) != SQLITE_NULL) object.body = text_of(arguments[4]);
-  sqlite3_result_int64(context, checksum(object));
 }
 
 }  // namespace
@@ -58,11 +39,6 @@ std::uint32_t checksum(const Object& object) {
   return crc.checksum();
 }
 
-void add_checksum(Database& db) {
-  sqlite3_create_function(db.handle(), "object_checksum", 5, SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY,
-                          nullptr, &checksum_in_sql, nullptr, nullptr);
-}
-
 Result<Object> read_object(const Query& q) {
   Object out;
   out.n = q.count(0);
@@ -73,6 +49,7 @@ Result<Object> read_object(const Query& q) {
   out.parent = q.text(4);
   out.rev = q.count(5);
   if (type && checksum(out) == q.count(6)) return out;
+  q.note_damage();
   return fail(ErrorKind::storage_failed,
               "the row of " + called(out) + " in state.db is damaged: its checksum is wrong; restore a backup");
 }

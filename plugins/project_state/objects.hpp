@@ -44,8 +44,6 @@ struct Object {
 /// The checksum of a row.
 [[nodiscard]] std::uint32_t checksum(const Object& object);
 
-/// Gives SQL the function object_checksum(type, id, parent, rev, body).
-void add_checksum(Database& db);
 /// The columns of an object, in the order that read_object() expects.
 #define GANTRY_OBJECT_COLUMNS "n, body, type, id, parent, rev, crc"
 /// The object in the present row of `q`. `storage_failed`: its checksum is wrong.

@@ -18,6 +18,7 @@
 #include <string>
 #include <utility>
 
+#include "plugins/project_state/backup_thread.hpp"
 #include "plugins/project_state/changes.hpp"
 #include "plugins/project_state/history.hpp"
 #include "plugins/project_state/layouts.hpp"
@@ -57,8 +58,16 @@ constexpr std::size_t kMaxFilter = 4096;
   limits.max_events = number("max_events", limits.max_events, 1, 10'000'000);
   limits.max_data_bytes = number("max_data_mib", limits.max_data_bytes >> 20, 1, 65'536) << 20;
   limits.max_log_bytes = number("max_log_mib", limits.max_log_bytes >> 20, 8, 65'536) << 20;
+  (void)number("backup_interval_minutes", 60, 0, 100'000);
+  (void)number("backup_keep", 3, 1, 1000);
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[state] " + ok.error().message);
   return limits;
+}
+
+/// Of the same table.
+[[nodiscard]] BackupThread::Options read_backup_options(const json& settings) {
+  return {std::chrono::minutes(settings.value("backup_interval_minutes", 60)),
+          settings.value("backup_keep", std::size_t{3})};
 }
 
 [[nodiscard]] PageOf read_page_of(Params& p) {
@@ -114,14 +123,17 @@ class ProjectState {
     }
     writer_ = std::make_unique<Writer>(host_, *store_);
     reader_ = std::make_unique<Reader>(host_, *store_, *writer_);
+    backups_ = std::make_unique<BackupThread>(host_, *store_, read_backup_options(config.settings));
     if (auto ok = writer_->start(); !ok) return ok;
-    return reader_->start();
+    if (auto ok = reader_->start(); !ok) return ok;
+    return backups_->start();
   }
 
   void reconfigure(const PluginConfig& config) {
     const auto limits = read_limits(config.settings);
     if (!limits) return host_.log(Level::error, limits.error().message + "; the old limits stay");
     config_ = config;
+    backups_->set_options(read_backup_options(config.settings));
     if (auto ok = writer_->run([limits = *limits](Store& store) { store.set_limits(limits); }); !ok)
       host_.log(Level::error, ok.error().message + "; the old limits stay");
   }
@@ -132,6 +144,7 @@ class ProjectState {
     if (!writer_) return;
     (void)stopping.give("turns go on");  // an instance that comes next leaves them alone
     reader_->join();
+    backups_->join();
     writer_->close([this, held = std::make_shared<Stopping>(std::move(stopping))]() mutable {
       store_->close();
       held.reset();
@@ -290,6 +303,28 @@ class ProjectState {
     });
   }
 
+  void backup_create(Call call) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
+    backups_->request([held = std::make_shared<Call>(std::move(call))](const Result<Backup>& made) {
+      if (made) {
+        held->reply({{"backup", made->shown()}});
+      } else {
+        held->reply_error(made.error());
+      }
+    });
+  }
+
+  void backup_list(Call call) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
+    json items = json::array();
+    for (const auto& backup : list_backups(config_.state_dir)) items.push_back(backup.shown());
+    call.reply({{"items", std::move(items)}});
+  }
+
   /// A barrier: behind all changes that came before it.
   void flush(Call call) {
     if (stopped_) return refuse_stopped(call);
@@ -365,6 +400,7 @@ class ProjectState {
   std::unique_ptr<Store> store_;
   std::unique_ptr<Writer> writer_;
   std::unique_ptr<Reader> reader_;
+  std::unique_ptr<BackupThread> backups_;
 };
 
 namespace {
@@ -439,6 +475,13 @@ void ProjectState::define(Definition<ProjectState>& d) {
            {.summary = "Does several changes in one transaction, or none of them",
             .params = schemas::batch(),
             .result = schemas::batch_result()});
+  d.method("state.backup.create", &P::backup_create,
+           {.summary = "Makes a copy of the store, and checks it",
+            .params = schemas::nothing(),
+            .result = schemas::object({{"backup", schemas::backup()}}, json::array({"backup"})),
+            .keeps_time = true});
+  read("state.backup.list", &P::backup_list, "The copies that are kept, the newest first", schemas::nothing(),
+       schemas::object({{"items", {{"type", "array"}, {"items", schemas::backup()}}}}, json::array({"items"})));
   read("state.flush", &P::flush, "A barrier: what was acknowledged before is on the disk", schemas::nothing(),
        schemas::head_result());
 }

@@ -29,13 +29,13 @@ void Reader::push(Job job) {
   {
     const Lock lock(mutex_);
     if (!ended_) {
-      const auto sent = sender_.try_send(std::move(job));
+      const auto sent = sender_.try_send(std::move(job));  // leaves what it refuses
       if (sent) return;
       error = {ErrorKind::overloaded, std::to_string(kMaxWaiting) + " reads of state wait; call again later",
                R"({"retry_after_ms":100})"};
     }
   }
-  job.done(std::unexpected(std::move(error)));
+  job.done(std::unexpected(std::move(error)));  // NOLINT(bugprone-use-after-move): see above
 }
 
 void Reader::join() {
@@ -87,6 +87,7 @@ Result<std::string> Reader::attempt(const Job& job) {
     return job.body(*db_, *ledger);
   }();
   (void)db_->exec("COMMIT");
+  if (db_->damaged()) (void)writer_.run([](Store& store) { store.suspect(); });
   if (!result) return std::unexpected(result.error());
   return dump_json(*result);
 }

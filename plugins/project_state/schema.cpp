@@ -60,6 +60,8 @@ constexpr const char* kVersion2 = R"(
   ALTER TABLE events ADD COLUMN rev INTEGER;
   ALTER TABLE events ADD COLUMN undo_kind INTEGER NOT NULL DEFAULT 0;
   ALTER TABLE events ADD COLUMN undo TEXT;
+  ALTER TABLE events ADD COLUMN crc INTEGER NOT NULL DEFAULT 0;
+  UPDATE events SET crc = event_checksum(seq, topic, payload, undo);
   CREATE INDEX events_by_object ON events (object, seq) WHERE object IS NOT NULL;
 
   ALTER TABLE store ADD COLUMN history_floor INTEGER NOT NULL DEFAULT 0;
@@ -125,6 +127,8 @@ Result<Content> identify(Database& db, const std::string& file) {
   }
   return Content::ours;
 }
+
+std::int64_t schema_of(Database& db) { return pragma(db, "PRAGMA user_version").value_or(0); }
 
 Result<void> migrate(Database& db, const std::string& store_id, std::int64_t now_ms) {
   const auto version = pragma(db, "PRAGMA user_version");

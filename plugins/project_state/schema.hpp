@@ -25,7 +25,10 @@ enum class Content { empty, ours };
 /// `unavailable`.
 [[nodiscard]] Result<Content> identify(Database& db, const std::string& file);
 
-/// Migrates the database, which knows add_checksum(), to kSchemaVersion. A new store gets `store_id` and a new epoch.
+/// The number of its schema; 0: none.
+[[nodiscard]] std::int64_t schema_of(Database& db);
+
+/// Migrates the database, which knows add_checksums(), to kSchemaVersion. A new store gets `store_id` and a new epoch.
 [[nodiscard]] Result<void> migrate(Database& db, const std::string& store_id, std::int64_t now_ms);
 
 }  // namespace gantry::state

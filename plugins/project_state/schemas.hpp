@@ -255,6 +255,12 @@ namespace gantry::state::schemas {
       scoped({{"key", string("as given")}, {"value", any("null: there is none")}, {"rev", {{"type", "integer"}}}}),
       json::array({"key", "value", "rev"}));
 }
+[[nodiscard]] inline json backup() {
+  return object({{"file", string("its name in backups/ of the state folder")},
+                 {"seq", seq("of its newest event")},
+                 {"bytes", seq("of the file")}},
+                json::array({"file", "seq", "bytes"}));
+}
 [[nodiscard]] inline json changes() {
   return {{"type", "array"},
           {"items", object({{"type", string("of the object")},

@@ -39,6 +39,7 @@ class Database {
   /// True: SQLite found that the file is damaged or no database.
   [[nodiscard]] bool damaged() const { return damaged_; }
   void poison() { poisoned_ = true; }
+  void note_damage() { damaged_ = poisoned_ = true; }
   [[nodiscard]] bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
   /// True: the file has been moved, replaced or deleted since it was opened.
   [[nodiscard]] bool moved() const;
@@ -79,6 +80,8 @@ class Query {
   [[nodiscard]] std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
   [[nodiscard]] std::uint64_t count(int column) const { return static_cast<std::uint64_t>(integer(column)); }
   [[nodiscard]] std::string text(int column) const;
+  /// What it has read is not what was written.
+  void note_damage() const { db_.note_damage(); }
   [[nodiscard]] bool is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 
  private:

@@ -10,11 +10,16 @@
 #include <filesystem>
 #include <utility>
 
+#include "plugins/project_state/backups.hpp"
+#include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/turns.hpp"
 
 namespace gantry::state {
 
 namespace {
+
+constexpr std::size_t kKeptBeforeMigration = 100;
+constexpr std::uint64_t kCheckedEvents = 10'000;  // of the newest, whose checksums a start after a crash compares
 
 struct Rollback {
   Database& db;
@@ -173,6 +178,11 @@ Result<void> Store::ensure_open() {
   if (!lock) return std::unexpected(lock.error());
   lock_.emplace(std::move(*lock));
   auto connected = connect(*folder);
+  if (!connected && damage_) {
+    if (db_ != nullptr) db_->poison();
+    db_.reset();
+    connected = recover(*folder, *std::exchange(damage_, std::nullopt));
+  }
   if (!connected) {
     if (db_ != nullptr) db_->poison();  // nothing of a half-checked file is to be checkpointed
     disconnect();
@@ -183,15 +193,93 @@ Result<void> Store::ensure_open() {
   return {};
 }
 
+void Store::suspect() {
+  if (db_ == nullptr) return;
+  db_->note_damage();
+  drop_if_poisoned();
+}
+
+std::unexpected<Error> Store::damaged(const std::string& what) {
+  damage_ = what;
+  return fail(ErrorKind::storage_failed, "state.db is damaged: " + what);
+}
+
+/// The ladder: the damaged database is moved away, the newest backup that is sound takes its place, or else nothing
+/// does; either way the log has a new epoch, and says so. The mark keeps a crash on the way from being a clean start.
+Result<void> Store::recover(const std::string& folder, const std::string& reason) {
+  const auto wall_ms = options_.wall_ms();
+  const auto moved = quarantine(folder, wall_ms);
+  if (!moved) return std::unexpected(moved.error());
+  json report{{"reason", reason}, {"backup", nullptr}, {"lost_after_seq", 0}, {"quarantine", *moved}};
+  std::optional<Backup> newest;
+  for (const auto& backup : list_backups(folder)) {
+    if (const auto sound = check_backup(folder, backup); !sound) {
+      options_.log(Level::error, "a backup cannot be used: " + sound.error().message);
+      continue;
+    }
+    newest = backup;
+    report["backup"] = backup.file;
+    report["lost_after_seq"] = backup.seq;
+    break;
+  }
+  if (auto ok = write_recovery_mark(folder, dump_json(report)); !ok) return ok;
+  if (newest) {
+    if (auto ok = put_back(folder, *newest); !ok) return ok;
+  }
+  auto connected = connect(folder);
+  if (!connected && damage_) {
+    // What was just checked and copied is damaged again: the disk is not to be trusted.
+    return fail(ErrorKind::unavailable, folder + "/state.db is damaged, and so is what was put in its place (" +
+                                            *std::exchange(damage_, std::nullopt) + "); look at the disk");
+  }
+  return connected;
+}
+
 Result<void> Store::connect(const std::string& folder) {
   const std::string file = folder + "/state.db";
+  const auto recovery = read_recovery_mark(folder);
   const auto identity = read_identity(folder);
   if (!identity) return std::unexpected(identity.error());
-  const auto content = look(file, identity->has_value());
+  // A recovery that found no backup begins with nothing.
+  const bool starts_empty =
+      recovery && parse_json(*recovery).value_or(json::object()).value("backup", json()).is_null();
+  const auto content = look(file, identity->has_value() && !starts_empty);
   if (!content) return std::unexpected(content.error());
   const auto clean = read_clean_mark(folder);
+  if (auto ok = configure(file, *content); !ok) return ok;
+  const bool check = (!clean || recovery) && *content == Content::ours;
+  if (check) {
+    const auto damage = find_damaged_pages(*db_);
+    if (!damage) return std::unexpected(damage.error());
+    if (*damage) return damaged(**damage);
+  }
+  if (*content == Content::ours && schema_of(*db_) < kSchemaVersion) {
+    const auto backup = make_backup(folder, options_.wall_ms(), kKeptBeforeMigration);
+    if (!backup) return std::unexpected(backup.error());
+    options_.log(Level::info, "state.db is migrated to schema " + std::to_string(kSchemaVersion) +
+                                  "; before that it was " + "copied to backups/" + backup->file);
+  }
+  if (auto ok = migrate(*db_, random_id(), options_.wall_ms()); !ok) {
+    if (db_->damaged()) damage_ = ok.error().message;
+    return ok;
+  }
+  if (check) {
+    const auto damage = find_damaged_rows(*db_, kCheckedEvents);
+    if (!damage) return std::unexpected(damage.error());
+    if (*damage) return damaged(**damage);
+  }
+  if (auto ok = set_mutation_clock(); !ok) return ok;
+  if (auto ok = settle_identity(folder, *identity, recovery.has_value() && *content == Content::empty); !ok) return ok;
+  if (auto ok = settle_lineage(*content == Content::ours ? clean : std::nullopt, recovery); !ok) return ok;
+  if (auto ok = settle_turns(); !ok) return ok;
+  if (recovery) {
+    if (auto ok = remove_recovery_mark(folder); !ok) return ok;
+  }
+  return clean ? remove_clean_mark(folder) : Result<void>();
+}
 
-  if (*content == Content::empty) {
+Result<void> Store::configure(const std::string& file, Content content) {
+  if (content == Content::empty) {
     // Freed pages can be given back later; this must be chosen before the first table.
     if (auto ok = db_->exec("PRAGMA auto_vacuum = INCREMENTAL"); !ok) return ok;
   }
@@ -201,29 +289,21 @@ Result<void> Store::connect(const std::string& folder) {
                           "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000;"
                           "PRAGMA journal_size_limit = 16777216");
       !ok) {
+    if (db_->damaged()) damage_ = ok.error().message;
     return ok;
   }
-  add_checksum(*db_);
-  {
-    Query mode(*db_, "PRAGMA journal_mode");
-    const auto row = mode.next();
-    if (!row) return std::unexpected(row.error());
-    if (!*row || mode.text(0) != "wal") {
-      return fail(ErrorKind::unavailable, file +
-                                              " lies on a file system without shared memory; SQLite's write-ahead "
-                                              "log needs a local one: set $GANTRY_STATE_DIR");
-    }
-  }
-  const bool crashed = !clean && *content == Content::ours;
-  if (crashed) {
-    if (auto ok = check_pages(file); !ok) return ok;
-  }
-  if (auto ok = migrate(*db_, random_id(), options_.wall_ms()); !ok) return ok;
-  if (crashed) {
-    if (auto ok = check_log(file); !ok) return ok;
-  }
-  if (auto ok = set_mutation_clock(); !ok) return ok;
+  add_checksums(*db_);
+  Query mode(*db_, "PRAGMA journal_mode");
+  const auto row = mode.next();
+  if (!row) return std::unexpected(row.error());
+  if (*row && mode.text(0) == "wal") return {};
+  return fail(ErrorKind::unavailable, file +
+                                          " lies on a file system without shared memory; SQLite's write-ahead "
+                                          "log needs a local one: set $GANTRY_STATE_DIR");
+}
 
+/// `anew`: what was here is lost, and a new store takes its place.
+Result<void> Store::settle_identity(const std::string& folder, const std::optional<std::string>& identity, bool anew) {
   std::string store_id;
   {
     Query q(*db_, "SELECT store_id FROM store WHERE id = 1");
@@ -231,18 +311,12 @@ Result<void> Store::connect(const std::string& folder) {
     if (!row) return std::unexpected(row.error());
     if (*row) store_id = q.text(0);
   }
-  if (*identity && **identity != store_id) {
-    return fail(ErrorKind::unavailable,
-                file + " is another store than " + folder +
-                    "/state.identity names; if you put it there on purpose, remove state.identity "
-                    "and start again");
-  }
-  if (!*identity) {
-    if (auto ok = write_identity(folder, store_id); !ok) return ok;
-  }
-  if (auto ok = settle_lineage(*content == Content::ours ? clean : std::nullopt); !ok) return ok;
-  if (auto ok = settle_turns(); !ok) return ok;
-  return clean ? remove_clean_mark(folder) : Result<void>();
+  if (!identity || anew) return write_identity(folder, store_id);
+  if (*identity == store_id) return {};
+  return fail(ErrorKind::unavailable,
+              folder + "/state.db is another store than " + folder +
+                  "/state.identity names; if you put it there on purpose, remove state.identity "
+                  "and start again");
 }
 
 Result<Content> Store::look(const std::string& file, bool has_identity) {
@@ -255,12 +329,9 @@ Result<Content> Store::look(const std::string& file, bool has_identity) {
   if (exists && !S_ISREG(info.st_mode)) {
     return fail(ErrorKind::unavailable, file + " is no regular file; move it away and start again");
   }
-  const std::string start_empty =
-      "; put a copy of it back, or, to start with an empty store, remove state.identity beside it";
-  if (has_identity && (!exists || info.st_size == 0)) {
-    return fail(ErrorKind::unavailable,
-                file + (exists ? " is empty" : " is missing") + ", yet a store has been here" + start_empty);
-  }
+  if (has_identity && (!exists || info.st_size == 0))
+    return damaged(exists ? "the file is empty, yet a store has been here"
+                          : "the file is missing, yet a store has been here");
   if (!exists) {
     // SQLite would create it by the umask; its -wal and -shm files take after it.
     const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -278,12 +349,10 @@ Result<Content> Store::look(const std::string& file, bool has_identity) {
   sqlite3_db_config(db_->handle(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   auto content = identify(*db_, file);
   if (!content) {
-    if (!db_->damaged()) return content;
-    return fail(ErrorKind::unavailable, content.error().message);
+    if (db_->damaged()) damage_ = content.error().message;
+    return content;
   }
-  if (*content == Content::empty && has_identity) {
-    return fail(ErrorKind::unavailable, file + " holds nothing, yet a store has been here" + start_empty);
-  }
+  if (*content == Content::empty && has_identity) return damaged("it holds nothing, yet a store has been here");
   return content;
 }
 
@@ -297,45 +366,38 @@ Result<void> Store::set_mutation_clock() {
   return {};
 }
 
-std::unexpected<Error> Store::damaged(const std::string& file, const std::string& how) const {
-  return fail(ErrorKind::unavailable, file + " is damaged: " + how + "; move the folder away and restore a copy");
-}
-
-Result<void> Store::check_pages(const std::string& file) {
-  Query q(*db_, "PRAGMA quick_check(3)");
-  const auto row = q.next();
-  if (!row) return db_->damaged() ? damaged(file, row.error().message) : Result<void>(std::unexpected(row.error()));
-  if (*row && q.text(0) == "ok") return {};
-  return damaged(file, *row ? q.text(0) : "no answer to quick_check");
-}
-
-Result<void> Store::check_log(const std::string& file) {
-  const auto ledger = read_ledger(*db_);
-  if (!ledger) return db_->damaged() ? damaged(file, ledger.error().message) : std::unexpected(ledger.error());
-  Query q(*db_, "SELECT count(*), coalesce(max(seq), ?1), coalesce(min(seq), ?1 + 1) FROM events", ledger->seq);
-  const auto row = q.next();
-  if (!row) return std::unexpected(row.error());
-  if (*row && q.count(0) == ledger->seq - ledger->floor && q.count(1) == ledger->seq && q.count(2) == ledger->floor + 1)
-    return {};
-  return damaged(file, "its log of events has a hole");
-}
-
 /// A store that is behind what was acknowledged (an old copy was put back, a disk lied) is another log from here on:
-/// its epoch changes, so that nobody resumes from a sequence number that means something else now.
-Result<void> Store::settle_lineage(const std::optional<CleanMark>& clean) {
+/// its epoch changes, so that nobody resumes from a sequence number that means something else now. What went wrong is
+/// the first that the new log says.
+Result<void> Store::settle_lineage(const std::optional<CleanMark>& clean, const std::optional<std::string>& recovery) {
   auto now = read_ledger(*db_);
   if (!now) return std::unexpected(now.error());
-  const auto behind = [&](const CleanMark& known) {
-    return !known.epoch.empty() && (known.epoch != now->epoch || known.seq > now->seq);
+  const auto behind = [&](const std::optional<CleanMark>& known) {
+    return known && !known->epoch.empty() && (known->epoch != now->epoch || known->seq > now->seq);
   };
-  if ((clean && behind(*clean)) || behind(head_)) {
-    options_.log(Level::error, "state.db ends at " + now->epoch + ":" + std::to_string(now->seq) +
-                                   ", before what this folder has acknowledged; its log continues under a new epoch");
-    now->epoch = random_id();
-    Query q(*db_, "UPDATE store SET epoch = ? WHERE id = 1", now->epoch);
-    if (auto ok = q.run(); !ok) return ok;
+  json report;
+  if (recovery) {
+    report = parse_json(*recovery).value_or(json{{"reason", "unknown"}});
+  } else if (behind(clean) || behind(head_)) {
+    report = {{"reason", "state.db is an older copy than what this folder has acknowledged"},
+              {"backup", nullptr},
+              {"lost_after_seq", now->seq}};
   }
   head_ = opened_at_ = CleanMark{now->epoch, now->seq};
+  if (report.is_null()) return {};
+  const std::string epoch = random_id();
+  const Command begin{std::nullopt, [&](Transaction& tx) -> Result<json> {
+                        tx.ledger.epoch = epoch;
+                        Query q(tx.db, "UPDATE store SET epoch = ? WHERE id = 1", epoch);
+                        if (auto ok = q.run(); !ok) return std::unexpected(ok.error());
+                        if (auto ok = tx.append("state.recovered", report); !ok) return std::unexpected(ok.error());
+                        tx.touch();
+                        return json::object();
+                      }};
+  if (auto ok = attempt_one(begin); !ok) return ok;
+  opened_at_ = CleanMark{epoch, now->seq};
+  options_.log(Level::error,
+               "project state was recovered, and its log continues under a new epoch: " + dump_json(report));
   return {};
 }
 
@@ -365,11 +427,16 @@ Result<void> Store::settle_turns() {
                             if (auto ok = interrupt_turns(tx); !ok) return std::unexpected(ok.error());
                             return json::object();
                           }};
-  std::vector<Result<std::string>> results;
-  auto done = attempt(std::span(&interrupt, 1), results);
-  if (done && !results.front()) done = std::unexpected(results.front().error());
+  auto done = attempt_one(interrupt);
   if (!done) options_.interrupts_turns = true;
   return done;
+}
+
+/// While the store is being opened.
+Result<void> Store::attempt_one(const Command& command) {
+  std::vector<Result<std::string>> results;
+  if (auto ok = attempt(std::span(&command, 1), results); !ok) return ok;
+  return results.front() ? Result<void>() : std::unexpected(results.front().error());
 }
 
 void Store::close() {

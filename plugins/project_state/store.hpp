@@ -98,6 +98,9 @@ class Store {
   };
   [[nodiscard]] std::shared_ptr<const Published> published() const { return published_.load(); }
 
+  /// Another connection has found damage: the next call checks everything, and recovers.
+  void suspect();
+
   /// In how many milliseconds something is due, as of the last commit or open; empty: nothing is.
   [[nodiscard]] std::optional<std::int64_t> due_in_ms() const {
     return next_due_ ? std::optional(*next_due_ - options_.wall_ms()) : std::nullopt;
@@ -112,11 +115,14 @@ class Store {
   enum class Kept : std::uint8_t { nothing, changes, undone };
   [[nodiscard]] Result<void> connect(const std::string& folder);
   [[nodiscard]] Result<Content> look(const std::string& file, bool has_identity);
-  // After a crash: is the file sound, and the log without a hole?
-  [[nodiscard]] Result<void> check_pages(const std::string& file);
-  [[nodiscard]] Result<void> check_log(const std::string& file);
-  [[nodiscard]] std::unexpected<Error> damaged(const std::string& file, const std::string& how) const;
-  [[nodiscard]] Result<void> settle_lineage(const std::optional<CleanMark>& clean);
+  [[nodiscard]] Result<void> configure(const std::string& file, Content content);
+  [[nodiscard]] Result<void> recover(const std::string& folder, const std::string& reason);
+  [[nodiscard]] std::unexpected<Error> damaged(const std::string& what);
+  [[nodiscard]] Result<void> settle_identity(const std::string& folder, const std::optional<std::string>& identity,
+                                             bool anew);
+  [[nodiscard]] Result<void> settle_lineage(const std::optional<CleanMark>& clean,
+                                            const std::optional<std::string>& recovery);
+  [[nodiscard]] Result<void> attempt_one(const Command& command);
   [[nodiscard]] Result<void> attempt(std::span<const Command> commands, std::vector<Result<std::string>>& results);
   [[nodiscard]] Result<std::string> run(const Command& command, Ledger& ledger, Kept& kept);
   [[nodiscard]] Result<void> check_wal();
@@ -135,6 +141,7 @@ class Store {
   Snapshot<Published> published_{Published{}};
   std::uint64_t generation_ = 0;
   std::optional<std::int64_t> next_due_;
+  std::optional<std::string> damage_;  ///< found while the database is being opened
   std::unique_ptr<Database> db_;
   bool wal_is_noted_ = false;
   std::int64_t mutation_offset_ms_ = 0;  // between the steady clock and that of the mutations

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/project_state/transaction.hpp"
 
+#include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/settings.hpp"
 
 namespace gantry::state {
@@ -133,12 +134,13 @@ Result<void> Transaction::append(std::string_view topic, json payload, const Und
   const auto kind = undo == nullptr || !undo->text ? UndoKind::absent
                     : undo->is_patch               ? UndoKind::patch
                                                    : UndoKind::whole;
+  const std::uint64_t crc = event_checksum(ledger.seq, topic, text, undo != nullptr ? undo->text : std::nullopt);
   Query q(db,
-          "INSERT INTO events (seq, at_ms, topic, payload, bytes, object, rev, undo_kind, undo) "
-          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+          "INSERT INTO events (seq, at_ms, topic, payload, bytes, object, rev, undo_kind, undo, crc) "
+          "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
           ledger.seq, now.wall_ms, topic, text, bytes, undo != nullptr ? std::optional(undo->object) : std::nullopt,
           undo != nullptr ? std::optional(undo->rev) : std::nullopt, static_cast<std::int64_t>(kind),
-          undo != nullptr ? undo->text : std::nullopt);
+          undo != nullptr ? undo->text : std::nullopt, crc);
   return q.run();
 }
 

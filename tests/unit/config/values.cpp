@@ -171,7 +171,9 @@ TEST_CASE("config: tables for plugins are there by default") {
                                                    {"max_settings", 100000},
                                                    {"max_events", 100000},
                                                    {"max_data_mib", 512},
-                                                   {"max_log_mib", 256}});
+                                                   {"max_log_mib", 256},
+                                                   {"backup_interval_minutes", 60},
+                                                   {"backup_keep", 3}});
 }
 
 TEST_CASE("config: workspaces are folders by their absolute path") {

@@ -56,4 +56,11 @@ TEST_CASE("state: a store of schema 1 is migrated, with all that it holds, and i
   RawDatabase db(dir.path());
   REQUIRE(db.one("PRAGMA user_version") == "2");
   REQUIRE(fold(db, 10) == before);
+  // What was there before lies in the backups.
+  const auto backups = std::filesystem::directory_iterator(dir.path() + "/backups");
+  TempDir copy;
+  std::filesystem::copy_file(std::filesystem::begin(backups)->path(), copy / "state.db");
+  RawDatabase old(copy.path());
+  REQUIRE(old.one("PRAGMA user_version") == "1");
+  REQUIRE(fold(old) == before);
 }

@@ -31,12 +31,6 @@ void refuses(const std::string& folder, const std::string& why) {
   REQUIRE(bytes() == before);
 }
 
-void overwrite(const std::string& file, std::streamoff at, const std::string& bytes) {
-  std::fstream out(file, std::ios::binary | std::ios::in | std::ios::out);
-  out.seekp(at);
-  out.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-}
-
 }  // namespace
 
 TEST_CASE("state: a database from a newer version is refused") {
@@ -59,56 +53,6 @@ TEST_CASE("state: a database of another program is refused") {
     sqlite3_close(db);
   }
   refuses(dir.path(), "another program");
-}
-
-TEST_CASE("state: a damaged database is refused") {
-  TempDir dir;
-  fill(dir.path());
-  SECTION("no header") {
-    overwrite(dir / "state.db", 0, std::string(100, 'x'));
-    refuses(dir.path(), "damaged");
-  }
-  SECTION("a page, after a crash") {
-    std::filesystem::remove(dir / "state.clean");
-    const auto size = std::filesystem::file_size(dir / "state.db");
-    for (std::streamoff page = 2 * 4096; page < static_cast<std::streamoff>(size); page += 4096) {
-      overwrite(dir / "state.db", page, std::string(200, '\xff'));
-    }
-    refuses(dir.path(), "damaged");
-  }
-  SECTION("a hole in the log, after a crash") {
-    std::filesystem::remove(dir / "state.clean");
-    RawDatabase(dir.path()).run("DELETE FROM events WHERE seq = 1");
-    refuses(dir.path(), "hole");
-  }
-}
-
-TEST_CASE("state: an empty or missing database where a store has been is a loss, not a first run") {
-  TempDir dir;
-  fill(dir.path());
-  SECTION("empty") {
-    std::filesystem::resize_file(dir / "state.db", 0);
-    refuses(dir.path(), "is empty, yet a store has been here");
-  }
-  SECTION("missing") {
-    std::filesystem::remove(dir / "state.db");
-    refuses(dir.path(), "is missing, yet a store has been here");
-    REQUIRE(!std::filesystem::exists(dir / "state.db"));
-  }
-  SECTION("a database without a table") {
-    std::filesystem::remove(dir / "state.db");
-    sqlite3* db = nullptr;
-    REQUIRE(sqlite3_open((dir / "state.db").c_str(), &db) == SQLITE_OK);
-    REQUIRE(sqlite3_exec(db, "PRAGMA journal_mode = WAL; VACUUM", nullptr, nullptr, nullptr) == SQLITE_OK);
-    sqlite3_close(db);
-    refuses(dir.path(), "yet a store has been here");
-  }
-  // What the message advises.
-  std::filesystem::remove(dir / "state.db");
-  std::filesystem::remove(dir / "state.identity");
-  TestHost host(kPlugin, config(dir.path()));
-  REQUIRE(host.started() == 0);
-  REQUIRE(good(host.call("state.flush"))["seq"] == 0);
 }
 
 TEST_CASE("state: a first run that was cut short at its start is a first run again") {
@@ -159,7 +103,8 @@ TEST_CASE("state: an old copy of the database continues under a new epoch") {
     REQUIRE(host.log().find("new epoch") != std::string::npos);
     const json got = good(host.call("state.settings.get", {{"key", "k"}}));
     REQUIRE(got["value"] == 1);
-    REQUIRE(got["seq"] == 2);
+    REQUIRE(got["seq"] == 3);  // with the event that says so
+    REQUIRE(host.event("state.recovered").payload["lost_after_seq"] == 2);
     next = got["epoch"];
     REQUIRE(epoch != next);
     host.stop();
@@ -175,10 +120,11 @@ TEST_CASE("state: a folder that is deleted while in use is noticed before anythi
   std::filesystem::remove_all(dir / "state");
   const json after = good(host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
   REQUIRE(after["epoch"] != before["epoch"]);
-  REQUIRE(after["seq"] == 1);
+  REQUIRE(after["seq"] == 2);  // behind the event that says what was lost
+  REQUIRE(host.event("state.recovered").epoch == after["epoch"].get<std::string>());
   REQUIRE(host.log().find("deleted while it was in use") != std::string::npos);
   host.stop();
-  REQUIRE(check_store(dir / "state") == 1);
+  REQUIRE(check_store(dir / "state") == 2);
 }
 
 TEST_CASE("state: the folder and the files are the user's alone") {

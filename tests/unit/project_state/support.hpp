@@ -117,7 +117,7 @@ inline Contents fold(RawDatabase& db, std::uint64_t last = ~std::uint64_t{0}) {
     const std::string type = topic.substr(0, topic.find('.'));
     const std::string what = topic.substr(topic.find('.') + 1);
     CAPTURE(seq, row[1], row[2]);
-    if (type == "project" || what == "approval_voided") continue;
+    if (type == "project" || type == "recovered" || what == "approval_voided") continue;
     if (type == "setting") {
       const bool of_user = event["scope"] == "user";
       const std::string scope = of_user ? "user" : "workspace:" + event["workspace"].get<std::string>();

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "plugins/project_state/backups.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstring>
+#include <filesystem>
+#include <limits>
+
+#include "plugins/project_state/checks.hpp"
+#include "plugins/project_state/folder.hpp"
+#include "plugins/project_state/schema.hpp"
+#include "plugins/project_state/sqlite.hpp"
+#include "plugins/project_state/transaction.hpp"
+
+namespace gantry::state {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+[[nodiscard]] std::unexpected<Error> failed(const std::string& what, const std::string& why) {
+  return fail(ErrorKind::storage_failed, "cannot " + what + ": " + why);
+}
+
+[[nodiscard]] std::string time_text(std::int64_t wall_ms) {
+  const std::time_t seconds = wall_ms / 1000;
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  std::array<char, 32> out{};
+  (void)std::strftime(out.data(), out.size(), "%Y%m%dT%H%M%SZ", &parts);
+  return out.data();
+}
+
+[[nodiscard]] std::string folder_of_backups(const std::string& folder) { return folder + "/backups"; }
+
+[[nodiscard]] Result<void> make_private(const std::string& folder) {
+  if (::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return {};
+  return failed("create " + folder, std::strerror(errno));
+}
+
+[[nodiscard]] Result<std::uint64_t> read_seq(Database& db) {
+  Query q(db, "SELECT seq FROM store WHERE id = 1");
+  const auto row = q.next();
+  if (!row) return std::unexpected(row.error());
+  return *row ? q.count(0) : 0;
+}
+
+[[nodiscard]] Result<std::uint64_t> check_file(const std::string& file) {
+  auto db = Database::open(file, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
+  if (!db) return std::unexpected(db.error());
+  const auto content = identify(**db, file);
+  if (!content) return std::unexpected(content.error());
+  auto damage = *content == Content::ours ? find_damaged_pages(**db) : Result<Damage>("it holds nothing");
+  if (damage && !*damage && schema_of(**db) == kSchemaVersion) {
+    add_checksums(**db);
+    damage = find_damaged_rows(**db, std::numeric_limits<std::uint64_t>::max());
+  }
+  if (!damage) return std::unexpected(damage.error());
+  if (*damage) return fail(ErrorKind::unavailable, file + " is damaged: " + **damage);
+  return read_seq(**db);
+}
+
+/// Of state-TIME-SEQ.db.
+[[nodiscard]] std::optional<std::uint64_t> seq_in(const std::string& name) {
+  const auto dash = name.rfind('-');
+  if (!name.starts_with("state-") || !name.ends_with(".db") || dash == std::string::npos) return std::nullopt;
+  std::uint64_t seq = 0;
+  const char* const end = name.data() + name.size() - 3;
+  const auto parsed = std::from_chars(name.data() + dash + 1, end, seq);
+  return parsed.ec == std::errc() && parsed.ptr == end ? std::optional(seq) : std::nullopt;
+}
+
+void drop_oldest(const std::string& folder, std::size_t keep) {
+  const auto all = list_backups(folder);
+  for (std::size_t i = keep; i < all.size(); ++i) ::unlink((folder_of_backups(folder) + "/" + all[i].file).c_str());
+}
+
+}  // namespace
+
+Result<Backup> make_backup(const std::string& folder, std::int64_t wall_ms, std::size_t keep) {
+  const std::string to = folder_of_backups(folder);
+  if (auto ok = make_private(to); !ok) return std::unexpected(ok.error());
+  const std::string fresh = to + "/new.db";
+  ::unlink(fresh.c_str());
+  {
+    const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);  // SQLite goes by the umask
+    if (fd < 0) return failed("create " + fresh, std::strerror(errno));
+    ::close(fd);
+    auto db = Database::open(folder + "/state.db", SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
+    if (!db) return std::unexpected(db.error());
+    sqlite3_busy_timeout((*db)->handle(), 2000);
+    Query copy(**db, "VACUUM INTO ?", fresh);
+    if (auto ok = copy.run(); !ok) {
+      ::unlink(fresh.c_str());
+      return std::unexpected(ok.error());
+    }
+  }
+  const auto seq = check_file(fresh);
+  if (!seq) return std::unexpected(seq.error());
+  if (auto ok = sync_file(fresh); !ok) return std::unexpected(ok.error());
+  Backup out{"state-" + time_text(wall_ms) + "-" + std::to_string(*seq) + ".db", *seq, 0};
+  std::error_code none;
+  out.bytes = fs::file_size(fresh, none);
+  if (::rename(fresh.c_str(), (to + "/" + out.file).c_str()) != 0)
+    return failed("rename " + fresh, std::strerror(errno));
+  if (auto ok = sync_folder(to); !ok) return std::unexpected(ok.error());
+  drop_oldest(folder, keep);
+  return out;
+}
+
+Result<std::uint64_t> newest_seq(const std::string& folder) {
+  auto db = Database::open(folder + "/state.db", SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
+  if (!db) return std::unexpected(db.error());
+  sqlite3_busy_timeout((*db)->handle(), 2000);
+  return read_seq(**db);
+}
+
+std::vector<Backup> list_backups(const std::string& folder) {
+  std::vector<Backup> out;
+  std::error_code none;
+  for (const auto& entry : fs::directory_iterator(folder_of_backups(folder), none)) {
+    const std::string name = entry.path().filename().string();
+    std::error_code gone;
+    if (const auto seq = seq_in(name); seq && entry.is_regular_file(gone))
+      out.push_back({name, *seq, entry.file_size(gone)});
+  }
+  std::ranges::sort(out, [](const Backup& a, const Backup& b) { return a.file > b.file; });
+  return out;
+}
+
+Result<void> check_backup(const std::string& folder, const Backup& backup) {
+  const auto seq = check_file(folder_of_backups(folder) + "/" + backup.file);
+  if (!seq) return std::unexpected(seq.error());
+  return {};
+}
+
+Result<std::string> quarantine(const std::string& folder, std::int64_t wall_ms) {
+  if (auto ok = make_private(folder + "/quarantine"); !ok) return std::unexpected(ok.error());
+  const std::string base = "quarantine/" + time_text(wall_ms);
+  std::string to = base;
+  for (int i = 2; ::mkdir((folder + "/" + to).c_str(), 0700) != 0; ++i) {
+    if (errno != EEXIST) return failed("create " + to, std::strerror(errno));
+    to = base + "-" + std::to_string(i);
+  }
+  // The log first: without it the database is an older one, and no other.
+  for (const char* name : {"state.db-wal", "state.db-shm", "state.db"}) {
+    const std::string from = folder + "/" + name;
+    if (::rename(from.c_str(), (folder + "/" + to + "/" + name).c_str()) != 0 && errno != ENOENT)
+      return failed("move " + from, std::strerror(errno));
+  }
+  if (auto ok = sync_folder(folder + "/" + to); !ok) return std::unexpected(ok.error());
+  if (auto ok = sync_folder(folder); !ok) return std::unexpected(ok.error());
+  return to;
+}
+
+Result<void> put_back(const std::string& folder, const Backup& backup) {
+  const std::string from = folder_of_backups(folder) + "/" + backup.file;
+  const std::string fresh = folder + "/state.db.new";
+  std::error_code code;
+  fs::copy_file(from, fresh, fs::copy_options::overwrite_existing, code);
+  if (code) return failed("copy " + from, code.message());
+  ::chmod(fresh.c_str(), 0600);
+  if (auto ok = sync_file(fresh); !ok) return ok;
+  if (::rename(fresh.c_str(), (folder + "/state.db").c_str()) != 0)
+    return failed("rename " + fresh, std::strerror(errno));
+  return sync_folder(folder);
+}
+
+}  // namespace gantry::state
