@@ -32,7 +32,7 @@ Outcome check_overload(Subject& s) {
     host.be_generous();
     const std::size_t waiting = host.open().size();
     drive.end_calls();
-    const auto outcome =
+    auto outcome =
         drive.judge(counted(kCalls, s.manifest.methods.size()) + " at once, " + std::to_string(kCalls - waiting) +
                         " answered within 3 s, the rest when they were cancelled",
                     {}, {Fault::answered_twice, Fault::answered_late});

@@ -96,7 +96,7 @@ Outcome check_unknown_topic(Subject& s) {
     const auto again = drive.call(service + ".a_method_that_is_not_there", "{}");
     (void)drive.finish(again);
     drive.end_calls();
-    const Outcome outcome = drive.judge("", {}, {Fault::unknown_call, Fault::answered_twice});
+    Outcome outcome = drive.judge("", {}, {Fault::unknown_call, Fault::answered_twice});
     if (outcome.status != Status::passed) return outcome;
     const auto seen = host.seen(id);
     const std::string expected = "a method that the plugin has not is answered with method_not_found";

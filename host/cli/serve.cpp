@@ -21,7 +21,7 @@
 #include "host/services/plugin_settings.hpp"
 
 /// A sanitizer's, where there is one: what it would look for when a process ends as others do.
-extern "C" void __lsan_do_leak_check() __attribute__((weak));
+extern "C" void __lsan_do_leak_check() __attribute__((weak));  // NOLINT(bugprone-reserved-identifier): its name
 
 namespace gantry::host {
 

@@ -165,7 +165,7 @@ class SchemaCheck {
   }
 
   /// At the place of `at`, or of what it stands in.
-  void add(const std::string& key, std::string at, std::string message) {
+  void add(const std::string& key, std::string at, const std::string& message) {
     auto place = config_.places.find(at);
     while (place == config_.places.end() && at.find('.') != std::string::npos) {
       at.erase(at.rfind('.'));

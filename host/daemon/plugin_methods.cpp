@@ -28,8 +28,8 @@ json Daemon::plugins_json() const {
 
 void Daemon::add_plugin_builtins() {
   for (auto& process : Launcher::methods()) {
-    router_->add_slow(std::move(process), [this](const CallRequest& request, std::shared_ptr<CallSink> sink) {
-      launcher_->call(request, std::move(sink));
+    router_->add_slow(std::move(process), [this](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+      launcher_->call(request, sink);
     });
   }
   for (auto& task : PluginTasks::methods())

@@ -14,7 +14,7 @@ using detail::make_msg;
 using detail::to_bytes;
 using detail::to_view;
 
-void OwnCall::begun(CallPtr call) {
+void OwnCall::begun(const CallPtr& call) {
   bool unwanted = false;
   {
     Lock lock(mutex_);

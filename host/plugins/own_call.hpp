@@ -36,7 +36,7 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
   /// Sets the object that steers the call; called once.
-  void begun(CallPtr call);
+  void begun(const CallPtr& call);
 
   // Messages from the plugin; the results are enum gantry_sent.
   [[nodiscard]] std::int32_t take_item(std::string payload);

@@ -102,7 +102,7 @@ class AttachSession final : public Session {
   void first(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void find_root(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void start_in(std::string root);
-  void cannot_start(Error error);
+  void cannot_start(const Error& error);
   void folders_changed(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void wait_in_line(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);

@@ -90,7 +90,7 @@ void AttachSession::start_in(std::string root) {
   }
 }
 
-void AttachSession::cannot_start(Error error) {
+void AttachSession::cannot_start(const Error& error) {
   Section section(*this);
   gave_up(error, section.fx);
 }

@@ -187,7 +187,7 @@ std::string with_null(std::string_view object, std::string_view name) {
     const auto value = s.value();
     if (value.empty()) return Visited::broken;
     if (key != name) return Visited::on;  // on: the last of several would count
-    out.append(kept, value.data());
+    out.append(kept, value.data());       // NOLINT(bugprone-suspicious-stringview-data-usage): up to where it begins
     out += "null";
     kept = value.data() + value.size();
     return Visited::on;

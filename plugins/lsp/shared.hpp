@@ -143,7 +143,7 @@ class SharedSession final : public Session {
   void await_quiet() GANTRY_REQUIRES(mutex_);
   void quiet_is_over();
   [[nodiscard]] bool ask_again(const std::shared_ptr<Query>& query, std::string_view error) GANTRY_REQUIRES(mutex_);
-  void pause_is_over(std::shared_ptr<Query> query);
+  void pause_is_over(const std::shared_ptr<Query>& query);
   void diagnosed(const std::string& path, Document& document, std::optional<long long> version,
                  std::string_view diagnostics, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void answered(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);

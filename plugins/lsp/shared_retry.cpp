@@ -80,7 +80,7 @@ bool SharedSession::ask_again(const std::shared_ptr<Query>& query, std::string_v
   return timer.has_value();
 }
 
-void SharedSession::pause_is_over(std::shared_ptr<Query> query) {
+void SharedSession::pause_is_over(const std::shared_ptr<Query>& query) {
   {
     Lock lock(mutex_);
     if (std::erase(pausing_, query) == 0) return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // A plugin with handlers of every shape. It is no part of the product.
+#include <condition_variable>
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/plugin.hpp>
 #include <gantry/plugin/pool.hpp>

@@ -14,6 +14,7 @@ Result<Version> parse_version(std::string_view text) {
   Version version;
   for (std::size_t i = 0; i < version.parts.size(); ++i) {
     const auto* const end = rest.data() + rest.size();
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): `end` bounds it
     const auto [after, failed] = std::from_chars(rest.data(), end, version.parts[i]);
     if (failed != std::errc()) return wrong();
     rest = std::string_view(after, end);

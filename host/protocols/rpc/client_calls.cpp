@@ -31,7 +31,7 @@ void ClientCalls::allow() {
   allowed_ = true;
 }
 
-CallPtr ClientCalls::call(CallRequest request, std::shared_ptr<CallSink> sink) {
+CallPtr ClientCalls::call(const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
   std::optional<Error> refused;
   std::string id;
   {

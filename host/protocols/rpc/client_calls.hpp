@@ -32,7 +32,7 @@ class ClientCalls : public std::enable_shared_from_this<ClientCalls> {
 
   /// The client has announced in host.hello that it answers.
   void allow();
-  [[nodiscard]] CallPtr call(CallRequest request, std::shared_ptr<CallSink> sink);
+  [[nodiscard]] CallPtr call(const CallRequest& request, const std::shared_ptr<CallSink>& sink);
   /// Handles a response: one of `result` and `error` is the text of a JSON value, the other is
   /// empty. A response that nobody waits for is dropped.
   void answered(std::string_view id, std::string_view result, std::string_view error);

@@ -21,7 +21,7 @@ constexpr std::size_t kBusyBytes = 256 * 1024;
 constexpr std::size_t kSmallMessage = 256 * 1024;
 }  // namespace
 
-Connection::Connection(Worker& worker, Socket socket, ConnectionLimits limits, Log& log, Ended ended)
+Connection::Connection(Worker& worker, Socket socket, const ConnectionLimits& limits, Log& log, Ended ended)
     : StreamPeer(worker, std::move(socket), limits.max_outbound_bytes),
       limits_(limits),
       log_(log),

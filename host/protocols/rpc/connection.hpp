@@ -46,7 +46,7 @@ class Connection final : public SessionWire, public StreamPeer {
   /// Called on the worker, once.
   using Ended = std::function<void(const std::shared_ptr<Connection>&)>;
 
-  Connection(Worker& worker, Socket socket, ConnectionLimits limits, Log& log, Ended ended);
+  Connection(Worker& worker, Socket socket, const ConnectionLimits& limits, Log& log, Ended ended);
 
   void start(SessionDeps& deps, RpcWorker& worker);
   [[nodiscard]] OriginId origin() const { return session_->origin(); }

@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 namespace {
 
@@ -167,7 +168,7 @@ class Bad {
     }
     if (is("leaves_process")) {
       const pid_t child = ::fork();
-      while (child == 0) (void)::pause();
+      while (child == 0) (void)::pause();  // NOLINT(bugprone-infinite-loop): it stays until it is killed
       std::ofstream(own_path() + ".pid") << child << std::flush;
     }
     if (is("leaves_descriptor")) (void)::open("/dev/null", O_RDONLY | O_CLOEXEC);

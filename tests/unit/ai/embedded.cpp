@@ -2,6 +2,7 @@
 //
 // The embedded model: its lexer, its index of contexts, its predictions on real text.
 #include <catch2/catch.hpp>
+#include <filesystem>
 #include <fstream>
 #include <set>
 #include <sstream>

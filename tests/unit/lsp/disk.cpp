@@ -142,7 +142,7 @@ TEST_CASE("lsp.diagnostics: what is published of a file counts for a link to it,
 
 TEST_CASE("lsp.request: a request is answered by a server that knows what has changed before it") {
   Shared t;
-  const auto header = t.dir.write("header.h", "changed");
+  t.dir.write("header.h", "changed");
   REQUIRE(t.ask("test/echo"));
   std::vector<std::string> order;
   for (const auto& message : sent_to(t.dir)) order.push_back(message["method"]);
@@ -215,7 +215,7 @@ TEST_CASE("lsp faults: an answer over 64 MiB is an error for who asked, editor o
 
 TEST_CASE("clangd: a header that changes on the disk changes the diagnostics of the file that includes it") {
   TempDir dir;
-  const auto header = dir.write("a.hpp", "int f(int);\n");
+  dir.write("a.hpp", "int f(int);\n");
   const auto file = dir.write("a.cpp", "#include \"a.hpp\"\nint x = f(1);\n");
   TestHost host(kPlugin, config_of({{"clangd", {{"command", {"clangd-19", "--background-index=false"}}}}}, dir),
                 Time::real);

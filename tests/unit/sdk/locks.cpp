@@ -10,8 +10,6 @@
 #include "tests/unit/support/threads.hpp"
 
 using namespace gantry;
-using core_test::eventually;
-using core_test::rounds;
 using namespace std::chrono_literals;
 
 TEST_CASE("mutex: counts holds and waits under its name") {
