@@ -139,6 +139,7 @@ struct StateConfig {
   std::int64_t max_log_mib = 256;
   std::int64_t backup_interval_minutes = 60;
   std::int64_t backup_keep = 3;
+  std::int64_t host_metrics_seconds = 60;
 };
 struct HttpConfig {};
 

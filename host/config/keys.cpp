@@ -277,6 +277,9 @@ constexpr std::array kStateKeys{
                                                "between two copies of the store, if something has changed; 0: none",
                                                {0, 100'000}),
     key<&StateConfig::backup_keep>("backup_keep", integer, kLive, "copies that are kept", {1, 1000}),
+    key<&StateConfig::host_metrics_seconds>("host_metrics_seconds", integer, kLive,
+                                            "between two samples of the host's own numbers, as metrics; 0: none",
+                                            {0, 86'400}),
 };
 
 constexpr std::array kProviderKeys{

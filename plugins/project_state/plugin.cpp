@@ -21,7 +21,9 @@
 #include "plugins/project_state/backup_thread.hpp"
 #include "plugins/project_state/changes.hpp"
 #include "plugins/project_state/history.hpp"
+#include "plugins/project_state/host_metrics.hpp"
 #include "plugins/project_state/layouts.hpp"
+#include "plugins/project_state/metrics_thread.hpp"
 #include "plugins/project_state/mutation.hpp"
 #include "plugins/project_state/pages.hpp"
 #include "plugins/project_state/plan.hpp"
@@ -60,6 +62,7 @@ constexpr std::size_t kMaxFilter = 4096;
   limits.max_log_bytes = number("max_log_mib", limits.max_log_bytes >> 20, 8, 65'536) << 20;
   (void)number("backup_interval_minutes", 60, 0, 100'000);
   (void)number("backup_keep", 3, 1, 1000);
+  (void)number("host_metrics_seconds", 60, 0, 86'400);
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[state] " + ok.error().message);
   return limits;
 }
@@ -124,8 +127,11 @@ class ProjectState {
     writer_ = std::make_unique<Writer>(host_, *store_);
     reader_ = std::make_unique<Reader>(host_, *store_, *writer_);
     backups_ = std::make_unique<BackupThread>(host_, *store_, read_backup_options(config.settings));
+    metrics_ = std::make_unique<MetricsThread>(host_, config.state_dir);
     if (auto ok = writer_->start(); !ok) return ok;
+    if (auto ok = metrics_->start(); !ok) return ok;
     if (auto ok = reader_->start(); !ok) return ok;
+    sample_host();
     return backups_->start();
   }
 
@@ -143,6 +149,7 @@ class ProjectState {
     stopped_ = true;
     if (!writer_) return;
     (void)stopping.give("turns go on");  // an instance that comes next leaves them alone
+    metrics_->join();
     reader_->join();
     backups_->join();
     writer_->close([this, held = std::make_shared<Stopping>(std::move(stopping))]() mutable {
@@ -263,6 +270,30 @@ class ProjectState {
     });
   }
 
+  void metrics_record(Call call) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    const json value = p.value("value");
+    p.require(value.is_number(), "value must be a number");
+    const Measurement measurement{p.string("name"), p.maybe_object("labels").value_or(json::object()),
+                                  value.is_number() ? value.get<double>() : 0, 0};
+    auto ok = p.done();
+    if (ok) ok = check_measurement(measurement.name, measurement.labels, measurement.value);
+    if (!ok) return call.reply_error(ok.error());
+    metrics_->record(measurement, answer_to(std::move(call)));
+  }
+
+  void metrics_query(Call call) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    const MetricsQuery query{p.string("name"), p.maybe_object("labels"), p.integer("from", 0, kMaxSeq),
+                             p.integer("to", 0, kMaxSeq), p.integer("step", 1, kMaxSeq)};
+    auto ok = p.done();
+    if (ok) ok = check_query(query);
+    if (!ok) return call.reply_error(ok.error());
+    metrics_->query(query, answer_to(std::move(call)));
+  }
+
   void checkpoint_list(Call call) {
     serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
       if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
@@ -325,18 +356,39 @@ class ProjectState {
     call.reply({{"items", std::move(items)}});
   }
 
+  /// The host's own numbers, now and then.
+  void sample_host() {
+    const std::chrono::seconds interval(config_.settings.value("host_metrics_seconds", 60));
+    if (stopped_ || interval.count() == 0) return;
+    (void)host_.after(interval, [this] {
+      if (stopped_) return;
+      CallOptions options;
+      options.deadline = Deadline(host_.now() + std::chrono::seconds(10));
+      (void)host_.call("host.metrics", json::object(), std::move(options), [this](const Result<CallAnswer>& sample) {
+        if (!sample || stopped_) return;
+        for (const auto& measured : host_measurements(sample->value, sample_))
+          metrics_->record(measured, [](const Result<json>&) {});
+        sample_ = sample->value;
+      });
+      sample_host();
+    });
+  }
+
   /// A barrier: behind all changes that came before it.
   void flush(Call call) {
     if (stopped_) return refuse_stopped(call);
     Params p(call.params());
     if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
     const auto held = std::make_shared<Call>(std::move(call));
-    const auto taken = writer_->run([held](Store& store) {
-      const auto head = store.ledger();
-      if (!head) return held->reply_error(head.error());
-      held->reply(with_head(*head, json::object()));
+    metrics_->flush([this, held](const Result<json>& metrics) {
+      if (!metrics) return held->reply_error(metrics.error());
+      const auto taken = writer_->run([held](Store& store) {
+        const auto head = store.ledger();
+        if (!head) return held->reply_error(head.error());
+        held->reply(with_head(*head, json::object()));
+      });
+      if (!taken) held->reply_error(taken.error());
     });
-    if (!taken) held->reply_error(taken.error());
   }
 
   static void define(Definition<ProjectState>& d);
@@ -344,6 +396,10 @@ class ProjectState {
  private:
   static void refuse_stopped(Call& call) {
     call.reply_error(Error{ErrorKind::unavailable, "project_state has stopped; call again later", {}});
+  }
+
+  [[nodiscard]] static MetricsThread::Done answer_to(Call call) {
+    return [held = std::make_shared<Call>(std::move(call))](const Result<json>& result) { held->reply(result); };
   }
 
   /// `prepare` reads the params, and returns what is to be read.
@@ -396,11 +452,13 @@ class ProjectState {
 
   Host host_;
   PluginConfig config_;
+  json sample_;  ///< the answer of host.metrics before
   bool stopped_ = false;
   std::unique_ptr<Store> store_;
   std::unique_ptr<Writer> writer_;
   std::unique_ptr<Reader> reader_;
   std::unique_ptr<BackupThread> backups_;
+  std::unique_ptr<MetricsThread> metrics_;
 };
 
 namespace {
@@ -417,7 +475,8 @@ void ProjectState::define(Definition<ProjectState>& d) {
   d.id("project_state")
       .version(std::string(gantry::kVersion))
       .summary("Sessions, panes, layouts, settings and turns, committed before they are acknowledged");
-  d.service("state").settings("state").publishes("state.**").keeps_log("state.**").reload("handover");
+  d.service("state").settings("state").publishes("state.**").publishes("metrics.**").keeps_log("state.**");
+  d.reload("handover").grant("call:host.metrics");
   const auto change = [&](const char* method, const char* summary, json params, json result) {
     d.method(method, change_of(method), {.summary = summary, .params = std::move(params), .result = std::move(result)});
   };
@@ -475,6 +534,12 @@ void ProjectState::define(Definition<ProjectState>& d) {
            {.summary = "Does several changes in one transaction, or none of them",
             .params = schemas::batch(),
             .result = schemas::batch_result()});
+  d.method("state.metrics.record", &P::metrics_record,
+           {.summary = "Records a measurement, which is on the disk soon",
+            .params = schemas::metrics_record(),
+            .result = schemas::object({{"durability", {{"const", "D1"}}}}, json::array({"durability"}))});
+  read("state.metrics.query", &P::metrics_query, "What was measured in a time, step by step", schemas::metrics_query(),
+       schemas::metrics_result());
   d.method("state.backup.create", &P::backup_create,
            {.summary = "Makes a copy of the store, and checks it",
             .params = schemas::nothing(),

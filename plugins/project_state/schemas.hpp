@@ -255,6 +255,30 @@ namespace gantry::state::schemas {
       scoped({{"key", string("as given")}, {"value", any("null: there is none")}, {"rev", {{"type", "integer"}}}}),
       json::array({"key", "value", "rev"}));
 }
+[[nodiscard]] inline json metrics_record() {
+  return params({{"name", string("1 to 128 letters, digits and `_.:-`")},
+                 {"value", {{"type", "number"}}},
+                 {"labels", {{"type", "object"}, {"additionalProperties", {{"type", "string"}}}}}},
+                json::array({"name", "value"}));
+}
+[[nodiscard]] inline json metrics_query() {
+  return params({{"name", string("of the series")},
+                 {"from", seq("milliseconds since 1970")},
+                 {"to", seq("milliseconds since 1970, excluded")},
+                 {"step", seq("milliseconds, 1000 at least")},
+                 {"labels", {{"type", "object"}, {"description", "of one series; absent: all of this name together"}}}},
+                json::array({"name", "from", "to", "step"}));
+}
+[[nodiscard]] inline json metrics_result() {
+  json point = object({{"t", seq("where the step begins")},
+                       {"count", seq("of measurements")},
+                       {"sum", {{"type", "number"}}},
+                       {"min", {{"type", "number"}}},
+                       {"max", {{"type", "number"}}},
+                       {"last", {{"type", "number"}}}},
+                      json::array({"t", "count", "sum", "min", "max", "last"}));
+  return object({{"points", {{"type", "array"}, {"items", std::move(point)}}}}, json::array({"points"}));
+}
 [[nodiscard]] inline json backup() {
   return object({{"file", string("its name in backups/ of the state folder")},
                  {"seq", seq("of its newest event")},

@@ -79,6 +79,7 @@ class Query {
 
   [[nodiscard]] std::int64_t integer(int column) const { return sqlite3_column_int64(statement_, column); }
   [[nodiscard]] std::uint64_t count(int column) const { return static_cast<std::uint64_t>(integer(column)); }
+  [[nodiscard]] double real(int column) const { return sqlite3_column_double(statement_, column); }
   [[nodiscard]] std::string text(int column) const;
   /// What it has read is not what was written.
   void note_damage() const { db_.note_damage(); }
@@ -89,6 +90,7 @@ class Query {
   void keep(int code);
   void bind(int index, std::int64_t value) { keep(sqlite3_bind_int64(statement_, index, value)); }
   void bind(int index, std::uint64_t value) { bind(index, static_cast<std::int64_t>(value)); }
+  void bind(int index, double value) { keep(sqlite3_bind_double(statement_, index, value)); }
   void bind(int index, std::nullopt_t) { keep(sqlite3_bind_null(statement_, index)); }
   void bind(int index, std::string_view value);
   void bind(int index, const std::string& value) { bind(index, std::string_view(value)); }

@@ -70,8 +70,9 @@ class TempDir {
 /// The database, which the test reads itself.
 class RawDatabase {
  public:
-  explicit RawDatabase(const std::string& folder) {
-    if (sqlite3_open_v2((folder + "/state.db").c_str(), &db_, SQLITE_OPEN_READWRITE, nullptr) != SQLITE_OK) {
+  explicit RawDatabase(const std::string& folder, bool is_file = false) {
+    if (sqlite3_open_v2((is_file ? folder : folder + "/state.db").c_str(), &db_, SQLITE_OPEN_READWRITE, nullptr) !=
+        SQLITE_OK) {
       throw std::runtime_error("cannot open state.db");
     }
   }
