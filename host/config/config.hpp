@@ -140,6 +140,7 @@ struct StateConfig {
   std::int64_t backup_interval_minutes = 60;
   std::int64_t backup_keep = 3;
   std::int64_t host_metrics_seconds = 60;
+  std::int64_t stale_days = 0;
 };
 struct HttpConfig {};
 

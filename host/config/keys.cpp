@@ -280,6 +280,9 @@ constexpr std::array kStateKeys{
     key<&StateConfig::host_metrics_seconds>("host_metrics_seconds", integer, kLive,
                                             "between two samples of the host's own numbers, as metrics; 0: none",
                                             {0, 86'400}),
+    key<&StateConfig::stale_days>(
+        "stale_days", integer, kLive,
+        "after which a session that nobody touched is deleted with all that belongs to it; 0: never", {0, 100'000}),
 };
 
 constexpr std::array kProviderKeys{

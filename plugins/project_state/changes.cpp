@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "plugins/project_state/cleanup.hpp"
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/history.hpp"
 #include "plugins/project_state/layouts.hpp"
@@ -17,7 +18,8 @@ namespace gantry::state {
 
 namespace {
 
-constexpr std::int64_t kMaxRev = std::int64_t{1} << 53;          // what every JSON reader can hold
+constexpr std::int64_t kMaxRev = std::int64_t{1} << 53;  // what every JSON reader can hold
+constexpr std::int64_t kMaxStaleDays = 100'000;
 constexpr std::int64_t kMaxExpiry = std::int64_t{366} * 86'400;  // seconds
 
 [[nodiscard]] std::optional<std::uint64_t> read_rev(Params& p) {
@@ -151,6 +153,13 @@ template <Result<json> (*kDelete)(Transaction&, const std::string&, std::optiona
                  [seq, scope, dry_run](Transaction& tx) { return restore_state(tx, seq, scope, dry_run); });
 }
 
+[[nodiscard]] Result<Apply> read_gc(Params& p, const Caller& /*caller*/, std::string& /*place*/) {
+  const auto stale_days = p.integer("stale_days", 1, kMaxStaleDays);
+  const bool dry_run = p.boolean_or("dry_run", false);
+  return checked(p, &nothing_more,
+                 [stale_days, dry_run](Transaction& tx) { return clean_up(tx, stale_days, dry_run); });
+}
+
 template <Result<json> (*kDo)(Transaction&, const std::string&)>
 [[nodiscard]] Result<Apply> read_checkpoint(Params& p, const Caller& /*caller*/, std::string& /*place*/) {
   const std::string name = p.string("name");
@@ -196,6 +205,7 @@ const ReadChange* find_change(std::string_view method) {
       {"state.turn.transition", {&read_turn_transition}},
       {"state.turn.delete", {&read_delete<&delete_turn>}},
       {"state.restore", {&read_restore, false}},
+      {"state.gc", {&read_gc, false}},
       {"state.checkpoint.create", {&read_checkpoint<&create_checkpoint>, false}},
       {"state.checkpoint.delete", {&read_checkpoint<&delete_checkpoint>, false}},
   };

@@ -14,12 +14,15 @@
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <gantry/version.hpp>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "plugins/project_state/backup_thread.hpp"
 #include "plugins/project_state/changes.hpp"
+#include "plugins/project_state/checks.hpp"
+#include "plugins/project_state/cleanup.hpp"
 #include "plugins/project_state/history.hpp"
 #include "plugins/project_state/host_metrics.hpp"
 #include "plugins/project_state/layouts.hpp"
@@ -28,6 +31,7 @@
 #include "plugins/project_state/pages.hpp"
 #include "plugins/project_state/plan.hpp"
 #include "plugins/project_state/reader.hpp"
+#include "plugins/project_state/schema.hpp"
 #include "plugins/project_state/schemas.hpp"
 #include "plugins/project_state/store.hpp"
 #include "plugins/project_state/writer.hpp"
@@ -37,6 +41,7 @@ namespace gantry::state {
 namespace {
 
 constexpr std::size_t kMaxCursor = 64;
+constexpr int kShrinkPages = 10'000;
 constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 constexpr std::size_t kMaxFilter = 4096;
 
@@ -62,6 +67,7 @@ constexpr std::size_t kMaxFilter = 4096;
   limits.max_log_bytes = number("max_log_mib", limits.max_log_bytes >> 20, 8, 65'536) << 20;
   (void)number("backup_interval_minutes", 60, 0, 100'000);
   (void)number("backup_keep", 3, 1, 1000);
+  (void)number("stale_days", 0, 0, 100'000);
   (void)number("host_metrics_seconds", 60, 0, 86'400);
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[state] " + ok.error().message);
   return limits;
@@ -132,6 +138,7 @@ class ProjectState {
     if (auto ok = metrics_->start(); !ok) return ok;
     if (auto ok = reader_->start(); !ok) return ok;
     sample_host();
+    tidy_up();
     return backups_->start();
   }
 
@@ -347,6 +354,60 @@ class ProjectState {
     });
   }
 
+  void backup_restore(Call call) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    const std::string file = p.string("file");
+    if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
+    const auto held = std::make_shared<Call>(std::move(call));
+    const auto taken = writer_->run([held, file](Store& store) {
+      if (const auto done = store.restore(file); !done) return held->reply_error(done.error());
+      const auto head = store.ledger();
+      if (!head) return held->reply_error(head.error());
+      held->reply(with_head(*head, {{"restored", file}}));
+    });
+    if (!taken) held->reply_error(taken.error());
+  }
+
+  /// The whole store, row by row.
+  void check(Call call) {
+    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
+      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+      return [](Database& db, const Ledger& head) -> Result<json> {
+        add_checksums(db);
+        auto damage = find_damaged_pages(db);
+        if (damage && !*damage) damage = find_damaged_rows(db, std::numeric_limits<std::uint64_t>::max());
+        if (!damage) return std::unexpected(damage.error());
+        if (*damage) db.note_damage();
+        return json{{"sound", !damage->has_value()},
+                    {"damage", *damage ? json(**damage) : json()},
+                    {"epoch", head.epoch},
+                    {"seq", head.seq}};
+      };
+    });
+  }
+
+  void info(Call call) {
+    serve(std::move(call), [folder = config_.state_dir](Params& p, Call&) -> Result<Reader::Body> {
+      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+      return [folder](Database&, const Ledger& head) -> Result<json> {
+        json counts = json::object();
+        for (std::size_t i = 0; i < kTypes; ++i)
+          counts[std::string(name(static_cast<Type>(i))) + "s"] = head.objects[i];
+        return json{{"folder", folder},
+                    {"schema", kSchemaVersion},
+                    {"epoch", head.epoch},
+                    {"seq", head.seq},
+                    {"floor", head.floor},
+                    {"history_floor", head.history_floor},
+                    {"objects", std::move(counts)},
+                    {"data_bytes", head.data_bytes},
+                    {"log_bytes", head.log_bytes},
+                    {"mutations", head.mutations}};
+      };
+    });
+  }
+
   void backup_list(Call call) {
     if (stopped_) return refuse_stopped(call);
     Params p(call.params());
@@ -371,6 +432,22 @@ class ProjectState {
         sample_ = sample->value;
       });
       sample_host();
+    });
+  }
+
+  /// Once an hour: what is stale goes, and the file shrinks.
+  void tidy_up() {
+    (void)host_.after(std::chrono::hours(1), [this] {
+      if (stopped_) return;
+      const auto stale_days = config_.settings.value("stale_days", std::int64_t{0});
+      if (stale_days > 0) {
+        Command clean{std::nullopt, [stale_days](Transaction& tx) { return clean_up(tx, stale_days, false); }};
+        (void)writer_->submit(std::move(clean), [host = host_](const Result<std::string>& done) {
+          if (!done) host.log(Level::warn, "stale sessions stay: " + done.error().message);
+        });
+      }
+      (void)writer_->run([](Store& store) { (void)store.shrink(kShrinkPages); });
+      tidy_up();
     });
   }
 
@@ -547,6 +624,27 @@ void ProjectState::define(Definition<ProjectState>& d) {
             .keeps_time = true});
   read("state.backup.list", &P::backup_list, "The copies that are kept, the newest first", schemas::nothing(),
        schemas::object({{"items", {{"type", "array"}, {"items", schemas::backup()}}}}, json::array({"items"})));
+  d.method(
+      "state.backup.restore", &P::backup_restore,
+      {.summary = "Puts a copy in the place of the store, under a new epoch; the store before is kept aside",
+       .params = schemas::params({{"file", schemas::string("as state.backup.list names it")}}, json::array({"file"})),
+       .result = schemas::durable({{"restored", schemas::string("the file")}}, json::array({"restored"})),
+       .keeps_time = true});
+  d.method("state.check", &P::check,
+           {.summary = "Reads and checks the whole store",
+            .params = schemas::nothing(),
+            .result = schemas::with_head({{"sound", {{"type", "boolean"}}}, {"damage", {{"type", {"string", "null"}}}}},
+                                         json::array({"sound"})),
+            .idempotent = true,
+            .keeps_time = true});
+  read("state.info", &P::info, "Where the store is, and how large", schemas::nothing(),
+       schemas::with_head(json::object(), json::array()));
+  change("state.gc", "Deletes the sessions that nobody has touched for so many days",
+         schemas::params({{"stale_days", schemas::count(1, 100'000)},
+                          {"dry_run", {{"type", "boolean"}, {"description", "only say which"}}},
+                          {"mutation", schemas::mutation()}},
+                         json::array({"stale_days"})),
+         schemas::durable({{"sessions", {{"type", "array"}}}}, json::array({"sessions"})));
   read("state.flush", &P::flush, "A barrier: what was acknowledged before is on the disk", schemas::nothing(),
        schemas::head_result());
 }

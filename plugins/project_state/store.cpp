@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -205,12 +206,8 @@ std::unexpected<Error> Store::damaged(const std::string& what) {
 }
 
 /// The ladder: the damaged database is moved away, the newest backup that is sound takes its place, or else nothing
-/// does; either way the log has a new epoch, and says so. The mark keeps a crash on the way from being a clean start.
+/// does; either way the log has a new epoch, and says so.
 Result<void> Store::recover(const std::string& folder, const std::string& reason) {
-  const auto wall_ms = options_.wall_ms();
-  const auto moved = quarantine(folder, wall_ms);
-  if (!moved) return std::unexpected(moved.error());
-  json report{{"reason", reason}, {"backup", nullptr}, {"lost_after_seq", 0}, {"quarantine", *moved}};
   std::optional<Backup> newest;
   for (const auto& backup : list_backups(folder)) {
     if (const auto sound = check_backup(folder, backup); !sound) {
@@ -218,13 +215,22 @@ Result<void> Store::recover(const std::string& folder, const std::string& reason
       continue;
     }
     newest = backup;
-    report["backup"] = backup.file;
-    report["lost_after_seq"] = backup.seq;
     break;
   }
+  return replace(folder, reason, newest);
+}
+
+// The mark keeps a crash on the way from being a clean start.
+Result<void> Store::replace(const std::string& folder, const std::string& reason, const std::optional<Backup>& backup) {
+  const auto moved = quarantine(folder, options_.wall_ms());
+  if (!moved) return std::unexpected(moved.error());
+  const json report{{"reason", reason},
+                    {"backup", backup ? json(backup->file) : json()},
+                    {"lost_after_seq", backup ? backup->seq : 0},
+                    {"quarantine", *moved}};
   if (auto ok = write_recovery_mark(folder, dump_json(report)); !ok) return ok;
-  if (newest) {
-    if (auto ok = put_back(folder, *newest); !ok) return ok;
+  if (backup) {
+    if (auto ok = put_back(folder, *backup); !ok) return ok;
   }
   auto connected = connect(folder);
   if (!connected && damage_) {
@@ -233,6 +239,33 @@ Result<void> Store::recover(const std::string& folder, const std::string& reason
                                             *std::exchange(damage_, std::nullopt) + "); look at the disk");
   }
   return connected;
+}
+
+Result<void> Store::restore(const std::string& backup) {
+  if (auto ok = ensure_open(); !ok) return ok;
+  const auto all = list_backups(folder_);
+  const auto wanted = std::ranges::find(all, backup, &Backup::file);
+  if (wanted == all.end()) {
+    return fail(ErrorKind::not_found,
+                "there is no backup \"" + backup.substr(0, 128) + "\"; list them with state.backup.list");
+  }
+  if (auto ok = check_backup(folder_, *wanted); !ok) return ok;
+  const std::string folder = folder_;
+  published_.publish(Published{false, folder_, generation_});
+  db_.reset();
+  auto connected = replace(folder, "a backup was restored by hand", *wanted);
+  if (!connected) {
+    if (db_ != nullptr) db_->poison();
+    disconnect();
+    return connected;
+  }
+  published_.publish(Published{true, folder_, ++generation_});
+  return {};
+}
+
+Result<void> Store::shrink(int pages) {
+  if (auto ok = ensure_open(); !ok) return ok;
+  return db_->exec(("PRAGMA incremental_vacuum(" + std::to_string(pages) + ")").c_str());
 }
 
 Result<void> Store::connect(const std::string& folder) {

@@ -33,6 +33,7 @@
 #include <string_view>
 #include <vector>
 
+#include "plugins/project_state/backups.hpp"
 #include "plugins/project_state/folder.hpp"
 #include "plugins/project_state/schema.hpp"
 #include "plugins/project_state/sqlite.hpp"
@@ -98,6 +99,12 @@ class Store {
   };
   [[nodiscard]] std::shared_ptr<const Published> published() const { return published_.load(); }
 
+  /// Puts this backup in the place of the database, under a new epoch, as after damage. `not_found`: there is no such
+  /// backup; `unavailable`: it is damaged; then nothing has changed.
+  [[nodiscard]] Result<void> restore(const std::string& backup);
+  /// Gives up to `pages` free pages of the file back.
+  [[nodiscard]] Result<void> shrink(int pages);
+
   /// Another connection has found damage: the next call checks everything, and recovers.
   void suspect();
 
@@ -117,6 +124,8 @@ class Store {
   [[nodiscard]] Result<Content> look(const std::string& file, bool has_identity);
   [[nodiscard]] Result<void> configure(const std::string& file, Content content);
   [[nodiscard]] Result<void> recover(const std::string& folder, const std::string& reason);
+  [[nodiscard]] Result<void> replace(const std::string& folder, const std::string& reason,
+                                     const std::optional<Backup>& backup);
   [[nodiscard]] std::unexpected<Error> damaged(const std::string& what);
   [[nodiscard]] Result<void> settle_identity(const std::string& folder, const std::optional<std::string>& identity,
                                              bool anew);

@@ -174,7 +174,8 @@ TEST_CASE("config: tables for plugins are there by default") {
                                                    {"max_log_mib", 256},
                                                    {"backup_interval_minutes", 60},
                                                    {"backup_keep", 3},
-                                                   {"host_metrics_seconds", 60}});
+                                                   {"host_metrics_seconds", 60},
+                                                   {"stale_days", 0}});
 }
 
 TEST_CASE("config: workspaces are folders by their absolute path") {

@@ -188,3 +188,112 @@ TEST_CASE("state: backups are sound, kept in number, and made while changes go o
     REQUIRE((info.st_mode & 077) == 0);
   }
 }
+
+TEST_CASE("state: a backup that is restored by hand goes on under a new epoch, and the store before is kept") {
+  TempDir dir;
+  const std::string epoch = fill(dir.path(), true);
+  TestHost host(kPlugin, config(dir.path()));
+  const std::string file = good(host.call("state.backup.list"))["items"][0]["file"];
+  REQUIRE(bad(host.call("state.backup.restore", {{"file", "state-1-1.db"}})).kind == ErrorKind::not_found);
+  REQUIRE(bad(host.call("state.backup.restore", {{"file", "../state.db"}})).kind == ErrorKind::not_found);
+  REQUIRE(good(host.call("state.flush"))["epoch"] == epoch);
+  REQUIRE(good(host.call("state.settings.get", {{"key", "k4"}}))["rev"] == 1);
+  const json done = good(host.call("state.backup.restore", {{"file", file}}));
+  REQUIRE(done["epoch"] != epoch);
+  REQUIRE(done["seq"] == 4);
+  REQUIRE(good(host.call("state.settings.get", {{"key", "k4"}}))["rev"] == 0);
+  REQUIRE(good(host.call("state.settings.get", {{"key", "k2"}}))["rev"] == 1);
+  const auto event = host.event("state.recovered");
+  REQUIRE(event.payload["backup"] == file);
+  TempDir before;
+  fs::copy_file(dir.path() + "/" + event.payload["quarantine"].get<std::string>() + "/state.db", before / "state.db");
+  REQUIRE(check_store(before.path()) == 5);
+  host.stop();
+  check_store(dir.path());
+}
+
+TEST_CASE("state.check: a sound store is sound; one that is not is recovered by what comes next") {
+  TempDir dir;
+  (void)fill(dir.path(), true);
+  flip(dir.path() + "/state.db", std::string(kMark) + "1");
+  TestHost host(kPlugin, config(dir.path()));
+  const json found = good(host.call("state.check"));
+  REQUIRE(found["sound"] == false);
+  REQUIRE(found["damage"].get<std::string>().find("checksum") != std::string::npos);
+  REQUIRE(host.call("state.flush"));
+  REQUIRE(host.event("state.recovered").payload["lost_after_seq"] == 3);
+  REQUIRE(good(host.call("state.check"))["sound"] == true);
+  const json info = good(host.call("state.info"));
+  REQUIRE(info["folder"] == dir.path());
+  REQUIRE(info["objects"]["settings"] == 3);
+  REQUIRE(info["seq"] == 4);
+}
+
+TEST_CASE("state.gc: sessions that nobody has touched for long go, with all that is theirs, and only these") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const auto session = [&](const char* name) -> std::string {
+    return good(host.call("state.session.create", {{"name", name}}))["session"]["id"];
+  };
+  const std::string old = session("old");
+  const std::string touched = session("a pane of it was touched");
+  const std::string busy = session("one of its turns executes");
+  const std::string recent = session("recent");
+  const auto turn = [&](const std::string& of, bool executes) {
+    json made = good(host.call("state.turn.create", {{"session_id", of}, {"plan", 1}}))["turn"];
+    if (!executes) return;
+    made = good(
+        host.call("state.turn.approve", {{"id", made["id"]}, {"rev", 1}, {"plan_hash", made["plan_hash"]}}))["turn"];
+    REQUIRE(host.call("state.turn.transition", {{"id", made["id"]}, {"rev", 2}, {"to", "executing"}}));
+  };
+  turn(old, false);
+  turn(busy, true);
+  const json pane = good(host.call("state.pane.create", {{"session_id", touched}, {"kind", "editor"}}))["pane"];
+  // Ten days later.
+  RawDatabase(dir.path())
+      .run("UPDATE objects SET changed_ms = changed_ms - 10 * 86400000 WHERE id <> '" + recent +
+           "' AND type <> 'pane'");
+  const json dry = good(host.call("state.gc", {{"stale_days", 7}, {"dry_run", true}}));
+  REQUIRE(dry["sessions"].size() == 1);
+  REQUIRE(dry["sessions"][0]["id"] == old);
+  REQUIRE(dry["sessions"][0]["name"] == "old");
+  REQUIRE(good(host.call("state.session.get", {{"id", old}}))["session"]["name"] == "old");
+  const json done = good(host.call("state.gc", {{"stale_days", 7}}));
+  REQUIRE(done["sessions"] == dry["sessions"]);
+  REQUIRE(bad(host.call("state.session.get", {{"id", old}})).kind == ErrorKind::not_found);
+  REQUIRE(good(host.call("state.session.list"))["items"].size() == 3);
+  REQUIRE(good(host.call("state.gc", {{"stale_days", 7}}))["sessions"].empty());
+  settle(host);
+  const auto events = host.events();
+  REQUIRE(events.back().topic == "state.project.changed");
+  REQUIRE(events.back().payload["reason"] == "stale");
+  host.stop();
+  check_store(dir.path());
+}
+
+TEST_CASE("state.gc: the configuration may have it done once an hour") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path(), {{"stale_days", 1}, {"host_metrics_seconds", 0}}));
+  const std::string id = good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"];
+  host.advance(std::chrono::hours(1));
+  REQUIRE(host.call("state.session.get", {{"id", id}}));
+  RawDatabase(dir.path()).run("UPDATE objects SET changed_ms = changed_ms - 2 * 86400000");
+  host.advance(std::chrono::hours(1));
+  REQUIRE(host.event("state.session.deleted").payload["session_id"] == id);
+}
+
+TEST_CASE("state: what was deleted gives its room back to the disk") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path(), {{"host_metrics_seconds", 0}, {"max_events", 1}}));
+  const std::string large(std::size_t{900} << 10, 'x');
+  for (int i = 0; i < 10; ++i)
+    REQUIRE(host.call("state.settings.set", {{"key", "k" + std::to_string(i)}, {"value", large}}));
+  for (int i = 0; i < 10; ++i)
+    REQUIRE(host.call("state.settings.set", {{"key", "k" + std::to_string(i)}, {"value", nullptr}}));
+  for (int i = 0; i < 10; ++i) REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", i}}));
+  const auto pages = [&] { return std::stoull(RawDatabase(dir.path()).one("PRAGMA page_count")); };
+  const auto before = pages();
+  host.advance(std::chrono::hours(1));
+  settle(host);
+  REQUIRE(pages() < before / 4);
+}
