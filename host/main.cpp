@@ -60,6 +60,32 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
+void add_state(CLI::App& app, Common& common, StateArgs& args) {
+  auto* state = app.add_subcommand("state", "the store of the project state");
+  state->require_subcommand(1);
+  state->add_flag("--json", args.as_json, "as JSON");
+  state->add_flag("--no-start", common.no_start, "do not start a host when none runs");
+  const auto verb = [&](const char* name, const char* what) {
+    auto* sub = state->add_subcommand(name, what);
+    sub->callback([&args, name] { args.verb = name; });
+    return sub;
+  };
+  verb("info", "where it is, and what it holds");
+  verb("migrate", "bring it to the schema of this version, which every start does, and say which that is");
+  verb("check", "read and check all of it");
+  verb("backup", "make a copy, and check it");
+  verb("backups", "the copies that are kept, the newest first");
+  verb("restore-backup", "put a copy in its place; what was there is kept in quarantine/")
+      ->add_option("file", args.file, "as `gantry state backups` names it")
+      ->required();
+  auto* gc = verb("gc", "delete the sessions that nobody has touched for long");
+  gc->add_option("--stale-days", args.stale_days, "for so many days")->required()->check(CLI::Range(1, 100'000));
+  gc->add_flag("--dry-run", args.dry_run, "only say which");
+  verb("watch", "print its changes as they happen")
+      ->add_option("--since", args.since, "go on after this event")
+      ->type_name("EPOCH:SEQ");
+}
+
 void add_trust(CLI::App& app, Common& common, TrustArgs& args) {
   auto* trust = app.add_subcommand("trust", "trust a project's .gantry.toml, or a plugin with what it asks for");
   auto* folder = trust->add_option("folder", args.folder, "the project's folder; default: the working folder");
@@ -114,6 +140,7 @@ int run(int argc, char** argv) {
   LspArgs lsp_args;
   PluginCheckArgs check_args;
   TrustArgs trust_args;
+  StateArgs state_args;
   bool as_json = false;
   bool follow = false;
   std::string config_file;
@@ -130,6 +157,7 @@ int run(int argc, char** argv) {
   add_events(app, common, events_args);
   add_lsp(app, common, lsp_args);
   add_trust(app, common, trust_args);
+  add_state(app, common, state_args);
   const auto* plugin = add_plugin(app, plugin_name, as_json, new_args, check_args);
   auto* config = app.add_subcommand("config", "check or show the configuration");
   config->require_subcommand(1);
@@ -161,6 +189,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("events")) return events(common, events_args);
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);
   if (app.got_subcommand("trust")) return trust(common, trust_args);
+  if (app.got_subcommand("state")) return state(common, state_args);
   if (app.got_subcommand("doctor")) return doctor(common);
   if (plugin->got_subcommand("list")) return plugin_list(common, as_json);
   if (plugin->got_subcommand("new")) return plugin_new(new_args);

@@ -92,6 +92,16 @@ struct TrustArgs {
 };
 int trust(const Common& common, const TrustArgs& args);
 
+struct StateArgs {
+  std::string verb;  ///< info, migrate, check, backup, backups, restore-backup, gc, watch
+  std::string file;
+  std::string since;
+  std::int64_t stale_days = 0;
+  bool dry_run = false;
+  bool as_json = false;
+};
+int state(const Common& common, const StateArgs& args);
+
 int config_check(const Common& common, const std::string& file);
 int config_show(const Common& common);
 int doctor(const Common& common);

@@ -95,7 +95,7 @@ TEST_CASE("state.at: the state after every event is what it was, page by page, w
   History t;
   std::map<std::uint64_t, std::map<std::string, json>> known;
   known[0] = t.now();
-  for (int i = 0; i < 150; ++i) {
+  for (int i = 0; i < 80; ++i) {
     t.change();
     known[t.seq()] = t.now();
   }
@@ -131,7 +131,7 @@ TEST_CASE("state.at: the state after every event is what it was, page by page, w
 
 TEST_CASE("state.diff: what differs between two points is what a comparison of both finds, either way") {
   History t;
-  for (int i = 0; i < 120; ++i) t.change();
+  for (int i = 0; i < 80; ++i) t.change();
   const std::uint64_t head = t.seq();
   const auto by_id = [&](std::uint64_t seq, const std::string& scope) {
     std::map<std::string, json> out;
@@ -143,7 +143,7 @@ TEST_CASE("state.diff: what differs between two points is what a comparison of b
     }
     return out;
   };
-  for (int i = 0; i < 20; ++i) {
+  for (int i = 0; i < 8; ++i) {
     const std::uint64_t from = t.random() % (head + 1);
     const std::uint64_t to = t.random() % (head + 1);
     for (const auto& scope : kScopes) {
@@ -188,7 +188,7 @@ TEST_CASE("state.restore: a scope becomes what it was, by new events, and nothin
     t.change();
     known[t.seq()] = t.now();
   }
-  for (int round = 0; round < 6; ++round) {
+  for (int round = 0; round < 4; ++round) {
     auto it = known.begin();
     std::advance(it, static_cast<long>(t.random() % known.size()));
     const auto& [seq, then] = *it;
