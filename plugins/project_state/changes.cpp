@@ -98,6 +98,8 @@ template <Result<json> (*kDelete)(Transaction&, const std::string&, std::optiona
   const std::string key = p.string("key");
   const json value = p.value("value");
   const SetOptions options{read_rev(p), p.boolean_or("retype", false)};
+  const std::string durability = p.string_or("durability", "D2");  // in a batch it is D2
+  p.require(durability == "D0" || durability == "D1" || durability == "D2", "durability must be D0, D1 or D2");
   const auto scope = caller.scope(p);
   if (!scope) return std::unexpected(scope.error());
   place = scope->stored();

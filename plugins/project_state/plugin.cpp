@@ -167,21 +167,24 @@ class ProjectState {
 
   void batch(Call call) { change_by(std::move(call), &read_batch); }
 
+  /// Reads the params of a method that changes state.
+  Result<Command> command_of(Call& call, decltype(ReadChange::read) read) {
+    Params params(call.params());
+    (void)params.maybe_object("mutation");  // known to done(); what it says is read last
+    std::string place;
+    if (auto ok = check_plans_in(call.raw_params(), call.method() == "state.batch"); !ok)
+      return std::unexpected(ok.error());
+    const Caller caller{[&](Params& p) { return read_scope(call, p); }, [&] { return client_of(call); }};
+    auto apply = read(params, caller, place);
+    if (!apply) return std::unexpected(apply.error());
+    auto mutation = read_mutation(call, params, place);
+    if (!mutation) return std::unexpected(mutation.error());
+    return Command{std::move(*mutation), std::move(*apply)};
+  }
+
   void change_by(Call call, decltype(ReadChange::read) read) {
     if (stopped_) return refuse_stopped(call);
-    auto command = [&]() -> Result<Command> {
-      Params params(call.params());
-      (void)params.maybe_object("mutation");  // known to done(); what it says is read last
-      std::string place;
-      if (auto ok = check_plans_in(call.raw_params(), call.method() == "state.batch"); !ok)
-        return std::unexpected(ok.error());
-      const Caller caller{[&](Params& p) { return read_scope(call, p); }, [&] { return client_of(call); }};
-      auto apply = read(params, caller, place);
-      if (!apply) return std::unexpected(apply.error());
-      auto mutation = read_mutation(call, params, place);
-      if (!mutation) return std::unexpected(mutation.error());
-      return Command{std::move(*mutation), std::move(*apply)};
-    }();
+    auto command = command_of(call, read);
     if (!command) return call.reply_error(command.error());
     // Whoever holds the call while it is refused answers it.
     const auto held = std::make_shared<Call>(std::move(call));
@@ -193,6 +196,28 @@ class ProjectState {
       }
     });
     if (!taken) held->reply_error(taken.error());
+  }
+
+  /// D0 and D1 are answered before the commit: a failure is then a line of the log and an event.
+  void settings_set(Call call) {
+    const json params = call.params();
+    const json durability = params.value("durability", json("D2"));
+    const auto read = find_change("state.settings.set")->read;
+    if (stopped_ || (durability != "D0" && durability != "D1")) return change_by(std::move(call), read);
+    auto command = command_of(call, read);
+    if (!command) return call.reply_error(command.error());
+    json failed{{"key", params["key"]}, {"value", params["value"]}};
+    if (command->mutation) failed["cause"] = command->mutation->cause;
+    const auto taken = writer_->submit(
+        std::move(*command), [host = host_, failed = std::move(failed)](const Result<std::string>& result) mutable {
+          if (result) return;
+          failed["kind"] = kind_name(result.error().kind);
+          failed["message"] = result.error().message;
+          host.log(Level::warn, "setting " + dump_json(failed["key"]) + " was not written: " + result.error().message);
+          (void)host.publish("state.setting.failed", failed);
+        });
+    if (!taken) return call.reply_error(taken.error());
+    call.reply({{"key", params["key"]}, {"value", params["value"]}, {"durability", durability}});
   }
 
   template <Type kType>
@@ -584,8 +609,10 @@ void ProjectState::define(Definition<ProjectState>& d) {
          schemas::layout_update(), schemas::layout_result());
   read("state.settings.get", &P::settings_get, "The value of a setting; null with rev 0 when it was never set",
        schemas::settings_get(), schemas::setting_result());
-  change("state.settings.set", "Sets a setting; its first value fixes its type; null deletes it",
-         schemas::settings_set(), schemas::setting_result());
+  d.method("state.settings.set", &P::settings_set,
+           {.summary = "Sets a setting; its first value fixes its type; null deletes it",
+            .params = schemas::settings_set(),
+            .result = schemas::setting_set_result()});
   read("state.settings.list", &P::settings_list, "Settings that have a value", schemas::settings_list(),
        schemas::list_result());
   change("state.turn.create", "Creates a turn in a session; with a plan it is proposed", schemas::turn_create(),

@@ -206,6 +206,10 @@ namespace gantry::state::schemas {
   return params(scoped({{"key", string("256 bytes at most")},
                         {"value", any("any JSON, 1 MiB at most; null deletes")},
                         {"rev", rev("only if it is this; 0: only if there is no value")},
+                        {"durability",
+                         {{"enum", {"D0", "D1", "D2"}},
+                          {"default", "D2"},
+                          {"description", "D0, D1: answered before the commit; a failure is state.setting.failed"}}},
                         {"retype", {{"type", "boolean"}, {"description", "the value may be of another type"}}},
                         {"mutation", mutation()}}),
                 json::array({"key", "value"}));
@@ -309,6 +313,13 @@ namespace gantry::state::schemas {
                               {"at_ms", {{"type", "integer"}}},
                               {"kept", {{"type", "boolean"}, {"description", "the log goes back to it"}}}})}},
       json::array({"checkpoint"}));
+}
+/// Of D0 and D1 only key, value and durability.
+[[nodiscard]] inline json setting_set_result() {
+  json schema = setting_result();
+  schema["properties"]["durability"] = {{"enum", {"D0", "D1", "D2"}}, {"description", "D2: on the disk"}};
+  schema["required"] = {"key", "value", "durability"};
+  return schema;
 }
 [[nodiscard]] inline json list_result() {
   return with_head({{"items", {{"type", "array"}}}, {"next_cursor", string("absent on the last page")}},

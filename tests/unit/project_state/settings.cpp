@@ -211,3 +211,32 @@ TEST_CASE(
   RawDatabase db(dir.path());
   REQUIRE(db.one("SELECT settings FROM store") == "3");
 }
+
+TEST_CASE("state.settings: a caller may have its answer before the commit, and hears of a failure by an event") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const char* durability = GENERATE("D0", "D1");
+  CAPTURE(durability);
+  const auto set = [&](const json& value, const json& more = json::object()) {
+    json params{{"key", "k"}, {"value", value}, {"durability", durability}};
+    params.update(more);
+    return host.call("state.settings.set", params);
+  };
+  REQUIRE(good(set(1)) == json{{"key", "k"}, {"value", 1}, {"durability", durability}});
+  settle(host);
+  REQUIRE(host.event("state.setting.changed").payload["value"] == 1);
+  REQUIRE(good(host.call("state.settings.get", {{"key", "k"}}))["rev"] == 1);
+  // What can be seen at once is refused at once.
+  REQUIRE(bad(set(std::string((1 << 20) + 1, 'x'))).kind == ErrorKind::too_large);
+  REQUIRE(bad(set(1, {{"durability", "D4"}})).kind == ErrorKind::invalid_params);
+  const json cause{{"client_id", "c"}, {"mutation_id", 1}};
+  REQUIRE(set(2, {{"rev", 9}, {"mutation", cause}}));
+  const auto failed = host.event("state.setting.failed");
+  REQUIRE(failed.epoch.empty());  // no event of the store's log
+  REQUIRE(failed.payload["key"] == "k");
+  REQUIRE(failed.payload["value"] == 2);
+  REQUIRE(failed.payload["kind"] == "conflict");
+  REQUIRE(failed.payload["cause"] == cause);
+  REQUIRE(host.log().find("was not written") != std::string::npos);
+  REQUIRE(good(host.call("state.flush"))["seq"] == 1);
+}
