@@ -214,6 +214,7 @@ TEST_CASE("same in both modes: whatever comes with the host is asked for everyth
     for (const auto& method : described) {
       const auto name = method["name"].get<std::string>();
       if (!services.contains(name.substr(0, name.find('.')))) continue;
+      if (name == "state.backup.create") continue;  // it is named by the time
       for (const json& params : {json::object(), json{{"no such member", 1}}}) (void)talk.call(name, params);
     }
   });

@@ -50,7 +50,7 @@ gantry_add_test(test_host
   tasks/supervisor.cpp
   tasks/tree.cpp
   trust/grants.cpp
-  LIBS gantry_cli LABELS concurrency)
+  LIBS gantry_cli LABELS concurrency TIMEOUT 900)  # ./dev full simulates ten times as much
 add_dependencies(test_host gantry
   echo faulty busy hasty plain clingy meddler leaning lsp_shaped slow_stream ledger typed resumed v1 bad
   quick prober asker keyed keeper loafer key_holder not_a_plugin other_abi other_magic)

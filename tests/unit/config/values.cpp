@@ -85,7 +85,7 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
       REQUIRE_THAT(diagnostics(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
     }
   }
-  REQUIRE(seen == 35);
+  REQUIRE(seen == 41);
 }
 
 TEST_CASE("config: a plugin's table is read, and what it does not say keeps its default") {

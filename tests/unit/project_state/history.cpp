@@ -255,8 +255,7 @@ TEST_CASE("state.restore: a session comes back with its panes and its layout, an
   check_store(dir.path());
 }
 
-TEST_CASE(
-    "state.at: what the log no longer goes back to is not found, with the floor; what has yet to come is refused") {
+TEST_CASE("state.at: what the log no longer goes back to is not found, and what has yet to come is refused") {
   TempDir dir;
   TestHost host(kPlugin, config(dir.path(), {{"max_events", 10}}));
   for (int i = 0; i < 25; ++i) REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", i}}));

@@ -52,7 +52,7 @@ TEST_CASE_METHOD(Metrics, "state.metrics: measurements are told step by step: co
   REQUIRE(points(kNow, kNow + 1000, 1000)[0]["last"] == 7);
 }
 
-TEST_CASE_METHOD(Metrics, "state.metrics: old seconds are forgotten, then old minutes; the sums of hours stay") {
+TEST_CASE_METHOD(Metrics, "state.metrics: old seconds are forgotten, then old minutes, and the sums of hours stay") {
   for (std::int64_t t = kNow - 2 * kDay; t < kNow; t += 600'000) add("m", 1, t);
   REQUIRE(good(store.flush(kNow)).size() == 288);
   RawDatabase db(dir / "metrics.db", true);

@@ -212,7 +212,7 @@ TEST_CASE("state: a backup that is restored by hand goes on under a new epoch, a
   check_store(dir.path());
 }
 
-TEST_CASE("state.check: a sound store is sound; one that is not is recovered by what comes next") {
+TEST_CASE("state.check: a sound store is sound, and one that is not is recovered by what comes next") {
   TempDir dir;
   (void)fill(dir.path(), true);
   flip(dir.path() + "/state.db", std::string(kMark) + "1");
