@@ -5,7 +5,13 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <random>
+#include <regex>
+#include <sstream>
 
 #include "plugins/project_state/turn_table.hpp"
 #include "tests/unit/project_state/support.hpp"
@@ -120,4 +126,43 @@ TEST_CASE("turn table: one that reaches executing without an approval, or lacks 
   REQUIRE(refusal([](auto& t) { t.rows.push_back({"created", "nowhere"}); }).find("nowhere") != std::string::npos);
   REQUIRE(refusal([](auto& t) { t.states.emplace_back("lonely"); }).find("never reached") != std::string::npos);
   REQUIRE(refusal([](auto& t) { std::erase(t.states, "plan_approved"); }) != "");
+}
+
+TEST_CASE("turn table: the docs show the table as it is") {
+  std::ifstream file(gantry::folders::source() + "/docs/state.md");
+  std::stringstream docs;
+  docs << file.rdbuf();
+  const auto table = TurnTable::make(TurnTable::standard());
+  const std::string diagram = gantry::to_mermaid(table->table());
+  // To write it anew: GANTRY_PRINT_TABLES=1, and put what is printed into the file.
+  if (std::getenv("GANTRY_PRINT_TABLES") != nullptr) std::fputs(diagram.c_str(), stdout);
+  REQUIRE(docs.str().find(diagram) != std::string::npos);
+}
+
+TEST_CASE("state docs: every promise names a test that there is") {
+  namespace fs = std::filesystem;
+  const auto text_of = [](const fs::path& path) {
+    std::ifstream file(path);
+    std::stringstream text;
+    text << file.rdbuf();
+    return text.str();
+  };
+  std::vector<std::string> tests;
+  const std::regex test_case(R"re(TEST_CASE(_METHOD)?\([^"]*"([^"]*)")re");
+  for (const auto& entry : fs::directory_iterator(gantry::folders::source() + "/tests/unit/project_state")) {
+    const std::string text = text_of(entry.path());
+    for (std::sregex_iterator it(text.begin(), text.end(), test_case), end; it != end; ++it) tests.push_back((*it)[2]);
+  }
+  const std::string docs = text_of(gantry::folders::source() + "/docs/state.md");
+  const std::regex bracket(R"re(\[((state|plan|turn table)[^\]]*)\])re");
+  std::size_t named = 0;
+  for (std::sregex_iterator it(docs.begin(), docs.end(), bracket), end; it != end; ++it) {
+    std::string name;
+    for (std::stringstream names((*it)[1].str()); std::getline(names >> std::ws, name, ','); ++named) {
+      std::ranges::replace(name, '\n', ' ');
+      CAPTURE(name);
+      REQUIRE(std::ranges::any_of(tests, [&](const auto& test) { return test.starts_with(name); }));
+    }
+  }
+  REQUIRE(named > 25);
 }
