@@ -129,6 +129,11 @@ struct AiConfig {
   std::map<std::string, AiModelConfig, std::less<>> models;
 };
 
+struct StateTurnsConfig {
+  std::vector<std::string> states;
+  std::vector<std::string> final_states;
+  std::vector<std::string> transitions;
+};
 struct StateConfig {
   std::int64_t max_sessions = 100'000;
   std::int64_t max_panes = 100'000;
@@ -141,6 +146,7 @@ struct StateConfig {
   std::int64_t backup_keep = 3;
   std::int64_t host_metrics_seconds = 60;
   std::int64_t stale_days = 0;
+  StateTurnsConfig turns;
 };
 struct HttpConfig {};
 

@@ -285,6 +285,13 @@ constexpr std::array kStateKeys{
         "after which a session that nobody touched is deleted with all that belongs to it; 0: never", {0, 100'000}),
 };
 
+constexpr std::array kStateTurnsKeys{
+    key<&StateTurnsConfig::states>("states", texts, kLive,
+                                   "all states, the first one first; empty: the table of docs/state.md holds"),
+    key<&StateTurnsConfig::final_states>("final_states", texts, kLive, "those of them that nothing leaves"),
+    key<&StateTurnsConfig::transitions>("transitions", texts, kLive, "all steps, each as \"FROM -> TO\""),
+};
+
 constexpr std::array kProviderKeys{
     key<&AiProviderConfig::kind>("kind", choice, kLive, "the protocol that it speaks",
                                  {.not_built = kKindsNotBuilt, .required = true, .example = R"("openai")"}),
@@ -388,6 +395,11 @@ constexpr std::array kSections{
     named<[](auto& config) -> auto& { return config.ai.models; }>("ai.models.*", "A model that requests may name.",
                                                                   kModelKeys, "fast", false),
     plain<&Config::state>("state", "The project state.", kStateKeys),
+    plain<[](auto& config) -> auto& { return config.state.turns; }>(
+        "state.turns",
+        "A table of turns of your own. It needs plan_proposed, plan_approved, executing and interrupted, and executing "
+        "must be reached by an approval only.",
+        kStateTurnsKeys),
     plain<&Config::http>("http", "The HTTP server.", {},
                          "the HTTP server is not built yet, so it cannot be configured; remove the table"),
 };

@@ -68,6 +68,7 @@ constexpr std::size_t kMaxFilter = 4096;
   (void)number("backup_interval_minutes", 60, 0, 100'000);
   (void)number("backup_keep", 3, 1, 1000);
   (void)number("stale_days", 0, 0, 100'000);
+  (void)p.maybe_object("turns");
   (void)number("host_metrics_seconds", 60, 0, 86'400);
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[state] " + ok.error().message);
   return limits;
@@ -117,7 +118,7 @@ class ProjectState {
     config_ = config;
     const auto limits = read_limits(config.settings);
     if (!limits) return std::unexpected(limits.error());
-    auto turns = TurnTable::make(TurnTable::standard());
+    auto turns = TurnTable::read(config.settings.value("turns", json::object()));
     if (!turns) return std::unexpected(turns.error());
     store_ = std::make_unique<Store>(
         Store::Options{config.state_dir, *limits, std::move(*turns), !config.handed_over, &wall_ms,
@@ -145,7 +146,13 @@ class ProjectState {
   void reconfigure(const PluginConfig& config) {
     const auto limits = read_limits(config.settings);
     if (!limits) return host_.log(Level::error, limits.error().message + "; the old limits stay");
+    auto turns = TurnTable::read(config.settings.value("turns", json::object()));
+    if (!turns) return host_.log(Level::error, turns.error().message + "; the old settings stay");
     config_ = config;
+    (void)writer_->run([host = host_, turns = std::move(*turns)](Store& store) mutable {
+      if (const auto done = store.set_turns(std::move(turns)); !done)
+        host.log(Level::error, done.error().message + "; the old table of turns stays");
+    });
     backups_->set_options(read_backup_options(config.settings));
     if (auto ok = writer_->run([limits = *limits](Store& store) { store.set_limits(limits); }); !ok)
       host_.log(Level::error, ok.error().message + "; the old limits stay");

@@ -451,6 +451,13 @@ Result<void> Store::do_due() {
   return done.front() ? Result<void>() : std::unexpected(done.front().error());
 }
 
+Result<void> Store::set_turns(TurnTable turns) {
+  if (auto ok = ensure_open(); !ok) return ok;
+  if (auto ok = check_turns(*db_, turns); !ok) return ok;
+  options_.turns = std::move(turns);
+  return {};
+}
+
 /// Nobody carries a turn out any more whose host has ended: as soon as the store is open for the first time.
 Result<void> Store::settle_turns() {
   if (auto ok = check_turns(*db_, options_.turns); !ok) return fail(ErrorKind::unavailable, ok.error().message);

@@ -115,6 +115,8 @@ class Store {
   /// Does what is due now.
   [[nodiscard]] Result<void> do_due();
 
+  /// `conflict`: a stored turn is in a state that the table does not have; the table before stays.
+  [[nodiscard]] Result<void> set_turns(TurnTable turns);
   void set_limits(const Limits& limits) { options_.limits = limits; }
   [[nodiscard]] const Limits& limits() const { return options_.limits; }
 

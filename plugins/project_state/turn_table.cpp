@@ -42,6 +42,22 @@ Result<TurnTable> TurnTable::make(const Text& text) {
   return out;
 }
 
+Result<TurnTable> TurnTable::read(const json& settings) {
+  const auto list = [&](const char* member) { return settings.value(member, std::vector<std::string>()); };
+  Text text{list("states"), list("final_states"), {}};
+  const auto transitions = list("transitions");
+  if (text.states.empty() && text.final_states.empty() && transitions.empty()) return make(standard());
+  const auto wrong = [](const std::string& what) { return refuse("[state.turns] " + what); };
+  constexpr std::string_view kArrow = " -> ";
+  for (const auto& row : transitions) {
+    const auto arrow = row.find(kArrow);
+    if (arrow == std::string::npos) return wrong("transitions: \"" + row.substr(0, 80) + "\" is not FROM -> TO");
+    text.rows.push_back({row.substr(0, arrow), row.substr(arrow + kArrow.size())});
+  }
+  auto table = make(text);
+  return table ? std::move(table) : wrong(table.error().message);
+}
+
 Result<void> TurnTable::check() const {
   for (const auto state : {kProposed, kApproved, kExecuting, kInterrupted}) {
     if (!has(state)) return refuse("state " + std::string(state) + " is missing");

@@ -8,6 +8,7 @@
 // Thread rule: constant once made.
 #pragma once
 
+#include <gantry/json.hpp>
 #include <gantry/result.hpp>
 #include <gantry/state_machine.hpp>
 #include <string>
@@ -35,6 +36,8 @@ class TurnTable {
 
   /// The table of docs/state.md.
   [[nodiscard]] static const Text& standard();
+  /// Of {states, final_states, transitions: ["FROM -> TO"]}, which are all or none there; none: the standard one.
+  [[nodiscard]] static Result<TurnTable> read(const json& settings);
   /// `invalid_params`, which names the row: what StateTable::make refuses; one of the four states above is missing, or
   /// `executing` is reached without an approval, or does not lead to `interrupted`.
   [[nodiscard]] static Result<TurnTable> make(const Text& text);

@@ -228,10 +228,11 @@ Result<json> step_turn(Transaction& tx, const std::string& id, std::optional<std
     return conflict(*turn, " and has no plan; propose one by state.turn.propose");
   if (step.to == TurnTable::kExecuting) {
     if (auto ok = check_approval(tx, *turn); !ok) return std::unexpected(ok.error());
-  } else if (turn->state() == TurnTable::kApproved) {
+  } else if (turn->state() == TurnTable::kExecuting) {
+    turn->body.erase("approval");  // it was for this once
+  } else if (step.to == TurnTable::kProposed || tx.turns.next(step.to).empty()) {
     if (auto ok = void_approval(tx, *turn, "withdrawn"); !ok) return std::unexpected(ok.error());
   }
-  if (turn->state() == TurnTable::kExecuting) turn->body.erase("approval");  // it was for this once
   if (step.to == TurnTable::kExecuting || step.to == TurnTable::kInterrupted) turn->body["fence"] = turn->fence() + 1;
   turn->body["state"] = step.to;
   return write_turn(tx, *turn);

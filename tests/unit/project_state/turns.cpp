@@ -259,3 +259,60 @@ TEST_CASE_METHOD(Turns, "state.turn: plans that are no I-JSON are refused as the
   REQUIRE(get(made) == made);
   REQUIRE(good(propose("[9007199254740991]"))["turn"]["state"] == "plan_proposed");
 }
+
+TEST_CASE(
+    "state.turn: a table of the user's own holds, if it keeps what a turn promises, and lacks no state of a turn") {
+  TempDir dir;
+  const json table{
+      {"states", {"created", "plan_proposed", "plan_approved", "scheduled", "executing", "done", "interrupted"}},
+      {"final_states", {"done"}},
+      {"transitions",
+       {"created -> plan_proposed", "plan_proposed -> plan_proposed", "plan_proposed -> plan_approved",
+        "plan_approved -> plan_proposed", "plan_approved -> scheduled", "scheduled -> executing", "executing -> done",
+        "executing -> interrupted", "interrupted -> plan_proposed"}}};
+  std::string session;
+  {
+    TestHost host(kPlugin, config(dir.path(), {{"turns", table}}));
+    REQUIRE(host.started() == 0);
+    session = good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"];
+    const json made = good(host.call("state.turn.create", {{"session_id", session}, {"plan", 1}}))["turn"];
+    REQUIRE(host.call("state.turn.approve", {{"id", made["id"]}, {"rev", 1}, {"plan_hash", made["plan_hash"]}}));
+    const auto step = [&](const char* to) {
+      return host.call("state.turn.transition", {{"id", made["id"]}, {"rev", nullptr}, {"to", to}});
+    };
+    REQUIRE(bad(step("executing")).kind == ErrorKind::conflict);
+    REQUIRE(bad(step("cancelled")).kind == ErrorKind::invalid_params);
+    REQUIRE(step("scheduled"));
+    REQUIRE(good(step("executing"))["turn"]["fence"] == 1);
+    // Without the state that the turn is in; and then one that skips the approval.
+    json other = table;
+    other["transitions"].push_back("plan_proposed -> executing");
+    host.reconfigure(config(dir.path(), {{"turns", other}}));
+    REQUIRE(host.log().find("without an approval; the old settings stay") != std::string::npos);
+    host.reconfigure(config(dir.path(), {{"turns", json::object()}}));
+    REQUIRE(good(host.call("state.turn.create", {{"session_id", session}}))["turn"]["state"] == "created");
+    host.stop();
+  }
+  // The turn was executing, which the standard table has, too: it is interrupted by whatever table there is.
+  TestHost host(kPlugin, config(dir.path()));
+  REQUIRE(host.started() == 0);
+  const json items = good(host.call("state.turn.list"))["items"];
+  REQUIRE(items[0]["state"] == "interrupted");
+  host.stop();
+  RawDatabase(dir.path())
+      .run("UPDATE objects SET body = json_set(body, '$.state', 'scheduled'), crc = 0 WHERE type = 'turn' AND n = 2");
+  TestHost refused(kPlugin, config(dir.path()));
+  REQUIRE(refused.started() == static_cast<int>(ErrorKind::unavailable));
+  REQUIRE(refused.log().find("is in the state scheduled") != std::string::npos);
+}
+
+TEST_CASE("state.turn: a table that is none keeps the plugin from starting, and says why") {
+  TempDir dir;
+  const auto refusal = [&](const json& table) {
+    TestHost host(kPlugin, config(dir.path(), {{"turns", table}}));
+    REQUIRE(host.started() == static_cast<int>(ErrorKind::invalid_params));
+    return host.log();
+  };
+  REQUIRE(refusal({{"states", {"created"}}}).find("[state.turns] state plan_proposed is missing") != std::string::npos);
+  REQUIRE(refusal({{"transitions", {"created, done"}}}).find("is not FROM -> TO") != std::string::npos);
+}
