@@ -74,7 +74,7 @@ bool SharedSession::ask_again(const std::shared_ptr<Query>& query, std::string_v
   const auto timer =
       context_->host.after(kFirstPause * (1U << (retry - 1)),
                            [over = later(&SharedSession::pause_is_over), again = std::weak_ptr<Query>(query)] {
-                             if (auto asked = again.lock()) over(std::move(asked));
+                             if (auto asked = again.lock()) over(asked);
                            });
   if (timer) pausing_.push_back(query);
   return timer.has_value();

@@ -14,24 +14,19 @@
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <gantry/version.hpp>
-#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
 
 #include "plugins/project_state/backup_thread.hpp"
 #include "plugins/project_state/changes.hpp"
-#include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/cleanup.hpp"
-#include "plugins/project_state/history.hpp"
 #include "plugins/project_state/host_metrics.hpp"
-#include "plugins/project_state/layouts.hpp"
 #include "plugins/project_state/metrics_thread.hpp"
 #include "plugins/project_state/mutation.hpp"
-#include "plugins/project_state/pages.hpp"
 #include "plugins/project_state/plan.hpp"
 #include "plugins/project_state/reader.hpp"
-#include "plugins/project_state/schema.hpp"
+#include "plugins/project_state/reads.hpp"
 #include "plugins/project_state/schemas.hpp"
 #include "plugins/project_state/store.hpp"
 #include "plugins/project_state/writer.hpp"
@@ -40,10 +35,8 @@ namespace gantry::state {
 
 namespace {
 
-constexpr std::size_t kMaxCursor = 64;
 constexpr int kShrinkPages = 10'000;
 constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
-constexpr std::size_t kMaxFilter = 4096;
 
 [[nodiscard]] std::unexpected<Error> refuse(std::string why) { return fail(ErrorKind::invalid_params, std::move(why)); }
 
@@ -78,27 +71,6 @@ constexpr std::size_t kMaxFilter = 4096;
 [[nodiscard]] BackupThread::Options read_backup_options(const json& settings) {
   return {std::chrono::minutes(settings.value("backup_interval_minutes", 60)),
           settings.value("backup_keep", std::size_t{3})};
-}
-
-[[nodiscard]] PageOf read_page_of(Params& p) {
-  auto cursor = p.maybe_string("cursor");
-  p.require(!cursor || cursor->size() <= kMaxCursor,
-            "cursor is not one that a list gave; start again without a cursor");
-  return {std::move(cursor), static_cast<std::uint64_t>(p.integer_or("limit", 100, 1, 1000))};
-}
-
-/// Reads the members of `filter`.
-[[nodiscard]] Result<std::vector<std::optional<std::string>>> read_filter(Params& p,
-                                                                          std::initializer_list<const char*> names) {
-  Params f(p.maybe_object("filter").value_or(json::object()));
-  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  std::vector<std::optional<std::string>> out;
-  for (const char* name : names) {
-    out.push_back(f.maybe_string(name));
-    f.require(!out.back() || out.back()->size() <= kMaxFilter, "a member may have 4096 bytes");
-  }
-  if (auto ok = f.done(); !ok) return refuse("filter: " + ok.error().message);
-  return out;
 }
 
 [[nodiscard]] json with_head(const Ledger& head, json members) {
@@ -181,8 +153,7 @@ class ProjectState {
     std::string place;
     if (auto ok = check_plans_in(call.raw_params(), call.method() == "state.batch"); !ok)
       return std::unexpected(ok.error());
-    const Caller caller{[&](Params& p) { return read_scope(call, p); }, [&] { return client_of(call); }};
-    auto apply = read(params, caller, place);
+    auto apply = read(params, caller_of(call), place);
     if (!apply) return std::unexpected(apply.error());
     auto mutation = read_mutation(call, params, place);
     if (!mutation) return std::unexpected(mutation.error());
@@ -227,85 +198,17 @@ class ProjectState {
     call.reply({{"key", params["key"]}, {"value", params["value"]}, {"durability", durability}});
   }
 
-  template <Type kType>
-  void get(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      const std::string id = p.string("id");
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [id](Database& db, const Ledger& head) -> Result<json> {
-        const auto object = live_object(db, kType, id);
-        if (!object) return std::unexpected(object.error());
-        auto shown = show_object(*object);
-        if (!shown) return shown;
-        return with_head(head, {{std::string(name(kType)), std::move(*shown)}});
-      };
-    });
-  }
-
-  void session_list(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      const auto page = read_page_of(p);
-      const auto members = read_filter(p, {"name", "root", "branch"});
-      if (!members) return std::unexpected(members.error());
-      const SessionFilter filter{members->at(0), members->at(1), members->at(2)};
-      return [page, filter](Database& db, const Ledger& head) { return list_sessions(db, head, filter, page); };
-    });
-  }
-
-  void pane_list(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      const auto page = read_page_of(p);
-      const auto members = read_filter(p, {"session_id", "kind"});
-      if (!members) return std::unexpected(members.error());
-      const MemberFilter filter{members->at(0), members->at(1)};
-      return
-          [page, filter](Database& db, const Ledger& head) { return list_members(db, head, Type::pane, filter, page); };
-    });
-  }
-
-  void turn_list(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      const auto page = read_page_of(p);
-      const auto members = read_filter(p, {"session_id", "state"});
-      if (!members) return std::unexpected(members.error());
-      const MemberFilter filter{members->at(0), members->at(1)};
-      return
-          [page, filter](Database& db, const Ledger& head) { return list_members(db, head, Type::turn, filter, page); };
-    });
-  }
-
-  void layout_get(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      const std::string session = p.string("session_id");
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [session](Database& db, const Ledger& head) -> Result<json> {
-        auto layout = get_layout(db, session);
-        if (!layout) return layout;
-        return with_head(head, {{"layout", std::move(*layout)}});
-      };
-    });
-  }
-
-  void at(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      const auto seq = static_cast<std::uint64_t>(p.integer("seq", 0, kMaxSeq));
-      const std::string scope = p.string("scope");
-      const auto page = read_page_of(p);
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [seq, scope, page](Database& db, const Ledger& head) { return state_at(db, head, seq, scope, page); };
-    });
-  }
-
-  void diff(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      const auto from = static_cast<std::uint64_t>(p.integer("from", 0, kMaxSeq));
-      const auto to = static_cast<std::uint64_t>(p.integer("to", 0, kMaxSeq));
-      const std::string scope = p.string("scope");
-      const auto page = read_page_of(p);
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [from, to, scope, page](Database& db, const Ledger& head) {
-        return state_diff(db, head, from, to, scope, page);
-      };
+  void read_by(Call call, ReadParams read) {
+    if (stopped_) return refuse_stopped(call);
+    Params params(call.params());
+    auto body = read(params, caller_of(call));
+    if (!body) return call.reply_error(body.error());
+    reader_->read(std::move(*body), [held = std::make_shared<Call>(std::move(call))](Result<std::string> result) {
+      if (result) {
+        held->reply_raw(std::move(*result));
+      } else {
+        held->reply_error(result.error());
+      }
     });
   }
 
@@ -331,46 +234,6 @@ class ProjectState {
     if (ok) ok = check_query(query);
     if (!ok) return call.reply_error(ok.error());
     metrics_->query(query, answer_to(std::move(call)));
-  }
-
-  void checkpoint_list(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [](Database& db, const Ledger& head) { return list_checkpoints(db, head); };
-    });
-  }
-
-  void settings_get(Call call) {
-    serve(std::move(call), [this](Params& p, Call& c) -> Result<Reader::Body> {
-      const std::string key = p.string("key");
-      const auto type = p.maybe_string("type");
-      p.require(!type || *type == "boolean" || *type == "number" || *type == "string" || *type == "array" ||
-                    *type == "object",
-                "type must be one of boolean, number, string, array, object");
-      const auto scope = read_scope(c, p);
-      if (!scope) return std::unexpected(scope.error());
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      if (auto ok = check_setting_key(key); !ok) return std::unexpected(ok.error());
-      return [key, type, scope = *scope](Database& db, const Ledger& head) -> Result<json> {
-        auto setting = get_setting(db, scope, key, type);
-        if (!setting) return setting;
-        return with_head(head, std::move(*setting));
-      };
-    });
-  }
-
-  void settings_list(Call call) {
-    serve(std::move(call), [this](Params& p, Call& c) -> Result<Reader::Body> {
-      const auto page = read_page_of(p);
-      const std::string prefix = p.string_or("prefix", "");
-      p.require(prefix.size() <= kMaxFilter, "prefix may have 4096 bytes");
-      const auto scope = read_scope(c, p);
-      if (!scope) return std::unexpected(scope.error());
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [page, prefix, scope = *scope](Database& db, const Ledger& head) {
-        return list_settings(db, head, scope, prefix, page);
-      };
-    });
   }
 
   void backup_create(Call call) {
@@ -401,45 +264,6 @@ class ProjectState {
     if (!taken) held->reply_error(taken.error());
   }
 
-  /// The whole store, row by row.
-  void check(Call call) {
-    serve(std::move(call), [](Params& p, Call&) -> Result<Reader::Body> {
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [](Database& db, const Ledger& head) -> Result<json> {
-        add_checksums(db);
-        auto damage = find_damaged_pages(db);
-        if (damage && !*damage) damage = find_damaged_rows(db, std::numeric_limits<std::uint64_t>::max());
-        if (!damage) return std::unexpected(damage.error());
-        if (*damage) db.note_damage();
-        return json{{"sound", !damage->has_value()},
-                    {"damage", *damage ? json(**damage) : json()},
-                    {"epoch", head.epoch},
-                    {"seq", head.seq}};
-      };
-    });
-  }
-
-  void info(Call call) {
-    serve(std::move(call), [folder = config_.state_dir](Params& p, Call&) -> Result<Reader::Body> {
-      if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-      return [folder](Database&, const Ledger& head) -> Result<json> {
-        json counts = json::object();
-        for (std::size_t i = 0; i < kTypes; ++i)
-          counts[std::string(name(static_cast<Type>(i))) + "s"] = head.objects[i];
-        return json{{"folder", folder},
-                    {"schema", kSchemaVersion},
-                    {"epoch", head.epoch},
-                    {"seq", head.seq},
-                    {"floor", head.floor},
-                    {"history_floor", head.history_floor},
-                    {"objects", std::move(counts)},
-                    {"data_bytes", head.data_bytes},
-                    {"log_bytes", head.log_bytes},
-                    {"mutations", head.mutations}};
-      };
-    });
-  }
-
   void backup_list(Call call) {
     if (stopped_) return refuse_stopped(call);
     Params p(call.params());
@@ -452,9 +276,10 @@ class ProjectState {
   /// The host's own numbers, now and then.
   void sample_host() {
     const std::chrono::seconds interval(config_.settings.value("host_metrics_seconds", 60));
-    if (stopped_ || interval.count() == 0) return;
-    (void)host_.after(interval, [this] {
+    const bool wanted = interval.count() != 0;
+    (void)host_.after(wanted ? interval : std::chrono::minutes(1), [this, wanted] {
       if (stopped_) return;
+      if (!wanted) return sample_host();
       CallOptions options;
       options.deadline = Deadline(host_.now() + std::chrono::seconds(10));
       (void)host_.call("host.metrics", json::object(), std::move(options), [this](const Result<CallAnswer>& sample) {
@@ -511,20 +336,8 @@ class ProjectState {
     return [held = std::make_shared<Call>(std::move(call))](const Result<json>& result) { held->reply(result); };
   }
 
-  /// `prepare` reads the params, and returns what is to be read.
-  template <class Prepare>
-  void serve(Call call, Prepare prepare) {
-    if (stopped_) return refuse_stopped(call);
-    Params params(call.params());
-    Result<Reader::Body> body = prepare(params, call);
-    if (!body) return call.reply_error(body.error());
-    reader_->read(std::move(*body), [held = std::make_shared<Call>(std::move(call))](Result<std::string> result) {
-      if (result) {
-        held->reply_raw(std::move(*result));
-      } else {
-        held->reply_error(result.error());
-      }
-    });
+  [[nodiscard]] Caller caller_of(Call& call) const {
+    return {[this, &call](Params& p) { return read_scope(call, p); }, [this, &call] { return client_of(call); }};
   }
 
   [[nodiscard]] std::string client_of(const Call& call) const {
@@ -572,9 +385,12 @@ class ProjectState {
 
 namespace {
 
-/// The handler of a method that find_change() knows.
+/// The handlers of methods that find_change() and find_read() know.
 [[nodiscard]] auto change_of(const char* method) {
   return [read = find_change(method)->read](ProjectState& self, Call call) { self.change_by(std::move(call), read); };
+}
+[[nodiscard]] auto read_of(const char* method) {
+  return [read = find_read(method)](ProjectState& self, Call call) { self.read_by(std::move(call), read); };
 }
 
 }  // namespace
@@ -586,61 +402,59 @@ void ProjectState::define(Definition<ProjectState>& d) {
       .summary("Sessions, panes, layouts, settings and turns, committed before they are acknowledged");
   d.service("state").settings("state").publishes("state.**").publishes("metrics.**").keeps_log("state.**");
   d.reload("handover").grant("call:host.metrics");
-  const auto change = [&](const char* method, const char* summary, json params, json result) {
-    d.method(method, change_of(method), {.summary = summary, .params = std::move(params), .result = std::move(result)});
+  const auto change = [&](const char* method, const char* summary, const json& params, const json& result) {
+    d.method(method, change_of(method), {.summary = summary, .params = params, .result = result});
   };
-  const auto read = [&](const char* method, auto handler, const char* summary, json params, json result) {
-    d.method(method, handler,
-             {.summary = summary, .params = std::move(params), .result = std::move(result), .idempotent = true});
+  const auto read = [&](const char* method, const char* summary, const json& params, const json& result) {
+    d.method(method, read_of(method), {.summary = summary, .params = params, .result = result, .idempotent = true});
+  };
+  const auto ask = [&](const char* method, auto handler, const char* summary, const json& params, const json& result) {
+    d.method(method, handler, {.summary = summary, .params = params, .result = result, .idempotent = true});
   };
   change("state.session.create", "Creates a session", schemas::session_create(), schemas::session_result());
-  read("state.session.get", &P::get<Type::session>, "One session", schemas::by_id("session"),
-       schemas::session_result());
-  read("state.session.list", &P::session_list, "Sessions in the order of their creation", schemas::session_list(),
+  read("state.session.get", "One session", schemas::by_id("session"), schemas::session_result());
+  read("state.session.list", "Sessions in the order of their creation", schemas::session_list(),
        schemas::list_result());
   change("state.session.update", "Changes a session by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::update("session", schemas::session_members()), schemas::session_result());
   change("state.session.delete", "Deletes a session, with its panes and its layout", schemas::remove("session"),
          schemas::session_result());
   change("state.pane.create", "Creates a pane in a session", schemas::pane_create(), schemas::pane_result());
-  read("state.pane.get", &P::get<Type::pane>, "One pane", schemas::by_id("pane"), schemas::pane_result());
-  read("state.pane.list", &P::pane_list, "Panes in the order of their creation", schemas::pane_list(),
-       schemas::list_result());
+  read("state.pane.get", "One pane", schemas::by_id("pane"), schemas::pane_result());
+  read("state.pane.list", "Panes in the order of their creation", schemas::pane_list(), schemas::list_result());
   change("state.pane.update", "Changes a pane by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::update("pane", schemas::pane_members()), schemas::pane_result());
   change("state.pane.delete", "Deletes a pane, and what shows it in its session's layout", schemas::remove("pane"),
          schemas::pane_result());
-  read("state.layout.get", &P::layout_get, "The layout of a session; empty at rev 0 before its first update",
-       schemas::layout_get(), schemas::layout_result());
+  read("state.layout.get", "The layout of a session; empty at rev 0 before its first update", schemas::layout_get(),
+       schemas::layout_result());
   change("state.layout.update", "Changes a layout by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::layout_update(), schemas::layout_result());
-  read("state.settings.get", &P::settings_get, "The value of a setting; null with rev 0 when it was never set",
-       schemas::settings_get(), schemas::setting_result());
+  read("state.settings.get", "The value of a setting; null with rev 0 when it was never set", schemas::settings_get(),
+       schemas::setting_result());
   d.method("state.settings.set", &P::settings_set,
            {.summary = "Sets a setting; its first value fixes its type; null deletes it",
             .params = schemas::settings_set(),
             .result = schemas::setting_set_result()});
-  read("state.settings.list", &P::settings_list, "Settings that have a value", schemas::settings_list(),
-       schemas::list_result());
+  read("state.settings.list", "Settings that have a value", schemas::settings_list(), schemas::list_result());
   change("state.turn.create", "Creates a turn in a session; with a plan it is proposed", schemas::turn_create(),
          schemas::turn_result());
-  read("state.turn.get", &P::get<Type::turn>, "One turn", schemas::by_id("turn"), schemas::turn_result());
-  read("state.turn.list", &P::turn_list, "Turns in the order of their creation", schemas::turn_list(),
-       schemas::list_result());
+  read("state.turn.get", "One turn", schemas::by_id("turn"), schemas::turn_result());
+  read("state.turn.list", "Turns in the order of their creation", schemas::turn_list(), schemas::list_result());
   change("state.turn.propose", "Proposes a plan; another one voids the approval of the plan before",
          schemas::turn_propose(), schemas::turn_result());
   change("state.turn.approve", "Approves the plan that has this hash", schemas::turn_approve(), schemas::turn_result());
   change("state.turn.transition", "Takes a step that the table of turns allows", schemas::turn_transition(),
          schemas::turn_result());
   change("state.turn.delete", "Deletes a turn that does not execute", schemas::remove("turn"), schemas::turn_result());
-  read("state.at", &P::at, "The objects of a scope as they were after an event", schemas::at(), schemas::at_result());
-  read("state.diff", &P::diff, "What differs between two points of the log", schemas::diff(), schemas::diff_result());
+  read("state.at", "The objects of a scope as they were after an event", schemas::at(), schemas::at_result());
+  read("state.diff", "What differs between two points of the log", schemas::diff(), schemas::diff_result());
   change("state.restore", "Makes the objects of a scope what they were, by new events", schemas::restore(),
          schemas::restore_result());
   change("state.checkpoint.create", "Names the present end of the log", schemas::checkpoint(),
          schemas::checkpoint_result());
   change("state.checkpoint.delete", "Forgets a checkpoint", schemas::checkpoint(), schemas::checkpoint_result());
-  read("state.checkpoint.list", &P::checkpoint_list, "The checkpoints", schemas::nothing(), schemas::list_result());
+  read("state.checkpoint.list", "The checkpoints", schemas::nothing(), schemas::list_result());
   d.method("state.batch", &P::batch,
            {.summary = "Does several changes in one transaction, or none of them",
             .params = schemas::batch(),
@@ -649,29 +463,29 @@ void ProjectState::define(Definition<ProjectState>& d) {
            {.summary = "Records a measurement, which is on the disk soon",
             .params = schemas::metrics_record(),
             .result = schemas::object({{"durability", {{"const", "D1"}}}}, json::array({"durability"}))});
-  read("state.metrics.query", &P::metrics_query, "What was measured in a time, step by step", schemas::metrics_query(),
-       schemas::metrics_result());
+  ask("state.metrics.query", &P::metrics_query, "What was measured in a time, step by step", schemas::metrics_query(),
+      schemas::metrics_result());
   d.method("state.backup.create", &P::backup_create,
            {.summary = "Makes a copy of the store, and checks it",
             .params = schemas::nothing(),
             .result = schemas::object({{"backup", schemas::backup()}}, json::array({"backup"})),
             .keeps_time = true});
-  read("state.backup.list", &P::backup_list, "The copies that are kept, the newest first", schemas::nothing(),
-       schemas::object({{"items", {{"type", "array"}, {"items", schemas::backup()}}}}, json::array({"items"})));
+  ask("state.backup.list", &P::backup_list, "The copies that are kept, the newest first", schemas::nothing(),
+      schemas::object({{"items", {{"type", "array"}, {"items", schemas::backup()}}}}, json::array({"items"})));
   d.method(
       "state.backup.restore", &P::backup_restore,
       {.summary = "Puts a copy in the place of the store, under a new epoch; the store before is kept aside",
        .params = schemas::params({{"file", schemas::string("as state.backup.list names it")}}, json::array({"file"})),
        .result = schemas::durable({{"restored", schemas::string("the file")}}, json::array({"restored"})),
        .keeps_time = true});
-  d.method("state.check", &P::check,
+  d.method("state.check", read_of("state.check"),
            {.summary = "Reads and checks the whole store",
             .params = schemas::nothing(),
             .result = schemas::with_head({{"sound", {{"type", "boolean"}}}, {"damage", {{"type", {"string", "null"}}}}},
                                          json::array({"sound"})),
             .idempotent = true,
             .keeps_time = true});
-  read("state.info", &P::info, "Where the store is, and how large", schemas::nothing(),
+  read("state.info", "Where the store is, and how large", schemas::nothing(),
        schemas::with_head(json::object(), json::array()));
   change("state.gc", "Deletes the sessions that nobody has touched for so many days",
          schemas::params({{"stale_days", schemas::count(1, 100'000)},
@@ -679,8 +493,8 @@ void ProjectState::define(Definition<ProjectState>& d) {
                           {"mutation", schemas::mutation()}},
                          json::array({"stale_days"})),
          schemas::durable({{"sessions", {{"type", "array"}}}}, json::array({"sessions"})));
-  read("state.flush", &P::flush, "A barrier: what was acknowledged before is on the disk", schemas::nothing(),
-       schemas::head_result());
+  ask("state.flush", &P::flush, "A barrier: what was acknowledged before is on the disk", schemas::nothing(),
+      schemas::head_result());
 }
 
 }  // namespace gantry::state

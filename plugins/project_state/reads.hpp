@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// reads.hpp: the methods that read state, one entry each: the params are read and checked first, then what is asked for
+// is read in one transaction.
+//
+// Thread rule: reading params is pure; what it returns runs on the reader's thread.
+#pragma once
+
+#include <gantry/params.hpp>
+#include <gantry/result.hpp>
+#include <string_view>
+
+#include "plugins/project_state/changes.hpp"
+#include "plugins/project_state/reader.hpp"
+
+namespace gantry::state {
+
+using ReadParams = Result<Reader::Body> (*)(Params& params, const Caller& caller);
+/// nullptr: no method of this name reads state.
+[[nodiscard]] ReadParams find_read(std::string_view method);
+
+}  // namespace gantry::state
