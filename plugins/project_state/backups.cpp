@@ -90,9 +90,7 @@ Result<Backup> make_backup(const std::string& folder, std::int64_t wall_ms, std:
   const std::string fresh = to + "/new.db";
   ::unlink(fresh.c_str());
   {
-    const int fd = ::open(fresh.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);  // SQLite goes by the umask
-    if (fd < 0) return failed("create " + fresh, std::strerror(errno));
-    ::close(fd);
+    if (auto ok = touch_private(fresh); !ok) return std::unexpected(ok.error());
     auto db = Database::open(folder + "/state.db", SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
     if (!db) return std::unexpected(db.error());
     sqlite3_busy_timeout((*db)->handle(), 2000);
@@ -163,11 +161,7 @@ Result<std::string> quarantine(const std::string& folder, std::int64_t wall_ms) 
 Result<void> put_back(const std::string& folder, const Backup& backup) {
   const std::string from = folder_of_backups(folder) + "/" + backup.file;
   const std::string fresh = folder + "/state.db.new";
-  std::error_code code;
-  fs::copy_file(from, fresh, fs::copy_options::overwrite_existing, code);
-  if (code) return failed("copy " + from, code.message());
-  ::chmod(fresh.c_str(), 0600);
-  if (auto ok = sync_file(fresh); !ok) return ok;
+  if (auto ok = copy_private(from, fresh); !ok) return ok;
   if (::rename(fresh.c_str(), (folder + "/state.db").c_str()) != 0)
     return failed("rename " + fresh, std::strerror(errno));
   return sync_folder(folder);

@@ -36,8 +36,12 @@ Result<json> clean_up(Transaction& tx, std::int64_t stale_days, bool dry_run) {
   }
   const std::uint64_t from = tx.ledger.seq + 1;
   if (!dry_run) {
-    for (const auto& id : ids) {
-      if (const auto gone = delete_session(tx, id, std::nullopt); !gone) return gone;
+    for (std::size_t i = 0; i < ids.size(); ++i) {
+      if (tx.changed().size() > kMaxCleaned) {
+        sessions.erase(sessions.begin() + static_cast<std::ptrdiff_t>(i), sessions.end());
+        break;
+      }
+      if (const auto gone = delete_session(tx, ids[i], std::nullopt); !gone) return gone;
     }
     if (auto ok = tx.append_project_changed(from, {{"reason", "stale"}}); !ok) return std::unexpected(ok.error());
   }

@@ -90,6 +90,32 @@ Result<void> sync_folder(const std::string& folder) {
   return {};
 }
 
+Result<void> touch_private(const std::string& file) {
+  const Descriptor fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, kFileMode));
+  return fd.get() < 0 ? failed("create " + file, errno) : Result<void>();
+}
+
+Result<void> copy_private(const std::string& from, const std::string& to) {
+  const Descriptor in(::open(from.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (in.get() < 0) return failed("open " + from, errno);
+  ::unlink(to.c_str());
+  const Descriptor out(::open(to.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, kFileMode));
+  if (out.get() < 0) return failed("create " + to, errno);
+  std::string part(std::size_t{1} << 20, '\0');
+  while (true) {
+    const ssize_t got = ::read(in.get(), part.data(), part.size());
+    if (got < 0) return failed("read " + from, errno);
+    if (got == 0) break;
+    for (ssize_t at = 0; at < got;) {
+      const ssize_t wrote = ::write(out.get(), part.data() + at, static_cast<std::size_t>(got - at));
+      if (wrote < 0) return failed("write " + to, errno);
+      at += wrote;
+    }
+  }
+  if (::fsync(out.get()) != 0) return failed("sync " + to, errno);
+  return {};
+}
+
 Result<void> sync_file(const std::string& file) {
   const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (fd.get() < 0) return failed("open " + file, errno);

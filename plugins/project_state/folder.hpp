@@ -58,6 +58,11 @@ struct CleanMark {
 [[nodiscard]] Result<void> write_recovery_mark(const std::string& folder, const std::string& text);
 [[nodiscard]] Result<void> remove_recovery_mark(const std::string& folder);
 
+/// Creates the file (0600) where it is missing: SQLite would create it by the umask, and a confined process must not
+/// change the mode of a file.
+[[nodiscard]] Result<void> touch_private(const std::string& file);
+/// A copy (0600), written over whatever is there, and durable.
+[[nodiscard]] Result<void> copy_private(const std::string& from, const std::string& to);
 /// What was written is durable when these return.
 [[nodiscard]] Result<void> sync_folder(const std::string& folder);
 [[nodiscard]] Result<void> sync_file(const std::string& file);

@@ -350,7 +350,7 @@ Result<json> restore_state(Transaction& tx, std::uint64_t seq, const std::string
     if (!difference) return std::unexpected(difference.error());
     if (!*difference || (*difference)->after.type == Type::turn) continue;
     if (differences.size() == kMaxRestored)
-      return too_large("more than 10000 objects would change; restore session by session");
+      return too_large("more than 5000 objects would change; restore session by session");
     auto change = shown(**difference);
     if (!change) return change;
     changes.push_back(std::move(*change));

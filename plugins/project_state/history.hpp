@@ -21,7 +21,7 @@
 
 namespace gantry::state {
 
-inline constexpr std::size_t kMaxRestored = 10'000;
+inline constexpr std::size_t kMaxRestored = 5000;  // so many fit into the event of the whole
 
 /// `object` as it is now; returns it as it was after the event `seq`, without a body if it was not there.
 [[nodiscard]] Result<Object> object_at(Database& db, Object object, std::uint64_t seq);

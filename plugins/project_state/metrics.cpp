@@ -224,6 +224,7 @@ Result<void> MetricsStore::open() {
 
 Result<void> MetricsStore::connect() {
   if (const auto folder = prepare_folder(folder_); !folder) return std::unexpected(folder.error());
+  if (auto ok = touch_private(folder_ + "/metrics.db"); !ok) return ok;
   auto db = Database::open(folder_ + "/metrics.db",
                            SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
   if (!db) return std::unexpected(db.error());
@@ -235,8 +236,6 @@ Result<void> MetricsStore::connect() {
       !ok)
     return ok;
   if (auto ok = db_->exec(kTables); !ok) return ok;
-  std::filesystem::permissions(folder_ + "/metrics.db",
-                               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   Query q(*db_, "SELECT id, name, labels FROM series");
   while (true) {
     const auto row = q.next();

@@ -8,6 +8,7 @@ namespace gantry::state {
 
 namespace {
 
+constexpr std::size_t kMaxEvent = 1 << 20;  // the bus of the host takes no larger one
 constexpr std::uint64_t kPruneSteps = 256;  // rows at most that one commit prunes from each table
 constexpr std::uint64_t kWholeEach = 16;  // so many patches at most lie between a body that is kept whole and the next
 
@@ -128,6 +129,10 @@ Result<void> Transaction::append(std::string_view topic, json payload) {
 Result<void> Transaction::append(std::string_view topic, json payload, const Undo* undo) {
   if (mutation_ != nullptr) payload["cause"] = mutation_->cause;
   const std::string text = dump_json(payload);
+  if (text.size() > kMaxEvent) {
+    return fail(ErrorKind::too_large, "what this changes makes an event of " + std::to_string(text.size()) +
+                                          " bytes, and an event may have 1 MiB; change less at once");
+  }
   const std::uint64_t bytes = text.size() + (undo != nullptr && undo->text ? undo->text->size() : 0);
   ++ledger.seq;
   ledger.log_bytes += bytes;

@@ -51,6 +51,9 @@ TEST_CASE("state commands: a backup is made, listed, and put in the place of the
 
 TEST_CASE("state commands: a damaged store is said to be damaged, and the host goes on with what a backup has") {
   Sandbox box;
+  const bool child = GENERATE(false, true);
+  CAPTURE(child);
+  if (child) box.write("config/gantry/gantry.toml", "[plugins.project_state]\nisolation = \"child\"\n");
   (void)set(box, "a", 1);
   REQUIRE(box.run({"state", "backup"}).code == 0);
   (void)set(box, "b", 2);

@@ -113,3 +113,22 @@ TEST_CASE("state: changes that wait together are committed together, and one tha
   host.stop();
   REQUIRE(check_store(dir.path()) == 900);
 }
+
+TEST_CASE("state: what would make an event that the bus does not take is refused, so that no event is lost") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const std::string most((std::size_t{1} << 20) - 200, 'x');
+  REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", most}}));
+  const std::string more((std::size_t{1} << 20) - 10, 'x');
+  const auto refused = bad(host.call("state.settings.set", {{"key", "k"}, {"value", more}}));
+  REQUIRE(refused.kind == ErrorKind::too_large);
+  REQUIRE(refused.message.find("an event may have 1 MiB") != std::string::npos);
+  const json session = good(host.call("state.session.create", {{"name", "n"}}))["session"];
+  REQUIRE(bad(host.call("state.turn.create", {{"session_id", session["id"]}, {"plan", more}})).kind ==
+          ErrorKind::too_large);
+  settle(host);
+  const auto events = host.events();
+  REQUIRE(events.size() == 2);
+  REQUIRE(events[0].payload["value"] == most);
+  REQUIRE(events[1].seq == 2);
+}
