@@ -215,8 +215,8 @@ TEST_CASE("same in both modes: a plugin of the first version of the boundary") {
     (void)talk.answer(never);
     (void)talk.call("events.publish", {{"topic", "to_v1.a"}, {"payload", kAnything}});
     (void)talk.call("events.publish", {{"topic", "v1.a"}, {"payload", 1}});
+    // Clients of the test that have left it may hear of, or not: `gone` is not compared.
     talk.until("v1.seen", json::object(), [](const json& seen) { return seen["events"] == 1 && seen["cancels"] == 1; });
-    (void)talk.call("v1.seen");
     (void)talk.call("v1.cancelled");
     talk.hear_events(2);
   });
