@@ -117,6 +117,7 @@ TEST_CASE("state: a folder that is deleted while in use is noticed before anythi
   TempDir dir;
   TestHost host(kPlugin, config(dir / "state"));
   const json before = good(host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
+  settle(host);  // nothing looks at the store while it goes
   std::filesystem::remove_all(dir / "state");
   const json after = good(host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
   REQUIRE(after["epoch"] != before["epoch"]);
