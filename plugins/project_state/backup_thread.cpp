@@ -3,16 +3,9 @@
 
 #include <utility>
 
+#include "plugins/project_state/wall_clock.hpp"
+
 namespace gantry::state {
-
-namespace {
-
-[[nodiscard]] std::int64_t wall_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
-}  // namespace
 
 BackupThread::BackupThread(Host host, const Store& store, Options options)
     : BackupThread(std::move(host), store, options, mpsc::channel<Done>(kMaxWaiting)) {}

@@ -5,17 +5,9 @@
 #include <vector>
 
 #include "plugins/project_state/fields.hpp"
+#include "plugins/project_state/wall_clock.hpp"
 
 namespace gantry::state {
-
-namespace {
-
-[[nodiscard]] std::int64_t wall_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
-
-}  // namespace
 
 MetricsThread::MetricsThread(Host host, const std::string& folder)
     : MetricsThread(std::move(host), folder, mpsc::channel<Task>(kMaxWaiting)) {}

@@ -54,6 +54,18 @@ Result<Object> read_object(const Query& q) {
               "the row of " + called(out) + " in state.db is damaged: its checksum is wrong; restore a backup");
 }
 
+Result<std::vector<Object>> read_objects(Query& q) {
+  std::vector<Object> out;
+  while (true) {
+    const auto row = q.next();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return out;
+    auto object = read_object(q);
+    if (!object) return std::unexpected(object.error());
+    out.push_back(std::move(*object));
+  }
+}
+
 Result<Object> find_object(Database& db, Type type, const std::string& id) {
   Query q(db, "SELECT " GANTRY_OBJECT_COLUMNS " FROM objects WHERE type = ? AND id = ?", name(type), id);
   const auto row = q.next();

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "plugins/project_state/sqlite.hpp"
 
@@ -48,6 +49,9 @@ struct Object {
 #define GANTRY_OBJECT_COLUMNS "n, body, type, id, parent, rev, crc"
 /// The object in the present row of `q`. `storage_failed`: its checksum is wrong.
 [[nodiscard]] Result<Object> read_object(const Query& q);
+
+/// The objects in the rows of `q`, to its end.
+[[nodiscard]] Result<std::vector<Object>> read_objects(Query& q);
 
 /// Deleted ones as well; `rev` 0: there is none and never was, as far as is known.
 [[nodiscard]] Result<Object> find_object(Database& db, Type type, const std::string& id);

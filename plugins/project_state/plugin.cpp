@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The project_state plugin: sessions, panes, layouts and settings that survive. See store.hpp for the promise and how
-// it is kept.
+// The project_state plugin: sessions, panes, layouts, settings and turns that survive, and metrics. See store.hpp for
+// the promise and how it is kept.
 //
 // A handler checks the params and hands what is to be done to the writer (writer.hpp) or the reader (reader.hpp), which
 // answer.
@@ -29,6 +29,7 @@
 #include "plugins/project_state/reads.hpp"
 #include "plugins/project_state/schemas.hpp"
 #include "plugins/project_state/store.hpp"
+#include "plugins/project_state/wall_clock.hpp"
 #include "plugins/project_state/writer.hpp"
 
 namespace gantry::state {
@@ -39,11 +40,6 @@ constexpr int kShrinkPages = 10'000;
 constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 
 [[nodiscard]] std::unexpected<Error> refuse(std::string why) { return fail(ErrorKind::invalid_params, std::move(why)); }
-
-[[nodiscard]] std::int64_t wall_ms() {
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-}
 
 [[nodiscard]] Result<Limits> read_limits(const json& settings) {
   Limits limits;
@@ -151,8 +147,10 @@ class ProjectState {
     Params params(call.params());
     (void)params.maybe_object("mutation");  // known to done(); what it says is read last
     std::string place;
-    if (auto ok = check_plans_in(call.raw_params(), call.method() == "state.batch"); !ok)
-      return std::unexpected(ok.error());
+    const bool is_batch = call.method() == "state.batch";
+    if (is_batch || call.method().starts_with("state.turn.")) {
+      if (auto ok = check_plans_in(call.raw_params(), is_batch); !ok) return std::unexpected(ok.error());
+    }
     auto apply = read(params, caller_of(call), place);
     if (!apply) return std::unexpected(apply.error());
     auto mutation = read_mutation(call, params, place);
@@ -166,21 +164,16 @@ class ProjectState {
     if (!command) return call.reply_error(command.error());
     // Whoever holds the call while it is refused answers it.
     const auto held = std::make_shared<Call>(std::move(call));
-    const auto taken = writer_->submit(std::move(*command), [held](Result<std::string> result) {
-      if (result) {
-        held->reply_raw(std::move(*result));
-      } else {
-        held->reply_error(result.error());
-      }
-    });
+    const auto taken = writer_->submit(std::move(*command), text_to(held));
     if (!taken) held->reply_error(taken.error());
   }
 
   /// D0 and D1 are answered before the commit: a failure is then a line of the log and an event.
   void settings_set(Call call) {
+    const auto read = find_change("state.settings.set")->read;
+    if (call.raw_params().find("durability") == std::string::npos) return change_by(std::move(call), read);  // most
     const json params = call.params();
     const json durability = params.value("durability", json("D2"));
-    const auto read = find_change("state.settings.set")->read;
     if (stopped_ || (durability != "D0" && durability != "D1")) return change_by(std::move(call), read);
     auto command = command_of(call, read);
     if (!command) return call.reply_error(command.error());
@@ -203,13 +196,7 @@ class ProjectState {
     Params params(call.params());
     auto body = read(params, caller_of(call));
     if (!body) return call.reply_error(body.error());
-    reader_->read(std::move(*body), [held = std::make_shared<Call>(std::move(call))](Result<std::string> result) {
-      if (result) {
-        held->reply_raw(std::move(*result));
-      } else {
-        held->reply_error(result.error());
-      }
-    });
+    reader_->read(std::move(*body), text_to(std::make_shared<Call>(std::move(call))));
   }
 
   void metrics_record(Call call) {
@@ -332,6 +319,16 @@ class ProjectState {
     call.reply_error(Error{ErrorKind::unavailable, "project_state has stopped; call again later", {}});
   }
 
+  /// Answers the call with the JSON text that it is called with.
+  [[nodiscard]] static Reader::Done text_to(std::shared_ptr<Call> call) {
+    return [call = std::move(call)](Result<std::string> result) {
+      if (result) {
+        call->reply_raw(std::move(*result));
+      } else {
+        call->reply_error(result.error());
+      }
+    };
+  }
   [[nodiscard]] static MetricsThread::Done answer_to(Call call) {
     return [held = std::make_shared<Call>(std::move(call))](const Result<json>& result) { held->reply(result); };
   }

@@ -19,17 +19,9 @@ constexpr std::size_t kMaxOpenFiles = 10'000;
 
 /// What belongs to a session, in the order of creation.
 [[nodiscard]] Result<std::vector<Object>> members_of(Database& db, const std::string& session) {
-  std::vector<Object> out;
   Query q(db, "SELECT " GANTRY_OBJECT_COLUMNS " FROM objects WHERE parent = ? AND body IS NOT NULL ORDER BY n",
           session);
-  while (true) {
-    const auto row = q.next();
-    if (!row) return std::unexpected(row.error());
-    if (!*row) return out;
-    auto object = read_object(q);
-    if (!object) return std::unexpected(object.error());
-    out.push_back(std::move(*object));
-  }
+  return read_objects(q);
 }
 
 }  // namespace

@@ -144,17 +144,15 @@ void set_plan(json& body, const json& plan) {
 
 /// The turns in the rows of `q`.
 [[nodiscard]] Result<std::vector<Turn>> read_turns(Query& q) {
+  auto objects = read_objects(q);
+  if (!objects) return std::unexpected(objects.error());
   std::vector<Turn> out;
-  while (true) {
-    const auto row = q.next();
-    if (!row) return std::unexpected(row.error());
-    if (!*row) return out;
-    auto object = read_object(q);
-    if (!object) return std::unexpected(object.error());
-    auto turn = open(std::move(*object));
+  for (auto& object : *objects) {
+    auto turn = open(std::move(object));
     if (!turn) return std::unexpected(turn.error());
     out.push_back(std::move(*turn));
   }
+  return out;
 }
 
 }  // namespace

@@ -132,3 +132,38 @@ TEST_CASE("state: what would make an event that the bus does not take is refused
   REQUIRE(events[0].payload["value"] == most);
   REQUIRE(events[1].seq == 2);
 }
+
+TEST_CASE("state: what a restore and a clean-up do at once is bounded, and a clean-up goes on where it ended") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const auto batch = [&](const std::function<json(int)>& op) {
+    json ops = json::array();
+    for (int i = 0; i < 1000; ++i) ops.push_back(op(i));
+    return good(host.call("state.batch", {{"ops", ops}}));
+  };
+  std::vector<std::string> sessions;
+  for (int n = 0; n < 5; ++n) {
+    sessions.push_back(good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"]);
+    (void)batch([&](int) { return op("state.pane.create", {{"session_id", sessions.back()}, {"kind", "editor"}}); });
+  }
+  REQUIRE(bad(host.call("state.pane.create", {{"session_id", sessions[0]}, {"kind", "editor"}})).kind ==
+          ErrorKind::too_large);
+  (void)good(host.call("state.pane.list", {{"filter", {{"session_id", sessions[0]}}}}));
+  REQUIRE(
+      good(host.call("state.restore", {{"seq", 0}, {"scope", "session:" + sessions[0]}, {"dry_run", true}}))["changes"]
+          .size() == 1001);
+  (void)batch([&](int i) { return set("k" + std::to_string(i), i); });
+  const json one = good(host.call("state.session.create", {{"name", "one more"}}))["session"];
+  REQUIRE(host.call("state.pane.create", {{"session_id", one["id"]}, {"kind", "editor"}}));
+  const auto refused = bad(host.call("state.restore", {{"seq", 0}, {"scope", "panes"}}));
+  REQUIRE(refused.kind == ErrorKind::too_large);
+  REQUIRE(refused.message.find("session by session") != std::string::npos);
+  RawDatabase(dir.path()).run("UPDATE objects SET changed_ms = changed_ms - 10 * 86400000");
+  // Three sessions with their panes are more than what one clean-up takes away.
+  REQUIRE(good(host.call("state.gc", {{"stale_days", 7}}))["sessions"].size() == 3);
+  REQUIRE(good(host.call("state.session.list"))["items"].size() == 3);
+  REQUIRE(good(host.call("state.gc", {{"stale_days", 7}}))["sessions"].size() == 3);
+  REQUIRE(good(host.call("state.session.list"))["items"].empty());
+  host.stop();
+  check_store(dir.path());
+}

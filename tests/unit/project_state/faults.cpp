@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// A fault at every n-th operation of the file system below SQLite: an SQLite VFS of the test's own sits between the
-// plugin's SQLite and the real one (both share one libsqlite3).
-#include <cstddef>
-#include <new>
-
+// A fault at every n-th operation of the file system below SQLite.
 #include "tests/unit/project_state/support.hpp"
+#include "tests/unit/project_state/vfs.hpp"
 
 using namespace state_test;
 
@@ -40,72 +37,28 @@ struct Fault {
 };
 Fault fault;  // NOLINT: the VFS is the process's
 
-struct File {
-  sqlite3_file base;
-  sqlite3_file* real;
-};
-sqlite3_file* real(sqlite3_file* file) { return reinterpret_cast<File*>(file)->real; }
-sqlite3_vfs* below() {
-  static sqlite3_vfs* const vfs = sqlite3_vfs_find("unix");
-  return vfs;
-}
+const sqlite3_io_methods kMethods = [] {
+  sqlite3_io_methods out = kPassing;
+  out.xWrite = [](sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
+    const int code = fault.strike(Operation::write);
+    return code != SQLITE_OK ? code : kPassing.xWrite(f, from, n, at);
+  };
+  out.xTruncate = [](sqlite3_file* f, sqlite3_int64 size) {
+    const int code = fault.strike(Operation::truncate);
+    return code != SQLITE_OK ? code : kPassing.xTruncate(f, size);
+  };
+  out.xSync = [](sqlite3_file* f, int flags) {
+    const int code = fault.strike(Operation::sync);
+    return code != SQLITE_OK ? code : kPassing.xSync(f, flags);
+  };
+  return out;
+}();
 
-const sqlite3_io_methods kMethods{
-    3,
-    [](sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); },
-    [](sqlite3_file* f, void* to, int n, sqlite3_int64 at) { return real(f)->pMethods->xRead(real(f), to, n, at); },
-    [](sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
-      if (const int code = fault.strike(Operation::write); code != SQLITE_OK) return code;
-      return real(f)->pMethods->xWrite(real(f), from, n, at);
-    },
-    [](sqlite3_file* f, sqlite3_int64 size) {
-      if (const int code = fault.strike(Operation::truncate); code != SQLITE_OK) return code;
-      return real(f)->pMethods->xTruncate(real(f), size);
-    },
-    [](sqlite3_file* f, int flags) {
-      if (const int code = fault.strike(Operation::sync); code != SQLITE_OK) return code;
-      return real(f)->pMethods->xSync(real(f), flags);
-    },
-    [](sqlite3_file* f, sqlite3_int64* size) { return real(f)->pMethods->xFileSize(real(f), size); },
-    [](sqlite3_file* f, int how) { return real(f)->pMethods->xLock(real(f), how); },
-    [](sqlite3_file* f, int how) { return real(f)->pMethods->xUnlock(real(f), how); },
-    [](sqlite3_file* f, int* out) { return real(f)->pMethods->xCheckReservedLock(real(f), out); },
-    [](sqlite3_file* f, int op, void* arg) { return real(f)->pMethods->xFileControl(real(f), op, arg); },
-    [](sqlite3_file* f) { return real(f)->pMethods->xSectorSize(real(f)); },
-    [](sqlite3_file* f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); },
-    [](sqlite3_file* f, int page, int size, int extend, void volatile** out) {
-      return real(f)->pMethods->xShmMap(real(f), page, size, extend, out);
-    },
-    [](sqlite3_file* f, int at, int n, int flags) { return real(f)->pMethods->xShmLock(real(f), at, n, flags); },
-    [](sqlite3_file* f) { real(f)->pMethods->xShmBarrier(real(f)); },
-    [](sqlite3_file* f, int remove) { return real(f)->pMethods->xShmUnmap(real(f), remove); },
-    [](sqlite3_file* f, sqlite3_int64 at, int n, void** out) { return real(f)->pMethods->xFetch(real(f), at, n, out); },
-    [](sqlite3_file* f, sqlite3_int64 at, void* p) { return real(f)->pMethods->xUnfetch(real(f), at, p); }};
-
-int open_file(sqlite3_vfs*, sqlite3_filename name, sqlite3_file* file, int flags, int* out_flags) {
-  auto* mine = reinterpret_cast<File*>(file);
-  mine->real = reinterpret_cast<sqlite3_file*>(mine + 1);
-  const int code = below()->xOpen(below(), name, mine->real, flags, out_flags);
-  mine->base.pMethods = mine->real->pMethods == nullptr ? nullptr : &kMethods;
-  return code;
-}
-
-/// Puts the faulty VFS in the place of the real one while it lives.
-struct Faulty {
-  sqlite3_vfs vfs = *below();
-  Faulty() {
-    vfs.pNext = nullptr;
-    vfs.zName = "faulty";
-    vfs.szOsFile = static_cast<int>(sizeof(File)) + below()->szOsFile;
-    vfs.xOpen = &open_file;
-    REQUIRE(sqlite3_vfs_register(&vfs, 1) == SQLITE_OK);
-  }
+struct Faulty : TestVfs<kMethods> {
+  Faulty() : TestVfs("faulty") {}
   Faulty(const Faulty&) = delete;
   Faulty& operator=(const Faulty&) = delete;
-  ~Faulty() {
-    fault.armed = false;
-    sqlite3_vfs_unregister(&vfs);
-  }
+  ~Faulty() { fault.armed = false; }
 };
 
 constexpr int kChanges = 3;

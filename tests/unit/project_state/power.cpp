@@ -3,7 +3,6 @@
 // The power fails: an SQLite VFS of the test's own keeps what was written and what was synced, and the files are made
 // as a disk may have them at any moment: what was synced is there; of what was not, each sector of 512 bytes is there,
 // or is not, or is rubbish.
-#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -12,6 +11,7 @@
 #include <set>
 
 #include "tests/unit/project_state/support.hpp"
+#include "tests/unit/project_state/vfs.hpp"
 
 using namespace state_test;
 
@@ -56,76 +56,27 @@ class Recorder {
 };
 Recorder recorder;  // NOLINT: the VFS is the process's
 
-struct File {
-  sqlite3_file base;
-  sqlite3_file* real;
-  const char* name;  ///< SQLite's, as long as the file is open; nullptr: not one of the store's
-};
-File* mine(sqlite3_file* file) { return reinterpret_cast<File*>(file); }
-sqlite3_file* real(sqlite3_file* file) { return mine(file)->real; }
-sqlite3_vfs* below() {
-  static sqlite3_vfs* const vfs = sqlite3_vfs_find("unix");
-  return vfs;
-}
 void note(sqlite3_file* file, Step::Kind kind, std::int64_t at = 0, std::string bytes = {}) {
-  if (mine(file)->name != nullptr) recorder.add({kind, fs::path(mine(file)->name).filename(), at, std::move(bytes)});
+  if (const char* const name = vfs_file(file)->name; name != nullptr)
+    recorder.add({kind, fs::path(name).filename(), at, std::move(bytes)});
 }
 
-const sqlite3_io_methods kMethods{
-    3,
-    [](sqlite3_file* f) { return real(f)->pMethods->xClose(real(f)); },
-    [](sqlite3_file* f, void* to, int n, sqlite3_int64 at) { return real(f)->pMethods->xRead(real(f), to, n, at); },
-    [](sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
-      note(f, Step::Kind::write, at, std::string(static_cast<const char*>(from), static_cast<std::size_t>(n)));
-      return real(f)->pMethods->xWrite(real(f), from, n, at);
-    },
-    [](sqlite3_file* f, sqlite3_int64 size) {
-      note(f, Step::Kind::truncate, size);
-      return real(f)->pMethods->xTruncate(real(f), size);
-    },
-    [](sqlite3_file* f, int /*flags*/) {
-      note(f, Step::Kind::sync);
-      return SQLITE_OK;  // what is synced is the test's to say
-    },
-    [](sqlite3_file* f, sqlite3_int64* size) { return real(f)->pMethods->xFileSize(real(f), size); },
-    [](sqlite3_file* f, int how) { return real(f)->pMethods->xLock(real(f), how); },
-    [](sqlite3_file* f, int how) { return real(f)->pMethods->xUnlock(real(f), how); },
-    [](sqlite3_file* f, int* out) { return real(f)->pMethods->xCheckReservedLock(real(f), out); },
-    [](sqlite3_file* f, int op, void* arg) { return real(f)->pMethods->xFileControl(real(f), op, arg); },
-    [](sqlite3_file* f) { return real(f)->pMethods->xSectorSize(real(f)); },
-    [](sqlite3_file* f) { return real(f)->pMethods->xDeviceCharacteristics(real(f)); },
-    [](sqlite3_file* f, int page, int size, int extend, void volatile** out) {
-      return real(f)->pMethods->xShmMap(real(f), page, size, extend, out);
-    },
-    [](sqlite3_file* f, int at, int n, int flags) { return real(f)->pMethods->xShmLock(real(f), at, n, flags); },
-    [](sqlite3_file* f) { real(f)->pMethods->xShmBarrier(real(f)); },
-    [](sqlite3_file* f, int remove) { return real(f)->pMethods->xShmUnmap(real(f), remove); },
-    [](sqlite3_file* f, sqlite3_int64 at, int n, void** out) { return real(f)->pMethods->xFetch(real(f), at, n, out); },
-    [](sqlite3_file* f, sqlite3_int64 at, void* p) { return real(f)->pMethods->xUnfetch(real(f), at, p); }};
-
-int open_file(sqlite3_vfs*, sqlite3_filename name, sqlite3_file* file, int flags, int* out_flags) {
-  auto* const out = mine(file);
-  out->real = reinterpret_cast<sqlite3_file*>(out + 1);
-  out->name = name != nullptr && std::string(name).find("/state.db") != std::string::npos ? name : nullptr;
-  const int code = below()->xOpen(below(), name, out->real, flags, out_flags);
-  out->base.pMethods = out->real->pMethods == nullptr ? nullptr : &kMethods;
-  return code;
-}
-
-/// Puts the recording VFS in the place of the real one while it lives.
-struct Recording {
-  sqlite3_vfs vfs = *below();
-  Recording() {
-    vfs.pNext = nullptr;
-    vfs.zName = "recording";
-    vfs.szOsFile = static_cast<int>(sizeof(File)) + below()->szOsFile;
-    vfs.xOpen = &open_file;
-    REQUIRE(sqlite3_vfs_register(&vfs, 1) == SQLITE_OK);
-  }
-  Recording(const Recording&) = delete;
-  Recording& operator=(const Recording&) = delete;
-  ~Recording() { sqlite3_vfs_unregister(&vfs); }
-};
+const sqlite3_io_methods kMethods = [] {
+  sqlite3_io_methods out = kPassing;
+  out.xWrite = [](sqlite3_file* f, const void* from, int n, sqlite3_int64 at) {
+    note(f, Step::Kind::write, at, std::string(static_cast<const char*>(from), static_cast<std::size_t>(n)));
+    return kPassing.xWrite(f, from, n, at);
+  };
+  out.xTruncate = [](sqlite3_file* f, sqlite3_int64 size) {
+    note(f, Step::Kind::truncate, size);
+    return kPassing.xTruncate(f, size);
+  };
+  out.xSync = [](sqlite3_file* f, int /*flags*/) {
+    note(f, Step::Kind::sync);
+    return SQLITE_OK;  // what is synced is the test's to say
+  };
+  return out;
+}();
 
 constexpr int kChanges = 32;
 constexpr std::size_t kSector = 512;
@@ -157,7 +108,7 @@ Run run_changes() {
     host.stop();
   }
   for (const char* name : {"state.db", "state.identity"}) out.base[name] = content(dir / name);
-  const Recording vfs;
+  const TestVfs<kMethods> vfs("recording");
   TestHost host(kPlugin, config(dir.path(), {{"host_metrics_seconds", 0}}));
   recorder.begin();
   for (int n = 0; n < kChanges; n += 4) {
