@@ -17,12 +17,6 @@ using gantry::detail::to_bytes;
 
 namespace detail {
 
-void HostState::queue(std::function<void()> task) {
-  const Lock lock(mutex);
-  tasks.push_back(std::move(task));
-  changed.notify_all();
-}
-
 std::int32_t HostState::guarded(const std::string& what, const std::function<std::int32_t()>& fn) {
   try {
     return fn();
@@ -32,50 +26,6 @@ std::int32_t HostState::guarded(const std::string& what, const std::function<std
     fault(Fault::exception, "an exception of unknown type left " + what);
   }
   return -1;
-}
-
-// Waits. Empty: it is to end.
-std::function<void()> HostState::next_task() {
-  while (true) {
-    if (!tasks.empty()) {
-      auto task = std::move(tasks.front());
-      tasks.pop_front();
-      return task;
-    }
-    if (quit) return {};
-    if (busy) {
-      busy = false;
-      changed.notify_all();
-    }
-    const auto first = timers.begin();
-    if (first == timers.end()) {
-      changed.wait(mutex);
-    } else if (first->first > std::chrono::steady_clock::now()) {
-      (void)changed.wait_until(mutex, first->first);
-    } else {
-      auto task = [this, timer = first->second] {
-        (void)guarded("a timer", [&] {
-          timer.fn(timer.arg);
-          return 0;
-        });
-      };
-      timers.erase(first);
-      return task;
-    }
-  }
-}
-
-void HostState::serve() {
-  while (true) {
-    std::function<void()> task;
-    {
-      const Lock lock(mutex);
-      task = next_task();
-      busy = true;
-    }
-    if (!task) return;
-    task();
-  }
 }
 
 }  // namespace detail
@@ -135,20 +85,13 @@ BareHost::BareHost(const gantry_entry_t& entry, CaseReport& report, HostOptions 
       const Lock lock(state->mutex);
       state->serial = std::this_thread::get_id();
     }
-    state->serve();
+    state->loop.run();
   });
   (void)run([] {}, kTimeout);  // `serial` is set
 }
 
 BareHost::~BareHost() {
-  bool stuck = false;
-  {
-    const Lock lock(state_->mutex);
-    state_->quit = true;
-    stuck = state_->busy || !state_->tasks.empty();
-    state_->changed.notify_all();
-  }
-  if (stuck) {
+  if (!state_->loop.quit()) {  // the plugin does not return
     thread_.detach();
   } else {
     thread_.join();
@@ -157,7 +100,7 @@ BareHost::~BareHost() {
 
 bool BareHost::run(std::function<void()> task, Duration timeout) {
   const auto done = std::make_shared<bool>(false);  // under the state's mutex
-  state_->queue([state = state_, done, task = std::move(task)] {
+  state_->loop.post([state = state_, done, task = std::move(task)] {
     task();
     const Lock lock(state->mutex);
     *done = true;
@@ -222,7 +165,7 @@ void BareHost::say(Message message) {
       if (message.kind == GANTRY_CREDIT) it->second.credit += message.credit;
     }
   }
-  state_->queue([this, m = std::move(message)]() mutable { deliver(m); });
+  state_->loop.post([this, m = std::move(message)]() mutable { deliver(m); });
 }
 
 std::string BareHost::method_of(std::uint64_t id) const {
@@ -270,9 +213,7 @@ void BareHost::deliver(Message& m) {
   state_->changed.notify_all();
 }
 
-bool BareHost::settle(Duration timeout) {
-  return wait_until(*state_, timeout, [&]() GANTRY_NO_TSA { return state_->tasks.empty() && !state_->busy; });
-}
+bool BareHost::settle(Duration timeout) { return state_->loop.wait_idle(std::chrono::steady_clock::now() + timeout); }
 bool BareHost::wait_for(std::uint64_t id, Duration timeout) {
   return wait_until(*state_, timeout, [&]() GANTRY_NO_TSA { return state_->calls.at(id).answered; });
 }
@@ -311,7 +252,7 @@ bool BareHost::destroy(Duration timeout) {
   {
     const Lock lock(state_->mutex);
     state_->phase = Phase::stopped;
-    state_->timers.clear();
+    state_->loop.clear_timers();
   }
   const bool returned = run(
       [this] {

@@ -10,7 +10,6 @@
 
 namespace gantry::host::check::detail {
 
-using gantry::detail::to_bytes;
 using gantry::detail::to_view;
 
 namespace {
@@ -18,53 +17,9 @@ namespace {
 constexpr std::size_t kMaxDepth = 1000;
 constexpr std::size_t kMaxOwnCalls = 1024;
 
-[[nodiscard]] HostState& self(void* ctx) { return *static_cast<HostState*>(ctx); }
-
-[[nodiscard]] const void* extension(void* ctx, const char* id) {
-  static const gantry_timers timers{
-      sizeof(gantry_timers), 0,
-      [](void*) -> std::int64_t { return std::chrono::steady_clock::now().time_since_epoch().count(); },
-      [](void* c, std::int64_t delay, void (*fn)(void*), void* arg) { return self(c).start_timer(delay, fn, arg); },
-      [](void* c, std::uint64_t timer) { return self(c).cancel_timer(timer); }};
-  static const gantry_origins origins{
-      sizeof(gantry_origins), 0,
-      [](void*, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-        if (origin != 1) return 0;
-        sink(out, to_bytes(R"({"client":"gantry plugin check","version":"1","workspace":""})"));
-        return 1;
-      }};
-  static const gantry_descriptors descriptors{
-      sizeof(gantry_descriptors), 0,
-      [](void* c, const gantry_msg* msg, const std::int32_t*, std::uint32_t count) {
-        return count > GANTRY_MAX_DESCRIPTORS ? static_cast<std::int32_t>(GANTRY_INVALID) : self(c).take(*msg);
-      },
-      [](void*, std::int32_t*, std::uint32_t) -> std::uint32_t { return 0; }};
-  static const gantry_handover handover{sizeof(gantry_handover), 0,
-                                        [](void*, gantry_bytes) { return static_cast<std::int32_t>(GANTRY_CLOSED); },
-                                        [](void*, std::uint64_t) { return static_cast<std::int32_t>(GANTRY_CLOSED); },
-                                        [](void*, void*, void (*)(void*, gantry_bytes)) -> std::int32_t { return 0; }};
-  if (!self(ctx).options.extensions) return nullptr;
-  const std::string_view wanted(id);
-  if (wanted == GANTRY_TIMERS_EXT) return &timers;
-  if (wanted == GANTRY_ORIGINS_EXT) return &origins;
-  if (wanted == GANTRY_DESCRIPTORS_EXT) return &descriptors;
-  if (wanted == GANTRY_HANDOVER_EXT) return &handover;
-  return nullptr;
-}
-
 }  // namespace
 
-void HostState::fill_table() {
-  table.size = sizeof table;
-  table.ctx = this;
-  table.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).take(*msg); };
-  table.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).post(fn, arg); };
-  table.log = [](void* ctx, std::int32_t level, gantry_bytes line) { self(ctx).log(level, to_view(line)); };
-  table.cancelled = [](void* ctx, std::uint64_t id) { return self(ctx).cancelled(id); };
-  table.extension = &extension;
-}
-
-HostState::HostState(CaseReport& to, HostOptions how) : report(to), options(how) { fill_table(); }
+HostState::HostState(CaseReport& to, HostOptions how) : table(Table::of(*this)), report(to), options(how) {}
 
 void HostState::add_fault(Fault kind, std::string what) {
   if (faults.size() < BareHost::kMaxFaults)
@@ -95,7 +50,7 @@ bool HostState::closed() const {
   return phase == Phase::stopped || phase == Phase::destroyed || (phase == Phase::stopping && options.closed_from_stop);
 }
 
-std::int32_t HostState::take(const gantry_msg& msg) {
+std::int32_t HostState::on_send(const gantry_msg& msg, const Descriptors& /*descriptors*/) {
   if (!is_there("send")) return GANTRY_CLOSED;
   if (msg.size < sizeof(gantry_msg)) {
     fault(Fault::malformed, "it sent a message whose size is " + std::to_string(msg.size));
@@ -158,8 +113,7 @@ std::int32_t HostState::take_own(const gantry_msg& msg) {
   if (own_calls.contains(msg.id) || msg.topic.size == 0) return GANTRY_INVALID;
   if (own_calls.size() >= kMaxOwnCalls || refuses()) return GANTRY_FULL;
   own_calls.insert(msg.id);
-  tasks.emplace_back([this, id = msg.id] { answer_own(id); });
-  changed.notify_all();
+  loop.post([this, id = msg.id] { answer_own(id); });
   return GANTRY_OK;
 }
 
@@ -176,51 +130,51 @@ std::int32_t HostState::take_of_call(const gantry_msg& msg) {
   return GANTRY_OK;
 }
 
-std::int32_t HostState::post(void (*fn)(void*), void* arg) {
+SerialLoop::Task HostState::task_of(const char* what, void (*fn)(void*), void* arg) {
+  return [this, what, fn, arg] {
+    (void)guarded(what, [&] {
+      fn(arg);
+      return 0;
+    });
+  };
+}
+
+std::int32_t HostState::on_post(void (*fn)(void*), void* arg) {
   if (!is_there("post")) return GANTRY_CLOSED;
   const Lock lock(mutex);
   if (closed()) return GANTRY_CLOSED;
   if (posts >= BareHost::kMaxPosts || refuses()) return GANTRY_FULL;
   ++posts;
-  tasks.emplace_back([this, fn, arg] {
+  loop.post([this, task = task_of("a posted task", fn, arg)] {
     {
       const Lock inner(mutex);
       --posts;
     }
-    (void)guarded("a posted task", [&] {
-      fn(arg);
-      return 0;
-    });
+    task();
   });
-  changed.notify_all();
   return GANTRY_OK;
 }
 
-std::uint64_t HostState::start_timer(std::int64_t delay_ns, void (*fn)(void*), void* arg) {
+std::uint64_t HostState::on_timer_start(Duration delay, void (*fn)(void*), void* arg) {
   if (!is_there("the timers' start")) return 0;
   const Lock lock(mutex);
-  if (closed() || timers.size() >= InlinePlugin::kMaxTimers || refuses()) return 0;
-  const std::uint64_t id = next_timer++;
-  const auto now = std::chrono::steady_clock::now();
-  const Duration delay(std::max<std::int64_t>(delay_ns, 0));
-  timers.emplace(delay > TimePoint::max() - now ? TimePoint::max() : now + delay, Timer{id, fn, arg});
-  changed.notify_all();
-  return id;
+  if (closed() || loop.timers() >= InlinePlugin::kMaxTimers || refuses()) return 0;
+  return loop.start_timer(delay, task_of("a timer", fn, arg));
 }
 
-std::int32_t HostState::cancel_timer(std::uint64_t id) {
-  const Lock lock(mutex);
-  return std::erase_if(timers, [&](const auto& entry) { return entry.second.id == id; }) == 1 ? 1 : 0;
+std::optional<std::string> HostState::on_describe(std::uint64_t origin) {
+  if (origin != 1) return std::nullopt;
+  return R"({"client":"gantry plugin check","version":"1","workspace":""})";
 }
 
-std::int32_t HostState::cancelled(std::uint64_t id) const {
+bool HostState::on_cancelled(std::uint64_t id) const {
   const Lock lock(mutex);
-  if ((id & GANTRY_OWN_CALL) != 0) return own_calls.contains(id) ? 0 : 1;
+  if ((id & GANTRY_OWN_CALL) != 0) return !own_calls.contains(id);
   const auto it = calls.find(id);
-  return it == calls.end() || it->second.answered || it->second.cancelled ? 1 : 0;
+  return it == calls.end() || it->second.answered || it->second.cancelled;
 }
 
-void HostState::log(std::int32_t level, std::string_view line) {
+void HostState::on_log(std::int32_t level, std::string_view line) {
   {
     const Lock lock(mutex);
     if (phase == Phase::destroyed) {

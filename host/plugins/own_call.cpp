@@ -118,23 +118,22 @@ void OwnCall::credit(std::uint32_t items) {
   {
     Lock lock(mutex_);
     if (over_ || cancelled_) return;
+    const bool waiting = !undelivered_credit_.empty();
     out_credit_.add(items);
-    untold_credit_.add(items);
-    if (std::exchange(credit_waits_, true)) return;
+    undelivered_credit_.add(items);
+    if (waiting || undelivered_credit_.empty()) return;
   }
+  // A mailbox has room for one such message of each open call.
   const auto plugin = plugin_.lock();
-  const bool taken = plugin && plugin->deliver([self = shared_from_this()](Plugin& p) {
+  if (!plugin) return;
+  (void)plugin->deliver([self = shared_from_this()](Plugin& p) {
     auto msg = make_msg(GANTRY_CREDIT, self->id_);
     {
       Lock lock(self->mutex_);
-      self->credit_waits_ = false;
-      msg.credit = self->untold_credit_.take_all();
+      msg.credit = self->undelivered_credit_.take_all();
     }
     if (msg.credit != 0) (void)p.hand(msg, {});
   });
-  if (taken) return;
-  Lock lock(mutex_);
-  credit_waits_ = false;  // what comes next takes it along
 }
 
 void OwnCall::progress(std::string_view payload) {

@@ -63,9 +63,8 @@ class OwnCall final : public CallSink, public std::enable_shared_from_this<OwnCa
   const std::weak_ptr<Plugin> plugin_;
   mutable Mutex mutex_;
   CallPtr call_ GANTRY_GUARDED_BY(mutex_);
-  Credit out_credit_ GANTRY_GUARDED_BY(mutex_);  ///< items that the plugin may send
-  Credit untold_credit_ GANTRY_GUARDED_BY(mutex_);
-  bool credit_waits_ GANTRY_GUARDED_BY(mutex_) = false;  ///< one message will deliver all of it
+  Credit out_credit_ GANTRY_GUARDED_BY(mutex_);          ///< items that the plugin may send
+  Credit undelivered_credit_ GANTRY_GUARDED_BY(mutex_);  ///< not empty: one message will deliver all of it
   bool cancelled_ GANTRY_GUARDED_BY(mutex_) = false;
   bool over_ GANTRY_GUARDED_BY(mutex_) = false;
 };

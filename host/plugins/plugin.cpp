@@ -291,10 +291,10 @@ void Plugin::take_log(std::int32_t level, std::string_view line) {
   port().log(static_cast<Level>(known), line);
 }
 
-std::int32_t Plugin::is_cancelled(std::uint64_t id) const {
-  if ((id & GANTRY_OWN_CALL) != 0) return own_calls_.over(id) ? 1 : 0;
+bool Plugin::is_cancelled(std::uint64_t id) const {
+  if ((id & GANTRY_OWN_CALL) != 0) return own_calls_.over(id);
   const auto call = find(id);
-  return !call || call->is_over() ? 1 : 0;
+  return !call || call->is_over();
 }
 
 std::string Plugin::last_error() const {

@@ -135,7 +135,7 @@ class Plugin : public std::enable_shared_from_this<Plugin> {
   /// Checks and handles a message from the plugin; returns enum gantry_sent. Any thread.
   std::int32_t take(const gantry_msg& msg, Descriptors descriptors);
   void take_log(std::int32_t level, std::string_view line);
-  [[nodiscard]] std::int32_t is_cancelled(std::uint64_t id) const;
+  [[nodiscard]] bool is_cancelled(std::uint64_t id) const;
   [[nodiscard]] std::string last_error() const;
   /// For its successor, while it stops: enum gantry_sent.
   std::int32_t take_handover_state(std::string_view state);

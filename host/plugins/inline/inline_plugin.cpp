@@ -53,7 +53,7 @@ void mend_signals_of(PluginPort& port) {
 
 InlinePlugin::InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial)
     : Plugin(std::move(basics)), serial_(std::move(serial)) {
-  fill_host_table();
+  host_ = Table::of(*this);
 }
 
 Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const PluginBasics& basics, Workers& workers,

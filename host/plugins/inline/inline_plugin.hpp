@@ -15,9 +15,14 @@
 
 #include <atomic>
 #include <filesystem>
+#include <gantry/detail/host_table.hpp>
 #include <gantry/retry.hpp>
 #include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
 
 #include "host/plugins/crash_mark.hpp"
 #include "host/plugins/death.hpp"
@@ -99,7 +104,6 @@ class InlinePlugin final : public Plugin {
     return std::static_pointer_cast<InlinePlugin>(weak_from_this().lock());
   }
 
-  void fill_host_table();
   void subscribe_to_topics();
   void schedule_drain();
   void try_drain();
@@ -111,13 +115,22 @@ class InlinePlugin final : public Plugin {
   void destroy_plugin();
   [[nodiscard]] bool stop_it(Duration budget);
 
-  // The functions that the plugin calls; any thread.
+  using Table = detail::HostTable<InlinePlugin>;
+  friend Table;
+  // The functions that the plugin calls (gantry/detail/host_table.hpp); any thread.
+  std::int32_t on_send(const gantry_msg& msg, Descriptors descriptors);
   std::int32_t on_post(void (*fn)(void*), void* arg);
-  std::uint64_t on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg);
-  std::int32_t on_timer_cancel(std::uint64_t id);
-  std::int32_t give_stream(std::uint64_t id);
-  std::int32_t on_send(const gantry_msg& msg, const std::int32_t* fds, std::uint32_t count);
-  std::uint32_t on_take(std::int32_t* fds, std::uint32_t max);
+  void on_log(std::int32_t level, std::string_view line);
+  [[nodiscard]] bool on_cancelled(std::uint64_t id) const { return is_cancelled(id); }
+  [[nodiscard]] static bool has_extensions() { return true; }
+  [[nodiscard]] TimePoint on_now() const { return timers().now(); }
+  std::uint64_t on_timer_start(Duration delay, void (*fn)(void*), void* arg);
+  bool on_timer_cancel(std::uint64_t id);
+  [[nodiscard]] std::optional<std::string> on_describe(std::uint64_t origin);
+  [[nodiscard]] Descriptors on_take_descriptors() { return std::exchange(handed_, {}); }
+  std::int32_t on_give_state(std::string_view state);
+  std::int32_t on_give_stream(std::uint64_t id);
+  [[nodiscard]] std::optional<std::string> on_take_state() const;
 
   gantry_host host_{};
   gantry_plugin* plugin_ = nullptr;

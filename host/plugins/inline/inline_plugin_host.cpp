@@ -2,82 +2,15 @@
 //
 // The host as a plugin sees it: what it calls back, from any thread. See inline_plugin.cpp for who may touch what.
 #include <algorithm>
-#include <gantry/plugin/host.hpp>
 #include <utility>
 
 #include "host/plugins/inline/inline_plugin.hpp"
 
 namespace gantry::host {
 
-using detail::to_bytes;
-using detail::to_view;
-
-namespace {
-
-[[nodiscard]] InlinePlugin& self(void* ctx) { return *static_cast<InlinePlugin*>(ctx); }
-
-}  // namespace
-
-void InlinePlugin::fill_host_table() {
-  host_.size = sizeof host_;
-  host_.ctx = this;
-  host_.send = [](void* ctx, const gantry_msg* msg) {
-    // An abandoned one that comes back has nobody to speak to.
-    return self(ctx).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : self(ctx).take(*msg, {});
-  };
-  host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).on_post(fn, arg); };
-  host_.log = [](void* ctx, std::int32_t level, gantry_bytes line) {
-    if (!self(ctx).abandoned_) self(ctx).take_log(level, to_view(line));
-  };
-  host_.cancelled = [](void* ctx, std::uint64_t id) { return self(ctx).is_cancelled(id); };
-  host_.extension = [](void*, const char* id) -> const void* {
-    static const gantry_timers timers{
-        sizeof(gantry_timers), 0,
-        [](void* c) -> std::int64_t { return self(c).timers().now().time_since_epoch().count(); },
-        [](void* c, std::int64_t delay, void (*fn)(void*), void* arg) {
-          return self(c).on_timer_start(delay, fn, arg);
-        },
-        [](void* c, std::uint64_t timer) { return self(c).on_timer_cancel(timer); }};
-    static const gantry_origins origins{
-        sizeof(gantry_origins), 0,
-        [](void* c, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-          const auto described = self(c).abandoned_ ? std::nullopt : self(c).port().describe(origin);
-          if (!described) return 0;
-          sink(out, to_bytes(*described));
-          return 1;
-        }};
-    static const gantry_descriptors descriptors{
-        sizeof(gantry_descriptors), 0,
-        [](void* c, const gantry_msg* msg, const std::int32_t* fds, std::uint32_t count) {
-          return self(c).on_send(*msg, fds, count);
-        },
-        [](void* c, std::int32_t* fds, std::uint32_t max) { return self(c).on_take(fds, max); }};
-    static const gantry_handover handover{sizeof(gantry_handover), 0,
-                                          [](void* c, gantry_bytes state) {
-                                            return self(c).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED)
-                                                                      : self(c).take_handover_state(to_view(state));
-                                          },
-                                          [](void* c, std::uint64_t id) {
-                                            return self(c).abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED)
-                                                                      : self(c).give_stream(id);
-                                          },
-                                          [](void* c, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-                                            const auto* const state = self(c).handed_over();
-                                            if (state == nullptr || self(c).started_) return 0;
-                                            sink(out, to_bytes(*state));
-                                            return 1;
-                                          }};
-    const std::string_view wanted(id);
-    if (wanted == GANTRY_TIMERS_EXT) return &timers;
-    if (wanted == GANTRY_ORIGINS_EXT) return &origins;
-    if (wanted == GANTRY_DESCRIPTORS_EXT) return &descriptors;
-    if (wanted == GANTRY_HANDOVER_EXT) return &handover;
-    return nullptr;
-  };
-}
-
 // In a process of its own the host must have stopped sending before the plugin is told that it has given the stream.
-std::int32_t InlinePlugin::give_stream(std::uint64_t id) {
+std::int32_t InlinePlugin::on_give_stream(std::uint64_t id) {
+  if (abandoned_) return GANTRY_CLOSED;
   const std::int32_t status = take_stream(id);
   if (status == GANTRY_OK) port().gave_stream(id);
   return status;
@@ -99,30 +32,29 @@ std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
   return taken ? GANTRY_OK : GANTRY_CLOSED;
 }
 
-std::int32_t InlinePlugin::on_send(const gantry_msg& msg, const std::int32_t* fds, std::uint32_t count) {
-  if ((msg.kind != GANTRY_CALL && msg.kind != GANTRY_RESPONSE) || count > GANTRY_MAX_DESCRIPTORS) return GANTRY_INVALID;
-  if (abandoned_) return GANTRY_CLOSED;
-  Descriptors copies;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    auto copy = Descriptor::duplicate(fds[i]);
-    if (!copy) return copy.error().kind == ErrorKind::overloaded ? GANTRY_FULL : GANTRY_INVALID;
-    copies.push_back(std::move(*copy));
-  }
-  return take(msg, std::move(copies));
+// An abandoned plugin that comes back has nobody to speak to.
+std::int32_t InlinePlugin::on_send(const gantry_msg& msg, Descriptors descriptors) {
+  return abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : take(msg, std::move(descriptors));
 }
 
-// Serial.
-std::uint32_t InlinePlugin::on_take(std::int32_t* fds, std::uint32_t max) {
-  std::uint32_t count = 0;
-  for (auto& descriptor : handed_) {
-    if (count == max) break;
-    fds[count++] = descriptor.release();
-  }
-  handed_.clear();
-  return count;
+void InlinePlugin::on_log(std::int32_t level, std::string_view line) {
+  if (!abandoned_) take_log(level, line);
 }
 
-std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(void*), void* arg) {
+std::optional<std::string> InlinePlugin::on_describe(std::uint64_t origin) {
+  return abandoned_ ? std::nullopt : port().describe(origin);
+}
+
+std::int32_t InlinePlugin::on_give_state(std::string_view state) {
+  return abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : take_handover_state(state);
+}
+
+std::optional<std::string> InlinePlugin::on_take_state() const {
+  const auto* const state = handed_over();
+  return state == nullptr || started_ ? std::nullopt : std::optional(*state);
+}
+
+std::uint64_t InlinePlugin::on_timer_start(Duration delay, void (*fn)(void*), void* arg) {
   if (abandoned_) return 0;
   std::uint64_t id = 0;
   {
@@ -131,7 +63,7 @@ std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(voi
     id = next_timer_++;
     timers_.emplace(id, 0);
   }
-  const auto key = timers().after(Duration(std::max<std::int64_t>(delay_ns, 0)), [weak = weak_self(), id, fn, arg] {
+  const auto key = timers().after(std::max(delay, Duration::zero()), [weak = weak_self(), id, fn, arg] {
     const auto plugin = weak.lock();
     if (!plugin) return;
     // It counts until it runs, and can be cancelled until then.
@@ -149,17 +81,17 @@ std::uint64_t InlinePlugin::on_timer_start(std::int64_t delay_ns, void (*fn)(voi
   return id;
 }
 
-std::int32_t InlinePlugin::on_timer_cancel(std::uint64_t id) {
+bool InlinePlugin::on_timer_cancel(std::uint64_t id) {
   TimerKey key = 0;
   {
     Lock lock(mutex_);
     const auto it = timers_.find(id);
-    if (it == timers_.end()) return 0;
+    if (it == timers_.end()) return false;
     key = it->second;
     timers_.erase(it);
   }
   (void)timers().cancel(key);
-  return 1;
+  return true;
 }
 
 }  // namespace gantry::host

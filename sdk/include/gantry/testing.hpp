@@ -68,7 +68,7 @@ class TestHost : public detail::HostPort {
     }
     fill_host();
     if (before_start) before_start(*this);
-    serial_ = std::thread([this] { run(); });
+    serial_ = std::thread([this] { loop_.run(); });
     started_ = on_serial([this, entry, text = config.is_null() ? std::string("{}") : config.dump()] {
       plugin_ = entry->create(&host_);
       return plugin_->start(plugin_->ctx, gantry::detail::to_bytes(text));
@@ -115,7 +115,7 @@ class TestHost : public detail::HostPort {
   /// Delivers an event that the plugin has subscribed to.
   void publish(const std::string& topic, const json& payload, const std::string& epoch = "test",
                std::uint64_t seq = 1) {
-    post([this, topic, text = payload.dump(), epoch, seq] {
+    loop_.post([this, topic, text = payload.dump(), epoch, seq] {
       auto msg = gantry::detail::make_msg(GANTRY_EVENT, seq);
       msg.topic = gantry::detail::to_bytes(topic);
       msg.epoch = gantry::detail::to_bytes(epoch);
@@ -176,9 +176,8 @@ class TestHost : public detail::HostPort {
     {
       Lock lock(mutex_);
       closed_ = true;
-      for (auto& task : stalled_posts_) queue_.push_back(std::move(task));  // a post that was taken has to run
-      stalled_posts_.clear();
-      timers_.clear();
+      release_posts();  // a post that was taken has to run
+      loop_.clear_timers();
     }
     on_serial([this] {
       plugin_->destroy(plugin_->ctx);
@@ -186,11 +185,7 @@ class TestHost : public detail::HostPort {
       return 0;
     });
     destroyed_ = true;
-    {
-      Lock lock(mutex_);
-      quit_ = true;
-    }
-    changed_.notify_all();
+    (void)loop_.quit();
     serial_.join();
   }
 
@@ -214,7 +209,7 @@ class TestHost : public detail::HostPort {
       case Lane::posts:
         return stalled_posts_.size();
       case Lane::timers:
-        return timers_.size();
+        return loop_.timers();
       case Lane::calls:
         break;
     }
@@ -224,22 +219,10 @@ class TestHost : public detail::HostPort {
   }
   /// From now on nothing runs in the plugin: calls, items, events, posted tasks and timers wait, in
   /// order.
-  void pause() {
-    Lock lock(mutex_);
-    paused_ = true;
-  }
-  void resume() {
-    {
-      Lock lock(mutex_);
-      paused_ = false;
-    }
-    changed_.notify_all();
-  }
+  void pause() { loop_.pause(true); }
+  void resume() { loop_.pause(false); }
   /// The number of tasks that wait to run in the plugin.
-  [[nodiscard]] std::size_t mailbox() const {
-    Lock lock(mutex_);
-    return queue_.size();
-  }
+  [[nodiscard]] std::size_t mailbox() const { return loop_.size(); }
 
   /// From now on `handler` answers this method when the plugin calls it; other methods are
   /// `method_not_found`.
@@ -300,24 +283,10 @@ class TestHost : public detail::HostPort {
 
   /// Moves the clock; timers that fall due run, in order, before this returns.
   void advance(Duration by) {
-    TimePoint target;
-    {
-      Lock lock(mutex_);
-      target = now_ + by;
-    }
-    while (true) {
-      std::optional<Timer> due;
-      {
-        Lock lock(mutex_);
-        due = take_timer(target);
-        if (!due) {
-          now_ = target;
-          break;
-        }
-        now_ = std::max(now_, due->at);
-      }
+    const TimePoint target = loop_.now() + by;
+    while (const auto due = loop_.advance(target)) {
       on_serial([&] {
-        due->task();
+        (*due)();
         return 0;
       });
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// gantry/testing/core.hpp: the surroundings of a plugin under test (gantry/testing.hpp): a serial
-// thread, timers, and the records that the test reads.
+// gantry/testing/core.hpp: the surroundings of a plugin under test (gantry/testing.hpp): the loop of
+// its serial thread, the gates of its lanes, and the records that the test reads.
 //
 // Thread rule: any thread; mutex_ guards all state that changes, and is never held while the plugin
 // is called.
@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <gantry/detail/serial_loop.hpp>
 #include <gantry/mutex.hpp>
 #include <gantry/plugin.hpp>
 #include <gantry/testing/records.hpp>
@@ -50,16 +51,13 @@ class HostCore {
  protected:
   static constexpr std::size_t kMaxMessages = 10'000;
 
-  explicit HostCore(Time time) : time_(time) {}
+  using Loop = gantry::detail::SerialLoop;
+  explicit HostCore(Time time) : loop_(time == Time::real ? Loop::Time::real : Loop::Time::manual) {}
   HostCore(const HostCore&) = delete;
   HostCore& operator=(const HostCore&) = delete;
   ~HostCore() = default;
 
-  using Task = std::function<void()>;
-  struct Timer {
-    TimePoint at;
-    Task task;
-  };
+  using Task = Loop::Task;
   enum class Gate : std::uint8_t { open, full, stalled, closed };
 
   [[nodiscard]] Gate& gate(Lane lane) GANTRY_REQUIRES(mutex_) { return gates_[static_cast<std::size_t>(lane)]; }
@@ -67,10 +65,8 @@ class HostCore {
     {
       Lock lock(mutex_);
       gate(lane) = to;
-      if (to != Gate::stalled && lane == Lane::posts) {
-        for (auto& task : stalled_posts_) queue_.push_back(std::move(task));
-        stalled_posts_.clear();
-      }
+      if (to != Gate::stalled && lane == Lane::posts) release_posts();
+      if (lane == Lane::timers) loop_.hold_timers(to == Gate::stalled);
       if (to != Gate::stalled && lane == Lane::events) {
         for (auto& event : stalled_events_) events_.push_back(std::move(event));
         stalled_events_.clear();
@@ -79,55 +75,15 @@ class HostCore {
     }
     changed_.notify_all();
   }
+  void release_posts() GANTRY_REQUIRES(mutex_) {
+    for (auto& task : stalled_posts_) loop_.post(std::move(task));
+    stalled_posts_.clear();
+  }
   /// The result of `send` or `post` where the lane takes nothing; empty: it takes messages.
   [[nodiscard]] std::optional<std::int32_t> refusal(Lane lane) GANTRY_REQUIRES(mutex_) {
     if (closed_ || gate(lane) == Gate::closed) return GANTRY_CLOSED;
     if (gate(lane) == Gate::full) return GANTRY_FULL;
     return std::nullopt;
-  }
-
-  std::int32_t take_post(Task task) {
-    {
-      Lock lock(mutex_);
-      if (const auto refused = refusal(Lane::posts)) return *refused;
-      (gate(Lane::posts) == Gate::stalled ? stalled_posts_ : queue_).push_back(std::move(task));
-    }
-    changed_.notify_all();
-    return GANTRY_OK;
-  }
-
-  [[nodiscard]] TimePoint now() const {
-    if (time_ == Time::real) return std::chrono::steady_clock::now();
-    Lock lock(mutex_);
-    return now_;
-  }
-  std::uint64_t add_timer(Duration delay, Task task) {
-    const auto at = now() + delay;
-    std::uint64_t id = 0;
-    {
-      Lock lock(mutex_);
-      if (refusal(Lane::timers)) return 0;
-      id = next_timer_++;
-      timers_[id] = Timer{at, std::move(task)};
-    }
-    changed_.notify_all();
-    return id;
-  }
-  /// The earliest timer that is due by `time`.
-  [[nodiscard]] std::optional<Timer> take_timer(TimePoint time) GANTRY_REQUIRES(mutex_) {
-    const auto first = first_timer();
-    if (first == timers_.end() || first->second.at > time) return std::nullopt;
-    Timer out = std::move(first->second);
-    timers_.erase(first);
-    return out;
-  }
-  [[nodiscard]] std::map<std::uint64_t, Timer>::iterator first_timer() GANTRY_REQUIRES(mutex_) {
-    if (gate(Lane::timers) == Gate::stalled) return timers_.end();
-    auto first = timers_.begin();
-    for (auto it = timers_.begin(); it != timers_.end(); ++it) {
-      if (it->second.at < first->second.at) first = it;
-    }
-    return first;
   }
 
   /// Hands a message to the plugin, with descriptors, unless the plugin is gone. Serial.
@@ -139,7 +95,7 @@ class HostCore {
     return status;
   }
   void deliver(gantry_kind kind, std::uint64_t id, std::uint16_t flags, std::uint32_t credit, std::string payload) {
-    post([this, kind, id, flags, credit, text = std::move(payload)] {
+    loop_.post([this, kind, id, flags, credit, text = std::move(payload)] {
       auto msg = gantry::detail::make_msg(kind, id);
       msg.flags = flags;
       msg.credit = credit;
@@ -148,22 +104,12 @@ class HostCore {
     });
   }
 
-  void post(Task task) {
-    {
-      Lock lock(mutex_);
-      queue_.push_back(std::move(task));
-    }
-    changed_.notify_all();
-  }
   template <class F>
   std::int32_t on_serial(F body) {
     std::atomic<bool> done{false};
     std::int32_t status = 0;
-    {
-      Lock lock(mutex_);
-      if (paused_) throw std::runtime_error("the plugin is paused: resume() it first");
-    }
-    post([&] {
+    if (loop_.is_paused()) throw std::runtime_error("the plugin is paused: resume() it first");
+    loop_.post([&] {
       status = body();
       Lock lock(mutex_);
       done = true;
@@ -174,12 +120,7 @@ class HostCore {
     return status;
   }
 
-  /// The loop of the serial thread.
-  void run() {
-    while (auto task = next_task()) task();
-  }
-
-  const Time time_;
+  Loop loop_;
   gantry_host host_{};
   gantry_plugin* plugin_ = nullptr;
   std::atomic<std::uint64_t> next_id_{1};
@@ -187,14 +128,8 @@ class HostCore {
   mutable Mutex mutex_;
   CondVar changed_;
   std::uint64_t activity_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool quit_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool paused_ GANTRY_GUARDED_BY(mutex_) = false;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;  ///< posts that were taken run before `destroy`; no more are taken
   std::array<Gate, 4> gates_ GANTRY_GUARDED_BY(mutex_){};
-  TimePoint now_ GANTRY_GUARDED_BY(mutex_){std::chrono::hours(1)};
-  std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
-  std::map<std::uint64_t, Timer> timers_ GANTRY_GUARDED_BY(mutex_);
-  std::deque<Task> queue_ GANTRY_GUARDED_BY(mutex_);
   std::deque<Task> stalled_posts_ GANTRY_GUARDED_BY(mutex_);
   std::deque<Event> stalled_events_ GANTRY_GUARDED_BY(mutex_);
   std::map<std::uint64_t, OpenCall> calls_ GANTRY_GUARDED_BY(mutex_);
@@ -211,25 +146,6 @@ class HostCore {
   Descriptors came_;                                  ///< serial: descriptors of the message that is being delivered
   std::thread serial_;
   std::map<std::string, OnCall> on_calls_ GANTRY_GUARDED_BY(mutex_);  ///< destroyed first: the handlers may still reply
-
- private:
-  /// Waits for a task; empty: the thread is to end.
-  [[nodiscard]] Task next_task() {
-    Lock lock(mutex_);
-    while ((queue_.empty() || paused_) && !quit_) {
-      if (paused_ || time_ == Time::manual || first_timer() == timers_.end()) {
-        changed_.wait(mutex_);
-      } else if (auto due = take_timer(std::chrono::steady_clock::now())) {
-        queue_.push_back(std::move(due->task));
-      } else {
-        (void)changed_.wait_until(mutex_, first_timer()->second.at);
-      }
-    }
-    if (queue_.empty()) return {};
-    Task task = std::move(queue_.front());
-    queue_.pop_front();
-    return task;
-  }
 };
 
 }  // namespace gantry::testing::detail

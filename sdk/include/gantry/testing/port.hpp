@@ -7,9 +7,9 @@
 #pragma once
 
 #include <algorithm>
+#include <gantry/detail/host_table.hpp>
 #include <gantry/testing/core.hpp>
 #include <memory>
-#include <span>
 #include <string_view>
 
 namespace gantry::testing {
@@ -25,30 +25,7 @@ class HostPort : public HostCore {
   explicit HostPort(Time time) : HostCore(time) {}
   ~HostPort() = default;
 
-  void fill_host() {
-    host_.size = sizeof host_;
-    host_.ctx = static_cast<HostPort*>(this);
-    host_.send = [](void* ctx, const gantry_msg* msg) { return self(ctx).take(*msg, {}); };
-    host_.post = [](void* ctx, void (*fn)(void*), void* arg) { return self(ctx).take_post([fn, arg] { fn(arg); }); };
-    host_.log = [](void* ctx, std::int32_t, gantry_bytes line) {
-      Lock lock(self(ctx).mutex_);
-      self(ctx).log_ += std::string(gantry::detail::to_view(line)) + "\n";
-    };
-    host_.cancelled = [](void* ctx, std::uint64_t id) {
-      Lock lock(self(ctx).mutex_);
-      const auto it = self(ctx).calls_.find(id);
-      if (it == self(ctx).calls_.end()) return 1;
-      return it->second.cancelled || it->second.closed || it->second.result ? 1 : 0;
-    };
-    host_.extension = [](void*, const char* id) -> const void* {
-      const std::string_view name(id);
-      if (name == GANTRY_DESCRIPTORS_EXT) return descriptors();
-      if (name == GANTRY_TIMERS_EXT) return timers();
-      if (name == GANTRY_ORIGINS_EXT) return origins();
-      if (name == GANTRY_HANDOVER_EXT) return handover();
-      return nullptr;
-    };
-  }
+  void fill_host() { host_ = Table::of(*this); }
 
   std::uint64_t send_call(const std::string& method, const json& params, CallWith with) {
     const std::uint64_t id = with.resumes ? *with.resumes : next_id_++;
@@ -58,8 +35,8 @@ class HostPort : public HostCore {
       calls_[id].credit = with.credit.value_or(0);
       calls_[id].stream = with.credit.has_value();
     }
-    post([this, id, method, text = with.raw_params.empty() ? params.dump() : with.raw_params,
-          with = std::make_shared<CallWith>(std::move(with))] {
+    loop_.post([this, id, method, text = with.raw_params.empty() ? params.dump() : with.raw_params,
+                with = std::make_shared<CallWith>(std::move(with))] {
       auto msg = gantry::detail::make_msg(GANTRY_CALL, id);
       msg.topic = gantry::detail::to_bytes(method);
       msg.payload = gantry::detail::to_bytes(text);
@@ -86,7 +63,7 @@ class HostPort : public HostCore {
       ++activity_;
     }
     changed_.notify_all();
-    post([this, id, shared = std::make_shared<Result<CallAnswer>>(std::move(answer))] {
+    loop_.post([this, id, shared = std::make_shared<Result<CallAnswer>>(std::move(answer))] {
       auto& got = *shared;
       auto msg = gantry::detail::make_msg(GANTRY_RESPONSE, id);
       if (!got) msg.status = static_cast<std::int32_t>(got.error().kind);
@@ -112,93 +89,66 @@ class HostPort : public HostCore {
   friend class gantry::testing::TestStream;
   friend class gantry::testing::MadeCall;
 
-  [[nodiscard]] static HostPort& self(void* ctx) { return *static_cast<HostPort*>(ctx); }
+  using Table = gantry::detail::HostTable<HostPort>;
+  friend Table;
 
-  [[nodiscard]] static const gantry_timers* timers() {
-    static const gantry_timers table{
-        sizeof(gantry_timers), 0, [](void* ctx) -> std::int64_t { return self(ctx).now().time_since_epoch().count(); },
-        [](void* ctx, std::int64_t delay, void (*fn)(void*), void* arg) -> std::uint64_t {
-          return self(ctx).add_timer(Duration(delay), [fn, arg] { fn(arg); });
-        },
-        [](void* ctx, std::uint64_t timer) -> std::int32_t {
-          Lock lock(self(ctx).mutex_);
-          return self(ctx).timers_.erase(timer) == 1 ? 1 : 0;
-        }};
-    return &table;
+  // The functions that the plugin calls (gantry/detail/host_table.hpp).
+  std::int32_t on_post(void (*fn)(void*), void* arg) {
+    Lock lock(mutex_);
+    if (const auto refused = refusal(Lane::posts)) return *refused;
+    Task task = [fn, arg] { fn(arg); };
+    if (gate(Lane::posts) == Gate::stalled) {
+      stalled_posts_.push_back(std::move(task));
+    } else {
+      loop_.post(std::move(task));
+    }
+    return GANTRY_OK;
   }
-  [[nodiscard]] static const gantry_origins* origins() {
-    static const gantry_origins table{
-        sizeof(gantry_origins), 0,
-        [](void* ctx, std::uint64_t origin, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-          std::string text;
-          {
-            Lock lock(self(ctx).mutex_);
-            const auto it = self(ctx).origins_.find(origin);
-            if (it == self(ctx).origins_.end()) return 0;
-            text = it->second.dump();
-          }
-          sink(out, gantry::detail::to_bytes(text));
-          return 1;
-        }};
-    return &table;
+  void on_log(std::int32_t /*level*/, std::string_view line) {
+    Lock lock(mutex_);
+    log_ += std::string(line) + "\n";
   }
-  [[nodiscard]] static const gantry_descriptors* descriptors() {
-    static const gantry_descriptors table{
-        sizeof(gantry_descriptors), 0,
-        [](void* ctx, const gantry_msg* msg, const std::int32_t* fds, std::uint32_t count) -> std::int32_t {
-          if ((msg->kind != GANTRY_CALL && msg->kind != GANTRY_RESPONSE) || count > GANTRY_MAX_DESCRIPTORS)
-            return GANTRY_INVALID;
-          Descriptors copies;
-          for (const auto fd : std::span(fds, count)) {
-            auto copy = Descriptor::duplicate(fd);
-            if (!copy) return copy.error().kind == ErrorKind::overloaded ? GANTRY_FULL : GANTRY_INVALID;
-            copies.push_back(std::move(*copy));
-          }
-          return self(ctx).take(*msg, std::move(copies));
-        },
-        [](void* ctx, std::int32_t* fds, std::uint32_t max) -> std::uint32_t {
-          Descriptors came = std::exchange(self(ctx).came_, {});
-          std::uint32_t count = 0;
-          for (auto& fd : came) {
-            if (count < max) fds[count++] = fd.release();
-          }
-          return count;
-        }};
-    return &table;
+  [[nodiscard]] bool on_cancelled(std::uint64_t id) const {
+    Lock lock(mutex_);
+    const auto it = calls_.find(id);
+    return it == calls_.end() || it->second.cancelled || it->second.closed || it->second.result;
   }
-  [[nodiscard]] static const gantry_handover* handover() {
-    static const gantry_handover table{sizeof(gantry_handover), 0,
-                                       [](void* ctx, gantry_bytes state) -> std::int32_t {
-                                         Lock lock(self(ctx).mutex_);
-                                         if (!self(ctx).stopping_ || !self(ctx).next_comes_) return GANTRY_CLOSED;
-                                         self(ctx).given_.emplace(gantry::detail::to_view(state));
-                                         return GANTRY_OK;
-                                       },
-                                       [](void* ctx, std::uint64_t id) -> std::int32_t {
-                                         Lock lock(self(ctx).mutex_);
-                                         const auto it = self(ctx).calls_.find(id);
-                                         if (!self(ctx).stopping_ || !self(ctx).next_comes_ ||
-                                             it == self(ctx).calls_.end() || !it->second.stream || it->second.result)
-                                           return GANTRY_CLOSED;
-                                         it->second.closed = true;
-                                         self(ctx).given_streams_.push_back(id);
-                                         return GANTRY_OK;
-                                       },
-                                       [](void* ctx, void* out, void (*sink)(void*, gantry_bytes)) -> std::int32_t {
-                                         std::optional<std::string> state;
-                                         {
-                                           Lock lock(self(ctx).mutex_);
-                                           state = self(ctx).handed_over_;
-                                         }
-                                         if (!state) return 0;
-                                         sink(out, gantry::detail::to_bytes(*state));
-                                         return 1;
-                                       }};
-    return &table;
+  [[nodiscard]] static bool has_extensions() { return true; }
+  [[nodiscard]] TimePoint on_now() const { return loop_.now(); }
+  std::uint64_t on_timer_start(Duration delay, void (*fn)(void*), void* arg) {
+    Lock lock(mutex_);
+    if (refusal(Lane::timers)) return 0;
+    return loop_.start_timer(delay, [fn, arg] { fn(arg); });
+  }
+  bool on_timer_cancel(std::uint64_t id) { return loop_.cancel_timer(id); }
+  [[nodiscard]] std::optional<std::string> on_describe(std::uint64_t origin) const {
+    Lock lock(mutex_);
+    const auto it = origins_.find(origin);
+    return it == origins_.end() ? std::nullopt : std::optional(it->second.dump());
+  }
+  [[nodiscard]] Descriptors on_take_descriptors() { return std::exchange(came_, {}); }
+  std::int32_t on_give_state(std::string_view state) {
+    Lock lock(mutex_);
+    if (!stopping_ || !next_comes_) return GANTRY_CLOSED;
+    given_.emplace(state);
+    return GANTRY_OK;
+  }
+  std::int32_t on_give_stream(std::uint64_t id) {
+    Lock lock(mutex_);
+    const auto it = calls_.find(id);
+    if (!stopping_ || !next_comes_ || it == calls_.end() || !it->second.stream || it->second.result)
+      return GANTRY_CLOSED;
+    it->second.closed = true;
+    given_streams_.push_back(id);
+    return GANTRY_OK;
+  }
+  [[nodiscard]] std::optional<std::string> on_take_state() const {
+    Lock lock(mutex_);
+    return handed_over_;
   }
 
   /// Handles any message of the plugin; returns enum gantry_sent.
-  std::int32_t take(const gantry_msg& msg, Descriptors descriptors) {
+  std::int32_t on_send(const gantry_msg& msg, Descriptors descriptors) {
     const auto text = gantry::detail::to_view(msg.payload);
     auto payload = text.empty() ? Result<json>(json()) : parse_json(text);
     std::optional<std::uint64_t> to_ask;
@@ -302,7 +252,7 @@ class HostPort : public HostCore {
 
   /// Passes a call of the plugin to the handler of its method.
   void ask(std::uint64_t id) {
-    post([this, id] {
+    loop_.post([this, id] {
       OnCall handler;
       std::string method;
       json params;
