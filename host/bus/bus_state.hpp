@@ -143,6 +143,7 @@ struct Route {
 struct Log {
   LogOwner owner;
   std::uint64_t number = 0;  ///< an older log has a smaller number
+  std::uint64_t head = 0;    ///< its newest event
 };
 
 struct BusState {

@@ -201,7 +201,7 @@ void forget_log(BusState& s, const std::string& epoch, DeferredDestruction& dead
     if (oldest == s.logs.end() || it->second.number < oldest->second.number) oldest = it;
   }
   if (count >= EventBus::kMaxLogs) forget_log(s, std::string(oldest->first), dead);
-  s.logs.emplace(epoch, bus::Log{owner, ++s.logs_named});
+  s.logs.emplace(epoch, bus::Log{owner, ++s.logs_named, 0});
   return {};
 }
 
@@ -225,6 +225,7 @@ HeldEvent& append(BusState& s, Event&& event, bool own, DeferredDestruction& dea
   } else if (!s.floor.contains(event.epoch) && event.seq > 0) {
     s.floor[event.epoch] = event.seq - 1;  // a log that is older than this bus: what came before was never here
   }
+  if (!own) s.logs.at(event.epoch).head = event.seq;
   ++s.published;
   HeldEvent* const node = new HeldEvent{std::move(event), 1};
   s.ring.push_back(node);
@@ -299,7 +300,16 @@ Result<void> EventBus::claim_log(const std::string& epoch, std::uint64_t head, c
   const Lock lock(state_->mutex);
   if (auto ok = claim(*state_, epoch, owner, dead); !ok) return ok;
   state_->floor.try_emplace(epoch, head);
+  auto& known = state_->logs.at(epoch).head;
+  known = std::max(known, head);
   return {};
+}
+
+std::optional<EventBus::KnownLog> EventBus::find_log(const std::string& epoch) const {
+  const Lock lock(state_->mutex);
+  const auto found = state_->logs.find(epoch);
+  if (found == state_->logs.end()) return std::nullopt;
+  return KnownLog{found->second.owner.plugin, found->second.head};
 }
 
 // `owner`: of the event's log; nullptr: the bus's own.

@@ -127,6 +127,12 @@ class EventBus {
   /// Before the log's first event: the log of this epoch is `owner`'s, and `head` is its newest
   /// event. Errors as publish_logged().
   [[nodiscard]] Result<void> claim_log(const std::string& epoch, std::uint64_t head, const LogOwner& owner);
+  struct KnownLog {
+    std::string plugin;      ///< whose log it is
+    std::uint64_t head = 0;  ///< the sequence number of its newest event
+  };
+  /// The log of this epoch; empty: it is the bus's own, or no plugin has named it.
+  [[nodiscard]] std::optional<KnownLog> find_log(const std::string& epoch) const;
   /// A share for subscriptions that may hold kMaxWaitingBytes together: those of one client, say.
   [[nodiscard]] static std::shared_ptr<bus::Share> share();
   /// As publish(), for a value that nlohmann's to_json knows; Event::as() is the inverse.

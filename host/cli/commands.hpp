@@ -51,6 +51,7 @@ struct EventsArgs {
   std::string since;
   bool as_json = false;
   bool dead = false;
+  std::vector<std::string> scopes{};  ///< of the project state, instead of patterns
 };
 int events(const Common& common, const EventsArgs& args);
 

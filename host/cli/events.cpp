@@ -13,7 +13,10 @@ namespace {
 void print_event(const json& event, bool as_json) {
   if (as_json) {
     std::printf("%s\n", dump_json(event).c_str());
-  } else {
+  } else if (event.contains("end")) {
+    std::fprintf(stderr, "gantry: %s\n", shown(std::string_view(dump_json(event["end"]))).c_str());
+    std::exit(1);
+  } else if (event.contains("topic")) {  // else it says how far the log is
     std::printf("%llu %s %s\n", static_cast<unsigned long long>(event.value("seq", 0ULL)),
                 event.value("topic", "").c_str(), dump_json(event.value("payload", json())).c_str());
   }
@@ -47,7 +50,9 @@ int events(const Common& common, const EventsArgs& args) {
   for (const auto& words : {args.patterns, std::vector{args.since}}) {
     if (auto ok = check_utf8(words); !ok) return complain(ok.error());
   }
+  const bool of_state = !args.scopes.empty();
   json params{{"topics", args.patterns.empty() ? std::vector<std::string>{"**"} : args.patterns}};
+  if (of_state) params = {{"scopes", args.scopes}};
   if (!args.since.empty()) {
     const auto colon = args.since.find(':');
     char* end = nullptr;
@@ -56,7 +61,8 @@ int events(const Common& common, const EventsArgs& args) {
       std::fprintf(stderr, "gantry: --since must be EPOCH:SEQ, not %s\n", args.since.c_str());
       return 2;
     }
-    params["since"] = {{args.since.substr(0, colon), seq}};
+    const std::string epoch = args.since.substr(0, colon);
+    params["since"] = of_state ? json{{"epoch", epoch}, {"seq", seq}} : json{{epoch, seq}};
   }
   auto options = connect_options(common, "gantry events");
   if (args.dead) options.may_start = false;
@@ -68,10 +74,15 @@ int events(const Common& common, const EventsArgs& args) {
   const auto on_notification = [&](const std::string& method, const json& p) {
     if (method == "$/event") print_event(p, args.as_json);
   };
-  const auto subscribed = client.call("events.subscribe", params, std::chrono::seconds(10), on_notification);
+  constexpr auto kTimeout = std::chrono::seconds(60);  // a plugin may have to start first
+  const auto subscribed =
+      client.call(of_state ? "state.subscribe" : "events.subscribe", params, kTimeout, on_notification);
   if (!subscribed) return complain(subscribed.error());
   for (const auto& [epoch, why] : subscribed->value("gaps", json::object()).items())
     std::fprintf(stderr, "gantry: cannot go on in log %s: %s\n", epoch.c_str(), why.get<std::string>().c_str());
+  if (const auto reason = subscribed->find("reason"); reason != subscribed->end())
+    std::fprintf(stderr, "gantry: the log does not go on from there (%s); this is what there is now\n",
+                 shown(std::string_view(dump_json(*reason))).c_str());
   while (true) {
     const auto message = client.receive(std::chrono::milliseconds(-1));
     if (!message) return complain(message.error());

@@ -92,7 +92,9 @@ int print(const StateArgs& args, const json& answer) {
 
 int state(const Common& common, const StateArgs& args) {
   if (args.verb == "watch")
-    return events(common, {.patterns = {"state.**"}, .since = args.since, .as_json = args.as_json});
+    return events(common, {.since = args.since,
+                           .as_json = args.as_json,
+                           .scopes = {"sessions", "panes", "layouts", "settings", "turns"}});
   if (auto ok = check_utf8({args.file}); !ok) return complain(ok.error());
   auto connected = connect_or_start(connect_options(common, "gantry state"));
   if (!connected) return complain(connected.error());

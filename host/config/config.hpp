@@ -142,6 +142,8 @@ struct StateConfig {
   std::int64_t max_events = 100'000;
   std::int64_t max_data_mib = 512;
   std::int64_t max_log_mib = 256;
+  std::int64_t max_age_days = 0;
+  std::int64_t cache_mib = 32;
   std::int64_t backup_interval_minutes = 60;
   std::int64_t backup_keep = 3;
   std::int64_t host_metrics_seconds = 60;

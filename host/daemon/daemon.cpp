@@ -189,7 +189,18 @@ SessionDeps Daemon::session_deps() {
                      [this](const std::string& folder) { return open_workspace(folder); },
                      [this](std::string_view topic) { return may_publish(topic); },
                      static_cast<std::size_t>(options_.config.host.max_calls_in_flight),
-                     static_cast<std::size_t>(options_.config.host.max_bytes_in_flight)};
+                     static_cast<std::size_t>(options_.config.host.max_bytes_in_flight),
+                     [this] { return log_readers(); }};
+}
+
+std::vector<SessionDeps::LogReader> Daemon::log_readers() const {
+  std::vector<SessionDeps::LogReader> out;
+  const auto plugins = services_->table();
+  for (const auto& spec : plugins->specs()) {
+    if (!spec.manifest || spec.manifest->log_reader.empty() || spec.refusal()) continue;
+    out.push_back({spec.name, spec.manifest->log_reader, spec.manifest->publishes});
+  }
+  return out;
 }
 
 Result<json> Daemon::hello() const {

@@ -125,6 +125,7 @@ class Daemon {
   void renew_confined();
   void resolve_grants() const;
   [[nodiscard]] SessionDeps session_deps();
+  [[nodiscard]] std::vector<SessionDeps::LogReader> log_readers() const;
   [[nodiscard]] PluginDeps plugin_deps();
   void set_polling(Polling wanted);
   void stop_all();

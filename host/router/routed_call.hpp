@@ -25,18 +25,22 @@ class RoutedCall : public PluginCall, public OpenCalls::Place {
  public:
   using PluginCall::PluginCall;
 
+  /// The call never reaches a plugin: it was refused, or it is for one of the host's own methods,
+  /// which answers by itself.
+  void leave_router() { (void)mark(kAnswered); }
   /// Answers with an error of the router itself, and tells the plugin.
   void give_up(Error error);
   void cancel() override { give_up(Error{ErrorKind::cancelled, "the caller cancelled the call", {}}); }
   /// Its deadline has passed.
   void expire();
+  /// The method that reads on where the answer says `follow`; empty: this answer is but an answer.
+  [[nodiscard]] std::string_view follows() const {
+    return method_ == nullptr ? std::string_view() : std::string_view(method_->about.follows);
+  }
 
  private:
   friend class Router;
 
-  /// The call never reaches a plugin: it was refused, or it is for a built-in method, which answers
-  /// by itself.
-  void leave_router() { (void)mark(kAnswered); }
   /// Begins to route the call.
   void start(Router& router, Router::Method& method, TimePoint now);
   void with_permit();

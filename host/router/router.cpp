@@ -61,6 +61,7 @@ Router::Table Router::with_methods_of_plugins(const Table& old) {
       about.keeps_time = declared.keeps_time;
       about.stream = declared.stream;
       about.attach = declared.attach;
+      about.follows = declared.follows;
       fresh.plugin = services_.instance(spec.name);
       if (!about.attach) fresh.permits = next.permits.at(service_of(name));
       const auto known = old.methods.find(name);
@@ -79,7 +80,8 @@ Router::Method* Router::keep(const About& about) {
 bool Router::About::is_as(const About& other) const {
   return !other.run && plugin == other.plugin && permits == other.permits &&
          about.idempotent == other.about.idempotent && about.keeps_time == other.about.keeps_time &&
-         about.stream == other.about.stream && about.attach == other.about.attach;
+         about.stream == other.about.stream && about.attach == other.about.attach &&
+         about.follows == other.about.follows;
 }
 
 void Router::add(ManifestMethod method, Builtin builtin) {

@@ -4,7 +4,8 @@
 // the promise and how it is kept.
 //
 // A handler checks the params and hands what is to be done to the writer (writer.hpp) or the reader (reader.hpp), which
-// answer.
+// answer; an object that is in memory (object_cache.hpp) it answers with itself. No handler waits for the disk, but for
+// the names in backups/.
 //
 // A state folder that cannot be used now (read-only, full) does not keep the plugin from starting: each call then
 // answers `storage_failed` and tries again. One that must not be used (a newer schema, another program's file, damage,
@@ -15,6 +16,7 @@
 #include <gantry/plugin.hpp>
 #include <gantry/version.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -37,6 +39,8 @@ namespace gantry::state {
 namespace {
 
 constexpr int kShrinkPages = 10'000;
+constexpr std::int64_t kDayMs = std::int64_t{24} * 60 * 60 * 1000;
+constexpr std::size_t kCacheMib = 32;
 constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 
 [[nodiscard]] std::unexpected<Error> refuse(std::string why) { return fail(ErrorKind::invalid_params, std::move(why)); }
@@ -54,6 +58,8 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
   limits.max_events = number("max_events", limits.max_events, 1, 10'000'000);
   limits.max_data_bytes = number("max_data_mib", limits.max_data_bytes >> 20, 1, 65'536) << 20;
   limits.max_log_bytes = number("max_log_mib", limits.max_log_bytes >> 20, 8, 65'536) << 20;
+  limits.max_age_ms = static_cast<std::int64_t>(number("max_age_days", 0, 0, 100'000)) * kDayMs;
+  (void)number("cache_mib", kCacheMib, 0, 65'536);
   (void)number("backup_interval_minutes", 60, 0, 100'000);
   (void)number("backup_keep", 3, 1, 1000);
   (void)number("stale_days", 0, 0, 100'000);
@@ -62,6 +68,9 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[state] " + ok.error().message);
   return limits;
 }
+
+/// Of the same table, in bytes.
+[[nodiscard]] std::size_t read_cache(const json& settings) { return settings.value("cache_mib", kCacheMib) << 20; }
 
 /// Of the same table.
 [[nodiscard]] BackupThread::Options read_backup_options(const json& settings) {
@@ -88,17 +97,18 @@ class ProjectState {
     if (!limits) return std::unexpected(limits.error());
     auto turns = TurnTable::read(config.settings.value("turns", json::object()));
     if (!turns) return std::unexpected(turns.error());
-    store_ = std::make_unique<Store>(
-        Store::Options{config.state_dir, *limits, std::move(*turns), !config.handed_over, &wall_ms,
-                       [host = host_] {
-                         const auto now = host.now().time_since_epoch();
-                         return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
-                       },
-                       [host = host_](Level level, const std::string& line) { host.log(level, line); }});
+    store_ = std::make_unique<Store>(Store::Options{
+        config.state_dir, *limits, read_cache(config.settings), std::move(*turns), !config.handed_over, &wall_ms,
+        [host = host_] {
+          const auto now = host.now().time_since_epoch();
+          return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+        },
+        [host = host_](Level level, const std::string& line) { host.log(level, line); }});
     if (auto opened = store_->ensure_open(); !opened) {
       if (opened.error().kind != ErrorKind::storage_failed) return opened;
       host_.log(Level::warn, "calls are answered with storage_failed until this is mended: " + opened.error().message);
     }
+    snapshot_.emplace(store_->snapshots());
     writer_ = std::make_unique<Writer>(host_, *store_);
     reader_ = std::make_unique<Reader>(host_, *store_, *writer_);
     backups_ = std::make_unique<BackupThread>(host_, *store_, read_backup_options(config.settings));
@@ -122,8 +132,11 @@ class ProjectState {
         host.log(Level::error, done.error().message + "; the old table of turns stays");
     });
     backups_->set_options(read_backup_options(config.settings));
-    if (auto ok = writer_->run([limits = *limits](Store& store) { store.set_limits(limits); }); !ok)
-      host_.log(Level::error, ok.error().message + "; the old limits stay");
+    const auto taken = writer_->run([limits = *limits, cache = read_cache(config.settings)](Store& store) {
+      store.set_limits(limits);
+      store.set_cache(cache);
+    });
+    if (const auto& ok = taken; !ok) host_.log(Level::error, ok.error().message + "; the old limits stay");
   }
 
   // What waits is committed and answered first.
@@ -131,13 +144,22 @@ class ProjectState {
     stopped_ = true;
     if (!writer_) return;
     (void)stopping.give("turns go on");  // an instance that comes next leaves them alone
-    metrics_->join();
-    reader_->join();
-    backups_->join();
-    writer_->close([this, held = std::make_shared<Stopping>(std::move(stopping))]() mutable {
-      store_->close();
-      held.reset();
-    });
+    auto end = [this, held = std::make_shared<Stopping>(std::move(stopping))](const CancelToken&) mutable {
+      metrics_->join();
+      reader_->join();
+      backups_->join();
+      writer_->close([this, last = std::move(held)]() mutable {
+        store_->close();
+        last.reset();
+      });
+    };
+    // These wait for the disk, which a worker of the host must not.
+    auto thread = PluginThread::start(host_, "state-stop", end);
+    if (thread) {
+      end_ = std::move(*thread);
+    } else {
+      end({});
+    }
   }
 
   void batch(Call call) { change_by(std::move(call), &read_batch); }
@@ -197,6 +219,24 @@ class ProjectState {
     auto body = read(params, caller_of(call));
     if (!body) return call.reply_error(body.error());
     reader_->read(std::move(*body), text_to(std::make_shared<Call>(std::move(call))));
+  }
+
+  /// An object from memory or, if it is not kept there, from the database; then it is kept.
+  void get(Call call, Type type) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    const std::string id = p.string(type == Type::layout ? "session_id" : "id");
+    if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
+    const StateSnapshot& now = snapshot_->get();
+    if (const auto* const text = now.find(type, id); text != nullptr && !now.epoch.empty()) {
+      return call.reply_raw(R"({"durability":"D2","epoch":")" + now.epoch + R"(","seq":)" + std::to_string(now.seq) +
+                            R"(,")" + std::string(name(type)) + "\":" + *text + "}");
+    }
+    reader_->read(get_object(type, id),
+                  [this, type, id, done = text_to(std::make_shared<Call>(std::move(call)))](auto result) mutable {
+                    if (result) writer_->keep(type, id);
+                    done(std::move(result));
+                  });
   }
 
   void metrics_record(Call call) {
@@ -374,10 +414,12 @@ class ProjectState {
   json sample_;  ///< the answer of host.metrics before
   bool stopped_ = false;
   std::unique_ptr<Store> store_;
+  std::optional<Snapshot<StateSnapshot>::Reader> snapshot_;  ///< serial
   std::unique_ptr<Writer> writer_;
   std::unique_ptr<Reader> reader_;
   std::unique_ptr<BackupThread> backups_;
   std::unique_ptr<MetricsThread> metrics_;
+  PluginThread end_;  ///< stops all of them
 };
 
 namespace {
@@ -385,6 +427,9 @@ namespace {
 /// The handlers of methods that find_change() and find_read() know.
 [[nodiscard]] auto change_of(const char* method) {
   return [read = find_change(method)->read](ProjectState& self, Call call) { self.change_by(std::move(call), read); };
+}
+[[nodiscard]] auto get_of(Type type) {
+  return [type](ProjectState& self, Call call) { self.get(std::move(call), type); };
 }
 [[nodiscard]] auto read_of(const char* method) {
   return [read = find_read(method)](ProjectState& self, Call call) { self.read_by(std::move(call), read); };
@@ -397,8 +442,13 @@ void ProjectState::define(Definition<ProjectState>& d) {
   d.id("project_state")
       .version(std::string(gantry::kVersion))
       .summary("Sessions, panes, layouts, settings and turns, committed before they are acknowledged");
-  d.service("state").settings("state").publishes("state.**").publishes("metrics.**").keeps_log("state.**");
-  d.reload("handover").grant("call:host.metrics");
+  d.service("state")
+      .settings("state")
+      .publishes("state.**")
+      .publishes("metrics.**")
+      .keeps_log("state.**")
+      .reads_log("state.log");
+  d.reload("handover").grant("call:host.metrics").nonblocking();
   const auto change = [&](const char* method, const char* summary, const json& params, const json& result) {
     d.method(method, change_of(method), {.summary = summary, .params = params, .result = result});
   };
@@ -409,7 +459,11 @@ void ProjectState::define(Definition<ProjectState>& d) {
     d.method(method, handler, {.summary = summary, .params = params, .result = result, .idempotent = true});
   };
   change("state.session.create", "Creates a session", schemas::session_create(), schemas::session_result());
-  read("state.session.get", "One session", schemas::by_id("session"), schemas::session_result());
+  const auto get = [&](Type type, const char* summary, const json& params, const json& result) {
+    d.method("state." + std::string(name(type)) + ".get", get_of(type),
+             {.summary = summary, .params = params, .result = result, .idempotent = true});
+  };
+  get(Type::session, "One session", schemas::by_id("session"), schemas::session_result());
   read("state.session.list", "Sessions in the order of their creation", schemas::session_list(),
        schemas::list_result());
   change("state.session.update", "Changes a session by an RFC 7396 merge patch, if its rev is still the one given",
@@ -417,14 +471,14 @@ void ProjectState::define(Definition<ProjectState>& d) {
   change("state.session.delete", "Deletes a session, with its panes and its layout", schemas::remove("session"),
          schemas::session_result());
   change("state.pane.create", "Creates a pane in a session", schemas::pane_create(), schemas::pane_result());
-  read("state.pane.get", "One pane", schemas::by_id("pane"), schemas::pane_result());
+  get(Type::pane, "One pane", schemas::by_id("pane"), schemas::pane_result());
   read("state.pane.list", "Panes in the order of their creation", schemas::pane_list(), schemas::list_result());
   change("state.pane.update", "Changes a pane by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::update("pane", schemas::pane_members()), schemas::pane_result());
   change("state.pane.delete", "Deletes a pane, and what shows it in its session's layout", schemas::remove("pane"),
          schemas::pane_result());
-  read("state.layout.get", "The layout of a session; empty at rev 0 before its first update", schemas::layout_get(),
-       schemas::layout_result());
+  get(Type::layout, "The layout of a session; empty at rev 0 before its first update", schemas::layout_get(),
+      schemas::layout_result());
   change("state.layout.update", "Changes a layout by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::layout_update(), schemas::layout_result());
   read("state.settings.get", "The value of a setting; null with rev 0 when it was never set", schemas::settings_get(),
@@ -436,7 +490,7 @@ void ProjectState::define(Definition<ProjectState>& d) {
   read("state.settings.list", "Settings that have a value", schemas::settings_list(), schemas::list_result());
   change("state.turn.create", "Creates a turn in a session; with a plan it is proposed", schemas::turn_create(),
          schemas::turn_result());
-  read("state.turn.get", "One turn", schemas::by_id("turn"), schemas::turn_result());
+  get(Type::turn, "One turn", schemas::by_id("turn"), schemas::turn_result());
   read("state.turn.list", "Turns in the order of their creation", schemas::turn_list(), schemas::list_result());
   change("state.turn.propose", "Proposes a plan; another one voids the approval of the plan before",
          schemas::turn_propose(), schemas::turn_result());
@@ -445,6 +499,15 @@ void ProjectState::define(Definition<ProjectState>& d) {
          schemas::turn_result());
   change("state.turn.delete", "Deletes a turn that does not execute", schemas::remove("turn"), schemas::turn_result());
   read("state.at", "The objects of a scope as they were after an event", schemas::at(), schemas::at_result());
+  d.method("state.subscribe", read_of("state.subscribe"),
+           {.summary = "Sends what changes in these scopes from now on, or after `since`",
+            .params = schemas::subscribe(),
+            .result = schemas::subscribe_result(),
+            .idempotent = true,
+            .follows = "state.log"});
+  read("state.log", "A page of the log", schemas::log(), schemas::log_result());
+  read("state.snapshot", "The objects of a scope as they are, all pages as of the first one", schemas::snapshot(),
+       schemas::at_result());
   read("state.diff", "What differs between two points of the log", schemas::diff(), schemas::diff_result());
   change("state.restore", "Makes the objects of a scope what they were, by new events", schemas::restore(),
          schemas::restore_result());

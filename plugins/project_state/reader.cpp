@@ -81,15 +81,14 @@ bool Reader::connect() {
 
 Result<std::string> Reader::attempt(const Job& job) {
   if (auto ok = db_->exec("BEGIN"); !ok) return std::unexpected(ok.error());
-  auto result = [&]() -> Result<json> {
+  auto result = [&]() -> Result<std::string> {
     const auto ledger = read_ledger(*db_);
     if (!ledger) return std::unexpected(ledger.error());
     return job.body(*db_, *ledger);
   }();
   (void)db_->exec("COMMIT");
   if (db_->damaged()) (void)writer_.run([](Store& store) { store.suspect(); });
-  if (!result) return std::unexpected(result.error());
-  return dump_json(*result);
+  return result;
 }
 
 }  // namespace gantry::state

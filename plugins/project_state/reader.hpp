@@ -24,7 +24,8 @@ class Reader {
  public:
   static constexpr std::size_t kMaxWaiting = 1024;
 
-  using Body = std::function<Result<json>(Database&, const Ledger&)>;
+  /// Returns the answer's JSON text.
+  using Body = std::function<Result<std::string>(Database&, const Ledger&)>;
   using Done = std::move_only_function<void(Result<std::string>)>;
 
   Reader(Host host, const Store& store, Writer& writer);
@@ -33,7 +34,7 @@ class Reader {
   ~Reader() { join(); }
 
   [[nodiscard]] Result<void> start();
-  /// `done` gets the JSON text of what `body` returns.
+  /// `done` gets what `body` returns.
   void read(Body body, Done done);
   /// What waits is read first; what comes later is `unavailable`.
   void join();

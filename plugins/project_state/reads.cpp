@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "plugins/project_state/checks.hpp"
+#include "plugins/project_state/feed.hpp"
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/history.hpp"
 #include "plugins/project_state/layouts.hpp"
@@ -18,7 +19,7 @@ namespace gantry::state {
 
 namespace {
 
-constexpr std::size_t kMaxCursor = 64;
+constexpr std::size_t kMaxCursor = 96;
 constexpr std::size_t kMaxFilter = 4096;
 constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 
@@ -57,14 +58,13 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
   return answer;
 }
 
-template <Type kType>
-[[nodiscard]] Result<Reader::Body> get(Params& p, const Caller& /*caller*/) {
-  const std::string id = p.string("id");
-  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  return [id](Database& db, const Ledger& head) -> Result<json> {
-    const auto object = live_object(db, kType, id);
-    if (!object) return std::unexpected(object.error());
-    return with_head(head, std::string(name(kType)).c_str(), show_object(*object));
+/// The text of the JSON that `read` returns.
+template <class F>
+[[nodiscard]] Reader::Body as_text(F read) {
+  return [read = std::move(read)](Database& db, const Ledger& head) -> Result<std::string> {
+    const Result<json> answer = read(db, head);
+    if (!answer) return std::unexpected(answer.error());
+    return dump_json(*answer);
   };
 }
 
@@ -73,7 +73,7 @@ template <Type kType>
   const auto members = read_filter(p, {"name", "root", "branch"});
   if (!members) return std::unexpected(members.error());
   const SessionFilter filter{members->at(0), members->at(1), members->at(2)};
-  return [page, filter](Database& db, const Ledger& head) { return list_sessions(db, head, filter, page); };
+  return as_text([page, filter](Database& db, const Ledger& head) { return list_sessions(db, head, filter, page); });
 }
 
 template <Type kType>
@@ -82,13 +82,8 @@ template <Type kType>
   const auto members = read_filter(p, {"session_id", kType == Type::turn ? "state" : "kind"});
   if (!members) return std::unexpected(members.error());
   const MemberFilter filter{members->at(0), members->at(1)};
-  return [page, filter](Database& db, const Ledger& head) { return list_members(db, head, kType, filter, page); };
-}
-
-[[nodiscard]] Result<Reader::Body> layout_get(Params& p, const Caller& /*caller*/) {
-  const std::string session = p.string("session_id");
-  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  return [session](Database& db, const Ledger& head) { return with_head(head, "layout", get_layout(db, session)); };
+  return as_text(
+      [page, filter](Database& db, const Ledger& head) { return list_members(db, head, kType, filter, page); });
 }
 
 [[nodiscard]] Result<Reader::Body> settings_get(Params& p, const Caller& caller) {
@@ -101,9 +96,9 @@ template <Type kType>
   if (!scope) return std::unexpected(scope.error());
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   if (auto ok = check_setting_key(key); !ok) return std::unexpected(ok.error());
-  return [key, type, scope = *scope](Database& db, const Ledger& head) {
+  return as_text([key, type, scope = *scope](Database& db, const Ledger& head) {
     return with_head(head, nullptr, get_setting(db, scope, key, type));
-  };
+  });
 }
 
 [[nodiscard]] Result<Reader::Body> settings_list(Params& p, const Caller& caller) {
@@ -113,9 +108,9 @@ template <Type kType>
   const auto scope = caller.scope(p);
   if (!scope) return std::unexpected(scope.error());
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  return [page, prefix, scope = *scope](Database& db, const Ledger& head) {
+  return as_text([page, prefix, scope = *scope](Database& db, const Ledger& head) {
     return list_settings(db, head, scope, prefix, page);
-  };
+  });
 }
 
 [[nodiscard]] Result<Reader::Body> at(Params& p, const Caller& /*caller*/) {
@@ -123,7 +118,7 @@ template <Type kType>
   const std::string scope = p.string("scope");
   const auto page = read_page_of(p);
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  return [seq, scope, page](Database& db, const Ledger& head) { return state_at(db, head, seq, scope, page); };
+  return as_text([seq, scope, page](Database& db, const Ledger& head) { return state_at(db, head, seq, scope, page); });
 }
 
 [[nodiscard]] Result<Reader::Body> diff(Params& p, const Caller& /*caller*/) {
@@ -132,8 +127,50 @@ template <Type kType>
   const std::string scope = p.string("scope");
   const auto page = read_page_of(p);
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  return
-      [from, to, scope, page](Database& db, const Ledger& head) { return state_diff(db, head, from, to, scope, page); };
+  return as_text([from, to, scope, page](Database& db, const Ledger& head) {
+    return state_diff(db, head, from, to, scope, page);
+  });
+}
+
+/// The last of the params. Empty: there are no scopes.
+[[nodiscard]] Result<std::optional<Feed>> read_scopes(Params& p) {
+  const bool given = p.maybe_value("scopes").has_value();
+  auto names = given ? p.strings("scopes") : std::vector<std::string>();
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (!given) return std::nullopt;
+  auto feed = Feed::of(std::move(names));
+  if (!feed) return std::unexpected(feed.error());
+  return std::move(*feed);
+}
+
+[[nodiscard]] Result<Reader::Body> subscribe(Params& p, const Caller& /*caller*/) {
+  const auto since = p.maybe_object("since");
+  const auto feed = read_scopes(p);
+  if (!feed) return std::unexpected(feed.error());
+  if (!*feed) return refuse("scopes is missing");
+  if (since) {
+    Params s(*since);
+    (void)s.string("epoch");
+    (void)read_seq(s, "seq");
+    if (auto ok = s.done(); !ok) return refuse("since: " + ok.error().message);
+  }
+  return as_text([feed = **feed, since](Database& /*db*/, const Ledger& head) -> Result<json> {
+    return begin_feed(head, feed, since);
+  });
+}
+
+[[nodiscard]] Result<Reader::Body> log(Params& p, const Caller& /*caller*/) {
+  const json from = p.object("from");
+  const auto feed = read_scopes(p);
+  if (!feed) return std::unexpected(feed.error());
+  return [feed = *feed, from](Database& db, const Ledger& head) { return feed_page(db, head, feed, from); };
+}
+
+[[nodiscard]] Result<Reader::Body> snapshot(Params& p, const Caller& /*caller*/) {
+  const std::string scope = p.string("scope");
+  const auto page = read_page_of(p);
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  return as_text([scope, page](Database& db, const Ledger& head) { return snapshot_page(db, head, scope, page); });
 }
 
 [[nodiscard]] Result<json> check_all(Database& db, const Ledger& head) {
@@ -168,24 +205,32 @@ template <Type kType>
 template <Result<json> (*kRead)(Database&, const Ledger&)>
 [[nodiscard]] Result<Reader::Body> plain(Params& p, const Caller& /*caller*/) {
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  return Reader::Body(kRead);
+  return as_text(kRead);
 }
 
 }  // namespace
 
+Reader::Body get_object(Type type, const std::string& id) {
+  return as_text([type, id](Database& db, const Ledger& head) -> Result<json> {
+    if (type == Type::layout) return with_head(head, "layout", get_layout(db, id));
+    const auto object = live_object(db, type, id);
+    if (!object) return std::unexpected(object.error());
+    return with_head(head, std::string(name(type)).c_str(), show_object(*object));
+  });
+}
+
 ReadParams find_read(std::string_view method) {
   static const std::map<std::string_view, ReadParams> kReads{
-      {"state.session.get", &get<Type::session>},
       {"state.session.list", &session_list},
-      {"state.pane.get", &get<Type::pane>},
       {"state.pane.list", &member_list<Type::pane>},
-      {"state.turn.get", &get<Type::turn>},
       {"state.turn.list", &member_list<Type::turn>},
-      {"state.layout.get", &layout_get},
       {"state.settings.get", &settings_get},
       {"state.settings.list", &settings_list},
       {"state.at", &at},
       {"state.diff", &diff},
+      {"state.subscribe", &subscribe},
+      {"state.log", &log},
+      {"state.snapshot", &snapshot},
       {"state.checkpoint.list", &plain<&list_checkpoints>},
       {"state.check", &plain<&check_all>},
       {"state.info", &plain<&info>},

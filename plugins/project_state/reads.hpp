@@ -15,6 +15,9 @@
 
 namespace gantry::state {
 
+/// Reads a session, pane or turn by its id, or the layout of a session.
+[[nodiscard]] Reader::Body get_object(Type type, const std::string& id);
+
 using ReadParams = Result<Reader::Body> (*)(Params& params, const Caller& caller);
 /// nullptr: no method of this name reads state.
 [[nodiscard]] ReadParams find_read(std::string_view method);

@@ -172,6 +172,36 @@ namespace gantry::state::schemas {
   return params(paged({{"seq", seq("of the event after which it was so")}, {"scope", scope_name()}}),
                 json::array({"seq", "scope"}));
 }
+[[nodiscard]] inline json scopes() {
+  return {{"type", "array"}, {"items", scope_name()}, {"minItems", 1}, {"maxItems", 64}};
+}
+[[nodiscard]] inline json subscribe() {
+  return params({{"scopes", scopes()},
+                 {"since", object({{"epoch", string("of the log")}, {"seq", seq("of the last event that was seen")}},
+                                  json::array({"epoch", "seq"}))}},
+                json::array({"scopes"}));
+}
+[[nodiscard]] inline json subscribe_result() {
+  return with_head({{"mode", {{"enum", {"live", "replay", "snapshot"}}}},
+                    {"reason", string("why it is a snapshot")},
+                    {"subscription", string("as $/event names it")}},
+                   json::array({"mode"}));
+}
+[[nodiscard]] inline json log() {
+  return params({{"scopes", scopes()},
+                 {"from", object({{"epoch", string("of the log")}, {"seq", seq("of the event before the first one")}},
+                                 json::array({"epoch", "seq"}))}},
+                json::array({"from"}));
+}
+[[nodiscard]] inline json log_result() {
+  return object({{"epoch", string("of the log")},
+                 {"head", seq("of its newest event")},
+                 {"covered", seq("up to which there is nothing but these events")},
+                 {"events", {{"type", "array"}}},
+                 {"from", {{"type", "object"}, {"description", "of the next page; absent: there is none"}}}},
+                json::array({"epoch", "head", "covered", "events"}));
+}
+[[nodiscard]] inline json snapshot() { return params(paged({{"scope", scope_name()}}), json::array({"scope"})); }
 [[nodiscard]] inline json diff() {
   return params(paged({{"from", seq("of an event")}, {"to", seq("of an event")}, {"scope", scope_name()}}),
                 json::array({"from", "to", "scope"}));

@@ -81,10 +81,11 @@ Result<void> Store::attempt(std::span<const Command> commands, std::vector<Resul
   if (!before) return std::unexpected(before.error());
   Transaction all(*db_, options_.limits, options_.turns, std::move(*before), nullptr, now());
   bool writes = false;
+  std::vector<Transaction::Changed> changed;
   for (const auto& command : commands) {
     if (auto ok = db_->exec("SAVEPOINT command"); !ok) return ok;
     Kept kept = Kept::nothing;
-    auto result = run(command, all.ledger, kept);
+    auto result = run(command, all.ledger, kept, changed);
     if (!db_->in_transaction()) return std::unexpected(result.error());  // SQLite has rolled all of it back
     const char* end = result && kept != Kept::undone ? "RELEASE command" : "ROLLBACK TO command; RELEASE command";
     writes = writes || kept == Kept::changes;
@@ -97,10 +98,33 @@ Result<void> Store::attempt(std::span<const Command> commands, std::vector<Resul
   if (auto ok = look_what_is_due(); !ok) return ok;
   if (auto ok = db_->exec("COMMIT"); !ok) return ok;
   head_ = CleanMark{all.ledger.epoch, all.ledger.seq};
+  for (const auto& object : changed) {
+    if (cache_.has(object.type, object.id)) refresh(object.type, object.id);
+  }
+  cache_.publish(head_.epoch, head_.seq);
   return {};
 }
 
-Result<std::string> Store::run(const Command& command, Ledger& ledger, Kept& kept) {
+// An object that cannot be read now is not kept: who asks for it is told why.
+void Store::refresh(Type type, const std::string& id) {
+  std::shared_ptr<const std::string> text;
+  if (const auto object = live_object(*db_, type, id)) {
+    if (const auto shown = show_object(*object)) text = std::make_shared<const std::string>(dump_json(*shown));
+  }
+  cache_.put(type, id, std::move(text));
+}
+
+void Store::keep(const std::vector<std::pair<Type, std::string>>& objects) {
+  if (db_ == nullptr) return;
+  for (const auto& [type, id] : objects) {
+    if (!cache_.has(type, id)) refresh(type, id);
+  }
+  cache_.publish(head_.epoch, head_.seq);
+  drop_if_poisoned();
+}
+
+Result<std::string> Store::run(const Command& command, Ledger& ledger, Kept& kept,
+                               std::vector<Transaction::Changed>& changed) {
   const Mutation* mutation = command.mutation ? &*command.mutation : nullptr;
   if (mutation != nullptr) {
     auto known = recall(*db_, *mutation);
@@ -123,6 +147,7 @@ Result<std::string> Store::run(const Command& command, Ledger& ledger, Kept& kep
   }
   kept = Kept::changes;
   ledger = std::move(tx.ledger);
+  changed.insert(changed.end(), tx.changed().begin(), tx.changed().end());
   return text;
 }
 
@@ -160,6 +185,7 @@ void Store::drop_if_poisoned() {
 
 void Store::disconnect() {
   published_.publish(Published{false, folder_, generation_});
+  cache_.clear();
   db_.reset();
   lock_.reset();
 }
@@ -190,6 +216,8 @@ Result<void> Store::ensure_open() {
     return connected;
   }
   folder_ = *folder;
+  cache_.clear();
+  cache_.publish(head_.epoch, head_.seq);
   published_.publish(Published{true, folder_, ++generation_});
   return {};
 }
@@ -252,6 +280,7 @@ Result<void> Store::restore(const std::string& backup) {
   if (auto ok = check_backup(folder_, *wanted); !ok) return ok;
   const std::string folder = folder_;
   published_.publish(Published{false, folder_, generation_});
+  cache_.clear();
   db_.reset();
   auto connected = replace(folder, "a backup was restored by hand", *wanted);
   if (!connected) {
@@ -259,6 +288,8 @@ Result<void> Store::restore(const std::string& backup) {
     disconnect();
     return connected;
   }
+  cache_.clear();
+  cache_.publish(head_.epoch, head_.seq);
   published_.publish(Published{true, folder_, ++generation_});
   return {};
 }

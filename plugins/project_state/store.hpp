@@ -31,10 +31,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "plugins/project_state/backups.hpp"
 #include "plugins/project_state/folder.hpp"
+#include "plugins/project_state/object_cache.hpp"
 #include "plugins/project_state/schema.hpp"
 #include "plugins/project_state/sqlite.hpp"
 #include "plugins/project_state/transaction.hpp"
@@ -57,6 +59,7 @@ class Store {
   struct Options {
     std::string folder;
     Limits limits;
+    std::size_t cache_bytes = 0;  ///< of what is kept in memory for readers
     TurnTable turns;
     /// False: the host goes on since the store was last closed, and with it those who carry out turns.
     bool interrupts_turns = true;
@@ -66,7 +69,7 @@ class Store {
     std::function<void(Level, const std::string&)> log;
   };
 
-  explicit Store(Options options) : options_(std::move(options)) {}
+  explicit Store(Options options) : options_(std::move(options)), cache_(options_.cache_bytes) {}
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
   ~Store() { close(); }
@@ -98,6 +101,12 @@ class Store {
     std::uint64_t generation = 0;  ///< grows whenever the database is opened anew
   };
   [[nodiscard]] std::shared_ptr<const Published> published() const { return published_.load(); }
+
+  /// What is kept in memory for readers, as of the last commit. Readers by any thread.
+  [[nodiscard]] const Snapshot<StateSnapshot>& snapshots() const { return cache_.snapshots(); }
+  /// From now on these objects are kept there, as far as they exist and the store is open.
+  void keep(const std::vector<std::pair<Type, std::string>>& objects);
+  void set_cache(std::size_t bytes) { cache_.set_most(bytes); }
 
   /// Puts this backup in the place of the database, under a new epoch, as after damage. `not_found`: there is no such
   /// backup; `unavailable`: it is damaged; then nothing has changed.
@@ -135,7 +144,10 @@ class Store {
                                             const std::optional<std::string>& recovery);
   [[nodiscard]] Result<void> attempt_one(const Command& command);
   [[nodiscard]] Result<void> attempt(std::span<const Command> commands, std::vector<Result<std::string>>& results);
-  [[nodiscard]] Result<std::string> run(const Command& command, Ledger& ledger, Kept& kept);
+  /// Adds what was written to `changed`.
+  [[nodiscard]] Result<std::string> run(const Command& command, Ledger& ledger, Kept& kept,
+                                        std::vector<Transaction::Changed>& changed);
+  void refresh(Type type, const std::string& id);
   [[nodiscard]] Result<void> check_wal();
   void drop_if_poisoned();
   void disconnect();
@@ -147,6 +159,7 @@ class Store {
   }
 
   Options options_;
+  ObjectCache cache_;
   std::string folder_;  // canonical, while open
   std::optional<FolderLock> lock_;
   Snapshot<Published> published_{Published{}};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/project_state/transaction.hpp"
 
+#include <limits>
+
 #include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/settings.hpp"
 
@@ -16,11 +18,17 @@ constexpr std::uint64_t kWholeEach = 16;  // so many patches at most lie between
   auto& l = tx.ledger;
   std::uint64_t floor = l.floor;
   {
-    Query q(tx.db, "SELECT seq, bytes FROM events ORDER BY seq LIMIT ?", kPruneSteps);
-    while (l.seq - floor > tx.limits.max_events || l.log_bytes > tx.limits.max_log_bytes) {
+    const auto oldest =
+        tx.limits.max_age_ms == 0 ? std::numeric_limits<std::int64_t>::min() : tx.now.wall_ms - tx.limits.max_age_ms;
+    Query q(tx.db, "SELECT seq, bytes, at_ms FROM events ORDER BY seq LIMIT ?", kPruneSteps);
+    while (true) {
+      const bool too_many = l.seq - floor > tx.limits.max_events || l.log_bytes > tx.limits.max_log_bytes;
+      const bool may_be_old = tx.limits.max_age_ms != 0 && l.seq - floor > Limits::kNeverTooOld;
+      if (!too_many && !may_be_old) break;
       const auto row = q.next();
       if (!row) return std::unexpected(row.error());
       if (!*row || q.count(0) == l.seq) break;  // the newest has yet to be sent
+      if (!too_many && q.integer(2) >= oldest) break;
       floor = q.count(0);
       l.log_bytes -= q.count(1);
     }

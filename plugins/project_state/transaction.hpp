@@ -24,6 +24,7 @@
 namespace gantry::state {
 
 struct Limits {
+  static constexpr std::uint64_t kNeverTooOld = 100'000;
   std::uint64_t max_sessions = 100'000;
   std::uint64_t max_panes = 100'000;
   std::uint64_t max_settings = 100'000;
@@ -31,6 +32,7 @@ struct Limits {
   std::uint64_t max_data_bytes = 512ULL << 20;  ///< the bodies of all objects together
   std::uint64_t max_events = 100'000;
   std::uint64_t max_log_bytes = 256ULL << 20;
+  std::int64_t max_age_ms = 0;  ///< of an event, but the newest kNeverTooOld are kept; 0: any
   std::uint64_t max_mutations = 100'000;
   std::uint64_t max_mutation_bytes = 64ULL << 20;
   std::int64_t mutation_keep_ms = 24LL * 60 * 60 * 1000;  ///< of the time in which the store is open

@@ -47,6 +47,8 @@ Result<void> Writer::submit(Command command, Done done) { return push({std::move
 
 Result<void> Writer::run(Task task) { return push({{}, {}, std::move(task)}); }
 
+void Writer::keep(Type type, const std::string& id) { (void)sender_.try_send({{}, {}, {}, std::pair(type, id)}); }
+
 void Writer::close(std::move_only_function<void()> last) {
   last_ = std::move(last);
   sender_.close();
@@ -92,11 +94,21 @@ void Writer::commit(std::vector<Job>& jobs) {
     }
     const auto begin = next;
     commands.clear();
-    for (; next != jobs.end() && !next->task; ++next) commands.push_back(std::move(next->command));
+    for (; next != jobs.end() && !next->task; ++next) {
+      if (!next->keep) commands.push_back(std::move(next->command));
+    }
+    if (commands.empty()) continue;
     auto results = store_.commit(commands);
     auto result = results.begin();
-    for (auto job = begin; job != next; ++job) job->done(std::move(*result++));
+    for (auto job = begin; job != next; ++job) {
+      if (!job->keep) job->done(std::move(*result++));
+    }
   }
+  std::vector<std::pair<Type, std::string>> kept;
+  for (auto& job : jobs) {
+    if (job.keep) kept.push_back(std::move(*job.keep));
+  }
+  if (!kept.empty()) store_.keep(kept);
 }
 
 }  // namespace gantry::state

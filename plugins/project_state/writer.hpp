@@ -17,7 +17,9 @@
 #include <gantry/channel/mpsc.hpp>
 #include <gantry/plugin/host.hpp>
 #include <gantry/plugin/thread.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "plugins/project_state/publisher.hpp"
@@ -44,15 +46,18 @@ class Writer {
   [[nodiscard]] Result<void> submit(Command command, Done done);
   /// Runs `task` behind all commands that were submitted before.
   [[nodiscard]] Result<void> run(Task task);
+  /// From soon on the object is kept in memory; not while very much waits.
+  void keep(Type type, const std::string& id);
   /// `last` runs behind everything.
   void close(std::move_only_function<void()> last);
 
  private:
-  /// A command with its callback, or a task.
+  /// A command with its callback, a task, or an object to keep.
   struct Job {
     Command command;
     Done done;
     Task task;
+    std::optional<std::pair<Type, std::string>> keep{};
   };
   Writer(Host host, Store& store, mpsc::Channel<Job> jobs);
   void loop();

@@ -89,5 +89,6 @@ void write_all(int fd, const std::string& text);
 void cold_start(const Options& options, std::vector<Row>& rows);
 void idle(const Options& options, std::vector<Row>& rows);
 void hover(const Options& options, std::vector<Row>& rows);
+void state(const Options& options, std::vector<Row>& rows);
 
 }  // namespace bench

@@ -24,6 +24,7 @@ gantry_add_test(test_host
   protocols/rpc/call_costs.cpp
   protocols/rpc/calls.cpp
   protocols/rpc/envelope.cpp
+  protocols/rpc/live_sync.cpp
   protocols/rpc/unix_server.cpp
   router/router.cpp
   runtime/outbox.cpp

@@ -35,11 +35,11 @@ constexpr std::uintmax_t kMaxManifestBytes = 1024 * 1024;
   return out;
 }
 
-constexpr std::array kKnown{"id",          "version",    "summary", "abi",        "services", "methods",
-                            "publishes",   "subscribes", "logs",    "activation", "settings", "settings_schema",
-                            "nonblocking", "grants",     "needs",   "reload"};
-constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", "item",
-                                    "errors", "idempotent", "stream", "attach", "keeps_time"};
+constexpr std::array kKnown{"id",          "version",    "summary", "abi",        "services",  "methods",
+                            "publishes",   "subscribes", "logs",    "activation", "settings",  "settings_schema",
+                            "nonblocking", "grants",     "needs",   "reload",     "log_reader"};
+constexpr std::array kKnownOfMethod{"name",       "summary", "params", "result",     "item",   "errors",
+                                    "idempotent", "stream",  "attach", "keeps_time", "follows"};
 
 [[nodiscard]] Result<ManifestMethod> parse_method(const json& entry) {
   Params p(known_members_only(entry, kKnownOfMethod));
@@ -60,6 +60,7 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
   method.stream = p.boolean_or("stream", false);
   method.attach = p.boolean_or("attach", false);
   method.keeps_time = p.boolean_or("keeps_time", false);
+  method.follows = p.string_or("follows", "");
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "a method's entry: " + ok.error().message);
   if (auto ok = check_topic(method.name); !ok)
     return fail(ErrorKind::invalid_params, "a method's name is no dotted name");
@@ -104,11 +105,15 @@ constexpr std::array kKnownOfMethod{"name",   "summary",    "params", "result", 
     if (!check_topic(service) || service.find('.') != std::string::npos)
       return wrong("service \"" + service + "\" is no word");
   }
-  for (const auto& [name, unused] : m.methods) {
+  for (const auto& [name, method] : m.methods) {
     const std::string service = name.substr(0, name.find('.'));
     if (std::find(m.services.begin(), m.services.end(), service) == m.services.end())
       return wrong("method " + name + " belongs to no service that it declares");
+    if (!method.follows.empty() && method.follows != m.log_reader)
+      return wrong("method " + name + " follows \"" + method.follows + "\", which is not its log_reader");
   }
+  if (!m.log_reader.empty() && (m.logs.empty() || !m.methods.contains(m.log_reader)))
+    return wrong("log_reader \"" + m.log_reader + "\" must be one of its methods, and it must have logs");
   for (const auto& patterns : {m.publishes, m.subscribes, m.logs, m.activating_topics(), m.activating_languages()}) {
     for (const auto& pattern : patterns) {
       if (auto ok = check_pattern(pattern); !ok) return wrong(ok.error().message);
@@ -166,6 +171,7 @@ Result<Manifest> parse_manifest(std::string_view text) {
   m.publishes = list(p, "publishes");
   m.subscribes = list(p, "subscribes");
   m.logs = list(p, "logs");
+  m.log_reader = p.string_or("log_reader", "");
   m.activation = list(p, "activation");
   m.settings = p.string_or("settings", "");
   m.settings_schema = p.maybe_object("settings_schema").value_or(json());

@@ -30,6 +30,8 @@ struct ManifestMethod {
   bool keeps_time = false;  ///< the router sets no default deadline
   bool stream = false;
   bool attach = false;
+  /// Its answer may begin a subscription (`follow`), for which this method reads pages of a log; empty: it does not.
+  std::string follows;
   bool while_stopping = false;  ///< of a host's own method: plugins that are stopping may call it
 };
 
@@ -50,6 +52,7 @@ struct Manifest {
   std::vector<std::string> publishes;
   std::vector<std::string> subscribes;
   std::vector<std::string> logs;
+  std::string log_reader;  ///< the method that reads pages of its log; empty: there is none
   std::vector<std::string> activation;
   std::vector<ManifestNeed> needs;
   std::vector<Grant> grants;  ///< the grants that it asks for

@@ -56,7 +56,16 @@ void RpcSession::RpcCall::answered(Result<Answer> result) {
   }
 }
 
-void RpcSession::RpcCall::answered_text(std::string_view text) { answer({kHead, id_, R"(,"result":)", text, "}"}); }
+void RpcSession::RpcCall::answered_text(std::string_view text) {
+  if (follows().empty()) return answer({kHead, id_, R"(,"result":)", text, "}"});
+  const auto session = session_.lock();
+  if (!session) return;
+  session->subscriptions_->follow_soon(std::string(follows()), std::string(text),
+                                       [self = RpcCallPtr(this)](const Result<std::string>& opened) {
+                                         if (!opened) return self->answer({rpc_error(self->id_, opened.error())});
+                                         self->answer({kHead, self->id_, R"(,"result":)", *opened, "}"});
+                                       });
+}
 
 void RpcSession::RpcCall::answer(std::initializer_list<std::string_view> parts) {
   const auto session = session_.lock();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/protocols/rpc/session.hpp"
 
+#include <algorithm>
 #include <gantry/params.hpp>
 #include <utility>
 #include <vector>
@@ -19,7 +20,8 @@ RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, RpcWo
       wire_(std::move(wire)),
       worker_(worker),
       origin_(deps.origins.add()),
-      asked_(std::make_shared<ClientCalls>(wire_, deps.timers)) {
+      asked_(std::make_shared<ClientCalls>(wire_, deps.timers)),
+      subscriptions_(std::make_shared<RpcSubscriptions>(deps, wire_, origin_)) {
   deps.origins.answers(origin_, [asked = asked_](CallRequest request, std::shared_ptr<CallSink> sink) {
     return asked->call(std::move(request), std::move(sink));
   });
@@ -156,13 +158,13 @@ void RpcSession::handle_credit(std::string_view params) {
 bool RpcSession::handle_own(RpcCall& call) {
   using Handler = Result<json> (RpcSession::*)(const json&);
   static const std::map<std::string, Handler, std::less<>> kOwn{{"host.hello", &RpcSession::hello},
-                                                                {"events.subscribe", &RpcSession::subscribe},
                                                                 {"events.unsubscribe", &RpcSession::unsubscribe},
                                                                 {"events.publish", &RpcSession::publish}};
   const auto& [method, text] = std::tie(call.request().method, call.request().params);
   if (!method.starts_with("host.") && !method.starts_with("events.")) return false;
+  const bool subscribes = method == "events.subscribe";
   const auto own = kOwn.find(method);
-  if (own == kOwn.end()) return false;
+  if (own == kOwn.end() && !subscribes) return false;
   // These are rebuilt as trees, which take many times their size.
   if (text.size() > kMaxOwnParams) {
     call.answered(fail(ErrorKind::too_large, "params of " + method + " may have " + std::to_string(kMaxOwnParams) +
@@ -172,6 +174,13 @@ bool RpcSession::handle_own(RpcCall& call) {
   auto params = parse_json(text);
   if (!params) {
     call.answered(std::unexpected(params.error()));
+    return true;
+  }
+  if (subscribes) {
+    call.leave_router();
+    subscriptions_->subscribe(*params, [held = RpcCallPtr(&call)](Result<std::string> answer) {
+      held->answered(answer ? Result<Answer>(std::move(*answer)) : std::unexpected(std::move(answer.error())));
+    });
     return true;
   }
   auto result = (this->*own->second)(*params);
@@ -203,59 +212,7 @@ Result<json> RpcSession::hello(const json& params) {
   return deps_.hello();
 }
 
-Result<json> RpcSession::subscribe(const json& params) {
-  Params p(params);
-  auto topics = p.strings("topics");
-  const auto since_doc = p.maybe_object("since");
-  SubscribeOptions options;
-  Since& since = options.since;
-  for (const auto& [epoch, seq] : since_doc.value_or(json::object()).items()) {
-    p.require(seq.is_number_unsigned(), "since must map epochs to sequence numbers");
-    if (seq.is_number_unsigned()) since[epoch] = seq.get<std::uint64_t>();
-  }
-  p.require(since.size() <= 16, "since may name at most 16 epochs");
-  const auto policy = p.maybe_string("policy").value_or("drop_oldest");
-  p.require(policy == "drop_oldest" || policy == "coalesce" || policy == "disconnect",
-            "policy must be drop_oldest, coalesce or disconnect");
-  if (policy == "coalesce") options.overflow = Overflow::coalesce;
-  if (policy == "disconnect") options.overflow = Overflow::disconnect;
-  if (const auto buffer = p.maybe_integer("buffer")) {
-    p.require(*buffer >= 1, "buffer must be at least 1");
-    options.buffer = static_cast<std::size_t>(std::max<std::int64_t>(*buffer, 1));
-  }
-  options.share = share_;
-  options.name = "client " + std::to_string(origin_);
-  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  if (subscriptions_.size() >= kMaxSubscriptions)
-    return fail(ErrorKind::overloaded,
-                "this connection has " + std::to_string(kMaxSubscriptions) + " subscriptions already; end one first",
-                R"({"retry_after_ms":1000})");
-  const std::weak_ptr<SessionWire> wire = wire_;
-  auto subscribed = deps_.bus.subscribe(
-      std::move(topics),
-      [wire] {
-        if (const auto w = wire.lock()) w->schedule_events();
-      },
-      std::move(options));
-  if (!subscribed) return std::unexpected(subscribed.error());
-  const std::string id = std::to_string(next_subscription_++);
-  subscriptions_[id] = Subscribed{subscribed->subscription};
-  if (const auto w = wire.lock()) w->schedule_events();  // what was replayed woke nobody
-  json gaps = json::object();
-  for (const auto& [epoch, why] : subscribed->gaps) gaps[epoch] = why;
-  return json{{"subscription", id}, {"epoch", deps_.bus.epoch()}, {"seq", subscribed->seq}, {"gaps", gaps}};
-}
-
-Result<json> RpcSession::unsubscribe(const json& params) {
-  Params p(params);
-  const std::string id = p.string("subscription");
-  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  const auto it = subscriptions_.find(id);
-  if (it == subscriptions_.end()) return fail(ErrorKind::not_found, "this connection has no subscription " + id);
-  deps_.bus.unsubscribe(it->second.subscription);
-  subscriptions_.erase(it);
-  return json::object();
-}
+Result<json> RpcSession::unsubscribe(const json& params) { return subscriptions_->unsubscribe(params); }
 
 Result<json> RpcSession::publish(const json& params) {
   Params p(params);
@@ -271,28 +228,8 @@ Result<json> RpcSession::publish(const json& params) {
 bool RpcSession::deliver_events() {
   const auto wire = wire_.lock();
   if (!wire) return false;
-  for (auto it = subscriptions_.begin(); it != subscriptions_.end();) {
-    const auto& [id, subscribed] = *it;
-    const std::function<void(const Event&, std::uint64_t)> write = [&, &name = id](const Event& event,
-                                                                                   std::uint64_t prev) {
-      const bool own = event.epoch == deps_.bus.epoch();
-      wire->write({R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")", name, R"(","log":)",
-                   own ? R"("bus")" : quote_json(event.topic.substr(0, event.topic.find('.'))), R"(,"epoch":)",
-                   quote_json(event.epoch), R"(,"seq":)", std::to_string(event.seq), R"(,"prev":)",
-                   std::to_string(prev), R"(,"topic":")", event.topic, R"(","payload":)", event.payload, "}}"});
-    };
-    while (wire->writable() && subscribed.subscription->drain(1, write) != 0) {
-    }
-    const auto end = wire->writable() ? subscribed.subscription->ended() : std::nullopt;
-    if (end && end->kind == ErrorKind::overloaded) {
-      wire->write({R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")", id, R"(","end":)",
-                   dump_json({{"kind", kind_name(end->kind)}, {"message", end->message}}), "}}"});
-      it = subscriptions_.erase(it);
-    } else {
-      ++it;
-    }
-  }
-  return !subscriptions_.empty() && !wire->writable();
+  subscriptions_->deliver(*wire);
+  return !subscriptions_->empty() && !wire->writable();
 }
 
 void RpcSession::has_room() {
@@ -315,8 +252,7 @@ void RpcSession::closed() {
     bytes_in_flight_ = 0;
   }
   asked_->close();
-  for (auto& [id, subscribed] : subscriptions_) deps_.bus.unsubscribe(subscribed.subscription);
-  subscriptions_.clear();
+  subscriptions_->close();
   for (auto& [id, call] : calls) call->cancel();
 }
 

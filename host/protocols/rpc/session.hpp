@@ -1,53 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // host/protocols/rpc/session.hpp: one JSON-RPC client, on any transport: its calls in flight, its
-// streams, its subscriptions, and the methods that concern the connection itself (host.hello,
-// events.*).
+// streams, and the methods that concern the connection itself (host.hello, events.*).
 //
 // Thread rule: receive(), closed() and deliver_events() on the connection's worker; answers arrive
 //   from any thread.
 // Bounds: max_calls_in_flight calls, with params of max_bytes_in_flight together (more are
-//   `overloaded`; one call alone may be as large as max_message_bytes), 64 subscriptions, for which
-//   EventBus::kMaxWaitingBytes may wait together.
+//   `overloaded`; one call alone may be as large as max_message_bytes).
 // Never: a call is left unanswered while the client listens; two answers to one id.
 #pragma once
 
 #include <atomic>
 #include <boost/unordered/unordered_flat_map.hpp>
-#include <functional>
 #include <gantry/json.hpp>
 #include <gantry/mutex.hpp>
 #include <initializer_list>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
-#include "host/bus/event_bus.hpp"
 #include "host/calls/call.hpp"
-#include "host/calls/origins.hpp"
 #include "host/protocols/rpc/client_calls.hpp"
 #include "host/protocols/rpc/envelope.hpp"
-#include "host/router/router.hpp"
+#include "host/protocols/rpc/session_deps.hpp"
+#include "host/protocols/rpc/subscriptions.hpp"
 
 namespace gantry::host {
-
-/// The objects that all sessions of the server share.
-struct SessionDeps {
-  Router& router;
-  EventBus& bus;
-  Origins& origins;
-  Timers& timers;
-  /// Returns the members of host.hello's answer.
-  std::function<Result<json>()> hello;
-  /// Called for a workspace that a client names: returns its canonical path, or why it is refused.
-  std::function<Result<std::string>(const std::string&)> open_workspace;
-  /// Returns an error if clients may not publish on this topic.
-  std::function<Result<void>(std::string_view)> may_publish;
-  std::size_t max_calls_in_flight;
-  std::size_t max_bytes_in_flight;
-};
 
 /// The objects that the sessions of one worker share; only that worker uses them.
 struct RpcWorker {
@@ -56,28 +35,8 @@ struct RpcWorker {
   RpcParsed parsed{};  ///< of the message that is handled
 };
 
-/// The transport of a session.
-class SessionWire {
- public:
-  SessionWire() = default;
-  SessionWire(const SessionWire&) = delete;
-  SessionWire& operator=(const SessionWire&) = delete;
-  virtual ~SessionWire() = default;
-  /// Any thread; does not block. Sends the parts of one message as they are; its text need not be
-  /// one line of JSON.
-  virtual void write(std::initializer_list<std::string_view> parts) = 0;
-  /// Any thread. Calls deliver_events() on the worker soon.
-  virtual void schedule_events() = 0;
-  /// True: there is room for events now.
-  [[nodiscard]] virtual bool writable() const = 0;
-  /// Any thread. A call has been answered.
-  virtual void call_ended() = 0;
-};
-
 class RpcSession : public std::enable_shared_from_this<RpcSession> {
  public:
-  static constexpr std::size_t kMaxSubscriptions = 64;
-
   RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, RpcWorker& worker);
   ~RpcSession();
 
@@ -98,10 +57,6 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   class RpcCall;
   using RpcCallPtr = boost::intrusive_ptr<RpcCall>;
   class Batch;
-  struct Subscribed {
-    std::shared_ptr<Subscription> subscription;
-  };
-
   void handle(RpcMessage& message, const std::shared_ptr<Batch>& batch);
   void handle_call(RpcMessage& message, const std::shared_ptr<Batch>& batch);
   void handle_notification(const RpcMessage& message);
@@ -110,7 +65,6 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   /// True: the method is the session's own, and was answered.
   [[nodiscard]] bool handle_own(RpcCall& call);
   [[nodiscard]] Result<json> hello(const json& params);
-  [[nodiscard]] Result<json> subscribe(const json& params);
   [[nodiscard]] Result<json> unsubscribe(const json& params);
   [[nodiscard]] Result<json> publish(const json& params);
   /// The reason why this call is refused; empty: it was taken into the table.
@@ -125,9 +79,7 @@ class RpcSession : public std::enable_shared_from_this<RpcSession> {
   RpcWorker& worker_;
   const OriginId origin_;
   const std::shared_ptr<ClientCalls> asked_;
-  std::uint64_t next_subscription_ = 1;
-  std::map<std::string, Subscribed> subscriptions_;
-  const std::shared_ptr<bus::Share> share_ = EventBus::share();  ///< of the events that wait for them
+  const std::shared_ptr<RpcSubscriptions> subscriptions_;
 
   mutable Mutex mutex_;
   bool closed_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -85,7 +85,7 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
       REQUIRE_THAT(diagnostics(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
     }
   }
-  REQUIRE(seen == 41);
+  REQUIRE(seen == 43);
 }
 
 TEST_CASE("config: a plugin's table is read, and what it does not say keeps its default") {
@@ -174,6 +174,8 @@ TEST_CASE("config: tables for plugins are there by default") {
            {"max_events", 100000},
            {"max_data_mib", 512},
            {"max_log_mib", 256},
+           {"max_age_days", 0},
+           {"cache_mib", 32},
            {"backup_interval_minutes", 60},
            {"backup_keep", 3},
            {"host_metrics_seconds", 60},

@@ -188,6 +188,32 @@ TEST_CASE("state: the log keeps its newest events up to the bound, and seq goes 
   REQUIRE(RawDatabase(dir.path()).one("SELECT count(*) FROM events") == "1");
 }
 
+TEST_CASE("state: events that are too old go, but for the newest 100,000") {
+  TempDir dir;
+  const auto set = [&](int days, int changes) {
+    TestHost host(kPlugin, config(dir.path(), {{"max_events", 1'000'000}, {"max_age_days", days}}));
+    REQUIRE(host.started() == 0);
+    for (int i = 0; i < changes; ++i) REQUIRE(host.call("state.settings.set", {{"key", "k"}, {"value", i}}));
+    host.stop();
+  };
+  set(1, 1);
+  {
+    RawDatabase db(dir.path());
+    db.exec(
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 100400) "
+        "INSERT INTO events (seq, at_ms, topic, payload, bytes) SELECT i, 0, 'state.setting.changed', '{}', 2 FROM n");
+    db.exec("UPDATE store SET seq = 100400, log_bytes = (SELECT sum(bytes) FROM events)");
+  }
+  const auto count = [&] { return RawDatabase(dir.path()).one("SELECT count(*) FROM events"); };
+  set(0, 3);
+  REQUIRE(count() == "100403");
+  set(1, 1);  // in steps
+  REQUIRE(count() == "100149");
+  set(1, 10);
+  REQUIRE(count() == "100000");
+  REQUIRE(RawDatabase(dir.path()).one("SELECT floor FROM store") == "414");
+}
+
 TEST_CASE("state: mutations are remembered for a day") {
   TempDir dir;
   const json old{{"name", "old"}, {"mutation", mutation("c", 1)}};

@@ -156,8 +156,10 @@ class Recorder final : public CallSink {
 
 class TestDaemon {
  public:
-  /// `change` may alter the configuration before the host is built.
-  explicit TestDaemon(const std::function<void(Config&)>& change = {}, bool real_time = false, bool watch = false) {
+  /// `change` may alter the configuration before the host is built. `state`: a state folder that is
+  /// there before and after this host.
+  explicit TestDaemon(const std::function<void(Config&)>& change = {}, bool real_time = false, bool watch = false,
+                      const std::filesystem::path& state = {}) {
     DaemonOptions options;
     options.watch = watch;
     options.config = default_config();
@@ -173,7 +175,7 @@ class TestDaemon {
     if (!real_time) options.config.supervisor.hung_seconds = 0;
     if (change) change(options.config);
     options.socket = dir_.path() / "run" / "host.sock";
-    options.state_dir = dir_.path() / "state";
+    options.state_dir = state.empty() ? dir_.path() / "state" : state;
     options.plugin_dir = gantry::folders::build() + "/tests/plugins";
     options.program = gantry::folders::build() + "/gantry";
     options.log = log_;

@@ -32,6 +32,8 @@ class Definition {
   Definition& subscribes(std::string pattern) { return add("subscribes", std::move(pattern)); }
   /// Topics whose events carry the epoch and sequence number of a log that the plugin keeps.
   Definition& keeps_log(std::string pattern) { return add("logs", std::move(pattern)); }
+  /// The method that reads pages of that log, so that subscribers can resume it.
+  Definition& reads_log(std::string method) { return set("log_reader", std::move(method)); }
   /// The members that [plugins.NAME.settings] may have: the host refuses a configuration that does
   /// not fit S. Not needed by a plugin whose `start` takes its settings.
   template <class S>
@@ -99,6 +101,7 @@ class Definition {
     if (options.stream || options.attach) entry["stream"] = true;
     if (options.attach) entry["attach"] = true;
     if (options.keeps_time) entry["keeps_time"] = true;
+    if (!options.follows.empty()) entry["follows"] = std::move(options.follows);
     manifest_["methods"].push_back(std::move(entry));
     handlers_.emplace(std::move(name), std::move(handler));
     return *this;

@@ -36,6 +36,9 @@ struct MethodOptions {
   bool stream = false;      ///< may be opened as a stream
   bool attach = false;      ///< a long-lived stream: no permit, no deadline
   bool keeps_time = false;  ///< the handler ends in time by itself: no default deadline; a caller's deadline holds
+  /// The answer may begin a subscription (`follow`), for which this method reads the plugin's log; see
+  /// docs/plugin-authors.md, "A log that subscribers resume".
+  std::string follows = {};
 };
 
 namespace detail {
