@@ -4,6 +4,7 @@
 #include <boost/crc.hpp>
 #include <span>
 
+#include "plugins/project_state/plan.hpp"
 #include "plugins/project_state/transaction.hpp"
 
 namespace gantry::state {
@@ -96,6 +97,23 @@ Result<Damage> find_damaged_rows(Database& db, std::uint64_t events) {
   const std::uint64_t from = ledger->seq > events ? ledger->seq - events : 0;
   Query q(db, "SELECT count(*) FROM events WHERE seq > ? AND crc <> event_checksum(seq, topic, payload, undo)", from);
   return counted(q, " events have a wrong checksum");
+}
+
+Result<Damage> find_broken_audit(Database& db) {
+  Query q(db, "SELECT n, entry, hash FROM audit ORDER BY n");
+  std::optional<std::string> previous;  // the oldest that is kept names one that is not
+  std::uint64_t last = 0;
+  while (true) {
+    const auto row = q.next();
+    if (!row) return std::unexpected(row.error());
+    if (!*row) return std::nullopt;
+    const auto entry = parse_json(q.text(1)).value_or(json::object());
+    const bool follows = !previous || (entry.value("previous", "") == *previous && q.count(0) == last + 1);
+    if (sha256(q.text(1)) != q.text(2) || !follows)
+      return "the chain of approvals is broken at entry " + std::to_string(q.count(0));
+    previous = q.text(2);
+    last = q.count(0);
+  }
 }
 
 }  // namespace gantry::state

@@ -30,5 +30,7 @@ void add_checksums(Database& db);
 [[nodiscard]] Result<Damage> find_damaged_pages(Database& db);
 /// The rows: of the present schema. Of the log the newest `events`, and whether there is a hole.
 [[nodiscard]] Result<Damage> find_damaged_rows(Database& db, std::uint64_t events);
+/// The chain of approvals: each entry has its own hash, and the hash of the entry before.
+[[nodiscard]] Result<Damage> find_broken_audit(Database& db);
 
 }  // namespace gantry::state

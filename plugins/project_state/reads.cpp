@@ -178,7 +178,11 @@ template <Type kType>
   auto damage = find_damaged_pages(db);
   if (damage && !*damage) damage = find_damaged_rows(db, std::numeric_limits<std::uint64_t>::max());
   if (!damage) return std::unexpected(damage.error());
-  if (*damage) db.note_damage();
+  if (*damage) {
+    db.note_damage();
+  } else if (damage = find_broken_audit(db); !damage) {  // which no backup mends
+    return std::unexpected(damage.error());
+  }
   return json{{"sound", !damage->has_value()},
               {"damage", *damage ? json(**damage) : json()},
               {"epoch", head.epoch},

@@ -14,74 +14,13 @@
 #include <utility>
 
 #include "host/protocols/rpc/loose_text.hpp"
+#include "host/runtime/json_values.hpp"
 
 namespace gantry::host {
 
 namespace {
 
 namespace dom = simdjson::dom;
-
-/// Walks an object's or array's values in the order of its text, which must be valid JSON.
-class Values {
- public:
-  explicit Values(std::string_view container) : at_(container.data()) {
-    skip_space();
-    ++at_;  // past the bracket
-  }
-  /// The bytes of the next element, or with `keyed` of the next member's value. There must be one.
-  [[nodiscard]] std::string_view next(bool keyed) {
-    skip_space();
-    if (keyed) {
-      at_ = end_of_string(at_);
-      skip_space();  // and the colon
-    }
-    const char* const begin = at_;
-    at_ = end_of_value(at_);
-    return {begin, static_cast<std::size_t>(at_ - begin)};
-  }
-
- private:
-  enum : std::uint8_t { kSeparates = 1, kEndsScalar = 2 };
-  static constexpr std::array<std::uint8_t, 256> kClasses = [] {
-    std::array<std::uint8_t, 256> classes{};
-    for (const char c : {' ', '\t', '\n', '\r', ','}) classes[static_cast<unsigned char>(c)] = kSeparates | kEndsScalar;
-    classes[':'] = kSeparates;
-    classes[']'] = classes['}'] = kEndsScalar;
-    return classes;
-  }();
-  [[nodiscard]] static bool is(char c, std::uint8_t wanted) {
-    return (kClasses[static_cast<unsigned char>(c)] & wanted) != 0;
-  }
-  void skip_space() {
-    while (is(*at_, kSeparates)) ++at_;
-  }
-  [[nodiscard]] static const char* end_of_string(const char* at) {
-    while (true) {
-      at = static_cast<const char*>(::rawmemchr(at + 1, '"'));
-      const char* before = at;
-      while (before[-1] == '\\') --before;
-      if ((at - before) % 2 == 0) return at + 1;
-    }
-  }
-  [[nodiscard]] static const char* end_of_value(const char* at) {
-    if (*at == '"') return end_of_string(at);
-    if (*at != '{' && *at != '[') {
-      while (!is(*at, kEndsScalar)) ++at;
-      return at;
-    }
-    for (std::size_t depth = 0;;) {
-      if (*at == '"') {
-        at = end_of_string(at);
-        continue;
-      }
-      if (*at == '{' || *at == '[') ++depth;
-      if (*at == '}' || *at == ']') --depth;
-      ++at;
-      if (depth == 0) return at;
-    }
-  }
-  const char* at_;
-};
 
 /// The members of a message that matter, and the bytes of two of them.
 struct Members {
@@ -93,13 +32,13 @@ struct Members {
 
 [[nodiscard]] Members read_members(const dom::object& object, std::string_view text) {
   Members out;
-  Values values(text);
+  JsonValues values(text);
   const auto set = [&](std::optional<dom::element>& member, const dom::element& value) {
     out.twice = out.twice || member.has_value();
     member = value;
   };
   for (const auto& [key, value] : object) {
-    const std::string_view raw = values.next(true);
+    const std::string_view raw = values.next_member().value;
     if (key == "id") {
       set(out.id, value);
       out.raw_id = raw;
@@ -285,9 +224,9 @@ Result<void> EnvelopeParser::parse(std::string_view text, RpcParsed& into) {
   if (batch.size() == 0) return fail(ErrorKind::invalid_request, "a batch must not be empty");
   if (batch.size() > impl_->max_batch) return too_many(batch.size());
   into.batch = true;
-  Values values(text);
+  JsonValues values(text);
   for (const dom::element element : batch) {
-    const std::string_view raw = values.next(false);
+    const std::string_view raw = values.next();
     if (!element.get(object)) {
       into.messages.push_back(read_message(read_members(object, raw)));
     } else {
@@ -334,9 +273,9 @@ std::string_view EnvelopeParser::raw_member(std::string_view object, std::string
   impl_->shrink(impl_->inner);
   dom::object members;
   if (object.empty() || impl_->inner->parse(object.data(), object.size(), false).get(members)) return {};
-  Values values(object);
+  JsonValues values(object);
   for (const auto& [key, unused] : members) {
-    const std::string_view raw = values.next(true);
+    const std::string_view raw = values.next_member().value;
     if (key == name) return raw;
   }
   return {};

@@ -2,16 +2,26 @@
 #include "host/protocols/rpc/log_follower.hpp"
 
 #include <algorithm>
-#include <gantry/params.hpp>
+#include <charconv>
 #include <utility>
 
 #include "host/bus/topic.hpp"
+#include "host/runtime/json_values.hpp"
 
 namespace gantry::host {
 
 namespace {
 
-constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
+/// Of a JSON string without escapes; empty: it is none.
+[[nodiscard]] std::optional<std::string> string_of(std::string_view text) {
+  if (!text.starts_with('"') || text.find('\\') != std::string_view::npos) return std::nullopt;
+  return std::string(text.substr(1, text.size() - 2));
+}
+[[nodiscard]] std::optional<std::uint64_t> seq_of(std::string_view text) {
+  std::uint64_t out = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), out);
+  return read.ec == std::errc() && read.ptr == text.data() + text.size() ? std::optional(out) : std::nullopt;
+}
 
 [[nodiscard]] bool matches(const std::vector<std::string>& patterns, std::string_view topic) {
   return std::ranges::any_of(patterns, [&](const auto& pattern) { return topic_matches(pattern, topic); });
@@ -108,6 +118,8 @@ bool LogFollower::receive() {
     last_ = 0;
   }
   page_ = std::move(*page);
+  from_ = std::move(page_->from);
+  if (!from_.is_null()) ask();  // while this page is sent
   return true;
 }
 
@@ -127,34 +139,46 @@ void LogFollower::failed(const Error& error) {
   });
 }
 
+// The router has checked that the text is JSON.
 Result<LogFollower::Page> LogFollower::parse(std::string_view text) const {
-  auto doc = parse_json(text);
-  if (!doc) return fail(ErrorKind::internal, spec_.reader + " has answered with no JSON");
-  Params p(*doc);
+  const auto wrong = [&](const std::string& why) { return fail(ErrorKind::internal, spec_.reader + ": " + why); };
+  if (!text.starts_with('{')) return wrong("a page is no object");
   Page page;
-  page.epoch = p.string("epoch");
-  (void)p.integer("head", 0, kMaxSeq);
-  page.covered = static_cast<std::uint64_t>(p.integer("covered", 0, kMaxSeq));
-  page.from = p.maybe_object("from").value_or(json());
-  const json events = p.array("events");
-  if (auto ok = p.done(); !ok) return fail(ErrorKind::internal, spec_.reader + ": " + ok.error().message);
-  for (const auto& each : events) {
-    Params e(each);
-    Event event;
-    event.topic = e.string("topic");
-    event.seq = static_cast<std::uint64_t>(e.integer("seq", 0, kMaxSeq));
-    const json payload = e.value("payload");
-    if (auto ok = e.done(); !ok) return fail(ErrorKind::internal, spec_.reader + ": an event: " + ok.error().message);
-    if (!check_topic(event.topic) || !matches(spec_.publishes, event.topic)) {
-      return fail(ErrorKind::internal,
-                  spec_.reader + ": an event on " + event.topic + ", on which its plugin may not publish");
-    }
-    if (spec_.only_topics && !matches(spec_.topics, event.topic)) continue;
-    event.epoch = page.epoch;
-    event.payload = dump_json(payload);
-    page.events.push_back(std::move(event));
+  std::string_view events;
+  for (JsonValues members(text); !members.at_end();) {
+    const auto [name, value] = members.next_member();
+    if (name == "epoch") page.epoch = string_of(value).value_or("");
+    if (name == "covered") page.covered = seq_of(value).value_or(0);
+    if (name == "from") page.from = parse_json(value).value_or(json());
+    if (name == "events") events = value;
+  }
+  if (page.epoch.empty() || !events.starts_with('[')) return wrong("a page lacks its epoch or its events");
+  for (JsonValues all(events); !all.at_end();) {
+    auto event = read_event(all.next());
+    if (!event) return wrong(event.error().message);
+    if (spec_.only_topics && !matches(spec_.topics, event->topic)) continue;
+    event->epoch = page.epoch;
+    page.events.push_back(std::move(*event));
   }
   return page;
+}
+
+Result<Event> LogFollower::read_event(std::string_view text) const {
+  if (!text.starts_with('{')) return fail(ErrorKind::internal, "an event is no object");
+  Event event;
+  std::optional<std::uint64_t> seq;
+  for (JsonValues members(text); !members.at_end();) {
+    const auto [name, value] = members.next_member();
+    if (name == "seq") seq = seq_of(value);
+    if (name == "topic") event.topic = string_of(value).value_or("");
+    if (name == "payload") event.payload = value;
+  }
+  if (!seq || event.payload.empty()) return fail(ErrorKind::internal, "an event lacks its seq or its payload");
+  event.seq = *seq;
+  if (!check_topic(event.topic) || !matches(spec_.publishes, event.topic)) {
+    return fail(ErrorKind::internal, "an event on \"" + event.topic + "\", on which its plugin may not publish");
+  }
+  return event;
 }
 
 bool LogFollower::catch_up(const HasRoom& has_room, const Emit& emit) {
@@ -168,13 +192,8 @@ bool LogFollower::catch_up(const HasRoom& has_room, const Emit& emit) {
       last_ = events.front().seq;
     }
     covered_ = page_->covered;
-    from_ = std::move(page_->from);
     page_.reset();
-    if (from_.is_null()) {
-      behind_ = false;
-    } else {
-      ask();
-    }
+    behind_ = !from_.is_null();
   }
   return true;
 }

@@ -9,10 +9,10 @@
 // before that point is left out; one whose predecessor lies behind that point shows that the bus
 // has dropped some for this subscriber (drop_oldest): then pages are read again, up to the end of
 // the log. So a slow client costs no memory but the bus's bounded queue, and loses nothing while the
-// plugin keeps the log. Pages are read one at a time, when the one before was sent.
+// plugin keeps the log. A page is read while the one before is sent.
 //
 // Thread rule: the connection's worker; pages arrive by any thread.
-// Bounds: one page.
+// Bounds: two pages.
 // Errors: reads that fail for now (`unavailable`, `overloaded`, ...) are tried again every
 // kTryAgain; ended() has any other error.
 #pragma once
@@ -86,6 +86,7 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   void ask();
   [[nodiscard]] bool receive();
   [[nodiscard]] Result<Page> parse(std::string_view text) const;
+  [[nodiscard]] Result<Event> read_event(std::string_view text) const;
   void failed(const Error& error);
 
   Router& router_;

@@ -43,6 +43,12 @@ struct Turns {
     return good(step(of, to, fence))["turn"];
   }
   [[nodiscard]] json get(const json& of) const { return turn("turn.get", {{"id", of["id"]}}); }
+  template <class F>
+  void restart_after(F&& change) {
+    host->stop();
+    change();
+    restart(true);
+  }
   /// Another host, over the same folder.
   void restart(bool kill = false) {
     if (!kill) host->stop();
@@ -85,6 +91,22 @@ TEST_CASE_METHOD(Turns,
   host->stop();
   check_store(dir.path());
   REQUIRE(RawDatabase(dir.path()).one("SELECT count(*) FROM audit") == "1");
+}
+
+TEST_CASE_METHOD(Turns, "state.turn: approvals that somebody has changed or taken away behind the host are found") {
+  for (int i = 0; i < 4; ++i) (void)approved();
+  const auto checked = [&](const char* sql) {
+    restart_after([&] { (void)RawDatabase(dir.path()).rows(sql); });
+    return good(call("check", json::object()));
+  };
+  REQUIRE(checked("SELECT 1")["sound"] == true);
+  REQUIRE(checked("DELETE FROM audit WHERE n = 1")["sound"] == true);  // as the oldest are forgotten
+  const auto changed = checked("UPDATE audit SET entry = replace(entry, '\"rev\":2', '\"rev\":3') WHERE n = 4");
+  REQUIRE(changed["sound"] == false);
+  REQUIRE(changed["damage"].get<std::string>().find("approvals is broken at entry 4") != std::string::npos);
+  REQUIRE(checked("UPDATE audit SET entry = replace(entry, '\"rev\":3', '\"rev\":2') WHERE n = 4")["sound"] == true);
+  REQUIRE(checked("DELETE FROM audit WHERE n = 3")["damage"] == "the chain of approvals is broken at entry 4");
+  REQUIRE(checked("SELECT 1")["sound"] == false);  // no backup takes its place
 }
 
 TEST_CASE_METHOD(Turns, "state.turn: a plan that is changed after its approval voids it, with an event") {
