@@ -90,5 +90,6 @@ void cold_start(const Options& options, std::vector<Row>& rows);
 void idle(const Options& options, std::vector<Row>& rows);
 void hover(const Options& options, std::vector<Row>& rows);
 void state(const Options& options, std::vector<Row>& rows);
+void turn_designs(const Options& options, std::vector<Row>& rows);
 
 }  // namespace bench

@@ -7,6 +7,14 @@
 
 namespace gantry::host {
 
+namespace {
+
+// Why a log of `since` does not go on from there, as the bus says it.
+constexpr const char* kUnknownEpoch = "unknown_epoch";
+constexpr const char* kTooOld = "too_old";
+
+}  // namespace
+
 Result<SubscribeOptions> RpcSubscriptions::read_options(Params& p) {
   const auto since_doc = p.maybe_object("since");
   SubscribeOptions options;
@@ -60,45 +68,58 @@ std::shared_ptr<LogFollower> RpcSubscriptions::follower(LogFollower::Spec spec) 
       std::move(spec));
 }
 
+// A log that its plugin reads is never replayed from the bus: only the plugin knows whether it still goes on from
+// there, and a client that says what it has seen is to lose nothing after it either.
 void RpcSubscriptions::subscribe(const json& params, Reply reply) {
   Params p(params);
   auto topics = p.strings("topics");
   auto options = read_options(p);
   if (!options) return reply(std::unexpected(options.error()));
-  const Since since = options->since;
-  auto added = add(topics, std::move(*options));
-  if (!added) return reply(std::unexpected(added.error()));
-  auto& [id, begun] = *added;
-  ClientSubscription& subscribed = subscriptions_[id];
-  subscribed.answer = {
-      {"subscription", id}, {"epoch", deps_.bus.epoch()}, {"seq", begun.seq}, {"gaps", json::object()}};
-  const auto readers = begun.gaps.empty() ? std::vector<SessionDeps::LogReader>() : deps_.log_readers();
-  for (const auto& [epoch, why] : begun.gaps) {
-    subscribed.answer["gaps"][epoch] = why;
+  std::vector<std::shared_ptr<LogFollower>> logs;
+  std::map<std::string, std::string> read;
+  const auto readers = options->since.empty() ? std::vector<SessionDeps::LogReader>() : deps_.log_readers();
+  for (const auto& [epoch, seq] : Since(options->since)) {
+    if (epoch == deps_.bus.epoch()) continue;
     const auto known = deps_.bus.find_log(epoch);
     for (const auto& reader : readers) {
       if (known && known->plugin != reader.plugin) continue;
       LogFollower::Spec spec;
       spec.reader = reader.method;
       spec.request = json::object();
-      spec.from = {{"epoch", epoch}, {"seq", since.at(epoch)}};
+      spec.from = {{"epoch", epoch}, {"seq", seq}};
       spec.topics = topics;
       spec.publishes = reader.publishes;
       spec.only_topics = true;
-      subscribed.logs.push_back(follower(std::move(spec)));
+      logs.push_back(follower(std::move(spec)));
+      options->since.erase(epoch);
+      read[epoch] = kUnknownEpoch;
     }
   }
+  auto added = add(std::move(topics), std::move(*options));
+  if (!added) return reply(std::unexpected(added.error()));
+  auto& [id, begun] = *added;
+  begun.gaps.merge(read);
+  ClientSubscription& subscribed = subscriptions_[id];
+  subscribed.answer = {{"subscription", id}, {"epoch", deps_.bus.epoch()}, {"seq", begun.seq}, {"gaps", begun.gaps}};
+  subscribed.logs = logs;
   subscribed.opening = std::move(reply);
-  for (const auto& log : std::vector(subscribed.logs)) log->start(false);
+  for (const auto& log : logs) log->start(false);
   (void)try_open(subscribed);
 }
 
-// Those who know nothing of the log are left out.
+// What does not go on from there is left out, and the answer says why.
 bool RpcSubscriptions::try_open(ClientSubscription& subscribed) {
   if (!subscribed.opening) return true;
   if (!std::ranges::all_of(subscribed.logs, [](const auto& log) { return log->has_begun(); })) return false;
+  auto& gaps = subscribed.answer["gaps"];
+  for (const auto& log : subscribed.logs) {
+    if (!log->ended()) {
+      gaps.erase(log->epoch());
+    } else if (parse_json(log->ended()->data).value_or(json::object()).value("reason", "") == kTooOld) {
+      gaps[log->epoch()] = kTooOld;
+    }
+  }
   std::erase_if(subscribed.logs, [](const auto& log) { return log->ended().has_value(); });
-  for (const auto& log : subscribed.logs) subscribed.answer["gaps"].erase(log->epoch());
   std::exchange(subscribed.opening, {})(dump_json(std::exchange(subscribed.answer, {})));
   return true;
 }

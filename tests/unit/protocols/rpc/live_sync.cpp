@@ -295,6 +295,49 @@ TEST_CASE("sync: a store that goes on from a backup tells its subscribers what t
   REQUIRE(events.back()["epoch"] == event["epoch"]);
 }
 
+// superfly/corrosion#521
+TEST_CASE("sync: events.subscribe from a point of the log loses nothing either, however slow its client") {
+  TestDaemon t(with_state(with_buffer_of_16));
+  Subscriber slow(t);
+  const auto info = *t.call("state.info");
+  const std::string epoch = info["epoch"];
+  const auto now = info["seq"].get<std::uint64_t>();
+  REQUIRE(slow.good("events.subscribe", {{"topics", {"state.**"}}, {"since", {{epoch, now}}}})["gaps"].empty());
+  const std::string text(20'000, 'x');
+  std::uint64_t last = 0;
+  for (int i = 0; i < 200; ++i) {
+    const auto made = t.call("state.session.create", {{"name", "n"}, {"attributes", {{"text", text}}}});
+    REQUIRE(made);
+    last = (*made)["seq"];
+  }
+  require_unbroken(slow.events_to(last), now);
+}
+
+// Gusto/baerly-storage#80, etcd#9775
+TEST_CASE("sync: events.subscribe is told that a log does not go on from a point before a restore, or to come") {
+  TestDaemon t(with_state());
+  const auto before = make_sessions(t, 1);
+  const std::string epoch = (*t.call("state.info"))["epoch"];
+  const std::string file = (*t.call("state.backup.create"))["backup"]["file"];
+  Subscriber c(t);
+  const auto gaps_at = [&](std::uint64_t seq) {
+    return c.good("events.subscribe", {{"topics", {"state.**"}}, {"since", {{epoch, seq}}}})["gaps"];
+  };
+  REQUIRE(gaps_at(before + 1000) == json{{epoch, "unknown_epoch"}});
+  (void)make_sessions(t, 1);
+  REQUIRE(gaps_at(before).empty());
+  REQUIRE(t.call("state.backup.restore", {{"file", file}}));
+  const auto after = make_sessions(t, 1);
+  Subscriber late(t);
+  REQUIRE(late.good("events.subscribe", {{"topics", {"state.**"}}, {"since", {{epoch, before}}}})["gaps"] ==
+          json{{epoch, "unknown_epoch"}});
+  const auto more = make_sessions(t, 1);
+  const auto event = late.event();
+  REQUIRE(event["seq"] == more);
+  REQUIRE(event["epoch"] != epoch);
+  REQUIRE(after + 1 == more);
+}
+
 TEST_CASE("sync: scopes that are none and points that are none are refused") {
   TestDaemon t(with_state());
   Subscriber c(t);
