@@ -3,10 +3,10 @@
 // What many callers see at once, and what they see while the disk stands still.
 #include <algorithm>
 #include <atomic>
+#include <gantry/mutex.hpp>
 #include <set>
 #include <thread>
 
-#include "gantry/mutex.hpp"
 #include "tests/unit/project_state/support.hpp"
 #include "tests/unit/project_state/vfs.hpp"
 
