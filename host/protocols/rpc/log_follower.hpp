@@ -41,8 +41,8 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
     json request;        ///< its params, but for `from`
     json from;           ///< the place in the log at which to begin: {epoch, seq, ...}
     OriginId origin{};   ///< who reads
-    /// Patterns of the events of the bus that are the subscriber's, and of those that may be; of the latter one that
-    /// has none of the texts in `contains` is not (no texts: any may be).
+    /// Patterns of the events of the bus that are the subscriber's, and of those that may be; of
+    /// the latter one that has none of the texts in `contains` is not (no texts: any may be).
     std::vector<std::string> topics;
     std::vector<std::string> some;
     std::vector<std::string> contains;
@@ -62,13 +62,16 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   void start(bool may_wait);
   /// True once the first page has come, or its error: then ended() has that. For start(false).
   [[nodiscard]] bool has_begun();
-  /// Sends what has come of the log while there is room. False: more of the log goes before the events of the bus.
+  /// Sends what has come of the log while there is room. False: more of the log goes before the
+  /// events of the bus.
   [[nodiscard]] bool catch_up(const HasRoom& has_room, const Emit& emit);
   /// Handles an event of the bus, `prev` as the bus says. Not before catch_up() has returned true.
   void take(const Event& event, std::uint64_t prev, const Emit& emit);
   /// The log goes on under another epoch: the plugin says with what.
   void fall_behind();
 
+  /// The service that keeps the log, as `$/event` names it.
+  [[nodiscard]] std::string log() const { return spec_.reader.substr(0, spec_.reader.find('.')); }
   [[nodiscard]] const std::string& epoch() const { return epoch_; }
   [[nodiscard]] std::uint64_t last() const { return last_; }
   /// The event's topic belongs to this log, under any epoch.

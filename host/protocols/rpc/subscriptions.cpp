@@ -242,9 +242,9 @@ void RpcSubscriptions::write_heartbeats(SessionWire& wire) {
     const auto known = deps_.bus.find_log(log.epoch());
     const auto head = std::max(known ? known->head : 0, log.last());
     if (!wire.writable()) continue;  // it has enough to read
-    wire.write({R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")", id, R"(","log":"state","epoch":)",
-                quote_json(log.epoch()), R"(,"head":)", std::to_string(head), R"(,"prev":)", std::to_string(log.last()),
-                "}}"});
+    wire.write({R"({"jsonrpc":"2.0","method":"$/event","params":{"subscription":")", id, R"(","log":)",
+                quote_json(log.log()), R"(,"epoch":)", quote_json(log.epoch()), R"(,"head":)", std::to_string(head),
+                R"(,"prev":)", std::to_string(log.last()), "}}"});
   }
 }
 

@@ -44,8 +44,8 @@ class RpcSubscriptions : public std::enable_shared_from_this<RpcSubscriptions> {
   /// Answers a call of events.subscribe; perhaps when plugins have said what they know of a log.
   void subscribe(const json& params, Reply reply);
   [[nodiscard]] Result<json> unsubscribe(const json& params);
-  /// A plugin has answered with `answer`, which may begin a subscription that its method `reader` reads for: the next
-  /// deliver() replies.
+  /// A plugin has answered with `answer`, which may begin a subscription that its method `reader`
+  /// reads for: the next deliver() replies.
   void follow_soon(std::string reader, std::string answer, Reply reply);
   /// Sends what there is while there is room.
   void deliver(SessionWire& wire);
