@@ -375,7 +375,6 @@ void fan_out(const Options& options, std::vector<Row>& rows) {
     }
     return epoll;
   };
-  std::string frame;
   {
     StateHost host(options, dir);
     auto client = host.connect();
