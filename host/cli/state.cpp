@@ -92,7 +92,8 @@ int print(const StateArgs& args, const json& answer) {
 
 int state(const Common& common, const StateArgs& args) {
   if (args.verb == "watch")
-    return events(common, {.since = args.since,
+    return events(common, {.patterns = {},
+                           .since = args.since,
                            .as_json = args.as_json,
                            .scopes = {"sessions", "panes", "layouts", "settings", "turns"}});
   if (auto ok = check_utf8({args.file}); !ok) return complain(ok.error());
