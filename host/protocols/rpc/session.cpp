@@ -22,8 +22,8 @@ RpcSession::RpcSession(SessionDeps& deps, std::weak_ptr<SessionWire> wire, RpcWo
       origin_(deps.origins.add()),
       asked_(std::make_shared<ClientCalls>(wire_, deps.timers)),
       subscriptions_(std::make_shared<RpcSubscriptions>(deps, wire_, origin_)) {
-  deps.origins.answers(origin_, [asked = asked_](CallRequest request, std::shared_ptr<CallSink> sink) {
-    return asked->call(std::move(request), std::move(sink));
+  deps.origins.answers(origin_, [asked = asked_](const CallRequest& request, const std::shared_ptr<CallSink>& sink) {
+    return asked->call(request, sink);
   });
 }
 

@@ -35,8 +35,8 @@ class HostPort : public HostCore {
       calls_[id].credit = with.credit.value_or(0);
       calls_[id].stream = with.credit.has_value();
     }
-    loop_.post([this, id, method, text = with.raw_params.empty() ? params.dump() : with.raw_params,
-                with = std::make_shared<CallWith>(std::move(with))] {
+    std::string text_of = with.raw_params.empty() ? params.dump() : with.raw_params;
+    loop_.post([this, id, method, text = std::move(text_of), with = std::make_shared<CallWith>(std::move(with))] {
       auto msg = gantry::detail::make_msg(GANTRY_CALL, id);
       msg.topic = gantry::detail::to_bytes(method);
       msg.payload = gantry::detail::to_bytes(text);
