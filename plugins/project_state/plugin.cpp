@@ -136,7 +136,7 @@ class ProjectState {
       store.set_limits(limits);
       store.set_cache(cache);
     });
-    if (const auto& ok = taken; !ok) host_.log(Level::error, ok.error().message + "; the old limits stay");
+    if (!taken) host_.log(Level::error, taken.error().message + "; the old limits stay");
   }
 
   // What waits is committed and answered first.

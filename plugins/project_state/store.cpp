@@ -183,9 +183,19 @@ void Store::drop_if_poisoned() {
   disconnect();
 }
 
-void Store::disconnect() {
+void Store::show_open() {
+  cache_.clear();
+  cache_.publish(head_.epoch, head_.seq);
+  published_.publish(Published{true, folder_, ++generation_});
+}
+
+void Store::show_closed() {
   published_.publish(Published{false, folder_, generation_});
   cache_.clear();
+}
+
+void Store::disconnect() {
+  show_closed();
   db_.reset();
   lock_.reset();
 }
@@ -216,9 +226,7 @@ Result<void> Store::ensure_open() {
     return connected;
   }
   folder_ = *folder;
-  cache_.clear();
-  cache_.publish(head_.epoch, head_.seq);
-  published_.publish(Published{true, folder_, ++generation_});
+  show_open();
   return {};
 }
 
@@ -279,8 +287,7 @@ Result<void> Store::restore(const std::string& backup) {
   }
   if (auto ok = check_backup(folder_, *wanted); !ok) return ok;
   const std::string folder = folder_;
-  published_.publish(Published{false, folder_, generation_});
-  cache_.clear();
+  show_closed();
   db_.reset();
   auto connected = replace(folder, "a backup was restored by hand", *wanted);
   if (!connected) {
@@ -288,9 +295,7 @@ Result<void> Store::restore(const std::string& backup) {
     disconnect();
     return connected;
   }
-  cache_.clear();
-  cache_.publish(head_.epoch, head_.seq);
-  published_.publish(Published{true, folder_, ++generation_});
+  show_open();
   return {};
 }
 

@@ -3,14 +3,14 @@
 // store.hpp: the only writer of the database. Commands are executed, and events follow once they
 // are committed.
 //
-// Commands that wait together are committed together, in one transaction with a savepoint for each: a command's own
-// part
-//   holds all of it (the comparison of revisions, the rows, the events with what undoes them, the record of its
-//   mutation id, the head of the log) or nothing. commit() returns a result only after COMMIT has returned with
-//   synchronous=FULL: an answer to a caller then survives kill -9 and a power cut. Events are read back from the log
-//   (events_after), so that an event that was not committed cannot be sent.
+// Commands that wait together are committed together, in one transaction with a savepoint for
+// each: a command's own part holds all of it (the comparison of revisions, the rows, the events
+// with what undoes them, the record of its mutation id, the head of the log) or nothing. commit()
+// returns a result only after COMMIT has returned with synchronous=FULL: an answer to a caller then
+// survives kill -9 and a power cut. Events are read back from the log (events_after), so that an
+// event that was not committed cannot be sent.
 //
-// Thread rule: one thread, but for published(). It may block for as long as the disk does.
+// Thread rule: one thread, but for published() and snapshots(). It may block for as long as the disk does.
 // Errors: `storage_failed` for the disk; an error of a command is passed on, and then all of the
 //   command is rolled back. When the disk refuses an fsync or shows damage, the connection is
 //   dropped and the next call opens and checks anew.
@@ -151,6 +151,9 @@ class Store {
   [[nodiscard]] Result<void> check_wal();
   void drop_if_poisoned();
   void disconnect();
+  // For those that read: what they had of another connection is gone.
+  void show_open();
+  void show_closed();
   [[nodiscard]] Result<void> set_mutation_clock();
   [[nodiscard]] Result<void> look_what_is_due();
   [[nodiscard]] Result<void> settle_turns();
