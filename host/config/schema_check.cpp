@@ -45,7 +45,7 @@ std::string type_text(const json& schema, const std::string& type) {
 
 bool is_of_type(const json& value, const std::string& type) {
   if (type == "boolean") return value.is_boolean();
-  if (type == "integer") return value.is_number_integer();
+  if (type == "integer") return is_integer(value);
   if (type == "number") return value.is_number();
   if (type == "string") return value.is_string();
   if (type == "array") return value.is_array();

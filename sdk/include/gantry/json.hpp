@@ -5,6 +5,7 @@
 // Thread rule: values; no shared state.
 #pragma once
 
+#include <cmath>
 #include <gantry/result.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -27,6 +28,15 @@ using json = nlohmann::json;
     return fail(ErrorKind::invalid_params,
                 "malformed JSON: " + std::string(what.substr(name == std::string_view::npos ? 0 : name + 2)));
   }
+}
+
+/// True for 2.0 as well, which JSON Schema calls an integer: get<std::int64_t>() of such a value is
+/// exact.
+[[nodiscard]] inline bool is_integer(const json& value) {
+  constexpr double kExact = 9007199254740992;  // 2^53
+  if (!value.is_number_float()) return value.is_number_integer();
+  const auto number = value.get<double>();
+  return std::abs(number) <= kExact && std::trunc(number) == number;
 }
 
 /// One line of JSON. Invalid UTF-8 becomes U+FFFD instead of an exception.

@@ -93,8 +93,7 @@ class Params {
     const json* value = find(name);
     if (value == nullptr || value->is_null()) return std::nullopt;
     const bool too_big = value->is_number_unsigned() && value->get<std::uint64_t>() > static_cast<std::uint64_t>(max);
-    if (!value->is_number_integer() || too_big || value->get<std::int64_t>() < min ||
-        value->get<std::int64_t>() > max) {
+    if (!is_integer(*value) || too_big || value->get<std::int64_t>() < min || value->get<std::int64_t>() > max) {
       refuse(std::string(name) + " must be an integer from " + std::to_string(min) + " to " + std::to_string(max) +
              ", not " + shown(*value));
       return std::nullopt;
@@ -102,7 +101,8 @@ class Params {
     return value->get<std::int64_t>();
   }
   [[nodiscard]] std::int64_t integer(const char* name, std::int64_t min, std::int64_t max) {
-    if (find(name) == nullptr) missing(name, "an integer");
+    const json* value = find(name);
+    if (value == nullptr || value->is_null()) missing(name, "an integer");
     return maybe_integer(name, min, max).value_or(min);
   }
   [[nodiscard]] std::int64_t integer_or(const char* name, std::int64_t otherwise, std::int64_t min, std::int64_t max) {

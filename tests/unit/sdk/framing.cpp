@@ -223,6 +223,24 @@ TEST_CASE("framing: a message amid noise that is too large or given up is skippe
   REQUIRE(all(decoder) == std::vector<std::string>{"{}"});
 }
 
+TEST_CASE("params: a whole number is an integer however it is written, and nothing else is") {
+  const auto read = [](const std::string& text) -> std::optional<std::int64_t> {
+    Params p(json{{"n", json::parse(text)}});
+    const auto n = p.integer("n", -100, std::int64_t{1} << 53);
+    return p.done() ? std::optional(n) : std::nullopt;
+  };
+  REQUIRE(read("2") == 2);
+  REQUIRE(read("2.0") == 2);
+  REQUIRE(read("-0.0") == 0);
+  REQUIRE(read("2e1") == 20);
+  REQUIRE(read("9007199254740992.0") == std::int64_t{1} << 53);
+  for (const char* text : {"2.5", "1e300", "-101.0", "18446744073709551615", "18446744073709551616", "\"2\"", "true",
+                           "[]", "9007199254740994.0"}) {
+    CAPTURE(text);
+    REQUIRE(read(text) == std::nullopt);
+  }
+}
+
 TEST_CASE("params: the first error is reported with the member's name, and an unknown member with its neighbour") {
   Params missing(json{{"b", 1}});
   (void)missing.string("a");
@@ -233,6 +251,9 @@ TEST_CASE("params: the first error is reported with the member's name, and an un
   Params range(json{{"n", 11}});
   (void)range.integer("n", 0, 10);
   REQUIRE(range.done().error().message == "n must be an integer from 0 to 10, not 11");
+  Params null(json{{"n", nullptr}});
+  (void)null.integer("n", 0, 10);
+  REQUIRE(null.done().error().message == "n is missing; it must be an integer");
   Params unknown(json{{"topcs", 1}, {"_meta", 1}});
   (void)unknown.maybe_value("topics");
   REQUIRE(unknown.done().error().message == "unknown member \"topcs\"; did you mean \"topics\"?");

@@ -85,7 +85,7 @@ struct ShapeOf<T> {
       const auto value = from.get<std::uint64_t>();
       return std::cmp_greater_equal(value, min) && std::cmp_less_equal(value, max);
     }
-    if (!from.is_number_integer()) return false;
+    if (!is_integer(from)) return false;
     const auto value = from.get<std::int64_t>();
     return std::cmp_greater_equal(value, min) && std::cmp_less_equal(value, max);
   }

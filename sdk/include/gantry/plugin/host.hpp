@@ -168,8 +168,12 @@ class Host {
 
   /// Publishes an event of the plugin's own log: `seq` grows by one with each event of `epoch`.
   Result<void> publish(std::string_view topic, std::string_view epoch, std::uint64_t seq, const json& payload) const {
+    return publish_raw(topic, epoch, seq, dump_json(payload));
+  }
+  /// As publish(), with the payload's JSON text.
+  Result<void> publish_raw(std::string_view topic, std::string_view epoch, std::uint64_t seq,
+                           std::string_view text) const {
     auto msg = detail::make_msg(GANTRY_EVENT, seq);
-    const std::string text = dump_json(payload);
     msg.topic = detail::to_bytes(topic);
     msg.epoch = detail::to_bytes(epoch);
     msg.payload = detail::to_bytes(text);
