@@ -78,6 +78,18 @@ void add_state(CLI::App& app, Common& common, StateArgs& args) {
   verb("restore-backup", "put a copy in its place; what was there is kept in quarantine/")
       ->add_option("file", args.file, "as `gantry state backups` names it")
       ->required();
+  auto* profile = verb("profile", "print what it does for some seconds, as a trace in Chrome's format");
+  profile->add_option("seconds", args.seconds, "for so long")->required()->check(CLI::Range(1, 60));
+  profile->add_option("--output", args.file, "a file for the trace, instead of standard output");
+  auto* out = verb("export", "write what it holds to an archive");
+  out->add_option("file", args.file, "the archive; - is standard output")->required();
+  out->add_option("--seq", args.seq, "as it was after this event");
+  auto* in = verb("import", "take the objects of an archive in");
+  in->add_option("file", args.file, "the archive")->required();
+  in->add_option("--on-conflict", args.on_conflict, "what becomes of another object under the same name")
+      ->check(CLI::IsMember({"refuse", "keep", "replace"}))
+      ->capture_default_str();
+  in->add_flag("--dry-run", args.dry_run, "only say how much would change");
   auto* gc = verb("gc", "delete the sessions that nobody has touched for long");
   gc->add_option("--stale-days", args.stale_days, "for so many days")->required()->check(CLI::Range(1, 100'000));
   gc->add_flag("--dry-run", args.dry_run, "only say which");

@@ -94,8 +94,11 @@ struct TrustArgs {
 int trust(const Common& common, const TrustArgs& args);
 
 struct StateArgs {
-  std::string verb;  ///< info, migrate, check, backup, backups, restore-backup, gc, watch
+  std::string verb;  ///< info, migrate, check, backup, backups, restore-backup, export, import, gc, watch, profile
   std::string file;
+  std::optional<std::uint64_t> seq;    ///< of the export; empty: now
+  std::string on_conflict = "refuse";  ///< of the import
+  std::int64_t seconds = 0;            ///< of the profile
   std::string since;
   std::int64_t stale_days = 0;
   bool dry_run = false;

@@ -7,6 +7,7 @@
 #include <ctime>
 #include <utility>
 
+#include "host/cli/archive.hpp"
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/paths.hpp"
@@ -88,6 +89,44 @@ int print(const StateArgs& args, const json& answer) {
   return {"state.info", json::object()};  // a store is migrated when it is opened
 }
 
+int run_export(Client& client, const StateArgs& args) {
+  const auto count = export_state(client, args.file, args.seq);
+  if (!count) return complain(count.error());
+  std::FILE* const where = args.file == "-" ? stderr : stdout;
+  std::fprintf(where, "%llu objects in %s\n", static_cast<unsigned long long>(*count),
+               shown(std::string_view(args.file)).c_str());
+  return 0;
+}
+
+int run_import(Client& client, const StateArgs& args) {
+  const auto done = import_state(client, args.file, {args.on_conflict, args.dry_run});
+  if (!done) return complain(done.error());
+  if (args.as_json) {
+    std::printf("%s\n", dump_json(*done).c_str());
+    return 0;
+  }
+  std::printf("%s%s created, %s replaced, %s kept, %s unchanged\n", args.dry_run ? "would be: " : "",
+              text(*done, "created").c_str(), text(*done, "replaced").c_str(), text(*done, "kept").c_str(),
+              text(*done, "unchanged").c_str());
+  return 0;
+}
+
+int run_profile(Client& client, const StateArgs& args) {
+  const auto answer = client.call("state.profile", {{"seconds", args.seconds}}, kTimeout);
+  if (!answer) return complain(answer.error());
+  const json trace = answer->value("trace", json::object());
+  const bool to_file = !args.file.empty() && args.file != "-";
+  std::FILE* const out = to_file ? std::fopen(args.file.c_str(), "we") : stdout;
+  const std::string text = dump_json(trace) + "\n";
+  bool written = out != nullptr && std::fwrite(text.data(), 1, text.size(), out) == text.size();
+  if (out != nullptr) written = (to_file ? std::fclose(out) : std::fflush(out)) == 0 && written;
+  if (!written) return complain({ErrorKind::storage_failed, "cannot write the trace to " + args.file, {}});
+  std::fprintf(stderr, "%zu entries%s; open them in ui.perfetto.dev or chrome://tracing\n",
+               trace.value("traceEvents", json::array()).size(),
+               trace.value("dropped", 0) == 0 ? "" : ", later ones were dropped");
+  return 0;
+}
+
 }  // namespace
 
 int state(const Common& common, const StateArgs& args) {
@@ -100,6 +139,9 @@ int state(const Common& common, const StateArgs& args) {
   auto connected = connect_or_start(connect_options(common, "gantry state"));
   if (!connected) return complain(connected.error());
   print_notes(connected->notes);
+  if (args.verb == "export") return run_export(connected->client, args);
+  if (args.verb == "profile") return run_profile(connected->client, args);
+  if (args.verb == "import") return run_import(connected->client, args);
   const auto [method, params] = call_of(args);
   const auto answer = connected->client.call(method, params, kTimeout);
   return answer ? print(args, *answer) : complain(answer.error());

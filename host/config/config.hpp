@@ -133,6 +133,8 @@ struct StateTurnsConfig {
   std::vector<std::string> states;
   std::vector<std::string> final_states;
   std::vector<std::string> transitions;
+  std::vector<std::string> timers;
+  std::vector<std::string> topics;
 };
 struct StateConfig {
   std::int64_t max_sessions = 100'000;

@@ -296,6 +296,10 @@ constexpr std::array kStateTurnsKeys{
                                    "all states, the first one first; empty: the table of docs/state.md holds"),
     key<&StateTurnsConfig::final_states>("final_states", texts, kLive, "those of them that nothing leaves"),
     key<&StateTurnsConfig::transitions>("transitions", texts, kLive, "all steps, each as \"FROM -> TO\""),
+    key<&StateTurnsConfig::timers>("timers", texts, kLive,
+                                   "steps that the time takes, each as \"FROM after SECONDS s -> TO\""),
+    key<&StateTurnsConfig::topics>("topics", texts, kLive,
+                                   "steps that an event takes, each as \"FROM on turn.NAME -> TO\""),
 };
 
 constexpr std::array kProviderKeys{
@@ -383,8 +387,9 @@ constexpr std::array kSections{
     plain<&Config::async>("async", "How much happens at once, and how long it may take.", kAsyncKeys),
     plain<&Config::supervisor>("supervisor", "How background tasks and plugins that fail are restarted.",
                                kSupervisorKeys),
-    named<[](auto& config) -> auto& { return config.plugins; }>(
-        "plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes", true),
+    named<[](auto& config) -> auto& { return config.plugins; }  // namespace
+          >("plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes",
+            true),
     plain<&Config::lsp>("lsp", "Language servers.", kLspKeys),
     named<[](auto& config) -> auto& { return config.lsp_servers; }>(
         "lsp.servers.*",
@@ -408,7 +413,7 @@ constexpr std::array kSections{
         kStateTurnsKeys),
     plain<&Config::http>("http", "The HTTP server.", {},
                          "the HTTP server is not built yet, so it cannot be configured; remove the table"),
-};
+};  // namespace gantry::host
 
 }  // namespace
 

@@ -65,6 +65,7 @@ void BackupThread::loop() {
 Result<Backup> BackupThread::make() {
   const auto store = store_.published();
   if (!store->open) return fail(ErrorKind::storage_failed, "the store is not open; call again when it can be read");
+  const Span span(store_.profile(), Profile::Thread::backups, "backup");
   return make_backup(store->folder, wall_ms(), options().keep);
 }
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <tuple>
 
 #include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/folder.hpp"
@@ -67,14 +68,27 @@ namespace fs = std::filesystem;
   return read_seq(**db);
 }
 
-/// Of state-TIME-SEQ.db.
-[[nodiscard]] std::optional<std::uint64_t> seq_in(const std::string& name) {
-  const auto dash = name.rfind('-');
-  if (!name.starts_with("state-") || !name.ends_with(".db") || dash == std::string::npos) return std::nullopt;
-  std::uint64_t seq = 0;
-  const char* const end = name.data() + name.size() - 3;
-  const auto parsed = std::from_chars(name.data() + dash + 1, end, seq);
-  return parsed.ec == std::errc() && parsed.ptr == end ? std::optional(seq) : std::nullopt;
+[[nodiscard]] std::optional<std::uint64_t> number_of(std::string_view text) {
+  std::uint64_t out = 0;
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), out);
+  return parsed.ec == std::errc() && parsed.ptr == text.data() + text.size() ? std::optional(out) : std::nullopt;
+}
+
+/// By the name of its file, state-NUMBER-TIME-SEQ.db; those of earlier versions had no number. Empty: it is no backup.
+[[nodiscard]] std::optional<Backup> backup_of(const std::string& file) {
+  constexpr std::string_view kBegin = "state-";
+  constexpr std::string_view kEnd = ".db";
+  if (!file.starts_with(kBegin) || !file.ends_with(kEnd) || file.size() < kBegin.size() + kEnd.size())
+    return std::nullopt;
+  const std::string_view inner =
+      std::string_view(file).substr(kBegin.size(), file.size() - kBegin.size() - kEnd.size());
+  const auto first = inner.find('-');
+  const auto last = inner.rfind('-');
+  if (first == std::string_view::npos) return std::nullopt;
+  const auto number = first == last ? std::optional<std::uint64_t>(0) : number_of(inner.substr(0, first));
+  const auto seq = number_of(inner.substr(last + 1));
+  if (!number || !seq) return std::nullopt;
+  return Backup{file, *seq, 0, *number};
 }
 
 void drop_oldest(const std::string& folder, std::size_t keep) {
@@ -103,7 +117,11 @@ Result<Backup> make_backup(const std::string& folder, std::int64_t wall_ms, std:
   const auto seq = check_file(fresh);
   if (!seq) return std::unexpected(seq.error());
   if (auto ok = sync_file(fresh); !ok) return std::unexpected(ok.error());
-  Backup out{"state-" + time_text(wall_ms) + "-" + std::to_string(*seq) + ".db", *seq, 0};
+  // The wall clock may have been set back since the one before.
+  const auto before = list_backups(folder);
+  const std::uint64_t number = before.empty() ? 1 : before.front().number + 1;
+  Backup out{"state-" + std::to_string(number) + "-" + time_text(wall_ms) + "-" + std::to_string(*seq) + ".db", *seq, 0,
+             number};
   std::error_code none;
   out.bytes = fs::file_size(fresh, none);
   if (::rename(fresh.c_str(), (to + "/" + out.file).c_str()) != 0)
@@ -124,12 +142,14 @@ std::vector<Backup> list_backups(const std::string& folder) {
   std::vector<Backup> out;
   std::error_code none;
   for (const auto& entry : fs::directory_iterator(folder_of_backups(folder), none)) {
-    const std::string name = entry.path().filename().string();
     std::error_code gone;
-    if (const auto seq = seq_in(name); seq && entry.is_regular_file(gone))
-      out.push_back({name, *seq, entry.file_size(gone)});
+    auto backup = backup_of(entry.path().filename().string());
+    if (!backup || !entry.is_regular_file(gone)) continue;
+    backup->bytes = entry.file_size(gone);
+    out.push_back(std::move(*backup));
   }
-  std::ranges::sort(out, [](const Backup& a, const Backup& b) { return a.file > b.file; });
+  std::ranges::sort(
+      out, [](const Backup& a, const Backup& b) { return std::tie(a.number, a.file) > std::tie(b.number, b.file); });
   return out;
 }
 

@@ -2,7 +2,8 @@
 //
 // backups.hpp: copies of the database that have been checked, and what is done with one that is damaged.
 //
-//   backups/state-TIME-SEQ.db  a copy as of one commit; TIME in UTC
+//   backups/state-NUMBER-TIME-SEQ.db
+//                              a copy as of one commit; the newest has the highest NUMBER; TIME in UTC
 //   quarantine/TIME/           state.db, state.db-wal and state.db-shm of a store that was damaged; the user deletes it
 //
 // Thread rule: one thread for a folder at a time, but for list_backups().
@@ -22,6 +23,7 @@ struct Backup {
   std::string file;  ///< its name in the folder backups/
   std::uint64_t seq = 0;
   std::uint64_t bytes = 0;
+  std::uint64_t number = 0;  ///< grows with each backup
   [[nodiscard]] json shown() const { return {{"file", file}, {"seq", seq}, {"bytes", bytes}}; }
 };
 

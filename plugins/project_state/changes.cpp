@@ -5,6 +5,7 @@
 #include <memory>
 #include <vector>
 
+#include "plugins/project_state/archive.hpp"
 #include "plugins/project_state/cleanup.hpp"
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/history.hpp"
@@ -162,6 +163,16 @@ template <Result<json> (*kDelete)(Transaction&, const std::string&, std::optiona
                  [stale_days, dry_run](Transaction& tx) { return clean_up(tx, stale_days, dry_run); });
 }
 
+[[nodiscard]] Result<Apply> read_import(Params& p, const Caller& /*caller*/, std::string& /*place*/) {
+  json objects = p.array("objects");
+  const auto on_conflict = on_conflict_of(p.string_or("on_conflict", "refuse"));
+  p.require(on_conflict.has_value(), "on_conflict must be \"refuse\", \"keep\" or \"replace\"");
+  const bool dry_run = p.boolean_or("dry_run", false);
+  return checked(p, &nothing_more, [objects = std::move(objects), on_conflict, dry_run](Transaction& tx) {
+    return import_objects(tx, objects, *on_conflict, dry_run);
+  });
+}
+
 template <Result<json> (*kDo)(Transaction&, const std::string&)>
 [[nodiscard]] Result<Apply> read_checkpoint(Params& p, const Caller& /*caller*/, std::string& /*place*/) {
   const std::string name = p.string("name");
@@ -208,6 +219,7 @@ const ReadChange* find_change(std::string_view method) {
       {"state.turn.delete", {&read_delete<&delete_turn>}},
       {"state.restore", {&read_restore, false}},
       {"state.gc", {&read_gc, false}},
+      {"state.import", {&read_import, false}},
       {"state.checkpoint.create", {&read_checkpoint<&create_checkpoint>, false}},
       {"state.checkpoint.delete", {&read_checkpoint<&delete_checkpoint>, false}},
   };

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "plugins/project_state/event_page.hpp"
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/history.hpp"
 
@@ -49,28 +50,20 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
   return place;
 }
 
-/// The page's text; `events` are joined by commas.
-[[nodiscard]] std::string page_text(const Ledger& ledger, std::uint64_t covered, const std::string& events,
+[[nodiscard]] std::string page_text(const Ledger& ledger, std::uint64_t covered, const EventPage& events,
                                     const json& from) {
   std::string out = R"({"epoch":)" + dump_json(ledger.epoch) + R"(,"head":)" + std::to_string(ledger.seq) +
                     R"(,"covered":)" + std::to_string(covered);
   if (!from.is_null()) out += R"(,"from":)" + dump_json(from);
-  return out + R"(,"events":[)" + events + "]}";
-}
-
-void add_event(std::string& events, std::uint64_t seq, std::string_view topic, std::string_view payload) {
-  if (!events.empty()) events += ',';
-  events.append(R"({"seq":)").append(std::to_string(seq)).append(R"(,"topic":")").append(topic);
-  events.append(R"(","payload":)").append(payload).append("}");
+  return out + R"(,"events":)" + events.text() + "}";
 }
 
 [[nodiscard]] Result<std::string> log_page(Database& db, const Ledger& ledger, const std::optional<Feed>& feed,
-                                           std::uint64_t seq) {
-  std::string events;
-  std::uint64_t count = 0;
+                                           std::uint64_t seq, bool coalesces) {
+  EventPage events(coalesces);
   std::uint64_t scanned = 0;
   Query q(db, "SELECT seq, topic, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?", seq, Feed::kMaxScanned);
-  while (count < Feed::kMaxPageEvents && events.size() < Feed::kMaxPageBytes) {
+  while (events.size() < Feed::kMaxPageEvents && events.bytes() < Feed::kMaxPageBytes) {
     const auto row = q.next();
     if (!row) return std::unexpected(row.error());
     if (!*row) {
@@ -81,9 +74,7 @@ void add_event(std::string& events, std::uint64_t seq, std::string_view topic, s
     ++scanned;
     const auto topic = q.text(1);
     const auto payload = q.text(2);
-    if (feed && !feed->has(topic, payload)) continue;
-    add_event(events, seq, topic, payload);
-    ++count;
+    if (!feed || feed->has(topic, payload)) events.add(seq, topic, payload);
   }
   return page_text(ledger, seq, events, seq < ledger.seq ? place_in_log(ledger.epoch, seq) : json());
 }
@@ -95,7 +86,7 @@ void add_event(std::string& events, std::uint64_t seq, std::string_view topic, s
   const std::string reason = at.string("reason");
   if (auto ok = at.done(); !ok) return refuse("from.snapshot: " + ok.error().message);
   const auto seq = place["seq"].get<std::uint64_t>();
-  if (scope >= feed.names().size()) return log_page(db, ledger, feed, seq);
+  if (scope >= feed.names().size()) return log_page(db, ledger, feed, seq, false);
   const auto& name = feed.names()[scope];
   json payload{{"scope", name}, {"items", json::array()}, {"last", true}, {"reason", reason}};
   auto& next = place["snapshot"];
@@ -111,8 +102,8 @@ void add_event(std::string& events, std::uint64_t seq, std::string_view topic, s
       next["cursor"] = *cursor;
     }
   }
-  std::string events;
-  add_event(events, seq, "state.snapshot", dump_json(payload));
+  EventPage events(false);
+  events.add(seq, "state.snapshot", dump_json(payload));
   return page_text(ledger, seq, events, place);
 }
 
@@ -156,7 +147,7 @@ bool Feed::has(std::string_view topic, const std::string& payload) const {
   });
 }
 
-json Feed::follow(json from) const {
+json Feed::follow(json from, const Pace& pace) const {
   json topics = json::array({kRecovered});
   json some = json::array({kProject});
   json contains = json::array();
@@ -170,14 +161,19 @@ json Feed::follow(json from) const {
     }
   }
   if (metrics_) topics.push_back("metrics.**");
-  return {{"topics", std::move(topics)},
-          {"some", std::move(some)},
-          {"contains", std::move(contains)},
-          {"request", {{"scopes", names_}}},
-          {"from", std::move(from)}};
+  json request{{"scopes", names_}};
+  if (pace.debounce_ms != 0) request["coalesce"] = true;
+  json out{{"topics", std::move(topics)},
+           {"some", std::move(some)},
+           {"contains", std::move(contains)},
+           {"request", std::move(request)},
+           {"from", std::move(from)}};
+  if (pace.debounce_ms != 0) out["debounce_ms"] = pace.debounce_ms;
+  if (pace.coalesces) out["behind"] = {{"scopes", names_}, {"coalesce", true}};
+  return out;
 }
 
-json begin_feed(const Ledger& ledger, const Feed& feed, const std::optional<json>& since) {
+json begin_feed(const Ledger& ledger, const Feed& feed, const std::optional<json>& since, const Pace& pace) {
   json out{{"mode", "live"}, {"epoch", ledger.epoch}, {"seq", ledger.seq}};
   json from = place_in_log(ledger.epoch, ledger.seq);
   if (since) {
@@ -193,11 +189,12 @@ json begin_feed(const Ledger& ledger, const Feed& feed, const std::optional<json
       from = place_in_snapshot(ledger, reason);
     }
   }
-  out["follow"] = feed.follow(std::move(from));
+  out["follow"] = feed.follow(std::move(from), pace);
   return out;
 }
 
-Result<std::string> feed_page(Database& db, const Ledger& ledger, const std::optional<Feed>& feed, const json& from) {
+Result<std::string> feed_page(Database& db, const Ledger& ledger, const std::optional<Feed>& feed, const json& from,
+                              bool coalesces) {
   Params p(from);
   const auto epoch = p.string("epoch");
   const auto seq = static_cast<std::uint64_t>(p.integer("seq", 0, kMaxSeq));
@@ -208,7 +205,7 @@ Result<std::string> feed_page(Database& db, const Ledger& ledger, const std::opt
     if (reason.empty() && seq >= ledger.history_floor) return snapshot_part(db, ledger, *feed, from);
     return snapshot_part(db, ledger, *feed, place_in_snapshot(ledger, reason.empty() ? "too_old" : reason));
   }
-  if (reason.empty()) return log_page(db, ledger, feed, seq);
+  if (reason.empty()) return log_page(db, ledger, feed, seq, coalesces);
   if (feed) return snapshot_part(db, ledger, *feed, place_in_snapshot(ledger, reason));
   return fail(ErrorKind::not_found, "the log does not go back to seq " + std::to_string(seq) + " of epoch " + epoch,
               dump_json({{"reason", reason}, {"epoch", ledger.epoch}, {"floor", ledger.floor}}));

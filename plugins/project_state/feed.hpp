@@ -26,6 +26,13 @@
 
 namespace gantry::state {
 
+/// How live events are sent.
+struct Pace {
+  static constexpr std::int64_t kMaxDebounceMs = 10'000;
+  std::int64_t debounce_ms = 0;  ///< not more often than this; what has gathered is coalesced. 0: at once
+  bool coalesces = true;         ///< while the client is behind
+};
+
 /// The scopes of a subscription.
 class Feed {
  public:
@@ -41,7 +48,7 @@ class Feed {
   [[nodiscard]] bool has(std::string_view topic, const std::string& payload) const;
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
   /// For the host: the topics of events that has() all, those of which it may have some, and what is in their text.
-  [[nodiscard]] json follow(json from) const;
+  [[nodiscard]] json follow(json from, const Pace& pace) const;
 
  private:
   std::vector<std::string> names_;
@@ -50,13 +57,15 @@ class Feed {
 };
 
 /// {mode, reason?, epoch, seq, follow}: how a subscriber that knows the log up to `since` goes on.
-[[nodiscard]] json begin_feed(const Ledger& ledger, const Feed& feed, const std::optional<json>& since);
+[[nodiscard]] json begin_feed(const Ledger& ledger, const Feed& feed, const std::optional<json>& since,
+                              const Pace& pace);
 
 /// The text of {epoch, head, covered, events: [{seq, topic, payload}], from?}: what follows the place `from`;
 /// `covered`: all events up to there are in this page or were before it; the new `from` is there while more can be read
 /// at once. Without a feed: all events of the log; a place that is not in the log is then `not_found` with {reason}.
+/// `coalesces`: see event_page.hpp.
 [[nodiscard]] Result<std::string> feed_page(Database& db, const Ledger& ledger, const std::optional<Feed>& feed,
-                                            const json& from);
+                                            const json& from, bool coalesces);
 
 /// {scope, items, next_cursor?, epoch, seq}: a page of the objects of the scope; all pages are as of the first one.
 [[nodiscard]] Result<json> snapshot_page(Database& db, const Ledger& ledger, const std::string& scope,

@@ -10,6 +10,7 @@
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/layouts.hpp"
 #include "plugins/project_state/merge.hpp"
+#include "plugins/project_state/overwrite.hpp"
 #include "plugins/project_state/panes.hpp"
 #include "plugins/project_state/sessions.hpp"
 
@@ -93,63 +94,12 @@ struct Difference {
 
 // ---- restore -----------------------------------------------------------------------------------------------------
 
-[[nodiscard]] std::string topic(Type type, const char* what) { return "state." + std::string(name(type)) + "." + what; }
-
-/// What is told of a setting or a layout, which travel whole.
-[[nodiscard]] Result<json> whole_event(const Object& object) {
-  auto shown = show_object(object);
-  if (!shown || object.type == Type::setting) return shown;
-  return json{{"session_id", object.id}, {"layout", std::move(*shown)}};
-}
-
-[[nodiscard]] Result<void> check_owner(Transaction& tx, const Object& object) {
-  if (object.parent.empty()) return {};
-  const auto owner = find_object(tx.db, Type::session, object.parent);
-  if (!owner) return std::unexpected(owner.error());
-  if (owner->body) return {};
-  return fail(ErrorKind::conflict, std::string(name(object.type)) + " " + object.id + " belonged to session " +
-                                       object.parent +
-                                       ", which does not exist; restore the scope session:" + object.parent);
-}
-
-/// Writes `then`, which was there, over `now`.
+/// Writes `then`, which was there, over what is there now.
 [[nodiscard]] Result<void> put_back(Transaction& tx, const Object& then) {
   auto now = object_by_place(tx.db, then.n);
   if (!now) return std::unexpected(now.error());
   if (now->body == then.body) return {};
-  if (auto ok = check_owner(tx, then); !ok) return ok;
-  Object told = then;
-  told.rev = tx.next_rev(*now);
-  Change change{then.body, std::nullopt, {}, {}};
-  std::string what;
-  if (then.type == Type::setting || then.type == Type::layout) {
-    auto event = whole_event(told);
-    if (!event) return std::unexpected(event.error());
-    change.payload = std::move(*event);
-    what = topic(then.type, "changed");
-  } else {
-    const std::string kind(name(then.type));
-    auto shown = show_object(told);
-    if (!shown) return std::unexpected(shown.error());
-    change.payload = {{kind + "_id", then.id}};
-    if (!then.parent.empty()) change.payload["session_id"] = then.parent;
-    if (!now->body) {
-      change.payload[kind] = std::move(*shown);
-      what = topic(then.type, "created");
-    } else {
-      const auto from = parse_json(*now->body);
-      const auto to = parse_json(*then.body);
-      if (!from || !to) return std::unexpected(show_object(*now).error());
-      const auto& type = then.type == Type::session ? session_type() : pane_type();
-      change.payload[type.changes] = merge_diff(*from, *to);
-      change.payload["from_rev"] = now->rev;
-      change.payload["rev"] = told.rev;
-      change.undo = merge_diff(*to, *from);
-      what = topic(then.type, "updated");
-    }
-  }
-  change.topic = what;
-  return tx.write(*now, std::move(change));
+  return overwrite(tx, *now, then);
 }
 
 [[nodiscard]] Result<void> take_away(Transaction& tx, const Object& then) {

@@ -9,6 +9,8 @@
 // Thread rule: pure functions. Recursion is as deep as the documents: check deeper_than first.
 #pragma once
 
+#include <bit>
+#include <cstdint>
 #include <gantry/json.hpp>
 
 namespace gantry::state {
@@ -23,6 +25,27 @@ namespace gantry::state {
   return false;
 }
 
+/// True: their texts are the same. 1 and 1.0 compare equal, but differ as texts.
+[[nodiscard]] inline bool same_text(const json& a, const json& b) {
+  if (a.is_object()) {
+    if (!b.is_object() || a.size() != b.size()) return false;
+    for (auto i = a.begin(), j = b.begin(); i != a.end(); ++i, ++j) {
+      if (i.key() != j.key() || !same_text(i.value(), j.value())) return false;
+    }
+    return true;
+  }
+  if (a.is_array()) {
+    if (!b.is_array() || a.size() != b.size()) return false;
+    for (auto i = a.begin(), j = b.begin(); i != a.end(); ++i, ++j) {
+      if (!same_text(*i, *j)) return false;
+    }
+    return true;
+  }
+  if (!a.is_number_float() && !b.is_number_float()) return a == b;
+  return a.type() == b.type() &&
+         std::bit_cast<std::uint64_t>(a.get<double>()) == std::bit_cast<std::uint64_t>(b.get<double>());
+}
+
 [[nodiscard]] inline json merge_diff(const json& from, const json& to) {
   json patch = json::object();
   for (const auto& [key, unused] : from.items()) {
@@ -35,7 +58,7 @@ namespace gantry::state {
     } else if (old->is_object() && value.is_object()) {
       json inner = merge_diff(*old, value);
       if (!inner.empty()) patch[key] = std::move(inner);
-    } else if (dump_json(*old) != dump_json(value)) {  // as text: 1 and 1.0 compare equal but differ
+    } else if (!same_text(*old, value)) {
       patch[key] = value;
     }
   }

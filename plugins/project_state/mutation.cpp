@@ -39,6 +39,9 @@ constexpr std::size_t kMaxId = 128;
 
 Result<std::optional<Mutation>> read_mutation(const Call& call, Params& params, std::string_view place) {
   const auto given = params.maybe_object("mutation");
+  if (!given && call.idempotency_key().empty() && call.raw_params().find("_meta") == std::string_view::npos &&
+      call.raw_params().find('\\') == std::string_view::npos)
+    return std::nullopt;  // most
   const json whole = call.params();
   const std::string key = key_of(call, whole);
   if (given && !key.empty()) {

@@ -22,15 +22,17 @@ const DocumentType& pane_type() {
   return kType;
 }
 
+Result<void> check_room_for_pane(Database& db, const std::string& session) {
+  Query q(db, "SELECT count(*) FROM objects WHERE parent = ? AND type = 'pane' AND body IS NOT NULL", session);
+  const auto row = q.next();
+  if (!row) return std::unexpected(row.error());
+  if (q.count(0) < kMaxPanes) return {};
+  return too_large("a session may have " + std::to_string(kMaxPanes) + " panes; delete some");
+}
+
 Result<json> create_pane(Transaction& tx, const std::string& session, const std::string& kind, const json& fields) {
   if (const auto owner = live_object(tx.db, Type::session, session); !owner) return std::unexpected(owner.error());
-  {
-    Query q(tx.db, "SELECT count(*) FROM objects WHERE parent = ? AND type = 'pane' AND body IS NOT NULL", session);
-    const auto row = q.next();
-    if (!row) return std::unexpected(row.error());
-    if (q.count(0) >= kMaxPanes)
-      return too_large("a session may have " + std::to_string(kMaxPanes) + " panes; delete some");
-  }
+  if (auto ok = check_room_for_pane(tx.db, session); !ok) return std::unexpected(ok.error());
   return create_document(tx, pane_type(), session, fields, {{"session_id", session}, {"kind", kind}});
 }
 

@@ -14,6 +14,8 @@ namespace gantry::state {
 inline constexpr std::size_t kMaxPanes = 1000;
 
 [[nodiscard]] const DocumentType& pane_type();
+/// `too_large`: the session has kMaxPanes.
+[[nodiscard]] Result<void> check_room_for_pane(Database& db, const std::string& session);
 [[nodiscard]] Result<json> create_pane(Transaction& tx, const std::string& session, const std::string& kind,
                                        const json& fields);
 /// What shows it in its session's layout goes with it.

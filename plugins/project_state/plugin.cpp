@@ -17,13 +17,15 @@
 #include <gantry/version.hpp>
 #include <memory>
 #include <optional>
+#include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
 #include "plugins/project_state/backup_thread.hpp"
 #include "plugins/project_state/changes.hpp"
-#include "plugins/project_state/cleanup.hpp"
-#include "plugins/project_state/host_metrics.hpp"
+#include "plugins/project_state/config.hpp"
+#include "plugins/project_state/housekeeping.hpp"
 #include "plugins/project_state/metrics_thread.hpp"
 #include "plugins/project_state/mutation.hpp"
 #include "plugins/project_state/plan.hpp"
@@ -31,6 +33,7 @@
 #include "plugins/project_state/reads.hpp"
 #include "plugins/project_state/schemas.hpp"
 #include "plugins/project_state/store.hpp"
+#include "plugins/project_state/turns.hpp"
 #include "plugins/project_state/wall_clock.hpp"
 #include "plugins/project_state/writer.hpp"
 
@@ -38,45 +41,10 @@ namespace gantry::state {
 
 namespace {
 
-constexpr int kShrinkPages = 10'000;
-constexpr std::int64_t kDayMs = std::int64_t{24} * 60 * 60 * 1000;
-constexpr std::size_t kCacheMib = 32;
+constexpr int kMaxProfile = 60;  // seconds
 constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 
 [[nodiscard]] std::unexpected<Error> refuse(std::string why) { return fail(ErrorKind::invalid_params, std::move(why)); }
-
-[[nodiscard]] Result<Limits> read_limits(const json& settings) {
-  Limits limits;
-  Params p(settings);
-  const auto number = [&](const char* name, std::uint64_t otherwise, std::int64_t min, std::int64_t max) {
-    return static_cast<std::uint64_t>(p.integer_or(name, static_cast<std::int64_t>(otherwise), min, max));
-  };
-  limits.max_sessions = number("max_sessions", limits.max_sessions, 1, 1'000'000);
-  limits.max_panes = number("max_panes", limits.max_panes, 1, 1'000'000);
-  limits.max_turns = number("max_turns", limits.max_turns, 1, 1'000'000);
-  limits.max_settings = number("max_settings", limits.max_settings, 1, 1'000'000);
-  limits.max_events = number("max_events", limits.max_events, 1, 10'000'000);
-  limits.max_data_bytes = number("max_data_mib", limits.max_data_bytes >> 20, 1, 65'536) << 20;
-  limits.max_log_bytes = number("max_log_mib", limits.max_log_bytes >> 20, 8, 65'536) << 20;
-  limits.max_age_ms = static_cast<std::int64_t>(number("max_age_days", 0, 0, 100'000)) * kDayMs;
-  (void)number("cache_mib", kCacheMib, 0, 65'536);
-  (void)number("backup_interval_minutes", 60, 0, 100'000);
-  (void)number("backup_keep", 3, 1, 1000);
-  (void)number("stale_days", 0, 0, 100'000);
-  (void)p.maybe_object("turns");
-  (void)number("host_metrics_seconds", 60, 0, 86'400);
-  if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[state] " + ok.error().message);
-  return limits;
-}
-
-/// Of the same table, in bytes.
-[[nodiscard]] std::size_t read_cache(const json& settings) { return settings.value("cache_mib", kCacheMib) << 20; }
-
-/// Of the same table.
-[[nodiscard]] BackupThread::Options read_backup_options(const json& settings) {
-  return {std::chrono::minutes(settings.value("backup_interval_minutes", 60)),
-          settings.value("backup_keep", std::size_t{3})};
-}
 
 [[nodiscard]] json with_head(const Ledger& head, json members) {
   members["epoch"] = head.epoch;
@@ -93,60 +61,77 @@ class ProjectState {
 
   Result<void> start(const PluginConfig& config) {
     config_ = config;
-    const auto limits = read_limits(config.settings);
-    if (!limits) return std::unexpected(limits.error());
-    auto turns = TurnTable::read(config.settings.value("turns", json::object()));
-    if (!turns) return std::unexpected(turns.error());
+    auto read = read_config(config.settings);
+    if (!read) return std::unexpected(read.error());
+    listen(read->turns);
     store_ = std::make_unique<Store>(Store::Options{
-        config.state_dir, *limits, read_cache(config.settings), std::move(*turns), !config.handed_over, &wall_ms,
+        config.state_dir, read->limits, read->cache_bytes, std::move(read->turns), !config.handed_over, &wall_ms,
         [host = host_] {
           const auto now = host.now().time_since_epoch();
           return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
         },
-        [host = host_](Level level, const std::string& line) { host.log(level, line); }});
+        [host = host_](Level level, const std::string& line) { host.log(level, line); }, profile_});
     if (auto opened = store_->ensure_open(); !opened) {
       if (opened.error().kind != ErrorKind::storage_failed) return opened;
       host_.log(Level::warn, "calls are answered with storage_failed until this is mended: " + opened.error().message);
     }
     snapshot_.emplace(store_->snapshots());
     writer_ = std::make_unique<Writer>(host_, *store_);
-    reader_ = std::make_unique<Reader>(host_, *store_, *writer_);
-    backups_ = std::make_unique<BackupThread>(host_, *store_, read_backup_options(config.settings));
+    reader_ = std::make_unique<Reader>(host_, *store_, *writer_, std::pair("state-reader", Profile::Thread::reader));
+    checks_ = std::make_unique<Reader>(host_, *store_, *writer_, std::pair("state-checks", Profile::Thread::checks));
+    backups_ = std::make_unique<BackupThread>(host_, *store_, read->backups);
     metrics_ = std::make_unique<MetricsThread>(host_, config.state_dir);
+    housekeeping_ = std::make_unique<Housekeeping>(host_, *writer_, *metrics_);
+    housekeeping_->set(read->host_metrics, read->stale_days);
     if (auto ok = writer_->start(); !ok) return ok;
     if (auto ok = metrics_->start(); !ok) return ok;
     if (auto ok = reader_->start(); !ok) return ok;
-    sample_host();
-    tidy_up();
+    if (auto ok = checks_->start(); !ok) return ok;
+    housekeeping_->start();
     return backups_->start();
   }
 
   void reconfigure(const PluginConfig& config) {
-    const auto limits = read_limits(config.settings);
-    if (!limits) return host_.log(Level::error, limits.error().message + "; the old limits stay");
-    auto turns = TurnTable::read(config.settings.value("turns", json::object()));
-    if (!turns) return host_.log(Level::error, turns.error().message + "; the old settings stay");
+    auto read = read_config(config.settings);
+    if (!read) return host_.log(Level::error, read.error().message + "; the old settings stay");
     config_ = config;
-    (void)writer_->run([host = host_, turns = std::move(*turns)](Store& store) mutable {
-      if (const auto done = store.set_turns(std::move(turns)); !done)
+    listen(read->turns);
+    backups_->set_options(read->backups);
+    housekeeping_->set(read->host_metrics, read->stale_days);
+    const auto taken = writer_->run([host = host_, read = std::move(*read)](Store& store) mutable {
+      store.set_limits(read.limits);
+      store.set_cache(read.cache_bytes);
+      if (const auto done = store.set_turns(std::move(read.turns)); !done)
         host.log(Level::error, done.error().message + "; the old table of turns stays");
     });
-    backups_->set_options(read_backup_options(config.settings));
-    const auto taken = writer_->run([limits = *limits, cache = read_cache(config.settings)](Store& store) {
-      store.set_limits(limits);
-      store.set_cache(cache);
+    if (!taken) host_.log(Level::error, taken.error().message + "; the old settings of the store stay");
+  }
+
+  /// An event that may take steps of turns. One that finds no room among the changes comes again.
+  void event(std::string_view topic, const json& payload) {
+    const std::string name(topic);
+    if (stopped_ || !topics_.contains(name)) return;
+    Command command{std::nullopt, [name, payload](Transaction& tx) -> Result<json> {
+                      if (auto ok = signal_turns(tx, name, payload); !ok) return std::unexpected(ok.error());
+                      return json::object();
+                    }};
+    const auto taken = writer_->submit(std::move(command), [host = host_, name](const Result<std::string>& done) {
+      if (!done) host.log(Level::error, "turns did not take the steps of " + name + ": " + done.error().message);
     });
-    if (!taken) host_.log(Level::error, taken.error().message + "; the old limits stay");
+    if (!taken) throw std::runtime_error(taken.error().message);
   }
 
   // What waits is committed and answered first.
   void stop(Stopping stopping) {
     stopped_ = true;
+    end_profile();
     if (!writer_) return;
+    housekeeping_->stop();
     (void)stopping.give("turns go on");  // an instance that comes next leaves them alone
     auto end = [this, held = std::make_shared<Stopping>(std::move(stopping))](const CancelToken&) mutable {
       metrics_->join();
       reader_->join();
+      checks_->join();
       backups_->join();
       writer_->close([this, last = std::move(held)]() mutable {
         store_->close();
@@ -162,27 +147,34 @@ class ProjectState {
     }
   }
 
-  void batch(Call call) { change_by(std::move(call), &read_batch); }
+  /// A method that changes state.
+  struct Changing {
+    const char* method;
+    decltype(ReadChange::read) read;
+  };
+
+  void batch(Call call) { change_by(std::move(call), {"state.batch", &read_batch}); }
 
   /// Reads the params of a method that changes state.
-  Result<Command> command_of(Call& call, decltype(ReadChange::read) read) {
+  Result<Command> command_of(Call& call, const Changing& change) {
     Params params(call.params());
     (void)params.maybe_object("mutation");  // known to done(); what it says is read last
     std::string place;
-    const bool is_batch = call.method() == "state.batch";
+    // These have plans in the members of an array's objects.
+    const bool is_batch = call.method() == "state.batch" || call.method() == "state.import";
     if (is_batch || call.method().starts_with("state.turn.")) {
       if (auto ok = check_plans_in(call.raw_params(), is_batch); !ok) return std::unexpected(ok.error());
     }
-    auto apply = read(params, caller_of(call), place);
+    auto apply = change.read(params, caller_of(call), place);
     if (!apply) return std::unexpected(apply.error());
     auto mutation = read_mutation(call, params, place);
     if (!mutation) return std::unexpected(mutation.error());
-    return Command{std::move(*mutation), std::move(*apply)};
+    return Command{std::move(*mutation), std::move(*apply), change.method};
   }
 
-  void change_by(Call call, decltype(ReadChange::read) read) {
+  void change_by(Call call, const Changing& change) {
     if (stopped_) return refuse_stopped(call);
-    auto command = command_of(call, read);
+    auto command = command_of(call, change);
     if (!command) return call.reply_error(command.error());
     // Whoever holds the call while it is refused answers it.
     const auto held = std::make_shared<Call>(std::move(call));
@@ -192,12 +184,12 @@ class ProjectState {
 
   /// D0 and D1 are answered before the commit: a failure is then a line of the log and an event.
   void settings_set(Call call) {
-    const auto read = find_change("state.settings.set")->read;
-    if (call.raw_params().find("durability") == std::string::npos) return change_by(std::move(call), read);  // most
+    const Changing change{"state.settings.set", find_change("state.settings.set")->read};
+    if (call.raw_params().find("durability") == std::string::npos) return change_by(std::move(call), change);  // most
     const json params = call.params();
     const json durability = params.value("durability", json("D2"));
-    if (stopped_ || (durability != "D0" && durability != "D1")) return change_by(std::move(call), read);
-    auto command = command_of(call, read);
+    if (stopped_ || (durability != "D0" && durability != "D1")) return change_by(std::move(call), change);
+    auto command = command_of(call, change);
     if (!command) return call.reply_error(command.error());
     json failed{{"key", params["key"]}, {"value", params["value"]}};
     if (command->mutation) failed["cause"] = command->mutation->cause;
@@ -213,12 +205,14 @@ class ProjectState {
     call.reply({{"key", params["key"]}, {"value", params["value"]}, {"durability", durability}});
   }
 
-  void read_by(Call call, ReadParams read) {
+  void check(Call call) { read_by(*checks_, std::move(call), "state.check", find_read("state.check")); }
+  void read_by(Call call, const char* method, ReadParams read) { read_by(*reader_, std::move(call), method, read); }
+  void read_by(Reader& reader, Call call, const char* method, ReadParams read) {
     if (stopped_) return refuse_stopped(call);
     Params params(call.params());
     auto body = read(params, caller_of(call));
     if (!body) return call.reply_error(body.error());
-    reader_->read(std::move(*body), text_to(std::make_shared<Call>(std::move(call))));
+    reader.read(method, std::move(*body), text_to(std::make_shared<Call>(std::move(call))));
   }
 
   /// An object from memory or, if it is not kept there, from the database; then it is kept.
@@ -227,16 +221,20 @@ class ProjectState {
     Params p(call.params());
     const std::string id = p.string(type == Type::layout ? "session_id" : "id");
     if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
-    const StateSnapshot& now = snapshot_->get();
-    if (const auto* const text = now.find(type, id); text != nullptr && !now.epoch.empty()) {
-      return call.reply_raw(R"({"durability":"D2","epoch":")" + now.epoch + R"(","seq":)" + std::to_string(now.seq) +
-                            R"(,")" + std::string(name(type)) + "\":" + *text + "}");
-    }
-    reader_->read(get_object(type, id),
-                  [this, type, id, done = text_to(std::make_shared<Call>(std::move(call)))](auto result) mutable {
-                    if (result) writer_->keep(type, id);
-                    done(std::move(result));
-                  });
+    if (const auto* const text = kept(type, id))
+      return call.reply_raw(head_text() + ",\"" + std::string(name(type)) + "\":" + *text + "}");
+    read_and_keep(std::move(call), type, id, get_object(type, id));
+  }
+
+  void settings_get(Call call) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    const auto request = read_setting_request(p, caller_of(call));
+    if (!request) return call.reply_error(request.error());
+    const std::string id = request->scope.id_of(request->key);
+    const auto* const text = request->type ? nullptr : kept(Type::setting, id);
+    if (text != nullptr) return call.reply_raw(head_text() + "," + text->substr(1));  // its members
+    read_and_keep(std::move(call), Type::setting, id, get_setting_of(*request));
   }
 
   void metrics_record(Call call) {
@@ -300,39 +298,19 @@ class ProjectState {
     call.reply({{"items", std::move(items)}});
   }
 
-  /// The host's own numbers, now and then.
-  void sample_host() {
-    const std::chrono::seconds interval(config_.settings.value("host_metrics_seconds", 60));
-    const bool wanted = interval.count() != 0;
-    (void)host_.after(wanted ? interval : std::chrono::minutes(1), [this, wanted] {
-      if (stopped_) return;
-      if (!wanted) return sample_host();
-      CallOptions options;
-      options.deadline = Deadline(host_.now() + std::chrono::seconds(10));
-      (void)host_.call("host.metrics", json::object(), std::move(options), [this](const Result<CallAnswer>& sample) {
-        if (!sample || stopped_) return;
-        for (const auto& measured : host_measurements(sample->value, sample_))
-          metrics_->record(measured, [](const Result<json>&) {});
-        sample_ = sample->value;
-      });
-      sample_host();
-    });
+  void profile(Call call) {
+    if (stopped_) return refuse_stopped(call);
+    Params p(call.params());
+    const auto seconds = p.integer("seconds", 1, kMaxProfile);
+    if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
+    // An answer has a bound.
+    if (!profile_.begin(config_.max_message_bytes == 0 ? Profile::kMaxBytes : config_.max_message_bytes / 2))
+      return call.reply_error({ErrorKind::conflict, "the store is being profiled already; call again later", {}});
+    profiled_.emplace(std::move(call));
+    (void)host_.after(std::chrono::seconds(seconds), [this] { end_profile(); });
   }
-
-  /// Once an hour: what is stale goes, and the file shrinks.
-  void tidy_up() {
-    (void)host_.after(std::chrono::hours(1), [this] {
-      if (stopped_) return;
-      const auto stale_days = config_.settings.value("stale_days", std::int64_t{0});
-      if (stale_days > 0) {
-        Command clean{std::nullopt, [stale_days](Transaction& tx) { return clean_up(tx, stale_days, false); }};
-        (void)writer_->submit(std::move(clean), [host = host_](const Result<std::string>& done) {
-          if (!done) host.log(Level::warn, "stale sessions stay: " + done.error().message);
-        });
-      }
-      (void)writer_->run([](Store& store) { (void)store.shrink(kShrinkPages); });
-      tidy_up();
-    });
+  void end_profile() {
+    if (auto call = std::exchange(profiled_, std::nullopt)) call->reply_raw(R"({"trace":)" + profile_.end() + "}");
   }
 
   /// A barrier: behind all changes that came before it.
@@ -355,6 +333,10 @@ class ProjectState {
   static void define(Definition<ProjectState>& d);
 
  private:
+  void listen(const TurnTable& turns) {
+    topics_.clear();
+    for (const auto& row : turns.topics()) topics_.insert(row.topic);
+  }
   static void refuse_stopped(Call& call) {
     call.reply_error(Error{ErrorKind::unavailable, "project_state has stopped; call again later", {}});
   }
@@ -371,6 +353,25 @@ class ProjectState {
   }
   [[nodiscard]] static MetricsThread::Done answer_to(Call call) {
     return [held = std::make_shared<Call>(std::move(call))](const Result<json>& result) { held->reply(result); };
+  }
+
+  /// The JSON of an object, if it is in memory.
+  [[nodiscard]] const std::string* kept(Type type, const std::string& id) {
+    const StateSnapshot& now = snapshot_->get();
+    return now.epoch.empty() ? nullptr : now.find(type, id);
+  }
+  /// The beginning of an answer from memory.
+  [[nodiscard]] std::string head_text() {
+    const StateSnapshot& now = snapshot_->get();
+    return R"({"durability":"D2","epoch":")" + now.epoch + R"(","seq":)" + std::to_string(now.seq);
+  }
+  void read_and_keep(Call call, Type type, const std::string& id, Reader::Body body) {
+    reader_->read(name(type), std::move(body),
+                  [this, type, id, done = text_to(std::make_shared<Call>(std::move(call)))](auto result) mutable {
+                    // A setting without a value has nothing that could be kept.
+                    if (result && result->find(R"("value":null)") == std::string::npos) writer_->keep(type, id);
+                    done(std::move(result));
+                  });
   }
 
   [[nodiscard]] Caller caller_of(Call& call) const {
@@ -411,14 +412,18 @@ class ProjectState {
 
   Host host_;
   PluginConfig config_;
-  json sample_;  ///< the answer of host.metrics before
   bool stopped_ = false;
+  Profile profile_;
+  std::optional<Call> profiled_;  ///< is told when its time is over
+  std::set<std::string> topics_;  ///< of the table of turns
   std::unique_ptr<Store> store_;
   std::optional<Snapshot<StateSnapshot>::Reader> snapshot_;  ///< serial
   std::unique_ptr<Writer> writer_;
   std::unique_ptr<Reader> reader_;
+  std::unique_ptr<Reader> checks_;  ///< reads all of the store, which takes long
   std::unique_ptr<BackupThread> backups_;
   std::unique_ptr<MetricsThread> metrics_;
+  std::unique_ptr<Housekeeping> housekeeping_;
   PluginThread end_;  ///< stops all of them
 };
 
@@ -426,13 +431,17 @@ namespace {
 
 /// The handlers of methods that find_change() and find_read() know.
 [[nodiscard]] auto change_of(const char* method) {
-  return [read = find_change(method)->read](ProjectState& self, Call call) { self.change_by(std::move(call), read); };
+  return [change = ProjectState::Changing{method, find_change(method)->read}](ProjectState& self, Call call) {
+    self.change_by(std::move(call), change);
+  };
 }
 [[nodiscard]] auto get_of(Type type) {
   return [type](ProjectState& self, Call call) { self.get(std::move(call), type); };
 }
 [[nodiscard]] auto read_of(const char* method) {
-  return [read = find_read(method)](ProjectState& self, Call call) { self.read_by(std::move(call), read); };
+  return [method, read = find_read(method)](ProjectState& self, Call call) {
+    self.read_by(std::move(call), method, read);
+  };
 }
 
 }  // namespace
@@ -447,7 +456,9 @@ void ProjectState::define(Definition<ProjectState>& d) {
       .publishes("state.**")
       .publishes("metrics.**")
       .keeps_log("state.**")
-      .reads_log("state.log");
+      .reads_log("state.log")
+      .subscribes("turn.**")
+      .activation("on_event:turn.**");
   d.reload("handover").grant("call:host.metrics").nonblocking();
   const auto change = [&](const char* method, const char* summary, const json& params, const json& result) {
     d.method(method, change_of(method), {.summary = summary, .params = params, .result = result});
@@ -481,8 +492,8 @@ void ProjectState::define(Definition<ProjectState>& d) {
       schemas::layout_result());
   change("state.layout.update", "Changes a layout by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::layout_update(), schemas::layout_result());
-  read("state.settings.get", "The value of a setting; null with rev 0 when it was never set", schemas::settings_get(),
-       schemas::setting_result());
+  ask("state.settings.get", &P::settings_get, "The value of a setting; null with rev 0 when it was never set",
+      schemas::settings_get(), schemas::setting_result());
   d.method("state.settings.set", &P::settings_set,
            {.summary = "Sets a setting; its first value fixes its type; null deletes it",
             .params = schemas::settings_set(),
@@ -538,7 +549,7 @@ void ProjectState::define(Definition<ProjectState>& d) {
        .params = schemas::params({{"file", schemas::string("as state.backup.list names it")}}, json::array({"file"})),
        .result = schemas::durable({{"restored", schemas::string("the file")}}, json::array({"restored"})),
        .keeps_time = true});
-  d.method("state.check", read_of("state.check"),
+  d.method("state.check", &P::check,
            {.summary = "Reads and checks the whole store",
             .params = schemas::nothing(),
             .result = schemas::with_head({{"sound", {{"type", "boolean"}}}, {"damage", {{"type", {"string", "null"}}}}},
@@ -553,6 +564,13 @@ void ProjectState::define(Definition<ProjectState>& d) {
                           {"mutation", schemas::mutation()}},
                          json::array({"stale_days"})),
          schemas::durable({{"sessions", {{"type", "array"}}}}, json::array({"sessions"})));
+  change("state.import", "Takes objects of an archive in, all or none", schemas::import_params(),
+         schemas::import_result());
+  d.method("state.profile", &P::profile,
+           {.summary = "What the store's threads do within some seconds, as a trace in Chrome's format",
+            .params = schemas::params({{"seconds", schemas::count(1, kMaxProfile)}}, json::array({"seconds"})),
+            .result = schemas::object({{"trace", {{"type", "object"}}}}, json::array({"trace"})),
+            .keeps_time = true});
   ask("state.flush", &P::flush, "A barrier: what was acknowledged before is on the disk", schemas::nothing(),
       schemas::head_result());
 }

@@ -30,6 +30,9 @@ class Publisher {
   bool send_committed() {
     const CleanMark head = store_.head();
     announce();
+    if (place_.seq == head.seq) return true;
+    Span span(store_.profile(), Profile::Thread::writer, "publish");
+    span.note("events", head.seq - place_.seq);
     while (place_.seq < head.seq) {
       const auto events = store_.events_after(place_.seq, kBatch);
       if (!events || events->empty()) return true;
@@ -57,7 +60,7 @@ class Publisher {
       host_.log(Level::error, "events " + std::to_string(place_.seq + 1) + " to " + std::to_string(event.seq - 1) +
                                   " were pruned before the bus took them");
     }
-    const auto sent = host_.publish(event.topic, epoch, event.seq, event.payload);
+    const auto sent = host_.publish_raw(event.topic, epoch, event.seq, event.payload);
     if (!sent && (sent.error().kind == ErrorKind::overloaded || sent.error().kind == ErrorKind::unavailable))
       return sent;
     if (!sent) host_.log(Level::error, sent.error().message);

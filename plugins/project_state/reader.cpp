@@ -5,24 +5,26 @@
 
 namespace gantry::state {
 
-Reader::Reader(Host host, const Store& store, Writer& writer)
-    : Reader(std::move(host), store, writer, mpsc::channel<Job>(kMaxWaiting)) {}
+Reader::Reader(Host host, const Store& store, Writer& writer, std::pair<const char*, Profile::Thread> thread)
+    : Reader(std::move(host), store, writer, thread, mpsc::channel<Job>(kMaxWaiting)) {}
 
-Reader::Reader(Host host, const Store& store, Writer& writer, mpsc::Channel<Job> jobs)
+Reader::Reader(Host host, const Store& store, Writer& writer, std::pair<const char*, Profile::Thread> thread,
+               mpsc::Channel<Job> jobs)
     : host_(std::move(host)),
       store_(store),
       writer_(writer),
+      kind_(thread),
       sender_(std::move(jobs.tx)),
       receiver_(std::move(jobs.rx)) {}
 
 Result<void> Reader::start() {
-  auto thread = PluginThread::start(host_, "state-reader", [this](const CancelToken&) { loop(); });
+  auto thread = PluginThread::start(host_, kind_.first, [this](const CancelToken&) { loop(); });
   if (!thread) return std::unexpected(thread.error());
   thread_ = std::move(*thread);
   return {};
 }
 
-void Reader::read(Body body, Done done) { push({std::move(body), std::move(done)}); }
+void Reader::read(std::string_view name, Body body, Done done) { push({name, std::move(body), std::move(done)}); }
 
 void Reader::push(Job job) {
   Error error{ErrorKind::unavailable, "project_state has stopped; call again later", {}};
@@ -80,6 +82,7 @@ bool Reader::connect() {
 }
 
 Result<std::string> Reader::attempt(const Job& job) {
+  const Span span(store_.profile(), kind_.second, job.name);
   if (auto ok = db_->exec("BEGIN"); !ok) return std::unexpected(ok.error());
   auto result = [&]() -> Result<std::string> {
     const auto ledger = read_ledger(*db_);

@@ -14,6 +14,8 @@
 #include <gantry/plugin/thread.hpp>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "plugins/project_state/store.hpp"
 #include "plugins/project_state/writer.hpp"
@@ -28,24 +30,27 @@ class Reader {
   using Body = std::function<Result<std::string>(Database&, const Ledger&)>;
   using Done = std::move_only_function<void(Result<std::string>)>;
 
-  Reader(Host host, const Store& store, Writer& writer);
+  /// `thread`: its name, and what it is in a profile.
+  Reader(Host host, const Store& store, Writer& writer, std::pair<const char*, Profile::Thread> thread);
   Reader(const Reader&) = delete;
   Reader& operator=(const Reader&) = delete;
   ~Reader() { join(); }
 
   [[nodiscard]] Result<void> start();
-  /// `done` gets what `body` returns.
-  void read(Body body, Done done);
+  /// `done` gets what `body` returns. `name`: in a profile; a literal.
+  void read(std::string_view name, Body body, Done done);
   /// What waits is read first; what comes later is `unavailable`.
   void join();
 
  private:
   struct Job {
+    std::string_view name;
     Body body;
     Done done;
     bool again = false;  ///< the writer has opened the database for it
   };
-  Reader(Host host, const Store& store, Writer& writer, mpsc::Channel<Job> jobs);
+  Reader(Host host, const Store& store, Writer& writer, std::pair<const char*, Profile::Thread> thread,
+         mpsc::Channel<Job> jobs);
   void push(Job job);
   void loop();
   void serve(Job job);
@@ -56,6 +61,7 @@ class Reader {
   Host host_;
   const Store& store_;
   Writer& writer_;
+  const std::pair<const char*, Profile::Thread> kind_;
   Mutex mutex_{"state reader"};
   bool ended_ GANTRY_GUARDED_BY(mutex_) = false;  ///< no more jobs are taken
   mpsc::Sender<Job> sender_ GANTRY_GUARDED_BY(mutex_);

@@ -86,21 +86,6 @@ template <Type kType>
       [page, filter](Database& db, const Ledger& head) { return list_members(db, head, kType, filter, page); });
 }
 
-[[nodiscard]] Result<Reader::Body> settings_get(Params& p, const Caller& caller) {
-  constexpr std::array<std::string_view, 5> kJsonTypes{"boolean", "number", "string", "array", "object"};
-  const std::string key = p.string("key");
-  const auto type = p.maybe_string("type");
-  p.require(!type || std::ranges::find(kJsonTypes, *type) != kJsonTypes.end(),
-            "type must be one of boolean, number, string, array, object");
-  const auto scope = caller.scope(p);
-  if (!scope) return std::unexpected(scope.error());
-  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  if (auto ok = check_setting_key(key); !ok) return std::unexpected(ok.error());
-  return as_text([key, type, scope = *scope](Database& db, const Ledger& head) {
-    return with_head(head, nullptr, get_setting(db, scope, key, type));
-  });
-}
-
 [[nodiscard]] Result<Reader::Body> settings_list(Params& p, const Caller& caller) {
   const auto page = read_page_of(p);
   const std::string prefix = p.string_or("prefix", "");
@@ -145,6 +130,7 @@ template <Type kType>
 
 [[nodiscard]] Result<Reader::Body> subscribe(Params& p, const Caller& /*caller*/) {
   const auto since = p.maybe_object("since");
+  const Pace pace{p.integer_or("debounce_ms", 0, 0, Pace::kMaxDebounceMs), p.boolean_or("coalesce", true)};
   const auto feed = read_scopes(p);
   if (!feed) return std::unexpected(feed.error());
   if (!*feed) return refuse("scopes is missing");
@@ -154,16 +140,19 @@ template <Type kType>
     (void)read_seq(s, "seq");
     if (auto ok = s.done(); !ok) return refuse("since: " + ok.error().message);
   }
-  return as_text([feed = **feed, since](Database& /*db*/, const Ledger& head) -> Result<json> {
-    return begin_feed(head, feed, since);
+  return as_text([feed = **feed, since, pace](Database& /*db*/, const Ledger& head) -> Result<json> {
+    return begin_feed(head, feed, since, pace);
   });
 }
 
 [[nodiscard]] Result<Reader::Body> log(Params& p, const Caller& /*caller*/) {
   const json from = p.object("from");
+  const bool coalesces = p.boolean_or("coalesce", false);
   const auto feed = read_scopes(p);
   if (!feed) return std::unexpected(feed.error());
-  return [feed = *feed, from](Database& db, const Ledger& head) { return feed_page(db, head, feed, from); };
+  return [feed = *feed, from, coalesces](Database& db, const Ledger& head) {
+    return feed_page(db, head, feed, from, coalesces);
+  };
 }
 
 [[nodiscard]] Result<Reader::Body> snapshot(Params& p, const Caller& /*caller*/) {
@@ -223,12 +212,30 @@ Reader::Body get_object(Type type, const std::string& id) {
   });
 }
 
+Result<SettingRequest> read_setting_request(Params& p, const Caller& caller) {
+  constexpr std::array<std::string_view, 5> kJsonTypes{"boolean", "number", "string", "array", "object"};
+  SettingRequest out{{}, p.string("key"), p.maybe_string("type")};
+  p.require(!out.type || std::ranges::find(kJsonTypes, *out.type) != kJsonTypes.end(),
+            "type must be one of boolean, number, string, array, object");
+  auto scope = caller.scope(p);
+  if (!scope) return std::unexpected(scope.error());
+  out.scope = std::move(*scope);
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (auto ok = check_setting_key(out.key); !ok) return std::unexpected(ok.error());
+  return out;
+}
+
+Reader::Body get_setting_of(const SettingRequest& request) {
+  return as_text([request](Database& db, const Ledger& head) {
+    return with_head(head, nullptr, get_setting(db, request.scope, request.key, request.type));
+  });
+}
+
 ReadParams find_read(std::string_view method) {
   static const std::map<std::string_view, ReadParams> kReads{
       {"state.session.list", &session_list},
       {"state.pane.list", &member_list<Type::pane>},
       {"state.turn.list", &member_list<Type::turn>},
-      {"state.settings.get", &settings_get},
       {"state.settings.list", &settings_list},
       {"state.at", &at},
       {"state.diff", &diff},

@@ -177,6 +177,15 @@ namespace gantry::state::schemas {
 }
 [[nodiscard]] inline json subscribe() {
   return params({{"scopes", scopes()},
+                 {"debounce_ms",
+                  {{"type", "integer"},
+                   {"minimum", 0},
+                   {"maximum", 10'000},
+                   {"description", "events come once in this time at most, those of an object as one"}}},
+                 {"coalesce",
+                  {{"type", "boolean"},
+                   {"default", true},
+                   {"description", "changes of an object that wait for a slow client become one"}}},
                  {"since", object({{"epoch", string("of the log")}, {"seq", seq("of the last event that was seen")}},
                                   json::array({"epoch", "seq"}))}},
                 json::array({"scopes"}));
@@ -189,6 +198,7 @@ namespace gantry::state::schemas {
 }
 [[nodiscard]] inline json log() {
   return params({{"scopes", scopes()},
+                 {"coalesce", {{"type", "boolean"}, {"description", "changes of an object within a page as one"}}},
                  {"from", object({{"epoch", string("of the log")}, {"seq", seq("of the event before the first one")}},
                                  json::array({"epoch", "seq"}))}},
                 json::array({"from"}));
@@ -212,6 +222,28 @@ namespace gantry::state::schemas {
                  {"dry_run", {{"type", "boolean"}, {"description", "only say what would change"}}},
                  {"mutation", mutation()}},
                 json::array({"seq", "scope"}));
+}
+[[nodiscard]] inline json import_params() {
+  json entry = object({{"type", {{"enum", {"session", "pane", "layout", "setting", "turn"}}}},
+                       {"object", {{"type", "object"}, {"description", "as state.at says it"}}}},
+                      json::array({"type", "object"}));
+  return params({{"objects",
+                  {{"type", "array"},
+                   {"maxItems", 5000},
+                   {"items", std::move(entry)},
+                   {"description", "what an object belongs to goes before it"}}},
+                 {"on_conflict",
+                  {{"enum", {"refuse", "keep", "replace"}},
+                   {"default", "refuse"},
+                   {"description", "what becomes of another object under the same name; a turn is kept"}}},
+                 {"dry_run", {{"type", "boolean"}, {"description", "only say what would change"}}},
+                 {"mutation", mutation()}},
+                json::array({"objects"}));
+}
+[[nodiscard]] inline json import_result() {
+  const json number{{"type", "integer"}, {"minimum", 0}};
+  return durable({{"created", number}, {"replaced", number}, {"kept", number}, {"unchanged", number}},
+                 json::array({"created", "replaced", "kept", "unchanged"}));
 }
 [[nodiscard]] inline json checkpoint() {
   return params({{"name", string("1 KiB at most")}, {"mutation", mutation()}}, json::array({"name"}));

@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/project_state/store.hpp"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <utility>
 
 #include "plugins/project_state/backups.hpp"
-#include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/turns.hpp"
 
 namespace gantry::state {
 
 namespace {
-
-constexpr std::size_t kKeptBeforeMigration = 100;
-constexpr std::uint64_t kCheckedEvents = 10'000;  // of the newest, whose checksums a start after a crash compares
 
 struct Rollback {
   Database& db;
@@ -74,6 +64,8 @@ Result<void> Store::check_wal() {
 
 /// An error: nothing of all this was committed.
 Result<void> Store::attempt(std::span<const Command> commands, std::vector<Result<std::string>>& results) {
+  Span span(options_.profile, Profile::Thread::writer, "transaction");
+  span.note("changes", commands.size());
   // Deferred transactions that write after reading fail with BUSY_SNAPSHOT at once; immediate ones wait.
   if (auto ok = db_->exec("BEGIN IMMEDIATE"); !ok) return ok;
   const Rollback rollback{*db_};
@@ -83,20 +75,27 @@ Result<void> Store::attempt(std::span<const Command> commands, std::vector<Resul
   bool writes = false;
   std::vector<Transaction::Changed> changed;
   for (const auto& command : commands) {
-    if (auto ok = db_->exec("SAVEPOINT command"); !ok) return ok;
+    const Span one(options_.profile, Profile::Thread::writer, command.name);
+    if (auto ok = Query(*db_, "SAVEPOINT command").run(); !ok) return ok;
     Kept kept = Kept::nothing;
     auto result = run(command, all.ledger, kept, changed);
     if (!db_->in_transaction()) return std::unexpected(result.error());  // SQLite has rolled all of it back
-    const char* end = result && kept != Kept::undone ? "RELEASE command" : "ROLLBACK TO command; RELEASE command";
     writes = writes || kept == Kept::changes;
-    if (auto ok = db_->exec(end); !ok) return ok;
+    if (!result || kept == Kept::undone) {
+      if (auto ok = Query(*db_, "ROLLBACK TO command").run(); !ok) return ok;
+    }
+    if (auto ok = Query(*db_, "RELEASE command").run(); !ok) return ok;
     results.push_back(std::move(result));
   }
   if (!writes) return {};
   if (auto ok = prune(all); !ok) return ok;
   if (auto ok = write_ledger(*db_, all.ledger); !ok) return ok;
   if (auto ok = look_what_is_due(); !ok) return ok;
-  if (auto ok = db_->exec("COMMIT"); !ok) return ok;
+  {
+    const Span sync(options_.profile, Profile::Thread::writer, "COMMIT");
+    if (auto ok = db_->exec("COMMIT"); !ok) return ok;
+  }
+  span.note("seq", all.ledger.seq);
   head_ = CleanMark{all.ledger.epoch, all.ledger.seq};
   for (const auto& object : changed) {
     if (cache_.has(object.type, object.id)) refresh(object.type, object.id);
@@ -167,9 +166,7 @@ Result<std::vector<LoggedEvent>> Store::events_after(std::uint64_t seq, std::uin
       const auto row = q.next();
       if (!row) return std::unexpected(row.error());
       if (!*row) return found;
-      auto payload = parse_json(q.text(2));
-      if (!payload) return fail(ErrorKind::storage_failed, "event " + std::to_string(q.count(0)) + " is damaged");
-      found.push_back(LoggedEvent{q.count(0), q.text(1), std::move(*payload)});
+      found.push_back(LoggedEvent{q.count(0), q.text(1), q.text(2)});
     }
   }();
   drop_if_poisoned();
@@ -214,67 +211,8 @@ Result<void> Store::ensure_open() {
   auto lock = FolderLock::take(*folder);
   if (!lock) return std::unexpected(lock.error());
   lock_.emplace(std::move(*lock));
-  auto connected = connect(*folder);
-  if (!connected && damage_) {
-    if (db_ != nullptr) db_->poison();
-    db_.reset();
-    connected = recover(*folder, *std::exchange(damage_, std::nullopt));
-  }
-  if (!connected) {
-    if (db_ != nullptr) db_->poison();  // nothing of a half-checked file is to be checkpointed
-    disconnect();
-    return connected;
-  }
   folder_ = *folder;
-  show_open();
-  return {};
-}
-
-void Store::suspect() {
-  if (db_ == nullptr) return;
-  db_->note_damage();
-  drop_if_poisoned();
-}
-
-std::unexpected<Error> Store::damaged(const std::string& what) {
-  damage_ = what;
-  return fail(ErrorKind::storage_failed, "state.db is damaged: " + what);
-}
-
-/// The ladder: the damaged database is moved away, the newest backup that is sound takes its place, or else nothing
-/// does; either way the log has a new epoch, and says so.
-Result<void> Store::recover(const std::string& folder, const std::string& reason) {
-  std::optional<Backup> newest;
-  for (const auto& backup : list_backups(folder)) {
-    if (const auto sound = check_backup(folder, backup); !sound) {
-      options_.log(Level::error, "a backup cannot be used: " + sound.error().message);
-      continue;
-    }
-    newest = backup;
-    break;
-  }
-  return replace(folder, reason, newest);
-}
-
-// The mark keeps a crash on the way from being a clean start.
-Result<void> Store::replace(const std::string& folder, const std::string& reason, const std::optional<Backup>& backup) {
-  const auto moved = quarantine(folder, options_.wall_ms());
-  if (!moved) return std::unexpected(moved.error());
-  const json report{{"reason", reason},
-                    {"backup", backup ? json(backup->file) : json()},
-                    {"lost_after_seq", backup ? backup->seq : 0},
-                    {"quarantine", *moved}};
-  if (auto ok = write_recovery_mark(folder, dump_json(report)); !ok) return ok;
-  if (backup) {
-    if (auto ok = put_back(folder, *backup); !ok) return ok;
-  }
-  auto connected = connect(folder);
-  if (!connected && damage_) {
-    // What was just checked and copied is damaged again: the disk is not to be trusted.
-    return fail(ErrorKind::unavailable, folder + "/state.db is damaged, and so is what was put in its place (" +
-                                            *std::exchange(damage_, std::nullopt) + "); look at the disk");
-  }
-  return connected;
+  return use(Opening(folder_, options_.wall_ms(), options_.log).open());
 }
 
 Result<void> Store::restore(const std::string& backup) {
@@ -286,143 +224,44 @@ Result<void> Store::restore(const std::string& backup) {
                 "there is no backup \"" + backup.substr(0, 128) + "\"; list them with state.backup.list");
   }
   if (auto ok = check_backup(folder_, *wanted); !ok) return ok;
-  const std::string folder = folder_;
   show_closed();
   db_.reset();
-  auto connected = replace(folder, "a backup was restored by hand", *wanted);
-  if (!connected) {
-    if (db_ != nullptr) db_->poison();
+  Opening opening(folder_, options_.wall_ms(), options_.log);
+  return use(opening.replace("a backup was restored by hand", *wanted));
+}
+
+/// Goes on with what was opened.
+Result<void> Store::use(Result<Opened> opened) {
+  if (opened) db_ = std::move(opened->db);
+  const auto settled = opened ? settle(*opened) : std::unexpected(opened.error());
+  if (settled) {
+    show_open();
+  } else {
+    if (db_ != nullptr) db_->poison();  // nothing of a store that is not in use is to be checkpointed
     disconnect();
-    return connected;
   }
-  show_open();
-  return {};
+  return settled;
+}
+
+Result<void> Store::settle(const Opened& opened) {
+  if (auto ok = set_mutation_clock(); !ok) return ok;
+  if (auto ok = settle_lineage(opened.has_store ? opened.clean : std::nullopt, opened.recovery); !ok) return ok;
+  if (auto ok = settle_turns(); !ok) return ok;
+  if (opened.recovery) {
+    if (auto ok = remove_recovery_mark(folder_); !ok) return ok;
+  }
+  return opened.clean ? remove_clean_mark(folder_) : Result<void>();
+}
+
+void Store::suspect() {
+  if (db_ == nullptr) return;
+  db_->note_damage();
+  drop_if_poisoned();
 }
 
 Result<void> Store::shrink(int pages) {
   if (auto ok = ensure_open(); !ok) return ok;
   return db_->exec(("PRAGMA incremental_vacuum(" + std::to_string(pages) + ")").c_str());
-}
-
-Result<void> Store::connect(const std::string& folder) {
-  const std::string file = folder + "/state.db";
-  const auto recovery = read_recovery_mark(folder);
-  const auto identity = read_identity(folder);
-  if (!identity) return std::unexpected(identity.error());
-  // A recovery that found no backup begins with nothing.
-  const bool starts_empty =
-      recovery && parse_json(*recovery).value_or(json::object()).value("backup", json()).is_null();
-  const auto content = look(file, identity->has_value() && !starts_empty);
-  if (!content) return std::unexpected(content.error());
-  const auto clean = read_clean_mark(folder);
-  if (auto ok = configure(file, *content); !ok) return ok;
-  const bool check = (!clean || recovery) && *content == Content::ours;
-  if (check) {
-    const auto damage = find_damaged_pages(*db_);
-    if (!damage) return std::unexpected(damage.error());
-    if (*damage) return damaged(**damage);
-  }
-  if (*content == Content::ours && schema_of(*db_) < kSchemaVersion) {
-    const auto backup = make_backup(folder, options_.wall_ms(), kKeptBeforeMigration);
-    if (!backup) return std::unexpected(backup.error());
-    options_.log(Level::info, "state.db is migrated to schema " + std::to_string(kSchemaVersion) +
-                                  "; before that it was " + "copied to backups/" + backup->file);
-  }
-  if (auto ok = migrate(*db_, random_id(), options_.wall_ms()); !ok) {
-    if (db_->damaged()) damage_ = ok.error().message;
-    return ok;
-  }
-  if (check) {
-    const auto damage = find_damaged_rows(*db_, kCheckedEvents);
-    if (!damage) return std::unexpected(damage.error());
-    if (*damage) return damaged(**damage);
-  }
-  if (auto ok = set_mutation_clock(); !ok) return ok;
-  if (auto ok = settle_identity(folder, *identity, recovery.has_value() && *content == Content::empty); !ok) return ok;
-  if (auto ok = settle_lineage(*content == Content::ours ? clean : std::nullopt, recovery); !ok) return ok;
-  if (auto ok = settle_turns(); !ok) return ok;
-  if (recovery) {
-    if (auto ok = remove_recovery_mark(folder); !ok) return ok;
-  }
-  return clean ? remove_clean_mark(folder) : Result<void>();
-}
-
-Result<void> Store::configure(const std::string& file, Content content) {
-  if (content == Content::empty) {
-    // Freed pages can be given back later; this must be chosen before the first table.
-    if (auto ok = db_->exec("PRAGMA auto_vacuum = INCREMENTAL"); !ok) return ok;
-  }
-  // One connection reads, writes and checkpoints; FULL makes each commit an fsync of the log; nothing is mapped.
-  if (auto ok = db_->exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;"
-                          "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
-                          "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000;"
-                          "PRAGMA journal_size_limit = 16777216");
-      !ok) {
-    if (db_->damaged()) damage_ = ok.error().message;
-    return ok;
-  }
-  add_checksums(*db_);
-  Query mode(*db_, "PRAGMA journal_mode");
-  const auto row = mode.next();
-  if (!row) return std::unexpected(row.error());
-  if (*row && mode.text(0) == "wal") return {};
-  return fail(ErrorKind::unavailable, file +
-                                          " lies on a file system without shared memory; SQLite's write-ahead "
-                                          "log needs a local one: set $GANTRY_STATE_DIR");
-}
-
-/// `anew`: what was here is lost, and a new store takes its place.
-Result<void> Store::settle_identity(const std::string& folder, const std::optional<std::string>& identity, bool anew) {
-  std::string store_id;
-  {
-    Query q(*db_, "SELECT store_id FROM store WHERE id = 1");
-    const auto row = q.next();
-    if (!row) return std::unexpected(row.error());
-    if (*row) store_id = q.text(0);
-  }
-  if (!identity || anew) return write_identity(folder, store_id);
-  if (*identity == store_id) return {};
-  return fail(ErrorKind::unavailable,
-              folder + "/state.db is another store than " + folder +
-                  "/state.identity names; if you put it there on purpose, remove state.identity "
-                  "and start again");
-}
-
-Result<Content> Store::look(const std::string& file, bool has_identity) {
-  struct stat info{};
-  const bool exists = ::lstat(file.c_str(), &info) == 0;
-  if (!exists && errno != ENOENT) {
-    return fail(ErrorKind::storage_failed,
-                "cannot look at " + file + "; see that the folder is readable for this user");
-  }
-  if (exists && !S_ISREG(info.st_mode)) {
-    return fail(ErrorKind::unavailable, file + " is no regular file; move it away and start again");
-  }
-  if (has_identity && (!exists || info.st_size == 0))
-    return damaged(exists ? "the file is empty, yet a store has been here"
-                          : "the file is missing, yet a store has been here");
-  if (!exists) {
-    // SQLite would create it by the umask; its -wal and -shm files take after it.
-    const int fd = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-      return fail(ErrorKind::storage_failed, "cannot create " + file + ": " + std::strerror(errno) +
-                                                 "; make the state folder writable for this user and try again");
-    }
-    ::close(fd);
-  }
-  auto db =
-      Database::open(file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
-  if (!db) return std::unexpected(db.error());
-  db_ = std::move(*db);
-  sqlite3_busy_timeout(db_->handle(), 2000);
-  sqlite3_db_config(db_->handle(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
-  auto content = identify(*db_, file);
-  if (!content) {
-    if (db_->damaged()) damage_ = content.error().message;
-    return content;
-  }
-  if (*content == Content::empty && has_identity) return damaged("it holds nothing, yet a store has been here");
-  return content;
 }
 
 /// The clock of the mutations goes on from the newest of them: it stands still while the store is closed, and knows
@@ -480,7 +319,7 @@ Result<void> Store::look_what_is_due() {
 
 Result<void> Store::do_due() {
   const Command expire{std::nullopt, [](Transaction& tx) -> Result<json> {
-                         if (auto ok = expire_approvals(tx); !ok) return std::unexpected(ok.error());
+                         if (auto ok = do_due_turns(tx); !ok) return std::unexpected(ok.error());
                          return json::object();
                        }};
   const auto done = commit(std::span(&expire, 1));
@@ -490,13 +329,15 @@ Result<void> Store::do_due() {
 Result<void> Store::set_turns(TurnTable turns) {
   if (auto ok = ensure_open(); !ok) return ok;
   if (auto ok = check_turns(*db_, turns); !ok) return ok;
+  if (auto ok = set_timers(*db_, turns); !ok) return ok;
   options_.turns = std::move(turns);
-  return {};
+  return look_what_is_due();
 }
 
 /// Nobody carries a turn out any more whose host has ended: as soon as the store is open for the first time.
 Result<void> Store::settle_turns() {
   if (auto ok = check_turns(*db_, options_.turns); !ok) return fail(ErrorKind::unavailable, ok.error().message);
+  if (auto ok = set_timers(*db_, options_.turns); !ok) return ok;
   if (auto ok = look_what_is_due(); !ok) return ok;
   if (!std::exchange(options_.interrupts_turns, false)) return {};
   const Command interrupt{std::nullopt, [](Transaction& tx) -> Result<json> {

@@ -37,6 +37,8 @@
 #include "plugins/project_state/backups.hpp"
 #include "plugins/project_state/folder.hpp"
 #include "plugins/project_state/object_cache.hpp"
+#include "plugins/project_state/opening.hpp"
+#include "plugins/project_state/profile.hpp"
 #include "plugins/project_state/schema.hpp"
 #include "plugins/project_state/sqlite.hpp"
 #include "plugins/project_state/transaction.hpp"
@@ -46,12 +48,13 @@ namespace gantry::state {
 struct Command {
   std::optional<Mutation> mutation;
   std::function<Result<json>(Transaction&)> apply;  ///< returns the answer's members but epoch, seq and durability
+  std::string_view name = "change";                 ///< in a profile; a literal
 };
 
 struct LoggedEvent {
   std::uint64_t seq = 0;
   std::string topic;
-  json payload;
+  std::string payload;  ///< JSON text
 };
 
 class Store {
@@ -67,6 +70,7 @@ class Store {
     /// A steady clock with any origin.
     std::function<std::int64_t()> steady_ms;
     std::function<void(Level, const std::string&)> log;
+    Profile& profile;  ///< outlives the store
   };
 
   explicit Store(Options options) : options_(std::move(options)), cache_(options_.cache_bytes) {}
@@ -111,6 +115,7 @@ class Store {
   /// Puts this backup in the place of the database, under a new epoch, as after damage. `not_found`: there is no such
   /// backup; `unavailable`: it is damaged; then nothing has changed.
   [[nodiscard]] Result<void> restore(const std::string& backup);
+  [[nodiscard]] Profile& profile() const { return options_.profile; }
   /// Gives up to `pages` free pages of the file back.
   [[nodiscard]] Result<void> shrink(int pages);
 
@@ -131,15 +136,8 @@ class Store {
 
  private:
   enum class Kept : std::uint8_t { nothing, changes, undone };
-  [[nodiscard]] Result<void> connect(const std::string& folder);
-  [[nodiscard]] Result<Content> look(const std::string& file, bool has_identity);
-  [[nodiscard]] Result<void> configure(const std::string& file, Content content);
-  [[nodiscard]] Result<void> recover(const std::string& folder, const std::string& reason);
-  [[nodiscard]] Result<void> replace(const std::string& folder, const std::string& reason,
-                                     const std::optional<Backup>& backup);
-  [[nodiscard]] std::unexpected<Error> damaged(const std::string& what);
-  [[nodiscard]] Result<void> settle_identity(const std::string& folder, const std::optional<std::string>& identity,
-                                             bool anew);
+  [[nodiscard]] Result<void> use(Result<Opened> opened);
+  [[nodiscard]] Result<void> settle(const Opened& opened);
   [[nodiscard]] Result<void> settle_lineage(const std::optional<CleanMark>& clean,
                                             const std::optional<std::string>& recovery);
   [[nodiscard]] Result<void> attempt_one(const Command& command);
@@ -163,12 +161,11 @@ class Store {
 
   Options options_;
   ObjectCache cache_;
-  std::string folder_;  // canonical, while open
+  std::string folder_;  // canonical, once it was opened
   std::optional<FolderLock> lock_;
   Snapshot<Published> published_{Published{}};
   std::uint64_t generation_ = 0;
   std::optional<std::int64_t> next_due_;
-  std::optional<std::string> damage_;  ///< found while the database is being opened
   std::unique_ptr<Database> db_;
   bool wal_is_noted_ = false;
   std::int64_t mutation_offset_ms_ = 0;  // between the steady clock and that of the mutations

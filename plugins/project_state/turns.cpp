@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/project_state/turns.hpp"
 
+#include <algorithm>
+#include <gantry/params.hpp>
+#include <limits>
 #include <utility>
 
 #include "plugins/project_state/documents.hpp"
@@ -13,6 +16,7 @@ namespace gantry::state {
 
 namespace {
 
+constexpr std::int64_t kMaxNumber = std::int64_t{1} << 53;
 constexpr std::uint64_t kMaxAudit = 100'000;  // approvals; the oldest are forgotten
 
 /// A turn as it was read, and as it is to be.
@@ -67,8 +71,19 @@ struct Turn {
   return body;
 }
 
-/// Writes what has become of the turn.
-[[nodiscard]] Result<json> write_turn(Transaction& tx, Turn& turn) {
+/// When something is to be done with the turn, by the wall clock: its approval ends, or the time takes a step.
+[[nodiscard]] std::optional<std::int64_t> due_of(const TurnTable& table, const json& body) {
+  constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+  std::int64_t due = kNever;
+  const std::string state = body["state"];
+  if (state == TurnTable::kApproved) due = body["approval"].value("expires_ms", kNever);
+  if (const auto* timer = table.timer_of(state); timer != nullptr)
+    due = std::min(due, body["updated_ms"].get<std::int64_t>() + timer->seconds * 1000);
+  return due == kNever ? std::nullopt : std::optional(due);
+}
+
+/// Writes what has become of the turn. `trigger`: what took the step; empty: a caller.
+[[nodiscard]] Result<json> write_turn(Transaction& tx, Turn& turn, const std::string& trigger = {}) {
   turn.body["updated_ms"] = tx.now.wall_ms;
   std::string text = dump_json(turn.body);
   if (auto ok = check_body("turn", text); !ok) return std::unexpected(ok.error());
@@ -81,10 +96,10 @@ struct Turn {
              {"rev", turn.object.rev + 1},
              {"changes", merge_diff(without_plan(turn.before), without_plan(turn.body))}};
   if (new_plan) event["plan"] = turn.body["plan"];
+  if (!trigger.empty()) event["trigger"] = trigger;
   Change change{std::move(text), std::nullopt, "state.turn.updated", std::move(event)};
   if (!new_plan) change.undo = merge_diff(without_plan(turn.body), without_plan(turn.before));
-  if (turn.body["state"] == TurnTable::kApproved && turn.body["approval"].contains("expires_ms"))
-    change.due_ms = turn.body["approval"]["expires_ms"].get<std::int64_t>();
+  change.due_ms = due_of(tx.turns, turn.body);
   if (auto ok = tx.write(turn.object, std::move(change)); !ok) return std::unexpected(ok.error());
   return shown(turn);
 }
@@ -98,6 +113,19 @@ struct Turn {
                                                   {"plan_hash", approval["plan_hash"]},
                                                   {"reason", reason},
                                                   {"rev", turn.object.rev + 1}});
+}
+
+/// A step that may be taken.
+[[nodiscard]] Result<json> take_step(Transaction& tx, Turn& turn, const std::string& to,
+                                     const std::string& trigger = {}) {
+  if (turn.state() == TurnTable::kExecuting) {
+    turn.body.erase("approval");  // it was for this once
+  } else if (to != TurnTable::kExecuting && (to == TurnTable::kProposed || tx.turns.next(to).empty())) {
+    if (auto ok = void_approval(tx, turn, "withdrawn"); !ok) return std::unexpected(ok.error());
+  }
+  if (to == TurnTable::kExecuting || to == TurnTable::kInterrupted) turn.body["fence"] = turn.fence() + 1;
+  turn.body["state"] = to;
+  return write_turn(tx, turn, trigger);
 }
 
 void set_plan(json& body, const json& plan) {
@@ -142,6 +170,17 @@ void set_plan(json& body, const json& plan) {
                   {{"fence", turn.fence()}});
 }
 
+/// A turn that is proposed has a plan.
+[[nodiscard]] bool may_stand(const Turn& turn, std::string_view to) {
+  return to != TurnTable::kProposed || turn.before.contains("plan");
+}
+
+[[nodiscard]] Result<void> forget_due(Transaction& tx, const Object& turn) {
+  tx.touch();
+  Query q(tx.db, "UPDATE objects SET due_ms = NULL WHERE n = ?", turn.n);
+  return q.run();
+}
+
 /// The turns in the rows of `q`.
 [[nodiscard]] Result<std::vector<Turn>> read_turns(Query& q) {
   auto objects = read_objects(q);
@@ -178,8 +217,8 @@ Result<json> create_turn(Transaction& tx, const std::string& session, const std:
   told["id"] = turn.object.id;
   told["rev"] = 1;
   json event{{"turn_id", turn.object.id}, {"session_id", session}, {"turn", told}};
-  if (auto ok = tx.write(turn.object, {std::move(text), std::nullopt, "state.turn.created", std::move(event)}); !ok)
-    return std::unexpected(ok.error());
+  Change change{std::move(text), std::nullopt, "state.turn.created", std::move(event), due_of(tx.turns, turn.body)};
+  if (auto ok = tx.write(turn.object, std::move(change)); !ok) return std::unexpected(ok.error());
   return shown(turn);
 }
 
@@ -226,14 +265,37 @@ Result<json> step_turn(Transaction& tx, const std::string& id, std::optional<std
     return conflict(*turn, " and has no plan; propose one by state.turn.propose");
   if (step.to == TurnTable::kExecuting) {
     if (auto ok = check_approval(tx, *turn); !ok) return std::unexpected(ok.error());
-  } else if (turn->state() == TurnTable::kExecuting) {
-    turn->body.erase("approval");  // it was for this once
-  } else if (step.to == TurnTable::kProposed || tx.turns.next(step.to).empty()) {
-    if (auto ok = void_approval(tx, *turn, "withdrawn"); !ok) return std::unexpected(ok.error());
   }
-  if (step.to == TurnTable::kExecuting || step.to == TurnTable::kInterrupted) turn->body["fence"] = turn->fence() + 1;
-  turn->body["state"] = step.to;
-  return write_turn(tx, *turn);
+  return take_step(tx, *turn, step.to);
+}
+
+Result<json> turn_of_archive(const TurnTable& turns, const json& given) {
+  Params p(given);
+  json body{{"session_id", p.string("session_id")},
+            {"state", p.string("state")},
+            {"fence", p.integer("fence", 0, kMaxNumber)},
+            {"created_ms", p.integer("created_ms", 0, kMaxNumber)},
+            {"updated_ms", p.integer("updated_ms", 0, kMaxNumber)}};
+  const auto plan = p.maybe_value("plan");
+  const auto hash = p.maybe_string("plan_hash");
+  const bool approved = p.maybe_object("approval").has_value() || body["state"] == TurnTable::kApproved;
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  const std::string state = body["state"];
+  if (!turns.has(state)) return refuse("state: \"" + state.substr(0, 64) + "\" is no state of a turn");
+  if (plan) {
+    if (auto ok = check_plan(*plan); !ok) return std::unexpected(ok.error());
+    set_plan(body, *plan);
+    if (hash && json(*hash) != body["plan_hash"]) return refuse("plan_hash is not the hash of the plan");
+  } else if (hash || approved || state == TurnTable::kProposed || state == TurnTable::kExecuting) {
+    return refuse("plan is missing, which a turn that is " + state.substr(0, 64) + " has");
+  }
+  if (state == TurnTable::kExecuting) {
+    body["state"] = TurnTable::kInterrupted;
+    body["fence"] = body["fence"].get<std::uint64_t>() + 1;
+  } else if (approved) {
+    body["state"] = TurnTable::kProposed;
+  }
+  return body;
 }
 
 Result<json> delete_turn(Transaction& tx, const std::string& id, std::optional<std::uint64_t> rev) {
@@ -265,17 +327,61 @@ Result<void> interrupt_turns(Transaction& tx) {
   return {};
 }
 
-Result<void> expire_approvals(Transaction& tx) {
+Result<void> do_due_turns(Transaction& tx) {
   Query q(tx.db, "SELECT " GANTRY_OBJECT_COLUMNS " FROM objects WHERE due_ms <= ? ORDER BY due_ms LIMIT ?",
           tx.now.wall_ms, kMaxDue);
   auto turns = read_turns(q);
   if (!turns) return std::unexpected(turns.error());
   for (auto& turn : *turns) {
-    // Who carries a turn out in time keeps its approval.
-    if (turn.state() != TurnTable::kApproved) continue;
-    if (auto ok = void_approval(tx, turn, "expired"); !ok) return ok;
-    turn.body["state"] = TurnTable::kProposed;
-    if (auto ok = write_turn(tx, turn); !ok) return std::unexpected(ok.error());
+    const auto expires = turn.before.value("approval", json::object()).value("expires_ms", json());
+    if (turn.state() == TurnTable::kApproved && !expires.is_null() && expires <= tx.now.wall_ms) {
+      if (auto ok = void_approval(tx, turn, "expired"); !ok) return ok;
+      turn.body["state"] = TurnTable::kProposed;
+      if (auto ok = write_turn(tx, turn, "timer"); !ok) return std::unexpected(ok.error());
+    } else if (const auto* timer = tx.turns.timer_of(turn.state()); timer != nullptr && may_stand(turn, timer->to)) {
+      if (auto ok = take_step(tx, turn, timer->to, "timer"); !ok) return std::unexpected(ok.error());
+    } else {  // nothing that the table knows
+      if (auto ok = forget_due(tx, turn.object); !ok) return ok;
+    }
+  }
+  return {};
+}
+
+Result<void> signal_turns(Transaction& tx, const std::string& topic, const json& payload) {
+  const auto id = [&](const char* member) {
+    const auto found = payload.is_object() ? payload.find(member) : payload.end();
+    return found != payload.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  Query q(tx.db,
+          "SELECT " GANTRY_OBJECT_COLUMNS
+          " FROM objects WHERE type = 'turn' AND body IS NOT NULL AND (id = ?1 OR (?1 = '' AND parent = ?2)) "
+          "ORDER BY n",
+          id("turn_id"), id("session_id"));
+  auto turns = read_turns(q);
+  if (!turns) return std::unexpected(turns.error());
+  for (auto& turn : *turns) {
+    const auto row = std::ranges::find_if(
+        tx.turns.topics(), [&](const TurnTable::Topic& of) { return of.topic == topic && of.from == turn.state(); });
+    if (row == tx.turns.topics().end() || !may_stand(turn, row->to)) continue;
+    if (turn.state() == TurnTable::kExecuting && payload.value("fence", json()) != turn.before["fence"]) continue;
+    if (auto ok = take_step(tx, turn, row->to, topic); !ok) return std::unexpected(ok.error());
+  }
+  return {};
+}
+
+Result<void> set_timers(Database& db, const TurnTable& table) {
+  {
+    Query q(db,
+            "UPDATE objects SET due_ms = CASE WHEN body ->> '$.state' = 'plan_approved' "
+            "THEN body ->> '$.approval.expires_ms' END WHERE type = 'turn' AND due_ms IS NOT NULL");
+    if (auto ok = q.run(); !ok) return ok;
+  }
+  for (const auto& timer : table.timers()) {
+    Query q(db,
+            "UPDATE objects SET due_ms = min(coalesce(due_ms, 9223372036854775807), (body ->> '$.updated_ms') + ?) "
+            "WHERE type = 'turn' AND body ->> '$.state' = ?",
+            timer.seconds * 1000, timer.from);
+    if (auto ok = q.run(); !ok) return ok;
   }
   return {};
 }

@@ -44,15 +44,24 @@ struct TurnStep {
 /// `conflict`: the table does not allow the step, the fence is old, the approval has expired.
 [[nodiscard]] Result<json> step_turn(Transaction& tx, const std::string& id, std::optional<std::uint64_t> rev,
                                      const TurnStep& step);
+/// The body of a turn that an archive has, as the turn goes on here: without an approval, so that what was approved is
+/// proposed, and what was executing interrupted under a new fence.
+[[nodiscard]] Result<json> turn_of_archive(const TurnTable& turns, const json& given);
 /// `conflict`: the turn executes.
 [[nodiscard]] Result<json> delete_turn(Transaction& tx, const std::string& id, std::optional<std::uint64_t> rev);
 
 [[nodiscard]] Result<bool> is_executing(const Object& turn);
 /// Turns that were executing when the host ended are interrupted, under a new fence.
 [[nodiscard]] Result<void> interrupt_turns(Transaction& tx);
-/// Voids the approvals whose time is over, kMaxDue of them at most.
-[[nodiscard]] Result<void> expire_approvals(Transaction& tx);
+/// Voids the approvals whose time is over, and takes the steps of the table's timers, for kMaxDue turns at most.
+[[nodiscard]] Result<void> do_due_turns(Transaction& tx);
 inline constexpr std::uint64_t kMaxDue = 256;
+/// Takes the steps that the table has for an event on this topic: of the turn that `turn_id` of the payload names, or
+/// of the turns of the session that `session_id` names. A turn that executes is meant only if the payload has its
+/// `fence`.
+[[nodiscard]] Result<void> signal_turns(Transaction& tx, const std::string& topic, const json& payload);
+/// When which turns are due, by the timers of this table. Of a store whose table may have been another one before.
+[[nodiscard]] Result<void> set_timers(Database& db, const TurnTable& table);
 /// `conflict`: a turn is in a state that the table does not have.
 [[nodiscard]] Result<void> check_turns(Database& db, const TurnTable& table);
 

@@ -43,7 +43,11 @@ Result<void> Writer::push(Job job) {
               R"({"retry_after_ms":100})");
 }
 
-Result<void> Writer::submit(Command command, Done done) { return push({std::move(command), std::move(done), {}}); }
+Result<void> Writer::submit(Command command, Done done) {
+  Job job{std::move(command), std::move(done), {}};
+  if (store_.profile().is_on()) job.submitted = Profile::Clock::now();
+  return push(std::move(job));
+}
 
 Result<void> Writer::run(Task task) { return push({{}, {}, std::move(task)}); }
 
@@ -80,7 +84,7 @@ void Writer::do_due() {
   const auto due = store_.due_in_ms();
   if (!due || *due > 0) return;
   const auto done = store_.do_due();
-  if (!done && !due_fails_) host_.log(Level::error, "approvals that have expired stay: " + done.error().message);
+  if (!done && !due_fails_) host_.log(Level::error, "turns stay whose time has come: " + done.error().message);
   due_fails_ = !done;
 }
 
@@ -95,7 +99,10 @@ void Writer::commit(std::vector<Job>& jobs) {
     const auto begin = next;
     commands.clear();
     for (; next != jobs.end() && !next->task; ++next) {
-      if (!next->keep) commands.push_back(std::move(next->command));
+      if (next->keep) continue;
+      if (next->submitted != Profile::Clock::time_point())
+        store_.profile().add_wait(next->command.name, next->submitted, Profile::Clock::now());
+      commands.push_back(std::move(next->command));
     }
     if (commands.empty()) continue;
     auto results = store_.commit(commands);

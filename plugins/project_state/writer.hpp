@@ -58,6 +58,7 @@ class Writer {
     Done done;
     Task task;
     std::optional<std::pair<Type, std::string>> keep{};
+    Profile::Clock::time_point submitted{};  ///< while the store is profiled
   };
   Writer(Host host, Store& store, mpsc::Channel<Job> jobs);
   void loop();

@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `gantry state` as people type it.
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 #include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
@@ -77,4 +84,148 @@ TEST_CASE("state commands: what would be deleted is shown before it is, and a wr
   REQUIRE(box.run({"state", "gc"}).code == 2);
   REQUIRE(box.run({"state"}).code == 2);
   REQUIRE(box.run({"state", "restore-backup"}).code == 2);
+}
+
+TEST_CASE("state commands: an archive brings the state of one host to another, also as it was before") {
+  Sandbox box;
+  (void)set(box, "a", 1);
+  (void)set(box, "a", 2);
+  REQUIRE(box.run({"call", "state.session.create", "name=one"}).code == 0);
+  const std::string file = box.dir() / "state.jsonl";
+  const auto out = box.run({"state", "export", file});
+  INFO(out.out << out.err);
+  REQUIRE(out.code == 0);
+  REQUIRE(out.out == "2 objects in " + file + "\n");
+  REQUIRE((std::filesystem::status(file).permissions() & std::filesystem::perms::mask) ==
+          (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+  const std::string before = box.dir() / "before.jsonl";
+  REQUIRE(box.run({"state", "export", before, "--seq", "1"}).out == "1 objects in " + before + "\n");
+
+  Sandbox other;
+  REQUIRE(other.run({"state", "import", file, "--dry-run"}).out ==
+          "would be: 2 created, 0 replaced, 0 kept, 0 unchanged\n");
+  const auto in = other.run({"state", "import", file});
+  INFO(in.out << in.err);
+  REQUIRE(in.code == 0);
+  REQUIRE(in.out == "2 created, 0 replaced, 0 kept, 0 unchanged\n");
+  REQUIRE(json::parse(other.run({"call", "state.settings.get", "key=a"}).out)["value"] == 2);
+  const auto clash = other.run({"state", "import", before});
+  REQUIRE(clash.code == 1);
+  REQUIRE(has(clash.err, "there is another one here"));
+  REQUIRE(other.run({"state", "import", before, "--on-conflict", "replace"}).code == 0);
+  REQUIRE(json::parse(other.run({"call", "state.settings.get", "key=a"}).out)["value"] == 1);
+
+  // To standard output, and a second time over the file.
+  const auto text = other.run({"state", "export", "-"});
+  REQUIRE(has(text.out, "{\"end\":2}\n"));
+  REQUIRE(has(text.err, "2 objects"));
+  REQUIRE(other.run({"state", "export", before}).code == 0);
+  REQUIRE(other.run({"state", "export", other.dir() / "none" / "x"}).code == 1);
+  REQUIRE(other.run({"state", "export", before, "--seq", "99"}).code == 1);
+  for (const auto& entry : std::filesystem::directory_iterator(box.dir()))
+    REQUIRE_FALSE(has(entry.path().string(), ".part-"));
+}
+
+TEST_CASE("state commands: a file that is no whole archive changes nothing, and the place is named") {
+  Sandbox box;
+  const auto refused = [&](const std::string& text, const std::string& why) {
+    box.write("archive", text);
+    const auto done = box.run({"state", "import", box.dir() / "archive"});
+    CAPTURE(text, done.err);
+    REQUIRE(done.code == 1);
+    REQUIRE(has(done.err, why));
+    REQUIRE(has(box.run({"state", "info"}).out, ", seq 0"));
+  };
+  const std::string header = "{\"gantry_archive\":1,\"epoch\":\"e\",\"seq\":1,\"at_ms\":1}\n";
+  const std::string setting =
+      "{\"type\":\"setting\",\"object\":{\"key\":\"k\",\"value\":1,\"scope\":\"user\",\"rev\":1}}\n";
+  refused("", "line 1: this is no archive");
+  refused("{}\n", "line 1: this is no archive");
+  refused("{\"gantry_archive\":2}\n", "line 1: an archive of version 2");
+  refused(header, "line 2: the archive ends here");
+  refused(header + setting, "line 3: the archive ends here");
+  refused(header + setting + "{\"end\":2}\n", "line 3: the archive had 2 objects, and 1 are here");
+  refused(header + setting + "nonsense\n", "line 3: malformed JSON");
+  refused(header + "[]\n{\"end\":0}\n", "line 2: a line must be");
+  refused(header + std::string(5 << 20, ' ') + "\n", "line 2: longer than 4 MiB");
+  refused(header + "{\"type\":\"room\",\"object\":{}}\n{\"end\":1}\n", "type must be");
+  REQUIRE(box.run({"state", "import", box.dir() / "none"}).code == 1);
+  REQUIRE(has(box.run({"state", "import", box.dir()}).err, "no regular file"));
+  // The newline of the last line may be missing.
+  box.write("archive", header + setting + "{\"end\":1}");
+  REQUIRE(box.run({"state", "import", box.dir() / "archive"}).code == 0);
+}
+
+TEST_CASE(
+    "state commands: an archive that is larger than a transaction goes in part by part, and goes on when repeated") {
+  Sandbox box;
+  std::string text = "{\"gantry_archive\":1,\"epoch\":\"e\",\"seq\":1,\"at_ms\":1}\n";
+  constexpr int kObjects = 5001;
+  for (int i = 0; i < kObjects; ++i) {
+    const json setting{{"key", "k" + std::to_string(i)}, {"value", i}, {"scope", "user"}};
+    text += dump_json({{"type", "setting"}, {"object", setting}}) + "\n";
+  }
+  box.write("archive", text + "{\"end\":5001}\n");
+  (void)set(box, "k5000", 1);
+  const auto tried = box.run({"state", "import", box.dir() / "archive", "--dry-run"});
+  REQUIRE(has(tried.err, "is imported in 2 parts"));
+  const auto half = box.run({"state", "import", box.dir() / "archive"});
+  REQUIRE(half.code == 1);
+  REQUIRE(has(half.err, "of 2 parts, 1 are imported"));
+  (void)set(box, "k5000", 5000);
+  const auto done = box.run({"state", "--json", "import", box.dir() / "archive"});
+  INFO(done.out << done.err);
+  const json counts = json::parse(done.out);
+  REQUIRE(counts["created"] > 0);
+  REQUIRE(counts["created"].get<int>() + counts["unchanged"].get<int>() == kObjects);
+  REQUIRE(json::parse(box.run({"state", "--json", "import", box.dir() / "archive"}).out) ==
+          json({{"created", 0}, {"replaced", 0}, {"kept", 0}, {"unchanged", kObjects}, {"parts", 2}}));
+}
+
+TEST_CASE("state commands: a profile is a trace in Chrome's format, to standard output or to a file") {
+  Sandbox box;
+  (void)set(box, "a", 1);
+  const auto out = box.run({"state", "profile", "1"});
+  INFO(out.err);
+  REQUIRE(out.code == 0);
+  REQUIRE(json::parse(out.out)["traceEvents"].size() == 4);
+  REQUIRE(has(out.err, "4 entries; open them"));
+  const std::string file = box.dir() / "trace.json";
+  REQUIRE(box.run({"state", "profile", "1", "--output", file}).out.empty());
+  REQUIRE(json::parse(box.read("trace.json"))["displayTimeUnit"] == "ms");
+  REQUIRE(box.run({"state", "profile", "1", "--output", box.dir() / "none" / "x"}).code == 1);
+  REQUIRE(box.run({"state", "profile", "0"}).code == 2);
+}
+
+// GANTRY_CRASH_LOOPS: more of them.
+TEST_CASE("state commands: of two hosts that start at once on a state folder one has it, and the other says who") {
+  Sandbox box;
+  const char* const wanted = std::getenv("GANTRY_CRASH_LOOPS");
+  const int rounds = wanted == nullptr ? 5 : std::clamp(std::atoi(wanted), 5, 100);
+  for (int round = 1; round <= rounds; ++round) {
+    CAPTURE(round);
+    const std::array pids{box.start({"serve"}, "a"), box.start({"serve"}, "b")};
+    std::array<std::optional<int>, 2> codes;
+    eventually("one of them ends", [&] {
+      for (std::size_t i = 0; i < 2; ++i) {
+        int status = 0;
+        if (!codes[i] && ::waitpid(pids[i], &status, WNOHANG) == pids[i]) codes[i] = WEXITSTATUS(status);
+      }
+      return codes[0] || codes[1];
+    });
+    const std::size_t loser = codes[0] ? 0 : 1;
+    const std::string said = box.read(std::string(loser == 0 ? "a" : "b") + ".err");
+    CAPTURE(said);
+    REQUIRE(codes[loser] == 1);
+    REQUIRE_FALSE(codes[1 - loser]);
+    REQUIRE(has(said, "another gantry serves"));
+    // What each winner is given is there for the next, which comes after a crash.
+    (void)set(box, "k" + std::to_string(round), round);
+    REQUIRE(box.host_pid() == pids[1 - loser]);
+    const auto list = json::parse(box.run({"call", "state.settings.list"}).out)["items"];
+    REQUIRE(list.size() == static_cast<std::size_t>(round));
+    ::kill(pids[1 - loser], SIGKILL);
+    ::waitpid(pids[1 - loser], nullptr, 0);
+  }
+  WARN(rounds << " rounds, " << rounds << " acknowledged, 0 lost");
 }

@@ -65,7 +65,12 @@ class LogFollower::Reply final : public CallSink {
 };
 
 LogFollower::LogFollower(Router& router, Timers& timers, std::function<void()> wake, Spec spec)
-    : router_(router), timers_(timers), wake_(std::move(wake)), spec_(std::move(spec)), from_(spec_.from) {
+    : router_(router),
+      timers_(timers),
+      wake_(std::move(wake)),
+      spec_(std::move(spec)),
+      request_(spec_.request),
+      from_(spec_.from) {
   epoch_ = from_.value("epoch", std::string());
   last_ = covered_ = from_.value("seq", std::uint64_t{0});
 }
@@ -78,15 +83,16 @@ void LogFollower::start(bool may_wait) {
 void LogFollower::ask() {
   CallRequest request;
   request.method = spec_.reader;
-  json params = spec_.request;
+  json params = request_;
   params["from"] = from_;
   request.params = dump_json(params);
   request.origin = spec_.origin;
   (void)router_.call(std::move(request), std::make_shared<Reply>(weak_from_this()));
 }
 
-void LogFollower::fall_behind() {
+void LogFollower::fall_behind(const json& request) {
   if (std::exchange(behind_, true)) return;
+  request_ = request;
   from_ = {{"epoch", epoch_}, {"seq", covered_}};
   ask();
 }
@@ -128,12 +134,16 @@ void LogFollower::failed(const Error& error) {
     ended_ = error;
     return;
   }
-  (void)timers_.after(kTryAgain, [weak = weak_from_this()] {
+  wake_after(kTryAgain, &LogFollower::try_again_);
+}
+
+void LogFollower::wake_after(Duration time, bool LogFollower::* due) {
+  (void)timers_.after(time, [weak = weak_from_this(), due] {
     const auto self = weak.lock();
     if (!self) return;
     {
       const Lock lock(self->mutex_);
-      self->try_again_ = true;
+      (*self).*due = true;
     }
     self->wake_();
   });
@@ -181,7 +191,20 @@ Result<Event> LogFollower::read_event(std::string_view text) const {
   return event;
 }
 
+bool LogFollower::debounce_is_over() {
+  const Lock lock(mutex_);
+  return std::exchange(may_read_, false);
+}
+
+void LogFollower::read_soon() {
+  if (!std::exchange(waiting_, true)) wake_after(spec_.debounce, &LogFollower::may_read_);
+}
+
 bool LogFollower::catch_up(const HasRoom& has_room, const Emit& emit) {
+  if (waiting_ && debounce_is_over()) {
+    waiting_ = false;
+    fall_behind();
+  }
   while (behind_) {
     if (!receive()) return false;
     begun_ = true;
@@ -200,7 +223,8 @@ bool LogFollower::catch_up(const HasRoom& has_room, const Emit& emit) {
 
 void LogFollower::take(const Event& event, std::uint64_t prev, const Emit& emit) {
   if (event.seq <= covered_) return;
-  if (prev > covered_) return fall_behind();
+  if (spec_.debounce != Duration()) return read_soon();
+  if (prev > covered_) return fall_behind(spec_.behind.is_null() ? spec_.request : spec_.behind);
   if (matches(spec_.topics, event.topic)) {
     emit(event, last_);
     last_ = event.seq;

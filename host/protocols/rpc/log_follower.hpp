@@ -37,10 +37,12 @@ namespace gantry::host {
 class LogFollower : public std::enable_shared_from_this<LogFollower> {
  public:
   struct Spec {
-    std::string reader;  ///< the method that reads pages
-    json request;        ///< its params, but for `from`
-    json from;           ///< the place in the log at which to begin: {epoch, seq, ...}
-    OriginId origin{};   ///< who reads
+    std::string reader;   ///< the method that reads pages
+    json request;         ///< its params, but for `from`
+    json behind;          ///< these instead, while the bus has dropped events for this subscriber; null: no others
+    Duration debounce{};  ///< not zero: what comes live is read from the log, once in this time
+    json from;            ///< the place in the log at which to begin: {epoch, seq, ...}
+    OriginId origin{};    ///< who reads
     /// Patterns of the events of the bus that are the subscriber's, and of those that may be; of
     /// the latter one that has none of the texts in `contains` is not (no texts: any may be).
     std::vector<std::string> topics;
@@ -68,7 +70,7 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   /// Handles an event of the bus, `prev` as the bus says. Not before catch_up() has returned true.
   void take(const Event& event, std::uint64_t prev, const Emit& emit);
   /// The log goes on under another epoch: the plugin says with what.
-  void fall_behind();
+  void fall_behind() { fall_behind(spec_.request); }
 
   /// The service that keeps the log, as `$/event` names it.
   [[nodiscard]] std::string log() const { return spec_.reader.substr(0, spec_.reader.find('.')); }
@@ -86,7 +88,11 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
     std::deque<Event> events;
   };
   class Reply;
+  void fall_behind(const json& request);
   void ask();
+  void read_soon();
+  [[nodiscard]] bool debounce_is_over();
+  void wake_after(Duration time, bool LogFollower::* due);
   [[nodiscard]] bool receive();
   [[nodiscard]] Result<Page> parse(std::string_view text) const;
   [[nodiscard]] Result<Event> read_event(std::string_view text) const;
@@ -97,17 +103,20 @@ class LogFollower : public std::enable_shared_from_this<LogFollower> {
   const std::function<void()> wake_;
   const Spec spec_;
   std::string epoch_;
+  json request_;
   json from_;
   std::uint64_t covered_ = 0;
   std::uint64_t last_ = 0;
   bool behind_ = true;
-  bool begun_ = false;  ///< errors that may pass are tried again
+  bool begun_ = false;    ///< errors that may pass are tried again
+  bool waiting_ = false;  ///< for the end of `debounce`
   std::optional<Page> page_;
   std::optional<Error> ended_;
 
   Mutex mutex_{"log follower"};
   std::optional<Result<std::string>> arrived_ GANTRY_GUARDED_BY(mutex_);
   bool try_again_ GANTRY_GUARDED_BY(mutex_) = false;
+  bool may_read_ GANTRY_GUARDED_BY(mutex_) = false;  ///< `debounce` is over
 };
 
 }  // namespace gantry::host

@@ -13,6 +13,8 @@ namespace {
 constexpr const char* kUnknownEpoch = "unknown_epoch";
 constexpr const char* kTooOld = "too_old";
 
+constexpr std::int64_t kMaxDebounceMs = 60'000;
+
 }  // namespace
 
 Result<SubscribeOptions> RpcSubscriptions::read_options(Params& p) {
@@ -20,8 +22,9 @@ Result<SubscribeOptions> RpcSubscriptions::read_options(Params& p) {
   SubscribeOptions options;
   Since& since = options.since;
   for (const auto& [epoch, seq] : since_doc.value_or(json::object()).items()) {
-    p.require(seq.is_number_unsigned(), "since must map epochs to sequence numbers");
-    if (seq.is_number_unsigned()) since[epoch] = seq.get<std::uint64_t>();
+    const bool fits = is_integer(seq) && seq >= 0;
+    p.require(fits, "since must map epochs to sequence numbers");
+    if (fits) since[epoch] = seq.get<std::uint64_t>();
   }
   p.require(since.size() <= 16, "since may name at most 16 epochs");
   const auto policy = p.maybe_string("policy").value_or("drop_oldest");
@@ -146,6 +149,8 @@ void RpcSubscriptions::follow(const Followed& begun) {
   spec.some = p.strings("some");
   spec.contains = p.strings("contains");
   spec.request = p.object("request");
+  spec.behind = p.maybe_object("behind").value_or(json());
+  spec.debounce = std::chrono::milliseconds(p.integer_or("debounce_ms", 0, 0, kMaxDebounceMs));
   spec.from = p.object("from");
   if (auto ok = p.done(); !ok || reader == readers.end()) {
     return begun.reply(fail(ErrorKind::internal, "the plugin has answered with a `follow` that " +

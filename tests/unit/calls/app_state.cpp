@@ -12,7 +12,7 @@ namespace {
 void with_state(Config& c) {
   for (const char* name : {"project_state", "ai"})
     c.plugins[name].path = gantry::folders::build() + "/plugins/" + name + ".so";
-  c.plugins["project_state"].grants = {"call:host.metrics", "publish:metrics.**"};
+  c.plugins["project_state"].grants = {"call:host.metrics", "publish:metrics.**", "subscribe:turn.**"};
   c.plugins["ai"].grants = {"network", "read:workspace"};
 }
 

@@ -165,22 +165,25 @@ TEST_CASE("config: tables for plugins are there by default") {
   REQUIRE(plugin_settings(config, "lsp") == json{{"editor_request_timeout_seconds", 0},
                                                  {"editor_max_concurrent_requests", 0},
                                                  {"servers", json::object()}});
-  REQUIRE(
-      plugin_settings(config, "state") ==
-      json{{"max_sessions", 100000},
-           {"max_panes", 100000},
-           {"max_turns", 100000},
-           {"max_settings", 100000},
-           {"max_events", 100000},
-           {"max_data_mib", 512},
-           {"max_log_mib", 256},
-           {"max_age_days", 0},
-           {"cache_mib", 32},
-           {"backup_interval_minutes", 60},
-           {"backup_keep", 3},
-           {"host_metrics_seconds", 60},
-           {"stale_days", 0},
-           {"turns", {{"states", json::array()}, {"final_states", json::array()}, {"transitions", json::array()}}}});
+  REQUIRE(plugin_settings(config, "state") == json{{"max_sessions", 100000},
+                                                   {"max_panes", 100000},
+                                                   {"max_turns", 100000},
+                                                   {"max_settings", 100000},
+                                                   {"max_events", 100000},
+                                                   {"max_data_mib", 512},
+                                                   {"max_log_mib", 256},
+                                                   {"max_age_days", 0},
+                                                   {"cache_mib", 32},
+                                                   {"backup_interval_minutes", 60},
+                                                   {"backup_keep", 3},
+                                                   {"host_metrics_seconds", 60},
+                                                   {"stale_days", 0},
+                                                   {"turns",
+                                                    {{"states", json::array()},
+                                                     {"final_states", json::array()},
+                                                     {"transitions", json::array()},
+                                                     {"timers", json::array()},
+                                                     {"topics", json::array()}}}});
 }
 
 TEST_CASE("config: workspaces are folders by their absolute path") {

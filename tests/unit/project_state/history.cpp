@@ -4,6 +4,7 @@
 #include <random>
 #include <set>
 
+#include "plugins/project_state/event_page.hpp"
 #include "tests/unit/project_state/support.hpp"
 
 using namespace state_test;
@@ -299,4 +300,84 @@ TEST_CASE("state.checkpoint: a name for a point of the log, until the log no lon
   REQUIRE(good(host.call("state.checkpoint.delete", {{"name", "before lunch"}}))["checkpoint"]["deleted"] == true);
   REQUIRE(bad(host.call("state.checkpoint.delete", {{"name", "before lunch"}})).kind == ErrorKind::not_found);
   REQUIRE(good(host.call("state.checkpoint.list"))["items"].empty());
+}
+
+TEST_CASE("state.log: what is coalesced makes the same of a mirror as each event does") {
+  History h;
+  for (int i = 0; i < 400; ++i) h.change();
+  std::map<std::string, json> mirror;
+  const auto apply = [&](const std::string& topic, const json& told) {
+    const auto type = topic.substr(6, topic.rfind('.') - 6);
+    const auto what = topic.substr(topic.rfind('.') + 1);
+    if (type == "project") return;
+    const auto id = type + " " +
+                    (type == "setting" ? told["key"].dump() + told["scope"].dump()
+                                       : told[type == "layout" ? "session_id" : type + "_id"].dump());
+    if (what == "created") mirror[id] = told[type];
+    if (what == "deleted") REQUIRE(mirror.erase(id) == 1);
+    if (what == "changed") mirror[id] = type == "setting" ? told["value"] : told["layout"];
+    if (what == "changed" && mirror[id].is_null()) mirror.erase(id);
+    if (what != "updated") return;
+    CAPTURE(id, told.dump());
+    REQUIRE(told["from_rev"] == mirror.at(id)["rev"]);
+    mirror.at(id).merge_patch(told[type == "session" ? "patch" : "changes"]);
+    mirror.at(id)["rev"] = told["rev"];
+  };
+  std::uint64_t count = 0;
+  json from{{"epoch", good(h.call("info", json::object()))["epoch"]}, {"seq", 0}};
+  while (!from.is_null()) {
+    const json page = good(h.call("log", {{"scopes", kScopes}, {"from", from}, {"coalesce", true}}));
+    for (const auto& event : page["events"]) {
+      apply(event["topic"], event["payload"]);
+      ++count;
+    }
+    from = page.value("from", json());
+  }
+  REQUIRE(count < h.seq());
+  std::map<std::string, json> now;
+  for (const auto& scope : kScopes) {
+    const auto type = scope.substr(0, scope.size() - 1);
+    for (const auto& item : h.at(h.seq(), scope)) {
+      const auto id = type + " " +
+                      (type == "setting" ? item["key"].dump() + item["scope"].dump()
+                                         : item[type == "layout" ? "session_id" : "id"].dump());
+      now[id] = type == "setting" ? item["value"] : item;
+    }
+  }
+  REQUIRE(mirror == now);
+}
+
+TEST_CASE("state.log: merge patches become one only where one does the same") {
+  using gantry::state::merge_of_patches;
+  const std::vector<json> documents{json::object(), json{{"a", 1}}, json{{"a", {{"b", 1}, {"c", {{"d", 1}}}}}},
+                                    json{{"a", {{"c", 1}}}}, json{{"b", 2}}};
+  const std::vector<json> patches{json::object(),
+                                  {{"a", nullptr}},
+                                  {{"a", 2}},
+                                  {{"a", json::object()}},
+                                  {{"a", {{"b", nullptr}}}},
+                                  {{"a", {{"b", 3}, {"c", {{"e", 1}}}}}},
+                                  {{"a", {{"c", nullptr}}}},
+                                  {{"a", {{"c", 5}}}},
+                                  {{"b", {{"x", 1}}}},
+                                  {{"b", {1, 2}}}};
+  int merged = 0;
+  for (const auto& first : patches) {
+    for (const auto& second : patches) {
+      const auto both = merge_of_patches(first, second);
+      if (!both) continue;
+      ++merged;
+      for (const auto& document : documents) {
+        CAPTURE(document, first, second, *both);
+        json one = document;
+        one.merge_patch(*both);
+        json two = document;
+        two.merge_patch(first);
+        two.merge_patch(second);
+        REQUIRE(one == two);
+      }
+    }
+  }
+  REQUIRE(merged > 60);
+  REQUIRE_FALSE(merge_of_patches({{"a", nullptr}}, {{"a", {{"b", 1}}}}));
 }

@@ -94,6 +94,38 @@ TEST_CASE("state: a disk that takes its time for a sync delays changes, and no r
   REQUIRE(good(host.call("state.session.get", {{"id", id}}))["session"]["name"] == "after");
 }
 
+TEST_CASE("state: changes and backups for which there is no room are refused, and no other is lost") {
+  const TestVfs<kSyncsWait> vfs("gantry-syncs-wait");
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  (void)good(host.call("state.flush"));
+  constexpr std::uint64_t kWait = 4096;
+  constexpr std::uint64_t kMore = 32;
+  std::vector<gantry::testing::TestStream> calls;
+  const auto set = [&] {
+    calls.push_back(host.begin("state.settings.set", {{"key", "k" + std::to_string(calls.size())}, {"value", 1}}));
+  };
+  gate().close();
+  set();
+  gate().wait_for_one();
+  while (calls.size() < 1 + kWait + kMore) set();
+  std::vector<gantry::testing::TestStream> backups;
+  while (backups.size() < 1 + 16 + 4) backups.push_back(host.begin("state.backup.create"));
+  // Whoever is refused is told at once.
+  for (std::size_t i = 1 + kWait; i < calls.size(); ++i) {
+    const auto error = bad(calls[i].result());
+    REQUIRE(error.kind == ErrorKind::overloaded);
+    REQUIRE(json::parse(error.data)["retry_after_ms"] > 0);
+  }
+  REQUIRE(bad(backups.back().result()).kind == ErrorKind::overloaded);
+  gate().open();
+  for (std::size_t i = 0; i < 1 + kWait; ++i) REQUIRE(calls[i].result());
+  REQUIRE(std::ranges::count_if(backups, [](auto& call) { return call.result().has_value(); }) >= 16);
+  settle(host);
+  host.stop();
+  REQUIRE(check_store(dir.path()) == 1 + kWait);
+}
+
 // Each change of an object makes the rev before it plus one. So calls of one object are linearizable if a call never
 // sees less than one that had ended before it began, and a change makes more.
 TEST_CASE("state: reads and changes of many callers have one order, which none of them sees otherwise") {

@@ -128,6 +128,40 @@ TEST_CASE("turn table: one that reaches executing without an approval, or lacks 
   REQUIRE(refusal([](auto& t) { std::erase(t.states, "plan_approved"); }) != "");
 }
 
+TEST_CASE("turn table: neither the time nor an event approves a plan, begins to carry it out, or leaves the table") {
+  const auto timer = [](const char* from, std::int64_t seconds, const char* to) {
+    return refusal([&](auto& t) { t.timers.push_back({from, seconds, to}); });
+  };
+  const auto topic = [](const char* from, const char* topic, const char* to) {
+    return refusal([&](auto& t) { t.topics.push_back({from, topic, to}); });
+  };
+  const auto has = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
+  REQUIRE(with([](auto& t) {
+    t.timers.push_back({"plan_proposed", 3600, "cancelled"});
+    t.topics.push_back({"executing", "turn.failed", "failed"});
+  }));
+  REQUIRE(has(timer("plan_proposed", 1, "plan_approved"), "by a caller only"));
+  REQUIRE(has(topic("plan_proposed", "turn.yes", "plan_approved"), "by a caller only"));
+  REQUIRE(has(timer("plan_approved", 1, "executing"), "by who carries it out"));
+  REQUIRE(has(topic("plan_approved", "turn.go", "executing"), "by who carries it out"));
+  REQUIRE(has(timer("created", 1, "completed"), "no step created -> completed"));
+  REQUIRE(has(topic("nowhere", "turn.x", "cancelled"), "no step nowhere -> cancelled"));
+  REQUIRE(has(timer("created", 0, "cancelled"), "seconds must be"));
+  REQUIRE(has(timer("created", TurnTable::kMaxSeconds + 1, "cancelled"), "seconds must be"));
+  for (const char* name : {"turn.", "build.done", "turn.*", "turn.**"})
+    REQUIRE(has(topic("created", name, "cancelled"), "a topic must be turn.NAME"));
+  REQUIRE(has(refusal([](auto& t) {
+                t.timers.push_back({"created", 1, "cancelled"});
+                t.timers.push_back({"created", 2, "planning"});
+              }),
+              "one already"));
+  REQUIRE(has(refusal([](auto& t) {
+                for (std::size_t i = 0; i <= TurnTable::kMaxTriggers; ++i)
+                  t.topics.push_back({"created", "turn.t" + std::to_string(i), "cancelled"});
+              }),
+              "64 timers"));
+}
+
 TEST_CASE("turn table: the docs show the table as it is") {
   std::ifstream file(gantry::folders::source() + "/docs/state.md");
   std::stringstream docs;
@@ -149,12 +183,15 @@ TEST_CASE("state docs: every promise names a test that there is") {
   };
   std::vector<std::string> tests;
   const std::regex test_case(R"re(TEST_CASE(_METHOD)?\([^"]*"([^"]*)")re");
-  for (const auto& entry : fs::directory_iterator(gantry::folders::source() + "/tests/unit/project_state")) {
-    const std::string text = text_of(entry.path());
-    for (std::sregex_iterator it(text.begin(), text.end(), test_case), end; it != end; ++it) tests.push_back((*it)[2]);
+  for (const char* const folder : {"/tests/unit/project_state", "/tests/unit/protocols/rpc"}) {
+    for (const auto& entry : fs::directory_iterator(gantry::folders::source() + folder)) {
+      const std::string text = text_of(entry.path());
+      for (std::sregex_iterator it(text.begin(), text.end(), test_case), end; it != end; ++it)
+        tests.push_back((*it)[2]);
+    }
   }
   const std::string docs = text_of(gantry::folders::source() + "/docs/state.md");
-  const std::regex bracket(R"re(\[((state|plan|turn table)[^\]]*)\])re");
+  const std::regex bracket(R"re(\[((state|plan|turn table|archive|sync)[^\]:]*:[^\]]*)\])re");
   std::size_t named = 0;
   for (std::sregex_iterator it(docs.begin(), docs.end(), bracket), end; it != end; ++it) {
     std::string name;

@@ -51,6 +51,36 @@ TEST_CASE("state: a read follows each answer to a change, and says what the data
   }
 }
 
+TEST_CASE("state: a setting is read as it was set last, from memory or from the disk") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  std::minstd_rand random(11);  // NOLINT: the same each time
+  for (int i = 0; i < 300; ++i) {
+    CAPTURE(i);
+    json which{{"key", std::string("k") + static_cast<char>('a' + random() % 3)}};
+    if (random() % 2 == 0) which.update({{"scope", "workspace"}, {"workspace", dir.path()}});
+    json set = which;
+    const std::vector<json> values{i, nullptr, {{"value", nullptr}}, "text", true};
+    set.update({{"value", values[random() % values.size()]}, {"retype", true}});
+    const json done = random() % 3 == 0 ? good(host.call("state.settings.set", set)) : json();
+    const json got = good(host.call("state.settings.get", which));
+    REQUIRE(good(host.call("state.settings.get", which)) == got);
+    if (!done.is_null()) REQUIRE(got == done);
+    which["type"] = got["value"].is_null() ? "string" : std::string(got["value"].type_name());
+    REQUIRE(good(host.call("state.settings.get", which)) == got);
+  }
+  // What is in memory is not read again.
+  auto profile = host.begin("state.profile", {{"seconds", 1}});
+  (void)good(host.call("state.settings.set", {{"key", "new"}, {"value", 1}}));
+  for (int i = 0; i < 5; ++i) {
+    settle(host);
+    (void)good(host.call("state.settings.get", {{"key", "new"}}));
+  }
+  host.advance(std::chrono::seconds(1));
+  const json trace = good(profile.result())["trace"];
+  REQUIRE(std::ranges::count(trace["traceEvents"], "setting", [](const json& e) { return e["name"]; }) == 1);
+}
+
 TEST_CASE("state: what was deleted, restored or replaced by a backup is not read from memory") {
   TempDir dir;
   TestHost host(kPlugin, config(dir.path()));

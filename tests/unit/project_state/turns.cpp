@@ -337,4 +337,120 @@ TEST_CASE("state.turn: a table that is none keeps the plugin from starting, and 
   };
   REQUIRE(refusal({{"states", {"created"}}}).find("[state.turns] state plan_proposed is missing") != std::string::npos);
   REQUIRE(refusal({{"transitions", {"created, done"}}}).find("is not FROM -> TO") != std::string::npos);
+  for (const char* row : {"created -> cancelled", "created after s -> cancelled", "created after 1.5 s -> cancelled",
+                          "created after 1 s"})
+    REQUIRE(refusal({{"timers", {row}}}).find("is not FROM after SECONDS s -> TO") != std::string::npos);
+  REQUIRE(refusal({{"topics", {"created -> cancelled"}}}).find("is not FROM on turn.NAME -> TO") != std::string::npos);
+}
+
+TEST_CASE("state.turn: the time takes the steps that the table gives to it, also those of a table that came later") {
+  TempDir dir;
+  const auto settings = [](const json& timers) { return json{{"turns", {{"timers", timers}}}}; };
+  json old;
+  json approved;
+  {
+    TestHost host(kPlugin, config(dir.path(), settings({"plan_proposed after 1 s -> cancelled"})));
+    REQUIRE(host.started() == 0);
+    const json session = good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"];
+    old = good(host.call("state.turn.create", {{"session_id", session}}))["turn"];
+    const json made = good(host.call("state.turn.create", {{"session_id", session}, {"plan", 1}}))["turn"];
+    approved = good(host.call("state.turn.create", {{"session_id", session}, {"plan", 2}}))["turn"];
+    approved = good(host.call("state.turn.approve", {{"id", approved["id"]},
+                                                     {"rev", 1},
+                                                     {"plan_hash", approved["plan_hash"]},
+                                                     {"expires_in_seconds", 100}}))["turn"];
+    const auto cancelled = [&] {
+      for (const auto& event : host.events()) {
+        if (event.payload.value("to", "") == "cancelled") return event.payload;
+      }
+      return json();
+    };
+    eventually("the step", [&] { return !cancelled().is_null(); });
+    REQUIRE(cancelled()["turn_id"] == made["id"]);
+    REQUIRE(cancelled()["trigger"] == "timer");
+    REQUIRE(good(host.call("state.turn.get", {{"id", old["id"]}}))["turn"] == old);
+    host.stop();
+  }
+  TestHost host(kPlugin, config(dir.path(), settings({"created after 1 s -> planning"})));
+  const auto state = [&](const json& turn) {
+    return good(host.call("state.turn.get", {{"id", turn["id"]}}))["turn"]["state"];
+  };
+  eventually("the turn that was created before", [&] { return state(old) == "planning"; });
+  REQUIRE(state(approved) == "plan_approved");
+  // One that replaces the table of a store that runs.
+  host.reconfigure(
+      config(dir.path(), settings({"plan_approved after 1 s -> cancelled", "planning after 1 s -> cancelled"})));
+  eventually("the one that is approved", [&] { return state(approved) == "cancelled"; });
+  eventually("the one that is planned", [&] { return state(old) == "cancelled"; });
+  host.stop();
+  (void)check_store(dir.path());
+}
+
+TEST_CASE("state.turn: an event takes the steps that the table gives to it, of the turns that it names") {
+  TempDir dir;
+  const json topics{"executing on turn.tests.failed -> failed", "created on turn.stale -> cancelled",
+                    "interrupted on turn.stale -> plan_proposed"};
+  TestHost host(kPlugin, config(dir.path(), {{"turns", {{"topics", topics}}}}));
+  REQUIRE(host.started() == 0);
+  REQUIRE(host.manifest()["subscribes"] == json{"turn.**"});
+  const auto session = [&] { return good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"]; };
+  const json one = session();
+  const json two = session();
+  const auto create = [&](const json& of) {
+    return good(host.call("state.turn.create", {{"session_id", of}}))["turn"]["id"];
+  };
+  const std::vector<json> turns{create(one), create(one), create(two)};
+  const auto states = [&] {
+    settle(host);
+    json out = json::array();
+    for (const auto& id : turns) out.push_back(good(host.call("state.turn.get", {{"id", id}}))["turn"]["state"]);
+    return out;
+  };
+  // What names no turn, another one, or comes on a topic that the table does not have.
+  for (const json& payload : {json(), json(1), json::object(), json{{"turn_id", "none"}}, json{{"turn_id", 1}}})
+    host.publish("turn.stale", payload);
+  host.publish("turn.other", {{"turn_id", turns[0]}});
+  REQUIRE(states() == json{"created", "created", "created"});
+  host.publish("turn.stale", {{"session_id", one}});
+  REQUIRE(states() == json{"cancelled", "cancelled", "created"});
+
+  // Who executes is meant by the fence only.
+  const json params{{"id", turns[2]}, {"rev", nullptr}};
+  const auto with = [&](const json& more) {
+    json out = params;
+    out.update(more);
+    return out;
+  };
+  const json proposed = good(host.call("state.turn.propose", with({{"plan", 1}})))["turn"];
+  (void)good(host.call("state.turn.approve", with({{"plan_hash", proposed["plan_hash"]}})));
+  (void)good(host.call("state.turn.transition", with({{"to", "executing"}})));
+  host.publish("turn.tests.failed", {{"turn_id", turns[2]}});
+  host.publish("turn.tests.failed", {{"turn_id", turns[2]}, {"fence", 0}});
+  REQUIRE(states()[2] == "executing");
+  host.publish("turn.tests.failed", {{"turn_id", turns[2]}, {"fence", 1}});
+  REQUIRE(states()[2] == "failed");
+  const auto events = host.events();
+  REQUIRE(events.back().payload["trigger"] == "turn.tests.failed");
+  host.stop();
+  (void)check_store(dir.path());
+}
+
+TEST_CASE("state.turn: what the disk refuses when the time comes is done when the disk takes it") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const json session = good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"];
+  const json made = good(host.call("state.turn.create", {{"session_id", session}, {"plan", 1}}))["turn"];
+  (void)good(host.call("state.turn.approve",
+                       {{"id", made["id"]}, {"rev", 1}, {"plan_hash", made["plan_hash"]}, {"expires_in_seconds", 1}}));
+  settle(host);
+  {
+    RawDatabase other(dir.path());
+    other.run("BEGIN IMMEDIATE");  // another program writes
+    eventually("it is said", [&] { return host.log().find("turns stay whose time has come") != std::string::npos; });
+    REQUIRE(good(host.call("state.turn.list"))["items"][0]["state"] == "plan_approved");
+    other.run("COMMIT");
+  }
+  (void)host.event("state.turn.approval_voided");
+  settle(host);
+  REQUIRE(good(host.call("state.turn.get", {{"id", made["id"]}}))["turn"]["state"] == "plan_proposed");
 }

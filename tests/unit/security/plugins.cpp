@@ -184,7 +184,7 @@ TEST_CASE("security: of a plugin that names ever new logs the oldest is forgotte
 TEST_CASE("security: the epoch of the store is project state's before its first event") {
   TestDaemon t([](Config& c) {
     c.plugins["project_state"].path = gantry::folders::build() + "/plugins/project_state.so";
-    c.plugins["project_state"].grants = {"call:host.metrics", "publish:metrics.**"};
+    c.plugins["project_state"].grants = {"call:host.metrics", "publish:metrics.**", "subscribe:turn.**"};
     c.plugins["project_state"].isolation = GENERATE(Isolation::in_line, Isolation::child);
   });
   const auto listed = t.call("state.session.list");

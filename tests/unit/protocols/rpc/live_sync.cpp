@@ -7,6 +7,7 @@
 #include <set>
 #include <thread>
 
+#include "host/protocols/rpc/log_follower.hpp"
 #include "host/protocols/rpc/subscriptions.hpp"
 #include "tests/unit/support/rpc_client.hpp"
 
@@ -22,7 +23,7 @@ constexpr Duration kWait = std::chrono::seconds(60);
 [[nodiscard]] std::function<void(Config&)> with_state(const std::function<void(Config&)>& change = {}) {
   return [change](Config& c) {
     c.plugins["project_state"].path = gantry::folders::build() + "/plugins/project_state.so";
-    c.plugins["project_state"].grants = {"call:host.metrics", "publish:metrics.**"};
+    c.plugins["project_state"].grants = {"call:host.metrics", "publish:metrics.**", "subscribe:turn.**"};
     if (change) change(c);
   };
 }
@@ -54,9 +55,10 @@ class Subscriber {
     return message["result"];
   }
   [[nodiscard]] std::string bad(const std::string& method, const json& params) { return kind_of(ask(method, params)); }
-  json subscribe(const json& scopes, const json& since = nullptr) {
+  json subscribe(const json& scopes, const json& since = nullptr, const json& more = json::object()) {
     json params{{"scopes", scopes}};
     if (!since.is_null()) params["since"] = since;
+    params.update(more);
     return good("state.subscribe", params);
   }
   /// The next `$/event`.
@@ -252,6 +254,77 @@ TEST_CASE("sync: a client that does not read holds nobody up, and has missed not
   REQUIRE(t.call("host.metrics").value()["events"]["dropped"] > 0);  // which were read from the log
 }
 
+TEST_CASE("sync: of a slow client's events those that change an object become one, and none is lost in that") {
+  TestDaemon t(with_state(with_buffer_of_16));
+  constexpr std::uint64_t kUpdates = 300;
+  const json session = (*t.call("state.session.create", {{"name", "n"}}))["session"];
+  Subscriber slow(t);
+  Subscriber each(t);
+  (void)slow.subscribe({"sessions"});
+  (void)each.subscribe({"sessions"}, nullptr, {{"coalesce", false}});
+  std::uint64_t last = 0;
+  for (std::uint64_t i = 0; i < kUpdates; ++i) {
+    const std::string text(20'000, static_cast<char>('a' + i % 26));
+    const json attributes{{"text", text}, {"m" + std::to_string(i % 3), i}};
+    const auto made = t.call("state.session.update",
+                             {{"id", session["id"]}, {"rev", nullptr}, {"patch", {{"attributes", attributes}}}});
+    REQUIRE(made);
+    last = (*made)["seq"];
+  }
+  json mirror = session;
+  std::uint64_t stands_for = 0;
+  const auto events = slow.events_to(last);
+  for (const auto& event : events) {
+    const json& told = event["payload"];
+    REQUIRE(told["from_rev"] == mirror["rev"]);
+    mirror.merge_patch(told["patch"]);
+    mirror["rev"] = told["rev"];
+    stands_for += told.value("coalesced", std::uint64_t{1});
+  }
+  REQUIRE(events.size() < kUpdates / 2);
+  REQUIRE(stands_for == kUpdates);
+  REQUIRE(mirror == (*t.call("state.session.get", {{"id", session["id"]}}))["session"]);
+  require_unbroken(each.events_to(last), 1);
+}
+
+TEST_CASE("sync: a subscription that is debounced gets what a time has brought at once, an object's changes as one") {
+  TestDaemon t(with_state());
+  constexpr auto kDebounce = std::chrono::milliseconds(7);
+  Subscriber c(t);
+  (void)c.subscribe({"sessions", "settings"}, nullptr, {{"debounce_ms", kDebounce.count()}});
+  const auto end_of_time = [&] {
+    eventually("a time begins", [&] { return t.timers.next_in().value_or(kWait) <= kDebounce; });
+    t.timers.advance(kDebounce);
+  };
+  const json id = (*t.call("state.session.create", {{"name", "n"}}))["session"]["id"];
+  for (int i = 0; i < 5; ++i) {
+    const json patch{{"name", "n" + std::to_string(i)}, {"attributes", {{"m" + std::to_string(i), i}}}};
+    REQUIRE(t.call("state.session.update", {{"id", id}, {"rev", nullptr}, {"patch", patch}}));
+  }
+  for (int i = 0; i < 3; ++i) REQUIRE(t.call("state.settings.set", {{"key", "a"}, {"value", i}}));
+  REQUIRE(t.call("state.settings.set", {{"key", "b"}, {"value", 1}}));
+  end_of_time();
+  const auto events = c.events_to(10);
+  REQUIRE(topics(events) == std::vector<std::string>{"state.session.created", "state.session.updated",
+                                                     "state.setting.changed", "state.setting.changed"});
+  const json& update = events[1]["payload"];
+  REQUIRE(events[1]["seq"] == 6);
+  REQUIRE(events[1]["prev"] == 1);
+  REQUIRE(update["from_rev"] == 1);
+  REQUIRE(update["rev"] == 6);
+  REQUIRE(update["coalesced"] == 5);
+  REQUIRE(update["patch"]["name"] == "n4");
+  REQUIRE(update["patch"]["attributes"].size() == 5);
+  REQUIRE(events[2]["payload"]["value"] == 2);
+  REQUIRE(events[2]["payload"]["coalesced"] == 3);
+  REQUIRE(events[2]["seq"] == 9);
+  REQUIRE_FALSE(events[3]["payload"].contains("coalesced"));
+  // And so on.
+  (void)make_sessions(t, 2);
+  end_of_time();
+  require_unbroken(c.events_to(12), 10);
+}
+
 TEST_CASE("sync: subscriptions that begin while others write have neither a gap nor an event twice") {
   TestDaemon t(with_state(with_buffer_of_16), true);
   std::atomic<bool> stop{false};
@@ -267,7 +340,8 @@ TEST_CASE("sync: subscriptions that begin while others write have neither a gap 
     const auto since = now * static_cast<std::uint64_t>(round) / 10;
     Subscriber c(t);
     if (round % 2 == 0) {
-      REQUIRE(c.subscribe({"settings"}, {{"epoch", epoch}, {"seq", since}})["mode"] == "replay");
+      const json each{{"coalesce", false}};
+      REQUIRE(c.subscribe({"settings"}, {{"epoch", epoch}, {"seq", since}}, each)["mode"] == "replay");
     } else {
       REQUIRE(c.good("events.subscribe", {{"topics", {"state.**"}}, {"since", {{epoch, since}}}})["gaps"].empty());
     }
@@ -355,6 +429,8 @@ TEST_CASE("sync: scopes that are none and points that are none are refused") {
   REQUIRE(wrong({{"scopes", {"panes"}}, {"since", {{"epoch", "x"}, {"seq", -1}}}}) == "invalid_params");
   REQUIRE(wrong({{"scopes", {"panes"}}, {"since", {{"epoch", 1}, {"seq", 1}}}}) == "invalid_params");
   REQUIRE(wrong({{"scopes", {"panes"}}, {"sinse", {}}}) == "invalid_params");
+  REQUIRE(wrong({{"scopes", {"panes"}}, {"debounce_ms", 10'001}}) == "invalid_params");
+  REQUIRE(wrong({{"scopes", {"panes"}}, {"coalesce", 1}}) == "invalid_params");
   const std::string epoch = c.subscribe({"panes"})["epoch"];
   const auto beyond = c.subscribe({"panes"}, {{"epoch", epoch}, {"seq", 1000}});
   REQUIRE(beyond["mode"] == "snapshot");
@@ -364,6 +440,35 @@ TEST_CASE("sync: scopes that are none and points that are none are refused") {
   REQUIRE(c.bad("state.snapshot", {{"scope", "metrics"}}) == "invalid_params");
   for (std::size_t i = 2; i < RpcSubscriptions::kMax; ++i) (void)c.subscribe({"panes"});
   REQUIRE(wrong({{"scopes", {"panes"}}}) == "overloaded");
+}
+
+TEST_CASE("sync: a page that cannot be read now is asked for again, and one that is wrong ends the subscription") {
+  TestDaemon t(
+      [](Config& c) { c.plugins["chronicle"].path = gantry::folders::build() + "/tests/plugins/chronicle.so"; });
+  Subscriber c(t);
+  const auto follow = [&](const std::string& kind) { return c.ask("chronicle.follow", {{"kind", kind}}); };
+  const auto ends = [&](const std::string& kind) {
+    const auto begun = follow(kind);
+    CAPTURE(kind, begun);
+    REQUIRE(begun["result"].contains("subscription"));
+    json event = c.event();
+    while (event.contains("topic")) event = c.event();
+    REQUIRE(event["subscription"] == begun["result"]["subscription"]);
+    return event["end"];
+  };
+  REQUIRE(follow("well").contains("result"));
+  require_unbroken(c.events_to(3), 0);
+  REQUIRE(follow("not at once").contains("result"));
+  for (int i = 0; i < 3; ++i) {  // reads that fail
+    eventually("a pause", [&] { return t.timers.next_in().value_or(kWait) <= LogFollower::kTryAgain; });
+    t.timers.advance(LogFollower::kTryAgain);
+  }
+  require_unbroken(c.events_to(3), 0);
+  REQUIRE(ends("refused")["kind"] == "permission_denied");
+  for (const char* const kind : {"no events", "another topic", "no payload"}) REQUIRE(ends(kind)["kind"] == "internal");
+  // A `follow` that is wrong, and none.
+  for (const char* const kind : {"no place", "no topics"}) REQUIRE(kind_of(follow(kind)) == "internal");
+  REQUIRE(follow("no follow")["result"] == json::object());
 }
 
 TEST_CASE("sync: metrics come live, and a snapshot of the state has all pages as of one point") {
