@@ -39,18 +39,20 @@ class ArchiveReader {
 
   /// `storage_failed`: the file cannot be read; `invalid_params`: it is no archive, or one of a newer version.
   [[nodiscard]] static Result<ArchiveReader> open(const std::string& file);
-  [[nodiscard]] const json& header() const { return header_; }
+  struct Line {
+    std::string text;
+    std::uint64_t number = 0;
+  };
   /// The next {type, object}; empty: the end, and the archive is whole. `invalid_params` names the line.
-  [[nodiscard]] Result<std::optional<json>> next();
+  [[nodiscard]] Result<std::optional<Line>> next();
 
  private:
   struct Input;
   explicit ArchiveReader(std::shared_ptr<Input> input) : input_(std::move(input)) {}
-  [[nodiscard]] Result<std::optional<json>> next_line();
+  [[nodiscard]] Result<std::optional<Line>> next_line();
   [[nodiscard]] std::unexpected<Error> wrong(const std::string& why) const;
 
   std::shared_ptr<Input> input_;
-  json header_;
   std::uint64_t line_ = 0;
   std::uint64_t objects_ = 0;
 };
@@ -63,6 +65,7 @@ class Client;
 struct Import {
   std::string on_conflict;
   bool dry_run = false;
+  std::size_t max_message_bytes = 0;  ///< that the host takes
 };
 /// Reads the whole archive once before anything is changed. Returns the sums of what `state.import` answers, with
 /// `parts`. The error of a part that fails says how many went before.

@@ -188,7 +188,8 @@ Result<Connected> connect_or_start(const ConnectOptions& options) {
     if (!client) return std::unexpected(client.error());
     const auto hello = client->call("host.hello", params, options.timeout);
     if (!hello) return std::unexpected(hello.error());
-    return Connected{std::move(*client), differences(*hello, options)};
+    const json can = hello->value("capabilities", json::object());
+    return Connected{std::move(*client), differences(*hello, options), can.value("max_message_bytes", std::size_t{0})};
   };
   // A host that is just dying or stopping still takes connections: look again for one that lives.
   RetryPolicy policy = kAgain;

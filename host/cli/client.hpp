@@ -79,6 +79,7 @@ struct Connected {
   /// How the host that answers differs from the host that this client would have started: version,
   /// configuration, state folder.
   std::vector<std::string> notes;
+  std::size_t max_message_bytes = 0;  ///< that the host takes
 };
 
 /// Connects to the host that listens on the socket, or else to the host that has the state folder:

@@ -98,8 +98,8 @@ int run_export(Client& client, const StateArgs& args) {
   return 0;
 }
 
-int run_import(Client& client, const StateArgs& args) {
-  const auto done = import_state(client, args.file, {args.on_conflict, args.dry_run});
+int run_import(Connected& host, const StateArgs& args) {
+  const auto done = import_state(host.client, args.file, {args.on_conflict, args.dry_run, host.max_message_bytes});
   if (!done) return complain(done.error());
   if (args.as_json) {
     std::printf("%s\n", dump_json(*done).c_str());
@@ -112,14 +112,15 @@ int run_import(Client& client, const StateArgs& args) {
 }
 
 int run_profile(Client& client, const StateArgs& args) {
-  const auto answer = client.call("state.profile", {{"seconds", args.seconds}}, kTimeout);
-  if (!answer) return complain(answer.error());
-  const json trace = answer->value("trace", json::object());
   const bool to_file = !args.file.empty() && args.file != "-";
   std::FILE* const out = to_file ? std::fopen(args.file.c_str(), "we") : stdout;
-  const std::string text = dump_json(trace) + "\n";
-  bool written = out != nullptr && std::fwrite(text.data(), 1, text.size(), out) == text.size();
-  if (out != nullptr) written = (to_file ? std::fclose(out) : std::fflush(out)) == 0 && written;
+  if (out == nullptr) return complain({ErrorKind::storage_failed, "cannot write to " + args.file, {}});
+  const auto answer = client.call("state.profile", {{"seconds", args.seconds}}, kTimeout);
+  const json trace = answer ? answer->value("trace", json::object()) : json();
+  const std::string text = answer ? dump_json(trace) + "\n" : std::string();
+  bool written = std::fwrite(text.data(), 1, text.size(), out) == text.size();
+  written = (to_file ? std::fclose(out) : std::fflush(out)) == 0 && written;
+  if (!answer) return complain(answer.error());
   if (!written) return complain({ErrorKind::storage_failed, "cannot write the trace to " + args.file, {}});
   std::fprintf(stderr, "%zu entries%s; open them in ui.perfetto.dev or chrome://tracing\n",
                trace.value("traceEvents", json::array()).size(),
@@ -141,7 +142,7 @@ int state(const Common& common, const StateArgs& args) {
   print_notes(connected->notes);
   if (args.verb == "export") return run_export(connected->client, args);
   if (args.verb == "profile") return run_profile(connected->client, args);
-  if (args.verb == "import") return run_import(connected->client, args);
+  if (args.verb == "import") return run_import(*connected, args);
   const auto [method, params] = call_of(args);
   const auto answer = connected->client.call(method, params, kTimeout);
   return answer ? print(args, *answer) : complain(answer.error());

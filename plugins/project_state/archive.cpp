@@ -10,8 +10,10 @@
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/history.hpp"
 #include "plugins/project_state/layouts.hpp"
+#include "plugins/project_state/merge.hpp"
 #include "plugins/project_state/overwrite.hpp"
 #include "plugins/project_state/panes.hpp"
+#include "plugins/project_state/plan.hpp"
 #include "plugins/project_state/sessions.hpp"
 #include "plugins/project_state/settings.hpp"
 #include "plugins/project_state/turns.hpp"
@@ -182,7 +184,31 @@ struct Counts {
   }
   if (auto ok = check_place(tx, *now, wanted); !ok) return ok;
   ++(now->body ? counts.replaced : counts.created);
-  return overwrite(tx, std::move(*now), wanted);
+  const auto body = wanted.type == Type::turn ? parse_json(*wanted.body) : Result<json>(json());
+  if (!body) return std::unexpected(body.error());
+  return overwrite(tx, std::move(*now), wanted, body->is_null() ? std::nullopt : due_of_turn(tx, *body));
+}
+
+/// An entry, or its JSON text: a message may not be nested as deep as an object with what a message has around it.
+[[nodiscard]] Result<json> read_entry(const json& given) {
+  if (!given.is_string()) return given;
+  const auto& text = given.get_ref<const std::string&>();
+  auto entry = parse_json(text);
+  if (!entry) return entry;
+  constexpr int kAround = 3;  // {object: {attributes: ...}}
+  if (deeper_than(*entry, kMaxDepth + kAround)) return too_large("an object may be nested 64 levels deep");
+  if (auto ok = check_plans_in(text, 2); !ok) return std::unexpected(ok.error());
+  return entry;
+}
+
+/// How people call what an entry is about; empty: nothing that could be said.
+[[nodiscard]] std::string called(const json& entry) {
+  const json object = entry.is_object() ? entry.value("object", json()) : json();
+  for (const char* member : {"id", "key", "session_id"}) {
+    const json found = object.is_object() ? object.value(member, json()) : json();
+    if (found.is_string()) return " (" + found.get<std::string>().substr(0, 64) + ")";
+  }
+  return "";
 }
 
 [[nodiscard]] Result<void> take_entry(Transaction& tx, const json& entry, OnConflict on_conflict, Counts& counts) {
@@ -194,6 +220,16 @@ struct Counts {
   if (!type) return refuse("type must be session, pane, layout, setting or turn, not \"" + word.substr(0, 64) + "\"");
   const auto wanted = read_given(tx.turns, *type, given);
   return wanted ? take(tx, *wanted, given, on_conflict, counts) : std::unexpected(wanted.error());
+}
+
+[[nodiscard]] std::unexpected<Error> failed_at(std::size_t index, const std::string& name, Error error) {
+  json data = parse_json(error.data).value_or(json::object());
+  if (!data.is_object()) data = json::object();
+  data["index"] = index;
+  error.message =
+      "objects[" + std::to_string(index) + "]" + name + ": " + error.message + "; none of these was imported";
+  error.data = dump_json(data);
+  return std::unexpected(std::move(error));
 }
 
 }  // namespace
@@ -213,11 +249,9 @@ Result<json> import_objects(Transaction& tx, const json& objects, OnConflict on_
   const std::uint64_t from = tx.ledger.seq + 1;
   Counts counts;
   for (std::size_t i = 0; i < objects.size(); ++i) {
-    if (auto ok = take_entry(tx, objects[i], on_conflict, counts); !ok) {
-      Error error = ok.error();
-      error.message = "objects[" + std::to_string(i) + "]: " + error.message + "; nothing was imported";
-      return std::unexpected(std::move(error));
-    }
+    const auto entry = read_entry(objects[i]);
+    if (!entry) return failed_at(i, "", entry.error());
+    if (auto ok = take_entry(tx, *entry, on_conflict, counts); !ok) return failed_at(i, called(*entry), ok.error());
   }
   tx.undone = dry_run;
   if (auto ok = tx.append_project_changed(from); !ok) return std::unexpected(ok.error());

@@ -28,8 +28,9 @@ enum class OnConflict : std::uint8_t {
 /// Empty: no such word.
 [[nodiscard]] std::optional<OnConflict> on_conflict_of(std::string_view word);
 
-/// `objects`: [{type, object}], in an order in which each finds what it belongs to: sessions, panes, layouts, settings,
-/// turns. {created, replaced, kept, unchanged}: how many. `dry_run`: only counts.
+/// `objects`: of {type, object}, or the JSON text of that, in an order in which each finds what it belongs to:
+/// sessions, panes, layouts, settings, turns. {created, replaced, kept, unchanged}: how many. `dry_run`: only counts.
+/// Errors have the `index` of the entry in their data.
 [[nodiscard]] Result<json> import_objects(Transaction& tx, const json& objects, OnConflict on_conflict, bool dry_run);
 
 }  // namespace gantry::state

@@ -30,6 +30,8 @@ namespace fs = std::filesystem;
   return fail(ErrorKind::storage_failed, "cannot " + what + ": " + why);
 }
 
+constexpr std::uint64_t kMaxNumber = std::uint64_t{1} << 53;  // no host makes so many
+
 [[nodiscard]] std::string time_text(std::int64_t wall_ms) {
   const std::time_t seconds = wall_ms / 1000;
   std::tm parts{};
@@ -87,7 +89,7 @@ namespace fs = std::filesystem;
   if (first == std::string_view::npos) return std::nullopt;
   const auto number = first == last ? std::optional<std::uint64_t>(0) : number_of(inner.substr(0, first));
   const auto seq = number_of(inner.substr(last + 1));
-  if (!number || !seq) return std::nullopt;
+  if (!number || !seq || *number > kMaxNumber) return std::nullopt;
   return Backup{file, *seq, 0, *number};
 }
 

@@ -26,6 +26,7 @@ using Apply = std::function<Result<json>(Transaction&)>;
 struct Caller {
   std::function<Result<Scope>(Params&)> scope;  ///< reads `scope` and `workspace` of the params of a setting
   std::function<std::string()> client;          ///< its name; empty: not known
+  std::size_t max_page = 0;                     ///< bytes of what it can be answered with
 };
 
 /// Checks the params of a method that changes state; every member is read, so that done() of `params` knows it.

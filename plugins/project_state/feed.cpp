@@ -59,11 +59,11 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 }
 
 [[nodiscard]] Result<std::string> log_page(Database& db, const Ledger& ledger, const std::optional<Feed>& feed,
-                                           std::uint64_t seq, bool coalesces) {
-  EventPage events(coalesces);
+                                           std::uint64_t seq, const FeedPage& page) {
+  EventPage events(page.coalesces);
   std::uint64_t scanned = 0;
   Query q(db, "SELECT seq, topic, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?", seq, Feed::kMaxScanned);
-  while (events.size() < Feed::kMaxPageEvents && events.bytes() < Feed::kMaxPageBytes) {
+  while (events.size() < Feed::kMaxPageEvents && events.bytes() < std::min(Feed::kMaxPageBytes, page.bytes)) {
     const auto row = q.next();
     if (!row) return std::unexpected(row.error());
     if (!*row) {
@@ -79,14 +79,15 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
   return page_text(ledger, seq, events, seq < ledger.seq ? place_in_log(ledger.epoch, seq) : json());
 }
 
-[[nodiscard]] Result<std::string> snapshot_part(Database& db, const Ledger& ledger, const Feed& feed, json place) {
+[[nodiscard]] Result<std::string> snapshot_part(Database& db, const Ledger& ledger, const Feed& feed, json place,
+                                                std::size_t bytes) {
   Params at(place["snapshot"]);
   const auto scope = static_cast<std::size_t>(at.integer("scope", 0, Feed::kMaxScopes));
-  PageOf page{at.maybe_string("cursor"), Feed::kMaxPageEvents};
+  PageOf page{at.maybe_string("cursor"), Feed::kMaxPageEvents, bytes};
   const std::string reason = at.string("reason");
   if (auto ok = at.done(); !ok) return refuse("from.snapshot: " + ok.error().message);
   const auto seq = place["seq"].get<std::uint64_t>();
-  if (scope >= feed.names().size()) return log_page(db, ledger, feed, seq, false);
+  if (scope >= feed.names().size()) return log_page(db, ledger, feed, seq, {false, bytes});
   const auto& name = feed.names()[scope];
   json payload{{"scope", name}, {"items", json::array()}, {"last", true}, {"reason", reason}};
   auto& next = place["snapshot"];
@@ -194,7 +195,7 @@ json begin_feed(const Ledger& ledger, const Feed& feed, const std::optional<json
 }
 
 Result<std::string> feed_page(Database& db, const Ledger& ledger, const std::optional<Feed>& feed, const json& from,
-                              bool coalesces) {
+                              const FeedPage& page) {
   Params p(from);
   const auto epoch = p.string("epoch");
   const auto seq = static_cast<std::uint64_t>(p.integer("seq", 0, kMaxSeq));
@@ -202,11 +203,11 @@ Result<std::string> feed_page(Database& db, const Ledger& ledger, const std::opt
   if (auto ok = p.done(); !ok) return refuse("from: " + ok.error().message);
   auto reason = not_in_log(ledger, epoch, seq);
   if (snapshot && feed) {
-    if (reason.empty() && seq >= ledger.history_floor) return snapshot_part(db, ledger, *feed, from);
-    return snapshot_part(db, ledger, *feed, place_in_snapshot(ledger, reason.empty() ? "too_old" : reason));
+    if (reason.empty() && seq >= ledger.history_floor) return snapshot_part(db, ledger, *feed, from, page.bytes);
+    return snapshot_part(db, ledger, *feed, place_in_snapshot(ledger, reason.empty() ? "too_old" : reason), page.bytes);
   }
-  if (reason.empty()) return log_page(db, ledger, feed, seq, coalesces);
-  if (feed) return snapshot_part(db, ledger, *feed, place_in_snapshot(ledger, reason));
+  if (reason.empty()) return log_page(db, ledger, feed, seq, page);
+  if (feed) return snapshot_part(db, ledger, *feed, place_in_snapshot(ledger, reason), page.bytes);
   return fail(ErrorKind::not_found, "the log does not go back to seq " + std::to_string(seq) + " of epoch " + epoch,
               dump_json({{"reason", reason}, {"epoch", ledger.epoch}, {"floor", ledger.floor}}));
 }

@@ -33,6 +33,12 @@ struct Pace {
   bool coalesces = true;         ///< while the client is behind
 };
 
+/// What a page may have.
+struct FeedPage {
+  bool coalesces = false;  ///< see event_page.hpp
+  std::size_t bytes = 0;   ///< about so much at most, or one event
+};
+
 /// The scopes of a subscription.
 class Feed {
  public:
@@ -63,9 +69,8 @@ class Feed {
 /// The text of {epoch, head, covered, events: [{seq, topic, payload}], from?}: what follows the place `from`;
 /// `covered`: all events up to there are in this page or were before it; the new `from` is there while more can be read
 /// at once. Without a feed: all events of the log; a place that is not in the log is then `not_found` with {reason}.
-/// `coalesces`: see event_page.hpp.
 [[nodiscard]] Result<std::string> feed_page(Database& db, const Ledger& ledger, const std::optional<Feed>& feed,
-                                            const json& from, bool coalesces);
+                                            const json& from, const FeedPage& page);
 
 /// {scope, items, next_cursor?, epoch, seq}: a page of the objects of the scope; all pages are as of the first one.
 [[nodiscard]] Result<json> snapshot_page(Database& db, const Ledger& ledger, const std::string& scope,

@@ -223,7 +223,7 @@ Result<json> state_at(Database& db, const Ledger& ledger, std::uint64_t seq, con
       if (!then) return std::unexpected(then.error());
       if (then->body) {
         bytes += then->body->size();
-        if (items.size() >= page.limit || (bytes > kMaxPage && !items.empty())) {
+        if (items.size() >= page.limit || (bytes > page.bytes && !items.empty())) {
           out["next_cursor"] = make_cursor(last, list);
           return out;
         }
@@ -272,7 +272,7 @@ Result<json> state_diff(Database& db, const Ledger& ledger, std::uint64_t from, 
     if (*difference) {
       for (const auto* object : {&(*difference)->before, &(*difference)->after})
         bytes += object->body ? object->body->size() : 0;
-      if (changes.size() >= page.limit || (bytes > kMaxPage && !changes.empty())) {
+      if (changes.size() >= page.limit || (bytes > page.bytes && !changes.empty())) {
         out["next_cursor"] = make_cursor(last, list);
         return out;
       }

@@ -66,7 +66,7 @@ struct Told {
 
 }  // namespace
 
-Result<void> overwrite(Transaction& tx, Object now, const Object& then) {
+Result<void> overwrite(Transaction& tx, Object now, const Object& then, std::optional<std::int64_t> due_ms) {
   if (auto ok = check_owner(tx, then); !ok) return ok;
   Object next = then;
   next.rev = tx.next_rev(now);
@@ -74,7 +74,7 @@ Result<void> overwrite(Transaction& tx, Object now, const Object& then) {
   auto told = whole ? changed(next) : now.body ? updated(now, next) : created(next);
   if (!told) return std::unexpected(told.error());
   const std::string topic = "state." + std::string(name(then.type)) + "." + told->what;
-  return tx.write(now, {then.body, std::move(told->undo), topic, std::move(told->payload)});
+  return tx.write(now, {then.body, std::move(told->undo), topic, std::move(told->payload), due_ms});
 }
 
 }  // namespace gantry::state

@@ -6,14 +6,18 @@
 // Thread rule: one thread, the store's.
 #pragma once
 
+#include <cstdint>
 #include <gantry/result.hpp>
+#include <optional>
 
 #include "plugins/project_state/transaction.hpp"
 
 namespace gantry::state {
 
 /// `now`: the row, which may have no body or none before (rev 0); `then`: id, parent and body, which is there.
-/// A turn that is there is not to be overwritten. `conflict`: the session of `then` does not exist.
-[[nodiscard]] Result<void> overwrite(Transaction& tx, Object now, const Object& then);
+/// A turn that is there is not to be overwritten. `due_ms`: as Change has it. `conflict`: the session of `then` does
+/// not exist.
+[[nodiscard]] Result<void> overwrite(Transaction& tx, Object now, const Object& then,
+                                     std::optional<std::int64_t> due_ms = std::nullopt);
 
 }  // namespace gantry::state

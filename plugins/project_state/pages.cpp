@@ -9,7 +9,7 @@ namespace {
 
 /// `rows`: the objects after the start of the page, in order.
 [[nodiscard]] Result<json> read_page(Query& rows, const Ledger& ledger, const std::string& list, std::uint64_t start,
-                                     std::uint64_t limit) {
+                                     const PageOf& asked) {
   json page{{"items", json::array()}, {"epoch", ledger.epoch}, {"seq", ledger.seq}};
   auto& items = page["items"];
   std::uint64_t last = start;
@@ -21,7 +21,7 @@ namespace {
     const auto object = read_object(rows);
     if (!object) return std::unexpected(object.error());
     bytes += object->body->size();
-    if (items.size() >= limit || (bytes > kMaxPage && !items.empty())) {
+    if (items.size() >= asked.limit || (bytes > asked.bytes && !items.empty())) {
       page["next_cursor"] = make_cursor(last, list);
       return page;
     }
@@ -55,7 +55,7 @@ Result<json> list_sessions(Database& db, const Ledger& ledger, const SessionFilt
           "AND (?3 IS NULL OR EXISTS (SELECT 1 FROM json_each(body, '$.roots') AS r WHERE r.value = ?3)) "
           "AND (?4 IS NULL OR body ->> '$.branch' = ?4) ORDER BY n",
           *start, filter.name, filter.root, filter.branch);
-  return read_page(q, ledger, list, *start, page.limit);
+  return read_page(q, ledger, list, *start, page);
 }
 
 Result<json> list_members(Database& db, const Ledger& ledger, Type type, const MemberFilter& filter,
@@ -69,14 +69,14 @@ Result<json> list_members(Database& db, const Ledger& ledger, Type type, const M
             " FROM objects WHERE parent = ?3 AND parent <> '' AND type = ?2 AND body IS NOT NULL AND n > ?1 "
             "AND (?4 IS NULL OR body ->> iif(?2 = 'turn', '$.state', '$.kind') = ?4) ORDER BY n",
             *start, name(type), *filter.session_id, filter.kind);
-    return read_page(q, ledger, list, *start, page.limit);
+    return read_page(q, ledger, list, *start, page);
   }
   Query q(db,
           "SELECT " GANTRY_OBJECT_COLUMNS
           " FROM objects WHERE type = ?2 AND body IS NOT NULL AND n > ?1 "
           "AND (?3 IS NULL OR body ->> iif(?2 = 'turn', '$.state', '$.kind') = ?3) ORDER BY n",
           *start, name(type), filter.kind);
-  return read_page(q, ledger, list, *start, page.limit);
+  return read_page(q, ledger, list, *start, page);
 }
 
 Result<json> list_settings(Database& db, const Ledger& ledger, const Scope& scope, const std::string& prefix,
@@ -90,7 +90,7 @@ Result<json> list_settings(Database& db, const Ledger& ledger, const Scope& scop
           " FROM objects WHERE type = 'setting' AND body IS NOT NULL AND n > ?1 AND substr(id, 1, length(?2)) = ?2 "
           "ORDER BY n",
           *start, wanted);
-  return read_page(q, ledger, list, *start, page.limit);
+  return read_page(q, ledger, list, *start, page);
 }
 
 }  // namespace gantry::state

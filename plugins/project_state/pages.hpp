@@ -21,6 +21,7 @@ inline constexpr std::size_t kMaxPage = 4 << 20;
 struct PageOf {
   std::optional<std::string> cursor;  ///< the next_cursor of the page before, for the same list and filter
   std::uint64_t limit = 100;
+  std::size_t bytes = kMaxPage;  ///< about so much at most, or one item
 };
 
 struct SessionFilter {

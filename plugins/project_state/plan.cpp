@@ -166,10 +166,10 @@ void add_canonical(std::string& out, const json& value) {
 
 }  // namespace
 
-Result<void> check_plans_in(std::string_view params, bool is_batch) {
-  if (params.find("\"plan\"") == std::string_view::npos && params.find('\\') == std::string_view::npos) return {};
-  PlanCheck check(is_batch ? 4 : 1);  // {ops: [{params: {plan}}]}
-  (void)json::sax_parse(params, &check);
+Result<void> check_plans_in(std::string_view text, std::size_t level) {
+  if (text.find("\"plan\"") == std::string_view::npos && text.find('\\') == std::string_view::npos) return {};
+  PlanCheck check(level);
+  (void)json::sax_parse(text, &check);
   return check.wrong().empty() ? Result<void>() : refuse(check.wrong());
 }
 

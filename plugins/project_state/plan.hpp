@@ -18,9 +18,9 @@ namespace gantry::state {
 
 inline constexpr std::size_t kMaxPlan = 1 << 20;
 
-/// Checks the member `plan` in the text of a call's params, or of the params of each operation of a batch, where what
-/// was written can still be seen: a document has lost the names that stood there twice. `invalid_params`.
-[[nodiscard]] Result<void> check_plans_in(std::string_view params, bool is_batch);
+/// Checks the members `plan` in a JSON text, where what was written can still be seen: a document has lost the names
+/// that stood there twice. `level`: in how many objects and arrays they are. `invalid_params`.
+[[nodiscard]] Result<void> check_plans_in(std::string_view text, std::size_t level);
 /// `too_large`; null is `invalid_params`.
 [[nodiscard]] Result<void> check_plan(const json& plan);
 

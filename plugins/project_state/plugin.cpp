@@ -10,8 +10,10 @@
 // A state folder that cannot be used now (read-only, full) does not keep the plugin from starting: each call then
 // answers `storage_failed` and tries again. One that must not be used (a newer schema, another program's file, damage,
 // a loss, another process) fails the start.
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <gantry/mutex.hpp>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <gantry/version.hpp>
@@ -20,6 +22,7 @@
 #include <set>
 #include <stdexcept>
 #include <string>
+#include <unordered_map>
 #include <utility>
 
 #include "plugins/project_state/backup_thread.hpp"
@@ -28,6 +31,7 @@
 #include "plugins/project_state/housekeeping.hpp"
 #include "plugins/project_state/metrics_thread.hpp"
 #include "plugins/project_state/mutation.hpp"
+#include "plugins/project_state/pages.hpp"
 #include "plugins/project_state/plan.hpp"
 #include "plugins/project_state/reader.hpp"
 #include "plugins/project_state/reads.hpp"
@@ -54,6 +58,27 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 }
 
 }  // namespace
+
+/// The settings whose change was answered and is not committed. Any thread.
+class EarlyAnswers {
+ public:
+  void add(const std::string& id) {
+    const Lock lock(mutex_);
+    ++open_[id];
+  }
+  void remove(const std::string& id) {
+    const Lock lock(mutex_);
+    if (--open_[id] == 0) open_.erase(id);
+  }
+  [[nodiscard]] bool has(const std::string& id) const {
+    const Lock lock(mutex_);
+    return open_.contains(id);
+  }
+
+ private:
+  mutable Mutex mutex_{"state early answers"};
+  std::unordered_map<std::string, int> open_ GANTRY_GUARDED_BY(mutex_);
+};
 
 class ProjectState {
  public:
@@ -160,10 +185,10 @@ class ProjectState {
     Params params(call.params());
     (void)params.maybe_object("mutation");  // known to done(); what it says is read last
     std::string place;
-    // These have plans in the members of an array's objects.
-    const bool is_batch = call.method() == "state.batch" || call.method() == "state.import";
-    if (is_batch || call.method().starts_with("state.turn.")) {
-      if (auto ok = check_plans_in(call.raw_params(), is_batch); !ok) return std::unexpected(ok.error());
+    // {ops: [{params: {plan}}]}, {objects: [{object: {plan}}]}, {plan}
+    const bool many = call.method() == "state.batch" || call.method() == "state.import";
+    if (many || call.method().starts_with("state.turn.")) {
+      if (auto ok = check_plans_in(call.raw_params(), many ? 4 : 1); !ok) return std::unexpected(ok.error());
     }
     auto apply = change.read(params, caller_of(call), place);
     if (!apply) return std::unexpected(apply.error());
@@ -191,17 +216,26 @@ class ProjectState {
     if (stopped_ || (durability != "D0" && durability != "D1")) return change_by(std::move(call), change);
     auto command = command_of(call, change);
     if (!command) return call.reply_error(command.error());
+    Params p(params);
+    const auto scope = read_scope(call, p);
+    if (!scope) return call.reply_error(scope.error());
+    const std::string id = scope->id_of(params["key"].get<std::string>());
     json failed{{"key", params["key"]}, {"value", params["value"]}};
     if (command->mutation) failed["cause"] = command->mutation->cause;
+    early_.add(id);
     const auto taken = writer_->submit(
-        std::move(*command), [host = host_, failed = std::move(failed)](const Result<std::string>& result) mutable {
+        std::move(*command), [this, id, failed = std::move(failed)](const Result<std::string>& result) mutable {
+          early_.remove(id);
           if (result) return;
           failed["kind"] = kind_name(result.error().kind);
           failed["message"] = result.error().message;
-          host.log(Level::warn, "setting " + dump_json(failed["key"]) + " was not written: " + result.error().message);
-          (void)host.publish("state.setting.failed", failed);
+          host_.log(Level::warn, "setting " + dump_json(failed["key"]) + " was not written: " + result.error().message);
+          (void)host_.publish("state.setting.failed", failed);
         });
-    if (!taken) return call.reply_error(taken.error());
+    if (!taken) {
+      early_.remove(id);
+      return call.reply_error(taken.error());
+    }
     call.reply({{"key", params["key"]}, {"value", params["value"]}, {"durability", durability}});
   }
 
@@ -221,8 +255,7 @@ class ProjectState {
     Params p(call.params());
     const std::string id = p.string(type == Type::layout ? "session_id" : "id");
     if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
-    if (const auto* const text = kept(type, id))
-      return call.reply_raw(head_text() + ",\"" + std::string(name(type)) + "\":" + *text + "}");
+    if (auto answer = from_memory(type, id, name(type))) return call.reply_raw(std::move(*answer));
     read_and_keep(std::move(call), type, id, get_object(type, id));
   }
 
@@ -232,8 +265,17 @@ class ProjectState {
     const auto request = read_setting_request(p, caller_of(call));
     if (!request) return call.reply_error(request.error());
     const std::string id = request->scope.id_of(request->key);
-    const auto* const text = request->type ? nullptr : kept(Type::setting, id);
-    if (text != nullptr) return call.reply_raw(head_text() + "," + text->substr(1));  // its members
+    if (early_.has(id)) {  // behind its commit, so that whoever has set it reads what was set
+      const auto held = std::make_shared<Call>(std::move(call));
+      const auto taken = writer_->run([this, held, request = *request](Store& /*store*/) {
+        reader_->read(name(Type::setting), get_setting_of(request), text_to(held));
+      });
+      if (!taken) held->reply_error(taken.error());
+      return;
+    }
+    if (!request->type) {
+      if (auto answer = from_memory(Type::setting, id, "")) return call.reply_raw(std::move(*answer));
+    }
     read_and_keep(std::move(call), Type::setting, id, get_setting_of(*request));
   }
 
@@ -306,10 +348,14 @@ class ProjectState {
     // An answer has a bound.
     if (!profile_.begin(config_.max_message_bytes == 0 ? Profile::kMaxBytes : config_.max_message_bytes / 2))
       return call.reply_error({ErrorKind::conflict, "the store is being profiled already; call again later", {}});
+    call.on_cancel([this] { end_profile(); });
     profiled_.emplace(std::move(call));
-    (void)host_.after(std::chrono::seconds(seconds), [this] { end_profile(); });
+    const auto timer = host_.after(std::chrono::seconds(seconds), [this] { end_profile(); });
+    if (!timer) return end_profile();
+    profile_ends_ = *timer;
   }
   void end_profile() {
+    (void)host_.cancel(std::exchange(profile_ends_, {}));
     if (auto call = std::exchange(profiled_, std::nullopt)) call->reply_raw(R"({"trace":)" + profile_.end() + "}");
   }
 
@@ -355,15 +401,14 @@ class ProjectState {
     return [held = std::make_shared<Call>(std::move(call))](const Result<json>& result) { held->reply(result); };
   }
 
-  /// The JSON of an object, if it is in memory.
-  [[nodiscard]] const std::string* kept(Type type, const std::string& id) {
-    const StateSnapshot& now = snapshot_->get();
-    return now.epoch.empty() ? nullptr : now.find(type, id);
-  }
-  /// The beginning of an answer from memory.
-  [[nodiscard]] std::string head_text() {
-    const StateSnapshot& now = snapshot_->get();
-    return R"({"durability":"D2","epoch":")" + now.epoch + R"(","seq":)" + std::to_string(now.seq);
+  /// The answer with an object that is in memory: as `member`, or its members themselves. Empty: it is not there.
+  [[nodiscard]] std::optional<std::string> from_memory(Type type, const std::string& id, std::string_view member) {
+    const StateSnapshot& now = snapshot_->get();  // until the next get()
+    const auto* const text = now.epoch.empty() ? nullptr : now.find(type, id);
+    if (text == nullptr) return std::nullopt;
+    std::string out = R"({"durability":"D2","epoch":")" + now.epoch + R"(","seq":)" + std::to_string(now.seq) + ",";
+    if (member.empty()) return out + text->substr(1);
+    return out.append("\"").append(member).append("\":").append(*text).append("}");
   }
   void read_and_keep(Call call, Type type, const std::string& id, Reader::Body body) {
     reader_->read(name(type), std::move(body),
@@ -375,7 +420,8 @@ class ProjectState {
   }
 
   [[nodiscard]] Caller caller_of(Call& call) const {
-    return {[this, &call](Params& p) { return read_scope(call, p); }, [this, &call] { return client_of(call); }};
+    return {[this, &call](Params& p) { return read_scope(call, p); }, [this, &call] { return client_of(call); },
+            config_.max_message_bytes == 0 ? kMaxPage : std::min(kMaxPage, config_.max_message_bytes / 2)};
   }
 
   [[nodiscard]] std::string client_of(const Call& call) const {
@@ -413,8 +459,10 @@ class ProjectState {
   Host host_;
   PluginConfig config_;
   bool stopped_ = false;
+  EarlyAnswers early_;
   Profile profile_;
   std::optional<Call> profiled_;  ///< is told when its time is over
+  TimerId profile_ends_;
   std::set<std::string> topics_;  ///< of the table of turns
   std::unique_ptr<Store> store_;
   std::optional<Snapshot<StateSnapshot>::Reader> snapshot_;  ///< serial

@@ -23,11 +23,11 @@ constexpr std::size_t kMaxCursor = 96;
 constexpr std::size_t kMaxFilter = 4096;
 constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
 
-[[nodiscard]] PageOf read_page_of(Params& p) {
+[[nodiscard]] PageOf read_page_of(Params& p, const Caller& caller) {
   auto cursor = p.maybe_string("cursor");
   p.require(!cursor || cursor->size() <= kMaxCursor,
             "cursor is not one that a list gave; start again without a cursor");
-  return {std::move(cursor), static_cast<std::uint64_t>(p.integer_or("limit", 100, 1, 1000))};
+  return {std::move(cursor), static_cast<std::uint64_t>(p.integer_or("limit", 100, 1, 1000)), caller.max_page};
 }
 
 [[nodiscard]] std::uint64_t read_seq(Params& p, const char* name) {
@@ -68,8 +68,8 @@ template <class F>
   };
 }
 
-[[nodiscard]] Result<Reader::Body> session_list(Params& p, const Caller& /*caller*/) {
-  const auto page = read_page_of(p);
+[[nodiscard]] Result<Reader::Body> session_list(Params& p, const Caller& caller) {
+  const auto page = read_page_of(p, caller);
   const auto members = read_filter(p, {"name", "root", "branch"});
   if (!members) return std::unexpected(members.error());
   const SessionFilter filter{members->at(0), members->at(1), members->at(2)};
@@ -77,8 +77,8 @@ template <class F>
 }
 
 template <Type kType>
-[[nodiscard]] Result<Reader::Body> member_list(Params& p, const Caller& /*caller*/) {
-  const auto page = read_page_of(p);
+[[nodiscard]] Result<Reader::Body> member_list(Params& p, const Caller& caller) {
+  const auto page = read_page_of(p, caller);
   const auto members = read_filter(p, {"session_id", kType == Type::turn ? "state" : "kind"});
   if (!members) return std::unexpected(members.error());
   const MemberFilter filter{members->at(0), members->at(1)};
@@ -87,7 +87,7 @@ template <Type kType>
 }
 
 [[nodiscard]] Result<Reader::Body> settings_list(Params& p, const Caller& caller) {
-  const auto page = read_page_of(p);
+  const auto page = read_page_of(p, caller);
   const std::string prefix = p.string_or("prefix", "");
   p.require(prefix.size() <= kMaxFilter, "prefix may have 4096 bytes");
   const auto scope = caller.scope(p);
@@ -98,19 +98,19 @@ template <Type kType>
   });
 }
 
-[[nodiscard]] Result<Reader::Body> at(Params& p, const Caller& /*caller*/) {
+[[nodiscard]] Result<Reader::Body> at(Params& p, const Caller& caller) {
   const auto seq = read_seq(p, "seq");
   const std::string scope = p.string("scope");
-  const auto page = read_page_of(p);
+  const auto page = read_page_of(p, caller);
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   return as_text([seq, scope, page](Database& db, const Ledger& head) { return state_at(db, head, seq, scope, page); });
 }
 
-[[nodiscard]] Result<Reader::Body> diff(Params& p, const Caller& /*caller*/) {
+[[nodiscard]] Result<Reader::Body> diff(Params& p, const Caller& caller) {
   const auto from = read_seq(p, "from");
   const auto to = read_seq(p, "to");
   const std::string scope = p.string("scope");
-  const auto page = read_page_of(p);
+  const auto page = read_page_of(p, caller);
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   return as_text([from, to, scope, page](Database& db, const Ledger& head) {
     return state_diff(db, head, from, to, scope, page);
@@ -145,19 +145,17 @@ template <Type kType>
   });
 }
 
-[[nodiscard]] Result<Reader::Body> log(Params& p, const Caller& /*caller*/) {
+[[nodiscard]] Result<Reader::Body> log(Params& p, const Caller& caller) {
   const json from = p.object("from");
-  const bool coalesces = p.boolean_or("coalesce", false);
+  const FeedPage page{p.boolean_or("coalesce", false), caller.max_page};
   const auto feed = read_scopes(p);
   if (!feed) return std::unexpected(feed.error());
-  return [feed = *feed, from, coalesces](Database& db, const Ledger& head) {
-    return feed_page(db, head, feed, from, coalesces);
-  };
+  return [feed = *feed, from, page](Database& db, const Ledger& head) { return feed_page(db, head, feed, from, page); };
 }
 
-[[nodiscard]] Result<Reader::Body> snapshot(Params& p, const Caller& /*caller*/) {
+[[nodiscard]] Result<Reader::Body> snapshot(Params& p, const Caller& caller) {
   const std::string scope = p.string("scope");
-  const auto page = read_page_of(p);
+  const auto page = read_page_of(p, caller);
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
   return as_text([scope, page](Database& db, const Ledger& head) { return snapshot_page(db, head, scope, page); });
 }

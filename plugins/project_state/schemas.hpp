@@ -227,6 +227,7 @@ namespace gantry::state::schemas {
   json entry = object({{"type", {{"enum", {"session", "pane", "layout", "setting", "turn"}}}},
                        {"object", {{"type", "object"}, {"description", "as state.at says it"}}}},
                       json::array({"type", "object"}));
+  entry = {{"anyOf", {std::move(entry), string("the JSON text of one, which may be nested deeper than a message")}}};
   return params({{"objects",
                   {{"type", "array"},
                    {"maxItems", 5000},

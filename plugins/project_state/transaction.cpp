@@ -138,8 +138,10 @@ Result<void> Transaction::append(std::string_view topic, json payload, const Und
   if (mutation_ != nullptr) payload["cause"] = mutation_->cause;
   const std::string text = dump_json(payload);
   if (text.size() > kMaxEvent) {
-    return fail(ErrorKind::too_large, "what this changes makes an event of " + std::to_string(text.size()) +
-                                          " bytes, and an event may have 1 MiB; change less at once");
+    return fail(ErrorKind::too_large,
+                "what this changes makes an event of " + std::to_string(text.size()) +
+                    " bytes, and an event may have 1 MiB; change less at once",
+                dump_json({{"event_bytes", text.size()}}));
   }
   const std::uint64_t bytes = text.size() + (undo != nullptr && undo->text ? undo->text->size() : 0);
   ++ledger.seq;

@@ -28,6 +28,17 @@ namespace {
   return out;
 }
 
+/// One that an event may have, as docs/protocol.md says.
+[[nodiscard]] bool is_topic(std::string_view text) {
+  constexpr std::size_t kMaxTopic = 256;
+  if (!text.starts_with(TurnTable::kTopics) || text.size() > kMaxTopic || text.ends_with('.')) return false;
+  const auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
+  };
+  return std::ranges::all_of(text, allowed) && text.find("..") == std::string_view::npos;
+}
+
 [[nodiscard]] std::optional<std::int64_t> whole_seconds(std::string_view text) {
   std::int64_t out = 0;
   const auto read = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -86,15 +97,15 @@ Result<void> TurnTable::take_triggers(const Text& text) {
     if (auto ok = check_trigger(row, timer.from, timer.to); !ok) return ok;
     if (timer.seconds < 1 || timer.seconds > kMaxSeconds)
       return refuse(row + ": the seconds must be from 1 to " + std::to_string(kMaxSeconds));
+    if (timer.from == timer.to) return refuse(row + ": it must lead to another state, or it would never end");
     if (timer_of(timer.from) != nullptr) return refuse(row + ": there is one already");
     timers_.push_back(timer);
   }
   for (const auto& topic : text.topics) {
     const std::string row = topic.from + " on " + topic.topic;
     if (auto ok = check_trigger(row, topic.from, topic.to); !ok) return ok;
-    if (!topic.topic.starts_with(kTopics) || topic.topic.size() == kTopics.size() ||
-        topic.topic.find('*') != std::string::npos)
-      return refuse(row + ": a topic must be turn.NAME");
+    if (!is_topic(topic.topic))
+      return refuse(row + ": a topic must be turn.NAME, and NAME segments of letters, digits, - and _");
     const auto same = [&](const Topic& other) { return other.from == topic.from && other.topic == topic.topic; };
     if (std::ranges::any_of(topics_, same)) return refuse(row + ": there is one already");
     topics_.push_back(topic);

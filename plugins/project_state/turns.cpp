@@ -71,17 +71,6 @@ struct Turn {
   return body;
 }
 
-/// When something is to be done with the turn, by the wall clock: its approval ends, or the time takes a step.
-[[nodiscard]] std::optional<std::int64_t> due_of(const TurnTable& table, const json& body) {
-  constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
-  std::int64_t due = kNever;
-  const std::string state = body["state"];
-  if (state == TurnTable::kApproved) due = body["approval"].value("expires_ms", kNever);
-  if (const auto* timer = table.timer_of(state); timer != nullptr)
-    due = std::min(due, body["updated_ms"].get<std::int64_t>() + timer->seconds * 1000);
-  return due == kNever ? std::nullopt : std::optional(due);
-}
-
 /// Writes what has become of the turn. `trigger`: what took the step; empty: a caller.
 [[nodiscard]] Result<json> write_turn(Transaction& tx, Turn& turn, const std::string& trigger = {}) {
   turn.body["updated_ms"] = tx.now.wall_ms;
@@ -99,7 +88,7 @@ struct Turn {
   if (!trigger.empty()) event["trigger"] = trigger;
   Change change{std::move(text), std::nullopt, "state.turn.updated", std::move(event)};
   if (!new_plan) change.undo = merge_diff(without_plan(turn.body), without_plan(turn.before));
-  change.due_ms = due_of(tx.turns, turn.body);
+  change.due_ms = due_of_turn(tx, turn.body);
   if (auto ok = tx.write(turn.object, std::move(change)); !ok) return std::unexpected(ok.error());
   return shown(turn);
 }
@@ -217,7 +206,7 @@ Result<json> create_turn(Transaction& tx, const std::string& session, const std:
   told["id"] = turn.object.id;
   told["rev"] = 1;
   json event{{"turn_id", turn.object.id}, {"session_id", session}, {"turn", told}};
-  Change change{std::move(text), std::nullopt, "state.turn.created", std::move(event), due_of(tx.turns, turn.body)};
+  Change change{std::move(text), std::nullopt, "state.turn.created", std::move(event), due_of_turn(tx, turn.body)};
   if (auto ok = tx.write(turn.object, std::move(change)); !ok) return std::unexpected(ok.error());
   return shown(turn);
 }
@@ -327,6 +316,16 @@ Result<void> interrupt_turns(Transaction& tx) {
   return {};
 }
 
+std::optional<std::int64_t> due_of_turn(const Transaction& tx, const json& body) {
+  constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
+  std::int64_t due = kNever;
+  const std::string state = body["state"];
+  if (state == TurnTable::kApproved) due = body["approval"].value("expires_ms", kNever);
+  if (const auto* timer = tx.turns.timer_of(state); timer != nullptr)
+    due = std::min(due, tx.now.wall_ms + timer->seconds * 1000);
+  return due == kNever ? std::nullopt : std::optional(due);
+}
+
 Result<void> do_due_turns(Transaction& tx) {
   Query q(tx.db, "SELECT " GANTRY_OBJECT_COLUMNS " FROM objects WHERE due_ms <= ? ORDER BY due_ms LIMIT ?",
           tx.now.wall_ms, kMaxDue);
@@ -352,11 +351,14 @@ Result<void> signal_turns(Transaction& tx, const std::string& topic, const json&
     const auto found = payload.is_object() ? payload.find(member) : payload.end();
     return found != payload.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
+  const bool names_turn = payload.is_object() && payload.contains("turn_id");
+  const std::string session = names_turn ? "" : id("session_id");
+  if (!names_turn && session.empty()) return {};
   Query q(tx.db,
           "SELECT " GANTRY_OBJECT_COLUMNS
-          " FROM objects WHERE type = 'turn' AND body IS NOT NULL AND (id = ?1 OR (?1 = '' AND parent = ?2)) "
+          " FROM objects WHERE type = 'turn' AND body IS NOT NULL AND (id = ?1 OR (parent = ?2 AND ?2 <> '')) "
           "ORDER BY n",
-          id("turn_id"), id("session_id"));
+          id("turn_id"), session);
   auto turns = read_turns(q);
   if (!turns) return std::unexpected(turns.error());
   for (auto& turn : *turns) {
@@ -378,7 +380,7 @@ Result<void> set_timers(Database& db, const TurnTable& table) {
   }
   for (const auto& timer : table.timers()) {
     Query q(db,
-            "UPDATE objects SET due_ms = min(coalesce(due_ms, 9223372036854775807), (body ->> '$.updated_ms') + ?) "
+            "UPDATE objects SET due_ms = min(coalesce(due_ms, 9223372036854775807), changed_ms + ?) "
             "WHERE type = 'turn' AND body ->> '$.state' = ?",
             timer.seconds * 1000, timer.from);
     if (auto ok = q.run(); !ok) return ok;

@@ -53,12 +53,15 @@ struct TurnStep {
 [[nodiscard]] Result<bool> is_executing(const Object& turn);
 /// Turns that were executing when the host ended are interrupted, under a new fence.
 [[nodiscard]] Result<void> interrupt_turns(Transaction& tx);
+/// When something is to be done with a turn that becomes `body` now, by the wall clock: its approval ends, or the time
+/// takes a step.
+[[nodiscard]] std::optional<std::int64_t> due_of_turn(const Transaction& tx, const json& body);
 /// Voids the approvals whose time is over, and takes the steps of the table's timers, for kMaxDue turns at most.
 [[nodiscard]] Result<void> do_due_turns(Transaction& tx);
 inline constexpr std::uint64_t kMaxDue = 256;
-/// Takes the steps that the table has for an event on this topic: of the turn that `turn_id` of the payload names, or
-/// of the turns of the session that `session_id` names. A turn that executes is meant only if the payload has its
-/// `fence`.
+/// Takes the steps that the table has for an event on this topic: of the turn that `turn_id` of the payload names or,
+/// where that member is not there, of the turns of the session that `session_id` names. A turn that executes is meant
+/// only if the payload has its `fence`.
 [[nodiscard]] Result<void> signal_turns(Transaction& tx, const std::string& topic, const json& payload);
 /// When which turns are due, by the timers of this table. Of a store whose table may have been another one before.
 [[nodiscard]] Result<void> set_timers(Database& db, const TurnTable& table);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // `gantry state` as people type it.
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <algorithm>
@@ -115,6 +116,24 @@ TEST_CASE("state commands: an archive brings the state of one host to another, a
   REQUIRE(other.run({"state", "import", before, "--on-conflict", "replace"}).code == 0);
   REQUIRE(json::parse(other.run({"call", "state.settings.get", "key=a"}).out)["value"] == 1);
 
+  // A pipe is written to, and of a link what it leads to is replaced.
+  const std::string pipe = other.dir() / "pipe";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  const pid_t into = other.start({"state", "export", pipe}, "piped");
+  std::ifstream from_pipe(pipe);
+  const std::string piped{std::istreambuf_iterator<char>(from_pipe), {}};
+  REQUIRE(other.wait(into) == 0);
+  REQUIRE(has(piped, "{\"end\":2}\n"));
+  REQUIRE(std::filesystem::is_fifo(pipe));
+  REQUIRE(other.run({"state", "export", "/dev/null"}).code == 0);
+  REQUIRE(std::filesystem::is_character_file("/dev/null"));
+  const std::string link = other.dir() / "link";
+  other.write("target", "before");
+  std::filesystem::create_symlink(other.dir() / "target", link);
+  REQUIRE(other.run({"state", "export", link}).code == 0);
+  REQUIRE(std::filesystem::is_symlink(link));
+  REQUIRE(has(other.read("target"), "{\"end\":2}\n"));
+
   // To standard output, and a second time over the file.
   const auto text = other.run({"state", "export", "-"});
   REQUIRE(has(text.out, "{\"end\":2}\n"));
@@ -144,13 +163,20 @@ TEST_CASE("state commands: a file that is no whole archive changes nothing, and 
   refused("{\"gantry_archive\":2}\n", "line 1: an archive of version 2");
   refused(header, "line 2: the archive ends here");
   refused(header + setting, "line 3: the archive ends here");
-  refused(header + setting + "{\"end\":2}\n", "line 3: the archive had 2 objects, and 1 are here");
+  refused(header + setting + "{\"end\":2}\n", "line 3: the archive does not end with {\"end\": 1}");
+  refused(header + setting + "{\"end\":1}\n" + setting, "line 4: there is more behind the end");
+  refused(header + std::string(100'000, '[') + "\n", "line 2: malformed JSON");
+  const std::string deep = std::string(5000, '[') + std::string(5000, ']');
+  refused(header + "{\"type\":\"setting\",\"object\":{\"key\":\"k\",\"scope\":\"user\",\"value\":" + deep +
+              "}}\n{\"end\":1}\n",
+          "line 2: objects[0]: an object may be nested 64 levels deep");
   refused(header + setting + "nonsense\n", "line 3: malformed JSON");
   refused(header + "[]\n{\"end\":0}\n", "line 2: a line must be");
   refused(header + std::string(5 << 20, ' ') + "\n", "line 2: longer than 4 MiB");
   refused(header + "{\"type\":\"room\",\"object\":{}}\n{\"end\":1}\n", "type must be");
   REQUIRE(box.run({"state", "import", box.dir() / "none"}).code == 1);
   REQUIRE(has(box.run({"state", "import", box.dir()}).err, "no regular file"));
+  REQUIRE(has(box.run({"state", "import", "-"}).err, "name a file instead of -"));
   // The newline of the last line may be missing.
   box.write("archive", header + setting + "{\"end\":1}");
   REQUIRE(box.run({"state", "import", box.dir() / "archive"}).code == 0);
@@ -160,18 +186,19 @@ TEST_CASE(
     "state commands: an archive that is larger than a transaction goes in part by part, and goes on when repeated") {
   Sandbox box;
   std::string text = "{\"gantry_archive\":1,\"epoch\":\"e\",\"seq\":1,\"at_ms\":1}\n";
-  constexpr int kObjects = 5001;
+  constexpr int kObjects = 5003;
   for (int i = 0; i < kObjects; ++i) {
     const json setting{{"key", "k" + std::to_string(i)}, {"value", i}, {"scope", "user"}};
     text += dump_json({{"type", "setting"}, {"object", setting}}) + "\n";
   }
-  box.write("archive", text + "{\"end\":5001}\n");
+  box.write("archive", text + "{\"end\":5003}\n");
   (void)set(box, "k5000", 1);
   const auto tried = box.run({"state", "import", box.dir() / "archive", "--dry-run"});
   REQUIRE(has(tried.err, "is imported in 2 parts"));
   const auto half = box.run({"state", "import", box.dir() / "archive"});
   REQUIRE(half.code == 1);
-  REQUIRE(has(half.err, "of 2 parts, 1 are imported"));
+  REQUIRE(has(half.err, "line 5002: objects[0] (k5000): there is another one here"));
+  REQUIRE(has(half.err, "the 1 parts before are imported"));
   (void)set(box, "k5000", 5000);
   const auto done = box.run({"state", "--json", "import", box.dir() / "archive"});
   INFO(done.out << done.err);

@@ -151,7 +151,8 @@ TEST_CASE("archive: of an object that is there already the caller says what beco
 
   const auto refused = bad(to.call("import", {{"objects", archive}}));
   REQUIRE(refused.kind == ErrorKind::conflict);
-  REQUIRE(refused.message.find("objects[0]: there is another one here") == 0);
+  REQUIRE(refused.message.find("objects[0] (" + from.session + "): there is another one here") == 0);
+  REQUIRE(json::parse(refused.data)["index"] == 0);
   REQUIRE(to.seq() == seq);
   // The pane comes back, and what shows it too, but for what the layout is now.
   REQUIRE(counts(to.import(archive, {{"on_conflict", "keep"}})) == json({1, 0, 3, 6}));
@@ -215,9 +216,44 @@ TEST_CASE("archive: an object that is none is refused with its place, and nothin
   wrong[i]["object"].merge_patch(patch);
   const auto error = bad(to.call("import", {{"objects", wrong}}));
   REQUIRE(error.kind == kind);
-  REQUIRE(error.message.find("objects[" + std::to_string(i) + "]: ") == 0);
+  REQUIRE(error.message.find("objects[" + std::to_string(i) + "]") == 0);
   REQUIRE(error.message.find(message) != std::string::npos);
   REQUIRE(to.seq() == 0);
+}
+
+TEST_CASE("archive: an object may come as its text, which may be nested deeper than a message") {
+  Full from;
+  Store to;
+  json texts = json::array();
+  for (const auto& entry : from.archive()) texts.push_back(entry.dump());
+  const auto setting = [](int levels) {
+    const std::string value =
+        std::string(static_cast<std::size_t>(levels), '[') + std::string(static_cast<std::size_t>(levels), ']');
+    return R"({"type":"setting","object":{"key":"deep","scope":"user","value":)" + value + "}}";
+  };
+  texts.push_back(setting(64));
+  REQUIRE(counts(to.import(texts)) == json({11, 0, 0, 0}));
+  REQUIRE(counts(to.import(from.archive())) == json({0, 0, 0, 10}));
+  const auto refused = [&](const std::string& text) { return bad(to.call("import", {{"objects", {text}}})); };
+  REQUIRE(refused(setting(65)).kind == ErrorKind::too_large);
+  REQUIRE(refused(setting(100'000)).kind == ErrorKind::too_large);
+  REQUIRE(refused("{").message.find("objects[0]: malformed JSON") == 0);
+  REQUIRE(refused(R"({"type":"turn","object":{"id":"t","plan":{"a":1,"a":2}}})").message.find("twice") !=
+          std::string::npos);
+}
+
+// statelyai/xstate#5331
+TEST_CASE("archive: the time takes the steps of turns that were taken in, from then on") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path(), {{"turns", {{"timers", {"plan_proposed after 1 s -> cancelled"}}}}}));
+  const json session = good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"];
+  const json turn{{"id", "t"},  {"session_id", session}, {"state", "plan_proposed"},
+                  {"fence", 0}, {"created_ms", 1},       {"updated_ms", 1},
+                  {"plan", 1}};
+  (void)good(host.call("state.import", {{"objects", {{{"type", "turn"}, {"object", turn}}}}}));
+  REQUIRE(good(host.call("state.turn.get", {{"id", "t"}}))["turn"]["state"] == "plan_proposed");
+  eventually("its time is over",
+             [&] { return good(host.call("state.turn.get", {{"id", "t"}}))["turn"]["state"] == "cancelled"; });
 }
 
 TEST_CASE("archive: what is no list of objects is refused") {

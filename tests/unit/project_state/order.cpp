@@ -94,6 +94,55 @@ TEST_CASE("state: a disk that takes its time for a sync delays changes, and no r
   REQUIRE(good(host.call("state.session.get", {{"id", id}}))["session"]["name"] == "after");
 }
 
+// Each change takes the next rev and the next seq.
+TEST_CASE("state: what is read from memory while it changes is of the point that the answer names") {
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const json session = good(host.call("state.session.create", {{"name", "n"}}))["session"]["id"];
+  const auto update = [&](int i) {
+    return host.call("state.session.update",
+                     {{"id", session}, {"rev", nullptr}, {"patch", {{"name", "n" + std::to_string(i)}}}});
+  };
+  (void)good(host.call("state.session.get", {{"id", session}}));
+  settle(host);  // it is in memory now
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (int i = 0; !stop; ++i) (void)update(i);
+  });
+  std::uint64_t last = 0;
+  for (int i = 0; i < 6000; ++i) {
+    const json got = good(host.call("state.session.get", {{"id", session}}));
+    const std::uint64_t rev = got["session"]["rev"];
+    if (got["seq"] != rev || rev < last) stop = true;
+    CHECK(got["seq"] == rev);
+    CHECK(rev >= last);
+    last = rev;
+  }
+  stop = true;
+  writer.join();
+}
+
+TEST_CASE("state: a setting that was answered before its commit is read as it was set") {
+  const TestVfs<kSyncsWait> vfs("gantry-syncs-wait");
+  TempDir dir;
+  TestHost host(kPlugin, config(dir.path()));
+  const auto get = [&] { return host.begin("state.settings.get", {{"key", "k"}}); };
+  (void)good(host.call("state.settings.set", {{"key", "k"}, {"value", 0}}));
+  (void)good(get().result());
+  settle(host);  // it is in memory now
+  for (const char* durability : {"D0", "D1"}) {
+    for (int i = 1; i < 20; ++i) {
+      gate().close();
+      (void)good(host.call("state.settings.set", {{"key", "k"}, {"value", i}, {"durability", durability}}));
+      gate().wait_for_one();
+      auto read = get();
+      gate().open();
+      REQUIRE(good(read.result())["value"] == i);
+      REQUIRE(good(get().result())["value"] == i);
+    }
+  }
+}
+
 TEST_CASE("state: changes and backups for which there is no room are refused, and no other is lost") {
   const TestVfs<kSyncsWait> vfs("gantry-syncs-wait");
   TempDir dir;

@@ -79,13 +79,13 @@ TEST_CASE("plan: every number comes back from its canonical form") {
 }
 
 TEST_CASE("plan: only I-JSON is a plan, and only the plan has to be") {
-  const auto check = [](const std::string& params, bool batch = false) { return check_plans_in(params, batch); };
+  const auto check = [](const std::string& text, std::size_t level = 1) { return check_plans_in(text, level); };
   for (const char* plan : {R"({"a":1,"a":2})", R"([{"b":{"a":1,"a":1}}])", "9007199254740992", "-9007199254740992",
                            "[123456789012345678901234567890]", R"({"a":1,"\u0061":2})"}) {
     CAPTURE(plan);
     REQUIRE(check(std::string(R"({"id":"x","plan":)") + plan + "}").error().kind == ErrorKind::invalid_params);
     REQUIRE(check(std::string(R"({"id":"x","pl\u0061n":)") + plan + "}").error().kind == ErrorKind::invalid_params);
-    REQUIRE_FALSE(check(std::string(R"({"ops":[{"method":"m","params":{"plan":)") + plan + "}}]}", true));
+    REQUIRE_FALSE(check(std::string(R"({"ops":[{"method":"m","params":{"plan":)") + plan + "}}]}", 4));
     REQUIRE(check(std::string(R"({"attributes":{"plan":)") + plan + "}}"));
     REQUIRE(check(std::string(R"({"plan":1,"other":)") + plan + "}"));
   }
@@ -148,7 +148,8 @@ TEST_CASE("turn table: neither the time nor an event approves a plan, begins to 
   REQUIRE(has(topic("nowhere", "turn.x", "cancelled"), "no step nowhere -> cancelled"));
   REQUIRE(has(timer("created", 0, "cancelled"), "seconds must be"));
   REQUIRE(has(timer("created", TurnTable::kMaxSeconds + 1, "cancelled"), "seconds must be"));
-  for (const char* name : {"turn.", "build.done", "turn.*", "turn.**"})
+  REQUIRE(has(timer("plan_proposed", 1, "plan_proposed"), "must lead to another state"));
+  for (const char* name : {"turn.", "build.done", "turn.*", "turn.**", "turn.a b", "turn..x", "turn.x.", "turn.ü"})
     REQUIRE(has(topic("created", name, "cancelled"), "a topic must be turn.NAME"));
   REQUIRE(has(refusal([](auto& t) {
                 t.timers.push_back({"created", 1, "cancelled"});

@@ -407,7 +407,8 @@ TEST_CASE("state.turn: an event takes the steps that the table gives to it, of t
     return out;
   };
   // What names no turn, another one, or comes on a topic that the table does not have.
-  for (const json& payload : {json(), json(1), json::object(), json{{"turn_id", "none"}}, json{{"turn_id", 1}}})
+  for (const json& payload : {json(), json(1), json::object(), json{{"turn_id", "none"}}, json{{"turn_id", 1}},
+                              json{{"turn_id", 1}, {"session_id", one}}, json{{"session_id", ""}}})
     host.publish("turn.stale", payload);
   host.publish("turn.other", {{"turn_id", turns[0]}});
   REQUIRE(states() == json{"created", "created", "created"});
