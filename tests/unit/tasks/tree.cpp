@@ -104,7 +104,7 @@ TEST_CASE("tasks: temporary ones are never started again, transient ones when th
     REQUIRE(handle.cancel());  // a cancel is final
     REQUIRE(handle.wait().error().kind == ErrorKind::cancelled);
   }
-  REQUIRE(t.log_text().find("background task transient restarts: transient broke") != std::string::npos);
+  wait_for_log(t, "background task transient restarts: transient broke");
 }
 
 TEST_CASE("tasks: the delay before a restart doubles, is shortened by jitter at most, and saturates") {
@@ -175,7 +175,7 @@ TEST_CASE(
   fail_until_inner_gives_up();
   t.reaches("inner", "backing_off");
   REQUIRE(t.state("mate") == "backing_off");
-  REQUIRE(t.log_text().find("scope inner gave up: more than 2 restarts") != std::string::npos);
+  wait_for_log(t, "scope inner gave up: more than 2 restarts");
   t.back_off();
   t.runs("mate", 2);
   REQUIRE(t.record("inner").restarts == 1);
@@ -210,7 +210,7 @@ TEST_CASE("tasks: restarts that lie further apart than the period do not count: 
   }
   REQUIRE(job.wait().error().message == "job broke");
   REQUIRE(other.wait().error().kind == ErrorKind::cancelled);
-  REQUIRE(t.log_text().find("scope root gave up") != std::string::npos);
+  wait_for_log(t, "scope root gave up");
   // It counts anew.
   auto later = t.spawn("later", {.restart = TaskRestart::transient});
   t.runs("later", 1);
@@ -289,7 +289,7 @@ TEST_CASE("tasks: progress and slow steps are seen while it runs and kept in its
   last_ends.count_down();
   REQUIRE(job.wait());
   REQUIRE(t.record("job").slow_steps.size() == 1);
-  REQUIRE(t.log_text().find("background task job: step slow took 3000 ms") != std::string::npos);
+  wait_for_log(t, "background task job: step slow took 3000 ms");
 }
 
 TEST_CASE("tasks: each change is an event") {
