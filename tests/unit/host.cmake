@@ -54,7 +54,7 @@ gantry_add_test(test_host
   trust/grants.cpp
   LIBS gantry_cli LABELS concurrency TIMEOUT 900)  # ./dev full simulates ten times as much
 add_dependencies(test_host gantry
-  echo faulty busy hasty plain clingy meddler leaning lsp_shaped slow_stream ledger typed resumed v1 bad stateful project_state ai
+  echo faulty busy hasty plain clingy meddler leaning lsp_shaped slow_stream ledger chronicle typed resumed v1 bad stateful project_state ai
   quick prober asker keyed keeper loafer key_holder not_a_plugin other_abi other_magic)
 # Plugins that are loaded into the test find it.
 target_link_options(test_host PRIVATE -Wl,--export-dynamic-symbol=gantry_test_lock_taken)
