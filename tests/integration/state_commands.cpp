@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <optional>
 
 #include "tests/folders.hpp"
@@ -255,4 +257,65 @@ TEST_CASE("state commands: of two hosts that start at once on a state folder one
     ::waitpid(pids[1 - loser], nullptr, 0);
   }
   WARN(rounds << " rounds, " << rounds << " acknowledged, 0 lost");
+}
+
+TEST_CASE(
+    "state commands: what was answered is on the disk when the host has ended, also from memory, also in a hurry") {
+  const int signals = GENERATE(1, 2);
+  CAPTURE(signals);
+  Sandbox box;
+  constexpr int kCalls = 200;
+  const pid_t pid = box.serve();
+  int acknowledged = 0;
+  {
+    auto client = Client::connect(box.socket());
+    REQUIRE(client);
+    for (int i = 0; i < kCalls; ++i) {
+      const std::string key = "k" + std::to_string(i);
+      const char* const durability = i % 2 == 0 ? "D0" : "D2";
+      REQUIRE(client->call("state.settings.set", {{"key", key}, {"value", i}, {"durability", durability}}));
+      REQUIRE(client->call("state.metrics.record", {{"name", "m"}, {"value", 1}}));
+      ++acknowledged;
+    }
+    for (int i = 0; i < signals; ++i) ::kill(pid, SIGTERM);
+  }
+  REQUIRE(box.wait(pid) == 0);
+  (void)box.serve();
+  auto client = Client::connect(box.socket());
+  REQUIRE(client);
+  const auto settings = client->call("state.settings.list", {{"limit", 1000}});
+  REQUIRE(settings);
+  REQUIRE((*settings)["items"].size() == static_cast<std::size_t>(acknowledged));
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  const auto points = client->call("state.metrics.query",
+                                   {{"name", "m"}, {"from", ms - 600'000}, {"to", ms + 60'000}, {"step", 60'000}});
+  REQUIRE(points);
+  INFO(points->dump());
+  int counted = 0;
+  for (const auto& point : (*points)["points"]) counted += point["count"].get<int>();
+  REQUIRE(counted == acknowledged);
+}
+
+TEST_CASE("state commands: a host that stands still for a time goes on, and its clients have missed nothing") {
+  Sandbox box;
+  const pid_t pid = box.serve();
+  const std::string epoch = set(box, "before", 1);
+  (void)box.start({"state", "watch", "--since", epoch + ":0"}, "watch");
+  box.wait_for_text("watch.out", "\"before\"");
+  auto client = Client::connect(box.socket());
+  REQUIRE(client);
+  ::kill(pid, SIGSTOP);
+  auto call = std::async(std::launch::async,
+                         [&] { return client->call("state.settings.set", {{"key", "during"}, {"value", 2}}); });
+  const pid_t status = box.start({"status"}, "status");
+  REQUIRE(box.wait(status) != 0);  // the host does not answer
+  ::kill(pid, SIGCONT);
+  REQUIRE(call.get());
+  (void)set(box, "after", 3);
+  box.wait_for_text("watch.out", "\"after\"");
+  const std::string seen = box.read("watch.out");
+  REQUIRE(seen.find("\"before\"") < seen.find("\"during\""));
+  REQUIRE(seen.find("\"during\"") < seen.find("\"after\""));
+  REQUIRE(box.host_pid() == pid);
 }
