@@ -320,7 +320,7 @@ std::optional<std::int64_t> due_of_turn(const Transaction& tx, const json& body)
   constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
   std::int64_t due = kNever;
   const std::string state = body["state"];
-  if (state == TurnTable::kApproved) due = body["approval"].value("expires_ms", kNever);
+  if (state == TurnTable::kApproved) due = body.value("approval", json::object()).value("expires_ms", kNever);
   if (const auto* timer = tx.turns.timer_of(state); timer != nullptr)
     due = std::min(due, tx.now.wall_ms + timer->seconds * 1000);
   return due == kNever ? std::nullopt : std::optional(due);

@@ -184,6 +184,49 @@ TEST_CASE("state commands: a file that is no whole archive changes nothing, and 
   REQUIRE(box.run({"state", "import", box.dir() / "archive"}).code == 0);
 }
 
+TEST_CASE("state commands: a part whose event would be too large goes in by halves") {
+  Sandbox box;
+  std::string text = "{\"gantry_archive\":1,\"epoch\":\"e\",\"seq\":1,\"at_ms\":1}\n";
+  const std::string folder = "/" + std::string(1000, 'w');
+  for (int i = 0; i < 1500; ++i) {
+    const json setting{{"key", "k" + std::to_string(i)}, {"value", i}, {"scope", "workspace"}, {"workspace", folder}};
+    text += dump_json({{"type", "setting"}, {"object", setting}}) + "\n";
+  }
+  box.write("archive", text + "{\"end\":1500}\n");
+  const auto done = box.run({"state", "--json", "import", box.dir() / "archive"});
+  INFO(done.err);
+  REQUIRE(json::parse(done.out) ==
+          json({{"created", 1500}, {"replaced", 0}, {"kept", 0}, {"unchanged", 0}, {"parts", 2}}));
+}
+
+// elastic/kibana#81560
+TEST_CASE("state commands: what a host exports it takes in, whatever its limits are") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 1048576\n");
+  const std::string deep = std::string(62, '[') + std::string(62, ']');
+  const auto deepest = box.run({"call", "state.settings.set", "key=deep", "value:=" + deep});
+  INFO(deepest.err);
+  REQUIRE(deepest.code == 0);
+  const std::string large(50'000, '"');  // twice as much as text
+  for (int i = 0; i < 12; ++i) {
+    const json attributes{{"text", large + std::to_string(i)}};
+    const auto made =
+        box.run({"call", "state.session.create", "name=n" + std::to_string(i), "attributes:=" + attributes.dump()});
+    INFO(made.err);
+    REQUIRE(made.code == 0);
+  }
+  const std::string file = box.dir() / "archive";
+  const auto out = box.run({"state", "export", file});
+  INFO(out.err);
+  REQUIRE(out.out == "13 objects in " + file + "\n");
+  Sandbox other;
+  other.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 1048576\n");
+  const auto in = other.run({"state", "import", file});
+  INFO(in.err);
+  REQUIRE(in.out == "13 created, 0 replaced, 0 kept, 0 unchanged\n");
+  REQUIRE(json::parse(other.run({"call", "state.settings.get", "key=deep"}).out)["value"].dump() == deep);
+}
+
 TEST_CASE(
     "state commands: an archive that is larger than a transaction goes in part by part, and goes on when repeated") {
   Sandbox box;

@@ -8,8 +8,9 @@
 // two. `covered` is the point of the log up to which everything was sent. An event of the bus at or
 // before that point is left out; one whose predecessor lies behind that point shows that the bus
 // has dropped some for this subscriber (drop_oldest): then pages are read again, up to the end of
-// the log. So a slow client costs no memory but the bus's bounded queue, and loses nothing while the
-// plugin keeps the log. A page is read while the one before is sent.
+// the log. A subscription that is debounced takes from the bus only that there is something new, and
+// reads pages once in its time. So a slow client costs no memory but the bus's bounded queue, and loses nothing while
+// the plugin keeps the log. A page is read while the one before is sent.
 //
 // Thread rule: the connection's worker; pages arrive by any thread.
 // Bounds: two pages.

@@ -44,6 +44,7 @@ TEST_CASE("state.profile: the trace has what each thread did, how long changes w
     (void)good(p.host.call("state.settings.set", {{"key", "k"}, {"value", 1}}));
     (void)good(p.host.call("state.settings.list"));
     (void)good(p.host.call("state.backup.create"));
+    (void)good(p.host.call("state.check"));
     settle(p.host);
   });
   REQUIRE(trace["dropped"] == 0);
@@ -64,6 +65,9 @@ TEST_CASE("state.profile: the trace has what each thread did, how long changes w
   REQUIRE(only(trace, "publish")[0]["args"]["events"] == 1);
   REQUIRE(only(trace, "state.settings.list").size() == 1);
   REQUIRE(only(trace, "backup").size() == 1);
+  // What reads all of the store has a thread of its own.
+  REQUIRE(only(trace, "state.check").size() == 1);
+  REQUIRE(only(trace, "state.check")[0]["tid"] != only(trace, "state.settings.list")[0]["tid"]);
   // And once more, from the beginning.
   REQUIRE(only(p.during([] {}), "backup").empty());
 }
