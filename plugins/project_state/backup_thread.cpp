@@ -74,7 +74,7 @@ void BackupThread::make_if_changed() {
   if (!store->open) return;
   const auto known = list_backups(store->folder);
   const auto now = newest_seq(store->folder);
-  if (now && !known.empty() && known.front().seq == *now) return;
+  if (now && known && !known->empty() && known->front().seq == *now) return;
   const auto made = now ? make() : Result<Backup>(std::unexpected(now.error()));
   if (!made) host_.log(Level::error, "no backup of project state was made: " + made.error().message);
 }

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <limits>
+#include <ranges>
 #include <tuple>
 
 #include "plugins/project_state/checks.hpp"
@@ -42,32 +44,43 @@ constexpr std::uint64_t kMaxNumber = std::uint64_t{1} << 53;  // no host makes s
 }
 
 [[nodiscard]] std::string folder_of_backups(const std::string& folder) { return folder + "/backups"; }
+[[nodiscard]] std::string staged(const std::string& folder) { return folder + "/state.db.new"; }
+
+/// The log is moved first, and comes back last: without it the database is an older one, and no other.
+constexpr std::array kFiles{"state.db-wal", "state.db-shm", "state.db"};
 
 [[nodiscard]] Result<void> make_private(const std::string& folder) {
   if (::mkdir(folder.c_str(), 0700) == 0 || errno == EEXIST) return {};
   return failed("create " + folder, std::strerror(errno));
 }
 
-[[nodiscard]] Result<std::uint64_t> read_seq(Database& db) {
-  Query q(db, "SELECT seq FROM store WHERE id = 1");
+[[nodiscard]] Result<std::uint64_t> seq_of(const std::string& file) {
+  auto db = Database::open(file, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
+  if (!db) return std::unexpected(db.error());
+  sqlite3_busy_timeout((*db)->handle(), 2000);
+  Query q(**db, "SELECT seq FROM store WHERE id = 1");
   const auto row = q.next();
   if (!row) return std::unexpected(row.error());
   return *row ? q.count(0) : 0;
 }
 
-[[nodiscard]] Result<std::uint64_t> check_file(const std::string& file) {
+[[nodiscard]] Result<Damage> find_damage(Database& db, const std::string& file) {
+  const auto content = identify(db, file);
+  if (!content) return std::unexpected(content.error());
+  if (*content != Content::ours) return "it holds nothing";
+  auto damage = find_damaged_pages(db);
+  if (!damage || *damage || schema_of(db) != kSchemaVersion) return damage;
+  add_checksums(db);
+  return find_damaged_rows(db, std::numeric_limits<std::uint64_t>::max());
+}
+
+/// What cannot be read is as good as damaged, unless the failure says nothing about the file.
+[[nodiscard]] Result<Damage> check_file(const std::string& file) {
   auto db = Database::open(file, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
   if (!db) return std::unexpected(db.error());
-  const auto content = identify(**db, file);
-  if (!content) return std::unexpected(content.error());
-  auto damage = *content == Content::ours ? find_damaged_pages(**db) : Result<Damage>("it holds nothing");
-  if (damage && !*damage && schema_of(**db) == kSchemaVersion) {
-    add_checksums(**db);
-    damage = find_damaged_rows(**db, std::numeric_limits<std::uint64_t>::max());
-  }
-  if (!damage) return std::unexpected(damage.error());
-  if (*damage) return fail(ErrorKind::unavailable, file + " is damaged: " + **damage);
-  return read_seq(**db);
+  auto damage = find_damage(**db, file);
+  if (damage || (*db)->refused()) return damage;
+  return damage.error().message;
 }
 
 [[nodiscard]] std::optional<std::uint64_t> number_of(std::string_view text) {
@@ -94,7 +107,7 @@ constexpr std::uint64_t kMaxNumber = std::uint64_t{1} << 53;  // no host makes s
 }
 
 void drop_oldest(const std::string& folder, std::size_t keep) {
-  const auto all = list_backups(folder);
+  const auto all = list_backups(folder).value_or(std::vector<Backup>());
   for (std::size_t i = keep; i < all.size(); ++i) ::unlink((folder_of_backups(folder) + "/" + all[i].file).c_str());
 }
 
@@ -116,12 +129,16 @@ Result<Backup> make_backup(const std::string& folder, std::int64_t wall_ms, std:
       return std::unexpected(ok.error());
     }
   }
-  const auto seq = check_file(fresh);
+  const auto damage = check_file(fresh);
+  if (!damage) return std::unexpected(damage.error());
+  if (*damage) return failed("use the copy " + fresh, **damage);
+  const auto seq = seq_of(fresh);
   if (!seq) return std::unexpected(seq.error());
   if (auto ok = sync_file(fresh); !ok) return std::unexpected(ok.error());
   // The wall clock may have been set back since the one before.
   const auto before = list_backups(folder);
-  const std::uint64_t number = before.empty() ? 1 : before.front().number + 1;
+  if (!before) return std::unexpected(before.error());
+  const std::uint64_t number = before->empty() ? 1 : before->front().number + 1;
   Backup out{"state-" + std::to_string(number) + "-" + time_text(wall_ms) + "-" + std::to_string(*seq) + ".db", *seq, 0,
              number};
   std::error_code none;
@@ -133,32 +150,27 @@ Result<Backup> make_backup(const std::string& folder, std::int64_t wall_ms, std:
   return out;
 }
 
-Result<std::uint64_t> newest_seq(const std::string& folder) {
-  auto db = Database::open(folder + "/state.db", SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
-  if (!db) return std::unexpected(db.error());
-  sqlite3_busy_timeout((*db)->handle(), 2000);
-  return read_seq(**db);
-}
+Result<std::uint64_t> newest_seq(const std::string& folder) { return seq_of(folder + "/state.db"); }
 
-std::vector<Backup> list_backups(const std::string& folder) {
+Result<std::vector<Backup>> list_backups(const std::string& folder) {
+  const std::string from = folder_of_backups(folder);
   std::vector<Backup> out;
-  std::error_code none;
-  for (const auto& entry : fs::directory_iterator(folder_of_backups(folder), none)) {
+  std::error_code code;
+  for (fs::directory_iterator at(from, code); !code && at != fs::directory_iterator(); at.increment(code)) {
     std::error_code gone;
-    auto backup = backup_of(entry.path().filename().string());
-    if (!backup || !entry.is_regular_file(gone)) continue;
-    backup->bytes = entry.file_size(gone);
+    auto backup = backup_of(at->path().filename().string());
+    if (!backup || at->symlink_status(gone).type() != fs::file_type::regular) continue;
+    backup->bytes = at->file_size(gone);
     out.push_back(std::move(*backup));
   }
+  if (code && code != std::errc::no_such_file_or_directory) return failed("list " + from, code.message());
   std::ranges::sort(
       out, [](const Backup& a, const Backup& b) { return std::tie(a.number, a.file) > std::tie(b.number, b.file); });
   return out;
 }
 
-Result<void> check_backup(const std::string& folder, const Backup& backup) {
-  const auto seq = check_file(folder_of_backups(folder) + "/" + backup.file);
-  if (!seq) return std::unexpected(seq.error());
-  return {};
+Result<Damage> check_backup(const std::string& folder, const Backup& backup) {
+  return check_file(folder_of_backups(folder) + "/" + backup.file);
 }
 
 Result<std::string> quarantine(const std::string& folder, std::int64_t wall_ms) {
@@ -169,23 +181,35 @@ Result<std::string> quarantine(const std::string& folder, std::int64_t wall_ms) 
     if (errno != EEXIST) return failed("create " + to, std::strerror(errno));
     to = base + "-" + std::to_string(i);
   }
-  // The log first: without it the database is an older one, and no other.
-  for (const char* name : {"state.db-wal", "state.db-shm", "state.db"}) {
-    const std::string from = folder + "/" + name;
-    if (::rename(from.c_str(), (folder + "/" + to + "/" + name).c_str()) != 0 && errno != ENOENT)
-      return failed("move " + from, std::strerror(errno));
-  }
-  if (auto ok = sync_folder(folder + "/" + to); !ok) return std::unexpected(ok.error());
-  if (auto ok = sync_folder(folder); !ok) return std::unexpected(ok.error());
-  return to;
+  const auto moved = [&]() -> Result<void> {
+    for (const char* name : kFiles) {
+      const std::string from = folder + "/" + name;
+      if (::rename(from.c_str(), (folder + "/" + to + "/" + name).c_str()) != 0 && errno != ENOENT)
+        return failed("move " + from, std::strerror(errno));
+    }
+    if (auto ok = sync_folder(folder + "/" + to); !ok) return ok;
+    return sync_folder(folder);
+  }();
+  if (moved) return to;
+  undo_quarantine(folder, to);
+  return std::unexpected(moved.error());
 }
 
-Result<void> put_back(const std::string& folder, const Backup& backup) {
-  const std::string from = folder_of_backups(folder) + "/" + backup.file;
-  const std::string fresh = folder + "/state.db.new";
-  if (auto ok = copy_private(from, fresh); !ok) return ok;
-  if (::rename(fresh.c_str(), (folder + "/state.db").c_str()) != 0)
-    return failed("rename " + fresh, std::strerror(errno));
+void undo_quarantine(const std::string& folder, const std::string& from) {
+  for (const char* name : kFiles | std::views::reverse)
+    (void)::rename((folder + "/" + from + "/" + name).c_str(), (folder + "/" + name).c_str());
+  (void)::rmdir((folder + "/" + from).c_str());
+}
+
+Result<void> stage(const std::string& folder, const Backup& backup) {
+  auto copied = copy_private(folder_of_backups(folder) + "/" + backup.file, staged(folder));
+  if (!copied) ::unlink(staged(folder).c_str());
+  return copied;
+}
+
+Result<void> use_staged(const std::string& folder) {
+  if (::rename(staged(folder).c_str(), (folder + "/state.db").c_str()) != 0)
+    return failed("rename " + staged(folder), std::strerror(errno));
   return sync_folder(folder);
 }
 

@@ -17,6 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "plugins/project_state/checks.hpp"
+
 namespace gantry::state {
 
 struct Backup {
@@ -33,13 +35,18 @@ struct Backup {
 /// The newest event of the database.
 [[nodiscard]] Result<std::uint64_t> newest_seq(const std::string& folder);
 /// The newest first; unchecked.
-[[nodiscard]] std::vector<Backup> list_backups(const std::string& folder);
-/// `unavailable`: it is damaged, or no store of this kind.
-[[nodiscard]] Result<void> check_backup(const std::string& folder, const Backup& backup);
+[[nodiscard]] Result<std::vector<Backup>> list_backups(const std::string& folder);
+/// Why the backup cannot be used. An error: that cannot be known now (no descriptors, no permission).
+[[nodiscard]] Result<Damage> check_backup(const std::string& folder, const Backup& backup);
 
-/// Moves the database away; returns where to, below `folder`. Does nothing where there is none.
+/// Copies the backup beside the database.
+[[nodiscard]] Result<void> stage(const std::string& folder, const Backup& backup);
+/// What was staged becomes the database; there must be none.
+[[nodiscard]] Result<void> use_staged(const std::string& folder);
+/// Moves the database away; returns where to, below `folder`. Does nothing where there is none. After an error the
+/// database is where it was.
 [[nodiscard]] Result<std::string> quarantine(const std::string& folder, std::int64_t wall_ms);
-/// Puts a copy of the backup where the database belongs; there must be none.
-[[nodiscard]] Result<void> put_back(const std::string& folder, const Backup& backup);
+/// Undoes quarantine() with what that has returned.
+void undo_quarantine(const std::string& folder, const std::string& from);
 
 }  // namespace gantry::state

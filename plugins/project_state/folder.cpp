@@ -34,9 +34,12 @@ class Descriptor {
 };
 
 [[nodiscard]] std::unexpected<Error> failed(const std::string& what, int code) {
-  return fail(ErrorKind::storage_failed, "cannot " + what + ": " + std::strerror(code) +
-                                             "; make the state folder writable for this user, with room on its disk, "
-                                             "and try again");
+  const bool descriptors = code == EMFILE || code == ENFILE;
+  return fail(
+      ErrorKind::storage_failed,
+      "cannot " + what + ": " + std::strerror(code) +
+          (descriptors ? "; the process needs more descriptors (`ulimit -n`), or fewer clients"
+                       : "; make the state folder writable for this user, with room on its disk, and try again"));
 }
 
 /// All of the new text or all of the old, whatever happens.
@@ -188,9 +191,10 @@ Result<void> write_identity(const std::string& folder, const std::string& store_
   return replace_file(folder, "state.identity", dump_json({{"store_id", store_id}}) + "\n");
 }
 
-std::optional<CleanMark> read_clean_mark(const std::string& folder) {
+Result<std::optional<CleanMark>> read_clean_mark(const std::string& folder) {
   const auto text = read_small_file(folder + "/state.clean");
-  if (!text || !*text) return std::nullopt;
+  if (!text) return std::unexpected(text.error());
+  if (!*text) return std::nullopt;
   const auto doc = parse_json(**text);
   if (!doc || !doc->is_object() || !doc->contains("epoch") || !(*doc)["epoch"].is_string() || !doc->contains("seq") ||
       !(*doc)["seq"].is_number_unsigned()) {
@@ -205,9 +209,8 @@ Result<void> write_clean_mark(const std::string& folder, const CleanMark& mark) 
 
 Result<void> remove_clean_mark(const std::string& folder) { return remove_small_file(folder, "state.clean"); }
 
-std::optional<std::string> read_recovery_mark(const std::string& folder) {
-  auto text = read_small_file(folder + "/state.recovering");
-  return text ? *text : std::nullopt;
+Result<std::optional<std::string>> read_recovery_mark(const std::string& folder) {
+  return read_small_file(folder + "/state.recovering");
 }
 
 Result<void> write_recovery_mark(const std::string& folder, const std::string& text) {

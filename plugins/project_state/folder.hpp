@@ -49,12 +49,12 @@ struct CleanMark {
 [[nodiscard]] Result<void> write_identity(const std::string& folder, const std::string& store_id);
 
 /// Empty: there is no mark, or it is damaged.
-[[nodiscard]] std::optional<CleanMark> read_clean_mark(const std::string& folder);
+[[nodiscard]] Result<std::optional<CleanMark>> read_clean_mark(const std::string& folder);
 [[nodiscard]] Result<void> write_clean_mark(const std::string& folder, const CleanMark& mark);
 [[nodiscard]] Result<void> remove_clean_mark(const std::string& folder);
 
 /// A recovery that has begun: JSON, in state.recovering, until the store that came of it is in use.
-[[nodiscard]] std::optional<std::string> read_recovery_mark(const std::string& folder);
+[[nodiscard]] Result<std::optional<std::string>> read_recovery_mark(const std::string& folder);
 [[nodiscard]] Result<void> write_recovery_mark(const std::string& folder, const std::string& text);
 [[nodiscard]] Result<void> remove_recovery_mark(const std::string& folder);
 

@@ -20,6 +20,10 @@ constexpr std::uint64_t kCheckedEvents = 10'000;  // of the newest, whose checks
 
 }  // namespace
 
+std::unexpected<Error> not_yet_open(const Backup& backup, const Error& why) {
+  return fail(why.kind, "the backup " + backup.file + " was put back, and cannot be opened yet: " + why.message);
+}
+
 Opening::~Opening() {
   if (db_ != nullptr) db_->poison();  // nothing of a half-checked file is to be checkpointed
 }
@@ -35,33 +39,39 @@ Result<Opened> Opening::open() {
 }
 
 /// The ladder: the damaged database is moved away, the newest backup that is sound takes its place, or else nothing
-/// does; either way the log has a new epoch, and says so.
+/// does; either way the log has a new epoch, and says so. A backup that cannot be looked at now is waited for.
 Result<Opened> Opening::recover(const std::string& reason) {
-  std::optional<Backup> newest;
-  for (const auto& backup : list_backups(folder_)) {
-    if (const auto sound = check_backup(folder_, backup); !sound) {
-      log_(Level::error, "a backup cannot be used: " + sound.error().message);
-      continue;
-    }
-    newest = backup;
-    break;
+  const auto all = list_backups(folder_);
+  if (!all) return std::unexpected(all.error());
+  for (const auto& backup : *all) {
+    const auto damage = check_backup(folder_, backup);
+    if (!damage) return std::unexpected(damage.error());
+    if (!*damage) return replace(reason, backup);
+    log_(Level::error, "the backup " + backup.file + " cannot be used: " + **damage);
   }
-  return replace(reason, newest);
+  return replace(reason, std::nullopt);
 }
 
-// The mark keeps a crash on the way from being a clean start.
+// What may fail for want of anything comes before the database is moved away. The mark keeps a crash on the way from
+// being a clean start.
 Result<Opened> Opening::replace(const std::string& reason, const std::optional<Backup>& backup) {
   if (db_ != nullptr) db_->poison();
   db_.reset();
+  if (backup) {
+    if (auto ok = stage(folder_, *backup); !ok) return std::unexpected(ok.error());
+  }
   const auto moved = quarantine(folder_, wall_ms_);
   if (!moved) return std::unexpected(moved.error());
   const json report{{"reason", reason},
                     {"backup", backup ? json(backup->file) : json()},
                     {"lost_after_seq", backup ? backup->seq : 0},
                     {"quarantine", *moved}};
-  if (auto ok = write_recovery_mark(folder_, dump_json(report)); !ok) return std::unexpected(ok.error());
-  if (backup) {
-    if (auto ok = put_back(folder_, *backup); !ok) return std::unexpected(ok.error());
+  auto done = write_recovery_mark(folder_, dump_json(report));
+  if (done && backup) done = use_staged(folder_);
+  if (!done) {
+    (void)remove_recovery_mark(folder_);
+    undo_quarantine(folder_, *moved);
+    return std::unexpected(done.error());
   }
   auto connected = connect();
   if (!connected && damage_) {
@@ -69,12 +79,15 @@ Result<Opened> Opening::replace(const std::string& reason, const std::optional<B
     return fail(ErrorKind::unavailable, folder_ + "/state.db is damaged, and so is what was put in its place (" +
                                             *std::exchange(damage_, std::nullopt) + "); look at the disk");
   }
+  if (!connected && backup) return not_yet_open(*backup, connected.error());
   return connected;
 }
 
 Result<Opened> Opening::connect() {
   const std::string file = folder_ + "/state.db";
-  const auto recovery = read_recovery_mark(folder_);
+  const auto recovering = read_recovery_mark(folder_);
+  if (!recovering) return std::unexpected(recovering.error());
+  const auto& recovery = *recovering;
   const auto identity = read_identity(folder_);
   if (!identity) return std::unexpected(identity.error());
   // A recovery that found no backup begins with nothing.
@@ -82,7 +95,9 @@ Result<Opened> Opening::connect() {
       recovery && parse_json(*recovery).value_or(json::object()).value("backup", json()).is_null();
   const auto content = look(file, identity->has_value() && !starts_empty);
   if (!content) return std::unexpected(content.error());
-  const auto clean = read_clean_mark(folder_);
+  const auto mark = read_clean_mark(folder_);
+  if (!mark) return std::unexpected(mark.error());
+  const auto& clean = *mark;
   if (auto ok = configure(file, *content); !ok) return std::unexpected(ok.error());
   const bool check = (!clean || recovery) && *content == Content::ours;
   if (check) {

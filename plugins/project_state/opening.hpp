@@ -33,6 +33,9 @@ struct Opened {
   std::optional<std::string> recovery;  ///< JSON: what was recovered, which the log does not say yet
 };
 
+/// The backup is in its place, and `why` it cannot be opened for now; whoever uses the store next tries again.
+[[nodiscard]] std::unexpected<Error> not_yet_open(const Backup& backup, const Error& why);
+
 /// For one attempt.
 class Opening {
  public:
@@ -45,7 +48,8 @@ class Opening {
   ~Opening();
 
   [[nodiscard]] Result<Opened> open();
-  /// Moves the database away and opens a copy of the backup in its place.
+  /// Moves the database away and opens a copy of the backup in its place. After an error nothing has changed, or it is
+  /// not_yet_open().
   [[nodiscard]] Result<Opened> replace(const std::string& reason, const std::optional<Backup>& backup);
 
  private:

@@ -335,8 +335,10 @@ class ProjectState {
     if (stopped_) return refuse_stopped(call);
     Params p(call.params());
     if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
+    const auto all = list_backups(config_.state_dir);
+    if (!all) return call.reply_error(all.error());
     json items = json::array();
-    for (const auto& backup : list_backups(config_.state_dir)) items.push_back(backup.shown());
+    for (const auto& backup : *all) items.push_back(backup.shown());
     call.reply({{"items", std::move(items)}});
   }
 

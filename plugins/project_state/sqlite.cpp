@@ -18,6 +18,20 @@ namespace {
          code == SQLITE_READONLY_DBMOVED;
 }
 
+[[nodiscard]] bool refuses(int code) {
+  switch (code & 0xff) {
+    case SQLITE_CANTOPEN:
+    case SQLITE_NOMEM:
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+      return true;
+    default:
+      return code == SQLITE_IOERR_NOMEM;
+  }
+}
+
 [[nodiscard]] const char* advice(int code) {
   switch (code & 0xff) {
     case SQLITE_FULL:
@@ -68,6 +82,7 @@ Result<void> Database::exec(const char* sql) {
 Error Database::error(int code, std::string_view doing) {
   poisoned_ = poisoned_ || poisons(code);
   damaged_ = damaged_ || is_damage(code);
+  refused_ = refused_ || refuses(code);
   const int os = sqlite3_system_errno(handle_);
   std::string message = file_ + ": " + sqlite3_errmsg(handle_);
   if (os != 0 && !is_damage(code)) {

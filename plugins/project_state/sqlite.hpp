@@ -38,6 +38,9 @@ class Database {
   [[nodiscard]] bool poisoned() const { return poisoned_; }
   /// True: SQLite found that the file is damaged or no database.
   [[nodiscard]] bool damaged() const { return damaged_; }
+  /// True: something has failed that says nothing about what the file holds, for want of descriptors, memory or
+  /// permission, or behind a lock.
+  [[nodiscard]] bool refused() const { return refused_; }
   void poison() { poisoned_ = true; }
   void note_damage() { damaged_ = poisoned_ = true; }
   [[nodiscard]] bool in_transaction() const { return sqlite3_get_autocommit(handle_) == 0; }
@@ -55,6 +58,7 @@ class Database {
   std::string file_;
   bool poisoned_ = false;
   bool damaged_ = false;
+  bool refused_ = false;
   std::unordered_map<const char*, sqlite3_stmt*> statements_;  // by the literal's address
 };
 

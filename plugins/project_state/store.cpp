@@ -218,16 +218,21 @@ Result<void> Store::ensure_open() {
 Result<void> Store::restore(const std::string& backup) {
   if (auto ok = ensure_open(); !ok) return ok;
   const auto all = list_backups(folder_);
-  const auto wanted = std::ranges::find(all, backup, &Backup::file);
-  if (wanted == all.end()) {
+  if (!all) return std::unexpected(all.error());
+  const auto wanted = std::ranges::find(*all, backup, &Backup::file);
+  if (wanted == all->end()) {
     return fail(ErrorKind::not_found,
                 "there is no backup \"" + backup.substr(0, 128) + "\"; list them with state.backup.list");
   }
-  if (auto ok = check_backup(folder_, *wanted); !ok) return ok;
+  const auto damage = check_backup(folder_, *wanted);
+  if (!damage) return std::unexpected(damage.error());
+  if (*damage) return fail(ErrorKind::unavailable, "the backup " + backup + " is damaged: " + **damage);
   show_closed();
   db_.reset();
-  Opening opening(folder_, options_.wall_ms(), options_.log);
-  return use(opening.replace("a backup was restored by hand", *wanted));
+  auto opened = Opening(folder_, options_.wall_ms(), options_.log).replace("a backup was restored by hand", *wanted);
+  const bool replaced = opened.has_value();
+  auto used = use(std::move(opened));
+  return used || !replaced ? used : not_yet_open(*wanted, used.error());
 }
 
 /// Goes on with what was opened.

@@ -8,6 +8,9 @@
 //   full-disk   the same on a tiny tmpfs of its own
 //   read-only   starts on a read-only file system, which then becomes writable
 //   no-access   starts as a user who may not write the folder, and then may
+//   no-descriptors    opens the store, and recovers a damaged one, with 0, 1, 2 ... descriptors left
+//   restore-without   puts a backup back with 0, 1, 2 ... descriptors left
+//   descriptors-gone  loses its descriptors while the store is open
 //
 // Exit: 0 as it should be, 1 not (stderr says what), 77 this machine does not allow the scenario.
 #include <dlfcn.h>
@@ -19,6 +22,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -27,10 +31,30 @@
 #include <gantry/testing.hpp>
 #include <iostream>
 #include <map>
+#include <mutex>
+#include <optional>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "tests/other_user.hpp"
+
+namespace {
+rlim_t everything = 0;  // NOLINT: the limit of descriptors that this process began with; 0: it stands
+}
+
+// UBSan looks by a pipe whether an object's memory can be read, and takes it for none where there is no descriptor.
+extern "C" int pipe(int* ends) {  // NOLINT(readability-inconsistent-declaration-parameter-name)
+  static std::mutex one_at_a_time;
+  const std::lock_guard lock(one_at_a_time);
+  rlimit now{};
+  if (everything == 0 || ::getrlimit(RLIMIT_NOFILE, &now) != 0) return ::pipe2(ends, 0);
+  const rlimit all{everything, now.rlim_max};
+  (void)::setrlimit(RLIMIT_NOFILE, &all);
+  const int made = ::pipe2(ends, 0);
+  (void)::setrlimit(RLIMIT_NOFILE, &now);
+  return made;
+}
 
 namespace {
 
@@ -240,6 +264,175 @@ int no_access(const std::string& folder) {
   return 0;
 }
 
+/// No more than `left` descriptors can be opened while this lives.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(rlim_t left) {
+    expect(::getrlimit(RLIMIT_NOFILE, &before_) == 0, "getrlimit");
+    rlim_t end = 0;  // behind the highest that is open
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+      end = std::max(end, static_cast<rlim_t>(std::stoul(entry.path().filename().string())) + 1);
+    set(end);
+    for (int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC); fd >= 0; fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC))
+      gaps_.push_back(fd);
+    everything = before_.rlim_cur;
+    set(end + left);
+    expect(left > 0 || ::open("/dev/null", O_RDONLY | O_CLOEXEC) < 0, "no descriptor is left");
+  }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+  ~FewDescriptors() {
+    for (const int fd : gaps_) ::close(fd);
+    set(before_.rlim_cur);
+    everything = 0;
+  }
+
+ private:
+  void set(rlim_t most) const {
+    const rlimit limit{most, before_.rlim_max};
+    expect(::setrlimit(RLIMIT_NOFILE, &limit) == 0, "setrlimit");
+  }
+  rlimit before_{};
+  std::vector<int> gaps_;
+};
+
+/// One value more, once `descriptors` are there again; whether it was taken before that.
+bool set_one(TestHost& host, int& stored, const char* when) {
+  const json set{{"key", "k" + std::to_string(stored)}, {"value", stored}};
+  const auto done = host.call("state.settings.set", set);
+  if (done) {
+    ++stored;
+    return true;
+  }
+  expect(done.error().kind == ErrorKind::storage_failed,
+         std::string("storage_failed ") + when + ", not " + done.error().message);
+  return false;
+}
+
+/// What `left` descriptors allow is done, and the rest is refused; nothing is lost, whatever the store has to do.
+bool open_with(const std::string& folder, rlim_t left, int& stored) {
+  bool taken = false;
+  std::optional<FewDescriptors> few(left);
+  TestHost host(plugin, config(folder));
+  {
+    const std::string when = "with " + std::to_string(left) + " descriptors";
+    expect(host.started() == 0, "a start " + when + "; " + host.log());
+    const int before = stored;
+    taken = set_one(host, stored, when.c_str());
+    const auto got = host.call("state.settings.get", {{"key", "k0"}});
+    if (got) {
+      expect((*got)["value"] == 0, "the value of k0 " + when);
+    } else {
+      expect(got.error().kind == ErrorKind::storage_failed, "storage_failed " + when + ", not " + got.error().message);
+    }
+    expect(taken || stored == before, "what is refused is not counted");
+  }
+  few.reset();
+  expect(set_one(host, stored, "afterwards"), "a change works once descriptors are there; " + host.log());
+  for (int i = 0; i < stored; ++i) {
+    const auto got = host.call("state.settings.get", {{"key", "k" + std::to_string(i)}});
+    expect(got && (*got)["value"] == i, "k" + std::to_string(i) + " is there with " + std::to_string(left) +
+                                            (got ? ": " + got->dump() : ": " + got.error().message));
+  }
+  const auto next = host.call("state.settings.get", {{"key", "k" + std::to_string(stored)}});
+  expect(next && (*next)["value"].is_null(), "nothing that was refused is there");
+  host.stop();
+  return taken;
+}
+
+void overwrite(const std::string& file, char with) {
+  std::error_code gone;
+  const auto size = std::filesystem::file_size(file, gone);
+  if (gone) return;
+  std::ofstream(file, std::ios::binary | std::ios::trunc) << std::string(size, with);
+}
+
+int no_descriptors(const std::string& folder) {
+  expect(::dlopen(plugin.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr, "the plugin loads");
+  constexpr rlim_t kMost = 40;
+  int stored = 0;
+  rlim_t left = 0;
+  while (!open_with(folder, left, stored)) expect(++left < kMost, "a store opens with 40 descriptors");
+  expect(left > 0, "without descriptors no store opens");
+
+  // The same once the store is damaged: the backup is taken, or nothing is done.
+  int recovered = 0;
+  for (left = 0; recovered < 2; ++left) {
+    expect(left < kMost, "a store is recovered with 40 descriptors");
+    {
+      TestHost host(plugin, config(folder));
+      expect(host.call("state.backup.create").has_value(), "a backup");
+      host.stop();
+    }
+    overwrite(folder + "/state.db", 'x');
+    if (open_with(folder, left, stored)) ++recovered;
+  }
+  return 0;
+}
+
+/// A backup that is put back takes the place of the store, or changes nothing, and the caller is told which.
+int restore_without(const std::string& folder) {
+  TestHost host(plugin, config(folder));
+  int stored = 0;
+  expect(set_one(host, stored, "at first"), "a first change");
+  const auto backup = host.call("state.backup.create");
+  expect(backup.has_value(), "a backup");
+  expect(set_one(host, stored, "behind the backup"), "a second change");
+  bool restored = false;
+  for (rlim_t left = 0; !restored; ++left) {
+    expect(left < 40, "a backup is put back with 40 descriptors");
+    {
+      const FewDescriptors few(left);
+      const auto done = host.call("state.backup.restore", {{"file", (*backup)["backup"]["file"]}});
+      restored = done.has_value();
+      if (!done) {
+        expect(done.error().kind == ErrorKind::storage_failed, "storage_failed, not " + done.error().message);
+        restored = done.error().message.find("was put back") != std::string::npos;
+      }
+    }
+    const auto second = host.call("state.settings.get", {{"key", "k1"}});
+    expect(second.has_value(), "a read" + (second ? "" : ": " + second.error().message));
+    expect((*second)["value"].is_null() == restored,
+           "what was behind the backup is there with " + std::to_string(left) + ": " + second->dump());
+  }
+  return 0;
+}
+
+int descriptors_gone(const std::string& folder) {
+  int stored = 0;
+  {
+    TestHost host(plugin, config(folder));
+    expect(set_one(host, stored, "at first"), "a first change");
+    expect(host.call("state.backup.create").has_value(), "a first backup");
+    {
+      const FewDescriptors none(0);
+      for (int i = 0; i < 20; ++i) (void)set_one(host, stored, "without descriptors");
+      for (const auto& [method, params] : {std::pair<const char*, json>{"state.backup.create", json::object()},
+                                           {"state.settings.list", json::object()},
+                                           {"state.check", json::object()},
+                                           {"state.at", {{"seq", 1}, {"scope", "settings"}}},
+                                           {"state.gc", {{"stale_days", 30}}},
+                                           {"state.metrics.record", {{"name", "m"}, {"value", 1}}},
+                                           {"state.flush", json::object()}}) {
+        const auto result = host.call(method, params);
+        expect(result || result.error().kind == ErrorKind::storage_failed,
+               std::string(method) + " works or is storage_failed" + (result ? "" : ", not " + result.error().message));
+      }
+    }
+    expect(set_one(host, stored, "afterwards"), "a change works again");
+    const auto backup = host.call("state.backup.create");
+    expect(backup.has_value(), "a backup works again" + (backup ? "" : ": " + backup.error().message));
+    expect(host.call("state.check").has_value(), "and a check");
+    host.stop();
+  }
+  TestHost host(plugin, config(folder));
+  for (int i = 0; i < stored; ++i)
+    expect(host.call("state.settings.get", {{"key", "k" + std::to_string(i)}})->at("value") == i,
+           "k" + std::to_string(i));
+  expect(host.call("state.flush")->at("seq") == stored, "the log ends with the last acknowledged change");
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -253,5 +446,8 @@ int main(int argc, char** argv) {
   if (scenario == "full-disk") return full_disk(folder);
   if (scenario == "read-only") return read_only(folder);
   if (scenario == "no-access") return no_access(folder);
+  if (scenario == "no-descriptors") return no_descriptors(folder);
+  if (scenario == "restore-without") return restore_without(folder);
+  if (scenario == "descriptors-gone") return descriptors_gone(folder);
   failed("no such scenario: " + scenario);
 }

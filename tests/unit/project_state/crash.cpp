@@ -197,6 +197,15 @@ TEST_CASE("state: after kill -9 everything acknowledged is there, once, and the 
 TEST_CASE("state: a file size limit is storage_failed, and nothing refused is stored") { run_scenario("file-limit"); }
 TEST_CASE("state: a full disk is storage_failed, and nothing refused is stored") { run_scenario("full-disk"); }
 TEST_CASE("state: a read-only file system is storage_failed until it is writable") { run_scenario("read-only"); }
+TEST_CASE("state: where no descriptors are left it is storage_failed, and a damaged database waits for its backup") {
+  run_scenario("no-descriptors");
+}
+TEST_CASE("state: a backup that cannot be put back for want of descriptors changes nothing") {
+  run_scenario("restore-without");
+}
+TEST_CASE("state: an open store that has no descriptors left goes on with its changes, and loses none") {
+  run_scenario("descriptors-gone");
+}
 TEST_CASE("state: a folder without permission is storage_failed until it has it") { run_scenario("no-access"); }
 
 TEST_CASE("state: two processes cannot have one folder: the second is told who has it") {
