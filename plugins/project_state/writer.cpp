@@ -88,7 +88,17 @@ void Writer::do_due() {
   due_fails_ = !done;
 }
 
+// First, so that a task behind them, such as a flush, is answered when they are in memory.
+void Writer::keep_what_was_read(const std::vector<Job>& jobs) {
+  std::vector<std::pair<Type, std::string>> kept;
+  for (const auto& job : jobs) {
+    if (job.keep) kept.push_back(*job.keep);
+  }
+  if (!kept.empty()) store_.keep(kept);
+}
+
 void Writer::commit(std::vector<Job>& jobs) {
+  keep_what_was_read(jobs);
   std::vector<Command> commands;
   for (auto next = jobs.begin(); next != jobs.end();) {
     if (next->task) {
@@ -111,11 +121,6 @@ void Writer::commit(std::vector<Job>& jobs) {
       if (!job->keep) job->done(std::move(*result++));
     }
   }
-  std::vector<std::pair<Type, std::string>> kept;
-  for (auto& job : jobs) {
-    if (job.keep) kept.push_back(std::move(*job.keep));
-  }
-  if (!kept.empty()) store_.keep(kept);
 }
 
 }  // namespace gantry::state

@@ -46,7 +46,7 @@ class Writer {
   [[nodiscard]] Result<void> submit(Command command, Done done);
   /// Runs `task` behind all commands that were submitted before.
   [[nodiscard]] Result<void> run(Task task);
-  /// From soon on the object is kept in memory; not while very much waits.
+  /// The object is kept in memory, before anything that was submitted or run behind it; not while very much waits.
   void keep(Type type, const std::string& id);
   /// `last` runs behind everything.
   void close(std::move_only_function<void()> last);
@@ -65,6 +65,7 @@ class Writer {
   /// False: everything is done and nothing more comes.
   [[nodiscard]] bool next(std::vector<Job>& jobs, bool bus_is_full);
   void do_due();
+  void keep_what_was_read(const std::vector<Job>& jobs);
   void commit(std::vector<Job>& jobs);
   [[nodiscard]] Result<void> push(Job job);
 
