@@ -123,6 +123,11 @@ constexpr std::int64_t kDay = 86'400;
 
 }  // namespace
 
+std::unexpected<Error> no_server(const std::string& language) {
+  return fail(ErrorKind::not_found,
+              "no language server for \"" + language + "\"; add it to the languages of one in [lsp.servers.NAME]");
+}
+
 bool find_on_path(std::string_view program) {
   const char* path = std::getenv("PATH");
   std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;

@@ -69,6 +69,9 @@ struct Settings : Servers {
 /// `invalid_params` names the key. Without [lsp.servers] there is one server, clangd.
 [[nodiscard]] Result<Settings> parse_settings(const PluginConfig& config);
 
+/// `not_found`: no server speaks this language.
+[[nodiscard]] std::unexpected<Error> no_server(const std::string& language);
+
 /// True: PATH has an executable of this name.
 [[nodiscard]] bool find_on_path(std::string_view program);
 

@@ -25,11 +25,6 @@ namespace {
          method.starts_with("notebookDocument/did") || method.starts_with("window/");
 }
 
-[[nodiscard]] std::unexpected<Error> no_server(const std::string& language) {
-  return fail(ErrorKind::not_found,
-              "no language server for \"" + language + "\"; add it to the languages of one in [lsp.servers.NAME]");
-}
-
 // A file may be spelt in several ways; the server knows it by the one that it was opened with.
 void name_document(json& params, const std::string& path, bool always) {
   if (!params.is_object()) return;
@@ -147,21 +142,22 @@ Result<Query::Ask> Lsp::ask_for(Params& p) {
   if (!ok) return std::unexpected(ok.error());
   auto path = to_path(uri);
   if (!path) return std::unexpected(path.error());
-  const auto settings = registry_->settings();
-  Query::Ask ask;
-  ask.path = std::move(*path);
-  const Servers& servers = settings->at(ask.path);
-  ask.language = language ? *language : servers.language_of(ask.path);
-  if (ask.language.empty()) {
-    return fail(ErrorKind::not_found, "the language of " + ask.path +
-                                          " is not known by its name; pass language, or name its extension in "
-                                          "[lsp.servers.NAME] extensions");
-  }
-  const auto* server = servers.for_language(ask.language);
-  if (server == nullptr) return no_server(ask.language);
-  if (const auto may = settings->may_run(*server, ask.path); !may) return std::unexpected(may.error());
-  ask.server = *server;
-  return ask;
+  return ask_about(*registry_->settings(), std::move(*path), language);
+}
+
+void Lsp::begin(Query::Ask ask, Call call) {
+  const auto held = std::make_shared<Call>(std::move(call));
+  const auto query = std::make_shared<Query>(context_, registry_, std::move(ask), [held](Result<std::string> result) {
+    if (result) {
+      held->reply_raw(std::move(*result));
+    } else {
+      held->reply_error(result.error());
+    }
+  });
+  held->on_cancel([weak = std::weak_ptr(query)] {
+    if (const auto asked = weak.lock()) asked->cancel();
+  });
+  query->begin();
 }
 
 void Lsp::request(Call call) {
@@ -179,7 +175,7 @@ void Lsp::request(Call call) {
   ask->method = method;
   if (notifies) ask->kind = Query::Kind::notification;
   ask->params = std::move(params);
-  std::make_shared<Query>(context_, registry_, std::move(*ask), std::move(call))->begin();
+  begin(std::move(*ask), std::move(call));
 }
 
 void Lsp::diagnostics(Call call) {
@@ -190,7 +186,7 @@ void Lsp::diagnostics(Call call) {
   if (!ask) return call.reply_error(ask.error());
   ask->kind = Query::Kind::diagnostics;
   ask->wait = std::chrono::milliseconds(wait);
-  std::make_shared<Query>(context_, registry_, std::move(*ask), std::move(call))->begin();
+  begin(std::move(*ask), std::move(call));
 }
 
 Result<json> Lsp::servers(Call& call) {

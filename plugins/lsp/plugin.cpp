@@ -140,6 +140,7 @@ void Lsp::define(Definition<Lsp>& d) {
                        {"properties", {{"server", text}}},
                        {"required", {"server"}},
                        {"additionalProperties", false}}});
+  define_tools(d);
 }
 
 }  // namespace gantry::lsp

@@ -24,6 +24,8 @@ namespace gantry::lsp {
 /// The longest wait of lsp.diagnostics.
 inline constexpr std::int64_t kMaxWaitMs = 600'000;
 
+enum class Tool;
+
 class Lsp {
  public:
   explicit Lsp(Host host) : host_(std::move(host)) {}
@@ -73,6 +75,10 @@ class Lsp {
 
   static void define(Definition<Lsp>& d);
 
+  /// A question of an agent (tools/).
+  template <Tool kTool>
+  void tool(Call call);
+
  private:
   void configure(Settings settings) {
     for (const auto& why : settings.refused) host_.log(Level::error, "the user's servers hold in " + why);
@@ -84,6 +90,8 @@ class Lsp {
   void attach_again(Call call);
   [[nodiscard]] std::shared_ptr<AttachSession> attach_to(ServerConfig server, std::string root, std::string home,
                                                          Call call);
+  static void define_tools(Definition<Lsp>& d);
+  void begin(Query::Ask ask, Call call);
   [[nodiscard]] Result<Query::Ask> ask_for(Params& p);
   [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,
                                                 const std::optional<std::string>& language,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/lsp/query.hpp"
 
-#include <functional>
+#include <chrono>
+#include <utility>
 
 #include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/registry.hpp"
@@ -9,17 +10,31 @@
 
 namespace gantry::lsp {
 
-Query::Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Call call)
-    : context_(std::move(context)), registry_(std::move(registry)), ask_(std::move(ask)), call_(std::move(call)) {}
+Result<Query::Ask> ask_about(const Settings& settings, std::string path, const std::optional<std::string>& language) {
+  Query::Ask ask;
+  ask.path = std::move(path);
+  const Servers& servers = settings.at(ask.path);
+  ask.language = language ? *language : servers.language_of(ask.path);
+  if (ask.language.empty()) {
+    return fail(ErrorKind::not_found, "the language of " + ask.path +
+                                          " is not known by its name; pass language, or name its extension in "
+                                          "[lsp.servers.NAME] extensions");
+  }
+  const auto* server = servers.for_language(ask.language);
+  if (server == nullptr) return no_server(ask.language);
+  if (const auto may = settings.may_run(*server, ask.path); !may) return std::unexpected(may.error());
+  ask.server = *server;
+  return ask;
+}
+
+Query::Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Done done)
+    : context_(std::move(context)), registry_(std::move(registry)), ask_(std::move(ask)), answer_(std::move(done)) {}
 
 void Query::begin() {
   const auto self = shared_from_this();
   if (!registry_->add(self)) return refuse(Error{ErrorKind::unavailable, "the lsp plugin is stopping", {}});
-  call_.on_cancel([weak = weak_from_this()] {
-    if (const auto query = weak.lock()) query->refuse(Error{ErrorKind::cancelled, "cancelled", {}});
-  });
-  const bool waits = ask_.kind == Kind::diagnostics && ask_.wait > Duration::zero();
-  auto timer = context_->host.after(waits ? ask_.wait : context_->timeout(), [weak = weak_from_this()] {
+  const bool looks = ask_.kind == Kind::diagnostics && ask_.wait <= Duration::zero();  // does not wait
+  auto timer = context_->host.after(looks ? context_->timeout() : time(), [weak = weak_from_this()] {
     if (const auto query = weak.lock()) query->expired();
   });
   if (!timer) return refuse(overloaded("the host has no timer left for this call; try again later"));
@@ -116,17 +131,9 @@ void Query::give_permit_back() {
   back = std::move(permit_);
 }
 
-void Query::answer(std::string raw) {
-  if (done_.exchange(true)) return;
-  call_.reply_raw(std::move(raw));
-  clean_up();
-}
+void Query::answer(std::string raw) { end(std::move(raw)); }
 
-void Query::refuse(const Error& error) {
-  if (done_.exchange(true)) return;
-  call_.reply_error(error);
-  clean_up();
-}
+void Query::refuse(const Error& error) { end(std::unexpected(error)); }
 
 void Query::expired() {
   std::shared_ptr<SharedSession> session;
@@ -139,15 +146,21 @@ void Query::expired() {
   if (ask_.kind == Kind::diagnostics) {
     return answer(session ? session->diagnostics_of(ask_.path) : no_diagnostics(ask_.path));
   }
-  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(context_->timeout()).count();
+  if (ask_.kind == Kind::settled) return answer("false");
+  const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time()).count();
+  const std::string shown = ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+  const std::string limit = ask_.wait ? "its caller's" : "[async] lsp_request_timeout_seconds";
   refuse(Error{ErrorKind::timeout,
-               ask_.method + " was not answered by " + ask_.server.name + " within " + std::to_string(seconds) +
-                   " s (it " + stage + "); try again, or raise [async] lsp_request_timeout_seconds",
+               ask_.method + " was not answered by " + ask_.server.name + " within " + shown + " (it " + stage +
+                   (session && session->works() ? "; the server is still indexing" : "") +
+                   "); try again, or with a longer time (" + limit + ")",
                {}});
 }
 
-void Query::clean_up() {
+void Query::end(Result<std::string> result) {
+  if (done_.exchange(true)) return;
   const auto self = shared_from_this();
+  std::exchange(answer_, {})(std::move(result));
   Permit permit;
   std::optional<TimerId> timer;
   std::uint64_t ticket = 0;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// query.hpp: one lsp.request or lsp.diagnostics on its way: permit, file system, session, answer.
+// query.hpp: one request for a server, or one wait for diagnostics, on its way: permit, file system, session, answer.
 //
 // Thread rule: begin() in the handler; everything else from any thread. The query is answered once:
 //   by the server, its time-out, the caller's leaving, or a failure, whichever comes first.
-// Time: a request has [async] lsp_request_timeout_seconds in all, including the wait for a permit;
-//   diagnostics have the time that their caller names.
+// Time: a request has [async] lsp_request_timeout_seconds in all, including the wait for a permit, unless its caller
+//   names a time; diagnostics, and the wait for a server that works (`settled`), have the time that their caller names.
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <gantry/permits.hpp>
-#include <gantry/plugin/call.hpp>
+#include <gantry/result.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,7 +27,8 @@ class SharedSession;
 
 class Query : public std::enable_shared_from_this<Query> {
  public:
-  enum class Kind { request, notification, diagnostics };
+  /// `settled`: the answer is true when the server has no progress to report, false when the time is over.
+  enum class Kind { request, notification, diagnostics, settled };
   struct Ask {
     Kind kind = Kind::request;
     std::string path;
@@ -34,8 +36,9 @@ class Query : public std::enable_shared_from_this<Query> {
     ServerConfig server;
     std::string method;  // not for diagnostics
     json params;
-    Duration wait{0};  // for diagnostics
+    std::optional<Duration> wait;  // for requests: instead of the configured time
   };
+  using Done = std::move_only_function<void(Result<std::string>)>;
   /// The file as it was on the disk. Without text: the session knows the file. The text is quoted
   /// here, where no thread waits for a lock.
   struct Snapshot {
@@ -45,9 +48,12 @@ class Query : public std::enable_shared_from_this<Query> {
     std::size_t hash = 0;
   };
 
-  Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Call call);
+  /// `done` gets the raw text of the result; any thread.
+  Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Ask ask, Done done);
 
   void begin();
+  /// Its caller wants no answer any more.
+  void cancel() { refuse(Error{ErrorKind::cancelled, "cancelled", {}}); }
   /// Reads the file and passes the query to the session; on the worker. Called again when the
   /// session has lost the document.
   void resolve_later();
@@ -69,12 +75,13 @@ class Query : public std::enable_shared_from_this<Query> {
   void resolve();
   [[nodiscard]] Result<std::shared_ptr<SharedSession>> find_session(const std::string& folder) const;
   void expired();
-  void clean_up();
+  void end(Result<std::string> result);
+  [[nodiscard]] Duration time() const { return ask_.wait.value_or(context_->timeout()); }
 
   const std::shared_ptr<Context> context_;
   const std::shared_ptr<Registry> registry_;
   const Ask ask_;
-  Call call_;  // used by the thread that set done_
+  Done answer_;  // used by the thread that set done_
   std::atomic<bool> done_{false};
 
   mutable Mutex mutex_;
@@ -86,5 +93,10 @@ class Query : public std::enable_shared_from_this<Query> {
   unsigned retries_ GANTRY_GUARDED_BY(mutex_) = 0;
   const char* stage_ GANTRY_GUARDED_BY(mutex_) = "waited for a free permit";
 };
+
+/// A question about the file or folder at `path`, for the server that speaks its language. `not_found`: the language or
+/// its server; `permission_denied`: the server would run code that is not trusted.
+[[nodiscard]] Result<Query::Ask> ask_about(const Settings& settings, std::string path,
+                                           const std::optional<std::string>& language);
 
 }  // namespace gantry::lsp

@@ -65,6 +65,7 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   }
   if (ask.kind == Query::Kind::diagnostics) return wait_for_diagnostics(std::move(query), fx);
   if (ask.kind == Query::Kind::notification) return notify(std::move(query), fx);
+  if (ask.kind == Query::Kind::settled) return wait_until_settled(std::move(query), fx);
   const long long id = server_.next_id();
   if (id % ServerRunner::kIdsNoted == 0) note_documents();
   server_.send(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}), fx);
@@ -72,12 +73,32 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   pending_.emplace(id, std::move(query));
 }
 
+// ---- a server that works --------------------------------------------------------------------------------------------
+
+void SharedSession::wait_until_settled(std::shared_ptr<Query> query, DeferredActions& fx) {
+  if (settled_waiters_.size() >= kMaxWaiting) {
+    return refuse(std::move(query),
+                  overloaded(std::to_string(kMaxWaiting) + " calls wait for " + config().name + "; try again later"),
+                  fx);
+  }
+  settled_waiters_.push_back(query);
+  wake_settled(fx);
+  // Waiting costs the server nothing: others may ask meanwhile.
+  fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
+}
+
+void SharedSession::wake_settled(DeferredActions& fx) {
+  if (standing_.in_progress() || context_->host.now() < may_begin_until_) return await_quiet();
+  for (auto& query : std::exchange(settled_waiters_, {}))
+    fx.run.push_back([query = std::move(query)] { query->answer("true"); });
+}
+
 // ---- diagnostics --------------------------------------------------------------------------------
 
 void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) {
   const auto& document = documents_[query->ask().path];
   const bool fresh = document.diagnosed && *document.diagnosed >= document.version && is_believed(document);
-  if (fresh || query->ask().wait <= Duration::zero()) {
+  if (fresh || query->ask().wait.value_or(Duration::zero()) <= Duration::zero()) {
     fx.run.push_back(
         [query, text = diagnostics_locked(query->ask().path)]() mutable { query->answer(std::move(text)); });
     return;
@@ -133,6 +154,7 @@ void SharedSession::progressed(std::string_view params) {
   standing_.follow("$/progress", params);
   if (standing_.in_progress() == before) return;
   const TimePoint now = context_->host.now();
+  if (before) may_begin_until_ = now + kQuietTime;  // one that has loaded its project often goes on to index it
   for (auto& [path, document] : documents_) {
     if (!before && document.quiet_until > now) document.quiet_until = TimePoint::max();
     if (before && document.quiet_until == TimePoint::max()) document.quiet_until = now + kQuietTime;
@@ -166,6 +188,7 @@ void SharedSession::await_quiet() {
     const auto it = documents_.find(waiter.query->ask().path);
     if (it != documents_.end() && it->second.quiet_until > now) next = std::min(next, it->second.quiet_until);
   }
+  if (!settled_waiters_.empty() && may_begin_until_ > now) next = std::min(next, may_begin_until_);
   if (next == TimePoint::max()) return;
   const auto timer = context_->host.after(next - now, later(&SharedSession::quiet_is_over));
   awaits_quiet_ = timer.has_value();
@@ -175,6 +198,7 @@ void SharedSession::quiet_is_over() {
   Section section(*this);
   awaits_quiet_ = false;
   wake_waiters(section.fx);
+  wake_settled(section.fx);
   await_quiet();
 }
 
@@ -263,6 +287,7 @@ void SharedSession::forget(const Query& query) {
     return true;
   };
   std::erase_if(pausing_, drops);
+  std::erase_if(settled_waiters_, drops);
   std::erase_if(diagnostics_waiters_, [&](DiagnosticsWaiter& waiter) { return drops(waiter.query); });
   std::erase_if(waiting_, [&](Waiting& waiting) { return drops(waiting.query); });
 }
@@ -278,11 +303,14 @@ void SharedSession::carry_over(DeferredActions& fx) {
     return true;
   });
   for (auto& waiter : std::exchange(diagnostics_waiters_, {})) again(std::move(waiter.query));
+  for (auto& query : std::exchange(settled_waiters_, {})) again(std::move(query));
 }
 
 void SharedSession::down(const Error& error, DeferredActions& fx) {
   for (auto& [id, query] : pending_) refuse(std::move(query), error, fx);
   for (auto& waiter : diagnostics_waiters_) refuse(std::move(waiter.query), error, fx);
+  for (auto& query : std::exchange(settled_waiters_, {})) refuse(std::move(query), error, fx);
+  may_begin_until_ = TimePoint::min();
   unsent_changes_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();

@@ -88,6 +88,11 @@ class SharedSession final : public Session {
   void forget(const Query& query);
   /// The present answer of lsp.diagnostics.
   [[nodiscard]] std::string diagnostics_of(const std::string& path) const;
+  /// True: the server reports progress: it indexes, or checks.
+  [[nodiscard]] bool works() const {
+    Lock lock(mutex_);
+    return standing_.in_progress();
+  }
   [[nodiscard]] std::size_t calls() const {
     Lock lock(mutex_);
     return clients();
@@ -134,6 +139,8 @@ class SharedSession final : public Session {
   void notify(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void changed_on_disk(const Changes& changes, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void notify_changes(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void wait_until_settled(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void wake_settled(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void notify_withdrawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -171,7 +178,7 @@ class SharedSession final : public Session {
   void note_documents() GANTRY_REQUIRES(mutex_);
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return {root()}; }
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
-    return pending_.size() + waiting_.size() + diagnostics_waiters_.size() + pausing_.size();
+    return pending_.size() + waiting_.size() + diagnostics_waiters_.size() + settled_waiters_.size() + pausing_.size();
   }
   Scan scan_mode() const override { return Scan::full; }
 
@@ -186,6 +193,9 @@ class SharedSession final : public Session {
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);
   std::vector<DiagnosticsWaiter> diagnostics_waiters_ GANTRY_GUARDED_BY(mutex_);
+  std::vector<std::shared_ptr<Query>> settled_waiters_ GANTRY_GUARDED_BY(mutex_);
+  /// Until this time a server that was just given its first document may begin to work.
+  TimePoint may_begin_until_ GANTRY_GUARDED_BY(mutex_) = TimePoint::min();
   std::vector<std::shared_ptr<Query>> pausing_ GANTRY_GUARDED_BY(mutex_);  ///< until they are repeated
   Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // only the progress of it
   bool awaits_quiet_ GANTRY_GUARDED_BY(mutex_) = false;

@@ -108,6 +108,7 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Defer
   auto it = documents_.find(ask.path);
   if (it == documents_.end()) {
     if (!snapshot.quoted_text) return false;
+    if (documents_.empty()) may_begin_until_ = context_->host.now() + kQuietTime;
     it = documents_.emplace(ask.path, Document{}).first;
     it->second.version = ++last_version_;
     note_documents();

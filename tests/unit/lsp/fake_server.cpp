@@ -11,6 +11,8 @@
 //   --large (reads notifications over 1 MiB, too, whose text is x's: as the number of them)
 //   --noisy (prints other things on stdout than messages, and writes headers in a way of its own)
 //   --only-noise (prints nothing else)
+//   --answers FILE (a JSON object: the result of each method that it names, as the file is when the request comes; with
+//     {"test/hang": true} it waits for test/release)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
@@ -27,6 +29,7 @@
 #include <gantry/json.hpp>
 #include <iostream>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -43,7 +46,7 @@ struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
        utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false,
        noisy = false, only_noise = false;
-  std::string log, initialize_when;
+  std::string log, initialize_when, answers;
 };
 
 class Server {
@@ -137,6 +140,9 @@ class Server {
     } else if (const auto error = params.find("test/refuse"); error != params.end()) {
       if (++refused_[method] > error->at("times").get<int>()) return answer(id, {{"asked", refused_[method]}});
       send({{"id", id}, {"error", error->at("error")}});
+    } else if (const auto given = given_answer(method)) {
+      if (given->is_object() && given->contains("test/hang")) return hanging_.push_back(id);
+      answer(id, *given);
     } else if (method == "textDocument/hover") {
       hover(id, params);
     } else if (!test_request(id, method, params)) {
@@ -153,6 +159,14 @@ class Server {
     if (options_.save) capabilities["textDocumentSync"] = {{"change", 1}, {"save", true}};
     if (options_.save_text) capabilities["textDocumentSync"] = {{"change", 1}, {"save", {{"includeText", true}}}};
     answer(id, {{"capabilities", std::move(capabilities)}, {"serverInfo", {{"pid", ::getpid()}}}});
+  }
+
+  [[nodiscard]] std::optional<json> given_answer(const std::string& method) const {
+    if (options_.answers.empty()) return std::nullopt;
+    std::ifstream in(options_.answers);
+    const json all = json::parse(in);
+    const auto it = all.find(method);
+    return it == all.end() ? std::nullopt : std::optional<json>(*it);
   }
 
   void hover(const json& id, const json& params) {
@@ -320,6 +334,7 @@ int main(int argc, char** argv) {
     if (arg == "--only-noise") options.only_noise = true;
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];
+    if (arg == "--answers" && i + 1 < argc) options.answers = argv[++i];
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];
   }
   if (options.exit_at_start) {

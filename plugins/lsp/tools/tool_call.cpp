@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The way of a question to its answer: where it points, and what the server is asked.
+#include "plugins/lsp/tools/tool_call.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <gantry/file_uri.hpp>
+#include <utility>
+
+#include "plugins/lsp/registry.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+[[nodiscard]] json document(const std::string& path) { return {{"uri", to_uri(path)}}; }
+
+[[nodiscard]] bool is_passed_over(const std::string& folder) {
+  return folder.starts_with(".") || folder == "node_modules" || folder == "build" || folder == "target";
+}
+
+/// For each server that may be asked in the workspace a file that it knows: many servers know nothing of a project
+/// before one of its files is open.
+[[nodiscard]] std::vector<Query::Ask> questions_in(const Settings& settings, const std::string& workspace) {
+  std::vector<Query::Ask> out;
+  const Servers& servers = settings.at(workspace);
+  std::error_code wrong;
+  std::size_t seen = 0;
+  for (fs::recursive_directory_iterator at(workspace, fs::directory_options::skip_permission_denied, wrong), end;
+       !wrong && at != end && ++seen <= ToolCall::kMaxEntries && out.size() < servers.servers.size();
+       at.increment(wrong)) {
+    std::error_code none;
+    if (at->is_directory(none)) {
+      if (is_passed_over(at->path().filename().string())) at.disable_recursion_pending();
+      continue;
+    }
+    const std::string path = at->path().string();
+    if (servers.language_of(path).empty()) continue;
+    auto ask = ask_about(settings, path, std::nullopt);
+    if (!ask || std::ranges::any_of(out, [&](const auto& other) { return other.server == ask->server; })) continue;
+    out.push_back(std::move(*ask));
+  }
+  return out;
+}
+
+[[nodiscard]] std::string joined(const Symbol& symbol) {
+  std::string out;
+  for (const auto& outer : symbol.container) out += outer + "::";
+  return out + symbol.name;
+}
+
+}  // namespace
+
+ToolCall::ToolCall(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Tool tool, ToolArgs args,
+                   Call call)
+    : context_(std::move(context)),
+      registry_(std::move(registry)),
+      tool_(tool),
+      args_(std::move(args)),
+      deadline_(context_->host.now() + args_.wait),
+      call_(std::move(call)) {}
+
+void ToolCall::begin() {
+  call_.on_cancel([weak = weak_from_this()] {
+    if (const auto self = weak.lock()) self->cancel();
+  });
+  on_worker([this] { run(); });
+}
+
+void ToolCall::run() {
+  if (!args_.path.empty()) {
+    auto ask = ask_about(*registry_->settings(), args_.path, args_.language);
+    if (!ask) return fail_with(ask.error());
+    base_ = std::move(*ask);
+  }
+  switch (tool_) {
+    case Tool::document_symbols:
+      return document_symbols();
+    case Tool::diagnostics:
+      return diagnostics();
+    case Tool::workspace_symbols:
+      return workspace_symbols(args_.query, [this](std::vector<Symbol> symbols) { show_symbols(symbols); });
+    default:
+      if (args_.line > 0) return at_line();
+      return args_.path.empty() ? find_symbol_in_workspace() : find_symbol_in_file();
+  }
+}
+
+// ---- where it points ------------------------------------------------------------------------------------------------
+
+void ToolCall::at_line() {
+  const Lines* const lines = lines_of(base_.path);
+  if (lines == nullptr) return fail_with(Error{ErrorKind::not_found, "cannot read " + base_.path, {}});
+  if (static_cast<std::size_t>(args_.line) > lines->count()) {
+    return fail_with(Error{
+        ErrorKind::invalid_params,
+        base_.path + " has " + std::to_string(lines->count()) + " lines, and no line " + std::to_string(args_.line),
+        {}});
+  }
+  std::int64_t column = args_.column;
+  if (column == 0) {
+    const auto found = lines->find_word(args_.line, args_.symbol);
+    if (!found) {
+      return fail_with(Error{ErrorKind::not_found,
+                             "\"" + args_.symbol + "\" does not stand in line " + std::to_string(args_.line) + " of " +
+                                 shown(base_.path) +
+                                 ", which is: " + std::string(lines->line(args_.line).substr(0, 200)),
+                             {}});
+    }
+    column = *found;
+  }
+  at(base_.path, lines->to_protocol({args_.line, column}));
+}
+
+void ToolCall::find_symbol_in_file() {
+  Query::Ask question = base_;
+  question.method = "textDocument/documentSymbol";
+  question.params = {{"textDocument", document(base_.path)}};
+  ask(std::move(question), [this](const json& result) {
+    auto symbols = symbols_of(result, base_.path);
+    std::vector<std::string> names;
+    for (const auto& symbol : symbols) names.push_back(symbol.name);
+    std::erase_if(symbols, [this](const Symbol& symbol) { return !is_named(symbol, args_.symbol); });
+    found(symbols, shown(base_.path) + did_you_mean(args_.symbol, names));
+  });
+}
+
+void ToolCall::find_symbol_in_workspace() {
+  workspace_symbols(args_.symbol, [this](std::vector<Symbol> symbols) {
+    std::vector<std::string> names;
+    for (const auto& symbol : symbols) names.push_back(symbol.name);
+    std::erase_if(symbols, [this](const Symbol& symbol) { return !is_named(symbol, args_.symbol); });
+    found(symbols, args_.workspace + did_you_mean(args_.symbol, names));
+  });
+}
+
+void ToolCall::found(const std::vector<Symbol>& symbols, const std::string& where) {
+  if (symbols.empty()) {
+    return fail_with(Error{ErrorKind::not_found,
+                           "no symbol \"" + args_.symbol + "\" is known in " + where +
+                               (indexing_ ? "; the server is still indexing, ask again later" : ""),
+                           {}});
+  }
+  if (symbols.size() == 1) {
+    const Location& place = symbols.front().location;
+    auto question = ask_about(*registry_->settings(), place.path, std::nullopt);
+    if (base_.path != place.path) {
+      if (!question) return fail_with(question.error());
+      base_ = std::move(*question);
+    }
+    return at(place.path, place.range.is_object() ? place.range.value("start", json()) : json());
+  }
+  constexpr std::size_t kShown = 10;
+  std::string list;
+  for (std::size_t i = 0; i < std::min(symbols.size(), kShown); ++i) {
+    json place;
+    add_place(place, symbols[i].location);
+    list += (i == 0 ? "" : ", ") + symbols[i].kind + " " + joined(symbols[i]) + " in " + place.value("path", "") + ":" +
+            std::to_string(place.value("line", 0));
+  }
+  fail_with(Error{ErrorKind::invalid_params,
+                  std::to_string(symbols.size()) + " symbols are named \"" + args_.symbol + "\": " + list +
+                      (symbols.size() > kShown ? ", ..." : "") + "; name one by its path and line",
+                  {}});
+}
+
+// ---- what the server is asked ---------------------------------------------------------------------------------------
+
+bool ToolCall::needs_index() const {
+  return tool_ == Tool::references || tool_ == Tool::implementation || tool_ == Tool::workspace_symbols ||
+         tool_ == Tool::call_hierarchy;
+}
+
+void ToolCall::at(std::string path, json position) {
+  if (!position.is_object()) {
+    return fail_with(Error{ErrorKind::upstream_failed, base_.server.name + " does not say where the symbol is", {}});
+  }
+  json params{{"textDocument", document(path)}, {"position", std::move(position)}};
+  const auto go_on = [this, params = std::move(params)] {
+    switch (tool_) {
+      case Tool::definition:
+        return show_at("textDocument/definition", params);
+      case Tool::implementation:
+        return show_at("textDocument/implementation", params);
+      case Tool::references: {
+        json with = params;
+        with["context"] = {{"includeDeclaration", true}};
+        return show_at("textDocument/references", std::move(with));
+      }
+      case Tool::hover:
+        return show_at("textDocument/hover", params);
+      case Tool::completion:
+        return show_at("textDocument/completion", params);
+      default:
+        return show_at("textDocument/prepareCallHierarchy", params);
+    }
+  };
+  if (!needs_index()) return go_on();
+  settle(base_, go_on);
+}
+
+void ToolCall::show_at(const std::string& method, json params) {
+  Query::Ask question = base_;
+  question.method = method;
+  question.params = params;
+  ask(std::move(question), [this, params = std::move(params)](const json& result) {
+    switch (tool_) {
+      case Tool::definition:
+        return show_definition(params, locations_of(result));
+      case Tool::hover:
+        return show_hover(result);
+      case Tool::completion:
+        return show_completions(result);
+      case Tool::call_hierarchy:
+        if (!result.is_array() || result.empty())
+          return fail_with(Error{ErrorKind::not_found, "no function is there whose calls could be shown", {}});
+        return call_hierarchy(result.front());
+      default:
+        return show_locations(locations_of(result));
+    }
+  });
+}
+
+// Asked at a definition, clangd answers with the declaration, and the other way round. So if it leads from what it has
+// found back to the place that was asked about, that place is one of the two.
+void ToolCall::show_definition(const json& params, std::vector<Location> found) {
+  if (!is_clangd(base_.server) || found.size() != 1) return show_locations(std::move(found));
+  auto question = ask_about(*registry_->settings(), found.front().path, std::nullopt);
+  if (!question) return show_locations(std::move(found));
+  question->method = "textDocument/definition";
+  question->params = {{"textDocument", document(found.front().path)},
+                      {"position", found.front().range.value("start", json())}};
+  ask(std::move(*question), [this, params, found = std::move(found)](const json& result) mutable {
+    const auto back = locations_of(result);
+    const bool returns = back.size() == 1 && back.front().path == base_.path &&
+                         contains(back.front().range, params.value("position", json()));
+    if (!returns) return show_locations(std::move(found));
+    tell_definition(found.front(), back.front());
+  });
+}
+
+// Its index knows symbols by their definition.
+void ToolCall::tell_definition(const Location& one, const Location& other) {
+  const Lines* const lines = lines_of(one.path);
+  const auto begin = lines == nullptr ? std::nullopt : lines->from_protocol(one.range.value("start", json()));
+  const auto end = lines == nullptr ? std::nullopt : lines->from_protocol(one.range.value("end", json()));
+  if (!begin || !end) return show_locations({one});
+  Query::Ask question = base_;
+  question.method = "workspace/symbol";
+  question.params = {{"query", lines->between(*begin, *end)}};
+  ask(std::move(question), [this, one, other](const json& result) {
+    const auto known = symbols_of(result, {});
+    const auto is_known = [&](const Location& place) {
+      return std::ranges::any_of(known, [&](const Symbol& symbol) {
+        return symbol.location.path == place.path &&
+               contains(symbol.location.range, place.range.value("start", json()));
+      });
+    };
+    show_locations({is_known(other) && !is_known(one) ? other : one});
+  });
+}
+
+void ToolCall::call_hierarchy(json item) {
+  Query::Ask question = base_;
+  question.method = args_.outgoing ? "callHierarchy/outgoingCalls" : "callHierarchy/incomingCalls";
+  question.params = {{"item", std::move(item)}};
+  ask(std::move(question), [this](const json& result) { show_calls(result); });
+}
+
+void ToolCall::document_symbols() {
+  Query::Ask question = base_;
+  question.method = "textDocument/documentSymbol";
+  question.params = {{"textDocument", document(base_.path)}};
+  ask(std::move(question), [this](const json& result) { show_symbols(symbols_of(result, base_.path)); });
+}
+
+void ToolCall::diagnostics() {
+  Query::Ask question = base_;
+  question.kind = Query::Kind::diagnostics;
+  ask(std::move(question), [this](const json& result) { show_diagnostics(result); });
+}
+
+void ToolCall::workspace_symbols(const std::string& query, std::function<void(std::vector<Symbol>)> then) {
+  const auto settings = registry_->settings();
+  auto questions = std::make_shared<std::vector<Query::Ask>>();
+  if (args_.path.empty()) {
+    *questions = questions_in(*settings, args_.workspace);
+  } else {
+    questions->push_back(base_);
+  }
+  if (questions->empty()) {
+    return fail_with(Error{
+        ErrorKind::not_found,
+        "no file in " + args_.workspace + " is in a language that a configured language server speaks; name a path",
+        {}});
+  }
+  ask_servers(std::move(questions), query, {}, std::move(then));
+}
+
+// One server after the other.
+void ToolCall::ask_servers(std::shared_ptr<std::vector<Query::Ask>> left, std::string query, std::vector<Symbol> so_far,
+                           std::function<void(std::vector<Symbol>)> then) {
+  if (left->empty()) return then(std::move(so_far));
+  Query::Ask question = std::move(left->back());
+  left->pop_back();
+  if (args_.path.empty()) base_ = question;
+  settle(question, [this, question, left = std::move(left), query = std::move(query), so_far = std::move(so_far),
+                    then = std::move(then)]() mutable {
+    // Qualified names are for the server's own search to understand, or not: it is asked for the last part.
+    const auto last = query.find_last_of(":.#/");
+    question.method = "workspace/symbol";
+    question.params = {{"query", last == std::string::npos ? query : query.substr(last + 1)}};
+    ask(std::move(question), [this, left = std::move(left), query = std::move(query), so_far = std::move(so_far),
+                              then = std::move(then)](const json& result) mutable {
+      auto more = symbols_of(result, {});
+      so_far.insert(so_far.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+      ask_servers(std::move(left), std::move(query), std::move(so_far), std::move(then));
+    });
+  });
+}
+
+// ---- the server -----------------------------------------------------------------------------------------------------
+
+Duration ToolCall::left() const {
+  return std::max<Duration>(deadline_ - context_->host.now(), std::chrono::milliseconds(1));
+}
+
+void ToolCall::settle(Query::Ask ask, std::function<void()> then) {
+  ask.kind = Query::Kind::settled;
+  ask.wait = left() / 4 * 3;
+  ask_raw(std::move(ask), [this, then = std::move(then)](const Result<std::string>& settled) {
+    if (!settled) return fail_with(settled.error());
+    indexing_ = indexing_ || *settled == "false";
+    then();
+  });
+}
+
+void ToolCall::ask(Query::Ask ask, Then then) {
+  ask.wait = left();
+  ask_raw(std::move(ask), [this, then = std::move(then)](const Result<std::string>& answer) {
+    if (!answer) return fail_with(answer.error());
+    auto result = parse_json(*answer);
+    if (!result) return fail_with(Error{ErrorKind::upstream_failed, base_.server.name + " sent malformed JSON", {}});
+    then(std::move(*result));
+  });
+}
+
+void ToolCall::ask_raw(Query::Ask ask, std::function<void(Result<std::string>)> then) {
+  const auto query =
+      std::make_shared<Query>(context_, registry_, std::move(ask),
+                              [self = shared_from_this(), then = std::move(then)](Result<std::string> answer) {
+                                self->on_worker([then, answer = std::move(answer)] { then(answer); });
+                              });
+  {
+    Lock lock(mutex_);
+    query_ = query;
+  }
+  if (done_) return query->cancel();
+  query->begin();
+}
+
+void ToolCall::on_worker(std::function<void()> step) {
+  auto posted = context_->worker.post([self = shared_from_this(), step = std::move(step)] {
+    if (!self->done_) step();
+  });
+  if (!posted) fail_with(Error{posted.error().kind, "too many files are being read; try again later", {}});
+}
+
+void ToolCall::cancel() {
+  fail_with(Error{ErrorKind::cancelled, "cancelled", {}});
+  std::shared_ptr<Query> query;
+  {
+    Lock lock(mutex_);
+    query = query_.lock();
+  }
+  if (query) query->cancel();
+}
+
+void ToolCall::fail_with(const Error& error) { finish(std::unexpected(error)); }
+
+void ToolCall::finish(const Result<json>& result) {
+  if (!done_.exchange(true)) call_.reply(result);
+}
+
+}  // namespace gantry::lsp

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// The tools for agents and scripts as methods: what they take, and what they answer.
+#include <gantry/file_uri.hpp>
+#include <utility>
+
+#include "plugins/lsp/plugin.hpp"
+#include "plugins/lsp/tools/tool_call.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+constexpr std::int64_t kDefaultWaitMs = 20'000;
+constexpr std::int64_t kMostLines = 10'000'000;
+
+[[nodiscard]] bool points(Tool tool) {
+  return tool != Tool::document_symbols && tool != Tool::workspace_symbols && tool != Tool::diagnostics;
+}
+
+/// Empty: the question is complete.
+[[nodiscard]] std::string what_is_missing(Tool tool, const ToolArgs& args, bool has_path) {
+  if (args.line != 0 && !has_path) return "line goes with path";
+  if (args.column != 0 && args.line == 0) return "column goes with line";
+  if (tool == Tool::completion) return args.column != 0 ? "" : "path, line and column are needed";
+  if (tool == Tool::document_symbols || tool == Tool::diagnostics) return has_path ? "" : "path is missing";
+  if (!points(tool) || !args.symbol.empty() || args.column != 0) return "";
+  return "name what is meant: by path, line and column, by path, line and symbol, or by symbol alone";
+}
+
+[[nodiscard]] Result<ToolArgs> read_args(Tool tool, Params p, std::string workspace) {
+  ToolArgs out;
+  out.workspace = std::move(workspace);
+  std::string path = p.string_or("path", "");
+  out.language = p.maybe_string("language");
+  out.wait = std::chrono::milliseconds(p.integer_or("wait_ms", kDefaultWaitMs, 1, kMaxWaitMs));
+  out.budget.cursor = p.maybe_string("cursor");
+  out.budget.tokens = p.integer_or("max_tokens", Budget::kDefaultTokens, Budget::kLeastTokens, Budget::kMostTokens);
+  if (points(tool)) {
+    out.line = p.maybe_integer("line", 1, kMostLines).value_or(0);
+    out.column = p.maybe_integer("column", 1, kMostLines).value_or(0);
+    if (tool != Tool::completion) out.symbol = p.string_or("symbol", "");
+  }
+  if (tool == Tool::workspace_symbols) out.query = p.string("query");
+  if (tool == Tool::call_hierarchy) {
+    const std::string direction = p.string_or("direction", "incoming");
+    p.require(direction == "incoming" || direction == "outgoing", R"(direction must be "incoming" or "outgoing")");
+    out.outgoing = direction == "outgoing";
+  }
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (auto missing = what_is_missing(tool, out, !path.empty()); !missing.empty())
+    return fail(ErrorKind::invalid_params, std::move(missing));
+  if (path.empty()) return out;
+  if (!path.starts_with("/") && path.find("://") == std::string::npos && !is_file_uri(path))
+    path = out.workspace + "/" + path;
+  auto absolute = to_path(path);
+  if (!absolute) return std::unexpected(absolute.error());
+  out.path = std::move(*absolute);
+  return out;
+}
+
+[[nodiscard]] json described(const char* type, const char* what) { return {{"type", type}, {"description", what}}; }
+
+[[nodiscard]] json counted(const char* what) {
+  return {{"type", "integer"}, {"minimum", 1}, {"maximum", kMostLines}, {"description", what}};
+}
+
+[[nodiscard]] json params_of(json own, json required = json::array()) {
+  own["path"] = described("string", "a file: absolute, or from the workspace");
+  own["language"] = described("string", "its LSP language id; by the file's name when absent");
+  own["wait_ms"] = {{"type", "integer"},
+                    {"minimum", 1},
+                    {"maximum", kMaxWaitMs},
+                    {"description", "the time for the answer, a start of the server included; 20000 when absent"}};
+  own["max_tokens"] = {{"type", "integer"},
+                       {"minimum", Budget::kLeastTokens},
+                       {"maximum", Budget::kMostTokens},
+                       {"description", "about how long the answer may be; 2000 when absent"}};
+  own["cursor"] = described("string", "the next_cursor of an answer: what follows it");
+  json out{{"type", "object"}, {"properties", std::move(own)}, {"additionalProperties", false}};
+  if (!required.empty()) out["required"] = std::move(required);
+  return out;
+}
+
+[[nodiscard]] json pointing(json own = json::object()) {
+  own["line"] = counted("from 1; with column or symbol");
+  own["column"] = counted("in characters, from 1");
+  own["symbol"] =
+      described("string", "a name, also a qualified one: in the line, else in the file, else in the workspace");
+  return params_of(std::move(own));
+}
+
+[[nodiscard]] json place(json own = json::object()) {
+  own["path"] = described("string", "from the workspace where it lies inside");
+  own["line"] = {{"type", "integer"}};
+  own["column"] = {{"type", "integer"}};
+  own["text"] = described("string", "the line");
+  return own;
+}
+
+[[nodiscard]] json page_of_items(json item, json own = json::object()) {
+  own["items"] = {{"type", "array"}, {"items", {{"type", "object"}, {"properties", std::move(item)}}}};
+  own["total"] = described("integer", "items on all pages");
+  own["next_cursor"] = described("string", "there is more");
+  own["indexing"] = described("boolean", "the server was still indexing: more may be known later");
+  return {{"type", "object"}, {"properties", std::move(own)}, {"required", {"items", "total"}}};
+}
+
+[[nodiscard]] json named(json own = json::object()) {
+  own["name"] = own["kind"] = {{"type", "string"}};
+  return own;
+}
+
+[[nodiscard]] MethodOptions reading(std::string summary, json params, json result) {
+  return {.summary = std::move(summary),
+          .params = std::move(params),
+          .result = std::move(result),
+          .idempotent = true,
+          .keeps_time = true};
+}
+
+}  // namespace
+
+template <Tool kTool>
+void Lsp::tool(Call call) {
+  auto args = read_args(kTool, Params(call.params()), home_of(call.origin()));
+  if (!args) return call.reply_error(args.error());
+  std::make_shared<ToolCall>(context_, registry_, kTool, std::move(*args), std::move(call))->begin();
+}
+
+void Lsp::define_tools(Definition<Lsp>& d) {
+  const json text{{"type", "string"}};
+  const json locations = page_of_items(place());
+  d.method("lsp.definition", &Lsp::tool<Tool::definition>, reading("Where a symbol is defined", pointing(), locations));
+  d.method("lsp.implementation", &Lsp::tool<Tool::implementation>,
+           reading("What implements an interface or overrides a method", pointing(), locations));
+  d.method("lsp.references", &Lsp::tool<Tool::references>,
+           reading("Every place that refers to a symbol, its declaration included", pointing(), locations));
+  d.method("lsp.hover", &Lsp::tool<Tool::hover>,
+           reading("Type, signature and documentation of a symbol", pointing(),
+                   {{"type", "object"},
+                    {"properties", {{"text", {{"type", {"string", "null"}}}}, {"truncated", {{"type", "boolean"}}}}},
+                    {"required", {"text", "truncated"}}}));
+  d.method("lsp.document_symbols", &Lsp::tool<Tool::document_symbols>,
+           reading("The outline of a file", params_of(json::object(), {"path"}),
+                   page_of_items(named({{"container", text},
+                                        {"line", {{"type", "integer"}}},
+                                        {"column", {{"type", "integer"}}},
+                                        {"end_line", {{"type", "integer"}}}}),
+                                 {{"path", text}})));
+  d.method("lsp.workspace_symbols", &Lsp::tool<Tool::workspace_symbols>,
+           reading("Symbols of the workspace by a part of their name",
+                   params_of({{"query", described("string", "a part of a name")}}, {"query"}),
+                   page_of_items(named(place({{"container", text}})))));
+  d.method(
+      "lsp.call_hierarchy", &Lsp::tool<Tool::call_hierarchy>,
+      reading("Who calls a function, or whom the function calls",
+              pointing({{"direction", {{"enum", {"incoming", "outgoing"}}, {"description", "incoming when absent"}}}}),
+              page_of_items(named(place({{"calls", {{"type", "array"}, {"description", "lines of the calls"}}}})))));
+  d.method("lsp.completion", &Lsp::tool<Tool::completion>,
+           reading("What may stand at a position",
+                   params_of({{"line", counted("from 1")}, {"column", counted("in characters, from 1")}},
+                             {"path", "line", "column"}),
+                   page_of_items(named({{"label", text}, {"detail", text}, {"insert", text}}),
+                                 {{"incomplete", {{"type", "boolean"}}}})));
+  d.method("lsp.problems", &Lsp::tool<Tool::diagnostics>,
+           reading("Errors and warnings in a file, the gravest first, and whether they are for its text of now",
+                   params_of(json::object(), {"path"}),
+                   page_of_items({{"line", {{"type", "integer"}}},
+                                  {"column", {{"type", "integer"}}},
+                                  {"text", text},
+                                  {"severity", {{"enum", {"error", "warning", "information", "hint"}}}},
+                                  {"message", text},
+                                  {"source", text},
+                                  {"code", {{"type", {"string", "number"}}}}},
+                                 {{"path", text}, {"freshness", {{"enum", {"fresh", "stale", "timeout"}}}}})));
+}
+
+}  // namespace gantry::lsp
