@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <gantry/detail/known_servers.hpp>
 #include <gantry/params.hpp>
 #include <host/config/check.hpp>
 #include <host/config/grants.hpp>
@@ -8,9 +9,6 @@
 
 namespace gantry::host {
 namespace {
-
-// The language server that needs no table; one that there is changes only what it says.
-constexpr std::string_view kBuiltInServer = "clangd";
 
 std::string ticked(std::string_view text) { return "`" + printable(text, 200) + "`"; }
 
@@ -39,7 +37,7 @@ class Rules {
     }
     for (const auto& [name, plugin] : config_.plugins) check_grants("plugins." + toml_key(name) + ".grants", plugin);
     for (const auto& [name, server] : config_.lsp_servers) {
-      if (name != kBuiltInServer) check_server("lsp.servers." + toml_key(name));
+      if (!detail::is_known_server(name) && server.enabled) check_server("lsp.servers." + toml_key(name));
     }
     for (const auto& [name, provider] : config_.ai.providers)
       check_provider("ai.providers." + toml_key(name), provider);

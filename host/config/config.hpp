@@ -91,11 +91,13 @@ struct PluginEntry {
 };
 
 struct LspServerConfig {
-  std::optional<std::vector<std::string>> command;    ///< set, with at least a program; optional for `clangd`
-  std::optional<std::vector<std::string>> languages;  ///< set; optional for `clangd`
+  bool enabled = true;
+  std::optional<std::vector<std::string>> command;    ///< set, with at least a program; optional for a known server
+  std::optional<std::vector<std::string>> languages;  ///< set; optional for a known server
   std::optional<std::vector<std::string>> root_markers;
   std::optional<std::vector<std::string>> extensions;
   json settings = json::object();
+  std::int64_t priority = 0;
   std::optional<bool> runs_project_code;  ///< not set: the built-in value for the program
   std::int64_t initialize_timeout_seconds = 300;
 };

@@ -220,13 +220,16 @@ constexpr std::array kPluginKeys{
 };
 
 constexpr std::array kLspServerKeys{
+    key<&LspServerConfig::enabled>("enabled", boolean, kLive,
+                                   "false: it is not used, nor another one of its name found",
+                                   {.project = ProjectUse::trusted}),
     key<&LspServerConfig::command>(
         "command", command, kLive,
         "how it is started: a program on PATH, or its path from / or ~/, in a project's file also from its folder; "
-        "needed but for clangd",
+        "needed but for known servers",
         {.example = R"(["clangd-19", "--background-index"])", .project = ProjectUse::trusted}),
     key<&LspServerConfig::languages>("languages", texts, kLive,
-                                     "LSP language ids that it serves; needed but for clangd",
+                                     "LSP language ids that it serves; needed but for known servers",
                                      {.example = R"(["c", "cpp"])", .project = ProjectUse::safe}),
     key<&LspServerConfig::root_markers>(
         "root_markers", texts, kLive, "names that mark the folder to start it in; not set: those of version control",
@@ -239,6 +242,11 @@ constexpr std::array kLspServerKeys{
         "given to the server as its workspace configuration; the member of the server's own name also as its "
         "initializationOptions",
         {.example = R"({ clangd = { fallbackFlags = ["-std=c++23"] } })", .project = ProjectUse::safe_if_known}),
+    key<&LspServerConfig::priority>(
+        "priority", integer, kLive,
+        "of the servers for a language the one with the highest is used; those that have tables go before those that "
+        "were found",
+        {.min = -1000, .max = 1000, .project = ProjectUse::safe}),
     key<&LspServerConfig::runs_project_code>(
         "runs_project_code", boolean, kLive,
         "whether it runs code of the project (build scripts, macros, plugins), and so only in a workspace that `gantry "
@@ -393,7 +401,8 @@ constexpr std::array kSections{
     plain<&Config::lsp>("lsp", "Language servers.", kLspKeys),
     named<[](auto& config) -> auto& { return config.lsp_servers; }>(
         "lsp.servers.*",
-        "A language server. Without any there is one, clangd; a table `clangd` changes only what it says.",
+        "A language server. Known servers need no table where their program is on PATH (clangd, rust-analyzer, gopls, "
+        "pyright, typescript, bash, ...: `gantry call lsp.servers`); a table of their name changes only what it says.",
         kLspServerKeys, "clangd", true),
     plain<&Config::ai>("ai", "Models.", kAiKeys),
     plain<[](auto& config) -> auto& { return config.ai.embedded; }>(

@@ -15,7 +15,7 @@ namespace gantry::host {
 
 namespace {
 
-// The server that is there without a table, and whose settings run nothing.
+// A server that needs no table, and whose settings run nothing.
 constexpr std::string_view kKnownServer = "clangd";
 
 /// A key of one table that the project sets.
@@ -49,9 +49,6 @@ struct Given {
 }
 
 void lay_over(const Given& given, Config& config) {
-  // Who adds a server does not mean to take away the one that is there without a table.
-  if (given.section->path == "lsp.servers.*" && config.lsp_servers.empty())
-    (void)config.lsp_servers[std::string(kKnownServer)];
   void* const into = given.section->make(config, given.name);
   if (given.key->type != KeyType::table) {
     given.key->set(into, given.value);

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <gantry/params.hpp>
 
+#include "plugins/lsp/known_servers.hpp"
 #include "plugins/lsp/languages.hpp"
 
 namespace gantry::lsp {
@@ -17,25 +18,7 @@ namespace {
 
 constexpr std::size_t kMaxServers = 64;
 constexpr std::int64_t kDay = 86'400;
-
-[[nodiscard]] std::vector<std::string> clangd_command() {
-  return {find_on_path("clangd-19") || !find_on_path("clangd") ? "clangd-19" : "clangd"};
-}
-
-[[nodiscard]] const std::vector<std::string>& default_markers() {
-  static const std::vector<std::string> markers{
-      "compile_commands.json", "compile_flags.txt", ".clangd", ".git", ".hg", ".jj"};
-  return markers;
-}
-
-[[nodiscard]] ServerConfig default_clangd() {
-  ServerConfig clangd;
-  clangd.name = "clangd";
-  clangd.command = clangd_command();
-  clangd.languages = {"c", "cpp", "objective-c", "objective-cpp", "cuda-cpp"};
-  clangd.root_markers = default_markers();
-  return clangd;
-}
+constexpr int kMostPriority = 1000;
 
 [[nodiscard]] std::vector<std::string> words(const json& value) {
   if (value.is_string()) return {value.get<std::string>()};
@@ -48,8 +31,10 @@ constexpr std::int64_t kDay = 86'400;
 
 /// Those that are known to: they run build scripts, macros or plugins of the project as soon as they open it.
 [[nodiscard]] bool runs_project_code(std::string_view program) {
-  constexpr std::array<std::string_view, 16> kKnown{"astro-ls",
+  constexpr std::array<std::string_view, 19> kKnown{"astro-ls",
                                                     "elixir-ls",
+                                                    "elp",
+                                                    "erlang_ls",
                                                     "haskell-language-server",
                                                     "haskell-language-server-wrapper",
                                                     "jdtls",
@@ -63,15 +48,18 @@ constexpr std::int64_t kDay = 86'400;
                                                     "tsserver",
                                                     "typescript-language-server",
                                                     "vscode-eslint-language-server",
-                                                    "vue-language-server"};
+                                                    "vue-language-server",
+                                                    "zls"};
   return std::find(kKnown.begin(), kKnown.end(), program.substr(program.rfind('/') + 1)) != kKnown.end();
 }
 
 [[nodiscard]] Result<ServerConfig> parse_server(const std::string& name, const json& table) {
   const std::string key = "lsp.servers." + name;
   Params p(table);
-  ServerConfig server = name == "clangd" ? default_clangd() : ServerConfig{};
+  const KnownServer* const known = known_server(name);
+  ServerConfig server = known != nullptr ? config_of(*known) : ServerConfig{};
   server.name = name;
+  (void)p.boolean_or("enabled", true);  // of another a server is not made
   if (server.root_markers.empty()) server.root_markers = {".git", ".hg", ".jj"};
   if (const auto command = p.maybe_value("command")) {
     p.require((command->is_string() && !command->get<std::string>().empty()) ||
@@ -83,6 +71,7 @@ constexpr std::int64_t kDay = 86'400;
   if (p.maybe_value("root_markers")) server.root_markers = p.strings("root_markers");
   if (p.maybe_value("extensions")) server.extensions = p.strings("extensions");
   server.settings = p.maybe_object("settings").value_or(json::object());
+  server.priority = static_cast<int>(p.integer_or("priority", 0, -kMostPriority, kMostPriority));
   server.runs_project_code =
       p.boolean_or("runs_project_code", !server.command.empty() && runs_project_code(server.command.front()));
   server.initialize_timeout =
@@ -105,6 +94,11 @@ constexpr std::int64_t kDay = 86'400;
   return value;
 }
 
+/// `enabled = false`: other members are not looked at.
+[[nodiscard]] bool is_disabled(const json& table) {
+  return table.is_object() && table.value("enabled", json(true)) == false;
+}
+
 [[nodiscard]] Result<Servers> parse_servers(const json& settings) {
   const json servers = settings.value("servers", json::object());
   if (!servers.is_object()) return fail(ErrorKind::invalid_params, "[lsp] servers must be a table of servers");
@@ -113,19 +107,29 @@ constexpr std::int64_t kDay = 86'400;
   }
   Servers out;
   for (const auto& [name, table] : servers.items()) {
+    if (is_disabled(table)) continue;
     auto server = parse_server(name, table);
     if (!server) return std::unexpected(server.error());
     out.servers.push_back(std::move(*server));
   }
-  if (out.servers.empty()) out.servers.push_back(default_clangd());
+  // Clangd is named in any case: its absence is then told by name.
+  for (const auto& known : known_servers()) {
+    if (servers.contains(known.name) || (known.name != "clangd" && !found_on_path(known))) continue;
+    ServerConfig server = config_of(known);
+    server.runs_project_code = runs_project_code(server.command.front());
+    server.built_in = true;
+    out.servers.push_back(std::move(server));
+  }
   return out;
 }
 
 }  // namespace
 
 std::unexpected<Error> no_server(const std::string& language) {
-  return fail(ErrorKind::not_found,
-              "no language server for \"" + language + "\"; add it to the languages of one in [lsp.servers.NAME]");
+  const std::string known = names_for(language);
+  return fail(ErrorKind::not_found, "no language server for \"" + language + "\"" +
+                                        (known.empty() ? "" : " is on PATH (known are " + known + ")") +
+                                        "; add it to the languages of one in [lsp.servers.NAME]");
 }
 
 bool find_on_path(std::string_view program) {
@@ -149,6 +153,8 @@ json to_json(const ServerConfig& server) {
           {"extensions", server.extensions},
           {"settings", server.settings},
           {"runs_project_code", server.runs_project_code},
+          {"priority", server.priority},
+          {"built_in", server.built_in},
           {"initialize_timeout", server.initialize_timeout.count()}};
 }
 
@@ -162,6 +168,8 @@ ServerConfig server_from(const json& value) {
       .settings = value.at("settings"),
       .runs_project_code = value.at("runs_project_code"),
       // Absent: of a build that had no such key.
+      .priority = value.value("priority", 0),
+      .built_in = value.value("built_in", false),
       .initialize_timeout = std::chrono::seconds(value.value("initialize_timeout", kDefaultInitializeTimeout.count()))};
 }
 
@@ -175,9 +183,11 @@ const ServerConfig* Servers::named(std::string_view name) const {
 }
 
 const ServerConfig* Servers::for_language(std::string_view language) const {
-  const auto it =
-      std::find_if(servers.begin(), servers.end(), [&](const ServerConfig& s) { return s.speaks(language); });
-  return it == servers.end() ? nullptr : &*it;
+  const ServerConfig* best = nullptr;  // of several with the same priority the first
+  for (const auto& server : servers) {
+    if (server.speaks(language) && (best == nullptr || server.priority > best->priority)) best = &server;
+  }
+  return best;
 }
 
 std::string Servers::language_of(std::string_view path) const {

@@ -28,6 +28,8 @@ struct ServerConfig {
   std::vector<std::string> extensions;    ///< ".xyz", for files that the built-in table does not know
   json settings = json::object();         ///< the answer to workspace/configuration
   bool runs_project_code = false;         ///< the server may run only in trusted workspaces
+  int priority = 0;                       ///< the highest serves a language that several speak
+  bool built_in = false;                  ///< it is not configured, but was found (known_servers.hpp)
   /// The time limit for `initialize`, for a server that callers share; 0: none.
   std::chrono::seconds initialize_timeout = kDefaultInitializeTimeout;
 
@@ -39,7 +41,7 @@ struct ServerConfig {
 [[nodiscard]] ServerConfig server_from(const json& value);
 
 struct Servers {
-  std::vector<ServerConfig> servers;  ///< sorted by name
+  std::vector<ServerConfig> servers;  ///< those that are configured, by name; then those that were found
 
   [[nodiscard]] const ServerConfig* named(std::string_view name) const;
   [[nodiscard]] const ServerConfig* for_language(std::string_view language) const;
@@ -66,7 +68,7 @@ struct Settings : Servers {
   [[nodiscard]] Result<void> may_run(const ServerConfig& server, std::string_view path) const;
 };
 
-/// `invalid_params` names the key. Without [lsp.servers] there is one server, clangd.
+/// `invalid_params` names the key. Accesses the file system.
 [[nodiscard]] Result<Settings> parse_settings(const PluginConfig& config);
 
 /// `not_found`: no server speaks this language.

@@ -11,7 +11,7 @@
 
 namespace gantry::lsp {
 
-inline constexpr std::array<std::pair<std::string_view, std::string_view>, 66> kLanguages{{
+inline constexpr std::array<std::pair<std::string_view, std::string_view>, 73> kLanguages{{
     {".c", "c"},
     {".h", "cpp"},
     {".cc", "cpp"},
@@ -78,12 +78,20 @@ inline constexpr std::array<std::pair<std::string_view, std::string_view>, 66> k
     {".md", "markdown"},
     {".tex", "latex"},
     {".cmake", "cmake"},
+    {".less", "less"},
+    {".vue", "vue"},
+    {".svelte", "svelte"},
+    {".astro", "astro"},
+    {".nix", "nix"},
+    {".tf", "terraform"},
+    {".tmpl", "gotmpl"},
 }};
 
 [[nodiscard]] inline std::string_view language_of_file(std::string_view name) {
   if (name == "CMakeLists.txt") return "cmake";
   if (name == "Dockerfile") return "dockerfile";
   if (name == "Makefile") return "makefile";
+  if (name == "go.mod" || name == "go.work") return name;
   const auto dot = name.rfind('.');
   if (dot == std::string_view::npos) return {};
   for (const auto& [extension, language] : kLanguages) {

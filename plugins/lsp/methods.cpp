@@ -62,9 +62,18 @@ Result<ServerConfig> Lsp::server_for(const std::optional<std::string>& name, con
     if (const auto* server = settings->for_language(*language)) return *server;
     return no_server(*language);
   }
-  if (settings->servers.size() == 1) return settings->servers.front();
+  // Those that are only found do not keep an editor from the one that is configured.
   std::string all;
-  for (const auto& each : names) all += (all.empty() ? "" : ", ") + each;
+  std::vector<const ServerConfig*> configured;
+  for (const auto& each : settings->servers) {
+    if (each.built_in) continue;
+    configured.push_back(&each);
+    all += (all.empty() ? "" : ", ") + each.name;
+  }
+  if (configured.size() == 1) return *configured.front();
+  if (configured.empty()) {
+    if (const auto* clangd = settings->named("clangd")) return *clangd;
+  }
   return fail(ErrorKind::invalid_params,
               "several language servers are configured (" + all + "); name one with server, or a language");
 }

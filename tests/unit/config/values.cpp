@@ -149,7 +149,9 @@ settings = { a = 1 }
                                                  {"editor_max_concurrent_requests", 0},
                                                  {"servers",
                                                   {{"clangd",
-                                                    {{"command", {"clangd-19", "--background-index"}},
+                                                    {{"enabled", true},
+                                                     {"priority", 0},
+                                                     {"command", {"clangd-19", "--background-index"}},
                                                      {"languages", {"cpp"}},
                                                      {"initialize_timeout_seconds", 300},
                                                      {"settings", {{"a", 1}}}}}}}});

@@ -291,11 +291,56 @@ TEST_CASE("lsp standing: files with diagnostics beyond the bound are not followe
   REQUIRE(next.end("2").empty());
 }
 
+TEST_CASE("lsp config: known servers are used where they are found, and a table changes what it says") {
+  lsp_test::TempDir dir;
+  const std::string before = std::getenv("PATH");
+  const auto settings_with = [&](const json& servers) {
+    PluginConfig config;
+    config.settings = {{"servers", servers}};
+    ::setenv("PATH", (dir / "bin").c_str(), 1);
+    auto settings = parse_settings(config);
+    ::setenv("PATH", before.c_str(), 1);
+    REQUIRE(settings);
+    return std::move(*settings);
+  };
+  const auto names = [](const Settings& settings) {
+    std::vector<std::string> out;
+    for (const auto& server : settings.servers) out.push_back(server.name);
+    return out;
+  };
+  for (const char* program : {"gopls", "pylsp", "pyright-langserver", "zls"})
+    ::chmod(dir.write("bin/" + std::string(program), "").c_str(), 0755);
+  dir.write("bin/rust-analyzer", "not executable");
+
+  const auto found = settings_with(json::object());
+  REQUIRE(names(found) == std::vector<std::string>{"clangd", "gopls", "pyright", "pylsp", "zls"});
+  REQUIRE(found.for_language("python")->command == std::vector<std::string>{"pyright-langserver", "--stdio"});
+  REQUIRE(found.for_language(found.language_of("/a/go.mod"))->name == "gopls");
+  REQUIRE(found.named("zls")->runs_project_code);
+  REQUIRE_FALSE(found.named("gopls")->runs_project_code);
+  REQUIRE(found.for_language("rust") == nullptr);
+  REQUIRE(no_server("rust").error().message.find("known are rust-analyzer") != std::string::npos);
+  for (const auto& server : found.servers) {
+    CAPTURE(server.name);
+    REQUIRE(server.built_in);
+    REQUIRE(server.root_markers.back() == ".jj");
+    REQUIRE(server_from(to_json(server)) == server);
+  }
+
+  const auto changed = settings_with({{"pylsp", {{"settings", {{"a", 1}}}, {"priority", 5}}},
+                                      {"gopls", {{"enabled", false}, {"command", 7}}},
+                                      {"mine", {{"command", "mine"}, {"languages", {"zig"}}}}});
+  REQUIRE(names(changed) == std::vector<std::string>{"mine", "pylsp", "clangd", "pyright", "zls"});
+  REQUIRE(changed.for_language("python")->name == "pylsp");
+  REQUIRE(changed.for_language("python")->command == std::vector<std::string>{"pylsp"});
+  REQUIRE(changed.for_language("zig")->name == "mine");
+  REQUIRE_FALSE(changed.named("pylsp")->built_in);
+}
+
 TEST_CASE("lsp config: without servers there is clangd, and a mistake names its key") {
   PluginConfig config;
   auto settings = parse_settings(config);
   REQUIRE(settings);
-  REQUIRE(settings->servers.size() == 1);
   REQUIRE(settings->servers[0].name == "clangd");
   REQUIRE(settings->for_language("cpp") == &settings->servers[0]);
   REQUIRE(settings->language_of("/a/b.hpp") == "cpp");
