@@ -12,6 +12,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <limits>
 #include <ranges>
 #include <tuple>
@@ -45,6 +46,15 @@ constexpr std::uint64_t kMaxNumber = std::uint64_t{1} << 53;  // no host makes s
 
 [[nodiscard]] std::string folder_of_backups(const std::string& folder) { return folder + "/backups"; }
 [[nodiscard]] std::string staged(const std::string& folder) { return folder + "/state.db.new"; }
+
+template <class F>
+struct Finally {
+  explicit Finally(F f) : task(std::move(f)) {}
+  Finally(const Finally&) = delete;
+  Finally& operator=(const Finally&) = delete;
+  ~Finally() { task(); }
+  F task;
+};
 
 /// The log is moved first, and comes back last: without it the database is an older one, and no other.
 constexpr std::array kFiles{"state.db-wal", "state.db-shm", "state.db"};
@@ -106,8 +116,28 @@ constexpr std::array kFiles{"state.db-wal", "state.db-shm", "state.db"};
   return Backup{file, *seq, 0, *number};
 }
 
+/// True: the file begins as a database does, and is as long as its header says.
+[[nodiscard]] bool looks_whole(const std::string& file) {
+  constexpr std::string_view kMagic("SQLite format 3\0", 16);
+  constexpr std::size_t kHeader = 100;
+  std::array<unsigned char, kHeader> header{};
+  std::ifstream in(file, std::ios::binary);
+  if (!in.read(reinterpret_cast<char*>(header.data()), kHeader)) return false;
+  if (!std::equal(kMagic.begin(), kMagic.end(), header.begin())) return false;
+  const auto number = [&](std::size_t at, std::size_t bytes) {
+    std::uint64_t out = 0;
+    for (std::size_t i = 0; i < bytes; ++i) out = out << 8U | header.at(at + i);
+    return out;
+  };
+  const std::uint64_t page = number(16, 2) == 1 ? 65'536 : number(16, 2);
+  std::error_code none;
+  return fs::file_size(file, none) == page * number(28, 4);
+}
+
+/// One that was cut or overwritten takes no sound one's place; it stays for people to look at.
 void drop_oldest(const std::string& folder, std::size_t keep) {
-  const auto all = list_backups(folder).value_or(std::vector<Backup>());
+  auto all = list_backups(folder).value_or(std::vector<Backup>());
+  std::erase_if(all, [&](const Backup& one) { return !looks_whole(folder_of_backups(folder) + "/" + one.file); });
   for (std::size_t i = keep; i < all.size(); ++i) ::unlink((folder_of_backups(folder) + "/" + all[i].file).c_str());
 }
 
@@ -117,17 +147,18 @@ Result<Backup> make_backup(const std::string& folder, std::int64_t wall_ms, std:
   const std::string to = folder_of_backups(folder);
   if (auto ok = make_private(to); !ok) return std::unexpected(ok.error());
   const std::string fresh = to + "/new.db";
-  ::unlink(fresh.c_str());
+  const auto remove_fresh = [&] {
+    for (const char* end : {"", "-journal", "-wal", "-shm"}) ::unlink((fresh + end).c_str());
+  };
+  remove_fresh();
+  const Finally at_end(remove_fresh);  // what has become a backup has another name
   {
     if (auto ok = touch_private(fresh); !ok) return std::unexpected(ok.error());
     auto db = Database::open(folder + "/state.db", SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
     if (!db) return std::unexpected(db.error());
     sqlite3_busy_timeout((*db)->handle(), 2000);
     Query copy(**db, "VACUUM INTO ?", fresh);
-    if (auto ok = copy.run(); !ok) {
-      ::unlink(fresh.c_str());
-      return std::unexpected(ok.error());
-    }
+    if (auto ok = copy.run(); !ok) return std::unexpected(ok.error());
   }
   const auto damage = check_file(fresh);
   if (!damage) return std::unexpected(damage.error());
@@ -163,7 +194,8 @@ Result<std::vector<Backup>> list_backups(const std::string& folder) {
     backup->bytes = at->file_size(gone);
     out.push_back(std::move(*backup));
   }
-  if (code && code != std::errc::no_such_file_or_directory) return failed("list " + from, code.message());
+  if (code && code != std::errc::no_such_file_or_directory)
+    return failed("list " + from, code.message() + advice_about(code.value()));
   std::ranges::sort(
       out, [](const Backup& a, const Backup& b) { return std::tie(a.number, a.file) > std::tie(b.number, b.file); });
   return out;

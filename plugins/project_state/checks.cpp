@@ -64,6 +64,14 @@ std::uint32_t event_checksum(std::uint64_t seq, std::string_view topic, std::str
   return crc.checksum();
 }
 
+Result<void> check_event(const Query& q) {
+  const auto undo = q.is_null(3) ? std::nullopt : std::optional(q.text(3));
+  if (event_checksum(q.count(0), q.text(1), q.text(2), undo) == q.count(4)) return {};
+  q.note_damage();
+  return fail(ErrorKind::storage_failed,
+              "event " + std::to_string(q.count(0)) + " in state.db is damaged: its checksum is wrong; call again");
+}
+
 void add_checksums(Database& db) {
   constexpr int kFlags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_DIRECTONLY;
   sqlite3_create_function(db.handle(), "object_checksum", 5, kFlags, nullptr, &object_checksum_in_sql, nullptr,

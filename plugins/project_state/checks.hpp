@@ -23,6 +23,10 @@ using Damage = std::optional<std::string>;
 /// The checksum of a row of the log.
 [[nodiscard]] std::uint32_t event_checksum(std::uint64_t seq, std::string_view topic, std::string_view payload,
                                            const std::optional<std::string>& undo);
+/// seq, topic, payload, undo and checksum of a row of the log, as columns 0 to 4.
+#define GANTRY_EVENT_COLUMNS "seq, topic, payload, undo, crc"
+/// `storage_failed`: the row at which `q` stands, whose first columns are these, is damaged; the connection knows then.
+[[nodiscard]] Result<void> check_event(const Query& q);
 /// Gives SQL the functions object_checksum(type, id, parent, rev, body) and event_checksum(seq, topic, payload, undo).
 void add_checksums(Database& db);
 

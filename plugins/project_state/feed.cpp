@@ -5,6 +5,7 @@
 #include <charconv>
 #include <utility>
 
+#include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/event_page.hpp"
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/history.hpp"
@@ -62,7 +63,7 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
                                            std::uint64_t seq, const FeedPage& page) {
   EventPage events(page.coalesces);
   std::uint64_t scanned = 0;
-  Query q(db, "SELECT seq, topic, payload FROM events WHERE seq > ? ORDER BY seq LIMIT ?", seq, Feed::kMaxScanned);
+  Query q(db, "SELECT " GANTRY_EVENT_COLUMNS " FROM events WHERE seq > ? ORDER BY seq LIMIT ?", seq, Feed::kMaxScanned);
   while (events.size() < Feed::kMaxPageEvents && events.bytes() < std::min(Feed::kMaxPageBytes, page.bytes)) {
     const auto row = q.next();
     if (!row) return std::unexpected(row.error());
@@ -70,6 +71,7 @@ constexpr std::int64_t kMaxSeq = std::int64_t{1} << 53;
       if (scanned < Feed::kMaxScanned) seq = ledger.seq;
       break;
     }
+    if (auto ok = check_event(q); !ok) return std::unexpected(ok.error());
     seq = q.count(0);
     ++scanned;
     const auto topic = q.text(1);

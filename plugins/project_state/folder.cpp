@@ -34,12 +34,7 @@ class Descriptor {
 };
 
 [[nodiscard]] std::unexpected<Error> failed(const std::string& what, int code) {
-  const bool descriptors = code == EMFILE || code == ENFILE;
-  return fail(
-      ErrorKind::storage_failed,
-      "cannot " + what + ": " + std::strerror(code) +
-          (descriptors ? "; the process needs more descriptors (`ulimit -n`), or fewer clients"
-                       : "; make the state folder writable for this user, with room on its disk, and try again"));
+  return fail(ErrorKind::storage_failed, "cannot " + what + ": " + std::strerror(code) + advice_about(code));
 }
 
 /// All of the new text or all of the old, whatever happens.
@@ -85,6 +80,12 @@ class Descriptor {
 }
 
 }  // namespace
+
+std::string advice_about(int code) {
+  return code == EMFILE || code == ENFILE
+             ? "; the process needs more descriptors (`ulimit -n`), or fewer clients"
+             : "; make the state folder writable for this user, with room on its disk, and try again";
+}
 
 Result<void> sync_folder(const std::string& folder) {
   const Descriptor dir(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));

@@ -40,6 +40,8 @@ struct CleanMark {
   std::uint64_t seq = 0;
 };
 
+/// What a person may do about this errno, behind the message: "; ..."
+[[nodiscard]] std::string advice_about(int code);
 /// Creates the folder (0700) where it is missing, and returns its canonical path. Errors as above.
 [[nodiscard]] Result<std::string> prepare_folder(const std::string& folder);
 

@@ -5,6 +5,7 @@
 #include <ranges>
 #include <vector>
 
+#include "plugins/project_state/checks.hpp"
 #include "plugins/project_state/cursor.hpp"
 #include "plugins/project_state/documents.hpp"
 #include "plugins/project_state/fields.hpp"
@@ -163,7 +164,8 @@ Result<StateScope> read_scope_name(std::string_view scope) {
 }
 
 Result<Object> object_at(Database& db, Object object, std::uint64_t seq) {
-  Query q(db, "SELECT rev, undo_kind, undo FROM events WHERE object = ? AND seq > ? ORDER BY seq", object.n, seq);
+  Query q(db, "SELECT " GANTRY_EVENT_COLUMNS ", rev, undo_kind FROM events WHERE object = ? AND seq > ? ORDER BY seq",
+          object.n, seq);
   std::vector<json> patches;
   bool first = true;
   std::optional<json> body;
@@ -171,17 +173,18 @@ Result<Object> object_at(Database& db, Object object, std::uint64_t seq) {
     const auto row = q.next();
     if (!row) return std::unexpected(row.error());
     if (!*row) break;
-    if (std::exchange(first, false)) object.rev = q.count(0) - 1;
-    const auto kind = static_cast<UndoKind>(q.integer(1));
+    if (auto ok = check_event(q); !ok) return std::unexpected(ok.error());
+    if (std::exchange(first, false)) object.rev = q.count(5) - 1;
+    const auto kind = static_cast<UndoKind>(q.integer(6));
     if (kind == UndoKind::absent) {
       object.body.reset();
       return object;
     }
     if (kind == UndoKind::whole && patches.empty()) {
-      object.body = q.text(2);
+      object.body = q.text(3);
       return object;
     }
-    auto undo = parse_json(q.text(2));
+    auto undo = parse_json(q.text(3));
     if (!undo) return fail(ErrorKind::storage_failed, "state.db is damaged: an event's undo is no JSON");
     if (kind == UndoKind::whole) {
       body = std::move(*undo);

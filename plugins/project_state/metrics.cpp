@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
+#include <limits>
 
 #include "plugins/project_state/fields.hpp"
 #include "plugins/project_state/folder.hpp"
@@ -40,6 +41,7 @@ constexpr const char* kTables = R"(
 static_assert(kMetricsId == 1196315725);
 
 [[nodiscard]] json number(double value) {
+  if (!std::isfinite(value)) value = std::copysign(std::numeric_limits<double>::max(), value);  // a sum of large ones
   const bool whole = std::floor(value) == value && std::abs(value) <= 9007199254740992.0;
   return whole ? json(static_cast<std::int64_t>(value)) : json(value);
 }
@@ -142,7 +144,7 @@ Result<void> MetricsStore::sync() {
 Result<json> MetricsStore::query(const MetricsQuery& query, std::int64_t now_ms) {
   if (auto ok = flush(now_ms); !ok) return std::unexpected(ok.error());
   if (auto ok = open(); !ok) return std::unexpected(ok.error());
-  // The finest level that is no finer than the step, and that still has the beginning; else the coarsest.
+  // The finest level that still has the beginning, else the coarsest; a coarser one where that makes no difference.
   std::int64_t level = kLevels.back().step_ms;
   for (const auto& one : kLevels) {
     if (query.from_ms >= now_ms - one.kept_ms) {
@@ -151,8 +153,12 @@ Result<json> MetricsStore::query(const MetricsQuery& query, std::int64_t now_ms)
     }
   }
   for (const auto& one : kLevels) {
-    if (one.step_ms > level && one.step_ms <= query.step_ms) level = one.step_ms;
+    const bool same =
+        query.step_ms % one.step_ms == 0 && query.from_ms % one.step_ms == 0 && query.to_ms % one.step_ms == 0;
+    if (one.step_ms > level && same) level = one.step_ms;
   }
+  // A row cannot be divided: it counts for the step in which it begins, and a step holds whole rows.
+  const std::int64_t step = (query.step_ms + level - 1) / level * level;
   const auto labels = query.labels ? std::optional(dump_json(*query.labels)) : std::nullopt;
   json points = json::array();
   Query q(*db_,
@@ -160,11 +166,11 @@ Result<json> MetricsStore::query(const MetricsQuery& query, std::int64_t now_ms)
           "JOIN series ON series.id = points.series "
           "WHERE level = ?2 AND name = ?3 AND (?4 IS NULL OR labels = ?4) AND t >= ?5 AND t < ?6 "
           "GROUP BY step ORDER BY step",
-          query.step_ms, level, query.name, labels, query.from_ms / level * level, query.to_ms);
+          step, level, query.name, labels, query.from_ms, query.to_ms);
   while (true) {
     const auto row = q.next();
     if (!row) return std::unexpected(row.error());
-    if (!*row) return json{{"points", std::move(points)}};
+    if (!*row) return json{{"points", std::move(points)}, {"step", step}};
     points.push_back({{"t", q.integer(0)},
                       {"count", q.integer(1)},
                       {"sum", number(q.real(2))},

@@ -60,7 +60,9 @@ class MetricsStore {
   [[nodiscard]] Result<json> flush(std::int64_t now_ms);
   /// What was committed is on the disk.
   [[nodiscard]] Result<void> sync();
-  /// {points: [{t, count, sum, min, max, last}]}, without those that are empty, in order of time.
+  /// {points: [{t, count, sum, min, max, last}], step}, without those that are empty, in order of time. What was
+  /// measured counts by the second in which it was, what is older by the minute or the hour: a row that begins before
+  /// `from` is not in it, and `step` is rounded up to whole rows. `last`: of the newest row, of one series.
   [[nodiscard]] Result<json> query(const MetricsQuery& query, std::int64_t now_ms);
   void close() { db_.reset(); }
 

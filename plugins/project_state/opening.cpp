@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "plugins/project_state/checks.hpp"
@@ -31,6 +32,13 @@ Opening::~Opening() {
 std::unexpected<Error> Opening::damaged(const std::string& what) {
   damage_ = what;
   return fail(ErrorKind::storage_failed, "state.db is damaged: " + what);
+}
+
+/// Whatever step meets damage, it is damage.
+Result<Opened> Opening::connect() {
+  auto opened = try_to_connect();
+  if (!opened && !damage_ && db_ != nullptr && db_->damaged()) damage_ = opened.error().message;
+  return opened;
 }
 
 Result<Opened> Opening::open() {
@@ -83,7 +91,7 @@ Result<Opened> Opening::replace(const std::string& reason, const std::optional<B
   return connected;
 }
 
-Result<Opened> Opening::connect() {
+Result<Opened> Opening::try_to_connect() {
   const std::string file = folder_ + "/state.db";
   const auto recovering = read_recovery_mark(folder_);
   if (!recovering) return std::unexpected(recovering.error());
@@ -99,7 +107,7 @@ Result<Opened> Opening::connect() {
   if (!mark) return std::unexpected(mark.error());
   const auto& clean = *mark;
   if (auto ok = configure(file, *content); !ok) return std::unexpected(ok.error());
-  const bool check = (!clean || recovery) && *content == Content::ours;
+  const bool check = (!clean || recovery || checks_all_) && *content == Content::ours;
   if (check) {
     const auto damage = find_damaged_pages(*db_);
     if (!damage) return std::unexpected(damage.error());
@@ -111,12 +119,10 @@ Result<Opened> Opening::connect() {
     log_(Level::info, "state.db is migrated to schema " + std::to_string(kSchemaVersion) + "; before that it was " +
                           "copied to backups/" + backup->file);
   }
-  if (auto ok = migrate(*db_, random_id(), wall_ms_); !ok) {
-    if (db_->damaged()) damage_ = ok.error().message;
-    return std::unexpected(ok.error());
-  }
+  if (auto ok = migrate(*db_, random_id(), wall_ms_); !ok) return std::unexpected(ok.error());
   if (check) {
-    const auto damage = find_damaged_rows(*db_, kCheckedEvents);
+    const auto damage =
+        find_damaged_rows(*db_, checks_all_ ? std::numeric_limits<std::uint64_t>::max() : kCheckedEvents);
     if (!damage) return std::unexpected(damage.error());
     if (*damage) return damaged(**damage);
   }
@@ -135,10 +141,8 @@ Result<void> Opening::configure(const std::string& file, Content content) {
                           "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;"
                           "PRAGMA temp_store = MEMORY; PRAGMA wal_autocheckpoint = 1000;"
                           "PRAGMA journal_size_limit = 16777216");
-      !ok) {
-    if (db_->damaged()) damage_ = ok.error().message;
+      !ok)
     return ok;
-  }
   add_checksums(*db_);
   Query mode(*db_, "PRAGMA journal_mode");
   const auto row = mode.next();
@@ -195,10 +199,7 @@ Result<Content> Opening::look(const std::string& file, bool has_identity) {
   sqlite3_busy_timeout(db_->handle(), 2000);
   sqlite3_db_config(db_->handle(), SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   auto content = identify(*db_, file);
-  if (!content) {
-    if (db_->damaged()) damage_ = content.error().message;
-    return content;
-  }
+  if (!content) return content;
   if (*content == Content::empty && has_identity) return damaged("it holds nothing, yet a store has been here");
   return content;
 }

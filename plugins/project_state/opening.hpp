@@ -41,8 +41,9 @@ class Opening {
  public:
   using Log = std::function<void(Level, const std::string&)>;
 
-  Opening(std::string folder, std::int64_t wall_ms, Log log)
-      : folder_(std::move(folder)), wall_ms_(wall_ms), log_(std::move(log)) {}
+  /// `checks_all`: somebody has met damage: each row is checked, however orderly the end was.
+  Opening(std::string folder, std::int64_t wall_ms, Log log, bool checks_all = false)
+      : folder_(std::move(folder)), wall_ms_(wall_ms), log_(std::move(log)), checks_all_(checks_all) {}
   Opening(const Opening&) = delete;
   Opening& operator=(const Opening&) = delete;
   ~Opening();
@@ -54,6 +55,7 @@ class Opening {
 
  private:
   [[nodiscard]] Result<Opened> connect();
+  [[nodiscard]] Result<Opened> try_to_connect();
   [[nodiscard]] Result<Opened> recover(const std::string& reason);
   [[nodiscard]] Result<Content> look(const std::string& file, bool has_identity);
   [[nodiscard]] Result<void> configure(const std::string& file, Content content);
@@ -64,6 +66,7 @@ class Opening {
   const std::string folder_;
   const std::int64_t wall_ms_;
   const Log log_;
+  const bool checks_all_;
   std::unique_ptr<Database> db_;
   std::optional<std::string> damage_;
 };

@@ -74,10 +74,21 @@ class EarlyAnswers {
     const Lock lock(mutex_);
     return open_.contains(id);
   }
+  /// The disk has refused what was answered.
+  void lost(Error error) {
+    const Lock lock(mutex_);
+    if (!lost_) lost_ = std::move(error);
+  }
+  /// The first that was lost since the last question.
+  [[nodiscard]] std::optional<Error> take_lost() {
+    const Lock lock(mutex_);
+    return std::exchange(lost_, std::nullopt);
+  }
 
  private:
   mutable Mutex mutex_{"state early answers"};
   std::unordered_map<std::string, int> open_ GANTRY_GUARDED_BY(mutex_);
+  std::optional<Error> lost_ GANTRY_GUARDED_BY(mutex_);
 };
 
 class ProjectState {
@@ -227,6 +238,7 @@ class ProjectState {
         std::move(*command), [this, id, failed = std::move(failed)](const Result<std::string>& result) mutable {
           early_.remove(id);
           if (result) return;
+          if (result.error().kind == ErrorKind::storage_failed) early_.lost(result.error());
           failed["kind"] = kind_name(result.error().kind);
           failed["message"] = result.error().message;
           host_.log(Level::warn, "setting " + dump_json(failed["key"]) + " was not written: " + result.error().message);
@@ -307,13 +319,22 @@ class ProjectState {
     if (stopped_) return refuse_stopped(call);
     Params p(call.params());
     if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
-    backups_->request([held = std::make_shared<Call>(std::move(call))](const Result<Backup>& made) {
-      if (made) {
-        held->reply({{"backup", made->shown()}});
-      } else {
-        held->reply_error(made.error());
-      }
+    const auto held = std::make_shared<Call>(std::move(call));
+    const auto make = [this, held] {
+      backups_->request([held](const Result<Backup>& made) {
+        if (made) {
+          held->reply({{"backup", made->shown()}});
+        } else {
+          held->reply_error(made.error());
+        }
+      });
+    };
+    if (store_->published()->open) return make();
+    const auto taken = writer_->run([held, make](Store& store) {
+      if (const auto open = store.ensure_open(); !open) return held->reply_error(open.error());
+      make();
     });
+    if (!taken) held->reply_error(taken.error());
   }
 
   void backup_restore(Call call) {
@@ -369,7 +390,11 @@ class ProjectState {
     const auto held = std::make_shared<Call>(std::move(call));
     metrics_->flush([this, held](const Result<json>& metrics) {
       if (!metrics) return held->reply_error(metrics.error());
-      const auto taken = writer_->run([held](Store& store) {
+      const auto taken = writer_->run([this, held](Store& store) {
+        if (auto lost = early_.take_lost()) {
+          lost->message = "a setting that was answered before its commit was not written: " + lost->message;
+          return held->reply_error(*lost);
+        }
         const auto head = store.ledger();
         if (!head) return held->reply_error(head.error());
         held->reply(with_head(*head, json::object()));

@@ -55,9 +55,9 @@ void Reader::loop() {
 }
 
 void Reader::serve(Job job) {
-  if (connect()) return job.done(attempt(job));
-  if (std::exchange(job.again, true))
-    return job.done(fail(ErrorKind::storage_failed, "state.db was replaced while it was read; call again"));
+  const auto connected = connect();
+  if (connected) return job.done(attempt(job));
+  if (std::exchange(job.again, true)) return job.done(std::unexpected(connected.error()));
   // Whoever holds the job while it is refused answers it.
   const auto held = std::make_shared<Job>(std::move(job));
   const auto taken = writer_.run([this, held](Store& store) {
@@ -67,18 +67,19 @@ void Reader::serve(Job job) {
   if (!taken) held->done(std::unexpected(taken.error()));
 }
 
-bool Reader::connect() {
+Result<void> Reader::connect() {
   const auto opened = store_.published();
   if (db_ != nullptr && (generation_ != opened->generation || db_->poisoned() || db_->moved())) db_.reset();
-  if (db_ != nullptr) return true;
-  if (!opened->open) return false;
+  if (db_ != nullptr) return {};
+  if (!opened->open) return fail(ErrorKind::storage_failed, "state.db was closed while it was read; call again");
   auto db =
       Database::open(opened->folder + "/state.db", SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW);
-  if (!db || !(*db)->exec("PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY")) return false;
+  if (!db) return std::unexpected(db.error());
+  if (auto ok = (*db)->exec("PRAGMA query_only = ON; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY"); !ok) return ok;
   sqlite3_busy_timeout((*db)->handle(), 2000);
   db_ = std::move(*db);
   generation_ = opened->generation;
-  return true;
+  return {};
 }
 
 Result<std::string> Reader::attempt(const Job& job) {

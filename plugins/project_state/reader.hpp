@@ -55,7 +55,7 @@ class Reader {
   void loop();
   void serve(Job job);
   /// False: the store is to be opened by the writer first.
-  [[nodiscard]] bool connect();
+  [[nodiscard]] Result<void> connect();
   [[nodiscard]] Result<std::string> attempt(const Job& job);
 
   Host host_;

@@ -344,7 +344,9 @@ namespace gantry::state::schemas {
                        {"max", {{"type", "number"}}},
                        {"last", {{"type", "number"}}}},
                       json::array({"t", "count", "sum", "min", "max", "last"}));
-  return object({{"points", {{"type", "array"}, {"items", std::move(point)}}}}, json::array({"points"}));
+  return object({{"points", {{"type", "array"}, {"items", std::move(point)}}},
+                 {"step", seq("milliseconds: as asked for, rounded up to whole rows of what is kept")}},
+                json::array({"points", "step"}));
 }
 [[nodiscard]] inline json backup() {
   return object({{"file", string("its name in backups/ of the state folder")},

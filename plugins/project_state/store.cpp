@@ -177,6 +177,7 @@ void Store::drop_if_poisoned() {
   if (db_ == nullptr || !db_->poisoned()) return;
   options_.log(Level::error,
                "state.db can no longer be trusted through this connection; it is opened and checked anew");
+  suspected_ = suspected_ || db_->damaged();
   disconnect();
 }
 
@@ -206,17 +207,28 @@ Result<void> Store::ensure_open() {
     drop_if_poisoned();
   }
   if (db_ != nullptr) return {};
+  if (auto ok = take_folder(); !ok) return ok;
+  auto used = use(Opening(folder_, options_.wall_ms(), options_.log, suspected_).open());
+  if (used || !suspected_) return used;
+  // Damage was met behind the checks of an opening that trusts an orderly end.
+  if (auto ok = take_folder(); !ok) return ok;
+  return use(Opening(folder_, options_.wall_ms(), options_.log, true).open());
+}
+
+Result<void> Store::take_folder() {
+  if (lock_) return {};
   const auto folder = prepare_folder(options_.folder);
   if (!folder) return std::unexpected(folder.error());
   auto lock = FolderLock::take(*folder);
   if (!lock) return std::unexpected(lock.error());
   lock_.emplace(std::move(*lock));
   folder_ = *folder;
-  return use(Opening(folder_, options_.wall_ms(), options_.log).open());
+  return {};
 }
 
+// Also of a store that cannot be opened.
 Result<void> Store::restore(const std::string& backup) {
-  if (auto ok = ensure_open(); !ok) return ok;
+  if (auto ok = ensure_open(); !ok && !take_folder()) return ok;
   const auto all = list_backups(folder_);
   if (!all) return std::unexpected(all.error());
   const auto wanted = std::ranges::find(*all, backup, &Backup::file);
@@ -240,9 +252,13 @@ Result<void> Store::use(Result<Opened> opened) {
   if (opened) db_ = std::move(opened->db);
   const auto settled = opened ? settle(*opened) : std::unexpected(opened.error());
   if (settled) {
+    suspected_ = false;
     show_open();
   } else {
-    if (db_ != nullptr) db_->poison();  // nothing of a store that is not in use is to be checkpointed
+    if (db_ != nullptr) {
+      suspected_ = suspected_ || db_->damaged();
+      db_->poison();  // nothing of a store that is not in use is to be checkpointed
+    }
     disconnect();
   }
   return settled;

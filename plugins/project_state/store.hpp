@@ -42,6 +42,7 @@
 #include "plugins/project_state/schema.hpp"
 #include "plugins/project_state/sqlite.hpp"
 #include "plugins/project_state/transaction.hpp"
+#include "plugins/project_state/wall_clock.hpp"
 
 namespace gantry::state {
 
@@ -124,7 +125,7 @@ class Store {
 
   /// In how many milliseconds something is due, as of the last commit or open; empty: nothing is.
   [[nodiscard]] std::optional<std::int64_t> due_in_ms() const {
-    return next_due_ ? std::optional(*next_due_ - options_.wall_ms()) : std::nullopt;
+    return next_due_ ? std::optional(*next_due_ - forward_.ms(options_.wall_ms(), options_.steady_ms())) : std::nullopt;
   }
   /// Does what is due now.
   [[nodiscard]] Result<void> do_due();
@@ -136,6 +137,7 @@ class Store {
 
  private:
   enum class Kept : std::uint8_t { nothing, changes, undone };
+  [[nodiscard]] Result<void> take_folder();
   [[nodiscard]] Result<void> use(Result<Opened> opened);
   [[nodiscard]] Result<void> settle(const Opened& opened);
   [[nodiscard]] Result<void> settle_lineage(const std::optional<CleanMark>& clean,
@@ -156,15 +158,18 @@ class Store {
   [[nodiscard]] Result<void> look_what_is_due();
   [[nodiscard]] Result<void> settle_turns();
   [[nodiscard]] Transaction::Now now() const {
-    return {options_.wall_ms(), options_.steady_ms() + mutation_offset_ms_};
+    const std::int64_t wall = options_.wall_ms(), steady = options_.steady_ms();
+    return {wall, steady + mutation_offset_ms_, forward_.ms(wall, steady)};
   }
 
   Options options_;
   ObjectCache cache_;
-  std::string folder_;  // canonical, once it was opened
+  std::string folder_;      // canonical, once it was opened
+  bool suspected_ = false;  ///< damage was met; the next opening checks everything
   std::optional<FolderLock> lock_;
   Snapshot<Published> published_{Published{}};
   std::uint64_t generation_ = 0;
+  mutable ForwardClock forward_;
   std::optional<std::int64_t> next_due_;
   std::unique_ptr<Database> db_;
   bool wal_is_noted_ = false;

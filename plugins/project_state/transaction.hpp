@@ -84,6 +84,7 @@ class Transaction {
   struct Now {
     std::int64_t wall_ms;      ///< wall clock, for people
     std::int64_t mutation_ms;  ///< clock for the age of mutations
+    std::int64_t end_ms;       ///< wall clock that is never set back: when approvals and timers end
   };
   Transaction(Database& db, const Limits& limits, const TurnTable& turns, Ledger ledger_before,
               const Mutation* mutation, Now now)

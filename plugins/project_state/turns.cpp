@@ -144,8 +144,11 @@ void set_plan(json& body, const json& plan) {
   const auto approval = turn.before.value("approval", json());
   if (approval.is_null() || approval["plan_hash"] != turn.before["plan_hash"])
     return conflict(turn, " without an approval of its plan");
-  if (approval.contains("expires_ms") && approval["expires_ms"] <= tx.now.wall_ms)
+  if (approval.contains("expires_ms") && approval["expires_ms"] <= tx.now.end_ms)
     return conflict(turn, ", but its approval has expired; approve the plan again");
+  // Nobody knows how old it is.
+  if (approval.contains("expires_ms") && approval.value("approved_ms", std::int64_t{0}) > tx.now.end_ms)
+    return conflict(turn, ", but the clock was set back behind the time of its approval; approve the plan again");
   return {};
 }
 
@@ -234,8 +237,8 @@ Result<json> approve_plan(Transaction& tx, const std::string& id, std::optional<
                     {{"plan_hash", hash}});
   }
   if (auto ok = audit(tx, *turn, approval); !ok) return std::unexpected(ok.error());
-  json kept{{"plan_hash", hash}, {"rev", turn->object.rev}, {"approved_ms", tx.now.wall_ms}};
-  if (approval.expires_in_ms) kept["expires_ms"] = tx.now.wall_ms + *approval.expires_in_ms;
+  json kept{{"plan_hash", hash}, {"rev", turn->object.rev}, {"approved_ms", tx.now.end_ms}};
+  if (approval.expires_in_ms) kept["expires_ms"] = tx.now.end_ms + *approval.expires_in_ms;
   if (!approval.client.empty()) kept["client"] = approval.client;
   turn->body["approval"] = std::move(kept);
   turn->body["state"] = TurnTable::kApproved;
@@ -322,18 +325,18 @@ std::optional<std::int64_t> due_of_turn(const Transaction& tx, const json& body)
   const std::string state = body["state"];
   if (state == TurnTable::kApproved) due = body.value("approval", json::object()).value("expires_ms", kNever);
   if (const auto* timer = tx.turns.timer_of(state); timer != nullptr)
-    due = std::min(due, tx.now.wall_ms + timer->seconds * 1000);
+    due = std::min(due, tx.now.end_ms + timer->seconds * 1000);
   return due == kNever ? std::nullopt : std::optional(due);
 }
 
 Result<void> do_due_turns(Transaction& tx) {
   Query q(tx.db, "SELECT " GANTRY_OBJECT_COLUMNS " FROM objects WHERE due_ms <= ? ORDER BY due_ms LIMIT ?",
-          tx.now.wall_ms, kMaxDue);
+          tx.now.end_ms, kMaxDue);
   auto turns = read_turns(q);
   if (!turns) return std::unexpected(turns.error());
   for (auto& turn : *turns) {
     const auto expires = turn.before.value("approval", json::object()).value("expires_ms", json());
-    if (turn.state() == TurnTable::kApproved && !expires.is_null() && expires <= tx.now.wall_ms) {
+    if (turn.state() == TurnTable::kApproved && !expires.is_null() && expires <= tx.now.end_ms) {
       if (auto ok = void_approval(tx, turn, "expired"); !ok) return ok;
       turn.body["state"] = TurnTable::kProposed;
       if (auto ok = write_turn(tx, turn, "timer"); !ok) return std::unexpected(ok.error());

@@ -81,7 +81,10 @@ enum class Copied : std::uint8_t { whole, not_read, not_written };
     if (!S_ISREG(before.st_mode)) return fail(ErrorKind::unavailable, library.string() + " is no file");
     const auto copied = copy_bytes(from.get(), into);
     if (copied == Copied::not_read) return unreadable(errno);
-    if (copied == Copied::not_written) return fail(ErrorKind::storage_failed, std::strerror(errno));
+    if (copied == Copied::not_written) {
+      return fail(ErrorKind::storage_failed, "a copy of " + library.string() + " cannot be written: " +
+                                                 std::strerror(errno) + "; look at the disk's space and `ulimit -f`");
+    }
     if (::stat(library.c_str(), &after) == 0 && is_same(before, after)) return {};
   }
   return fail(ErrorKind::conflict, library.string() + " is being written all the time; try again when that has ended");

@@ -31,6 +31,8 @@ constexpr Duration kRefusedTimeout = std::chrono::seconds(1);
 /// Out of descriptors: the pause between two tries, and after how many who waits is told.
 constexpr Duration kPause = std::chrono::milliseconds(100);
 constexpr int kTriesUntilTold = 10;
+constexpr int kTriesUntilLogged = 600;  // the first and then one a minute
+constexpr int kMostRefused = 256;       // at once
 }  // namespace
 
 struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
@@ -76,7 +78,8 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
       if (!from->is_open()) return;
       if (failed) {
         // Out of descriptors, say: try again, but not in a spin.
-        self->log.write(Level::warn, "rpc", "accept failed: " + failed.message());
+        if (self->failures % kTriesUntilLogged == 0)
+          self->log.write(Level::warn, "rpc", "accept failed: " + failed.message());
         if (++self->failures % kTriesUntilTold == 0) self->refuse_with_spare(*from);
         self->workers.timers().after(kPause, [self, from] {
           if (from->is_open()) self->accept(from);
@@ -89,11 +92,12 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
     });
   }
 
-  // Gives up the descriptor that was kept for this: who would else wait without end is told.
+  // Gives up the descriptor that was kept for this: those who would else wait without end are told, one by one.
   void refuse_with_spare(Local::acceptor& from) {
     (void)::close(std::exchange(spare, -1));
-    const int fd = ::accept4(from.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd >= 0) {
+    for (int i = 0; i < kMostRefused; ++i) {
+      const int fd = ::accept4(from.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+      if (fd < 0) break;
       say_no_room(fd, "no descriptor is left (ulimit -n)");
       (void)::close(fd);
     }

@@ -98,3 +98,36 @@ TEST_CASE("state: an approval ends when the wall clock says so, also if the cloc
   settle(host);
   REQUIRE(state() == "plan_proposed");
 }
+
+TEST_CASE("state: a clock that is set back makes no approval last longer, also over a restart") {
+  WallClock clock;
+  TempDir dir;
+  auto host = std::make_unique<TestHost>(kPlugin, config(dir.path()));
+  const json session = good(host->call("state.session.create", {{"name", "n"}}))["session"]["id"];
+  const auto approved = [&] {
+    const json made = good(host->call("state.turn.create", {{"session_id", session}, {"plan", 1}}))["turn"];
+    return good(host->call(
+        "state.turn.approve",
+        {{"id", made["id"]}, {"rev", 1}, {"plan_hash", made["plan_hash"]}, {"expires_in_seconds", 1000}}))["turn"];
+  };
+  const auto begins = [](TestHost& at, const json& turn) {
+    return at.call("state.turn.transition", {{"id", turn["id"]}, {"rev", turn["rev"]}, {"to", "executing"}});
+  };
+  const json first = approved();
+  clock.set_by(std::chrono::hours(-1));
+  host->advance(std::chrono::seconds(999));
+  settle(*host);
+  REQUIRE(good(host->call("state.turn.get", {{"id", first["id"]}}))["turn"]["state"] == "plan_approved");
+  host->advance(std::chrono::seconds(2));
+  REQUIRE(bad(begins(*host, first)).kind == ErrorKind::conflict);
+  // An approval of now is good for its time, though the clock was set back before.
+  REQUIRE(good(begins(*host, approved()))["turn"]["state"] == "executing");
+  const json later = approved();
+  host->stop();
+  host.reset();
+  clock.set_by(std::chrono::hours(-1));
+  TestHost next(kPlugin, config(dir.path()));
+  const auto refused = bad(begins(next, later));
+  REQUIRE(refused.kind == ErrorKind::conflict);
+  REQUIRE(refused.message.find("the clock was set back") != std::string::npos);
+}

@@ -4,6 +4,7 @@
 #include "plugins/project_state/metrics.hpp"
 
 #include <fstream>
+#include <limits>
 
 #include "tests/unit/project_state/support.hpp"
 
@@ -50,6 +51,36 @@ TEST_CASE_METHOD(Metrics, "state.metrics: measurements are told step by step: co
   add("m", 7, kNow + 20);
   REQUIRE(points(kNow, kNow + 1000, 1000)[0]["count"] == 3);
   REQUIRE(points(kNow, kNow + 1000, 1000)[0]["last"] == 7);
+}
+
+TEST_CASE_METHOD(
+    Metrics,
+    "state.metrics: a time holds what was measured in it, whatever the step, and adjacent times nothing twice") {
+  for (const int second : {10, 40, 70, 80, 100, 110}) add("m", second, kNow + second * 1000);
+  const auto counts = [&](std::int64_t from, std::int64_t to, std::int64_t step, std::int64_t now = kNow + 200'000) {
+    json out = json::array();
+    for (const auto& point : points(kNow + from * 1000, kNow + to * 1000, step * 1000, now))
+      out.push_back({(point["t"].get<std::int64_t>() - kNow) / 1000, point["count"]});
+    return out;
+  };
+  REQUIRE(counts(30, 60, 1) == json{{40, 1}});
+  REQUIRE(counts(30, 90, 60) == json{{0, 1}, {60, 2}});
+  REQUIRE(counts(0, 30, 60) == json{{0, 1}});
+  REQUIRE(counts(30, 60, 60) == json{{0, 1}});
+  REQUIRE(counts(60, 65, 60) == json::array());
+  REQUIRE(counts(30, 60, 3600) == json{{0, 1}});
+  REQUIRE(counts(0, 180, 90) == json{{0, 4}, {90, 2}});
+  REQUIRE(counts(0, 120, 60) == json{{0, 2}, {60, 4}});
+  // When only minutes are left, each counts once, and a step holds whole ones.
+  const std::int64_t later = kNow + kDay;
+  REQUIRE(counts(0, 60, 60, later) == json{{0, 2}});
+  REQUIRE(counts(0, 30, 60, later) == json{{0, 2}});
+  REQUIRE(counts(30, 60, 60, later) == json::array());
+  REQUIRE(counts(0, 180, 90, later) == json{{0, 6}});
+  REQUIRE(good(store.query({"m", std::nullopt, kNow, kNow + 180'000, 90'000}, later))["step"] == 120'000);
+  add("m", 1e308, kNow + 130'000);
+  add("m", 1e308, kNow + 130'000);
+  REQUIRE(points(kNow + 130'000, kNow + 131'000, 1000)[0]["sum"] == std::numeric_limits<double>::max());
 }
 
 TEST_CASE_METHOD(Metrics, "state.metrics: old seconds are forgotten, then old minutes, and the sums of hours stay") {

@@ -134,6 +134,98 @@ TEST_CASE("state: a damaged database is moved away, and the newest sound backup 
   }
 }
 
+TEST_CASE(
+    "state: a page that is damaged after an orderly end is found, whichever it is, and the newest backup takes over") {
+  constexpr std::size_t kPage = 4096;
+  TempDir dir;
+  (void)fill(dir.path(), true);
+  const auto pages = fs::file_size(dir / "state.db") / kPage;
+  REQUIRE(pages > 10);
+  TempDir copy;
+  fs::copy(dir.path(), copy.path(), fs::copy_options::recursive);
+  for (std::size_t page = 0; page < pages; ++page) {
+    CAPTURE(page);
+    fs::remove_all(dir.path());
+    fs::copy(copy.path(), dir.path(), fs::copy_options::recursive);
+    {
+      std::fstream file(dir / "state.db", std::ios::in | std::ios::out | std::ios::binary);
+      file.seekp(static_cast<std::streamoff>(page * kPage));
+      file << std::string(kPage, '\x5a');
+    }
+    TestHost host(kPlugin, config(dir.path()));
+    CAPTURE(host.log());
+    REQUIRE(host.started() == 0);
+    const auto works = [&] {
+      const json set{{"key", "new"}, {"value", host.events().size()}};
+      for (int i = 0; i < 5; ++i) {
+        const auto got = host.call("state.settings.get", {{"key", "k" + std::to_string(i)}});
+        if (!got) return got.error();
+        const bool lost = (*got)["value"].is_null();
+        if (lost ? i < 3 : (*got)["value"] != kMark + std::to_string(i)) FAIL("k" << i << " is " << got->dump());
+      }
+      for (const auto& result :
+           {host.call("state.log", {{"from", {{"epoch", good(host.call("state.info"))["epoch"]}, {"seq", 0}}}}),
+            host.call("state.settings.set", set), host.call("state.check")}) {
+        if (!result) return result.error();
+      }
+      return gantry::Error{};
+    };
+    gantry::Error last;
+    for (int tries = 0; tries < 6; ++tries) {
+      last = works();
+      if (last.message.empty()) break;
+      CAPTURE(last.message);
+      REQUIRE((last.kind == ErrorKind::storage_failed || last.kind == ErrorKind::not_found));
+    }
+    REQUIRE(last.message.empty());
+    host.stop();
+  }
+}
+
+TEST_CASE("state: an event that is damaged is sent to nobody, and the newest backup takes over") {
+  TempDir dir;
+  const std::string epoch = fill(dir.path(), true);
+  {
+    RawDatabase db(dir.path());
+    db.run("UPDATE events SET payload = replace(payload, '\"k1\"', '\"kX\"') WHERE seq = 2");
+  }
+  TestHost host(kPlugin, config(dir.path()));
+  const json from{{"epoch", epoch}, {"seq", 0}};
+  const auto refused = bad(host.call("state.log", {{"from", from}}));
+  REQUIRE(refused.kind == ErrorKind::storage_failed);
+  REQUIRE(refused.message.find("event 2") != std::string::npos);
+  (void)good(host.call("state.flush"));
+  REQUIRE(host.event("state.recovered").payload["lost_after_seq"] == 3);
+  const json log =
+      good(host.call("state.log", {{"from", {{"epoch", good(host.call("state.info"))["epoch"]}, {"seq", 0}}}}));
+  REQUIRE(log.dump().find("kX") == std::string::npos);
+}
+
+TEST_CASE(
+    "state: a backup is made of a store that was found damaged just now, and copies that were cut count for none") {
+  TempDir dir;
+  (void)fill(dir.path(), true);
+  const auto cut = [&](const std::string& name, std::size_t bytes) {
+    const auto files = fs::directory_iterator(dir / "backups");
+    fs::copy_file(fs::begin(files)->path(), dir.path() + "/backups/" + name);
+    fs::resize_file(dir.path() + "/backups/" + name, bytes);
+  };
+  cut("state-7-20260101T000000Z-9.db", 5);
+  cut("state-8-20260101T000000Z-9.db", 30'000);
+  {
+    RawDatabase db(dir.path());
+    db.run("UPDATE objects SET body = replace(body, 'damaged', 'dXmaged')");
+  }
+  TestHost host(kPlugin, config(dir.path(), {{"backup_keep", 2}}));
+  (void)bad(host.call("state.settings.get", {{"key", "k1"}}));
+  const json made = good(host.call("state.backup.create"))["backup"];
+  const json items = good(host.call("state.backup.list"))["items"];
+  REQUIRE(items.size() == 4);  // two sound ones, and the two that are left to people
+  REQUIRE(items[0] == made);
+  for (const auto& entry : fs::directory_iterator(dir / "backups"))
+    REQUIRE(entry.path().filename().string().starts_with("state-"));
+}
+
 TEST_CASE("state: a backup that is damaged itself is passed over") {
   TempDir dir;
   (void)fill(dir.path(), true);

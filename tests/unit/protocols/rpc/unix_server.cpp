@@ -419,7 +419,7 @@ TEST_CASE("rpc: a client that comes when no descriptor is left is served when th
   REQUIRE(c.answer()["id"] == 1);
 }
 
-TEST_CASE("rpc: a client that comes when no descriptor is left for a second is told so, and later ones are served") {
+TEST_CASE("rpc: clients that come when no descriptor is left for a second are told so, and later ones are served") {
 #if defined(__has_feature)
 #if __has_feature(undefined_behavior_sanitizer)
   gantry::test::skip("this build's sanitizer opens descriptors of its own; the one with tsan runs this");
@@ -428,6 +428,7 @@ TEST_CASE("rpc: a client that comes when no descriptor is left for a second is t
   TestDaemon t({}, true);
   REQUIRE(t.call("plain.echo"));
   const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  const int beside = ::socket(AF_UNIX, SOCK_STREAM, 0);
   const int later = ::socket(AF_UNIX, SOCK_STREAM, 0);
   std::vector<int> all;
   ::rlimit before{};
@@ -436,7 +437,9 @@ TEST_CASE("rpc: a client that comes when no descriptor is left for a second is t
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
   for (int copy = 0; (copy = ::dup(fd)) >= 0;) all.push_back(copy);
   Raw c(fd, t.socket());
+  Raw d(beside, t.socket());
   const auto refusal = c.answer();
+  REQUIRE(d.answer() == refusal);
   for (const int copy : all) ::close(copy);
   REQUIRE(::setrlimit(RLIMIT_NOFILE, &before) == 0);
   REQUIRE(refusal["error"]["data"]["kind"] == "overloaded");
