@@ -24,6 +24,38 @@ namespace {
   return first;
 }
 
+void put(json& entry, const char* member, const std::string& text) {
+  if (!text.empty()) entry[member] = text;
+}
+
+void put_offers(json& entry, const ManifestMethod& m) {
+  const auto& offers = m.offers;
+  if (const auto& tool = offers.tool) {
+    json& out = entry["x-gantry-tool"] = {{"name", tool->name}, {"annotations", tool->annotations}};
+    out["inputSchema"] = m.params;  // `params` above has only the properties
+    put(out, "title", tool->title);
+    put(out, "description", tool->description);
+    if (tool->content) out["content"] = true;
+    if (tool->logs) out["logs"] = true;
+  }
+  if (const auto& resource = offers.resource) {
+    json& out = entry["x-gantry-resource"] = {{"name", resource->name}};
+    put(out, "uri", resource->uri);
+    put(out, "uriTemplate", resource->uri_template);
+    put(out, "title", resource->title);
+    put(out, "description", resource->description);
+    put(out, "mimeType", resource->mime_type);
+    put(out, "changes", resource->changes);
+    put(out, "completes", resource->completes);
+  }
+  if (const auto& prompt = offers.prompt) {
+    json& out = entry["x-gantry-prompt"] = {{"name", prompt->name}};
+    put(out, "title", prompt->title);
+    put(out, "description", prompt->description);
+    put(out, "completes", prompt->completes);
+  }
+}
+
 [[nodiscard]] json open_rpc_method(const ManifestMethod& m) {
   json entry{{"name", m.name},
              {"paramStructure", "by-name"},
@@ -36,6 +68,7 @@ namespace {
   if (m.attach) entry["x-gantry-attach"] = true;
   if (m.idempotent) entry["x-gantry-idempotent"] = true;
   if (!m.item.empty()) entry["x-gantry-item"] = m.item;
+  put_offers(entry, m);
   return entry;
 }
 

@@ -20,17 +20,22 @@ namespace {
   return words;
 }
 
-// A plugin whose name or service is another's would answer that one's calls, and hear and publish on its topics. What
-// came with the host wins, then the first by name; the other is out of order, and says why.
-void refuse_taken_words(std::vector<PluginSpec>& specs) {
+/// What came with the host is first, then all by name: the first to claim something has it.
+[[nodiscard]] std::vector<PluginSpec*> in_order_of_claims(std::vector<PluginSpec>& specs) {
   std::vector<PluginSpec*> order;
   for (const bool bundled : {true, false}) {
     for (auto& spec : specs) {
       if (spec.bundled == bundled) order.push_back(&spec);
     }
   }
+  return order;
+}
+
+// A plugin whose name or service is another's would answer that one's calls, and hear and publish on its topics. The
+// later one is out of order, and says why.
+void refuse_taken_words(std::vector<PluginSpec>& specs) {
   std::map<std::string, const PluginSpec*> owners;
-  for (PluginSpec* const spec : order) {
+  for (PluginSpec* const spec : in_order_of_claims(specs)) {
     if (!spec->manifest || !spec->enabled) continue;
     const auto words = words_of(*spec);
     const auto taken = std::ranges::find_if(words, [&](const auto& word) { return owners.contains(word); });
@@ -48,6 +53,25 @@ void refuse_taken_words(std::vector<PluginSpec>& specs) {
       continue;
     }
     for (const auto& word : words) owners[word] = spec;
+  }
+}
+
+// To agents all plugins are one server: a name of a tool or a prompt, and a URI, belong to one plugin.
+void refuse_taken_offers(std::vector<PluginSpec>& specs) {
+  std::map<std::string, const PluginSpec*> owners;
+  for (PluginSpec* const spec : in_order_of_claims(specs)) {
+    if (!spec->manifest || !spec->enabled) continue;
+    std::vector<std::string> labels;
+    for (const auto& [name, method] : spec->manifest->methods) {
+      for (auto& label : method.offers.labels()) labels.push_back(std::move(label));
+    }
+    const auto taken = std::ranges::find_if(labels, [&](const auto& label) { return owners.contains(label); });
+    if (taken != labels.end()) {
+      spec->failure = "it offers agents the " + *taken + ", which plugin " + owners[*taken]->name + " offers already";
+      spec->manifest.reset();
+      continue;
+    }
+    for (auto& label : labels) owners.emplace(std::move(label), spec);
   }
 }
 
@@ -116,6 +140,7 @@ std::vector<std::string> grant_texts(const std::vector<Grant>& grants) {
 
 void refuse_what_does_not_fit(std::vector<PluginSpec>& specs) {
   refuse_taken_words(specs);
+  refuse_taken_offers(specs);
   refuse_unmet_needs(specs);
 }
 

@@ -228,18 +228,23 @@ class Ai {
               .result = complete_result(),
               .stream = true,
               .keeps_time = true});
-    d.method("ai.chat", &Ai::chat,
-             {.summary = "Answers messages; the embedded model continues the text of the last one. Stream items: "
-                         "{delta, finish_reason?, logprobs?}",
-              .params = chat_params(),
-              .result = chat_result(),
-              .stream = true,
-              .keeps_time = true});
+    d.method(
+        "ai.chat", &Ai::chat,
+        {.summary = "Answers messages; the embedded model continues the text of the last one. Stream items: "
+                    "{delta, finish_reason?, logprobs?}",
+         .params = chat_params(),
+         .result = chat_result(),
+         .stream = true,
+         .keeps_time = true,
+         .tool = Tool{.title = "Ask a model",
+                      .description = "Asks a model that this host knows (ai_models lists them) and gives its answer",
+                      .destructive = false}});
     d.method("ai.models", &Ai::models,
              {.summary = "The models that requests can name",
               .params = json{{"type", "object"}, {"additionalProperties", false}},
               .result = models_result(),
-              .idempotent = true});
+              .idempotent = true,
+              .tool = Tool{.title = "Models", .read_only = true, .idempotent = true, .open_world = false}});
   }
 
  private:

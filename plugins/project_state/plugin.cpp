@@ -538,27 +538,37 @@ void ProjectState::define(Definition<ProjectState>& d) {
   const auto change = [&](const char* method, const char* summary, const json& params, const json& result) {
     d.method(method, change_of(method), {.summary = summary, .params = params, .result = result});
   };
-  const auto read = [&](const char* method, const char* summary, const json& params, const json& result) {
-    d.method(method, read_of(method), {.summary = summary, .params = params, .result = result, .idempotent = true});
+  const auto read = [&](const char* method, const char* summary, const json& params, const json& result,
+                        const std::optional<Tool>& tool = {}) {
+    d.method(method, read_of(method),
+             {.summary = summary, .params = params, .result = result, .idempotent = true, .tool = tool});
   };
-  const auto ask = [&](const char* method, auto handler, const char* summary, const json& params, const json& result) {
-    d.method(method, handler, {.summary = summary, .params = params, .result = result, .idempotent = true});
+  const auto ask = [&](const char* method, auto handler, const char* summary, const json& params, const json& result,
+                       const std::optional<Tool>& tool = {}) {
+    d.method(method, handler,
+             {.summary = summary, .params = params, .result = result, .idempotent = true, .tool = tool});
+  };
+  // Agents look at the state; what changes it stays with those who own the sessions.
+  const auto look = [](const char* title) {
+    return Tool{.title = title, .read_only = true, .destructive = false, .idempotent = true, .open_world = false};
   };
   change("state.session.create", "Creates a session", schemas::session_create(), schemas::session_result());
-  const auto get = [&](Type type, const char* summary, const json& params, const json& result) {
+  const auto get = [&](Type type, const char* summary, const json& params, const json& result,
+                       const std::optional<Tool>& tool = {}) {
     d.method("state." + std::string(name(type)) + ".get", get_of(type),
-             {.summary = summary, .params = params, .result = result, .idempotent = true});
+             {.summary = summary, .params = params, .result = result, .idempotent = true, .tool = tool});
   };
-  get(Type::session, "One session", schemas::by_id("session"), schemas::session_result());
-  read("state.session.list", "Sessions in the order of their creation", schemas::session_list(),
-       schemas::list_result());
+  get(Type::session, "One session", schemas::by_id("session"), schemas::session_result(), look("Session"));
+  read("state.session.list", "Sessions in the order of their creation", schemas::session_list(), schemas::list_result(),
+       look("Sessions"));
   change("state.session.update", "Changes a session by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::update("session", schemas::session_members()), schemas::session_result());
   change("state.session.delete", "Deletes a session, with its panes and its layout", schemas::remove("session"),
          schemas::session_result());
   change("state.pane.create", "Creates a pane in a session", schemas::pane_create(), schemas::pane_result());
   get(Type::pane, "One pane", schemas::by_id("pane"), schemas::pane_result());
-  read("state.pane.list", "Panes in the order of their creation", schemas::pane_list(), schemas::list_result());
+  read("state.pane.list", "Panes in the order of their creation", schemas::pane_list(), schemas::list_result(),
+       look("Panes"));
   change("state.pane.update", "Changes a pane by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::update("pane", schemas::pane_members()), schemas::pane_result());
   change("state.pane.delete", "Deletes a pane, and what shows it in its session's layout", schemas::remove("pane"),
@@ -568,7 +578,7 @@ void ProjectState::define(Definition<ProjectState>& d) {
   change("state.layout.update", "Changes a layout by an RFC 7396 merge patch, if its rev is still the one given",
          schemas::layout_update(), schemas::layout_result());
   ask("state.settings.get", &P::settings_get, "The value of a setting; null with rev 0 when it was never set",
-      schemas::settings_get(), schemas::setting_result());
+      schemas::settings_get(), schemas::setting_result(), look("Setting"));
   d.method("state.settings.set", &P::settings_set,
            {.summary = "Sets a setting; its first value fixes its type; null deletes it",
             .params = schemas::settings_set(),
@@ -576,8 +586,9 @@ void ProjectState::define(Definition<ProjectState>& d) {
   read("state.settings.list", "Settings that have a value", schemas::settings_list(), schemas::list_result());
   change("state.turn.create", "Creates a turn in a session; with a plan it is proposed", schemas::turn_create(),
          schemas::turn_result());
-  get(Type::turn, "One turn", schemas::by_id("turn"), schemas::turn_result());
-  read("state.turn.list", "Turns in the order of their creation", schemas::turn_list(), schemas::list_result());
+  get(Type::turn, "One turn", schemas::by_id("turn"), schemas::turn_result(), look("Turn"));
+  read("state.turn.list", "Turns in the order of their creation", schemas::turn_list(), schemas::list_result(),
+       look("Turns"));
   change("state.turn.propose", "Proposes a plan; another one voids the approval of the plan before",
          schemas::turn_propose(), schemas::turn_result());
   change("state.turn.approve", "Approves the plan that has this hash", schemas::turn_approve(), schemas::turn_result());

@@ -179,7 +179,11 @@ class Typed {
 
   static void define(Definition<Typed>& d) {
     d.id("typed").version("1.0.0").service("typed");
-    d.method("typed.say", &Typed::say, {.summary = "Says it", .errors = {ErrorKind::not_found}, .idempotent = true});
+    d.method("typed.say", &Typed::say,
+             {.summary = "Says it",
+              .errors = {ErrorKind::not_found},
+              .idempotent = true,
+              .tool = Tool{.title = "Say", .read_only = true, .open_world = false}});
     d.method("typed.ending", &Typed::ending);
     d.method("typed.with_call", &Typed::with_call).method("typed.nothing", &Typed::nothing);
     d.method("typed.maybe", &Typed::maybe).method("typed.later", &Typed::later);

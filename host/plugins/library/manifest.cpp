@@ -64,6 +64,9 @@ constexpr std::array kKnownOfMethod{"name",       "summary", "params", "result",
   if (auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "a method's entry: " + ok.error().message);
   if (auto ok = check_topic(method.name); !ok)
     return fail(ErrorKind::invalid_params, "a method's name is no dotted name");
+  auto offers = parse_agent_offers(entry, {method.name, method.summary, method.params, method.result, method.stream});
+  if (!offers) return fail(ErrorKind::invalid_params, "method " + method.name + ": " + offers.error().message);
+  method.offers = std::move(*offers);
   return method;
 }
 
@@ -84,6 +87,26 @@ constexpr std::array kKnownOfMethod{"name",       "summary", "params", "result",
   constexpr std::array<std::string_view, 8> kWords{"config",  "events", "host", "plugin",
                                                    "process", "rpc",    "task", "trust"};
   return std::find(kWords.begin(), kWords.end(), word) != kWords.end();
+}
+
+/// Two methods offer different things, and complete by methods that there are.
+[[nodiscard]] Result<void> check_offers(const Manifest& m) {
+  std::map<std::string, std::string> owners;
+  for (const auto& [name, method] : m.methods) {
+    for (auto& label : method.offers.labels()) {
+      const auto [owner, is_new] = owners.emplace(std::move(label), name);
+      if (!is_new)
+        return fail(ErrorKind::invalid_params,
+                    "methods " + owner->second + " and " + name + " both offer " + owner->first);
+    }
+    const auto& [tool, resource, prompt] = method.offers;
+    for (const auto& completes : {resource ? resource->completes : "", prompt ? prompt->completes : ""}) {
+      if (!completes.empty() && !m.methods.contains(completes))
+        return fail(ErrorKind::invalid_params,
+                    "method " + name + " completes by " + completes + ", which is none of its methods");
+    }
+  }
+  return {};
 }
 
 [[nodiscard]] Result<void> check(const Manifest& m) {
@@ -112,6 +135,7 @@ constexpr std::array kKnownOfMethod{"name",       "summary", "params", "result",
     if (!method.follows.empty() && method.follows != m.log_reader)
       return wrong("method " + name + " follows \"" + method.follows + "\", which is not its log_reader");
   }
+  if (auto ok = check_offers(m); !ok) return wrong(ok.error().message);
   if (!m.log_reader.empty() && (m.logs.empty() || !m.methods.contains(m.log_reader)))
     return wrong("log_reader \"" + m.log_reader + "\" must be one of its methods, and it must have logs");
   for (const auto& patterns : {m.publishes, m.subscribes, m.logs, m.activating_topics(), m.activating_languages()}) {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "host/config/grants.hpp"
+#include "host/plugins/library/agent_offers.hpp"
 #include "host/plugins/library/version.hpp"
 
 namespace gantry::host {
@@ -32,6 +33,7 @@ struct ManifestMethod {
   bool attach = false;
   /// Its answer may begin a subscription (`follow`), for which this method reads pages of a log; empty: it does not.
   std::string follows;
+  AgentOffers offers;           ///< to agents
   bool while_stopping = false;  ///< of a host's own method: plugins that are stopping may call it
 };
 

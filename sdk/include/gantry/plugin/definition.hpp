@@ -102,6 +102,9 @@ class Definition {
     if (options.attach) entry["attach"] = true;
     if (options.keeps_time) entry["keeps_time"] = true;
     if (!options.follows.empty()) entry["follows"] = std::move(options.follows);
+    if (options.tool) entry["tool"] = detail::manifest_of(std::move(*options.tool));
+    if (options.resource) entry["resource"] = detail::manifest_of(std::move(*options.resource));
+    if (options.prompt) entry["prompt"] = detail::manifest_of(std::move(*options.prompt));
     manifest_["methods"].push_back(std::move(entry));
     handlers_.emplace(std::move(name), std::move(handler));
     return *this;

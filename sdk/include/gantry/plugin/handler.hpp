@@ -18,7 +18,9 @@
 
 #include <functional>
 #include <gantry/fields.hpp>
+#include <gantry/plugin/agents.hpp>
 #include <gantry/plugin/stream.hpp>
+#include <optional>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -39,6 +41,10 @@ struct MethodOptions {
   /// The answer may begin a subscription (`follow`), for which this method reads the plugin's log; see
   /// docs/plugin-authors.md, "A log that subscribers resume".
   std::string follows = {};
+  /// What agents may do with the method (gantry/plugin/agents.hpp).
+  std::optional<Tool> tool = {};
+  std::optional<Resource> resource = {};
+  std::optional<Prompt> prompt = {};
 };
 
 namespace detail {
