@@ -60,6 +60,11 @@ void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }
 
+void add_mcp(CLI::App& app, Common& common) {
+  app.add_subcommand("mcp", "an MCP server on stdio, for an agent")
+      ->add_flag("--no-start", common.no_start, "do not start a host when none runs");
+}
+
 void add_state(CLI::App& app, Common& common, StateArgs& args) {
   auto* state = app.add_subcommand("state", "the store of the project state");
   state->require_subcommand(1);
@@ -168,6 +173,7 @@ int run(int argc, char** argv) {
   add_call(app, common, call_args);
   add_events(app, common, events_args);
   add_lsp(app, common, lsp_args);
+  add_mcp(app, common);
   add_trust(app, common, trust_args);
   add_state(app, common, state_args);
   const auto* plugin = add_plugin(app, plugin_name, as_json, new_args, check_args);
@@ -200,6 +206,7 @@ int run(int argc, char** argv) {
   if (app.got_subcommand("call")) return call(common, call_args);
   if (app.got_subcommand("events")) return events(common, events_args);
   if (app.got_subcommand("lsp")) return lsp(common, lsp_args);
+  if (app.got_subcommand("mcp")) return serve_mcp(common);
   if (app.got_subcommand("trust")) return trust(common, trust_args);
   if (app.got_subcommand("state")) return state(common, state_args);
   if (app.got_subcommand("doctor")) return doctor(common);

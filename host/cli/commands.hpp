@@ -61,6 +61,9 @@ struct LspArgs {
 };
 int lsp(const Common& common, const LspArgs& args);
 
+/// An MCP server on standard input and output, until the input ends.
+int serve_mcp(const Common& common);
+
 int plugin_list(const Common& common, bool as_json);
 /// `verb`: "restart" or "reload".
 int plugin_operate(const Common& common, const std::string& verb, const std::string& name);

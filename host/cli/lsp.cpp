@@ -12,8 +12,6 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
-#include <filesystem>
 #include <gantry/repair.hpp>
 #include <utility>
 #include <vector>
@@ -22,6 +20,7 @@
 #include "host/cli/commands.hpp"
 #include "host/cli/lsp_message.hpp"
 #include "host/cli/paths.hpp"
+#include "host/cli/stdio.hpp"
 #include "host/protocols/rpc/envelope.hpp"
 #include "host/runtime/json_text.hpp"
 
@@ -36,29 +35,6 @@ constexpr std::size_t kPadding = 64;    // that the parser reads behind a text
 constexpr int kRequestFailed = -32803;  // LSP's
 constexpr auto kExitGrace = std::chrono::seconds(5);
 constexpr std::string_view kStreamHead = R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","item":)";
-
-[[nodiscard]] bool write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t wrote = ::write(fd, text.data(), text.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0 && errno == EAGAIN) {
-      pollfd state{fd, POLLOUT, 0};
-      (void)::poll(&state, 1, -1);
-      continue;
-    }
-    if (wrote <= 0) return false;
-    text.remove_prefix(static_cast<std::size_t>(wrote));
-  }
-  return true;
-}
-
-/// Where the editor is; empty: nobody knows.
-[[nodiscard]] std::string working_folder() {
-  std::error_code failed;
-  if (auto here = std::filesystem::current_path(failed).string(); !failed) return here;
-  const char* const named = std::getenv("PWD");  // the folder has been removed
-  return named != nullptr && *named == '/' ? named : "";
-}
 
 class Shim {
  public:

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/folders.hpp"
+#include "tests/integration/agent.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+
+std::string table(const std::string& plugin) {
+  return "[plugins." + plugin + "]\npath = \"" + gantry::folders::build() + "/tests/plugins/" + plugin + ".so\"\n";
+}
+const std::string kTyped = table("typed");
+
+std::set<std::string> names_of(const json& response) {
+  std::set<std::string> names;
+  for (const auto& tool : response["result"]["tools"]) names.insert(tool["name"].get<std::string>());
+  return names;
+}
+
+}  // namespace
+
+TEST_CASE("gantry mcp: it starts a host, and offers the tools of its plugins in both eras") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", kTyped);
+  StdioAgent agent(box);
+  const json modern_list = agent.ask("tools/list", modern());
+  REQUIRE(agent.initialize()["result"]["protocolVersion"] == "2025-11-25");
+  const json legacy_list = agent.ask("tools/list");
+  REQUIRE(names_of(legacy_list) == names_of(modern_list));
+  for (const char* name : {"typed_say", "ai_models", "ai_chat", "state_session_list"}) {
+    CAPTURE(name);
+    REQUIRE(names_of(legacy_list).contains(name));
+  }
+  REQUIRE_FALSE(names_of(legacy_list).contains("state_session_delete"));
+  for (const auto& tool : legacy_list["result"]["tools"]) {
+    INFO(tool.dump());
+    REQUIRE(tool["inputSchema"]["type"] == "object");
+    REQUIRE(tool["outputSchema"]["type"] == "object");
+    REQUIRE(tool["annotations"].size() == 4);
+    REQUIRE_FALSE(tool["description"].get<std::string>().empty());
+  }
+  const json said = agent.ask("tools/call", {{"name", "typed_say"}, {"arguments", {{"text", "hi"}}}})["result"];
+  REQUIRE(said["structuredContent"] == json{{"said", "hi"}});
+  const json wrong = agent.ask("tools/call", modern({{"name", "typed_say"}, {"arguments", {{"text", 5}}}}))["result"];
+  REQUIRE(wrong["isError"] == true);
+  REQUIRE(wrong["_meta"]["io.gantry/error"]["kind"] == "invalid_params");
+  REQUIRE(box.run({"stop"}).code == 0);
+}
+
+TEST_CASE("gantry mcp: the working folder is a workspace of the host") {
+  Sandbox box;
+  (void)box.serve();
+  box.cwd = box.work().string();
+  StdioAgent agent(box);
+  (void)agent.ask("server/discover", modern());
+  const auto status = box.connect().call("host.status", json::object(), std::chrono::seconds(10));
+  REQUIRE((*status)["workspaces"] == json::array({box.work().string()}));
+}
+
+TEST_CASE("gantry mcp: without a host and with --no-start it fails, and says so on stderr alone") {
+  Sandbox box;
+  const auto ran = box.run({"mcp", "--no-start"});
+  REQUIRE(ran.code == 1);
+  REQUIRE(ran.out.empty());
+  REQUIRE_FALSE(ran.err.empty());
+  require_civil(ran);
+}
+
+TEST_CASE("gantry mcp: requests that came before the end of the input are answered, then it ends with 0") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", kTyped);
+  (void)box.serve();
+  StdioAgent agent(box);
+  for (int i = 1; i <= 20; ++i)
+    agent.request(i, "tools/call", modern({{"name", "typed_say"}, {"arguments", {{"text", "hi"}}}}));
+  agent.hang_up();
+  std::set<int> answered;
+  for (int i = 1; i <= 20; ++i) answered.insert(agent.receive()["id"].get<int>());
+  REQUIRE(answered.size() == 20);
+  REQUIRE(agent.receive().is_null());
+  REQUIRE(agent.wait() == 0);
+}
+
+TEST_CASE("gantry mcp: a line over the limit is answered with an error, and the session goes on") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "[host]\nmax_message_bytes = 65536\n");
+  (void)box.serve();
+  StdioAgent agent(box);
+  agent.send_text(R"({"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":")" + std::string(200'000, 'x') +
+                  "\"}}\n");
+  REQUIRE(agent.receive()["error"]["code"] == -32600);
+  REQUIRE(agent.ask("server/discover", modern())["result"]["resultType"] == "complete");
+}
+
+TEST_CASE("gantry mcp: a host that is killed is said on stderr, with 1") {
+  Sandbox box;
+  const pid_t host = box.serve();
+  StdioAgent agent(box);
+  (void)agent.ask("tools/list", modern());
+  ::kill(host, SIGKILL);
+  REQUIRE(agent.wait() == 1);
+  REQUIRE(box.read("mcp.err") == "gantry mcp: the host is gone\n");
+}
+
+TEST_CASE("gantry mcp: a plugin that comes while the host runs brings its tools, and agents are told") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", "");
+  (void)box.serve();
+  StdioAgent agent(box);
+  (void)agent.initialize();
+  REQUIRE_FALSE(names_of(agent.ask("tools/list")).contains("typed_say"));
+  box.write("config/gantry/gantry.toml", kTyped);
+  REQUIRE(box.run({"call", "config.reload"}).code == 0);
+  REQUIRE(agent.message_of("notifications/tools/list_changed")["jsonrpc"] == "2.0");
+  REQUIRE(names_of(agent.ask("tools/list")).contains("typed_say"));
+}
+
+TEST_CASE("gantry mcp: a cancelled call ends in the plugin, and is not answered") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
+  (void)box.serve();
+  StdioAgent agent(box);
+  agent.request(1, "tools/call", modern({{"name", "wait"}}));
+  box.wait_for_text("state/gantry.log", "waits until it is cancelled");
+  agent.notify("notifications/cancelled", {{"requestId", 1}});
+  box.wait_for_text("state/gantry.log", "was cancelled");
+  agent.request(2, "tools/call", modern({{"name", "test_simple_text"}}));
+  REQUIRE(agent.receive()["id"] == 2);
+}
