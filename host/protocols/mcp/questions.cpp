@@ -19,8 +19,10 @@ Result<std::optional<json>> lacking(const json& question, const json& capabiliti
   const std::string method = text_member(question, "method");
   const json params = question.is_object() ? question.value("params", json::object()) : json();
   if (!params.is_object()) return fail(ErrorKind::invalid_params, "a question must be {method, params}");
-  if (method == "roots/list")
-    return has(capabilities, "roots") ? std::nullopt : std::optional<json>({{"roots", json::object()}});
+  if (method == "roots/list") {
+    if (!has(capabilities, "roots")) return json{{"roots", json::object()}};
+    return std::nullopt;
+  }
   if (method == "sampling/createMessage") {
     if (!has(capabilities, "sampling")) return json{{"sampling", json::object()}};
     if (params.contains("tools") && !has(capabilities["sampling"], "tools"))
