@@ -41,11 +41,11 @@ void say(std::string_view what) { std::fprintf(stderr, "gantry mcp: %s\n", shown
 
 class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
  public:
-  StdioServer(Client& client, mcp::Limits limits)
+  StdioServer(Client& client, mcp::Limits limits, std::string key)
       : host_(client.fd()),
         most_bytes_(limits.message + kOverhead),
         from_agent_(limits.message, Framing::lines),
-        server_(*this, *this, limits, [] { return Clock::now(); }) {}
+        server_(*this, *this, limits, mcp::Seal(std::move(key), [] { return std::chrono::system_clock::now(); })) {}
 
   int run() {
     while (!exit_code_) {
@@ -233,8 +233,13 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
   std::optional<int> exit_code_;
 };
 
-/// Names the workspace to the host, and learns what the host takes.
-[[nodiscard]] mcp::Limits greet(Client& client) {
+struct Greeted {
+  mcp::Limits limits;
+  std::string key;  ///< for states that go through the agent
+};
+
+/// Names the workspace to the host, and learns what the host takes and where its folder is.
+[[nodiscard]] Greeted greet(Client& client) {
   json params{{"client", "gantry mcp"}};
   if (auto here = working_folder(); !here.empty()) params["workspace"] = std::move(here);
   auto hello = client.call("host.hello", params, kHelloTimeout);
@@ -244,10 +249,13 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
     hello = client.call("host.hello", params, kHelloTimeout);
   }
   const json limits = hello ? hello->value("capabilities", json::object()) : json::object();
-  mcp::Limits out;
-  out.message = std::min(kMaxMessage, limits.value("max_message_bytes", kMaxMessage)) - kOverhead;
-  const std::size_t depth = limits.value("max_json_depth", out.depth);
-  out.depth = std::max(depth, 2 * kDepthOverhead) - kDepthOverhead;
+  Greeted out;
+  out.limits.message = std::min(kMaxMessage, limits.value("max_message_bytes", kMaxMessage)) - kOverhead;
+  const std::size_t depth = limits.value("max_json_depth", out.limits.depth);
+  out.limits.depth = std::max(depth, 2 * kDepthOverhead) - kDepthOverhead;
+  auto key = mcp::shared_key(hello ? hello->value("state_dir", "") : "");
+  if (!key) say(key.error().message + "; what an agent is asked counts for this process alone");
+  out.key = key ? std::move(*key) : mcp::random_key();
   return out;
 }
 
@@ -257,7 +265,8 @@ int serve_mcp(const Common& common) {
   auto connected = connect_or_start(connect_options(common, "gantry mcp"));
   if (!connected) return complain(connected.error());
   print_notes(connected->notes);
-  StdioServer server(connected->client, greet(connected->client));
+  auto greeted = greet(connected->client);
+  StdioServer server(connected->client, greeted.limits, std::move(greeted.key));
   return server.run();
 }
 

@@ -129,3 +129,89 @@ TEST_CASE("gantry mcp: a cancelled call ends in the plugin, and is not answered"
   agent.request(2, "tools/call", modern({{"name", "test_simple_text"}}));
   REQUIRE(agent.receive()["id"] == 2);
 }
+
+TEST_CASE(
+    "gantry mcp: a tool that asks is answered by a legacy client's response, and by a modern client's next request") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
+  (void)box.serve();
+  const json capable{{"elicitation", json::object()}};
+  const json filled{{"action", "accept"}, {"content", {{"name", "Ada"}, {"color", "blue"}}}};
+  StdioAgent legacy(box);
+  (void)legacy.initialize(capable);
+  legacy.request("r", "tools/call", {{"name", "test_input_required_result_multi_round"}});
+  for (int round = 0; round < 2; ++round) {
+    const json question = legacy.receive();
+    REQUIRE(question["method"] == "elicitation/create");
+    legacy.send({{"id", question["id"]}, {"result", filled}});
+  }
+  REQUIRE(legacy.response("r")["result"]["content"][0]["text"] == "Ada likes blue");
+
+  json params{{"name", "test_input_required_result_multi_round"}};
+  for (const char* key : {"step1", "step2"}) {
+    StdioAgent agent(box);  // each request may go to another process
+    const json result = agent.ask("tools/call", modern(params, capable))["result"];
+    REQUIRE(result["resultType"] == "input_required");
+    REQUIRE(result["inputRequests"].contains(key));
+    params["requestState"] = result["requestState"];
+    params["inputResponses"] = {{key, filled}};
+  }
+  StdioAgent agent(box);
+  REQUIRE(agent.ask("tools/call", modern(params, capable))["result"]["content"][0]["text"] == "Ada likes blue");
+  params["requestState"] = "forged";
+  REQUIRE(agent.ask("tools/call", modern(params, capable))["error"]["code"] == -32602);
+}
+
+TEST_CASE("gantry mcp: agents of both eras are told when a resource changes, and read what it is then") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
+  (void)box.serve();
+  const json watched{{"uri", "test://watched-resource"}};
+  StdioAgent legacy(box);
+  (void)legacy.initialize();
+  REQUIRE(legacy.ask("resources/subscribe", watched)["result"] == json::object());
+  StdioAgent listener(box);
+  listener.request("sub", "subscriptions/listen",
+                   modern({{"notifications", {{"resourceSubscriptions", {watched["uri"]}}}}}));
+  REQUIRE(listener.receive()["method"] == "notifications/subscriptions/acknowledged");
+  StdioAgent other(box);
+  REQUIRE(other.ask("tools/call", modern({{"name", "touch"}}))["result"]["resultType"] == "complete");
+  REQUIRE(legacy.message_of("notifications/resources/updated")["params"] == watched);
+  const json told = listener.receive();
+  REQUIRE(told["method"] == "notifications/resources/updated");
+  REQUIRE(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == "sub");
+  REQUIRE(legacy.ask("resources/read", watched)["result"]["contents"][0]["text"] == "Version 1");
+  REQUIRE(
+      other.ask("resources/read", modern({{"uri", "test://template/a%20b/data"}}))["result"]["contents"][0]["text"] ==
+      R"({"data":"Data for ID: a b","id":"a b"})");
+  listener.notify("notifications/cancelled", {{"requestId", "sub"}});
+  listener.hang_up();
+  REQUIRE(listener.receive().is_null());
+  REQUIRE(listener.wait() == 0);
+}
+
+TEST_CASE("gantry mcp: a plugin's progress, log, prompts and completions reach the agent") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
+  (void)box.serve();
+  StdioAgent agent(box);
+  (void)agent.initialize();
+  agent.request(1, "tools/call", {{"name", "test_tool_with_progress"}, {"_meta", {{"progressToken", "t"}}}});
+  for (const int done : {0, 50, 100}) {
+    const json params = agent.message_of("notifications/progress")["params"];
+    REQUIRE(params["progress"] == done);
+    REQUIRE(params["progressToken"] == "t");
+  }
+  REQUIRE(agent.response(1)["result"]["content"][0]["text"] == "done");
+  agent.request(2, "tools/call", {{"name", "test_tool_with_logging"}});
+  for (const char* words : {"Tool execution started", "Tool processing data", "Tool execution completed"})
+    REQUIRE(agent.message_of("notifications/message")["params"]["data"] == words);
+  REQUIRE(agent.response(2)["result"]["content"][0]["text"] == "logged");
+  const json got = agent.ask(
+      "prompts/get", {{"name", "test_prompt_with_arguments"}, {"arguments", {{"arg1", "a"}, {"arg2", "b"}}}})["result"];
+  REQUIRE(got["messages"][0]["content"]["text"] == "Prompt with arguments: arg1='a', arg2='b'");
+  const json completed =
+      agent.ask("completion/complete", {{"ref", {{"type", "ref/prompt"}, {"name", "test_prompt_with_arguments"}}},
+                                        {"argument", {{"name", "arg1"}, {"value", "par"}}}});
+  REQUIRE(completed["result"]["completion"]["values"] == json{"paris", "park", "party"});
+}

@@ -21,11 +21,11 @@ constexpr std::size_t kPadding = 64;  // that the parser reads behind a text
 }  // namespace
 
 Methods::Methods(HostCalls& host, Requests& requests, Questions& questions, ClientLink& client, EnvelopeParser& parser,
-                 Seal::Clock clock)
+                 Seal seal)
     : host_(host),
       requests_(requests),
       parser_(parser),
-      seal_(std::move(clock)),
+      seal_(std::move(seal)),
       invocations_(host, requests, questions, seal_),
       subscriptions_(host, requests, client) {}
 

@@ -32,7 +32,7 @@ class Methods {
   static constexpr std::size_t kMaxCompletions = 100;  ///< MCP's own limit
 
   Methods(HostCalls& host, Requests& requests, Questions& questions, ClientLink& client, EnvelopeParser& parser,
-          Seal::Clock clock);
+          Seal seal);
 
   /// Answers the request, now or later. False: there is no such method.
   [[nodiscard]] bool serve(const RequestPtr& request);

@@ -26,14 +26,14 @@ constexpr const char* kInstructions =
 
 }  // namespace
 
-McpServer::McpServer(HostLink& host, ClientLink& client, Limits limits, Seal::Clock clock)
+McpServer::McpServer(HostLink& host, ClientLink& client, Limits limits, Seal seal)
     : limits_(limits),
       client_(client),
       parser_(limits.message, limits.depth, limits.batch),
       host_(host),
       requests_(client),
       questions_(client),
-      methods_(host_, requests_, questions_, client, parser_, std::move(clock)),
+      methods_(host_, requests_, questions_, client, parser_, std::move(seal)),
       log_level_(*log_level("info")) {}
 
 void McpServer::receive(std::string_view text) {

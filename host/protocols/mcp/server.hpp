@@ -42,7 +42,7 @@ struct Limits {
 
 class McpServer {
  public:
-  McpServer(HostLink& host, ClientLink& client, Limits limits, Seal::Clock clock);
+  McpServer(HostLink& host, ClientLink& client, Limits limits, Seal seal);
 
   // From the client.
   /// One message, or a batch. At least 64 bytes behind `text` are readable.

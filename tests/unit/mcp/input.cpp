@@ -3,6 +3,7 @@
 // Methods that ask the client: by the result in 2026-07-28, by requests before.
 #include "host/protocols/mcp/request_state.hpp"
 #include "tests/unit/mcp/support.hpp"
+#include "tests/unit/support/host.hpp"
 
 using namespace gantry;
 using namespace gantry::host::mcp;
@@ -80,6 +81,33 @@ TEST_CASE("mcp: a method's state comes back unchanged, for the same request alon
   t.now += std::chrono::seconds(1);
   REQUIRE(refused({{"requestState", state}}));
   REQUIRE(t.made.empty());
+}
+
+TEST_CASE("mcp: processes with one state folder share the key, which nobody else can read") {
+  gantry::host::test::TempDir folder;
+  const auto key = shared_key(folder.path());
+  REQUIRE(key);
+  REQUIRE(key->size() == 64);
+  REQUIRE(shared_key(folder.path()) == key);
+  REQUIRE(std::filesystem::status(folder.path() / "mcp.key").permissions() ==
+          (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+  const auto clock = [] { return std::chrono::system_clock::time_point(); };
+  const Seal here(*key, clock);
+  REQUIRE(Seal(*key, clock).opened(here.sealed("state", "request"), "request") == "state");
+  REQUIRE_FALSE(Seal(random_key(), clock).opened(here.sealed("state", "request"), "request"));
+}
+
+TEST_CASE("mcp: a key that others can read, or that is none, is not taken") {
+  gantry::host::test::TempDir folder;
+  const auto file = folder.path() / "mcp.key";
+  REQUIRE(shared_key(folder.path()));
+  std::filesystem::permissions(file, std::filesystem::perms::group_read, std::filesystem::perm_options::add);
+  REQUIRE_FALSE(shared_key(folder.path()));
+  std::filesystem::remove(file);
+  std::ofstream(file) << "short";
+  std::filesystem::permissions(file, std::filesystem::perms::owner_all);
+  REQUIRE_FALSE(shared_key(folder.path()));
+  REQUIRE_FALSE(shared_key(folder.path() / "missing"));
 }
 
 TEST_CASE("mcp: a client is not asked for what it has not declared") {

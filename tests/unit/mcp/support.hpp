@@ -39,7 +39,7 @@ class Talk final : public HostLink, public ClientLink {
   };
 
   explicit Talk(json methods = json::array({tool("find")}), Limits limits = {})
-      : offers(std::move(methods)), server(*this, *this, limits, [this] { return now; }) {}
+      : offers(std::move(methods)), server(*this, *this, limits, Seal("key", [this] { return now; })) {}
 
   /// The client sends a message; the host answers what is about the catalog and about events.
   void say(const json& message) { say_text(message.dump()); }
@@ -126,7 +126,7 @@ class Talk final : public HostLink, public ClientLink {
   bool holds_catalog = false;        ///< rpc.discover is not answered
   bool holds_events = false;
   int last_id = 1000;
-  std::chrono::steady_clock::time_point now{std::chrono::hours(1)};
+  std::chrono::system_clock::time_point now{std::chrono::hours(1)};
   McpServer server;
 
  private:
