@@ -165,8 +165,8 @@ Result<std::vector<std::string>> template_variables(std::string_view uri_templat
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     });
     if (!is_word) return wrong("\"" + std::string(name) + "\" is no name of letters, digits and _");
-    if (name == "uri" || std::ranges::find(names, name) != names.end())
-      return wrong("a variable is named \"uri\", or two have one name");
+    if (name == "uri" || name == "_meta" || std::ranges::find(names, name) != names.end())
+      return wrong("a variable is named \"uri\" or \"_meta\", or two have one name");
     names.emplace_back(name);
     uri_template.remove_prefix(close + 1);
     touches = true;

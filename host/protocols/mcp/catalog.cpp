@@ -220,9 +220,12 @@ std::optional<json> match_template(std::string_view uri_template, std::string_vi
     const auto close = uri_template.find('}', brace);
     const std::string name(uri_template.substr(brace + 1, close - brace - 1));
     uri_template.remove_prefix(close + 1);
-    // The text behind a variable ends its value; at the end of the template the value is the rest.
-    const std::string_view behind = uri_template.substr(0, uri_template.find('{'));
-    const auto end = behind.empty() ? uri.size() : uri.find(behind);
+    // The text behind a variable ends its value; the last text is the end of the URI.
+    const auto next = uri_template.find('{');
+    const std::string_view behind = uri_template.substr(0, next);
+    auto end = uri.find(behind);
+    if (next == std::string_view::npos)
+      end = uri.ends_with(behind) ? uri.size() - behind.size() : std::string_view::npos;
     if (end == std::string_view::npos || end == 0) return std::nullopt;
     const std::string_view raw = uri.substr(0, end);
     if (raw.find_first_of("/?#") != std::string_view::npos) return std::nullopt;

@@ -81,8 +81,8 @@ void Invocations::call(const RunPtr& run) {
 void Invocations::ended(const RunPtr& run, const Result<std::string_view>& answer) {
   if (!answer) return failed(run, answer.error());
   const Invocation& what = run->what;
-  const bool is_object = answer->starts_with('{');
-  if (!is_object)
+  const auto first = answer->find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos || (*answer)[first] != '{')
     return failed(run, Error{ErrorKind::internal, "method " + what.method + " has answered with no object", {}});
   if (what.kind == Invocation::Kind::tool && !what.content) {
     // The result is passed on as the bytes that it is: as text for the model, as it is for the client.

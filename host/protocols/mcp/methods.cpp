@@ -82,7 +82,8 @@ void Methods::take_catalog(const Result<std::string_view>& document) {
     const Catalog before = std::exchange(catalog_, Catalog(*doc));
     if (std::exchange(loaded_, true)) tell_changes(before);
     for (const auto& [request, use] : waiting) {
-      if (request->open) (void)use(true);
+      request->on_cancel = nullptr;
+      (void)use(true);
     }
   }
   if (read_again) read_catalog();
@@ -99,6 +100,9 @@ void Methods::tell_changes(const Catalog& before) {
 void Methods::with_catalog(const RequestPtr& request, Use use) {
   if (loaded_ && use(false)) return;
   waiting_.push_back({request, std::move(use)});
+  request->on_cancel = [this, waits = request.get()] {
+    std::erase_if(waiting_, [&](const Waiting& w) { return w.request.get() == waits; });
+  };
   if (begun_) {
     read_catalog();
   } else {

@@ -37,6 +37,7 @@ bool Requests::cancel(const std::string& id) {
 }
 
 void Requests::reply(const RequestPtr& request, json result) {
+  if (const auto it = result.find("_meta"); it != result.end() && !it->is_object()) result.erase(it);
   if (request->revision->modern) {
     result.emplace("resultType", "complete");
     result["_meta"][meta::kServerInfo] = server_info(*request->revision);

@@ -29,7 +29,7 @@ constexpr const char* kInstructions =
 McpServer::McpServer(HostLink& host, ClientLink& client, Limits limits, Seal seal)
     : limits_(limits),
       client_(client),
-      parser_(limits.message, limits.depth, limits.batch),
+      parser_(limits.message, limits.depth, limits.batch, EnvelopeParser::Meta::left),
       host_(host),
       requests_(client),
       questions_(client),
@@ -91,9 +91,10 @@ void McpServer::take_request(const RpcMessage& message, const std::shared_ptr<Ba
   request->method = message.method;
   request->params.reserve(message.params.size() + kPadding);
   request->params.append(message.params.empty() ? "{}" : message.params);
-  request->traceparent = message.meta.traceparent;
   request->batch = batch;
   const json meta = member(request->params, "_meta");
+  constexpr std::size_t kMaxTrace = 256;  // the host's
+  if (auto trace = text_member(meta, "traceparent"); trace.size() <= kMaxTrace) request->traceparent = std::move(trace);
   if (const auto token = meta.is_object() ? meta.value("progressToken", json()) : json();
       token.is_string() || is_integer(token))
     request->progress_token = token;

@@ -25,12 +25,13 @@ void Subscriptions::subscribe(const RequestPtr& request, const std::string& uri,
     return requests_.fail(request, {code::kInternal,
                                     std::to_string(kMaxUris) + " resources are subscribed to; unsubscribe from one",
                                     {{"kind", "overloaded"}}});
-  follow(topics_of({uri}, catalog), [this, request, uri](const Result<void>& followed) {
-    if (!request->open) return;
-    if (!followed) return requests_.fail(request, failure_of(followed.error()));
-    uris_.insert(uri);
-    requests_.reply(request, json::object());
-  });
+  request->on_cancel = [this, waits = request.get()] { forget(waits); };
+  follow({request, topics_of({uri}, catalog), [this, request, uri](const Result<void>& followed) {
+            if (!request->open) return;
+            if (!followed) return requests_.fail(request, failure_of(followed.error()));
+            uris_.insert(uri);
+            requests_.reply(request, json::object());
+          }});
 }
 
 void Subscriptions::unsubscribe(const RequestPtr& request, const std::string& uri) {
@@ -58,13 +59,16 @@ void Subscriptions::listen(const RequestPtr& request, const json& filter, const 
     if (found && !found->entry->changes.empty()) listen->uris.insert(uri.get<std::string>());
   }
   listens_.push_back(listen);
-  request->on_cancel = [this, listen] { std::erase(listens_, listen); };
-  follow(topics_of(listen->uris, catalog), [this, listen](const Result<void>& followed) {
-    if (!listen->request->open) return;
-    if (followed) return acknowledge(listen);
+  request->on_cancel = [this, listen] {
     std::erase(listens_, listen);
-    requests_.fail(listen->request, failure_of(followed.error()));
-  });
+    forget(listen->request.get());
+  };
+  follow({request, topics_of(listen->uris, catalog), [this, listen](const Result<void>& followed) {
+            if (!listen->request->open) return;
+            if (followed) return acknowledge(listen);
+            std::erase(listens_, listen);
+            requests_.fail(listen->request, failure_of(followed.error()));
+          }});
 }
 
 void Subscriptions::acknowledge(const ListenPtr& listen) {
@@ -112,25 +116,30 @@ void Subscriptions::event(std::string_view topic, const json& payload, const Cat
 void Subscriptions::follow(const Catalog& catalog) {
   std::set<std::string> uris = uris_;
   for (const auto& listen : listens_) uris.insert(listen->uris.begin(), listen->uris.end());
-  follow(topics_of(uris, catalog), [](const Result<void>&) {});
+  forget(nullptr);  // an older catalog's
+  follow({nullptr, topics_of(uris, catalog), [](const Result<void>&) {}});
 }
 
-void Subscriptions::follow(std::vector<std::string> topics, std::function<void(Result<void>)> then) {
+void Subscriptions::follow(Waiting wanted) {
   if (asking_) {
-    waiting_.emplace_back([this, topics = std::move(topics), then = std::move(then)] { follow(topics, then); });
+    waiting_.push_back(std::move(wanted));
     return;
   }
-  std::erase_if(topics, [this](const auto& topic) { return followed_.contains(topic); });
-  if (topics.empty()) return then({});
+  std::erase_if(wanted.topics, [this](const auto& topic) { return followed_.contains(topic); });
+  if (wanted.topics.empty()) return wanted.then({});
   asking_ = true;
-  const std::string params = dump_json({{"topics", topics}});
+  const std::string params = dump_json({{"topics", wanted.topics}});
   host_.call("events.subscribe", params,
-             {.answered = [this, topics, then = std::move(then)](const Result<std::string_view>& answer) {
+             {.answered = [this, wanted = std::move(wanted)](const Result<std::string_view>& answer) {
                asking_ = false;
-               if (answer) followed_.insert(topics.begin(), topics.end());
-               then(answer ? Result<void>() : std::unexpected(answer.error()));
-               for (auto& next : std::exchange(waiting_, {})) next();
+               if (answer) followed_.insert(wanted.topics.begin(), wanted.topics.end());
+               wanted.then(answer ? Result<void>() : std::unexpected(answer.error()));
+               for (auto& next : std::exchange(waiting_, {})) follow(std::move(next));
              }});
+}
+
+void Subscriptions::forget(const Request* request) {
+  std::erase_if(waiting_, [&](const Waiting& waiting) { return waiting.request.get() == request; });
 }
 
 void Subscriptions::end() {

@@ -59,8 +59,14 @@ class Subscriptions {
     bool acknowledged = false;
   };
   using ListenPtr = std::shared_ptr<Listen>;
+  struct Waiting {
+    RequestPtr request;  ///< for whom; null: for the catalog
+    std::vector<std::string> topics;
+    std::function<void(Result<void>)> then;
+  };
   /// Calls `then` when the host has subscribed to `topics`, with the host's error if it could not.
-  void follow(std::vector<std::string> topics, std::function<void(Result<void>)> then);
+  void follow(Waiting wanted);
+  void forget(const Request* request);
   void notify(const Listen& listen, std::string_view method, json params);
   void acknowledge(const ListenPtr& listen);
 
@@ -71,8 +77,8 @@ class Subscriptions {
   std::set<std::string> uris_;  ///< of resources/subscribe
   std::vector<ListenPtr> listens_;
   std::set<std::string> followed_;
-  bool asking_ = false;                         ///< the host has not answered an events.subscribe
-  std::vector<std::function<void()>> waiting_;  ///< for that answer
+  bool asking_ = false;           ///< the host has not answered an events.subscribe
+  std::vector<Waiting> waiting_;  ///< for that answer; one of each open request at most
 };
 
 }  // namespace gantry::host::mcp

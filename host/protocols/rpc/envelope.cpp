@@ -95,7 +95,7 @@ struct Members {
   return message;
 }
 
-[[nodiscard]] RpcMessage read_message(const Members& m) {
+[[nodiscard]] RpcMessage read_message(const Members& m, EnvelopeParser::Meta read) {
   const bool id_ok = m.id && (m.id->is_string() || m.id->is_number());
   // An id that cannot be used cannot be answered with, either.
   const std::string_view usable = id_ok && !m.twice && m.raw_id.size() <= 256 ? m.raw_id : std::string_view();
@@ -127,6 +127,7 @@ struct Members {
   if (!m.params->is_object())
     return refuse(usable, ErrorKind::invalid_params, "params must be an object; positional params are not taken");
   message.params = m.raw_params;
+  if (read == EnvelopeParser::Meta::left) return message;
   auto meta = read_meta(*m.params);
   if (!meta && !m.id) return message;
   if (!meta) return refuse(usable, meta.error().kind, meta.error().message);
@@ -189,6 +190,7 @@ struct EnvelopeParser::Impl {
   std::size_t max_bytes;
   std::size_t max_depth;
   std::size_t max_batch;
+  Meta meta;
   std::unique_ptr<dom::parser> dom;
   std::unique_ptr<dom::parser> inner;  ///< for what is asked about a message that `dom` holds
 
@@ -201,8 +203,8 @@ struct EnvelopeParser::Impl {
   }
 };
 
-EnvelopeParser::EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch)
-    : impl_(std::make_unique<Impl>(Impl{max_bytes, max_depth, max_batch, nullptr, nullptr})) {}
+EnvelopeParser::EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch, Meta meta)
+    : impl_(std::make_unique<Impl>(Impl{max_bytes, max_depth, max_batch, meta, nullptr, nullptr})) {}
 EnvelopeParser::~EnvelopeParser() = default;
 
 Result<void> EnvelopeParser::parse(std::string_view text, RpcParsed& into) {
@@ -216,7 +218,7 @@ Result<void> EnvelopeParser::parse(std::string_view text, RpcParsed& into) {
     return salvage(text, refusal_of(error, impl_->max_depth), into);
   dom::object object;
   if (!root.get(object)) {
-    into.messages.push_back(read_message(read_members(object, text)));
+    into.messages.push_back(read_message(read_members(object, text), impl_->meta));
     return {};
   }
   dom::array batch;
@@ -228,7 +230,7 @@ Result<void> EnvelopeParser::parse(std::string_view text, RpcParsed& into) {
   for (const dom::element element : batch) {
     const std::string_view raw = values.next();
     if (!element.get(object)) {
-      into.messages.push_back(read_message(read_members(object, raw)));
+      into.messages.push_back(read_message(read_members(object, raw), impl_->meta));
     } else {
       into.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
     }
@@ -261,7 +263,7 @@ Result<void> EnvelopeParser::salvage(std::string_view text, Error why, RpcParsed
     if (const auto error = impl_->dom->parse(element.data(), element.size(), false).get(root)) {
       parsed.messages.push_back(refuse_text(element, refusal_of(error, impl_->max_depth)));
     } else if (!root.get(object)) {
-      parsed.messages.push_back(read_message(read_members(object, element)));
+      parsed.messages.push_back(read_message(read_members(object, element), impl_->meta));
     } else {
       parsed.messages.push_back(refuse({}, ErrorKind::invalid_request, "a message of a batch must be an object"));
     }

@@ -46,7 +46,10 @@ struct RpcParsed {
 
 class EnvelopeParser {
  public:
-  EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch);
+  /// Whether `params._meta` is read: `left` is for protocols whose `_meta` has other members.
+  enum class Meta { read, left };
+
+  EnvelopeParser(std::size_t max_bytes, std::size_t max_depth, std::size_t max_batch, Meta meta = Meta::read);
   ~EnvelopeParser();
 
   /// `text` is followed by at least 64 readable bytes. An error inside one message of a batch

@@ -107,6 +107,7 @@ TEST_CASE("offers: a resource has a URI or a template, and a prompt has argument
   REQUIRE(has(error_of("resource", {{"uri_template", "notes:{a}{b}"}}), "no text between them"));
   REQUIRE(has(error_of("resource", {{"uri_template", "notes:{+id}"}}), "is no name"));
   REQUIRE(has(error_of("resource", {{"uri_template", "notes:{uri}"}}), "named \"uri\""));
+  REQUIRE(has(error_of("resource", {{"uri_template", "notes:{_meta}"}}), "named \"uri\" or \"_meta\""));
   REQUIRE(has(error_of("resource", {{"uri", "a:b"}, {"changes", "a b"}}), "changes is no topic"));
   auto entry = method("notes.add", "prompt", json::object());
   entry["params"] = {{"type", "object"}, {"properties", {{"n", {{"type", "integer"}}}}}};

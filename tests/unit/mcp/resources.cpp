@@ -41,6 +41,7 @@ TEST_CASE("mcp: a template takes the URIs that it fits, and gives the variables 
   REQUIRE(values("a:///{x}/b/{y}", "a:///1/b/2%20%2F") == json{{"x", "1"}, {"y", "2 /"}});
   REQUIRE(values("a:{x}.txt", "a:n.txt") == json{{"x", "n"}});
   REQUIRE(values("a:///x", "a:///x") == json::object());
+  REQUIRE(values("a:{x}.txt", "a:n.txt.txt") == json{{"x", "n.txt"}});
   for (const char* uri :
        {"a:///", "a:///1/2", "b:///1", "a:///1?q", "a:///1#f", "a:///%", "a:///%zz", "a:///%ff", ""}) {
     CAPTURE(uri);
@@ -211,6 +212,24 @@ TEST_CASE("mcp: a subscription ends with its cancellation without a word, or by 
   const json result = t.take(2)["result"];
   REQUIRE(result["resultType"] == "complete");
   REQUIRE(result["_meta"]["io.modelcontextprotocol/subscriptionId"] == 2);
+}
+
+TEST_CASE("mcp: a subscription that is cancelled before the host has subscribed is forgotten") {
+  Talk t(all());
+  t.holds_events = true;
+  const auto listen = [&](const json& id, const char* uri) {
+    t.request(id, "subscriptions/listen", with_modern({{"notifications", {{"resourceSubscriptions", {uri}}}}}));
+  };
+  (void)t.ask("tools/list", with_modern());
+  listen(1, "svc:///log");
+  listen(2, "svc:///notes/1");
+  t.say_cancelled(1);
+  t.say_cancelled(2);
+  t.holds_events = false;
+  t.settle();
+  REQUIRE(t.sent.empty());
+  REQUIRE(t.topics.back() == json::array({"svc.log"}));
+  REQUIRE(t.server.busy() == false);
 }
 
 TEST_CASE("mcp: a wrong filter is refused, and so is one subscription more than the bound") {

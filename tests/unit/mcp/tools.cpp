@@ -207,6 +207,19 @@ TEST_CASE("mcp: the items of a tool that logs are log messages from the severity
   REQUIRE(t.take_method("notifications/message")["params"]["data"] == "heard");
 }
 
+TEST_CASE("mcp: a client's trace goes on to the method, and members of _meta that are the host's own are not taken") {
+  Talk t;
+  const std::string trace = "00-0af7651916cd43dd8448eb211c80319c-00f067aa0ba902b7-01";
+  t.request(1, "tools/call",
+            with_modern({{"name", "find"}}, json::object(),
+                        {{"traceparent", trace}, {"stream", true}, {"timeout_ms", "x"}, {"idempotency_key", 5}}));
+  const json meta = t.call_of("svc.find").params["_meta"];
+  REQUIRE(meta["traceparent"] == trace);
+  REQUIRE(meta.size() == 2);  // and `agent`
+  t.answer("svc.find", json::object());
+  REQUIRE(t.take(1)["result"].contains("content"));
+}
+
 TEST_CASE("mcp: a tool that writes content itself is passed on as it is") {
   Talk t(json::array({tool("find", {{"content", true}})}));
   const json image = json::array({{{"type", "image"}, {"data", "aGk="}, {"mimeType", "image/png"}}});
@@ -217,6 +230,9 @@ TEST_CASE("mcp: a tool that writes content itself is passed on as it is") {
   REQUIRE(result["resultType"] == "complete");
   REQUIRE(result["_meta"]["own"] == 1);
   REQUIRE(result["_meta"].contains("io.modelcontextprotocol/serverInfo"));
+  t.request(3, "tools/call", with_modern({{"name", "find"}}));
+  t.answer("svc.find", {{"content", image}, {"_meta", 5}});
+  REQUIRE(t.take(3)["result"]["content"] == image);
   t.request(2, "tools/call", with_modern({{"name", "find"}}));
   t.answer("svc.find", {{"contents", image}});
   REQUIRE(t.take(2)["result"]["isError"] == true);
