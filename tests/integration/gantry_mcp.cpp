@@ -215,3 +215,23 @@ TEST_CASE("gantry mcp: a plugin's progress, log, prompts and completions reach t
                                         {"argument", {{"name", "arg1"}, {"value", "par"}}}});
   REQUIRE(completed["result"]["completion"]["values"] == json{"paris", "park", "party"});
 }
+
+TEST_CASE("gantry mcp: an agent that does not read holds up nobody else, and gets all when it reads") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
+  (void)box.serve();
+  StdioAgent stalled(box);
+  constexpr int kRequests = 200;  // their responses are more than a pipe and a socket hold
+  for (int i = 1; i <= kRequests; ++i) stalled.request(i, "tools/list", modern());
+  StdioAgent other(box);
+  REQUIRE(other.ask("tools/call", modern({{"name", "test_simple_text"}}))["result"].contains("content"));
+  std::set<int> answered;
+  std::size_t bytes = 0;
+  for (int i = 1; i <= kRequests; ++i) {
+    const json response = stalled.receive();
+    bytes += response.dump().size();
+    if (response.contains("result")) answered.insert(response["id"].get<int>());
+  }
+  REQUIRE(answered.size() == kRequests);
+  REQUIRE(bytes > std::size_t{1} << 20);
+}

@@ -2,7 +2,8 @@
 //
 // The public conformance suite of MCP (npm @modelcontextprotocol/conformance) against `gantry mcp`, with the plugin
 // `conformance` (tests/plugins) that has what the suite calls. The suite speaks HTTP: tests/npm/mcp_bridge.js moves the
-// messages. What is about HTTP itself is named here and fails; everything else that a revision requires passes.
+// messages. What is about HTTP itself is named here and fails; everything else that a revision requires passes. And the
+// official inspector, which speaks stdio.
 #include <map>
 #include <regex>
 
@@ -50,10 +51,12 @@ Outcome read_outcome(const fs::path& folder) {
   return out;
 }
 
+const std::string kTable =
+    "[plugins.conformance]\npath = \"" + gantry::folders::build() + "/tests/plugins/conformance.so\"\n";
+
 Outcome run_suite(const std::string& revision) {
   Sandbox box;
-  box.write("config/gantry/gantry.toml",
-            "[plugins.conformance]\npath = \"" + gantry::folders::build() + "/tests/plugins/conformance.so\"\n");
+  box.write("config/gantry/gantry.toml", kTable);
   (void)box.serve();
   const std::vector<std::string> agent{box.program, "--socket", box.socket().string(), "mcp"};
   box.program = node();
@@ -100,4 +103,33 @@ TEST_CASE("mcp conformance: 2026-07-28 passes what it requires, except for two c
 
 TEST_CASE("mcp conformance: 2025-11-25 passes what it requires, except for one check of HTTP headers") {
   require_passed(run_suite("2025-11-25"), 31, {{"dns-rebinding-protection", {"localhost-host-rebinding-rejected"}}});
+}
+
+TEST_CASE("mcp inspector: its command line lists and calls tools, and reads resources and prompts, in both eras") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", kTable);
+  (void)box.serve();
+  const std::vector<std::string> agent{"--", box.program, "--socket", box.socket().string(), "mcp"};
+  box.program = node();
+  box.names_socket = false;
+  for (const std::string era : {"legacy", "modern"}) {
+    CAPTURE(era);
+    const auto inspect = [&](const std::vector<std::string>& what) {
+      std::vector<std::string> words{kModules + ".bin/mcp-inspector", "--cli", "--protocol-era", era, "--method"};
+      words.insert(words.end(), what.begin(), what.end());
+      words.insert(words.end(), agent.begin(), agent.end());
+      const auto ran = box.run(words);
+      INFO(ran.out << ran.err);
+      REQUIRE(ran.code == 0);
+      return json::parse(ran.out);
+    };
+    std::set<std::string> names;
+    for (const auto& tool : inspect({"tools/list"})["tools"]) names.insert(tool["name"].get<std::string>());
+    REQUIRE(names.contains("test_simple_text"));
+    REQUIRE(names.contains("ai_models"));
+    REQUIRE(inspect({"tools/call", "--tool-name", "test_simple_text"})["content"][0]["text"] ==
+            "This is a simple text response for testing.");
+    REQUIRE(inspect({"resources/read", "--uri", "test://static-text"})["contents"][0]["mimeType"] == "text/plain");
+    REQUIRE(inspect({"prompts/list"})["prompts"].size() == 5);
+  }
 }
