@@ -160,7 +160,8 @@ Result<std::vector<std::string>> template_variables(std::string_view uri_templat
     const auto close = uri_template.find('}', brace);
     if (uri_template[brace] == '}' || close == std::string_view::npos) return wrong("a brace has no partner");
     if (touches && brace == 0) return wrong("two variables have no text between them");
-    const std::string_view name = uri_template.substr(brace + 1, close - brace - 1);
+    std::string_view name = uri_template.substr(brace + 1, close - brace - 1);
+    if (name.starts_with('+')) name.remove_prefix(1);  // it may hold slashes
     const bool is_word = !name.empty() && std::ranges::all_of(name, [](char c) {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     });

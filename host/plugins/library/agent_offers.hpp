@@ -64,8 +64,8 @@ struct OfferedMethod {
 /// Reads the three members of a method's entry; absent ones are left empty.
 [[nodiscard]] Result<AgentOffers> parse_agent_offers(const json& entry, const OfferedMethod& method);
 
-/// The names of the variables in a URI template, in order. An error: a brace without its partner, a
-/// name that is no word, two variables without text between them.
+/// The names of the variables in a URI template, in order: of `{name}` and `{+name}`. An error: a brace without its
+/// partner, a name that is no word, two variables without text between them.
 [[nodiscard]] Result<std::vector<std::string>> template_variables(std::string_view uri_template);
 
 }  // namespace gantry::host

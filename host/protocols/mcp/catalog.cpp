@@ -218,7 +218,9 @@ std::optional<json> match_template(std::string_view uri_template, std::string_vi
     uri.remove_prefix(text.size());
     if (brace == std::string_view::npos) break;
     const auto close = uri_template.find('}', brace);
-    const std::string name(uri_template.substr(brace + 1, close - brace - 1));
+    std::string_view name = uri_template.substr(brace + 1, close - brace - 1);
+    const bool slashes = name.starts_with('+');
+    if (slashes) name.remove_prefix(1);
     uri_template.remove_prefix(close + 1);
     // The text behind a variable ends its value; the last text is the end of the URI.
     const auto next = uri_template.find('{');
@@ -228,10 +230,10 @@ std::optional<json> match_template(std::string_view uri_template, std::string_vi
       end = uri.ends_with(behind) ? uri.size() - behind.size() : std::string_view::npos;
     if (end == std::string_view::npos || end == 0) return std::nullopt;
     const std::string_view raw = uri.substr(0, end);
-    if (raw.find_first_of("/?#") != std::string_view::npos) return std::nullopt;
+    if (raw.find_first_of(slashes ? "?#" : "/?#") != std::string_view::npos) return std::nullopt;
     auto value = percent_decoded(raw);
     if (!value) return std::nullopt;
-    variables[name] = std::move(*value);
+    variables[std::string(name)] = std::move(*value);
     uri.remove_prefix(end);
   }
   if (!uri.empty()) return std::nullopt;

@@ -74,8 +74,8 @@ class Catalog {
   std::map<std::string, ResourceEntry, std::less<>> templates_;  ///< by template
 };
 
-/// The variables' values if `uri` fits the template (RFC 6570, level 1; a value has one or more
-/// characters except `/`, `?` and `#`).
+/// The variables' values if `uri` fits the template (RFC 6570): the value of `{name}` has one or more
+/// characters except `/`, `?` and `#`, the value of `{+name}` may have slashes.
 [[nodiscard]] std::optional<json> match_template(std::string_view uri_template, std::string_view uri);
 
 }  // namespace gantry::host::mcp

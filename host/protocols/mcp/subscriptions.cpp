@@ -10,25 +10,26 @@ namespace {
 
 /// The topics on which changes of these resources are published.
 [[nodiscard]] std::vector<std::string> topics_of(const std::set<std::string>& uris, const Catalog& catalog) {
-  std::vector<std::string> topics;
+  std::set<std::string> topics;
   for (const auto& uri : uris) {
     const auto found = catalog.resource(uri);
-    if (found && !found->entry->changes.empty()) topics.push_back(found->entry->changes);
+    if (found && !found->entry->changes.empty()) topics.insert(found->entry->changes);
   }
-  return topics;
+  return {topics.begin(), topics.end()};
 }
 
 }  // namespace
 
 void Subscriptions::subscribe(const RequestPtr& request, const std::string& uri, const Catalog& catalog) {
-  if (!uris_.contains(uri) && uris_.size() >= kMaxUris)
-    return requests_.fail(request, {code::kInternal,
-                                    std::to_string(kMaxUris) + " resources are subscribed to; unsubscribe from one",
-                                    {{"kind", "overloaded"}}});
   request->on_cancel = [this, waits = request.get()] { forget(waits); };
   follow({request, topics_of({uri}, catalog), [this, request, uri](const Result<void>& followed) {
             if (!request->open) return;
             if (!followed) return requests_.fail(request, failure_of(followed.error()));
+            if (!uris_.contains(uri) && uris_.size() >= kMaxUris)
+              return requests_.fail(request,
+                                    {code::kInternal,
+                                     std::to_string(kMaxUris) + " resources are subscribed to; unsubscribe from one",
+                                     {{"kind", "overloaded"}}});
             uris_.insert(uri);
             requests_.reply(request, json::object());
           }});

@@ -99,13 +99,13 @@ TEST_CASE("offers: a tool's params and result are objects, except that content d
 
 TEST_CASE("offers: a resource has a URI or a template, and a prompt has arguments that are texts") {
   REQUIRE(error_of("resource", {{"uri", "notes:///all"}}).empty());
-  REQUIRE(error_of("resource", {{"uri_template", "notes:///{id}/{part}"}}).empty());
+  REQUIRE(error_of("resource", {{"uri_template", "notes:///{id}/{+part}"}}).empty());
   REQUIRE(has(error_of("resource", json::object()), "either `uri` or `uri_template`"));
   REQUIRE(has(error_of("resource", {{"uri", "a:b"}, {"uri_template", "a:{b}"}}), "either `uri` or `uri_template`"));
   REQUIRE(has(error_of("resource", {{"uri", "all"}}), "must begin with a scheme"));
   REQUIRE(has(error_of("resource", {{"uri_template", "notes:{id"}}), "a brace has no partner"));
   REQUIRE(has(error_of("resource", {{"uri_template", "notes:{a}{b}"}}), "no text between them"));
-  REQUIRE(has(error_of("resource", {{"uri_template", "notes:{+id}"}}), "is no name"));
+  REQUIRE(has(error_of("resource", {{"uri_template", "notes:{?id}"}}), "is no name"));
   REQUIRE(has(error_of("resource", {{"uri_template", "notes:{uri}"}}), "named \"uri\""));
   REQUIRE(has(error_of("resource", {{"uri_template", "notes:{_meta}"}}), "named \"uri\" or \"_meta\""));
   REQUIRE(has(error_of("resource", {{"uri", "a:b"}, {"changes", "a b"}}), "changes is no topic"));

@@ -42,6 +42,9 @@ TEST_CASE("mcp: a template takes the URIs that it fits, and gives the variables 
   REQUIRE(values("a:{x}.txt", "a:n.txt") == json{{"x", "n"}});
   REQUIRE(values("a:///x", "a:///x") == json::object());
   REQUIRE(values("a:{x}.txt", "a:n.txt.txt") == json{{"x", "n.txt"}});
+  REQUIRE(values("a:///{+x}", "a:///b/c%20d.cpp") == json{{"x", "b/c d.cpp"}});
+  REQUIRE(values("a:///{+x}?y", "a:///b/c?y") == json{{"x", "b/c"}});
+  REQUIRE_FALSE(match_template("a:///{+x}", "a:///b?c"));
   for (const char* uri :
        {"a:///", "a:///1/2", "b:///1", "a:///1?q", "a:///1#f", "a:///%", "a:///%zz", "a:///%ff", ""}) {
     CAPTURE(uri);
@@ -162,6 +165,23 @@ TEST_CASE("mcp: resources/subscribe tells of its resource alone, until resources
   REQUIRE(told("svc.other", "svc:///log").empty());  // not the topic of that resource
   REQUIRE(t.ask("resources/unsubscribe", {{"uri", "svc:///log"}})["result"] == json::object());
   REQUIRE(told("svc.log", "svc:///log").empty());
+}
+
+TEST_CASE("mcp: one resource more than the bound is not subscribed to, and the topic of all is followed once") {
+  Talk t(all());
+  t.initialize();
+  t.holds_events = true;
+  const auto uri = [](std::size_t i) { return json{{"uri", "svc:///notes/" + std::to_string(i)}}; };
+  for (std::size_t i = 0; i < Subscriptions::kMaxUris - 1; ++i) t.request(i, "resources/subscribe", uri(i));
+  t.holds_events = false;
+  t.settle();
+  REQUIRE(t.sent.size() == Subscriptions::kMaxUris - 1);
+  REQUIRE(t.topics == std::vector{json{"host.plugin.*", "host.config.reloaded"}, json{"svc.note"}});
+  REQUIRE(t.ask("resources/subscribe", uri(1000))["result"] == json::object());
+  REQUIRE(t.ask("resources/subscribe", uri(1001))["error"]["data"]["kind"] == "overloaded");
+  REQUIRE(t.ask("resources/subscribe", uri(1000))["result"] == json::object());
+  (void)t.ask("resources/unsubscribe", uri(3));
+  REQUIRE(t.ask("resources/subscribe", uri(1001))["result"] == json::object());
 }
 
 TEST_CASE("mcp: subscriptions/listen is acknowledged first, tagged, and tells what it was asked for alone") {

@@ -39,9 +39,11 @@ struct Tool {
 /// A method that agents read as a resource. It is called with `{uri}`, and with the variables of
 /// `uri_template` as further members, and answers `{contents: [{uri, mimeType?, text | blob}]}`.
 struct Resource {
-  std::string uri = {};  ///< of one resource; or
-  std::string uri_template =
-      {};                 ///< of many: `{name}` stands for one or more characters except `/` (RFC 6570, level 1)
+  /// Of one resource; or
+  std::string uri = {};
+  /// of many: `{name}` stands for one or more characters except `/`, `?` and `#`, `{+name}` for
+  /// those except `?` and `#` (RFC 6570). The method gets the values decoded.
+  std::string uri_template = {};
   std::string name = {};  ///< empty: the name of the method
   std::string title = {};
   std::string description = {};  ///< empty: the method's summary
