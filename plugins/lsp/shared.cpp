@@ -144,6 +144,8 @@ void SharedSession::diagnosed(const std::string& path, Document& document, std::
     }
   }
   publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", version ? json(*version) : json()}}, fx);
+  // As the URI of a resource of agents (tools/tool_methods.cpp).
+  publish_later("lsp.diagnostics.resource", {{"uri", "lsp-diagnostics" + to_uri(path).substr(4)}}, fx);
   wake_waiters(fx);
   await_quiet();
 }

@@ -235,3 +235,50 @@ TEST_CASE("gantry mcp: an agent that does not read holds up nobody else, and get
   REQUIRE(answered.size() == kRequests);
   REQUIRE(bytes > std::size_t{1} << 20);
 }
+
+TEST_CASE(
+    "gantry mcp: an agent asks where a symbol is defined and what is wrong, and clangd's answer fits its schema") {
+  Sandbox box;
+  std::ofstream(box.work() / "compile_flags.txt") << "-std=c++20\n";
+  std::ofstream(box.work() / "shop.cpp") << "int total(int a) { return a; }\nint main() { return total(1) + \"x\"; }\n";
+  box.cwd = box.work().string();
+  StdioAgent agent(box);
+  const json listed = agent.ask("tools/list", modern());
+  for (const char* name :
+       {"lsp_definition", "lsp_references", "lsp_implementation", "lsp_hover", "lsp_document_symbols",
+        "lsp_workspace_symbols", "lsp_call_hierarchy", "lsp_diagnostics", "lsp_completion"}) {
+    CAPTURE(name);
+    REQUIRE(names_of(listed).contains(name));
+  }
+  const auto call = [&](const char* tool, json arguments) {
+    arguments["wait_ms"] = 60'000;
+    return agent.ask("tools/call", modern({{"name", tool}, {"arguments", std::move(arguments)}}))["result"];
+  };
+  const json found = call("lsp_definition", {{"path", "shop.cpp"}, {"line", 2}, {"symbol", "total"}});
+  INFO(found.dump());
+  REQUIRE(found["structuredContent"] ==
+          json{{"items",
+                json::array(
+                    {{{"path", "shop.cpp"}, {"line", 1}, {"column", 5}, {"text", "int total(int a) { return a; }"}}})},
+               {"total", 1}});
+  REQUIRE(json::parse(found["content"][0]["text"].get<std::string>()) == found["structuredContent"]);
+  const json problems = call("lsp_diagnostics", {{"path", "shop.cpp"}})["structuredContent"];
+  REQUIRE(problems["freshness"] == "fresh");
+  REQUIRE(problems["items"][0]["line"] == 2);
+  // The same as a resource, whose changes are told.
+  const std::string uri = "lsp-diagnostics://" + (box.work() / "shop.cpp").string();
+  const json read = agent.ask("resources/read", modern({{"uri", uri}}))["result"]["contents"][0];
+  REQUIRE(read["uri"] == uri);
+  REQUIRE(json::parse(read["text"].get<std::string>()) == problems);
+  agent.request("watch", "subscriptions/listen", modern({{"notifications", {{"resourceSubscriptions", {uri}}}}}));
+  REQUIRE_FALSE(agent.message_of("notifications/subscriptions/acknowledged").is_null());
+  std::ofstream(box.work() / "shop.cpp") << "int total(int a) { return a; }\n";
+  agent.request("mended", "tools/call",
+                modern({{"name", "lsp_diagnostics"}, {"arguments", {{"path", "shop.cpp"}, {"wait_ms", 60'000}}}}));
+  REQUIRE(agent.message_of("notifications/resources/updated")["params"]["uri"] == uri);
+  REQUIRE(agent.response("mended")["result"]["structuredContent"]["total"] == 0);
+  const json refused = call("lsp_hover", {{"path", "shop.cpp"}, {"line", 1}, {"symbol", "absent"}});
+  REQUIRE(refused["isError"] == true);
+  REQUIRE(refused["_meta"]["io.gantry/error"]["kind"] == "not_found");
+  REQUIRE(box.run({"stop"}).code == 0);
+}

@@ -74,7 +74,8 @@ void ToolCall::show_page(std::size_t count, std::size_t identity, json answer, S
   answer["total"] = page->total;
   if (!page->next_cursor.empty()) answer["next_cursor"] = std::move(page->next_cursor);
   if (indexing_) answer["indexing"] = true;
-  finish(std::move(answer));
+  if (tool_ != Tool::diagnostics_resource) return finish(std::move(answer));
+  finish(json{{"contents", {{{"uri", args_.uri}, {"mimeType", "application/json"}, {"text", dump_json(answer)}}}}});
 }
 
 void ToolCall::show_locations(std::vector<Location> locations) {

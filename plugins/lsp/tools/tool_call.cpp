@@ -80,6 +80,7 @@ void ToolCall::run() {
     case Tool::document_symbols:
       return document_symbols();
     case Tool::diagnostics:
+    case Tool::diagnostics_resource:
       return diagnostics();
     case Tool::workspace_symbols:
       return workspace_symbols(args_.query, [this](std::vector<Symbol> symbols) { show_symbols(symbols); });

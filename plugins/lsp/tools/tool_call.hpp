@@ -41,12 +41,14 @@ enum class Tool {
   workspace_symbols,
   call_hierarchy,
   completion,
-  diagnostics
+  diagnostics,
+  diagnostics_resource  ///< the same, as an MCP resource
 };
 
 struct ToolArgs {
   std::string workspace;                ///< of the client
   std::string path;                     ///< absolute; empty: none
+  std::string uri;                      ///< of a resource
   std::optional<std::string> language;  ///< of `path`
   std::string symbol;                   ///< a name, also a qualified one; empty: none
   std::int64_t line = 0;                ///< 0: none

@@ -14,6 +14,9 @@ namespace {
 constexpr std::int64_t kDefaultWaitMs = 20'000;
 constexpr std::int64_t kMostLines = 10'000'000;
 
+/// The URI of a file's diagnostics begins so, and goes on with the path.
+constexpr std::string_view kResource = "lsp-diagnostics://";
+
 [[nodiscard]] bool points(Tool tool) {
   return tool != Tool::document_symbols && tool != Tool::workspace_symbols && tool != Tool::diagnostics;
 }
@@ -56,6 +59,21 @@ constexpr std::int64_t kMostLines = 10'000'000;
   auto absolute = to_path(path);
   if (!absolute) return std::unexpected(absolute.error());
   out.path = std::move(*absolute);
+  return out;
+}
+
+[[nodiscard]] Result<ToolArgs> read_resource(Params p, std::string workspace) {
+  ToolArgs out;
+  out.workspace = std::move(workspace);
+  out.uri = p.string("uri");
+  (void)p.maybe_string("path");  // decoded from the URI, without the slash that it begins with
+  out.wait = std::chrono::milliseconds(kDefaultWaitMs);
+  out.budget.tokens = Budget::kMostTokens;
+  p.require(out.uri.starts_with(kResource), "uri must be lsp-diagnostics:// and a path");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  auto path = to_path("file://" + out.uri.substr(kResource.size()));
+  if (!path) return std::unexpected(path.error());
+  out.path = std::move(*path);
   return out;
 }
 
@@ -111,19 +129,22 @@ constexpr std::int64_t kMostLines = 10'000'000;
   return own;
 }
 
-[[nodiscard]] MethodOptions reading(std::string summary, json params, json result) {
+[[nodiscard]] MethodOptions reading(const char* title, std::string summary, json params, json result) {
   return {.summary = std::move(summary),
           .params = std::move(params),
           .result = std::move(result),
           .idempotent = true,
-          .keeps_time = true};
+          .keeps_time = true,
+          .tool = gantry::Tool{
+              .title = title, .read_only = true, .destructive = false, .idempotent = true, .open_world = false}};
 }
 
 }  // namespace
 
 template <Tool kTool>
 void Lsp::tool(Call call) {
-  auto args = read_args(kTool, Params(call.params()), home_of(call.origin()));
+  auto args = kTool == Tool::diagnostics_resource ? read_resource(Params(call.params()), home_of(call.origin()))
+                                                  : read_args(kTool, Params(call.params()), home_of(call.origin()));
   if (!args) return call.reply_error(args.error());
   std::make_shared<ToolCall>(context_, registry_, kTool, std::move(*args), std::move(call))->begin();
 }
@@ -131,49 +152,67 @@ void Lsp::tool(Call call) {
 void Lsp::define_tools(Definition<Lsp>& d) {
   const json text{{"type", "string"}};
   const json locations = page_of_items(place());
-  d.method("lsp.definition", &Lsp::tool<Tool::definition>, reading("Where a symbol is defined", pointing(), locations));
+  d.method("lsp.definition", &Lsp::tool<Tool::definition>,
+           reading("Definition", "Where a symbol is defined", pointing(), locations));
   d.method("lsp.implementation", &Lsp::tool<Tool::implementation>,
-           reading("What implements an interface or overrides a method", pointing(), locations));
-  d.method("lsp.references", &Lsp::tool<Tool::references>,
-           reading("Every place that refers to a symbol, its declaration included", pointing(), locations));
+           reading("Implementations", "What implements an interface or overrides a method", pointing(), locations));
+  d.method(
+      "lsp.references", &Lsp::tool<Tool::references>,
+      reading("References", "Every place that refers to a symbol, its declaration included", pointing(), locations));
   d.method("lsp.hover", &Lsp::tool<Tool::hover>,
-           reading("Type, signature and documentation of a symbol", pointing(),
+           reading("Hover", "Type, signature and documentation of a symbol", pointing(),
                    {{"type", "object"},
                     {"properties", {{"text", {{"type", {"string", "null"}}}}, {"truncated", {{"type", "boolean"}}}}},
                     {"required", {"text", "truncated"}}}));
   d.method("lsp.document_symbols", &Lsp::tool<Tool::document_symbols>,
-           reading("The outline of a file", params_of(json::object(), {"path"}),
+           reading("Outline", "The outline of a file", params_of(json::object(), {"path"}),
                    page_of_items(named({{"container", text},
                                         {"line", {{"type", "integer"}}},
                                         {"column", {{"type", "integer"}}},
                                         {"end_line", {{"type", "integer"}}}}),
                                  {{"path", text}})));
   d.method("lsp.workspace_symbols", &Lsp::tool<Tool::workspace_symbols>,
-           reading("Symbols of the workspace by a part of their name",
+           reading("Symbols", "Symbols of the workspace by a part of their name",
                    params_of({{"query", described("string", "a part of a name")}}, {"query"}),
                    page_of_items(named(place({{"container", text}})))));
   d.method(
       "lsp.call_hierarchy", &Lsp::tool<Tool::call_hierarchy>,
-      reading("Who calls a function, or whom the function calls",
+      reading("Calls", "Who calls a function, or whom the function calls",
               pointing({{"direction", {{"enum", {"incoming", "outgoing"}}, {"description", "incoming when absent"}}}}),
               page_of_items(named(place({{"calls", {{"type", "array"}, {"description", "lines of the calls"}}}})))));
   d.method("lsp.completion", &Lsp::tool<Tool::completion>,
-           reading("What may stand at a position",
+           reading("Completions", "What may stand at a position",
                    params_of({{"line", counted("from 1")}, {"column", counted("in characters, from 1")}},
                              {"path", "line", "column"}),
                    page_of_items(named({{"label", text}, {"detail", text}, {"insert", text}}),
                                  {{"incomplete", {{"type", "boolean"}}}})));
-  d.method("lsp.problems", &Lsp::tool<Tool::diagnostics>,
-           reading("Errors and warnings in a file, the gravest first, and whether they are for its text of now",
-                   params_of(json::object(), {"path"}),
-                   page_of_items({{"line", {{"type", "integer"}}},
-                                  {"column", {{"type", "integer"}}},
-                                  {"text", text},
-                                  {"severity", {{"enum", {"error", "warning", "information", "hint"}}}},
-                                  {"message", text},
-                                  {"source", text},
-                                  {"code", {{"type", {"string", "number"}}}}},
-                                 {{"path", text}, {"freshness", {{"enum", {"fresh", "stale", "timeout"}}}}})));
+  MethodOptions problems = reading(
+      "Diagnostics", "Errors and warnings in a file, the gravest first, and whether they are for its text of now",
+      params_of(json::object(), {"path"}),
+      page_of_items({{"line", {{"type", "integer"}}},
+                     {"column", {{"type", "integer"}}},
+                     {"text", text},
+                     {"severity", {{"enum", {"error", "warning", "information", "hint"}}}},
+                     {"message", text},
+                     {"source", text},
+                     {"code", {{"type", {"string", "number"}}}}},
+                    {{"path", text}, {"freshness", {{"enum", {"fresh", "stale", "timeout"}}}}}));
+  d.method("lsp.diagnostics_resource", &Lsp::tool<Tool::diagnostics_resource>,
+           {.summary = "The diagnostics of a file as a resource of agents",
+            .params = {{"type", "object"},
+                       {"properties", {{"uri", text}, {"path", text}}},
+                       {"required", {"uri"}},
+                       {"additionalProperties", false}},
+            .result = {{"type", "object"}, {"properties", {{"contents", {{"type", "array"}}}}}},
+            .idempotent = true,
+            .keeps_time = true,
+            .resource = Resource{.uri_template = std::string(kResource) + "/{+path}",
+                                 .name = "lsp-diagnostics",
+                                 .title = "Diagnostics of a file",
+                                 .mime_type = "application/json",
+                                 .changes = "lsp.diagnostics.resource"}});
+  problems.tool->name = "lsp_diagnostics";
+  d.method("lsp.problems", &Lsp::tool<Tool::diagnostics>, std::move(problems));
 }
 
 }  // namespace gantry::lsp
