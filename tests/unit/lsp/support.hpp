@@ -8,6 +8,7 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <gantry/detail/known_servers.hpp>
 #include <gantry/testing.hpp>
 #include <string>
 #include <vector>
@@ -84,10 +85,15 @@ class TempDir {
   return {{"command", command}, {"languages", {"fake"}}, {"extensions", {".fake"}}, {"root_markers", {"fake.root"}}};
 }
 
-/// `lsp`: further keys of the [lsp] table, besides the servers.
+/// `lsp`: further keys of the [lsp] table, besides the servers. With `servers`, no other that this machine may have is
+/// used.
 [[nodiscard]] inline json config_of(const json& servers, const TempDir& dir, json async = json::object(),
                                     json lsp = json::object()) {
-  if (!servers.empty()) lsp["servers"] = servers;
+  if (!servers.empty()) {
+    lsp["servers"] = servers;
+    for (const auto name : gantry::detail::kKnownServers)
+      lsp["servers"].emplace(std::string(name), json{{"enabled", false}});
+  }
   return {{"name", "lsp"}, {"workspaces", {dir.path()}}, {"settings", std::move(lsp)}, {"async", std::move(async)}};
 }
 
