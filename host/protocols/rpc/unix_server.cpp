@@ -80,7 +80,7 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
         // Out of descriptors, say: try again, but not in a spin.
         if (self->failures % kTriesUntilLogged == 0)
           self->log.write(Level::warn, "rpc", "accept failed: " + failed.message());
-        if (++self->failures % kTriesUntilTold == 0) self->refuse_with_spare(*from);
+        if (++self->failures % kTriesUntilTold == 0) self->refuse_with_spare(*from, part);
         self->workers.timers().after(kPause, [self, from] {
           if (from->is_open()) self->accept(from);
         });
@@ -93,11 +93,21 @@ struct UnixServer::Impl : std::enable_shared_from_this<UnixServer::Impl> {
   }
 
   // Gives up the descriptor that was kept for this: those who would else wait without end are told, one by one.
-  void refuse_with_spare(Local::acceptor& from) {
+  // Whoever comes when there are descriptors again is a client.
+  void refuse_with_spare(Local::acceptor& from, Part& part) {
     (void)::close(std::exchange(spare, -1));
     for (int i = 0; i < kMostRefused; ++i) {
       const int fd = ::accept4(from.native_handle(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
       if (fd < 0) break;
+      spare = open_spare();
+      if (spare >= 0) {
+        Local::socket socket(part.worker.context());
+        boost::system::error_code failed;
+        socket.assign(Local(), fd, failed);
+        if (!failed) return admit(std::move(socket), part);
+        (void)::close(fd);
+        return;
+      }
       say_no_room(fd, "no descriptor is left (ulimit -n)");
       (void)::close(fd);
     }
