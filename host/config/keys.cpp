@@ -395,9 +395,8 @@ constexpr std::array kSections{
     plain<&Config::async>("async", "How much happens at once, and how long it may take.", kAsyncKeys),
     plain<&Config::supervisor>("supervisor", "How background tasks and plugins that fail are restarted.",
                                kSupervisorKeys),
-    named<[](auto& config) -> auto& { return config.plugins; }  // namespace
-          >("plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes",
-            true),
+    named<[](auto& config) -> auto& { return config.plugins; }>(
+        "plugins.*", "A plugin. Those in the plugin folders need no table of their own.", kPluginKeys, "notes", true),
     plain<&Config::lsp>("lsp", "Language servers.", kLspKeys),
     named<[](auto& config) -> auto& { return config.lsp_servers; }>(
         "lsp.servers.*",
@@ -422,7 +421,7 @@ constexpr std::array kSections{
         kStateTurnsKeys),
     plain<&Config::http>("http", "The HTTP server.", {},
                          "the HTTP server is not built yet, so it cannot be configured; remove the table"),
-};  // namespace gantry::host
+};
 
 }  // namespace
 

@@ -143,9 +143,7 @@ void SharedSession::diagnosed(const std::string& path, Document& document, std::
       document.quiet_until = standing_.in_progress() ? TimePoint::max() : context_->host.now() + kQuietTime;
     }
   }
-  publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", version ? json(*version) : json()}}, fx);
-  // As the URI of a resource of agents (tools/tool_methods.cpp).
-  publish_later("lsp.diagnostics.resource", {{"uri", "lsp-diagnostics" + to_uri(path).substr(4)}}, fx);
+  publish_change(path, version, fx);
   wake_waiters(fx);
   await_quiet();
 }
@@ -218,11 +216,18 @@ std::string SharedSession::diagnostics_of(const std::string& path) const {
   return diagnostics_locked(path);
 }
 
+void SharedSession::publish_change(const std::string& path, std::optional<long long> version, DeferredActions& fx) {
+  const std::string uri = to_uri(path);
+  publish_later("lsp.diagnostics.changed", {{"uri", uri}, {"version", version ? json(*version) : json()}}, fx);
+  // As the URI of a resource of agents (tools/tool_methods.cpp).
+  publish_later("lsp.diagnostics.resource", {{"uri", "lsp-diagnostics" + uri.substr(4)}}, fx);
+}
+
 // Those of a server that is gone hold no more. An editor's are withdrawn by Standing.
 void SharedSession::notify_withdrawn(DeferredActions& fx) {
   for (const auto& [path, document] : documents_) {
     if (document.diagnostics.empty() || is_empty_array(document.diagnostics)) continue;
-    publish_later("lsp.diagnostics.changed", {{"uri", to_uri(path)}, {"version", nullptr}}, fx);
+    publish_change(path, std::nullopt, fx);
   }
 }
 

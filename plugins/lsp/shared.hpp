@@ -143,6 +143,9 @@ class SharedSession final : public Session {
   void wake_settled(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  /// Tells that the diagnostics of a file are others now.
+  void publish_change(const std::string& path, std::optional<long long> version, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
   void notify_withdrawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void progressed(std::string_view params) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool is_believed(const Document& document) const GANTRY_REQUIRES(mutex_);

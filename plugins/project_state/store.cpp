@@ -208,8 +208,9 @@ Result<void> Store::ensure_open() {
   }
   if (db_ != nullptr) return {};
   if (auto ok = take_folder(); !ok) return ok;
-  auto used = use(Opening(folder_, options_.wall_ms(), options_.log, suspected_).open());
-  if (used || !suspected_) return used;
+  const bool checked = suspected_;
+  auto used = use(Opening(folder_, options_.wall_ms(), options_.log, checked).open());
+  if (used || checked || !suspected_) return used;
   // Damage was met behind the checks of an opening that trusts an orderly end.
   if (auto ok = take_folder(); !ok) return ok;
   return use(Opening(folder_, options_.wall_ms(), options_.log, true).open());

@@ -243,6 +243,17 @@ TEST_CASE("tools: problems say how grave they are, the gravest first, and whethe
   (void)value_of(world.host.call("lsp.hover", {{"path", "src/a.fake"}, {"line", 1}, {"column", 1}}));
   world.host.advance(seconds(5));
   REQUIRE(value_of(stale.result())["freshness"] == "stale");
+  // Whoever reads them as a resource is told of them, and when their server is gone.
+  const auto told = [&] {
+    std::size_t out = 0;
+    for (const auto& event : world.host.events()) {
+      if (event.topic == "lsp.diagnostics.resource" && event.payload["uri"] == "lsp-diagnostics://" + world.file) ++out;
+    }
+    return out;
+  };
+  world.host.wait("the first", [&] { return told() == 1; });
+  (void)world.host.call("lsp.request", {{"uri", world.file}, {"method", "test/crash"}});
+  world.host.wait("their end", [&] { return told() == 2; });
 }
 
 TEST_CASE("tools: what is wrong with a question is said") {

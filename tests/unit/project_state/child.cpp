@@ -8,6 +8,7 @@
 //   full-disk   the same on a tiny tmpfs of its own
 //   read-only   starts on a read-only file system, which then becomes writable
 //   no-access   starts as a user who may not write the folder, and then may
+//   unreadable-backup a damaged store whose newest backup may not be read waits, until an older one is put back by hand
 //   no-descriptors    opens the store, and recovers a damaged one, with 0, 1, 2 ... descriptors left
 //   restore-without   puts a backup back with 0, 1, 2 ... descriptors left
 //   descriptors-gone  loses its descriptors while the store is open
@@ -266,16 +267,49 @@ int read_only(const std::string& folder) {
   return 0;
 }
 
-int no_access(const std::string& folder) {
+/// Modes bind this process from now on. False: this machine does not allow it.
+bool become_nobody(const std::string& folder) {
   constexpr uid_t kNobody = 65534;
+  if (::getuid() != 0) return true;
+  expect(::chown(folder.c_str(), kNobody, kNobody) == 0, "chown");
+  if (::setresgid(kNobody, kNobody, kNobody) != 0 || ::setresuid(kNobody, kNobody, kNobody) != 0) return false;
+  ::prctl(PR_SET_DUMPABLE, 1);
+  return true;
+}
+
+int no_access(const std::string& folder) {
   expect(::dlopen(plugin.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr, "the plugin loads");
-  if (::getuid() == 0) {  // modes do not bind root
-    expect(::chown(folder.c_str(), kNobody, kNobody) == 0, "chown");
-    if (::setresgid(kNobody, kNobody, kNobody) != 0 || ::setresuid(kNobody, kNobody, kNobody) != 0) return kSkip;
-    ::prctl(PR_SET_DUMPABLE, 1);
-  }
+  if (!become_nobody(folder)) return kSkip;
   expect(::chmod(folder.c_str(), 0500) == 0, "chmod");
   expect_refusal_then_recovery(folder, [&] { expect(::chmod(folder.c_str(), 0700) == 0, "chmod"); }, false);
+  return 0;
+}
+
+void overwrite(const std::string& file, char with);
+
+int unreadable_backup(const std::string& folder) {
+  expect(::dlopen(plugin.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr, "the plugin loads");
+  if (!become_nobody(folder)) return kSkip;
+  std::string older, newest;
+  {
+    TestHost host(plugin, config(folder));
+    for (std::string* const file : {&older, &newest}) {
+      expect(host.call("state.settings.set", {{"key", "k"}, {"value", file == &older ? 1 : 2}}).has_value(),
+             "a change");
+      *file = host.call("state.backup.create")->at("backup").at("file");
+    }
+    host.stop();
+  }
+  overwrite(folder + "/state.db", 'x');
+  expect(::chmod((folder + "/backups/" + newest).c_str(), 0) == 0, "chmod");
+  TestHost host(plugin, config(folder));
+  expect(host.started() == 0, "a start; " + host.log());
+  const auto refused = host.call("state.settings.get", {{"key", "k"}});
+  expect(!refused && refused.error().kind == ErrorKind::storage_failed, "a read is storage_failed");
+  expect(refused.error().message.find(newest) != std::string::npos, "its name in " + refused.error().message);
+  const auto restored = host.call("state.backup.restore", {{"file", older}});
+  expect(restored.has_value(), "the older one is put back" + (restored ? "" : ": " + restored.error().message));
+  expect(host.call("state.settings.get", {{"key", "k"}})->at("value") == 1, "its value");
   return 0;
 }
 
@@ -462,6 +496,7 @@ int main(int argc, char** argv) {
   if (scenario == "full-disk") return full_disk(folder);
   if (scenario == "read-only") return read_only(folder);
   if (scenario == "no-access") return no_access(folder);
+  if (scenario == "unreadable-backup") return unreadable_backup(folder);
   if (scenario == "no-descriptors") return no_descriptors(folder);
   if (scenario == "restore-without") return restore_without(folder);
   if (scenario == "descriptors-gone") return descriptors_gone(folder);

@@ -200,6 +200,9 @@ TEST_CASE("state: a read-only file system is storage_failed until it is writable
 TEST_CASE("state: where no descriptors are left it is storage_failed, and a damaged database waits for its backup") {
   run_scenario("no-descriptors");
 }
+TEST_CASE("state: a damaged store whose newest backup cannot be read takes an older one by hand") {
+  run_scenario("unreadable-backup");
+}
 TEST_CASE("state: a backup that cannot be put back for want of descriptors changes nothing") {
   run_scenario("restore-without");
 }
