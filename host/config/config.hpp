@@ -90,6 +90,9 @@ struct PluginEntry {
   json settings = json::object();
 };
 
+/// Which editors use one process of a language server.
+enum class LspShare { same, none };
+
 struct LspServerConfig {
   bool enabled = true;
   std::optional<std::vector<std::string>> command;    ///< set, with at least a program; optional for a known server
@@ -100,6 +103,7 @@ struct LspServerConfig {
   std::int64_t priority = 0;
   std::optional<bool> runs_project_code;  ///< not set: the built-in value for the program
   std::int64_t initialize_timeout_seconds = 300;
+  LspShare share = LspShare::same;
 };
 
 enum class ProviderKind { openai, anthropic, ollama, llamacpp, embedded };

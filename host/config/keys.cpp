@@ -21,6 +21,8 @@ inline constexpr std::array kNames<Isolation>{"inline"sv, "child"sv};
 template <>
 inline constexpr std::array kNames<Restart>{"on_failure"sv, "never"sv};
 template <>
+inline constexpr std::array kNames<LspShare>{"same"sv, "none"sv};
+template <>
 inline constexpr std::array kNames<ProviderKind>{"openai"sv, "anthropic"sv, "ollama"sv, "llamacpp"sv, "embedded"sv};
 
 constexpr std::array kKindsNotBuilt{"anthropic"sv, "ollama"sv, "llamacpp"sv};
@@ -257,6 +259,11 @@ constexpr std::array kLspServerKeys{
         "the time that it has to answer `initialize` when scripts and agents share it, before it is started anew; a "
         "call that comes meanwhile keeps its own time; 0: no limit",
         {.max = 86'400, .project = ProjectUse::safe}),
+    key<&LspServerConfig::share>(
+        "share", choice, kLive,
+        "which editors use one process of it: those that open the same root with the same settings, or none, so that "
+        "each has one of its own",
+        {.project = ProjectUse::safe}),
 };
 
 constexpr std::array kAiKeys{

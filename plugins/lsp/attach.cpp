@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The editor's side of an attach session, and the line of what waits. The server's side is in attach_server.cpp.
+// The editors' side of an attach session. The queues are in attach_turns.cpp, the server's side in attach_server.cpp.
 #include "plugins/lsp/attach.hpp"
+
+#include <algorithm>
 
 #include "plugins/lsp/messages.hpp"
 
@@ -16,190 +18,184 @@ namespace {
 
 }  // namespace
 
-AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string home,
-                             Call call, Rules rules)
-    : Session(std::move(context), std::move(config), root, "attached"),
-      asked_root_(std::move(root)),
-      home_(std::move(home)),
-      rules_(std::move(rules)),
-      editor_(std::move(call)) {}
+AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig config, Rules rules)
+    : Session(std::move(context), std::move(config), {}, "attached"), rules_(std::move(rules)) {}
 
-void AttachSession::from_editor(std::string_view text) {
-  const Envelope envelope = scan(text, Scan::route);
-  Section section(*this);
-  receive(text, envelope, section.fx);
+std::size_t AttachSession::clients() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(clients_, [](const auto& entry) { return !entry.second->ended; }));
 }
 
-void AttachSession::receive(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  if (ended_) return;
+std::vector<std::shared_ptr<Client>> AttachSession::clients_now() const {
+  std::vector<std::shared_ptr<Client>> out;
+  Lock lock(mutex_);
+  for (const auto& [id, client] : clients_) out.push_back(client);
+  return out;
+}
+
+void AttachSession::from_editor(ClientId id, std::string_view text) {
+  const Envelope envelope = scan(text, Scan::route);
+  Section section(*this);
+  if (auto* const client = find(id)) receive(*client, text, envelope, section.fx);
+}
+
+void AttachSession::receive(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
+  if (client.ended) return;
+  active_ = client.id;
   if (!e.ok) {
-    consumed();
+    consumed(client);
     const auto begin = text.find_first_not_of(" \t\r\n");
     const bool batch = begin != std::string_view::npos && text[begin] == '[';
     const char* const why = batch ? "LSP has no batches: send each message by itself" : "this is no JSON-RPC message";
-    return answer_error("null", -32600, Error{ErrorKind::invalid_request, why, {}}, fx);
+    return answer_error(client, "null", -32600, Error{ErrorKind::invalid_request, why, {}}, fx);
   }
-  if (e.is_response()) return answer_server(text, e, fx);
+  if (e.is_response()) return answer_server(client, text, e, fx);
   const auto method = e.method();
-  if (method == "$/cancelRequest") return cancel(text, fx);
-  if (method == "exit") return leave(json(), fx);
-  if (greeted_ && method != "initialize") return pass_on(text, e, fx);
-  consumed();
+  if (method == "$/cancelRequest") return cancel(client, text, fx);
+  if (method == "exit") return leave(client, json(), fx);
+  if (client.greeted && method != "initialize") return pass_on(client, text, e, fx);
+  consumed(client);
   if (!e.is_request()) return;  // LSP: notifications before initialize are dropped
-  if (!greeted_ && method == "initialize") return first(text, e, fx);
-  if (greeted_) {
-    return answer_error(std::string(e.id), -32600, Error{ErrorKind::invalid_request, "initialize was sent before", {}},
-                        fx);
+  if (!client.greeted && method == "initialize") return first(client, text, e, fx);
+  const std::string id(e.id);
+  if (client.greeted) {
+    return answer_error(client, id, -32600, Error{ErrorKind::invalid_request, "initialize was sent before", {}}, fx);
   }
   answer_error(
-      std::string(e.id), -32002,
+      client, id, -32002,
       Error{ErrorKind::invalid_request, "the first request must be initialize, not " + std::string(method), {}}, fx);
-}
-
-// ---- in order -----------------------------------------------------------------------------------
-
-void AttachSession::pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  if (!queue_.empty() || !server_.takes_messages()) return wait_in_line(text, e, fx);
-  if (!e.is_request()) {
-    forward_notification(text, e, fx);
-    return consumed();
-  }
-  Permit permit;
-  if (needs_permit(e.method())) {
-    permit = context_->editor_permits->try_acquire();
-    if (!permit) return wait_in_line(text, e, fx);
-  }
-  forward_request(text, e, server_.next_id(), deadline_of(e.method()), std::move(permit), fx);
-  consumed();
-}
-
-void AttachSession::wait_in_line(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  if (e.is_request() && queued_requests_ >= kMaxQueuedRequests) {
-    consumed();
-    return answer_error(std::string(e.id), kRequestFailed,
-                        overloaded(config().name + " has " + std::to_string(queued_requests_) +
-                                   " requests of this editor waiting; try again later"),
-                        fx);
-  }
-  if (queued_bytes_ + text.size() > kMaxQueuedBytes) {
-    return leave(std::unexpected(overloaded(config().name + " does not take the editor's messages, and more than " +
-                                            std::to_string(kMaxQueuedBytes >> 20) + " MiB of them wait; attach anew")),
-                 fx);
-  }
-  Queued queued{std::string(text), 0, TimePoint::max()};
-  if (e.is_request()) {
-    queued.request = server_.next_id();
-    queued.deadline = deadline_of(e.method());
-    ++queued_requests_;
-    watch_deadline(queued.deadline, queued.request);
-  }
-  queued_bytes_ += text.size();
-  queue_.push_back(std::move(queued));
-  pump(fx);
-}
-
-void AttachSession::drop_queued(const std::deque<Queued>::const_iterator& it) {
-  queued_bytes_ -= it->text.size();
-  if (it->request != 0) {
-    --queued_requests_;
-    deadlines_.erase({it->deadline, it->request});
-  }
-  queue_.erase(it);
-  consumed();
-}
-
-void AttachSession::pump(DeferredActions& fx) {
-  while (!queue_.empty() && server_.takes_messages()) {
-    const Queued& head = queue_.front();
-    const Envelope e = scan(head.text, Scan::route);
-    if (head.request == 0) {
-      forward_notification(head.text, e, fx);
-    } else {
-      const bool needs_one = needs_permit(e.method());
-      if (needs_one && !spare_) spare_ = context_->editor_permits->try_acquire();
-      if (needs_one && !spare_) {
-        if (!waiting_) fx.want_permit = waiting_ = true;
-        return;
-      }
-      forward_request(head.text, e, head.request, head.deadline, needs_one ? std::move(spare_) : Permit(), fx);
-    }
-    drop_queued(queue_.begin());
-  }
-  if (spare_) fx.permits.push_back(std::move(spare_));
-}
-
-void AttachSession::wait_for_permit() {
-  const auto asked = context_->editor_permits->acquire(later(&AttachSession::granted));
-  if (asked) return;
-  Section section(*this);
-  waiting_ = false;
-  if (!queue_.empty() && queue_.front().request != 0) {
-    const std::string id(scan(queue_.front().text, Scan::route).id);
-    drop_queued(queue_.begin());
-    answer_error(id, kRequestFailed, asked.error(), section.fx);
-  }
-  pump(section.fx);
-}
-
-void AttachSession::granted(Permit permit) {
-  Section section(*this);
-  waiting_ = false;
-  spare_ = std::move(permit);  // it held none: one that waits has none to spare
-  pump(section.fx);
 }
 
 // ---- to the server ------------------------------------------------------------------------------
 
-void AttachSession::forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline,
+void AttachSession::forward_request(Client& client, std::string_view text, const Envelope& e, Client::Queued info,
                                     Permit permit, DeferredActions& fx) {
-  const bool shutdown = e.method() == "shutdown";
-  if (shutdown) {
-    shutdown_ = true;
+  const auto method = e.method();
+  const long long id = info.request;
+  Pending pending{.client = client.id,
+                  .id = std::string(e.id),
+                  .deadline = info.deadline,
+                  .permit = std::move(permit),
+                  .shutdown = method == "shutdown",
+                  .command = method == "workspace/executeCommand",
+                  .reads = !waits_by_design(method),
+                  .repetitions = info.repetitions,
+                  .changes = views_.changes()};
+  if (pending.shutdown) {
+    client.shutdown = true;
+    const bool others = std::ranges::any_of(
+        clients_, [&](const auto& other) { return other.second.get() != &client && !other.second->shutdown; });
+    if (others)
+      return fx.items.push_back({client.editor, R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})"});
     server_.step(ServerEvent::editor_shuts_down, fx);
   }
-  server_.send_with_id(text, e.id, std::to_string(id), fx);
-  pending_.emplace(id, Pending{std::string(e.id), deadline, std::move(permit), shutdown});
-  watch_deadline(deadline, id);
+  if (!alone() && pending.reads) pending.text = text;
+  // The tokens of two clients may be equal.
+  std::string own;
+  for (const char* const name : {"workDoneToken", "partialResultToken"}) {
+    if (text.find(name) == std::string_view::npos) continue;
+    const std::string_view now = own.empty() ? text : std::string_view(own);
+    const auto token = member(scan(now, Scan::full).params, name);
+    if (token.empty() || token == "null") continue;
+    std::string key(token);
+    if (tokens_.contains(key) || servers_tokens_.contains(key))
+      key = "\"gantry-" + std::to_string(server_.next_id()) + '"';
+    tokens_[key] = {client.id, std::string(token)};
+    pending.tokens.push_back(key);
+    if (key == token) continue;
+    std::string renamed;
+    append_with_id(renamed, now, token, key);
+    own = std::move(renamed);
+  }
+  if (own.empty()) {
+    server_.send_with_id(text, e.id, std::to_string(id), fx);
+  } else {
+    server_.send_with_id(own, scan(own, Scan::route).id, std::to_string(id), fx);
+  }
+  watch_deadline(pending.deadline, id);
+  pending_.emplace(id, std::move(pending));
 }
 
-void AttachSession::forward_notification(std::string_view text, const Envelope& e, DeferredActions& fx) {
+// False: it waits.
+bool AttachSession::forward_notification(Client& client, std::string_view text, const Envelope& e,
+                                         DeferredActions& fx) {
   const auto method = e.method();
   if (TrackedDocuments::concerns(method)) {
-    language_opened(documents_.follow(method, scan(text, Scan::full).params), fx);
-  } else if (method == "initialized") {
-    initialized_text_ = text;
+    forward_document(client, text, e, fx);
+    return true;
+  }
+  if (method == "initialized") {
+    client.initialized_text = text;
+    if (std::exchange(initialized_sent_, true)) {
+      late_initialized(client, fx);
+      return true;
+    }
   } else if (method == "workspace/didChangeConfiguration") {
+    client.configuration_text = text;
+    if (!alone() && text == configuration_text_) return true;
+    if (!alone()) {
+      move_out_later(client, fx);
+      return false;
+    }
     configuration_text_ = text;
   } else if (method == "workspace/didChangeWorkspaceFolders") {
-    if (folder_texts_.size() < kMaxFolderChanges) folder_texts_.emplace_back(text);
-    server_.send(text, fx);
-    return folders_changed(scan(text, Scan::full).params, fx);
+    folders_changed(client, text, scan(text, Scan::full).params, fx);
+    return true;
   }
   server_.send(text, fx);
+  if (method == "textDocument/didSave" && !alone()) {
+    const auto uri = parse_json(member(member(scan(text, Scan::full).params, "textDocument"), "uri"));
+    if (uri && uri->is_string()) look_at_saved(document_key(uri->get<std::string>()), fx);
+  }
+  return true;
 }
 
-void AttachSession::answer_server(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  consumed();
-  const auto it = server_requests_.find(own_id(e.id));
-  if (it == server_requests_.end()) return;  // the server that asked is gone
-  server_.send_with_id(text, e.id, it->second, fx);
-  server_requests_.erase(it);
+void AttachSession::forward_document(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
+  const auto params = scan(text, Scan::full).params;
+  const auto before = views_.changes();
+  auto forwarded = views_.forward(client.id, e.method(), text, params, sender(fx));
+  if (!forwarded.language.empty()) language_opened(forwarded.language, fx);
+  if (forwarded.refused) {
+    const auto& lost = views_.documents(client.id).lost();
+    if (!lost.empty()) {
+      return leave(
+          client,
+          std::unexpected(
+              Error{ErrorKind::unavailable, lost + ", and other editors share " + config().name + "; attach anew", {}}),
+          fx);
+    }
+    return fx.log(context_, Level::warn,
+                  std::string(e.method()) + " of a document that its editor has not opened was left out");
+  }
+  if (alone()) return;
+  if (!forwarded.shared.empty()) deliver(views_.present(client.id, forwarded.shared), fx);
+  if (views_.changes() == before) return;
+  ask_whether_settled(fx);
+  if (e.method() == "textDocument/didOpen") {
+    const auto uri = parse_json(member(member(params, "textDocument"), "uri"));
+    if (uri && uri->is_string()) look_at_saved(document_key(uri->get<std::string>()), fx);
+  }
 }
 
-void AttachSession::cancel(std::string_view text, DeferredActions& fx) {
-  consumed();
+void AttachSession::cancel(Client& client, std::string_view text, DeferredActions& fx) {
+  consumed(client);
   const std::string_view id = member(scan(text, Scan::full).params, "id");
   if (id.empty()) return;
-  if (!answered_ && same_id(init_id_, id)) return server_.cancel_initialize(fx);
-  for (const auto& [ours, pending] : pending_) {
-    if (same_id(pending.id, id)) return server_.cancel(ours, fx);
+  if (!client.answered && same_id(client.init_id, id)) {
+    if (alone()) server_.cancel_initialize(fx);
+    return;
   }
-  for (auto it = queue_.begin(); it != queue_.end(); ++it) {
+  for (auto& [ours, pending] : pending_) {
+    if (pending.client != client.id || pending.id.empty() || !same_id(pending.id, id)) continue;
+    pending.cancelled = true;
+    return server_.cancel(ours, fx);
+  }
+  for (auto it = client.queue.begin(); it != client.queue.end(); ++it) {
     if (it->request == 0) continue;
     const std::string editors(scan(it->text, Scan::route).id);
     if (!same_id(editors, id)) continue;
-    drop_queued(it);
-    answer_error(editors, static_cast<int>(ErrorKind::cancelled),
+    drop_queued(client, it);
+    answer_error(client, editors, static_cast<int>(ErrorKind::cancelled),
                  Error{ErrorKind::cancelled, "cancelled before it was sent to " + config().name, {}}, fx);
     return pump(fx);
   }
@@ -207,43 +203,68 @@ void AttachSession::cancel(std::string_view text, DeferredActions& fx) {
 
 // ---- the editor leaves, or is slow --------------------------------------------------------------
 
-void AttachSession::editor_left(const Result<json>& answer) {
+void AttachSession::editor_left(ClientId id, const Result<json>& answer) {
   Section section(*this);
-  leave(answer, section.fx);
+  if (auto* const client = find(id)) leave(*client, answer, section.fx);
 }
 
-void AttachSession::leave(const Result<json>& answer, DeferredActions& fx) {
-  end_stream(answer, fx);
-  server_.step(ServerEvent::close, fx);
+void AttachSession::all_left(const Result<json>& answer) {
+  Section section(*this);
+  for (const auto& [id, client] : clients_) end_stream(*client, answer, section.fx);
+  server_.step(ServerEvent::close, section.fx);
 }
 
-void AttachSession::end_stream(const Result<json>& answer, DeferredActions& fx) {
-  if (ended_) return;
-  ended_ = true;
-  for (auto& [id, pending] : pending_) fx.permits.push_back(std::move(pending.permit));
-  if (spare_) fx.permits.push_back(std::move(spare_));
-  pending_.clear();
-  deadlines_.clear();
-  queue_.clear();
-  queued_bytes_ = queued_requests_ = 0;
-  fx.run.push_back(
-      [self = std::static_pointer_cast<AttachSession>(shared_from_this()), answer] { self->editor_.end(answer); });
+void AttachSession::leave(Client& client, const Result<json>& answer, DeferredActions& fx) {
+  end_stream(client, answer, fx);
+  if (clients() == 0) return server_.step(ServerEvent::close, fx);
+  const auto hold = clients_.at(client.id);
+  forget(client, fx);
+  fx.run.push_back([hold] {});
+  server_.resume_output();  // it may have been held for this one
+  pump(fx);
 }
 
-void AttachSession::consumed(std::uint32_t items) {
-  consumed_ += items;
-  if (consumed_ < kRegrant || editor_.blocked()) return;
-  editor_.grant(std::exchange(consumed_, 0));
+void AttachSession::end_stream(Client& client, const Result<json>& answer, DeferredActions& fx) {
+  if (client.ended) return;
+  client.ended = true;
+  for (auto it = pending_.begin(); it != pending_.end();) {
+    if (it->second.client != client.id) {
+      ++it;
+      continue;
+    }
+    fx.permits.push_back(std::move(it->second.permit));
+    deadlines_.erase({it->second.deadline, it->first});
+    for (const auto& token : it->second.tokens) tokens_.erase(token);
+    if (clients() > 0) server_.cancel(it->first, fx);
+    it = pending_.erase(it);
+  }
+  if (client.spare) fx.permits.push_back(std::move(client.spare));
+  for (const auto& queued : client.queue) deadlines_.erase({queued.deadline, queued.request});
+  client.queue.clear();
+  client.queued_bytes = client.queued_requests = 0;
+  fx.run.push_back([editor = client.editor, answer] { editor->end(answer); });
 }
 
-void AttachSession::editor_gave_credit() {
+void AttachSession::consumed(Client& client, std::uint32_t items) {
+  client.consumed += items;
+  if (client.consumed < kRegrant || client.editor->blocked()) return;
+  client.editor->grant(std::exchange(client.consumed, 0));
+}
+
+void AttachSession::editor_gave_credit(ClientId id) {
+  std::shared_ptr<Client> client;
+  {
+    Lock lock(mutex_);
+    if (const auto it = clients_.find(id); it != clients_.end()) client = it->second;
+  }
+  if (!client) return;
   std::vector<std::string> refused_items;
-  const bool all_sent = editor_.credit(refused_items);
-  for (const auto& text : refused_items) refused(text);
+  const bool all_sent = client->editor->credit(refused_items);
+  for (const auto& text : refused_items) refused(*client->editor, text);
   if (!all_sent) return;
   Lock lock(mutex_);
   server_.resume_output();
-  consumed(0);
+  consumed(*client, 0);
 }
 
 // ---- limits -------------------------------------------------------------------------------------
@@ -262,13 +283,42 @@ void AttachSession::watch_deadline(TimePoint deadline, long long id) {
   arm();
 }
 
-// Nobody knows which of the open requests waits for the answer.
-void AttachSession::user_is_asked(DeferredActions& fx) {
+// Nobody knows which of the client's open requests waits for the answer.
+void AttachSession::user_is_asked(ClientId client, DeferredActions& fx) {
   for (auto& [id, pending] : pending_) {
+    if (pending.client != client) continue;
     if (pending.permit) fx.permits.push_back(std::move(pending.permit));
     deadlines_.erase({pending.deadline, id});
     pending.deadline = TimePoint::max();
+    pending.command = false;  // the next may begin
+    if (!alone()) pending.reads = false;
   }
+}
+
+void AttachSession::wait_for_permit(ClientId id) {
+  const auto asked = context_->editor_permits->acquire([weak = weak_from_this(), id](Permit permit) {
+    if (const auto user = weak.lock()) static_cast<AttachSession&>(*user).granted(id, std::move(permit));
+  });
+  if (asked) return;
+  Section section(*this);
+  auto* const client = find(id);
+  if (client == nullptr) return;
+  client->waits_for_permit = false;
+  if (!client->queue.empty() && client->queue.front().request != 0) {
+    const std::string editors(scan(client->queue.front().text, Scan::route).id);
+    drop_queued(*client, client->queue.begin());
+    answer_error(*client, editors, kRequestFailed, asked.error(), section.fx);
+  }
+  pump(section.fx);
+}
+
+void AttachSession::granted(ClientId id, Permit permit) {
+  Section section(*this);
+  auto* const client = find(id);
+  if (client == nullptr || client->ended) return section.fx.permits.push_back(std::move(permit));
+  client->waits_for_permit = false;
+  client->spare = std::move(permit);  // it held none: one that waits has none to spare
+  pump(section.fx);
 }
 
 void AttachSession::arm() {
@@ -288,24 +338,30 @@ void AttachSession::expire() {
     deadlines_.erase(deadlines_.begin());
     if (auto it = pending_.find(id); it != pending_.end()) {
       const std::string editors = std::move(it->second.id);
+      auto* const client = find(it->second.client);
       section.fx.permits.push_back(std::move(it->second.permit));
+      for (const auto& token : it->second.tokens) tokens_.erase(token);
       pending_.erase(it);
       server_.cancel(id, section.fx);
+      if (client == nullptr) continue;
       answer_error(
-          editors, kRequestFailed,
+          *client, editors, kRequestFailed,
           Error{ErrorKind::timeout,
                 config().name + " did not answer within the request's time ([lsp] editor_request_timeout_seconds)",
                 {}},
           section.fx);
       continue;
     }
-    const auto it = std::find_if(queue_.begin(), queue_.end(), [&](const Queued& q) { return q.request == id; });
-    if (it == queue_.end()) continue;
-    const std::string editors(scan(it->text, Scan::route).id);
-    drop_queued(it);
-    const char* why = is_serving(server_.state()) ? " was busy until the request's time was over"
-                                                  : " was not ready until the request's time was over";
-    answer_error(editors, kRequestFailed, Error{ErrorKind::timeout, config().name + why, {}}, section.fx);
+    for (const auto& [client_id, client] : clients_) {
+      const auto it = std::ranges::find(client->queue, id, &Client::Queued::request);
+      if (it == client->queue.end()) continue;
+      const std::string editors(scan(it->text, Scan::route).id);
+      drop_queued(*client, it);
+      const char* why = is_serving(server_.state()) ? " was busy until the request's time was over"
+                                                    : " was not ready until the request's time was over";
+      answer_error(*client, editors, kRequestFailed, Error{ErrorKind::timeout, config().name + why, {}}, section.fx);
+      break;
+    }
   }
   pump(section.fx);
   if (!deadlines_.empty()) arm();

@@ -1,51 +1,62 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// attach.hpp: one editor with a language server of its own.
+// attach.hpp: a language server and the editors that are attached to it.
 //
-// The editor's messages are passed on in the order in which they came. `$/cancelRequest`, answers
-// to the server and `exit` do not wait; while the server is missing (starting, crashed) or does not
-// read, all other messages wait in a queue.
+// Editors share a server that run the same command, name the same root, and send the same `initialize`, but for what
+// says only who they are; and whose answers to workspace/configuration are the same. Each sees what it would see alone:
+// its own documents, ids, versions, progress and questions.
 //
-// Limits are off unless [lsp] sets them: an editor cancels its own requests, and waits for
-// `initialize` as long as it likes, for which some servers need minutes; when it leaves meanwhile,
-// its server ends at once. With editor_max_concurrent_requests a request needs one of the permits
-// that all editors share; until it has one, the request and later messages of the editor wait in
-// the queue. With editor_request_timeout_seconds the plugin answers a request when its time is
-// over. Neither limit holds for requests that wait by design: `workspace/diagnostic` (held until
-// something changes), `workspace/executeCommand`, and all requests that are open when the server
-// asks the user a question, from then on.
+// Order: the messages of an editor are passed on in the order in which they came. `$/cancelRequest`, answers to the
+// server and `exit` do not wait; while the server is missing (starting, crashed) or does not read, all other messages
+// wait in the editor's queue.
 //
-// Ids: towards the server every request gets an integer id of the plugin's own, unique over
-//   restarts; a late answer finds no request. Restart: the editor's own `initialize`,
-//   `initialized`, configuration, folders and open documents are sent again; questions, progress
-//   and registrations of the dead server at the editor are ended. The editor only notices that the
-//   requests in flight failed.
+// Texts: see views.hpp. A message that depends on texts is sent while the server shows its editor's view; the view
+// changes only when no request of another editor is open, so no answer is computed from another's text. An editor that
+// waits for that longer than kPatience has the requests in its way recalled: they are cancelled at the server and sent
+// again later; those that are not answered within kRecallTime are answered ContentModified. Requests that wait by
+// design (`workspace/diagnostic`, `workspace/executeCommand`) are in nobody's way. What the disk's texts are is looked
+// up by the worker, before an editor's messages, if others have documents open which that editor has not.
 //
-// Working folder: the root that `initialize` names first, if that is a folder; else the editor's
-//   own working folder, or the nearest existing folder above it.
+// Limits are off unless [lsp] sets them: an editor cancels its own requests, and waits for `initialize` as long as it
+// likes, for which some servers need minutes; when the last editor leaves meanwhile, the server ends at once. With
+// editor_max_concurrent_requests a request needs one of the permits that all editors share; until it has one, the
+// request and later messages of the editor wait in the queue. With editor_request_timeout_seconds the plugin answers a
+// request when its time is over. Neither limit holds for requests that wait by design, `shutdown`, and all requests of
+// an editor that are open when the server asks the user a question, from then on.
 //
-// Thread rule: the functions of the editor's side are called serially; see session.hpp for the
-//   rest.
-// Bounds: kCredit messages of the editor under way or waiting; of these kMaxQueuedRequests requests
-//   (further ones are answered `overloaded`) and kMaxQueuedBytes (more ends the stream).
-//   kMaxServerRequests unanswered requests of the server (further ones are answered with an error).
-//   kMaxFolders workspace folders are followed.
+// The server's requests: questions to the user and edits go to the editor whose command runs, else to the one that was
+// active last; what concerns all goes to all. Exactly one answer goes back, also when the editor leaves, or reads
+// nothing for kAskTime.
+//
+// Ids: towards the server every request gets an integer id of the plugin's own, unique over restarts; a late answer
+// finds no request. Restart: `initialize`, `initialized`, configuration, folders and open documents are sent again;
+// questions, progress and registrations of the dead server at the editors are ended. An editor only notices that the
+// requests in flight failed.
+//
+// Working folder: the root that `initialize` names first, if that is a folder; else the editor's own working folder, or
+// the nearest existing folder above it.
+//
+// Thread rule: the functions of the editors' side are called serially; see session.hpp for the rest.
+// Bounds: kCredit messages of an editor under way or waiting; of these kMaxQueuedRequests requests (further ones are
+//   answered `overloaded`) and kMaxQueuedBytes (more ends the stream). ServerAsks::kMost unanswered requests of the
+//   server (further ones are answered with an error). kMaxFolders workspace folders are followed. An editor that does
+//   not read, while others do, has at most kMaxUnread bytes kept, then its stream ends.
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
-#include "plugins/lsp/documents.hpp"
-#include "plugins/lsp/editor.hpp"
+#include "plugins/lsp/client.hpp"
+#include "plugins/lsp/files.hpp"
+#include "plugins/lsp/server_asks.hpp"
 #include "plugins/lsp/session.hpp"
-#include "plugins/lsp/standing.hpp"
 
 namespace gantry::lsp {
 
@@ -55,80 +66,143 @@ class AttachSession final : public Session {
   static constexpr std::uint32_t kRegrant = 64;
   static constexpr std::size_t kMaxQueuedRequests = 64;
   static constexpr std::size_t kMaxQueuedBytes = std::size_t{64} << 20;
-  static constexpr std::size_t kMaxServerRequests = 1024;
+  static constexpr std::size_t kMaxUnread = std::size_t{64} << 20;
   static constexpr std::size_t kMaxFolderChanges = 64;
   static constexpr std::size_t kMaxFolders = 256;
+  static constexpr std::size_t kMaxConfigurations = 256;
+  static constexpr unsigned kMaxRepetitions = 3;
+  static constexpr std::chrono::milliseconds kPatience{500};
+  static constexpr std::chrono::seconds kRecallTime{5};
+  static constexpr std::chrono::seconds kAskTime{30};
 
-  /// The decisions of the present settings.
+  /// The decisions of the plugin.
   struct Rules {
     /// May this server run in this root?
     std::function<Result<void>(const ServerConfig& config, const std::string& root)> may_run;
     std::function<std::vector<std::string>()> workspaces;
+    /// Another session that a client with this key may join, or null.
+    std::function<std::shared_ptr<AttachSession>(const std::string& key, const Client& client)> session_for;
+    /// Makes a session known that has no clients yet.
+    std::function<Result<void>(std::shared_ptr<AttachSession> session)> add;
   };
 
-  /// `root`: the folder that the client asked for, or empty; `home`: the editor's folder, used when
-  /// no root exists.
-  AttachSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, std::string home, Call call,
-                Rules rules);
+  AttachSession(std::shared_ptr<Context> context, ServerConfig config, Rules rules);
 
-  void from_editor(std::string_view text);
+  // ---- serially with the plugin's handlers
+  /// The client's first session, or the next.
+  void join(std::shared_ptr<Client> client);
+  void from_editor(ClientId client, std::string_view text);
   /// The editor ended its stream, cancelled, or is gone.
-  void editor_left(const Result<json>& answer);
-  void editor_gave_credit();
-  /// Gives the editor's stream to the next instance; returns the items that wait for the editor's
-  /// credit. Where that fails the stream is answered here.
-  [[nodiscard]] Result<std::vector<std::string>> give_editor(const Stopping& stopping);
-  /// Called before restore().
-  void restore_editor(std::vector<std::string> unsent) { editor_.restore(std::move(unsent)); }
-  [[nodiscard]] std::uint64_t call() const { return editor_.call(); }
-  [[nodiscard]] std::uint64_t origin() const { return editor_.origin(); }
-  void grant_first() { editor_.grant(kCredit); }
+  void editor_left(ClientId client, const Result<json>& answer);
+  void all_left(const Result<json>& answer);
+  void editor_gave_credit(ClientId client);
+
+  /// True: a client with this key may join.
+  [[nodiscard]] bool offers(const std::string& key) const;
+  [[nodiscard]] std::vector<std::shared_ptr<Client>> clients_now() const;
+  /// The number of editors.
+  [[nodiscard]] std::size_t editors() const {
+    Lock lock(mutex_);
+    return clients();
+  }
+
+  // ---- from one instance of the plugin to the next (handover.cpp)
+  struct Given {
+    std::uint64_t call = 0;
+    std::vector<std::string> unsent;
+  };
+  /// Gives the editors' streams to the next instance. Those that cannot be given are answered here.
+  [[nodiscard]] std::vector<Given> give_editors(const Stopping& stopping);
+  /// The client whose stream this is; null: it has left.
+  [[nodiscard]] std::shared_ptr<Client> client_of(std::uint64_t call) const;
+  /// After restore(): the streams that come find the session.
+  void are_seated();
+  /// Ends the clients whose streams have not come.
+  void drop_awaited();
 
  private:
   struct Pending {
-    std::string id;      // the editor's id, as raw text
+    ClientId client = 0;
+    std::string id{};    // the client's, as raw text; empty: a question of the plugin's own
     TimePoint deadline;  // max(): none
-    Permit permit;
+    Permit permit{};
     bool shutdown = false;
-  };
-  struct Queued {
-    std::string text;
-    long long request = 0;  // the plugin's id of the request; 0: a notification
-    TimePoint deadline;     // max(): none
+    bool command = false;
+    bool reads = false;      // texts: no other view may be shown
+    bool disturbed = false;  // the plugin has changed texts since
+    bool recalled = false;   // it was cancelled to be repeated
+    bool cancelled = false;  // by its client
+    unsigned repetitions = 0;
+    std::uint64_t changes = 0;  // of texts before it
+    std::string text{};         // to be repeated; empty: it cannot be
+    std::vector<std::string> tokens{};
   };
 
-  // Messages of the editor.
-  void receive(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void first(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void find_root(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void start_in(std::string root);
+  // Clients come, move and go (attach_root.cpp).
+  void first(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void find_root(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void root_is(ClientId client, std::string root);
+  void settle_in(ClientId client, std::string root);
+  void begin_with(Client& client, std::string root, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void cannot_start(const Error& error);
-  void folders_changed(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void pass_on(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void wait_in_line(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void forward_request(std::string_view text, const Envelope& e, long long id, TimePoint deadline, Permit permit,
-                       DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void forward_notification(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void answer_server(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void cancel(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void leave(const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void consumed(std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
+  void look_for_admission(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void admit(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void late_initialized(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void is_like_the_others(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void move_out_later(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void move_out(ClientId client);
+  [[nodiscard]] std::shared_ptr<Client> take(ClientId client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void forget(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void folders_changed(Client& client, std::string_view text, std::string_view params, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
 
-  // Limits.
+  // Messages of a client (attach.cpp).
+  void receive(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void pass_on(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void wait_in_line(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  void forward_request(Client& client, std::string_view text, const Envelope& e, Client::Queued info, Permit permit,
+                       DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool forward_notification(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  void forward_document(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  void answer_server(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  void cancel(Client& client, std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void leave(Client& client, const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void consumed(Client& client, std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
+
+  // Limits (attach.cpp).
   [[nodiscard]] bool needs_permit(std::string_view method) const;
   [[nodiscard]] TimePoint deadline_of(std::string_view method) const;
   void watch_deadline(TimePoint deadline, long long id) GANTRY_REQUIRES(mutex_);
-  void user_is_asked(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-
-  // The queue.
-  void pump(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void drop_queued(const std::deque<Queued>::const_iterator& it) GANTRY_REQUIRES(mutex_);
-  void wait_for_permit();
-  void granted(Permit permit);
+  void user_is_asked(ClientId client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void wait_for_permit(ClientId client);
+  void granted(ClientId client, Permit permit);
   void arm() GANTRY_REQUIRES(mutex_);
   void expire();
 
-  // Messages of the server.
+  // The queues, and whose turn it is (attach_turns.cpp).
+  void pump(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] Client* next_client(const std::set<ClientId>& stuck) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool advance(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool take_view(Client& client, const Client::Queued& head, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool others_read(ClientId client) const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool another_command_runs() const GANTRY_REQUIRES(mutex_);
+  void ask_whether_settled(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void texts_changed() GANTRY_REQUIRES(mutex_);
+  void lose_patience();
+  void give_up_recalled(const std::vector<long long>& ids);
+  void drop_queued(Client& client, const std::deque<Client::Queued>::const_iterator& it) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool repeat(Pending& pending, std::string_view error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  using Look = std::vector<std::pair<std::string, std::optional<FileStamp>>>;
+  [[nodiscard]] Look to_look_at(const std::vector<std::string>& paths) const GANTRY_REQUIRES(mutex_);
+  void look(Look paths, std::function<void(DeferredActions&)> then, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void look_at_saved(const std::string& key, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+
+  // Messages of the server (attach_server.cpp).
   std::string initialize_params() override GANTRY_REQUIRES(mutex_) { return init_params_; }
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
@@ -138,54 +212,82 @@ class AttachSession final : public Session {
   Result<void> may_follow() const override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
-  std::size_t clients() const override GANTRY_REQUIRES(mutex_) { return ended_ ? 0 : 1; }
+  std::size_t clients() const override GANTRY_REQUIRES(mutex_);
   Scan scan_mode() const override { return Scan::route; }
   std::chrono::seconds initialize_timeout() const override { return std::chrono::seconds::zero(); }
   json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
-  void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // nothing to recover: its editor is gone
+  void recover_own(const json&) override GANTRY_REQUIRES(mutex_) {}  // nothing to recover: its editors are gone
   bool settle(DeferredActions& fx) override;
 
-  std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return folders_; }
+  std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_);
   void not_begun(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
 
-  void ask_editor(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void answered(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string with_client_versions(const Pending& pending, std::string text) GANTRY_REQUIRES(mutex_);
+  void ask_clients(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::vector<ClientId> asked_for(std::string_view method) const GANTRY_REQUIRES(mutex_);
+  void answer_for_clients(const ServerAsks::Ask& ask, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void ask_time_is_over(long long copy, ClientId client);
+  void configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  void follow_registrations(std::string_view method, std::string_view params) GANTRY_REQUIRES(mutex_);
+  void tell_clients(std::string_view text, std::string_view method, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void pass_progress(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void deliver(std::vector<Views::Delivery> deliveries, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_cancel(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void end_what_stands(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void end_what_stands(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void replay(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void learn_encoding(std::string_view result) GANTRY_REQUIRES(mutex_);
-  void answer_error(const std::string& id, int code, const Error& error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void end_stream(const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void learn_capabilities(std::string_view result) GANTRY_REQUIRES(mutex_);
+  void answer_error(Client& client, const std::string& id, int code, const Error& error, DeferredActions& fx);
+  void end_stream(Client& client, const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// The host refused an item: an error answers whoever waits for it.
-  void refused(const std::string& text);
+  void refused(Editor& editor, const std::string& text);
 
-  const std::string asked_root_;
-  const std::string home_;
+  [[nodiscard]] Client* find(ClientId id) const GANTRY_REQUIRES(mutex_) {
+    const auto it = clients_.find(id);
+    return it == clients_.end() ? nullptr : it->second.get();
+  }
+  [[nodiscard]] bool alone() const GANTRY_REQUIRES(mutex_) { return clients_.size() == 1; }
+  [[nodiscard]] Views::Send sender(DeferredActions& fx) {
+    return [this, &fx](std::string_view text) GANTRY_NO_TSA { server_.send(text, fx); };
+  }
+  [[nodiscard]] std::shared_ptr<AttachSession> self() {
+    return std::static_pointer_cast<AttachSession>(shared_from_this());
+  }
+  /// A function object that calls `task(fx)` in a section, and does nothing once the session is gone.
+  template <class Task>
+  [[nodiscard]] auto in_section(Task task) {
+    return [weak = weak_from_this(), task = std::move(task)]() mutable {
+      const auto user = weak.lock();
+      if (!user) return;
+      Section section(*user);
+      task(section.fx);
+    };
+  }
+
   const Rules rules_;
-  Editor editor_;
 
-  bool greeted_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool answered_ GANTRY_GUARDED_BY(mutex_) = false;  // the editor's initialize
-  bool shutdown_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool ended_ GANTRY_GUARDED_BY(mutex_) = false;
-  std::string init_id_ GANTRY_GUARDED_BY(mutex_);
-  std::string init_params_ GANTRY_GUARDED_BY(mutex_);
-  std::string initialized_text_ GANTRY_GUARDED_BY(mutex_);
+  std::map<ClientId, std::shared_ptr<Client>> clients_ GANTRY_GUARDED_BY(mutex_);
+  Views views_ GANTRY_GUARDED_BY(mutex_);
+  std::string key_ GANTRY_GUARDED_BY(mutex_);          // clients with this key may join; empty: none may
+  std::string init_params_ GANTRY_GUARDED_BY(mutex_);  // of the first client
+  std::string welcome_ GANTRY_GUARDED_BY(mutex_);      // the server's answer to `initialize`
+  bool initialized_sent_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);
-  std::vector<std::string> folders_ GANTRY_GUARDED_BY(mutex_);  // the editor's folders, as paths
-  Standing standing_ GANTRY_GUARDED_BY(mutex_);
-  TrackedDocuments documents_ GANTRY_GUARDED_BY(mutex_);
-
-  std::deque<Queued> queue_ GANTRY_GUARDED_BY(mutex_);
-  std::size_t queued_bytes_ GANTRY_GUARDED_BY(mutex_) = 0;
-  std::size_t queued_requests_ GANTRY_GUARDED_BY(mutex_) = 0;
-  bool waiting_ GANTRY_GUARDED_BY(mutex_) = false;  // for a permit
-  Permit spare_ GANTRY_GUARDED_BY(mutex_);
-  std::uint32_t consumed_ GANTRY_GUARDED_BY(mutex_) = 0;
-
+  std::map<std::string, json> registrations_ GANTRY_GUARDED_BY(mutex_);          // of the server, by id
+  std::map<std::string, std::string> configurations_ GANTRY_GUARDED_BY(mutex_);  // answers, by params, as dumped JSON
+  std::map<ClientId, std::set<long long>> comparing_ GANTRY_GUARDED_BY(mutex_);  // copies that decide whether it stays
   std::unordered_map<long long, Pending> pending_ GANTRY_GUARDED_BY(mutex_);
-  std::unordered_map<long long, std::string> server_requests_ GANTRY_GUARDED_BY(mutex_);
+  std::map<std::string, std::pair<ClientId, std::string>> tokens_ GANTRY_GUARDED_BY(mutex_);  // raw; the client's own
+  std::map<std::string, std::set<ClientId>> servers_tokens_ GANTRY_GUARDED_BY(mutex_);        // who was told of them
+  ServerAsks asks_ GANTRY_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, FileStamp> stamps_ GANTRY_GUARDED_BY(mutex_);  // of what views_ knows of the disk
+  ClientId active_ GANTRY_GUARDED_BY(mutex_) = 0;                                // the client that was active last
+  ClientId waits_for_view_ GANTRY_GUARDED_BY(mutex_) = 0;                        // 0: none
+  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;                              // its time runs
+  std::uint64_t turns_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::set<std::pair<TimePoint, long long>> deadlines_ GANTRY_GUARDED_BY(mutex_);
   TimePoint armed_for_ GANTRY_GUARDED_BY(mutex_) = TimePoint::max();
 };

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Where an editor's server runs, and the folders that the editor has open.
+// Where a client's server runs, whether there is one that the client may share, and the folders that it has open.
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 
 #include "plugins/lsp/attach.hpp"
-#include "plugins/lsp/files.hpp"
 #include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
 
 namespace {
+
+constexpr int kContentModified = -32801;
 
 // A path of this machine, if that is what the URI names; else it is the server's alone. `wrong`: why
 // a file URI names none.
@@ -45,49 +46,92 @@ void add_paths(const json& folders, std::vector<std::string>& out, std::string& 
   return out;
 }
 
+// What clients have to have in common to share a server. Empty: the server is not to be shared.
+[[nodiscard]] std::string key_of(const ServerConfig& config, const std::string& root, std::string_view init_params) {
+  auto params = parse_json(init_params);
+  if (config.share == Share::none || !params || !params->is_object()) return {};
+  for (const char* const who : {"processId", "clientInfo", "workDoneToken", "trace"}) params->erase(who);
+  return dump_json({to_json(config), root, std::move(*params)});
+}
+
+[[nodiscard]] json entry_of(const std::string& path) {
+  return {{"uri", to_uri(path)}, {"name", path.substr(path.rfind('/') + 1)}};
+}
+
 }  // namespace
 
-void AttachSession::first(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  greeted_ = true;
-  init_id_ = e.id;
+// ---- the first message ----------------------------------------------------------------------------------------------
+
+void AttachSession::first(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
+  client.greeted = true;
+  client.init_id = e.id;
   const Envelope whole = scan(text, Scan::full);
   // A server may ask for ever whether the process that it is told of lives, and end itself when it may not know: a
   // process that is confined may not signal others (Landlock, since Linux 6.12). The host ends its servers itself.
-  init_params_ = with_null(whole.params.empty() ? "{}" : whole.params, "processId");
+  client.init_params = with_null(whole.params.empty() ? "{}" : whole.params, "processId");
   std::string wrong;
-  folders_ = folders_named_in(init_params_, wrong);
+  client.folders = folders_named_in(client.init_params, wrong);
   if (!wrong.empty()) {
     fx.log(context_, Level::warn, config().name + " does not run in a folder of its editor: " + wrong);
   }
-  find_root(fx);
+  find_root(client, fx);
 }
 
 void AttachSession::not_begun(DeferredActions& fx) {
-  if (greeted_ && !ended_) find_root(fx);
+  for (const auto& [id, client] : clients_) {
+    if (client->greeted && !client->ended) find_root(*client, fx);
+  }
 }
 
 // Looking at the disk may take its time.
-void AttachSession::find_root(DeferredActions& fx) {
-  std::string wanted = asked_root_;
-  if (wanted.empty() && !folders_.empty()) wanted = folders_.front();
-  fx.run.push_back([context = context_, start = later(&AttachSession::start_in),
-                    cannot = later(&AttachSession::cannot_start), wanted = std::move(wanted), home = home_] {
-    const auto posted = context->worker.post([=] { start(folder_that_exists(wanted, home)); });
-    if (!posted) cannot(posted.error());
+void AttachSession::find_root(Client& client, DeferredActions& fx) {
+  std::string wanted = client.asked_root;
+  if (wanted.empty() && !client.folders.empty()) wanted = client.folders.front();
+  fx.run.push_back([self = self(), id = client.id, wanted = std::move(wanted), home = client.home] {
+    const auto posted =
+        self->context_->worker.post([self, id, wanted, home] { self->root_is(id, folder_that_exists(wanted, home)); });
+    if (!posted) self->cannot_start(posted.error());
   });
 }
 
-void AttachSession::start_in(std::string root) {
-  Section section(*this);
-  if (ended_ || server_.state() != ServerState::not_started) return;
-  const auto may = rules_.may_run(config(), root);
-  if (!may) {
-    gave_up(may.error(), section.fx);
-  } else {
-    if (folders_.empty()) folders_.push_back(root);
-    set_root(std::move(root));
-    server_.step(ServerEvent::want, section.fx);
+// Sessions are changed serially with the messages of the clients.
+void AttachSession::root_is(ClientId client, std::string root) {
+  const auto posted = context_->host.post([weak = weak_from_this(), client, root = std::move(root)] {
+    if (const auto user = weak.lock()) static_cast<AttachSession&>(*user).settle_in(client, root);
+  });
+  if (!posted) cannot_start(Error{ErrorKind::unavailable, "the lsp plugin is stopping; attach anew", {}});
+}
+
+void AttachSession::settle_in(ClientId id, std::string root) {
+  std::shared_ptr<Client> client;
+  std::string key;
+  {
+    Section section(*this);
+    const auto it = clients_.find(id);
+    if (it == clients_.end() || it->second->ended || server_.state() != ServerState::not_started) return;
+    client = it->second;
+    if (const auto may = rules_.may_run(config(), root); !may) return gave_up(may.error(), section.fx);
+    key = key_of(config(), root, client->init_params);
   }
+  const auto other = key.empty() ? nullptr : rules_.session_for(key, *client);
+  if (!other) {
+    Section section(*this);
+    key_ = key;
+    return begin_with(*client, std::move(root), section.fx);
+  }
+  {
+    Section section(*this);
+    (void)take(id, section.fx);
+  }
+  other->join(std::move(client));
+}
+
+void AttachSession::begin_with(Client& client, std::string root, DeferredActions& fx) {
+  if (client.folders.empty()) client.folders.push_back(root);
+  init_params_ = client.init_params;
+  configuration_text_ = client.configuration_text;
+  set_root(std::move(root));
+  server_.step(ServerEvent::want, fx);
 }
 
 void AttachSession::cannot_start(const Error& error) {
@@ -95,15 +139,237 @@ void AttachSession::cannot_start(const Error& error) {
   gave_up(error, section.fx);
 }
 
-void AttachSession::folders_changed(std::string_view params, DeferredActions& fx) {
+// ---- clients come ---------------------------------------------------------------------------------------------------
+
+bool AttachSession::offers(const std::string& key) const {
+  Lock lock(mutex_);
+  const auto state = server_.state();
+  const bool serves = state == ServerState::spawning || state == ServerState::greeting || state == ServerState::ready ||
+                      state == ServerState::backing_off;
+  return serves && key == key_ && clients() > 0 && views_.lost().empty();
+}
+
+void AttachSession::join(std::shared_ptr<Client> client) {
+  client->seat->session = self();
+  Section section(*this);
+  const bool own = clients_.empty();
+  client->admitted = client->held = client->looked = client->looking = false;
+  for (auto& queued : client->queue) {
+    if (queued.request == 0) continue;
+    queued.request = server_.next_id();
+    watch_deadline(queued.deadline, queued.request);
+  }
+  clients_.emplace(client->id, client);
+  if (!own) return look_for_admission(*client, section.fx);
+  views_.add(client->id, std::move(client->documents));
+  client->admitted = true;
+  if (client->greeted) find_root(*client, section.fx);
+}
+
+// Whether the server has unsaved texts decides what the client may be shown.
+void AttachSession::look_for_admission(Client& client, DeferredActions& fx) {
+  look(
+      to_look_at(views_.open_paths()),
+      [this, id = client.id](DeferredActions& later) GANTRY_NO_TSA {
+        auto* const looked = find(id);
+        if (looked != nullptr && !looked->ended) admit(*looked, later);
+      },
+      fx);
+}
+
+void AttachSession::admit(Client& client, DeferredActions& fx) {
+  views_.add(client.id, std::move(client.documents));
+  client.admitted = true;
+  if (welcome_.empty()) return;  // it comes to all
+  if (!client.answered) {
+    client.answered = true;
+    std::string answer;
+    append_with_id(answer, welcome_, scan(welcome_, Scan::route).id, client.init_id);
+    fx.items.push_back({client.editor, std::move(answer)});
+  } else if (!client.initialized_text.empty()) {
+    late_initialized(client, fx);
+  }
+  pump(fx);
+}
+
+// The server was told `initialized` by another client. This one gets what that one got meanwhile.
+void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
+  const auto ask = [&](const char* method, const std::string& params) GANTRY_NO_TSA {
+    const long long copy = server_.next_id();
+    asks_.sent({"", method, params}, {{client.id, copy}});
+    fx.items.push_back({client.editor, R"({"jsonrpc":"2.0","id":)" + std::to_string(copy) + R"(,"method":")" + method +
+                                           R"(","params":)" + params + "}"});
+    return copy;
+  };
+  if (!registrations_.empty()) {
+    json all = json::array();
+    for (const auto& [id, registration] : registrations_) all.push_back(registration);
+    const std::string params = dump_json({{"registrations", std::move(all)}});
+    client.standing.follow("client/registerCapability", params);
+    (void)ask("client/registerCapability", params);
+  }
+  for (const auto& [params, answer] : configurations_)
+    comparing_[client.id].insert(ask("workspace/configuration", params));
+  if (!comparing_.contains(client.id)) return is_like_the_others(client, fx);
+  client.held = true;
+  (void)context_->host.after(kAskTime, [weak = weak_from_this(), id = client.id] {
+    const auto user = weak.lock();
+    if (!user) return;
+    auto& session = static_cast<AttachSession&>(*user);
+    Section section(session);
+    [&]() GANTRY_NO_TSA {
+      auto* const silent = session.find(id);
+      if (silent != nullptr && session.comparing_.contains(id)) session.move_out_later(*silent, section.fx);
+    }();
+  });
+}
+
+void AttachSession::is_like_the_others(Client& client, DeferredActions& fx) {
+  client.held = false;
+  deliver(views_.present(client.id), fx);
+  // Callers are inside of pump(), or call it next.
+}
+
+// ---- clients move and go --------------------------------------------------------------------------------------------
+
+void AttachSession::move_out_later(Client& client, DeferredActions& fx) {
+  if (std::exchange(client.held, true) && client.unlike.contains(this)) return;
+  client.unlike.insert(this);
+  fx.run.push_back([self = self(), id = client.id] {
+    if (!self->context_->host.post([self, id] { self->move_out(id); }))
+      self->editor_left(id, fail(ErrorKind::unavailable, "the lsp plugin is stopping; attach anew"));
+  });
+}
+
+void AttachSession::move_out(ClientId id) {
+  std::shared_ptr<Client> client;
+  {
+    Section section(*this);
+    auto* const moving = find(id);
+    if (moving == nullptr || moving->ended) return;
+    if (clients() == 1) {  // the others have left meanwhile
+      moving->unlike.erase(this);
+      comparing_.erase(id);
+      is_like_the_others(*moving, section.fx);
+      return pump(section.fx);
+    }
+  }
+  const auto next = std::make_shared<AttachSession>(context_, config(), rules_);
+  if (const auto added = rules_.add(next); !added) return editor_left(id, std::unexpected(added.error()));
+  {
+    Section section(*this);
+    client = take(id, section.fx);
+    if (!client) return;
+    end_what_stands(*client, section.fx);
+  }
+  next->join(std::move(client));
+}
+
+// The client with its messages; requests that were sent wait again, where they can.
+std::shared_ptr<Client> AttachSession::take(ClientId id, DeferredActions& fx) {
+  const auto it = clients_.find(id);
+  if (it == clients_.end()) return nullptr;
+  auto client = it->second;
+  std::map<long long, Pending, std::greater<>> sent;
+  for (auto each = pending_.begin(); each != pending_.end();) {
+    if (each->second.client != id) {
+      ++each;
+      continue;
+    }
+    sent.emplace(each->first, std::move(each->second));
+    each = pending_.erase(each);
+  }
+  for (auto& [ours, pending] : sent) {  // the last first
+    server_.cancel(ours, fx);
+    deadlines_.erase({pending.deadline, ours});
+    for (const auto& token : pending.tokens) tokens_.erase(token);
+    fx.permits.push_back(std::move(pending.permit));
+    if (pending.text.empty() || pending.cancelled) {
+      answer_error(*client, pending.id, kContentModified,
+                   Error{ErrorKind::unavailable, "the settings of " + config().name + " change; ask again", {}}, fx);
+      continue;
+    }
+    client->queued_bytes += pending.text.size();
+    ++client->queued_requests;
+    client->queue.push_front({std::move(pending.text), ours, pending.deadline, 0, pending.repetitions + 1});
+  }
+  for (const auto& queued : client->queue) deadlines_.erase({queued.deadline, queued.request});
+  if (client->spare) fx.permits.push_back(std::move(client->spare));
+  forget(*client, fx);
+  if (clients() == 0) {
+    server_.step(ServerEvent::close, fx);
+  } else {
+    pump(fx);
+  }
+  return client;
+}
+
+// What is the client's own goes; its documents are kept for another session.
+void AttachSession::forget(Client& client, DeferredActions& fx) {
+  const ClientId id = client.id;
+  auto documents = views_.remove(id, sender(fx));
+  if (documents) client.documents = std::move(documents);
+  texts_changed();
+  for (const auto& ask : asks_.left(id)) answer_for_clients(ask, fx);
+  comparing_.erase(id);
+  for (auto& [token, told] : servers_tokens_) told.erase(id);
+  if (waits_for_view_ == id) waits_for_view_ = 0;
+  clients_.erase(id);
+  std::vector<std::string> left;
+  const auto others = folders();
+  for (const auto& folder : client.folders) {
+    if (std::ranges::find(others, folder) == others.end()) left.push_back(folder);
+  }
+  if (left.empty() || clients_.empty()) return;
+  json removed = json::array();
+  for (const auto& folder : left) removed.push_back(entry_of(folder));
+  server_.notify("workspace/didChangeWorkspaceFolders",
+                 {{"event", {{"added", json::array()}, {"removed", std::move(removed)}}}}, fx);
+}
+
+// ---- workspace folders ----------------------------------------------------------------------------------------------
+
+std::vector<std::string> AttachSession::folders() const {
+  std::vector<std::string> out;
+  for (const auto& [id, client] : clients_) {
+    for (const auto& folder : client->folders) {
+      if (std::ranges::find(out, folder) == out.end()) out.push_back(folder);
+    }
+  }
+  return out;
+}
+
+// The server's folders are those of all clients.
+void AttachSession::folders_changed(Client& client, std::string_view text, std::string_view params,
+                                    DeferredActions& fx) {
   const auto doc = parse_json(params);
   const json event = doc && doc->is_object() ? doc->value("event", json::object()) : json::object();
-  if (!event.is_object()) return;
-  std::vector<std::string> removed;
-  std::string ignored;
-  add_paths(event.value("removed", json()), removed, ignored);
-  std::erase_if(folders_, [&](const auto& path) { return std::ranges::find(removed, path) != removed.end(); });
-  add_paths(event.value("added", json()), folders_, ignored);
+  const auto before = folders();
+  if (event.is_object()) {
+    std::vector<std::string> removed;
+    std::string ignored;
+    add_paths(event.value("removed", json()), removed, ignored);
+    std::erase_if(client.folders, [&](const auto& path) { return std::ranges::find(removed, path) != removed.end(); });
+    add_paths(event.value("added", json()), client.folders, ignored);
+  }
+  std::string message(text);
+  if (!alone()) {
+    const auto now = folders();
+    const auto missing_in = [](const std::vector<std::string>& in, const std::vector<std::string>& from) {
+      json out = json::array();
+      for (const auto& path : from) {
+        if (std::ranges::find(in, path) == in.end()) out.push_back(entry_of(path));
+      }
+      return out;
+    };
+    json added = missing_in(before, now), removed = missing_in(now, before);
+    if (added.empty() && removed.empty()) return;
+    message = dump_json({{"jsonrpc", "2.0"},
+                         {"method", "workspace/didChangeWorkspaceFolders"},
+                         {"params", {{"event", {{"added", std::move(added)}, {"removed", std::move(removed)}}}}}});
+  }
+  if (folder_texts_.size() < kMaxFolderChanges) folder_texts_.push_back(message);
+  server_.send(message, fx);
   widen(rules_.workspaces(), fx);
 }
 

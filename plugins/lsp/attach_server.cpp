@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // The server's side of an attach session: its answers, its requests, its crashes.
+#include <algorithm>
+#include <gantry/file_uri.hpp>
 #include <gantry/repair.hpp>
 
 #include "plugins/lsp/attach.hpp"
@@ -8,7 +10,46 @@
 
 namespace gantry::lsp {
 
-void AttachSession::learn_encoding(std::string_view result) {
+namespace {
+
+// Of the user: only one client may answer.
+[[nodiscard]] bool asks_user(std::string_view method) {
+  return method == "window/showMessageRequest" || method == "window/showDocument" || method == "workspace/applyEdit";
+}
+
+// It concerns every client alike.
+[[nodiscard]] bool concerns_all(std::string_view method) {
+  return method == "client/registerCapability" || method == "client/unregisterCapability" ||
+         method == "window/workDoneProgress/create" || method == "workspace/configuration" ||
+         (method.starts_with("workspace/") && method.ends_with("/refresh"));
+}
+
+// The versions in a workspace edit, or in what holds some, become the client's.
+void translate_versions(json& value, const Views& views, ClientId client) {
+  if (value.is_array()) {
+    for (auto& each : value) translate_versions(each, views, client);
+    return;
+  }
+  if (!value.is_object()) return;
+  if (const auto changes = value.find("documentChanges"); changes != value.end() && changes->is_array()) {
+    for (auto& change : *changes) {
+      if (!change.is_object() || !change.contains("textDocument") || !change["textDocument"].is_object()) continue;
+      auto& document = change["textDocument"];
+      const auto uri = document.find("uri"), version = document.find("version");
+      if (uri == document.end() || !uri->is_string() || version == document.end() || !version->is_number_integer())
+        continue;
+      const auto own = views.client_version(client, uri->get<std::string>(), version->get<long long>());
+      *version = own ? json(*own) : json();
+    }
+  }
+  if (const auto edit = value.find("edit"); edit != value.end()) translate_versions(*edit, views, client);
+}
+
+}  // namespace
+
+// ---- the handshake --------------------------------------------------------------------------------------------------
+
+void AttachSession::learn_capabilities(std::string_view result) {
   const auto repaired = repaired_json(result);
   const auto doc = parse_json(repaired ? std::string_view(*repaired) : result);
   if (!doc || !doc->is_object()) return;
@@ -16,147 +57,388 @@ void AttachSession::learn_encoding(std::string_view result) {
   if (const auto it = doc->find("capabilities"); it != doc->end() && it->is_object()) {
     if (const auto encoding = it->find("positionEncoding"); encoding != it->end() && encoding->is_string())
       name = *encoding;
+    const json sync = it->value("textDocumentSync", json());
+    const json change = sync.is_object() ? sync.value("change", json(0)) : sync;
+    views_.set_takes_changes(!change.is_number() || change != 0);
   }
   // clangd's own extension, older than the protocol's.
   if (const auto it = doc->find("offsetEncoding"); it != doc->end() && it->is_string()) name = *it;
-  documents_.set_encoding(name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16);
+  views_.set_encoding(name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16);
 }
 
 Result<void> AttachSession::initialized(std::string_view text, const Envelope& e, DeferredActions& fx) {
   const bool refused = !e.error.empty();
-  if (answered_) {
-    if (refused) return fail(ErrorKind::unavailable, "refused initialize after a restart: " + std::string(e.error));
-    replay(fx);
-    return {};
-  }
-  std::string answer;
-  append_with_id(answer, text, e.id, init_id_);
-  fx.items.push_back(std::move(answer));
-  answered_ = true;
+  const bool follows = std::ranges::any_of(clients_, [](const auto& entry) { return entry.second->answered; });
+  if (follows && refused)
+    return fail(ErrorKind::unavailable, "refused initialize after a restart: " + std::string(e.error));
   if (!refused) {
-    learn_encoding(e.result);
-    return {};
+    welcome_ = text;
+    learn_capabilities(e.result);
   }
-  leave(fail(ErrorKind::upstream_failed, config().name + " refused initialize: " + std::string(e.error)), fx);
+  if (follows) replay(fx);
+  std::vector<Client*> others;
+  for (const auto& [id, client] : clients_) {
+    if (client->answered || client->ended || (!client->admitted && !refused)) continue;
+    std::string answer;
+    append_with_id(answer, text, e.id, client->init_id);
+    fx.items.push_back({client->editor, std::move(answer)});
+    client->answered = true;
+    others.push_back(client.get());
+  }
+  if (!refused) return {};
+  const Result<json> answer =
+      fail(ErrorKind::upstream_failed, config().name + " refused initialize: " + std::string(e.error));
+  for (auto* const client : others) end_stream(*client, answer, fx);
+  server_.step(ServerEvent::close, fx);
   return {};
 }
 
 void AttachSession::replay(DeferredActions& fx) {
-  for (const auto* text : {&initialized_text_, &configuration_text_}) {
+  std::string initialized;
+  for (const auto& [id, client] : clients_) {
+    if (initialized.empty()) initialized = client->initialized_text;
+  }
+  for (const auto* text : {&initialized, &configuration_text_}) {
     if (!text->empty()) server_.send(*text, fx);
   }
+  initialized_sent_ = !initialized.empty();
   for (const auto& text : folder_texts_) server_.send(text, fx);
-  documents_.replay([&](std::string_view message) GANTRY_NO_TSA { server_.send(message, fx); });
+  views_.reopen(sender(fx));
 }
+
+// ---- what it says ---------------------------------------------------------------------------------------------------
 
 void AttachSession::message(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  if (e.is_response()) {
-    const auto it = pending_.find(own_id(e.id));
-    if (it == pending_.end()) return nobody_waits(e.id, fx);
-    std::string item;
-    item.reserve(text.size() + it->second.id.size());
-    append_with_id(item, text, e.id, it->second.id);
-    deadlines_.erase({it->second.deadline, it->first});
-    fx.permits.push_back(std::move(it->second.permit));
-    pending_.erase(it);
-    fx.items.push_back(std::move(item));
-    return;
-  }
+  if (e.is_response()) return answered(text, e, fx);
   const auto method = e.method();
-  if (Standing::concerns(method)) standing_.follow(method, scan(text, Scan::full).params);
   if (e.is_request()) {
-    ask_editor(text, e, fx);
+    ask_clients(text, e, fx);
   } else if (method == "$/cancelRequest") {
     pass_cancel(text, fx);
-  } else if (!ended_) {
-    fx.items.emplace_back(text);
+  } else if (method == "textDocument/publishDiagnostics") {
+    deliver(views_.published(text, scan(text, Scan::full).params), fx);
+  } else if (method == "$/progress") {
+    pass_progress(text, fx);
+  } else {
+    tell_clients(text, method, fx);
   }
 }
 
-void AttachSession::ask_editor(std::string_view text, const Envelope& e, DeferredActions& fx) {
-  if (ended_ || server_requests_.size() >= kMaxServerRequests) {
-    return server_.send(error_message(std::string(e.id), kRequestFailed,
-                                      Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
+void AttachSession::answered(std::string_view text, const Envelope& e, DeferredActions& fx) {
+  const auto it = pending_.find(own_id(e.id));
+  if (it == pending_.end()) return nobody_waits(e.id, fx);
+  Pending pending = std::move(it->second);
+  deadlines_.erase({pending.deadline, it->first});
+  pending_.erase(it);
+  fx.permits.push_back(std::move(pending.permit));
+  for (const auto& token : pending.tokens) tokens_.erase(token);
+  views_.settled(pending.changes);
+  if (!alone()) {
+    const bool error = e.is_response() && member(text, "result").empty();
+    const bool again = error && repeat(pending, scan(text, Scan::full).error, fx);
+    if (again || pending.client == 0) return pump(fx);
+  }
+  if (auto* const client = find(pending.client)) {
+    std::string item;
+    item.reserve(text.size() + pending.id.size());
+    append_with_id(item, text, e.id, pending.id);
+    if (!alone() && item.find("\"documentChanges\"") != std::string::npos)
+      item = with_client_versions(pending, std::move(item));
+    fx.items.push_back({client->editor, std::move(item)});
+  }
+  if (!alone()) pump(fx);
+}
+
+std::string AttachSession::with_client_versions(const Pending& pending, std::string text) {
+  auto message = parse_json(text);
+  if (!message || !message->is_object() || !message->contains("result")) return text;
+  translate_versions((*message)["result"], views_, pending.client);
+  return dump_json(*message);
+}
+
+void AttachSession::deliver(std::vector<Views::Delivery> deliveries, DeferredActions& fx) {
+  for (auto& each : deliveries) {
+    auto* const client = find(each.to);
+    if (client == nullptr || client->ended || !client->answered) continue;
+    client->standing.follow("textDocument/publishDiagnostics", scan(each.message, Scan::full).params);
+    fx.items.push_back({client->editor, std::move(each.message)});
+  }
+}
+
+void AttachSession::pass_progress(std::string_view text, DeferredActions& fx) {
+  const auto params = scan(text, Scan::full).params;
+  const std::string token(member(params, "token"));
+  const auto send_to = [&](Client& client, std::string message) {
+    if (client.ended) return;
+    client.standing.follow("$/progress", scan(message, Scan::full).params);
+    fx.items.push_back({client.editor, std::move(message)});
+  };
+  if (const auto own = tokens_.find(token); own != tokens_.end()) {
+    auto* const client = find(own->second.first);
+    if (client == nullptr) return;
+    std::string message;
+    append_with_id(message, text, member(params, "token"), own->second.second);
+    return send_to(*client, std::move(message));
+  }
+  const auto told = servers_tokens_.find(token);
+  for (const auto& [id, client] : clients_) {
+    if (told == servers_tokens_.end() ? alone() || client->admitted : told->second.contains(id))
+      send_to(*client, std::string(text));
+  }
+  if (told != servers_tokens_.end() && member(member(params, "value"), "kind") == R"("end")")
+    servers_tokens_.erase(told);
+}
+
+// What names a document is for those that have it open and see the text that it speaks of; all else is for all.
+void AttachSession::tell_clients(std::string_view text, std::string_view method, DeferredActions& fx) {
+  if (alone()) {
+    for (const auto& [id, client] : clients_) {
+      if (!client->ended) fx.items.push_back({client->editor, std::string(text)});
+    }
+    return;
+  }
+  const auto params = scan(text, Scan::full).params;
+  auto raw = member(member(params, "textDocument"), "uri");
+  if (raw.empty()) raw = member(params, "uri");
+  const auto uri = parse_json(raw);
+  const std::string key = uri && uri->is_string() ? document_key(uri->get<std::string>()) : std::string();
+  const auto has = [&](const auto& entry) GANTRY_NO_TSA {
+    return views_.has(entry.first) && views_.documents(entry.first).find(key) != nullptr;
+  };
+  const bool open = !key.empty() && std::ranges::any_of(clients_, has);
+  for (const auto& entry : clients_) {
+    const auto& client = *entry.second;
+    if (client.ended || !client.answered || (open && !(has(entry) && views_.shows(entry.first)))) continue;
+    fx.items.push_back({client.editor, std::string(text)});
+  }
+  (void)method;
+}
+
+// ---- what it asks ---------------------------------------------------------------------------------------------------
+
+std::vector<ClientId> AttachSession::asked_for(std::string_view method) const {
+  std::vector<ClientId> all;
+  for (const auto& [id, client] : clients_) {
+    if (!client->ended && client->admitted && client->answered) all.push_back(id);
+  }
+  if (all.size() <= 1 || concerns_all(method)) return all;
+  std::set<ClientId> commanding;
+  for (const auto& [id, pending] : pending_) {
+    if (pending.command) commanding.insert(pending.client);
+  }
+  if (asks_user(method) && commanding.size() == 1) return {*commanding.begin()};
+  if (std::ranges::find(all, active_) != all.end()) return {active_};
+  return {all.front()};
+}
+
+void AttachSession::ask_clients(std::string_view text, const Envelope& e, DeferredActions& fx) {
+  const auto method = e.method();
+  const std::string id(e.id);
+  const auto params = scan(text, Scan::full).params;
+  if (method == "workspace/workspaceFolders" && !alone()) {
+    json all = json::array();
+    for (const auto& folder : folders())
+      all.push_back({{"uri", to_uri(folder)}, {"name", folder.substr(folder.rfind('/') + 1)}});
+    return server_.send(R"({"jsonrpc":"2.0","id":)" + id + R"(,"result":)" + dump_json(all) + "}", fx);
+  }
+  follow_registrations(method, params);
+  const auto asked = asks_.full() ? std::vector<ClientId>() : asked_for(method);
+  if (asked.empty()) {
+    return server_.send(
+        error_message(id, kRequestFailed, Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
+        fx);
+  }
+  ServerAsks::Ask ask{id, std::string(method), {}};
+  if (method == "workspace/configuration") {
+    const auto doc = parse_json(params);
+    ask.params = doc ? dump_json(*doc) : std::string(params);
+  }
+  std::vector<std::pair<ClientId, long long>> copies;
+  for (const auto client : asked) copies.emplace_back(client, server_.next_id());
+  asks_.sent(ask, copies);
+  if (method == "window/workDoneProgress/create" && servers_tokens_.size() < Standing::kMaxProgress)
+    servers_tokens_[std::string(member(params, "token"))] = {asked.begin(), asked.end()};
+  for (const auto& [to, copy] : copies) {
+    auto& client = *clients_.at(to);
+    if (Standing::concerns(method)) client.standing.follow(method, params);
+    if (asks_user(method)) user_is_asked(to, fx);
+    std::string item;
+    append_with_id(item, text, e.id, std::to_string(copy));
+    if (method == "workspace/applyEdit" && !alone() && item.find("\"documentChanges\"") != std::string::npos) {
+      if (auto message = parse_json(item); message && message->is_object()) {
+        translate_versions((*message)["params"], views_, to);
+        item = dump_json(*message);
+      }
+    }
+    fx.items.push_back({client.editor, std::move(item)});
+    if (alone()) continue;
+    (void)context_->host.after(kAskTime,
+                               [over = later(&AttachSession::ask_time_is_over), copy, to] { over(copy, to); });
+  }
+}
+
+// A client that reads is given all the time that its user needs.
+void AttachSession::ask_time_is_over(long long copy, ClientId client) {
+  Section section(*this);
+  auto* const asked = find(client);
+  if (asked == nullptr || !asks_.open(copy) || !asked->editor->blocked()) return;
+  if (const auto answered = asks_.answered(client, copy, true); answered && answered->first)
+    answer_for_clients(answered->ask, section.fx);
+}
+
+void AttachSession::answer_for_clients(const ServerAsks::Ask& ask, DeferredActions& fx) {
+  if (ask.id.empty()) return;
+  json result;
+  if (ask.method == "workspace/applyEdit") result = {{"applied", false}, {"failureReason", "the editor has gone"}};
+  if (ask.method == "window/showDocument") result = {{"success", false}};
+  if (ask.method == "workspace/configuration") {
+    return server_.send(error_message(ask.id, kRequestFailed, Error{ErrorKind::unavailable, "the editor has gone", {}}),
                         fx);
   }
-  const auto method = e.method();
-  if (method == "window/showMessageRequest" || method == "window/showDocument" || method == "workspace/applyEdit")
-    user_is_asked(fx);
-  const long long id = server_.next_id();
-  server_requests_.emplace(id, std::string(e.id));
-  std::string item;
-  append_with_id(item, text, e.id, std::to_string(id));
-  fx.items.push_back(std::move(item));
+  server_.send(R"({"jsonrpc":"2.0","id":)" + ask.id + R"(,"result":)" + dump_json(result) + "}", fx);
 }
 
-// The editor was asked under an id of ours. One that has answered already is not told.
+void AttachSession::answer_server(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
+  consumed(client);
+  const long long copy = own_id(e.id);
+  const Envelope whole = scan(text, Scan::full);
+  const auto answered = asks_.answered(client.id, copy, !whole.error.empty());
+  if (!answered) return;  // the server that asked is gone
+  if (answered->first && !answered->ask.id.empty()) server_.send_with_id(text, e.id, answered->ask.id, fx);
+  if (answered->ask.method != "workspace/configuration") return;
+  configured(client, answered->ask, whole.error.empty() ? whole.result : whole.error, fx);
+  const auto comparing = comparing_.find(client.id);
+  if (comparing == comparing_.end() || comparing->second.erase(copy) == 0 || !comparing->second.empty()) return;
+  comparing_.erase(comparing);
+  if (client.unlike.contains(this)) return;  // it moves
+  is_like_the_others(client, fx);
+  pump(fx);
+}
+
+// Clients share a server while their settings are equal.
+void AttachSession::configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer,
+                               DeferredActions& fx) {
+  const auto doc = parse_json(answer);
+  const std::string now = doc ? dump_json(*doc) : std::string(answer);
+  const auto known = configurations_.find(ask.params);
+  if (known == configurations_.end()) {
+    if (configurations_.size() < kMaxConfigurations) configurations_.emplace(ask.params, now);
+  } else if (known->second != now && alone()) {
+    known->second = now;
+  } else if (known->second != now) {
+    move_out_later(client, fx);
+  }
+}
+
+void AttachSession::follow_registrations(std::string_view method, std::string_view params) {
+  const bool begins = method == "client/registerCapability";
+  if (!begins && method != "client/unregisterCapability") return;
+  const auto all = parse_json(member(params, begins ? "registrations" : "unregisterations"));  // spelt so
+  if (!all || !all->is_array()) return;
+  for (const auto& each : *all) {
+    if (!each.is_object() || !each.contains("id") || !each["id"].is_string()) continue;
+    const std::string id = each["id"];
+    if (!begins) {
+      registrations_.erase(id);
+    } else if (registrations_.size() < Standing::kMaxRegistrations) {
+      registrations_.insert_or_assign(id, each);
+    }
+  }
+}
+
+// The clients were asked under ids of ours. One that has answered already is not told.
 void AttachSession::pass_cancel(std::string_view text, DeferredActions& fx) {
   const Envelope whole = scan(text, Scan::full);
   const auto id = member(whole.params, "id");
-  for (const auto& [ours, theirs] : server_requests_) {
-    if (!same_id(id, theirs)) continue;
+  for (const auto& [to, copy] : asks_.copies_of(id)) {
+    auto* const client = find(to);
+    if (client == nullptr) continue;
     std::string item;
-    append_with_id(item, text, id, std::to_string(ours));
-    fx.items.push_back(std::move(item));
-    return;
+    append_with_id(item, text, id, std::to_string(copy));
+    fx.items.push_back({client->editor, std::move(item)});
   }
 }
 
-// The server is gone, and another takes its place: its questions are withdrawn, its progress and what it has registered
-// end.
-void AttachSession::end_what_stands(DeferredActions& fx) {
-  for (const auto& [ours, theirs] : server_requests_)
-    fx.items.push_back(R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" + std::to_string(ours) + "}}");
-  for (auto& message : standing_.end(std::to_string(server_.next_id()))) fx.items.push_back(std::move(message));
+// ---- it is gone -----------------------------------------------------------------------------------------------------
+
+// Another takes its place: its questions are withdrawn, its progress and what it has registered end.
+void AttachSession::end_what_stands(Client& client, DeferredActions& fx) {
+  for (auto& message : client.standing.end(std::to_string(server_.next_id())))
+    fx.items.push_back({client.editor, std::move(message)});
 }
 
 void AttachSession::down(const Error& error, DeferredActions& fx) {
-  if (!ended_ && !shutdown_) end_what_stands(fx);
-  server_requests_.clear();
+  for (const auto& [to, copy] : asks_.clear()) {
+    auto* const client = find(to);
+    if (client == nullptr || client->ended || client->shutdown) continue;
+    fx.items.push_back({client->editor, R"({"jsonrpc":"2.0","method":"$/cancelRequest","params":{"id":)" +
+                                            std::to_string(copy) + "}}"});
+  }
+  for (const auto& [id, client] : clients_) {
+    if (!client->ended && !client->shutdown) end_what_stands(*client, fx);
+    if (client->unlike.contains(this)) continue;
+    client->held = false;
+  }
+  comparing_.clear();
+  configurations_.clear();
+  registrations_.clear();
+  servers_tokens_.clear();
+  tokens_.clear();
+  initialized_sent_ = false;
   for (auto& [id, pending] : pending_) {
     deadlines_.erase({pending.deadline, id});
     fx.permits.push_back(std::move(pending.permit));
+    auto* const client = find(pending.client);
+    if (client == nullptr) continue;
     if (pending.shutdown) {
-      fx.items.push_back(R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})");
+      fx.items.push_back({client->editor, R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})"});
     } else {
-      answer_error(pending.id, kRequestFailed, error, fx);
+      answer_error(*client, pending.id, kRequestFailed, error, fx);
     }
   }
   pending_.clear();
+  waits_for_view_ = 0;
 }
 
 Result<void> AttachSession::may_follow() const {
-  if (shutdown_ || documents_.lost().empty()) return {};
-  return fail(ErrorKind::unavailable, documents_.lost() + ", so they cannot be opened again in it; attach anew");
+  const bool leaving = std::ranges::all_of(clients_, [](const auto& entry) { return entry.second->shutdown; });
+  const auto lost = views_.lost();
+  if ((leaving && !clients_.empty()) || lost.empty()) return {};
+  return fail(ErrorKind::unavailable, lost + ", so they cannot be opened again in it; attach anew");
 }
 
 void AttachSession::gave_up(const Error& error, DeferredActions& fx) {
-  if (ended_) return;
-  if (!answered_ && !init_id_.empty()) answer_error(init_id_, kRequestFailed, error, fx);
-  for (const auto& queued : queue_) {
-    if (queued.request != 0) answer_error(std::string(scan(queued.text, Scan::route).id), kRequestFailed, error, fx);
+  const bool any = clients() > 0;
+  for (const auto& [id, client] : clients_) {
+    if (client->ended) continue;
+    if (!client->answered && !client->init_id.empty())
+      answer_error(*client, client->init_id, kRequestFailed, error, fx);
+    for (const auto& queued : client->queue) {
+      if (queued.request != 0)
+        answer_error(*client, std::string(scan(queued.text, Scan::route).id), kRequestFailed, error, fx);
+    }
+    end_stream(*client, client->shutdown ? Result<json>(json()) : std::unexpected(error), fx);
   }
-  if (shutdown_) {
-    leave(json(), fx);
-  } else {
-    leave(std::unexpected(error), fx);
-  }
+  if (any) server_.step(ServerEvent::close, fx);
 }
 
-void AttachSession::answer_error(const std::string& id, int code, const Error& error, DeferredActions& fx) {
-  fx.items.push_back(error_message(id, code, error));
+// ---- to the editors -------------------------------------------------------------------------------------------------
+
+void AttachSession::answer_error(Client& client, const std::string& id, int code, const Error& error,
+                                 DeferredActions& fx) {
+  fx.items.push_back({client.editor, error_message(id, code, error)});
 }
 
 bool AttachSession::settle(DeferredActions& fx) {
   if (fx.flush) fx.flush->flush();
-  bool more = true;
+  bool blocked = false;
   for (auto& item : fx.items) {
-    switch (editor_.send(item)) {
+    switch (item.to->send(item.text)) {
       case Editor::Sent::blocked:
-        more = false;
+        blocked = true;
         break;
       case Editor::Sent::refused:
-        refused(item);
+        refused(*item.to, item.text);
         break;
       case Editor::Sent::ok:
       case Editor::Sent::gone:
@@ -165,13 +447,22 @@ bool AttachSession::settle(DeferredActions& fx) {
   }
   fx.flush.reset();
   (void)Session::settle(fx);
-  if (fx.want_permit) wait_for_permit();
-  return more;
+  if (!blocked) return true;
+  // One that does not read holds the server back only for itself.
+  bool all = true;
+  for (const auto& client : clients_now()) {
+    all = all && client->editor->blocked();
+    if (client->editor->kept_bytes() > kMaxUnread && editors() > 1) {
+      editor_left(client->id, std::unexpected(overloaded("the editor did not read " + std::to_string(kMaxUnread >> 20) +
+                                                         " MiB, which others of the server did; attach anew")));
+    }
+  }
+  return !all;
 }
 
 // The envelope was sound, but the host takes no such message: it is too large, no JSON, or nested
 // too deep. The others are as good as before.
-void AttachSession::refused(const std::string& text) {
+void AttachSession::refused(Editor& editor, const std::string& text) {
   const Envelope e = scan(text, Scan::route);
   const std::size_t most = context_->max_message_bytes;
   const bool too_large = most != 0 && text.size() > most;
@@ -184,13 +475,18 @@ void AttachSession::refused(const std::string& text) {
                                 : Error{ErrorKind::upstream_failed, what, {}};
   if (e.is_response()) {
     std::string answer = error_message(std::string(e.id), kRequestFailed, error);
-    (void)editor_.send(answer);
+    (void)editor.send(answer);
   } else if (e.is_request()) {
     DeferredActions fx;
     {
       Lock lock(mutex_);
-      const auto asked = server_requests_.extract(own_id(e.id));
-      if (asked) server_.send(error_message(asked.mapped(), kRequestFailed, error), fx);
+      for (const auto& [id, client] : clients_) {
+        if (client->editor.get() != &editor) continue;
+        const auto asked = asks_.answered(id, own_id(e.id), true);
+        if (asked && asked->first && !asked->ask.id.empty())
+          server_.send(error_message(asked->ask.id, kRequestFailed, error), fx);
+        break;
+      }
     }
     (void)Session::settle(fx);
   }

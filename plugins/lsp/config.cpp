@@ -76,6 +76,9 @@ constexpr int kMostPriority = 1000;
       p.boolean_or("runs_project_code", !server.command.empty() && runs_project_code(server.command.front()));
   server.initialize_timeout =
       std::chrono::seconds(p.integer_or("initialize_timeout_seconds", kDefaultInitializeTimeout.count(), 0, kDay));
+  const std::string share = p.string_or("share", "same");
+  p.require(share == "same" || share == "none", R"(share must be "same" or "none")");
+  server.share = share == "none" ? Share::none : Share::same;
   p.require(!server.command.empty(), "command is missing; name the program that speaks LSP on its stdio");
   p.require(!server.languages.empty(), "languages is missing; name the language ids that it serves");
   if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[" + key + "] " + ok.error().message);
@@ -155,7 +158,8 @@ json to_json(const ServerConfig& server) {
           {"runs_project_code", server.runs_project_code},
           {"priority", server.priority},
           {"built_in", server.built_in},
-          {"initialize_timeout", server.initialize_timeout.count()}};
+          {"initialize_timeout", server.initialize_timeout.count()},
+          {"share", server.share == Share::none ? "none" : "same"}};
 }
 
 ServerConfig server_from(const json& value) {
@@ -170,7 +174,8 @@ ServerConfig server_from(const json& value) {
       // Absent: of a build that had no such key.
       .priority = value.value("priority", 0),
       .built_in = value.value("built_in", false),
-      .initialize_timeout = std::chrono::seconds(value.value("initialize_timeout", kDefaultInitializeTimeout.count()))};
+      .initialize_timeout = std::chrono::seconds(value.value("initialize_timeout", kDefaultInitializeTimeout.count())),
+      .share = value.value("share", "same") == "none" ? Share::none : Share::same};
 }
 
 bool ServerConfig::speaks(std::string_view language) const {

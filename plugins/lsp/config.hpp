@@ -20,6 +20,9 @@ namespace gantry::lsp {
 /// Servers of large projects in Java or Kotlin need minutes.
 inline constexpr std::chrono::seconds kDefaultInitializeTimeout{300};
 
+/// Which editors use one process of a server: those that agree on all settings (attach.hpp), or none.
+enum class Share { same, none };
+
 struct ServerConfig {
   std::string name;
   std::vector<std::string> command;
@@ -32,6 +35,7 @@ struct ServerConfig {
   bool built_in = false;                  ///< it is not configured, but was found (known_servers.hpp)
   /// The time limit for `initialize`, for a server that callers share; 0: none.
   std::chrono::seconds initialize_timeout = kDefaultInitializeTimeout;
+  Share share = Share::same;
 
   bool operator==(const ServerConfig&) const = default;
   [[nodiscard]] bool speaks(std::string_view language) const;

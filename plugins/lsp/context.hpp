@@ -44,6 +44,8 @@ struct Context {
   [[nodiscard]] std::string next_name(const std::string& server) {
     return server + " " + std::to_string(instance) + "-" + std::to_string(last_name.fetch_add(1) + 1);
   }
+  /// An id for an editor that none has had before.
+  [[nodiscard]] std::uint64_t next_client() { return last_client.fetch_add(1) + 1; }
   /// Events are not guaranteed: a full bus loses them.
   void publish(const std::string& topic, const json& payload) const { (void)host.publish(topic, payload); }
 
@@ -55,6 +57,7 @@ struct Context {
   const std::shared_ptr<PermitQueue> editor_permits;  ///< for editors, if they need permits
   const unsigned instance = std::random_device()();
   std::atomic<unsigned> last_name{0};
+  std::atomic<std::uint64_t> last_client{0};
   std::atomic<bool> editors_need_permits{false};
   std::atomic<std::int64_t> editor_timeout_ns{0};
   std::atomic<std::int64_t> timeout_ns{std::chrono::nanoseconds(std::chrono::seconds(10)).count()};

@@ -43,12 +43,6 @@ namespace {
   return static_cast<std::int64_t>(real);
 }
 
-// Two spellings of one file's URI are one document.
-[[nodiscard]] std::string key_of(std::string_view uri) {
-  auto path = to_path(uri);
-  return path ? std::move(*path) : std::string(uri);
-}
-
 struct Position {
   std::size_t line = 0, character = 0;
 };
@@ -70,6 +64,18 @@ struct Position {
 }
 
 }  // namespace
+
+std::string document_key(std::string_view uri) {
+  auto path = to_path(uri);
+  return path ? std::move(*path) : std::string(uri);
+}
+
+std::string did_open(const std::string& uri, const std::string& language, long long version, const std::string& text) {
+  return dump_json(
+      {{"jsonrpc", "2.0"},
+       {"method", "textDocument/didOpen"},
+       {"params", {{"textDocument", {{"uri", uri}, {"languageId", language}, {"version", version}, {"text", text}}}}}});
+}
 
 struct TrackedDocuments::Parsed {
   simdjson::dom::element root;
@@ -106,7 +112,7 @@ std::string TrackedDocuments::follow(std::string_view method, std::string_view p
     opened = open(parsed);
   } else if (method == "textDocument/didChange") {
     change(parsed);
-  } else if (const auto it = documents_.find(key_of(parsed.uri)); it != documents_.end()) {
+  } else if (const auto it = documents_.find(document_key(parsed.uri)); it != documents_.end()) {
     bytes_ -= it->second.text.size();
     documents_.erase(it);
   }
@@ -121,7 +127,7 @@ std::string TrackedDocuments::open(const Parsed& params) {
   if (item["text"].get(text) != simdjson::SUCCESS) return {};
   (void)item["languageId"].get(language);
   const auto version = whole_number(item["version"]).value_or(0);
-  auto& document = documents_[key_of(params.uri)];
+  auto& document = documents_[document_key(params.uri)];
   const std::size_t before = document.text.size();
   document = Document{std::string(params.uri), std::string(language), version, std::string(text)};
   grown(before, document.text.size());
@@ -129,7 +135,7 @@ std::string TrackedDocuments::open(const Parsed& params) {
 }
 
 void TrackedDocuments::change(const Parsed& params) {
-  const auto it = documents_.find(key_of(params.uri));
+  const auto it = documents_.find(document_key(params.uri));
   simdjson::dom::array changes;
   if (it == documents_.end() || params.root["contentChanges"].get(changes) != simdjson::SUCCESS) return;
   Document& document = it->second;
@@ -179,22 +185,13 @@ void TrackedDocuments::restore(const json& suspended) {
   for (const auto& each : suspended.at("documents")) {
     Document document{each.at(0), each.at(1), each.at(2), each.at(3)};
     grown(0, document.text.size());
-    documents_.insert_or_assign(key_of(document.uri), std::move(document));
+    documents_.insert_or_assign(document_key(document.uri), std::move(document));
   }
 }
 
 void TrackedDocuments::replay(const std::function<void(std::string_view)>& send) const {
-  for (const auto& [key, document] : documents_) {
-    const json message{{"jsonrpc", "2.0"},
-                       {"method", "textDocument/didOpen"},
-                       {"params",
-                        {{"textDocument",
-                          {{"uri", document.uri},
-                           {"languageId", document.language},
-                           {"version", document.version},
-                           {"text", document.text}}}}}};
-    send(dump_json(message));
-  }
+  for (const auto& [key, document] : documents_)
+    send(did_open(document.uri, document.language, document.version, document.text));
 }
 
 }  // namespace gantry::lsp

@@ -27,6 +27,14 @@ namespace gantry::lsp {
 
 enum class Encoding { utf8, utf16, utf32 };
 
+/// The key of a document: the path that its URI names, or the URI, if that names no file of this machine. So two
+/// spellings of one file's URI are one document.
+[[nodiscard]] std::string document_key(std::string_view uri);
+
+/// The text of a didOpen notification.
+[[nodiscard]] std::string did_open(const std::string& uri, const std::string& language, long long version,
+                                   const std::string& text);
+
 /// The offset in `text` of a position. A character behind the end of its line means that end; a
 /// line behind the last, the end of the text.
 [[nodiscard]] std::size_t offset_of(std::string_view text, std::size_t line, std::size_t character, Encoding encoding);
@@ -34,6 +42,13 @@ enum class Encoding { utf8, utf16, utf32 };
 class TrackedDocuments {
  public:
   static constexpr std::size_t kMaxBytes = std::size_t{64} << 20;
+
+  struct Document {
+    std::string uri;  // the URI that the document was opened with
+    std::string language;
+    long long version = 0;
+    std::string text;
+  };
 
   TrackedDocuments();
   ~TrackedDocuments();
@@ -51,6 +66,12 @@ class TrackedDocuments {
   /// Why the texts are unknown; empty while they are known.
   [[nodiscard]] const std::string& lost() const { return lost_; }
   [[nodiscard]] std::size_t size() const { return documents_.size(); }
+  /// By document_key().
+  [[nodiscard]] const std::map<std::string, Document>& all() const { return documents_; }
+  [[nodiscard]] const Document* find(const std::string& key) const {
+    const auto it = documents_.find(key);
+    return it == documents_.end() ? nullptr : &it->second;
+  }
   /// The state for restore() in the plugin's next instance.
   [[nodiscard]] json suspend() const;
   /// Throws json::exception when `suspended` does not come from suspend().
@@ -59,12 +80,6 @@ class TrackedDocuments {
   void replay(const std::function<void(std::string_view message)>& send) const;
 
  private:
-  struct Document {
-    std::string uri;  // the URI that the document was opened with
-    std::string language;
-    long long version = 0;
-    std::string text;
-  };
   struct Parsed;
 
   std::string open(const Parsed& params);

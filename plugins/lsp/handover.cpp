@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What one instance of the plugin leaves for the next when it is reloaded: each session with its server, which runs on
-// and is not told; of an editor its stream as well. It is written as CBOR, since bytes that are no UTF-8 are in it.
+// and is not told; of its editors their streams as well. It is written as CBOR, since bytes that are no UTF-8 are in
+// it.
 //
 // Bounds: kMost bytes, or what the host takes. Of an editor for which there is no room the texts of its documents are
 // left out, which only a crash of its server would need; if that is not enough it attaches anew.
@@ -16,7 +17,7 @@ namespace gantry::lsp {
 
 namespace {
 
-constexpr int kFormat = 2;
+constexpr int kFormat = 3;
 constexpr std::size_t kMost = std::size_t{32} << 20;
 constexpr std::size_t kLeast = std::size_t{64} << 10;
 constexpr const char* kNoRoom = "the open documents were too large to be handed over when the plugin was reloaded";
@@ -46,8 +47,10 @@ constexpr const char* kNoRoom = "the open documents were too large to be handed 
   for (const auto& editor : editors) {
     if (add("editors", editor)) continue;
     json less = editor;
-    less["session"]["own"]["documents"] = {{"documents", json::array()}, {"encoding", 0}, {"lost", kNoRoom}};
-    if (!add("editors", less)) dropped.push_back(editor);
+    json& clients = less["session"]["own"]["views"]["clients"];
+    // Editors that share a server cannot go on without their texts.
+    for (auto& client : clients) client[1] = {{"documents", json::array()}, {"encoding", 0}, {"lost", kNoRoom}};
+    if (clients.size() != 1 || !add("editors", less)) dropped.push_back(editor);
   }
   for (const auto& session : shared) {
     if (!add("shared", session)) dropped.push_back(session);
@@ -137,78 +140,174 @@ void Session::restore(const json& suspended) {
 
 json AttachSession::suspend_own(DeferredActions& fx) {
   const TimePoint now = context_->host.now();
-  json pending = json::array(), asked = json::array(), queue = json::array();
-  for (const auto& [id, each] : pending_)
-    pending.push_back({id, each.id, left_until(each.deadline, now), each.shutdown, static_cast<bool>(each.permit)});
-  for (const auto& [id, text] : server_requests_) asked.push_back({id, text});
-  for (const auto& each : queue_) {
-    const auto left = left_until(each.deadline, now);
-    queue.push_back({each.text, each.request, left});
+  json clients = json::array(), pending = json::array(), tokens = json::array(), servers_tokens = json::array();
+  for (const auto& [id, client] : clients_) {
+    json queue = json::array();
+    for (const auto& each : client->queue)
+      queue.push_back({each.text, each.request, left_until(each.deadline, now), each.turn, each.repetitions});
+    clients.push_back({{"id", id},
+                       {"call", client->editor->call()},
+                       {"asked_root", client->asked_root},
+                       {"home", client->home},
+                       {"greeted", client->greeted},
+                       {"answered", client->answered},
+                       {"admitted", client->admitted},
+                       {"shutdown", client->shutdown},
+                       {"ended", client->ended},
+                       {"consumed", client->consumed},
+                       {"init_id", client->init_id},
+                       {"init_params", client->init_params},
+                       {"initialized", client->initialized_text},
+                       {"configuration", client->configuration_text},
+                       {"folders", client->folders},
+                       {"standing", client->standing.suspend()},
+                       {"queue", std::move(queue)},
+                       {"documents", client->documents ? client->documents->suspend() : json()}});
+    client->ended = true;
+    if (client->spare) fx.permits.push_back(std::move(client->spare));
+    client->queue.clear();
   }
-  json out{{"asked_root", asked_root_},
-           {"home", home_},
-           {"greeted", greeted_},
-           {"answered", answered_},
-           {"shutdown", shutdown_},
-           {"consumed", consumed_},
-           {"init_id", init_id_},
+  for (auto& [id, each] : pending_) {
+    pending.push_back({{"id", id},
+                       {"client", each.client},
+                       {"theirs", each.id},
+                       {"left", left_until(each.deadline, now)},
+                       {"permit", static_cast<bool>(each.permit)},
+                       {"shutdown", each.shutdown},
+                       {"command", each.command},
+                       {"reads", each.reads},
+                       {"repetitions", each.repetitions},
+                       {"text", each.text},
+                       {"tokens", each.tokens}});
+    fx.permits.push_back(std::move(each.permit));
+  }
+  for (const auto& [token, own] : tokens_) tokens.push_back({token, own.first, own.second});
+  for (const auto& [token, told] : servers_tokens_) servers_tokens.push_back({token, told});
+  json out{{"clients", std::move(clients)},
+           {"views", views_.suspend()},
+           {"key", key_},
            {"init_params", init_params_},
-           {"initialized", initialized_text_},
+           {"welcome", welcome_},
+           {"initialized_sent", initialized_sent_},
            {"configuration", configuration_text_},
-           {"folders", folder_texts_},
-           {"folder_paths", folders_},
-           {"standing", standing_.suspend()},
-           {"documents", documents_.suspend()},
+           {"folder_texts", folder_texts_},
+           {"registrations", registrations_},
+           {"configurations", configurations_},
            {"pending", std::move(pending)},
-           {"server_requests", std::move(asked)},
-           {"queue", std::move(queue)}};
-  ended_ = true;
-  for (auto& [id, each] : pending_) fx.permits.push_back(std::move(each.permit));
-  if (spare_) fx.permits.push_back(std::move(spare_));
+           {"tokens", std::move(tokens)},
+           {"servers_tokens", std::move(servers_tokens)},
+           {"asks", asks_.suspend()},
+           {"active", active_},
+           {"turns", turns_}};
   pending_.clear();
   deadlines_.clear();
-  queue_.clear();
   return out;
 }
 
-Result<std::vector<std::string>> AttachSession::give_editor(const Stopping& stopping) {
-  auto unsent = editor_.give(stopping);
-  if (!unsent) editor_.end(fail(ErrorKind::unavailable, "the lsp plugin is stopping; attach anew"));
-  return unsent;
+std::vector<AttachSession::Given> AttachSession::give_editors(const Stopping& stopping) {
+  std::vector<Given> out;
+  for (const auto& client : clients_now()) {
+    if (auto unsent = client->editor->give(stopping)) {
+      out.push_back({client->editor->call(), std::move(*unsent)});
+    } else {
+      client->editor->end(fail(ErrorKind::unavailable, "the lsp plugin is stopping; attach anew"));
+    }
+  }
+  return out;
 }
 
 void AttachSession::restore_own(const json& suspended) {
   const TimePoint now = context_->host.now();
-  greeted_ = suspended.at("greeted");
-  answered_ = suspended.at("answered");
-  shutdown_ = suspended.at("shutdown");
-  consumed_ = suspended.at("consumed");
-  init_id_ = suspended.at("init_id");
+  for (const auto& each : suspended.at("clients")) {
+    const ClientId id = each.at("id");
+    const auto client =
+        std::make_shared<Client>(id, std::make_shared<Editor>(each.at("call").get<std::uint64_t>()),
+                                 std::make_shared<Client::Seat>(), each.at("asked_root"), each.at("home"));
+    client->greeted = each.at("greeted");
+    client->answered = each.at("answered");
+    client->admitted = each.at("admitted");
+    client->shutdown = each.at("shutdown");
+    client->ended = each.at("ended");
+    client->consumed = each.at("consumed");
+    client->init_id = each.at("init_id");
+    client->init_params = each.at("init_params");
+    client->initialized_text = each.at("initialized");
+    client->configuration_text = each.at("configuration");
+    client->folders = each.at("folders").get<std::vector<std::string>>();
+    client->standing.restore(each.at("standing"));
+    if (const auto& documents = each.at("documents"); !documents.is_null()) {
+      client->documents = std::make_unique<TrackedDocuments>();
+      client->documents->restore(documents);
+    }
+    for (const auto& item : each.at("queue")) {
+      Client::Queued queued{item.at(0), item.at(1), time_of(item.at(2), now), item.at(3), item.at(4)};
+      client->queued_bytes += queued.text.size();
+      if (queued.request != 0) {
+        watch_deadline(queued.deadline, queued.request);
+        ++client->queued_requests;
+      }
+      client->queue.push_back(std::move(queued));
+    }
+    context_->last_client = std::max(context_->last_client.load(), id);
+    clients_.emplace(id, client);
+  }
+  views_.restore(suspended.at("views"));
+  key_ = suspended.at("key");
   init_params_ = suspended.at("init_params");
-  initialized_text_ = suspended.at("initialized");
+  welcome_ = suspended.at("welcome");
+  initialized_sent_ = suspended.at("initialized_sent");
   configuration_text_ = suspended.at("configuration");
-  folder_texts_ = suspended.at("folders").get<std::vector<std::string>>();
-  folders_ = suspended.at("folder_paths").get<std::vector<std::string>>();
-  standing_.restore(suspended.at("standing"));
-  documents_.restore(suspended.at("documents"));
+  folder_texts_ = suspended.at("folder_texts").get<std::vector<std::string>>();
+  registrations_ = suspended.at("registrations").get<std::map<std::string, json>>();
+  configurations_ = suspended.at("configurations").get<std::map<std::string, std::string>>();
   for (const auto& each : suspended.at("pending")) {
-    const long long id = each.at(0);
-    const TimePoint deadline = time_of(each.at(2), now);
-    const bool held_permit = each.at(4);
+    const long long id = each.at("id");
+    const TimePoint deadline = time_of(each.at("left"), now);
+    const bool held_permit = each.at("permit");
     // A place is counted again; if there are fewer by now, those that are with the servers already stay there.
-    pending_.emplace(id, Pending{each.at(1), deadline, held_permit ? context_->editor_permits->try_acquire() : Permit(),
-                                 each.at(3)});
+    pending_.emplace(id, Pending{.client = each.at("client"),
+                                 .id = each.at("theirs"),
+                                 .deadline = deadline,
+                                 .permit = held_permit ? context_->editor_permits->try_acquire() : Permit(),
+                                 .shutdown = each.at("shutdown"),
+                                 .command = each.at("command"),
+                                 .reads = each.at("reads"),
+                                 .repetitions = each.at("repetitions"),
+                                 .text = each.at("text"),
+                                 .tokens = each.at("tokens").get<std::vector<std::string>>()});
     watch_deadline(deadline, id);
   }
-  for (const auto& each : suspended.at("server_requests")) server_requests_.emplace(each.at(0), each.at(1));
-  for (const auto& each : suspended.at("queue")) {
-    Queued queued{each.at(0), each.at(1), time_of(each.at(2), now)};
-    queued_bytes_ += queued.text.size();
-    if (queued.request != 0) {
-      watch_deadline(queued.deadline, queued.request);
-      ++queued_requests_;
-    }
-    queue_.push_back(std::move(queued));
+  for (const auto& each : suspended.at("tokens"))
+    tokens_[each.at(0)] = {each.at(1).get<ClientId>(), each.at(2).get<std::string>()};
+  for (const auto& each : suspended.at("servers_tokens"))
+    servers_tokens_[each.at(0)] = each.at(1).get<std::set<ClientId>>();
+  asks_.restore(suspended.at("asks"));
+  active_ = suspended.at("active");
+  turns_ = suspended.at("turns");
+}
+
+std::shared_ptr<Client> AttachSession::client_of(std::uint64_t call) const {
+  Lock lock(mutex_);
+  for (const auto& [id, client] : clients_) {
+    if (client->editor->call() == call && !client->ended) return client;
+  }
+  return nullptr;
+}
+
+// What the instance before was in the middle of is begun anew.
+void AttachSession::are_seated() {
+  Section section(*this);
+  for (const auto& [id, client] : clients_) {
+    client->seat->session = self();
+    if (!client->admitted && client->greeted && server_.state() != ServerState::not_started)
+      look_for_admission(*client, section.fx);
+  }
+  pump(section.fx);
+}
+
+void AttachSession::drop_awaited() {
+  for (const auto& client : clients_now()) {
+    if (client->editor->awaited()) editor_left(client->id, json());
   }
 }
 
@@ -277,10 +376,12 @@ void Registry::hand_over(const Stopping& stopping) {
   for (const auto& editor : attached) {
     if (editor->closed()) continue;
     json suspended = editor->suspend();
-    if (auto unsent = editor->give_editor(stopping)) {
-      editors.push_back({{"session", std::move(suspended)}, {"call", editor->call()}, {"unsent", std::move(*unsent)}});
-    } else {
+    json streams = json::array();
+    for (auto& given : editor->give_editors(stopping)) streams.push_back({given.call, std::move(given.unsent)});
+    if (streams.empty()) {
       kill_server(context_->host, suspended);
+    } else {
+      editors.push_back({{"session", std::move(suspended)}, {"streams", std::move(streams)}});
     }
   }
   for (auto& [key, entry] : shared) {
@@ -303,8 +404,9 @@ std::unordered_map<std::uint64_t, SuspendedEditor> Registry::restore(const std::
   if (all.at("format") != kFormat) return editors;
   for (const auto& packed : all.at("editors")) {
     json entry = json::from_cbor(packed.get_binary());
-    const std::uint64_t call = entry.at("call");
-    editors.emplace(call, SuspendedEditor{std::move(entry.at("session")), std::move(entry.at("unsent"))});
+    const auto session = std::make_shared<SuspendedSession>(SuspendedSession{std::move(entry.at("session"))});
+    for (auto& stream : entry.at("streams"))
+      editors.emplace(stream.at(0).get<std::uint64_t>(), SuspendedEditor{session, stream.at(1)});
   }
   for (const auto& packed : all.at("shared")) {
     const json entry = json::from_cbor(packed.get_binary());

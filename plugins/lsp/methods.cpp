@@ -111,35 +111,43 @@ void Lsp::attach(Call call) {
   }
   auto server = server_for(name, language, folder.empty() ? home : folder);
   if (!server) return call.reply_error(server.error());
-  const auto session = attach_to(std::move(*server), std::move(folder), home, std::move(call));
-  if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
-  session->grant_first();
+  const ClientId id = context_->next_client();
+  const auto seat = std::make_shared<Client::Seat>();
+  connect(call, seat, id);
+  const auto client =
+      std::make_shared<Client>(id, std::make_shared<Editor>(std::move(call)), seat, std::move(folder), std::move(home));
+  const auto session = std::make_shared<AttachSession>(context_, std::move(*server), rules());
+  if (const auto added = registry_->add(session, 1); !added) return client->editor->end(std::unexpected(added.error()));
+  session->join(client);
+  client->editor->grant(AttachSession::kCredit);
 }
 
-std::shared_ptr<AttachSession> Lsp::attach_to(ServerConfig server, std::string root, std::string home, Call call) {
-  // The callbacks belong to the call, and the session holds the call: they must not hold the session.
-  auto weak = std::make_shared<std::weak_ptr<AttachSession>>();
-  call.on_item([weak](std::string_view text) {
-    if (const auto session = weak->lock()) session->from_editor(text);
+// The callbacks belong to the call, and the client holds the call: they must not hold the client.
+void Lsp::connect(Call& call, const std::shared_ptr<Client::Seat>& seat, ClientId client) {
+  call.on_item([seat, client](std::string_view text) {
+    if (const auto session = seat->session.lock()) session->from_editor(client, text);
   });
-  call.on_end([weak] {
-    if (const auto session = weak->lock()) session->editor_left(json());
+  call.on_end([seat, client] {
+    if (const auto session = seat->session.lock()) session->editor_left(client, json());
   });
-  call.on_cancel([weak] {
-    if (const auto session = weak->lock()) session->editor_left(fail(ErrorKind::cancelled, "cancelled"));
+  call.on_cancel([seat, client] {
+    if (const auto session = seat->session.lock())
+      session->editor_left(client, fail(ErrorKind::cancelled, "cancelled"));
   });
-  call.on_credit([weak] {
-    if (const auto session = weak->lock()) session->editor_gave_credit();
+  call.on_credit([seat, client] {
+    if (const auto session = seat->session.lock()) session->editor_gave_credit(client);
   });
-  AttachSession::Rules rules{.may_run =
-                                 [registry = registry_](const ServerConfig& config, const std::string& place) {
-                                   return registry->settings()->may_run(config, place);
-                                 },
-                             .workspaces = [registry = registry_] { return registry->settings()->workspaces; }};
-  auto session = std::make_shared<AttachSession>(context_, std::move(server), std::move(root), std::move(home),
-                                                 std::move(call), std::move(rules));
-  *weak = session;
-  return session;
+}
+
+AttachSession::Rules Lsp::rules() const {
+  return {.may_run = [registry = registry_](
+                         const ServerConfig& config,
+                         const std::string& place) { return registry->settings()->may_run(config, place); },
+          .workspaces = [registry = registry_] { return registry->settings()->workspaces; },
+          .session_for = [registry = registry_](const std::string& key,
+                                                const Client& client) { return registry->session_for(key, client); },
+          .add = [registry = registry_](
+                     std::shared_ptr<AttachSession> session) { return registry->add(std::move(session), 0); }};
 }
 
 // ---- everyone else ------------------------------------------------------------------------------

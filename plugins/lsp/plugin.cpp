@@ -13,6 +13,9 @@ namespace gantry::lsp {
 
 namespace {
 
+/// The time in which all editors of a session come to the next instance: their host gives the streams at once.
+constexpr std::chrono::seconds kAwaited{10};
+
 [[nodiscard]] std::string name_of_process(const json& session) {
   const auto it = session.find("process");
   return it == session.end() ? std::string() : it->value("name", "");
@@ -23,7 +26,7 @@ namespace {
 // Those that an instance which has died has left: taken over, or ended. One that still drains claims its own.
 void Lsp::recover_servers() {
   std::set<std::string> kept;
-  for (const auto& [call, left] : left_) kept.insert(name_of_process(left.session));
+  for (const auto& [call, left] : left_) kept.insert(name_of_process(left.session->session));
   const auto listed = [host = host_, registry = registry_, kept](Result<CallAnswer> answer) {
     const json helpers = answer ? answer->value.value("helpers", json::array()) : json::array();
     for (const auto& helper : helpers) {
@@ -59,21 +62,38 @@ void Lsp::restore(const std::string& handed_over) try {
   host_.log(Level::error, std::string("what the instance before has handed over makes no sense: ") + e.what());
 }
 
+// The first stream of a session brings it back, with all of its clients.
 void Lsp::attach_again(Call call) {
   auto left = left_.extract(call.id());
   const Error anew{
       ErrorKind::unavailable, "the lsp plugin was reloaded, and could not go on with this; attach anew", {}};
   if (!left) return call.reply_error(anew);
-  const json& own = left.mapped().session["own"];
-  const auto session = attach_to(server_from(left.mapped().session["server"]), own.value("asked_root", ""),
-                                 own.value("home", "/"), std::move(call));
-  if (const auto added = registry_->add(session); !added) return session->editor_left(std::unexpected(added.error()));
+  SuspendedSession& suspended = *left.mapped().session;
+  auto session = suspended.restored.lock();
+  if (!session) session = restore_session(suspended);
+  const auto client = session ? session->client_of(call.id()) : nullptr;
+  if (!client) return call.reply_error(anew);
+  connect(call, client->seat, client->id);
+  client->editor->restore(std::move(call), std::move(left.mapped().unsent));
+  session->editor_gave_credit(client->id);
+}
+
+// Null: it cannot be brought back, as before.
+std::shared_ptr<AttachSession> Lsp::restore_session(SuspendedSession& suspended) {
+  const json left = std::exchange(suspended.session, json());
+  if (left.is_null()) return nullptr;
   try {
-    session->restore_editor(std::move(left.mapped().unsent));
-    session->restore(left.mapped().session);
-    session->editor_gave_credit();
+    auto session = std::make_shared<AttachSession>(context_, server_from(left.at("server")), rules());
+    if (!registry_->add(session, 0)) return nullptr;
+    session->restore(left);
+    session->are_seated();
+    suspended.restored = session;
+    (void)host_.after(kAwaited, [weak = std::weak_ptr(session)] {
+      if (const auto awaiting = weak.lock()) awaiting->drop_awaited();
+    });
+    return session;
   } catch (const json::exception&) {
-    session->editor_left(std::unexpected(anew));
+    return nullptr;
   }
 }
 

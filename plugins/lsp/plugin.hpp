@@ -57,7 +57,11 @@ class Lsp {
   }
 
   void gone(std::uint64_t origin) {
-    for (const auto& session : registry_->attached_by(origin)) session->editor_left(json());
+    for (const auto& session : registry_->attached()) {
+      for (const auto& client : session->clients_now()) {
+        if (client->editor->origin() == origin) session->editor_left(client->id, json());
+      }
+    }
   }
 
   void stop(Stopping stopping) {
@@ -88,8 +92,9 @@ class Lsp {
   void hand_over(const std::shared_ptr<Stopping>& stopping);
   void restore(const std::string& handed_over);
   void attach_again(Call call);
-  [[nodiscard]] std::shared_ptr<AttachSession> attach_to(ServerConfig server, std::string root, std::string home,
-                                                         Call call);
+  [[nodiscard]] std::shared_ptr<AttachSession> restore_session(SuspendedSession& suspended);
+  [[nodiscard]] AttachSession::Rules rules() const;
+  static void connect(Call& call, const std::shared_ptr<Client::Seat>& seat, ClientId client);
   static void define_tools(Definition<Lsp>& d);
   void begin(Query::Ask ask, Call call);
   [[nodiscard]] Result<Query::Ask> ask_for(Params& p);

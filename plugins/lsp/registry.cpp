@@ -117,12 +117,14 @@ Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& conf
   return out;
 }
 
-Result<void> Registry::add(std::shared_ptr<AttachSession> session) {
+Result<void> Registry::add(std::shared_ptr<AttachSession> session, std::size_t editors) {
   std::vector<std::shared_ptr<AttachSession>> closed;
   Lock lock(mutex_);
   if (stopping_) return stopping();
   closed = take_closed(attached_);
-  if (attached_.size() >= kMaxAttached) {
+  std::size_t all = editors;
+  for (const auto& each : attached_) all += each->editors();
+  if (all > kMaxAttached && editors > 0) {
     return std::unexpected(overloaded(std::to_string(kMaxAttached) + " editors are attached; detach one first"));
   }
   attached_.push_back(std::move(session));
@@ -141,12 +143,16 @@ void Registry::remove(const Query& query) {
   queries_.erase(&query);
 }
 
-std::vector<std::shared_ptr<AttachSession>> Registry::attached_by(std::uint64_t origin) const {
-  std::vector<std::shared_ptr<AttachSession>> out;
+std::vector<std::shared_ptr<AttachSession>> Registry::attached() const {
   Lock lock(mutex_);
-  std::copy_if(attached_.begin(), attached_.end(), std::back_inserter(out),
-               [&](const auto& session) { return session->origin() == origin; });
-  return out;
+  return attached_;
+}
+
+std::shared_ptr<AttachSession> Registry::session_for(const std::string& key, const Client& client) const {
+  for (const auto& session : attached()) {
+    if (!client.unlike.contains(session.get()) && session->offers(key)) return session;
+  }
+  return nullptr;
 }
 
 std::vector<std::shared_ptr<Session>> Registry::sessions() const {
@@ -175,7 +181,7 @@ void Registry::stop(const std::shared_ptr<void>& hold) {
   refuse_queries();
   for (const auto& session : sessions()) {
     if (auto* editor = dynamic_cast<AttachSession*>(session.get())) {
-      editor->editor_left(fail(ErrorKind::unavailable, "the lsp plugin is stopping; attach anew"));
+      editor->all_left(fail(ErrorKind::unavailable, "the lsp plugin is stopping; attach anew"));
     }
     session->close(hold);
   }

@@ -23,9 +23,13 @@
 
 namespace gantry::lsp {
 
-/// An editor's session that was handed over, until its stream comes.
+/// An editors' session that was handed over, until the first of its streams comes; and its streams.
+struct SuspendedSession {
+  json session;                             ///< the result of Session::suspend()
+  std::weak_ptr<AttachSession> restored{};  ///< since the first has come
+};
 struct SuspendedEditor {
-  json session;  ///< the result of Session::suspend()
+  std::shared_ptr<SuspendedSession> session;
   std::vector<std::string> unsent;
 };
 
@@ -45,18 +49,21 @@ class Registry {
   [[nodiscard]] Result<std::shared_ptr<SharedSession>> shared(const ServerConfig& config, const std::string& root,
                                                               const std::string& place,
                                                               const std::shared_ptr<const Settings>& seen);
-  [[nodiscard]] Result<void> add(std::shared_ptr<AttachSession> session);
+  /// `editors`: that come with it; `overloaded`: they are too many.
+  [[nodiscard]] Result<void> add(std::shared_ptr<AttachSession> session, std::size_t editors);
+  /// Another session than those that the client is unlike, which a client with this key may join; or null.
+  [[nodiscard]] std::shared_ptr<AttachSession> session_for(const std::string& key, const Client& client) const;
   [[nodiscard]] bool add(const std::shared_ptr<Query>& query);
   void remove(const Query& query);
 
-  [[nodiscard]] std::vector<std::shared_ptr<AttachSession>> attached_by(std::uint64_t origin) const;
+  [[nodiscard]] std::vector<std::shared_ptr<AttachSession>> attached() const;
   [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
 
   /// Gives everything to the plugin's next instance. Called when no other thread of the plugin
   /// runs.
   void hand_over(const Stopping& stopping);
-  /// Restores the shared sessions that were handed over. Returns the editors' sessions, by the ids
-  /// of their streams.
+  /// Restores the shared sessions that were handed over. Returns the editors, by the ids of their
+  /// streams.
   [[nodiscard]] std::unordered_map<std::uint64_t, SuspendedEditor> restore(const std::string& handed_over);
 
   /// Takes over a server of a dead instance, which left this note. False: the server cannot be

@@ -29,13 +29,18 @@
 
 namespace gantry::lsp {
 
+class Editor;
+
 /// The effects of a section, which happen without the lock.
 struct DeferredActions {
-  std::vector<std::string> items;  ///< for the editor
+  struct Item {
+    std::shared_ptr<Editor> to;
+    std::string text;
+  };
+  std::vector<Item> items;
   std::shared_ptr<ServerProcess> flush;
   std::vector<Permit> permits;
   std::vector<std::move_only_function<void()>> run;
-  bool want_permit = false;
 
   /// Adds a line of the log.
   void log(std::shared_ptr<Context> context, Level level, std::string line) {

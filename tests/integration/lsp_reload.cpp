@@ -63,6 +63,41 @@ TEST_CASE("lsp reload: an editor's server goes on with what is open in both dire
   wait_for("the end of the session", [&] { return server(client, "attached").empty(); });
 }
 
+TEST_CASE("lsp reload: editors that share a server go on with it, each with its own text, requests and questions") {
+  Sandbox box;
+  serve(box);
+  auto client = box.connect();
+  StdioEditor a(box, {"lsp", "--server", "fake"}), b(box, {"lsp", "--server", "fake"});
+  const auto pid = a.initialize(0)["result"]["serverInfo"]["pid"];
+  REQUIRE(b.initialize(0)["result"]["serverInfo"]["pid"] == pid);
+  open_document(a, "of a");
+  open_document(b, "of b");
+  REQUIRE(hover(a, 1)["result"]["contents"] == "of a");
+  REQUIRE(hover(b, 1)["result"]["contents"] == "of b");
+  (void)b.request(2, "test/ask", {{"method", "test/question"}});
+  const auto question = b.receive();
+  REQUIRE(question["method"] == "test/question");
+  for (int i = 0; i < 2; ++i) reload(client);
+  REQUIRE(b.send({{"id", question["id"]}, {"result", "answered"}}));
+  REQUIRE(b.answer_to(2)["result"]["result"] == "answered");
+  REQUIRE(hover(b, 3)["result"]["contents"] == "of b");
+  REQUIRE(hover(a, 3)["result"]["contents"] == "of a");
+  REQUIRE(server(client, "attached")["pid"] == pid);
+  REQUIRE(server(client, "attached")["clients"] == 2);
+  REQUIRE(server(client, "attached")["restarts"] == 0);
+  for (const char* once : {"initialize", "initialized"}) REQUIRE(said(box, once).size() == 1);
+
+  // A third one joins them, and those that leave stop nobody.
+  StdioEditor c(box, {"lsp", "--server", "fake"});
+  REQUIRE(c.initialize(0)["result"]["serverInfo"]["pid"] == pid);
+  (void)a.request(4, "shutdown");
+  REQUIRE(a.answer_to(4)["result"].is_null());
+  (void)a.notify("exit");
+  REQUIRE(a.wait() == 0);
+  REQUIRE(hover(b, 5)["result"]["contents"] == "of b");
+  REQUIRE(hover(c, 5).contains("error"));  // neither it nor the disk has the document
+}
+
 TEST_CASE("lsp reload: of an editor's thousand messages none is lost, doubled or out of order") {
   Sandbox box;
   serve(box);
