@@ -50,7 +50,67 @@ struct NpmServer {
   }
 };
 
+/// Two editors with unsaved texts of one file, asked by turns, also after the server was killed. What the server shows
+/// must be of the editor's own text: `first` or `second` is the name of its symbol.
+void share_with_diverging_texts(NpmServer& t, const char* file, const char* language, const std::string& first,
+                                const std::string& second, const std::string& server) {
+  StdioEditor a(t.box, {"lsp", "--server", server}), b(t.box, {"lsp", "--server", server});
+  t.greet(a, file, language);
+  t.greet(b, file, language);
+  const auto write = [&](StdioEditor& editor, int version, const std::string& text) {
+    (void)editor.notify("textDocument/didChange", {{"textDocument", {{"uri", t.uri(file)}, {"version", version}}},
+                                                   {"contentChanges", {{{"text", text}}}}});
+  };
+  write(a, 2, first);
+  write(b, 2, second);
+  const auto has = [&](StdioEditor& editor, int id, const char* name) {
+    const auto symbols = t.symbols(editor, id, file);
+    INFO(symbols.dump());
+    REQUIRE(symbols["result"].is_array());
+    REQUIRE(symbols["result"].size() == 1);
+    REQUIRE(symbols["result"][0]["name"] == name);
+  };
+  int id = 0;
+  constexpr int kTurns = 10;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    has(a, ++id, "first");
+    has(b, ++id, "second");
+  }
+  const auto servers = json::parse(t.box.run({"call", "lsp.servers"}).out)["servers"];
+  REQUIRE(std::ranges::count_if(servers, [](const json& s) { return s.value("kind", "") == "attached"; }) == 1);
+  const auto& shared = *std::ranges::find_if(servers, [](const json& s) { return s.value("kind", "") == "attached"; });
+  REQUIRE(shared["clients"] == 2);
+  ::kill(shared["pid"].get<pid_t>(), SIGKILL);
+  wait_for("another process", [&] {
+    const auto now = json::parse(t.box.run({"call", "lsp.servers"}).out)["servers"];
+    return std::ranges::any_of(now, [&](const json& s) {
+      return s.value("kind", "") == "attached" && s.value("state", "") == "ready" && s.value("pid", 0) != shared["pid"];
+    });
+  });
+  has(b, ++id, "second");
+  has(a, ++id, "first");
+  for (auto* const editor : {&a, &b}) {
+    (void)editor->request(++id, "shutdown");
+    REQUIRE(editor->answer_to(id)["result"].is_null());
+    (void)editor->notify("exit");
+    REQUIRE(editor->wait() == 0);
+  }
+}
+
 }  // namespace
+
+TEST_CASE("npm: two editors share a bash-language-server, each with its own unsaved text, through a crash") {
+  NpmServer t("bash", "bash-language-server/out/cli.js", "start", "shellscript");
+  t.box.write("work/a.sh", "disk() { echo; }\n");
+  share_with_diverging_texts(t, "a.sh", "shellscript", "first() { echo; }\n", "second() { echo; }\n", "bash");
+}
+
+TEST_CASE("npm: two editors share a pyright, each with its own unsaved text, through a crash") {
+  NpmServer t("pyright", "pyright/langserver.index.js", "--stdio", "python");
+  t.box.write("work/a.py", "def disk() -> None: ...\n");
+  share_with_diverging_texts(t, "a.py", "python", "def first() -> None: ...\n", "def second() -> None: ...\n",
+                             "pyright");
+}
 
 TEST_CASE("npm: bash-language-server serves an editor and callers, and one process does for as long as they live") {
   NpmServer t("bash", "bash-language-server/out/cli.js", "start", "shellscript");
