@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Editors in front of `gantry lsp` with the real clangd. What each does is in a script of its own, tests/editors/, in
+// the editor's own language: diagnostics, hover, definition, references, completion, a rename, a tweak whose edit the
+// server asks for, all of them of text that is not on the disk; then clangd is killed, and the editor goes on.
+#include "tests/folders.hpp"
+#include "tests/integration/daemon.hpp"
+#include "tests/other_user.hpp"
+
+using namespace gantry;
+using namespace gantry::host;
+using namespace gantry::host::test;
+
+namespace {
+
+const std::string kScripts = gantry::folders::source() + "/tests/editors/";
+const std::string kText =
+    "/// Adds two numbers.\nint add(int a, int b) { return a + b; }\nint x = add(1, 2);\nauto y = add(3, 4);\n"
+    "int wrong = absent_value;\n";
+
+/// The command lines of the processes that run in this folder.
+std::string run_in(const fs::path& folder) {
+  std::string out;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    std::error_code gone;
+    if (fs::read_symlink(entry.path() / "cwd", gone) != folder || gone) continue;
+    std::ifstream in(entry.path() / "cmdline");
+    std::string word;
+    while (std::getline(in, word, '\0')) out += word + " ";
+    out += "\n";
+  }
+  return out;
+}
+
+/// False: the editor is not installed.
+bool edits_with(const std::vector<std::string>& editor) {
+  Sandbox box;
+  box.write("work/compile_flags.txt", "-std=c++20\n");
+  box.write("work/a.cpp", kText);
+  (void)box.serve({"--workspace", box.work().string()});
+  box.environment = {"GANTRY_SOCKET=" + box.socket().string(),
+                     "PATH=" + gantry::folders::build() + ":" + std::getenv("PATH")};
+  box.program = "/usr/bin/env";
+  box.names_socket = false;
+  box.cwd = box.work().string();
+  const auto ran = box.run(editor);
+  INFO(ran.out << ran.err);
+  constexpr int kNoCommand = 127;  // of env
+  if (ran.code == gantry::test::kSkipped || ran.code == kNoCommand) return false;
+  REQUIRE(ran.code == 0);
+  REQUIRE(box.read("work/a.cpp") == kText);
+  wait_for("no process of the editor and its server", [&] { return run_in(fs::canonical(box.work())).empty(); });
+  for (const auto& server : json::parse(box.run({"gantry", "call", "lsp.servers"}).out)["servers"])
+    REQUIRE_FALSE(server.contains("pid"));
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("lsp editors: Neovim works with clangd and goes on when clangd is killed and leaves nothing behind") {
+  REQUIRE(edits_with({"nvim", "--clean", "--headless", "-n", "-c", "luafile " + kScripts + "neovim.lua"}));
+}
+
+TEST_CASE(
+    "lsp editors: the library of VS Code works with clangd and goes on when it is killed and leaves nothing behind") {
+  REQUIRE(edits_with({"node", kScripts + "vscode.js", gantry::folders::build() + "/npm"}));
+}
+
+TEST_CASE("lsp editors: Eglot works with clangd and goes on when clangd is killed and leaves nothing behind") {
+  if (!edits_with({"emacs", "--batch", "-q", "--load", kScripts + "eglot.el"}))
+    gantry::test::skip("Emacs with Eglot is not installed: tools/packages_editors.txt");
+}
