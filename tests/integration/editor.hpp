@@ -69,7 +69,7 @@ class StdioEditor {
     pollfd room{to_, POLLOUT, 0};
     return ::poll(&room, 1, 0) == 0 && state_of(pid_) == 'S';
   }
-  [[nodiscard]] json answer_to(int id) {
+  [[nodiscard]] json answer_to(const json& id) {
     while (true) {
       const auto text = receive_text();
       if (text.starts_with(R"({"jsonrpc":"2.0","method":)")) continue;  // many large ones take their time to be read
