@@ -18,6 +18,14 @@ using E = ServerEvent;
 using A = ServerAction;
 using Section = ServerUser::Section;
 
+// JSON that cannot hold a message: `null`, a number, `[]`.
+[[nodiscard]] bool holds_no_message(std::string_view text) {
+  constexpr std::size_t kMost = 4096;
+  if (text.size() > kMost) return false;
+  const auto doc = parse_json(text);
+  return doc && (!doc->is_structured() || doc->empty());
+}
+
 }  // namespace
 
 ServerRunner::ServerRunner(ServerUser& user, std::shared_ptr<Context> context, const ServerConfig& config,
@@ -149,8 +157,11 @@ bool ServerRunner::on_message(ServerProcess& from, std::string_view text) {
   if (process_.get() != &from) return true;
   const bool asked = initialize_id_ >= 0 || alive_id_ >= 0 || shutdown_id_ >= 0;
   const long long id = asked && envelope.is_response() ? own_id(envelope.id) : -1;
-  if (!envelope.ok) {
+  if (!envelope.ok && !holds_no_message(text)) {
     fault("sent malformed JSON: " + std::string(text.substr(0, 80)), fx);
+  } else if (envelope.id.empty() && envelope.method().empty()) {
+    report_noise(text,
+                 fx);  // some servers write `null`, or an answer without an id; some editors give such a server up
   } else if (id < 0) {
     user_.message(text, envelope, fx);
   } else if (id == initialize_id_) {
@@ -197,14 +208,18 @@ void ServerRunner::on_skipped(ServerProcess& from, std::string_view beginning) {
 
 void ServerRunner::on_noise(ServerProcess& from, std::string_view beginning) {
   Section section(user_);
-  if (process_.get() != &from || std::exchange(noise_reported_, true)) return;
+  if (process_.get() == &from) report_noise(beginning, section.fx);
+}
+
+void ServerRunner::report_noise(std::string_view beginning, DeferredActions& fx) {
+  if (std::exchange(noise_reported_, true)) return;
   auto line = beginning.substr(0, beginning.find('\n'));
   if (line.ends_with('\r')) line.remove_suffix(1);
-  section.fx.log(context_, Level::warn,
-                 config_.name +
-                     " prints on its stdout what is no LSP message; such lines are skipped, "
-                     "the first is: " +
-                     printable(line, FrameDecoder::kNoiseKept));
+  fx.log(context_, Level::warn,
+         config_.name +
+             " prints on its stdout what is no LSP message; such lines and messages are skipped, "
+             "the first is: " +
+             printable(line, FrameDecoder::kNoiseKept));
 }
 
 // ---- what the life demands

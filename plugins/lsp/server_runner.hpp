@@ -119,6 +119,7 @@ class ServerRunner final : public ProcessEvents {
   void end_welcome_time();
   void welcomed(std::string_view text, DeferredActions& fx);
   void ask_alive(DeferredActions& fx);
+  void report_noise(std::string_view beginning, DeferredActions& fx);
   void record_crash(Facts& facts);
   void lose(std::string reason, Facts& facts);
   void announce_restart(Duration delay, DeferredActions& fx);

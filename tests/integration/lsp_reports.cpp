@@ -89,6 +89,34 @@ TEST_CASE("lsp reports: headers of an editor in each spelling are read and Conte
   }
 }
 
+// neovim/neovim#40139: an answer to null. #27395 (OmniSharp): null as a message. scztt/LanguageServer.quark#30: an
+// answer without an id. alaingilbert/agl#7: an answer with neither result nor error. neovim/neovim#40073: a request
+// with null as id.
+TEST_CASE("lsp reports: what a server writes that is no sound message leaves the session as it was") {
+  Sandbox box;
+  serve_raw(box);
+  StdioEditor editor(box, {"lsp", "--server", "raw"});
+  (void)editor.initialize(0);
+  (void)editor.request(1, "test/write",
+                       {{"frames",
+                         {"null", R"({"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"what?"}})",
+                          R"({"jsonrpc":"2.0","result":null})", R"({"result":null})", "[]", "{}", "7", R"("text")"}}});
+  REQUIRE(editor.receive() == json{{"jsonrpc", "2.0"}, {"id", 1}, {"result", nullptr}});
+  (void)editor.request(2, "test/write", {{"frames", {R"({"jsonrpc":"2.0","id":$ID})"}}, {"answered", true}});
+  REQUIRE(editor.answer_to(2)["id"] == 2);
+  (void)editor.request(3, "test/write", {{"frames", {R"({"jsonrpc":"2.0","id":null,"method":"test/question"})"}}});
+  const auto question = editor.receive();
+  REQUIRE(question["method"] == "test/question");
+  REQUIRE(question["id"].is_number_integer());
+  REQUIRE(editor.answer_to(3)["result"].is_null());
+  (void)editor.send({{"id", question["id"]}, {"result", 1.5}});
+  (void)editor.request(4, "test/echo", {{"x", 1}});
+  REQUIRE(editor.answer_to(4)["result"] == json{{"x", 1}});
+  box.wait_for_text("work/.cache/said", R"(\"id\":null,\"jsonrpc\":\"2.0\",\"result\":1.5)");
+  INFO(box.run({"logs"}).out);
+  REQUIRE(raw_entry(json::parse(box.run({"call", "lsp.servers"}).out))["restarts"] == 0);
+}
+
 // zed-industries/zed#29098: tokens that are numbers. MaskRay/ccls#840: a token that is used again after its end.
 // neoclide/coc.nvim#2981: a registration that comes twice under one id.
 TEST_CASE("lsp reports: after a crash each progress of a number or a text and each registration is ended once") {
