@@ -233,3 +233,13 @@ TEST_CASE("lsp reports: an editor that is killed while its server starts leaves 
   ::kill(editor.pid(), SIGKILL);
   wait_for("the server's end", [&] { return !lives(process) && !server().contains("pid"); });
 }
+
+// OmniSharp/omnisharp-roslyn#2691: a byte order mark in front of the first header.
+TEST_CASE("lsp reports: a server that begins its output with a byte order mark is heard") {
+  Sandbox box;
+  serve_raw(box, {"--bom"});
+  StdioEditor editor(box, {"lsp", "--server", "raw"});
+  REQUIRE(editor.initialize(0).contains("result"));
+  (void)editor.request(1, "test/echo", {{"x", 1}});
+  REQUIRE(editor.answer_to(1)["result"]["x"] == 1);
+}

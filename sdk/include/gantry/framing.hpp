@@ -11,8 +11,8 @@
 //   breaks the stream for good (`broken`).
 // Noise: many programs print text on the stream that carries their messages. A decoder with
 //   Noise::skipped steps over the lines in front of a line that begins with `Content-Length:`, and
-//   takes a lone newline for the end of a header line. More than kMaxNoise bytes without a message
-//   break the stream.
+//   takes a lone newline for the end of a header line. A byte order mark in front of that line is
+//   skipped. More than kMaxNoise bytes without a message break the stream.
 #pragma once
 
 #include <algorithm>
@@ -54,6 +54,7 @@ class FrameDecoder {
   static constexpr std::size_t kMaxNoise = std::size_t{64} << 10;
   static constexpr std::size_t kNoiseKept = 200;
   static constexpr std::string_view kLengthName = "content-length:";
+  static constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
   /// simdjson reads up to this many bytes behind a message; they lie within the buffer.
   static constexpr std::size_t kPadding = 64;
 
@@ -234,6 +235,11 @@ class FrameDecoder {
       const std::string_view held(buffer_.data() + begin_, end_ - begin_);
       if (may_begin_with(held, kLengthName))
         return held.size() >= kLengthName.size() ? Status::message : Status::need_more;
+      if (held.starts_with(kByteOrderMark) && skipped_ < kMaxNoise) {
+        begin_ += kByteOrderMark.size();
+        skipped_ += kByteOrderMark.size();
+        continue;
+      }
       const std::size_t from = std::max(scanned_, begin_);
       const void* newline = std::memchr(buffer_.data() + from, '\n', end_ - from);
       const bool whole = newline != nullptr;

@@ -130,7 +130,8 @@ const std::string kAmidNoise =
     "Starting up\n\nContent-Type: x\r\nContent-Length: 2\r\n\r\n{}\n"           // a newline behind the body
     "content-length:3\n\n[1]saw Content-Length: 9 in a line\r\n\r\nContent-\n"  // header-like text
     "Content-Length: 7\r\nContent-Type: x\n\r\n\"a\nb\\n\"\r\n"                 // both ends of lines
-    "\x01\xff noise\nCONTENT-LENGTH: 2\n\n{}";
+    "\x01\xff noise\n\xEF\xBB\xBF"
+    "CONTENT-LENGTH: 2\n\n{}";  // a byte order mark
 const std::vector<std::string> kAmidIt{"{}", "[1]", "\"a\nb\\n\"", "{}"};
 FrameDecoder lenient() { return FrameDecoder(100, Framing::headers, Noise::skipped); }
 }  // namespace
