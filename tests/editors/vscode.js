@@ -75,11 +75,17 @@ async function main() {
 
   // What nobody saves.
   const lines = { start: { line: 4, character: 0 }, end: { line: 5, character: 0 } };
-  const newText = '/// Only in the editor. 𝄞\nint unsaved_name = 7;\nint right = unsaved_name;\n';
+  const newText = '/// Only in VS Code. 𝄞\nint unsaved_name = 7;\nint right = unsaved_name;\n';
   apply([{ range: lines, newText }]);
   await change([{ range: lines, text: newText }]);
   await diagnostics();
-  assert.match(await hover(6, 15), /Only in the editor. 𝄞/);
+  assert.match(await hover(6, 15), /Only in VS Code. 𝄞/);
+  const others = process.env.MEETS_IN; // where each editor of several leaves its name, as soon as its text is not the disk's
+  if (others) {
+    fs.writeFileSync(path.join(others, 'vscode'), '');
+    while (fs.readdirSync(others).length < Number(process.env.MEETS)) await hover(6, 15);
+    assert.match(await hover(6, 15), /Only in VS Code. 𝄞/);
+  }
   const completed = await connection.sendRequest(lsp.CompletionRequest.type, at(6, 20));
   assert((completed.items ?? completed).some(({ filterText }) => filterText === 'unsaved_name'));
 
@@ -98,14 +104,16 @@ async function main() {
   await change([{ text }]);
   await diagnostics();
 
-  const servers = JSON.parse(execFileSync('gantry', ['call', 'lsp.servers'])).servers.filter(({ pid }) => pid);
-  assert.strictEqual(servers.length, 1);
-  last = undefined;
-  process.kill(servers[0].pid, 'SIGKILL');
-  for (let answer = ''; !answer.includes('Only in the editor. 𝄞');) answer = await hover(6, 15).catch(() => '');
-  const end = { start: { line: 7, character: 0 }, end: { line: 7, character: 0 } };
-  await change([{ range: end, text: 'int again = another_absence;\n' }]);
-  await diagnostics("undeclared identifier 'another_absence'");
+  if (!others) {
+    const servers = JSON.parse(execFileSync('gantry', ['call', 'lsp.servers'])).servers.filter(({ pid }) => pid);
+    assert.strictEqual(servers.length, 1);
+    last = undefined;
+    process.kill(servers[0].pid, 'SIGKILL');
+    for (let answer = ''; !answer.includes('Only in VS Code. 𝄞');) answer = await hover(6, 15).catch(() => '');
+    const end = { start: { line: 7, character: 0 }, end: { line: 7, character: 0 } };
+    await change([{ range: end, text: 'int again = another_absence;\n' }]);
+    await diagnostics("undeclared identifier 'another_absence'");
+  }
 
   await connection.sendRequest(lsp.ShutdownRequest.type);
   await connection.sendNotification(lsp.ExitNotification.type);
