@@ -217,6 +217,50 @@ TEST_CASE("lsp reports: a request that is cancelled twice and one that is cancel
   REQUIRE(editor.receive()["result"]["x"] == 3);
 }
 
+// neovim/neovim#30638: "1" is another id than 1.
+TEST_CASE("lsp reports: a text and a number that look alike are two requests and each has its own cancellation") {
+  Sandbox box;
+  serve_raw(box);
+  StdioEditor editor(box, {"lsp", "--server", "raw"});
+  (void)editor.initialize(0);
+  for (const json& id : {json(1), json("1")}) (void)editor.send({{"id", id}, {"method", "test/hang"}});
+  (void)editor.notify("$/cancelRequest", {{"id", "1"}});
+  REQUIRE(editor.receive()["id"] == "1");
+  (void)editor.notify("$/cancelRequest", {{"id", 1}});
+  REQUIRE(editor.receive()["id"] == 1);
+}
+
+// bug-ops/mcpls#458: what is in flight when the server is gone. The editor answers a question that nobody has any more.
+TEST_CASE("lsp reports: at a crash requests are answered at once and a late answer does not reach the next server") {
+  Sandbox box;
+  serve_raw(box);
+  StdioEditor editor(box, {"lsp", "--server", "raw"});
+  (void)editor.initialize(0);
+  (void)editor.request(1, "test/hang");
+  (void)editor.request(
+      2, "test/write",
+      {{"frames", {R"({"jsonrpc":"2.0","id":"q","method":"window/showMessageRequest","params":{}})"}}});
+  const auto question = editor.receive();
+  REQUIRE(question["method"] == "window/showMessageRequest");
+  REQUIRE(editor.receive()["id"] == 2);
+  (void)editor.request(3, "test/die");
+  std::set<json> failed;
+  bool withdrawn = false;
+  while (failed.size() < 2 || !withdrawn) {
+    const auto message = editor.receive();
+    if (message.contains("error")) failed.insert(message["id"]);
+    withdrawn =
+        withdrawn || (message.value("method", "") == "$/cancelRequest" && message["params"]["id"] == question["id"]);
+  }
+  REQUIRE(failed == std::set<json>{1, 3});
+  (void)editor.send({{"id", question["id"]}, {"result", {{"title", "too late"}}}});
+  wait_for("an answer of the next server", [&, id = 3]() mutable {
+    (void)editor.request(++id, "test/echo");
+    return editor.answer_to(id).contains("result");
+  });
+  REQUIRE(box.read("work/.cache/said").find("too late") == std::string::npos);
+}
+
 // microsoft/vscode-languageserver-node#726: the editor is killed while its server has not answered initialize.
 TEST_CASE("lsp reports: an editor that is killed while its server starts leaves no server behind") {
   Sandbox box;
