@@ -2,6 +2,8 @@
 //
 // What users of editors, language servers and programs between them have reported as bugs, tried with `gantry lsp`.
 // Each case names the reports. The server is tests/npm/raw_server.js, which writes what it is told.
+#include <map>
+
 #include "tests/folders.hpp"
 #include "tests/integration/editor.hpp"
 
@@ -259,6 +261,62 @@ TEST_CASE("lsp reports: at a crash requests are answered at once and a late answ
     return editor.answer_to(id).contains("result");
   });
   REQUIRE(box.read("work/.cache/said").find("too late") == std::string::npos);
+}
+
+// What Gantry sends by itself: docs/editors.md, "What Gantry does not pass on as it came".
+TEST_CASE("lsp reports: after a crash the next server gets the same bytes and each document as the editor has it") {
+  Sandbox box;
+  serve_raw(box);
+  StdioEditor editor(box, {"lsp", "--server", "raw"});
+  const std::string initialize =
+      R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"capabilities":{"x":[1e0,3.0,"\u00e4\/"]},"rootUri":null}})";
+  (void)editor.send_text(initialize);
+  (void)editor.answer_to(0);
+  const std::vector<std::string> same{
+      R"({"jsonrpc":"2.0","method":"initialized","params":{"x":1e0}})",
+      R"({"jsonrpc":"2.0","method":"workspace/didChangeConfiguration","params":{"settings":{"x":[3.0,"\u00e4\/"]}}})"};
+  for (const auto& text : same) (void)editor.send_text(text);
+  const auto open = [&](const std::string& uri, const std::string& text) {
+    (void)editor.send_text(R"({"jsonrpc":"2.0","method":"textDocument/didOpen","params":{"textDocument":{"uri":")" +
+                           uri + R"(","languageId":"raw","version":1,"text":")" + text + R"("}}})");
+  };
+  open("file:///w%C3%B6rk/a%20b.raw", R"(one \ud834\udd1e\ntwo\n)");
+  open("untitled:1", R"(\u0000\ttext)");
+  open("file:///closed.raw", "gone");
+  (void)editor.send_text(
+      R"({"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":{"uri":"file:///w%C3%B6rk/a%20b.raw",)"
+      R"("version":7.0},"contentChanges":[{"range":{"start":{"line":0,"character":4},"end":{"line":0,"character":6}},)"
+      R"("text":"clef"},{"range":{"start":{"line":1,"character":0},"end":{"line":2,"character":0}},"text":""}]}})");
+  (void)editor.notify("textDocument/didClose", {{"textDocument", {{"uri", "file:///closed.raw"}}}});
+  (void)editor.request(1, "test/die");
+  REQUIRE(editor.answer_to(1).contains("error"));
+  wait_for("an answer of the next server", [&, id = 1]() mutable {
+    (void)editor.request(++id, "test/echo");
+    return editor.answer_to(id).contains("result");
+  });
+  std::vector<std::string> said;
+  std::istringstream lines(box.read("work/.cache/said"));
+  for (std::string line; std::getline(lines, line);) {
+    auto text = json::parse(line)["text"].get<std::string>();
+    if (json::parse(text)["method"] == "initialize") said.clear();
+    said.push_back(std::move(text));
+  }
+  REQUIRE(said.size() >= 6);
+  const std::string id = json::parse(said[0])["id"].dump();
+  REQUIRE(said[0] == "{\"jsonrpc\":\"2.0\",\"id\":" + id + initialize.substr(initialize.find(",\"method\"")));
+  REQUIRE(std::vector(said.begin() + 1, said.begin() + 3) == same);
+  std::map<std::string, json> opened;
+  for (const auto& text : {said[3], said[4]}) {
+    const auto message = json::parse(text);
+    REQUIRE(message["method"] == "textDocument/didOpen");
+    const auto& document = message["params"]["textDocument"];
+    opened[document["uri"]] = document;
+  }
+  REQUIRE(opened["file:///w%C3%B6rk/a%20b.raw"] ==
+          json{{"uri", "file:///w%C3%B6rk/a%20b.raw"}, {"languageId", "raw"}, {"version", 7}, {"text", "one clef\n"}});
+  REQUIRE(opened["untitled:1"] ==
+          json{{"uri", "untitled:1"}, {"languageId", "raw"}, {"version", 1}, {"text", std::string("\0\ttext", 6)}});
+  REQUIRE(json::parse(said[5])["method"] == "test/echo");
 }
 
 // microsoft/vscode-languageserver-node#726: the editor is killed while its server has not answered initialize.
