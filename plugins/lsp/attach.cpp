@@ -26,6 +26,14 @@ std::size_t AttachSession::clients() const {
       std::ranges::count_if(clients_, [](const auto& entry) { return !entry.second->ended; }));
 }
 
+std::vector<Session::Use> AttachSession::users() const {
+  std::vector<Use> out;
+  for (const auto& [id, client] : clients_) {
+    if (!client->ended) out.push_back({.origin = client->editor->origin(), .requests = client->requests});
+  }
+  return out;
+}
+
 std::vector<std::shared_ptr<Client>> AttachSession::clients_now() const {
   std::vector<std::shared_ptr<Client>> out;
   Lock lock(mutex_);
@@ -112,6 +120,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
   } else {
     server_.send_with_id(own, scan(own, Scan::route).id, std::to_string(id), fx);
   }
+  ++client.requests;
   watch_deadline(pending.deadline, id);
   pending_.emplace(id, std::move(pending));
 }

@@ -213,6 +213,7 @@ class AttachSession final : public Session {
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   std::size_t clients() const override GANTRY_REQUIRES(mutex_);
+  std::vector<Use> users() const override GANTRY_REQUIRES(mutex_);
   Scan scan_mode() const override { return Scan::route; }
   std::chrono::seconds initialize_timeout() const override { return std::chrono::seconds::zero(); }
   json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);

@@ -71,6 +71,7 @@ struct Client {
   bool waits_for_permit = false;
   Permit spare;
   std::uint32_t consumed = 0;
+  std::size_t requests = 0;  ///< that the server was sent
   bool looked = false;                          ///< at the disk, for the messages that wait
   bool looking = false;                         ///< the worker was asked to
   std::unique_ptr<TrackedDocuments> documents;  ///< while it moves

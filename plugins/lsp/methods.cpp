@@ -5,6 +5,7 @@
 #include <gantry/file_uri.hpp>
 
 #include "plugins/lsp/plugin.hpp"
+#include "plugins/lsp/usage.hpp"
 
 namespace gantry::lsp {
 
@@ -187,6 +188,7 @@ void Lsp::request(Call call) {
             method + " is not for callers: the plugin opens files and keeps the server's life itself");
   auto ask = ask_for(p);
   if (!ask) return call.reply_error(ask.error());
+  ask->origin = call.origin();
   if (params.is_null()) params = json::object();
   name_document(params, ask->path, method.starts_with("textDocument/"));
   ask->method = method;
@@ -201,18 +203,33 @@ void Lsp::diagnostics(Call call) {
   const auto wait = p.integer_or("wait_ms", std::min<std::int64_t>(default_wait, kMaxWaitMs), 0, kMaxWaitMs);
   auto ask = ask_for(p);
   if (!ask) return call.reply_error(ask.error());
+  ask->origin = call.origin();
   ask->kind = Query::Kind::diagnostics;
   ask->wait = std::chrono::milliseconds(wait);
   begin(std::move(*ask), std::move(call));
 }
 
-Result<json> Lsp::servers(Call& call) {
+// What /proc says of them is read where it may take its time.
+void Lsp::servers(Call call) {
   Params p(call.params());
-  if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (const auto ok = p.done(); !ok) return call.reply_error(ok.error());
+  json servers = described_servers();
+  const auto held = std::make_shared<Call>(std::move(call));
+  const auto posted = context_->worker.post([held, servers]() mutable {
+    add_usage(servers);
+    held->reply({{"servers", std::move(servers)}});
+  });
+  if (!posted) held->reply({{"servers", std::move(servers)}});
+}
+
+json Lsp::described_servers() const {
   json out = json::array();
   const auto settings = registry_->settings();
   const auto sessions = registry_->sessions();
-  for (const auto& session : sessions) out.push_back(session->describe());
+  for (const auto& session : sessions) {
+    out.push_back(session->describe());
+    out.back()["used_by"] = named_clients(*session);
+  }
   const auto add = [&](const ServerConfig& server, const std::string& workspace) {
     const bool runs =
         std::any_of(sessions.begin(), sessions.end(), [&](const auto& s) { return s->config().name == server.name; });
@@ -232,7 +249,20 @@ Result<json> Lsp::servers(Call& call) {
         add(server, workspace);
     }
   }
-  return json{{"servers", std::move(out)}};
+  return out;
+}
+
+json Lsp::named_clients(const Session& session) const {
+  json out = json::array();
+  for (const auto& client : session.used_by()) {
+    json entry{{"origin", client.origin}, {"requests", client.requests}};
+    if (const auto info = host_.origin(client.origin); info && !info->client.empty()) {
+      entry["client"] = info->client;
+      if (!info->version.empty()) entry["version"] = info->version;
+    }
+    out.push_back(std::move(entry));
+  }
+  return out;
 }
 
 Result<json> Lsp::restart(Call& call) {

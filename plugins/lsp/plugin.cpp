@@ -153,7 +153,8 @@ void Lsp::define(Definition<Lsp>& d) {
             .idempotent = true,
             .keeps_time = true});
   d.method("lsp.servers", &Lsp::servers,
-           {.summary = "The configured language servers and the running ones", .idempotent = true});
+           {.summary = "The configured language servers and the running ones: state, clients, memory, processor time",
+            .idempotent = true});
   d.method("lsp.restart", &Lsp::restart,
            {.summary = "Restarts a language server and forgives its crashes",
             .params = {{"type", "object"},

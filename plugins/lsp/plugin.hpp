@@ -62,6 +62,7 @@ class Lsp {
         if (client->editor->origin() == origin) session->editor_left(client->id, json());
       }
     }
+    registry_->client_left(origin);
   }
 
   void stop(Stopping stopping) {
@@ -74,7 +75,7 @@ class Lsp {
   void attach(Call call);
   void request(Call call);
   void diagnostics(Call call);
-  Result<json> servers(Call& call);
+  void servers(Call call);
   Result<json> restart(Call& call);
 
   static void define(Definition<Lsp>& d);
@@ -102,6 +103,8 @@ class Lsp {
                                                 const std::optional<std::string>& language,
                                                 std::string_view place) const;
   [[nodiscard]] std::string home_of(std::uint64_t origin) const;
+  [[nodiscard]] json described_servers() const;
+  [[nodiscard]] json named_clients(const Session& session) const;
 
   const Host host_;
   std::shared_ptr<Context> context_;

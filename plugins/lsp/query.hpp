@@ -37,6 +37,7 @@ class Query : public std::enable_shared_from_this<Query> {
     std::string method;  // not for diagnostics
     json params;
     std::optional<Duration> wait;  // for requests: instead of the configured time
+    std::uint64_t origin = 0;      // of the client that asks
   };
   using Done = std::move_only_function<void(Result<std::string>)>;
   /// The file as it was on the disk. Without text: the session knows the file. The text is quoted

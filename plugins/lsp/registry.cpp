@@ -68,6 +68,10 @@ std::shared_ptr<const Settings> Registry::settings() const {
   return settings_;
 }
 
+void Registry::client_left(std::uint64_t origin) {
+  for (const auto& session : sessions()) session->client_left(origin);
+}
+
 std::shared_ptr<SharedSession> Registry::make_room() {
   auto oldest = shared_.end();
   for (auto it = shared_.begin(); it != shared_.end(); ++it) {

@@ -43,6 +43,9 @@ class Registry {
   void configure(Settings settings);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
 
+  /// This client has left.
+  void client_left(std::uint64_t origin);
+
   /// The session for this server and root; made, but not started, when there is none. `place`: the
   /// path that it is asked for. nullptr: the settings `seen` are no longer in force, and so perhaps
   /// `config` is outdated.

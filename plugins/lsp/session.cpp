@@ -47,6 +47,11 @@ void Session::restart() {
   server_.step(ServerEvent::restart, section.fx);
 }
 
+std::vector<Session::Use> Session::used_by() const {
+  Lock lock(mutex_);
+  return users();
+}
+
 void Session::workspaces_are(const std::vector<std::string>& workspaces) {
   Section section(*this);
   workspaces_ = workspaces;

@@ -45,6 +45,15 @@ class Session : public ServerUser {
   void close(const std::shared_ptr<void>& hold);
   /// Kills the process and starts anew; the crashes so far are forgiven.
   void restart();
+  /// The clients that use the server: the client at the other end of a session of its own, or those that have asked a
+  /// shared server since it was started and are still connected.
+  struct Use {
+    std::uint64_t origin = 0;
+    std::size_t requests = 0;  ///< that were sent to the server for it
+  };
+  [[nodiscard]] std::vector<Use> used_by() const;
+  /// This client has left.
+  virtual void client_left(std::uint64_t) {}
   /// The workspaces that are open by now.
   void workspaces_are(const std::vector<std::string>& workspaces);
   /// The daemon stops: kills at once; no thread of the plugin runs any more.
@@ -74,6 +83,7 @@ class Session : public ServerUser {
 
   // The derived class's part, besides ServerUser.
   [[nodiscard]] virtual std::size_t clients() const GANTRY_REQUIRES(mutex_) = 0;
+  [[nodiscard]] virtual std::vector<Use> users() const GANTRY_REQUIRES(mutex_) = 0;
   /// The folders that the server works in.
   [[nodiscard]] virtual std::vector<std::string> folders() const GANTRY_REQUIRES(mutex_) = 0;
   /// The parts of suspend(), restore() and recover(). Open requests pass to the next instance: none is answered here.

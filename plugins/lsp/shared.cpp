@@ -39,6 +39,7 @@ void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) 
            section.fx);
   } else {
     query->taken(self(), 0);
+    asked_by(query->ask().origin);
     waiting_.push_back({std::move(query), std::move(snapshot)});
     server_.step(ServerEvent::want, section.fx);
     serve_waiting(section.fx);
@@ -70,6 +71,7 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
   if (id % ServerRunner::kIdsNoted == 0) note_documents();
   server_.send(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", ask.method}, {"params", ask.params}}), fx);
   query->taken(self(), id);
+  sent_for(ask.origin);
   pending_.emplace(id, std::move(query));
 }
 

@@ -35,7 +35,7 @@
 //   for the server or for diagnostics, kMaxDiagnostics bytes kept for a file (longer lists count as
 //   not sent). At most kMaxTexts bytes of changed documents are sent before one request; the other
 //   documents are closed, so that the server reads the disk, and opened again for the next request
-//   about them.
+//   about them. kMaxUsers clients are named as users; of more, those that asked last.
 #pragma once
 
 #include <deque>
@@ -68,6 +68,7 @@ class SharedSession final : public Session {
   /// checked, or for progress to begin; short enough to wait for at each text without errors.
   static constexpr std::chrono::milliseconds kQuietTime{400};
   static constexpr unsigned kMaxRetries = 3;
+  static constexpr std::size_t kMaxUsers = 32;
   /// The pause before the first retry; it doubles for each further one.
   static constexpr std::chrono::milliseconds kFirstPause{100};
 
@@ -97,6 +98,7 @@ class SharedSession final : public Session {
     Lock lock(mutex_);
     return clients();
   }
+  void client_left(std::uint64_t origin) override;
 
  private:
   struct Document {
@@ -159,6 +161,10 @@ class SharedSession final : public Session {
   void answered(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  // Use.
+  void asked_by(std::uint64_t origin) GANTRY_REQUIRES(mutex_);
+  void sent_for(std::uint64_t origin) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::vector<Use> users() const override GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::shared_ptr<SharedSession> self() {
     return std::static_pointer_cast<SharedSession>(shared_from_this());
   }
@@ -202,6 +208,7 @@ class SharedSession final : public Session {
   std::vector<std::shared_ptr<Query>> pausing_ GANTRY_GUARDED_BY(mutex_);  ///< until they are repeated
   Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // only the progress of it
   bool awaits_quiet_ GANTRY_GUARDED_BY(mutex_) = false;
+  std::deque<Use> users_ GANTRY_GUARDED_BY(mutex_);  ///< the one that asked last is the last
   std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);
 };
 

@@ -350,6 +350,7 @@ void ToolCall::ask(Query::Ask ask, Then then) {
 }
 
 void ToolCall::ask_raw(Query::Ask ask, std::function<void(Result<std::string>)> then) {
+  ask.origin = call_.origin();
   const auto query =
       std::make_shared<Query>(context_, registry_, std::move(ask),
                               [self = shared_from_this(), then = std::move(then)](Result<std::string> answer) {

@@ -21,9 +21,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <gantry/framing.hpp>
 #include <gantry/json.hpp>
@@ -249,16 +252,37 @@ class Server {
       send({{"id", "large"},
             {"method", "test/question"},
             {"params", std::string(params.at("size").get<std::size_t>(), 'x')}});
+    } else if (method == "test/allocate") {
+      allocate(params.at("mib"));
+      answer(id, nullptr);
     } else if (method == "test/child") {
+      std::array<int, 2> ready{};
+      if (::pipe(ready.data()) != 0) std::_Exit(9);
       const auto child = ::fork();
       if (child == 0) {
+        allocate(params.value("mib", 0U));
+        if (params.value("leaves", false) && ::fork() != 0) std::_Exit(0);  // its own child is left to the guard
+        const pid_t self = ::getpid();
+        (void)!::write(ready[1], &self, sizeof self);
         while (true) ::pause();
       }
-      answer(id, child);
+      pid_t stays = -1;
+      if (::read(ready[0], &stays, sizeof stays) != sizeof stays) std::_Exit(9);
+      for (const int end : ready) ::close(end);
+      answer(id, stays);
     } else {
       return false;
     }
     return true;
+  }
+
+  // Memory that the process uses until its end.
+  static void allocate(std::size_t mib) {
+    const std::size_t bytes = mib << 20;
+    if (bytes == 0) return;
+    void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) std::_Exit(9);
+    std::memset(memory, 1, bytes);
   }
 
   // Says half of a message, and writes "half read" when that was read. The rest, which holds what looks like another
