@@ -104,6 +104,7 @@ struct LspServerConfig {
   std::optional<bool> runs_project_code;  ///< not set: the built-in value for the program
   std::int64_t initialize_timeout_seconds = 300;
   LspShare share = LspShare::same;
+  std::int64_t max_memory_mib = 0;
 };
 
 enum class ProviderKind { openai, anthropic, ollama, llamacpp, embedded };
@@ -169,6 +170,7 @@ struct Place {
 struct LspConfig {
   std::int64_t editor_request_timeout_seconds = 0;
   std::int64_t editor_max_concurrent_requests = 0;
+  std::int64_t idle_stop_seconds = 1800;
 };
 
 struct Config {

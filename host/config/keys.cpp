@@ -264,6 +264,11 @@ constexpr std::array kLspServerKeys{
         "which editors use one process of it: those that open the same root with the same settings, or none, so that "
         "each has one of its own",
         {.project = ProjectUse::safe}),
+    key<&LspServerConfig::max_memory_mib>("max_memory_mib", integer, kLive,
+                                          "the memory that one of its processes may use with all that it has started; "
+                                          "above it at two checks in a row, 5 s "
+                                          "apart, the process is replaced, which counts as a crash; 0: no limit",
+                                          {.max = std::int64_t{1} << 20, .project = ProjectUse::trusted}),
 };
 
 constexpr std::array kAiKeys{
@@ -394,6 +399,11 @@ constexpr std::array kLspKeys{
     key<&LspConfig::editor_max_concurrent_requests>(
         "editor_max_concurrent_requests", integer, kLive,
         "requests of all editors at once, but for the same; more wait; 0: as many as they send", {0, 10000}),
+    key<&LspConfig::idle_stop_seconds>("idle_stop_seconds", integer, kLive,
+                                       "a server that scripts and agents share ends when nobody has asked it for so "
+                                       "long and it has nothing under way, "
+                                       "and starts again with the next call; 0: never",
+                                       {0, kDay}),
 };
 
 constexpr std::array kSections{

@@ -169,6 +169,9 @@ class AttachSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void answer_server(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
+  /// As pass_on(), while lsp.stop is in force.
+  void pass_while_stopped(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
   void cancel(Client& client, std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void leave(Client& client, const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void consumed(Client& client, std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
@@ -212,6 +215,8 @@ class AttachSession final : public Session {
   Result<void> may_follow() const override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void stopped(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void revived(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   std::size_t clients() const override GANTRY_REQUIRES(mutex_);
   std::vector<Use> users() const override GANTRY_REQUIRES(mutex_);
   Scan scan_mode() const override { return Scan::route; }

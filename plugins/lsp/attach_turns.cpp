@@ -27,6 +27,10 @@ constexpr int kContentModified = -32801;
 }  // namespace
 
 void AttachSession::pass_on(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
+  if (is_stopped(server_.state())) {
+    pass_while_stopped(client, text, e, fx);
+    return consumed(client);
+  }
   if (!alone() || !client.admitted || !client.queue.empty() || !server_.takes_messages())
     return wait_in_line(client, text, e, fx);
   if (!e.is_request()) {

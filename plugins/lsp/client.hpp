@@ -61,6 +61,7 @@ struct Client {
   bool held = false;      ///< its messages wait until it is known whether it may share the server
   bool shutdown = false;
   bool ended = false;  ///< its stream is answered
+  bool told_stopped = false;
   std::string init_id, init_params, initialized_text, configuration_text;
   std::vector<std::string> folders;  ///< as paths
   std::set<const void*> unlike;      ///< sessions whose servers have other settings than this client
@@ -71,7 +72,7 @@ struct Client {
   bool waits_for_permit = false;
   Permit spare;
   std::uint32_t consumed = 0;
-  std::size_t requests = 0;  ///< that the server was sent
+  std::size_t requests = 0;                     ///< that the server was sent
   bool looked = false;                          ///< at the disk, for the messages that wait
   bool looking = false;                         ///< the worker was asked to
   std::unique_ptr<TrackedDocuments> documents;  ///< while it moves

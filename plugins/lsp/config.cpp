@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kMaxServers = 64;
 constexpr std::int64_t kDay = 86'400;
 constexpr int kMostPriority = 1000;
+constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
 
 [[nodiscard]] std::vector<std::string> words(const json& value) {
   if (value.is_string()) return {value.get<std::string>()};
@@ -79,6 +80,7 @@ constexpr int kMostPriority = 1000;
   const std::string share = p.string_or("share", "same");
   p.require(share == "same" || share == "none", R"(share must be "same" or "none")");
   server.share = share == "none" ? Share::none : Share::same;
+  server.max_memory_mib = p.integer_or("max_memory_mib", 0, 0, kMostMemoryMib);
   p.require(!server.command.empty(), "command is missing; name the program that speaks LSP on its stdio");
   p.require(!server.languages.empty(), "languages is missing; name the language ids that it serves");
   if (const auto ok = p.done(); !ok) return fail(ErrorKind::invalid_params, "[" + key + "] " + ok.error().message);
@@ -159,7 +161,8 @@ json to_json(const ServerConfig& server) {
           {"priority", server.priority},
           {"built_in", server.built_in},
           {"initialize_timeout", server.initialize_timeout.count()},
-          {"share", server.share == Share::none ? "none" : "same"}};
+          {"share", server.share == Share::none ? "none" : "same"},
+          {"max_memory_mib", server.max_memory_mib}};
 }
 
 ServerConfig server_from(const json& value) {
@@ -175,7 +178,8 @@ ServerConfig server_from(const json& value) {
       .priority = value.value("priority", 0),
       .built_in = value.value("built_in", false),
       .initialize_timeout = std::chrono::seconds(value.value("initialize_timeout", kDefaultInitializeTimeout.count())),
-      .share = value.value("share", "same") == "none" ? Share::none : Share::same};
+      .share = value.value("share", "same") == "none" ? Share::none : Share::same,
+      .max_memory_mib = value.value("max_memory_mib", std::int64_t{0})};
 }
 
 bool ServerConfig::speaks(std::string_view language) const {
@@ -229,13 +233,15 @@ Result<Settings> parse_settings(const PluginConfig& config) {
   const auto timeout = integer_of(config.async, "[async]", "lsp_request_timeout_seconds", 10, 1, kDay);
   const auto of_editors = integer_of(config.settings, "[lsp]", "editor_max_concurrent_requests", 0, 0, kMostRequests);
   const auto editors_time = integer_of(config.settings, "[lsp]", "editor_request_timeout_seconds", 0, 0, kDay);
-  for (const auto* value : {&requests, &timeout, &of_editors, &editors_time}) {
+  const auto idle = integer_of(config.settings, "[lsp]", "idle_stop_seconds", kDefaultIdleStop.count(), 0, kDay);
+  for (const auto* value : {&requests, &timeout, &of_editors, &editors_time, &idle}) {
     if (!*value) return std::unexpected(value->error());
   }
   settings.max_requests = static_cast<std::size_t>(*requests);
   settings.request_timeout = std::chrono::seconds(*timeout);
   settings.editor_max_requests = static_cast<std::size_t>(*of_editors);
   settings.editor_request_timeout = std::chrono::seconds(*editors_time);
+  settings.idle_stop = std::chrono::seconds(*idle);
   auto servers = parse_servers(config.settings);
   if (!servers) return std::unexpected(servers.error());
   static_cast<Servers&>(settings) = std::move(*servers);

@@ -22,6 +22,9 @@ inline constexpr std::chrono::seconds kDefaultInitializeTimeout{300};
 
 /// Which editors use one process of a server: those that agree on all settings (attach.hpp), or none.
 enum class Share { same, none };
+/// After this time a server that nobody asks ends; 0: never. Longer than a pause of an agent that waits for its user,
+/// for an index that is built anew may take minutes; short enough that yesterday's servers hold no memory.
+inline constexpr std::chrono::seconds kDefaultIdleStop{1800};
 
 struct ServerConfig {
   std::string name;
@@ -36,6 +39,8 @@ struct ServerConfig {
   /// The time limit for `initialize`, for a server that callers share; 0: none.
   std::chrono::seconds initialize_timeout = kDefaultInitializeTimeout;
   Share share = Share::same;
+  /// The memory that a process may use with all that it has started; 0: no limit.
+  std::int64_t max_memory_mib = 0;
 
   bool operator==(const ServerConfig&) const = default;
   [[nodiscard]] bool speaks(std::string_view language) const;
@@ -62,6 +67,7 @@ struct Settings : Servers {
   Duration request_timeout = std::chrono::seconds(10);
   std::size_t editor_max_requests = 0;  ///< 0: no limit
   Duration editor_request_timeout{0};   ///< 0: no limit
+  Duration idle_stop = kDefaultIdleStop;
 
   std::vector<std::string> trusted;  ///< the trusted workspaces
 

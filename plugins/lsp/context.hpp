@@ -40,6 +40,8 @@ struct Context {
     const Duration time(editor_timeout_ns.load(std::memory_order_relaxed));
     return time == Duration::zero() ? TimePoint::max() : host.now() + time;
   }
+  /// After this time a server that nobody asks ends; zero: never.
+  [[nodiscard]] Duration idle_stop() const { return Duration(idle_stop_ns.load(std::memory_order_relaxed)); }
   /// A name for a helper process that none has had before.
   [[nodiscard]] std::string next_name(const std::string& server) {
     return server + " " + std::to_string(instance) + "-" + std::to_string(last_name.fetch_add(1) + 1);
@@ -60,6 +62,7 @@ struct Context {
   std::atomic<std::uint64_t> last_client{0};
   std::atomic<bool> editors_need_permits{false};
   std::atomic<std::int64_t> editor_timeout_ns{0};
+  std::atomic<std::int64_t> idle_stop_ns{0};
   std::atomic<std::int64_t> timeout_ns{std::chrono::nanoseconds(std::chrono::seconds(10)).count()};
 };
 

@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <set>
 
 #include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/registry.hpp"
@@ -32,9 +33,9 @@ constexpr const char* kNoRoom = "the open documents were too large to be handed 
 }
 
 /// All that is left, as text. What finds no room within `most` bytes is not in it, but in `dropped`.
-[[nodiscard]] std::string pack(const std::vector<json>& editors, const std::vector<json>& shared, std::size_t most,
-                               std::vector<json>& dropped) {
-  json all{{"format", kFormat}, {"editors", json::array()}, {"shared", json::array()}};
+[[nodiscard]] std::string pack(const std::vector<json>& editors, const std::vector<json>& shared,
+                               const std::set<std::string>& stopped, std::size_t most, std::vector<json>& dropped) {
+  json all{{"format", kFormat}, {"editors", json::array()}, {"shared", json::array()}, {"stopped", stopped}};
   std::size_t bytes = 0;
   const auto add = [&](const char* list, const json& entry) {
     auto packed = json::to_cbor(entry);
@@ -73,7 +74,8 @@ void ServerRunner::suspend(json& out, DeferredActions& fx) {
   out["restarts"] = restarts_;
   out["exit_wanted"] = state() == ServerState::leaving;
   out["noise_told"] = noise_reported_;
-  out["begun"] = state() != ServerState::not_started;
+  out["begun"] = state() != ServerState::not_started && !is_stopped(state());
+  out["stopped"] = is_stopped(state());
   auto process = std::exchange(process_, nullptr);
   if (auto suspended = process && may_hand_over(state()) ? process->suspend() : std::nullopt) {
     out["process"] = {{"name", process->name()},
@@ -105,6 +107,8 @@ bool ServerRunner::restore(const json& suspended, DeferredActions& fx) {
                                        .stderr_tail = it->at("tail"),
                                        .close_wanted = it->at("close_wanted")}};
     step(ServerEvent::want, fx);
+  } else if (suspended.value("stopped", false)) {
+    step(ServerEvent::stop, fx);
   } else if (suspended.at("begun")) {
     step(!leaves && user_.may_follow() ? ServerEvent::exited_once : ServerEvent::exited_unfollowed, fx);
   } else {
@@ -153,6 +157,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"answered", client->answered},
                        {"admitted", client->admitted},
                        {"shutdown", client->shutdown},
+                       {"told_stopped", client->told_stopped},
                        {"ended", client->ended},
                        {"consumed", client->consumed},
                        {"init_id", client->init_id},
@@ -227,6 +232,7 @@ void AttachSession::restore_own(const json& suspended) {
     client->answered = each.at("answered");
     client->admitted = each.at("admitted");
     client->shutdown = each.at("shutdown");
+    client->told_stopped = each.at("told_stopped");
     client->ended = each.at("ended");
     client->consumed = each.at("consumed");
     client->init_id = each.at("init_id");
@@ -372,6 +378,11 @@ void Registry::hand_over(const Stopping& stopping) {
     shared.swap(shared_);
     attached.swap(attached_);
   }
+  std::set<std::string> stopped;
+  {
+    Lock lock(settings_mutex_);
+    stopped = stopped_;
+  }
   std::vector<json> editors, sessions, dropped;
   for (const auto& editor : attached) {
     if (editor->closed()) continue;
@@ -391,7 +402,7 @@ void Registry::hand_over(const Stopping& stopping) {
   }
   Result<void> given;
   for (std::size_t most = kMost; most >= kLeast; most /= 2) {  // how much the host takes is its configuration's to say
-    given = stopping.give(pack(editors, sessions, most, dropped));
+    given = stopping.give(pack(editors, sessions, stopped, most, dropped));
     if (given || given.error().kind != ErrorKind::too_large) break;
   }
   if (!given) context_->host.log(Level::error, "language servers do not outlive the reload: " + given.error().message);
@@ -402,6 +413,10 @@ std::unordered_map<std::uint64_t, SuspendedEditor> Registry::restore(const std::
   std::unordered_map<std::uint64_t, SuspendedEditor> editors;
   const json all = json::from_cbor(handed_over);
   if (all.at("format") != kFormat) return editors;
+  {
+    Lock lock(settings_mutex_);
+    stopped_ = all.value("stopped", std::set<std::string>());  // absent: of a build that had no lsp.stop
+  }
   for (const auto& packed : all.at("editors")) {
     json entry = json::from_cbor(packed.get_binary());
     const auto session = std::make_shared<SuspendedSession>(SuspendedSession{std::move(entry.at("session"))});

@@ -25,6 +25,15 @@ inline constexpr int kRequestFailed = -32803;
   return {ErrorKind::overloaded, std::move(what), R"({"retry_after_ms":1000})"};
 }
 
+/// A server ends, or has ended, because lsp.stop was called for it.
+[[nodiscard]] inline Error stopped_error(const std::string& server) {
+  return {ErrorKind::unavailable,
+          server +
+              " was stopped (lsp.stop) and is not started again until lsp.restart: `gantry call lsp.restart server=" +
+              server + "`",
+          {}};
+}
+
 /// The params of `initialize` for a server that callers without an editor share. Its initializationOptions are the
 /// member of its settings that has its name: clangd takes its fallback flags nowhere else.
 [[nodiscard]] json own_initialize_params(const ServerConfig& config, const std::string& root);

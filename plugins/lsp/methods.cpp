@@ -112,6 +112,7 @@ void Lsp::attach(Call call) {
   }
   auto server = server_for(name, language, folder.empty() ? home : folder);
   if (!server) return call.reply_error(server.error());
+  if (const auto may = registry_->may_start(server->name); !may) return call.reply_error(may.error());
   const ClientId id = context_->next_client();
   const auto seat = std::make_shared<Client::Seat>();
   connect(call, seat, id);
@@ -141,9 +142,11 @@ void Lsp::connect(Call& call, const std::shared_ptr<Client::Seat>& seat, ClientI
 }
 
 AttachSession::Rules Lsp::rules() const {
-  return {.may_run = [registry = registry_](
-                         const ServerConfig& config,
-                         const std::string& place) { return registry->settings()->may_run(config, place); },
+  return {.may_run =
+              [registry = registry_](const ServerConfig& config, const std::string& place) {
+                const auto may = registry->may_start(config.name);
+                return may ? registry->settings()->may_run(config, place) : may;
+              },
           .workspaces = [registry = registry_] { return registry->settings()->workspaces; },
           .session_for = [registry = registry_](const std::string& key,
                                                 const Client& client) { return registry->session_for(key, client); },
@@ -234,10 +237,11 @@ json Lsp::described_servers() const {
     const bool runs =
         std::any_of(sessions.begin(), sessions.end(), [&](const auto& s) { return s->config().name == server.name; });
     if (runs) return;
+    const auto state = registry_->may_start(server.name) ? ServerState::not_started : ServerState::stopped;
     out.push_back({{"name", server.name},
                    {"command", server.command},
                    {"languages", server.languages},
-                   {"state", shown_as(ServerState::not_started)},
+                   {"state", shown_as(state)},
                    {"restarts", 0},
                    {"clients", 0}});
     if (!workspace.empty()) out.back()["workspace"] = workspace;
@@ -265,19 +269,36 @@ json Lsp::named_clients(const Session& session) const {
   return out;
 }
 
+// In the user's configuration, in a project's, or from an older one as long as a session of it is there.
+Result<void> Lsp::is_known(const std::string& server) const {
+  const auto settings = registry_->settings();
+  const auto found = server_for(server, std::nullopt, {});
+  const auto has = [&](const auto& each) { return each.second.named(server) != nullptr; };
+  if (found || std::ranges::any_of(settings->in_workspace, has)) return {};
+  for (const auto& session : registry_->sessions()) {
+    if (session->config().name == server) return {};
+  }
+  return std::unexpected(found.error());
+}
+
 Result<json> Lsp::restart(Call& call) {
   Params p(call.params());
   const std::string name = p.string("server");
   if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  const auto server = server_for(name, std::nullopt, {});
-  std::size_t restarted = 0;
-  for (const auto& session : registry_->sessions()) {
-    if (session->config().name != name) continue;
-    session->restart();
-    ++restarted;
-  }
-  if (!server && restarted == 0) return std::unexpected(server.error());
+  const auto known = is_known(name);
+  const std::size_t restarted = registry_->restart_server(name);
+  if (!known && restarted == 0) return std::unexpected(known.error());
   return json{{"server", name}, {"restarted", restarted}};
+}
+
+Result<json> Lsp::stop_server(Call& call) {
+  Params p(call.params());
+  const std::string name = p.string("server");
+  if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (const auto known = is_known(name); !known) return std::unexpected(known.error());
+  const auto stopped = registry_->stop_server(name);
+  if (!stopped) return std::unexpected(stopped.error());
+  return json{{"server", name}, {"stopped", *stopped}};
 }
 
 }  // namespace gantry::lsp

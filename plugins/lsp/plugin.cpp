@@ -86,6 +86,7 @@ std::shared_ptr<AttachSession> Lsp::restore_session(SuspendedSession& suspended)
     auto session = std::make_shared<AttachSession>(context_, server_from(left.at("server")), rules());
     if (!registry_->add(session, 0)) return nullptr;
     session->restore(left);
+    session->agree_with(!registry_->may_start(session->config().name));
     session->are_seated();
     suspended.restored = session;
     (void)host_.after(kAwaited, [weak = std::weak_ptr(session)] {
@@ -156,11 +157,22 @@ void Lsp::define(Definition<Lsp>& d) {
            {.summary = "The configured language servers and the running ones: state, clients, memory, processor time",
             .idempotent = true});
   d.method("lsp.restart", &Lsp::restart,
-           {.summary = "Restarts a language server and forgives its crashes",
+           {.summary = "Restarts a language server, and forgives its crashes; after lsp.stop it may start again",
             .params = {{"type", "object"},
                        {"properties", {{"server", text}}},
                        {"required", {"server"}},
                        {"additionalProperties", false}}});
+  d.method("lsp.stop", &Lsp::stop_server,
+           {.summary = "Ends the processes of a language server, which stays stopped until lsp.restart",
+            .params = {{"type", "object"},
+                       {"properties", {{"server", text}}},
+                       {"required", {"server"}},
+                       {"additionalProperties", false}},
+            .result = {{"type", "object"},
+                       {"properties",
+                        {{"server", text},
+                         {"stopped", {{"type", "integer"}, {"description", "the processes that there were"}}}}}},
+            .idempotent = true});
   define_tools(d);
 }
 

@@ -77,6 +77,7 @@ class Lsp {
   void diagnostics(Call call);
   void servers(Call call);
   Result<json> restart(Call& call);
+  Result<json> stop_server(Call& call);
 
   static void define(Definition<Lsp>& d);
 
@@ -103,6 +104,8 @@ class Lsp {
                                                 const std::optional<std::string>& language,
                                                 std::string_view place) const;
   [[nodiscard]] std::string home_of(std::uint64_t origin) const;
+  /// `not_found`: there is no server of this name.
+  [[nodiscard]] Result<void> is_known(const std::string& server) const;
   [[nodiscard]] json described_servers() const;
   [[nodiscard]] json named_clients(const Session& session) const;
 

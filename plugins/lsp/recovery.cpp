@@ -72,6 +72,8 @@ void SharedSession::ready(DeferredActions& fx) {
   // What waited was read from the disk before the server was there, which may be minutes ago.
   for (auto& waiting : std::exchange(waiting_, {}))
     fx.run.push_back([query = std::move(waiting.query)] { query->resolve_later(); });
+  used_at_ = context_->host.now();
+  await_idleness();
 }
 
 bool Registry::recover(const std::string& process, const std::string& text) try {

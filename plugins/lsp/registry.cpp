@@ -31,6 +31,7 @@ void Registry::configure(Settings settings) {
   context_->editors_need_permits = settings.editor_max_requests > 0;
   context_->editor_permits->set_limit(settings.editor_max_requests > 0 ? settings.editor_max_requests : kNoLimit);
   context_->editor_timeout_ns = settings.editor_request_timeout.count();
+  context_->idle_stop_ns = settings.idle_stop.count();
   auto shared = std::make_shared<const Settings>(std::move(settings));
   std::vector<std::shared_ptr<SharedSession>> ends;
   {
@@ -43,7 +44,10 @@ void Registry::configure(Settings settings) {
   }
   for (const auto& session : ends) session->close(nullptr);
   const auto now = this->settings();
-  for (const auto& session : sessions()) session->workspaces_are(now->workspaces);
+  for (const auto& session : sessions()) {
+    session->workspaces_are(now->workspaces);
+    session->settings_are_new();
+  }
 }
 
 // Another command holds there by now, or it runs code that is not trusted any more. What else has changed is seen
@@ -68,9 +72,47 @@ std::shared_ptr<const Settings> Registry::settings() const {
   return settings_;
 }
 
+// ---- lsp.stop
+
+// The name comes first: a session that is asked for from now on is refused, and one that starts meanwhile is told.
+Result<std::size_t> Registry::stop_server(const std::string& server) {
+  {
+    Lock lock(settings_mutex_);
+    if (stopped_.size() >= kMaxStopped && !stopped_.contains(server))
+      return std::unexpected(overloaded(std::to_string(kMaxStopped) + " servers are stopped; restart some first"));
+    stopped_.insert(server);
+  }
+  std::size_t ended = 0;
+  for (const auto& session : sessions()) {
+    if (session->config().name == server && session->stop()) ++ended;
+  }
+  return ended;
+}
+
+std::size_t Registry::restart_server(const std::string& server) {
+  {
+    Lock lock(settings_mutex_);
+    stopped_.erase(server);
+  }
+  std::size_t restarted = 0;
+  for (const auto& session : sessions()) {
+    if (session->config().name != server) continue;
+    session->restart();
+    ++restarted;
+  }
+  return restarted;
+}
+
+Result<void> Registry::may_start(const std::string& server) const {
+  Lock lock(settings_mutex_);
+  return stopped_.contains(server) ? std::unexpected(stopped_error(server)) : Result<void>();
+}
+
 void Registry::client_left(std::uint64_t origin) {
   for (const auto& session : sessions()) session->client_left(origin);
 }
+
+// ---- sessions
 
 std::shared_ptr<SharedSession> Registry::make_room() {
   auto oldest = shared_.end();
@@ -90,6 +132,7 @@ Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& conf
                                                         const std::shared_ptr<const Settings>& seen) {
   std::shared_ptr<SharedSession> out, old;
   std::vector<std::shared_ptr<SharedSession>> closed;
+  if (const auto may = may_start(config.name); !may) return std::unexpected(may.error());
   {
     Lock lock(mutex_);
     if (stopping_) return stopping();

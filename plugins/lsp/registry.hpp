@@ -4,13 +4,15 @@
 //
 // Thread rule: any thread. settings() returns an immutable snapshot.
 // Bounds: kMaxShared shared servers: for a further one, the unused server with the oldest request
-// is stopped, and when all are in use the call is `overloaded`. kMaxAttached editors.
+// is stopped, and when all are in use the call is `overloaded`. kMaxAttached editors. kMaxStopped names of servers for
+// which lsp.stop was called.
 // Never: a session or a call is added after stop() or destroy().
 #pragma once
 
 #include <gantry/plugin.hpp>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -38,11 +40,20 @@ class Registry {
   static constexpr std::size_t kMaxShared = 32;
   static constexpr std::size_t kMaxAttached = 64;
 
+  static constexpr std::size_t kMaxStopped = 256;
+
   explicit Registry(std::shared_ptr<Context> context) : context_(std::move(context)) {}
 
   void configure(Settings settings);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
 
+  /// lsp.stop: servers of this name end, and none starts until restart_server(). Returns how many processes there were.
+  /// `overloaded`: too many names.
+  [[nodiscard]] Result<std::size_t> stop_server(const std::string& server);
+  /// lsp.restart. Returns the number of sessions.
+  [[nodiscard]] std::size_t restart_server(const std::string& server);
+  /// `unavailable`: lsp.stop was called for this server.
+  [[nodiscard]] Result<void> may_start(const std::string& server) const;
   /// This client has left.
   void client_left(std::uint64_t origin);
 
@@ -97,6 +108,7 @@ class Registry {
   mutable Mutex mutex_;
   mutable Mutex settings_mutex_;  ///< a leaf: sessions ask with their own lock held, which is taken under mutex_
   std::shared_ptr<const Settings> settings_ GANTRY_GUARDED_BY(settings_mutex_) = std::make_shared<Settings>();
+  std::set<std::string> stopped_ GANTRY_GUARDED_BY(settings_mutex_);
   std::map<std::pair<std::string, std::string>, Shared> shared_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<AttachSession>> attached_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<SharedSession>> leaving_ GANTRY_GUARDED_BY(mutex_);

@@ -27,9 +27,13 @@ enum class ServerState : std::uint8_t {
   ready,           ///< the process takes messages
   leaving,         ///< as ready; its editor has asked it to shut down, so its exit is no crash
   replacing,       ///< the process was told to end, and another follows at once
-  failing,         ///< the process was killed for a fault; its exit is a crash
+  failing,         ///< the process was killed for a fault, or told to end for its memory; its exit is a crash
   backing_off,     ///< no process; one is started when the back-off is over
   failed,          ///< no process, until lsp.restart: it has crashed too often
+  resting,         ///< nobody has asked for long: the process was sent `shutdown`, and the next call starts another
+  halting_spawn,   ///< lsp.stop; the host has not answered yet whether there is a process
+  halting,         ///< lsp.stop; the process was sent `shutdown`, or told to exit
+  stopped,         ///< no process, until lsp.restart: lsp.stop was called
   stopping_spawn,  ///< the session ends; the host has not answered yet whether there is a process
   shutting_down,   ///< the session ends; the process was sent `shutdown`
   ending,          ///< the session ends; the process was told to exit, or killed
@@ -39,6 +43,9 @@ enum class ServerState : std::uint8_t {
 enum class ServerEvent : std::uint8_t {
   want,                ///< a call needs the server
   restart,             ///< lsp.restart
+  stop,                ///< lsp.stop
+  idle,                ///< nobody has asked for long, and nothing is under way
+  exceeded,            ///< the process uses more memory than its limit
   replace,             ///< a new process may do what this one may not
   renew,               ///< the process cannot learn what has changed on the disk
   spawned,             ///< the host has started a process
@@ -79,6 +86,8 @@ enum class ServerAction : std::uint8_t {
   lose_replaced,     ///< ... it is being restarted
   lose_gone,         ///< ... it ended while the plugin was reloaded
   lose_no_process,   ///< ... likewise, and there is no other
+  lose_idle,         ///< there are none; what was open is forgotten
+  lose_stopped,      ///< calls in flight fail: lsp.stop
   announce_restart,  ///< lsp.server.restarting
   back_off,          ///< announce it, and wake when the back-off is over
   note_too_often,    ///< the last error says that it is not started again
@@ -87,6 +96,8 @@ enum class ServerAction : std::uint8_t {
   give_up,           ///< what waits fails with the last error
   say_stopped,       ///< what waits fails: the server was stopped
   say_unfollowed,    ///< what waits fails: what was open is lost
+  refuse_stopped,    ///< what waits fails: lsp.stop, and what to do; the session stays
+  revive,            ///< the session may start a process again, and does if it needs one
   forgive,           ///< the crashes so far
   expect_exit,       ///< that it closes its output is no fault
   ask_shutdown,      ///< send `shutdown`
@@ -121,6 +132,10 @@ inline constexpr std::chrono::minutes kCrashWindow{3};
 [[nodiscard]] constexpr bool is_serving(ServerState state) {
   return state == ServerState::ready || state == ServerState::leaving;
 }
+/// True: lsp.stop was called, and lsp.restart was not since.
+[[nodiscard]] constexpr bool is_stopped(ServerState state) {
+  return state == ServerState::halting_spawn || state == ServerState::halting || state == ServerState::stopped;
+}
 /// True: the session ends, and its process has not ended yet.
 [[nodiscard]] constexpr bool is_stopping(ServerState state) {
   return state == ServerState::stopping_spawn || state == ServerState::shutting_down || state == ServerState::ending;
@@ -128,6 +143,10 @@ inline constexpr std::chrono::minutes kCrashWindow{3};
 /// True: the plugin's next instance can go on with the process.
 [[nodiscard]] constexpr bool may_hand_over(ServerState state) {
   return state == ServerState::greeting || is_serving(state);
+}
+/// True: the process is held to its memory limit: it lives, and is not told to end.
+[[nodiscard]] inline bool is_limited(ServerState state) {
+  return server_life().at(state, ServerEvent::exceeded).kind == TransitionKind::step;
 }
 /// True: another process may replace the present one.
 [[nodiscard]] inline bool is_replaceable(ServerState state) {

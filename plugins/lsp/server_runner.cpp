@@ -74,6 +74,10 @@ const std::vector<std::string>* ServerRunner::writable() const {
 // ---- messages to the server
 
 void ServerRunner::send(std::string_view message, DeferredActions& fx) {
+  if (!is_stopped(state())) say(message, fx);
+}
+
+void ServerRunner::say(std::string_view message, DeferredActions& fx) {
   if (!process_) return;
   process_->enqueue(message);
   fx.flush = process_;
@@ -81,7 +85,7 @@ void ServerRunner::send(std::string_view message, DeferredActions& fx) {
 
 void ServerRunner::send_with_id(std::string_view message, std::string_view id, std::string_view new_id,
                                 DeferredActions& fx) {
-  if (!process_) return;
+  if (!process_ || is_stopped(state())) return;
   process_->enqueue_with_id(message, id, new_id);
   fx.flush = process_;
 }
@@ -91,9 +95,9 @@ void ServerRunner::cancel(long long id, DeferredActions& fx) {
 }
 
 void ServerRunner::request(long long id, const std::string& method, const std::string& params, DeferredActions& fx) {
-  send(R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + R"(,"method":")" + method +
-           (params.empty() ? "\"}" : R"(","params":)" + params + "}"),
-       fx);
+  say(R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + R"(,"method":")" + method +
+          (params.empty() ? "\"}" : R"(","params":)" + params + "}"),
+      fx);
 }
 
 // ---- events of the life
@@ -102,6 +106,13 @@ void ServerRunner::close(const std::shared_ptr<void>& hold, DeferredActions& fx)
   if (state() == S::closed) return;
   if (hold) holds_.push_back(hold);
   step(E::close, fx);
+}
+
+bool ServerRunner::stop(DeferredActions& fx) {
+  const bool runs = process_ != nullptr || state() == S::spawning;
+  const bool before = is_stopped(state()) || is_stopping(state());
+  step(E::stop, fx);
+  return runs && !before;
 }
 
 void ServerRunner::fault(std::string reason, DeferredActions& fx) {
@@ -257,6 +268,10 @@ void ServerRunner::perform(ServerAction action, Facts& facts) {
       return lose(failure_.message + "; it is being restarted, try again", facts);
     case A::lose_no_process:
       return lose(facts.reason, facts);
+    case A::lose_idle:
+      return lose(config_.name + " has ended, since nobody asked it", facts);
+    case A::lose_stopped:
+      return lose(stopped_error(config_.name).message, facts);
     case A::announce_restart:
       return announce_restart(Duration::zero(), fx);
     case A::back_off:
@@ -281,6 +296,10 @@ void ServerRunner::perform(ServerAction action, Facts& facts) {
       return user_.gave_up(
           Error{ErrorKind::unavailable, facts.reason + (why ? "" : "; but " + why.error().message), {}}, fx);
     }
+    case A::refuse_stopped:
+      return user_.stopped(stopped_error(config_.name), fx);
+    case A::revive:
+      return user_.revived(fx);
     case A::forgive:
       crashes_.clear();
       return backoff_.reset();
@@ -292,6 +311,7 @@ void ServerRunner::perform(ServerAction action, Facts& facts) {
     case A::say_exit:
       return say_exit(fx);
     case A::terminate:
+      if (!facts.reason.empty()) kill_reason_ = facts.reason;
       return signal(SIGTERM, fx);
     case A::start_grace:
       return start_grace(fx);
@@ -340,6 +360,8 @@ void ServerRunner::adopt(std::shared_ptr<ServerProcess> process) {
     process_->restore(std::move(taken->suspended));
   }
   process_->begin();
+  checks_above_ = 0;
+  watch_memory();
 }
 
 void ServerRunner::greet(DeferredActions& fx) {
@@ -399,7 +421,7 @@ void ServerRunner::back_off(DeferredActions& fx) {
 }
 
 void ServerRunner::say_exit(DeferredActions& fx) {
-  send(R"({"jsonrpc":"2.0","method":"exit"})", fx);
+  say(R"({"jsonrpc":"2.0","method":"exit"})", fx);
   fx.run.push_back([process = process_] { process->close_input(); });
 }
 

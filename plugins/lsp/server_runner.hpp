@@ -28,12 +28,17 @@
 #include "plugins/lsp/last_failure.hpp"
 #include "plugins/lsp/server_life.hpp"
 #include "plugins/lsp/server_user.hpp"
+#include "plugins/lsp/usage.hpp"
 
 namespace gantry::lsp {
 
 class ServerRunner final : public ProcessEvents {
  public:
   static constexpr std::chrono::seconds kExitGrace{2};
+  /// A process that was above its memory limit at so many checks in a row, this far apart, is replaced: a peak while
+  /// a file is parsed is none.
+  static constexpr unsigned kChecksAbove = 2;
+  static constexpr std::chrono::seconds kMemoryCheck{5};
   /// The time in which a server whose plugin has died must answer.
   static constexpr std::chrono::seconds kRecoveryTimeout{5};
   /// The note at the process is renewed after this many ids.
@@ -49,6 +54,8 @@ class ServerRunner final : public ProcessEvents {
   /// Ends the server: `shutdown`, `exit`, and after kExitGrace the process group is killed. `hold` is released when no
   /// process is left.
   void close(const std::shared_ptr<void>& hold, DeferredActions& fx);
+  /// lsp.stop: `shutdown`, `exit`, and after kExitGrace the process group is killed. False: there was no process.
+  bool stop(DeferredActions& fx);
   /// Kills the process for a fault of its own; a crash with this `reason` follows.
   void fault(std::string reason, DeferredActions& fx);
   /// The folders in which the process may write: fixed at its start. Null: there is no process that may be replaced
@@ -57,7 +64,7 @@ class ServerRunner final : public ProcessEvents {
   /// Adds the members of lsp.servers that are about the process: state, restarts, pid, last_error, stderr_tail.
   void describe(json& out) const;
 
-  // ---- messages to the server; dropped while there is no process
+  // ---- messages to the server; dropped while there is no process, and when lsp.stop ends it
   /// The server is ready, and its backlog is small.
   [[nodiscard]] bool takes_messages() const {
     return is_serving(state()) && process_ && process_->backlog() <= ServerProcess::kHighWater;
@@ -110,6 +117,8 @@ class ServerRunner final : public ProcessEvents {
   using Machine = StateMachine<ServerState, ServerEvent, ServerAction, Facts>;
   void step(ServerEvent event, Facts facts) { machine_.post(event, std::move(facts)); }
   void perform(ServerAction action, Facts& facts);
+  /// Sends a message of our own.
+  void say(std::string_view message, DeferredActions& fx);
   void spawn(DeferredActions& fx);
   void started(Result<std::shared_ptr<ServerProcess>> process);
   [[nodiscard]] ServerEvent spawned(const ServerProcess& process) const;
@@ -127,6 +136,10 @@ class ServerRunner final : public ProcessEvents {
   void say_exit(DeferredActions& fx);
   void start_grace(DeferredActions& fx);
   void signal(int number, DeferredActions& fx);
+  // The memory limit (memory_limit.cpp).
+  void watch_memory();
+  void look_at_memory(const std::shared_ptr<ServerProcess>& process, DeferredActions& fx);
+  void memory_is(const std::shared_ptr<ServerProcess>& process, const std::optional<Usage>& usage);
   /// Sends a request of our own. `params`: raw text, or empty.
   void request(long long id, const std::string& method, const std::string& params, DeferredActions& fx);
   /// Calls `task(fx)` after `delay`, in a section, unless the user is gone by then.
@@ -160,7 +173,8 @@ class ServerRunner final : public ProcessEvents {
   Backoff backoff_;
   std::size_t restarts_ = 0;
   LastFailure failure_;
-  std::string kill_reason_;  ///< why the process was killed from here; says more than the signal
+  std::string kill_reason_;    ///< why the process was killed from here; says more than the signal
+  unsigned checks_above_ = 0;  ///< in a row, in which the process used more memory than its limit
   bool noise_reported_ = false;
   std::vector<std::shared_ptr<void>> holds_;
 };

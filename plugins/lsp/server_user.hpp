@@ -109,6 +109,10 @@ class ServerUser : public std::enable_shared_from_this<ServerUser> {
   virtual void down(const Error& error, DeferredActions& fx) = 0;
   /// No restart follows: requests that wait fail too.
   virtual void gave_up(const Error& error, DeferredActions& fx) = 0;
+  /// As gave_up(), but after revived() a process may follow: lsp.stop was called, and the user is kept.
+  virtual void stopped(const Error& error, DeferredActions& fx) = 0;
+  /// lsp.restart was called after stopped(): a user that needs the server steps ServerEvent::want.
+  virtual void revived(DeferredActions&) {}
 
   // Without the lock.
   /// The time that the server has to answer `initialize`; 0: no limit.

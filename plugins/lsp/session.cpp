@@ -47,6 +47,17 @@ void Session::restart() {
   server_.step(ServerEvent::restart, section.fx);
 }
 
+bool Session::stop() {
+  Section section(*this);
+  return server_.stop(section.fx);
+}
+
+void Session::agree_with(bool stopped) {
+  Section section(*this);
+  if (stopped != is_stopped(server_.state()))
+    server_.step(stopped ? ServerEvent::stop : ServerEvent::restart, section.fx);
+}
+
 std::vector<Session::Use> Session::used_by() const {
   Lock lock(mutex_);
   return users();

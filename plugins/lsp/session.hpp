@@ -45,6 +45,12 @@ class Session : public ServerUser {
   void close(const std::shared_ptr<void>& hold);
   /// Kills the process and starts anew; the crashes so far are forgiven.
   void restart();
+  /// lsp.stop: ends the process, and starts no other until restart(). False: there was none.
+  bool stop();
+  /// As stop(), or as restart() of a session that was stopped, whichever is in force by now: the session was away.
+  void agree_with(bool stopped);
+  /// Other settings are in force.
+  virtual void settings_are_new() {}
   /// The clients that use the server: the client at the other end of a session of its own, or those that have asked a
   /// shared server since it was started and are still connected.
   struct Use {

@@ -285,6 +285,7 @@ void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
 void SharedSession::forget(const Query& query) {
   std::vector<std::shared_ptr<Query>> dropped;  // may be the last to hold it
   Section section(*this);
+  used_at_ = context_->host.now();
   if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
     server_.cancel(it->first, section.fx);
     dropped.push_back(std::move(it->second));
@@ -323,7 +324,8 @@ void SharedSession::down(const Error& error, DeferredActions& fx) {
   unsent_changes_ = {};  // the next one reads the disk
   pending_.clear();
   diagnostics_waiters_.clear();
-  if (server_.state() != ServerState::closed) notify_withdrawn(fx);
+  const bool holds_still = std::exchange(rests_, false);  // nothing has changed but that nobody asks
+  if (server_.state() != ServerState::closed && !holds_still) notify_withdrawn(fx);
   documents_.clear();
   standing_ = {};
 }

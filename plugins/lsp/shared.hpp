@@ -36,6 +36,9 @@
 //   not sent). At most kMaxTexts bytes of changed documents are sent before one request; the other
 //   documents are closed, so that the server reads the disk, and opened again for the next request
 //   about them. kMaxUsers clients are named as users; of more, those that asked last.
+//
+// A server that nobody has asked for [lsp] idle_stop_seconds ends, and the next call starts another
+// (shared_use.cpp).
 #pragma once
 
 #include <deque>
@@ -98,6 +101,7 @@ class SharedSession final : public Session {
     Lock lock(mutex_);
     return clients();
   }
+  void settings_are_new() override;
   void client_left(std::uint64_t origin) override;
 
  private:
@@ -161,9 +165,12 @@ class SharedSession final : public Session {
   void answered(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  // Use.
+  // Use, and idleness.
   void asked_by(std::uint64_t origin) GANTRY_REQUIRES(mutex_);
   void sent_for(std::uint64_t origin) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool is_busy() const GANTRY_REQUIRES(mutex_);
+  void await_idleness() GANTRY_REQUIRES(mutex_);
+  void look_for_idleness(std::uint64_t look);
   [[nodiscard]] std::vector<Use> users() const override GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::shared_ptr<SharedSession> self() {
     return std::static_pointer_cast<SharedSession>(shared_from_this());
@@ -179,6 +186,7 @@ class SharedSession final : public Session {
   void carry_over(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void gave_up(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
+  void stopped(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { gave_up(error, fx); }
   json suspend_own(DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   void restore_own(const json& suspended) override GANTRY_REQUIRES(mutex_);
   void recover_own(const json& note) override GANTRY_REQUIRES(mutex_);
@@ -209,6 +217,10 @@ class SharedSession final : public Session {
   Standing standing_ GANTRY_GUARDED_BY(mutex_);                            // only the progress of it
   bool awaits_quiet_ GANTRY_GUARDED_BY(mutex_) = false;
   std::deque<Use> users_ GANTRY_GUARDED_BY(mutex_);  ///< the one that asked last is the last
+  TimePoint used_at_ GANTRY_GUARDED_BY(mutex_) = TimePoint::min();
+  std::optional<TimerId> idle_timer_ GANTRY_GUARDED_BY(mutex_);  ///< for idle_look_
+  std::uint64_t idle_look_ GANTRY_GUARDED_BY(mutex_) = 0;
+  bool rests_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the process ends because nobody asks
   std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);
 };
 

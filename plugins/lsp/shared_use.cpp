@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Who uses a shared server.
+// Who uses a shared server, and what happens when nobody does: it ends by `shutdown` and `exit`, and the next call
+// starts another. One timer for each server that is ready, which is armed again until the server is idle for so long.
 #include <algorithm>
 
 #include "plugins/lsp/shared.hpp"
@@ -25,6 +26,41 @@ std::vector<Session::Use> SharedSession::users() const { return {users_.begin(),
 void SharedSession::client_left(std::uint64_t origin) {
   Lock lock(mutex_);
   std::erase_if(users_, [&](const Use& use) { return use.origin == origin; });
+}
+
+bool SharedSession::is_busy() const { return clients() > 0 || standing_.in_progress(); }
+
+void SharedSession::settings_are_new() {
+  Lock lock(mutex_);
+  if (const auto timer = std::exchange(idle_timer_, std::nullopt)) (void)context_->host.cancel(*timer);
+  await_idleness();
+}
+
+// Without a timer the server stays until another look, or for good.
+void SharedSession::await_idleness() {
+  const Duration time = context_->idle_stop();
+  if (idle_timer_ || time == Duration::zero() || server_.state() != ServerState::ready) return;
+  const auto left = std::max(used_at_ + time - context_->host.now(), Duration(1));
+  // By its number: one that could not be cancelled finds that another has taken its place.
+  idle_timer_ = context_->host.after(
+      left, [look = ++idle_look_, over = later(&SharedSession::look_for_idleness)] { over(look); });
+}
+
+void SharedSession::look_for_idleness(std::uint64_t look) {
+  Section section(*this);
+  if (look != idle_look_ || !idle_timer_) return;
+  idle_timer_.reset();
+  const Duration time = context_->idle_stop();
+  if (server_.state() != ServerState::ready || time == Duration::zero()) return;
+  const TimePoint now = context_->host.now();
+  if (is_busy()) used_at_ = now;
+  if (now - used_at_ < time) return await_idleness();
+  section.fx.log(context_, Level::info,
+                 config().name + " ends, since nobody has asked it for " +
+                     std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) +
+                     " s ([lsp] idle_stop_seconds); the next call starts it again");
+  rests_ = true;
+  server_.step(ServerEvent::idle, section.fx);
 }
 
 }  // namespace gantry::lsp

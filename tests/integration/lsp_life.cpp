@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Language servers of a whole host: their use, and their end with a host that is
+// Language servers of a whole host: their stop from the command line, their use, and their end with a host that is
 // killed; with the lsp plugin inside the host and in a process of its own.
 #include "tests/integration/lsp_servers.hpp"
 
@@ -32,6 +32,27 @@ struct Served {
 
 }  // namespace
 
+TEST_CASE("lsp life: gantry call lsp.stop ends a server until lsp.restart and an editor is told what to do") {
+  for (const std::string isolation : {"inline", "child"}) {
+    CAPTURE(isolation);
+    Served t(isolation);
+    REQUIRE(t.ask("test/echo"));
+    const pid_t pid = server(t.client, "shared")["pid"];
+    const auto ran = t.box.run({"call", "lsp.stop", "server=fake"});
+    REQUIRE(ran.code == 0);
+    REQUIRE(json::parse(ran.out) == json{{"server", "fake"}, {"stopped", 1}});
+    wait_for("the end of the server", [&] { return !lives(pid); });
+    REQUIRE(t.ask("test/echo").error().kind == ErrorKind::unavailable);
+    const auto editor = t.box.run({"lsp", "--server", "fake"});
+    REQUIRE(editor.code == 1);
+    REQUIRE(editor.err.find("gantry call lsp.restart server=fake") != std::string::npos);
+    REQUIRE(t.box.run({"call", "lsp.restart", "server=fake"}).code == 0);
+    REQUIRE(t.ask("test/echo"));
+    REQUIRE(said(t.box, "exit").size() == 1);
+    REQUIRE(t.box.run({"stop"}).code == 0);
+  }
+}
+
 TEST_CASE("lsp life: lsp.servers tells the memory, the processor time and the users of a server in both modes") {
   for (const std::string isolation : {"inline", "child"}) {
     CAPTURE(isolation);
@@ -50,6 +71,17 @@ TEST_CASE("lsp life: lsp.servers tells the memory, the processor time and the us
     REQUIRE(entry["used_by"][0]["requests"] == 1);
     REQUIRE(t.box.run({"stop"}).code == 0);
   }
+}
+
+TEST_CASE("lsp life: a memory limit holds in a process of its own, by the resident sets") {
+  Served t("child", "max_memory_mib = 100\n");
+  REQUIRE(t.ask("test/allocate", {{"mib", 200}}));
+  wait_for("the restart", [&] { return server(t.client, "shared").value("restarts", 0) == 1; });
+  const auto why = server(t.client, "shared").value("last_error", "");
+  REQUIRE(why.find("resident set") != std::string::npos);
+  REQUIRE(why.find("over its limit of 100 MiB") != std::string::npos);
+  REQUIRE(t.ask("textDocument/hover"));
+  REQUIRE(t.box.run({"stop"}).code == 0);
 }
 
 TEST_CASE("lsp life: no process of a server outlives a host that is killed, nor what the server has left behind") {

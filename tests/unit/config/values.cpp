@@ -85,7 +85,7 @@ TEST_CASE("config: every integer is taken at both ends of its range and refused 
       REQUIRE_THAT(diagnostics(head + "1.0"), Catch::StartsWith(rule + "1.0\n"));
     }
   }
-  REQUIRE(seen == 43);
+  REQUIRE(seen == 44);
 }
 
 TEST_CASE("config: a plugin's table is read, and what it does not say keeps its default") {
@@ -147,6 +147,7 @@ settings = { a = 1 }
              {"small one", {{"provider", "embedded"}, {"fallback", json::array()}}}}}});
   REQUIRE(plugin_settings(config, "lsp") == json{{"editor_request_timeout_seconds", 0},
                                                  {"editor_max_concurrent_requests", 0},
+                                                 {"idle_stop_seconds", 1800},
                                                  {"servers",
                                                   {{"clangd",
                                                     {{"enabled", true},
@@ -154,6 +155,7 @@ settings = { a = 1 }
                                                      {"command", {"clangd-19", "--background-index"}},
                                                      {"languages", {"cpp"}},
                                                      {"initialize_timeout_seconds", 300},
+                                                     {"max_memory_mib", 0},
                                                      {"settings", {{"a", 1}}}}}}}});
   REQUIRE(plugin_settings(config, "host") == json::object());
 }
@@ -166,6 +168,7 @@ TEST_CASE("config: tables for plugins are there by default") {
                                                 {"models", json::object()}});
   REQUIRE(plugin_settings(config, "lsp") == json{{"editor_request_timeout_seconds", 0},
                                                  {"editor_max_concurrent_requests", 0},
+                                                 {"idle_stop_seconds", 1800},
                                                  {"servers", json::object()}});
   REQUIRE(plugin_settings(config, "state") == json{{"max_sessions", 100000},
                                                    {"max_panes", 100000},

@@ -42,9 +42,12 @@ struct World {
   bool back_off = false;   ///< its timer runs
   bool hold = false;       ///< somebody waits for the end
   bool ends = false;       ///< close or abandon came
+  bool halts = false;      ///< lsp.stop came, and lsp.restart did not
   // Broken promises.
   bool second_process = false;
   bool started_while_ending = false;
+  bool started_while_stopped = false;
+  bool killed_first = false;     ///< lsp.stop, or idleness, killed what had not had its time
   bool stale_documents = false;  ///< a new process was taken for one that knows them
   bool mute_process = false;     ///< an action needs a process, and there is none
   auto operator<=>(const World&) const = default;
@@ -59,6 +62,7 @@ void act(World& w, A action, E event) {
     case A::spawn:
       w.second_process = w.second_process || w.process || w.spawn_asked;
       w.started_while_ending = w.started_while_ending || w.ends;
+      w.started_while_stopped = w.started_while_stopped || w.halts;
       w.spawn_asked = true;
       break;
     case A::adopt:
@@ -91,6 +95,8 @@ void act(World& w, A action, E event) {
     case A::lose_replaced:
     case A::lose_gone:
     case A::lose_no_process:
+    case A::lose_idle:
+    case A::lose_stopped:
       w.in_flight = w.documents = false;
       break;
     case A::count_restart:
@@ -102,14 +108,18 @@ void act(World& w, A action, E event) {
     case A::give_up:
     case A::say_stopped:
     case A::say_unfollowed:
+    case A::refuse_stopped:
       w.wait = false;
       break;
     case A::ask_shutdown:
       needs_process();
       w.asked_shutdown = true;
       break;
-    case A::say_exit:
     case A::terminate:
+      w.killed_first = w.killed_first || event == E::stop || event == E::idle;
+      needs_process();
+      break;
+    case A::say_exit:
     case A::expect_exit:
       needs_process();
       break;
@@ -119,6 +129,7 @@ void act(World& w, A action, E event) {
       break;
     case A::kill:
       needs_process();
+      w.killed_first = w.killed_first || event == E::stop || event == E::idle;
       w.dies = true;
       break;
     case A::drop:
@@ -154,7 +165,11 @@ std::optional<World> after(const World& before, E event) {
       w.wait = true;
       break;
     case E::renew:
-      return only_if(w.state == S::ready);
+    case E::idle:
+      // Both are decided with the lock held.
+      return only_if(w.state == S::ready && (event == E::renew || !w.in_flight));
+    case E::exceeded:
+      return only_if(is_limited(w.state));
     case E::spawned:
       return only_if(w.left == World::nothing);
     case E::spawned_anew:
@@ -202,6 +217,12 @@ std::optional<World> after(const World& before, E event) {
     case E::abandon:
       w.ends = true;
       break;
+    case E::stop:
+      w.halts = !w.ends;
+      break;
+    case E::restart:
+      w.halts = false;
+      break;
     default:
       break;
   }
@@ -231,6 +252,8 @@ constexpr std::size_t kEvents = static_cast<std::size_t>(E::abandon) + 1;
     case S::spawning:
     case S::backing_off:
     case S::failed:
+    case S::halting_spawn:
+    case S::stopped:
     case S::stopping_spawn:
     case S::closed:
       return false;
@@ -244,13 +267,19 @@ void check(const World& w) {
   REQUIRE_FALSE(w.second_process);
   REQUIRE_FALSE(w.mute_process);
   REQUIRE(w.process == has_process(w.state));
-  if (w.state == S::failing) REQUIRE(w.dies);
-  if (w.state == S::replacing || w.state == S::shutting_down) REQUIRE((w.dies || w.grace));
-  if (w.state == S::ending) REQUIRE((w.dies || w.grace));
+  for (const S ends : {S::failing, S::replacing, S::resting, S::halting, S::shutting_down, S::ending}) {
+    if (w.state == ends) REQUIRE((w.dies || w.grace));
+  }
   // Nothing starts while the session ends, and whoever waits for the end is told.
   REQUIRE_FALSE(w.started_while_ending);
   if (w.ends) REQUIRE((is_stopping(w.state) || w.state == S::closed));
   if (w.state == S::closed) REQUIRE_FALSE(w.hold);
+  // Stopped stays stopped, and whoever asks is told at once. `shutdown` and `exit` come before a signal.
+  REQUIRE_FALSE(w.started_while_stopped);
+  REQUIRE_FALSE(w.killed_first);
+  if (w.halts && !w.ends) REQUIRE((is_stopped(w.state) || w.state == S::ending || w.state == S::closed));
+  if (is_stopped(w.state)) REQUIRE((w.halts && !w.wait));
+  if (w.state == S::stopped) REQUIRE_FALSE((w.wait || w.in_flight || w.documents));
   // What was open at a dead server is opened again at the next one.
   REQUIRE_FALSE(w.stale_documents);
   // Calls are with a server that is there, or wait for something that comes, or were answered.
@@ -345,7 +374,8 @@ TEST_CASE("lsp life: only a session whose server is sound is handed over") {
     // A crash of the server would be a fault of its own: nobody has told it to end, and it has nothing to prove.
     const auto& exit = server_life().at(state, E::exited_once);
     const bool sound = exit.kind == TransitionKind::step && state != S::failing && state != S::replacing &&
-                       state != S::asking_alive && state != S::not_started && !is_stopping(state);
+                       state != S::asking_alive && state != S::not_started && !is_stopping(state) &&
+                       state != S::halting && state != S::resting;
     REQUIRE(may_hand_over(state) == sound);
   }
 }

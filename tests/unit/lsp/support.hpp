@@ -85,10 +85,12 @@ class TempDir {
   return {{"command", command}, {"languages", {"fake"}}, {"extensions", {".fake"}}, {"root_markers", {"fake.root"}}};
 }
 
-/// `lsp`: further keys of the [lsp] table, besides the servers. With `servers`, no other that this machine may have is
+/// `lsp`: further keys of the [lsp] table, besides the servers. A server that is idle stays unless they say otherwise,
+/// for tests count the timers that there are. With `servers`, no other that this machine may have is
 /// used.
 [[nodiscard]] inline json config_of(const json& servers, const TempDir& dir, json async = json::object(),
                                     json lsp = json::object()) {
+  lsp.emplace("idle_stop_seconds", 0);
   if (!servers.empty()) {
     lsp["servers"] = servers;
     for (const auto name : gantry::detail::kKnownServers)
