@@ -17,8 +17,12 @@ namespace {
 
 constexpr std::size_t kLongestLine = 200;  // of a source line that is shown
 
-// Cut between characters, without the space around it.
-[[nodiscard]] std::string cut(std::string_view text, std::size_t most) {
+[[nodiscard]] json start_of(const json& range) { return range.is_object() ? range.value("start", json()) : json(); }
+
+}  // namespace
+
+// Without the space around it.
+std::string ToolCall::cut(std::string_view text, std::size_t most) {
   const auto begin = text.find_first_not_of(" \t");
   if (begin == std::string_view::npos) return {};
   text.remove_prefix(begin);
@@ -29,13 +33,9 @@ constexpr std::size_t kLongestLine = 200;  // of a source line that is shown
   return std::string(text.substr(0, end)) + "...";
 }
 
-[[nodiscard]] json start_of(const json& range) { return range.is_object() ? range.value("start", json()) : json(); }
-
-[[nodiscard]] std::size_t mixed(std::size_t a, const std::string& text) {
-  return (a ^ std::hash<std::string>{}(text)) * 0x9E3779B97F4A7C15ULL;
+std::size_t ToolCall::mixed(std::size_t identity, const std::string& text) {
+  return (identity ^ std::hash<std::string>{}(text)) * 0x9E3779B97F4A7C15ULL;
 }
-
-}  // namespace
 
 const Lines* ToolCall::lines_of(const std::string& path) {
   if (lines_path_ == path) return lines_.get();
@@ -66,13 +66,10 @@ void ToolCall::add_place(json& to, const Location& location) {
   if (auto text = cut(lines->line(position->line), kLongestLine); !text.empty()) to["text"] = std::move(text);
 }
 
-template <class Show>
-void ToolCall::show_page(std::size_t count, std::size_t identity, json answer, Show show) {
-  auto page = page_of(count, identity, args_.budget, show);
-  if (!page) return fail_with(page.error());
-  answer["items"] = std::move(page->items);
-  answer["total"] = page->total;
-  if (!page->next_cursor.empty()) answer["next_cursor"] = std::move(page->next_cursor);
+void ToolCall::show(json answer, Page page) {
+  answer["items"] = std::move(page.items);
+  answer["total"] = page.total;
+  if (!page.next_cursor.empty()) answer["next_cursor"] = std::move(page.next_cursor);
   if (indexing_) answer["indexing"] = true;
   if (tool_ != Tool::diagnostics_resource) return finish(std::move(answer));
   finish(json{{"contents", {{{"uri", args_.uri}, {"mimeType", "application/json"}, {"text", dump_json(answer)}}}}});
@@ -171,6 +168,14 @@ void ToolCall::show_completions(const json& result) {
             [&](std::size_t i) { return completions.items[i]; });
 }
 
+void ToolCall::add_problem(json& to, const json& diagnostic) {
+  if (const auto words = severity_of(diagnostic); !words.empty()) to["severity"] = words;
+  for (const char* name : {"message", "source", "code"}) {
+    const json value = diagnostic.value(name, json());
+    if (value.is_string() || value.is_number()) to[name] = value;
+  }
+}
+
 // As lsp.diagnostics answers.
 void ToolCall::show_diagnostics(const json& result) {
   std::vector<json> list;
@@ -193,11 +198,7 @@ void ToolCall::show_diagnostics(const json& result) {
               json item = json::object();
               add_place(item, {base_.path, list[i].value("range", json())});
               item.erase("path");
-              if (const auto words = severity_of(list[i]); !words.empty()) item["severity"] = words;
-              for (const char* name : {"message", "source", "code"}) {
-                const json value = list[i].value(name, json());
-                if (value.is_string() || value.is_number()) item[name] = value;
-              }
+              add_problem(item, list[i]);
               return item;
             });
 }

@@ -76,6 +76,10 @@ void ToolCall::run() {
     if (!ask) return fail_with(ask.error());
     base_ = std::move(*ask);
   }
+  start();
+}
+
+void ToolCall::start() {
   switch (tool_) {
     case Tool::document_symbols:
       return document_symbols();
@@ -85,9 +89,13 @@ void ToolCall::run() {
     case Tool::workspace_symbols:
       return workspace_symbols(args_.query, [this](std::vector<Symbol> symbols) { show_symbols(symbols); });
     default:
-      if (args_.line > 0) return at_line();
-      return args_.path.empty() ? find_symbol_in_workspace() : find_symbol_in_file();
+      return find_place();
   }
+}
+
+void ToolCall::find_place() {
+  if (args_.line > 0) return at_line();
+  return args_.path.empty() ? find_symbol_in_workspace() : find_symbol_in_file();
 }
 
 // ---- where it points ------------------------------------------------------------------------------------------------
@@ -172,7 +180,7 @@ void ToolCall::found(const std::vector<Symbol>& symbols, const std::string& wher
 
 bool ToolCall::needs_index() const {
   return tool_ == Tool::references || tool_ == Tool::implementation || tool_ == Tool::workspace_symbols ||
-         tool_ == Tool::call_hierarchy;
+         tool_ == Tool::call_hierarchy || tool_ == Tool::rename;
 }
 
 void ToolCall::at(std::string path, json position) {
@@ -180,27 +188,28 @@ void ToolCall::at(std::string path, json position) {
     return fail_with(Error{ErrorKind::upstream_failed, base_.server.name + " does not say where the symbol is", {}});
   }
   json params{{"textDocument", document(path)}, {"position", std::move(position)}};
-  const auto go_on = [this, params = std::move(params)] {
-    switch (tool_) {
-      case Tool::definition:
-        return show_at("textDocument/definition", params);
-      case Tool::implementation:
-        return show_at("textDocument/implementation", params);
-      case Tool::references: {
-        json with = params;
-        with["context"] = {{"includeDeclaration", true}};
-        return show_at("textDocument/references", std::move(with));
-      }
-      case Tool::hover:
-        return show_at("textDocument/hover", params);
-      case Tool::completion:
-        return show_at("textDocument/completion", params);
-      default:
-        return show_at("textDocument/prepareCallHierarchy", params);
+  if (!needs_index()) return ask_at(params);
+  settle(base_, [this, params = std::move(params)] { ask_at(params); });
+}
+
+void ToolCall::ask_at(const json& params) {
+  switch (tool_) {
+    case Tool::definition:
+      return show_at("textDocument/definition", params);
+    case Tool::implementation:
+      return show_at("textDocument/implementation", params);
+    case Tool::references: {
+      json with = params;
+      with["context"] = {{"includeDeclaration", true}};
+      return show_at("textDocument/references", std::move(with));
     }
-  };
-  if (!needs_index()) return go_on();
-  settle(base_, go_on);
+    case Tool::hover:
+      return show_at("textDocument/hover", params);
+    case Tool::completion:
+      return show_at("textDocument/completion", params);
+    default:
+      return show_at("textDocument/prepareCallHierarchy", params);
+  }
 }
 
 void ToolCall::show_at(const std::string& method, json params) {

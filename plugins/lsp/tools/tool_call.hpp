@@ -11,6 +11,9 @@
 // server reports no progress, for three quarters of the caller's time at most; then the answer says `indexing: true`,
 // and is what the server knows by then.
 //
+// Questions whose answer is an edit are of a class of their own (edits/edit_call.hpp), which begins with the same
+// steps.
+//
 // Thread rule: begin() in the handler; the steps run on the worker, one at a time. The call is answered once.
 // Bounds: those of the queries; kMaxEntries files of a workspace are looked at to find one that a server knows.
 #pragma once
@@ -42,7 +45,13 @@ enum class Tool {
   call_hierarchy,
   completion,
   diagnostics,
-  diagnostics_resource  ///< the same, as an MCP resource
+  diagnostics_resource,  ///< the same, as an MCP resource
+  // Those of edits (edits/edit_call.hpp).
+  rename,
+  code_actions,
+  format,
+  check_edit,
+  apply
 };
 
 struct ToolArgs {
@@ -65,13 +74,21 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
 
   ToolCall(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Tool tool, ToolArgs args, Call call);
 
+  virtual ~ToolCall() = default;
+
   void begin();
 
- private:
+ protected:
   using Then = std::function<void(json result)>;
 
   // Steps, on the worker.
   void run();
+  /// The question is read, and the server of its path, if it has one, is known.
+  virtual void start();
+  /// Finds the place that the question points at, and goes on with ask_at().
+  void find_place();
+  /// `params`: the textDocument and the position.
+  virtual void ask_at(const json& params);
   void find_symbol_in_file();
   void find_symbol_in_workspace();
   void found(const std::vector<Symbol>& symbols, const std::string& where);
@@ -94,8 +111,15 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   void show_hover(const json& result);
   void show_completions(const json& result);
   void show_diagnostics(const json& result);
+  /// Answers with the members of `answer`, and a page of items.
   template <class Show>
   void show_page(std::size_t count, std::size_t identity, json answer, Show show);
+  void show(json answer, Page page);
+  /// A line of a source, or what is as long, cut between characters.
+  [[nodiscard]] static std::string cut(std::string_view text, std::size_t most);
+  [[nodiscard]] static std::size_t mixed(std::size_t identity, const std::string& text);
+  /// The members of a diagnostic besides its place.
+  static void add_problem(json& to, const json& diagnostic);
   /// The members path, line, column and text of a place.
   void add_place(json& to, const Location& location);
   [[nodiscard]] const Lines* lines_of(const std::string& path);
@@ -129,5 +153,12 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   Mutex mutex_;
   std::weak_ptr<Query> query_ GANTRY_GUARDED_BY(mutex_);  ///< the one that is on its way
 };
+
+template <class Show>
+void ToolCall::show_page(std::size_t count, std::size_t identity, json answer, Show show_item) {
+  auto page = page_of(count, identity, args_.budget, show_item);
+  if (!page) return fail_with(page.error());
+  show(std::move(answer), std::move(*page));
+}
 
 }  // namespace gantry::lsp

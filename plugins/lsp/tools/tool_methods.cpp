@@ -6,13 +6,11 @@
 
 #include "plugins/lsp/plugin.hpp"
 #include "plugins/lsp/tools/tool_call.hpp"
+#include "plugins/lsp/tools/tool_schema.hpp"
 
 namespace gantry::lsp {
 
 namespace {
-
-constexpr std::int64_t kDefaultWaitMs = 20'000;
-constexpr std::int64_t kMostLines = 10'000'000;
 
 /// The URI of a file's diagnostics begins so, and goes on with the path.
 constexpr std::string_view kResource = "lsp-diagnostics://";
@@ -32,13 +30,8 @@ constexpr std::string_view kResource = "lsp-diagnostics://";
 }
 
 [[nodiscard]] Result<ToolArgs> read_args(Tool tool, Params p, std::string workspace) {
-  ToolArgs out;
-  out.workspace = std::move(workspace);
-  std::string path = p.string_or("path", "");
-  out.language = p.maybe_string("language");
-  out.wait = std::chrono::milliseconds(p.integer_or("wait_ms", kDefaultWaitMs, 1, kMaxWaitMs));
-  out.budget.cursor = p.maybe_string("cursor");
-  out.budget.tokens = p.integer_or("max_tokens", Budget::kDefaultTokens, Budget::kLeastTokens, Budget::kMostTokens);
+  ToolArgs out = read_common(p, std::move(workspace));
+  read_budget(p, out);
   if (points(tool)) {
     out.line = p.maybe_integer("line", 1, kMostLines).value_or(0);
     out.column = p.maybe_integer("column", 1, kMostLines).value_or(0);
@@ -51,14 +44,9 @@ constexpr std::string_view kResource = "lsp-diagnostics://";
     out.outgoing = direction == "outgoing";
   }
   if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
-  if (auto missing = what_is_missing(tool, out, !path.empty()); !missing.empty())
+  if (auto missing = what_is_missing(tool, out, !out.path.empty()); !missing.empty())
     return fail(ErrorKind::invalid_params, std::move(missing));
-  if (path.empty()) return out;
-  if (!path.starts_with("/") && path.find("://") == std::string::npos && !is_file_uri(path))
-    path = out.workspace + "/" + path;
-  auto absolute = to_path(path);
-  if (!absolute) return std::unexpected(absolute.error());
-  out.path = std::move(*absolute);
+  if (auto settled = settle_path(out); !settled) return std::unexpected(settled.error());
   return out;
 }
 
@@ -75,68 +63,6 @@ constexpr std::string_view kResource = "lsp-diagnostics://";
   if (!path) return std::unexpected(path.error());
   out.path = std::move(*path);
   return out;
-}
-
-[[nodiscard]] json described(const char* type, const char* what) { return {{"type", type}, {"description", what}}; }
-
-[[nodiscard]] json counted(const char* what) {
-  return {{"type", "integer"}, {"minimum", 1}, {"maximum", kMostLines}, {"description", what}};
-}
-
-[[nodiscard]] json params_of(json own, json required = json::array()) {
-  own["path"] = described("string", "a file: absolute, or from the workspace");
-  own["language"] = described("string", "its LSP language id; by the file's name when absent");
-  own["wait_ms"] = {{"type", "integer"},
-                    {"minimum", 1},
-                    {"maximum", kMaxWaitMs},
-                    {"description", "the time for the answer, a start of the server included; 20000 when absent"}};
-  own["max_tokens"] = {{"type", "integer"},
-                       {"minimum", Budget::kLeastTokens},
-                       {"maximum", Budget::kMostTokens},
-                       {"description", "about how long the answer may be; 2000 when absent"}};
-  own["cursor"] = described("string", "the next_cursor of an answer: what follows it");
-  json out{{"type", "object"}, {"properties", std::move(own)}, {"additionalProperties", false}};
-  if (!required.empty()) out["required"] = std::move(required);
-  return out;
-}
-
-[[nodiscard]] json pointing(json own = json::object()) {
-  own["line"] = counted("from 1; with column or symbol");
-  own["column"] = counted("in characters, from 1");
-  own["symbol"] =
-      described("string", "a name, also a qualified one: in the line, else in the file, else in the workspace");
-  return params_of(std::move(own));
-}
-
-[[nodiscard]] json place(json own = json::object()) {
-  own["path"] = described("string", "from the workspace where it lies inside");
-  own["line"] = {{"type", "integer"}};
-  own["column"] = {{"type", "integer"}};
-  own["text"] = described("string", "the line");
-  return own;
-}
-
-[[nodiscard]] json page_of_items(json item, json own = json::object()) {
-  own["items"] = {{"type", "array"}, {"items", {{"type", "object"}, {"properties", std::move(item)}}}};
-  own["total"] = described("integer", "items on all pages");
-  own["next_cursor"] = described("string", "there is more");
-  own["indexing"] = described("boolean", "the server was still indexing: more may be known later");
-  return {{"type", "object"}, {"properties", std::move(own)}, {"required", {"items", "total"}}};
-}
-
-[[nodiscard]] json named(json own = json::object()) {
-  own["name"] = own["kind"] = {{"type", "string"}};
-  return own;
-}
-
-[[nodiscard]] MethodOptions reading(const char* title, std::string summary, json params, json result) {
-  return {.summary = std::move(summary),
-          .params = std::move(params),
-          .result = std::move(result),
-          .idempotent = true,
-          .keeps_time = true,
-          .tool = gantry::Tool{
-              .title = title, .read_only = true, .destructive = false, .idempotent = true, .open_world = false}};
 }
 
 }  // namespace
