@@ -34,6 +34,18 @@ std::vector<Session::Use> AttachSession::users() const {
   return out;
 }
 
+std::vector<std::pair<std::string, std::size_t>> AttachSession::open_texts() const {
+  std::vector<std::pair<std::string, std::size_t>> out;
+  Lock lock(mutex_);
+  for (const auto& [id, client] : clients_) {
+    const auto* const documents = views_.has(id) ? &views_.documents(id) : client->documents.get();
+    if (documents == nullptr || client->ended) continue;
+    for (const auto& [key, document] : documents->all())
+      out.emplace_back(key, std::hash<std::string>{}(document.text));
+  }
+  return out;
+}
+
 std::vector<std::shared_ptr<Client>> AttachSession::clients_now() const {
   std::vector<std::shared_ptr<Client>> out;
   Lock lock(mutex_);

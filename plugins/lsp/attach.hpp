@@ -100,6 +100,8 @@ class AttachSession final : public Session {
   /// True: a client with this key may join.
   [[nodiscard]] bool offers(const std::string& key) const;
   [[nodiscard]] std::vector<std::shared_ptr<Client>> clients_now() const;
+  /// The paths of the documents that editors have open, each with the hash (std::hash) of a text of an editor.
+  [[nodiscard]] std::vector<std::pair<std::string, std::size_t>> open_texts() const;
   /// The number of editors.
   [[nodiscard]] std::size_t editors() const {
     Lock lock(mutex_);

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/lsp/messages.hpp"
 
+#include <array>
 #include <gantry/file_uri.hpp>
 
 namespace gantry::lsp {
 
 namespace {
+
+constexpr auto kActionKinds =
+    std::to_array<const char*>({"quickfix", "refactor", "refactor.extract", "refactor.inline", "refactor.rewrite",
+                                "source", "source.organizeImports", "source.fixAll"});
 
 [[nodiscard]] std::string folder_name(const std::string& root) {
   const auto slash = root.rfind('/');
@@ -64,7 +69,12 @@ json own_initialize_params(const ServerConfig& config, const std::string& root) 
             {"completion", {{"completionItem", {{"documentationFormat", markup}, {"labelDetailsSupport", true}}}}},
             {"signatureHelp", {{"signatureInformation", {{"documentationFormat", markup}}}}},
             {"documentSymbol", {{"hierarchicalDocumentSymbolSupport", true}}},
-            {"codeAction", {{"codeActionLiteralSupport", {{"codeActionKind", {{"valueSet", json::array()}}}}}}},
+            {"codeAction",
+             {{"codeActionLiteralSupport", {{"codeActionKind", {{"valueSet", kActionKinds}}}}},
+              {"isPreferredSupport", true},
+              {"disabledSupport", true},
+              {"dataSupport", true},
+              {"resolveSupport", {{"properties", {"edit"}}}}}},
             {"rename", {{"prepareSupport", true}}},
             {"callHierarchy", json::object()},
             {"typeHierarchy", json::object()},
@@ -74,7 +84,14 @@ json own_initialize_params(const ServerConfig& config, const std::string& root) 
   json workspace{{"configuration", true},
                  {"workspaceFolders", true},
                  {"didChangeConfiguration", {{"dynamicRegistration", true}}},
-                 {"workspaceEdit", {{"documentChanges", true}}},
+                 {"applyEdit", true},
+                 {"executeCommand", json::object()},
+                 {"workspaceEdit",
+                  {{"documentChanges", true},
+                   {"resourceOperations", {"create", "rename", "delete"}},
+                   {"failureHandling", "transactional"},
+                   {"normalizesLineEndings", true},
+                   {"changeAnnotationSupport", {{"groupsOnLabel", false}}}}},
                  {"symbol", json::object()}};
   json out{{"processId", nullptr},  // it could not find out whether that process lives (attach_root.cpp)
            {"clientInfo", {{"name", "gantry"}}},

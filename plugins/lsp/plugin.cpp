@@ -174,6 +174,7 @@ void Lsp::define(Definition<Lsp>& d) {
                          {"stopped", {{"type", "integer"}, {"description", "the processes that there were"}}}}}},
             .idempotent = true});
   define_tools(d);
+  define_edits(d);
 }
 
 }  // namespace gantry::lsp

@@ -81,9 +81,11 @@ class Lsp {
 
   static void define(Definition<Lsp>& d);
 
-  /// A question of an agent (tools/).
+  /// A question of an agent (tools/), also about edits (edits/).
   template <Tool kTool>
   void tool(Call call);
+  template <Tool kTool>
+  void edit(Call call);
 
  private:
   void configure(Settings settings) {
@@ -98,6 +100,7 @@ class Lsp {
   [[nodiscard]] AttachSession::Rules rules() const;
   static void connect(Call& call, const std::shared_ptr<Client::Seat>& seat, ClientId client);
   static void define_tools(Definition<Lsp>& d);
+  static void define_edits(Definition<Lsp>& d);
   void begin(Query::Ask ask, Call call);
   [[nodiscard]] Result<Query::Ask> ask_for(Params& p);
   [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,

@@ -38,6 +38,9 @@ class Query : public std::enable_shared_from_this<Query> {
     json params;
     std::optional<Duration> wait;  // for requests: instead of the configured time
     std::uint64_t origin = 0;      // of the client that asks
+    /// For workspace/executeCommand: the edit that the command wants the client to apply is not applied, and is the
+    /// answer, as the params of workspace/applyEdit; null: the command has sent none.
+    bool keeps_edit = false;
   };
   using Done = std::move_only_function<void(Result<std::string>)>;
   /// The file as it was on the disk. Without text: the session knows the file. The text is quoted

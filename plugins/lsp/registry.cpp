@@ -212,6 +212,39 @@ std::vector<std::shared_ptr<Session>> Registry::sessions() const {
   return out;
 }
 
+std::optional<std::string> Registry::unsaved_in_editor(const std::vector<std::string>& real_paths) const {
+  std::vector<std::shared_ptr<AttachSession>> editors;
+  {
+    Lock lock(mutex_);
+    editors = attached_;
+  }
+  for (const auto& editor : editors) {
+    if (editor->closed()) continue;
+    for (const auto& [path, hash] : editor->open_texts()) {
+      const std::string real = real_path(path);
+      const auto named = std::ranges::find(real_paths, real.empty() ? path : real);
+      if (named == real_paths.end()) continue;
+      const auto text = read_file(path);
+      if (!text || std::hash<std::string>{}(*text) != hash) return path;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<long long> Registry::version_of(const std::string& server, const std::string& path) const {
+  std::vector<std::shared_ptr<SharedSession>> shared;
+  {
+    Lock lock(mutex_);
+    for (const auto& [key, entry] : shared_) {
+      if (key.first == server) shared.push_back(entry.session);
+    }
+  }
+  for (const auto& session : shared) {
+    if (const auto version = session->version_of(path)) return version;
+  }
+  return std::nullopt;
+}
+
 void Registry::refuse_queries() {
   std::vector<std::shared_ptr<Query>> open;
   {

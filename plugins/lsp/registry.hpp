@@ -20,6 +20,7 @@
 
 #include "plugins/lsp/attach.hpp"
 #include "plugins/lsp/config.hpp"
+#include "plugins/lsp/edits/proposals.hpp"
 #include "plugins/lsp/query.hpp"
 #include "plugins/lsp/shared.hpp"
 
@@ -42,7 +43,7 @@ class Registry {
 
   static constexpr std::size_t kMaxStopped = 256;
 
-  explicit Registry(std::shared_ptr<Context> context) : context_(std::move(context)) {}
+  explicit Registry(std::shared_ptr<Context> context) : context_(std::move(context)), proposals_(context_->instance) {}
 
   void configure(Settings settings);
   [[nodiscard]] std::shared_ptr<const Settings> settings() const;
@@ -72,6 +73,14 @@ class Registry {
 
   [[nodiscard]] std::vector<std::shared_ptr<AttachSession>> attached() const;
   [[nodiscard]] std::vector<std::shared_ptr<Session>> sessions() const;
+
+  /// The edits that wait to be applied.
+  [[nodiscard]] Proposals& proposals() { return proposals_; }
+  /// The first of these files (paths without symbolic links) that an attached editor has open with a text that is not
+  /// on the disk. An editor whose texts are too large to be followed (documents.hpp) is not asked. On the worker.
+  [[nodiscard]] std::optional<std::string> unsaved_in_editor(const std::vector<std::string>& real_paths) const;
+  /// The version of a document that is open in a shared server of this name; nothing: it is open in none.
+  [[nodiscard]] std::optional<long long> version_of(const std::string& server, const std::string& path) const;
 
   /// Gives everything to the plugin's next instance. Called when no other thread of the plugin
   /// runs.
@@ -105,6 +114,7 @@ class Registry {
   };
 
   const std::shared_ptr<Context> context_;
+  Proposals proposals_;
   mutable Mutex mutex_;
   mutable Mutex settings_mutex_;  ///< a leaf: sessions ask with their own lock held, which is taken under mutex_
   std::shared_ptr<const Settings> settings_ GANTRY_GUARDED_BY(settings_mutex_) = std::make_shared<Settings>();

@@ -213,6 +213,12 @@ std::string SharedSession::diagnostics_locked(const std::string& path) const {
   return answer_text(path, fresh ? "fresh" : "stale", it->second.diagnosed, it->second.diagnostics);
 }
 
+std::optional<long long> SharedSession::version_of(const std::string& path) const {
+  Lock lock(mutex_);
+  const auto it = documents_.find(path);
+  return it == documents_.end() ? std::nullopt : std::optional(it->second.version);
+}
+
 std::string SharedSession::diagnostics_of(const std::string& path) const {
   Lock lock(mutex_);
   return diagnostics_locked(path);
@@ -263,15 +269,39 @@ void SharedSession::message(std::string_view text, const Envelope& e, DeferredAc
     return;
   }
   const auto params = parse_json(e.params.empty() ? "null" : e.params);
+  if (params && e.method() == "workspace/applyEdit" && keep_edit(e.params)) {
+    server_.send(R"({"jsonrpc":"2.0","id":)" + std::string(e.id) +
+                     R"(,"result":{"applied":false,"failureReason":"the edit is proposed to the caller first"}})",
+                 fx);
+    return;
+  }
   if (!params) return server_.fault("sent malformed JSON: " + std::string(text.substr(0, 80)), fx);
   server_.send(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
+}
+
+// Only of the one command that runs: of several nobody knows whose edit it is. The first edit counts.
+bool SharedSession::keep_edit(std::string_view params) {
+  long long command = -1;
+  for (const auto& [id, query] : pending_) {
+    if (query->ask().method != "workspace/executeCommand") continue;
+    if (command >= 0 || !query->ask().keeps_edit) return false;
+    command = id;
+  }
+  if (command >= 0) kept_edits_.try_emplace(command, params);
+  return command >= 0;
 }
 
 void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
   const auto it = pending_.find(own_id(e.id));
   if (it == pending_.end()) return nobody_waits(e.id, fx);
   auto query = std::move(it->second);
+  auto kept = kept_edits_.extract(it->first);
   pending_.erase(it);
+  if (kept) {  // that it was not applied may be the command's error
+    fx.run.push_back(
+        [query = std::move(query), edit = std::move(kept.mapped())]() mutable { query->answer(std::move(edit)); });
+    return;
+  }
   if (e.error.empty()) {
     fx.run.push_back([query = std::move(query), result = std::string(e.result.empty() ? "null" : e.result)]() mutable {
       query->answer(std::move(result));
@@ -289,6 +319,7 @@ void SharedSession::forget(const Query& query) {
   if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
     server_.cancel(it->first, section.fx);
     dropped.push_back(std::move(it->second));
+    kept_edits_.erase(it->first);
     pending_.erase(it);
   }
   const auto drops = [&](std::shared_ptr<Query>& held) {
@@ -323,6 +354,7 @@ void SharedSession::down(const Error& error, DeferredActions& fx) {
   may_begin_until_ = TimePoint::min();
   unsent_changes_ = {};  // the next one reads the disk
   pending_.clear();
+  kept_edits_.clear();
   diagnostics_waiters_.clear();
   const bool holds_still = std::exchange(rests_, false);  // nothing has changed but that nobody asks
   if (server_.state() != ServerState::closed && !holds_still) notify_withdrawn(fx);

@@ -26,6 +26,10 @@
 // A server that publishes under the path that a symbolic link leads to means the document that was
 // opened by the link, unless it publishes under the path of the link, too.
 //
+// A command may want the client to apply an edit. Nothing is applied here: the server is told so. If the command's
+// caller wants the edit (Query::Ask::keeps_edit), and no other command runs at the same time, the edit is the caller's
+// answer.
+//
 // A request that only reads is repeated when the server answers that its content was modified, or
 //   that the server has cancelled it: kMaxRetries times, with a pause before each, within the
 //   caller's time (shared_retry.cpp).
@@ -92,6 +96,8 @@ class SharedSession final : public Session {
   void forget(const Query& query);
   /// The present answer of lsp.diagnostics.
   [[nodiscard]] std::string diagnostics_of(const std::string& path) const;
+  /// Of the document, if it is open.
+  [[nodiscard]] std::optional<long long> version_of(const std::string& path) const;
   /// True: the server reports progress: it indexes, or checks.
   [[nodiscard]] bool works() const {
     Lock lock(mutex_);
@@ -163,6 +169,7 @@ class SharedSession final : public Session {
   void diagnosed(const std::string& path, Document& document, std::optional<long long> version,
                  std::string_view diagnostics, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void answered(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool keep_edit(std::string_view params) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string diagnostics_locked(const std::string& path) const GANTRY_REQUIRES(mutex_);
   void refuse(std::shared_ptr<Query> query, Error error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   // Use, and idleness.
@@ -222,6 +229,8 @@ class SharedSession final : public Session {
   std::uint64_t idle_look_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool rests_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the process ends because nobody asks
   std::unordered_map<long long, std::shared_ptr<Query>> pending_ GANTRY_GUARDED_BY(mutex_);
+  /// The edits that commands have sent whose callers keep them (Ask::keeps_edit), by the id of the request.
+  std::unordered_map<long long, std::string> kept_edits_ GANTRY_GUARDED_BY(mutex_);
 };
 
 }  // namespace gantry::lsp

@@ -282,3 +282,63 @@ TEST_CASE(
   REQUIRE(refused["_meta"]["io.gantry/error"]["kind"] == "not_found");
   REQUIRE(box.run({"stop"}).code == 0);
 }
+
+TEST_CASE(
+    "gantry mcp: an agent renames a symbol by a proposal that it applies, and gantry call sees the same proposals") {
+  Sandbox box;
+  std::ofstream(box.work() / "compile_flags.txt") << "-std=c++20\n";
+  std::ofstream(box.work() / "shop.cpp") << "int total(int a) { return a; }\nint main() { return total(1); }\n";
+  const auto text = [&] {
+    std::ifstream in(box.work() / "shop.cpp");
+    return std::string(std::istreambuf_iterator<char>(in), {});
+  };
+  box.cwd = box.work().string();
+  StdioAgent agent(box);
+  const json listed = agent.ask("tools/list", modern());
+  for (const auto& tool : listed["result"]["tools"]) {
+    const std::string name = tool["name"];
+    if (name == "lsp_rename" || name == "lsp_format" || name == "lsp_code_actions")
+      REQUIRE(tool["annotations"]["readOnlyHint"] == true);
+    if (name == "lsp_apply") {
+      REQUIRE(tool["annotations"]["readOnlyHint"] == false);
+      REQUIRE(tool["annotations"]["destructiveHint"] == true);
+    }
+  }
+  for (const char* name : {"lsp_rename", "lsp_format", "lsp_code_actions", "lsp_apply"})
+    REQUIRE(names_of(listed).contains(name));
+  const auto call = [&](const char* tool, json arguments) {
+    arguments["wait_ms"] = 60'000;
+    return agent.ask("tools/call", modern({{"name", tool}, {"arguments", std::move(arguments)}}))["result"];
+  };
+  const json proposed = call("lsp_rename", {{"symbol", "total"}, {"path", "shop.cpp"}, {"new_name", "sum"}});
+  INFO(proposed.dump());
+  REQUIRE(proposed["structuredContent"]["items"][1] == json{{"path", "shop.cpp"},
+                                                            {"line", 2},
+                                                            {"old", "int main() { return total(1); }"},
+                                                            {"new", "int main() { return sum(1); }"}});
+  const std::string id = proposed["structuredContent"]["edit_id"];
+  const json applied = call("lsp_apply", {{"edit_id", id}});
+  INFO(applied.dump());
+  REQUIRE(applied["structuredContent"]["files"][0]["freshness"] == "fresh");
+  REQUIRE(text() == "int sum(int a) { return a; }\nint main() { return sum(1); }\n");
+  const json again = call("lsp_apply", {{"edit_id", id}});
+  REQUIRE(again["isError"] == true);
+  REQUIRE(again["_meta"]["io.gantry/error"]["kind"] == "not_found");
+  // A proposal belongs to the workspace, not to the connection: gantry call, which names none, is in the host's first.
+  const auto renamed = box.run({"call", "lsp.rename", "symbol=sum", "path=shop.cpp", "new_name=total"});
+  INFO(renamed.out << renamed.err);
+  REQUIRE(renamed.code == 0);
+  const std::string next = json::parse(renamed.out)["edit_id"];
+  std::filesystem::create_directory(box.dir() / "elsewhere");
+  box.cwd = (box.dir() / "elsewhere").string();
+  StdioAgent stranger(box);
+  const json denied =
+      stranger.ask("tools/call", modern({{"name", "lsp_apply"}, {"arguments", {{"edit_id", next}}}}))["result"];
+  REQUIRE(denied["_meta"]["io.gantry/error"]["kind"] == "not_found");
+  box.cwd = box.work().string();
+  const auto written = box.run({"call", "lsp.apply", "edit_id=" + next});
+  INFO(written.out << written.err);
+  REQUIRE(written.code == 0);
+  REQUIRE(text() == "int total(int a) { return a; }\nint main() { return total(1); }\n");
+  REQUIRE(box.run({"stop"}).code == 0);
+}

@@ -62,7 +62,7 @@ class Planner {
     }
     for (auto& [real, file] : files_) {
       if (file.now == file.original) continue;
-      FileChange change;
+      PlannedFile change;
       change.path = file.path;
       change.real = real;
       if (file.original) change.before = ContentHash::of(*file.original);
@@ -72,10 +72,10 @@ class Planner {
       change.hunks = std::move(file.hunks);
       out.files.push_back(std::move(change));
     }
-    std::ranges::sort(out.files, {}, &FileChange::path);
+    std::ranges::sort(out.files, {}, &PlannedFile::path);
     for (auto it = gone_.rbegin(); it != gone_.rend(); ++it) {  // an inner folder's name is behind the outer one's
       const bool used = std::ranges::any_of(
-          out.files, [&](const FileChange& change) { return change.after && is_inside(change.real, *it); });
+          out.files, [&](const PlannedFile& change) { return change.after && is_inside(change.real, *it); });
       if (!used) out.folders.push_back(*it);
     }
     return out;

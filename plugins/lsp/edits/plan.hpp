@@ -35,7 +35,7 @@ struct ContentHash {
   bool operator==(const ContentHash&) const = default;
 };
 
-struct FileChange {
+struct PlannedFile {
   std::string path;                   ///< as it was named
   std::string real;                   ///< without symbolic links
   std::optional<ContentHash> before;  ///< nothing: there is no such file
@@ -49,7 +49,7 @@ struct Plan {
   static constexpr std::size_t kMaxFiles = 500;
   static constexpr std::size_t kMaxBytes = std::size_t{32} << 20;
 
-  std::vector<FileChange> files;     ///< in the order of their names
+  std::vector<PlannedFile> files;    ///< in the order of their names
   std::vector<std::string> folders;  ///< real paths of those to remove once they are empty, the inner ones first
   std::vector<std::string> notes;    ///< for whoever decides about the edit
   /// Of the texts that the plan holds.

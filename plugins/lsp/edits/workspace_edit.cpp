@@ -32,7 +32,10 @@ class Reader {
     if (edit.is_null()) return std::move(out_);
     if (!edit.is_object()) return malformed("it is no object");
     annotations_ = edit.value("changeAnnotations", json());
-    if (const auto list = edit.find("documentChanges"); list != edit.end() && !list->is_null()) {
+    // Of servers that write both members an empty one means nothing.
+    const json others = edit.value("changes", json());
+    if (const auto list = edit.find("documentChanges");
+        list != edit.end() && !list->is_null() && !(list->is_array() && list->empty() && !others.empty())) {
       if (!list->is_array()) return malformed("documentChanges is no array");
       if (list->size() > WorkspaceEdit::kMaxOperations) return too_many();
       for (const auto& each : *list) {

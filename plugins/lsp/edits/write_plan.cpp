@@ -124,7 +124,7 @@ class Writer {
 
  private:
   struct Step {
-    const FileChange* change = nullptr;
+    const PlannedFile* change = nullptr;
     std::shared_ptr<Descriptor> folder;
     std::string name, temporary;
     bool has_temporary = false;
@@ -161,7 +161,7 @@ class Writer {
     return folder;
   }
 
-  Result<void> prepare(const FileChange& change) {
+  Result<void> prepare(const PlannedFile& change) {
     const auto slash = change.real.rfind('/');
     Step step;
     step.change = &change;
@@ -183,7 +183,7 @@ class Writer {
   }
 
   Result<void> write_temporary(Step& step) {
-    const FileChange& change = *step.change;
+    const PlannedFile& change = *step.change;
     std::optional<struct stat> like;
     if (!change.mode_of.empty()) {
       struct stat info{};
@@ -214,7 +214,7 @@ class Writer {
 
   // The step has happened, or nothing of it.
   Result<void> perform(Step& step) {
-    const FileChange& change = *step.change;
+    const PlannedFile& change = *step.change;
     const int fd = step.folder->get();
     if (!change.before) {
       if (!rename_to_new(fd, step.temporary, step.name)) {
@@ -265,7 +265,7 @@ class Writer {
 
   // A file that somebody has written since the exchange is not taken for ours.
   void put_back(Step& step) {
-    const FileChange& change = *step.change;
+    const PlannedFile& change = *step.change;
     const int fd = step.folder->get();
     bool back = false;
     if (!change.before) {  // ours may go

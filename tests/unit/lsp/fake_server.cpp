@@ -13,6 +13,11 @@
 //   --only-noise (prints nothing else)
 //   --answers FILE (a JSON object: the result of each method that it names, as the file is when the request comes; with
 //     {"test/hang": true} it waits for test/release)
+//   --diagnose (publishes an error for each line of an open document that has the word "bad"; an empty list twice)
+//   --no-versions (names none with diagnostics)
+//   --diagnose-when FIFO (waits until something is written there before it publishes for a text with the word "wait")
+//   --sends-edit FILE (asks the client to apply the edit in FILE while workspace/executeCommand runs, and answers that
+//     with an error if the client has not)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
@@ -33,6 +38,7 @@
 #include <iostream>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,8 +54,8 @@ namespace {
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
        utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false,
-       noisy = false, only_noise = false;
-  std::string log, initialize_when, answers;
+       noisy = false, only_noise = false, diagnose = false, no_versions = false;
+  std::string log, initialize_when, answers, diagnose_when, sends_edit;
 };
 
 class Server {
@@ -124,6 +130,7 @@ class Server {
     raw(std::exchange(rest_, {}));
     const json message = json::parse(text);
     if (!message.contains("method")) {
+      if (message["id"] == "edit") return command_ended(message);
       const auto it = asked_.find(message["id"].dump());
       if (it == asked_.end()) return;
       answer(it->second, message);
@@ -143,6 +150,10 @@ class Server {
     } else if (const auto error = params.find("test/refuse"); error != params.end()) {
       if (++refused_[method] > error->at("times").get<int>()) return answer(id, {{"asked", refused_[method]}});
       send({{"id", id}, {"error", error->at("error")}});
+    } else if (method == "workspace/executeCommand" && !options_.sends_edit.empty()) {
+      command_ = id;
+      std::ifstream in(options_.sends_edit);
+      send({{"id", "edit"}, {"method", "workspace/applyEdit"}, {"params", {{"edit", json::parse(in)}}}});
     } else if (const auto given = given_answer(method)) {
       if (given->is_object() && given->contains("test/hang")) return hanging_.push_back(id);
       answer(id, *given);
@@ -151,6 +162,32 @@ class Server {
     } else if (!test_request(id, method, params)) {
       refuse(id, -32601, "no " + method);
     }
+  }
+
+  void command_ended(const json& reply) {
+    if (reply["result"].value("applied", false)) return answer(command_, nullptr);
+    refuse(command_, -32603, "the edit was not applied");
+  }
+
+  void diagnose(const std::string& uri) {
+    const json& document = documents_[uri];
+    const std::string text = document.value("text", "");
+    if (!options_.diagnose_when.empty() && text.find("wait") != std::string::npos)
+      (void)std::ifstream(options_.diagnose_when).get();
+    json list = json::array();
+    std::istringstream lines(text);
+    int number = 0;
+    for (std::string line; std::getline(lines, line); ++number) {
+      const auto at = line.find("bad");
+      if (at == std::string::npos) continue;
+      const json start{{"line", number}, {"character", at}}, end{{"line", number}, {"character", at + 3}};
+      list.push_back(
+          {{"range", {{"start", start}, {"end", end}}}, {"severity", 1}, {"message", "a bad word: " + line}});
+    }
+    json params{{"uri", uri}, {"diagnostics", list}};
+    if (!options_.no_versions) params["version"] = document["version"];
+    for (int i = list.empty() ? 2 : 1; i > 0; --i)
+      send({{"method", "textDocument/publishDiagnostics"}, {"params", params}});
   }
 
   void initialize(const json& id) {
@@ -192,7 +229,7 @@ class Server {
     } else if (method == "test/hang" || method == "workspace/diagnostic" || method == "workspace/executeCommand") {
       hanging_.push_back(id);
     } else if (method == "test/release") {
-      for (const auto& held : hanging_) answer(held, "late");
+      for (const auto& held : hanging_) answer(held, params.value("result", json("late")));
       hanging_.clear();
       answer(id, "released");
     } else if (method == "test/garbage") {
@@ -324,6 +361,8 @@ class Server {
       document["version"] = params["textDocument"]["version"];
       for (const auto& change : params["contentChanges"]) document["text"] = change["text"];
     }
+    if (options_.diagnose && (method == "textDocument/didOpen" || method == "textDocument/didChange"))
+      diagnose(params["textDocument"]["uri"]);
     if (method == "textDocument/didClose") documents_.erase(params["textDocument"]["uri"].get<std::string>());
   }
 
@@ -333,6 +372,7 @@ class Server {
   std::map<std::string, json> asked_;  // by the text of our id
   std::map<std::string, json> documents_;
   std::map<std::string, int> refused_;
+  json command_;      ///< the id of the one that runs
   std::string rest_;  ///< of half_message()
   int last_ask_ = 0;
   int framed_ = 0;
@@ -356,6 +396,10 @@ int main(int argc, char** argv) {
     if (arg == "--deaf") options.deaf = true;
     if (arg == "--noisy") options.noisy = true;
     if (arg == "--only-noise") options.only_noise = true;
+    if (arg == "--diagnose") options.diagnose = true;
+    if (arg == "--no-versions") options.no_versions = true;
+    if (arg == "--diagnose-when" && i + 1 < argc) options.diagnose_when = argv[++i];
+    if (arg == "--sends-edit" && i + 1 < argc) options.sends_edit = argv[++i];
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];
     if (arg == "--answers" && i + 1 < argc) options.answers = argv[++i];

@@ -254,6 +254,10 @@ TEST_CASE("edits: each form of a workspace edit is read, and documentChanges win
   REQUIRE(std::get<EditFile>(full->operations[6]).edits[0].end == Place{0, 1});
   REQUIRE(full->notes.size() == 1);
   REQUIRE(full->notes[0].find("Rename in comments") != std::string::npos);
+  REQUIRE(
+      workspace_edit_of({{"documentChanges", json::array()}, {"changes", {{"file:///w/a", a}}}})->operations.size() ==
+      1);
+  REQUIRE(workspace_edit_of({{"documentChanges", nullptr}, {"changes", {{"file:///w/a", a}}}})->operations.size() == 1);
   REQUIRE(workspace_edit_of(nullptr)->operations.empty());
   REQUIRE(workspace_edit_of(json::object())->operations.empty());
 }

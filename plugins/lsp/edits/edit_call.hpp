@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// edit_call.hpp: questions of agents and scripts whose answer is an edit, and what is done with that: it is proposed
+// (rename, format, code actions), checked, and applied. Only apply writes.
+//
+// A proposal is made from the answer of the server and the files on the disk, so it is refused when a file has changed
+// since the server was asked. It is kept under an `edit_id` (proposals.hpp), and shown as hunks of whole lines.
+//
+// Code actions that are edits, or become edits when they are resolved, are proposed. Of those that are commands only
+// clangd's are run: they do nothing but send an edit, which is kept from being applied (shared.hpp). A command of
+// another server may do more; it is named, and not run.
+//
+// After apply the touched files are asked for their diagnostics, kMaxDiagnosed of them at most, one after the other,
+// until the caller's time is over.
+//
+// Thread rule: as ToolCall. Files are written on the worker.
+// Bounds: kMaxProposed actions of an answer are proposed, kMaxActions looked at; those of the plan and the proposals.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "plugins/lsp/edits/plan.hpp"
+#include "plugins/lsp/tools/tool_call.hpp"
+
+namespace gantry::lsp {
+
+struct EditArgs {
+  std::string new_name;         ///< of rename
+  std::string edit_id;          ///< of check_edit and apply; empty: none
+  std::string title;            ///< of the code action that is wanted; empty: all
+  std::string kind;             ///< of code actions; empty: all
+  std::int64_t end_line = 0;    ///< of code actions; 0: none
+  std::int64_t end_column = 0;  ///< 0: none
+  std::int64_t tab_size = 4;    ///< of format
+  bool insert_spaces = true;    ///< of format
+};
+
+class EditCall final : public ToolCall {
+ public:
+  static constexpr std::size_t kMaxDiagnosed = 20;
+  static constexpr std::size_t kMaxActions = 200;
+  static constexpr std::size_t kMaxProposed = 16;
+
+  EditCall(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Tool tool, ToolArgs args,
+           EditArgs edit, Call call)
+      : ToolCall(std::move(context), std::move(registry), tool, std::move(args), std::move(call)),
+        edit_(std::move(edit)) {}
+
+ private:
+  void start() override;
+  void ask_at(const json& params) override;
+
+  // Proposals.
+  void format();
+  void propose(const Result<WorkspaceEdit>& edit);
+  void show_proposal(Plan plan);
+  /// The plan of an edit that the server was asked for at asked_at_ns_.
+  [[nodiscard]] Result<Plan> planned(const Result<WorkspaceEdit>& edit) const;
+  /// Returns its id; null: it changes nothing.
+  [[nodiscard]] json keep(Plan plan);
+  [[nodiscard]] std::vector<json> items_of(const Plan& plan) const;
+  void add_notes(const Plan& plan, json& answer) const;
+
+  // Code actions.
+  /// A code action, and what has become of it.
+  struct Action {
+    json raw;
+    Result<Plan> plan = fail(ErrorKind::not_found, "");
+    bool proposed = false;
+  };
+  void ask_actions(const json& range);
+  void next_action(std::size_t index);
+  void action_edit(std::size_t index, const Result<WorkspaceEdit>& edit);
+  void run_command(std::size_t index, const std::string& name, const json& arguments);
+  void why_not(std::size_t index, std::string why);
+  void show_actions();
+  [[nodiscard]] json shown_action(Action& action);
+
+  // Apply.
+  struct Touched {
+    std::string path;
+    std::string change;
+    std::string from;
+    std::string freshness;
+    std::vector<json> problems;
+  };
+  void apply();
+  void diagnose(std::size_t index);
+  void show_applied();
+
+  const EditArgs edit_;
+  std::int64_t asked_at_ns_ = 0;
+  std::vector<Action> actions_;
+  std::vector<Touched> touched_;
+};
+
+/// "edited", "created", "deleted"; a file that has another name now is "renamed", and its old name is not shown.
+struct ShownChange {
+  std::string change;
+  std::string from;  ///< the old name
+};
+/// Nothing: it is the old name of another file of the plan.
+[[nodiscard]] std::optional<ShownChange> shown_change(const Plan& plan, const PlannedFile& change);
+
+}  // namespace gantry::lsp
