@@ -40,8 +40,7 @@ std::vector<std::pair<std::string, std::size_t>> AttachSession::open_texts() con
   for (const auto& [id, client] : clients_) {
     const auto* const documents = views_.has(id) ? &views_.documents(id) : client->documents.get();
     if (documents == nullptr || client->ended) continue;
-    for (const auto& [key, document] : documents->all())
-      out.emplace_back(key, std::hash<std::string>{}(document.text));
+    for (const auto& [key, document] : documents->all()) out.emplace_back(key, std::hash<std::string>{}(document.text));
   }
   return out;
 }

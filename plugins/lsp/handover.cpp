@@ -330,6 +330,8 @@ json SharedSession::suspend_own(DeferredActions&) {
                          {"real_path", d.real_path},
                          {"named", d.named},
                          {"changed", d.changed},
+                         {"says_version", d.says_version},
+                         {"trusted_from", d.trusted_from},
                          {"diagnosed", d.diagnosed ? json(*d.diagnosed) : json()},
                          {"diagnostics", d.diagnostics}});
   }
@@ -363,6 +365,8 @@ void SharedSession::restore_own(const json& suspended) {
                  .diagnosed = diagnosed.is_null() ? std::nullopt : std::optional(diagnosed.get<long long>()),
                  .diagnostics = each.at("diagnostics"),
                  .heard = !diagnosed.is_null(),
+                 .says_version = each.value("says_version", false),
+                 .trusted_from = each.value("trusted_from", 0LL),
                  .quiet_until = quiet_until});
   }
 }

@@ -82,8 +82,10 @@ void Query::resolve() {
   if (!session) return refuse(session.error());
   if (!info->folder) snapshot.real_path = real_path(ask_.path);
   (*session)->look_around(registry_->settings()->workspaces);
-  (*session)->look_at_documents(info->folder ? std::string() : ask_.path);
-  if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
+  (*session)->look_at_documents(info->folder || ask_.kind == Kind::overlay ? std::string() : ask_.path);
+  if (ask_.kind == Kind::overlay) {
+    snapshot.info.folder = true;  // the overlay has its texts
+  } else if (!info->folder && !(*session)->knows(ask_.path, info->stamp)) {
     auto text = read_file(ask_.path);
     if (!text) return refuse(text.error());
     snapshot.hash = std::hash<std::string>{}(*text);
@@ -147,6 +149,7 @@ void Query::expired() {
     return answer(session ? session->diagnostics_of(ask_.path) : no_diagnostics(ask_.path));
   }
   if (ask_.kind == Kind::settled) return answer("false");
+  if (ask_.kind == Kind::overlay) return answer("null");
   const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(time()).count();
   const std::string shown = ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
   const std::string limit = ask_.wait ? "its caller's" : "[async] lsp_request_timeout_seconds";

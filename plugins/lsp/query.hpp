@@ -18,6 +18,7 @@
 
 #include "plugins/lsp/config.hpp"
 #include "plugins/lsp/context.hpp"
+#include "plugins/lsp/edits/overlay.hpp"
 #include "plugins/lsp/files.hpp"
 
 namespace gantry::lsp {
@@ -27,8 +28,9 @@ class SharedSession;
 
 class Query : public std::enable_shared_from_this<Query> {
  public:
-  /// `settled`: the answer is true when the server has no progress to report, false when the time is over.
-  enum class Kind { request, notification, diagnostics, settled };
+  /// `settled`: the answer is true when the server has no progress to report, false when the time is over. `overlay`:
+  /// the answer is an object with the diagnostics of each path, null when the time is over.
+  enum class Kind { request, notification, diagnostics, settled, overlay };
   struct Ask {
     Kind kind = Kind::request;
     std::string path;
@@ -41,6 +43,7 @@ class Query : public std::enable_shared_from_this<Query> {
     /// For workspace/executeCommand: the edit that the command wants the client to apply is not applied, and is the
     /// answer, as the params of workspace/applyEdit; null: the command has sent none.
     bool keeps_edit = false;
+    std::shared_ptr<const Overlay> overlay;  ///< of the kind that is called so; null for others
   };
   using Done = std::move_only_function<void(Result<std::string>)>;
   /// The file as it was on the disk. Without text: the session knows the file. The text is quoted

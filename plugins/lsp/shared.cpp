@@ -47,7 +47,9 @@ void SharedSession::run(std::shared_ptr<Query> query, Query::Snapshot snapshot) 
 }
 
 void SharedSession::serve_waiting(DeferredActions& fx) {
-  while (!waiting_.empty() && server_.takes_messages()) {
+  while (!overlay_ && !waiting_.empty() && server_.takes_messages()) {
+    // What was asked before is answered first.
+    if (waiting_.front().query->ask().kind == Query::Kind::overlay && !pending_.empty()) return;
     Waiting next = std::move(waiting_.front());
     waiting_.pop_front();
     if (next.query->done()) {
@@ -64,6 +66,7 @@ void SharedSession::serve(std::shared_ptr<Query> query, Query::Snapshot snapshot
     fx.run.push_back([query = std::move(query)] { query->resolve_later(); });
     return;
   }
+  if (ask.kind == Query::Kind::overlay) return begin_overlay(std::move(query), fx);
   if (ask.kind == Query::Kind::diagnostics) return wait_for_diagnostics(std::move(query), fx);
   if (ask.kind == Query::Kind::notification) return notify(std::move(query), fx);
   if (ask.kind == Query::Kind::settled) return wait_until_settled(std::move(query), fx);
@@ -125,29 +128,37 @@ void SharedSession::published(std::string_view params, DeferredActions& fx) {
   if (const long long named = own_id(member(params, "version")); named >= 0) version = named;
   for (auto& [opened_as, document] : documents_) {
     document.named = document.named || opened_as == *path;
-    if (opened_as == *path || (document.real_path == *path && !document.named))
+    if (opened_as != *path && (document.real_path != *path || document.named)) continue;
+    if (!overlay_) {
       diagnosed(opened_as, document, version, diagnostics, fx);
+    } else if (const auto shown = overlay_->documents.find(opened_as); shown != overlay_->documents.end()) {
+      return published_during_overlay(opened_as, shown->second, version, diagnostics, fx);
+    }
   }
 }
 
 void SharedSession::diagnosed(const std::string& path, Document& document, std::optional<long long> version,
                               std::string_view diagnostics, DeferredActions& fx) {
   const bool says_version = version.has_value();
+  if (document.trusted_from > 0 && version.value_or(0) < document.trusted_from) return;
+  document.says_version = says_version;
   if (!version && !document.changed) version = document.version;
   if (document.diagnosed && version && *version < *document.diagnosed) return;
   document.diagnosed = version;
   document.diagnostics = diagnostics;
-  if (version && *version >= document.version) {
-    const bool first = !std::exchange(document.heard, true);
-    if (!is_empty_array(diagnostics) || (!first && says_version)) {
-      document.quiet_until = TimePoint::min();
-    } else if (first) {
-      document.quiet_until = standing_.in_progress() ? TimePoint::max() : context_->host.now() + kQuietTime;
-    }
-  }
+  if (version && *version >= document.version) heard(document, diagnostics, says_version);
   publish_change(path, version, fx);
   wake_waiters(fx);
   await_quiet();
+}
+
+void SharedSession::heard(Document& document, std::string_view diagnostics, bool says_version) {
+  const bool first = !std::exchange(document.heard, true);
+  if (!is_empty_array(diagnostics) || (!first && says_version)) {
+    document.quiet_until = TimePoint::min();
+  } else if (first) {
+    document.quiet_until = standing_.in_progress() ? TimePoint::max() : context_->host.now() + kQuietTime;
+  }
 }
 
 // It must not be taken for all that the server has to say while it works.
@@ -157,10 +168,14 @@ void SharedSession::progressed(std::string_view params) {
   if (standing_.in_progress() == before) return;
   const TimePoint now = context_->host.now();
   if (before) may_begin_until_ = now + kQuietTime;  // one that has loaded its project often goes on to index it
-  for (auto& [path, document] : documents_) {
-    if (!before && document.quiet_until > now) document.quiet_until = TimePoint::max();
-    if (before && document.quiet_until == TimePoint::max()) document.quiet_until = now + kQuietTime;
-  }
+  const auto follow = [&](auto& documents) {
+    for (auto& [path, document] : documents) {
+      if (!before && document.quiet_until > now) document.quiet_until = TimePoint::max();
+      if (before && document.quiet_until == TimePoint::max()) document.quiet_until = now + kQuietTime;
+    }
+  };
+  follow(documents_);
+  if (overlay_) follow(overlay_->documents);
   await_quiet();
 }
 
@@ -190,6 +205,11 @@ void SharedSession::await_quiet() {
     const auto it = documents_.find(waiter.query->ask().path);
     if (it != documents_.end() && it->second.quiet_until > now) next = std::min(next, it->second.quiet_until);
   }
+  if (overlay_) {
+    for (const auto& [path, shown] : overlay_->documents) {
+      if (shown.quiet_until > now) next = std::min(next, shown.quiet_until);
+    }
+  }
   if (!settled_waiters_.empty() && may_begin_until_ > now) next = std::min(next, may_begin_until_);
   if (next == TimePoint::max()) return;
   const auto timer = context_->host.after(next - now, later(&SharedSession::quiet_is_over));
@@ -200,6 +220,7 @@ void SharedSession::quiet_is_over() {
   Section section(*this);
   awaits_quiet_ = false;
   wake_waiters(section.fx);
+  look_at_overlay(section.fx);
   wake_settled(section.fx);
   await_quiet();
 }
@@ -241,7 +262,11 @@ void SharedSession::notify_withdrawn(DeferredActions& fx) {
 
 // ---- the server ---------------------------------------------------------------------------------
 
-std::string SharedSession::initialize_params() { return dump_json(own_initialize_params(config(), root())); }
+std::string SharedSession::initialize_params() {
+  json params = own_initialize_params(config(), root());
+  if (is_clangd(config())) params["initializationOptions"].emplace("clangdFileStatus", true);
+  return dump_json(params);
+}
 
 Result<void> SharedSession::initialized(std::string_view, const Envelope& e, DeferredActions& fx) {
   if (!e.error.empty()) {
@@ -266,6 +291,7 @@ void SharedSession::message(std::string_view text, const Envelope& e, DeferredAc
   if (!e.is_request()) {
     if (e.method() == "textDocument/publishDiagnostics") published(e.params, fx);
     if (e.method() == "$/progress") progressed(e.params);
+    if (e.method() == "textDocument/clangd.fileStatus") file_status(e.params, fx);
     return;
   }
   const auto params = parse_json(e.params.empty() ? "null" : e.params);
@@ -292,12 +318,14 @@ bool SharedSession::keep_edit(std::string_view params) {
 }
 
 void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
+  if (answers_overlay(own_id(e.id), fx)) return;
   const auto it = pending_.find(own_id(e.id));
   if (it == pending_.end()) return nobody_waits(e.id, fx);
   auto query = std::move(it->second);
   auto kept = kept_edits_.extract(it->first);
   pending_.erase(it);
-  if (kept) {  // that it was not applied may be the command's error
+  serve_waiting(fx);  // an overlay waits until all are answered
+  if (kept) {         // that it was not applied may be the command's error
     fx.run.push_back(
         [query = std::move(query), edit = std::move(kept.mapped())]() mutable { query->answer(std::move(edit)); });
     return;
@@ -331,6 +359,11 @@ void SharedSession::forget(const Query& query) {
   std::erase_if(settled_waiters_, drops);
   std::erase_if(diagnostics_waiters_, [&](DiagnosticsWaiter& waiter) { return drops(waiter.query); });
   std::erase_if(waiting_, [&](Waiting& waiting) { return drops(waiting.query); });
+  if (overlay_ && overlay_->query.get() == &query) {
+    dropped.push_back(overlay_->query);
+    end_overlay(section.fx);
+  }
+  serve_waiting(section.fx);
 }
 
 void SharedSession::carry_over(DeferredActions& fx) {
@@ -344,12 +377,15 @@ void SharedSession::carry_over(DeferredActions& fx) {
     return true;
   });
   for (auto& waiter : std::exchange(diagnostics_waiters_, {})) again(std::move(waiter.query));
+  if (const auto over = std::exchange(overlay_, nullptr)) again(over->query);
   for (auto& query : std::exchange(settled_waiters_, {})) again(std::move(query));
 }
 
 void SharedSession::down(const Error& error, DeferredActions& fx) {
   for (auto& [id, query] : pending_) refuse(std::move(query), error, fx);
   for (auto& waiter : diagnostics_waiters_) refuse(std::move(waiter.query), error, fx);
+  if (const auto over = std::exchange(overlay_, nullptr))
+    refuse(over->query, error, fx);  // the next one reads the disk
   for (auto& query : std::exchange(settled_waiters_, {})) refuse(std::move(query), error, fx);
   may_begin_until_ = TimePoint::min();
   unsent_changes_ = {};  // the next one reads the disk

@@ -26,6 +26,8 @@
 // A server that publishes under the path that a symbolic link leads to means the document that was
 // opened by the link, unless it publishes under the path of the link, too.
 //
+// An overlay shows the server other texts for a moment; all other queries wait meanwhile (shared_overlay.cpp).
+//
 // A command may want the client to apply an edit. Nothing is applied here: the server is told so. If the command's
 // caller wants the edit (Query::Ask::keeps_edit), and no other command runs at the same time, the edit is the caller's
 // answer.
@@ -123,12 +125,20 @@ class SharedSession final : public Session {
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
     std::string diagnostics;             // raw array, or empty: none came
     bool heard = false;                  // some diagnostics came for `version`
+    bool says_version = false;           // the server names the version with the diagnostics of this document
+    long long trusted_from = 0;          // diagnostics for earlier versions, or for none if it is not 0, are dropped
     /// From this time on an empty list is believed; max(): not while there is progress.
     TimePoint quiet_until = TimePoint::min();
   };
   struct Waiting {
     std::shared_ptr<Query> query;
     Query::Snapshot snapshot;
+  };
+  struct ActiveOverlay {
+    std::shared_ptr<Query> query;
+    std::unordered_map<std::string, Document> documents;  ///< as the server is shown them, by path
+    /// Those that a clangd may not be done with, by path: the id of the request that it was sent since, or 0.
+    std::unordered_map<std::string, long long> busy;
   };
   struct DiagnosticsWaiter {
     std::shared_ptr<Query> query;
@@ -142,6 +152,8 @@ class SharedSession final : public Session {
   struct OnDisk;
   void send_text(const std::string& path, Document& document, const std::string& quoted_text, std::size_t hash,
                  DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void send_change(const std::string& path, long long version, const std::string& quoted_text, bool force,
+                   DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void became(const std::string& path, const FileStamp& before, const OnDisk& now, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   void disturb_others(const std::string& path) GANTRY_REQUIRES(mutex_);
@@ -155,6 +167,19 @@ class SharedSession final : public Session {
   void wake_settled(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void published(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  /// A list of diagnostics has come for the document's version: when an empty one is to be believed.
+  void heard(Document& document, std::string_view diagnostics, bool says_version) GANTRY_REQUIRES(mutex_);
+  // Overlays (shared_overlay.cpp).
+  void begin_overlay(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void published_during_overlay(const std::string& path, Document& shown, std::optional<long long> version,
+                                std::string_view diagnostics, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void file_status(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  /// True: the answer is to a request of the overlay's own.
+  [[nodiscard]] bool answers_overlay(long long id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  /// Answers when all that is waited for has come.
+  void look_at_overlay(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  /// Tells the server the texts of the disk again.
+  void end_overlay(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// Tells that the diagnostics of a file are others now.
   void publish_change(const std::string& path, std::optional<long long> version, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
@@ -202,7 +227,8 @@ class SharedSession final : public Session {
   void note_documents() GANTRY_REQUIRES(mutex_);
   std::vector<std::string> folders() const override GANTRY_REQUIRES(mutex_) { return {root()}; }
   std::size_t clients() const override GANTRY_REQUIRES(mutex_) {
-    return pending_.size() + waiting_.size() + diagnostics_waiters_.size() + settled_waiters_.size() + pausing_.size();
+    return pending_.size() + waiting_.size() + diagnostics_waiters_.size() + settled_waiters_.size() + pausing_.size() +
+           (overlay_ ? 1 : 0);
   }
   Scan scan_mode() const override { return Scan::full; }
 
@@ -216,6 +242,7 @@ class SharedSession final : public Session {
   long long last_version_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t uses_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::deque<Waiting> waiting_ GANTRY_GUARDED_BY(mutex_);
+  std::unique_ptr<ActiveOverlay> overlay_ GANTRY_GUARDED_BY(mutex_);  ///< null: the server sees the disk
   std::vector<DiagnosticsWaiter> diagnostics_waiters_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::shared_ptr<Query>> settled_waiters_ GANTRY_GUARDED_BY(mutex_);
   /// Until this time a server that was just given its first document may begin to work.

@@ -140,12 +140,16 @@ void SharedSession::send_text(const std::string& path, Document& document, const
   document.changed = true;
   document.heard = false;
   document.hash = hash;
-  const std::string uri = opening(path);
-  server_.send(R"({"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":)" + uri +
-                   R"(,"version":)" + std::to_string(document.version) + R"(},"contentChanges":[{"text":)" +
-                   quoted_text + (force ? R"(}],"forceRebuild":true}})" : "}]}}"),
+  send_change(path, document.version, quoted_text, force, fx);
+  if (!force) say_saved(opening(path), quoted_text, fx);  // clangd would do that alone, and say nothing
+}
+
+void SharedSession::send_change(const std::string& path, long long version, const std::string& quoted_text, bool force,
+                                DeferredActions& fx) {
+  server_.send(R"({"jsonrpc":"2.0","method":"textDocument/didChange","params":{"textDocument":)" + opening(path) +
+                   R"(,"version":)" + std::to_string(version) + R"(},"contentChanges":[{"text":)" + quoted_text +
+                   (force ? R"(}],"forceRebuild":true}})" : "}]}}"),
                fx);
-  if (!force) say_saved(uri, quoted_text, fx);  // clangd would do that alone, and say nothing
 }
 
 // ---- documents that nobody asks about now --------------------------------------------------------------------------
@@ -198,6 +202,7 @@ void SharedSession::look_at_documents(const std::string& but) {
 void SharedSession::became(const std::string& path, const FileStamp& before, const OnDisk& now, DeferredActions& fx) {
   const auto it = documents_.find(path);
   if (it == documents_.end() || !it->second.stamp.same(before) || server_.state() != ServerState::ready) return;
+  if (overlay_ && overlay_->documents.contains(path)) return;  // after the overlay the disk is looked at again
   if (now.stamp) it->second.stamp = *now.stamp;
   if (now.stamp && !now.quoted_text) return;  // touched
   if (now.stamp) return send_text(path, it->second, *now.quoted_text, now.hash, fx);

@@ -297,14 +297,14 @@ TEST_CASE(
   const json listed = agent.ask("tools/list", modern());
   for (const auto& tool : listed["result"]["tools"]) {
     const std::string name = tool["name"];
-    if (name == "lsp_rename" || name == "lsp_format" || name == "lsp_code_actions")
+    if (name == "lsp_rename" || name == "lsp_format" || name == "lsp_code_actions" || name == "lsp_check_edit")
       REQUIRE(tool["annotations"]["readOnlyHint"] == true);
     if (name == "lsp_apply") {
       REQUIRE(tool["annotations"]["readOnlyHint"] == false);
       REQUIRE(tool["annotations"]["destructiveHint"] == true);
     }
   }
-  for (const char* name : {"lsp_rename", "lsp_format", "lsp_code_actions", "lsp_apply"})
+  for (const char* name : {"lsp_rename", "lsp_format", "lsp_code_actions", "lsp_check_edit", "lsp_apply"})
     REQUIRE(names_of(listed).contains(name));
   const auto call = [&](const char* tool, json arguments) {
     arguments["wait_ms"] = 60'000;
@@ -317,6 +317,10 @@ TEST_CASE(
                                                             {"old", "int main() { return total(1); }"},
                                                             {"new", "int main() { return sum(1); }"}});
   const std::string id = proposed["structuredContent"]["edit_id"];
+  const json checked = call("lsp_check_edit", {{"edit_id", id}})["structuredContent"];
+  REQUIRE(checked["files"] ==
+          json::array({{{"path", "shop.cpp"}, {"freshness", "fresh"}, {"added", 0}, {"removed", 0}, {"kept", 0}}}));
+  REQUIRE(text().find("sum") == std::string::npos);
   const json applied = call("lsp_apply", {{"edit_id", id}});
   INFO(applied.dump());
   REQUIRE(applied["structuredContent"]["files"][0]["freshness"] == "fresh");

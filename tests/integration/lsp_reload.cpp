@@ -194,6 +194,37 @@ TEST_CASE("lsp reload: a server that callers share goes on and knows its documen
   REQUIRE(server(client, "shared")["pid"] == pid);
 }
 
+TEST_CASE("lsp reload: a text that a server was shown for a check is put back") {
+  Sandbox box;
+  const std::string sign = (box.work() / ".cache" / "sign").string();
+  fs::create_directories(box.work() / ".cache");
+  REQUIRE(::mkfifo(sign.c_str(), 0600) == 0);
+  serve(box, {"--diagnose", "--diagnose-when", sign});
+  auto client = box.connect();
+  box.write("work/a.fake", "one");
+  const std::string file = (box.work() / "a.fake").string();
+  std::thread checks([&] {
+    auto other = box.connect();
+    (void)other.call("lsp.check_edit", {{"path", file}, {"edits", {{{"old_text", "one"}, {"new_text", "bad wait"}}}}},
+                     kTimeout);
+  });
+  wait_for("the edited text", [&] { return !said(box, "textDocument/didChange").empty(); });
+  reload(client);
+  {
+    std::ofstream out(sign);
+    fs::remove(sign);  // the host asks the next instance again, which need not wait
+    out << "x";
+  }
+  checks.join();
+  const auto hover = client.call("lsp.request", {{"uri", file}, {"method", "textDocument/hover"}}, kTimeout);
+  REQUIRE(hover);
+  REQUIRE((*hover)["contents"] == "one");
+  const auto problems = client.call("lsp.diagnostics", {{"uri", file}, {"wait_ms", 60'000}}, kTimeout);
+  REQUIRE((*problems)["freshness"] == "fresh");
+  REQUIRE((*problems)["diagnostics"].empty());
+  REQUIRE(said(box, "initialize").size() == 1);
+}
+
 TEST_CASE("lsp reload: a server that died meanwhile is started anew, and the editor is told as of a crash") {
   Sandbox box;
   serve(box);

@@ -77,7 +77,6 @@ void EditCall::show_proposal(Plan plan) {
 
 // The gravest problems first, file by file. What has no room is counted.
 void EditCall::show_applied() {
-  constexpr std::size_t kMostFiles = 50;
   json answer{{"edit_id", edit_.edit_id}, {"files", json::array()}, {"files_total", touched_.size()}};
   struct Problem {
     std::pair<std::int64_t, std::size_t> order;
@@ -88,7 +87,7 @@ void EditCall::show_applied() {
   for (const auto& touched : touched_) {
     for (const auto& problem : touched.problems)
       problems.push_back({{gravity(problem), problems.size()}, &touched, &problem});
-    if (answer["files"].size() >= kMostFiles) continue;
+    if (answer["files"].size() >= kMostFilesShown) continue;
     json file{{"path", shown(touched.path)}, {"change", touched.change}};
     if (!touched.from.empty()) file["from"] = shown(touched.from);
     if (!touched.freshness.empty()) {

@@ -18,6 +18,8 @@ void EditCall::start() {
   switch (tool_) {
     case Tool::format:
       return format();
+    case Tool::check_edit:
+      return check();
     case Tool::apply:
       return apply();
     default:

@@ -10,11 +10,18 @@
 // clangd's are run: they do nothing but send an edit, which is kept from being applied (shared.hpp). A command of
 // another server may do more; it is named, and not run.
 //
+// An edit is checked by an overlay (shared_overlay.cpp): the server is shown the edited texts, and what it says of them
+// is compared with what it says of those on the disk. Only the files of the edit are looked at. Where that would not be
+// the truth, the answer says so, and nothing else: files that the edit creates, renames or deletes exist on the disk
+// alone; clangd takes included files from the disk, unless it was started with --use-dirty-headers; and some servers do
+// not say which text their diagnostics are for.
+//
 // After apply the touched files are asked for their diagnostics, kMaxDiagnosed of them at most, one after the other,
 // until the caller's time is over.
 //
 // Thread rule: as ToolCall. Files are written on the worker.
-// Bounds: kMaxProposed actions of an answer are proposed, kMaxActions looked at; those of the plan and the proposals.
+// Bounds: kMaxChecked files of an edit are checked; kMaxProposed actions of an answer are proposed, kMaxActions looked
+// at; those of the plan and the proposals.
 #pragma once
 
 #include <cstdint>
@@ -38,6 +45,7 @@ struct EditArgs {
   std::int64_t end_column = 0;  ///< 0: none
   std::int64_t tab_size = 4;    ///< of format
   bool insert_spaces = true;    ///< of format
+  json edits;                   ///< of check_edit: of a caller's own, for `path`; null: none
 };
 
 class EditCall final : public ToolCall {
@@ -45,6 +53,8 @@ class EditCall final : public ToolCall {
   static constexpr std::size_t kMaxDiagnosed = 20;
   static constexpr std::size_t kMaxActions = 200;
   static constexpr std::size_t kMaxProposed = 16;
+  static constexpr std::size_t kMaxChecked = 20;
+  static constexpr std::size_t kMostFilesShown = 50;
 
   EditCall(std::shared_ptr<Context> context, std::shared_ptr<Registry> registry, Tool tool, ToolArgs args,
            EditArgs edit, Call call)
@@ -81,6 +91,26 @@ class EditCall final : public ToolCall {
   void show_actions();
   [[nodiscard]] json shown_action(Action& action);
 
+  // Check.
+  struct Checked {
+    std::size_t file = 0;  ///< of the plan
+    std::string server;    ///< its name and root; empty: none speaks the language
+    Query::Ask question;   ///< for diagnostics
+    std::string freshness = "timeout";
+    json before = json::array();
+    json after = json::array();
+  };
+  void check();
+  [[nodiscard]] Result<Plan> own_plan();
+  void choose_checked();
+  // Of the files [begin, end) of one server.
+  void check_from(std::size_t begin);
+  [[nodiscard]] std::string why_unsafe(std::size_t begin, std::size_t end) const;
+  void ask_before(std::size_t index, std::size_t begin, std::size_t end);
+  void show_overlay(std::size_t begin, std::size_t end);
+  void not_checked(std::size_t begin, std::size_t end, const std::string& why);
+  void show_checked();
+
   // Apply.
   struct Touched {
     std::string path;
@@ -97,6 +127,10 @@ class EditCall final : public ToolCall {
   std::int64_t asked_at_ns_ = 0;
   std::vector<Action> actions_;
   std::vector<Touched> touched_;
+  std::string edit_id_;               ///< of the edit that is checked
+  std::shared_ptr<const Plan> plan_;  ///< that is checked
+  std::vector<Checked> checked_;      ///< those of one server together
+  std::vector<std::string> notes_;
 };
 
 /// "edited", "created", "deleted"; a file that has another name now is "renamed", and its old name is not shown.

@@ -12,6 +12,7 @@ namespace gantry::lsp {
 namespace {
 
 constexpr std::int64_t kMostTab = 64;
+constexpr std::size_t kMostOwnEdits = 1'000;
 
 struct AllArgs {
   ToolArgs tool;
@@ -64,6 +65,22 @@ void read_place(Params& p, ToolArgs& out) {
   return out;
 }
 
+[[nodiscard]] Result<AllArgs> read_check(Params p, std::string workspace) {
+  AllArgs out{.tool = read_common(p, std::move(workspace)), .edit = {}};
+  out.tool.budget.tokens =
+      p.integer_or("max_tokens", Budget::kDefaultTokens, Budget::kLeastTokens, Budget::kMostTokens);
+  out.edit.edit_id = p.string_or("edit_id", "");
+  if (auto edits = p.maybe_value("edits")) out.edit.edits = std::move(*edits);
+  const bool own = out.edit.edits.is_array() && !out.edit.edits.empty() && !out.tool.path.empty();
+  const bool neither = out.edit.edits.is_null() && out.tool.path.empty();
+  p.require(out.edit.edit_id.empty() ? own : neither, "name an edit_id, or a path and a list of edits");
+  p.require(out.edit.edits.size() <= kMostOwnEdits,
+            "edits has more than " + std::to_string(kMostOwnEdits) + " members");
+  if (auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  if (auto settled = settle_path(out.tool); !settled) return std::unexpected(settled.error());
+  return out;
+}
+
 [[nodiscard]] json id_of_edit() {
   return {{"type", {"string", "null"}}, {"description", "for lsp.check_edit and lsp.apply; null: nothing to change"}};
 }
@@ -95,6 +112,39 @@ void read_place(Params& p, ToolArgs& out) {
                 {"code", {{"type", {"string", "number"}}}}});
 }
 
+[[nodiscard]] MethodOptions checking() {
+  const json text{{"type", "string"}}, number{{"type", "integer"}};
+  const json edit{{"line", counted("from 1")},
+                  {"column", counted("in characters, 1 when absent")},
+                  {"end_line", counted("as line when absent")},
+                  {"end_column", counted("behind the last character; an insertion when no end is named")},
+                  {"old_text", described("string", "what is replaced, instead of lines; in the file once")},
+                  {"new_text", text}};
+  json params = params_of({{"edit_id", described("string", "of a proposal; or else path and edits")},
+                           {"edits",
+                            {{"type", "array"},
+                             {"maxItems", kMostOwnEdits},
+                             {"items", {{"type", "object"}, {"properties", edit}, {"required", {"new_text"}}}},
+                             {"description", "of the file at path, as it is now"}}}});
+  params["properties"].erase("cursor");
+  json found = problem();
+  found["change"] = {{"enum", {"added", "removed"}}};
+  const json file{{"path", text},
+                  {"freshness", {{"enum", {"fresh", "timeout", "unsupported"}}}},
+                  {"added", number},
+                  {"removed", number},
+                  {"kept", number}};
+  return reading("Check edit", "Tells which errors and warnings an edit would bring and take away; nothing is written",
+                 std::move(params),
+                 page_of_items(std::move(found),
+                               {{"edit_id", id_of_edit()},
+                                {"notes", notes()},
+                                {"files",
+                                 {{"type", "array"},
+                                  {"items", {{"type", "object"}, {"properties", file}}},
+                                  {"description", "without numbers where freshness is not fresh; 50 at most"}}}}));
+}
+
 [[nodiscard]] MethodOptions applying() {
   const json text{{"type", "string"}}, number{{"type", "integer"}};
   const json file{{"path", text},     {"change", {{"enum", {"created", "deleted", "renamed", "edited"}}}},
@@ -120,8 +170,11 @@ void read_place(Params& p, ToolArgs& out) {
 
 template <Tool kTool>
 void Lsp::edit(Call call) {
-  auto args = kTool == Tool::apply ? read_apply(Params(call.params()), home_of(call.origin()))
-                                   : read(kTool, Params(call.params()), home_of(call.origin()));
+  Params params(call.params());
+  std::string home = home_of(call.origin());
+  auto args = kTool == Tool::apply        ? read_apply(std::move(params), std::move(home))
+              : kTool == Tool::check_edit ? read_check(std::move(params), std::move(home))
+                                          : read(kTool, std::move(params), std::move(home));
   if (!args) return call.reply_error(args.error());
   std::make_shared<EditCall>(context_, registry_, kTool, std::move(args->tool), std::move(args->edit), std::move(call))
       ->begin();
@@ -164,6 +217,7 @@ void Lsp::define_edits(Definition<Lsp>& d) {
                                   {"notes", notes()},
                                   {"why", described("string", "there is no proposal")}},
                                  {{"path", text}})));
+  d.method("lsp.check_edit", &Lsp::edit<Tool::check_edit>, checking());
   d.method("lsp.apply", &Lsp::edit<Tool::apply>, applying());
 }
 

@@ -141,6 +141,8 @@ class Text {
   }
   Hunk out;
   out.line = static_cast<std::int64_t>(first_line + same) + 1;
+  out.lines_before = static_cast<std::int64_t>(old_lines.size() - same - same_end);
+  out.lines_after = static_cast<std::int64_t>(new_lines.size() - same - same_end);
   out.before = clipped(old_text, out.cut);
   out.after = clipped(new_text, out.cut);
   return out;

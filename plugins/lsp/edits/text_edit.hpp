@@ -47,7 +47,9 @@ struct Hunk {
   std::int64_t line = 1;  ///< the first one, in the text before, from 1
   std::string before;     ///< empty: lines are only added
   std::string after;      ///< empty: lines are only removed
-  bool cut = false;       ///< more than kMaxHunkBytes: the rest is not shown
+  std::int64_t lines_before = 0;
+  std::int64_t lines_after = 0;
+  bool cut = false;  ///< more than kMaxHunkBytes: the rest is not shown
 };
 
 struct EditedText {

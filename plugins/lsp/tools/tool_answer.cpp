@@ -52,18 +52,22 @@ std::string ToolCall::shown(const std::string& path) const {
   return inside ? path.substr(workspace.size() + 1) : path;
 }
 
+void ToolCall::add_place_in(json& to, const Lines& lines, const json& range) {
+  const auto position = lines.from_protocol(start_of(range));
+  if (!position) return;
+  to["line"] = position->line;
+  to["column"] = position->column;
+  if (auto text = cut(lines.line(position->line), kLongestLine); !text.empty()) to["text"] = std::move(text);
+}
+
 // Where the file cannot be read, columns are the server's.
 void ToolCall::add_place(json& to, const Location& location) {
   to["path"] = shown(location.path);
   const json start = start_of(location.range);
   static const Lines kNone("");
   const Lines* const lines = lines_of(location.path);
-  const auto position = (lines != nullptr ? *lines : kNone).from_protocol(start);
-  if (!position) return;
-  to["line"] = position->line;
-  to["column"] = lines != nullptr ? position->column : start.value("character", std::int64_t{0}) + 1;
-  if (lines == nullptr) return;
-  if (auto text = cut(lines->line(position->line), kLongestLine); !text.empty()) to["text"] = std::move(text);
+  add_place_in(to, lines != nullptr ? *lines : kNone, location.range);
+  if (lines == nullptr && to.contains("line")) to["column"] = start.value("character", std::int64_t{0}) + 1;
 }
 
 void ToolCall::show(json answer, Page page) {

@@ -122,6 +122,8 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   static void add_problem(json& to, const json& diagnostic);
   /// The members path, line, column and text of a place.
   void add_place(json& to, const Location& location);
+  /// The members line, column and text of a place in a text.
+  static void add_place_in(json& to, const Lines& lines, const json& range);
   [[nodiscard]] const Lines* lines_of(const std::string& path);
   [[nodiscard]] std::string shown(const std::string& path) const;
 

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a server would say of other texts than those on the disk.
+//
+// The server is told the texts of the overlay as new versions of its documents, and its diagnostics for exactly these
+// versions are awaited. Then it is told the texts of the disk again, as newer versions, whether the diagnostics have
+// come or not: the caller may have left, or its time may be over.
+//
+// No other caller gets anything of that. Before the overlay, the requests that were sent are answered; during it, all
+// queries wait in the session's line; diagnostics that come are the overlay's or are dropped. After it nothing that
+// names a version of before is believed, so that late diagnostics are dropped as well, and each document is told anew
+// before the next question about it. So a server must name versions with its diagnostics: for others there is no
+// overlay.
+#include <algorithm>
+#include <gantry/file_uri.hpp>
+#include <utility>
+
+#include "plugins/lsp/registry.hpp"
+#include "plugins/lsp/shared.hpp"
+
+namespace gantry::lsp {
+
+void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions& fx) {
+  const Overlay& overlay = *query->ask().overlay;
+  for (const auto& file : overlay.files) {
+    const auto it = documents_.find(file.path);
+    if (it == documents_.end() || it->second.hash != file.hash_before) {
+      return refuse(
+          std::move(query),
+          Error{ErrorKind::conflict, file.path + " was changed, or its server restarted, meanwhile; try again", {}},
+          fx);
+    }
+    if (!it->second.says_version) {
+      return refuse(std::move(query),
+                    Error{ErrorKind::upstream_failed,
+                          config().name +
+                              " does not say which text its diagnostics are for, so that those of an edit could not be "
+                              "told from those of the file",
+                          {}},
+                    fx);
+    }
+  }
+  overlay_ = std::make_unique<ActiveOverlay>();
+  overlay_->query = query;
+  for (const auto& file : overlay.files) {
+    Document& shown = overlay_->documents[file.path];
+    shown.version = ++last_version_;
+    send_change(file.path, shown.version, file.quoted_after, false, fx);
+  }
+  // Waiting costs the server nothing.
+  fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
+}
+
+// Dropped, unless it is for the overlay.
+void SharedSession::published_during_overlay(const std::string& path, Document& shown, std::optional<long long> version,
+                                             std::string_view diagnostics, DeferredActions& fx) {
+  if (version != shown.version) return;
+  if (is_clangd(config())) overlay_->busy[path] = 0;
+  shown.diagnosed = version;
+  shown.diagnostics = diagnostics;
+  heard(shown, diagnostics, true);
+  look_at_overlay(fx);
+  await_quiet();
+}
+
+// The first diagnostics of a clangd may be from the old preamble (the headers before the edit), and others follow when
+// the new one is built. In between clangd is idle for a moment, but has the work in its queue already: a request about
+// the document is answered after that.
+void SharedSession::file_status(std::string_view params, DeferredActions& fx) {
+  const auto uri = parse_json(member(params, "uri"));
+  if (!overlay_ || !uri || !uri->is_string() || member(params, "state") != R"("idle")") return;
+  const auto path = to_path(uri->get<std::string>());
+  const auto busy = path ? overlay_->busy.find(*path) : overlay_->busy.end();
+  if (busy == overlay_->busy.end() || busy->second != 0) return;
+  busy->second = server_.next_id();
+  server_.send(dump_json({{"jsonrpc", "2.0"},
+                          {"id", busy->second},
+                          {"method", "textDocument/documentSymbol"},
+                          {"params", {{"textDocument", {{"uri", to_uri(*path)}}}}}}),
+               fx);
+}
+
+bool SharedSession::answers_overlay(long long id, DeferredActions& fx) {
+  if (!overlay_ || id <= 0) return false;
+  const auto busy = std::ranges::find(overlay_->busy, id, [](const auto& entry) { return entry.second; });
+  if (busy == overlay_->busy.end()) return false;
+  overlay_->busy.erase(busy);
+  look_at_overlay(fx);
+  return true;
+}
+
+void SharedSession::look_at_overlay(DeferredActions& fx) {
+  if (!overlay_ || !overlay_->busy.empty()) return;
+  for (const auto& [path, shown] : overlay_->documents) {
+    if (!shown.diagnosed || !is_believed(shown)) return;
+  }
+  std::string answer = "{";
+  for (const auto& [path, shown] : overlay_->documents)
+    answer += (answer.size() == 1 ? "" : ",") + dump_json(path) + ":" + shown.diagnostics;
+  fx.run.push_back([query = overlay_->query, answer = answer + "}"]() mutable { query->answer(std::move(answer)); });
+  end_overlay(fx);
+}
+
+void SharedSession::end_overlay(DeferredActions& fx) {
+  const auto over = std::exchange(overlay_, nullptr);
+  if (!over) return;
+  for (const auto& file : over->query->ask().overlay->files) {
+    const auto it = documents_.find(file.path);
+    if (it == documents_.end()) continue;
+    it->second.version = ++last_version_;
+    it->second.changed = true;
+    it->second.heard = false;
+    send_change(file.path, it->second.version, file.quoted_before, false, fx);
+  }
+  for (auto& [path, document] : documents_) {
+    document.trusted_from = last_version_ + 1;
+    document.disturbed = true;
+  }
+  for (auto& waiter : std::exchange(diagnostics_waiters_, {}))
+    fx.run.push_back([query = std::move(waiter.query)] { query->resolve_later(); });
+  serve_waiting(fx);
+}
+
+}  // namespace gantry::lsp
