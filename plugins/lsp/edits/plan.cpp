@@ -283,7 +283,7 @@ std::size_t Plan::bytes() const {
 
 std::int64_t file_clock_ns() {
   timespec now{};
-  ::clock_gettime(CLOCK_REALTIME_COARSE, &now);  // the clock that stamps files
+  ::clock_gettime(CLOCK_REALTIME, &now);
   return nanoseconds(now);
 }
 

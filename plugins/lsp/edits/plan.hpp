@@ -67,7 +67,8 @@ struct PlanRules {
 /// `invalid_params`: a file is not UTF-8.
 [[nodiscard]] Result<Plan> plan_of(const WorkspaceEdit& edit, const PlanRules& rules);
 
-/// The present time as the file system stamps it.
+/// The present time. What a file system stamps earlier is not later; where it stamps in ticks, a change may be stamped
+/// as much as a tick (4 ms) too early.
 [[nodiscard]] std::int64_t file_clock_ns();
 
 }  // namespace gantry::lsp
