@@ -70,6 +70,7 @@ class AttachSession final : public Session {
   static constexpr std::size_t kMaxFolderChanges = 64;
   static constexpr std::size_t kMaxFolders = 256;
   static constexpr std::size_t kMaxConfigurations = 256;
+  static constexpr std::size_t kMaxStamps = 4096;
   static constexpr unsigned kMaxRepetitions = 3;
   static constexpr std::chrono::milliseconds kPatience{500};
   static constexpr std::chrono::seconds kRecallTime{5};
@@ -294,7 +295,9 @@ class AttachSession final : public Session {
   std::unordered_map<std::string, FileStamp> stamps_ GANTRY_GUARDED_BY(mutex_);  // of what views_ knows of the disk
   ClientId active_ GANTRY_GUARDED_BY(mutex_) = 0;                                // the client that was active last
   ClientId waits_for_view_ GANTRY_GUARDED_BY(mutex_) = 0;                        // 0: none
-  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;                              // its time runs
+  bool asks_settled_ GANTRY_GUARDED_BY(mutex_) = false;   // a question whether the server has seen the texts is open
+  bool changed_since_ GANTRY_GUARDED_BY(mutex_) = false;  // ... and it does not speak of those of now
+  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;       // its time runs
   std::uint64_t turns_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::set<std::pair<TimePoint, long long>> deadlines_ GANTRY_GUARDED_BY(mutex_);
   TimePoint armed_for_ GANTRY_GUARDED_BY(mutex_) = TimePoint::max();

@@ -12,6 +12,8 @@ namespace gantry::lsp {
 
 namespace {
 
+constexpr int kContentModified = -32801;
+
 // Of the user: only one client may answer.
 [[nodiscard]] bool asks_user(std::string_view method) {
   return method == "window/showMessageRequest" || method == "window/showDocument" || method == "workspace/applyEdit";
@@ -136,7 +138,18 @@ void AttachSession::answered(std::string_view text, const Envelope& e, DeferredA
   if (!alone()) {
     const bool error = e.is_response() && member(text, "result").empty();
     const bool again = error && repeat(pending, scan(text, Scan::full).error, fx);
-    if (again || pending.client == 0) return pump(fx);
+    if (again) return pump(fx);
+    if (auto* const client = find(pending.client);
+        client != nullptr && error && pending.recalled && !pending.cancelled) {
+      answer_error(*client, pending.id, kContentModified,
+                   Error{ErrorKind::unavailable, "another editor of " + config().name + " waited; ask again", {}}, fx);
+      return pump(fx);
+    }
+  }
+  if (pending.client == 0) {
+    asks_settled_ = false;
+    if (changed_since_) ask_whether_settled(fx);
+    return pump(fx);
   }
   if (auto* const client = find(pending.client)) {
     std::string item;
@@ -217,10 +230,13 @@ void AttachSession::tell_clients(std::string_view text, std::string_view method,
 // ---- what it asks ---------------------------------------------------------------------------------------------------
 
 std::vector<ClientId> AttachSession::asked_for(std::string_view method) const {
-  std::vector<ClientId> all;
+  std::vector<ClientId> answered, all;
   for (const auto& [id, client] : clients_) {
-    if (!client->ended && client->admitted && client->answered) all.push_back(id);
+    if (client->ended || !client->admitted || !client->answered) continue;
+    answered.push_back(id);
+    if (!client->initialized_text.empty()) all.push_back(id);  // others are told when they are
   }
+  if (all.empty()) all = std::move(answered);
   if (all.size() <= 1 || concerns_all(method)) return all;
   std::set<ClientId> commanding;
   for (const auto& [id, pending] : pending_) {
@@ -384,7 +400,7 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
   registrations_.clear();
   servers_tokens_.clear();
   tokens_.clear();
-  initialized_sent_ = false;
+  initialized_sent_ = asks_settled_ = false;
   for (auto& [id, pending] : pending_) {
     deadlines_.erase({pending.deadline, id});
     fx.permits.push_back(std::move(pending.permit));

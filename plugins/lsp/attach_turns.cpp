@@ -77,7 +77,7 @@ void AttachSession::drop_queued(Client& client, const std::deque<Client::Queued>
   client.queued_bytes -= it->text.size();
   if (it->request != 0) {
     --client.queued_requests;
-    deadlines_.erase({it->deadline, it->request});
+    if (!pending_.contains(it->request)) deadlines_.erase({it->deadline, it->request});
   }
   const bool repeated = it->repetitions > 0;  // it was consumed when it was sent first
   client.queue.erase(it);
@@ -99,8 +99,8 @@ void AttachSession::pump(DeferredActions& fx) {
     client->looked = false;
     if (client->spare) fx.permits.push_back(std::move(client->spare));
   }
-  const bool quiet = pending_.empty() && !alone() && server_.takes_messages();
-  if (!quiet || !views_.owes()) return;
+  const auto is_asked = [](const auto& entry) { return entry.second.client != 0; };
+  if (alone() || !server_.takes_messages() || std::ranges::any_of(pending_, is_asked) || !views_.owes()) return;
   std::vector<Views::Delivery> presented;
   const bool sent = views_.pay(sender(fx), presented);
   deliver(std::move(presented), fx);
@@ -205,6 +205,11 @@ void AttachSession::texts_changed() {
 // A server that names no versions has seen the texts of now when it answers this. By the protocol a request of a name
 // that begins so and is not known must be answered with an error.
 void AttachSession::ask_whether_settled(DeferredActions& fx) {
+  if (std::exchange(asks_settled_, true)) {
+    changed_since_ = true;
+    return;
+  }
+  changed_since_ = false;
   const long long id = server_.next_id();
   pending_.emplace(id, Pending{.deadline = TimePoint::max(), .changes = views_.changes()});
   server_.send(R"({"jsonrpc":"2.0","id":)" + std::to_string(id) + R"(,"method":"$/gantry/settled"})", fx);
@@ -302,6 +307,7 @@ void AttachSession::look(Look paths, std::function<void(DeferredActions&)> then,
       }
       Section section(*self);
       [&]() GANTRY_NO_TSA {
+        if (self->stamps_.size() > kMaxStamps) self->stamps_.clear();
         for (auto& each : found) {
           self->stamps_.erase(each.path);
           if (each.stamp) self->stamps_.emplace(each.path, *each.stamp);

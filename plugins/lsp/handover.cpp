@@ -282,6 +282,7 @@ void AttachSession::restore_own(const json& suspended) {
                                  .text = each.at("text"),
                                  .tokens = each.at("tokens").get<std::vector<std::string>>()});
     watch_deadline(deadline, id);
+    if (pending_.at(id).client == 0) asks_settled_ = changed_since_ = true;
   }
   for (const auto& each : suspended.at("tokens"))
     tokens_[each.at(0)] = {each.at(1).get<ClientId>(), each.at(2).get<std::string>()};

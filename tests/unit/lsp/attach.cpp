@@ -206,6 +206,21 @@ TEST_CASE(
   host.stop();
 }
 
+TEST_CASE("lsp.attach: the time of a request that waited for the server goes on when the request is sent") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir, {}, {{"editor_request_timeout_seconds", 10}}));
+  EditorClient editor(host, {{"server", "fake"}});
+  const int welcome =
+      editor.send("initialize", {{"rootUri", "file://" + dir.path()}, {"capabilities", json::object()}});
+  const int hang = editor.send("test/hang");
+  (void)editor.answer(welcome);
+  host.wait("the hang", [&] { return !sent_to(dir, "test/hang").empty(); });
+  host.settle();
+  host.advance(std::chrono::seconds(10));
+  REQUIRE(kind_of(editor.answer(hang)) == "timeout");
+  host.stop();
+}
+
 TEST_CASE("lsp.attach: an editor that gives no credit loses nothing and holds the server back, and another is served") {
   TempDir slow_dir, dir;
   const auto servers = json{{"slow", fake_server(slow_dir)}, {"fake", fake_server(dir)}};

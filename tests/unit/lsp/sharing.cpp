@@ -312,6 +312,25 @@ TEST_CASE("sharing: what the server registers reaches all, who comes late includ
   t.host.stop();
 }
 
+TEST_CASE("sharing: an editor that is not yet initialized is asked what all are asked when it is, and once") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient a(host, {{"server", "fake"}}), late(host, {{"server", "fake"}}, 100'000, 2);
+  a.initialize(dir.path());
+  (void)late.ask("initialize",
+                 {{"processId", nullptr}, {"rootUri", "file://" + dir.path()}, {"capabilities", json::object()}});
+  const json params{{"registrations", {{{"id", "r1"}, {"method", "x"}}}}};
+  const int asked = a.send("test/ask", {{"method", "client/registerCapability"}, {"params", params}});
+  a.raw({{"id", a.said("client/registerCapability")["id"]}, {"result", nullptr}});
+  (void)a.answer(asked);
+  late.notify("initialized");
+  const auto got = late.said("client/registerCapability");
+  late.raw({{"id", got["id"]}, {"result", nullptr}});
+  REQUIRE(late.ask("test/echo", {{"x", 1}})["result"]["x"] == 1);
+  REQUIRE(late.kept().empty());
+  host.stop();
+}
+
 TEST_CASE("sharing: one that leaves stops nobody's server, and the last takes it along") {
   Two t;
   const int pid = server_entry(t.host, "attached")["pid"];
