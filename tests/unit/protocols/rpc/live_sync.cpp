@@ -406,7 +406,8 @@ TEST_CASE("sync: events.subscribe is told that a log does not go on from a point
   REQUIRE(late.good("events.subscribe", {{"topics", {"state.**"}}, {"since", {{epoch, before}}}})["gaps"] ==
           json{{epoch, "unknown_epoch"}});
   const auto more = make_sessions(t, 1);
-  const auto event = late.event();
+  auto event = late.event();
+  if (event["seq"] == after) event = late.event();  // an event may come after its answer
   REQUIRE(event["seq"] == more);
   REQUIRE(event["epoch"] != epoch);
   REQUIRE(after + 1 == more);
