@@ -133,7 +133,8 @@ TEST_CASE("project config: no key that a project may set untrusted names a progr
     for (const auto& key : section.keys) {
       if (key.project != ProjectUse::safe) continue;
       INFO(section.path << " " << key.name);
-      REQUIRE((key.type == KeyType::texts || key.type == KeyType::text || key.type == KeyType::integer));
+      REQUIRE((key.type == KeyType::texts || key.type == KeyType::text || key.type == KeyType::integer ||
+               key.type == KeyType::choice));
       REQUIRE(key.name != "command");
     }
   }
