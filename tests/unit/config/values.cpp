@@ -156,6 +156,7 @@ settings = { a = 1 }
                                                      {"languages", {"cpp"}},
                                                      {"initialize_timeout_seconds", 300},
                                                      {"max_memory_mib", 0},
+                                                     {"share", "same"},
                                                      {"settings", {{"a", 1}}}}}}}});
   REQUIRE(plugin_settings(config, "host") == json::object());
 }
