@@ -9,6 +9,7 @@
 namespace gantry::lsp {
 
 void SharedSession::asked_by(std::uint64_t origin) {
+  used_at_ = context_->host.now();  // and again at the end of the call
   const auto it = std::ranges::find(users_, origin, &Use::origin);
   const Use client = it == users_.end() ? Use{.origin = origin} : *it;
   if (it != users_.end()) users_.erase(it);

@@ -207,6 +207,7 @@ TEST_CASE("sharing: no text changes while another's request is open, and one tha
   const auto uri = t.file("a.fake", "disk");
   t.a.open(uri, "disk");
   t.b.open(uri, "disk");
+  (void)t.b.ask("test/echo");
   const int open = t.a.send("test/hang");
   t.host.wait("the request", [&] { return t.told("test/hang").size() == 1; });
   t.b.notify("textDocument/didChange", changed(uri, 2, "of b"));
