@@ -320,9 +320,7 @@ class ProjectState {
     Params p(call.params());
     if (auto ok = p.done(); !ok) return call.reply_error(ok.error());
     const auto held = std::make_shared<Call>(std::move(call));
-    // Behind what waits for the writer: damage that was told to a caller just now may be among that.
-    const auto taken = writer_->run([this, held](Store& store) {
-      if (const auto open = store.ensure_open(); !open) return held->reply_error(open.error());
+    const auto make = [this, held] {
       backups_->request([held](const Result<Backup>& made) {
         if (made) {
           held->reply({{"backup", made->shown()}});
@@ -330,6 +328,11 @@ class ProjectState {
           held->reply_error(made.error());
         }
       });
+    };
+    if (store_->published()->open && !store_->is_suspected()) return make();
+    const auto taken = writer_->run([held, make](Store& store) {
+      if (const auto open = store.ensure_open(); !open) return held->reply_error(open.error());
+      make();
     });
     if (!taken) held->reply_error(taken.error());
   }

@@ -91,7 +91,10 @@ Result<std::string> Reader::attempt(const Job& job) {
     return job.body(*db_, *ledger);
   }();
   (void)db_->exec("COMMIT");
-  if (db_->damaged()) (void)writer_.run([](Store& store) { store.suspect(); });
+  if (db_->damaged()) {
+    store_.note_suspicion();
+    (void)writer_.run([](Store& store) { store.suspect(); });
+  }
   return result;
 }
 

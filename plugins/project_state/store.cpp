@@ -276,9 +276,11 @@ Result<void> Store::settle(const Opened& opened) {
 }
 
 void Store::suspect() {
-  if (db_ == nullptr) return;
-  db_->note_damage();
-  drop_if_poisoned();
+  if (db_ != nullptr) {
+    db_->note_damage();
+    drop_if_poisoned();
+  }
+  noted_.store(false);
 }
 
 Result<void> Store::shrink(int pages) {

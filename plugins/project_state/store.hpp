@@ -21,6 +21,7 @@
 // Never: an acknowledgement before COMMIT; a gap in seq; a start from empty where a store has been.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <gantry/json.hpp>
@@ -122,6 +123,10 @@ class Store {
 
   /// Another connection has found damage: the next call checks everything, and recovers.
   void suspect();
+  /// A reader has met damage, of which the writer's thread will hear by suspect(). Any thread.
+  void note_suspicion() const { noted_.store(true); }
+  /// True: that has not come yet, though a caller may have been told of the damage. Any thread.
+  [[nodiscard]] bool is_suspected() const { return noted_.load(); }
 
   /// In how many milliseconds something is due, as of the last commit or open; empty: nothing is.
   [[nodiscard]] std::optional<std::int64_t> due_in_ms() const {
@@ -166,6 +171,7 @@ class Store {
   ObjectCache cache_;
   std::string folder_;      // canonical, once it was opened
   bool suspected_ = false;  ///< damage was met; the next opening checks everything
+  mutable std::atomic<bool> noted_{false};
   std::optional<FolderLock> lock_;
   Snapshot<Published> published_{Published{}};
   std::uint64_t generation_ = 0;

@@ -129,7 +129,9 @@ TEST_CASE("lsp.servers: memory and processor time count all that a server has st
   });
   const auto grown = after["pss_bytes"].get<std::int64_t>() - before["pss_bytes"].get<std::int64_t>();
   REQUIRE(grown > 180 * kMib);
+#if !__has_feature(thread_sanitizer)  // it keeps several bytes for each
   REQUIRE(grown < 260 * kMib);
+#endif
   REQUIRE(after["rss_bytes"] > after["pss_bytes"]);  // shared memory counts for each
 }
 
