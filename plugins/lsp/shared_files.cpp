@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 
+#include "plugins/lsp/edits/write_plan.hpp"
 #include "plugins/lsp/languages.hpp"
 #include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/shared.hpp"
@@ -18,6 +19,7 @@ namespace {
 // read.
 [[nodiscard]] bool may_matter(const std::string& path, const ServerConfig& config) {
   const auto name = name_of(path);
+  if (name.starts_with(kTemporary)) return false;  // of an edit that is being written
   const auto language = language_of_file(name);
   return !is_clangd(config) || language.empty() || name == "compile_commands.json" || config.speaks(language);
 }
@@ -134,7 +136,9 @@ bool SharedSession::sync(const Query::Ask& ask, Query::Snapshot& snapshot, Defer
 void SharedSession::send_text(const std::string& path, Document& document, const std::string& quoted_text,
                               std::size_t hash, DeferredActions& fx) {
   // Of a text that it knows, clangd would say nothing unless it finds an included file changed.
-  const bool force = hash == document.hash && is_clangd(config());
+  // What it was told of an overlay may be that text, too, and what followed may not have been built.
+  const bool after_overlay = document.trusted_from > document.version;
+  const bool force = (hash == document.hash || after_overlay) && is_clangd(config());
   if (hash != document.hash) disturb_others(path);
   document.version = ++last_version_;
   document.changed = true;
