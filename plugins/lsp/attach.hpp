@@ -40,7 +40,8 @@
 // Bounds: kCredit messages of an editor under way or waiting; of these kMaxQueuedRequests requests (further ones are
 //   answered `overloaded`) and kMaxQueuedBytes (more ends the stream). ServerAsks::kMost unanswered requests of the
 //   server (further ones are answered with an error). kMaxFolders workspace folders are followed. An editor that does
-//   not read, while others do, has at most kMaxUnread bytes kept, then its stream ends.
+//   not read, while others do, has at most kMaxUnread bytes kept, then its stream ends. kMaxStamps stamps of files;
+//   beyond that all are looked at anew.
 #pragma once
 
 #include <functional>
@@ -241,7 +242,7 @@ class AttachSession final : public Session {
   void configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   void follow_registrations(std::string_view method, std::string_view params) GANTRY_REQUIRES(mutex_);
-  void tell_clients(std::string_view text, std::string_view method, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void tell_clients(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_progress(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void deliver(std::vector<Views::Delivery> deliveries, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_cancel(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -264,17 +265,6 @@ class AttachSession final : public Session {
   [[nodiscard]] std::shared_ptr<AttachSession> self() {
     return std::static_pointer_cast<AttachSession>(shared_from_this());
   }
-  /// A function object that calls `task(fx)` in a section, and does nothing once the session is gone.
-  template <class Task>
-  [[nodiscard]] auto in_section(Task task) {
-    return [weak = weak_from_this(), task = std::move(task)]() mutable {
-      const auto user = weak.lock();
-      if (!user) return;
-      Section section(*user);
-      task(section.fx);
-    };
-  }
-
   const Rules rules_;
 
   std::map<ClientId, std::shared_ptr<Client>> clients_ GANTRY_GUARDED_BY(mutex_);

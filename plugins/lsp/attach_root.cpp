@@ -11,8 +11,6 @@ namespace gantry::lsp {
 
 namespace {
 
-constexpr int kContentModified = -32801;
-
 // A path of this machine, if that is what the URI names; else it is the server's alone. `wrong`: why
 // a file URI names none.
 void add_path(const std::string& uri, std::vector<std::string>& out, std::string& wrong) {

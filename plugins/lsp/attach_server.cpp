@@ -12,8 +12,6 @@ namespace gantry::lsp {
 
 namespace {
 
-constexpr int kContentModified = -32801;
-
 // Of the user: only one client may answer.
 [[nodiscard]] bool asks_user(std::string_view method) {
   return method == "window/showMessageRequest" || method == "window/showDocument" || method == "workspace/applyEdit";
@@ -122,7 +120,7 @@ void AttachSession::message(std::string_view text, const Envelope& e, DeferredAc
   } else if (method == "$/progress") {
     pass_progress(text, fx);
   } else {
-    tell_clients(text, method, fx);
+    tell_clients(text, fx);
   }
 }
 
@@ -203,7 +201,7 @@ void AttachSession::pass_progress(std::string_view text, DeferredActions& fx) {
 }
 
 // What names a document is for those that have it open and see the text that it speaks of; all else is for all.
-void AttachSession::tell_clients(std::string_view text, std::string_view method, DeferredActions& fx) {
+void AttachSession::tell_clients(std::string_view text, DeferredActions& fx) {
   if (alone()) {
     for (const auto& [id, client] : clients_) {
       if (!client->ended) fx.items.push_back({client->editor, std::string(text)});
@@ -224,7 +222,6 @@ void AttachSession::tell_clients(std::string_view text, std::string_view method,
     if (client.ended || !client.answered || (open && !(has(entry) && views_.shows(entry.first)))) continue;
     fx.items.push_back({client.editor, std::string(text)});
   }
-  (void)method;
 }
 
 // ---- what it asks ---------------------------------------------------------------------------------------------------

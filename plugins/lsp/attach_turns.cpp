@@ -10,8 +10,6 @@ namespace gantry::lsp {
 
 namespace {
 
-constexpr int kContentModified = -32801;
-
 // Its outcome depends on texts.
 [[nodiscard]] bool reads_texts(std::string_view method, bool request) {
   if (request) return method != "shutdown";

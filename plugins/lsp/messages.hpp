@@ -16,6 +16,8 @@ namespace gantry::lsp {
 
 /// LSP's RequestFailed: the code of the host's errors towards an editor, with `data.kind`.
 inline constexpr int kRequestFailed = -32803;
+/// LSP's ContentModified: a text has changed while the server worked on a request, which may be made again.
+inline constexpr int kContentModified = -32801;
 
 /// The text of a JSON-RPC error answer. `id`: its raw text.
 [[nodiscard]] std::string error_message(const std::string& id, int code, const Error& error);

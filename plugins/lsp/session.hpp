@@ -51,8 +51,8 @@ class Session : public ServerUser {
   void agree_with(bool stopped);
   /// Other settings are in force.
   virtual void settings_are_new() {}
-  /// The clients that use the server: the client at the other end of a session of its own, or those that have asked a
-  /// shared server since it was started and are still connected.
+  /// The clients that use the server: the editors that are attached to it, or the callers that have asked it since it
+  /// was started and are still connected.
   struct Use {
     std::uint64_t origin = 0;
     std::size_t requests = 0;  ///< that were sent to the server for it

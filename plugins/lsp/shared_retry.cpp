@@ -6,13 +6,13 @@
 #include <algorithm>
 #include <array>
 
+#include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/shared.hpp"
 
 namespace gantry::lsp {
 
 namespace {
 
-constexpr int kContentModified = -32801;
 constexpr int kServerCancelled = -32802;
 
 // Those whose answer is information. Not those whose answer is an edit (rename, formatting, codeAction,
