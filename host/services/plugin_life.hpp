@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// host/services/plugin_life.hpp: the life of a plugin, as a table. The table is in plugin_life.cpp;
-// docs/plugin-life.md shows its diagram, printed by the tests.
+// host/services/plugin_life.hpp: the life of one plugin. It performs what the table (life_table.hpp) asks for, and
+// tells the table what has happened.
 //
-// An instance is one start of a plugin. At most one instance has the plugin's calls (LiveInstance);
-// an instance that is being replaced finishes its calls beside it.
-//
-// Thread rule: constants.
+// Thread rule: the strand of PluginLives, but for what is marked below.
 #pragma once
 
 #include <functional>

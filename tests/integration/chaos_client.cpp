@@ -22,8 +22,8 @@ constexpr std::size_t kMaxComplaints = 10;
 
 }  // namespace
 
-ChaosClient::ChaosClient(const std::filesystem::path& socket, std::uint64_t seed, NextAct next)
-    : next_(std::move(next)), random_(seed), fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+ChaosClient::ChaosClient(const std::filesystem::path& socket, std::uint64_t seed, ChaosShared& shared, NextAct next)
+    : shared_(shared), next_(std::move(next)), random_(seed), fd_(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strncpy(address.sun_path, socket.c_str(), sizeof address.sun_path - 1);
@@ -140,6 +140,7 @@ void ChaosClient::answered(const json& message) {
     complain("an answer that nobody waits for, or a second one: " + shortened(message));
     return;
   }
+  ++shared_.answered;
   const Act act = std::move(found->second.act);
   open_.erase(found);
   Tally& tally = tallies_[act.kind];

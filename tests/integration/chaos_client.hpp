@@ -41,6 +41,7 @@ struct Act {
 struct ChaosShared {
   std::atomic<std::int64_t> ledger_tried{0};
   std::atomic<std::int64_t> ledger_acknowledged{0};
+  std::atomic<std::uint64_t> answered{0};  ///< calls of all clients
 };
 
 class ChaosClient {
@@ -51,7 +52,7 @@ class ChaosClient {
   using NextAct = std::function<Act(Random& random)>;
 
   /// Connects and announces that it answers calls. A failure is in wrong().
-  ChaosClient(const std::filesystem::path& socket, std::uint64_t seed, NextAct next);
+  ChaosClient(const std::filesystem::path& socket, std::uint64_t seed, ChaosShared& shared, NextAct next);
   ChaosClient(const ChaosClient&) = delete;
   ChaosClient& operator=(const ChaosClient&) = delete;
   ~ChaosClient();
@@ -90,6 +91,7 @@ class ChaosClient {
   void complain(const std::string& what);
   [[nodiscard]] std::string open_ones() const;
 
+  ChaosShared& shared_;
   const NextAct next_;
   Random random_;
   int fd_ = -1;
