@@ -293,7 +293,9 @@ constexpr std::array kStateKeys{
     key<&StateConfig::max_data_mib>("max_data_mib", integer, kLive,
                                     "MiB of sessions, panes, layouts, settings and turns", {1, 65'536}),
     key<&StateConfig::max_log_mib>("max_log_mib", integer, kLive,
-                                   "MiB of events; beyond that the oldest go, also of the last 100,000", {8, 65'536}),
+                                   "MiB of events; beyond that the oldest go, but for the last 100,000; at 16 times "
+                                   "that nothing is changed any more",
+                                   {8, 65'536}),
     key<&StateConfig::max_age_days>("max_age_days", integer, kLive,
                                     "after which an event is forgotten, but for the last 100,000; 0: not for its age",
                                     {0, 100'000}),

@@ -144,6 +144,12 @@ Result<std::string> Store::run(const Command& command, Ledger& ledger, Kept& kep
   if (mutation != nullptr) {
     if (auto ok = remember(tx, *mutation, text); !ok) return std::unexpected(ok.error());
   }
+  if (!command.is_own && tx.ledger.log_bytes > Limits::kHardLog * options_.limits.max_log_bytes) {
+    return fail(ErrorKind::too_large,
+                "the log has " + std::to_string(ledger.log_bytes >> 20) +
+                    " MiB, and its newest events are never dropped; raise [state] max_log_mib, of which it may have " +
+                    std::to_string(Limits::kHardLog) + " times as much");
+  }
   kept = Kept::changes;
   ledger = std::move(tx.ledger);
   changed.insert(changed.end(), tx.changed().begin(), tx.changed().end());
@@ -342,10 +348,12 @@ Result<void> Store::look_what_is_due() {
 }
 
 Result<void> Store::do_due() {
-  const Command expire{std::nullopt, [](Transaction& tx) -> Result<json> {
+  const Command expire{std::nullopt,
+                       [](Transaction& tx) -> Result<json> {
                          if (auto ok = do_due_turns(tx); !ok) return std::unexpected(ok.error());
                          return json::object();
-                       }};
+                       },
+                       "expire", true};
   const auto done = commit(std::span(&expire, 1));
   return done.front() ? Result<void>() : std::unexpected(done.front().error());
 }
@@ -364,10 +372,12 @@ Result<void> Store::settle_turns() {
   if (auto ok = set_timers(*db_, options_.turns); !ok) return ok;
   if (auto ok = look_what_is_due(); !ok) return ok;
   if (!std::exchange(options_.interrupts_turns, false)) return {};
-  const Command interrupt{std::nullopt, [](Transaction& tx) -> Result<json> {
+  const Command interrupt{std::nullopt,
+                          [](Transaction& tx) -> Result<json> {
                             if (auto ok = interrupt_turns(tx); !ok) return std::unexpected(ok.error());
                             return json::object();
-                          }};
+                          },
+                          "interrupt", true};
   auto done = attempt_one(interrupt);
   if (!done) options_.interrupts_turns = true;
   return done;

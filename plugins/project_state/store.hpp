@@ -51,6 +51,7 @@ struct Command {
   std::optional<Mutation> mutation;
   std::function<Result<json>(Transaction&)> apply;  ///< returns the answer's members but epoch, seq and durability
   std::string_view name = "change";                 ///< in a profile; a literal
+  bool is_own = false;                              ///< the store's own change, which a full log does not refuse
 };
 
 struct LoggedEvent {

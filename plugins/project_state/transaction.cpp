@@ -22,8 +22,9 @@ constexpr std::uint64_t kWholeEach = 16;  // so many patches at most lie between
         tx.limits.max_age_ms == 0 ? std::numeric_limits<std::int64_t>::min() : tx.now.wall_ms - tx.limits.max_age_ms;
     Query q(tx.db, "SELECT seq, bytes, at_ms FROM events ORDER BY seq LIMIT ?", kPruneSteps);
     while (true) {
-      const bool too_many = l.seq - floor > tx.limits.max_events || l.log_bytes > tx.limits.max_log_bytes;
-      const bool may_be_old = tx.limits.max_age_ms != 0 && l.seq - floor > Limits::kNeverTooOld;
+      const bool may_go = l.seq - floor > Limits::kAlwaysKept;
+      const bool too_many = l.seq - floor > tx.limits.max_events || (may_go && l.log_bytes > tx.limits.max_log_bytes);
+      const bool may_be_old = may_go && tx.limits.max_age_ms != 0;
       if (!too_many && !may_be_old) break;
       const auto row = q.next();
       if (!row) return std::unexpected(row.error());

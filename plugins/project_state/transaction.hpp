@@ -24,15 +24,16 @@
 namespace gantry::state {
 
 struct Limits {
-  static constexpr std::uint64_t kNeverTooOld = 100'000;
+  static constexpr std::uint64_t kAlwaysKept = 100'000;  ///< of the newest events, whatever their age and size
+  static constexpr std::uint64_t kHardLog = 16;          ///< times max_log_bytes: the log is never larger
   std::uint64_t max_sessions = 100'000;
   std::uint64_t max_panes = 100'000;
   std::uint64_t max_settings = 100'000;
   std::uint64_t max_turns = 100'000;
   std::uint64_t max_data_bytes = 512ULL << 20;  ///< the bodies of all objects together
   std::uint64_t max_events = 100'000;
-  std::uint64_t max_log_bytes = 256ULL << 20;
-  std::int64_t max_age_ms = 0;  ///< of an event, but the newest kNeverTooOld are kept; 0: any
+  std::uint64_t max_log_bytes = 256ULL << 20;  ///< beyond that the oldest go, but for the newest kAlwaysKept
+  std::int64_t max_age_ms = 0;                 ///< of an event, but the newest kAlwaysKept are kept; 0: any
   std::uint64_t max_mutations = 100'000;
   std::uint64_t max_mutation_bytes = 64ULL << 20;
   std::int64_t mutation_keep_ms = 24LL * 60 * 60 * 1000;  ///< of the time in which the store is open

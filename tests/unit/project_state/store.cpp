@@ -215,6 +215,42 @@ TEST_CASE("state: events that are too old go, but for the newest 100,000") {
   REQUIRE(RawDatabase(dir.path()).one("SELECT floor FROM store") == "414");
 }
 
+TEST_CASE("state: a log that is too large loses its oldest events, but for the newest 100,000") {
+  TempDir dir;
+  const auto set = [&](int mib, int changes) {
+    TestHost host(kPlugin, config(dir.path(), {{"max_events", 1'000'000}, {"max_log_mib", mib}}));
+    REQUIRE(host.started() == 0);
+    gantry::Result<json> last = json();
+    for (int i = 0; i < changes && last; ++i) last = host.call("state.settings.set", {{"key", "k"}, {"value", i}});
+    host.stop();
+    return last;
+  };
+  REQUIRE(set(8, 1));
+  {
+    RawDatabase db(dir.path());
+    (void)db.rows(
+        "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 100400) INSERT INTO events "
+        "(seq, at_ms, topic, payload, bytes) SELECT i, 0, 'state.setting.changed', '{}', 400 FROM n");
+    (void)db.rows("UPDATE store SET seq = 100400, log_bytes = (SELECT sum(bytes) FROM events)");
+  }
+  const auto count = [&] { return RawDatabase(dir.path()).one("SELECT count(*) FROM events"); };
+  REQUIRE(set(64, 3));
+  REQUIRE(count() == "100403");
+  REQUIRE(set(8, 11));  // 38 MiB, in steps
+  REQUIRE(count() == "100000");
+  RawDatabase(dir.path())
+      .run("UPDATE events SET bytes = 1343; UPDATE store SET log_bytes = (SELECT sum(bytes) FROM events)");
+  const auto newest = [&] { return RawDatabase(dir.path()).one("SELECT max(seq) FROM events"); };
+  const auto before = newest();
+  const auto refused = set(8, 1);  // at 128 MiB nothing is lost either
+  REQUIRE(bad(refused).kind == ErrorKind::too_large);
+  REQUIRE(refused.error().message.find("max_log_mib") != std::string::npos);
+  REQUIRE(count() == "100000");
+  REQUIRE(newest() == before);
+  REQUIRE(set(9, 1));
+  REQUIRE(count() == "100000");
+}
+
 TEST_CASE("state: mutations are remembered for a day") {
   TempDir dir;
   const json old{{"name", "old"}, {"mutation", mutation("c", 1)}};
