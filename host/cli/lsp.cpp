@@ -41,13 +41,11 @@ class Shim {
   explicit Shim(Client& client) : host_(client.fd()) {}
 
   [[nodiscard]] bool open(const LspArgs& args) {
-    json params{{"_meta", {{"stream", {{"credit", kWindow}}}}}};
-    if (!args.language.empty()) params["language"] = args.language;
-    if (!args.server.empty()) params["server"] = args.server;
-    if (auto here = working_folder(); !here.empty()) params["cwd"] = std::move(here);
+    if (!args.language.empty()) attach_["language"] = args.language;
+    if (!args.server.empty()) attach_["server"] = args.server;
+    if (auto here = working_folder(); !here.empty()) attach_["cwd"] = std::move(here);
     // What it takes is known before it gives credit.
-    if (!to_host(dump_json(hello("limits")))) return false;
-    return to_host(dump_json({{"jsonrpc", "2.0"}, {"id", "lsp"}, {"method", "lsp.attach"}, {"params", params}}));
+    return to_host(dump_json(hello("limits"))) && request("environment", "lsp.environment", attach_);
   }
 
   int run() {
@@ -71,6 +69,29 @@ class Shim {
   }
 
  private:
+  [[nodiscard]] bool request(const char* id, const char* method, const json& params) {
+    return to_host(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}}));
+  }
+
+  // The server uses the tools of the shell that the editor was started in. An error is told by lsp.attach as well.
+  void attach(std::string_view names_message) {
+    const auto doc = parse_json(names_message);
+    const json result = doc ? doc->value("result", json::object()) : json::object();
+    json environment = json::object();
+    for (const auto& name : result.value("names", json::array())) {
+      const char* const value = name.is_string() ? std::getenv(name.get_ref<const std::string&>().c_str()) : nullptr;
+      if (value == nullptr) continue;
+      if (is_utf8(value)) {
+        environment[name.get<std::string>()] = value;
+      } else {
+        say(name.get<std::string>() + " is no UTF-8: the server gets the host's");
+      }
+    }
+    if (!environment.empty()) attach_["environment"] = std::move(environment);
+    attach_["_meta"] = {{"stream", {{"credit", kWindow}}}};
+    if (!request("lsp", "lsp.attach", attach_)) fail_with("the host is gone");
+  }
+
   // While the host takes nothing it may be waiting for us to read: what it says meanwhile is kept for later.
   [[nodiscard]] bool to_host(std::string_view message) {
     out_.clear();
@@ -262,6 +283,8 @@ class Shim {
       say("the host could not take a message of the editor: " + error_in(message));
     } else if (m.kind == RpcMessage::Kind::response && m.id == "\"limits\"") {
       learn_limits(message);
+    } else if (m.kind == RpcMessage::Kind::response && m.id == "\"environment\"") {
+      attach(message);
     } else if (m.kind == RpcMessage::Kind::response && m.id == "\"hello\"" && !m.failure.empty()) {
       say(error_in(message));
     } else if (m.kind == RpcMessage::Kind::response && m.id == "\"lsp\"") {
@@ -295,6 +318,7 @@ class Shim {
   }
 
   const int host_;
+  json attach_ = json::object();  ///< the params of lsp.attach
   FrameDecoder from_editor_{kMaxMessage, Framing::headers};
   FrameDecoder from_host_{kMaxMessage + 4096, Framing::lines};
   EnvelopeParser parser_{kMaxMessage + 4096, 1000, 1};

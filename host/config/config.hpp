@@ -104,6 +104,7 @@ struct LspServerConfig {
   std::optional<bool> runs_project_code;  ///< not set: the built-in value for the program
   std::int64_t initialize_timeout_seconds = 300;
   LspShare share = LspShare::same;
+  std::optional<std::vector<std::string>> environment;  ///< not set: the plugin's list
   std::int64_t max_memory_mib = 0;
 };
 

@@ -264,6 +264,12 @@ constexpr std::array kLspServerKeys{
         "which editors use one process of it: those that open the same root with the same settings, or none, so that "
         "each has one of its own",
         {.project = ProjectUse::safe}),
+    key<&LspServerConfig::environment>(
+        "environment", texts, kLive,
+        "variables that its process gets as its editor has them; editors with different values have processes of "
+        "their own. Scripts and agents share one with the host's values. Not set: those that decide which compiler, "
+        "interpreter or packages it uses (docs/lsp.md)",
+        {.example = R"(["PATH", "VIRTUAL_ENV"])", .project = ProjectUse::trusted}),
     key<&LspServerConfig::max_memory_mib>("max_memory_mib", integer, kLive,
                                           "the memory that one of its processes may use with all that it has started; "
                                           "above it at two checks in a row, 5 s "

@@ -2,8 +2,9 @@
 //
 // attach.hpp: a language server and the editors that are attached to it.
 //
-// Editors share a server that run the same command, name the same root, and send the same `initialize`, but for what
-// says only who they are; and whose answers to workspace/configuration are the same. Each sees what it would see alone:
+// Editors share a server that run the same command, name the same root, have the same values of the variables that the
+// server's table names, and send the same `initialize`, but for what says only who they are; and whose answers to
+// workspace/configuration are the same. Each sees what it would see alone:
 // its own documents, ids, versions, progress and questions.
 //
 // Order: the messages of an editor are passed on in the order in which they came. `$/cancelRequest`, answers to the
@@ -211,6 +212,7 @@ class AttachSession final : public Session {
 
   // Messages of the server (attach_server.cpp).
   std::string initialize_params() override GANTRY_REQUIRES(mutex_) { return init_params_; }
+  std::map<std::string, std::string> environment() const override GANTRY_REQUIRES(mutex_) { return environment_; }
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
   void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
@@ -271,7 +273,8 @@ class AttachSession final : public Session {
   Views views_ GANTRY_GUARDED_BY(mutex_);
   std::string key_ GANTRY_GUARDED_BY(mutex_);          // clients with this key may join; empty: none may
   std::string init_params_ GANTRY_GUARDED_BY(mutex_);  // of the first client
-  std::string welcome_ GANTRY_GUARDED_BY(mutex_);      // the server's answer to `initialize`
+  std::map<std::string, std::string> environment_ GANTRY_GUARDED_BY(mutex_);  // likewise
+  std::string welcome_ GANTRY_GUARDED_BY(mutex_);                             // the server's answer to `initialize`
   bool initialized_sent_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);

@@ -45,11 +45,12 @@ void add_paths(const json& folders, std::vector<std::string>& out, std::string& 
 }
 
 // What clients have to have in common to share a server. Empty: the server is not to be shared.
-[[nodiscard]] std::string key_of(const ServerConfig& config, const std::string& root, std::string_view init_params) {
+[[nodiscard]] std::string key_of(const ServerConfig& config, const std::string& root,
+                                 const std::map<std::string, std::string>& environment, std::string_view init_params) {
   auto params = parse_json(init_params);
   if (config.share == Share::none || !params || !params->is_object()) return {};
   for (const char* const who : {"processId", "clientInfo", "workDoneToken", "trace"}) params->erase(who);
-  return dump_json({to_json(config), root, std::move(*params)});
+  return dump_json({to_json(config), root, environment, std::move(*params)});
 }
 
 [[nodiscard]] json entry_of(const std::string& path) {
@@ -109,7 +110,7 @@ void AttachSession::settle_in(ClientId id, std::string root) {
     if (it == clients_.end() || it->second->ended || server_.state() != ServerState::not_started) return;
     client = it->second;
     if (const auto may = rules_.may_run(config(), root); !may) return gave_up(may.error(), section.fx);
-    key = key_of(config(), root, client->init_params);
+    key = key_of(config(), root, client->environment, client->init_params);
   }
   const auto other = key.empty() ? nullptr : rules_.session_for(key, *client);
   if (!other) {
@@ -127,6 +128,7 @@ void AttachSession::settle_in(ClientId id, std::string root) {
 void AttachSession::begin_with(Client& client, std::string root, DeferredActions& fx) {
   if (client.folders.empty()) client.folders.push_back(root);
   init_params_ = client.init_params;
+  environment_ = client.environment;
   configuration_text_ = client.configuration_text;
   set_root(std::move(root));
   server_.step(ServerEvent::want, fx);

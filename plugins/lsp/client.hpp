@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <deque>
 #include <gantry/permits.hpp>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -63,8 +64,9 @@ struct Client {
   bool ended = false;  ///< its stream is answered
   bool told_stopped = false;
   std::string init_id, init_params, initialized_text, configuration_text;
-  std::vector<std::string> folders;  ///< as paths
-  std::set<const void*> unlike;      ///< sessions whose servers have other settings than this client
+  std::vector<std::string> folders;                ///< as paths
+  std::map<std::string, std::string> environment;  ///< its values of the variables that the server's table names
+  std::set<const void*> unlike;                    ///< sessions whose servers have other settings than this client
   Standing standing;
 
   std::deque<Queued> queue;

@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kMaxServers = 64;
 constexpr std::int64_t kDay = 86'400;
 constexpr int kMostPriority = 1000;
+constexpr std::size_t kMaxVariables = 64;
 constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
 
 [[nodiscard]] std::vector<std::string> words(const json& value) {
@@ -30,28 +31,9 @@ constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
   return value.is_array() && std::all_of(value.begin(), value.end(), [](const json& e) { return e.is_string(); });
 }
 
-/// Those that are known to: they run build scripts, macros or plugins of the project as soon as they open it.
-[[nodiscard]] bool runs_project_code(std::string_view program) {
-  constexpr std::array<std::string_view, 19> kKnown{"astro-ls",
-                                                    "elixir-ls",
-                                                    "elp",
-                                                    "erlang_ls",
-                                                    "haskell-language-server",
-                                                    "haskell-language-server-wrapper",
-                                                    "jdtls",
-                                                    "julia",
-                                                    "kotlin-language-server",
-                                                    "metals",
-                                                    "ruby-lsp",
-                                                    "rust-analyzer",
-                                                    "solargraph",
-                                                    "svelteserver",
-                                                    "tsserver",
-                                                    "typescript-language-server",
-                                                    "vscode-eslint-language-server",
-                                                    "vue-language-server",
-                                                    "zls"};
-  return std::find(kKnown.begin(), kKnown.end(), program.substr(program.rfind('/') + 1)) != kKnown.end();
+[[nodiscard]] bool is_variable(std::string_view name) {
+  return !name.empty() && name.size() <= 128 &&
+         name.find_first_of(std::string_view("=\0", 2)) == std::string_view::npos;
 }
 
 [[nodiscard]] Result<ServerConfig> parse_server(const std::string& name, const json& table) {
@@ -80,6 +62,12 @@ constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
   const std::string share = p.string_or("share", "same");
   p.require(share == "same" || share == "none", R"(share must be "same" or "none")");
   server.share = share == "none" ? Share::none : Share::same;
+  if (p.maybe_value("environment")) server.environment = p.strings("environment");
+  for (const auto& variable : server.environment) {
+    p.require(is_variable(variable), "environment must name variables, and \"" + variable + "\" is no name of one");
+  }
+  p.require(server.environment.size() <= kMaxVariables,
+            "environment may name " + std::to_string(kMaxVariables) + " variables");
   server.max_memory_mib = p.integer_or("max_memory_mib", 0, 0, kMostMemoryMib);
   p.require(!server.command.empty(), "command is missing; name the program that speaks LSP on its stdio");
   p.require(!server.languages.empty(), "languages is missing; name the language ids that it serves");
@@ -112,7 +100,10 @@ constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
   }
   Servers out;
   for (const auto& [name, table] : servers.items()) {
-    if (is_disabled(table)) continue;
+    if (is_disabled(table)) {
+      out.disabled.insert(name);
+      continue;
+    }
     auto server = parse_server(name, table);
     if (!server) return std::unexpected(server.error());
     out.servers.push_back(std::move(*server));
@@ -130,6 +121,30 @@ constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
 
 }  // namespace
 
+// They run build scripts, macros or plugins of the project as soon as they open it.
+bool runs_project_code(std::string_view program) {
+  constexpr std::array<std::string_view, 19> kKnown{"astro-ls",
+                                                    "elixir-ls",
+                                                    "elp",
+                                                    "erlang_ls",
+                                                    "haskell-language-server",
+                                                    "haskell-language-server-wrapper",
+                                                    "jdtls",
+                                                    "julia",
+                                                    "kotlin-language-server",
+                                                    "metals",
+                                                    "ruby-lsp",
+                                                    "rust-analyzer",
+                                                    "solargraph",
+                                                    "svelteserver",
+                                                    "tsserver",
+                                                    "typescript-language-server",
+                                                    "vscode-eslint-language-server",
+                                                    "vue-language-server",
+                                                    "zls"};
+  return std::find(kKnown.begin(), kKnown.end(), program.substr(program.rfind('/') + 1)) != kKnown.end();
+}
+
 std::unexpected<Error> no_server(const std::string& language) {
   const std::string known = names_for(language);
   return fail(ErrorKind::not_found, "no language server for \"" + language + "\"" +
@@ -137,9 +152,18 @@ std::unexpected<Error> no_server(const std::string& language) {
                                         "; add it to the languages of one in [lsp.servers.NAME]");
 }
 
+std::vector<std::string> default_environment() {
+  return {"PATH",   "VIRTUAL_ENV",      "CONDA_PREFIX", "PYTHONPATH", "GOFLAGS",
+          "GOPATH", "RUSTUP_TOOLCHAIN", "JAVA_HOME",    "NODE_PATH",  "NODE_OPTIONS"};
+}
+
 bool find_on_path(std::string_view program) {
   const char* path = std::getenv("PATH");
-  std::string_view rest = path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path;
+  return find_on_path(program, path == nullptr ? "/usr/local/bin:/usr/bin:/bin" : path);
+}
+
+bool find_on_path(std::string_view program, std::string_view path) {
+  std::string_view rest = path;
   while (true) {
     const auto colon = std::min(rest.find(':'), rest.size());
     const std::string file = std::string(rest.substr(0, colon)) + "/" + std::string(program);
@@ -162,6 +186,7 @@ json to_json(const ServerConfig& server) {
           {"built_in", server.built_in},
           {"initialize_timeout", server.initialize_timeout.count()},
           {"share", server.share == Share::none ? "none" : "same"},
+          {"environment", server.environment},
           {"max_memory_mib", server.max_memory_mib}};
 }
 
@@ -179,6 +204,7 @@ ServerConfig server_from(const json& value) {
       .built_in = value.value("built_in", false),
       .initialize_timeout = std::chrono::seconds(value.value("initialize_timeout", kDefaultInitializeTimeout.count())),
       .share = value.value("share", "same") == "none" ? Share::none : Share::same,
+      .environment = value.value("environment", std::vector<std::string>()),
       .max_memory_mib = value.value("max_memory_mib", std::int64_t{0})};
 }
 

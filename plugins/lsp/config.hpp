@@ -11,6 +11,7 @@
 #include <gantry/json.hpp>
 #include <gantry/plugin/host.hpp>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,9 @@ enum class Share { same, none };
 /// for an index that is built anew may take minutes; short enough that yesterday's servers hold no memory.
 inline constexpr std::chrono::seconds kDefaultIdleStop{1800};
 
+/// Those that decide which compiler, interpreter or packages a server uses.
+[[nodiscard]] std::vector<std::string> default_environment();
+
 struct ServerConfig {
   std::string name;
   std::vector<std::string> command;
@@ -39,6 +43,8 @@ struct ServerConfig {
   /// The time limit for `initialize`, for a server that callers share; 0: none.
   std::chrono::seconds initialize_timeout = kDefaultInitializeTimeout;
   Share share = Share::same;
+  /// Names of the variables that a process gets as its editor has them.
+  std::vector<std::string> environment = default_environment();
   /// The memory that a process may use with all that it has started; 0: no limit.
   std::int64_t max_memory_mib = 0;
 
@@ -51,6 +57,7 @@ struct ServerConfig {
 
 struct Servers {
   std::vector<ServerConfig> servers;  ///< those that are configured, by name; then those that were found
+  std::set<std::string> disabled;     ///< by the configuration
 
   [[nodiscard]] const ServerConfig* named(std::string_view name) const;
   [[nodiscard]] const ServerConfig* for_language(std::string_view language) const;
@@ -84,7 +91,12 @@ struct Settings : Servers {
 /// `not_found`: no server speaks this language.
 [[nodiscard]] std::unexpected<Error> no_server(const std::string& language);
 
+/// True: this program is known to run code of the project that it opens.
+[[nodiscard]] bool runs_project_code(std::string_view program);
+
 /// True: PATH has an executable of this name.
 [[nodiscard]] bool find_on_path(std::string_view program);
+/// True: one of these folders, separated by colons, has it.
+[[nodiscard]] bool find_on_path(std::string_view program, std::string_view path);
 
 }  // namespace gantry::lsp

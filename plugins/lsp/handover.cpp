@@ -18,7 +18,7 @@ namespace gantry::lsp {
 
 namespace {
 
-constexpr int kFormat = 3;
+constexpr int kFormat = 4;
 constexpr std::size_t kMost = std::size_t{32} << 20;
 constexpr std::size_t kLeast = std::size_t{64} << 10;
 constexpr const char* kNoRoom = "the open documents were too large to be handed over when the plugin was reloaded";
@@ -165,6 +165,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"initialized", client->initialized_text},
                        {"configuration", client->configuration_text},
                        {"folders", client->folders},
+                       {"environment", client->environment},
                        {"standing", client->standing.suspend()},
                        {"queue", std::move(queue)},
                        {"documents", client->documents ? client->documents->suspend() : json()}});
@@ -192,6 +193,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
            {"views", views_.suspend()},
            {"key", key_},
            {"init_params", init_params_},
+           {"environment", environment_},
            {"welcome", welcome_},
            {"initialized_sent", initialized_sent_},
            {"configuration", configuration_text_},
@@ -240,6 +242,7 @@ void AttachSession::restore_own(const json& suspended) {
     client->initialized_text = each.at("initialized");
     client->configuration_text = each.at("configuration");
     client->folders = each.at("folders").get<std::vector<std::string>>();
+    client->environment = each.at("environment").get<std::map<std::string, std::string>>();
     client->standing.restore(each.at("standing"));
     if (const auto& documents = each.at("documents"); !documents.is_null()) {
       client->documents = std::make_unique<TrackedDocuments>();
@@ -260,6 +263,7 @@ void AttachSession::restore_own(const json& suspended) {
   views_.restore(suspended.at("views"));
   key_ = suspended.at("key");
   init_params_ = suspended.at("init_params");
+  environment_ = suspended.at("environment").get<std::map<std::string, std::string>>();
   welcome_ = suspended.at("welcome");
   initialized_sent_ = suspended.at("initialized_sent");
   configuration_text_ = suspended.at("configuration");

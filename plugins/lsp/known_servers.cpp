@@ -71,12 +71,17 @@ static_assert(std::ranges::equal(kKnown, detail::kKnownServers, {}, &KnownServer
 }
 
 /// Empty: none is.
-[[nodiscard]] std::vector<std::string> command_on_path(const KnownServer& server) {
+template <class Found>
+[[nodiscard]] std::vector<std::string> first_command(const KnownServer& server, Found&& found) {
   for (const auto& command : split(server.commands, '|')) {
     auto words = split(command, ' ');
-    if (find_on_path(words.front())) return words;
+    if (found(words.front())) return words;
   }
   return {};
+}
+
+[[nodiscard]] std::vector<std::string> command_on_path(const KnownServer& server) {
+  return first_command(server, [](std::string_view program) { return find_on_path(program); });
 }
 
 }  // namespace
@@ -89,6 +94,10 @@ const KnownServer* known_server(std::string_view name) {
 }
 
 bool found_on_path(const KnownServer& server) { return !command_on_path(server).empty(); }
+
+std::vector<std::string> command_on_path(const KnownServer& server, std::string_view path) {
+  return first_command(server, [path](std::string_view program) { return find_on_path(program, path); });
+}
 
 ServerConfig config_of(const KnownServer& server) {
   ServerConfig out;

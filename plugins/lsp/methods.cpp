@@ -86,6 +86,26 @@ std::string Lsp::home_of(std::uint64_t origin) const {
   return settings->workspaces.empty() ? "/" : settings->workspaces.front();
 }
 
+// PATH says which program runs: a plugin, which may be confined, must not choose it.
+Result<Environment> Lsp::environment_of(const json& given, std::uint64_t origin) const {
+  const auto info = host_.origin(origin);
+  if (!info || info->client.starts_with("plugin "))
+    return fail(ErrorKind::permission_denied, "environment: only a program of the user may give one, no plugin");
+  return parse_environment(given);
+}
+
+// Which variables lsp.attach takes of its caller.
+Result<json> Lsp::environment(Call& call) {
+  Params p(call.params());
+  const auto language = p.maybe_string("language");
+  const auto name = p.maybe_string("server");
+  const auto cwd = p.maybe_string("cwd");
+  if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
+  const auto place = cwd ? to_path(*cwd) : Result<std::string>(home_of(call.origin()));
+  const auto server = server_for(name, language, place ? *place : "");
+  return json{{"names", server ? server->environment : default_environment()}};
+}
+
 void Lsp::attach(Call call) {
   if (call.resumed()) return attach_again(std::move(call));
   Params p(call.params());
@@ -93,6 +113,7 @@ void Lsp::attach(Call call) {
   const auto name = p.maybe_string("server");
   const auto root = p.maybe_string("root");
   const auto cwd = p.maybe_string("cwd");
+  const auto given = p.maybe_value("environment");
   if (const auto ok = p.done(); !ok) return call.reply_error(ok.error());
   if (!call.is_stream()) {
     return call.reply_error(
@@ -110,14 +131,22 @@ void Lsp::attach(Call call) {
     if (!path) return call.reply_error(Error{ErrorKind::invalid_params, "cwd: " + path.error().message, {}});
     home = std::move(*path);
   }
-  auto server = server_for(name, language, folder.empty() ? home : folder);
-  if (!server) return call.reply_error(server.error());
+  auto environment = given ? environment_of(*given, call.origin()) : Environment();
+  if (!environment) return call.reply_error(environment.error());
+  const std::string& place = folder.empty() ? home : folder;
+  auto server = server_for(name, language, place);
+  if (!server) {
+    auto found = server_on_path(*environment, registry_->settings()->at(place), name, language);
+    if (!found) return call.reply_error(server.error());
+    server = std::move(*found);
+  }
   if (const auto may = registry_->may_start(server->name); !may) return call.reply_error(may.error());
   const ClientId id = context_->next_client();
   const auto seat = std::make_shared<Client::Seat>();
   connect(call, seat, id);
   const auto client =
       std::make_shared<Client>(id, std::make_shared<Editor>(std::move(call)), seat, std::move(folder), std::move(home));
+  client->environment = fitting(*environment, *server);
   const auto session = std::make_shared<AttachSession>(context_, std::move(*server), rules());
   if (const auto added = registry_->add(session, 1); !added) return client->editor->end(std::unexpected(added.error()));
   session->join(client);

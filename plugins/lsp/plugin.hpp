@@ -17,6 +17,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "plugins/lsp/environment.hpp"
 #include "plugins/lsp/registry.hpp"
 
 namespace gantry::lsp {
@@ -76,6 +77,7 @@ class Lsp {
   void request(Call call);
   void diagnostics(Call call);
   void servers(Call call);
+  Result<json> environment(Call& call);
   Result<json> restart(Call& call);
   Result<json> stop_server(Call& call);
 
@@ -107,6 +109,7 @@ class Lsp {
                                                 const std::optional<std::string>& language,
                                                 std::string_view place) const;
   [[nodiscard]] std::string home_of(std::uint64_t origin) const;
+  [[nodiscard]] Result<Environment> environment_of(const json& given, std::uint64_t origin) const;
   /// `not_found`: there is no server of this name.
   [[nodiscard]] Result<void> is_known(const std::string& server) const;
   [[nodiscard]] json described_servers() const;

@@ -334,6 +334,7 @@ void ServerRunner::spawn(DeferredActions& fx) {
   ProcessRequest request{.name = restored_ ? restored_->name : context_->next_name(config_.name),
                          .argv = config_.command,
                          .cwd = user_.root(),
+                         .env = user_.environment(),
                          .read = {"/"},
                          .write = {"/"},
                          .network = true};

@@ -17,6 +17,7 @@
 #include <gantry/mutex.hpp>
 #include <gantry/permits.hpp>
 #include <gantry/result.hpp>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -82,6 +83,8 @@ class ServerUser : public std::enable_shared_from_this<ServerUser> {
   // Questions of the runner, with the lock held.
   /// The folder in which the server is started.
   [[nodiscard]] virtual const std::string& root() const = 0;
+  /// The variables that the process gets instead of the host's.
+  [[nodiscard]] virtual std::map<std::string, std::string> environment() const { return {}; }
   /// The params of `initialize`, as raw text.
   [[nodiscard]] virtual std::string initialize_params() = 0;
   /// An error when another process could not go on with the open documents: the reason.

@@ -4,7 +4,7 @@
 #include <tuple>
 
 #include "tests/folders.hpp"
-#include "tests/integration/editor.hpp"
+#include "tests/integration/lsp_servers.hpp"
 
 using namespace gantry;
 using namespace gantry::host;
@@ -297,6 +297,49 @@ TEST_CASE("gantry lsp: an editor that names no root is served in its own working
   REQUIRE(editor.answer_to(0).contains("result"));
   (void)editor.request(1, "test/cwd");
   REQUIRE(editor.answer_to(1)["result"] == fs::canonical(box.cwd).string());
+}
+
+TEST_CASE("gantry lsp: a server has the environment of the shell that its editor was started in") {
+  Sandbox box;
+  const std::string isolation = GENERATE("inline", "child");
+  serve(box, {}, isolation);
+  const auto pid_in = [&](const std::string& venv) {
+    box.environment = {"VIRTUAL_ENV=" + venv, "SECRET=of the editor"};
+    auto editor = std::make_unique<StdioEditor>(box, std::vector<std::string>{"lsp", "--server", "fake"});
+    const auto pid = editor->initialize(0)["result"]["serverInfo"]["pid"].get<int>();
+    return std::pair(std::move(editor), pid);
+  };
+  auto variable = [id = 100](StdioEditor& editor, const char* name) mutable {
+    (void)editor.request(++id, "test/variable", {{"name", name}});
+    return editor.answer_to(id)["result"];
+  };
+  const auto [a, pid_a] = pid_in("/one");
+  const auto [b, pid_b] = pid_in("/two");
+  const auto [c, pid_c] = pid_in("/one");
+  REQUIRE(pid_a != pid_b);
+  REQUIRE(pid_a == pid_c);
+  REQUIRE(variable(*a, "VIRTUAL_ENV") == "/one");
+  REQUIRE(variable(*b, "VIRTUAL_ENV") == "/two");
+  REQUIRE(variable(*a, "SECRET").is_null());
+  auto client = box.connect();
+  reload(client);
+  (void)a->request(1, "test/crash");
+  (void)a->answer_to(1);
+  REQUIRE(variable(*a, "VIRTUAL_ENV") == "/one");
+  REQUIRE(variable(*b, "VIRTUAL_ENV") == "/two");
+}
+
+TEST_CASE("gantry lsp: a server that lies only on the editor's PATH is found there") {
+  Sandbox box;
+  (void)box.serve({"--workspace", box.work().string()});
+  fs::create_directories(box.dir() / "bin");
+  const fs::path program = box.dir() / "bin" / "lua-language-server";
+  fs::copy_file(gantry::folders::build() + "/tests/lsp_fake_server", program);
+  box.environment = {"PATH=" + program.parent_path().string() + ":" + std::getenv("PATH")};
+  StdioEditor editor(box, {"lsp", "--language", "lua"});
+  (void)editor.request(0, "initialize",
+                       {{"rootUri", "file://" + box.work().string()}, {"capabilities", json::object()}});
+  REQUIRE(editor.answer_to(0)["result"]["serverInfo"].contains("pid"));
 }
 
 TEST_CASE("gantry lsp: a server may write in every folder of the workspace, also in one that comes later") {

@@ -250,6 +250,9 @@ class Server {
     } else if (method == "test/cwd") {
       std::string here(4096, '\0');
       answer(id, ::getcwd(here.data(), here.size()) == nullptr ? "" : here.c_str());
+    } else if (method == "test/variable") {
+      const char* const value = std::getenv(params.at("name").get<std::string>().c_str());
+      answer(id, value == nullptr ? json() : json(value));
     } else if (method == "test/write") {
       answer(id, std::ofstream(params.at("path").get<std::string>()).good());
     } else if (method == "test/twice") {
