@@ -70,6 +70,13 @@ void AttachSession::receive(Client& client, std::string_view text, const Envelop
   }
   if (e.is_response()) return answer_server(client, text, e, fx);
   const auto method = e.method();
+  // The server is not asked: it goes on for others.
+  if (client.shutdown && !alone() && method != "exit") {
+    consumed(client);
+    if (!e.is_request()) return;
+    return answer_error(client, std::string(e.id), -32600,
+                        Error{ErrorKind::invalid_request, "nothing but exit may follow shutdown", {}}, fx);
+  }
   if (method == "$/cancelRequest") return cancel(client, text, fx);
   if (method == "exit") return leave(client, json(), fx);
   if (client.greeted && method != "initialize") return pass_on(client, text, e, fx);
@@ -109,16 +116,16 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
     server_.step(ServerEvent::editor_shuts_down, fx);
   }
   if (!alone() && pending.reads) pending.text = text;
-  // The tokens of two clients may be equal.
-  std::string own;
+  // The tokens of two clients may be equal, and what the server says of a request that was given up comes late.
+  std::string own = without_delta(client, text, e);
   for (const char* const name : {"workDoneToken", "partialResultToken"}) {
     if (text.find(name) == std::string_view::npos) continue;
     const std::string_view now = own.empty() ? text : std::string_view(own);
     const auto token = member(scan(now, Scan::full).params, name);
     if (token.empty() || token == "null") continue;
     std::string key(token);
-    if (tokens_.contains(key) || servers_tokens_.contains(key))
-      key = "\"gantry-" + std::to_string(server_.next_id()) + '"';
+    if (!alone() || tokens_.contains(key) || servers_tokens_.contains(key))
+      key = kOwnToken + std::to_string(server_.next_id()) + '"';
     tokens_[key] = {client.id, std::string(token)};
     pending.tokens.push_back(key);
     if (key == token) continue;
@@ -136,11 +143,34 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
   pending_.emplace(id, std::move(pending));
 }
 
+// Semantic tokens may be asked for as the difference to the last result, of which some servers keep one for a document,
+// and do not look whether the client has that: after another client's question all tokens are asked for. Empty: the
+// request as it is.
+std::string AttachSession::without_delta(Client& client, std::string_view text, const Envelope& e) {
+  constexpr std::string_view kFull = "textDocument/semanticTokens/full",
+                             kDelta = "textDocument/semanticTokens/full/delta";
+  const auto method = e.method();
+  if (method != kFull && method != kDelta) return {};
+  const auto uri = parse_json(member(member(scan(text, Scan::full).params, "textDocument"), "uri"));
+  if (!uri || !uri->is_string()) return {};
+  if (highlighted_.size() >= kMaxHighlighted) highlighted_.clear();
+  const ClientId before = std::exchange(highlighted_[document_key(uri->get<std::string>())], client.id);
+  if (method == kFull || before == client.id || (before == 0 && alone())) return {};
+  std::string out;
+  append_with_id(out, text, member(text, "method"), '"' + std::string(kFull) + '"');
+  return out;
+}
+
 // False: it waits.
 bool AttachSession::forward_notification(Client& client, std::string_view text, const Envelope& e,
                                          DeferredActions& fx) {
   const auto method = e.method();
   if (TrackedDocuments::concerns(method)) {
+    // In a server of its own, where others do not depend on it, its texts need not be known.
+    if (!alone() && !is_stopped(server_.state()) && !views_.documents(client.id).has_room(text.size())) {
+      move_out_later(client, fx);
+      return false;
+    }
     forward_document(client, text, e, fx);
     return true;
   }
@@ -152,7 +182,7 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
     }
   } else if (method == "workspace/didChangeConfiguration") {
     client.configuration_text = text;
-    if (!alone() && text == configuration_text_) return true;
+    if (!alone() && (text == configuration_text_ || is_stopped(server_.state()))) return true;
     if (!alone()) {
       move_out_later(client, fx);
       return false;
@@ -161,6 +191,9 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
   } else if (method == "workspace/didChangeWorkspaceFolders") {
     folders_changed(client, text, scan(text, Scan::full).params, fx);
     return true;
+  } else if (method == "window/workDoneProgress/cancel") {
+    cancel_progress(client, text, fx);
+    return true;
   }
   server_.send(text, fx);
   if (method == "textDocument/didSave" && !alone()) {
@@ -168,6 +201,22 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
     if (uri && uri->is_string()) look_at_saved(document_key(uri->get<std::string>()), fx);
   }
   return true;
+}
+
+// The server knows the token of the client's own request under another name. Another client's is not the client's to
+// cancel.
+void AttachSession::cancel_progress(Client& client, std::string_view text, DeferredActions& fx) {
+  const auto token = member(scan(text, Scan::full).params, "token");
+  const auto own = std::ranges::find_if(tokens_, [&](const auto& entry) {
+    return entry.second.first == client.id && same_id(entry.second.second, token);
+  });
+  if (own != tokens_.end()) {
+    std::string renamed;
+    append_with_id(renamed, text, token, own->first);
+    server_.send(renamed, fx);
+  } else if (alone() || servers_tokens_.contains(std::string(token))) {
+    server_.send(text, fx);
+  }
 }
 
 void AttachSession::forward_document(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
@@ -188,6 +237,7 @@ void AttachSession::forward_document(Client& client, std::string_view text, cons
                   std::string(e.method()) + " of a document that its editor has not opened was left out");
   }
   if (alone()) return;
+  if (e.method() == "textDocument/didClose") close_diagnostics(client, params, fx);
   if (!forwarded.shared.empty()) deliver(views_.present(client.id, forwarded.shared), fx);
   if (views_.changes() == before) return;
   ask_whether_settled(fx);
@@ -195,6 +245,16 @@ void AttachSession::forward_document(Client& client, std::string_view text, cons
     const auto uri = parse_json(member(member(params, "textDocument"), "uri"));
     if (uri && uri->is_string()) look_at_saved(document_key(uri->get<std::string>()), fx);
   }
+}
+
+// Others have the document open, so the server does not withdraw the diagnostics of the text that is closed.
+void AttachSession::close_diagnostics(Client& client, std::string_view params, DeferredActions& fx) {
+  const auto uri = parse_json(member(member(params, "textDocument"), "uri"));
+  if (!uri || !uri->is_string()) return;
+  const auto key = document_key(uri->get<std::string>());
+  if (!views_.server_has(key)) return;
+  for (auto& message : client.standing.withdraw(key)) fx.items.push_back({client.editor, std::move(message)});
+  deliver(views_.present(client.id, key), fx);
 }
 
 void AttachSession::cancel(Client& client, std::string_view text, DeferredActions& fx) {

@@ -26,8 +26,8 @@
 // an editor that are open when the server asks the user a question, from then on.
 //
 // The server's requests: questions to the user and edits go to the editor whose command runs, else to the one that was
-// active last; what concerns all goes to all. Exactly one answer goes back, also when the editor leaves, or reads
-// nothing for kAskTime.
+// active last; what concerns all goes to all. Exactly one answer goes back, also when the editor leaves, or has
+// messages waiting and reads none of them for kAskTime, which is looked at every kAskTime.
 //
 // Ids: towards the server every request gets an integer id of the plugin's own, unique over restarts; a late answer
 // finds no request. Restart: `initialize`, `initialized`, configuration, folders and open documents are sent again;
@@ -42,7 +42,8 @@
 //   answered `overloaded`) and kMaxQueuedBytes (more ends the stream). ServerAsks::kMost unanswered requests of the
 //   server (further ones are answered with an error). kMaxFolders workspace folders are followed. An editor that does
 //   not read, while others do, has at most kMaxUnread bytes kept, then its stream ends. kMaxStamps stamps of files;
-//   beyond that all are looked at anew.
+//   the others are read anew. An editor whose texts would exceed what is followed (documents.hpp) gets a server of its
+//   own. kMaxOfOneId registrations under one id, kMaxHighlighted documents whose last semantic tokens are known.
 #pragma once
 
 #include <functional>
@@ -73,6 +74,9 @@ class AttachSession final : public Session {
   static constexpr std::size_t kMaxFolders = 256;
   static constexpr std::size_t kMaxConfigurations = 256;
   static constexpr std::size_t kMaxStamps = 4096;
+  static constexpr std::size_t kMaxHighlighted = 4096;
+  static constexpr const char* kOwnToken = "\"gantry-";  // how the raw tokens begin that the plugin gives requests
+  static constexpr std::size_t kMaxOfOneId = 64;         // registrations
   static constexpr unsigned kMaxRepetitions = 3;
   static constexpr std::chrono::milliseconds kPatience{500};
   static constexpr std::chrono::seconds kRecallTime{5};
@@ -158,6 +162,7 @@ class AttachSession final : public Session {
   void move_out(ClientId client);
   [[nodiscard]] std::shared_ptr<Client> take(ClientId client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void forget(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void remember_folders(std::string message) GANTRY_REQUIRES(mutex_);
   void folders_changed(Client& client, std::string_view text, std::string_view params, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
 
@@ -170,6 +175,10 @@ class AttachSession final : public Session {
                        DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool forward_notification(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
+  void close_diagnostics(Client& client, std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string without_delta(Client& client, std::string_view text, const Envelope& e)
+      GANTRY_REQUIRES(mutex_);
+  void cancel_progress(Client& client, std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void forward_document(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   void answer_server(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
@@ -201,6 +210,8 @@ class AttachSession final : public Session {
   [[nodiscard]] bool another_command_runs() const GANTRY_REQUIRES(mutex_);
   void ask_whether_settled(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void texts_changed() GANTRY_REQUIRES(mutex_);
+  void wait_for_view(Client& client) GANTRY_REQUIRES(mutex_);
+  void watch_patience() GANTRY_REQUIRES(mutex_);
   void lose_patience();
   void give_up_recalled(const std::vector<long long>& ids);
   void drop_queued(Client& client, const std::deque<Client::Queued>::const_iterator& it) GANTRY_REQUIRES(mutex_);
@@ -240,7 +251,8 @@ class AttachSession final : public Session {
   void ask_clients(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::vector<ClientId> asked_for(std::string_view method) const GANTRY_REQUIRES(mutex_);
   void answer_for_clients(const ServerAsks::Ask& ask, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void ask_time_is_over(long long copy, ClientId client);
+  void watch_asks() GANTRY_REQUIRES(mutex_);
+  void look_at_asks();
   void configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   void follow_registrations(std::string_view method, std::string_view params) GANTRY_REQUIRES(mutex_);
@@ -278,7 +290,7 @@ class AttachSession final : public Session {
   bool initialized_sent_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);
-  std::map<std::string, json> registrations_ GANTRY_GUARDED_BY(mutex_);          // of the server, by id
+  std::map<std::string, json> registrations_ GANTRY_GUARDED_BY(mutex_);          // of the server, arrays by id
   std::map<std::string, std::string> configurations_ GANTRY_GUARDED_BY(mutex_);  // answers, by params, as dumped JSON
   std::map<ClientId, std::set<long long>> comparing_ GANTRY_GUARDED_BY(mutex_);  // copies that decide whether it stays
   std::unordered_map<long long, Pending> pending_ GANTRY_GUARDED_BY(mutex_);
@@ -290,7 +302,11 @@ class AttachSession final : public Session {
   ClientId waits_for_view_ GANTRY_GUARDED_BY(mutex_) = 0;                        // 0: none
   bool asks_settled_ GANTRY_GUARDED_BY(mutex_) = false;   // a question whether the server has seen the texts is open
   bool changed_since_ GANTRY_GUARDED_BY(mutex_) = false;  // ... and it does not speak of those of now
-  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;       // its time runs
+  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;       // a timer looks at patient_until_
+  TimePoint patient_until_ GANTRY_GUARDED_BY(mutex_);     // of who waits for its view
+  bool asks_watched_ GANTRY_GUARDED_BY(mutex_) = false;   // a timer looks at the open questions
+  long long asked_before_ GANTRY_GUARDED_BY(mutex_) = 0;  // ... at those whose copies have no higher ids
+  std::map<std::string, ClientId> highlighted_ GANTRY_GUARDED_BY(mutex_);  // who got the last tokens of a document
   std::uint64_t turns_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::set<std::pair<TimePoint, long long>> deadlines_ GANTRY_GUARDED_BY(mutex_);
   TimePoint armed_for_ GANTRY_GUARDED_BY(mutex_) = TimePoint::max();

@@ -57,6 +57,20 @@ void add_paths(const json& folders, std::vector<std::string>& out, std::string& 
   return {{"uri", to_uri(path)}, {"name", path.substr(path.rfind('/') + 1)}};
 }
 
+[[nodiscard]] json missing_in(const std::vector<std::string>& in, const std::vector<std::string>& from) {
+  json out = json::array();
+  for (const auto& path : from) {
+    if (std::ranges::find(in, path) == in.end()) out.push_back(entry_of(path));
+  }
+  return out;
+}
+
+[[nodiscard]] std::string folder_change(json added, json removed) {
+  return dump_json({{"jsonrpc", "2.0"},
+                    {"method", "workspace/didChangeWorkspaceFolders"},
+                    {"params", {{"event", {{"added", std::move(added)}, {"removed", std::move(removed)}}}}}});
+}
+
 }  // namespace
 
 // ---- the first message ----------------------------------------------------------------------------------------------
@@ -160,7 +174,10 @@ void AttachSession::join(std::shared_ptr<Client> client) {
     watch_deadline(queued.deadline, queued.request);
   }
   clients_.emplace(client->id, client);
-  if (!own) return look_for_admission(*client, section.fx);
+  if (!own) {
+    watch_asks();
+    return look_for_admission(*client, section.fx);
+  }
   views_.add(client->id, std::move(client->documents));
   client->admitted = true;
   if (client->greeted) find_root(*client, section.fx);
@@ -203,7 +220,8 @@ void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
   };
   if (!registrations_.empty()) {
     json all = json::array();
-    for (const auto& [id, registration] : registrations_) all.push_back(registration);
+    for (const auto& [id, registrations] : registrations_)
+      all.insert(all.end(), registrations.begin(), registrations.end());
     const std::string params = dump_json({{"registrations", std::move(all)}});
     client.standing.follow("client/registerCapability", params);
     (void)ask("client/registerCapability", params);
@@ -323,8 +341,9 @@ void AttachSession::forget(Client& client, DeferredActions& fx) {
   if (left.empty() || clients_.empty()) return;
   json removed = json::array();
   for (const auto& folder : left) removed.push_back(entry_of(folder));
-  server_.notify("workspace/didChangeWorkspaceFolders",
-                 {{"event", {{"added", json::array()}, {"removed", std::move(removed)}}}}, fx);
+  auto message = folder_change(json::array(), std::move(removed));
+  server_.send(message, fx);
+  remember_folders(std::move(message));
 }
 
 // ---- workspace folders ----------------------------------------------------------------------------------------------
@@ -337,6 +356,17 @@ std::vector<std::string> AttachSession::folders() const {
     }
   }
   return out;
+}
+
+// For the next process. Of more changes than are kept only their outcome is.
+void AttachSession::remember_folders(std::string message) {
+  folder_texts_.push_back(std::move(message));
+  if (folder_texts_.size() <= kMaxFolderChanges) return;
+  std::string ignored;
+  auto first = folders_named_in(init_params_, ignored);
+  if (first.empty()) first.push_back(root());
+  const auto now = folders();
+  folder_texts_ = {folder_change(missing_in(first, now), missing_in(now, first))};
 }
 
 // The server's folders are those of all clients.
@@ -355,21 +385,12 @@ void AttachSession::folders_changed(Client& client, std::string_view text, std::
   std::string message(text);
   if (!alone()) {
     const auto now = folders();
-    const auto missing_in = [](const std::vector<std::string>& in, const std::vector<std::string>& from) {
-      json out = json::array();
-      for (const auto& path : from) {
-        if (std::ranges::find(in, path) == in.end()) out.push_back(entry_of(path));
-      }
-      return out;
-    };
     json added = missing_in(before, now), removed = missing_in(now, before);
     if (added.empty() && removed.empty()) return;
-    message = dump_json({{"jsonrpc", "2.0"},
-                         {"method", "workspace/didChangeWorkspaceFolders"},
-                         {"params", {{"event", {{"added", std::move(added)}, {"removed", std::move(removed)}}}}}});
+    message = folder_change(std::move(added), std::move(removed));
   }
-  if (folder_texts_.size() < kMaxFolderChanges) folder_texts_.push_back(message);
   server_.send(message, fx);
+  remember_folders(std::move(message));
   widen(rules_.workspaces(), fx);
 }
 

@@ -191,6 +191,7 @@ void AttachSession::pass_progress(std::string_view text, DeferredActions& fx) {
     append_with_id(message, text, member(params, "token"), own->second.second);
     return send_to(*client, std::move(message));
   }
+  if (token.starts_with(kOwnToken)) return;  // of a request that was given up
   const auto told = servers_tokens_.find(token);
   for (const auto& [id, client] : clients_) {
     if (told == servers_tokens_.end() ? alone() || client->admitted : told->second.contains(id))
@@ -284,19 +285,30 @@ void AttachSession::ask_clients(std::string_view text, const Envelope& e, Deferr
       }
     }
     fx.items.push_back({client.editor, std::move(item)});
-    if (alone()) continue;
-    (void)context_->host.after(kAskTime,
-                               [over = later(&AttachSession::ask_time_is_over), copy, to] { over(copy, to); });
   }
+  watch_asks();
+}
+
+void AttachSession::watch_asks() {
+  if (asks_watched_ || alone() || asks_.none()) return;
+  for (const auto& [id, client] : clients_) client->taken_then = client->editor->taken();
+  asked_before_ = server_.last_id();
+  asks_watched_ = context_->host.after(kAskTime, later(&AttachSession::look_at_asks)).has_value();
 }
 
 // A client that reads is given all the time that its user needs.
-void AttachSession::ask_time_is_over(long long copy, ClientId client) {
+void AttachSession::look_at_asks() {
   Section section(*this);
-  auto* const asked = find(client);
-  if (asked == nullptr || !asks_.open(copy) || !asked->editor->blocked()) return;
-  if (const auto answered = asks_.answered(client, copy, true); answered && answered->first)
-    answer_for_clients(answered->ask, section.fx);
+  asks_watched_ = false;
+  for (const auto& [id, client] : clients_) {
+    if (!client->editor->blocked() || client->editor->taken() != client->taken_then) continue;
+    for (const auto copy : asks_.open_for(id)) {
+      if (copy > asked_before_) continue;
+      if (const auto answered = asks_.answered(id, copy, true); answered && answered->first)
+        answer_for_clients(answered->ask, section.fx);
+    }
+  }
+  watch_asks();
 }
 
 void AttachSession::answer_for_clients(const ServerAsks::Ask& ask, DeferredActions& fx) {
@@ -354,7 +366,9 @@ void AttachSession::follow_registrations(std::string_view method, std::string_vi
     if (!begins) {
       registrations_.erase(id);
     } else if (registrations_.size() < Standing::kMaxRegistrations) {
-      registrations_.insert_or_assign(id, each);
+      // Some servers give several one id, some register again what they have registered.
+      json& same = registrations_[id];
+      if (same.size() < kMaxOfOneId && std::ranges::find(same, each) == same.end()) same.push_back(each);
     }
   }
 }

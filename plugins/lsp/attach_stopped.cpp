@@ -2,8 +2,8 @@
 //
 // Editors whose server was stopped (lsp.stop). They keep their session: editors start a server that has ended again, or
 // give it up until their user intervenes. What an editor tells is followed, its requests are refused, and its user is
-// told once; after lsp.restart the next process is given all that is open. An editor whose `initialize` is not answered
-// gets an error, and its stream ends.
+// told once; after lsp.restart the next process is given all that is open, and settings that were changed meanwhile
+// count. An editor whose `initialize` is not answered gets an error, and its stream ends.
 #include "plugins/lsp/attach.hpp"
 #include "plugins/lsp/messages.hpp"
 
@@ -47,6 +47,11 @@ void AttachSession::revived(DeferredActions& fx) {
   bool needed = false;
   for (const auto& [id, client] : clients_) {
     client->told_stopped = false;
+    if (const auto& changed = client->configuration_text;
+        !client->ended && !changed.empty() && changed != configuration_text_) {
+      client->queued_bytes += changed.size();
+      client->queue.push_front({changed, 0, TimePoint::max(), ++turns_, 1});  // it was consumed when it came
+    }
     needed = needed || (client->answered && !client->ended && !client->shutdown);
   }
   if (!needed) return;

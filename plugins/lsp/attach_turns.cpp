@@ -85,6 +85,8 @@ void AttachSession::drop_queued(Client& client, const std::deque<Client::Queued>
 // ---- whose turn it is -----------------------------------------------------------------------------------------------
 
 void AttachSession::pump(DeferredActions& fx) {
+  // What waited for a view may have been withdrawn.
+  if (const auto* const waits = find(waits_for_view_); waits == nullptr || waits->queue.empty()) waits_for_view_ = 0;
   std::set<ClientId> stuck;
   while (server_.takes_messages()) {
     Client* const client = next_client(stuck);
@@ -174,8 +176,7 @@ bool AttachSession::take_view(Client& client, const Client::Queued& head, const 
                         views_.disturbs(client.id, method, scan(head.text, Scan::full).params);
   if (shown && !disturbs) return true;
   if (others_read(client.id)) {
-    waits_for_view_ = client.id;
-    if (!patience_) patience_ = context_->host.after(kPatience, later(&AttachSession::lose_patience)).has_value();
+    wait_for_view(client);
     return false;
   }
   if (shown) return true;
@@ -203,6 +204,7 @@ void AttachSession::texts_changed() {
 // A server that names no versions has seen the texts of now when it answers this. By the protocol a request of a name
 // that begins so and is not known must be answered with an error.
 void AttachSession::ask_whether_settled(DeferredActions& fx) {
+  if (!server_.takes_messages()) return;  // it was stopped
   if (std::exchange(asks_settled_, true)) {
     changed_since_ = true;
     return;
@@ -215,10 +217,23 @@ void AttachSession::ask_whether_settled(DeferredActions& fx) {
 
 // ---- requests that are in the way -----------------------------------------------------------------------------------
 
+void AttachSession::wait_for_view(Client& client) {
+  if (std::exchange(waits_for_view_, client.id) == client.id) return;
+  patient_until_ = context_->host.now() + kPatience;
+  watch_patience();
+}
+
+void AttachSession::watch_patience() {
+  if (patience_) return;
+  const auto timer = context_->host.after(patient_until_ - context_->host.now(), later(&AttachSession::lose_patience));
+  patience_ = timer.has_value();
+}
+
 void AttachSession::lose_patience() {
   Section section(*this);
   patience_ = false;
   if (waits_for_view_ == 0) return;
+  if (context_->host.now() < patient_until_) return watch_patience();
   std::vector<long long> recalled;
   for (auto& [id, pending] : pending_) {
     if (!pending.reads || pending.client == waits_for_view_ || pending.client == 0) continue;
@@ -227,16 +242,13 @@ void AttachSession::lose_patience() {
     server_.cancel(id, section.fx);
   }
   if (recalled.empty()) return pump(section.fx);
-  patience_ = context_->host
-                  .after(kRecallTime, [over = later(&AttachSession::give_up_recalled),
-                                       recalled = std::move(recalled)] { over(recalled); })
-                  .has_value();
+  (void)context_->host.after(kRecallTime, [over = later(&AttachSession::give_up_recalled),
+                                           recalled = std::move(recalled)] { over(recalled); });
 }
 
 // The server does not even take a cancellation.
 void AttachSession::give_up_recalled(const std::vector<long long>& ids) {
   Section section(*this);
-  patience_ = false;
   for (const long long id : ids) {
     const auto it = pending_.find(id);
     if (it == pending_.end() || !it->second.reads) continue;
@@ -245,7 +257,11 @@ void AttachSession::give_up_recalled(const std::vector<long long>& ids) {
     deadlines_.erase({gone.deadline, id});
     for (const auto& token : gone.tokens) tokens_.erase(token);
     section.fx.permits.push_back(std::move(gone.permit));
-    if (auto* const client = find(gone.client)) {
+    auto* const client = find(gone.client);
+    if (client != nullptr && gone.cancelled) {
+      answer_error(*client, gone.id, static_cast<int>(ErrorKind::cancelled),
+                   Error{ErrorKind::cancelled, config().name + " did not answer to the cancellation", {}}, section.fx);
+    } else if (client != nullptr) {
       answer_error(*client, gone.id, kContentModified,
                    Error{ErrorKind::unavailable,
                          config().name + " did not answer while another editor waited for it; ask again",
@@ -305,12 +321,16 @@ void AttachSession::look(Look paths, std::function<void(DeferredActions&)> then,
       }
       Section section(*self);
       [&]() GANTRY_NO_TSA {
-        if (self->stamps_.size() > kMaxStamps) self->stamps_.clear();
+        if (self->stamps_.size() + found.size() > kMaxStamps)
+          std::erase_if(self->stamps_,
+                        [&](const auto& each) GANTRY_NO_TSA { return !self->views_.knows_disk(each.first); });
+        std::vector<Views::OnDisk> texts;
         for (auto& each : found) {
           self->stamps_.erase(each.path);
-          if (each.stamp) self->stamps_.emplace(each.path, *each.stamp);
-          self->views_.disk_is(each.path, std::move(each.text));
+          if (each.stamp && self->stamps_.size() < kMaxStamps) self->stamps_.emplace(each.path, *each.stamp);
+          texts.emplace_back(std::move(each.path), std::move(each.text));
         }
+        self->views_.disk_is(std::move(texts));
         then(section.fx);
       }();
     };

@@ -74,6 +74,7 @@ struct Client {
   bool waits_for_permit = false;
   Permit spare;
   std::uint32_t consumed = 0;
+  std::uint64_t taken_then = 0;                 ///< what its editor had taken when its open questions were looked at
   std::size_t requests = 0;                     ///< that the server was sent
   bool looked = false;                          ///< at the disk, for the messages that wait
   bool looking = false;                         ///< the worker was asked to

@@ -67,6 +67,8 @@ class TrackedDocuments {
   std::string follow(std::string_view method, std::string_view params);
   /// Why the texts are unknown; empty while they are known.
   [[nodiscard]] const std::string& lost() const { return lost_; }
+  /// False: one more message of this size might be too much.
+  [[nodiscard]] bool has_room(std::size_t message) const { return bytes_ + message <= kMaxBytes; }
   [[nodiscard]] std::size_t size() const { return documents_.size(); }
   /// By document_key().
   [[nodiscard]] const std::map<std::string, Document>& all() const { return documents_; }

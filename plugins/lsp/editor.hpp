@@ -41,6 +41,7 @@ class Editor {
     if (!call_ && !awaited_) return Sent::gone;
     if (call_ && waiting_.empty()) {
       const auto sent = call_->item_now(text);
+      if (sent) ++taken_;
       if (sent) return Sent::ok;
       if (sent.error().kind == ErrorKind::invalid_params) return Sent::refused;
       if (sent.error().kind != ErrorKind::overloaded) return Sent::gone;
@@ -58,6 +59,7 @@ class Editor {
       const auto sent = call_->item_now(waiting_.front());
       if (!sent && sent.error().kind == ErrorKind::overloaded) return false;
       bytes_ -= waiting_.front().size();
+      ++taken_;
       if (!sent && sent.error().kind == ErrorKind::invalid_params) refused.push_back(std::move(waiting_.front()));
       waiting_.pop_front();
     }
@@ -67,6 +69,12 @@ class Editor {
   [[nodiscard]] bool blocked() const {
     Lock lock(mutex_);
     return !waiting_.empty();
+  }
+
+  /// The number of items that the editor has taken so far.
+  [[nodiscard]] std::uint64_t taken() const {
+    Lock lock(mutex_);
+    return taken_;
   }
 
   /// Of the items that are kept.
@@ -130,6 +138,7 @@ class Editor {
   std::uint64_t origin_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool awaited_ GANTRY_GUARDED_BY(mutex_) = false;
   std::size_t bytes_ GANTRY_GUARDED_BY(mutex_) = 0;
+  std::uint64_t taken_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::optional<Call> call_ GANTRY_GUARDED_BY(mutex_);
   std::deque<std::string> waiting_ GANTRY_GUARDED_BY(mutex_);
 };

@@ -182,6 +182,9 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"shutdown", each.shutdown},
                        {"command", each.command},
                        {"reads", each.reads},
+                       {"disturbed", each.disturbed},
+                       {"recalled", each.recalled},
+                       {"cancelled", each.cancelled},
                        {"repetitions", each.repetitions},
                        {"text", each.text},
                        {"tokens", each.tokens}});
@@ -269,6 +272,9 @@ void AttachSession::restore_own(const json& suspended) {
   configuration_text_ = suspended.at("configuration");
   folder_texts_ = suspended.at("folder_texts").get<std::vector<std::string>>();
   registrations_ = suspended.at("registrations").get<std::map<std::string, json>>();
+  for (auto& [id, registrations] : registrations_) {
+    if (registrations.is_object()) registrations = json::array({registrations});  // of a build that kept one
+  }
   configurations_ = suspended.at("configurations").get<std::map<std::string, std::string>>();
   for (const auto& each : suspended.at("pending")) {
     const long long id = each.at("id");
@@ -282,6 +288,9 @@ void AttachSession::restore_own(const json& suspended) {
                                  .shutdown = each.at("shutdown"),
                                  .command = each.at("command"),
                                  .reads = each.at("reads"),
+                                 .disturbed = each.value("disturbed", false),
+                                 .recalled = each.value("recalled", false),
+                                 .cancelled = each.value("cancelled", false),
                                  .repetitions = each.at("repetitions"),
                                  .text = each.at("text"),
                                  .tokens = each.at("tokens").get<std::vector<std::string>>()});
@@ -313,6 +322,7 @@ void AttachSession::are_seated() {
     if (!client->admitted && client->greeted && server_.state() != ServerState::not_started)
       look_for_admission(*client, section.fx);
   }
+  watch_asks();
   pump(section.fx);
 }
 

@@ -52,6 +52,14 @@ std::vector<std::pair<ClientId, long long>> ServerAsks::copies_of(std::string_vi
   return out;
 }
 
+std::vector<long long> ServerAsks::open_for(ClientId client) const {
+  std::vector<long long> out;
+  for (const auto& [copy, of] : copies_) {
+    if (of.client == client) out.push_back(copy);
+  }
+  return out;
+}
+
 std::vector<std::pair<ClientId, long long>> ServerAsks::clear() {
   std::vector<std::pair<ClientId, long long>> out;
   for (const auto& [copy, of] : copies_) out.emplace_back(of.client, copy);

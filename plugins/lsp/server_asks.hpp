@@ -48,8 +48,9 @@ class ServerAsks {
   [[nodiscard]] std::vector<Ask> left(ClientId client);
   /// The copies of the request that the server has withdrawn, which stay open. `id`: as raw text.
   [[nodiscard]] std::vector<std::pair<ClientId, long long>> copies_of(std::string_view id) const;
-  /// True: the client has not answered this copy.
-  [[nodiscard]] bool open(long long copy) const { return copies_.contains(copy); }
+  [[nodiscard]] bool none() const { return copies_.empty(); }
+  /// The copies that the client has not answered.
+  [[nodiscard]] std::vector<long long> open_for(ClientId client) const;
   /// Forgets all, and returns the copies.
   [[nodiscard]] std::vector<std::pair<ClientId, long long>> clear();
 

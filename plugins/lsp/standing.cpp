@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "plugins/lsp/standing.hpp"
 
+#include "plugins/lsp/documents.hpp"
 #include "plugins/lsp/envelope.hpp"
 
 namespace gantry::lsp {
+
+namespace {
+
+[[nodiscard]] std::string no_diagnostics(const std::string& uri) {
+  return R"({"jsonrpc":"2.0","method":"textDocument/publishDiagnostics","params":{"uri":)" + uri +
+         R"(,"diagnostics":[]}})";
+}
+
+}  // namespace
 
 void Standing::follow(std::string_view method, std::string_view params) {
   if (method == "$/progress") {
@@ -47,12 +57,21 @@ std::vector<std::string> Standing::end(const std::string& id) {
   if (!all.empty())
     out.push_back(R"({"jsonrpc":"2.0","id":)" + id +
                   R"(,"method":"client/unregisterCapability","params":{"unregisterations":)" + dump_json(all) + "}}");
-  for (const auto& uri : diagnosed_)
-    out.push_back(R"({"jsonrpc":"2.0","method":"textDocument/publishDiagnostics","params":{"uri":)" + uri +
-                  R"(,"diagnostics":[]}})");
+  for (const auto& uri : diagnosed_) out.push_back(no_diagnostics(uri));
   progress_.clear();
   registrations_.clear();
   diagnosed_.clear();
+  return out;
+}
+
+std::vector<std::string> Standing::withdraw(const std::string& key) {
+  std::vector<std::string> out;
+  std::erase_if(diagnosed_, [&](const std::string& raw) {
+    const auto uri = parse_json(raw);
+    const bool same = uri && uri->is_string() && document_key(uri->get_ref<const std::string&>()) == key;
+    if (same) out.push_back(no_diagnostics(raw));
+    return same;
+  });
   return out;
 }
 

@@ -37,6 +37,9 @@ class Standing {
   /// request among them.
   [[nodiscard]] std::vector<std::string> end(const std::string& id);
 
+  /// Withdraws the diagnostics of the document with this key (documents.hpp), and returns the messages that do so.
+  [[nodiscard]] std::vector<std::string> withdraw(const std::string& key);
+
   /// True: some progress has begun and not ended.
   [[nodiscard]] bool in_progress() const { return !progress_.empty(); }
 

@@ -120,9 +120,10 @@ std::vector<std::string> Views::open_paths() const {
   return out;
 }
 
-void Views::disk_is(const std::string& path, std::optional<std::string> text) {
-  if (!server_.contains(path)) return;
-  disk_[path] = std::move(text);
+void Views::disk_is(std::vector<OnDisk> texts) {
+  for (auto& [path, text] : texts) {
+    if (server_.contains(path)) disk_[path] = std::move(text);
+  }
   note_others();
 }
 
@@ -393,7 +394,7 @@ std::optional<long long> Views::client_version(ClientId client, const std::strin
 }
 
 bool Views::may_see(const Client& client, const std::string& key, const Published& published) const {
-  if (alone()) return true;
+  if (alone() || (published.none && !server_.contains(key))) return true;
   if (!shows(&client)) return false;
   if (client.other_until == 0 && client.doubt == 0) return true;
   const auto document = server_.find(key);
@@ -432,6 +433,7 @@ std::vector<Views::Delivery> Views::published(std::string_view message, std::str
   const std::string key = key_in(params, "uri");
   Published now{std::string(message), std::nullopt, settled_};
   now.version = whole_number(member(params, "version"));
+  now.none = is_empty_array(member(params, "diagnostics"));
   for (const auto& [id, client] : clients_) present(id, key, now, out);
   if (key.empty()) return out;
   const auto before = published_.find(key);
@@ -519,16 +521,22 @@ json Views::suspend() const {
     for (const auto& [key, list] : client.versions) {
       if (!list.empty()) versions.push_back({key, list.back().servers, list.back().clients});
     }
-    clients.push_back({id, client.documents->suspend(), std::move(versions)});
+    clients.push_back({id, client.documents->suspend(), std::move(versions), client.owed});
   }
   for (const auto& [key, d] : server_) server.push_back({key, d.uri, d.language, d.version, d.source, d.text});
-  return {{"clients", std::move(clients)}, {"server", std::move(server)},    {"floors", floors_}, {"floor", floor_},
-          {"were_several", were_several_}, {"takes_changes", takes_changes_}};
+  return {{"clients", std::move(clients)},
+          {"server", std::move(server)},
+          {"floors", floors_},
+          {"floor", floor_},
+          {"were_several", were_several_},
+          {"takes_changes", takes_changes_},
+          {"encoding", static_cast<int>(encoding_)}};
 }
 
 void Views::restore(const json& suspended) {
   were_several_ = suspended.at("were_several");
   takes_changes_ = suspended.at("takes_changes");
+  encoding_ = static_cast<Encoding>(suspended.value("encoding", static_cast<int>(Encoding::utf16)));
   floor_ = suspended.at("floor");
   floors_ = suspended.at("floors").get<std::map<std::string, long long>>();
   ++changes_;
@@ -536,6 +544,7 @@ void Views::restore(const json& suspended) {
     auto& client = clients_[each.at(0).get<ClientId>()];
     client.documents->restore(each.at(1));
     for (const auto& version : each.at(2)) client.versions[version.at(0)].push_back({version.at(1), version.at(2)});
+    if (each.size() > 3) client.owed = each.at(3).get<std::set<std::string>>();
     // Nobody knows any more what was shown before.
     client.other_until = changes_;
   }

@@ -11,7 +11,9 @@
 // Diagnostics come whenever the server likes, so each is gated: a client gets those of a document only if the server
 // has shown the client's view, without a break, since it got that document's version. One that names no version counts
 // for the last version, once the server has answered a request that was sent after it (`settled`). What was withheld is
-// owed: the document is sent anew, as a further version of the same text, when the client's view is shown.
+// owed: the document is sent anew, as a further version of the same text, when the client's view is shown. A document
+// that is not open cannot be sent anew: an empty list for that, with which a server withdraws what it said while the
+// document was open, is for all.
 //
 // Versions: the server's rise over all clients; while one client is alone they are its own. `client_version` translates
 // those in answers. A doubt is resolved against sharing: a text on the disk that is not known counts as another.
@@ -62,6 +64,8 @@ class Views {
   [[nodiscard]] bool has(ClientId client) const { return clients_.contains(client); }
   [[nodiscard]] bool alone() const { return clients_.size() <= 1; }
   [[nodiscard]] const TrackedDocuments& documents(ClientId client) const { return *clients_.at(client).documents; }
+  /// True: the server has the document open.
+  [[nodiscard]] bool server_has(const std::string& key) const { return server_.contains(key); }
   void set_encoding(Encoding encoding);
   /// Why the documents of a client cannot be opened in another process; empty: they can be.
   [[nodiscard]] std::string lost() const;
@@ -72,8 +76,9 @@ class Views {
   /// All paths of open documents.
   [[nodiscard]] std::vector<std::string> open_paths() const;
   [[nodiscard]] bool knows_disk(const std::string& path) const { return disk_.contains(path); }
-  /// The text of a file on the disk; nothing: there is no such file.
-  void disk_is(const std::string& path, std::optional<std::string> text);
+  /// A path, and the text of that file on the disk; nothing: there is no such file.
+  using OnDisk = std::pair<std::string, std::optional<std::string>>;
+  void disk_is(std::vector<OnDisk> texts);
 
   // ---- the view
   /// True: the server's texts are those of the client's view. Always true for a client alone.
@@ -146,6 +151,7 @@ class Views {
     std::string message;
     std::optional<long long> version;
     std::uint64_t settled = 0;  // the server had seen so many changes
+    bool none = false;          // the list is empty
   };
   static constexpr ClientId kDisk = 0;
 

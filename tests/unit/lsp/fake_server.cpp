@@ -18,6 +18,8 @@
 //   --diagnose-when FIFO (waits until something is written there before it publishes for a text with the word "wait")
 //   --sends-edit FILE (asks the client to apply the edit in FILE while workspace/executeCommand runs, and answers that
 //     with an error if the client has not)
+//   --ignore-cancel (goes on with a request that is cancelled)
+//   --sync JSON (its `textDocumentSync`, without changes: a didChange ends the server)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
 // A request with {"test/refuse": {"error": E, "times": N}} is answered with E, N times for each
@@ -54,8 +56,8 @@ namespace {
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
        utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false,
-       noisy = false, only_noise = false, diagnose = false, no_versions = false;
-  std::string log, initialize_when, answers, diagnose_when, sends_edit;
+       noisy = false, only_noise = false, diagnose = false, no_versions = false, ignore_cancel = false;
+  std::string log, initialize_when, answers, diagnose_when, sends_edit, sync;
 };
 
 class Server {
@@ -159,6 +161,11 @@ class Server {
       answer(id, *given);
     } else if (method == "textDocument/hover") {
       hover(id, params);
+    } else if (method == "textDocument/semanticTokens/full") {
+      answer(id, {{"resultId", std::to_string(++last_result_)}, {"data", {0, 0, last_result_, 0, 0}}});
+    } else if (method ==
+               "textDocument/semanticTokens/full/delta") {  // whatever the client has, as vscode's library does
+      answer(id, {{"resultId", std::to_string(++last_result_)}, {"edits", json::array()}});
     } else if (!test_request(id, method, params)) {
       refuse(id, -32601, "no " + method);
     }
@@ -198,6 +205,7 @@ class Server {
     if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
     if (options_.save) capabilities["textDocumentSync"] = {{"change", 1}, {"save", true}};
     if (options_.save_text) capabilities["textDocumentSync"] = {{"change", 1}, {"save", {{"includeText", true}}}};
+    if (!options_.sync.empty()) capabilities["textDocumentSync"] = json::parse(options_.sync);
     answer(id, {{"capabilities", std::move(capabilities)}, {"serverInfo", {{"pid", ::getpid()}}}});
   }
 
@@ -286,7 +294,8 @@ class Server {
       framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":")" + std::string(std::size_t{65} << 20, 'x') +
              "\"}");
     } else if (method == "test/large") {
-      answer(id, std::string(params.at("size").get<std::size_t>(), 'x'));
+      framed(R"({"jsonrpc":"2.0","id":)" + id.dump() + R"(,"result":")" +
+             std::string(params.at("size").get<std::size_t>(), 'x') + "\"}");
     } else if (method == "test/ask_large") {
       asked_["\"large\""] = id;
       send({{"id", "large"},
@@ -350,7 +359,7 @@ class Server {
     if (method == "initialized" && options_.deaf) {
       while (true) ::pause();
     }
-    if (method == "$/cancelRequest") {
+    if (method == "$/cancelRequest" && !options_.ignore_cancel) {
       for (auto it = hanging_.begin(); it != hanging_.end(); ++it) {
         if (*it != params.at("id")) continue;
         refuse(*it, -32800, "cancelled");
@@ -360,6 +369,7 @@ class Server {
     }
     if (method == "textDocument/didOpen") documents_[params["textDocument"]["uri"]] = params["textDocument"];
     if (method == "textDocument/didChange") {
+      if (!options_.sync.empty()) std::_Exit(8);
       auto& document = documents_[params["textDocument"]["uri"]];
       document["version"] = params["textDocument"]["version"];
       for (const auto& change : params["contentChanges"]) document["text"] = change["text"];
@@ -378,6 +388,7 @@ class Server {
   json command_;      ///< the id of the one that runs
   std::string rest_;  ///< of half_message()
   int last_ask_ = 0;
+  int last_result_ = 0;
   int framed_ = 0;
 };
 
@@ -403,6 +414,8 @@ int main(int argc, char** argv) {
     if (arg == "--no-versions") options.no_versions = true;
     if (arg == "--diagnose-when" && i + 1 < argc) options.diagnose_when = argv[++i];
     if (arg == "--sends-edit" && i + 1 < argc) options.sends_edit = argv[++i];
+    if (arg == "--ignore-cancel") options.ignore_cancel = true;
+    if (arg == "--sync" && i + 1 < argc) options.sync = argv[++i];
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];
     if (arg == "--answers" && i + 1 < argc) options.answers = argv[++i];

@@ -1,44 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // Several editors and one server: who shares, whose text is shown, who is told and asked.
-#include "tests/unit/lsp/support.hpp"
+#include "tests/unit/lsp/sharing.hpp"
 
 using namespace lsp_test;
-
-namespace {
-
-[[nodiscard]] json hover_of(const std::string& uri) { return {{"textDocument", {{"uri", uri}}}}; }
-[[nodiscard]] json changed(const std::string& uri, int version, const std::string& text) {
-  return {{"textDocument", {{"uri", uri}, {"version", version}}}, {"contentChanges", {{{"text", text}}}}};
-}
-[[nodiscard]] std::size_t attached(TestHost& host) {
-  std::size_t count = 0;
-  for (const auto& server : value_of(host.call("lsp.servers")).at("servers")) {
-    if (server.value("kind", "") == "attached") ++count;
-  }
-  return count;
-}
-
-/// Two editors of one server.
-struct Two {
-  TempDir dir;
-  TestHost host;
-  EditorClient a, b;
-  json welcome_a, welcome_b;
-
-  explicit Two(std::vector<std::string> options = {})
-      : host(kPlugin, config_of({{"fake", fake_server(dir, std::move(options))}}, dir)),
-        a(host, {{"server", "fake"}}, 100'000, 1),
-        b(host, {{"server", "fake"}}, 100'000, 2),
-        welcome_a(a.initialize(dir.path())),
-        welcome_b(b.initialize(dir.path())) {}
-  [[nodiscard]] std::string file(const std::string& name, const std::string& text) const {
-    return "file://" + dir.write(name, text);
-  }
-  [[nodiscard]] std::vector<json> told(const std::string& method) const { return sent_to(dir, method); }
-};
-
-}  // namespace
 
 TEST_CASE("sharing: two editors of one root use one process, and both are answered initialize") {
   Two t;

@@ -127,6 +127,13 @@ class EditorClient {
  public:
   EditorClient(TestHost& host, const json& params, std::uint32_t credit = 100'000, std::uint64_t origin = 1)
       : stream_(host.open("lsp.attach", params, credit, gantry::Duration(-1), origin)) {}
+  /// One whose stream goes on at the next instance of the plugin. `call`: of TestHost::given_streams().
+  static EditorClient resumed(TestHost& host, const json& params, std::uint64_t call) {
+    gantry::testing::CallWith with{.credit = 100'000};
+    with.resumes = call;
+    with.granted = 100;
+    return EditorClient(host.begin("lsp.attach", params, std::move(with)));
+  }
 
   int send(const std::string& method, const json& params = json::object()) {
     stream_.send({{"jsonrpc", "2.0"}, {"id", ++last_}, {"method", method}, {"params", params}});
@@ -184,6 +191,8 @@ class EditorClient {
   [[nodiscard]] const std::vector<json>& kept() const { return kept_; }
 
  private:
+  explicit EditorClient(TestStream stream) : stream_(std::move(stream)), last_(1'000) {}
+
   TestStream stream_;
   int last_ = 0;
   std::vector<json> kept_;

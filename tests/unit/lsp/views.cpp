@@ -139,7 +139,7 @@ class Simulation {
   void look(const std::vector<std::string>& paths) {
     for (const auto& each : paths) {
       const auto it = disk_.find(each);
-      views_.disk_is(each, it == disk_.end() ? std::nullopt : std::optional(it->second));
+      views_.disk_is({{each, it == disk_.end() ? std::nullopt : std::optional(it->second)}});
     }
   }
   /// As the session does before each message that depends on texts.
@@ -285,4 +285,40 @@ TEST_CASE("views: random clients are shown their own texts, and told only of tho
     delivered += simulation.delivered;
   }
   REQUIRE(delivered > 500);
+}
+
+TEST_CASE("views: the next instance of the plugin knows the encoding of positions and whose diagnostics are owed") {
+  const auto ignored = [](std::string_view) {};
+  const auto notify = [&](Views& views, ClientId id, const std::string& method, const json& params) {
+    const std::string message = gantry::dump_json({{"method", method}, {"params", params}});
+    (void)views.forward(id, method, message, gantry::lsp::scan(message, gantry::lsp::Scan::full).params, ignored);
+  };
+  const auto open = [&](Views& views, ClientId id, const char* text) {
+    notify(views, id, "textDocument/didOpen",
+           {{"textDocument", {{"uri", "file:///a"}, {"languageId", "plain"}, {"version", 1}, {"text", text}}}});
+  };
+  Views before;
+  before.set_encoding(gantry::lsp::Encoding::utf8);
+  before.add(1);
+  before.add(2);
+  open(before, 1, "of one");
+  before.disk_is({{"/a", "disk"}});
+  const std::string said = R"({"params":{"uri":"file:///a","version":1,"diagnostics":[1]}})";
+  REQUIRE(before.published(said, gantry::lsp::scan(said, gantry::lsp::Scan::full).params).size() == 1);
+  Views after;
+  after.restore(before.suspend());
+  after.disk_is({{"/a", "disk"}});
+  after.show(2, ignored);
+  REQUIRE(after.owes());
+  after.add(3);
+  open(after, 3,
+       "\xC3\xA4"
+       "bc");
+  const json start{{"line", 0}, {"character", 2}}, end{{"line", 0}, {"character", 3}};
+  const json change{{"range", {{"start", start}, {"end", end}}}, {"text", "X"}};
+  notify(after, 3, "textDocument/didChange",
+         {{"textDocument", {{"uri", "file:///a"}, {"version", 2}}}, {"contentChanges", json::array({change})}});
+  REQUIRE(after.documents(3).find("/a")->text ==
+          "\xC3\xA4"
+          "Xc");
 }

@@ -34,6 +34,7 @@ class HostPort : public HostCore {
       next_id_ = std::max<std::uint64_t>(next_id_, id + 1);
       calls_[id].credit = with.credit.value_or(0);
       calls_[id].stream = with.credit.has_value();
+      calls_[id].granted = with.granted;
     }
     std::string text_of = with.raw_params.empty() ? params.dump() : with.raw_params;
     loop_.post([this, id, method, text = std::move(text_of), with = std::make_shared<CallWith>(std::move(with))] {

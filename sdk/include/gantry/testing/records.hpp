@@ -56,7 +56,8 @@ struct CallWith {
   /// The id of a stream that the instance before has given (TestHost::given_streams). `credit` is
   /// what is left of it.
   std::optional<std::uint64_t> resumes{};
-  std::string raw_params{};  ///< not empty: the params as a client wrote them, in place of the document
+  std::uint32_t granted = 0;  ///< of such a stream: what is left of the credit that the plugin has given
+  std::string raw_params{};   ///< not empty: the params as a client wrote them, in place of the document
 };
 
 /// Answers a call that the plugin has made: once, from any thread.
