@@ -135,10 +135,10 @@ void AttachSession::answered(std::string_view text, const Envelope& e, DeferredA
   views_.settled(pending.changes);
   if (!alone()) {
     const bool error = e.is_response() && member(text, "result").empty();
-    const bool again = error && repeat(pending, scan(text, Scan::full).error, fx);
+    // A server may answer a cancelled request with what it has found until then, or with nothing, as a result.
+    const bool again = (error || pending.recalled) && repeat(pending, error ? scan(text, Scan::full).error : "", fx);
     if (again) return pump(fx);
-    if (auto* const client = find(pending.client);
-        client != nullptr && error && pending.recalled && !pending.cancelled) {
+    if (auto* const client = find(pending.client); client != nullptr && pending.recalled && !pending.cancelled) {
       answer_error(*client, pending.id, kContentModified,
                    Error{ErrorKind::unavailable, "another editor of " + config().name + " waited; ask again", {}}, fx);
       return pump(fx);

@@ -17,9 +17,8 @@ namespace {
 }
 
 // The error of a request that was cancelled, or whose texts changed while it was worked on.
-[[nodiscard]] bool means_again(std::string_view error, bool recalled) {
-  const auto code = whole_number(member(error, "code"));
-  return code && (*code == kContentModified || (recalled && (*code == -32800 || *code == -32802)));
+[[nodiscard]] bool means_again(std::string_view error) {
+  return whole_number(member(error, "code")) == kContentModified;
 }
 
 }  // namespace
@@ -277,7 +276,7 @@ bool AttachSession::repeat(Pending& pending, std::string_view error, DeferredAct
   auto* const client = find(pending.client);
   if (client == nullptr || pending.cancelled || pending.text.empty() || pending.repetitions >= kMaxRepetitions)
     return false;
-  if ((!pending.disturbed && !pending.recalled) || !means_again(error, pending.recalled)) return false;
+  if (!pending.recalled && (!pending.disturbed || !means_again(error))) return false;
   Client::Queued again{std::move(pending.text), server_.next_id(), pending.deadline, ++turns_, pending.repetitions + 1};
   client->queued_bytes += again.text.size();
   ++client->queued_requests;

@@ -19,6 +19,7 @@
 //   --sends-edit FILE (asks the client to apply the edit in FILE while workspace/executeCommand runs, and answers that
 //     with an error if the client has not)
 //   --ignore-cancel (goes on with a request that is cancelled)
+//   --result-of-cancelled (answers a request that is cancelled with an empty array)
 //   --sync JSON (its `textDocumentSync`, without changes: a didChange ends the server)
 //   --ignore-exit (answers neither shutdown nor exit, and stays when its input ends)
 //
@@ -56,7 +57,8 @@ namespace {
 struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
        utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false,
-       noisy = false, only_noise = false, diagnose = false, no_versions = false, ignore_cancel = false;
+       noisy = false, only_noise = false, diagnose = false, no_versions = false, ignore_cancel = false,
+       result_of_cancelled = false;
   std::string log, initialize_when, answers, diagnose_when, sends_edit, sync;
 };
 
@@ -362,7 +364,11 @@ class Server {
     if (method == "$/cancelRequest" && !options_.ignore_cancel) {
       for (auto it = hanging_.begin(); it != hanging_.end(); ++it) {
         if (*it != params.at("id")) continue;
-        refuse(*it, -32800, "cancelled");
+        if (options_.result_of_cancelled) {
+          answer(*it, json::array());
+        } else {
+          refuse(*it, -32800, "cancelled");
+        }
         hanging_.erase(it);
         return;
       }
@@ -415,6 +421,7 @@ int main(int argc, char** argv) {
     if (arg == "--diagnose-when" && i + 1 < argc) options.diagnose_when = argv[++i];
     if (arg == "--sends-edit" && i + 1 < argc) options.sends_edit = argv[++i];
     if (arg == "--ignore-cancel") options.ignore_cancel = true;
+    if (arg == "--result-of-cancelled") options.result_of_cancelled = true;
     if (arg == "--sync" && i + 1 < argc) options.sync = argv[++i];
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];

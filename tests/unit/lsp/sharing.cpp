@@ -168,7 +168,9 @@ TEST_CASE("sharing: an edit of the server's names the version of whose editor it
 }
 
 TEST_CASE("sharing: no text changes while another's request is open, and one that takes too long is recalled") {
-  Two t;
+  // typescript-language-server answers a cancelled request with an empty result.
+  const bool as_result = GENERATE(false, true);
+  Two t(as_result ? std::vector<std::string>{"--result-of-cancelled"} : std::vector<std::string>());
   const auto uri = t.file("a.fake", "disk");
   t.a.open(uri, "disk");
   t.b.open(uri, "disk");

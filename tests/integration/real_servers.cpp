@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Language servers as people install them from npm (tests/npm), under the profile that the host gives to all. They are
-// built on vscode-languageserver, which ends a server that may not find out whether its client lives.
+// Language servers as people install them, from Debian and from npm (tests/npm), under the profile that the host gives
+// to all. Those from npm are built on vscode-languageserver, which ends a server that may not find out whether its
+// client lives. clangd is in other files.
 #include "tests/folders.hpp"
 #include "tests/integration/editor.hpp"
 
@@ -13,15 +14,17 @@ namespace {
 
 const std::string kModules = gantry::folders::build() + "/npm/node_modules/";
 
-struct NpmServer {
+[[nodiscard]] std::vector<std::string> from_npm(const std::string& script, const std::string& argument) {
+  return {"node", "--require", gantry::folders::source() + "/tests/npm/impatient.js", kModules + script, argument};
+}
+
+struct RealServer {
   Sandbox box;
 
-  NpmServer(const std::string& name, const std::string& script, const std::string& argument,
-            const std::string& language) {
-    const json command{"node", "--require", gantry::folders::source() + "/tests/npm/impatient.js", kModules + script,
-                       argument};
+  RealServer(const std::string& name, const std::vector<std::string>& command, const std::string& language) {
     box.write("g.toml", "[log]\nstderr = false\n[async]\nlsp_request_timeout_seconds = 90\n[lsp.servers." + name +
-                            "]\ncommand = " + command.dump() + "\nlanguages = [\"" + language + "\"]\n");
+                            "]\ncommand = " + json(command).dump() + "\nlanguages = [\"" + language +
+                            "\"]\nruns_project_code = false\n");
     (void)box.serve({"--config", (box.dir() / "g.toml").string(), "--workspace", box.work().string()});
   }
   [[nodiscard]] std::string uri(const char* file) const { return "file://" + (box.work() / file).string(); }
@@ -52,7 +55,7 @@ struct NpmServer {
 
 /// Two editors with unsaved texts of one file, asked by turns, also after the server was killed. What the server shows
 /// must be of the editor's own text: `first` or `second` is the name of its symbol.
-void share_with_diverging_texts(NpmServer& t, const char* file, const char* language, const std::string& first,
+void share_with_diverging_texts(RealServer& t, const char* file, const char* language, const std::string& first,
                                 const std::string& second, const std::string& server) {
   StdioEditor a(t.box, {"lsp", "--server", server}), b(t.box, {"lsp", "--server", server});
   t.greet(a, file, language);
@@ -100,20 +103,43 @@ void share_with_diverging_texts(NpmServer& t, const char* file, const char* lang
 }  // namespace
 
 TEST_CASE("npm: two editors share a bash-language-server, each with its own unsaved text, through a crash") {
-  NpmServer t("bash", "bash-language-server/out/cli.js", "start", "shellscript");
+  RealServer t("bash", from_npm("bash-language-server/out/cli.js", "start"), "shellscript");
   t.box.write("work/a.sh", "disk() { echo; }\n");
   share_with_diverging_texts(t, "a.sh", "shellscript", "first() { echo; }\n", "second() { echo; }\n", "bash");
 }
 
 TEST_CASE("npm: two editors share a pyright, each with its own unsaved text, through a crash") {
-  NpmServer t("pyright", "pyright/langserver.index.js", "--stdio", "python");
+  RealServer t("pyright", from_npm("pyright/langserver.index.js", "--stdio"), "python");
   t.box.write("work/a.py", "def disk() -> None: ...\n");
   share_with_diverging_texts(t, "a.py", "python", "def first() -> None: ...\n", "def second() -> None: ...\n",
                              "pyright");
 }
 
+TEST_CASE("npm: two editors share a typescript-language-server, each with its own unsaved text, through a crash") {
+  RealServer t("typescript", from_npm("typescript-language-server/lib/cli.mjs", "--stdio"), "typescript");
+  t.box.write("work/tsconfig.json", "{}\n");
+  t.box.write("work/a.ts", "export function disk(): void {}\n");
+  // It looks for the compiler in the project, and beside itself.
+  share_with_diverging_texts(t, "a.ts", "typescript", "export function first(): void {}\n",
+                             "export function second(): void {}\n", "typescript");
+}
+
+TEST_CASE("gopls: two editors share one, each with its own unsaved text, through a crash") {
+  RealServer t("gopls", {"gopls"}, "go");
+  t.box.write("work/go.mod", "module example.org/a\n\ngo 1.19\n");
+  t.box.write("work/a.go", "package a\n\nfunc disk() {}\n");
+  share_with_diverging_texts(t, "a.go", "go", "package a\n\nfunc first() {}\n", "package a\n\nfunc second() {}\n",
+                             "gopls");
+}
+
+TEST_CASE("pylsp: two editors share one, each with its own unsaved text, through a crash") {
+  RealServer t("pylsp", {"pylsp"}, "python");
+  t.box.write("work/a.py", "def disk(): ...\n");
+  share_with_diverging_texts(t, "a.py", "python", "def first(): ...\n", "def second(): ...\n", "pylsp");
+}
+
 TEST_CASE("npm: bash-language-server serves an editor and callers, and one process does for as long as they live") {
-  NpmServer t("bash", "bash-language-server/out/cli.js", "start", "shellscript");
+  RealServer t("bash", from_npm("bash-language-server/out/cli.js", "start"), "shellscript");
   t.box.write("work/a.sh", "greet() { echo hello; }\ngreet\n");
   StdioEditor editor(t.box, {"lsp", "--server", "bash"});
   t.greet(editor, "a.sh", "shellscript");
@@ -134,7 +160,7 @@ TEST_CASE("npm: bash-language-server serves an editor and callers, and one proce
 }
 
 TEST_CASE("npm: pyright serves an editor and callers, whose diagnostics follow what another file says on the disk") {
-  NpmServer t("pyright", "pyright/langserver.index.js", "--stdio", "python");
+  RealServer t("pyright", from_npm("pyright/langserver.index.js", "--stdio"), "python");
   t.box.write("work/helper.py", "def twice(n: int) -> int:\n    return 2 * n\n");
   t.box.write("work/a.py", "from helper import twice\n\nanswer: int = twice(21)\n");
   StdioEditor editor(t.box, {"lsp", "--server", "pyright"});
