@@ -7,83 +7,11 @@
 #include <fstream>
 #include <memory>
 
-#include "tests/bench/support.hpp"
+#include "tests/bench/lsp_editor.hpp"
 
 namespace bench {
 
 namespace {
-
-/// An LSP client on two descriptors.
-class Editor {
- public:
-  Editor(const std::string& name, const std::vector<std::string>& words, const std::vector<std::string>& environment)
-      : name_(name), server_(words, environment, true) {}
-
-  void open(const std::string& root, const std::string& uri, const std::string& text) {
-    (void)call("initialize", {{"processId", nullptr}, {"rootUri", "file://" + root}, {"capabilities", json::object()}});
-    notify("initialized", json::object());
-    notify("textDocument/didOpen",
-           {{"textDocument", {{"uri", uri}, {"languageId", "cpp"}, {"version", 1}, {"text", text}}}});
-    while (receive().value("method", "") != "textDocument/publishDiagnostics") {
-    }
-  }
-  /// Microseconds.
-  [[nodiscard]] double hover(const std::string& uri, int line, int character) {
-    const auto start = Clock::now();
-    const auto answer = call("textDocument/hover", {{"textDocument", {{"uri", uri}}},
-                                                    {"position", {{"line", line}, {"character", character}}}});
-    const double us = seconds_since(start) * 1e6;
-    if (!answer.is_object() || !answer.contains("contents"))
-      throw std::runtime_error(name_ + ": no hover: " + answer.dump());
-    return us;
-  }
-  [[nodiscard]] const std::string& name() const { return name_; }
-  [[nodiscard]] double cpu_seconds() const { return server_.cpu_seconds(); }
-
- private:
-  [[nodiscard]] json call(const std::string& method, const json& params) {
-    const int id = ++last_id_;
-    send({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}});
-    while (true) {
-      auto message = receive();
-      if (message.contains("id") && !message.contains("method") && message["id"] == id) {
-        if (message.contains("error")) throw std::runtime_error(name_ + ": " + message["error"].dump());
-        return message["result"];
-      }
-      if (message.contains("id") && message.contains("method"))
-        send({{"jsonrpc", "2.0"}, {"id", message["id"]}, {"result", nullptr}});
-    }
-  }
-  void notify(const std::string& method, const json& params) {
-    send({{"jsonrpc", "2.0"}, {"method", method}, {"params", params}});
-  }
-  void send(const json& message) {
-    const std::string text = message.dump();
-    write_all(server_.in(), "Content-Length: " + std::to_string(text.size()) + "\r\n\r\n" + text);
-  }
-  [[nodiscard]] json receive() {
-    while (true) {
-      const auto blank = buffer_.find("\r\n\r\n");
-      if (blank != std::string::npos) {
-        const std::size_t length = std::stoul(buffer_.substr(buffer_.find(':') + 1));
-        if (buffer_.size() >= blank + 4 + length) {
-          auto message = json::parse(buffer_.substr(blank + 4, length));
-          buffer_.erase(0, blank + 4 + length);
-          return message;
-        }
-      }
-      std::array<char, 65536> bytes{};
-      const ssize_t got = ::read(server_.out(), bytes.data(), bytes.size());
-      if (got <= 0) throw std::runtime_error(name_ + " has ended");
-      buffer_.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-  }
-
-  std::string name_;
-  Child server_;
-  std::string buffer_;
-  int last_id_ = 0;
-};
 
 constexpr const char* kText = R"(#include <string>
 #include <vector>

@@ -96,7 +96,8 @@ namespace {
 }  // namespace
 
 double Child::rss_mib() const { return field_mib(pid_, "status", "VmRSS:"); }
-double Child::pss_mib() const { return field_mib(pid_, "smaps_rollup", "Pss:"); }
+double Child::pss_mib() const { return pss_mib_of(pid_); }
+double pss_mib_of(pid_t pid) { return field_mib(pid, "smaps_rollup", "Pss:"); }
 
 int connect_soon(const std::string& socket) {
   sockaddr_un address{};

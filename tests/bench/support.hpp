@@ -77,6 +77,8 @@ class Child {
   int out_ = -1;
 };
 
+[[nodiscard]] double pss_mib_of(pid_t pid);
+
 /// Connects to a Unix socket as soon as a server listens; -1 after 10 s.
 [[nodiscard]] int connect_soon(const std::string& socket);
 void write_all(int fd, const std::string& text);
@@ -89,6 +91,7 @@ void write_all(int fd, const std::string& text);
 void cold_start(const Options& options, std::vector<Row>& rows);
 void idle(const Options& options, std::vector<Row>& rows);
 void hover(const Options& options, std::vector<Row>& rows);
+void lsp(const Options& options, std::vector<Row>& rows);
 void state(const Options& options, std::vector<Row>& rows);
 void turn_designs(const Options& options, std::vector<Row>& rows);
 
