@@ -4,8 +4,8 @@
 //
 // Editors share a server that run the same command, name the same root, have the same values of the variables that the
 // server's table names, and send the same `initialize`, but for what says only who they are; and whose answers to
-// workspace/configuration are the same. Each sees what it would see alone:
-// its own documents, ids, versions, progress and questions.
+// workspace/configuration are the same. Each sees what it would see alone: its own documents, ids, versions, progress
+// and questions.
 //
 // Order: the messages of an editor are passed on in the order in which they came. `$/cancelRequest`, answers to the
 // server and `exit` do not wait; while the server is missing (starting, crashed) or does not read, all other messages
@@ -14,9 +14,10 @@
 // Texts: see views.hpp. A message that depends on texts is sent while the server shows its editor's view; the view
 // changes only when no request of another editor is open, so no answer is computed from another's text. An editor that
 // waits for that longer than kPatience has the requests in its way recalled: they are cancelled at the server and sent
-// again later; those that are not answered within kRecallTime are answered ContentModified. Requests that wait by
-// design (`workspace/diagnostic`, `workspace/executeCommand`) are in nobody's way. What the disk's texts are is looked
-// up by the worker, before an editor's messages, if others have documents open which that editor has not.
+// again later, whatever it answers; those that are not answered within kRecallTime are answered ContentModified.
+// Requests that wait by design (`workspace/diagnostic`, `workspace/executeCommand`) are in nobody's way. What the
+// disk's texts are is looked up by the worker, before an editor's messages, if others have documents open which that
+// editor has not.
 //
 // Limits are off unless [lsp] sets them: an editor cancels its own requests, and waits for `initialize` as long as it
 // likes, for which some servers need minutes; when the last editor leaves meanwhile, the server ends at once. With

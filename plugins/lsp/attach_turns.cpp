@@ -16,7 +16,7 @@ namespace {
   return method.starts_with("textDocument/") || method.starts_with("notebookDocument/");
 }
 
-// The error of a request that was cancelled, or whose texts changed while it was worked on.
+// The error of a request whose texts changed while it was worked on.
 [[nodiscard]] bool means_again(std::string_view error) {
   return whole_number(member(error, "code")) == kContentModified;
 }
@@ -203,7 +203,7 @@ void AttachSession::texts_changed() {
 // A server that names no versions has seen the texts of now when it answers this. By the protocol a request of a name
 // that begins so and is not known must be answered with an error.
 void AttachSession::ask_whether_settled(DeferredActions& fx) {
-  if (!server_.takes_messages()) return;  // it was stopped
+  if (!is_serving(server_.state())) return;  // nobody would answer
   if (std::exchange(asks_settled_, true)) {
     changed_since_ = true;
     return;

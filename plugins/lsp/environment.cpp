@@ -44,13 +44,10 @@ std::optional<ServerConfig> server_on_path(const Environment& environment, const
   const auto path = environment.find("PATH");
   if (path == environment.end() || (!name && !language)) return std::nullopt;
   for (const auto& known : known_servers()) {
-    if ((name && known.name != *name) || configured.disabled.contains(std::string(known.name))) continue;
-    auto command = command_on_path(known, path->second);
-    if (command.empty()) continue;
+    const bool wanted = name ? known.name == *name : speaks(known, *language);
+    if (!wanted || configured.disabled.contains(std::string(known.name))) continue;
+    if (command_on_path(known, path->second).empty()) continue;
     ServerConfig server = config_of(known);
-    if (!name && !server.speaks(*language)) continue;
-    server.command = std::move(command);
-    server.runs_project_code = runs_project_code(server.command.front());
     server.built_in = true;
     return server;
   }
@@ -68,6 +65,7 @@ Environment fitting(const Environment& environment, ServerConfig& server) {
   if (known != nullptr) {
     if (auto command = command_on_path(*known, path->second); !command.empty()) {
       server.command = std::move(command);
+      server.runs_project_code = runs_project_code(server.command.front());
       return out;
     }
   }

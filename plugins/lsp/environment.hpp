@@ -5,8 +5,8 @@
 //
 // Only programs of the user may give an environment, for PATH says which program runs; a plugin may not.
 //
-// Thread rule: pure functions; command_for() and fitting() access the file system.
-// Bounds: kMaxVariables variables, kMaxBytes bytes of names and values.
+// Thread rule: pure functions; server_on_path() and fitting() access the file system.
+// Bounds: kMaxEnvironmentVariables variables, kMaxEnvironmentBytes bytes of names and values.
 #pragma once
 
 #include <cstddef>
@@ -29,14 +29,15 @@ inline constexpr std::size_t kMaxEnvironmentBytes = std::size_t{256} << 10;
 /// bound.
 [[nodiscard]] Result<Environment> parse_environment(const json& value);
 
-/// A known server that lies on the editor's PATH and was not found on the host's. `name` or `language` says which.
+/// A known server that lies on the editor's PATH and was not found on the host's: its configuration, for fitting().
+/// `name` or `language` says which.
 [[nodiscard]] std::optional<ServerConfig> server_on_path(const Environment& environment, const Servers& configured,
                                                          const std::optional<std::string>& name,
                                                          const std::optional<std::string>& language);
 
 /// What `server` gets of it: the variables that its table names. PATH only if the server's program lies on it, for else
-/// it could not be started: then the host's PATH holds. A server that was only found runs the program that is first on
-/// this PATH.
+/// it could not be started: then the host's PATH holds. A server that was only found gets the command that is on this
+/// PATH.
 [[nodiscard]] Environment fitting(const Environment& environment, ServerConfig& server);
 
 }  // namespace gantry::lsp

@@ -110,12 +110,15 @@ ServerConfig config_of(const KnownServer& server) {
   return out;
 }
 
+bool speaks(const KnownServer& server, std::string_view language) {
+  const auto languages = split(server.languages, ' ');
+  return std::ranges::find(languages, language) != languages.end();
+}
+
 std::string names_for(std::string_view language) {
   std::string out;
   for (const auto& server : kKnown) {
-    const auto languages = split(server.languages, ' ');
-    if (std::ranges::find(languages, language) != languages.end())
-      out += (out.empty() ? "" : ", ") + std::string(server.name);
+    if (speaks(server, language)) out += (out.empty() ? "" : ", ") + std::string(server.name);
   }
   return out;
 }

@@ -36,6 +36,7 @@ struct KnownServer {
 [[nodiscard]] bool found_on_path(const KnownServer& server);
 /// The command that is in one of these folders, separated by colons; empty: none is.
 [[nodiscard]] std::vector<std::string> command_on_path(const KnownServer& server, std::string_view path);
+[[nodiscard]] bool speaks(const KnownServer& server, std::string_view language);
 /// The names of those that speak the language; empty: none does.
 [[nodiscard]] std::string names_for(std::string_view language);
 

@@ -25,7 +25,7 @@ namespace gantry::state {
 
 struct Limits {
   static constexpr std::uint64_t kAlwaysKept = 100'000;  ///< of the newest events, whatever their age and size
-  static constexpr std::uint64_t kHardLog = 16;          ///< times max_log_bytes: the log is never larger
+  static constexpr std::uint64_t kHardLog = 16;  ///< times max_log_bytes: no change of a client makes the log larger
   std::uint64_t max_sessions = 100'000;
   std::uint64_t max_panes = 100'000;
   std::uint64_t max_settings = 100'000;

@@ -124,12 +124,13 @@ void requests(const Options& options, std::vector<Row>& rows) {
     std::vector<double> cpu(2);
     for (int round = 0; round <= rounds; ++round) {  // the first warms up
       for (std::size_t e = 0; e < editors.size(); ++e) {
-        const double before = bed.host().cpu_seconds() + editors[e]->cpu_seconds();
+        const auto used = [&] { return editors[e]->cpu_seconds() + (e == 0 ? bed.host().cpu_seconds() : 0); };
+        const double before = used();
         std::vector<double> times;
         for (int i = 0; i < kEach; ++i)
           times.push_back(editors[e]->timed(kind.method, bed.uri(), kLine, kind.character, kind.more));
         if (round == 0) continue;
-        cpu[e] += bed.host().cpu_seconds() + editors[e]->cpu_seconds() - before;
+        cpu[e] += used() - before;
         std::sort(times.begin(), times.end());
         p50[e].push_back(times[times.size() / 2]);
         p99[e].push_back(times[times.size() * 99 / 100]);

@@ -118,6 +118,14 @@ TEST_CASE("lsp environment: a program is found on the editor's PATH, else on the
   found.built_in = true;
   REQUIRE(fitting(here, found) == here);
   REQUIRE(found.command.front() == "gopls");
+  program(dir, "bin/zls");
+  const auto zig = gantry::lsp::server_on_path(here, {}, {}, "zig");
+  REQUIRE(zig);
+  ServerConfig runs = *zig;
+  runs.runs_project_code = false;
+  REQUIRE(fitting(here, runs) == here);
+  REQUIRE(runs.command.front() == "zls");
+  REQUIRE(runs.runs_project_code);  // as a built-in server's does, whoever's PATH has the program
 
   const auto on_path = [&](const std::optional<std::string>& name, const std::optional<std::string>& language,
                            const gantry::lsp::Servers& configured = {}) {

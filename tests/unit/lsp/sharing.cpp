@@ -306,9 +306,7 @@ TEST_CASE("sharing: one that leaves stops nobody's server, and the last takes it
   t.a.open(uri, "of a");
   t.b.open(uri, "of b");
   REQUIRE(t.a.ask("textDocument/hover", hover_of(uri))["result"]["contents"] == "of a");
-  REQUIRE(t.a.ask("shutdown")["result"].is_null());
-  t.a.notify("exit");
-  REQUIRE(value_of(t.a.stream().result()).is_null());
+  leave(t.a);
   REQUIRE(t.b.ask("textDocument/hover", hover_of(uri))["result"]["contents"] == "of b");
   REQUIRE(t.told("shutdown").empty());
   REQUIRE(alive(pid));

@@ -19,6 +19,13 @@ namespace lsp_test {
   return count;
 }
 
+/// The editor ends its session, as LSP has it.
+inline void leave(EditorClient& editor) {
+  REQUIRE(editor.ask("shutdown")["result"].is_null());
+  editor.notify("exit");
+  REQUIRE(value_of(editor.stream().result()).is_null());
+}
+
 /// Two editors of one server.
 struct Two {
   TempDir dir;
@@ -36,6 +43,28 @@ struct Two {
     return "file://" + dir.write(name, text);
   }
   [[nodiscard]] std::vector<json> told(const std::string& method) const { return sent_to(dir, method); }
+};
+
+/// Two editors, of which the first reads nothing but the answer to `initialize`, and is the active one.
+struct DeafAndOther {
+  TempDir dir;
+  TestHost host;
+  EditorClient deaf, other;
+
+  DeafAndOther()
+      : host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir)),
+        deaf(host, {{"server", "fake"}}, 1, 1),
+        other(host, {{"server", "fake"}}, 100'000, 2) {
+    deaf.initialize(dir.path());
+    other.initialize(dir.path());
+    (void)other.ask("test/echo");
+  }
+  /// The server asks the deaf editor.
+  void ask(const std::string& method) {
+    deaf.send("test/ask", {{"method", method}, {"params", json::object()}});
+    host.wait("the question", [&] { return !sent_to(dir, "test/ask").empty(); });
+    host.settle();
+  }
 };
 
 }  // namespace lsp_test

@@ -187,6 +187,19 @@ TEST_CASE_METHOD(Turns,
   check_store(dir.path());
 }
 
+TEST_CASE_METHOD(
+    Turns, "state.turn: what was executing is interrupted, also where a full log refuses all changes of clients") {
+  const json executing = stepped(approved(), "executing");
+  restart_after([&] {
+    RawDatabase(dir.path())
+        .run(
+            "UPDATE events SET bytes = bytes + (5 << 30) WHERE seq = 1; "
+            "UPDATE store SET log_bytes = (SELECT sum(bytes) FROM events)");
+  });
+  REQUIRE(get(executing)["state"] == "interrupted");
+  REQUIRE(bad(call("settings.set", {{"key", "k"}, {"value", 1}})).kind == ErrorKind::too_large);
+}
+
 TEST_CASE_METHOD(Turns, "state.turn: a reload of the plugin interrupts nothing") {
   const json executing = stepped(approved(), "executing");
   host->stop();
