@@ -5,6 +5,7 @@
 #include <gantry/file_uri.hpp>
 
 #include "plugins/lsp/attach.hpp"
+#include "plugins/lsp/capabilities/cut.hpp"
 #include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
@@ -18,6 +19,7 @@ void add_path(const std::string& uri, std::vector<std::string>& out, std::string
   if (!path) {
     if (is_file_uri(uri)) wrong = path.error().message;
   } else if (out.size() < AttachSession::kMaxFolders) {
+    while (path->size() > 1 && path->ends_with('/')) path->pop_back();  // some editors write folders so
     out.push_back(std::move(*path));
   }
 }
@@ -44,14 +46,6 @@ void add_paths(const json& folders, std::vector<std::string>& out, std::string& 
   return out;
 }
 
-// What clients have to have in common to share a server. Empty: the server is not to be shared.
-[[nodiscard]] std::string key_of(const ServerConfig& config, const std::string& root, std::string_view init_params) {
-  auto params = parse_json(init_params);
-  if (config.share == Share::none || !params || !params->is_object()) return {};
-  for (const char* const who : {"processId", "clientInfo", "workDoneToken", "trace"}) params->erase(who);
-  return dump_json({to_json(config), root, std::move(*params)});
-}
-
 [[nodiscard]] json entry_of(const std::string& path) {
   return {{"uri", to_uri(path)}, {"name", path.substr(path.rfind('/') + 1)}};
 }
@@ -67,6 +61,7 @@ void AttachSession::first(Client& client, std::string_view text, const Envelope&
   // A server may ask for ever whether the process that it is told of lives, and end itself when it may not know: a
   // process that is confined may not signal others (Landlock, since Linux 6.12). The host ends its servers itself.
   client.init_params = with_null(whole.params.empty() ? "{}" : whole.params, "processId");
+  declared(client);
   std::string wrong;
   client.folders = folders_named_in(client.init_params, wrong);
   if (!wrong.empty()) {
@@ -109,7 +104,7 @@ void AttachSession::settle_in(ClientId id, std::string root) {
     if (it == clients_.end() || it->second->ended || server_.state() != ServerState::not_started) return;
     client = it->second;
     if (const auto may = rules_.may_run(config(), root); !may) return gave_up(may.error(), section.fx);
-    key = key_of(config(), root, client->init_params);
+    key = key_for(*client, root);
   }
   const auto other = key.empty() ? nullptr : rules_.session_for(key, *client);
   if (!other) {
@@ -125,8 +120,14 @@ void AttachSession::settle_in(ClientId id, std::string root) {
 }
 
 void AttachSession::begin_with(Client& client, std::string root, DeferredActions& fx) {
-  if (client.folders.empty()) client.folders.push_back(root);
   init_params_ = client.init_params;
+  if (const auto params = parse_json(client.init_params); !key_.empty() && params && params->is_object()) {
+    const json common = common_part(*params, client.folders);
+    knows_roots_ = common.contains("root");
+    without_ = client.without;
+    init_params_ = dump_json(superset_params(*params, common, client.folders, without_));
+  }
+  if (client.folders.empty()) client.folders.push_back(root);
   configuration_text_ = client.configuration_text;
   set_root(std::move(root));
   server_.step(ServerEvent::want, fx);
@@ -179,14 +180,14 @@ void AttachSession::admit(Client& client, DeferredActions& fx) {
   views_.add(client.id, std::move(client.documents));
   client.admitted = true;
   if (welcome_.empty()) return;  // it comes to all
+  if (moves_as_misfit(client, fx)) return;
   if (!client.answered) {
     client.answered = true;
-    std::string answer;
-    append_with_id(answer, welcome_, scan(welcome_, Scan::route).id, client.init_id);
-    fx.items.push_back({client.editor, std::move(answer)});
+    fx.items.push_back({client.editor, welcome_for(client)});
   } else if (!client.initialized_text.empty()) {
     late_initialized(client, fx);
   }
+  tell_folders(fx);
   pump(fx);
 }
 
@@ -203,11 +204,21 @@ void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
     json all = json::array();
     for (const auto& [id, registration] : registrations_) all.push_back(registration);
     const std::string params = dump_json({{"registrations", std::move(all)}});
-    client.standing.follow("client/registerCapability", params);
-    (void)ask("client/registerCapability", params);
+    const auto less = cut("client/registerCapability", *parse_json(params), *client.understood);
+    if (less && !less->at("registrations").empty()) {
+      client.standing.follow("client/registerCapability", dump_json(*less));
+      (void)ask("client/registerCapability", dump_json(*less));
+    }
   }
-  for (const auto& [params, answer] : configurations_)
-    comparing_[client.id].insert(ask("workspace/configuration", params));
+  const bool answers = client.understood->may_be_asked("workspace/configuration");
+  for (const auto& [params, answer] : configurations_) {
+    if (answers) {
+      comparing_[client.id].insert(ask("workspace/configuration", params));
+    } else if (configuration_of(client, params) != answer) {
+      move_out_later(client, fx);
+    }
+  }
+  if (client.unlike.contains(this)) return;
   if (!comparing_.contains(client.id)) return is_like_the_others(client, fx);
   client.held = true;
   (void)context_->host.after(kAskTime, [weak = weak_from_this(), id = client.id] {
@@ -245,7 +256,7 @@ void AttachSession::move_out(ClientId id) {
     Section section(*this);
     auto* const moving = find(id);
     if (moving == nullptr || moving->ended) return;
-    if (clients() == 1) {  // the others have left meanwhile
+    if (clients() == 1 && misfit(*moving) == 0) {  // the others have left meanwhile
       moving->unlike.erase(this);
       comparing_.erase(id);
       is_like_the_others(*moving, section.fx);
@@ -278,6 +289,7 @@ std::shared_ptr<Client> AttachSession::take(ClientId id, DeferredActions& fx) {
     each = pending_.erase(each);
   }
   for (auto& [ours, pending] : sent) {  // the last first
+    if (pending.id.empty()) continue;   // a wait for diagnostics
     server_.cancel(ours, fx);
     deadlines_.erase({pending.deadline, ours});
     for (const auto& token : pending.tokens) tokens_.erase(token);
@@ -313,16 +325,7 @@ void AttachSession::forget(Client& client, DeferredActions& fx) {
   for (auto& [token, told] : servers_tokens_) told.erase(id);
   if (waits_for_view_ == id) waits_for_view_ = 0;
   clients_.erase(id);
-  std::vector<std::string> left;
-  const auto others = folders();
-  for (const auto& folder : client.folders) {
-    if (std::ranges::find(others, folder) == others.end()) left.push_back(folder);
-  }
-  if (left.empty() || clients_.empty()) return;
-  json removed = json::array();
-  for (const auto& folder : left) removed.push_back(entry_of(folder));
-  server_.notify("workspace/didChangeWorkspaceFolders",
-                 {{"event", {{"added", json::array()}, {"removed", std::move(removed)}}}}, fx);
+  if (!clients_.empty()) tell_folders(fx);
 }
 
 // ---- workspace folders ----------------------------------------------------------------------------------------------
@@ -337,12 +340,10 @@ std::vector<std::string> AttachSession::folders() const {
   return out;
 }
 
-// The server's folders are those of all clients.
 void AttachSession::folders_changed(Client& client, std::string_view text, std::string_view params,
                                     DeferredActions& fx) {
   const auto doc = parse_json(params);
   const json event = doc && doc->is_object() ? doc->value("event", json::object()) : json::object();
-  const auto before = folders();
   if (event.is_object()) {
     std::vector<std::string> removed;
     std::string ignored;
@@ -350,25 +351,47 @@ void AttachSession::folders_changed(Client& client, std::string_view text, std::
     std::erase_if(client.folders, [&](const auto& path) { return std::ranges::find(removed, path) != removed.end(); });
     add_paths(event.value("added", json()), client.folders, ignored);
   }
-  std::string message(text);
   if (!alone()) {
-    const auto now = folders();
-    const auto missing_in = [](const std::vector<std::string>& in, const std::vector<std::string>& from) {
-      json out = json::array();
-      for (const auto& path : from) {
-        if (std::ranges::find(in, path) == in.end()) out.push_back(entry_of(path));
-      }
-      return out;
-    };
-    json added = missing_in(before, now), removed = missing_in(now, before);
-    if (added.empty() && removed.empty()) return;
-    message = dump_json({{"jsonrpc", "2.0"},
-                         {"method", "workspace/didChangeWorkspaceFolders"},
-                         {"params", {{"event", {{"added", std::move(added)}, {"removed", std::move(removed)}}}}}});
+    if (!moves_as_misfit(client, fx)) tell_folders(fx);
+    return;
   }
-  if (folder_texts_.size() < kMaxFolderChanges) folder_texts_.push_back(message);
+  if ((used_ & feature::kFixedFolders) == 0) told_folders_ = folders();
+  if (!knows_roots_ && folder_texts_.size() < kMaxFolderChanges) folder_texts_.emplace_back(text);
+  server_.send(text, fx);
+  widen(rules_.workspaces(), fx);
+}
+
+// The server's folders are those of all clients.
+void AttachSession::tell_folders(DeferredActions& fx) {
+  if (!initialized_sent_ || (used_ & feature::kFixedFolders) != 0) return;
+  const auto now = folders();
+  const auto missing_in = [](const std::vector<std::string>& in, const std::vector<std::string>& from) {
+    json out = json::array();
+    for (const auto& path : from) {
+      if (std::ranges::find(in, path) == in.end()) out.push_back(entry_of(path));
+    }
+    return out;
+  };
+  json added = missing_in(told_folders_, now), removed = missing_in(now, told_folders_);
+  told_folders_ = now;
+  if (added.empty() && removed.empty()) return;
+  const std::string message =
+      dump_json({{"jsonrpc", "2.0"},
+                 {"method", "workspace/didChangeWorkspaceFolders"},
+                 {"params", {{"event", {{"added", std::move(added)}, {"removed", std::move(removed)}}}}}});
+  if (!knows_roots_ && folder_texts_.size() < kMaxFolderChanges) folder_texts_.push_back(message);
   server_.send(message, fx);
   widen(rules_.workspaces(), fx);
+}
+
+std::string AttachSession::initialize_params() {
+  told_folders_ = folders();
+  auto params = knows_roots_ ? parse_json(init_params_) : fail(ErrorKind::not_found, "");
+  if (!params || !params->is_object()) return init_params_;
+  json all = json::array();
+  for (const auto& folder : told_folders_) all.push_back(entry_of(folder));
+  (*params)["workspaceFolders"] = std::move(all);
+  return dump_json(*params);
 }
 
 }  // namespace gantry::lsp
