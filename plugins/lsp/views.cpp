@@ -246,8 +246,9 @@ void Views::send_text(const std::string& key, ClientId source, const Send& send,
   document.version = next_version(key, document.version + 1);
   json params{{"textDocument", {{"uri", document.uri}, {"version", document.version}}},
               {"contentChanges", {{{"text", text}}}}};
-  // Of a text that it has, clangd says nothing otherwise.
-  if (again) params["forceRebuild"] = true;
+  // Of a text that it has built last clangd says nothing otherwise: one that is shown again may be that, when the text
+  // between was not built.
+  params["forceRebuild"] = true;
   if (takes_changes_) {
     send(dump_json({{"jsonrpc", "2.0"}, {"method", "textDocument/didChange"}, {"params", std::move(params)}}));
   } else {
