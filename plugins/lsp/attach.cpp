@@ -16,6 +16,13 @@ namespace {
   return method == "workspace/diagnostic" || method == "workspace/executeCommand" || method == "shutdown";
 }
 
+// The settings in a workspace/didChangeConfiguration. Empty ones are as none: some editors send them to all servers.
+[[nodiscard]] json settings_in(std::string_view text) {
+  auto settings = parse_json(member(text.empty() ? text : scan(text, Scan::full).params, "settings"));
+  const bool none = !settings || settings->is_null() || (settings->is_object() && settings->empty());
+  return none ? json() : std::move(*settings);
+}
+
 }  // namespace
 
 AttachSession::AttachSession(std::shared_ptr<Context> context, ServerConfig config, Rules rules)
@@ -104,7 +111,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
                   .permit = std::move(permit),
                   .shutdown = method == "shutdown",
                   .command = method == "workspace/executeCommand",
-                  .reads = !waits_by_design(method),
+                  .reads = !waits_by_design(method) || method == "workspace/executeCommand",
                   .repetitions = info.repetitions,
                   .changes = views_.changes()};
   if (pending.shutdown) {
@@ -115,9 +122,20 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
       return fx.items.push_back({client.editor, R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})"});
     server_.step(ServerEvent::editor_shuts_down, fx);
   }
-  if (!alone() && pending.reads) pending.text = text;
-  // The tokens of two clients may be equal, and what the server says of a request that was given up comes late.
+  // One that is alone may have to move, too.
+  const bool may_move = (client.lacks & feature::kWatchedFiles & ~used_ & ~without_) != 0;
+  if ((!alone() || may_move) && pending.reads && !pending.command) pending.text = text;
+  if (client.understood->cuts(method)) {
+    pending.cut = method;
+    if (method == "textDocument/documentSymbol") {
+      const auto uri = parse_json(member(member(scan(text, Scan::full).params, "textDocument"), "uri"));
+      if (uri && uri->is_string()) pending.uri = *uri;
+    }
+  }
   std::string own = without_delta(client, text, e);
+  if (method == "textDocument/codeAction" && client.understood->cuts("textDocument/publishDiagnostics"))
+    own = with_published(client, text);
+  // The tokens of two clients may be equal, and what the server says of a request that was given up comes late.
   for (const char* const name : {"workDoneToken", "partialResultToken"}) {
     if (text.find(name) == std::string_view::npos) continue;
     const std::string_view now = own.empty() ? text : std::string_view(own);
@@ -128,6 +146,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
       key = kOwnToken + std::to_string(server_.next_id()) + '"';
     tokens_[key] = {client.id, std::string(token)};
     pending.tokens.push_back(key);
+    if (name == std::string_view("partialResultToken") && !pending.cut.empty()) pending.partial = key;
     if (key == token) continue;
     std::string renamed;
     append_with_id(renamed, now, token, key);
@@ -165,6 +184,10 @@ std::string AttachSession::without_delta(Client& client, std::string_view text, 
 bool AttachSession::forward_notification(Client& client, std::string_view text, const Envelope& e,
                                          DeferredActions& fx) {
   const auto method = e.method();
+  if (method == kShowsView) {
+    wait_for_diagnostics(client, fx);
+    return true;
+  }
   if (TrackedDocuments::concerns(method)) {
     // In a server of its own, where others do not depend on it, its texts need not be known.
     if (!alone() && !is_stopped(server_.state()) && !views_.documents(client.id).has_room(text.size())) {
@@ -180,9 +203,12 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
       late_initialized(client, fx);
       return true;
     }
+    server_.send(text, fx);
+    tell_folders(fx);
+    return true;
   } else if (method == "workspace/didChangeConfiguration") {
     client.configuration_text = text;
-    if (!alone() && (text == configuration_text_ || is_stopped(server_.state()))) return true;
+    if (!alone() && (is_stopped(server_.state()) || settings_in(text) == settings_in(configuration_text_))) return true;
     if (!alone()) {
       move_out_later(client, fx);
       return false;
@@ -315,7 +341,7 @@ void AttachSession::end_stream(Client& client, const Result<json>& answer, Defer
     fx.permits.push_back(std::move(it->second.permit));
     deadlines_.erase({it->second.deadline, it->first});
     for (const auto& token : it->second.tokens) tokens_.erase(token);
-    if (clients() > 0) server_.cancel(it->first, fx);
+    if (clients() > 0 && !it->second.id.empty()) server_.cancel(it->first, fx);
     it = pending_.erase(it);
   }
   if (client.spare) fx.permits.push_back(std::move(client.spare));

@@ -3,9 +3,10 @@
 // attach.hpp: a language server and the editors that are attached to it.
 //
 // Editors share a server that run the same command, name the same root, have the same values of the variables that the
-// server's table names, and send the same `initialize`, but for what says only who they are; and whose answers to
-// workspace/configuration are the same. Each sees what it would see alone: its own documents, ids, versions, progress
-// and questions.
+// server's table names, and the same `initializationOptions`, settings and experimental capabilities; and whose answers
+// to workspace/configuration are the same. Each sees what it would see alone: its own documents, ids, versions,
+// progress and questions. The server is offered a fixed superset of capabilities, and what it says is cut down to what
+// each editor understands (capabilities/).
 //
 // Order: the messages of an editor are passed on in the order in which they came. `$/cancelRequest`, answers to the
 // server and `exit` do not wait; while the server is missing (starting, crashed) or does not read, all other messages
@@ -15,7 +16,7 @@
 // changes only when no request of another editor is open, so no answer is computed from another's text. An editor that
 // waits for that longer than kPatience has the requests in its way recalled: they are cancelled at the server and sent
 // again later, whatever it answers; those that are not answered within kRecallTime are answered ContentModified.
-// Requests that wait by design (`workspace/diagnostic`, `workspace/executeCommand`) are in nobody's way. What the
+// Requests that wait by design are in nobody's way: `workspace/diagnostic`, and a command after a while. What the
 // disk's texts are is looked up by the worker, before an editor's messages, if others have documents open which that
 // editor has not.
 //
@@ -82,6 +83,8 @@ class AttachSession final : public Session {
   static constexpr std::chrono::milliseconds kPatience{500};
   static constexpr std::chrono::seconds kRecallTime{5};
   static constexpr std::chrono::seconds kAskTime{30};
+  /// A notification in a client's queue that only waits for the client's view, and is not sent.
+  static constexpr std::string_view kShowsView = "textDocument/$gantry/view";
 
   /// The decisions of the plugin.
   struct Rules {
@@ -133,7 +136,7 @@ class AttachSession final : public Session {
  private:
   struct Pending {
     ClientId client = 0;
-    std::string id{};    // the client's, as raw text; empty: a question of the plugin's own
+    std::string id{};    // the client's, as raw text; empty: a question of the plugin's own, or a wait for diagnostics
     TimePoint deadline;  // max(): none
     Permit permit{};
     bool shutdown = false;
@@ -145,6 +148,9 @@ class AttachSession final : public Session {
     unsigned repetitions = 0;
     std::uint64_t changes = 0;  // of texts before it
     std::string text{};         // to be repeated; empty: it cannot be
+    std::string cut{};          // the method, if its answer is cut down for the client
+    std::string uri{};          // ... of the document whose answer names none
+    std::string partial{};      // the token of its partial results
     std::vector<std::string> tokens{};
   };
 
@@ -165,6 +171,29 @@ class AttachSession final : public Session {
   void forget(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void remember_folders(std::string message) GANTRY_REQUIRES(mutex_);
   void folders_changed(Client& client, std::string_view text, std::string_view params, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  void tell_folders(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+
+  // What a client understands (attach_cut.cpp).
+  /// What the client has said of itself is known.
+  void declared(Client& client) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string key_for(Client& client, const std::string& root) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] Features misfit(const Client& client) const GANTRY_REQUIRES(mutex_);
+  /// True: the server does what the client is no match for, and the client moves to another.
+  [[nodiscard]] bool moves_as_misfit(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void feature_is_used(Features used, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string welcome_for(const Client& client) const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] static std::string cut_answer(const Client& client, const Pending& pending, std::string text);
+  /// Nothing: the client is not told; `why` says so of an edit that it cannot apply.
+  [[nodiscard]] static std::optional<std::string> cut_message(const Client& client, std::string_view method,
+                                                              std::string text, std::string& why);
+  [[nodiscard]] std::string cut_partial(const Client& client, const std::string& token, std::string text) const
+      GANTRY_REQUIRES(mutex_);
+  /// The text of a request about diagnostics, with these as the server has published them.
+  [[nodiscard]] std::string with_published(const Client& client, std::string_view text) const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] static std::string configuration_of(const Client& client, std::string_view params);
+  void configured_unasked(const ServerAsks::Ask& ask, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] json answer_unasked(const Client& client, std::string_view method, std::string_view params) const
       GANTRY_REQUIRES(mutex_);
 
   // Messages of a client (attach.cpp).
@@ -203,6 +232,9 @@ class AttachSession final : public Session {
 
   // The queues, and whose turn it is (attach_turns.cpp).
   void pump(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void show_who_waits(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void wait_for_diagnostics(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void waited_for_diagnostics(long long id);
   [[nodiscard]] Client* next_client(const std::set<ClientId>& stuck) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool advance(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool take_view(Client& client, const Client::Queued& head, const Envelope& e, DeferredActions& fx)
@@ -223,7 +255,7 @@ class AttachSession final : public Session {
   void look_at_saved(const std::string& key, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
 
   // Messages of the server (attach_server.cpp).
-  std::string initialize_params() override GANTRY_REQUIRES(mutex_) { return init_params_; }
+  std::string initialize_params() override GANTRY_REQUIRES(mutex_);
   std::map<std::string, std::string> environment() const override GANTRY_REQUIRES(mutex_) { return environment_; }
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
@@ -250,20 +282,22 @@ class AttachSession final : public Session {
   void answered(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::string with_client_versions(const Pending& pending, std::string text) GANTRY_REQUIRES(mutex_);
   void ask_clients(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void answer_server_itself(std::string_view id, const json& result, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::vector<ClientId> asked_for(std::string_view method) const GANTRY_REQUIRES(mutex_);
   void answer_for_clients(const ServerAsks::Ask& ask, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void watch_asks() GANTRY_REQUIRES(mutex_);
   void look_at_asks();
   void configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
-  void follow_registrations(std::string_view method, std::string_view params) GANTRY_REQUIRES(mutex_);
+  void follow_registrations(std::string_view method, std::string_view params, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
   void tell_clients(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_progress(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void deliver(std::vector<Views::Delivery> deliveries, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_cancel(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void end_what_stands(Client& client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void replay(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void learn_capabilities(std::string_view result) GANTRY_REQUIRES(mutex_);
+  void learn_capabilities(std::string_view result, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void answer_error(Client& client, const std::string& id, int code, const Error& error, DeferredActions& fx);
   void end_stream(Client& client, const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// The host refused an item: an error answers whoever waits for it.
@@ -285,9 +319,13 @@ class AttachSession final : public Session {
   std::map<ClientId, std::shared_ptr<Client>> clients_ GANTRY_GUARDED_BY(mutex_);
   Views views_ GANTRY_GUARDED_BY(mutex_);
   std::string key_ GANTRY_GUARDED_BY(mutex_);          // clients with this key may join; empty: none may
-  std::string init_params_ GANTRY_GUARDED_BY(mutex_);  // of the first client
-  std::map<std::string, std::string> environment_ GANTRY_GUARDED_BY(mutex_);  // likewise
-  std::string welcome_ GANTRY_GUARDED_BY(mutex_);                             // the server's answer to `initialize`
+  std::string init_params_ GANTRY_GUARDED_BY(mutex_);  // for the server
+  std::map<std::string, std::string> environment_ GANTRY_GUARDED_BY(mutex_);  // of the first client
+  bool knows_roots_ GANTRY_GUARDED_BY(mutex_) = false;               // ... whose folders are those of all clients
+  Features without_ GANTRY_GUARDED_BY(mutex_) = 0;                   // that the server was not offered
+  Features used_ GANTRY_GUARDED_BY(mutex_) = 0;                      // that the server is known to use
+  std::vector<std::string> told_folders_ GANTRY_GUARDED_BY(mutex_);  // that the server knows
+  std::string welcome_ GANTRY_GUARDED_BY(mutex_);                    // the server's answer to `initialize`
   bool initialized_sent_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);

@@ -5,6 +5,7 @@
 #include <gantry/file_uri.hpp>
 
 #include "plugins/lsp/attach.hpp"
+#include "plugins/lsp/capabilities/cut.hpp"
 #include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
@@ -18,6 +19,7 @@ void add_path(const std::string& uri, std::vector<std::string>& out, std::string
   if (!path) {
     if (is_file_uri(uri)) wrong = path.error().message;
   } else if (out.size() < AttachSession::kMaxFolders) {
+    while (path->size() > 1 && path->ends_with('/')) path->pop_back();  // some editors write folders so
     out.push_back(std::move(*path));
   }
 }
@@ -42,15 +44,6 @@ void add_paths(const json& folders, std::vector<std::string>& out, std::string& 
     if (out.empty() && root.is_string()) add_path(root.get<std::string>(), out, wrong);
   }
   return out;
-}
-
-// What clients have to have in common to share a server. Empty: the server is not to be shared.
-[[nodiscard]] std::string key_of(const ServerConfig& config, const std::string& root,
-                                 const std::map<std::string, std::string>& environment, std::string_view init_params) {
-  auto params = parse_json(init_params);
-  if (config.share == Share::none || !params || !params->is_object()) return {};
-  for (const char* const who : {"processId", "clientInfo", "workDoneToken", "trace"}) params->erase(who);
-  return dump_json({to_json(config), root, environment, std::move(*params)});
 }
 
 [[nodiscard]] json entry_of(const std::string& path) {
@@ -82,6 +75,7 @@ void AttachSession::first(Client& client, std::string_view text, const Envelope&
   // A server may ask for ever whether the process that it is told of lives, and end itself when it may not know: a
   // process that is confined may not signal others (Landlock, since Linux 6.12). The host ends its servers itself.
   client.init_params = with_null(whole.params.empty() ? "{}" : whole.params, "processId");
+  declared(client);
   std::string wrong;
   client.folders = folders_named_in(client.init_params, wrong);
   if (!wrong.empty()) {
@@ -124,7 +118,7 @@ void AttachSession::settle_in(ClientId id, std::string root) {
     if (it == clients_.end() || it->second->ended || server_.state() != ServerState::not_started) return;
     client = it->second;
     if (const auto may = rules_.may_run(config(), root); !may) return gave_up(may.error(), section.fx);
-    key = key_of(config(), root, client->environment, client->init_params);
+    key = key_for(*client, root);
   }
   const auto other = key.empty() ? nullptr : rules_.session_for(key, *client);
   if (!other) {
@@ -140,9 +134,15 @@ void AttachSession::settle_in(ClientId id, std::string root) {
 }
 
 void AttachSession::begin_with(Client& client, std::string root, DeferredActions& fx) {
-  if (client.folders.empty()) client.folders.push_back(root);
   init_params_ = client.init_params;
   environment_ = client.environment;
+  if (const auto params = parse_json(client.init_params); !key_.empty() && params && params->is_object()) {
+    const json common = common_part(*params, client.folders);
+    knows_roots_ = common.contains("root");
+    without_ = client.without;
+    init_params_ = dump_json(superset_params(*params, common, client.folders, without_));
+  }
+  if (client.folders.empty()) client.folders.push_back(root);
   configuration_text_ = client.configuration_text;
   set_root(std::move(root));
   server_.step(ServerEvent::want, fx);
@@ -198,14 +198,14 @@ void AttachSession::admit(Client& client, DeferredActions& fx) {
   views_.add(client.id, std::move(client.documents));
   client.admitted = true;
   if (welcome_.empty()) return;  // it comes to all
+  if (moves_as_misfit(client, fx)) return;
   if (!client.answered) {
     client.answered = true;
-    std::string answer;
-    append_with_id(answer, welcome_, scan(welcome_, Scan::route).id, client.init_id);
-    fx.items.push_back({client.editor, std::move(answer)});
+    fx.items.push_back({client.editor, welcome_for(client)});
   } else if (!client.initialized_text.empty()) {
     late_initialized(client, fx);
   }
+  tell_folders(fx);
   pump(fx);
 }
 
@@ -223,11 +223,21 @@ void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
     for (const auto& [id, registrations] : registrations_)
       all.insert(all.end(), registrations.begin(), registrations.end());
     const std::string params = dump_json({{"registrations", std::move(all)}});
-    client.standing.follow("client/registerCapability", params);
-    (void)ask("client/registerCapability", params);
+    const auto less = cut("client/registerCapability", *parse_json(params), *client.understood);
+    if (less && !less->at("registrations").empty()) {
+      client.standing.follow("client/registerCapability", dump_json(*less));
+      (void)ask("client/registerCapability", dump_json(*less));
+    }
   }
-  for (const auto& [params, answer] : configurations_)
-    comparing_[client.id].insert(ask("workspace/configuration", params));
+  const bool answers = client.understood->may_be_asked("workspace/configuration");
+  for (const auto& [params, answer] : configurations_) {
+    if (answers) {
+      comparing_[client.id].insert(ask("workspace/configuration", params));
+    } else if (configuration_of(client, params) != answer) {
+      move_out_later(client, fx);
+    }
+  }
+  if (client.unlike.contains(this)) return;
   if (!comparing_.contains(client.id)) return is_like_the_others(client, fx);
   client.held = true;
   (void)context_->host.after(kAskTime, [weak = weak_from_this(), id = client.id] {
@@ -265,7 +275,7 @@ void AttachSession::move_out(ClientId id) {
     Section section(*this);
     auto* const moving = find(id);
     if (moving == nullptr || moving->ended) return;
-    if (clients() == 1) {  // the others have left meanwhile
+    if (clients() == 1 && misfit(*moving) == 0) {  // the others have left meanwhile
       moving->unlike.erase(this);
       comparing_.erase(id);
       is_like_the_others(*moving, section.fx);
@@ -298,6 +308,7 @@ std::shared_ptr<Client> AttachSession::take(ClientId id, DeferredActions& fx) {
     each = pending_.erase(each);
   }
   for (auto& [ours, pending] : sent) {  // the last first
+    if (pending.id.empty()) continue;   // a wait for diagnostics
     server_.cancel(ours, fx);
     deadlines_.erase({pending.deadline, ours});
     for (const auto& token : pending.tokens) tokens_.erase(token);
@@ -333,17 +344,7 @@ void AttachSession::forget(Client& client, DeferredActions& fx) {
   for (auto& [token, told] : servers_tokens_) told.erase(id);
   if (waits_for_view_ == id) waits_for_view_ = 0;
   clients_.erase(id);
-  std::vector<std::string> left;
-  const auto others = folders();
-  for (const auto& folder : client.folders) {
-    if (std::ranges::find(others, folder) == others.end()) left.push_back(folder);
-  }
-  if (left.empty() || clients_.empty()) return;
-  json removed = json::array();
-  for (const auto& folder : left) removed.push_back(entry_of(folder));
-  auto message = folder_change(json::array(), std::move(removed));
-  server_.send(message, fx);
-  remember_folders(std::move(message));
+  if (!clients_.empty()) tell_folders(fx);
 }
 
 // ---- workspace folders ----------------------------------------------------------------------------------------------
@@ -358,8 +359,10 @@ std::vector<std::string> AttachSession::folders() const {
   return out;
 }
 
-// For the next process. Of more changes than are kept only their outcome is.
+// For the next process, which is not told the folders of now by `initialize`. Of more changes than are kept only their
+// outcome is.
 void AttachSession::remember_folders(std::string message) {
+  if (knows_roots_) return;
   folder_texts_.push_back(std::move(message));
   if (folder_texts_.size() <= kMaxFolderChanges) return;
   std::string ignored;
@@ -369,12 +372,10 @@ void AttachSession::remember_folders(std::string message) {
   folder_texts_ = {folder_change(missing_in(first, now), missing_in(now, first))};
 }
 
-// The server's folders are those of all clients.
 void AttachSession::folders_changed(Client& client, std::string_view text, std::string_view params,
                                     DeferredActions& fx) {
   const auto doc = parse_json(params);
   const json event = doc && doc->is_object() ? doc->value("event", json::object()) : json::object();
-  const auto before = folders();
   if (event.is_object()) {
     std::vector<std::string> removed;
     std::string ignored;
@@ -382,16 +383,37 @@ void AttachSession::folders_changed(Client& client, std::string_view text, std::
     std::erase_if(client.folders, [&](const auto& path) { return std::ranges::find(removed, path) != removed.end(); });
     add_paths(event.value("added", json()), client.folders, ignored);
   }
-  std::string message(text);
   if (!alone()) {
-    const auto now = folders();
-    json added = missing_in(before, now), removed = missing_in(now, before);
-    if (added.empty() && removed.empty()) return;
-    message = folder_change(std::move(added), std::move(removed));
+    if (!moves_as_misfit(client, fx)) tell_folders(fx);
+    return;
   }
+  if ((used_ & feature::kFixedFolders) == 0) told_folders_ = folders();
+  server_.send(text, fx);
+  remember_folders(std::string(text));
+  widen(rules_.workspaces(), fx);
+}
+
+// The server's folders are those of all clients.
+void AttachSession::tell_folders(DeferredActions& fx) {
+  if (!initialized_sent_ || (used_ & feature::kFixedFolders) != 0) return;
+  const auto now = folders();
+  json added = missing_in(told_folders_, now), removed = missing_in(now, told_folders_);
+  told_folders_ = now;
+  if (added.empty() && removed.empty()) return;
+  auto message = folder_change(std::move(added), std::move(removed));
   server_.send(message, fx);
   remember_folders(std::move(message));
   widen(rules_.workspaces(), fx);
+}
+
+std::string AttachSession::initialize_params() {
+  told_folders_ = folders();
+  auto params = knows_roots_ ? parse_json(init_params_) : fail(ErrorKind::not_found, "");
+  if (!params || !params->is_object()) return init_params_;
+  json all = json::array();
+  for (const auto& folder : told_folders_) all.push_back(entry_of(folder));
+  (*params)["workspaceFolders"] = std::move(all);
+  return dump_json(*params);
 }
 
 }  // namespace gantry::lsp

@@ -6,6 +6,7 @@
 #include <gantry/repair.hpp>
 
 #include "plugins/lsp/attach.hpp"
+#include "plugins/lsp/capabilities/member_at.hpp"
 #include "plugins/lsp/messages.hpp"
 
 namespace gantry::lsp {
@@ -49,23 +50,6 @@ void translate_versions(json& value, const Views& views, ClientId client) {
 
 // ---- the handshake --------------------------------------------------------------------------------------------------
 
-void AttachSession::learn_capabilities(std::string_view result) {
-  const auto repaired = repaired_json(result);
-  const auto doc = parse_json(repaired ? std::string_view(*repaired) : result);
-  if (!doc || !doc->is_object()) return;
-  std::string name = "utf-16";
-  if (const auto it = doc->find("capabilities"); it != doc->end() && it->is_object()) {
-    if (const auto encoding = it->find("positionEncoding"); encoding != it->end() && encoding->is_string())
-      name = *encoding;
-    const json sync = it->value("textDocumentSync", json());
-    const json change = sync.is_object() ? sync.value("change", json(0)) : sync;
-    views_.set_takes_changes(!change.is_number() || change != 0);
-  }
-  // clangd's own extension, older than the protocol's.
-  if (const auto it = doc->find("offsetEncoding"); it != doc->end() && it->is_string()) name = *it;
-  views_.set_encoding(name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16);
-}
-
 Result<void> AttachSession::initialized(std::string_view text, const Envelope& e, DeferredActions& fx) {
   const bool refused = !e.error.empty();
   const bool follows = std::ranges::any_of(clients_, [](const auto& entry) { return entry.second->answered; });
@@ -73,15 +57,21 @@ Result<void> AttachSession::initialized(std::string_view text, const Envelope& e
     return fail(ErrorKind::unavailable, "refused initialize after a restart: " + std::string(e.error));
   if (!refused) {
     welcome_ = text;
-    learn_capabilities(e.result);
+    learn_capabilities(e.result, fx);
   }
   if (follows) replay(fx);
   std::vector<Client*> others;
   for (const auto& [id, client] : clients_) {
     if (client->answered || client->ended || (!client->admitted && !refused)) continue;
-    std::string answer;
-    append_with_id(answer, text, e.id, client->init_id);
-    fx.items.push_back({client->editor, std::move(answer)});
+    if (refused) {
+      std::string answer;
+      append_with_id(answer, text, e.id, client->init_id);
+      fx.items.push_back({client->editor, std::move(answer)});
+    } else if (moves_as_misfit(*client, fx)) {
+      continue;
+    } else {
+      fx.items.push_back({client->editor, welcome_for(*client)});
+    }
     client->answered = true;
     others.push_back(client.get());
   }
@@ -103,6 +93,7 @@ void AttachSession::replay(DeferredActions& fx) {
   }
   initialized_sent_ = !initialized.empty();
   for (const auto& text : folder_texts_) server_.send(text, fx);
+  tell_folders(fx);
   views_.reopen(sender(fx));
 }
 
@@ -117,6 +108,7 @@ void AttachSession::message(std::string_view text, const Envelope& e, DeferredAc
     pass_cancel(text, fx);
   } else if (method == "textDocument/publishDiagnostics") {
     deliver(views_.published(text, scan(text, Scan::full).params), fx);
+    if (!alone()) pump(fx);
   } else if (method == "$/progress") {
     pass_progress(text, fx);
   } else {
@@ -155,6 +147,7 @@ void AttachSession::answered(std::string_view text, const Envelope& e, DeferredA
     append_with_id(item, text, e.id, pending.id);
     if (!alone() && item.find("\"documentChanges\"") != std::string::npos)
       item = with_client_versions(pending, std::move(item));
+    if (!pending.cut.empty()) item = cut_answer(*client, pending, std::move(item));
     fx.items.push_back({client->editor, std::move(item)});
   }
   if (!alone()) pump(fx);
@@ -172,7 +165,13 @@ void AttachSession::deliver(std::vector<Views::Delivery> deliveries, DeferredAct
     auto* const client = find(each.to);
     if (client == nullptr || client->ended || !client->answered) continue;
     client->standing.follow("textDocument/publishDiagnostics", scan(each.message, Scan::full).params);
-    fx.items.push_back({client->editor, std::move(each.message)});
+    std::string ignored;
+    auto message = cut_message(*client, "textDocument/publishDiagnostics", std::move(each.message), ignored);
+    if (message) fx.items.push_back({client->editor, std::move(*message)});
+    if (!each.latest) continue;
+    std::erase_if(pending_, [&](const auto& entry) {
+      return entry.second.client == each.to && entry.second.id.empty();  // what it has waited for
+    });
   }
 }
 
@@ -189,11 +188,12 @@ void AttachSession::pass_progress(std::string_view text, DeferredActions& fx) {
     if (client == nullptr) return;
     std::string message;
     append_with_id(message, text, member(params, "token"), own->second.second);
-    return send_to(*client, std::move(message));
+    return send_to(*client, cut_partial(*client, token, std::move(message)));
   }
   if (token.starts_with(kOwnToken)) return;  // of a request that was given up
   const auto told = servers_tokens_.find(token);
   for (const auto& [id, client] : clients_) {
+    if (!client->understood->progress) continue;
     if (told == servers_tokens_.end() ? alone() || client->admitted : told->second.contains(id))
       send_to(*client, std::string(text));
   }
@@ -249,14 +249,17 @@ void AttachSession::ask_clients(std::string_view text, const Envelope& e, Deferr
   const auto method = e.method();
   const std::string id(e.id);
   const auto params = scan(text, Scan::full).params;
-  if (method == "workspace/workspaceFolders" && !alone()) {
+  const auto may_be_asked = [&](ClientId each)
+                                GANTRY_NO_TSA { return clients_.at(each)->understood->may_be_asked(method); };
+  const bool folders_asked = method == "workspace/workspaceFolders";
+  auto asked = asks_.full() ? std::vector<ClientId>() : asked_for(method);
+  if (folders_asked && (!alone() || std::ranges::none_of(asked, may_be_asked))) {
     json all = json::array();
     for (const auto& folder : folders())
       all.push_back({{"uri", to_uri(folder)}, {"name", folder.substr(folder.rfind('/') + 1)}});
-    return server_.send(R"({"jsonrpc":"2.0","id":)" + id + R"(,"result":)" + dump_json(all) + "}", fx);
+    return answer_server_itself(id, all, fx);
   }
-  follow_registrations(method, params);
-  const auto asked = asks_.full() ? std::vector<ClientId>() : asked_for(method);
+  follow_registrations(method, params, fx);
   if (asked.empty()) {
     return server_.send(
         error_message(id, kRequestFailed, Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
@@ -267,23 +270,48 @@ void AttachSession::ask_clients(std::string_view text, const Envelope& e, Deferr
     const auto doc = parse_json(params);
     ask.params = doc ? dump_json(*doc) : std::string(params);
   }
+  const ClientId first = asked.front();
+  std::erase_if(asked, [&](ClientId each) { return !may_be_asked(each); });
+  if (asked.empty()) {
+    if (method == "window/workDoneProgress/create" && servers_tokens_.size() < Standing::kMaxProgress)
+      servers_tokens_[std::string(member(params, "token"))] = {};
+    const json result = answer_unasked(*clients_.at(first), method, params);
+    answer_server_itself(id, result, fx);
+    if (method != "workspace/configuration") return;
+    configured(*clients_.at(first), ask, dump_json(result), fx);
+    return configured_unasked(ask, fx);
+  }
   std::vector<std::pair<ClientId, long long>> copies;
-  for (const auto client : asked) copies.emplace_back(client, server_.next_id());
+  std::map<ClientId, std::string> items;
+  std::string why;
+  for (const auto client : asked) {
+    const long long copy = server_.next_id();
+    std::string item;
+    append_with_id(item, text, e.id, std::to_string(copy));
+    if (method == "workspace/applyEdit" && !alone() && item.find("\"documentChanges\"") != std::string::npos) {
+      if (auto message = parse_json(item); message && message->is_object()) {
+        translate_versions((*message)["params"], views_, client);
+        item = dump_json(*message);
+      }
+    }
+    auto less = cut_message(*clients_.at(client), method, std::move(item), why);
+    if (!less) continue;
+    copies.emplace_back(client, copy);
+    items.emplace(client, std::move(*less));
+  }
+  if (copies.empty()) {
+    json result;
+    if (!why.empty()) result = {{"applied", false}, {"failureReason", why}};
+    return answer_server_itself(id, result, fx);
+  }
   asks_.sent(ask, copies);
   if (method == "window/workDoneProgress/create" && servers_tokens_.size() < Standing::kMaxProgress)
     servers_tokens_[std::string(member(params, "token"))] = {asked.begin(), asked.end()};
   for (const auto& [to, copy] : copies) {
     auto& client = *clients_.at(to);
-    if (Standing::concerns(method)) client.standing.follow(method, params);
+    std::string& item = items.at(to);
+    if (Standing::concerns(method)) client.standing.follow(method, scan(item, Scan::full).params);
     if (asks_user(method)) user_is_asked(to, fx);
-    std::string item;
-    append_with_id(item, text, e.id, std::to_string(copy));
-    if (method == "workspace/applyEdit" && !alone() && item.find("\"documentChanges\"") != std::string::npos) {
-      if (auto message = parse_json(item); message && message->is_object()) {
-        translate_versions((*message)["params"], views_, to);
-        item = dump_json(*message);
-      }
-    }
     fx.items.push_back({client.editor, std::move(item)});
   }
   watch_asks();
@@ -294,6 +322,10 @@ void AttachSession::watch_asks() {
   for (const auto& [id, client] : clients_) client->taken_then = client->editor->taken();
   asked_before_ = server_.last_id();
   asks_watched_ = context_->host.after(kAskTime, later(&AttachSession::look_at_asks)).has_value();
+}
+
+void AttachSession::answer_server_itself(std::string_view id, const json& result, DeferredActions& fx) {
+  server_.send(R"({"jsonrpc":"2.0","id":)" + std::string(id) + R"(,"result":)" + dump_json(result) + "}", fx);
 }
 
 // A client that reads is given all the time that its user needs.
@@ -320,7 +352,7 @@ void AttachSession::answer_for_clients(const ServerAsks::Ask& ask, DeferredActio
     return server_.send(error_message(ask.id, kRequestFailed, Error{ErrorKind::unavailable, "the editor has gone", {}}),
                         fx);
   }
-  server_.send(R"({"jsonrpc":"2.0","id":)" + ask.id + R"(,"result":)" + dump_json(result) + "}", fx);
+  answer_server_itself(ask.id, result, fx);
 }
 
 void AttachSession::answer_server(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
@@ -332,6 +364,7 @@ void AttachSession::answer_server(Client& client, std::string_view text, const E
   if (answered->first && !answered->ask.id.empty()) server_.send_with_id(text, e.id, answered->ask.id, fx);
   if (answered->ask.method != "workspace/configuration") return;
   configured(client, answered->ask, whole.error.empty() ? whole.result : whole.error, fx);
+  if (answered->first) configured_unasked(answered->ask, fx);
   const auto comparing = comparing_.find(client.id);
   if (comparing == comparing_.end() || comparing->second.erase(copy) == 0 || !comparing->second.empty()) return;
   comparing_.erase(comparing);
@@ -355,7 +388,7 @@ void AttachSession::configured(Client& client, const ServerAsks::Ask& ask, std::
   }
 }
 
-void AttachSession::follow_registrations(std::string_view method, std::string_view params) {
+void AttachSession::follow_registrations(std::string_view method, std::string_view params, DeferredActions& fx) {
   const bool begins = method == "client/registerCapability";
   if (!begins && method != "client/unregisterCapability") return;
   const auto all = parse_json(member(params, begins ? "registrations" : "unregisterations"));  // spelt so
@@ -369,6 +402,9 @@ void AttachSession::follow_registrations(std::string_view method, std::string_vi
       // Some servers give several one id, some register again what they have registered.
       json& same = registrations_[id];
       if (same.size() < kMaxOfOneId && std::ranges::find(same, each) == same.end()) same.push_back(each);
+      const json what = part(each, "method");
+      if (what == "workspace/didChangeWatchedFiles") feature_is_used(feature::kWatchedFiles, fx);
+      if (what == "workspace/didChangeWorkspaceFolders") used_ &= ~feature::kFixedFolders;
     }
   }
 }
@@ -416,7 +452,7 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
     deadlines_.erase({pending.deadline, id});
     fx.permits.push_back(std::move(pending.permit));
     auto* const client = find(pending.client);
-    if (client == nullptr) continue;
+    if (client == nullptr || pending.id.empty()) continue;
     if (pending.shutdown) {
       fx.items.push_back({client->editor, R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})"});
     } else {

@@ -98,12 +98,46 @@ void AttachSession::pump(DeferredActions& fx) {
     client->looked = false;
     if (client->spare) fx.permits.push_back(std::move(client->spare));
   }
-  const auto is_asked = [](const auto& entry) { return entry.second.client != 0; };
-  if (alone() || !server_.takes_messages() || std::ranges::any_of(pending_, is_asked) || !views_.owes()) return;
+  const auto is_asked = [](const auto& entry) { return entry.second.client != 0 && !entry.second.id.empty(); };
+  if (alone() || !server_.takes_messages() || std::ranges::any_of(pending_, is_asked)) return;
+  if (asks_settled_) return;  // its answer comes here: else each diagnostics that nobody may see would cause others
+  if (!views_.owes()) return show_who_waits(fx);
   std::vector<Views::Delivery> presented;
   const bool sent = views_.pay(sender(fx), presented);
   deliver(std::move(presented), fx);
   if (sent) ask_whether_settled(fx);
+}
+
+// Else an editor that asks nothing would wait for its diagnostics as long as others have texts of their own.
+void AttachSession::show_who_waits(DeferredActions& fx) {
+  if (std::ranges::any_of(clients_, [](const auto& entry) { return !entry.second->queue.empty(); })) return;
+  if (std::ranges::any_of(pending_, [](const auto& entry) { return entry.second.client != 0; })) return;
+  auto* const client = find(views_.waits_for_diagnostics());
+  if (client == nullptr || !client->admitted || client->held || client->ended) return;
+  Client::Queued shows{R"({"jsonrpc":"2.0","method":")" + std::string(kShowsView) + R"("})", 0, TimePoint::max(),
+                       ++turns_, 1};
+  client->queued_bytes += shows.text.size();
+  client->queue.push_back(std::move(shows));
+  pump(fx);
+}
+
+// The client's view is shown, and stays as it does for a request, until some diagnostics have come.
+void AttachSession::wait_for_diagnostics(Client& client, DeferredActions& fx) {
+  std::vector<Views::Delivery> presented;
+  const bool sent = views_.pay(sender(fx), presented);
+  const bool told = std::ranges::find(presented, client.id, &Views::Delivery::to) != presented.end();
+  deliver(std::move(presented), fx);
+  if (sent) ask_whether_settled(fx);
+  if (told) return;
+  const long long id = server_.next_id();
+  Pending wait{.client = client.id, .deadline = TimePoint::max(), .reads = true, .changes = views_.changes()};
+  pending_.emplace(id, std::move(wait));
+  (void)context_->host.after(kRecallTime, [over = later(&AttachSession::waited_for_diagnostics), id] { over(id); });
+}
+
+void AttachSession::waited_for_diagnostics(long long id) {
+  Section section(*this);
+  if (pending_.erase(id) > 0) pump(section.fx);
 }
 
 // Who waits for its view goes first: else those that share the view of now could keep it for ever.
@@ -237,7 +271,8 @@ void AttachSession::lose_patience() {
   for (auto& [id, pending] : pending_) {
     if (!pending.reads || pending.client == waits_for_view_ || pending.client == 0) continue;
     recalled.push_back(id);
-    if (std::exchange(pending.recalled, true)) continue;
+    if (pending.command) continue;  // it may have done something by now, and is only given the time
+    if (std::exchange(pending.recalled, true) || pending.id.empty()) continue;
     server_.cancel(id, section.fx);
   }
   if (recalled.empty()) return pump(section.fx);
@@ -251,16 +286,21 @@ void AttachSession::give_up_recalled(const std::vector<long long>& ids) {
   for (const long long id : ids) {
     const auto it = pending_.find(id);
     if (it == pending_.end() || !it->second.reads) continue;
+    if (it->second.command) {
+      it->second.reads = false;
+      continue;
+    }
     Pending gone = std::move(it->second);
     pending_.erase(it);
     deadlines_.erase({gone.deadline, id});
     for (const auto& token : gone.tokens) tokens_.erase(token);
     section.fx.permits.push_back(std::move(gone.permit));
     auto* const client = find(gone.client);
-    if (client != nullptr && gone.cancelled) {
+    if (client == nullptr || gone.id.empty()) continue;
+    if (gone.cancelled) {
       answer_error(*client, gone.id, static_cast<int>(ErrorKind::cancelled),
                    Error{ErrorKind::cancelled, config().name + " did not answer to the cancellation", {}}, section.fx);
-    } else if (client != nullptr) {
+    } else {
       answer_error(*client, gone.id, kContentModified,
                    Error{ErrorKind::unavailable,
                          config().name + " did not answer while another editor waited for it; ask again",

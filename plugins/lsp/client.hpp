@@ -21,6 +21,8 @@
 #include <utility>
 #include <vector>
 
+#include "plugins/lsp/capabilities/superset.hpp"
+#include "plugins/lsp/capabilities/understood.hpp"
 #include "plugins/lsp/editor.hpp"
 #include "plugins/lsp/standing.hpp"
 #include "plugins/lsp/views.hpp"
@@ -64,7 +66,10 @@ struct Client {
   bool ended = false;  ///< its stream is answered
   bool told_stopped = false;
   std::string init_id, init_params, initialized_text, configuration_text;
-  std::vector<std::string> folders;                ///< as paths
+  std::shared_ptr<const Understood> understood = std::make_shared<Understood>();
+  Features lacks = 0;                ///< features that a server may use only if all of its clients have them
+  Features without = 0;              ///< of these, what its server is not offered
+  std::vector<std::string> folders;  ///< as paths
   std::map<std::string, std::string> environment;  ///< its values of the variables that the server's table names
   std::set<const void*> unlike;                    ///< sessions whose servers have other settings than this client
   Standing standing;

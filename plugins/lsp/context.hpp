@@ -13,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "plugins/lsp/capabilities/used_features.hpp"
 #include "plugins/lsp/reactor.hpp"
 #include "plugins/lsp/worker.hpp"
 
@@ -57,6 +58,7 @@ struct Context {
   Worker worker;
   const std::shared_ptr<PermitQueue> permits;         ///< for callers that are no editor
   const std::shared_ptr<PermitQueue> editor_permits;  ///< for editors, if they need permits
+  UsedFeatures used_features;
   const unsigned instance = std::random_device()();
   std::atomic<unsigned> last_name{0};
   std::atomic<std::uint64_t> last_client{0};

@@ -18,7 +18,7 @@ namespace gantry::lsp {
 
 namespace {
 
-constexpr int kFormat = 4;
+constexpr int kFormat = 5;
 constexpr std::size_t kMost = std::size_t{32} << 20;
 constexpr std::size_t kLeast = std::size_t{64} << 10;
 constexpr const char* kNoRoom = "the open documents were too large to be handed over when the plugin was reloaded";
@@ -162,6 +162,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"consumed", client->consumed},
                        {"init_id", client->init_id},
                        {"init_params", client->init_params},
+                       {"without", client->without},
                        {"initialized", client->initialized_text},
                        {"configuration", client->configuration_text},
                        {"folders", client->folders},
@@ -187,6 +188,9 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"cancelled", each.cancelled},
                        {"repetitions", each.repetitions},
                        {"text", each.text},
+                       {"cut", each.cut},
+                       {"uri", each.uri},
+                       {"partial", each.partial},
                        {"tokens", each.tokens}});
     fx.permits.push_back(std::move(each.permit));
   }
@@ -197,6 +201,10 @@ json AttachSession::suspend_own(DeferredActions& fx) {
            {"key", key_},
            {"init_params", init_params_},
            {"environment", environment_},
+           {"knows_roots", knows_roots_},
+           {"without", without_},
+           {"used", used_},
+           {"told_folders", told_folders_},
            {"welcome", welcome_},
            {"initialized_sent", initialized_sent_},
            {"configuration", configuration_text_},
@@ -242,6 +250,8 @@ void AttachSession::restore_own(const json& suspended) {
     client->consumed = each.at("consumed");
     client->init_id = each.at("init_id");
     client->init_params = each.at("init_params");
+    client->without = each.at("without");
+    if (client->greeted) declared(*client);
     client->initialized_text = each.at("initialized");
     client->configuration_text = each.at("configuration");
     client->folders = each.at("folders").get<std::vector<std::string>>();
@@ -267,6 +277,10 @@ void AttachSession::restore_own(const json& suspended) {
   key_ = suspended.at("key");
   init_params_ = suspended.at("init_params");
   environment_ = suspended.at("environment").get<std::map<std::string, std::string>>();
+  knows_roots_ = suspended.at("knows_roots");
+  without_ = suspended.at("without");
+  used_ = suspended.at("used");
+  told_folders_ = suspended.at("told_folders").get<std::vector<std::string>>();
   welcome_ = suspended.at("welcome");
   initialized_sent_ = suspended.at("initialized_sent");
   configuration_text_ = suspended.at("configuration");
@@ -293,6 +307,9 @@ void AttachSession::restore_own(const json& suspended) {
                                  .cancelled = each.value("cancelled", false),
                                  .repetitions = each.at("repetitions"),
                                  .text = each.at("text"),
+                                 .cut = each.at("cut"),
+                                 .uri = each.at("uri"),
+                                 .partial = each.at("partial"),
                                  .tokens = each.at("tokens").get<std::vector<std::string>>()});
     watch_deadline(deadline, id);
     if (pending_.at(id).client == 0) asks_settled_ = changed_since_ = true;

@@ -34,10 +34,12 @@ constexpr auto kActionKinds =
     rest.remove_prefix(std::min(dot + 1, rest.size()));
   }
   if (rest.empty()) return *at;
-  return settings.value(section, json());
+  return settings.is_object() ? settings.value(section, json()) : json();
 }
 
-[[nodiscard]] json configuration(const json& params, const json& settings) {
+}  // namespace
+
+json configuration_from(const json& params, const json& settings) {
   json answers = json::array();
   const auto items = params.is_object() ? params.value("items", json::array()) : json::array();
   for (const auto& item : items) {
@@ -46,8 +48,6 @@ constexpr auto kActionKinds =
   }
   return answers;
 }
-
-}  // namespace
 
 std::string error_message(const std::string& id, int code, const Error& error) {
   json data = json::object();
@@ -111,7 +111,7 @@ std::string answer_to_server(std::string_view id, std::string_view method, const
                              const ServerConfig& config, const std::string& root) {
   json result, error;
   if (method == "workspace/configuration") {
-    result = configuration(params, config.settings);
+    result = configuration_from(params, config.settings);
   } else if (method == "workspace/workspaceFolders") {
     result = folders(root);
   } else if (method == "workspace/applyEdit") {

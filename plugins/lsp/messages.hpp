@@ -40,6 +40,9 @@ inline constexpr int kContentModified = -32801;
 /// member of its settings that has its name: clangd takes its fallback flags nowhere else.
 [[nodiscard]] json own_initialize_params(const ServerConfig& config, const std::string& root);
 
+/// The answer to a `workspace/configuration` with these params, by sections of the settings; null where there is none.
+[[nodiscard]] json configuration_from(const json& params, const json& settings);
+
 /// The answer to a request of such a server. `id`: the raw text of the id, which is repeated
 /// unchanged. Every request is answered.
 [[nodiscard]] std::string answer_to_server(std::string_view id, std::string_view method, const json& params,

@@ -11,6 +11,12 @@ namespace gantry::lsp {
 
 namespace {
 
+// Emacs has a name of its own. A document is not opened anew for another spelling.
+[[nodiscard]] bool same_language(std::string_view a, std::string_view b) {
+  const auto spelt = [](std::string_view name) { return name == "c++" ? std::string_view("cpp") : name; };
+  return spelt(a) == spelt(b);
+}
+
 /// The key of the document that the params of a notification name; empty: none.
 [[nodiscard]] std::string key_in(std::string_view textual, std::string_view name) {
   const auto uri = parse_json(member(textual, name));
@@ -139,7 +145,8 @@ const std::string& Views::text_of(const ServerDocument& document, const std::str
 bool Views::wants(const Client* client, const std::string& key, const ServerDocument& document) const {
   const auto* const own = client == nullptr ? nullptr : client->documents->find(key);
   if (own != nullptr)
-    return own->uri == document.uri && own->language == document.language && own->text == text_of(document, key);
+    return own->uri == document.uri && same_language(own->language, document.language) &&
+           own->text == text_of(document, key);
   const auto disk = disk_.find(key);
   return disk != disk_.end() && disk->second && *disk->second == text_of(document, key);
 }
@@ -240,8 +247,9 @@ void Views::send_text(const std::string& key, ClientId source, const Send& send,
   document.version = next_version(key, document.version + 1);
   json params{{"textDocument", {{"uri", document.uri}, {"version", document.version}}},
               {"contentChanges", {{{"text", text}}}}};
-  // Of a text that it has, clangd says nothing otherwise.
-  if (again) params["forceRebuild"] = true;
+  // Of a text that it has built last clangd says nothing otherwise: one that is shown again may be that, when the text
+  // between was not built.
+  params["forceRebuild"] = true;
   if (takes_changes_) {
     send(dump_json({{"jsonrpc", "2.0"}, {"method", "textDocument/didChange"}, {"params", std::move(params)}}));
   } else {
@@ -264,7 +272,7 @@ void Views::show_document(ClientId client, const std::string& key, const Send& s
     if (disk != disk_.end() && disk->second) return send_text(key, kDisk, send);
     return send_close(key, send);
   }
-  if (own->uri == document.uri && own->language == document.language) return send_text(key, client, send);
+  if (own->uri == document.uri && same_language(own->language, document.language)) return send_text(key, client, send);
   send_close(key, send);
   send_open(key, client, send);
 }
@@ -308,6 +316,12 @@ Views::Forwarded Views::forward(ClientId id, std::string_view method, std::strin
   }
   out.language = client.documents->follow(method, params);
   const auto* const own = client.documents->find(key);
+  if (closes || own == nullptr) {
+    client.untold.erase(key);
+  } else {
+    client.untold.insert(key);
+    client.tries = 0;
+  }
   if (closes) {
     client.versions.erase(key);
     client.owed.erase(key);
@@ -418,11 +432,21 @@ std::string Views::for_client(ClientId client, const std::string& key, const Pub
   return dump_json(*message);
 }
 
+bool Views::is_latest(ClientId id, const std::string& key, const Published& published) const {
+  const auto* const own = clients_.at(id).documents->find(key);
+  if (own == nullptr) return true;
+  // Of a server that names versions: it has closed the document, or not yet opened it.
+  if (!published.version) return !names_versions_;
+  const auto version = client_version(id, own->uri, *published.version);
+  return version && *version == own->version;
+}
+
 void Views::present(ClientId id, const std::string& key, const Published& published, std::vector<Delivery>& out) {
   auto& client = clients_.at(id);
   if (may_see(client, key, published)) {
     client.owed.erase(key);
-    out.push_back({id, for_client(id, key, published)});
+    out.push_back({id, for_client(id, key, published), is_latest(id, key, published)});
+    if (out.back().latest) client.untold.erase(key);
   } else if (server_.contains(key)) {
     client.owed.insert(key);
   }
@@ -434,6 +458,7 @@ std::vector<Views::Delivery> Views::published(std::string_view message, std::str
   Published now{std::string(message), std::nullopt, settled_};
   now.version = whole_number(member(params, "version"));
   now.none = is_empty_array(member(params, "diagnostics"));
+  names_versions_ = names_versions_ || now.version.has_value();
   for (const auto& [id, client] : clients_) present(id, key, now, out);
   if (key.empty()) return out;
   const auto before = published_.find(key);
@@ -448,6 +473,11 @@ std::vector<Views::Delivery> Views::published(std::string_view message, std::str
     published_are_lacking_ = true;
   }
   return out;
+}
+
+std::string Views::published_for(const std::string& uri) const {
+  const auto it = published_.find(document_key(uri));
+  return it == published_.end() ? std::string() : it->second.message;
 }
 
 std::vector<Views::Delivery> Views::present(ClientId client) {
@@ -468,6 +498,18 @@ std::vector<Views::Delivery> Views::present(ClientId client, const std::string& 
 
 void Views::settled(std::uint64_t changes) { settled_ = std::max(settled_, changes); }
 
+ClientId Views::waits_for_diagnostics() {
+  if (alone()) return 0;
+  for (auto& [id, client] : clients_) {
+    if (client.untold.empty() || client.tries >= kTries || shows(&client)) continue;
+    const bool waits = std::ranges::any_of(client.untold, [&](const auto& key) { return client.owed.contains(key); });
+    if (!waits) continue;
+    ++client.tries;
+    return id;
+  }
+  return 0;
+}
+
 bool Views::owes() const {
   return !alone() && std::ranges::any_of(clients_, [&](const auto& entry) {
     return !entry.second.owed.empty() && shows(&entry.second);
@@ -482,7 +524,8 @@ bool Views::pay(const Send& send, std::vector<Delivery>& presented) {
     for (const auto& key : std::exchange(client.owed, {})) {
       const auto it = published_.find(key);
       if (it != published_.end() && may_see(client, key, it->second)) {
-        presented.push_back({id, for_client(id, key, it->second)});
+        presented.push_back({id, for_client(id, key, it->second), is_latest(id, key, it->second)});
+        if (presented.back().latest) client.untold.erase(key);
       } else {
         keys.insert(key);
       }

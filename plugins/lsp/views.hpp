@@ -49,11 +49,13 @@ class Views {
   static constexpr std::size_t kMaxPublished = 4096;
   static constexpr std::size_t kMaxPublishedBytes = std::size_t{16} << 20;
   static constexpr std::size_t kMaxFloors = 4096;
+  static constexpr unsigned kTries = 3;
 
   using Send = std::function<void(std::string_view message)>;
   struct Delivery {
     ClientId to = 0;
     std::string message;
+    bool latest = true;  ///< they are for the client's text of now, as far as the server says for which
   };
 
   /// A client with the documents that it had open at another server, or with none. Those are not sent: `show` does.
@@ -104,6 +106,8 @@ class Views {
                                                         long long version) const;
   /// A publishDiagnostics notification. Returns the messages for the clients that may see it.
   [[nodiscard]] std::vector<Delivery> published(std::string_view message, std::string_view params);
+  /// The last publishDiagnostics notification for a document, as the server wrote it; empty: there is none.
+  [[nodiscard]] std::string published_for(const std::string& uri) const;
   /// The number of changes of the server's texts so far.
   [[nodiscard]] std::uint64_t changes() const { return changes_; }
   /// The server has answered a request that was sent after so many changes.
@@ -115,6 +119,9 @@ class Views {
   /// Sends the documents anew whose diagnostics are owed to clients whose view is shown, but for those that can be
   /// presented by now, which are added to `presented`. True: some were sent.
   [[nodiscard]] bool pay(const Send& send, std::vector<Delivery>& presented);
+  /// A client whose view is not shown, and to which diagnostics of a document are owed that it has opened or changed
+  /// since it was told of any; 0: none. kTries times for each change: a server need not publish anything.
+  [[nodiscard]] ClientId waits_for_diagnostics();
   /// True: diagnostics are owed to a client whose view is shown.
   [[nodiscard]] bool owes() const;
 
@@ -139,6 +146,8 @@ class Views {
     std::unique_ptr<TrackedDocuments> documents = std::make_unique<TrackedDocuments>();
     std::map<std::string, std::deque<Version>> versions;  // by key
     std::set<std::string> owed;                           // keys
+    unsigned tries = 0;                                   // to have it told, since it has opened or changed a document
+    std::set<std::string> untold;  // keys that the client has opened or changed since it was told of diagnostics
   };
   struct ServerDocument {
     std::string uri, language;
@@ -172,6 +181,7 @@ class Views {
   [[nodiscard]] bool give_to_another(const std::string& key, const Send& send);
   void opened(ClientId client, const std::string& key, std::string_view message, const Send& send, Forwarded& out);
   [[nodiscard]] bool may_see(const Client& client, const std::string& key, const Published& published) const;
+  [[nodiscard]] bool is_latest(ClientId client, const std::string& key, const Published& published) const;
   [[nodiscard]] std::string for_client(ClientId client, const std::string& key, const Published& published) const;
   void present(ClientId client, const std::string& key, const Published& published, std::vector<Delivery>& out);
 
@@ -184,6 +194,7 @@ class Views {
   std::size_t published_bytes_ = 0;
   bool were_several_ = false;
   bool takes_changes_ = true;
+  bool names_versions_ = false;  // the server does, in diagnostics
   Encoding encoding_ = Encoding::utf16;
   std::uint64_t changes_ = 0;
   std::uint64_t settled_ = 0;

@@ -49,6 +49,9 @@ local function main()
   if others then
     vim.fn.writefile({}, others .. '/neovim')
     waited('the others', function() return #vim.fn.readdir(others) == tonumber(os.getenv('MEETS')) end)
+    local servers = vim.fn.json_decode(vim.fn.system({ 'gantry', 'call', 'lsp.servers' })).servers
+    servers = vim.tbl_filter(function(each) return each.pid ~= nil end, servers)
+    assert(#servers == 1, 'one server for all, not ' .. vim.inspect(servers))
     has(vim.inspect(ask('textDocument/hover', 6, 15)), 'Only in Neovim')
   end
   has(vim.inspect(ask('textDocument/completion', 6, 20)), 'unsaved_name')

@@ -78,9 +78,18 @@ class StdioEditor {
     }
   }
   json initialize(int id) {
-    (void)request(
-        id, "initialize",
-        {{"processId", nullptr}, {"rootUri", "file://" + box_.work().string()}, {"capabilities", json::object()}});
+    // What the tests' servers ask and say is the editor's to answer and to read.
+    const json workspace{{"applyEdit", true},
+                         {"configuration", true},
+                         {"workspaceFolders", true},
+                         {"didChangeWatchedFiles", {{"dynamicRegistration", true}}},
+                         {"workspaceEdit", {{"documentChanges", true}}}};
+    const json text{{"publishDiagnostics", {{"versionSupport", true}}}};
+    (void)request(id, "initialize",
+                  {{"processId", nullptr},
+                   {"rootUri", "file://" + box_.work().string()},
+                   {"capabilities",
+                    {{"workspace", workspace}, {"textDocument", text}, {"window", {{"workDoneProgress", true}}}}}});
     auto answer = answer_to(id);
     (void)notify("initialized");
     return answer;

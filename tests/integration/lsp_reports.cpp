@@ -15,13 +15,14 @@ namespace {
 
 const std::string kInitialize = R"({"jsonrpc":"2.0","id":0,"method":"initialize","params":{"capabilities":{}}})";
 
+// With a server of its own each editor is sent what the server has said, whatever it has declared.
 void serve_raw(Sandbox& box, const std::vector<std::string>& options = {}) {
   fs::create_directories(box.work() / ".cache");  // where a server may write
   json command{"node", gantry::folders::source() + "/tests/npm/raw_server.js",
                (fs::canonical(box.work()) / ".cache" / "said").string()};
   for (const auto& option : options) command.push_back(option);
-  box.write("config/gantry/gantry.toml",
-            "[log]\nstderr = false\n[lsp.servers.raw]\ncommand = " + command.dump() + "\nlanguages = [\"raw\"]\n");
+  box.write("config/gantry/gantry.toml", "[log]\nstderr = false\n[lsp.servers.raw]\ncommand = " + command.dump() +
+                                             "\nlanguages = [\"raw\"]\nshare = \"none\"\n");
   box.cwd = box.work().string();
   (void)box.serve({"--workspace", box.work().string()});
 }

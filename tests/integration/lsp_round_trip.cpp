@@ -10,8 +10,8 @@ using namespace gantry::host;
 using namespace gantry::host::test;
 
 TEST_CASE("lsp round trip: each type of the protocol passes in its directions with its bytes as they were") {
-  for (const std::string isolation : {"inline", "child"}) {
-    CAPTURE(isolation);
+  for (const auto& [isolation, share] : {std::pair("inline", "none"), std::pair("child", "same")}) {
+    CAPTURE(isolation, share);
     Sandbox box;
     const std::string npm = gantry::folders::source() + "/tests/npm/";
     const std::string modules = gantry::folders::build() + "/npm";
@@ -19,9 +19,9 @@ TEST_CASE("lsp round trip: each type of the protocol passes in its directions wi
     const auto work = fs::canonical(box.work());
     const auto log = (work / ".cache" / "said").string();
     const json server{"node", npm + "round_trip_server.js", modules, work.string(), log};
-    box.write("config/gantry/gantry.toml", "[log]\nstderr = false\n[plugins.lsp]\nisolation = \"" + isolation +
-                                               "\"\n[lsp.servers.recorder]\ncommand = " + server.dump() +
-                                               "\nlanguages = [\"x\"]\n");
+    box.write("config/gantry/gantry.toml", "[log]\nstderr = false\n[plugins.lsp]\nisolation = \"" +
+                                               std::string(isolation) + "\"\n[lsp.servers.recorder]\ncommand = " +
+                                               server.dump() + "\nlanguages = [\"x\"]\nshare = \"" + share + "\"\n");
     (void)box.serve({"--workspace", work.string()});
     const std::vector<std::string> editor{box.program, "--socket", box.socket().string(),
                                           "lsp",       "--server", "recorder"};
@@ -29,7 +29,8 @@ TEST_CASE("lsp round trip: each type of the protocol passes in its directions wi
     box.names_socket = false;
     std::vector<std::string> words{"node",  npm + "round_trip_client.js",
                                    modules, work.string(),
-                                   log,     gantry::folders::source() + "/docs/editors.md"};
+                                   log,     gantry::folders::source() + "/docs/editors.md",
+                                   share};
     words.insert(words.end(), editor.begin(), editor.end());
     const auto ran = box.run(words);
     INFO(ran.out << ran.err);

@@ -143,9 +143,12 @@ TEST_CASE("npm: bash-language-server serves an editor and callers, and one proce
   t.box.write("work/a.sh", "greet() { echo hello; }\ngreet\n");
   StdioEditor editor(t.box, {"lsp", "--server", "bash"});
   t.greet(editor, "a.sh", "shellscript");
-  constexpr int kTimes = 30;  // its watchdog has looked by then
-  for (int id = 1; id <= kTimes; ++id) {
-    const auto answer = t.symbols(editor, id, "a.sh");
+  // It is told that it may ask for settings, and answers with no symbols until it has done so.
+  int id = 0;
+  wait_for("its first symbols", [&] { return !t.symbols(editor, ++id, "a.sh")["result"].empty(); });
+  const int last = id + 30;  // its watchdog has looked by then
+  while (id < last) {
+    const auto answer = t.symbols(editor, ++id, "a.sh");
     INFO(answer.dump());
     REQUIRE(answer["result"][0]["name"] == "greet");
   }

@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// The client of the round-trip test: node round_trip_client.js MODULES FOLDER LOG DOCS COMMAND ARGUMENTS...
+// The client of the round-trip test: node round_trip_client.js MODULES FOLDER LOG DOCS SHARE COMMAND ARGUMENTS...
 //
 // Starts COMMAND, which is `gantry lsp` in front of round_trip_server.js, sends and receives all cases, and compares, byte
 // by byte, what each side sent with what the other received, in its order. DOCS is the page that lists what Gantry does
-// not pass on as it came. It prints the number of types and messages, and ends with 0 when all is as it should be.
+// not pass on as it came. SHARE is `same` or `none`, as the server's table has it: with `same` the client declares that it
+// understands everything, and its `initialize` is Gantry's, so only what is in both is compared. It prints the number of types and messages, and ends with 0 when all is as it should be.
 'use strict';
 const assert = require('node:assert');
 const fs = require('node:fs');
+const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { Raw, connect, fail, members, withId } = require('./lsp_wire.js');
 const { cases, finder, ids, kAwkward, kGantrys, kSession, types } = require('./round_trip_cases.js');
 
-const [modules, folder, logFile, docs, command, ...words] = process.argv.slice(2);
+const [modules, folder, logFile, docs, share, command, ...words] = process.argv.slice(2);
+const shared = share === 'same';
 const all = cases(modules, folder);
 const log = [];
 const child = spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -53,9 +56,17 @@ function* chunks(direction, size) {
   for (let at = 0; at < mine.length; at += size) yield mine.slice(at, at + size);
 }
 
+// All that Gantry offers a server, and something that the protocol does not know.
+function capabilities() {
+  const source = fs.readFileSync(path.join(__dirname, '../../plugins/lsp/capabilities/superset.cpp'), 'utf8');
+  const all = JSON.parse(/R"\(([^]*?)\)"/.exec(source)[1], (name, value) =>
+    (name === 'dynamicRegistration' ? true : value ?? undefined));
+  return `${JSON.stringify(all).slice(0, -1)},"x":${kAwkward}}`;
+}
+
 async function session() {
   await request('initialize', `{"processId":${process.pid} , "rootUri":"file://${folder}","clientInfo":{"name":"ö"},` +
-    `"capabilities":{"x":${kAwkward}},"initializationOptions":${kAwkward},"workspaceFolders":null,"trace":"off"}`);
+    `"capabilities":${shared ? capabilities() : `{"x":${kAwkward}}`},"initializationOptions":${kAwkward},"workspaceFolders":null,"trace":"off"}`);
   await notify('initialized', '{}');
   const kAtOnce = 8;
   for (const chunk of chunks('clientToServer', kAtOnce)) {
@@ -149,6 +160,15 @@ function compare(from, to, direction) {
     }
     const got = arrived[at++];
     let wanted = method === 'initialize' ? text.replace(/"processId":\d+/, '"processId":null') : text;
+    if (method === 'initialize' && shared) {
+      const { params: arrived } = JSON.parse(got), { params: said } = JSON.parse(text);
+      // Equal values, however they are written: -0 may be 0.
+      assert.deepEqual(arrived.initializationOptions, said.initializationOptions);
+      assert.deepEqual(arrived.capabilities.x, said.capabilities.x);
+      assert.deepStrictEqual([arrived.processId, arrived.rootUri, arrived.trace], [null, said.rootUri, said.trace]);
+      theirs.set(id, kinds(got).id);
+      continue;
+    }
     if (method === 'exit') wanted = '{"jsonrpc":"2.0","method":"exit"}';
     if (got === undefined) fail(`${what} did not arrive`);
     if (id !== undefined) {

@@ -120,6 +120,36 @@ TEST_CASE("clangd: two editors with diverging unsaved text of one file each get 
   host.stop();
 }
 
+TEST_CASE("clangd: an editor like Neovim and one that has declared nothing share a process, each with its own form") {
+  Project project;
+  auto host = real_host(project);
+  EditorClient rich(host, {{"server", "clangd"}}, 100'000, 1), bare(host, {{"server", "clangd"}}, 100'000, 2);
+  const std::string uri = "file://" + (project.dir / "a.cpp");
+  bare.initialize(project.dir.path(), json::object());
+  rich.initialize(project.dir.path());
+  for (auto* editor : {&rich, &bare}) editor->open(uri, kSource, "cpp");
+  const auto hover = [&](EditorClient& editor) {
+    return editor.ask("textDocument/hover", position(uri, 2, 21))["result"]["contents"];
+  };
+  REQUIRE(hover(rich)["kind"] == "markdown");
+  REQUIRE(hover(bare)["kind"] == "plaintext");
+  REQUIRE(hover(bare)["value"].get<std::string>().find("###") == std::string::npos);
+  REQUIRE(hover(bare)["value"].get<std::string>().find("Adds two numbers") != std::string::npos);
+  const auto symbol = [&](EditorClient& editor) {
+    return editor.ask("textDocument/documentSymbol", {{"textDocument", {{"uri", uri}}}})["result"][0];
+  };
+  REQUIRE(symbol(rich).contains("selectionRange"));
+  REQUIRE(symbol(bare)["location"]["uri"] == uri);
+  host.wait("one process", [&] {
+    std::size_t attached = 0;
+    for (const auto& server : value_of(host.call("lsp.servers")).at("servers"))
+      attached += server["kind"] == "attached";
+    return attached == 1;
+  });
+  REQUIRE(server_entry(host, "attached")["clients"] == 2);
+  host.stop();
+}
+
 TEST_CASE("clangd: killed in mid-session, the next hover works on the editor's unsaved text, for editors and callers") {
   Project project;
   const auto file = project.dir.write("a.cpp", kSource);

@@ -10,6 +10,7 @@
 //   --error-null (beside each result)   --float-ids (answers 1 as 1.0 and 2 as 2e0)
 //   --large (reads notifications over 1 MiB, too, whose text is x's: as the number of them)
 //   --noisy (prints other things on stdout than messages, and writes headers in a way of its own)
+//   --capabilities JSON (an object: further capabilities of the server)
 //   --only-noise (prints nothing else)
 //   --answers FILE (a JSON object: the result of each method that it names, as the file is when the request comes; with
 //     {"test/hang": true} it waits for test/release)
@@ -59,7 +60,7 @@ struct Options {
        utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false,
        noisy = false, only_noise = false, diagnose = false, no_versions = false, ignore_cancel = false,
        result_of_cancelled = false;
-  std::string log, initialize_when, answers, diagnose_when, sends_edit, sync;
+  std::string log, capabilities, initialize_when, answers, diagnose_when, sends_edit, sync;
 };
 
 class Server {
@@ -208,6 +209,7 @@ class Server {
     if (options_.save) capabilities["textDocumentSync"] = {{"change", 1}, {"save", true}};
     if (options_.save_text) capabilities["textDocumentSync"] = {{"change", 1}, {"save", {{"includeText", true}}}};
     if (!options_.sync.empty()) capabilities["textDocumentSync"] = json::parse(options_.sync);
+    if (!options_.capabilities.empty()) capabilities.update(json::parse(options_.capabilities));
     answer(id, {{"capabilities", std::move(capabilities)}, {"serverInfo", {{"pid", ::getpid()}}}});
   }
 
@@ -425,6 +427,7 @@ int main(int argc, char** argv) {
     if (arg == "--sync" && i + 1 < argc) options.sync = argv[++i];
     if (arg == "--ignore-exit") options.ignore_exit = true;
     if (arg == "--initialize-when" && i + 1 < argc) options.initialize_when = argv[++i];
+    if (arg == "--capabilities" && i + 1 < argc) options.capabilities = argv[++i];
     if (arg == "--answers" && i + 1 < argc) options.answers = argv[++i];
     if (arg == "--log" && i + 1 < argc) options.log = argv[++i];
   }

@@ -25,7 +25,8 @@ TEST_CASE("lsp crash: what was in flight fails at once, the server is back with 
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   editor.notify("workspace/didChangeConfiguration", {{"settings", {{"a", 1}}}});
-  editor.notify("workspace/didChangeWorkspaceFolders", {{"event", {{"added", json::array()}}}});
+  editor.notify("workspace/didChangeWorkspaceFolders",
+                {{"event", {{"added", {{{"uri", "file:///more"}, {"name", "more"}}}}}}});
   editor.open("file:///a.fake", "old", "fake", 1);
   editor.notify("textDocument/didChange", {{"textDocument", {{"uri", "file:///a.fake"}, {"version", 4}}},
                                            {"contentChanges", {{{"text", "unsaved text"}}}}});
@@ -51,8 +52,8 @@ TEST_CASE("lsp crash: what was in flight fails at once, the server is back with 
     crashed = crashed || message["method"] == "test/crash";
   }
   REQUIRE(after == std::vector<std::string>{"initialize", "initialized", "workspace/didChangeConfiguration",
-                                            "workspace/didChangeWorkspaceFolders", "textDocument/didOpen",
-                                            "textDocument/hover"});
+                                            "textDocument/didOpen", "textDocument/hover"});
+  REQUIRE(sent_to(dir, "initialize").back()["params"]["workspaceFolders"].back()["uri"] == "file:///more");
   const auto entry = server_entry(host, "attached");
   REQUIRE(entry["restarts"] == 1);
   REQUIRE(host.event("lsp.server.restarting").payload["in_ms"] == 0);

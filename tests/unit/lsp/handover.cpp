@@ -12,10 +12,10 @@ TEST_CASE("lsp reload: what makes no sense is told and left, and its streams say
     const auto bytes = json::to_cbor(value);
     return std::string(bytes.begin(), bytes.end());
   };
-  const std::string whole = cbor({{"format", 4}, {"editors", json::array()}, {"shared", json::array()}});
+  const std::string whole = cbor({{"format", 5}, {"editors", json::array()}, {"shared", json::array()}});
   for (const auto& [state, logged] :
-       {std::pair(std::string("\xff nonsense"), true), std::pair(cbor({{"format", 4}, {"editors", {1, 2}}}), true),
-        std::pair(whole.substr(0, whole.size() - 3), true), std::pair(cbor({{"format", 3}}), false),
+       {std::pair(std::string("\xff nonsense"), true), std::pair(cbor({{"format", 5}, {"editors", {1, 2}}}), true),
+        std::pair(whole.substr(0, whole.size() - 3), true), std::pair(cbor({{"format", 4}}), false),
         std::pair(std::string(), false)}) {
     TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir), state);
     REQUIRE((host.log().find("makes no sense") != std::string::npos) == logged);

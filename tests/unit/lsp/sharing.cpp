@@ -146,6 +146,43 @@ TEST_CASE("sharing: diagnostics go to who has the text that they are for, with i
   t.host.stop();
 }
 
+TEST_CASE("sharing: an editor that waits for diagnostics of its text, and asks nothing, has its view shown") {
+  Two t;
+  const auto uri = t.file("a.fake", "disk");
+  t.a.open(uri, "of a", "fake", 1);
+  t.b.open(uri, "of b", "fake", 1);
+  (void)t.b.ask("textDocument/hover", hover_of(uri));
+  REQUIRE(t.a.ask("textDocument/hover", hover_of(uri))["result"]["contents"] == "of a");
+  const auto shown = [&] { return t.told("textDocument/didChange").back()["params"]; };
+  REQUIRE(shown()["contentChanges"][0]["text"] == "of a");
+  (void)t.a.ask(
+      "test/notify",
+      {{"method", "textDocument/publishDiagnostics"},
+       {"params", {{"uri", uri}, {"version", shown()["textDocument"]["version"]}, {"diagnostics", json::array()}}}});
+  (void)t.a.said("textDocument/publishDiagnostics");
+  t.host.wait("the other's text", [&] { return shown()["contentChanges"][0]["text"] == "of b"; });
+  // And stays, though another asks, for the time that a request would have.
+  const int waits = t.a.send("textDocument/hover", hover_of(uri));
+  t.host.settle();
+  REQUIRE(t.told("textDocument/hover").size() == 2);
+  t.host.advance(std::chrono::milliseconds(500));
+  t.host.advance(std::chrono::seconds(5));
+  REQUIRE(t.a.answer(waits)["result"]["contents"] == "of a");
+  REQUIRE(t.told("$/cancelRequest").empty());
+  t.host.stop();
+}
+
+TEST_CASE("sharing: a language that two editors spell in two ways is one") {
+  Two t;
+  const auto uri = t.file("a.fake", "disk");
+  t.a.open(uri, "of a", "cpp");
+  t.b.open(uri, "of b", "c++");
+  REQUIRE(t.b.ask("textDocument/hover", hover_of(uri))["result"]["contents"] == "of b");
+  REQUIRE(t.a.ask("textDocument/hover", hover_of(uri))["result"]["contents"] == "of a");
+  REQUIRE(t.told("textDocument/didOpen").size() == 1);
+  t.host.stop();
+}
+
 TEST_CASE("sharing: an edit of the server's names the version of whose editor it is") {
   TempDir answers;
   const auto uri = "file://" + answers.write("a.fake", "disk");
@@ -189,6 +226,26 @@ TEST_CASE("sharing: no text changes while another's request is open, and one tha
   REQUIRE(t.told("textDocument/didChange").back()["params"]["contentChanges"][0]["text"] == "disk");
   REQUIRE(t.a.ask("test/release")["result"] == "released");
   REQUIRE(t.a.answer(open)["result"] == "late");
+  t.host.stop();
+}
+
+TEST_CASE("sharing: a command has its editor's texts for a while, and is never recalled") {
+  Two t;
+  const auto uri = t.file("a.fake", "disk");
+  t.a.open(uri, "of a");
+  t.b.open(uri, "of b");
+  (void)t.a.ask("textDocument/hover", hover_of(uri));
+  const int command = t.a.send("workspace/executeCommand", {{"command", "x"}});
+  t.host.wait("the command", [&] { return !t.told("workspace/executeCommand").empty(); });
+  const int hover = t.b.send("textDocument/hover", hover_of(uri));
+  t.host.settle();
+  REQUIRE(t.told("textDocument/didChange").back()["params"]["contentChanges"][0]["text"] == "of a");
+  t.host.advance(std::chrono::milliseconds(500));
+  t.host.advance(std::chrono::seconds(5));
+  REQUIRE(t.b.answer(hover)["result"]["contents"] == "of b");
+  REQUIRE(t.told("$/cancelRequest").empty());
+  (void)t.b.ask("test/release");
+  REQUIRE(t.a.answer(command)["result"] == "late");
   t.host.stop();
 }
 

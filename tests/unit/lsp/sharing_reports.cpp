@@ -32,6 +32,9 @@ void wait_for_diagnostics(EditorClient& editor, const std::string& uri, std::siz
   for (const auto& path : removed) event["removed"].push_back(folder(path));
   return {{"event", std::move(event)}};
 }
+// Of a server that is told of changed folders.
+const std::string kTakesFolders =
+    json{{"workspace", {{"workspaceFolders", {{"supported", true}, {"changeNotifications", true}}}}}}.dump();
 
 }  // namespace
 
@@ -122,7 +125,7 @@ TEST_CASE("sharing reports: what the server withdraws of a file that was closed 
 // microsoft/vscode-cpptools#5606: after a crash with several folders the next server has others than the editor.
 // neoclide/coc.nvim#5120: a folder that nobody uses any more stays with the server.
 TEST_CASE("sharing reports: after a crash the server has the folders of now, also after many changes") {
-  Two t;
+  Two t({"--capabilities", kTakesFolders});
   const auto of_a = t.dir / "of_a", of_b = t.dir / "of_b";
   for (const auto& path : {of_a, of_b}) std::filesystem::create_directories(path);
   t.b.notify("workspace/didChangeWorkspaceFolders", folders_event({of_b}, {}));
@@ -140,12 +143,15 @@ TEST_CASE("sharing reports: after a crash the server has the folders of now, als
   REQUIRE(t.b.ask("test/echo", {{"x", 1}})["result"]["x"] == 1);
   std::set<std::string> folders;
   for (const auto& message : sent_to(t.dir)) {
-    if (message.value("method", "") == "initialize") folders.clear();
+    if (message.value("method", "") == "initialize") {
+      folders.clear();
+      for (const auto& each : message["params"]["workspaceFolders"]) folders.insert(each["uri"]);
+    }
     if (message.value("method", "") != "workspace/didChangeWorkspaceFolders") continue;
     for (const auto& each : message["params"]["event"]["removed"]) folders.erase(each["uri"]);
     for (const auto& each : message["params"]["event"]["added"]) folders.insert(each["uri"]);
   }
-  REQUIRE(folders == std::set<std::string>{"file://" + of_b});
+  REQUIRE(folders == std::set<std::string>{"file://" + t.dir.path(), "file://" + of_b});
   t.host.stop();
 }
 
@@ -219,7 +225,9 @@ TEST_CASE("sharing reports: folders that change before initialize is answered re
   TempDir dir;
   const auto fifo = dir / "fifo";
   REQUIRE(::mkfifo(fifo.c_str(), 0600) == 0);
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--initialize-when", fifo})}}, dir));
+  TestHost host(
+      kPlugin,
+      config_of({{"fake", fake_server(dir, {"--initialize-when", fifo, "--capabilities", kTakesFolders})}}, dir));
   EditorClient a(host, {{"server", "fake"}}, 100'000, 1), b(host, {{"server", "fake"}}, 100'000, 2);
   const json params{{"processId", nullptr}, {"rootUri", "file://" + dir.path()}, {"capabilities", json::object()}};
   const int welcome_a = a.send("initialize", params), welcome_b = b.send("initialize", params);

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "plugins/lsp/capabilities/superset.hpp"
 #include "tests/folders.hpp"
 #include "tests/process_stat.hpp"
 #include "tests/unit/support/process.hpp"
@@ -122,6 +123,19 @@ class TempDir {
 
 [[nodiscard]] inline bool alive(int pid) { return gantry::host::test::lives(pid); }
 
+/// The capabilities of a client that understands all that a server may be offered.
+[[nodiscard]] inline json all_capabilities() {
+  json all = gantry::lsp::superset_params(json::object(), {{"capabilities", json::object()}}, {}, 0)["capabilities"];
+  const auto registers = [](json& in, const auto& self) -> void {
+    for (auto& [name, value] : in.items()) {
+      if (name == "dynamicRegistration") value = true;
+      if (value.is_object()) self(value, self);
+    }
+  };
+  registers(all, registers);
+  return all;
+}
+
 /// An editor at the other end of lsp.attach.
 class EditorClient {
  public:
@@ -175,9 +189,10 @@ class EditorClient {
                              (stream_.result() ? stream_.result()->dump() : stream_.result().error().message));
   }
 
-  json initialize(const std::string& root) {
+  /// `capabilities`: of an editor that understands everything unless others are given.
+  json initialize(const std::string& root, const json& capabilities = all_capabilities()) {
     auto answer =
-        ask("initialize", {{"processId", nullptr}, {"rootUri", "file://" + root}, {"capabilities", json::object()}});
+        ask("initialize", {{"processId", nullptr}, {"rootUri", "file://" + root}, {"capabilities", capabilities}});
     notify("initialized");
     return answer;
   }
