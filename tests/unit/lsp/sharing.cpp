@@ -234,6 +234,7 @@ TEST_CASE("sharing: a command has its editor's texts for a while, and is never r
   const auto uri = t.file("a.fake", "disk");
   t.a.open(uri, "of a");
   t.b.open(uri, "of b");
+  (void)t.b.ask("textDocument/hover", hover_of(uri));
   (void)t.a.ask("textDocument/hover", hover_of(uri));
   const int command = t.a.send("workspace/executeCommand", {{"command", "x"}});
   t.host.wait("the command", [&] { return !t.told("workspace/executeCommand").empty(); });
