@@ -91,7 +91,7 @@ struct PluginEntry {
 };
 
 /// Which editors use one process of a language server.
-enum class LspShare { same, none };
+enum class LspShare { same, root, none };
 
 struct LspServerConfig {
   bool enabled = true;

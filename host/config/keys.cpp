@@ -21,7 +21,7 @@ inline constexpr std::array kNames<Isolation>{"inline"sv, "child"sv};
 template <>
 inline constexpr std::array kNames<Restart>{"on_failure"sv, "never"sv};
 template <>
-inline constexpr std::array kNames<LspShare>{"same"sv, "none"sv};
+inline constexpr std::array kNames<LspShare>{"same"sv, "root"sv, "none"sv};
 template <>
 inline constexpr std::array kNames<ProviderKind>{"openai"sv, "anthropic"sv, "ollama"sv, "llamacpp"sv, "embedded"sv};
 
@@ -261,8 +261,8 @@ constexpr std::array kLspServerKeys{
         {.max = 86'400, .project = ProjectUse::safe}),
     key<&LspServerConfig::share>(
         "share", choice, kLive,
-        "which editors use one process of it: those that open the same root with the same settings, or none, so that "
-        "each has one of its own",
+        "which editors use one process of it: those that open the same root with the same settings; root, all of the "
+        "same root, with the settings of the first; or none, so that each has one of its own",
         {.project = ProjectUse::safe}),
     key<&LspServerConfig::environment>(
         "environment", texts, kLive,

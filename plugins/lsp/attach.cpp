@@ -209,7 +209,8 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
   } else if (method == "workspace/didChangeConfiguration") {
     client.configuration_text = text;
     if (!alone() && (is_stopped(server_.state()) || settings_in(text) == settings_in(configuration_text_))) return true;
-    if (!alone()) {
+    if (!settles(client)) return true;
+    if (!alone() && config().share != Share::root) {
       move_out_later(client, fx);
       return false;
     }
@@ -396,7 +397,8 @@ void AttachSession::user_is_asked(ClientId client, DeferredActions& fx) {
     if (pending.permit) fx.permits.push_back(std::move(pending.permit));
     deadlines_.erase({pending.deadline, id});
     pending.deadline = TimePoint::max();
-    pending.command = false;  // the next may begin
+    if (!pending.command) continue;
+    pending.lets_next = true;
     if (!alone()) pending.reads = false;
   }
 }

@@ -141,6 +141,7 @@ class AttachSession final : public Session {
     Permit permit{};
     bool shutdown = false;
     bool command = false;
+    bool lets_next = false;  // a command beside which another client's may run
     bool reads = false;      // texts: no other view may be shown
     bool disturbed = false;  // the plugin has changed texts since
     bool recalled = false;   // it was cancelled to be repeated
@@ -240,7 +241,9 @@ class AttachSession final : public Session {
   [[nodiscard]] bool take_view(Client& client, const Client::Queued& head, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool others_read(ClientId client) const GANTRY_REQUIRES(mutex_);
-  [[nodiscard]] bool another_command_runs() const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool another_commands(ClientId client) const GANTRY_REQUIRES(mutex_);
+  void watch_commands() GANTRY_REQUIRES(mutex_);
+  void let_next(const std::vector<long long>& commands);
   void ask_whether_settled(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void texts_changed() GANTRY_REQUIRES(mutex_);
   void wait_for_view(Client& client) GANTRY_REQUIRES(mutex_);
@@ -284,6 +287,8 @@ class AttachSession final : public Session {
   void ask_clients(std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void answer_server_itself(std::string_view id, const json& result, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::vector<ClientId> asked_for(std::string_view method) const GANTRY_REQUIRES(mutex_);
+  /// The client's settings are the server's.
+  [[nodiscard]] bool settles(const Client& client) const GANTRY_REQUIRES(mutex_);
   void answer_for_clients(const ServerAsks::Ask& ask, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void watch_asks() GANTRY_REQUIRES(mutex_);
   void look_at_asks();
@@ -339,12 +344,13 @@ class AttachSession final : public Session {
   std::unordered_map<std::string, FileStamp> stamps_ GANTRY_GUARDED_BY(mutex_);  // of what views_ knows of the disk
   ClientId active_ GANTRY_GUARDED_BY(mutex_) = 0;                                // the client that was active last
   ClientId waits_for_view_ GANTRY_GUARDED_BY(mutex_) = 0;                        // 0: none
-  bool asks_settled_ GANTRY_GUARDED_BY(mutex_) = false;   // a question whether the server has seen the texts is open
-  bool changed_since_ GANTRY_GUARDED_BY(mutex_) = false;  // ... and it does not speak of those of now
-  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;       // a timer looks at patient_until_
-  TimePoint patient_until_ GANTRY_GUARDED_BY(mutex_);     // of who waits for its view
-  bool asks_watched_ GANTRY_GUARDED_BY(mutex_) = false;   // a timer looks at the open questions
-  long long asked_before_ GANTRY_GUARDED_BY(mutex_) = 0;  // ... at those whose copies have no higher ids
+  bool asks_settled_ GANTRY_GUARDED_BY(mutex_) = false;      // a question whether the server has seen the texts is open
+  bool changed_since_ GANTRY_GUARDED_BY(mutex_) = false;     // ... and it does not speak of those of now
+  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;          // a timer looks at patient_until_
+  bool commands_watched_ GANTRY_GUARDED_BY(mutex_) = false;  // by a timer
+  TimePoint patient_until_ GANTRY_GUARDED_BY(mutex_);        // of who waits for its view
+  bool asks_watched_ GANTRY_GUARDED_BY(mutex_) = false;      // a timer looks at the open questions
+  long long asked_before_ GANTRY_GUARDED_BY(mutex_) = 0;     // ... at those whose copies have no higher ids
   std::map<std::string, ClientId> highlighted_ GANTRY_GUARDED_BY(mutex_);  // who got the last tokens of a document
   std::uint64_t turns_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::set<std::pair<TimePoint, long long>> deadlines_ GANTRY_GUARDED_BY(mutex_);

@@ -48,7 +48,9 @@ std::string AttachSession::key_for(Client& client, const std::string& root) {
   if (config().share == Share::none || !params || !params->is_object()) return {};
   const json server = to_json(config());
   client.without |= client.lacks & context_->used_features.of(dump_json(server));
-  json key{server, root, client.environment, common_part(*params, client.folders), client.without};
+  json common = common_part(*params, client.folders);
+  if (config().share == Share::root) common.erase("initializationOptions");
+  json key{server, root, client.environment, std::move(common), client.without};
   if ((client.without & feature::kFixedFolders) != 0) key.push_back(client.folders);
   return dump_json(key);
 }
@@ -191,6 +193,7 @@ std::string AttachSession::configuration_of(const Client& client, std::string_vi
 // The settings of clients that are not asked for them are compared with the answer of another.
 void AttachSession::configured_unasked(const ServerAsks::Ask& ask, DeferredActions& fx) {
   for (const auto& [id, client] : clients_) {
+    if (config().share == Share::root) break;  // theirs do not matter
     if (client->ended || !client->admitted || !client->answered || client->initialized_text.empty()) continue;
     if (client->understood->may_be_asked("workspace/configuration")) continue;
     configured(*client, ask, configuration_of(*client, ask.params), fx);

@@ -231,6 +231,7 @@ void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
   }
   const bool answers = client.understood->may_be_asked("workspace/configuration");
   for (const auto& [params, answer] : configurations_) {
+    if (config().share == Share::root) break;
     if (answers) {
       comparing_[client.id].insert(ask("workspace/configuration", params));
     } else if (configuration_of(client, params) != answer) {

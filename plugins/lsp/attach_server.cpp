@@ -235,6 +235,8 @@ std::vector<ClientId> AttachSession::asked_for(std::string_view method) const {
     if (!client->initialized_text.empty()) all.push_back(id);  // others are told when they are
   }
   if (all.empty()) all = std::move(answered);
+  if (method == "workspace/configuration" && config().share == Share::root)
+    all.resize(std::min<std::size_t>(1, all.size()));
   if (all.size() <= 1 || concerns_all(method)) return all;
   std::set<ClientId> commanding;
   for (const auto& [id, pending] : pending_) {
@@ -243,6 +245,12 @@ std::vector<ClientId> AttachSession::asked_for(std::string_view method) const {
   if (asks_user(method) && commanding.size() == 1) return {*commanding.begin()};
   if (std::ranges::find(all, active_) != all.end()) return {active_};
   return {all.front()};
+}
+
+bool AttachSession::settles(const Client& client) const {
+  if (config().share != Share::root) return true;
+  const auto asked = asked_for("workspace/configuration");
+  return asked.empty() || asked.front() == client.id;
 }
 
 void AttachSession::ask_clients(std::string_view text, const Envelope& e, DeferredActions& fx) {
@@ -373,7 +381,7 @@ void AttachSession::answer_server(Client& client, std::string_view text, const E
   pump(fx);
 }
 
-// Clients share a server while their settings are equal.
+// Clients share a server while their settings are equal, or do not matter.
 void AttachSession::configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer,
                                DeferredActions& fx) {
   const auto doc = parse_json(answer);
@@ -381,7 +389,7 @@ void AttachSession::configured(Client& client, const ServerAsks::Ask& ask, std::
   const auto known = configurations_.find(ask.params);
   if (known == configurations_.end()) {
     if (configurations_.size() < kMaxConfigurations) configurations_.emplace(ask.params, now);
-  } else if (known->second != now && alone()) {
+  } else if (known->second != now && (alone() || config().share == Share::root)) {
     known->second = now;
   } else if (known->second != now) {
     move_out_later(client, fx);

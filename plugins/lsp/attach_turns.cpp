@@ -203,7 +203,10 @@ bool AttachSession::take_view(Client& client, const Client::Queued& head, const 
     }
     client.looked = true;
   }
-  if (method == "workspace/executeCommand" && another_command_runs()) return false;
+  if (method == "workspace/executeCommand" && another_commands(client.id)) {
+    watch_commands();
+    return false;
+  }
   const bool shown = views_.shows(client.id);
   const bool disturbs = head.request == 0 && TrackedDocuments::concerns(method) &&
                         views_.disturbs(client.id, method, scan(head.text, Scan::full).params);
@@ -225,8 +228,30 @@ bool AttachSession::others_read(ClientId client) const {
   });
 }
 
-bool AttachSession::another_command_runs() const {
-  return std::ranges::any_of(pending_, [](const auto& entry) { return entry.second.command; });
+// What the server asks while a command runs is for the command's client, so commands of several run one by one.
+bool AttachSession::another_commands(ClientId client) const {
+  return std::ranges::any_of(pending_, [&](const auto& entry) {
+    return entry.second.command && !entry.second.lets_next && entry.second.client != client;
+  });
+}
+
+void AttachSession::watch_commands() {
+  if (commands_watched_) return;
+  std::vector<long long> running;
+  for (const auto& [id, pending] : pending_) {
+    if (pending.command) running.push_back(id);
+  }
+  const auto over = [over = later(&AttachSession::let_next), running = std::move(running)] { over(running); };
+  commands_watched_ = context_->host.after(kPatience + kRecallTime, over).has_value();
+}
+
+void AttachSession::let_next(const std::vector<long long>& commands) {
+  Section section(*this);
+  commands_watched_ = false;
+  for (const long long id : commands) {
+    if (const auto it = pending_.find(id); it != pending_.end()) it->second.lets_next = true;
+  }
+  pump(section.fx);
 }
 
 // What is open now may fail for that.

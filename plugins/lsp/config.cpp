@@ -36,6 +36,14 @@ constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
          name.find_first_of(std::string_view("=\0", 2)) == std::string_view::npos;
 }
 
+constexpr std::array<std::pair<Share, std::string_view>, 3> kShares{
+    {{Share::same, "same"}, {Share::root, "root"}, {Share::none, "none"}}};
+
+[[nodiscard]] std::optional<Share> share_named(std::string_view name) {
+  const auto* const it = std::ranges::find(kShares, name, &std::pair<Share, std::string_view>::second);
+  return it == kShares.end() ? std::nullopt : std::optional(it->first);
+}
+
 [[nodiscard]] Result<ServerConfig> parse_server(const std::string& name, const json& table) {
   const std::string key = "lsp.servers." + name;
   Params p(table);
@@ -59,9 +67,9 @@ constexpr std::int64_t kMostMemoryMib = std::int64_t{1} << 20;
       p.boolean_or("runs_project_code", !server.command.empty() && runs_project_code(server.command.front()));
   server.initialize_timeout =
       std::chrono::seconds(p.integer_or("initialize_timeout_seconds", kDefaultInitializeTimeout.count(), 0, kDay));
-  const std::string share = p.string_or("share", "same");
-  p.require(share == "same" || share == "none", R"(share must be "same" or "none")");
-  server.share = share == "none" ? Share::none : Share::same;
+  const auto share = share_named(p.string_or("share", "same"));
+  p.require(share.has_value(), R"(share must be "same", "root" or "none")");
+  server.share = share.value_or(Share::same);
   if (p.maybe_value("environment")) server.environment = p.strings("environment");
   for (const auto& variable : server.environment) {
     p.require(is_variable(variable), "environment must name variables, and \"" + variable + "\" is no name of one");
@@ -185,7 +193,7 @@ json to_json(const ServerConfig& server) {
           {"priority", server.priority},
           {"built_in", server.built_in},
           {"initialize_timeout", server.initialize_timeout.count()},
-          {"share", server.share == Share::none ? "none" : "same"},
+          {"share", std::ranges::find(kShares, server.share, &std::pair<Share, std::string_view>::first)->second},
           {"environment", server.environment},
           {"max_memory_mib", server.max_memory_mib}};
 }
@@ -203,7 +211,7 @@ ServerConfig server_from(const json& value) {
       .priority = value.value("priority", 0),
       .built_in = value.value("built_in", false),
       .initialize_timeout = std::chrono::seconds(value.value("initialize_timeout", kDefaultInitializeTimeout.count())),
-      .share = value.value("share", "same") == "none" ? Share::none : Share::same,
+      .share = share_named(value.value("share", "same")).value_or(Share::same),
       .environment = value.value("environment", std::vector<std::string>()),
       .max_memory_mib = value.value("max_memory_mib", std::int64_t{0})};
 }

@@ -14,6 +14,7 @@ namespace {
 // then announces statically whatever a client needs to know. Not offered, since only the server can do without: tokens
 // that overlap, span lines or only augment a client's own; prepareRename without a range; other line ends than those of
 // the document; what is resolved lazily of code lenses, inlay hints and symbols; message items with more than a title.
+// Of the position encodings only UTF-16, which each client has to understand; clangd's `offsetEncoding` is older.
 constexpr std::string_view kSuperset = R"({
   "workspace": {
     "applyEdit": true,
@@ -121,8 +122,9 @@ constexpr std::string_view kSuperset = R"({
   "notebookDocument": {"synchronization": {"dynamicRegistration": false, "executionSummarySupport": true}},
   "window": {"workDoneProgress": true, "showMessage": {"messageActionItem": {"additionalPropertiesSupport": null}},
              "showDocument": {"support": true}},
-  "general": {"staleRequestSupport": null, "regularExpressions": null, "markdown": null},
-  "callHierarchy": null
+  "general": {"staleRequestSupport": null, "regularExpressions": null, "markdown": null,
+              "positionEncodings": ["utf-16"]},
+  "callHierarchy": null, "offsetEncoding": null
 })";
 
 [[nodiscard]] const json& superset() {
@@ -228,12 +230,6 @@ json common_part(const json& params, const std::vector<std::string>& folders) {
   }
   const json capabilities = part(params, "capabilities");
   json own = rest_of(capabilities.is_object() ? capabilities : json::object(), superset());
-  // By the protocol that is what a client accepts that says nothing.
-  if (const auto general = own.find("general");
-      general != own.end() && part(*general, "positionEncodings") == json{"utf-16"}) {
-    general->erase("positionEncodings");
-    if (general->empty()) own.erase("general");
-  }
   rest["capabilities"] = std::move(own);
   return rest;
 }

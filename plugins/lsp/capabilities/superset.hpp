@@ -5,7 +5,7 @@
 // A server is offered one fixed superset of the client capabilities of LSP 3.18, whoever is first: all that can be cut
 // down for a client that lacks a capability (cut.hpp), or that concerns only what a client sends. To the superset
 // `initialize` adds what cannot be cut down and so is the same for all clients of the server: `experimental`,
-// capabilities that the protocol does not have, position encodings.
+// capabilities that the protocol does not have.
 //
 // Four capabilities change what a server does in a way that no cutting makes good, but only some servers use them: the
 // features below. They are offered until a server is found to use one that a client of its lacks. That client then

@@ -108,12 +108,25 @@ TEST_CASE("sharing: editors that differ in experimental or unknown capabilities 
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
   EditorClient a(host, {{"server", "fake"}}), b(host, {{"server", "fake"}});
   a.initialize(dir.path(), {{"experimental", {{"x", true}}}});
-  b.initialize(dir.path(), {{"offsetEncoding", {"utf-8"}}});
+  b.initialize(dir.path(), {{"unknown", {"x"}}});
   REQUIRE(attached(host) == 2);
   EditorClient c(host, {{"server", "fake"}});
   c.initialize(dir.path() + "/", {{"experimental", {{"x", true}}}, {"workspace", {{"applyEdit", true}}}});
   REQUIRE(attached(host) == 2);
   REQUIRE(sent_to(dir, "initialize").at(0)["params"]["capabilities"]["experimental"] == json{{"x", true}});
+  host.stop();
+}
+
+TEST_CASE("sharing: editors that count in different units share a server, which is offered UTF-16") {
+  TempDir dir;
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient a(host, {{"server", "fake"}}), b(host, {{"server", "fake"}});
+  a.initialize(dir.path(), {{"general", {{"positionEncodings", {"utf-8", "utf-16"}}}}, {"offsetEncoding", {"utf-8"}}});
+  b.initialize(dir.path());
+  REQUIRE(attached(host) == 1);
+  const json offered = sent_to(dir, "initialize").at(0)["params"]["capabilities"];
+  REQUIRE(offered["general"]["positionEncodings"] == json{"utf-16"});
+  REQUIRE_FALSE(offered.contains("offsetEncoding"));
   host.stop();
 }
 
