@@ -204,6 +204,7 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
       return true;
     }
     server_.send(text, fx);
+    if (!settings_.empty() && configuration_text_.empty()) tell_settings(fx);
     tell_folders(fx);
     return true;
   } else if (method == "workspace/didChangeConfiguration") {
@@ -215,6 +216,8 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
       return false;
     }
     configuration_text_ = text;
+    tell_settings(fx);
+    return true;
   } else if (method == "workspace/didChangeWorkspaceFolders") {
     folders_changed(client, text, scan(text, Scan::full).params, fx);
     return true;

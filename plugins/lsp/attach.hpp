@@ -91,6 +91,8 @@ class AttachSession final : public Session {
     /// May this server run in this root?
     std::function<Result<void>(const ServerConfig& config, const std::string& root)> may_run;
     std::function<std::vector<std::string>()> workspaces;
+    /// The settings of the server's table that is in force in this root by now; empty: there is none.
+    std::function<json(const ServerConfig& config, const std::string& root)> settings_of;
     /// Another session that a client with this key may join, or null.
     std::function<std::shared_ptr<AttachSession>(const std::string& key, const Client& client)> session_for;
     /// Makes a session known that has no clients yet.
@@ -106,6 +108,7 @@ class AttachSession final : public Session {
   /// The editor ended its stream, cancelled, or is gone.
   void editor_left(ClientId client, const Result<json>& answer);
   void all_left(const Result<json>& answer);
+  void settings_are_new() override;
   void editor_gave_credit(ClientId client);
 
   /// True: a client with this key may join.
@@ -196,6 +199,14 @@ class AttachSession final : public Session {
   void configured_unasked(const ServerAsks::Ask& ask, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] json answer_unasked(const Client& client, std::string_view method, std::string_view params) const
       GANTRY_REQUIRES(mutex_);
+
+  // The settings under those of the editors (attach_settings.cpp).
+  void take_settings(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void tell_settings(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] json over_settings(json answer, std::string_view asked) const GANTRY_REQUIRES(mutex_);
+  void answer_question(const ServerAsks::Ask& ask, std::string_view text, const Envelope& whole, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string with_options(std::string params) const GANTRY_REQUIRES(mutex_);
 
   // Messages of a client (attach.cpp).
   void receive(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -333,6 +344,7 @@ class AttachSession final : public Session {
   std::string welcome_ GANTRY_GUARDED_BY(mutex_);                    // the server's answer to `initialize`
   bool initialized_sent_ GANTRY_GUARDED_BY(mutex_) = false;
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
+  json settings_ GANTRY_GUARDED_BY(mutex_) = json::object();  // under those of the clients
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);
   std::map<std::string, json> registrations_ GANTRY_GUARDED_BY(mutex_);          // of the server, arrays by id
   std::map<std::string, std::string> configurations_ GANTRY_GUARDED_BY(mutex_);  // answers, by params, as dumped JSON

@@ -46,8 +46,9 @@ void AttachSession::declared(Client& client) {
 std::string AttachSession::key_for(Client& client, const std::string& root) {
   const auto params = parse_json(client.init_params);
   if (config().share == Share::none || !params || !params->is_object()) return {};
-  const json server = to_json(config());
+  json server = to_json(config());
   client.without |= client.lacks & context_->used_features.of(dump_json(server));
+  server.erase("settings");  // those in force follow from the name and the root
   json common = common_part(*params, client.folders);
   if (config().share == Share::root) common.erase("initializationOptions");
   json key{server, root, client.environment, std::move(common), client.without};

@@ -144,6 +144,7 @@ void AttachSession::begin_with(Client& client, std::string root, DeferredActions
   }
   if (client.folders.empty()) client.folders.push_back(root);
   configuration_text_ = client.configuration_text;
+  settings_ = rules_.settings_of(config(), root);
   set_root(std::move(root));
   server_.step(ServerEvent::want, fx);
 }
@@ -410,11 +411,11 @@ void AttachSession::tell_folders(DeferredActions& fx) {
 std::string AttachSession::initialize_params() {
   told_folders_ = folders();
   auto params = knows_roots_ ? parse_json(init_params_) : fail(ErrorKind::not_found, "");
-  if (!params || !params->is_object()) return init_params_;
+  if (!params || !params->is_object()) return with_options(init_params_);
   json all = json::array();
   for (const auto& folder : told_folders_) all.push_back(entry_of(folder));
   (*params)["workspaceFolders"] = std::move(all);
-  return dump_json(*params);
+  return with_options(dump_json(*params));
 }
 
 }  // namespace gantry::lsp

@@ -88,10 +88,9 @@ void AttachSession::replay(DeferredActions& fx) {
   for (const auto& [id, client] : clients_) {
     if (initialized.empty()) initialized = client->initialized_text;
   }
-  for (const auto* text : {&initialized, &configuration_text_}) {
-    if (!text->empty()) server_.send(*text, fx);
-  }
+  if (!initialized.empty()) server_.send(initialized, fx);
   initialized_sent_ = !initialized.empty();
+  if (!configuration_text_.empty() || (initialized_sent_ && !settings_.empty())) tell_settings(fx);
   for (const auto& text : folder_texts_) server_.send(text, fx);
   tell_folders(fx);
   views_.reopen(sender(fx));
@@ -284,7 +283,7 @@ void AttachSession::ask_clients(std::string_view text, const Envelope& e, Deferr
     if (method == "window/workDoneProgress/create" && servers_tokens_.size() < Standing::kMaxProgress)
       servers_tokens_[std::string(member(params, "token"))] = {};
     const json result = answer_unasked(*clients_.at(first), method, params);
-    answer_server_itself(id, result, fx);
+    answer_server_itself(id, method == "workspace/configuration" ? over_settings(result, params) : result, fx);
     if (method != "workspace/configuration") return;
     configured(*clients_.at(first), ask, dump_json(result), fx);
     return configured_unasked(ask, fx);
@@ -369,7 +368,7 @@ void AttachSession::answer_server(Client& client, std::string_view text, const E
   const Envelope whole = scan(text, Scan::full);
   const auto answered = asks_.answered(client.id, copy, !whole.error.empty());
   if (!answered) return;  // the server that asked is gone
-  if (answered->first && !answered->ask.id.empty()) server_.send_with_id(text, e.id, answered->ask.id, fx);
+  if (answered->first && !answered->ask.id.empty()) answer_question(answered->ask, text, whole, fx);
   if (answered->ask.method != "workspace/configuration") return;
   configured(client, answered->ask, whole.error.empty() ? whole.result : whole.error, fx);
   if (answered->first) configured_unasked(answered->ask, fx);

@@ -209,6 +209,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
            {"welcome", welcome_},
            {"initialized_sent", initialized_sent_},
            {"configuration", configuration_text_},
+           {"settings", settings_},
            {"folder_texts", folder_texts_},
            {"registrations", registrations_},
            {"configurations", configurations_},
@@ -285,6 +286,7 @@ void AttachSession::restore_own(const json& suspended) {
   welcome_ = suspended.at("welcome");
   initialized_sent_ = suspended.at("initialized_sent");
   configuration_text_ = suspended.at("configuration");
+  settings_ = suspended.value("settings", json::object());  // absent: of a build that merged none
   folder_texts_ = suspended.at("folder_texts").get<std::vector<std::string>>();
   registrations_ = suspended.at("registrations").get<std::map<std::string, json>>();
   for (auto& [id, registrations] : registrations_) {
@@ -341,6 +343,7 @@ void AttachSession::are_seated() {
     if (!client->admitted && client->greeted && server_.state() != ServerState::not_started)
       look_for_admission(*client, section.fx);
   }
+  take_settings(section.fx);
   watch_asks();
   pump(section.fx);
 }

@@ -177,6 +177,12 @@ AttachSession::Rules Lsp::rules() const {
                 return may ? registry->settings()->may_run(config, place) : may;
               },
           .workspaces = [registry = registry_] { return registry->settings()->workspaces; },
+          .settings_of =
+              [registry = registry_](const ServerConfig& config, const std::string& root) {
+                const auto settings = registry->settings();
+                const auto* const server = settings->at(root).named(config.name);
+                return server == nullptr ? json::object() : server->settings;
+              },
           .session_for = [registry = registry_](const std::string& key,
                                                 const Client& client) { return registry->session_for(key, client); },
           .add = [registry = registry_](

@@ -316,3 +316,40 @@ TEST_CASE("lsp reload: the real clangd keeps what it has read, in a process that
     REQUIRE(t.hovers() == first);
   }
 }
+
+TEST_CASE("lsp reload: a project's settings reach an editor's server while they are trusted, and are told once") {
+  Sandbox box;
+  const auto write = [&](const std::string& y) {
+    box.write("work/.gantry.toml", "[lsp.servers.fake.settings]\ny = \"" + y + "\"\n");
+  };
+  const auto told = [&] { return said(box, "workspace/didChangeConfiguration"); };
+  const auto trust = [&] { REQUIRE(box.run({"trust", box.work().string(), "--yes"}).code == 0); };
+  write("first");
+  serve(box);
+  auto client = box.connect();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  (void)editor.initialize(0);
+  const auto asked = [&](int id) {
+    (void)editor.request(id, "test/ask",
+                         {{"method", "workspace/configuration"}, {"params", {{"items", {{{"section", "y"}}}}}}});
+    (void)editor.send({{"id", editor.receive()["id"]}, {"result", {nullptr}}});
+    return editor.answer_to(id)["result"]["result"];
+  };
+  REQUIRE(asked(1) == json::array({nullptr}));
+  REQUIRE(told().empty());
+  trust();
+  wait_for("the settings", [&] { return told().size() == 1; });
+  REQUIRE(asked(2) == json{"first"});
+  reload(client);
+  REQUIRE(asked(3) == json{"first"});
+  REQUIRE(told().size() == 1);
+  write("second");  // another file is not trusted
+  REQUIRE(client.call("host.hello", {{"client", "test"}, {"workspace", box.work().string()}}));
+  wait_for("none", [&] { return told().size() == 2; });
+  REQUIRE(told().back()["params"]["settings"] == json::object());
+  REQUIRE(asked(4) == json::array({nullptr}));
+  trust();
+  wait_for("the others", [&] { return told().size() == 3; });
+  REQUIRE(told().back()["params"]["settings"] == json{{"y", "second"}});
+  REQUIRE(asked(5) == json{"second"});
+}
