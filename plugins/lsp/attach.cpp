@@ -123,8 +123,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
     server_.step(ServerEvent::editor_shuts_down, fx);
   }
   // One that is alone may have to move, too.
-  const bool may_move = (client.lacks & feature::kWatchedFiles & ~used_ & ~without_) != 0;
-  if ((!alone() || may_move) && pending.reads && !pending.command) pending.text = text;
+  if (!key_.empty() && pending.reads && !pending.command) pending.text = text;
   if (client.understood->cuts(method)) {
     pending.cut = method;
     if (method == "textDocument/documentSymbol") {
