@@ -334,9 +334,9 @@ class AttachSession final : public Session {
 
   std::map<ClientId, std::shared_ptr<Client>> clients_ GANTRY_GUARDED_BY(mutex_);
   Views views_ GANTRY_GUARDED_BY(mutex_);
-  std::string key_ GANTRY_GUARDED_BY(mutex_);          // clients with this key may join; empty: none may
-  std::string init_params_ GANTRY_GUARDED_BY(mutex_);  // for the server
+  std::string key_ GANTRY_GUARDED_BY(mutex_);  // clients with this key may join; empty: none may
   std::map<std::string, std::string> environment_ GANTRY_GUARDED_BY(mutex_);  // of the first client
+  std::string init_params_ GANTRY_GUARDED_BY(mutex_);                         // for the server
   bool knows_roots_ GANTRY_GUARDED_BY(mutex_) = false;               // ... whose folders are those of all clients
   Features without_ GANTRY_GUARDED_BY(mutex_) = 0;                   // that the server was not offered
   Features used_ GANTRY_GUARDED_BY(mutex_) = 0;                      // that the server is known to use

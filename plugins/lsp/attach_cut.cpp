@@ -193,8 +193,8 @@ std::string AttachSession::configuration_of(const Client& client, std::string_vi
 
 // The settings of clients that are not asked for them are compared with the answer of another.
 void AttachSession::configured_unasked(const ServerAsks::Ask& ask, DeferredActions& fx) {
+  if (config().share == Share::root) return;  // theirs do not matter
   for (const auto& [id, client] : clients_) {
-    if (config().share == Share::root) break;  // theirs do not matter
     if (client->ended || !client->admitted || !client->answered || client->initialized_text.empty()) continue;
     if (client->understood->may_be_asked("workspace/configuration")) continue;
     configured(*client, ask, configuration_of(*client, ask.params), fx);

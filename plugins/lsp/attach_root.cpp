@@ -46,14 +46,10 @@ void add_paths(const json& folders, std::vector<std::string>& out, std::string& 
   return out;
 }
 
-[[nodiscard]] json entry_of(const std::string& path) {
-  return {{"uri", to_uri(path)}, {"name", path.substr(path.rfind('/') + 1)}};
-}
-
 [[nodiscard]] json missing_in(const std::vector<std::string>& in, const std::vector<std::string>& from) {
   json out = json::array();
   for (const auto& path : from) {
-    if (std::ranges::find(in, path) == in.end()) out.push_back(entry_of(path));
+    if (std::ranges::find(in, path) == in.end()) out.push_back(folder_entry(path));
   }
   return out;
 }
@@ -413,7 +409,7 @@ std::string AttachSession::initialize_params() {
   auto params = knows_roots_ ? parse_json(init_params_) : fail(ErrorKind::not_found, "");
   if (!params || !params->is_object()) return with_options(init_params_);
   json all = json::array();
-  for (const auto& folder : told_folders_) all.push_back(entry_of(folder));
+  for (const auto& folder : told_folders_) all.push_back(folder_entry(folder));
   (*params)["workspaceFolders"] = std::move(all);
   return with_options(dump_json(*params));
 }

@@ -234,8 +234,7 @@ std::vector<ClientId> AttachSession::asked_for(std::string_view method) const {
     if (!client->initialized_text.empty()) all.push_back(id);  // others are told when they are
   }
   if (all.empty()) all = std::move(answered);
-  if (method == "workspace/configuration" && config().share == Share::root)
-    all.resize(std::min<std::size_t>(1, all.size()));
+  if (method == "workspace/configuration" && config().share == Share::root && !all.empty()) return {all.front()};
   if (all.size() <= 1 || concerns_all(method)) return all;
   std::set<ClientId> commanding;
   for (const auto& [id, pending] : pending_) {
@@ -262,8 +261,7 @@ void AttachSession::ask_clients(std::string_view text, const Envelope& e, Deferr
   auto asked = asks_.full() ? std::vector<ClientId>() : asked_for(method);
   if (folders_asked && (!alone() || std::ranges::none_of(asked, may_be_asked))) {
     json all = json::array();
-    for (const auto& folder : folders())
-      all.push_back({{"uri", to_uri(folder)}, {"name", folder.substr(folder.rfind('/') + 1)}});
+    for (const auto& folder : folders()) all.push_back(folder_entry(folder));
     return answer_server_itself(id, all, fx);
   }
   follow_registrations(method, params, fx);

@@ -21,8 +21,8 @@ namespace gantry::lsp {
 /// Servers of large projects in Java or Kotlin need minutes.
 inline constexpr std::chrono::seconds kDefaultInitializeTimeout{300};
 
-/// Which editors use one process of a server: those that agree on all settings (attach.hpp), or none.
-/// same: editors with the same settings; root: all editors of a root, with the settings of the first.
+/// Which editors use one process of a server: those that agree on all settings (attach.hpp), all of a root with the
+/// settings of the first, or none.
 enum class Share { same, root, none };
 /// After this time a server that nobody asks ends; 0: never. Longer than a pause of an agent that waits for its user,
 /// for an index that is built anew may take minutes; short enough that yesterday's servers hold no memory.

@@ -286,7 +286,7 @@ void AttachSession::restore_own(const json& suspended) {
   welcome_ = suspended.at("welcome");
   initialized_sent_ = suspended.at("initialized_sent");
   configuration_text_ = suspended.at("configuration");
-  settings_ = suspended.value("settings", json::object());  // absent: of a build that merged none
+  settings_ = suspended.at("settings");
   folder_texts_ = suspended.at("folder_texts").get<std::vector<std::string>>();
   registrations_ = suspended.at("registrations").get<std::map<std::string, json>>();
   for (auto& [id, registrations] : registrations_) {

@@ -24,14 +24,15 @@ void cut_diagnostic(json& diagnostic, const Understood::Diagnostics& understood)
 void restore_diagnostics(json& context, const json& published, const Understood& understood) {
   const auto shown = context.is_object() ? context.find("diagnostics") : context.end();
   if (shown == context.end() || !shown->is_array() || !published.is_array()) return;
+  json cut = published;
+  for (auto& each : cut) cut_diagnostic(each, understood.published);
   for (auto& diagnostic : *shown) {
-    const auto original = std::ranges::find_if(published, [&](json each) {
-      cut_diagnostic(each, understood.published);
+    const auto same = std::ranges::find_if(cut, [&](const json& each) {
       if (!each.is_object() || !diagnostic.is_object()) return false;
       return std::ranges::all_of(std::initializer_list<const char*>{"range", "message", "code", "source"},
                                  [&](const char* name) { return part(each, name) == part(diagnostic, name); });
     });
-    if (original != published.end()) diagnostic = *original;
+    if (same != cut.end()) diagnostic = published[static_cast<std::size_t>(same - cut.begin())];
   }
 }
 

@@ -49,4 +49,10 @@ namespace gantry::lsp {
   return value.is_boolean() && value.get<bool>();
 }
 
+/// The array at this path has this text.
+[[nodiscard]] inline bool lists(const json& object, std::string_view path, std::string_view wanted) {
+  const json& array = member_at(object, path);
+  return array.is_array() && std::ranges::any_of(array, [&](const json& each) { return each == wanted; });
+}
+
 }  // namespace gantry::lsp

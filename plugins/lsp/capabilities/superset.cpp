@@ -171,20 +171,12 @@ void add_to(json& object, const json& more) {
   }
 }
 
-[[nodiscard]] bool lists(const json& array, std::string_view wanted) {
-  return array.is_array() && std::ranges::any_of(array, [&](const json& each) { return each == wanted; });
-}
-
 // Where texts are in English all the same, the locale makes no difference.
 [[nodiscard]] bool is_english(const json& locale) {
   if (!locale.is_string()) return true;
   const auto name = locale.get<std::string>();
   return name.empty() || name == "C" || name == "POSIX" || name.starts_with("C.") || name == "en" ||
          name.starts_with("en-") || name.starts_with("en_");
-}
-
-[[nodiscard]] json entry_of(const std::string& path) {
-  return {{"uri", to_uri(path)}, {"name", path.substr(path.rfind('/') + 1)}};
 }
 
 // Every root that is named is a path of this machine.
@@ -196,12 +188,15 @@ void add_to(json& object, const json& more) {
 
 }  // namespace
 
+json folder_entry(const std::string& path) {
+  return {{"uri", to_uri(path)}, {"name", path.substr(path.rfind('/') + 1)}};
+}
+
 Features lacking_in(const json& capabilities) {
   Features out = 0;
-  if (!lists(member_at(capabilities, "textDocument.completion.completionItem.resolveSupport.properties"),
-             "additionalTextEdits"))
+  if (!lists(capabilities, "textDocument.completion.completionItem.resolveSupport.properties", "additionalTextEdits"))
     out |= feature::kLazyCompletion;
-  if (!lists(member_at(capabilities, "textDocument.codeAction.resolveSupport.properties"), "edit") ||
+  if (!lists(capabilities, "textDocument.codeAction.resolveSupport.properties", "edit") ||
       !is_true(capabilities, "textDocument.codeAction.dataSupport"))
     out |= feature::kLazyActions;
   if (!member_at(capabilities, "textDocument.diagnostic").is_object()) out |= feature::kPullDiagnostics;
@@ -261,7 +256,7 @@ json superset_params(const json& params, const json& common, const std::vector<s
   out["rootPath"] = folders.front();
   out["rootUri"] = to_uri(folders.front());
   out["workspaceFolders"] = json::array();
-  for (const auto& folder : folders) out["workspaceFolders"].push_back(entry_of(folder));
+  for (const auto& folder : folders) out["workspaceFolders"].push_back(folder_entry(folder));
   return out;
 }
 

@@ -39,6 +39,9 @@ inline constexpr Features kFixedFolders = 16;
 /// The features that a server with these capabilities uses; kWatchedFiles shows only in what the server registers.
 [[nodiscard]] Features features_used_by(const json& server_capabilities);
 
+/// A WorkspaceFolder.
+[[nodiscard]] json folder_entry(const std::string& path);
+
 /// What two clients of one server have in common, besides the server and the root. `folders`: those that `initialize`
 /// names, as paths. They are no part if all are paths of this machine.
 [[nodiscard]] json common_part(const json& initialize_params, const std::vector<std::string>& folders);

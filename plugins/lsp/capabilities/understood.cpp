@@ -17,11 +17,6 @@ constexpr std::array kItemDefaults{"commitCharacters", "editRange", "insertTextF
 
 [[nodiscard]] bool has(const json& in, std::string_view path) { return !member_at(in, path).is_null(); }
 
-[[nodiscard]] bool lists(const json& in, std::string_view path, std::string_view wanted) {
-  const json& array = member_at(in, path);
-  return array.is_array() && std::ranges::any_of(array, [&](const json& each) { return each == wanted; });
-}
-
 [[nodiscard]] Kinds up_to(unsigned last) {
   Kinds out;
   for (unsigned kind = 1; kind <= last; ++kind) out.set(kind);

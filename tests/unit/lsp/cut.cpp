@@ -7,20 +7,14 @@
 #include <random>
 
 #include "plugins/lsp/capabilities/member_at.hpp"
-#include "tests/unit/lsp/support.hpp"
+#include "tests/unit/lsp/understood.hpp"
 
 using namespace gantry;
 using namespace gantry::lsp;
+using lsp_test::all, lsp_test::without;
 
 namespace {
 
-// All capabilities but for the one at this JSON pointer.
-[[nodiscard]] Understood without(const std::string& path, const json& value = {}) {
-  json all = lsp_test::all_capabilities();
-  all[json::json_pointer(path)] = value;
-  return Understood(all);
-}
-[[nodiscard]] Understood all() { return Understood(lsp_test::all_capabilities()); }
 [[nodiscard]] json list_of(const json& one) { return json::array({one}); }
 [[nodiscard]] json cut_all(const std::string& method, const json& said, const Understood& understood) {
   return *cut(method, said, understood, "file:///a");

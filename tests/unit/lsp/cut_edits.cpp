@@ -4,20 +4,14 @@
 #include <catch2/catch.hpp>
 
 #include "plugins/lsp/capabilities/cut.hpp"
-#include "tests/unit/lsp/support.hpp"
+#include "tests/unit/lsp/understood.hpp"
 
 using namespace gantry;
 using namespace gantry::lsp;
+using lsp_test::all, lsp_test::without;
 
 namespace {
 
-// All capabilities but for the one at this JSON pointer.
-[[nodiscard]] Understood without(const std::string& path, const json& value = {}) {
-  json all = lsp_test::all_capabilities();
-  all[json::json_pointer(path)] = value;
-  return Understood(all);
-}
-[[nodiscard]] Understood all() { return Understood(lsp_test::all_capabilities()); }
 const json kEdit{{"range", {{"start", 1}, {"end", 2}}}, {"newText", "x"}};
 [[nodiscard]] json of_document(const char* uri, const json& edits) {
   return {{"textDocument", {{"uri", uri}, {"version", 3}}}, {"edits", edits}};
