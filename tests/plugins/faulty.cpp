@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <map>
@@ -157,6 +158,7 @@ class Faulty {
   Result<json> seen_events(Call&) { return json{{"topics", events_}}; }
   void event(std::string_view topic, const json& payload) {
     block_until(payload.value("file", ""));
+    if (const std::string report = payload.value("report", ""); !report.empty()) use_host(report);
     // Fails as often as it is told to, then takes it.
     if (failed_events_ < payload.value("failures", 0)) {
       ++failed_events_;
@@ -247,6 +249,19 @@ class Faulty {
     if (file.empty()) return;
     host_.log(Level::info, "blocks until " + file);
     (void)test::polled([&] { return std::filesystem::exists(file); }, std::chrono::hours(1));
+  }
+  // Writes into that file what of its requests the host has taken.
+  void use_host(const std::string& report) const {
+    host_.log(Level::info, "uses the host");
+    json taken = json::array();
+    if (host_.publish(FAULTY ".used", json::object())) taken.push_back("event");
+    if (host_.call("plain.echo", json::object(), {}, nullptr)) taken.push_back("call");
+    if (host_.post([] {})) taken.push_back("task");
+    if (const auto timer = host_.after(std::chrono::hours(1), [] {})) taken.push_back("timer");
+    if (host_.origin(1)) taken.push_back("origin");
+    (void)host_.now();
+    std::ofstream(report + ".part") << taken.dump();
+    std::filesystem::rename(report + ".part", report);
   }
   [[noreturn]] void hang(const std::string& where) const {
     host_.log(Level::info, "hangs in " + where);

@@ -73,18 +73,27 @@ Result<std::shared_ptr<SerialQueue>> InlinePlugin::make_queue(const PluginBasics
 }
 
 InlinePlugin::~InlinePlugin() {
-  if (!started_) {
+  if (life_ == Life::loaded) {
     give_up();
   } else if (plugin_ != nullptr) {
     (void)stop(std::chrono::seconds(1));
   }
 }
 
+bool InlinePlugin::change(Life from, Life to) {
+  Lock lock(mutex_);
+  if (life_ != from) return false;
+  life_ = to;
+  return true;
+}
+
 void InlinePlugin::give_up() {
+  if (!change(Life::loaded, Life::destroying)) return;  // abandoned meanwhile
   serial_->close();
   serial_->drain_here();
   own_calls().close();
   destroy_plugin();
+  (void)change(Life::destroying, Life::destroyed);
 }
 
 Result<std::shared_ptr<InlinePlugin>> InlinePlugin::load(const std::filesystem::path& library, PluginBasics basics,
@@ -137,19 +146,21 @@ Result<void> InlinePlugin::start(const json& config) {
     return fail(kind == ErrorKind::storage_failed ? kind : ErrorKind::unavailable,
                 "it refused to start: " + (reason.empty() ? "status " + std::to_string(status) : reason));
   }
+  if (!change(Life::loaded, Life::running)) return fail(ErrorKind::unavailable, "it has started too late");
   if (mends_signals_) mend_signals_of(port());
-  if (start_over_.exchange(true)) return fail(ErrorKind::unavailable, "it has started too late");
   subscribe_to_topics();
-  started_ = true;
   resume_streams();
   serial_->release();
   return {};
 }
 
 bool InlinePlugin::abandon_start() {
-  if (start_over_.exchange(true)) return false;
-  ending_ = true;
-  abandoned_ = true;
+  {
+    Lock lock(mutex_);
+    // A start that has failed may hang in the destructor.
+    if (life_ != Life::loaded && life_ != Life::destroying) return false;
+    life_ = Life::abandoned;
+  }
   watch_->end();
   refuse_calls();
   serial_->drop();
@@ -272,16 +283,15 @@ bool InlinePlugin::stop(Duration budget) {
   {
     const auto until = std::chrono::steady_clock::now() + budget;
     Lock lock(mutex_);
-    while (being_stopped_ && stop_over_.wait_until(mutex_, until)) {
+    while (is_being_stopped() && stop_over_.wait_until(mutex_, until)) {
     }
-    if (being_stopped_) return false;
-    if (destroyed_) return true;
-    if (ending_.exchange(true) && abandoned_) return false;
-    being_stopped_ = true;
+    if (life_ == Life::destroyed) return true;
+    if (is_being_stopped() || life_ == Life::abandoned) return false;
+    life_ = Life::stopping;
   }
   const bool returned = stop_it(budget);
   Lock lock(mutex_);
-  being_stopped_ = false;
+  life_ = returned ? Life::destroyed : Life::overdue;
   stop_over_.notify_all();
   return returned;
 }
@@ -308,6 +318,7 @@ bool InlinePlugin::stop_it(Duration budget) {
   answer_open(unanswered());  // what it says of them now, in its destructors, is no answer
   own_calls().close();        // nobody is there to hear of one that it makes now
   if (returned) {
+    (void)change(Life::stopping, Life::destroying);
     destroy_plugin();
   } else {
     port().log(Level::error, "does not return from a delivery; it is abandoned");
@@ -318,8 +329,7 @@ bool InlinePlugin::stop_it(Duration budget) {
 }
 
 void InlinePlugin::abandon(const Death& death, const OnDeath& told) {
-  if (ending_.exchange(true)) return;
-  abandoned_ = true;
+  if (!change(Life::running, Life::abandoned)) return;
   watch_->end();
   refuse_calls();
   port().unsubscribe();
@@ -336,10 +346,10 @@ void InlinePlugin::abandon(const Death& death, const OnDeath& told) {
 }
 
 void InlinePlugin::destroy_plugin() {
+  if (plugin_ == nullptr) return;
   std::vector<TimerKey> keys;
   {
     Lock lock(mutex_);
-    if (std::exchange(destroyed_, true) || plugin_ == nullptr) return;
     for (const auto& [id, key] : timers_) keys.push_back(key);
     timers_.clear();
   }

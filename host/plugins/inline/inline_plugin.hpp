@@ -73,6 +73,15 @@ class InlinePlugin final : public Plugin {
   [[nodiscard]] std::string runs_on() const override;
 
  private:
+  enum class Life : std::uint8_t {
+    loaded,  ///< start() has not returned
+    running,
+    stopping,    ///< within stop()
+    destroying,  ///< its object is being destroyed: within stop(), or after a failed start
+    destroyed,
+    overdue,    ///< stop() had to leave it in a delivery; stop() may be called again
+    abandoned,  ///< with the thread that is in it, for good
+  };
   struct Delivering {
     Delivering(Event what, Backoff between) : event(std::move(what)), backoff(between) {}
     const Event event;
@@ -110,7 +119,11 @@ class InlinePlugin final : public Plugin {
   void drain_events();
   [[nodiscard]] std::shared_ptr<Delivering> next_event();
   void dead_letter_event();
-  /// Called instead of start().
+  [[nodiscard]] bool change(Life from, Life to);
+  /// The host may be gone, or goes without waiting for it: it reaches nothing of the host.
+  [[nodiscard]] bool is_cut_off() const { return life_ >= Life::overdue; }
+  [[nodiscard]] bool is_being_stopped() const { return life_ == Life::stopping || life_ == Life::destroying; }
+  /// Instead of start(), or after it has failed.
   void give_up();
   void destroy_plugin();
   [[nodiscard]] bool stop_it(Duration budget);
@@ -123,7 +136,7 @@ class InlinePlugin final : public Plugin {
   void on_log(std::int32_t level, std::string_view line);
   [[nodiscard]] bool on_cancelled(std::uint64_t id) const { return is_cancelled(id); }
   [[nodiscard]] static bool has_extensions() { return true; }
-  [[nodiscard]] TimePoint on_now() const { return timers().now(); }
+  [[nodiscard]] TimePoint on_now() const { return is_cut_off() ? TimePoint::clock::now() : timers().now(); }
   std::uint64_t on_timer_start(Duration delay, void (*fn)(void*), void* arg);
   bool on_timer_cancel(std::uint64_t id);
   [[nodiscard]] std::optional<std::string> on_describe(std::uint64_t origin);
@@ -134,21 +147,16 @@ class InlinePlugin final : public Plugin {
 
   gantry_host host_{};
   gantry_plugin* plugin_ = nullptr;
-  bool started_ = false;  ///< start() has released the queue
-  Descriptors handed_;    ///< serial: descriptors of the message that is being delivered
+  Descriptors handed_;  ///< serial: descriptors of the message that is being delivered
   const std::shared_ptr<SerialQueue> serial_;
   std::shared_ptr<DeliveryWatch> watch_;
-  std::string crash_file_;               ///< constant once the plugin is loaded
-  bool mends_signals_ = false;           ///< likewise
-  std::atomic<bool> ending_{false};      ///< stop() or abandon() has begun; the other one does nothing
-  std::atomic<bool> start_over_{false};  ///< start() has returned, or was given up; the other one does nothing
-  std::atomic<bool> abandoned_{false};
+  std::string crash_file_;      ///< constant once the plugin is loaded
+  bool mends_signals_ = false;  ///< likewise
   std::atomic<bool> event_drain_scheduled_{false};
   std::atomic<std::size_t> posts_{0};
 
   mutable Mutex mutex_;
-  bool destroyed_ GANTRY_GUARDED_BY(mutex_) = false;
-  bool being_stopped_ GANTRY_GUARDED_BY(mutex_) = false;  ///< by one thread at a time
+  std::atomic<Life> life_{Life::loaded};  ///< changed while mutex_ is held
   CondVar stop_over_;
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);

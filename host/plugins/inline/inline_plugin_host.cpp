@@ -10,14 +10,14 @@ namespace gantry::host {
 
 // In a process of its own the host must have stopped sending before the plugin is told that it has given the stream.
 std::int32_t InlinePlugin::on_give_stream(std::uint64_t id) {
-  if (abandoned_) return GANTRY_CLOSED;
+  if (is_cut_off()) return GANTRY_CLOSED;
   const std::int32_t status = take_stream(id);
   if (status == GANTRY_OK) port().gave_stream(id);
   return status;
 }
 
 std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
-  if (abandoned_) return GANTRY_CLOSED;
+  if (is_cut_off()) return GANTRY_CLOSED;
   if (posts_.fetch_add(1) >= kMaxPosts) {
     posts_.fetch_sub(1);
     return GANTRY_FULL;
@@ -32,34 +32,33 @@ std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
   return taken ? GANTRY_OK : GANTRY_CLOSED;
 }
 
-// An abandoned plugin that comes back has nobody to speak to.
 std::int32_t InlinePlugin::on_send(const gantry_msg& msg, Descriptors descriptors) {
-  return abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : take(msg, std::move(descriptors));
+  return is_cut_off() ? static_cast<std::int32_t>(GANTRY_CLOSED) : take(msg, std::move(descriptors));
 }
 
 void InlinePlugin::on_log(std::int32_t level, std::string_view line) {
-  if (!abandoned_) take_log(level, line);
+  if (!is_cut_off()) take_log(level, line);
 }
 
 std::optional<std::string> InlinePlugin::on_describe(std::uint64_t origin) {
-  return abandoned_ ? std::nullopt : port().describe(origin);
+  return is_cut_off() ? std::nullopt : port().describe(origin);
 }
 
 std::int32_t InlinePlugin::on_give_state(std::string_view state) {
-  return abandoned_ ? static_cast<std::int32_t>(GANTRY_CLOSED) : take_handover_state(state);
+  return is_cut_off() ? static_cast<std::int32_t>(GANTRY_CLOSED) : take_handover_state(state);
 }
 
 std::optional<std::string> InlinePlugin::on_take_state() const {
   const auto* const state = handed_over();
-  return state == nullptr || started_ ? std::nullopt : std::optional(*state);
+  return state == nullptr || life_ != Life::loaded ? std::nullopt : std::optional(*state);
 }
 
 std::uint64_t InlinePlugin::on_timer_start(Duration delay, void (*fn)(void*), void* arg) {
-  if (abandoned_) return 0;
+  if (is_cut_off()) return 0;
   std::uint64_t id = 0;
   {
     Lock lock(mutex_);
-    if (destroyed_ || timers_.size() >= kMaxTimers) return 0;
+    if (life_ >= Life::destroying || timers_.size() >= kMaxTimers) return 0;
     id = next_timer_++;
     timers_.emplace(id, 0);
   }
@@ -82,6 +81,7 @@ std::uint64_t InlinePlugin::on_timer_start(Duration delay, void (*fn)(void*), vo
 }
 
 bool InlinePlugin::on_timer_cancel(std::uint64_t id) {
+  if (is_cut_off()) return false;
   TimerKey key = 0;
   {
     Lock lock(mutex_);

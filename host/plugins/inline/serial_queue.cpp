@@ -87,6 +87,10 @@ void SerialQueue::run(Task& task, Plugin* owner) {
     rx_.close();
     return;
   }
+  if (drops_) {
+    task = nullptr;
+    return;
+  }
   try {
     task(owner);
   } catch (const std::exception& e) {
@@ -99,7 +103,7 @@ void SerialQueue::run(Task& task, Plugin* owner) {
 }
 
 void SerialQueue::rest() {
-  if (std::exchange(has_run_, false) && on_idle_) on_idle_();
+  if (std::exchange(has_run_, false) && on_idle_ && !drops_) on_idle_();
 }
 
 void SerialQueue::schedule() {
@@ -176,6 +180,7 @@ void SerialQueue::close() {
 
 bool SerialQueue::join(std::chrono::steady_clock::time_point until) {
   const bool finished = over_.answer.recv({.until = until, .token = {}}).has_value();
+  if (!finished) drops_ = true;
   std::thread thread;
   {
     Lock lock(mutex_);

@@ -80,8 +80,8 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   [[nodiscard]] std::size_t size() const { return rx_.size(); }
   [[nodiscard]] Where where() const { return where_; }
   void close();
-  /// After close(). True: every task has run before `until`. The thread of a queue that is stuck is
-  /// detached.
+  /// After close(). True: every task has run before `until`. False: the thread that is in a task is
+  /// detached, and the tasks behind that one are dropped. May be called again.
   [[nodiscard]] bool join(std::chrono::steady_clock::time_point until);
 
   void turn_lost() override;
@@ -113,6 +113,7 @@ class SerialQueue final : public TurnOwner, public std::enable_shared_from_this<
   std::atomic<Worker*> last_worker_{nullptr};
   std::atomic<Where> where_;
   std::atomic<bool> closed_{false};
+  std::atomic<bool> drops_{false};  ///< join() has returned false
   oneshot::Channel<bool> begin_ = oneshot::channel<bool>();
   oneshot::Channel<bool> over_ = oneshot::channel<bool>();
   Mutex mutex_;

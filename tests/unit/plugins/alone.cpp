@@ -100,6 +100,28 @@ TEST_CASE("plugins: an event whose handler does not return becomes a dead letter
   REQUIRE_FALSE(a.timers.next_in());  // that it failed in the end is nobody's concern
 }
 
+TEST_CASE("plugins: one that stop() had to leave in a handler reaches nothing of the host, which may be gone") {
+  for (const bool gone : {false, true}) {
+    CAPTURE(gone);
+    const TempDir dir;
+    const auto file = dir.path() / "go";
+    const auto report = dir.path() / "report";
+    std::optional<Alone> a(std::in_place, "faulty");
+    REQUIRE(a->bus.publish("to_faulty.a", json{{"file", file.string()}, {"report", report.string()}}.dump()));
+    wait_for_log(*a, "blocks until");
+    REQUIRE_FALSE(a->plugin->stop(std::chrono::milliseconds(10)));
+    if (gone) a.reset();
+    std::ofstream(file) << "";
+    eventually("what the handler says", [&] { return std::filesystem::exists(report); });
+    std::ifstream said(report);
+    REQUIRE(json::parse(said) == json::array());
+    if (gone) continue;
+    REQUIRE(a->log_text().find("uses the host") == std::string::npos);
+    REQUIRE_FALSE(a->timers.next_in());
+    eventually("its return", [&] { return a->plugin->stop(std::chrono::milliseconds(10)); });
+  }
+}
+
 TEST_CASE("plugins: more open calls than the bound are `overloaded`") {
   Alone a("plain");
   std::vector<PluginCallPtr> calls;

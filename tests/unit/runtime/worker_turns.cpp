@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <future>
+#include <latch>
 #include <utility>
 
 #include "host/plugins/inline/serial_queue.hpp"
@@ -57,6 +58,31 @@ TEST_CASE("workers: an exception in a task is told, and its queue goes on, where
     REQUIRE(queue->join(std::chrono::steady_clock::now() + std::chrono::seconds(20)));
     REQUIRE(later);
     REQUIRE(told == 2);
+  }
+}
+
+TEST_CASE("workers: what waits behind a task that has not returned in time is dropped, wherever it runs") {
+  RunningWorkers running;
+  ManualTimers clock;
+  const auto borrowed =
+      SerialQueue::borrowed([](std::string_view) {}, {running.workers, clock, [](const std::string&) {}});
+  for (const auto& queue : {borrowed, SerialQueue::with_thread([](std::string_view) {}).value()}) {
+    std::latch inside(1);
+    std::latch go(1);
+    std::atomic<bool> later{false};
+    REQUIRE(queue->push([&] {
+      inside.count_down();
+      go.wait();
+    }));
+    REQUIRE(queue->push([&] { later = true; }));
+    queue->release();
+    inside.wait();
+    queue->close();
+    const bool in_time = queue->join(std::chrono::steady_clock::now());
+    go.count_down();
+    REQUIRE_FALSE(in_time);
+    REQUIRE(queue->join(gantry::test::latest()));
+    REQUIRE_FALSE(later);
   }
 }
 
