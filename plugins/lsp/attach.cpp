@@ -36,7 +36,8 @@ std::size_t AttachSession::clients() const {
 std::vector<Session::Use> AttachSession::users() const {
   std::vector<Use> out;
   for (const auto& [id, client] : clients_) {
-    if (!client->ended) out.push_back({.origin = client->editor->origin(), .requests = client->requests});
+    if (!client->ended && !client->guest)
+      out.push_back({.origin = client->editor->origin(), .requests = client->requests});
   }
   return out;
 }
@@ -46,7 +47,7 @@ std::vector<std::pair<std::string, std::size_t>> AttachSession::open_texts() con
   Lock lock(mutex_);
   for (const auto& [id, client] : clients_) {
     const auto* const documents = views_.has(id) ? &views_.documents(id) : client->documents.get();
-    if (documents == nullptr || client->ended) continue;
+    if (documents == nullptr || client->ended || client->guest) continue;
     for (const auto& [key, document] : documents->all()) out.emplace_back(key, std::hash<std::string>{}(document.text));
   }
   return out;
@@ -67,7 +68,7 @@ void AttachSession::from_editor(ClientId id, std::string_view text) {
 
 void AttachSession::receive(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
   if (client.ended) return;
-  active_ = client.id;
+  if (!client.guest) active_ = client.id;
   if (!e.ok) {
     consumed(client);
     const auto begin = text.find_first_not_of(" \t\r\n");
@@ -207,6 +208,7 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
     tell_folders(fx);
     return true;
   } else if (method == "workspace/didChangeConfiguration") {
+    if (client.guest) return true;
     client.configuration_text = text;
     if (!alone() && (is_stopped(server_.state()) || settings_in(text) == settings_in(configuration_text_))) return true;
     if (!settles(client)) return true;
@@ -267,7 +269,11 @@ void AttachSession::forward_document(Client& client, std::string_view text, cons
   }
   if (alone()) return;
   if (e.method() == "textDocument/didClose") close_diagnostics(client, params, fx);
-  if (!forwarded.shared.empty()) deliver(views_.present(client.id, forwarded.shared), fx);
+  if (!forwarded.shared.empty() && client.guest) {
+    views_.send_anew(forwarded.shared, sender(fx));  // what was said of the text may be older than the headers of now
+  } else if (!forwarded.shared.empty()) {
+    deliver(views_.present(client.id, forwarded.shared), fx);
+  }
   if (views_.changes() == before) return;
   ask_whether_settled(fx);
   if (e.method() == "textDocument/didOpen") {
@@ -378,12 +384,13 @@ void AttachSession::editor_gave_credit(ClientId id) {
 
 // ---- limits -------------------------------------------------------------------------------------
 
-bool AttachSession::needs_permit(std::string_view method) const {
-  return context_->editors_need_permits.load(std::memory_order_relaxed) && !waits_by_design(method);
+// A guest's callers have their own limits.
+bool AttachSession::needs_permit(const Client& client, std::string_view method) const {
+  return !client.guest && context_->editors_need_permits.load(std::memory_order_relaxed) && !waits_by_design(method);
 }
 
-TimePoint AttachSession::deadline_of(std::string_view method) const {
-  return waits_by_design(method) ? TimePoint::max() : context_->editor_deadline();
+TimePoint AttachSession::deadline_of(const Client& client, std::string_view method) const {
+  return client.guest || waits_by_design(method) ? TimePoint::max() : context_->editor_deadline();
 }
 
 void AttachSession::watch_deadline(TimePoint deadline, long long id) {

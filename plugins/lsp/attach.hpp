@@ -104,6 +104,8 @@ class AttachSession final : public Session {
   // ---- serially with the plugin's handlers
   /// The client's first session, or the next.
   void join(std::shared_ptr<Client> client);
+  /// The client is a guest that has sent `initialize`. False: the session takes none.
+  [[nodiscard]] bool join_as_guest(std::shared_ptr<Client> client);
   void from_editor(ClientId client, std::string_view text);
   /// The editor ended its stream, cancelled, or is gone.
   void editor_left(ClientId client, const Result<json>& answer);
@@ -113,14 +115,18 @@ class AttachSession final : public Session {
 
   /// True: a client with this key may join.
   [[nodiscard]] bool offers(const std::string& key) const;
+  /// True: callers of this root may share the server.
+  [[nodiscard]] bool takes_guest(const ServerConfig& wanted, const std::string& root) const;
+  /// True: the server takes messages.
+  [[nodiscard]] bool is_ready() const {
+    Lock lock(mutex_);
+    return server_.state() == ServerState::ready;
+  }
   [[nodiscard]] std::vector<std::shared_ptr<Client>> clients_now() const;
   /// The paths of the documents that editors have open, each with the hash (std::hash) of a text of an editor.
   [[nodiscard]] std::vector<std::pair<std::string, std::size_t>> open_texts() const;
-  /// The number of editors.
-  [[nodiscard]] std::size_t editors() const {
-    Lock lock(mutex_);
-    return clients();
-  }
+  /// The number of editors, who are the clients but for guests.
+  [[nodiscard]] std::size_t editors() const;
 
   // ---- from one instance of the plugin to the next (handover.cpp)
   struct Given {
@@ -178,6 +184,14 @@ class AttachSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void tell_folders(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
 
+  // Guests (attach_guests.cpp).
+  /// A process is there, or comes.
+  [[nodiscard]] bool serves() const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool is_open_for_guests() const GANTRY_REQUIRES(mutex_);
+  void end_guests(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void drop_guests(const std::function<bool(const Client& guest)>& which, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void tell_progress(Client& guest, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+
   // What a client understands (attach_cut.cpp).
   /// What the client has said of itself is known.
   void declared(Client& client) GANTRY_REQUIRES(mutex_);
@@ -233,8 +247,8 @@ class AttachSession final : public Session {
   void consumed(Client& client, std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
 
   // Limits (attach.cpp).
-  [[nodiscard]] bool needs_permit(std::string_view method) const;
-  [[nodiscard]] TimePoint deadline_of(std::string_view method) const;
+  [[nodiscard]] bool needs_permit(const Client& client, std::string_view method) const;
+  [[nodiscard]] TimePoint deadline_of(const Client& client, std::string_view method) const;
   void watch_deadline(TimePoint deadline, long long id) GANTRY_REQUIRES(mutex_);
   void user_is_asked(ClientId client, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void wait_for_permit(ClientId client);

@@ -40,6 +40,7 @@ void AttachSession::declared(Client& client) {
   const json capabilities = part(*params, "capabilities");
   client.understood = std::make_shared<Understood>(capabilities);
   client.lacks = lacking_in(capabilities);
+  client.files_told = member_at(*params, "initializationOptions.clangdFileStatus") == true;
 }
 
 // What clients have to have in common to share a server. Empty: the server is not to be shared.
@@ -58,7 +59,7 @@ std::string AttachSession::key_for(Client& client, const std::string& root) {
 
 // What the server does that the client is no match for.
 Features AttachSession::misfit(const Client& client) const {
-  if (key_.empty()) return 0;
+  if (key_.empty() || client.guest) return 0;
   Features out = client.lacks & used_ & ~without_;
   const bool fixed = (used_ & feature::kFixedFolders) != 0 && knows_roots_;
   if (fixed && !same_folders(client.folders, told_folders_)) out |= feature::kFixedFolders;

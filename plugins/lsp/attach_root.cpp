@@ -152,12 +152,23 @@ void AttachSession::cannot_start(const Error& error) {
 
 // ---- clients come ---------------------------------------------------------------------------------------------------
 
+bool AttachSession::serves() const {
+  switch (server_.state()) {
+    case ServerState::spawning:
+    case ServerState::greeting:
+    case ServerState::ready:
+    case ServerState::replacing:
+    case ServerState::failing:
+    case ServerState::backing_off:
+      return true;
+    default:
+      return false;
+  }
+}
+
 bool AttachSession::offers(const std::string& key) const {
   Lock lock(mutex_);
-  const auto state = server_.state();
-  const bool serves = state == ServerState::spawning || state == ServerState::greeting || state == ServerState::ready ||
-                      state == ServerState::backing_off;
-  return serves && key == key_ && clients() > 0 && views_.lost().empty();
+  return serves() && key == key_ && clients() > 0 && views_.lost().empty();
 }
 
 void AttachSession::join(std::shared_ptr<Client> client) {
@@ -228,13 +239,14 @@ void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
   }
   const bool answers = client.understood->may_be_asked("workspace/configuration");
   for (const auto& [params, answer] : configurations_) {
-    if (config().share == Share::root) break;
+    if (config().share == Share::root || client.guest) break;
     if (answers) {
       comparing_[client.id].insert(ask("workspace/configuration", params));
     } else if (configuration_of(client, params) != answer) {
       move_out_later(client, fx);
     }
   }
+  if (client.guest) tell_progress(client, fx);
   if (client.unlike.contains(this)) return;
   if (!comparing_.contains(client.id)) return is_like_the_others(client, fx);
   client.held = true;
@@ -259,6 +271,7 @@ void AttachSession::is_like_the_others(Client& client, DeferredActions& fx) {
 // ---- clients move and go --------------------------------------------------------------------------------------------
 
 void AttachSession::move_out_later(Client& client, DeferredActions& fx) {
+  if (client.guest) return leave(client, fail(ErrorKind::unavailable, "a guest has no server of its own"), fx);
   if (std::exchange(client.held, true) && client.unlike.contains(this)) return;
   client.unlike.insert(this);
   fx.run.push_back([self = self(), id = client.id] {

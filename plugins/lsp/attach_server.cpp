@@ -202,8 +202,10 @@ void AttachSession::pass_progress(std::string_view text, DeferredActions& fx) {
 
 // What names a document is for those that have it open and see the text that it speaks of; all else is for all.
 void AttachSession::tell_clients(std::string_view text, DeferredActions& fx) {
+  const bool tells_files = scan(text, Scan::route).method() == "textDocument/clangd.fileStatus";
   if (alone()) {
     for (const auto& [id, client] : clients_) {
+      if (tells_files && !key_.empty() && !client->guest && !client->files_told) continue;
       if (!client->ended) fx.items.push_back({client->editor, std::string(text)});
     }
     return;
@@ -219,6 +221,7 @@ void AttachSession::tell_clients(std::string_view text, DeferredActions& fx) {
   const bool open = !key.empty() && std::ranges::any_of(clients_, has);
   for (const auto& entry : clients_) {
     const auto& client = *entry.second;
+    if (tells_files && !client.guest && !client.files_told) continue;
     if (client.ended || !client.answered || (open && !(has(entry) && views_.shows(entry.first)))) continue;
     fx.items.push_back({client.editor, std::string(text)});
   }
@@ -227,15 +230,21 @@ void AttachSession::tell_clients(std::string_view text, DeferredActions& fx) {
 // ---- what it asks ---------------------------------------------------------------------------------------------------
 
 std::vector<ClientId> AttachSession::asked_for(std::string_view method) const {
-  std::vector<ClientId> answered, all;
+  std::vector<ClientId> answered, all, guests;
   for (const auto& [id, client] : clients_) {
     if (client->ended || !client->admitted || !client->answered) continue;
+    if (client->guest) {
+      guests.push_back(id);
+      continue;
+    }
     answered.push_back(id);
     if (!client->initialized_text.empty()) all.push_back(id);  // others are told when they are
   }
   if (all.empty()) all = std::move(answered);
+  if (all.empty()) return guests;
+  if (method == "window/workDoneProgress/create") all.insert(all.end(), guests.begin(), guests.end());
   if (method == "workspace/configuration" && config().share == Share::root && !all.empty()) return {all.front()};
-  if (all.size() <= 1 || concerns_all(method)) return all;
+  if ((all.size() <= 1 && guests.empty()) || concerns_all(method)) return all;
   std::set<ClientId> commanding;
   for (const auto& [id, pending] : pending_) {
     if (pending.command) commanding.insert(pending.client);
@@ -381,6 +390,7 @@ void AttachSession::answer_server(Client& client, std::string_view text, const E
 // Clients share a server while their settings are equal, or do not matter.
 void AttachSession::configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer,
                                DeferredActions& fx) {
+  if (client.guest) return;
   const auto doc = parse_json(answer);
   const std::string now = doc ? dump_json(*doc) : std::string(answer);
   const auto known = configurations_.find(ask.params);
@@ -443,6 +453,7 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
                                             std::to_string(copy) + "}}"});
   }
   for (const auto& [id, client] : clients_) {
+    if (client->guest) continue;
     if (!client->ended && !client->shutdown) end_what_stands(*client, fx);
     if (client->unlike.contains(this)) continue;
     client->held = false;
@@ -457,13 +468,14 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
     deadlines_.erase({pending.deadline, id});
     fx.permits.push_back(std::move(pending.permit));
     auto* const client = find(pending.client);
-    if (client == nullptr || pending.id.empty()) continue;
+    if (client == nullptr || client->guest || pending.id.empty()) continue;
     if (pending.shutdown) {
       fx.items.push_back({client->editor, R"({"jsonrpc":"2.0","id":)" + pending.id + R"(,"result":null})"});
     } else {
       answer_error(*client, pending.id, kRequestFailed, error, fx);
     }
   }
+  end_guests(fx);
   pending_.clear();
   waits_for_view_ = 0;
 }
@@ -479,6 +491,10 @@ void AttachSession::gave_up(const Error& error, DeferredActions& fx) {
   const bool any = clients() > 0;
   for (const auto& [id, client] : clients_) {
     if (client->ended) continue;
+    if (client->guest) {
+      end_stream(*client, std::unexpected(error), fx);
+      continue;
+    }
     if (!client->answered && !client->init_id.empty())
       answer_error(*client, client->init_id, kRequestFailed, error, fx);
     for (const auto& queued : client->queue) {

@@ -80,10 +80,15 @@ void AttachSession::answer_question(const ServerAsks::Ask& ask, std::string_view
 // name, under the editor's initializationOptions.
 std::string AttachSession::with_options(std::string params) const {
   const auto options = settings_.find(config().name);
-  if (options == settings_.end() || !options->is_object()) return params;
+  const bool none = options == settings_.end() || !options->is_object();
+  const bool tells_files = is_clangd(config()) && !key_.empty();
+  if (none && !tells_files) return params;
   auto whole = parse_json(params);
   if (!whole || !whole->is_object()) return params;
-  (*whole)["initializationOptions"] = over(part(*whole, "initializationOptions"), *options);
+  json all = part(*whole, "initializationOptions");
+  if (!none) all = over(std::move(all), *options);
+  if (tells_files && (all.is_null() || all.is_object())) all["clangdFileStatus"] = true;  // for guests
+  (*whole)["initializationOptions"] = std::move(all);
   return dump_json(*whole);
 }
 

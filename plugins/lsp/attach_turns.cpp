@@ -35,17 +35,17 @@ void AttachSession::pass_on(Client& client, std::string_view text, const Envelop
     return consumed(client);
   }
   Permit permit;
-  if (needs_permit(e.method())) {
+  if (needs_permit(client, e.method())) {
     permit = context_->editor_permits->try_acquire();
     if (!permit) return wait_in_line(client, text, e, fx);
   }
-  forward_request(client, text, e, {.request = server_.next_id(), .deadline = deadline_of(e.method())},
+  forward_request(client, text, e, {.request = server_.next_id(), .deadline = deadline_of(client, e.method())},
                   std::move(permit), fx);
   consumed(client);
 }
 
 void AttachSession::wait_in_line(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx) {
-  if (e.is_request() && client.queued_requests >= kMaxQueuedRequests) {
+  if (e.is_request() && !client.guest && client.queued_requests >= kMaxQueuedRequests) {
     consumed(client);
     return answer_error(client, std::string(e.id), kRequestFailed,
                         overloaded(config().name + " has " + std::to_string(client.queued_requests) +
@@ -61,7 +61,7 @@ void AttachSession::wait_in_line(Client& client, std::string_view text, const En
   Client::Queued queued{std::string(text), 0, TimePoint::max(), ++turns_, 0};
   if (e.is_request()) {
     queued.request = server_.next_id();
-    queued.deadline = deadline_of(e.method());
+    queued.deadline = deadline_of(client, e.method());
     ++client.queued_requests;
     watch_deadline(queued.deadline, queued.request);
   }
@@ -160,7 +160,7 @@ bool AttachSession::advance(Client& client, DeferredActions& fx) {
   const Envelope e = scan(head.text, Scan::route);
   if (!alone() && !take_view(client, head, e, fx)) return false;
   if (head.request != 0) {
-    const bool needs_one = needs_permit(e.method());
+    const bool needs_one = needs_permit(client, e.method());
     if (needs_one && !client.spare) client.spare = context_->editor_permits->try_acquire();
     if (needs_one && !client.spare) {
       if (!std::exchange(client.waits_for_permit, true))
@@ -208,7 +208,9 @@ bool AttachSession::take_view(Client& client, const Client::Queued& head, const 
     return false;
   }
   const bool shown = views_.shows(client.id);
-  const bool disturbs = head.request == 0 && TrackedDocuments::concerns(method) &&
+  // What a guest opens is as the disk has it, which is what the others see.
+  const bool opens_disk = client.guest && method == "textDocument/didOpen";
+  const bool disturbs = head.request == 0 && !opens_disk && TrackedDocuments::concerns(method) &&
                         views_.disturbs(client.id, method, scan(head.text, Scan::full).params);
   if (shown && !disturbs) return true;
   if (others_read(client.id)) {

@@ -58,10 +58,12 @@ struct Client {
   const std::string asked_root;  ///< the folder that the caller named, or empty
   const std::string home;        ///< the editor's folder, used when no root exists
 
-  bool greeted = false;   ///< it has sent `initialize`
-  bool answered = false;  ///< ... which was answered
-  bool admitted = false;  ///< it has a view
-  bool held = false;      ///< its messages wait until it is known whether it may share the server
+  bool guest = false;       ///< the callers of this root (guest.hpp), no editor
+  bool files_told = false;  ///< it wants clangd's `textDocument/clangd.fileStatus`
+  bool greeted = false;     ///< it has sent `initialize`
+  bool answered = false;    ///< ... which was answered
+  bool admitted = false;    ///< it has a view
+  bool held = false;        ///< its messages wait until it is known whether it may share the server
   bool shutdown = false;
   bool ended = false;  ///< its stream is answered
   bool told_stopped = false;

@@ -290,4 +290,9 @@ Result<Settings> parse_settings(const PluginConfig& config) {
   return settings;
 }
 
+bool is_clangd(const ServerConfig& config) {
+  const std::string& program = config.command.front();
+  return std::string_view(program).substr(program.rfind('/') + 1).starts_with("clangd");
+}
+
 }  // namespace gantry::lsp

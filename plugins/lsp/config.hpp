@@ -95,6 +95,9 @@ struct Settings : Servers {
 /// True: this program is known to run code of the project that it opens.
 [[nodiscard]] bool runs_project_code(std::string_view program);
 
+/// True: the server is a clangd, of any version.
+[[nodiscard]] bool is_clangd(const ServerConfig& config);
+
 /// True: PATH has an executable of this name.
 [[nodiscard]] bool find_on_path(std::string_view program);
 /// True: one of these folders, separated by colons, has it.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// editor.hpp: the editor's end of an attach stream.
+// editor.hpp: the editor's end of an attach stream; or a guest (guest.hpp), who takes each item at once.
 //
 // Thread rule: any thread. The lock is held over the sdk's item and answer functions, which neither
 //   block nor call back: so items of several threads keep one order.
@@ -15,6 +15,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <gantry/mutex.hpp>
 #include <gantry/plugin.hpp>
 #include <gantry/repair.hpp>
@@ -34,10 +35,18 @@ class Editor {
   /// An editor whose stream was handed over, and has not come yet: items are kept for it. `id`: of the stream.
   explicit Editor(std::uint64_t id) : id_(id), awaited_(true) {}
 
+  /// A guest. The functions are called with the lock held, and do not call back.
+  Editor(std::function<void(std::string)> receive, std::function<void()> ended)
+      : id_(0), receive_(std::move(receive)), ended_(std::move(ended)) {}
+
   /// `refused`: `text` is unchanged.
   [[nodiscard]] Sent send(std::string& text) {
     if (auto repaired = repaired_json(text)) text.swap(*repaired);
     Lock lock(mutex_);
+    if (receive_) {
+      receive_(std::move(text));
+      return Sent::ok;
+    }
     if (!call_ && !awaited_) return Sent::gone;
     if (call_ && waiting_.empty()) {
       const auto sent = call_->item_now(text);
@@ -94,6 +103,7 @@ class Editor {
     awaited_ = false;
     waiting_.clear();
     bytes_ = 0;
+    if (std::exchange(receive_, nullptr)) ended_();
     if (!call_) return;
     call_->reply(result);
     call_.reset();
@@ -140,6 +150,8 @@ class Editor {
   std::size_t bytes_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::uint64_t taken_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::optional<Call> call_ GANTRY_GUARDED_BY(mutex_);
+  std::function<void(std::string)> receive_ GANTRY_GUARDED_BY(mutex_);  ///< null: it is no guest, or has been ended
+  const std::function<void()> ended_;
   std::deque<std::string> waiting_ GANTRY_GUARDED_BY(mutex_);
 };
 

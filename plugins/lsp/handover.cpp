@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <gantry/plugin/process.hpp>
 #include <set>
 
 #include "plugins/lsp/messages.hpp"
@@ -143,6 +144,7 @@ void Session::restore(const json& suspended) {
 // ---- an editor's --------------------------------------------------------------------------------
 
 json AttachSession::suspend_own(DeferredActions& fx) {
+  drop_guests([](const Client&) { return true; }, fx);
   const TimePoint now = context_->host.now();
   json clients = json::array(), pending = json::array(), tokens = json::array(), servers_tokens = json::array();
   for (const auto& [id, client] : clients_) {
@@ -468,7 +470,7 @@ std::unordered_map<std::uint64_t, SuspendedEditor> Registry::restore(const std::
     const json entry = json::from_cbor(packed.get_binary());
     const json& suspended = entry.at("session");
     const std::string root = suspended.at("root");
-    const auto session = std::make_shared<SharedSession>(context_, server_from(suspended.at("server")), root);
+    const auto session = make_shared_session(server_from(suspended.at("server")), root);
     session->restore(suspended);
     Lock lock(mutex_);
     shared_.insert_or_assign({session->config().name, root}, Shared{session, entry.at("place"), ++uses_});

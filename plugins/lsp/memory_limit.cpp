@@ -15,7 +15,7 @@ constexpr std::uint64_t kMib = std::uint64_t{1} << 20;
 
 // The next look is planned when the one before is over: a worker that is busy has one of them to do.
 void ServerRunner::watch_memory() {
-  if (config_.max_memory_mib == 0) return;
+  if (config_.max_memory_mib == 0 || is_guest()) return;
   (void)context_->host.after(kMemoryCheck, [this, user = user_.weak_from_this(), watched = std::weak_ptr(process_)] {
     const auto alive = user.lock();
     const auto process = watched.lock();
@@ -25,7 +25,7 @@ void ServerRunner::watch_memory() {
   });
 }
 
-void ServerRunner::look_at_memory(const std::shared_ptr<ServerProcess>& process, DeferredActions& fx) {
+void ServerRunner::look_at_memory(const std::shared_ptr<ServerConnection>& process, DeferredActions& fx) {
   const auto limit = static_cast<std::uint64_t>(config_.max_memory_mib) * kMib;
   fx.run.push_back([this, user = user_.weak_from_this(), process, limit, context = context_] {
     auto looks = [this, user, process, limit] {
@@ -37,7 +37,7 @@ void ServerRunner::look_at_memory(const std::shared_ptr<ServerProcess>& process,
   });
 }
 
-void ServerRunner::memory_is(const std::shared_ptr<ServerProcess>& process, const std::optional<Usage>& usage) {
+void ServerRunner::memory_is(const std::shared_ptr<ServerConnection>& process, const std::optional<Usage>& usage) {
   ServerUser::Section section(user_);
   if (process_ != process || !is_limited(state())) return;
   const auto mib = usage ? usage->memory() / kMib : 0;

@@ -264,9 +264,18 @@ json Lsp::described_servers() const {
   json out = json::array();
   const auto settings = registry_->settings();
   const auto sessions = registry_->sessions();
+  std::map<const Session*, json> guests;
   for (const auto& session : sessions) {
+    const auto* const shared = dynamic_cast<const SharedSession*>(session.get());
+    if (const auto editors = shared == nullptr ? nullptr : shared->host_of_guest())
+      guests.emplace(editors.get(), named_clients(*session));
+  }
+  for (const auto& session : sessions) {
+    if (session->is_guest()) continue;
     out.push_back(session->describe());
     out.back()["used_by"] = named_clients(*session);
+    if (const auto it = guests.find(session.get()); it != guests.end())
+      out.back()["used_by"].insert(out.back()["used_by"].end(), it->second.begin(), it->second.end());
   }
   const auto add = [&](const ServerConfig& server, const std::string& workspace) {
     const bool runs =

@@ -21,7 +21,7 @@
 
 namespace gantry::lsp {
 
-ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ProcessEvents> events)
+ServerProcess::ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ConnectionEvents> events)
     : reactor_(reactor),
       host_(std::move(host)),
       events_(std::move(events)),

@@ -5,15 +5,12 @@
 // The server is a helper process, which the host starts, confines and ends
 // (gantry/plugin/process.hpp), with a socket as stdin and pipes as stdout and stderr.
 //
-// Thread rule: all functions except the destructor are for any thread and never block. The events
-//   come from the reactor's thread, one at a time.
-// Order: messages reach the server in the order of their enqueue calls, whichever thread flushes.
+// Thread rule: see connection.hpp. The events come from the reactor's thread.
 // Bounds: `backlog()` counts the bytes that the server has not taken; users send no more above
 //   kHighWater. A message from the server over kMaxMessage is skipped and reported, and so are
 //   lines on its stdout that are no message; beyond FrameDecoder::kMaxNoise bytes of these in a row
 //   the server is killed. The last kStderrTail bytes of stderr are kept.
-// Never: an event after on_exit, which comes exactly once after begin(), unless suspend() or the
-//   plugin's end comes first; a process of the server alive after on_exit.
+// Never: a process of the server alive after on_exit.
 #pragma once
 
 #include <atomic>
@@ -28,88 +25,42 @@
 #include <string_view>
 #include <vector>
 
+#include "plugins/lsp/connection.hpp"
 #include "plugins/lsp/reactor.hpp"
 
 namespace gantry::lsp {
 
-class ServerProcess;
-
-class ProcessEvents {
- public:
-  ProcessEvents() = default;
-  ProcessEvents(const ProcessEvents&) = delete;
-  ProcessEvents& operator=(const ProcessEvents&) = delete;
-  virtual ~ProcessEvents() = default;
-  /// One message; valid until the return. False: send no further ones until resume().
-  [[nodiscard]] virtual bool on_message(ServerProcess& from, std::string_view text) = 0;
-  /// The backlog fell from above kHighWater to below kLowWater.
-  virtual void on_drained(ServerProcess& from) = 0;
-  /// A message over the limit is skipped. `beginning`: the part of it that has come.
-  virtual void on_skipped(ServerProcess& from, std::string_view beginning) = 0;
-  /// Lines that are no message are skipped; reported once. `beginning`: their first
-  /// FrameDecoder::kNoiseKept bytes.
-  virtual void on_noise(ServerProcess& from, std::string_view beginning) = 0;
-  virtual void on_exit(ServerProcess& from, const std::string& reason) = 0;
-};
-
-class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
+class ServerProcess final : public ServerConnection, public std::enable_shared_from_this<ServerProcess> {
  public:
   static constexpr std::size_t kMaxMessage = std::size_t{64} << 20;
-  static constexpr std::size_t kHighWater = std::size_t{1} << 20;
-  static constexpr std::size_t kLowWater = std::size_t{256} << 10;
   static constexpr std::size_t kStderrTail = 4096;
 
-  ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ProcessEvents> events);
-  ServerProcess(const ServerProcess&) = delete;
-  ServerProcess& operator=(const ServerProcess&) = delete;
+  ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ConnectionEvents> events);
   /// Kills the server if it runs.
-  ~ServerProcess();
+  ~ServerProcess() override;
 
-  /// Starts the events. Called once.
-  void begin();
+  [[nodiscard]] bool owns_process() const override { return true; }
+  void begin() override;
+  void enqueue(std::string_view message) override;
+  void enqueue_with_id(std::string_view message, std::string_view id, std::string_view new_id) override;
+  void flush() override;
+  void close_input() override;
+  [[nodiscard]] std::size_t backlog() const override { return backlog_.load(std::memory_order_relaxed); }
+  void resume() override;
+  [[nodiscard]] bool held() const override { return held_; }
+  void expect_exit() override { exit_expected_.store(true, std::memory_order_relaxed); }
+  void kill_group(int signal) override;
 
-  /// The state that passes from one instance of the plugin to the next, which goes on with the
-  /// server.
-  struct Suspended {
-    std::string unread;  ///< of the server's output
-    std::string unsent;
-    std::string stderr_tail;
-    bool close_wanted = false;
-  };
-  /// Ends this object; the server lives on. Called when no other thread uses it any more, the
-  /// reactor included. Empty: no other instance could go on with the server, and the destructor
-  /// kills it.
-  [[nodiscard]] std::optional<Suspended> suspend();
-  /// Called before begin().
-  void restore(Suspended suspended);
-  /// Called before begin(), for a server whose plugin has died: output before the answer to this id
-  /// is dropped, since it may begin in the middle of a message.
-  void seek_answer(long long id) { sought_ = id; }
+  /// Called when the reactor does not use it any more, either. Empty: the destructor kills the server.
+  [[nodiscard]] std::optional<Suspended> suspend() override;
+  void restore(Suspended suspended) override;
+  void seek_answer(long long id) override { sought_ = id; }
 
-  void enqueue(std::string_view message);
-  /// As enqueue(), with the id (a view into `message`) replaced.
-  void enqueue_with_id(std::string_view message, std::string_view id, std::string_view new_id);
-  /// Writes the bytes that the server takes now; the rest follows automatically.
-  void flush();
-  /// No more input: closes stdin behind the last message.
-  void close_input();
-  [[nodiscard]] std::size_t backlog() const { return backlog_.load(std::memory_order_relaxed); }
-
-  void resume();
-  /// True: the server's output is not read, for want of room.
-  [[nodiscard]] bool held() const { return held_; }
-  /// The exit is wanted: a closed output is then no reason to kill.
-  void expect_exit() { exit_expected_.store(true, std::memory_order_relaxed); }
-  /// Sends the signal; SIGKILL ends all processes that the server has started, too.
-  void kill_group(int signal);
-
-  [[nodiscard]] int pid() const { return pid_; }
-  /// The folders in which the server may write.
-  [[nodiscard]] const std::vector<std::string>& writable() const { return writable_; }
-  [[nodiscard]] const std::string& name() const { return name_; }
-  /// True: the server ran before it was asked for here, because another instance has left it.
-  [[nodiscard]] bool warm() const { return warm_; }
-  [[nodiscard]] std::string stderr_tail() const;
+  [[nodiscard]] int pid() const override { return pid_; }
+  [[nodiscard]] const std::vector<std::string>& writable() const override { return writable_; }
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] bool warm() const override { return warm_; }
+  [[nodiscard]] std::string stderr_tail() const override;
 
  private:
   void queued(std::size_t bytes) GANTRY_REQUIRES(out_mutex_);
@@ -125,7 +76,7 @@ class ServerProcess : public std::enable_shared_from_this<ServerProcess> {
 
   Reactor& reactor_;
   const Host host_;
-  const std::weak_ptr<ProcessEvents> events_;
+  const std::weak_ptr<ConnectionEvents> events_;
   const std::string name_;  ///< the host's name of the helper process
   const int pid_;
   const std::vector<std::string> writable_;

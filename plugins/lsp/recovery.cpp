@@ -8,6 +8,7 @@
 // A note at the helper process says whose it is: its configuration, its root, its documents and the last id. Editors'
 // servers are not kept, since their streams ended with the plugin.
 #include <gantry/file_uri.hpp>
+#include <gantry/plugin/process.hpp>
 
 #include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/registry.hpp"
@@ -25,7 +26,7 @@ constexpr long long kLargestId = 2'000'000'000;
 }  // namespace
 
 void ServerRunner::note(const json& note) const {
-  if (!process_) return;
+  if (!process_ || is_guest()) return;
   auto text = dump_json(note);
   if (text.size() > std::size_t{64} << 10) text.clear();  // more than the host keeps: it is not recovered
   note_process(context_->host, process_->name(), text);
@@ -84,7 +85,7 @@ bool Registry::recover(const std::string& process, const std::string& text) try 
   const auto settings = this->settings();
   const auto* const now = settings->at(root).named(server.name);
   if (now == nullptr || *now != server || !settings->may_run(server, root)) return false;
-  const auto session = std::make_shared<SharedSession>(context_, server, root);
+  const auto session = make_shared_session(server, root);
   {
     Lock lock(mutex_);
     if (stopping_ || shared_.size() >= kMaxShared) return false;

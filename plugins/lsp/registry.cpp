@@ -84,7 +84,8 @@ Result<std::size_t> Registry::stop_server(const std::string& server) {
   }
   std::size_t ended = 0;
   for (const auto& session : sessions()) {
-    if (session->config().name == server && session->stop()) ++ended;
+    const bool guest = session->is_guest();
+    if (session->config().name == server && session->stop() && !guest) ++ended;
   }
   return ended;
 }
@@ -97,8 +98,8 @@ std::size_t Registry::restart_server(const std::string& server) {
   std::size_t restarted = 0;
   for (const auto& session : sessions()) {
     if (session->config().name != server) continue;
+    if (!session->is_guest()) ++restarted;
     session->restart();
-    ++restarted;
   }
   return restarted;
 }
@@ -154,14 +155,24 @@ Result<std::shared_ptr<SharedSession>> Registry::shared(const ServerConfig& conf
               overloaded(std::to_string(kMaxShared) + " language servers are in use; try again later"));
         }
       }
-      it = shared_.emplace(key, Shared{std::make_shared<SharedSession>(context_, config, root), {}, 0}).first;
+      it = shared_.emplace(key, Shared{make_shared_session(config, root), {}, 0}).first;
     }
     it->second.place = place;
     it->second.used = ++uses_;
     out = it->second.session;
   }
   if (old) old->close(nullptr);
+  out->prefer_editors();
   return out;
+}
+
+std::shared_ptr<SharedSession> Registry::make_shared_session(const ServerConfig& config, const std::string& root) {
+  return std::make_shared<SharedSession>(
+      context_, config, root,
+      [weak = weak_from_this()](const ServerConfig& named, const std::string& place) -> std::shared_ptr<AttachSession> {
+        const auto registry = weak.lock();
+        return registry ? registry->editors_of(named, place) : nullptr;
+      });
 }
 
 Result<void> Registry::add(std::shared_ptr<AttachSession> session, std::size_t editors) {
@@ -198,6 +209,13 @@ std::vector<std::shared_ptr<AttachSession>> Registry::attached() const {
 std::shared_ptr<AttachSession> Registry::session_for(const std::string& key, const Client& client) const {
   for (const auto& session : attached()) {
     if (!client.unlike.contains(session.get()) && session->offers(key)) return session;
+  }
+  return nullptr;
+}
+
+std::shared_ptr<AttachSession> Registry::editors_of(const ServerConfig& config, const std::string& root) const {
+  for (const auto& session : attached()) {
+    if (session->takes_guest(config, root)) return session;
   }
   return nullptr;
 }

@@ -36,7 +36,7 @@ struct SuspendedEditor {
   std::vector<std::string> unsent;
 };
 
-class Registry {
+class Registry : public std::enable_shared_from_this<Registry> {
  public:
   static constexpr std::size_t kMaxShared = 32;
   static constexpr std::size_t kMaxAttached = 64;
@@ -68,6 +68,8 @@ class Registry {
   [[nodiscard]] Result<void> add(std::shared_ptr<AttachSession> session, std::size_t editors);
   /// Another session than those that the client is unlike, which a client with this key may join; or null.
   [[nodiscard]] std::shared_ptr<AttachSession> session_for(const std::string& key, const Client& client) const;
+  /// A server of editors that callers of this root may share, or null.
+  [[nodiscard]] std::shared_ptr<AttachSession> editors_of(const ServerConfig& config, const std::string& root) const;
   [[nodiscard]] bool add(const std::shared_ptr<Query>& query);
   void remove(const Query& query);
 
@@ -103,6 +105,7 @@ class Registry {
   void destroy();
 
  private:
+  [[nodiscard]] std::shared_ptr<SharedSession> make_shared_session(const ServerConfig& config, const std::string& root);
   void refuse_queries();
   [[nodiscard]] std::shared_ptr<SharedSession> make_room() GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::vector<std::shared_ptr<SharedSession>> take_those_that_may_not_run() GANTRY_REQUIRES(mutex_);

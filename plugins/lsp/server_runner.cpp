@@ -8,6 +8,7 @@
 
 #include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/printable.hpp"
+#include "plugins/lsp/process.hpp"
 
 namespace gantry::lsp {
 
@@ -59,7 +60,7 @@ std::optional<TimerId> ServerRunner::after(Duration delay, Task task) {
 void ServerRunner::describe(json& out) const {
   out["state"] = shown_as(state());
   out["restarts"] = restarts_;
-  if (process_) out["pid"] = process_->pid();
+  if (process_ && !is_guest()) out["pid"] = process_->pid();
   if (process_ && process_->held())
     out["waits_for_client"] = true;  // its output is not read: the client gives no credit
   if (!failure_.message.empty()) out["last_error"] = failure_.message;
@@ -68,7 +69,7 @@ void ServerRunner::describe(json& out) const {
 }
 
 const std::vector<std::string>* ServerRunner::writable() const {
-  return process_ && is_replaceable(state()) ? &process_->writable() : nullptr;
+  return process_ && !is_guest() && is_replaceable(state()) ? &process_->writable() : nullptr;
 }
 
 // ---- messages to the server
@@ -119,7 +120,7 @@ void ServerRunner::fault(std::string reason, DeferredActions& fx) {
   if (process_) step(E::faulted, {.fx = &fx, .reason = std::move(reason)});
 }
 
-void ServerRunner::started(Result<std::shared_ptr<ServerProcess>> process) {
+void ServerRunner::started(Result<std::shared_ptr<ServerConnection>> process) {
   Section section(user_);
   if (!process) {
     const bool missing = process.error().kind == ErrorKind::not_found;
@@ -136,19 +137,19 @@ void ServerRunner::started(Result<std::shared_ptr<ServerProcess>> process) {
   user_.process_came(section.fx);
 }
 
-ServerEvent ServerRunner::spawned(const ServerProcess& process) const {
+ServerEvent ServerRunner::spawned(const ServerConnection& process) const {
   if (!restored_) return E::spawned;
   if (!process.warm()) return restored_->leaving || !user_.may_follow() ? E::spawned_unfollowed : E::spawned_anew;
   if (restored_->orphaned) return E::orphan_met;
   return restored_->ready ? E::resumed_ready : E::resumed_greeting;
 }
 
-void ServerRunner::on_exit(ServerProcess& from, const std::string& reason) {
-  std::shared_ptr<ServerProcess> old;  // its destructor waits for the kernel: not under the lock
+void ServerRunner::on_exit(ServerConnection& from, const std::string& reason) {
+  std::shared_ptr<ServerConnection> old;  // its destructor waits for the kernel: not under the lock
   Section section(user_);
   if (process_.get() != &from) return;
   failure_.stderr_tail = from.stderr_tail();
-  user_.publish_later("lsp.server.exited", {{"pid", from.pid()}, {"reason", reason}}, section.fx);
+  if (!is_guest()) user_.publish_later("lsp.server.exited", {{"pid", from.pid()}, {"reason", reason}}, section.fx);
   old.swap(process_);
   initialize_id_ = shutdown_id_ = alive_id_ = -1;
   end_welcome_time();
@@ -158,7 +159,7 @@ void ServerRunner::on_exit(ServerProcess& from, const std::string& reason) {
 
 // ---- the server speaks
 
-bool ServerRunner::on_message(ServerProcess& from, std::string_view text) {
+bool ServerRunner::on_message(ServerConnection& from, std::string_view text) {
   // What an editor is sent is looked at on its way (editor.hpp).
   const auto repaired = user_.scan_mode() == Scan::full ? repaired_json(text) : std::nullopt;
   if (repaired) text = *repaired;
@@ -197,13 +198,13 @@ void ServerRunner::welcomed(std::string_view text, DeferredActions& fx) {
   step(E::welcomed, fx);
 }
 
-void ServerRunner::on_drained(ServerProcess&) {
+void ServerRunner::on_drained(ServerConnection&) {
   Section section(user_);
   user_.drained(section.fx);
 }
 
 // Who waits for it is told, if its id stands before what is large.
-void ServerRunner::on_skipped(ServerProcess& from, std::string_view beginning) {
+void ServerRunner::on_skipped(ServerConnection& from, std::string_view beginning) {
   const Envelope e = scan(beginning, Scan::route);
   Section section(user_);
   if (process_.get() != &from) return;
@@ -217,7 +218,7 @@ void ServerRunner::on_skipped(ServerProcess& from, std::string_view beginning) {
   if (e.is_request()) send(error, section.fx);
 }
 
-void ServerRunner::on_noise(ServerProcess& from, std::string_view beginning) {
+void ServerRunner::on_noise(ServerConnection& from, std::string_view beginning) {
   Section section(user_);
   if (process_.get() == &from) report_noise(beginning, section.fx);
 }
@@ -331,7 +332,7 @@ void ServerRunner::perform(ServerAction action, Facts& facts) {
 void ServerRunner::spawn(DeferredActions& fx) {
   // What the plugin was granted holds for its servers. A name of its own for each, so that none is met that runs
   // already, unless it is taken up: it cannot be greeted again.
-  ProcessRequest request{.name = restored_ ? restored_->name : context_->next_name(config_.name),
+  ProcessRequest request{.name = restored_ ? restored_->name : "",
                          .argv = config_.command,
                          .cwd = user_.root(),
                          .env = user_.environment(),
@@ -339,8 +340,11 @@ void ServerRunner::spawn(DeferredActions& fx) {
                          .write = {"/"},
                          .network = true};
   fx.run.push_back(
-      [self = std::shared_ptr<ServerRunner>(user_.shared_from_this(), this), request = std::move(request)] {
+      [self = std::shared_ptr<ServerRunner>(user_.shared_from_this(), this), request = std::move(request)]() mutable {
         const auto& context = *self->context_;
+        if (auto running = request.name.empty() ? self->user_.find_running(self) : nullptr)
+          return self->started(std::move(running));
+        if (request.name.empty()) request.name = self->context_->next_name(self->config_.name);
         auto asked = spawn_process(context.host, request, [self, &context](Result<HelperProcess> helper) {
           if (!helper) return self->started(std::unexpected(helper.error()));
           self->started(std::make_shared<ServerProcess>(*context.reactor, context.host, std::move(*helper), self));
@@ -349,7 +353,7 @@ void ServerRunner::spawn(DeferredActions& fx) {
       });
 }
 
-void ServerRunner::adopt(std::shared_ptr<ServerProcess> process) {
+void ServerRunner::adopt(std::shared_ptr<ServerConnection> process) {
   process_ = std::move(process);
   kill_reason_.clear();
   auto taken = std::exchange(restored_, std::nullopt);
@@ -366,7 +370,7 @@ void ServerRunner::adopt(std::shared_ptr<ServerProcess> process) {
 }
 
 void ServerRunner::greet(DeferredActions& fx) {
-  user_.publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
+  if (!is_guest()) user_.publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
   initialize_id_ = next_id();
   request(initialize_id_, "initialize", user_.initialize_params(), fx);
   await_welcome();

@@ -32,7 +32,7 @@
 
 namespace gantry::lsp {
 
-class ServerRunner final : public ProcessEvents {
+class ServerRunner final : public ConnectionEvents {
  public:
   static constexpr std::chrono::seconds kExitGrace{2};
   /// A process that was above its memory limit at so many checks in a row, this far apart, is replaced: a peak while
@@ -61,13 +61,15 @@ class ServerRunner final : public ProcessEvents {
   /// The folders in which the process may write: fixed at its start. Null: there is no process that may be replaced
   /// now.
   [[nodiscard]] const std::vector<std::string>* writable() const;
+  /// True: the server is one of editors, at which the user is a guest (guest.hpp).
+  [[nodiscard]] bool is_guest() const { return process_ && !process_->owns_process(); }
   /// Adds the members of lsp.servers that are about the process: state, restarts, pid, last_error, stderr_tail.
   void describe(json& out) const;
 
   // ---- messages to the server; dropped while there is no process, and when lsp.stop ends it
   /// The server is ready, and its backlog is small.
   [[nodiscard]] bool takes_messages() const {
-    return is_serving(state()) && process_ && process_->backlog() <= ServerProcess::kHighWater;
+    return is_serving(state()) && process_ && process_->backlog() <= ServerConnection::kHighWater;
   }
   void send(std::string_view message, DeferredActions& fx);
   void notify(const std::string& method, const json& params, DeferredActions& fx) {
@@ -101,17 +103,17 @@ class ServerRunner final : public ProcessEvents {
   void note(const json& note) const;
 
  private:
-  // ProcessEvents, on the reactor's thread.
-  bool on_message(ServerProcess& from, std::string_view text) override;
-  void on_drained(ServerProcess& from) override;
-  void on_skipped(ServerProcess& from, std::string_view beginning) override;
-  void on_noise(ServerProcess& from, std::string_view beginning) override;
-  void on_exit(ServerProcess& from, const std::string& reason) override;
+  // ConnectionEvents, on the reactor's thread.
+  bool on_message(ServerConnection& from, std::string_view text) override;
+  void on_drained(ServerConnection& from) override;
+  void on_skipped(ServerConnection& from, std::string_view beginning) override;
+  void on_noise(ServerConnection& from, std::string_view beginning) override;
+  void on_exit(ServerConnection& from, const std::string& reason) override;
 
   /// The data of an event; an action may change them for the actions after it.
   struct Facts {
     DeferredActions* fx = nullptr;
-    std::shared_ptr<ServerProcess> process{};
+    std::shared_ptr<ServerConnection> process{};
     std::string reason{};
   };
   using Machine = StateMachine<ServerState, ServerEvent, ServerAction, Facts>;
@@ -120,9 +122,9 @@ class ServerRunner final : public ProcessEvents {
   /// Sends a message of our own.
   void say(std::string_view message, DeferredActions& fx);
   void spawn(DeferredActions& fx);
-  void started(Result<std::shared_ptr<ServerProcess>> process);
-  [[nodiscard]] ServerEvent spawned(const ServerProcess& process) const;
-  void adopt(std::shared_ptr<ServerProcess> process);
+  void started(Result<std::shared_ptr<ServerConnection>> process);
+  [[nodiscard]] ServerEvent spawned(const ServerConnection& process) const;
+  void adopt(std::shared_ptr<ServerConnection> process);
   void greet(DeferredActions& fx);
   void await_welcome();
   void end_welcome_time();
@@ -138,8 +140,8 @@ class ServerRunner final : public ProcessEvents {
   void signal(int number, DeferredActions& fx);
   // The memory limit (memory_limit.cpp).
   void watch_memory();
-  void look_at_memory(const std::shared_ptr<ServerProcess>& process, DeferredActions& fx);
-  void memory_is(const std::shared_ptr<ServerProcess>& process, const std::optional<Usage>& usage);
+  void look_at_memory(const std::shared_ptr<ServerConnection>& process, DeferredActions& fx);
+  void memory_is(const std::shared_ptr<ServerConnection>& process, const std::optional<Usage>& usage);
   /// Sends a request of our own. `params`: raw text, or empty.
   void request(long long id, const std::string& method, const std::string& params, DeferredActions& fx);
   /// Calls `task(fx)` after `delay`, in a section, unless the user is gone by then.
@@ -152,7 +154,7 @@ class ServerRunner final : public ProcessEvents {
     bool ready = false;
     bool leaving = false;
     long long initialize_id = -1;
-    ServerProcess::Suspended suspended{};
+    ServerConnection::Suspended suspended{};
     bool orphaned = false;  ///< the plugin died: only the name is known
   };
 
@@ -161,7 +163,7 @@ class ServerRunner final : public ProcessEvents {
   const ServerConfig& config_;
   Strand strand_;
   Machine machine_;
-  std::shared_ptr<ServerProcess> process_;
+  std::shared_ptr<ServerConnection> process_;
   std::optional<Restored> restored_;  ///< until its process is there again
   long long last_id_ = 0;
   // Ids of the runner's own open requests; -1: none.

@@ -24,9 +24,9 @@
 #include <utility>
 #include <vector>
 
+#include "plugins/lsp/connection.hpp"
 #include "plugins/lsp/context.hpp"
 #include "plugins/lsp/envelope.hpp"
-#include "plugins/lsp/process.hpp"
 
 namespace gantry::lsp {
 
@@ -39,7 +39,7 @@ struct DeferredActions {
     std::string text;
   };
   std::vector<Item> items;
-  std::shared_ptr<ServerProcess> flush;
+  std::shared_ptr<ServerConnection> flush;
   std::vector<Permit> permits;
   std::vector<std::move_only_function<void()>> run;
 
@@ -118,6 +118,10 @@ class ServerUser : public std::enable_shared_from_this<ServerUser> {
   virtual void revived(DeferredActions&) {}
 
   // Without the lock.
+  /// A server that runs already, which the user takes instead of a process of its own; null: none.
+  [[nodiscard]] virtual std::shared_ptr<ServerConnection> find_running(const std::weak_ptr<ConnectionEvents>&) {
+    return nullptr;
+  }
   /// The time that the server has to answer `initialize`; 0: no limit.
   [[nodiscard]] virtual std::chrono::seconds initialize_timeout() const = 0;
   [[nodiscard]] virtual Scan scan_mode() const = 0;

@@ -79,6 +79,11 @@ class Session : public ServerUser {
   void recover(const std::string& name, const json& note);
 
   [[nodiscard]] bool closed() const;
+  /// True: the server is one of editors, at which the session is a guest (guest.hpp).
+  [[nodiscard]] bool is_guest() const {
+    Lock lock(mutex_);
+    return server_.is_guest();
+  }
   /// True: the session is ending.
   [[nodiscard]] bool closing() const;
   [[nodiscard]] const ServerConfig& config() const { return config_; }

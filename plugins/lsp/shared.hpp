@@ -48,6 +48,7 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -62,14 +63,16 @@
 
 namespace gantry::lsp {
 
+class AttachSession;
+
 /// The answer for a file without any known diagnostics.
 [[nodiscard]] std::string no_diagnostics(const std::string& path);
-
-[[nodiscard]] bool is_clangd(const ServerConfig& config);
 
 class SharedSession final : public Session {
  public:
   static constexpr std::size_t kMaxDocuments = 100;
+  /// At a server of editors, who look at the disk for each of them.
+  static constexpr std::size_t kMaxGuestDocuments = 16;
   static constexpr std::size_t kMaxWaiting = 256;
   static constexpr std::size_t kMaxDiagnostics = std::size_t{4} << 20;
   static constexpr std::size_t kMaxTexts = std::size_t{16} << 20;
@@ -81,8 +84,22 @@ class SharedSession final : public Session {
   /// The pause before the first retry; it doubles for each further one.
   static constexpr std::chrono::milliseconds kFirstPause{100};
 
-  SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root)
-      : Session(std::move(context), std::move(config), std::move(root), "shared") {}
+  /// A server of editors that runs for this root; null: there is none. Any thread, without a lock.
+  using FindEditors =
+      std::function<std::shared_ptr<AttachSession>(const ServerConfig& config, const std::string& root)>;
+
+  SharedSession(std::shared_ptr<Context> context, ServerConfig config, std::string root, FindEditors find_editors)
+      : Session(std::move(context), std::move(config), std::move(root), "shared"),
+        find_editors_(std::move(find_editors)) {}
+
+  /// Lets go of a process of its own that nobody asks now, if editors have a server of this root: the next call is
+  /// asked there. On the worker.
+  void prefer_editors();
+  /// The session whose server is shared; null: the server is its own.
+  [[nodiscard]] std::shared_ptr<const Session> host_of_guest() const {
+    Lock lock(mutex_);
+    return server_.is_guest() ? editors_.lock() : nullptr;
+  }
 
   /// Looks for changes on the disk and reports them to the server. On the worker, before the next
   /// functions.
@@ -208,6 +225,7 @@ class SharedSession final : public Session {
     return std::static_pointer_cast<SharedSession>(shared_from_this());
   }
 
+  std::shared_ptr<ServerConnection> find_running(const std::weak_ptr<ConnectionEvents>& events) override;
   std::chrono::seconds initialize_timeout() const override { return config().initialize_timeout; }
   std::string initialize_params() override GANTRY_REQUIRES(mutex_);
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
@@ -232,6 +250,8 @@ class SharedSession final : public Session {
   }
   Scan scan_mode() const override { return Scan::full; }
 
+  const FindEditors find_editors_;
+  std::weak_ptr<const Session> editors_ GANTRY_GUARDED_BY(mutex_);  ///< whose server is taken
   enum class Save { none, plain, with_text };
 
   std::unique_ptr<TreeWatch> watch_;  ///< the worker's

@@ -51,8 +51,6 @@ namespace {
 
 }  // namespace
 
-bool is_clangd(const ServerConfig& config) { return name_of(config.command.front()).starts_with("clangd"); }
-
 // ---- what has changed ---------------------------------------------------------------------------
 
 void SharedSession::look_around(const std::vector<std::string>& workspaces) {
@@ -83,7 +81,7 @@ void SharedSession::changed_on_disk(const Changes& changes, DeferredActions& fx)
   for (const auto& [path, change] : changes.files) unsent_changes_.add(path, change);
   const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || unsent_changes_.lost;
   if (server_.state() != ServerState::ready) return;
-  if (outdated) return server_.step(ServerEvent::renew, fx);
+  if (outdated && !server_.is_guest()) return server_.step(ServerEvent::renew, fx);
   notify_changes(fx);
 }
 
@@ -240,7 +238,7 @@ void SharedSession::say_saved(const std::string& uri, const std::string& quoted_
 }
 
 void SharedSession::close_unused(DeferredActions& fx) {
-  if (documents_.size() <= kMaxDocuments) return;
+  if (documents_.size() <= (server_.is_guest() ? kMaxGuestDocuments : kMaxDocuments)) return;
   const auto oldest = std::min_element(documents_.begin(), documents_.end(),
                                        [](const auto& a, const auto& b) { return a.second.used < b.second.used; });
   say_closed(oldest->first, fx);

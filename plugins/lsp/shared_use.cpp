@@ -4,6 +4,8 @@
 // starts another. One timer for each server that is ready, which is armed again until the server is idle for so long.
 #include <algorithm>
 
+#include "plugins/lsp/attach.hpp"
+#include "plugins/lsp/guest.hpp"
 #include "plugins/lsp/shared.hpp"
 
 namespace gantry::lsp {
@@ -60,6 +62,37 @@ void SharedSession::look_for_idleness(std::uint64_t look) {
                  config().name + " ends, since nobody has asked it for " +
                      std::to_string(std::chrono::duration_cast<std::chrono::seconds>(time).count()) +
                      " s ([lsp] idle_stop_seconds); the next call starts it again");
+  rests_ = true;
+  server_.step(ServerEvent::idle, section.fx);
+}
+
+// ---- a server of editors -------------------------------------------------------------------------------------------
+
+std::shared_ptr<ServerConnection> SharedSession::find_running(const std::weak_ptr<ConnectionEvents>& events) {
+  std::string place;
+  {
+    Lock lock(mutex_);
+    place = root();
+  }
+  const auto editors = find_editors_(config(), place);
+  if (!editors) return nullptr;
+  Lock lock(mutex_);
+  editors_ = editors;
+  return std::make_shared<GuestConnection>(context_, editors, events);
+}
+
+void SharedSession::prefer_editors() {
+  std::string place;
+  {
+    Lock lock(mutex_);
+    if (server_.state() != ServerState::ready || server_.is_guest() || is_busy()) return;
+    place = root();
+  }
+  const auto editors = find_editors_(config(), place);
+  if (!editors || !editors->is_ready()) return;
+  Section section(*this);
+  if (server_.state() != ServerState::ready || server_.is_guest() || is_busy()) return;
+  section.fx.log(context_, Level::info, "callers of " + config().name + " share the server of its editors from now on");
   rests_ = true;
   server_.step(ServerEvent::idle, section.fx);
 }

@@ -42,6 +42,8 @@ class Standing {
 
   /// True: some progress has begun and not ended.
   [[nodiscard]] bool in_progress() const { return !progress_.empty(); }
+  /// The raw tokens of what has begun and not ended.
+  [[nodiscard]] const std::set<std::string>& progress() const { return progress_; }
 
   [[nodiscard]] json suspend() const;
   /// Throws json::exception when `suspended` does not come from suspend().
