@@ -270,7 +270,8 @@ void AttachSession::forward_document(Client& client, std::string_view text, cons
   if (alone()) return;
   if (e.method() == "textDocument/didClose") close_diagnostics(client, params, fx);
   if (!forwarded.shared.empty() && client.guest) {
-    views_.send_anew(forwarded.shared, sender(fx));  // what was said of the text may be older than the headers of now
+    views_.send_anew(client.id, forwarded.shared,
+                     sender(fx));  // what was said of the text may be older than the headers of now
   } else if (!forwarded.shared.empty()) {
     deliver(views_.present(client.id, forwarded.shared), fx);
   }

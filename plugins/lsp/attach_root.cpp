@@ -264,7 +264,7 @@ void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
 
 void AttachSession::is_like_the_others(Client& client, DeferredActions& fx) {
   client.held = false;
-  deliver(views_.present(client.id), fx);
+  if (!client.guest) deliver(views_.present(client.id), fx);
   // Callers are inside of pump(), or call it next.
 }
 

@@ -163,6 +163,7 @@ void AttachSession::deliver(std::vector<Views::Delivery> deliveries, DeferredAct
   for (auto& each : deliveries) {
     auto* const client = find(each.to);
     if (client == nullptr || client->ended || !client->answered) continue;
+    if (client->guest && !each.latest) continue;  // what is not for its text of now says nothing to callers
     client->standing.follow("textDocument/publishDiagnostics", scan(each.message, Scan::full).params);
     std::string ignored;
     auto message = cut_message(*client, "textDocument/publishDiagnostics", std::move(each.message), ignored);

@@ -117,8 +117,11 @@ void GuestConnection::join(std::string_view initialize) {
   client->guest = client->greeted = true;
   client->init_id = whole.id;
   client->init_params = whole.params;
-  const auto params = parse_json(whole.params);
-  client->understood = std::make_shared<Understood>(params ? part(*params, "capabilities") : json());
+  auto params = parse_json(whole.params);
+  json capabilities = params ? part(*params, "capabilities") : json();
+  // Editors of a server that is asked for diagnostics are published none.
+  capabilities["textDocument"]["diagnostic"] = {{"relatedInformation", true}, {"codeDescriptionSupport", true}};
+  client->understood = std::make_shared<Understood>(capabilities);
   const auto session = seat_->session.lock();
   if (!session || !session->join_as_guest(client)) ended();
 }

@@ -378,6 +378,8 @@ json SharedSession::suspend_own(DeferredActions&) {
           {"standing", standing_.suspend()},
           {"last_version", last_version_},
           {"uses", uses_},
+          {"pulls", pulls_},
+          {"pull_identifier", pull_identifier_},
           {"save", static_cast<int>(save_)}};
 }
 
@@ -385,6 +387,8 @@ void SharedSession::restore_own(const json& suspended) {
   last_version_ = suspended.at("last_version");
   uses_ = suspended.at("uses");
   save_ = static_cast<Save>(suspended.at("save").get<int>());
+  pulls_ = suspended.value("pulls", false);
+  pull_identifier_ = suspended.value("pull_identifier", json());
   if (const auto standing = suspended.find("standing"); standing != suspended.end()) standing_.restore(*standing);
   // Perhaps it was not quiet yet.
   const TimePoint quiet_until =
@@ -406,7 +410,8 @@ void SharedSession::restore_own(const json& suspended) {
                  .heard = !diagnosed.is_null(),
                  .says_version = each.value("says_version", false),
                  .trusted_from = each.value("trusted_from", 0LL),
-                 .quiet_until = quiet_until});
+                 .quiet_until = quiet_until,
+                 .pull = {}});
   }
 }
 

@@ -56,6 +56,7 @@ void Session::recover(const std::string& name, const json& note) {
 void SharedSession::note_documents() {
   json all = note();
   all["last_version"] = last_version_;
+  if (pulls_) all["pulls"] = pull_identifier_;
   json& paths = all["documents"] = left_open_;
   for (const auto& [path, document] : documents_) paths.push_back(path);
   server_.note(all);
@@ -64,6 +65,8 @@ void SharedSession::note_documents() {
 void SharedSession::recover_own(const json& note) {
   last_version_ = note.at("last_version").get<long long>() + kVersions;
   left_open_ = note.at("documents").get<std::vector<std::string>>();
+  pulls_ = note.contains("pulls");
+  pull_identifier_ = note.value("pulls", json());
 }
 
 void SharedSession::ready(DeferredActions& fx) {

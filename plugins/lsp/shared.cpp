@@ -101,8 +101,8 @@ void SharedSession::wake_settled(DeferredActions& fx) {
 // ---- diagnostics --------------------------------------------------------------------------------
 
 void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredActions& fx) {
-  const auto& document = documents_[query->ask().path];
-  const bool fresh = document.diagnosed && *document.diagnosed >= document.version && is_believed(document);
+  auto& document = documents_[query->ask().path];
+  const bool fresh = is_diagnosed(document, document.version);
   if (fresh || query->ask().wait.value_or(Duration::zero()) <= Duration::zero()) {
     fx.run.push_back(
         [query, text = diagnostics_locked(query->ask().path)]() mutable { query->answer(std::move(text)); });
@@ -113,6 +113,7 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredA
                   overloaded(std::to_string(kMaxWaiting) + " calls wait for diagnostics; try again later"), fx);
   }
   diagnostics_waiters_.push_back({query, document.version});
+  pull(query->ask().path, document, fx);
   await_quiet();
   // Waiting costs the server nothing: others may ask meanwhile.
   fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
@@ -187,8 +188,11 @@ bool SharedSession::is_believed(const Document& document) const {
 void SharedSession::wake_waiters(DeferredActions& fx) {
   std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) GANTRY_NO_TSA {
     const auto it = documents_.find(waiter.query->ask().path);
-    if (it == documents_.end() || !it->second.diagnosed || *it->second.diagnosed < waiter.version) return false;
-    if (!is_believed(it->second)) return false;
+    if (it == documents_.end()) return false;
+    if (!is_diagnosed(it->second, waiter.version)) {
+      if (it->second.pull.version) pull(it->first, it->second, fx);  // the text has changed since it was asked
+      return false;
+    }
     // It looks at the disk once more: what has changed meanwhile, the server perhaps did not see.
     fx.run.push_back([query = waiter.query] { query->resolve_later(); });
     return true;
@@ -227,11 +231,11 @@ void SharedSession::quiet_is_over() {
 
 std::string SharedSession::diagnostics_locked(const std::string& path) const {
   const auto it = documents_.find(path);
-  if (it == documents_.end() || it->second.diagnostics.empty()) return no_diagnostics(path);
+  const std::string all = it == documents_.end() ? std::string() : all_diagnostics(it->second);
+  if (all.empty()) return no_diagnostics(path);
   const Document& document = it->second;
-  const bool fresh =
-      document.diagnosed && *document.diagnosed >= document.version && !document.disturbed && is_believed(document);
-  return answer_text(path, fresh ? "fresh" : "stale", it->second.diagnosed, it->second.diagnostics);
+  const bool fresh = is_diagnosed(document, document.version) && !document.disturbed;
+  return answer_text(path, fresh ? "fresh" : "stale", pulls_ ? document.pull.version : document.diagnosed, all);
 }
 
 std::optional<long long> SharedSession::version_of(const std::string& path) const {
@@ -274,6 +278,7 @@ Result<void> SharedSession::initialized(std::string_view, const Envelope& e, Def
   }
   const auto result = parse_json(e.result);
   const json capabilities = result && result->is_object() ? result->value("capabilities", json::object()) : json();
+  learn_pull(capabilities);
   const json sync = capabilities.is_object() ? capabilities.value("textDocumentSync", json()) : json();
   const json save = sync.is_object() ? sync.value("save", json()) : json(sync.is_number() && sync != 0);
   save_ = Save::none;
@@ -301,6 +306,7 @@ void SharedSession::message(std::string_view text, const Envelope& e, DeferredAc
                  fx);
     return;
   }
+  if (e.method() == "workspace/diagnostic/refresh") pulled_are_outdated(fx);
   if (!params) return server_.fault("sent malformed JSON: " + std::string(text.substr(0, 80)), fx);
   server_.send(answer_to_server(e.id, e.method(), *params, config(), root()), fx);
 }
@@ -318,7 +324,7 @@ bool SharedSession::keep_edit(std::string_view params) {
 }
 
 void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
-  if (answers_overlay(own_id(e.id), fx)) return;
+  if (answers_overlay(own_id(e.id), fx) || answers_pull(e, fx)) return;
   const auto it = pending_.find(own_id(e.id));
   if (it == pending_.end()) return nobody_waits(e.id, fx);
   auto query = std::move(it->second);

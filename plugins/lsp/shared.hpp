@@ -130,6 +130,13 @@ class SharedSession final : public Session {
   void client_left(std::uint64_t origin) override;
 
  private:
+  /// What the server has answered to textDocument/diagnostic.
+  struct Pull {
+    long long request = 0;             // the id of the one that is open; 0: none
+    long long asked = 0;               // the version that it is about
+    std::optional<long long> version;  // of `list`
+    std::string list;                  // raw array, or empty: none came
+  };
   struct Document {
     long long version = 0;
     FileStamp stamp;
@@ -146,6 +153,7 @@ class SharedSession final : public Session {
     long long trusted_from = 0;          // diagnostics for earlier versions, or for none if it is not 0, are dropped
     /// From this time on an empty list is believed; max(): not while there is progress.
     TimePoint quiet_until = TimePoint::min();
+    Pull pull;
   };
   struct Waiting {
     std::shared_ptr<Query> query;
@@ -202,10 +210,24 @@ class SharedSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void notify_withdrawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void progressed(std::string_view params) GANTRY_REQUIRES(mutex_);
+  // Diagnostics that are asked for (shared_pull.cpp).
+  void learn_pull(const json& capabilities) GANTRY_REQUIRES(mutex_);
+  void pull(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool answers_pull(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  bool pulled(const std::string& path, Document& document, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  void pull_again(std::string path);
+  void pulled_are_outdated(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  /// The diagnostics of the document's text of this version are known.
+  [[nodiscard]] bool is_diagnosed(const Document& document, long long version) const GANTRY_REQUIRES(mutex_);
+  /// Raw; empty: none are known.
+  [[nodiscard]] std::string all_diagnostics(const Document& document) const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool is_believed(const Document& document) const GANTRY_REQUIRES(mutex_);
   void wake_waiters(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void await_quiet() GANTRY_REQUIRES(mutex_);
   void quiet_is_over();
+  /// The error of a request that may be answered when it is sent again.
+  [[nodiscard]] static bool means_later(std::string_view error);
   [[nodiscard]] bool ask_again(const std::shared_ptr<Query>& query, std::string_view error) GANTRY_REQUIRES(mutex_);
   void pause_is_over(const std::shared_ptr<Query>& query);
   void diagnosed(const std::string& path, Document& document, std::optional<long long> version,
@@ -257,6 +279,8 @@ class SharedSession final : public Session {
   std::unique_ptr<TreeWatch> watch_;  ///< the worker's
   Changes unsent_changes_ GANTRY_GUARDED_BY(mutex_);
   Save save_ GANTRY_GUARDED_BY(mutex_) = Save::none;
+  bool pulls_ GANTRY_GUARDED_BY(mutex_) = false;    ///< the server is asked for diagnostics
+  json pull_identifier_ GANTRY_GUARDED_BY(mutex_);  ///< that the server wants in these requests; null: none
   std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path
   std::vector<std::string> left_open_ GANTRY_GUARDED_BY(mutex_);                   // by an instance that has died
   long long last_version_ GANTRY_GUARDED_BY(mutex_) = 0;

@@ -30,7 +30,7 @@ void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions&
           Error{ErrorKind::conflict, file.path + " was changed, or its server restarted, meanwhile; try again", {}},
           fx);
     }
-    if (!it->second.says_version) {
+    if (!it->second.says_version && !pulls_) {
       return refuse(std::move(query),
                     Error{ErrorKind::upstream_failed,
                           config().name +
@@ -47,6 +47,7 @@ void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions&
     shown.version = ++last_version_;
     send_change(file.path, shown.version, file.quoted_after, false, fx);
   }
+  for (auto& [path, shown] : overlay_->documents) pull(path, shown, fx);
   // Waiting costs the server nothing.
   fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
 }
@@ -54,7 +55,7 @@ void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions&
 // Dropped, unless it is for the overlay.
 void SharedSession::published_during_overlay(const std::string& path, Document& shown, std::optional<long long> version,
                                              std::string_view diagnostics, DeferredActions& fx) {
-  if (version != shown.version) return;
+  if (version != shown.version || pulls_) return;
   if (is_clangd(config())) overlay_->busy[path] = 0;
   shown.diagnosed = version;
   shown.diagnostics = diagnostics;
@@ -92,11 +93,11 @@ bool SharedSession::answers_overlay(long long id, DeferredActions& fx) {
 void SharedSession::look_at_overlay(DeferredActions& fx) {
   if (!overlay_ || !overlay_->busy.empty()) return;
   for (const auto& [path, shown] : overlay_->documents) {
-    if (!shown.diagnosed || !is_believed(shown)) return;
+    if (!is_diagnosed(shown, shown.version)) return;
   }
   std::string answer = "{";
   for (const auto& [path, shown] : overlay_->documents)
-    answer += (answer.size() == 1 ? "" : ",") + dump_json(path) + ":" + shown.diagnostics;
+    answer += (answer.size() == 1 ? "" : ",") + dump_json(path) + ":" + all_diagnostics(shown);
   fx.run.push_back([query = overlay_->query, answer = answer + "}"]() mutable { query->answer(std::move(answer)); });
   end_overlay(fx);
 }

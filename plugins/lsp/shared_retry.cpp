@@ -56,15 +56,15 @@ constexpr int kServerCancelled = -32802;
   return std::ranges::find(kReads, method) != kReads.end();
 }
 
-[[nodiscard]] bool means_later(std::string_view error) {
+}  // namespace
+
+bool SharedSession::means_later(std::string_view error) {
   const auto doc = parse_json(error);
   if (!doc || !doc->is_object()) return false;
   const json code = doc->value("code", json()), data = doc->value("data", json());
   if (code == kContentModified) return true;
   return code == kServerCancelled && !(data.is_object() && data.value("retriggerRequest", json()) == false);
 }
-
-}  // namespace
 
 // False: the error is the caller's.
 bool SharedSession::ask_again(const std::shared_ptr<Query>& query, std::string_view error) {

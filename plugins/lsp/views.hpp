@@ -122,8 +122,12 @@ class Views {
   /// A client whose view is not shown, and to which diagnostics of a document are owed that it has opened or changed
   /// since it was told of any; 0: none. kTries times for each change: a server need not publish anything.
   [[nodiscard]] ClientId waits_for_diagnostics();
-  /// Sends a document that the server has open once more, so that it is diagnosed anew.
-  void send_anew(const std::string& key, const Send& send) { send_text(key, kDisk, send, true); }
+  /// Sends a document that the client has open, with the text that the server has, once more: the client gets the
+  /// diagnostics of this version, and none from before.
+  void send_anew(ClientId client, const std::string& key, const Send& send) {
+    clients_.at(client).versions.erase(key);
+    send_text(key, kDisk, send, true);
+  }
   /// True: diagnostics are owed to a client whose view is shown.
   [[nodiscard]] bool owes() const;
 

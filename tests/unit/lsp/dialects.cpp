@@ -33,7 +33,7 @@ TEST_CASE("lsp dialects: a server that writes a null error beside each result is
 TEST_CASE("lsp dialects: a server that prints lines between its messages and ends headers by bare newlines is heard") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--noisy"})}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", unshared(fake_server(dir, {"--noisy"}))}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   REQUIRE(editor.initialize(dir.path())["result"].contains("capabilities"));
   for (int x = 0; x < 3; ++x) {
@@ -60,7 +60,7 @@ TEST_CASE("lsp dialects: a server that prints lines between its messages and end
 TEST_CASE("lsp dialects: a server that answers the request 1 as 1.0 or 1e0 is heard, to its last answer") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--float-ids"})}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", unshared(fake_server(dir, {"--float-ids"}))}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   REQUIRE(editor.initialize(dir.path())["result"].contains("capabilities"));
   for (int x = 0; x < 2; ++x) {  // one is answered as N.0, one as Ne0
@@ -107,7 +107,7 @@ TEST_CASE("lsp dialects: an editor may write the id 1 as 1.0 when it cancels, an
 TEST_CASE("lsp dialects: a server's question is answered under its id as it was written, also one that no integer is") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", unshared(fake_server(dir))}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   for (const char* id : {"1e0", "2.0", "-3", "7.50", "18446744073709551617", R"("a\/b")"}) {

@@ -31,7 +31,7 @@ struct Project {
     return config_of({{"clangd", {{"command", {"clangd-19"}}}}}, dir);
   }
   json ask(const char* method, json params) {
-    params["wait_ms"] = 60'000;
+    if (!params.empty()) params["wait_ms"] = 60'000;
     return value_of(host.call(method, params));
   }
 };
@@ -99,4 +99,53 @@ TEST_CASE("edits: clangd's fixes and refactorings are proposals, though they are
   REQUIRE(extract["total"] == 1);
   (void)project.ask("lsp.apply", {{"edit_id", extract["items"][0]["edit_id"]}});
   REQUIRE(content(project.dir / "a.cpp").find("= twice(2)") != std::string::npos);
+}
+
+TEST_CASE("guests: agents look up, check, rename and apply at the clangd of an editor that has unsaved text") {
+  Project project;
+  project.dir.write("shop.hpp", "#pragma once\nint total(int a, int b);\n");
+  project.dir.write("shop.cpp", "#include \"shop.hpp\"\nint total(int a, int b) { return a + b; }\n");
+  const std::string saved = "#include \"shop.hpp\"\nint main() { return total(1, 2); }\n";
+  const std::string uri = "file://" + project.dir.write("main.cpp", saved);
+  EditorClient editor(project.host, {{"server", "clangd"}});
+  editor.initialize(project.dir.path());
+  editor.open(uri, "int wrong = missing;\n" + saved, "cpp");
+  const auto diagnostics_of_editor = [&] {
+    return editor.take([](const json& m) {
+      return m.value("method", "") == "textDocument/publishDiagnostics" &&
+             m["params"]["uri"].get<std::string>().ends_with("main.cpp");
+    })["params"]["diagnostics"];
+  };
+  REQUIRE(diagnostics_of_editor().dump().find("missing") != std::string::npos);
+  const json on_disk = project.ask("lsp.diagnostics", {{"uri", uri}});
+  INFO(on_disk.dump());
+  REQUIRE(on_disk["freshness"] == "fresh");
+  REQUIRE(on_disk["diagnostics"].empty());
+  const json checked = project.ask("lsp.check_edit",
+                                   {{"path", "shop.cpp"}, {"edits", {{{"old_text", "a + b"}, {"new_text", "a + c"}}}}});
+  INFO(checked.dump());
+  REQUIRE(checked["files"][0]["freshness"] == "fresh");
+  REQUIRE(checked["files"][0]["added"] == 1);
+  const json proposed = project.ask("lsp.rename", {{"symbol", "total"}, {"path", "shop.hpp"}, {"new_name", "sum"}});
+  INFO(proposed.dump());
+  REQUIRE(proposed["files"] == 3);
+  const auto refused = project.host.call("lsp.apply", {{"edit_id", proposed["edit_id"]}});
+  REQUIRE_FALSE(refused);
+  REQUIRE(refused.error().message.find("main.cpp") != std::string::npos);
+  editor.notify("textDocument/didClose", {{"textDocument", {{"uri", uri}}}});
+  const json applied = project.ask("lsp.apply", {{"edit_id", proposed["edit_id"]}});
+  INFO(applied.dump());
+  REQUIRE(content(project.dir / "main.cpp").find("return sum(1, 2)") != std::string::npos);
+  for (const auto& file : applied["files"]) {
+    REQUIRE(file["freshness"] == "fresh");
+    REQUIRE(file["errors"] == 0);
+  }
+  editor.open(uri, "/// Mine.\nint own;\nint other = own;\n", "cpp", 2);
+  const json hover = editor.ask("textDocument/hover",
+                                {{"textDocument", {{"uri", uri}}}, {"position", {{"line", 2}, {"character", 13}}}});
+  REQUIRE(hover.dump().find("Mine.") != std::string::npos);
+  std::size_t processes = 0;
+  for (const auto& server : project.ask("lsp.servers", json::object())["servers"]) processes += server.contains("pid");
+  REQUIRE(processes == 1);
+  project.host.stop();
 }

@@ -21,7 +21,7 @@ json ask_user(EditorClient& editor, int& waiting, const std::string& method = "w
 TEST_CASE("lsp.attach: a server is told of no process to watch, whatever the editor says") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", unshared(fake_server(dir))}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   const json params{{"processId", ::getpid()},
                     {"rootUri", "file://" + dir.path()},
@@ -176,7 +176,7 @@ TEST_CASE("lsp.attach: the server's cancellation names the id that the editor wa
 TEST_CASE("lsp.attach: half a surrogate pair, and a byte that is no UTF-8, are replaced, and the server serves on") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", unshared(fake_server(dir))}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   REQUIRE(editor.ask("test/half")["result"] == "cut \uFFFD here");

@@ -16,6 +16,7 @@
 //     {"test/hang": true} it waits for test/release)
 //   --diagnose (publishes an error for each line of an open document that has the word "bad"; an empty list twice)
 //   --no-versions (names none with diagnostics)
+//   --pull (answers textDocument/diagnostic with what --diagnose would publish; first with ServerCancelled)
 //   --diagnose-when FIFO (waits until something is written there before it publishes for a text with the word "wait")
 //   --sends-edit FILE (asks the client to apply the edit in FILE while workspace/executeCommand runs, and answers that
 //     with an error if the client has not)
@@ -59,7 +60,7 @@ struct Options {
   bool exit_at_start = false, hang_initialize = false, refuse_initialize = false, deaf = false, ignore_exit = false,
        utf8 = false, save = false, save_text = false, error_null = false, float_ids = false, large = false,
        noisy = false, only_noise = false, diagnose = false, no_versions = false, ignore_cancel = false,
-       result_of_cancelled = false;
+       result_of_cancelled = false, pull = false;
   std::string log, capabilities, initialize_when, answers, diagnose_when, sends_edit, sync;
 };
 
@@ -162,6 +163,10 @@ class Server {
     } else if (const auto given = given_answer(method)) {
       if (given->is_object() && given->contains("test/hang")) return hanging_.push_back(id);
       answer(id, *given);
+    } else if (method == "textDocument/diagnostic" && options_.pull) {
+      if (++pulls_ == 1) return refuse(id, -32802, "not yet");
+      const auto it = documents_.find(params.at("textDocument").at("uri"));
+      answer(id, {{"kind", "full"}, {"items", found_in(it == documents_.end() ? "" : it->second.value("text", ""))}});
     } else if (method == "textDocument/hover") {
       hover(id, params);
     } else if (method == "textDocument/semanticTokens/full") {
@@ -184,6 +189,14 @@ class Server {
     const std::string text = document.value("text", "");
     if (!options_.diagnose_when.empty() && text.find("wait") != std::string::npos)
       (void)std::ifstream(options_.diagnose_when).get();
+    const json list = found_in(text);
+    json params{{"uri", uri}, {"diagnostics", list}};
+    if (!options_.no_versions) params["version"] = document["version"];
+    for (int i = list.empty() ? 2 : 1; i > 0; --i)
+      send({{"method", "textDocument/publishDiagnostics"}, {"params", params}});
+  }
+
+  [[nodiscard]] static json found_in(const std::string& text) {
     json list = json::array();
     std::istringstream lines(text);
     int number = 0;
@@ -194,10 +207,7 @@ class Server {
       list.push_back(
           {{"range", {{"start", start}, {"end", end}}}, {"severity", 1}, {"message", "a bad word: " + line}});
     }
-    json params{{"uri", uri}, {"diagnostics", list}};
-    if (!options_.no_versions) params["version"] = document["version"];
-    for (int i = list.empty() ? 2 : 1; i > 0; --i)
-      send({{"method", "textDocument/publishDiagnostics"}, {"params", params}});
+    return list;
   }
 
   void initialize(const json& id) {
@@ -206,6 +216,9 @@ class Server {
     if (options_.refuse_initialize) return refuse(id, -32603, "no licence");
     json capabilities{{"hoverProvider", true}};
     if (options_.utf8) capabilities["positionEncoding"] = "utf-8";
+    if (options_.pull)
+      capabilities["diagnosticProvider"] = {
+          {"identifier", "fake"}, {"interFileDependencies", true}, {"workspaceDiagnostics", false}};
     if (options_.save) capabilities["textDocumentSync"] = {{"change", 1}, {"save", true}};
     if (options_.save_text) capabilities["textDocumentSync"] = {{"change", 1}, {"save", {{"includeText", true}}}};
     if (!options_.sync.empty()) capabilities["textDocumentSync"] = json::parse(options_.sync);
@@ -397,6 +410,7 @@ class Server {
   std::string rest_;  ///< of half_message()
   int last_ask_ = 0;
   int last_result_ = 0;
+  int pulls_ = 0;
   int framed_ = 0;
 };
 
@@ -410,6 +424,7 @@ int main(int argc, char** argv) {
     if (arg == "--hang-initialize") options.hang_initialize = true;
     if (arg == "--refuse-initialize") options.refuse_initialize = true;
     if (arg == "--utf8") options.utf8 = true;
+    if (arg == "--pull") options.pull = true;
     if (arg == "--save") options.save = true;
     if (arg == "--save-text") options.save_text = true;
     if (arg == "--error-null") options.error_null = true;

@@ -272,7 +272,7 @@ TEST_CASE("lsp faults: second answers and answers that nobody waits for are drop
 TEST_CASE("lsp faults: an answer under an id that no request had is logged once, a late one is not") {
   TempDir dir;
   const auto file = dir.write("a.fake", "");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", unshared(fake_server(dir))}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
   editor.initialize(dir.path());
   auto hangs = host.begin("lsp.request", request(file, "test/hang"));

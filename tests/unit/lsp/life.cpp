@@ -149,7 +149,7 @@ TEST_CASE("lsp usage: a process's own numbers are those of the kernel and one th
 TEST_CASE("lsp.servers: who uses a server is named, editors and callers, until they leave") {
   TempDir dir;
   const auto file = dir.write("a.fake", "text");
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  TestHost host(kPlugin, config_of({{"fake", unshared(fake_server(dir))}}, dir));
   host.describe_origin(7, {{"client", "nvim"}, {"version", "0.11"}});
   host.describe_origin(8, {{"client", "claude-code"}});
   EditorClient editor(host, {{"server", "fake"}}, 1000, 7);

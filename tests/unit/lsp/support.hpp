@@ -86,6 +86,12 @@ class TempDir {
   return {{"command", command}, {"languages", {"fake"}}, {"extensions", {".fake"}}, {"root_markers", {"fake.root"}}};
 }
 
+/// One that callers do not share with editors.
+[[nodiscard]] inline json unshared(json server) {
+  server["share"] = "none";
+  return server;
+}
+
 /// `lsp`: further keys of the [lsp] table, besides the servers. A server that is idle stays unless they say otherwise,
 /// for tests count the timers that there are. With `servers`, no other that this machine may have is
 /// used.
