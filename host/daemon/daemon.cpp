@@ -282,6 +282,10 @@ Result<void> Daemon::open() {
   set_polling(options_.config.host.polling);
   resolve_grants();
   if (auto ok = places_->open(); !ok) return ok;
+  project_watch_ =
+      std::make_shared<ProjectWatch>(workers_, timers_, pool_, *log_, [this](const std::string& workspace) {
+        if (workspaces_.has(workspace) && read_project(workspace).changed) services_->reconfigure();
+      });
   for (const auto& folder : options_.config.host.workspaces) {
     if (auto opened = open_workspace(folder); !opened)
       log_->write(Level::warn, "host", opened.error().message + "; it is left out");
@@ -325,6 +329,7 @@ Result<std::string> Daemon::open_workspace(const std::string& folder) {
   log_->write(Level::info, "host", "workspace " + added->path);
   (void)bus_.publish("host.workspace.opened", dump_json({{"workspace", added->path}}));
   (void)read_project(added->path);
+  project_watch_->watch(workspaces_.list());
   resolve_grants();
   services_->reconfigure();
   renew_confined();
@@ -382,6 +387,7 @@ void Daemon::stop_all() {
   const Duration budget = std::chrono::seconds(config()->host.stop_budget_seconds);
   (void)bus_.publish("host.stopping", "{}");
   if (watch_) watch_->stop();
+  if (project_watch_) project_watch_->stop();
   router_->drain(budget / 2);
   clean_ = tasks_->stop(budget / 4);
   clean_ = services_->stop_all(budget / 2) && clean_;

@@ -26,6 +26,7 @@
 #include "host/config/config.hpp"
 #include "host/daemon/library_watch.hpp"
 #include "host/daemon/places.hpp"
+#include "host/daemon/project_watch.hpp"
 #include "host/daemon/trust_service.hpp"
 #include "host/daemon/workspaces.hpp"
 #include "host/observe/log.hpp"
@@ -148,8 +149,9 @@ class Daemon {
   std::unique_ptr<KeyCommands> key_commands_;
   std::unique_ptr<ServiceManager> services_;
   std::unique_ptr<TrustService> trust_service_;
-  std::shared_ptr<LibraryWatch> watch_;        ///< nullptr: not asked for
-  std::unique_ptr<PluginTasks> plugin_tasks_;  ///< outlives its jobs
+  std::shared_ptr<LibraryWatch> watch_;          ///< nullptr: not asked for
+  std::shared_ptr<ProjectWatch> project_watch_;  ///< since open()
+  std::unique_ptr<PluginTasks> plugin_tasks_;    ///< outlives its jobs
   std::unique_ptr<TaskSupervisor> tasks_;
   std::unique_ptr<Router> router_;
   std::unique_ptr<UnixServer> unix_server_;

@@ -106,6 +106,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
                                     Permit permit, DeferredActions& fx) {
   const auto method = e.method();
   const long long id = info.request;
+  if (refuses_old_item(client, text, e, fx)) return fx.permits.push_back(std::move(permit));
   Pending pending{.client = client.id,
                   .id = std::string(e.id),
                   .deadline = info.deadline,
@@ -114,7 +115,8 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
                   .command = method == "workspace/executeCommand",
                   .reads = !waits_by_design(method) || method == "workspace/executeCommand",
                   .repetitions = info.repetitions,
-                  .changes = views_.changes()};
+                  .changes = views_.changes(),
+                  .gives = items_given_by(method)};
   if (pending.shutdown) {
     client.shutdown = true;
     const bool others = std::ranges::any_of(
@@ -132,7 +134,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
       if (uri && uri->is_string()) pending.uri = *uri;
     }
   }
-  std::string own = without_delta(client, text, e);
+  std::string own = without_result_ids(client, text, e);
   if (method == "textDocument/codeAction" && client.understood->cuts("textDocument/publishDiagnostics"))
     own = with_published(client, text);
   // The tokens of two clients may be equal, and what the server says of a request that was given up comes late.
@@ -160,24 +162,6 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
   ++client.requests;
   watch_deadline(pending.deadline, id);
   pending_.emplace(id, std::move(pending));
-}
-
-// Semantic tokens may be asked for as the difference to the last result, of which some servers keep one for a document,
-// and do not look whether the client has that: after another client's question all tokens are asked for. Empty: the
-// request as it is.
-std::string AttachSession::without_delta(Client& client, std::string_view text, const Envelope& e) {
-  constexpr std::string_view kFull = "textDocument/semanticTokens/full",
-                             kDelta = "textDocument/semanticTokens/full/delta";
-  const auto method = e.method();
-  if (method != kFull && method != kDelta) return {};
-  const auto uri = parse_json(member(member(scan(text, Scan::full).params, "textDocument"), "uri"));
-  if (!uri || !uri->is_string()) return {};
-  if (highlighted_.size() >= kMaxHighlighted) highlighted_.clear();
-  const ClientId before = std::exchange(highlighted_[document_key(uri->get<std::string>())], client.id);
-  if (method == kFull || before == client.id || (before == 0 && alone())) return {};
-  std::string out;
-  append_with_id(out, text, member(text, "method"), '"' + std::string(kFull) + '"');
-  return out;
 }
 
 // False: it waits.

@@ -157,6 +157,7 @@ class AttachSession final : public Session {
     bool cancelled = false;  // by its client
     unsigned repetitions = 0;
     std::uint64_t changes = 0;  // of texts before it
+    std::uint16_t gives = 0;    // the kinds of items in its answer
     std::string text{};         // to be repeated; empty: it cannot be
     std::string cut{};          // the method, if its answer is cut down for the client
     std::string uri{};          // ... of the document whose answer names none
@@ -232,8 +233,6 @@ class AttachSession final : public Session {
   [[nodiscard]] bool forward_notification(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
   void close_diagnostics(Client& client, std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  [[nodiscard]] std::string without_delta(Client& client, std::string_view text, const Envelope& e)
-      GANTRY_REQUIRES(mutex_);
   void cancel_progress(Client& client, std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void forward_document(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
@@ -245,6 +244,15 @@ class AttachSession final : public Session {
   void cancel(Client& client, std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void leave(Client& client, const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void consumed(Client& client, std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
+
+  // What a client keeps of answers (attach_results.cpp).
+  [[nodiscard]] static std::uint16_t items_given_by(std::string_view method);
+  [[nodiscard]] bool refuses_old_item(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
+      GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string without_result_ids(Client& client, std::string_view text, const Envelope& e)
+      GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string without_delta(Client& client, std::string_view text, std::string_view method)
+      GANTRY_REQUIRES(mutex_);
 
   // Limits (attach.cpp).
   [[nodiscard]] bool needs_permit(const Client& client, std::string_view method) const;

@@ -309,6 +309,7 @@ std::shared_ptr<Client> AttachSession::take(ClientId id, DeferredActions& fx) {
   const auto it = clients_.find(id);
   if (it == clients_.end()) return nullptr;
   auto client = it->second;
+  if (client->answered) client->kept.renew();
   std::map<long long, Pending, std::greater<>> sent;
   for (auto each = pending_.begin(); each != pending_.end();) {
     if (each->second.client != id) {

@@ -141,6 +141,7 @@ void AttachSession::answered(std::string_view text, const Envelope& e, DeferredA
     return pump(fx);
   }
   if (auto* const client = find(pending.client)) {
+    client->kept.items |= pending.gives;
     std::string item;
     item.reserve(text.size() + pending.id.size());
     append_with_id(item, text, e.id, pending.id);
@@ -223,7 +224,9 @@ void AttachSession::tell_clients(std::string_view text, DeferredActions& fx) {
   for (const auto& entry : clients_) {
     const auto& client = *entry.second;
     if (tells_files && !client.guest && !client.files_told) continue;
-    if (client.ended || !client.answered || (open && !(has(entry) && views_.shows(entry.first)))) continue;
+    // A guest has to learn that the server is done also when another view is shown by then.
+    const bool sees = has(entry) && ((tells_files && client.guest) || views_.shows(entry.first));
+    if (client.ended || !client.answered || (open && !sees)) continue;
     fx.items.push_back({client.editor, std::string(text)});
   }
 }
@@ -454,6 +457,7 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
                                             std::to_string(copy) + "}}"});
   }
   for (const auto& [id, client] : clients_) {
+    client->kept.renew();
     if (client->guest) continue;
     if (!client->ended && !client->shutdown) end_what_stands(*client, fx);
     if (client->unlike.contains(this)) continue;
@@ -464,6 +468,7 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
   registrations_.clear();
   servers_tokens_.clear();
   tokens_.clear();
+  highlighted_.clear();
   initialized_sent_ = asks_settled_ = false;
   for (auto& [id, pending] : pending_) {
     deadlines_.erase({pending.deadline, id});

@@ -44,6 +44,15 @@ struct Client {
     unsigned repetitions = 0;  ///< how often the request was sent before
   };
 
+  /// What it keeps of the answers of the server's present process, and may send back (attach_results.cpp).
+  struct Kept {
+    bool replaced = false;    ///< it had answers of another process before
+    std::uint16_t items = 0;  ///< the kinds of items that it was given since
+    bool workspace_diagnosed = false;
+    std::set<std::string> diagnosed;  ///< keys of documents whose diagnostics it has asked for since
+    void renew();
+  };
+
   Client(ClientId id_in, std::shared_ptr<Editor> editor_in, std::shared_ptr<Seat> seat_in, std::string asked_root_in,
          std::string home_in)
       : id(id_in),
@@ -75,6 +84,7 @@ struct Client {
   std::map<std::string, std::string> environment;  ///< its values of the variables that the server's table names
   std::set<const void*> unlike;                    ///< sessions whose servers have other settings than this client
   Standing standing;
+  Kept kept;
 
   std::deque<Queued> queue;
   std::size_t queued_bytes = 0, queued_requests = 0;

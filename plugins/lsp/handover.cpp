@@ -165,6 +165,8 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"init_id", client->init_id},
                        {"init_params", client->init_params},
                        {"without", client->without},
+                       {"replaced", client->kept.replaced},
+                       {"items", client->kept.items},
                        {"initialized", client->initialized_text},
                        {"configuration", client->configuration_text},
                        {"folders", client->folders},
@@ -191,6 +193,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"cancelled", each.cancelled},
                        {"repetitions", each.repetitions},
                        {"text", each.text},
+                       {"gives", each.gives},
                        {"cut", each.cut},
                        {"uri", each.uri},
                        {"partial", each.partial},
@@ -255,6 +258,8 @@ void AttachSession::restore_own(const json& suspended) {
     client->init_id = each.at("init_id");
     client->init_params = each.at("init_params");
     client->without = each.at("without");
+    client->kept.replaced = each.value("replaced", false);
+    client->kept.items = each.value("items", std::uint16_t{0});
     if (client->greeted) declared(*client);
     client->initialized_text = each.at("initialized");
     client->configuration_text = each.at("configuration");
@@ -312,6 +317,7 @@ void AttachSession::restore_own(const json& suspended) {
                                  .recalled = each.value("recalled", false),
                                  .cancelled = each.value("cancelled", false),
                                  .repetitions = each.at("repetitions"),
+                                 .gives = each.value("gives", std::uint16_t{0}),
                                  .text = each.at("text"),
                                  .cut = each.at("cut"),
                                  .uri = each.at("uri"),
@@ -411,7 +417,8 @@ void SharedSession::restore_own(const json& suspended) {
                  .says_version = each.value("says_version", false),
                  .trusted_from = each.value("trusted_from", 0LL),
                  .quiet_until = quiet_until,
-                 .pull = {}});
+                 .pull = {},
+                 .busy = {}});
   }
 }
 

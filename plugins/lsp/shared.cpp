@@ -147,7 +147,10 @@ void SharedSession::diagnosed(const std::string& path, Document& document, std::
   if (document.diagnosed && version && *version < *document.diagnosed) return;
   document.diagnosed = version;
   document.diagnostics = diagnostics;
-  if (version && *version >= document.version) heard(document, diagnostics, says_version);
+  if (version && *version >= document.version) {
+    heard(document, diagnostics, says_version);
+    await_done(path, document, fx);
+  }
   publish_change(path, version, fx);
   wake_waiters(fx);
   await_quiet();
@@ -181,7 +184,8 @@ void SharedSession::progressed(std::string_view params) {
 }
 
 bool SharedSession::is_believed(const Document& document) const {
-  if (is_clangd(config()) || !is_empty_array(document.diagnostics)) return true;
+  if (is_clangd(config())) return !document.busy;
+  if (!is_empty_array(document.diagnostics)) return true;
   return !standing_.in_progress() && context_->host.now() >= document.quiet_until;
 }
 
@@ -324,7 +328,7 @@ bool SharedSession::keep_edit(std::string_view params) {
 }
 
 void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
-  if (answers_overlay(own_id(e.id), fx) || answers_pull(e, fx)) return;
+  if (answers_done(own_id(e.id), fx) || answers_pull(e, fx)) return;
   const auto it = pending_.find(own_id(e.id));
   if (it == pending_.end()) return nobody_waits(e.id, fx);
   auto query = std::move(it->second);
@@ -401,6 +405,7 @@ void SharedSession::down(const Error& error, DeferredActions& fx) {
   const bool holds_still = std::exchange(rests_, false);  // nothing has changed but that nobody asks
   if (server_.state() != ServerState::closed && !holds_still) notify_withdrawn(fx);
   documents_.clear();
+  tells_files_ = false;
   standing_ = {};
 }
 

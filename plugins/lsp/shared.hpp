@@ -154,6 +154,10 @@ class SharedSession final : public Session {
     /// From this time on an empty list is believed; max(): not while there is progress.
     TimePoint quiet_until = TimePoint::min();
     Pull pull;
+    // Of a clangd (shared_done.cpp).
+    bool idle = true;  // it has nothing to do for the document, as far as it has said
+    std::optional<long long>
+        busy;  // it may not be done: the id of the request whose answer says so, or 0: none is sent
   };
   struct Waiting {
     std::shared_ptr<Query> query;
@@ -162,8 +166,6 @@ class SharedSession final : public Session {
   struct ActiveOverlay {
     std::shared_ptr<Query> query;
     std::unordered_map<std::string, Document> documents;  ///< as the server is shown them, by path
-    /// Those that a clangd may not be done with, by path: the id of the request that it was sent since, or 0.
-    std::unordered_map<std::string, long long> busy;
   };
   struct DiagnosticsWaiter {
     std::shared_ptr<Query> query;
@@ -198,9 +200,6 @@ class SharedSession final : public Session {
   void begin_overlay(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void published_during_overlay(const std::string& path, Document& shown, std::optional<long long> version,
                                 std::string_view diagnostics, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void file_status(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  /// True: the answer is to a request of the overlay's own.
-  [[nodiscard]] bool answers_overlay(long long id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// Answers when all that is waited for has come.
   void look_at_overlay(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// Tells the server the texts of the disk again.
@@ -210,6 +209,11 @@ class SharedSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void notify_withdrawn(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void progressed(std::string_view params) GANTRY_REQUIRES(mutex_);
+  // Whether a clangd is done with a document (shared_done.cpp).
+  void await_done(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void ask_done(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void file_status(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool answers_done(long long id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   // Diagnostics that are asked for (shared_pull.cpp).
   void learn_pull(const json& capabilities) GANTRY_REQUIRES(mutex_);
   void pull(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -279,8 +283,9 @@ class SharedSession final : public Session {
   std::unique_ptr<TreeWatch> watch_;  ///< the worker's
   Changes unsent_changes_ GANTRY_GUARDED_BY(mutex_);
   Save save_ GANTRY_GUARDED_BY(mutex_) = Save::none;
-  bool pulls_ GANTRY_GUARDED_BY(mutex_) = false;    ///< the server is asked for diagnostics
-  json pull_identifier_ GANTRY_GUARDED_BY(mutex_);  ///< that the server wants in these requests; null: none
+  bool pulls_ GANTRY_GUARDED_BY(mutex_) = false;        ///< the server is asked for diagnostics
+  bool tells_files_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the server has said what it does for a file
+  json pull_identifier_ GANTRY_GUARDED_BY(mutex_);      ///< that the server wants in these requests; null: none
   std::unordered_map<std::string, Document> documents_ GANTRY_GUARDED_BY(mutex_);  // by path
   std::vector<std::string> left_open_ GANTRY_GUARDED_BY(mutex_);                   // by an instance that has died
   long long last_version_ GANTRY_GUARDED_BY(mutex_) = 0;

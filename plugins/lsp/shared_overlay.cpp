@@ -45,6 +45,7 @@ void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions&
   for (const auto& file : overlay.files) {
     Document& shown = overlay_->documents[file.path];
     shown.version = ++last_version_;
+    shown.idle = false;
     send_change(file.path, shown.version, file.quoted_after, false, fx);
   }
   for (auto& [path, shown] : overlay_->documents) pull(path, shown, fx);
@@ -56,42 +57,16 @@ void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions&
 void SharedSession::published_during_overlay(const std::string& path, Document& shown, std::optional<long long> version,
                                              std::string_view diagnostics, DeferredActions& fx) {
   if (version != shown.version || pulls_) return;
-  if (is_clangd(config())) overlay_->busy[path] = 0;
   shown.diagnosed = version;
   shown.diagnostics = diagnostics;
   heard(shown, diagnostics, true);
+  await_done(path, shown, fx);
   look_at_overlay(fx);
   await_quiet();
 }
 
-// The first diagnostics of a clangd may be from the old preamble (the headers before the edit), and others follow when
-// the new one is built. In between clangd is idle for a moment, but has the work in its queue already: a request about
-// the document is answered after that.
-void SharedSession::file_status(std::string_view params, DeferredActions& fx) {
-  const auto uri = parse_json(member(params, "uri"));
-  if (!overlay_ || !uri || !uri->is_string() || member(params, "state") != R"("idle")") return;
-  const auto path = to_path(uri->get<std::string>());
-  const auto busy = path ? overlay_->busy.find(*path) : overlay_->busy.end();
-  if (busy == overlay_->busy.end() || busy->second != 0) return;
-  busy->second = server_.next_id();
-  server_.send(dump_json({{"jsonrpc", "2.0"},
-                          {"id", busy->second},
-                          {"method", "textDocument/documentSymbol"},
-                          {"params", {{"textDocument", {{"uri", to_uri(*path)}}}}}}),
-               fx);
-}
-
-bool SharedSession::answers_overlay(long long id, DeferredActions& fx) {
-  if (!overlay_ || id <= 0) return false;
-  const auto busy = std::ranges::find(overlay_->busy, id, [](const auto& entry) { return entry.second; });
-  if (busy == overlay_->busy.end()) return false;
-  overlay_->busy.erase(busy);
-  look_at_overlay(fx);
-  return true;
-}
-
 void SharedSession::look_at_overlay(DeferredActions& fx) {
-  if (!overlay_ || !overlay_->busy.empty()) return;
+  if (!overlay_) return;
   for (const auto& [path, shown] : overlay_->documents) {
     if (!is_diagnosed(shown, shown.version)) return;
   }
@@ -110,7 +85,7 @@ void SharedSession::end_overlay(DeferredActions& fx) {
     if (it == documents_.end()) continue;
     it->second.version = ++last_version_;
     it->second.changed = true;
-    it->second.heard = false;
+    it->second.heard = it->second.idle = false;
     send_change(file.path, it->second.version, file.quoted_before, false, fx);
   }
   for (auto& [path, document] : documents_) {

@@ -124,6 +124,34 @@ TEST_CASE("project config: a file that was replaced after it was trusted is not 
   eventually("the project's server", [&] { return t.ask(t.mine, "test/echo") && t.is_marked("agreed"); });
 }
 
+TEST_CASE("project config: an edit of the file, its replacement and its removal are noticed, and nothing else is") {
+  ProjectDaemon t;
+  auto told = t.daemon.daemon().bus().subscribe({"host.workspace.config"}, [] {});
+  const auto state_is = [&](const std::string& state) {
+    const auto event = next_event(*told->subscription);
+    REQUIRE(event["workspace"] == t.mine.string());
+    REQUIRE(event["state"] == state);
+  };
+  t.open(t.mine);
+  t.write(t.mine, "[lsp.servers.clangd]\nsettings = { of = 'an edit' }\n");
+  state_is("in_force");
+  eventually("the edit", [&] { return t.settings(t.mine) == json{{"of", "an edit"}}; });
+  t.write(t.mine, "[lsp.servers.clangd]\nsettings = 1\n");
+  state_is("wrong");
+  // As editors save: another file takes its name.
+  std::ofstream(t.mine / "new") << "[lsp.servers.clangd]\nsettings = { of = 'a replacement' }\n";
+  std::filesystem::rename(t.mine / "new", t.mine / ".gantry.toml");
+  state_is("in_force");
+  eventually("the replacement", [&] { return t.settings(t.mine) == json{{"of", "a replacement"}}; });
+  // What needs trust waits for it.
+  t.write(t.mine, t.marking("mark"));
+  state_is("waiting");
+  std::filesystem::remove(t.mine / ".gantry.toml");
+  state_is("none");
+  eventually("the removal", [&] { return t.settings(t.mine) == json{{"of", "the user"}}; });
+  REQUIRE_FALSE(t.is_marked("mark"));
+}
+
 TEST_CASE("project config: a file that is replaced between the look and the yes is a conflict") {
   ProjectDaemon t;
   t.write(t.mine, t.marking("seen"));

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Whether a clangd is done with a document.
+//
+// The first diagnostics of a text may be from the old preamble (the headers before a change), under the version of the
+// new text; others follow when the new preamble is built. `textDocument/clangd.fileStatus` says when clangd is idle. In
+// between it is idle for a moment, but has the work in its queue already: a request about the document is answered
+// after that. So diagnostics are believed when clangd has become idle after them, and has answered such a request. A
+// clangd that tells no states is believed at once.
+#include <algorithm>
+#include <gantry/file_uri.hpp>
+
+#include "plugins/lsp/messages.hpp"
+#include "plugins/lsp/shared.hpp"
+
+namespace gantry::lsp {
+
+namespace {
+
+template <class Documents>
+[[nodiscard]] auto find_named(Documents& documents, const std::string& path) {
+  const auto it = documents.find(path);
+  if (it != documents.end()) return it;
+  return std::ranges::find_if(documents, [&](const auto& entry) { return entry.second.real_path == path; });
+}
+
+}  // namespace
+
+// Diagnostics have come.
+void SharedSession::await_done(const std::string& path, Document& document, DeferredActions& fx) {
+  if (!is_clangd(config()) || !tells_files_) return;
+  document.busy = 0;
+  if (document.idle) ask_done(path, document, fx);
+}
+
+void SharedSession::ask_done(const std::string& path, Document& document, DeferredActions& fx) {
+  document.busy = server_.next_id();
+  server_.send(dump_json({{"jsonrpc", "2.0"},
+                          {"id", *document.busy},
+                          {"method", "textDocument/documentSymbol"},
+                          {"params", {{"textDocument", {{"uri", to_uri(path)}}}}}}),
+               fx);
+}
+
+void SharedSession::file_status(std::string_view params, DeferredActions& fx) {
+  tells_files_ = true;
+  const auto uri = parse_json(member(params, "uri"));
+  const auto path = uri && uri->is_string() ? to_path(uri->get<std::string>()) : fail(ErrorKind::not_found, "");
+  if (!path) return;
+  auto& documents = overlay_ ? overlay_->documents : documents_;
+  const auto it = find_named(documents, *path);
+  if (it == documents.end()) return;
+  it->second.idle = member(params, "state") == R"("idle")";
+  if (it->second.idle && it->second.busy == 0) ask_done(it->first, it->second, fx);
+}
+
+// True: the answer is to such a request, whatever it says.
+bool SharedSession::answers_done(long long id, DeferredActions& fx) {
+  if (id <= 0) return false;
+  const auto is_done = [&](auto& documents) {
+    const auto it = std::ranges::find_if(documents, [&](const auto& entry) { return entry.second.busy == id; });
+    if (it == documents.end()) return false;
+    it->second.busy.reset();
+    return true;
+  };
+  if (overlay_ && is_done(overlay_->documents)) {
+    look_at_overlay(fx);
+    return true;
+  }
+  if (!is_done(documents_)) return false;
+  wake_waiters(fx);
+  return true;
+}
+
+}  // namespace gantry::lsp
