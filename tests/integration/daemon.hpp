@@ -8,6 +8,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <algorithm>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -140,13 +141,16 @@ class Sandbox {
     std::vector<std::string> all{program};
     if (names_socket) all.insert(all.end(), {"--socket", socket().string()});
     all.insert(all.end(), words.begin(), words.end());
-    std::vector<std::string> env = environment;  // of entries with one name the first counts
-    for (std::string variable :
-         {"GANTRY_STATE_DIR=" + (dir_ / "state").string(), "XDG_CONFIG_HOME=" + (dir_ / "config").string(),
-          "HOME=" + dir_.string(), std::string("PATH=") + std::getenv("PATH")})
-      env.push_back(std::move(variable));
-    for (const char* name : {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "ASAN_SYMBOLIZER_PATH"}) {
-      if (const char* value = std::getenv(name)) env.push_back(std::string(name) + "=" + value);
+    std::vector<std::string> env = environment;
+    const auto add = [&](const std::string& name, const std::string& value) {  // of two with one name programs differ
+      const bool has = std::ranges::any_of(env, [&](const auto& entry) { return entry.starts_with(name + "="); });
+      if (!has) env.push_back(name + "=" + value);
+    };
+    add("GANTRY_STATE_DIR", (dir_ / "state").string());
+    add("XDG_CONFIG_HOME", (dir_ / "config").string());
+    add("HOME", dir_.string());
+    for (const char* name : {"PATH", "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "ASAN_SYMBOLIZER_PATH"}) {
+      if (const char* value = std::getenv(name)) add(name, value);
     }
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
