@@ -318,6 +318,7 @@ Result<std::string> Daemon::open_workspace(const std::string& folder) {
   if (!added->is_new) {
     // Whoever opens it again has perhaps changed its file.
     if (read_project(added->path).changed) services_->reconfigure();
+    project_watch_->watch(workspaces_.list());  // its folder may be another one
     if (is_another) renew_confined();
     return added->path;
   }

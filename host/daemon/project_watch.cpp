@@ -99,13 +99,16 @@ void ProjectWatch::read() {
 // ---- when it is quiet -----------------------------------------------------------------------------------------------
 
 void ProjectWatch::heard(const std::set<std::string>& workspaces) {
+  {
+    const Lock lock(mutex_);
+    waiting_.insert(workspaces.begin(), workspaces.end());
+  }
   const auto next = timers_.after(kQuiet, [weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->quiet();
   });
   TimerKey old = next;
   {
     const Lock lock(mutex_);
-    waiting_.insert(workspaces.begin(), workspaces.end());
     if (!stopped_) old = std::exchange(timer_, next);
   }
   if (old != 0) (void)timers_.cancel(old);

@@ -134,7 +134,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
       if (uri && uri->is_string()) pending.uri = *uri;
     }
   }
-  std::string own = without_result_ids(client, text, e);
+  std::string own = without_result_ids(client, text, e, id, pending);
   if (method == "textDocument/codeAction" && client.understood->cuts("textDocument/publishDiagnostics"))
     own = with_published(client, text);
   // The tokens of two clients may be equal, and what the server says of a request that was given up comes late.
@@ -174,7 +174,9 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
   }
   if (TrackedDocuments::concerns(method)) {
     // In a server of its own, where others do not depend on it, its texts need not be known.
-    if (!alone() && !is_stopped(server_.state()) && !views_.documents(client.id).has_room(text.size())) {
+    const bool has_room = views_.documents(client.id).has_room(text.size());
+    if (!has_room && !client.guest && settings_are_one()) drop_guests([](const Client&) { return true; }, fx);
+    if (!alone() && !is_stopped(server_.state()) && !has_room) {
       move_out_later(client, fx);
       return false;
     }
@@ -194,9 +196,10 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
   } else if (method == "workspace/didChangeConfiguration") {
     if (client.guest) return true;
     client.configuration_text = text;
-    if (!alone() && (is_stopped(server_.state()) || settings_in(text) == settings_in(configuration_text_))) return true;
+    const bool same = is_stopped(server_.state()) || settings_in(text) == settings_in(configuration_text_);
+    if (!settings_are_one() && same) return true;
     if (!settles(client)) return true;
-    if (!alone() && config().share != Share::root) {
+    if (!settings_are_one() && config().share != Share::root) {
       move_out_later(client, fx);
       return false;
     }
@@ -254,8 +257,9 @@ void AttachSession::forward_document(Client& client, std::string_view text, cons
   if (alone()) return;
   if (e.method() == "textDocument/didClose") close_diagnostics(client, params, fx);
   if (!forwarded.shared.empty() && client.guest) {
-    views_.send_anew(client.id, forwarded.shared,
-                     sender(fx));  // what was said of the text may be older than the headers of now
+    // What was said of the text may be older than the headers of now.
+    texts_changed();
+    views_.send_anew(client.id, forwarded.shared, sender(fx));
   } else if (!forwarded.shared.empty()) {
     deliver(views_.present(client.id, forwarded.shared), fx);
   }

@@ -158,6 +158,7 @@ class AttachSession final : public Session {
     unsigned repetitions = 0;
     std::uint64_t changes = 0;  // of texts before it
     std::uint16_t gives = 0;    // the kinds of items in its answer
+    std::string result_of{};    // the document whose result id is in its answer, with its method
     std::string text{};         // to be repeated; empty: it cannot be
     std::string cut{};          // the method, if its answer is cut down for the client
     std::string uri{};          // ... of the document whose answer names none
@@ -189,6 +190,7 @@ class AttachSession final : public Session {
   /// A process is there, or comes.
   [[nodiscard]] bool serves() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool is_open_for_guests() const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::size_t editors_now() const GANTRY_REQUIRES(mutex_);
   void end_guests(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void drop_guests(const std::function<bool(const Client& guest)>& which, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void tell_progress(Client& guest, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -249,10 +251,12 @@ class AttachSession final : public Session {
   [[nodiscard]] static std::uint16_t items_given_by(std::string_view method);
   [[nodiscard]] bool refuses_old_item(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
-  [[nodiscard]] std::string without_result_ids(Client& client, std::string_view text, const Envelope& e)
-      GANTRY_REQUIRES(mutex_);
-  [[nodiscard]] std::string without_delta(Client& client, std::string_view text, std::string_view method)
-      GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string without_result_ids(Client& client, std::string_view text, const Envelope& e, long long id,
+                                               Pending& pending) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::string without_delta(Client& client, std::string_view text, std::string_view method, long long id,
+                                          Pending& pending) GANTRY_REQUIRES(mutex_);
+  /// The client has got a result.
+  void note_result(Client& client, const Pending& pending, long long id) GANTRY_REQUIRES(mutex_);
 
   // Limits (attach.cpp).
   [[nodiscard]] bool needs_permit(const Client& client, std::string_view method) const;
@@ -346,6 +350,8 @@ class AttachSession final : public Session {
     return it == clients_.end() ? nullptr : it->second.get();
   }
   [[nodiscard]] bool alone() const GANTRY_REQUIRES(mutex_) { return clients_.size() == 1; }
+  /// No other editor's settings matter.
+  [[nodiscard]] bool settings_are_one() const GANTRY_REQUIRES(mutex_) { return editors_now() <= 1; }
   [[nodiscard]] Views::Send sender(DeferredActions& fx) {
     return [this, &fx](std::string_view text) GANTRY_NO_TSA { server_.send(text, fx); };
   }
@@ -385,7 +391,13 @@ class AttachSession final : public Session {
   TimePoint patient_until_ GANTRY_GUARDED_BY(mutex_);        // of who waits for its view
   bool asks_watched_ GANTRY_GUARDED_BY(mutex_) = false;      // a timer looks at the open questions
   long long asked_before_ GANTRY_GUARDED_BY(mutex_) = 0;     // ... at those whose copies have no higher ids
-  std::map<std::string, ClientId> highlighted_ GANTRY_GUARDED_BY(mutex_);  // who got the last tokens of a document
+  /// Who has asked last for the tokens of a document.
+  struct Highlight {
+    ClientId client = 0;
+    long long request = 0;
+    bool answered = false;
+  };
+  std::map<std::string, Highlight> highlighted_ GANTRY_GUARDED_BY(mutex_);  // by key
   std::uint64_t turns_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::set<std::pair<TimePoint, long long>> deadlines_ GANTRY_GUARDED_BY(mutex_);
   TimePoint armed_for_ GANTRY_GUARDED_BY(mutex_) = TimePoint::max();

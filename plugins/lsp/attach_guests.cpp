@@ -9,6 +9,10 @@ namespace gantry::lsp {
 
 std::size_t AttachSession::editors() const {
   Lock lock(mutex_);
+  return editors_now();
+}
+
+std::size_t AttachSession::editors_now() const {
   return static_cast<std::size_t>(
       std::ranges::count_if(clients_, [](const auto& entry) { return !entry.second->ended && !entry.second->guest; }));
 }

@@ -16,6 +16,10 @@ namespace gantry::lsp {
 
 namespace {
 
+constexpr std::string_view kDiagnostic = "textDocument/diagnostic", kWorkspaceDiagnostic = "workspace/diagnostic",
+                           kFull = "textDocument/semanticTokens/full",
+                           kDelta = "textDocument/semanticTokens/full/delta";
+
 struct Items {
   std::string_view gives, takes;
 };
@@ -29,11 +33,6 @@ constexpr std::array kItems{Items{"textDocument/completion", "completionItem/res
                             Items{"textDocument/prepareCallHierarchy", "callHierarchy/outgoingCalls"},
                             Items{"textDocument/prepareTypeHierarchy", "typeHierarchy/supertypes"},
                             Items{"textDocument/prepareTypeHierarchy", "typeHierarchy/subtypes"}};
-
-[[nodiscard]] std::string document_of(std::string_view text) {
-  const auto uri = parse_json(member(member(scan(text, Scan::full).params, "textDocument"), "uri"));
-  return uri && uri->is_string() ? document_key(uri->get<std::string>()) : std::string();
-}
 
 // `text` with another value of the member of its params; empty: there is no such member.
 [[nodiscard]] std::string with_param(std::string_view text, const char* name, const json& value) {
@@ -81,37 +80,52 @@ bool AttachSession::refuses_old_item(Client& client, std::string_view text, cons
   return true;
 }
 
-// Empty: the request as it is.
-std::string AttachSession::without_result_ids(Client& client, std::string_view text, const Envelope& e) {
+// Empty: the request as it is. What the client has been answered is known when the answer comes.
+std::string AttachSession::without_result_ids(Client& client, std::string_view text, const Envelope& e, long long id,
+                                              Pending& pending) {
   const auto method = e.method();
-  if (method == "textDocument/diagnostic") {
+  if (method == kDiagnostic) {
     if (!client.kept.replaced) return {};
-    if (client.kept.diagnosed.size() >= kMaxHighlighted) client.kept.diagnosed.clear();
-    return client.kept.diagnosed.insert(document_of(text)).second ? with_param(text, "previousResultId", {})
-                                                                  : std::string();
+    pending.result_of = std::string(kDiagnostic) + document_in(scan(text, Scan::full).params);
+    return client.kept.diagnosed.contains(pending.result_of) ? std::string() : with_param(text, "previousResultId", {});
   }
-  if (method == "workspace/diagnostic") {
-    if (!client.kept.replaced || std::exchange(client.kept.workspace_diagnosed, true)) return {};
-    return with_param(text, "previousResultIds", json::array());
+  if (method == kWorkspaceDiagnostic) {
+    if (!client.kept.replaced) return {};
+    pending.result_of = kWorkspaceDiagnostic;
+    return client.kept.diagnosed.contains(pending.result_of) ? std::string()
+                                                             : with_param(text, "previousResultIds", json::array());
   }
-  return without_delta(client, text, method);
+  return without_delta(client, text, method, id, pending);
 }
 
 // Semantic tokens may be asked for as the difference to the last result, of which some servers keep one for a document,
-// and do not look whether the client has that: after another client's question all tokens are asked for.
-std::string AttachSession::without_delta(Client& client, std::string_view text, std::string_view method) {
-  constexpr std::string_view kFull = "textDocument/semanticTokens/full",
-                             kDelta = "textDocument/semanticTokens/full/delta";
+// and do not look whether the client has that: after another client's question, or one without an answer, all tokens
+// are asked for.
+std::string AttachSession::without_delta(Client& client, std::string_view text, std::string_view method, long long id,
+                                         Pending& pending) {
   if (method != kFull && method != kDelta) return {};
-  const auto key = document_of(text);
+  const auto key = document_in(scan(text, Scan::full).params);
   if (key.empty()) return {};
   if (highlighted_.size() >= kMaxHighlighted) highlighted_.clear();
-  const ClientId before = std::exchange(highlighted_[key], client.id);
-  const bool first = before == 0 && alone() && !client.kept.replaced;
-  if (method == kFull || before == client.id || first) return {};
+  const Highlight before = std::exchange(highlighted_[key], {client.id, id, false});
+  pending.result_of = std::string(kFull) + key;
+  const bool first = before.client == 0 && alone() && !client.kept.replaced;
+  if (method == kFull || (before.client == client.id && before.answered) || first) return {};
   std::string out;
   append_with_id(out, text, member(text, "method"), '"' + std::string(kFull) + '"');
   return out;
+}
+
+void AttachSession::note_result(Client& client, const Pending& pending, long long id) {
+  client.kept.items |= pending.gives;
+  if (pending.result_of.empty()) return;
+  if (!pending.result_of.starts_with(kFull)) {
+    if (client.kept.diagnosed.size() >= kMaxHighlighted) client.kept.diagnosed.clear();
+    client.kept.diagnosed.insert(pending.result_of);
+    return;
+  }
+  const auto it = highlighted_.find(pending.result_of.substr(kFull.size()));
+  if (it != highlighted_.end() && it->second.request == id) it->second.answered = true;
 }
 
 }  // namespace gantry::lsp

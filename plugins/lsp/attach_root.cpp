@@ -238,6 +238,11 @@ void AttachSession::late_initialized(Client& client, DeferredActions& fx) {
     }
   }
   const bool answers = client.understood->may_be_asked("workspace/configuration");
+  if (!client.guest && editors_now() == 1 && clients() > 1) {  // guests alone were left: the settings are this client's
+    configurations_.clear();
+    configuration_text_ = client.configuration_text;
+    tell_settings(fx);
+  }
   for (const auto& [params, answer] : configurations_) {
     if (config().share == Share::root || client.guest) break;
     if (answers) {
@@ -271,7 +276,8 @@ void AttachSession::is_like_the_others(Client& client, DeferredActions& fx) {
 // ---- clients move and go --------------------------------------------------------------------------------------------
 
 void AttachSession::move_out_later(Client& client, DeferredActions& fx) {
-  if (client.guest) return leave(client, fail(ErrorKind::unavailable, "a guest has no server of its own"), fx);
+  if (client.guest)
+    return leave(client, fail(ErrorKind::overloaded, "the documents of callers are too large for a shared server"), fx);
   if (std::exchange(client.held, true) && client.unlike.contains(this)) return;
   client.unlike.insert(this);
   fx.run.push_back([self = self(), id = client.id] {
@@ -286,7 +292,7 @@ void AttachSession::move_out(ClientId id) {
     Section section(*this);
     auto* const moving = find(id);
     if (moving == nullptr || moving->ended) return;
-    if (clients() == 1 && misfit(*moving) == 0) {  // the others have left meanwhile
+    if (editors_now() == 1 && misfit(*moving) == 0) {  // the others have left meanwhile
       moving->unlike.erase(this);
       comparing_.erase(id);
       is_like_the_others(*moving, section.fx);
@@ -337,6 +343,7 @@ std::shared_ptr<Client> AttachSession::take(ClientId id, DeferredActions& fx) {
   for (const auto& queued : client->queue) deadlines_.erase({queued.deadline, queued.request});
   if (client->spare) fx.permits.push_back(std::move(client->spare));
   forget(*client, fx);
+  if (editors_now() == 0) drop_guests([](const Client&) { return true; }, fx);  // they look where the editor is
   if (clients() == 0) {
     server_.step(ServerEvent::close, fx);
   } else {
@@ -361,8 +368,10 @@ void AttachSession::forget(Client& client, DeferredActions& fx) {
 
 // ---- workspace folders ----------------------------------------------------------------------------------------------
 
+// While guests alone are left, the folders stay as the last editor has left them.
 std::vector<std::string> AttachSession::folders() const {
   std::vector<std::string> out;
+  if (!clients_.empty() && editors_now() == 0) return told_folders_.empty() ? std::vector{root()} : told_folders_;
   for (const auto& [id, client] : clients_) {
     for (const auto& folder : client->folders) {
       if (std::ranges::find(out, folder) == out.end()) out.push_back(folder);

@@ -141,7 +141,7 @@ void AttachSession::answered(std::string_view text, const Envelope& e, DeferredA
     return pump(fx);
   }
   if (auto* const client = find(pending.client)) {
-    client->kept.items |= pending.gives;
+    if (!member(text, "result").empty()) note_result(*client, pending, own_id(e.id));
     std::string item;
     item.reserve(text.size() + pending.id.size());
     append_with_id(item, text, e.id, pending.id);
@@ -246,7 +246,8 @@ std::vector<ClientId> AttachSession::asked_for(std::string_view method) const {
   }
   if (all.empty()) all = std::move(answered);
   if (all.empty()) return guests;
-  if (method == "window/workDoneProgress/create") all.insert(all.end(), guests.begin(), guests.end());
+  if (method == "window/workDoneProgress/create" || method == "workspace/diagnostic/refresh")
+    all.insert(all.end(), guests.begin(), guests.end());
   if (method == "workspace/configuration" && config().share == Share::root && !all.empty()) return {all.front()};
   if ((all.size() <= 1 && guests.empty()) || concerns_all(method)) return all;
   std::set<ClientId> commanding;
@@ -400,7 +401,7 @@ void AttachSession::configured(Client& client, const ServerAsks::Ask& ask, std::
   const auto known = configurations_.find(ask.params);
   if (known == configurations_.end()) {
     if (configurations_.size() < kMaxConfigurations) configurations_.emplace(ask.params, now);
-  } else if (known->second != now && (alone() || config().share == Share::root)) {
+  } else if (known->second != now && (settings_are_one() || config().share == Share::root)) {
     known->second = now;
   } else if (known->second != now) {
     move_out_later(client, fx);
@@ -542,7 +543,7 @@ bool AttachSession::settle(DeferredActions& fx) {
   bool all = true;
   for (const auto& client : clients_now()) {
     all = all && client->editor->blocked();
-    if (client->editor->kept_bytes() > kMaxUnread && editors() > 1) {
+    if (client->editor->kept_bytes() > kMaxUnread && clients_now().size() > 1) {
       editor_left(client->id, std::unexpected(overloaded("the editor did not read " + std::to_string(kMaxUnread >> 20) +
                                                          " MiB, which others of the server did; attach anew")));
     }

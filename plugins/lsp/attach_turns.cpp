@@ -208,8 +208,9 @@ bool AttachSession::take_view(Client& client, const Client::Queued& head, const 
     return false;
   }
   const bool shown = views_.shows(client.id);
-  // What a guest opens is as the disk has it, which is what the others see.
-  const bool opens_disk = client.guest && method == "textDocument/didOpen";
+  // What a guest opens is as the disk has it, which is what the others see who do not have it open.
+  const bool opens_disk = client.guest && method == "textDocument/didOpen" &&
+                          !views_.server_has(document_in(scan(head.text, Scan::full).params));
   const bool disturbs = head.request == 0 && !opens_disk && TrackedDocuments::concerns(method) &&
                         views_.disturbs(client.id, method, scan(head.text, Scan::full).params);
   if (shown && !disturbs) return true;

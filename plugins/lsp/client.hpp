@@ -46,10 +46,9 @@ struct Client {
 
   /// What it keeps of the answers of the server's present process, and may send back (attach_results.cpp).
   struct Kept {
-    bool replaced = false;    ///< it had answers of another process before
-    std::uint16_t items = 0;  ///< the kinds of items that it was given since
-    bool workspace_diagnosed = false;
-    std::set<std::string> diagnosed;  ///< keys of documents whose diagnostics it has asked for since
+    bool replaced = false;            ///< it had answers of another process before
+    std::uint16_t items = 0;          ///< the kinds of items that it was given since
+    std::set<std::string> diagnosed;  ///< what it was answered diagnostics of since (Pending::result_of)
     void renew();
   };
 

@@ -60,6 +60,8 @@ class ServerConnection {
   /// False: the process is another session's, and nothing is known of it here: the functions below that are about a
   /// process say so.
   [[nodiscard]] virtual bool owns_process() const = 0;
+  /// True: its end says that the server is at fault.
+  [[nodiscard]] virtual bool ends_by_crash() const = 0;
   /// Starts the events. Called once.
   virtual void begin() = 0;
 

@@ -9,6 +9,8 @@
 #include <optional>
 #include <utility>
 
+#include "plugins/lsp/envelope.hpp"
+
 namespace gantry::lsp {
 
 namespace {
@@ -68,6 +70,11 @@ struct Position {
 std::string document_key(std::string_view uri) {
   auto path = to_path(uri);
   return path ? std::move(*path) : std::string(uri);
+}
+
+std::string document_in(std::string_view params) {
+  const auto uri = parse_json(member(member(params, "textDocument"), "uri"));
+  return uri && uri->is_string() ? document_key(uri->get_ref<const std::string&>()) : std::string();
 }
 
 std::string did_open(const std::string& uri, const std::string& language, long long version, const std::string& text) {

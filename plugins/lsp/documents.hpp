@@ -32,6 +32,8 @@ enum class Encoding { utf8, utf16, utf32 };
 /// The key of a document: the path that its URI names, or the URI, if that names no file of this machine. So two
 /// spellings of one file's URI are one document.
 [[nodiscard]] std::string document_key(std::string_view uri);
+/// The key of the document that these params (raw text) name as their `textDocument`; empty: none.
+[[nodiscard]] std::string document_in(std::string_view params);
 
 /// The text of a didOpen notification.
 [[nodiscard]] std::string did_open(const std::string& uri, const std::string& language, long long version,

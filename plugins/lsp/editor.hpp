@@ -36,7 +36,7 @@ class Editor {
   explicit Editor(std::uint64_t id) : id_(id), awaited_(true) {}
 
   /// A guest. The functions are called with the lock held, and do not call back.
-  Editor(std::function<void(std::string)> receive, std::function<void()> ended)
+  Editor(std::function<void(std::string)> receive, std::function<void(const Result<json>&)> ended)
       : id_(0), receive_(std::move(receive)), ended_(std::move(ended)) {}
 
   /// `refused`: `text` is unchanged.
@@ -103,7 +103,7 @@ class Editor {
     awaited_ = false;
     waiting_.clear();
     bytes_ = 0;
-    if (std::exchange(receive_, nullptr)) ended_();
+    if (std::exchange(receive_, nullptr)) ended_(result);
     if (!call_) return;
     call_->reply(result);
     call_.reset();
@@ -151,7 +151,7 @@ class Editor {
   std::uint64_t taken_ GANTRY_GUARDED_BY(mutex_) = 0;
   std::optional<Call> call_ GANTRY_GUARDED_BY(mutex_);
   std::function<void(std::string)> receive_ GANTRY_GUARDED_BY(mutex_);  ///< null: it is no guest, or has been ended
-  const std::function<void()> ended_;
+  const std::function<void(const Result<json>&)> ended_;
   std::deque<std::string> waiting_ GANTRY_GUARDED_BY(mutex_);
 };
 

@@ -51,7 +51,8 @@ void GuestConnection::received(std::string text) {
   wake();
 }
 
-void GuestConnection::ended() {
+void GuestConnection::ended(bool sent_away) {
+  sent_away_ = sent_away;
   Lock lock(mutex_);
   ended_ = true;
   wake();
@@ -109,8 +110,8 @@ void GuestConnection::join(std::string_view initialize) {
   const auto receive = [weak = weak_from_this()](std::string text) {
     if (const auto self = weak.lock()) self->received(std::move(text));
   };
-  const auto end = [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->ended();
+  const auto end = [weak = weak_from_this()](const Result<json>& answer) {
+    if (const auto self = weak.lock()) self->ended(!answer && answer.error().kind == ErrorKind::overloaded);
   };
   editor_ = std::make_shared<Editor>(receive, end);
   const auto client = std::make_shared<Client>(id_, editor_, seat_, std::string(), std::string());
@@ -121,9 +122,10 @@ void GuestConnection::join(std::string_view initialize) {
   json capabilities = params ? part(*params, "capabilities") : json();
   // Editors of a server that is asked for diagnostics are published none.
   capabilities["textDocument"]["diagnostic"] = {{"relatedInformation", true}, {"codeDescriptionSupport", true}};
+  capabilities["workspace"]["diagnostics"] = {{"refreshSupport", true}};
   client->understood = std::make_shared<Understood>(capabilities);
   const auto session = seat_->session.lock();
-  if (!session || !session->join_as_guest(client)) ended();
+  if (!session || !session->join_as_guest(client)) ended(false);
 }
 
 }  // namespace gantry::lsp

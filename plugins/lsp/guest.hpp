@@ -13,6 +13,7 @@
 // Never: an event while a lock of a session is held.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <gantry/mutex.hpp>
 #include <memory>
@@ -35,6 +36,8 @@ class GuestConnection final : public ServerConnection, public std::enable_shared
   ~GuestConnection() override;
 
   [[nodiscard]] bool owns_process() const override { return false; }
+  /// A guest that was sent away would come back to the same end for ever, if that did not count.
+  [[nodiscard]] bool ends_by_crash() const override { return sent_away_; }
   void begin() override {}
   void enqueue(std::string_view message) override;
   void enqueue_with_id(std::string_view message, std::string_view id, std::string_view new_id) override;
@@ -62,7 +65,7 @@ class GuestConnection final : public ServerConnection, public std::enable_shared
   void say(std::string text);
   void join(std::string_view initialize);
   void received(std::string text);
-  void ended();
+  void ended(bool sent_away);
 
   const std::shared_ptr<Context> context_;
   const std::weak_ptr<ConnectionEvents> events_;
@@ -70,6 +73,7 @@ class GuestConnection final : public ServerConnection, public std::enable_shared
   const ClientId id_;
   const std::vector<std::string> writable_;
   const std::string name_;
+  std::atomic<bool> sent_away_{false};
   std::shared_ptr<Editor> editor_;  ///< the turns'; null: `initialize` was not sent yet
 
   mutable Mutex mutex_;

@@ -378,6 +378,8 @@ json SharedSession::suspend_own(DeferredActions&) {
                          {"says_version", d.says_version},
                          {"trusted_from", d.trusted_from},
                          {"diagnosed", d.diagnosed ? json(*d.diagnosed) : json()},
+                         {"published_at", d.published_at},
+                         {"busy", d.busy.has_value()},
                          {"diagnostics", d.diagnostics}});
   }
   return {{"documents", std::move(documents)},
@@ -385,6 +387,7 @@ json SharedSession::suspend_own(DeferredActions&) {
           {"last_version", last_version_},
           {"uses", uses_},
           {"pulls", pulls_},
+          {"tells_files", tells_files_},
           {"pull_identifier", pull_identifier_},
           {"save", static_cast<int>(save_)}};
 }
@@ -394,6 +397,7 @@ void SharedSession::restore_own(const json& suspended) {
   uses_ = suspended.at("uses");
   save_ = static_cast<Save>(suspended.at("save").get<int>());
   pulls_ = suspended.value("pulls", false);
+  tells_files_ = suspended.value("tells_files", false);
   pull_identifier_ = suspended.value("pull_identifier", json());
   if (const auto standing = suspended.find("standing"); standing != suspended.end()) standing_.restore(*standing);
   // Perhaps it was not quiet yet.
@@ -412,13 +416,14 @@ void SharedSession::restore_own(const json& suspended) {
                  .named = each.value("named", false),
                  .changed = each.at("changed"),
                  .diagnosed = diagnosed.is_null() ? std::nullopt : std::optional(diagnosed.get<long long>()),
+                 .published_at = each.value("published_at", 0LL),
                  .diagnostics = each.at("diagnostics"),
                  .heard = !diagnosed.is_null(),
                  .says_version = each.value("says_version", false),
                  .trusted_from = each.value("trusted_from", 0LL),
                  .quiet_until = quiet_until,
                  .pull = {},
-                 .busy = {}});
+                 .busy = each.value("busy", false) ? std::optional<long long>(0) : std::nullopt});
   }
 }
 

@@ -40,6 +40,7 @@ class ServerProcess final : public ServerConnection, public std::enable_shared_f
   ~ServerProcess() override;
 
   [[nodiscard]] bool owns_process() const override { return true; }
+  [[nodiscard]] bool ends_by_crash() const override { return true; }
   void begin() override;
   void enqueue(std::string_view message) override;
   void enqueue_with_id(std::string_view message, std::string_view id, std::string_view new_id) override;

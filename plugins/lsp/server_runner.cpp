@@ -153,8 +153,10 @@ void ServerRunner::on_exit(ServerConnection& from, const std::string& reason) {
   old.swap(process_);
   initialize_id_ = shutdown_id_ = alive_id_ = -1;
   end_welcome_time();
-  step(user_.may_follow() ? exit_event(crashes_, context_->host.now()) : E::exited_unfollowed,
-       {.fx = &section.fx, .reason = reason});
+  const bool blameless = !from.ends_by_crash();
+  const E exited = blameless ? E::exited_once : exit_event(crashes_, context_->host.now());
+  step(user_.may_follow() ? exited : E::exited_unfollowed,
+       {.fx = &section.fx, .reason = reason, .blameless = blameless});
 }
 
 // ---- the server speaks
@@ -398,6 +400,10 @@ void ServerRunner::ask_alive(DeferredActions& fx) {
 }
 
 void ServerRunner::record_crash(Facts& facts) {
+  if (facts.blameless) {
+    failure_.message = config_.name + " " + facts.reason;
+    return;
+  }
   (void)crashes_.count(context_->host.now(), kMaxCrashes, kCrashWindow);
   if (crashes_.size() == 1) backoff_.reset();
   failure_.message = config_.name + " " + (kill_reason_.empty() ? facts.reason : kill_reason_);

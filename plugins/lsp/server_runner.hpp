@@ -115,6 +115,7 @@ class ServerRunner final : public ConnectionEvents {
     DeferredActions* fx = nullptr;
     std::shared_ptr<ServerConnection> process{};
     std::string reason{};
+    bool blameless = false;  ///< of an exit: it is no crash
   };
   using Machine = StateMachine<ServerState, ServerEvent, ServerAction, Facts>;
   void step(ServerEvent event, Facts facts) { machine_.post(event, std::move(facts)); }

@@ -114,6 +114,7 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredA
   }
   diagnostics_waiters_.push_back({query, document.version});
   pull(query->ask().path, document, fx);
+  if (document.busy == 0 && document.idle) ask_done(query->ask().path, document, fx);
   await_quiet();
   // Waiting costs the server nothing: others may ask meanwhile.
   fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
@@ -147,6 +148,7 @@ void SharedSession::diagnosed(const std::string& path, Document& document, std::
   if (document.diagnosed && version && *version < *document.diagnosed) return;
   document.diagnosed = version;
   document.diagnostics = diagnostics;
+  document.published_at = document.version;
   if (version && *version >= document.version) {
     heard(document, diagnostics, says_version);
     await_done(path, document, fx);
@@ -194,7 +196,8 @@ void SharedSession::wake_waiters(DeferredActions& fx) {
     const auto it = documents_.find(waiter.query->ask().path);
     if (it == documents_.end()) return false;
     if (!is_diagnosed(it->second, waiter.version)) {
-      if (it->second.pull.version) pull(it->first, it->second, fx);  // the text has changed since it was asked
+      const bool asked = it->second.pull.asked >= it->second.version;  // or waits to be asked again
+      if (!asked) pull(it->first, it->second, fx);
       return false;
     }
     // It looks at the disk once more: what has changed meanwhile, the server perhaps did not see.
@@ -328,7 +331,7 @@ bool SharedSession::keep_edit(std::string_view params) {
 }
 
 void SharedSession::answered(const Envelope& e, DeferredActions& fx) {
-  if (answers_done(own_id(e.id), fx) || answers_pull(e, fx)) return;
+  if (answers_done(e, fx) || answers_pull(e, fx)) return;
   const auto it = pending_.find(own_id(e.id));
   if (it == pending_.end()) return nobody_waits(e.id, fx);
   auto query = std::move(it->second);

@@ -134,6 +134,7 @@ class SharedSession final : public Session {
   struct Pull {
     long long request = 0;             // the id of the one that is open; 0: none
     long long asked = 0;               // the version that it is about
+    bool failed = false;               // that one was answered by an error, which asking again does not mend
     std::optional<long long> version;  // of `list`
     std::string list;                  // raw array, or empty: none came
   };
@@ -147,6 +148,7 @@ class SharedSession final : public Session {
     bool changed = false;                // since the document was opened
     bool disturbed = false;              // another file has changed since the server got the text last
     std::optional<long long> diagnosed;  // the version that `diagnostics` are for
+    long long published_at = 0;          // the version that the document had when they came
     std::string diagnostics;             // raw array, or empty: none came
     bool heard = false;                  // some diagnostics came for `version`
     bool says_version = false;           // the server names the version with the diagnostics of this document
@@ -212,14 +214,17 @@ class SharedSession final : public Session {
   // Whether a clangd is done with a document (shared_done.cpp).
   void await_done(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void ask_done(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void ask_done_later(const std::string& path, Document& document) GANTRY_REQUIRES(mutex_);
+  void ask_done_again(std::string path);
   void file_status(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  [[nodiscard]] bool answers_done(long long id, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool answers_done(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   // Diagnostics that are asked for (shared_pull.cpp).
   void learn_pull(const json& capabilities) GANTRY_REQUIRES(mutex_);
   void pull(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool answers_pull(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  bool pulled(const std::string& path, Document& document, const Envelope& e, DeferredActions& fx)
+  void pulled(const std::string& path, Document& document, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
+  void answer_waiters_of(const std::string& path, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pull_again(std::string path);
   void pulled_are_outdated(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// The diagnostics of the document's text of this version are known.

@@ -54,20 +54,42 @@ void SharedSession::file_status(std::string_view params, DeferredActions& fx) {
   if (it->second.idle && it->second.busy == 0) ask_done(it->first, it->second, fx);
 }
 
-// True: the answer is to such a request, whatever it says.
-bool SharedSession::answers_done(long long id, DeferredActions& fx) {
+void SharedSession::ask_done_later(const std::string& path, Document& document) {
+  document.busy = 0;
+  (void)context_->host.after(kFirstPause, [again = later(&SharedSession::ask_done_again), path] { again(path); });
+}
+
+// As long as somebody waits; who asks later asks anew (wait_for_diagnostics()).
+void SharedSession::ask_done_again(std::string path) {
+  Section section(*this);
+  if (!is_serving(server_.state())) return;
+  const auto waits = [&](const auto& waiter) { return waiter.query->ask().path == path; };
+  if (!overlay_ && std::ranges::none_of(diagnostics_waiters_, waits)) return;
+  auto& documents = overlay_ ? overlay_->documents : documents_;
+  const auto it = documents.find(path);
+  if (it != documents.end() && it->second.busy == 0 && it->second.idle) ask_done(path, it->second, section.fx);
+}
+
+// True: the answer is to such a request. One that says that the server could not answer now says nothing.
+bool SharedSession::answers_done(const Envelope& e, DeferredActions& fx) {
+  const long long id = own_id(e.id);
   if (id <= 0) return false;
-  const auto is_done = [&](auto& documents) {
-    const auto it = std::ranges::find_if(documents, [&](const auto& entry) { return entry.second.busy == id; });
-    if (it == documents.end()) return false;
-    it->second.busy.reset();
-    return true;
+  const bool later = !e.error.empty() && means_later(e.error);
+  const auto find_asked = [&](auto& documents) {
+    return std::ranges::find_if(documents, [&](const auto& entry) { return entry.second.busy == id; });
   };
-  if (overlay_ && is_done(overlay_->documents)) {
-    look_at_overlay(fx);
-    return true;
+  if (overlay_) {
+    if (const auto it = find_asked(overlay_->documents); it != overlay_->documents.end()) {
+      it->second.busy.reset();
+      if (later) ask_done_later(it->first, it->second);
+      look_at_overlay(fx);
+      return true;
+    }
   }
-  if (!is_done(documents_)) return false;
+  const auto it = find_asked(documents_);
+  if (it == documents_.end()) return false;
+  it->second.busy.reset();
+  if (later) ask_done_later(it->first, it->second);
   wake_waiters(fx);
   return true;
 }

@@ -48,7 +48,13 @@ void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions&
     shown.idle = false;
     send_change(file.path, shown.version, file.quoted_after, false, fx);
   }
-  for (auto& [path, shown] : overlay_->documents) pull(path, shown, fx);
+  for (auto& [path, shown] : overlay_->documents) {
+    // What is published besides is not waited for, and counts as it is: a build's problems, say.
+    const auto& now = documents_.at(path);
+    if (pulls_ && now.diagnosed.value_or(now.published_at) >= now.version) shown.diagnostics = now.diagnostics;
+    shown.published_at = shown.version;
+    pull(path, shown, fx);
+  }
   // Waiting costs the server nothing.
   fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
 }

@@ -32,6 +32,7 @@ void SharedSession::pull(const std::string& path, Document& document, DeferredAc
   if (!pulls_ || document.pull.request != 0) return;
   document.pull.request = server_.next_id();
   document.pull.asked = document.version;
+  document.pull.failed = false;
   json params{{"textDocument", {{"uri", to_uri(path)}}}};
   if (pull_identifier_.is_string()) params["identifier"] = pull_identifier_;
   server_.send(dump_json({{"jsonrpc", "2.0"},
@@ -56,32 +57,43 @@ bool SharedSession::answers_pull(const Envelope& e, DeferredActions& fx) {
   }
   const auto it = asked(documents_);
   if (it == documents_.end()) return false;
-  if (pulled(it->first, it->second, e, fx)) publish_change(it->first, it->second.pull.version, fx);
+  const auto before = it->second.pull.version;
+  pulled(it->first, it->second, e, fx);
+  if (it->second.pull.version != before) publish_change(it->first, it->second.pull.version, fx);
+  if (it->second.pull.failed) answer_waiters_of(it->first, fx);
   wake_waiters(fx);
   return true;
 }
 
-// True: the list has come.
-bool SharedSession::pulled(const std::string& path, Document& document, const Envelope& e, DeferredActions& fx) {
+void SharedSession::pulled(const std::string& path, Document& document, const Envelope& e, DeferredActions& fx) {
   Pull& pull = document.pull;
   pull.request = 0;
-  if (!e.error.empty()) {
-    const auto error = parse_json(e.error);
-    const json code = error && error->is_object() ? error->value("code", json()) : json();
-    if (code == kMethodNotFound) {
-      pulls_ = false;
-      fx.log(context_, Level::warn,
-             config().name + " says that it may be asked for diagnostics, and does not know the request");
-    } else if (means_later(e.error)) {
-      (void)context_->host.after(kFirstPause, [again = later(&SharedSession::pull_again), path] { again(path); });
-    }
-    return false;
+  const std::string_view items = e.error.empty() ? member(e.result, "items") : std::string_view();
+  if (!items.empty() && items.size() <= kMaxDiagnostics) {
+    pull.version = pull.asked;
+    pull.list = items;
+    return;
   }
-  const std::string_view items = member(e.result, "items");
-  if (items.empty() || items.size() > kMaxDiagnostics) return false;
-  pull.version = pull.asked;
-  pull.list = items;
-  return true;
+  const auto error = parse_json(e.error);
+  if (error && error->is_object() && error->value("code", json()) == kMethodNotFound) {
+    pulls_ = false;
+    fx.log(context_, Level::warn,
+           config().name + " says that it may be asked for diagnostics, and does not know the request");
+  } else if (!e.error.empty() && means_later(e.error)) {
+    (void)context_->host.after(kFirstPause, [again = later(&SharedSession::pull_again), path] { again(path); });
+  } else {
+    pull.failed = true;
+  }
+}
+
+// With what is known: the server says no more.
+void SharedSession::answer_waiters_of(const std::string& path, DeferredActions& fx) {
+  std::erase_if(diagnostics_waiters_, [&](const DiagnosticsWaiter& waiter) GANTRY_NO_TSA {
+    if (waiter.query->ask().path != path) return false;
+    fx.run.push_back(
+        [query = waiter.query, text = diagnostics_locked(path)]() mutable { query->answer(std::move(text)); });
+    return true;
+  });
 }
 
 // The server was not able to say, which it may be by now. As long as somebody waits.
@@ -113,7 +125,7 @@ bool SharedSession::is_diagnosed(const Document& document, long long version) co
 
 std::string SharedSession::all_diagnostics(const Document& document) const {
   const bool published =
-      !document.diagnostics.empty() && document.diagnosed.value_or(document.version) >= document.version;
+      !document.diagnostics.empty() && document.diagnosed.value_or(document.published_at) >= document.version;
   if (!pulls_ || document.pull.list.empty()) return document.diagnostics;
   if (!published || is_empty_array(document.diagnostics)) return document.pull.list;
   auto all = parse_json(document.pull.list);

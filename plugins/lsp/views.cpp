@@ -22,10 +22,6 @@ namespace {
   const auto uri = parse_json(member(textual, name));
   return uri && uri->is_string() ? document_key(uri->get_ref<const std::string&>()) : std::string();
 }
-[[nodiscard]] std::string document_in(std::string_view params) {
-  const auto document = member(params, "textDocument");
-  return document.empty() ? std::string() : key_in(document, "uri");
-}
 
 /// `message` with the raw number at `version` (a view into it) replaced.
 [[nodiscard]] std::string with_version(std::string_view message, std::string_view version, long long number) {

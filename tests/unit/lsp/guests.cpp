@@ -276,3 +276,56 @@ TEST_CASE("guests: at a reload of the plugin the editor keeps its server, and ca
   REQUIRE(editor.ask("textDocument/hover", hover_of(uri))["result"]["contents"] == "unsaved");
   next.stop();
 }
+
+TEST_CASE("guests: the workspace stays the server's when the last editor has left") {
+  Shared t({"--capabilities", R"({"workspace":{"workspaceFolders":{"supported":true,"changeNotifications":true}}})"});
+  REQUIRE(t.seen_by_callers() == "on the disk");
+  leave(t.editor);
+  REQUIRE(t.seen_by_callers() == "on the disk");
+  REQUIRE(sent_to(t.dir, "workspace/didChangeWorkspaceFolders").empty());
+  REQUIRE_FALSE(t.host.call("lsp.request", request(t.file, "test/crash")));
+  REQUIRE(t.seen_by_callers() == "on the disk");
+  t.host.stop();
+}
+
+TEST_CASE("guests: an editor beside callers alone changes its settings as if it were alone") {
+  Shared t;
+  REQUIRE(t.seen_by_callers() == "on the disk");
+  for (const json& settings : {json{{"x", 1}}, json{{"x", 2}}, json()}) {
+    t.editor.notify("workspace/didChangeConfiguration", {{"settings", settings}});
+    (void)t.editor.ask("test/echo");
+    REQUIRE(sent_to(t.dir, "workspace/didChangeConfiguration").back()["params"]["settings"] == settings);
+  }
+  t.editor.notify("workspace/didChangeConfiguration", {{"settings", nullptr}});  // as editors say that they be asked
+  (void)t.editor.ask("test/echo");
+  REQUIRE(sent_to(t.dir, "workspace/didChangeConfiguration").size() == 4);
+  const json items{{"items", {{{"section", "x"}}}}};
+  for (const int x : {1, 2}) {
+    const int asked = t.editor.send("test/ask", {{"method", "workspace/configuration"}, {"params", items}});
+    t.editor.raw({{"id", t.editor.said("workspace/configuration")["id"]}, {"result", {x}}});
+    REQUIRE(t.editor.answer(asked)["result"]["result"] == json{x});
+  }
+  REQUIRE(t.seen_by_callers() == "on the disk");
+  REQUIRE(t.processes() == 1);
+  // One who comes when callers alone are left is asked anew.
+  leave(t.editor);
+  EditorClient next(t.host, {{"server", "fake"}}, 100'000, 2);
+  next.initialize(t.dir.path());
+  (void)next.ask("test/echo");
+  REQUIRE(sent_to(t.dir, "workspace/didChangeConfiguration").size() == 5);
+  REQUIRE(t.processes() == 1);
+  t.host.stop();
+}
+
+TEST_CASE("guests: an editor that reads nothing beside callers ends at the bound, and callers go on") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "text");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  EditorClient deaf(host, {{"server", "fake"}}, 1);
+  deaf.initialize(dir.path());
+  REQUIRE(host.call("lsp.request", request(file, "test/echo")));
+  REQUIRE(host.call("lsp.request", request(file, "test/flood", {{"count", 70}, {"size", 1 << 20}})));
+  REQUIRE(deaf.stream().result().error().kind == ErrorKind::overloaded);
+  REQUIRE(host.call("lsp.request", request(file, "test/echo")));
+  host.stop();
+}

@@ -101,6 +101,45 @@ TEST_CASE("pull: an answer for a text that has changed meanwhile does not count"
   REQUIRE(found["diagnostics"].empty());
 }
 
+TEST_CASE("pull: an error that asking again does not mend ends the wait, with what is known") {
+  TempDir side;
+  const auto answers = side.write("answers.json", R"({"textDocument/diagnostic":null})");
+  Pulled t("bad", {"--pull", "--answers", answers});
+  REQUIRE(t.again()["freshness"] == "timeout");
+  side.write("answers.json", R"({"textDocument/diagnostic":{"kind":"full","items":[{"message":"x"}]}})");
+  REQUIRE(t.again()["freshness"] == "fresh");
+  side.write("answers.json", R"({"textDocument/diagnostic":null})");
+  t.dir.write("a.fake", "another");
+  const json stale = t.again();
+  REQUIRE(stale["freshness"] == "stale");
+  REQUIRE(stale["diagnostics"][0]["message"] == "x");
+  REQUIRE(sent_to(t.dir, "textDocument/diagnostic").size() == 3);
+}
+
+TEST_CASE("pull: what was published for a text of before is not in the answer, though it names no version") {
+  Pulled t("bad", {"--pull", "--diagnose", "--no-versions"});
+  REQUIRE(t.first()["diagnostics"].size() == 1);
+  t.dir.write("a.fake", "bad\nbad");
+  REQUIRE(t.again()["diagnostics"].size() == 2);
+  t.dir.write("a.fake", "good");
+  REQUIRE(t.again()["diagnostics"].empty());
+}
+
+TEST_CASE("pull: what is published besides is not removed by an edit that is checked") {
+  Pulled t("good");
+  REQUIRE(t.first()["diagnostics"].empty());
+  const json start{{"line", 0}, {"character", 0}};
+  const json other{{"range", {{"start", start}, {"end", start}}}, {"message", "of a build"}};
+  t.ask("test/notify", {{"method", "textDocument/publishDiagnostics"},
+                        {"params", {{"uri", "file://" + t.file}, {"version", 1}, {"diagnostics", {other}}}}});
+  REQUIRE(t.again()["diagnostics"].size() == 1);
+  const json checked = value_of(
+      t.host.call("lsp.check_edit", {{"path", "a.fake"}, {"edits", {{{"old_text", "good"}, {"new_text", "bad"}}}}}));
+  INFO(checked.dump());
+  REQUIRE(checked["files"][0]["added"] == 1);
+  REQUIRE(checked["files"][0]["removed"] == 0);
+}
+
 TEST_CASE("pull: what an edit would bring is asked for, also of a server that names no versions") {
   Pulled t("good\nbad", {"--pull", "--diagnose", "--no-versions"});
   REQUIRE(t.first()["diagnostics"].size() == 1);
@@ -126,4 +165,10 @@ TEST_CASE("guests: a server that publishes nothing to its editor, who asks, is a
   REQUIRE(found["freshness"] == "fresh");
   REQUIRE(found["diagnostics"].size() == 1);
   REQUIRE(sent_to(t.dir, "initialize").size() == 1);
+  const auto asked = sent_to(t.dir, "textDocument/diagnostic").size();
+  REQUIRE(t.again() == found);
+  REQUIRE(sent_to(t.dir, "textDocument/diagnostic").size() == asked);
+  t.ask("test/ask", {{"method", "workspace/diagnostic/refresh"}});
+  REQUIRE(t.again()["diagnostics"].size() == 1);
+  REQUIRE(sent_to(t.dir, "textDocument/diagnostic").size() == asked + 1);
 }

@@ -87,6 +87,10 @@ TEST_CASE("results: after a crash diagnostics are asked for without the result i
   (void)t.editor.ask("workspace/diagnostic", all);
   REQUIRE(t.last_sent("workspace/diagnostic") == all);
   t.crash();
+  t.side.write("answers.json", "{}");  // and the server refuses
+  REQUIRE(t.ask("textDocument/diagnostic", before).contains("error"));
+  REQUIRE_FALSE(t.last_sent("textDocument/diagnostic").contains("previousResultId"));
+  t.side.write("answers.json", Crashes::answers().dump());
   (void)t.ask("textDocument/diagnostic", before);
   REQUIRE_FALSE(t.last_sent("textDocument/diagnostic").contains("previousResultId"));
   REQUIRE(t.last_sent("textDocument/diagnostic")["identifier"] == "x");
