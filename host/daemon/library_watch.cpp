@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/daemon/library_watch.hpp"
 
-#include <sys/inotify.h>
-#include <unistd.h>
-
-#include <array>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
+#include <gantry/inotify.hpp>
 #include <utility>
 
 #include "host/plugins/library/manifest.hpp"
@@ -128,24 +125,13 @@ void LibraryWatch::wait() {
 
 // On the worker.
 void LibraryWatch::read() {
-  alignas(inotify_event) std::array<char, 16384> buffer{};
-  for (;;) {
-    const ssize_t size = ::read(inotify_.native_handle(), buffer.data(), buffer.size());
-    if (size <= 0) return;
-    for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(size);) {
-      inotify_event event{};
-      std::memcpy(&event, &buffer[at], sizeof event);
-      if ((event.mask & IN_Q_OVERFLOW) != 0) {
-        std::set<std::string> all;
-        const auto table = services_.table();
-        for (const auto& spec : table->specs()) all.insert(spec.name);
-        watch_anew(all);
-      } else {
-        heard(event.wd, event.mask, event.len == 0 ? std::string_view() : &buffer[at + sizeof event]);
-      }
-      at += sizeof event + event.len;
-    }
-  }
+  read_inotify(inotify_.native_handle(), [this](int folder, std::uint32_t what, std::string_view name) {
+    if ((what & IN_Q_OVERFLOW) == 0) return heard(folder, what, name);
+    std::set<std::string> all;
+    const auto table = services_.table();
+    for (const auto& spec : table->specs()) all.insert(spec.name);
+    watch_anew(all);
+  });
 }
 
 void LibraryWatch::heard(int number, std::uint32_t what, std::string_view name) {

@@ -2,14 +2,12 @@
 #include "host/daemon/place_watch.hpp"
 
 #include <fcntl.h>
-#include <sys/inotify.h>
-#include <unistd.h>
 
-#include <array>
 #include <cerrno>
-#include <cstring>
+#include <gantry/inotify.hpp>
 #include <system_error>
 #include <utility>
+
 
 namespace gantry::host {
 
@@ -61,16 +59,9 @@ void PlaceWatch::wait() {
 
 PlaceWatch::Why PlaceWatch::read_events() {
   Why why = Why::changed;
-  alignas(inotify_event) std::array<char, 16384> buffer{};
-  for (ssize_t size = 0; (size = ::read(inotify_->native_handle(), buffer.data(), buffer.size())) > 0;) {
-    for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(size);) {
-      inotify_event event{};
-      std::memcpy(&event, &buffer[at], sizeof event);
-      const char* const name = event.len == 0 ? "" : &buffer[at + sizeof event];
-      if ((event.mask & IN_ATTRIB) != 0 && event.wd == asking_folder_ && name == asking_file_) why = Why::asked;
-      at += sizeof event + event.len;
-    }
-  }
+  read_inotify(inotify_->native_handle(), [&](int folder, std::uint32_t what, std::string_view name) {
+    if ((what & IN_ATTRIB) != 0 && folder == asking_folder_ && name == asking_file_) why = Why::asked;
+  });
   return why;
 }
 

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/daemon/project_watch.hpp"
 
-#include <sys/inotify.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
+#include <gantry/inotify.hpp>
 #include <utility>
 
 #include "host/trust/project.hpp"
@@ -37,6 +34,7 @@ bool ProjectWatch::open() {
 
 void ProjectWatch::watch_now(const std::vector<std::string>& workspaces) {
   const bool opened = open();
+  std::erase_if(unwatched_, [&](const auto& each) { return std::ranges::find(workspaces, each) == workspaces.end(); });
   for (auto it = workspaces_.begin(); it != workspaces_.end();) {
     if (std::ranges::find(workspaces, it->second) != workspaces.end()) {
       ++it;
@@ -54,8 +52,9 @@ void ProjectWatch::watch_now(const std::vector<std::string>& workspaces) {
             : -1;
     if (number >= 0) {
       workspaces_[number] = workspace;
+      unwatched_.erase(workspace);
       heard({workspace});  // it may have been edited since it was read
-    } else {
+    } else if (unwatched_.insert(workspace).second) {
       log_.write(Level::warn, "config",
                  workspace + " cannot be watched (" + std::strerror(errno) + "): an edit of its " +
                      std::string(kProjectFile) + " is noticed when a client names the workspace");
@@ -75,24 +74,17 @@ void ProjectWatch::wait() {
 
 void ProjectWatch::read() {
   std::set<std::string> changed;
-  alignas(inotify_event) std::array<char, 16384> buffer{};
-  for (ssize_t size = 0; (size = ::read(inotify_.native_handle(), buffer.data(), buffer.size())) > 0;) {
-    for (std::size_t at = 0; at + sizeof(inotify_event) <= static_cast<std::size_t>(size);) {
-      inotify_event event{};
-      std::memcpy(&event, &buffer[at], sizeof event);
-      const std::string_view name = event.len == 0 ? "" : &buffer[at + sizeof event];
-      at += sizeof event + event.len;
-      if ((event.mask & IN_Q_OVERFLOW) != 0) {
-        for (const auto& [number, workspace] : workspaces_) changed.insert(workspace);
-        continue;
-      }
-      const auto it = workspaces_.find(event.wd);
-      if (it == workspaces_.end()) continue;
-      if (name == kProjectFile) changed.insert(it->second);
-      if ((event.mask & IN_MOVE_SELF) != 0) (void)::inotify_rm_watch(inotify_.native_handle(), event.wd);
-      if ((event.mask & IN_IGNORED) != 0) workspaces_.erase(it);  // the folder is gone, or has another name
+  read_inotify(inotify_.native_handle(), [&](int watch, std::uint32_t what, std::string_view name) {
+    if ((what & IN_Q_OVERFLOW) != 0) {
+      for (const auto& [number, workspace] : workspaces_) changed.insert(workspace);
+      return;
     }
-  }
+    const auto it = workspaces_.find(watch);
+    if (it == workspaces_.end()) return;
+    if (name == kProjectFile) changed.insert(it->second);
+    if ((what & IN_MOVE_SELF) != 0) (void)::inotify_rm_watch(inotify_.native_handle(), watch);
+    if ((what & IN_IGNORED) != 0) workspaces_.erase(it);  // the folder is gone, or has another name
+  });
   if (!changed.empty()) heard(changed);
 }
 

@@ -8,8 +8,8 @@
 //
 // Thread rule: watch() and stop(): any thread. Events are read on the first worker. mutex_ is held
 // across no call to another class. Bounds: one watch for each workspace, of which there are at most
-// Workspaces::kMaxWorkspaces; a workspace whose file changed more than once meanwhile is told once; when the
-// kernel has dropped events, all workspaces are told. A folder that the system does not let be
+// Workspaces::kMaxWorkspaces; a workspace whose file changed more than once meanwhile is told once;
+// when the kernel has dropped events, all workspaces are told. A folder that the system does not let be
 // watched is left out, and the log says so: its file is read when a client names the workspace.
 #pragma once
 
@@ -56,6 +56,7 @@ class ProjectWatch : public std::enable_shared_from_this<ProjectWatch> {
   const Changed changed_;
   boost::asio::posix::stream_descriptor inotify_;  ///< the worker's, as the map
   std::map<int, std::string> workspaces_;          ///< by inotify's watch descriptor
+  std::set<std::string> unwatched_;                ///< that the log has named
   Mutex mutex_{"project watch"};
   bool stopped_ GANTRY_GUARDED_BY(mutex_) = false;
   TimerKey timer_ GANTRY_GUARDED_BY(mutex_) = 0;

@@ -174,11 +174,12 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
   }
   if (TrackedDocuments::concerns(method)) {
     // In a server of its own, where others do not depend on it, its texts need not be known.
-    const bool has_room = views_.documents(client.id).has_room(text.size());
-    if (!has_room && !client.guest && settings_are_one()) drop_guests([](const Client&) { return true; }, fx);
-    if (!alone() && !is_stopped(server_.state()) && !has_room) {
-      move_out_later(client, fx);
-      return false;
+    if (!alone() && !is_stopped(server_.state()) && !views_.documents(client.id).has_room(text.size())) {
+      if (client.guest || !settings_are_one()) {
+        move_out_later(client, fx);
+        return false;
+      }
+      drop(guests(), fx);
     }
     forward_document(client, text, e, fx);
     return true;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// attach.hpp: a language server and the editors that are attached to it.
+// attach.hpp: a language server and its clients: the editors that are attached to it, and one guest for the callers of
+// its root (guest.hpp).
 //
 // Editors share a server that run the same command, name the same root, have the same values of the variables that the
 // server's table names, and the same `initializationOptions`, settings and experimental capabilities; and whose answers
@@ -21,7 +22,7 @@
 // editor has not.
 //
 // Limits are off unless [lsp] sets them: an editor cancels its own requests, and waits for `initialize` as long as it
-// likes, for which some servers need minutes; when the last editor leaves meanwhile, the server ends at once. With
+// likes, for which some servers need minutes; when the last client leaves meanwhile, the server ends at once. With
 // editor_max_concurrent_requests a request needs one of the permits that all editors share; until it has one, the
 // request and later messages of the editor wait in the queue. With editor_request_timeout_seconds the plugin answers a
 // request when its time is over. Neither limit holds for requests that wait by design, `shutdown`, and all requests of
@@ -36,6 +37,9 @@
 // questions, progress and registrations of the dead server at the editors are ended. An editor only notices that the
 // requests in flight failed.
 //
+// Guests: a view as an editor's, of the disk. Nothing else of a guest counts: not the settings, folders, capabilities,
+// limits, nor who was active last. A guest with open requests or documents ends with the process.
+//
 // Working folder: the root that `initialize` names first, if that is a folder; else the editor's own working folder, or
 // the nearest existing folder above it.
 //
@@ -45,7 +49,8 @@
 //   server (further ones are answered with an error). kMaxFolders workspace folders are followed. An editor that does
 //   not read, while others do, has at most kMaxUnread bytes kept, then its stream ends. kMaxStamps stamps of files;
 //   the others are read anew. An editor whose texts would exceed what is followed (documents.hpp) gets a server of its
-//   own. kMaxOfOneId registrations under one id, kMaxHighlighted documents whose last semantic tokens are known.
+//   own. kMaxOfOneId registrations under one id, kMaxHighlighted documents whose last semantic tokens are known,
+//   and whose diagnostics an editor was answered by a process that is not its first (of others they come whole).
 #pragma once
 
 #include <functional>
@@ -192,7 +197,8 @@ class AttachSession final : public Session {
   [[nodiscard]] bool is_open_for_guests() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::size_t editors_now() const GANTRY_REQUIRES(mutex_);
   void end_guests(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void drop_guests(const std::function<bool(const Client& guest)>& which, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] std::vector<std::shared_ptr<Client>> guests() const GANTRY_REQUIRES(mutex_);
+  void drop(const std::vector<std::shared_ptr<Client>>& guests, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void tell_progress(Client& guest, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
 
   // What a client understands (attach_cut.cpp).
@@ -333,7 +339,7 @@ class AttachSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void follow_registrations(std::string_view method, std::string_view params, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
-  void tell_clients(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void tell_clients(std::string_view text, std::string_view method, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_progress(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void deliver(std::vector<Views::Delivery> deliveries, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_cancel(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -396,6 +402,7 @@ class AttachSession final : public Session {
     ClientId client = 0;
     long long request = 0;
     bool answered = false;
+    bool mixed = false;  // another has asked before
   };
   std::map<std::string, Highlight> highlighted_ GANTRY_GUARDED_BY(mutex_);  // by key
   std::uint64_t turns_ GANTRY_GUARDED_BY(mutex_) = 0;

@@ -57,25 +57,28 @@ void AttachSession::tell_progress(Client& guest, DeferredActions& fx) {
 
 // They come again to the next, and find it as it is. One that has lost nothing waits for it here.
 void AttachSession::end_guests(DeferredActions& fx) {
-  drop_guests(
-      [&](const Client& guest) GANTRY_NO_TSA {
-        const bool asks = std::ranges::any_of(pending_, [&](const auto& e) { return e.second.client == guest.id; });
-        return asks || guest.standing.in_progress() ||
-               (views_.has(guest.id) && !views_.documents(guest.id).all().empty());
-      },
-      fx);
+  auto losers = guests();
+  std::erase_if(losers, [&](const auto& guest) GANTRY_NO_TSA {
+    const bool asks = std::ranges::any_of(pending_, [&](const auto& e) { return e.second.client == guest->id; });
+    const bool has_open = views_.has(guest->id) && !views_.documents(guest->id).all().empty();
+    return !asks && !has_open && !guest->standing.in_progress();
+  });
+  drop(losers, fx);
   if (clients() == 0) server_.step(ServerEvent::close, fx);
 }
 
-void AttachSession::drop_guests(const std::function<bool(const Client&)>& which, DeferredActions& fx) {
-  std::vector<std::shared_ptr<Client>> guests;
+std::vector<std::shared_ptr<Client>> AttachSession::guests() const {
+  std::vector<std::shared_ptr<Client>> out;
   for (const auto& [id, client] : clients_) {
-    if (client->guest && which(*client)) guests.push_back(client);
+    if (client->guest) out.push_back(client);
   }
-  for (auto& guest : guests) {
+  return out;
+}
+
+void AttachSession::drop(const std::vector<std::shared_ptr<Client>>& guests, DeferredActions& fx) {
+  for (const auto& guest : guests) {
     end_stream(*guest, fail(ErrorKind::unavailable, "the server of the editors has gone"), fx);
     forget(*guest, fx);
-    fx.run.push_back([guest = std::move(guest)] {});
   }
 }
 

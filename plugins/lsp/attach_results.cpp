@@ -100,17 +100,20 @@ std::string AttachSession::without_result_ids(Client& client, std::string_view t
 
 // Semantic tokens may be asked for as the difference to the last result, of which some servers keep one for a document,
 // and do not look whether the client has that: after another client's question, or one without an answer, all tokens
-// are asked for.
+// are asked for. What a client does that has had the process to itself is its own affair.
 std::string AttachSession::without_delta(Client& client, std::string_view text, std::string_view method, long long id,
                                          Pending& pending) {
   if (method != kFull && method != kDelta) return {};
   const auto key = document_in(scan(text, Scan::full).params);
   if (key.empty()) return {};
   if (highlighted_.size() >= kMaxHighlighted) highlighted_.clear();
-  const Highlight before = std::exchange(highlighted_[key], {client.id, id, false});
+  Highlight& now = highlighted_[key];
+  const Highlight before = now;
+  const bool by_another = before.client != 0 && before.client != client.id;
+  now = {.client = client.id, .request = id, .answered = false, .mixed = before.mixed || by_another};
   pending.result_of = std::string(kFull) + key;
-  const bool first = before.client == 0 && alone() && !client.kept.replaced;
-  if (method == kFull || (before.client == client.id && before.answered) || first) return {};
+  const bool alone_so_far = alone() && !now.mixed && !client.kept.replaced;
+  if (method == kFull || (!by_another && before.answered) || alone_so_far) return {};
   std::string out;
   append_with_id(out, text, member(text, "method"), '"' + std::string(kFull) + '"');
   return out;

@@ -343,7 +343,7 @@ std::shared_ptr<Client> AttachSession::take(ClientId id, DeferredActions& fx) {
   for (const auto& queued : client->queue) deadlines_.erase({queued.deadline, queued.request});
   if (client->spare) fx.permits.push_back(std::move(client->spare));
   forget(*client, fx);
-  if (editors_now() == 0) drop_guests([](const Client&) { return true; }, fx);  // they look where the editor is
+  if (editors_now() == 0) drop(guests(), fx);  // they look where the editor is
   if (clients() == 0) {
     server_.step(ServerEvent::close, fx);
   } else {

@@ -111,7 +111,7 @@ void AttachSession::message(std::string_view text, const Envelope& e, DeferredAc
   } else if (method == "$/progress") {
     pass_progress(text, fx);
   } else {
-    tell_clients(text, fx);
+    tell_clients(text, method, fx);
   }
 }
 
@@ -141,7 +141,8 @@ void AttachSession::answered(std::string_view text, const Envelope& e, DeferredA
     return pump(fx);
   }
   if (auto* const client = find(pending.client)) {
-    if (!member(text, "result").empty()) note_result(*client, pending, own_id(e.id));
+    const bool notes = pending.gives != 0 || !pending.result_of.empty();
+    if (notes && !member(text, "result").empty()) note_result(*client, pending, own_id(e.id));
     std::string item;
     item.reserve(text.size() + pending.id.size());
     append_with_id(item, text, e.id, pending.id);
@@ -202,13 +203,16 @@ void AttachSession::pass_progress(std::string_view text, DeferredActions& fx) {
     servers_tokens_.erase(told);
 }
 
-// What names a document is for those that have it open and see the text that it speaks of; all else is for all.
-void AttachSession::tell_clients(std::string_view text, DeferredActions& fx) {
-  const bool tells_files = scan(text, Scan::route).method() == "textDocument/clangd.fileStatus";
+// What names a document is for those that have it open and see the text that it speaks of; all else is for all editors.
+// The server was asked to tell what it does for a file, which not every editor has wished.
+void AttachSession::tell_clients(std::string_view text, std::string_view method, DeferredActions& fx) {
+  const bool tells_files = method == "textDocument/clangd.fileStatus";
+  const auto wants = [&](const Client& client) GANTRY_NO_TSA {
+    return client.guest ? tells_files : !tells_files || key_.empty() || client.files_told;
+  };
   if (alone()) {
     for (const auto& [id, client] : clients_) {
-      if (tells_files && !key_.empty() && !client->guest && !client->files_told) continue;
-      if (!client->ended) fx.items.push_back({client->editor, std::string(text)});
+      if (!client->ended && wants(*client)) fx.items.push_back({client->editor, std::string(text)});
     }
     return;
   }
@@ -223,10 +227,9 @@ void AttachSession::tell_clients(std::string_view text, DeferredActions& fx) {
   const bool open = !key.empty() && std::ranges::any_of(clients_, has);
   for (const auto& entry : clients_) {
     const auto& client = *entry.second;
-    if (tells_files && !client.guest && !client.files_told) continue;
     // A guest has to learn that the server is done also when another view is shown by then.
-    const bool sees = has(entry) && ((tells_files && client.guest) || views_.shows(entry.first));
-    if (client.ended || !client.answered || (open && !sees)) continue;
+    const bool sees = !open || (has(entry) && (client.guest || views_.shows(entry.first)));
+    if (client.ended || !client.answered || !wants(client) || !sees) continue;
     fx.items.push_back({client.editor, std::string(text)});
   }
 }
@@ -541,9 +544,10 @@ bool AttachSession::settle(DeferredActions& fx) {
   if (!blocked) return true;
   // One that does not read holds the server back only for itself.
   bool all = true;
-  for (const auto& client : clients_now()) {
+  const auto clients = clients_now();
+  for (const auto& client : clients) {
     all = all && client->editor->blocked();
-    if (client->editor->kept_bytes() > kMaxUnread && clients_now().size() > 1) {
+    if (client->editor->kept_bytes() > kMaxUnread && clients.size() > 1) {
       editor_left(client->id, std::unexpected(overloaded("the editor did not read " + std::to_string(kMaxUnread >> 20) +
                                                          " MiB, which others of the server did; attach anew")));
     }

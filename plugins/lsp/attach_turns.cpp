@@ -208,11 +208,13 @@ bool AttachSession::take_view(Client& client, const Client::Queued& head, const 
     return false;
   }
   const bool shown = views_.shows(client.id);
-  // What a guest opens is as the disk has it, which is what the others see who do not have it open.
-  const bool opens_disk = client.guest && method == "textDocument/didOpen" &&
-                          !views_.server_has(document_in(scan(head.text, Scan::full).params));
-  const bool disturbs = head.request == 0 && !opens_disk && TrackedDocuments::concerns(method) &&
-                        views_.disturbs(client.id, method, scan(head.text, Scan::full).params);
+  const auto disturbs_others = [&]() GANTRY_NO_TSA {
+    const auto params = scan(head.text, Scan::full).params;
+    // What a guest opens is as the disk has it, which is what the others see who do not have it open.
+    const bool opens_disk = client.guest && method == "textDocument/didOpen" && !views_.server_has(document_in(params));
+    return !opens_disk && views_.disturbs(client.id, method, params);
+  };
+  const bool disturbs = head.request == 0 && TrackedDocuments::concerns(method) && disturbs_others();
   if (shown && !disturbs) return true;
   if (others_read(client.id)) {
     wait_for_view(client);

@@ -47,12 +47,14 @@ void GuestConnection::leave() {
 
 void GuestConnection::received(std::string text) {
   Lock lock(mutex_);
+  in_bytes_ += text.size();
   in_.push_back(std::move(text));
+  if (in_bytes_ > AttachSession::kMaxUnread) sent_away_ = leaves_ = true;
   wake();
 }
 
 void GuestConnection::ended(bool sent_away) {
-  sent_away_ = sent_away;
+  if (sent_away) sent_away_ = true;
   Lock lock(mutex_);
   ended_ = true;
   wake();
@@ -77,6 +79,7 @@ void GuestConnection::turn() {
       Lock lock(mutex_);
       out.swap(out_);
       in.swap(in_);
+      in_bytes_ = 0;
       leaves = leaves_ && !ended_;
       ends = ended_ && out.empty() && in.empty();
       if (!events || told_ || (out.empty() && in.empty() && !leaves && !ends)) {

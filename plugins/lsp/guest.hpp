@@ -5,11 +5,12 @@
 // Callers (scripts, agents) take whichever server of their root editors have. Their session (shared.hpp) is then one
 // more client of the editors' session (attach.hpp), which keeps its view, its ids and its documents apart as those of
 // any editor. The guest's settings are not asked for, the server asks the guest nothing but while a command of its own
-// runs, and the guest's folders are not the server's. A guest is told nothing of a restart: it goes with the process,
-// and comes again.
+// runs or no editor is left, and the guest's folders are not the server's. A guest is told nothing of a restart: it
+// goes with the process, and comes again.
 //
 // Thread rule: see connection.hpp. Messages pass both ways in turns of the plugin's handlers.
-// Bounds: what waits for the next turn; then those of the session.
+// Bounds: AttachSession::kMaxUnread bytes of the server's messages that wait for the next turn: with more the guest
+//   leaves, as an editor that does not read. What waits to be said is bounded by its session (shared.hpp).
 // Never: an event while a lock of a session is held.
 #pragma once
 
@@ -78,6 +79,7 @@ class GuestConnection final : public ServerConnection, public std::enable_shared
 
   mutable Mutex mutex_;
   std::deque<std::string> out_ GANTRY_GUARDED_BY(mutex_), in_ GANTRY_GUARDED_BY(mutex_);
+  std::size_t in_bytes_ GANTRY_GUARDED_BY(mutex_) = 0;
   bool awake_ GANTRY_GUARDED_BY(mutex_) = false;  ///< a turn comes
   bool leaves_ GANTRY_GUARDED_BY(mutex_) = false;
   bool ended_ GANTRY_GUARDED_BY(mutex_) = false;  ///< the session has let go

@@ -144,7 +144,7 @@ void Session::restore(const json& suspended) {
 // ---- an editor's --------------------------------------------------------------------------------
 
 json AttachSession::suspend_own(DeferredActions& fx) {
-  drop_guests([](const Client&) { return true; }, fx);
+  drop(guests(), fx);
   const TimePoint now = context_->host.now();
   json clients = json::array(), pending = json::array(), tokens = json::array(), servers_tokens = json::array();
   for (const auto& [id, client] : clients_) {

@@ -266,9 +266,7 @@ json Lsp::described_servers() const {
   const auto sessions = registry_->sessions();
   std::map<const Session*, json> guests;
   for (const auto& session : sessions) {
-    const auto* const shared = dynamic_cast<const SharedSession*>(session.get());
-    if (const auto editors = shared == nullptr ? nullptr : shared->host_of_guest())
-      guests.emplace(editors.get(), named_clients(*session));
+    if (const auto editors = session->host_of_guest()) guests.emplace(editors.get(), named_clients(*session));
   }
   for (const auto& session : sessions) {
     if (session->is_guest()) continue;

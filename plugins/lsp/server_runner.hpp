@@ -103,7 +103,7 @@ class ServerRunner final : public ConnectionEvents {
   void note(const json& note) const;
 
  private:
-  // ConnectionEvents, on the reactor's thread.
+  // ConnectionEvents, on the reactor's thread; those of a guest in turns of the handlers.
   bool on_message(ServerConnection& from, std::string_view text) override;
   void on_drained(ServerConnection& from) override;
   void on_skipped(ServerConnection& from, std::string_view beginning) override;

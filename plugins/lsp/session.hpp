@@ -84,6 +84,8 @@ class Session : public ServerUser {
     Lock lock(mutex_);
     return server_.is_guest();
   }
+  /// The session whose server is this one's, too; null: the server is its own.
+  [[nodiscard]] virtual std::shared_ptr<const Session> host_of_guest() const { return nullptr; }
   /// True: the session is ending.
   [[nodiscard]] bool closing() const;
   [[nodiscard]] const ServerConfig& config() const { return config_; }

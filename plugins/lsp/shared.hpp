@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // shared.hpp: one language server for one root, shared by all callers that are no editor (scripts,
-// agents).
+// agents): that of the editors of the root, if there is one, at which the session is a guest (guest.hpp), else a
+// process of its own.
 //
 // The server sees files as they are on the disk: before each request the file is opened in the
 //   server, or changed when its text has changed. So are all other documents that are open in the
@@ -13,7 +14,7 @@
 // (watch.hpp) and reported before it (`workspace/didChangeWatchedFiles`); a document may depend on
 // them, so the server gets its text again, as a new version. A clangd is restarted when the
 // compilation database or its flags change: it would not look for half a minute. A server is also
-// restarted when more has changed than the watch has seen.
+// restarted when more has changed than the watch has seen. A guest restarts nobody's server.
 //
 // Diagnostics are kept for the files that are open in the server, with the version that they are
 // for. `fresh` means that they are for the text that the server got last, and that no change has
@@ -21,8 +22,9 @@
 // servers publish an empty list as soon as they get a text, and the real one when they have checked
 // it. So an empty list is not fresh while the server reports progress, nor, if it is the first for
 // its text, before kQuietTime has passed without another; a second one that names the version is
-// believed at once, and so is each list that is not empty. A clangd is always believed: it
-// publishes real results, and its progress is that of an index on which diagnostics do not depend.
+// believed at once, and so is each list that is not empty. A clangd's progress is that of an index
+// on which diagnostics do not depend: it is believed when it is done with the document (shared_done.cpp). A server that
+// may be asked for diagnostics is asked, and believed (shared_pull.cpp).
 // A server that publishes under the path that a symbolic link leads to means the document that was
 // opened by the link, unless it publishes under the path of the link, too.
 //
@@ -37,7 +39,8 @@
 //   caller's time (shared_retry.cpp).
 //
 // Thread rule: any thread; see session.hpp.
-// Bounds: kMaxDocuments open (the one unused for longest is closed), kMaxWaiting calls that wait
+// Bounds: kMaxDocuments open, a guest's kMaxGuestDocuments (the one unused for longest is closed), kMaxWaiting calls
+// that wait
 //   for the server or for diagnostics, kMaxDiagnostics bytes kept for a file (longer lists count as
 //   not sent). At most kMaxTexts bytes of changed documents are sent before one request; the other
 //   documents are closed, so that the server reads the disk, and opened again for the next request
@@ -95,8 +98,7 @@ class SharedSession final : public Session {
   /// Lets go of a process of its own that nobody asks now, if editors have a server of this root: the next call is
   /// asked there. On the worker.
   void prefer_editors();
-  /// The session whose server is shared; null: the server is its own.
-  [[nodiscard]] std::shared_ptr<const Session> host_of_guest() const {
+  [[nodiscard]] std::shared_ptr<const Session> host_of_guest() const override {
     Lock lock(mutex_);
     return server_.is_guest() ? editors_.lock() : nullptr;
   }
@@ -226,6 +228,8 @@ class SharedSession final : public Session {
       GANTRY_REQUIRES(mutex_);
   void answer_waiters_of(const std::string& path, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pull_again(std::string path);
+  /// The document by whose diagnostics an overlay or a caller waits; null: nobody does.
+  [[nodiscard]] Document* awaited(const std::string& path) GANTRY_REQUIRES(mutex_);
   void pulled_are_outdated(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   /// The diagnostics of the document's text of this version are known.
   [[nodiscard]] bool is_diagnosed(const Document& document, long long version) const GANTRY_REQUIRES(mutex_);

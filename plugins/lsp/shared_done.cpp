@@ -59,15 +59,11 @@ void SharedSession::ask_done_later(const std::string& path, Document& document) 
   (void)context_->host.after(kFirstPause, [again = later(&SharedSession::ask_done_again), path] { again(path); });
 }
 
-// As long as somebody waits; who asks later asks anew (wait_for_diagnostics()).
+// Who asks later asks anew (wait_for_diagnostics()).
 void SharedSession::ask_done_again(std::string path) {
   Section section(*this);
-  if (!is_serving(server_.state())) return;
-  const auto waits = [&](const auto& waiter) { return waiter.query->ask().path == path; };
-  if (!overlay_ && std::ranges::none_of(diagnostics_waiters_, waits)) return;
-  auto& documents = overlay_ ? overlay_->documents : documents_;
-  const auto it = documents.find(path);
-  if (it != documents.end() && it->second.busy == 0 && it->second.idle) ask_done(path, it->second, section.fx);
+  auto* const document = awaited(path);
+  if (document != nullptr && document->busy == 0 && document->idle) ask_done(path, *document, section.fx);
 }
 
 // True: the answer is to such a request. One that says that the server could not answer now says nothing.

@@ -51,6 +51,10 @@ bool SharedSession::answers_pull(const Envelope& e, DeferredActions& fx) {
   if (overlay_) {
     if (const auto it = asked(overlay_->documents); it != overlay_->documents.end()) {
       pulled(it->first, it->second, e, fx);
+      if (it->second.pull.failed) {
+        fx.run.push_back([query = overlay_->query] { query->answer("null"); });
+        end_overlay(fx);
+      }
       look_at_overlay(fx);
       return true;
     }
@@ -96,17 +100,19 @@ void SharedSession::answer_waiters_of(const std::string& path, DeferredActions& 
   });
 }
 
-// The server was not able to say, which it may be by now. As long as somebody waits.
+SharedSession::Document* SharedSession::awaited(const std::string& path) {
+  if (!is_serving(server_.state())) return nullptr;
+  const auto waits = [&](const auto& waiter) { return waiter.query->ask().path == path; };
+  if (!overlay_ && std::ranges::none_of(diagnostics_waiters_, waits)) return nullptr;
+  auto& documents = overlay_ ? overlay_->documents : documents_;
+  const auto it = documents.find(path);
+  return it == documents.end() ? nullptr : &it->second;
+}
+
+// The server was not able to say, which it may be by now.
 void SharedSession::pull_again(std::string path) {
   Section section(*this);
-  if (!is_serving(server_.state())) return;
-  if (overlay_) {
-    if (const auto it = overlay_->documents.find(path); it != overlay_->documents.end())
-      return pull(path, it->second, section.fx);
-  }
-  const auto it = documents_.find(path);
-  const auto waits = [&](const auto& waiter) { return waiter.query->ask().path == path; };
-  if (it != documents_.end() && std::ranges::any_of(diagnostics_waiters_, waits)) pull(path, it->second, section.fx);
+  if (auto* const document = awaited(path)) pull(path, *document, section.fx);
 }
 
 // workspace/diagnostic/refresh: what it has said does not hold any more.

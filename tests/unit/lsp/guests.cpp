@@ -243,8 +243,26 @@ TEST_CASE("guests: progress that began before a caller came is known to it") {
 
 TEST_CASE("guests: limits of editors do not hold for callers, nor do theirs for editors") {
   Shared t({}, {{"editor_max_concurrent_requests", 1}, {"editor_request_timeout_seconds", 1}});
-  t.editor.send("test/hang");
+  const int held = t.editor.send("test/hang");  // the one permit
   REQUIRE(t.seen_by_callers() == "on the disk");
+  auto callers = t.host.begin("lsp.request", request(t.file, "test/hang"));
+  t.host.wait("both", [&] { return sent_to(t.dir, "test/hang").size() == 2; });
+  t.host.advance(std::chrono::seconds(2));
+  REQUIRE(kind_of(t.editor.answer(held)) == "timeout");
+  REQUIRE(t.ask("test/release") == "released");
+  REQUIRE(value_of(callers.result()) == "late");
+  t.host.stop();
+}
+
+TEST_CASE("guests: of two editors the one that was active last is asked, though callers have asked since") {
+  Two t;
+  const auto file = t.dir.write("a.fake", "text");
+  (void)t.b.ask("test/echo");
+  (void)t.a.ask("test/echo");
+  (void)t.b.ask("test/echo");
+  auto question = t.host.begin("lsp.request", request(file, "test/ask", {{"method", "window/showMessageRequest"}}));
+  t.b.raw({{"id", t.b.said("window/showMessageRequest")["id"]}, {"result", {{"title", "of b"}}}});
+  REQUIRE(value_of(question.result())["result"]["title"] == "of b");
   t.host.stop();
 }
 

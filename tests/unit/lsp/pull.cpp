@@ -113,7 +113,9 @@ TEST_CASE("pull: an error that asking again does not mend ends the wait, with wh
   const json stale = t.again();
   REQUIRE(stale["freshness"] == "stale");
   REQUIRE(stale["diagnostics"][0]["message"] == "x");
-  REQUIRE(sent_to(t.dir, "textDocument/diagnostic").size() == 3);
+  const json checked = value_of(t.host.call(
+      "lsp.check_edit", {{"path", "a.fake"}, {"edits", {{{"old_text", "another"}, {"new_text", "third"}}}}}));
+  REQUIRE(checked["files"][0]["freshness"] != "fresh");
 }
 
 TEST_CASE("pull: what was published for a text of before is not in the answer, though it names no version") {
