@@ -213,6 +213,9 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
   } else if (method == "window/workDoneProgress/cancel") {
     cancel_progress(client, text, fx);
     return true;
+  } else if (method == "workspace/didChangeWatchedFiles") {
+    pass_report(client, text, fx);
+    return true;
   }
   server_.send(text, fx);
   if (method == "textDocument/didSave" && !alone()) {

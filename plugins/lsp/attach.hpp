@@ -64,6 +64,7 @@
 #include <vector>
 
 #include "plugins/lsp/client.hpp"
+#include "plugins/lsp/file_watch.hpp"
 #include "plugins/lsp/files.hpp"
 #include "plugins/lsp/server_asks.hpp"
 #include "plugins/lsp/session.hpp"
@@ -253,6 +254,12 @@ class AttachSession final : public Session {
   void leave(Client& client, const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void consumed(Client& client, std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
 
+  // Files that change on the disk (attach_files.cpp).
+  void watch_files() GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] FileWatch::WallTime files_until() const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool tell_files(const FileWatch::Files& files);
+  void pass_report(const Client& client, std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+
   // What a client keeps of answers (attach_results.cpp).
   [[nodiscard]] static std::uint16_t items_given_by(std::string_view method);
   [[nodiscard]] bool refuses_old_item(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
@@ -306,7 +313,10 @@ class AttachSession final : public Session {
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
   void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
-  void drained(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
+  void drained(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) {
+    if (files_) files_->go_on();
+    pump(fx);
+  }
   void message(std::string_view text, const Envelope& e, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
   Result<void> may_follow() const override GANTRY_REQUIRES(mutex_);
   void down(const Error& error, DeferredActions& fx) override GANTRY_REQUIRES(mutex_);
@@ -337,8 +347,7 @@ class AttachSession final : public Session {
   void look_at_asks();
   void configured(Client& client, const ServerAsks::Ask& ask, std::string_view answer, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
-  void follow_registrations(std::string_view method, std::string_view params, DeferredActions& fx)
-      GANTRY_REQUIRES(mutex_);
+  void follow_registrations(std::string_view method, std::string_view params) GANTRY_REQUIRES(mutex_);
   void tell_clients(std::string_view text, std::string_view method, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void pass_progress(std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void deliver(std::vector<Views::Delivery> deliveries, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -380,7 +389,9 @@ class AttachSession final : public Session {
   std::string configuration_text_ GANTRY_GUARDED_BY(mutex_);
   json settings_ GANTRY_GUARDED_BY(mutex_) = json::object();  // under those of the clients
   std::vector<std::string> folder_texts_ GANTRY_GUARDED_BY(mutex_);
-  std::map<std::string, json> registrations_ GANTRY_GUARDED_BY(mutex_);          // of the server, arrays by id
+  std::map<std::string, json> registrations_ GANTRY_GUARDED_BY(mutex_);  // of the server, arrays by id
+  std::shared_ptr<FileWatch> files_ GANTRY_GUARDED_BY(mutex_);           // null: the server has registered for none
+  FileWatch::WallTime files_since_ GANTRY_GUARDED_BY(mutex_){};  // when the server may have read the first of them
   std::map<std::string, std::string> configurations_ GANTRY_GUARDED_BY(mutex_);  // answers, by params, as dumped JSON
   std::map<ClientId, std::set<long long>> comparing_ GANTRY_GUARDED_BY(mutex_);  // copies that decide whether it stays
   std::unordered_map<long long, Pending> pending_ GANTRY_GUARDED_BY(mutex_);

@@ -383,6 +383,7 @@ std::vector<std::string> AttachSession::folders() const {
 // For the next process, which is not told the folders of now by `initialize`. Of more changes than are kept only their
 // outcome is.
 void AttachSession::remember_folders(std::string message) {
+  watch_files();
   if (knows_roots_) return;
   folder_texts_.push_back(std::move(message));
   if (folder_texts_.size() <= kMaxFolderChanges) return;
@@ -428,6 +429,7 @@ void AttachSession::tell_folders(DeferredActions& fx) {
 }
 
 std::string AttachSession::initialize_params() {
+  files_since_ = std::chrono::system_clock::now();
   told_folders_ = folders();
   auto params = knows_roots_ ? parse_json(init_params_) : fail(ErrorKind::not_found, "");
   if (!params || !params->is_object()) return with_options(init_params_);

@@ -281,7 +281,7 @@ void AttachSession::ask_clients(std::string_view text, const Envelope& e, Deferr
     for (const auto& folder : folders()) all.push_back(folder_entry(folder));
     return answer_server_itself(id, all, fx);
   }
-  follow_registrations(method, params, fx);
+  follow_registrations(method, params);
   if (asked.empty()) {
     return server_.send(
         error_message(id, kRequestFailed, Error{ErrorKind::unavailable, "the editor does not answer any more", {}}),
@@ -411,7 +411,7 @@ void AttachSession::configured(Client& client, const ServerAsks::Ask& ask, std::
   }
 }
 
-void AttachSession::follow_registrations(std::string_view method, std::string_view params, DeferredActions& fx) {
+void AttachSession::follow_registrations(std::string_view method, std::string_view params) {
   const bool begins = method == "client/registerCapability";
   if (!begins && method != "client/unregisterCapability") return;
   const auto all = parse_json(member(params, begins ? "registrations" : "unregisterations"));  // spelt so
@@ -425,11 +425,10 @@ void AttachSession::follow_registrations(std::string_view method, std::string_vi
       // Some servers give several one id, some register again what they have registered.
       json& same = registrations_[id];
       if (same.size() < kMaxOfOneId && std::ranges::find(same, each) == same.end()) same.push_back(each);
-      const json what = part(each, "method");
-      if (what == "workspace/didChangeWatchedFiles") feature_is_used(feature::kWatchedFiles, fx);
-      if (what == "workspace/didChangeWorkspaceFolders") used_ &= ~feature::kFixedFolders;
+      if (part(each, "method") == "workspace/didChangeWorkspaceFolders") used_ &= ~feature::kFixedFolders;
     }
   }
+  watch_files();
 }
 
 // The clients were asked under ids of ours. One that has answered already is not told.
@@ -470,6 +469,7 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
   comparing_.clear();
   configurations_.clear();
   registrations_.clear();
+  files_.reset();
   servers_tokens_.clear();
   tokens_.clear();
   highlighted_.clear();

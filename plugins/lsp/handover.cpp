@@ -217,6 +217,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
            {"settings", settings_},
            {"folder_texts", folder_texts_},
            {"registrations", registrations_},
+           {"files_until", files_until().time_since_epoch().count()},
            {"configurations", configurations_},
            {"pending", std::move(pending)},
            {"tokens", std::move(tokens)},
@@ -299,6 +300,9 @@ void AttachSession::restore_own(const json& suspended) {
   for (auto& [id, registrations] : registrations_) {
     if (registrations.is_object()) registrations = json::array({registrations});  // of a build that kept one
   }
+  files_since_ = std::chrono::system_clock::now();
+  if (const json until = suspended.value("files_until", json()); until.is_number_integer())
+    files_since_ = FileWatch::WallTime(FileWatch::WallTime::duration(until.get<long long>()));
   configurations_ = suspended.at("configurations").get<std::map<std::string, std::string>>();
   for (const auto& each : suspended.at("pending")) {
     const long long id = each.at("id");
@@ -352,6 +356,7 @@ void AttachSession::are_seated() {
       look_for_admission(*client, section.fx);
   }
   take_settings(section.fx);
+  watch_files();
   watch_asks();
   pump(section.fx);
 }

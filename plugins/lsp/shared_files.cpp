@@ -44,7 +44,8 @@ namespace {
     if (!each.is_object()) continue;
     const json uri = each.value("uri", json()), type = each.value("type", json());
     if (!uri.is_string() || (type != 1 && type != 2 && type != 3)) continue;  // 2.0 is 2
-    if (const auto path = to_path(uri.get<std::string>())) out.add(*path, static_cast<FileChange>(type.get<int>()));
+    if (const auto path = to_path(uri.get<std::string>()))
+      out.add(*path, static_cast<FileChange>(type.get<int>()), TreeWatch::kMaxChanges);
   }
   return out;
 }
@@ -78,7 +79,7 @@ void SharedSession::changed_on_disk(const Changes& changes, DeferredActions& fx)
     };
     document.disturbed = document.disturbed || changes.lost || std::ranges::any_of(changes.files, is_another);
   }
-  for (const auto& [path, change] : changes.files) unsent_changes_.add(path, change);
+  for (const auto& [path, change] : changes.files) unsent_changes_.add(path, change, TreeWatch::kMaxChanges);
   const bool outdated = is_clangd(config()) ? has_compile_commands(changes) : changes.lost || unsent_changes_.lost;
   if (server_.state() != ServerState::ready) return;
   if (outdated && !server_.is_guest()) return server_.step(ServerEvent::renew, fx);

@@ -2,13 +2,14 @@
 #include "plugins/lsp/watch.hpp"
 
 #include <sys/inotify.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <deque>
 #include <filesystem>
+#include <gantry/inotify.hpp>
+#include <limits>
+#include <system_error>
 #include <utility>
 
 namespace gantry::lsp {
@@ -42,10 +43,10 @@ constexpr std::uint32_t kEvents =
 
 }  // namespace
 
-void Changes::add(const std::string& path, FileChange change) {
+void Changes::add(const std::string& path, FileChange change, std::size_t most) {
   const auto [at, is_new] = files.try_emplace(path, change);
   if (is_new) {
-    if (files.size() <= TreeWatch::kMaxChanges) return;
+    if (files.size() <= most) return;
     files.erase(at);
     lost = true;
   } else if (change == FileChange::deleted || at->second == FileChange::deleted) {
@@ -54,77 +55,94 @@ void Changes::add(const std::string& path, FileChange change) {
   }
 }
 
-TreeWatch::TreeWatch(const std::string& root, std::size_t most_folders)
-    : most_folders_(most_folders), inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {
-  if (inotify_.get() < 0) {
+TreeWatch::TreeWatch(const std::string& root, Bounds bounds)
+    : TreeWatch(std::vector{root}, bounds, [](const std::string& path) { return !is_output(name_of(path)); }) {
+  (void)walk(std::numeric_limits<std::size_t>::max(), {});
+}
+
+TreeWatch::TreeWatch(const std::vector<std::string>& roots, Bounds bounds, Wanted wanted)
+    : bounds_(bounds),
+      wanted_(std::move(wanted)),
+      inotify_(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK)),
+      left_(roots.begin(), roots.end()),
+      blind_(inotify_.get() < 0) {
+  if (blind_) left_.clear();
+}
+
+// Breadth first: what is near is seen even if there are too many.
+bool TreeWatch::walk(std::size_t folders, const Found& found) {
+  for (; folders > 0 && !left_.empty(); --folders) {
+    const std::string folder = std::move(left_.front());
+    left_.pop_front();
+    watch(folder, left_, found);
+  }
+  return !left_.empty();
+}
+
+// Links are followed; the kernel knows a folder again.
+void TreeWatch::watch(const std::string& folder, std::deque<std::string>& left, const Found& found) {
+  const int key = ::inotify_add_watch(inotify_.get(), folder.c_str(), kEvents);
+  if (key < 0) {
+    blind_ = blind_ || (errno != ENOENT && errno != ENOTDIR);
+    return;
+  }
+  if (!folders_.try_emplace(key, folder).second) return;
+  if (folders_.size() > bounds_.folders) {
     blind_ = true;
-  } else {
-    watch(root, nullptr);
+    left.clear();
+    return;
+  }
+  std::error_code failed;
+  for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
+    std::error_code gone;
+    std::string path = it->path().string();
+    if (it->is_directory(gone)) {
+      if (!is_tools_own(name_of(path)) && !fs::exists(path + "/CACHEDIR.TAG", gone)) left.push_back(std::move(path));
+    } else if (found && wanted_(path)) {
+      found(std::move(path));
+    }
   }
 }
 
-// Breadth first: what is near is seen even if there are too many. Links are followed; the kernel knows a folder again.
-void TreeWatch::watch(const std::string& root, Changes* changes) {
-  std::deque<std::string> left{root};
-  for (; !left.empty(); left.pop_front()) {
-    const std::string& folder = left.front();
-    const int key = ::inotify_add_watch(inotify_.get(), folder.c_str(), kEvents);
-    if (key < 0) {
-      blind_ = blind_ || (errno != ENOENT && errno != ENOTDIR);
-      continue;
-    }
-    if (!folders_.try_emplace(key, folder).second) continue;
-    if (folders_.size() > most_folders_) {
-      blind_ = true;
-      return;
-    }
-    std::error_code failed;
-    for (fs::directory_iterator it(folder, failed), end; !failed && it != end; it.increment(failed)) {
-      std::error_code gone;
-      const std::string path = it->path().string();
-      if (it->is_directory(gone)) {
-        if (!is_tools_own(name_of(path)) && !fs::exists(path + "/CACHEDIR.TAG", gone)) left.push_back(path);
-      } else if (changes != nullptr && !is_output(name_of(path))) {
-        changes->add(path, FileChange::created);
-      }
-    }
+// The files that came with the folder, or before this look.
+void TreeWatch::watch_new(const std::string& folder, Changes& changes) {
+  const Found found = [&](const std::string& path) { changes.add(path, FileChange::created, bounds_.changes); };
+  for (std::deque<std::string> left{folder}; !left.empty();) {
+    const std::string next = std::move(left.front());
+    left.pop_front();
+    watch(next, left, found);
   }
 }
 
 Changes TreeWatch::look() {
   Changes changes;
-  alignas(inotify_event) std::array<char, 16 * 1024> buffer{};
-  while (inotify_.get() >= 0) {
-    const auto got = ::read(inotify_.get(), buffer.data(), buffer.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0) break;
-    for (std::size_t at = 0; at < static_cast<std::size_t>(got);) {
-      const auto& event = *reinterpret_cast<const inotify_event*>(buffer.data() + at);
-      take(event, event.len == 0 ? std::string_view() : std::string_view(event.name), changes);
-      at += sizeof event + event.len;
-    }
+  if (inotify_.get() >= 0) {
+    read_inotify(inotify_.get(),
+                 [&](int folder, std::uint32_t mask, std::string_view name) { take(folder, mask, name, changes); });
   }
   return changes;
 }
 
-void TreeWatch::take(const inotify_event& event, std::string_view name, Changes& changes) {
-  if ((event.mask & IN_Q_OVERFLOW) != 0) changes.lost = true;
-  if ((event.mask & IN_IGNORED) != 0) folders_.erase(event.wd);
-  const auto folder = folders_.find(event.wd);
+void TreeWatch::take(int watch, std::uint32_t mask, std::string_view name, Changes& changes) {
+  if ((mask & IN_Q_OVERFLOW) != 0) changes.lost = true;
+  if ((mask & IN_IGNORED) != 0) folders_.erase(watch);
+  const auto folder = folders_.find(watch);
   if (folder == folders_.end() || name.empty()) return;
   const std::string path = child_of(folder->second, name);
-  const bool came = (event.mask & (IN_CREATE | IN_MOVED_TO)) != 0;
-  const bool went = (event.mask & (IN_DELETE | IN_MOVED_FROM)) != 0;
-  if ((event.mask & IN_ISDIR) != 0) {
+  const bool came = (mask & (IN_CREATE | IN_MOVED_TO)) != 0;
+  const bool went = (mask & (IN_DELETE | IN_MOVED_FROM)) != 0;
+  if ((mask & IN_ISDIR) != 0) {
     if (is_tools_own(name)) return;
     if (went) folder_went(path);
-    if (went) changes.add(path, FileChange::deleted);
-    if (came) watch(path, &changes);  // what came with it, or before this look
-  } else if (!is_output(name)) {
-    changes.add(path, went ? FileChange::deleted : came ? FileChange::created : FileChange::changed);
-    std::error_code gone;
-    if (came && fs::is_directory(path, gone)) watch(path, &changes);  // a link to one
+    if (went) changes.add(path, FileChange::deleted, bounds_.changes);
+    if (came) watch_new(path, changes);
+    return;
   }
+  if (wanted_(path)) {
+    changes.add(path, went ? FileChange::deleted : came ? FileChange::created : FileChange::changed, bounds_.changes);
+  }
+  std::error_code gone;
+  if (came && fs::is_directory(path, gone)) watch_new(path, changes);  // a link to one
 }
 
 void TreeWatch::folder_went(const std::string& path) {

@@ -7,22 +7,25 @@
 // changes: an idle server costs nothing.
 //
 // Not looked into: private folders of version control and tools (.git, .cache, node_modules, ...,
-//   and folders with a CACHEDIR.TAG), and outputs of compilers, by their names.
+//   and folders with a CACHEDIR.TAG). Not reported: files that Wanted refuses; without one, the
+//   outputs of compilers, by their names.
 //
-// Thread rule: one thread at a time; blocks on the file system, so only the worker calls it.
-// Bounds: kMaxFolders; with more, or when the kernel has no room for them, the watch is `blind`.
-//   kMaxChanges of one look; further changes, or changes that the kernel has dropped, make it
-//   `lost`.
+// Thread rule: one thread at a time; blocks on the file system, so only the worker calls it. fd()
+//   is constant.
+// Bounds: `folders`; with more, or when the kernel has no room for them, the watch is `blind`.
+//   `changes` of one look; further changes, or changes that the kernel has dropped, make it `lost`.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
 #include <gantry/descriptor.hpp>
 #include <map>
 #include <string>
 #include <string_view>
 #include <unordered_map>
-
-struct inotify_event;
+#include <vector>
 
 namespace gantry::lsp {
 
@@ -35,29 +38,47 @@ struct Changes {
 
   [[nodiscard]] bool any() const { return lost || !files.empty(); }
   /// Merges a further change of a path with the change that is known.
-  void add(const std::string& path, FileChange change);
+  void add(const std::string& path, FileChange change, std::size_t most);
 };
 
 class TreeWatch {
  public:
   static constexpr std::size_t kMaxFolders = 8192;
   static constexpr std::size_t kMaxChanges = 1000;
+  using Wanted = std::function<bool(const std::string& path)>;
+  using Found = std::function<void(std::string path)>;
+  struct Bounds {
+    std::size_t folders = kMaxFolders;
+    std::size_t changes = kMaxChanges;
+  };
 
-  explicit TreeWatch(const std::string& root, std::size_t most_folders = kMaxFolders);
+  /// Watches the tree below `root`.
+  explicit TreeWatch(const std::string& root) : TreeWatch(root, Bounds()) {}
+  TreeWatch(const std::string& root, Bounds bounds);
+  /// Watches nothing before walk(). `wanted`: the files that are reported.
+  TreeWatch(const std::vector<std::string>& roots, Bounds bounds, Wanted wanted);
 
+  /// Watches up to `folders` more folders of the trees, and reports the files in them. False: it was the last part.
+  [[nodiscard]] bool walk(std::size_t folders, const Found& found);
   /// True: the watch cannot see everything, so something may have changed that look() does not
   /// report.
   [[nodiscard]] bool blind() const { return blind_; }
   [[nodiscard]] Changes look();
+  /// Readable when there are changes; -1: the kernel has given none.
+  [[nodiscard]] int fd() const { return inotify_.get(); }
+  [[nodiscard]] std::size_t folders() const { return folders_.size(); }
 
  private:
-  void take(const inotify_event& event, std::string_view name, Changes& changes);
+  void take(int folder, std::uint32_t mask, std::string_view name, Changes& changes);
   void folder_went(const std::string& path);
-  void watch(const std::string& root, Changes* changes);
+  void watch_new(const std::string& folder, Changes& changes);
+  void watch(const std::string& folder, std::deque<std::string>& left, const Found& found);
 
-  const std::size_t most_folders_;
+  const Bounds bounds_;
+  const Wanted wanted_;
   Descriptor inotify_;
   std::unordered_map<int, std::string> folders_;
+  std::deque<std::string> left_;  ///< folders that walk() has not come to
   bool blind_ = false;
 };
 

@@ -98,6 +98,41 @@ TEST_CASE("lsp reload: editors that share a server go on with it, each with its 
   REQUIRE(hover(c, 5).contains("error"));  // neither it nor the disk has the document
 }
 
+TEST_CASE("lsp reload: the server hears of each file that comes while the plugin is replaced") {
+  Sandbox box;
+  serve(box);
+  auto client = box.connect();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  const auto pid = editor.initialize(0)["result"]["serverInfo"]["pid"];
+  const json options{{"watchers", {{{"globPattern", "**/*.txt"}}}}};
+  const json watch{{"id", "w"}, {"method", "workspace/didChangeWatchedFiles"}, {"registerOptions", options}};
+  (void)editor.request(1, "test/ask",
+                       {{"method", "client/registerCapability"}, {"params", {{"registrations", {watch}}}}});
+  REQUIRE(editor.send({{"id", editor.receive()["id"]}, {"result", nullptr}}));
+  REQUIRE(editor.answer_to(1).contains("result"));
+  auto pacer = box.connect();
+  std::atomic<bool> ends{false};
+  int written = 0;
+  std::thread writer([&] {
+    for (; !ends; ++written) {
+      box.write("work/" + std::to_string(written) + ".txt", "");
+      (void)pacer.call("host.plugins", json::object(), kTimeout);  // not more files than the host has time for
+    }
+  });
+  constexpr int kReloads = 4;
+  for (int i = 0; i < kReloads; ++i) reload(client);
+  ends = true;
+  writer.join();
+  wait_for("all files to be told", [&] {
+    std::set<std::string> files;
+    for (const auto& message : said(box, "workspace/didChangeWatchedFiles")) {
+      for (const auto& each : message["params"]["changes"]) files.insert(each["uri"]);
+    }
+    return files.size() == static_cast<std::size_t>(written);
+  });
+  REQUIRE(server(client, "attached")["pid"] == pid);
+}
+
 TEST_CASE("lsp reload: of an editor's thousand messages none is lost, doubled or out of order") {
   Sandbox box;
   serve(box);

@@ -191,3 +191,27 @@ TEST_CASE("npm: pyright serves an editor and callers, whose diagnostics follow w
   REQUIRE(now["diagnostics"].size() == 1);
   t.require_no_restarts();
 }
+
+TEST_CASE("gopls: hears of a file that is written behind the back of an editor which watches none") {
+  RealServer t("gopls", {"gopls"}, "go");
+  t.box.write("work/go.mod", "module example.org/a\n\ngo 1.19\n");
+  t.box.write("work/a.go", "package a\n\nfunc Twice(n int) int { return double(n) }\n");
+  StdioEditor editor(t.box, {"lsp", "--server", "gopls"});
+  t.greet(editor, "a.go", "go");
+  const auto problems = [&]() -> std::size_t {
+    while (true) {
+      const auto message = editor.receive();
+      if (message.value("method", "") == "textDocument/publishDiagnostics" && message["params"]["uri"] == t.uri("a.go"))
+        return message["params"]["diagnostics"].size();
+    }
+  };
+  while (problems() != 1) {
+  }
+  t.box.write("work/b.go", "package a\n\nfunc double(n int) int { return 2 * n }\n");
+  while (problems() != 0) {
+  }
+  fs::remove(t.box.work() / "b.go");
+  while (problems() != 1) {
+  }
+  t.require_no_restarts();
+}

@@ -200,7 +200,6 @@ Features lacking_in(const json& capabilities) {
       !is_true(capabilities, "textDocument.codeAction.dataSupport"))
     out |= feature::kLazyActions;
   if (!member_at(capabilities, "textDocument.diagnostic").is_object()) out |= feature::kPullDiagnostics;
-  if (!is_true(capabilities, "workspace.didChangeWatchedFiles.dynamicRegistration")) out |= feature::kWatchedFiles;
   return out;
 }
 
@@ -243,7 +242,6 @@ json superset_params(const json& params, const json& common, const std::vector<s
     capabilities["textDocument"].erase("diagnostic");
     capabilities["workspace"].erase("diagnostics");
   }
-  if (without & feature::kWatchedFiles) capabilities["workspace"].erase("didChangeWatchedFiles");
   add_to(capabilities, common.at("capabilities"));
   out["capabilities"] = std::move(capabilities);
   out["processId"] = nullptr;

@@ -7,7 +7,7 @@
 // `initialize` adds what cannot be cut down and so is the same for all clients of the server: `experimental`,
 // capabilities that the protocol does not have.
 //
-// Four capabilities change what a server does in a way that no cutting makes good, but only some servers use them: the
+// Three capabilities change what a server does in a way that no cutting makes good, but only some servers use them: the
 // features below. They are offered until a server is found to use one that a client of its lacks. That client then
 // goes to a server that is not offered the feature.
 //
@@ -29,14 +29,13 @@ namespace feature {
 inline constexpr Features kLazyCompletion = 1;   ///< additionalTextEdits come with completionItem/resolve
 inline constexpr Features kLazyActions = 2;      ///< the edit of a code action comes with codeAction/resolve
 inline constexpr Features kPullDiagnostics = 4;  ///< the client asks for diagnostics, so they need not be published
-inline constexpr Features kWatchedFiles = 8;     ///< the client tells of changed files
 /// Not a capability: the server takes no change of its workspace folders. No client has a way around that.
 inline constexpr Features kFixedFolders = 16;
 }  // namespace feature
 
 /// The features that a client with these capabilities lacks.
 [[nodiscard]] Features lacking_in(const json& client_capabilities);
-/// The features that a server with these capabilities uses; kWatchedFiles shows only in what the server registers.
+/// The features that a server with these capabilities uses.
 [[nodiscard]] Features features_used_by(const json& server_capabilities);
 
 /// A WorkspaceFolder.

@@ -87,9 +87,9 @@ TEST_CASE("lsp capabilities: a server is offered the superset, whoever is first,
   REQUIRE_FALSE(capabilities.dump().find("null") != std::string::npos);
   const json experimental = offered({{"experimental", {{"a", {{"b", nullptr}}}}}})["capabilities"];
   REQUIRE(experimental["experimental"] == json{{"a", {{"b", nullptr}}}});
-  json less = offered(json::object(), feature::kPullDiagnostics | feature::kWatchedFiles | feature::kLazyActions |
-                                          feature::kLazyCompletion)["capabilities"];
-  REQUIRE(lacking_in(less) == 15);
+  json less = offered(json::object(),
+                      feature::kPullDiagnostics | feature::kLazyActions | feature::kLazyCompletion)["capabilities"];
+  REQUIRE(lacking_in(less) == 7);
   REQUIRE(lacking_in(capabilities) == 0);
 }
 
@@ -97,8 +97,7 @@ TEST_CASE(
     "lsp capabilities: a feature is lacking where a client has not declared it, and used where a server says so") {
   const json all = lsp_test::all_capabilities();
   REQUIRE(lacking_in(all) == 0);
-  REQUIRE(lacking_in(json::object()) ==
-          (feature::kLazyCompletion | feature::kLazyActions | feature::kPullDiagnostics | feature::kWatchedFiles));
+  REQUIRE(lacking_in(json::object()) == (feature::kLazyCompletion | feature::kLazyActions | feature::kPullDiagnostics));
   json some = all;
   some["textDocument"]["codeAction"].erase("dataSupport");
   REQUIRE(lacking_in(some) == feature::kLazyActions);
@@ -108,8 +107,8 @@ TEST_CASE(
   REQUIRE(features_used_by({{"completionProvider", {{"resolveProvider", false}}}, {"codeActionProvider", true}}) == 0);
   UsedFeatures known;
   known.note("a", feature::kLazyActions);
-  known.note("a", feature::kWatchedFiles);
-  REQUIRE(known.of("a") == (feature::kLazyActions | feature::kWatchedFiles));
+  known.note("a", feature::kPullDiagnostics);
+  REQUIRE(known.of("a") == (feature::kLazyActions | feature::kPullDiagnostics));
   REQUIRE(known.of("b") == 0);
 }
 

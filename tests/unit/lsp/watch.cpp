@@ -74,7 +74,7 @@ TEST_CASE("lsp watch: a tree with more folders than the bound is not seen whole"
   TempDir dir;
   constexpr std::size_t kBound = 8;
   for (std::size_t i = 1; i < kBound; ++i) std::filesystem::create_directory(dir / std::to_string(i));
-  REQUIRE_FALSE(TreeWatch(dir.path(), kBound).blind());  // with the root they are as many
+  REQUIRE_FALSE(TreeWatch(dir.path(), {.folders = kBound}).blind());  // with the root they are as many
   std::filesystem::create_directory(dir / "one more");
-  REQUIRE(TreeWatch(dir.path(), kBound).blind());
+  REQUIRE(TreeWatch(dir.path(), {.folders = kBound}).blind());
 }
