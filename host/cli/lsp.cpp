@@ -7,7 +7,6 @@
 // is left out, answered with an error if it is a request, and told of. The session goes on.
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,6 +17,7 @@
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
+#include "host/cli/host_line.hpp"
 #include "host/cli/lsp_message.hpp"
 #include "host/cli/paths.hpp"
 #include "host/cli/stdio.hpp"
@@ -38,30 +38,30 @@ constexpr std::string_view kStreamHead = R"({"jsonrpc":"2.0","method":"$/stream"
 
 class Shim {
  public:
-  explicit Shim(Client& client) : host_(client.fd()) {}
+  explicit Shim(Client& client) : host_(client.fd(), kMaxMessage + 4096) {}
 
   [[nodiscard]] bool open(const LspArgs& args) {
     if (!args.language.empty()) attach_["language"] = args.language;
     if (!args.server.empty()) attach_["server"] = args.server;
     if (auto here = working_folder(); !here.empty()) attach_["cwd"] = std::move(here);
     // What it takes is known before it gives credit.
-    return to_host(dump_json(hello("limits"))) && request("environment", "lsp.environment", attach_);
+    return host_.send(dump_json(hello("limits"))) && request("environment", "lsp.environment", attach_);
   }
 
   int run() {
     while (!exit_code_) {
       const bool listen = !editor_gone_ && credit_ > 0;
       // Without credit the editor is not read from, but its end is seen.
-      std::array<pollfd, 2> fds{pollfd{host_, POLLIN, 0},
+      std::array<pollfd, 2> fds{pollfd{host_.fd(), POLLIN, 0},
                                 pollfd{editor_gone_ ? -1 : STDIN_FILENO, static_cast<short>(listen ? POLLIN : 0), 0}};
-      const int wait = unread_        ? 0
-                       : editor_gone_ ? static_cast<int>(std::chrono::milliseconds(kExitGrace).count())
-                                      : -1;
+      const int wait = host_.has_unread() ? 0
+                       : editor_gone_     ? static_cast<int>(std::chrono::milliseconds(kExitGrace).count())
+                                          : -1;
       const int ready = ::poll(fds.data(), fds.size(), wait);
       if (ready < 0 && errno != EINTR) return 1;
-      if (ready == 0 && !unread_) return 1;  // the editor is gone and the host does not answer
+      if (ready == 0 && !host_.has_unread()) return 1;  // the editor is gone and the host does not answer
       if (ready < 0) continue;
-      if (unread_) take_host_messages();
+      if (host_.has_unread()) take_host_messages();
       if (!exit_code_ && fds[0].revents != 0) read_host();
       if (!exit_code_ && (fds[1].revents & (listen ? POLLIN | POLLHUP : POLLHUP)) != 0) read_editor();
     }
@@ -70,7 +70,7 @@ class Shim {
 
  private:
   [[nodiscard]] bool request(const char* id, const char* method, const json& params) {
-    return to_host(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}}));
+    return host_.send(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}}));
   }
 
   // The server uses the tools of the shell that the editor was started in. An error is told by lsp.attach as well.
@@ -90,35 +90,6 @@ class Shim {
     if (!environment.empty()) attach_["environment"] = std::move(environment);
     attach_["_meta"] = {{"stream", {{"credit", kWindow}}}};
     if (!request("lsp", "lsp.attach", attach_)) fail_with("the host is gone");
-  }
-
-  // While the host takes nothing it may be waiting for us to read: what it says meanwhile is kept for later.
-  [[nodiscard]] bool to_host(std::string_view message) {
-    out_.clear();
-    append_frame(out_, Framing::lines, message);
-    for (std::size_t at = 0; at < out_.size();) {
-      const ssize_t wrote = ::send(host_, out_.data() + at, out_.size() - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (wrote > 0) {
-        at += static_cast<std::size_t>(wrote);
-        continue;
-      }
-      if (wrote < 0 && errno != EAGAIN && errno != EINTR) return false;
-      pollfd state{host_, POLLIN | POLLOUT, 0};
-      (void)::poll(&state, 1, -1);
-      if ((state.revents & POLLIN) != 0 && !receive_some()) return false;
-    }
-    return true;
-  }
-
-  // False: the host is gone.
-  [[nodiscard]] bool receive_some() {
-    constexpr std::size_t kBytes = 64 * 1024;
-    const ssize_t got = ::recv(host_, from_host_.prepare(kBytes), kBytes, MSG_DONTWAIT);
-    if (got < 0) return errno == EINTR || errno == EAGAIN;
-    if (got == 0) return false;
-    from_host_.commit(static_cast<std::size_t>(got));
-    unread_ = true;
-    return true;
   }
 
   void read_editor() {
@@ -156,7 +127,7 @@ class Shim {
   // Behind the last message, which may have waited for credit.
   void end_if_gone() {
     if (!editor_gone_ || std::exchange(ended_, true)) return;
-    (void)to_host(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","end":true}})");
+    (void)host_.send(R"({"jsonrpc":"2.0","method":"$/stream","params":{"id":"lsp","end":true}})");
   }
 
   void pass_editor_message(std::string_view message) {
@@ -181,7 +152,7 @@ class Shim {
     if (const auto sound = check_json(text, most_depth_); !sound)
       return leave_out(message, sound.error().kind, sound.error().message);
     --credit_;
-    if (!to_host(text)) fail_with("the host is gone");
+    if (!host_.send(text)) fail_with("the host is gone");
   }
 
   // Some say more than that they are to be passed on.
@@ -209,9 +180,9 @@ class Shim {
     if (folders.empty()) return;
     if (first_folder_.empty()) first_folder_ = folders.front();
     for (const auto& folder : folders) {
-      if (folder != first_folder_) (void)to_host(dump_json(hello("hello", folder)));
+      if (folder != first_folder_) (void)host_.send(dump_json(hello("hello", folder)));
     }
-    (void)to_host(dump_json(hello("hello", first_folder_)));
+    (void)host_.send(dump_json(hello("hello", first_folder_)));
   }
 
   [[nodiscard]] static json hello(const char* id, const std::string& workspace = {}) {
@@ -245,7 +216,7 @@ class Shim {
   }
 
   void read_host() {
-    if (!receive_some()) {
+    if (!host_.receive()) {
       fail_with("the host is gone");
       return;
     }
@@ -253,15 +224,13 @@ class Shim {
   }
 
   void take_host_messages() {
-    unread_ = false;
     std::string_view message;
     std::string to_editor;
-    while (!exit_code_ && from_host_.next(message) == FrameDecoder::Status::message)
-      take_host_message(message, to_editor);
+    while (!exit_code_ && host_.next(message)) take_host_message(message, to_editor);
     if (!to_editor.empty() && !write_all(STDOUT_FILENO, to_editor)) exit_code_ = 1;
     if (consumed_ >= kWindow / 2) {
-      (void)to_host(R"({"jsonrpc":"2.0","method":"$/credit","params":{"id":"lsp","n":)" + std::to_string(consumed_) +
-                    "}}");
+      (void)host_.send(R"({"jsonrpc":"2.0","method":"$/credit","params":{"id":"lsp","n":)" + std::to_string(consumed_) +
+                       "}}");
       consumed_ = 0;
     }
     if (credit_ > 0) pass_editor_messages();
@@ -317,16 +286,13 @@ class Shim {
     exit_code_ = 1;
   }
 
-  const int host_;
+  HostLine host_;
   json attach_ = json::object();  ///< the params of lsp.attach
   FrameDecoder from_editor_{kMaxMessage, Framing::headers};
-  FrameDecoder from_host_{kMaxMessage + 4096, Framing::lines};
   EnvelopeParser parser_{kMaxMessage + 4096, 1000, 1};
   RpcParsed parsed_;
-  std::string out_;
   std::uint64_t credit_ = 0;
   std::uint32_t consumed_ = 0;
-  bool unread_ = false;  ///< bytes of the host came while something was written to it
   bool editor_gone_ = false;
   bool ended_ = false;
   bool initialized_ = false;

@@ -4,8 +4,11 @@
 // descriptors. While the agent does not read, nothing is read from the host, which keeps what it may keep for a client.
 // While the host does not read, its messages are kept here: it may be waiting for that. When the input ends, requests
 // that are open have kExitGrace to be answered.
+//
+// When the host ends, the requests that it was working on fail, and the session goes on: the agent's next call takes
+// the host that is there by then, or starts one, as `gantry mcp` does when it begins. For an agent that waits for
+// changes a host that comes is looked for, and none is started, every kRetry to kMaxRetry.
 #include <poll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,11 +17,13 @@
 #include <charconv>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <utility>
 #include <vector>
 
 #include "host/cli/client.hpp"
 #include "host/cli/commands.hpp"
+#include "host/cli/host_line.hpp"
 #include "host/cli/stdio.hpp"
 #include "host/protocols/mcp/server.hpp"
 #include "host/protocols/rpc/envelope.hpp"
@@ -36,28 +41,45 @@ constexpr std::size_t kDepthOverhead = 2;
 constexpr std::size_t kReadBytes = std::size_t{64} << 10;
 constexpr auto kExitGrace = std::chrono::seconds(5);
 constexpr auto kHelloTimeout = std::chrono::seconds(10);
+constexpr Clock::duration kRetry = std::chrono::seconds(1);
+constexpr Clock::duration kMaxRetry = std::chrono::seconds(30);
 
 void say(std::string_view what) { std::fprintf(stderr, "gantry mcp: %s\n", shown(what).c_str()); }
 
+/// A host that has been told the workspace.
+struct Greeted {
+  Client client;
+  std::size_t most_bytes = 0;  ///< of a message that the host takes
+  mcp::Limits limits;
+  std::string state_dir;
+};
+
+/// Connects and says hello. `may_start`: a host, if none is there.
+using Connect = std::function<Result<Greeted>(bool may_start)>;
+
 class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
  public:
-  StdioServer(Client& client, mcp::Limits limits, std::string key)
-      : host_(client.fd()),
-        most_bytes_(limits.message + kOverhead),
-        from_agent_(limits.message, Framing::lines),
-        server_(*this, *this, limits, mcp::Seal(std::move(key), [] { return std::chrono::system_clock::now(); })) {}
+  StdioServer(Greeted greeted, Connect connect, std::string key)
+      : connect_(std::move(connect)),
+        from_agent_(greeted.limits.message, Framing::lines),
+        server_(*this, *this, greeted.limits,
+                mcp::Seal(std::move(key), [] { return std::chrono::system_clock::now(); })) {
+    take(std::move(greeted));
+  }
 
   int run() {
     while (!exit_code_) {
-      std::array<pollfd, 2> fds{pollfd{host_, POLLIN, 0}, pollfd{agent_gone_ ? -1 : STDIN_FILENO, POLLIN, 0}};
-      const int ready = ::poll(fds.data(), fds.size(), unread_ ? 0 : wait_ms());
+      const int host = line_ ? line_->fd() : -1;
+      std::array<pollfd, 2> fds{pollfd{host, POLLIN, 0}, pollfd{agent_gone_ ? -1 : STDIN_FILENO, POLLIN, 0}};
+      const int ready = ::poll(fds.data(), fds.size(), wait_ms());
       if (ready < 0 && errno != EINTR) return 1;
       if (ready >= 0) {
-        if (unread_) take_host_messages();
-        if (!exit_code_ && fds[0].revents != 0) read_host();
+        if (has_unread()) take_host_messages();
+        if (line_ && fds[0].revents != 0) read_host();
         if (!exit_code_ && fds[1].revents != 0) read_agent();
       }
-      refuse_large_calls();
+      look_for_host();
+      settle();
       if (agent_gone_ && !exit_code_ && (!server_.busy() || Clock::now() >= until_)) {
         server_.end();
         exit_code_ = 0;
@@ -69,10 +91,17 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
 
  private:
   void call(std::uint64_t key, std::string_view method, std::string_view params) override {
+    if (!line_ && !(serves_agent_ && !lost_ && connect(true))) {
+      refused_.emplace_back(key, missing_);
+      return;
+    }
     std::string text = R"({"jsonrpc":"2.0","id":)" + std::to_string(key) + R"(,"method":)";
     text.append(quote_json(method)).append(R"(,"params":)").append(params) += '}';
     if (text.size() > most_bytes_) {
-      large_.push_back(key);
+      refused_.emplace_back(
+          key, Error{ErrorKind::too_large,
+                     "the host takes messages of " + std::to_string(most_bytes_) + " bytes ([host] max_message_bytes)",
+                     {}});
     } else {
       to_host(text);
     }
@@ -89,21 +118,69 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
     if (to_agent_.size() >= kReadBytes) flush();
   }
 
+  [[nodiscard]] bool has_unread() const { return line_ && line_->has_unread(); }
+
   [[nodiscard]] int wait_ms() const {
-    if (!agent_gone_) return -1;
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until_ - Clock::now()).count();
+    if (has_unread() || lost_ || is_new_ || !refused_.empty()) return 0;
+    auto until = Clock::time_point::max();
+    if (agent_gone_) until = until_;
+    if (looks_for_host()) until = std::min(until, retry_at_);
+    if (until == Clock::time_point::max()) return -1;
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
     return static_cast<int>(std::max<std::int64_t>(left, 0)) + 1;
   }
+
+  // ---- the host comes and goes
+
+  void take(Greeted greeted) {
+    client_.emplace(std::move(greeted.client));
+    line_.emplace(client_->fd(), std::size_t{1} << 30);
+    most_bytes_ = greeted.most_bytes;
+    retry_ = kRetry;
+  }
+
+  [[nodiscard]] bool connect(bool may_start) {
+    if (Clock::now() < retry_at_) return false;
+    auto greeted = connect_(may_start);
+    if (!greeted) {
+      missing_ = greeted.error();
+      retry_at_ = Clock::now() + retry_;
+      retry_ = may_start ? kRetry : std::min(2 * retry_, kMaxRetry);
+      return false;
+    }
+    take(std::move(*greeted));
+    is_new_ = true;
+    say("another host is there");
+    return true;
+  }
+
+  [[nodiscard]] bool looks_for_host() const { return !line_ && !agent_gone_ && server_.awaits_changes(); }
+  void look_for_host() {
+    if (looks_for_host() && !lost_) (void)connect(false);
+  }
+
+  void host_is_gone() {
+    line_.reset();
+    client_.reset();
+    lost_ = true;
+    missing_ = Error{ErrorKind::unavailable, "the host is gone", {}};
+    say(missing_.message);
+  }
+
+  // What the server has to know and could not be told while it made a call.
+  void settle() {
+    while (lost_ || is_new_ || !refused_.empty()) {
+      if (std::exchange(lost_, false)) server_.host_lost(missing_);
+      for (const auto& [key, error] : std::exchange(refused_, {})) server_.answered(key, std::unexpected(error));
+      if (!lost_ && std::exchange(is_new_, false)) server_.host_is_new();
+    }
+  }
+
+  // ---- messages
 
   void flush() {
     if (!to_agent_.empty() && !write_all(STDOUT_FILENO, to_agent_)) exit_code_ = 1;
     to_agent_.clear();
-  }
-
-  void refuse_large_calls() {
-    for (const auto key : std::exchange(large_, {}))
-      server_.answered(key, fail(ErrorKind::too_large, "the host takes messages of " + std::to_string(most_bytes_) +
-                                                           " bytes ([host] max_message_bytes)"));
   }
 
   void read_agent() {
@@ -115,63 +192,35 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
       return;
     }
     from_agent_.commit(static_cast<std::size_t>(got));
+    serves_agent_ = true;
     std::string_view message;
     while (!exit_code_) {
       const auto status = from_agent_.next(message);
+      settle();
       if (status == FrameDecoder::Status::message) {
         server_.receive(message);
       } else if (status == FrameDecoder::Status::too_large) {
         server_.refuse_too_long();
       } else {
-        return;
+        break;
       }
     }
+    serves_agent_ = false;
   }
 
-  // While the host takes nothing it may be waiting for us to read: what it says meanwhile is kept for later.
   void to_host(std::string_view message) {
-    to_host_.clear();
-    append_frame(to_host_, Framing::lines, message);
-    for (std::size_t at = 0; at < to_host_.size() && !exit_code_;) {
-      const ssize_t wrote = ::send(host_, to_host_.data() + at, to_host_.size() - at, MSG_DONTWAIT | MSG_NOSIGNAL);
-      if (wrote > 0) {
-        at += static_cast<std::size_t>(wrote);
-        continue;
-      }
-      if (wrote < 0 && errno != EAGAIN && errno != EINTR) return host_is_gone();
-      pollfd state{host_, POLLIN | POLLOUT, 0};
-      (void)::poll(&state, 1, -1);
-      if ((state.revents & POLLIN) != 0 && !receive_some()) return host_is_gone();
-    }
-  }
-
-  // False: the host is gone.
-  [[nodiscard]] bool receive_some() {
-    const ssize_t got = ::recv(host_, from_host_.prepare(kReadBytes), kReadBytes, MSG_DONTWAIT);
-    if (got < 0) return errno == EINTR || errno == EAGAIN;
-    if (got == 0) return false;
-    from_host_.commit(static_cast<std::size_t>(got));
-    unread_ = true;
-    return true;
+    if (line_ && !line_->send(message)) host_is_gone();
   }
 
   void read_host() {
-    if (!receive_some()) return host_is_gone();
+    if (!line_->receive()) return host_is_gone();
     take_host_messages();
-  }
-
-  void host_is_gone() {
-    if (exit_code_) return;
-    say("the host is gone");
-    exit_code_ = 1;
-    server_.end();
   }
 
   // A message is copied out: while it is handled, more may be read.
   void take_host_messages() {
-    unread_ = false;
     std::string_view message;
-    while (!exit_code_ && from_host_.next(message) == FrameDecoder::Status::message) {
+    while (line_ && line_->next(message)) {
       std::string text;
       text.reserve(message.size() + FrameDecoder::kPadding);
       text.append(message);
@@ -217,29 +266,29 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
                 mcp::text_member(*error, "message"), dump_json(error->value("data", json::object())));
   }
 
-  const int host_;
-  const std::size_t most_bytes_;
+  const Connect connect_;
+  std::optional<Client> client_;  ///< empty: there is no host
+  std::optional<HostLine> line_;
+  std::size_t most_bytes_ = 0;
   FrameDecoder from_agent_;
-  FrameDecoder from_host_{std::size_t{1} << 30, Framing::lines};
   EnvelopeParser parser_{std::size_t{1} << 30, 1000, 1};
   RpcParsed parsed_;
-  std::string to_host_;
   std::string to_agent_;
   mcp::McpServer server_;
-  bool unread_ = false;  ///< bytes of the host came while something was written to it
+  bool serves_agent_ = false;  ///< a message of the agent is being read
   bool agent_gone_ = false;
-  Clock::time_point until_{};         ///< since the agent is gone
-  std::vector<std::uint64_t> large_;  ///< calls that the host does not take
+  Clock::time_point until_{};                             ///< since the agent is gone
+  std::vector<std::pair<std::uint64_t, Error>> refused_;  ///< calls that fail without the host
+  bool lost_ = false;                                     ///< the server does not know yet that the host is gone
+  bool is_new_ = false;                                   ///< ... that another is there
+  Error missing_{ErrorKind::unavailable, "the host is gone", {}};  ///< why there is no host
+  Clock::time_point retry_at_{};
+  Clock::duration retry_ = kRetry;
   std::optional<int> exit_code_;
 };
 
-struct Greeted {
-  mcp::Limits limits;
-  std::string key;  ///< for states that go through the agent
-};
-
 /// Names the workspace to the host, and learns what the host takes and where its folder is.
-[[nodiscard]] Greeted greet(Client& client) {
+[[nodiscard]] Greeted greet(Client client) {
   json params{{"client", "gantry mcp"}};
   if (auto here = working_folder(); !here.empty()) params["workspace"] = std::move(here);
   auto hello = client.call("host.hello", params, kHelloTimeout);
@@ -249,24 +298,31 @@ struct Greeted {
     hello = client.call("host.hello", params, kHelloTimeout);
   }
   const json limits = hello ? hello->value("capabilities", json::object()) : json::object();
-  Greeted out;
-  out.limits.message = std::min(kMaxMessage, limits.value("max_message_bytes", kMaxMessage)) - kOverhead;
+  Greeted out{std::move(client), 0, {}, {}};
+  out.most_bytes = std::min(kMaxMessage, limits.value("max_message_bytes", kMaxMessage));
+  out.limits.message = out.most_bytes - kOverhead;
   const std::size_t depth = limits.value("max_json_depth", out.limits.depth);
   out.limits.depth = std::max(depth, 2 * kDepthOverhead) - kDepthOverhead;
-  auto key = mcp::shared_key(hello ? hello->value("state_dir", "") : "");
-  if (!key) say(key.error().message + "; what an agent is asked counts for this process alone");
-  out.key = key ? std::move(*key) : mcp::random_key();
+  if (hello) out.state_dir = hello->value("state_dir", "");
   return out;
 }
 
 }  // namespace
 
 int serve_mcp(const Common& common) {
-  auto connected = connect_or_start(connect_options(common, "gantry mcp"));
-  if (!connected) return complain(connected.error());
-  print_notes(connected->notes);
-  auto greeted = greet(connected->client);
-  StdioServer server(connected->client, greeted.limits, std::move(greeted.key));
+  const Connect connect = [options = connect_options(common, "gantry mcp")](bool may_start) -> Result<Greeted> {
+    auto how = options;
+    how.may_start = how.may_start && may_start;
+    auto connected = connect_or_start(how);
+    if (!connected) return std::unexpected(connected.error());
+    print_notes(connected->notes);
+    return greet(std::move(connected->client));
+  };
+  auto greeted = connect(true);
+  if (!greeted) return complain(greeted.error());
+  auto key = mcp::shared_key(greeted->state_dir);
+  if (!key) say(key.error().message + "; what an agent is asked counts for this process alone");
+  StdioServer server(std::move(*greeted), connect, key ? std::move(*key) : mcp::random_key());
   return server.run();
 }
 

@@ -94,14 +94,71 @@ TEST_CASE("gantry mcp: a line over the limit is answered with an error, and the 
   REQUIRE(agent.ask("server/discover", modern())["result"]["resultType"] == "complete");
 }
 
-TEST_CASE("gantry mcp: a host that is killed is said on stderr, with 1") {
+TEST_CASE("gantry mcp: when its host is killed its open requests fail, and the next one starts another host") {
   Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
   const pid_t host = box.serve();
   StdioAgent agent(box);
-  (void)agent.ask("tools/list", modern());
+  (void)agent.initialize();
+  agent.request("waits", "tools/call", {{"name", "wait"}});
+  agent.request("reads", "subscriptions/listen");  // of the other era: refused, so all before has reached the host
+  REQUIRE(agent.response("reads").contains("error"));
+  box.wait_for_text("state/gantry.log", "waits until it is cancelled");
   ::kill(host, SIGKILL);
-  REQUIRE(agent.wait() == 1);
-  REQUIRE(box.read("mcp.err") == "gantry mcp: the host is gone\n");
+  const json lost = agent.response("waits")["result"];
+  REQUIRE(lost["isError"] == true);
+  REQUIRE(lost["_meta"]["io.gantry/error"]["kind"] == "unavailable");
+  REQUIRE(box.wait(host) == 128 + SIGKILL);
+  const json said = agent.ask("tools/call", {{"name", "test_simple_text"}})["result"];
+  INFO(said.dump());
+  REQUIRE_FALSE(said.value("isError", false));
+  REQUIRE(box.host_pid().value() != host);
+  REQUIRE(box.read("mcp.err").starts_with("gantry mcp: the host is gone\ngantry mcp: another host is there\n"));
+  REQUIRE(box.run({"stop"}).code == 0);
+  agent.hang_up();
+  REQUIRE(agent.wait() == 0);
+}
+
+TEST_CASE("gantry mcp: without a host and with --no-start requests fail until there is one again") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
+  (void)box.serve();
+  StdioAgent agent(box, {"mcp", "--no-start"});
+  (void)agent.initialize();
+  const json simple{{"name", "test_simple_text"}};
+  REQUIRE_FALSE(agent.ask("tools/call", simple)["result"].value("isError", false));
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(box.run({"stop"}).code == 0);
+    REQUIRE(agent.ask("tools/call", simple)["result"]["_meta"]["io.gantry/error"]["kind"] == "unavailable");
+    REQUIRE(agent.ask("ping")["result"] == json::object());
+    (void)box.serve();
+    wait_for("an answer", [&] { return !agent.ask("tools/call", simple)["result"].value("isError", false); });
+  }
+}
+
+TEST_CASE("gantry mcp: what an agent has subscribed to outlives the host, in both eras") {
+  Sandbox box;
+  box.write("config/gantry/gantry.toml", table("conformance"));
+  const pid_t host = box.serve();
+  const json watched{{"uri", "test://watched-resource"}};
+  StdioAgent legacy(box), listener(box);
+  (void)legacy.initialize();
+  REQUIRE(legacy.ask("resources/subscribe", watched)["result"] == json::object());
+  listener.request("sub", "subscriptions/listen",
+                   modern({{"notifications", {{"resourceSubscriptions", {watched["uri"]}}}}}));
+  REQUIRE(listener.receive()["method"] == "notifications/subscriptions/acknowledged");
+  ::kill(host, SIGKILL);
+  REQUIRE(box.wait(host) == 128 + SIGKILL);
+  (void)box.serve();
+  // Nobody has asked for anything: they find the host themselves, and say that something may have been missed.
+  REQUIRE(legacy.message_of("notifications/resources/updated")["params"] == watched);
+  REQUIRE(listener.receive()["params"]["uri"] == watched["uri"]);
+  StdioAgent other(box);
+  REQUIRE(other.ask("tools/call", modern({{"name", "touch"}}))["result"]["resultType"] == "complete");
+  REQUIRE(legacy.message_of("notifications/resources/updated")["params"] == watched);
+  const json told = listener.receive();
+  REQUIRE(told["method"] == "notifications/resources/updated");
+  REQUIRE(told["params"]["_meta"]["io.modelcontextprotocol/subscriptionId"] == "sub");
 }
 
 TEST_CASE("gantry mcp: a plugin that comes while the host runs brings its tools, and agents are told") {

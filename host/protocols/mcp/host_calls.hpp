@@ -40,6 +40,12 @@ class HostCalls {
     if (open_.erase(key) != 0) link_.cancel(key);
   }
 
+  /// The host is gone: all open calls fail. Those that their handlers make are the next host's.
+  void lost(const Error& error) {
+    auto open = std::exchange(open_, {});
+    for (auto& [key, call] : open) call.answered(std::unexpected(error));
+  }
+
   void answered(std::uint64_t key, const Result<std::string_view>& answer) {
     if (auto node = open_.extract(key)) node.mapped().answered(answer);
   }

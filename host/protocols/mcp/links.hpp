@@ -13,7 +13,8 @@
 namespace gantry::host::mcp {
 
 /// Calls of the host's methods: `rpc.discover` and `events.subscribe` are two of them. What comes of
-/// a call is told by McpServer::answered(), progress(), item() and event().
+/// a call is told by McpServer::answered(), progress(), item() and event(); that the host is gone, and
+/// another there, by host_lost() and host_is_new().
 class HostLink {
  public:
   HostLink() = default;

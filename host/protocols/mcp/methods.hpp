@@ -4,7 +4,8 @@
 // all revisions have alike, and the catalog that they read.
 //
 // The catalog is read at the first request, and again when a plugin starts or ends, when the
-// configuration was read anew, and when a client names something that the catalog does not have.
+// configuration was read anew, when another host is there, and when a client names something that the
+// catalog does not have.
 //
 // Thread rule: one thread.
 // Bounds: those of Requests, Subscriptions and Invocations.
@@ -14,6 +15,7 @@
 #include <gantry/json.hpp>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "host/protocols/mcp/catalog.hpp"
@@ -40,6 +42,11 @@ class Methods {
   void event(std::string_view topic, const json& payload);
   /// Reads the catalog, and reads it again whenever it may have changed.
   void begin();
+  void host_lost() { subscriptions_.host_lost(); }
+  void host_is_new() {
+    if (std::exchange(begun_, false)) begin();
+  }
+  [[nodiscard]] bool awaits_changes() const { return subscriptions_.awaits_changes(); }
   [[nodiscard]] Subscriptions& subscriptions() { return subscriptions_; }
   /// The number of open subscriptions/listen.
   [[nodiscard]] std::size_t listening() const { return subscriptions_.listening(); }

@@ -63,6 +63,15 @@ class McpServer {
   /// The text of one item of a call that was opened as a stream.
   void item(std::uint64_t key, std::string_view item) { host_.item(key, item); }
   void event(std::string_view topic, const json& payload) { methods_.event(topic, payload); }
+  /// The host is gone: its open calls fail with `error`. What the client has subscribed to is kept.
+  void host_lost(const Error& error) {
+    methods_.host_lost();
+    host_.lost(error);
+  }
+  /// Calls reach another host. The client is told of what it has subscribed to, since changes may have been missed.
+  void host_is_new() { methods_.host_is_new(); }
+  /// The client waits for changes, of which a host would have to tell.
+  [[nodiscard]] bool awaits_changes() const { return methods_.awaits_changes(); }
 
  private:
   void take(const RpcMessage& message, const std::shared_ptr<Batch>& batch);

@@ -107,6 +107,10 @@ void Subscriptions::event(std::string_view topic, const json& payload, const Cat
   const std::string uri = text_member(payload, "uri");
   const auto found = catalog.resource(uri);
   if (!found || found->entry->changes != topic) return;
+  updated(uri);
+}
+
+void Subscriptions::updated(const std::string& uri) {
   constexpr const char* kUpdated = "notifications/resources/updated";
   if (uris_.contains(uri)) client_.send(notification_text(kUpdated, {{"uri", uri}}), {});
   for (const auto& listen : listens_) {
@@ -114,11 +118,23 @@ void Subscriptions::event(std::string_view topic, const json& payload, const Cat
   }
 }
 
+std::set<std::string> Subscriptions::all_uris() const {
+  std::set<std::string> all = uris_;
+  for (const auto& listen : listens_) all.insert(listen->uris.begin(), listen->uris.end());
+  return all;
+}
+
+void Subscriptions::host_lost() {
+  followed_.clear();
+  missed_ = true;
+}
+
 void Subscriptions::follow(const Catalog& catalog) {
-  std::set<std::string> uris = uris_;
-  for (const auto& listen : listens_) uris.insert(listen->uris.begin(), listen->uris.end());
   forget(nullptr);  // an older catalog's
-  follow({nullptr, topics_of(uris, catalog), [](const Result<void>&) {}});
+  follow({nullptr, topics_of(all_uris(), catalog), [this](const Result<void>& followed) {
+            if (!followed || !std::exchange(missed_, false)) return;
+            for (const auto& uri : all_uris()) updated(uri);
+          }});
 }
 
 void Subscriptions::follow(Waiting wanted) {

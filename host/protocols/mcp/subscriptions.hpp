@@ -45,6 +45,10 @@ class Subscriptions {
   void event(std::string_view topic, const json& payload, const Catalog& catalog);
   /// Follows the topics that the catalog has and that are not followed yet.
   void follow(const Catalog& catalog);
+  /// The host is gone. When follow() has reached another, the client is told of all resources that were subscribed to:
+  /// changes may have been missed.
+  void host_lost();
+  [[nodiscard]] bool awaits_changes() const { return tells_lists_ || !uris_.empty() || !listens_.empty(); }
   /// Ends the open subscriptions/listen by their result.
   void end();
   [[nodiscard]] std::size_t listening() const { return listens_.size(); }
@@ -68,6 +72,8 @@ class Subscriptions {
   void follow(Waiting wanted);
   void forget(const Request* request);
   void notify(const Listen& listen, std::string_view method, json params);
+  void updated(const std::string& uri);
+  [[nodiscard]] std::set<std::string> all_uris() const;
   void acknowledge(const ListenPtr& listen);
 
   HostCalls& host_;
@@ -77,6 +83,7 @@ class Subscriptions {
   std::set<std::string> uris_;  ///< of resources/subscribe
   std::vector<ListenPtr> listens_;
   std::set<std::string> followed_;
+  bool missed_ = false;           ///< changes, perhaps
   bool asking_ = false;           ///< the host has not answered an events.subscribe
   std::vector<Waiting> waiting_;  ///< for that answer; one of each open request at most
 };
