@@ -125,7 +125,7 @@ void LibraryWatch::wait() {
 
 // On the worker.
 void LibraryWatch::read() {
-  read_inotify(inotify_.native_handle(), [this](int folder, std::uint32_t what, std::string_view name) {
+  (void)read_inotify(inotify_.native_handle(), [this](int folder, std::uint32_t what, std::string_view name) {
     if ((what & IN_Q_OVERFLOW) == 0) return heard(folder, what, name);
     std::set<std::string> all;
     const auto table = services_.table();

@@ -58,7 +58,7 @@ void PlaceWatch::wait() {
 
 PlaceWatch::Why PlaceWatch::read_events() {
   Why why = Why::changed;
-  read_inotify(inotify_->native_handle(), [&](int folder, std::uint32_t what, std::string_view name) {
+  (void)read_inotify(inotify_->native_handle(), [&](int folder, std::uint32_t what, std::string_view name) {
     if ((what & IN_ATTRIB) != 0 && folder == asking_folder_ && name == asking_file_) why = Why::asked;
   });
   return why;

@@ -74,7 +74,7 @@ void ProjectWatch::wait() {
 
 void ProjectWatch::read() {
   std::set<std::string> changed;
-  read_inotify(inotify_.native_handle(), [&](int watch, std::uint32_t what, std::string_view name) {
+  (void)read_inotify(inotify_.native_handle(), [&](int watch, std::uint32_t what, std::string_view name) {
     if ((what & IN_Q_OVERFLOW) != 0) {
       for (const auto& [number, workspace] : workspaces_) changed.insert(workspace);
       return;

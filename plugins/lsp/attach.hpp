@@ -312,7 +312,7 @@ class AttachSession final : public Session {
   std::map<std::string, std::string> environment() const override GANTRY_REQUIRES(mutex_) { return environment_; }
   Result<void> initialized(std::string_view text, const Envelope& e, DeferredActions& fx) override
       GANTRY_REQUIRES(mutex_);
-  void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { pump(fx); }
+  void ready(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) { drained(fx); }
   void drained(DeferredActions& fx) override GANTRY_REQUIRES(mutex_) {
     if (files_) files_->go_on();
     pump(fx);

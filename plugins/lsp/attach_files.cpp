@@ -9,6 +9,19 @@
 
 namespace gantry::lsp {
 
+namespace {
+
+// A place of patterns outside of the workspace folders is watched, too, if that is not half of the file system.
+[[nodiscard]] bool may_be_watched(const std::string& place, const std::vector<std::string>& folders) {
+  constexpr std::ptrdiff_t kDeep = 3;
+  if (std::ranges::count(place, '/') < kDeep) return false;
+  return std::ranges::none_of(folders, [&](const std::string& folder) {
+    return folder == place || folder.starts_with(place + "/") || place.starts_with(folder + "/");
+  });
+}
+
+}  // namespace
+
 // Its registrations or folders may be others by now.
 void AttachSession::watch_files() {
   std::vector<json> all;
@@ -16,13 +29,16 @@ void AttachSession::watch_files() {
   auto where = folders();
   if (where.empty()) where.push_back(root());
   WatchedGlobs wanted(all, where);
-  if (wanted.empty()) return files_.reset();
+  if (wanted.empty() && !files_) return;
   if (!files_) {
     files_ =
         std::make_shared<FileWatch>(context_, config().name, [weak = weak_from_this()](const FileWatch::Files& files) {
           const auto self = std::static_pointer_cast<AttachSession>(weak.lock());
           return self == nullptr || self->tell_files(files);
         });
+  }
+  for (auto& place : wanted.places()) {
+    if (may_be_watched(place, where)) where.push_back(std::move(place));
   }
   files_->look_for(std::move(wanted), std::move(where), files_since_);
 }
@@ -50,10 +66,11 @@ void AttachSession::pass_report(const Client& client, std::string_view text, Def
   if (!changes || !changes->is_array()) return server_.send(text, fx);
   json news = json::array();
   for (const auto& each : *changes) {
-    const json uri = part(each, "uri");
+    const json uri = part(each, "uri"), type = part(each, "type");
     const auto path = uri.is_string() ? to_path(uri.get<std::string>()) : fail(ErrorKind::invalid_params, "no URI");
     if (path && !client.guest && !files_->is_news(*path)) continue;
-    if (path) files_->reported(*path);
+    if (path && (type == 1 || type == 2 || type == 3))
+      files_->reported(*path, static_cast<FileChange>(type.get<int>()));
     news.push_back(each);
   }
   if (news.size() == changes->size()) return server_.send(text, fx);

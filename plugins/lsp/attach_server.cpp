@@ -420,7 +420,11 @@ void AttachSession::follow_registrations(std::string_view method, std::string_vi
     if (!each.is_object() || !each.contains("id") || !each["id"].is_string()) continue;
     const std::string id = each["id"];
     if (!begins) {
-      registrations_.erase(id);
+      const auto it = registrations_.find(id);
+      if (it == registrations_.end()) continue;
+      std::erase_if(it->second.get_ref<json::array_t&>(),
+                    [&](const json& same) { return part(same, "method") == part(each, "method"); });
+      if (it->second.empty()) registrations_.erase(it);
     } else if (registrations_.size() < Standing::kMaxRegistrations) {
       // Some servers give several one id, some register again what they have registered.
       json& same = registrations_[id];
@@ -469,7 +473,7 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
   comparing_.clear();
   configurations_.clear();
   registrations_.clear();
-  files_.reset();
+  fx.run.push_back([files = std::exchange(files_, nullptr)] {});
   servers_tokens_.clear();
   tokens_.clear();
   highlighted_.clear();

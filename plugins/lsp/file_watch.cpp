@@ -29,12 +29,21 @@ struct FileTimes {
 /// Nothing: there is no such file. A file system that does not know when files were born gives the last change.
 [[nodiscard]] std::optional<FileTimes> times_of(const std::string& path) {
   struct statx info{};
-  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_CTIME | STATX_BTIME, &info) != 0) return std::nullopt;
+  if (::statx(AT_FDCWD, path.c_str(), 0, STATX_TYPE | STATX_CTIME | STATX_BTIME, &info) != 0 || S_ISDIR(info.stx_mode))
+    return std::nullopt;
   const auto changed = time_of(info.stx_ctime);
   return FileTimes{changed, (info.stx_mask & STATX_BTIME) != 0 ? time_of(info.stx_btime) : changed};
 }
 
+[[nodiscard]] bool is_below(const std::string& path, const std::string& folder) {
+  return path.starts_with(folder) && (folder.ends_with('/') || path.substr(folder.size()).starts_with('/'));
+}
+
 }  // namespace
+
+bool FileWatch::Scope::has(const std::string& path) const {
+  return std::ranges::any_of(folders, [&](const auto& folder) { return is_below(path, folder); }) && wanted.wants(path);
+}
 
 FileWatch::FileWatch(std::shared_ptr<Context> context, std::string name, Tell tell)
     : context_(std::move(context)), name_(std::move(name)), tell_(std::move(tell)) {}
@@ -44,7 +53,7 @@ FileWatch::~FileWatch() { release_tree(); }
 void FileWatch::look_for(WatchedGlobs wanted, std::vector<std::string> folders, WallTime since) {
   {
     Lock lock(mutex_);
-    task_ = Task{std::move(wanted), std::move(folders), since};
+    task_ = Task{{std::move(wanted), std::move(folders)}, since};
   }
   post_step();
 }
@@ -54,12 +63,12 @@ void FileWatch::go_on() {
   post_step();
 }
 
-void FileWatch::reported(const std::string& path) {
+void FileWatch::reported(const std::string& path, FileChange change) {
   const auto now = std::chrono::system_clock::now();
   Lock lock(mutex_);
   if (reported_.size() >= kMaxRemembered)
-    std::erase_if(reported_, [&](const auto& each) { return now - each.second > kEcho; });
-  if (reported_.size() < kMaxRemembered) reported_.insert_or_assign(path, now);
+    std::erase_if(reported_, [&](const auto& each) { return now - each.second.at > kEcho; });
+  if (reported_.size() < kMaxRemembered) reported_.insert_or_assign(path, Report{change, now});
 }
 
 bool FileWatch::is_news(const std::string& path) const {
@@ -68,8 +77,7 @@ bool FileWatch::is_news(const std::string& path) const {
   return it == told_.end() || context_->host.now() - it->second > kEcho;
 }
 
-// ---- the worker
-// -------------------------------------------------------------------------------------------------------
+// ---- the worker -----------------------------------------------------------------------------------------------------
 
 void FileWatch::post_step() {
   if (posted_.exchange(true)) return;
@@ -78,43 +86,58 @@ void FileWatch::post_step() {
   });
   if (posted) return;
   posted_ = false;
-  (void)context_->host.after(std::chrono::seconds(1), [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->post_step();
+  step_in(std::chrono::seconds(1), &FileWatch::post_step);
+}
+
+// Without a timer at once.
+void FileWatch::step_in(Duration time, void (FileWatch::*then)()) {
+  const auto timer = context_->host.after(time, [weak = weak_from_this(), then] {
+    if (const auto self = weak.lock()) ((*self).*then)();
   });
+  if (!timer)
+    context_->reactor->post([weak = weak_from_this(), then] {
+      if (const auto self = weak.lock()) ((*self).*then)();
+    });
 }
 
 void FileWatch::step() {
   posted_ = false;
+  take_task();
+  if (begins_) release_tree();
+  if (begins_ && !releasing_) begin();
+  if (!tree_) return;
+  look();
+  if (walking_) walk();
+  if (due_.exchange(false)) tell();
+  const bool all_told = touched_.empty() && unsent_.empty();
+  if (all_told && !walking_ && !missed_) complete_ = looked_ - kMargin;
+  if (missed_ && !walking_ && all_told) begins_ = true;
+  warn();
+  tell_later();
+  if (tree_->lost_root() && !walking_ && !std::exchange(retries_, true)) step_in(kRetry, &FileWatch::retry);
+  if (begins_ || walking_ || !tree_->drained()) post_step();
+}
+
+void FileWatch::take_task() {
   std::optional<Task> task;
   {
     Lock lock(mutex_);
     task = std::exchange(task_, std::nullopt);
   }
-  if (task && !complete_) complete_ = task->since - kTick;
-  if (task && !(tree_ && task->wanted == wanted_ && task->folders == folders_)) begin(*task);
-  if (!tree_) return;
-  look();
-  if (walked_) {
-    if (tree_->walk(kWalkFolders, [this](std::string path) { found(std::move(path)); })) return post_step();
-    end_walk();
-  }
-  if (due_.exchange(false)) tell();
-  if (touched_.empty() && unsent_.empty()) complete_ = looked_ - kMargin;
-  tell_later();
+  if (!task) return;
+  if (!complete_) complete_ = task->since - kTick;
+  if (task->scope == scope_) return;
+  scope_ = std::move(task->scope);
+  begins_ = true;
 }
 
-void FileWatch::begin(const Task& task) {
-  release_tree();
-  wanted_ = task.wanted;
-  folders_ = task.folders;
-  const auto unwanted = [this](const std::string& path) { return !wanted_.wants(path); };
-  std::erase_if(known_, unwanted);
-  std::erase_if(touched_, unwanted);
-  walked_.reset();
-  if (wanted_.empty()) return;
-  tree_ = std::make_unique<TreeWatch>(folders_, TreeWatch::Bounds{kMaxFolders, kMaxChanges},
-                                      [this](const std::string& path) { return wanted_.wants(path); });
-  walked_.emplace();
+void FileWatch::begin() {
+  begins_ = missed_ = retries_ = walking_ = false;
+  if (scope_.wanted.empty()) return;
+  tree_ = std::make_unique<TreeWatch>(scope_.folders, TreeWatch::Bounds{kMaxFolders, kMaxChanges},
+                                      [this](const std::string& path) { return scope_.wanted.wants(path); });
+  ++walk_;
+  walking_ = true;
   if (tree_->fd() < 0) return;
   context_->reactor->post([reactor = context_->reactor.get(), fd = tree_->fd(), weak = weak_from_this()] {
     (void)reactor->add(fd, EPOLLIN | EPOLLET, [weak](std::uint32_t) {
@@ -123,79 +146,131 @@ void FileWatch::begin(const Task& task) {
   });
 }
 
-// The descriptor is the reactor's to forget before it is closed.
+// The reactor has to forget the descriptor before it is closed. The next tree waits for that: the kernel grants a user
+// so many watches.
 void FileWatch::release_tree() {
   if (!tree_) return;
-  context_->reactor->post([reactor = context_->reactor.get(), tree = std::move(tree_)] {
-    if (tree->fd() >= 0) reactor->remove(tree->fd());
+  releasing_ = true;
+  const int fd = tree_->fd();
+  auto close = [tree = std::shared_ptr<TreeWatch>(std::move(tree_)), weak = weak_from_this()]() mutable {
+    tree.reset();
+    if (const auto self = weak.lock()) {
+      self->releasing_ = false;
+      self->post_step();
+    }
+  };
+  context_->reactor->post([context = context_.get(), fd, close = std::move(close)]() mutable {
+    context->reactor->remove(fd);
+    auto shared = std::make_shared<decltype(close)>(std::move(close));
+    if (!context->worker.post([shared] { (*shared)(); })) (*shared)();
   });
 }
 
-void FileWatch::found(std::string path) {
-  if (!known_.contains(path)) {
-    const auto times = times_of(path);
-    if (!times) return;
-    if (times->changed >= *complete_) touched_.insert(path);
-    if (times->born < *complete_) known_.insert(path);
-  } else if (const auto times = times_of(path); times && times->changed >= *complete_) {
-    touched_.insert(path);
+void FileWatch::walk() {
+  const auto until = std::chrono::steady_clock::now() + kWalkTime;
+  while (tree_->walk(1, [this](const std::string& path) { found(path); })) {
+    if (std::chrono::steady_clock::now() >= until) return;
   }
-  walked_->insert(std::move(path));
+  end_walk();
 }
 
+void FileWatch::found(const std::string& path) {
+  const auto it = known_.find(path);
+  if (it == known_.end() && known_.size() >= kMaxFiles) {
+    crowded_ = true;
+    return;
+  }
+  const auto times = times_of(path);
+  if (!times) return;
+  const bool is_new = covered_ && covered_->has(path);  // or it would be known
+  if (it != known_.end()) it->second = walk_;
+  if (times->changed >= *complete_ || (it == known_.end() && is_new)) touched_.insert(path);
+  if (it == known_.end() && !is_new && times->born < *complete_) known_.emplace(path, walk_);
+}
+
+// What is known and was not found is gone, or out of sight.
 void FileWatch::end_walk() {
-  std::ranges::set_difference(known_, *walked_, std::inserter(touched_, touched_.end()));
-  walked_.reset();
-  if (!tree_->blind() || std::exchange(warned_, true)) return;
-  context_->host.log(Level::warn, name_ + " is not told of all changes of files: more than " +
-                                      std::to_string(tree_->folders()) +
-                                      " folders cannot be watched (fs.inotify.max_user_watches)");
+  walking_ = false;
+  for (auto it = known_.begin(); it != known_.end();) {
+    const auto& [path, walk] = *it;
+    const bool unseen = walk != walk_;
+    if (unseen && !scope_.has(path)) {
+      it = known_.erase(it);
+      continue;
+    }
+    if (unseen) {
+      const auto times = times_of(path);
+      if (!times || times->changed >= *complete_) touched_.insert(path);
+    }
+    ++it;
+  }
+  covered_ = scope_;
+}
+
+void FileWatch::warn() {
+  if (!(tree_->full() || tree_->fd() < 0 || crowded_) || std::exchange(warned_, true)) return;
+  context_->host.log(Level::warn, name_ + " may not be told of all changes of files: " + std::to_string(known_.size()) +
+                                      " files in " + std::to_string(tree_->folders()) +
+                                      " folders are watched, and there are more (fs.inotify.max_user_watches)");
 }
 
 void FileWatch::look() {
-  looked_ = std::chrono::system_clock::now();
-  const Changes changes = tree_->look();
+  const auto now = std::chrono::system_clock::now();
+  const Changes changes = tree_->look(kLookBytes);
+  if (tree_->drained()) looked_ = now;
   touch(changes);
-  if (!changes.lost && touched_.size() <= kMaxChanges) return;
-  touched_.clear();
-  begin(Task{wanted_, folders_, {}});
+  missed_ = missed_ || changes.lost;
 }
 
 void FileWatch::touch(const Changes& changes) {
+  const auto add = [this](const std::string& path) {
+    if (touched_.size() < kMaxChanges) {
+      touched_.insert(path);
+    } else {
+      missed_ = true;
+    }
+  };
   for (const auto& [path, change] : changes.files) {
-    if (wanted_.wants(path)) touched_.insert(path);
+    if (scope_.wanted.wants(path)) add(path);
     if (change != FileChange::deleted) continue;
     const std::string below = path + "/";
-    for (auto it = known_.lower_bound(below); it != known_.end() && it->starts_with(below); ++it) touched_.insert(*it);
+    for (auto it = known_.lower_bound(below); it != known_.end() && it->first.starts_with(below); ++it) add(it->first);
   }
 }
 
 void FileWatch::tell_later() {
-  if (touched_.empty() || waits_) return;
-  const auto timer = context_->host.after(kQuiet, [weak = weak_from_this()] {
-    if (const auto self = weak.lock()) self->go_on();
-  });
-  waits_ = timer.has_value();
-  if (!waits_) tell();
+  if ((touched_.empty() && unsent_.empty()) || waits_) return;
+  waits_ = true;
+  step_in(kQuiet, &FileWatch::go_on);
 }
 
 // What the server has to be told of the file; known_ has the file as it is.
 std::optional<FileChange> FileWatch::difference(const std::string& path) {
   const auto times = times_of(path);
   const bool was = known_.contains(path);
-  if (times) known_.insert(path);
-  if (!times) known_.erase(path);
-  if (!times && !was) return std::nullopt;
-  if (was_reported(path, times ? std::optional(times->changed) : std::nullopt)) return std::nullopt;
-  const auto change = !times ? FileChange::deleted : was ? FileChange::changed : FileChange::created;
-  return wanted_.wants(path, change) ? std::optional(change) : std::nullopt;
+  // Of a file that is not known, it is not known whether it was there.
+  const bool unsure = crowded_ || (walking_ && !(covered_ && covered_->has(path)));
+  if (!times && !was && !unsure) return std::nullopt;
+  FileChange change = FileChange::deleted;
+  if (times) change = was || (unsure && times->born < *complete_) ? FileChange::changed : FileChange::created;
+  if (!times) {
+    known_.erase(path);
+  } else if (was || known_.size() < kMaxFiles) {
+    known_.insert_or_assign(path, walk_);
+  }
+  if (was_reported(path, change, times ? std::optional(times->changed) : std::nullopt)) return std::nullopt;
+  return scope_.wanted.wants(path, change) ? std::optional(change) : std::nullopt;
 }
 
-// A report of a file that has changed since, or came back, says less than the server has to know.
-bool FileWatch::was_reported(const std::string& path, const std::optional<WallTime>& changed) {
+// A report of another change, or of a file that has changed since, says less than the server has to know.
+bool FileWatch::was_reported(const std::string& path, FileChange change, const std::optional<WallTime>& changed) {
   Lock lock(mutex_);
   const auto report = reported_.extract(path);
-  return !report.empty() && (!changed || *changed + kTick < report.mapped());
+  if (report.empty()) return false;
+  const auto& [said, at] = report.mapped();
+  const bool same = said == change || (said == FileChange::created && change == FileChange::changed);
+  if (!same || std::chrono::system_clock::now() - at > kEcho) return false;
+  return !changed || *changed + kTick < at;
 }
 
 void FileWatch::note_told(const Files& files) {
@@ -216,9 +291,9 @@ void FileWatch::tell() {
       if (const auto change = difference(next.value())) unsent_.emplace_back(next.value(), *change);
     }
     if (unsent_.empty()) return;
-    note_told(unsent_);
     waits_ = !tell_(unsent_);
     if (waits_) return;
+    note_told(unsent_);
     unsent_.clear();
   }
 }

@@ -21,10 +21,13 @@
 #include <deque>
 #include <functional>
 #include <gantry/descriptor.hpp>
+#include <limits>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace gantry::lsp {
@@ -63,7 +66,13 @@ class TreeWatch {
   /// True: the watch cannot see everything, so something may have changed that look() does not
   /// report.
   [[nodiscard]] bool blind() const { return blind_; }
-  [[nodiscard]] Changes look();
+  /// True: the tree has more folders than are watched.
+  [[nodiscard]] bool full() const { return full_; }
+  /// True: a root is not there, or another folder is in its place.
+  [[nodiscard]] bool lost_root() const { return lost_root_; }
+  /// The changes since the last look, or the first of them: drained() says which.
+  [[nodiscard]] Changes look(std::size_t most_bytes = std::numeric_limits<std::size_t>::max());
+  [[nodiscard]] bool drained() const { return drained_; }
   /// Readable when there are changes; -1: the kernel has given none.
   [[nodiscard]] int fd() const { return inotify_.get(); }
   [[nodiscard]] std::size_t folders() const { return folders_.size(); }
@@ -78,8 +87,14 @@ class TreeWatch {
   const Wanted wanted_;
   Descriptor inotify_;
   std::unordered_map<int, std::string> folders_;
-  std::deque<std::string> left_;  ///< folders that walk() has not come to
+  std::map<std::string, int> keys_;  ///< of folders_
+  std::vector<std::string> roots_;
+  std::set<std::pair<int, std::string>> above_roots_;  ///< the watch of the folder that has a root, and its name there
+  std::deque<std::string> left_;                       ///< folders that walk() has not come to
   bool blind_ = false;
+  bool full_ = false;
+  bool lost_root_ = false;
+  bool drained_ = true;
 };
 
 }  // namespace gantry::lsp

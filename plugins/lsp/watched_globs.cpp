@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 #include <optional>
+#include <set>
 #include <span>
 
 #include "plugins/lsp/capabilities/member_at.hpp"
@@ -120,7 +121,8 @@ WatchedGlobs::WatchedGlobs(const std::vector<json>& registrations, const std::ve
 void WatchedGlobs::add(const std::string& base, std::string_view pattern, unsigned kinds) {
   if (kinds == 0 || globs_.size() > kMaxGlobs) return;
   std::vector<std::string> alternatives;
-  if (!expand(std::string(pattern), alternatives)) alternatives.assign(1, "**");
+  const bool is_plain = pattern.size() <= kMaxPattern && std::ranges::count(pattern, '{') <= kMaxBraces;
+  if (!is_plain || !expand(std::string(pattern), alternatives)) alternatives.assign(1, "**");
   for (const auto& alternative : alternatives) globs_.push_back({with_slash(base), components_of(alternative), kinds});
 }
 
@@ -141,6 +143,21 @@ unsigned WatchedGlobs::kinds_of(std::string_view path) const {
 
 bool WatchedGlobs::wants(std::string_view path, FileChange change) const {
   return (kinds_of(path) & (1U << (static_cast<unsigned>(change) - 1))) != 0;
+}
+
+std::vector<std::string> WatchedGlobs::places() const {
+  std::set<std::string> out;
+  for (const auto& glob : globs_) {
+    std::string place = glob.base;
+    for (const auto& component : glob.components) {
+      if (component.find_first_of("*?[") != std::string::npos) {
+        out.insert(place.substr(0, std::max(place.size() - 1, std::size_t{1})));
+        break;
+      }
+      place += component + "/";
+    }
+  }
+  return {out.begin(), out.end()};
 }
 
 }  // namespace gantry::lsp

@@ -8,11 +8,13 @@
 // as a component matches any number of them, `{a,b}` is one of the alternatives, which may have slashes and nest,
 // `[a-z]` and `[!a-z]` are characters. A byte counts as a character.
 //
-// Bounds: kMaxAlternatives of one pattern, kMaxGlobs in all. A server that registers more is told of all files.
+// Bounds: kMaxAlternatives, kMaxBraces and kMaxPattern bytes of one pattern, kMaxGlobs in all. A server that registers
+//   more is told of all files.
 //
 // Thread rule: constant after construction.
 #pragma once
 
+#include <cstddef>
 #include <gantry/json.hpp>
 #include <string>
 #include <string_view>
@@ -26,6 +28,8 @@ class WatchedGlobs {
  public:
   static constexpr std::size_t kMaxAlternatives = 256;
   static constexpr std::size_t kMaxGlobs = 4096;
+  static constexpr std::size_t kMaxPattern = 4096;
+  static constexpr std::ptrdiff_t kMaxBraces = 32;
 
   /// Nothing is asked for.
   WatchedGlobs() = default;
@@ -36,6 +40,8 @@ class WatchedGlobs {
   /// The server wants to hear of some kind of change of this file.
   [[nodiscard]] bool wants(std::string_view path) const { return kinds_of(path) != 0; }
   [[nodiscard]] bool wants(std::string_view path, FileChange change) const;
+  /// The folders below which patterns with wildcards may match.
+  [[nodiscard]] std::vector<std::string> places() const;
   [[nodiscard]] bool operator==(const WatchedGlobs&) const = default;
 
  private:

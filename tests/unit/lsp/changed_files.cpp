@@ -109,6 +109,9 @@ TEST_CASE("watched globs: patterns match as the protocol says") {
   std::string many = "**/";
   for (std::size_t i = 0; i <= WatchedGlobs::kMaxAlternatives; ++i) many += (i == 0 ? "{f" : ",f") + std::to_string(i);
   REQUIRE(matches(many + "}", "/w/anything"));  // with too many alternatives all files match
+  std::string deep;
+  for (int i = 0; i < 100'000; ++i) deep += "{a}";
+  REQUIRE(matches(deep, "/w/anything"));
 }
 
 TEST_CASE("watched globs: a relative pattern has its base, and each kind of change is asked for alone") {
@@ -174,6 +177,69 @@ TEST_CASE("changed files: a server that has registered for none, or no longer, i
   t.dir.write("c.mod", "");
   t.until_told("c.mod", created);
   REQUIRE(t.told() == Told{{"a.go", created}, {"c.mod", created}});
+  t.host.stop();
+}
+
+TEST_CASE("changed files: what changes between a registration and the next is told, and nothing else again") {
+  Watched t(kGo);
+  t.dir.write("kept.go", "");
+  t.dir.write("goes.go", "");
+  t.until_told("goes.go", created);
+  t.until_told("kept.go", created);
+  const json params{{"unregisterations", {{{"id", "w"}, {"method", "workspace/didChangeWatchedFiles"}}}}};
+  (void)t.editor.ask("test/ask", {{"method", "client/unregisterCapability"}, {"params", params}});
+  const auto first = t.told().size();
+  std::filesystem::remove(t.dir / "goes.go");
+  t.dir.write("comes.go", "");
+  TempDir elsewhere;
+  elsewhere.write("old/moved.go", "");
+  std::filesystem::rename(elsewhere / "old", t.dir / "old");
+  t.registers({{{"globPattern", "**/*.go"}}});
+  for (const auto& [file, kind] : Told{{"goes.go", deleted}, {"comes.go", created}, {"old/moved.go", created}})
+    t.until_told(file, kind);
+  const Told told = t.told();
+  // What the server was told within the last second may be told again.
+  for (std::size_t i = first; i < told.size(); ++i) REQUIRE((told[i].first != "kept.go" || told[i].second == changed));
+  t.host.stop();
+}
+
+TEST_CASE("changed files: a workspace folder that goes and comes again is watched again") {
+  Watched t(kGo);
+  t.dir.write("a.go", "");
+  t.until_told("a.go", created);
+  std::filesystem::remove_all(t.dir.path());
+  t.until_told("a.go", deleted);
+  t.dir.write("b.go", "");
+  t.until_told("b.go", created);  // each wait moves the time, until the folder is looked for
+  t.dir.write("c.go", "");
+  t.until_told("c.go", created);
+  t.host.stop();
+}
+
+TEST_CASE("changed files: a report of before hides no later change of another kind") {
+  Watched t(kGo, all_capabilities());
+  t.dir.write("a.go", "");
+  t.until_told("a.go", created);
+  t.host.advance(2 * FileWatch::kEcho);
+  t.report("a.go", changed);
+  std::filesystem::remove(t.dir / "a.go");
+  t.until_told("a.go", deleted);
+  t.host.stop();
+}
+
+TEST_CASE("changed files: patterns with a base outside of the workspace folders are watched, too") {
+  TempDir elsewhere;
+  std::filesystem::create_directory(elsewhere / "deep");
+  Watched t(json::array({{{"globPattern", {{"baseUri", "file://" + (elsewhere / "deep")}, {"pattern", "**/*.py"}}}},
+                         {{"globPattern", "**/*.py"}}}));
+  t.dir.write("a.py", "");
+  t.until_told("a.py", created);
+  elsewhere.write("deep/b.py", "");
+  t.host.wait("the server to be told", [&] {
+    t.host.advance(FileWatch::kQuiet);
+    const auto all = sent_to(t.dir, "workspace/didChangeWatchedFiles");
+    return all.back()["params"]["changes"][0]["uri"] == "file://" + (elsewhere / "deep/b.py");
+  });
   t.host.stop();
 }
 
