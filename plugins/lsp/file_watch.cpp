@@ -176,7 +176,7 @@ void FileWatch::walk() {
 
 void FileWatch::found(const std::string& path) {
   const auto it = known_.find(path);
-  if (it == known_.end() && known_.size() >= kMaxFiles) {
+  if (it == known_.end() && std::max(known_.size(), touched_.size()) >= kMaxFiles) {
     crowded_ = true;
     return;
   }

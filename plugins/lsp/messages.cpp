@@ -8,6 +8,14 @@ namespace gantry::lsp {
 
 namespace {
 
+// To a client that does not name them servers give those of the protocol's first version: a struct is a class.
+[[nodiscard]] json all_symbol_kinds() {
+  json all = json::array();
+  constexpr int kLast = 26;  // TypeParameter
+  for (int kind = 1; kind <= kLast; ++kind) all.push_back(kind);
+  return {{"valueSet", std::move(all)}};
+}
+
 constexpr auto kActionKinds =
     std::to_array<const char*>({"quickfix", "refactor", "refactor.extract", "refactor.inline", "refactor.rewrite",
                                 "source", "source.organizeImports", "source.fixAll"});
@@ -68,7 +76,7 @@ json own_initialize_params(const ServerConfig& config, const std::string& root) 
             {"hover", {{"contentFormat", markup}}},
             {"completion", {{"completionItem", {{"documentationFormat", markup}, {"labelDetailsSupport", true}}}}},
             {"signatureHelp", {{"signatureInformation", {{"documentationFormat", markup}}}}},
-            {"documentSymbol", {{"hierarchicalDocumentSymbolSupport", true}}},
+            {"documentSymbol", {{"hierarchicalDocumentSymbolSupport", true}, {"symbolKind", all_symbol_kinds()}}},
             {"codeAction",
              {{"codeActionLiteralSupport", {{"codeActionKind", {{"valueSet", kActionKinds}}}}},
               {"isPreferredSupport", true},
@@ -92,7 +100,7 @@ json own_initialize_params(const ServerConfig& config, const std::string& root) 
                    {"failureHandling", "transactional"},
                    {"normalizesLineEndings", true},
                    {"changeAnnotationSupport", {{"groupsOnLabel", false}}}}},
-                 {"symbol", json::object()}};
+                 {"symbol", {{"symbolKind", all_symbol_kinds()}}}};
   json out{{"processId", nullptr},  // it could not find out whether that process lives (attach_root.cpp)
            {"clientInfo", {{"name", "gantry"}}},
            {"rootPath", root},

@@ -37,6 +37,24 @@ TestHost real_host(const Project& project, const json& async = json::object()) {
 
 }  // namespace
 
+TEST_CASE("clangd: to a caller a struct is a struct, with a server of the callers' own and with an editor's") {
+  Project project;
+  const auto file = project.dir.write("a.cpp", "struct Point { int x; };\nenum class Mode { on };\n");
+  TestHost host(kPlugin, config_of(no_index(), project.dir, {{"lsp_request_timeout_seconds", 60}}), Time::real);
+  const auto kinds = [&] {
+    std::vector<std::string> out;
+    for (const auto& symbol : value_of(host.call("lsp.document_symbols", {{"path", file}}))["items"])
+      out.push_back(symbol["kind"]);
+    return out;
+  };
+  const std::vector<std::string> wanted{"struct", "field", "enum", "enum member"};
+  REQUIRE(kinds() == wanted);
+  EditorClient editor(host, {{"server", "clangd"}});
+  editor.initialize(project.dir.path());
+  REQUIRE(kinds() == wanted);
+  host.stop();
+}
+
 TEST_CASE("clangd: hover, definition and diagnostics for callers without an editor") {
   Project project;
   const auto file = project.dir.write("a.cpp", kSource);
