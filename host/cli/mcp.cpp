@@ -124,7 +124,7 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
     if (has_unread() || lost_ || is_new_ || !refused_.empty()) return 0;
     auto until = Clock::time_point::max();
     if (agent_gone_) until = until_;
-    if (looks_for_host()) until = std::min(until, retry_at_);
+    if (looks_for_host()) until = std::min(until, look_at_);
     if (until == Clock::time_point::max()) return -1;
     const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count();
     return static_cast<int>(std::max<std::int64_t>(left, 0)) + 1;
@@ -140,12 +140,13 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
   }
 
   [[nodiscard]] bool connect(bool may_start) {
-    if (Clock::now() < retry_at_) return false;
+    auto& next = may_start ? start_at_ : look_at_;
+    if (Clock::now() < next) return false;
     auto greeted = connect_(may_start);
     if (!greeted) {
       missing_ = greeted.error();
-      retry_at_ = Clock::now() + retry_;
-      retry_ = may_start ? kRetry : std::min(2 * retry_, kMaxRetry);
+      next = Clock::now() + (may_start ? kRetry : retry_);
+      if (!may_start) retry_ = std::min(2 * retry_, kMaxRetry);
       return false;
     }
     take(std::move(*greeted));
@@ -282,7 +283,8 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
   bool lost_ = false;                                     ///< the server does not know yet that the host is gone
   bool is_new_ = false;                                   ///< ... that another is there
   Error missing_{ErrorKind::unavailable, "the host is gone", {}};  ///< why there is no host
-  Clock::time_point retry_at_{};
+  Clock::time_point start_at_{};                                   ///< not before then is a host started again
+  Clock::time_point look_at_{};                                    ///< ... or looked for
   Clock::duration retry_ = kRetry;
   std::optional<int> exit_code_;
 };
