@@ -98,6 +98,9 @@ class Editor {
   }
 }
 
+// What the server said, without Gantry's words about who said it.
+const withoutPrefix = (text) => text.replace(/^\S+ answered \S+ with an error: /, '');
+
 // An agent: calls on the host's socket.
 class Agent {
   constructor(socket, language) {
@@ -111,7 +114,7 @@ class Agent {
       rest = lines.pop();
       for (const line of lines) {
         const message = JSON.parse(line);
-        this.waiting.get(message.id)?.(message.error ? { error: message.error.message } : message.result);
+        this.waiting.get(message.id)?.(message.error ? { error: withoutPrefix(message.error.message) } : message.result);
         this.waiting.delete(message.id);
       }
     });

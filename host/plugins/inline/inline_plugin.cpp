@@ -23,6 +23,8 @@ namespace {
 
 // A drain is one turn of the plugin's, which ends well before a turn would count as slow.
 constexpr std::size_t kEventsADrain = 64;
+// The host's functions do not block: a plugin that is cut off is out of them within microseconds.
+constexpr Duration kLeavesHost = std::chrono::seconds(1);
 constexpr Duration kDrainTime = std::chrono::milliseconds(1);
 constexpr RetryPolicy kEventRetries{.max_retries = 2,
                                     .initial_delay = std::chrono::milliseconds(50),
@@ -165,6 +167,7 @@ bool InlinePlugin::abandon_start() {
   refuse_calls();
   serial_->drop();
   own_calls().close();
+  wait_until_outside(kLeavesHost);
   leak_intentionally(weak_self().lock());
   return true;
 }
@@ -290,9 +293,12 @@ bool InlinePlugin::stop(Duration budget) {
     life_ = Life::stopping;
   }
   const bool returned = stop_it(budget);
-  Lock lock(mutex_);
-  life_ = returned ? Life::destroyed : Life::overdue;
-  stop_over_.notify_all();
+  {
+    Lock lock(mutex_);
+    life_ = returned ? Life::destroyed : Life::overdue;
+    stop_over_.notify_all();
+  }
+  if (!returned) wait_until_outside(kLeavesHost);
   return returned;
 }
 

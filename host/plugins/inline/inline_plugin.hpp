@@ -102,6 +102,19 @@ class InlinePlugin final : public Plugin {
     DeliveryWatch& watch_;
     const DeliveryMark mark_;
   };
+  /// Held while a function that the plugin calls uses the host. False: the plugin is cut off, and
+  /// the host may be gone. Whoever cuts it off waits until nobody holds one (wait_until_outside).
+  class UsesHost {
+   public:
+    explicit UsesHost(InlinePlugin& plugin) noexcept : plugin_(plugin) { ++plugin.using_host_; }
+    ~UsesHost() { plugin_.end_use(); }
+    UsesHost(const UsesHost&) = delete;
+    UsesHost& operator=(const UsesHost&) = delete;
+    explicit operator bool() const { return !plugin_.is_cut_off(); }
+
+   private:
+    InlinePlugin& plugin_;
+  };
   InlinePlugin(PluginBasics basics, std::shared_ptr<SerialQueue> serial);
   void start_watching(HungWatch watch);
   [[nodiscard]] static Result<std::shared_ptr<SerialQueue>> make_queue(const PluginBasics& basics, Workers& workers,
@@ -120,8 +133,11 @@ class InlinePlugin final : public Plugin {
   [[nodiscard]] std::shared_ptr<Delivering> next_event();
   void dead_letter_event();
   [[nodiscard]] bool change(Life from, Life to);
-  /// The host may be gone, or goes without waiting for it: it reaches nothing of the host.
+  /// The host may be gone, or goes without waiting for it: the plugin reaches nothing of the host.
   [[nodiscard]] bool is_cut_off() const { return life_ >= Life::overdue; }
+  void end_use();
+  /// Once it is cut off: blocks until none of its threads is within the host, `budget` at most.
+  void wait_until_outside(Duration budget);
   [[nodiscard]] bool is_being_stopped() const { return life_ == Life::stopping || life_ == Life::destroying; }
   /// Instead of start(), or after it has failed.
   void give_up();
@@ -136,7 +152,7 @@ class InlinePlugin final : public Plugin {
   void on_log(std::int32_t level, std::string_view line);
   [[nodiscard]] bool on_cancelled(std::uint64_t id) const { return is_cancelled(id); }
   [[nodiscard]] static bool has_extensions() { return true; }
-  [[nodiscard]] TimePoint on_now() const { return is_cut_off() ? TimePoint::clock::now() : timers().now(); }
+  [[nodiscard]] TimePoint on_now();
   std::uint64_t on_timer_start(Duration delay, void (*fn)(void*), void* arg);
   bool on_timer_cancel(std::uint64_t id);
   [[nodiscard]] std::optional<std::string> on_describe(std::uint64_t origin);
@@ -158,6 +174,8 @@ class InlinePlugin final : public Plugin {
   mutable Mutex mutex_;
   std::atomic<Life> life_{Life::loaded};  ///< changed while mutex_ is held
   CondVar stop_over_;
+  std::atomic<std::size_t> using_host_{0};  ///< how many of its threads hold a UsesHost
+  CondVar outside_;                         ///< it is cut off, and using_host_ has become zero
   std::uint64_t next_timer_ GANTRY_GUARDED_BY(mutex_) = 1;
   std::unordered_map<std::uint64_t, TimerKey> timers_ GANTRY_GUARDED_BY(mutex_);
   std::shared_ptr<Delivering> event_ GANTRY_GUARDED_BY(mutex_);  ///< its handler has it, or will again

@@ -8,16 +8,32 @@
 
 namespace gantry::host {
 
+// life_ is changed before using_host_ is read, and using_host_ before life_: one of the two threads sees the other.
+void InlinePlugin::end_use() {
+  if (--using_host_ != 0 || !is_cut_off()) return;
+  Lock lock(mutex_);
+  outside_.notify_all();
+}
+
+void InlinePlugin::wait_until_outside(Duration budget) {
+  const auto until = std::chrono::steady_clock::now() + budget;
+  Lock lock(mutex_);
+  while (using_host_ != 0)
+    if (!outside_.wait_until(mutex_, until)) return;
+}
+
 // In a process of its own the host must have stopped sending before the plugin is told that it has given the stream.
 std::int32_t InlinePlugin::on_give_stream(std::uint64_t id) {
-  if (is_cut_off()) return GANTRY_CLOSED;
+  const UsesHost host(*this);
+  if (!host) return GANTRY_CLOSED;
   const std::int32_t status = take_stream(id);
   if (status == GANTRY_OK) port().gave_stream(id);
   return status;
 }
 
 std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
-  if (is_cut_off()) return GANTRY_CLOSED;
+  const UsesHost host(*this);
+  if (!host) return GANTRY_CLOSED;
   if (posts_.fetch_add(1) >= kMaxPosts) {
     posts_.fetch_sub(1);
     return GANTRY_FULL;
@@ -33,19 +49,22 @@ std::int32_t InlinePlugin::on_post(void (*fn)(void*), void* arg) {
 }
 
 std::int32_t InlinePlugin::on_send(const gantry_msg& msg, Descriptors descriptors) {
-  return is_cut_off() ? static_cast<std::int32_t>(GANTRY_CLOSED) : take(msg, std::move(descriptors));
+  const UsesHost host(*this);
+  return host ? take(msg, std::move(descriptors)) : static_cast<std::int32_t>(GANTRY_CLOSED);
 }
 
 void InlinePlugin::on_log(std::int32_t level, std::string_view line) {
-  if (!is_cut_off()) take_log(level, line);
+  if (const UsesHost host(*this); host) take_log(level, line);
 }
 
 std::optional<std::string> InlinePlugin::on_describe(std::uint64_t origin) {
-  return is_cut_off() ? std::nullopt : port().describe(origin);
+  const UsesHost host(*this);
+  return host ? port().describe(origin) : std::nullopt;
 }
 
 std::int32_t InlinePlugin::on_give_state(std::string_view state) {
-  return is_cut_off() ? static_cast<std::int32_t>(GANTRY_CLOSED) : take_handover_state(state);
+  const UsesHost host(*this);
+  return host ? take_handover_state(state) : static_cast<std::int32_t>(GANTRY_CLOSED);
 }
 
 std::optional<std::string> InlinePlugin::on_take_state() const {
@@ -53,8 +72,14 @@ std::optional<std::string> InlinePlugin::on_take_state() const {
   return state == nullptr || life_ != Life::loaded ? std::nullopt : std::optional(*state);
 }
 
+TimePoint InlinePlugin::on_now() {
+  const UsesHost host(*this);
+  return host ? timers().now() : TimePoint::clock::now();
+}
+
 std::uint64_t InlinePlugin::on_timer_start(Duration delay, void (*fn)(void*), void* arg) {
-  if (is_cut_off()) return 0;
+  const UsesHost host(*this);
+  if (!host) return 0;
   std::uint64_t id = 0;
   {
     Lock lock(mutex_);
@@ -81,7 +106,8 @@ std::uint64_t InlinePlugin::on_timer_start(Duration delay, void (*fn)(void*), vo
 }
 
 bool InlinePlugin::on_timer_cancel(std::uint64_t id) {
-  if (is_cut_off()) return false;
+  const UsesHost host(*this);
+  if (!host) return false;
   TimerKey key = 0;
   {
     Lock lock(mutex_);
