@@ -114,6 +114,7 @@ void AttachSession::forward_request(Client& client, std::string_view text, const
                   .shutdown = method == "shutdown",
                   .command = method == "workspace/executeCommand",
                   .reads = !waits_by_design(method) || method == "workspace/executeCommand",
+                  .goes_on = !may_be_cancelled(config(), method),
                   .repetitions = info.repetitions,
                   .changes = views_.changes(),
                   .gives = items_given_by(method)};
@@ -296,7 +297,7 @@ void AttachSession::cancel(Client& client, std::string_view text, DeferredAction
   for (auto& [ours, pending] : pending_) {
     if (pending.client != client.id || pending.id.empty() || !same_id(pending.id, id)) continue;
     pending.cancelled = true;
-    return server_.cancel(ours, fx);
+    return cancel_sent(ours, pending, fx);
   }
   for (auto it = client.queue.begin(); it != client.queue.end(); ++it) {
     if (it->request == 0) continue;
@@ -343,7 +344,7 @@ void AttachSession::end_stream(Client& client, const Result<json>& answer, Defer
     fx.permits.push_back(std::move(it->second.permit));
     deadlines_.erase({it->second.deadline, it->first});
     for (const auto& token : it->second.tokens) tokens_.erase(token);
-    if (clients() > 0 && !it->second.id.empty()) server_.cancel(it->first, fx);
+    if (clients() > 0 && !it->second.id.empty()) cancel_sent(it->first, it->second, fx);
     it = pending_.erase(it);
   }
   if (client.spare) fx.permits.push_back(std::move(client.spare));
@@ -451,8 +452,8 @@ void AttachSession::expire() {
       auto* const client = find(it->second.client);
       section.fx.permits.push_back(std::move(it->second.permit));
       for (const auto& token : it->second.tokens) tokens_.erase(token);
+      cancel_sent(id, it->second, section.fx);
       pending_.erase(it);
-      server_.cancel(id, section.fx);
       if (client == nullptr) continue;
       answer_error(
           *client, editors, kRequestFailed,

@@ -16,7 +16,8 @@
 // Texts: see views.hpp. A message that depends on texts is sent while the server shows its editor's view; the view
 // changes only when no request of another editor is open, so no answer is computed from another's text. An editor that
 // waits for that longer than kPatience has the requests in its way recalled: they are cancelled at the server and sent
-// again later, whatever it answers; those that are not answered within kRecallTime are answered ContentModified.
+// again later, whatever it answers, or when it has not answered within kRecallTime. A request that is sent again may
+// stay four times as long as before; after kMaxRepetitions it is answered ContentModified.
 // Requests that wait by design are in nobody's way: `workspace/diagnostic`, and a command after a while. What the
 // disk's texts are is looked up by the worker, before an editor's messages, if others have documents open which that
 // editor has not.
@@ -161,6 +162,7 @@ class AttachSession final : public Session {
     bool disturbed = false;  // the plugin has changed texts since
     bool recalled = false;   // it was cancelled to be repeated
     bool cancelled = false;  // by its client
+    bool goes_on = false;    // the server must not hear of its cancellation
     unsigned repetitions = 0;
     std::uint64_t changes = 0;  // of texts before it
     std::uint16_t gives = 0;    // the kinds of items in its answer
@@ -250,6 +252,9 @@ class AttachSession final : public Session {
   /// As pass_on(), while lsp.stop is in force.
   void pass_while_stopped(Client& client, std::string_view text, const Envelope& e, DeferredActions& fx)
       GANTRY_REQUIRES(mutex_);
+  void cancel_sent(long long id, const Pending& pending, DeferredActions& fx) GANTRY_REQUIRES(mutex_) {
+    if (!pending.goes_on) server_.cancel(id, fx);
+  }
   void cancel(Client& client, std::string_view text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void leave(Client& client, const Result<json>& answer, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void consumed(Client& client, std::uint32_t items = 1) GANTRY_REQUIRES(mutex_);
@@ -296,6 +301,10 @@ class AttachSession final : public Session {
   void let_next(const std::vector<long long>& commands);
   void ask_whether_settled(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void texts_changed() GANTRY_REQUIRES(mutex_);
+  /// Its answer depends on the texts that the server shows now, which keeps another client from having its own shown.
+  [[nodiscard]] bool is_in_the_way(const Pending& pending) const GANTRY_REQUIRES(mutex_) {
+    return pending.reads && pending.client != waits_for_view_ && pending.client != 0;
+  }
   void wait_for_view(Client& client) GANTRY_REQUIRES(mutex_);
   void watch_patience() GANTRY_REQUIRES(mutex_);
   void lose_patience();

@@ -327,7 +327,7 @@ std::shared_ptr<Client> AttachSession::take(ClientId id, DeferredActions& fx) {
   }
   for (auto& [ours, pending] : sent) {  // the last first
     if (pending.id.empty()) continue;   // a wait for diagnostics
-    server_.cancel(ours, fx);
+    cancel_sent(ours, pending, fx);
     deadlines_.erase({pending.deadline, ours});
     for (const auto& token : pending.tokens) tokens_.erase(token);
     fx.permits.push_back(std::move(pending.permit));

@@ -282,7 +282,12 @@ void AttachSession::ask_whether_settled(DeferredActions& fx) {
 
 void AttachSession::wait_for_view(Client& client) {
   if (std::exchange(waits_for_view_, client.id) == client.id) return;
-  patient_until_ = context_->host.now() + kPatience;
+  // Else two editors whose answers take longer than kPatience would recall each other's for ever.
+  auto patience = kPatience;
+  for (const auto& [id, pending] : pending_) {
+    if (is_in_the_way(pending)) patience = std::max(patience, kPatience * (1U << (2 * pending.repetitions)));
+  }
+  patient_until_ = context_->host.now() + patience;
   watch_patience();
 }
 
@@ -299,18 +304,18 @@ void AttachSession::lose_patience() {
   if (context_->host.now() < patient_until_) return watch_patience();
   std::vector<long long> recalled;
   for (auto& [id, pending] : pending_) {
-    if (!pending.reads || pending.client == waits_for_view_ || pending.client == 0) continue;
+    if (!is_in_the_way(pending)) continue;
     recalled.push_back(id);
     if (pending.command) continue;  // it may have done something by now, and is only given the time
     if (std::exchange(pending.recalled, true) || pending.id.empty()) continue;
-    server_.cancel(id, section.fx);
+    cancel_sent(id, pending, section.fx);
   }
   if (recalled.empty()) return pump(section.fx);
   (void)context_->host.after(kRecallTime, [over = later(&AttachSession::give_up_recalled),
                                            recalled = std::move(recalled)] { over(recalled); });
 }
 
-// The server does not even take a cancellation.
+// The server does not even take a cancellation. The view changes now, and the request is sent again in its own.
 void AttachSession::give_up_recalled(const std::vector<long long>& ids) {
   Section section(*this);
   for (const long long id : ids) {
@@ -326,7 +331,7 @@ void AttachSession::give_up_recalled(const std::vector<long long>& ids) {
     for (const auto& token : gone.tokens) tokens_.erase(token);
     section.fx.permits.push_back(std::move(gone.permit));
     auto* const client = find(gone.client);
-    if (client == nullptr || gone.id.empty()) continue;
+    if (client == nullptr || gone.id.empty() || repeat(gone, "", section.fx)) continue;
     if (gone.cancelled) {
       answer_error(*client, gone.id, static_cast<int>(ErrorKind::cancelled),
                    Error{ErrorKind::cancelled, config().name + " did not answer to the cancellation", {}}, section.fx);

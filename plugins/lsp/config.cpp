@@ -295,4 +295,9 @@ bool is_clangd(const ServerConfig& config) {
   return std::string_view(program).substr(program.rfind('/') + 1).starts_with("clangd");
 }
 
+bool may_be_cancelled(const ServerConfig& config, std::string_view method) {
+  if (method != "textDocument/references") return true;
+  return std::ranges::none_of(config.command, [](const std::string& word) { return word.contains("pyright"); });
+}
+
 }  // namespace gantry::lsp

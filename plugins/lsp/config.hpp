@@ -98,6 +98,10 @@ struct Settings : Servers {
 /// True: the server is a clangd, of any version.
 [[nodiscard]] bool is_clangd(const ServerConfig& config);
 
+/// False: a request of this method that is cancelled breaks the server. One of pyright's references that is cancelled
+/// before pyright begins with it lets all later ones fail (pyright 1.1.414, onReferences).
+[[nodiscard]] bool may_be_cancelled(const ServerConfig& config, std::string_view method);
+
 /// True: PATH has an executable of this name.
 [[nodiscard]] bool find_on_path(std::string_view program);
 /// True: one of these folders, separated by colons, has it.

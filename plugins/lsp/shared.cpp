@@ -358,7 +358,7 @@ void SharedSession::forget(const Query& query) {
   Section section(*this);
   used_at_ = context_->host.now();
   if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
-    server_.cancel(it->first, section.fx);
+    if (may_be_cancelled(config(), query.ask().method)) server_.cancel(it->first, section.fx);
     dropped.push_back(std::move(it->second));
     kept_edits_.erase(it->first);
     pending_.erase(it);

@@ -192,6 +192,27 @@ TEST_CASE("npm: pyright serves an editor and callers, whose diagnostics follow w
   t.require_no_restarts();
 }
 
+TEST_CASE("npm: pyright finds references also after some were cancelled") {
+  RealServer t("pyright", from_npm("pyright/langserver.index.js", "--stdio"), "python");
+  t.box.write("work/a.py", "alpha = 1\nprint(alpha)\n");
+  const json params = {{"textDocument", {{"uri", t.uri("a.py")}}},
+                       {"position", {{"line", 0}, {"character", 1}}},
+                       {"context", {{"includeDeclaration", true}}}};
+  StdioEditor editor(t.box, {"lsp", "--server", "pyright"});
+  t.greet(editor, "a.py", "python");
+  constexpr int kTimes = 10;
+  for (int id = 1; id <= kTimes; ++id) {
+    (void)editor.request(id, "textDocument/references", params);
+    (void)editor.notify("$/cancelRequest", {{"id", id}});
+    (void)editor.answer_to(id);
+  }
+  (void)editor.request(kTimes + 1, "textDocument/references", params);
+  const auto answer = editor.answer_to(kTimes + 1);
+  INFO(answer.dump());
+  REQUIRE(answer["result"].is_array());
+  REQUIRE(answer["result"].size() == 2);
+}
+
 TEST_CASE("gopls: hears of a file that is written behind the back of an editor which watches none") {
   RealServer t("gopls", {"gopls"}, "go");
   t.box.write("work/go.mod", "module example.org/a\n\ngo 1.19\n");

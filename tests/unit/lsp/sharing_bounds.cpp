@@ -41,9 +41,18 @@ TEST_CASE(
   t.host.advance(kRecallTime - std::chrono::milliseconds(1));
   REQUIRE(t.told("textDocument/didChange").empty());
   t.host.advance(std::chrono::milliseconds(1));
-  REQUIRE(t.a.answer(open)["error"]["code"] == -32801);
   REQUIRE(t.a.answer(cancelled)["error"]["code"] == -32800);  // as its editor wanted
   REQUIRE(t.b.answer(hover)["result"]["contents"] == "of b");
+  for (std::size_t recall = 1; recall <= 3; ++recall) {
+    t.host.wait("the repetition", [&] { return t.told("test/hang").size() == recall + 2; });
+    const int next = t.b.send("textDocument/hover", hover_of(uri));
+    t.host.settle();
+    t.host.advance(kPatience * (1U << (2 * recall)));
+    t.host.wait("the recall", [&] { return t.told("$/cancelRequest").size() == recall + 3; });
+    t.host.advance(kRecallTime);
+    REQUIRE(t.b.answer(next)["result"]["contents"] == "of b");
+  }
+  REQUIRE(t.a.answer(open)["error"]["code"] == -32801);
   // What the server says of the request later, reaches nobody.
   const auto token = t.told("test/hang").front()["params"]["workDoneToken"];
   (void)t.b.ask("test/notify", {{"method", "$/progress"}, {"params", {{"token", token}, {"value", "late"}}}});
@@ -54,7 +63,7 @@ TEST_CASE(
   t.host.stop();
 }
 
-TEST_CASE("sharing bounds: who waits after another recall has as little to wait") {
+TEST_CASE("sharing bounds: a request that is sent again is left four times as long, and three times at most") {
   const bool as_result = GENERATE(false, true);
   Two t(as_result ? std::vector<std::string>{"--result-of-cancelled"} : std::vector<std::string>());
   const auto uri = t.file("a.fake", "disk");
@@ -66,14 +75,17 @@ TEST_CASE("sharing bounds: who waits after another recall has as little to wait"
   for (std::size_t recall = 1; recall <= 3; ++recall) {
     const int hover = t.b.send("textDocument/hover", hover_of(uri));
     t.host.settle();
-    t.host.advance(kPatience);
+    t.host.advance(kPatience * (1U << (2 * (recall - 1))) - std::chrono::milliseconds(1));
+    t.host.settle();
+    REQUIRE(t.told("$/cancelRequest").size() == recall - 1);
+    t.host.advance(std::chrono::milliseconds(1));
     REQUIRE(t.b.answer(hover)["result"]["contents"] == "of b");
     t.host.wait("the repetition", [&] { return t.told("test/hang").size() == recall + 1; });
   }
   // What was sent again so often is not recalled for ever.
   (void)t.b.send("textDocument/hover", hover_of(uri));
   t.host.settle();
-  t.host.advance(kPatience);
+  t.host.advance(kPatience * 64);
   REQUIRE(t.a.answer(open)["error"]["code"] == -32801);
   t.host.stop();
 }
