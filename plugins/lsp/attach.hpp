@@ -122,8 +122,9 @@ class AttachSession final : public Session {
 
   /// True: a client with this key may join.
   [[nodiscard]] bool offers(const std::string& key) const;
-  /// True: callers of this root may share the server.
-  [[nodiscard]] bool takes_guest(const ServerConfig& wanted, const std::string& root) const;
+  /// The folder of the server's for which callers of this root may share it: the root, or one around it that lies in
+  /// its workspace (in a home folder's server a project is not at home). Empty: they may not.
+  [[nodiscard]] std::string place_for_guest(const ServerConfig& wanted, const std::string& root) const;
   /// True: the server takes messages.
   [[nodiscard]] bool is_ready() const {
     Lock lock(mutex_);

@@ -23,11 +23,15 @@ bool AttachSession::is_open_for_guests() const {
   return serves() && !key_.empty() && clients() > 0 && views_.lost().empty();
 }
 
-bool AttachSession::takes_guest(const ServerConfig& wanted, const std::string& place) const {
+std::string AttachSession::place_for_guest(const ServerConfig& wanted, const std::string& callers) const {
+  const auto workspace = folder_around(rules_.workspaces(), callers);
   Lock lock(mutex_);
-  if (config().name != wanted.name || config().command != wanted.command || !is_open_for_guests()) return false;
-  const auto all = folders();
-  return root() == place || std::ranges::find(all, place) != all.end();
+  if (config().name != wanted.name || config().command != wanted.command || !is_open_for_guests()) return {};
+  auto all = folders();
+  all.push_back(root());
+  auto place = folder_around(all, callers);
+  const bool fits = place == callers || (!workspace.empty() && !folder_around({workspace}, place).empty());
+  return fits ? place : std::string();
 }
 
 bool AttachSession::join_as_guest(std::shared_ptr<Client> client) {

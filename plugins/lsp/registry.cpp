@@ -214,10 +214,15 @@ std::shared_ptr<AttachSession> Registry::session_for(const std::string& key, con
 }
 
 std::shared_ptr<AttachSession> Registry::editors_of(const ServerConfig& config, const std::string& root) const {
-  for (const auto& session : attached()) {
-    if (session->takes_guest(config, root)) return session;
+  std::shared_ptr<AttachSession> out;
+  std::string innermost;
+  for (auto& session : attached()) {
+    auto place = session->place_for_guest(config, root);
+    if (place.size() <= innermost.size()) continue;
+    innermost = std::move(place);
+    out = std::move(session);
   }
-  return nullptr;
+  return out;
 }
 
 std::vector<std::shared_ptr<Session>> Registry::sessions() const {

@@ -68,7 +68,7 @@ class Registry : public std::enable_shared_from_this<Registry> {
   [[nodiscard]] Result<void> add(std::shared_ptr<AttachSession> session, std::size_t editors);
   /// Another session than those that the client is unlike, which a client with this key may join; or null.
   [[nodiscard]] std::shared_ptr<AttachSession> session_for(const std::string& key, const Client& client) const;
-  /// A server of editors that callers of this root may share, or null.
+  /// The server of editors that callers of this root may share, of several the one with the innermost folder; or null.
   [[nodiscard]] std::shared_ptr<AttachSession> editors_of(const ServerConfig& config, const std::string& root) const;
   [[nodiscard]] bool add(const std::shared_ptr<Query>& query);
   void remove(const Query& query);

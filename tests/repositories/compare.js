@@ -155,7 +155,7 @@ class Host {
 
 // The order of places says nothing; names of results belong to their server.
 function normal(answer) {
-  const places = Array.isArray(answer) && answer.every((each) => each?.uri || each?.targetUri);
+  const places = Array.isArray(answer) && answer.every((each) => each?.uri || each?.targetUri || (each?.range && !each.name));
   return JSON.stringify(places ? answer.map((each) => JSON.stringify(each)).sort() : answer, (key, value) =>
     (key === 'resultId' || key === 'data' ? undefined : value));
 }
@@ -225,6 +225,7 @@ async function compare({ name, server: kind, language, files }) {
   agent.end();
   host.end();
   const processes = new Set(servers.map((each) => each.pid)).size;
+  if (processes !== 1) console.log(`  ${name}: servers ${JSON.stringify(servers, null, 1)}`);
   console.log(`${name}: ${linesOf(root)} lines, ${kind}, ${count.answers} answers, ${count.different} different, ` +
     `${count.again} asked again, ${processes} process${processes === 1 ? '' : 'es'}`);
   return count.different === 0 && count.answers > 0 && processes === 1;

@@ -91,6 +91,48 @@ TEST_CASE("guests: a server of another root, of another name or that is not shar
   host.stop();
 }
 
+TEST_CASE(
+    "guests: a part of the workspace with a root of its own is asked at the server that editors have for it all") {
+  TempDir dir;
+  std::filesystem::create_directories(dir / "part");
+  (void)dir.write("part/fake.root", "");
+  const auto file = dir.write("part/a.fake", "text");
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
+  const auto ask = [&] { return value_of(host.call("lsp.request", request(file, "test/echo", {{"x", 1}}))); };
+  EditorClient outer(host, {{"server", "fake"}}, 100'000, 1);
+  outer.initialize(dir.path());
+  REQUIRE(ask() == json{{"x", 1}});
+  REQUIRE(sent_to(dir, "initialize").size() == 1);
+  // That of an editor of the part alone is nearer.
+  EditorClient inner(host, {{"server", "fake"}}, 100'000, 2);
+  inner.initialize(dir / "part");
+  REQUIRE(sent_to(dir, "initialize").size() == 2);
+  std::filesystem::create_directories(dir / "part/more");
+  (void)dir.write("part/more/fake.root", "");
+  REQUIRE(value_of(host.call("lsp.request", request(dir.write("part/more/b.fake", "text"), "test/echo"))) ==
+          json::object());
+  for (const auto& server : value_of(host.call("lsp.servers")).at("servers")) {
+    INFO(server.dump());
+    if (server.contains("pid")) REQUIRE(server["used_by"].size() == 2);
+  }
+  REQUIRE(sent_to(dir, "initialize").size() == 2);
+  host.stop();
+}
+
+TEST_CASE("guests: a server of editors around the workspace is not the workspace's") {
+  TempDir home;
+  std::filesystem::create_directories(home / "project");
+  const auto file = home.write("project/a.fake", "text");
+  auto config = config_of({{"fake", fake_server(home)}}, home);
+  config["workspaces"] = json::array({home / "project"});
+  TestHost host(kPlugin, config);
+  EditorClient editor(host, {{"server", "fake"}});
+  editor.initialize(home.path());
+  REQUIRE(value_of(host.call("lsp.request", request(file, "textDocument/hover")))["contents"] == "text");
+  REQUIRE(sent_to(home, "initialize").size() == 2);
+  host.stop();
+}
+
 TEST_CASE("guests: the server's settings and questions are the editor's, but for those of a caller's command") {
   Shared t;
   REQUIRE(t.seen_by_callers() == "on the disk");
