@@ -3,7 +3,7 @@
 // The agent's side of MCP: messages on stdio, one a line; calls to the host on its socket. One thread, three
 // descriptors. While the agent does not read, nothing is read from the host, which keeps what it may keep for a client.
 // While the host does not read, its messages are kept here: it may be waiting for that. When the input ends, requests
-// that are open have kExitGrace to be answered.
+// that are open have kExitGrace to be answered, then they fail.
 //
 // When the host ends, the requests that it was working on fail, and the session goes on: the agent's next call takes
 // the host that is there by then, or starts one, as `gantry mcp` does when it begins. For an agent that waits for
@@ -39,7 +39,7 @@ constexpr std::size_t kMaxMessage = std::size_t{64} << 20;
 constexpr std::size_t kOverhead = 4096;  // of a call to the host around what the agent has sent
 constexpr std::size_t kDepthOverhead = 2;
 constexpr std::size_t kReadBytes = std::size_t{64} << 10;
-constexpr auto kExitGrace = std::chrono::seconds(5);
+constexpr auto kExitGrace = std::chrono::seconds(60);
 constexpr auto kHelloTimeout = std::chrono::seconds(10);
 constexpr Clock::duration kRetry = std::chrono::seconds(1);
 constexpr Clock::duration kMaxRetry = std::chrono::seconds(30);
@@ -81,8 +81,10 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
       look_for_host();
       settle();
       if (agent_gone_ && !exit_code_ && (!server_.busy() || Clock::now() >= until_)) {
+        exit_code_ = server_.busy() ? 1 : 0;
+        if (server_.busy())
+          server_.host_lost({ErrorKind::timeout, "not answered within 60 s of the end of the input", {}});
         server_.end();
-        exit_code_ = 0;
       }
       flush();
     }

@@ -185,6 +185,19 @@ bool AttachSession::forward_notification(Client& client, std::string_view text, 
     forward_document(client, text, e, fx);
     return true;
   }
+  if (TrackedNotebooks::concerns(method)) {
+    // What a view would have to do about cells is not known here: the editor has a server of its own.
+    if (method == "notebookDocument/didOpen" && !alone() && !is_stopped(server_.state())) {
+      if (!settings_are_one()) {
+        move_out_later(client, fx);
+        return false;
+      }
+      drop(guests(), fx);
+    }
+    client.notebooks.follow(method, scan(text, Scan::full).params);
+    server_.send(text, fx);
+    return true;
+  }
   if (method == "initialized") {
     client.initialized_text = text;
     if (std::exchange(initialized_sent_, true)) {

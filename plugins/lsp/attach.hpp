@@ -49,9 +49,10 @@
 //   answered `overloaded`) and kMaxQueuedBytes (more ends the stream). ServerAsks::kMost unanswered requests of the
 //   server (further ones are answered with an error). kMaxFolders workspace folders are followed. An editor that does
 //   not read, while others do, has at most kMaxUnread bytes kept, then its stream ends. kMaxStamps stamps of files;
-//   the others are read anew. An editor whose texts would exceed what is followed (documents.hpp) gets a server of its
-//   own. kMaxOfOneId registrations under one id, kMaxHighlighted documents whose last semantic tokens are known,
-//   and whose diagnostics an editor was answered by a process that is not its first (of others they come whole).
+//   the others are read anew. An editor whose texts would exceed what is followed (documents.hpp), or that opens a
+//   notebook (notebooks.hpp), gets a server of its own. kMaxOfOneId registrations under one id, kMaxHighlighted
+//   documents whose last semantic tokens are known, and whose diagnostics an editor was answered by a process that is
+//   not its first (of others they come whole).
 #pragma once
 
 #include <functional>
@@ -199,6 +200,7 @@ class AttachSession final : public Session {
   /// A process is there, or comes.
   [[nodiscard]] bool serves() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool is_open_for_guests() const GANTRY_REQUIRES(mutex_);
+  [[nodiscard]] bool has_notebooks() const GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::size_t editors_now() const GANTRY_REQUIRES(mutex_);
   void end_guests(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] std::vector<std::shared_ptr<Client>> guests() const GANTRY_REQUIRES(mutex_);

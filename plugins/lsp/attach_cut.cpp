@@ -97,7 +97,9 @@ void AttachSession::learn_capabilities(std::string_view result, DeferredActions&
   if (capabilities.is_object()) views_.set_takes_changes(!change.is_number() || change != 0);
   // clangd's own extension, older than the protocol's.
   if (const auto it = doc->find("offsetEncoding"); it != doc->end() && it->is_string()) name = *it;
-  views_.set_encoding(name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16);
+  const auto encoding = name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16;
+  views_.set_encoding(encoding);
+  for (const auto& [id, client] : clients_) client->notebooks.set_encoding(encoding);
   feature_is_used(features_used_by(capabilities) | (takes_folders(capabilities) ? 0 : feature::kFixedFolders), fx);
 }
 

@@ -20,7 +20,7 @@ std::size_t AttachSession::editors_now() const {
 // ---- they come ------------------------------------------------------------------------------------------------------
 
 bool AttachSession::is_open_for_guests() const {
-  return serves() && !key_.empty() && clients() > 0 && views_.lost().empty();
+  return serves() && !key_.empty() && clients() > 0 && views_.lost().empty() && !has_notebooks();
 }
 
 std::string AttachSession::place_for_guest(const ServerConfig& wanted, const std::string& callers) const {

@@ -168,7 +168,11 @@ bool AttachSession::serves() const {
 
 bool AttachSession::offers(const std::string& key) const {
   Lock lock(mutex_);
-  return serves() && key == key_ && clients() > 0 && views_.lost().empty();
+  return serves() && key == key_ && clients() > 0 && views_.lost().empty() && !has_notebooks();
+}
+
+bool AttachSession::has_notebooks() const {
+  return std::ranges::any_of(clients_, [](const auto& entry) { return !entry.second->notebooks.empty(); });
 }
 
 void AttachSession::join(std::shared_ptr<Client> client) {

@@ -94,6 +94,7 @@ void AttachSession::replay(DeferredActions& fx) {
   for (const auto& text : folder_texts_) server_.send(text, fx);
   tell_folders(fx);
   views_.reopen(sender(fx));
+  for (const auto& [id, client] : clients_) client->notebooks.replay(sender(fx));
 }
 
 // ---- what it says ---------------------------------------------------------------------------------------------------
@@ -496,7 +497,8 @@ void AttachSession::down(const Error& error, DeferredActions& fx) {
 
 Result<void> AttachSession::may_follow() const {
   const bool leaving = std::ranges::all_of(clients_, [](const auto& entry) { return entry.second->shutdown; });
-  const auto lost = views_.lost();
+  auto lost = views_.lost();
+  for (const auto& [id, client] : clients_) lost = lost.empty() ? client->notebooks.lost() : lost;
   if ((leaving && !clients_.empty()) || lost.empty()) return {};
   return fail(ErrorKind::unavailable, lost + ", so they cannot be opened again in it; attach anew");
 }

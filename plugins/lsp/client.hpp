@@ -24,6 +24,7 @@
 #include "plugins/lsp/capabilities/superset.hpp"
 #include "plugins/lsp/capabilities/understood.hpp"
 #include "plugins/lsp/editor.hpp"
+#include "plugins/lsp/notebooks.hpp"
 #include "plugins/lsp/standing.hpp"
 #include "plugins/lsp/views.hpp"
 
@@ -83,6 +84,7 @@ struct Client {
   std::map<std::string, std::string> environment;  ///< its values of the variables that the server's table names
   std::set<const void*> unlike;                    ///< sessions whose servers have other settings than this client
   Standing standing;
+  TrackedNotebooks notebooks;  ///< open in its server, which is then its alone
   Kept kept;
 
   std::deque<Queued> queue;

@@ -61,7 +61,17 @@ std::string real_path(const std::string& path) {
   return failed ? std::string() : real.string();
 }
 
+std::string without_bom(std::string bytes) {
+  if (bytes.starts_with(kBom)) bytes.erase(0, kBom.size());
+  return bytes;
+}
+
 Result<std::string> read_file(const std::string& path) {
+  auto bytes = read_bytes(path);
+  return bytes ? Result<std::string>(without_bom(std::move(*bytes))) : std::move(bytes);
+}
+
+Result<std::string> read_bytes(const std::string& path) {
   const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   if (fd.get() < 0) return no_file(path, errno);
   std::string text;

@@ -37,6 +37,15 @@ struct FileInfo {
 /// The path without symbolic links; empty: it leads nowhere.
 [[nodiscard]] std::string real_path(const std::string& path);
 
+/// The bytes of the file.
+[[nodiscard]] Result<std::string> read_bytes(const std::string& path);
+
+/// The byte order mark with which a text in UTF-8 may begin. It is no part of the text: editors and servers leave it
+/// out.
+inline constexpr std::string_view kBom = "\xEF\xBB\xBF";
+[[nodiscard]] std::string without_bom(std::string bytes);
+
+/// The text of the file, without a byte order mark.
 [[nodiscard]] Result<std::string> read_file(const std::string& path);
 
 /// `wanted`, if that is a folder; else `home`, or the nearest existing folder above it.

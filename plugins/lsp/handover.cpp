@@ -51,7 +51,10 @@ constexpr const char* kNoRoom = "the open documents were too large to be handed 
     json less = editor;
     json& clients = less["session"]["own"]["views"]["clients"];
     // Editors that share a server cannot go on without their texts.
-    for (auto& client : clients) client[1] = {{"documents", json::array()}, {"encoding", 0}, {"lost", kNoRoom}};
+    const json none{{"documents", json::array()}, {"encoding", 0}, {"lost", kNoRoom}};
+    for (auto& client : clients) client[1] = none;
+    for (auto& client : less["session"]["own"]["clients"])
+      client["notebooks"] = {{"notebooks", json::array()}, {"cells", none}, {"lost", ""}};
     if (clients.size() != 1 || !add("editors", less)) dropped.push_back(editor);
   }
   for (const auto& session : shared) {
@@ -172,6 +175,7 @@ json AttachSession::suspend_own(DeferredActions& fx) {
                        {"folders", client->folders},
                        {"environment", client->environment},
                        {"standing", client->standing.suspend()},
+                       {"notebooks", client->notebooks.suspend()},
                        {"queue", std::move(queue)},
                        {"documents", client->documents ? client->documents->suspend() : json()}});
     client->ended = true;
@@ -268,6 +272,7 @@ void AttachSession::restore_own(const json& suspended) {
     client->folders = each.at("folders").get<std::vector<std::string>>();
     client->environment = each.at("environment").get<std::map<std::string, std::string>>();
     client->standing.restore(each.at("standing"));
+    if (each.contains("notebooks")) client->notebooks.restore(each.at("notebooks"));
     if (const auto& documents = each.at("documents"); !documents.is_null()) {
       client->documents = std::make_unique<TrackedDocuments>();
       client->documents->restore(documents);

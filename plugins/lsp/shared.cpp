@@ -114,7 +114,12 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredA
   }
   diagnostics_waiters_.push_back({query, document.version});
   pull(query->ask().path, document, fx);
-  if (document.busy == 0 && document.idle) ask_done(query->ask().path, document, fx);
+  const bool names_none = !is_clangd(config()) && !pulls_ && !document.says_version && document.changed;
+  if (names_none && document.seen == document.version) {
+    has_seen(query->ask().path, document);
+  } else if (document.idle && (document.busy == 0 || (names_none && !document.busy))) {
+    ask_done(query->ask().path, document, fx);
+  }
   await_quiet();
   // Waiting costs the server nothing: others may ask meanwhile.
   fx.run.push_back([query = std::move(query)] { query->give_permit_back(); });
@@ -144,7 +149,7 @@ void SharedSession::diagnosed(const std::string& path, Document& document, std::
   const bool says_version = version.has_value();
   if (document.trusted_from > 0 && version.value_or(0) < document.trusted_from) return;
   document.says_version = says_version;
-  if (!version && !document.changed) version = document.version;
+  if (!version && (!document.changed || document.seen == document.version)) version = document.version;
   if (document.diagnosed && version && *version < *document.diagnosed) return;
   document.diagnosed = version;
   document.diagnostics = diagnostics;
@@ -160,9 +165,10 @@ void SharedSession::diagnosed(const std::string& path, Document& document, std::
 
 void SharedSession::heard(Document& document, std::string_view diagnostics, bool says_version) {
   const bool first = !std::exchange(document.heard, true);
-  if (!is_empty_array(diagnostics) || (!first && says_version)) {
+  const bool may_be_part = !says_version && document.changed;  // and the rest still that of the text before
+  if (!may_be_part && (!is_empty_array(diagnostics) || (!first && says_version))) {
     document.quiet_until = TimePoint::min();
-  } else if (first) {
+  } else if (first || may_be_part) {
     document.quiet_until = standing_.in_progress() ? TimePoint::max() : context_->host.now() + kQuietTime;
   }
 }
@@ -187,7 +193,7 @@ void SharedSession::progressed(std::string_view params) {
 
 bool SharedSession::is_believed(const Document& document) const {
   if (is_clangd(config())) return !document.busy;
-  if (!is_empty_array(document.diagnostics)) return true;
+  if (!is_empty_array(document.diagnostics) && (document.says_version || !document.changed)) return true;
   return !standing_.in_progress() && context_->host.now() >= document.quiet_until;
 }
 

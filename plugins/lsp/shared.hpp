@@ -18,7 +18,8 @@
 //
 // Diagnostics are kept for the files that are open in the server, with the version that they are
 // for. `fresh` means that they are for the text that the server got last, and that no change has
-// been seen since; a server that names no version is believed for a file's first text only. Many
+// been seen since; a server that names no version has first to answer a later request about the file
+// (shared_done.cpp), and to say nothing else for kQuietTime. Many
 // servers publish an empty list as soon as they get a text, and the real one when they have checked
 // it. So an empty list is not fresh while the server reports progress, nor, if it is the first for
 // its text, before kQuietTime has passed without another; a second one that names the version is
@@ -154,14 +155,14 @@ class SharedSession final : public Session {
     std::string diagnostics;             // raw array, or empty: none came
     bool heard = false;                  // some diagnostics came for `version`
     bool says_version = false;           // the server names the version with the diagnostics of this document
+    long long seen = 0;                  // a version that a server which names none has seen (shared_done.cpp)
     long long trusted_from = 0;          // diagnostics for earlier versions, or for none if it is not 0, are dropped
     /// From this time on an empty list is believed; max(): not while there is progress.
     TimePoint quiet_until = TimePoint::min();
     Pull pull;
-    // Of a clangd (shared_done.cpp).
-    bool idle = true;  // it has nothing to do for the document, as far as it has said
-    std::optional<long long>
-        busy;  // it may not be done: the id of the request whose answer says so, or 0: none is sent
+    // shared_done.cpp
+    bool idle = true;               // it has nothing to do for the document, as far as it (a clangd) has said
+    std::optional<long long> busy;  // it may not be done: the id of the request whose answer says so; 0: none is sent
   };
   struct Waiting {
     std::shared_ptr<Query> query;
@@ -218,6 +219,8 @@ class SharedSession final : public Session {
   void ask_done(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void ask_done_later(const std::string& path, Document& document) GANTRY_REQUIRES(mutex_);
   void ask_done_again(std::string path);
+  void has_seen(const std::string& path, Document& document) GANTRY_REQUIRES(mutex_);
+  void tell_again(const std::string& path, long long version);
   void file_status(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool answers_done(const Envelope& e, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   // Diagnostics that are asked for (shared_pull.cpp).

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Whether a clangd is done with a document.
+// Whether a server is done with a document.
 //
+// One that names no versions with its diagnostics has seen the text of now when it has answered a request about the
+// document behind it. What it publishes from then on is for that text. What came between the text and the answer may be
+// for either: if nothing follows, the server is given the text again, under the next version.
+//
+// A clangd:
 // The first diagnostics of a text may be from the old preamble (the headers before a change), under the version of the
 // new text; others follow when the new preamble is built. `textDocument/clangd.fileStatus` says when clangd is idle. In
 // between it is idle for a moment, but has the work in its queue already: a request about the document is answered
@@ -85,9 +90,35 @@ bool SharedSession::answers_done(const Envelope& e, DeferredActions& fx) {
   const auto it = find_asked(documents_);
   if (it == documents_.end()) return false;
   it->second.busy.reset();
-  if (later) ask_done_later(it->first, it->second);
+  if (later) {
+    ask_done_later(it->first, it->second);
+  } else if (!is_clangd(config())) {
+    has_seen(it->first, it->second);
+  }
   wake_waiters(fx);
   return true;
+}
+
+// The server has seen the text of now.
+void SharedSession::has_seen(const std::string& path, Document& document) {
+  document.seen = document.version;
+  if (document.published_at < document.version) return;
+  const auto look_again = [read = later(&SharedSession::tell_again), context = context_, path,
+                           version = document.version] {
+    (void)context->worker.post([read, path, version] { read(path, version); });
+  };
+  (void)context_->host.after(kQuietTime, look_again);
+}
+
+// On the worker.
+void SharedSession::tell_again(const std::string& path, long long version) {
+  const auto text = read_file(path);
+  Section section(*this);
+  auto* const document = awaited(path);
+  if (!text || document == nullptr || document->version != version || document->diagnosed >= version) return;
+  if (std::hash<std::string>{}(*text) != document->hash || server_.state() != ServerState::ready) return;
+  document->version = document->seen = ++last_version_;
+  send_change(path, document->version, dump_json(json(*text)), false, section.fx);
 }
 
 }  // namespace gantry::lsp

@@ -141,7 +141,9 @@ void SharedSession::send_text(const std::string& path, Document& document, const
   if (hash != document.hash) disturb_others(path);
   document.version = ++last_version_;
   document.changed = true;
-  document.heard = document.idle = false;
+  document.heard = false;
+  document.idle = !is_clangd(config());
+  if (!is_clangd(config())) document.busy.reset();  // that was about the text before
   document.hash = hash;
   send_change(path, document.version, quoted_text, force, fx);
   if (!force) say_saved(opening(path), quoted_text, fx);  // clangd would do that alone, and say nothing

@@ -192,6 +192,33 @@ TEST_CASE("npm: pyright serves an editor and callers, whose diagnostics follow w
   t.require_no_restarts();
 }
 
+// They name no versions.
+void follow_an_agents_edits(RealServer& t, const char* file, const char* good, const char* bad) {
+  t.box.write(fs::path("work") / file, good);
+  auto client = t.box.connect();
+  constexpr int kTurns = 4;
+  for (int turn = 0; turn < kTurns; ++turn) {
+    const bool is_good = turn % 2 == 0;
+    t.box.write(fs::path("work") / file, is_good ? good : bad);
+    const auto got = client.call("lsp.diagnostics", {{"uri", t.uri(file)}, {"wait_ms", 60'000}}, kTimeout * 2);
+    if (!got) FAIL(got.error().message);
+    INFO(got->dump());
+    REQUIRE((*got)["freshness"] == "fresh");
+    REQUIRE((*got)["diagnostics"].empty() == is_good);
+  }
+  t.require_no_restarts();
+}
+
+TEST_CASE("npm: typescript-language-server's diagnostics are fresh for an agent after each of its edits") {
+  RealServer t("typescript", from_npm("typescript-language-server/lib/cli.mjs", "--stdio"), "typescript");
+  follow_an_agents_edits(t, "a.ts", "export const a: number = 1;\n", "export const a: number = 'one';\n");
+}
+
+TEST_CASE("pylsp: its diagnostics are fresh for an agent after each of its edits") {
+  RealServer t("pylsp", {"pylsp"}, "python");
+  follow_an_agents_edits(t, "a.py", "a = 1\n", "a = (\n");
+}
+
 TEST_CASE("npm: pyright finds references also after some were cancelled") {
   RealServer t("pyright", from_npm("pyright/langserver.index.js", "--stdio"), "python");
   t.box.write("work/a.py", "alpha = 1\nprint(alpha)\n");

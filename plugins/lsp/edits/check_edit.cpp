@@ -59,7 +59,7 @@ void EditCall::check() {
   if (!found) return fail_with(found.error());
   plan_ = std::move(*found);
   for (const auto& change : plan_->files) {
-    const auto text = change.before ? read_file(change.real) : fail(ErrorKind::not_found, "");
+    const auto text = change.before ? read_bytes(change.real) : fail(ErrorKind::not_found, "");
     if (change.before ? text && ContentHash::of(*text) == *change.before : real_path(change.real).empty()) continue;
     return fail_with(Error{ErrorKind::conflict,
                            shown(change.path) + " has changed since the edit was proposed; ask for the edit anew",
@@ -150,13 +150,15 @@ void EditCall::show_overlay(std::size_t begin, std::size_t end) {
   auto overlay = std::make_shared<Overlay>();
   for (std::size_t i = begin; i < end; ++i) {
     const PlannedFile& file = plan_->files[checked_[i].file];
-    auto text = read_file(file.path);
+    auto text = read_bytes(file.path);
     if (!text || ContentHash::of(*text) != *file.before) {
       return fail_with(
           Error{ErrorKind::conflict, shown(file.path) + " has changed meanwhile; ask for the edit anew", {}});
     }
+    text = without_bom(std::move(*text));
     const std::size_t hash = ContentHash::of(*text).hash;
-    overlay->files.push_back({file.path, dump_json(json(std::move(*text))), hash, dump_json(json(*file.after))});
+    overlay->files.push_back(
+        {file.path, dump_json(json(std::move(*text))), hash, dump_json(json(without_bom(*file.after)))});
   }
   Query::Ask question = checked_[begin].question;
   question.kind = Query::Kind::overlay;
@@ -202,7 +204,7 @@ void EditCall::show_checked() {
           items.push_back({{removed, gravity, items.size()}, std::move(item)});
         }
       };
-      add(changes.added, false, *file.after);
+      add(changes.added, false, without_bom(*file.after));
       add(changes.removed, true, read_file(file.path).value_or(""));
     }
     if (answer["files"].size() < kMostFilesShown) answer["files"].push_back(std::move(one));

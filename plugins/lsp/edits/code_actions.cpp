@@ -89,23 +89,27 @@ void EditCall::next_action(std::size_t index) {
   if (index >= kMaxProposed) return why_not(index, "many actions: name this one by title to have it proposed");
   if (const json edit = raw.value("edit", json()); !edit.is_null()) return action_edit(index, workspace_edit_of(edit));
   const json command = command_of(raw);
-  if (command.is_null() && raw.contains("data")) {
+  if (!command.is_null() && only_edits(base_.server, command["command"]))
+    return run_command(index, command["command"], command.value("arguments", json::array()));
+  const std::string why = command.is_null() ? "the server does not say what the action would change"
+                                            : "only the server's command " + command["command"].get<std::string>() +
+                                                  " does it, which may do more than edit, and is not run";
+  // An action with a command may have an edit as well, which comes when it is resolved; a command alone has none.
+  if (!raw.value("command", json()).is_string()) {
     Query::Ask question = base_;
     question.method = "codeAction/resolve";
     question.params = raw;
     question.wait = left();
-    return ask_raw(std::move(question), [this, index](const Result<std::string>& answer) {
-      if (!answer) return why_not(index, answer.error().message);
+    return ask_raw(std::move(question), [this, index, why](const Result<std::string>& answer) {
+      if (!answer && answer.error().kind != ErrorKind::upstream_failed) return why_not(index, answer.error().message);
+      if (!answer) return why_not(index, why + " (" + answer.error().message + ")");
       const auto resolved = parse_json(*answer);
       const json edit = resolved && resolved->is_object() ? resolved->value("edit", json()) : json();
-      if (edit.is_null()) return why_not(index, "the server does not say what the action would change");
+      if (edit.is_null()) return why_not(index, why);
       action_edit(index, workspace_edit_of(edit));
     });
   }
-  if (command.is_null()) return why_not(index, "the server does not say what the action would change");
-  const std::string name = command["command"];
-  if (only_edits(base_.server, name)) return run_command(index, name, command.value("arguments", json::array()));
-  why_not(index, "only the server's command " + name + " does it, which may do more than edit, and is not run");
+  why_not(index, why);
 }
 
 void EditCall::run_command(std::size_t index, const std::string& name, const json& arguments) {

@@ -61,6 +61,7 @@ class Planner {
       if (auto done = settle(file); !done) return std::unexpected(done.error());
     }
     for (auto& [real, file] : files_) {
+      if (file.now && file.has_bom) file.now->insert(0, kBom);
       if (file.now == file.original) continue;
       PlannedFile change;
       change.path = file.path;
@@ -85,8 +86,9 @@ class Planner {
   struct File {
     std::string path;
     std::optional<std::string> original;  ///< on the disk; nothing: no file
-    std::optional<std::string> now;
-    std::vector<TextEdit> edits;  ///< not yet applied to `now`
+    std::optional<std::string> now;       ///< without byte order mark
+    bool has_bom = false;                 ///< which stays
+    std::vector<TextEdit> edits;          ///< not yet applied to `now`
     std::vector<Hunk> hunks;
     std::string mode_of, moved_from;
   };
@@ -103,11 +105,12 @@ class Planner {
       if (!S_ISREG(info.st_mode)) return conflict(path + " is no regular file");
       if (rules_.asked_at_ns != 0 && nanoseconds(info.st_ctim) > rules_.asked_at_ns)
         return conflict(path + " was changed while the server worked on the edit; ask again");
-      auto text = read_file(*real);
+      auto text = read_bytes(*real);
       if (!text) return std::unexpected(text.error());
       if (bytes_ += text->size(); bytes_ > Plan::kMaxBytes) return too_large();
       file.original = *text;
-      file.now = std::move(*text);
+      file.has_bom = text->starts_with(kBom);
+      file.now = without_bom(std::move(*text));
       file.mode_of = *real;
     } else if (errno != ENOENT) {
       return conflict(path + " cannot be read: " + std::strerror(errno));
@@ -158,6 +161,7 @@ class Planner {
     (*file)->edits.clear();
     (*file)->hunks.clear();
     (*file)->now = std::string();
+    (*file)->has_bom = false;
     return {};
   }
 
@@ -196,6 +200,7 @@ class Planner {
     if (auto done = settle(**source); !done) return done;
     File &was = **source, &is = **target;
     is.now = std::exchange(was.now, std::nullopt);
+    is.has_bom = was.has_bom;
     is.hunks = std::exchange(was.hunks, {});
     is.edits.clear();
     is.mode_of = was.mode_of;

@@ -39,7 +39,7 @@ struct PlannedFile {
   std::string path;                   ///< as it was named
   std::string real;                   ///< without symbolic links
   std::optional<ContentHash> before;  ///< nothing: there is no such file
-  std::optional<std::string> after;   ///< nothing: there shall be none
+  std::optional<std::string> after;   ///< the bytes; nothing: there shall be none
   std::string moved_from;             ///< the path of the file that this one was; empty: none
   std::string mode_of;                ///< the real path of the file whose mode this one gets; empty: a new file
   std::vector<Hunk> hunks;            ///< against the text before, of this file or of the one it was

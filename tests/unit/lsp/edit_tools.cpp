@@ -302,12 +302,13 @@ TEST_CASE("edits: code actions are proposed as edits, resolved, and named when t
                 {{"title", "Extract"}, {"kind", "refactor.extract"}, {"data", 7}},
                 {{"title", "Run tests"}, {"command", "fake.test"}, {"arguments", {1}}},
                 {{"title", "Not here"}, {"disabled", {{"reason", "no selection"}}}},
-                {{"title", "Nothing"}}}},
+                {{"title", "Both"}, {"command", {{"title", "Note"}, {"command", "fake.note"}}}},
+                {{"title", "Late"}}}},
               {"codeAction/resolve", {{"title", "Extract"}, {"edit", edit}}}});
   const json place{{"path", "src/a.fake"}, {"line", 1}, {"symbol", "two"}};
   const json actions = value_of(world.host.call("lsp.code_actions", place));
   INFO(actions.dump());
-  REQUIRE(actions["total"] == 5);
+  REQUIRE(actions["total"] == 6);
   const json& items = actions["items"];
   REQUIRE(items[0]["preferred"] == true);
   REQUIRE(items[0]["edits"] ==
@@ -317,8 +318,10 @@ TEST_CASE("edits: code actions are proposed as edits, resolved, and named when t
   REQUIRE(items[2]["edit_id"] == nullptr);
   REQUIRE(items[2]["why"].get<std::string>().find("fake.test") != std::string::npos);
   REQUIRE(items[3]["why"] == "disabled: no selection");
-  REQUIRE(items[4]["edit_id"] == nullptr);
-  REQUIRE(sent_to(world.dir, "codeAction/resolve").back()["params"]["data"] == 7);
+  for (const int later : {4, 5}) REQUIRE(items[later]["edit_id"].is_string());
+  const auto resolved = sent_to(world.dir, "codeAction/resolve");
+  REQUIRE(resolved.size() == 3);
+  REQUIRE(resolved[0]["params"]["data"] == 7);
   REQUIRE(sent_to(world.dir, "workspace/executeCommand").empty());
   json one = place;
   one["title"] = "Extract";
@@ -326,4 +329,38 @@ TEST_CASE("edits: code actions are proposed as edits, resolved, and named when t
   REQUIRE(extract["total"] == 1);
   REQUIRE(world.apply(extract["items"][0]["edit_id"]));
   REQUIRE(content(world.a) == "one zwei\nthree\n");
+}
+
+TEST_CASE("edits: a code action without an edit, also when it is resolved, says what else would do it") {
+  World world;
+  world.give(
+      {{"textDocument/codeAction",
+        {{{"title", "Note"}, {"command", {{"title", "Note"}, {"command", "fake.note"}}}}, {{"title", "Nothing"}}}},
+       {"codeAction/resolve", {{"title", "x"}}}});
+  const json items =
+      value_of(world.host.call("lsp.code_actions", {{"path", "src/a.fake"}, {"line", 1}, {"symbol", "two"}}))["items"];
+  INFO(items.dump());
+  for (const auto& item : items) REQUIRE(item["edit_id"] == nullptr);
+  REQUIRE(items[0]["why"].get<std::string>().find("fake.note") != std::string::npos);
+  REQUIRE(items[1]["why"] == "the server does not say what the action would change");
+  REQUIRE(sent_to(world.dir, "workspace/executeCommand").empty());
+}
+
+TEST_CASE("edits: a byte order mark stays in the file, and is no part of the text that servers and editors have") {
+  World world;
+  const std::string bom = "\xEF\xBB\xBF";
+  world.dir.write("src/a.fake", bom + "ein two\nthree\n");
+  EditorClient editor(world.host, {{"server", "fake"}}, 100'000, 7);
+  editor.initialize(world.other.path());  // a server of its own
+  editor.open("file://" + world.a, "ein two\nthree\n");
+  const auto proposed = world.propose({{"changes", {{"file://" + world.a, {replace(0, 0, 3, "uno")}}}}});
+  INFO(proposed.dump());
+  REQUIRE(sent_to(world.dir, "textDocument/didChange").back()["params"]["contentChanges"][0]["text"] ==
+          "ein two\nthree\n");
+  const auto checked = value_of(world.host.call("lsp.check_edit", {{"edit_id", proposed["edit_id"]}}));
+  INFO(checked.dump());
+  REQUIRE(sent_to(world.dir, "textDocument/didChange").end()[-2]["params"]["contentChanges"][0]["text"] ==
+          "uno two\nthree\n");
+  REQUIRE(world.apply(proposed["edit_id"]));
+  REQUIRE(content(world.a) == bom + "uno two\nthree\n");
 }

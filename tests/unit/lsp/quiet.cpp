@@ -162,3 +162,46 @@ TEST_CASE("lsp.diagnostics: those of a server that has crashed are forgotten, wh
   REQUIRE(known["freshness"] == "timeout");
   REQUIRE(known["diagnostics"].empty());
 }
+
+TEST_CASE("lsp.diagnostics: without versions a server is believed from its answer to a later request on") {
+  Quiet t;
+  t.publish(json(), "of the first text");
+  REQUIRE(t.freshness() == "fresh");
+  (void)t.dir.write("a.fake", "another text");
+  auto waits = t.wait();
+  t.host.wait("the request behind the text", [&] { return sent_to(t.dir, "textDocument/documentSymbol").size() == 1; });
+  t.host.settle();
+  t.publish(json(), "a part, perhaps");
+  t.host.advance(kQuiet - kMs);
+  REQUIRE(t.still_waits(waits));
+  t.publish(json(), "all");
+  t.host.advance(kQuiet - kMs);
+  REQUIRE(t.still_waits(waits));
+  t.host.advance(kMs);
+  const auto got = value_of(waits.result());
+  REQUIRE(got["freshness"] == "fresh");
+  REQUIRE(got["version"] == 2);
+  REQUIRE(got["diagnostics"][0]["message"] == "all");
+  REQUIRE(sent_to(t.dir, "textDocument/didChange").size() == 1);
+}
+
+TEST_CASE("lsp.diagnostics: without versions a server that has published too early is told the text again") {
+  Quiet t;
+  t.publish(json(), "of the first text");
+  (void)t.dir.write("a.fake", "another text");
+  t.publish(json(), "of which text?");
+  auto waits = t.wait();
+  t.host.wait("the request behind the text", [&] { return sent_to(t.dir, "textDocument/documentSymbol").size() == 1; });
+  t.host.settle();
+  REQUIRE(t.still_waits(waits));
+  t.host.advance(kQuiet);
+  t.host.wait("the text again", [&] { return sent_to(t.dir, "textDocument/didChange").size() == 2; });
+  REQUIRE(sent_to(t.dir, "textDocument/didChange").back()["params"]["contentChanges"][0]["text"] == "another text");
+  REQUIRE(t.still_waits(waits));
+  t.publish(json(), "of this");
+  t.host.advance(kQuiet);
+  const auto got = value_of(waits.result());
+  REQUIRE(got["freshness"] == "fresh");
+  REQUIRE(got["diagnostics"][0]["message"] == "of this");
+  REQUIRE(sent_to(t.dir, "textDocument/documentSymbol").size() == 1);
+}

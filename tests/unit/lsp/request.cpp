@@ -228,7 +228,7 @@ TEST_CASE("lsp.diagnostics: fresh only for the version that the server was told 
   host.stop();
 }
 
-TEST_CASE("lsp.diagnostics: without versions a server is believed for a file's first text only") {
+TEST_CASE("lsp.diagnostics: without versions a server is believed at once for a file's first text only") {
   TempDir dir;
   const auto file = dir.write("a.fake", "one");
   TestHost host(kPlugin, config_of({{"fake", fake_server(dir)}}, dir));
