@@ -83,7 +83,10 @@ class StdioServer final : private mcp::HostLink, private mcp::ClientLink {
       if (agent_gone_ && !exit_code_ && (!server_.busy() || Clock::now() >= until_)) {
         exit_code_ = server_.busy() ? 1 : 0;
         if (server_.busy())
-          server_.host_lost({ErrorKind::timeout, "not answered within 60 s of the end of the input", {}});
+          server_.host_lost({ErrorKind::timeout,
+                             "not answered within " + std::to_string(kExitGrace.count()) + " s of the end of the input",
+                             {}});
+        settle();
         server_.end();
       }
       flush();

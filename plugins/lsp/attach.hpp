@@ -15,12 +15,11 @@
 //
 // Texts: see views.hpp. A message that depends on texts is sent while the server shows its editor's view; the view
 // changes only when no request of another editor is open, so no answer is computed from another's text. An editor that
-// waits for that longer than kPatience has the requests in its way recalled: they are cancelled at the server and sent
-// again later, whatever it answers, or when it has not answered within kRecallTime. A request that is sent again may
-// stay four times as long as before; after kMaxRepetitions it is answered ContentModified.
-// Requests that wait by design are in nobody's way: `workspace/diagnostic`, and a command after a while. What the
-// disk's texts are is looked up by the worker, before an editor's messages, if others have documents open which that
-// editor has not.
+// waits for that longer than kRecallDelay has the requests in its way recalled: they are cancelled at the server and
+// sent again later, whatever it answers, or when it has not answered within kRecallTime. A request that is sent again
+// may stay four times as long as before; after kMaxRepetitions it is answered ContentModified. Requests that wait by
+// design are in nobody's way: `workspace/diagnostic`, and a command after a while. What the disk's texts are is looked
+// up by the worker, before an editor's messages, if others have documents open which that editor has not.
 //
 // Limits are off unless [lsp] sets them: an editor cancels its own requests, and waits for `initialize` as long as it
 // likes, for which some servers need minutes; when the last client leaves meanwhile, the server ends at once. With
@@ -88,7 +87,7 @@ class AttachSession final : public Session {
   static constexpr const char* kOwnToken = "\"gantry-";  // how the raw tokens begin that the plugin gives requests
   static constexpr std::size_t kMaxOfOneId = 64;         // registrations
   static constexpr unsigned kMaxRepetitions = 3;
-  static constexpr std::chrono::milliseconds kPatience{500};
+  static constexpr std::chrono::milliseconds kRecallDelay{500};
   static constexpr std::chrono::seconds kRecallTime{5};
   static constexpr std::chrono::seconds kAskTime{30};
   /// A notification in a client's queue that only waits for the client's view, and is not sent.
@@ -309,8 +308,8 @@ class AttachSession final : public Session {
     return pending.reads && pending.client != waits_for_view_ && pending.client != 0;
   }
   void wait_for_view(Client& client) GANTRY_REQUIRES(mutex_);
-  void watch_patience() GANTRY_REQUIRES(mutex_);
-  void lose_patience();
+  void arm_recall() GANTRY_REQUIRES(mutex_);
+  void recall(TimePoint until);
   void give_up_recalled(const std::vector<long long>& ids);
   void drop_queued(Client& client, const std::deque<Client::Queued>::const_iterator& it) GANTRY_REQUIRES(mutex_);
   [[nodiscard]] bool repeat(Pending& pending, std::string_view error, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -413,13 +412,13 @@ class AttachSession final : public Session {
   std::unordered_map<std::string, FileStamp> stamps_ GANTRY_GUARDED_BY(mutex_);  // of what views_ knows of the disk
   ClientId active_ GANTRY_GUARDED_BY(mutex_) = 0;                                // the client that was active last
   ClientId waits_for_view_ GANTRY_GUARDED_BY(mutex_) = 0;                        // 0: none
-  bool asks_settled_ GANTRY_GUARDED_BY(mutex_) = false;      // a question whether the server has seen the texts is open
-  bool changed_since_ GANTRY_GUARDED_BY(mutex_) = false;     // ... and it does not speak of those of now
-  bool patience_ GANTRY_GUARDED_BY(mutex_) = false;          // a timer looks at patient_until_
-  bool commands_watched_ GANTRY_GUARDED_BY(mutex_) = false;  // by a timer
-  TimePoint patient_until_ GANTRY_GUARDED_BY(mutex_);        // of who waits for its view
-  bool asks_watched_ GANTRY_GUARDED_BY(mutex_) = false;      // a timer looks at the open questions
-  long long asked_before_ GANTRY_GUARDED_BY(mutex_) = 0;     // ... at those whose copies have no higher ids
+  bool asks_settled_ GANTRY_GUARDED_BY(mutex_) = false;   // a question whether the server has seen the texts is open
+  bool changed_since_ GANTRY_GUARDED_BY(mutex_) = false;  // ... and it does not speak of those of now
+  TimePoint recall_armed_for_ GANTRY_GUARDED_BY(mutex_) = TimePoint::max();  // a timer comes then; max(): none does
+  bool commands_watched_ GANTRY_GUARDED_BY(mutex_) = false;                  // by a timer
+  TimePoint recall_at_ GANTRY_GUARDED_BY(mutex_);                            // of who waits for its view
+  bool asks_watched_ GANTRY_GUARDED_BY(mutex_) = false;                      // a timer looks at the open questions
+  long long asked_before_ GANTRY_GUARDED_BY(mutex_) = 0;  // ... at those whose copies have no higher ids
   /// Who has asked last for the tokens of a document.
   struct Highlight {
     ClientId client = 0;

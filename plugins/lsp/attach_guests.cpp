@@ -23,6 +23,10 @@ bool AttachSession::is_open_for_guests() const {
   return serves() && !key_.empty() && clients() > 0 && views_.lost().empty() && !has_notebooks();
 }
 
+bool AttachSession::has_notebooks() const {
+  return std::ranges::any_of(clients_, [](const auto& entry) { return !entry.second->notebooks.empty(); });
+}
+
 std::string AttachSession::place_for_guest(const ServerConfig& wanted, const std::string& callers) const {
   const auto workspace = folder_around(rules_.workspaces(), callers);
   Lock lock(mutex_);

@@ -116,7 +116,7 @@ void AttachSession::settle_in(ClientId id, std::string root) {
     if (const auto may = rules_.may_run(config(), root); !may) return gave_up(may.error(), section.fx);
     key = key_for(*client, root);
   }
-  const auto other = key.empty() ? nullptr : rules_.session_for(key, *client);
+  const auto other = key.empty() || !client->notebooks.empty() ? nullptr : rules_.session_for(key, *client);
   if (!other) {
     Section section(*this);
     key_ = key;
@@ -169,10 +169,6 @@ bool AttachSession::serves() const {
 bool AttachSession::offers(const std::string& key) const {
   Lock lock(mutex_);
   return serves() && key == key_ && clients() > 0 && views_.lost().empty() && !has_notebooks();
-}
-
-bool AttachSession::has_notebooks() const {
-  return std::ranges::any_of(clients_, [](const auto& entry) { return !entry.second->notebooks.empty(); });
 }
 
 void AttachSession::join(std::shared_ptr<Client> client) {

@@ -94,7 +94,15 @@ void AttachSession::replay(DeferredActions& fx) {
   for (const auto& text : folder_texts_) server_.send(text, fx);
   tell_folders(fx);
   views_.reopen(sender(fx));
-  for (const auto& [id, client] : clients_) client->notebooks.replay(sender(fx));
+  if (!has_notebooks()) return;
+  drop(guests(), fx);
+  for (const auto& [id, client] : clients_) {
+    if (settings_are_one()) {
+      client->notebooks.replay(sender(fx));
+    } else if (!client->notebooks.empty()) {  // opened while the server was stopped
+      move_out_later(*client, fx);
+    }
+  }
 }
 
 // ---- what it says ---------------------------------------------------------------------------------------------------
@@ -125,7 +133,7 @@ void AttachSession::answered(std::string_view text, const Envelope& e, DeferredA
   fx.permits.push_back(std::move(pending.permit));
   for (const auto& token : pending.tokens) tokens_.erase(token);
   views_.settled(pending.changes);
-  if (!alone()) {
+  if (!alone() || pending.recalled) {
     const bool error = e.is_response() && member(text, "result").empty();
     // A server may answer a cancelled request with what it has found until then, or with nothing, as a result.
     const bool again = (error || pending.recalled) && repeat(pending, error ? scan(text, Scan::full).error : "", fx);

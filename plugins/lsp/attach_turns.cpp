@@ -247,7 +247,7 @@ void AttachSession::watch_commands() {
     if (pending.command) running.push_back(id);
   }
   const auto over = [over = later(&AttachSession::let_next), running = std::move(running)] { over(running); };
-  commands_watched_ = context_->host.after(kPatience + kRecallTime, over).has_value();
+  commands_watched_ = context_->host.after(kRecallDelay + kRecallTime, over).has_value();
 }
 
 void AttachSession::let_next(const std::vector<long long>& commands) {
@@ -282,31 +282,33 @@ void AttachSession::ask_whether_settled(DeferredActions& fx) {
 
 void AttachSession::wait_for_view(Client& client) {
   if (std::exchange(waits_for_view_, client.id) == client.id) return;
-  // Else two editors whose answers take longer than kPatience would recall each other's for ever.
-  auto patience = kPatience;
+  // Else two editors whose answers take longer than kRecallDelay would recall each other's for ever.
+  auto delay = kRecallDelay;
   for (const auto& [id, pending] : pending_) {
-    if (is_in_the_way(pending)) patience = std::max(patience, kPatience * (1U << (2 * pending.repetitions)));
+    if (is_in_the_way(pending))
+      delay = std::max(delay, kRecallDelay * (1U << (2 * std::min(pending.repetitions, kMaxRepetitions))));
   }
-  patient_until_ = context_->host.now() + patience;
-  watch_patience();
+  recall_at_ = context_->host.now() + delay;
+  arm_recall();
 }
 
-void AttachSession::watch_patience() {
-  if (patience_) return;
-  const auto timer = context_->host.after(patient_until_ - context_->host.now(), later(&AttachSession::lose_patience));
-  patience_ = timer.has_value();
+void AttachSession::arm_recall() {
+  if (recall_armed_for_ <= recall_at_) return;
+  const auto timer = context_->host.after(recall_at_ - context_->host.now(),
+                                          [over = later(&AttachSession::recall), until = recall_at_] { over(until); });
+  if (timer) recall_armed_for_ = recall_at_;
 }
 
-void AttachSession::lose_patience() {
+void AttachSession::recall(TimePoint until) {
   Section section(*this);
-  patience_ = false;
+  if (recall_armed_for_ == until) recall_armed_for_ = TimePoint::max();
   if (waits_for_view_ == 0) return;
-  if (context_->host.now() < patient_until_) return watch_patience();
+  if (context_->host.now() < recall_at_) return arm_recall();
   std::vector<long long> recalled;
   for (auto& [id, pending] : pending_) {
     if (!is_in_the_way(pending)) continue;
     recalled.push_back(id);
-    if (pending.command) continue;  // it may have done something by now, and is only given the time
+    if (pending.command || pending.goes_on) continue;  // it may have done something by now; or the server is not told
     if (std::exchange(pending.recalled, true) || pending.id.empty()) continue;
     cancel_sent(id, pending, section.fx);
   }
@@ -331,6 +333,7 @@ void AttachSession::give_up_recalled(const std::vector<long long>& ids) {
     for (const auto& token : gone.tokens) tokens_.erase(token);
     section.fx.permits.push_back(std::move(gone.permit));
     auto* const client = find(gone.client);
+    gone.recalled = true;
     if (client == nullptr || gone.id.empty() || repeat(gone, "", section.fx)) continue;
     if (gone.cancelled) {
       answer_error(*client, gone.id, static_cast<int>(ErrorKind::cancelled),

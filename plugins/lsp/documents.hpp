@@ -64,6 +64,10 @@ class TrackedDocuments {
   }
 
   void set_encoding(Encoding encoding) { encoding_ = encoding; }
+  void clear() {
+    documents_.clear();
+    bytes_ = 0;
+  }
   /// Follows one notification; `params` is the raw text of its params. Returns the language of a
   /// document that it opens, or empty.
   std::string follow(std::string_view method, std::string_view params);

@@ -266,7 +266,11 @@ json Lsp::described_servers() const {
   const auto sessions = registry_->sessions();
   std::map<const Session*, json> guests;
   for (const auto& session : sessions) {
-    if (const auto editors = session->host_of_guest()) guests.emplace(editors.get(), named_clients(*session));
+    const auto editors = session->host_of_guest();
+    if (editors == nullptr) continue;
+    const json callers = named_clients(*session);
+    auto& all = guests.try_emplace(editors.get(), json::array()).first->second;
+    all.insert(all.end(), callers.begin(), callers.end());
   }
   for (const auto& session : sessions) {
     if (session->is_guest()) continue;

@@ -45,10 +45,14 @@ void TrackedNotebooks::open(const json& params) {
 }
 
 void TrackedNotebooks::keep(json notebook) {
-  for (const auto& cell : member_or_empty(notebook, "cells")) (void)cell.at("document").get_ref<const std::string&>();
   const std::string uri = notebook.at("uri");
-  bytes_[uri] = dump_json(notebook).size();
-  notebooks_[uri] = std::move(notebook);
+  measure(notebooks_[uri] = std::move(notebook));
+}
+
+// Throws json::exception for cells that are none.
+void TrackedNotebooks::measure(const json& notebook) {
+  for (const auto& cell : member_or_empty(notebook, "cells")) (void)cell.at("document").get_ref<const std::string&>();
+  bytes_[notebook.at("uri").get<std::string>()] = dump_json(notebook).size();
   const auto all = std::accumulate(bytes_.begin(), bytes_.end(), std::size_t{0},
                                    [](std::size_t sum, const auto& each) { return sum + each.second; });
   if (all > kMaxBytes) lose("the open notebooks exceed " + std::to_string(kMaxBytes >> 20) + " MiB");
@@ -56,13 +60,14 @@ void TrackedNotebooks::keep(json notebook) {
 
 void TrackedNotebooks::change(const json& params) {
   const json& id = params.at("notebookDocument");
-  json notebook = notebooks_.at(id.at("uri").get<std::string>());
+  json& notebook = notebooks_.at(id.at("uri").get<std::string>());
   notebook["version"] = id.at("version");
   const json& change = params.at("change");
   if (const auto metadata = change.find("metadata"); metadata != change.end()) notebook["metadata"] = *metadata;
   const json& cells = member_or_empty(change, "cells");
   json& now = notebook["cells"];
-  if (const auto structure = cells.find("structure"); structure != cells.end()) rearrange(now, *structure);
+  if (const auto structure = cells.find("structure"); structure != cells.end() && !rearrange(now, *structure))
+    return lose("a change of a notebook names cells that it has not");
   for (const auto& cell : member_or_empty(cells, "data")) {
     const auto same = std::find_if(now.begin(), now.end(),
                                    [&](const json& each) { return each.at("document") == cell.at("document"); });
@@ -71,14 +76,15 @@ void TrackedNotebooks::change(const json& params) {
   for (const auto& text : member_or_empty(cells, "textContent"))
     (void)cells_.follow("textDocument/didChange",
                         dump_json({{"textDocument", text.at("document")}, {"contentChanges", text.at("changes")}}));
-  if (lost().empty()) keep(std::move(notebook));
+  // With each key that is pressed only the text of a cell changes.
+  if (change.contains("metadata") || cells.contains("structure") || cells.contains("data")) measure(notebook);
 }
 
-void TrackedNotebooks::rearrange(json& cells, const json& structure) {
+// False: the cells are not those that the editor means.
+bool TrackedNotebooks::rearrange(json& cells, const json& structure) {
   const json& array = structure.at("array");
   const auto start = array.at("start").get<std::size_t>(), gone = array.at("deleteCount").get<std::size_t>();
-  if (!cells.is_array() || start > cells.size() || gone > cells.size() - start)
-    return lose("a change of a notebook names cells that it has not");
+  if (!cells.is_array() || start > cells.size() || gone > cells.size() - start) return false;
   const auto at = cells.begin() + static_cast<std::ptrdiff_t>(start);
   cells.erase(at, at + static_cast<std::ptrdiff_t>(gone));
   const json& come = member_or_empty(array, "cells");
@@ -87,6 +93,7 @@ void TrackedNotebooks::rearrange(json& cells, const json& structure) {
     (void)cells_.follow("textDocument/didOpen", dump_json({{"textDocument", item}}));
   for (const auto& id : member_or_empty(structure, "didClose"))
     (void)cells_.follow("textDocument/didClose", dump_json({{"textDocument", id}}));
+  return true;
 }
 
 void TrackedNotebooks::close(const std::string& uri) {
@@ -102,6 +109,7 @@ void TrackedNotebooks::lose(std::string why) {
   lost_ = std::move(why);
   notebooks_.clear();
   bytes_.clear();
+  cells_.clear();
 }
 
 void TrackedNotebooks::replay(const std::function<void(std::string_view)>& send) const {

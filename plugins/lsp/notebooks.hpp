@@ -7,8 +7,7 @@
 //
 // Thread rule: one thread at a time.
 // Bounds: kMaxBytes of notebooks, and TrackedDocuments::kMaxBytes of their cells' texts. Beyond that, or after an
-// invalid
-//   change, nothing is followed any more, and `lost()` says why: a replay would send wrong texts.
+//   invalid change, nothing is followed any more, and `lost()` says why: a replay would send wrong texts.
 // Source: LSP 3.17, Notebook Document Synchronization.
 #pragma once
 
@@ -46,9 +45,10 @@ class TrackedNotebooks {
  private:
   void open(const json& params);
   void keep(json notebook);
+  void measure(const json& notebook);
   void change(const json& params);
   void close(const std::string& uri);
-  void rearrange(json& cells, const json& structure);
+  [[nodiscard]] bool rearrange(json& cells, const json& structure);
   void lose(std::string why);
 
   std::map<std::string, json> notebooks_;  // by URI: each a NotebookDocument

@@ -114,10 +114,10 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredA
   }
   diagnostics_waiters_.push_back({query, document.version});
   pull(query->ask().path, document, fx);
-  const bool names_none = !is_clangd(config()) && !pulls_ && !document.says_version && document.changed;
-  if (names_none && document.seen == document.version) {
+  const bool is_asked = has_to_answer(document);
+  if (is_asked && document.seen == document.version) {
     has_seen(query->ask().path, document);
-  } else if (document.idle && (document.busy == 0 || (names_none && !document.busy))) {
+  } else if (document.idle && (document.busy == 0 || (is_asked && !document.busy))) {
     ask_done(query->ask().path, document, fx);
   }
   await_quiet();
@@ -169,7 +169,9 @@ void SharedSession::heard(Document& document, std::string_view diagnostics, bool
   if (!may_be_part && (!is_empty_array(diagnostics) || (!first && says_version))) {
     document.quiet_until = TimePoint::min();
   } else if (first || may_be_part) {
-    document.quiet_until = standing_.in_progress() ? TimePoint::max() : context_->host.now() + kQuietTime;
+    document.quiet_until = standing_.in_progress() ? TimePoint::max()
+                           : may_be_part           ? context_->host.now() + kLongQuietTime
+                                                   : context_->host.now() + kQuietTime;
   }
 }
 
@@ -364,7 +366,7 @@ void SharedSession::forget(const Query& query) {
   Section section(*this);
   used_at_ = context_->host.now();
   if (const auto it = pending_.find(query.sent_id()); it != pending_.end() && it->second.get() == &query) {
-    if (may_be_cancelled(config(), query.ask().method)) server_.cancel(it->first, section.fx);
+    if (server_.is_guest() || may_be_cancelled(config(), query.ask().method)) server_.cancel(it->first, section.fx);
     dropped.push_back(std::move(it->second));
     kept_edits_.erase(it->first);
     pending_.erase(it);

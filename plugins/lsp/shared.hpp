@@ -19,15 +19,14 @@
 // Diagnostics are kept for the files that are open in the server, with the version that they are
 // for. `fresh` means that they are for the text that the server got last, and that no change has
 // been seen since; a server that names no version has first to answer a later request about the file
-// (shared_done.cpp), and to say nothing else for kQuietTime. Many
-// servers publish an empty list as soon as they get a text, and the real one when they have checked
-// it. So an empty list is not fresh while the server reports progress, nor, if it is the first for
-// its text, before kQuietTime has passed without another; a second one that names the version is
-// believed at once, and so is each list that is not empty. A clangd's progress is that of an index
-// on which diagnostics do not depend: it is believed when it is done with the document (shared_done.cpp). A server that
-// may be asked for diagnostics is asked, and believed (shared_pull.cpp).
-// A server that publishes under the path that a symbolic link leads to means the document that was
-// opened by the link, unless it publishes under the path of the link, too.
+// (shared_done.cpp), and to say nothing else for kLongQuietTime. Many servers publish an empty list as soon as they get
+// a text, and the real one when they have checked it. So an empty list is not fresh while the server reports progress,
+// nor, if it is the first for its text, before kQuietTime has passed without another; a second one that names the
+// version is believed at once, and so is each list that is not empty. A clangd's progress is that of an index on which
+// diagnostics do not depend: it is believed when it is done with the document (shared_done.cpp). A server that may be
+// asked for diagnostics is asked, and believed (shared_pull.cpp). A server that publishes under the path that a
+// symbolic link leads to means the document that was opened by the link, unless it publishes under the path of the
+// link, too.
 //
 // An overlay shows the server other texts for a moment; all other queries wait meanwhile (shared_overlay.cpp).
 //
@@ -41,8 +40,7 @@
 //
 // Thread rule: any thread; see session.hpp.
 // Bounds: kMaxDocuments open, a guest's kMaxGuestDocuments (the one unused for longest is closed), kMaxWaiting calls
-// that wait
-//   for the server or for diagnostics, kMaxDiagnostics bytes kept for a file (longer lists count as
+//   that wait for the server or for diagnostics, kMaxDiagnostics bytes kept for a file (longer lists count as
 //   not sent). At most kMaxTexts bytes of changed documents are sent before one request; the other
 //   documents are closed, so that the server reads the disk, and opened again for the next request
 //   about them. kMaxUsers clients are named as users; of more, those that asked last.
@@ -83,6 +81,8 @@ class SharedSession final : public Session {
   /// Long enough for a second list that follows the first as soon as a file of usual size is
   /// checked, or for progress to begin; short enough to wait for at each text without errors.
   static constexpr std::chrono::milliseconds kQuietTime{400};
+  /// ... of a server that names no versions, after a change: more than such servers wait before they check.
+  static constexpr std::chrono::milliseconds kLongQuietTime{1500};
   static constexpr unsigned kMaxRetries = 3;
   static constexpr std::size_t kMaxUsers = 32;
   /// The pause before the first retry; it doubles for each further one.
@@ -191,7 +191,7 @@ class SharedSession final : public Session {
   void disturb_others(const std::string& path) GANTRY_REQUIRES(mutex_);
   void say_closed(const std::string& path, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void close_unused(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
-  void say_saved(const std::string& uri, const std::string& quoted_text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
+  void say_saved(const std::string& path, const std::string& quoted_text, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void notify(std::shared_ptr<Query> query, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void changed_on_disk(const Changes& changes, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void notify_changes(DeferredActions& fx) GANTRY_REQUIRES(mutex_);
@@ -219,6 +219,10 @@ class SharedSession final : public Session {
   void ask_done(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void ask_done_later(const std::string& path, Document& document) GANTRY_REQUIRES(mutex_);
   void ask_done_again(std::string path);
+  /// Its diagnostics name no version, and there were others before.
+  [[nodiscard]] bool has_to_answer(const Document& document) const GANTRY_REQUIRES(mutex_) {
+    return !is_clangd(config()) && !pulls_ && !document.says_version && document.changed;
+  }
   void has_seen(const std::string& path, Document& document) GANTRY_REQUIRES(mutex_);
   void tell_again(const std::string& path, long long version);
   void file_status(std::string_view params, DeferredActions& fx) GANTRY_REQUIRES(mutex_);

@@ -92,7 +92,7 @@ bool SharedSession::answers_done(const Envelope& e, DeferredActions& fx) {
   it->second.busy.reset();
   if (later) {
     ask_done_later(it->first, it->second);
-  } else if (!is_clangd(config())) {
+  } else if (has_to_answer(it->second)) {
     has_seen(it->first, it->second);
   }
   wake_waiters(fx);
@@ -107,7 +107,7 @@ void SharedSession::has_seen(const std::string& path, Document& document) {
                            version = document.version] {
     (void)context->worker.post([read, path, version] { read(path, version); });
   };
-  (void)context_->host.after(kQuietTime, look_again);
+  (void)context_->host.after(kLongQuietTime, look_again);
 }
 
 // On the worker.
@@ -115,10 +115,13 @@ void SharedSession::tell_again(const std::string& path, long long version) {
   const auto text = read_file(path);
   Section section(*this);
   auto* const document = awaited(path);
-  if (!text || document == nullptr || document->version != version || document->diagnosed >= version) return;
-  if (std::hash<std::string>{}(*text) != document->hash || server_.state() != ServerState::ready) return;
+  if (document == nullptr || document->version != version || document->diagnosed >= version) return;
+  if (overlay_ || !has_to_answer(*document) || server_.state() != ServerState::ready) return;
+  if (!text || std::hash<std::string>{}(*text) != document->hash) return;  // who asks next tells the text
+  const std::string quoted = dump_json(json(*text));
   document->version = document->seen = ++last_version_;
-  send_change(path, document->version, dump_json(json(*text)), false, section.fx);
+  send_change(path, document->version, quoted, false, section.fx);
+  say_saved(path, quoted, section.fx);
 }
 
 }  // namespace gantry::lsp

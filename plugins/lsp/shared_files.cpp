@@ -146,7 +146,8 @@ void SharedSession::send_text(const std::string& path, Document& document, const
   if (!is_clangd(config())) document.busy.reset();  // that was about the text before
   document.hash = hash;
   send_change(path, document.version, quoted_text, force, fx);
-  if (!force) say_saved(opening(path), quoted_text, fx);  // clangd would do that alone, and say nothing
+  if (!force) say_saved(path, quoted_text, fx);  // clangd would do that alone, and say nothing
+  if (has_to_answer(document) && awaited(path) == &document) ask_done(path, document, fx);
 }
 
 void SharedSession::send_change(const std::string& path, long long version, const std::string& quoted_text, bool force,
@@ -233,9 +234,9 @@ void SharedSession::say_closed(const std::string& path, DeferredActions& fx) {
 }
 
 // The text is on the disk: servers that check what is saved do so now.
-void SharedSession::say_saved(const std::string& uri, const std::string& quoted_text, DeferredActions& fx) {
+void SharedSession::say_saved(const std::string& path, const std::string& quoted_text, DeferredActions& fx) {
   if (save_ == Save::none) return;
-  server_.send(R"({"jsonrpc":"2.0","method":"textDocument/didSave","params":{"textDocument":)" + uri + "}" +
+  server_.send(R"({"jsonrpc":"2.0","method":"textDocument/didSave","params":{"textDocument":)" + opening(path) + "}" +
                    (save_ == Save::with_text ? R"(,"text":)" + quoted_text : std::string()) + "}}",
                fx);
 }

@@ -23,9 +23,9 @@ namespace {
 
 // A drain is one turn of the plugin's, which ends well before a turn would count as slow.
 constexpr std::size_t kEventsADrain = 64;
+constexpr Duration kDrainTime = std::chrono::milliseconds(1);
 // The host's functions do not block: a plugin that is cut off is out of them within microseconds.
 constexpr Duration kLeavesHost = std::chrono::seconds(1);
-constexpr Duration kDrainTime = std::chrono::milliseconds(1);
 constexpr RetryPolicy kEventRetries{.max_retries = 2,
                                     .initial_delay = std::chrono::milliseconds(50),
                                     .max_delay = std::chrono::seconds(1),

@@ -106,6 +106,7 @@ void EditCall::next_action(std::size_t index) {
       const auto resolved = parse_json(*answer);
       const json edit = resolved && resolved->is_object() ? resolved->value("edit", json()) : json();
       if (edit.is_null()) return why_not(index, why);
+      actions_[index].raw["edit"] = edit;
       action_edit(index, workspace_edit_of(edit));
     });
   }

@@ -61,7 +61,7 @@ class Planner {
       if (auto done = settle(file); !done) return std::unexpected(done.error());
     }
     for (auto& [real, file] : files_) {
-      if (file.now && file.has_bom) file.now->insert(0, kBom);
+      if (file.now && file.has_bom && !file.now->starts_with(kBom)) file.now->insert(0, kBom);
       if (file.now == file.original) continue;
       PlannedFile change;
       change.path = file.path;

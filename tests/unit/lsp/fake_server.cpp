@@ -160,6 +160,8 @@ class Server {
       command_ = id;
       std::ifstream in(options_.sends_edit);
       send({{"id", "edit"}, {"method", "workspace/applyEdit"}, {"params", {{"edit", json::parse(in)}}}});
+    } else if (params.contains("test/hang")) {
+      hanging_.push_back(id);
     } else if (const auto given = given_answer(method)) {
       if (given->is_object() && given->contains("test/hang")) return hanging_.push_back(id);
       answer(id, *given);
@@ -242,6 +244,11 @@ class Server {
   }
 
   /// False: there is no such method.
+  void release(const json& result) {
+    for (const auto& held : hanging_) answer(held, result);
+    hanging_.clear();
+  }
+
   [[nodiscard]] bool test_request(const json& id, const std::string& method, const json& params) {
     if (method == "test/echo") {
       answer(id, params);
@@ -254,8 +261,7 @@ class Server {
     } else if (method == "test/hang" || method == "workspace/diagnostic" || method == "workspace/executeCommand") {
       hanging_.push_back(id);
     } else if (method == "test/release") {
-      for (const auto& held : hanging_) answer(held, params.value("result", json("late")));
-      hanging_.clear();
+      release(params.value("result", json("late")));
       answer(id, "released");
     } else if (method == "test/garbage") {
       raw("Content-Length: nonsense\r\n\r\n{}");
@@ -388,6 +394,7 @@ class Server {
         return;
       }
     }
+    if (method == "test/release") release("late");
     if (method == "textDocument/didOpen") documents_[params["textDocument"]["uri"]] = params["textDocument"];
     if (method == "textDocument/didChange") {
       if (!options_.sync.empty()) std::_Exit(8);

@@ -116,6 +116,19 @@ TEST_CASE("notebooks: an editor that opens one has a server of its own, whose ne
   t.host.stop();
 }
 
+TEST_CASE("notebooks: an editor that opens one while the server is stopped has a server of its own when it starts") {
+  Two t;
+  (void)t.b.ask("test/echo");
+  REQUIRE(t.host.call("lsp.stop", {{"server", "fake"}}));
+  t.a.notify("notebookDocument/didOpen", opened());
+  t.host.settle();
+  REQUIRE(t.host.call("lsp.restart", {{"server", "fake"}}));
+  REQUIRE(t.a.ask("test/echo", {{"x", 1}})["result"]["x"] == 1);
+  REQUIRE(t.b.ask("test/echo", {{"x", 2}})["result"]["x"] == 2);
+  REQUIRE(t.told("initialize").size() == 3);
+  t.host.stop();
+}
+
 TEST_CASE("notebooks: callers leave the server of an editor that opens one") {
   TempDir dir;
   const auto file = dir.write("a.fake", "text");

@@ -9,6 +9,7 @@ using namespace lsp_test;
 namespace {
 
 constexpr auto kQuiet = gantry::lsp::SharedSession::kQuietTime;
+constexpr auto kLongQuiet = gantry::lsp::SharedSession::kLongQuietTime;
 constexpr std::chrono::milliseconds kMs{1};
 
 struct Quiet {
@@ -172,10 +173,10 @@ TEST_CASE("lsp.diagnostics: without versions a server is believed from its answe
   t.host.wait("the request behind the text", [&] { return sent_to(t.dir, "textDocument/documentSymbol").size() == 1; });
   t.host.settle();
   t.publish(json(), "a part, perhaps");
-  t.host.advance(kQuiet - kMs);
+  t.host.advance(kLongQuiet - kMs);
   REQUIRE(t.still_waits(waits));
   t.publish(json(), "all");
-  t.host.advance(kQuiet - kMs);
+  t.host.advance(kLongQuiet - kMs);
   REQUIRE(t.still_waits(waits));
   t.host.advance(kMs);
   const auto got = value_of(waits.result());
@@ -194,14 +195,31 @@ TEST_CASE("lsp.diagnostics: without versions a server that has published too ear
   t.host.wait("the request behind the text", [&] { return sent_to(t.dir, "textDocument/documentSymbol").size() == 1; });
   t.host.settle();
   REQUIRE(t.still_waits(waits));
-  t.host.advance(kQuiet);
+  t.host.advance(kLongQuiet);
   t.host.wait("the text again", [&] { return sent_to(t.dir, "textDocument/didChange").size() == 2; });
   REQUIRE(sent_to(t.dir, "textDocument/didChange").back()["params"]["contentChanges"][0]["text"] == "another text");
   REQUIRE(t.still_waits(waits));
   t.publish(json(), "of this");
-  t.host.advance(kQuiet);
+  t.host.advance(kLongQuiet);
   const auto got = value_of(waits.result());
   REQUIRE(got["freshness"] == "fresh");
   REQUIRE(got["diagnostics"][0]["message"] == "of this");
   REQUIRE(sent_to(t.dir, "textDocument/documentSymbol").size() == 1);
+}
+
+TEST_CASE("lsp.diagnostics: without versions who waits is answered for a text that has come meanwhile") {
+  Quiet t;
+  t.publish(json(), "of the first text");
+  (void)t.dir.write("a.fake", "another text");
+  auto waits = t.wait();
+  t.host.wait("the request behind the text", [&] { return sent_to(t.dir, "textDocument/documentSymbol").size() == 1; });
+  (void)t.dir.write("a.fake", "a third text");
+  REQUIRE(t.host.call("lsp.request", {{"uri", t.file}, {"method", "test/echo"}}));
+  t.host.wait("another request", [&] { return sent_to(t.dir, "textDocument/documentSymbol").size() == 2; });
+  t.host.settle();
+  t.publish(json(), "of the third");
+  t.host.advance(kLongQuiet);
+  const auto got = value_of(waits.result());
+  REQUIRE(got["freshness"] == "fresh");
+  REQUIRE(got["diagnostics"][0]["message"] == "of the third");
 }

@@ -8,7 +8,7 @@ using namespace lsp_test;
 
 namespace {
 
-constexpr std::chrono::milliseconds kPatience{500};
+constexpr std::chrono::milliseconds kRecallDelay{500};
 constexpr std::chrono::seconds kRecallTime{5}, kAwaited{10};
 
 /// Messages of a document of so many MiB, which the fake server skips.
@@ -36,7 +36,7 @@ TEST_CASE(
   t.b.notify("textDocument/didChange", changed(uri, 2, "of b"));
   const int hover = t.b.send("textDocument/hover", hover_of(uri));
   t.host.settle();
-  t.host.advance(kPatience);
+  t.host.advance(kRecallDelay);
   t.host.wait("the recall", [&] { return t.told("$/cancelRequest").size() == 3; });
   t.host.advance(kRecallTime - std::chrono::milliseconds(1));
   REQUIRE(t.told("textDocument/didChange").empty());
@@ -47,7 +47,7 @@ TEST_CASE(
     t.host.wait("the repetition", [&] { return t.told("test/hang").size() == recall + 2; });
     const int next = t.b.send("textDocument/hover", hover_of(uri));
     t.host.settle();
-    t.host.advance(kPatience * (1U << (2 * recall)));
+    t.host.advance(kRecallDelay * (1U << (2 * recall)));
     t.host.wait("the recall", [&] { return t.told("$/cancelRequest").size() == recall + 3; });
     t.host.advance(kRecallTime);
     REQUIRE(t.b.answer(next)["result"]["contents"] == "of b");
@@ -75,7 +75,7 @@ TEST_CASE("sharing bounds: a request that is sent again is left four times as lo
   for (std::size_t recall = 1; recall <= 3; ++recall) {
     const int hover = t.b.send("textDocument/hover", hover_of(uri));
     t.host.settle();
-    t.host.advance(kPatience * (1U << (2 * (recall - 1))) - std::chrono::milliseconds(1));
+    t.host.advance(kRecallDelay * (1U << (2 * (recall - 1))) - std::chrono::milliseconds(1));
     t.host.settle();
     REQUIRE(t.told("$/cancelRequest").size() == recall - 1);
     t.host.advance(std::chrono::milliseconds(1));
@@ -85,8 +85,63 @@ TEST_CASE("sharing bounds: a request that is sent again is left four times as lo
   // What was sent again so often is not recalled for ever.
   (void)t.b.send("textDocument/hover", hover_of(uri));
   t.host.settle();
-  t.host.advance(kPatience * 64);
+  t.host.advance(kRecallDelay * 64);
   REQUIRE(t.a.answer(open)["error"]["code"] == -32801);
+  t.host.stop();
+}
+
+TEST_CASE("sharing bounds: who waits after a long wait has as little to wait as before") {
+  Two t;
+  const auto uri = t.file("a.fake", "disk");
+  t.a.open(uri, "of a");
+  t.b.open(uri, "of b");
+  (void)t.b.ask("test/echo");
+  const int open = t.a.send("test/hang");
+  t.host.wait("the request", [&] { return t.told("test/hang").size() == 1; });
+  (void)t.b.send("textDocument/hover", hover_of(uri));
+  t.host.settle();
+  t.host.advance(kRecallDelay);
+  t.host.wait("the repetition", [&] { return t.told("test/hang").size() == 2; });
+  const int waits = t.b.send("textDocument/hover", hover_of(uri));  // for two seconds, but the request is answered
+  t.host.settle();
+  t.a.notify("test/release", json::object());
+  REQUIRE(t.a.answer(open)["result"] == "late");
+  REQUIRE(t.b.answer(waits)["result"]["contents"] == "of b");
+  (void)t.a.send("test/hang");
+  t.host.wait("the next request", [&] { return t.told("test/hang").size() == 3; });
+  const int hover = t.b.send("textDocument/hover", hover_of(uri));
+  t.host.settle();
+  t.host.advance(kRecallDelay);
+  REQUIRE(t.b.answer(hover)["result"]["contents"] == "of b");
+  t.host.stop();
+}
+
+TEST_CASE("sharing bounds: a request that may not be cancelled is left to its answer, and sent again without one") {
+  Two t({"--pyright"});
+  const auto uri = t.file("a.fake", "disk");
+  t.a.open(uri, "of a");
+  t.b.open(uri, "of b");
+  (void)t.b.ask("test/echo");
+  auto params = hover_of(uri);
+  params["test/hang"] = true;
+  const int open = t.a.send("textDocument/references", params);
+  t.host.wait("the request", [&] { return t.told("textDocument/references").size() == 1; });
+  const int hover = t.b.send("textDocument/hover", hover_of(uri));
+  t.host.settle();
+  t.host.advance(kRecallDelay);
+  t.host.settle();
+  REQUIRE(t.told("$/cancelRequest").empty());
+  const bool answers = GENERATE(false, true);
+  if (answers) {
+    t.a.notify("test/release", json::object());
+    REQUIRE(t.b.answer(hover)["result"]["contents"] == "of b");
+    REQUIRE(t.a.answer(open)["result"] == "late");
+    REQUIRE(t.told("textDocument/references").size() == 1);
+  } else {
+    t.host.advance(kRecallTime);
+    REQUIRE(t.b.answer(hover)["result"]["contents"] == "of b");
+    t.host.wait("the repetition", [&] { return t.told("textDocument/references").size() == 2; });
+  }
   t.host.stop();
 }
 
@@ -107,7 +162,7 @@ TEST_CASE("sharing bounds: a request that waited for its view and was withdrawn 
   b.cancel(hover);
   REQUIRE(b.answer(hover)["error"]["code"] == -32800);
   REQUIRE(a.ask("test/echo", {{"x", 1}})["result"]["x"] == 1);
-  host.advance(kPatience + kRecallTime);
+  host.advance(kRecallDelay + kRecallTime);
   REQUIRE(sent_to(dir, "$/cancelRequest").empty());
   (void)a.ask("test/release");
   REQUIRE(a.answer(open)["result"] == "late");
