@@ -66,7 +66,8 @@ Result<PluginRegistry::Change> PluginRegistry::begin_change(const std::string& a
 
 std::optional<PluginRegistry::Change> PluginRegistry::try_change() {
   const Lock lock(mutex_);
-  if (stopping_ || std::exchange(changing_, true)) return std::nullopt;
+  if (stopping_ || changing_) return std::nullopt;
+  changing_ = renewing_ = true;
   return Change(*this);
 }
 

@@ -69,7 +69,7 @@ class PluginRegistry {
   /// starts itself, waits for other changes, and they wait for it. `unavailable`: the host is
   /// stopping.
   [[nodiscard]] Result<Change> begin_change(const std::string& again, bool renewal = false);
-  /// Empty: another change runs, or the host is stopping.
+  /// Others wait for it, as for a renewal. Empty: another change runs, or the host is stopping.
   [[nodiscard]] std::optional<Change> try_change();
   /// Refuses further changes.
   void stop();
