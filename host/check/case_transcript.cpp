@@ -95,7 +95,8 @@ struct Transcript {
   std::vector<std::string> topics;
 };
 
-/// Empty: it was not answered in time, and cancelled: how far it had come is chance.
+/// Empty: it was not answered in time, and cancelled, or a wait inside the plugin has ended with `timeout`: how far it
+/// had come is chance.
 [[nodiscard]] std::optional<Line> ask(Plugin& plugin, const ManifestMethod& method, const json& params) {
   auto recording = std::make_shared<Recording>();
   CallRequest request;
@@ -105,10 +106,14 @@ struct Transcript {
   if (method.stream) request.stream_credit = kCredit;
   const PluginCallPtr call(new WithSink<PluginCall>(std::move(request), recording));
   if (auto opened = plugin.open(call); !opened) call->finish(std::unexpected(std::move(opened.error())));
-  if (recording->wait(kAnswerWithin)) return recording->line();
-  call->cancel();
-  (void)recording->wait(kGrace);
-  return std::nullopt;
+  if (!recording->wait(kAnswerWithin)) {
+    call->cancel();
+    (void)recording->wait(kGrace);
+    return std::nullopt;
+  }
+  Line line = recording->line();
+  if (line.kind == kind_name(ErrorKind::timeout)) return std::nullopt;
+  return line;
 }
 
 /// What is around the plugin.

@@ -166,6 +166,12 @@ class Bad {
     if (is("throws") && params.find("no such member") != std::string_view::npos) throw std::runtime_error("on purpose");
   }
 
+  static bool in_child() {
+    std::string words;
+    std::getline(std::ifstream("/proc/self/cmdline"), words);
+    return words.find("plugin-child") != std::string::npos;
+  }
+
   std::int32_t now(std::uint64_t id) {
     if (is("leaves_thread")) {
       std::thread([] { std::this_thread::sleep_for(std::chrono::hours(1)); }).detach();
@@ -178,6 +184,7 @@ class Bad {
     if (is("leaves_descriptor")) (void)::open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (is("garbage")) return send_answer(id, "{");
     if (is("twice")) send_answer(id, "{}");
+    if (is("slower_in_child") && in_child()) return send_answer(id, R"({"message":"too slow"})", -32001);
     return send_answer(id, is("tells_its_pid") ? std::to_string(::getpid()) : "{}");
   }
 
