@@ -86,6 +86,8 @@ class SharedSession final : public Session {
   static constexpr unsigned kMaxRetries = 3;
   static constexpr std::size_t kMaxUsers = 32;
   /// The pause before the first retry; it doubles for each further one.
+  /// A clangd that has nothing to do, and has not said by now that it looks at the headers, will not.
+  static constexpr std::chrono::milliseconds kParseTime{1000};
   static constexpr std::chrono::milliseconds kFirstPause{100};
 
   /// A server of editors that runs for this root; null: there is none. Any thread, without a lock.
@@ -162,6 +164,7 @@ class SharedSession final : public Session {
     Pull pull;
     // shared_done.cpp
     bool idle = true;               // it has nothing to do for the document, as far as it (a clangd) has said
+    bool parses = true;             // ... and it has begun to look at the headers since it got the text
     std::optional<long long> busy;  // it may not be done: the id of the request whose answer says so; 0: none is sent
   };
   struct Waiting {
@@ -219,6 +222,7 @@ class SharedSession final : public Session {
   void ask_done(const std::string& path, Document& document, DeferredActions& fx) GANTRY_REQUIRES(mutex_);
   void ask_done_later(const std::string& path, Document& document) GANTRY_REQUIRES(mutex_);
   void ask_done_again(std::string path);
+  void parses_no_more(const std::string& path, long long version);
   /// Its diagnostics name no version, and there were others before.
   [[nodiscard]] bool has_to_answer(const Document& document) const GANTRY_REQUIRES(mutex_) {
     return !is_clangd(config()) && !pulls_ && !document.says_version && document.changed;

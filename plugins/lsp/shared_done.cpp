@@ -11,7 +11,9 @@
 // new text; others follow when the new preamble is built. `textDocument/clangd.fileStatus` says when clangd is idle. In
 // between it is idle for a moment, but has the work in its queue already: a request about the document is answered
 // after that. So diagnostics are believed when clangd has become idle after them, and has answered such a request. A
-// clangd that tells no states is believed at once.
+// busy machine may let it be idle before its thread for preambles has begun to look at the text: it is idle only after
+// it has said "parsing includes", which it says of each text whose compile command it understands, or not within
+// kParseTime. A clangd that tells no states is believed at once.
 #include <algorithm>
 #include <gantry/file_uri.hpp>
 
@@ -35,7 +37,7 @@ template <class Documents>
 void SharedSession::await_done(const std::string& path, Document& document, DeferredActions& fx) {
   if (!is_clangd(config()) || !tells_files_) return;
   document.busy = 0;
-  if (document.idle) ask_done(path, document, fx);
+  if (document.idle && document.parses) ask_done(path, document, fx);
 }
 
 void SharedSession::ask_done(const std::string& path, Document& document, DeferredActions& fx) {
@@ -55,8 +57,24 @@ void SharedSession::file_status(std::string_view params, DeferredActions& fx) {
   auto& documents = overlay_ ? overlay_->documents : documents_;
   const auto it = find_named(documents, *path);
   if (it == documents.end()) return;
-  it->second.idle = member(params, "state") == R"("idle")";
-  if (it->second.idle && it->second.busy == 0) ask_done(it->first, it->second, fx);
+  auto& document = it->second;
+  const auto state = member(params, "state");
+  document.parses = document.parses || state.find("parsing includes") != std::string_view::npos;
+  document.idle = state == R"("idle")";
+  if (!document.idle) return;
+  if (!document.parses) {
+    (void)context_->host.after(kParseTime, [look = later(&SharedSession::parses_no_more), path = it->first,
+                                            version = document.version] { look(path, version); });
+  } else if (document.busy == 0) {
+    ask_done(it->first, document, fx);
+  }
+}
+
+void SharedSession::parses_no_more(const std::string& path, long long version) {
+  Section section(*this);
+  auto* const document = awaited(path);
+  if (document == nullptr || document->version != version || std::exchange(document->parses, true)) return;
+  if (document->busy == 0 && document->idle) ask_done(path, *document, section.fx);
 }
 
 void SharedSession::ask_done_later(const std::string& path, Document& document) {
@@ -68,7 +86,8 @@ void SharedSession::ask_done_later(const std::string& path, Document& document) 
 void SharedSession::ask_done_again(std::string path) {
   Section section(*this);
   auto* const document = awaited(path);
-  if (document != nullptr && document->busy == 0 && document->idle) ask_done(path, *document, section.fx);
+  if (document != nullptr && document->busy == 0 && document->idle && document->parses)
+    ask_done(path, *document, section.fx);
 }
 
 // True: the answer is to such a request. One that says that the server could not answer now says nothing.

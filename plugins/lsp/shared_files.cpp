@@ -142,7 +142,7 @@ void SharedSession::send_text(const std::string& path, Document& document, const
   document.version = ++last_version_;
   document.changed = true;
   document.heard = false;
-  document.idle = !is_clangd(config());
+  document.idle = document.parses = !is_clangd(config());
   if (!is_clangd(config())) document.busy.reset();  // that was about the text before
   document.hash = hash;
   send_change(path, document.version, quoted_text, force, fx);

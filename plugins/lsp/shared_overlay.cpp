@@ -45,7 +45,7 @@ void SharedSession::begin_overlay(std::shared_ptr<Query> query, DeferredActions&
   for (const auto& file : overlay.files) {
     Document& shown = overlay_->documents[file.path];
     shown.version = ++last_version_;
-    shown.idle = false;
+    shown.idle = shown.parses = false;
     send_change(file.path, shown.version, file.quoted_after, false, fx);
   }
   for (auto& [path, shown] : overlay_->documents) {
@@ -91,7 +91,7 @@ void SharedSession::end_overlay(DeferredActions& fx) {
     if (it == documents_.end()) continue;
     it->second.version = ++last_version_;
     it->second.changed = true;
-    it->second.heard = it->second.idle = false;
+    it->second.heard = it->second.idle = it->second.parses = false;
     send_change(file.path, it->second.version, file.quoted_before, false, fx);
   }
   for (auto& [path, document] : documents_) {

@@ -18,13 +18,18 @@ const [modules, folder, logFile, docs, share, command, ...words] = process.argv.
 const shared = share === 'same';
 const all = cases(modules, folder);
 const log = [];
+let cancelled = () => {};
 const child = spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'] });
 const exited = new Promise((resolve) => child.on('exit', resolve));
 let ending = false;
 child.on('exit', (code) => { if (!ending) fail(`gantry lsp has ended with ${code}`); });
 const { connection, ResponseError } = connect(modules, child.stdout, child.stdin, ids, {
   sent: (text) => log.push(['sent', text]),
-  received: (text) => log.push(['received', text]),
+  received: (text) => {
+    log.push(['received', text]);
+    // vscode-jsonrpc keeps cancellations to itself.
+    if (members(text).get('method')?.text === '"$/cancelRequest"') cancelled();
+  },
 });
 
 // ---- the session --------------------------------------------------------------------------------
@@ -37,7 +42,9 @@ connection.onRequest((method, given) => {
     : find(method, given)?.answer;
   if (!answer) fail(`no case for ${method}`);
   const said = new ResponseError(0, '', answer);
-  return method === 'test/asked' ? said : new Promise((resolve) => held.push(() => resolve(said)));
+  // An answer that comes before the cancellation would be the end of it.
+  if (method === 'test/asked') return new Promise((resolve) => { cancelled = () => resolve(said); });
+  return new Promise((resolve) => held.push(() => resolve(said)));
 });
 connection.onNotification((method) => {
   if (method !== 'test/flush') return;

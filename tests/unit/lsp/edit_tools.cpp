@@ -359,8 +359,9 @@ TEST_CASE("edits: a byte order mark stays in the file, and is no part of the tex
           "ein two\nthree\n");
   const auto checked = value_of(world.host.call("lsp.check_edit", {{"edit_id", proposed["edit_id"]}}));
   INFO(checked.dump());
-  REQUIRE(sent_to(world.dir, "textDocument/didChange").end()[-2]["params"]["contentChanges"][0]["text"] ==
-          "uno two\nthree\n");
+  const auto shown = sent_to(world.dir, "textDocument/didChange");
+  REQUIRE(std::ranges::any_of(
+      shown, [](const json& each) { return each["params"]["contentChanges"][0]["text"] == "uno two\nthree\n"; }));
   REQUIRE(world.apply(proposed["edit_id"]));
   REQUIRE(content(world.a) == bom + "uno two\nthree\n");
 }
