@@ -18,7 +18,8 @@ const [modules, folder, logFile, docs, share, command, ...words] = process.argv.
 const shared = share === 'same';
 const all = cases(modules, folder);
 const log = [];
-let cancelled = () => {};
+let cancelled;
+const cancellation = new Promise((resolve) => { cancelled = resolve; });
 const child = spawn(command, words, { stdio: ['pipe', 'pipe', 'inherit'] });
 const exited = new Promise((resolve) => child.on('exit', resolve));
 let ending = false;
@@ -43,7 +44,7 @@ connection.onRequest((method, given) => {
   if (!answer) fail(`no case for ${method}`);
   const said = new ResponseError(0, '', answer);
   // An answer that comes before the cancellation would be the end of it.
-  if (method === 'test/asked') return new Promise((resolve) => { cancelled = () => resolve(said); });
+  if (method === 'test/asked') return cancellation.then(() => said);
   return new Promise((resolve) => held.push(() => resolve(said)));
 });
 connection.onNotification((method) => {
