@@ -54,8 +54,10 @@ void add_events(CLI::App& app, Common& common, EventsArgs& args) {
 void add_lsp(CLI::App& app, Common& common, LspArgs& args) {
   auto* lsp = app.add_subcommand("lsp", "a language server on stdio, for an editor");
   auto* language = lsp->add_option("--language", args.language, "the language, as LSP names it")->type_name("ID");
-  lsp->add_option("--server", args.server, "the server, as [lsp.servers.NAME] names it")
+  lsp->add_option("--server", args.servers,
+                  "the server, as [lsp.servers.NAME] names it; given more than once: servers that are merged")
       ->type_name("NAME")
+      ->allow_extra_args(false)
       ->excludes(language);
   lsp->add_flag("--no-start", common.no_start, "do not start a host when none runs");
 }

@@ -56,8 +56,9 @@ struct EventsArgs {
 int events(const Common& common, const EventsArgs& args);
 
 struct LspArgs {
+  static constexpr std::size_t kMostServers = 8;
   std::string language;
-  std::string server;
+  std::vector<std::string> servers;
 };
 int lsp(const Common& common, const LspArgs& args);
 

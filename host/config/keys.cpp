@@ -247,7 +247,8 @@ constexpr std::array kLspServerKeys{
     key<&LspServerConfig::priority>(
         "priority", integer, kLive,
         "of the servers for a language the one with the highest is used; those that have tables go before those that "
-        "were found",
+        "were found; an editor has all "
+        "of those above 0",
         {.min = -1000, .max = 1000, .project = ProjectUse::safe}),
     key<&LspServerConfig::runs_project_code>(
         "runs_project_code", boolean, kLive,

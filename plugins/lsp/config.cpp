@@ -233,6 +233,16 @@ const ServerConfig* Servers::for_language(std::string_view language) const {
   return best;
 }
 
+std::vector<const ServerConfig*> Servers::together_for(std::string_view language) const {
+  std::vector<const ServerConfig*> out;
+  for (const auto& server : servers) {
+    if (server.priority <= 0 || !server.speaks(language)) continue;
+    out.insert(std::ranges::upper_bound(out, server.priority, std::ranges::greater(), &ServerConfig::priority),
+               &server);
+  }
+  return out;
+}
+
 std::string Servers::language_of(std::string_view path) const {
   const std::string_view name = path.substr(path.rfind('/') + 1);
   for (const auto& server : servers) {

@@ -39,7 +39,7 @@ struct ServerConfig {
   std::vector<std::string> extensions;    ///< ".xyz", for files that the built-in table does not know
   json settings = json::object();         ///< the answer to workspace/configuration
   bool runs_project_code = false;         ///< the server may run only in trusted workspaces
-  int priority = 0;                       ///< the highest serves a language that several speak
+  int priority = 0;                       ///< the highest serves a language that several speak; see together_for()
   bool built_in = false;                  ///< it is not configured, but was found (known_servers.hpp)
   /// The time limit for `initialize`, for a server that callers share; 0: none.
   std::chrono::seconds initialize_timeout = kDefaultInitializeTimeout;
@@ -62,6 +62,8 @@ struct Servers {
 
   [[nodiscard]] const ServerConfig* named(std::string_view name) const;
   [[nodiscard]] const ServerConfig* for_language(std::string_view language) const;
+  /// Those of the language with a priority above 0, the highest first: of several an editor has all.
+  [[nodiscard]] std::vector<const ServerConfig*> together_for(std::string_view language) const;
   /// The language id of a file by its name, from the servers' `extensions` or the built-in table;
   /// or empty.
   [[nodiscard]] std::string language_of(std::string_view path) const;

@@ -3,6 +3,7 @@
 // What the plugin's methods take, and which server is meant.
 #include <algorithm>
 #include <gantry/file_uri.hpp>
+#include <set>
 
 #include "plugins/lsp/plugin.hpp"
 #include "plugins/lsp/usage.hpp"
@@ -94,7 +95,7 @@ Result<Environment> Lsp::environment_of(const json& given, std::uint64_t origin)
   return parse_environment(given);
 }
 
-// Which variables lsp.attach takes of its caller.
+// Which servers serve the language together, and which variables lsp.attach takes of its caller for them.
 Result<json> Lsp::environment(Call& call) {
   Params p(call.params());
   const auto language = p.maybe_string("language");
@@ -102,8 +103,24 @@ Result<json> Lsp::environment(Call& call) {
   const auto cwd = p.maybe_string("cwd");
   if (const auto ok = p.done(); !ok) return std::unexpected(ok.error());
   const auto place = cwd ? to_path(*cwd) : Result<std::string>(home_of(call.origin()));
-  const auto server = server_for(name, language, place ? *place : "");
-  return json{{"names", server ? server->environment : default_environment()}};
+  const std::string where = place ? *place : "";
+  if (!name && language) {
+    const auto settings = registry_->settings();
+    const auto together = settings->at(where).together_for(*language);
+    if (together.size() > 1) {
+      json servers = json::array();
+      std::set<std::string> names;
+      for (const auto* const each : together) {
+        servers.push_back(each->name);
+        names.insert(each->environment.begin(), each->environment.end());
+      }
+      return json{{"names", std::move(names)}, {"servers", std::move(servers)}};
+    }
+  }
+  const auto server = server_for(name, language, where);
+  json out{{"names", server ? server->environment : default_environment()}, {"servers", json::array()}};
+  if (server) out["servers"].push_back(server->name);
+  return out;
 }
 
 void Lsp::attach(Call call) {

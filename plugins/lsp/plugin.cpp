@@ -130,13 +130,17 @@ void Lsp::define(Definition<Lsp>& d) {
             .result = {{"type", "null"}},
             .stream = true,
             .attach = true});
-  d.method("lsp.environment", &Lsp::environment,
-           {.summary = "The names of the variables that a language server takes of its editor's environment",
-            .params = {{"type", "object"},
-                       {"properties", {{"language", language}, {"server", text}, {"cwd", cwd}}},
-                       {"additionalProperties", false}},
-            .result = {{"type", "object"}, {"properties", {{"names", {{"type", "array"}, {"items", text}}}}}},
-            .idempotent = true});
+  d.method(
+      "lsp.environment", &Lsp::environment,
+      {.summary = "The servers of a language, and the names of the variables that they take of an editor's environment",
+       .params = {{"type", "object"},
+                  {"properties", {{"language", language}, {"server", text}, {"cwd", cwd}}},
+                  {"additionalProperties", false}},
+       .result = {{"type", "object"},
+                  {"properties",
+                   {{"names", {{"type", "array"}, {"items", text}}},
+                    {"servers", {{"type", "array"}, {"items", text}}}}}},
+       .idempotent = true});
   d.method("lsp.request", &Lsp::request,
            {.summary = "Asks or tells the language server of a file, as it is on the disk; null for what it is told",
             .params = {{"type", "object"},

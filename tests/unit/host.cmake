@@ -21,6 +21,7 @@ gantry_add_test(test_host
   processes/key_commands.cpp
   processes/launcher_life.cpp
   processes/launcher_profile.cpp
+  protocols/lsp/merged_servers.cpp
   protocols/rpc/call_costs.cpp
   protocols/rpc/calls.cpp
   protocols/rpc/envelope.cpp
