@@ -84,12 +84,11 @@ class Shim {
   }
 
   int run() {
-    while (!exit_code_) {
+    for (look_at_those_that_are_late(); !exit_code_; look_at_those_that_are_late()) {
       const bool listen = !editor_gone_ && takes_messages();
       // Without credit the editor is not read from, but its end is seen.
       std::array<pollfd, 2> fds{pollfd{host_.fd(), POLLIN, 0},
                                 pollfd{editor_gone_ ? -1 : STDIN_FILENO, static_cast<short>(listen ? POLLIN : 0), 0}};
-      look_at_those_that_are_late();
       const int wait = host_.has_unread() ? 0
                        : editor_gone_     ? static_cast<int>(std::chrono::milliseconds(kExitGrace).count())
                        : late_at_         ? static_cast<int>(std::chrono::milliseconds(kLate).count())
@@ -247,6 +246,7 @@ class Shim {
       if (to == MergedServers::kEditor) {
         append_frame(to_editor, Framing::headers, text);
       } else if (text.empty()) {
+        drop_kept(streams_.at(to));
         end(streams_.at(to));
       } else {
         std::string whole = wrapped(streams_.at(to), text);
@@ -277,18 +277,22 @@ class Shim {
     stream.kept.push_back(std::move(text));
     send_kept(stream);
     if (stream.kept_bytes <= kMaxKept) return;
-    stream.kept.clear();
-    stream.kept_bytes = 0;
+    drop_kept(stream);
     end(stream);
     say(stream.name + " does not take the editor's messages");
     deliver(merged_->gone(to, "it does not take messages"), to_editor);
+  }
+
+  static void drop_kept(Stream& stream) {
+    stream.kept.clear();
+    stream.kept_bytes = 0;
   }
 
   // The end goes before what a server has not taken.
   void leave_stuck() {
     for (auto& stream : streams_) {
       if (stream.kept.empty()) continue;
-      stream.kept.clear();
+      drop_kept(stream);
       stream.ends = true;
       send_end(stream);
     }
@@ -445,7 +449,7 @@ class Shim {
 
   void stream_ended(Stream& stream, std::string_view message, std::string& to_editor) {
     stream.ended = true;
-    stream.kept.clear();
+    drop_kept(stream);
     const auto doc = parse_json(message);
     const bool failed = doc && doc->contains("error");
     const std::string why = failed ? (*doc)["error"].value("message", "the host ended the stream") : "it has ended";

@@ -14,17 +14,19 @@ namespace {
 
 constexpr const char* kServer = "gantry_server";
 
-constexpr std::array<std::string_view, 4> kMergedMethods{"textDocument/completion", "textDocument/codeAction",
-                                                         "textDocument/references", "textDocument/diagnostic"};
+constexpr std::array<std::string_view, 5> kMergedMethods{"textDocument/completion", "textDocument/codeAction",
+                                                         "textDocument/references", "textDocument/diagnostic",
+                                                         "textDocument/documentColor"};
 
-// All others either always have an answer, or speak of what one server has said before.
-constexpr std::array<std::string_view, 7> kFallingBack{"textDocument/hover",
-                                                       "textDocument/signatureHelp",
-                                                       "textDocument/declaration",
-                                                       "textDocument/definition",
-                                                       "textDocument/typeDefinition",
-                                                       "textDocument/implementation",
-                                                       "textDocument/documentHighlight"};
+// All others speak of what one server has said before, or say something by an empty answer (a formatted text).
+constexpr std::array<std::string_view, 14> kFallingBack{
+    "textDocument/prepareRename",  "textDocument/rename",
+    "textDocument/documentSymbol", "textDocument/foldingRange",
+    "workspace/willCreateFiles",   "workspace/willRenameFiles",
+    "workspace/willDeleteFiles",   "textDocument/hover",
+    "textDocument/signatureHelp",  "textDocument/declaration",
+    "textDocument/definition",     "textDocument/typeDefinition",
+    "textDocument/implementation", "textDocument/documentHighlight"};
 
 void append(json& to, json& items) {
   auto& list = to.get_ref<json::array_t&>();
@@ -109,6 +111,9 @@ bool falls_back(std::string_view method) { return std::ranges::find(kFallingBack
 bool says_nothing(const json& result) {
   if (result.is_null() || (result.is_array() && result.empty())) return true;
   if (!result.is_object()) return false;
+  if (result.empty()) return true;
+  if (result.size() == 1 && (result.contains("changes") || result.contains("documentChanges")))
+    return result.front().empty();
   if (const auto& signatures = part(result, "signatures"); signatures.is_array()) return signatures.empty();
   const auto& contents = part(result, "contents");
   const auto& words = contents.is_object() ? part(contents, "value") : contents;
@@ -120,7 +125,7 @@ json merged_result(std::string_view method, std::vector<ServerResult> results) {
   if (lists && std::ranges::all_of(results, [](const auto& each) { return each.result.is_null(); })) return {};
   if (method == "textDocument/completion") return completions(results);
   if (method == "textDocument/codeAction") return code_actions(results);
-  if (method == "textDocument/references") return locations(results);
+  if (method == "textDocument/references" || method == "textDocument/documentColor") return locations(results);
   return reports(results);
 }
 

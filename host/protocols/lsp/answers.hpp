@@ -23,11 +23,11 @@ struct ServerResult {
   json commit_characters{};  ///< that accept any item of its completions; null: none
 };
 
-/// The answers to these are merged: completion, code actions, references and the diagnostics of a document.
+/// The answers to these are merged: completion, code actions, references, and the diagnostics and colors of a document.
 [[nodiscard]] bool is_merged(std::string_view method);
 /// These are asked of the next server if the first has nothing to say.
 [[nodiscard]] bool falls_back(std::string_view method);
-/// Null, an empty list, a hover without words, signature help without signatures.
+/// Null, an empty list or object, a hover without words, signature help without signatures, an edit of nothing.
 [[nodiscard]] bool says_nothing(const json& result);
 
 /// In the order of `results`. For a method of is_merged().

@@ -2,6 +2,8 @@
 #include "host/protocols/lsp/merged_servers.hpp"
 
 #include <algorithm>
+#include <array>
+#include <functional>
 #include <iterator>
 #include <utility>
 
@@ -28,6 +30,14 @@ constexpr int kCancelled = -32800;
     if (method.starts_with(known)) return false;
   }
   return true;
+}
+
+[[nodiscard]] std::string family_of(std::string_view method) { return std::string(method.substr(0, method.find('/'))); }
+
+// Arguments may be large.
+[[nodiscard]] std::string command_key(const json& command) {
+  const auto arguments = std::hash<std::string>{}(dump_json(part(command, "arguments")));
+  return text(command, "command") + ":" + std::to_string(arguments);
 }
 
 // The ids and tokens of the servers, each in a name of its own: "gantry:SERVER:RAW".
@@ -66,7 +76,9 @@ struct Named {
 
 // The error in an answer to `initialize`. A server that counts otherwise than the editor is told cannot take part.
 [[nodiscard]] json refusal(const json& answer) {
-  const auto encoding = text(part(part(answer, "result"), "capabilities"), "positionEncoding");
+  const auto& result = part(answer, "result");
+  auto encoding = text(part(result, "capabilities"), "positionEncoding");
+  if (encoding.empty()) encoding = text(result, "offsetEncoding");  // clangd's
   if (encoding.empty() || encoding == "utf-16") return part(answer, "error");
   return {{"code", kRequestFailed},
           {"message", "it counts positions in " + encoding + ", and utf-16 alone was offered"}};
@@ -82,7 +94,8 @@ void narrow(json& params) {
   if (!params.is_object()) return;
   params.erase("workDoneToken");
   json& capabilities = params["capabilities"];
-  if (!capabilities.is_object()) return;
+  if (!capabilities.is_object()) capabilities = json::object();
+  capabilities.erase("offsetEncoding");  // clangd's
   if (!part(capabilities, "general").is_object()) capabilities["general"] = json::object();
   capabilities["general"]["positionEncodings"] = json::array({"utf-16"});
   if (!part(capabilities, "textDocument").is_object()) return;
@@ -156,12 +169,19 @@ void MergedServers::ask(const json& message) {
 void MergedServers::ask_those_that_answer(Asked asked) {
   std::vector<std::size_t> able;
   for (const auto server : live()) {
-    if (servers_[server].features.supports(origin_of(asked.method))) able.push_back(server);
+    if (!servers_[server].features.supports(origin_of(asked.method))) continue;
+    if (asked.method.starts_with("textDocument/semanticTokens/") && !has_legend(server)) continue;
+    able.push_back(server);
   }
   if (asked.method == "workspace/executeCommand") {
     const auto owner = std::ranges::find_if(
         able, [&](std::size_t each) { return servers_[each].features.has_command(text(asked.params, "command")); });
-    if (owner != able.end()) able = {*owner};
+    const auto given = commands_.find(command_key(asked.params));
+    if (given != commands_.end() && !servers_[given->second].gone) {
+      able = {given->second};
+    } else if (owner != able.end()) {
+      able = {*owner};
+    }
   }
   std::vector<std::size_t> asks;
   std::ranges::copy_if(able, std::back_inserter(asks), [&](std::size_t each) { return concerns(each, asked); });
@@ -262,10 +282,19 @@ void MergedServers::tell(const json& message, std::string_view raw) {
     }
   }
   leaving_ = leaving_ || method == "exit";
-  for (const auto server : live()) {
-    out_.push_back({server, std::string(raw)});
-    if (is_extension(method)) return;
+  const auto all = live();
+  if (!is_extension(method)) {
+    for (const auto server : all) out_.push_back({server, std::string(raw)});
+    return;
   }
+  // To those that speak of it, else to the first.
+  bool told = false;
+  for (const auto server : all) {
+    if (!servers_[server].extensions.contains(family_of(method))) continue;
+    out_.push_back({server, std::string(raw)});
+    told = true;
+  }
+  if (!told && !all.empty()) out_.push_back({all.front(), std::string(raw)});
 }
 
 void MergedServers::answer_server(json message) {
@@ -295,10 +324,40 @@ void MergedServers::take(Requests::iterator it, std::size_t server, json message
   } else {
     json result = message.contains("result") ? std::move(message["result"]) : json();
     if (asked.method == "initialize") servers_[server].features.declare(part(result, "capabilities"));
+    learn_from(server, asked, result);
     if (asked.marked && result.is_object()) mark(result, server);
     asked.results.push_back({server, std::move(result), {}});
   }
   if (asked.open.empty()) finish(it);
+}
+
+// What leads back to the server that has given it.
+void MergedServers::learn_from(std::size_t server, const Asked& asked, const json& result) {
+  if (asked.method == "textDocument/diagnostic")
+    published_.pulled(server, text(part(asked.params, "textDocument"), "uri"), result);
+  const std::string_view origin = origin_of(asked.method);
+  if (origin != "textDocument/codeAction" && origin != "textDocument/codeLens" && origin != "textDocument/completion" &&
+      origin != "textDocument/inlayHint")
+    return;
+  const auto learn = [&](const json& item) {
+    const auto& command = part(item, "command");
+    const json& owner = command.is_object() ? command : item;
+    if (!part(owner, "command").is_string()) return;
+    if (commands_.size() >= kMaxCommands) commands_.clear();
+    commands_[command_key(owner)] = server;
+  };
+  const auto& items = part(result, "items");
+  if (origin != asked.method) {
+    learn(result);
+  } else if (result.is_array() || items.is_array()) {
+    for (const auto& item : result.is_array() ? result : items) learn(item);
+  }
+}
+
+// The numbers of its tokens are those of the editor's legend.
+bool MergedServers::has_legend(std::size_t server) const {
+  const auto& own = part(part(servers_[server].features.capabilities(), "semanticTokensProvider"), "legend");
+  return legend_.is_null() || own.is_null() || own == legend_;
 }
 
 void MergedServers::finish(Requests::iterator it) {
@@ -364,7 +423,9 @@ json MergedServers::welcome(std::vector<ServerResult>& results) {
     capabilities.push_back(&servers_[server].features.capabilities());
     names += (names.empty() ? "" : " + ") + servers_[server].name;
   }
-  return {{"capabilities", merged_capabilities(capabilities)}, {"serverInfo", {{"name", names}}}};
+  json merged = merged_capabilities(capabilities);
+  legend_ = part(part(merged, "semanticTokensProvider"), "legend");
+  return {{"capabilities", std::move(merged)}, {"serverInfo", {{"name", names}}}};
 }
 
 // ---- a server asks and tells ----------------------------------------------------------------------------------------
@@ -373,6 +434,7 @@ void MergedServers::question(std::size_t server, json message) {
   auto& from = servers_[server];
   const std::string method = text(message, "method");
   const std::string id = dump_json(message["id"]);
+  speaks_of(from, method);
   if (from.asks.size() >= kMaxStanding) {
     out_.push_back({server, dump_json({{"jsonrpc", "2.0"},
                                        {"id", message["id"]},
@@ -401,6 +463,7 @@ void MergedServers::question(std::size_t server, json message) {
 void MergedServers::notice(std::size_t server, json message, std::string_view raw) {
   const std::string method = text(message, "method");
   const bool has_params = part(message, "params").is_object();
+  speaks_of(servers_[server], method);
   if (method == "textDocument/publishDiagnostics" && has_params) {
     published_.merge(server, message["params"]);
     return to_editor(message);
@@ -417,6 +480,13 @@ void MergedServers::notice(std::size_t server, json message, std::string_view ra
     return to_editor(message);
   }
   out_.push_back({kEditor, std::string(raw)});
+}
+
+void MergedServers::speaks_of(Server& server, const std::string& method) {
+  constexpr std::array<std::string_view, 5> kSpecified{"client", "textDocument", "telemetry", "window", "workspace"};
+  std::string family = family_of(method);
+  if (!is_extension(method) || std::ranges::find(kSpecified, family) != kSpecified.end()) return;
+  if (server.extensions.size() < kMaxExtensions) server.extensions.insert(std::move(family));
 }
 
 void MergedServers::follow_progress(Server& server, const std::string& token, const json& kind) {

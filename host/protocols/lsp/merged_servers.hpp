@@ -16,7 +16,8 @@
 // Source: LSP 3.18.
 // Thread rule: none of its own. Pure: what comes in is answered with what is to be sent.
 // Bounds: kMaxRequests open requests of the editor: further ones are answered with an error. kMaxStanding questions and
-//   progress tokens of a server are known to be ended with it. See published.hpp and features.hpp.
+//   progress tokens of a server are known to be ended with it. kMaxCommands commands of answers are known, then all are
+//   forgotten; kMaxExtensions beginnings of methods of a server. See published.hpp and features.hpp.
 #pragma once
 
 #include <cstddef>
@@ -42,6 +43,8 @@ class MergedServers {
   static constexpr std::size_t kEditor = std::numeric_limits<std::size_t>::max();
   static constexpr std::size_t kMaxRequests = 4096;
   static constexpr std::size_t kMaxStanding = 4096;
+  static constexpr std::size_t kMaxCommands = 4096;
+  static constexpr std::size_t kMaxExtensions = 64;
 
   struct Message {
     std::size_t to = kEditor;  ///< a server's number, or kEditor
@@ -68,8 +71,9 @@ class MergedServers {
     std::string name;
     ServerFeatures features{};
     bool gone = false;
-    std::set<std::string> asks{};    ///< the ids of its open questions, as raw text
-    std::set<std::string> tokens{};  ///< of its progress, likewise
+    std::set<std::string> asks{};        ///< the ids of its open questions, as raw text
+    std::set<std::string> extensions{};  ///< how its methods begin that the specification does not know
+    std::set<std::string> tokens{};      ///< of its progress, likewise
   };
   /// A request of the editor.
   struct Asked {
@@ -100,10 +104,13 @@ class MergedServers {
   void answered(std::size_t server, json message);
   void take(Requests::iterator it, std::size_t server, json message);
   void finish(Requests::iterator it);
+  void learn_from(std::size_t server, const Asked& asked, const json& result);
+  [[nodiscard]] bool has_legend(std::size_t server) const;
   [[nodiscard]] json result_of(Asked& asked);
   [[nodiscard]] json welcome(std::vector<ServerResult>& results);
   void question(std::size_t server, json message);
   void notice(std::size_t server, json message, std::string_view raw);
+  static void speaks_of(Server& server, const std::string& method);
   static void follow_progress(Server& server, const std::string& token, const json& kind);
   void tell_gone(std::size_t server, const std::string& why);
   void leave(std::size_t server, const std::string& why);
@@ -117,6 +124,8 @@ class MergedServers {
   std::vector<Server> servers_;
   Requests asked_;
   PublishedDiagnostics published_;
+  std::map<std::string, std::size_t> commands_;  // with their arguments: which server has given them
+  json legend_;                                  // of semantic tokens, as the editor was told; null: it was not
   std::vector<std::pair<std::size_t, std::string>> left_out_;  // before `initialize` is answered, and why
   Messages out_;
   std::uint64_t last_id_ = 0;

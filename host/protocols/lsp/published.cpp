@@ -10,6 +10,13 @@
 namespace gantry::host {
 
 namespace {
+
+// An editor may send a diagnostic back with more or less than it was given.
+[[nodiscard]] bool is_same(const json& one, const json& other) {
+  return std::ranges::all_of(std::initializer_list<const char*>{"range", "message", "code", "source"},
+                             [&](const char* const member) { return part(one, member) == part(other, member); });
+}
+
 // Servers spell one document's URI differently.
 [[nodiscard]] std::string key_of(const std::string& uri) {
   auto path = to_path(uri);
@@ -45,16 +52,34 @@ void PublishedDiagnostics::merge(std::size_t server, json& params) {
 
 std::vector<json> PublishedDiagnostics::withdraw(std::size_t server) {
   std::vector<json> out;
+  pulled_.at(server).clear();
   for (const auto& [key, gone] : std::exchange(servers_.at(server), {}))
     out.push_back({{"uri", gone.uri}, {"diagnostics", all(key)}});
   return out;
 }
 
+void PublishedDiagnostics::pulled(std::size_t server, const std::string& uri, const json& report) {
+  const auto keep = [&](const std::string& key, const json& items) {
+    auto& documents = pulled_.at(server);
+    documents.erase(key);
+    if (items.is_array() && !items.empty() && documents.size() < kMaxDocuments) documents[key] = {uri, items};
+  };
+  if (part(report, "kind") == json("full")) keep(key_of(uri), part(report, "items"));
+  const auto& related = part(report, "relatedDocuments");
+  if (!related.is_object()) return;
+  for (const auto& [other, its] : related.items()) {
+    if (part(its, "kind") == json("full")) keep(key_of(other), part(its, "items"));
+  }
+}
+
 bool PublishedDiagnostics::has(std::size_t server, const std::string& key, const json& diagnostic) const {
-  const auto it = servers_[server].find(key);
-  if (it == servers_[server].end()) return false;
-  const auto& known = it->second.diagnostics;
-  return std::ranges::find(known, diagnostic) != known.end();
+  for (const auto* const all : {&servers_[server], &pulled_[server]}) {
+    const auto it = all->find(key);
+    if (it == all->end()) continue;
+    if (std::ranges::any_of(it->second.diagnostics, [&](const json& each) { return is_same(each, diagnostic); }))
+      return true;
+  }
+  return false;
 }
 
 void PublishedDiagnostics::leave_own(std::size_t server, const std::string& uri, json& diagnostics) const {

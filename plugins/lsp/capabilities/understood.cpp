@@ -124,8 +124,13 @@ Understood::Understood(const json& capabilities) : registering_(capabilities) {
   rename_prepared = is_true(text, "rename.prepareSupport");
   published = diagnostics_in(member_at(text, "publishDiagnostics"));
   pulled = diagnostics_in(member_at(text, "diagnostic"));
-  // One capability stands for both ways.
+  // One capability stands for both ways. The others were for published ones alone before LSP 3.18, and editors of
+  // before mean both.
   published.markup = pulled.markup;
+  pulled.related = pulled.related || published.related;
+  pulled.tags = pulled.tags || published.tags;
+  pulled.code_description = pulled.code_description || published.code_description;
+  pulled.data = pulled.data || published.data;
   fold_kinds = has(text, "foldingRange.foldingRangeKind.valueSet");
   fold_texts = is_true(text, "foldingRange.foldingRange.collapsedText");
   link_tooltips = is_true(text, "documentLink.tooltipSupport");

@@ -408,7 +408,8 @@ TEST_CASE("merged servers: what goes before initialize is answered can nothing, 
                                             {"params", {{"initializationOptions", 1}, {"workDoneToken", "1"}}}}
                                            .dump());
   REQUIRE(asked.size() == 2);
-  CHECK(json::parse(asked[0].text)["params"] == json{{"capabilities", nullptr}});  // the options are a's
+  CHECK(json::parse(asked[0].text)["params"] ==
+        json{{"capabilities", {{"general", {{"positionEncodings", {"utf-16"}}}}}}});  // the options are a's
   (void)three.from_server(
       1, json{{"jsonrpc", "2.0"}, {"id", 0}, {"result", {{"capabilities", {{"renameProvider", true}}}}}}.dump());
   CHECK(three.gone(1, "it has crashed").empty());
@@ -460,6 +461,118 @@ TEST_CASE("merged servers: two spellings of a document's URI are one document") 
   both.tells(1, "textDocument/publishDiagnostics",
              {{"uri", "file:///a(b).py"}, {"diagnostics", json::array({diagnostic("of b")})}});
   CHECK(both.to_editor()["params"]["diagnostics"] == json{diagnostic("of a"), diagnostic("of b")});
+}
+
+TEST_CASE("merged servers: a command is run by the server that has given it, whoever lists it") {
+  const json can{{"codeActionProvider", {{"resolveProvider", true}}},
+                 {"codeLensProvider", {{"resolveProvider", true}}},
+                 {"executeCommandProvider", {{"commands", {"fix"}}}}};
+  Merged both({can, {{"codeActionProvider", {{"resolveProvider", true}}}}});
+  const auto runs = [&](int id, const json& command) {
+    both.ask(id, "workspace/executeCommand", command);
+    if (both.next(0)["id"] == id) return 0;
+    return both.next(1)["id"] == id ? 1 : -1;
+  };
+  const auto fix = [](int argument) {
+    return json{{"title", "t"}, {"command", "fix"}, {"arguments", json::array({argument})}};
+  };
+  both.ask(1, "textDocument/codeAction", {{"textDocument", kDocument}, {"context", {{"diagnostics", json::array()}}}});
+  (void)both.next(0);
+  (void)both.next(1);
+  both.answer(0, 1, json::array({fix(1)}));
+  both.answer(1, 1, json::array({fix(2), {{"title", "late"}}, {{"title", "x"}, {"command", fix(3)}}}));
+  const auto actions = both.to_editor()["result"];
+  CHECK(runs(2, fix(1)) == 0);
+  CHECK(runs(3, fix(2)) == 1);
+  CHECK(runs(4, fix(3)) == 1);
+  CHECK(runs(5, {{"command", "fix"}, {"arguments", {4}}}) == 0);  // of nobody's answer: by its name
+  both.ask(6, "codeAction/resolve", actions[2]);
+  (void)both.next(1);
+  both.answer(1, 6, {{"title", "late"}, {"command", fix(5)}});
+  CHECK(runs(7, fix(5)) == 1);
+}
+
+TEST_CASE("merged servers: pulled diagnostics go back to the server whose they are, as the editor spells them") {
+  const json can{{"diagnosticProvider", json::object()}, {"codeActionProvider", true}};
+  Merged both({can, can});
+  both.ask(1, "textDocument/diagnostic", {{"textDocument", kDocument}});
+  (void)both.next(0);
+  (void)both.next(1);
+  both.answer(0, 1, {{"kind", "full"}, {"items", json::array({diagnostic("of a")})}});
+  both.answer(1, 1, {{"kind", "full"}, {"items", json::array({diagnostic("of b")})}});
+  auto shown = both.to_editor()["result"]["items"];
+  for (auto& each : shown) each["severity"] = 1;
+  both.ask(2, "textDocument/codeAction", {{"textDocument", kDocument}, {"context", {{"diagnostics", shown}}}});
+  CHECK(both.next(0)["params"]["context"]["diagnostics"] == json::array({shown[0]}));
+  CHECK(both.next(1)["params"]["context"]["diagnostics"] == json::array({shown[1]}));
+}
+
+TEST_CASE("merged servers: semantic tokens are those of the legend that the editor was told") {
+  const auto tokens = [](const char* type) {
+    return json{{"semanticTokensProvider", {{"legend", {{"tokenTypes", json::array({type})}}}, {"full", true}}}};
+  };
+  Merged both({tokens("class"), tokens("keyword")});
+  both.ask(1, "textDocument/semanticTokens/full", {{"textDocument", kDocument}});
+  CHECK(both.next(0)["id"] == 1);
+  both.answer(0, 1, nullptr);
+  CHECK(both.to_editor()["id"] == 1);
+  CHECK(both.next(1).is_null());
+  both.gone(0, "it has crashed");
+  while (!both.to_editor().is_null()) continue;
+  both.ask(2, "textDocument/semanticTokens/full", {{"textDocument", kDocument}});
+  CHECK(both.to_editor() == json{{"jsonrpc", "2.0"}, {"id", 2}, {"result", nullptr}});
+}
+
+TEST_CASE(
+    "merged servers: a rename, an outline or edits for a renamed file are asked of the next if the first has none") {
+  const json can{{"renameProvider", {{"prepareProvider", true}}},
+                 {"documentSymbolProvider", true},
+                 {"colorProvider", true},
+                 {"workspace", {{"fileOperations", {{"willRename", {{"filters", json::array()}}}}}}}};
+  Merged both({can, can});
+  int id = 0;
+  const auto asked = [&](const char* method, const json& of_first, const json& of_second) {
+    both.ask(++id, method, {{"textDocument", kDocument}});
+    if (of_first == json("refused")) {
+      both.refuse(0, id, -32603);
+    } else {
+      both.answer(0, id, of_first);
+    }
+    both.answer(1, id, of_second);
+    return both.to_editor()["result"];
+  };
+  const json edit{{"changes", {{"file:///x.py", json::array({1})}}}};
+  CHECK(asked("textDocument/prepareRename", "refused", {{"placeholder", "x"}}) == json{{"placeholder", "x"}});
+  CHECK(asked("textDocument/rename", nullptr, edit) == edit);
+  CHECK(asked("textDocument/rename", {{"changes", json::object()}}, edit) == edit);
+  CHECK(asked("textDocument/documentSymbol", json::array(), json::array({5})) == json::array({5}));
+  CHECK(asked("workspace/willRenameFiles", json::object(), edit) == edit);
+  CHECK(asked("textDocument/documentColor", json::array({1}), json::array({2})) == json::array({1, 2}));
+}
+
+TEST_CASE("merged servers: an extension's notification goes to the server that speaks of it") {
+  Merged both({json::object(), json::object()});
+  both.tells(1, "tsserver/request", json::array({1, "open"}));
+  CHECK(both.to_editor()["method"] == "tsserver/request");
+  both.tell("tsserver/response", json::array({1}));
+  CHECK(both.next(0).is_null());
+  CHECK(both.next(1)["method"] == "tsserver/response");
+  both.tell("other/told", json::object());
+  CHECK(both.next(0)["method"] == "other/told");
+}
+
+TEST_CASE("merged servers: clangd's own member of the encoding is neither offered nor taken") {
+  MergedServers both({"a", "b"});
+  const auto asked = both.from_editor(json{{"jsonrpc", "2.0"},
+                                           {"id", 0},
+                                           {"method", "initialize"},
+                                           {"params", {{"capabilities", {{"offsetEncoding", {"utf-8"}}}}}}}
+                                          .dump());
+  CHECK_FALSE(json::parse(asked[0].text)["params"]["capabilities"].contains("offsetEncoding"));
+  const json result{{"capabilities", json::object()}, {"offsetEncoding", "utf-8"}};
+  CHECK(both.from_server(0, json{{"jsonrpc", "2.0"}, {"id", 0}, {"result", result}}.dump()).empty());
+  const auto out = both.from_server(1, R"({"jsonrpc":"2.0","id":0,"result":{"capabilities":{}}})");
+  CHECK(json::parse(out[0].text)["result"]["serverInfo"]["name"] == "b");
 }
 
 TEST_CASE("merged servers: capabilities that make no sense spoil nothing") {
