@@ -19,8 +19,8 @@ namespace {
 
 // Servers spell one document's URI differently.
 [[nodiscard]] std::string key_of(const std::string& uri) {
-  auto path = to_path(uri);
-  return path ? std::move(*path) : uri;
+  const auto path = to_path(uri);
+  return path ? *path : uri;
 }
 }  // namespace
 
