@@ -42,7 +42,7 @@ constexpr std::size_t kSmall = 4096;    // bytes of a message that may be `shutd
 constexpr std::size_t kPadding = 64;    // that the parser reads behind a text
 constexpr int kRequestFailed = -32803;  // LSP's
 constexpr auto kExitGrace = std::chrono::seconds(5);
-constexpr auto kLate = std::chrono::seconds(60);
+constexpr auto kLate = std::chrono::seconds(60);  // behind the first server's answer
 constexpr std::size_t kMaxKept = std::size_t{64} << 20;
 
 /// A server's stream.
@@ -89,11 +89,7 @@ class Shim {
       // Without credit the editor is not read from, but its end is seen.
       std::array<pollfd, 2> fds{pollfd{host_.fd(), POLLIN, 0},
                                 pollfd{editor_gone_ ? -1 : STDIN_FILENO, static_cast<short>(listen ? POLLIN : 0), 0}};
-      const int wait = host_.has_unread() ? 0
-                       : editor_gone_     ? static_cast<int>(std::chrono::milliseconds(kExitGrace).count())
-                       : late_at_         ? static_cast<int>(std::chrono::milliseconds(kLate).count())
-                                          : -1;
-      const int ready = ::poll(fds.data(), fds.size(), wait);
+      const int ready = ::poll(fds.data(), fds.size(), longest_wait());
       if (ready < 0 && errno != EINTR) return 1;
       // The editor is gone and the host does not answer.
       if (ready == 0 && editor_gone_ && !host_.has_unread()) return 1;
@@ -106,6 +102,17 @@ class Shim {
   }
 
  private:
+  /// Of poll(), in ms.
+  [[nodiscard]] int longest_wait() const {
+    const auto ms = [](auto time) {
+      return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(time).count());
+    };
+    if (host_.has_unread()) return 0;
+    if (editor_gone_) return ms(kExitGrace);
+    if (!late_at_) return -1;
+    return std::max(0, ms(*late_at_ - std::chrono::steady_clock::now()));
+  }
+
   [[nodiscard]] bool request(const std::string& id, const char* method, const json& params) {
     return host_.send(dump_json({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", params}}));
   }

@@ -117,7 +117,7 @@ void SharedSession::wait_for_diagnostics(std::shared_ptr<Query> query, DeferredA
   const bool is_asked = has_to_answer(document);
   if (is_asked && document.seen == document.version) {
     has_seen(query->ask().path, document);
-  } else if (document.idle && document.parses && (document.busy == 0 || (is_asked && !document.busy))) {
+  } else if (document.rests() && (document.busy == 0 || (is_asked && !document.busy))) {
     ask_done(query->ask().path, document, fx);
   }
   await_quiet();

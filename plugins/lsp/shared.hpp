@@ -85,9 +85,9 @@ class SharedSession final : public Session {
   static constexpr std::chrono::milliseconds kLongQuietTime{1500};
   static constexpr unsigned kMaxRetries = 3;
   static constexpr std::size_t kMaxUsers = 32;
-  /// The pause before the first retry; it doubles for each further one.
   /// A clangd that has nothing to do, and has not said by now that it looks at the headers, will not.
   static constexpr std::chrono::milliseconds kParseTime{1000};
+  /// The pause before the first retry; it doubles for each further one.
   static constexpr std::chrono::milliseconds kFirstPause{100};
 
   /// A server of editors that runs for this root; null: there is none. Any thread, without a lock.
@@ -166,6 +166,7 @@ class SharedSession final : public Session {
     bool idle = true;               // it has nothing to do for the document, as far as it (a clangd) has said
     bool parses = true;             // ... and it has begun to look at the headers since it got the text
     std::optional<long long> busy;  // it may not be done: the id of the request whose answer says so; 0: none is sent
+    [[nodiscard]] bool rests() const { return idle && parses; }
   };
   struct Waiting {
     std::shared_ptr<Query> query;

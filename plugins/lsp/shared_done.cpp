@@ -37,7 +37,7 @@ template <class Documents>
 void SharedSession::await_done(const std::string& path, Document& document, DeferredActions& fx) {
   if (!is_clangd(config()) || !tells_files_) return;
   document.busy = 0;
-  if (document.idle && document.parses) ask_done(path, document, fx);
+  if (document.rests()) ask_done(path, document, fx);
 }
 
 void SharedSession::ask_done(const std::string& path, Document& document, DeferredActions& fx) {
@@ -74,7 +74,7 @@ void SharedSession::parses_no_more(const std::string& path, long long version) {
   Section section(*this);
   auto* const document = awaited(path);
   if (document == nullptr || document->version != version || std::exchange(document->parses, true)) return;
-  if (document->busy == 0 && document->idle) ask_done(path, *document, section.fx);
+  if (document->busy == 0 && document->rests()) ask_done(path, *document, section.fx);
 }
 
 void SharedSession::ask_done_later(const std::string& path, Document& document) {
@@ -86,8 +86,7 @@ void SharedSession::ask_done_later(const std::string& path, Document& document) 
 void SharedSession::ask_done_again(std::string path) {
   Section section(*this);
   auto* const document = awaited(path);
-  if (document != nullptr && document->busy == 0 && document->idle && document->parses)
-    ask_done(path, *document, section.fx);
+  if (document != nullptr && document->busy == 0 && document->rests()) ask_done(path, *document, section.fx);
 }
 
 // True: the answer is to such a request. One that says that the server could not answer now says nothing.

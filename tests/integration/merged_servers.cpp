@@ -148,3 +148,16 @@ TEST_CASE("merged servers: one that is not there is told of, and the other serve
   Python::leave(editor);
   REQUIRE(t.box.read("lsp.err").find("missing: ") != std::string::npos);
 }
+
+TEST_CASE("merged servers: if none is there, or too many are named, that is said, and nothing runs") {
+  Python t;
+  const auto none = t.box.run({"lsp", "--server", "nobody", "--server", "nowhere"});
+  INFO(none.err);
+  REQUIRE(none.code == 1);
+  for (const char* const name : {"\"nobody\"", "\"nowhere\""}) REQUIRE(none.err.find(name) != std::string::npos);
+  std::vector<std::string> words{"lsp"};
+  for (int i = 0; i < 9; ++i) words.insert(words.end(), {"--server", "pylsp"});
+  const auto many = t.box.run(words);
+  REQUIRE(many.code != 0);
+  REQUIRE(many.err.find("at most 8 servers can be merged") != std::string::npos);
+}

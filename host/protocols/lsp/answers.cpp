@@ -73,7 +73,7 @@ void append(json& to, json& items) {
       out = std::move(result);
       continue;
     }
-    // Sorted indices, since both may be thousands.
+    // A sorted copy, since both may be thousands.
     std::vector<json> known(out.begin(), out.end());
     std::ranges::sort(known);
     for (auto& each : result) {

@@ -86,16 +86,14 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 10> kOrigins
 
 // ---- what several can do --------------------------------------------------------------------------------------------
 
-void unite(json& into, const json& from) {
-  if (!from.is_array()) return;
-  if (!into.is_array()) into = json::array();
-  for (const auto& each : from) {
-    if (std::ranges::find(into, each) == into.end()) into.push_back(each);
-  }
-}
-
 void unite(json& into, const json& from, const char* member) {
-  if (const auto& more = part(from, member); more.is_array()) unite(into[member], more);
+  const auto& more = part(from, member);
+  if (!more.is_array()) return;
+  json& all = into[member];
+  if (all.is_null()) all = json::array();
+  for (const auto& each : more) {
+    if (std::ranges::find(all, each) == all.end()) all.push_back(each);
+  }
 }
 
 void either(json& into, const json& from, const char* member) {
@@ -213,18 +211,19 @@ std::vector<std::pair<std::string, std::string>> ServerFeatures::registrations()
   return out;
 }
 
-std::vector<json> ServerFeatures::options_of(std::string_view method) const {
-  std::vector<json> out;
+std::vector<const json*> ServerFeatures::options_of(std::string_view method) const {
+  static const json kNone = json::object();
+  std::vector<const json*> out;
   const auto* const known = feature(method);
   if (known == nullptr) return out;
   const json::json_pointer at(known->pointer);
   // A pointer into a member that is `true` leads nowhere.
-  if (capabilities_.contains(at) && offered(capabilities_.at(at))) out.push_back(capabilities_.at(at));
+  if (capabilities_.contains(at) && offered(capabilities_.at(at))) out.push_back(&capabilities_.at(at));
   const auto dynamic = known->dynamic.empty() ? method : known->dynamic;
   for (const auto& [id, each] : registrations_) {
     if (each.method != dynamic) continue;
     if (method == "workspace/diagnostic" && part(each.options, "workspaceDiagnostics") != json(true)) continue;
-    out.push_back(each.options.is_null() ? json::object() : each.options);
+    out.push_back(each.options.is_null() ? &kNone : &each.options);
   }
   return out;
 }
@@ -233,20 +232,20 @@ bool ServerFeatures::supports(std::string_view method) const { return !options_o
 
 bool ServerFeatures::resolves_items_of(std::string_view method) const {
   return std::ranges::any_of(options_of(method),
-                             [](const json& each) { return part(each, "resolveProvider") == json(true); });
+                             [](const json* each) { return part(*each, "resolveProvider") == json(true); });
 }
 
 bool ServerFeatures::has_command(const std::string& command) const {
-  return std::ranges::any_of(options_of("workspace/executeCommand"), [&](const json& each) {
-    const auto& commands = part(each, "commands");
+  return std::ranges::any_of(options_of("workspace/executeCommand"), [&](const json* each) {
+    const auto& commands = part(*each, "commands");
     return std::ranges::find(commands, json(command)) != commands.end();
   });
 }
 
 bool ServerFeatures::is_triggered_by(std::string_view method, const std::string& character) const {
-  return std::ranges::any_of(options_of(method), [&](const json& each) {
+  return std::ranges::any_of(options_of(method), [&](const json* each) {
     for (const char* const member : {"triggerCharacters", "retriggerCharacters"}) {
-      const auto& all = part(each, member);
+      const auto& all = part(*each, member);
       if (std::ranges::find(all, json(character)) != all.end()) return true;
     }
     return false;
@@ -254,15 +253,15 @@ bool ServerFeatures::is_triggered_by(std::string_view method, const std::string&
 }
 
 json ServerFeatures::commit_characters() const {
-  for (const auto& each : options_of("textDocument/completion")) {
-    if (const auto& all = part(each, "allCommitCharacters"); all.is_array()) return all;
+  for (const auto* const each : options_of("textDocument/completion")) {
+    if (const auto& all = part(*each, "allCommitCharacters"); all.is_array()) return all;
   }
   return {};
 }
 
 bool ServerFeatures::gives_diagnostics_of(const json& identifier) const {
   return std::ranges::any_of(options_of("textDocument/diagnostic"),
-                             [&](const json& each) { return part(each, "identifier") == identifier; });
+                             [&](const json* each) { return part(*each, "identifier") == identifier; });
 }
 
 std::string_view origin_of(std::string_view method) {

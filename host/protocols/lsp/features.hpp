@@ -47,7 +47,8 @@ class ServerFeatures {
     std::string method;
     json options;
   };
-  [[nodiscard]] std::vector<json> options_of(std::string_view method) const;
+  /// Valid until something is declared, added or removed.
+  [[nodiscard]] std::vector<const json*> options_of(std::string_view method) const;
 
   json capabilities_ = json::object();
   std::map<std::string, Registration> registrations_;

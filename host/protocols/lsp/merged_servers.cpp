@@ -102,7 +102,7 @@ void narrow(json& params) {
   json& document = capabilities["textDocument"];
   if (part(document, "completion").is_object()) document["completion"].erase("completionList");
   // An editor would ask once for each registration, and be answered of all each time.
-  for (const char* const merged : {"completion", "codeAction", "references", "diagnostic"}) {
+  for (const char* const merged : {"completion", "codeAction", "references", "diagnostic", "colorProvider"}) {
     if (part(document, merged).is_object()) document[merged].erase("dynamicRegistration");
   }
 }

@@ -2,22 +2,24 @@
 //
 // host/protocols/lsp/merged_servers.hpp: several language servers that are one to an editor.
 //
-// Completion, code actions, references and diagnostics are merged. All other requests go to the first server that says
-// that it answers them; if it has nothing to say to hover, signature help or a question for places, to the next. What
-// an answer leads to (resolve, commands, a hierarchy's next step) goes to the server of that answer. Requests that the
-// specification does not know, and such notifications, go to the first server; the notifications of the specification
-// to all. `initializationOptions` are the first server's: the others take theirs from their tables.
+// Completion, code actions, references, colors and diagnostics are merged. All other requests go to the first server
+// that says that it answers them; some of them to the next, if the first has nothing to say, or fails (falls_back()).
+// What an answer leads to (resolve, commands) goes to the server of that answer. Requests that the specification does
+// not know go to the first server; such notifications to the servers that speak of the like, else to the first; the
+// notifications of the specification to all. `initializationOptions` are the first server's: the others take theirs
+// from their tables.
 //
-// `initialize` is answered when all have answered, or are gone. A server that is gone takes what stands of it along:
-// diagnostics, progress, questions, registrations. The others go on.
+// `initialize` and `shutdown` are answered when all have answered, are gone, or go_on_without() says so. A server that
+// is gone takes what stands of it along: diagnostics, progress, questions, registrations. The others go on.
 //
 // Texts go to each server as to any editor's, in the order in which they come. All servers count positions in UTF-16.
 //
 // Source: LSP 3.18.
 // Thread rule: none of its own. Pure: what comes in is answered with what is to be sent.
-// Bounds: kMaxRequests open requests of the editor: further ones are answered with an error. kMaxStanding questions and
-//   progress tokens of a server are known to be ended with it. kMaxCommands commands of answers are known, then all are
-//   forgotten; kMaxExtensions beginnings of methods of a server. See published.hpp and features.hpp.
+// Bounds: kMaxRequests open requests of the editor: further ones are answered with an error. kMaxStanding open
+//   questions of a server: further ones are answered with an error; so many progress tokens are ended with it.
+//   kMaxCommands commands of answers are known, then all are forgotten; kMaxExtensions beginnings of methods of a
+//   server. See published.hpp and features.hpp.
 #pragma once
 
 #include <cstddef>
@@ -72,8 +74,8 @@ class MergedServers {
     ServerFeatures features{};
     bool gone = false;
     std::set<std::string> asks{};        ///< the ids of its open questions, as raw text
-    std::set<std::string> extensions{};  ///< how its methods begin that the specification does not know
     std::set<std::string> tokens{};      ///< of its progress, likewise
+    std::set<std::string> extensions{};  ///< how its methods begin that the specification does not know
   };
   /// A request of the editor.
   struct Asked {

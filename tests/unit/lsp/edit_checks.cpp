@@ -253,7 +253,8 @@ TEST_CASE("checks: a server that dies with the edited text gets that of the disk
   (void)world.refused(checked.result(), ErrorKind::unavailable);
   auto hover =
       world.host.begin("lsp.request", {{"uri", world.a}, {"method", "textDocument/hover"}, {"params", json::object()}});
-  world.host.wait("the restart", [&] { return world.host.pending_timers() >= 2; });
+  // It may be over before anybody looks.
+  world.host.wait("the restart", [&] { return world.host.pending_timers() >= 2 || hover.answered(); });
   world.host.advance(seconds(9));
   REQUIRE(value_of(hover.result())["contents"] == "good\nbad one\nfine\n");
 }

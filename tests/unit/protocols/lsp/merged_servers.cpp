@@ -575,6 +575,29 @@ TEST_CASE("merged servers: clangd's own member of the encoding is neither offere
   CHECK(json::parse(out[0].text)["result"]["serverInfo"]["name"] == "b");
 }
 
+TEST_CASE("merged servers: more requests or questions than the bounds are answered with an error, and no others") {
+  Merged both({{{"hoverProvider", true}}, json::object()});
+  const auto hover = [&](int id) { both.ask(id, "textDocument/hover", {{"textDocument", kDocument}}); };
+  for (int id = 1; id <= static_cast<int>(MergedServers::kMaxRequests); ++id) hover(id);
+  CHECK(both.to_editor().is_null());
+  hover(100'000);
+  const auto refused = both.to_editor();
+  CHECK(refused["id"] == 100'000);
+  CHECK(refused["error"]["message"] == "4096 requests are open");
+  both.answer(0, 1, nullptr);
+  CHECK(both.to_editor()["id"] == 1);
+  hover(100'001);
+  CHECK(both.to_editor().is_null());
+
+  const auto asks = [&](int id) {
+    both.server(1, {{"jsonrpc", "2.0"}, {"id", id}, {"method", "workspace/configuration"}, {"params", json::object()}});
+  };
+  for (int id = 1; id <= static_cast<int>(MergedServers::kMaxStanding); ++id) asks(id);
+  CHECK(both.next(1).is_null());
+  asks(100'000);
+  CHECK(both.next(1)["error"]["message"] == "too many open requests");
+}
+
 TEST_CASE("merged servers: capabilities that make no sense spoil nothing") {
   Merged both(
       {{{"workspace", {{"fileOperations", true}, {"workspaceFolders", true}}},
@@ -585,12 +608,17 @@ TEST_CASE("merged servers: capabilities that make no sense spoil nothing") {
        {{"workspace",
          {{"fileOperations", {{"didCreate", {{"filters", {1}}}}}}, {"workspaceFolders", {{"supported", true}}}}},
         {"textDocumentSync", 2}}},
-      {{"general", true}, {"textDocument", {{"completion", 1}, {"codeAction", {{"dynamicRegistration", true}}}}}});
+      {{"general", true},
+       {"textDocument",
+        {{"completion", 1},
+         {"codeAction", {{"dynamicRegistration", true}}},
+         {"colorProvider", {{"dynamicRegistration", true}}}}}});
   const auto& can = both.welcome()["result"]["capabilities"];
   CHECK(can["workspace"]["workspaceFolders"] == json{{"supported", true}});
   CHECK(can["textDocumentSync"]["change"] == 2);
   CHECK(can["textDocumentSync"]["save"] == json{{"includeText", false}});  // a number says so
-  CHECK(both.started(0)["params"]["capabilities"]["textDocument"]["codeAction"] == json::object());
+  for (const char* const merged : {"codeAction", "colorProvider"})
+    CHECK(both.started(0)["params"]["capabilities"]["textDocument"][merged] == json::object());
 }
 
 TEST_CASE("merged servers: shutdown is answered when all have, and exit goes to all") {
