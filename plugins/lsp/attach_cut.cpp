@@ -3,22 +3,17 @@
 // What the clients of a server understand: who may share the server, and what each is told and asked.
 #include <algorithm>
 #include <gantry/file_uri.hpp>
-#include <gantry/repair.hpp>
 #include <set>
 
 #include "plugins/lsp/attach.hpp"
 #include "plugins/lsp/capabilities/cut.hpp"
 #include "plugins/lsp/capabilities/member_at.hpp"
 #include "plugins/lsp/messages.hpp"
+#include "plugins/lsp/positions/translation.hpp"
 
 namespace gantry::lsp {
 
 namespace {
-
-[[nodiscard]] Result<json> parse_repaired(std::string_view text) {
-  const auto repaired = repaired_json(text);
-  return parse_json(repaired ? std::string_view(*repaired) : text);
-}
 
 // The server may be told that its folders change.
 [[nodiscard]] bool takes_folders(const json& capabilities) {
@@ -90,14 +85,10 @@ void AttachSession::learn_capabilities(std::string_view result, DeferredActions&
   const auto doc = parse_repaired(result);
   if (!doc || !doc->is_object()) return;
   const json capabilities = part(*doc, "capabilities");
-  std::string name = "utf-16";
-  if (const json& encoding = member_at(capabilities, "positionEncoding"); encoding.is_string()) name = encoding;
   const json& sync = member_at(capabilities, "textDocumentSync");
   const json change = sync.is_object() ? sync.value("change", json(0)) : sync;
   if (capabilities.is_object()) views_.set_takes_changes(!change.is_number() || change != 0);
-  // clangd's own extension, older than the protocol's.
-  if (const auto it = doc->find("offsetEncoding"); it != doc->end() && it->is_string()) name = *it;
-  const auto encoding = name == "utf-8" ? Encoding::utf8 : name == "utf-32" ? Encoding::utf32 : Encoding::utf16;
+  const auto encoding = encoding_in(*doc);
   views_.set_encoding(encoding);
   for (const auto& [id, client] : clients_) client->notebooks.set_encoding(encoding);
   feature_is_used(features_used_by(capabilities) | (takes_folders(capabilities) ? 0 : feature::kFixedFolders), fx);

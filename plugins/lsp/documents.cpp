@@ -15,13 +15,6 @@ namespace gantry::lsp {
 
 namespace {
 
-[[nodiscard]] std::size_t sequence_length(char lead) {
-  const auto byte = static_cast<unsigned char>(lead);
-  if (byte < 0x80) return 1;
-  if (byte >= 0xF0) return 4;
-  return byte >= 0xE0 ? 3 : 2;
-}
-
 // Where line `line` begins; npos: the text has fewer. Lines end with \n, \r\n or \r.
 [[nodiscard]] std::size_t line_start(std::string_view text, std::size_t line) {
   std::size_t at = 0;

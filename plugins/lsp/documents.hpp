@@ -29,6 +29,14 @@ namespace gantry::lsp {
 
 enum class Encoding { utf8, utf16, utf32 };
 
+/// The bytes of the code point that begins so, in UTF-8.
+[[nodiscard]] constexpr std::size_t sequence_length(char lead) {
+  const auto byte = static_cast<unsigned char>(lead);
+  if (byte < 0x80) return 1;
+  if (byte >= 0xF0) return 4;
+  return byte >= 0xE0 ? 3 : 2;
+}
+
 /// The key of a document: the path that its URI names, or the URI, if that names no file of this machine. So two
 /// spellings of one file's URI are one document.
 [[nodiscard]] std::string document_key(std::string_view uri);

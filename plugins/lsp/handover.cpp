@@ -88,7 +88,9 @@ void ServerRunner::suspend(json& out, DeferredActions& fx) {
                       {"unread", suspended->unread},
                       {"unsent", suspended->unsent},
                       {"tail", suspended->stderr_tail},
-                      {"close_wanted", suspended->close_wanted}};
+                      {"close_wanted", suspended->close_wanted},
+                      {"offered", offered_},
+                      {"positions", positions_ ? positions_->suspend() : json()}};
   } else if (process) {
     out["restarts"] = restarts_ + 1;
   }
@@ -110,6 +112,9 @@ bool ServerRunner::restore(const json& suspended, DeferredActions& fx) {
                                        .unsent = it->at("unsent"),
                                        .stderr_tail = it->at("tail"),
                                        .close_wanted = it->at("close_wanted")}};
+    if (const json positions = it->value("positions", json()); !positions.is_null())
+      restored_->positions = std::make_unique<PositionTranslation>(positions, text_of_file);
+    restored_->offered = it->value("offered", std::set<Encoding>{Encoding::utf16});
     step(ServerEvent::want, fx);
   } else if (suspended.value("stopped", false)) {
     step(ServerEvent::stop, fx);

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <gantry/json.hpp>
+#include <gantry/repair.hpp>
 #include <string>
 #include <string_view>
 
@@ -18,6 +19,12 @@ namespace gantry::lsp {
 inline constexpr int kRequestFailed = -32803;
 /// LSP's ContentModified: a text has changed while the server worked on a request, which may be made again.
 inline constexpr int kContentModified = -32801;
+
+/// Parses JSON in which bytes that are no UTF-8, and half surrogate pairs, are replaced.
+[[nodiscard]] inline Result<json> parse_repaired(std::string_view text) {
+  const auto repaired = repaired_json(text);
+  return parse_json(repaired ? std::string_view(*repaired) : text);
+}
 
 /// The text of a JSON-RPC error answer. `id`: its raw text.
 [[nodiscard]] std::string error_message(const std::string& id, int code, const Error& error);

@@ -32,25 +32,30 @@ void ServerRunner::note(const json& note) const {
   note_process(context_->host, process_->name(), text);
 }
 
-void ServerRunner::recover(const std::string& name, long long last_id, DeferredActions& fx) {
-  last_id_ = (last_id / kIdsNoted + 2) * kIdsNoted;
+void ServerRunner::add_to_note(json& note) const {
+  note["last_id"] = last_id_;
+  if (positions_) note["positions"] = positions_->suspend_closed();
+}
+
+void ServerRunner::recover(const std::string& name, const json& note, DeferredActions& fx) {
+  last_id_ = (note.at("last_id").get<long long>() / kIdsNoted + 2) * kIdsNoted;
   restored_ = Restored{.name = name, .orphaned = true};
+  if (note.contains("positions"))
+    restored_->positions = std::make_unique<PositionTranslation>(note.at("positions"), text_of_file);
   step(ServerEvent::want, fx);
 }
 
 json Session::note() const {
-  return {{"format", kFormat},
-          {"server", to_json(config_)},
-          {"root", root_},
-          {"last_id", server_.last_id()},
-          {"languages", languages_.all()}};
+  json out{{"format", kFormat}, {"server", to_json(config_)}, {"root", root_}, {"languages", languages_.all()}};
+  server_.add_to_note(out);
+  return out;
 }
 
 void Session::recover(const std::string& name, const json& note) {
   Section section(*this);
   languages_.restore(note.at("languages").get<std::set<std::string>>());
   recover_own(note);
-  server_.recover(name, note.at("last_id"), section.fx);
+  server_.recover(name, note, section.fx);
 }
 
 void SharedSession::note_documents() {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <gantry/repair.hpp>
 
+#include "plugins/lsp/files.hpp"
 #include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/printable.hpp"
 #include "plugins/lsp/process.hpp"
@@ -80,13 +81,22 @@ void ServerRunner::send(std::string_view message, DeferredActions& fx) {
 
 void ServerRunner::say(std::string_view message, DeferredActions& fx) {
   if (!process_) return;
-  process_->enqueue(message);
+  if (positions_) {
+    process_->enqueue(positions_->to_server(message));
+  } else {
+    process_->enqueue(message);
+  }
   fx.flush = process_;
 }
 
 void ServerRunner::send_with_id(std::string_view message, std::string_view id, std::string_view new_id,
                                 DeferredActions& fx) {
   if (!process_ || is_stopped(state())) return;
+  if (positions_) {
+    std::string whole;
+    append_with_id(whole, message, id, new_id);
+    return say(whole, fx);
+  }
   process_->enqueue_with_id(message, id, new_id);
   fx.flush = process_;
 }
@@ -151,6 +161,7 @@ void ServerRunner::on_exit(ServerConnection& from, const std::string& reason) {
   failure_.stderr_tail = from.stderr_tail();
   if (!is_guest()) user_.publish_later("lsp.server.exited", {{"pid", from.pid()}, {"reason", reason}}, section.fx);
   old.swap(process_);
+  positions_.reset();
   initialize_id_ = shutdown_id_ = alive_id_ = -1;
   end_welcome_time();
   const bool blameless = !from.ends_by_crash();
@@ -165,10 +176,16 @@ bool ServerRunner::on_message(ServerConnection& from, std::string_view text) {
   // What an editor is sent is looked at on its way (editor.hpp).
   const auto repaired = user_.scan_mode() == Scan::full ? repaired_json(text) : std::nullopt;
   if (repaired) text = *repaired;
-  const Envelope envelope = scan(text, user_.scan_mode());
+  Envelope envelope = scan(text, user_.scan_mode());
   Section section(user_);
   DeferredActions& fx = section.fx;
   if (process_.get() != &from) return true;
+  std::string counted;
+  if (positions_ && envelope.ok) {
+    counted = positions_->to_client(text);
+    text = counted;
+    envelope = scan(text, user_.scan_mode());
+  }
   const bool asked = initialize_id_ >= 0 || alive_id_ >= 0 || shutdown_id_ >= 0;
   const long long id = asked && envelope.is_response() ? own_id(envelope.id) : -1;
   if (!envelope.ok && !holds_no_message(text)) {
@@ -196,8 +213,21 @@ void ServerRunner::welcomed(std::string_view text, DeferredActions& fx) {
   initialize_id_ = -1;
   end_welcome_time();
   if (state() != S::greeting) return;  // it ends, and its answer is not for whoever waits
+  std::string counted;
+  const auto result = parse_repaired(scan(text, Scan::full).result);
+  const Encoding encoding = encoding_in(result ? *result : json());
+  if (!offered_.contains(encoding)) {
+    positions_ = std::make_unique<PositionTranslation>(encoding, text_of_file);
+    counted = positions_->welcome(text);
+    text = counted;
+  }
   if (const auto ok = user_.initialized(text, scan(text, Scan::full), fx); !ok) return fault(ok.error().message, fx);
   step(E::welcomed, fx);
+}
+
+std::optional<std::string> ServerRunner::text_of_file(const std::string& path) {
+  auto text = read_file(path);
+  return text ? std::optional(std::move(*text)) : std::nullopt;
 }
 
 void ServerRunner::on_drained(ServerConnection&) {
@@ -361,9 +391,12 @@ void ServerRunner::adopt(std::shared_ptr<ServerConnection> process) {
   auto taken = std::exchange(restored_, std::nullopt);
   if (taken && process_->warm() && taken->orphaned) {
     alive_id_ = next_id();
+    positions_ = std::move(taken->positions);
     process_->seek_answer(alive_id_);
   } else if (taken && process_->warm()) {
     initialize_id_ = taken->initialize_id;
+    offered_ = std::move(taken->offered);
+    positions_ = std::move(taken->positions);
     process_->restore(std::move(taken->suspended));
   }
   process_->begin();
@@ -374,7 +407,10 @@ void ServerRunner::adopt(std::shared_ptr<ServerConnection> process) {
 void ServerRunner::greet(DeferredActions& fx) {
   if (!is_guest()) user_.publish_later("lsp.server.started", {{"pid", process_->pid()}}, fx);
   initialize_id_ = next_id();
-  request(initialize_id_, "initialize", user_.initialize_params(), fx);
+  const std::string params = user_.initialize_params();
+  const auto parsed = parse_json(params);
+  offered_ = encodings_offered(parsed ? *parsed : json());
+  request(initialize_id_, "initialize", params, fx);
   await_welcome();
 }
 

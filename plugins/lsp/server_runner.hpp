@@ -20,12 +20,14 @@
 #include <gantry/state_machine.hpp>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "plugins/lsp/config.hpp"
 #include "plugins/lsp/last_failure.hpp"
+#include "plugins/lsp/positions/translation.hpp"
 #include "plugins/lsp/server_life.hpp"
 #include "plugins/lsp/server_user.hpp"
 #include "plugins/lsp/usage.hpp"
@@ -97,8 +99,10 @@ class ServerRunner final : public ConnectionEvents {
   /// had not been started yet. Throws json::exception when `suspended` does not come from suspend().
   [[nodiscard]] bool restore(const json& suspended, DeferredActions& fx);
   /// Goes on with the process of this name, whose plugin has died, if it answers within kRecoveryTimeout. The first
-  /// call. `last_id`: as the note says.
-  void recover(const std::string& name, long long last_id, DeferredActions& fx);
+  /// call. Throws json::exception when `note` does not come from add_to_note().
+  void recover(const std::string& name, const json& note, DeferredActions& fx);
+  /// The members of a note that recover() needs.
+  void add_to_note(json& note) const;
   /// Stores the note at the host's entry of the process, for recovery after this plugin's death.
   void note(const json& note) const;
 
@@ -130,6 +134,7 @@ class ServerRunner final : public ConnectionEvents {
   void await_welcome();
   void end_welcome_time();
   void welcomed(std::string_view text, DeferredActions& fx);
+  [[nodiscard]] static std::optional<std::string> text_of_file(const std::string& path);
   void ask_alive(DeferredActions& fx);
   void report_noise(std::string_view beginning, DeferredActions& fx);
   void record_crash(Facts& facts);
@@ -156,6 +161,8 @@ class ServerRunner final : public ConnectionEvents {
     bool leaving = false;
     long long initialize_id = -1;
     ServerConnection::Suspended suspended{};
+    std::set<Encoding> offered{};
+    std::unique_ptr<PositionTranslation> positions{};
     bool orphaned = false;  ///< the plugin died: only the name is known
   };
 
@@ -171,7 +178,9 @@ class ServerRunner final : public ConnectionEvents {
   long long initialize_id_ = -1;
   long long shutdown_id_ = -1;
   long long alive_id_ = -1;
-  std::optional<TimerId> welcome_timer_;  ///< while `initialize` is not answered
+  std::optional<TimerId> welcome_timer_;            ///< while `initialize` is not answered
+  std::set<Encoding> offered_;                      ///< to the process, of positions
+  std::unique_ptr<PositionTranslation> positions_;  ///< null: the process counts as was offered
   RestartWindow crashes_;
   Backoff backoff_;
   std::size_t restarts_ = 0;

@@ -140,3 +140,19 @@ TEST_CASE("lsp death: the real clangd is warm after its plugin's process was kil
   REQUIRE(t.box.run({"stop"}).code == 0);
   wait_for("the end of the server", [&] { return !lives(first); });
 }
+
+TEST_CASE("lsp death: positions of a server that counts in UTF-8 are understood by the next instance") {
+  Orphans t({"--utf8", "--diagnose"});
+  t.box.write("work/a.fake", "\u00e4 bad");
+  const auto found = [&] {
+    REQUIRE(t.hover() == "\u00e4 bad");
+    const auto told =
+        t.client.call("lsp.diagnostics", {{"uri", (t.box.work() / "a.fake").string()}, {"wait_ms", 60'000}}, kTimeout);
+    return told->at("diagnostics").at(0).at("range").at("start").at("character");
+  };
+  REQUIRE(found() == 2);
+  const auto pid = t.server_pid();
+  kill_plugin(t.client);
+  REQUIRE(found() == 2);
+  REQUIRE(t.server_pid() == pid);
+}

@@ -388,3 +388,21 @@ TEST_CASE("lsp reload: a project's settings reach an editor's server while they 
   REQUIRE(told().back()["params"]["settings"] == json{{"y", "second"}});
   REQUIRE(asked(5) == json{"second"});
 }
+
+TEST_CASE("lsp reload: positions of a server that counts in UTF-8 are understood by the next instance") {
+  Sandbox box;
+  serve(box, {"--utf8"});
+  auto client = box.connect();
+  StdioEditor editor(box, {"lsp", "--server", "fake"});
+  REQUIRE(editor.initialize(0)["result"]["capabilities"]["positionEncoding"] == "utf-16");
+  open_document(editor, "\u00e4 bad");
+  reload(client);
+  const json at{{"line", 0}, {"character", 1}};
+  (void)editor.notify("textDocument/didChange",
+                      {{"textDocument", {{"uri", "file:///a.fake"}, {"version", 2}}},
+                       {"contentChanges", {{{"range", {{"start", at}, {"end", at}}}, {"text", "\u00e4"}}}}});
+  REQUIRE(hover(editor, 1)["result"]["contents"].is_string());
+  const auto changed = said(box, "textDocument/didChange");
+  REQUIRE(changed.size() == 1);
+  REQUIRE(changed[0]["params"]["contentChanges"][0]["range"]["start"]["character"] == 2);
+}

@@ -74,16 +74,6 @@ struct Named {
   return code.is_number_integer() ? code.get<int>() : 0;
 }
 
-// The error in an answer to `initialize`. A server that counts otherwise than the editor is told cannot take part.
-[[nodiscard]] json refusal(const json& answer) {
-  const auto& result = part(answer, "result");
-  auto encoding = text(part(result, "capabilities"), "positionEncoding");
-  if (encoding.empty()) encoding = text(result, "offsetEncoding");  // clangd's
-  if (encoding.empty() || encoding == "utf-16") return part(answer, "error");
-  return {{"code", kRequestFailed},
-          {"message", "it counts positions in " + encoding + ", and utf-16 alone was offered"}};
-}
-
 [[nodiscard]] bool may_ask_the_next(const json& error) {
   const int code = code_of(error);
   return error.is_null() || (code != kCancelled && code != kServerCancelled && code != kContentModified);
@@ -316,7 +306,7 @@ void MergedServers::answered(std::size_t server, json message) {
 void MergedServers::take(Requests::iterator it, std::size_t server, json message) {
   auto& asked = it->second;
   asked.open.erase(server);
-  json error = asked.method == "initialize" ? refusal(message) : part(message, "error");
+  json error = part(message, "error");
   if (!error.is_null()) {
     if (asked.method == "initialize" && !servers_[server].gone) left_out_.emplace_back(server, text(error, "message"));
     const bool asks_again = code_of(error) == kServerCancelled || code_of(error) == kContentModified;

@@ -113,9 +113,12 @@ TEST_CASE("lsp.restart: a restart that was asked for is no crash, however many t
 
 TEST_CASE("lsp crash: incremental changes are followed in the server's units") {
   TempDir dir;
-  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, {"--utf8"})}}, dir));
+  json server = fake_server(dir, {"--utf8"});
+  server["share"] = "none";  // the editor and the server agree on UTF-8 themselves
+  TestHost host(kPlugin, config_of({{"fake", server}}, dir));
   EditorClient editor(host, {{"server", "fake"}});
-  editor.initialize(dir.path());
+  const auto welcome = editor.initialize(dir.path(), {{"general", {{"positionEncodings", {"utf-8", "utf-16"}}}}});
+  REQUIRE(welcome["result"]["capabilities"]["positionEncoding"] == "utf-8");
   editor.open("file:///a.fake", "\u00e9 = 1\n", "fake", 1);
   const json position{{"line", 0}, {"character", 3}};
   const json end{{"line", 0}, {"character", 4}};
