@@ -73,7 +73,7 @@ void ServerProcess::watch() {
   auto self = shared_from_this();
   bool watched = reactor_.add(out_.get(), EPOLLIN, [self](std::uint32_t) { self->readable(); });
   watched = reactor_.add(err_.get(), EPOLLIN, [self](std::uint32_t) { self->errors_readable(); }) && watched;
-  watched = reactor_.add(in_.get(), EPOLLOUT | EPOLLET, [self](std::uint32_t) { self->flush(); }) && watched;
+  watched = reactor_.add(in_.get(), EPOLLET, [self](std::uint32_t) { self->has_room(); }) && watched;
   if (!watched) {
     end_reason_ = "could not be watched: " + std::string(std::strerror(errno));
     return kill_group(SIGKILL);
@@ -134,6 +134,14 @@ bool ServerProcess::next_chunk() {
   return true;
 }
 
+// False: another thread saw room in between: it went away because we write, so its sight is ours.
+bool ServerProcess::stops_writing() {
+  Lock lock(out_mutex_);
+  if (std::exchange(write_again_, false)) return false;
+  writing_ = false;
+  return true;
+}
+
 void ServerProcess::flush() {
   {
     Lock lock(out_mutex_);
@@ -148,12 +156,7 @@ void ServerProcess::flush() {
       front_at_ += static_cast<std::size_t>(n);
       backlog_.fetch_sub(static_cast<std::size_t>(n), std::memory_order_relaxed);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      Lock lock(out_mutex_);
-      // Another thread saw room in between: it went away because we write, so its sight is ours.
-      if (!std::exchange(write_again_, false)) {
-        writing_ = false;
-        return;
-      }
+      if (stops_writing()) return await_room();
     } else if (errno != EINTR) {
       Lock lock(out_mutex_);
       broken_ = true;
@@ -161,6 +164,18 @@ void ServerProcess::flush() {
     }
   }
   finish_flush();
+}
+
+// Watched only while it is wanted: else each message that the server takes would wake the reactor.
+void ServerProcess::await_room() {
+  if (room_awaited_.exchange(true)) return;
+  reactor_.post([self = shared_from_this()] { self->reactor_.set(self->in_.get(), EPOLLOUT | EPOLLET); });
+}
+
+void ServerProcess::has_room() {
+  reactor_.set(in_.get(), EPOLLET);
+  room_awaited_ = false;
+  flush();
 }
 
 void ServerProcess::finish_flush() {
@@ -283,16 +298,21 @@ void ServerProcess::output_ended(std::string reason) {
   if (!exit_expected_.load(std::memory_order_relaxed)) kill_group(SIGKILL);
 }
 
-void ServerProcess::errors_readable() {
-  char chunk[4096];
+// True: there may be more.
+bool ServerProcess::read_errors() {
+  char chunk[std::size_t{16} << 10];
   const auto n = ::read(err_.get(), chunk, sizeof chunk);
-  if (n <= 0) {
-    if (n == 0 || (errno != EAGAIN && errno != EINTR)) reactor_.remove(err_.get());
-    return;
-  }
+  if (n < 0 && errno == EINTR) return true;
+  if (n == 0 || (n < 0 && errno != EAGAIN)) reactor_.remove(err_.get());
+  if (n <= 0) return false;
   Lock lock(err_mutex_);
   tail_.append(chunk, static_cast<std::size_t>(n));
   if (tail_.size() > kStderrTail) tail_.erase(0, tail_.size() - kStderrTail);
+  return static_cast<std::size_t>(n) == sizeof chunk;
+}
+
+void ServerProcess::errors_readable() {
+  if (!read_errors()) reactor_.set_after(kStderrPause, err_.get(), EPOLLIN);
 }
 
 std::string ServerProcess::stderr_tail() const {
@@ -309,7 +329,9 @@ void ServerProcess::kill_group(int signal) {
 void ServerProcess::exited(std::string reason) {
   const bool ended_for_noise = !decoder_.error().empty() && !exit_expected_.load(std::memory_order_relaxed);
   if (output_open_ && !held_) readable();
-  errors_readable();
+  // What its last moments have left; what a process that it has started writes on has no end.
+  for (int looks = 0; looks < 64 && read_errors(); ++looks) {
+  }
   for (const int fd : {out_.get(), err_.get(), in_.get()}) reactor_.remove(fd);
   output_open_ = false;
   kill_group(SIGKILL);  // of one that is lost

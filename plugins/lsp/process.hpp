@@ -14,6 +14,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <gantry/framing.hpp>
 #include <gantry/mutex.hpp>
@@ -34,6 +35,8 @@ class ServerProcess final : public ServerConnection, public std::enable_shared_f
  public:
   static constexpr std::size_t kMaxMessage = std::size_t{64} << 20;
   static constexpr std::size_t kStderrTail = 4096;
+  /// Between two looks at stderr: servers write a line for each message.
+  static constexpr std::chrono::milliseconds kStderrPause{100};
 
   ServerProcess(Reactor& reactor, Host host, HelperProcess helper, std::weak_ptr<ConnectionEvents> events);
   /// Kills the server if it runs.
@@ -67,11 +70,15 @@ class ServerProcess final : public ServerConnection, public std::enable_shared_f
   void queued(std::size_t bytes) GANTRY_REQUIRES(out_mutex_);
   [[nodiscard]] bool next_chunk();
   void finish_flush();
+  [[nodiscard]] bool stops_writing();
+  void await_room();
+  void has_room();
   void watch();
   void readable();
   void deliver();
   void seek();
   void output_ended(std::string reason);
+  [[nodiscard]] bool read_errors();
   void errors_readable();
   void exited(std::string reason);
 
@@ -105,6 +112,7 @@ class ServerProcess final : public ServerConnection, public std::enable_shared_f
   std::atomic<bool> held_{false};
   std::atomic<bool> resume_posted_{false};
   std::atomic<bool> drained_posted_{false};
+  std::atomic<bool> room_awaited_{false};
   bool output_open_ = true;
   std::string end_reason_;
 

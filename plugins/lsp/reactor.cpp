@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -79,6 +80,28 @@ void Reactor::set(int fd, std::uint32_t events) {
   (void)::epoll_ctl(epoll_, EPOLL_CTL_MOD, fd, &event);
 }
 
+void Reactor::set_after(std::chrono::milliseconds pause, int fd, std::uint32_t events) {
+  const auto it = entries_.find(fd);
+  if (it == entries_.end()) return;
+  set(fd, 0);
+  paused_.push_back({std::chrono::steady_clock::now() + pause, it->second.token, events});
+}
+
+// Ends the pauses that are over. Returns the milliseconds until the next is, -1: there is none.
+int Reactor::longest_wait() {
+  if (paused_.empty()) return -1;
+  const auto now = std::chrono::steady_clock::now();
+  auto next = std::chrono::steady_clock::time_point::max();
+  std::erase_if(paused_, [&](const Paused& each) {
+    const auto fd = fds_.find(each.token);
+    if (fd != fds_.end() && each.until > now) next = std::min(next, each.until);
+    if (fd != fds_.end() && each.until <= now) set(fd->second, each.events);
+    return fd == fds_.end() || each.until <= now;
+  });
+  if (paused_.empty()) return -1;
+  return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(next - now).count());
+}
+
 void Reactor::remove(int fd) {
   const auto it = entries_.find(fd);
   if (it == entries_.end()) return;
@@ -100,7 +123,7 @@ void Reactor::run() {
 // False: it cannot wait any more.
 bool Reactor::wait() {
   std::array<epoll_event, 64> events{};
-  const int n = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), -1);
+  const int n = ::epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), longest_wait());
   if (n < 0 && errno != EINTR) return false;
   for (int i = 0; i < n; ++i) {
     const auto token = events[static_cast<std::size_t>(i)].data.u64;

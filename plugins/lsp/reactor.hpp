@@ -7,11 +7,12 @@
 //   throw.
 // Never: a handler runs after its remove() has returned; anything runs after stop() has returned.
 //   Tasks that were posted and did not run are destroyed.
-// Bounds: one handler per descriptor; kMaxPosts tasks wait. A process posts at most three
+// Bounds: one handler per descriptor; kMaxPosts tasks wait. A process posts at most four
 //   (process.cpp), so the queue never fills; if it did, post() would wait.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <gantry/channel/mpsc.hpp>
@@ -41,6 +42,8 @@ class Reactor {
   /// `events` as in epoll. False: the kernel refused.
   [[nodiscard]] bool add(int fd, std::uint32_t events, Handler handler);
   void set(int fd, std::uint32_t events);
+  /// As set() with no events, and after `pause` with these.
+  void set_after(std::chrono::milliseconds pause, int fd, std::uint32_t events);
   void remove(int fd);
 
  private:
@@ -48,6 +51,7 @@ class Reactor {
   void wake_up() noexcept;
   void run();
   [[nodiscard]] bool wait();
+  [[nodiscard]] int longest_wait();
 
   const int epoll_;
   const int wake_;
@@ -60,6 +64,12 @@ class Reactor {
   std::unordered_map<int, Entry> entries_;  // reactor's thread
   std::unordered_map<std::uint64_t, int> fds_;
   std::uint64_t last_token_ = 0;
+  struct Paused {
+    std::chrono::steady_clock::time_point until;
+    std::uint64_t token;
+    std::uint32_t events;
+  };
+  std::vector<Paused> paused_;
 
   mpsc::Channel<Task> posted_ = mpsc::channel<Task>(kMaxPosts);
   /// Woken when something is posted and nothing was.

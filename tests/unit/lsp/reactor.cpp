@@ -190,3 +190,32 @@ TEST_CASE("lsp reactor: what was posted and did not run is destroyed by stop()")
   r.reactor->stop();
   REQUIRE(held.use_count() == 1);
 }
+
+TEST_CASE(
+    "lsp reactor: a descriptor that is paused is watched again when the pause is over, unless it is gone by then") {
+  const Ends ends, gone;
+  auto [tx, seen] = mpsc::channel<int>(16);
+  const Running r;
+  r.run([&] {
+    for (const auto* each : {&ends, &gone}) {
+      const int fd = each->fds[0];
+      REQUIRE(r.reactor->add(fd, EPOLLIN, [&, fd](std::uint32_t) {
+        char byte = 0;
+        (void)!::read(fd, &byte, 1);
+        (void)tx.try_send(fd);
+        r.reactor->set_after(std::chrono::milliseconds(1), fd, EPOLLIN);
+      }));
+    }
+  });
+  for (int i = 0; i < 3; ++i) {
+    ends.make_readable();
+    REQUIRE(seen.recv_for(kWaitTimeout) == ends.fds[0]);
+  }
+  gone.make_readable();
+  REQUIRE(seen.recv_for(kWaitTimeout) == gone.fds[0]);
+  r.run([&] { r.reactor->remove(gone.fds[0]); });
+  gone.make_readable();
+  ends.make_readable();
+  REQUIRE(seen.recv_for(kWaitTimeout) == ends.fds[0]);
+  REQUIRE_FALSE(seen.try_recv());
+}
