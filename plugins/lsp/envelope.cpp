@@ -175,6 +175,27 @@ std::string_view member(std::string_view object, std::string_view name) {
   return found;
 }
 
+bool is_deeper_than(std::string_view text, std::size_t levels) {
+  const auto openers = std::ranges::count(text, '[') + std::ranges::count(text, '{');
+  if (static_cast<std::size_t>(openers) <= levels) return false;  // of nearly all messages
+  std::size_t depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c == '\\') ++i;
+      quoted = c != '"';
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > levels) return true;
+    } else if ((c == ']' || c == '}') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
 bool is_empty_array(std::string_view value) {
   const auto first = value.find_first_not_of(" \t\r\n", value.find('[') == 0 ? 1 : value.size());
   return first != std::string_view::npos && value[first] == ']';

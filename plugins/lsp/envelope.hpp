@@ -40,6 +40,9 @@ enum class Scan {
 
 [[nodiscard]] Envelope scan(std::string_view text, Scan how);
 
+/// True: this JSON is nested deeper. Documents are copied, compared and written by recursion.
+[[nodiscard]] bool is_deeper_than(std::string_view text, std::size_t levels);
+
 /// The raw value of a member of one JSON object; empty: absent, or the text before it is malformed.
 [[nodiscard]] std::string_view member(std::string_view object, std::string_view name);
 

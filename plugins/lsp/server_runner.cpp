@@ -180,6 +180,10 @@ bool ServerRunner::on_message(ServerConnection& from, std::string_view text) {
   Section section(user_);
   DeferredActions& fx = section.fx;
   if (process_.get() != &from) return true;
+  if (is_deeper_than(text, kMaxDepth)) {
+    skip(text, "that is nested deeper than " + std::to_string(kMaxDepth) + " levels", kMaxDepth, fx);
+    return section.end();
+  }
   std::string counted;
   if (positions_ && envelope.ok) {
     counted = positions_->to_client(text);
@@ -237,17 +241,20 @@ void ServerRunner::on_drained(ServerConnection&) {
 
 // Who waits for it is told, if its id stands before what is large.
 void ServerRunner::on_skipped(ServerConnection& from, std::string_view beginning) {
-  const Envelope e = scan(beginning, Scan::route);
   Section section(user_);
   if (process_.get() != &from) return;
-  failure_.message = config_.name + " sent a message over " + std::to_string(ServerProcess::kMaxMessage >> 20) +
-                     " MiB; it was skipped";
-  section.fx.log(context_, Level::warn, failure_.message);
-  const std::string error =
-      error_message(std::string(e.id), kRequestFailed,
-                    Error{ErrorKind::too_large, failure_.message, dump_json({{"limit", ServerProcess::kMaxMessage}})});
-  if (e.is_response()) user_.message(error, scan(error, Scan::full), section.fx);
-  if (e.is_request()) send(error, section.fx);
+  skip(beginning, "over " + std::to_string(ServerProcess::kMaxMessage >> 20) + " MiB", ServerProcess::kMaxMessage,
+       section.fx);
+}
+
+void ServerRunner::skip(std::string_view beginning, const std::string& what, std::size_t limit, DeferredActions& fx) {
+  const Envelope e = scan(beginning, Scan::route);
+  failure_.message = config_.name + " sent a message " + what + "; it was skipped";
+  fx.log(context_, Level::warn, failure_.message);
+  const std::string error = error_message(std::string(e.id), kRequestFailed,
+                                          Error{ErrorKind::too_large, failure_.message, dump_json({{"limit", limit}})});
+  if (e.is_response()) user_.message(error, scan(error, Scan::full), fx);
+  if (e.is_request()) send(error, fx);
 }
 
 void ServerRunner::on_noise(ServerConnection& from, std::string_view beginning) {

@@ -43,6 +43,8 @@ class ServerRunner final : public ConnectionEvents {
   static constexpr std::chrono::seconds kMemoryCheck{5};
   /// The time in which a server whose plugin has died must answer.
   static constexpr std::chrono::seconds kRecoveryTimeout{5};
+  /// A message of the server that is nested deeper is skipped. The host takes none from a client or a plugin, either.
+  static constexpr std::size_t kMaxDepth = 512;
   /// The note at the process is renewed after this many ids.
   static constexpr long long kIdsNoted = 1'000'000;
 
@@ -136,6 +138,7 @@ class ServerRunner final : public ConnectionEvents {
   void welcomed(std::string_view text, DeferredActions& fx);
   [[nodiscard]] static std::optional<std::string> text_of_file(const std::string& path);
   void ask_alive(DeferredActions& fx);
+  void skip(std::string_view beginning, const std::string& what, std::size_t limit, DeferredActions& fx);
   void report_noise(std::string_view beginning, DeferredActions& fx);
   void record_crash(Facts& facts);
   void lose(std::string reason, Facts& facts);

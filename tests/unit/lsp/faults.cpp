@@ -434,3 +434,23 @@ TEST_CASE("lsp.restart: forgives the crashes before it") {
   REQUIRE(host.call("lsp.request", request(file, "test/echo", {{"x", 1}}))->at("x") == 1);
   host.stop();
 }
+
+TEST_CASE("lsp faults: an answer that is nested too deep is an error to who asked, and the server serves on") {
+  TempDir dir;
+  const auto file = dir.write("a.fake", "text");
+  const std::vector<std::string> options = GENERATE(std::vector<std::string>{}, std::vector<std::string>{"--utf8"});
+  TestHost host(kPlugin, config_of({{"fake", fake_server(dir, options)}}, dir));
+  EditorClient rich(host, {{"server", "fake"}}), poor(host, {{"server", "fake"}}, 100'000, 2);
+  rich.initialize(dir.path());
+  poor.initialize(dir.path(), json::object());
+  for (auto* const editor : {&rich, &poor}) {
+    REQUIRE(editor->ask("test/deep", {{"depth", 200'000}})["error"]["data"]["kind"] == "too_large");
+    REQUIRE(editor->ask("test/deep", {{"depth", 500}}).contains("result"));
+    const std::string brackets(2'000, '[');
+    REQUIRE(editor->ask("test/echo", {{"text", brackets}})["result"]["text"] == brackets);
+  }
+  const auto called = host.call("lsp.request", request(file, "test/deep", {{"depth", 200'000}}));
+  REQUIRE(called.error().message.find("nested deeper than 512 levels") != std::string::npos);
+  REQUIRE(host.call("lsp.request", request(file, "test/echo", {{"x", 1}}))->at("x") == 1);
+  host.stop();
+}
