@@ -181,7 +181,7 @@ bool ServerRunner::on_message(ServerConnection& from, std::string_view text) {
   DeferredActions& fx = section.fx;
   if (process_.get() != &from) return true;
   if (is_deeper_than(text, kMaxDepth)) {
-    skip(text, "that is nested deeper than " + std::to_string(kMaxDepth) + " levels", kMaxDepth, fx);
+    skip(text, "that is nested deeper than " + std::to_string(kMaxDepth) + " levels", ErrorKind::upstream_failed, fx);
     return section.end();
   }
   std::string counted;
@@ -243,16 +243,18 @@ void ServerRunner::on_drained(ServerConnection&) {
 void ServerRunner::on_skipped(ServerConnection& from, std::string_view beginning) {
   Section section(user_);
   if (process_.get() != &from) return;
-  skip(beginning, "over " + std::to_string(ServerProcess::kMaxMessage >> 20) + " MiB", ServerProcess::kMaxMessage,
+  skip(beginning, "over " + std::to_string(ServerProcess::kMaxMessage >> 20) + " MiB", ErrorKind::too_large,
        section.fx);
 }
 
-void ServerRunner::skip(std::string_view beginning, const std::string& what, std::size_t limit, DeferredActions& fx) {
+void ServerRunner::skip(std::string_view beginning, const std::string& what, ErrorKind kind, DeferredActions& fx) {
   const Envelope e = scan(beginning, Scan::route);
   failure_.message = config_.name + " sent a message " + what + "; it was skipped";
   fx.log(context_, Level::warn, failure_.message);
-  const std::string error = error_message(std::string(e.id), kRequestFailed,
-                                          Error{ErrorKind::too_large, failure_.message, dump_json({{"limit", limit}})});
+  std::string limit;
+  if (kind == ErrorKind::too_large) limit = dump_json({{"limit", ServerProcess::kMaxMessage}});
+  const std::string error =
+      error_message(std::string(e.id), kRequestFailed, Error{kind, failure_.message, std::move(limit)});
   if (e.is_response()) user_.message(error, scan(error, Scan::full), fx);
   if (e.is_request()) send(error, fx);
 }

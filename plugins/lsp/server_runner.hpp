@@ -138,7 +138,7 @@ class ServerRunner final : public ConnectionEvents {
   void welcomed(std::string_view text, DeferredActions& fx);
   [[nodiscard]] static std::optional<std::string> text_of_file(const std::string& path);
   void ask_alive(DeferredActions& fx);
-  void skip(std::string_view beginning, const std::string& what, std::size_t limit, DeferredActions& fx);
+  void skip(std::string_view beginning, const std::string& what, ErrorKind kind, DeferredActions& fx);
   void report_noise(std::string_view beginning, DeferredActions& fx);
   void record_crash(Facts& facts);
   void lose(std::string reason, Facts& facts);

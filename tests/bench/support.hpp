@@ -92,6 +92,7 @@ void cold_start(const Options& options, std::vector<Row>& rows);
 void idle(const Options& options, std::vector<Row>& rows);
 void hover(const Options& options, std::vector<Row>& rows);
 void lsp(const Options& options, std::vector<Row>& rows);
+void lsp_blobs(const Options& options, std::vector<Row>& rows);
 void state(const Options& options, std::vector<Row>& rows);
 void turn_designs(const Options& options, std::vector<Row>& rows);
 

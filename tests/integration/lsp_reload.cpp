@@ -2,6 +2,8 @@
 //
 // Language servers that go on while the lsp plugin is reloaded, for editors behind `gantry lsp` and for callers, in
 // both modes.
+#include <sys/stat.h>
+
 #include "tests/integration/lsp_servers.hpp"
 
 using namespace gantry;

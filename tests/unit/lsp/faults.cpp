@@ -444,7 +444,7 @@ TEST_CASE("lsp faults: an answer that is nested too deep is an error to who aske
   rich.initialize(dir.path());
   poor.initialize(dir.path(), json::object());
   for (auto* const editor : {&rich, &poor}) {
-    REQUIRE(editor->ask("test/deep", {{"depth", 200'000}})["error"]["data"]["kind"] == "too_large");
+    REQUIRE(editor->ask("test/deep", {{"depth", 200'000}})["error"]["data"]["kind"] == "upstream_failed");
     REQUIRE(editor->ask("test/deep", {{"depth", 500}}).contains("result"));
     const std::string brackets(2'000, '[');
     REQUIRE(editor->ask("test/echo", {{"text", brackets}})["result"]["text"] == brackets);
