@@ -12,54 +12,59 @@ namespace {
   return encoding == Encoding::utf16 && bytes == 4 ? 2 : 1;
 }
 
-struct Counted {
-  std::size_t bytes = 0;
-  std::int64_t left = 0;  ///< of the units, behind the end
-  std::int64_t units = 0;
-};
-
-[[nodiscard]] Counted count(std::string_view text, std::int64_t units, Encoding from, Encoding to) {
-  Counted out{.left = units};
-  while (out.left > 0 && out.bytes < text.size()) {
-    const auto size = std::min(sequence_length(text[out.bytes]), text.size() - out.bytes);
+// Goes on to `wanted` units of `from`, unless the text ends before, or a code point is in the way.
+void advance(std::string_view text, std::int64_t wanted, Encoding from, Encoding to, std::size_t& bytes,
+             std::int64_t& units, std::int64_t& counted) {
+  while (units < wanted && bytes < text.size()) {
+    const auto size = std::min(sequence_length(text[bytes]), text.size() - bytes);
     const auto wide = units_of(size, from);
-    if (wide > out.left) {
-      out.left = 0;
-      break;
-    }
-    out.left -= wide;
-    out.units += units_of(size, to);
-    out.bytes += size;
+    if (units + wide > wanted) return;
+    units += wide;
+    counted += units_of(size, to);
+    bytes += size;
   }
-  return out;
 }
 
 }  // namespace
 
 std::int64_t recounted(std::string_view text, std::int64_t units, Encoding from, Encoding to) {
-  const auto counted = count(text, units, from, to);
-  return counted.units + counted.left;
+  units = std::min(units, kMaxUnits);
+  std::size_t bytes = 0;
+  std::int64_t seen = 0, counted = 0;
+  advance(text, units, from, to, bytes, seen, counted);
+  return bytes == text.size() ? counted + units - seen : counted;
 }
 
-CountedText::CountedText(std::string_view text) : text_(text), starts_{0} {
+CountedText::CountedText(std::string_view text, Encoding from, Encoding to)
+    : text_(text), from_(from), to_(to), starts_{0} {
   for (auto at = text.find_first_of("\r\n"); at != std::string_view::npos; at = text.find_first_of("\r\n", at)) {
+    ends_.push_back(at);
     at += text.substr(at, 2) == "\r\n" ? 2 : 1;
     starts_.push_back(at);
   }
+  ends_.push_back(text.size());
 }
 
-std::int64_t CountedText::character(std::int64_t line, std::int64_t character, Encoding from, Encoding to) const {
-  if (line < 0 || static_cast<std::size_t>(line) >= starts_.size()) return character;
-  const auto rest = text_.substr(starts_[static_cast<std::size_t>(line)]);
-  return recounted(rest.substr(0, rest.find_first_of("\r\n")), character, from, to);
+// False: there is no such line.
+bool CountedText::seek(std::int64_t line, std::int64_t character) {
+  if (line < 0 || static_cast<std::size_t>(line) >= starts_.size()) return false;
+  const auto number = static_cast<std::size_t>(line);
+  if (number != place_.line || character < place_.from) place_ = Place{.line = number};
+  const auto whole = text_.substr(starts_[number], ends_[number] - starts_[number]);
+  advance(whole, character, from_, to_, place_.bytes, place_.from, place_.to);
+  place_.behind = place_.bytes == whole.size() ? character - place_.from : 0;
+  return true;
 }
 
-std::int64_t CountedText::length(std::int64_t line, std::int64_t character, std::int64_t length, Encoding from,
-                                 Encoding to) const {
-  if (line < 0 || static_cast<std::size_t>(line) >= starts_.size()) return length;
-  const auto rest = text_.substr(starts_[static_cast<std::size_t>(line)]);
-  const auto before = count(rest.substr(0, rest.find_first_of("\r\n")), character, from, to);
-  return recounted(rest.substr(before.bytes), length, from, to);
+std::int64_t CountedText::character(std::int64_t line, std::int64_t character) {
+  character = std::min(character, kMaxUnits);
+  return seek(line, character) ? place_.to + place_.behind : character;
+}
+
+std::int64_t CountedText::length(std::int64_t line, std::int64_t character, std::int64_t length) {
+  length = std::min(length, kMaxUnits);
+  if (!seek(line, std::min(character, kMaxUnits))) return length;
+  return recounted(text_.substr(starts_[place_.line] + place_.bytes), length, from_, to_);
 }
 
 }  // namespace gantry::lsp

@@ -17,21 +17,35 @@
 
 namespace gantry::lsp {
 
+/// The protocol's largest number of units, which may stand for the end of a line.
+inline constexpr std::int64_t kMaxUnits = 2'147'483'647;
+
 class CountedText {
  public:
-  explicit CountedText(std::string_view text);
+  CountedText(std::string_view text, Encoding from, Encoding to);
 
   /// The character of a position, counted in `from`, as counted in `to`. In the midst of a code point: before that
   /// point. Units behind the end of the line stay as many; of a line that the text has not, `character` is returned.
-  [[nodiscard]] std::int64_t character(std::int64_t line, std::int64_t character, Encoding from, Encoding to) const;
+  /// Positions of a line that come in their order are counted from one to the next.
+  [[nodiscard]] std::int64_t character(std::int64_t line, std::int64_t character);
   /// The length, in `to`, of what is `length` units of `from` long and begins at a position that is counted in `from`.
   /// It may go over the ends of lines; units behind the end of the text stay as many.
-  [[nodiscard]] std::int64_t length(std::int64_t line, std::int64_t character, std::int64_t length, Encoding from,
-                                    Encoding to) const;
+  [[nodiscard]] std::int64_t length(std::int64_t line, std::int64_t character, std::int64_t length);
 
  private:
+  /// A place in a line.
+  struct Place {
+    std::size_t line = 0, bytes = 0;
+    std::int64_t from = 0, to = 0;  ///< units before it
+    std::int64_t behind = 0;        ///< units of the position that are behind the end of the line
+  };
+  [[nodiscard]] bool seek(std::int64_t line, std::int64_t character);
+
   std::string_view text_;
+  Encoding from_, to_;
   std::vector<std::size_t> starts_;  ///< of lines
+  std::vector<std::size_t> ends_;
+  Place place_;
 };
 
 /// The units, in `to`, of the first `units` of `from` in `text`; units behind its end stay as many.

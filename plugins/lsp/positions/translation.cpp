@@ -155,19 +155,23 @@ class PositionTranslation::Pass {
 
   /// `data`: five numbers for each token, the first two as a distance from the token before.
   void semantic_tokens(json& data, const std::string& uri) {
-    const CountedText* const text = data.is_array() ? text_of(uri) : nullptr;
+    CountedText* const text = data.is_array() ? text_of(uri) : nullptr;
     if (text == nullptr) return;
     std::int64_t line = 0, character = 0, told = 0;
     for (std::size_t i = 0; i + 4 < data.size(); i += 5) {
-      if (!data[i].is_number_integer() || !data[i + 1].is_number_integer() || !data[i + 2].is_number_integer()) return;
+      for (std::size_t part = i; part < i + 3; ++part) {
+        const auto number = count_in(data[part]);
+        if (!number || *number > static_cast<std::size_t>(kMaxUnits)) return;
+      }
       const auto lines = data[i].get<std::int64_t>();
       line += lines;
       if (lines != 0) character = told = 0;
       character += data[i + 1].get<std::int64_t>();
+      if (line > kMaxUnits || character > kMaxUnits) return;
       const auto length = data[i + 2].get<std::int64_t>();
-      const auto now = text->character(line, character, from_, to_);
+      const auto now = text->character(line, character);
       data[i + 1] = now - std::exchange(told, now);
-      data[i + 2] = text->length(line, character, length, from_, to_);
+      data[i + 2] = text->length(line, character, length);
     }
     changed_ = true;
   }
@@ -198,19 +202,19 @@ class PositionTranslation::Pass {
     if (at == object.end() || in_line == object.end() || !is_integer(*at) || !is_integer(*in_line)) return;
     const auto now = in_line->get<std::int64_t>();
     if (now <= 0) return;
-    if (const auto* const text = text_of(uri)) set(*in_line, text->character(at->get<std::int64_t>(), now, from_, to_));
+    if (auto* const text = text_of(uri)) set(*in_line, text->character(at->get<std::int64_t>(), now));
   }
 
   void set(json& number, std::int64_t now) {
     // The end of a line may be written as the largest number of 31 bits.
-    now = std::min<std::int64_t>(now, 2'147'483'647);
+    now = std::min(now, kMaxUnits);
     if (number.get<std::int64_t>() == now) return;
     number = now;
     changed_ = true;
   }
 
   // Null: its text is not known.
-  [[nodiscard]] const CountedText* text_of(const std::string& uri) {
+  [[nodiscard]] CountedText* text_of(const std::string& uri) {
     if (uri.empty()) return nullptr;
     const auto known = texts_.find(uri);
     if (known != texts_.end()) return known->second->counted ? &*known->second->counted : nullptr;
@@ -218,13 +222,13 @@ class PositionTranslation::Pass {
     auto& text = *(texts_[uri] = std::make_unique<Text>());
     if (!all_.documents_.lost().empty()) return nullptr;
     if (const auto* const document = all_.documents_.find(document_key(uri))) {
-      text.counted.emplace(document->text);
+      text.counted.emplace(document->text, from_, to_);
     } else if (const auto path = to_path(uri); path && bytes_ <= kMaxFileBytes) {
       auto read = all_.read_file_(*path);
       if (!read) return nullptr;
       text.owned = std::move(*read);
       bytes_ += text.owned.size();
-      text.counted.emplace(text.owned);
+      text.counted.emplace(text.owned, from_, to_);
     }
     return text.counted ? &*text.counted : nullptr;
   }

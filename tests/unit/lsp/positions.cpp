@@ -65,20 +65,50 @@ const json kClients = range(0, 9, 11);
 }  // namespace
 
 TEST_CASE("positions: characters are counted anew in the line that they are in") {
-  const CountedText text("a\u00e4\U0001F600z\r\n\rlast");
   const auto u8 = Encoding::utf8, u16 = Encoding::utf16, u32 = Encoding::utf32;
-  CHECK(text.character(0, 4, u16, u8) == 7);
-  CHECK(text.character(0, 7, u8, u16) == 4);
-  CHECK(text.character(0, 7, u8, u32) == 3);
-  CHECK(text.character(0, 3, u32, u8) == 7);
-  CHECK(text.character(0, 3, u16, u8) == 3);   // in the midst of a pair: before it
-  CHECK(text.character(0, 10, u8, u16) == 7);  // two behind the end stay two
-  CHECK(text.character(0, 2'147'483'647, u16, u8) == 2'147'483'650);
-  CHECK(text.character(1, 3, u8, u16) == 3);
-  CHECK(text.character(2, 3, u8, u16) == 3);
-  CHECK(text.character(9, 3, u8, u16) == 3);
-  CHECK(text.length(0, 1, 6, u8, u16) == 3);
-  CHECK(text.length(0, 3, 8, u8, u16) == 6);  // with the end of the line, and the next
+  const std::string text = "a\u00e4\U0001F600z\r\n\rlast";
+  CountedText to8(text, u16, u8), from8(text, u8, u16);
+  CHECK(to8.character(0, 4) == 7);
+  CHECK(from8.character(0, 7) == 4);
+  CHECK(CountedText(text, u8, u32).character(0, 7) == 3);
+  CHECK(CountedText(text, u32, u8).character(0, 3) == 7);
+  CHECK(to8.character(0, 3) == 3);     // in the midst of a pair: before it
+  CHECK(to8.character(0, 4) == 7);     // and on from there
+  CHECK(from8.character(0, 10) == 7);  // two behind the end stay two
+  CHECK(from8.character(0, 8) == 5);
+  CHECK(to8.character(0, 2'147'483'647) == 2'147'483'650);
+  CHECK(to8.character(0, 9'223'372'036'854'775'807) == 2'147'483'650);
+  CHECK(from8.character(1, 3) == 3);
+  CHECK(from8.character(2, 3) == 3);
+  CHECK(from8.character(9, 3) == 3);
+  CHECK(from8.length(0, 1, 6) == 3);
+  CHECK(from8.length(0, 3, 8) == 6);  // with the end of the line, and the next
+}
+
+TEST_CASE("positions: a long line with 100,000 tokens is counted in one go") {
+  Server s;
+  std::string text;
+  json tokens = json::array(), wanted = json::array();
+  for (int i = 0; i < 100'000; ++i) {
+    text += "\u00e4 ";
+    for (const int number : {0, i == 0 ? 0 : 3, 2, 1, 0}) tokens.push_back(number);
+    for (const int number : {0, i == 0 ? 0 : 2, 1, 1, 0}) wanted.push_back(number);
+  }
+  (void)s.to_server({{"jsonrpc", "2.0"},
+                     {"method", "textDocument/didOpen"},
+                     {"params", {{"textDocument", {{"uri", kUri}, {"version", 2}, {"text", text}}}}}});
+  REQUIRE(s.asked("textDocument/semanticTokens/full", {{"data", tokens}})["data"] == wanted);
+}
+
+TEST_CASE("positions: numbers that no text has are bounded, and tokens with such are left as they are") {
+  Server s;
+  const json far{{"line", 0}, {"character", 9'223'372'036'854'775'807}};
+  CHECK(s.asked("textDocument/hover", {{"range", {{"start", far}, {"end", far}}}})["range"]["end"]["character"] ==
+        2'147'483'644);
+  const json tokens{{"data", {9'223'372'036'854'775'807, 0, 1, 0, 0, 1, 0, 1, 0, 0}}};
+  CHECK(s.asked("textDocument/semanticTokens/full", tokens) == tokens);
+  const json negative{{"data", {0, -4, 8, 0, 0}}};
+  CHECK(s.asked("textDocument/semanticTokens/full", negative) == negative);
 }
 
 TEST_CASE("positions: what a client asks is counted as the server does, what the server answers as the client does") {
