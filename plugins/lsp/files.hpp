@@ -2,7 +2,8 @@
 //
 // files.hpp: the plugin's questions to the file system.
 //
-// Thread rule: any thread; blocks on the file system, so only the worker calls it.
+// Thread rule: any thread; blocks on the file system, so the worker calls it, and for servers that count positions
+// otherwise than in UTF-16 the reactor (positions/translation.hpp).
 #pragma once
 
 #include <cstdint>

@@ -177,10 +177,11 @@ bool ServerRunner::on_message(ServerConnection& from, std::string_view text) {
   const auto repaired = user_.scan_mode() == Scan::full ? repaired_json(text) : std::nullopt;
   if (repaired) text = *repaired;
   Envelope envelope = scan(text, user_.scan_mode());
+  const bool deep = is_deeper_than(text, kMaxDepth);
   Section section(user_);
   DeferredActions& fx = section.fx;
   if (process_.get() != &from) return true;
-  if (is_deeper_than(text, kMaxDepth)) {
+  if (deep) {
     skip(text, "that is nested deeper than " + std::to_string(kMaxDepth) + " levels", ErrorKind::upstream_failed, fx);
     return section.end();
   }

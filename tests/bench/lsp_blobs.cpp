@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include <array>
 #include <fstream>
 #include <gantry/framing.hpp>
 #include <memory>

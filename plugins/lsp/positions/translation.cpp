@@ -177,9 +177,8 @@ class PositionTranslation::Pass {
   }
 
   void signatures(json& help) {
-    json& all = help.is_object() && help.contains("signatures") ? help["signatures"] : help;
-    if (!all.is_array()) return;
-    for (json& signature : all) {
+    if (!part(help, "signatures").is_array()) return;
+    for (json& signature : help["signatures"]) {
       if (!part(signature, "parameters").is_array()) continue;
       const auto label = text_in(signature, "label");
       for (json& parameter : signature["parameters"]) {

@@ -13,10 +13,10 @@
 // tokens are not offered as differences (`full.delta`). The item of a completion, code lens, link, hint or code action
 // names no document: its `data` does, between here and the client.
 //
-// Thread rule: one thread at a time. Files that are not open are read then and there.
+// Thread rule: one thread at a time. Files that are not open are read then and there, under the caller's lock.
 // Bounds: kMaxFiles files of kMaxFileBytes in all are read for one message, kMaxRequests open requests are remembered,
-//   and the texts of open documents as documents.hpp says. Positions in further ones, in the cells of notebooks and in
-//   documents whose text is not known stay as they are.
+//   and the texts of open documents as documents.hpp says: beyond that, or after an invalid change, no position of the
+//   server is counted anew. Positions in further files, and in the cells of notebooks, stay as they are.
 #pragma once
 
 #include <cstddef>

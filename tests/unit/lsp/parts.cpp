@@ -455,3 +455,13 @@ TEST_CASE("lsp files: a marker above the workspace does not make a root") {
           home / "work/lib/deep");
   REQUIRE(find_root(home / "elsewhere", {".mark"}, workspaces) == home.path());
 }
+
+TEST_CASE("lsp parts: the depth of a message is that of its brackets outside of texts") {
+  using gantry::lsp::is_deeper_than;
+  REQUIRE(is_deeper_than(R"([{"a":[]}])", 2));
+  REQUIRE_FALSE(is_deeper_than(R"([{"a":[]}])", 3));
+  REQUIRE_FALSE(is_deeper_than(R"([[],[],[],{}])", 2));
+  REQUIRE_FALSE(is_deeper_than(R"(["[[\"[[\\",[]])", 2));
+  REQUIRE(is_deeper_than(R"(["\\",[[]]])", 2));
+  REQUIRE_FALSE(is_deeper_than("]]]]", 0));
+}

@@ -300,6 +300,71 @@ TEST_CASE("positions: parts of an answer, and edits that the server asks for, ar
   CHECK(s.told("window/showDocument", {{"uri", kUri}, {"selection", kServers}})["selection"] == kClients);
 }
 
+TEST_CASE("positions: beyond the bounds of files and of open requests they are passed on as the server counts") {
+  std::size_t read = 0;
+  PositionTranslation positions(Encoding::utf8, [&](const std::string&) {
+    ++read;
+    return std::optional<std::string>("\u00e4\u00e4x\n");
+  });
+  const auto ask = [&](int id) {
+    (void)positions.to_server(json{{"jsonrpc", "2.0"},
+                                   {"id", id},
+                                   {"method", "textDocument/references"},
+                                   {"params", {{"textDocument", {{"uri", kUri}}}}}}
+                                  .dump());
+  };
+  const auto answer = [&](int id, const json& result) {
+    return json::parse(positions.to_client(json{{"jsonrpc", "2.0"}, {"id", id}, {"result", result}}.dump()))["result"];
+  };
+  json places = json::array();
+  for (std::size_t i = 0; i <= PositionTranslation::kMaxFiles; ++i)
+    places.push_back({{"uri", "file:///p/" + std::to_string(i)}, {"range", range(0, 4, 5)}});
+  ask(1);
+  const auto told = answer(1, places);
+  CHECK(read == PositionTranslation::kMaxFiles);
+  CHECK(told[0]["range"] == range(0, 2, 3));
+  CHECK(told[PositionTranslation::kMaxFiles]["range"] == range(0, 4, 5));
+  const int most = static_cast<int>(PositionTranslation::kMaxRequests);
+  for (int id = 2; id <= most + 2; ++id) ask(id);
+  CHECK(answer(2, json::array({places[0]}))[0]["range"] == range(0, 4, 5));  // the oldest is forgotten
+  CHECK(answer(3, json::array({places[0]}))[0]["range"] == range(0, 2, 3));
+}
+
+TEST_CASE("positions: no more files are read for a message once 64 MiB are") {
+  std::size_t read = 0;
+  PositionTranslation positions(Encoding::utf8, [&](const std::string&) {
+    ++read;
+    return std::optional<std::string>(std::string(PositionTranslation::kMaxFileBytes / 2 + 1, 'x'));
+  });
+  json diagnostics = json::array();
+  for (int i = 0; i < 4; ++i)
+    diagnostics.push_back({{"location", {{"uri", "file:///p/" + std::to_string(i)}, {"range", range(0, 4, 5)}}}});
+  (void)positions.to_client(
+      json{{"jsonrpc", "2.0"}, {"method", "test/told"}, {"params", {{"all", diagnostics}}}}.dump());
+  CHECK(read == 2);
+}
+
+TEST_CASE("positions: after a change that makes no sense no position is counted in another text") {
+  Server s;
+  const auto sent = s.to_server(
+      {{"jsonrpc", "2.0"},
+       {"method", "textDocument/didChange"},
+       {"params",
+        {{"textDocument", {{"uri", kUri}, {"version", 2}}},
+         {"contentChanges", json::array({{{"range", {{"start", at(1, 3)}, {"end", at(0, 1)}}}, {"text", "x"}}})}}}});
+  CHECK(sent["params"]["textDocument"]["version"] == 2);
+  CHECK(s.asked("textDocument/hover", {{"range", kServers}})["range"] == kServers);
+}
+
+TEST_CASE("positions: a client understands UTF-16 and what it offers, also as clangd has it") {
+  using gantry::lsp::encodings_offered;
+  CHECK(encodings_offered(json::object()) == std::set{Encoding::utf16});
+  CHECK(encodings_offered({{"capabilities", {{"general", {{"positionEncodings", {"utf-32", "utf-7", 8}}}}}}}) ==
+        std::set{Encoding::utf16, Encoding::utf32});
+  CHECK(encodings_offered({{"capabilities", {{"offsetEncoding", {"utf-8"}}}}}) ==
+        std::set{Encoding::utf8, Encoding::utf16});
+}
+
 TEST_CASE("positions: the next instance of the plugin knows the texts and the requests of before") {
   Server s;
   (void)s.ask("textDocument/hover", {{"textDocument", {{"uri", kUri}}}});

@@ -195,18 +195,23 @@ TEST_CASE(
     "lsp reactor: a descriptor that is paused is watched again when the pause is over, unless it is gone by then") {
   const Ends ends, gone;
   auto [tx, seen] = mpsc::channel<int>(16);
+  std::atomic<int> added{0};
   const Running r;
   r.run([&] {
     for (const auto* each : {&ends, &gone}) {
       const int fd = each->fds[0];
-      REQUIRE(r.reactor->add(fd, EPOLLIN, [&, fd](std::uint32_t) {
-        char byte = 0;
-        (void)!::read(fd, &byte, 1);
-        (void)tx.try_send(fd);
-        r.reactor->set_after(std::chrono::milliseconds(1), fd, EPOLLIN);
-      }));
+      added += r.reactor->add(fd, EPOLLIN,
+                              [&, fd](std::uint32_t) {
+                                char byte = 0;
+                                (void)!::read(fd, &byte, 1);
+                                (void)tx.try_send(fd);
+                                r.reactor->set_after(std::chrono::milliseconds(1), fd, EPOLLIN);
+                              })
+                   ? 1
+                   : 0;
     }
   });
+  REQUIRE(added == 2);
   for (int i = 0; i < 3; ++i) {
     ends.make_readable();
     REQUIRE(seen.recv_for(kWaitTimeout) == ends.fds[0]);
