@@ -80,7 +80,10 @@ void ServerRunner::send(std::string_view message, DeferredActions& fx) {
 }
 
 void ServerRunner::say(std::string_view message, DeferredActions& fx) {
-  if (!process_) return;
+  if (!process_) {
+    if (restored_ && !restored_->orphaned) restored_->said.emplace_back(message);
+    return;
+  }
   if (positions_) {
     process_->enqueue(positions_->to_server(message));
   } else {
@@ -91,8 +94,8 @@ void ServerRunner::say(std::string_view message, DeferredActions& fx) {
 
 void ServerRunner::send_with_id(std::string_view message, std::string_view id, std::string_view new_id,
                                 DeferredActions& fx) {
-  if (!process_ || is_stopped(state())) return;
-  if (positions_) {
+  if (is_stopped(state())) return;
+  if (!process_ || positions_) {
     std::string whole;
     append_with_id(whole, message, id, new_id);
     return say(whole, fx);
@@ -284,7 +287,7 @@ void ServerRunner::perform(ServerAction action, Facts& facts) {
     case A::spawn:
       return spawn(fx);
     case A::adopt:
-      return adopt(facts.process);
+      return adopt(facts.process, fx);
     case A::greet:
       return greet(fx);
     case A::await_welcome:
@@ -395,7 +398,7 @@ void ServerRunner::spawn(DeferredActions& fx) {
       });
 }
 
-void ServerRunner::adopt(std::shared_ptr<ServerConnection> process) {
+void ServerRunner::adopt(std::shared_ptr<ServerConnection> process, DeferredActions& fx) {
   process_ = std::move(process);
   kill_reason_.clear();
   auto taken = std::exchange(restored_, std::nullopt);
@@ -408,6 +411,7 @@ void ServerRunner::adopt(std::shared_ptr<ServerConnection> process) {
     offered_ = std::move(taken->offered);
     positions_ = std::move(taken->positions);
     process_->restore(std::move(taken->suspended));
+    for (const auto& message : taken->said) say(message, fx);
   }
   process_->begin();
   checks_above_ = 0;

@@ -70,7 +70,8 @@ class ServerRunner final : public ConnectionEvents {
   /// Adds the members of lsp.servers that are about the process: state, restarts, pid, last_error, stderr_tail.
   void describe(json& out) const;
 
-  // ---- messages to the server; dropped while there is no process, and when lsp.stop ends it
+  // ---- messages to the server; kept for the process of the instance before, dropped while there is no process, and
+  // when lsp.stop ends it
   /// The server is ready, and its backlog is small.
   [[nodiscard]] bool takes_messages() const {
     return is_serving(state()) && process_ && process_->backlog() <= ServerConnection::kHighWater;
@@ -131,7 +132,7 @@ class ServerRunner final : public ConnectionEvents {
   void spawn(DeferredActions& fx);
   void started(Result<std::shared_ptr<ServerConnection>> process);
   [[nodiscard]] ServerEvent spawned(const ServerConnection& process) const;
-  void adopt(std::shared_ptr<ServerConnection> process);
+  void adopt(std::shared_ptr<ServerConnection> process, DeferredActions& fx);
   void greet(DeferredActions& fx);
   void await_welcome();
   void end_welcome_time();
@@ -167,6 +168,9 @@ class ServerRunner final : public ConnectionEvents {
     std::set<Encoding> offered{};
     std::unique_ptr<PositionTranslation> positions{};
     bool orphaned = false;  ///< the plugin died: only the name is known
+    /// Before the process is there: answers to its questions and cancellations, so no more than it and its clients have
+    /// asked.
+    std::vector<std::string> said{};
   };
 
   ServerUser& user_;

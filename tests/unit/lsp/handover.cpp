@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What one instance of the lsp plugin leaves for the next at a reload. tests/integration/lsp_reload.cpp has the rest.
+#include <future>
+
 #include "tests/unit/lsp/support.hpp"
 
 using namespace lsp_test;
@@ -56,5 +58,53 @@ TEST_CASE("lsp reload: texts beyond the plugin's own bound are not handed over, 
   TestHost next(kPlugin, config, given);
   const auto error = next.begin("lsp.attach", {{"server", "fake"}}, std::move(with)).result().error();
   REQUIRE(error.message.find("too large to be handed over") != std::string::npos);
+  next.stop();
+}
+
+TEST_CASE("lsp reload: what an editor says before its server's process is found again reaches the server") {
+  TempDir dir;
+  auto alone = std::make_shared<gantry::host::test::LauncherAlone>();
+  const auto serve = [&](gantry::testing::TestHost& host) { gantry::host::test::serve_processes(host, "lsp", alone); };
+  const auto config = config_of({{"fake", fake_server(dir)}}, dir);
+  std::string given;
+  std::uint64_t stream = 0;
+  int hangs = 0, asks = 0;
+  json question;
+  {
+    TestHost host(kPlugin, config, serve);
+    EditorClient editor(host, {{"server", "fake"}});
+    editor.initialize(dir.path());
+    hangs = editor.send("test/hang");
+    asks = editor.send("test/ask", {{"method", "test/question"}});
+    question = editor.said("test/question")["id"];
+    static_cast<gantry::testing::TestHost&>(host).stop();
+    given = host.given().value();
+    stream = host.given_streams().at(0);
+    alone->leave();
+  }
+  struct HeldUp {
+    json params;
+    gantry::testing::Reply reply;
+  };
+  std::promise<HeldUp> held_up;
+  TestHost next(kPlugin, config, given, [&](gantry::testing::TestHost& host) {
+    serve(host);
+    host.on_call("process.spawn", [&](const json& params, gantry::testing::Reply reply) {
+      held_up.set_value({params, std::move(reply)});
+    });
+  });
+  auto& launcher = *alone;
+  alone.reset();  // it ends with the test host, whose calls it may be answering
+  auto editor = EditorClient::resumed(next, {{"server", "fake"}}, stream);
+  auto spawn = held_up.get_future().get();
+  editor.raw({{"jsonrpc", "2.0"}, {"id", question}, {"result", "answered"}});
+  editor.cancel(hangs);
+  const auto waits = editor.send("test/echo");
+  REQUIRE(server_entry(next, "attached")["state"] == "starting");  // and all of this is taken
+  launcher.call("process.spawn", spawn.params, std::move(spawn.reply));
+  REQUIRE(editor.answer(asks)["result"]["result"] == "answered");
+  REQUIRE(editor.answer(hangs)["error"]["code"] == -32800);
+  REQUIRE(editor.answer(waits).contains("result"));
+  REQUIRE(sent_to(dir, "initialize").size() == 1);
   next.stop();
 }

@@ -30,8 +30,10 @@ struct TestHost : gantry::testing::TestHost {
   using Prepare = std::function<void(gantry::testing::TestHost&)>;
   explicit TestHost(const std::string& file, const json& config = json::object(), Time time = Time::manual)
       : TestHost(file, config, time, std::nullopt) {}
-  explicit TestHost(const std::string& file, const json& config, const std::string& handed_over)
-      : TestHost(file, config, Time::manual, handed_over) {}
+  /// `prepare`: as below.
+  explicit TestHost(const std::string& file, const json& config, const std::string& handed_over,
+                    const Prepare& prepare = {})
+      : TestHost(file, config, Time::manual, handed_over, prepare) {}
   /// `prepare` may replace methods of the launcher.
   explicit TestHost(const std::string& file, const json& config, const Prepare& prepare)
       : TestHost(file, config, Time::manual, std::nullopt, prepare) {}

@@ -18,6 +18,8 @@ namespace gantry::host::test {
 /// A launcher with its dependencies, without a host.
 class LauncherAlone {
  public:
+  static constexpr OriginId kOrigin = 1;
+
   explicit LauncherAlone(LauncherLimits limits = {})
       : log_(Log::open_or_stderr([] {
           LogOptions options;
@@ -45,28 +47,19 @@ class LauncherAlone {
     std::filesystem::remove_all(folder_, ignored);
   }
   [[nodiscard]] Launcher& launcher() { return launcher_; }
-  void call(OriginId origin, const std::string& method, const json& params, std::shared_ptr<CallSink> sink) {
+  /// The test host that was served is about to go: it gets no more answers. Its helpers stay for the next one for
+  /// Launcher::kUnclaimed.
+  void leave() { launcher_.leave(kOrigin); }
+
+  void call(const std::string& method, const json& params, testing::Reply reply) {
     CallRequest request;
     request.method = method;
     request.params = params.dump();
-    request.origin = origin;
-    launcher_.call(request, std::move(sink));
+    request.origin = kOrigin;
+    launcher_.call(request, std::make_shared<Sink>(std::move(reply)));
   }
 
  private:
-  std::filesystem::path folder_;
-  std::shared_ptr<Log> log_;
-  Workers workers_{1};
-  Spawner spawner_;
-  EventBus bus_{"test", 100, [](const DeadLetter&) {}};
-  WorkerPool pool_{4, 100, [](std::string_view) {}};
-  Launcher launcher_;
-  std::thread thread_;
-};
-
-/// Answers the `process.*` calls of a plugin that is tested without a host. The plugin has all
-/// rights of its user.
-inline void serve_processes(testing::TestHost& host, const std::string& plugin) {
   class Sink final : public CallSink {
    public:
     explicit Sink(testing::Reply reply) : reply_(std::move(reply)) {}
@@ -82,12 +75,25 @@ inline void serve_processes(testing::TestHost& host, const std::string& plugin) 
    private:
     const testing::Reply reply_;
   };
-  constexpr OriginId kOrigin = 1;
-  const auto alone = std::make_shared<LauncherAlone>();
-  alone->launcher().join(kOrigin, plugin, false);
+
+  std::filesystem::path folder_;
+  std::shared_ptr<Log> log_;
+  Workers workers_{1};
+  Spawner spawner_;
+  EventBus bus_{"test", 100, [](const DeadLetter&) {}};
+  WorkerPool pool_{4, 100, [](std::string_view) {}};
+  Launcher launcher_;
+  std::thread thread_;
+};
+
+/// Answers the `process.*` calls of a plugin that is tested without a host. The plugin has all
+/// rights of its user. `alone`: of several test hosts in turn, whose helpers the next one meets.
+inline void serve_processes(testing::TestHost& host, const std::string& plugin,
+                            const std::shared_ptr<LauncherAlone>& alone = std::make_shared<LauncherAlone>()) {
+  alone->launcher().join(LauncherAlone::kOrigin, plugin, false);
   for (const auto& method : Launcher::methods()) {
     host.on_call(method.name, [alone, name = method.name](const json& params, testing::Reply reply) {
-      alone->call(kOrigin, name, params, std::make_shared<Sink>(std::move(reply)));
+      alone->call(name, params, std::move(reply));
     });
   }
 }
