@@ -39,7 +39,7 @@ void AttachSession::take_settings(DeferredActions& fx) {
   json now = rules_.settings_of(config(), root());
   if (now == settings_) return;
   settings_ = std::move(now);
-  if (initialized_sent_ && is_serving(server_.state())) tell_settings(fx);
+  if (initialized_sent_) tell_settings(fx);
 }
 
 void AttachSession::tell_settings(DeferredActions& fx) {

@@ -61,41 +61,66 @@ TEST_CASE("lsp reload: texts beyond the plugin's own bound are not handed over, 
   next.stop();
 }
 
+namespace {
+
+/// Two instances of the plugin in turn, and the processes that the second one takes over.
+class Reload {
+ public:
+  [[nodiscard]] std::function<void(gantry::testing::TestHost&)> serve() const {
+    return
+        [alone = alone_](gantry::testing::TestHost& host) { gantry::host::test::serve_processes(host, "lsp", alone); };
+  }
+  /// The first instance has one editor, which `use` speaks for.
+  template <class Use>
+  void first(const json& config, const std::string& root, Use use) {
+    TestHost host(kPlugin, config, serve());
+    EditorClient editor(host, {{"server", "fake"}});
+    editor.initialize(root);
+    use(editor);
+    static_cast<gantry::testing::TestHost&>(host).stop();
+    given_ = host.given().value();
+    stream_ = host.given_streams().at(0);
+    alone_->leave();
+  }
+  [[nodiscard]] const std::string& given() const { return given_; }
+  [[nodiscard]] EditorClient resumed(TestHost& next) const {
+    return EditorClient::resumed(next, {{"server", "fake"}}, stream_);
+  }
+  /// From now on the test host that is served alone holds the launcher: its end is that of the host's calls.
+  gantry::host::test::LauncherAlone& release() { return *std::exchange(alone_, nullptr); }
+
+ private:
+  std::shared_ptr<gantry::host::test::LauncherAlone> alone_ = std::make_shared<gantry::host::test::LauncherAlone>();
+  std::string given_;
+  std::uint64_t stream_ = 0;
+};
+
+}  // namespace
+
 TEST_CASE("lsp reload: what an editor says before its server's process is found again reaches the server") {
   TempDir dir;
-  auto alone = std::make_shared<gantry::host::test::LauncherAlone>();
-  const auto serve = [&](gantry::testing::TestHost& host) { gantry::host::test::serve_processes(host, "lsp", alone); };
+  Reload reload;
   const auto config = config_of({{"fake", fake_server(dir)}}, dir);
-  std::string given;
-  std::uint64_t stream = 0;
   int hangs = 0, asks = 0;
   json question;
-  {
-    TestHost host(kPlugin, config, serve);
-    EditorClient editor(host, {{"server", "fake"}});
-    editor.initialize(dir.path());
+  reload.first(config, dir.path(), [&](EditorClient& editor) {
     hangs = editor.send("test/hang");
     asks = editor.send("test/ask", {{"method", "test/question"}});
     question = editor.said("test/question")["id"];
-    static_cast<gantry::testing::TestHost&>(host).stop();
-    given = host.given().value();
-    stream = host.given_streams().at(0);
-    alone->leave();
-  }
+  });
   struct HeldUp {
     json params;
     gantry::testing::Reply reply;
   };
   std::promise<HeldUp> held_up;
-  TestHost next(kPlugin, config, given, [&](gantry::testing::TestHost& host) {
-    serve(host);
+  TestHost next(kPlugin, config, reload.given(), [&](gantry::testing::TestHost& host) {
+    reload.serve()(host);
     host.on_call("process.spawn", [&](const json& params, gantry::testing::Reply reply) {
       held_up.set_value({params, std::move(reply)});
     });
   });
-  auto& launcher = *alone;
-  alone.reset();  // it ends with the test host, whose calls it may be answering
-  auto editor = EditorClient::resumed(next, {{"server", "fake"}}, stream);
+  auto& launcher = reload.release();
+  auto editor = reload.resumed(next);
   auto spawn = held_up.get_future().get();
   editor.raw({{"jsonrpc", "2.0"}, {"id", question}, {"result", "answered"}});
   editor.cancel(hangs);
@@ -106,5 +131,25 @@ TEST_CASE("lsp reload: what an editor says before its server's process is found 
   REQUIRE(editor.answer(hangs)["error"]["code"] == -32800);
   REQUIRE(editor.answer(waits).contains("result"));
   REQUIRE(sent_to(dir, "initialize").size() == 1);
+  next.stop();
+}
+
+TEST_CASE("lsp reload: a server is told of settings that the configuration has since") {
+  TempDir dir;
+  Reload reload;
+  const auto with = [&](const json& settings) {
+    json server = fake_server(dir);
+    server["settings"] = settings;
+    return config_of({{"fake", server}}, dir);
+  };
+  reload.first(with({{"x", 1}}), dir.path(), [](EditorClient& editor) { (void)editor.ask("test/echo"); });
+  REQUIRE(sent_to(dir, "workspace/didChangeConfiguration").size() == 1);
+  TestHost next(kPlugin, with({{"x", 2}}), reload.given(), reload.serve());
+  (void)reload.release();
+  auto editor = reload.resumed(next);
+  (void)editor.ask("test/echo");
+  const auto told = sent_to(dir, "workspace/didChangeConfiguration");
+  REQUIRE(told.size() == 2);
+  REQUIRE(told.back()["params"]["settings"] == json{{"x", 2}});
   next.stop();
 }
