@@ -51,12 +51,16 @@ class LauncherAlone {
   /// Launcher::kUnclaimed.
   void leave() { launcher_.leave(kOrigin); }
 
-  void call(const std::string& method, const json& params, testing::Reply reply) {
+  void call(OriginId origin, const std::string& method, const json& params, const std::shared_ptr<CallSink>& sink) {
     CallRequest request;
     request.method = method;
     request.params = params.dump();
-    request.origin = kOrigin;
-    launcher_.call(request, std::make_shared<Sink>(std::move(reply)));
+    request.origin = origin;
+    launcher_.call(request, sink);
+  }
+  /// A call of the test host that is served.
+  void call(const std::string& method, const json& params, testing::Reply reply) {
+    call(kOrigin, method, params, std::make_shared<Sink>(std::move(reply)));
   }
 
  private:
