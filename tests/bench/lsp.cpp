@@ -3,109 +3,16 @@
 // Editors behind `gantry lsp` beside a clangd that is driven directly: the time of requests, of the first diagnostics,
 // of those of a second to fifth editor of one root, and the memory of five. Each way has a clangd of its own on the
 // same file; rounds are interleaved.
-#include <unistd.h>
-
-#include <chrono>
-#include <cmath>
-#include <cstdio>
-#include <filesystem>
-#include <fstream>
+#include <algorithm>
 #include <memory>
-#include <thread>
-#include <utility>
 
-#include "tests/bench/lsp_editor.hpp"
+#include "tests/bench/lsp_bed.hpp"
 
 namespace bench {
 
 namespace {
 
-constexpr const char* kServer = "clangd-19";
 constexpr int kEditors = 5;
-
-// Headers as a small program has them: some seconds of clangd's time.
-constexpr const char* kText = R"(#include <algorithm>
-#include <functional>
-#include <iostream>
-#include <map>
-#include <memory>
-#include <string>
-#include <vector>
-/// Adds up.
-int add(int a, int b) { return a + b; }
-struct Words { std::vector<std::string> all; std::map<int, std::string> named; };
-int twice(int a) { return add(a, a); }
-int main() { Words words; return add(1, 2) + twice(3) + static_cast<int>(words.all.size()); }
-)";
-constexpr int kLine = 11;
-constexpr int kAdd = 33;     // `add` in main()
-constexpr int kMember = 79;  // behind `words.`
-
-/// A project, and a host that runs.
-class Bed {
- public:
-  explicit Bed(const Options& options, bool polling = false)
-      : gantry_(options.build_dir + "/gantry"), root_(temp_dir()), dir_(temp_dir()) {
-    std::ofstream(dir_ + "/g.toml") << "[host]\npolling = \"" << (polling ? "on" : "off") << "\"\n";
-    std::ofstream(root_ + "/main.cpp") << kText;
-    std::ofstream(root_ + "/compile_flags.txt") << "-std=c++20\n";
-    std::ofstream(root_ + "/.clangd") << "Index:\n  StandardLibrary: No\n";
-    host_ = std::make_unique<Child>(std::vector<std::string>{gantry_, "serve", "--socket", socket(), "--config",
-                                                             dir_ + "/g.toml", "--ready-fd", "1", "--workspace", root_},
-                                    environment(), false);
-    ::close(connect_soon(socket()));
-    // The plugin is loaded from now on.
-    const int fd = connect_soon(socket());
-    write_all(fd, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"lsp.servers\"}\n");
-    if (read_line(fd).empty()) throw std::runtime_error("lsp.servers has no answer");
-    ::close(fd);
-  }
-  [[nodiscard]] std::unique_ptr<Editor> through_gantry() const {
-    return std::make_unique<Editor>(
-        "gantry", std::vector<std::string>{gantry_, "lsp", "--socket", socket(), "--no-start"}, environment());
-  }
-  [[nodiscard]] static std::unique_ptr<Editor> direct() {
-    return std::make_unique<Editor>("direct", std::vector<std::string>{kServer}, std::vector<std::string>{});
-  }
-  /// Seconds until the editor has the first diagnostics.
-  [[nodiscard]] double opened(Editor& editor, Clock::time_point since) const {
-    editor.open(root_, uri(), kText);
-    return seconds_since(since);
-  }
-  /// The processes below the host that run servers: the servers, and what guards them.
-  [[nodiscard]] double servers_pss_mib() const {
-    double all = 0;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-      const auto pid = entry.path().filename().string();
-      if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
-      std::string command;
-      std::getline(std::ifstream(entry.path() / "cmdline"), command);
-      const bool server = command.find("helper-guard") != std::string::npos || command.starts_with(kServer);
-      if (server && descends_from_host(std::stoi(pid))) all += pss_mib_of(std::stoi(pid));
-    }
-    return all;
-  }
-  [[nodiscard]] std::string uri() const { return "file://" + root_ + "/main.cpp"; }
-  [[nodiscard]] const Child& host() const { return *host_; }
-
- private:
-  [[nodiscard]] std::string socket() const { return dir_ + "/g.sock"; }
-  [[nodiscard]] std::vector<std::string> environment() const { return {"GANTRY_STATE_DIR=" + dir_ + "/state"}; }
-  [[nodiscard]] bool descends_from_host(int pid) const {
-    for (int depth = 0; pid > 1 && depth < 10; ++depth) {
-      if (pid == host_->pid()) return true;
-      std::ifstream in("/proc/" + std::to_string(pid) + "/status");
-      pid = 0;
-      for (std::string word; in >> word;) {
-        if (word == "PPid:") in >> pid;
-      }
-    }
-    return false;
-  }
-
-  const std::string gantry_, root_, dir_;
-  std::unique_ptr<Child> host_;
-};
 
 void requests(const Options& options, bool polling, std::vector<Row>& rows) {
   const Bed bed(options, polling);
@@ -191,18 +98,6 @@ void first_diagnostics(const Options& options, std::vector<Row>& rows) {
   }
   ours.cpu_seconds = bed.host().cpu_seconds() - before;
   rows.insert(rows.end(), {ours, direct, ratio});
-}
-
-/// When `pss_mib` changes no more: clangd indexes its standard library for some seconds after the first file.
-template <class F>
-[[nodiscard]] double settled(const F& pss_mib) {
-  double now = pss_mib();
-  for (int quiet = 0, looks = 0; quiet < 3 && looks < 30; ++looks) {
-    std::this_thread::sleep_for(std::chrono::seconds(1));
-    const double before = std::exchange(now, pss_mib());
-    quiet = std::abs(now - before) < 0.5 ? quiet + 1 : 0;
-  }
-  return now;
 }
 
 void five_editors(const Options& options, std::vector<Row>& rows) {

@@ -48,13 +48,10 @@ struct Arguments {
 [[nodiscard]] bool measure_host(const Arguments& arguments, std::vector<Row>& rows) {
   bool well = true;
   const std::vector<std::pair<std::string, void (*)(const Options&, std::vector<Row>&)>> all{
-      {"cold_start", cold_start},
-      {"idle", idle},
-      {"hover", hover},
-      {"lsp", lsp},
-      {"lsp.blobs", lsp_blobs},
-      {"state", state},
-      {"turn.designs", turn_designs}};
+      {"cold_start", cold_start}, {"idle", idle},
+      {"hover", hover},           {"lsp", lsp},
+      {"lsp.blobs", lsp_blobs},   {"lsp.agents", lsp_agents},
+      {"state", state},           {"turn.designs", turn_designs}};
   for (const auto& [name, run] : all) {
     if (!arguments.wants(name)) continue;
     try {

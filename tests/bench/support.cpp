@@ -12,9 +12,11 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
+#include <system_error>
 
 extern char** environ;
 
@@ -98,6 +100,16 @@ namespace {
 double Child::rss_mib() const { return field_mib(pid_, "status", "VmRSS:"); }
 double Child::pss_mib() const { return pss_mib_of(pid_); }
 double pss_mib_of(pid_t pid) { return field_mib(pid, "smaps_rollup", "Pss:"); }
+
+double tree_pss_mib(pid_t pid) {
+  double all = pss_mib_of(pid);
+  std::error_code gone;  // a thread or a process that ends meanwhile
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", gone)) {
+    std::ifstream children(thread.path() / "children");
+    for (pid_t child = 0; children >> child;) all += tree_pss_mib(child);
+  }
+  return all;
+}
 
 int connect_soon(const std::string& socket) {
   sockaddr_un address{};

@@ -78,6 +78,8 @@ class Child {
 };
 
 [[nodiscard]] double pss_mib_of(pid_t pid);
+/// Of the process and all that descend from it.
+[[nodiscard]] double tree_pss_mib(pid_t pid);
 
 /// Connects to a Unix socket as soon as a server listens; -1 after 10 s.
 [[nodiscard]] int connect_soon(const std::string& socket);
@@ -93,6 +95,7 @@ void idle(const Options& options, std::vector<Row>& rows);
 void hover(const Options& options, std::vector<Row>& rows);
 void lsp(const Options& options, std::vector<Row>& rows);
 void lsp_blobs(const Options& options, std::vector<Row>& rows);
+void lsp_agents(const Options& options, std::vector<Row>& rows);
 void state(const Options& options, std::vector<Row>& rows);
 void turn_designs(const Options& options, std::vector<Row>& rows);
 

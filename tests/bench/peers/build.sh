@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # build.sh OUT_DIR: the peers whose toolchain and library are there, as OUT_DIR/peer-NAME (the echo
-# servers: OUT_DIR/echo-NAME, clients of their own: OUT_DIR/load-NAME); "missing: NAME (why)" for the
-# others, which is no failure. What is newer than its sources is left as it is.
+# servers: OUT_DIR/echo-NAME, clients of their own: OUT_DIR/load-NAME, MCP servers: OUT_DIR/mcp-NAME);
+# "missing: NAME (why)" for the others, which is no failure. What is newer than its sources is left as it is.
 set -uo pipefail
 mkdir -p "$1"
 out="$(cd "$1" && pwd)"
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # binary NAME: the file it is built as.
-binary() { case "$1" in echo-* | load-*) echo "$out/$1" ;; *) echo "$out/peer-$1" ;; esac; }
+binary() { case "$1" in echo-* | load-* | mcp-*) echo "$out/$1" ;; *) echo "$out/peer-$1" ;; esac; }
 
 # fresh NAME SOURCES...: is its file newer than its sources and this script?
 fresh() {
@@ -91,6 +91,26 @@ vscode_jsonrpc() {
   fi
 }
 
+# An MCP server over language servers, for the agents' rows: one file, which needs no other package.
+cclsp() {
+  local name=mcp-cclsp version=0.7.0
+  local checksum=Z2teFyX9JDecxOIW+FA82bcpGUvuOJY5Lx0kxzJVtD5hLNkjQiYGv5MOzBx3V80muIRI+231ZOAa49NbEOTyGQ==
+  fresh "$name" && return
+  command -v node >/dev/null || { missing "$name" "no node"; return; }
+  command -v npm >/dev/null || { missing "$name" "no npm"; return; }
+  rm -rf "$out/cclsp"
+  mkdir "$out/cclsp"
+  if ! (cd "$out/cclsp" && timeout 120 npm pack --silent "cclsp@$version") >"$out/log-$name" 2>&1; then
+    missing "$name" "npm: $(why "$out/log-$name")"
+  elif [ "$(openssl dgst -sha512 -binary "$out/cclsp/cclsp-$version.tgz" | base64 -w 0)" != "$checksum" ]; then
+    missing "$name" "its checksum is another"
+  else
+    tar -xzf "$out/cclsp/cclsp-$version.tgz" -C "$out/cclsp"
+    chmod 755 "$out/cclsp/package/dist/index.js"
+    ln -sfn cclsp/package/dist/index.js "$out/$name"
+  fi
+}
+
 # What protoc makes of grpc/echo.proto, as OUT_DIR/grpc/echo.o.
 grpc_code() {
   local plugin code="$out/grpc"
@@ -137,6 +157,7 @@ cxx echo-boost-json boost_json_echo.cpp echo_server.hpp
 rust echo-tokio
 go_peer echo-go go_echo
 vscode_jsonrpc
+cclsp
 grpc echo-grpc grpc/server.cpp
 grpc load-grpc grpc/client.cpp
 cxx echo-sd-bus sd_bus/server.cpp "sd_bus echo_load.hpp" -lsystemd

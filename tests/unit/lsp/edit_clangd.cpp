@@ -133,6 +133,7 @@ TEST_CASE("guests: agents look up, check, rename and apply at the clangd of an e
   REQUIRE_FALSE(refused);
   REQUIRE(refused.error().message.find("main.cpp") != std::string::npos);
   editor.notify("textDocument/didClose", {{"textDocument", {{"uri", uri}}}});
+  (void)editor.ask("workspace/symbol", {{"query", "total"}});  // its turn comes after the other's
   const json applied = project.ask("lsp.apply", {{"edit_id", proposed["edit_id"]}});
   INFO(applied.dump());
   REQUIRE(content(project.dir / "main.cpp").find("return sum(1, 2)") != std::string::npos);
