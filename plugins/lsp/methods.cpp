@@ -208,25 +208,22 @@ AttachSession::Rules Lsp::rules() const {
 
 // ---- everyone else ------------------------------------------------------------------------------
 
-Result<Query::Ask> Lsp::ask_for(Params& p) {
+Result<std::vector<Query::Ask>> Lsp::asks_for(Params& p) {
   const std::string uri = p.string("uri");
   const auto language = p.maybe_string("language");
   const auto ok = p.done();
   if (!ok) return std::unexpected(ok.error());
   auto path = to_path(uri);
   if (!path) return std::unexpected(path.error());
-  return ask_about(*registry_->settings(), std::move(*path), language);
+  return asks_about(*registry_->settings(), *path, language);
 }
 
-void Lsp::begin(Query::Ask ask, Call call) {
+// `then` answers the call.
+void Lsp::begin(std::vector<Query::Ask> asks, Call call, std::function<void(Call&, QueryAll::Answers)> then) {
   const auto held = std::make_shared<Call>(std::move(call));
-  const auto query = std::make_shared<Query>(context_, registry_, std::move(ask), [held](Result<std::string> result) {
-    if (result) {
-      held->reply_raw(std::move(*result));
-    } else {
-      held->reply_error(result.error());
-    }
-  });
+  const auto query = std::make_shared<QueryAll>(
+      context_, registry_, std::move(asks),
+      [held, then = std::move(then)](QueryAll::Answers answers) { then(*held, std::move(answers)); });
   held->on_cancel([weak = std::weak_ptr(query)] {
     if (const auto asked = weak.lock()) asked->cancel();
   });
@@ -241,27 +238,41 @@ void Lsp::request(Call call) {
   p.require(params.is_object() || params.is_array() || params.is_null(), "params must be an object");
   p.require(!is_ours_to_say(method),
             method + " is not for callers: the plugin opens files and keeps the server's life itself");
-  auto ask = ask_for(p);
-  if (!ask) return call.reply_error(ask.error());
-  ask->origin = call.origin();
+  auto asks = asks_for(p);
+  if (!asks) return call.reply_error(asks.error());
   if (params.is_null()) params = json::object();
-  name_document(params, ask->path, method.starts_with("textDocument/"));
-  ask->method = method;
-  if (notifies) ask->kind = Query::Kind::notification;
-  ask->params = std::move(params);
-  begin(std::move(*ask), std::move(call));
+  name_document(params, asks->front().path, method.starts_with("textDocument/"));
+  for (auto& ask : *asks) {
+    ask.origin = call.origin();
+    ask.method = method;
+    if (notifies) ask.kind = Query::Kind::notification;
+    ask.params = params;
+  }
+  if (!notifies) asks->resize(1);
+  begin(std::move(*asks), std::move(call), [](Call& asked, QueryAll::Answers answers) {
+    const auto sent = std::ranges::find_if(answers, &Result<std::string>::has_value);
+    auto& answer = sent == answers.end() ? answers.front() : *sent;
+    answer ? asked.reply_raw(std::move(*answer)) : asked.reply_error(answer.error());
+  });
 }
 
 void Lsp::diagnostics(Call call) {
   Params p(call.params());
   const auto default_wait = std::chrono::duration_cast<std::chrono::milliseconds>(context_->timeout()).count();
   const auto wait = p.integer_or("wait_ms", std::min<std::int64_t>(default_wait, kMaxWaitMs), 0, kMaxWaitMs);
-  auto ask = ask_for(p);
-  if (!ask) return call.reply_error(ask.error());
-  ask->origin = call.origin();
-  ask->kind = Query::Kind::diagnostics;
-  ask->wait = std::chrono::milliseconds(wait);
-  begin(std::move(*ask), std::move(call));
+  auto asks = asks_for(p);
+  if (!asks) return call.reply_error(asks.error());
+  std::vector<std::string> servers;
+  for (auto& ask : *asks) {
+    ask.origin = call.origin();
+    ask.kind = Query::Kind::diagnostics;
+    ask.wait = std::chrono::milliseconds(wait);
+    servers.push_back(ask.server.name);
+  }
+  begin(std::move(*asks), std::move(call), [servers](Call& asked, QueryAll::Answers answers) {
+    if (answers.size() > 1) return asked.reply(merged_diagnostics(servers, answers));
+    answers.front() ? asked.reply_raw(std::move(*answers.front())) : asked.reply_error(answers.front().error());
+  });
 }
 
 // What /proc says of them is read where it may take its time.

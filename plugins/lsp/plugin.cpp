@@ -169,7 +169,10 @@ void Lsp::define(Definition<Lsp>& d) {
                         {{"uri", text},
                          {"version", {{"type", {"integer", "null"}}}},
                          {"freshness", {{"enum", {"fresh", "stale", "timeout"}}}},
-                         {"diagnostics", {{"type", "array"}}}}}},
+                         {"diagnostics", {{"type", "array"}}},
+                         {"failed",
+                          {{"type", "array"},
+                           {"description", "of several servers of the language those that gave none, and why"}}}}}},
             .idempotent = true,
             .keeps_time = true});
   d.method("lsp.servers", &Lsp::servers,

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <gantry/params.hpp>
 #include <gantry/plugin.hpp>
 #include <memory>
@@ -16,8 +17,10 @@
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "plugins/lsp/environment.hpp"
+#include "plugins/lsp/query_all.hpp"
 #include "plugins/lsp/registry.hpp"
 
 namespace gantry::lsp {
@@ -103,8 +106,8 @@ class Lsp {
   static void connect(Call& call, const std::shared_ptr<Client::Seat>& seat, ClientId client);
   static void define_tools(Definition<Lsp>& d);
   static void define_edits(Definition<Lsp>& d);
-  void begin(Query::Ask ask, Call call);
-  [[nodiscard]] Result<Query::Ask> ask_for(Params& p);
+  void begin(std::vector<Query::Ask> asks, Call call, std::function<void(Call&, QueryAll::Answers)> then);
+  [[nodiscard]] Result<std::vector<Query::Ask>> asks_for(Params& p);
   [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,
                                                 const std::optional<std::string>& language,
                                                 std::string_view place) const;

@@ -38,6 +38,19 @@ namespace {
   return line.is_number_integer() ? line.get<std::int64_t>() : -1;
 }
 
+// `answer`: of a question for diagnostics.
+[[nodiscard]] json problems_within(const json& range, const Result<std::string>& answer) {
+  json here = json::array();
+  const auto known = answer ? parse_json(*answer) : Result<json>(std::unexpected(answer.error()));
+  if (!known || !known->is_object()) return here;
+  for (auto& each : known->value("diagnostics", json::array())) {
+    const json where = each.is_object() ? each.value("range", json()) : json();
+    if (line_in(where, "start") <= line_in(range, "end") && line_in(where, "end") >= line_in(range, "start"))
+      here.push_back(std::move(each));
+  }
+  return here;
+}
+
 }  // namespace
 
 // A server's fixes belong to diagnostics, which it wants to be told.
@@ -49,35 +62,38 @@ void EditCall::ask_actions(const json& position) {
     constexpr std::int64_t kEndOfLine = 1 << 30;
     range["end"] = lines->to_protocol({edit_.end_line, edit_.end_column > 0 ? edit_.end_column : kEndOfLine});
   }
-  Query::Ask problems = base_;
-  problems.kind = Query::Kind::diagnostics;
-  problems.wait = left() / 2;
-  ask_raw(std::move(problems), [this, range](const Result<std::string>& answer) {
-    json here = json::array();
-    const auto known = answer ? parse_json(*answer) : Result<json>(std::unexpected(answer.error()));
-    if (known && known->is_object()) {
-      for (auto& each : known->value("diagnostics", json::array())) {
-        const json where = each.is_object() ? each.value("range", json()) : json();
-        if (line_in(where, "start") <= line_in(range, "end") && line_in(where, "end") >= line_in(range, "start"))
-          here.push_back(std::move(each));
-      }
+  auto problems = bases();
+  for (auto& each : problems) {
+    each.kind = Query::Kind::diagnostics;
+    each.wait = left() / 2;
+  }
+  ask_all(std::move(problems), [this, range](const QueryAll::Answers& answers) {
+    auto questions = bases();
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+      questions[i].method = "textDocument/codeAction";
+      questions[i].params = {{"textDocument", {{"uri", to_uri(base_.path)}}},
+                             {"range", range},
+                             {"context", {{"diagnostics", problems_within(range, answers[i])}, {"triggerKind", 1}}}};
+      if (!edit_.kind.empty()) questions[i].params["context"]["only"] = {edit_.kind};
+      questions[i].wait = left();
     }
-    Query::Ask question = base_;
-    question.method = "textDocument/codeAction";
-    question.params = {{"textDocument", {{"uri", to_uri(base_.path)}}},
-                       {"range", range},
-                       {"context", {{"diagnostics", std::move(here)}, {"triggerKind", 1}}}};
-    if (!edit_.kind.empty()) question.params["context"]["only"] = {edit_.kind};
     asked_at_ns_ = file_clock_ns();
-    ask(std::move(question), [this](const json& result) {
-      for (const auto& each : result.is_array() ? result : json::array()) {
-        if (!each.is_object() || string_in(each, "title").empty() || actions_.size() >= kMaxActions) continue;
-        if (!edit_.title.empty() && string_in(each, "title") != edit_.title) continue;
-        actions_.push_back(Action{.raw = each});
-      }
+    ask_all(std::move(questions), [this](const QueryAll::Answers& offered) {
+      if (std::ranges::none_of(offered, &Result<std::string>::has_value)) return fail_with(offered.front().error());
+      const auto asked = bases();
+      for (std::size_t i = 0; i < asked.size(); ++i) add_actions(asked[i], offered[i]);
       next_action(0);
     });
   });
+}
+
+void EditCall::add_actions(const Query::Ask& from, const Result<std::string>& offered) {
+  const auto result = offered ? parse_json(*offered) : Result<json>(json());
+  for (const auto& each : result && result->is_array() ? *result : json::array()) {
+    if (!each.is_object() || string_in(each, "title").empty() || actions_.size() >= kMaxActions) continue;
+    if (!edit_.title.empty() && string_in(each, "title") != edit_.title) continue;
+    actions_.push_back(Action{.from = from, .raw = each});
+  }
 }
 
 // One after the other: the server may have only one command at a time.
@@ -89,14 +105,14 @@ void EditCall::next_action(std::size_t index) {
   if (index >= kMaxProposed) return why_not(index, "many actions: name this one by title to have it proposed");
   if (const json edit = raw.value("edit", json()); !edit.is_null()) return action_edit(index, workspace_edit_of(edit));
   const json command = command_of(raw);
-  if (!command.is_null() && only_edits(base_.server, command["command"]))
+  if (!command.is_null() && only_edits(actions_[index].from.server, command["command"]))
     return run_command(index, command["command"], command.value("arguments", json::array()));
   const std::string why = command.is_null() ? "the server does not say what the action would change"
                                             : "only the server's command " + command["command"].get<std::string>() +
                                                   " does it, which may do more than edit, and is not run";
   // An action with a command may have an edit as well, which comes when it is resolved; a command alone has none.
   if (!raw.value("command", json()).is_string()) {
-    Query::Ask question = base_;
+    Query::Ask question = actions_[index].from;
     question.method = "codeAction/resolve";
     question.params = raw;
     question.wait = left();
@@ -114,7 +130,7 @@ void EditCall::next_action(std::size_t index) {
 }
 
 void EditCall::run_command(std::size_t index, const std::string& name, const json& arguments) {
-  Query::Ask question = base_;
+  Query::Ask question = actions_[index].from;
   question.method = "workspace/executeCommand";
   question.params = {{"command", name}, {"arguments", arguments}};
   question.keeps_edit = true;
@@ -130,7 +146,7 @@ void EditCall::run_command(std::size_t index, const std::string& name, const jso
 
 void EditCall::action_edit(std::size_t index, const Result<WorkspaceEdit>& edit) {
   Action& action = actions_[index];
-  action.plan = planned(edit);
+  action.plan = planned(edit, action.from.server.name);
   action.proposed = action.plan.has_value();
   next_action(index + 1);
 }

@@ -29,12 +29,10 @@ void EditCall::start() {
 
 void EditCall::ask_at(const json& params) {
   if (tool_ == Tool::code_actions) return ask_actions(params.value("position", json()));
-  Query::Ask question = base_;
-  question.method = "textDocument/rename";
-  question.params = params;
-  question.params["newName"] = edit_.new_name;
+  json with = params;
+  with["newName"] = edit_.new_name;
   asked_at_ns_ = file_clock_ns();
-  ask(std::move(question), [this](const json& result) {
+  ask_first("textDocument/rename", std::move(with), [this](const json& result) {
     if (result.is_null())
       return fail_with(Error{ErrorKind::not_found, base_.server.name + " finds nothing there that can be renamed", {}});
     propose(workspace_edit_of(result));
@@ -42,35 +40,36 @@ void EditCall::ask_at(const json& params) {
 }
 
 void EditCall::format() {
-  Query::Ask question = base_;
-  question.method = "textDocument/formatting";
-  question.params = {{"textDocument", {{"uri", to_uri(base_.path)}}},
-                     {"options", {{"tabSize", edit_.tab_size}, {"insertSpaces", edit_.insert_spaces}}}};
+  json params{{"textDocument", {{"uri", to_uri(base_.path)}}},
+              {"options", {{"tabSize", edit_.tab_size}, {"insertSpaces", edit_.insert_spaces}}}};
   asked_at_ns_ = file_clock_ns();
-  ask(std::move(question), [this](const json& result) {
-    if (result.is_null()) return propose(WorkspaceEdit());
-    auto edits = text_edits_of(result);
-    if (!edits) return fail_with(edits.error());
-    WorkspaceEdit edit;
-    edit.operations.emplace_back(EditFile{base_.path, std::nullopt, std::move(*edits)});
-    propose(std::move(edit));
-  });
+  ask_first(
+      "textDocument/formatting", std::move(params),
+      [this](const json& result) {
+        if (result.is_null()) return propose(WorkspaceEdit());
+        auto edits = text_edits_of(result);
+        if (!edits) return fail_with(edits.error());
+        WorkspaceEdit edit;
+        edit.operations.emplace_back(EditFile{base_.path, std::nullopt, std::move(*edits)});
+        propose(std::move(edit));
+      },
+      First::answers);
 }
 
 // ---- proposals ------------------------------------------------------------------------------------------------------
 
-Result<Plan> EditCall::planned(const Result<WorkspaceEdit>& edit) const {
+Result<Plan> EditCall::planned(const Result<WorkspaceEdit>& edit, const std::string& server) const {
   if (!edit) return std::unexpected(edit.error());
   PlanRules rules{.asked_at_ns = asked_at_ns_, .is_current = {}};
-  rules.is_current = [this](const std::string& path, long long version) {
-    const auto known = registry_->version_of(base_.server.name, path);
+  rules.is_current = [this, &server](const std::string& path, long long version) {
+    const auto known = registry_->version_of(server, path);
     return !known || *known == version;
   };
   return plan_of(*edit, rules);
 }
 
 void EditCall::propose(const Result<WorkspaceEdit>& edit) {
-  auto plan = planned(edit);
+  auto plan = planned(edit, base_.server.name);
   if (!plan) return fail_with(plan.error());
   show_proposal(std::move(*plan));
 }
@@ -109,15 +108,18 @@ void EditCall::diagnose(std::size_t index) {
   const auto settings = registry_->settings();
   for (; index < std::min(touched_.size(), kMaxDiagnosed); ++index) {
     if (touched_[index].change == "deleted") continue;
-    auto question = ask_about(*settings, touched_[index].path, std::nullopt);
-    if (!question) continue;  // no server speaks its language
-    question->kind = Query::Kind::diagnostics;
-    question->wait = left();
-    return ask_raw(std::move(*question), [this, index](const Result<std::string>& answer) {
+    auto questions = asks_about(*settings, touched_[index].path, std::nullopt);
+    if (!questions) continue;  // no server speaks its language
+    for (auto& each : *questions) {
+      each.kind = Query::Kind::diagnostics;
+      each.wait = left();
+    }
+    const auto names = names_of(*questions);
+    return ask_all(std::move(*questions), [this, index, names](const QueryAll::Answers& answers) {
       Touched& touched = touched_[index];
-      const auto result = answer ? parse_json(*answer) : Result<json>(std::unexpected(answer.error()));
-      touched.freshness = result && result->is_object() ? result->value("freshness", "timeout") : "timeout";
-      if (result && result->is_object()) {
+      const auto result = merged_diagnostics(names, answers);
+      touched.freshness = result ? result->value("freshness", "timeout") : "timeout";
+      if (result) {
         for (auto& each : result->value("diagnostics", json::array())) {
           if (each.is_object()) touched.problems.push_back(std::move(each));
         }

@@ -69,8 +69,8 @@ class EditCall final : public ToolCall {
   void format();
   void propose(const Result<WorkspaceEdit>& edit);
   void show_proposal(Plan plan);
-  /// The plan of an edit that the server was asked for at asked_at_ns_.
-  [[nodiscard]] Result<Plan> planned(const Result<WorkspaceEdit>& edit) const;
+  /// The plan of an edit that this server was asked for at asked_at_ns_.
+  [[nodiscard]] Result<Plan> planned(const Result<WorkspaceEdit>& edit, const std::string& server) const;
   /// Returns its id; null: it changes nothing.
   [[nodiscard]] json keep(Plan plan);
   [[nodiscard]] std::vector<json> items_of(const Plan& plan) const;
@@ -79,11 +79,13 @@ class EditCall final : public ToolCall {
   // Code actions.
   /// A code action, and what has become of it.
   struct Action {
+    Query::Ask from;  ///< names the server
     json raw;
     Result<Plan> plan = fail(ErrorKind::not_found, "");
     bool proposed = false;
   };
   void ask_actions(const json& range);
+  void add_actions(const Query::Ask& from, const Result<std::string>& offered);
   void next_action(std::size_t index);
   void action_edit(std::size_t index, const Result<WorkspaceEdit>& edit);
   void run_command(std::size_t index, const std::string& name, const json& arguments);

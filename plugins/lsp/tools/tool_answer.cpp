@@ -196,15 +196,16 @@ void ToolCall::show_diagnostics(const json& result) {
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::sort(order, {}, severity);
   const std::size_t identity = mixed(0, dump_json(given));
-  show_page(list.size(), identity, {{"path", shown(base_.path)}, {"freshness", result.value("freshness", "timeout")}},
-            [&](std::size_t place) {
-              const std::size_t i = order[place];
-              json item = json::object();
-              add_place(item, {base_.path, list[i].value("range", json())});
-              item.erase("path");
-              add_problem(item, list[i]);
-              return item;
-            });
+  json answer{{"path", shown(base_.path)}, {"freshness", result.value("freshness", "timeout")}};
+  if (result.contains("failed")) answer["failed"] = result["failed"];
+  show_page(list.size(), identity, std::move(answer), [&](std::size_t place) {
+    const std::size_t i = order[place];
+    json item = json::object();
+    add_place(item, {base_.path, list[i].value("range", json())});
+    item.erase("path");
+    add_problem(item, list[i]);
+    return item;
+  });
 }
 
 }  // namespace gantry::lsp

@@ -39,11 +39,19 @@ namespace fs = std::filesystem;
     }
     const std::string path = at->path().string();
     if (servers.language_of(path).empty()) continue;
-    auto ask = ask_about(settings, path, std::nullopt);
-    if (!ask || std::ranges::any_of(out, [&](const auto& other) { return other.server == ask->server; })) continue;
-    out.push_back(std::move(*ask));
+    const auto asks = asks_about(settings, path, std::nullopt);
+    for (const auto& ask : asks ? *asks : std::vector<Query::Ask>()) {
+      if (std::ranges::none_of(out, [&](const auto& other) { return other.server == ask.server; })) out.push_back(ask);
+    }
   }
   return out;
+}
+
+[[nodiscard]] Result<json> result_of(const Result<std::string>& answer, const std::string& server) {
+  if (!answer) return std::unexpected(answer.error());
+  auto result = parse_json(*answer);
+  if (!result) return fail(ErrorKind::upstream_failed, server + " sent malformed JSON");
+  return result;
 }
 
 [[nodiscard]] std::string joined(const Symbol& symbol) {
@@ -72,9 +80,7 @@ void ToolCall::begin() {
 
 void ToolCall::run() {
   if (!args_.path.empty()) {
-    auto ask = ask_about(*registry_->settings(), args_.path, args_.language);
-    if (!ask) return fail_with(ask.error());
-    base_ = std::move(*ask);
+    if (const auto went = go_to(args_.path, args_.language); !went) return fail_with(went.error());
   }
   start();
 }
@@ -125,10 +131,7 @@ void ToolCall::at_line() {
 }
 
 void ToolCall::find_symbol_in_file() {
-  Query::Ask question = base_;
-  question.method = "textDocument/documentSymbol";
-  question.params = {{"textDocument", document(base_.path)}};
-  ask(std::move(question), [this](const json& result) {
+  ask_first("textDocument/documentSymbol", {{"textDocument", document(base_.path)}}, [this](const json& result) {
     auto symbols = symbols_of(result, base_.path);
     std::vector<std::string> names;
     for (const auto& symbol : symbols) names.push_back(symbol.name);
@@ -155,10 +158,8 @@ void ToolCall::found(const std::vector<Symbol>& symbols, const std::string& wher
   }
   if (symbols.size() == 1) {
     const Location& place = symbols.front().location;
-    auto question = ask_about(*registry_->settings(), place.path, std::nullopt);
     if (base_.path != place.path) {
-      if (!question) return fail_with(question.error());
-      base_ = std::move(*question);
+      if (const auto went = go_to(place.path, std::nullopt); !went) return fail_with(went.error());
     }
     return at(place.path, place.range.is_object() ? place.range.value("start", json()) : json());
   }
@@ -189,7 +190,7 @@ void ToolCall::at(std::string path, json position) {
   }
   json params{{"textDocument", document(path)}, {"position", std::move(position)}};
   if (!needs_index()) return ask_at(params);
-  settle(base_, [this, params = std::move(params)] { ask_at(params); });
+  settle(bases(), [this, params = std::move(params)] { ask_at(params); });
 }
 
 void ToolCall::ask_at(const json& params) {
@@ -213,25 +214,47 @@ void ToolCall::ask_at(const json& params) {
 }
 
 void ToolCall::show_at(const std::string& method, json params) {
-  Query::Ask question = base_;
-  question.method = method;
-  question.params = params;
-  ask(std::move(question), [this, params = std::move(params)](const json& result) {
-    switch (tool_) {
-      case Tool::definition:
-        return show_definition(params, locations_of(result));
-      case Tool::hover:
-        return show_hover(result);
-      case Tool::completion:
-        return show_completions(result);
-      case Tool::call_hierarchy:
-        if (!result.is_array() || result.empty())
-          return fail_with(Error{ErrorKind::not_found, "no function is there whose calls could be shown", {}});
-        return call_hierarchy(result.front());
-      default:
-        return show_locations(locations_of(result));
-    }
-  });
+  if (tool_ == Tool::references) {
+    return ask_each(method, std::move(params), [this](const std::vector<json>& results) {
+      std::vector<Location> all;
+      for (const auto& result : results) {
+        for (auto& one : locations_of(result)) {
+          const auto same = [&](const Location& other) { return other.path == one.path && other.range == one.range; };
+          if (results.size() == 1 || std::ranges::none_of(all, same)) all.push_back(std::move(one));
+        }
+      }
+      show_locations(std::move(all));
+    });
+  }
+  if (tool_ == Tool::completion) {
+    return ask_each(method, std::move(params), [this](const std::vector<json>& results) {
+      if (results.size() == 1) return show_completions(results.front());
+      json items = json::array();
+      bool incomplete = false;
+      for (const auto& result : results) {
+        const json list = result.is_object() ? result.value("items", json()) : result;
+        if (list.is_array()) items.insert(items.end(), list.begin(), list.end());
+        incomplete = incomplete || (result.is_object() && result.value("isIncomplete", json()) == true);
+      }
+      show_completions({{"isIncomplete", incomplete}, {"items", std::move(items)}});
+    });
+  }
+  ask_first(method, params, [this, params](const json& result) { show_first(params, result); });
+}
+
+void ToolCall::show_first(const json& params, const json& result) {
+  switch (tool_) {
+    case Tool::definition:
+      return show_definition(params, locations_of(result));
+    case Tool::hover:
+      return show_hover(result);
+    case Tool::call_hierarchy:
+      if (!result.is_array() || result.empty())
+        return fail_with(Error{ErrorKind::not_found, "no function is there whose calls could be shown", {}});
+      return call_hierarchy(result.front());
+    default:
+      return show_locations(locations_of(result));
+  }
 }
 
 // Asked at a definition, clangd answers with the declaration, and the other way round. So if it leads from what it has
@@ -281,16 +304,21 @@ void ToolCall::call_hierarchy(json item) {
 }
 
 void ToolCall::document_symbols() {
-  Query::Ask question = base_;
-  question.method = "textDocument/documentSymbol";
-  question.params = {{"textDocument", document(base_.path)}};
-  ask(std::move(question), [this](const json& result) { show_symbols(symbols_of(result, base_.path)); });
+  ask_first("textDocument/documentSymbol", {{"textDocument", document(base_.path)}},
+            [this](const json& result) { show_symbols(symbols_of(result, base_.path)); });
 }
 
 void ToolCall::diagnostics() {
-  Query::Ask question = base_;
-  question.kind = Query::Kind::diagnostics;
-  ask(std::move(question), [this](const json& result) { show_diagnostics(result); });
+  auto questions = bases();
+  for (auto& each : questions) {
+    each.kind = Query::Kind::diagnostics;
+    each.wait = left();
+  }
+  const auto names = names_of(questions);
+  ask_all(std::move(questions), [this, names](const QueryAll::Answers& answers) {
+    const auto all = merged_diagnostics(names, answers);
+    all ? show_diagnostics(*all) : fail_with(all.error());
+  });
 }
 
 void ToolCall::workspace_symbols(const std::string& query, std::function<void(std::vector<Symbol>)> then) {
@@ -299,7 +327,7 @@ void ToolCall::workspace_symbols(const std::string& query, std::function<void(st
   if (args_.path.empty()) {
     *questions = questions_in(*settings, args_.workspace);
   } else {
-    questions->push_back(base_);
+    *questions = bases();
   }
   if (questions->empty()) {
     return fail_with(Error{
@@ -307,28 +335,32 @@ void ToolCall::workspace_symbols(const std::string& query, std::function<void(st
         "no file in " + args_.workspace + " is in a language that a configured language server speaks; name a path",
         {}});
   }
-  ask_servers(std::move(questions), query, {}, std::move(then));
+  ask_servers(std::move(questions), query, {}, std::nullopt, std::move(then));
 }
 
-// One server after the other.
+// One server after the other. One that fails takes no other along.
 void ToolCall::ask_servers(std::shared_ptr<std::vector<Query::Ask>> left, std::string query, std::vector<Symbol> so_far,
-                           std::function<void(std::vector<Symbol>)> then) {
-  if (left->empty()) return then(std::move(so_far));
+                           std::optional<Error> failed, std::function<void(std::vector<Symbol>)> then) {
+  if (left->empty()) return failed && so_far.empty() ? fail_with(*failed) : then(std::move(so_far));
   Query::Ask question = std::move(left->back());
   left->pop_back();
   if (args_.path.empty()) base_ = question;
-  settle(question, [this, question, left = std::move(left), query = std::move(query), so_far = std::move(so_far),
-                    then = std::move(then)]() mutable {
+  settle({question}, [this, question, left = std::move(left), query = std::move(query), so_far = std::move(so_far),
+                      failed = std::move(failed), then = std::move(then)]() mutable {
     // Qualified names are for the server's own search to understand, or not: it is asked for the last part.
     const auto last = query.find_last_of(":.#/");
     question.method = "workspace/symbol";
     question.params = {{"query", last == std::string::npos ? query : query.substr(last + 1)}};
-    ask(std::move(question), [this, left = std::move(left), query = std::move(query), so_far = std::move(so_far),
-                              then = std::move(then)](const json& result) mutable {
-      auto more = symbols_of(result, {});
-      so_far.insert(so_far.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
-      ask_servers(std::move(left), std::move(query), std::move(so_far), std::move(then));
-    });
+    question.wait = this->left();
+    ask_raw(std::move(question),
+            [this, left = std::move(left), query = std::move(query), so_far = std::move(so_far),
+             failed = std::move(failed), then = std::move(then)](const Result<std::string>& answer) mutable {
+              const auto result = answer ? parse_json(*answer) : Result<json>(std::unexpected(answer.error()));
+              if (!result) failed = result.error();
+              auto more = symbols_of(result ? *result : json(), {});
+              so_far.insert(so_far.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+              ask_servers(std::move(left), std::move(query), std::move(so_far), std::move(failed), std::move(then));
+            });
   });
 }
 
@@ -338,38 +370,122 @@ Duration ToolCall::left() const {
   return std::max<Duration>(deadline_ - context_->host.now(), std::chrono::milliseconds(1));
 }
 
-void ToolCall::settle(Query::Ask ask, std::function<void()> then) {
-  ask.kind = Query::Kind::settled;
-  ask.wait = left() / 4 * 3;
-  ask_raw(std::move(ask), [this, then = std::move(then)](const Result<std::string>& settled) {
-    if (!settled) return fail_with(settled.error());
-    indexing_ = indexing_ || *settled == "false";
+std::vector<Query::Ask> ToolCall::bases() const {
+  std::vector<Query::Ask> out{base_};
+  out.insert(out.end(), others_.begin(), others_.end());
+  return out;
+}
+
+std::vector<std::string> ToolCall::names_of(const std::vector<Query::Ask>& asks) {
+  std::vector<std::string> out;
+  for (const auto& each : asks) out.push_back(each.server.name);
+  return out;
+}
+
+Result<void> ToolCall::go_to(const std::string& path, const std::optional<std::string>& language) {
+  auto asks = asks_about(*registry_->settings(), path, language);
+  if (!asks) return std::unexpected(asks.error());
+  base_ = asks->front();
+  others_.assign(asks->begin() + 1, asks->end());
+  return {};
+}
+
+void ToolCall::settle(std::vector<Query::Ask> asks, std::function<void()> then) {
+  for (auto& each : asks) {
+    each.kind = Query::Kind::settled;
+    each.wait = left() / 4 * 3;
+  }
+  // What has failed fails again when it is asked.
+  ask_all(std::move(asks), [this, then = std::move(then)](const QueryAll::Answers& settled) {
+    indexing_ = indexing_ || std::ranges::any_of(settled, [](const auto& each) { return each && *each == "false"; });
     then();
   });
 }
 
 void ToolCall::ask(Query::Ask ask, Then then) {
   ask.wait = left();
-  ask_raw(std::move(ask), [this, then = std::move(then)](const Result<std::string>& answer) {
-    if (!answer) return fail_with(answer.error());
-    auto result = parse_json(*answer);
-    if (!result) return fail_with(Error{ErrorKind::upstream_failed, base_.server.name + " sent malformed JSON", {}});
-    then(std::move(*result));
+  const std::string name = ask.server.name;
+  ask_raw(std::move(ask), [this, name, then = std::move(then)](const Result<std::string>& answer) {
+    auto result = result_of(answer, name);
+    result ? then(std::move(*result)) : fail_with(result.error());
+  });
+}
+
+void ToolCall::ask_each(const std::string& method, json params, ThenAll then) {
+  auto asks = bases();
+  for (auto& each : asks) {
+    each.method = method;
+    each.params = params;
+    each.wait = left();
+  }
+  const auto names = names_of(asks);
+  ask_all(std::move(asks), [this, names, then = std::move(then)](const QueryAll::Answers& answers) {
+    std::vector<json> out;
+    std::optional<Error> failed;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      auto result = result_of(answers[i], names[i]);
+      if (result) out.push_back(std::move(*result));
+      if (!result && !failed) failed = result.error();
+    }
+    out.empty() ? fail_with(*failed) : then(std::move(out));
+  });
+}
+
+struct ToolCall::Asking {
+  std::string method;
+  json params;
+  Then then;
+  First wanted;
+  std::vector<Query::Ask> bases;
+  std::size_t next = 0;
+  std::optional<std::pair<Query::Ask, json>> nothing{};  ///< the first result that does not count
+  std::optional<Error> failed{};                         ///< the first error
+};
+
+void ToolCall::ask_first(const std::string& method, json params, Then then, First wanted) {
+  ask_next(std::make_shared<Asking>(Asking{method, std::move(params), std::move(then), wanted, bases()}));
+}
+
+void ToolCall::ask_next(const std::shared_ptr<Asking>& asking) {
+  const auto ends_with = [this, asking](const Query::Ask& base, json result) {
+    base_ = base;
+    others_.clear();
+    asking->then(std::move(result));
+  };
+  if (asking->next == asking->bases.size()) {
+    if (!asking->nothing) return fail_with(*asking->failed);
+    return ends_with(asking->nothing->first, asking->nothing->second);
+  }
+  const Query::Ask& base = asking->bases[asking->next++];
+  Query::Ask question = base;
+  question.method = asking->method;
+  question.params = asking->params;
+  question.wait = left();
+  ask_raw(std::move(question), [this, asking, &base, ends_with](const Result<std::string>& answer) {
+    auto result = result_of(answer, base.server.name);
+    if (!result && !asking->failed) asking->failed = result.error();
+    if (result && (asking->wanted == First::answers || !result->empty())) return ends_with(base, std::move(*result));
+    if (result && !asking->nothing) asking->nothing.emplace(base, std::move(*result));
+    ask_next(asking);
   });
 }
 
 void ToolCall::ask_raw(Query::Ask ask, std::function<void(Result<std::string>)> then) {
-  ask.origin = call_.origin();
+  ask_all({std::move(ask)}, [then = std::move(then)](const QueryAll::Answers& answers) { then(answers.front()); });
+}
+
+void ToolCall::ask_all(std::vector<Query::Ask> asks, std::function<void(QueryAll::Answers)> then) {
+  for (auto& each : asks) each.origin = call_.origin();
   const auto query =
-      std::make_shared<Query>(context_, registry_, std::move(ask),
-                              [self = shared_from_this(), then = std::move(then)](Result<std::string> answer) {
-                                self->on_worker([then, answer = std::move(answer)] { then(answer); });
-                              });
+      std::make_shared<QueryAll>(context_, registry_, std::move(asks),
+                                 [self = shared_from_this(), then = std::move(then)](QueryAll::Answers answers) {
+                                   self->on_worker([then, answers = std::move(answers)] { then(answers); });
+                                 });
   {
     Lock lock(mutex_);
     query_ = query;
   }
-  if (done_) return query->cancel();
+  if (done_) query->cancel();
   query->begin();
 }
 
@@ -382,7 +498,7 @@ void ToolCall::on_worker(std::function<void()> step) {
 
 void ToolCall::cancel() {
   fail_with(Error{ErrorKind::cancelled, "cancelled", {}});
-  std::shared_ptr<Query> query;
+  std::shared_ptr<QueryAll> query;
   {
     Lock lock(mutex_);
     query = query_.lock();

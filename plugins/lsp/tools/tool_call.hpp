@@ -4,6 +4,10 @@
 // answer that fits into its budget. It becomes the requests that a language server understands, one after the other
 // (query.hpp), on the file as it is on the disk.
 //
+// Of several servers of a language all are asked at once for what can be put together (references, completions,
+// diagnostics, code actions); else one after the other, until one has something to say. A server that fails, or does
+// not know the request, does not take the others along.
+//
 // Lines and columns count from 1, columns in characters. A relative path begins at the client's workspace; a path in an
 // answer is relative where it lies in the workspace.
 //
@@ -29,7 +33,7 @@
 #include <string_view>
 #include <vector>
 
-#include "plugins/lsp/query.hpp"
+#include "plugins/lsp/query_all.hpp"
 #include "plugins/lsp/tools/answers.hpp"
 #include "plugins/lsp/tools/lines.hpp"
 
@@ -80,6 +84,10 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
 
  protected:
   using Then = std::function<void(json result)>;
+  /// Which of several answers counts: of the first server that does not fail, or that has something to say.
+  enum class First { answers, says_something };
+  /// The results of those that have not failed.
+  using ThenAll = std::function<void(std::vector<json> results)>;
 
   // Steps, on the worker.
   void run();
@@ -95,13 +103,14 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   void at_line();
   void at(std::string path, json position);
   void show_at(const std::string& method, json params);
+  void show_first(const json& params, const json& result);
   void show_definition(const json& params, std::vector<Location> found);
   void tell_definition(const Location& one, const Location& other);
   void call_hierarchy(json item);
   void document_symbols();
   void workspace_symbols(const std::string& query, std::function<void(std::vector<Symbol>)> then);
   void ask_servers(std::shared_ptr<std::vector<Query::Ask>> left, std::string query, std::vector<Symbol> so_far,
-                   std::function<void(std::vector<Symbol>)> then);
+                   std::optional<Error> failed, std::function<void(std::vector<Symbol>)> then);
   void diagnostics();
 
   // Answers.
@@ -130,9 +139,20 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   // The server.
   [[nodiscard]] bool needs_index() const;
   [[nodiscard]] Duration left() const;
-  void settle(Query::Ask ask, std::function<void()> then);
+  void settle(std::vector<Query::Ask> asks, std::function<void()> then);
   void ask(Query::Ask ask, Then then);
   void ask_raw(Query::Ask ask, std::function<void(Result<std::string>)> then);
+  /// Asks each server of the file. The call fails when all have failed.
+  void ask_each(const std::string& method, json params, ThenAll then);
+  /// Asks one server of the file after the other. `then` gets the result that counts, of several without something to
+  /// say the first; its server is asked from then on. The call fails when all have failed.
+  void ask_first(const std::string& method, json params, Then then, First wanted = First::says_something);
+  struct Asking;
+  void ask_next(const std::shared_ptr<Asking>& asking);
+  void ask_all(std::vector<Query::Ask> asks, std::function<void(QueryAll::Answers)> then);
+  [[nodiscard]] Result<void> go_to(const std::string& path, const std::optional<std::string>& language);
+  [[nodiscard]] std::vector<Query::Ask> bases() const;
+  [[nodiscard]] static std::vector<std::string> names_of(const std::vector<Query::Ask>& asks);
   void on_worker(std::function<void()> step);
   void cancel();
   void fail_with(const Error& error);
@@ -147,13 +167,14 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   std::atomic<bool> done_{false};
 
   // The worker's.
-  Query::Ask base_;        ///< path, language and server of the file that the question is about
-  bool indexing_ = false;  ///< the server still worked when it was asked
+  Query::Ask base_;                 ///< path, language and first server of the file that the question is about
+  std::vector<Query::Ask> others_;  ///< the same with its other servers
+  bool indexing_ = false;           ///< the server still worked when it was asked
   std::string lines_path_;
   std::unique_ptr<Lines> lines_;  ///< of the file that was read last; null: it cannot be read
 
   Mutex mutex_;
-  std::weak_ptr<Query> query_ GANTRY_GUARDED_BY(mutex_);  ///< the one that is on its way
+  std::weak_ptr<QueryAll> query_ GANTRY_GUARDED_BY(mutex_);  ///< the one that is on its way
 };
 
 template <class Show>

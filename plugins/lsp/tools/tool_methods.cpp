@@ -115,14 +115,17 @@ void Lsp::define_tools(Definition<Lsp>& d) {
   MethodOptions problems = reading(
       "Diagnostics", "Errors and warnings in a file, the gravest first, and whether they are for its text of now",
       params_of(json::object(), {"path"}),
-      page_of_items({{"line", {{"type", "integer"}}},
-                     {"column", {{"type", "integer"}}},
-                     {"text", text},
-                     {"severity", {{"enum", {"error", "warning", "information", "hint"}}}},
-                     {"message", text},
-                     {"source", text},
-                     {"code", {{"type", {"string", "number"}}}}},
-                    {{"path", text}, {"freshness", {{"enum", {"fresh", "stale", "timeout"}}}}}));
+      page_of_items(
+          {{"line", {{"type", "integer"}}},
+           {"column", {{"type", "integer"}}},
+           {"text", text},
+           {"severity", {{"enum", {"error", "warning", "information", "hint"}}}},
+           {"message", text},
+           {"source", text},
+           {"code", {{"type", {"string", "number"}}}}},
+          {{"path", text},
+           {"freshness", {{"enum", {"fresh", "stale", "timeout"}}}},
+           {"failed", described("array", "of several servers of the language those that gave none, and why")}}));
   d.method("lsp.diagnostics_resource", &Lsp::tool<Tool::diagnostics_resource>,
            {.summary = "The diagnostics of a file as a resource of agents",
             .params = {{"type", "object"},
