@@ -33,6 +33,7 @@ Query::Query(std::shared_ptr<Context> context, std::shared_ptr<Registry> registr
 void Query::begin() {
   const auto self = shared_from_this();
   if (!registry_->add(self)) return refuse(Error{ErrorKind::unavailable, "the lsp plugin is stopping", {}});
+  if (done()) return registry_->remove(*this);                                         // it was cancelled before
   const bool looks = ask_.kind == Kind::diagnostics && ask_.wait <= Duration::zero();  // does not wait
   auto timer = context_->host.after(looks ? context_->timeout() : time(), [weak = weak_from_this()] {
     if (const auto query = weak.lock()) query->expired();

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <gantry/file_uri.hpp>
+#include <set>
 #include <utility>
 
 #include "plugins/lsp/registry.hpp"
@@ -217,10 +218,11 @@ void ToolCall::show_at(const std::string& method, json params) {
   if (tool_ == Tool::references) {
     return ask_each(method, std::move(params), [this](const std::vector<json>& results) {
       std::vector<Location> all;
+      std::set<std::string> known;
       for (const auto& result : results) {
         for (auto& one : locations_of(result)) {
-          const auto same = [&](const Location& other) { return other.path == one.path && other.range == one.range; };
-          if (results.size() == 1 || std::ranges::none_of(all, same)) all.push_back(std::move(one));
+          if (results.size() == 1 || known.insert(one.path + dump_json(one.range)).second)
+            all.push_back(std::move(one));
         }
       }
       show_locations(std::move(all));
