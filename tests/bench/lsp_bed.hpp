@@ -33,9 +33,9 @@ struct Words { std::vector<std::string> all; std::map<int, std::string> named; }
 int twice(int a) { return add(a, a); }
 int main() { Words words; return add(1, 2) + twice(3) + static_cast<int>(words.all.size()); }
 )";
-constexpr int kLine = 11;
-constexpr int kAdd = 33;     // `add` in main()
-constexpr int kMember = 79;  // behind `words.`
+inline constexpr int kLine = 11;
+inline constexpr int kAdd = 33;     // `add` in main()
+inline constexpr int kMember = 79;  // behind `words.`
 
 /// A project, and a host that runs.
 class Bed {
