@@ -47,6 +47,44 @@ constexpr auto kActionKinds =
 
 }  // namespace
 
+bool only_reads(std::string_view method) {
+  static constexpr auto kReads = std::to_array<std::string_view>({"callHierarchy/incomingCalls",
+                                                                  "callHierarchy/outgoingCalls",
+                                                                  "textDocument/codeLens",
+                                                                  "textDocument/colorPresentation",
+                                                                  "textDocument/completion",
+                                                                  "textDocument/declaration",
+                                                                  "textDocument/definition",
+                                                                  "textDocument/diagnostic",
+                                                                  "textDocument/documentColor",
+                                                                  "textDocument/documentHighlight",
+                                                                  "textDocument/documentLink",
+                                                                  "textDocument/documentSymbol",
+                                                                  "textDocument/foldingRange",
+                                                                  "textDocument/hover",
+                                                                  "textDocument/implementation",
+                                                                  "textDocument/inlayHint",
+                                                                  "textDocument/inlineCompletion",
+                                                                  "textDocument/inlineValue",
+                                                                  "textDocument/linkedEditingRange",
+                                                                  "textDocument/moniker",
+                                                                  "textDocument/prepareCallHierarchy",
+                                                                  "textDocument/prepareRename",
+                                                                  "textDocument/prepareTypeHierarchy",
+                                                                  "textDocument/references",
+                                                                  "textDocument/selectionRange",
+                                                                  "textDocument/semanticTokens/full",
+                                                                  "textDocument/semanticTokens/full/delta",
+                                                                  "textDocument/semanticTokens/range",
+                                                                  "textDocument/signatureHelp",
+                                                                  "textDocument/typeDefinition",
+                                                                  "typeHierarchy/subtypes",
+                                                                  "typeHierarchy/supertypes",
+                                                                  "workspace/diagnostic",
+                                                                  "workspace/symbol"});
+  return std::ranges::find(kReads, method) != kReads.end();
+}
+
 json configuration_from(const json& params, const json& settings) {
   json answers = json::array();
   const auto items = params.is_object() ? params.value("items", json::array()) : json::array();

@@ -20,6 +20,11 @@ inline constexpr int kRequestFailed = -32803;
 /// LSP's ContentModified: a text has changed while the server worked on a request, which may be made again.
 inline constexpr int kContentModified = -32801;
 
+/// A request whose answer is information. Not those whose answer is an edit (rename, formatting, codeAction,
+/// willSaveWaitUntil), for a text that the caller has seen; not workspace/executeCommand, which may have done a part;
+/// not what resolves an item of an earlier answer; not what no specification names.
+[[nodiscard]] bool only_reads(std::string_view method);
+
 /// Parses JSON in which bytes that are no UTF-8, and half surrogate pairs, are replaced.
 [[nodiscard]] inline Result<json> parse_repaired(std::string_view text) {
   const auto repaired = repaired_json(text);

@@ -2,10 +2,13 @@
 //
 // What the plugin's methods take, and which server is meant.
 #include <algorithm>
+#include <array>
 #include <gantry/file_uri.hpp>
 #include <set>
 
+#include "plugins/lsp/messages.hpp"
 #include "plugins/lsp/plugin.hpp"
+#include "plugins/lsp/query_in_turn.hpp"
 #include "plugins/lsp/usage.hpp"
 
 namespace gantry::lsp {
@@ -25,6 +28,33 @@ namespace {
   return method == "initialize" || method == "initialized" || method == "shutdown" || method == "exit" ||
          method.starts_with("$/") || method.starts_with("textDocument/did") || method.starts_with("workspace/did") ||
          method.starts_with("notebookDocument/did") || method.starts_with("window/");
+}
+
+[[nodiscard]] bool is_formatting(std::string_view method) {
+  return method.starts_with("textDocument/") && method.ends_with("ormatting");
+}
+
+// Questions that another server of the language may answer when the first has nothing to say: not those that go on from
+// an answer of the first, or whose answer its legend explains.
+[[nodiscard]] bool is_of_any_server(std::string_view method) {
+  static constexpr auto kEdits = std::to_array<std::string_view>(
+      {"textDocument/codeAction", "textDocument/rename", "textDocument/willSaveWaitUntil"});
+  if (is_formatting(method) || std::ranges::find(kEdits, method) != kEdits.end() || method == "workspace/symbol")
+    return true;
+  return method.starts_with("textDocument/") && !method.starts_with("textDocument/semanticTokens/") &&
+         only_reads(method);
+}
+
+[[nodiscard]] Result<void> leave_only(std::vector<Query::Ask>& asks, const std::string& server) {
+  std::vector<std::string> names;
+  for (const auto& each : asks) names.push_back(each.server.name);
+  const auto named = std::ranges::find(names, server);
+  if (named == names.end()) {
+    return fail(ErrorKind::invalid_params,
+                "server: \"" + server + "\" does not serve this file" + did_you_mean(server, names));
+  }
+  asks = {std::move(asks[static_cast<std::size_t>(named - names.begin())])};
+  return {};
 }
 
 // A file may be spelt in several ways; the server knows it by the one that it was opened with.
@@ -219,11 +249,11 @@ Result<std::vector<Query::Ask>> Lsp::asks_for(Params& p) {
 }
 
 // `then` answers the call.
-void Lsp::begin(std::vector<Query::Ask> asks, Call call, std::function<void(Call&, QueryAll::Answers)> then) {
+template <class Queries, class Then, class... How>
+void Lsp::begin(std::vector<Query::Ask> asks, Call call, Then then, How... how) {
   const auto held = std::make_shared<Call>(std::move(call));
-  const auto query = std::make_shared<QueryAll>(
-      context_, registry_, std::move(asks),
-      [held, then = std::move(then)](QueryAll::Answers answers) { then(*held, std::move(answers)); });
+  const auto query = std::make_shared<Queries>(context_, registry_, std::move(asks), how...,
+                                               [held, then](auto answers) { then(*held, std::move(answers)); });
   held->on_cancel([weak = std::weak_ptr(query)] {
     if (const auto asked = weak.lock()) asked->cancel();
   });
@@ -238,8 +268,12 @@ void Lsp::request(Call call) {
   p.require(params.is_object() || params.is_array() || params.is_null(), "params must be an object");
   p.require(!is_ours_to_say(method),
             method + " is not for callers: the plugin opens files and keeps the server's life itself");
+  const auto server = p.maybe_string("server");
   auto asks = asks_for(p);
   if (!asks) return call.reply_error(asks.error());
+  if (server) {
+    if (const auto named = leave_only(*asks, *server); !named) return call.reply_error(named.error());
+  }
   if (params.is_null()) params = json::object();
   name_document(params, asks->front().path, method.starts_with("textDocument/"));
   for (auto& ask : *asks) {
@@ -248,12 +282,18 @@ void Lsp::request(Call call) {
     if (notifies) ask.kind = Query::Kind::notification;
     ask.params = params;
   }
-  if (!notifies) asks->resize(1);
-  begin(std::move(*asks), std::move(call), [](Call& asked, QueryAll::Answers answers) {
-    const auto sent = std::ranges::find_if(answers, &Result<std::string>::has_value);
-    auto& answer = sent == answers.end() ? answers.front() : *sent;
+  const auto reply = [](Call& asked, Result<std::string> answer) {
     answer ? asked.reply_raw(std::move(*answer)) : asked.reply_error(answer.error());
-  });
+  };
+  if (notifies) {
+    return begin<QueryAll>(std::move(*asks), std::move(call), [reply](Call& asked, QueryAll::Answers answers) {
+      const auto sent = std::ranges::find_if(answers, &Result<std::string>::has_value);
+      reply(asked, std::move(sent == answers.end() ? answers.front() : *sent));
+    });
+  }
+  if (!is_of_any_server(method)) asks->resize(1);
+  begin<QueryInTurn>(std::move(*asks), std::move(call), reply,
+                     is_formatting(method) ? First::answers : First::says_something);
 }
 
 void Lsp::diagnostics(Call call) {
@@ -269,7 +309,7 @@ void Lsp::diagnostics(Call call) {
     ask.wait = std::chrono::milliseconds(wait);
     servers.push_back(ask.server.name);
   }
-  begin(std::move(*asks), std::move(call), [servers](Call& asked, QueryAll::Answers answers) {
+  begin<QueryAll>(std::move(*asks), std::move(call), [servers](Call& asked, QueryAll::Answers answers) {
     if (answers.size() > 1) return asked.reply(merged_diagnostics(servers, answers));
     answers.front() ? asked.reply_raw(std::move(*answers.front())) : asked.reply_error(answers.front().error());
   });

@@ -149,6 +149,7 @@ void Lsp::define(Definition<Lsp>& d) {
                          {"method", text},
                          {"params", json::object()},
                          {"language", language},
+                         {"server", {{"type", "string"}, {"description", "of several that serve the file"}}},
                          {"notification",
                           {{"type", "boolean"},
                            {"description", "the server does not answer it; by the method's name when absent"}}}}},

@@ -106,7 +106,9 @@ class Lsp {
   static void connect(Call& call, const std::shared_ptr<Client::Seat>& seat, ClientId client);
   static void define_tools(Definition<Lsp>& d);
   static void define_edits(Definition<Lsp>& d);
-  void begin(std::vector<Query::Ask> asks, Call call, std::function<void(Call&, QueryAll::Answers)> then);
+  /// Asks the servers by a QueryAll, or by a QueryInTurn.
+  template <class Queries, class Then, class... How>
+  void begin(std::vector<Query::Ask> asks, Call call, Then then, How... how);
   [[nodiscard]] Result<std::vector<Query::Ask>> asks_for(Params& p);
   [[nodiscard]] Result<ServerConfig> server_for(const std::optional<std::string>& name,
                                                 const std::optional<std::string>& language,

@@ -74,7 +74,7 @@ Result<std::vector<Query::Ask>> asks_about(const Settings& settings, const std::
   if (!first) return std::unexpected(first.error());
   std::vector<Query::Ask> out{*first};
   for (const auto* const server : settings.at(path).together_for(first->language)) {
-    if (server->name == first->server.name || !settings.may_run(*server, path)) continue;
+    if (server->name == first->server.name) continue;
     out.push_back(*first);
     out.back().server = *server;
   }

@@ -45,8 +45,8 @@ class QueryAll : public std::enable_shared_from_this<QueryAll> {
 };
 
 /// The same question for each server of the language at `path`: those with a priority above 0, the highest first; one
-/// when none or one has that. A server that would run code that is not trusted is left out unless it is the first.
-/// Errors: as ask_about().
+/// when none or one has that. Errors: as ask_about() for the first; another that may not run is refused when it is
+/// asked.
 [[nodiscard]] Result<std::vector<Query::Ask>> asks_about(const Settings& settings, const std::string& path,
                                                          const std::optional<std::string>& language);
 

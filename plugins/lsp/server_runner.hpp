@@ -168,8 +168,9 @@ class ServerRunner final : public ConnectionEvents {
     std::set<Encoding> offered{};
     std::unique_ptr<PositionTranslation> positions{};
     bool orphaned = false;  ///< the plugin died: only the name is known
-    /// Before the process is there: answers to its questions and cancellations, so no more than it and its clients have
-    /// asked.
+
+    /// Before the process is there, by who does not wait in a queue of the user's: answers to its questions and
+    /// cancellations, no more than it and its clients have asked; changed settings; what a leaving client closes.
     std::vector<std::string> said{};
   };
 

@@ -15,47 +15,6 @@ namespace {
 
 constexpr int kServerCancelled = -32802;
 
-// Those whose answer is information. Not those whose answer is an edit (rename, formatting, codeAction,
-// willSaveWaitUntil), for a text that the caller has seen; not workspace/executeCommand, which may have done
-// a part; not what resolves an item of an earlier answer; not what no specification names.
-[[nodiscard]] bool only_reads(std::string_view method) {
-  static constexpr auto kReads = std::to_array<std::string_view>({"callHierarchy/incomingCalls",
-                                                                  "callHierarchy/outgoingCalls",
-                                                                  "textDocument/codeLens",
-                                                                  "textDocument/colorPresentation",
-                                                                  "textDocument/completion",
-                                                                  "textDocument/declaration",
-                                                                  "textDocument/definition",
-                                                                  "textDocument/diagnostic",
-                                                                  "textDocument/documentColor",
-                                                                  "textDocument/documentHighlight",
-                                                                  "textDocument/documentLink",
-                                                                  "textDocument/documentSymbol",
-                                                                  "textDocument/foldingRange",
-                                                                  "textDocument/hover",
-                                                                  "textDocument/implementation",
-                                                                  "textDocument/inlayHint",
-                                                                  "textDocument/inlineCompletion",
-                                                                  "textDocument/inlineValue",
-                                                                  "textDocument/linkedEditingRange",
-                                                                  "textDocument/moniker",
-                                                                  "textDocument/prepareCallHierarchy",
-                                                                  "textDocument/prepareRename",
-                                                                  "textDocument/prepareTypeHierarchy",
-                                                                  "textDocument/references",
-                                                                  "textDocument/selectionRange",
-                                                                  "textDocument/semanticTokens/full",
-                                                                  "textDocument/semanticTokens/full/delta",
-                                                                  "textDocument/semanticTokens/range",
-                                                                  "textDocument/signatureHelp",
-                                                                  "textDocument/typeDefinition",
-                                                                  "typeHierarchy/subtypes",
-                                                                  "typeHierarchy/supertypes",
-                                                                  "workspace/diagnostic",
-                                                                  "workspace/symbol"});
-  return std::ranges::find(kReads, method) != kReads.end();
-}
-
 }  // namespace
 
 bool SharedSession::means_later(std::string_view error) {

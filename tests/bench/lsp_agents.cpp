@@ -103,6 +103,7 @@ class Project {
 struct Way {
   const char* name;
   std::vector<double> cold{}, warm{}, changed{}, one{}, five{}, host{};
+  double warm_cpu = 0;         ///< of the agent's process, and of the host if that is between
   int clean = 0;               ///< of the first answers: without the error
   int right = 0, changes = 0;  ///< of the answers after the file was written
 };
@@ -114,6 +115,10 @@ void round_of(const Options& options, bool ours, Way& way) {
   agents.push_back(project.agent());
   way.clean += ask_until_right(*agents.front(), "missing") > 0 ? 1 : 0;
   way.cold.push_back(seconds_since(start));
+  const auto used = [&] {
+    return agents.front()->process().clock_seconds() + (ours ? project.host().clock_seconds() : 0);
+  };
+  const double before = used();
   std::vector<double> times;
   for (int i = 0; i < 50; ++i) {
     start = Clock::now();
@@ -121,6 +126,7 @@ void round_of(const Options& options, bool ours, Way& way) {
     times.push_back(seconds_since(start) * 1e3);
   }
   way.warm.push_back(median(times));
+  way.warm_cpu += used() - before;
   times.clear();
   for (int i = 0; i < 5; ++i, ++way.changes) {
     const auto name = "changed" + std::to_string(i);
@@ -158,13 +164,14 @@ void lsp_agents(const Options& options, std::vector<Row>& rows) {
   for (const auto* way : {&gantry, &cclsp}) {
     const std::string right =
         std::to_string(way->right) + " of " + std::to_string(way->changes) + " answers were right";
-    const auto row = [&](const char* metric, const char* unit, const std::vector<double>& samples, std::string note) {
-      rows.push_back(Row{"lsp.agents", way->name, metric, unit, "lower", samples, 0, std::move(note)});
+    const auto row = [&](const char* metric, const char* unit, const std::vector<double>& samples, std::string note,
+                         double cpu = 0) {
+      rows.push_back(Row{"lsp.agents", way->name, metric, unit, "lower", samples, cpu, std::move(note)});
     };
     row("first diagnostics", "s", way->cold,
         "from the start of the agent's process, no server runs, until the error is named; " +
             std::to_string(way->clean) + " of " + std::to_string(way->cold.size()) + " first answers were without it");
-    row("diagnostics again", "ms", way->warm, {});
+    row("diagnostics again", "ms", way->warm, way == &gantry ? "CPU: host and shim" : "CPU: cclsp", way->warm_cpu);
     row("diagnostics after the file was written", "ms", way->changed, right);
     row("memory of one agent", "MiB", way->one, "PSS: its process and its servers");
     row("memory for each of five", "MiB", way->five, "PSS");

@@ -66,7 +66,7 @@ void EditCall::check() {
                            {}});
   }
   choose_checked();
-  check_from(0);
+  check_servers();
 }
 
 void EditCall::choose_checked() {
@@ -74,19 +74,18 @@ void EditCall::choose_checked() {
   for (std::size_t i = 0; i < plan_->files.size(); ++i) {
     const PlannedFile& file = plan_->files[i];
     if (!shown_change(*plan_, file)) continue;
-    Checked checked;
-    checked.file = i;
     const bool own = file.path == args_.path;
-    if (auto question = ask_about(*settings, file.path, own ? args_.language : std::nullopt)) {
-      question->kind = Query::Kind::diagnostics;
-      const std::string root = find_root(parent(file.path), question->server.root_markers, settings->workspaces);
-      checked.server = question->server.name + "\n" + root;
-      checked.question = std::move(*question);
-    } else {
-      checked.freshness = "unsupported";
-      notes_.push_back(shown(file.path) + " is not checked: " + question.error().message);
+    auto questions = asks_about(*settings, file.path, own ? args_.language : std::nullopt);
+    if (!questions) {
+      notes_.push_back(shown(file.path) + " is not checked: " + questions.error().message);
+      checked_.push_back({.file = i, .freshness = "unsupported"});
+      continue;
     }
-    checked_.push_back(std::move(checked));
+    for (auto& question : *questions) {
+      question.kind = Query::Kind::diagnostics;
+      const std::string root = find_root(parent(file.path), question.server.root_markers, settings->workspaces);
+      checked_.push_back({.file = i, .server = question.server.name + "\n" + root, .question = std::move(question)});
+    }
   }
   // Included files before those that include them.
   const auto order = [this](const Checked& each) {
@@ -95,14 +94,26 @@ void EditCall::choose_checked() {
   std::ranges::sort(checked_, {}, order);
 }
 
-// One server after the other.
-void EditCall::check_from(std::size_t begin) {
-  while (begin < checked_.size() && checked_[begin].server.empty()) ++begin;
-  if (begin == checked_.size()) return show_checked();
-  std::size_t end = begin;
-  while (end < checked_.size() && checked_[end].server == checked_[begin].server) ++end;
-  if (const std::string why = why_unsafe(begin, end); !why.empty()) return not_checked(begin, end, why);
-  ask_before(begin, begin, end);
+void EditCall::check_servers() {
+  std::vector<std::pair<std::size_t, std::size_t>> servers;
+  for (std::size_t i = 0; i < checked_.size(); ++i) {
+    if (checked_[i].server.empty()) continue;
+    if (servers.empty() || checked_[servers.back().first].server != checked_[i].server) servers.emplace_back(i, i);
+    servers.back().second = i + 1;
+  }
+  if (servers.empty()) return show_checked();
+  servers_left_ = servers.size();
+  for (const auto& [begin, end] : servers) {
+    if (const std::string why = why_unsafe(begin, end); !why.empty()) {
+      not_checked(begin, end, why);
+    } else {
+      ask_before(begin, begin, end);
+    }
+  }
+}
+
+void EditCall::server_checked() {
+  if (--servers_left_ == 0) show_checked();
 }
 
 // Empty: the server's answer would be the truth.
@@ -128,8 +139,15 @@ std::string EditCall::why_unsafe(std::size_t begin, std::size_t end) const {
 
 void EditCall::not_checked(std::size_t begin, std::size_t end, const std::string& why) {
   for (std::size_t i = begin; i < end; ++i) checked_[i].freshness = "unsupported";
-  notes_.push_back("the edit cannot be checked without being applied: " + why);
-  check_from(end);
+  notes_.push_back(checked_[begin].question.server.name + " cannot check the edit without it being applied: " + why);
+  server_checked();
+}
+
+// The others' part is shown.
+void EditCall::check_failed(std::size_t begin, std::size_t end, const Error& error) {
+  for (std::size_t i = begin; i < end; ++i) checked_[i].failed = error;
+  notes_.push_back(checked_[begin].question.server.name + " has not checked the edit: " + error.message);
+  server_checked();
 }
 
 // What the server says of the files as they are.
@@ -138,9 +156,9 @@ void EditCall::ask_before(std::size_t index, std::size_t begin, std::size_t end)
   Query::Ask question = checked_[index].question;
   question.wait = left();
   ask_raw(std::move(question), [this, index, begin, end](const Result<std::string>& answer) {
-    if (!answer) return fail_with(answer.error());
+    if (!answer) return check_failed(begin, end, answer.error());
     const auto result = parse_json(*answer);
-    if (!result || !result->is_object() || result->value("freshness", "") != "fresh") return check_from(end);
+    if (!result || !result->is_object() || result->value("freshness", "") != "fresh") return server_checked();
     checked_[index].before = result->value("diagnostics", json::array());
     ask_before(index + 1, begin, end);
   });
@@ -167,46 +185,55 @@ void EditCall::show_overlay(std::size_t begin, std::size_t end) {
   ask_raw(std::move(question), [this, begin, end](const Result<std::string>& answer) {
     if (!answer && answer.error().kind == ErrorKind::upstream_failed)
       return not_checked(begin, end, answer.error().message);
-    if (!answer) return fail_with(answer.error());
+    if (!answer) return check_failed(begin, end, answer.error());
     const auto result = parse_json(*answer);
     for (std::size_t i = begin; result && result->is_object() && i < end; ++i) {
       checked_[i].after = result->value(plan_->files[checked_[i].file].path, json::array());
       checked_[i].freshness = "fresh";
     }
-    check_from(end);
+    server_checked();
   });
 }
 
 // Those that the edit adds first, the gravest of them before the others.
 void EditCall::show_checked() {
+  const auto has_failed = [](const Checked& each) { return each.failed.has_value(); };
+  if (!checked_.empty() && std::ranges::all_of(checked_, has_failed)) return fail_with(*checked_.front().failed);
   struct Item {
     std::tuple<bool, std::int64_t, std::size_t> order;
     json shown;
   };
   std::vector<Item> items;
   json answer{{"edit_id", edit_id_.empty() ? json() : json(edit_id_)}, {"files", json::array()}};
-  for (const auto& checked : checked_) {
-    const PlannedFile& file = plan_->files[checked.file];
-    json one{{"path", shown(file.path)}, {"freshness", checked.freshness}};
-    if (checked.freshness == "fresh") {
-      const auto changes = problem_changes(checked.before, checked.after, file.hunks);
-      one["added"] = changes.added.size();
-      one["removed"] = changes.removed.size();
-      one["kept"] = changes.kept;
-      const auto add = [&](const std::vector<json>& problems, bool removed, const std::string& text) {
+  std::ranges::stable_sort(checked_, {}, &Checked::file);
+  for (auto it = checked_.begin(); it != checked_.end();) {
+    const PlannedFile& file = plan_->files[it->file];
+    json one{{"path", shown(file.path)}, {"freshness", "fresh"}};
+    std::size_t added = 0, removed = 0, kept = 0;
+    for (const std::size_t number = it->file; it != checked_.end() && it->file == number; ++it) {
+      if (it->freshness != "fresh") {
+        if (one["freshness"] != "unsupported") one["freshness"] = it->failed ? "unsupported" : it->freshness;
+        continue;
+      }
+      const auto changes = problem_changes(it->before, it->after, file.hunks);
+      added += changes.added.size();
+      removed += changes.removed.size();
+      kept += changes.kept;
+      const auto add = [&](const std::vector<json>& problems, bool gone, const std::string& text) {
         const Lines lines(text);
         for (const auto& problem : problems) {
-          json item{{"path", shown(file.path)}, {"change", removed ? "removed" : "added"}};
+          json item{{"path", shown(file.path)}, {"change", gone ? "removed" : "added"}};
           add_place_in(item, lines, problem.value("range", json()));
           add_problem(item, problem);
           const json severity = problem.value("severity", json());
           const auto gravity = severity.is_number_integer() ? severity.get<std::int64_t>() : 1;
-          items.push_back({{removed, gravity, items.size()}, std::move(item)});
+          items.push_back({{gone, gravity, items.size()}, std::move(item)});
         }
       };
       add(changes.added, false, without_bom(*file.after));
       add(changes.removed, true, read_file(file.path).value_or(""));
     }
+    if (one["freshness"] == "fresh") one.update({{"added", added}, {"removed", removed}, {"kept", kept}});
     if (answer["files"].size() < kMostFilesShown) answer["files"].push_back(std::move(one));
   }
   std::ranges::sort(items, {}, &Item::order);

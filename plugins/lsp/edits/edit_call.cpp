@@ -110,14 +110,8 @@ void EditCall::diagnose(std::size_t index) {
     if (touched_[index].change == "deleted") continue;
     auto questions = asks_about(*settings, touched_[index].path, std::nullopt);
     if (!questions) continue;  // no server speaks its language
-    for (auto& each : *questions) {
-      each.kind = Query::Kind::diagnostics;
-      each.wait = left();
-    }
-    const auto names = names_of(*questions);
-    return ask_all(std::move(*questions), [this, index, names](const QueryAll::Answers& answers) {
+    return ask_diagnostics(std::move(*questions), [this, index](const Result<json>& result) {
       Touched& touched = touched_[index];
-      const auto result = merged_diagnostics(names, answers);
       touched.freshness = result ? result->value("freshness", "timeout") : "timeout";
       if (result) {
         for (auto& each : result->value("diagnostics", json::array())) {

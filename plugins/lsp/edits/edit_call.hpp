@@ -94,23 +94,28 @@ class EditCall final : public ToolCall {
   [[nodiscard]] json shown_action(Action& action);
 
   // Check.
+  /// A file by one of its servers.
   struct Checked {
-    std::size_t file = 0;  ///< of the plan
-    std::string server;    ///< its name and root; empty: none speaks the language
-    Query::Ask question;   ///< for diagnostics
+    std::size_t file = 0;   ///< of the plan
+    std::string server{};   ///< its name and root; empty: none speaks the language
+    Query::Ask question{};  ///< for diagnostics
     std::string freshness = "timeout";
+    std::optional<Error> failed{};  ///< the server has
     json before = json::array();
     json after = json::array();
   };
   void check();
   [[nodiscard]] Result<Plan> own_plan();
   void choose_checked();
+  /// All at once.
+  void check_servers();
+  void server_checked();
   // Of the files [begin, end) of one server.
-  void check_from(std::size_t begin);
   [[nodiscard]] std::string why_unsafe(std::size_t begin, std::size_t end) const;
   void ask_before(std::size_t index, std::size_t begin, std::size_t end);
   void show_overlay(std::size_t begin, std::size_t end);
   void not_checked(std::size_t begin, std::size_t end, const std::string& why);
+  void check_failed(std::size_t begin, std::size_t end, const Error& error);
   void show_checked();
 
   // Apply.
@@ -132,6 +137,7 @@ class EditCall final : public ToolCall {
   std::string edit_id_;               ///< of the edit that is checked
   std::shared_ptr<const Plan> plan_;  ///< that is checked
   std::vector<Checked> checked_;      ///< those of one server together
+  std::size_t servers_left_ = 0;      ///< that have not checked yet
   std::vector<std::string> notes_;
 };
 

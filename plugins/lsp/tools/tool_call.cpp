@@ -55,6 +55,18 @@ namespace fs = std::filesystem;
   return result;
 }
 
+/// `more`: of another server, which may know what the servers before have named.
+void add_unknown(std::vector<Symbol>& to, std::vector<Symbol> more) {
+  const auto key = [](const Symbol& symbol) {
+    const json start = symbol.location.range.is_object() ? symbol.location.range.value("start", json()) : json();
+    return dump_json({symbol.name, symbol.location.path, start.is_object() ? start.value("line", json()) : json()});
+  };
+  std::set<std::string> known;
+  for (const auto& symbol : to) known.insert(key(symbol));
+  std::erase_if(more, [&](const Symbol& symbol) { return known.contains(key(symbol)); });
+  to.insert(to.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
 [[nodiscard]] std::string joined(const Symbol& symbol) {
   std::string out;
   for (const auto& outer : symbol.container) out += outer + "::";
@@ -159,9 +171,9 @@ void ToolCall::found(const std::vector<Symbol>& symbols, const std::string& wher
   }
   if (symbols.size() == 1) {
     const Location& place = symbols.front().location;
-    if (base_.path != place.path) {
-      if (const auto went = go_to(place.path, std::nullopt); !went) return fail_with(went.error());
-    }
+    // All its servers, whichever has named the symbol.
+    const auto went = go_to(place.path, place.path == args_.path ? args_.language : std::nullopt);
+    if (!went) return fail_with(went.error());
     return at(place.path, place.range.is_object() ? place.range.value("start", json()) : json());
   }
   constexpr std::size_t kShown = 10;
@@ -311,16 +323,7 @@ void ToolCall::document_symbols() {
 }
 
 void ToolCall::diagnostics() {
-  auto questions = bases();
-  for (auto& each : questions) {
-    each.kind = Query::Kind::diagnostics;
-    each.wait = left();
-  }
-  const auto names = names_of(questions);
-  ask_all(std::move(questions), [this, names](const QueryAll::Answers& answers) {
-    const auto all = merged_diagnostics(names, answers);
-    all ? show_diagnostics(*all) : fail_with(all.error());
-  });
+  ask_diagnostics(bases(), [this](const Result<json>& all) { all ? show_diagnostics(*all) : fail_with(all.error()); });
 }
 
 void ToolCall::workspace_symbols(const std::string& query, std::function<void(std::vector<Symbol>)> then) {
@@ -359,8 +362,7 @@ void ToolCall::ask_servers(std::shared_ptr<std::vector<Query::Ask>> left, std::s
              failed = std::move(failed), then = std::move(then)](const Result<std::string>& answer) mutable {
               const auto result = answer ? parse_json(*answer) : Result<json>(std::unexpected(answer.error()));
               if (!result) failed = result.error();
-              auto more = symbols_of(result ? *result : json(), {});
-              so_far.insert(so_far.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+              add_unknown(so_far, symbols_of(result ? *result : json(), {}));
               ask_servers(std::move(left), std::move(query), std::move(so_far), std::move(failed), std::move(then));
             });
   });
@@ -375,12 +377,6 @@ Duration ToolCall::left() const {
 std::vector<Query::Ask> ToolCall::bases() const {
   std::vector<Query::Ask> out{base_};
   out.insert(out.end(), others_.begin(), others_.end());
-  return out;
-}
-
-std::vector<std::string> ToolCall::names_of(const std::vector<Query::Ask>& asks) {
-  std::vector<std::string> out;
-  for (const auto& each : asks) out.push_back(each.server.name);
   return out;
 }
 
@@ -420,16 +416,27 @@ void ToolCall::ask_each(const std::string& method, json params, ThenAll then) {
     each.params = params;
     each.wait = left();
   }
-  const auto names = names_of(asks);
-  ask_all(std::move(asks), [this, names, then = std::move(then)](const QueryAll::Answers& answers) {
+  ask_all(asks, [this, asks, then = std::move(then)](const QueryAll::Answers& answers) {
     std::vector<json> out;
     std::optional<Error> failed;
     for (std::size_t i = 0; i < answers.size(); ++i) {
-      auto result = result_of(answers[i], names[i]);
+      auto result = result_of(answers[i], asks[i].server.name);
       if (result) out.push_back(std::move(*result));
       if (!result && !failed) failed = result.error();
     }
     out.empty() ? fail_with(*failed) : then(std::move(out));
+  });
+}
+
+void ToolCall::ask_diagnostics(std::vector<Query::Ask> asks, std::function<void(const Result<json>&)> then) {
+  std::vector<std::string> names;
+  for (auto& each : asks) {
+    each.kind = Query::Kind::diagnostics;
+    each.wait = left();
+    names.push_back(each.server.name);
+  }
+  ask_all(std::move(asks), [names, then = std::move(then)](const QueryAll::Answers& answers) {
+    then(merged_diagnostics(names, answers));
   });
 }
 
@@ -451,7 +458,6 @@ void ToolCall::ask_first(const std::string& method, json params, Then then, Firs
 void ToolCall::ask_next(const std::shared_ptr<Asking>& asking) {
   const auto ends_with = [this, asking](const Query::Ask& base, json result) {
     base_ = base;
-    others_.clear();
     asking->then(std::move(result));
   };
   if (asking->next == asking->bases.size()) {
@@ -485,7 +491,8 @@ void ToolCall::ask_all(std::vector<Query::Ask> asks, std::function<void(QueryAll
                                  });
   {
     Lock lock(mutex_);
-    query_ = query;
+    std::erase_if(queries_, [](const auto& each) { return each.expired(); });
+    queries_.push_back(query);
   }
   if (done_) query->cancel();
   query->begin();
@@ -500,12 +507,14 @@ void ToolCall::on_worker(std::function<void()> step) {
 
 void ToolCall::cancel() {
   fail_with(Error{ErrorKind::cancelled, "cancelled", {}});
-  std::shared_ptr<QueryAll> query;
+  std::vector<std::weak_ptr<QueryAll>> queries;
   {
     Lock lock(mutex_);
-    query = query_.lock();
+    queries = std::move(queries_);
   }
-  if (query) query->cancel();
+  for (const auto& each : queries) {
+    if (const auto query = each.lock()) query->cancel();
+  }
 }
 
 void ToolCall::fail_with(const Error& error) { finish(std::unexpected(error)); }

@@ -34,6 +34,7 @@
 #include <vector>
 
 #include "plugins/lsp/query_all.hpp"
+#include "plugins/lsp/query_in_turn.hpp"
 #include "plugins/lsp/tools/answers.hpp"
 #include "plugins/lsp/tools/lines.hpp"
 
@@ -84,8 +85,7 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
 
  protected:
   using Then = std::function<void(json result)>;
-  /// Which of several answers counts: of the first server that does not fail, or that has something to say.
-  enum class First { answers, says_something };
+
   /// The results of those that have not failed.
   using ThenAll = std::function<void(std::vector<json> results)>;
 
@@ -150,9 +150,11 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   struct Asking;
   void ask_next(const std::shared_ptr<Asking>& asking);
   void ask_all(std::vector<Query::Ask> asks, std::function<void(QueryAll::Answers)> then);
+  /// The diagnostics of the file that `asks` are about, of all these servers.
+  void ask_diagnostics(std::vector<Query::Ask> asks, std::function<void(const Result<json>&)> then);
+  /// From now on the servers of this file are asked.
   [[nodiscard]] Result<void> go_to(const std::string& path, const std::optional<std::string>& language);
   [[nodiscard]] std::vector<Query::Ask> bases() const;
-  [[nodiscard]] static std::vector<std::string> names_of(const std::vector<Query::Ask>& asks);
   void on_worker(std::function<void()> step);
   void cancel();
   void fail_with(const Error& error);
@@ -174,7 +176,7 @@ class ToolCall : public std::enable_shared_from_this<ToolCall> {
   std::unique_ptr<Lines> lines_;  ///< of the file that was read last; null: it cannot be read
 
   Mutex mutex_;
-  std::weak_ptr<QueryAll> query_ GANTRY_GUARDED_BY(mutex_);  ///< the one that is on its way
+  std::vector<std::weak_ptr<QueryAll>> queries_ GANTRY_GUARDED_BY(mutex_);  ///< those that are on their way
 };
 
 template <class Show>

@@ -18,10 +18,10 @@ struct Two {
   std::string first_answers = dir.path() + ".first", second_answers = dir.path() + ".second";
   TestHost host;
 
-  /// `missing`: whose program is not there.
+  /// `missing`: whose program is not there. `distrusted`: the second would run code of a project that is not trusted.
   explicit Two(const std::vector<std::string>& first_options = {}, const std::vector<std::string>& second_options = {},
-               const std::string& missing = {})
-      : host(kPlugin, config_of(servers(first_options, second_options, missing), dir), Time::real) {
+               const std::string& missing = {}, bool distrusted = false)
+      : host(kPlugin, config_of(servers(first_options, second_options, missing, distrusted), dir), Time::real) {
     give(json::object(), json::object());
   }
   Two(const Two&) = delete;
@@ -44,12 +44,13 @@ struct Two {
 
  private:
   [[nodiscard]] json servers(std::vector<std::string> first_options, std::vector<std::string> second_options,
-                             const std::string& missing) const {
+                             const std::string& missing, bool distrusted) const {
     first_options.insert(first_options.end(), {"--answers", first_answers});
     second_options.insert(second_options.end(), {"--answers", second_answers});
     json first = fake_server(dir, first_options), second = fake_server(of_second, second_options);
     first["priority"] = 2;
     second["priority"] = 1;
+    second["runs_project_code"] = distrusted;
     if (missing == "first" || missing == "both") first["command"] = {"/no-such-program"};
     if (missing == "second" || missing == "both") second["command"] = {"/no-such-program"};
     return {{"first", first}, {"second", second}};
@@ -68,6 +69,31 @@ TEST_CASE("several: the diagnostics of a file are those of all its servers, and 
   const json problems = two.ask("lsp.problems", json::object());
   REQUIRE(problems["total"] == 2);
   REQUIRE(problems["freshness"] == "fresh");
+  two.host.stop();
+}
+
+TEST_CASE("several: diagnostics are no fresher than those of the server that is behind") {
+  const bool first_is_behind = GENERATE(true, false);
+  const std::vector<std::string> says{"--diagnose"}, says_nothing;
+  Two two(first_is_behind ? says_nothing : says, first_is_behind ? says : says_nothing);
+  const json none{{"textDocument/documentSymbol", json::array()}};
+  two.give(none, none);
+  (void)two.ask("lsp.document_symbols", json::object());  // both run
+  const json alone = value_of(two.host.call("lsp.diagnostics", {{"uri", two.file}, {"wait_ms", 2'000}}));
+  INFO(alone.dump());
+  REQUIRE(alone["freshness"] == "timeout");
+  REQUIRE(alone["diagnostics"].size() == 1);
+  two.host.stop();
+}
+
+TEST_CASE("several: a server that may not run the project's code is named among those that gave no diagnostics") {
+  Two two({"--diagnose"}, {"--diagnose"}, {}, true);
+  const json found = value_of(two.host.call("lsp.diagnostics", {{"uri", two.file}, {"wait_ms", 20'000}}));
+  INFO(found.dump());
+  REQUIRE(found["freshness"] == "stale");
+  REQUIRE(found["diagnostics"].size() == 1);
+  REQUIRE(found["failed"][0]["server"] == "second");
+  REQUIRE(sent_to(two.of_second).empty());
   two.host.stop();
 }
 
@@ -112,7 +138,6 @@ TEST_CASE("several: references of all are shown once, and completions of all") {
 
 TEST_CASE("several: what is one server's is of the first that has something to say") {
   Two two;
-  const json contents{{"kind", "plaintext"}, {"value", "of second"}};
   for (const json& nothing : {json(), json(json::array()), json{{"test/absent", true}}}) {
     json first{{"textDocument/definition", nothing}, {"textDocument/documentSymbol", nothing}};
     if (nothing.is_object()) first = json::object();  // then it refuses them as methods that it does not know
@@ -177,6 +202,73 @@ TEST_CASE("several: symbols of a workspace are those of all its servers, also wh
   two.host.stop();
 }
 
+TEST_CASE("several: a symbol that all know is one, and what it leads to is of all servers") {
+  Two two;
+  const json symbol = json::array({{{"name", "sym"}, {"kind", 12}, {"location", two.place(1)}}});
+  const json outline =
+      json::array({{{"name", "sym"}, {"kind", 12}, {"range", range(1, 0, 8)}, {"selectionRange", range(1, 0, 3)}}});
+  two.give({{"workspace/symbol", symbol},
+            {"textDocument/documentSymbol", outline},
+            {"textDocument/references", json::array({two.place(0)})}},
+           {{"workspace/symbol", symbol},
+            {"textDocument/documentSymbol", outline},
+            {"textDocument/references", json::array({two.place(2)})}});
+  REQUIRE(value_of(two.host.call("lsp.workspace_symbols", {{"query", "sym"}}))["total"] == 1);
+  REQUIRE(value_of(two.host.call("lsp.references", {{"symbol", "sym"}}))["total"] == 2);
+  REQUIRE(two.ask("lsp.references", {{"symbol", "sym"}})["total"] == 2);
+  two.host.stop();
+}
+
+TEST_CASE(
+    "several: the server that has named a function is asked for its callers, and a rename is the first that can's") {
+  Two two;
+  const json function{{"name", "f"},
+                      {"kind", 12},
+                      {"uri", "file://" + two.file},
+                      {"range", range(1, 0, 8)},
+                      {"selectionRange", range(1, 0, 3)}};
+  const json edit{
+      {"changes", {{"file://" + two.file, json::array({{{"range", range(1, 0, 3)}, {"newText", "fine"}}})}}}};
+  const json calls = json::array({{{"from", function}, {"fromRanges", json::array({range(2, 0, 4)})}}});
+  two.give({{"textDocument/prepareCallHierarchy", nullptr}, {"callHierarchy/incomingCalls", json::array()}},
+           {{"textDocument/prepareCallHierarchy", json::array({function})},
+            {"callHierarchy/incomingCalls", calls},
+            {"textDocument/rename", edit}});
+  REQUIRE(two.at("lsp.call_hierarchy")["total"] == 1);
+  REQUIRE(sent_to(two.dir, "callHierarchy/incomingCalls").empty());
+  const json renamed = two.ask("lsp.rename", {{"line", 2}, {"column", 1}, {"new_name", "fine"}});
+  REQUIRE(renamed["edit_id"].is_string());
+  two.host.stop();
+}
+
+TEST_CASE("several: an edit that is applied is answered with the diagnostics of all servers") {
+  Two two({"--diagnose"}, {"--diagnose"});
+  two.give({{"textDocument/formatting", json::array({{{"range", range(0, 0, 4)}, {"newText", "bad"}}})}},
+           json::object());
+  const json proposed = two.ask("lsp.format", json::object());
+  const json applied = value_of(two.host.call("lsp.apply", {{"edit_id", proposed["edit_id"]}}));
+  INFO(applied.dump());
+  REQUIRE(applied["files"][0]["freshness"] == "fresh");
+  REQUIRE(applied["total"] == 4);  // two lines, twice
+  two.host.stop();
+}
+
+TEST_CASE("several: a call that is cancelled is cancelled at all servers") {
+  Two two;
+  const json hangs{{"textDocument/references", {{"test/hang", true}}}};
+  two.give(hangs, hangs);
+  auto call =
+      two.host.begin("lsp.references", {{"path", "src/a.fake"}, {"line", 2}, {"column", 1}, {"wait_ms", 300'000}});
+  const auto sent = [&](const char* method) {
+    return !sent_to(two.dir, method).empty() && !sent_to(two.of_second, method).empty();
+  };
+  two.host.wait("both questions", [&] { return sent("textDocument/references"); });
+  call.cancel();
+  REQUIRE(call.result().error().kind == ErrorKind::cancelled);
+  two.host.wait("both cancellations", [&] { return sent("$/cancelRequest"); });
+  two.host.stop();
+}
+
 TEST_CASE("several: a server that cannot start takes no other along, whatever is asked") {
   const bool first_fails = GENERATE(true, false);
   Two two({}, {}, first_fails ? "first" : "second");
@@ -198,7 +290,71 @@ TEST_CASE("several: a server that cannot start takes no other along, whatever is
   two.host.stop();
 }
 
-TEST_CASE("several: what a script reports goes to all servers, and what it asks by its method to the first") {
+TEST_CASE("several: what an edit would bring is what all servers say") {
+  Two two({"--diagnose"}, {"--diagnose"});
+  const json checked =
+      two.ask("lsp.check_edit", {{"edits", {{{"old_text", "good"}, {"new_text", "bad\nbad"}}}}, {"wait_ms", 20'000}});
+  INFO(checked.dump());
+  REQUIRE(checked["files"].size() == 1);
+  REQUIRE(checked["files"][0]["freshness"] == "fresh");
+  REQUIRE(checked["files"][0]["added"] == 4);
+  REQUIRE(checked["files"][0]["kept"] == 2);
+  REQUIRE(checked["total"] == 4);
+  two.host.stop();
+}
+
+TEST_CASE("several: an edit is checked by the servers that can, and another is named") {
+  const bool first_fails = GENERATE(true, false);
+  Two two({"--diagnose"}, {"--diagnose"}, first_fails ? "first" : "second");
+  const json checked =
+      two.ask("lsp.check_edit", {{"edits", {{{"old_text", "good"}, {"new_text", "bad"}}}}, {"wait_ms", 20'000}});
+  INFO(checked.dump());
+  REQUIRE(checked["files"][0]["freshness"] == "unsupported");
+  REQUIRE_FALSE(checked["files"][0].contains("added"));
+  REQUIRE(checked["total"] == 1);
+  REQUIRE(checked["notes"][0].get<std::string>().starts_with(first_fails ? "first " : "second "));
+  two.host.stop();
+}
+
+TEST_CASE("several: a server that gives no diagnostics leaves the others the time to check an edit") {
+  const bool first_is_silent = GENERATE(true, false);
+  const std::vector<std::string> says{"--diagnose"}, says_nothing;
+  Two two(first_is_silent ? says_nothing : says, first_is_silent ? says : says_nothing);
+  const json none{{"textDocument/documentSymbol", json::array()}};
+  two.give(none, none);
+  (void)two.ask("lsp.document_symbols", json::object());  // both run
+  const json checked =
+      two.ask("lsp.check_edit", {{"edits", {{{"old_text", "good"}, {"new_text", "bad"}}}}, {"wait_ms", 3'000}});
+  INFO(checked.dump());
+  REQUIRE(checked["files"][0]["freshness"] == "timeout");
+  REQUIRE(checked["total"] == 1);
+  two.host.stop();
+}
+
+TEST_CASE("several: the check of an edit that is cancelled is cancelled at all servers") {
+  Two two({"--diagnose"}, {});
+  auto call = two.host.begin(
+      "lsp.check_edit",
+      {{"path", "src/a.fake"}, {"edits", {{{"old_text", "good"}, {"new_text", "bad"}}}}, {"wait_ms", 300'000}});
+  two.host.wait("the edited text", [&] {
+    const auto changes = sent_to(two.dir, "textDocument/didChange");
+    return !changes.empty() && !two.sent_to_second("textDocument/didOpen").empty();
+  });
+  call.cancel();
+  REQUIRE(call.result().error().kind == ErrorKind::cancelled);
+  two.host.stop();
+}
+
+TEST_CASE("several: when no server can check an edit, the error is the first server's") {
+  Two two({}, {}, "both");
+  const auto checked = two.host.call(
+      "lsp.check_edit", {{"path", "src/a.fake"}, {"edits", {{{"old_text", "good"}, {"new_text", "bad"}}}}});
+  REQUIRE_FALSE(checked);
+  REQUIRE(checked.error().message.find("[lsp.servers.first]") != std::string::npos);
+  two.host.stop();
+}
+
+TEST_CASE("several: what a script reports goes to all servers") {
   Two two;
   const json changes{{"changes", {{{"uri", "file://" + two.file}, {"type", 2}}}}};
   (void)value_of(two.host.call(
@@ -207,7 +363,51 @@ TEST_CASE("several: what a script reports goes to all servers, and what it asks 
   (void)two.ask("lsp.document_symbols", json::object());  // both have read what came before
   for (const auto* log : {&two.dir, &two.of_second})
     REQUIRE(sent_to(*log, "workspace/didChangeWatchedFiles").back()["params"] == changes);
-  REQUIRE(value_of(two.host.call("lsp.request", {{"uri", two.file}, {"method", "test/echo"}})).is_object());
+  two.host.stop();
+}
+
+TEST_CASE("several: a script's request is answered by the first server that has something to say") {
+  Two two;
+  const auto ask = [&](const char* method, const json& server = {}) {
+    json params{{"uri", two.file}, {"method", method}, {"params", {{"position", {{"line", 0}, {"character", 0}}}}}};
+    if (!server.is_null()) params["server"] = server;
+    return two.host.call("lsp.request", params);
+  };
+  const json edits = json::array({{{"range", range(0, 0, 4)}, {"newText", "x"}}});
+  for (const json& nothing : {json(), json(json::array()), json(json::object()), json{{"test/absent", true}}}) {
+    json first{{"textDocument/definition", nothing}};
+    if (nothing.is_object() && !nothing.empty()) first = json::object();  // then it does not know the method
+    two.give(first, {{"textDocument/definition", json::array({two.place(2)})}});
+    REQUIRE(value_of(ask("textDocument/definition")) == json::array({two.place(2)}));
+  }
+  two.give({{"textDocument/definition", json::array()}}, {{"textDocument/definition", nullptr}});
+  REQUIRE(value_of(ask("textDocument/definition")) == json::array());
+
+  // A file is formatted by the first that can. What goes on from an answer, or is not of the protocol, is the first's.
+  two.give({{"textDocument/formatting", json::array()}, {"callHierarchy/incomingCalls", nullptr}},
+           {{"textDocument/formatting", edits}, {"callHierarchy/incomingCalls", json::array({1})}});
+  REQUIRE(value_of(ask("textDocument/formatting")) == json::array());
+  REQUIRE(value_of(ask("callHierarchy/incomingCalls")) == json());
+  REQUIRE(value_of(ask("test/echo")).is_object());
   REQUIRE(two.sent_to_second("test/echo").empty());
+
+  REQUIRE(value_of(ask("textDocument/formatting", "second")) == edits);
+  REQUIRE(value_of(ask("callHierarchy/incomingCalls", "second")) == json::array({1}));
+  const auto unknown = ask("textDocument/hover", "secnd");
+  REQUIRE(unknown.error().kind == ErrorKind::invalid_params);
+  REQUIRE(unknown.error().message.find("second") != std::string::npos);
+  two.host.stop();
+}
+
+TEST_CASE("several: a script's request that is cancelled is not asked of the next server") {
+  Two two;
+  two.give({{"textDocument/hover", {{"test/hang", true}}}}, json::object());
+  auto call =
+      two.host.begin("lsp.request", {{"uri", two.file}, {"method", "textDocument/hover"}, {"params", json::object()}});
+  two.host.wait("the question", [&] { return !sent_to(two.dir, "textDocument/hover").empty(); });
+  call.cancel();
+  REQUIRE(call.result().error().kind == ErrorKind::cancelled);
+  two.host.wait("the cancellation", [&] { return !sent_to(two.dir, "$/cancelRequest").empty(); });
+  REQUIRE(sent_to(two.of_second).empty());
   two.host.stop();
 }
